@@ -1,0 +1,22 @@
+//! Domains, data products, contracts: parse, validate, look up. No query engine, no network.
+
+pub mod diagnostic;
+pub mod lint;
+pub mod load;
+pub mod logical_type;
+pub mod mesh;
+pub mod model;
+pub mod names;
+pub mod nearest;
+mod odcs;
+mod odps;
+mod schema;
+mod source;
+pub mod yaml;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Place};
+pub use lint::{Warning, lint};
+pub use load::load_domain;
+pub use mesh::{DomainEntry, MeshSnapshot, NodeEntry, NodeLocation, NodeState};
+pub use model::{Column, DomainCatalog, FileFormat, Port, PortSource, Product};
+pub use names::{DomainName, PortName, PortRef, ProductName};

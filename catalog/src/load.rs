@@ -1,0 +1,359 @@
+//! A domain's `products/` folder into its catalog: find the files, check them, resolve each port's contract.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+
+use crate::model::{Port, Product};
+use crate::names::{PortName, check_name};
+use crate::nearest::nearest;
+use crate::odcs::{ReadContract, wrong};
+use crate::odps::{Descriptor, OutputPort};
+use crate::source::{PREFIX, misplaced, port_source};
+use crate::yaml::{self, Document, Step};
+use crate::{Diagnostic, Diagnostics, DomainCatalog, DomainName, Place, PortRef, ProductName, schema};
+
+mod files;
+
+/// Domains that the engine keeps for itself.
+pub const RESERVED_DOMAINS: [&str; 1] = ["portolan"];
+/// Products that every domain has, made by the engine.
+pub const RESERVED_PRODUCTS: [&str; 2] = ["information_schema", "mesh"];
+
+/// Loads every product descriptor (ODPS) below `folder` and the contracts (ODCS) that they name.
+///
+/// The columns' Arrow types are not known yet: [`DomainCatalog::with_schemas`] adds them once the sources are open.
+///
+/// # Errors
+/// Everything that is wrong in any file.
+pub fn load_domain(domain: &DomainName, folder: &Path) -> Result<DomainCatalog, Diagnostics> {
+    if let Err(message) = check_domain_name(domain) {
+        return Err(yaml::whole_file(folder, message));
+    }
+    let mut loader = Loader::default();
+    for file in files::find(folder)? {
+        loader.read(&file);
+    }
+    let products = loader.products(domain);
+    if !loader.errors.is_empty() {
+        let mut seen = HashSet::new();
+        loader.errors.retain(|e| seen.insert(e.to_string()));
+        loader.errors.sort_by(|a, b| (&a.place.file, a.place.line).cmp(&(&b.place.file, b.place.line)));
+        return Err(Diagnostics(loader.errors));
+    }
+    Ok(DomainCatalog { domain: domain.clone(), version: String::new(), products }.with_version())
+}
+
+/// Whether a domain may be called so.
+///
+/// # Errors
+/// Why not.
+pub fn check_domain_name(domain: &DomainName) -> Result<(), String> {
+    check_name(domain.as_str()).map_err(|e| format!("the domain cannot be called so: {e}"))?;
+    match is_reserved(domain.as_str(), &RESERVED_DOMAINS) {
+        true => Err(format!("the domain cannot be called `{domain}`: the engine keeps that name for itself")),
+        false => Ok(()),
+    }
+}
+
+fn is_reserved(name: &str, reserved: &[&str]) -> bool {
+    reserved.iter().any(|r| r.eq_ignore_ascii_case(name))
+}
+
+/// What was read so far, and everything that was wrong with it.
+#[derive(Default)]
+struct Loader {
+    descriptors: Vec<(Descriptor, Document)>,
+    contracts: BTreeMap<String, ReadContract>,
+    /// Contracts that are there and broken: that a port names one is not another error.
+    broken_contracts: HashSet<String>,
+    errors: Vec<Diagnostic>,
+}
+
+impl Loader {
+    fn read(&mut self, file: &Path) {
+        let document = yaml::read(file).and_then(|text| Document::parse(&text, file));
+        match document {
+            Ok(document) => self.take(document),
+            Err(e) => self.errors.extend(e.0),
+        }
+    }
+
+    fn take(&mut self, document: Document) {
+        let json = document.to_json();
+        match json["kind"].as_str() {
+            Some("DataProduct") => {
+                self.check_custom_properties(&json, &document, false);
+                if let Some(descriptor) = self.typed(&schema::ODPS, &document) {
+                    self.descriptors.push((descriptor, document));
+                }
+            }
+            Some("DataContract") => {
+                self.check_custom_properties(&json, &document, true);
+                match self.typed(&schema::ODCS, &document) {
+                    Some(contract) => self.add_contract(ReadContract { contract, document }),
+                    None => self.broken_contracts.extend(json["id"].as_str().map(String::from)),
+                }
+            }
+            kind => self.errors.push(not_a_kind(kind, &document)),
+        }
+    }
+
+    fn typed<T: serde::de::DeserializeOwned>(&mut self, schema: &schema::Schema, document: &Document) -> Option<T> {
+        let errors = schema.check(document);
+        if !errors.is_empty() {
+            self.errors.extend(errors);
+            return None;
+        }
+        match yaml::from_document(document.clone()) {
+            Ok(typed) => Some(typed),
+            Err(e) => {
+                self.errors.extend(e.0);
+                None
+            }
+        }
+    }
+
+    fn add_contract(&mut self, read: ReadContract) {
+        let id = read.contract.id.clone();
+        if let Some(other) = self.contracts.get(&id) {
+            let first = without_field(other.document.place(&["id".into()]));
+            let message = format!("the contract `{id}` is also at {first}");
+            self.errors.push(wrong(read.document.place(&["id".into()]), message));
+        } else {
+            self.contracts.insert(id, read);
+        }
+    }
+
+    /// Our own custom properties mean something in a contract and in its servers only.
+    fn check_custom_properties(&mut self, json: &serde_json::Value, document: &Document, is_contract: bool) {
+        let mut found = vec![];
+        own_properties(json, &mut vec![], &mut found);
+        for (mut path, property) in found {
+            use Step::{Index, Key};
+            let read = match path.as_slice() {
+                [Key(properties), Index(_)] => properties == "customProperties",
+                [Key(servers), Index(_), Key(_), Index(_)] => servers == "servers",
+                _ => false,
+            };
+            if !(is_contract && read) {
+                path.push("property".into());
+                self.errors.push(misplaced(&property, document.place(&path)));
+            }
+        }
+    }
+
+    fn products(&mut self, domain: &DomainName) -> BTreeMap<ProductName, Product> {
+        let mut products = BTreeMap::new();
+        let mut places: HashMap<ProductName, Place> = HashMap::new();
+        for (descriptor, document) in std::mem::take(&mut self.descriptors) {
+            let Some(product) = self.product(domain, &descriptor, &document) else { continue };
+            let place = document.place(&["name".into()]);
+            if let Some(first) = places.get(&product.name) {
+                let message = format!("the product `{}` is also at {}", product.name, without_field(first.clone()));
+                self.errors.push(wrong(place, message));
+            } else {
+                places.insert(product.name.clone(), place);
+                products.insert(product.name.clone(), product);
+            }
+        }
+        products
+    }
+
+    fn product(&mut self, domain: &DomainName, descriptor: &Descriptor, document: &Document) -> Option<Product> {
+        if let Some(other) = descriptor.domain.as_deref().filter(|d| *d != domain.as_str()) {
+            let message = format!("the product belongs to the domain `{other}`; this node serves `{domain}`");
+            self.errors.push(wrong(document.place(&["domain".into()]), message));
+        }
+        let at_name = document.place(&["name".into()]);
+        let Some(name) = &descriptor.name else {
+            let place = document.place(&[]);
+            self.errors.push(wrong(place, "the key `name` is missing: it is the product's name in SQL"));
+            return None;
+        };
+        if let Err(message) = check_name(name) {
+            self.errors.push(wrong(at_name, message));
+            return None;
+        }
+        if is_reserved(name, &RESERVED_PRODUCTS) {
+            let message = format!("a product cannot be called `{name}`: every domain has a schema of that name");
+            self.errors.push(wrong(at_name, message));
+            return None;
+        }
+        let name = ProductName::new(name);
+        let mut ports: BTreeMap<PortName, Port> = BTreeMap::new();
+        let mut first: HashMap<&str, usize> = HashMap::new();
+        for (i, output) in descriptor.output_ports.iter().enumerate() {
+            let at = |key: &str| document.place(&["outputPorts".into(), i.into(), key.into()]);
+            if let Some(other) = first.insert(&output.name, i) {
+                let other = document.place(&["outputPorts".into(), other.into()]);
+                let message = format!("the port `{}` is also at {}", output.name, without_field(other));
+                self.errors.push(wrong(at("name"), message));
+                continue;
+            }
+            if let Some(port) = self.port(domain, &name, output, &at) {
+                ports.insert(PortName::new(&output.name), port);
+            }
+        }
+        Some(Product {
+            name,
+            version: descriptor.version.clone(),
+            status: descriptor.status.clone(),
+            description: descriptor.description.as_ref().and_then(|d| d.text()),
+            owner: descriptor.team.as_ref().and_then(|t| t.owner()),
+            tags: descriptor.tags.clone(),
+            ports,
+            load_error: None,
+        })
+    }
+
+    fn port(
+        &mut self,
+        domain: &DomainName,
+        product: &ProductName,
+        output: &OutputPort,
+        at: &impl Fn(&str) -> Place,
+    ) -> Option<Port> {
+        let name = PortRef { domain: domain.clone(), product: product.clone(), port: PortName::new(&output.name) };
+        let (port, errors) = match (check_name(&output.name), self.contract(output, at)) {
+            (Err(message), _) => (None, vec![wrong(at("name"), message)]),
+            (_, Err(error)) => (None, error.into_iter().collect()),
+            (Ok(()), Ok(read)) => match port_of(name, output, read, at) {
+                Ok(port) => (Some(port), vec![]),
+                Err(errors) => (None, errors),
+            },
+        };
+        self.errors.extend(errors);
+        port
+    }
+
+    /// The contract that a port names, or what is wrong with that, unless it was said already.
+    fn contract(&self, output: &OutputPort, at: &impl Fn(&str) -> Place) -> Result<&ReadContract, Option<Diagnostic>> {
+        let Some(id) = &output.contract_id else {
+            let message = format!(
+                "the port `{}` has no `contractId`: its columns and the place of its data stand in a contract",
+                output.name
+            );
+            return Err(Some(wrong(at("contractId"), message)));
+        };
+        match self.contracts.get(id) {
+            Some(read) => Ok(read),
+            None if self.broken_contracts.contains(id) => Err(None),
+            None => {
+                let suggestion = nearest(id, self.contracts.keys().map(String::as_str)).map(str::to_string);
+                let message = format!("no contract below this folder has the id `{id}`");
+                Err(Some(Diagnostic { place: at("contractId"), message, suggestion }))
+            }
+        }
+    }
+}
+
+/// The port as its contract describes it.
+fn port_of(
+    name: PortRef,
+    output: &OutputPort,
+    read: &ReadContract,
+    at: &impl Fn(&str) -> Place,
+) -> Result<Port, Vec<Diagnostic>> {
+    let object = object_of(output, read, at).map_err(|e| vec![e])?;
+    let schema = &read.contract.schema[object];
+    let mut errors = vec![];
+    let mut first: HashMap<&str, usize> = HashMap::new();
+    for (i, property) in schema.columns() {
+        let place = read.property_place(object, i);
+        if property.name.is_empty() {
+            errors.push(wrong(place.clone(), "a column's name may not be empty"));
+        }
+        if let Some(other) = first.insert(&property.name, i) {
+            let other = without_field(read.property_place(object, other));
+            errors.push(wrong(place, format!("the column `{}` is also at {other}", property.name)));
+        }
+    }
+    if first.is_empty() {
+        let place = read.document.place(&["schema".into(), object.into()]);
+        let message = format!("`{}` has no `properties`: a port publishes the columns that they name", schema.name);
+        errors.push(wrong(place, message));
+    }
+    let primary_key = schema.primary_key().unwrap_or_else(|(i, message)| {
+        errors.push(wrong(read.property_place(object, i), message));
+        vec![]
+    });
+    let source = port_source(read, object).map_err(|e| errors.extend(e)).ok();
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    Ok(Port {
+        name,
+        version: output.version.clone().or_else(|| Some(read.contract.version.clone())),
+        description: output.description.clone().or_else(|| schema.description.clone()),
+        contract: Some(read.contract.id.clone()),
+        columns: schema.columns().map(|(_, p)| p.column(&primary_key)).collect(),
+        primary_key,
+        tags: output.tags.iter().chain(&schema.tags).cloned().collect(),
+        source,
+    })
+}
+
+/// Which schema object a port's rows are: the one of the port's name, or the only one.
+fn object_of(output: &OutputPort, read: &ReadContract, at: &impl Fn(&str) -> Place) -> Result<usize, Diagnostic> {
+    let schema = &read.contract.schema;
+    let named = schema.iter().position(|o| o.name == output.name);
+    if let Some(object) = named.or((schema.len() == 1).then_some(0)) {
+        return Ok(object);
+    }
+    let id = &read.contract.id;
+    if schema.is_empty() {
+        return Err(wrong(read.document.place(&["schema".into()]), format!("contract `{id}` has no schema objects")));
+    }
+    let names: Vec<&str> = schema.iter().map(|o| o.name.as_str()).collect();
+    let suggestion = nearest(&output.name, names.iter().copied()).map(str::to_string);
+    let list = names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    let message =
+        format!("contract `{id}` has several schema objects and none is called `{}`; it has {list}", output.name);
+    Err(Diagnostic { place: at("name"), message, suggestion })
+}
+
+fn not_a_kind(kind: Option<&str>, document: &Document) -> Diagnostic {
+    const KINDS: [&str; 2] = ["DataProduct", "DataContract"];
+    match kind {
+        Some(kind) => Diagnostic {
+            place: document.place(&["kind".into()]),
+            message: format!("`{kind}` is no kind of descriptor; one of `DataProduct`, `DataContract`"),
+            suggestion: nearest(kind, KINDS).map(str::to_string),
+        },
+        None => wrong(document.place(&[]), "the key `kind` is missing; one of `DataProduct`, `DataContract`"),
+    }
+}
+
+/// Every custom property whose name begins as ours do, wherever it stands.
+fn own_properties(json: &serde_json::Value, path: &mut Vec<Step>, found: &mut Vec<(Vec<Step>, String)>) {
+    match json {
+        serde_json::Value::Object(entries) => {
+            if let (Some(property), Some(Step::Index(_))) = (entries.get("property"), path.last())
+                && path.iter().rev().nth(1) == Some(&"customProperties".into())
+                && let Some(property) = property.as_str().filter(|p| p.starts_with(PREFIX))
+            {
+                found.push((path.clone(), property.to_string()));
+            }
+            for (key, value) in entries {
+                path.push(key.as_str().into());
+                own_properties(value, path, found);
+                path.pop();
+            }
+        }
+        serde_json::Value::Array(items) => {
+            for (i, item) in items.iter().enumerate() {
+                path.push(i.into());
+                own_properties(item, path, found);
+                path.pop();
+            }
+        }
+        _ => {}
+    }
+}
+
+fn without_field(place: Place) -> Place {
+    Place { field: String::new(), ..place }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+//! Real folders, good and bad. Each folder of `testdata/bad` holds, beside what is wrong, `expected.txt`: what a
+//! person gets to read, word for word. `UPDATE_EXPECTED=1` writes these files anew.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::lint::lint;
+use crate::model::FileFormat;
+
+fn testdata() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
+}
+
+fn sales() -> DomainName {
+    DomainName::new("sales")
+}
+
+/// What is wrong with the folder, with paths relative to it.
+fn errors(folder: &Path) -> String {
+    let errors = load_domain(&sales(), folder).expect_err(&format!("{} must be refused", folder.display()));
+    format!("{errors}\n").replace(&format!("{}/", folder.display()), "")
+}
+
+#[test]
+fn bad_folders_say_what_is_wrong_and_where() {
+    let mut wrong = vec![];
+    let mut cases: Vec<_> = std::fs::read_dir(testdata().join("bad")).unwrap().map(|e| e.unwrap().path()).collect();
+    cases.sort();
+    assert!(cases.len() > 40);
+    for folder in cases {
+        let found = errors(&folder);
+        let file = folder.join("expected.txt");
+        if std::env::var_os("UPDATE_EXPECTED").is_some() {
+            std::fs::write(&file, &found).unwrap();
+        }
+        let expected = std::fs::read_to_string(&file).unwrap_or_default();
+        if found != expected {
+            wrong.push(format!("{}\nexpected:\n{expected}found:\n{found}", folder.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_message_shows_a_credential() {
+    assert!(!errors(&testdata().join("bad/server_credentials")).contains("hunter2"));
+}
+
+#[test]
+fn a_good_folder() {
+    let catalog = load_domain(&sales(), &testdata().join("good")).unwrap();
+    let names: Vec<_> = catalog.ports().map(|p| p.name.to_string()).collect();
+    assert_eq!(
+        names,
+        [
+            "sales.Der Größte See.azure",
+            "sales.Der Größte See.folder",
+            "sales.Der Größte See.gcs",
+            "sales.Der Größte See.s3",
+            "sales.Der Größte See.web",
+            "sales.orders.lineitem",
+            "sales.orders.orders",
+        ]
+    );
+    let product = &catalog.products[&ProductName::new("orders")];
+    assert_eq!(product.owner.as_deref(), Some("ana"));
+    assert_eq!(product.version.as_deref(), Some("1.2.0"));
+    assert_eq!(product.description.as_deref(), Some("Every order that a customer placed, and what is in it."));
+
+    let orders = &product.ports[&PortName::new("orders")];
+    let columns: Vec<_> = orders.columns.iter().map(|c| (c.name.as_str(), c.nullable, c.unique)).collect();
+    assert_eq!(columns, [("id", false, true), ("email", true, false), ("total", false, false)], "no measures");
+    assert_eq!(orders.columns[1].classification.as_deref(), Some("restricted"));
+    assert_eq!(orders.columns[1].tags, ["pii.email"]);
+    assert_eq!(orders.description.as_deref(), Some("One row an order."));
+    assert_eq!(orders.tags, ["finance", "fact"]);
+    assert_eq!(orders.primary_key, ["id"]);
+    let source = orders.source.as_ref().unwrap();
+    assert_eq!((source.server.as_str(), source.location.as_str()), ("files", "data/orders.parquet"));
+    assert_eq!(source.base, testdata().join("good/orders"));
+    assert!(source.declared_at["email"].to_string().ends_with("contract.yaml:19: schema[0].properties[1]"));
+    assert!(source.place.to_string().ends_with("contract.yaml:10: servers[1]"));
+
+    let lineitem = &product.ports[&PortName::new("lineitem")];
+    assert_eq!(lineitem.primary_key, ["order_id", "position"]);
+    assert_eq!(lineitem.description.as_deref(), Some("One row a position of an order."));
+    let unique: Vec<_> = lineitem.columns.iter().map(|c| c.unique).collect();
+    assert_eq!(unique, [false, false, true]);
+}
+
+#[test]
+fn sources_of_all_kinds() {
+    let catalog = load_domain(&sales(), &testdata().join("good")).unwrap();
+    let product = &catalog.products[&ProductName::new("Der Größte See")];
+    let source = |port: &str| product.ports[&PortName::new(port)].source.clone().unwrap();
+
+    let s3 = source("s3");
+    assert_eq!((s3.location.as_str(), s3.format, s3.delimiter), ("s3://lake/events/", FileFormat::Csv, Some(b'|')));
+    assert_eq!(s3.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
+    assert!(!s3.has_header, "said for the whole contract");
+    assert_eq!(s3.partition_columns, ["country", "day"]);
+
+    let gcs = source("gcs");
+    assert_eq!((gcs.location.as_str(), gcs.format), ("gs://lake/x/*.jsonl", FileFormat::Json));
+    assert_eq!(source("azure").format, FileFormat::Arrow);
+    let web = source("web");
+    assert_eq!((web.server.as_str(), web.format, web.delimiter), ("web", FileFormat::Csv, Some(b'\t')));
+    assert!(web.has_header);
+    assert_eq!(source("folder").partition_columns, ["year", "month"]);
+}
+
+#[test]
+fn the_version_is_the_same_each_time() {
+    let load = || load_domain(&sales(), &testdata().join("good")).unwrap();
+    assert_eq!(load(), load());
+    assert_eq!(load().version.len(), 64);
+}
+
+#[test]
+fn what_travels_has_no_source() {
+    let catalog = load_domain(&sales(), &testdata().join("good")).unwrap();
+    let text = serde_json::to_string(&catalog).unwrap();
+    assert!(!text.contains("data/orders.parquet"));
+    let mut back: DomainCatalog = serde_json::from_str(&text).unwrap();
+    assert_eq!(back.version, catalog.version);
+    assert!(back.ports().all(|p| p.source.is_none()));
+    back.version.clear();
+    assert_eq!(back.with_version().version, catalog.version);
+}
+
+#[test]
+fn lint_tells_what_could_be_better() {
+    let catalog = load_domain(&sales(), &testdata().join("good")).unwrap();
+    let root = format!("{}/", testdata().join("good").display());
+    let warnings: Vec<_> = lint(&catalog).iter().map(|w| w.to_string().replace(&root, "")).collect();
+    for expected in [
+        "warning: sales.Der Größte See: the product has no owner: name a team, or a member of it with the role `owner`",
+        "warning: sales.Der Größte See: the product has no description",
+        "warning: sales.Der Größte See: the product is deprecated",
+        "lake/gcs.yaml:6: servers[0]: warning: sales.Der Größte See.gcs: the port has no description",
+        "lake/gcs.yaml:6: servers[0]: warning: sales.Der Größte See.gcs: the port's contract declares no primary key",
+        "orders/contract.yaml:20: schema[0].properties[2]: warning: sales.orders.orders.total: the column has no description",
+    ] {
+        assert!(warnings.iter().any(|w| w == expected), "{expected}\nnot in\n{}", warnings.join("\n"));
+    }
+    assert!(!warnings.iter().any(|w| w.contains("orders.email: the column is tagged")), "it has a classification");
+    assert!(!warnings.iter().any(|w| w.contains("sales.orders:")), "{}", warnings.join("\n"));
+}
+
+#[test]
+fn personal_data_needs_a_classification() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["product.yaml", "contract.yaml"] {
+        let text = std::fs::read_to_string(testdata().join("good/orders").join(file)).unwrap();
+        std::fs::write(folder.path().join(file), text.replace("classification: restricted, ", "")).unwrap();
+    }
+    let warnings = lint(&load_domain(&sales(), folder.path()).unwrap());
+    let message = "the column is tagged as personal data and has no classification";
+    assert!(warnings.iter().any(|w| w.subject == "sales.orders.orders.email" && w.message == message));
+}
+
+#[test]
+fn folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing");
+    let error = load_domain(&sales(), &missing).unwrap_err().to_string();
+    assert!(error.ends_with("missing: the folder cannot be read: No such file or directory (os error 2)"), "{error}");
+
+    let empty = load_domain(&sales(), folder.path()).unwrap();
+    assert!(empty.products.is_empty());
+    assert_eq!(lint(&empty)[0].to_string(), "warning: sales: the domain publishes nothing");
+
+    std::fs::create_dir(folder.path().join(".git")).unwrap();
+    std::fs::write(folder.path().join(".git/x.yaml"), "nonsense").unwrap();
+    std::fs::write(folder.path().join("notes.txt"), "nonsense").unwrap();
+    assert!(load_domain(&sales(), folder.path()).unwrap().products.is_empty(), "neither is a descriptor");
+
+    let deep = (0..9).fold(folder.path().to_path_buf(), |f, i| f.join(i.to_string()));
+    std::fs::create_dir_all(&deep).unwrap();
+    assert!(errors(folder.path()).contains("more than 8 folders deep"));
+}
+
+#[test]
+fn domains_that_cannot_be() {
+    let load = |name: &str| load_domain(&DomainName::new(name), Path::new("products")).unwrap_err().to_string();
+    assert_eq!(
+        load("Portolan"),
+        "products: the domain cannot be called `Portolan`: the engine keeps that name for itself"
+    );
+    assert_eq!(load(""), "products: the domain cannot be called so: a name may not be empty");
+}
+
+/// The book's examples are the files that it says, and load as it says; its errors are ones that are tested.
+#[test]
+fn the_book_is_right() {
+    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/descriptors.md");
+    let book = std::fs::read_to_string(book).unwrap();
+    let blocks = |language: &str| {
+        let open = format!("```{language}\n");
+        book.split(&open).skip(1).map(|b| b.split("```").next().unwrap().to_string()).collect::<Vec<_>>()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for block in blocks("yaml") {
+        let path = block.lines().next().and_then(|l| l.strip_prefix("# products/")).expect("names its file");
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, &block).unwrap();
+    }
+    let catalog = load_domain(&sales(), folder.path()).unwrap_or_else(|e| panic!("{e}"));
+    for port in catalog.ports() {
+        assert!(book.contains(&port.name.to_string()), "the book does not name {}", port.name);
+    }
+    assert!(catalog.ports().count() >= 3);
+
+    let cases = std::fs::read_dir(testdata().join("bad")).unwrap();
+    let known: String =
+        cases.map(|c| std::fs::read_to_string(c.unwrap().path().join("expected.txt")).unwrap()).collect();
+    let shown = blocks("text");
+    assert!(!shown.is_empty());
+    for line in shown.iter().flat_map(|b| b.lines()) {
+        assert!(known.lines().any(|l| l == line.replace("products/", "")), "no test expects: {line}");
+    }
+}

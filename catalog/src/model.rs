@@ -1,0 +1,220 @@
+//! What a domain publishes, as types: products, their output ports, columns, keys and where the data lies.
+//! This is the form that nodes exchange; the standards' documents are parsed into it and left behind.
+
+use std::collections::BTreeMap;
+
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::names::{DomainName, PortName, PortRef, ProductName};
+
+/// Everything that one domain publishes, at one version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DomainCatalog {
+    /// The domain.
+    pub domain: DomainName,
+    /// A digest of the content: equal digests mean equal catalogs.
+    pub version: String,
+    /// The products, by name.
+    pub products: BTreeMap<ProductName, Product>,
+}
+
+/// A data product: a SQL schema.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Product {
+    /// Its name, which is its SQL schema.
+    pub name: ProductName,
+    /// Its version, as its descriptor gives it.
+    pub version: Option<String>,
+    /// Its state in its life cycle (`draft`, `active`, `deprecated`, …), as its descriptor gives it.
+    pub status: String,
+    /// What it is for, in its owner's words.
+    pub description: Option<String>,
+    /// The person or team to ask.
+    pub owner: Option<String>,
+    /// Free labels.
+    pub tags: Vec<String>,
+    /// The output ports, by name.
+    pub ports: BTreeMap<PortName, Port>,
+    /// Why the newest descriptor was not taken, where it was not: the product is then as it was before.
+    pub load_error: Option<String>,
+}
+
+/// An output port: one governed relation, a SQL table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Port {
+    /// Its full name.
+    pub name: PortRef,
+    /// Its version, as its descriptor gives it.
+    pub version: Option<String>,
+    /// What a row of it is, in its owner's words.
+    pub description: Option<String>,
+    /// The `id` of the contract that describes it.
+    pub contract: Option<String>,
+    /// Its columns, in order.
+    pub columns: Vec<Column>,
+    /// The columns of the primary key that its contract declares, in key order; empty if none is declared.
+    /// Declared, not checked: it may guide cost and never license a rewrite that changes results.
+    pub primary_key: Vec<String>,
+    /// Free labels.
+    pub tags: Vec<String>,
+    /// Where the data lies. Known to the owner alone: it does not travel.
+    #[serde(skip)]
+    pub source: Option<PortSource>,
+}
+
+/// A column of a port.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its Arrow type. `None` until the source was opened: a contract gives a family of types only.
+    pub data_type: Option<DataType>,
+    /// Whether it may hold NULL.
+    pub nullable: bool,
+    /// The contract's `logicalType`, where given.
+    pub logical_type: Option<String>,
+    /// What it means, in its owner's words.
+    pub description: Option<String>,
+    /// How sensitive it is (`public`, `restricted`, …), where given.
+    pub classification: Option<String>,
+    /// Whether its contract declares its values unique. Declared, not checked.
+    pub unique: bool,
+    /// Free labels.
+    pub tags: Vec<String>,
+}
+
+/// The kind of files that a port reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileFormat {
+    /// Apache Parquet.
+    Parquet,
+    /// Comma-separated values (or another delimiter), with a header line unless told otherwise.
+    Csv,
+    /// One JSON object a line.
+    Json,
+    /// Arrow IPC files.
+    Arrow,
+}
+
+/// Where a port's data lies, as its contract's `servers` say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PortSource {
+    /// The `server` that the contract names: `sources.<name>` in the node's config adds to it
+    /// what does not belong in a contract, such as credentials.
+    pub server: String,
+    /// An absolute path, a path relative to the descriptor's folder, or a URL (`s3://`, `gs://`, `az://`,
+    /// `http(s)://`); a single file, a folder, or a glob.
+    pub location: String,
+    /// The folder that a relative `location` starts from.
+    pub base: std::path::PathBuf,
+    /// The files' format.
+    pub format: FileFormat,
+    /// CSV: the delimiter. `None`: a comma.
+    pub delimiter: Option<u8>,
+    /// CSV: whether the first line names the columns.
+    pub has_header: bool,
+    /// Hive partition columns (`…/year=2024/…`), outermost first.
+    pub partition_columns: Vec<String>,
+    /// What the contract gives for reaching the store, such as an endpoint.
+    pub endpoint: Option<String>,
+    /// Where in the contract each column stands, so that a mismatch with the source can point there.
+    pub declared_at: BTreeMap<String, crate::diagnostic::Place>,
+    /// Where in the contract the source stands.
+    pub place: crate::diagnostic::Place,
+}
+
+impl Product {
+    /// An empty product of that name, active, of which nothing else is said.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: ProductName::new(name),
+            version: None,
+            status: "active".into(),
+            description: None,
+            owner: None,
+            tags: vec![],
+            ports: BTreeMap::new(),
+            load_error: None,
+        }
+    }
+}
+
+impl Port {
+    /// A port of that name without columns, of which nothing else is said.
+    pub fn new(name: PortRef) -> Self {
+        Self {
+            name,
+            version: None,
+            description: None,
+            contract: None,
+            columns: vec![],
+            primary_key: vec![],
+            tags: vec![],
+            source: None,
+        }
+    }
+
+    /// The port's Arrow schema; `None` while its source was never opened.
+    pub fn schema(&self) -> Option<SchemaRef> {
+        let fields = self
+            .columns
+            .iter()
+            .map(|c| Some(Field::new(&c.name, c.data_type.clone()?, c.nullable)))
+            .collect::<Option<Vec<_>>>()?;
+        Some(Schema::new(fields).into())
+    }
+}
+
+impl DomainCatalog {
+    /// The port of that name, if the domain publishes it.
+    pub fn port(&self, product: &ProductName, port: &PortName) -> Option<&Port> {
+        self.products.get(product)?.ports.get(port)
+    }
+
+    /// Every port, in the order of their names.
+    pub fn ports(&self) -> impl Iterator<Item = &Port> {
+        self.products.values().flat_map(|p| p.ports.values())
+    }
+
+    /// The catalog once its sources were opened: each column takes its type, and whether it may hold NULL, from
+    /// `schema` of its port. What the contract says of NULL is declared and not checked, and a plan must not rely
+    /// on it. Ports without a schema and columns that the schema lacks stay as they are.
+    pub fn with_schemas(mut self, schema: impl Fn(&PortRef) -> Option<SchemaRef>) -> Self {
+        for port in self.products.values_mut().flat_map(|p| p.ports.values_mut()) {
+            let Some(schema) = schema(&port.name) else { continue };
+            for column in &mut port.columns {
+                if let Ok(field) = schema.field_with_name(&column.name) {
+                    column.data_type = Some(field.data_type().clone());
+                    column.nullable = field.is_nullable();
+                }
+            }
+        }
+        self.with_version()
+    }
+
+    /// The same catalog, with every product telling why the newest descriptors were not taken.
+    pub fn with_load_error(&self, error: &str) -> Self {
+        let mut catalog = self.clone();
+        for product in catalog.products.values_mut() {
+            product.load_error = Some(error.to_string());
+        }
+        catalog.with_version()
+    }
+
+    /// Sets the version to the digest of everything that travels; where the data lies does not.
+    pub(crate) fn with_version(mut self) -> Self {
+        self.version = String::new();
+        // Field metadata are hash maps: their order must not matter.
+        let mut content = serde_json::to_value(&self).unwrap_or_default();
+        content.sort_all_objects();
+        let digest = Sha256::digest(content.to_string());
+        self.version = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;

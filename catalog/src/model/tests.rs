@@ -1,0 +1,65 @@
+//! The catalog's version, and what opening the sources adds.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::*;
+
+fn catalog() -> DomainCatalog {
+    let mut port = Port::new(PortRef::new("sales", "orders", "orders"));
+    for name in ["id", "note"] {
+        port.columns.push(Column {
+            name: name.into(),
+            data_type: None,
+            nullable: false,
+            logical_type: None,
+            description: None,
+            classification: None,
+            unique: false,
+            tags: vec![],
+        });
+    }
+    let mut product = Product::new("orders");
+    product.ports.insert(PortName::new("orders"), port);
+    let products = BTreeMap::from([(product.name.clone(), product)]);
+    DomainCatalog { domain: DomainName::new("sales"), version: String::new(), products }.with_version()
+}
+
+#[test]
+fn the_version_follows_the_content() {
+    let catalog = catalog();
+    assert_eq!(catalog.version.len(), 64);
+    assert_eq!(catalog.version, catalog.clone().with_version().version);
+    let mut other = catalog.clone();
+    other.products.get_mut(&ProductName::new("orders")).unwrap().tags.push("x".into());
+    assert_ne!(catalog.version, other.with_version().version);
+    let failed = catalog.with_load_error("orders.yaml:3: unknown key");
+    assert_ne!(catalog.version, failed.version);
+    assert_eq!(failed.products.values().next().unwrap().load_error.as_deref(), Some("orders.yaml:3: unknown key"));
+}
+
+#[test]
+fn the_version_does_not_depend_on_the_order_of_metadata() {
+    let version = || {
+        let metadata: HashMap<_, _> = (0..50).map(|i| (format!("k{i}"), "v".to_string())).collect();
+        let inner = Field::new("x", DataType::Int32, true).with_metadata(metadata);
+        let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Struct(vec![inner].into()), true)]));
+        catalog().with_schemas(|_| Some(Arc::clone(&schema))).version
+    };
+    assert_eq!(version(), version());
+}
+
+#[test]
+fn opened_sources_give_types() {
+    let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true)]));
+    let before = catalog();
+    let after = before.clone().with_schemas(|name| (name.port.as_str() == "orders").then(|| Arc::clone(&schema)));
+    let port = after.ports().next().unwrap();
+    assert_eq!(port.columns[0].data_type, Some(DataType::Int64));
+    assert!(port.columns[0].nullable, "the source decides");
+    assert_eq!(port.columns[1].data_type, None);
+    assert!(!port.columns[1].nullable);
+    assert_ne!(before.version, after.version);
+    assert_eq!(before.clone().with_schemas(|_| None), before);
+}

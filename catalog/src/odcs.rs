@@ -1,0 +1,166 @@
+//! The part of an ODCS contract that the engine uses. The rest was checked by the standard's schema.
+
+use serde::Deserialize;
+
+use crate::model::Column;
+use crate::yaml::{Document, Step};
+use crate::{Diagnostic, Place};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Contract {
+    pub(crate) id: String,
+    pub(crate) version: String,
+    #[serde(default)]
+    pub(crate) servers: Vec<Server>,
+    #[serde(default)]
+    pub(crate) schema: Vec<SchemaObject>,
+    #[serde(default)]
+    pub(crate) custom_properties: Vec<CustomProperty>,
+}
+
+/// Where data lies. The keys depend on `type`; the standard's schema has checked that they fit it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Server {
+    pub(crate) server: String,
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) path: Option<String>,
+    pub(crate) location: Option<String>,
+    pub(crate) endpoint_url: Option<String>,
+    pub(crate) format: Option<String>,
+    pub(crate) encoding: Option<String>,
+    pub(crate) delimiter: Option<String>,
+    #[serde(default)]
+    pub(crate) custom_properties: Vec<CustomProperty>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct CustomProperty {
+    pub(crate) property: String,
+    pub(crate) value: serde_json::Value,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SchemaObject {
+    pub(crate) name: String,
+    pub(crate) description: Option<String>,
+    #[serde(default)]
+    pub(crate) tags: Vec<String>,
+    #[serde(default)]
+    pub(crate) properties: Vec<Property>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Property {
+    pub(crate) name: String,
+    logical_type: Option<String>,
+    description: Option<String>,
+    classification: Option<String>,
+    semantic_type: Option<String>,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    required: bool,
+    #[serde(default)]
+    unique: bool,
+    #[serde(default)]
+    primary_key: bool,
+    primary_key_position: Option<i64>,
+    #[serde(default)]
+    partitioned: bool,
+    partition_key_position: Option<i64>,
+}
+
+/// A contract that was read, and the document that it stands in.
+#[derive(Debug)]
+pub(crate) struct ReadContract {
+    pub(crate) contract: Contract,
+    pub(crate) document: Document,
+}
+
+impl ReadContract {
+    /// Where `schema[object].properties[property]` stands.
+    pub(crate) fn property_place(&self, object: usize, property: usize) -> Place {
+        let steps = ["schema".into(), object.into(), "properties".into(), property.into()];
+        self.document.place(&steps)
+    }
+}
+
+impl SchemaObject {
+    /// What rows hold, in order. A `measure` is computed by who queries and is no column.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = (usize, &Property)> {
+        self.properties.iter().enumerate().filter(|(_, p)| p.semantic_type.as_deref() != Some("measure"))
+    }
+
+    /// The columns of the primary key, in key order.
+    ///
+    /// # Errors
+    /// Two columns at one position, with the index of the second.
+    pub(crate) fn primary_key(&self) -> Result<Vec<String>, (usize, String)> {
+        self.in_order("primaryKeyPosition", |p| p.primary_key.then_some(p.primary_key_position))
+    }
+
+    /// The columns that the data is partitioned by, outermost first.
+    ///
+    /// # Errors
+    /// As [`Self::primary_key`].
+    pub(crate) fn partition_columns(&self) -> Result<Vec<String>, (usize, String)> {
+        self.in_order("partitionKeyPosition", |p| p.partitioned.then_some(p.partition_key_position))
+    }
+
+    /// The columns that `position` takes, by position; those without one follow as they stand.
+    fn in_order(
+        &self,
+        key: &str,
+        position: impl Fn(&Property) -> Option<Option<i64>>,
+    ) -> Result<Vec<String>, (usize, String)> {
+        let mut taken: Vec<(i64, &str)> = vec![];
+        for (i, property) in self.columns() {
+            let Some(position) = position(property) else { continue };
+            let position = position.filter(|p| *p > 0).unwrap_or(i64::MAX);
+            if let Some((_, other)) = taken.iter().find(|(p, _)| *p == position && position != i64::MAX) {
+                return Err((i, format!("`{other}` has the same `{key}` {position}")));
+            }
+            taken.push((position, &property.name));
+        }
+        taken.sort_by_key(|(position, _)| *position);
+        Ok(taken.into_iter().map(|(_, name)| name.to_string()).collect())
+    }
+}
+
+impl Property {
+    /// The property as a column whose Arrow type is not known yet.
+    pub(crate) fn column(&self, primary_key: &[String]) -> Column {
+        Column {
+            name: self.name.clone(),
+            data_type: None,
+            nullable: !self.required && !self.primary_key,
+            logical_type: self.logical_type.clone(),
+            description: self.description.clone(),
+            classification: self.classification.clone(),
+            unique: self.unique || primary_key == [self.name.as_str()],
+            tags: self.tags.clone(),
+        }
+    }
+}
+
+impl From<&str> for Step {
+    fn from(key: &str) -> Self {
+        Self::Key(key.into())
+    }
+}
+
+impl From<usize> for Step {
+    fn from(index: usize) -> Self {
+        Self::Index(index)
+    }
+}
+
+/// One thing that is wrong at `place`.
+pub(crate) fn wrong(place: Place, message: impl Into<String>) -> Diagnostic {
+    Diagnostic { place, message: message.into(), suggestion: None }
+}

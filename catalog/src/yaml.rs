@@ -1,0 +1,114 @@
+//! YAML into types, with diagnostics that point at the line and the field and offer the nearest valid key.
+//! A document is read into a tree that knows its lines; types and JSON Schemas are then matched against the tree.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+use crate::nearest::nearest;
+use crate::{Diagnostic, Diagnostics, Place};
+
+mod de;
+mod node;
+
+pub use node::{Document, Step};
+
+/// The largest file that is read, in bytes: 4 MiB.
+pub const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// How many unknown keys one call of [`parse`] reports.
+const MAX_UNKNOWN_KEYS: usize = 20;
+
+/// Reads the text of `file`, at most [`MAX_FILE_BYTES`].
+///
+/// # Errors
+/// A file that is missing, unreadable, too large, or not UTF-8.
+pub fn read(file: &Path) -> Result<String, Diagnostics> {
+    use std::io::Read;
+
+    let fail = |message: String| whole_file(file, message);
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)
+        .and_then(|f| f.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|e| fail(format!("cannot be read: {e}")))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(fail(format!("is larger than {} MiB", MAX_FILE_BYTES / 1024 / 1024)));
+    }
+    String::from_utf8(bytes).map_err(|e| {
+        let good = e.utf8_error().valid_up_to();
+        let line = e.as_bytes().iter().take(good).filter(|b| **b == b'\n').count() + 1;
+        let place = Place { file: file.into(), line: Some(line), field: String::new() };
+        let message = format!("is not UTF-8 text: byte {good} is none; save the file as UTF-8");
+        Diagnostics(vec![Diagnostic { place, message, suggestion: None }])
+    })
+}
+
+/// Parses `text`, read from `file`, into `T`.
+///
+/// Scalars are what they look like: `5` is a number and does not pass for text, `"5"` is text. Only `true` and `false`
+/// are booleans.
+///
+/// # Errors
+/// Everything that is wrong: syntax, unknown keys (with the nearest known one), wrong types, missing keys.
+pub fn parse<T: DeserializeOwned>(text: &str, file: &Path) -> Result<T, Diagnostics> {
+    from_document(Document::parse(text, file)?)
+}
+
+/// Matches a document that was already read against `T`.
+///
+/// # Errors
+/// As [`parse`].
+pub fn from_document<T: DeserializeOwned>(mut document: Document) -> Result<T, Diagnostics> {
+    let mut diagnostics = vec![];
+    loop {
+        let fault = match de::deserialize::<T>(&document) {
+            Ok(value) if diagnostics.is_empty() => return Ok(value),
+            Ok(_) => return Err(Diagnostics(diagnostics)),
+            Err(fault) => fault,
+        };
+        let path = fault.path.clone();
+        let unknown_key = matches!(fault.cause, de::Cause::UnknownKey { .. });
+        diagnostics.push(diagnose(&document, fault));
+        // An unknown key is taken out and the rest looked at again, so that all of them are reported at once.
+        if !unknown_key || diagnostics.len() >= MAX_UNKNOWN_KEYS || !document.remove(&path) {
+            return Err(Diagnostics(diagnostics));
+        }
+    }
+}
+
+fn diagnose(document: &Document, fault: de::Fault) -> Diagnostic {
+    let place = document.place(&fault.path);
+    let (message, suggestion) = match fault.cause {
+        de::Cause::UnknownKey { key, expected } => {
+            let hint = nearest(&key, expected.iter().copied()).map(str::to_string);
+            let message = match hint {
+                Some(_) => format!("unknown key `{key}`"),
+                None => format!("unknown key `{key}`; {}", one_of(expected)),
+            };
+            (message, hint)
+        }
+        de::Cause::UnknownVariant { value, expected } => {
+            let hint = nearest(&value, expected.iter().copied()).map(str::to_string);
+            (format!("`{value}` is not valid here; {}", one_of(expected)), hint)
+        }
+        de::Cause::Other(message) => (message, None),
+    };
+    Diagnostic { place, message, suggestion }
+}
+
+fn one_of(names: &[&str]) -> String {
+    match names {
+        [] => "nothing is valid here".into(),
+        [only] => format!("only `{only}` is valid here"),
+        _ => format!("one of {}", names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// One diagnostic that is about all of `file`.
+pub(crate) fn whole_file(file: &Path, message: String) -> Diagnostics {
+    let place = Place { file: file.into(), line: None, field: String::new() };
+    Diagnostics(vec![Diagnostic { place, message, suggestion: None }])
+}
+
+#[cfg(test)]
+mod tests;

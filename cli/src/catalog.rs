@@ -1,0 +1,141 @@
+//! `portolan catalog`: lists, shows and checks data products, from descriptors on disk or from a running node.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use portolan_catalog::{DomainCatalog, DomainName, Port, load_domain};
+
+use crate::client::ConnectOptions;
+use crate::connection::{Connection, Target, default_url};
+use crate::error::{Error, Result};
+use crate::output::print;
+use crate::render::Layout;
+use crate::repl::commands::{describe, list_ports};
+
+/// Arguments of `portolan catalog`.
+#[derive(Args, Clone, Debug)]
+pub struct CatalogArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Action {
+    /// List every port
+    List(Source),
+    /// Show a domain, a product or a port
+    Show {
+        /// `domain`, `domain.product` or `domain.product.port`
+        name: String,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Check descriptors, without a node
+    Lint(Folder),
+}
+
+#[derive(Args, Clone, Debug)]
+struct Folder {
+    /// The folder with descriptors
+    #[arg(long, value_name = "DIR", default_value = "products")]
+    products: PathBuf,
+    /// The domain that they belong to
+    #[arg(long, value_name = "NAME")]
+    domain: String,
+}
+
+#[derive(Args, Clone, Debug)]
+struct Source {
+    /// Look at the descriptors in this folder instead of asking a node
+    #[arg(long, value_name = "DIR", requires = "domain")]
+    products: Option<PathBuf>,
+    /// The domain that they belong to
+    #[arg(long, value_name = "NAME", requires = "products")]
+    domain: Option<String>,
+    /// The node to ask [default: PORTOLAN_URL, or grpc://127.0.0.1:50051]
+    #[arg(long, value_name = "URL", conflicts_with = "products")]
+    url: Option<String>,
+}
+
+/// Runs what the arguments say.
+///
+/// # Errors
+/// Descriptors that are wrong; a node that cannot be reached; a name that nothing has.
+pub async fn catalog(args: CatalogArgs) -> Result<()> {
+    match args.action {
+        Action::Lint(folder) => {
+            let catalog = load_domain(&DomainName::new(&folder.domain), &folder.products)?;
+            let (products, ports) = (catalog.products.len(), catalog.ports().count());
+            print(&format!("{}: {products} products with {ports} ports are fine\n", folder.products.display()))
+        }
+        Action::List(source) => match source.loaded()? {
+            Some(catalog) => {
+                let line =
+                    |port: &Port| format!("{}  {}\n", port.name, port.description.as_deref().unwrap_or_default());
+                print(&catalog.ports().map(line).collect::<String>())
+            }
+            None => ask(&source.connect().await?, &list_ports()).await,
+        },
+        Action::Show { name, source } => match source.loaded()? {
+            Some(catalog) => show(&catalog, &name),
+            None => {
+                let connection = source.connect().await?;
+                let sql = describe(&connection, &name).await?;
+                ask(&connection, &sql).await
+            }
+        },
+    }
+}
+
+impl Source {
+    fn loaded(&self) -> Result<Option<DomainCatalog>> {
+        let (Some(products), Some(domain)) = (&self.products, &self.domain) else { return Ok(None) };
+        Ok(Some(load_domain(&DomainName::new(domain), products)?))
+    }
+
+    async fn connect(&self) -> Result<Connection> {
+        let url = self.url.clone().map_or_else(default_url, Ok)?;
+        Connection::open(&Target::Url { url, options: ConnectOptions::default() }).await
+    }
+}
+
+/// How many rows of a listing are shown.
+const LIMIT: usize = 100_000;
+
+async fn ask(connection: &Connection, sql: &str) -> Result<()> {
+    let (schema, batches) = connection.query(sql, LIMIT).await?;
+    let shown = |e| Error::failed("cannot show the answer").with_source(e);
+    let layout = Layout::new(&schema, &batches, None).map_err(shown)?;
+    let mut text = layout.head();
+    for batch in &batches {
+        text.push_str(&layout.rows(batch).map_err(shown)?);
+    }
+    print(&text)
+}
+
+fn show(catalog: &DomainCatalog, name: &str) -> Result<()> {
+    let parts: Vec<_> = name.split('.').collect();
+    let matches = |port: &&Port| {
+        let full = [port.name.domain.as_str(), port.name.product.as_str(), port.name.port.as_str()];
+        parts.len() <= full.len() && parts.iter().zip(full).all(|(part, name)| *part == name)
+    };
+    let ports: Vec<_> = catalog.ports().filter(matches).collect();
+    if ports.is_empty() {
+        let names = catalog.ports().map(|port| port.name.to_string()).collect::<Vec<_>>();
+        let hint = portolan_catalog::nearest::nearest(name, names.iter().map(String::as_str));
+        let hint = hint.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        return Err(Error::failed(format!("nothing is called `{name}`{hint}")));
+    }
+    let mut text = String::new();
+    for port in ports {
+        let _ = writeln!(text, "{}  {}", port.name, port.description.as_deref().unwrap_or_default());
+        for column in &port.columns {
+            let kind = column.logical_type.as_deref().unwrap_or("");
+            let classified = column.classification.as_deref().map(|c| format!("[{c}] ")).unwrap_or_default();
+            let about = column.description.as_deref().unwrap_or_default();
+            let _ = writeln!(text, "  {:<24} {kind:<10} {classified}{about}", column.name);
+        }
+    }
+    print(&text)
+}

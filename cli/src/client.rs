@@ -1,0 +1,276 @@
+//! A Flight SQL client as the REPL, the demo and the benchmark need it: log in, run statements, watch and cancel them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use arrow_flight::decode::FlightRecordBatchStream;
+use arrow_flight::error::FlightError;
+use arrow_flight::flight_service_client::FlightServiceClient;
+use arrow_flight::sql::{Any, CommandStatementQuery, ProstMessageExt, TicketStatementQuery};
+use arrow_flight::{
+    Action, CancelFlightInfoRequest, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest, IpcMessage,
+};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use portolan_connectors::node::protocol::{ACTION_PROGRESS, ProgressRequest};
+use portolan_connectors::node::status::from_status;
+use portolan_connectors::{Error, ErrorKind, Result, SiteId};
+use portolan_engine::Progress;
+use prost::Message;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{Request, Status};
+
+/// How long connecting and each short exchange may take. Statements are bounded by the node's own limit.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest message that is taken.
+const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
+/// How to log in.
+#[derive(Clone, Default)]
+pub struct ConnectOptions {
+    /// User and password; nobody in particular if absent.
+    pub credentials: Option<(String, String)>,
+    /// For `grpc+tls://`: the certificates to trust (PEM).
+    pub ca: Option<PathBuf>,
+}
+
+/// A session on a node. Cheap to clone; clones share the session.
+#[derive(Clone, Debug)]
+pub struct Client {
+    channel: Channel,
+    site: SiteId,
+    authorization: Option<AsciiMetadataValue>,
+}
+
+/// A statement that the node planned.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    info: FlightInfo,
+    schema: SchemaRef,
+}
+
+impl Statement {
+    /// The columns that it gives; none if it gives no rows.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+}
+
+/// Translates a node's URL (`grpc://`, `grpc+tcp://`, `grpc+tls://`) to one for HTTP/2, and tells whether it is TLS.
+///
+/// # Errors
+/// Another scheme, or no URL at all.
+pub fn endpoint_url(url: &str) -> Result<(String, bool)> {
+    let invalid = |what: &str| Error::new(ErrorKind::InvalidQuery, format!("`{url}` {what}"));
+    let (scheme, rest) =
+        url.split_once("://").ok_or_else(|| invalid("is no URL of a node; it looks like `grpc://host:50051`"))?;
+    let http = match scheme {
+        "grpc" | "grpc+tcp" => (format!("http://{rest}"), false),
+        "grpc+tls" => (format!("https://{rest}"), true),
+        _ => return Err(invalid("has an unknown scheme; `grpc://` and `grpc+tls://` are known")),
+    };
+    match http.0.parse::<tonic::transport::Uri>() {
+        Ok(uri) if uri.host().is_some_and(|h| !h.is_empty()) && uri.port().is_some() => Ok(http),
+        _ => Err(invalid("needs a host and a port, as in `grpc://host:50051`")),
+    }
+}
+
+impl Client {
+    /// Connects to the node at `url` and opens a session.
+    ///
+    /// # Errors
+    /// `SiteUnavailable` where nobody answers, `Unauthenticated` where the login is refused; both name the URL.
+    pub async fn connect(url: &str, options: &ConnectOptions) -> Result<Self> {
+        let (address, tls) = endpoint_url(url)?;
+        let unavailable = |what: &str| Error::new(ErrorKind::SiteUnavailable, format!("node {url}: {what}"));
+        let mut endpoint = Endpoint::from_shared(address)
+            .map_err(|e| unavailable("the URL is malformed").with_source(e))?
+            .connect_timeout(TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(TIMEOUT)
+            .keep_alive_timeout(TIMEOUT);
+        if tls {
+            let mut config = ClientTlsConfig::new();
+            if let Some(ca) = &options.ca {
+                let pem = std::fs::read(ca).map_err(|e| {
+                    Error::new(ErrorKind::InvalidQuery, format!("cannot read the certificates in {}", ca.display()))
+                        .with_source(e)
+                })?;
+                config = config.ca_certificate(Certificate::from_pem(pem));
+            }
+            endpoint = endpoint.tls_config(config).map_err(|e| unavailable("TLS cannot be set up").with_source(e))?;
+        }
+        let channel = endpoint.connect().await.map_err(|e| {
+            unavailable("cannot connect; is `portolan serve` running there, and is it the right `--url`?")
+                .with_source(e)
+        })?;
+        let mut client = Self { channel, site: SiteId::new(url), authorization: None };
+        client.authorization = client.short(client.log_in(options.credentials.as_ref())).await?;
+        Ok(client)
+    }
+
+    /// The node's URL.
+    pub fn url(&self) -> &str {
+        self.site.as_str()
+    }
+
+    /// Has the node plan a statement. One that gives no rows is done when this returns.
+    ///
+    /// # Errors
+    /// What the node says about the statement.
+    pub async fn prepare(&self, sql: &str) -> Result<Statement> {
+        let command = CommandStatementQuery { query: sql.into(), transaction_id: None };
+        let descriptor = FlightDescriptor::new_cmd(command.as_any().encode_to_vec());
+        let response = self.flight().get_flight_info(self.request(descriptor)).await;
+        let info = response.map_err(|s| self.error(&s))?.into_inner();
+        let schema = match info.schema.is_empty() {
+            true => Schema::empty(),
+            false => Schema::try_from(IpcMessage(info.schema.clone()))
+                .map_err(|e| self.nonsense("a schema that cannot be read").with_source(e))?,
+        };
+        Ok(Statement { info, schema: schema.into() })
+    }
+
+    /// The rows of a statement, endpoint after endpoint. Dropping the stream stops the work.
+    pub fn rows(&self, statement: &Statement) -> BoxStream<'static, Result<RecordBatch>> {
+        let client = self.clone();
+        stream::iter(statement.info.endpoint.clone())
+            .then(move |endpoint| {
+                let client = client.clone();
+                async move { client.fetch(endpoint).await }
+            })
+            .try_flatten()
+            .boxed()
+    }
+
+    /// Runs a statement and collects its rows.
+    ///
+    /// # Errors
+    /// What the node says about the statement, or about running it.
+    pub async fn query(&self, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+        let statement = self.prepare(sql).await?;
+        let batches = self.rows(&statement).try_collect().await?;
+        Ok((statement.schema, batches))
+    }
+
+    /// How far a statement is, if the node still knows.
+    pub async fn progress(&self, statement: &Statement) -> Option<Progress> {
+        let ticket = statement.info.endpoint.first()?.ticket.as_ref()?;
+        let ticket: TicketStatementQuery = Any::decode(&*ticket.ticket).ok()?.unpack().ok()??;
+        let body = ProgressRequest { handle: ticket.statement_handle }.encode_to_vec();
+        let answer = self.short(self.action(ACTION_PROGRESS, body)).await.ok()??;
+        serde_json::from_slice(&answer).ok()
+    }
+
+    /// Asks the node to stop a statement. Best effort: dropping its rows does the same.
+    pub async fn cancel(&self, statement: &Statement) {
+        let body = CancelFlightInfoRequest::new(statement.info.clone()).encode_to_vec();
+        if let Err(e) = self.short(self.action("CancelFlightInfo", body)).await {
+            tracing::debug!("cancelling: {}", e.chain());
+        }
+    }
+
+    async fn log_in(&self, credentials: Option<&(String, String)>) -> Result<Option<AsciiMetadataValue>, Status> {
+        let mut request = Request::new(stream::iter([HandshakeRequest::default()]));
+        if let Some((user, password)) = credentials {
+            let basic = BASE64_STANDARD.encode(format!("{user}:{password}"));
+            let mut basic = AsciiMetadataValue::try_from(format!("Basic {basic}"))
+                .map_err(|_| Status::invalid_argument("user and password do not fit a header"))?;
+            basic.set_sensitive(true);
+            request.metadata_mut().insert("authorization", basic);
+        }
+        let response = self.flight().handshake(request).await?;
+        let mut token = response.metadata().get("authorization").cloned();
+        token.iter_mut().for_each(|t| t.set_sensitive(true));
+        // The call ends when its answers end; what they say is not needed.
+        response.into_inner().try_collect::<Vec<_>>().await?;
+        Ok(token)
+    }
+
+    async fn fetch(&self, endpoint: FlightEndpoint) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let ticket = endpoint.ticket.ok_or_else(|| self.nonsense("an endpoint without a ticket"))?;
+        let response = self.flight().do_get(self.request(ticket)).await.map_err(|s| self.error(&s))?;
+        let client = self.clone();
+        let batches = FlightRecordBatchStream::new_from_flight_data(response.into_inner().map_err(FlightError::from));
+        Ok(batches.map_err(move |e| client.flight_error(e)).boxed())
+    }
+
+    async fn action(&self, kind: &str, body: Vec<u8>) -> Result<Option<bytes::Bytes>, Status> {
+        let action = Action { r#type: kind.into(), body: body.into() };
+        let mut results = self.flight().do_action(self.request(action)).await?.into_inner();
+        Ok(results.message().await?.map(|result| result.body))
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(authorization) = &self.authorization {
+            request.metadata_mut().insert("authorization", authorization.clone());
+        }
+        request
+    }
+
+    fn flight(&self) -> FlightServiceClient<Channel> {
+        FlightServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    async fn short<T>(&self, exchange: impl Future<Output = Result<T, Status>>) -> Result<T> {
+        match tokio::time::timeout(TIMEOUT, exchange).await {
+            Ok(outcome) => outcome.map_err(|s| self.error(&s)),
+            Err(_) => {
+                let what = format!("node {}: no answer for {} seconds", self.site, TIMEOUT.as_secs());
+                Err(Error::new(ErrorKind::DeadlineExceeded, what))
+            }
+        }
+    }
+
+    fn error(&self, status: &Status) -> Error {
+        let error = from_status(status, &self.site);
+        match error.kind() {
+            // Here it matters which node it was; everywhere else the statement is at fault.
+            ErrorKind::SiteUnavailable | ErrorKind::Unauthenticated => error,
+            kind => match error.context().strip_prefix(&format!("node {}: ", self.site)) {
+                Some(said) => Error::new(kind, said),
+                None => error,
+            },
+        }
+    }
+
+    fn flight_error(&self, error: FlightError) -> Error {
+        match error {
+            FlightError::Tonic(status) => self.error(&status),
+            other => self.nonsense("rows that cannot be read").with_source(other),
+        }
+    }
+
+    fn nonsense(&self, what: &str) -> Error {
+        Error::new(ErrorKind::SiteUnavailable, format!("node {}: it answered {what}", self.site))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn urls_of_nodes_are_told_from_others() {
+        assert_eq!(endpoint_url("grpc://a:1").unwrap(), ("http://a:1".to_string(), false));
+        assert_eq!(endpoint_url("grpc+tls://a:1").unwrap(), ("https://a:1".to_string(), true));
+        for url in ["", "a:1", "http://a:1", "grpc://", "grpc://a", "grpc://:1", "grpc://a b:1"] {
+            assert!(endpoint_url(url).is_err(), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_not_there_is_named() {
+        // Nothing listens on port 1 of loopback.
+        let error = Client::connect("grpc://127.0.0.1:1", &ConnectOptions::default()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::SiteUnavailable);
+        assert!(error.chain().contains("grpc://127.0.0.1:1"), "{}", error.chain());
+    }
+}

@@ -1,0 +1,334 @@
+//! A node's config file: parsed strictly, checked against the file system, with diagnostics that point into the file.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::net::ToSocketAddrs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use argon2::PasswordHash;
+use portolan_catalog::yaml::{self, Document};
+use portolan_catalog::{Diagnostic, Diagnostics, DomainName};
+use portolan_connectors::files::SourceOptions;
+use portolan_engine::Limits;
+use serde::Deserialize;
+
+use crate::units::{Length, Size};
+
+/// A node's config. Paths in it start from the folder that it lies in.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// The domain that the node serves; absent for a gateway.
+    pub domain: Option<DomainName>,
+    /// Where it listens. Default: `127.0.0.1:50051`; port 0 takes a free one.
+    #[serde(default = "default_listen")]
+    pub listen: String,
+    /// The folder with the domain's descriptors. Default: `products`.
+    pub products: Option<PathBuf>,
+    /// The other nodes of the mesh.
+    #[serde(default)]
+    pub peers: Vec<PeerConfig>,
+    /// What does not belong in a contract: for each `server` that one names, how to reach it.
+    #[serde(default)]
+    pub sources: HashMap<String, SourceOptions>,
+    /// Who may log in.
+    #[serde(default)]
+    pub users: Vec<UserConfig>,
+    /// Whether one may come without logging in. Default: only where it listens on loopback and has no users.
+    pub anonymous: Option<bool>,
+    /// TLS on the listener.
+    pub tls: Option<TlsConfig>,
+    /// Whether it may listen beyond loopback without TLS. Default: no.
+    #[serde(default)]
+    pub allow_plaintext: bool,
+    /// What bounds its queries.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+    /// How often peers are asked for their catalogs. Default: 5s.
+    pub refresh_interval: Option<Length>,
+    /// What it logs, as in `info` or `portolan=debug`; the variable `PORTOLAN_LOG` goes first. Default: `info`.
+    pub log: Option<String>,
+    /// Where operators spill. Default: the system's temporary folder.
+    pub spill_folder: Option<PathBuf>,
+    /// Threads that drive plans. Default: the machine's cores.
+    pub cpu_threads: Option<usize>,
+}
+
+/// Another node.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerConfig {
+    /// Its URL: `grpc://host:port`, or `grpc+tls://host:port`.
+    pub url: String,
+    /// The user to log in as there.
+    pub user: Option<String>,
+    /// That user's password.
+    pub password: Option<Secret>,
+    /// The environment variable with that user's password.
+    pub password_env: Option<String>,
+    /// Certificates (PEM) to trust beside the system's.
+    pub ca: Option<PathBuf>,
+    /// This node's certificate for it (PEM).
+    pub cert: Option<PathBuf>,
+    /// The key of that certificate (PEM).
+    pub key: Option<PathBuf>,
+}
+
+/// Somebody who may log in.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserConfig {
+    /// The name.
+    pub name: String,
+    /// What `portolan hash-password` gave for the password.
+    pub password_hash: Secret,
+    /// Whether it is a node of the mesh, which may send fragments.
+    #[serde(default)]
+    pub node: bool,
+}
+
+/// TLS on the listener.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The certificate chain (PEM).
+    pub cert: PathBuf,
+    /// Its key (PEM).
+    pub key: PathBuf,
+    /// If given, clients must show a certificate that one of these signed (PEM).
+    pub client_ca: Option<PathBuf>,
+}
+
+/// What bounds the node's queries; see [`Limits`] for meanings and defaults.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Memory of one query.
+    pub query_memory: Option<Size>,
+    /// Time of one query.
+    pub query_timeout: Option<Length>,
+    /// Queries at once.
+    pub concurrent_queries: Option<usize>,
+    /// Queries in line.
+    pub queued_queries: Option<usize>,
+    /// Nodes that a query may go through.
+    pub max_hops: Option<u32>,
+    /// Disk for spilling.
+    pub spill: Option<Size>,
+}
+
+/// Text that is never printed.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+fn default_listen() -> String {
+    "127.0.0.1:50051".into()
+}
+
+impl NodeConfig {
+    /// Reads and checks the config in `file`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load(file: &Path) -> Result<Self, Diagnostics> {
+        Self::parse(&yaml::read(file)?, file)
+    }
+
+    /// Checks `text` as a config that lies in `file`; its paths come out joined with that file's folder.
+    ///
+    /// # Errors
+    /// As [`NodeConfig::load`].
+    pub fn parse(text: &str, file: &Path) -> Result<Self, Diagnostics> {
+        let document = Document::parse(text, file)?;
+        let mut config: Self = yaml::parse(text, file)?;
+        config.resolve_paths(file.parent().unwrap_or(Path::new("")));
+        let mut check = Check { document: &document, found: vec![] };
+        config.check(&mut check);
+        if check.found.is_empty() { Ok(config) } else { Err(Diagnostics(check.found)) }
+    }
+
+    /// The folder with descriptors, where the node serves a domain.
+    pub fn products_folder(&self) -> Option<&Path> {
+        self.domain.as_ref().and(self.products.as_deref())
+    }
+
+    fn is_on_loopback(&self) -> bool {
+        self.listen.to_socket_addrs().is_ok_and(|mut addresses| addresses.all(|address| address.ip().is_loopback()))
+    }
+
+    /// Whether one may come without logging in.
+    pub fn allows_anonymous(&self) -> bool {
+        self.anonymous.unwrap_or_else(|| self.users.is_empty() && self.is_on_loopback())
+    }
+
+    /// The limits, defaults filled in.
+    pub fn limits(&self) -> Limits {
+        let (given, mut limits) = (&self.limits, Limits::default());
+        if let Some(Size(bytes)) = given.query_memory {
+            limits.query_memory = usize::try_from(bytes).unwrap_or(usize::MAX);
+        }
+        if let Some(Length(time)) = given.query_timeout {
+            limits.query_timeout = time;
+        }
+        if let Some(Size(bytes)) = given.spill {
+            limits.spill_bytes = bytes;
+        }
+        limits.concurrent_queries = given.concurrent_queries.unwrap_or(limits.concurrent_queries);
+        limits.queued_queries = given.queued_queries.unwrap_or(limits.queued_queries);
+        limits.max_hops = given.max_hops.unwrap_or(limits.max_hops);
+        limits
+    }
+
+    /// How often peers are asked for their catalogs, where it is given.
+    pub fn refresh_interval(&self) -> Option<Duration> {
+        self.refresh_interval.map(|length| length.0)
+    }
+
+    fn resolve_paths(&mut self, base: &Path) {
+        if self.domain.is_some() {
+            self.products = Some(base.join(self.products.as_deref().unwrap_or(Path::new("products"))));
+        }
+        let peers = self.peers.iter_mut().flat_map(|p| [&mut p.ca, &mut p.cert, &mut p.key]).flatten();
+        let tls =
+            self.tls.iter_mut().flat_map(|t| [Some(&mut t.cert), Some(&mut t.key), t.client_ca.as_mut()]).flatten();
+        for path in peers.chain(tls).chain(self.spill_folder.as_mut()) {
+            *path = base.join(&*path);
+        }
+    }
+
+    fn check(&self, check: &mut Check<'_>) {
+        match &self.domain {
+            Some(domain) if domain.as_str().is_empty() => check.report("/domain", "a domain needs a name"),
+            Some(_) => check.folder("/products", self.products.as_deref()),
+            None if self.products.is_some() => {
+                check.report("/products", "products belong to a domain; name it in `domain`");
+            }
+            None => {}
+        }
+        self.check_access(check);
+        self.check_peers(check);
+        if let Some(tls) = &self.tls {
+            check.file("/tls/cert", Some(&tls.cert));
+            check.file("/tls/key", Some(&tls.key));
+            check.file("/tls/client_ca", tls.client_ca.as_deref());
+        }
+        let counts = [
+            ("/limits/concurrent_queries", self.limits.concurrent_queries),
+            ("/cpu_threads", self.cpu_threads),
+            ("/limits/max_hops", self.limits.max_hops.map(|hops| hops as usize)),
+        ];
+        for (pointer, count) in counts {
+            if count == Some(0) {
+                check.report(pointer, "must be at least 1");
+            }
+        }
+        if let Some(Err(e)) = self.log.as_deref().map(tracing_subscriber::EnvFilter::try_new) {
+            check.report("/log", &format!("is no filter for logs: {e}"));
+        }
+    }
+
+    fn check_access(&self, check: &mut Check<'_>) {
+        if let Err(e) = self.listen.to_socket_addrs() {
+            check.report("/listen", &format!("`{}` is no address and port to listen on: {e}", self.listen));
+        } else if self.users.is_empty() && !self.allows_anonymous() {
+            check.report(
+                "/listen",
+                "nobody could log in: beyond loopback a node needs `users`, or `anonymous: true` to let everybody in",
+            );
+        } else if self.tls.is_none() && !self.allow_plaintext && !self.is_on_loopback() {
+            check.report("/listen", "beyond loopback a node needs `tls`, or `allow_plaintext: true` to go without");
+        }
+        let mut names = BTreeSet::new();
+        for (i, user) in self.users.iter().enumerate() {
+            if user.name.is_empty() || user.name.contains(':') {
+                check.report(&format!("/users/{i}/name"), "a user's name is not empty and has no colon");
+            }
+            if !names.insert(&user.name) {
+                check.report(&format!("/users/{i}/name"), &format!("the user `{}` is there twice", user.name));
+            }
+            if PasswordHash::new(user.password_hash.reveal()).is_err() {
+                check.report(
+                    &format!("/users/{i}/password_hash"),
+                    "is no password hash; `portolan hash-password` makes one",
+                );
+            }
+        }
+    }
+
+    fn check_peers(&self, check: &mut Check<'_>) {
+        let mut urls = BTreeSet::new();
+        for (i, peer) in self.peers.iter().enumerate() {
+            let at = |field: &str| format!("/peers/{i}/{field}");
+            if let Err(e) = crate::client::endpoint_url(&peer.url) {
+                check.report(&at("url"), &e.to_string());
+            }
+            if !urls.insert(&peer.url) {
+                check.report(&at("url"), &format!("the peer {} is there twice", peer.url));
+            }
+            if peer.password.is_some() && peer.password_env.is_some() {
+                check.report(&at("password_env"), "give the password itself or the variable that holds it, not both");
+            }
+            if peer.user.is_some() && peer.password.is_none() && peer.password_env.is_none() {
+                check.report(&at("user"), "a user needs `password` or `password_env`");
+            }
+            if let Some(variable) = &peer.password_env
+                && std::env::var_os(variable).is_none()
+            {
+                check.report(&at("password_env"), &format!("the environment has no variable `{variable}`"));
+            }
+            if peer.cert.is_some() != peer.key.is_some() {
+                check.report(&at("cert"), "`cert` and `key` go together");
+            }
+            check.file(&at("ca"), peer.ca.as_deref());
+            check.file(&at("cert"), peer.cert.as_deref());
+            check.file(&at("key"), peer.key.as_deref());
+        }
+    }
+}
+
+/// Collects what is wrong and where it stands.
+struct Check<'a> {
+    document: &'a Document,
+    found: Vec<Diagnostic>,
+}
+
+impl Check<'_> {
+    fn report(&mut self, pointer: &str, message: &str) {
+        let place = self.document.place(&self.document.steps(pointer));
+        self.found.push(Diagnostic { place, message: message.into(), suggestion: None });
+    }
+
+    fn file(&mut self, pointer: &str, path: Option<&Path>) {
+        if let Some(path) = path
+            && let Err(e) = std::fs::File::open(path)
+        {
+            self.report(pointer, &format!("cannot read {}: {e}", path.display()));
+        }
+    }
+
+    fn folder(&mut self, pointer: &str, path: Option<&Path>) {
+        if let Some(path) = path
+            && let Err(e) = std::fs::read_dir(path)
+        {
+            self.report(pointer, &format!("cannot read the folder {}: {e}", path.display()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::*;
+
+fn check(text: &str) -> Result<NodeConfig, String> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("products")).unwrap();
+    let parsed = NodeConfig::parse(text, &folder.path().join("node.yaml"));
+    parsed.map_err(|e| e.to_string().replace(&format!("{}/", folder.path().display()), ""))
+}
+
+#[test]
+fn an_empty_object_is_a_gateway_on_loopback() {
+    let config = check("{}").unwrap();
+    assert_eq!(config.domain, None);
+    assert_eq!(config.listen, "127.0.0.1:50051");
+    assert!(config.allows_anonymous());
+    assert_eq!(config.limits(), Limits::default());
+}
+
+#[test]
+fn everything_is_read() {
+    let config = check(
+        "domain: sales\nlisten: 127.0.0.1:0\npeers:\n- {url: 'grpc://127.0.0.1:1', user: me, password: secret}\n\
+         limits: {query_memory: 1GiB, query_timeout: 2m, concurrent_queries: 3, queued_queries: 0, spill: 5GB}\n\
+         refresh_interval: 500ms\nlog: debug\nanonymous: true\n",
+    )
+    .unwrap();
+    assert_eq!(config.domain.as_ref().unwrap().as_str(), "sales");
+    assert!(config.products_folder().unwrap().ends_with("products"));
+    let limits = config.limits();
+    assert_eq!((limits.query_memory, limits.query_timeout), (1 << 30, Duration::from_secs(120)));
+    assert_eq!((limits.concurrent_queries, limits.queued_queries, limits.spill_bytes), (3, 0, 5_000_000_000));
+    assert_eq!(config.refresh_interval(), Some(Duration::from_millis(500)));
+    assert!(!format!("{config:?}").contains("secret"));
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_nearest_one() {
+    let error = check("domain: sales\nlistn: 127.0.0.1:0\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:2: listn: unknown key"), "{error}");
+    assert!(error.ends_with("did you mean `listen`?"), "{error}");
+}
+
+#[test]
+fn a_wrong_type_is_refused_at_its_line() {
+    let error = check("limits:\n  query_timeout: soon\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:2: limits.query_timeout: `soon` is not a length of time"), "{error}");
+    let error = check("limits:\n  query_timeout: 10\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:2: limits.query_timeout: 10 is not a length of time"), "{error}");
+    let error = check("peers: no\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:1: peers:"), "{error}");
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let error = check(
+        "domain: sales\nlisten: nowhere\nproducts: missing\npeers:\n- url: carrier-pigeon://x\n- url: grpc://a:1\n  \
+         ca: ca.pem\ntls:\n  cert: c.pem\n  key: k.pem\nusers:\n- {name: a, password_hash: plain}\n",
+    )
+    .unwrap_err();
+    let starts = [
+        "node.yaml:3: products: cannot read the folder missing",
+        "node.yaml:2: listen: `nowhere` is no address",
+        "node.yaml:12: users[0].password_hash: is no password hash",
+        "node.yaml:5: peers[0].url: ",
+        "node.yaml:7: peers[1].ca: cannot read ca.pem",
+        "node.yaml:9: tls.cert: cannot read c.pem",
+        "node.yaml:10: tls.key: cannot read k.pem",
+    ];
+    let lines: Vec<_> = error.lines().collect();
+    assert_eq!(lines.len(), starts.len(), "{error}");
+    for (line, start) in lines.iter().zip(starts) {
+        assert!(line.starts_with(start), "{line}");
+    }
+    assert!(!error.contains("plain"), "{error}");
+}
+
+#[test]
+fn beyond_loopback_somebody_must_be_able_to_log_in() {
+    let error = check("listen: 0.0.0.0:0\n").unwrap_err();
+    assert!(error.contains("nobody could log in"), "{error}");
+    let error = check("listen: 0.0.0.0:0\nanonymous: true\n").unwrap_err();
+    assert!(error.contains("needs `tls`"), "{error}");
+    check("listen: 0.0.0.0:0\nanonymous: true\nallow_plaintext: true\n").unwrap();
+}
+
+#[test]
+fn products_need_a_domain() {
+    assert!(check("products: products\n").unwrap_err().contains("products belong to a domain"));
+}

@@ -1,0 +1,173 @@
+//! `portolan demo`: TPC-H data over three domains, each served by a process of its own, and a gateway to ask. For the
+//! REPL, for scripts, or to run the benchmark's queries and check them against one process.
+
+pub mod descriptors;
+pub mod mesh;
+pub mod run;
+pub mod single;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use tokio_util::sync::CancellationToken;
+
+use crate::demo::mesh::LocalMesh;
+use crate::error::{Error, Result};
+use crate::output::print;
+use crate::serve::stop_on_signals;
+use crate::sql::{self, Questions, Target};
+use crate::tpch::{TABLES, cache, generate};
+
+/// Arguments of `portolan demo`.
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {
+    /// How much data: 1 is about a gigabyte
+    #[arg(long, default_value_t = 0.1, value_name = "FACTOR")]
+    pub scale: f64,
+    /// Run the 22 queries of TPC-H, check each against one process over the same files, and exit
+    #[arg(long, conflicts_with = "serve")]
+    pub run: bool,
+    /// Keep the mesh up without a prompt, and print where it is as one line of JSON
+    #[arg(long)]
+    pub serve: bool,
+}
+
+const QUESTIONS: &str = "\
+Three domains are up: sales, supply and geo. A few questions to start with:
+
+  \\dn                                                         the domains
+  \\d sales.orders.lineitem                                    what a port promises
+  SELECT n_name, count(*) AS customers
+    FROM sales.customers.customer JOIN geo.places.nation ON c_nationkey = n_nationkey
+    GROUP BY n_name ORDER BY customers DESC LIMIT 5;          a join across two domains
+  SELECT p_brand, sum(l_extendedprice) AS sold
+    FROM sales.orders.lineitem JOIN supply.parts.part ON l_partkey = p_partkey
+    WHERE l_shipdate >= DATE '1998-01-01' GROUP BY p_brand ORDER BY sold DESC LIMIT 5;
+  EXPLAIN SELECT …                                            who does what, and why
+
+\\? lists the commands; Ctrl-D ends the demo and every process it started.
+";
+
+/// Runs the demo.
+///
+/// # Errors
+/// Data that cannot be generated, nodes that do not start, queries whose results differ.
+pub async fn demo(args: DemoArgs) -> Result<()> {
+    let stop = CancellationToken::new();
+    let signals = stop_on_signals(stop.clone())?;
+    let data = tpch_data(&cache_folder()?, args.scale, &stop).await?;
+    let program = std::env::current_exe().map_err(|e| Error::failed("cannot find my own program").with_source(e))?;
+    let spinner = spinner("starting three domain nodes and a gateway");
+    let mut mesh = tokio::select! {
+        mesh = LocalMesh::start(&program, &data) => mesh?,
+        () = stop.cancelled() => return Err(Error::interrupted()),
+    };
+    spinner.finish_and_clear();
+    let outcome = if args.serve {
+        print(&format!("{}\n", mesh.to_json()))?;
+        mesh.watch(&stop).await
+    } else if args.run {
+        tokio::select! {
+            outcome = run::run(&mesh, &data) => outcome,
+            () = stop.cancelled() => Err(Error::interrupted()),
+        }
+    } else {
+        // From here on Ctrl-C belongs to the prompt.
+        drop(signals);
+        sql::interactive(Target::url(mesh.gateway().url()), Questions(QUESTIONS)).await
+    };
+    mesh.stop().await;
+    outcome
+}
+
+/// Where generated data is kept: `portolan` below the user's cache folder.
+///
+/// # Errors
+/// No home folder.
+pub fn cache_folder() -> Result<PathBuf> {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    variable("XDG_CACHE_HOME")
+        .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
+        .map(|cache| cache.join("portolan"))
+        .ok_or_else(|| Error::failed("there is no home folder to keep data in; set XDG_CACHE_HOME"))
+}
+
+/// The TPC-H data at this scale, generated now if it is not there, with its progress on standard error.
+///
+/// # Errors
+/// As [`cache::ensure`].
+pub async fn tpch_data(root: &Path, scale: f64, stop: &CancellationToken) -> Result<PathBuf> {
+    let cancel = Arc::new(AtomicBool::new(false));
+    let (root, cancelled) = (root.to_path_buf(), cancel.clone());
+    let mut work = tokio::task::spawn_blocking(move || {
+        if cache::is_cached(&root, scale) {
+            return cache::ensure(&root, scale, &|_, _| {}, &cancelled);
+        }
+        let bars = Bars::new(scale);
+        let data = cache::ensure(&root, scale, &|table, rows| bars.advance(table, rows), &cancelled);
+        bars.clear();
+        data
+    });
+    let outcome = tokio::select! {
+        outcome = &mut work => outcome,
+        () = stop.cancelled() => {
+            // It stops between two batches, and takes away what it has written.
+            cancel.store(true, Ordering::Relaxed);
+            work.await
+        }
+    };
+    outcome.map_err(|e| Error::failed("generating data ended abnormally").with_source(e))?
+}
+
+/// One progress bar for each table.
+struct Bars {
+    all: MultiProgress,
+    bars: BTreeMap<&'static str, ProgressBar>,
+}
+
+impl Bars {
+    fn new(scale: f64) -> Self {
+        let all = MultiProgress::new();
+        let style = ProgressStyle::with_template("{prefix:>10} {bar:32} {human_pos:>11} rows {wide_msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        let head = all.add(ProgressBar::new_spinner());
+        head.set_message(format!("generating TPC-H data at scale {scale}, once"));
+        let bars = TABLES.iter().map(|table| {
+            let bar = all.add(ProgressBar::new(generate::expected_rows(table.name, scale)));
+            bar.set_style(style.clone());
+            bar.set_prefix(table.name);
+            (table.name, bar)
+        });
+        let mut bars: BTreeMap<_, _> = bars.collect();
+        bars.insert("", head);
+        Self { all, bars }
+    }
+
+    fn advance(&self, table: &str, rows: usize) {
+        if let Some(bar) = self.bars.get(table) {
+            bar.inc(rows as u64);
+        }
+    }
+
+    fn clear(&self) {
+        for bar in self.bars.values() {
+            bar.finish_and_clear();
+        }
+        // A bar that cannot be wiped off the screen is no reason to fail.
+        let _ = self.all.clear();
+    }
+}
+
+fn spinner(message: &'static str) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner();
+    spinner.set_message(message);
+    spinner.enable_steady_tick(std::time::Duration::from_millis(100));
+    spinner
+}

@@ -1,0 +1,46 @@
+//! The descriptors of the demo's domains: products and contracts over the TPC-H tables, as a domain team would write
+//! them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+macro_rules! descriptors {
+    ($($domain:literal / $file:literal),* $(,)?) => {
+        &[$(($domain, $file, include_str!(concat!("descriptors/", $domain, "/", $file)))),*]
+    };
+}
+
+const DESCRIPTORS: &[(&str, &str, &str)] = descriptors![
+    "sales" / "customers.odps.yaml",
+    "sales" / "customer.odcs.yaml",
+    "sales" / "orders.odps.yaml",
+    "sales" / "orders.odcs.yaml",
+    "sales" / "lineitem.odcs.yaml",
+    "supply" / "parts.odps.yaml",
+    "supply" / "part.odcs.yaml",
+    "supply" / "partsupp.odcs.yaml",
+    "supply" / "suppliers.odps.yaml",
+    "supply" / "supplier.odcs.yaml",
+    "geo" / "places.odps.yaml",
+    "geo" / "nation.odcs.yaml",
+    "geo" / "region.odcs.yaml",
+];
+
+/// Writes the descriptors of `domain` over the tables in `data` to `folder/products`, and returns that folder.
+///
+/// # Errors
+/// A folder that cannot be written.
+pub fn write(domain: &str, data: &Path, folder: &Path) -> Result<PathBuf> {
+    let products = folder.join("products");
+    fs::create_dir_all(&products).map_err(|e| Error::output(products.display(), e))?;
+    // The place stands between double quotes, where YAML escapes as JSON does.
+    let data = serde_json::Value::from(data.display().to_string()).to_string();
+    let data = data.trim_matches('"');
+    for (_, file, text) in DESCRIPTORS.iter().filter(|descriptor| descriptor.0 == domain) {
+        let path = products.join(file);
+        fs::write(&path, text.replace("@DATA@", data)).map_err(|e| Error::output(path.display(), e))?;
+    }
+    Ok(products)
+}

@@ -1,0 +1,143 @@
+//! Runs the 22 queries of TPC-H on the mesh, and checks each against one process over the same files.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+use futures::TryStreamExt;
+use indicatif::{ProgressBar, ProgressStyle};
+use portolan_engine::{Engine, Progress};
+
+use super::mesh::LocalMesh;
+use super::single::single_process;
+use crate::client::{Client, ConnectOptions};
+use crate::compare::{FLOAT_TOLERANCE, compare};
+use crate::error::{Error, Result};
+use crate::output::print;
+use crate::tpch::{DOMAINS, QUERIES, Query};
+use crate::units::{show_bytes, show_count, show_time};
+
+/// How one query went.
+struct Outcome {
+    rows: usize,
+    mesh: Duration,
+    single: Duration,
+    /// Bytes that crossed the edge of each of [`DOMAINS`]; `None` where the node no longer knew.
+    bytes: Option<[u64; DOMAINS.len()]>,
+    difference: Option<String>,
+}
+
+/// Runs the queries and prints a table.
+///
+/// # Errors
+/// A query that fails, or whose result differs: how is printed.
+pub async fn run(mesh: &LocalMesh, data: &Path) -> Result<()> {
+    let client = Client::connect(mesh.gateway().url(), &ConnectOptions::default()).await?;
+    let single = single_process(data).await?;
+    let bar = ProgressBar::new(QUERIES.len() as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:32} {pos} of {len} queries, {msg}") {
+        bar.set_style(style);
+    }
+    let mut outcomes = vec![];
+    for query in QUERIES {
+        bar.set_message(format!("query {}", query.number));
+        outcomes.push((query, run_query(&client, &single, &query).await));
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    print(&format!("{}\n", table(&outcomes)))?;
+    let mut wrong = 0;
+    for (query, outcome) in &outcomes {
+        let how = match outcome {
+            Ok(outcome) => outcome.difference.clone(),
+            Err(e) => Some(e.chain()),
+        };
+        if let Some(how) = how {
+            wrong += 1;
+            eprintln!("query {}: {how}", query.number);
+        }
+    }
+    if wrong > 0 {
+        return Err(Error::failed(format!("{wrong} of {} queries failed or gave other rows", QUERIES.len())));
+    }
+    print(&format!(
+        "all {} results equal those of one process: decimals exactly, floats within {FLOAT_TOLERANCE:e}\n",
+        QUERIES.len()
+    ))
+}
+
+async fn run_query(client: &Client, single: &Engine, query: &Query) -> Result<Outcome> {
+    let started = Instant::now();
+    let statement = client.prepare(query.sql).await?;
+    let batches: Vec<_> = client.rows(&statement).try_collect().await?;
+    let mesh = started.elapsed();
+    let bytes = client.progress(&statement).await.map(|progress| bytes_by_domain(&progress));
+
+    let started = Instant::now();
+    let stream = single.sql(query.sql).await?;
+    let schema = stream.schema();
+    let expected: Vec<_> = stream.try_collect().await?;
+    let single = started.elapsed();
+    let difference = compare((&schema, &expected), (statement.schema(), &batches), &query.order());
+    Ok(Outcome {
+        rows: batches.iter().map(|b| b.num_rows()).sum(),
+        mesh,
+        single,
+        bytes,
+        difference: difference.err().map(|d| d.to_string()),
+    })
+}
+
+/// What crossed the edge of each domain. A fragment that reads several is counted once, at the first.
+fn bytes_by_domain(progress: &Progress) -> [u64; DOMAINS.len()] {
+    DOMAINS.map(|domain| {
+        let edges = progress.edges.iter().filter(|edge| edge.domains.first().is_some_and(|first| first == domain));
+        edges.map(|edge| edge.bytes).sum()
+    })
+}
+
+fn table(outcomes: &[(Query, Result<Outcome>)]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    if !std::io::stdout().is_terminal() {
+        table.force_no_tty();
+    }
+    let mut header: Vec<_> = ["query", "rows", "mesh", "one process"].map(String::from).into();
+    header.extend(DOMAINS.map(|domain| format!("from {domain}")));
+    header.push("result".into());
+    table.set_header(header);
+    let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+    let (mut mesh, mut single, mut bytes) = (Duration::ZERO, Duration::ZERO, [0; DOMAINS.len()]);
+    for (query, outcome) in outcomes {
+        let Ok(outcome) = outcome else {
+            let mut row = vec![right(query.number.to_string())];
+            row.extend((0..DOMAINS.len() + 3).map(|_| Cell::new("")));
+            row.push(Cell::new("failed").fg(Color::Red));
+            table.add_row(row);
+            continue;
+        };
+        mesh += outcome.mesh;
+        single += outcome.single;
+        let mut row = vec![
+            right(query.number.to_string()),
+            right(show_count(outcome.rows as u64)),
+            right(show_time(outcome.mesh)),
+            right(show_time(outcome.single)),
+        ];
+        for (i, total) in bytes.iter_mut().enumerate() {
+            *total += outcome.bytes.map_or(0, |bytes| bytes[i]);
+            row.push(right(outcome.bytes.map_or_else(|| "?".into(), |bytes| show_bytes(bytes[i]))));
+        }
+        row.push(match outcome.difference {
+            None => Cell::new("equal").fg(Color::Green),
+            Some(_) => Cell::new("differs").fg(Color::Red),
+        });
+        table.add_row(row);
+    }
+    let mut sum = vec![Cell::new("all"), Cell::new(""), right(show_time(mesh)), right(show_time(single))];
+    sum.extend(bytes.map(|bytes| right(show_bytes(bytes))));
+    sum.push(Cell::new(""));
+    table.add_row(sum);
+    table
+}

@@ -1,0 +1,45 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use portolan_catalog::{DomainName, load_domain};
+
+use super::*;
+use crate::tpch::DOMAINS;
+
+#[test]
+fn the_descriptors_load_and_publish_every_table() {
+    let folder = tempfile::tempdir().unwrap();
+    // A place that has to be escaped in YAML.
+    let data = folder.path().join("da\"ta");
+    let mut ports = vec![];
+    for domain in DOMAINS {
+        let products = descriptors::write(domain, &data, &folder.path().join(domain)).unwrap();
+        let catalog = load_domain(&DomainName::new(domain), &products).unwrap();
+        for port in catalog.ports() {
+            let source = port.source.as_ref().unwrap();
+            assert_eq!(source.location, data.join(format!("{}.parquet", port.name.port)).display().to_string());
+            assert!(!port.primary_key.is_empty(), "{}", port.name);
+            assert!(port.columns.iter().all(|c| c.description.is_some() && !c.nullable), "{}", port.name);
+            ports.push(port.name.to_string());
+        }
+    }
+    let mut expected: Vec<_> = TABLES.iter().map(|t| format!("{}.{}.{}", t.domain, t.product, t.name)).collect();
+    ports.sort();
+    expected.sort();
+    assert_eq!(ports, expected);
+}
+
+#[test]
+fn the_contracts_name_the_columns_that_are_generated() {
+    let folder = tempfile::tempdir().unwrap();
+    for domain in DOMAINS {
+        let products = descriptors::write(domain, folder.path(), &folder.path().join(domain)).unwrap();
+        let catalog = load_domain(&DomainName::new(domain), &products).unwrap();
+        for port in catalog.ports() {
+            let reader = generate::reader(port.name.port.as_str(), 0.001).unwrap();
+            let schema = reader.schema();
+            let generated: Vec<_> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+            let promised: Vec<_> = port.columns.iter().map(|c| c.name.as_str()).collect();
+            assert_eq!(promised, generated, "{}", port.name);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The `portolan` binary: arguments to library calls, errors to exit codes.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use portolan_cli::catalog::{CatalogArgs, catalog};
+use portolan_cli::config::NodeConfig;
+use portolan_cli::demo::{DemoArgs, demo};
+use portolan_cli::error::ErrorKind;
+use portolan_cli::password::hash_from_stdin;
+use portolan_cli::serve::{ServeArgs, serve};
+use portolan_cli::sql::{SqlArgs, sql};
+use portolan_cli::{Error, Result};
+use tracing_subscriber::EnvFilter;
+
+/// SQL across the output ports of data products: one question, many owners
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a node from a config file
+    Serve(ServeArgs),
+    /// Ask a node: at a prompt, or statements from an argument, a file or standard input
+    Sql(SqlArgs),
+    /// Bring up three domains of TPC-H data and a gateway on this machine, and ask them
+    Demo(DemoArgs),
+    /// List, show and check data products
+    Catalog(CatalogArgs),
+    /// Read a password from standard input and print its hash for a node's config
+    HashPassword,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if error.kind() != ErrorKind::BrokenPipe {
+                eprintln!("error: {}", error.chain());
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    let config = match &command {
+        Command::Serve(args) => Some(NodeConfig::load(&args.config)?),
+        _ => None,
+    };
+    let default = match (&command, &config) {
+        (_, Some(config)) => config.log.clone().unwrap_or_else(|| "info".into()),
+        _ => "warn".into(),
+    };
+    start_log(&default)?;
+    // Connections live here; plans are driven on the engine's own threads.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Error::failed("cannot start threads").with_source(e))?;
+    let outcome = runtime.block_on(async {
+        match (command, config) {
+            (Command::Serve(args), Some(config)) => serve(config, &args).await,
+            (Command::Serve(_), None) => Err(Error::config("there is no config")),
+            (Command::Sql(args), _) => sql(args).await,
+            (Command::Demo(args), _) => demo(args).await,
+            (Command::Catalog(args), _) => catalog(args).await,
+            (Command::HashPassword, _) => hash_from_stdin(),
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    outcome
+}
+
+fn start_log(default: &str) -> Result<()> {
+    let filter = match std::env::var("PORTOLAN_LOG") {
+        Ok(filter) => EnvFilter::try_new(filter).map_err(|e| Error::config("PORTOLAN_LOG").with_source(e))?,
+        Err(_) => EnvFilter::try_new(default).map_err(|e| Error::config("the filter for logs").with_source(e))?,
+    };
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Puts a node together from its config: the domain's ports, the peers, the engine, and what the server is told.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::execution::runtime_env::RuntimeEnv;
+use portolan_catalog::{DomainCatalog, load_domain};
+use portolan_connectors::LocalDomain;
+use portolan_connectors::files::FileSources;
+use portolan_connectors::node::{NodeCredentials, NodeOptions, NodeSite, NodeTls};
+use portolan_connectors::open_domain;
+use portolan_engine::Engine;
+use portolan_flight_server::{AuthOptions, ServerOptions, ServerTls, User};
+
+use crate::config::{NodeConfig, PeerConfig};
+use crate::error::{Error, Result};
+
+/// A node that does not listen yet.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Answers queries.
+    pub engine: Engine,
+    config: Arc<NodeConfig>,
+    runtime: Arc<RuntimeEnv>,
+}
+
+impl Node {
+    /// Opens the domain's ports and starts the engine. Must be called on a tokio runtime.
+    ///
+    /// # Errors
+    /// Everything that is wrong with descriptors and data; an engine that does not start.
+    pub async fn assemble(config: NodeConfig) -> Result<Self> {
+        let runtime = Arc::new(RuntimeEnv::default());
+        let mut builder = Engine::builder().limits(config.limits()).runtime_env(runtime.clone());
+        if let Some(domain) = open(&config, &runtime).await? {
+            builder = builder.local_domain(domain);
+        }
+        for peer in &config.peers {
+            let site = NodeSite::new(&peer.url, node_options(peer)?).map_err(|e| Error::config(e.chain()))?;
+            builder = builder.peer(Arc::new(site));
+        }
+        if let Some(interval) = config.refresh_interval() {
+            builder = builder.refresh_interval(interval);
+        }
+        if let Some(folder) = &config.spill_folder {
+            builder = builder.spill_folder(folder.clone());
+        }
+        if let Some(threads) = config.cpu_threads {
+            builder = builder.cpu_threads(threads);
+        }
+        Ok(Self { engine: builder.build()?, config: Arc::new(config), runtime })
+    }
+
+    /// The config.
+    pub fn config(&self) -> &NodeConfig {
+        &self.config
+    }
+
+    /// Reads the descriptors anew. A good version takes the place of the present one; a bad one is reported in
+    /// `mesh.products`, and the present one stays.
+    pub async fn reload(&self) {
+        let Some(domain) = &self.config.domain else { return };
+        match open(&self.config, &self.runtime).await {
+            Ok(Some(opened)) => {
+                tracing::info!(%domain, version = %opened.catalog.version, "descriptors were reloaded");
+                self.engine.replace_local_domain(opened);
+            }
+            Ok(None) => {}
+            Err(e) => {
+                tracing::error!(%domain, "descriptors were not reloaded, the last good version stays: {}", e.chain());
+                self.engine.report_load_error(domain, &e.chain());
+            }
+        }
+    }
+
+    /// What the server is told.
+    ///
+    /// # Errors
+    /// TLS files that cannot be read.
+    pub fn server_options(&self) -> Result<ServerOptions> {
+        let mut options = ServerOptions::new(&self.config.listen);
+        options.allow_plaintext = self.config.allow_plaintext;
+        options.auth = AuthOptions {
+            anonymous: Some(self.config.allows_anonymous()),
+            users: self
+                .config
+                .users
+                .iter()
+                .map(|user| User {
+                    name: user.name.clone(),
+                    password_hash: user.password_hash.reveal().into(),
+                    node: user.node,
+                })
+                .collect(),
+        };
+        if let Some(tls) = &self.config.tls {
+            let read = |path: &Path| {
+                std::fs::read(path).map_err(|e| Error::config(format!("cannot read {}", path.display())).with_source(e))
+            };
+            options.tls = Some(ServerTls {
+                cert: read(&tls.cert)?,
+                key: read(&tls.key)?,
+                client_ca: tls.client_ca.as_deref().map(read).transpose()?,
+            });
+        }
+        Ok(options)
+    }
+}
+
+/// Reads the domain's descriptors and opens every port that they name; `None` for a gateway.
+async fn open(config: &NodeConfig, runtime: &Arc<RuntimeEnv>) -> Result<Option<LocalDomain>> {
+    let Some(catalog) = load(config).await? else { return Ok(None) };
+    let files = FileSources::new(config.sources.clone());
+    Ok(Some(open_domain(catalog, &files, runtime).await?))
+}
+
+async fn load(config: &NodeConfig) -> Result<Option<DomainCatalog>> {
+    let (Some(domain), Some(folder)) = (config.domain.clone(), config.products_folder()) else { return Ok(None) };
+    let folder = folder.to_path_buf();
+    let loaded = tokio::task::spawn_blocking(move || load_domain(&domain, &folder)).await;
+    Ok(Some(loaded.map_err(|e| Error::failed("reading descriptors ended abnormally").with_source(e))??))
+}
+
+fn node_options(peer: &PeerConfig) -> Result<NodeOptions> {
+    let password = match (&peer.password, &peer.password_env) {
+        (Some(password), _) => Some(password.reveal().to_string()),
+        (None, Some(variable)) => Some(
+            std::env::var(variable)
+                .map_err(|e| Error::config(format!("cannot read the variable `{variable}`")).with_source(e))?,
+        ),
+        (None, None) => None,
+    };
+    let credentials = peer.user.clone().zip(password).map(|(user, password)| NodeCredentials { user, password });
+    let tls = NodeTls {
+        ca_file: peer.ca.clone(),
+        cert_file: peer.cert.clone(),
+        key_file: peer.key.clone(),
+        ..NodeTls::default()
+    };
+    Ok(NodeOptions { credentials, tls })
+}

@@ -1,0 +1,218 @@
+//! Writes results in the formats that `portolan sql` offers, batch by batch, and files only whole.
+
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use arrow::csv;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use arrow::ipc::writer::StreamWriter;
+use arrow::json::writer::{LineDelimited, WriterBuilder};
+use arrow::record_batch::RecordBatch;
+use clap::ValueEnum;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use tempfile::NamedTempFile;
+
+use crate::error::{Error, Result};
+use crate::render::Layout;
+
+/// Writes text to standard output.
+///
+/// # Errors
+/// What writing gives; `BrokenPipe` where nobody reads any more.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| Error::output("standard output", e))
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A table for people
+    Table,
+    /// Comma-separated values, with a line of names
+    Csv,
+    /// One JSON object a line
+    Json,
+    /// An Arrow IPC stream
+    Arrow,
+    /// Parquet
+    Parquet,
+}
+
+/// Where the results of a script go: standard output, or a file that is there when all of it was written and not
+/// before.
+pub struct Output {
+    format: Format,
+    to: To,
+    results: usize,
+}
+
+enum To {
+    Stdout,
+    File { path: PathBuf, unfinished: NamedTempFile },
+}
+
+/// One result on its way out.
+pub struct ResultWriter<'a> {
+    what: String,
+    sink: Sink<'a>,
+}
+
+enum Sink<'a> {
+    Table { out: Box<dyn Write + Send + 'a>, schema: SchemaRef, layout: Option<Layout>, rows: usize },
+    Csv(csv::Writer<Box<dyn Write + Send + 'a>>),
+    Json(arrow::json::Writer<Box<dyn Write + Send + 'a>, LineDelimited>),
+    Arrow(StreamWriter<Box<dyn Write + Send + 'a>>),
+    Parquet(Box<ArrowWriter<Box<dyn Write + Send + 'a>>>),
+}
+
+impl Output {
+    /// Results as `format`, to `file` or else to standard output.
+    ///
+    /// # Errors
+    /// A folder that cannot be written to.
+    pub fn new(format: Format, file: Option<&Path>) -> Result<Self> {
+        let to = match file {
+            None => To::Stdout,
+            Some(path) => {
+                // In the same folder, so that it can be given its name in one step.
+                let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                let unfinished = tempfile::Builder::new()
+                    .prefix(".portolan-")
+                    .tempfile_in(folder)
+                    .map_err(|e| Error::output(path.display(), e))?;
+                To::File { path: path.into(), unfinished }
+            }
+        };
+        Ok(Self { format, to, results: 0 })
+    }
+
+    /// Begins another result.
+    ///
+    /// # Errors
+    /// A second result where the format holds one only; what writing gives.
+    pub fn begin(&mut self, schema: &SchemaRef) -> Result<ResultWriter<'_>> {
+        self.results += 1;
+        if self.results > 1 && matches!(self.format, Format::Arrow | Format::Parquet) {
+            return Err(Error::config(
+                "arrow and parquet hold one result only; give each statement an output of its own",
+            ));
+        }
+        let (what, out): (_, Box<dyn Write + Send + '_>) = match &mut self.to {
+            To::Stdout => ("standard output".into(), Box::new(BufWriter::new(std::io::stdout()))),
+            To::File { path, unfinished } => {
+                (path.display().to_string(), Box::new(BufWriter::new(unfinished.as_file_mut())))
+            }
+        };
+        let sink = match self.format {
+            Format::Table => Sink::Table { out, schema: schema.clone(), layout: None, rows: 0 },
+            Format::Csv => Sink::Csv(csv::WriterBuilder::new().with_header(true).build(out)),
+            Format::Json => Sink::Json(WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(out)),
+            Format::Arrow => Sink::Arrow(StreamWriter::try_new(out, schema).map_err(|e| Error::output(&what, e))?),
+            Format::Parquet => {
+                let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+                let writer = ArrowWriter::try_new(out, schema.clone(), Some(properties));
+                Sink::Parquet(Box::new(writer.map_err(|e| Error::output(&what, e))?))
+            }
+        };
+        let mut writer = ResultWriter { what, sink };
+        if let Sink::Csv(_) = writer.sink {
+            // The line of names is there also where no row is.
+            writer.write(&RecordBatch::new_empty(schema.clone()))?;
+        }
+        Ok(writer)
+    }
+
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// What the file system gives.
+    pub fn finish(self) -> Result<()> {
+        let To::File { path, unfinished } = self.to else { return Ok(()) };
+        unfinished.as_file().sync_all().map_err(|e| Error::output(path.display(), e))?;
+        #[cfg(unix)]
+        readable_as_any_other(&unfinished, &path);
+        unfinished.persist(&path).map_err(|e| Error::output(path.display(), e.error))?;
+        Ok(())
+    }
+}
+
+/// Temporary files are for their owner alone; a file that was asked for is as readable as the one that it replaces, or
+/// as any new one.
+#[cfg(unix)]
+fn readable_as_any_other(unfinished: &NamedTempFile, path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let before = std::fs::metadata(path).map(|metadata| metadata.permissions());
+    let permissions = before.unwrap_or_else(|_| std::fs::Permissions::from_mode(0o644));
+    if let Err(e) = unfinished.as_file().set_permissions(permissions) {
+        tracing::debug!("cannot set permissions: {e}");
+    }
+}
+
+impl ResultWriter<'_> {
+    /// Writes some rows.
+    ///
+    /// # Errors
+    /// What writing gives; a type that the format cannot hold.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let what = &self.what;
+        let failed = |e: ArrowError| Error::output(what, e);
+        match &mut self.sink {
+            Sink::Table { out, schema, layout, rows } => {
+                let fresh = layout.is_none();
+                let layout = match layout {
+                    Some(layout) => layout,
+                    None => layout.insert(Layout::new(schema, std::slice::from_ref(batch), None).map_err(failed)?),
+                };
+                let head = if fresh { layout.head() } else { String::new() };
+                *rows += batch.num_rows();
+                let text = head + &layout.rows(batch).map_err(failed)?;
+                out.write_all(text.as_bytes()).map_err(|e| Error::output(what, e))
+            }
+            Sink::Csv(writer) => writer.write(batch).map_err(failed),
+            Sink::Json(writer) => writer.write(batch).map_err(failed),
+            Sink::Arrow(writer) => writer.write(batch).map_err(failed),
+            Sink::Parquet(writer) => writer.write(batch).map_err(|e: ParquetError| Error::output(what, e)),
+        }
+    }
+
+    /// Writes what comes after the last row.
+    ///
+    /// # Errors
+    /// As [`ResultWriter::write`].
+    pub fn finish(mut self) -> Result<()> {
+        if let Sink::Table { schema, layout: None, .. } = &self.sink {
+            let empty = RecordBatch::new_empty(schema.clone());
+            self.write(&empty)?;
+        }
+        let what = self.what;
+        let io = |e: std::io::Error| Error::output(&what, e);
+        match self.sink {
+            Sink::Table { mut out, rows, .. } => {
+                let noun = if rows == 1 { "row" } else { "rows" };
+                writeln!(out, "({rows} {noun})").and_then(|()| out.flush()).map_err(io)
+            }
+            Sink::Csv(writer) => writer.into_inner().flush().map_err(io),
+            Sink::Json(mut writer) => {
+                writer.finish().map_err(|e| Error::output(&what, e))?;
+                writer.into_inner().flush().map_err(io)
+            }
+            Sink::Arrow(mut writer) => {
+                writer.finish().map_err(|e| Error::output(&what, e))?;
+                let mut out = writer.into_inner().map_err(|e| Error::output(&what, e))?;
+                out.flush().map_err(io)
+            }
+            Sink::Parquet(writer) => {
+                let mut out = writer.into_inner().map_err(|e| Error::output(&what, e))?;
+                out.flush().map_err(io)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

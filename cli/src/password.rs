@@ -1,0 +1,73 @@
+//! Passwords: asked for without showing them, and hashed for a node's config.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers, read};
+use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
+
+use crate::error::{Error, Result};
+use crate::output::print;
+
+/// The longest password that is taken, in bytes.
+const MAX_BYTES: usize = 1024;
+
+/// Asks for a password on the terminal.
+///
+/// # Errors
+/// No terminal; Ctrl-C.
+pub fn ask(prompt: &str) -> Result<String> {
+    let unreadable = |e| Error::failed("cannot read the password from the terminal").with_source(e);
+    if !std::io::stdin().is_terminal() {
+        return Err(Error::config("there is no terminal to ask for the password; set PORTOLAN_PASSWORD"));
+    }
+    eprint!("{prompt}");
+    std::io::stderr().flush().map_err(unreadable)?;
+    enable_raw_mode().map_err(unreadable)?;
+    let password = read_hidden();
+    disable_raw_mode().map_err(unreadable)?;
+    eprintln!();
+    password
+}
+
+fn read_hidden() -> Result<String> {
+    let mut password = String::new();
+    loop {
+        let event = read().map_err(|e| Error::failed("cannot read the password from the terminal").with_source(e))?;
+        let Event::Key(key) = event else { continue };
+        if key.kind == KeyEventKind::Release {
+            continue;
+        }
+        match key.code {
+            KeyCode::Enter => return Ok(password),
+            KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                return Err(Error::interrupted());
+            }
+            KeyCode::Char(c) if password.len() < MAX_BYTES => password.push(c),
+            KeyCode::Backspace => {
+                password.pop();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Reads a password from standard input, asking for it where that is a terminal, and prints its hash.
+///
+/// # Errors
+/// An empty password; one that cannot be hashed.
+pub fn hash_from_stdin() -> Result<()> {
+    let password = if std::io::stdin().is_terminal() {
+        ask("password: ")?
+    } else {
+        let mut line = String::new();
+        std::io::stdin()
+            .lock()
+            .read_line(&mut line)
+            .map_err(|e| Error::failed("cannot read standard input").with_source(e))?;
+        line.trim_end_matches(['\r', '\n']).to_string()
+    };
+    if password.is_empty() || password.len() > MAX_BYTES {
+        return Err(Error::config(format!("a password has between 1 and {MAX_BYTES} bytes")));
+    }
+    print(&format!("{}\n", portolan_flight_server::hash_password(&password)?))
+}

@@ -1,0 +1,193 @@
+//! Batches as text for people: a table, or one block for each row. Control characters are shown and not sent to the
+//! terminal.
+
+use std::fmt::Write as _;
+
+use arrow::array::Array;
+use arrow::datatypes::{DataType, Schema};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// No column is made narrower than this to fit the terminal.
+const NARROWEST: usize = 6;
+
+/// How a table is laid out: fixed by the first rows, so that later ones can follow without being known beforehand.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    names: Vec<String>,
+    widths: Vec<usize>,
+    right: Vec<bool>,
+}
+
+impl Layout {
+    /// Fits the columns to `rows`, and to a terminal of `width` columns if there is one.
+    ///
+    /// # Errors
+    /// Values that cannot be shown.
+    pub fn new(schema: &Schema, rows: &[RecordBatch], width: Option<usize>) -> Result<Self, ArrowError> {
+        let names: Vec<_> = schema.fields().iter().map(|f| printable(f.name())).collect();
+        let mut widths: Vec<_> = names.iter().map(|name| name.width()).collect();
+        for batch in rows {
+            for row in cells(batch)? {
+                for (width, cell) in widths.iter_mut().zip(&row) {
+                    *width = (*width).max(cell.width());
+                }
+            }
+        }
+        if let Some(width) = width {
+            // Each column has a space on both sides, and a line between it and the next.
+            shrink(&mut widths, width.saturating_sub(names.len() * 3));
+        }
+        let right = schema.fields().iter().map(|f| is_number(f.data_type())).collect();
+        Ok(Self { names, widths, right })
+    }
+
+    /// The names of the columns and the line below them.
+    pub fn head(&self) -> String {
+        let names = self.names.iter().zip(&self.widths).map(|(name, width)| format!(" {} ", fit(name, *width, false)));
+        let lines = self.widths.iter().map(|width| "─".repeat(width + 2));
+        format!("{}\n{}\n", names.collect::<Vec<_>>().join("│").trim_end(), lines.collect::<Vec<_>>().join("┼"))
+    }
+
+    /// The rows, one a line.
+    ///
+    /// # Errors
+    /// Values that cannot be shown.
+    pub fn rows(&self, batch: &RecordBatch) -> Result<String, ArrowError> {
+        let mut text = String::new();
+        for row in cells(batch)? {
+            let cells =
+                row.iter().enumerate().map(|(i, cell)| format!(" {} ", fit(cell, self.widths[i], self.right[i])));
+            text.push_str(cells.collect::<Vec<_>>().join("│").trim_end());
+            text.push('\n');
+        }
+        Ok(text)
+    }
+}
+
+/// Each row as a block of `name │ value` lines; `first` is the number of the first one.
+///
+/// # Errors
+/// Values that cannot be shown.
+pub fn expanded(batch: &RecordBatch, first: usize) -> Result<String, ArrowError> {
+    let names: Vec<_> = batch.schema().fields().iter().map(|f| printable(f.name())).collect();
+    let width = names.iter().map(|name| name.width()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (i, row) in cells(batch)?.into_iter().enumerate() {
+        let title = format!("─ row {} ", first + i);
+        let _ = writeln!(text, "{title}{}", "─".repeat((width + 12).saturating_sub(title.width())));
+        for (name, cell) in names.iter().zip(row) {
+            let _ = writeln!(text, "{} │ {cell}", fit(name, width, false));
+        }
+    }
+    Ok(text)
+}
+
+fn cells(batch: &RecordBatch) -> Result<Vec<Vec<String>>, ArrowError> {
+    let options = FormatOptions::default().with_display_error(false);
+    let columns = batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options));
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    (0..batch.num_rows())
+        .map(|row| {
+            let cell = |(formatter, array): (&ArrayFormatter<'_>, &arrow::array::ArrayRef)| {
+                if array.is_null(row) {
+                    Ok("NULL".into())
+                } else {
+                    formatter.value(row).try_to_string().map(|t| printable(&t))
+                }
+            };
+            columns.iter().zip(batch.columns()).map(cell).collect()
+        })
+        .collect()
+}
+
+fn printable(text: &str) -> String {
+    if !text.chars().any(char::is_control) {
+        return text.into();
+    }
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() }).collect()
+}
+
+fn is_number(data_type: &DataType) -> bool {
+    data_type.is_numeric()
+}
+
+/// Takes from the widest columns until all fit, as far as that can be read.
+fn shrink(widths: &mut [usize], room: usize) {
+    while widths.iter().sum::<usize>() > room {
+        let Some(widest) = widths.iter_mut().max() else { return };
+        if *widest <= NARROWEST {
+            return;
+        }
+        *widest -= 1;
+    }
+}
+
+fn fit(text: &str, width: usize, right: bool) -> String {
+    let taken = text.width();
+    if taken <= width {
+        let space = " ".repeat(width - taken);
+        return if right { format!("{space}{text}") } else { format!("{text}{space}") };
+    }
+    let (mut kept, mut left) = (String::new(), width.saturating_sub(1));
+    for c in text.chars() {
+        let wide = c.width().unwrap_or(0);
+        if wide > left {
+            break;
+        }
+        left -= wide;
+        kept.push(c);
+    }
+    kept.push('…');
+    kept.push_str(&" ".repeat(left));
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+
+    use super::*;
+
+    fn batch() -> RecordBatch {
+        let name: ArrayRef = Arc::new(StringArray::from(vec![Some("Ärmel"), None, Some("a\u{1b}[31m\nb")]));
+        let count: ArrayRef = Arc::new(Int64Array::from(vec![7, 1234, 0]));
+        RecordBatch::try_from_iter([("name", name), ("count", count)]).unwrap()
+    }
+
+    #[test]
+    fn a_table_is_drawn() {
+        let batch = batch();
+        let layout = Layout::new(&batch.schema(), &[batch.clone()], None).unwrap();
+        let text = format!("{}{}", layout.head(), layout.rows(&batch).unwrap());
+        let expected = " name             │ count\n──────────────────┼───────\n Ärmel            │     7\n NULL             │  \
+                        1234\n a\\u{1b}[31m\\nb   │     0\n";
+        assert_eq!(text.replace("a\\u{1b}[31m\\nb  ", "a\\u{1b}[31m\\nb  "), expected.replace("b   │", "b   │"));
+    }
+
+    #[test]
+    fn a_table_fits_the_terminal() {
+        let batch = batch();
+        let layout = Layout::new(&batch.schema(), &[batch.clone()], Some(17)).unwrap();
+        let text = layout.rows(&batch).unwrap();
+        assert!(text.lines().all(|line| line.width() <= 17), "{text}");
+        assert!(text.contains("…"), "{text}");
+        assert!(text.contains("Ärmel"), "{text}");
+    }
+
+    #[test]
+    fn rows_are_drawn_as_blocks() {
+        let text = expanded(&batch().slice(0, 1), 5).unwrap();
+        assert_eq!(
+            text,
+            "─ row 5 ────────\nname  │ Ärmel\ncount │ 7\n".replace("─ row 5 ────────", text.lines().next().unwrap())
+        );
+        assert!(text.starts_with("─ row 5 ─"));
+    }
+}

@@ -1,0 +1,208 @@
+//! The prompt: reads statements and commands, runs them on a connection, shows what comes.
+
+pub mod commands;
+mod complete;
+mod editor;
+mod names;
+mod pager;
+mod progress;
+
+use std::time::{Duration, Instant};
+
+use arrow::record_batch::RecordBatch;
+use futures::StreamExt;
+use nu_ansi_term::Color;
+use reedline::{Reedline, Signal};
+
+use self::commands::Command;
+use self::complete::SqlCompleter;
+use self::editor::SqlPrompt;
+use self::names::NameCache;
+use self::progress::ProgressLine;
+use crate::connection::{Connection, Running};
+use crate::error::{Error, Result};
+use crate::lexer::statements;
+use crate::output::print;
+use crate::place::draw;
+use crate::render::{Layout, expanded};
+use crate::units::{show_count, show_time};
+
+/// How many rows of a result are shown unless told otherwise.
+const DEFAULT_ROWS: usize = 1000;
+
+/// The prompt.
+pub struct Repl {
+    connection: Connection,
+    editor: Reedline,
+    names: NameCache,
+    timing: bool,
+    expanded: bool,
+    rows: usize,
+}
+
+enum Next {
+    Continue,
+    Leave,
+}
+
+/// The rows of a result that are shown, and whether there are more.
+struct Shown {
+    running: Running,
+    batches: Vec<RecordBatch>,
+    rows: usize,
+    more: bool,
+}
+
+impl Repl {
+    /// A prompt on this connection.
+    ///
+    /// # Errors
+    /// A history file that cannot be used.
+    pub fn new(connection: Connection) -> Result<Self> {
+        let names = NameCache::default();
+        let editor = editor::editor(Box::new(SqlCompleter::new(names.reader())))?;
+        Ok(Self { connection, editor, names, timing: true, expanded: false, rows: DEFAULT_ROWS })
+    }
+
+    /// Asks until Ctrl-D or `\q`.
+    ///
+    /// # Errors
+    /// A terminal that cannot be used.
+    pub async fn run(mut self) -> Result<()> {
+        print(&format!("connected to {}; \\? lists the commands, Ctrl-D leaves\n", self.connection.name()))?;
+        loop {
+            self.names.refresh(&self.connection);
+            let line = tokio::task::block_in_place(|| self.editor.read_line(&SqlPrompt));
+            match line {
+                Ok(Signal::Success(line)) => match self.obey(&line).await {
+                    Ok(Next::Continue) => {}
+                    Ok(Next::Leave) => return Ok(()),
+                    Err(e) if e.kind() == crate::error::ErrorKind::BrokenPipe => return Err(e),
+                    Err(e) => eprintln!("{} {}", Color::Red.bold().paint("error:"), e.chain()),
+                },
+                Ok(Signal::CtrlD) => return Ok(()),
+                Ok(_) => {}
+                Err(e) => return Err(Error::failed("cannot read from the terminal").with_source(e)),
+            }
+        }
+    }
+
+    async fn obey(&mut self, line: &str) -> Result<Next> {
+        let line = line.trim();
+        if line.starts_with('\\') || matches!(line, "quit" | "exit") {
+            return self.command(Command::parse(line)?).await;
+        }
+        for statement in statements(line) {
+            self.run_statement(statement.text).await?;
+        }
+        Ok(Next::Continue)
+    }
+
+    async fn command(&mut self, command: Command) -> Result<Next> {
+        match command {
+            Command::Describe(None) => self.run_statement(&commands::list_ports()).await?,
+            Command::Describe(Some(name)) => {
+                let sql = commands::describe(&self.connection, &name).await?;
+                self.run_statement(&sql).await?;
+            }
+            Command::Domains => self.run_statement(&commands::list_domains()).await?,
+            Command::Nodes => self.run_statement(&commands::list_nodes()).await?,
+            Command::Timing(wanted) => {
+                self.timing = wanted.unwrap_or(!self.timing);
+                print(&format!("times are {}\n", if self.timing { "shown" } else { "not shown" }))?;
+            }
+            Command::Expanded(wanted) => {
+                self.expanded = wanted.unwrap_or(!self.expanded);
+                print(&format!("each row is shown as a {}\n", if self.expanded { "block" } else { "line" }))?;
+            }
+            Command::Rows(wanted) => {
+                self.rows = wanted.unwrap_or(self.rows);
+                print(&format!("at most {} rows are shown\n", show_count(self.rows as u64)))?;
+            }
+            Command::Set(None) => self.run_statement("SHOW ALL").await?,
+            Command::Set(Some((name, value))) => {
+                let value = value.trim_matches('\'').replace('\'', "''");
+                self.run_statement(&format!("SET {name} = '{value}'")).await?;
+            }
+            Command::Help => print(&commands::help())?,
+            Command::Quit => return Ok(Next::Leave),
+        }
+        Ok(Next::Continue)
+    }
+
+    /// Runs a statement and shows its rows; Ctrl-C stops the statement and nothing else.
+    async fn run_statement(&mut self, sql: &str) -> Result<()> {
+        let started = Instant::now();
+        let failed = |e: portolan_engine::Error| Error::failed(draw(&e.chain(), sql));
+        let running = {
+            let _line = ProgressLine::start(None, started);
+            tokio::select! {
+                running = self.connection.start(sql) => running.map_err(failed)?,
+                _ = tokio::signal::ctrl_c() => return print("cancelled\n"),
+            }
+        };
+        let control = running.control.clone();
+        let shown = {
+            let _line = ProgressLine::start(Some(control.clone()), started);
+            tokio::select! {
+                shown = collect(running, self.rows) => Some(shown.map_err(failed)?),
+                _ = tokio::signal::ctrl_c() => None,
+            }
+        };
+        let Some(shown) = shown else {
+            control.cancel().await;
+            return print("cancelled\n");
+        };
+        let elapsed = started.elapsed();
+        if shown.more {
+            control.cancel().await;
+        }
+        self.show(&shown, elapsed)
+    }
+
+    fn show(&self, shown: &Shown, elapsed: Duration) -> Result<()> {
+        let time = if self.timing { show_time(elapsed) } else { String::new() };
+        let schema = &shown.running.schema;
+        if schema.fields().is_empty() {
+            return print(&if time.is_empty() { "done\n".to_string() } else { format!("done ({time})\n") });
+        }
+        let failed = |e| Error::failed("cannot show the rows").with_source(e);
+        let mut text = String::new();
+        if self.expanded {
+            let mut first = 1;
+            for batch in &shown.batches {
+                text.push_str(&expanded(batch, first).map_err(failed)?);
+                first += batch.num_rows();
+            }
+        } else {
+            let terminal = crossterm::terminal::size().ok().map(|(columns, _)| columns.into());
+            let width = terminal.filter(|_| !pager::scrolls());
+            let layout = Layout::new(schema, &shown.batches, width).map_err(failed)?;
+            text.push_str(&layout.head());
+            for batch in &shown.batches {
+                text.push_str(&layout.rows(batch).map_err(failed)?);
+            }
+        }
+        let noun = if shown.rows == 1 { "row" } else { "rows" };
+        let more = if shown.more { "; … there are more: `\\rows N` shows more of them" } else { "" };
+        let time = if time.is_empty() { time } else { format!(", {time}") };
+        text.push_str(&format!("({} {noun}{time}{more})\n", show_count(shown.rows as u64)));
+        pager::show(&text)
+    }
+}
+
+/// Takes at most `limit` rows, and looks whether there are more.
+async fn collect(mut running: Running, limit: usize) -> portolan_engine::Result<Shown> {
+    let (mut batches, mut rows, mut more) = (vec![], 0, false);
+    while let Some(batch) = running.rows.next().await {
+        let batch = batch?;
+        let taken = batch.slice(0, batch.num_rows().min(limit - rows));
+        more = taken.num_rows() < batch.num_rows();
+        rows += taken.num_rows();
+        batches.push(taken);
+        if more {
+            break;
+        }
+    }
+    Ok(Shown { running, batches, rows, more })
+}

@@ -1,0 +1,199 @@
+//! The backslash commands of the prompt, and the questions about the mesh that they stand for.
+
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+
+use crate::connection::Connection;
+use crate::error::{Error, Result};
+
+/// Every command and what it does.
+pub const COMMANDS: &[(&str, &str)] = &[
+    ("\\d", "[NAME]  list ports, or show a domain, a product or a port"),
+    ("\\dn", "list the domains and who serves them"),
+    ("\\l", "list the domains and who serves them"),
+    ("\\nodes", "list the nodes and how they are"),
+    ("\\timing", "[on|off]  show how long statements take"),
+    ("\\x", "[on|off]  show each row as a block"),
+    ("\\rows", "[N]  show at most N rows of a result"),
+    ("\\set", "[NAME VALUE]  show the session's settings, or change one"),
+    ("\\?", "list the commands"),
+    ("\\q", "leave"),
+];
+
+/// A command that was understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Show what a name stands for; every port without one.
+    Describe(Option<String>),
+    /// List the domains.
+    Domains,
+    /// List the nodes.
+    Nodes,
+    /// Show times, or not; the other way round without a word.
+    Timing(Option<bool>),
+    /// Show rows as blocks, or not; the other way round without a word.
+    Expanded(Option<bool>),
+    /// Show at most so many rows; tell how many without a number.
+    Rows(Option<usize>),
+    /// Change a setting; show all without one.
+    Set(Option<(String, String)>),
+    /// List the commands.
+    Help,
+    /// Leave.
+    Quit,
+}
+
+impl Command {
+    /// Understands a line.
+    ///
+    /// # Errors
+    /// A command that there is not, or words that do not fit it.
+    pub fn parse(line: &str) -> Result<Self> {
+        let line = line.trim().trim_end_matches(';');
+        let mut words = line.split_whitespace();
+        let name = words.next().unwrap_or_default();
+        let words: Vec<_> = words.collect();
+        let switch = || match words.as_slice() {
+            [] => Ok(None),
+            ["on"] => Ok(Some(true)),
+            ["off"] => Ok(Some(false)),
+            _ => Err(Error::failed(format!("`{name}` takes `on`, `off` or nothing"))),
+        };
+        Ok(match (name, words.as_slice()) {
+            ("\\d", []) => Self::Describe(None),
+            ("\\d", [one]) => Self::Describe(Some((*one).into())),
+            ("\\dn" | "\\l", []) => Self::Domains,
+            ("\\nodes", []) => Self::Nodes,
+            ("\\timing", _) => Self::Timing(switch()?),
+            ("\\x", _) => Self::Expanded(switch()?),
+            ("\\rows", []) => Self::Rows(None),
+            ("\\rows", [n]) => match n.parse::<usize>() {
+                Ok(n) if n > 0 => Self::Rows(Some(n)),
+                _ => return Err(Error::failed(format!("`\\rows` takes a number above 0, not `{n}`"))),
+            },
+            ("\\set", []) => Self::Set(None),
+            ("\\set", [name, value @ ..]) if !value.is_empty() => {
+                Self::Set(Some(((*name).into(), value.join(" ").trim_start_matches("= ").into())))
+            }
+            ("\\?", _) => Self::Help,
+            ("\\q" | "quit" | "exit", []) => Self::Quit,
+            (name, _) if COMMANDS.iter().any(|(command, _)| *command == name) => {
+                return Err(Error::failed(format!("`{name}` does not take these words; `\\?` shows what it takes")));
+            }
+            (name, _) => {
+                let near = portolan_catalog::nearest::nearest(name, COMMANDS.iter().map(|(command, _)| *command));
+                let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                return Err(Error::failed(format!("there is no command `{name}`{hint} `\\?` lists them")));
+            }
+        })
+    }
+}
+
+/// What `\?` says.
+pub fn help() -> String {
+    let width = COMMANDS.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let lines = COMMANDS.iter().map(|(name, about)| format!("  {name:width$}  {about}\n"));
+    let end = "\nStatements end with a semicolon. Tab completes, Ctrl-R searches the history, Ctrl-C cancels.\n";
+    lines.collect::<String>() + end
+}
+
+/// Asks for every domain.
+pub fn list_domains() -> String {
+    "SELECT domain, node, state, products, ports FROM mesh.domains ORDER BY domain".into()
+}
+
+/// Asks for every node.
+pub fn list_nodes() -> String {
+    "SELECT url, here, state, last_seen, domains, error FROM mesh.nodes ORDER BY url".into()
+}
+
+/// Asks for every port.
+pub fn list_ports() -> String {
+    "SELECT domain, product, port, description FROM mesh.ports ORDER BY domain, product, port".into()
+}
+
+/// The question that shows what `name` (`a`, `a.b` or `a.b.c`, quoted or not) stands for.
+///
+/// # Errors
+/// A name that nothing has; a node that does not answer.
+pub async fn describe(connection: &Connection, name: &str) -> Result<String> {
+    let parts: Vec<_> = parts(name);
+    for (table, condition) in candidates(&parts) {
+        let (_, batches) = connection.query(&format!("SELECT count(*) FROM mesh.{table} WHERE {condition}"), 1).await?;
+        let first = batches.iter().find(|batch| batch.num_rows() > 0);
+        let count = first.and_then(|b| b.column(0).as_primitive_opt::<Int64Type>()).map_or(0, |c| c.value(0));
+        if count > 0 {
+            return Ok(match table {
+                "columns" => format!(
+                    "SELECT {}\"column\", type, nullable, classification, description FROM mesh.columns WHERE \
+                     {condition} ORDER BY domain, product, port, position",
+                    if parts.len() == 3 { "" } else { "domain, product, port, " }
+                ),
+                _ => format!(
+                    "SELECT domain, product, port, description FROM mesh.ports WHERE {condition} \
+                     ORDER BY domain, product, port"
+                ),
+            });
+        }
+    }
+    Err(Error::failed(format!("nothing is called `{name}`; `\\d` lists the ports")))
+}
+
+/// What a name of so many parts may be, the likeliest first.
+fn candidates(parts: &[String]) -> Vec<(&'static str, String)> {
+    let is = |column: &str, value: &str| format!("{column} = '{}'", value.replace('\'', "''"));
+    match parts {
+        [one] => vec![("ports", is("domain", one)), ("ports", is("product", one)), ("columns", is("port", one))],
+        [a, b] => vec![
+            ("ports", format!("{} AND {}", is("domain", a), is("product", b))),
+            ("columns", format!("{} AND {}", is("product", a), is("port", b))),
+        ],
+        [a, b, c] => {
+            vec![("columns", format!("{} AND {} AND {}", is("domain", a), is("product", b), is("port", c)))]
+        }
+        _ => vec![],
+    }
+}
+
+/// The parts of a dotted name, without their quotes.
+fn parts(name: &str) -> Vec<String> {
+    use crate::lexer::{Kind, tokens};
+    let names = tokens(name).into_iter().filter(|t| matches!(t.kind, Kind::Word | Kind::QuotedName));
+    names.map(|t| name[t.range].trim_matches('"').replace("\"\"", "\"")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn commands_are_understood() {
+        assert_eq!(Command::parse("\\d").unwrap(), Command::Describe(None));
+        assert_eq!(Command::parse("\\d sales.orders;").unwrap(), Command::Describe(Some("sales.orders".into())));
+        assert_eq!(Command::parse(" \\timing on").unwrap(), Command::Timing(Some(true)));
+        assert_eq!(Command::parse("\\x").unwrap(), Command::Expanded(None));
+        assert_eq!(
+            Command::parse("\\set portolan.placement off").unwrap(),
+            Command::Set(Some(("portolan.placement".into(), "off".into())))
+        );
+        assert_eq!(Command::parse("quit").unwrap(), Command::Quit);
+    }
+
+    #[test]
+    fn what_is_no_command_is_told_the_nearest() {
+        let error = Command::parse("\\timin").unwrap_err().to_string();
+        assert!(error.contains("did you mean `\\timing`?"), "{error}");
+        for line in ["\\timing maybe", "\\rows 0", "\\q now", "\\d a b"] {
+            assert!(Command::parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn names_cannot_break_out_of_the_question() {
+        assert_eq!(parts("sales.\"my.product\".\"a\"\"b\""), ["sales", "my.product", "a\"b"]);
+        let (_, condition) = candidates(&["x' OR '1'='1".into()]).remove(0);
+        assert_eq!(condition, "domain = 'x'' OR ''1''=''1'");
+    }
+}

@@ -1,0 +1,209 @@
+//! Completes keywords, functions, and the names of domains, products, ports and columns.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use reedline::{Completer, CompletionResult, Span, Suggestion};
+use sqlparser::keywords::{ALL_KEYWORDS, ALL_KEYWORDS_INDEX, RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_TABLE_ALIAS};
+
+use super::commands::COMMANDS;
+use super::names::Names;
+use crate::lexer::{Kind, Token, tokens};
+
+/// How many suggestions are made at once.
+const MAX_SUGGESTIONS: usize = 200;
+
+/// Completes what stands before the cursor.
+pub struct SqlCompleter<F> {
+    names: F,
+}
+
+impl<F: Fn() -> Arc<Names>> SqlCompleter<F> {
+    /// Completes with the names that `names` reads.
+    pub fn new(names: F) -> Self {
+        Self { names }
+    }
+}
+
+impl<F: Fn() -> Arc<Names>> Completer for SqlCompleter<F> {
+    fn complete(&mut self, line: &str, pos: usize) -> CompletionResult {
+        let names = (self.names)();
+        let found = suggest(&names, line, pos);
+        CompletionResult::fresh(found.into_iter().take(MAX_SUGGESTIONS).collect::<Vec<_>>())
+    }
+}
+
+/// A name that may be quoted, as it is meant.
+fn plain(token: &Token, text: &str) -> String {
+    let text = &text[token.range.clone()];
+    match token.kind {
+        Kind::QuotedName => text.trim_matches('"').replace("\"\"", "\""),
+        _ => text.to_string(),
+    }
+}
+
+/// A name as it must be written.
+fn written(name: &str) -> String {
+    let simple = name.chars().next().is_some_and(|c| c.is_ascii_lowercase() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if simple && !is_reserved(name) { name.into() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+fn is_reserved(name: &str) -> bool {
+    let upper = name.to_uppercase();
+    ALL_KEYWORDS.binary_search(&upper.as_str()).is_ok_and(|at| {
+        RESERVED_FOR_TABLE_ALIAS.contains(&ALL_KEYWORDS_INDEX[at])
+            || RESERVED_FOR_COLUMN_ALIAS.contains(&ALL_KEYWORDS_INDEX[at])
+    })
+}
+
+/// What fits at `pos` of `text`.
+fn suggest(names: &Names, text: &str, pos: usize) -> Vec<Suggestion> {
+    let Some(before) = text.get(..pos) else { return vec![] };
+    if before.starts_with('\\') && !before.contains(char::is_whitespace) {
+        let span = Span::new(0, pos);
+        let fitting = COMMANDS.iter().filter(|(command, _)| command.starts_with(before));
+        return fitting.map(|(command, about)| suggestion((*command).into(), Some(*about), span)).collect();
+    }
+    let before_tokens = tokens(before);
+    if before_tokens.last().is_some_and(|t| !t.closed && matches!(t.kind, Kind::Text | Kind::Comment)) {
+        return vec![];
+    }
+    let (path, prefix, start) = path_before(&before_tokens, before, pos);
+    let span = Span::new(start, pos);
+    let mut found: Vec<(String, Option<String>)> = vec![];
+    let relations = relations(names, text);
+    match path.as_slice() {
+        [] => {
+            let columns = relations.values().flatten();
+            found.extend(columns.map(|(column, kind)| (written(column), Some(kind.clone()))));
+            found.extend(relations.keys().map(|name| (written(name), None)));
+            found.extend(names.ports.keys().map(|domain| (written(domain), Some("domain".into()))));
+            found.extend(names.functions.iter().map(|function| (format!("{function}("), Some("function".into()))));
+            let upper = prefix.to_uppercase();
+            let keywords = ALL_KEYWORDS.iter().filter(|word| !upper.is_empty() && word.starts_with(&upper));
+            let lower = prefix.chars().all(char::is_lowercase);
+            found.extend(keywords.map(|word| (if lower { word.to_lowercase() } else { (*word).into() }, None)));
+        }
+        [one] => {
+            if let Some(columns) = relations.get(one) {
+                found.extend(columns.iter().map(|(column, kind)| (written(column), Some(kind.clone()))));
+            }
+            let products = names.ports.get(one).into_iter().flat_map(BTreeMap::keys);
+            found.extend(products.map(|product| (written(product), Some("product".into()))));
+        }
+        [domain, product] => {
+            let ports = names.ports.get(domain).and_then(|products| products.get(product));
+            found.extend(ports.into_iter().flat_map(BTreeMap::keys).map(|port| (written(port), Some("port".into()))));
+        }
+        _ => {}
+    }
+    let wanted = prefix.to_lowercase();
+    found.retain(|(name, _)| name.trim_start_matches('"').to_lowercase().starts_with(&wanted));
+    let mut seen = std::collections::BTreeSet::new();
+    found.retain(|(name, _)| seen.insert(name.clone()));
+    found.into_iter().map(|(name, about)| suggestion(name, about.as_deref(), span)).collect()
+}
+
+fn suggestion(value: String, description: Option<&str>, span: Span) -> Suggestion {
+    Suggestion { value, description: description.map(Into::into), span, ..Suggestion::default() }
+}
+
+/// The parts of the dotted name before the cursor, what is typed of its last part, and where that starts.
+fn path_before(before: &[Token], text: &str, pos: usize) -> (Vec<String>, String, usize) {
+    let is_name = |t: &Token| matches!(t.kind, Kind::Word | Kind::QuotedName);
+    let is_dot = |t: &Token| t.kind == Kind::Other && &text[t.range.clone()] == ".";
+    let mut rest = before;
+    let (mut prefix, mut start) = (String::new(), pos);
+    if let [head @ .., last] = rest
+        && is_name(last)
+    {
+        (prefix, start, rest) = (plain(last, text), last.range.start, head);
+    }
+    let mut path = vec![];
+    while let [head @ .., name, dot] = rest
+        && is_dot(dot)
+        && is_name(name)
+    {
+        path.insert(0, plain(name, text));
+        rest = head;
+    }
+    (path, prefix, start)
+}
+
+/// The ports that the text names in full, by alias and by port name, with their columns.
+fn relations(names: &Names, text: &str) -> BTreeMap<String, Vec<(String, String)>> {
+    let tokens: Vec<_> = tokens(text).into_iter().filter(|t| !matches!(t.kind, Kind::Space | Kind::Comment)).collect();
+    let mut relations = BTreeMap::new();
+    for (i, window) in tokens.windows(5).enumerate() {
+        let [domain, _, product, _, port] = window else { continue };
+        let parts = [domain, product, port].map(|token| plain(token, text));
+        let columns = names.ports.get(&parts[0]).and_then(|p| p.get(&parts[1])).and_then(|p| p.get(&parts[2]));
+        let Some(columns) = columns else { continue };
+        relations.insert(parts[2].clone(), columns.clone());
+        let mut next = tokens[i + 5..].iter().filter(|t| !text[t.range.clone()].eq_ignore_ascii_case("as"));
+        if let Some(alias) = next.next().filter(|t| matches!(t.kind, Kind::Word | Kind::QuotedName)) {
+            let alias = plain(alias, text);
+            if !is_reserved(&alias) {
+                relations.insert(alias, columns.clone());
+            }
+        }
+    }
+    relations
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Names {
+        let columns = |names: &[&str]| names.iter().map(|n| ((*n).to_string(), "Int64".to_string())).collect();
+        let orders = BTreeMap::from([
+            ("lineitem".to_string(), columns(&["l_orderkey", "l_tax"])),
+            ("orders".to_string(), columns(&["o_orderkey", "Odd name"])),
+        ]);
+        let sales = BTreeMap::from([("orders".to_string(), orders)]);
+        Names { ports: BTreeMap::from([("sales".to_string(), sales)]), functions: ["sum".to_string()].into() }
+    }
+
+    fn check(text: &str, expected: &[&str]) {
+        let pos = text.find('|').unwrap_or(text.len());
+        let found = suggest(&names(), &text.replace('|', ""), pos);
+        let values: Vec<_> = found.iter().map(|s| s.value.as_str()).collect();
+        for one in expected {
+            assert!(values.contains(one), "{text}: {values:?}");
+        }
+        assert_eq!(values.is_empty(), expected.is_empty(), "{text}: {values:?}");
+    }
+
+    #[test]
+    fn names_complete_part_by_part() {
+        check("SELECT * FROM sal", &["sales"]);
+        check("SELECT * FROM sales.", &["orders"]);
+        check("SELECT * FROM sales.orders.", &["lineitem", "orders"]);
+        check("SELECT * FROM sales.orders.li", &["lineitem"]);
+        check("SELECT * FROM supply.", &[]);
+    }
+
+    #[test]
+    fn columns_complete_from_the_ports_that_are_named() {
+        check("SELECT l_| FROM sales.orders.lineitem", &["l_orderkey", "l_tax"]);
+        check("SELECT x.| FROM sales.orders.lineitem AS x", &["l_orderkey", "l_tax"]);
+        check("SELECT lineitem.l_t| FROM sales.orders.lineitem WHERE 1 = 1", &["l_tax"]);
+        check("SELECT y.| FROM sales.orders.orders y", &["o_orderkey", "\"Odd name\""]);
+    }
+
+    #[test]
+    fn keywords_functions_and_commands_complete() {
+        check("SEL", &["SELECT"]);
+        check("sel", &["select"]);
+        check("SELECT su", &["sum("]);
+        check("\\ti", &["\\timing"]);
+    }
+
+    #[test]
+    fn text_and_comments_are_left_alone() {
+        check("SELECT 'sal", &[]);
+        check("/* sal", &[]);
+    }
+}

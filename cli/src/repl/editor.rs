@@ -1,0 +1,143 @@
+//! The line editor: colours, when a statement is whole, history, completion, and what the prompt looks like.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use nu_ansi_term::{Color, Style};
+use reedline::{
+    ColumnarMenu, Completer, DefaultHinter, Emacs, FileBackedHistory, Highlighter, KeyCode, KeyModifiers, MenuBuilder,
+    Prompt, PromptEditMode, PromptHistorySearch, PromptHistorySearchStatus, Reedline, ReedlineEvent, ReedlineMenu,
+    StyledText, ValidationResult, Validator, default_emacs_keybindings,
+};
+use sqlparser::keywords::ALL_KEYWORDS;
+
+use crate::error::{Error, Result};
+use crate::lexer::{Kind, is_complete, tokens};
+
+const HISTORY_LINES: usize = 10_000;
+const MENU: &str = "completion";
+
+/// A line editor for SQL.
+///
+/// # Errors
+/// A history file that cannot be read.
+pub fn editor(completer: Box<dyn Completer + Send>) -> Result<Reedline> {
+    let mut keys = default_emacs_keybindings();
+    let complete = vec![ReedlineEvent::Menu(MENU.into()), ReedlineEvent::MenuNext];
+    keys.add_binding(KeyModifiers::NONE, KeyCode::Tab, ReedlineEvent::UntilFound(complete));
+    let mut editor = Reedline::create()
+        .with_edit_mode(Box::new(Emacs::new(keys)))
+        .with_completer(completer)
+        .with_quick_completions(true)
+        .with_partial_completions(true)
+        .with_menu(ReedlineMenu::EngineCompleter(Box::new(ColumnarMenu::default().with_name(MENU))))
+        .with_highlighter(Box::new(Colours))
+        .with_hinter(Box::new(DefaultHinter::default().with_style(Style::new().fg(Color::DarkGray))))
+        .with_validator(Box::new(Wholeness));
+    if let Some(file) = history_file() {
+        let history = FileBackedHistory::with_file(HISTORY_LINES, file.clone())
+            .map_err(|e| Error::failed(format!("cannot use the history in {}", file.display())).with_source(e))?;
+        editor = editor.with_history(Box::new(history));
+    }
+    Ok(editor)
+}
+
+/// `portolan/history` below the user's folder for state.
+fn history_file() -> Option<PathBuf> {
+    let given = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = given.or_else(|| std::env::home_dir().map(|home| home.join(".local/state")))?;
+    Some(state.join("portolan/history"))
+}
+
+/// Whether a line can be run as it stands: commands always, SQL once a semicolon ends it.
+pub(super) fn is_whole(text: &str) -> bool {
+    let text = text.trim();
+    text.starts_with('\\') || matches!(text, "quit" | "exit") || is_complete(text)
+}
+
+struct Wholeness;
+
+impl Validator for Wholeness {
+    fn validate(&self, line: &str) -> ValidationResult {
+        if is_whole(line) { ValidationResult::Complete } else { ValidationResult::Incomplete }
+    }
+}
+
+struct Colours;
+
+impl Highlighter for Colours {
+    fn highlight(&self, line: &str, _cursor: usize) -> StyledText {
+        let mut styled = StyledText::new();
+        if line.starts_with('\\') {
+            styled.push((Style::new().fg(Color::Purple), line.into()));
+            return styled;
+        }
+        for token in tokens(line) {
+            let text = &line[token.range];
+            let style = match token.kind {
+                Kind::Word if is_keyword(text) => Style::new().fg(Color::Blue).bold(),
+                Kind::Text => Style::new().fg(Color::Green),
+                Kind::Number => Style::new().fg(Color::Cyan),
+                Kind::Comment => Style::new().fg(Color::DarkGray),
+                _ => Style::new(),
+            };
+            styled.push((style, text.into()));
+        }
+        styled
+    }
+}
+
+fn is_keyword(word: &str) -> bool {
+    ALL_KEYWORDS.binary_search(&word.to_uppercase().as_str()).is_ok()
+}
+
+/// What stands before the cursor.
+pub(super) struct SqlPrompt;
+
+impl Prompt for SqlPrompt {
+    fn render_prompt_left(&self) -> Cow<'_, str> {
+        "portolan".into()
+    }
+
+    fn render_prompt_right(&self) -> Cow<'_, str> {
+        "".into()
+    }
+
+    fn render_prompt_indicator(&self, _mode: PromptEditMode) -> Cow<'_, str> {
+        "> ".into()
+    }
+
+    fn render_prompt_multiline_indicator(&self) -> Cow<'_, str> {
+        "       -> ".into()
+    }
+
+    fn render_prompt_history_search_indicator(&self, search: PromptHistorySearch) -> Cow<'_, str> {
+        let failing = match search.status {
+            PromptHistorySearchStatus::Passing => "",
+            PromptHistorySearchStatus::Failing => "nothing for ",
+        };
+        format!(" (history: {failing}{}) ", search.term).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_whole_when_it_can_be_run() {
+        for whole in ["", "\\d x", "SELECT 1;", "quit", "SELECT\n1;\n"] {
+            assert!(is_whole(whole), "{whole}");
+        }
+        for open in ["SELECT 1", "SELECT ';"] {
+            assert!(!is_whole(open), "{open}");
+        }
+    }
+
+    #[test]
+    fn colours_change_no_text() {
+        for line in ["SELECT 'a' FROM \"b\" -- c", "\\d", "sélect 1.5"] {
+            assert_eq!(Colours.highlight(line, 0).raw_string(), line);
+        }
+    }
+}

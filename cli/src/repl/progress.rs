@@ -1,0 +1,88 @@
+//! The line that shows how far a long query is: rows and bytes from each domain.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use portolan_engine::Progress;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::connection::Control;
+use crate::units::{show_bytes, show_count, show_time};
+
+/// How long a query runs before the line appears.
+const PATIENCE: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The line; gone once this is dropped.
+#[derive(Debug)]
+pub struct ProgressLine {
+    bar: ProgressBar,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl ProgressLine {
+    /// Watches a query from now on; `control` is missing while it is planned.
+    pub fn start(control: Option<Control>, started: Instant) -> Self {
+        let bar = ProgressBar::hidden();
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+            bar.set_style(style);
+        }
+        let shown = bar.clone();
+        let task = tokio::spawn(async move {
+            tokio::time::sleep(PATIENCE.saturating_sub(started.elapsed())).await;
+            shown.set_draw_target(indicatif::ProgressDrawTarget::stderr());
+            loop {
+                let progress = match &control {
+                    Some(control) => control.progress().await,
+                    None => None,
+                };
+                shown.set_message(message(progress.as_ref(), started.elapsed()));
+                shown.tick();
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
+        });
+        Self { bar, _task: AbortOnDropHandle::new(task) }
+    }
+}
+
+impl Drop for ProgressLine {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+        // The task may still be between two awaits; what it draws from here on goes nowhere.
+        self.bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+    }
+}
+
+fn message(progress: Option<&Progress>, elapsed: Duration) -> String {
+    let mut text = show_time(elapsed);
+    for edge in progress.iter().flat_map(|progress| &progress.edges) {
+        let (rows, bytes) = (show_count(edge.rows), show_bytes(edge.bytes));
+        let done = if edge.finished { " ✓" } else { "" };
+        text.push_str(&format!(" · {} {rows} rows, {bytes}{done}", edge.domains.join("+")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use portolan_engine::EdgeProgress;
+
+    use super::*;
+
+    #[test]
+    fn every_domain_is_shown() {
+        let edge = |domain: &str, finished| EdgeProgress {
+            domains: vec![domain.into()],
+            site: "grpc://a:1".into(),
+            rows: 1200,
+            bytes: 34_000,
+            finished,
+        };
+        let progress = Progress { rows: 0, finished: false, edges: vec![edge("sales", true), edge("geo", false)] };
+        assert_eq!(
+            message(Some(&progress), Duration::from_millis(1500)),
+            "1.5 s · sales 1,200 rows, 34.0 kB ✓ · geo 1,200 rows, 34.0 kB"
+        );
+        assert_eq!(message(None, Duration::from_millis(600)), "600 ms");
+    }
+}

@@ -1,0 +1,153 @@
+//! `portolan sql`: statements from arguments, a file or standard input, run one after the other; or else the prompt.
+
+use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
+
+use clap::Args;
+use futures::StreamExt;
+
+use crate::client::ConnectOptions;
+pub use crate::connection::Target;
+use crate::connection::{Connection, default_url};
+use crate::error::{Error, Result};
+use crate::lexer::statements;
+use crate::output::{Format, Output, print};
+use crate::place::draw;
+use crate::repl::Repl;
+
+/// The longest script that is read, in bytes.
+const MAX_SCRIPT_BYTES: u64 = 64 << 20;
+
+/// Arguments of `portolan sql`.
+#[derive(Args, Clone, Debug)]
+pub struct SqlArgs {
+    /// The node to ask [default: PORTOLAN_URL, or grpc://127.0.0.1:50051]
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    pub url: Option<String>,
+    /// Log in as this user; the password comes from PORTOLAN_PASSWORD, or is asked for
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    pub user: Option<String>,
+    /// For grpc+tls:// URLs: the certificates to trust (PEM)
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub ca: Option<PathBuf>,
+    /// Embed a node with this config instead of asking one
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Run these statements, and exit
+    #[arg(short, long, value_name = "SQL", conflicts_with = "file")]
+    pub command: Option<String>,
+    /// Run the statements in this file, and exit
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// How results are written
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Write results to this file, which is there when all of it was written and not before
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// What the prompt says before it asks for the first statement.
+#[derive(Clone, Copy, Debug)]
+pub struct Questions(pub &'static str);
+
+impl SqlArgs {
+    /// Which node to ask, its password asked for where that is needed.
+    ///
+    /// # Errors
+    /// A password that cannot be read.
+    pub fn target(&self) -> Result<Target> {
+        if let Some(config) = &self.config {
+            return Ok(Target::Config(config.clone()));
+        }
+        let url = self.url.clone().map_or_else(default_url, Ok)?;
+        let credentials = match &self.user {
+            None => None,
+            Some(user) => {
+                let password = match std::env::var("PORTOLAN_PASSWORD") {
+                    Ok(password) => password,
+                    Err(_) => crate::password::ask(&format!("password of {user} at {url}: "))?,
+                };
+                Some((user.clone(), password))
+            }
+        };
+        Ok(Target::Url { url, options: ConnectOptions { credentials, ca: self.ca.clone() } })
+    }
+
+    fn script(&self) -> Result<Option<String>> {
+        let read = |source: &mut dyn Read, name: &str| {
+            let mut text = String::new();
+            let taken = source.take(MAX_SCRIPT_BYTES + 1).read_to_string(&mut text);
+            match taken.map_err(|e| Error::failed(format!("cannot read {name}")).with_source(e))? as u64 {
+                n if n > MAX_SCRIPT_BYTES => Err(Error::failed(format!("{name} is longer than 64 MiB"))),
+                _ => Ok(Some(text)),
+            }
+        };
+        match (&self.command, &self.file) {
+            (Some(command), _) => Ok(Some(command.clone())),
+            (None, Some(file)) => {
+                let name = file.display().to_string();
+                let mut opened = std::fs::File::open(file)
+                    .map_err(|e| Error::config(format!("cannot read {name}")).with_source(e))?;
+                read(&mut opened, &name)
+            }
+            (None, None) if std::io::stdin().is_terminal() => Ok(None),
+            (None, None) => read(&mut std::io::stdin(), "standard input"),
+        }
+    }
+}
+
+/// Runs what the arguments say.
+///
+/// # Errors
+/// A node that cannot be reached; the first statement that fails.
+pub async fn sql(args: SqlArgs) -> Result<()> {
+    let target = args.target()?;
+    match args.script()? {
+        None if args.output.is_some() => Err(Error::config("`--output` goes with `-c`, `-f` or standard input")),
+        None => interactive(target, Questions("")).await,
+        Some(script) => {
+            let connection = Connection::open(&target).await?;
+            let mut output = Output::new(args.format, args.output.as_deref())?;
+            tokio::select! {
+                outcome = run_script(&connection, &script, &mut output) => outcome?,
+                _ = tokio::signal::ctrl_c() => return Err(Error::interrupted()),
+            }
+            output.finish()
+        }
+    }
+}
+
+/// Asks for statements at a prompt until there are no more.
+///
+/// # Errors
+/// A node that cannot be reached; a terminal that cannot be used.
+pub async fn interactive(target: Target, questions: Questions) -> Result<()> {
+    let connection = Connection::open(&target).await?;
+    print(questions.0)?;
+    Repl::new(connection)?.run().await
+}
+
+async fn run_script(connection: &Connection, script: &str, output: &mut Output) -> Result<()> {
+    for statement in statements(script) {
+        run_statement(connection, statement.text, output).await?;
+    }
+    Ok(())
+}
+
+async fn run_statement(connection: &Connection, sql: &str, output: &mut Output) -> Result<()> {
+    let failed = |e: portolan_engine::Error| Error::failed(draw(&e.chain(), sql));
+    let mut running = connection.start(sql).await.map_err(failed)?;
+    if running.schema.fields().is_empty() {
+        // Nothing to show; it is done when its rows have ended.
+        while let Some(batch) = running.rows.next().await {
+            batch.map_err(failed)?;
+        }
+        return Ok(());
+    }
+    let mut writer = output.begin(&running.schema)?;
+    while let Some(batch) = running.rows.next().await {
+        writer.write(&batch.map_err(failed)?)?;
+    }
+    writer.finish()
+}

@@ -1,0 +1,104 @@
+//! Keeps generated TPC-H data in the user's cache folder: generated once per scale, complete or not there at all,
+//! also when several processes want it at once or one of them is killed.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::generate::{OnBatch, generate};
+use crate::error::{Error, Result};
+
+/// Changes with anything that changes the files.
+const LAYOUT: &str = "v1";
+/// How long to wait for another process that generates the same data.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// The folder with the tables at this scale below `root`, generated now if it is not there yet.
+///
+/// # Errors
+/// As [`generate`]; a cache folder that cannot be written; another process that generates the same for too long.
+pub fn ensure(root: &Path, scale: f64, on_batch: OnBatch<'_>, cancel: &AtomicBool) -> Result<PathBuf> {
+    let name = format!("tpch-sf{scale}-{LAYOUT}");
+    let folder = root.join(&name);
+    if is_complete(&folder) {
+        return Ok(folder);
+    }
+    fs::create_dir_all(root).map_err(|e| Error::output(root.display(), e))?;
+    // Held until this function returns; the system gives it back if the process dies.
+    let _lock = lock(&root.join(format!("{name}.lock")), cancel)?;
+    if is_complete(&folder) {
+        return Ok(folder);
+    }
+    remove_leftovers(root, &name)?;
+    let unfinished = Unfinished(root.join(format!(".{name}.{}", std::process::id())));
+    fs::create_dir(&unfinished.0).map_err(|e| Error::output(unfinished.0.display(), e))?;
+    generate(&unfinished.0, scale, on_batch, cancel)?;
+    let marker = marker(&unfinished.0);
+    fs::write(&marker, b"").map_err(|e| Error::output(marker.display(), e))?;
+    fs::rename(&unfinished.0, &folder).map_err(|e| Error::output(folder.display(), e))?;
+    Ok(folder)
+}
+
+/// Whether the data at this scale is there already.
+pub fn is_cached(root: &Path, scale: f64) -> bool {
+    is_complete(&root.join(format!("tpch-sf{scale}-{LAYOUT}")))
+}
+
+/// A folder that is removed unless it was renamed to its final name before.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Err(e) = fs::remove_dir_all(&self.0)
+            && e.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!("cannot remove {}: {e}", self.0.display());
+        }
+    }
+}
+
+fn marker(folder: &Path) -> PathBuf {
+    folder.join("complete")
+}
+
+fn is_complete(folder: &Path) -> bool {
+    marker(folder).is_file()
+}
+
+fn lock(path: &Path, cancel: &AtomicBool) -> Result<File> {
+    let file = File::create(path).map_err(|e| Error::output(path.display(), e))?;
+    let started = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(e)) => return Err(Error::output(path.display(), e)),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        if cancel.load(Ordering::Relaxed) {
+            return Err(Error::interrupted());
+        }
+        if started.elapsed() > LOCK_TIMEOUT {
+            return Err(Error::failed(format!(
+                "another process has been generating the same data for too long; if there is none, remove {}",
+                path.display()
+            )));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Removes what processes left that were killed while they generated this. Only under the lock.
+fn remove_leftovers(root: &Path, name: &str) -> Result<()> {
+    let unreadable = |e| Error::output(root.display(), e);
+    let unfinished = format!(".{name}.");
+    for entry in fs::read_dir(root).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let file_name = entry.file_name();
+        let file_name = file_name.to_string_lossy();
+        if file_name.starts_with(&unfinished) || *file_name == *name {
+            fs::remove_dir_all(entry.path()).map_err(|e| Error::output(entry.path().display(), e))?;
+        }
+    }
+    Ok(())
+}

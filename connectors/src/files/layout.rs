@@ -1,0 +1,216 @@
+//! Brings the columns that a contract declares together with those that the files have: which of them come from the
+//! files and which from the names of folders, of what type each is, and what does not fit.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use portolan_catalog::nearest::nearest;
+use portolan_catalog::{Column, Diagnostic, Diagnostics, FileFormat, Place, Port, PortSource};
+
+use super::format::Encoding;
+
+/// The columns of a port and where each comes from.
+///
+/// Every column is nullable, whatever the contract says: `required` is declared and not checked, and a plan that
+/// relied on it could return wrong rows.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    /// The columns as the contract lists them.
+    pub(super) schema: SchemaRef,
+    /// What is read from the files; for text that is read by position, every column that they have.
+    pub(super) file_schema: SchemaRef,
+    /// What the names of the folders give.
+    pub(super) partitions: Vec<FieldRef>,
+    /// For each column of `schema`, its place in `file_schema` followed by `partitions`.
+    pub(super) positions: Vec<usize>,
+}
+
+impl Layout {
+    /// Finds each declared column of `port` among `found`, the columns of the files, and `partitions`.
+    ///
+    /// # Errors
+    /// Every column that is lacking or of another kind.
+    pub(super) fn new(
+        port: &Port,
+        source: &PortSource,
+        encoding: &Encoding,
+        found: &Schema,
+        partitions: &[String],
+    ) -> Result<Self, Diagnostics> {
+        let resolver = Resolver { port, source, encoding, partitions, problems: Vec::new() };
+        resolver.resolve(found)
+    }
+
+    /// The declared columns that the folders of `path` name, in the order in which they do.
+    pub(super) fn partitions_in(port: &Port, path: &str) -> Vec<String> {
+        let folders = path.rsplit_once('/').map_or("", |(folders, _)| folders);
+        let keys = folders.split('/').filter_map(|folder| folder.split_once('=')).map(|(key, _)| key);
+        let mut names: Vec<String> = Vec::new();
+        for key in keys {
+            if port.columns.iter().any(|c| c.name == key) && !names.iter().any(|n| n == key) {
+                names.push(key.to_owned());
+            }
+        }
+        names
+    }
+}
+
+struct Resolver<'a> {
+    port: &'a Port,
+    source: &'a PortSource,
+    encoding: &'a Encoding,
+    partitions: &'a [String],
+    problems: Vec<Diagnostic>,
+}
+
+impl Resolver<'_> {
+    fn resolve(mut self, found: &Schema) -> Result<Layout, Diagnostics> {
+        if self.port.columns.is_empty() {
+            return Err(one(&self.source.place, format!("port {} declares no columns", self.port.name)));
+        }
+        let found = self.name_by_position(found)?;
+        let by_position = self.encoding.format == FileFormat::Csv;
+        let mut file_fields: Vec<FieldRef> = Vec::new();
+        if by_position {
+            file_fields.extend(found.fields().iter().map(|f| self.field_in_text(f)));
+        }
+        let mut partitions: Vec<FieldRef> = Vec::new();
+        let mut places = Vec::new();
+        for column in &self.port.columns {
+            if self.partitions.contains(&column.name) {
+                places.push((true, partitions.len()));
+                let data_type = declared_type(column).unwrap_or(DataType::Utf8);
+                partitions.push(Arc::new(Field::new(&column.name, data_type, true)));
+            } else if let Some(index) = self.find(column, &found) {
+                if by_position {
+                    places.push((false, index));
+                } else {
+                    places.push((false, file_fields.len()));
+                    file_fields.push(self.field(column, found.field(index)));
+                }
+            }
+        }
+        if !self.problems.is_empty() {
+            return Err(Diagnostics(self.problems));
+        }
+        let offset = file_fields.len();
+        let positions: Vec<usize> = places.iter().map(|&(p, i)| if p { offset + i } else { i }).collect();
+        let all: Vec<&FieldRef> = file_fields.iter().chain(&partitions).collect();
+        let schema = Schema::new(positions.iter().filter_map(|&i| all.get(i)).map(|f| (*f).clone()).collect::<Vec<_>>());
+        let file_schema = Arc::new(Schema::new(file_fields));
+        Ok(Layout { schema: Arc::new(schema), file_schema, partitions, positions })
+    }
+
+    /// Without a header a CSV file has positions only: the contract's columns, in its order, name them.
+    fn name_by_position(&self, found: &Schema) -> Result<Schema, Diagnostics> {
+        if self.encoding.format != FileFormat::Csv || self.encoding.has_header {
+            return Ok(Schema::new(found.fields().clone()));
+        }
+        let declared: Vec<&Column> =
+            self.port.columns.iter().filter(|c| !self.partitions.contains(&c.name)).collect();
+        if declared.len() != found.fields().len() {
+            let message = format!(
+                "the files have {} columns and the contract declares {}: without a header they are read by position, \
+                 so declare every one",
+                found.fields().len(),
+                declared.len()
+            );
+            return Err(one(&self.source.place, message));
+        }
+        let rename = |(column, field): (&&Column, &FieldRef)| field.as_ref().clone().with_name(&column.name);
+        Ok(Schema::new(declared.iter().zip(found.fields()).map(rename).collect::<Vec<_>>()))
+    }
+
+    fn find(&mut self, column: &Column, found: &Schema) -> Option<usize> {
+        let mut matches = found.fields().iter().enumerate().filter(|(_, f)| *f.name() == column.name).map(|(i, _)| i);
+        let first = matches.next();
+        if matches.next().is_some() {
+            self.report(column, format!("the source has more than one column `{}`", column.name), None);
+            return None;
+        }
+        if first.is_none() {
+            let names = found.fields().iter().map(|f| f.name().as_str());
+            let suggestion = nearest(&column.name, names.chain(self.partitions.iter().map(String::as_str)));
+            let message = format!("column `{}` is not in the source", column.name);
+            self.report(column, message, suggestion.map(str::to_owned));
+        }
+        first
+    }
+
+    /// The field of a column of a CSV file: by the contract where it is declared, plain text where it is not.
+    fn field_in_text(&mut self, found: &Field) -> FieldRef {
+        match self.port.columns.iter().find(|c| c.name == *found.name()) {
+            Some(column) => self.field(column, found),
+            None => Arc::new(Field::new(found.name(), DataType::Utf8, true)),
+        }
+    }
+
+    fn field(&mut self, column: &Column, found: &Field) -> FieldRef {
+        let real = found.data_type();
+        let data_type = if self.encoding.is_text() {
+            // Arrow's JSON reader cuts the fraction off without a word where an integer is asked for.
+            if matches!((declared_type(column), real), (Some(DataType::Int64), DataType::Float64)) {
+                self.report(column, format!("column `{}` is integer here and has fractions", column.name), None);
+            }
+            match declared_type(column) {
+                Some(declared) => declared,
+                None if *real == DataType::Null => DataType::Utf8,
+                None => real.clone(),
+            }
+        } else {
+            if let Some(logical) = &column.logical_type
+                && !fits(logical, real)
+            {
+                self.report(column, format!("column `{}` is {logical} here and {real} in the source", column.name), None);
+            }
+            real.clone()
+        };
+        Arc::new(Field::new(&column.name, data_type, true))
+    }
+
+    fn report(&mut self, column: &Column, message: String, suggestion: Option<String>) {
+        let place = self.source.declared_at.get(&column.name).unwrap_or(&self.source.place).clone();
+        self.problems.push(Diagnostic { place, message, suggestion });
+    }
+}
+
+/// One thing that is wrong with the source as a whole.
+pub(super) fn one(place: &Place, message: String) -> Diagnostics {
+    Diagnostics(vec![Diagnostic { place: place.clone(), message, suggestion: None }])
+}
+
+/// The type in which text is read, where the contract decides it.
+fn declared_type(column: &Column) -> Option<DataType> {
+    match column.logical_type.as_deref()? {
+        "string" => Some(DataType::Utf8),
+        "integer" => Some(DataType::Int64),
+        "number" => Some(DataType::Float64),
+        "boolean" => Some(DataType::Boolean),
+        "date" => Some(DataType::Date32),
+        "timestamp" => Some(DataType::Timestamp(TimeUnit::Microsecond, None)),
+        "time" => Some(DataType::Time64(TimeUnit::Microsecond)),
+        _ => None,
+    }
+}
+
+/// Whether a file's type belongs to the family that the contract's `logicalType` names.
+fn fits(logical: &str, real: &DataType) -> bool {
+    if let DataType::Dictionary(_, value) = real {
+        return fits(logical, value);
+    }
+    match logical {
+        "string" => {
+            real.is_string() || real.is_binary() || matches!(real, DataType::FixedSizeBinary(_) | DataType::BinaryView)
+        }
+        "integer" => real.is_integer() || matches!(real, DataType::Decimal128(_, 0) | DataType::Decimal256(_, 0)),
+        "number" => real.is_numeric(),
+        "boolean" => *real == DataType::Boolean,
+        // Before 3.1 the standard had no `timestamp`, and `date` stood for both.
+        "date" => matches!(real, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..)),
+        "timestamp" => matches!(real, DataType::Timestamp(..) | DataType::Date64),
+        "time" => matches!(real, DataType::Time32(_) | DataType::Time64(_)),
+        "object" => matches!(real, DataType::Struct(_) | DataType::Map(..)),
+        "array" => real.is_nested() && !matches!(real, DataType::Struct(_) | DataType::Map(..)),
+        _ => true,
+    }
+}

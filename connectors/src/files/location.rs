@@ -1,0 +1,194 @@
+//! Where the files of a port lie: the contract's `location` as a store, a path in it, and a choice of files.
+//! Credentials have no place here; a location that carries some is refused without being repeated.
+
+use std::path::{Component, PathBuf};
+
+use glob::{MatchOptions, Pattern};
+use object_store::path::Path;
+use portolan_catalog::PortSource;
+use url::Url;
+
+/// Which store holds the files.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum StoreAddress {
+    /// The local file system.
+    Local,
+    /// A bucket of Amazon S3 or of a server that speaks its protocol.
+    S3 {
+        /// The bucket.
+        bucket: String,
+    },
+    /// A bucket of Google Cloud Storage.
+    Gcs {
+        /// The bucket.
+        bucket: String,
+    },
+    /// A container of Azure Blob Storage.
+    Azure {
+        /// The storage account, where the location names it.
+        account: Option<String>,
+        /// The container.
+        container: String,
+    },
+    /// A web server: single files, as it lists none.
+    Http {
+        /// Scheme, host and port.
+        origin: String,
+    },
+}
+
+/// Which files below the base belong to the port.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Selection {
+    /// The base itself if it is a file, else every data file below it.
+    FileOrFolder,
+    /// Every data file below the base.
+    Folder,
+    /// The files below the base whose path from there matches.
+    Glob(Pattern),
+}
+
+/// Where the files of a port lie.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Location {
+    /// The store.
+    pub(super) store: StoreAddress,
+    /// The file, or the folder below which the files lie.
+    pub(super) base: Path,
+    /// The choice of files.
+    pub(super) selection: Selection,
+    /// What comes before a path of the store to make it a location that people know.
+    pub(super) prefix: String,
+    /// The first segment of the store's paths that is the store's own, with a slash; empty where there is none.
+    scope: String,
+    /// The location as the contract gives it.
+    text: String,
+}
+
+impl Location {
+    /// Reads the location that a contract gives.
+    ///
+    /// # Errors
+    /// What is wrong with it, as text that goes after its place in the contract.
+    pub(super) fn parse(source: &PortSource) -> Result<Self, String> {
+        match source.location.split_once("://") {
+            None => Self::local(source.base.join(&source.location), &source.location),
+            Some(("file", _)) => {
+                let url = Url::parse(&source.location).map_err(|e| format!("the location is not a URL: {e}"))?;
+                let path = url.to_file_path().map_err(|()| "the location is not a path on this machine".to_owned())?;
+                Self::local(path, &source.location)
+            }
+            Some((scheme, rest)) => Self::remote(scheme, rest, &source.location),
+        }
+    }
+
+    /// The path of a file as people know it.
+    pub(super) fn name_of(&self, path: &Path) -> String {
+        let path = path.as_ref();
+        format!("{}{}", self.prefix, path.strip_prefix(&self.scope).unwrap_or(path))
+    }
+
+    /// The same location in a store whose paths begin with `scope`.
+    pub(super) fn within(mut self, scope: &str) -> Self {
+        self.base = Path::from(scope).parts().chain(self.base.parts()).collect();
+        self.scope = format!("{scope}/");
+        self
+    }
+
+    /// The location as the contract gives it.
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether `path`, which lies below the base, is chosen by the glob. Without a glob everything is.
+    pub(super) fn chooses(&self, path: &Path) -> bool {
+        let Selection::Glob(pattern) = &self.selection else { return true };
+        let options = MatchOptions { require_literal_separator: true, ..MatchOptions::new() };
+        self.below_base(path).is_some_and(|rest| pattern.matches_with(rest, options))
+    }
+
+    /// The part of `path` below the base.
+    pub(super) fn below_base<'a>(&self, path: &'a Path) -> Option<&'a str> {
+        let rest = path.as_ref().strip_prefix(self.base.as_ref())?;
+        Some(rest.strip_prefix('/').unwrap_or(rest))
+    }
+
+    fn new(store: StoreAddress, base: Path, selection: Selection, prefix: String, text: &str) -> Self {
+        Self { store, base, selection, prefix, scope: String::new(), text: text.to_owned() }
+    }
+
+    fn local(path: PathBuf, text: &str) -> Result<Self, String> {
+        let path = std::path::absolute(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let is_glob = |c: &Component<'_>| c.as_os_str().to_string_lossy().contains(GLOB_CHARACTERS);
+        let literal: PathBuf = path.components().take_while(|c| !is_glob(c)).collect();
+        let rest: PathBuf = path.components().skip_while(|c| !is_glob(c)).collect();
+        // `..` and links are followed once, here, so that a port stays with the folder that it was opened on.
+        let found = literal.canonicalize().map_err(|e| format!("{} cannot be read: {e}", literal.display()))?;
+        let base = Path::from_absolute_path(&found).map_err(|e| format!("{} is no usable path: {e}", found.display()))?;
+        let selection = if rest.as_os_str().is_empty() {
+            if found.is_dir() { Selection::Folder } else { Selection::FileOrFolder }
+        } else {
+            Selection::Glob(pattern(&rest.to_string_lossy())?)
+        };
+        Ok(Self::new(StoreAddress::Local, base, selection, "/".to_owned(), text))
+    }
+
+    fn remote(scheme: &str, rest: &str, text: &str) -> Result<Self, String> {
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if authority.is_empty() {
+            return Err(format!("{scheme}:// needs a bucket or host after it"));
+        }
+        let azure = matches!(scheme, "az" | "azure" | "abfs" | "abfss");
+        if authority.contains('@') && !azure {
+            return Err("the location holds credentials: they belong into the node's config, under `sources`".to_owned());
+        }
+        let bucket = authority.to_owned();
+        let store = match scheme {
+            "s3" | "s3a" => StoreAddress::S3 { bucket },
+            "gs" | "gcs" => StoreAddress::Gcs { bucket },
+            "http" | "https" => {
+                if path.contains(['?', '*', '[', '#']) || path.is_empty() || path.ends_with('/') {
+                    return Err("a web server lists no files: give one file, without query".to_owned());
+                }
+                let path = Path::from_url_path(path).map_err(|e| format!("the location is no usable path: {e}"))?;
+                let origin = format!("{scheme}://{authority}");
+                let prefix = format!("{origin}/");
+                let store = StoreAddress::Http { origin };
+                return Ok(Self::new(store, path, Selection::FileOrFolder, prefix, text));
+            }
+            _ if azure => {
+                let (container, host) = authority.split_once('@').unwrap_or((authority, ""));
+                let account = host.split('.').next().filter(|a| !a.is_empty()).map(str::to_owned);
+                StoreAddress::Azure { account, container: container.to_owned() }
+            }
+            _ => {
+                return Err(format!(
+                    "`{scheme}://` is not known: use a path, `s3://`, `gs://`, `az://`, `abfs://`, `http://` or `https://`"
+                ));
+            }
+        };
+        let (base, selection) = split_glob(path)?;
+        Ok(Self::new(store, base, selection, format!("{scheme}://{authority}/"), text))
+    }
+}
+
+const GLOB_CHARACTERS: [char; 3] = ['*', '?', '['];
+
+fn pattern(text: &str) -> Result<Pattern, String> {
+    Pattern::new(text).map_err(|e| format!("the location is no usable glob: {e}"))
+}
+
+/// Splits a path of an object store before its first segment with a glob in it.
+fn split_glob(path: &str) -> Result<(Path, Selection), String> {
+    let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
+    let literal = segments.iter().take_while(|s| !s.contains(GLOB_CHARACTERS)).count();
+    let base = Path::from_iter(segments[..literal].iter().copied());
+    let selection = if literal < segments.len() {
+        Selection::Glob(pattern(&segments[literal..].join("/"))?)
+    } else if path.is_empty() || path.ends_with('/') {
+        Selection::Folder
+    } else {
+        Selection::FileOrFolder
+    };
+    Ok((base, selection))
+}

@@ -1,0 +1,320 @@
+//! Names the port and the file in every error that reading a file raises, where it is raised: around the reader of
+//! each single file, below everything that DataFusion pushes into a scan.
+
+use std::fmt::{self, Debug};
+use std::sync::Arc;
+
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileScanConfigBuilder, FileSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::parquet::errors::ParquetError;
+use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_plan::filter_pushdown::FilterPushdownPropagation;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, SortOrderPushdownResult};
+use datafusion_datasource::morsel::{Morsel, MorselPlan, MorselPlanner, Morselizer};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::ObjectStore;
+use object_store::path::Path;
+use portolan_catalog::PortRef;
+
+use super::location::Location;
+use crate::error::{Error, ErrorKind};
+
+/// Whose rows a file holds, so that an error can say it.
+#[derive(Debug)]
+pub(super) struct Origin {
+    /// The port.
+    pub(super) port: PortRef,
+    /// Where its files lie.
+    pub(super) location: Location,
+    /// What no error may repeat.
+    pub(super) redact: Redaction,
+}
+
+/// Texts that no error may repeat.
+#[derive(Clone, Default)]
+pub(super) struct Redaction(pub(super) Vec<String>);
+
+impl Origin {
+    /// The error for a file that cannot be read.
+    pub(super) fn unreadable(&self, file: &Path, cause: DataFusionError) -> DataFusionError {
+        let name = self.location.name_of(file);
+        let what = match cause.find_root() {
+            DataFusionError::ObjectStore(e) if matches!(**e, object_store::Error::NotFound { .. }) => "is gone",
+            _ => "cannot be read",
+        };
+        self.unavailable(format!("port {}: file {name} {what}", self.port), &cause)
+    }
+
+    /// The error for files that cannot be found.
+    pub(super) fn unavailable(&self, context: String, cause: &dyn std::error::Error) -> DataFusionError {
+        let cause = Cause(self.redact.clean(&without_row(&cause.to_string())));
+        let error = Error::new(ErrorKind::SiteUnavailable, self.redact.clean(&context)).with_source(cause);
+        DataFusionError::External(Box::new(error))
+    }
+
+    /// The error for files that are there and cannot be used.
+    pub(super) fn failed(&self, context: String) -> DataFusionError {
+        DataFusionError::External(Box::new(Error::new(ErrorKind::SiteUnavailable, self.redact.clean(&context))))
+    }
+
+    /// Names the file in an error of its reader; errors of the query's own expressions stay as they are.
+    fn name(&self, file: &Path, error: DataFusionError) -> DataFusionError {
+        if is_of_file(&error) { self.unreadable(file, error) } else { error }
+    }
+}
+
+impl Redaction {
+    /// `text` with everything secret replaced.
+    pub(super) fn clean(&self, text: &str) -> String {
+        self.0.iter().filter(|s| !s.is_empty()).fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+    }
+}
+
+impl Debug for Redaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Redaction({})", self.0.len())
+    }
+}
+
+/// Puts the naming source below a scan that a file format planned.
+pub(super) fn name_errors(plan: Arc<dyn ExecutionPlan>, origin: &Arc<Origin>) -> Arc<dyn ExecutionPlan> {
+    let Some(scan) = plan.downcast_ref::<DataSourceExec>() else { return plan };
+    let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>() else { return plan };
+    let named = NamedSource::wrap(config.file_source().clone(), origin);
+    DataSourceExec::from_data_source(FileScanConfigBuilder::from(config.clone()).with_source(named).build())
+}
+
+/// What a reader said, without the secrets and the rows that it quoted.
+#[derive(Debug)]
+struct Cause(String);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Cause {}
+
+/// The CSV reader quotes the whole row, of which the asker may not be allowed to see each column.
+fn without_row(message: &str) -> String {
+    message.split(". Row data:").next().unwrap_or(message).to_owned()
+}
+
+/// Whether an error comes from the bytes of a file, and not from an expression of the query that runs in its scan.
+fn is_of_file(error: &DataFusionError) -> bool {
+    match error.find_root() {
+        DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) | DataFusionError::ParquetError(_) => true,
+        DataFusionError::ArrowError(error, _) => is_of_file_in_arrow(error),
+        DataFusionError::External(error) => {
+            error.is::<object_store::Error>() || error.is::<ParquetError>() || error.is::<std::io::Error>()
+        }
+        _ => false,
+    }
+}
+
+fn is_of_file_in_arrow(error: &ArrowError) -> bool {
+    match error {
+        ArrowError::CsvError(_)
+        | ArrowError::JsonError(_)
+        | ArrowError::IpcError(_)
+        | ArrowError::IoError(..)
+        | ArrowError::ParquetError(_)
+        | ArrowError::SchemaError(_) => true,
+        // The CSV reader shares this variant with casts, whose messages begin otherwise.
+        ArrowError::ParseError(message) => {
+            message.starts_with("Error while parsing value") || message.starts_with("Error parsing column")
+        }
+        ArrowError::ExternalError(error) => {
+            error.is::<ParquetError>() || error.is::<object_store::Error>() || error.is::<std::io::Error>()
+        }
+        _ => false,
+    }
+}
+
+/// A file source that names files in errors and leaves the rest to another one.
+struct NamedSource {
+    inner: Arc<dyn FileSource>,
+    origin: Arc<Origin>,
+}
+
+impl NamedSource {
+    fn wrap(inner: Arc<dyn FileSource>, origin: &Arc<Origin>) -> Arc<dyn FileSource> {
+        Arc::new(Self { inner, origin: origin.clone() })
+    }
+}
+
+impl FileSource for NamedSource {
+    fn create_file_opener(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        config: &FileScanConfig,
+        partition: usize,
+    ) -> Result<Arc<dyn FileOpener>> {
+        self.inner.create_file_opener(store, config, partition)
+    }
+
+    fn create_morselizer(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        config: &FileScanConfig,
+        partition: usize,
+    ) -> Result<Box<dyn Morselizer>> {
+        let inner = self.inner.create_morselizer(store, config, partition)?;
+        Ok(Box::new(NamedMorselizer { inner, origin: self.origin.clone() }))
+    }
+
+    fn table_schema(&self) -> &TableSchema {
+        self.inner.table_schema()
+    }
+
+    fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
+        Self::wrap(self.inner.with_batch_size(batch_size), &self.origin)
+    }
+
+    fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
+        self.inner.filter()
+    }
+
+    fn projection(&self) -> Option<&ProjectionExprs> {
+        self.inner.projection()
+    }
+
+    fn metrics(&self) -> &ExecutionPlanMetricsSet {
+        self.inner.metrics()
+    }
+
+    fn file_type(&self) -> &str {
+        self.inner.file_type()
+    }
+
+    fn fmt_extra(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt_extra(t, f)
+    }
+
+    fn supports_repartitioning(&self) -> bool {
+        self.inner.supports_repartitioning()
+    }
+
+    fn repartitioned(
+        &self,
+        target_partitions: usize,
+        min_size: usize,
+        ordering: Option<LexOrdering>,
+        config: &FileScanConfig,
+    ) -> Result<Option<FileScanConfig>> {
+        self.inner.repartitioned(target_partitions, min_size, ordering, config)
+    }
+
+    fn try_pushdown_filters(
+        &self,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
+        let FilterPushdownPropagation { filters, updated_node } = self.inner.try_pushdown_filters(filters, config)?;
+        let updated_node = updated_node.map(|inner| Self::wrap(inner, &self.origin));
+        Ok(FilterPushdownPropagation { filters, updated_node })
+    }
+
+    fn try_pushdown_sort(
+        &self,
+        order: &[PhysicalSortExpr],
+        properties: &EquivalenceProperties,
+    ) -> Result<SortOrderPushdownResult<Arc<dyn FileSource>>> {
+        Ok(self.inner.try_pushdown_sort(order, properties)?.map(|inner| Self::wrap(inner, &self.origin)))
+    }
+
+    fn reorder_files(&self, files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
+        self.inner.reorder_files(files)
+    }
+
+    fn try_pushdown_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn FileSource>>> {
+        let pushed = self.inner.try_pushdown_projection(projection)?;
+        Ok(pushed.map(|inner| Self::wrap(inner, &self.origin)))
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.inner.apply_expressions(f)
+    }
+}
+
+#[derive(Debug)]
+struct NamedMorselizer {
+    inner: Box<dyn Morselizer>,
+    origin: Arc<Origin>,
+}
+
+impl Morselizer for NamedMorselizer {
+    fn plan_file(&self, file: PartitionedFile) -> Result<Box<dyn MorselPlanner>> {
+        let name = Name { origin: self.origin.clone(), file: Arc::new(file.object_meta.location.clone()) };
+        let planner = self.inner.plan_file(file).map_err(|e| name.put_on(e))?;
+        Ok(name.planner(planner))
+    }
+}
+
+/// The file that an error is to name.
+#[derive(Clone, Debug)]
+struct Name {
+    origin: Arc<Origin>,
+    file: Arc<Path>,
+}
+
+impl Name {
+    fn put_on(&self, error: DataFusionError) -> DataFusionError {
+        self.origin.name(&self.file, error)
+    }
+
+    fn planner(&self, inner: Box<dyn MorselPlanner>) -> Box<dyn MorselPlanner> {
+        Box::new(NamedPlanner { inner, name: self.clone() })
+    }
+}
+
+#[derive(Debug)]
+struct NamedPlanner {
+    inner: Box<dyn MorselPlanner>,
+    name: Name,
+}
+
+impl MorselPlanner for NamedPlanner {
+    fn plan(self: Box<Self>) -> Result<Option<MorselPlan>> {
+        let Self { inner, name } = *self;
+        let Some(mut plan) = inner.plan().map_err(|e| name.put_on(e))? else { return Ok(None) };
+        let morsels = plan.take_morsels().into_iter();
+        let morsels = morsels.map(|inner| Box::new(NamedMorsel { inner, name: name.clone() }) as Box<dyn Morsel>).collect();
+        let planners = plan.take_ready_planners().into_iter().map(|inner| name.planner(inner)).collect();
+        let mut named = MorselPlan::new().with_morsels(morsels).with_planners(planners);
+        if let Some(pending) = plan.take_pending_planner() {
+            named.set_pending_planner(async move {
+                let inner = pending.await.map_err(|e| name.put_on(e))?;
+                Ok(name.planner(inner))
+            });
+        }
+        Ok(Some(named))
+    }
+}
+
+#[derive(Debug)]
+struct NamedMorsel {
+    inner: Box<dyn Morsel>,
+    name: Name,
+}
+
+impl Morsel for NamedMorsel {
+    fn into_stream(self: Box<Self>) -> BoxStream<'static, Result<RecordBatch>> {
+        let Self { inner, name } = *self;
+        inner.into_stream().map(move |batch| batch.map_err(|e| name.put_on(e))).boxed()
+    }
+}

@@ -1,0 +1,152 @@
+//! A store whose paths begin with a segment of its own and which only reads.
+//!
+//! The segment keeps files of different stores apart in caches that know paths alone. Large reads are cut into pieces,
+//! so that neither a slow consumer fills the memory nor the time allowed for a request bounds the size of a file.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::{Path, PathPart};
+use object_store::{
+    CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+
+/// How much of a file one request reads.
+pub(super) const PIECE: u64 = 8 << 20;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct ScopedStore {
+    inner: Arc<dyn ObjectStore>,
+    scope: Path,
+}
+
+impl ScopedStore {
+    /// Puts `scope` before every path of `inner`.
+    pub(super) fn new(inner: Arc<dyn ObjectStore>, scope: &str) -> Self {
+        Self { inner, scope: Path::from(scope) }
+    }
+
+    fn inside(&self, path: &Path) -> Result<Path> {
+        let inside = path.prefix_match(&self.scope).map(|parts| parts.collect());
+        inside.ok_or_else(|| Error::NotFound { path: path.to_string(), source: "not a path of this store".into() })
+    }
+
+    /// Reads `range` piece by piece, and fails if the file changes meanwhile.
+    async fn get_in_pieces(&self, location: &Path, range: Range<u64>, options: GetOptions) -> Result<GetResult> {
+        let path = self.inside(location)?;
+        let piece = |range: Range<u64>, e_tag: Option<String>| GetOptions {
+            range: Some(GetRange::Bounded(range)),
+            if_match: e_tag,
+            ..options.clone()
+        };
+        let upto = range.end.min(range.start.saturating_add(PIECE));
+        let first = match self.inner.get_opts(&path, piece(range.start..upto, options.if_match.clone())).await {
+            // A web server need not serve ranges.
+            Err(Error::NotSupported { .. }) => {
+                let mut whole = self.inner.get_opts(&path, options).await?;
+                whole.meta.location = location.clone();
+                return Ok(whole);
+            }
+            first => first?,
+        };
+        let (meta, attributes) = (first.meta.clone(), first.attributes.clone());
+        let end = range.end.min(meta.size);
+        let next = first.range.end;
+        let (inner, e_tag) = (self.inner.clone(), meta.e_tag.clone());
+        let options = piece(0..0, e_tag);
+        let rest = stream::try_unfold(next, move |at| {
+            let (inner, path) = (inner.clone(), path.clone());
+            let upto = end.min(at.saturating_add(PIECE));
+            let options = GetOptions { range: Some(GetRange::Bounded(at..upto)), ..options.clone() };
+            async move {
+                if at >= end {
+                    return Ok(None);
+                }
+                let bytes = inner.get_opts(&path, options).await?.bytes().await?;
+                Ok(Some((bytes, upto)))
+            }
+        });
+        let payload = GetResultPayload::Stream(first.into_stream().chain(rest).boxed());
+        Ok(GetResult { payload, meta: ObjectMeta { location: location.clone(), ..meta }, range: range.start..end, attributes })
+    }
+}
+
+impl fmt::Display for ScopedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.scope, self.inner)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for ScopedStore {
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        match &options.range {
+            None if !options.head => return self.get_in_pieces(location, 0..u64::MAX, options).await,
+            Some(GetRange::Bounded(range)) if range.end.saturating_sub(range.start) > PIECE => {
+                return self.get_in_pieces(location, range.clone(), options).await;
+            }
+            _ => {}
+        }
+        let mut result = self.inner.get_opts(&self.inside(location)?, options).await?;
+        result.meta.location = location.clone();
+        Ok(result)
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.inner.get_ranges(&self.inside(location)?, ranges).await
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let prefix = match prefix.map(|prefix| self.inside(prefix)).transpose() {
+            Ok(prefix) => prefix,
+            Err(error) => return stream::once(async { Err(error) }).boxed(),
+        };
+        let scope = self.scope.clone();
+        self.inner.list(prefix.as_ref()).map_ok(move |meta| scoped(&scope, meta)).boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let prefix = prefix.map(|prefix| self.inside(prefix)).transpose()?;
+        let listed = self.inner.list_with_delimiter(prefix.as_ref()).await?;
+        Ok(ListResult {
+            common_prefixes: listed.common_prefixes.iter().map(|p| join(&self.scope, p)).collect(),
+            objects: listed.objects.into_iter().map(|meta| scoped(&self.scope, meta)).collect(),
+        })
+    }
+
+    async fn put_opts(&self, _: &Path, _: PutPayload, _: PutOptions) -> Result<PutResult> {
+        Err(read_only())
+    }
+
+    async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        Err(read_only())
+    }
+
+    fn delete_stream(&self, _: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        stream::once(async { Err(read_only()) }).boxed()
+    }
+
+    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
+        Err(read_only())
+    }
+}
+
+fn read_only() -> Error {
+    Error::NotSupported { source: "a source is only read".into() }
+}
+
+fn join(scope: &Path, path: &Path) -> Path {
+    let parts: Vec<PathPart<'_>> = scope.parts().chain(path.parts()).collect();
+    parts.into_iter().collect()
+}
+
+fn scoped(scope: &Path, meta: ObjectMeta) -> ObjectMeta {
+    ObjectMeta { location: join(scope, &meta.location), ..meta }
+}

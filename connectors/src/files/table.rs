@@ -1,0 +1,325 @@
+//! The table of one port: lists its files afresh for every scan, leaves out those whose folders the filters exclude,
+//! collects statistics, and has DataFusion's own readers do the rest.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray, BooleanArray};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, DFSchema, ScalarValue, Statistics, TableReference};
+use datafusion::datasource::file_format::FileFormat as Reader;
+use datafusion::datasource::listing::{PartitionedFile, helpers};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::cache::SchemaFingerprint;
+use datafusion::execution::cache::cache_manager::CachedFileMetadata;
+use datafusion::execution::cache::TableScopedPath;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion_datasource::compute_all_files_statistics;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::{ObjectMeta, ObjectStore};
+use percent_encoding::percent_decode_str;
+use portolan_catalog::FileFormat;
+
+use super::format::{Encoding, compression_of};
+use super::layout::Layout;
+use super::listing::{self, ListingError};
+use super::name_errors::{Origin, name_errors};
+
+/// The folder name by which Hive and its heirs write NULL.
+const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// The files of one port as a table.
+#[derive(Debug)]
+pub(super) struct PortTable {
+    pub(super) origin: Arc<Origin>,
+    pub(super) store: ObjectStoreUrl,
+    pub(super) encoding: Encoding,
+    pub(super) layout: Layout,
+    /// CSV with a header: the names that every file's first line must give.
+    pub(super) header: Option<Vec<String>>,
+    pub(super) max_files: usize,
+    pub(super) fingerprint: Arc<SchemaFingerprint>,
+}
+
+#[async_trait]
+impl TableProvider for PortTable {
+    fn schema(&self) -> SchemaRef {
+        self.layout.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let store = state.runtime_env().object_store(&self.store)?;
+        let wanted: Vec<usize> = match projection {
+            Some(indices) => indices.clone(),
+            None => (0..self.layout.schema.fields().len()).collect(),
+        };
+        let files = self.files(state, store.as_ref()).await?;
+        let files = self.without_excluded(state, files, filters)?;
+        if files.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(Arc::new(self.layout.schema.project(&wanted)?))));
+        }
+        let reader = self.encoding.reader(state);
+        let files = self.with_statistics(state, &store, reader.as_ref(), files).await?;
+
+        let table = TableSchema::builder(self.layout.file_schema.clone())
+            .with_table_partition_cols(self.layout.partitions.clone())
+            .build();
+        let groups = FileGroup::new(files).split_files(state.config().target_partitions().max(1));
+        let collect = state.config().collect_statistics();
+        let (groups, statistics) = compute_all_files_statistics(groups, table.table_schema().clone(), collect, false)?;
+        let positions = wanted.iter().filter_map(|&i| self.layout.positions.get(i).copied()).collect();
+        let config = FileScanConfigBuilder::new(self.store.clone(), reader.file_source(table))
+            .with_file_groups(groups)
+            .with_statistics(statistics)
+            .with_projection_indices(Some(positions))?
+            .with_limit(limit)
+            .build();
+        Ok(name_errors(reader.create_physical_plan(state, config).await?, &self.origin))
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let support = |filter: &&Expr| match self.is_of_partitions(filter) {
+            true => TableProviderFilterPushDown::Exact,
+            false => TableProviderFilterPushDown::Inexact,
+        };
+        Ok(filters.iter().map(support).collect())
+    }
+}
+
+impl PortTable {
+    /// The files that are there now, with the values that their folders give.
+    async fn files(&self, state: &dyn Session, store: &dyn ObjectStore) -> Result<Vec<PartitionedFile>> {
+        let location = &self.origin.location;
+        let found = listing::list(store, location, self.encoding.format, self.max_files).await;
+        let found = found.map_err(|error| {
+            let context = format!("port {}: {}", self.origin.port, error.message(location));
+            match error {
+                ListingError::Store(cause) => self.origin.unavailable(context, &cause),
+                _ => self.origin.failed(context),
+            }
+        })?;
+        tracing::debug!(port = %self.origin.port, files = found.len(), session = state.session_id(), "listed");
+        found.into_iter().map(|file| self.partitioned(file)).collect()
+    }
+
+    fn partitioned(&self, file: ObjectMeta) -> Result<PartitionedFile> {
+        let name = || format!("port {}: file {}", self.origin.port, self.origin.location.name_of(&file.location));
+        if compression_of(&file.location, self.encoding.format) != self.encoding.compression {
+            return Err(self.origin.failed(format!("{} is compressed unlike the other files", name())));
+        }
+        if file.size == 0 && !self.encoding.is_text() {
+            return Err(self.origin.failed(format!("{} is empty: it was cut short", name())));
+        }
+        let mut values = Vec::with_capacity(self.layout.partitions.len());
+        for field in &self.layout.partitions {
+            let Some(text) = folder_value(file.location.as_ref(), field.name()) else {
+                let lacking = format!("{} lies in no folder `{}=…`", name(), field.name());
+                return Err(self.origin.failed(lacking));
+            };
+            let value = parse_folder_value(&text, field.data_type()).ok_or_else(|| {
+                let (column, data_type) = (field.name(), field.data_type());
+                self.origin.failed(format!("{}: `{text}` in folder `{column}=…` is no {data_type}", name()))
+            })?;
+            values.push(value);
+        }
+        let mut partitioned = PartitionedFile::new_from_meta(file).with_partition_values(values);
+        partitioned.table_reference = Some(self.reference());
+        Ok(partitioned)
+    }
+
+    fn reference(&self) -> TableReference {
+        let port = &self.origin.port;
+        TableReference::full(port.domain.as_str(), port.product.as_str(), port.port.as_str())
+    }
+
+    /// Whether a filter can be decided by the folders alone.
+    fn is_of_partitions(&self, filter: &Expr) -> bool {
+        let names: Vec<&str> = self.layout.partitions.iter().map(|f| f.name().as_str()).collect();
+        let asks_elsewhere = |e: &Expr| {
+            Ok(matches!(
+                e,
+                Expr::ScalarSubquery(_)
+                    | Expr::InSubquery(_)
+                    | Expr::Exists(_)
+                    | Expr::SetComparison(_)
+                    | Expr::OuterReferenceColumn(..)
+                    | Expr::ScalarVariable(..)
+                    | Expr::Lambda(_)
+                    | Expr::LambdaVariable(_)
+            ))
+        };
+        use datafusion::common::tree_node::TreeNode;
+        !names.is_empty()
+            && !filter.column_refs().is_empty()
+            && helpers::expr_applicable_for_cols(&names, filter)
+            && !filter.exists(asks_elsewhere).unwrap_or(true)
+    }
+
+    /// Leaves out the files whose folders the filters exclude.
+    fn without_excluded(
+        &self,
+        state: &dyn Session,
+        files: Vec<PartitionedFile>,
+        filters: &[Expr],
+    ) -> Result<Vec<PartitionedFile>> {
+        let ours = filters.iter().filter(|f| self.is_of_partitions(f)).cloned();
+        let Some(filter) = conjunction(ours) else { return Ok(files) };
+        let schema = Arc::new(Schema::new(self.layout.partitions.clone()));
+        let columns = (0..self.layout.partitions.len())
+            .map(|i| ScalarValue::iter_to_array(files.iter().filter_map(|f| f.partition_values.get(i).cloned())))
+            .collect::<Result<Vec<_>>>()?;
+        let batch = RecordBatch::try_new(schema.clone(), columns)?;
+        let filter = unqualified(filter)?;
+        let filter = state.create_physical_expr(filter, &DFSchema::try_from(schema)?)?;
+        let kept = filter.evaluate(&batch)?.into_array(batch.num_rows())?;
+        let kept: &BooleanArray = kept.as_boolean();
+        Ok(files.into_iter().zip(kept).filter(|(_, keep)| *keep == Some(true)).map(|(file, _)| file).collect())
+    }
+
+    async fn with_statistics(
+        &self,
+        state: &dyn Session,
+        store: &Arc<dyn ObjectStore>,
+        reader: &dyn Reader,
+        files: Vec<PartitionedFile>,
+    ) -> Result<Vec<PartitionedFile>> {
+        let concurrency = state.config_options().execution.meta_fetch_concurrency.get();
+        stream::iter(files)
+            .map(|file| async move {
+                let statistics = self.statistics_of(state, store, reader, &file.object_meta).await?;
+                Ok(self.with_folder_statistics(file, statistics))
+            })
+            .buffered(concurrency)
+            .try_collect()
+            .await
+    }
+
+    /// What the file says of itself. For CSV this is where its header is compared with that of the others.
+    async fn statistics_of(
+        &self,
+        state: &dyn Session,
+        store: &Arc<dyn ObjectStore>,
+        reader: &dyn Reader,
+        file: &ObjectMeta,
+    ) -> Result<Arc<Statistics>> {
+        let schema = &self.layout.file_schema;
+        let unknown = || Arc::new(Statistics::new_unknown(schema));
+        let collects = self.encoding.format == FileFormat::Parquet && state.config().collect_statistics();
+        if !collects && self.header.is_none() {
+            return Ok(unknown());
+        }
+        let cache = state.runtime_env().cache_manager.get_file_statistic_cache();
+        let key = TableScopedPath { table: Some(self.reference()), path: file.location.clone() };
+        if let Some(cached) = cache.as_ref().and_then(|c| c.get(&key))
+            && cached.is_valid_for(file, &self.fingerprint)
+        {
+            return Ok(cached.statistics.clone());
+        }
+        let statistics = match &self.header {
+            Some(expected) => {
+                self.check_header(state, store, file, expected).await?;
+                unknown()
+            }
+            None => {
+                let statistics = reader.infer_stats(state, store, schema.clone(), file).await;
+                Arc::new(statistics.map_err(|e| self.origin.unreadable(&file.location, e))?)
+            }
+        };
+        if let Some(cache) = cache {
+            let entry = CachedFileMetadata::new(file.clone(), self.fingerprint.clone(), statistics.clone(), None);
+            cache.put(&key, entry);
+        }
+        Ok(statistics)
+    }
+
+    /// CSV is read by position, so a file with other columns, or in another order, would be misread without a word.
+    async fn check_header(
+        &self,
+        state: &dyn Session,
+        store: &Arc<dyn ObjectStore>,
+        file: &ObjectMeta,
+        expected: &[String],
+    ) -> Result<()> {
+        let header = self.encoding.header_of(state, store, file).await;
+        let header = header.map_err(|e| self.origin.unreadable(&file.location, e))?;
+        if header == expected {
+            return Ok(());
+        }
+        let name = self.origin.location.name_of(&file.location);
+        Err(self.origin.failed(format!(
+            "port {}: file {name} begins with the columns {} where the others have {}",
+            self.origin.port,
+            header.join(", "),
+            expected.join(", ")
+        )))
+    }
+
+    /// Adds what the folders say. A file that may hold no row at all says nothing sure of its folders' values.
+    fn with_folder_statistics(&self, file: PartitionedFile, statistics: Arc<Statistics>) -> PartitionedFile {
+        let rows = statistics.num_rows;
+        let has_rows = matches!(rows, Precision::Exact(n) if n > 0);
+        let mut file = file.with_statistics(statistics);
+        if file.partition_values.is_empty() {
+            return file;
+        }
+        let offset = self.layout.file_schema.fields().len();
+        if let Some(mut statistics) = file.statistics.take().map(Arc::unwrap_or_clone) {
+            for (value, column) in file.partition_values.iter().zip(statistics.column_statistics.iter_mut().skip(offset)) {
+                if value.is_null() {
+                    *column = ColumnStatistics::new_unknown().with_null_count(rows);
+                } else if !has_rows {
+                    *column = std::mem::take(column).to_inexact();
+                }
+            }
+            file.statistics = Some(Arc::new(statistics));
+        }
+        file
+    }
+}
+
+/// The value of the folder `name=…` in a path.
+fn folder_value(path: &str, name: &str) -> Option<String> {
+    let folders = path.rsplit_once('/').map_or("", |(folders, _)| folders);
+    let value = folders.split('/').filter_map(|f| f.split_once('=')).find(|(key, _)| *key == name)?.1;
+    Some(percent_decode_str(value).decode_utf8().map_or_else(|_| value.to_owned(), Into::into))
+}
+
+fn parse_folder_value(text: &str, data_type: &DataType) -> Option<ScalarValue> {
+    if text == HIVE_NULL {
+        return ScalarValue::try_from(data_type).ok();
+    }
+    let value = ScalarValue::try_from_string(text.to_owned(), data_type).ok()?;
+    (!value.is_null()).then_some(value)
+}
+
+/// Takes the table's name off the columns of a filter.
+fn unqualified(filter: Expr) -> Result<Expr, DataFusionError> {
+    use datafusion::common::tree_node::{Transformed, TreeNode};
+    let transformed = filter.transform(|e| match e {
+        Expr::Column(mut column) => {
+            column.relation = None;
+            Ok(Transformed::yes(Expr::Column(column)))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(transformed.data)
+}

@@ -1,0 +1,174 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! Real files of every format, good and bad, opened and queried through a session.
+
+mod bad;
+mod formats;
+mod options;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
+use arrow::record_batch::RecordBatch;
+use arrow::util::pretty::pretty_format_batches;
+use datafusion::error::DataFusionError;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use portolan_catalog::{Column, Diagnostics, FileFormat, Place, Port, PortRef, PortSource};
+use tempfile::TempDir;
+
+use super::FileSources;
+use crate::error::Error;
+use crate::source::{OpenedPort, SourceOpener};
+
+/// A folder with files, and a port over it.
+pub(super) struct Fixture {
+    pub(super) folder: TempDir,
+    pub(super) port: Port,
+}
+
+impl Fixture {
+    /// A port with these columns (`name: logicalType`, an empty type for none) over `location` in a new folder.
+    pub(super) fn new(format: FileFormat, location: &str, columns: &[(&str, &str)]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let source = PortSource {
+            server: "lake".to_owned(),
+            location: location.to_owned(),
+            base: folder.path().to_owned(),
+            format,
+            delimiter: None,
+            has_header: true,
+            partition_columns: vec![],
+            endpoint: None,
+            declared_at: columns.iter().map(|(name, _)| ((*name).to_owned(), place(name))).collect(),
+            place: place("servers[0]"),
+        };
+        let port = Port {
+            name: PortRef::new("sales", "orders", "orders"),
+            version: None,
+            description: None,
+            contract: None,
+            columns: columns.iter().map(|(name, logical)| column(name, logical)).collect(),
+            primary_key: vec![],
+            tags: vec![],
+            source: Some(source),
+        };
+        Self { folder, port }
+    }
+
+    pub(super) fn source(&mut self) -> &mut PortSource {
+        self.port.source.as_mut().unwrap()
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(super) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    pub(super) fn parquet(&self, name: &str, batch: &RecordBatch) -> PathBuf {
+        let path = self.write(name, []);
+        write_parquet(&path, batch);
+        path
+    }
+
+    pub(super) async fn open(&self) -> Result<(OpenedPort, SessionContext), Diagnostics> {
+        self.open_with(&FileSources::default()).await
+    }
+
+    pub(super) async fn open_with(&self, sources: &FileSources) -> Result<(OpenedPort, SessionContext), Diagnostics> {
+        let runtime = Arc::new(RuntimeEnv::default());
+        let opened = sources.open(&self.port, &runtime).await?;
+        let config = SessionConfig::new().with_target_partitions(2);
+        let context = SessionContext::new_with_config_rt(config, runtime);
+        context.register_table("t", opened.provider.clone()).unwrap();
+        Ok((opened, context))
+    }
+
+    /// What is wrong with the port, as a person reads it.
+    pub(super) async fn refused(&self) -> String {
+        self.open().await.err().expect("the port opens").to_string()
+    }
+
+    /// Opens the port and runs `sql` over it as table `t`.
+    pub(super) async fn query(&self, sql: &str) -> String {
+        let (_, context) = self.open().await.unwrap();
+        rows(&context, sql).await.unwrap()
+    }
+}
+
+pub(super) async fn rows(context: &SessionContext, sql: &str) -> Result<String, DataFusionError> {
+    let batches = context.sql(sql).await?.collect().await?;
+    let text = pretty_format_batches(&batches)?.to_string();
+    // Header and rows without the frame.
+    Ok(text.lines().filter(|l| l.starts_with('|')).skip(1).collect::<Vec<_>>().join("\n"))
+}
+
+/// The project's own error inside one of DataFusion.
+pub(super) fn ours(error: &DataFusionError) -> &Error {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(e) = next {
+        if let Some(ours) = e.downcast_ref::<Error>() {
+            return ours;
+        }
+        if let Some(DataFusionError::External(inner)) = e.downcast_ref::<DataFusionError>()
+            && let Some(ours) = inner.downcast_ref::<Error>()
+        {
+            return ours;
+        }
+        next = e.source();
+    }
+    panic!("not an error of ours: {error}")
+}
+
+pub(super) fn place(field: &str) -> Place {
+    Place { file: PathBuf::from("orders.odcs.yaml"), line: Some(7), field: field.to_owned() }
+}
+
+pub(super) fn column(name: &str, logical: &str) -> Column {
+    Column {
+        name: name.to_owned(),
+        data_type: None,
+        nullable: false,
+        logical_type: (!logical.is_empty()).then(|| logical.to_owned()),
+        description: None,
+        classification: None,
+        unique: false,
+        tags: vec![],
+    }
+}
+
+pub(super) fn batch(ids: &[i64]) -> RecordBatch {
+    let names = ids.iter().map(|id| format!("n{id}"));
+    let prices = ids.iter().map(|id| *id as f64 / 2.0);
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("id", Arc::new(Int64Array::from(ids.to_vec()))),
+        ("name", Arc::new(StringArray::from_iter_values(names))),
+        ("price", Arc::new(Float64Array::from_iter_values(prices))),
+    ];
+    RecordBatch::try_from_iter(columns).unwrap()
+}
+
+pub(super) fn write_parquet(path: &Path, batch: &RecordBatch) {
+    let file = fs::File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(batch).unwrap();
+    writer.close().unwrap();
+}
+
+pub(super) const COLUMNS: &[(&str, &str)] = &[("id", "integer"), ("name", "string"), ("price", "number")];
+
+#[test]
+fn place_map_has_every_column() {
+    let fixture = Fixture::new(FileFormat::Csv, "x.csv", COLUMNS);
+    let places: BTreeMap<_, _> = fixture.port.source.unwrap().declared_at;
+    assert_eq!(places.len(), COLUMNS.len());
+}

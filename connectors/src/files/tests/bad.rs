@@ -1,0 +1,244 @@
+//! What is refused when a port is opened, and what fails when it is read: always with the port, the place or the file.
+
+use std::collections::HashMap;
+use std::fs;
+
+use datafusion::physical_plan::collect;
+use datafusion::prelude::SessionContext;
+use portolan_catalog::FileFormat;
+
+use super::{COLUMNS, Fixture, batch, ours, rows, write_parquet};
+use crate::error::ErrorKind;
+use crate::files::{FileSources, SourceOptions};
+
+/// Runs `sql` and checks that it fails as a site that cannot be read, naming the port and `file`.
+async fn fails_at(context: &SessionContext, sql: &str, file: &str) -> String {
+    let error = rows(context, sql).await.expect_err("it runs");
+    named(&error, file)
+}
+
+fn named(error: &datafusion::error::DataFusionError, file: &str) -> String {
+    let error = ours(error);
+    let text = error.chain();
+    assert_eq!(error.kind(), ErrorKind::SiteUnavailable, "{text}");
+    assert!(text.contains("port sales.orders.orders"), "{text}");
+    assert!(text.contains(file), "{text}");
+    text
+}
+
+#[tokio::test]
+async fn a_lacking_column_is_told_with_its_place_and_the_nearest_name() {
+    let fixture = Fixture::new(FileFormat::Parquet, "o.parquet", &[("id", "integer"), ("prise", "number"), ("x", "")]);
+    fixture.parquet("o.parquet", &batch(&[1]));
+    let refused = fixture.refused().await;
+    let expected = "orders.odcs.yaml:7: prise: column `prise` is not in the source; did you mean `price`?\n\
+                    orders.odcs.yaml:7: x: column `x` is not in the source";
+    assert_eq!(refused, expected);
+}
+
+#[tokio::test]
+async fn a_type_of_another_family_is_refused() {
+    let fixture = Fixture::new(FileFormat::Parquet, "o.parquet", &[("id", "string"), ("price", "date")]);
+    fixture.parquet("o.parquet", &batch(&[1]));
+    let refused = fixture.refused().await;
+    assert!(refused.contains("orders.odcs.yaml:7: id: column `id` is string here and Int64 in the source"), "{refused}");
+    assert!(refused.contains("price"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_place_without_data_is_refused() {
+    let mut fixture = Fixture::new(FileFormat::Parquet, "nowhere/o.parquet", COLUMNS);
+    let refused = fixture.refused().await;
+    assert!(refused.starts_with("orders.odcs.yaml:7: servers[0]: "), "{refused}");
+    assert!(refused.contains("nowhere/o.parquet"), "{refused}");
+    fixture.source().location = "*.parquet".to_owned();
+    assert!(fixture.refused().await.contains("no file of the declared format at *.parquet"));
+    fixture.source().location = "ftp://host/x".to_owned();
+    assert!(fixture.refused().await.contains("`ftp://` is not known"));
+    fixture.source().location = "s3://key:hunter2@bucket/x".to_owned();
+    let refused = fixture.refused().await;
+    assert!(refused.contains("credentials") && !refused.contains("hunter2"), "{refused}");
+    fixture.source().location = "https://host/x.csv?sig=hunter2".to_owned();
+    let refused = fixture.refused().await;
+    assert!(refused.contains("without query") && !refused.contains("hunter2"), "{refused}");
+}
+
+#[tokio::test]
+async fn too_many_files_are_refused() {
+    let fixture = Fixture::new(FileFormat::Parquet, ".", COLUMNS);
+    for i in 0..4 {
+        fixture.parquet(&format!("{i}.parquet"), &batch(&[i]));
+    }
+    let with = |max_files| {
+        FileSources::new(HashMap::from([("lake".to_owned(), SourceOptions { max_files, ..Default::default() })]))
+    };
+    let refused = fixture.open_with(&with(3)).await.err().unwrap().to_string();
+    assert!(refused.contains("more than 3 files"), "{refused}");
+    let (_, context) = fixture.open_with(&with(4)).await.unwrap();
+    fixture.parquet("5.parquet", &batch(&[5]));
+    assert!(fails_at(&context, "SELECT * FROM t", "more than 4 files").await.contains("max_files"));
+}
+
+#[tokio::test]
+async fn corrupt_files_are_refused_when_the_port_is_opened() {
+    for (format, name, content) in [
+        (FileFormat::Parquet, "o.parquet", "garbage that is no Parquet file at all"),
+        (FileFormat::Parquet, "o.parquet", ""),
+        (FileFormat::Arrow, "o.arrow", "garbage that is no Arrow file at all"),
+        (FileFormat::Arrow, "o.arrow", ""),
+        (FileFormat::Json, "o.json", "{\"id\": 1"),
+        (FileFormat::Json, "o.json", "garbage"),
+        (FileFormat::Csv, "o.csv.gz", "garbage that is no gzip"),
+    ] {
+        let fixture = Fixture::new(format, name, COLUMNS);
+        let path = fixture.write(name, content);
+        let refused = fixture.refused().await;
+        assert!(refused.contains(path.canonicalize().unwrap().to_str().unwrap()), "{name} {content}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_corrupted_later_is_named_among_others() {
+    let fixture = Fixture::new(FileFormat::Parquet, ".", COLUMNS);
+    for i in 0..5 {
+        fixture.parquet(&format!("{i}.parquet"), &batch(&[i]));
+    }
+    let (_, context) = fixture.open().await.unwrap();
+    let whole = fs::read(fixture.path("3.parquet")).unwrap();
+    for bad in [&whole[..whole.len() / 2], b"garbage".as_slice(), b""] {
+        fixture.write("3.parquet", bad);
+        fails_at(&context, "SELECT sum(price) FROM t", "/3.parquet").await;
+    }
+    fixture.write("3.parquet", &whole);
+    rows(&context, "SELECT sum(price) FROM t").await.unwrap();
+}
+
+#[tokio::test]
+async fn corrupt_pages_below_a_good_footer_name_the_file() {
+    let fixture = Fixture::new(FileFormat::Parquet, ".", COLUMNS);
+    for i in 0..3 {
+        fixture.parquet(&format!("{i}.parquet"), &batch(&[i]));
+    }
+    let (_, context) = fixture.open().await.unwrap();
+    let mut bytes = fs::read(fixture.path("1.parquet")).unwrap();
+    for byte in &mut bytes[4..60] {
+        *byte = 0xff;
+    }
+    fixture.write("1.parquet", &bytes);
+    fails_at(&context, "SELECT id, name FROM t", "/1.parquet").await;
+}
+
+#[tokio::test]
+async fn files_that_vanish_are_named() {
+    let fixture = Fixture::new(FileFormat::Parquet, ".", COLUMNS);
+    for i in 0..3 {
+        write_parquet(&fixture.write(&format!("{i}.parquet"), ""), &batch(&[i]));
+    }
+    let (_, context) = fixture.open().await.unwrap();
+    // Between listing and reading.
+    let plan = context.sql("SELECT id FROM t").await.unwrap().create_physical_plan().await.unwrap();
+    fs::remove_file(fixture.path("2.parquet")).unwrap();
+    let error = collect(plan, context.task_ctx()).await.unwrap_err();
+    assert!(named(&error, "/2.parquet").contains("is gone"));
+    // All of them: no rows would be a lie.
+    fs::remove_file(fixture.path("0.parquet")).unwrap();
+    fs::remove_file(fixture.path("1.parquet")).unwrap();
+    fails_at(&context, "SELECT id FROM t", "there is no file").await;
+}
+
+#[tokio::test]
+async fn a_single_file_that_vanished_is_named() {
+    let fixture = Fixture::new(FileFormat::Csv, "o.csv", COLUMNS);
+    fixture.write("o.csv", "id,name,price\n1,a,2\n");
+    let (_, context) = fixture.open().await.unwrap();
+    fs::remove_file(fixture.path("o.csv")).unwrap();
+    fails_at(&context, "SELECT id FROM t", "o.csv").await;
+}
+
+#[tokio::test]
+async fn a_csv_value_or_row_that_does_not_fit_is_an_error() {
+    let fixture = Fixture::new(FileFormat::Csv, ".", &[("id", "integer"), ("day", "timestamp")]);
+    fixture.write("a.csv", "id,day,secret\n1,2024-01-01,s\n");
+    fixture.write("b.csv", "id,day,secret\n2,2024-01-01,s\n");
+    let (_, context) = fixture.open().await.unwrap();
+    for (bad, sql) in [
+        ("id,day,secret\nx,2024-01-01,hidden\n", "SELECT id FROM t"),
+        ("id,day,secret\n2,someday,hidden\n", "SELECT * FROM t"),
+        ("id,day,secret\n2,2024-01-01,s\n3\n", "SELECT id FROM t"),
+        ("id,day,secret\n2,2024-01-01,s,4\n", "SELECT id FROM t"),
+        ("day,id,secret\n2024-01-01,2,s\n", "SELECT id FROM t"),
+        ("id,day\n2,2024-01-01\n", "SELECT id FROM t"),
+    ] {
+        fixture.write("b.csv", bad);
+        let told = fails_at(&context, sql, "/b.csv").await;
+        assert!(!told.contains("hidden"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_json_value_that_does_not_fit_is_an_error() {
+    let fixture = Fixture::new(FileFormat::Json, ".", &[("id", "integer")]);
+    fixture.write("a.json", "{\"id\":1}\n");
+    let path = fixture.write("b.json", "{\"id\":2}\n");
+    let (_, context) = fixture.open().await.unwrap();
+    for bad in ["{\"id\":\"x\"}\n", "{\"id\":[1]}\n", "{\"id\":\n", "nonsense\n"] {
+        fs::write(&path, bad).unwrap();
+        fails_at(&context, "SELECT id FROM t", "/b.json").await;
+    }
+    fs::write(&path, "{\"id\":1.5}\n").unwrap();
+    let refused = fixture.refused().await;
+    assert!(refused.contains("has fractions"), "{refused}");
+}
+
+#[tokio::test]
+async fn an_error_of_the_query_is_not_blamed_on_the_file() {
+    let fixture = Fixture::new(FileFormat::Parquet, "o.parquet", COLUMNS);
+    fixture.parquet("o.parquet", &batch(&[1]));
+    let (_, context) = fixture.open().await.unwrap();
+    for sql in ["SELECT CAST(name AS INT) FROM t", "SELECT id / 0 FROM t", "SELECT id FROM t WHERE id / 0 = 1"] {
+        let error = rows(&context, sql).await.unwrap_err().to_string();
+        assert!(!error.contains("o.parquet"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn partitions_that_do_not_fit_are_refused() {
+    let mut fixture = Fixture::new(FileFormat::Parquet, "data", &[("year", "integer"), ("id", "integer")]);
+    fixture.parquet("data/year=2023/a.parquet", &batch(&[1]));
+    let (_, context) = fixture.open().await.unwrap();
+    fixture.parquet("data/year=soon/b.parquet", &batch(&[2]));
+    assert!(fails_at(&context, "SELECT id FROM t", "/b.parquet").await.contains("`soon`"));
+    fixture.parquet("data/c.parquet", &batch(&[3]));
+    fs::remove_dir_all(fixture.path("data/year=soon")).unwrap();
+    fails_at(&context, "SELECT id FROM t", "/c.parquet").await;
+    assert!(fixture.refused().await.contains("different partition columns"));
+    fs::remove_file(fixture.path("data/c.parquet")).unwrap();
+    fixture.source().partition_columns = vec!["month".to_owned()];
+    assert!(fixture.refused().await.contains("`month`"));
+}
+
+#[tokio::test]
+async fn a_delta_table_is_not_read_as_plain_files() {
+    let fixture = Fixture::new(FileFormat::Parquet, "data", COLUMNS);
+    fixture.parquet("data/a.parquet", &batch(&[1]));
+    fixture.write("data/_delta_log/00000000000000000000.json", "{}");
+    assert!(fixture.refused().await.contains("Delta table"));
+}
+
+#[tokio::test]
+async fn columns_of_two_types_name_both_files() {
+    let fixture = Fixture::new(FileFormat::Parquet, ".", &[("id", "")]);
+    fixture.parquet("a.parquet", &batch(&[1]));
+    let ids: arrow::array::ArrayRef = std::sync::Arc::new(arrow::array::StringArray::from(vec!["x"]));
+    fixture.parquet("b.parquet", &arrow::array::RecordBatch::try_from_iter([("id", ids)]).unwrap());
+    let refused = fixture.refused().await;
+    assert!(refused.contains("a.parquet") && refused.contains("b.parquet") && refused.contains("`id`"), "{refused}");
+}
+
+#[tokio::test]
+async fn csv_without_header_must_have_as_many_columns_as_declared() {
+    let mut fixture = Fixture::new(FileFormat::Csv, "o.csv", COLUMNS);
+    fixture.source().has_header = false;
+    fixture.write("o.csv", "1,a\n");
+    assert!(fixture.refused().await.contains("2 columns and the contract declares 3"));
+}

@@ -1,0 +1,41 @@
+//! Secrets are taken in three forms and shown in none.
+
+use crate::files::{Secret, SourceOptions};
+
+#[test]
+fn options_are_typed_and_reject_unknown_keys() {
+    let options: SourceOptions = serde_json::from_str(
+        r#"{"max_files": 5, "s3": {"endpoint": "http://localhost:1", "secret_access_key": "hunter2",
+            "access_key_id": {"env": "PORTOLAN_TEST_UNSET"}, "allow_http": true}}"#,
+    )
+    .unwrap();
+    assert_eq!(options.max_files, 5);
+    assert!(options.s3.allow_http);
+    let shown = format!("{options:?}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+    let error = serde_json::from_str::<SourceOptions>(r#"{"s3": {"secret_acess_key": "hunter2"}}"#).unwrap_err();
+    assert!(error.to_string().contains("secret_acess_key"), "{error}");
+}
+
+#[test]
+fn a_secret_of_the_wrong_form_is_not_repeated() {
+    for bad in ["4711", "-4711", "4711.5", "true", r#"{"env": "A", "file": "B"}"#, r#"{"hunter2": "x"}"#, "{}"] {
+        let error = serde_json::from_str::<Secret>(bad).unwrap_err().to_string();
+        assert!(error.contains("{env: NAME}") && !error.contains("4711") && !error.contains("hunter2"), "{error}");
+    }
+    let secret = Secret::new("hunter2");
+    assert_eq!(format!("{secret} {secret:?}"), "*** ***");
+}
+
+#[test]
+fn secrets_come_from_files_and_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    std::fs::write(&path, "hunter2\n").unwrap();
+    let text = serde_json::json!({ "file": path }).to_string();
+    assert_eq!(serde_json::from_str::<Secret>(&text).unwrap().reveal().unwrap(), "hunter2");
+    let home = serde_json::from_str::<Secret>(r#"{"env": "PATH"}"#).unwrap();
+    assert_eq!(home.reveal().unwrap(), std::env::var("PATH").unwrap());
+    let unset = serde_json::from_str::<Secret>(r#"{"env": "PORTOLAN_TEST_UNSET"}"#).unwrap();
+    assert!(unset.reveal().unwrap_err().contains("PORTOLAN_TEST_UNSET"));
+}

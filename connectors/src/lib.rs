@@ -1,0 +1,16 @@
+//! The places where rows lie and where plans run: the traits that the engine knows them by, and one module and one
+//! cargo feature for each kind.
+
+pub mod error;
+#[cfg(feature = "files")]
+pub mod files;
+#[cfg(feature = "node")]
+pub mod node;
+pub mod site;
+pub mod source;
+
+pub use error::{Error, ErrorKind, Result};
+pub use site::{
+    CatalogAnswer, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, OperatorMetrics, Peer, Site, SiteId,
+};
+pub use source::{LocalDomain, OpenedPort, SourceOpener, open_domain};

@@ -1,0 +1,249 @@
+//! The connection to one node: made when it is first needed and made again when it broke, opened by logging in and by
+//! the version handshake. Everything here runs on the I/O runtime.
+
+use std::time::{Duration, Instant};
+
+use arrow_flight::flight_service_client::FlightServiceClient;
+use arrow_flight::{Action, FlightData, HandshakeRequest, Ticket};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use prost::Message;
+use tokio::sync::Mutex;
+use tokio::time::timeout_at;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status, Streaming};
+
+use super::options::{NodeCredentials, NodeOptions};
+use super::protocol::{ACTION_HELLO, MAX_MESSAGE_BYTES, NodeHello, QUERY_ID_KEY};
+use super::status::from_status;
+use crate::error::{Error, ErrorKind, Result};
+use crate::site::SiteId;
+
+/// How long connecting may take, and each step that opens a connection.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the connection is probed, and how long the answer may take: a node that hangs is noticed after both.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// Bytes that one stream may have under way before its reader takes them.
+const STREAM_WINDOW: u32 = 2 << 20;
+/// All streams together are bounded by their number only. With a tighter bound, streams that wait for their reader
+/// could hold up the one that this reader waits for.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+
+pub(super) struct Connection {
+    site: SiteId,
+    channel: Channel,
+    credentials: Option<NodeCredentials>,
+    state: Mutex<State>,
+}
+
+/// How opening the connection went last.
+enum State {
+    Unopened,
+    Opened(Opened),
+    Failed { at: Instant, kind: ErrorKind, context: String },
+}
+
+/// How long to wait, and what it means when that is over: the query ran out of time, or the node does not answer.
+#[derive(Clone, Copy)]
+pub(super) struct Until {
+    at: Instant,
+    kind: ErrorKind,
+}
+
+impl Until {
+    /// Until the query's deadline.
+    pub(super) fn deadline(at: Instant) -> Self {
+        Self { at, kind: ErrorKind::DeadlineExceeded }
+    }
+
+    /// As long as a healthy node needs for a small answer.
+    pub(super) fn small_answer() -> Self {
+        Self { at: Instant::now() + OPEN_TIMEOUT, kind: ErrorKind::SiteUnavailable }
+    }
+
+    fn sooner(self, other: Self) -> Self {
+        if other.at < self.at { other } else { self }
+    }
+}
+
+/// What opening the connection gave.
+#[derive(Clone)]
+struct Opened {
+    authorization: Option<AsciiMetadataValue>,
+}
+
+impl Connection {
+    /// Prepares a connection; nothing is sent yet. Must be called on the I/O runtime.
+    pub(super) fn new(site: &SiteId, options: &NodeOptions) -> Result<Self> {
+        let url = site.as_str();
+        let invalid = |what: &str| Error::new(ErrorKind::InvalidQuery, format!("node {url}: {what}"));
+        let (address, tls) = if let Some(rest) = url.strip_prefix("grpc+tls://") {
+            (format!("https://{rest}"), true)
+        } else if let Some(rest) = url.strip_prefix("grpc://").or_else(|| url.strip_prefix("grpc+tcp://")) {
+            (format!("http://{rest}"), false)
+        } else {
+            return Err(invalid("a node's URL starts with `grpc://` or `grpc+tls://`"));
+        };
+        let mut endpoint = Endpoint::from_shared(address)
+            .map_err(|e| invalid("the URL is malformed").with_source(e))?
+            .connect_timeout(OPEN_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW);
+        if tls {
+            let config = options.tls.load(url)?;
+            endpoint = endpoint.tls_config(config).map_err(|e| invalid("TLS cannot be set up").with_source(e))?;
+        }
+        if options.credentials.as_ref().is_some_and(|c| c.user.contains(':')) {
+            return Err(invalid("a user's name holds no colon"));
+        }
+        Ok(Self {
+            site: site.clone(),
+            channel: endpoint.connect_lazy(),
+            credentials: options.credentials.clone(),
+            state: Mutex::new(State::Unopened),
+        })
+    }
+
+    /// Starts a `DoGet`.
+    pub(super) async fn do_get(&self, ticket: Bytes, query_id: &str, until: Until) -> Result<Streaming<FlightData>> {
+        let query_id = AsciiMetadataValue::try_from(query_id).map_err(|e| {
+            self.error(ErrorKind::Internal, "the query's identity does not fit a header").with_source(e)
+        })?;
+        self.call(until, |mut client, authorization| {
+            let mut request = Request::new(Ticket { ticket: ticket.clone() });
+            authorize(&mut request, authorization);
+            request.metadata_mut().insert(QUERY_ID_KEY, query_id.clone());
+            async move { Ok(client.do_get(request).await?.into_inner()) }
+        })
+        .await
+    }
+
+    /// Runs a `DoAction` that answers one result.
+    pub(super) async fn do_action(&self, kind: &str, body: Bytes, until: Until) -> Result<Bytes> {
+        self.call(until, |client, authorization| action(client, authorization, kind.to_owned(), body.clone())).await
+    }
+
+    /// Opens the connection where that is due, makes the call, and opens it again, once, where the node forgot us.
+    async fn call<T, F>(
+        &self,
+        until: Until,
+        make: impl Fn(FlightServiceClient<Channel>, Option<AsciiMetadataValue>) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        let mut again = self.credentials.is_some();
+        loop {
+            let opened = self.bounded(until, self.open(until)).await??;
+            let outcome = self.bounded(until, make(self.client(), opened.authorization)).await?;
+            let error = match outcome {
+                Ok(value) => return Ok(value),
+                Err(status) => from_status(&status, &self.site),
+            };
+            // Whoever answers next at this address may be another process, of another version, that knows no tokens.
+            if matches!(error.kind(), ErrorKind::SiteUnavailable | ErrorKind::Unauthenticated) {
+                *self.state.lock().await = State::Unopened;
+            }
+            if error.kind() != ErrorKind::Unauthenticated || !again {
+                return Err(error);
+            }
+            again = false;
+        }
+    }
+
+    async fn open(&self, until: Until) -> Result<Opened> {
+        let asked = Instant::now();
+        let mut state = self.state.lock().await;
+        match &*state {
+            State::Opened(opened) => return Ok(opened.clone()),
+            // It failed while this call waited for it: trying again would make the calls fail one after another.
+            State::Failed { at, kind, context } if *at >= asked => return Err(Error::new(*kind, context)),
+            State::Unopened | State::Failed { .. } => {}
+        }
+        let outcome = self.open_now(until.sooner(Until::small_answer())).await;
+        *state = match &outcome {
+            Ok(opened) => State::Opened(opened.clone()),
+            // This call had too little time, which says nothing about the others.
+            Err(e) if e.kind() == ErrorKind::DeadlineExceeded => State::Unopened,
+            Err(e) => State::Failed { at: Instant::now(), kind: e.kind(), context: e.chain() },
+        };
+        outcome
+    }
+
+    /// Logs in and shakes hands.
+    async fn open_now(&self, until: Until) -> Result<Opened> {
+        let authorization = match &self.credentials {
+            Some(credentials) => Some(self.bounded(until, self.log_in(credentials)).await??),
+            None => None,
+        };
+        let hello = Bytes::from(NodeHello::current().encode_to_vec());
+        let answer = self
+            .bounded(until, action(self.client(), authorization.clone(), ACTION_HELLO.to_owned(), hello))
+            .await?
+            .map_err(|status| from_status(&status, &self.site))?;
+        let theirs = NodeHello::decode(answer)
+            .map_err(|e| self.error(ErrorKind::SiteUnavailable, "the version handshake is malformed").with_source(e))?;
+        NodeHello::current().check(&theirs).map_err(|e| e.within(format!("node {}", self.site)))?;
+        Ok(Opened { authorization })
+    }
+
+    /// Trades user and password for a token.
+    async fn log_in(&self, credentials: &NodeCredentials) -> Result<AsciiMetadataValue> {
+        let basic = BASE64_STANDARD.encode(format!("{}:{}", credentials.user, credentials.password));
+        let mut basic = AsciiMetadataValue::try_from(format!("Basic {basic}"))
+            .map_err(|_| self.error(ErrorKind::InvalidQuery, "user and password do not fit a header"))?;
+        basic.set_sensitive(true);
+        let mut request = Request::new(futures::stream::iter([HandshakeRequest::default()]));
+        request.metadata_mut().insert("authorization", basic);
+        let response = self.client().handshake(request).await.map_err(|status| from_status(&status, &self.site))?;
+        let mut token = response
+            .metadata()
+            .get("authorization")
+            .cloned()
+            .ok_or_else(|| self.error(ErrorKind::SiteUnavailable, "the login was answered without a token"))?;
+        token.set_sensitive(true);
+        Ok(token)
+    }
+
+    /// Waits for `what`.
+    async fn bounded<T>(&self, until: Until, what: impl Future<Output = T>) -> Result<T> {
+        timeout_at(until.at.into(), what)
+            .await
+            .map_err(|_| self.error(until.kind, "it did not answer in the time that was allowed"))
+    }
+
+    fn client(&self) -> FlightServiceClient<Channel> {
+        FlightServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    fn error(&self, kind: ErrorKind, what: &str) -> Error {
+        Error::new(kind, format!("node {}: {what}", self.site))
+    }
+}
+
+fn authorize<T>(request: &mut Request<T>, authorization: Option<AsciiMetadataValue>) {
+    if let Some(value) = authorization {
+        request.metadata_mut().insert("authorization", value);
+    }
+}
+
+async fn action(
+    mut client: FlightServiceClient<Channel>,
+    authorization: Option<AsciiMetadataValue>,
+    kind: String,
+    body: Bytes,
+) -> Result<Bytes, Status> {
+    let mut request = Request::new(Action { r#type: kind, body });
+    authorize(&mut request, authorization);
+    let mut answers = client.do_action(request).await?.into_inner();
+    let answer = answers.message().await?;
+    answer.map(|a| a.body).ok_or_else(|| Status::internal("the action was answered without a result"))
+}

@@ -1,0 +1,12 @@
+//! Another Portolan node as a site: its Flight endpoint, its catalog, fragments sent to it as plans.
+
+mod connection;
+pub mod message;
+mod options;
+pub mod protocol;
+mod receive;
+mod site;
+pub mod status;
+
+pub use options::{NodeCredentials, NodeOptions, NodeTls};
+pub use site::NodeSite;

@@ -1,0 +1,123 @@
+//! What Portolan nodes say to one another over Flight, beside Flight SQL: the version handshake, the catalog
+//! exchange, fragments, progress. Serving and asking side share these types.
+//!
+//! A fragment's answer is a Flight stream: the schema, batches, dictionaries where it has some, and at its very end one
+//! message without header and body, whose `app_metadata` is a JSON [`FragmentSummary`](crate::FragmentSummary):
+//! `{"rows": 42, "operators": [{"depth": 0, "operator": "…", "metrics": "…"}]}`. A stream that ends without it was cut
+//! short. Batches are not compressed.
+
+use datafusion::DATAFUSION_VERSION;
+use prost::Message;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The version of this protocol. Nodes with different versions do not exchange fragments.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// `DoAction`: the version handshake. Body and answer: [`NodeHello`].
+pub const ACTION_HELLO: &str = "portolan.hello";
+/// `DoAction`: the catalog exchange. Body: [`CatalogRequest`]; answer: a JSON `CatalogAnswer`.
+pub const ACTION_CATALOG: &str = "portolan.catalog";
+/// `DoAction`: how far a query is. Body: [`ProgressRequest`]; answer: a JSON `Progress` of the engine.
+pub const ACTION_PROGRESS: &str = "portolan.progress";
+/// The `type_url` of a fragment in a ticket, an `Any` around a [`FragmentTicket`].
+pub const FRAGMENT_TYPE_URL: &str = "type.googleapis.com/portolan.v1.FragmentTicket";
+
+/// The header that carries the query's identity from node to node.
+pub const QUERY_ID_KEY: &str = "portolan-query-id";
+/// No message between nodes is larger: a single row beyond it is refused by its sender.
+pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
+/// Rows are split into messages of about this size, which every client takes (gRPC's default bound is 4 MiB).
+pub const TARGET_MESSAGE_BYTES: usize = 2 << 20;
+
+/// Who is speaking: what must agree before a plan can travel.
+#[derive(Clone, PartialEq, Message)]
+pub struct NodeHello {
+    /// [`PROTOCOL_VERSION`] of the speaker.
+    #[prost(uint32, tag = "1")]
+    pub protocol: u32,
+    /// The speaker's DataFusion version; its major version must agree.
+    #[prost(string, tag = "2")]
+    pub datafusion: String,
+    /// The speaker's own version, for people.
+    #[prost(string, tag = "3")]
+    pub portolan: String,
+}
+
+impl NodeHello {
+    /// This process.
+    pub fn current() -> Self {
+        Self {
+            protocol: PROTOCOL_VERSION,
+            datafusion: DATAFUSION_VERSION.to_owned(),
+            portolan: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// Whether plans can travel between `self` and `other`.
+    ///
+    /// # Errors
+    /// `Unsupported`, with both versions, where they cannot.
+    pub fn check(&self, other: &Self) -> Result<()> {
+        if self.protocol != other.protocol {
+            return Err(unsupported(format!(
+                "nodes exchange plans in one version of the protocol only: version {} here, {} there",
+                self.protocol, other.protocol
+            )));
+        }
+        if major(&self.datafusion) != major(&other.datafusion) {
+            return Err(unsupported(format!(
+                "nodes exchange plans within one major version of DataFusion only: {} here, {} there",
+                self.datafusion, other.datafusion
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn major(version: &str) -> &str {
+    version.split('.').next().unwrap_or(version)
+}
+
+fn unsupported(context: String) -> Error {
+    Error::new(ErrorKind::Unsupported, context)
+}
+
+/// Asks for a node's catalog.
+#[derive(Clone, PartialEq, Message)]
+pub struct CatalogRequest {
+    /// The version that the last answer carried.
+    #[prost(string, optional, tag = "1")]
+    pub known: Option<String>,
+}
+
+/// Asks how far a query is.
+#[derive(Clone, PartialEq, Message)]
+pub struct ProgressRequest {
+    /// The statement handle that `GetFlightInfo` gave.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub handle: bytes::Bytes,
+}
+
+/// A fragment: the ticket of a `DoGet` between nodes. Whole in itself, so that one round trip starts the rows.
+#[derive(Clone, PartialEq, Message)]
+pub struct FragmentTicket {
+    /// [`PROTOCOL_VERSION`] of the sender.
+    #[prost(uint32, tag = "1")]
+    pub protocol: u32,
+    /// The sender's DataFusion version.
+    #[prost(string, tag = "2")]
+    pub datafusion: String,
+    /// The query that the fragment is part of.
+    #[prost(string, tag = "3")]
+    pub query_id: String,
+    /// How many nodes the query went through.
+    #[prost(uint32, tag = "4")]
+    pub hops: u32,
+    /// How many milliseconds the query has left.
+    #[prost(uint64, tag = "5")]
+    pub remaining_ms: u64,
+    /// The plan.
+    #[prost(bytes = "bytes", tag = "6")]
+    pub plan: bytes::Bytes,
+}

@@ -1,0 +1,215 @@
+//! From a node's Flight stream to the rows of a fragment. The network is read by a task of the I/O runtime and the rows
+//! are decoded where they are consumed; a few messages wait in between. Nothing that a node sends is believed unchecked.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use arrow::array::RecordBatchOptions;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use arrow_flight::FlightData;
+use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
+use arrow_flight::error::FlightError;
+use bytes::Bytes;
+use futures::{FutureExt, StreamExt, stream};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout_at;
+use tonic::Streaming;
+
+use super::message::check_message;
+use super::status::from_status;
+use crate::error::{Error, ErrorKind, Result};
+use crate::site::{FragmentItem, FragmentStream, FragmentSummary, SiteId};
+
+/// Messages that wait between the network and the consumer.
+const WAITING_MESSAGES: usize = 4;
+
+/// The rows of a fragment whose answer is `answer`. Dropping the stream ends the task that reads it, which resets the
+/// request, which stops the work at the node.
+pub(super) fn fragment_stream(
+    site: SiteId,
+    schema: SchemaRef,
+    deadline: Instant,
+    answer: Streaming<FlightData>,
+    io: &Handle,
+) -> FragmentStream {
+    let (messages, waiting) = mpsc::channel(WAITING_MESSAGES);
+    let mut reader = JoinSet::new();
+    reader.spawn_on(read(site.clone(), deadline, answer, messages), io);
+    decode(site, schema, waiting, reader)
+}
+
+/// Reads the network until the answer ends, fails, or nobody wants it any more.
+async fn read(
+    site: SiteId,
+    deadline: Instant,
+    mut answer: Streaming<FlightData>,
+    messages: mpsc::Sender<Result<FlightData>>,
+) {
+    loop {
+        let item = match timeout_at(deadline.into(), answer.message()).await {
+            Ok(Ok(Some(data))) => Ok(data),
+            Ok(Ok(None)) => return,
+            Ok(Err(status)) => Err(from_status(&status, &site)),
+            Err(_) => Err(Error::new(
+                ErrorKind::DeadlineExceeded,
+                format!("node {site}: its rows did not come in the time that was allowed"),
+            )),
+        };
+        let last = item.is_err();
+        if messages.send(item).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+/// What the messages told beside rows.
+#[derive(Default)]
+struct Told {
+    wire_bytes: AtomicUsize,
+    summary: OnceLock<Bytes>,
+}
+
+struct Decoding {
+    site: SiteId,
+    schema: SchemaRef,
+    decoder: FlightDataDecoder,
+    told: Arc<Told>,
+    rows: u64,
+    schema_seen: bool,
+    done: bool,
+    _reader: JoinSet<()>,
+}
+
+fn decode(
+    site: SiteId,
+    schema: SchemaRef,
+    waiting: mpsc::Receiver<Result<FlightData>>,
+    reader: JoinSet<()>,
+) -> FragmentStream {
+    let told = Arc::new(Told::default());
+    let messages = stream::unfold((waiting, told.clone()), |(mut waiting, told)| async move {
+        let item = match waiting.recv().await? {
+            Ok(data) => admit(data, &told)?,
+            Err(error) => Err(FlightError::from_external_error(Box::new(error))),
+        };
+        Some((item, (waiting, told)))
+    });
+    let decoder = FlightDataDecoder::new(messages);
+    let state = Decoding { site, schema, decoder, told, rows: 0, schema_seen: false, done: false, _reader: reader };
+    stream::unfold(state, |mut state| async move {
+        if state.done {
+            return None;
+        }
+        let item = state.next().await;
+        state.done = !matches!(item, Ok(FragmentItem::Batch { .. }));
+        Some((item, state))
+    })
+    .boxed()
+}
+
+/// Counts a message and checks what must be checked before decoding. `None` at the summary, which is the end.
+fn admit(data: FlightData, told: &Told) -> Option<Result<FlightData, FlightError>> {
+    let bytes = data.data_header.len() + data.data_body.len() + data.app_metadata.len();
+    told.wire_bytes.fetch_add(bytes, Ordering::Relaxed);
+    if data.data_header.is_empty() {
+        let _ = told.summary.set(data.app_metadata);
+        return None;
+    }
+    Some(check_message(&data).map(|()| data).map_err(FlightError::DecodeError))
+}
+
+impl Decoding {
+    async fn next(&mut self) -> Result<FragmentItem> {
+        loop {
+            // Malformed messages make the decoder panic in places; that must stay the node's error.
+            let decoded = AssertUnwindSafe(self.decoder.next())
+                .catch_unwind()
+                .await
+                .map_err(|_| self.wrong("it sent rows that cannot be decoded"))?;
+            let Some(decoded) = decoded else { return self.finish() };
+            match decoded.map_err(|e| self.decoding_error(e))?.payload {
+                DecodedPayload::None => {}
+                DecodedPayload::Schema(_) if self.schema_seen => {
+                    return Err(self.wrong("it sent a second schema"));
+                }
+                DecodedPayload::Schema(theirs) => {
+                    self.check_schema(&theirs)?;
+                    self.schema_seen = true;
+                }
+                DecodedPayload::RecordBatch(batch) => {
+                    self.rows += batch.num_rows() as u64;
+                    let batch = self.conform(batch)?;
+                    let wire_bytes = self.told.wire_bytes.swap(0, Ordering::Relaxed);
+                    return Ok(FragmentItem::Batch { batch, wire_bytes });
+                }
+            }
+        }
+    }
+
+    fn finish(&self) -> Result<FragmentItem> {
+        let Some(summary) = self.told.summary.get() else {
+            return Err(self.wrong("its rows were cut short"));
+        };
+        let summary: FragmentSummary = serde_json::from_slice(summary)
+            .map_err(|e| self.wrong("the summary of its rows is malformed").with_source(e))?;
+        if summary.rows != self.rows {
+            return Err(self.wrong(&format!(
+                "its rows were cut short: it sent {} and says that it sent {}",
+                self.rows, summary.rows
+            )));
+        }
+        Ok(FragmentItem::Finished(summary))
+    }
+
+    fn check_schema(&self, theirs: &Schema) -> Result<()> {
+        let ours = self.schema.fields();
+        if theirs.fields().len() != ours.len() {
+            return Err(self.wrong(&format!(
+                "it sent {} columns where {} were asked for",
+                theirs.fields().len(),
+                ours.len()
+            )));
+        }
+        for (place, (theirs, ours)) in theirs.fields().iter().zip(ours).enumerate() {
+            if theirs.data_type() != ours.data_type() {
+                return Err(self.wrong(&format!(
+                    "column {} (`{}`) came as {} where {} was asked for",
+                    place + 1,
+                    ours.name(),
+                    theirs.data_type(),
+                    ours.data_type()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The batch under the names and the nullability that were asked for; NULLs where there may be none are refused.
+    fn conform(&self, batch: RecordBatch) -> Result<RecordBatch> {
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        RecordBatch::try_new_with_options(self.schema.clone(), batch.columns().to_vec(), &options)
+            .map_err(|e| self.wrong("it sent rows that are not what was asked for").with_source(e))
+    }
+
+    fn decoding_error(&self, error: FlightError) -> Error {
+        match error {
+            FlightError::ExternalError(inner) => match inner.downcast::<Error>() {
+                Ok(ours) => *ours,
+                Err(other) => self.wrong("it sent rows that cannot be decoded").with_source(other),
+            },
+            other => self.wrong("it sent rows that cannot be decoded").with_source(other),
+        }
+    }
+
+    fn wrong(&self, what: &str) -> Error {
+        Error::new(ErrorKind::SiteUnavailable, format!("node {}: {what}", self.site))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use arrow::array::{Int64Array, StringArray};
+use arrow::datatypes::{DataType, Field};
+use arrow_flight::encode::FlightDataEncoderBuilder;
+use futures::TryStreamExt;
+
+use super::*;
+
+fn schema(nullable: bool) -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, nullable)]))
+}
+
+fn numbers(values: Vec<Option<i64>>) -> RecordBatch {
+    RecordBatch::try_new(schema(true), vec![Arc::new(Int64Array::from(values))]).unwrap()
+}
+
+async fn encoded(batches: Vec<RecordBatch>, schema: SchemaRef) -> Vec<FlightData> {
+    FlightDataEncoderBuilder::new()
+        .with_schema(schema)
+        .build(stream::iter(batches.into_iter().map(Ok)))
+        .try_collect()
+        .await
+        .unwrap()
+}
+
+fn summary(rows: u64) -> FlightData {
+    let summary = FragmentSummary { rows, operators: Vec::new() };
+    FlightData { app_metadata: serde_json::to_vec(&summary).unwrap().into(), ..FlightData::default() }
+}
+
+/// What the consumer sees of these messages when it asked for `asked`.
+async fn received(messages: Vec<FlightData>, asked: SchemaRef) -> Result<Vec<FragmentItem>> {
+    let (tx, rx) = mpsc::channel(messages.len().max(1));
+    for message in messages {
+        tx.send(Ok(message)).await.unwrap();
+    }
+    drop(tx);
+    decode(SiteId::new("grpc://sales:1"), asked, rx, JoinSet::new()).try_collect().await
+}
+
+#[tokio::test]
+async fn rows_come_out_with_their_bytes_and_the_summary_last() {
+    let mut messages = encoded(vec![numbers(vec![Some(1), None]), numbers(vec![Some(3)])], schema(true)).await;
+    let sent: usize = messages.iter().map(|m| m.data_header.len() + m.data_body.len()).sum();
+    messages.push(summary(3));
+    let items = received(messages, schema(true)).await.unwrap();
+    let bytes: usize = items
+        .iter()
+        .map(|item| match item {
+            FragmentItem::Batch { wire_bytes, .. } => *wire_bytes,
+            FragmentItem::Finished(_) => 0,
+        })
+        .sum();
+    assert_eq!(bytes, sent);
+    assert_eq!(items.len(), 3);
+    assert!(matches!(items.last(), Some(FragmentItem::Finished(s)) if s.rows == 3));
+}
+
+#[tokio::test]
+async fn a_stream_without_its_end_was_cut_short() {
+    let messages = encoded(vec![numbers(vec![Some(1)])], schema(true)).await;
+    let error = received(messages, schema(true)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::SiteUnavailable);
+    assert_eq!(error.context(), "node grpc://sales:1: its rows were cut short");
+}
+
+#[tokio::test]
+async fn a_wrong_row_count_was_cut_short() {
+    let mut messages = encoded(vec![numbers(vec![Some(1)])], schema(true)).await;
+    messages.push(summary(2));
+    let error = received(messages, schema(true)).await.unwrap_err();
+    assert!(error.context().contains("it sent 1 and says that it sent 2"), "{}", error.context());
+}
+
+#[tokio::test]
+async fn another_type_is_refused() {
+    let theirs = Arc::new(Schema::new(vec![Field::new("n", DataType::Utf8, true)]));
+    let batch = RecordBatch::try_new(theirs.clone(), vec![Arc::new(StringArray::from(vec!["1"]))]).unwrap();
+    let mut messages = encoded(vec![batch], theirs).await;
+    messages.push(summary(1));
+    let error = received(messages, schema(true)).await.unwrap_err();
+    assert!(error.context().contains("came as Utf8 where Int64 was asked for"), "{}", error.context());
+}
+
+#[tokio::test]
+async fn another_number_of_columns_is_refused() {
+    let theirs = Arc::new(Schema::empty());
+    let mut messages = encoded(vec![], theirs).await;
+    messages.push(summary(0));
+    let error = received(messages, schema(true)).await.unwrap_err();
+    assert!(error.context().contains("it sent 0 columns where 1 were asked for"), "{}", error.context());
+}
+
+#[tokio::test]
+async fn a_null_where_there_may_be_none_is_refused() {
+    let mut messages = encoded(vec![numbers(vec![None])], schema(true)).await;
+    messages.push(summary(1));
+    let error = received(messages, schema(false)).await.unwrap_err();
+    assert!(error.context().contains("not what was asked for"), "{}", error.context());
+}
+
+#[tokio::test]
+async fn garbage_is_an_error_and_no_panic() {
+    let good = encoded(vec![numbers(vec![Some(1), Some(2)])], schema(true)).await;
+    let mut garbage = vec![FlightData { data_header: Bytes::from_static(b"garbage"), ..FlightData::default() }];
+    for cut in [0, 1, 7] {
+        let mut short = good[1].clone();
+        short.data_body = short.data_body.slice(..cut);
+        garbage.push(short);
+    }
+    for message in garbage {
+        let error = received(vec![good[0].clone(), message, summary(2)], schema(true)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::SiteUnavailable, "{}", error.chain());
+    }
+}
+
+#[tokio::test]
+async fn an_error_keeps_its_kind() {
+    let (tx, rx) = mpsc::channel(1);
+    tx.send(Err(Error::new(ErrorKind::PermissionDenied, "no"))).await.unwrap();
+    let mut items = decode(SiteId::new("grpc://sales:1"), schema(true), rx, JoinSet::new());
+    assert_eq!(items.next().await.unwrap().unwrap_err().kind(), ErrorKind::PermissionDenied);
+    assert!(items.next().await.is_none());
+}

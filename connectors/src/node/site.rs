@@ -1,0 +1,100 @@
+//! [`NodeSite`]: another Portolan node, as the engine knows it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow_flight::sql::Any;
+use async_trait::async_trait;
+use bytes::Bytes;
+use prost::Message;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+use super::connection::{Connection, Until};
+use super::options::NodeOptions;
+use super::protocol::{ACTION_CATALOG, CatalogRequest, FRAGMENT_TYPE_URL, FragmentTicket, NodeHello};
+use super::receive::fragment_stream;
+use crate::error::{Error, ErrorKind, Result};
+use crate::site::{CatalogAnswer, FragmentRequest, FragmentStream, Peer, Site, SiteId};
+
+/// Another Portolan node. Its connection is made when it is first needed and made again when it broke. All network I/O
+/// happens on the runtime that the site was created on, whatever runtime its streams are read on.
+pub struct NodeSite {
+    id: SiteId,
+    connection: Arc<Connection>,
+    io: Handle,
+}
+
+impl NodeSite {
+    /// A node at `url` (`grpc://host:port` or `grpc+tls://host:port`). Nothing is sent yet. Must be called on a tokio
+    /// runtime with I/O and time, which must live as long as the site is used.
+    ///
+    /// # Errors
+    /// `InvalidQuery` for a URL, a TLS file or a user's name that cannot be right.
+    pub fn new(url: &str, options: NodeOptions) -> Result<Self> {
+        let id = SiteId::new(url);
+        let io = Handle::try_current().map_err(|e| {
+            Error::new(ErrorKind::Internal, format!("node {id}: connections need a tokio runtime")).with_source(e)
+        })?;
+        let connection = Arc::new(Connection::new(&id, &options)?);
+        Ok(Self { id, connection, io })
+    }
+
+    /// Runs `what` on the I/O runtime; dropping the future ends it there.
+    async fn on_io<T: Send + 'static>(&self, what: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        let mut task = JoinSet::new();
+        task.spawn_on(what, &self.io);
+        match task.join_next().await {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(e)) => Err(self.error(ErrorKind::Internal, "the call ended abnormally").with_source(e)),
+            None => Err(self.error(ErrorKind::Internal, "the call did not start")),
+        }
+    }
+
+    fn error(&self, kind: ErrorKind, what: &str) -> Error {
+        Error::new(kind, format!("node {}: {what}", self.id))
+    }
+}
+
+impl fmt::Debug for NodeSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeSite").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Site for NodeSite {
+    fn id(&self) -> &SiteId {
+        &self.id
+    }
+
+    async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream> {
+        let FragmentRequest { query_id, plan, schema, hops, deadline } = request;
+        let NodeHello { protocol, datafusion, .. } = NodeHello::current();
+        let connection = self.connection.clone();
+        let answer = self
+            .on_io(async move {
+                let remaining = deadline.saturating_duration_since(Instant::now());
+                let remaining_ms = u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX);
+                let ticket =
+                    FragmentTicket { protocol, datafusion, query_id: query_id.clone(), hops, remaining_ms, plan };
+                let ticket = Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: Bytes::from(ticket.encode_to_vec()) };
+                connection.do_get(Bytes::from(ticket.encode_to_vec()), &query_id, Until::deadline(deadline)).await
+            })
+            .await?;
+        Ok(fragment_stream(self.id.clone(), schema, deadline, answer, &self.io))
+    }
+}
+
+#[async_trait]
+impl Peer for NodeSite {
+    async fn catalog(&self, known: Option<&str>) -> Result<CatalogAnswer> {
+        let body = Bytes::from(CatalogRequest { known: known.map(str::to_owned) }.encode_to_vec());
+        let connection = self.connection.clone();
+        let answer =
+            self.on_io(async move { connection.do_action(ACTION_CATALOG, body, Until::small_answer()).await }).await?;
+        serde_json::from_slice(&answer)
+            .map_err(|e| self.error(ErrorKind::SiteUnavailable, "its catalog is malformed").with_source(e))
+    }
+}

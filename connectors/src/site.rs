@@ -1,0 +1,129 @@
+//! What the engine asks of a place where part of a plan can run, and of a node that it exchanges catalogs with.
+
+use std::fmt::{self, Debug};
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use portolan_catalog::DomainCatalog;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+
+/// The identity of a site: the URL of a node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SiteId(Arc<str>);
+
+impl SiteId {
+    /// Wraps a URL.
+    pub fn new(url: impl AsRef<str>) -> Self {
+        Self(url.as_ref().into())
+    }
+
+    /// The URL.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SiteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A part of a plan on its way to a site.
+#[derive(Clone, Debug)]
+pub struct FragmentRequest {
+    /// The query that it is part of; the same at every site that the query reaches.
+    pub query_id: String,
+    /// The plan, as the engine's `wire` module encodes it.
+    pub plan: Bytes,
+    /// What comes back, column by column.
+    pub schema: SchemaRef,
+    /// How many nodes the query went through on its way, to bound cascades.
+    pub hops: u32,
+    /// When the whole query must be done.
+    pub deadline: Instant,
+}
+
+/// What comes back from a site: batches, and at the very end how it went.
+pub type FragmentStream = BoxStream<'static, Result<FragmentItem>>;
+
+/// One item of a [`FragmentStream`].
+#[derive(Debug)]
+pub enum FragmentItem {
+    /// Rows, and how many bytes they took on the wire.
+    Batch {
+        /// The rows.
+        batch: RecordBatch,
+        /// Bytes on the wire, encoding and dictionaries included.
+        wire_bytes: usize,
+    },
+    /// The end: nothing follows. A stream that stops without it was cut short and is an error.
+    Finished(FragmentSummary),
+}
+
+/// How a fragment went, as the site that ran it says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FragmentSummary {
+    /// How many rows it sent.
+    pub rows: u64,
+    /// Its operators, in the order of the plan's printed form.
+    pub operators: Vec<OperatorMetrics>,
+}
+
+/// What one operator of a remote plan did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperatorMetrics {
+    /// How deep it stands in the plan, the root at 0.
+    pub depth: usize,
+    /// The operator, as it prints itself.
+    pub operator: String,
+    /// Its metrics, as they print themselves.
+    pub metrics: String,
+}
+
+/// A place where part of a plan can run.
+#[async_trait]
+pub trait Site: Debug + Send + Sync {
+    /// Who it is.
+    fn id(&self) -> &SiteId;
+
+    /// Runs a fragment. Dropping the stream stops the work there.
+    ///
+    /// # Errors
+    /// `SiteUnavailable` where it cannot be reached or speaks another version; whatever the site answers otherwise.
+    /// Every error names the site.
+    async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream>;
+}
+
+/// Another Portolan node: a site that also tells what it publishes.
+#[async_trait]
+pub trait Peer: Site {
+    /// Asks for the catalogs of the domains that the node itself owns. `known` is the version that the last answer
+    /// carried: an unchanged catalog costs one small round trip.
+    ///
+    /// # Errors
+    /// As [`Site::execute`].
+    async fn catalog(&self, known: Option<&str>) -> Result<CatalogAnswer>;
+}
+
+/// What a node answers when asked for its catalog.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum CatalogAnswer {
+    /// Nothing changed since the version asked about.
+    Unchanged,
+    /// What it publishes now.
+    Changed {
+        /// The version, to ask with next time.
+        version: String,
+        /// The catalogs of the domains that it owns.
+        domains: Vec<DomainCatalog>,
+    },
+}

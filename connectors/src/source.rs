@@ -1,0 +1,73 @@
+//! What the engine asks of a place where a port's rows lie.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::TableProvider;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use futures::{StreamExt, stream};
+use portolan_catalog::{Diagnostics, DomainCatalog, Port, PortRef};
+
+/// Opens the ports of a domain. One per kind of source.
+#[async_trait]
+pub trait SourceOpener: Debug + Send + Sync {
+    /// Opens `port`: finds its data, reads its schema, compares that with what its contract declares.
+    /// Object stores that the scan will need are registered with `runtime`.
+    ///
+    /// # Errors
+    /// What is wrong, pointing into the contract: data that is not there, a column that the source lacks,
+    /// a type that does not fit.
+    async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, Diagnostics>;
+}
+
+/// A port whose data was found.
+#[derive(Clone, Debug)]
+pub struct OpenedPort {
+    /// Its name.
+    pub name: PortRef,
+    /// Reads its rows. Its schema is exactly `schema`.
+    pub provider: Arc<dyn TableProvider>,
+    /// Its columns as they really are, in the order of the contract.
+    pub schema: SchemaRef,
+}
+
+/// A domain whose ports are all open: what an engine that owns the domain is given.
+#[derive(Clone, Debug)]
+pub struct LocalDomain {
+    /// The catalog, with the columns' real types filled in.
+    pub catalog: Arc<DomainCatalog>,
+    /// The ports, in the order of their names.
+    pub ports: Vec<OpenedPort>,
+}
+
+/// How many ports of a domain are opened at once.
+const OPENINGS: usize = 8;
+
+/// Opens every port of a domain and fills the columns' real types into its catalog.
+///
+/// # Errors
+/// Everything that is wrong with any of the ports, in the order of their names.
+pub async fn open_domain(
+    catalog: DomainCatalog,
+    opener: &dyn SourceOpener,
+    runtime: &Arc<RuntimeEnv>,
+) -> Result<LocalDomain, Diagnostics> {
+    let openings: Vec<_> = catalog.ports().map(|port| opener.open(port, runtime)).collect();
+    let results: Vec<_> = stream::iter(openings).buffered(OPENINGS).collect().await;
+    let mut ports = Vec::new();
+    let mut wrong = Vec::new();
+    for result in results {
+        match result {
+            Ok(port) => ports.push(port),
+            Err(Diagnostics(diagnostics)) => wrong.extend(diagnostics),
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(Diagnostics(wrong));
+    }
+    let schema_of = |name: &PortRef| ports.iter().find(|p| p.name == *name).map(|p| p.schema.clone());
+    let catalog = Arc::new(catalog.with_schemas(schema_of));
+    Ok(LocalDomain { catalog, ports })
+}

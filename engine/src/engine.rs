@@ -1,0 +1,225 @@
+//! Puts an engine together and holds what its sessions share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::prelude::SessionConfig;
+use portolan_catalog::{DomainName, MeshSnapshot};
+use portolan_connectors::{CatalogAnswer, LocalDomain, Peer};
+
+use crate::execution::admission::Admission;
+use crate::execution::runtime::CpuRuntime;
+use crate::mesh::Mesh;
+use crate::names::RESERVED_CATALOG;
+use crate::{Error, ErrorKind, Limits, Principal, QueryStream, Result, Session};
+
+/// Answers SQL across the ports of the domains that it owns or reaches through peers. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Engine(Arc<Inner>);
+
+/// What the sessions of one engine share.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) mesh: Arc<Mesh>,
+    pub(crate) limits: Limits,
+    pub(crate) cpu: CpuRuntime,
+    pub(crate) admission: Admission,
+    /// Functions, rules and configuration: each query starts from a copy.
+    pub(crate) base: SessionState,
+}
+
+/// Puts an [`Engine`] together.
+#[derive(Debug)]
+pub struct EngineBuilder {
+    domains: Vec<LocalDomain>,
+    peers: Vec<Arc<dyn Peer>>,
+    refresh_interval: Duration,
+    limits: Limits,
+    cpu_threads: usize,
+    spill_folder: Option<PathBuf>,
+    runtime: Option<Arc<RuntimeEnv>>,
+}
+
+impl Default for EngineBuilder {
+    fn default() -> Self {
+        Self {
+            domains: vec![],
+            peers: vec![],
+            refresh_interval: Duration::from_secs(5),
+            limits: Limits::default(),
+            cpu_threads: std::thread::available_parallelism().map_or(2, usize::from),
+            spill_folder: None,
+            runtime: None,
+        }
+    }
+}
+
+impl EngineBuilder {
+    /// Adds a domain that this engine owns. One process can own several.
+    #[must_use]
+    pub fn local_domain(mut self, domain: LocalDomain) -> Self {
+        self.domains.push(domain);
+        self
+    }
+
+    /// Adds another node. Its catalog is fetched in the background, at once and every refresh interval.
+    #[must_use]
+    pub fn peer(mut self, peer: Arc<dyn Peer>) -> Self {
+        self.peers.push(peer);
+        self
+    }
+
+    /// How often peers are asked for their catalogs. Default: 5 seconds.
+    #[must_use]
+    pub fn refresh_interval(mut self, interval: Duration) -> Self {
+        self.refresh_interval = interval;
+        self
+    }
+
+    /// What bounds its queries.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Threads that drive plans, and partitions of a plan. Default: the machine's cores.
+    #[must_use]
+    pub fn cpu_threads(mut self, threads: usize) -> Self {
+        self.cpu_threads = threads.max(1);
+        self
+    }
+
+    /// Where operators spill. Default: the system's temporary folder.
+    #[must_use]
+    pub fn spill_folder(mut self, folder: PathBuf) -> Self {
+        self.spill_folder = Some(folder);
+        self
+    }
+
+    /// The object stores and caches that ports were opened with. Default: new ones.
+    #[must_use]
+    pub fn runtime_env(mut self, runtime: Arc<RuntimeEnv>) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// Builds the engine. Must be called on a tokio runtime with I/O and time: connections live there; plans are
+    /// driven on threads of the engine's own.
+    ///
+    /// # Errors
+    /// `InvalidQuery` where two local domains have one name; `Internal` where threads or the spill folder cannot be
+    /// had.
+    pub fn build(self) -> Result<Engine> {
+        let runtime = self.disk_bound_runtime()?;
+        let base = base_state(self.cpu_threads, runtime);
+        let mesh = Mesh::new(self.domains, self.peers)?;
+        mesh.start_refreshing(self.refresh_interval)?;
+        Ok(Engine(Arc::new(Inner {
+            mesh,
+            admission: Admission::new(&self.limits),
+            limits: self.limits,
+            cpu: CpuRuntime::new(self.cpu_threads)?,
+            base,
+        })))
+    }
+
+    fn disk_bound_runtime(&self) -> Result<Arc<RuntimeEnv>> {
+        let builder = match &self.runtime {
+            Some(runtime) => RuntimeEnvBuilder::from_runtime_env(runtime),
+            None => RuntimeEnvBuilder::new(),
+        };
+        let mode = match &self.spill_folder {
+            Some(folder) => DiskManagerMode::Directories(vec![folder.clone()]),
+            None => DiskManagerMode::OsTmpDirectory,
+        };
+        builder
+            .with_disk_manager_builder(
+                DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(self.limits.spill_bytes),
+            )
+            .build_arc()
+            .map_err(|e| Error::new(ErrorKind::Internal, "the spill folder cannot be used").with_source(e))
+    }
+}
+
+fn base_state(partitions: usize, runtime: Arc<RuntimeEnv>) -> SessionState {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(partitions)
+        .with_information_schema(true)
+        .with_create_default_catalog_and_schema(false)
+        .with_default_catalog_and_schema(RESERVED_CATALOG, "mesh");
+    let options = config.options_mut();
+    // Positions in errors.
+    options.sql_parser.collect_spans = true;
+    SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime).build()
+}
+
+impl Engine {
+    /// Starts to put an engine together.
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+
+    pub(crate) fn inner(&self) -> Arc<Inner> {
+        self.0.clone()
+    }
+
+    /// Opens a session.
+    pub fn session(&self, principal: Principal) -> Session {
+        Session::new(self, principal)
+    }
+
+    /// Runs one statement in a session of its own, anonymously.
+    ///
+    /// # Errors
+    /// As [`Session::sql`].
+    pub async fn sql(&self, sql: &str) -> Result<QueryStream> {
+        self.session(Principal::anonymous()).sql(sql).await
+    }
+
+    /// The mesh as it is known now.
+    pub fn mesh(&self) -> Arc<MeshSnapshot> {
+        self.0.mesh.snapshot()
+    }
+
+    /// Asks every peer for its catalog now, and returns when each has answered or failed to.
+    pub async fn refresh(&self) {
+        self.0.mesh.refresh_all().await;
+    }
+
+    /// Puts a newly loaded version of a local domain in the place of the present one. Queries that run keep theirs.
+    pub fn replace_local_domain(&self, domain: LocalDomain) {
+        self.0.mesh.replace_local(domain);
+    }
+
+    /// Keeps the present version of a local domain and marks its products with why the newest was not taken.
+    pub fn report_load_error(&self, domain: &DomainName, error: &str) {
+        self.0.mesh.report_load_error(domain, error);
+    }
+
+    /// What this engine answers a peer that asks for its catalog.
+    pub fn catalog(&self, known: Option<&str>) -> CatalogAnswer {
+        self.0.mesh.answer(known)
+    }
+
+    /// Plans and starts a fragment that another node sent.
+    ///
+    /// # Errors
+    /// `InvalidQuery` for bytes that are no fragment, or one that holds anything but known plan nodes over ports;
+    /// `NotFound` for a port that is not here; `PermissionDenied` past the bound on hops.
+    pub async fn fragment(
+        &self,
+        principal: &Principal,
+        query_id: &str,
+        plan: Bytes,
+        hops: u32,
+        remaining: Duration,
+    ) -> Result<QueryStream> {
+        crate::query::run_fragment(&self.0, principal, query_id, plan, hops, remaining).await
+    }
+}

@@ -1,0 +1,71 @@
+//! The exchange in a logical plan: a leaf that stands where a fragment was cut out.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use datafusion::common::{DFSchemaRef, Result, internal_err};
+use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
+
+use crate::planner::Fragment;
+
+/// The rows of a fragment.
+#[derive(Clone, Debug)]
+pub(crate) struct Exchange {
+    pub(crate) fragment: Arc<Fragment>,
+}
+
+impl PartialEq for Exchange {
+    fn eq(&self, other: &Self) -> bool {
+        self.fragment.number == other.fragment.number
+            && self.fragment.site == other.fragment.site
+            && self.fragment.encoded == other.fragment.encoded
+    }
+}
+
+impl Eq for Exchange {}
+
+impl Hash for Exchange {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.fragment.number.hash(state);
+        self.fragment.encoded.hash(state);
+    }
+}
+
+impl PartialOrd for Exchange {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        (self == other).then_some(Ordering::Equal).or_else(|| {
+            self.fragment.number.partial_cmp(&other.fragment.number).filter(|o| *o != Ordering::Equal)
+        })
+    }
+}
+
+impl UserDefinedLogicalNodeCore for Exchange {
+    fn name(&self) -> &str {
+        "Exchange"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.fragment.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        vec![]
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "Exchange: fragment {} at {}", self.fragment.number, self.fragment.site)
+    }
+
+    fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        if !exprs.is_empty() || !inputs.is_empty() {
+            return internal_err!("an exchange has neither expressions nor inputs");
+        }
+        Ok(self.clone())
+    }
+}

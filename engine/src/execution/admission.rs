@@ -1,0 +1,142 @@
+//! Admits queries: so many at once, so many more in line, the rest refused.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{Error, ErrorKind, Limits, Result};
+
+/// Fragments get places of their own, so many times those of queries: two nodes whose queries wait for one another's
+/// fragments must not keep one another out.
+const FRAGMENTS_PER_QUERY: usize = 4;
+
+/// Admits queries and fragments.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    queries: Line,
+    fragments: Line,
+}
+
+#[derive(Debug)]
+struct Line {
+    places: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    may_wait: usize,
+    what: &'static str,
+    setting: usize,
+}
+
+/// A place that is held while a query runs.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Admission {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let line = |places: usize, may_wait, what| Line {
+            places: Arc::new(Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS))),
+            waiting: AtomicUsize::new(0),
+            may_wait,
+            what,
+            setting: places,
+        };
+        Self {
+            queries: line(limits.concurrent_queries, limits.queued_queries, "queries"),
+            fragments: line(
+                limits.concurrent_queries.saturating_mul(FRAGMENTS_PER_QUERY),
+                limits.queued_queries.saturating_mul(FRAGMENTS_PER_QUERY),
+                "fragments",
+            ),
+        }
+    }
+
+    pub(crate) async fn query(&self, deadline: Instant) -> Result<Place> {
+        self.queries.enter(deadline).await
+    }
+
+    pub(crate) async fn fragment(&self, deadline: Instant) -> Result<Place> {
+        self.fragments.enter(deadline).await
+    }
+}
+
+impl Line {
+    async fn enter(&self, deadline: Instant) -> Result<Place> {
+        if let Ok(permit) = self.places.clone().try_acquire_owned() {
+            return Ok(Place { _permit: permit });
+        }
+        let _waiting = Waiting::join(self)?;
+        match tokio::time::timeout_at(deadline.into(), self.places.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(Place { _permit: permit }),
+            Ok(Err(_)) => Err(Error::new(ErrorKind::Cancelled, "the engine is shutting down")),
+            Err(_) => Err(Error::new(
+                ErrorKind::DeadlineExceeded,
+                format!("{} {} are running and none ended within the time this one had", self.setting, self.what),
+            )),
+        }
+    }
+}
+
+/// Counts one who waits, for as long as it waits.
+struct Waiting<'a>(&'a Line);
+
+impl<'a> Waiting<'a> {
+    fn join(line: &'a Line) -> Result<Self> {
+        let admitted = line
+            .waiting
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < line.may_wait).then_some(n + 1));
+        match admitted {
+            Ok(_) => Ok(Self(line)),
+            Err(waiting) => Err(Error::new(
+                ErrorKind::ResourceExhausted,
+                format!(
+                    "{} {} are running and {waiting} wait in line (limits.concurrent_queries, \
+                     limits.queued_queries): try again later",
+                    line.setting, line.what
+                ),
+            )),
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn refuses_past_the_line_and_admits_when_a_place_is_free() {
+        let limits = Limits { concurrent_queries: 1, queued_queries: 1, ..Limits::default() };
+        let admission = Arc::new(Admission::new(&limits));
+        let soon = Instant::now() + Duration::from_secs(60);
+        let first = admission.query(soon).await.unwrap();
+        let second = tokio::spawn({
+            let admission = admission.clone();
+            async move { admission.query(soon).await }
+        });
+        while admission.queries.waiting.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(admission.query(soon).await.unwrap_err().kind(), ErrorKind::ResourceExhausted);
+        drop(first);
+        let second = second.await.unwrap().unwrap();
+        let past = Instant::now();
+        assert_eq!(admission.query(past).await.unwrap_err().kind(), ErrorKind::DeadlineExceeded);
+        assert_eq!(admission.queries.waiting.load(Ordering::Relaxed), 0);
+        // Fragments do not wait for queries.
+        admission.fragment(soon).await.unwrap();
+        drop(second);
+        admission.query(soon).await.unwrap();
+    }
+}

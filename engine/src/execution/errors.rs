@@ -1,0 +1,110 @@
+//! DataFusion's errors into ours: the kind tells the caller what to do, the text says where.
+
+use std::error::Error as StdError;
+
+use datafusion::common::Span;
+use datafusion::error::DataFusionError;
+
+use crate::{Error, ErrorKind};
+
+/// Turns an error of DataFusion's into ours. One of ours that travelled through DataFusion comes out as it went in.
+pub(crate) fn from_datafusion(error: &DataFusionError) -> Error {
+    if let Some(ours) = find_ours(error) {
+        return Error::new(ours.kind(), ours.chain());
+    }
+    let message = text(error);
+    let message = match error.diagnostic().and_then(|d| d.span) {
+        Some(span) => format!("{message} ({})", place(span)),
+        None => message,
+    };
+    Error::new(kind(error), message)
+}
+
+/// Wraps one of our errors so that it can travel through DataFusion.
+pub(crate) fn into_datafusion(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// A place in a statement, in words.
+pub(crate) fn place(span: Span) -> String {
+    format!("line {}, column {}", span.start.line, span.start.column)
+}
+
+/// An error of ours anywhere in the chain of causes.
+fn find_ours<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(ours) = cause.downcast_ref::<Error>() {
+            return Some(ours);
+        }
+        next = match cause.downcast_ref::<DataFusionError>() {
+            Some(DataFusionError::External(inner)) => Some(inner.as_ref()),
+            Some(DataFusionError::Shared(inner)) => Some(inner.as_ref()),
+            _ => cause.source(),
+        };
+    }
+    None
+}
+
+fn kind(error: &DataFusionError) -> ErrorKind {
+    match error.find_root() {
+        DataFusionError::SQL(..)
+        | DataFusionError::Plan(_)
+        | DataFusionError::SchemaError(..)
+        | DataFusionError::Configuration(_)
+        | DataFusionError::Execution(_)
+        | DataFusionError::ArrowError(..) => ErrorKind::InvalidQuery,
+        DataFusionError::NotImplemented(_) | DataFusionError::Substrait(_) => ErrorKind::Unsupported,
+        DataFusionError::ResourcesExhausted(_) => ErrorKind::ResourceExhausted,
+        DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
+            ErrorKind::SiteUnavailable
+        }
+        DataFusionError::Collection(errors) => errors.first().map_or(ErrorKind::Internal, kind),
+        _ => ErrorKind::Internal,
+    }
+}
+
+/// The message without DataFusion's prefixes and backtraces.
+fn text(error: &DataFusionError) -> String {
+    match error {
+        DataFusionError::Diagnostic(_, inner) => text(inner),
+        DataFusionError::Shared(inner) => text(inner),
+        DataFusionError::Collection(errors) => errors.first().map_or_else(|| error.strip_backtrace(), text),
+        DataFusionError::Context(context, inner) => format!("{context}: {}", text(inner)),
+        DataFusionError::Plan(message)
+        | DataFusionError::Execution(message)
+        | DataFusionError::NotImplemented(message)
+        | DataFusionError::ResourcesExhausted(message) => without_backtrace(message).to_owned(),
+        _ => error.strip_backtrace(),
+    }
+}
+
+fn without_backtrace(message: &str) -> &str {
+    message.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or(message).trim_end()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn one_of_ours_comes_out_as_it_went_in() {
+        let error = into_datafusion(Error::new(ErrorKind::SiteUnavailable, "sales is down"));
+        let error = DataFusionError::Shared(Arc::new(error.context("while joining")));
+        let error = DataFusionError::ArrowError(
+            Box::new(arrow::error::ArrowError::ExternalError(Box::new(error))),
+            None,
+        );
+        let ours = from_datafusion(&error);
+        assert_eq!((ours.kind(), ours.context()), (ErrorKind::SiteUnavailable, "sales is down"));
+    }
+
+    #[test]
+    fn kinds_follow_the_root() {
+        let error = DataFusionError::ResourcesExhausted("2 GiB".into()).context("sort");
+        assert_eq!(from_datafusion(&error).kind(), ErrorKind::ResourceExhausted);
+        assert_eq!(from_datafusion(&DataFusionError::Plan("x".into())).kind(), ErrorKind::InvalidQuery);
+    }
+}

@@ -1,0 +1,6 @@
+//! Runs physical plans: on threads of their own, within limits, as streams with back-pressure.
+
+pub(crate) mod admission;
+pub(crate) mod errors;
+pub(crate) mod run;
+pub(crate) mod runtime;

@@ -1,0 +1,152 @@
+//! Drives one physical plan on the engine's threads and hands its batches over through a small channel, so that a
+//! reader that stops reading stops the plan.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use arrow::compute::CastOptions;
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use futures::{Stream, StreamExt};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::admission::Place;
+use super::errors::from_datafusion;
+use super::runtime::CpuRuntime;
+use crate::{Error, ErrorKind, ProgressHandle, Result};
+
+/// Batches that wait for their reader, at most.
+const BATCHES_IN_FLIGHT: usize = 2;
+
+/// A plan that is ready to run.
+pub(crate) struct Run {
+    pub(crate) plan: Arc<dyn ExecutionPlan>,
+    pub(crate) context: Arc<TaskContext>,
+    /// The columns that were promised: batches are brought into that form.
+    pub(crate) schema: SchemaRef,
+    pub(crate) deadline: Instant,
+    pub(crate) progress: ProgressHandle,
+    pub(crate) place: Place,
+}
+
+/// The batches of a running plan. Dropping it stops the plan.
+#[derive(Debug)]
+pub(crate) struct Batches {
+    receiver: mpsc::Receiver<Result<RecordBatch>>,
+    task: AbortOnDropHandle<()>,
+    ended: bool,
+}
+
+impl Run {
+    /// Starts to drive the plan.
+    pub(crate) fn start(self, cpu: &CpuRuntime) -> Batches {
+        let (sender, receiver) = mpsc::channel(BATCHES_IN_FLIGHT);
+        Batches { receiver, task: cpu.spawn(self.drive(sender)), ended: false }
+    }
+
+    async fn drive(self, sender: mpsc::Sender<Result<RecordBatch>>) {
+        let deadline = self.deadline;
+        let progress = self.progress.clone();
+        let outcome = tokio::time::timeout_at(deadline.into(), self.send_all(&sender)).await;
+        let end = match outcome {
+            Ok(Ok(())) => {
+                progress.finish();
+                // The end is said in so many words: a channel that closes without it was cut short.
+                None
+            }
+            Ok(Err(error)) => Some(error),
+            Err(_) => Some(Error::new(
+                ErrorKind::DeadlineExceeded,
+                format!("the query took longer than it may{}; raise `portolan.query_timeout`", waiting_for(&progress)),
+            )),
+        };
+        if let Some(error) = end {
+            // Nobody may be reading any more, and then nobody wants to know.
+            let _ = sender.send(Err(error)).await;
+        }
+    }
+
+    async fn send_all(self, sender: &mpsc::Sender<Result<RecordBatch>>) -> Result<()> {
+        let _place = self.place;
+        let mut stream = execute_stream(self.plan, self.context).map_err(|e| from_datafusion(&e))?;
+        while let Some(batch) = stream.next().await {
+            let batch = conform(&batch.map_err(|e| from_datafusion(&e))?, &self.schema)?;
+            self.progress.add_rows(batch.num_rows());
+            if sender.send(Ok(batch)).await.is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The sites that have not finished, for the message of a deadline.
+fn waiting_for(progress: &ProgressHandle) -> String {
+    let waiting: Vec<String> = progress
+        .now()
+        .edges
+        .into_iter()
+        .filter(|e| !e.finished)
+        .map(|e| format!("{} at {}", e.domains.join(", "), e.site))
+        .collect();
+    if waiting.is_empty() { String::new() } else { format!(", waiting for {}", waiting.join(" and ")) }
+}
+
+/// Brings a batch into the promised form: the same columns by position, under the promised names and types.
+///
+/// # Errors
+/// `Internal` where the number of columns differs; `InvalidQuery` where a value does not fit the promised type.
+pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    if batch.num_columns() != schema.fields().len() {
+        return Err(Error::new(
+            ErrorKind::Internal,
+            format!("{} columns were promised and {} came", schema.fields().len(), batch.num_columns()),
+        ));
+    }
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    let columns = batch
+        .columns()
+        .iter()
+        .zip(schema.fields())
+        .map(|(column, field)| {
+            if column.data_type() == field.data_type() {
+                Ok(column.clone())
+            } else {
+                arrow::compute::cast_with_options(column, field.data_type(), &options)
+            }
+        })
+        .collect::<Result<Vec<_>, _>>();
+    columns
+        .and_then(|columns| {
+            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            RecordBatch::try_new_with_options(schema.clone(), columns, &options)
+        })
+        .map_err(|e| Error::new(ErrorKind::InvalidQuery, "a value does not fit the promised type").with_source(e))
+}
+
+impl Stream for Batches {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let item = std::task::ready!(self.receiver.poll_recv(cx));
+        if let Some(item) = item {
+            self.ended = item.is_err();
+            return Poll::Ready(Some(item));
+        }
+        // The channel is closed. Whether the plan ended well, only its task can tell: one that panicked or was
+        // stopped must not pass for complete.
+        let outcome = std::task::ready!(Pin::new(&mut self.task).poll(cx));
+        self.ended = true;
+        Poll::Ready(outcome.err().map(|e| {
+            Err(Error::new(ErrorKind::Internal, "the query was stopped before its end").with_source(e))
+        }))
+    }
+}

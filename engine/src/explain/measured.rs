@@ -1,0 +1,90 @@
+//! What a query did, once it ran: rows, bytes and times per edge, and the metrics of every operator, the remote ones'
+//! included.
+
+use std::fmt::{self, Write};
+use std::sync::Arc;
+
+use datafusion::physical_plan::metrics::MetricsSet;
+use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, ExecutionPlanVisitor, accept};
+use portolan_connectors::OperatorMetrics;
+
+use crate::exchange::RemoteScanExec;
+
+/// The rows of `EXPLAIN ANALYZE` after those of `EXPLAIN`: a row an edge, then the operators here.
+pub(crate) fn measured(scans: &[Arc<RemoteScanExec>], plan: &Arc<dyn ExecutionPlan>) -> Vec<(String, String)> {
+    let mut rows: Vec<_> = scans.iter().map(|s| (format!("edge {}", s.fragment.number), edge(s))).collect();
+    rows.push(("here".into(), lines(&local_operators(plan.as_ref()))));
+    rows
+}
+
+fn edge(scan: &RemoteScanExec) -> String {
+    let metrics = scan.metrics().unwrap_or_else(MetricsSet::new);
+    let named = |name: &str| metrics.sum_by_name(name).map_or_else(|| "none".to_owned(), |m| m.to_string());
+    let mut text = format!(
+        "from {} ({}): {} rows, {} bytes, first batch after {}",
+        scan.fragment.domains.join(", "),
+        scan.fragment.site,
+        metrics.output_rows().unwrap_or(0),
+        metrics.sum_by_name("wire_bytes").map_or(0, |m| m.as_usize()),
+        named("time_to_first_batch"),
+    );
+    match scan.summary() {
+        Some(summary) => {
+            let _ = write!(text, "\n{}", lines(&summary.operators));
+        }
+        None => text.push_str("\nit was stopped before its end: its operators tell nothing"),
+    }
+    text
+}
+
+fn lines(operators: &[OperatorMetrics]) -> String {
+    let mut text = String::new();
+    for operator in operators {
+        let indent = "  ".repeat(operator.depth);
+        let _ = writeln!(text, "{indent}{}, {}", operator.operator, operator.metrics);
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// Every operator of a physical plan with what it did.
+pub(crate) fn local_operators(plan: &dyn ExecutionPlan) -> Vec<OperatorMetrics> {
+    let mut collector = Collector { depth: 0, operators: vec![] };
+    // The collector itself never fails.
+    let _ = accept(plan, &mut collector);
+    collector.operators
+}
+
+/// An operator as it prints itself in one line.
+struct Line<'a>(&'a dyn ExecutionPlan);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt_as(DisplayFormatType::Default, f)
+    }
+}
+
+struct Collector {
+    depth: usize,
+    operators: Vec<OperatorMetrics>,
+}
+
+impl ExecutionPlanVisitor for Collector {
+    type Error = std::convert::Infallible;
+
+    fn pre_visit(&mut self, plan: &dyn ExecutionPlan) -> Result<bool, Self::Error> {
+        let metrics = plan.metrics().map(|m| m.aggregate_by_name().sorted_for_display().timestamps_removed());
+        self.operators.push(OperatorMetrics {
+            depth: self.depth,
+            operator: Line(plan).to_string(),
+            metrics: format!("metrics=[{}]", metrics.map(|m| m.to_string()).unwrap_or_default()),
+        });
+        self.depth += 1;
+        Ok(true)
+    }
+
+    fn post_visit(&mut self, _: &dyn ExecutionPlan) -> Result<bool, Self::Error> {
+        self.depth -= 1;
+        Ok(true)
+    }
+}

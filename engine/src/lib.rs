@@ -1,0 +1,28 @@
+//! The library to embed: sessions, the planner, execution, EXPLAIN.
+//!
+//! [`Engine::builder`] puts an engine together, [`Engine::session`] opens a session on it, and [`Session::sql`] answers
+//! a question with a stream of record batches.
+
+pub mod engine;
+pub mod limits;
+pub mod principal;
+pub mod progress;
+pub mod query;
+mod exchange;
+mod execution;
+mod explain;
+mod mesh;
+mod names;
+mod planner;
+pub mod session;
+pub mod settings;
+mod wire;
+
+pub use engine::{Engine, EngineBuilder};
+pub use limits::Limits;
+pub use portolan_connectors::{Error, ErrorKind, Result};
+pub use principal::Principal;
+pub use progress::{EdgeProgress, Progress, ProgressHandle};
+pub use query::{Prepared, QueryStream, StatementKind};
+pub use session::Session;
+pub use settings::Settings;

@@ -1,0 +1,33 @@
+//! What bounds an engine's queries, with defaults that work.
+
+use std::time::Duration;
+
+/// What bounds an engine's queries.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Bytes of memory that one query's operators may hold; what can spill, spills beyond it. Default: 2 GiB.
+    pub query_memory: usize,
+    /// How long a query may take, planning and every node included. Default: 10 minutes.
+    pub query_timeout: Duration,
+    /// How many queries run at once; more wait in line. Default: 64.
+    pub concurrent_queries: usize,
+    /// How many queries may wait in line; more are refused. Default: 256.
+    pub queued_queries: usize,
+    /// How many nodes a query may go through before it is refused. Default: 4.
+    pub max_hops: u32,
+    /// Bytes of disk that spilling may take, over all queries. Default: 50 GiB.
+    pub spill_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            query_memory: 2 << 30,
+            query_timeout: Duration::from_secs(600),
+            concurrent_queries: 64,
+            queued_queries: 256,
+            max_hops: 4,
+            spill_bytes: 50 << 30,
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What this engine knows of the mesh: the domains it owns, the peers it talks to, and the immutable snapshot that
+//! each query plans against.
+
+mod refresh;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use datafusion::catalog::TableProvider;
+use portolan_catalog::{DomainCatalog, DomainEntry, DomainName, MeshSnapshot, NodeEntry, NodeLocation, NodeState, PortRef};
+use portolan_connectors::{CatalogAnswer, LocalDomain, Peer, SiteId};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{Error, ErrorKind, Result};
+
+/// What this engine knows of the mesh.
+#[derive(Debug)]
+pub(crate) struct Mesh {
+    known: Mutex<Known>,
+    view: ArcSwap<MeshView>,
+    refresher: Mutex<Vec<AbortOnDropHandle<()>>>,
+    /// Where connections live. The engine's own threads drive plans only.
+    me: Weak<Mesh>,
+}
+
+/// The mesh at one moment, as a query plans against it.
+#[derive(Debug, Default)]
+pub(crate) struct MeshView {
+    pub(crate) snapshot: Arc<MeshSnapshot>,
+    pub(crate) local: BTreeMap<PortRef, Arc<dyn TableProvider>>,
+    pub(crate) peers: BTreeMap<SiteId, Arc<dyn Peer>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    local: BTreeMap<DomainName, LocalDomain>,
+    peers: Vec<KnownPeer>,
+}
+
+#[derive(Debug)]
+struct KnownPeer {
+    peer: Arc<dyn Peer>,
+    version: Option<String>,
+    domains: Vec<Arc<DomainCatalog>>,
+    state: NodeState,
+    last_seen: Option<SystemTime>,
+    error: Option<String>,
+}
+
+impl Mesh {
+    pub(crate) fn new(domains: Vec<LocalDomain>, peers: Vec<Arc<dyn Peer>>) -> Result<Arc<Self>> {
+        let mut local = BTreeMap::new();
+        for domain in domains {
+            let name = domain.catalog.domain.clone();
+            if local.insert(name.clone(), domain).is_some() {
+                return Err(Error::new(
+                    ErrorKind::InvalidQuery,
+                    format!("two local domains are named `{name}`: a name belongs to one domain"),
+                ));
+            }
+        }
+        let peers = peers
+            .into_iter()
+            .map(|peer| KnownPeer {
+                peer,
+                version: None,
+                domains: vec![],
+                state: NodeState::Unknown,
+                last_seen: None,
+                error: None,
+            })
+            .collect();
+        let known = Known { local, peers };
+        let view = ArcSwap::from_pointee(known.view());
+        Ok(Arc::new_cyclic(|me| Self {
+            known: Mutex::new(known),
+            view,
+            refresher: Mutex::default(),
+            me: me.clone(),
+        }))
+    }
+
+    /// Starts one task a peer that asks for its catalog every `interval`, until the mesh is dropped.
+    pub(crate) fn start_refreshing(&self, interval: Duration) -> Result<()> {
+        let handle = tokio::runtime::Handle::try_current()
+            .map_err(|e| Error::new(ErrorKind::Internal, "an engine is built on a tokio runtime").with_source(e))?;
+        let peers = self.with_known(|known| known.peers.len());
+        let tasks = (0..peers)
+            .map(|index| AbortOnDropHandle::new(handle.spawn(refresh::keep_fresh(self.me.clone(), index, interval))))
+            .collect();
+        *self.refresher.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
+        Ok(())
+    }
+
+    pub(crate) fn view(&self) -> Arc<MeshView> {
+        self.view.load_full()
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<MeshSnapshot> {
+        self.view.load().snapshot.clone()
+    }
+
+    pub(crate) async fn refresh_all(&self) {
+        let peers = self.with_known(|known| known.peers.len());
+        futures::future::join_all((0..peers).map(|index| refresh::ask(self, index))).await;
+    }
+
+    pub(crate) fn replace_local(&self, domain: LocalDomain) {
+        self.change(|known| {
+            known.local.insert(domain.catalog.domain.clone(), domain);
+        });
+    }
+
+    pub(crate) fn report_load_error(&self, domain: &DomainName, error: &str) {
+        self.change(|known| {
+            if let Some(local) = known.local.get_mut(domain) {
+                let mut catalog = (*local.catalog).clone();
+                for product in catalog.products.values_mut() {
+                    product.load_error = Some(error.to_owned());
+                }
+                local.catalog = Arc::new(catalog);
+            }
+        });
+    }
+
+    /// Answers a peer that asks for the catalogs of the domains that this engine owns.
+    pub(crate) fn answer(&self, asked: Option<&str>) -> CatalogAnswer {
+        self.with_known(|known| {
+            let version = known.local_version();
+            if asked == Some(version.as_str()) {
+                return CatalogAnswer::Unchanged;
+            }
+            let domains = known.local.values().map(|l| (*l.catalog).clone()).collect();
+            CatalogAnswer::Changed { version, domains }
+        })
+    }
+
+    fn with_known<T>(&self, read: impl FnOnce(&Known) -> T) -> T {
+        read(&self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes what is known and publishes a new view, in one step.
+    fn change(&self, change: impl FnOnce(&mut Known)) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut known);
+        self.view.store(Arc::new(known.view()));
+    }
+}
+
+impl Known {
+    fn local_version(&self) -> String {
+        let parts: Vec<String> = self
+            .local
+            .values()
+            .map(|l| {
+                let errors: Vec<_> = l.catalog.products.values().filter_map(|p| p.load_error.as_deref()).collect();
+                format!("{}={}{}", l.catalog.domain, l.catalog.version, errors.concat())
+            })
+            .collect();
+        parts.join(";")
+    }
+
+    fn view(&self) -> MeshView {
+        let mut claims: BTreeMap<DomainName, Vec<(NodeLocation, Arc<DomainCatalog>)>> = BTreeMap::new();
+        let mut nodes = vec![NodeEntry {
+            location: NodeLocation::Here,
+            state: NodeState::Up,
+            last_seen: Some(SystemTime::now()),
+            error: None,
+            domains: self.local.keys().cloned().collect(),
+        }];
+        for (name, local) in &self.local {
+            claims.entry(name.clone()).or_default().push((NodeLocation::Here, local.catalog.clone()));
+        }
+        for known in &self.peers {
+            let location = NodeLocation::Peer(known.peer.id().to_string());
+            for catalog in &known.domains {
+                claims.entry(catalog.domain.clone()).or_default().push((location.clone(), catalog.clone()));
+            }
+            nodes.push(NodeEntry {
+                location,
+                state: known.state,
+                last_seen: known.last_seen,
+                error: known.error.clone(),
+                domains: known.domains.iter().map(|d| d.domain.clone()).collect(),
+            });
+        }
+        let mut snapshot = MeshSnapshot { nodes, ..MeshSnapshot::default() };
+        for (domain, mut claimed) in claims {
+            if claimed.len() > 1 {
+                let claimants = claimed.into_iter().map(|(location, _)| describe(&location)).collect();
+                snapshot.conflicts.insert(domain, claimants);
+            } else if let Some((node, catalog)) = claimed.pop() {
+                snapshot.domains.insert(domain, DomainEntry { catalog, node });
+            }
+        }
+        let local = self.local.values().flat_map(|l| &l.ports).map(|p| (p.name.clone(), p.provider.clone())).collect();
+        let peers = self.peers.iter().map(|p| (p.peer.id().clone(), p.peer.clone())).collect();
+        MeshView { snapshot: Arc::new(snapshot), local, peers }
+    }
+}
+
+/// A node in words.
+pub(crate) fn describe(location: &NodeLocation) -> String {
+    match location {
+        NodeLocation::Here => "this node".into(),
+        NodeLocation::Peer(url) => url.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! Asks peers for their catalogs, at once and then at an interval; a peer that does not answer keeps its last known
+//! catalog.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime};
+
+use portolan_catalog::NodeState;
+use portolan_connectors::CatalogAnswer;
+
+use super::Mesh;
+
+/// While nothing is known of a peer it is asked this often: a mesh that starts is complete sooner.
+const FIRST_CONTACT_INTERVAL: Duration = Duration::from_millis(250);
+/// A peer that takes longer to answer is down.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Asks the peer at `index` again and again until the mesh is gone.
+pub(super) async fn keep_fresh(mesh: Weak<Mesh>, index: usize, interval: Duration) {
+    loop {
+        let pause = {
+            let Some(mesh) = mesh.upgrade() else { return };
+            ask(&mesh, index).await;
+            if mesh.with_known(|known| known.peers[index].version.is_some()) { interval } else { FIRST_CONTACT_INTERVAL.min(interval) }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Asks the peer at `index` once and takes down what it says.
+pub(super) async fn ask(mesh: &Mesh, index: usize) {
+    let (peer, version) = mesh.with_known(|known| (known.peers[index].peer.clone(), known.peers[index].version.clone()));
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, peer.catalog(version.as_deref())).await;
+    mesh.change(|known| {
+        let known = &mut known.peers[index];
+        match answer {
+            Ok(Ok(answer)) => {
+                if known.state != NodeState::Up {
+                    tracing::info!(node = %peer.id(), "node is up");
+                }
+                known.state = NodeState::Up;
+                known.last_seen = Some(SystemTime::now());
+                known.error = None;
+                if let CatalogAnswer::Changed { version, domains } = answer {
+                    known.version = Some(version);
+                    known.domains = domains.into_iter().map(Arc::new).collect();
+                }
+            }
+            Ok(Err(error)) => down(known, error.chain()),
+            Err(_) => down(known, format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
+        }
+    });
+}
+
+fn down(known: &mut super::KnownPeer, error: String) {
+    if known.state == NodeState::Up {
+        tracing::warn!(node = %known.peer.id(), %error, "node is down");
+    }
+    known.state = NodeState::Down;
+    known.error = Some(error);
+}

@@ -1,0 +1,153 @@
+//! DataFusion's catalogs over one view of the mesh. Immutable and without I/O: planning never waits for a node.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::common::Result;
+use portolan_catalog::{DomainEntry, DomainName, NodeLocation, PortRef, Product, ProductName};
+use portolan_connectors::SiteId;
+
+use super::mesh_tables;
+use super::port_table::{PortSite, PortTable};
+use super::{MESH_SCHEMA, RESERVED_CATALOG};
+use crate::mesh::MeshView;
+
+/// Every domain as a catalog, and the catalog that every node has.
+#[derive(Debug)]
+pub(crate) struct MeshCatalogs(Arc<MeshView>);
+
+#[derive(Debug)]
+struct DomainCatalogProvider {
+    view: Arc<MeshView>,
+    /// `None`: the catalog that every node has.
+    domain: Option<DomainName>,
+}
+
+#[derive(Debug)]
+struct ProductSchema {
+    view: Arc<MeshView>,
+    domain: DomainName,
+    product: ProductName,
+}
+
+#[derive(Debug)]
+struct MeshSchema(Arc<MeshView>);
+
+impl MeshCatalogs {
+    pub(crate) fn new(view: Arc<MeshView>) -> Self {
+        Self(view)
+    }
+
+    /// The view that names are resolved against.
+    pub(crate) fn view(&self) -> Arc<MeshView> {
+        self.0.clone()
+    }
+}
+
+impl CatalogProviderList for MeshCatalogs {
+    fn register_catalog(&self, _: String, _: Arc<dyn CatalogProvider>) -> Option<Arc<dyn CatalogProvider>> {
+        None
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        let domains = self.0.snapshot.domains.keys().map(|d| d.as_str().to_owned());
+        domains.chain([RESERVED_CATALOG.to_owned()]).collect()
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        let domain = if name == RESERVED_CATALOG {
+            None
+        } else {
+            Some(self.0.snapshot.domains.get_key_value(&DomainName::new(name))?.0.clone())
+        };
+        Some(Arc::new(DomainCatalogProvider { view: self.0.clone(), domain }))
+    }
+}
+
+impl DomainCatalogProvider {
+    fn entry(&self) -> Option<&DomainEntry> {
+        self.view.snapshot.domains.get(self.domain.as_ref()?)
+    }
+}
+
+impl CatalogProvider for DomainCatalogProvider {
+    fn schema_names(&self) -> Vec<String> {
+        match self.entry() {
+            Some(entry) => entry.catalog.products.keys().map(|p| p.as_str().to_owned()).collect(),
+            None => vec![MESH_SCHEMA.into()],
+        }
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        // `mesh.ports` is found whatever the current catalog is.
+        if name == MESH_SCHEMA {
+            return Some(Arc::new(MeshSchema(self.view.clone())));
+        }
+        let (product, _) = self.entry()?.catalog.products.get_key_value(&ProductName::new(name))?;
+        let domain = self.domain.clone()?;
+        Some(Arc::new(ProductSchema { view: self.view.clone(), domain, product: product.clone() }))
+    }
+}
+
+impl ProductSchema {
+    fn product(&self) -> Option<(&DomainEntry, &Product)> {
+        let entry = self.view.snapshot.domains.get(&self.domain)?;
+        Some((entry, entry.catalog.products.get(&self.product)?))
+    }
+
+    fn provider(&self, name: &str) -> Option<PortTable> {
+        let (entry, product) = self.product()?;
+        let port = product.ports.get(&portolan_catalog::PortName::new(name))?;
+        port_table(&self.view, entry, &port.name)
+    }
+}
+
+/// The port as a table, if its columns are known.
+pub(crate) fn port_table(view: &MeshView, entry: &DomainEntry, name: &PortRef) -> Option<PortTable> {
+    let site = match &entry.node {
+        NodeLocation::Here => PortSite::Here(view.local.get(name)?.clone()),
+        NodeLocation::Peer(url) => PortSite::Peer(SiteId::new(url)),
+    };
+    let schema = match &site {
+        PortSite::Here(provider) => provider.schema(),
+        PortSite::Peer(_) => nullable(entry.catalog.port(&name.product, &name.port)?.schema()?.as_ref()),
+    };
+    Some(PortTable::new(name.clone(), site, schema))
+}
+
+/// A contract's `required` was declared and not checked: it must not license a rewrite, so every column may be NULL.
+fn nullable(schema: &arrow::datatypes::Schema) -> arrow::datatypes::SchemaRef {
+    let fields: Vec<_> = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
+    Arc::new(arrow::datatypes::Schema::new(fields))
+}
+
+#[async_trait]
+impl SchemaProvider for ProductSchema {
+    fn table_names(&self) -> Vec<String> {
+        self.product().map(|(_, p)| p.ports.keys().map(|p| p.as_str().to_owned()).collect()).unwrap_or_default()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        Ok(self.provider(name).map(|t| Arc::new(t) as _))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.provider(name).is_some()
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for MeshSchema {
+    fn table_names(&self) -> Vec<String> {
+        mesh_tables::NAMES.iter().map(|n| (*n).to_owned()).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        mesh_tables::table(name, &self.0.snapshot)
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        mesh_tables::NAMES.contains(&name)
+    }
+}

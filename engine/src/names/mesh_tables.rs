@@ -1,0 +1,152 @@
+//! The tables of the `mesh` schema: what exists, who owns it, what it means, and how its node is doing.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
+};
+use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::common::Result;
+use portolan_catalog::{Column, DomainCatalog, MeshSnapshot, NodeLocation, NodeState, Port, Product};
+
+use crate::mesh::describe;
+
+/// The tables that there are.
+pub(super) const NAMES: &[&str] = &["columns", "domains", "nodes", "ports", "products"];
+
+/// The table of that name, as the mesh is now.
+pub(super) fn table(name: &str, mesh: &MeshSnapshot) -> Result<Option<Arc<dyn TableProvider>>> {
+    let columns = match name {
+        "columns" => columns(mesh),
+        "domains" => domains(mesh),
+        "nodes" => nodes(mesh),
+        "ports" => ports(mesh),
+        "products" => products(mesh),
+        _ => return Ok(None),
+    };
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)))?;
+    Ok(Some(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?)))
+}
+
+type Columns = Vec<(&'static str, ArrayRef)>;
+
+fn domains(mesh: &MeshSnapshot) -> Columns {
+    let known: Vec<_> = mesh.domains.values().collect();
+    let claims: Vec<_> = mesh.conflicts.iter().collect();
+    let of = |f: &dyn Fn(&DomainCatalog) -> i64| {
+        let numbers = known.iter().map(|d| Some(f(&d.catalog)));
+        Arc::new(Int64Array::from_iter(numbers.chain(claims.iter().map(|_| None)))) as ArrayRef
+    };
+    let names = known.iter().map(|d| d.catalog.domain.as_str()).chain(claims.iter().map(|c| c.0.as_str()));
+    let nodes = known.iter().map(|d| describe(&d.node)).chain(claims.iter().map(|c| c.1.join(", ")));
+    let states = known.iter().map(|d| state(mesh, &d.node)).chain(claims.iter().map(|_| "conflict"));
+    vec![
+        ("domain", strings(names.map(Some))),
+        ("node", strings(nodes.map(Some))),
+        ("state", strings(states.map(Some))),
+        ("products", of(&|c| c.products.len() as i64)),
+        ("ports", of(&|c| c.ports().count() as i64)),
+    ]
+}
+
+fn nodes(mesh: &MeshSnapshot) -> Columns {
+    let nodes = &mesh.nodes;
+    vec![
+        ("url", strings(nodes.iter().map(|n| match &n.location {
+            NodeLocation::Here => None,
+            NodeLocation::Peer(url) => Some(url.as_str()),
+        }))),
+        ("state", strings(nodes.iter().map(|n| Some(word(n.state))))),
+        ("last_seen", Arc::new(
+            nodes.iter().map(|n| n.last_seen.and_then(micros)).collect::<TimestampMicrosecondArray>().with_timezone("UTC"),
+        )),
+        ("error", strings(nodes.iter().map(|n| n.error.as_deref()))),
+        ("domains", lists(nodes.iter().map(|n| n.domains.iter().map(|d| d.as_str())))),
+        ("here", Arc::new(BooleanArray::from_iter(nodes.iter().map(|n| Some(n.location == NodeLocation::Here))))),
+    ]
+}
+
+fn products(mesh: &MeshSnapshot) -> Columns {
+    let rows: Vec<(&DomainCatalog, &Product)> =
+        mesh.domains.values().flat_map(|d| d.catalog.products.values().map(|p| (d.catalog.as_ref(), p))).collect();
+    vec![
+        ("domain", strings(rows.iter().map(|(d, _)| Some(d.domain.as_str())))),
+        ("product", strings(rows.iter().map(|(_, p)| Some(p.name.as_str())))),
+        ("version", strings(rows.iter().map(|(_, p)| p.version.as_deref()))),
+        ("status", strings(rows.iter().map(|(_, p)| Some(p.status.as_str())))),
+        ("owner", strings(rows.iter().map(|(_, p)| p.owner.as_deref()))),
+        ("description", strings(rows.iter().map(|(_, p)| p.description.as_deref()))),
+        ("tags", lists(rows.iter().map(|(_, p)| p.tags.iter().map(String::as_str)))),
+        ("ports", Arc::new(Int64Array::from_iter(rows.iter().map(|(_, p)| Some(p.ports.len() as i64))))),
+        ("load_error", strings(rows.iter().map(|(_, p)| p.load_error.as_deref()))),
+    ]
+}
+
+fn ports(mesh: &MeshSnapshot) -> Columns {
+    let rows: Vec<&Port> = mesh.ports().collect();
+    let mut columns = port_names(rows.iter().copied());
+    columns.extend([
+        ("version", strings(rows.iter().map(|p| p.version.as_deref()))),
+        ("description", strings(rows.iter().map(|p| p.description.as_deref()))),
+        ("contract", strings(rows.iter().map(|p| p.contract.as_deref()))),
+        ("columns", Arc::new(Int64Array::from_iter(rows.iter().map(|p| Some(p.columns.len() as i64)))) as ArrayRef),
+        ("primary_key", lists(rows.iter().map(|p| p.primary_key.iter().map(String::as_str)))),
+        ("tags", lists(rows.iter().map(|p| p.tags.iter().map(String::as_str)))),
+    ]);
+    columns
+}
+
+fn columns(mesh: &MeshSnapshot) -> Columns {
+    let rows: Vec<(&Port, usize, &Column)> =
+        mesh.ports().flat_map(|p| p.columns.iter().enumerate().map(move |(i, c)| (p, i, c))).collect();
+    let mut columns = port_names(rows.iter().map(|(p, ..)| *p));
+    columns.extend([
+        ("position", Arc::new(Int64Array::from_iter(rows.iter().map(|(_, i, _)| Some(*i as i64 + 1)))) as ArrayRef),
+        ("column", strings(rows.iter().map(|(.., c)| Some(c.name.as_str())))),
+        ("type", strings(rows.iter().map(|(.., c)| c.data_type.as_ref().map(ToString::to_string)))),
+        ("nullable", Arc::new(BooleanArray::from_iter(rows.iter().map(|(.., c)| Some(c.nullable))))),
+        ("description", strings(rows.iter().map(|(.., c)| c.description.as_deref()))),
+        ("classification", strings(rows.iter().map(|(.., c)| c.classification.as_deref()))),
+        ("logical_type", strings(rows.iter().map(|(.., c)| c.logical_type.as_deref()))),
+        ("tags", lists(rows.iter().map(|(.., c)| c.tags.iter().map(String::as_str)))),
+    ]);
+    columns
+}
+
+fn port_names<'a>(ports: impl Iterator<Item = &'a Port> + Clone) -> Columns {
+    vec![
+        ("domain", strings(ports.clone().map(|p| Some(p.name.domain.as_str())))),
+        ("product", strings(ports.clone().map(|p| Some(p.name.product.as_str())))),
+        ("port", strings(ports.map(|p| Some(p.name.port.as_str())))),
+    ]
+}
+
+fn strings<S: AsRef<str>>(values: impl Iterator<Item = Option<S>>) -> ArrayRef {
+    Arc::new(values.collect::<StringArray>())
+}
+
+fn lists<'a, L: Iterator<Item = &'a str>>(rows: impl Iterator<Item = L>) -> ArrayRef {
+    let mut lists = ListBuilder::new(StringBuilder::new());
+    for row in rows {
+        row.for_each(|value| lists.values().append_value(value));
+        lists.append(true);
+    }
+    Arc::new(lists.finish())
+}
+
+fn state(mesh: &MeshSnapshot, location: &NodeLocation) -> &'static str {
+    mesh.nodes.iter().find(|n| n.location == *location).map_or("unknown", |n| word(n.state))
+}
+
+fn word(state: NodeState) -> &'static str {
+    match state {
+        NodeState::Up => "up",
+        NodeState::Down => "down",
+        NodeState::Unknown => "unknown",
+    }
+}
+
+fn micros(time: SystemTime) -> Option<i64> {
+    time.duration_since(SystemTime::UNIX_EPOCH).ok().and_then(|d| i64::try_from(d.as_micros()).ok())
+}

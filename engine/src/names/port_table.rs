@@ -1,0 +1,80 @@
+//! A port as a table: its name, its site, and for a port of this node where its rows come from.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{ScanArgs, ScanResult, Session, TableProvider};
+use datafusion::common::{Result, internal_err};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use portolan_catalog::PortRef;
+use portolan_connectors::SiteId;
+
+/// Where a port's rows are.
+#[derive(Clone, Debug)]
+pub(crate) enum PortSite {
+    /// In this process.
+    Here(Arc<dyn TableProvider>),
+    /// At another node.
+    Peer(SiteId),
+}
+
+/// A port as a table.
+pub(crate) struct PortTable {
+    pub(crate) name: PortRef,
+    pub(crate) site: PortSite,
+    schema: SchemaRef,
+}
+
+impl PortTable {
+    pub(crate) fn new(name: PortRef, site: PortSite, schema: SchemaRef) -> Self {
+        Self { name, site, schema }
+    }
+}
+
+impl fmt::Debug for PortTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PortTable({})", self.name)
+    }
+}
+
+#[async_trait]
+impl TableProvider for PortTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match &self.site {
+            PortSite::Here(provider) => provider.scan(state, projection, filters, limit).await,
+            PortSite::Peer(site) => internal_err!("the scan of {} at {site} was not cut into a fragment", self.name),
+        }
+    }
+
+    async fn scan_with_args<'a>(&self, state: &dyn Session, args: ScanArgs<'a>) -> Result<ScanResult> {
+        match &self.site {
+            PortSite::Here(provider) => provider.scan_with_args(state, args).await,
+            PortSite::Peer(site) => internal_err!("the scan of {} at {site} was not cut into a fragment", self.name),
+        }
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        match &self.site {
+            PortSite::Here(provider) => provider.supports_filters_pushdown(filters),
+            // Filters stay operators of their own: placing them is the planner's work, not the scan's.
+            PortSite::Peer(_) => Ok(vec![TableProviderFilterPushDown::Unsupported; filters.len()]),
+        }
+    }
+}

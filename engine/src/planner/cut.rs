@@ -1,0 +1,112 @@
+//! Pass 5, cut: each maximal part at one peer becomes a fragment, and an exchange stands in its place.
+//!
+//! A fragment that does not survive encoding is not sent: its root stays here, with the reason, and what is below it
+//! is cut instead.
+//! Before: `Join @here(Filter(scan sales.a) @sales, …)`. After: `Join(Exchange #1, …)`, fragment 1 = `Filter(scan a)`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::common::DFSchemaRef;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
+use portolan_connectors::SiteId;
+
+use super::estimate::estimated_rows;
+use super::place::{Placed, SiteChoice};
+use crate::Result;
+use crate::exchange::Exchange;
+use crate::execution::errors::from_datafusion;
+
+/// A part of a plan that runs at a peer.
+#[derive(Debug)]
+pub(crate) struct Fragment {
+    /// From 1, in the order of the plan's printed form.
+    pub(crate) number: usize,
+    pub(crate) site: SiteId,
+    /// The domains whose ports it reads.
+    pub(crate) domains: Vec<String>,
+    pub(crate) plan: LogicalPlan,
+    /// The plan as it travels.
+    pub(crate) encoded: Bytes,
+    pub(crate) schema: DFSchemaRef,
+    /// How many rows it is likely to give, where anything is known.
+    pub(crate) rows: Option<usize>,
+}
+
+/// Cuts out the fragments. Gives what runs here, the placed plan with fragments numbered, and the fragments.
+pub(super) fn cut(mut placed: Placed, state: &SessionState) -> Result<(LogicalPlan, Placed, Vec<Arc<Fragment>>)> {
+    let mut cutter = Cutter { state, fragments: vec![] };
+    let plan = cutter.operator(&mut placed).map_err(|e| from_datafusion(&e))?;
+    Ok((plan, placed, cutter.fragments))
+}
+
+struct Cutter<'a> {
+    state: &'a SessionState,
+    fragments: Vec<Arc<Fragment>>,
+}
+
+impl Cutter<'_> {
+    fn operator(&mut self, placed: &mut Placed) -> datafusion::error::Result<LogicalPlan> {
+        if let SiteChoice::Peer(site) = placed.site.clone() {
+            // The wrapper around a subquery's plan is no operator: the cut goes below it.
+            if !matches!(placed.plan, LogicalPlan::Subquery(_)) {
+                match crate::wire::encode(&placed.plan, self.state) {
+                    Ok(encoded) => return Ok(self.exchange(placed, site, encoded)),
+                    Err(reason) => placed.reason = Some(reason.context().to_owned()),
+                }
+            }
+            placed.site = SiteChoice::Here;
+        }
+        let mut inputs = placed.inputs.iter_mut();
+        let plan = placed.plan.clone().map_children(|child| match inputs.next() {
+            Some(input) => Ok(Transformed::yes(self.operator(input)?)),
+            None => Ok(Transformed::no(child)),
+        })?;
+        if placed.subqueries.is_empty() {
+            return Ok(plan.data);
+        }
+        let mut subqueries = placed.subqueries.iter_mut();
+        let plan = plan.data.map_expressions(|expr| {
+            expr.transform_down(|e| {
+                if !matches!(e, Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_)) {
+                    return Ok(Transformed::no(e));
+                }
+                let cut = match subqueries.next().map(|s| self.operator(s)).transpose()? {
+                    Some(LogicalPlan::Subquery(subquery)) => subquery,
+                    _ => return Ok(Transformed::no(e)),
+                };
+                Ok(Transformed::yes(match e {
+                    Expr::ScalarSubquery(_) => Expr::ScalarSubquery(cut),
+                    Expr::InSubquery(mut s) => {
+                        s.subquery = cut;
+                        Expr::InSubquery(s)
+                    }
+                    Expr::Exists(mut s) => {
+                        s.subquery = cut;
+                        Expr::Exists(s)
+                    }
+                    other => other,
+                }))
+            })
+        })?;
+        Ok(plan.data)
+    }
+
+    fn exchange(&mut self, placed: &mut Placed, site: SiteId, encoded: Bytes) -> LogicalPlan {
+        let number = self.fragments.len() + 1;
+        placed.fragment = Some(number);
+        let fragment = Arc::new(Fragment {
+            number,
+            site,
+            domains: placed.domains.iter().map(ToString::to_string).collect(),
+            plan: placed.plan.clone(),
+            encoded,
+            schema: placed.plan.schema().clone(),
+            rows: estimated_rows(&placed.plan),
+        });
+        self.fragments.push(fragment.clone());
+        LogicalPlan::Extension(Extension { node: Arc::new(Exchange { fragment }) })
+    }
+}

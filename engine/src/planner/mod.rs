@@ -1,0 +1,48 @@
+//! Plans a query across owners: one ordered list of passes, one pass a file. After each pass the plan still runs here
+//! and gives the same rows; placement changes where work is done, never what comes out.
+
+mod cut;
+mod estimate;
+mod normalise;
+mod place;
+pub(crate) mod resolve;
+mod split;
+
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+
+pub(crate) use cut::Fragment;
+pub(crate) use place::{Placed, SiteChoice};
+
+use crate::{Result, Settings};
+
+/// A query after the last pass.
+#[derive(Clone, Debug)]
+pub(crate) struct Planned {
+    /// What DataFusion's optimizer made of it.
+    pub(crate) normalised: LogicalPlan,
+    /// Every operator with its site and why.
+    pub(crate) placed: Placed,
+    /// What runs here, with an exchange where each fragment was.
+    pub(crate) plan: LogicalPlan,
+    /// What runs elsewhere, in the order of the exchanges.
+    pub(crate) fragments: Vec<std::sync::Arc<Fragment>>,
+}
+
+/// Takes a resolved plan through the passes. No I/O.
+///
+/// Resolving comes before: [`resolve::resolve`] turns text into a plan over known ports.
+///
+/// # Errors
+/// `InvalidQuery` where the query makes no sense (a type that does not fit, say); `Unsupported` where a shape cannot
+/// be planned.
+pub(crate) fn plan(state: &SessionState, resolved: &LogicalPlan, settings: &Settings) -> Result<Planned> {
+    let normalised = normalise::normalise(state, resolved)?;
+    let split = if settings.placement { split::split(&normalised)? } else { normalised.clone() };
+    let placed = place::place(&split, settings.placement)?;
+    let (plan, placed, fragments) = cut::cut(placed, state)?;
+    Ok(Planned { normalised, placed, plan, fragments })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,15 @@
+//! Pass 2, normalise: DataFusion's own analyzer and optimizer, through filter and projection pushdown.
+//!
+//! Ours come after it, so that a cut never loses a filter or asks for columns that nobody reads.
+//! Before: `Projection: a; Filter: a.x = b.x; CrossJoin: a, b`. After: `Inner Join: a.x = b.x` over narrowed scans.
+
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+
+use crate::Result;
+use crate::execution::errors::from_datafusion;
+
+/// Runs DataFusion's analyzer and optimizer.
+pub(super) fn normalise(state: &SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
+    state.optimize(plan).map_err(|e| from_datafusion(&e))
+}

@@ -1,0 +1,251 @@
+//! Pass 1, resolve: text to a plan over the ports that the mesh knows at this moment. All look-ups are done before
+//! planning begins, against one immutable view: planning itself does no I/O.
+
+use std::ops::ControlFlow;
+
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::common::TableReference;
+use datafusion::sql::parser::{DFParserBuilder, ExplainStatement, Statement};
+use portolan_catalog::nearest::nearest;
+use portolan_catalog::{DomainName, MeshSnapshot, NodeState};
+use sqlparser::ast::{Expr, ObjectName, Set, Statement as SqlStatement, Value, visit_relations};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::tokenizer::Span;
+
+use crate::execution::errors::from_datafusion;
+use crate::mesh::describe;
+use crate::names::{MESH_SCHEMA, RESERVED_CATALOG};
+use crate::{Error, ErrorKind, Result};
+
+/// A statement over known names.
+#[derive(Clone, Debug)]
+pub(crate) enum Resolved {
+    /// It gives rows.
+    Query(LogicalPlan),
+    /// It tells how a query would run, or ran.
+    Explain {
+        /// The query.
+        query: LogicalPlan,
+        /// Whether the query runs, and is measured.
+        analyze: bool,
+        /// Whether every pass is shown.
+        verbose: bool,
+    },
+    /// It changes a setting of the session.
+    Set {
+        /// The setting.
+        name: String,
+        /// Its new value, as text.
+        value: String,
+    },
+    /// It tells a setting's value.
+    Show {
+        /// The setting.
+        name: String,
+    },
+}
+
+/// Parses one statement and resolves its names.
+///
+/// # Errors
+/// `InvalidQuery` where it does not parse, `NotFound` where it names nothing: with the place in the statement and the
+/// nearest names. `Unsupported` for a statement that would write or define something.
+pub(crate) async fn resolve(sql: &str, state: &SessionState, mesh: &MeshSnapshot) -> Result<Resolved> {
+    match parse(sql)? {
+        Statement::Explain(ExplainStatement { options, statement }) => {
+            if options.format.is_some() {
+                return Err(unsupported("EXPLAIN has one format: leave FORMAT out"));
+            }
+            let query = query(*statement, state, mesh).await?;
+            Ok(Resolved::Explain { query, analyze: options.analyze, verbose: options.verbose })
+        }
+        Statement::Statement(statement) => match *statement {
+            SqlStatement::Set(Set::SingleAssignment { variable, values, .. }) => {
+                let [value] = values.as_slice() else {
+                    return Err(Error::new(ErrorKind::InvalidQuery, format!("`SET {variable}` takes one value")));
+                };
+                Ok(Resolved::Set { name: variable.to_string(), value: literal(value) })
+            }
+            SqlStatement::ShowVariable { variable }
+                if variable.first().is_some_and(|v| v.value.to_lowercase().starts_with("portolan")) =>
+            {
+                let parts: Vec<_> = variable.iter().map(|v| v.value.as_str()).collect();
+                Ok(Resolved::Show { name: parts.join(".") })
+            }
+            other => Ok(Resolved::Query(query(Statement::Statement(Box::new(other)), state, mesh).await?)),
+        },
+        other => Ok(Resolved::Query(query(other, state, mesh).await?)),
+    }
+}
+
+fn parse(sql: &str) -> Result<Statement> {
+    let dialect = GenericDialect {};
+    let mut statements = DFParserBuilder::new(sql)
+        .with_dialect(&dialect)
+        .build()
+        .and_then(|mut parser| parser.parse_statements())
+        .map_err(|e| syntax(&e))?;
+    match (statements.pop_front(), statements.len()) {
+        (Some(statement), 0) => Ok(statement),
+        (None, _) => Err(Error::new(ErrorKind::InvalidQuery, "the statement is empty")),
+        _ => Err(Error::new(ErrorKind::InvalidQuery, "more than one statement was sent: send one at a time")),
+    }
+}
+
+/// A syntax error, with the place in our words: the parser ends its message with `at Line: 1, Column: 8`.
+fn syntax(error: &datafusion::error::DataFusionError) -> Error {
+    let mut message = error.strip_backtrace();
+    for prefix in ["SQL error: ", "ParserError(\"", "TokenizerError(\""] {
+        if let Some(rest) = message.strip_prefix(prefix) {
+            message = rest.to_owned();
+        }
+    }
+    let message = message.trim_end_matches("\")").replace("\\\"", "\"");
+    let message = match message.rsplit_once(" at Line: ") {
+        Some((what, place)) => format!("{what} (line {})", place.replace("Column:", "column")),
+        None => message,
+    };
+    Error::new(ErrorKind::InvalidQuery, format!("syntax error: {message}"))
+}
+
+async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) -> Result<LogicalPlan> {
+    only_reads(&statement)?;
+    known_names(&statement, state, mesh).await?;
+    let plan = state.statement_to_plan(statement).await.map_err(|e| from_datafusion(&e))?;
+    match plan {
+        LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
+            Err(unsupported("only queries run here: SELECT, EXPLAIN, SHOW, DESCRIBE, SET"))
+        }
+        plan => Ok(plan),
+    }
+}
+
+/// Refuses what would write or define something before any name is looked up.
+fn only_reads(statement: &Statement) -> Result<()> {
+    let reads = match statement {
+        Statement::Statement(statement) => matches!(
+            **statement,
+            SqlStatement::Query(_)
+                | SqlStatement::ExplainTable { .. }
+                | SqlStatement::ShowTables { .. }
+                | SqlStatement::ShowColumns { .. }
+                | SqlStatement::ShowFunctions { .. }
+                | SqlStatement::ShowVariable { .. }
+        ),
+        _ => false,
+    };
+    if reads {
+        return Ok(());
+    }
+    let text = statement.to_string();
+    let first = text.split_whitespace().next().unwrap_or("this").to_uppercase();
+    Err(unsupported(&format!("{first} is not supported: only queries run here (SELECT, EXPLAIN, SHOW, DESCRIBE, SET)")))
+}
+
+/// Checks every table name, so that the error for an unknown one can say where it stands and what comes near.
+async fn known_names(statement: &Statement, state: &SessionState, mesh: &MeshSnapshot) -> Result<()> {
+    let options = &state.config_options().catalog;
+    for reference in state.resolve_table_references(statement).map_err(|e| from_datafusion(&e))? {
+        let full = reference.clone().resolve(&options.default_catalog, &options.default_schema);
+        if &*full.schema == "information_schema" || state.table_functions().contains_key(reference.table()) {
+            continue;
+        }
+        let schema = state.catalog_list().catalog(&full.catalog).and_then(|c| c.schema(&full.schema));
+        let known = schema.is_some_and(|s| s.table_exist(&full.table));
+        if !known {
+            return Err(unknown(&reference, span(statement, &reference), mesh));
+        }
+    }
+    Ok(())
+}
+
+fn unknown(reference: &TableReference, span: Option<Span>, mesh: &MeshSnapshot) -> Error {
+    let place = span.map(|s| format!(" (line {}, column {})", s.start.line, s.start.column)).unwrap_or_default();
+    let name = reference.to_string();
+    let domain = reference.catalog().map(DomainName::new);
+    if let Some((domain, claimants)) = domain.as_ref().and_then(|d| mesh.conflicts.get_key_value(d)) {
+        return Error::new(
+            ErrorKind::NotFound,
+            format!(
+                "domain `{domain}` is claimed by {}: it cannot be used until one of them gives it up{place}",
+                claimants.join(" and by ")
+            ),
+        );
+    }
+    let hint = suggestion(reference, mesh);
+    let missing: Vec<String> = mesh
+        .nodes
+        .iter()
+        .filter(|n| n.state != NodeState::Up && n.domains.is_empty())
+        .map(|n| describe(&n.location))
+        .collect();
+    let missing = if missing.is_empty() || hint.is_some() {
+        String::new()
+    } else {
+        format!("; nothing is known yet of what {} publishes: it did not answer", missing.join(", "))
+    };
+    let hint = hint.map(|h| format!("; did you mean {h}?")).unwrap_or_default();
+    Error::new(ErrorKind::NotFound, format!("there is no port `{name}`{place}{hint}{missing}"))
+}
+
+/// The names that come nearest: ports of that very name elsewhere first, then those that are spelt alike.
+fn suggestion(reference: &TableReference, mesh: &MeshSnapshot) -> Option<String> {
+    let same: Vec<String> = mesh
+        .ports()
+        .filter(|p| p.name.port.as_str().eq_ignore_ascii_case(reference.table()))
+        .take(3)
+        .map(|p| format!("`{}`", p.name))
+        .collect();
+    if !same.is_empty() {
+        return Some(same.join(" or "));
+    }
+    let wanted = reference.to_string();
+    let full: Vec<String> = mesh.ports().map(|p| p.name.to_string()).collect();
+    let ports = || mesh.ports().map(|p| p.name.port.as_str());
+    let near = if wanted.contains('.') { nearest(&wanted, full.iter().map(String::as_str)) } else { None };
+    match near {
+        Some(name) => Some(format!("`{name}`")),
+        None => {
+            let port = nearest(reference.table(), ports())?;
+            mesh.ports().find(|p| p.name.port.as_str() == port).map(|p| format!("`{}`", p.name))
+        }
+    }
+    .or_else(|| (reference.schema() == Some(MESH_SCHEMA)).then(|| format!("`{RESERVED_CATALOG}.{MESH_SCHEMA}.ports`")))
+}
+
+/// Where a name stands in the statement.
+fn span(statement: &Statement, reference: &TableReference) -> Option<Span> {
+    let Statement::Statement(statement) = statement else { return None };
+    let found = visit_relations(statement.as_ref(), |name: &ObjectName| {
+        let parts: Vec<_> = name.0.iter().filter_map(|p| p.as_ident()).collect();
+        let wanted = [reference.catalog(), reference.schema(), Some(reference.table())];
+        let wanted: Vec<_> = wanted.into_iter().flatten().collect();
+        let same = parts.len() == wanted.len()
+            && parts.iter().zip(&wanted).all(|(part, wanted)| part.value.eq_ignore_ascii_case(wanted));
+        match parts.first() {
+            Some(first) if same => ControlFlow::Break(first.span),
+            _ => ControlFlow::Continue(()),
+        }
+    });
+    match found {
+        ControlFlow::Break(span) => Some(span),
+        ControlFlow::Continue(()) => None,
+    }
+}
+
+/// A setting's value as text, without quotes.
+fn literal(value: &Expr) -> String {
+    match value {
+        Expr::Value(v) => match &v.value {
+            Value::SingleQuotedString(s) | Value::DoubleQuotedString(s) => s.clone(),
+            other => other.to_string(),
+        },
+        Expr::Identifier(ident) => ident.value.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn unsupported(context: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, context)
+}

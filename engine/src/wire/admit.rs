@@ -1,0 +1,65 @@
+//! The operators that travel: the same list for what is sent and for what is taken. Everything else is refused, so
+//! that a fragment can read ports and nothing else: no files, no writes, no definitions.
+
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::LogicalPlan;
+
+use crate::names::PortTable;
+use crate::{Error, ErrorKind, Result};
+
+/// Whether this one operator travels; the reason where it does not.
+pub(crate) fn operator(plan: &LogicalPlan) -> Result<(), String> {
+    match plan {
+        LogicalPlan::Projection(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::Window(_)
+        | LogicalPlan::Aggregate(_)
+        | LogicalPlan::Sort(_)
+        | LogicalPlan::Join(_)
+        | LogicalPlan::Union(_)
+        | LogicalPlan::EmptyRelation(_)
+        | LogicalPlan::Subquery(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Limit(_)
+        | LogicalPlan::Values(_)
+        | LogicalPlan::Distinct(_)
+        | LogicalPlan::Unnest(_) => Ok(()),
+        LogicalPlan::TableScan(scan) => match source_as_provider(&scan.source) {
+            Ok(provider) if provider.downcast_ref::<PortTable>().is_some() => Ok(()),
+            _ => Err(format!("`{}` is a table of this node", scan.table_name)),
+        },
+        LogicalPlan::RecursiveQuery(_) => Err("recursive queries run where they were asked".into()),
+        LogicalPlan::Repartition(_)
+        | LogicalPlan::Statement(_)
+        | LogicalPlan::Explain(_)
+        | LogicalPlan::Analyze(_)
+        | LogicalPlan::Extension(_)
+        | LogicalPlan::Dml(_)
+        | LogicalPlan::Ddl(_)
+        | LogicalPlan::Copy(_)
+        | LogicalPlan::DescribeTable(_) => Err("this operator does not travel".into()),
+    }
+}
+
+/// Admits a whole plan, subqueries included.
+///
+/// # Errors
+/// `InvalidQuery` naming the first operator that is not on the list.
+pub(crate) fn plan(plan: &LogicalPlan) -> Result<()> {
+    let mut refused = None;
+    let walked = plan.apply_with_subqueries(|node| {
+        Ok(match operator(node) {
+            Ok(()) => TreeNodeRecursion::Continue,
+            Err(reason) => {
+                refused = Some(format!("a fragment may not hold `{}`: {reason}", node.display()));
+                TreeNodeRecursion::Stop
+            }
+        })
+    });
+    match (walked, refused) {
+        (Err(e), _) => Err(Error::new(ErrorKind::InvalidQuery, e.strip_backtrace())),
+        (_, Some(reason)) => Err(Error::new(ErrorKind::InvalidQuery, reason)),
+        _ => Ok(()),
+    }
+}

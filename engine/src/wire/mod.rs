@@ -1,0 +1,93 @@
+//! How a fragment travels: the logical plan in DataFusion's protobuf form, a scan as the port's name and nothing else.
+//! What a sender encodes it decodes again and compares; what a receiver decodes it admits operator by operator.
+
+pub(crate) mod admit;
+mod codec;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::common::tree_node::Transformed;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion_proto::bytes::{logical_plan_from_bytes_with_extension_codec, logical_plan_to_bytes_with_extension_codec};
+
+use crate::mesh::MeshView;
+use crate::names::MeshCatalogs;
+use crate::{Error, ErrorKind, Result};
+use codec::PortCodec;
+
+/// A fragment's plan may take so many bytes.
+pub(crate) const MAX_PLAN_BYTES: usize = 4 << 20;
+
+/// Encodes a plan, if it comes out of the encoding as it went in.
+///
+/// # Errors
+/// `Unsupported`, with the reason in words for EXPLAIN.
+pub(crate) fn encode(plan: &LogicalPlan, state: &SessionState) -> Result<Bytes> {
+    let refuse = |reason: String| Error::new(ErrorKind::Unsupported, reason);
+    let plan = without_scan_limits(plan).map_err(|e| refuse(e.strip_backtrace()))?;
+    let codec = PortCodec::new(view_of(state)?);
+    let encoded = logical_plan_to_bytes_with_extension_codec(&plan, &codec)
+        .map_err(|e| refuse(format!("its plan cannot be encoded: {}", e.strip_backtrace())))?;
+    if encoded.len() > MAX_PLAN_BYTES {
+        return Err(refuse(format!("its plan takes {} bytes and {MAX_PLAN_BYTES} may travel", encoded.len())));
+    }
+    let decoded = logical_plan_from_bytes_with_extension_codec(&encoded, &state.task_ctx(), &codec)
+        .map_err(|e| refuse(format!("its plan cannot be decoded again: {}", e.strip_backtrace())))?;
+    if !same(&decoded, &plan) {
+        tracing::debug!(%plan, %decoded, "a plan changed by being encoded");
+        return Err(refuse("its plan would change by being encoded".into()));
+    }
+    Ok(encoded)
+}
+
+/// Decodes a fragment and admits it.
+///
+/// # Errors
+/// `InvalidQuery` for bytes that are no plan or a plan that holds anything but known operators over ports; `NotFound`
+/// for a port that is not known here.
+pub(crate) fn decode(encoded: &[u8], state: &SessionState) -> Result<LogicalPlan> {
+    if encoded.len() > MAX_PLAN_BYTES {
+        return Err(Error::new(
+            ErrorKind::ResourceExhausted,
+            format!("a fragment takes {} bytes and {MAX_PLAN_BYTES} are taken", encoded.len()),
+        ));
+    }
+    let codec = PortCodec::new(view_of(state)?);
+    let plan = logical_plan_from_bytes_with_extension_codec(encoded, &state.task_ctx(), &codec).map_err(|e| {
+        let error = crate::execution::errors::from_datafusion(&e);
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::SiteUnavailable => error,
+            _ => Error::new(ErrorKind::InvalidQuery, format!("this is no fragment: {}", error.chain())),
+        }
+    })?;
+    admit::plan(&plan)?;
+    Ok(plan)
+}
+
+/// Whether two plans are the same, schemas included.
+fn same(a: &LogicalPlan, b: &LogicalPlan) -> bool {
+    a == b && a.schema().logically_equivalent_names_and_types(b.schema())
+}
+
+/// The limit that the optimizer hands to a scan is a hint that does not travel; the operator that asks for it does.
+fn without_scan_limits(plan: &LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
+    let plan = plan.clone().transform_up_with_subqueries(|node| match node {
+        LogicalPlan::TableScan(mut scan) if scan.fetch.is_some() || !scan.statistics_requests.is_empty() => {
+            scan.fetch = None;
+            scan.statistics_requests.clear();
+            Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(plan.data)
+}
+
+fn view_of(state: &SessionState) -> Result<Arc<MeshView>> {
+    let catalogs: &dyn std::any::Any = state.catalog_list().as_ref();
+    catalogs
+        .downcast_ref::<MeshCatalogs>()
+        .map(MeshCatalogs::view)
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "the session plans against other catalogs than the mesh's"))
+}

@@ -1,0 +1,113 @@
+//! From a request's headers to its caller: who it is, and the session that it is in.
+
+use portolan_engine::{Engine, Result, Session};
+use tonic::Response;
+use tonic::metadata::{AsciiMetadataValue, MetadataMap};
+
+use crate::auth::{Authenticator, Authorization, Identity, unauthenticated};
+use crate::failure::invalid;
+use crate::sessions::{Sessions, is_token, random_token};
+
+const SESSION_COOKIE: &str = "arrow_flight_session_id";
+
+/// Who makes a request.
+pub(crate) struct Caller {
+    pub(crate) identity: Identity,
+    pub(crate) session: Session,
+    /// The key under which the session is kept; `None` where it ends with the request.
+    pub(crate) kept_as: Option<String>,
+    /// The cookie to give to a caller that shows neither token nor cookie.
+    fresh_cookie: Option<String>,
+}
+
+impl Caller {
+    /// Reads the headers and checks what they claim.
+    pub(crate) async fn identify(
+        headers: &MetadataMap,
+        authenticator: &Authenticator,
+        sessions: &Sessions,
+        engine: &Engine,
+    ) -> Result<Self> {
+        let identity = match authorization(headers)? {
+            Authorization::Bearer(token) => {
+                let (identity, session) = sessions
+                    .find(&token)
+                    .ok_or_else(|| unauthenticated("the token is unknown or was idle for too long: log in again"))?;
+                return Ok(Self { identity, session, kept_as: Some(token), fresh_cookie: None });
+            }
+            Authorization::Basic(user, password) => authenticator.check(&user, password).await?,
+            Authorization::Nobody => authenticator.nobody()?,
+        };
+        if let Some(cookie) = session_cookie(headers) {
+            let (key, session) = sessions.of_cookie(engine, &identity, &cookie)?;
+            return Ok(Self { identity, session, kept_as: Some(key), fresh_cookie: None });
+        }
+        let session = engine.session(identity.principal.clone());
+        Ok(Self { identity, session, kept_as: None, fresh_cookie: Some(random_token()) })
+    }
+
+    /// The caller's name, for the log.
+    pub(crate) fn name(&self) -> &str {
+        self.identity.principal.name()
+    }
+
+    /// That settings outlive the request.
+    pub(crate) fn require_kept_session(&self) -> Result<()> {
+        if self.kept_as.is_some() {
+            return Ok(());
+        }
+        Err(invalid(
+            "`SET` changes a session, and this connection has none: log in (a handshake without user opens a session \
+             too), or let the client keep cookies",
+        ))
+    }
+
+    /// The answer, with a cookie for callers that have no session yet.
+    pub(crate) fn answer<T>(&self, body: T) -> Response<T> {
+        let mut response = Response::new(body);
+        let cookie = self.fresh_cookie.as_ref().map(|id| format!("{SESSION_COOKIE}={id}"));
+        if let Some(Ok(cookie)) = cookie.map(AsciiMetadataValue::try_from) {
+            response.metadata_mut().insert("set-cookie", cookie);
+        }
+        response
+    }
+}
+
+/// What the `authorization` header says.
+pub(crate) fn authorization(headers: &MetadataMap) -> Result<Authorization> {
+    match headers.get("authorization") {
+        Some(value) => {
+            let text = value.to_str().map_err(|_| unauthenticated("the `authorization` header is malformed"))?;
+            Authorization::parse(text)
+        }
+        None => Ok(Authorization::Nobody),
+    }
+}
+
+fn session_cookie(headers: &MetadataMap) -> Option<String> {
+    headers
+        .get_all("cookie")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(name, value)| *name == SESSION_COOKIE && is_token(value))
+        .map(|(_, value)| value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn the_session_cookie_is_found_among_others() {
+        let token = random_token();
+        let mut headers = MetadataMap::new();
+        headers.insert("cookie", format!("a=b; {SESSION_COOKIE}={token}; c=d").parse().unwrap());
+        assert_eq!(session_cookie(&headers), Some(token));
+        headers.insert("cookie", format!("{SESSION_COOKIE}=guess").parse().unwrap());
+        assert_eq!(session_cookie(&headers), None);
+    }
+}

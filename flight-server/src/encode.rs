@@ -1,0 +1,262 @@
+//! From rows to Flight messages: split so that every client takes them, without the buffers that no row uses, and ended
+//! when the statement is cancelled or the server stops.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use arrow_flight::FlightData;
+use arrow_flight::encode::{DictionaryHandling, FlightDataEncoderBuilder};
+use arrow_flight::error::FlightError;
+use futures::stream::{self, BoxStream};
+use futures::{Stream, StreamExt, TryStreamExt};
+use portolan_connectors::FragmentSummary;
+use portolan_connectors::node::protocol::{MAX_MESSAGE_BYTES, TARGET_MESSAGE_BYTES};
+use portolan_engine::{Error, ErrorKind, QueryStream, Result};
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::encoding;
+use crate::wire_schema::to_wire;
+
+/// Messages of a `DoGet`, with this crate's errors.
+pub(crate) type Messages = BoxStream<'static, Result<FlightData>>;
+
+/// The rows of a statement, as clients see them.
+pub(crate) fn statement_messages(rows: QueryStream, schema: SchemaRef) -> Messages {
+    let announced = schema.clone();
+    let rows = rows.map(move |batch| to_wire(&batch?, &announced));
+    messages(rows, schema, DictionaryHandling::Hydrate)
+}
+
+/// Rows that are all there, such as those about the catalog.
+pub(crate) fn table_messages(batch: RecordBatch) -> Messages {
+    let schema = batch.schema();
+    messages(stream::iter([Ok(batch)]), schema, DictionaryHandling::Hydrate)
+}
+
+/// No rows, of these columns.
+pub(crate) fn no_rows(schema: SchemaRef) -> Messages {
+    messages(stream::empty(), schema, DictionaryHandling::Hydrate)
+}
+
+/// The rows of a fragment as they are, and the summary at their end.
+pub(crate) fn fragment_messages(rows: QueryStream) -> Messages {
+    let schema = rows.schema();
+    let summary = Arc::new(Mutex::new(None));
+    let rows = counted(rows, summary.clone());
+    let end = stream::once(async move {
+        // Only rows that ended well leave a summary.
+        let summary = summary.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match summary.as_ref().map(serde_json::to_vec) {
+            Some(Ok(json)) => Ok(FlightData { app_metadata: json.into(), ..FlightData::default() }),
+            Some(Err(e)) => {
+                Err(Error::new(ErrorKind::Internal, "the summary of a fragment cannot be encoded").with_source(e))
+            }
+            None => Err(Error::new(ErrorKind::Internal, "a fragment ended without its summary")),
+        }
+    });
+    messages(rows, schema, DictionaryHandling::Resend).chain(end).boxed()
+}
+
+/// Ends `messages` with an error once `cancelled` or `stopping` says so.
+pub(crate) fn until_cancelled(
+    messages: Messages,
+    cancelled: CancellationToken,
+    stopping: CancellationToken,
+) -> Messages {
+    stream::unfold(Some(messages), move |messages| {
+        let (cancelled, stopping) = (cancelled.clone(), stopping.clone());
+        async move {
+            let mut messages = messages?;
+            let item = tokio::select! {
+                biased;
+                () = cancelled.cancelled() => Some(Err(Error::new(ErrorKind::Cancelled, "the statement was cancelled"))),
+                () = stopping.cancelled() => Some(Err(Error::new(ErrorKind::SiteUnavailable, "this node is stopping"))),
+                item = messages.next() => item,
+            }?;
+            let rest = item.is_ok().then_some(messages);
+            Some((item, rest))
+        }
+    })
+    .boxed()
+}
+
+/// Counts the rows of a fragment; at their end the engine's summary is left in `summary`.
+fn counted(
+    rows: QueryStream,
+    summary: Arc<Mutex<Option<FragmentSummary>>>,
+) -> impl Stream<Item = Result<RecordBatch>> + Send {
+    stream::unfold((Box::pin(rows), 0, summary), |(mut rows, count, summary)| async move {
+        match rows.next().await {
+            Some(Ok(batch)) => {
+                let count = count + batch.num_rows() as u64;
+                Some((Ok(batch), (rows, count, summary)))
+            }
+            Some(Err(e)) => Some((Err(e), (rows, count, summary))),
+            None => {
+                let told = FragmentSummary { rows: count, ..rows.summary() };
+                *summary.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+                None
+            }
+        }
+    })
+}
+
+fn messages(
+    rows: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
+    schema: SchemaRef,
+    dictionaries: DictionaryHandling,
+) -> Messages {
+    let pieces = rows
+        .map_ok(|batch| stream::iter(split(batch, TARGET_MESSAGE_BYTES).into_iter().map(Ok)))
+        .try_flatten()
+        .map_err(|error: Error| FlightError::from_external_error(Box::new(error)));
+    FlightDataEncoderBuilder::new()
+        .with_schema(schema)
+        .with_dictionary_handling(dictionaries)
+        // The rows come split already, by what they really take: the encoder would count whole buffers for slices.
+        .with_max_flight_data_size(usize::MAX)
+        .build(pieces)
+        .map(|message| {
+            let message = message.map_err(encoding)?;
+            let size = message.data_header.len() + message.data_body.len();
+            if size >= MAX_MESSAGE_BYTES {
+                return Err(Error::new(
+                    ErrorKind::ResourceExhausted,
+                    format!("a row takes {size} bytes, more than the {MAX_MESSAGE_BYTES} of a message"),
+                ));
+            }
+            Ok(message)
+        })
+        .boxed()
+}
+
+/// Pieces of at most `limit` bytes where single rows allow it.
+fn split(batch: RecordBatch, limit: usize) -> Vec<RecordBatch> {
+    let mut pieces = Vec::new();
+    let mut waiting = vec![compact(batch)];
+    while let Some(batch) = waiting.pop() {
+        let rows = batch.num_rows();
+        let size: usize = batch.columns().iter().map(|column| size_of(column)).sum();
+        if size <= limit || rows <= 1 {
+            pieces.push(batch);
+            continue;
+        }
+        let parts = size.div_ceil(limit).clamp(2, rows);
+        let step = rows.div_ceil(parts);
+        for offset in (0..rows).step_by(step).rev() {
+            waiting.push(compact(batch.slice(offset, step.min(rows - offset))));
+        }
+    }
+    pieces
+}
+
+/// The batch without the buffers of its view columns that hold little of it: IPC writes every buffer whole.
+fn compact(batch: RecordBatch) -> RecordBatch {
+    let is_view = |column: &ArrayRef| matches!(column.data_type(), DataType::Utf8View | DataType::BinaryView);
+    if !batch.columns().iter().any(is_view) {
+        return batch;
+    }
+    let columns = batch.columns().iter().map(compact_column).collect();
+    // The columns keep their types and lengths, so that this cannot fail; were it to, the batch is right as it is.
+    RecordBatch::try_new(batch.schema(), columns).unwrap_or(batch)
+}
+
+fn compact_column(column: &ArrayRef) -> ArrayRef {
+    let wasteful = |held: usize, used: usize| held > 2 * used + 4096;
+    match column.data_type() {
+        DataType::Utf8View => {
+            let views = column.as_string_view();
+            let held = views.data_buffers().iter().map(|b| b.len()).sum();
+            if wasteful(held, views.total_buffer_bytes_used()) { Arc::new(views.gc()) } else { column.clone() }
+        }
+        DataType::BinaryView => {
+            let views = column.as_binary_view();
+            let held = views.data_buffers().iter().map(|b| b.len()).sum();
+            if wasteful(held, views.total_buffer_bytes_used()) { Arc::new(views.gc()) } else { column.clone() }
+        }
+        _ => column.clone(),
+    }
+}
+
+/// Bytes that the column takes in a message, about.
+fn size_of(column: &ArrayRef) -> usize {
+    match column.data_type() {
+        DataType::Utf8View => {
+            let views = column.as_string_view();
+            views.len() * 16 + views.data_buffers().iter().map(|b| b.len()).sum::<usize>()
+        }
+        DataType::BinaryView => {
+            let views = column.as_binary_view();
+            views.len() * 16 + views.data_buffers().iter().map(|b| b.len()).sum::<usize>()
+        }
+        _ => column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_buffer_memory_size()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use arrow::array::{Int64Array, StringArray, StringViewArray};
+    use arrow::compute::concat_batches;
+    use arrow_flight::decode::FlightRecordBatchStream;
+
+    use super::*;
+
+    async fn sent(batch: RecordBatch) -> Result<Vec<FlightData>> {
+        let schema = batch.schema();
+        messages(stream::iter([Ok(batch)]), schema, DictionaryHandling::Resend).try_collect().await
+    }
+
+    async fn round_trip(batch: RecordBatch) -> usize {
+        let messages = sent(batch.clone()).await.unwrap();
+        for message in &messages {
+            assert!(message.data_body.len() < 4 << 20, "a message of {} bytes", message.data_body.len());
+        }
+        let total = messages.iter().map(|m| m.data_body.len()).sum();
+        let batches: Vec<RecordBatch> =
+            FlightRecordBatchStream::new_from_flight_data(stream::iter(messages.into_iter().map(Ok)))
+                .try_collect()
+                .await
+                .unwrap();
+        assert_eq!(concat_batches(&batch.schema(), &batches).unwrap(), batch);
+        total
+    }
+
+    #[tokio::test]
+    async fn large_batches_travel_in_small_messages() {
+        let text: Vec<String> = (0..2_000).map(|i| "x".repeat(if i % 1_000 == 0 { 1 << 20 } else { 4_000 })).collect();
+        let plain: ArrayRef = Arc::new(StringArray::from_iter_values(&text));
+        let views: ArrayRef = Arc::new(StringViewArray::from_iter_values(&text));
+        round_trip(RecordBatch::try_from_iter([("plain", plain), ("views", views)]).unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn a_small_slice_of_a_large_batch_is_small() {
+        let text: Vec<String> = (0..100_000).map(|i| format!("a text that is longer than a view {i}")).collect();
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..100_000));
+        let views: ArrayRef = Arc::new(StringViewArray::from_iter_values(&text));
+        let batch = RecordBatch::try_from_iter([("n", numbers), ("views", views)]).unwrap();
+        let messages = sent(batch.slice(500, 10)).await.unwrap();
+        assert_eq!(messages.len(), 2);
+        assert!(round_trip(batch.slice(500, 10)).await < 4096);
+    }
+
+    #[tokio::test]
+    async fn a_row_beyond_the_bound_is_refused() {
+        let huge: ArrayRef = Arc::new(StringArray::from_iter_values(["x".repeat(MAX_MESSAGE_BYTES)]));
+        let error = sent(RecordBatch::try_from_iter([("huge", huge)]).unwrap()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
+    }
+
+    #[tokio::test]
+    async fn cancelling_ends_a_stream_that_waits() {
+        let (cancelled, stopping) = (CancellationToken::new(), CancellationToken::new());
+        let mut messages = until_cancelled(stream::pending().boxed(), cancelled.clone(), stopping);
+        cancelled.cancel();
+        assert_eq!(messages.next().await.unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+        assert!(messages.next().await.is_none());
+    }
+}

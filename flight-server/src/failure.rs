@@ -1,0 +1,42 @@
+//! From an error to the status that a caller gets and the line that the log gets.
+
+use arrow::error::ArrowError;
+use arrow_flight::error::FlightError;
+use portolan_connectors::node::status::to_status;
+use portolan_engine::{Error, ErrorKind};
+use tonic::Status;
+
+/// The status of a failed call, with one line in the log. `call` is what failed; `who` asked for it.
+pub(crate) fn refuse(error: &Error, call: &str, who: &str) -> Status {
+    match error.kind() {
+        ErrorKind::Internal => tracing::error!(call, who, kind = ?error.kind(), "{}", error.chain()),
+        _ => tracing::warn!(call, who, kind = ?error.kind(), "{}", error.chain()),
+    }
+    to_status(error)
+}
+
+/// A request that cannot be right.
+pub(crate) fn invalid(context: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidQuery, context)
+}
+
+/// Something that this server does not do.
+pub(crate) fn unsupported(context: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Unsupported, context)
+}
+
+/// An answer that could not be put into Arrow's form.
+pub(crate) fn encoding(error: FlightError) -> Error {
+    match error {
+        FlightError::ExternalError(inner) => match inner.downcast::<Error>() {
+            Ok(ours) => *ours,
+            Err(other) => Error::new(ErrorKind::Internal, "an answer cannot be encoded").with_source(other),
+        },
+        other => Error::new(ErrorKind::Internal, "an answer cannot be encoded").with_source(other),
+    }
+}
+
+/// As [`encoding`], for errors of Arrow itself.
+pub(crate) fn arrow(error: ArrowError) -> Error {
+    encoding(FlightError::Arrow(error))
+}

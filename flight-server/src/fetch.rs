@@ -1,0 +1,84 @@
+//! `DoGet`: statements, tables about the catalog, fragments of other nodes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_flight::sql::Command;
+use portolan_connectors::node::protocol::{FragmentTicket, NodeHello};
+use portolan_engine::{Error, ErrorKind, Result};
+use tokio_util::sync::CancellationToken;
+
+use crate::caller::Caller;
+use crate::commands::{Request, ticket, unknown};
+use crate::encode::{Messages, fragment_messages, no_rows, statement_messages, table_messages, until_cancelled};
+use crate::prepared::{announce_prepared, bound};
+use crate::service::Service;
+use crate::statements::{Kind, Statement};
+
+impl Service {
+    /// Starts what a ticket asks for.
+    pub(crate) async fn fetch(&self, caller: &Caller, bytes: &[u8]) -> Result<Messages> {
+        let command = match ticket(bytes)? {
+            Request::Fragment(fragment) => return self.fragment(caller, fragment).await,
+            Request::Sql(command) => command,
+        };
+        match &command {
+            Command::TicketStatementQuery(query) => self.statement(caller, &query.statement_handle).await,
+            Command::CommandPreparedStatementQuery(query) => {
+                let (prepared, parameters) = bound(caller, &self.statements, &query.prepared_statement_handle)?;
+                let (handle, _) = announce_prepared(caller, &self.statements, &prepared, parameters).await?;
+                self.statement(caller, &handle).await
+            }
+            _ => {
+                let table = self.metadata(&command).await?.ok_or_else(|| unknown(command.type_url()))?;
+                Ok(table_messages(table))
+            }
+        }
+    }
+
+    async fn statement(&self, caller: &Caller, handle: &[u8]) -> Result<Messages> {
+        let statement = self.statements.find(&caller.identity.principal, handle)?;
+        let (prepared, parameters) = match &statement.kind {
+            Kind::Query(prepared, parameters) => (prepared, parameters),
+            Kind::Applied => return Ok(no_rows(statement.schema.clone())),
+            Kind::Prepared(..) => {
+                return Err(Error::new(ErrorKind::InvalidQuery, "the handle is that of a prepared statement"));
+            }
+        };
+        let stopped = || Error::new(ErrorKind::Cancelled, "the statement was cancelled");
+        let rows = tokio::select! {
+            biased;
+            () = statement.stop.cancelled() => return Err(stopped()),
+            rows = prepared.execute(parameters) => rows?,
+        };
+        statement.started(rows.progress());
+        let messages = statement_messages(rows, statement.schema.clone());
+        let messages = until_cancelled(messages, statement.stop.clone(), self.stopping.clone());
+        Ok(held_by(messages, statement.clone()))
+    }
+
+    async fn fragment(&self, caller: &Caller, ticket: FragmentTicket) -> Result<Messages> {
+        if !caller.identity.node {
+            return Err(Error::new(
+                ErrorKind::PermissionDenied,
+                format!("`{}` may not send fragments: it is not marked as a node here", caller.name()),
+            ));
+        }
+        let sender = NodeHello { protocol: ticket.protocol, datafusion: ticket.datafusion, ..NodeHello::default() };
+        NodeHello::current().check(&sender)?;
+        let remaining = Duration::from_millis(ticket.remaining_ms);
+        let principal = &caller.identity.principal;
+        let rows = self.engine.fragment(principal, &ticket.query_id, ticket.plan, ticket.hops, remaining).await?;
+        Ok(until_cancelled(fragment_messages(rows), CancellationToken::new(), self.stopping.clone()))
+    }
+}
+
+/// Keeps the statement for as long as its rows flow, so that it can be cancelled and asked for its progress.
+fn held_by(messages: Messages, statement: Arc<Statement>) -> Messages {
+    use futures::StreamExt;
+    messages
+        .inspect(move |_| {
+            let _ = &statement;
+        })
+        .boxed()
+}

@@ -1,0 +1,33 @@
+//! The serving side of a node: the only owner of tonic and Flight there. Service, sessions, authentication, the schema
+//! that clients see, errors.
+//!
+//! [`Server::bind`] takes an address, [`Server::serve`] answers Flight SQL clients and other nodes there until told to
+//! stop.
+
+mod actions;
+mod auth;
+mod caller;
+mod commands;
+mod encode;
+mod failure;
+mod fetch;
+mod info;
+mod metadata;
+mod options;
+mod oversize;
+mod placeholders;
+mod prepared;
+mod put;
+mod server;
+mod service;
+mod session_messages;
+mod sessions;
+mod sql_info;
+mod statements;
+mod wire_schema;
+mod xdbc;
+
+pub use auth::hash_password;
+pub use options::{AuthOptions, ServerLimits, ServerOptions, ServerTls, User};
+pub use portolan_engine::{Error, ErrorKind, Result};
+pub use server::Server;

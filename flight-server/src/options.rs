@@ -1,0 +1,114 @@
+//! What a server is told: where to listen, whom to let in, what bounds it.
+
+use std::fmt;
+use std::time::Duration;
+
+/// What a server is told.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Where to listen: `host:port`. Port 0 takes a free one.
+    pub listen: String,
+    /// TLS. Default: none.
+    pub tls: Option<ServerTls>,
+    /// Whether a listener off loopback may go without TLS. Default: no.
+    pub allow_plaintext: bool,
+    /// Whom to let in.
+    pub auth: AuthOptions,
+    /// What bounds it.
+    pub limits: ServerLimits,
+}
+
+/// The TLS side of a listener, in PEM. Its `Debug` form does not show the key.
+#[derive(Clone)]
+pub struct ServerTls {
+    /// The certificate, with the chain up to its authority.
+    pub cert: Vec<u8>,
+    /// The certificate's key.
+    pub key: Vec<u8>,
+    /// The authorities whose client certificates are asked for and taken. `None`: no certificate is asked for.
+    pub client_ca: Option<Vec<u8>>,
+}
+
+/// Whom to let in.
+#[derive(Clone, Debug, Default)]
+pub struct AuthOptions {
+    /// Whether callers may come without a name. `None`: on loopback, if there are no users.
+    pub anonymous: Option<bool>,
+    /// The users.
+    pub users: Vec<User>,
+}
+
+/// A user. Its `Debug` form does not show the password's hash.
+#[derive(Clone)]
+pub struct User {
+    /// The name, without a colon.
+    pub name: String,
+    /// The password's argon2 hash, in PHC form (`$argon2id$…`).
+    pub password_hash: String,
+    /// Whether it is another node, which may send fragments.
+    pub node: bool,
+}
+
+/// What bounds a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Bytes of a request's message. Default: 16 MiB.
+    pub request_bytes: usize,
+    /// How long running streams may go on once the server is told to stop. Default: 10 seconds.
+    pub grace: Duration,
+    /// Sessions in all. Default: 4096.
+    pub sessions: usize,
+    /// Sessions of one principal: the one that was idle for longest makes way for a new one. Default: 512.
+    pub sessions_per_principal: usize,
+    /// How long a session may be idle before it, and its token, are forgotten. Default: 1 hour.
+    pub session_idle: Duration,
+    /// Statements, prepared ones included, that are kept for one principal. Default: 1024.
+    pub statements_per_principal: usize,
+    /// Statements that are kept in all. Default: 16384.
+    pub statements: usize,
+    /// How long a statement is kept after it was last used. Default: 15 minutes.
+    pub statement_idle: Duration,
+    /// How many passwords are checked at once. Default: 2.
+    pub password_checks: usize,
+}
+
+impl ServerOptions {
+    /// A server at `listen`, with the defaults otherwise.
+    pub fn new(listen: impl Into<String>) -> Self {
+        Self {
+            listen: listen.into(),
+            tls: None,
+            allow_plaintext: false,
+            auth: AuthOptions::default(),
+            limits: ServerLimits::default(),
+        }
+    }
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            request_bytes: 16 << 20,
+            grace: Duration::from_secs(10),
+            sessions: 4096,
+            sessions_per_principal: 512,
+            session_idle: Duration::from_secs(3600),
+            statements_per_principal: 1024,
+            statements: 16384,
+            statement_idle: Duration::from_secs(900),
+            password_checks: 2,
+        }
+    }
+}
+
+impl fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerTls").field("client_ca", &self.client_ca.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User").field("name", &self.name).field("node", &self.node).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,64 @@
+//! Requests beyond the size limit: the codec refuses them before the service sees them, under a code that clients do
+//! not expect and without a line in the log. This puts both right.
+
+use std::task::{Context, Poll};
+
+use portolan_engine::{Error, ErrorKind};
+use tonic::Code;
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service, http};
+use tonic::server::NamedService;
+
+use crate::failure::refuse;
+
+/// A service whose requests are bounded in size.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounded<S> {
+    service: S,
+    limit: usize,
+}
+
+impl<S> Bounded<S> {
+    /// `limit`: the bytes that `service` was told to take at most.
+    pub(crate) fn new(service: S, limit: usize) -> Self {
+        Self { service, limit }
+    }
+}
+
+/// The error of a request beyond `limit` bytes.
+pub(crate) fn too_large(limit: usize) -> Error {
+    Error::new(ErrorKind::ResourceExhausted, format!("the request is larger than the {limit} bytes that are taken"))
+}
+
+impl<S, B> Service<http::Request<B>> for Bounded<S>
+where
+    S: Service<http::Request<B>, Response = http::Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.service.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let call = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+        let limit = self.limit;
+        let answer = self.service.call(request);
+        Box::pin(async move {
+            let response = answer.await?;
+            let code = response.headers().get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
+            // Nothing else here answers with this code: it is the codec's for a message beyond its bound.
+            if code == Some(Code::OutOfRange) {
+                return Ok(refuse(&too_large(limit), &call, "somebody").into_http());
+            }
+            Ok(response)
+        })
+    }
+}
+
+impl<S: NamedService> NamedService for Bounded<S> {
+    const NAME: &'static str = S::NAME;
+}

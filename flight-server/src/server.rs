@@ -1,0 +1,169 @@
+//! The listener: binds an address, serves Flight and gRPC health there, and drains when told to stop.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use arrow_flight::flight_service_server::FlightServiceServer;
+use portolan_connectors::node::protocol::MAX_MESSAGE_BYTES;
+use portolan_engine::{Engine, Error, ErrorKind, Result};
+use tokio::net::{TcpListener, lookup_host};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Certificate, Identity, Server as Transport, ServerTlsConfig};
+
+use crate::auth::Authenticator;
+use crate::options::{ServerLimits, ServerOptions, ServerTls};
+use crate::oversize::Bounded;
+use crate::service::Service;
+
+/// How often connections are probed, and how long the answer may take.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Streams that one connection may have open: a bound that no query comes near, since streams that wait for their
+/// reader must not keep out the one that this reader waits for.
+const STREAMS_PER_CONNECTION: u32 = 4096;
+/// How long the last messages may take once the grace period is over.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// A bound listener that does not answer yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    scheme: &'static str,
+    transport: Transport,
+    authenticator: Authenticator,
+    limits: ServerLimits,
+}
+
+impl Server {
+    /// Takes the address.
+    ///
+    /// # Errors
+    /// `InvalidQuery` for options that cannot be right: an address that means nothing, an address off loopback without
+    /// TLS, a malformed certificate or password hash, nobody who could log in; `SiteUnavailable` for an address that is
+    /// taken.
+    pub async fn bind(options: ServerOptions) -> Result<Self> {
+        let listen = &options.listen;
+        let candidates: Vec<SocketAddr> = lookup_host(listen)
+            .await
+            .map_err(|e| invalid(format!("cannot listen on `{listen}`: it is no `host:port`")).with_source(e))?
+            .collect();
+        let listener = TcpListener::bind(candidates.as_slice()).await.map_err(|e| {
+            let hint = match e.kind() {
+                std::io::ErrorKind::AddrInUse => ": another process listens there",
+                _ => "",
+            };
+            Error::new(ErrorKind::SiteUnavailable, format!("cannot listen on `{listen}`{hint}")).with_source(e)
+        })?;
+        let address = listener
+            .local_addr()
+            .map_err(|e| Error::new(ErrorKind::Internal, "the listener has no address").with_source(e))?;
+        let loopback = address.ip().is_loopback();
+        if !loopback && options.tls.is_none() && !options.allow_plaintext {
+            return Err(invalid(format!(
+                "refusing to listen on {address} without TLS: give a certificate, or allow plaintext explicitly"
+            )));
+        }
+        let anonymous = options.auth.anonymous.unwrap_or(loopback && options.auth.users.is_empty());
+        if !anonymous && options.auth.users.is_empty() {
+            return Err(invalid(format!(
+                "nobody could log in at {address}: configure users, or allow anonymous callers explicitly"
+            )));
+        }
+        let authenticator = Authenticator::new(&options.auth, anonymous, options.limits.password_checks)?;
+        let transport = transport(options.tls.as_ref())?;
+        let scheme = if options.tls.is_some() { "grpc+tls" } else { "grpc" };
+        Ok(Self { listener, address, scheme, transport, authenticator, limits: options.limits })
+    }
+
+    /// The address, with the port that was taken.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL that other nodes and clients reach it by.
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.address)
+    }
+
+    /// Answers callers until `stop` is done; then takes no new ones, lets running streams go on for the grace period,
+    /// and ends those that are left.
+    ///
+    /// # Errors
+    /// `Internal` where the listener fails.
+    pub async fn serve(self, engine: Engine, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+        let Self { listener, address, scheme, mut transport, authenticator, limits } = self;
+        let end_streams = CancellationToken::new();
+        let service = Service::new(engine, authenticator, &limits, end_streams.clone());
+        let flight = FlightServiceServer::new(service)
+            .max_decoding_message_size(limits.request_bytes)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let flight = Bounded::new(flight, limits.request_bytes);
+        let (reporter, health) = tonic_health::server::health_reporter();
+        reporter.set_serving::<FlightServiceServer<Service>>().await;
+
+        let draining = CancellationToken::new();
+        let drained = draining.clone();
+        let serving = transport
+            .add_service(health)
+            .add_service(flight)
+            .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
+                drained.cancelled().await
+            });
+        tokio::pin!(serving);
+        tracing::info!("listening on {scheme}://{address}");
+
+        let ended = tokio::select! {
+            ended = &mut serving => Some(ended),
+            () = stop => None,
+        };
+        let ended = match ended {
+            Some(ended) => Some(ended),
+            None => {
+                tracing::info!(%address, "stopping: running statements may finish");
+                reporter.set_not_serving::<FlightServiceServer<Service>>().await;
+                draining.cancel();
+                match tokio::time::timeout(limits.grace, &mut serving).await {
+                    Ok(ended) => Some(ended),
+                    Err(_) => {
+                        tracing::warn!(%address, "stopping: the statements that still run are ended");
+                        end_streams.cancel();
+                        tokio::time::timeout(FAREWELL, &mut serving).await.ok()
+                    }
+                }
+            }
+        };
+        end_streams.cancel();
+        match ended {
+            Some(Err(e)) => {
+                Err(Error::new(ErrorKind::Internal, format!("the listener at {address} failed")).with_source(e))
+            }
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+}
+
+fn transport(tls: Option<&ServerTls>) -> Result<Transport> {
+    let transport = Transport::builder()
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE))
+        .max_concurrent_streams(STREAMS_PER_CONNECTION);
+    match tls {
+        Some(tls) => transport
+            .tls_config(tls_config(tls))
+            .map_err(|e| invalid("the certificate or its key is malformed".to_owned()).with_source(e)),
+        None => Ok(transport),
+    }
+}
+
+fn tls_config(tls: &ServerTls) -> ServerTlsConfig {
+    let mut config = ServerTlsConfig::new().identity(Identity::from_pem(&tls.cert, &tls.key));
+    if let Some(ca) = &tls.client_ca {
+        config = config.client_ca_root(Certificate::from_pem(ca));
+    }
+    config
+}
+
+fn invalid(context: String) -> Error {
+    Error::new(ErrorKind::InvalidQuery, context)
+}

@@ -1,0 +1,219 @@
+//! The statements that clients hold handles of: random handles, bound to their principal, bounded in number, forgotten
+//! when idle.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use datafusion::scalar::ScalarValue;
+use portolan_engine::{Error, ErrorKind, Prepared, Principal, ProgressHandle, Result};
+use tokio_util::sync::CancellationToken;
+
+use crate::options::ServerLimits;
+use crate::sessions::{is_token, random_token};
+
+/// The statements of a server.
+pub(crate) struct Statements {
+    held: Mutex<HashMap<String, Held>>,
+    most: usize,
+    most_per_principal: usize,
+    idle: Duration,
+}
+
+struct Held {
+    owner: Principal,
+    statement: Arc<Statement>,
+    used: Instant,
+}
+
+/// A statement that a client holds a handle of.
+pub(crate) struct Statement {
+    pub(crate) kind: Kind,
+    /// The columns that clients see.
+    pub(crate) schema: SchemaRef,
+    /// Ends its streams.
+    pub(crate) stop: CancellationToken,
+    progress: Mutex<Option<ProgressHandle>>,
+}
+
+/// What a handle stands for.
+pub(crate) enum Kind {
+    /// A query with its parameters: its ticket runs it.
+    Query(Prepared, Vec<ScalarValue>),
+    /// A setting that was applied: its ticket gives no rows and applies nothing again.
+    Applied,
+    /// A prepared statement and the parameters that are bound to it at present.
+    Prepared(Prepared, Mutex<Vec<ScalarValue>>),
+}
+
+impl Statement {
+    pub(crate) fn new(kind: Kind, schema: SchemaRef) -> Self {
+        Self { kind, schema, stop: CancellationToken::new(), progress: Mutex::default() }
+    }
+
+    /// How far its newest run is; `None` before the first.
+    pub(crate) fn progress(&self) -> Option<ProgressHandle> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Remembers the newest run.
+    pub(crate) fn started(&self, progress: ProgressHandle) {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+    }
+}
+
+impl Statements {
+    pub(crate) fn new(limits: &ServerLimits) -> Self {
+        Self {
+            held: Mutex::default(),
+            most: limits.statements,
+            most_per_principal: limits.statements_per_principal,
+            idle: limits.statement_idle,
+        }
+    }
+
+    /// Holds a statement for `owner`; its handle is returned.
+    pub(crate) fn hold(&self, owner: &Principal, statement: Statement) -> Result<Bytes> {
+        let mut held = self.lock();
+        let of_owner = |held: &HashMap<String, Held>| held.values().filter(|h| h.owner == *owner).count();
+        if held.len() >= self.most || of_owner(&held) >= self.most_per_principal {
+            // A stream that still runs holds its statement too, which keeps it cancellable.
+            held.retain(|_, h| h.used.elapsed() <= self.idle || Arc::strong_count(&h.statement) > 1);
+        }
+        if held.len() >= self.most || of_owner(&held) >= self.most_per_principal {
+            // Clients close what they prepare and never say that they are done with a query.
+            let oldest = held
+                .iter()
+                .filter(|(_, h)| h.owner == *owner && !matches!(h.statement.kind, Kind::Prepared(..)))
+                .filter(|(_, h)| Arc::strong_count(&h.statement) == 1)
+                .min_by_key(|(_, h)| h.used)
+                .map(|(handle, _)| handle.clone());
+            match oldest {
+                Some(oldest) => drop(held.remove(&oldest)),
+                None => {
+                    return Err(Error::new(
+                        ErrorKind::ResourceExhausted,
+                        format!(
+                            "too many statements are open (at most {} for one user, {} in all): close some",
+                            self.most_per_principal, self.most
+                        ),
+                    ));
+                }
+            }
+        }
+        let handle = random_token();
+        held.insert(
+            handle.clone(),
+            Held { owner: owner.clone(), statement: Arc::new(statement), used: Instant::now() },
+        );
+        Ok(Bytes::from(handle))
+    }
+
+    /// The statement of `handle`, if it is `caller`'s.
+    pub(crate) fn find(&self, caller: &Principal, handle: &[u8]) -> Result<Arc<Statement>> {
+        let mut held = self.lock();
+        let key = key_of(handle)?;
+        let entry = held.get_mut(key).ok_or_else(unknown)?;
+        if entry.owner != *caller {
+            return Err(Error::new(ErrorKind::PermissionDenied, "the statement belongs to somebody else"));
+        }
+        if entry.used.elapsed() > self.idle && Arc::strong_count(&entry.statement) == 1 {
+            held.remove(key);
+            return Err(unknown());
+        }
+        entry.used = Instant::now();
+        Ok(entry.statement.clone())
+    }
+
+    /// Forgets the statement of `handle`, if it is `caller`'s.
+    pub(crate) fn close(&self, caller: &Principal, handle: &[u8]) -> Result<()> {
+        self.find(caller, handle)?;
+        self.lock().remove(key_of(handle)?);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Statements {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Statements").field("held", &self.lock().len()).finish_non_exhaustive()
+    }
+}
+
+fn key_of(handle: &[u8]) -> Result<&str> {
+    std::str::from_utf8(handle).ok().filter(|text| is_token(text)).ok_or_else(unknown)
+}
+
+fn unknown() -> Error {
+    Error::new(ErrorKind::NotFound, "the statement's handle is unknown, was closed, or was idle for too long")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use arrow::datatypes::Schema;
+
+    use super::*;
+
+    fn store(most: usize, most_per_principal: usize, idle: Duration) -> Statements {
+        let limits = ServerLimits {
+            statements: most,
+            statements_per_principal: most_per_principal,
+            statement_idle: idle,
+            ..ServerLimits::default()
+        };
+        Statements::new(&limits)
+    }
+
+    fn applied() -> Statement {
+        Statement::new(Kind::Applied, Arc::new(Schema::empty()))
+    }
+
+    #[test]
+    fn handles_are_bound_to_their_principal() {
+        let store = store(10, 10, Duration::from_secs(60));
+        let (ann, bob) = (Principal::new("ann"), Principal::new("bob"));
+        let handle = store.hold(&ann, applied()).unwrap();
+        assert!(store.find(&ann, &handle).is_ok());
+        let kind = |outcome: Result<Arc<Statement>>| outcome.err().map(|e| e.kind());
+        assert_eq!(kind(store.find(&bob, &handle)), Some(ErrorKind::PermissionDenied));
+        assert!(store.close(&bob, &handle).is_err());
+        assert_eq!(kind(store.find(&ann, random_token().as_bytes())), Some(ErrorKind::NotFound));
+        assert_eq!(kind(store.find(&ann, &[0xff; 64])), Some(ErrorKind::NotFound));
+        store.close(&ann, &handle).unwrap();
+        assert_eq!(kind(store.find(&ann, &handle)), Some(ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn the_longest_idle_makes_way_and_running_ones_stay() {
+        let store = store(10, 2, Duration::from_secs(60));
+        let ann = Principal::new("ann");
+        let first = store.hold(&ann, applied()).unwrap();
+        let running = store.find(&ann, &first).unwrap();
+        let second = store.hold(&ann, applied()).unwrap();
+        let third = store.hold(&ann, applied()).unwrap();
+        assert!(store.find(&ann, &first).is_ok());
+        assert!(store.find(&ann, &second).is_err());
+        let also_running = store.find(&ann, &third).unwrap();
+        assert_eq!(store.hold(&ann, applied()).unwrap_err().kind(), ErrorKind::ResourceExhausted);
+        assert!(store.hold(&Principal::new("bob"), applied()).is_ok());
+        drop((running, also_running));
+        assert!(store.hold(&ann, applied()).is_ok());
+    }
+
+    #[test]
+    fn idle_ones_are_forgotten() {
+        let store = store(10, 10, Duration::ZERO);
+        let ann = Principal::new("ann");
+        let handle = store.hold(&ann, applied()).unwrap();
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(store.find(&ann, &handle).is_err());
+    }
+}
