@@ -39,20 +39,19 @@ pub struct DemoArgs {
     pub serve: bool,
 }
 
-const QUESTIONS: &str = "\
-Three domains are up: sales, supply and geo. A few questions to start with:
+const QUESTIONS: &str = r"Three domains are up: sales, supply and geo. A few things to start with:
 
-  \\dn                                                         the domains
-  \\d sales.orders.lineitem                                    what a port promises
+  \dn
+  \d sales.orders.lineitem
+  -- a join across two domains
   SELECT n_name, count(*) AS customers
     FROM sales.customers.customer JOIN geo.places.nation ON c_nationkey = n_nationkey
-    GROUP BY n_name ORDER BY customers DESC LIMIT 5;          a join across two domains
-  SELECT p_brand, sum(l_extendedprice) AS sold
+    GROUP BY n_name ORDER BY customers DESC LIMIT 5;
+  -- who does what, and why
+  EXPLAIN SELECT p_brand, sum(l_extendedprice) AS sold
     FROM sales.orders.lineitem JOIN supply.parts.part ON l_partkey = p_partkey
     WHERE l_shipdate >= DATE '1998-01-01' GROUP BY p_brand ORDER BY sold DESC LIMIT 5;
-  EXPLAIN SELECT …                                            who does what, and why
 
-\\? lists the commands; Ctrl-D ends the demo and every process it started.
 ";
 
 /// Runs the demo.

@@ -64,7 +64,7 @@ pub struct ResultWriter<'a> {
 
 enum Sink<'a> {
     Table { out: Box<dyn Write + Send + 'a>, schema: SchemaRef, layout: Option<Layout>, rows: usize },
-    Csv(csv::Writer<Box<dyn Write + Send + 'a>>),
+    Csv(Box<csv::Writer<Box<dyn Write + Send + 'a>>>),
     Json(arrow::json::Writer<Box<dyn Write + Send + 'a>, LineDelimited>),
     Arrow(StreamWriter<Box<dyn Write + Send + 'a>>),
     Parquet(Box<ArrowWriter<Box<dyn Write + Send + 'a>>>),
@@ -110,7 +110,7 @@ impl Output {
         };
         let sink = match self.format {
             Format::Table => Sink::Table { out, schema: schema.clone(), layout: None, rows: 0 },
-            Format::Csv => Sink::Csv(csv::WriterBuilder::new().with_header(true).build(out)),
+            Format::Csv => Sink::Csv(Box::new(csv::WriterBuilder::new().with_header(true).build(out))),
             Format::Json => Sink::Json(WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(out)),
             Format::Arrow => Sink::Arrow(StreamWriter::try_new(out, schema).map_err(|e| Error::output(&what, e))?),
             Format::Parquet => {

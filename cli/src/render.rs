@@ -164,17 +164,22 @@ mod tests {
     #[test]
     fn a_table_is_drawn() {
         let batch = batch();
-        let layout = Layout::new(&batch.schema(), &[batch.clone()], None).unwrap();
+        let layout = Layout::new(&batch.schema(), std::slice::from_ref(&batch), None).unwrap();
         let text = format!("{}{}", layout.head(), layout.rows(&batch).unwrap());
-        let expected = " name             │ count\n──────────────────┼───────\n Ärmel            │     7\n NULL             │  \
-                        1234\n a\\u{1b}[31m\\nb   │     0\n";
-        assert_eq!(text.replace("a\\u{1b}[31m\\nb  ", "a\\u{1b}[31m\\nb  "), expected.replace("b   │", "b   │"));
+        let expected = [
+            " name           │ count",
+            "────────────────┼───────",
+            " Ärmel          │     7",
+            " NULL           │  1234",
+            r" a\u{1b}[31m\nb │     0",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
     }
 
     #[test]
     fn a_table_fits_the_terminal() {
         let batch = batch();
-        let layout = Layout::new(&batch.schema(), &[batch.clone()], Some(17)).unwrap();
+        let layout = Layout::new(&batch.schema(), std::slice::from_ref(&batch), Some(17)).unwrap();
         let text = layout.rows(&batch).unwrap();
         assert!(text.lines().all(|line| line.width() <= 17), "{text}");
         assert!(text.contains("…"), "{text}");
@@ -184,10 +189,7 @@ mod tests {
     #[test]
     fn rows_are_drawn_as_blocks() {
         let text = expanded(&batch().slice(0, 1), 5).unwrap();
-        assert_eq!(
-            text,
-            "─ row 5 ────────\nname  │ Ärmel\ncount │ 7\n".replace("─ row 5 ────────", text.lines().next().unwrap())
-        );
-        assert!(text.starts_with("─ row 5 ─"));
+        assert_eq!(text.lines().skip(1).collect::<Vec<_>>(), ["name  │ Ärmel", "count │ 7"]);
+        assert!(text.starts_with("─ row 5 ─"), "{text}");
     }
 }

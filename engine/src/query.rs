@@ -360,10 +360,13 @@ fn session_state(engine: &Inner, view: &Arc<MeshView>) -> Result<SessionState> {
         .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, named)))
         .build_arc()
         .map_err(|e| from_datafusion(&e))?;
-    Ok(SessionStateBuilder::new_from_existing(engine.base.clone())
+    let mut state = SessionStateBuilder::new_from_existing(engine.base.clone())
         .with_catalog_list(Arc::new(MeshCatalogs::new(view.clone())))
         .with_runtime_env(runtime)
-        .build())
+        .build();
+    // The moment that `now()` means, wherever in the query it stands.
+    state.mark_start_execution();
+    Ok(state)
 }
 
 /// The rows of a running statement. Dropping it stops the work, here and at every other site.

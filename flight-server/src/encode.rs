@@ -138,7 +138,7 @@ fn split(batch: RecordBatch, limit: usize) -> Vec<RecordBatch> {
     let mut waiting = vec![compact(batch)];
     while let Some(batch) = waiting.pop() {
         let rows = batch.num_rows();
-        let size: usize = batch.columns().iter().map(|column| size_of(column)).sum();
+        let size: usize = batch.columns().iter().map(size_of).sum();
         if size <= limit || rows <= 1 {
             pieces.push(batch);
             continue;

@@ -72,7 +72,7 @@ mod tests {
     fn marks_are_numbered_in_order() {
         assert_eq!(number_placeholders("SELECT ? + ?").unwrap(), "SELECT $1 + $2");
         assert_eq!(number_placeholders("a = ?\n  AND b IN (?, ?)").unwrap(), "a = $1\n  AND b IN ($2, $3)");
-        let many = vec!["?"; 12].join(",");
+        let many = ["?"; 12].join(",");
         assert!(number_placeholders(&format!("SELECT {many}")).unwrap().ends_with("$9,$10,$11,$12"));
     }
 

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table, TableComponent, presets};
 use futures::TryStreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use portolan_engine::{Engine, Progress};
@@ -100,6 +100,7 @@ fn bytes_by_domain(progress: &Progress) -> [u64; DOMAINS.len()] {
 fn table(outcomes: &[(Query, Result<Outcome>)]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.remove_style(TableComponent::HorizontalLines).remove_style(TableComponent::MiddleIntersections);
     if !std::io::stdout().is_terminal() {
         table.force_no_tty();
     }

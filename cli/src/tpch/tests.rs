@@ -10,7 +10,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use super::cache::{ensure, is_cached};
 use super::*;
 
-const NOT_CANCELLED: AtomicBool = AtomicBool::new(false);
+static NOT_CANCELLED: AtomicBool = AtomicBool::new(false);
 
 #[test]
 fn the_counts_are_the_specifications() {

@@ -96,7 +96,8 @@ impl Resolver<'_> {
         let offset = file_fields.len();
         let positions: Vec<usize> = places.iter().map(|&(p, i)| if p { offset + i } else { i }).collect();
         let all: Vec<&FieldRef> = file_fields.iter().chain(&partitions).collect();
-        let schema = Schema::new(positions.iter().filter_map(|&i| all.get(i)).map(|f| (*f).clone()).collect::<Vec<_>>());
+        let schema =
+            Schema::new(positions.iter().filter_map(|&i| all.get(i)).map(|f| (*f).clone()).collect::<Vec<_>>());
         let file_schema = Arc::new(Schema::new(file_fields));
         Ok(Layout { schema: Arc::new(schema), file_schema, partitions, positions })
     }
@@ -106,8 +107,7 @@ impl Resolver<'_> {
         if self.encoding.format != FileFormat::Csv || self.encoding.has_header {
             return Ok(Schema::new(found.fields().clone()));
         }
-        let declared: Vec<&Column> =
-            self.port.columns.iter().filter(|c| !self.partitions.contains(&c.name)).collect();
+        let declared: Vec<&Column> = self.port.columns.iter().filter(|c| !self.partitions.contains(&c.name)).collect();
         if declared.len() != found.fields().len() {
             let message = format!(
                 "the files have {} columns and the contract declares {}: without a header they are read by position, \
@@ -161,7 +161,11 @@ impl Resolver<'_> {
             if let Some(logical) = &column.logical_type
                 && !fits(logical, real)
             {
-                self.report(column, format!("column `{}` is {logical} here and {real} in the source", column.name), None);
+                self.report(
+                    column,
+                    format!("column `{}` is {logical} here and {real} in the source", column.name),
+                    None,
+                );
             }
             real.clone()
         };

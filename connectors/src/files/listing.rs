@@ -28,7 +28,9 @@ impl ListingError {
             Self::Store(object_store::Error::NotFound { .. }) => format!("there is nothing at {at}"),
             Self::Store(_) => format!("{at} cannot be listed"),
             Self::TooMany(limit) => {
-                format!("{at} holds more than {limit} files: choose fewer by a glob, or raise `max_files` of the source")
+                format!(
+                    "{at} holds more than {limit} files: choose fewer by a glob, or raise `max_files` of the source"
+                )
             }
             Self::Empty => format!("there is no file of the declared format at {at}"),
             Self::DeltaTable => format!("{at} is a Delta table, which cannot be read as plain files"),

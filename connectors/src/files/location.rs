@@ -124,7 +124,8 @@ impl Location {
         let rest: PathBuf = path.components().skip_while(|c| !is_glob(c)).collect();
         // `..` and links are followed once, here, so that a port stays with the folder that it was opened on.
         let found = literal.canonicalize().map_err(|e| format!("{} cannot be read: {e}", literal.display()))?;
-        let base = Path::from_absolute_path(&found).map_err(|e| format!("{} is no usable path: {e}", found.display()))?;
+        let base =
+            Path::from_absolute_path(&found).map_err(|e| format!("{} is no usable path: {e}", found.display()))?;
         let selection = if rest.as_os_str().is_empty() {
             if found.is_dir() { Selection::Folder } else { Selection::FileOrFolder }
         } else {
@@ -140,7 +141,9 @@ impl Location {
         }
         let azure = matches!(scheme, "az" | "azure" | "abfs" | "abfss");
         if authority.contains('@') && !azure {
-            return Err("the location holds credentials: they belong into the node's config, under `sources`".to_owned());
+            return Err(
+                "the location holds credentials: they belong into the node's config, under `sources`".to_owned()
+            );
         }
         let bucket = authority.to_owned();
         let store = match scheme {

@@ -31,11 +31,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore};
 use portolan_catalog::{Diagnostics, FileFormat, Port, PortSource};
 
-pub use self::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, Secret, SourceOptions};
 use self::format::{Encoding, compression_of};
 use self::layout::{Layout, one};
 use self::location::Location;
 use self::name_errors::{Origin, Redaction};
+pub use self::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, Secret, SourceOptions};
 use self::table::PortTable;
 use crate::error::Error;
 use crate::source::{OpenedPort, SourceOpener};
@@ -131,7 +131,9 @@ impl Opening<'_> {
         let Some((compression, first)) = kinds.next() else { return Err(self.wrong("there is no file".to_owned())) };
         if let Some((_, other)) = kinds.find(|(kind, _)| *kind != compression) {
             let (first, other) = (self.name_of(first), self.name_of(other));
-            return Err(self.wrong(format!("{first} and {other} are compressed differently: choose one kind by a glob")));
+            return Err(
+                self.wrong(format!("{first} and {other} are compressed differently: choose one kind by a glob"))
+            );
         }
         Ok(Encoding::new(self.source, compression))
     }

@@ -48,10 +48,7 @@ impl Origin {
     /// The error for a file that cannot be read.
     pub(super) fn unreadable(&self, file: &Path, cause: DataFusionError) -> DataFusionError {
         let name = self.location.name_of(file);
-        let what = match cause.find_root() {
-            DataFusionError::ObjectStore(e) if matches!(**e, object_store::Error::NotFound { .. }) => "is gone",
-            _ => "cannot be read",
-        };
+        let what = if is_gone(&cause) { "is gone" } else { "cannot be read" };
         self.unavailable(format!("port {}: file {name} {what}", self.port), &cause)
     }
 
@@ -109,6 +106,18 @@ impl std::error::Error for Cause {}
 /// The CSV reader quotes the whole row, of which the asker may not be allowed to see each column.
 fn without_row(message: &str) -> String {
     message.split(". Row data:").next().unwrap_or(message).to_owned()
+}
+
+/// Whether an error says, however deep, that a file is not there.
+fn is_gone(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if matches!(error.downcast_ref(), Some(object_store::Error::NotFound { .. })) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// Whether an error comes from the bytes of a file, and not from an expression of the query that runs in its scan.
@@ -293,7 +302,8 @@ impl MorselPlanner for NamedPlanner {
         let Self { inner, name } = *self;
         let Some(mut plan) = inner.plan().map_err(|e| name.put_on(e))? else { return Ok(None) };
         let morsels = plan.take_morsels().into_iter();
-        let morsels = morsels.map(|inner| Box::new(NamedMorsel { inner, name: name.clone() }) as Box<dyn Morsel>).collect();
+        let morsels =
+            morsels.map(|inner| Box::new(NamedMorsel { inner, name: name.clone() }) as Box<dyn Morsel>).collect();
         let planners = plan.take_ready_planners().into_iter().map(|inner| name.planner(inner)).collect();
         let mut named = MorselPlan::new().with_morsels(morsels).with_planners(planners);
         if let Some(pending) = plan.take_pending_planner() {

@@ -4,8 +4,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 /// What the config says of one source, under `sources.<server>`. Where it says nothing, the environment is asked.
 #[derive(Clone, Debug, Deserialize)]

@@ -21,7 +21,6 @@ use object_store::{
 pub(super) const PIECE: u64 = 8 << 20;
 
 /// See the module.
-#[derive(Debug)]
 pub(super) struct ScopedStore {
     inner: Arc<dyn ObjectStore>,
     scope: Path,
@@ -74,13 +73,25 @@ impl ScopedStore {
             }
         });
         let payload = GetResultPayload::Stream(first.into_stream().chain(rest).boxed());
-        Ok(GetResult { payload, meta: ObjectMeta { location: location.clone(), ..meta }, range: range.start..end, attributes })
+        Ok(GetResult {
+            payload,
+            meta: ObjectMeta { location: location.clone(), ..meta },
+            range: range.start..end,
+            attributes,
+        })
+    }
+}
+
+/// Without the inner store, which shows identities that its requests carry.
+impl fmt::Debug for ScopedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopedStore").field("scope", &self.scope).finish_non_exhaustive()
     }
 }
 
 impl fmt::Display for ScopedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.scope, self.inner)
+        write!(f, "{}", self.scope)
     }
 }
 

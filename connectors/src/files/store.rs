@@ -70,7 +70,8 @@ pub(super) fn register(
         return Ok(Registered { url, store, location, secrets: Secrets::default() });
     }
     let scope = scope(source, &location.store);
-    let url = ObjectStoreUrl::parse(format!("portolan://{scope}")).map_err(|e| format!("the store has no name: {e}"))?;
+    let url =
+        ObjectStoreUrl::parse(format!("portolan://{scope}")).map_err(|e| format!("the store has no name: {e}"))?;
     let mut build = Build { endpoint: source.endpoint.as_deref(), secrets: Secrets::default() };
     let built = build.store(&location.store, options);
     let secrets = build.secrets;
@@ -142,8 +143,7 @@ impl Build<'_> {
 
     fn gcs(&mut self, bucket: &str, options: &GcsOptions) -> Result<Arc<dyn ObjectStore>, String> {
         let own = options.service_account_key.is_some() || options.service_account_path.is_some() || options.anonymous;
-        let mut builder =
-            if own { GoogleCloudStorageBuilder::new() } else { GoogleCloudStorageBuilder::from_env() };
+        let mut builder = if own { GoogleCloudStorageBuilder::new() } else { GoogleCloudStorageBuilder::from_env() };
         builder = builder
             .with_bucket_name(bucket)
             .with_skip_signature(options.anonymous)
@@ -224,10 +224,13 @@ impl Build<'_> {
         };
         if let Some(authorization) = authorization {
             if !origin.starts_with("https://") && !options.allow_http {
-                return Err("credentials would go to a web server without TLS: use https://, or set `allow_http`".into());
+                return Err(
+                    "credentials would go to a web server without TLS: use https://, or set `allow_http`".into()
+                );
             }
-            let mut value = HeaderValue::from_str(&authorization)
-                .map_err(|_| "the credentials for the web server hold characters that HTTP does not allow".to_owned())?;
+            let mut value = HeaderValue::from_str(&authorization).map_err(|_| {
+                "the credentials for the web server hold characters that HTTP does not allow".to_owned()
+            })?;
             value.set_sensitive(true);
             let mut headers = HeaderMap::new();
             headers.insert("authorization", value);
@@ -258,7 +261,8 @@ fn timeouts() -> [(ClientConfigKey, &'static str); 2] {
 
 /// Plans run on another runtime than the one that opens ports; their requests must not wait for its CPU work.
 fn connector() -> Result<SpawnedReqwestConnector, String> {
-    let handle = Handle::try_current().map_err(|_| "a remote source can only be opened on a tokio runtime".to_owned())?;
+    let handle =
+        Handle::try_current().map_err(|_| "a remote source can only be opened on a tokio runtime".to_owned())?;
     Ok(SpawnedReqwestConnector::new(handle))
 }
 

@@ -16,8 +16,8 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::cache::SchemaFingerprint;
-use datafusion::execution::cache::cache_manager::CachedFileMetadata;
 use datafusion::execution::cache::TableScopedPath;
+use datafusion::execution::cache::cache_manager::CachedFileMetadata;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
@@ -283,7 +283,9 @@ impl PortTable {
         }
         let offset = self.layout.file_schema.fields().len();
         if let Some(mut statistics) = file.statistics.take().map(Arc::unwrap_or_clone) {
-            for (value, column) in file.partition_values.iter().zip(statistics.column_statistics.iter_mut().skip(offset)) {
+            for (value, column) in
+                file.partition_values.iter().zip(statistics.column_statistics.iter_mut().skip(offset))
+            {
                 if value.is_null() {
                     *column = ColumnStatistics::new_unknown().with_null_count(rows);
                 } else if !has_rows {

@@ -4,8 +4,8 @@
 mod bad;
 mod formats;
 mod options;
+mod remote;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -165,10 +165,3 @@ pub(super) fn write_parquet(path: &Path, batch: &RecordBatch) {
 }
 
 pub(super) const COLUMNS: &[(&str, &str)] = &[("id", "integer"), ("name", "string"), ("price", "number")];
-
-#[test]
-fn place_map_has_every_column() {
-    let fixture = Fixture::new(FileFormat::Csv, "x.csv", COLUMNS);
-    let places: BTreeMap<_, _> = fixture.port.source.unwrap().declared_at;
-    assert_eq!(places.len(), COLUMNS.len());
-}

@@ -41,7 +41,10 @@ async fn a_type_of_another_family_is_refused() {
     let fixture = Fixture::new(FileFormat::Parquet, "o.parquet", &[("id", "string"), ("price", "date")]);
     fixture.parquet("o.parquet", &batch(&[1]));
     let refused = fixture.refused().await;
-    assert!(refused.contains("orders.odcs.yaml:7: id: column `id` is string here and Int64 in the source"), "{refused}");
+    assert!(
+        refused.contains("orders.odcs.yaml:7: id: column `id` is string here and Int64 in the source"),
+        "{refused}"
+    );
     assert!(refused.contains("price"), "{refused}");
 }
 
@@ -117,7 +120,8 @@ async fn a_file_that_is_corrupted_later_is_named_among_others() {
 async fn corrupt_pages_below_a_good_footer_name_the_file() {
     let fixture = Fixture::new(FileFormat::Parquet, ".", COLUMNS);
     for i in 0..3 {
-        fixture.parquet(&format!("{i}.parquet"), &batch(&[i]));
+        // Two rows: of a column with one value the footer tells all, and its pages are not read.
+        fixture.parquet(&format!("{i}.parquet"), &batch(&[i, i + 10]));
     }
     let (_, context) = fixture.open().await.unwrap();
     let mut bytes = fs::read(fixture.path("1.parquet")).unwrap();
@@ -132,7 +136,7 @@ async fn corrupt_pages_below_a_good_footer_name_the_file() {
 async fn files_that_vanish_are_named() {
     let fixture = Fixture::new(FileFormat::Parquet, ".", COLUMNS);
     for i in 0..3 {
-        write_parquet(&fixture.write(&format!("{i}.parquet"), ""), &batch(&[i]));
+        write_parquet(&fixture.write(&format!("{i}.parquet"), ""), &batch(&[i, i + 10]));
     }
     let (_, context) = fixture.open().await.unwrap();
     // Between listing and reading.

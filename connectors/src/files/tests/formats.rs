@@ -36,7 +36,8 @@ async fn a_scan_knows_its_row_count() {
     fixture.parquet("b.parquet", &batch(&[3]));
     let (_, context) = fixture.open().await.unwrap();
     let plan = context.sql("SELECT id FROM t").await.unwrap().create_physical_plan().await.unwrap();
-    let shown = datafusion::physical_plan::displayable(plan.as_ref()).set_show_statistics(true).indent(false).to_string();
+    let shown =
+        datafusion::physical_plan::displayable(plan.as_ref()).set_show_statistics(true).indent(false).to_string();
     assert!(shown.contains("Rows=Exact(3)"), "{shown}");
 }
 
@@ -138,11 +139,12 @@ async fn text_may_be_compressed() {
         ] {
             let fixture = Fixture::new(format, ".", COLUMNS);
             let path = fixture.write(&format!("{name}.{extension}"), []);
-            let writer = datafusion::datasource::file_format::file_compression_type::FileCompressionType::from(compression)
-                .convert_async_writer(object_store::buffered::BufWriter::new(
-                    Arc::new(object_store::local::LocalFileSystem::new()),
-                    object_store::path::Path::from_filesystem_path(&path).unwrap(),
-                ));
+            let writer =
+                datafusion::datasource::file_format::file_compression_type::FileCompressionType::from(compression)
+                    .convert_async_writer(object_store::buffered::BufWriter::new(
+                        Arc::new(object_store::local::LocalFileSystem::new()),
+                        object_store::path::Path::from_filesystem_path(&path).unwrap(),
+                    ));
             let mut writer = writer.unwrap();
             tokio::io::AsyncWriteExt::write_all(&mut writer, text.as_bytes()).await.unwrap();
             tokio::io::AsyncWriteExt::shutdown(&mut writer).await.unwrap();
@@ -153,7 +155,8 @@ async fn text_may_be_compressed() {
 
 #[tokio::test]
 async fn json_lines() {
-    let fixture = Fixture::new(FileFormat::Json, "o.jsonl", &[("price", "number"), ("id", "integer"), ("tags", "array")]);
+    let fixture =
+        Fixture::new(FileFormat::Json, "o.jsonl", &[("price", "number"), ("id", "integer"), ("tags", "array")]);
     fixture.write("o.jsonl", "{\"id\":1,\"tags\":[\"a\"],\"price\":2,\"other\":{}}\n{\"id\":2,\"price\":0.5}\n");
     assert_eq!(fixture.query("SELECT * FROM t ORDER BY id").await, "| 2.0   | 1  | [a]  |\n| 0.5   | 2  |      |");
 }
@@ -189,7 +192,10 @@ async fn hive_folders_are_columns_and_prune() {
     assert_eq!(rows(&context, "SELECT id FROM t WHERE year = 2024 AND region IS NULL").await.unwrap(), "| 3  |");
     assert_eq!(rows(&context, "SELECT id FROM t WHERE region <> 'south'").await.unwrap(), "| 1  |");
     assert_eq!(rows(&context, "SELECT id FROM t WHERE year > 3000").await.unwrap(), "");
-    assert_eq!(rows(&context, "SELECT count(region), max(region), max(year) FROM t").await.unwrap().matches("south").count(), 1);
+    assert_eq!(
+        rows(&context, "SELECT count(region), max(region), max(year) FROM t").await.unwrap().matches("south").count(),
+        1
+    );
     let counts = rows(&context, "SELECT count(region) FROM t").await.unwrap();
     assert!(counts.starts_with("| 2 "), "{counts}");
     let plan = scanned(&context, "SELECT id FROM t WHERE year = 2023").await;

@@ -1,0 +1,65 @@
+//! Pass 3, split: an aggregate or a TopN over a union, and a TopN over an outer join, are done in parts where that is
+//! sound: a part below, where an owner can do it, and a last one above. Each owner reduces its rows before they travel.
+//!
+//! Before: `Aggregate: sum(x) by k (Union(a, b))`.
+//! After: `Projection(Aggregate: sum(s) by k (Union(Aggregate: sum(x) AS s by k (a), Aggregate: … (b))))`.
+
+mod aggregate;
+mod branches;
+mod top_n;
+
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::datasource::source_as_provider;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::LogicalPlan;
+
+use crate::Result;
+use crate::execution::errors::from_datafusion;
+use crate::names::{PortSite, PortTable};
+
+/// Splits what can be split. The schema of the plan stays as it was.
+pub(super) fn split(plan: &LogicalPlan) -> Result<LogicalPlan> {
+    if !reads_peers(plan).map_err(|e| from_datafusion(&e))? {
+        return Ok(plan.clone());
+    }
+    let split = plan.clone().transform_up_with_subqueries(|node| {
+        let parts = match &node {
+            LogicalPlan::Aggregate(aggregate) => aggregate::over_union(aggregate)?,
+            LogicalPlan::Sort(sort) => match top_n::over_union(sort)? {
+                None => top_n::over_outer_join(sort)?,
+                parts => parts,
+            },
+            _ => None,
+        };
+        // What does not come out with the very same columns is left as it was.
+        Ok(match parts {
+            Some(parts) if same_columns(&parts, &node) => Transformed::yes(parts),
+            _ => Transformed::no(node),
+        })
+    });
+    split.map(|s| s.data).map_err(|e| from_datafusion(&e))
+}
+
+/// The same names and types, nullability aside: a sum of counts is nullable as far as the types tell.
+fn same_columns(a: &LogicalPlan, b: &LogicalPlan) -> bool {
+    let (a, b) = (a.schema(), b.schema());
+    a.fields().len() == b.fields().len()
+        && a.iter().zip(b.iter()).all(|((q, f), (r, g))| q == r && f.name() == g.name() && f.data_type() == g.data_type())
+}
+
+/// Whether a port of another node is read anywhere below.
+fn reads_peers(plan: &LogicalPlan) -> DataFusionResult<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(provider) = source_as_provider(&scan.source)
+            && let Some(port) = provider.downcast_ref::<PortTable>()
+            && matches!(port.site, PortSite::Peer(_))
+        {
+            found = true;
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}
