@@ -288,6 +288,7 @@ fn port_of(
         contract: Some(read.contract.id.clone()),
         columns: schema.columns().map(|(_, p)| p.column(&primary_key)).collect(),
         primary_key,
+        rows: None,
         tags: output.tags.iter().chain(&schema.tags).cloned().collect(),
         source,
     })

@@ -57,6 +57,9 @@ pub struct Port {
     /// The columns of the primary key that its contract declares, in key order; empty if none is declared.
     /// Declared, not checked: it may guide cost and never license a rewrite that changes results.
     pub primary_key: Vec<String>,
+    /// How many rows it has, where its source tells without being read. It guides cost.
+    #[serde(default)]
+    pub rows: Option<u64>,
     /// Free labels.
     pub tags: Vec<String>,
     /// Where the data lies. Known to the owner alone: it does not travel.
@@ -152,6 +155,7 @@ impl Port {
             contract: None,
             columns: vec![],
             primary_key: vec![],
+            rows: None,
             tags: vec![],
             source: None,
         }

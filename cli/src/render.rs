@@ -19,7 +19,12 @@ pub struct Layout {
     names: Vec<String>,
     widths: Vec<usize>,
     right: Vec<bool>,
+    /// Plans are pages of text: each is shown below its title, as it stands.
+    pages: bool,
 }
+
+/// The columns of EXPLAIN.
+const PLAN_COLUMNS: [&str; 2] = ["plan_type", "plan"];
 
 impl Layout {
     /// Fits the columns to `rows`, and to a terminal of `width` columns if there is one.
@@ -28,6 +33,7 @@ impl Layout {
     /// Values that cannot be shown.
     pub fn new(schema: &Schema, rows: &[RecordBatch], width: Option<usize>) -> Result<Self, ArrowError> {
         let names: Vec<_> = schema.fields().iter().map(|f| printable(f.name())).collect();
+        let pages = names == PLAN_COLUMNS;
         let mut widths: Vec<_> = names.iter().map(|name| name.width()).collect();
         for batch in rows {
             for row in cells(batch)? {
@@ -41,11 +47,14 @@ impl Layout {
             shrink(&mut widths, width.saturating_sub(names.len() * 3));
         }
         let right = schema.fields().iter().map(|f| is_number(f.data_type())).collect();
-        Ok(Self { names, widths, right })
+        Ok(Self { names, widths, right, pages })
     }
 
     /// The names of the columns and the line below them.
     pub fn head(&self) -> String {
+        if self.pages {
+            return String::new();
+        }
         let names = self.names.iter().zip(&self.widths).map(|(name, width)| format!(" {} ", fit(name, *width, false)));
         let lines = self.widths.iter().map(|width| "─".repeat(width + 2));
         format!("{}\n{}\n", names.collect::<Vec<_>>().join("│").trim_end(), lines.collect::<Vec<_>>().join("┼"))
@@ -56,6 +65,9 @@ impl Layout {
     /// # Errors
     /// Values that cannot be shown.
     pub fn rows(&self, batch: &RecordBatch) -> Result<String, ArrowError> {
+        if self.pages {
+            return pages(batch);
+        }
         let mut text = String::new();
         for row in cells(batch)? {
             let cells =
@@ -101,6 +113,23 @@ fn cells(batch: &RecordBatch) -> Result<Vec<Vec<String>>, ArrowError> {
             columns.iter().zip(batch.columns()).map(cell).collect()
         })
         .collect()
+}
+
+/// Each row as a title and the text below it; line breaks stay.
+fn pages(batch: &RecordBatch) -> Result<String, ArrowError> {
+    let options = FormatOptions::default();
+    let formatters =
+        batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options)).collect::<Result<Vec<_>, _>>()?;
+    let mut text = String::new();
+    for row in 0..batch.num_rows() {
+        let [title, page] = formatters.as_slice() else { return Ok(text) };
+        let _ = writeln!(text, "── {} ──", printable(&title.value(row).to_string()));
+        for line in page.value(row).to_string().lines() {
+            let _ = writeln!(text, "{}", printable(line));
+        }
+        text.push('\n');
+    }
+    Ok(text)
 }
 
 fn printable(text: &str) -> String {

@@ -2,11 +2,14 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::{StreamExt, stream};
 use portolan_catalog::{Diagnostics, DomainCatalog, Port, PortRef};
 
@@ -45,12 +48,26 @@ pub struct LocalDomain {
 /// How many ports of a domain are opened at once.
 const OPENINGS: usize = 8;
 
+/// A source that takes longer to tell how many rows it has is not waited for.
+const COUNTING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many rows a port has, where a plan of its scan knows.
+async fn count_rows(port: &OpenedPort, runtime: &Arc<RuntimeEnv>) -> Option<u64> {
+    let session = SessionContext::new_with_config_rt(SessionConfig::new(), runtime.clone());
+    let state = session.state();
+    let no_columns = vec![];
+    let scan = port.provider.scan(&state, Some(&no_columns), &[], None);
+    let scan = tokio::time::timeout(COUNTING_TIMEOUT, scan).await.ok()?.ok()?;
+    let known = StatisticsContext::new().compute(scan.as_ref(), &StatisticsArgs::new()).ok()?;
+    known.num_rows.get_value().and_then(|rows| u64::try_from(*rows).ok())
+}
+
 /// Opens every port of a domain and fills the columns' real types into its catalog.
 ///
 /// # Errors
 /// Everything that is wrong with any of the ports, in the order of their names.
 pub async fn open_domain(
-    catalog: DomainCatalog,
+    mut catalog: DomainCatalog,
     opener: &dyn SourceOpener,
     runtime: &Arc<RuntimeEnv>,
 ) -> Result<LocalDomain, Diagnostics> {
@@ -66,6 +83,11 @@ pub async fn open_domain(
     }
     if !wrong.is_empty() {
         return Err(Diagnostics(wrong));
+    }
+    for port in catalog.products.values_mut().flat_map(|p| p.ports.values_mut()) {
+        if let Some(opened) = ports.iter().find(|o| o.name == port.name) {
+            port.rows = count_rows(opened, runtime).await;
+        }
     }
     let schema_of = |name: &PortRef| ports.iter().find(|p| p.name == *name).map(|p| p.schema.clone());
     let catalog = Arc::new(catalog.with_schemas(schema_of));

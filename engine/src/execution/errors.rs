@@ -2,8 +2,9 @@
 
 use std::error::Error as StdError;
 
-use datafusion::common::Span;
+use datafusion::common::{Column, SchemaError, Span};
 use datafusion::error::DataFusionError;
+use portolan_catalog::nearest::nearest;
 
 use crate::{Error, ErrorKind};
 
@@ -67,15 +68,58 @@ fn kind(error: &DataFusionError) -> ErrorKind {
 /// The message without DataFusion's prefixes and backtraces.
 fn text(error: &DataFusionError) -> String {
     match error {
+        DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
+            SchemaError::FieldNotFound { field, valid_fields } => no_such_column(field, valid_fields),
+            other => lower_first(&other.to_string()),
+        },
+        DataFusionError::ArrowError(inner, _) => lower_first(&inner.to_string()),
         DataFusionError::Diagnostic(_, inner) => text(inner),
         DataFusionError::Shared(inner) => text(inner),
         DataFusionError::Collection(errors) => errors.first().map_or_else(|| error.strip_backtrace(), text),
+        // Which of the optimizer's rules found it is of no use to who asked.
+        DataFusionError::Context(context, inner) if context.contains(" rule '") => text(inner),
         DataFusionError::Context(context, inner) => format!("{context}: {}", text(inner)),
+        DataFusionError::Plan(message) if message.contains(NO_SUCH_FUNCTION) => {
+            let from = message.find(NO_SUCH_FUNCTION).unwrap_or_default();
+            lower_first(without_backtrace(&message[from..]))
+        }
         DataFusionError::Plan(message)
         | DataFusionError::Execution(message)
         | DataFusionError::NotImplemented(message)
-        | DataFusionError::ResourcesExhausted(message) => without_backtrace(message).to_owned(),
+        | DataFusionError::ResourcesExhausted(message) => lower_first(without_backtrace(message)),
         _ => error.strip_backtrace(),
+    }
+}
+
+/// Where DataFusion comes to the point when a function does not take what it was given.
+const NO_SUCH_FUNCTION: &str = "No function matches the given name and argument types";
+
+/// At most so many columns are listed where none comes near.
+const COLUMNS_LISTED: usize = 8;
+
+fn no_such_column(field: &Column, valid: &[Column]) -> String {
+    let wanted = field.flat_name();
+    let names = || valid.iter().map(|c| c.name.as_str());
+    let hint = match nearest(&field.name, names()) {
+        Some(name) => format!("; did you mean `{name}`?"),
+        None if valid.is_empty() => String::new(),
+        None => {
+            let listed: Vec<_> = names().take(COLUMNS_LISTED).collect();
+            let more = if valid.len() > COLUMNS_LISTED { ", …" } else { "" };
+            format!("; there are {}{more}", listed.join(", "))
+        }
+    };
+    format!("there is no column `{wanted}`{hint}")
+}
+
+/// DataFusion's messages begin with a capital; ours do not. A word in capitals stays as it is.
+fn lower_first(message: &str) -> String {
+    let mut chars = message.chars();
+    match (chars.next(), chars.next()) {
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            first.to_lowercase().chain(message.chars().skip(1)).collect()
+        }
+        _ => message.to_owned(),
     }
 }
 

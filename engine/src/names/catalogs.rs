@@ -109,11 +109,12 @@ pub(crate) fn port_table(view: &MeshView, entry: &DomainEntry, name: &PortRef) -
         NodeLocation::Here => PortSite::Here(view.local.get(name)?.clone()),
         NodeLocation::Peer(url) => PortSite::Peer(SiteId::new(url)),
     };
+    let port = entry.catalog.port(&name.product, &name.port)?;
     let schema = match &site {
         PortSite::Here(provider) => provider.schema(),
-        PortSite::Peer(_) => nullable(entry.catalog.port(&name.product, &name.port)?.schema()?.as_ref()),
+        PortSite::Peer(_) => nullable(port.schema()?.as_ref()),
     };
-    Some(PortTable::new(name.clone(), site, schema))
+    Some(PortTable::new(name.clone(), site, schema, port.rows))
 }
 
 /// A contract's `required` was declared and not checked: it must not license a rewrite, so every column may be NULL.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{ScanArgs, ScanResult, Session, TableProvider};
-use datafusion::common::{Result, internal_err};
+use datafusion::common::stats::Precision;
+use datafusion::common::{Result, Statistics, internal_err};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use portolan_catalog::PortRef;
@@ -26,11 +27,13 @@ pub(crate) struct PortTable {
     pub(crate) name: PortRef,
     pub(crate) site: PortSite,
     schema: SchemaRef,
+    rows: Option<u64>,
 }
 
 impl PortTable {
-    pub(crate) fn new(name: PortRef, site: PortSite, schema: SchemaRef) -> Self {
-        Self { name, site, schema }
+    /// A port, with how many rows it is said to have.
+    pub(crate) fn new(name: PortRef, site: PortSite, schema: SchemaRef, rows: Option<u64>) -> Self {
+        Self { name, site, schema, rows }
     }
 }
 
@@ -48,6 +51,12 @@ impl TableProvider for PortTable {
 
     fn table_type(&self) -> TableType {
         TableType::Base
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        statistics.num_rows = Precision::Inexact(usize::try_from(self.rows?).ok()?);
+        Some(statistics)
     }
 
     async fn scan(

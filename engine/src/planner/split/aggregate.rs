@@ -13,7 +13,8 @@ use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, AggregateUDF, Cast, Expr, ExprSchemable, LogicalPlan};
-use datafusion::prelude::{coalesce, lit};
+use datafusion::logical_expr::when;
+use datafusion::prelude::lit;
 
 use super::branches;
 
@@ -61,7 +62,8 @@ pub(super) fn over_union(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     for (partial, combine) in &parts {
         outputs.push(match combine {
             Combine::Same(_) => result(next),
-            Combine::Count => coalesce(vec![result(next), lit(0_i64)]),
+            // A `CASE`, since the optimizer that would make one of `coalesce` has run.
+            Combine::Count => when(result(next).is_null(), lit(0_i64)).otherwise(result(next))?,
             Combine::Average => result(next) / Expr::Cast(Cast::new(Box::new(result(next + 1)), DataType::Float64)),
         });
         next += partial.len();
