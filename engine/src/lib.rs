@@ -4,16 +4,16 @@
 //! a question with a stream of record batches.
 
 pub mod engine;
-pub mod limits;
-pub mod principal;
-pub mod progress;
-pub mod query;
 mod exchange;
 mod execution;
 mod explain;
+pub mod limits;
 mod mesh;
 mod names;
 mod planner;
+pub mod principal;
+pub mod progress;
+pub mod query;
 pub mod session;
 pub mod settings;
 mod wire;

@@ -196,10 +196,7 @@ fn parameters(plan: &LogicalPlan) -> Result<SchemaRef> {
 }
 
 fn show_schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        Field::new("name", DataType::Utf8, true),
-        Field::new("value", DataType::Utf8, true),
-    ]))
+    Arc::new(Schema::new(vec![Field::new("name", DataType::Utf8, true), Field::new("value", DataType::Utf8, true)]))
 }
 
 fn show(settings: &Settings, name: &str) -> Result<QueryStream> {
@@ -228,7 +225,10 @@ pub(crate) async fn run_fragment(
     if hops > engine.limits.max_hops {
         return Err(Error::new(
             ErrorKind::PermissionDenied,
-            format!("the query went through {hops} nodes and may go through {} (limits.max_hops)", engine.limits.max_hops),
+            format!(
+                "the query went through {hops} nodes and may go through {} (limits.max_hops)",
+                engine.limits.max_hops
+            ),
         ));
     }
     tracing::debug!(query = query_id, %principal, hops, "fragment");
@@ -292,8 +292,7 @@ impl Query {
         let state = session_state(&self.engine, &self.view)?;
         let planned = planner::plan(&state, plan, &self.settings)?;
         let scans = RemoteScans::default();
-        let exchanges =
-            ExchangePlanner { view: self.view.clone(), query: self.context.clone(), scans: scans.clone() };
+        let exchanges = ExchangePlanner { view: self.view.clone(), query: self.context.clone(), scans: scans.clone() };
         let physical = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(exchanges)])
             .create_physical_plan(&planned.plan, &state)
             .await

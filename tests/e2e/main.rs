@@ -1,1 +1,3 @@
 //! End-to-end tests: real processes, real clients, faults.
+
+mod random;

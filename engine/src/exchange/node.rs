@@ -35,9 +35,9 @@ impl Hash for Exchange {
 
 impl PartialOrd for Exchange {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        (self == other).then_some(Ordering::Equal).or_else(|| {
-            self.fragment.number.partial_cmp(&other.fragment.number).filter(|o| *o != Ordering::Equal)
-        })
+        (self == other)
+            .then_some(Ordering::Equal)
+            .or_else(|| self.fragment.number.partial_cmp(&other.fragment.number).filter(|o| *o != Ordering::Equal))
     }
 }
 

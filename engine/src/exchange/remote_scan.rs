@@ -166,7 +166,8 @@ impl ExecutionPlan for RemoteScanExec {
     fn partition_statistics(&self, _: Option<usize>) -> Result<Arc<Statistics>> {
         let mut statistics = Statistics::new_unknown(&self.schema);
         if let Some(rows) = self.fragment.rows {
-            let widths = self.schema.fields().iter().map(|f| f.data_type().primitive_width().unwrap_or(ASSUMED_TEXT_BYTES));
+            let widths =
+                self.schema.fields().iter().map(|f| f.data_type().primitive_width().unwrap_or(ASSUMED_TEXT_BYTES));
             statistics.num_rows = Precision::Inexact(rows);
             statistics.total_byte_size = Precision::Inexact(rows.saturating_mul(widths.sum()));
         }

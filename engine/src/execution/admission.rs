@@ -84,9 +84,8 @@ struct Waiting<'a>(&'a Line);
 
 impl<'a> Waiting<'a> {
     fn join(line: &'a Line) -> Result<Self> {
-        let admitted = line
-            .waiting
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < line.may_wait).then_some(n + 1));
+        let admitted =
+            line.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < line.may_wait).then_some(n + 1));
         match admitted {
             Ok(_) => Ok(Self(line)),
             Err(waiting) => Err(Error::new(

@@ -145,8 +145,10 @@ impl Stream for Batches {
         // stopped must not pass for complete.
         let outcome = std::task::ready!(Pin::new(&mut self.task).poll(cx));
         self.ended = true;
-        Poll::Ready(outcome.err().map(|e| {
-            Err(Error::new(ErrorKind::Internal, "the query was stopped before its end").with_source(e))
-        }))
+        Poll::Ready(
+            outcome
+                .err()
+                .map(|e| Err(Error::new(ErrorKind::Internal, "the query was stopped before its end").with_source(e))),
+        )
     }
 }

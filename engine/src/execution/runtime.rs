@@ -39,7 +39,9 @@ impl CpuRuntime {
         &self,
         future: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        self.spawn(future).await.map_err(|e| Error::new(ErrorKind::Internal, "planning stopped short").with_source(e))?
+        self.spawn(future)
+            .await
+            .map_err(|e| Error::new(ErrorKind::Internal, "planning stopped short").with_source(e))?
     }
 }
 

@@ -104,7 +104,10 @@ impl ExecutionPlanVisitor for Collector {
         let told: Vec<String> = metrics
             .iter()
             .flat_map(|m| m.iter())
-            .filter(|m| METRICS_TOLD.contains(&m.value().name()) && (m.value().as_usize() > 0 || m.value().name() == "output_rows"))
+            .filter(|m| {
+                METRICS_TOLD.contains(&m.value().name())
+                    && (m.value().as_usize() > 0 || m.value().name() == "output_rows")
+            })
             .map(|m| m.to_string())
             .collect();
         self.operators.push(OperatorMetrics {

@@ -19,10 +19,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// The columns of EXPLAIN: what a row is about, and the text. The names are DataFusion's, which clients know.
 pub(crate) fn schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        Field::new("plan_type", DataType::Utf8, true),
-        Field::new("plan", DataType::Utf8, true),
-    ]))
+    Arc::new(Schema::new(vec![Field::new("plan_type", DataType::Utf8, true), Field::new("plan", DataType::Utf8, true)]))
 }
 
 /// The rows of `EXPLAIN`, as pairs.

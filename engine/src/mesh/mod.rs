@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use datafusion::catalog::TableProvider;
-use portolan_catalog::{DomainCatalog, DomainEntry, DomainName, MeshSnapshot, NodeEntry, NodeLocation, NodeState, PortRef};
+use portolan_catalog::{
+    DomainCatalog, DomainEntry, DomainName, MeshSnapshot, NodeEntry, NodeLocation, NodeState, PortRef,
+};
 use portolan_connectors::{CatalogAnswer, LocalDomain, Peer, SiteId};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -74,12 +76,7 @@ impl Mesh {
             .collect();
         let known = Known { local, peers };
         let view = ArcSwap::from_pointee(known.view());
-        Ok(Arc::new_cyclic(|me| Self {
-            known: Mutex::new(known),
-            view,
-            refresher: Mutex::default(),
-            me: me.clone(),
-        }))
+        Ok(Arc::new_cyclic(|me| Self { known: Mutex::new(known), view, refresher: Mutex::default(), me: me.clone() }))
     }
 
     /// Starts one task a peer that asks for its catalog every `interval`, until the mesh is dropped.

@@ -20,7 +20,11 @@ pub(super) async fn keep_fresh(mesh: Weak<Mesh>, index: usize, interval: Duratio
         let pause = {
             let Some(mesh) = mesh.upgrade() else { return };
             ask(&mesh, index).await;
-            if mesh.with_known(|known| known.peers[index].version.is_some()) { interval } else { FIRST_CONTACT_INTERVAL.min(interval) }
+            if mesh.with_known(|known| known.peers[index].version.is_some()) {
+                interval
+            } else {
+                FIRST_CONTACT_INTERVAL.min(interval)
+            }
         };
         tokio::time::sleep(pause).await;
     }
@@ -28,7 +32,8 @@ pub(super) async fn keep_fresh(mesh: Weak<Mesh>, index: usize, interval: Duratio
 
 /// Asks the peer at `index` once and takes down what it says.
 pub(super) async fn ask(mesh: &Mesh, index: usize) {
-    let (peer, version) = mesh.with_known(|known| (known.peers[index].peer.clone(), known.peers[index].version.clone()));
+    let (peer, version) =
+        mesh.with_known(|known| (known.peers[index].peer.clone(), known.peers[index].version.clone()));
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, peer.catalog(version.as_deref())).await;
     mesh.change(|known| {
         let known = &mut known.peers[index];

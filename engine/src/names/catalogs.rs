@@ -114,7 +114,7 @@ pub(crate) fn port_table(view: &MeshView, entry: &DomainEntry, name: &PortRef) -
         PortSite::Here(provider) => provider.schema(),
         PortSite::Peer(_) => nullable(port.schema()?.as_ref()),
     };
-    Some(PortTable::new(name.clone(), site, schema, port.rows))
+    Some(PortTable::new(port, site, schema))
 }
 
 /// A contract's `required` was declared and not checked: it must not license a rewrite, so every column may be NULL.

@@ -53,14 +53,24 @@ fn domains(mesh: &MeshSnapshot) -> Columns {
 fn nodes(mesh: &MeshSnapshot) -> Columns {
     let nodes = &mesh.nodes;
     vec![
-        ("url", strings(nodes.iter().map(|n| match &n.location {
-            NodeLocation::Here => None,
-            NodeLocation::Peer(url) => Some(url.as_str()),
-        }))),
+        (
+            "url",
+            strings(nodes.iter().map(|n| match &n.location {
+                NodeLocation::Here => None,
+                NodeLocation::Peer(url) => Some(url.as_str()),
+            })),
+        ),
         ("state", strings(nodes.iter().map(|n| Some(word(n.state))))),
-        ("last_seen", Arc::new(
-            nodes.iter().map(|n| n.last_seen.and_then(micros)).collect::<TimestampMicrosecondArray>().with_timezone("UTC"),
-        )),
+        (
+            "last_seen",
+            Arc::new(
+                nodes
+                    .iter()
+                    .map(|n| n.last_seen.and_then(micros))
+                    .collect::<TimestampMicrosecondArray>()
+                    .with_timezone("UTC"),
+            ),
+        ),
         ("error", strings(nodes.iter().map(|n| n.error.as_deref()))),
         ("domains", lists(nodes.iter().map(|n| n.domains.iter().map(|d| d.as_str())))),
         ("here", Arc::new(BooleanArray::from_iter(nodes.iter().map(|n| Some(n.location == NodeLocation::Here))))),

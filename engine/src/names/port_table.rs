@@ -10,7 +10,7 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{Result, Statistics, internal_err};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use portolan_catalog::PortRef;
+use portolan_catalog::{Port, PortRef};
 use portolan_connectors::SiteId;
 
 /// Where a port's rows are.
@@ -27,13 +27,16 @@ pub(crate) struct PortTable {
     pub(crate) name: PortRef,
     pub(crate) site: PortSite,
     schema: SchemaRef,
-    rows: Option<u64>,
+    /// How many rows it is said to have.
+    pub(crate) rows: Option<u64>,
+    /// The key that its contract declares; empty where it declares none.
+    pub(crate) primary_key: Vec<String>,
 }
 
 impl PortTable {
-    /// A port, with how many rows it is said to have.
-    pub(crate) fn new(name: PortRef, site: PortSite, schema: SchemaRef, rows: Option<u64>) -> Self {
-        Self { name, site, schema, rows }
+    /// The port that a catalog describes, at that site and with those columns.
+    pub(crate) fn new(port: &Port, site: PortSite, schema: SchemaRef) -> Self {
+        Self { name: port.name.clone(), site, schema, rows: port.rows, primary_key: port.primary_key.clone() }
     }
 }
 

@@ -55,8 +55,14 @@ pub(super) fn place(plan: &LogicalPlan, placement: bool) -> Result<Placed> {
     Ok(placed)
 }
 
+/// Where the root of a plan goes, by the same rule.
+pub(super) fn site_of(plan: &LogicalPlan) -> DataFusionResult<SiteChoice> {
+    place_operator(plan, true).map(|p| p.site)
+}
+
 fn place_operator(plan: &LogicalPlan, placement: bool) -> DataFusionResult<Placed> {
-    let inputs = plan.inputs().into_iter().map(|i| place_operator(i, placement)).collect::<DataFusionResult<Vec<_>>>()?;
+    let inputs =
+        plan.inputs().into_iter().map(|i| place_operator(i, placement)).collect::<DataFusionResult<Vec<_>>>()?;
     let mut subqueries = vec![];
     // Only the subqueries of this operator's own expressions: their inputs come with the recursion.
     plan.apply_expressions(|expr| {

@@ -3,9 +3,9 @@
 
 use std::ops::ControlFlow;
 
+use datafusion::common::TableReference;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::common::TableReference;
 use datafusion::sql::parser::{DFParserBuilder, ExplainStatement, Statement};
 use portolan_catalog::nearest::nearest;
 use portolan_catalog::{DomainName, MeshSnapshot, NodeState};

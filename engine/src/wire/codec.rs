@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
+use datafusion::common::TableReference;
 use datafusion::common::{Result, not_impl_err};
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::{Extension, LogicalPlan};
-use datafusion::common::TableReference;
 use datafusion_proto::logical_plan::LogicalExtensionCodec;
 use portolan_catalog::PortRef;
 
@@ -43,8 +43,9 @@ impl LogicalExtensionCodec for PortCodec {
         _: &TaskContext,
     ) -> Result<Arc<dyn TableProvider>> {
         let unknown = |what: String| into_datafusion(Error::new(ErrorKind::NotFound, what));
-        let name: PortRef = serde_json::from_slice(buf)
-            .map_err(|e| into_datafusion(Error::new(ErrorKind::InvalidQuery, "a scan without a port's name").with_source(e)))?;
+        let name: PortRef = serde_json::from_slice(buf).map_err(|e| {
+            into_datafusion(Error::new(ErrorKind::InvalidQuery, "a scan without a port's name").with_source(e))
+        })?;
         let table = self
             .0
             .snapshot
@@ -68,9 +69,8 @@ impl LogicalExtensionCodec for PortCodec {
         buf: &mut Vec<u8>,
     ) -> Result<()> {
         match node.downcast_ref::<PortTable>() {
-            Some(port) => {
-                serde_json::to_writer(buf, &port.name).map_err(|e| datafusion::error::DataFusionError::External(e.into()))
-            }
+            Some(port) => serde_json::to_writer(buf, &port.name)
+                .map_err(|e| datafusion::error::DataFusionError::External(e.into())),
             None => not_impl_err!("a table of this node does not travel"),
         }
     }

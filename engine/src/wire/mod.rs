@@ -10,7 +10,9 @@ use bytes::Bytes;
 use datafusion::common::tree_node::Transformed;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion_proto::bytes::{logical_plan_from_bytes_with_extension_codec, logical_plan_to_bytes_with_extension_codec};
+use datafusion_proto::bytes::{
+    logical_plan_from_bytes_with_extension_codec, logical_plan_to_bytes_with_extension_codec,
+};
 
 use crate::mesh::MeshView;
 use crate::names::MeshCatalogs;

@@ -54,7 +54,12 @@ impl Generator {
                 format!("-{c}"),
             ],
             Kind::Decimal if column.base => {
-                vec![format!("{c} * 2"), format!("{c} * (1 - 0.05)"), format!("{c} - {literal}"), format!("round({c}, 1)")]
+                vec![
+                    format!("{c} * 2"),
+                    format!("{c} * (1 - 0.05)"),
+                    format!("{c} - {literal}"),
+                    format!("round({c}, 1)"),
+                ]
             }
             Kind::Text => vec![
                 format!("substr({c}, 1, 3)"),
@@ -93,6 +98,14 @@ impl Generator {
         }
     }
 
+    /// Two literals, the lesser first as far as the list of them is in order.
+    fn two_literals(&mut self, column: &Column) -> (String, String) {
+        let count = column.literals.len().max(1);
+        let (i, j) = (self.below(count), self.below(count));
+        let literal = |i: usize| (*column.literals.get(i).unwrap_or(&"NULL")).to_owned();
+        (literal(i.min(j)), literal(i.max(j)))
+    }
+
     pub(super) fn literal(&mut self, column: &Column) -> String {
         (*self.pick(column.literals).unwrap_or(&"NULL")).to_owned()
     }
@@ -101,16 +114,18 @@ impl Generator {
     pub(super) fn simple_predicate(&mut self, columns: &[Column]) -> String {
         let Some(column) = self.pick(columns).cloned() else { return "1 = 1".into() };
         let c = column.sql.clone();
-        let (a, b) = (self.literal(&column), self.literal(&column));
-        let not = if self.chance(0.25) { "NOT " } else { "" };
+        let (a, b) = self.two_literals(&column);
+        let not = if self.chance(0.3) { "NOT " } else { "" };
         let compare = *self.pick(&["=", "<>", "<", "<=", ">", ">="]).unwrap_or(&"=");
         let same: Vec<&Column> = columns.iter().filter(|o| o.kind == column.kind && o.sql != c).collect();
         let other = self.pick(&same).map(|o| o.sql.clone());
         match (self.below(12), column.kind) {
             (_, Kind::Bool) => format!("{c} IS {not}TRUE"),
-            (0 | 1, _) => format!("{c} IS {not}NULL"),
+            // Tables hold no NULL: conditions that nothing meets tell little.
+            (0, _) if column.base && self.chance(0.8) => format!("{c} IS NOT NULL"),
+            (0 | 1, _) if !column.base => format!("{c} IS {not}NULL"),
             (2, _) => format!("{c} {not}IN ({a}, {b}, {a})"),
-            (3, _) if self.chance(0.2) => {
+            (3, _) if self.chance(0.1) => {
                 self.tag("not in with null literal");
                 format!("{c} NOT IN ({a}, NULL)")
             }
@@ -125,8 +140,8 @@ impl Generator {
                 None => format!("{c} {compare} {a}"),
             },
             (8, _) => match other {
-                Some(other) => format!("{c} IS {not}DISTINCT FROM {other}"),
-                None => format!("{c} IS {not}DISTINCT FROM {a}"),
+                Some(other) => format!("({c} IS {not}DISTINCT FROM {other})"),
+                None => format!("({c} IS {not}DISTINCT FROM {a})"),
             },
             _ => format!("{c} {compare} {a}"),
         }
@@ -140,11 +155,11 @@ impl Generator {
                 format!("({a} OR {b})")
             }
             2 => format!("NOT ({} AND {})", self.simple_predicate(columns), self.simple_predicate(columns)),
-            3 if self.chance(0.3) => {
+            3 if self.chance(0.4) => {
                 self.tag("volatile");
                 "random() >= 0".into()
             }
-            4 if self.chance(0.3) => {
+            4 if self.chance(0.15) => {
                 self.tag("no rows");
                 "1 = 0".into()
             }
@@ -181,7 +196,7 @@ impl Generator {
                 let numbers: Vec<&Column> =
                     columns.iter().filter(|c| matches!(c.kind, Kind::Int | Kind::Decimal | Kind::Date)).collect();
                 let Some(column) = self.pick(&numbers).map(|c| (*c).clone()) else { return "1 = 1".into() };
-                let compare = *self.pick(&["<", ">", "=", "<="]).unwrap_or(&"<");
+                let compare = *self.pick(&["<", ">", ">=", "<=", "<>", "="]).unwrap_or(&"<");
                 format!("{} {compare} {}", column.sql, self.scalar_subquery(columns, column.kind, depth))
             }
         }

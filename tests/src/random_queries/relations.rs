@@ -99,9 +99,14 @@ impl Generator {
         let rows = |l: &Column, r: &Column| left.rows * right.rows / l.distinct.max(r.distinct).max(1.0);
         let keys = pairs(&left.columns, &right.columns, |l, r| same(l, r) && rows(l, r) <= MAX_ROWS);
         let other = pairs(&left.columns, &right.columns, |l, r| {
-            l.kind == r.kind && !matches!(l.kind, Kind::Bool | Kind::Float) && !same(l, r) && rows(l, r) <= MAX_ROWS
+            let alike = match l.kind {
+                Kind::Int | Kind::Decimal | Kind::Date => l.kind == r.kind,
+                Kind::Text => r.kind == Kind::Text && l.literals == r.literals,
+                Kind::Bool | Kind::Float => false,
+            };
+            alike && !same(l, r) && rows(l, r) <= MAX_ROWS
         });
-        let (l, r) = if keys.is_empty() || (self.chance(0.2) && !other.is_empty()) {
+        let (l, r) = if !other.is_empty() && self.chance(0.2) {
             self.tag("join on other columns");
             *self.pick(&other)?
         } else {
@@ -157,7 +162,7 @@ impl Generator {
     /// A table's column of that kind is joined, grouped and compared elsewhere; here only its filter is written.
     pub(super) fn filter(&mut self, from: &Relation, depth: usize) -> String {
         let mut conditions = from.conditions.clone();
-        let count = [0, 1, 1, 1, 2, 2][self.below(6)];
+        let count = [0, 0, 1, 1, 1, 2][self.below(6)];
         for _ in 0..count {
             conditions.push(self.predicate(&from.columns, from.rows, depth));
         }

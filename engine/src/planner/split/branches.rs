@@ -69,7 +69,9 @@ pub(super) fn named_as(input: LogicalPlan, exprs: Vec<Expr>, schema: &DFSchema) 
         .into_iter()
         .zip(schema.iter())
         .map(|(expr, (qualifier, field))| {
-            let expr = if datafusion::logical_expr::ExprSchemable::get_type(&expr, input.schema().as_ref())? == *field.data_type() {
+            let expr = if datafusion::logical_expr::ExprSchemable::get_type(&expr, input.schema().as_ref())?
+                == *field.data_type()
+            {
                 expr
             } else {
                 Expr::Cast(datafusion::logical_expr::Cast::new(Box::new(expr), field.data_type().clone()))

@@ -5,7 +5,9 @@
 //! After: `Projection(Aggregate: sum(s) by k (Union(Aggregate: sum(x) AS s by k (a), Aggregate: … (b))))`.
 
 mod aggregate;
+mod below_join;
 mod branches;
+mod parts;
 mod top_n;
 
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
@@ -24,7 +26,10 @@ pub(super) fn split(plan: &LogicalPlan) -> Result<LogicalPlan> {
     }
     let split = plan.clone().transform_up_with_subqueries(|node| {
         let parts = match &node {
-            LogicalPlan::Aggregate(aggregate) => aggregate::over_union(aggregate)?,
+            LogicalPlan::Aggregate(aggregate) => match aggregate::over_union(aggregate)? {
+                None => below_join::aggregate(aggregate)?,
+                parts => parts,
+            },
             LogicalPlan::Sort(sort) => match top_n::over_union(sort)? {
                 None => top_n::over_outer_join(sort)?,
                 parts => parts,
@@ -44,7 +49,9 @@ pub(super) fn split(plan: &LogicalPlan) -> Result<LogicalPlan> {
 fn same_columns(a: &LogicalPlan, b: &LogicalPlan) -> bool {
     let (a, b) = (a.schema(), b.schema());
     a.fields().len() == b.fields().len()
-        && a.iter().zip(b.iter()).all(|((q, f), (r, g))| q == r && f.name() == g.name() && f.data_type() == g.data_type())
+        && a.iter()
+            .zip(b.iter())
+            .all(|((q, f), (r, g))| q == r && f.name() == g.name() && f.data_type() == g.data_type())
 }
 
 /// Whether a port of another node is read anywhere below.

@@ -1,0 +1,218 @@
+//! An aggregate over inner joins of several sites, all of whose values come from one of them: that site groups its rows
+//! by what the rest of the query needs of them (the join keys and its share of the grouping) and sends groups.
+//!
+//! A group that meets `n` rows of the other side counts `n` times, as each of its rows would have: sound for `sum`,
+//! `count`, `min`, `max` and what is made of them. It is done where nothing says that it is in vain: not where the
+//! groups hold part of the declared key of the largest port, since nearly each row would be a group of its own.
+//!
+//! Before: `Aggregate: sum(x) by b.k (Join: a.j = b.j (a, b))`.
+//! After: `Aggregate: sum(s) by b.k (Join: a.j = b.j (Aggregate: sum(x) AS s by a.j (a), b))`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema};
+use datafusion::datasource::source_as_provider;
+use datafusion::error::Result;
+use datafusion::logical_expr::{Aggregate, Expr, Join, JoinType, LogicalPlan, Projection};
+
+use super::parts::{Parts, reduce};
+use crate::names::PortTable;
+use crate::planner::place::{SiteChoice, site_of};
+
+/// Puts a partial aggregate below the joins; `None` where that is not sound, or in vain.
+pub(super) fn aggregate(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
+    if aggregate.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_)) || e.is_volatile()) {
+        return Ok(None);
+    }
+    // The grouping and the values in terms of the columns that the joins give.
+    let (groups, values, joins) = match aggregate.input.as_ref() {
+        LogicalPlan::Projection(projection) if !projection.expr.iter().any(Expr::is_volatile) => {
+            let inline = |exprs: &[Expr]| exprs.iter().map(|e| inlined(e, projection)).collect::<Result<Vec<_>>>();
+            (inline(&aggregate.group_expr)?, inline(&aggregate.aggr_expr)?, projection.input.as_ref())
+        }
+        other => (aggregate.group_expr.clone(), aggregate.aggr_expr.clone(), other),
+    };
+    if !matches!(joins, LogicalPlan::Join(_)) || site_of(joins)? != SiteChoice::Here {
+        return Ok(None);
+    }
+    let Some(parts) = Parts::of(&values, joins.schema())? else { return Ok(None) };
+    let read: HashSet<Column> = values.iter().flat_map(|e| e.column_refs().into_iter().cloned()).collect();
+    if read.is_empty() {
+        // A count of rows might go to any side: without a cost there is no telling to which.
+        return Ok(None);
+    }
+    let Some(owner) = owner_of(joins, &read)? else { return Ok(None) };
+    let mut needed = Needed { owner: owner.schema().as_ref(), columns: vec![] };
+    needed.of_joins(joins, owner)?;
+    needed.of_exprs(&groups);
+    if in_vain(owner, &needed.columns)? {
+        return Ok(None);
+    }
+    let keys: Vec<Expr> = needed.columns.iter().cloned().map(Expr::Column).collect();
+    let reduced = reduce(owner.clone(), keys, parts.partial())?;
+    let renamed = Renamed { from: needed.columns, to: reduced.schema().as_ref().clone() };
+    let Some(rebuilt) = rebuild(joins, owner, &reduced, &renamed)? else { return Ok(None) };
+    let groups = groups.iter().map(|g| renamed.apply(g)).collect::<Result<Vec<_>>>()?;
+    let values: Vec<Expr> = (renamed.from.len()..reduced.schema().fields().len()).map(|i| renamed.column(i)).collect();
+    parts.combine(rebuilt, groups, &values, &aggregate.schema).map(Some)
+}
+
+/// The largest part below the joins that is at one peer and gives all the columns that the values read.
+fn owner_of<'a>(plan: &'a LogicalPlan, read: &HashSet<Column>) -> Result<Option<&'a LogicalPlan>> {
+    if !read.iter().all(|c| plan.schema().has_column(c)) {
+        return Ok(None);
+    }
+    if matches!(site_of(plan)?, SiteChoice::Peer(_)) {
+        return Ok(Some(plan));
+    }
+    match plan {
+        LogicalPlan::Join(join) if join.join_type == JoinType::Inner => match owner_of(&join.left, read)? {
+            None => owner_of(&join.right, read),
+            found => Ok(found),
+        },
+        LogicalPlan::Projection(projection) if projection.expr.iter().all(|e| matches!(e, Expr::Column(_))) => {
+            owner_of(&projection.input, read)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The owner's columns that the rest of the query needs.
+struct Needed<'a> {
+    owner: &'a DFSchema,
+    columns: Vec<Column>,
+}
+
+impl Needed<'_> {
+    /// Those that the conditions of the joins above `owner` read.
+    fn of_joins(&mut self, plan: &LogicalPlan, owner: &LogicalPlan) -> Result<()> {
+        if std::ptr::eq(plan, owner) {
+            return Ok(());
+        }
+        if let LogicalPlan::Join(join) = plan {
+            for (left, right) in &join.on {
+                self.of_exprs([left, right]);
+            }
+            self.of_exprs(&join.filter);
+        }
+        plan.inputs().into_iter().try_for_each(|input| self.of_joins(input, owner))
+    }
+
+    fn of_exprs<'e>(&mut self, exprs: impl IntoIterator<Item = &'e Expr>) {
+        for expr in exprs {
+            for column in expr.column_refs() {
+                if self.owner.has_column(column) && !self.columns.contains(column) {
+                    self.columns.push(column.clone());
+                }
+            }
+        }
+        // Sets of columns come in no order, and a plan should be the same every time.
+        self.columns.sort();
+    }
+}
+
+/// The owner's columns under the names that its partial aggregate gives them, by position.
+struct Renamed {
+    from: Vec<Column>,
+    to: DFSchema,
+}
+
+impl Renamed {
+    fn column(&self, index: usize) -> Expr {
+        Expr::Column(Column::from(self.to.qualified_field(index)))
+    }
+
+    fn apply(&self, expr: &Expr) -> Result<Expr> {
+        let renamed = expr.clone().transform(|e| match &e {
+            Expr::Column(column) => Ok(match self.from.iter().position(|c| c == column) {
+                Some(index) => Transformed::yes(self.column(index)),
+                None => Transformed::no(e),
+            }),
+            _ => Ok(Transformed::no(e)),
+        })?;
+        Ok(renamed.data)
+    }
+}
+
+/// The joins again, with `reduced` in the place of `owner`; `None` where something between them cannot be rebuilt.
+fn rebuild(
+    plan: &LogicalPlan,
+    owner: &LogicalPlan,
+    reduced: &LogicalPlan,
+    renamed: &Renamed,
+) -> Result<Option<LogicalPlan>> {
+    if std::ptr::eq(plan, owner) {
+        return Ok(Some(reduced.clone()));
+    }
+    if !contains(plan, owner) {
+        return Ok(Some(plan.clone()));
+    }
+    match plan {
+        LogicalPlan::Join(join) => {
+            let Some(left) = rebuild(&join.left, owner, reduced, renamed)? else { return Ok(None) };
+            let Some(right) = rebuild(&join.right, owner, reduced, renamed)? else { return Ok(None) };
+            let rename = |e: &Expr| renamed.apply(e);
+            let on = join.on.iter().map(|(l, r)| Ok((rename(l)?, rename(r)?))).collect::<Result<Vec<_>>>()?;
+            let filter = join.filter.as_ref().map(rename).transpose()?;
+            Ok(Some(LogicalPlan::Join(Join::try_new(
+                Arc::new(left),
+                Arc::new(right),
+                on,
+                filter,
+                join.join_type,
+                join.join_constraint,
+                join.null_equality,
+                join.null_aware,
+            )?)))
+        }
+        LogicalPlan::Projection(projection) => {
+            let Some(input) = rebuild(&projection.input, owner, reduced, renamed)? else { return Ok(None) };
+            // It only narrows: what is not the owner's stays, and of the owner's come the groups.
+            let others =
+                projection.expr.iter().filter(|e| !matches!(e, Expr::Column(c) if owner.schema().has_column(c)));
+            let groups = (0..renamed.to.fields().len()).map(|i| renamed.column(i));
+            let exprs = groups.chain(others.cloned()).collect();
+            Ok(Some(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(input))?)))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn contains(plan: &LogicalPlan, owner: &LogicalPlan) -> bool {
+    std::ptr::eq(plan, owner) || plan.inputs().into_iter().any(|input| contains(input, owner))
+}
+
+/// Whether grouping by `keys` makes a group of nearly each row, as far as is declared: they hold a column of the primary
+/// key of the port that has the most rows. A port that is not known to have a key says nothing.
+fn in_vain(owner: &LogicalPlan, keys: &[Column]) -> Result<bool> {
+    let mut largest: Option<(u64, bool)> = None;
+    owner.apply(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(provider) = source_as_provider(&scan.source)
+            && let Some(port) = provider.downcast_ref::<PortTable>()
+        {
+            let held =
+                |name: &String| keys.iter().any(|k| k.name == *name && k.relation.as_ref() == Some(&scan.table_name));
+            let by_key = port.primary_key.iter().any(held);
+            let rows = port.rows.unwrap_or(0);
+            if largest.is_none_or(|(most, _)| rows > most) {
+                largest = Some((rows, by_key));
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(largest.is_some_and(|(_, by_key)| by_key))
+}
+
+fn inlined(expr: &Expr, projection: &Projection) -> Result<Expr> {
+    let inlined = expr.clone().transform(|e| match &e {
+        Expr::Column(column) => Ok(match projection.schema.maybe_index_of_column(column) {
+            Some(index) => Transformed::new(projection.expr[index].clone().unalias(), true, TreeNodeRecursion::Jump),
+            None => Transformed::no(e),
+        }),
+        _ => Ok(Transformed::no(e)),
+    })?;
+    Ok(inlined.data)
+}

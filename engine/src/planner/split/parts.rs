@@ -1,0 +1,136 @@
+//! Aggregates in parts: the partial ones that an owner computes, and how they are combined.
+//!
+//! Split are `count`, `sum`, `min`, `max`, the boolean and bitwise ones, and `avg` of floats (a sum and a count).
+//! `avg` of decimals, DISTINCT, ORDER BY within, grouping sets and everything else are left whole: their parts cannot
+//! be combined to the same value.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::{Column, DFSchema};
+use datafusion::error::Result;
+use datafusion::functions_aggregate::count::count_udaf;
+use datafusion::functions_aggregate::sum::sum_udaf;
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::{Aggregate, AggregateUDF, Cast, Expr, ExprSchemable, LogicalPlan, when};
+use datafusion::prelude::lit;
+
+use super::branches;
+
+/// The aggregates of one operator, each in parts.
+pub(super) struct Parts(Vec<(Vec<Expr>, Combine)>);
+
+/// How one aggregate is put together from its parts.
+enum Combine {
+    /// The same function over the partial values.
+    Same(Arc<AggregateUDF>),
+    /// A sum of counts.
+    Count,
+    /// A sum of sums, by a sum of counts.
+    Average,
+}
+
+impl Parts {
+    /// Splits aggregates over `schema`; `None` where one of them cannot be split.
+    pub(super) fn of(aggregates: &[Expr], schema: &DFSchema) -> Result<Option<Self>> {
+        let mut parts = vec![];
+        for expr in aggregates {
+            match split(expr, schema)? {
+                Some(part) => parts.push(part),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(Self(parts)))
+    }
+
+    /// The partial aggregates, in order.
+    pub(super) fn partial(&self) -> Vec<Expr> {
+        self.0.iter().flat_map(|(partial, _)| partial.clone()).collect()
+    }
+
+    /// Combines partial values: an aggregate over `input`, grouped by `groups`, with the columns of `whole`.
+    /// `values` are the partial values in the order of [`Parts::partial`].
+    pub(super) fn combine(
+        &self,
+        input: LogicalPlan,
+        groups: Vec<Expr>,
+        values: &[Expr],
+        whole: &DFSchema,
+    ) -> Result<LogicalPlan> {
+        let grouped = groups.len();
+        let mut next = values.iter();
+        let mut finals = vec![];
+        for (partial, combine) in &self.0 {
+            finals.extend(next.by_ref().take(partial.len()).map(|value| call(combine.function(), value.clone())));
+        }
+        // Two aggregates may be equal, and one operator may not have two columns of one name.
+        let named = finals.into_iter().enumerate().map(|(i, e)| e.alias(format!("f{i}"))).collect();
+        let groups = groups.into_iter().enumerate().map(|(i, e)| e.alias(format!("k{i}"))).collect();
+        let combined = LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), groups, named)?);
+        let result = |i: usize| Expr::Column(Column::from(combined.schema().qualified_field(i)));
+        let mut outputs: Vec<Expr> = (0..grouped).map(result).collect();
+        let mut next = grouped;
+        for (partial, combine) in &self.0 {
+            outputs.push(match combine {
+                Combine::Same(_) => result(next),
+                // A `CASE`, since the optimizer that would make one of `coalesce` has run.
+                Combine::Count => when(result(next).is_null(), lit(0_i64)).otherwise(result(next))?,
+                Combine::Average => result(next) / Expr::Cast(Cast::new(Box::new(result(next + 1)), DataType::Float64)),
+            });
+            next += partial.len();
+        }
+        branches::named_as(combined, outputs, whole)
+    }
+}
+
+impl Combine {
+    fn function(&self) -> Arc<AggregateUDF> {
+        match self {
+            Combine::Same(function) => function.clone(),
+            Combine::Count | Combine::Average => sum_udaf(),
+        }
+    }
+}
+
+/// The partial aggregates that an aggregate needs, and how they are combined.
+fn split(expr: &Expr, schema: &DFSchema) -> Result<Option<(Vec<Expr>, Combine)>> {
+    let Expr::AggregateFunction(function) = expr.clone().unalias() else { return Ok(None) };
+    let params = &function.params;
+    if params.distinct || !params.order_by.is_empty() || params.null_treatment.is_some() || expr.is_volatile() {
+        return Ok(None);
+    }
+    let whole = Expr::AggregateFunction(function.clone());
+    Ok(match function.func.name() {
+        // Of several arguments it counts the rows in which none is NULL, and so does the part.
+        "count" => Some((vec![whole], Combine::Count)),
+        "sum" | "min" | "max" | "bool_and" | "bool_or" | "bit_and" | "bit_or" => {
+            Some((vec![whole], Combine::Same(function.func.clone())))
+        }
+        "avg" if params.args.len() == 1 && params.args[0].get_type(schema)? == DataType::Float64 => {
+            let part = |func| {
+                let AggregateFunction { params, .. } = function.clone();
+                Expr::AggregateFunction(AggregateFunction { func, params })
+            };
+            Some((vec![part(sum_udaf()), part(count_udaf())], Combine::Average))
+        }
+        _ => None,
+    })
+}
+
+/// A partial aggregate over `input`, its columns named `p0`, `p1`, …: groups first, then values.
+pub(super) fn reduce(input: LogicalPlan, groups: Vec<Expr>, partial: Vec<Expr>) -> Result<LogicalPlan> {
+    // Equal expressions would give equal names, which one aggregate may not have: each gets an alias of its own.
+    let alias = |exprs: Vec<Expr>, prefix: &str| -> Vec<Expr> {
+        exprs.into_iter().enumerate().map(|(i, e)| e.unalias().alias(format!("{prefix}{i}"))).collect()
+    };
+    let (groups, values) = (alias(groups, "g"), alias(partial, "a"));
+    let reduced = LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), groups, values)?);
+    let columns = (0..reduced.schema().fields().len())
+        .map(|i| Expr::Column(Column::from(reduced.schema().qualified_field(i))))
+        .collect();
+    branches::numbered(reduced, columns, "p")
+}
+
+fn call(func: Arc<AggregateUDF>, value: Expr) -> Expr {
+    Expr::AggregateFunction(AggregateFunction::new_udf(func, vec![value], false, None, vec![], None))
+}

@@ -1,0 +1,147 @@
+//! Random queries: placed, unplaced and one process give the same rows.
+//!
+//! A few hundred with a fixed seed; any number by hand:
+//! `PORTOLAN_RANDOM_QUERIES=10000 PORTOLAN_RANDOM_SEED=7 cargo test --workspace --test e2e random -- --nocapture`.
+//! `PORTOLAN_RANDOM_INDEX=42` runs that one query alone and shows it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+
+use futures::StreamExt;
+use portolan_cli::tpch::cache;
+use portolan_tests::random_queries::{Outcome, RandomQuery, SCALE, Trial, random_query, simpler};
+
+const QUERIES: u64 = 400;
+const SEED: u64 = 20;
+/// Queries that run at once.
+const AT_ONCE: usize = 3;
+/// A run by hand goes on after a difference, up to so many.
+const MAX_DIFFERENCES: usize = 25;
+
+fn variable(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is a whole number, not `{text}`")))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn placed_queries_give_the_rows_of_unplaced_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = cache::ensure(folder.path(), SCALE, &|_, _| {}, &AtomicBool::new(false)).unwrap();
+    let trial = Trial::start(&data).await.unwrap();
+
+    let seed = variable("PORTOLAN_RANDOM_SEED").unwrap_or(SEED);
+    let indices = match variable("PORTOLAN_RANDOM_INDEX") {
+        Some(index) => index..index + 1,
+        None => 0..variable("PORTOLAN_RANDOM_QUERIES").unwrap_or(QUERIES),
+    };
+    let alone = indices.end - indices.start == 1;
+    let total = indices.end - indices.start;
+    let mut outcomes = futures::stream::iter(indices)
+        .map(|index| {
+            let query = random_query(seed, index);
+            if alone {
+                println!("{}", query.sql);
+            }
+            let trial = &trial;
+            async move {
+                let outcome = trial.run(&query.sql, &query.order).await;
+                (index, query, outcome)
+            }
+        })
+        .buffered(AT_ONCE);
+
+    let mut tally = Tally::default();
+    let mut differences = vec![];
+    while let Some((index, query, outcome)) = outcomes.next().await {
+        tally.count(&query, &outcome);
+        match outcome {
+            Outcome::Different(how) => {
+                let text = report(&trial, seed, index, &query, &how).await;
+                println!("{text}\n");
+                differences.push(text);
+                if differences.len() >= MAX_DIFFERENCES {
+                    break;
+                }
+            }
+            Outcome::Refused(why) if total != QUERIES => println!("refused, index {index}: {why}\n  {}", query.sql),
+            Outcome::Refused(_) => {}
+            Outcome::Equal(rows) if alone => println!("{rows} rows"),
+            Outcome::Equal(_) => {}
+        }
+    }
+    println!("{tally}");
+    assert!(differences.is_empty(), "{} differences, first:\n{}", differences.len(), differences[0]);
+    let succeeded = tally.equal as f64 / total as f64;
+    assert!(succeeded > 0.9 || total < 100, "only {:.0} % of the queries ran", succeeded * 100.0);
+}
+
+/// The difference with the simplest query that shows it.
+async fn report(trial: &Trial, seed: u64, index: u64, query: &RandomQuery, how: &str) -> String {
+    let (mut sql, mut how) = (query.sql.clone(), how.to_owned());
+    let mut shrinking = true;
+    while shrinking {
+        shrinking = false;
+        for candidate in simpler(&sql) {
+            // An order by position may not fit any more once a column is gone: then it is no order to check.
+            let order =
+                if candidate.contains("ORDER BY") { query.order.clone() } else { portolan_cli::compare::Order::Any };
+            if candidate.len() >= sql.len() {
+                continue;
+            }
+            if let Outcome::Different(still) = trial.run(&candidate, &order).await {
+                (sql, how, shrinking) = (candidate, still, true);
+                break;
+            }
+        }
+    }
+    format!("seed {seed}, index {index}: {how}\nshrunk: {sql}\nwhole: {}", query.sql)
+}
+
+/// What ran, by kind.
+#[derive(Default)]
+struct Tally {
+    equal: usize,
+    refused: usize,
+    rows: usize,
+    empty: usize,
+    kinds: BTreeMap<&'static str, (usize, usize)>,
+}
+
+impl Tally {
+    fn count(&mut self, query: &RandomQuery, outcome: &Outcome) {
+        let ran = match outcome {
+            Outcome::Equal(rows) => {
+                self.equal += 1;
+                self.rows += rows;
+                self.empty += usize::from(*rows == 0);
+                true
+            }
+            Outcome::Refused(_) => {
+                self.refused += 1;
+                false
+            }
+            Outcome::Different(_) => false,
+        };
+        for kind in &query.kinds {
+            let counts = self.kinds.entry(kind).or_default();
+            counts.0 += usize::from(ran);
+            counts.1 += 1;
+        }
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(
+            f,
+            "{} queries equal ({} without rows, {} rows in all), {} refused every way; equal of all, by kind:",
+            self.equal, self.empty, self.rows, self.refused
+        )?;
+        for (kind, (ran, all)) in &self.kinds {
+            writeln!(f, "  {kind}: {ran} of {all}")?;
+        }
+        Ok(())
+    }
+}

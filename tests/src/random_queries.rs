@@ -1,0 +1,86 @@
+//! Random queries over the eight ports of the demo's three domains, and how their results are compared: placed with
+//! unplaced with one process over the same files. A query depends on its seed and its index alone.
+
+mod expressions;
+mod generator;
+mod relations;
+mod scope;
+mod select;
+mod shrink;
+mod tables;
+mod trial;
+
+use std::collections::BTreeSet;
+
+use portolan_cli::compare::Order;
+
+use generator::Generator;
+use scope::Select;
+pub use shrink::simpler;
+pub use tables::SCALE;
+pub use trial::{Outcome, Trial};
+
+/// How deep subqueries and derived tables nest.
+const DEPTH: usize = 2;
+/// Spreads the indices of one seed.
+const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// A query, what it demands of the order of its rows, and what it exercises.
+#[derive(Clone, Debug)]
+pub struct RandomQuery {
+    /// Its text.
+    pub sql: String,
+    /// What it demands of the order of its rows.
+    pub order: Order,
+    /// The kinds of things in it.
+    pub kinds: BTreeSet<&'static str>,
+}
+
+/// The query at `index` of the sequence that `seed` starts.
+pub fn random_query(seed: u64, index: u64) -> RandomQuery {
+    let mut generator = Generator::new(seed.wrapping_add(index.wrapping_mul(SPREAD)));
+    let g = &mut generator;
+    let with = if g.chance(0.2) { common_table_expression(g) } else { String::new() };
+    let named = !g.chance(0.3);
+    let select = match g.below(20) {
+        0..=6 => g.plain(DEPTH, None, named),
+        7..=13 => g.aggregate(DEPTH, None, named),
+        14..=16 => g.window(DEPTH, named),
+        _ => g.set_operation(DEPTH),
+    };
+    let (tail, order) = tail(g, &select);
+    RandomQuery { sql: format!("{with}{}{tail}", select.sql), order, kinds: generator.kinds }
+}
+
+/// A common table expression, of which the main query uses two.
+fn common_table_expression(g: &mut Generator) -> String {
+    let inner = g.query(DEPTH - 1, None);
+    g.tag("common table expression");
+    g.expressions.push(("w0".into(), inner.outputs, inner.rows));
+    g.forced = vec![0, 0];
+    format!("WITH w0 AS ({}) ", inner.sql)
+}
+
+/// `ORDER BY` and `LIMIT`, and what they demand. Only a total order is cut by a limit.
+fn tail(g: &mut Generator, select: &Select) -> (String, Order) {
+    let columns = select.outputs.len();
+    let exact = select.outputs.iter().all(|o| o.exact);
+    if exact && g.chance(0.25) {
+        g.tag("order by with limit");
+        let offset = if g.chance(0.3) { " OFFSET 3" } else { "" };
+        let limit = [0, 1, 5, 10, 100][g.below(5)];
+        let order = g.total_order(columns);
+        return (format!(" ORDER BY {order} LIMIT {limit}{offset}"), sorted((0..columns).collect()));
+    }
+    if exact && g.chance(0.3) {
+        g.tag("order by");
+        let key = g.below(columns);
+        let direction = g.direction();
+        return (format!(" ORDER BY {}{direction}", key + 1), sorted(vec![key]));
+    }
+    (String::new(), Order::Any)
+}
+
+fn sorted(keys: Vec<usize>) -> Order {
+    Order::Sorted { keys, limit: None }
+}

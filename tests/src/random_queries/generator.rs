@@ -1,0 +1,56 @@
+//! The generator's state: its source of randomness, the names that it gave, and what its query exercises so far.
+
+use std::collections::BTreeSet;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+
+use super::scope::Output;
+
+/// Writes one query.
+pub(super) struct Generator {
+    random: StdRng,
+    aliases: usize,
+    /// The common table expressions that can be named: name, columns, rows.
+    pub(super) expressions: Vec<(String, Vec<Output>, f64)>,
+    /// Those that the next relations must be.
+    pub(super) forced: Vec<usize>,
+    pub(super) kinds: BTreeSet<&'static str>,
+}
+
+impl Generator {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            random: StdRng::seed_from_u64(seed),
+            aliases: 0,
+            expressions: vec![],
+            forced: vec![],
+            kinds: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn chance(&mut self, probability: f64) -> bool {
+        self.random.random_bool(probability)
+    }
+
+    /// A number from 0 up to and without `bound`.
+    pub(super) fn below(&mut self, bound: usize) -> usize {
+        self.random.random_range(0..bound)
+    }
+
+    pub(super) fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
+        from.choose(&mut self.random)
+    }
+
+    /// A new alias.
+    pub(super) fn alias(&mut self) -> String {
+        self.aliases += 1;
+        format!("t{}", self.aliases)
+    }
+
+    /// Takes down that the query holds something of this kind.
+    pub(super) fn tag(&mut self, kind: &'static str) {
+        self.kinds.insert(kind);
+    }
+}

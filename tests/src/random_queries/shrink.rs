@@ -1,0 +1,154 @@
+//! Makes a query simpler, one clause at a time, so that a difference is easier to understand. What comes out need not
+//! make sense: whoever tries it keeps it only where the difference is still there.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    BinaryOperator, Expr, GroupByExpr, Query, Select, SetExpr, Statement, Value, VisitMut, VisitorMut,
+};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
+
+/// Every form of the query with one thing less, larger cuts first.
+pub fn simpler(sql: &str) -> Vec<String> {
+    let Ok(mut statements) = Parser::parse_sql(&GenericDialect {}, sql) else { return vec![] };
+    let Some(statement) = statements.pop() else { return vec![] };
+    let mut found = vec![];
+    for step in 0.. {
+        let mut copy: Statement = statement.clone();
+        let mut cut = Cut { left: step, done: false };
+        // The visitor never breaks for an error.
+        let _ = VisitMut::visit(&mut copy, &mut cut);
+        if !cut.done {
+            break;
+        }
+        found.push(copy.to_string());
+    }
+    found.sort_by_key(String::len);
+    found.dedup();
+    found
+}
+
+/// Does the cut number `left` that it comes by.
+struct Cut {
+    left: usize,
+    done: bool,
+}
+
+impl Cut {
+    /// Whether it is the turn of this cut.
+    fn now(&mut self) -> bool {
+        if self.done {
+            return false;
+        }
+        if self.left == 0 {
+            self.done = true;
+            return true;
+        }
+        self.left -= 1;
+        false
+    }
+
+    fn select(&mut self, select: &mut Select) {
+        if select.selection.is_some() && self.now() {
+            select.selection = None;
+        }
+        if select.having.is_some() && self.now() {
+            select.having = None;
+        }
+        if select.distinct.is_some() && self.now() {
+            select.distinct = None;
+        }
+        for i in 0..select.projection.len() {
+            if select.projection.len() > 1 && self.now() {
+                select.projection.remove(i);
+                return;
+            }
+        }
+        for table in &mut select.from {
+            for i in (0..table.joins.len()).rev() {
+                if self.now() {
+                    table.joins.truncate(i);
+                    return;
+                }
+                if self.now() {
+                    table.joins.remove(i);
+                    return;
+                }
+                if i == 0 && self.now() {
+                    table.relation = table.joins.remove(0).relation;
+                    return;
+                }
+            }
+        }
+        if let GroupByExpr::Expressions(keys, _) = &mut select.group_by {
+            for i in 0..keys.len() {
+                if self.now() {
+                    keys.remove(i);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn body(&mut self, body: &mut SetExpr) {
+        match body {
+            SetExpr::Select(select) => self.select(select),
+            SetExpr::SetOperation { left, right, .. } => {
+                if self.now() {
+                    *body = (**left).clone();
+                } else if self.now() {
+                    *body = (**right).clone();
+                } else {
+                    self.body(left);
+                    self.body(right);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl VisitorMut for Cut {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if query.with.is_some() && self.now() {
+            query.with = None;
+        }
+        if query.limit_clause.is_some() && self.now() {
+            query.limit_clause = None;
+        }
+        if query.order_by.is_some() && self.now() {
+            query.order_by = None;
+        }
+        self.body(&mut query.body);
+        if self.done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let parts: Vec<Expr> = match expr {
+            Expr::BinaryOp { left, op: BinaryOperator::And | BinaryOperator::Or, right } => {
+                vec![(**left).clone(), (**right).clone()]
+            }
+            Expr::Nested(inner) => vec![(**inner).clone()],
+            Expr::Case { conditions, .. } => conditions.iter().map(|c| c.result.clone()).collect(),
+            Expr::IsNotNull(_) | Expr::IsNull(_) | Expr::Like { .. } | Expr::Between { .. } | Expr::InList { .. } => {
+                vec![Expr::value(Value::Boolean(true))]
+            }
+            Expr::Function(function) if function.filter.is_some() => {
+                let mut plain = function.clone();
+                plain.filter = None;
+                vec![Expr::Function(plain)]
+            }
+            _ => vec![],
+        };
+        for part in parts {
+            if self.now() {
+                *expr = part;
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
