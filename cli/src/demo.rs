@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::demo::mesh::LocalMesh;
 use crate::error::{Error, Result};
 use crate::output::print;
-use crate::serve::stop_on_signals;
+use crate::serve::{Terminate, stop_on_signals};
 use crate::sql::{self, Questions, Target};
 use crate::tpch::{TABLES, cache, generate};
 
@@ -54,6 +54,9 @@ const QUESTIONS: &str = r"Three domains are up: sales, supply and geo. A few thi
 
 ";
 
+/// The exit code of a process that SIGTERM ended: 128 and the signal's number.
+const TERMINATED: i32 = 143;
+
 /// Runs the demo.
 ///
 /// # Errors
@@ -80,7 +83,16 @@ pub async fn demo(args: DemoArgs) -> Result<()> {
     } else {
         // From here on Ctrl-C belongs to the prompt.
         drop(signals);
-        sql::interactive(Target::url(mesh.gateway().url()), Questions(QUESTIONS)).await
+        let mut terminate = Terminate::new()?;
+        tokio::select! {
+            outcome = sql::interactive(Target::url(mesh.gateway().url()), Questions(QUESTIONS)) => outcome,
+            () = terminate.wait() => {
+                // The prompt waits for a key on a thread that nothing can wake: leave it there.
+                let _ = crossterm::terminal::disable_raw_mode();
+                mesh.stop().await;
+                std::process::exit(TERMINATED);
+            }
+        }
     };
     mesh.stop().await;
     outcome

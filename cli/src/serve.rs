@@ -71,20 +71,43 @@ pub async fn serve(config: NodeConfig, args: &ServeArgs) -> Result<()> {
 /// # Errors
 /// Signals that cannot be listened to.
 pub fn stop_on_signals(stop: CancellationToken) -> Result<AbortOnDropHandle<()>> {
-    #[cfg(unix)]
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        .map_err(|e| Error::failed("cannot listen to signals").with_source(e))?;
+    let mut terminate = Terminate::new()?;
     let wait = async move {
-        #[cfg(unix)]
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
+            () = terminate.wait() => {}
         }
-        #[cfg(not(unix))]
-        let _ = tokio::signal::ctrl_c().await;
         stop.cancel();
     };
     Ok(AbortOnDropHandle::new(tokio::spawn(wait)))
+}
+
+/// Listens to SIGTERM, where there is such a thing.
+pub struct Terminate {
+    #[cfg(unix)]
+    signal: tokio::signal::unix::Signal,
+}
+
+impl Terminate {
+    /// Starts to listen.
+    ///
+    /// # Errors
+    /// Signals that cannot be listened to.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+                .map_err(|e| Error::failed("cannot listen to signals").with_source(e))?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub async fn wait(&mut self) {
+        #[cfg(unix)]
+        self.signal.recv().await;
+        #[cfg(not(unix))]
+        std::future::pending::<()>().await;
+    }
 }
 
 /// A thread of its own: a read of standard input cannot be cancelled, and must not hold up the end of the runtime.

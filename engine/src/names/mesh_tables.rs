@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use arrow::array::{
     ArrayRef, BooleanArray, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
 };
+use arrow::datatypes::DataType;
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::Result;
 use portolan_catalog::{Column, DomainCatalog, MeshSnapshot, NodeLocation, NodeState, Port, Product};
@@ -114,7 +115,7 @@ fn columns(mesh: &MeshSnapshot) -> Columns {
     columns.extend([
         ("position", Arc::new(Int64Array::from_iter(rows.iter().map(|(_, i, _)| Some(*i as i64 + 1)))) as ArrayRef),
         ("column", strings(rows.iter().map(|(.., c)| Some(c.name.as_str())))),
-        ("type", strings(rows.iter().map(|(.., c)| c.data_type.as_ref().map(ToString::to_string)))),
+        ("type", strings(rows.iter().map(|(.., c)| c.data_type.as_ref().map(type_name)))),
         ("nullable", Arc::new(BooleanArray::from_iter(rows.iter().map(|(.., c)| Some(c.nullable))))),
         ("description", strings(rows.iter().map(|(.., c)| c.description.as_deref()))),
         ("classification", strings(rows.iter().map(|(.., c)| c.classification.as_deref()))),
@@ -154,6 +155,15 @@ fn word(state: NodeState) -> &'static str {
         NodeState::Up => "up",
         NodeState::Down => "down",
         NodeState::Unknown => "unknown",
+    }
+}
+
+/// A type as clients see it: that a text is held in views is nobody's concern.
+fn type_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Utf8View => DataType::Utf8.to_string(),
+        DataType::BinaryView => DataType::Binary.to_string(),
+        other => other.to_string(),
     }
 }
 

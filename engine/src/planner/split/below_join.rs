@@ -15,7 +15,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
 use datafusion::datasource::source_as_provider;
 use datafusion::error::Result;
-use datafusion::logical_expr::{Aggregate, Expr, Join, JoinType, LogicalPlan, Projection};
+use datafusion::logical_expr::{Aggregate, Expr, Join, JoinType, LogicalPlan, Operator, Projection};
 
 use super::parts::{Parts, reduce};
 use crate::names::PortTable;
@@ -38,6 +38,9 @@ pub(super) fn aggregate(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
         return Ok(None);
     }
     let Some(parts) = Parts::of(&values, joins.schema())? else { return Ok(None) };
+    if !parts.partial().iter().all(never_fails) {
+        return Ok(None);
+    }
     let read: HashSet<Column> = values.iter().flat_map(|e| e.column_refs().into_iter().cloned()).collect();
     if read.is_empty() {
         // A count of rows might go to any side: without a cost there is no telling to which.
@@ -204,6 +207,32 @@ fn in_vain(owner: &LogicalPlan, keys: &[Column]) -> Result<bool> {
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(largest.is_some_and(|(_, by_key)| by_key))
+}
+
+/// Whether evaluating an aggregate never fails, whatever the row. Below a join it meets rows that the join would have
+/// dropped: a division by one of their zeros must not fail a query that never asked for them.
+fn never_fails(aggregate: &Expr) -> bool {
+    let mut safe = true;
+    let walked = aggregate.apply(|e| {
+        safe &= match e {
+            Expr::BinaryExpr(binary) => !matches!(binary.op, Operator::Divide | Operator::Modulo | Operator::IntegerDivide),
+            Expr::AggregateFunction(_)
+            | Expr::Alias(_)
+            | Expr::Between(_)
+            | Expr::Case(_)
+            | Expr::Column(_)
+            | Expr::InList(_)
+            | Expr::IsNotNull(_)
+            | Expr::IsNull(_)
+            | Expr::Like(_)
+            | Expr::Literal(..)
+            | Expr::Negative(_)
+            | Expr::Not(_) => true,
+            _ => false,
+        };
+        Ok(if safe { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    });
+    walked.is_ok() && safe
 }
 
 fn inlined(expr: &Expr, projection: &Projection) -> Result<Expr> {
