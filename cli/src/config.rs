@@ -106,6 +106,8 @@ pub struct TlsConfig {
 pub struct LimitsConfig {
     /// Memory of one query.
     pub query_memory: Option<Size>,
+    /// Memory of all queries together.
+    pub memory: Option<Size>,
     /// Time of one query.
     pub query_timeout: Option<Length>,
     /// Queries at once.
@@ -179,6 +181,9 @@ impl NodeConfig {
     /// The limits, defaults filled in.
     pub fn limits(&self) -> Limits {
         let (given, mut limits) = (&self.limits, Limits::default());
+        if let Some(Size(bytes)) = given.memory {
+            limits.memory = usize::try_from(bytes).unwrap_or(usize::MAX);
+        }
         if let Some(Size(bytes)) = given.query_memory {
             limits.query_memory = usize::try_from(bytes).unwrap_or(usize::MAX);
         }

@@ -13,6 +13,7 @@ use portolan_catalog::{DomainName, MeshSnapshot};
 use portolan_connectors::{CatalogAnswer, LocalDomain, Peer};
 
 use crate::execution::admission::Admission;
+use crate::execution::memory::SharedMemory;
 use crate::execution::runtime::CpuRuntime;
 use crate::mesh::Mesh;
 use crate::names::RESERVED_CATALOG;
@@ -29,6 +30,7 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     pub(crate) cpu: CpuRuntime,
     pub(crate) admission: Admission,
+    pub(crate) memory: Arc<SharedMemory>,
     /// Functions, rules and configuration: each query starts from a copy.
     pub(crate) base: SessionState,
 }
@@ -123,6 +125,7 @@ impl EngineBuilder {
         Ok(Engine(Arc::new(Inner {
             mesh,
             admission: Admission::new(&self.limits),
+            memory: SharedMemory::new(self.limits.memory),
             limits: self.limits,
             cpu: CpuRuntime::new(self.cpu_threads)?,
             base,

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Bytes of memory that one query's operators may hold; what can spill, spills beyond it. Default: 2 GiB.
     pub query_memory: usize,
+    /// Bytes of memory that all queries together may hold. Default: 8 GiB.
+    pub memory: usize,
     /// How long a query may take, planning and every node included. Default: 10 minutes.
     pub query_timeout: Duration,
     /// How many queries run at once; more wait in line. Default: 64.
@@ -23,6 +25,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             query_memory: 2 << 30,
+            memory: 8 << 30,
             query_timeout: Duration::from_secs(600),
             concurrent_queries: 64,
             queued_queries: 256,

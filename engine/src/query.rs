@@ -9,7 +9,6 @@ use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use datafusion::common::ParamValues;
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
@@ -23,15 +22,13 @@ use crate::engine::Inner;
 use crate::exchange::{ExchangePlanner, QueryContext, RemoteScanExec, RemoteScans};
 use crate::execution::admission::Place;
 use crate::execution::errors::from_datafusion;
+use crate::execution::memory::QueryMemory;
 use crate::execution::run::{Batches, Run};
 use crate::mesh::MeshView;
 use crate::names::MeshCatalogs;
 use crate::planner::Planned;
 use crate::planner::resolve::{Resolved, resolve};
 use crate::{Error, ErrorKind, Principal, ProgressHandle, Result, Session, Settings, explain, planner};
-
-/// How many of a query's operators an error for too much memory names.
-const LARGEST_CONSUMERS_NAMED: usize = 3;
 
 /// What a statement does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -353,10 +350,9 @@ impl Query {
 
 /// What planning and execution of one query see: its view of the mesh, and memory of its own.
 fn session_state(engine: &Inner, view: &Arc<MeshView>) -> Result<SessionState> {
-    let pool = FairSpillPool::new(engine.limits.query_memory);
-    let named = std::num::NonZeroUsize::new(LARGEST_CONSUMERS_NAMED).unwrap_or(std::num::NonZeroUsize::MIN);
+    let memory = QueryMemory::new(engine.limits.query_memory, engine.memory.clone());
     let runtime = RuntimeEnvBuilder::from_runtime_env(engine.base.runtime_env())
-        .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, named)))
+        .with_memory_pool(Arc::new(memory))
         .build_arc()
         .map_err(|e| from_datafusion(&e))?;
     let mut state = SessionStateBuilder::new_from_existing(engine.base.clone())

@@ -2,5 +2,6 @@
 
 pub(crate) mod admission;
 pub(crate) mod errors;
+pub(crate) mod memory;
 pub(crate) mod run;
 pub(crate) mod runtime;
