@@ -7,6 +7,8 @@ pub mod engine;
 mod exchange;
 mod execution;
 mod explain;
+#[cfg(test)]
+mod fake_mesh;
 pub mod limits;
 mod mesh;
 mod names;

@@ -24,6 +24,7 @@ use crate::execution::admission::Place;
 use crate::execution::errors::from_datafusion;
 use crate::execution::memory::QueryMemory;
 use crate::execution::run::{Batches, Run};
+use crate::execution::yielding::with_yielding_joins;
 use crate::mesh::MeshView;
 use crate::names::MeshCatalogs;
 use crate::planner::Planned;
@@ -293,6 +294,7 @@ impl Query {
         let physical = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(exchanges)])
             .create_physical_plan(&planned.plan, &state)
             .await
+            .and_then(with_yielding_joins)
             .map_err(|e| from_datafusion(&e))?;
         let mut scans = std::mem::take(&mut *scans.lock().unwrap_or_else(PoisonError::into_inner));
         scans.sort_by_key(|s| s.fragment.number);

@@ -53,6 +53,7 @@ impl Fixture {
             contract: None,
             columns: columns.iter().map(|(name, logical)| column(name, logical)).collect(),
             primary_key: vec![],
+            rows: None,
             tags: vec![],
             source: Some(source),
         };

@@ -5,3 +5,4 @@ pub(crate) mod errors;
 pub(crate) mod memory;
 pub(crate) mod run;
 pub(crate) mod runtime;
+pub(crate) mod yielding;

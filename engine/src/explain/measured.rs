@@ -4,7 +4,6 @@
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
-use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, ExecutionPlanVisitor, accept};
 use portolan_connectors::OperatorMetrics;
 
@@ -33,7 +32,7 @@ pub(crate) fn measured(scans: &[Arc<RemoteScanExec>], plan: &Arc<dyn ExecutionPl
 }
 
 fn edge(scan: &RemoteScanExec) -> String {
-    let metrics = scan.metrics().unwrap_or_else(MetricsSet::new);
+    let metrics = scan.metrics().unwrap_or_default();
     let named = |name: &str| metrics.sum_by_name(name).map_or_else(|| "none".to_owned(), |m| m.to_string());
     let mut text = format!(
         "from {} ({}): {} rows, {} bytes, first batch after {}",

@@ -58,3 +58,6 @@ pub(crate) fn batch(rows: Vec<(String, String)>) -> Result<RecordBatch> {
     RecordBatch::try_new(schema(), columns)
         .map_err(|e| Error::new(ErrorKind::Internal, "EXPLAIN has no form").with_source(e))
 }
+
+#[cfg(test)]
+mod tests;

@@ -167,8 +167,9 @@ fn may_travel(plan: &LogicalPlan) -> Result<(), String> {
 /// Rows cross an edge in no promised order. Where a fragment's root hands an order upwards (a sort, or a limit or
 /// projection over one), the operators down to the sort stay here; a sort with a limit runs on both sides.
 fn keep_order(here: &mut Placed) {
+    let hands_order_up = hands_order_up(&here.plan);
     for input in &mut here.inputs {
-        if matches!(input.site, SiteChoice::Peer(_)) && carries_order(&input.plan) {
+        if hands_order_up && matches!(input.site, SiteChoice::Peer(_)) && carries_order(&input.plan) {
             let reason = Some("its order must reach the result".into());
             match &input.plan {
                 LogicalPlan::Sort(Sort { fetch: Some(_), .. }) => {
@@ -193,12 +194,18 @@ fn keep_order(here: &mut Placed) {
     }
 }
 
+/// Whether the rows of an operator come in the order in which its input gives them.
+fn hands_order_up(plan: &LogicalPlan) -> bool {
+    matches!(
+        plan,
+        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Limit(_) | LogicalPlan::Filter(_)
+    )
+}
+
 fn carries_order(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::Sort(_) => true,
-        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Limit(_) | LogicalPlan::Filter(_) => {
-            plan.inputs().first().is_some_and(|i| carries_order(i))
-        }
+        _ if hands_order_up(plan) => plan.inputs().first().is_some_and(|i| carries_order(i)),
         _ => false,
     }
 }

@@ -1,1 +1,188 @@
+//! Each pass on small queries, and the placement of TPC-H's 22: what the plan is before and after, as snapshots.
+//! After a change that is meant, `INSTA_UPDATE=always` in the environment of the tests writes them anew.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use datafusion::common::DFSchemaRef;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use portolan_catalog::DomainName;
+
+use super::{Planned, cut, normalise, place, plan, split};
+use crate::fake_mesh::{FakePeer, gateway, owned, resolved, state_of, tpch_domain};
+use crate::{Engine, Settings, explain};
+
+/// Takes a query through the passes one by one and snapshots the plan after each. The columns stay the same.
+async fn check(engine: &Engine, name: &str, sql: &str) {
+    check_with(engine, name, sql, &Settings::default()).await;
+}
+
+async fn check_with(engine: &Engine, name: &str, sql: &str, settings: &Settings) {
+    let state = state_of(engine);
+    let before = resolved(engine, sql).await;
+    let normalised = normalise::normalise(&state, &before).unwrap();
+    same_columns(before.schema(), normalised.schema(), "normalise");
+    let mut text = format!("{sql}\n\n-- resolved\n{}\n\n-- normalised\n{}", show(&before), show(&normalised));
+    let split = if settings.placement { split::split(&normalised).unwrap() } else { normalised.clone() };
+    same_columns(before.schema(), split.schema(), "split");
+    if split == normalised {
+        text.push_str("\n\n-- split: as before");
+    } else {
+        let _ = write!(text, "\n\n-- split\n{}", show(&split));
+    }
+    let placed = place::place(&split, settings.placement).unwrap();
+    same_columns(before.schema(), placed.plan.schema(), "place");
+    let (here, placed, fragments) = cut::cut(placed, &state).unwrap();
+    same_columns(before.schema(), here.schema(), "cut");
+    let planned = Planned { normalised, placed, plan: here, fragments };
+    for (what, plan) in rows(&planned) {
+        let _ = write!(text, "\n\n-- {what}\n{plan}");
+    }
+    let _ = write!(text, "\n\n-- here\n{}", show(&planned.plan));
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!(name, text);
+    });
+}
+
+fn show(plan: &LogicalPlan) -> String {
+    plan.display_indent().to_string()
+}
+
+/// Names and types stay; what is known of NULLs may change.
+fn same_columns(before: &DFSchemaRef, after: &DFSchemaRef, pass: &str) {
+    let columns = |schema: &DFSchemaRef| -> Vec<_> {
+        schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect()
+    };
+    assert_eq!(columns(before), columns(after), "{pass} changed the columns");
+}
+
+/// The rows of EXPLAIN about placement and fragments.
+fn rows(planned: &Planned) -> Vec<(String, String)> {
+    let physical: Arc<dyn ExecutionPlan> = Arc::new(EmptyExec::new(Arc::new(arrow::datatypes::Schema::empty())));
+    explain::planned(planned, &physical, false)
+}
+
+/// A test that takes one query through the passes at a gateway whose three peers own everything.
+macro_rules! passes {
+    ($($(#[$doc:meta])* $name:ident: $sql:expr;)*) => {$(
+        $(#[$doc])*
+        #[tokio::test]
+        async fn $name() {
+            check(&gateway().await, stringify!($name), $sql).await;
+        }
+    )*};
+}
+
+passes! {
+    filter_and_projection_go_to_the_owner:
+        "SELECT c_name FROM sales.customers.customer WHERE c_acctbal > 100";
+    aggregate_goes_to_the_owner:
+        "SELECT o_orderstatus, count(*), sum(o_totalprice) FROM sales.orders.orders GROUP BY o_orderstatus";
+    join_within_a_domain_goes_to_the_owner:
+        "SELECT o_orderdate, l_quantity FROM sales.orders.orders JOIN sales.orders.lineitem ON o_orderkey = l_orderkey";
+    subquery_within_a_domain_goes_to_the_owner:
+        "SELECT count(*) FROM sales.orders.orders
+         WHERE o_totalprice > (SELECT avg(o_totalprice) FROM sales.orders.orders)";
+    not_in_stays_null_aware_at_the_owner:
+        "SELECT count(*) FROM supply.parts.part WHERE p_partkey NOT IN (SELECT ps_partkey FROM supply.parts.partsupp)";
+    join_across_domains_stays_here:
+        "SELECT c_name, n_name FROM sales.customers.customer JOIN geo.places.nation ON c_nationkey = n_nationkey
+         WHERE c_acctbal > 0";
+    semi_join_across_domains_stays_here:
+        "SELECT s_name FROM supply.suppliers.supplier
+         WHERE s_nationkey IN (SELECT n_nationkey FROM geo.places.nation WHERE n_name = 'FRANCE')";
+    aggregate_over_a_union_is_split:
+        "SELECT k, count(*) AS n, sum(b) AS s, min(b) AS lo, avg(b) AS mean FROM (
+           SELECT c_nationkey AS k, c_acctbal AS b FROM sales.customers.customer
+           UNION ALL SELECT s_nationkey, s_acctbal FROM supply.suppliers.supplier) AS t GROUP BY k";
+    distinct_aggregate_over_a_union_is_not_split_wrongly:
+        "SELECT count(DISTINCT k), sum(k) FROM (
+           SELECT c_nationkey AS k FROM sales.customers.customer
+           UNION ALL SELECT s_nationkey FROM supply.suppliers.supplier) AS t";
+    top_n_over_a_union_is_split:
+        "SELECT c_name AS n FROM sales.customers.customer
+         UNION ALL SELECT s_name FROM supply.suppliers.supplier ORDER BY n LIMIT 3 OFFSET 2";
+    aggregate_over_a_cross_site_join:
+        "SELECT n_name, sum(c_acctbal) FROM sales.customers.customer JOIN geo.places.nation ON c_nationkey = n_nationkey
+         GROUP BY n_name";
+    volatile_function_stays_here:
+        "SELECT r_name, random() FROM geo.places.region WHERE r_regionkey > 1";
+    order_must_reach_the_result:
+        "SELECT r_name FROM geo.places.region ORDER BY r_name";
+    top_n_runs_on_both_sides:
+        "SELECT c_name FROM sales.customers.customer ORDER BY c_acctbal DESC LIMIT 5";
+    limit_without_order_goes_to_the_owner:
+        "SELECT c_name FROM sales.customers.customer LIMIT 5";
+    scalar_subquery_at_another_site:
+        "SELECT c_name FROM sales.customers.customer
+         WHERE c_nationkey = (SELECT min(n_nationkey) FROM geo.places.nation)";
+    recursive_query_stays_here:
+        "WITH RECURSIVE r AS (SELECT r_regionkey AS k FROM geo.places.region WHERE r_regionkey = 0
+           UNION ALL SELECT k + 1 FROM r WHERE k < 3) SELECT k FROM r";
+    tables_of_this_node_stay_here:
+        "SELECT domain, r_name FROM mesh.domains CROSS JOIN geo.places.region WHERE domain = 'geo'";
+    literal_rows_go_along:
+        "SELECT r_name FROM geo.places.region JOIN (VALUES (1), (2)) AS v (k) ON r_regionkey = k";
+    nothing_is_read:
+        "SELECT 1 AS one";
+    no_rows_need_no_owner:
+        "SELECT r_name FROM geo.places.region WHERE 1 = 0";
+    window_goes_to_the_owner:
+        "SELECT o_custkey, row_number() OVER (PARTITION BY o_custkey ORDER BY o_orderdate) FROM sales.orders.orders";
+    union_within_a_domain_goes_to_the_owner:
+        "SELECT o_orderkey FROM sales.orders.orders UNION SELECT l_orderkey FROM sales.orders.lineitem";
+    expression_used_twice_is_read_twice:
+        "WITH w AS (SELECT n_regionkey AS k, count(*) AS n FROM geo.places.nation GROUP BY n_regionkey)
+         SELECT a.k, b.n FROM w AS a JOIN w AS b ON a.k = b.n";
+}
+
+#[tokio::test]
+async fn placement_off_fetches_ports_whole() {
+    let mut settings = Settings::default();
+    settings.set("portolan.placement", "off").unwrap();
+    let sql = "SELECT count(*) FROM sales.orders.orders WHERE o_totalprice > 10";
+    check_with(&gateway().await, "placement_off_fetches_ports_whole", sql, &settings).await;
+}
+
+#[tokio::test]
+async fn a_domain_of_this_node_is_read_here() {
+    let builder = Engine::builder().cpu_threads(2).local_domain(owned(tpch_domain("geo")));
+    let engine = builder.peer(FakePeer::new("grpc://sales", vec![tpch_domain("sales")])).build().unwrap();
+    engine.refresh().await;
+    let sql = "SELECT n_name, c_name FROM geo.places.nation JOIN sales.customers.customer ON n_nationkey = c_nationkey
+               WHERE n_regionkey = 1";
+    check(&engine, "a_domain_of_this_node_is_read_here", sql).await;
+}
+
+#[tokio::test]
+async fn two_domains_of_one_peer_are_one_site() {
+    let peer = FakePeer::new("grpc://both", vec![tpch_domain("geo"), tpch_domain("sales")]);
+    let engine = Engine::builder().cpu_threads(2).peer(peer).build().unwrap();
+    engine.refresh().await;
+    assert!(engine.mesh().domains.contains_key(&DomainName::new("geo")));
+    let sql = "SELECT n_name, count(*) FROM geo.places.nation JOIN sales.customers.customer ON n_nationkey = c_nationkey
+               GROUP BY n_name";
+    check(&engine, "two_domains_of_one_peer_are_one_site", sql).await;
+}
+
+/// The placement of TPC-H's queries, one snapshot each.
+#[tokio::test]
+async fn tpch() {
+    let engine = gateway().await;
+    let state = state_of(&engine);
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/src/tpch/queries");
+    for number in 1..=22 {
+        let sql = std::fs::read_to_string(format!("{folder}/q{number:02}.sql")).unwrap();
+        let before = resolved(&engine, &sql).await;
+        let planned = plan(&state, &before, &Settings::default()).unwrap();
+        same_columns(before.schema(), planned.plan.schema(), "planning");
+        let text: Vec<String> = rows(&planned).into_iter().map(|(what, plan)| format!("-- {what}\n{plan}")).collect();
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(format!("tpch_q{number:02}"), text.join("\n\n"));
+        });
+    }
+}

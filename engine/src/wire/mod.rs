@@ -9,7 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use datafusion::common::tree_node::Transformed;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, SkipType};
+use datafusion::prelude::lit;
 use datafusion_proto::bytes::{
     logical_plan_from_bytes_with_extension_codec, logical_plan_to_bytes_with_extension_codec,
 };
@@ -28,7 +29,7 @@ pub(crate) const MAX_PLAN_BYTES: usize = 4 << 20;
 /// `Unsupported`, with the reason in words for EXPLAIN.
 pub(crate) fn encode(plan: &LogicalPlan, state: &SessionState) -> Result<Bytes> {
     let refuse = |reason: String| Error::new(ErrorKind::Unsupported, reason);
-    let plan = without_scan_limits(plan).map_err(|e| refuse(e.strip_backtrace()))?;
+    let plan = as_encoded(plan).map_err(|e| refuse(e.strip_backtrace()))?;
     let codec = PortCodec::new(view_of(state)?);
     let encoded = logical_plan_to_bytes_with_extension_codec(&plan, &codec)
         .map_err(|e| refuse(format!("its plan cannot be encoded: {}", e.strip_backtrace())))?;
@@ -73,13 +74,24 @@ fn same(a: &LogicalPlan, b: &LogicalPlan) -> bool {
     a == b && a.schema().logically_equivalent_names_and_types(b.schema())
 }
 
-/// The limit that the optimizer hands to a scan is a hint that does not travel; the operator that asks for it does.
-fn without_scan_limits(plan: &LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
+/// The plan in the form that the encoding keeps. The limit that the optimizer hands to a scan is a hint that does not
+/// travel (the operator that asks for it does); a limit that skips 0 rows comes out as one that skips nothing, and one
+/// without an end as one at the largest number.
+fn as_encoded(plan: &LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
     let plan = plan.clone().transform_up_with_subqueries(|node| match node {
         LogicalPlan::TableScan(mut scan) if scan.fetch.is_some() || !scan.statistics_requests.is_empty() => {
             scan.fetch = None;
             scan.statistics_requests.clear();
             Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+        }
+        LogicalPlan::Limit(mut limit) => {
+            if matches!(limit.get_skip_type(), Ok(SkipType::Literal(0))) {
+                limit.skip = None;
+            }
+            if limit.fetch.is_none() {
+                limit.fetch = Some(Box::new(lit(i64::MAX)));
+            }
+            Ok(Transformed::yes(LogicalPlan::Limit(limit)))
         }
         other => Ok(Transformed::no(other)),
     })?;
@@ -93,3 +105,6 @@ fn view_of(state: &SessionState) -> Result<Arc<MeshView>> {
         .map(MeshCatalogs::view)
         .ok_or_else(|| Error::new(ErrorKind::Internal, "the session plans against other catalogs than the mesh's"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::datasource::file_format::format_as_file_type;
+use datafusion::datasource::file_format::parquet::{ParquetFormat, ParquetFormatFactory};
+use datafusion::datasource::listing::ListingOptions;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::prelude::SessionContext;
+use datafusion_proto::bytes::logical_plan_to_bytes;
+use datafusion_proto::protobuf::logical_plan_node::LogicalPlanType;
+use datafusion_proto::protobuf::{LimitNode, LogicalPlanNode};
+use portolan_catalog::{DomainCatalog, PortName, ProductName};
+use prost::Message;
+
+use super::{MAX_PLAN_BYTES, decode, encode};
+use crate::fake_mesh::{FakePeer, gateway, owned, resolved, state_of, tpch_domain};
+use crate::{Engine, Error, ErrorKind};
+
+/// A node that owns this domain.
+fn owner(catalog: DomainCatalog) -> Engine {
+    Engine::builder().cpu_threads(1).local_domain(owned(catalog)).build().unwrap()
+}
+
+/// The optimized plan of a query and how it travels.
+async fn sent(sql: &str) -> (LogicalPlan, bytes::Bytes) {
+    let engine = gateway().await;
+    let state = state_of(&engine);
+    let plan = state.optimize(&resolved(&engine, sql).await).unwrap();
+    let encoded = encode(&plan, &state).unwrap();
+    (plan, encoded)
+}
+
+const QUERY: &str = "SELECT n_name, count(*) AS n FROM geo.places.nation JOIN geo.places.region \
+                     ON n_regionkey = r_regionkey WHERE r_name <> 'ASIA' GROUP BY n_name";
+
+fn refused(bytes: &[u8], engine: &Engine) -> Error {
+    decode(bytes, &state_of(engine)).unwrap_err()
+}
+
+#[tokio::test]
+async fn a_plan_comes_out_as_it_went_in() {
+    for sql in [
+        QUERY,
+        "SELECT count(*) FROM geo.places.nation",
+        "SELECT n_name FROM geo.places.nation WHERE n_regionkey NOT IN (SELECT r_regionkey FROM geo.places.region)",
+        "SELECT n_name FROM geo.places.nation ORDER BY n_name DESC NULLS LAST LIMIT 3",
+        "SELECT string_agg(n_name, ',' ORDER BY n_name) FILTER (WHERE n_nationkey > 3) FROM geo.places.nation",
+        "SELECT rank() OVER (PARTITION BY n_regionkey ORDER BY n_name) FROM geo.places.nation",
+        "SELECT n_nationkey FROM geo.places.nation INTERSECT SELECT r_regionkey FROM geo.places.region",
+        "SELECT r_name, k FROM geo.places.region LEFT JOIN (VALUES (1, NULL)) AS v (k, l) ON r_regionkey = k",
+    ] {
+        let (plan, encoded) = sent(sql).await;
+        let decoded = decode(&encoded, &state_of(&gateway().await)).unwrap();
+        assert_eq!(decoded.display_indent_schema().to_string(), plan.display_indent_schema().to_string(), "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn the_owner_reads_its_own_port() {
+    let (_, encoded) = sent(QUERY).await;
+    let decoded = decode(&encoded, &state_of(&owner(tpch_domain("geo")))).unwrap();
+    let text = decoded.display_indent().to_string();
+    assert!(text.contains("TableScan: geo.places.nation"), "{text}");
+}
+
+#[tokio::test]
+async fn garbage_is_no_fragment() {
+    let engine = owner(tpch_domain("geo"));
+    let mut noise = 1_u64;
+    for length in 0..400 {
+        let bytes: Vec<u8> = (0..length)
+            .map(|_| {
+                noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                noise.to_be_bytes()[0]
+            })
+            .collect();
+        let error = refused(&bytes, &engine);
+        assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{}", error.chain());
+    }
+}
+
+#[tokio::test]
+async fn a_plan_cut_short_or_bent_is_refused_or_at_least_harmless() {
+    let (_, encoded) = sent(QUERY).await;
+    let engine = owner(tpch_domain("geo"));
+    let state = state_of(&engine);
+    for end in 0..encoded.len() {
+        let error = decode(&encoded[..end], &state).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{end}: {}", error.chain());
+    }
+    // A flipped bit may give another plan that makes sense: it must then still be one that is admitted.
+    for place in 0..encoded.len() {
+        let mut bent = encoded.to_vec();
+        bent[place] ^= 1 << (place % 8);
+        if let Ok(plan) = decode(&bent, &state) {
+            super::admit::plan(&plan).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_port_is_not_found() {
+    let (_, encoded) = sent(QUERY).await;
+    let error = refused(&encoded, &owner(tpch_domain("sales")));
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.chain().contains("`geo.places."), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn changed_columns_ask_to_try_again() {
+    let (_, encoded) = sent(QUERY).await;
+    let mut changed = tpch_domain("geo");
+    let places = changed.products.get_mut(&ProductName::new("places")).unwrap();
+    places.ports.get_mut(&PortName::new("nation")).unwrap().columns[0].data_type = Some(DataType::Utf8);
+    let error = refused(&encoded, &owner(changed));
+    assert_eq!(error.kind(), ErrorKind::SiteUnavailable);
+    assert!(error.chain().contains("changed"), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn only_operators_on_the_list_are_admitted() {
+    let engine = owner(tpch_domain("geo"));
+    let context = SessionContext::new();
+    let schema = Arc::new(Schema::new(vec![Field::new("secret", DataType::Int64, true)]));
+    let options = ListingOptions::new(Arc::new(ParquetFormat::default()));
+    context.register_listing_table("files", "/etc/", options, Some(schema), None).await.unwrap();
+    let scan = context.table("files").await.unwrap().into_unoptimized_plan();
+    let rows = LogicalPlanBuilder::empty(true).build().unwrap();
+    let parquet = format_as_file_type(Arc::new(ParquetFormatFactory::new()));
+    let copy = LogicalPlanBuilder::copy_to(rows, "/tmp/stolen".into(), parquet, Default::default(), vec![]).unwrap();
+    let copy = copy.build().unwrap();
+    let view = context.state().create_logical_plan("CREATE VIEW v AS SELECT 1").await.unwrap();
+    let repartition = context.sql("SELECT 1 AS a").await.unwrap();
+    let repartition =
+        repartition.repartition(datafusion::logical_expr::Partitioning::RoundRobinBatch(9)).unwrap();
+    for plan in [scan, copy, view, repartition.into_unoptimized_plan()] {
+        let encoded = logical_plan_to_bytes(&plan).unwrap();
+        let error = refused(&encoded, &engine);
+        assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{plan}: {}", error.chain());
+    }
+}
+
+#[tokio::test]
+async fn a_forbidden_operator_in_a_subquery_is_found() {
+    let engine = owner(tpch_domain("geo"));
+    let context = SessionContext::new();
+    let table = datafusion::datasource::empty::EmptyTable::new(Arc::new(Schema::new(vec![Field::new(
+        "secret",
+        DataType::Int64,
+        true,
+    )])));
+    context.register_table("here", Arc::new(table)).unwrap();
+    let plan = context.state().create_logical_plan("SELECT 1 WHERE 1 IN (SELECT secret FROM here)").await.unwrap();
+    let error = super::admit::plan(&plan).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidQuery);
+    assert!(error.chain().contains("`here` is a table of this node"), "{}", error.chain());
+    drop(engine);
+}
+
+#[tokio::test]
+async fn nesting_is_bounded() {
+    let engine = owner(tpch_domain("geo"));
+    let mut node = LogicalPlanNode { logical_plan_type: None };
+    for _ in 0..1000 {
+        let limit = LimitNode { input: Some(Box::new(node)), skip: 0, fetch: 1 };
+        node = LogicalPlanNode { logical_plan_type: Some(LogicalPlanType::Limit(Box::new(limit))) };
+    }
+    let error = refused(&node.encode_to_vec(), &engine);
+    assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{}", error.chain());
+}
+
+#[tokio::test]
+async fn size_is_bounded_on_both_sides() {
+    let engine = gateway().await;
+    let state = state_of(&engine);
+    let long = "x".repeat(MAX_PLAN_BYTES);
+    let sql = format!("SELECT n_name FROM geo.places.nation WHERE n_name <> '{long}'");
+    let error = encode(&resolved(&engine, &sql).await, &state).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.chain().contains("bytes"), "{}", error.chain());
+    let error = refused(&vec![0; MAX_PLAN_BYTES + 1], &engine);
+    assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
+}
+
+#[tokio::test]
+async fn a_table_of_this_node_does_not_travel() {
+    let peer = FakePeer::new("grpc://geo", vec![tpch_domain("geo")]);
+    let engine = Engine::builder().cpu_threads(1).peer(peer).build().unwrap();
+    engine.refresh().await;
+    let plan = resolved(&engine, "SELECT * FROM mesh.domains").await;
+    let error = encode(&plan, &state_of(&engine)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
