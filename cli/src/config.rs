@@ -67,7 +67,7 @@ pub struct PeerConfig {
     pub password: Option<Secret>,
     /// The environment variable with that user's password.
     pub password_env: Option<String>,
-    /// Certificates (PEM) to trust beside the system's.
+    /// Certificates (PEM) to trust: needed for a `grpc+tls://` URL, since the system's are not used.
     pub ca: Option<PathBuf>,
     /// This node's certificate for it (PEM).
     pub cert: Option<PathBuf>,

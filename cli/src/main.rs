@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 
 /// SQL across the output ports of data products: one question, many owners
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(name = "portolan", version, arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
