@@ -119,7 +119,7 @@ impl EngineBuilder {
     /// had.
     pub fn build(self) -> Result<Engine> {
         let runtime = self.disk_bound_runtime()?;
-        let base = base_state(self.cpu_threads, runtime);
+        let base = base_state(self.cpu_threads, self.limits.query_memory, runtime);
         let mesh = Mesh::new(self.domains, self.peers)?;
         mesh.start_refreshing(self.refresh_interval)?;
         Ok(Engine(Arc::new(Inner {
@@ -150,7 +150,10 @@ impl EngineBuilder {
     }
 }
 
-fn base_state(partitions: usize, runtime: Arc<RuntimeEnv>) -> SessionState {
+/// Less than this is not enough to merge with.
+const MERGE_RESERVATION_LEAST: usize = 256 << 10;
+
+fn base_state(partitions: usize, query_memory: usize, runtime: Arc<RuntimeEnv>) -> SessionState {
     let mut config = SessionConfig::new()
         .with_target_partitions(partitions)
         .with_information_schema(true)
@@ -162,6 +165,10 @@ fn base_state(partitions: usize, runtime: Arc<RuntimeEnv>) -> SessionState {
     // A check of DataFusion's refuses plans whose physical columns may be NULL where the logical ones may not, which a
     // union of a literal and a column comes to (docs: upstream notes). Rows are brought into the promised form anyway.
     options.execution.skip_physical_aggregate_schema_check = true;
+    // Each sorter sets this much aside to merge what it spilled: with little memory it must be a small part of it.
+    let to_merge = query_memory / (8 * partitions);
+    options.execution.sort_spill_reservation_bytes =
+        to_merge.clamp(MERGE_RESERVATION_LEAST, options.execution.sort_spill_reservation_bytes);
     SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime).build()
 }
 

@@ -98,20 +98,45 @@ impl Peer for FakePeer {
 /// TPC-H's tables: domain, product, port, rows at scale 1, and columns as `name type`, where the type is `i` for Int64,
 /// `j` for Int32, `m` for Decimal(15, 2), `t` for text and `d` for a date.
 const TPCH: &[(&str, &str, &str, u64, &str)] = &[
-    ("sales", "customers", "customer", 150_000,
-     "c_custkey i c_name t c_address t c_nationkey i c_phone t c_acctbal m c_mktsegment t c_comment t"),
-    ("sales", "orders", "orders", 1_500_000,
-     "o_orderkey i o_custkey i o_orderstatus t o_totalprice m o_orderdate d o_orderpriority t o_clerk t \
-      o_shippriority j o_comment t"),
-    ("sales", "orders", "lineitem", 6_000_000,
-     "l_orderkey i l_partkey i l_suppkey i l_linenumber j l_quantity m l_extendedprice m l_discount m l_tax m \
+    (
+        "sales",
+        "customers",
+        "customer",
+        150_000,
+        "c_custkey i c_name t c_address t c_nationkey i c_phone t c_acctbal m c_mktsegment t c_comment t",
+    ),
+    (
+        "sales",
+        "orders",
+        "orders",
+        1_500_000,
+        "o_orderkey i o_custkey i o_orderstatus t o_totalprice m o_orderdate d o_orderpriority t o_clerk t \
+      o_shippriority j o_comment t",
+    ),
+    (
+        "sales",
+        "orders",
+        "lineitem",
+        6_000_000,
+        "l_orderkey i l_partkey i l_suppkey i l_linenumber j l_quantity m l_extendedprice m l_discount m l_tax m \
       l_returnflag t l_linestatus t l_shipdate d l_commitdate d l_receiptdate d l_shipinstruct t l_shipmode t \
-      l_comment t"),
-    ("supply", "parts", "part", 200_000,
-     "p_partkey i p_name t p_mfgr t p_brand t p_type t p_size j p_container t p_retailprice m p_comment t"),
+      l_comment t",
+    ),
+    (
+        "supply",
+        "parts",
+        "part",
+        200_000,
+        "p_partkey i p_name t p_mfgr t p_brand t p_type t p_size j p_container t p_retailprice m p_comment t",
+    ),
     ("supply", "parts", "partsupp", 800_000, "ps_partkey i ps_suppkey i ps_availqty j ps_supplycost m ps_comment t"),
-    ("supply", "suppliers", "supplier", 10_000,
-     "s_suppkey i s_name t s_address t s_nationkey i s_phone t s_acctbal m s_comment t"),
+    (
+        "supply",
+        "suppliers",
+        "supplier",
+        10_000,
+        "s_suppkey i s_name t s_address t s_nationkey i s_phone t s_acctbal m s_comment t",
+    ),
     ("geo", "places", "nation", 25, "n_nationkey i n_name t n_regionkey i n_comment t"),
     ("geo", "places", "region", 5, "r_regionkey i r_name t r_comment t"),
 ];

@@ -1,3 +1,16 @@
 //! End-to-end tests: real processes, real clients, faults.
 
+mod abuse;
+mod clients;
+mod descriptors;
+mod files_gone;
+mod library;
+mod lies;
+mod lifecycle;
+mod limits;
+mod owners_away;
 mod random;
+mod security;
+mod sources;
+mod statements;
+mod tpch;

@@ -1,3 +1,9 @@
 //! What the end-to-end tests and tools for trying things by hand share.
 
+pub mod fake_peer;
+pub mod mesh;
+pub mod node;
+pub mod products;
+pub mod python;
 pub mod random_queries;
+pub mod rows;

@@ -64,8 +64,11 @@ fn common_table_expression(g: &mut Generator) -> String {
 /// `ORDER BY` and `LIMIT`, and what they demand. Only a total order is cut by a limit.
 fn tail(g: &mut Generator, select: &Select) -> (String, Order) {
     let columns = select.outputs.len();
-    let exact = select.outputs.iter().all(|o| o.exact);
-    if exact && g.chance(0.25) {
+    // DataFusion 55.2 takes a grouping column that a filter fixes for constant also where grouping sets make it NULL,
+    // and leaves the sort out.
+    let exact = select.outputs.iter().all(|o| o.exact) && !g.kinds.contains("grouping sets");
+    // It also moves a limit below a window function.
+    if exact && !g.kinds.contains("window") && g.chance(0.35) {
         g.tag("order by with limit");
         let offset = if g.chance(0.3) { " OFFSET 3" } else { "" };
         let limit = [0, 1, 5, 10, 100][g.below(5)];

@@ -76,6 +76,11 @@ fn text(error: &DataFusionError) -> String {
         DataFusionError::Diagnostic(_, inner) => text(inner),
         DataFusionError::Shared(inner) => text(inner),
         DataFusionError::Collection(errors) => errors.first().map_or_else(|| error.strip_backtrace(), text),
+        DataFusionError::ResourcesExhausted(message) => exhausted(without_backtrace(message)),
+        // What is added to a lack of memory names settings that are DataFusion's and not ours.
+        DataFusionError::Context(_, inner) if matches!(inner.find_root(), DataFusionError::ResourcesExhausted(_)) => {
+            text(inner)
+        }
         // Which of the optimizer's rules found it is of no use to who asked.
         DataFusionError::Context(context, inner) if context.contains(" rule '") => text(inner),
         DataFusionError::Context(context, inner) => format!("{context}: {}", text(inner)),
@@ -85,14 +90,27 @@ fn text(error: &DataFusionError) -> String {
         }
         DataFusionError::Plan(message)
         | DataFusionError::Execution(message)
-        | DataFusionError::NotImplemented(message)
-        | DataFusionError::ResourcesExhausted(message) => lower_first(without_backtrace(message)),
+        | DataFusionError::NotImplemented(message) => lower_first(without_backtrace(message)),
         _ => error.strip_backtrace(),
     }
 }
 
 /// Where DataFusion comes to the point when a function does not take what it was given.
 const NO_SUCH_FUNCTION: &str = "No function matches the given name and argument types";
+
+/// A lack of memory or disk, with the limit of ours that was reached.
+fn exhausted(message: &str) -> String {
+    let limit = if message.contains("limits.memory") {
+        return message.to_owned();
+    } else if message.contains("max_temp_directory_size") {
+        "the disk that spilling may take (limits.spill) is used up"
+    } else {
+        "the query holds all the memory that it may (limits.query_memory)"
+    };
+    let what = message.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" ");
+    let what = what.split(" Please try increasing").next().unwrap_or_default();
+    format!("{limit}: {}", lower_first(what))
+}
 
 /// At most so many columns are listed where none comes near.
 const COLUMNS_LISTED: usize = 8;

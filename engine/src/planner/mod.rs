@@ -7,6 +7,7 @@ mod normalise;
 mod place;
 pub(crate) mod resolve;
 mod split;
+mod window_limits;
 
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;

@@ -11,5 +11,5 @@ use crate::execution::errors::from_datafusion;
 
 /// Runs DataFusion's analyzer and optimizer.
 pub(super) fn normalise(state: &SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
-    state.optimize(plan).map_err(|e| from_datafusion(&e))
+    state.optimize(plan).and_then(super::window_limits::keep_above).map_err(|e| from_datafusion(&e))
 }

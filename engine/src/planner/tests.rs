@@ -99,6 +99,10 @@ passes! {
         "SELECT k, count(*) AS n, sum(b) AS s, min(b) AS lo, avg(b) AS mean FROM (
            SELECT c_nationkey AS k, c_acctbal AS b FROM sales.customers.customer
            UNION ALL SELECT s_nationkey, s_acctbal FROM supply.suppliers.supplier) AS t GROUP BY k";
+    aggregate_without_groups_over_a_union_is_split:
+        "SELECT count(*), sum(b), max(b) FROM (
+           SELECT c_acctbal AS b FROM sales.customers.customer
+           UNION ALL SELECT s_acctbal FROM supply.suppliers.supplier) AS t";
     distinct_aggregate_over_a_union_is_not_split_wrongly:
         "SELECT count(DISTINCT k), sum(k) FROM (
            SELECT c_nationkey AS k FROM sales.customers.customer
@@ -111,8 +115,10 @@ passes! {
          GROUP BY n_name";
     volatile_function_stays_here:
         "SELECT r_name, random() FROM geo.places.region WHERE r_regionkey > 1";
-    order_must_reach_the_result:
+    order_comes_from_the_owner:
         "SELECT r_name FROM geo.places.region ORDER BY r_name";
+    order_below_what_stays_here_is_kept:
+        "SELECT n, random() FROM (SELECT r_name AS n FROM geo.places.region ORDER BY r_name LIMIT 3) AS t";
     top_n_runs_on_both_sides:
         "SELECT c_name FROM sales.customers.customer ORDER BY c_acctbal DESC LIMIT 5";
     limit_without_order_goes_to_the_owner:
@@ -164,7 +170,8 @@ async fn two_domains_of_one_peer_are_one_site() {
     let engine = Engine::builder().cpu_threads(2).peer(peer).build().unwrap();
     engine.refresh().await;
     assert!(engine.mesh().domains.contains_key(&DomainName::new("geo")));
-    let sql = "SELECT n_name, count(*) FROM geo.places.nation JOIN sales.customers.customer ON n_nationkey = c_nationkey
+    let sql =
+        "SELECT n_name, count(*) FROM geo.places.nation JOIN sales.customers.customer ON n_nationkey = c_nationkey
                GROUP BY n_name";
     check(&engine, "two_domains_of_one_peer_are_one_site", sql).await;
 }

@@ -133,8 +133,7 @@ async fn only_operators_on_the_list_are_admitted() {
     let copy = copy.build().unwrap();
     let view = context.state().create_logical_plan("CREATE VIEW v AS SELECT 1").await.unwrap();
     let repartition = context.sql("SELECT 1 AS a").await.unwrap();
-    let repartition =
-        repartition.repartition(datafusion::logical_expr::Partitioning::RoundRobinBatch(9)).unwrap();
+    let repartition = repartition.repartition(datafusion::logical_expr::Partitioning::RoundRobinBatch(9)).unwrap();
     for plan in [scan, copy, view, repartition.into_unoptimized_plan()] {
         let encoded = logical_plan_to_bytes(&plan).unwrap();
         let error = refused(&encoded, &engine);

@@ -53,13 +53,9 @@ impl Generator {
                 format!("abs({c} - 10)"),
                 format!("-{c}"),
             ],
+            // Not round(): DataFusion 55.2 gives it another type than it promises.
             Kind::Decimal if column.base => {
-                vec![
-                    format!("{c} * 2"),
-                    format!("{c} * (1 - 0.05)"),
-                    format!("{c} - {literal}"),
-                    format!("round({c}, 1)"),
-                ]
+                vec![format!("{c} * 2"), format!("{c} * CAST('0.95' AS DECIMAL(3, 2))"), format!("{c} - {literal}")]
             }
             Kind::Text => vec![
                 format!("substr({c}, 1, 3)"),
@@ -116,7 +112,7 @@ impl Generator {
         let c = column.sql.clone();
         let (a, b) = self.two_literals(&column);
         let not = if self.chance(0.3) { "NOT " } else { "" };
-        let compare = *self.pick(&["=", "<>", "<", "<=", ">", ">="]).unwrap_or(&"=");
+        let compare = *self.pick(&["=", "<>", "<>", "<", "<=", ">", ">="]).unwrap_or(&"=");
         let same: Vec<&Column> = columns.iter().filter(|o| o.kind == column.kind && o.sql != c).collect();
         let other = self.pick(&same).map(|o| o.sql.clone());
         match (self.below(12), column.kind) {
@@ -183,7 +179,8 @@ impl Generator {
                 let Some(column) = self.pick(columns).cloned() else { return "1 = 1".into() };
                 self.tag(if not.is_empty() { "in subquery" } else { "not in subquery" });
                 let (c, _) = self.expression(std::slice::from_ref(&column), Some(column.kind));
-                let correlated = if self.chance(0.2) { columns } else { &[] };
+                // DataFusion 55.2 plans few correlated NOT INs: which ones hangs on the rest of the plan.
+                let correlated = if not.is_empty() && self.chance(0.3) { columns } else { &[] };
                 let inner = self.small_select(column.kind, column.family, correlated, rows, depth);
                 format!("{c} {not}IN ({inner})")
             }

@@ -20,7 +20,8 @@ impl Generator {
             8 if depth > 0 && kinds.is_none() => self.set_operation(depth),
             _ => self.plain(depth, kinds, true),
         };
-        if select.rows > MAX_DERIVED_ROWS || self.chance(0.15) {
+        let limits_are_sound = !self.kinds.contains("grouping sets") && !self.kinds.contains("window");
+        if limits_are_sound && (select.rows > MAX_DERIVED_ROWS || self.chance(0.15)) {
             self.tag("limit in subquery");
             let limit = [3, 10, 200][self.below(3)];
             let order = self.total_order(select.outputs.len());
@@ -182,7 +183,7 @@ impl Generator {
         let mut items: Vec<(String, Output)> =
             columns.iter().zip(&inner.outputs).map(|(c, o)| (c.sql.clone(), o.clone())).collect();
         let names: Vec<String> = columns.iter().map(|c| c.sql.clone()).collect();
-        for _ in 0..1 + self.below(2) {
+        for i in 0..1 + self.below(2) {
             let partition = match self.pick(&names) {
                 Some(name) if self.chance(0.6) => format!("PARTITION BY {name} "),
                 _ => String::new(),
@@ -191,8 +192,11 @@ impl Generator {
             let order = format!("ORDER BY {}{direction}", names.join(", "));
             let first = names.first().cloned().unwrap_or_default();
             let numbers: Vec<_> = columns.iter().filter(|c| matches!(c.kind, Kind::Int | Kind::Decimal)).collect();
-            let number = self.pick(&numbers).map(|c| ((*c).sql.clone(), c.kind));
-            let item = match (self.below(5), number) {
+            let number = self.pick(&numbers).map(|c| (c.sql.clone(), c.kind));
+            // Only one may tell rows apart that tie: two would each do so in their own way.
+            let any = self.below(5);
+            let choice = if i == 0 { any } else { 1 + any % 2 };
+            let item = match (choice, number) {
                 (0, _) => (format!("row_number() OVER ({partition}{order})"), Kind::Int),
                 (1, _) => (format!("rank() OVER ({partition}ORDER BY {first}{direction})"), Kind::Int),
                 (2, Some((number, kind))) => (format!("sum({number}) OVER ({partition})"), kind),

@@ -119,7 +119,8 @@ impl VisitorMut for Cut {
         if query.limit_clause.is_some() && self.now() {
             query.limit_clause = None;
         }
-        if query.order_by.is_some() && self.now() {
+        // Without its order a limit takes any rows.
+        if query.limit_clause.is_none() && query.order_by.is_some() && self.now() {
             query.order_by = None;
         }
         self.body(&mut query.body);

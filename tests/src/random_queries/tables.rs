@@ -27,10 +27,13 @@ const MODES: &[&str] = &["'AIR'", "'MAIL'", "'SHIP'", "'TRUCK'", "'REG AIR'"];
 const FLAGS: &[&str] = &["'F'", "'O'", "'P'", "'N'", "'R'", "'A'"];
 const SEGMENTS: &[&str] = &["'BUILDING'", "'MACHINERY'", "'AUTOMOBILE'"];
 const DATES: &[&str] = &["DATE '1992-06-01'", "DATE '1994-01-01'", "DATE '1995-03-15'", "DATE '1997-09-02'"];
-const MONEY: &[&str] = &["0", "100.50", "1000", "5000.01", "25000.00", "150000"];
+// A literal with a point alone is a floating-point number: sums of those hang on the order of addition.
+const MONEY: &[&str] =
+    &["0", "CAST('100.50' AS DECIMAL(15, 2))", "1000", "CAST('5000.01' AS DECIMAL(15, 2))", "25000", "150000"];
 const KEYS: &[&str] = &["1", "3", "7", "20", "150", "1000", "-1"];
 const SMALL: &[&str] = &["0", "1", "2", "5", "7", "17", "30"];
-const RATES: &[&str] = &["0.00", "0.04", "0.05", "0.1"];
+const RATES: &[&str] =
+    &["0", "CAST('0.04' AS DECIMAL(15, 2))", "CAST('0.05' AS DECIMAL(15, 2))", "CAST('0.10' AS DECIMAL(15, 2))"];
 const WORDS: &[&str] = &["'a'", "'furiously'", "''", "'Customer#000000007'", "'ironic'"];
 const BRANDS: &[&str] = &["'Brand#13'", "'Brand#32'", "'Brand#55'"];
 const CONTAINERS: &[&str] = &["'JUMBO PKG'", "'MED BOX'", "'SM CASE'"];

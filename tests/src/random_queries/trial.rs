@@ -1,12 +1,14 @@
 //! Runs a query three ways, placed and unplaced on the gateway of a mesh and in one process that owns everything, and
 //! compares what comes. The mesh is real but for its processes: four engines, with Flight over loopback in between.
 
+use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+use arrow::util::pretty::pretty_format_batches;
 use futures::TryStreamExt;
 use portolan_catalog::{DomainName, load_domain};
 use portolan_cli::compare::{Order, compare};
@@ -90,6 +92,28 @@ impl Trial {
         }
     }
 
+    /// How the gateway runs the query, and what each way gives.
+    ///
+    /// # Errors
+    /// A query that cannot be planned.
+    pub async fn show(&self, sql: &str) -> Result<String> {
+        let (_, plan) = self.rows_at_gateway(&format!("EXPLAIN VERBOSE {sql}"), "on").await?;
+        let mut text = pretty_format_batches(&plan)?.to_string();
+        let single = rows(&self.single.session(Principal::anonymous()), sql).await;
+        let ways = [
+            ("placed", self.rows_at_gateway(sql, "on").await),
+            ("unplaced", self.rows_at_gateway(sql, "off").await),
+            ("one process", single),
+        ];
+        for (way, result) in ways {
+            match result {
+                Ok((_, batches)) => write!(text, "\n{way}:\n{}", pretty_format_batches(&batches)?)?,
+                Err(e) => write!(text, "\n{way}: {}", e.chain())?,
+            }
+        }
+        Ok(text)
+    }
+
     async fn rows_at_gateway(&self, sql: &str, placement: &str) -> EngineResult<Rows> {
         let session = self.gateway.session(Principal::anonymous());
         rows(&session, &format!("SET portolan.placement = {placement}")).await?;
@@ -113,6 +137,9 @@ async fn rows(session: &Session, sql: &str) -> EngineResult<Rows> {
 }
 
 fn agree(expected: &EngineResult<Rows>, actual: &EngineResult<Rows>, order: &Order) -> Outcome {
+    if let Some(error) = [expected, actual].into_iter().filter_map(|r| r.as_ref().err()).find(|e| is_planner_gap(e)) {
+        return Outcome::Refused(error.chain());
+    }
     match (expected, actual) {
         (Ok(expected), Ok(actual)) => match compare((&expected.0, &expected.1), (&actual.0, &actual.1), order) {
             Ok(()) => Outcome::Equal(actual.1.iter().map(RecordBatch::num_rows).sum()),
@@ -123,4 +150,10 @@ fn agree(expected: &EngineResult<Rows>, actual: &EngineResult<Rows>, order: &Ord
         (Ok(_), Err(e)) => Outcome::Different(format!("rows against an error\n  + {}", e.chain())),
         (Err(e), Ok(_)) => Outcome::Different(format!("an error against rows\n  - {}", e.chain())),
     }
+}
+
+/// DataFusion 55.2 loses a sort where a filter fixes an expression below a join, and notices: whether a query meets
+/// that hangs on the sizes that it sees. An error, and never a wrong row.
+fn is_planner_gap(error: &portolan_engine::Error) -> bool {
+    error.chain().contains("SanityCheckPlan")
 }

@@ -215,7 +215,9 @@ fn never_fails(aggregate: &Expr) -> bool {
     let mut safe = true;
     let walked = aggregate.apply(|e| {
         safe &= match e {
-            Expr::BinaryExpr(binary) => !matches!(binary.op, Operator::Divide | Operator::Modulo | Operator::IntegerDivide),
+            Expr::BinaryExpr(binary) => {
+                !matches!(binary.op, Operator::Divide | Operator::Modulo | Operator::IntegerDivide)
+            }
             Expr::AggregateFunction(_)
             | Expr::Alias(_)
             | Expr::Between(_)

@@ -1,0 +1,31 @@
+//! A workaround, part of normalising: a limit above a window function stays an operator of its own.
+//!
+//! DataFusion 55.2 takes a sort with a limit for done where its input is sorted already, and moves the limit below: under
+//! a window over the whole table that changes what the window sees, and so the rows (see the upstream notes in the
+//! book). A limit beside a sort without one is left where it is.
+//! Before: `Sort: c0, fetch=1 (Window: count(*) OVER () (…))`. After: `Limit: fetch=1 (Sort: c0 (Window: … (…)))`.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::error::Result;
+use datafusion::logical_expr::{Limit, LogicalPlan, Sort};
+use datafusion::prelude::lit;
+
+/// Separates limits from sorts above windows.
+pub(super) fn keep_above(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let separated = plan.transform_down_with_subqueries(|node| match node {
+        LogicalPlan::Sort(Sort { expr, input, fetch: Some(fetch) }) if reads_window(&input)? => {
+            let fetch = i64::try_from(fetch).unwrap_or(i64::MAX);
+            let sort = LogicalPlan::Sort(Sort { expr, input, fetch: None });
+            let limit = Limit { skip: None, fetch: Some(Box::new(lit(fetch))), input: Arc::new(sort) };
+            Ok(Transformed::yes(LogicalPlan::Limit(limit)))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(separated.data)
+}
+
+fn reads_window(plan: &LogicalPlan) -> Result<bool> {
+    plan.exists(|node| Ok(matches!(node, LogicalPlan::Window(_))))
+}

@@ -1,0 +1,45 @@
+//! Clients from another world: pyarrow's Flight client and ADBC's driver for Flight SQL, with a password.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+
+use portolan_flight_server::hash_password;
+use portolan_tests::mesh::{Mesh, merged, within};
+use portolan_tests::node::Node;
+use portolan_tests::python::{python, run_script};
+use serde_json::json;
+
+const PYARROW: &str = include_str!("clients/pyarrow_flight.py");
+const ADBC: &str = include_str!("clients/adbc_flightsql.py");
+
+/// A gateway with a user before the shared domains.
+async fn gateway(home: &Path) -> Node {
+    let mesh = Mesh::shared().await;
+    let peers: Vec<_> = ["sales", "geo"].iter().map(|d| json!({ "url": mesh.node(d).url() })).collect();
+    let user = json!({ "name": "ann", "password_hash": hash_password("se:cret").unwrap() });
+    Node::start(home, merged(json!({ "users": [user] }), &json!({ "peers": peers })))
+}
+
+async fn check(script: &'static str) {
+    within(590, async {
+        let Some(python) = tokio::task::spawn_blocking(python).await.unwrap() else { return };
+        let folder = tempfile::tempdir().unwrap();
+        let gateway = gateway(folder.path()).await;
+        let url = gateway.url().replace("grpc://", "grpc+tcp://");
+        let said = tokio::task::spawn_blocking(move || run_script(&python, script, &[&url, "ann", "se:cret"]));
+        assert_eq!(said.await.unwrap().trim(), "fine", "{}", gateway.log());
+        assert!(!gateway.log().contains("se:cret"), "{}", gateway.log());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pyarrow_asks_over_flight() {
+    check(PYARROW).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn adbc_asks_over_flight_sql() {
+    check(ADBC).await;
+}

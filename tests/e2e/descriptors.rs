@@ -1,0 +1,116 @@
+//! Configs and descriptors that are wrong: at the start the node says where and does not start, while it runs it keeps
+//! the last good version.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+use portolan_cli::demo::descriptors;
+use portolan_tests::mesh::{Mesh, data, until, within};
+use portolan_tests::node::run;
+use portolan_tests::rows::{count, text};
+use serde_json::json;
+
+const SOON: Duration = Duration::from_secs(60);
+
+fn serve(config: &Path) -> (Option<i32>, String, String) {
+    run(&["serve", "--config", config.to_str().unwrap()], &[])
+}
+
+fn lines(said: &str, parts: &[&str]) {
+    assert!(
+        said.lines().any(|line| parts.iter().all(|part| line.contains(part))),
+        "{parts:?} is in no line of\n{said}"
+    );
+}
+
+#[test]
+fn a_wrong_config_is_told_line_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("node.yaml");
+    let text = "listen: 127.0.0.1:0\nlimts:\n  query_memory: 1GiB\nlimits:\n  query_timeuot: 3s\n";
+    fs::write(&config, text).unwrap();
+    let (code, out, err) = serve(&config);
+    assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
+    lines(&err, &["node.yaml:2", "`limts`", "did you mean `limits`?"]);
+    lines(&err, &["node.yaml:5", "limits.query_timeuot", "did you mean `query_timeout`?"]);
+
+    fs::write(&config, "domain: geo\ncpu_threads: many\n").unwrap();
+    let (code, out, err) = serve(&config);
+    assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
+    lines(&err, &["node.yaml:2", "cpu_threads"]);
+
+    fs::write(&config, "domain: geo\nproducts: nowhere\n").unwrap();
+    let (code, out, err) = serve(&config);
+    assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
+    lines(&err, &["node.yaml:2", "products", "nowhere"]);
+}
+
+#[test]
+fn a_wrong_descriptor_is_told_line_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let products = descriptors::write("geo", &data(), folder.path()).unwrap();
+    let config = folder.path().join("node.yaml");
+    // Somebody listens there: a node that got as far as listening would say so.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    fs::write(&config, format!("domain: geo\nlisten: {}\n", taken.local_addr().unwrap())).unwrap();
+
+    let contract = products.join("nation.odcs.yaml");
+    let good = fs::read_to_string(&contract).unwrap();
+    let line = |text: &str, part: &str| text.lines().position(|l| l.contains(part)).unwrap() + 1;
+
+    let bad = good.replace("- name: n_regionkey", "- name: n_regoinkey");
+    fs::write(&contract, &bad).unwrap();
+    let (code, out, err) = serve(&config);
+    assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
+    let at = format!("nation.odcs.yaml:{}", line(&bad, "n_regoinkey"));
+    lines(&err, &[&at, "schema[0].properties[2]", "n_regoinkey", "n_regionkey"]);
+
+    let bad = good.replace("    description: Identifies the nation.", "    descripton: Identifies the nation.");
+    fs::write(&contract, &bad).unwrap();
+    let (code, _, err) = serve(&config);
+    assert_eq!(code, Some(2), "{err}");
+    let at = format!("nation.odcs.yaml:{}", line(&bad, "descripton"));
+    lines(&err, &[&at, "schema[0].properties[0].descripton", "did you mean `description`?"]);
+
+    fs::write(&contract, good.replace("nation.parquet", "natoin.parquet")).unwrap();
+    let (code, _, err) = serve(&config);
+    assert_eq!(code, Some(2), "{err}");
+    lines(&err, &["nation.odcs.yaml:", "natoin.parquet"]);
+
+    fs::write(&contract, good).unwrap();
+    let (code, out, err) = serve(&config);
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+    lines(&err, &[&taken.local_addr().unwrap().to_string(), "another process listens there"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_that_fails_keeps_the_last_good_version() {
+    within(240, async {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("geo");
+        let contract = descriptors::write("geo", &data(), &home).unwrap().join("nation.odcs.yaml");
+        let mesh = Mesh::of_homes(folder, vec![("geo", home, json!({}))], json!({})).await;
+        let client = mesh.client().await;
+        let errors = "SELECT count(*) FROM mesh.products WHERE load_error IS NOT NULL";
+        let nations = "SELECT count(*) FROM geo.places.nation WHERE n_name <> 'x'";
+        assert_eq!(count(&client, errors).await, Ok(0));
+
+        let good = fs::read_to_string(&contract).unwrap();
+        fs::write(&contract, good.replace("- name: n_regionkey", "- name: n_regoinkey")).unwrap();
+        until("the error is known at the gateway", SOON, async || count(&client, errors).await == Ok(1)).await;
+        let said = text(&client, "SELECT load_error FROM mesh.products").await;
+        assert!(said.contains("nation.odcs.yaml") && said.contains("n_regoinkey"), "{said}");
+        assert_eq!(count(&client, nations).await, Ok(25));
+
+        fs::write(&contract, good.replace("Identifies the nation.", "Tells nations apart.")).unwrap();
+        until("the error is gone", SOON, async || count(&client, errors).await == Ok(0)).await;
+        let new = "SELECT count(*) FROM mesh.columns WHERE description = 'Tells nations apart.'";
+        until("the new version is known", SOON, async || count(&client, new).await == Ok(1)).await;
+        assert_eq!(count(&client, nations).await, Ok(25));
+    })
+    .await;
+}

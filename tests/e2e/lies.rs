@@ -1,0 +1,73 @@
+//! A peer that lies about its rows: each lie is an error that names it, and none passes for a result.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Duration;
+
+use portolan_cli::demo::descriptors;
+use portolan_engine::ErrorKind;
+use portolan_tests::fake_peer::{FakePeer, Lie};
+use portolan_tests::mesh::{data, until, within};
+use portolan_tests::node::Node;
+use portolan_tests::rows::{assert_says, count, failure};
+use serde_json::json;
+
+const NATIONS: &str = "SELECT n_name, n_nationkey FROM geo.places.nation";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lying_peer_is_found_out() {
+    within(180, async {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("geo");
+        descriptors::write("geo", &data(), &home).unwrap();
+        let node = Node::start(&home, json!({ "domain": "geo" }));
+        let peer = FakePeer::in_front_of(node.url()).await;
+        let config = json!({ "peers": [{ "url": peer.url() }], "refresh_interval": "500ms" });
+        let gateway = Node::start(&folder.path().join("gateway"), config);
+        let client = gateway.client().await;
+        let whole = "SELECT count(*) FROM (SELECT DISTINCT n_name FROM geo.places.nation)";
+        let soon = Duration::from_secs(30);
+        until("the gateway knows the domain", soon, async || count(&client, whole).await == Ok(25)).await;
+        client.query("SET portolan.query_timeout = 4").await.unwrap();
+
+        for (lie, kind, said) in [
+            (Lie::NoSummary, ErrorKind::SiteUnavailable, "cut short"),
+            (Lie::FewerRows, ErrorKind::SiteUnavailable, "cut short"),
+            (Lie::OtherColumns, ErrorKind::SiteUnavailable, "columns"),
+            (Lie::Garbage, ErrorKind::SiteUnavailable, "cannot be decoded"),
+            (Lie::Silence, ErrorKind::DeadlineExceeded, ""),
+            (Lie::EndlessWait, ErrorKind::DeadlineExceeded, ""),
+        ] {
+            peer.tell(lie);
+            for placement in ["on", "off"] {
+                client.query(&format!("SET portolan.placement = {placement}")).await.unwrap();
+                let error = tokio::time::timeout(soon, failure(&client, NATIONS)).await.expect("a deadline of 4 s");
+                assert_says(&error, kind, &["geo", peer.url(), said]);
+            }
+        }
+        peer.tell(Lie::None);
+        assert_eq!(count(&client, whole).await, Ok(25));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_that_claim_one_domain_are_both_named() {
+    within(120, async {
+        let folder = tempfile::tempdir().unwrap();
+        let nodes = ["one", "two"].map(|name| {
+            let home = folder.path().join(name);
+            descriptors::write("geo", &data(), &home).unwrap();
+            Node::start(&home, json!({ "domain": "geo" }))
+        });
+        let peers: Vec<_> = nodes.iter().map(|n| json!({ "url": n.url() })).collect();
+        let gateway = Node::start(&folder.path().join("gateway"), json!({ "peers": peers }));
+        let client = gateway.client().await;
+        let conflict = "SELECT count(*) FROM mesh.domains WHERE domain = 'geo' AND state = 'conflict'";
+        let soon = Duration::from_secs(30);
+        until("the conflict is known", soon, async || count(&client, conflict).await == Ok(1)).await;
+        let error = failure(&client, NATIONS).await;
+        assert_says(&error, error.kind(), &["geo", nodes[0].url(), nodes[1].url()]);
+    })
+    .await;
+}

@@ -1,0 +1,108 @@
+//! The demo as a process: what it says, and that nothing of it is left whatever ends it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use portolan_cli::client::{Client, ConnectOptions};
+use portolan_tests::mesh::{SCALE, cache_home, data, until, within};
+use portolan_tests::node::{is_running, output, program, run, signal};
+use portolan_tests::rows::count;
+use serde_json::Value;
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// The demo with `--serve`, killed when it is dropped.
+struct Demo {
+    child: Child,
+    ready: Value,
+}
+
+impl Demo {
+    fn start() -> Self {
+        data();
+        let mut command = Command::new(program());
+        command.args(["demo", "--serve", "--scale", &SCALE.to_string()]).env("XDG_CACHE_HOME", cache_home());
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready = serde_json::from_str(&line).unwrap_or_else(|_| panic!("the demo said `{line}`"));
+        Self { child, ready }
+    }
+
+    fn pids(&self) -> Vec<u32> {
+        let nodes = self.ready["nodes"].as_array().unwrap().iter().chain([&self.ready["gateway"]]);
+        nodes.map(|node| node["pid"].as_u64().unwrap() as u32).collect()
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        // One that ended before is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_demo_leaves_no_process_behind() {
+    within(240, async {
+        for ending in ["KILL", "TERM", "INT"] {
+            let mut demo = tokio::task::spawn_blocking(Demo::start).await.unwrap();
+            let pids = demo.pids();
+            assert_eq!(pids.len(), 4, "{}", demo.ready);
+            assert!(pids.iter().all(|pid| is_running(*pid)), "{}", demo.ready);
+            let url = demo.ready["gateway"]["url"].as_str().unwrap();
+            assert!(url.starts_with("grpc://127.0.0.1:"), "{url}");
+            let client = Client::connect(url, &ConnectOptions::default()).await.unwrap();
+            assert_eq!(count(&client, "SELECT count(*) FROM mesh.ports").await, Ok(8));
+            drop(client);
+            signal(demo.child.id(), ending);
+            tokio::task::spawn_blocking(move || demo.child.wait().map(|_| demo)).await.unwrap().unwrap();
+            until("every node has ended", SOON, async || !pids.iter().any(|pid| is_running(*pid))).await;
+        }
+    })
+    .await;
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cache");
+    fs::write(&file, "no folder").unwrap();
+    let (code, out, err) = run(&["demo", "--serve", "--scale", "0.001"], &[("XDG_CACHE_HOME", &file)]);
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+    assert!(err.contains("cannot write") && err.contains(file.to_str().unwrap()), "{err}");
+}
+
+#[test]
+fn a_full_disk_is_said_and_nothing_half_done_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    // A bound on the size of files, which needs no rights, instead of a disk that is full.
+    let script = format!("trap '' XFSZ; ulimit -f 64; exec '{}' demo --serve --scale 0.01", program().display());
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).env("XDG_CACHE_HOME", folder.path()).stdin(Stdio::null());
+    let (code, out, err) = output(command);
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+    assert!(err.contains("the disk is full"), "{err}");
+    assert!(unfinished(&folder.path().join("portolan")).is_empty());
+}
+
+/// Files and folders of a cache that hold data.
+fn unfinished(cache: &Path) -> Vec<String> {
+    let entries = fs::read_dir(cache).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    entries.filter(|name| !name.ends_with(".lock")).collect()
+}
+
+#[test]
+fn the_demo_runs_the_queries_and_checks_them() {
+    data();
+    let scale = SCALE.to_string();
+    let (code, out, err) = run(&["demo", "--run", "--scale", &scale], &[("XDG_CACHE_HOME", &cache_home())]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(out.contains("all 22 results equal"), "{out}");
+}

@@ -1,0 +1,91 @@
+//! Limits: memory, places for queries, messages. Each is an error that says so, and the node goes on.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::join_all;
+use portolan_engine::ErrorKind;
+use portolan_tests::mesh::{Mesh, MeshOptions, until, within};
+use portolan_tests::rows::{assert_says, count, drain, text};
+use serde_json::json;
+
+const BIG: &str = "SELECT l.*, c_address FROM sales.orders.lineitem l CROSS JOIN \
+                   (SELECT c_address FROM sales.customers.customer LIMIT 100) c";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_can_spill_spills_and_the_rest_is_refused() {
+    within(180, async {
+        let node = json!({ "limits": { "query_memory": "36MiB" }, "cpu_threads": 2 });
+        let mesh = Mesh::start(MeshOptions { node, ..MeshOptions::of(&["sales"]) }).await;
+        let client = mesh.client().await;
+        let sorted = "SELECT * FROM sales.orders.lineitem ORDER BY l_extendedprice, l_orderkey";
+        assert_eq!(drain(&client, sorted).await.map_err(|e| e.chain()), Ok(60_175));
+        let owner = mesh.node("sales").client().await;
+        let measured = text(&owner, &format!("EXPLAIN ANALYZE {sorted}")).await;
+        let spilled = measured.split("spill_count=").nth(1).expect("a sort that may spill");
+        assert!(spilled.starts_with(|c: char| ('1'..='9').contains(&c)), "{measured}");
+
+        let lines = ["SELECT * FROM sales.orders.lineitem"; 8].join(" UNION ALL ");
+        let joined = format!(
+            "SELECT a.*, b.* FROM ({lines}) a JOIN ({lines}) b ON a.l_comment = b.l_comment AND a.l_tax < b.l_tax"
+        );
+        let error = drain(&owner, &joined).await.expect_err("a join that does not fit");
+        assert_says(&error, ErrorKind::ResourceExhausted, &["HashJoinInput"]);
+        assert_eq!(count(&client, "SELECT count(*) FROM sales.orders.orders").await, Ok(15_000));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_queries_than_places_wait_in_line_or_are_refused() {
+    within(180, async {
+        let limits = json!({ "limits": { "concurrent_queries": 2, "queued_queries": 4 } });
+        let options = MeshOptions { gateway: limits, ..MeshOptions::of(&["sales"]) };
+        let mesh = Mesh::start(options).await;
+        let client = mesh.client().await;
+        // Two take the places and hold them: nobody reads on.
+        let mut held = vec![];
+        for _ in 0..2 {
+            let statement = client.prepare(BIG).await.unwrap();
+            let mut rows = client.rows(&statement);
+            assert!(rows.next().await.unwrap().unwrap().num_rows() > 0);
+            held.push(rows);
+        }
+        let sql = "SELECT count(*) FROM sales.orders.orders WHERE o_orderstatus <> 'x'";
+        let crowd = tokio::spawn({
+            let client = client.clone();
+            async move { join_all((0..320).map(|_| client.query(sql))).await }
+        });
+        let other = mesh.client().await;
+        until("the line is full", Duration::from_secs(60), async || {
+            // It may find a place in the line, and would wait there for good.
+            let answer = tokio::time::timeout(Duration::from_secs(1), other.query(sql)).await;
+            matches!(answer, Ok(Err(e)) if e.kind() == ErrorKind::ResourceExhausted)
+        })
+        .await;
+        drop(held);
+        let outcomes = crowd.await.unwrap();
+        let (answered, refused): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
+        assert!(answered.len() >= 4 && refused.len() >= 200, "{} answered, {} refused", answered.len(), refused.len());
+        for error in refused.into_iter().filter_map(Result::err) {
+            let said = ["limits.concurrent_queries", "limits.queued_queries"];
+            assert_says(&error, ErrorKind::ResourceExhausted, &said);
+        }
+        assert_eq!(count(&client, sql).await, Ok(15_000));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_hundred_queries_at_once_are_answered() {
+    within(180, async {
+        let client = Mesh::shared().await.client().await;
+        let sql = "SELECT count(*) FROM geo.places.nation JOIN geo.places.region ON n_regionkey = r_regionkey";
+        // As many as have places or may wait, by default.
+        let outcomes = join_all((0..300).map(|_| count(&client, sql))).await;
+        assert!(outcomes.iter().all(|outcome| *outcome == Ok(25)), "{outcomes:?}");
+    })
+    .await;
+}

@@ -1,0 +1,183 @@
+//! A node that lies: it stands in front of a real one, hands on the version handshake and the catalog exchange as they
+//! are, and spoils the rows of fragments.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::{Arc, Mutex};
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_flight::encode::FlightDataEncoderBuilder;
+use arrow_flight::flight_service_client::FlightServiceClient;
+use arrow_flight::flight_service_server::{FlightService, FlightServiceServer};
+use arrow_flight::{
+    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse,
+    PollInfo, PutResult, SchemaResult, Ticket,
+};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Channel, Endpoint, Server};
+use tonic::{Request, Response, Status, Streaming};
+
+type Answers<T> = BoxStream<'static, Result<T, Status>>;
+
+/// What is done to the rows of a fragment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    /// Nothing.
+    None,
+    /// The stream ends before the summary that every fragment ends with.
+    NoSummary,
+    /// The first batch is left out, and the summary says that it was sent.
+    FewerRows,
+    /// The rows of another table come.
+    OtherColumns,
+    /// Messages that are no rows at all.
+    Garbage,
+    /// The call is never answered.
+    Silence,
+    /// The call is answered and nothing follows.
+    EndlessWait,
+}
+
+/// The node. It ends when it is dropped.
+#[derive(Debug)]
+pub struct FakePeer {
+    url: String,
+    lie: Arc<Mutex<Lie>>,
+    _serving: JoinSet<()>,
+}
+
+impl FakePeer {
+    /// Stands in front of the node at `url`.
+    pub async fn in_front_of(url: &str) -> Self {
+        let address = url.replace("grpc://", "http://");
+        let channel = Endpoint::from_shared(address).unwrap().connect().await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("grpc://{}", listener.local_addr().unwrap());
+        let lie = Arc::new(Mutex::new(Lie::None));
+        let service = Liar { node: FlightServiceClient::new(channel), lie: lie.clone() };
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let router = Server::builder().add_service(FlightServiceServer::new(service));
+            router.serve_with_incoming(TcpIncoming::from(listener)).await.unwrap();
+        });
+        Self { url, lie, _serving: serving }
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Lies so from now on.
+    pub fn tell(&self, lie: Lie) {
+        *self.lie.lock().unwrap() = lie;
+    }
+}
+
+struct Liar {
+    node: FlightServiceClient<Channel>,
+    lie: Arc<Mutex<Lie>>,
+}
+
+impl Liar {
+    async fn honest(&self, ticket: Ticket) -> Result<Vec<FlightData>, Status> {
+        self.node.clone().do_get(ticket).await?.into_inner().try_collect().await
+    }
+}
+
+fn answer(messages: Vec<FlightData>) -> Answers<FlightData> {
+    stream::iter(messages.into_iter().map(Ok)).boxed()
+}
+
+async fn other_columns() -> Vec<FlightData> {
+    let columns: Vec<(String, ArrayRef)> =
+        (0..7).map(|i| (format!("c{i}"), Arc::new(Int64Array::from(vec![i])) as ArrayRef)).collect();
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let rows = stream::iter([Ok(batch)]);
+    FlightDataEncoderBuilder::new().build(rows).try_collect().await.unwrap()
+}
+
+#[tonic::async_trait]
+impl FlightService for Liar {
+    type HandshakeStream = Answers<HandshakeResponse>;
+    type ListFlightsStream = Answers<FlightInfo>;
+    type DoGetStream = Answers<FlightData>;
+    type DoPutStream = Answers<PutResult>;
+    type DoActionStream = Answers<arrow_flight::Result>;
+    type ListActionsStream = Answers<ActionType>;
+    type DoExchangeStream = Answers<FlightData>;
+
+    async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
+        let ticket = request.into_inner();
+        let lie = *self.lie.lock().unwrap();
+        let is_batch = |message: &FlightData| !message.data_body.is_empty();
+        let spoiled = match lie {
+            Lie::Silence => std::future::pending().await,
+            Lie::EndlessWait => stream::pending().boxed(),
+            Lie::OtherColumns => answer(other_columns().await),
+            Lie::None => answer(self.honest(ticket).await?),
+            Lie::NoSummary => {
+                let mut messages = self.honest(ticket).await?;
+                assert!(messages.pop().unwrap().data_header.is_empty(), "a fragment ends with its summary");
+                answer(messages)
+            }
+            Lie::FewerRows => {
+                let mut messages = self.honest(ticket).await?;
+                let first = messages.iter().position(is_batch).expect("a fragment with rows");
+                messages.remove(first);
+                answer(messages)
+            }
+            Lie::Garbage => {
+                let mut messages = self.honest(ticket).await?;
+                let first = messages.iter_mut().find(|m| is_batch(m)).expect("a fragment with rows");
+                first.data_header = vec![0xff; 64].into();
+                answer(messages)
+            }
+        };
+        Ok(Response::new(spoiled))
+    }
+
+    async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
+        let answers = self.node.clone().do_action(request.into_inner()).await?.into_inner();
+        Ok(Response::new(answers.boxed()))
+    }
+
+    async fn handshake(
+        &self,
+        _: Request<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<Self::HandshakeStream>, Status> {
+        Err(Status::unimplemented("no users here"))
+    }
+
+    async fn list_flights(&self, _: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
+        Err(Status::unimplemented("only other nodes are answered"))
+    }
+
+    async fn get_flight_info(&self, _: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
+        Err(Status::unimplemented("only other nodes are answered"))
+    }
+
+    async fn poll_flight_info(&self, _: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
+        Err(Status::unimplemented("only other nodes are answered"))
+    }
+
+    async fn get_schema(&self, _: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
+        Err(Status::unimplemented("only other nodes are answered"))
+    }
+
+    async fn do_put(&self, _: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
+        Err(Status::unimplemented("only other nodes are answered"))
+    }
+
+    async fn list_actions(&self, _: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
+        Err(Status::unimplemented("only other nodes are answered"))
+    }
+
+    async fn do_exchange(&self, _: Request<Streaming<FlightData>>) -> Result<Response<Self::DoExchangeStream>, Status> {
+        Err(Status::unimplemented("only other nodes are answered"))
+    }
+}

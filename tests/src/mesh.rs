@@ -1,0 +1,171 @@
+//! The demo's domains over TPC-H data as real processes, and a gateway that knows them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use portolan_cli::client::Client;
+use portolan_cli::demo::descriptors;
+use portolan_cli::tpch::{DOMAINS, cache};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+use crate::node::{Node, kept_folder};
+use crate::rows::count;
+
+/// How much data.
+pub const SCALE: f64 = 0.01;
+/// How long the nodes may take to know one another.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A folder for `XDG_CACHE_HOME`, which tests share and keep from run to run.
+pub fn cache_home() -> PathBuf {
+    kept_folder("cache")
+}
+
+/// The folder with the tables, at [`SCALE`].
+pub fn data() -> PathBuf {
+    cache::ensure(&cache_home().join("portolan"), SCALE, &|_, _| {}, &AtomicBool::new(false)).unwrap()
+}
+
+/// Which domains, and what their nodes and the gateway are told beside the necessary.
+#[derive(Clone, Debug)]
+pub struct MeshOptions {
+    /// The domains.
+    pub domains: Vec<&'static str>,
+    /// Put into the config of every domain's node.
+    pub node: Value,
+    /// Put into the gateway's config.
+    pub gateway: Value,
+}
+
+impl MeshOptions {
+    /// These domains, with the defaults.
+    pub fn of(domains: &[&'static str]) -> Self {
+        Self { domains: domains.to_vec(), node: json!({}), gateway: json!({}) }
+    }
+}
+
+/// A gateway, and a node for each domain.
+#[derive(Debug)]
+pub struct Mesh {
+    nodes: Vec<(String, Node)>,
+    gateway: Node,
+    // Dropped last: configs and logs.
+    _folder: TempDir,
+}
+
+impl Mesh {
+    /// The three domains of the demo, once for all tests that leave them in peace. Ends with this process.
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceCell<Mesh> = OnceCell::const_new();
+        SHARED.get_or_init(|| Self::start(MeshOptions::of(&DOMAINS))).await
+    }
+
+    /// Starts domains of the demo and a gateway.
+    pub async fn start(options: MeshOptions) -> Self {
+        let folder = tempfile::Builder::new().prefix("portolan-mesh-").tempdir().unwrap();
+        let data = data();
+        let homes = options.domains.iter().map(|domain| {
+            let home = folder.path().join(domain);
+            descriptors::write(domain, &data, &home).unwrap();
+            (*domain, home, options.node.clone())
+        });
+        let homes: Vec<_> = homes.collect();
+        Self::of_homes(folder, homes, options.gateway).await
+    }
+
+    /// Starts nodes of domains whose descriptors lie in `products` of their folders below `folder`, and a gateway.
+    /// The configs say what is said beside the necessary.
+    pub async fn of_homes(folder: TempDir, homes: Vec<(&str, PathBuf, Value)>, gateway: Value) -> Self {
+        let nodes: Vec<_> = homes
+            .into_iter()
+            .map(|(domain, home, config)| {
+                let config = merged(json!({ "domain": domain }), &config);
+                (domain.to_owned(), Node::spawn(&home, config))
+            })
+            .collect();
+        let nodes: Vec<_> = nodes.into_iter().map(|(domain, node)| (domain, node.ready())).collect();
+        let peers: Vec<_> = nodes.iter().map(|(_, node)| json!({ "url": node.url() })).collect();
+        let config = merged(json!({ "peers": peers, "refresh_interval": "500ms" }), &gateway);
+        let gateway = Node::start(&folder.path().join("gateway"), config);
+        let mesh = Self { nodes, gateway, _folder: folder };
+        mesh.wait_until_known().await;
+        mesh
+    }
+
+    /// The gateway.
+    pub fn gateway(&self) -> &Node {
+        &self.gateway
+    }
+
+    /// The gateway.
+    pub fn gateway_mut(&mut self) -> &mut Node {
+        &mut self.gateway
+    }
+
+    /// The node of a domain.
+    pub fn node(&self, domain: &str) -> &Node {
+        &self.nodes.iter().find(|(d, _)| d == domain).expect("a domain of the mesh").1
+    }
+
+    /// The node of a domain.
+    pub fn node_mut(&mut self, domain: &str) -> &mut Node {
+        &mut self.nodes.iter_mut().find(|(d, _)| d == domain).expect("a domain of the mesh").1
+    }
+
+    /// Starts the node of a domain again, where it listened before.
+    pub fn restart(&mut self, domain: &str) {
+        let at = self.nodes.iter().position(|(d, _)| d == domain).expect("a domain of the mesh");
+        let (domain, node) = self.nodes.remove(at);
+        self.nodes.insert(at, (domain, node.restart()));
+    }
+
+    /// A session on the gateway.
+    pub async fn client(&self) -> Client {
+        self.gateway.client().await
+    }
+
+    async fn wait_until_known(&self) {
+        let client = self.client().await;
+        let sql = "SELECT count(*) FROM mesh.nodes WHERE state = 'up' AND NOT here";
+        until("the gateway knows every node", TIMEOUT, async || {
+            count(&client, sql).await == Ok(self.nodes.len() as i64)
+        })
+        .await;
+    }
+}
+
+/// `base` with the keys of `more` put into it.
+pub fn merged(mut base: Value, more: &Value) -> Value {
+    for (key, value) in more.as_object().into_iter().flatten() {
+        base[key] = value.clone();
+    }
+    base
+}
+
+/// Asks again and again until it holds; fails the test where it does not in time.
+pub async fn until(what: &str, limit: Duration, mut holds: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(started.elapsed() < limit, "it did not come about in {} s that {what}", limit.as_secs());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Runs a test within a limit of time, so that none hangs.
+pub async fn within<T>(seconds: u64, test: impl Future<Output = T>) -> T {
+    let limit = Duration::from_secs(seconds);
+    tokio::time::timeout(limit, test).await.unwrap_or_else(|_| panic!("the test took more than {seconds} s"))
+}
+
+/// Copies one of the demo's tables to a folder that a test may spoil.
+pub fn copy_table(table: &str, folder: &Path) -> PathBuf {
+    let file = format!("{table}.parquet");
+    let copy = folder.join(&file);
+    std::fs::copy(data().join(file), &copy).unwrap();
+    copy
+}

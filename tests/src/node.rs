@@ -1,0 +1,219 @@
+//! One `portolan serve` as a real process: started from a config, signalled, restarted, and stopped whatever happens.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use portolan_cli::client::{Client, ConnectOptions};
+use serde_json::Value;
+
+/// How long a node may take to start or to end.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The `portolan` binary that `cargo test --workspace` built beside this test.
+pub fn program() -> PathBuf {
+    let program = build_folder().join("portolan");
+    assert!(
+        program.is_file(),
+        "{} is not there; these tests run the binary that `cargo test --workspace` builds",
+        program.display()
+    );
+    program
+}
+
+/// An example that `cargo test --workspace` built beside this test.
+pub fn example(name: &str) -> PathBuf {
+    let example = build_folder().join("examples").join(name);
+    assert!(example.is_file(), "{} is not there; `cargo test --workspace` builds it", example.display());
+    example
+}
+
+/// A folder of the build that tests may keep things in from run to run.
+pub fn kept_folder(name: &str) -> PathBuf {
+    let folder = build_folder().join("../tmp/portolan-tests").join(name);
+    fs::create_dir_all(&folder).unwrap();
+    folder.canonicalize().unwrap()
+}
+
+fn build_folder() -> PathBuf {
+    // <target>/<profile>/deps/<this test>
+    let own = std::env::current_exe().unwrap();
+    own.ancestors().nth(2).expect("a test lies in the build folder").to_path_buf()
+}
+
+/// What a node does that ends by itself: its exit code, its standard output and error. `arguments` go to `portolan`.
+pub fn run(arguments: &[&str], environment: &[(&str, &Path)]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(program());
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.envs(environment.iter().copied());
+    output(command)
+}
+
+/// Runs a command to its end; one that does not end in time is killed and fails the test.
+pub fn output(mut command: Command) -> (Option<i32>, String, String) {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = child.id();
+    let (sender, receiver) = mpsc::channel::<Output>();
+    std::thread::spawn(move || sender.send(child.wait_with_output().unwrap()));
+    match receiver.recv_timeout(5 * TIMEOUT) {
+        Ok(output) => {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            (output.status.code(), text(&output.stdout), text(&output.stderr))
+        }
+        Err(_) => {
+            signal(pid, "KILL");
+            panic!("{command:?} does not end");
+        }
+    }
+}
+
+/// Sends a signal, by its name.
+pub fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
+    assert!(sent.success(), "kill -{name} {pid}");
+}
+
+/// Whether a process runs; one that ended and was not waited for does not.
+pub fn is_running(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X'])))
+}
+
+/// The processor time that a process has taken, in clock ticks.
+pub fn cpu_ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+/// A node. It is killed when it is dropped, and ends with this process in any case.
+#[derive(Debug)]
+pub struct Node {
+    home: PathBuf,
+    config: Value,
+    url: String,
+    child: Child,
+    stdout: Option<BufReader<ChildStdout>>,
+}
+
+impl Node {
+    /// Starts a node with this config in `home`, where its log goes, and waits until it listens. It listens on a free
+    /// port of loopback unless the config says otherwise.
+    pub fn start(home: &Path, config: Value) -> Self {
+        Self::spawn(home, config).ready()
+    }
+
+    /// Starts a node without waiting for it; see [`Node::ready`].
+    pub fn spawn(home: &Path, mut config: Value) -> Self {
+        fs::create_dir_all(home).unwrap();
+        if config["listen"].is_null() {
+            config["listen"] = "127.0.0.1:0".into();
+        }
+        let child = launch(home, &config);
+        let mut node = Self { home: home.into(), config, url: String::new(), child, stdout: None };
+        node.stdout = node.child.stdout.take().map(BufReader::new);
+        node
+    }
+
+    /// Waits until it listens.
+    pub fn ready(mut self) -> Self {
+        let mut stdout = self.stdout.take().expect("a node is waited for once");
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let read = stdout.read_line(&mut line);
+            let _ = sender.send((read.map(|_| line), stdout));
+        });
+        let Ok((line, stdout)) = receiver.recv_timeout(TIMEOUT) else { panic!("no word from\n{}", self.log()) };
+        let ready: Value = serde_json::from_str(&line.unwrap())
+            .unwrap_or_else(|_| panic!("the node in {} did not start\n{}", self.home.display(), self.log()));
+        self.url = ready["url"].as_str().unwrap().to_owned();
+        self.stdout = Some(stdout);
+        self
+    }
+
+    /// Starts it again, where it listened before.
+    pub fn restart(self) -> Self {
+        let (home, mut config) = (self.home.clone(), self.config.clone());
+        let address = self.url.rsplit_once('/').unwrap().1.to_owned();
+        drop(self);
+        config["listen"] = address.into();
+        Self::start(&home, config)
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its folder.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Everything that it logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.home.join("log")).unwrap_or_default()
+    }
+
+    /// Sends it a signal, by its name.
+    pub fn signal(&self, name: &str) {
+        signal(self.pid(), name);
+    }
+
+    /// Kills it, and waits until it is gone.
+    pub fn kill(&mut self) {
+        // One that ended before is fine.
+        let _ = self.child.kill();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(started.elapsed() < TIMEOUT, "the node in {} does not end\n{}", self.home.display(), self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// A session on it, for nobody in particular.
+    pub async fn client(&self) -> Client {
+        self.client_with(&ConnectOptions::default()).await
+    }
+
+    /// A session on it.
+    pub async fn client_with(&self, options: &ConnectOptions) -> Client {
+        Client::connect(&self.url, options).await.unwrap_or_else(|e| panic!("{}\n{}", e.chain(), self.log()))
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn launch(home: &Path, config: &Value) -> Child {
+    // JSON is YAML, too.
+    let file = home.join("node.yaml");
+    fs::write(&file, config.to_string()).unwrap();
+    let log = File::options().create(true).append(true).open(home.join("log")).unwrap();
+    let mut command = Command::new(program());
+    command.args(["serve", "--exit-with-stdin", "--config"]).arg(file);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+    command.spawn().unwrap()
+}
