@@ -17,7 +17,7 @@ use tonic::transport::Endpoint;
 
 /// Rows that are made at their owner and are many times more than waits anywhere on the way.
 fn big() -> String {
-    vec!["SELECT * FROM sales.orders.lineitem"; 12].join(" UNION ALL ")
+    ["SELECT * FROM sales.orders.lineitem"; 12].join(" UNION ALL ")
 }
 
 const NATIONS: &str = "SELECT count(*) FROM geo.places.nation WHERE n_name <> 'x'";
