@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use portolan_catalog::{DomainCatalog, DomainName, Port, load_domain};
+use portolan_catalog::{DomainCatalog, DomainName, Port, lint, load_domain};
 
 use crate::client::ConnectOptions;
 use crate::connection::{Connection, Target, default_url};
@@ -66,6 +66,8 @@ pub async fn catalog(args: CatalogArgs) -> Result<()> {
     match args.action {
         Action::Lint(folder) => {
             let catalog = load_domain(&DomainName::new(&folder.domain), &folder.products)?;
+            let warnings: String = lint(&catalog).iter().map(|warning| format!("{warning}\n")).collect();
+            print(&warnings)?;
             let (products, ports) = (catalog.products.len(), catalog.ports().count());
             print(&format!("{}: {products} products with {ports} ports are fine\n", folder.products.display()))
         }

@@ -119,7 +119,7 @@ impl Repl {
                 self.rows = wanted.unwrap_or(self.rows);
                 print(&format!("at most {} rows are shown\n", show_count(self.rows as u64)))?;
             }
-            Command::Set(None) => self.run_statement("SHOW ALL").await?,
+            Command::Set(None) => self.run_statement("SHOW portolan.all").await?,
             Command::Set(Some((name, value))) => {
                 let value = value.trim_matches('\'').replace('\'', "''");
                 self.run_statement(&format!("SET {name} = '{value}'")).await?;

@@ -20,7 +20,7 @@ use crate::output::print;
 /// How often the folder with descriptors is looked at.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// How many files and how many levels of folders are looked at for changes.
-const MAX_FILES: usize = 10_000;
+const MAX_FILES: usize = 50_000;
 const MAX_DEPTH: usize = 16;
 
 /// Arguments of `portolan serve`.

@@ -42,6 +42,8 @@ impl fmt::Display for SiteId {
 pub struct FragmentRequest {
     /// The query that it is part of; the same at every site that the query reaches.
     pub query_id: String,
+    /// On whose behalf the query runs.
+    pub principal: String,
     /// The plan, as the engine's `wire` module encodes it.
     pub plan: Bytes,
     /// What comes back, column by column.

@@ -87,6 +87,19 @@ impl Prepared {
         self.schema.clone()
     }
 
+    /// The columns that it gives with these values for its parameters.
+    ///
+    /// # Errors
+    /// `InvalidQuery` where the values do not fit the parameters.
+    pub fn schema_with(&self, parameters: &[ScalarValue]) -> Result<SchemaRef> {
+        match &self.resolved {
+            Resolved::Query(plan) if !parameters.is_empty() => {
+                Ok(nullable(self.bind(plan.clone(), parameters)?.schema().as_arrow()))
+            }
+            _ => Ok(self.schema()),
+        }
+    }
+
     /// Its parameters in order, named `$1`, `$2`, …; type `Null` where nothing tells the type. All nullable.
     pub fn parameters(&self) -> SchemaRef {
         self.parameters.clone()
@@ -146,10 +159,17 @@ impl Prepared {
             if field.data_type().is_null() || *field.data_type() == value.data_type() {
                 return Ok(value.clone());
             }
-            value.cast_to(field.data_type()).map_err(|e| {
+            let wrong = || {
                 let what = format!("the value of {} is no {}", field.name(), field.data_type());
-                Error::new(ErrorKind::InvalidQuery, what).with_source(e)
-            })
+                Error::new(ErrorKind::InvalidQuery, what)
+            };
+            let cast = value.cast_to(field.data_type()).map_err(|e| wrong().with_source(e))?;
+            // A cast cuts fractions off: what does not come back as it went in would be another value.
+            let narrows = value.data_type().is_numeric() || value.data_type().is_temporal();
+            match cast.cast_to(&value.data_type()) {
+                Ok(back) if !narrows || back == *value => Ok(cast),
+                _ => Err(wrong()),
+            }
         };
         let values = values.iter().zip(fields).map(fit).collect::<Result<Vec<_>>>()?;
         plan.with_param_values(ParamValues::from(values)).map_err(|e| from_datafusion(&e))
@@ -236,6 +256,7 @@ pub(crate) async fn run_fragment(
         settings: Settings::default(),
         context: Arc::new(QueryContext {
             query_id: query_id.to_owned(),
+            principal: principal.clone(),
             hops,
             deadline: Instant::now() + remaining.min(engine.limits.query_timeout),
         }),
@@ -278,6 +299,7 @@ impl Query {
             settings,
             context: Arc::new(QueryContext {
                 query_id: uuid::Uuid::new_v4().to_string(),
+                principal: prepared.session.principal.clone(),
                 hops: 0,
                 deadline: Instant::now() + timeout,
             }),
@@ -301,6 +323,16 @@ impl Query {
         Ok(Ready { state, planned, physical, scans })
     }
 
+    /// Planning lists files and reads their ends, and a store may hang.
+    async fn ready_in_time(&self, plan: &LogicalPlan) -> Result<Ready> {
+        tokio::time::timeout_at(self.context.deadline.into(), self.ready(plan)).await.map_err(|_| {
+            Error::new(
+                ErrorKind::DeadlineExceeded,
+                "planning took longer than the query may; raise `portolan.query_timeout`",
+            )
+        })?
+    }
+
     async fn admit(&self) -> Result<Place> {
         if self.fragment {
             self.engine.admission.fragment(self.context.deadline).await
@@ -311,7 +343,7 @@ impl Query {
 
     async fn start(self, plan: &LogicalPlan) -> Result<QueryStream> {
         let place = self.admit().await?;
-        let ready = self.ready(plan).await?;
+        let ready = self.ready_in_time(plan).await?;
         Ok(self.drive(ready, place, nullable(plan.schema().as_arrow())))
     }
 
@@ -336,7 +368,7 @@ impl Query {
 
     async fn explain(self, plan: &LogicalPlan, analyze: bool, verbose: bool) -> Result<Vec<(String, String)>> {
         let place = self.admit().await?;
-        let ready = self.ready(plan).await?;
+        let ready = self.ready_in_time(plan).await?;
         let mut rows = explain::planned(&ready.planned, &ready.physical, verbose);
         if analyze {
             let (physical, scans) = (ready.physical.clone(), ready.scans.clone());

@@ -9,8 +9,9 @@ use crate::{Error, ErrorKind, Result};
 /// The settings of a session, changed by `SET name = value`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// `portolan.placement`: whether work is placed at the owners of data. Off: every port is fetched whole and all
-    /// work is done here; the rows are the same. Default: on.
+    /// `portolan.placement`: whether work is placed at the owners of data. Off: every row of every
+    /// port that is read comes here, in the columns that the query needs, and all work is done here; the rows are the
+    /// same. Default: on.
     pub placement: bool,
     /// `portolan.query_timeout`: seconds that a query may take; at most the node's own limit. Default: that limit.
     pub query_timeout: Option<Duration>,
@@ -22,11 +23,8 @@ impl Default for Settings {
     }
 }
 
-/// Every setting: its name, what it means, its default.
-pub const SETTINGS: &[(&str, &str, &str)] = &[
-    ("portolan.placement", "place work at the owners of data (on, off)", "on"),
-    ("portolan.query_timeout", "seconds that a query may take", "the node's limit"),
-];
+/// The names of every setting.
+pub const SETTINGS: &[&str] = &["portolan.placement", "portolan.query_timeout"];
 
 impl Settings {
     /// Sets one setting from text.
@@ -45,7 +43,7 @@ impl Settings {
                 self.query_timeout = Some(Duration::from_secs_f64(seconds));
             }
             _ => {
-                let hint = nearest(name, SETTINGS.iter().map(|s| s.0))
+                let hint = nearest(name, SETTINGS.iter().copied())
                     .map(|n| format!("; did you mean `{n}`?"))
                     .unwrap_or_default();
                 return Err(invalid(format!("there is no setting `{name}`{hint}")));

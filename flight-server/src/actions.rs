@@ -145,7 +145,7 @@ fn set_options(caller: &Caller, request: SetSessionOptionsRequest) -> Result<Set
     }
     let mut result = SetSessionOptionsResult::default();
     for (name, value) in request.session_options {
-        let known = SETTINGS.iter().any(|(setting, ..)| setting.eq_ignore_ascii_case(&name));
+        let known = SETTINGS.iter().any(|setting| setting.eq_ignore_ascii_case(&name));
         let set = value.as_text().is_some_and(|text| caller.session.set(&name, &text).is_ok());
         let error = match (known, set) {
             (_, true) => continue,

@@ -104,6 +104,12 @@ impl Authenticator {
             if user.name.is_empty() || user.name.contains(':') {
                 return Err(invalid(format!("`{}` is no name for a user: it is empty or holds a colon", user.name)));
             }
+            if user.name == Principal::anonymous().name() {
+                return Err(invalid(format!(
+                    "no user may be named `{}`: it is the name of those without one",
+                    user.name
+                )));
+            }
             PasswordHash::new(&user.password_hash).map_err(|_| {
                 invalid(format!("the password hash of user `{}` is no argon2 hash in PHC form", user.name))
             })?;
@@ -119,7 +125,8 @@ impl Authenticator {
     /// The identity of callers without a name, where they are let in.
     pub(crate) fn nobody(&self) -> Result<Identity> {
         if self.anonymous {
-            Ok(Identity { principal: Principal::anonymous(), node: true })
+            // Where users are known, nodes are among them.
+            Ok(Identity { principal: Principal::anonymous(), node: self.users.is_empty() })
         } else {
             Err(unauthenticated("this node lets nobody in without user and password"))
         }

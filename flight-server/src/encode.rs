@@ -145,11 +145,19 @@ fn split(batch: RecordBatch, limit: usize) -> Vec<RecordBatch> {
         }
         let parts = size.div_ceil(limit).clamp(2, rows);
         let step = rows.div_ceil(parts);
-        for offset in (0..rows).step_by(step).rev() {
-            waiting.push(compact(batch.slice(offset, step.min(rows - offset))));
+        let slices = (0..rows).step_by(step).map(|offset| compact(batch.slice(offset, step.min(rows - offset))));
+        if batch.columns().iter().any(|c| is_nested(c.data_type())) {
+            // These count what they hold whole, however small the slice: cutting again would go on to single rows.
+            pieces.extend(slices);
+        } else {
+            waiting.extend(slices.rev());
         }
     }
     pieces
+}
+
+fn is_nested(data_type: &DataType) -> bool {
+    data_type.is_nested() || matches!(data_type, DataType::Dictionary(..) | DataType::RunEndEncoded(..))
 }
 
 /// The batch without the buffers of its view columns that hold little of it: IPC writes every buffer whole.
@@ -242,6 +250,18 @@ mod tests {
         let messages = sent(batch.slice(500, 10)).await.unwrap();
         assert_eq!(messages.len(), 2);
         assert!(round_trip(batch.slice(500, 10)).await < 4096);
+    }
+
+    #[test]
+    fn lists_are_not_cut_into_single_rows() {
+        let mut lists = arrow::array::ListBuilder::new(arrow::array::Int64Builder::new());
+        for row in 0..8_192_i64 {
+            lists.append_value((0..60).map(|i| Some(row + i)));
+        }
+        let batch = RecordBatch::try_from_iter([("l", Arc::new(lists.finish()) as ArrayRef)]).unwrap();
+        let pieces = split(batch.clone(), TARGET_MESSAGE_BYTES);
+        assert!((2..=8).contains(&pieces.len()), "{} pieces", pieces.len());
+        assert_eq!(concat_batches(&batch.schema(), &pieces).unwrap(), batch);
     }
 
     #[tokio::test]

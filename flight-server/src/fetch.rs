@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow_flight::sql::Command;
 use portolan_connectors::node::protocol::{FragmentTicket, NodeHello};
-use portolan_engine::{Error, ErrorKind, Result};
+use portolan_engine::{Error, ErrorKind, Principal, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
@@ -14,6 +14,7 @@ use crate::encode::{Messages, fragment_messages, no_rows, statement_messages, ta
 use crate::prepared::{announce_prepared, bound};
 use crate::service::Service;
 use crate::statements::{Kind, Statement};
+use crate::wire_schema::{same_columns, wire_schema};
 
 impl Service {
     /// Starts what a ticket asks for.
@@ -51,6 +52,12 @@ impl Service {
             () = statement.stop.cancelled() => return Err(stopped()),
             rows = prepared.execute(parameters) => rows?,
         };
+        if !same_columns(&wire_schema(&rows.schema()), &statement.schema) {
+            return Err(Error::new(
+                ErrorKind::SiteUnavailable,
+                "the columns of the statement changed since it was announced: ask for it again",
+            ));
+        }
         statement.started(rows.progress());
         let messages = statement_messages(rows, statement.schema.clone());
         let messages = until_cancelled(messages, statement.stop.clone(), self.stopping.clone());
@@ -67,8 +74,12 @@ impl Service {
         let sender = NodeHello { protocol: ticket.protocol, datafusion: ticket.datafusion, ..NodeHello::default() };
         NodeHello::current().check(&sender)?;
         let remaining = Duration::from_millis(ticket.remaining_ms);
-        let principal = &caller.identity.principal;
-        let rows = self.engine.fragment(principal, &ticket.query_id, ticket.plan, ticket.hops, remaining).await?;
+        if ticket.principal.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidQuery, "the fragment does not say on whose behalf it runs"));
+        }
+        // A known node is believed when it says who asks.
+        let principal = Principal::new(ticket.principal);
+        let rows = self.engine.fragment(&principal, &ticket.query_id, ticket.plan, ticket.hops, remaining).await?;
         Ok(until_cancelled(fragment_messages(rows), CancellationToken::new(), self.stopping.clone()))
     }
 }

@@ -43,7 +43,10 @@ pub(crate) async fn announce_prepared(
     parameters: Vec<ScalarValue>,
 ) -> Result<(Bytes, SchemaRef)> {
     let (kind, schema) = match prepared.kind() {
-        StatementKind::Query => (Kind::Query(prepared.clone(), parameters), wire_schema(&prepared.schema())),
+        StatementKind::Query => {
+            let schema = wire_schema(prepared.schema_with(&parameters)?.as_ref());
+            (Kind::Query(prepared.clone(), parameters), schema)
+        }
         StatementKind::Setting => {
             apply(caller, prepared, &parameters).await?;
             (Kind::Applied, SchemaRef::new(Schema::empty()))

@@ -78,11 +78,9 @@ impl Statements {
     /// Holds a statement for `owner`; its handle is returned.
     pub(crate) fn hold(&self, owner: &Principal, statement: Statement) -> Result<Bytes> {
         let mut held = self.lock();
+        // A stream that still runs holds its statement too, which keeps it cancellable.
+        held.retain(|_, h| h.used.elapsed() <= self.idle || Arc::strong_count(&h.statement) > 1);
         let of_owner = |held: &HashMap<String, Held>| held.values().filter(|h| h.owner == *owner).count();
-        if held.len() >= self.most || of_owner(&held) >= self.most_per_principal {
-            // A stream that still runs holds its statement too, which keeps it cancellable.
-            held.retain(|_, h| h.used.elapsed() <= self.idle || Arc::strong_count(&h.statement) > 1);
-        }
         if held.len() >= self.most || of_owner(&held) >= self.most_per_principal {
             // Clients close what they prepare and never say that they are done with a query.
             let oldest = held

@@ -14,8 +14,21 @@ pub(crate) fn wire_schema(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(schema.fields().iter().map(plain_field).collect::<Vec<_>>()))
 }
 
+/// Whether two schemas have the same columns: names and types, in order. The mesh may have changed between the moment
+/// when a statement was announced and the one when its rows are fetched.
+pub(crate) fn same_columns(a: &Schema, b: &Schema) -> bool {
+    let column = |field: &FieldRef| (field.name().clone(), field.data_type().clone());
+    a.fields().iter().map(column).eq(b.fields().iter().map(column))
+}
+
 /// A batch as clients see it. `schema` is what [`wire_schema`] gave when the statement was announced.
 pub(crate) fn to_wire(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    if batch.num_columns() != schema.fields().len() {
+        return Err(Error::new(
+            ErrorKind::Internal,
+            format!("{} columns were announced and {} came", schema.fields().len(), batch.num_columns()),
+        ));
+    }
     let differs = |e| Error::new(ErrorKind::Internal, "the rows are not what the statement announced").with_source(e);
     let strict = CastOptions { safe: false, ..CastOptions::default() };
     let columns = batch
@@ -97,7 +110,10 @@ mod tests {
             RecordBatch::try_from_iter([("n", Arc::new(Int32Array::from(vec![None, Some(1)])) as ArrayRef)]).unwrap();
         let announced = Arc::new(Schema::new(vec![Field::new("n", DataType::Int32, false)]));
         assert_eq!(to_wire(&batch, &announced).unwrap_err().kind(), ErrorKind::Internal);
-        assert!(to_wire(&batch, &Arc::new(Schema::empty())).is_err() || batch.num_columns() == 1);
+        assert!(to_wire(&batch, &Arc::new(Schema::empty())).is_err());
+        let renamed = Schema::new(vec![Field::new("m", DataType::Int32, false)]);
+        assert!(same_columns(&announced, &announced) && !same_columns(&announced, &renamed));
+        assert!(!same_columns(&announced, &Schema::empty()));
     }
 
     #[test]

@@ -264,6 +264,7 @@ async fn nonsense_is_answered_and_the_node_lives() {
         hops: 0,
         remaining_ms: 1000,
         plan: b"no plan"[..].into(),
+        principal: "ann".to_owned(),
     };
     let older = FragmentTicket { datafusion: "1.0.0".to_owned(), ..fragment.clone() };
     let wrap = |ticket: &FragmentTicket| {
@@ -311,6 +312,7 @@ async fn users_log_in_and_keep_their_statements_to_themselves() {
     let request = || FragmentRequest {
         query_id: "q".to_owned(),
         plan: b"no plan"[..].into(),
+        principal: "ann".to_owned(),
         schema: Arc::new(Schema::empty()),
         hops: 0,
         deadline: Instant::now() + Duration::from_secs(10),
@@ -472,6 +474,7 @@ async fn a_node_that_hangs_is_named_in_time() {
     let request = FragmentRequest {
         query_id: "q".to_owned(),
         plan: b"no plan"[..].into(),
+        principal: "ann".to_owned(),
         schema: Arc::new(Schema::empty()),
         hops: 0,
         deadline: Instant::now() + Duration::from_millis(300),

@@ -32,7 +32,7 @@ async fn what_can_spill_spills_and_the_rest_is_refused() {
             "SELECT a.*, b.* FROM ({lines}) a JOIN ({lines}) b ON a.l_comment = b.l_comment AND a.l_tax < b.l_tax"
         );
         let error = drain(&owner, &joined).await.expect_err("a join that does not fit");
-        assert_says(&error, ErrorKind::ResourceExhausted, &["HashJoinInput"]);
+        assert_says(&error, ErrorKind::ResourceExhausted, &["limits.query_memory", "HashJoinInput"]);
         assert_eq!(count(&client, "SELECT count(*) FROM sales.orders.orders").await, Ok(15_000));
     })
     .await;

@@ -49,6 +49,18 @@ const ONCE_DIFFERENT: &[(&str, usize)] = &[
          GROUP BY r_name",
         5,
     ),
+    // An owner without rows has no groups either.
+    (
+        "SELECT n_name, count(c_acctbal), sum(c_acctbal) FROM sales.customers.customer CROSS JOIN geo.places.nation \
+         WHERE c_acctbal > 1000000 GROUP BY n_name",
+        0,
+    ),
+    (
+        "SELECT p0, sum(c_acctbal) FROM sales.customers.customer \
+         JOIN (SELECT n_nationkey, n_name AS p0 FROM geo.places.nation) n ON c_nationkey = n_nationkey \
+         WHERE n_nationkey < 3 GROUP BY p0",
+        3,
+    ),
 ];
 
 fn variable(name: &str) -> Option<u64> {

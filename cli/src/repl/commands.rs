@@ -82,8 +82,8 @@ impl Command {
             }
             (name, _) => {
                 let near = portolan_catalog::nearest::nearest(name, COMMANDS.iter().map(|(command, _)| *command));
-                let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-                return Err(Error::failed(format!("there is no command `{name}`{hint} `\\?` lists them")));
+                let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+                return Err(Error::failed(format!("there is no command `{name}`{hint}; `\\?` lists them")));
             }
         })
     }

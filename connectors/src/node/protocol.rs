@@ -120,4 +120,7 @@ pub struct FragmentTicket {
     /// The plan.
     #[prost(bytes = "bytes", tag = "6")]
     pub plan: bytes::Bytes,
+    /// On whose behalf the query runs, as the sender says: believed of known nodes only.
+    #[prost(string, tag = "7")]
+    pub principal: String,
 }

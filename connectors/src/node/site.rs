@@ -70,15 +70,22 @@ impl Site for NodeSite {
     }
 
     async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream> {
-        let FragmentRequest { query_id, plan, schema, hops, deadline } = request;
+        let FragmentRequest { query_id, principal, plan, schema, hops, deadline } = request;
         let NodeHello { protocol, datafusion, .. } = NodeHello::current();
         let connection = self.connection.clone();
         let answer = self
             .on_io(async move {
                 let remaining = deadline.saturating_duration_since(Instant::now());
                 let remaining_ms = u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX);
-                let ticket =
-                    FragmentTicket { protocol, datafusion, query_id: query_id.clone(), hops, remaining_ms, plan };
+                let ticket = FragmentTicket {
+                    protocol,
+                    datafusion,
+                    query_id: query_id.clone(),
+                    hops,
+                    remaining_ms,
+                    plan,
+                    principal,
+                };
                 let ticket = Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: Bytes::from(ticket.encode_to_vec()) };
                 connection.do_get(Bytes::from(ticket.encode_to_vec()), &query_id, Until::deadline(deadline)).await
             })

@@ -26,7 +26,7 @@ use crate::execution::errors::into_datafusion;
 use crate::execution::run::conform;
 use crate::planner::Fragment;
 use crate::progress::EdgeCounters;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Principal};
 
 /// How wide a value of variable width is taken to be.
 const ASSUMED_TEXT_BYTES: usize = 24;
@@ -35,6 +35,8 @@ const ASSUMED_TEXT_BYTES: usize = 24;
 #[derive(Debug)]
 pub(crate) struct QueryContext {
     pub(crate) query_id: String,
+    /// On whose behalf it runs.
+    pub(crate) principal: Principal,
     /// How many nodes the query went through before it came here.
     pub(crate) hops: u32,
     pub(crate) deadline: Instant,
@@ -133,6 +135,7 @@ impl ExecutionPlan for RemoteScanExec {
         }
         let request = FragmentRequest {
             query_id: self.query.query_id.clone(),
+            principal: self.query.principal.name().to_owned(),
             plan: self.fragment.encoded.clone(),
             schema: self.schema.clone(),
             hops: self.query.hops + 1,

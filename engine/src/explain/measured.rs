@@ -51,11 +51,12 @@ fn edge(scan: &RemoteScanExec) -> String {
     text
 }
 
-fn lines(operators: &[OperatorMetrics]) -> String {
+pub(super) fn lines(operators: &[OperatorMetrics]) -> String {
     let mut text = String::new();
     for operator in operators {
         let indent = "  ".repeat(operator.depth);
-        let _ = writeln!(text, "{indent}{}, {}", operator.operator, operator.metrics);
+        let comma = if operator.metrics.is_empty() { "" } else { ", " };
+        let _ = writeln!(text, "{indent}{}{comma}{}", operator.operator, operator.metrics);
     }
     text.truncate(text.trim_end().len());
     text

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::{ExecutionPlan, displayable};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::unparser::plan_to_sql;
 
 pub(crate) use measured::{local_operators, measured};
@@ -29,7 +29,7 @@ pub(crate) fn planned(planned: &Planned, physical: &Arc<dyn ExecutionPlan>, verb
     if verbose {
         rows.push(("normalised".into(), planned.normalised.display_indent().to_string()));
         rows.push(("here".into(), planned.plan.display_indent().to_string()));
-        rows.push(("physical".into(), displayable(physical.as_ref()).indent(true).to_string()));
+        rows.push(("physical".into(), measured::lines(&local_operators(physical.as_ref()))));
     }
     rows
 }

@@ -1,4 +1,5 @@
-//! Pass 2, normalise: DataFusion's own analyzer and optimizer, through filter and projection pushdown.
+//! Pass 2, normalise: DataFusion's own analyzer and optimizer, through filter and projection pushdown, then a workaround
+//! (`window_limits`).
 //!
 //! Ours come after it, so that a cut never loses a filter or asks for columns that nobody reads.
 //! Before: `Projection: a; Filter: a.x = b.x; CrossJoin: a, b`. After: `Inner Join: a.x = b.x` over narrowed scans.

@@ -2,7 +2,7 @@
 //! site; the rest runs here. Each operator that stays here though an owner holds its input keeps the reason.
 //!
 //! Before: `Join(Filter(scan sales.a), scan supply.b)`.
-//! After: `Join @here: joins sales with supply (Filter(scan sales.a) @sales, scan supply.b @supply)`.
+//! After: `Join @here: combines sales at … with supply at … (Filter(scan sales.a) @sales, scan supply.b @supply)`.
 
 use std::collections::BTreeSet;
 

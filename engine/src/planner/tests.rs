@@ -78,6 +78,21 @@ macro_rules! passes {
 }
 
 passes! {
+    limit_above_a_window_stays_above:
+        "SELECT r_name, count(*) OVER () AS n FROM geo.places.region ORDER BY r_name LIMIT 1";
+    top_n_over_a_left_join_is_split:
+        "SELECT c_name, n_name FROM sales.customers.customer LEFT JOIN geo.places.nation ON c_nationkey = n_nationkey
+         ORDER BY c_acctbal DESC LIMIT 3";
+    avg_of_floats_over_a_union_is_split:
+        "SELECT k, avg(f), count(*) FROM (SELECT c_nationkey AS k, CAST(c_custkey AS DOUBLE) AS f
+         FROM sales.customers.customer UNION ALL SELECT s_nationkey, CAST(s_suppkey AS DOUBLE)
+         FROM supply.suppliers.supplier) t GROUP BY k";
+    aggregate_is_grouped_below_a_join_of_two_owners:
+        "SELECT n_name, sum(c_acctbal), count(c_acctbal) FROM sales.customers.customer
+         JOIN geo.places.nation ON c_nationkey = n_nationkey GROUP BY n_name";
+    aggregate_that_might_fail_is_not_moved_below_a_join:
+        "SELECT n_name, sum(1 / (c_custkey - 7)) FROM sales.customers.customer
+         JOIN geo.places.nation ON c_nationkey = n_nationkey GROUP BY n_name";
     filter_and_projection_go_to_the_owner:
         "SELECT c_name FROM sales.customers.customer WHERE c_acctbal > 100";
     aggregate_goes_to_the_owner:

@@ -11,11 +11,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
 use datafusion::datasource::source_as_provider;
 use datafusion::error::Result;
-use datafusion::logical_expr::{Aggregate, Expr, Join, JoinType, LogicalPlan, Operator, Projection};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Join, JoinType, LogicalPlan, Operator, Projection};
 
 use super::parts::{Parts, reduce};
 use crate::names::PortTable;
@@ -38,7 +39,7 @@ pub(super) fn aggregate(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
         return Ok(None);
     }
     let Some(parts) = Parts::of(&values, joins.schema())? else { return Ok(None) };
-    if !parts.partial().iter().all(never_fails) {
+    if !parts.partial().iter().all(|e| never_fails(e, joins.schema())) {
         return Ok(None);
     }
     let read: HashSet<Column> = values.iter().flat_map(|e| e.column_refs().into_iter().cloned()).collect();
@@ -47,10 +48,11 @@ pub(super) fn aggregate(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
         return Ok(None);
     }
     let Some(owner) = owner_of(joins, &read)? else { return Ok(None) };
-    let mut needed = Needed { owner: owner.schema().as_ref(), columns: vec![] };
+    let mut needed = Needed { owner: owner.schema().as_ref(), columns: vec![], refused: false };
     needed.of_joins(joins, owner)?;
     needed.of_exprs(&groups);
-    if in_vain(owner, &needed.columns)? {
+    // Without keys the part would be an aggregate of everything: one row, even where the owner has none.
+    if needed.refused || needed.columns.is_empty() || in_vain(owner, &needed.columns)? {
         return Ok(None);
     }
     let keys: Vec<Expr> = needed.columns.iter().cloned().map(Expr::Column).collect();
@@ -86,6 +88,8 @@ fn owner_of<'a>(plan: &'a LogicalPlan, read: &HashSet<Column>) -> Result<Option<
 struct Needed<'a> {
     owner: &'a DFSchema,
     columns: Vec<Column>,
+    /// Whether a condition is volatile: it is asked for each pair of rows, not for each group.
+    refused: bool,
 }
 
 impl Needed<'_> {
@@ -95,6 +99,8 @@ impl Needed<'_> {
             return Ok(());
         }
         if let LogicalPlan::Join(join) = plan {
+            let conditions = join.on.iter().flat_map(|(left, right)| [left, right]).chain(&join.filter);
+            self.refused |= conditions.into_iter().any(Expr::is_volatile);
             for (left, right) in &join.on {
                 self.of_exprs([left, right]);
             }
@@ -211,13 +217,14 @@ fn in_vain(owner: &LogicalPlan, keys: &[Column]) -> Result<bool> {
 
 /// Whether evaluating an aggregate never fails, whatever the row. Below a join it meets rows that the join would have
 /// dropped: a division by one of their zeros must not fail a query that never asked for them.
-fn never_fails(aggregate: &Expr) -> bool {
+fn never_fails(aggregate: &Expr, schema: &DFSchema) -> bool {
     let mut safe = true;
     let walked = aggregate.apply(|e| {
         safe &= match e {
-            Expr::BinaryExpr(binary) => {
-                !matches!(binary.op, Operator::Divide | Operator::Modulo | Operator::IntegerDivide)
-            }
+            Expr::BinaryExpr(binary) => match binary.op {
+                Operator::Plus | Operator::Minus | Operator::Multiply => never_overflows(e, schema),
+                op => COMPARISONS.contains(&op),
+            },
             Expr::AggregateFunction(_)
             | Expr::Alias(_)
             | Expr::Between(_)
@@ -228,13 +235,36 @@ fn never_fails(aggregate: &Expr) -> bool {
             | Expr::IsNull(_)
             | Expr::Like(_)
             | Expr::Literal(..)
-            | Expr::Negative(_)
             | Expr::Not(_) => true,
             _ => false,
         };
         Ok(if safe { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
     });
     walked.is_ok() && safe
+}
+
+/// Comparisons that never fail: those by pattern may meet a malformed one.
+const COMPARISONS: &[Operator] = &[
+    Operator::Eq,
+    Operator::NotEq,
+    Operator::Lt,
+    Operator::LtEq,
+    Operator::Gt,
+    Operator::GtEq,
+    Operator::And,
+    Operator::Or,
+    Operator::IsDistinctFrom,
+    Operator::IsNotDistinctFrom,
+];
+
+/// Whether a sum, difference or product wraps, or has digits enough: DataFusion checks those of decimals, and widens
+/// their result up to 38 digits.
+fn never_overflows(expr: &Expr, schema: &DFSchema) -> bool {
+    match expr.get_type(schema) {
+        Ok(DataType::Decimal128(precision, _)) => precision < DECIMAL128_MAX_PRECISION,
+        Ok(data_type) => data_type.is_integer() || data_type.is_floating(),
+        Err(_) => false,
+    }
 }
 
 fn inlined(expr: &Expr, projection: &Projection) -> Result<Expr> {

@@ -1,5 +1,6 @@
-//! Pass 3, split: an aggregate or a TopN over a union, and a TopN over an outer join, are done in parts where that is
-//! sound: a part below, where an owner can do it, and a last one above. Each owner reduces its rows before they travel.
+//! Pass 3, split: an aggregate or a TopN over a union, an aggregate over inner joins of several sites, and a TopN over a
+//! left join are done in parts where that is sound: a part below, where an owner can do it, and a last one above. Each
+//! owner reduces its rows before they travel.
 //!
 //! Before: `Aggregate: sum(x) by k (Union(a, b))`.
 //! After: `Projection(Aggregate: sum(s) by k (Union(Aggregate: sum(x) AS s by k (a), Aggregate: … (b))))`.
@@ -25,17 +26,11 @@ pub(super) fn split(plan: &LogicalPlan) -> Result<LogicalPlan> {
         return Ok(plan.clone());
     }
     let split = plan.clone().transform_up_with_subqueries(|node| {
-        let parts = match &node {
-            LogicalPlan::Aggregate(aggregate) => match aggregate::over_union(aggregate)? {
-                None => below_join::aggregate(aggregate)?,
-                parts => parts,
-            },
-            LogicalPlan::Sort(sort) => match top_n::over_union(sort)? {
-                None => top_n::over_outer_join(sort)?,
-                parts => parts,
-            },
-            _ => None,
-        };
+        // A rewrite that fails is none: the plan as it was is right.
+        let parts = in_parts(&node).unwrap_or_else(|error| {
+            tracing::debug!(%error, "an operator was not split");
+            None
+        });
         // What does not come out with the very same columns is left as it was.
         Ok(match parts {
             Some(parts) if same_columns(&parts, &node) => Transformed::yes(parts),
@@ -43,6 +38,21 @@ pub(super) fn split(plan: &LogicalPlan) -> Result<LogicalPlan> {
         })
     });
     split.map(|s| s.data).map_err(|e| from_datafusion(&e))
+}
+
+/// The operator in parts, where it can be split.
+fn in_parts(node: &LogicalPlan) -> DataFusionResult<Option<LogicalPlan>> {
+    match node {
+        LogicalPlan::Aggregate(aggregate) => match aggregate::over_union(aggregate)? {
+            None => below_join::aggregate(aggregate),
+            parts => Ok(parts),
+        },
+        LogicalPlan::Sort(sort) => match top_n::over_union(sort)? {
+            None => top_n::over_outer_join(sort),
+            parts => Ok(parts),
+        },
+        _ => Ok(None),
+    }
 }
 
 /// The same names and types, nullability aside: a sum of counts is nullable as far as the types tell.

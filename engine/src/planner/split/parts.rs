@@ -17,6 +17,9 @@ use datafusion::prelude::lit;
 
 use super::branches;
 
+/// How the columns of a partial aggregate are named, before their number: no column of a port is named so.
+const PART: &str = "__part_";
+
 /// The aggregates of one operator, each in parts.
 pub(super) struct Parts(Vec<(Vec<Expr>, Combine)>);
 
@@ -117,7 +120,7 @@ fn split(expr: &Expr, schema: &DFSchema) -> Result<Option<(Vec<Expr>, Combine)>>
     })
 }
 
-/// A partial aggregate over `input`, its columns named `p0`, `p1`, …: groups first, then values.
+/// A partial aggregate over `input`, its columns named by [`PART`]: groups first, then values.
 pub(super) fn reduce(input: LogicalPlan, groups: Vec<Expr>, partial: Vec<Expr>) -> Result<LogicalPlan> {
     // Equal expressions would give equal names, which one aggregate may not have: each gets an alias of its own.
     let alias = |exprs: Vec<Expr>, prefix: &str| -> Vec<Expr> {
@@ -128,7 +131,7 @@ pub(super) fn reduce(input: LogicalPlan, groups: Vec<Expr>, partial: Vec<Expr>) 
     let columns = (0..reduced.schema().fields().len())
         .map(|i| Expr::Column(Column::from(reduced.schema().qualified_field(i))))
         .collect();
-    branches::numbered(reduced, columns, "p")
+    branches::numbered(reduced, columns, PART)
 }
 
 fn call(func: Arc<AggregateUDF>, value: Expr) -> Expr {
