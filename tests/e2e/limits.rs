@@ -2,12 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::time::Duration;
-
-use futures::StreamExt;
 use futures::future::join_all;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use portolan_engine::ErrorKind;
-use portolan_tests::mesh::{Mesh, MeshOptions, until, within};
+use portolan_tests::mesh::{Mesh, MeshOptions, within};
 use portolan_tests::rows::{assert_says, count, drain, text};
 use serde_json::json;
 
@@ -54,24 +53,17 @@ async fn more_queries_than_places_wait_in_line_or_are_refused() {
             held.push(rows);
         }
         let sql = "SELECT count(*) FROM sales.orders.orders WHERE o_orderstatus <> 'x'";
-        let crowd = tokio::spawn({
-            let client = client.clone();
-            async move { join_all((0..320).map(|_| client.query(sql))).await }
-        });
-        let other = mesh.client().await;
-        until("the line is full", Duration::from_secs(60), async || {
-            // It may find a place in the line, and would wait there for good.
-            let answer = tokio::time::timeout(Duration::from_secs(1), other.query(sql)).await;
-            matches!(answer, Ok(Err(e)) if e.kind() == ErrorKind::ResourceExhausted)
-        })
-        .await;
-        drop(held);
-        let outcomes = crowd.await.unwrap();
-        let (answered, refused): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
-        assert!(answered.len() >= 4 && refused.len() >= 200, "{} answered, {} refused", answered.len(), refused.len());
-        for error in refused.into_iter().filter_map(Result::err) {
+        let mut crowd: FuturesUnordered<_> = (0..320).map(|_| client.query(sql)).collect();
+        // Four wait in line for as long as nobody gives up a place; only the others come back.
+        for _ in 0..316 {
+            let error = crowd.next().await.unwrap().expect_err("neither a place nor one in the line");
             let said = ["limits.concurrent_queries", "limits.queued_queries"];
             assert_says(&error, ErrorKind::ResourceExhausted, &said);
+        }
+        assert!(crowd.next().now_or_never().is_none(), "those in line wait");
+        drop(held);
+        while let Some(outcome) = crowd.next().await {
+            outcome.expect("it had a place in the line");
         }
         assert_eq!(count(&client, sql).await, Ok(15_000));
     })
