@@ -12,6 +12,7 @@ mod odcs;
 mod odps;
 mod schema;
 mod source;
+pub mod statistics;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
@@ -20,3 +21,4 @@ pub use load::load_domain;
 pub use mesh::{DomainEntry, MeshSnapshot, NodeEntry, NodeLocation, NodeState};
 pub use model::{Column, DomainCatalog, FileFormat, Port, PortSource, Product};
 pub use names::{DomainName, PortName, PortRef, ProductName};
+pub use statistics::{ColumnStatistics, PortStatistics, StatisticValue};

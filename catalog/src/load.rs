@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::model::{Port, Product};
 use crate::names::{PortName, check_name};
@@ -288,7 +289,7 @@ fn port_of(
         contract: Some(read.contract.id.clone()),
         columns: schema.columns().map(|(_, p)| p.column(&primary_key)).collect(),
         primary_key,
-        rows: None,
+        statistics: Arc::default(),
         tags: output.tags.iter().chain(&schema.tags).cloned().collect(),
         source,
     })

@@ -2,12 +2,14 @@
 //! This is the form that nodes exchange; the standards' documents are parsed into it and left behind.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::names::{DomainName, PortName, PortRef, ProductName};
+use crate::statistics::PortStatistics;
 
 /// Everything that one domain publishes, at one version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,9 +59,9 @@ pub struct Port {
     /// The columns of the primary key that its contract declares, in key order; empty if none is declared.
     /// Declared, not checked: it may guide cost and never license a rewrite that changes results.
     pub primary_key: Vec<String>,
-    /// How many rows it has, where its source tells without being read. It guides cost.
+    /// What its owner knows of its data. It guides cost.
     #[serde(default)]
-    pub rows: Option<u64>,
+    pub statistics: Arc<PortStatistics>,
     /// Free labels.
     pub tags: Vec<String>,
     /// Where the data lies. Known to the owner alone: it does not travel.
@@ -155,7 +157,7 @@ impl Port {
             contract: None,
             columns: vec![],
             primary_key: vec![],
-            rows: None,
+            statistics: Arc::default(),
             tags: vec![],
             source: None,
         }

@@ -11,7 +11,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::{StreamExt, stream};
-use portolan_catalog::{Diagnostics, DomainCatalog, Port, PortRef};
+use portolan_catalog::{Diagnostics, DomainCatalog, Port, PortRef, PortStatistics};
 
 /// Opens the ports of a domain. One per kind of source.
 #[async_trait]
@@ -86,7 +86,8 @@ pub async fn open_domain(
     }
     for port in catalog.products.values_mut().flat_map(|p| p.ports.values_mut()) {
         if let Some(opened) = ports.iter().find(|o| o.name == port.name) {
-            port.rows = count_rows(opened, runtime).await;
+            port.statistics =
+                Arc::new(PortStatistics { rows: count_rows(opened, runtime).await, ..PortStatistics::default() });
         }
     }
     let schema_of = |name: &PortRef| ports.iter().find(|p| p.name == *name).map(|p| p.schema.clone());

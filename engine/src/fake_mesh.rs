@@ -11,7 +11,9 @@ use async_trait::async_trait;
 use datafusion::catalog::MemTable;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
-use portolan_catalog::{Column, DomainCatalog, DomainName, Port, PortName, PortRef, Product, ProductName};
+use portolan_catalog::{
+    Column, DomainCatalog, DomainName, Port, PortName, PortRef, PortStatistics, Product, ProductName,
+};
 use portolan_connectors::{
     CatalogAnswer, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, LocalDomain, OpenedPort,
     OperatorMetrics, Peer, Site, SiteId,
@@ -146,7 +148,7 @@ pub(crate) fn tpch_domain(domain: &str) -> DomainCatalog {
     let mut products: BTreeMap<ProductName, Product> = BTreeMap::new();
     for (_, product, name, rows, columns) in TPCH.iter().filter(|t| t.0 == domain) {
         let mut port = Port::new(PortRef::new(domain, *product, *name));
-        port.rows = Some(*rows);
+        port.statistics = Arc::new(PortStatistics { rows: Some(*rows), ..PortStatistics::default() });
         let words: Vec<&str> = columns.split_whitespace().collect();
         port.columns = words.chunks(2).map(|c| column(c[0], c[1])).collect();
         let entry = products.entry(ProductName::new(*product)).or_insert_with(|| Product::new(*product));

@@ -27,4 +27,4 @@ pub use principal::Principal;
 pub use progress::{EdgeProgress, Progress, ProgressHandle};
 pub use query::{Prepared, QueryStream, StatementKind};
 pub use session::Session;
-pub use settings::Settings;
+pub use settings::{KeyFormChoice, Settings, StrategyChoice};

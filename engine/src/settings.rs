@@ -15,16 +15,90 @@ pub struct Settings {
     pub placement: bool,
     /// `portolan.query_timeout`: seconds that a query may take; at most the node's own limit. Default: that limit.
     pub query_timeout: Option<Duration>,
+    /// `portolan.strategy`: how rows cross between owners: one word for every join across sites, or a list with one
+    /// for each in the order of the plan's printed form. Default: `auto`, whatever costs least.
+    pub strategy: Vec<StrategyChoice>,
+    /// `portolan.key_form`: how keys travel. Default: `auto`, whatever costs least.
+    pub key_form: Option<KeyFormChoice>,
+    /// `portolan.key_wait`: the longest that a scan at an owner waits for keys, in seconds. Default: 2.
+    pub key_wait: Duration,
+    /// `portolan.join_order`: whether joins are put into the order that costs least. Off: as written. Default: on.
+    pub join_order: bool,
+    /// `portolan.adapt_factor`: how many times larger or smaller than expected a side must turn out before what did
+    /// not start yet is decided again. At least 1. Default: 4.
+    pub adapt_factor: f64,
+}
+
+/// A forced strategy for a join across sites.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StrategyChoice {
+    /// Whatever costs least.
+    Auto,
+    /// Both sides come here.
+    Gather,
+    /// The left side's keys cut the right side.
+    KeysFromLeft,
+    /// The right side's keys cut the left side.
+    KeysFromRight,
+    /// The owner of the left side pulls the right side and joins.
+    DelegateToLeft,
+    /// The owner of the right side pulls the left side and joins.
+    DelegateToRight,
+}
+
+/// A forced form of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyFormChoice {
+    /// As literals in the fragment's plan.
+    Literals,
+    /// As a batch beside it.
+    Batch,
+    /// As a Bloom filter.
+    Bloom,
+    /// As the least and the greatest.
+    Range,
+}
+
+impl StrategyChoice {
+    const ALL: &[(&str, Self)] = &[
+        ("auto", Self::Auto),
+        ("gather", Self::Gather),
+        ("keys_from_left", Self::KeysFromLeft),
+        ("keys_from_right", Self::KeysFromRight),
+        ("delegate_to_left", Self::DelegateToLeft),
+        ("delegate_to_right", Self::DelegateToRight),
+    ];
+}
+
+impl KeyFormChoice {
+    const ALL: &[(&str, Self)] =
+        &[("literals", Self::Literals), ("batch", Self::Batch), ("bloom", Self::Bloom), ("range", Self::Range)];
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { placement: true, query_timeout: None }
+        Self {
+            placement: true,
+            query_timeout: None,
+            strategy: vec![],
+            key_form: None,
+            key_wait: Duration::from_secs(2),
+            join_order: true,
+            adapt_factor: 4.0,
+        }
     }
 }
 
 /// The names of every setting.
-pub const SETTINGS: &[&str] = &["portolan.placement", "portolan.query_timeout"];
+pub const SETTINGS: &[&str] = &[
+    "portolan.adapt_factor",
+    "portolan.join_order",
+    "portolan.key_form",
+    "portolan.key_wait",
+    "portolan.placement",
+    "portolan.query_timeout",
+    "portolan.strategy",
+];
 
 impl Settings {
     /// Sets one setting from text.
@@ -35,12 +109,27 @@ impl Settings {
         match name.to_lowercase().as_str() {
             "portolan.placement" => self.placement = switch(name, value)?,
             "portolan.query_timeout" => {
-                let seconds: f64 = value
-                    .parse()
-                    .ok()
-                    .filter(|s: &f64| s.is_finite() && *s > 0.0 && *s < 1e9)
-                    .ok_or_else(|| invalid(format!("`{name}` takes a number of seconds above 0, not `{value}`")))?;
+                let seconds = number(name, value, "of seconds above 0", |s| s > 0.0 && s < 1e9)?;
                 self.query_timeout = Some(Duration::from_secs_f64(seconds));
+            }
+            "portolan.key_wait" => {
+                let seconds = number(name, value, "of seconds from 0 to 3600", |s| (0.0..=3600.0).contains(&s))?;
+                self.key_wait = Duration::from_secs_f64(seconds);
+            }
+            "portolan.adapt_factor" => {
+                self.adapt_factor = number(name, value, "of at least 1", |f| (1.0..1e9).contains(&f))?;
+            }
+            "portolan.join_order" => self.join_order = switch(name, value)?,
+            "portolan.key_form" => {
+                self.key_form = match value.to_lowercase().as_str() {
+                    "auto" => None,
+                    word => Some(choice(name, word, KeyFormChoice::ALL)?),
+                }
+            }
+            "portolan.strategy" => {
+                let words = value.to_lowercase();
+                let words = words.split(',').map(str::trim);
+                self.strategy = words.map(|w| choice(name, w, StrategyChoice::ALL)).collect::<Result<_>>()?;
             }
             _ => {
                 let hint = nearest(name, SETTINGS.iter().copied())
@@ -54,14 +143,39 @@ impl Settings {
 
     /// Every setting's name and present value, as text.
     pub fn values(&self) -> Vec<(&'static str, String)> {
+        let on_off = |on| if on { "on" } else { "off" }.to_owned();
+        let strategies: Vec<_> = self.strategy.iter().map(|s| word(*s, StrategyChoice::ALL)).collect();
         vec![
-            ("portolan.placement", if self.placement { "on" } else { "off" }.into()),
+            ("portolan.adapt_factor", self.adapt_factor.to_string()),
+            ("portolan.join_order", on_off(self.join_order)),
+            ("portolan.key_form", self.key_form.map_or("auto", |f| word(f, KeyFormChoice::ALL)).into()),
+            ("portolan.key_wait", self.key_wait.as_secs_f64().to_string()),
+            ("portolan.placement", on_off(self.placement)),
             (
                 "portolan.query_timeout",
                 self.query_timeout.map_or_else(|| "the node's limit".into(), |t| t.as_secs_f64().to_string()),
             ),
+            ("portolan.strategy", if strategies.is_empty() { "auto".into() } else { strategies.join(",") }),
         ]
     }
+}
+
+fn number(name: &str, value: &str, what: &str, fits: impl Fn(f64) -> bool) -> Result<f64> {
+    let parsed = value.parse().ok().filter(|n: &f64| n.is_finite() && fits(*n));
+    parsed.ok_or_else(|| invalid(format!("`{name}` takes a number {what}, not `{value}`")))
+}
+
+fn choice<T: Copy>(name: &str, value: &str, all: &[(&str, T)]) -> Result<T> {
+    all.iter().find(|(word, _)| *word == value).map(|(_, choice)| *choice).ok_or_else(|| {
+        let words: Vec<_> = all.iter().map(|(word, _)| format!("`{word}`")).collect();
+        let hint = nearest(value, all.iter().map(|(word, _)| *word));
+        let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+        invalid(format!("`{name}` is {}, not `{value}`{hint}", words.join(", ")))
+    })
+}
+
+fn word<T: PartialEq>(choice: T, all: &[(&'static str, T)]) -> &'static str {
+    all.iter().find(|(_, c)| *c == choice).map_or("", |(word, _)| *word)
 }
 
 fn switch(name: &str, value: &str) -> Result<bool> {

@@ -53,7 +53,7 @@ impl Fixture {
             contract: None,
             columns: columns.iter().map(|(name, logical)| column(name, logical)).collect(),
             primary_key: vec![],
-            rows: None,
+            statistics: Arc::default(),
             tags: vec![],
             source: Some(source),
         };

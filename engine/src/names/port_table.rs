@@ -10,7 +10,7 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{Result, Statistics, internal_err};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use portolan_catalog::{Port, PortRef};
+use portolan_catalog::{Port, PortRef, PortStatistics};
 use portolan_connectors::SiteId;
 
 /// Where a port's rows are.
@@ -27,8 +27,8 @@ pub(crate) struct PortTable {
     pub(crate) name: PortRef,
     pub(crate) site: PortSite,
     schema: SchemaRef,
-    /// How many rows it is said to have.
-    pub(crate) rows: Option<u64>,
+    /// What its owner knows of its data.
+    pub(crate) statistics: Arc<PortStatistics>,
     /// The key that its contract declares; empty where it declares none.
     pub(crate) primary_key: Vec<String>,
 }
@@ -36,7 +36,13 @@ pub(crate) struct PortTable {
 impl PortTable {
     /// The port that a catalog describes, at that site and with those columns.
     pub(crate) fn new(port: &Port, site: PortSite, schema: SchemaRef) -> Self {
-        Self { name: port.name.clone(), site, schema, rows: port.rows, primary_key: port.primary_key.clone() }
+        Self {
+            name: port.name.clone(),
+            site,
+            schema,
+            statistics: port.statistics.clone(),
+            primary_key: port.primary_key.clone(),
+        }
     }
 }
 
@@ -58,7 +64,7 @@ impl TableProvider for PortTable {
 
     fn statistics(&self) -> Option<Statistics> {
         let mut statistics = Statistics::new_unknown(&self.schema);
-        statistics.num_rows = Precision::Inexact(usize::try_from(self.rows?).ok()?);
+        statistics.num_rows = Precision::Inexact(usize::try_from(self.statistics.rows?).ok()?);
         Some(statistics)
     }
 

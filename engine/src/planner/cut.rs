@@ -13,6 +13,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
 use portolan_connectors::SiteId;
 
+use super::decision::Edge;
 use super::estimate::estimated_rows;
 use super::place::{Placed, SiteChoice};
 use crate::Result;
@@ -33,6 +34,8 @@ pub(crate) struct Fragment {
     pub(crate) schema: DFSchemaRef,
     /// How many rows it is likely to give, where anything is known.
     pub(crate) rows: Option<usize>,
+    /// What was decided for its edge.
+    pub(crate) edge: Edge,
 }
 
 /// Cuts out the fragments. Gives what runs here, the placed plan with fragments numbered, and the fragments.
@@ -105,6 +108,7 @@ impl Cutter<'_> {
             encoded,
             schema: placed.plan.schema().clone(),
             rows: estimated_rows(&placed.plan),
+            edge: Edge::default(),
         });
         self.fragments.push(fragment.clone());
         LogicalPlan::Extension(Extension { node: Arc::new(Exchange { fragment }) })

@@ -1,7 +1,9 @@
 //! Plans a query across owners: one ordered list of passes, one pass a file. After each pass the plan still runs here
 //! and gives the same rows; placement changes where work is done, never what comes out.
 
+pub(crate) mod cardinality;
 mod cut;
+pub(crate) mod decision;
 mod estimate;
 mod normalise;
 mod place;

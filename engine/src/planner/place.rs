@@ -13,6 +13,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Sort, Volatility};
 use portolan_catalog::DomainName;
 use portolan_connectors::SiteId;
 
+use super::decision::Decision;
 use crate::Result;
 use crate::execution::errors::from_datafusion;
 use crate::names::{PortSite, PortTable};
@@ -42,6 +43,10 @@ pub(crate) struct Placed {
     pub(crate) subqueries: Vec<Placed>,
     /// The domains whose ports it reads, with everything below it.
     pub(crate) domains: BTreeSet<DomainName>,
+    /// How many rows it is expected to give.
+    pub(crate) rows: f64,
+    /// What was decided where it combines sites.
+    pub(crate) decision: Option<Decision>,
     /// The number of the fragment that it is the root of; set by the cut.
     pub(crate) fragment: Option<usize>,
 }
@@ -88,7 +93,17 @@ fn place_operator(plan: &LogicalPlan, placement: bool) -> DataFusionResult<Place
         },
         _ => choose(plan, inputs.iter().chain(&subqueries), placement),
     };
-    Ok(Placed { plan: plan.clone(), site, reason, inputs, subqueries, domains, fragment: None })
+    Ok(Placed {
+        plan: plan.clone(),
+        site,
+        reason,
+        inputs,
+        subqueries,
+        domains,
+        rows: 0.0,
+        decision: None,
+        fragment: None,
+    })
 }
 
 /// The domain and the site of a scanned port; `None` for a table of this node's own.

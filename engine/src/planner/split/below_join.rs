@@ -205,7 +205,7 @@ fn in_vain(owner: &LogicalPlan, keys: &[Column]) -> Result<bool> {
             let held =
                 |name: &String| keys.iter().any(|k| k.name == *name && k.relation.as_ref() == Some(&scan.table_name));
             let by_key = port.primary_key.iter().any(held);
-            let rows = port.rows.unwrap_or(0);
+            let rows = port.statistics.rows.unwrap_or(0);
             if largest.is_none_or(|(most, _)| rows > most) {
                 largest = Some((rows, by_key));
             }
