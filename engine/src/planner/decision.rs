@@ -1,0 +1,98 @@
+//! What the planner decided for an edge, in the form in which execution follows it and EXPLAIN tells it.
+
+use std::time::Duration;
+
+/// How fast rows come over an edge.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Link {
+    /// Time of a round trip.
+    pub(crate) latency: Duration,
+    /// Bytes a second.
+    pub(crate) bandwidth: f64,
+}
+
+impl Default for Link {
+    /// Two nodes on one machine or in one rack.
+    fn default() -> Self {
+        Self { latency: Duration::from_micros(500), bandwidth: 500e6 }
+    }
+}
+
+/// What a plan, or a part of one, is expected to cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Cost {
+    /// Bytes over edges.
+    pub(crate) bytes: f64,
+    /// Milliseconds of edges and of work, added up as if nothing ran side by side.
+    pub(crate) milliseconds: f64,
+}
+
+/// One way to do what an operator asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Alternative {
+    /// In words: `gather`, `keys from sales`, `delegate to supply`.
+    pub(crate) what: String,
+    pub(crate) cost: Cost,
+}
+
+/// What was decided for an operator that combines sites.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Decision {
+    pub(crate) chosen: Alternative,
+    /// What else could have been done, cheapest first.
+    pub(crate) runners_up: Vec<Alternative>,
+}
+
+/// How the rows of a fragment come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Strategy {
+    /// All of them.
+    #[default]
+    Gather,
+    /// Those whose keys another side of a join has.
+    Keys,
+    /// The site that gives them pulls what it joins from other owners.
+    Delegate,
+}
+
+/// The form in which keys travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyForm {
+    /// As literals in the fragment's plan.
+    Literals,
+    /// As a batch beside it.
+    Batch,
+    /// As a Bloom filter: some rows without a match come too.
+    Bloom,
+    /// As the least and the greatest.
+    Range,
+}
+
+/// What an exchange does about keys: it waits for those of the joins above it, and sends them where they pay.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct KeyPlan {
+    /// The longest wait; then the fragment starts without keys.
+    pub(crate) wait: Duration,
+    /// The form, where a setting forces one.
+    pub(crate) form: Option<KeyForm>,
+    /// How many keys are expected.
+    pub(crate) keys: f64,
+    /// The domain that the keys come from, in words.
+    pub(crate) from: String,
+    /// How often the expected number of keys must be off before that counts as a surprise (`portolan.adapt_factor`).
+    pub(crate) adapt_factor: f64,
+}
+
+/// What is expected of the edge over which a fragment's rows come.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Edge {
+    pub(crate) strategy: Strategy,
+    pub(crate) keys: Option<KeyPlan>,
+    pub(crate) link: Link,
+    /// Rows of the fragment as it stands, before keys cut them.
+    pub(crate) rows_whole: f64,
+    /// Rows that are expected to cross.
+    pub(crate) rows: f64,
+    /// Bytes of a row.
+    pub(crate) row_bytes: f64,
+}
