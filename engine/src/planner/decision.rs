@@ -77,6 +77,8 @@ pub(crate) struct KeyPlan {
     pub(crate) form: Option<KeyForm>,
     /// How many keys are expected.
     pub(crate) keys: f64,
+    /// How many different keys the whole fragment has; 0 where nothing is known.
+    pub(crate) probe_distinct: f64,
     /// The domain that the keys come from, in words.
     pub(crate) from: String,
     /// How often the expected number of keys must be off before that counts as a surprise (`portolan.adapt_factor`).
