@@ -42,6 +42,9 @@ fn edge(scan: &RemoteScanExec) -> String {
         metrics.sum_by_name("wire_bytes").map_or(0, |m| m.as_usize()),
         named("time_to_first_batch"),
     );
+    if let Some(keys) = scan.key_report() {
+        let _ = write!(text, "\nkeys: {keys}");
+    }
     match scan.summary() {
         Some(summary) => {
             let _ = write!(text, "\n{}", lines(&summary.operators));
