@@ -13,8 +13,8 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
 use portolan_connectors::SiteId;
 
+use super::cardinality::estimate;
 use super::decision::Edge;
-use super::estimate::estimated_rows;
 use super::place::{Placed, SiteChoice};
 use crate::Result;
 use crate::exchange::Exchange;
@@ -113,4 +113,10 @@ impl Cutter<'_> {
         self.fragments.push(fragment.clone());
         LogicalPlan::Extension(Extension { node: Arc::new(Exchange { fragment }) })
     }
+}
+
+/// `None` where the size of a port below is not known.
+fn estimated_rows(plan: &LogicalPlan) -> Option<usize> {
+    let expected = estimate(plan);
+    expected.known.then(|| expected.rows.round() as usize)
 }

@@ -4,7 +4,6 @@
 pub(crate) mod cardinality;
 mod cut;
 pub(crate) mod decision;
-mod estimate;
 mod normalise;
 mod place;
 pub(crate) mod resolve;

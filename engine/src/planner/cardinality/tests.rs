@@ -1,0 +1,1 @@
+//! Estimates over the tables of a test mesh.
