@@ -34,7 +34,7 @@ async fn it_tells_sites_fragments_and_reasons() {
     assert!(placement.contains("=> fragment 1 at sales"), "{placement}");
     assert!(placement.contains("=> fragment 2 at geo"), "{placement}");
     let fragment = &rows[1].1;
-    assert!(fragment.starts_with("at sales (grpc://sales), about 37500 rows\nSELECT"), "{fragment}");
+    assert!(fragment.starts_with("at sales (grpc://sales), about 50000 rows\nSELECT"), "{fragment}");
     assert!(fragment.contains("c_acctbal"), "{fragment}");
 }
 

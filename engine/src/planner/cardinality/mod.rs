@@ -2,7 +2,7 @@
 //! from what the owners know of their data; they guide cost and never results.
 //!
 //! One file for each kind of question: [`scan`] reads what is known, [`selectivity`] and [`interval`] judge
-//! predicates, [`join`] and [`aggregate`] their operators, [`expressions`] what is known of a computed column,
+//! predicates, [`keys`], [`join`] and [`aggregate`] their operators, [`expressions`] what is known of a computed column,
 //! [`widths`] how many bytes a row takes. `docs/src/estimates.md` tells the formulas with their sources.
 
 mod aggregate;
@@ -11,6 +11,7 @@ mod expressions;
 mod functions;
 mod interval;
 mod join;
+mod keys;
 mod operators;
 mod origin;
 pub(crate) mod q_error;
@@ -99,7 +100,8 @@ pub(crate) fn estimate(plan: &LogicalPlan) -> Cardinality {
 
 /// The estimate for one operator over inputs whose estimates are known.
 pub(crate) fn estimate_operator(plan: &LogicalPlan, inputs: &[Cardinality]) -> Cardinality {
-    operators::operator(plan, inputs.to_vec())
+    let sound = |input: &Cardinality| Cardinality { rows: sane(input.rows), ..input.clone() };
+    operators::operator(plan, inputs.iter().map(sound).collect())
 }
 
 /// A number of rows: finite, at least 0.

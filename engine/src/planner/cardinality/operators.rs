@@ -93,10 +93,10 @@ fn limited(input: Cardinality, l: &Limit) -> Cardinality {
 fn projected(input: &Cardinality, exprs: &[Expr], schema: &DFSchema) -> Cardinality {
     let mut projected = Cardinality::rows_only(input.rows, input.known);
     for (column, expr) in schema.columns().into_iter().zip(exprs) {
-        if let Expr::Column(from) = stripped(expr).0 {
-            if let Some(origin) = input.origins.get(from) {
-                projected.origins.insert(column.clone(), origin.clone());
-            }
+        if let Expr::Column(from) = stripped(expr).0
+            && let Some(origin) = input.origins.get(from)
+        {
+            projected.origins.insert(column.clone(), origin.clone());
         }
         // A cast may change the scale of the range; the count of values and of NULLs stays.
         let statistics = match (stripped(expr), expressions::statistics(input, expr)) {

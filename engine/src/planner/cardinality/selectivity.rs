@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::{Between, BinaryExpr, Expr, Like, Operator};
+use datafusion::logical_expr::{Between, BinaryExpr, Case, Expr, Like, Operator};
 use portolan_catalog::{ColumnStatistics, StatisticValue};
 
 use super::constraints::{Constraint, constraint, flatten};
 use super::expressions::{self, stripped};
 use super::interval::{EQUAL, Known, OPEN_RANGE};
-use super::{Cardinality, float, join, null_share, sane, share, strings, thin};
+use super::{Cardinality, float, keys, null_share, sane, share, strings, thin};
 
 /// A predicate of which nothing can be said: a subquery, a function that gives a boolean.
 const UNKNOWN: f64 = 1.0 / 3.0;
@@ -35,11 +35,12 @@ pub(super) fn filter<'a>(mut input: Cardinality, predicates: impl IntoIterator<I
     for (expr, constraint, share) in &judged.constraints {
         let Expr::Column(column) = expr else { continue };
         let statistics = known(&input, expr, input.columns.get(column)).refined(constraint, *share);
-        if let (Some(origin), Some(distinct)) = (input.origins.get_mut(column), statistics.distinct) {
-            if constraint.null.is_none() && constraint.none_of.is_empty() {
-                origin.domain = origin.domain.min(float(distinct).max(1.0));
-                origin.assumed = false;
-            }
+        if let (Some(origin), Some(distinct)) = (input.origins.get_mut(column), statistics.distinct)
+            && constraint.null.is_none()
+            && constraint.none_of.is_empty()
+        {
+            origin.domain = origin.domain.min(float(distinct).max(1.0));
+            origin.assumed = false;
         }
         refined.insert(column.clone(), (statistics, before * share));
     }
@@ -119,10 +120,7 @@ fn other(input: &Cardinality, predicate: &Expr, depth: usize) -> f64 {
     match predicate {
         Expr::Literal(ScalarValue::Boolean(Some(true)), _) => 1.0,
         Expr::Literal(..) => 0.0,
-        Expr::BinaryExpr(b) if b.op == Operator::Or => {
-            let none: f64 = flatten(predicate, Operator::Or).into_iter().map(|e| 1.0 - inner(e)).product();
-            1.0 - none
-        }
+        Expr::BinaryExpr(b) if b.op == Operator::Or => disjunction(input, predicate, depth),
         Expr::BinaryExpr(b) if b.op == Operator::And => inner(predicate),
         Expr::BinaryExpr(b) => compared(input, b),
         Expr::Not(e) | Expr::IsNotTrue(e) | Expr::IsFalse(e) => 1.0 - inner(e),
@@ -136,6 +134,7 @@ fn other(input: &Cardinality, predicate: &Expr, depth: usize) -> f64 {
             if list.negated { 1.0 - any } else { any }
         }
         Expr::Like(l) => like(input, l),
+        Expr::Case(case) => branches(input, case, depth),
         Expr::SimilarTo(l) => negated(l.negated, PATTERN),
         Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_) => SUBQUERY,
         Expr::IsUnknown(_) => 0.05,
@@ -144,6 +143,62 @@ fn other(input: &Cardinality, predicate: &Expr, depth: usize) -> f64 {
         Expr::ScalarFunction(f) if matches!(f.name(), "starts_with" | "ends_with" | "contains" | "strpos") => PATTERN,
         _ => UNKNOWN,
     }
+}
+
+/// Disjuncts are taken to be independent, `1 - (1 - a)(1 - b)`; where all constrain one expression, what two of them
+/// share is counted once: `a < 1 OR a > 5` adds up, `a < 1 OR a < 5` is the latter.
+fn disjunction(input: &Cardinality, predicate: &Expr, depth: usize) -> f64 {
+    const COMPARED: usize = 16;
+    let disjuncts = flatten(predicate, Operator::Or);
+    let independent =
+        |disjuncts: &[&Expr]| 1.0 - disjuncts.iter().map(|e| 1.0 - conjunction(input, e, depth + 1)).product::<f64>();
+    if disjuncts.len() > COMPARED {
+        return independent(&disjuncts);
+    }
+    // Another disjunction within would be read once more for each level.
+    let simple = |e: &&Expr| {
+        flatten(e, Operator::And).into_iter().all(|c| !matches!(c, Expr::BinaryExpr(b) if b.op == Operator::Or))
+    };
+    let mut judged = vec![];
+    for disjunct in disjuncts.iter().filter(|e| simple(e)) {
+        let mut one = Judged::of(input, flatten(disjunct, Operator::And), depth + 1);
+        match (one.constraints.pop(), one.constraints.is_empty() && one.factors.is_empty()) {
+            (Some(constraint), true) => judged.push(constraint),
+            _ => return independent(&disjuncts),
+        }
+    }
+    let Some((expr, _, _)) = judged.first() else { return independent(&disjuncts) };
+    if judged.len() < disjuncts.len() || judged.iter().any(|(e, _, _)| e != expr) {
+        return independent(&disjuncts);
+    }
+    let statistics = expressions::statistics(input, expr);
+    let known = known(input, expr, statistics.as_deref());
+    let mut any = 0.0;
+    for (i, (_, constraint, kept)) in judged.iter().enumerate() {
+        let shared = judged.iter().take(i).map(|(_, other, _)| {
+            let mut both = constraint.clone();
+            both.and(other.clone());
+            known.share(&both)
+        });
+        any += (kept - shared.fold(0.0, f64::max)).max(0.0);
+    }
+    share(any)
+}
+
+/// `CASE` as a predicate: each branch by the chance that it is taken.
+fn branches(input: &Cardinality, case: &Case, depth: usize) -> f64 {
+    let inner = |expr: &Expr| conjunction(input, expr, depth + 1);
+    let (mut holds, mut rest) = (0.0, 1.0);
+    for (when, then) in &case.when_then_expr {
+        let taken = match (&case.expr, when.as_ref()) {
+            (None, when) => inner(when),
+            (Some(of), Expr::Literal(ScalarValue::Boolean(Some(true)), _)) => inner(of),
+            (Some(of), _) => 1.0 / input.distinct(of).max(2.0),
+        };
+        holds += rest * taken * inner(then);
+        rest *= 1.0 - taken;
+    }
+    share(holds + rest * case.else_expr.as_ref().map_or(0.0, |e| inner(e)))
 }
 
 fn negated(negated: bool, share: f64) -> f64 {
@@ -200,7 +255,7 @@ fn compared(input: &Cardinality, b: &BinaryExpr) -> f64 {
 /// `a = b`: one in as many as the side with more values has.
 fn equal(input: &Cardinality, b: &BinaryExpr) -> f64 {
     let (left, right) = (expressions::distinct(input, &b.left), expressions::distinct(input, &b.right));
-    if left.is_none() && right.is_none() { EQUAL } else { join::pair(input, &b.left, input, &b.right) }
+    if left.is_none() && right.is_none() { EQUAL } else { keys::pair(input, &b.left, input, &b.right) }
 }
 
 /// `a < b`: for ranges that are known, the chance for two independent values that are spread evenly; else as any range.
