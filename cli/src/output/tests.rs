@@ -111,5 +111,6 @@ fn a_plan_for_programs_is_written_bare() {
     };
     assert_eq!(text(Format::Table, &[row("svg", "<svg>\n</svg>\n")]), "<svg>\n</svg>\n");
     assert_eq!(text(Format::Table, &[row("json", "{\"a\": \"\u{9b}\"}")]), "{\"a\": \" \"}\n");
-    assert_eq!(text(Format::Csv, &[row("svg", "x")]).lines().last(), Some("svg,x"));
+    let page = text(Format::Table, &[row("placement", "Sort")]);
+    assert!(page.contains("Sort") && page.ends_with("(1 row)\n"), "{page}");
 }

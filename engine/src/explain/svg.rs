@@ -116,14 +116,20 @@ impl RenderBackend for Canvas {
         let boxed = look.fill_color.is_some();
         let top = at.y - lines.len() as f64 * LINE_HEIGHT / 2.0 + LINE_HEIGHT * 0.7;
         for (number, line) in lines.iter().enumerate() {
-            let (x, y) = (at.x, top + number as f64 * LINE_HEIGHT);
+            let x = at.x;
+            let y = match (boxed, number) {
+                (true, _) => top + number as f64 * LINE_HEIGHT,
+                // The line runs through the middle of its label: half stands above it, half below.
+                (false, 0) => at.y - 5.0 - look.line_width as f64 / 2.0,
+                (false, _) => at.y + look.line_width as f64 / 2.0 + (number as f64 - 0.2) * LINE_HEIGHT,
+            };
             let half = line.chars().count() as f64 * LETTER_WIDTH / 2.0;
             self.reach(x + half, y);
             let style = match (boxed, number) {
                 (true, 0) => " font-weight=\"bold\"",
                 (true, _) => "",
-                // A rim in the paper's colour parts the label from the line that it stands on.
-                (false, _) => " stroke=\"#ffffff\" stroke-width=\"4\" paint-order=\"stroke\"",
+                // A rim in the paper's colour parts the label from a line that slants through it.
+                (false, _) => " stroke=\"#ffffff\" stroke-width=\"3\" paint-order=\"stroke\"",
             };
             let _ = writeln!(
                 self.texts,
