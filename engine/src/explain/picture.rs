@@ -82,7 +82,7 @@ impl Painter<'_> {
             let mut lines = vec![name.to_owned()];
             match &plan.port {
                 Some(port) => lines.push(port.clone()),
-                None => lines.extend(plan.operator.split_once(": ").map(|(_, detail)| detail.to_owned())),
+                None => lines.extend(plan.operator.split_once(": ").map(|(_, detail)| unqualified(detail))),
             }
             lines.extend(rows_of(plan));
             lines.extend(plan.decision.as_ref().map(|d| format!("by {}", d.chosen.what)));
@@ -104,11 +104,7 @@ impl Painter<'_> {
         let (edge, actual) = (&fragment.edge, fragment.actual.as_ref());
         let rows = actual.map(|a| a.rows).or(edge.rows);
         let carried = actual.map(|a| a.bytes).or(edge.bytes);
-        let figures: Vec<_> = rows
-            .map(|r| format!("{} rows", count(r as f64)))
-            .into_iter()
-            .chain(carried.map(|b| bytes(b as f64)))
-            .collect();
+        let figures: Vec<_> = rows.map(rows_text).into_iter().chain(carried.map(|b| bytes(b as f64))).collect();
         let lines = [strategy(edge), figures.join(", ")].into_iter().filter(|l| !l.is_empty());
         let lines = lines.map(|l| shortened(&l)).collect();
         self.picture.arrows.push(Arrow { from: source, to: target, lines, width: width(carried), crosses: true });
@@ -147,7 +143,27 @@ fn name(plan: &Operator) -> &str {
 
 fn rows_of(plan: &Operator) -> Option<String> {
     let rows = plan.actual.as_ref().map(|a| a.rows).or(plan.rows)?;
-    Some(format!("{} rows", count(rows as f64)))
+    Some(rows_text(rows))
+}
+
+fn rows_text(rows: u64) -> String {
+    format!("{} {}", count(rows as f64), if rows == 1 { "row" } else { "rows" })
+}
+
+/// Columns without the names of domain, product and port, for which a box has no room.
+fn unqualified(detail: &str) -> String {
+    let in_name = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+    let mut text = String::with_capacity(detail.len());
+    let mut rest = detail;
+    while !rest.is_empty() {
+        let (name, after) = rest.split_at(rest.find(|c| !in_name(c)).unwrap_or(rest.len()));
+        let is_qualified = name.matches('.').count() == 3 && !name.ends_with('.');
+        text.push_str(if is_qualified { name.rsplit('.').next().unwrap_or(name) } else { name });
+        let (between, after) = after.split_at(after.find(in_name).unwrap_or(after.len()));
+        text.push_str(between);
+        rest = after;
+    }
+    text
 }
 
 /// The ports that are read at a site, without the names of domain and product.
@@ -200,4 +216,22 @@ fn shortened(text: &str) -> String {
         return text.chars().map(clean).collect();
     }
     text.chars().take(MAX_LETTERS - 1).map(clean).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_have_short_names() {
+        assert_eq!(unqualified("sales.orders.lineitem.l_id = b.c AND x > 1.5"), "l_id = b.c AND x > 1.5");
+        assert_eq!(unqualified("groupBy=[[a.b.c.d AS k0]]"), "groupBy=[[d AS k0]]");
+        assert_eq!(unqualified(""), "");
+    }
+
+    #[test]
+    fn ten_times_the_bytes_is_thicker_and_all_is_bounded() {
+        assert_eq!([None, Some(0), Some(1_000), Some(u64::MAX)].map(width), [1, 1, 1, 9]);
+        assert!(width(Some(1_000_000)) > width(Some(100_000)));
+    }
 }
