@@ -89,7 +89,7 @@ pub async fn ask(connection: &Connection, sql: &str) -> Result<Plan> {
     let question = format!("EXPLAIN (FORMAT JSON) {sql}");
     // The place of an error is that in the question.
     let (_, batches) = connection.query(&question, 1).await.map_err(|e| Error::failed(draw(&e.chain(), &question)))?;
-    let unknown = || Error::failed("the node's answer is no plan; ask with EXPLAIN");
+    let unknown = || Error::failed("the plan cannot be read here; ask with EXPLAIN");
     let batch = batches.first().filter(|b| b.num_rows() == 1).ok_or_else(unknown)?;
     let text = batch.column_by_name("plan").and_then(|c| c.as_string_opt::<i32>()).ok_or_else(unknown)?;
     serde_json::from_str(text.value(0)).map_err(|e| unknown().with_source(e))

@@ -1,6 +1,7 @@
 //! Says how a query runs, and how it ran: sites, fragments as SQL for people, how rows cross each edge and what that
 //! was weighed against, and why each operator that stayed here was not placed at an owner.
 
+mod compose;
 mod document;
 mod edges;
 mod figures;
@@ -23,7 +24,8 @@ use datafusion::sql::unparser::plan_to_sql;
 pub(crate) use measured::local_operators;
 pub(crate) use options::{ExplainOptions, Format, take_explain};
 
-use self::document::{Document, FragmentEntry, Ran, document};
+use self::compose::{Ran, document};
+use self::document::{Document, FragmentEntry};
 use crate::exchange::RemoteScanExec;
 use crate::planner::Planned;
 use crate::{Error, ErrorKind, Result};
