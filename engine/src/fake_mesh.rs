@@ -75,7 +75,13 @@ impl Site for FakePeer {
         let Some(batch) = self.state.lock().unwrap().rows.clone() else {
             return Err(Error::new(ErrorKind::SiteUnavailable, "the fake peer runs nothing"));
         };
-        let operators = vec![OperatorMetrics { depth: 0, operator: "FakeExec".into(), metrics: "metrics=[]".into() }];
+        let operators = vec![OperatorMetrics {
+            depth: 0,
+            operator: "FakeExec".into(),
+            metrics: "metrics=[]".into(),
+            rows: Some(batch.num_rows() as u64),
+            estimated_rows: None,
+        }];
         let summary = FragmentSummary { rows: batch.num_rows() as u64, operators };
         let items = [FragmentItem::Batch { batch, wire_bytes: 77 }, FragmentItem::Finished(summary)];
         Ok(Box::pin(futures::stream::iter(items.map(Ok))))

@@ -25,6 +25,7 @@ use crate::execution::errors::from_datafusion;
 use crate::execution::memory::QueryMemory;
 use crate::execution::run::{Batches, Run};
 use crate::execution::yielding::with_yielding_joins;
+use crate::explain::ExplainOptions;
 use crate::mesh::MeshView;
 use crate::names::MeshCatalogs;
 use crate::planner::Planned;
@@ -131,10 +132,10 @@ impl Prepared {
                 let query = Query::of_session(self, settings);
                 self.on_cpu(async move { query.start(&plan).await }).await
             }
-            Resolved::Explain { query: plan, analyze, verbose } => {
+            Resolved::Explain { query: plan, options } => {
                 let plan = self.bind(plan, parameters)?;
                 let query = Query::of_session(self, settings);
-                let rows = self.on_cpu(async move { query.explain(&plan, analyze, verbose).await }).await?;
+                let rows = self.on_cpu(async move { query.explain(&plan, options).await }).await?;
                 Ok(QueryStream::fixed(explain::schema(), vec![explain::batch(rows)?]))
             }
         }
@@ -284,7 +285,7 @@ struct Query {
 /// A query whose plan is ready.
 struct Ready {
     state: SessionState,
-    planned: Planned,
+    planned: Arc<Planned>,
     physical: Arc<dyn ExecutionPlan>,
     scans: Vec<Arc<RemoteScanExec>>,
 }
@@ -320,7 +321,7 @@ impl Query {
             .map_err(|e| from_datafusion(&e))?;
         let mut scans = std::mem::take(&mut *scans.lock().unwrap_or_else(PoisonError::into_inner));
         scans.sort_by_key(|s| s.fragment.number);
-        Ok(Ready { state, planned, physical, scans })
+        Ok(Ready { state, planned: Arc::new(planned), physical, scans })
     }
 
     /// Planning lists files and reads their ends, and a store may hang.
@@ -361,24 +362,24 @@ impl Query {
             schema,
             query_id: self.context.query_id.clone(),
             progress,
-            plan: Some(ready.physical),
+            plan: Some((ready.planned, ready.physical)),
             rows: Rows::Running(run.start(&self.engine.cpu)),
         }
     }
 
-    async fn explain(self, plan: &LogicalPlan, analyze: bool, verbose: bool) -> Result<Vec<(String, String)>> {
+    async fn explain(self, plan: &LogicalPlan, options: ExplainOptions) -> Result<Vec<(String, String)>> {
         let place = self.admit().await?;
         let ready = self.ready_in_time(plan).await?;
-        let mut rows = explain::planned(&ready.planned, &ready.physical, verbose);
-        if analyze {
-            let (physical, scans) = (ready.physical.clone(), ready.scans.clone());
-            let mut stream = self.drive(ready, place, nullable(plan.schema().as_arrow()));
-            while let Some(batch) = stream.next().await {
-                batch?;
-            }
-            rows.extend(explain::measured(&scans, &physical));
+        let (planned, physical) = (ready.planned.clone(), ready.physical.clone());
+        if !options.analyze {
+            return explain::rows(&planned, &physical, options, None);
         }
-        Ok(rows)
+        let scans = ready.scans.clone();
+        let mut stream = self.drive(ready, place, nullable(plan.schema().as_arrow()));
+        while let Some(batch) = stream.next().await {
+            batch?;
+        }
+        explain::rows(&planned, &physical, options, Some(&scans))
     }
 }
 
@@ -404,7 +405,7 @@ pub struct QueryStream {
     schema: SchemaRef,
     query_id: String,
     progress: ProgressHandle,
-    plan: Option<Arc<dyn ExecutionPlan>>,
+    plan: Option<(Arc<Planned>, Arc<dyn ExecutionPlan>)>,
     rows: Rows,
 }
 
@@ -444,7 +445,11 @@ impl QueryStream {
     pub fn summary(&self) -> FragmentSummary {
         FragmentSummary {
             rows: self.progress.now().rows,
-            operators: self.plan.as_ref().map(|p| explain::local_operators(p.as_ref())).unwrap_or_default(),
+            operators: self
+                .plan
+                .as_ref()
+                .map(|(planned, plan)| explain::local_operators(plan.as_ref(), Some(&planned.placed)))
+                .unwrap_or_default(),
         }
     }
 }

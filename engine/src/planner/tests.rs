@@ -63,7 +63,8 @@ fn same_columns(before: &DFSchemaRef, after: &DFSchemaRef, pass: &str) {
 /// The rows of EXPLAIN about placement and fragments.
 fn rows(planned: &Planned) -> Vec<(String, String)> {
     let physical: Arc<dyn ExecutionPlan> = Arc::new(EmptyExec::new(Arc::new(arrow::datatypes::Schema::empty())));
-    explain::planned(planned, &physical, false)
+    let rows = explain::rows(planned, &physical, explain::ExplainOptions::default(), None).unwrap();
+    rows.into_iter().filter(|(what, _)| what != "edges").collect()
 }
 
 /// A test that takes one query through the passes at a gateway whose three peers own everything.
