@@ -311,7 +311,7 @@ impl Query {
 
     async fn ready(&self, plan: &LogicalPlan) -> Result<Ready> {
         let state = session_state(&self.engine, &self.view)?;
-        let planned = planner::plan(&state, plan, &self.settings)?;
+        let planned = planner::plan(&state, plan, &self.settings, &self.view, self.fragment)?;
         let scans = RemoteScans::default();
         let exchanges = ExchangePlanner { view: self.view.clone(), query: self.context.clone(), scans: scans.clone() };
         let physical = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(exchanges)])

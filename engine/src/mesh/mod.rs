@@ -15,6 +15,7 @@ use portolan_catalog::{
 use portolan_connectors::{CatalogAnswer, LocalDomain, Peer, SiteId};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::planner::decision::Link;
 use crate::{Error, ErrorKind, Result};
 
 /// What this engine knows of the mesh.
@@ -33,6 +34,18 @@ pub(crate) struct MeshView {
     pub(crate) snapshot: Arc<MeshSnapshot>,
     pub(crate) local: BTreeMap<PortRef, Arc<dyn TableProvider>>,
     pub(crate) peers: BTreeMap<SiteId, Arc<dyn Peer>>,
+}
+
+impl MeshView {
+    /// The link to a peer.
+    pub(crate) fn link(&self, _: &SiteId) -> Link {
+        Link::default()
+    }
+
+    /// The link over which a peer reaches a domain; `None` where it does not.
+    pub(crate) fn reach(&self, _: &SiteId, _: &DomainName) -> Option<Link> {
+        None
+    }
 }
 
 #[derive(Debug, Default)]

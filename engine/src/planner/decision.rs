@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::settings::KeyFormChoice;
+
 /// How fast rows come over an edge.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Link {
@@ -68,6 +70,17 @@ pub(crate) enum KeyForm {
     Range,
 }
 
+impl From<KeyFormChoice> for KeyForm {
+    fn from(choice: KeyFormChoice) -> Self {
+        match choice {
+            KeyFormChoice::Literals => Self::Literals,
+            KeyFormChoice::Batch => Self::Batch,
+            KeyFormChoice::Bloom => Self::Bloom,
+            KeyFormChoice::Range => Self::Range,
+        }
+    }
+}
+
 /// What an exchange does about keys: it waits for those of the joins above it, and sends them where they pay.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct KeyPlan {
@@ -77,6 +90,8 @@ pub(crate) struct KeyPlan {
     pub(crate) form: Option<KeyForm>,
     /// How many keys are expected.
     pub(crate) keys: f64,
+    /// How many different keys the whole fragment has; 0 where nothing is known.
+    pub(crate) probe_distinct: f64,
     /// The domain that the keys come from, in words.
     pub(crate) from: String,
     /// How often the expected number of keys must be off before that counts as a surprise (`portolan.adapt_factor`).
