@@ -46,6 +46,8 @@ pub struct FragmentRequest {
     pub principal: String,
     /// The plan, as the engine's `wire` module encodes it.
     pub plan: Bytes,
+    /// The keys that the plan tests rows for, as the same module packs them.
+    pub keys: Vec<Bytes>,
     /// What comes back, column by column.
     pub schema: SchemaRef,
     /// How many nodes the query went through on its way, to bound cascades.

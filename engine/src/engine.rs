@@ -23,6 +23,15 @@ use crate::{Error, ErrorKind, Limits, Principal, QueryStream, Result, Session};
 #[derive(Clone, Debug)]
 pub struct Engine(Arc<Inner>);
 
+/// A fragment as another node sent it.
+#[derive(Clone, Debug, Default)]
+pub struct FragmentPlan {
+    /// The plan.
+    pub plan: Bytes,
+    /// The keys that it tests rows for.
+    pub keys: Vec<Bytes>,
+}
+
 /// What the sessions of one engine share.
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -224,12 +233,13 @@ impl Engine {
     ///
     /// # Errors
     /// `InvalidQuery` for bytes that are no fragment, or one that holds anything but known plan nodes over ports;
-    /// `NotFound` for a port that is not here; `PermissionDenied` past the bound on hops.
+    /// `NotFound` for a port that is not here; `PermissionDenied` past the bound on hops; `ResourceExhausted` for more
+    /// bytes of keys than are taken.
     pub async fn fragment(
         &self,
         principal: &Principal,
         query_id: &str,
-        plan: Bytes,
+        plan: FragmentPlan,
         hops: u32,
         remaining: Duration,
     ) -> Result<QueryStream> {

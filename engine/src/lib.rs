@@ -20,7 +20,7 @@ pub mod session;
 pub mod settings;
 mod wire;
 
-pub use engine::{Engine, EngineBuilder};
+pub use engine::{Engine, EngineBuilder, FragmentPlan};
 pub use limits::Limits;
 pub use portolan_connectors::{Error, ErrorKind, Result};
 pub use principal::Principal;

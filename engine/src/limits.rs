@@ -19,6 +19,8 @@ pub struct Limits {
     pub max_hops: u32,
     /// Bytes of disk that spilling may take, over all queries. Default: 50 GiB.
     pub spill_bytes: u64,
+    /// Bytes of keys that may come with a fragment, and that are sent with one. Default: 8 MiB.
+    pub key_bytes: usize,
 }
 
 impl Default for Limits {
@@ -31,6 +33,7 @@ impl Default for Limits {
             queued_queries: 256,
             max_hops: 4,
             spill_bytes: 50 << 30,
+            key_bytes: 8 << 20,
         }
     }
 }

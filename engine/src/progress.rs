@@ -27,6 +27,9 @@ pub struct EdgeProgress {
     pub rows: u64,
     /// Bytes on the wire so far.
     pub bytes: u64,
+    /// Bytes of keys that were sent to the site.
+    #[serde(default)]
+    pub bytes_sent: u64,
     /// Whether the edge is done.
     pub finished: bool,
 }
@@ -38,6 +41,7 @@ pub(crate) struct EdgeCounters {
     pub(crate) site: String,
     pub(crate) rows: AtomicU64,
     pub(crate) bytes: AtomicU64,
+    pub(crate) bytes_sent: AtomicU64,
     pub(crate) finished: AtomicBool,
 }
 
@@ -79,6 +83,7 @@ impl ProgressHandle {
                     site: e.site.clone(),
                     rows: e.rows.load(Ordering::Relaxed),
                     bytes: e.bytes.load(Ordering::Relaxed),
+                    bytes_sent: e.bytes_sent.load(Ordering::Relaxed),
                     finished: e.finished.load(Ordering::Relaxed),
                 })
                 .collect(),

@@ -18,7 +18,7 @@ use datafusion::scalar::ScalarValue;
 use futures::{Stream, StreamExt};
 use portolan_connectors::FragmentSummary;
 
-use crate::engine::Inner;
+use crate::engine::{FragmentPlan, Inner};
 use crate::exchange::{ExchangePlanner, QueryContext, RemoteScanExec, RemoteScans};
 use crate::execution::admission::Place;
 use crate::execution::errors::from_datafusion;
@@ -30,6 +30,7 @@ use crate::mesh::MeshView;
 use crate::names::MeshCatalogs;
 use crate::planner::Planned;
 use crate::planner::resolve::{Resolved, resolve};
+use crate::wire::Encoded;
 use crate::{Error, ErrorKind, Principal, ProgressHandle, Result, Session, Settings, explain, planner};
 
 /// What a statement does.
@@ -237,7 +238,7 @@ pub(crate) async fn run_fragment(
     engine: &Arc<Inner>,
     principal: &Principal,
     query_id: &str,
-    encoded: Bytes,
+    fragment: FragmentPlan,
     hops: u32,
     remaining: Duration,
 ) -> Result<QueryStream> {
@@ -250,7 +251,14 @@ pub(crate) async fn run_fragment(
             ),
         ));
     }
-    tracing::debug!(query = query_id, %principal, hops, "fragment");
+    let (key_bytes, limit) = (fragment.keys.iter().map(Bytes::len).sum::<usize>(), engine.limits.key_bytes);
+    if key_bytes > limit {
+        return Err(Error::new(
+            ErrorKind::ResourceExhausted,
+            format!("a fragment came with {key_bytes} bytes of keys and {limit} are taken (limits.key_bytes)"),
+        ));
+    }
+    tracing::debug!(query = query_id, %principal, hops, key_bytes, "fragment");
     let query = Query {
         engine: engine.clone(),
         view: engine.mesh.view(),
@@ -260,6 +268,7 @@ pub(crate) async fn run_fragment(
             principal: principal.clone(),
             hops,
             deadline: Instant::now() + remaining.min(engine.limits.query_timeout),
+            key_bytes: limit,
         }),
         fragment: true,
     };
@@ -267,6 +276,7 @@ pub(crate) async fn run_fragment(
         .cpu
         .run(async move {
             let state = session_state(&query.engine, &query.view)?;
+            let encoded = Encoded { plan: fragment.plan, keys: fragment.keys };
             let plan = crate::wire::decode(&encoded, &state)?;
             query.start(&plan).await
         })
@@ -303,6 +313,7 @@ impl Query {
                 principal: prepared.session.principal.clone(),
                 hops: 0,
                 deadline: Instant::now() + timeout,
+                key_bytes: engine.limits.key_bytes,
             }),
             engine,
             fragment: false,
@@ -312,8 +323,14 @@ impl Query {
     async fn ready(&self, plan: &LogicalPlan) -> Result<Ready> {
         let state = session_state(&self.engine, &self.view)?;
         let planned = planner::plan(&state, plan, &self.settings, &self.view, self.fragment)?;
+        let state = if planned.fragments.is_empty() { state } else { across_owners(state) };
         let scans = RemoteScans::default();
-        let exchanges = ExchangePlanner { view: self.view.clone(), query: self.context.clone(), scans: scans.clone() };
+        let exchanges = ExchangePlanner {
+            view: self.view.clone(),
+            query: self.context.clone(),
+            scans: scans.clone(),
+            state: Arc::new(state.clone()),
+        };
         let physical = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(exchanges)])
             .create_physical_plan(&planned.plan, &state)
             .await
@@ -397,6 +414,29 @@ fn session_state(engine: &Inner, view: &Arc<MeshView>) -> Result<SessionState> {
     // The moment that `now()` means, wherever in the query it stands.
     state.mark_start_execution();
     Ok(state)
+}
+
+/// A join lists its keys up to so many bytes and keys: beyond, only their range is known. The list takes some 300 bytes
+/// of memory a key.
+const LISTED_KEY_BYTES: usize = 8 << 20;
+const LISTED_KEYS: usize = 500_000;
+/// A build side that is expected to be smaller is collected as a whole, so that all of its keys are known at once.
+const COLLECTED_BYTES: usize = 64 << 20;
+const COLLECTED_ROWS: usize = 2_000_000;
+
+/// How the part of a plan is to run here whose inputs come from other sites.
+fn across_owners(mut state: SessionState) -> SessionState {
+    let optimizer = &mut state.config_mut().options_mut().optimizer;
+    // The order of joins, sides included, was chosen with what is known of every site.
+    optimizer.join_reordering = false;
+    optimizer.hash_join_single_partition_threshold = COLLECTED_BYTES;
+    optimizer.hash_join_single_partition_threshold_rows = COLLECTED_ROWS;
+    optimizer.hash_join_inlist_pushdown_max_size = LISTED_KEY_BYTES;
+    optimizer.hash_join_inlist_pushdown_max_distinct_values = LISTED_KEYS;
+    // A remote scan waits until a filter is complete, which those of TopN and MIN/MAX are at their very end.
+    optimizer.enable_topk_dynamic_filter_pushdown = false;
+    optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    state
 }
 
 /// The rows of a running statement. Dropping it stops the work, here and at every other site.

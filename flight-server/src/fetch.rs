@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow_flight::sql::Command;
 use portolan_connectors::node::protocol::{FragmentTicket, NodeHello};
-use portolan_engine::{Error, ErrorKind, Principal, Result};
+use portolan_engine::{Error, ErrorKind, FragmentPlan, Principal, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
@@ -79,7 +79,8 @@ impl Service {
         }
         // A known node is believed when it says who asks.
         let principal = Principal::new(ticket.principal);
-        let rows = self.engine.fragment(&principal, &ticket.query_id, ticket.plan, ticket.hops, remaining).await?;
+        let plan = FragmentPlan { plan: ticket.plan, keys: ticket.keys };
+        let rows = self.engine.fragment(&principal, &ticket.query_id, plan, ticket.hops, remaining).await?;
         Ok(until_cancelled(fragment_messages(rows), CancellationToken::new(), self.stopping.clone()))
     }
 }

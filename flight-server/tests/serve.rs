@@ -15,7 +15,9 @@ use arrow_flight::{Action, CancelFlightInfoRequest, FlightDescriptor, FlightInfo
 use datafusion::catalog::MemTable;
 use futures::TryStreamExt;
 use portolan_catalog::{Column, DomainCatalog, DomainName, Port, PortRef, Product, ProductName};
-use portolan_connectors::node::protocol::{ACTION_PROGRESS, FRAGMENT_TYPE_URL, FragmentTicket, ProgressRequest};
+use portolan_connectors::node::protocol::{
+    ACTION_PROGRESS, FRAGMENT_TYPE_URL, FragmentTicket, PROTOCOL_VERSION, ProgressRequest,
+};
 use portolan_connectors::node::status::ERROR_KIND_KEY;
 use portolan_connectors::node::{NodeCredentials, NodeOptions, NodeSite, NodeTls};
 use portolan_connectors::{FragmentRequest, LocalDomain, OpenedPort, Peer, Site};
@@ -258,12 +260,13 @@ async fn nonsense_is_answered_and_the_node_lives() {
     let mut client = node.client().await;
     let forged = TicketStatementQuery { statement_handle: "f".repeat(64).into() }.as_any().encode_to_vec();
     let fragment = FragmentTicket {
-        protocol: 1,
+        protocol: PROTOCOL_VERSION,
         datafusion: datafusion::DATAFUSION_VERSION.to_owned(),
         query_id: "q".to_owned(),
         hops: 0,
         remaining_ms: 1000,
         plan: b"no plan"[..].into(),
+        keys: vec![],
         principal: "ann".to_owned(),
     };
     let older = FragmentTicket { datafusion: "1.0.0".to_owned(), ..fragment.clone() };
@@ -312,6 +315,7 @@ async fn users_log_in_and_keep_their_statements_to_themselves() {
     let request = || FragmentRequest {
         query_id: "q".to_owned(),
         plan: b"no plan"[..].into(),
+        keys: vec![],
         principal: "ann".to_owned(),
         schema: Arc::new(Schema::empty()),
         hops: 0,
@@ -474,6 +478,7 @@ async fn a_node_that_hangs_is_named_in_time() {
     let request = FragmentRequest {
         query_id: "q".to_owned(),
         plan: b"no plan"[..].into(),
+        keys: vec![],
         principal: "ann".to_owned(),
         schema: Arc::new(Schema::empty()),
         hops: 0,

@@ -39,6 +39,7 @@ fn fragment(plan: &[u8]) -> Vec<u8> {
         remaining_ms: 5_000,
         plan: plan.to_vec().into(),
         principal: "ann".into(),
+        keys: vec![],
     };
     Any { type_url: FRAGMENT_TYPE_URL.into(), value: ticket.encode_to_vec().into() }.encode_to_vec()
 }

@@ -76,6 +76,7 @@ mod tests {
             site: "grpc://a:1".into(),
             rows: 1200,
             bytes: 34_000,
+            bytes_sent: 0,
             finished,
         };
         let progress = Progress { rows: 0, finished: false, edges: vec![edge("sales", true), edge("geo", false)] };

@@ -12,7 +12,7 @@ use prost::Message;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The version of this protocol. Nodes with different versions do not exchange fragments.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// `DoAction`: the version handshake. Body and answer: [`NodeHello`].
 pub const ACTION_HELLO: &str = "portolan.hello";
@@ -123,4 +123,7 @@ pub struct FragmentTicket {
     /// On whose behalf the query runs, as the sender says: believed of known nodes only.
     #[prost(string, tag = "7")]
     pub principal: String,
+    /// The keys of other sides of joins that the plan tests rows for, in the order of the plan's numbers.
+    #[prost(bytes = "bytes", repeated, tag = "8")]
+    pub keys: Vec<bytes::Bytes>,
 }

@@ -70,7 +70,7 @@ impl Site for NodeSite {
     }
 
     async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream> {
-        let FragmentRequest { query_id, principal, plan, schema, hops, deadline } = request;
+        let FragmentRequest { query_id, principal, plan, keys, schema, hops, deadline } = request;
         let NodeHello { protocol, datafusion, .. } = NodeHello::current();
         let connection = self.connection.clone();
         let answer = self
@@ -85,6 +85,7 @@ impl Site for NodeSite {
                     remaining_ms,
                     plan,
                     principal,
+                    keys,
                 };
                 let ticket = Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: Bytes::from(ticket.encode_to_vec()) };
                 connection.do_get(Bytes::from(ticket.encode_to_vec()), &query_id, Until::deadline(deadline)).await

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::Result;
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_plan::ExecutionPlan;
@@ -17,7 +18,8 @@ use crate::execution::errors::into_datafusion;
 use crate::mesh::MeshView;
 use crate::{Error, ErrorKind};
 
-/// The remote scans of one query, in the order of planning.
+/// The remote scans of one query, in the order of planning. The optimizer puts others in their place, which count and
+/// report together with them.
 pub(crate) type RemoteScans = Arc<Mutex<Vec<Arc<RemoteScanExec>>>>;
 
 /// Plans exchanges.
@@ -25,6 +27,8 @@ pub(crate) struct ExchangePlanner {
     pub(crate) view: Arc<MeshView>,
     pub(crate) query: Arc<QueryContext>,
     pub(crate) scans: RemoteScans,
+    /// What fragments are encoded with, once keys are known.
+    pub(crate) state: Arc<SessionState>,
 }
 
 #[async_trait]
@@ -45,7 +49,7 @@ impl ExtensionPlanner for ExchangePlanner {
         let site = self.view.peers.get(&fragment.site).cloned().ok_or_else(|| {
             into_datafusion(Error::new(ErrorKind::Internal, format!("there is no connection to {}", fragment.site)))
         })?;
-        let scan = Arc::new(RemoteScanExec::new(fragment, site, self.query.clone()));
+        let scan = Arc::new(RemoteScanExec::new(fragment, site, self.query.clone(), self.state.clone()));
         self.scans.lock().unwrap_or_else(PoisonError::into_inner).push(scan.clone());
         Ok(Some(scan))
     }

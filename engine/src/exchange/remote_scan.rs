@@ -7,21 +7,30 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arrow::datatypes::{Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, internal_err};
-use datafusion::error::DataFusionError;
+use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, apply_expression_roots};
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
+};
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, Time,
 };
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
-use futures::{StreamExt, TryStreamExt};
-use portolan_connectors::{FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, Peer};
+use futures::StreamExt;
+use portolan_connectors::{FragmentItem, FragmentStream, FragmentSummary, Peer};
+use tokio::sync::{Notify, mpsc};
 
+use super::keys::KeyReport;
+use super::start::Start;
 use crate::execution::errors::into_datafusion;
 use crate::execution::run::conform;
 use crate::planner::Fragment;
@@ -30,6 +39,8 @@ use crate::{Error, ErrorKind, Principal};
 
 /// How wide a value of variable width is taken to be.
 const ASSUMED_TEXT_BYTES: usize = 24;
+/// Batches that wait for their reader, at most: beyond them the owner waits.
+const BATCHES_AHEAD: usize = 2;
 
 /// What the fragments of one query have in common.
 #[derive(Debug)]
@@ -40,24 +51,37 @@ pub(crate) struct QueryContext {
     /// How many nodes the query went through before it came here.
     pub(crate) hops: u32,
     pub(crate) deadline: Instant,
+    /// Bytes of keys that may go with a fragment.
+    pub(crate) key_bytes: usize,
 }
 
 /// Reads the rows of a fragment from its site.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RemoteScanExec {
     pub(crate) fragment: Arc<Fragment>,
     site: Arc<dyn Peer>,
     query: Arc<QueryContext>,
+    /// What fragments are encoded with.
+    state: Arc<SessionState>,
+    /// What joins above will tell of the rows that can match.
+    filters: Vec<Arc<dyn PhysicalExpr>>,
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
     pub(crate) counters: Arc<EdgeCounters>,
     /// What the site said at the end.
     summary: Arc<Mutex<Option<FragmentSummary>>>,
+    /// What came of keys.
+    report: Arc<Mutex<Option<KeyReport>>>,
 }
 
 impl RemoteScanExec {
-    pub(crate) fn new(fragment: Arc<Fragment>, site: Arc<dyn Peer>, query: Arc<QueryContext>) -> Self {
+    pub(crate) fn new(
+        fragment: Arc<Fragment>,
+        site: Arc<dyn Peer>,
+        query: Arc<QueryContext>,
+        state: Arc<SessionState>,
+    ) -> Self {
         let schema: SchemaRef = Arc::new(Schema::clone(fragment.schema.as_arrow()));
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema.clone()),
@@ -70,23 +94,32 @@ impl RemoteScanExec {
             site: fragment.site.to_string(),
             rows: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            bytes_sent: AtomicU64::new(0),
             finished: AtomicBool::new(false),
         });
         Self {
             fragment,
             site,
             query,
+            state,
+            filters: vec![],
             schema,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
             counters,
             summary: Arc::default(),
+            report: Arc::default(),
         }
     }
 
     /// What the site said at the end; `None` while the fragment runs, or where it never ran.
     pub(crate) fn summary(&self) -> Option<FragmentSummary> {
         self.summary.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What came of keys; `None` where none were asked for, and until it is known.
+    pub(crate) fn key_report(&self) -> Option<KeyReport> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The fragment in words, for errors.
@@ -120,28 +153,65 @@ impl ExecutionPlan for RemoteScanExec {
 
     fn apply_expressions(
         &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
+        // A join that finds its filter here fills it.
+        apply_expression_roots(self.filters.iter(), f)
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         if children.is_empty() { Ok(self) } else { internal_err!("a remote scan has no inputs here") }
     }
 
+    fn gather_filters_for_pushdown(
+        &self,
+        _: FilterPushdownPhase,
+        parent_filters: Vec<Arc<dyn PhysicalExpr>>,
+        _: &ConfigOptions,
+    ) -> Result<FilterDescription> {
+        Ok(FilterDescription::all_unsupported(&parent_filters, &self.children()))
+    }
+
+    /// Keeps the filters that joins fill while they run. The joins still do all of their work: rows that the filters
+    /// would drop may come.
+    fn handle_child_pushdown_result(
+        &self,
+        phase: FilterPushdownPhase,
+        child_pushdown_result: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        let dynamic: Vec<_> = child_pushdown_result
+            .parent_filters
+            .iter()
+            .map(|f| f.filter.clone())
+            .filter(|f| f.is::<DynamicFilterPhysicalExpr>())
+            .collect();
+        let result = FilterPushdownPropagation::all_unsupported(child_pushdown_result);
+        if phase != FilterPushdownPhase::Post || self.fragment.edge.keys.is_none() || dynamic.is_empty() {
+            return Ok(result);
+        }
+        let mut scan = self.clone();
+        scan.filters.extend(dynamic);
+        Ok(result.with_updated_node(Arc::new(scan)))
+    }
+
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         if partition != 0 {
             return internal_err!("a remote scan has one partition, not {partition}");
         }
-        let request = FragmentRequest {
-            query_id: self.query.query_id.clone(),
-            principal: self.query.principal.name().to_owned(),
-            plan: self.fragment.encoded.clone(),
+        let start = Start {
+            fragment: self.fragment.clone(),
+            site: self.site.clone(),
+            query: self.query.clone(),
+            state: self.state.clone(),
             schema: self.schema.clone(),
-            hops: self.query.hops + 1,
-            deadline: self.query.deadline,
+            filters: self.filters.clone(),
+            counters: self.counters.clone(),
+            report: self.report.clone(),
+            keys_sent: MetricBuilder::new(&self.metrics).counter("keys_sent", partition),
+            key_bytes: MetricBuilder::new(&self.metrics).counter("key_bytes", partition),
+            key_wait: MetricBuilder::new(&self.metrics).subset_time("key_wait", partition),
         };
-        let site = self.site.clone();
         let reading = Reading {
             rows: 0,
             schema: self.schema.clone(),
@@ -153,12 +223,17 @@ impl ExecutionPlan for RemoteScanExec {
             started: Instant::now(),
             what: self.describe(),
         };
+        // It runs beside whatever else the query does, so that both sides of a join come at once; dropping the stream
+        // ends it.
+        let wanted = Arc::new(Notify::new());
+        let mut task = RecordBatchReceiverStream::builder(self.schema.clone(), BATCHES_AHEAD);
+        task.spawn(read_all(start, reading, wanted.clone(), task.tx()));
+        let rows = task.build();
         let stream = futures::stream::once(async move {
-            let what = reading.what.clone();
-            let stream = site.execute(request).await.map_err(|e| into_datafusion(e.within(what)))?;
-            Ok::<_, DataFusionError>(futures::stream::try_unfold((stream, reading), read_next))
+            wanted.notify_one();
+            rows
         })
-        .try_flatten();
+        .flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), stream)))
     }
 
@@ -178,6 +253,26 @@ impl ExecutionPlan for RemoteScanExec {
     }
 }
 
+/// Asks for the fragment and hands its rows over.
+async fn read_all(
+    start: Start,
+    mut reading: Reading,
+    wanted: Arc<Notify>,
+    rows: mpsc::Sender<Result<RecordBatch>>,
+) -> Result<()> {
+    let Some(mut stream) = start.start(&wanted).await.map_err(|e| into_datafusion(e.within(&reading.what)))? else {
+        reading.counters.finished.store(true, Ordering::Relaxed);
+        reading.baseline.done();
+        return Ok(());
+    };
+    while let Some(batch) = read_next(&mut stream, &mut reading).await? {
+        if rows.send(Ok(batch)).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// One fragment being read.
 struct Reading {
     rows: u64,
@@ -191,11 +286,10 @@ struct Reading {
     what: String,
 }
 
-type Next = Option<(arrow::record_batch::RecordBatch, (FragmentStream, Reading))>;
-
-async fn read_next((mut stream, mut reading): (FragmentStream, Reading)) -> Result<Next> {
+async fn read_next(stream: &mut FragmentStream, reading: &mut Reading) -> Result<Option<RecordBatch>> {
     let item = stream.next().await;
-    let fail = |error: Error| Err(into_datafusion(error.within(&reading.what)));
+    let what = reading.what.clone();
+    let fail = |error: Error| Err(into_datafusion(error.within(what)));
     match item {
         Some(Ok(FragmentItem::Batch { batch, wire_bytes })) => {
             let batch = match conform(&batch, &reading.schema) {
@@ -210,7 +304,7 @@ async fn read_next((mut stream, mut reading): (FragmentStream, Reading)) -> Resu
             reading.bytes.add(wire_bytes);
             reading.counters.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
             reading.counters.bytes.fetch_add(wire_bytes as u64, Ordering::Relaxed);
-            Ok(Some((batch, (stream, reading))))
+            Ok(Some(batch))
         }
         Some(Ok(FragmentItem::Finished(summary))) if summary.rows == reading.rows => {
             reading.counters.finished.store(true, Ordering::Relaxed);

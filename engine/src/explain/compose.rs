@@ -11,11 +11,11 @@ use portolan_connectors::SiteId;
 use super::document::{
     Alternative, Decision, Document, EdgeEntry, Errors, FragmentEntry, Keys, Operator, OperatorActual, Site,
 };
-use super::figures::q_error;
 use super::measured::edge_actual;
 use super::relate::relate;
 use super::sql;
 use crate::exchange::RemoteScanExec;
+use crate::planner::cardinality::q_error::q_error;
 use crate::planner::decision::{self, KeyForm, Strategy};
 use crate::planner::{Fragment, Placed, Planned, SiteChoice};
 

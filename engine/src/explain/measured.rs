@@ -8,10 +8,11 @@ use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, ExecutionPlanV
 use portolan_connectors::OperatorMetrics;
 
 use super::document::EdgeActual;
-use super::figures::{count, q_error};
+use super::figures::count;
 use super::relate::relate;
 use crate::exchange::RemoteScanExec;
 use crate::planner::Placed;
+use crate::planner::cardinality::q_error::q_error;
 
 /// The metrics that are told of an operator, where they are not zero: what helps to find where time and bytes go.
 const METRICS_TOLD: &[&str] = &[

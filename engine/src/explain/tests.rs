@@ -119,6 +119,7 @@ async fn weighed() -> Planned {
             _ => (None, Strategy::Gather, 10_000.0, 10_000.0),
         };
         let keys = keys.map(|from| KeyPlan {
+            probe_distinct: 0.0,
             wait: std::time::Duration::from_secs(2),
             form: None,
             keys: 750.0,

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use datafusion::common::DFSchemaRef;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::execution::session_state::SessionState;
@@ -20,6 +19,7 @@ use super::routes::Routes;
 use crate::Result;
 use crate::exchange::Exchange;
 use crate::execution::errors::from_datafusion;
+use crate::wire::Encoded;
 
 /// A part of a plan that runs at a peer.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct Fragment {
     pub(crate) domains: Vec<String>,
     pub(crate) plan: LogicalPlan,
     /// The plan as it travels.
-    pub(crate) encoded: Bytes,
+    pub(crate) encoded: Encoded,
     pub(crate) schema: DFSchemaRef,
     /// How many rows it is likely to give, where anything is known.
     pub(crate) rows: Option<usize>,
@@ -115,7 +115,7 @@ impl Cutter<'_> {
         }
     }
 
-    fn exchange(&mut self, placed: &mut Placed, site: SiteId, encoded: Bytes) -> LogicalPlan {
+    fn exchange(&mut self, placed: &mut Placed, site: SiteId, encoded: Encoded) -> LogicalPlan {
         let number = self.fragments.len() + 1;
         placed.fragment = Some(number);
         let edge = placed.edge.clone().unwrap_or_else(|| self.gather(&placed.plan, &site));

@@ -1,16 +1,18 @@
-//! A scan on the wire: the port's name and nothing else. Who receives it resolves the name for itself.
+//! A scan on the wire: the port's name and nothing else. Who receives it resolves the name for itself. A test for keys
+//! on the wire: the number of the keys beside the plan.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
-use datafusion::common::{Result, not_impl_err};
+use datafusion::common::{Result, not_impl_err, plan_err};
 use datafusion::execution::TaskContext;
-use datafusion::logical_expr::{Extension, LogicalPlan};
+use datafusion::logical_expr::{Extension, LogicalPlan, ScalarUDF};
 use datafusion_proto::logical_plan::LogicalExtensionCodec;
 use portolan_catalog::PortRef;
 
+use super::keys::{InKeys, SentKeys};
 use crate::execution::errors::into_datafusion;
 use crate::mesh::MeshView;
 use crate::names::{PortTable, port_table};
@@ -18,11 +20,20 @@ use crate::{Error, ErrorKind};
 
 /// Encodes ports by name and resolves them against one view of the mesh.
 #[derive(Debug)]
-pub(super) struct PortCodec(Arc<MeshView>);
+pub(super) struct PortCodec {
+    view: Arc<MeshView>,
+    /// What tests for keys stand for, by number.
+    keys: Mutex<Vec<Arc<SentKeys>>>,
+}
 
 impl PortCodec {
-    pub(super) fn new(view: Arc<MeshView>) -> Self {
-        Self(view)
+    pub(super) fn new(view: Arc<MeshView>, keys: Vec<Arc<SentKeys>>) -> Self {
+        Self { view, keys: Mutex::new(keys) }
+    }
+
+    /// The keys that the plan needs beside it.
+    pub(super) fn keys(&self) -> Vec<Arc<SentKeys>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -33,6 +44,27 @@ impl LogicalExtensionCodec for PortCodec {
 
     fn try_encode(&self, node: &Extension, _: &mut Vec<u8>) -> Result<()> {
         not_impl_err!("`{}` does not travel", node.node.name())
+    }
+
+    fn try_decode_udf(&self, name: &str, buf: &[u8]) -> Result<Arc<ScalarUDF>> {
+        let number = buf.try_into().map(u32::from_le_bytes).ok();
+        let keys = number.and_then(|n| self.keys().get(n as usize).cloned());
+        match keys.map(|keys| ScalarUDF::from(InKeys::new(keys))) {
+            Some(function) if function.name() == name => Ok(Arc::new(function)),
+            _ => plan_err!("there is no function `{name}` over keys that came with the fragment"),
+        }
+    }
+
+    fn try_encode_udf(&self, node: &ScalarUDF, buf: &mut Vec<u8>) -> Result<()> {
+        let function: &dyn std::any::Any = node.inner().as_ref();
+        let Some(function) = function.downcast_ref::<InKeys>() else { return Ok(()) };
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = keys.iter().position(|k| Arc::ptr_eq(k, &function.keys)).unwrap_or_else(|| {
+            keys.push(function.keys.clone());
+            keys.len() - 1
+        });
+        buf.extend(u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes());
+        Ok(())
     }
 
     fn try_decode_table_provider(
@@ -47,11 +79,11 @@ impl LogicalExtensionCodec for PortCodec {
             into_datafusion(Error::new(ErrorKind::InvalidQuery, "a scan without a port's name").with_source(e))
         })?;
         let table = self
-            .0
+            .view
             .snapshot
             .domains
             .get(&name.domain)
-            .and_then(|entry| port_table(&self.0, entry, &name))
+            .and_then(|entry| port_table(&self.view, entry, &name))
             .ok_or_else(|| unknown(format!("there is no port `{name}` here")))?;
         if !same_columns(&table.schema(), &schema) {
             return Err(into_datafusion(Error::new(

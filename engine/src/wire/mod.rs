@@ -3,6 +3,7 @@
 
 pub(crate) mod admit;
 mod codec;
+pub(crate) mod keys;
 
 use std::sync::Arc;
 
@@ -19,18 +20,27 @@ use crate::mesh::MeshView;
 use crate::names::MeshCatalogs;
 use crate::{Error, ErrorKind, Result};
 use codec::PortCodec;
+use keys::SentKeys;
 
 /// A fragment's plan may take so many bytes.
 pub(crate) const MAX_PLAN_BYTES: usize = 4 << 20;
+
+/// A plan as it travels.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Encoded {
+    pub(crate) plan: Bytes,
+    /// The keys that it tests rows for, beside it.
+    pub(crate) keys: Vec<Bytes>,
+}
 
 /// Encodes a plan, if it comes out of the encoding as it went in.
 ///
 /// # Errors
 /// `Unsupported`, with the reason in words for EXPLAIN.
-pub(crate) fn encode(plan: &LogicalPlan, state: &SessionState) -> Result<Bytes> {
+pub(crate) fn encode(plan: &LogicalPlan, state: &SessionState) -> Result<Encoded> {
     let refuse = |reason: String| Error::new(ErrorKind::Unsupported, reason);
     let plan = as_encoded(plan).map_err(|e| refuse(e.strip_backtrace()))?;
-    let codec = PortCodec::new(view_of(state)?);
+    let codec = PortCodec::new(view_of(state)?, vec![]);
     let encoded = logical_plan_to_bytes_with_extension_codec(&plan, &codec)
         .map_err(|e| refuse(format!("its plan cannot be encoded: {}", e.strip_backtrace())))?;
     if encoded.len() > MAX_PLAN_BYTES {
@@ -42,22 +52,24 @@ pub(crate) fn encode(plan: &LogicalPlan, state: &SessionState) -> Result<Bytes> 
         tracing::debug!(%plan, %decoded, "a plan changed by being encoded");
         return Err(refuse("its plan would change by being encoded".into()));
     }
-    Ok(encoded)
+    Ok(Encoded { plan: encoded, keys: codec.keys().iter().map(|k| k.packed.clone()).collect() })
 }
 
 /// Decodes a fragment and admits it.
 ///
 /// # Errors
-/// `InvalidQuery` for bytes that are no plan or a plan that holds anything but known operators over ports; `NotFound`
-/// for a port that is not known here.
-pub(crate) fn decode(encoded: &[u8], state: &SessionState) -> Result<LogicalPlan> {
+/// `InvalidQuery` for bytes that are no plan or a plan that holds anything but known operators over ports, and for keys
+/// that are none; `NotFound` for a port that is not known here.
+pub(crate) fn decode(encoded: &Encoded, state: &SessionState) -> Result<LogicalPlan> {
+    let Encoded { plan: encoded, keys } = encoded;
+    let keys = keys.iter().map(|k| SentKeys::unpack(k.clone())).collect::<Result<_>>()?;
     if encoded.len() > MAX_PLAN_BYTES {
         return Err(Error::new(
             ErrorKind::ResourceExhausted,
             format!("a fragment takes {} bytes and {MAX_PLAN_BYTES} are taken", encoded.len()),
         ));
     }
-    let codec = PortCodec::new(view_of(state)?);
+    let codec = PortCodec::new(view_of(state)?, keys);
     let plan = logical_plan_from_bytes_with_extension_codec(encoded, &state.task_ctx(), &codec).map_err(|e| {
         let error = crate::execution::errors::from_datafusion(&e);
         match error.kind() {

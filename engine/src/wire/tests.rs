@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
+use bytes::Bytes;
 use datafusion::datasource::file_format::format_as_file_type;
 use datafusion::datasource::file_format::parquet::{ParquetFormat, ParquetFormatFactory};
 use datafusion::datasource::listing::ListingOptions;
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::SessionContext;
 use datafusion_proto::bytes::logical_plan_to_bytes;
@@ -14,7 +16,7 @@ use datafusion_proto::protobuf::{LimitNode, LogicalPlanNode};
 use portolan_catalog::{DomainCatalog, PortName, ProductName};
 use prost::Message;
 
-use super::{MAX_PLAN_BYTES, decode, encode};
+use super::{Encoded, MAX_PLAN_BYTES, encode};
 use crate::fake_mesh::{FakePeer, gateway, owned, resolved, state_of, tpch_domain};
 use crate::{Engine, Error, ErrorKind};
 
@@ -24,12 +26,18 @@ fn owner(catalog: DomainCatalog) -> Engine {
 }
 
 /// The optimized plan of a query and how it travels.
-async fn sent(sql: &str) -> (LogicalPlan, bytes::Bytes) {
+async fn sent(sql: &str) -> (LogicalPlan, Bytes) {
     let engine = gateway().await;
     let state = state_of(&engine);
     let plan = state.optimize(&resolved(&engine, sql).await).unwrap();
     let encoded = encode(&plan, &state).unwrap();
-    (plan, encoded)
+    assert!(encoded.keys.is_empty());
+    (plan, encoded.plan)
+}
+
+/// Decodes a plan without keys.
+fn decode(plan: &[u8], state: &SessionState) -> Result<LogicalPlan, Error> {
+    super::decode(&Encoded { plan: Bytes::copy_from_slice(plan), keys: vec![] }, state)
 }
 
 const QUERY: &str = "SELECT n_name, count(*) AS n FROM geo.places.nation JOIN geo.places.region \

@@ -1,0 +1,244 @@
+//! Puts what joins' filters say onto a fragment: chooses a form for each join's keys, writes it as a filter on top of the
+//! fragment's plan, and encodes that. What cannot be said is left out: the join here drops the rows that it meant.
+
+use std::sync::Arc;
+
+use datafusion::common::ScalarValue;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan, lit};
+use datafusion::prelude::in_list;
+
+use super::form::{FORCED_LITERALS, Figures};
+use super::restriction::{Body, Condition, Restriction};
+use super::set::KeySet;
+use crate::planner::Fragment;
+use crate::planner::decision::{KeyForm, KeyPlan};
+use crate::wire::keys::{InKeys, SentKeys, travels};
+use crate::wire::{self, Encoded};
+
+/// A fragment as its owner is to be asked for it.
+#[derive(Debug, Default)]
+pub(in crate::exchange) struct Restricted {
+    /// Its plan with a filter for keys on top; `None` where there is nothing to filter by.
+    pub(in crate::exchange) encoded: Option<Encoded>,
+    pub(in crate::exchange) forms: Vec<KeyForm>,
+    /// How many keys there are, of the join that has the fewest.
+    pub(in crate::exchange) keys: Option<usize>,
+    /// Why keys are not sent, join by join.
+    pub(in crate::exchange) reasons: Vec<String>,
+}
+
+/// Puts restrictions on a fragment, with at most `limit` bytes of keys beside the plan.
+pub(in crate::exchange) fn restrict(
+    fragment: &Fragment,
+    plan: &KeyPlan,
+    restrictions: &[Restriction],
+    limit: usize,
+    state: &SessionState,
+) -> Restricted {
+    let mut writer = Writer { fragment, plan, room: limit, left: 1.0, result: Restricted::default() };
+    let tests: Vec<_> = restrictions.iter().filter_map(|r| writer.write(r)).collect();
+    let mut result = writer.result;
+    let Some(predicate) = tests.into_iter().reduce(Expr::and) else { return result };
+    let filtered = Filter::try_new(predicate, Arc::new(fragment.plan.clone()))
+        .map_err(|e| e.strip_backtrace())
+        .and_then(|f| wire::encode(&LogicalPlan::Filter(f), state).map_err(|e| e.context().to_owned()));
+    match filtered {
+        Ok(encoded) => result.encoded = Some(encoded),
+        Err(reason) => {
+            result.forms.clear();
+            result.reasons.push(reason);
+        }
+    }
+    result
+}
+
+struct Writer<'a> {
+    fragment: &'a Fragment,
+    plan: &'a KeyPlan,
+    /// Bytes that keys may still take.
+    room: usize,
+    /// The share of the fragment's rows that what is written so far leaves.
+    left: f64,
+    result: Restricted,
+}
+
+impl Writer<'_> {
+    /// A test for rows that a join's filter lets through; `None` where it is not worth it or cannot be said.
+    fn write(&mut self, restriction: &Restriction) -> Option<Expr> {
+        let nulls = restriction.nulls.iter().map(|c| Some(c.of(&self.fragment.plan)?.0.is_null()));
+        let Some(nulls) = nulls.collect::<Option<Vec<_>>>() else {
+            return self.refuse("a key is computed at its owner".to_owned());
+        };
+        let test = match &restriction.body {
+            Body::Nothing => lit(false),
+            Body::All(conditions) if conditions.is_empty() => {
+                return self.refuse("the join did not tell its keys".to_owned());
+            }
+            Body::All(conditions) => self.conditions(conditions)?,
+        };
+        match (nulls.into_iter().reduce(Expr::or), &restriction.body) {
+            (Some(nulls), Body::Nothing) => Some(nulls),
+            (Some(nulls), _) => Some(nulls.or(test)),
+            (None, _) => Some(test),
+        }
+    }
+
+    fn refuse(&mut self, reason: String) -> Option<Expr> {
+        self.result.reasons.push(reason);
+        None
+    }
+
+    fn conditions(&mut self, conditions: &[Condition]) -> Option<Expr> {
+        let ranges = self.ranges(conditions);
+        let mut tests = vec![];
+        for condition in conditions {
+            if let Condition::Keys { columns, values } = condition {
+                let known = columns.iter().map(|c| c.of(&self.fragment.plan)).collect::<Option<(Vec<_>, Vec<_>)>>();
+                let Some((columns, types)) = known else {
+                    return self.refuse("a key is computed at its owner".to_owned());
+                };
+                match KeySet::new(values, &types) {
+                    Ok(keys) => tests.extend(self.keys(&columns, &keys, &ranges)),
+                    Err(reason) => return self.refuse(reason),
+                }
+            }
+        }
+        if !conditions.iter().any(|c| matches!(c, Condition::Keys { .. })) {
+            return self.only_range(ranges);
+        }
+        tests.into_iter().reduce(Expr::and)
+    }
+
+    /// The keys are too many for the join to list: their range is all that is known.
+    fn only_range(&mut self, ranges: Ranges) -> Option<Expr> {
+        let keys = if self.plan.keys >= 1.0 { self.plan.keys } else { f64::MAX };
+        let figures = Figures {
+            keys: keys as usize,
+            key_bytes: 8.0,
+            span: ranges.span,
+            batch: None,
+            bloom: None,
+            probe_distinct: self.plan.probe_distinct,
+            left: self.left,
+        };
+        let wanted = match self.plan.form {
+            Some(form) => form == KeyForm::Range,
+            None => figures.only_range_pays(&self.fragment.edge),
+        };
+        match ranges.tests.into_iter().reduce(Expr::and) {
+            Some(test) if wanted => {
+                self.result.forms.push(KeyForm::Range);
+                Some(test)
+            }
+            _ => self.refuse("there are more keys than are listed".to_owned()),
+        }
+    }
+
+    /// Tests of least and greatest values.
+    fn ranges(&self, conditions: &[Condition]) -> Ranges {
+        let mut ranges = Ranges { tests: vec![], span: None };
+        let (mut least, mut most) = (None, None);
+        let mut columns = std::collections::HashSet::new();
+        for condition in conditions {
+            let (column, value) = match condition {
+                Condition::AtLeast(column, value) | Condition::AtMost(column, value) => (column, value),
+                Condition::Keys { .. } => continue,
+            };
+            let Some((expr, data_type)) = column.of(&self.fragment.plan) else { continue };
+            if value.data_type() != data_type || !travels(&data_type) {
+                continue;
+            }
+            columns.insert(column);
+            ranges.tests.push(match condition {
+                Condition::AtLeast(..) => {
+                    least = number(value);
+                    expr.gt_eq(lit(value.clone()))
+                }
+                _ => {
+                    most = number(value);
+                    expr.lt_eq(lit(value.clone()))
+                }
+            });
+        }
+        if columns.len() == 1 {
+            ranges.span = least.zip(most).map(|(least, most)| most - least + 1.0);
+        }
+        ranges
+    }
+
+    fn keys(&mut self, columns: &[Expr], keys: &KeySet, ranges: &Ranges) -> Option<Expr> {
+        self.result.keys = Some(self.result.keys.map_or(keys.keys, |k| k.min(keys.keys)));
+        if keys.keys == 0 {
+            // None of the values can be equal to anything.
+            return Some(lit(false));
+        }
+        let forced = self.plan.form;
+        let packs = |form| forced.is_none_or(|f| f == form);
+        let fits = |sent: crate::Result<Arc<SentKeys>>| sent.ok().filter(|s| s.packed.len() <= self.room);
+        let batch = packs(KeyForm::Batch).then(|| fits(SentKeys::batch(&keys.columns))).flatten();
+        let bloom = packs(KeyForm::Bloom).then(|| fits(SentKeys::bloom(&keys.columns))).flatten();
+        let bytes: usize = keys.columns.iter().map(|c| c.get_array_memory_size()).sum();
+        let figures = Figures {
+            keys: keys.keys,
+            key_bytes: bytes as f64 / keys.keys as f64,
+            span: ranges.span.filter(|_| columns.len() == 1),
+            batch: batch.as_ref().map(|b| b.packed.len()),
+            bloom: bloom.as_ref().map(|b| b.packed.len()),
+            probe_distinct: self.plan.probe_distinct,
+            left: self.left,
+        };
+        let Some(form) = forced.or_else(|| figures.cheapest(&self.fragment.edge)) else {
+            return self.refuse("to send them would cost more than to send all rows".to_owned());
+        };
+        let call = |sent: Arc<SentKeys>| InKeys::call(sent, columns.to_vec());
+        let range = ranges.tests.iter().cloned();
+        let (sent, test) = match form {
+            KeyForm::Literals => (None, literals(columns, keys)),
+            KeyForm::Range => (None, range.clone().reduce(Expr::and)),
+            KeyForm::Batch => (batch.clone(), batch.map(call)),
+            KeyForm::Bloom => (bloom.clone(), bloom.map(call)),
+        };
+        let Some(test) = test else {
+            return self.refuse(format!("{} keys do not fit into this form", keys.keys));
+        };
+        self.room -= sent.map_or(0, |s| s.packed.len().min(self.room));
+        self.left *= figures.share(&self.fragment.edge);
+        self.result.forms.push(form);
+        // A range beside them lets the owner skip whole parts of its files.
+        let beside = range.filter(|_| matches!(form, KeyForm::Batch | KeyForm::Bloom));
+        Some(beside.fold(test, Expr::and))
+    }
+}
+
+/// What is known of least and greatest keys.
+struct Ranges {
+    tests: Vec<Expr>,
+    /// How many values lie between, where there is one column and they can be counted.
+    span: Option<f64>,
+}
+
+fn number(value: &ScalarValue) -> Option<f64> {
+    let counts = value.data_type().is_integer() || value.data_type() == arrow::datatypes::DataType::Date32;
+    match value.cast_to(&arrow::datatypes::DataType::Float64).ok().filter(|_| counts) {
+        Some(ScalarValue::Float64(number)) => number,
+        _ => None,
+    }
+}
+
+/// `k IN (1, 2)`, or `(a = 1 AND b = 2) OR …` for keys of several columns.
+fn literals(columns: &[Expr], keys: &KeySet) -> Option<Expr> {
+    if keys.keys > FORCED_LITERALS || columns.len() > 1 && keys.keys > super::form::LITERALS {
+        return None;
+    }
+    let value = |column: usize, row| ScalarValue::try_from_array(keys.columns.get(column)?, row).ok().map(lit);
+    if let [column] = columns {
+        let values = (0..keys.keys).map(|row| value(0, row)).collect::<Option<Vec<_>>>()?;
+        return Some(in_list(column.clone(), values, false));
+    }
+    let row = |row| {
+        let equal = columns.iter().enumerate().map(|(i, c)| Some(c.clone().eq(value(i, row)?)));
+        equal.collect::<Option<Vec<_>>>()?.into_iter().reduce(Expr::and)
+    };
+    (0..keys.keys).map(row).collect::<Option<Vec<_>>>()?.into_iter().reduce(Expr::or)
+}

@@ -1,0 +1,128 @@
+//! Asks an owner for a fragment: at once where no keys are to cut it, else when the joins above have their keys or the
+//! wait for them is over.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::datatypes::SchemaRef;
+use datafusion::common::ScalarValue;
+use datafusion::execution::session_state::SessionState;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, Literal};
+use datafusion::physical_plan::metrics::{Count, Time};
+use portolan_connectors::{FragmentRequest, FragmentStream, Peer};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::keys::{KeyReport, Restriction, restrict};
+use super::remote_scan::QueryContext;
+use crate::Result;
+use crate::planner::Fragment;
+use crate::planner::decision::KeyPlan;
+use crate::progress::EdgeCounters;
+use crate::wire::Encoded;
+
+/// What is needed to ask an owner for a fragment.
+pub(super) struct Start {
+    pub(super) fragment: Arc<Fragment>,
+    pub(super) site: Arc<dyn Peer>,
+    pub(super) query: Arc<QueryContext>,
+    pub(super) state: Arc<SessionState>,
+    pub(super) schema: SchemaRef,
+    pub(super) filters: Vec<Arc<dyn PhysicalExpr>>,
+    pub(super) counters: Arc<EdgeCounters>,
+    pub(super) report: Arc<Mutex<Option<KeyReport>>>,
+    pub(super) keys_sent: Count,
+    pub(super) key_bytes: Count,
+    pub(super) key_wait: Time,
+}
+
+impl Start {
+    /// Asks for the rows; `None` where no row can match anything. `wanted` tells when somebody first reads.
+    pub(super) async fn start(self, wanted: &Notify) -> Result<Option<FragmentStream>> {
+        let plan = self.fragment.edge.keys.clone();
+        let encoded = match plan.filter(|_| !self.filters.is_empty()) {
+            None => self.fragment.encoded.clone(),
+            Some(plan) => match self.with_keys(&plan, wanted).await {
+                Some(encoded) => encoded,
+                None => return Ok(None),
+            },
+        };
+        let Encoded { plan, keys } = encoded;
+        let request = FragmentRequest {
+            query_id: self.query.query_id.clone(),
+            principal: self.query.principal.name().to_owned(),
+            plan,
+            keys,
+            schema: self.schema.clone(),
+            hops: self.query.hops + 1,
+            deadline: self.query.deadline,
+        };
+        self.site.execute(request).await.map(Some)
+    }
+
+    /// Waits for keys and puts them onto the fragment; `None` where no row can match.
+    async fn with_keys(&self, plan: &KeyPlan, wanted: &Notify) -> Option<Encoded> {
+        let asked = Instant::now();
+        let complete = tokio::time::timeout(plan.wait, self.complete()).await.is_ok();
+        let waited = asked.elapsed();
+        self.key_wait.add_duration(waited);
+        let restrictions: Vec<_> = self.filters.iter().map(|f| Restriction::of(f.as_ref())).collect();
+        let mut report = KeyReport { expected: plan.keys, waited, ..KeyReport::default() };
+        if restrictions.iter().any(Restriction::lets_nothing_through) {
+            report.not_asked = true;
+            self.tell(report);
+            return None;
+        }
+        if complete && self.filters.iter().any(|f| says_nothing(f.as_ref())) {
+            // A join whose build side is empty leaves its filter as it was, and mostly never reads this side.
+            wanted.notified().await;
+        }
+        if !complete {
+            report.reasons.push(format!("they did not come within {} ms", plan.wait.as_millis()));
+        }
+        let restricted = restrict(&self.fragment, plan, &restrictions, self.query.key_bytes, &self.state);
+        let encoded = restricted.encoded.unwrap_or_else(|| self.fragment.encoded.clone());
+        let before = size(&self.fragment.encoded);
+        report.bytes = size(&encoded).saturating_sub(before);
+        report.keys = restricted.keys;
+        report.forms = restricted.forms;
+        report.reasons.extend(restricted.reasons);
+        report.adapted = report.keys.is_some_and(|keys| is_surprise(keys, plan));
+        if !report.forms.is_empty() {
+            self.keys_sent.add(report.keys.unwrap_or(0));
+            self.key_bytes.add(report.bytes);
+            self.counters.bytes_sent.fetch_add(report.bytes as u64, Ordering::Relaxed);
+        }
+        self.tell(report);
+        Some(encoded)
+    }
+
+    async fn complete(&self) {
+        for filter in &self.filters {
+            if let Some(filter) = filter.downcast_ref::<DynamicFilterPhysicalExpr>() {
+                filter.wait_complete().await;
+            }
+        }
+    }
+
+    fn tell(&self, report: KeyReport) {
+        *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
+    }
+}
+
+fn size(encoded: &Encoded) -> usize {
+    encoded.plan.len() + encoded.keys.iter().map(bytes::Bytes::len).sum::<usize>()
+}
+
+/// Whether a filter lets all rows through, as one does that was never filled.
+fn says_nothing(filter: &dyn PhysicalExpr) -> bool {
+    let current = filter.downcast_ref::<DynamicFilterPhysicalExpr>().and_then(|f| f.current().ok());
+    let literal = current.as_ref().and_then(|e| e.downcast_ref::<Literal>());
+    literal.is_some_and(|l| *l.value() == ScalarValue::Boolean(Some(true)))
+}
+
+fn is_surprise(keys: usize, plan: &KeyPlan) -> bool {
+    let (keys, expected) = ((keys as f64).max(1.0), plan.keys.max(1.0));
+    (keys / expected).max(expected / keys) > plan.adapt_factor
+}

@@ -1,0 +1,150 @@
+//! Tells for each row whether it has one of the keys.
+
+use std::sync::OnceLock;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, BooleanBufferBuilder, make_comparator};
+use arrow::compute::{CastOptions, SortOptions, cast_with_options};
+use arrow::datatypes::DataType;
+use arrow::row::{RowConverter, SortField};
+use datafusion::common::HashMap;
+use datafusion::common::hash_utils::{RandomState, create_hashes};
+use datafusion::common::{Result as DFResult, exec_err};
+use datafusion::parquet::bloom_filter::Sbbf;
+
+use super::same_values;
+use crate::{Error, ErrorKind, Result};
+
+/// Tells for each row whether it has one of the keys. A row with a NULL has none.
+pub(crate) enum KeyTest {
+    /// By the keys themselves.
+    Exact(Index),
+    /// By a Bloom filter: some rows pass that have none.
+    Bloom { types: Vec<DataType>, converter: Box<RowConverter>, filter: Box<Sbbf> },
+}
+
+/// Keys, and where those of a hash are once somebody asks: who sends them does not.
+pub(crate) struct Index {
+    columns: Vec<ArrayRef>,
+    places: OnceLock<Places>,
+}
+
+struct Places {
+    first: HashMap<u64, usize>,
+    /// The next key of the same hash; its own number at the end of the chain.
+    next: Vec<usize>,
+}
+
+impl std::fmt::Debug for KeyTest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(index) => write!(f, "Exact({} keys)", index.columns.first().map_or(0, |c| c.len())),
+            Self::Bloom { filter, .. } => write!(f, "Bloom({} blocks)", filter.num_blocks()),
+        }
+    }
+}
+
+impl KeyTest {
+    /// Over keys without NULLs, one array a column.
+    pub(super) fn exact(columns: Vec<ArrayRef>) -> Self {
+        Self::Exact(Index { columns, places: OnceLock::new() })
+    }
+
+    pub(super) fn bloom(types: Vec<DataType>, filter: Sbbf) -> Result<Self> {
+        let fields = types.iter().map(|t| SortField::new(t.clone())).collect();
+        let converter = RowConverter::new(fields)
+            .map_err(|e| Error::new(ErrorKind::InvalidQuery, "the keys have no order").with_source(e))?;
+        Ok(Self::Bloom { types, converter: Box::new(converter), filter: Box::new(filter) })
+    }
+
+    /// The types of the keys' columns.
+    pub(crate) fn types(&self) -> Vec<DataType> {
+        match self {
+            Self::Exact(index) => index.columns.iter().map(|c| c.data_type().clone()).collect(),
+            Self::Bloom { types, .. } => types.clone(),
+        }
+    }
+
+    /// Tells for each of `rows` rows whether it has one of the keys; never NULL.
+    ///
+    /// # Errors
+    /// Where the columns are not those of the keys.
+    pub(crate) fn contains(&self, columns: &[ArrayRef], rows: usize) -> DFResult<BooleanArray> {
+        let columns = typed(columns, &self.types())?;
+        let has_null = |row: usize| columns.iter().any(|c| c.is_null(row));
+        let mut found = BooleanBufferBuilder::new(rows);
+        match self {
+            Self::Exact(index) => {
+                let mut hashes = vec![0; rows];
+                create_hashes(&columns, &RandomState::default(), &mut hashes)?;
+                let places = index.places()?;
+                let equal = columns
+                    .iter()
+                    .zip(&index.columns)
+                    .map(|(a, b)| make_comparator(a, b, SortOptions::default()))
+                    .collect::<Result<Vec<_>, _>>()?;
+                let same = |row: usize, key: usize| equal.iter().all(|e| e(row, key).is_eq());
+                for (row, hash) in hashes.into_iter().enumerate() {
+                    found.append(!has_null(row) && places.find(hash, |key| same(row, key)));
+                }
+            }
+            Self::Bloom { converter, filter, .. } => {
+                for (row, bytes) in converter.convert_columns(&columns)?.iter().enumerate() {
+                    found.append(!has_null(row) && filter.check(bytes.as_ref()));
+                }
+            }
+        }
+        Ok(BooleanArray::new(found.finish(), None))
+    }
+}
+
+impl Index {
+    fn places(&self) -> DFResult<&Places> {
+        if let Some(places) = self.places.get() {
+            return Ok(places);
+        }
+        let places = Places::of(&self.columns)?;
+        Ok(self.places.get_or_init(|| places))
+    }
+}
+
+impl Places {
+    fn of(columns: &[ArrayRef]) -> DFResult<Self> {
+        let keys = columns.first().map_or(0, |c| c.len());
+        let mut hashes = vec![0; keys];
+        create_hashes(columns, &RandomState::default(), &mut hashes)?;
+        let mut first = HashMap::with_capacity(keys);
+        let next = hashes.into_iter().enumerate().map(|(key, hash)| first.insert(hash, key).unwrap_or(key));
+        Ok(Self { next: next.collect(), first })
+    }
+
+    fn find(&self, hash: u64, same: impl Fn(usize) -> bool) -> bool {
+        let Some(mut key) = self.first.get(&hash).copied() else { return false };
+        loop {
+            if same(key) {
+                return true;
+            }
+            match self.next.get(key) {
+                Some(next) if *next != key => key = *next,
+                _ => return false,
+            }
+        }
+    }
+}
+
+/// Arrays of the keys' types. Only the layout may differ: any other cast could make keys equal that are not.
+fn typed(columns: &[ArrayRef], types: &[DataType]) -> DFResult<Vec<ArrayRef>> {
+    if columns.len() != types.len() {
+        return exec_err!("keys of {} columns were compared with {}", types.len(), columns.len());
+    }
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    let typed = |(column, data_type): (&ArrayRef, &DataType)| {
+        if column.data_type() == data_type {
+            return Ok(column.clone());
+        }
+        if !same_values(column.data_type(), data_type) {
+            return exec_err!("keys of type {data_type} were compared with {}", column.data_type());
+        }
+        Ok(cast_with_options(column, data_type, &options)?)
+    };
+    columns.iter().zip(types).map(typed).collect()
+}
