@@ -47,8 +47,8 @@ pub(super) fn edge_actual(scan: &RemoteScanExec) -> EdgeActual {
 
 /// What became of the keys that were sent to an owner: their form and number, their bytes, how long the scan waited,
 /// and whether the plan was adapted. `None` where no keys were sent.
-fn keys_report(_scan: &RemoteScanExec) -> Option<String> {
-    None
+fn keys_report(scan: &RemoteScanExec) -> Option<String> {
+    scan.key_report().map(|report| report.to_string())
 }
 
 pub(super) fn lines(operators: &[OperatorMetrics]) -> String {
