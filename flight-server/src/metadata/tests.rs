@@ -32,7 +32,7 @@ fn mesh() -> MeshSnapshot {
             contract: None,
             columns: vec![column("a"), column("b")],
             primary_key: vec!["b".to_owned(), "a".to_owned()],
-            rows: None,
+            statistics: Arc::default(),
             tags: Vec::new(),
             source: None,
         };
