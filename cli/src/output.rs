@@ -17,7 +17,7 @@ use parquet::file::properties::WriterProperties;
 use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
-use crate::render::Layout;
+use crate::render::{Layout, plan_document};
 
 /// Writes text to standard output.
 ///
@@ -63,7 +63,14 @@ pub struct ResultWriter<'a> {
 }
 
 enum Sink<'a> {
-    Table { out: Box<dyn Write + Send + 'a>, schema: SchemaRef, layout: Option<Layout>, rows: usize },
+    Table {
+        out: Box<dyn Write + Send + 'a>,
+        schema: SchemaRef,
+        layout: Option<Layout>,
+        rows: usize,
+    },
+    /// A plan for programs, after it was written.
+    Document(Box<dyn Write + Send + 'a>),
     Csv(Box<csv::Writer<Box<dyn Write + Send + 'a>>>),
     Json(arrow::json::Writer<Box<dyn Write + Send + 'a>, LineDelimited>),
     Arrow(StreamWriter<Box<dyn Write + Send + 'a>>),
@@ -161,7 +168,16 @@ impl ResultWriter<'_> {
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         let what = &self.what;
         let failed = |e: ArrowError| Error::output(what, e);
+        if let Sink::Table { out, layout: None, .. } = &mut self.sink
+            && let Some(document) = plan_document(batch)
+        {
+            out.write_all(document.as_bytes()).map_err(|e| Error::output(what, e))?;
+            let out = std::mem::replace(out, Box::new(std::io::sink()));
+            self.sink = Sink::Document(out);
+            return Ok(());
+        }
         match &mut self.sink {
+            Sink::Document(_) => Err(Error::failed("rows came after a plan's document")),
             Sink::Table { out, schema, layout, rows } => {
                 let fresh = layout.is_none();
                 let layout = match layout {
@@ -192,6 +208,7 @@ impl ResultWriter<'_> {
         let what = self.what;
         let io = |e: std::io::Error| Error::output(&what, e);
         match self.sink {
+            Sink::Document(mut out) => out.flush().map_err(io),
             Sink::Table { mut out, rows, .. } => {
                 let noun = if rows == 1 { "row" } else { "rows" };
                 writeln!(out, "({rows} {noun})").and_then(|()| out.flush()).map_err(io)

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use arrow::array::Array;
+use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Schema};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
@@ -115,6 +115,17 @@ fn cells(batch: &RecordBatch) -> Result<Vec<Vec<String>>, ArrowError> {
         .collect()
 }
 
+/// The document of an EXPLAIN that is one: JSON, or a picture. It is for programs: nothing is put around it.
+pub(crate) fn plan_document(batch: &RecordBatch) -> Option<String> {
+    let schema = batch.schema();
+    let are_plans = schema.fields().iter().map(|f| f.name().as_str()).eq(PLAN_COLUMNS);
+    let [kinds, plans] = batch.columns() else { return None };
+    let (kinds, plans) = (kinds.as_string_opt::<i32>()?, plans.as_string_opt::<i32>()?);
+    let is_document = are_plans && batch.num_rows() == 1 && ["json", "graphviz", "svg"].contains(&kinds.value(0));
+    let clean = |c: char| if c.is_control() && c != '\n' { ' ' } else { c };
+    is_document.then(|| plans.value(0).trim_end().chars().map(clean).chain(['\n']).collect())
+}
+
 /// Each row as a title and the text below it; line breaks stay.
 fn pages(batch: &RecordBatch) -> Result<String, ArrowError> {
     let options = FormatOptions::default();
@@ -132,7 +143,8 @@ fn pages(batch: &RecordBatch) -> Result<String, ArrowError> {
     Ok(text)
 }
 
-fn printable(text: &str) -> String {
+/// Shows control characters in place of sending them to the terminal.
+pub(crate) fn printable(text: &str) -> String {
     if !text.chars().any(char::is_control) {
         return text.into();
     }
@@ -154,7 +166,8 @@ fn shrink(widths: &mut [usize], room: usize) {
     }
 }
 
-fn fit(text: &str, width: usize, right: bool) -> String {
+/// The text in a field of so many columns, cut or filled up.
+pub(crate) fn fit(text: &str, width: usize, right: bool) -> String {
     let taken = text.width();
     if taken <= width {
         let space = " ".repeat(width - taken);

@@ -5,8 +5,10 @@ mod complete;
 mod editor;
 mod names;
 mod pager;
+mod plan;
 mod progress;
 
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use arrow::record_batch::RecordBatch;
@@ -38,6 +40,8 @@ pub struct Repl {
     timing: bool,
     expanded: bool,
     rows: usize,
+    /// The last statement that has a plan.
+    last: Option<String>,
 }
 
 enum Next {
@@ -61,7 +65,7 @@ impl Repl {
     pub fn new(connection: Connection) -> Result<Self> {
         let names = NameCache::default();
         let editor = editor::editor(Box::new(SqlCompleter::new(names.reader())))?;
-        Ok(Self { connection, editor, names, timing: true, expanded: false, rows: DEFAULT_ROWS })
+        Ok(Self { connection, editor, names, timing: true, expanded: false, rows: DEFAULT_ROWS, last: None })
     }
 
     /// Asks until Ctrl-D or `\q`.
@@ -93,6 +97,9 @@ impl Repl {
             return self.command(Command::parse(line)?).await;
         }
         for statement in statements(line) {
+            if plan::has_plan(statement.text) {
+                self.last = Some(statement.text.to_owned());
+            }
             self.run_statement(statement.text).await?;
         }
         Ok(Next::Continue)
@@ -107,6 +114,7 @@ impl Repl {
             }
             Command::Domains => self.run_statement(&commands::list_domains()).await?,
             Command::Nodes => self.run_statement(&commands::list_nodes()).await?,
+            Command::Plan(sql) => self.show_plan(sql).await?,
             Command::Timing(wanted) => {
                 self.timing = wanted.unwrap_or(!self.timing);
                 print(&format!("times are {}\n", if self.timing { "shown" } else { "not shown" }))?;
@@ -128,6 +136,20 @@ impl Repl {
             Command::Quit => return Ok(Next::Leave),
         }
         Ok(Next::Continue)
+    }
+
+    async fn show_plan(&mut self, sql: Option<String>) -> Result<()> {
+        let sql = sql.or_else(|| self.last.clone());
+        let sql = sql.ok_or_else(|| Error::failed("there is no statement yet: `\\plan SQL` takes one"))?;
+        let plan = tokio::select! {
+            plan = plan::ask(&self.connection, &sql) => plan?,
+            _ = tokio::signal::ctrl_c() => return print("cancelled\n"),
+        };
+        self.last = Some(sql);
+        let is_terminal = std::io::stdout().is_terminal();
+        let colours = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        let terminal = crossterm::terminal::size().ok().map(|(columns, _)| columns.into());
+        pager::show(&plan.show(colours, terminal.filter(|_| is_terminal && !pager::scrolls())))
     }
 
     /// Runs a statement and shows its rows; Ctrl-C stops the statement and nothing else.

@@ -91,6 +91,12 @@ pub struct OperatorMetrics {
     pub operator: String,
     /// Its metrics, as they print themselves.
     pub metrics: String,
+    /// How many rows it gave, where it counts them.
+    #[serde(default)]
+    pub rows: Option<u64>,
+    /// How many rows the planner of that site expected, where the operator does the work of one in its plan.
+    #[serde(default)]
+    pub estimated_rows: Option<f64>,
 }
 
 /// A place where part of a plan can run.

@@ -23,6 +23,7 @@ use crate::execution::admission::Place;
 use crate::execution::errors::from_datafusion;
 use crate::execution::memory::QueryMemory;
 use crate::execution::run::{Batches, Run};
+use crate::explain::ExplainOptions;
 use crate::mesh::MeshView;
 use crate::names::MeshCatalogs;
 use crate::planner::Planned;
@@ -130,10 +131,10 @@ impl Prepared {
                 let query = Query::of_session(self, settings);
                 self.on_cpu(async move { query.start(&plan).await }).await
             }
-            Resolved::Explain { query: plan, analyze, verbose } => {
+            Resolved::Explain { query: plan, options } => {
                 let plan = self.bind(plan, parameters)?;
                 let query = Query::of_session(self, settings);
-                let rows = self.on_cpu(async move { query.explain(&plan, analyze, verbose).await }).await?;
+                let rows = self.on_cpu(async move { query.explain(&plan, options).await }).await?;
                 Ok(QueryStream::fixed(explain::schema(), vec![explain::batch(rows)?]))
             }
         }
@@ -292,7 +293,7 @@ struct Query {
 /// A query whose plan is ready.
 struct Ready {
     state: SessionState,
-    planned: Planned,
+    planned: Arc<Planned>,
     physical: Arc<dyn ExecutionPlan>,
     scans: Vec<Arc<RemoteScanExec>>,
 }
@@ -319,10 +320,10 @@ impl Query {
 
     async fn ready(&self, plan: &LogicalPlan) -> Result<Ready> {
         let state = session_state(&self.engine, &self.view)?;
-        let planned = planner::plan(&state, plan, &self.settings)?;
+        let planned = planner::plan(&state, plan, &self.settings, &self.view, self.fragment)?;
         let Physical { state, plan: physical, scans } =
             Physical::of(&planned.plan, state, self.view.clone(), self.context.clone()).await?;
-        Ok(Ready { state, planned, physical, scans })
+        Ok(Ready { state, planned: Arc::new(planned), physical, scans })
     }
 
     /// Planning lists files and reads their ends, and a store may hang.
@@ -363,24 +364,24 @@ impl Query {
             schema,
             query_id: self.context.query_id.clone(),
             progress,
-            plan: Some(ready.physical),
+            plan: Some((ready.planned, ready.physical)),
             rows: Rows::Running(run.start(&self.engine.cpu)),
         }
     }
 
-    async fn explain(self, plan: &LogicalPlan, analyze: bool, verbose: bool) -> Result<Vec<(String, String)>> {
+    async fn explain(self, plan: &LogicalPlan, options: ExplainOptions) -> Result<Vec<(String, String)>> {
         let place = self.admit().await?;
         let ready = self.ready_in_time(plan).await?;
-        let mut rows = explain::planned(&ready.planned, &ready.physical, verbose);
-        if analyze {
-            let (physical, scans) = (ready.physical.clone(), ready.scans.clone());
-            let mut stream = self.drive(ready, place, nullable(plan.schema().as_arrow()));
-            while let Some(batch) = stream.next().await {
-                batch?;
-            }
-            rows.extend(explain::measured(&scans, &physical));
+        let (planned, physical) = (ready.planned.clone(), ready.physical.clone());
+        if !options.analyze {
+            return explain::rows(&planned, &physical, options, None);
         }
-        Ok(rows)
+        let scans = ready.scans.clone();
+        let mut stream = self.drive(ready, place, nullable(plan.schema().as_arrow()));
+        while let Some(batch) = stream.next().await {
+            batch?;
+        }
+        explain::rows(&planned, &physical, options, Some(&scans))
     }
 }
 
@@ -406,7 +407,7 @@ pub struct QueryStream {
     schema: SchemaRef,
     query_id: String,
     progress: ProgressHandle,
-    plan: Option<Arc<dyn ExecutionPlan>>,
+    plan: Option<(Arc<Planned>, Arc<dyn ExecutionPlan>)>,
     rows: Rows,
 }
 
@@ -446,7 +447,11 @@ impl QueryStream {
     pub fn summary(&self) -> FragmentSummary {
         FragmentSummary {
             rows: self.progress.now().rows,
-            operators: self.plan.as_ref().map(|p| explain::local_operators(p.as_ref())).unwrap_or_default(),
+            operators: self
+                .plan
+                .as_ref()
+                .map(|(planned, plan)| explain::local_operators(plan.as_ref(), Some(&planned.placed)))
+                .unwrap_or_default(),
         }
     }
 }

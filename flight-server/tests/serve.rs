@@ -46,6 +46,7 @@ fn sales() -> LocalDomain {
         description: None,
         classification: None,
         unique: false,
+        enumeration: vec![],
         tags: Vec::new(),
     };
     let port = Port {
@@ -55,7 +56,7 @@ fn sales() -> LocalDomain {
         contract: None,
         columns: vec![column("id", DataType::Int64), column("note", DataType::Utf8View)],
         primary_key: vec!["id".to_owned()],
-        rows: None,
+        statistics: Arc::default(),
         tags: Vec::new(),
         source: None,
     };

@@ -102,3 +102,15 @@ fn a_folder_that_is_not_there_is_named() {
     let error = Output::new(Format::Csv, Some(Path::new("/nowhere/at/all.csv"))).err().unwrap();
     assert!(error.chain().contains("/nowhere/at/all.csv"), "{}", error.chain());
 }
+
+#[test]
+fn a_plan_for_programs_is_written_bare() {
+    let row = |kind: &str, plan: &str| {
+        let column = |text: &str| Arc::new(StringArray::from(vec![text])) as ArrayRef;
+        RecordBatch::try_from_iter([("plan_type", column(kind)), ("plan", column(plan))]).unwrap()
+    };
+    assert_eq!(text(Format::Table, &[row("svg", "<svg>\n</svg>\n")]), "<svg>\n</svg>\n");
+    assert_eq!(text(Format::Table, &[row("json", "{\"a\": \"\u{9b}\"}")]), "{\"a\": \" \"}\n");
+    let page = text(Format::Table, &[row("placement", "Sort")]);
+    assert!(page.contains("Sort") && page.ends_with("(1 row)\n"), "{page}");
+}

@@ -12,6 +12,7 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("\\dn", "list the domains and who serves them"),
     ("\\l", "list the domains and who serves them"),
     ("\\nodes", "list the nodes and how they are"),
+    ("\\plan", "[SQL]  show where each operator of a statement runs; of the last one without SQL"),
     ("\\timing", "[on|off]  show how long statements take"),
     ("\\x", "[on|off]  show each row as a block"),
     ("\\rows", "[N]  show at most N rows of a result"),
@@ -29,6 +30,8 @@ pub enum Command {
     Domains,
     /// List the nodes.
     Nodes,
+    /// Show a statement's plan as a tree; that of the last one without SQL.
+    Plan(Option<String>),
     /// Show times, or not; the other way round without a word.
     Timing(Option<bool>),
     /// Show rows as blocks, or not; the other way round without a word.
@@ -64,6 +67,9 @@ impl Command {
             ("\\d", [one]) => Self::Describe(Some((*one).into())),
             ("\\dn" | "\\l", []) => Self::Domains,
             ("\\nodes", []) => Self::Nodes,
+            ("\\plan", []) => Self::Plan(None),
+            // As it was written: spaces may stand within quotes.
+            ("\\plan", _) => Self::Plan(line.split_once(char::is_whitespace).map(|(_, sql)| sql.trim().into())),
             ("\\timing", _) => Self::Timing(switch()?),
             ("\\x", _) => Self::Expanded(switch()?),
             ("\\rows", []) => Self::Rows(None),
@@ -178,6 +184,8 @@ mod tests {
             Command::parse("\\set portolan.placement off").unwrap(),
             Command::Set(Some(("portolan.placement".into(), "off".into())))
         );
+        assert_eq!(Command::parse("\\plan").unwrap(), Command::Plan(None));
+        assert_eq!(Command::parse("\\plan SELECT 'a  b';").unwrap(), Command::Plan(Some("SELECT 'a  b'".into())));
         assert_eq!(Command::parse("quit").unwrap(), Command::Quit);
     }
 

@@ -2,12 +2,17 @@
 //! included.
 
 use std::fmt::{self, Write};
-use std::sync::Arc;
 
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, ExecutionPlanVisitor, accept};
 use portolan_connectors::OperatorMetrics;
 
+use super::document::EdgeActual;
+use super::figures::count;
+use super::relate::relate;
 use crate::exchange::RemoteScanExec;
+use crate::planner::Placed;
+use crate::planner::cardinality::q_error::q_error;
 
 /// The metrics that are told of an operator, where they are not zero: what helps to find where time and bytes go.
 const METRICS_TOLD: &[&str] = &[
@@ -24,34 +29,26 @@ const METRICS_TOLD: &[&str] = &[
     "time_to_first_batch",
 ];
 
-/// The rows of `EXPLAIN ANALYZE` after those of `EXPLAIN`: a row an edge, then the operators here.
-pub(crate) fn measured(scans: &[Arc<RemoteScanExec>], plan: &Arc<dyn ExecutionPlan>) -> Vec<(String, String)> {
-    let mut rows: Vec<_> = scans.iter().map(|s| (format!("edge {}", s.fragment.number), edge(s))).collect();
-    rows.push(("here".into(), lines(&local_operators(plan.as_ref()))));
-    rows
+/// What crossed an edge.
+pub(super) fn edge_actual(scan: &RemoteScanExec) -> EdgeActual {
+    let metrics = scan.metrics().unwrap_or_default();
+    let first_batch = metrics.sum_by_name("time_to_first_batch").map(|m| m.as_usize() as f64 / 1e6);
+    let summary = scan.summary();
+    EdgeActual {
+        rows: metrics.output_rows().unwrap_or(0) as u64,
+        bytes: metrics.sum_by_name("wire_bytes").map_or(0, |m| m.as_usize()) as u64,
+        first_batch_ms: first_batch.filter(|ms| *ms > 0.0),
+        complete: summary.is_some(),
+        q_error: None,
+        keys: keys_report(scan),
+        operators: summary.map(|s| s.operators).unwrap_or_default(),
+    }
 }
 
-fn edge(scan: &RemoteScanExec) -> String {
-    let metrics = scan.metrics().unwrap_or_default();
-    let named = |name: &str| metrics.sum_by_name(name).map_or_else(|| "none".to_owned(), |m| m.to_string());
-    let mut text = format!(
-        "from {} ({}): {} rows, {} bytes, first batch after {}",
-        scan.fragment.domains.join(", "),
-        scan.fragment.site,
-        metrics.output_rows().unwrap_or(0),
-        metrics.sum_by_name("wire_bytes").map_or(0, |m| m.as_usize()),
-        named("time_to_first_batch"),
-    );
-    if let Some(keys) = scan.key_report() {
-        let _ = write!(text, "\nkeys: {keys}");
-    }
-    match scan.summary() {
-        Some(summary) => {
-            let _ = write!(text, "\n{}", lines(&summary.operators));
-        }
-        None => text.push_str("\nit was stopped before its end: its operators tell nothing"),
-    }
-    text
+/// What became of the keys that were sent to an owner: their form and number, their bytes, how long the scan waited,
+/// and whether the plan was adapted. `None` where no keys were sent.
+fn keys_report(scan: &RemoteScanExec) -> Option<String> {
+    scan.key_report().map(|report| report.to_string())
 }
 
 pub(super) fn lines(operators: &[OperatorMetrics]) -> String {
@@ -59,18 +56,46 @@ pub(super) fn lines(operators: &[OperatorMetrics]) -> String {
     for operator in operators {
         let indent = "  ".repeat(operator.depth);
         let comma = if operator.metrics.is_empty() { "" } else { ", " };
-        let _ = writeln!(text, "{indent}{}{comma}{}", operator.operator, operator.metrics);
+        let estimate = match (operator.estimated_rows, operator.rows) {
+            (Some(estimate), Some(rows)) => {
+                format!(", expected {} rows, q-error {:.1}", count(estimate), q_error(estimate, rows as f64))
+            }
+            _ => String::new(),
+        };
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{indent}{}{comma}{}{estimate}", operator.operator, operator.metrics);
     }
     text.truncate(text.trim_end().len());
     text
 }
 
-/// Every operator of a physical plan with what it did.
-pub(crate) fn local_operators(plan: &dyn ExecutionPlan) -> Vec<OperatorMetrics> {
+/// Every operator of a physical plan with what it did, and with what the planner expected of it where that is known.
+pub(crate) fn local_operators(plan: &dyn ExecutionPlan, placed: Option<&Placed>) -> Vec<OperatorMetrics> {
     let mut collector = Collector { depth: 0, operators: vec![] };
     // The collector itself never fails.
     let _ = accept(plan, &mut collector);
-    collector.operators
+    let mut operators = collector.operators;
+    if let Some(placed) = placed {
+        let mut expected = vec![];
+        note_expected(placed, false, &mut expected);
+        for (here, there) in relate(placed, plan) {
+            if let (Some(rows), Some(operator)) = (expected.get(here), operators.get_mut(there)) {
+                operator.estimated_rows = *rows;
+            }
+        }
+    }
+    operators
+}
+
+/// The estimates in the order of the plan's printed form; none below a limit, where operators are stopped.
+fn note_expected(placed: &Placed, limited: bool, expected: &mut Vec<Option<f64>>) {
+    let limited = match placed.plan {
+        LogicalPlan::Limit(_) => true,
+        LogicalPlan::Aggregate(_) | LogicalPlan::Sort(_) | LogicalPlan::Window(_) => false,
+        _ => limited,
+    };
+    expected.push(Some(placed.rows).filter(|rows| *rows > 0.0 && !limited));
+    placed.subqueries.iter().chain(&placed.inputs).for_each(|input| note_expected(input, limited, expected));
 }
 
 /// An operator as it prints itself in one line.
@@ -117,6 +142,8 @@ impl ExecutionPlanVisitor for Collector {
             depth: self.depth,
             operator: without_locations(&Line(plan).to_string()),
             metrics: told.join(", "),
+            rows: metrics.as_ref().and_then(|m| m.output_rows()).map(|rows| rows as u64),
+            estimated_rows: None,
         });
         self.depth += 1;
         Ok(true)

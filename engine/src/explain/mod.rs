@@ -1,7 +1,16 @@
-//! Says how a query runs, and how it ran: sites, fragments as SQL for people, and why each operator that stayed here
-//! was not placed at an owner.
+//! Says how a query runs, and how it ran: sites, fragments as SQL for people, how rows cross each edge and what that
+//! was weighed against, and why each operator that stayed here was not placed at an owner.
 
+mod compose;
+mod document;
+mod edges;
+mod figures;
+mod graphviz;
 mod measured;
+mod options;
+mod picture;
+mod relate;
+mod svg;
 mod tree;
 
 use std::sync::Arc;
@@ -12,9 +21,13 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::unparser::plan_to_sql;
 
-pub(crate) use measured::{local_operators, measured};
+pub(crate) use measured::local_operators;
+pub(crate) use options::{ExplainOptions, Format, take_explain};
 
-use crate::planner::{Fragment, Planned};
+use self::compose::{Ran, document};
+use self::document::{Document, FragmentEntry};
+use crate::exchange::RemoteScanExec;
+use crate::planner::Planned;
 use crate::{Error, ErrorKind, Result};
 
 /// The columns of EXPLAIN: what a row is about, and the text. The names are DataFusion's, which clients know.
@@ -22,22 +35,65 @@ pub(crate) fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("plan_type", DataType::Utf8, true), Field::new("plan", DataType::Utf8, true)]))
 }
 
-/// The rows of `EXPLAIN`, as pairs.
-pub(crate) fn planned(planned: &Planned, physical: &Arc<dyn ExecutionPlan>, verbose: bool) -> Vec<(String, String)> {
-    let mut rows = vec![("placement".to_owned(), tree::draw(&planned.placed))];
-    rows.extend(planned.fragments.iter().map(|f| (format!("fragment {}", f.number), describe(f))));
-    if verbose {
-        rows.push(("normalised".into(), planned.normalised.display_indent().to_string()));
-        rows.push(("here".into(), planned.plan.display_indent().to_string()));
-        rows.push(("physical".into(), measured::lines(&local_operators(physical.as_ref()))));
+/// The rows of EXPLAIN, as pairs; those of `EXPLAIN ANALYZE` where the scans of a query that ran are given.
+///
+/// # Errors
+/// `Unsupported` for a picture of more operators than a picture can show.
+pub(crate) fn rows(
+    planned: &Planned,
+    physical: &Arc<dyn ExecutionPlan>,
+    options: ExplainOptions,
+    scans: Option<&[Arc<RemoteScanExec>]>,
+) -> Result<Vec<(String, String)>> {
+    let document = document(planned, scans.map(|scans| Ran { scans, physical: physical.as_ref() }));
+    let one = |kind: &str, text| Ok(vec![(kind.to_owned(), text)]);
+    match options.format {
+        Format::Text => {
+            let mut rows = pages(&document);
+            if options.verbose {
+                rows.push(("normalised".into(), planned.normalised.display_indent().to_string()));
+                rows.push(("here".into(), planned.plan.display_indent().to_string()));
+                rows.push(("physical".into(), measured::lines(&local_operators(physical.as_ref(), None))));
+            }
+            if scans.is_some() {
+                rows.extend(document.fragments.iter().map(|f| (format!("edge {}", f.number), edges::crossed(f))));
+                let operators = local_operators(physical.as_ref(), Some(&planned.placed));
+                rows.push(("here".into(), measured::lines(&operators)));
+            }
+            Ok(rows)
+        }
+        Format::Json => {
+            let text = serde_json::to_string_pretty(&document)
+                .map_err(|e| Error::new(ErrorKind::Internal, "EXPLAIN has no JSON").with_source(e))?;
+            // The form leaves these as they are, and a terminal does not.
+            let text = text.chars().map(|c| match c {
+                '\u{7f}'..='\u{9f}' => format!("\\u{:04x}", u32::from(c)),
+                c => c.to_string(),
+            });
+            one("json", text.collect())
+        }
+        Format::Graphviz => one("graphviz", graphviz::write(&picture::picture(&document)?)),
+        Format::Svg => one("svg", svg::write(&picture::picture(&document)?)),
     }
+}
+
+/// What is known before a query runs, and how far that was off where it ran.
+fn pages(document: &Document) -> Vec<(String, String)> {
+    let mut rows = vec![("placement".to_owned(), tree::draw(&document.plan, &document.fragments))];
+    rows.extend(edges::overview(document).map(|text| ("edges".to_owned(), text)));
+    rows.extend(document.q_error.as_ref().map(|e| {
+        let text =
+            format!("q-error: median {:.1}, largest {:.1} ({}), of {} compared", e.median, e.max, e.worst, e.compared);
+        ("estimates".to_owned(), text)
+    }));
+    rows.extend(document.fragments.iter().map(|f| (format!("fragment {}", f.number), describe(f))));
     rows
 }
 
 /// A fragment in words: its site, its estimate, and its SQL.
-fn describe(fragment: &Fragment) -> String {
-    let rows = fragment.rows.map(|r| format!(", about {r} rows")).unwrap_or_default();
-    format!("at {} ({}){rows}\n{}", fragment.domains.join(", "), fragment.site, sql(&fragment.plan))
+fn describe(fragment: &FragmentEntry) -> String {
+    let rows = fragment.edge.rows.map(|r| format!(", about {r} rows")).unwrap_or_default();
+    format!("at {} ({}){rows}\n{}", fragment.domains.join(", "), fragment.site, fragment.sql)
 }
 
 /// SQL for people. It is not what travels: the plan is.

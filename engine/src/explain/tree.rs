@@ -1,38 +1,81 @@
-//! Draws a placed plan as a tree: each operator with its site, and with the reason where it stayed here.
+//! Draws a plan as a tree: each operator with its site, the reason where it stayed here, what was decided where sites
+//! are combined, and rows.
 
 use std::fmt::Write;
 
-use crate::planner::{Placed, SiteChoice};
+use super::document::{Alternative, Decision, FragmentEntry, Operator, OperatorActual};
+use super::edges::strategy;
+use super::figures::{bytes, count, milliseconds, table};
 
 /// Draws the plan, one operator a line.
-pub(super) fn draw(placed: &Placed) -> String {
+pub(super) fn draw(plan: &Operator, fragments: &[FragmentEntry]) -> String {
     let mut text = String::new();
-    operator(placed, 0, &mut text);
+    operator(plan, fragments, 0, &mut text);
     text.truncate(text.trim_end().len());
     text
 }
 
-fn operator(placed: &Placed, depth: usize, text: &mut String) {
-    let indent = "  ".repeat(depth);
+fn operator(plan: &Operator, fragments: &[FragmentEntry], depth: usize, text: &mut String) {
     let mut depth = depth;
-    let mut indent = indent;
-    if let Some(number) = placed.fragment {
-        let domains: Vec<&str> = placed.domains.iter().map(|d| d.as_str()).collect();
+    let mut indent = "  ".repeat(depth);
+    if let Some(number) = plan.fragment {
+        let entry = fragments.iter().find(|f| f.number == number);
+        // Gathering is what is done where nothing else is said.
+        let how = entry.filter(|e| e.edge.strategy != "gather").map(|e| format!(": {}", strategy(&e.edge)));
+        let how = how.unwrap_or_default();
+        let crossed = plan.actual.as_ref().map(|a| did(a, plan.rows)).unwrap_or_default();
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{indent}=> fragment {number} at {}", domains.join(", "));
+        let _ = writeln!(text, "{indent}=> fragment {number} at {}{how}{crossed}", plan.domains.join(", "));
         depth += 1;
         indent.push_str("  ");
     }
-    let line = placed.plan.display().to_string();
-    let _ = match (&placed.site, &placed.reason) {
-        (SiteChoice::Peer(_), _) => writeln!(text, "{indent}{line}"),
-        (_, Some(reason)) => writeln!(text, "{indent}{line}  [here: {reason}]"),
-        (_, None) => writeln!(text, "{indent}{line}  [here]"),
+    let line = &plan.operator;
+    let rows = rows(plan);
+    let _ = match (plan.site.as_deref(), &plan.reason) {
+        (Some("here") | None, Some(reason)) => writeln!(text, "{indent}{line}  [here: {reason}]{rows}"),
+        (Some("here") | None, None) => writeln!(text, "{indent}{line}  [here]{rows}"),
+        _ => writeln!(text, "{indent}{line}{rows}"),
     };
-    for subquery in &placed.subqueries {
-        operator(subquery, depth + 1, text);
+    if let Some(decision) = &plan.decision {
+        for line in weighed(decision).lines() {
+            let _ = writeln!(text, "{indent}    {line}");
+        }
     }
-    for input in &placed.inputs {
-        operator(input, depth + 1, text);
+    for input in plan.subqueries.iter().chain(&plan.inputs) {
+        operator(input, fragments, depth + 1, text);
     }
+}
+
+/// The rows of an operator. A fragment's are told with its edge; those of an operator that hands on what it gets, below.
+fn rows(plan: &Operator) -> String {
+    match (plan.fragment, &plan.actual, plan.rows) {
+        (Some(_), ..) | (None, None, None) => String::new(),
+        (None, Some(actual), estimate) => did(actual, estimate),
+        (None, None, Some(estimate)) => match plan.inputs.as_slice() {
+            [only] if only.rows == plan.rows => String::new(),
+            _ => format!("  ({} rows)", count(estimate as f64)),
+        },
+    }
+}
+
+/// `  (1.9 k rows, expected 2.0 k: q-error 1.1)`.
+fn did(actual: &OperatorActual, estimate: Option<u64>) -> String {
+    let rows = count(actual.rows as f64);
+    match (estimate, actual.q_error) {
+        (Some(estimate), Some(error)) => {
+            format!("  ({rows} rows, expected {}: q-error {error:.1})", count(estimate as f64))
+        }
+        (Some(estimate), None) => format!("  ({rows} rows, expected {})", count(estimate as f64)),
+        (None, _) => format!("  ({rows} rows)"),
+    }
+}
+
+/// What was chosen, and below it what was not.
+fn weighed(decision: &Decision) -> String {
+    let row = |word: &str, a: &Alternative| {
+        vec![word.to_owned(), a.what.clone(), bytes(a.bytes as f64), milliseconds(a.milliseconds)]
+    };
+    let mut rows = vec![row("by", &decision.chosen)];
+    rows.extend(decision.runners_up.iter().map(|a| row("not", a)));
+    table(&rows, &[false, false, true, true])
 }

@@ -10,11 +10,12 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use datafusion::catalog::TableProvider;
 use portolan_catalog::{
-    DomainCatalog, DomainEntry, DomainName, MeshSnapshot, NodeEntry, NodeLocation, NodeState, PortRef,
+    DomainCatalog, DomainEntry, DomainName, MeshSnapshot, NodeEntry, NodeLocation, NodeState, PortRef, PortStatistics,
 };
 use portolan_connectors::{CatalogAnswer, LocalDomain, Peer, SiteId};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::planner::decision::Link;
 use crate::{Error, ErrorKind, Result};
 
 /// What this engine knows of the mesh.
@@ -33,6 +34,18 @@ pub(crate) struct MeshView {
     pub(crate) snapshot: Arc<MeshSnapshot>,
     pub(crate) local: BTreeMap<PortRef, Arc<dyn TableProvider>>,
     pub(crate) peers: BTreeMap<SiteId, Arc<dyn Peer>>,
+}
+
+impl MeshView {
+    /// The link to a peer.
+    pub(crate) fn link(&self, _: &SiteId) -> Link {
+        Link::default()
+    }
+
+    /// The link over which a peer reaches a domain; `None` where it does not.
+    pub(crate) fn reach(&self, _: &SiteId, _: &DomainName) -> Option<Link> {
+        None
+    }
 }
 
 #[derive(Debug, Default)]
@@ -107,6 +120,14 @@ impl Mesh {
     pub(crate) fn replace_local(&self, domain: LocalDomain) {
         self.change(|known| {
             known.local.insert(domain.catalog.domain.clone(), domain);
+        });
+    }
+
+    pub(crate) fn update_statistics(&self, domain: &DomainName, statistics: &BTreeMap<PortRef, Arc<PortStatistics>>) {
+        self.change(|known| {
+            if let Some(local) = known.local.get_mut(domain) {
+                local.catalog = Arc::new((*local.catalog).clone().with_statistics(statistics));
+            }
         });
     }
 

@@ -12,9 +12,10 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
 use portolan_connectors::SiteId;
 
+use super::cardinality::estimate;
 use super::decision::Edge;
-use super::estimate::estimated_rows;
 use super::place::{Placed, SiteChoice};
+use super::routes::Routes;
 use crate::Result;
 use crate::exchange::Exchange;
 use crate::execution::errors::from_datafusion;
@@ -39,14 +40,19 @@ pub(crate) struct Fragment {
 }
 
 /// Cuts out the fragments. Gives what runs here, the placed plan with fragments numbered, and the fragments.
-pub(super) fn cut(mut placed: Placed, state: &SessionState) -> Result<(LogicalPlan, Placed, Vec<Arc<Fragment>>)> {
-    let mut cutter = Cutter { state, fragments: vec![] };
+pub(super) fn cut(
+    mut placed: Placed,
+    state: &SessionState,
+    routes: Routes<'_>,
+) -> Result<(LogicalPlan, Placed, Vec<Arc<Fragment>>)> {
+    let mut cutter = Cutter { state, routes, fragments: vec![] };
     let plan = cutter.operator(&mut placed).map_err(|e| from_datafusion(&e))?;
     Ok((plan, placed, cutter.fragments))
 }
 
 struct Cutter<'a> {
     state: &'a SessionState,
+    routes: Routes<'a>,
     fragments: Vec<Arc<Fragment>>,
 }
 
@@ -97,9 +103,22 @@ impl Cutter<'_> {
         Ok(plan.data)
     }
 
+    /// The edge of a fragment that placing knew nothing of: a part of one that did not survive encoding, say.
+    fn gather(&self, plan: &LogicalPlan, site: &SiteId) -> Edge {
+        let expected = estimate(plan);
+        Edge {
+            link: self.routes.view.link(site),
+            rows_whole: expected.rows,
+            rows: expected.rows,
+            row_bytes: expected.row_bytes(plan.schema()),
+            ..Edge::default()
+        }
+    }
+
     fn exchange(&mut self, placed: &mut Placed, site: SiteId, encoded: Encoded) -> LogicalPlan {
         let number = self.fragments.len() + 1;
         placed.fragment = Some(number);
+        let edge = placed.edge.clone().unwrap_or_else(|| self.gather(&placed.plan, &site));
         let fragment = Arc::new(Fragment {
             number,
             site,
@@ -108,9 +127,15 @@ impl Cutter<'_> {
             encoded,
             schema: placed.plan.schema().clone(),
             rows: estimated_rows(&placed.plan),
-            edge: Edge::default(),
+            edge,
         });
         self.fragments.push(fragment.clone());
         LogicalPlan::Extension(Extension { node: Arc::new(Exchange { fragment }) })
     }
+}
+
+/// `None` where the size of a port below is not known.
+fn estimated_rows(plan: &LogicalPlan) -> Option<usize> {
+    let expected = estimate(plan);
+    expected.known.then(|| expected.rows.round() as usize)
 }

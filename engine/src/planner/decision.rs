@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::settings::KeyFormChoice;
+
 /// How fast rows come over an edge.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Link {
@@ -66,6 +68,17 @@ pub(crate) enum KeyForm {
     Bloom,
     /// As the least and the greatest.
     Range,
+}
+
+impl From<KeyFormChoice> for KeyForm {
+    fn from(choice: KeyFormChoice) -> Self {
+        match choice {
+            KeyFormChoice::Literals => Self::Literals,
+            KeyFormChoice::Batch => Self::Batch,
+            KeyFormChoice::Bloom => Self::Bloom,
+            KeyFormChoice::Range => Self::Range,
+        }
+    }
 }
 
 /// What an exchange does about keys: it waits for those of the joins above it, and sends them where they pay.

@@ -2,12 +2,14 @@
 //! and gives the same rows; placement changes where work is done, never what comes out.
 
 pub(crate) mod cardinality;
+mod cost;
 mod cut;
 pub(crate) mod decision;
-mod estimate;
 mod normalise;
+mod order;
 mod place;
 pub(crate) mod resolve;
+mod routes;
 mod split;
 mod window_limits;
 
@@ -17,6 +19,9 @@ use datafusion::logical_expr::LogicalPlan;
 pub(crate) use cut::Fragment;
 pub(crate) use place::{Placed, SiteChoice};
 
+use self::routes::Routes;
+use crate::execution::errors::from_datafusion;
+use crate::mesh::MeshView;
 use crate::{Result, Settings};
 
 /// A query after the last pass.
@@ -34,16 +39,29 @@ pub(crate) struct Planned {
 
 /// Takes a resolved plan through the passes. No I/O.
 ///
-/// Resolving comes before: [`resolve::resolve`] turns text into a plan over known ports.
+/// Resolving comes before: [`resolve::resolve`] turns text into a plan over known ports. `pinned` is a fragment that
+/// another node sent: it is not handed on to a third.
 ///
 /// # Errors
 /// `InvalidQuery` where the query makes no sense (a type that does not fit, say); `Unsupported` where a shape cannot
 /// be planned.
-pub(crate) fn plan(state: &SessionState, resolved: &LogicalPlan, settings: &Settings) -> Result<Planned> {
+pub(crate) fn plan(
+    state: &SessionState,
+    resolved: &LogicalPlan,
+    settings: &Settings,
+    view: &MeshView,
+    pinned: bool,
+) -> Result<Planned> {
+    let routes = Routes { view, delegate: !pinned };
     let normalised = normalise::normalise(state, resolved)?;
-    let split = if settings.placement { split::split(&normalised)? } else { normalised.clone() };
-    let placed = place::place(&split, settings.placement)?;
-    let (plan, placed, fragments) = cut::cut(placed, state)?;
+    let ordered = match settings.placement && settings.join_order {
+        true => order::order(&normalised, state, routes)?,
+        false => normalised.clone(),
+    };
+    let ordered = place::force_sides(ordered, settings).map_err(|e| from_datafusion(&e))?;
+    let split = if settings.placement { split::split(&ordered, settings, routes)? } else { ordered };
+    let placed = place::place(&split, settings, routes)?;
+    let (plan, placed, fragments) = cut::cut(placed, state, routes)?;
     Ok(Planned { normalised, placed, plan, fragments })
 }
 

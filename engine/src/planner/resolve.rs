@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use datafusion::common::TableReference;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::parser::{DFParserBuilder, ExplainStatement, Statement};
+use datafusion::sql::parser::{DFParserBuilder, Statement};
 use portolan_catalog::nearest::nearest;
 use portolan_catalog::{DomainName, MeshSnapshot, NodeState};
 use sqlparser::ast::{Expr, ObjectName, Set, Statement as SqlStatement, Value, visit_relations};
@@ -14,6 +14,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::Span;
 
 use crate::execution::errors::from_datafusion;
+use crate::explain::{ExplainOptions, take_explain};
 use crate::mesh::describe;
 use crate::names::{MESH_SCHEMA, RESERVED_CATALOG};
 use crate::{Error, ErrorKind, Result};
@@ -27,10 +28,8 @@ pub(crate) enum Resolved {
     Explain {
         /// The query.
         query: LogicalPlan,
-        /// Whether the query runs, and is measured.
-        analyze: bool,
-        /// Whether every pass is shown.
-        verbose: bool,
+        /// What is told, and how.
+        options: ExplainOptions,
     },
     /// It changes a setting of the session.
     Set {
@@ -52,14 +51,10 @@ pub(crate) enum Resolved {
 /// `InvalidQuery` where it does not parse, `NotFound` where it names nothing: with the place in the statement and the
 /// nearest names. `Unsupported` for a statement that would write or define something.
 pub(crate) async fn resolve(sql: &str, state: &SessionState, mesh: &MeshSnapshot) -> Result<Resolved> {
+    if let Some((options, sql)) = take_explain(sql)? {
+        return Ok(Resolved::Explain { query: query(parse(&sql)?, state, mesh).await?, options });
+    }
     match parse(sql)? {
-        Statement::Explain(ExplainStatement { options, statement }) => {
-            if options.format.is_some() {
-                return Err(unsupported("EXPLAIN has one format: leave FORMAT out"));
-            }
-            let query = query(*statement, state, mesh).await?;
-            Ok(Resolved::Explain { query, analyze: options.analyze, verbose: options.verbose })
-        }
         Statement::Statement(statement) => match *statement {
             SqlStatement::Set(Set::SingleAssignment { variable, values, .. }) => {
                 let [value] = values.as_slice() else {
@@ -137,6 +132,9 @@ fn only_reads(statement: &Statement) -> Result<()> {
     };
     if reads {
         return Ok(());
+    }
+    if let Statement::Explain(_) = statement {
+        return Err(unsupported("EXPLAIN takes a query, and this is another EXPLAIN"));
     }
     let text = statement.to_string();
     let first = text.split_whitespace().next().unwrap_or("this").to_uppercase();

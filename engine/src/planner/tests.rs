@@ -12,7 +12,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use portolan_catalog::DomainName;
 
-use super::{Planned, cut, normalise, place, plan, split};
+use super::routes::Routes;
+use super::{Planned, cut, normalise, order, place, plan, split};
 use crate::fake_mesh::{FakePeer, gateway, owned, resolved, state_of, tpch_domain};
 use crate::{Engine, Settings, explain};
 
@@ -27,16 +28,26 @@ async fn check_with(engine: &Engine, name: &str, sql: &str, settings: &Settings)
     let normalised = normalise::normalise(&state, &before).unwrap();
     same_columns(before.schema(), normalised.schema(), "normalise");
     let mut text = format!("{sql}\n\n-- resolved\n{}\n\n-- normalised\n{}", show(&before), show(&normalised));
-    let split = if settings.placement { split::split(&normalised).unwrap() } else { normalised.clone() };
+    let view = engine.inner().mesh.view();
+    let routes = Routes { view: &view, delegate: true };
+    let ordered =
+        if settings.placement { order::order(&normalised, &state, routes).unwrap() } else { normalised.clone() };
+    same_columns(before.schema(), ordered.schema(), "order");
+    if ordered == normalised {
+        text.push_str("\n\n-- ordered: as before");
+    } else {
+        let _ = write!(text, "\n\n-- ordered\n{}", show(&ordered));
+    }
+    let split = if settings.placement { split::split(&ordered, settings, routes).unwrap() } else { ordered.clone() };
     same_columns(before.schema(), split.schema(), "split");
-    if split == normalised {
+    if split == ordered {
         text.push_str("\n\n-- split: as before");
     } else {
         let _ = write!(text, "\n\n-- split\n{}", show(&split));
     }
-    let placed = place::place(&split, settings.placement).unwrap();
+    let placed = place::place(&split, settings, routes).unwrap();
     same_columns(before.schema(), placed.plan.schema(), "place");
-    let (here, placed, fragments) = cut::cut(placed, &state).unwrap();
+    let (here, placed, fragments) = cut::cut(placed, &state, routes).unwrap();
     same_columns(before.schema(), here.schema(), "cut");
     let planned = Planned { normalised, placed, plan: here, fragments };
     for (what, plan) in rows(&planned) {
@@ -63,7 +74,8 @@ fn same_columns(before: &DFSchemaRef, after: &DFSchemaRef, pass: &str) {
 /// The rows of EXPLAIN about placement and fragments.
 fn rows(planned: &Planned) -> Vec<(String, String)> {
     let physical: Arc<dyn ExecutionPlan> = Arc::new(EmptyExec::new(Arc::new(arrow::datatypes::Schema::empty())));
-    explain::planned(planned, &physical, false)
+    let rows = explain::rows(planned, &physical, explain::ExplainOptions::default(), None).unwrap();
+    rows.into_iter().filter(|(what, _)| what != "edges").collect()
 }
 
 /// A test that takes one query through the passes at a gateway whose three peers own everything.
@@ -200,7 +212,7 @@ async fn tpch() {
     for number in 1..=22 {
         let sql = std::fs::read_to_string(format!("{folder}/q{number:02}.sql")).unwrap();
         let before = resolved(&engine, &sql).await;
-        let planned = plan(&state, &before, &Settings::default()).unwrap();
+        let planned = plan(&state, &before, &Settings::default(), &engine.inner().mesh.view(), false).unwrap();
         same_columns(before.schema(), planned.plan.schema(), "planning");
         let text: Vec<String> = rows(&planned).into_iter().map(|(what, plan)| format!("-- {what}\n{plan}")).collect();
         insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {

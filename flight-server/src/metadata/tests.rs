@@ -15,6 +15,7 @@ fn column(name: &str) -> Column {
         description: None,
         classification: None,
         unique: false,
+        enumeration: vec![],
         tags: Vec::new(),
     }
 }
@@ -32,7 +33,7 @@ fn mesh() -> MeshSnapshot {
             contract: None,
             columns: vec![column("a"), column("b")],
             primary_key: vec!["b".to_owned(), "a".to_owned()],
-            rows: None,
+            statistics: Arc::default(),
             tags: Vec::new(),
             source: None,
         };

@@ -2,8 +2,8 @@
 //! by what the rest of the query needs of them (the join keys and its share of the grouping) and sends groups.
 //!
 //! A group that meets `n` rows of the other side counts `n` times, as each of its rows would have: sound for `sum`,
-//! `count`, `min`, `max` and what is made of them. It is done where nothing says that it is in vain: not where the
-//! groups hold part of the declared key of the largest port, since nearly each row would be a group of its own.
+//! `count`, `min`, `max` and what is made of them. Whether it pays is for the caller to say: where nearly each row is a
+//! group of its own it does not.
 //!
 //! Before: `Aggregate: sum(x) by b.k (Join: a.j = b.j (a, b))`.
 //! After: `Aggregate: sum(s) by b.k (Join: a.j = b.j (Aggregate: sum(x) AS s by a.j (a), b))`.
@@ -14,12 +14,10 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
-use datafusion::datasource::source_as_provider;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Join, JoinType, LogicalPlan, Operator, Projection};
 
 use super::parts::{Parts, reduce};
-use crate::names::PortTable;
 use crate::planner::place::{SiteChoice, site_of};
 
 /// Puts a partial aggregate below the joins; `None` where that is not sound, or in vain.
@@ -52,7 +50,7 @@ pub(super) fn aggregate(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     needed.of_joins(joins, owner)?;
     needed.of_exprs(&groups);
     // Without keys the part would be an aggregate of everything: one row, even where the owner has none.
-    if needed.refused || needed.columns.is_empty() || in_vain(owner, &needed.columns)? {
+    if needed.refused || needed.columns.is_empty() {
         return Ok(None);
     }
     let keys: Vec<Expr> = needed.columns.iter().cloned().map(Expr::Column).collect();
@@ -191,28 +189,6 @@ fn rebuild(
 
 fn contains(plan: &LogicalPlan, owner: &LogicalPlan) -> bool {
     std::ptr::eq(plan, owner) || plan.inputs().into_iter().any(|input| contains(input, owner))
-}
-
-/// Whether grouping by `keys` makes a group of nearly each row, as far as is declared: they hold a column of the primary
-/// key of the port that has the most rows. A port that is not known to have a key says nothing.
-fn in_vain(owner: &LogicalPlan, keys: &[Column]) -> Result<bool> {
-    let mut largest: Option<(u64, bool)> = None;
-    owner.apply(|node| {
-        if let LogicalPlan::TableScan(scan) = node
-            && let Ok(provider) = source_as_provider(&scan.source)
-            && let Some(port) = provider.downcast_ref::<PortTable>()
-        {
-            let held =
-                |name: &String| keys.iter().any(|k| k.name == *name && k.relation.as_ref() == Some(&scan.table_name));
-            let by_key = port.primary_key.iter().any(held);
-            let rows = port.statistics.rows.unwrap_or(0);
-            if largest.is_none_or(|(most, _)| rows > most) {
-                largest = Some((rows, by_key));
-            }
-        }
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    Ok(largest.is_some_and(|(_, by_key)| by_key))
 }
 
 /// Whether evaluating an aggregate never fails, whatever the row. Below a join it meets rows that the join would have

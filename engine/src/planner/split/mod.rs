@@ -1,4 +1,4 @@
-//! Pass 3, split: an aggregate or a TopN over a union, an aggregate over inner joins of several sites, and a TopN over a
+//! Pass 4, split: an aggregate or a TopN over a union, an aggregate over inner joins of several sites, and a TopN over a
 //! left join are done in parts where that is sound: a part below, where an owner can do it, and a last one above. Each
 //! owner reduces its rows before they travel.
 //!
@@ -16,12 +16,14 @@ use datafusion::datasource::source_as_provider;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::LogicalPlan;
 
-use crate::Result;
 use crate::execution::errors::from_datafusion;
 use crate::names::{PortSite, PortTable};
+use crate::planner::place;
+use crate::planner::routes::Routes;
+use crate::{Result, Settings};
 
-/// Splits what can be split. The schema of the plan stays as it was.
-pub(super) fn split(plan: &LogicalPlan) -> Result<LogicalPlan> {
+/// Splits what can be split where that costs less. The schema of the plan stays as it was.
+pub(super) fn split(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> Result<LogicalPlan> {
     if !reads_peers(plan).map_err(|e| from_datafusion(&e))? {
         return Ok(plan.clone());
     }
@@ -32,8 +34,9 @@ pub(super) fn split(plan: &LogicalPlan) -> Result<LogicalPlan> {
             None
         });
         // What does not come out with the very same columns is left as it was.
+        let cost = |plan: &LogicalPlan| place::cost(plan, settings, routes);
         Ok(match parts {
-            Some(parts) if same_columns(&parts, &node) => Transformed::yes(parts),
+            Some(parts) if same_columns(&parts, &node) && cost(&parts)? < cost(&node)? => Transformed::yes(parts),
             _ => Transformed::no(node),
         })
     });

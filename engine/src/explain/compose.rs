@@ -1,0 +1,256 @@
+//! Writes the document of a query from its placed plan and, where it ran, from what its operators did.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+use portolan_connectors::SiteId;
+
+use super::document::{
+    Alternative, Decision, Document, EdgeEntry, Errors, FragmentEntry, Keys, Operator, OperatorActual, Site,
+};
+use super::measured::edge_actual;
+use super::relate::relate;
+use super::sql;
+use crate::exchange::RemoteScanExec;
+use crate::planner::cardinality::q_error::q_error;
+use crate::planner::decision::{self, KeyForm, Strategy};
+use crate::planner::{Fragment, Placed, Planned, SiteChoice};
+
+/// A query that ran.
+#[derive(Clone, Copy)]
+pub(crate) struct Ran<'a> {
+    pub(crate) scans: &'a [Arc<RemoteScanExec>],
+    pub(crate) physical: &'a dyn ExecutionPlan,
+}
+
+/// Writes the document.
+pub(super) fn document(planned: &Planned, ran: Option<Ran<'_>>) -> Document {
+    let mut writer = Writer::new(planned, ran);
+    let plan = writer.operator(&planned.placed, None, false).0;
+    let Writer { mut fragments, errors, .. } = writer;
+    fragments.sort_by_key(|f| f.number);
+    let mut sites: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    note_sites(&planned.placed, &mut sites);
+    let sites = sites.into_iter().map(|(url, domains)| Site { url, domains }).collect();
+    Document { sites, fragments, plan, q_error: summarised(errors) }
+}
+
+/// The owners whose ports are read, be it by way of another.
+fn note_sites(placed: &Placed, sites: &mut BTreeMap<String, Vec<String>>) {
+    if let (LogicalPlan::TableScan(_), SiteChoice::Peer(site)) = (&placed.plan, &placed.site) {
+        let domains = sites.entry(site.to_string()).or_default();
+        domains.extend(placed.domains.iter().map(ToString::to_string));
+        domains.sort_unstable();
+        domains.dedup();
+    }
+    placed.inputs.iter().chain(&placed.subqueries).for_each(|input| note_sites(input, sites));
+}
+
+struct Writer<'a> {
+    planned: &'a Planned,
+    ran: Option<Ran<'a>>,
+    /// For operators of the placed plan, by their places: rows, and the estimate of DataFusion.
+    measures: BTreeMap<usize, (u64, Option<f64>)>,
+    place: usize,
+    fragments: Vec<FragmentEntry>,
+    errors: Vec<(f64, String)>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(planned: &'a Planned, ran: Option<Ran<'a>>) -> Self {
+        let mut measures = BTreeMap::new();
+        if let Some(ran) = ran {
+            let mut executed = vec![];
+            note_rows(ran.physical, &StatisticsContext::new(), &mut executed);
+            for (here, there) in relate(&planned.placed, ran.physical) {
+                if let Some((Some(rows), estimate)) = executed.get(there) {
+                    measures.insert(here, (*rows, *estimate));
+                }
+            }
+        }
+        Self { planned, ran, measures, place: 0, fragments: vec![], errors: vec![] }
+    }
+
+    /// Gives the operator, and whether all of its inputs came to their end.
+    fn operator(&mut self, placed: &Placed, above: Option<&Decision>, limited: bool) -> (Operator, bool) {
+        let measure = self.measures.get(&self.place).copied();
+        self.place += 1;
+        let decision = placed.decision.as_ref().map(decided);
+        let nearest = decision.as_ref().or(above).cloned();
+        let limited = match placed.plan {
+            LogicalPlan::Limit(_) => true,
+            // They read all of their inputs.
+            LogicalPlan::Aggregate(_) | LogicalPlan::Sort(_) | LogicalPlan::Window(_) => false,
+            _ => limited,
+        };
+        let mut complete = true;
+        let mut inputs = |writer: &mut Self, inputs: &[Placed]| -> Vec<Operator> {
+            let written = inputs.iter().map(|input| writer.operator(input, nearest.as_ref(), limited));
+            written.map(|(input, ended)| (input, complete &= ended).0).collect()
+        };
+        let (subqueries, inputs) = (inputs(self, &placed.subqueries), inputs(self, &placed.inputs));
+        let mut operator = Operator {
+            operator: placed.plan.display().to_string(),
+            site: site_name(&placed.site),
+            domains: placed.domains.iter().map(ToString::to_string).collect(),
+            port: if let LogicalPlan::TableScan(scan) = &placed.plan {
+                Some(scan.table_name.to_string())
+            } else {
+                None
+            },
+            reason: placed.reason.clone(),
+            fragment: placed.fragment,
+            rows: known(placed.rows).map(whole),
+            decision,
+            actual: None,
+            subqueries,
+            inputs,
+        };
+        if let Some(number) = placed.fragment {
+            complete = self.fragment(number, placed, nearest, &mut operator);
+        } else if let Some((rows, fallback)) = measure {
+            let estimate = known(placed.rows).or(fallback).filter(|_| complete && !limited);
+            operator.rows = operator.rows.or(fallback.map(whole));
+            let what = || format!("here, {}", operator.operator);
+            let q_error = estimate.map(|estimate| self.compare(estimate, rows, what));
+            operator.actual = Some(OperatorActual { rows, q_error });
+        }
+        (operator, complete)
+    }
+
+    /// Writes a fragment with its edge; gives whether it came to its end.
+    fn fragment(&mut self, number: usize, root: &Placed, decision: Option<Decision>, operator: &mut Operator) -> bool {
+        let Some(fragment) = self.planned.fragments.iter().find(|f| f.number == number) else { return true };
+        let edge = edge_entry(fragment, pulled(root, &fragment.site));
+        let mut complete = true;
+        let actual = self.ran.and_then(|ran| ran.scans.iter().find(|s| s.fragment.number == number)).map(|scan| {
+            let mut actual = edge_actual(scan);
+            complete = actual.complete;
+            let estimate = rows_expected(fragment).filter(|_| complete);
+            actual.q_error = estimate.map(|e| self.compare(e, actual.rows, || format!("edge {number}")));
+            for there in &actual.operators {
+                if let (Some(estimate), Some(rows)) = (there.estimated_rows, there.rows) {
+                    self.compare(estimate, rows, || format!("at {}, {}", fragment.domains.join(", "), there.operator));
+                }
+            }
+            operator.actual = Some(OperatorActual { rows: actual.rows, q_error: actual.q_error });
+            actual
+        });
+        operator.rows = operator.rows.or(edge.rows);
+        self.fragments.push(FragmentEntry {
+            number,
+            site: fragment.site.to_string(),
+            domains: fragment.domains.clone(),
+            sql: sql(&fragment.plan),
+            edge,
+            decision,
+            actual,
+        });
+        complete
+    }
+
+    fn compare(&mut self, estimate: f64, actual: u64, what: impl Fn() -> String) -> f64 {
+        let error = q_error(estimate, actual as f64);
+        self.errors.push((error, what()));
+        thousandths(error)
+    }
+}
+
+/// Rows and DataFusion's own estimate for every operator, in the order of the plan's printed form.
+fn note_rows(plan: &dyn ExecutionPlan, statistics: &StatisticsContext, rows: &mut Vec<(Option<u64>, Option<f64>)>) {
+    let actual = plan.metrics().and_then(|m| m.output_rows()).map(|r| r as u64);
+    let expected = statistics.compute(plan, &StatisticsArgs::new()).ok();
+    rows.push((actual, expected.and_then(|s| s.num_rows.get_value().map(|r| *r as f64))));
+    plan.children().into_iter().for_each(|child| note_rows(child.as_ref(), statistics, rows));
+}
+
+fn summarised(mut errors: Vec<(f64, String)>) -> Option<Errors> {
+    errors.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (max, worst) = errors.last().cloned()?;
+    let middle = errors.len() / 2;
+    let at = |i: usize| errors.get(i).map_or(1.0, |e| e.0);
+    let median = if errors.len().is_multiple_of(2) { f64::midpoint(at(middle - 1), at(middle)) } else { at(middle) };
+    Some(Errors { compared: errors.len(), median: thousandths(median), max: thousandths(max), worst })
+}
+
+fn site_name(site: &SiteChoice) -> Option<String> {
+    match site {
+        SiteChoice::Anywhere => None,
+        SiteChoice::Here => Some("here".into()),
+        SiteChoice::Peer(site) => Some(site.to_string()),
+    }
+}
+
+/// The domains below a fragment's root whose rows come from another owner.
+fn pulled(placed: &Placed, site: &SiteId) -> Vec<String> {
+    let mut domains: Vec<String> = match &placed.site {
+        SiteChoice::Peer(other) if other != site => placed.domains.iter().map(ToString::to_string).collect(),
+        _ => placed.inputs.iter().chain(&placed.subqueries).flat_map(|input| pulled(input, site)).collect(),
+    };
+    domains.sort_unstable();
+    domains.dedup();
+    domains
+}
+
+fn edge_entry(fragment: &Fragment, pulls_from: Vec<String>) -> EdgeEntry {
+    let edge = &fragment.edge;
+    let rows = rows_expected(fragment);
+    EdgeEntry {
+        strategy: match edge.strategy {
+            Strategy::Gather => "gather",
+            Strategy::Keys => "keys",
+            Strategy::Delegate => "delegate",
+        },
+        keys: edge.keys.as_ref().map(|keys| Keys {
+            from: keys.from.clone(),
+            expected: whole(keys.keys),
+            form: keys.form.map(|form| match form {
+                KeyForm::Literals => "literals",
+                KeyForm::Batch => "batch",
+                KeyForm::Bloom => "bloom",
+                KeyForm::Range => "range",
+            }),
+            wait_ms: keys.wait.as_secs_f64() * 1000.0,
+        }),
+        pulls_from,
+        rows_whole: known(edge.rows_whole).map(whole),
+        rows: rows.map(whole),
+        bytes: rows.zip(known(edge.row_bytes)).map(|(rows, bytes)| whole(rows * bytes)),
+        latency_ms: edge.link.latency.as_secs_f64() * 1000.0,
+        bytes_per_second: edge.link.bandwidth,
+    }
+}
+
+/// How many rows of a fragment are expected to cross.
+fn rows_expected(fragment: &Fragment) -> Option<f64> {
+    known(fragment.edge.rows).or(fragment.rows.map(|rows| rows as f64))
+}
+
+fn decided(decision: &decision::Decision) -> Decision {
+    let alternative = |a: &decision::Alternative| Alternative {
+        what: a.what.clone(),
+        bytes: whole(a.cost.bytes),
+        milliseconds: thousandths(a.cost.milliseconds),
+    };
+    Decision {
+        chosen: alternative(&decision.chosen),
+        runners_up: decision.runners_up.iter().map(alternative).collect(),
+    }
+}
+
+/// An estimate that is 0 was never made.
+fn known(estimate: f64) -> Option<f64> {
+    (estimate > 0.0 && estimate.is_finite()).then_some(estimate)
+}
+
+fn whole(estimate: f64) -> u64 {
+    estimate.round() as u64
+}
+
+/// More digits than anyone reads would make every document differ.
+fn thousandths(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}

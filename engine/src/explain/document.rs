@@ -1,0 +1,143 @@
+//! The form of all that EXPLAIN knows of a query: as JSON it is what programs read, and every other form is drawn from
+//! it. It is told in the book; fields may be added to it.
+
+use portolan_connectors::OperatorMetrics;
+use serde::Serialize;
+
+/// A query's plan, and what it did where it ran.
+#[derive(Debug, Serialize)]
+pub(super) struct Document {
+    pub(super) sites: Vec<Site>,
+    pub(super) fragments: Vec<FragmentEntry>,
+    pub(super) plan: Operator,
+    /// How far the estimates were off; only where the query ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) q_error: Option<Errors>,
+}
+
+/// An owner that is asked.
+#[derive(Debug, Serialize)]
+pub(super) struct Site {
+    pub(super) url: String,
+    pub(super) domains: Vec<String>,
+}
+
+/// A part of the plan that runs at an owner, and the edge over which its rows come.
+#[derive(Debug, Serialize)]
+pub(super) struct FragmentEntry {
+    pub(super) number: usize,
+    pub(super) site: String,
+    pub(super) domains: Vec<String>,
+    pub(super) sql: String,
+    pub(super) edge: EdgeEntry,
+    /// What was decided where its rows meet those of another site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) decision: Option<Decision>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) actual: Option<EdgeActual>,
+}
+
+/// What is expected of an edge; `None` is what is not known.
+#[derive(Debug, Serialize)]
+pub(super) struct EdgeEntry {
+    /// `gather`, `keys` or `delegate`.
+    pub(super) strategy: &'static str,
+    pub(super) keys: Option<Keys>,
+    /// The domains whose rows the site pulls from their owners.
+    pub(super) pulls_from: Vec<String>,
+    /// Rows before keys cut them.
+    pub(super) rows_whole: Option<u64>,
+    pub(super) rows: Option<u64>,
+    pub(super) bytes: Option<u64>,
+    pub(super) latency_ms: f64,
+    pub(super) bytes_per_second: f64,
+}
+
+/// The keys that cut a fragment's rows.
+#[derive(Debug, Serialize)]
+pub(super) struct Keys {
+    pub(super) from: String,
+    pub(super) expected: u64,
+    /// `None`: whatever costs least once the keys are there.
+    pub(super) form: Option<&'static str>,
+    pub(super) wait_ms: f64,
+}
+
+/// What crossed an edge.
+#[derive(Debug, Serialize)]
+pub(super) struct EdgeActual {
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    pub(super) first_batch_ms: Option<f64>,
+    /// Whether the owner sent all that it had.
+    pub(super) complete: bool,
+    /// How far the estimate was off; `None` where there was none, or the owner was stopped.
+    pub(super) q_error: Option<f64>,
+    /// What became of keys, in words.
+    pub(super) keys: Option<String>,
+    /// The owner's operators.
+    pub(super) operators: Vec<OperatorMetrics>,
+}
+
+/// An operator with its site, and its inputs likewise.
+#[derive(Debug, Serialize)]
+pub(super) struct Operator {
+    /// As it prints itself in a line.
+    pub(super) operator: String,
+    /// `here`, or the URL of an owner; `None` for what reads nothing.
+    pub(super) site: Option<String>,
+    pub(super) domains: Vec<String>,
+    /// The port, of a scan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) port: Option<String>,
+    /// Why it runs here though an owner holds an input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+    /// The fragment that it is the root of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fragment: Option<usize>,
+    /// How many rows it is expected to give.
+    pub(super) rows: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) decision: Option<Decision>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) actual: Option<OperatorActual>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) subqueries: Vec<Operator>,
+    pub(super) inputs: Vec<Operator>,
+}
+
+/// What an operator did.
+#[derive(Debug, Serialize)]
+pub(super) struct OperatorActual {
+    pub(super) rows: u64,
+    /// `None` where there was no estimate, or where the operator was stopped before its end.
+    pub(super) q_error: Option<f64>,
+}
+
+/// What was done where sites are combined, and what it was weighed against.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Decision {
+    pub(super) chosen: Alternative,
+    /// The cheapest first.
+    pub(super) runners_up: Vec<Alternative>,
+}
+
+/// One way to do it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Alternative {
+    pub(super) what: String,
+    pub(super) bytes: u64,
+    pub(super) milliseconds: f64,
+}
+
+/// How far the estimates of a plan were off.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Errors {
+    /// How many estimates could be compared.
+    pub(super) compared: usize,
+    pub(super) median: f64,
+    pub(super) max: f64,
+    /// What the largest is of.
+    pub(super) worst: String,
+}

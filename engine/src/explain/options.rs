@@ -1,0 +1,258 @@
+//! What stands between `EXPLAIN` and the query. DataFusion's parser knows formats of its own and not ours: we take the
+//! words off the front, and leave the query where it stood, so that errors tell its place in the whole statement.
+
+use portolan_catalog::nearest::nearest;
+use sqlparser::dialect::GenericDialect;
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Word};
+
+use crate::{Error, ErrorKind, Result};
+
+/// What an EXPLAIN shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ExplainOptions {
+    /// Whether the query runs, and is measured.
+    pub(crate) analyze: bool,
+    /// Whether every pass is shown.
+    pub(crate) verbose: bool,
+    pub(crate) format: Format,
+}
+
+/// How an EXPLAIN is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Pages for people.
+    #[default]
+    Text,
+    /// One document for programs.
+    Json,
+    /// A picture in Graphviz' language.
+    Graphviz,
+    /// A picture.
+    Svg,
+}
+
+impl Format {
+    const ALL: &[(&str, Self)] = &[
+        ("text", Self::Text),
+        ("tree", Self::Text),
+        ("json", Self::Json),
+        ("graphviz", Self::Graphviz),
+        ("dot", Self::Graphviz),
+        ("svg", Self::Svg),
+    ];
+
+    fn parse(name: &str) -> Result<Self> {
+        let wanted = name.to_lowercase();
+        Self::ALL.iter().find(|(n, _)| *n == wanted).map(|(_, format)| *format).ok_or_else(|| {
+            let hint = nearest(&wanted, Self::ALL.iter().map(|(n, _)| *n));
+            let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+            invalid(format!("EXPLAIN has no format `{name}`: TEXT, TREE, JSON, GRAPHVIZ or SVG{hint}"))
+        })
+    }
+}
+
+/// The options of an EXPLAIN, and the statement with spaces in place of EXPLAIN and its options; `None` where the
+/// statement is no EXPLAIN.
+///
+/// # Errors
+/// `InvalidQuery` for options that there are not, with the nearest.
+pub(crate) fn take_explain(sql: &str) -> Result<Option<(ExplainOptions, String)>> {
+    // What cannot be split into tokens is an error that the parser of statements tells.
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location() else { return Ok(None) };
+    let tokens: Vec<_> = tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
+    let mut words = Words { tokens: &tokens, next: 0 };
+    while words.take_token(&Token::SemiColon) {}
+    if !words.take_word("EXPLAIN") {
+        return Ok(None);
+    }
+    let mut options = ExplainOptions::default();
+    if words.opens_options() {
+        words.list(&mut options)?;
+    } else {
+        words.keywords(&mut options)?;
+    }
+    match words.tokens.get(words.next) {
+        Some(first) => Ok(Some((options, blanked(sql, first.span.start)))),
+        None => Err(invalid("EXPLAIN takes a query".into())),
+    }
+}
+
+/// A place among the tokens.
+struct Words<'a> {
+    tokens: &'a [TokenWithSpan],
+    next: usize,
+}
+
+impl Words<'_> {
+    fn token(&self, ahead: usize) -> Option<&Token> {
+        self.tokens.get(self.next + ahead).map(|t| &t.token)
+    }
+
+    fn take_token(&mut self, token: &Token) -> bool {
+        let found = self.token(0) == Some(token);
+        self.next += usize::from(found);
+        found
+    }
+
+    fn take_word(&mut self, wanted: &str) -> bool {
+        let found = unquoted(self.token(0)).is_some_and(|w| w.value.eq_ignore_ascii_case(wanted));
+        self.next += usize::from(found);
+        found
+    }
+
+    /// Whether a bracket opens options, and not the query.
+    fn opens_options(&self) -> bool {
+        const OPENS_QUERY: &[&str] = &["SELECT", "WITH", "VALUES", "TABLE", "FROM"];
+        self.token(0) == Some(&Token::LParen)
+            && unquoted(self.token(1)).is_some_and(|w| !OPENS_QUERY.iter().any(|q| w.value.eq_ignore_ascii_case(q)))
+    }
+
+    /// `ANALYZE VERBOSE FORMAT JSON`.
+    fn keywords(&mut self, options: &mut ExplainOptions) -> Result<()> {
+        loop {
+            if self.take_word("ANALYZE") {
+                options.analyze = true;
+            } else if self.take_word("VERBOSE") {
+                options.verbose = true;
+            } else if self.take_word("FORMAT") {
+                options.format = self.format()?;
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    /// `(ANALYZE, VERBOSE off, FORMAT json)`.
+    fn list(&mut self, options: &mut ExplainOptions) -> Result<()> {
+        const NAMES: &[&str] = &["ANALYZE", "VERBOSE", "FORMAT"];
+        self.next += 1;
+        loop {
+            let name = unquoted(self.token(0)).map(|w| w.value.clone());
+            self.next += 1;
+            match name.as_deref().map(str::to_uppercase).as_deref() {
+                Some("ANALYZE") => options.analyze = self.switch("ANALYZE")?,
+                Some("VERBOSE") => options.verbose = self.switch("VERBOSE")?,
+                Some("FORMAT") => options.format = self.format()?,
+                Some(other) => {
+                    let hint = nearest(other, NAMES.iter().copied());
+                    let hint = hint.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+                    return Err(invalid(format!("EXPLAIN has no option {other}: ANALYZE, VERBOSE or FORMAT{hint}")));
+                }
+                None => return Err(invalid("an option of EXPLAIN is ANALYZE, VERBOSE or FORMAT".into())),
+            }
+            if self.take_token(&Token::RParen) {
+                return Ok(());
+            }
+            if !self.take_token(&Token::Comma) {
+                return Err(invalid("options of EXPLAIN are parted by commas and end with `)`".into()));
+            }
+        }
+    }
+
+    /// A switch without a word is on.
+    fn switch(&mut self, name: &str) -> Result<bool> {
+        let word = match self.token(0) {
+            Some(Token::Comma | Token::RParen) | None => return Ok(true),
+            Some(Token::Word(word)) => word.value.clone(),
+            Some(Token::SingleQuotedString(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        };
+        self.next += 1;
+        match word.to_lowercase().as_str() {
+            "on" | "true" | "1" => Ok(true),
+            "off" | "false" | "0" => Ok(false),
+            _ => Err(invalid(format!("{name} of EXPLAIN is `on` or `off`, not `{word}`"))),
+        }
+    }
+
+    fn format(&mut self) -> Result<Format> {
+        let name = match self.token(0) {
+            Some(Token::Word(word)) => word.value.clone(),
+            Some(Token::SingleQuotedString(text)) => text.clone(),
+            _ => return Err(invalid("FORMAT of EXPLAIN is TEXT, TREE, JSON, GRAPHVIZ or SVG".into())),
+        };
+        self.next += 1;
+        Format::parse(&name)
+    }
+}
+
+fn unquoted(token: Option<&Token>) -> Option<&Word> {
+    match token {
+        Some(Token::Word(word)) if word.quote_style.is_none() => Some(word),
+        _ => None,
+    }
+}
+
+/// The text with spaces for all that stands before a place; lines stay lines.
+fn blanked(sql: &str, from: Location) -> String {
+    let (mut line, mut column) = (1, 1);
+    let blank = |c: char| {
+        let before = (line, column) < (from.line, from.column);
+        if c == '\n' {
+            (line, column) = (line + 1, 1);
+        } else {
+            column += 1;
+        }
+        if before && c != '\n' { ' ' } else { c }
+    };
+    sql.chars().map(blank).collect()
+}
+
+fn invalid(context: String) -> Error {
+    Error::new(ErrorKind::InvalidQuery, context)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn options_are_understood() {
+        let (off, json) = (ExplainOptions::default(), Format::Json);
+        for (text, wanted) in [
+            ("", off),
+            ("ANALYZE ", ExplainOptions { analyze: true, ..off }),
+            ("analyze Verbose ", ExplainOptions { analyze: true, verbose: true, ..off }),
+            ("FORMAT json ", ExplainOptions { format: json, ..off }),
+            ("ANALYZE FORMAT 'svg' ", ExplainOptions { analyze: true, format: Format::Svg, ..off }),
+            ("(FORMAT JSON) ", ExplainOptions { format: json, ..off }),
+            ("(ANALYZE, FORMAT dot) ", ExplainOptions { analyze: true, format: Format::Graphviz, ..off }),
+            ("(ANALYZE off, verbose on, format TREE)", ExplainOptions { verbose: true, ..off }),
+        ] {
+            let (options, rest) = take_explain(&format!("EXPLAIN {text}SELECT 1")).unwrap().unwrap();
+            assert_eq!((options, rest.trim()), (wanted, "SELECT 1"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_query_stays_where_it_stood() {
+        let sql = "EXPLAIN -- why?\n  (FORMAT json) SELECT 'ä'\nFROM é";
+        let (_, rest) = take_explain(sql).unwrap().unwrap();
+        assert_eq!(rest, "               \n                SELECT 'ä'\nFROM é");
+        let (_, rest) = take_explain("EXPLAIN (SELECT 1)").unwrap().unwrap();
+        assert_eq!(rest, "        (SELECT 1)");
+        for other in ["SELECT 1", "DESCRIBE explain", "", "SELECT '"] {
+            assert_eq!(take_explain(other).unwrap(), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_there_is_not_is_told_with_the_nearest() {
+        for (text, says) in [
+            ("EXPLAIN (FORMAT jsn) SELECT 1", "did you mean `json`?"),
+            ("EXPLAIN FORMAT xml SELECT 1", "no format `xml`"),
+            ("EXPLAIN (FORMAT) SELECT 1", "FORMAT of EXPLAIN is"),
+            ("EXPLAIN (ANALYSE) SELECT 1", "did you mean ANALYZE?"),
+            ("EXPLAIN (ANALYZE maybe) SELECT 1", "not `maybe`"),
+            ("EXPLAIN (ANALYZE VERBOSE) SELECT 1", "not `VERBOSE`"),
+            ("EXPLAIN (ANALYZE", "end with `)`"),
+            ("EXPLAIN", "takes a query"),
+        ] {
+            let error = take_explain(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidQuery);
+            assert!(error.context().contains(says), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! What a picture of a plan shows: a box for each fragment in the colour of its site, a box for each operator of
+//! weight that runs here, and arrows along which rows flow, as thick as their bytes are many.
+
+use super::document::{Document, FragmentEntry, Operator};
+use super::edges::strategy;
+use super::figures::{bytes, count};
+use crate::{Error, ErrorKind, Result};
+
+/// More boxes than this no one can read, and laying them out takes time that grows faster than their number.
+const MAX_BOXES: usize = 150;
+/// How many letters of a line are shown.
+const MAX_LETTERS: usize = 40;
+/// Operators that rename or pass on.
+const SLIGHT: &[&str] = &["Projection", "SubqueryAlias", "Subquery"];
+
+/// A picture, not yet laid out.
+#[derive(Debug, Default)]
+pub(super) struct Picture {
+    /// What each place is called; the first is here.
+    pub(super) places: Vec<String>,
+    pub(super) boxes: Vec<Labelled>,
+    pub(super) arrows: Vec<Arrow>,
+}
+
+/// A box with its lines, the first a title.
+#[derive(Debug)]
+pub(super) struct Labelled {
+    pub(super) lines: Vec<String>,
+    /// Which of the places it stands at.
+    pub(super) place: usize,
+}
+
+/// Rows that flow from a box to another.
+#[derive(Debug)]
+pub(super) struct Arrow {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) lines: Vec<String>,
+    /// From 1 to 9.
+    pub(super) width: usize,
+    /// Whether rows cross from one site to another.
+    pub(super) crosses: bool,
+}
+
+/// Gives the picture of a document.
+///
+/// # Errors
+/// `Unsupported` where there would be more boxes than a picture can show.
+pub(super) fn picture(document: &Document) -> Result<Picture> {
+    let mut places = vec!["here".to_owned()];
+    places.extend(document.sites.iter().map(|s| format!("{} at {}", s.domains.join(", "), s.url)));
+    let mut painter = Painter { document, picture: Picture { places, ..Picture::default() } };
+    let mut lines = vec!["result".to_owned()];
+    lines.extend(rows_of(&document.plan));
+    let result = painter.labelled(lines, 0);
+    painter.operator(&document.plan, result);
+    let boxes = painter.picture.boxes.len();
+    if boxes > MAX_BOXES {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("a picture shows {MAX_BOXES} boxes and this plan has {boxes}: use EXPLAIN (FORMAT JSON)"),
+        ));
+    }
+    Ok(painter.picture)
+}
+
+struct Painter<'a> {
+    document: &'a Document,
+    picture: Picture,
+}
+
+impl Painter<'_> {
+    fn operator(&mut self, plan: &Operator, target: usize) {
+        let fragment = plan.fragment.and_then(|n| self.document.fragments.iter().find(|f| f.number == n));
+        if let Some(fragment) = fragment {
+            let source = self.fragment(plan, fragment, target);
+            return self.pulled(plan, &fragment.site, source);
+        }
+        let name = name(plan);
+        let mut target = target;
+        if !SLIGHT.contains(&name) {
+            let mut lines = vec![name.to_owned()];
+            match &plan.port {
+                Some(port) => lines.push(port.clone()),
+                None => lines.extend(plan.operator.split_once(": ").map(|(_, detail)| unqualified(detail))),
+            }
+            lines.extend(rows_of(plan));
+            lines.extend(plan.decision.as_ref().map(|d| format!("by {}", d.chosen.what)));
+            let source = self.labelled(lines, 0);
+            self.picture.arrows.push(Arrow { from: source, to: target, lines: vec![], width: 1, crosses: false });
+            target = source;
+        }
+        plan.subqueries.iter().chain(&plan.inputs).for_each(|input| self.operator(input, target));
+    }
+
+    fn fragment(&mut self, plan: &Operator, fragment: &FragmentEntry, target: usize) -> usize {
+        let lines = vec![
+            fragment.domains.join(", "),
+            format!("fragment {}", fragment.number),
+            format!("reads {}", ports(plan, None)),
+            works(plan),
+        ];
+        let source = self.labelled(lines, self.place(&fragment.site));
+        let (edge, actual) = (&fragment.edge, fragment.actual.as_ref());
+        let rows = actual.map(|a| a.rows).or(edge.rows);
+        let carried = actual.map(|a| a.bytes).or(edge.bytes);
+        let figures: Vec<_> = rows.map(rows_text).into_iter().chain(carried.map(|b| bytes(b as f64))).collect();
+        let lines = [strategy(edge), figures.join(", ")].into_iter().filter(|l| !l.is_empty());
+        let lines = lines.map(|l| shortened(&l)).collect();
+        self.picture.arrows.push(Arrow { from: source, to: target, lines, width: width(carried), crosses: true });
+        source
+    }
+
+    /// The parts below a fragment's root that come from other owners.
+    fn pulled(&mut self, plan: &Operator, site: &str, target: usize) {
+        match plan.site.as_deref() {
+            Some(other) if other != site => {
+                let lines = vec![plan.domains.join(", "), format!("reads {}", ports(plan, None)), works(plan)];
+                let source = self.labelled(lines, self.place(other));
+                let lines = rows_of(plan).into_iter().chain(["pulled".to_owned()]).collect();
+                self.picture.arrows.push(Arrow { from: source, to: target, lines, width: 1, crosses: true });
+                plan.subqueries.iter().chain(&plan.inputs).for_each(|i| self.pulled(i, other, source));
+            }
+            _ => plan.subqueries.iter().chain(&plan.inputs).for_each(|i| self.pulled(i, site, target)),
+        }
+    }
+
+    fn labelled(&mut self, lines: Vec<String>, place: usize) -> usize {
+        let lines = lines.iter().filter(|l| !l.trim().is_empty()).map(|l| shortened(l)).collect();
+        self.picture.boxes.push(Labelled { lines, place });
+        self.picture.boxes.len() - 1
+    }
+
+    fn place(&self, site: &str) -> usize {
+        self.document.sites.iter().position(|s| s.url == site).map_or(0, |i| i + 1)
+    }
+}
+
+/// `Inner Join`, `TableScan`.
+fn name(plan: &Operator) -> &str {
+    plan.operator.split_once(':').map_or(plan.operator.as_str(), |(name, _)| name)
+}
+
+fn rows_of(plan: &Operator) -> Option<String> {
+    let rows = plan.actual.as_ref().map(|a| a.rows).or(plan.rows)?;
+    Some(rows_text(rows))
+}
+
+fn rows_text(rows: u64) -> String {
+    format!("{} {}", count(rows as f64), if rows == 1 { "row" } else { "rows" })
+}
+
+/// Columns without the names of domain, product and port, for which a box has no room.
+fn unqualified(detail: &str) -> String {
+    let in_name = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+    let mut text = String::with_capacity(detail.len());
+    let mut rest = detail;
+    while !rest.is_empty() {
+        let (name, after) = rest.split_at(rest.find(|c| !in_name(c)).unwrap_or(rest.len()));
+        let is_qualified = name.matches('.').count() == 3 && !name.ends_with('.');
+        text.push_str(if is_qualified { name.rsplit('.').next().unwrap_or(name) } else { name });
+        let (between, after) = after.split_at(after.find(in_name).unwrap_or(after.len()));
+        text.push_str(between);
+        rest = after;
+    }
+    text
+}
+
+/// The ports that are read at a site, without the names of domain and product.
+fn ports(plan: &Operator, site: Option<&str>) -> String {
+    let site = site.or(plan.site.as_deref());
+    let mut names = vec![];
+    fn note<'a>(plan: &'a Operator, site: Option<&str>, names: &mut Vec<&'a str>) {
+        if plan.site.is_some() && plan.site.as_deref() != site {
+            return;
+        }
+        if let Some(port) = &plan.port {
+            let name = port.rsplit('.').next().unwrap_or(port);
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        plan.subqueries.iter().chain(&plan.inputs).for_each(|i| note(i, site, names));
+    }
+    note(plan, site, &mut names);
+    names.join(", ")
+}
+
+/// The operators of weight at one site, root first: `Aggregate, Inner Join, Filter`.
+fn works(plan: &Operator) -> String {
+    let mut names: Vec<&str> = vec![];
+    fn note<'a>(plan: &'a Operator, site: &Option<String>, names: &mut Vec<&'a str>) {
+        if plan.site.is_some() && plan.site != *site {
+            return;
+        }
+        let name = name(plan);
+        if !SLIGHT.contains(&name) && plan.port.is_none() && !names.contains(&name) {
+            names.push(name);
+        }
+        plan.subqueries.iter().chain(&plan.inputs).for_each(|i| note(i, site, names));
+    }
+    note(plan, &plan.site, &mut names);
+    names.join(", ")
+}
+
+/// Ten times the bytes is one step thicker; a kilobyte is the first.
+fn width(carried: Option<u64>) -> usize {
+    let steps = carried.map_or(0.0, |b| (b as f64 / 1e3).max(1.0).log10());
+    (1.0 + steps * 1.25).clamp(1.0, 9.0).round() as usize
+}
+
+/// At most so many letters, none of which moves a cursor or ends a file.
+fn shortened(text: &str) -> String {
+    let clean = |c: char| if c.is_control() || c == '\u{fffe}' || c == '\u{ffff}' { ' ' } else { c };
+    if text.chars().count() <= MAX_LETTERS {
+        return text.chars().map(clean).collect();
+    }
+    text.chars().take(MAX_LETTERS - 1).map(clean).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_have_short_names() {
+        assert_eq!(unqualified("sales.orders.lineitem.l_id = b.c AND x > 1.5"), "l_id = b.c AND x > 1.5");
+        assert_eq!(unqualified("groupBy=[[a.b.c.d AS k0]]"), "groupBy=[[d AS k0]]");
+        assert_eq!(unqualified(""), "");
+    }
+
+    #[test]
+    fn ten_times_the_bytes_is_thicker_and_all_is_bounded() {
+        assert_eq!([None, Some(0), Some(1_000), Some(u64::MAX)].map(width), [1, 1, 1, 9]);
+        assert!(width(Some(1_000_000)) > width(Some(100_000)));
+    }
+}

@@ -1,0 +1,157 @@
+//! Finds for an operator of the placed plan the physical operator that does its work, to compare what was expected of
+//! it with what it did. Two operators are taken for one where both do the same kind of work over the same leaves and
+//! nothing else does; where that is open, nothing is said.
+
+use std::collections::BTreeMap;
+
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::joins::{
+    CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PiecewiseMergeJoinExec, SortMergeJoinExec,
+};
+use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
+
+use crate::exchange::RemoteScanExec;
+use crate::planner::Placed;
+
+/// The kinds of work that both plans know. A sort or a window may become several physical operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Aggregate,
+    Filter,
+    Join,
+    Union,
+}
+
+/// What tells operators apart: their kind, and the leaves below them.
+type Work = (Kind, Vec<String>);
+
+/// An operator by its place in its plan, and the place behind its last descendant.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    place: usize,
+    end: usize,
+}
+
+/// The places, root first and every operator before its inputs, of operators that do the same work: here in the placed
+/// plan (where an operator's subqueries come before its inputs), there in the physical one. The roots are related.
+pub(super) fn relate(placed: &Placed, physical: &dyn ExecutionPlan) -> Vec<(usize, usize)> {
+    let (mut logical, mut executed) = (Operators::default(), Operators::default());
+    logical.placed(placed);
+    executed.physical(physical);
+    let mut related = vec![];
+    for (work, there) in &executed.found {
+        if let Some(here) = logical.found.get(work)
+            && here.len() == there.len()
+            && is_chain(here)
+            && is_chain(there)
+        {
+            related.extend(here.iter().zip(there).map(|(h, t)| (h.place, t.place)));
+        }
+    }
+    if !related.iter().any(|(h, t)| *h == 0 || *t == 0) {
+        related.push((0, 0));
+    }
+    related.sort_unstable();
+    related
+}
+
+/// Whether each stands below the one before: then they are the same from the top in both plans.
+fn is_chain(operators: &[Found]) -> bool {
+    operators.windows(2).all(|pair| matches!(pair, [above, below] if below.place < above.end))
+}
+
+#[derive(Default)]
+struct Operators {
+    next: usize,
+    found: BTreeMap<Work, Vec<Found>>,
+}
+
+impl Operators {
+    /// Gives the leaves.
+    fn placed(&mut self, placed: &Placed) -> Vec<String> {
+        let place = self.next;
+        self.next += 1;
+        let mut leaves: Vec<String> =
+            placed.subqueries.iter().chain(&placed.inputs).flat_map(|i| self.placed(i)).collect();
+        if let Some(number) = placed.fragment {
+            // What is below runs elsewhere.
+            self.found.retain(|_, found| {
+                found.retain(|f| f.place < place);
+                !found.is_empty()
+            });
+            return vec![fragment(number)];
+        }
+        if leaves.is_empty() {
+            leaves = vec![columns(placed.plan.schema().fields().iter().map(|f| f.name().as_str()))];
+        }
+        self.note(kind_of(&placed.plan), leaves, place)
+    }
+
+    fn physical(&mut self, plan: &dyn ExecutionPlan) -> Vec<String> {
+        let place = self.next;
+        self.next += 1;
+        let mut leaves: Vec<String> = plan.children().into_iter().flat_map(|c| self.physical(c.as_ref())).collect();
+        if let Some(scan) = plan.downcast_ref::<RemoteScanExec>() {
+            leaves = vec![fragment(scan.fragment.number)];
+        } else if leaves.is_empty() {
+            leaves = vec![columns(plan.schema().fields().iter().map(|f| f.name().as_str()))];
+        }
+        self.note(kind_done_by(plan), leaves, place)
+    }
+
+    fn note(&mut self, kind: Option<Kind>, mut leaves: Vec<String>, place: usize) -> Vec<String> {
+        leaves.sort_unstable();
+        if let Some(kind) = kind {
+            let found = self.found.entry((kind, leaves.clone())).or_default();
+            found.push(Found { place, end: self.next });
+            found.sort_unstable_by_key(|f| f.place);
+        }
+        leaves
+    }
+}
+
+fn fragment(number: usize) -> String {
+    format!("fragment {number}")
+}
+
+/// A scan is known by its columns: a physical one does not tell its table's name.
+fn columns<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    format!("columns {}", names.join(" "))
+}
+
+fn kind_of(plan: &LogicalPlan) -> Option<Kind> {
+    match plan {
+        LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) => Some(Kind::Aggregate),
+        LogicalPlan::Filter(_) => Some(Kind::Filter),
+        LogicalPlan::Join(_) => Some(Kind::Join),
+        LogicalPlan::Union(_) => Some(Kind::Union),
+        _ => None,
+    }
+}
+
+fn kind_done_by(plan: &dyn ExecutionPlan) -> Option<Kind> {
+    if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
+        // A partial one gives a group once for each partition.
+        let whole = !matches!(aggregate.mode(), AggregateMode::Partial | AggregateMode::PartialReduce);
+        return whole.then_some(Kind::Aggregate);
+    }
+    let joins = plan.is::<HashJoinExec>()
+        || plan.is::<NestedLoopJoinExec>()
+        || plan.is::<SortMergeJoinExec>()
+        || plan.is::<PiecewiseMergeJoinExec>()
+        || plan.is::<CrossJoinExec>();
+    if joins {
+        Some(Kind::Join)
+    } else if plan.is::<FilterExec>() {
+        Some(Kind::Filter)
+    } else if plan.is::<UnionExec>() || plan.is::<InterleaveExec>() {
+        Some(Kind::Union)
+    } else {
+        None
+    }
+}

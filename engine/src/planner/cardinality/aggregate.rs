@@ -1,0 +1,171 @@
+//! How many groups there are.
+
+use std::sync::Arc;
+
+use datafusion::common::{Column, DFSchema};
+use datafusion::logical_expr::utils::grouping_set_to_exprlist;
+use datafusion::logical_expr::{Aggregate, Expr, GroupingSet};
+use portolan_catalog::ColumnStatistics;
+
+use super::expressions::{self, stripped};
+use super::origin::{Origin, Relation, determines};
+use super::{Cardinality, count, float, sane};
+
+/// Several columns of one port make at most this share of its rows groups, unless one alone makes more (PostgreSQL's
+/// `estimate_num_groups`): columns of one port are seldom independent.
+const COMBINED_SHARE: f64 = 0.1;
+
+pub(super) fn aggregate(input: Cardinality, aggregate: &Aggregate) -> Cardinality {
+    let rows = match aggregate.group_expr.as_slice() {
+        [Expr::GroupingSet(sets)] => grouping_sets(&input, sets),
+        exprs => groups(&input, &exprs.iter().collect::<Vec<_>>()),
+    };
+    let group_expr = grouping_set_to_exprlist(&aggregate.group_expr).unwrap_or_default();
+    let single = aggregate.group_expr.len() == 1 && group_expr.len() == 1;
+    let mut grouped = grouped(&input, &group_expr, &aggregate.schema, rows, single);
+    let columns = aggregate.schema.columns();
+    let first = columns.len().saturating_sub(aggregate.aggr_expr.len());
+    for (column, expr) in columns.into_iter().skip(first).zip(&aggregate.aggr_expr) {
+        if let Some(statistics) = aggregated(&input, expr, rows) {
+            grouped.columns.insert(column, statistics);
+        }
+    }
+    grouped
+}
+
+/// One row for each combination of values of all columns.
+pub(super) fn distinct(input: Cardinality, schema: &DFSchema) -> Cardinality {
+    let exprs: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
+    let rows = groups(&input, &exprs.iter().collect::<Vec<_>>());
+    grouped(&input, &exprs, schema, rows, exprs.len() == 1)
+}
+
+/// How many different combinations of values the expressions have in the rows of `input`.
+pub(super) fn groups(input: &Cardinality, exprs: &[&Expr]) -> f64 {
+    if exprs.is_empty() {
+        return 1.0;
+    }
+    let mut covered: Vec<Arc<Relation>> = vec![];
+    let mut order: Vec<(&Expr, Option<&Origin>)> = exprs.iter().map(|e| (*e, origin(input, e))).collect();
+    // What determines most comes first, so that the rest adds nothing.
+    order.sort_by_key(|(_, origin)| std::cmp::Reverse(origin.map_or(0, |o| o.determines.len())));
+    let mut by_relation: Vec<(Option<&Arc<Relation>>, Vec<f64>)> = vec![];
+    for (expr, origin) in order {
+        if origin.is_some_and(|o| determines(&covered, &o.relation)) {
+            continue;
+        }
+        let values = input.distinct(expr) + f64::from(u8::from(has_nulls(input, expr)));
+        let relation = origin.map(|o| &o.relation);
+        covered.extend(origin.iter().flat_map(|o| o.determines.iter().cloned()));
+        let same = |(r, _): &&mut (Option<&Arc<Relation>>, Vec<f64>)| match (*r, relation) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        };
+        match by_relation.iter_mut().find(same) {
+            Some((_, all)) => all.push(values),
+            None => by_relation.push((relation, vec![values])),
+        }
+    }
+    let combined = |(_, values): &(Option<&Arc<Relation>>, Vec<f64>)| {
+        let most = values.iter().copied().fold(1.0, f64::max);
+        let product: f64 = values.iter().product();
+        if values.len() > 1 { product.min((input.rows * COMBINED_SHARE).max(most)) } else { product }
+    };
+    sane(by_relation.iter().map(combined).product::<f64>().min(input.rows).max(input.rows.min(1.0)))
+}
+
+fn grouping_sets(input: &Cardinality, sets: &GroupingSet) -> f64 {
+    /// Of a cube more sets than this are not told apart.
+    const MOST_CUBED: usize = 10;
+    match sets {
+        GroupingSet::GroupingSets(sets) => sets.iter().map(|s| groups(input, &s.iter().collect::<Vec<_>>())).sum(),
+        GroupingSet::Rollup(exprs) => {
+            let all: Vec<&Expr> = exprs.iter().collect();
+            (0..=all.len()).filter_map(|n| all.get(..n)).map(|e| groups(input, e)).sum()
+        }
+        GroupingSet::Cube(exprs) if exprs.len() > MOST_CUBED => {
+            sane(groups(input, &exprs.iter().collect::<Vec<_>>()) * 2.0)
+        }
+        GroupingSet::Cube(exprs) => {
+            let chosen = |set: usize| {
+                let of_set = exprs.iter().enumerate().filter(move |(i, _)| set & (1 << i) != 0);
+                of_set.map(|(_, e)| e).collect::<Vec<_>>()
+            };
+            (0..1usize << exprs.len()).map(|set| groups(input, &chosen(set))).sum()
+        }
+    }
+}
+
+/// The group columns, of which each value occurs less often than before.
+fn grouped(input: &Cardinality, exprs: &[impl AsExpr], schema: &DFSchema, rows: f64, single: bool) -> Cardinality {
+    let mut grouped = Cardinality::rows_only(rows, input.known);
+    let relation = Arc::new(Relation { rows: grouped.rows });
+    for (column, expr) in schema.columns().into_iter().zip(exprs.iter().map(AsExpr::as_expr)) {
+        if let Some(statistics) = expressions::statistics(input, expr) {
+            let mut statistics = statistics.into_owned();
+            statistics.nulls = statistics.nulls.map(|n| n.min(1));
+            statistics.distinct = statistics.distinct.map(|d| d.min(count(grouped.rows)));
+            statistics.frequent.clear();
+            grouped.columns.insert(column.clone(), statistics);
+        }
+        if let Some(origin) = origin(input, expr) {
+            let mut origin = origin.clone();
+            if single {
+                origin.determines.push(relation.clone());
+            }
+            grouped.origins.insert(column, origin);
+        }
+    }
+    // What the aggregates give is determined by the groups.
+    for column in schema.columns().into_iter().skip(exprs.len()) {
+        let origin =
+            Origin { domain: grouped.rows.max(1.0), assumed: true, relation: relation.clone(), determines: vec![] };
+        grouped.origins.insert(column, origin);
+    }
+    grouped
+}
+
+/// `min`, `max` and `avg` stay within the range of what they are taken of.
+fn aggregated(input: &Cardinality, expr: &Expr, groups: f64) -> Option<ColumnStatistics> {
+    let Expr::AggregateFunction(function) = stripped(expr).0 else { return None };
+    if !matches!(function.func.name(), "min" | "max" | "avg") {
+        return None;
+    }
+    let of = expressions::statistics(input, function.params.args.first()?)?;
+    let distinct = of.distinct.map(|d| float(d).min(groups)).filter(|_| function.func.name() != "avg");
+    Some(ColumnStatistics {
+        distinct: distinct.map(count),
+        min: of.min.clone(),
+        max: of.max.clone(),
+        width: of.width,
+        ..ColumnStatistics::default()
+    })
+}
+
+fn has_nulls(input: &Cardinality, expr: &Expr) -> bool {
+    expressions::statistics(input, expr).is_some_and(|s| s.nulls.is_some_and(|n| n > 0))
+}
+
+fn origin<'a>(input: &'a Cardinality, expr: &Expr) -> Option<&'a Origin> {
+    match stripped(expr).0 {
+        Expr::Column(column) => input.origins.get::<Column>(column),
+        _ => None,
+    }
+}
+
+/// An expression, owned or borrowed.
+trait AsExpr {
+    fn as_expr(&self) -> &Expr;
+}
+
+impl AsExpr for Expr {
+    fn as_expr(&self) -> &Expr {
+        self
+    }
+}
+
+impl AsExpr for &Expr {
+    fn as_expr(&self) -> &Expr {
+        self
+    }
+}

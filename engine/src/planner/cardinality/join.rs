@@ -1,0 +1,265 @@
+//! How many rows a join gives, and what is known of its columns.
+
+use datafusion::common::{Column, JoinType, NullEquality};
+use datafusion::logical_expr::Expr;
+use portolan_catalog::StatisticValue;
+
+use super::expressions::{range, stripped};
+use super::keys::{Key, Sides, key_selectivity};
+use super::origin::equate;
+use super::{Cardinality, count, float, remaining, sane, selectivity, share};
+
+/// An anti join keeps at least this: that all values are found is an assumption and no fact.
+const ANTI_LEAST: f64 = 0.01;
+/// The share of all pairs of rows (0 to 1) that an inner join by these keys and this filter keeps.
+pub(crate) fn join_selectivity(
+    left: &Cardinality,
+    right: &Cardinality,
+    on: &[(Expr, Expr)],
+    filter: Option<&Expr>,
+) -> f64 {
+    let keys = key_selectivity(left, right, on);
+    share(keys * filter.map_or(1.0, |f| selectivity::selectivity(&pairs(left, right, f), f)))
+}
+
+/// The share of the rows of `probe` (0 to 1) whose keys are found in `build`. `keys` are pairs (of the probe side, of
+/// the build side).
+///
+/// Values are contained: the values of the side that has fewer are among those of the other.
+pub(crate) fn matched_fraction(probe: &Cardinality, build: &Cardinality, keys: &[(Expr, Expr)]) -> f64 {
+    if build.rows <= 0.0 || keys.is_empty() {
+        return share(build.rows);
+    }
+    let (mut found, mut values, mut nulls) = (1.0, 1.0, 1.0);
+    for (of_probe, of_build) in keys {
+        let (p, b) = (Key::of(probe, of_probe), Key::of(build, of_build));
+        let within = b.share_within(&p);
+        if within == 0.0 {
+            return share(1.0 / probe.rows.max(1.0));
+        }
+        let common = if keys.len() == 1 {
+            Key { domain: (b.domain * within).max(1.0), ..b.clone() }.common(&p)
+        } else {
+            b.common(&p)
+        };
+        let present = b.distinct.unwrap_or(build.rows).min(b.domain) * if keys.len() == 1 { within } else { 1.0 };
+        found *= present.clamp(1.0, common.max(1.0));
+        values *= common;
+        nulls *= 1.0 - p.nulls;
+    }
+    if keys.len() > 1 {
+        let combined = Sides::of(probe, build, keys);
+        values = values.min(combined.fewest());
+    }
+    share(found.min(build.rows) / values.max(1.0)) * share(nulls)
+}
+
+/// A join of two inputs that are estimated; columns of both sides that the join gives are known afterwards.
+pub(crate) fn join(
+    left: Cardinality,
+    right: Cardinality,
+    on: &[(Expr, Expr)],
+    filter: Option<&Expr>,
+    join_type: JoinType,
+    null_equality: NullEquality,
+) -> Cardinality {
+    let known = left.known && right.known;
+    let mut joined = match join_type {
+        JoinType::Inner => {
+            let joined = inner(left, right, on, null_equality);
+            match filter {
+                Some(filter) => selectivity::filter(joined, [filter]),
+                None => joined,
+            }
+        }
+        JoinType::Left | JoinType::Right | JoinType::Full => outer(left, right, on, filter, join_type),
+        JoinType::LeftSemi => semi(left, &right, on, filter),
+        JoinType::RightSemi => semi(right, &left, &swapped(on), filter),
+        JoinType::LeftAnti => anti(left, &right, on, filter),
+        JoinType::RightAnti => anti(right, &left, &swapped(on), filter),
+        JoinType::LeftMark => left,
+        JoinType::RightMark => right,
+    };
+    joined.known = known;
+    joined
+}
+
+/// The columns of both sides that an expression reads, as of the pairs of their rows.
+fn pairs(left: &Cardinality, right: &Cardinality, filter: &Expr) -> Cardinality {
+    let mut pairs = Cardinality::rows_only(left.rows * right.rows, left.known && right.known);
+    for column in filter.column_refs() {
+        for (side, other) in [(left, right), (right, left)] {
+            if let Some(origin) = side.origins.get(column) {
+                pairs.origins.insert(column.clone(), origin.clone());
+            }
+            if let Some(statistics) = side.columns.get(column) {
+                let mut statistics = statistics.clone();
+                statistics.nulls = statistics.nulls.map(|n| count(float(n) * other.rows));
+                pairs.columns.insert(column.clone(), statistics);
+            }
+        }
+    }
+    pairs
+}
+
+fn inner(left: Cardinality, right: Cardinality, on: &[(Expr, Expr)], nulls: NullEquality) -> Cardinality {
+    let selectivity = key_selectivity(&left, &right, on);
+    let pairs = sane(left.rows * right.rows);
+    let rows = (pairs * selectivity).max(pairs.min(1.0));
+    let kept = (matched_fraction(&left, &right, on), matched_fraction(&right, &left, &swapped(on)));
+    let mut joined = both(left, right, rows, kept);
+    for (l, r) in columns(on) {
+        meet(&mut joined, l, r, nulls);
+        equate(&mut joined.origins, l, r);
+        equate(&mut joined.origins, r, l);
+    }
+    joined
+}
+
+fn outer(
+    left: Cardinality,
+    right: Cardinality,
+    on: &[(Expr, Expr)],
+    filter: Option<&Expr>,
+    join_type: JoinType,
+) -> Cardinality {
+    let matched = left.rows * right.rows * join_selectivity(&left, &right, on, filter);
+    let of_left = matched_with_filter(&left, &right, on, filter);
+    let of_right = matched_with_filter(&right, &left, &swapped(on), filter);
+    let alone = |preserved, rows: f64, found: f64| if preserved { rows * (1.0 - found) } else { 0.0 };
+    let lefts = alone(join_type != JoinType::Right, left.rows, of_left);
+    let rights = alone(join_type != JoinType::Left, right.rows, of_right);
+    let mut rows = matched + lefts + rights;
+    if join_type != JoinType::Right {
+        rows = rows.max(left.rows);
+    }
+    if join_type != JoinType::Left {
+        rows = rows.max(right.rows);
+    }
+    let kept = (
+        if join_type == JoinType::Right { of_left } else { 1.0 },
+        if join_type == JoinType::Left { of_right } else { 1.0 },
+    );
+    let of_left: Vec<Column> = left.columns.keys().cloned().collect();
+    let of_right: Vec<Column> = right.columns.keys().cloned().collect();
+    let mut joined = both(left, right, rows, kept);
+    for (side, absent) in [(of_left, rights), (of_right, lefts)] {
+        add_nulls(&mut joined, &side, absent);
+    }
+    for (l, r) in columns(on) {
+        equate(&mut joined.origins, l, r);
+        equate(&mut joined.origins, r, l);
+    }
+    joined
+}
+
+/// Rows that have no partner hold NULL in the other side's columns.
+fn add_nulls(joined: &mut Cardinality, columns: &[Column], absent: f64) {
+    let present = share(1.0 - absent / joined.rows.max(1.0));
+    for column in columns {
+        if let Some(statistics) = joined.columns.get_mut(column) {
+            let nulls = statistics.nulls.map_or(0.0, float);
+            statistics.nulls = Some(count((nulls * present + absent).min(joined.rows)));
+            for (_, listed) in &mut statistics.frequent {
+                *listed *= present;
+            }
+        }
+    }
+}
+
+fn semi(probe: Cardinality, build: &Cardinality, on: &[(Expr, Expr)], filter: Option<&Expr>) -> Cardinality {
+    let kept = matched_with_filter(&probe, build, on, filter).max(1.0 / probe.rows.max(1.0));
+    let mut kept = probe.thinned(kept.min(1.0));
+    for (of_probe, of_build) in columns(on) {
+        let most = build.columns.get(of_build).and_then(|c| c.distinct);
+        if let Some(statistics) = kept.columns.get_mut(of_probe) {
+            statistics.distinct = statistics.distinct.map(|d| most.map_or(d, |m| d.min(m)));
+            statistics.nulls = Some(0);
+        }
+    }
+    kept
+}
+
+fn anti(probe: Cardinality, build: &Cardinality, on: &[(Expr, Expr)], filter: Option<&Expr>) -> Cardinality {
+    let kept = (1.0 - matched_with_filter(&probe, build, on, filter)).max(ANTI_LEAST);
+    probe.thinned(kept)
+}
+
+/// The share of the rows of `probe` that have a partner for which the filter holds, where a row has as many partners as
+/// rows of `build` share a key.
+fn matched_with_filter(probe: &Cardinality, build: &Cardinality, keys: &[(Expr, Expr)], filter: Option<&Expr>) -> f64 {
+    let matched = matched_fraction(probe, build, keys);
+    let Some(filter) = filter else { return matched };
+    let partners = build.rows * key_selectivity(probe, build, keys) * probe.rows / (probe.rows * matched).max(1.0);
+    let holds = selectivity::selectivity(&pairs(probe, build, filter), filter);
+    share(matched * (1.0 - (1.0 - holds).powf(partners.max(1.0))))
+}
+
+/// The columns of both sides in the rows of a join, of which each side's rows keep a share.
+fn both(mut left: Cardinality, mut right: Cardinality, rows: f64, kept: (f64, f64)) -> Cardinality {
+    let rows = sane(rows);
+    for (side, kept) in [(&mut left, kept.0), (&mut right, kept.1)] {
+        for statistics in side.columns.values_mut() {
+            let left_over = |d: u64| count(remaining(float(d), side.rows, side.rows * kept).min(rows.max(1.0)));
+            statistics.distinct = statistics.distinct.map(left_over);
+            statistics.nulls = statistics.nulls.map(|n| count(float(n) * rows / side.rows.max(1.0)));
+        }
+    }
+    // Into the larger map.
+    if left.columns.len() < right.columns.len() {
+        std::mem::swap(&mut left, &mut right);
+    }
+    left.columns.extend(right.columns);
+    left.origins.extend(right.origins);
+    left.rows = rows;
+    left
+}
+
+/// After an inner join the two columns hold the same values: no more than the side with fewer, within both ranges.
+fn meet(joined: &mut Cardinality, l: &Column, r: &Column, nulls: NullEquality) {
+    if let (Some(a), Some(b)) = (joined.origins.get(l), joined.origins.get(r)) {
+        let domain = match (a.assumed, b.assumed) {
+            (false, false) => a.domain.max(b.domain),
+            (false, true) => a.domain,
+            (true, false) => b.domain,
+            (true, true) => a.domain.min(b.domain),
+        };
+        let assumed = a.assumed && b.assumed;
+        for column in [l, r] {
+            if let Some(origin) = joined.origins.get_mut(column) {
+                (origin.domain, origin.assumed) = (domain, assumed);
+            }
+        }
+    }
+    let (Some(a), Some(b)) = (joined.columns.get(l), joined.columns.get(r)) else { return };
+    let distinct = match (a.distinct, b.distinct) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
+    let narrower = match (range(a), range(b)) {
+        (Some((a, b)), Some((c, d))) => Some((a.max(c), b.min(d))).filter(|(low, high)| low <= high),
+        _ => None,
+    };
+    for column in [l, r] {
+        let Some(statistics) = joined.columns.get_mut(column) else { continue };
+        statistics.distinct = distinct;
+        if nulls == NullEquality::NullEqualsNothing {
+            statistics.nulls = Some(0);
+        }
+        if let Some((low, high)) = narrower {
+            statistics.min = Some(StatisticValue::Number(low));
+            statistics.max = Some(StatisticValue::Number(high));
+        }
+    }
+}
+
+fn columns(on: &[(Expr, Expr)]) -> impl Iterator<Item = (&Column, &Column)> {
+    on.iter().filter_map(|(l, r)| match (stripped(l).0, stripped(r).0) {
+        (Expr::Column(l), Expr::Column(r)) => Some((l, r)),
+        _ => None,
+    })
+}
+
+fn swapped(on: &[(Expr, Expr)]) -> Vec<(Expr, Expr)> {
+    on.iter().map(|(l, r)| (r.clone(), l.clone())).collect()
+}

@@ -1,0 +1,336 @@
+//! Finds the cheapest tree of joins, each with the site that it runs at: by dynamic programming over connected sets of
+//! relations while they are few, joining whatever gives the fewest rows next beyond.
+//!
+//! The state is a set of relations and the site that its rows are at, as in System R* (Lohman et al. 1985); sets are
+//! enumerated as subsets of subsets (Vance and Maier 1996). How many rows a set has does not depend on the order.
+
+use std::collections::{BTreeSet, HashMap};
+
+use portolan_catalog::DomainName;
+
+use super::graph::{Graph, Set};
+use crate::planner::cost;
+use crate::planner::decision::Cost;
+use crate::planner::place::SiteChoice;
+use crate::planner::routes::Routes;
+
+/// With more relations than this, or more pairs of sets, what gives the fewest rows is joined next.
+const MOST_RELATIONS: usize = 12;
+const MOST_PAIRS: usize = 40_000;
+
+/// A tree of joins: the left side is the one that is built, the right side the one that is probed.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Tree {
+    Relation(usize),
+    Join(Box<Tree>, Box<Tree>),
+}
+
+/// What is known of a relation's place.
+pub(super) struct Home {
+    pub(super) site: SiteChoice,
+    pub(super) domains: BTreeSet<DomainName>,
+    /// Bytes of a row, with the columns that are needed.
+    pub(super) row_bytes: f64,
+}
+
+/// The cheapest way to have a set's rows at a site.
+#[derive(Clone)]
+struct Way {
+    cost: Cost,
+    /// What crosses to this site and might yet be cut by keys.
+    edges: Vec<Open>,
+    /// The two parts, each with its site; `None` for a relation.
+    parts: Option<[(Set, usize); 2]>,
+}
+
+/// Rows of a set that cross an edge.
+#[derive(Clone, Copy)]
+struct Open {
+    of: Set,
+    bytes: f64,
+    link: crate::planner::decision::Link,
+}
+
+/// The cheapest ways for a set, by site.
+type Ways = Vec<Option<Way>>;
+
+pub(super) struct Enumeration<'a> {
+    graph: &'a Graph,
+    homes: &'a [Home],
+    routes: Routes<'a>,
+    /// Here first, then the owners.
+    sites: Vec<SiteChoice>,
+    found: HashMap<Set, Ways>,
+    rows: HashMap<Set, f64>,
+}
+
+impl<'a> Enumeration<'a> {
+    pub(super) fn new(graph: &'a Graph, homes: &'a [Home], routes: Routes<'a>) -> Self {
+        let mut sites = vec![SiteChoice::Here];
+        for home in homes {
+            if matches!(home.site, SiteChoice::Peer(_)) && !sites.contains(&home.site) {
+                sites.push(home.site.clone());
+            }
+        }
+        let mut new = Self { graph, homes, routes, sites, found: HashMap::new(), rows: HashMap::new() };
+        for i in 0..homes.len() {
+            let ways = new.relation(i);
+            new.found.insert(1 << i, ways);
+            new.rows.insert(1 << i, graph.rows(1 << i));
+        }
+        new
+    }
+
+    /// The cheapest tree over every relation.
+    pub(super) fn cheapest(mut self) -> Option<Tree> {
+        let mut components: Vec<Set> = vec![];
+        let mut left = self.graph.all();
+        while left != 0 {
+            let component = self.component(1 << left.trailing_zeros());
+            components.push(component);
+            left &= !component;
+        }
+        for component in &components {
+            if component.count_ones() as usize > MOST_RELATIONS || !self.exhaustively(*component) {
+                self.greedily(*component);
+            }
+        }
+        // What nothing connects is multiplied, the smallest first.
+        components.sort_by(|a, b| self.graph.rows(*a).total_cmp(&self.graph.rows(*b)));
+        let whole = components.into_iter().reduce(|whole, next| {
+            self.join(whole, next);
+            whole | next
+        })?;
+        let (site, _) = self.best(whole)?;
+        self.tree(whole, site)
+    }
+
+    /// The relations that are connected with those of `set`.
+    fn component(&self, mut set: Set) -> Set {
+        loop {
+            let more = self.graph.neighbours(set);
+            if more == 0 {
+                return set;
+            }
+            set |= more;
+        }
+    }
+
+    /// Every connected subset of `all`, smaller ones first. `false` where there are too many pairs to try.
+    fn exhaustively(&mut self, all: Set) -> bool {
+        let mut subsets: Vec<Set> = subsets(all).filter(|s| s.count_ones() > 1 && self.is_connected(*s)).collect();
+        subsets.sort_by_key(|s| s.count_ones());
+        let mut pairs = 0;
+        for set in subsets {
+            // Each split once: the part with the lowest relation, and the other.
+            let lowest = 1 << set.trailing_zeros();
+            for rest in subsets_of(set & !lowest) {
+                let (one, other) = (rest | lowest, set & !(rest | lowest));
+                if other == 0 || !self.found.contains_key(&one) || !self.found.contains_key(&other) {
+                    continue;
+                }
+                pairs += 1;
+                if pairs > MOST_PAIRS {
+                    return false;
+                }
+                self.join(one, other);
+            }
+        }
+        true
+    }
+
+    fn is_connected(&self, set: Set) -> bool {
+        let mut reached = 1 << set.trailing_zeros();
+        loop {
+            let more = self.graph.neighbours(reached) & set;
+            if more == 0 {
+                return reached == set;
+            }
+            reached |= more;
+        }
+    }
+
+    /// Greedy operator ordering (Fegaras 1998): the pair that gives the fewest rows is joined next.
+    fn greedily(&mut self, all: Set) {
+        let mut parts: Vec<Set> = (0..self.homes.len()).map(|i| 1 << i).filter(|s| s & all != 0).collect();
+        while parts.len() > 1 {
+            let mut best: Option<(f64, usize, usize)> = None;
+            for (i, one) in parts.iter().enumerate() {
+                let neighbours = self.graph.neighbours(*one);
+                for (j, other) in parts.iter().enumerate().skip(i + 1).filter(|(_, o)| *o & neighbours != 0) {
+                    let rows = self.graph.rows(one | other);
+                    if best.is_none_or(|(fewest, ..)| rows < fewest) {
+                        best = Some((rows, i, j));
+                    }
+                }
+            }
+            let Some((_, i, j)) = best else { return };
+            let (one, other) = (parts[i], parts.swap_remove(j));
+            self.join(one, other);
+            parts[i] = one | other;
+        }
+    }
+
+    fn relation(&self, i: usize) -> Ways {
+        let home = &self.homes[i];
+        let way = Way { cost: Cost::default(), edges: vec![], parts: None };
+        self.sites.iter().map(|s| (home.site == *s || home.site == SiteChoice::Anywhere).then(|| way.clone())).collect()
+    }
+
+    /// Tries both sides as the one that is built, at every site.
+    fn join(&mut self, one: Set, other: Set) {
+        let set = one | other;
+        let rows = *self.rows.entry(set).or_insert_with(|| self.graph.rows(set));
+        let mut ways = self.found.remove(&set).unwrap_or_else(|| vec![None; self.sites.len()]);
+        let none = vec![];
+        for (build, probe) in [(one, other), (other, one)] {
+            let keys = self.keys(build, probe);
+            let builds = self.found.get(&build).unwrap_or(&none);
+            let probes = self.found.get(&probe).unwrap_or(&none);
+            for (site, best) in ways.iter_mut().enumerate() {
+                for (b, build_way) in builds.iter().enumerate().filter_map(|(b, w)| Some((b, w.as_ref()?))) {
+                    for (p, probe_way) in probes.iter().enumerate().filter_map(|(p, w)| Some((p, w.as_ref()?))) {
+                        let sides = [(build, b, build_way), (probe, p, probe_way)];
+                        if let Some(way) = self.way(sides, site, rows, keys.as_ref())
+                            && best.as_ref().is_none_or(|b| way.cost.milliseconds < b.cost.milliseconds)
+                        {
+                            *best = Some(way);
+                        }
+                    }
+                }
+            }
+        }
+        self.found.insert(set, ways);
+    }
+
+    /// One way to join two sets at a site; `None` where their rows cannot come there.
+    fn way(&self, sides: [(Set, usize, &Way); 2], site: usize, rows: f64, keys: Option<&Keys>) -> Option<Way> {
+        let here = site == 0;
+        // Only an owner of a side may be asked to pull the other.
+        if !here && sides.iter().all(|(_, at, _)| *at != site) {
+            return None;
+        }
+        let mut cost = Cost::default();
+        let mut edges = vec![];
+        for (i, (set, at, way)) in sides.into_iter().enumerate() {
+            cost += way.cost;
+            let mut own = way.edges.clone();
+            if at != site {
+                let link = self.way_between(set, at, site)?;
+                let bytes = self.rows(set) * self.row_bytes(set);
+                cost += cost::transfer(&link, bytes);
+                own = vec![Open { of: set, bytes, link }];
+            }
+            // The side that is built is done first: its keys cut what the other side is to send.
+            if let (1, Some(keys)) = (i, keys) {
+                for edge in own.iter_mut().filter(|e| e.of & keys.over != 0) {
+                    if let Some(keyed) = cost::keyed(&edge.link, edge.bytes, keys.count, keys.bytes, keys.matched) {
+                        cost.bytes -= keyed.saved.bytes;
+                        cost.milliseconds -= keyed.saved.milliseconds;
+                        edge.bytes = keyed.bytes;
+                    }
+                }
+            }
+            edges.extend(own);
+        }
+        let [(build, b, _), (probe, p, _)] = sides;
+        cost += cost::join(self.rows(build), self.rows(probe), rows, keys.is_some());
+        // What an owner pulled was decided there: nothing above can cut it any more.
+        let edges = if here { edges } else { vec![] };
+        Some(Way { cost, edges, parts: Some([(build, b), (probe, p)]) })
+    }
+
+    /// The link from one site to another. An owner pulls only what another owner, or this node, has by itself.
+    fn way_between(&self, set: Set, from: usize, to: usize) -> Option<crate::planner::decision::Link> {
+        let homes = self.homes.iter().enumerate().filter(|(i, _)| set & (1 << i) != 0).map(|(_, h)| h);
+        let mut domains = BTreeSet::new();
+        for home in homes {
+            if to != 0 && home.site != self.sites[from] {
+                return None;
+            }
+            domains.extend(home.domains.iter().cloned());
+        }
+        if to != 0 && domains.is_empty() {
+            return None;
+        }
+        self.routes.link(&self.sites[from], &self.sites[to], &domains)
+    }
+
+    fn rows(&self, set: Set) -> f64 {
+        self.rows.get(&set).copied().unwrap_or_else(|| self.graph.rows(set))
+    }
+
+    fn row_bytes(&self, set: Set) -> f64 {
+        self.homes.iter().enumerate().filter(|(i, _)| set & (1 << i) != 0).map(|(_, h)| h.row_bytes).sum()
+    }
+
+    /// The keys that `build` has for `probe`; `None` where no equality connects them.
+    fn keys(&self, build: Set, probe: Set) -> Option<Keys> {
+        let (mut over, mut count, mut matched, mut bytes) = (0, 1.0_f64, 1.0_f64, 0.0);
+        for edge in &self.graph.edges {
+            let (left, right) = (1 << edge.left, 1 << edge.right);
+            let (b, p, key) = match (left & build != 0 && right & probe != 0, right & build != 0 && left & probe != 0) {
+                (true, _) => (edge.distinct.0, edge.distinct.1, right),
+                (_, true) => (edge.distinct.1, edge.distinct.0, left),
+                _ => continue,
+            };
+            let (b, p) = (b.min(self.rows(build)).max(1.0), p.min(self.rows(probe)).max(1.0));
+            over |= key;
+            count = (count * b).min(self.rows(build)).max(1.0);
+            matched *= (b / p).min(1.0);
+            bytes += edge.key_bytes;
+        }
+        (over != 0).then_some(Keys { over, count, matched, bytes })
+    }
+
+    /// The site at which the set's rows, brought here, cost least.
+    fn best(&self, set: Set) -> Option<(usize, f64)> {
+        let ways = self.found.get(&set)?;
+        let costs = ways.iter().enumerate().filter_map(|(site, way)| {
+            let way = way.as_ref()?;
+            let bytes = self.rows(set) * self.row_bytes(set);
+            let back = match &self.sites[site] {
+                SiteChoice::Peer(peer) => cost::transfer(&self.routes.view.link(peer), bytes),
+                _ => Cost::default(),
+            };
+            Some((site, (way.cost + back).milliseconds))
+        });
+        costs.min_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    fn tree(&self, set: Set, site: usize) -> Option<Tree> {
+        match self.found.get(&set)?.get(site)?.as_ref()?.parts {
+            None => Some(Tree::Relation(set.trailing_zeros() as usize)),
+            Some([(build, b), (probe, p)]) => {
+                Some(Tree::Join(Box::new(self.tree(build, b)?), Box::new(self.tree(probe, p)?)))
+            }
+        }
+    }
+}
+
+/// The keys of one side of a join for the other.
+struct Keys {
+    /// The relations of the other side that they are columns of.
+    over: Set,
+    count: f64,
+    /// The share of the other side's rows that has a match.
+    matched: f64,
+    /// Bytes of a key.
+    bytes: f64,
+}
+
+/// Every subset of `set` that is not empty.
+fn subsets(set: Set) -> impl Iterator<Item = Set> {
+    subsets_of(set).filter(|s| *s != 0)
+}
+
+/// Every subset of `set`, the empty one first.
+fn subsets_of(set: Set) -> impl Iterator<Item = Set> {
+    let mut next = Some(0);
+    std::iter::from_fn(move || {
+        let now = next?;
+        let following = (now | !set).wrapping_add(1) & set;
+        next = (following != 0).then_some(following);
+        Some(now)
+    })
+}

@@ -1,0 +1,195 @@
+//! Pass 3, order: puts inner joins into the order that costs least, with the side that is built on the left. Outer, semi
+//! and anti joins stay where they are; of theirs only the sides are chosen.
+//!
+//! Order and site are decided together here, so that an order that only pays because an owner can do a part of it is
+//! found; the sites themselves are given by the next passes, which look at the same costs.
+//! Before: `Join(Join(lineitem, orders), Filter(customer))`. After: `Join(Join(Filter(customer), orders), lineitem)`.
+
+mod enumerate;
+mod graph;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, NullEquality};
+use datafusion::error::Result;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, Join, JoinConstraint, JoinType, LogicalPlan, Projection};
+use datafusion::optimizer::Optimizer;
+use datafusion::optimizer::optimize_projections::OptimizeProjections;
+
+use self::enumerate::{Enumeration, Home, Tree};
+use self::graph::{Graph, Set};
+use super::cardinality;
+use super::place;
+use super::routes::Routes;
+use crate::execution::errors::from_datafusion;
+
+/// Orders the joins of a plan. Its columns stay as they were.
+pub(super) fn order(plan: &LogicalPlan, state: &SessionState, routes: Routes<'_>) -> crate::Result<LogicalPlan> {
+    let ordered = plan.clone().transform_down_with_subqueries(|node| match &node {
+        LogicalPlan::Join(join) if graph::is_free(join) => {
+            // An order that cannot be found is none: the plan as it was is right.
+            let ordered = inner_joins(join, routes).unwrap_or_else(|error| {
+                tracing::debug!(%error, "joins were left in their order");
+                None
+            });
+            Ok(match ordered {
+                // Its inputs are done already.
+                Some(ordered) => Transformed::new(ordered, true, TreeNodeRecursion::Jump),
+                None => Transformed::no(node),
+            })
+        }
+        LogicalPlan::Join(join) => sides(join),
+        _ => Ok(Transformed::no(node)),
+    });
+    let ordered = ordered.map_err(|e| from_datafusion(&e))?;
+    if !ordered.transformed {
+        return Ok(ordered.data);
+    }
+    // The joins of another order need other columns at each step.
+    Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())])
+        .optimize(ordered.data, state, |_, _| {})
+        .map_err(|e| from_datafusion(&e))
+}
+
+fn inner_joins(join: &Join, routes: Routes<'_>) -> Result<Option<LogicalPlan>> {
+    let Some(mut graph) = Graph::of(join)? else { return Ok(None) };
+    for relation in &mut graph.relations {
+        let inside = relation.plan.clone().map_children(|child| nested(child, routes))?;
+        relation.plan = inside.data;
+    }
+    let needed = needed(&graph, join);
+    let homes = graph.relations.iter().map(|r| home(r, &needed)).collect::<Result<Vec<_>>>()?;
+    let Some(tree) = Enumeration::new(&graph, &homes, routes).cheapest() else { return Ok(None) };
+    let mut left = Left { graph: &graph, conditions: graph.conditions.iter().map(Some).collect() };
+    let (joined, _) = left.joined(&tree)?;
+    if left.conditions.iter().any(Option::is_some) {
+        return Ok(None);
+    }
+    let columns: Vec<Expr> = join.schema.columns().into_iter().map(Expr::Column).collect();
+    if joined.schema().columns() == join.schema.columns() {
+        return Ok(Some(joined));
+    }
+    Ok(Some(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(joined))?)))
+}
+
+/// Orders what is below an input of joins.
+fn nested(plan: LogicalPlan, routes: Routes<'_>) -> Result<Transformed<LogicalPlan>> {
+    plan.transform_down_with_subqueries(|node| match &node {
+        LogicalPlan::Join(join) if graph::is_free(join) => Ok(match inner_joins(join, routes)? {
+            Some(ordered) => Transformed::new(ordered, true, TreeNodeRecursion::Jump),
+            None => Transformed::no(node),
+        }),
+        LogicalPlan::Join(join) => sides(join),
+        _ => Ok(Transformed::no(node)),
+    })
+}
+
+/// The columns that are read above the relations.
+fn needed(graph: &Graph, join: &Join) -> HashSet<Column> {
+    let mut needed: HashSet<Column> = join.schema.columns().into_iter().collect();
+    for (left, right) in graph.edges.iter().flat_map(|e| &e.on) {
+        needed.extend(left.column_refs().into_iter().chain(right.column_refs()).cloned());
+    }
+    for condition in &graph.conditions {
+        needed.extend(condition.expr.column_refs().into_iter().cloned());
+    }
+    needed
+}
+
+fn home(relation: &graph::Relation, needed: &HashSet<Column>) -> Result<Home> {
+    let (site, domains) = place::home(&relation.plan)?;
+    let schema = relation.plan.schema();
+    let all = relation.rows.row_bytes(schema);
+    let columns = schema.fields().len().max(1) as f64;
+    let read = schema.columns().iter().filter(|c| needed.contains(c)).count() as f64;
+    Ok(Home { site, domains, row_bytes: (all * read / columns).max(1.0) })
+}
+
+/// Puts a tree together; conditions are taken where all that they read has come together.
+struct Left<'a> {
+    graph: &'a Graph,
+    conditions: Vec<Option<&'a graph::Condition>>,
+}
+
+impl Left<'_> {
+    fn joined(&mut self, tree: &Tree) -> Result<(LogicalPlan, Set)> {
+        let (build, probe) = match tree {
+            Tree::Relation(i) => return Ok((self.graph.relations[*i].plan.clone(), 1 << i)),
+            Tree::Join(build, probe) => (build, probe),
+        };
+        let (left, left_set) = self.joined(build)?;
+        let (right, right_set) = self.joined(probe)?;
+        let set = left_set | right_set;
+        let mut on = vec![];
+        for edge in &self.graph.edges {
+            let (l, r) = (1 << edge.left, 1 << edge.right);
+            if left_set & l != 0 && right_set & r != 0 {
+                on.extend(edge.on.iter().cloned());
+            } else if left_set & r != 0 && right_set & l != 0 {
+                on.extend(edge.on.iter().map(|(a, b)| (b.clone(), a.clone())));
+            }
+        }
+        let taken = self.conditions.iter_mut().filter(|c| c.is_some_and(|c| c.over & !set == 0));
+        let filter = conjunction(taken.filter_map(|c| c.take().map(|c| c.expr.clone())));
+        let join = Join::try_new(
+            Arc::new(left),
+            Arc::new(right),
+            on,
+            filter,
+            JoinType::Inner,
+            JoinConstraint::On,
+            NullEquality::NullEqualsNothing,
+            false,
+        )?;
+        Ok((LogicalPlan::Join(join), set))
+    }
+}
+
+/// Puts the side of an outer, semi or anti join that takes fewer bytes on the left, to be built, where its columns come
+/// out as before.
+fn sides(join: &Join) -> Result<Transformed<LogicalPlan>> {
+    let as_it_was = || Transformed::no(LogicalPlan::Join(join.clone()));
+    if !can_swap(join) || join.on.is_empty() {
+        return Ok(as_it_was());
+    }
+    let bytes = |plan: &LogicalPlan| {
+        let estimate = cardinality::estimate(plan);
+        estimate.rows * estimate.row_bytes(plan.schema())
+    };
+    if bytes(&join.left) <= bytes(&join.right) {
+        return Ok(as_it_was());
+    }
+    let swapped = swapped(join)?;
+    Ok(Transformed::yes(swapped))
+}
+
+/// Whether the sides may be exchanged. A mark join names its mark by its side.
+pub(super) fn can_swap(join: &Join) -> bool {
+    !join.null_aware && !matches!(join.join_type, JoinType::LeftMark | JoinType::RightMark)
+}
+
+/// The same join with its sides exchanged, and its columns in the order that they had.
+pub(super) fn swapped(join: &Join) -> Result<LogicalPlan> {
+    let on = join.on.iter().map(|(l, r)| (r.clone(), l.clone())).collect();
+    let swapped = LogicalPlan::Join(Join::try_new(
+        join.right.clone(),
+        join.left.clone(),
+        on,
+        join.filter.clone(),
+        join.join_type.swap(),
+        join.join_constraint,
+        join.null_equality,
+        false,
+    )?);
+    if swapped.schema().columns() == join.schema.columns() {
+        return Ok(swapped);
+    }
+    let columns = join.schema.columns().into_iter().map(Expr::Column).collect();
+    Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(swapped))?))
+}

@@ -1,0 +1,280 @@
+//! Pass 5, place: every operator gets a site, so that the whole costs least: here, where everything comes, or an owner
+//! of what it reads. A join of two owners is done here, with or without keys of one side for the other, or by one of the
+//! two, which pulls from the other. Each operator that stays here though an owner holds its input keeps the reason.
+//!
+//! Before: `Join(Filter(scan sales.a), scan supply.b)`.
+//! After: `Join @here: combines sales at … with supply at … (Filter(scan sales.a) @sales, scan supply.b @supply)`.
+
+use std::collections::BTreeSet;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::datasource::source_as_provider;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::{Expr, LogicalPlan, Sort, Volatility};
+use portolan_catalog::DomainName;
+use portolan_connectors::SiteId;
+
+mod ways;
+
+use self::ways::{Joins, Node, Scale};
+use super::decision::{Decision, Edge};
+use super::order;
+use super::routes::Routes;
+use crate::execution::errors::from_datafusion;
+use crate::names::{PortSite, PortTable};
+use crate::settings::StrategyChoice;
+use crate::wire::admit;
+use crate::{Error, ErrorKind, Result, Settings};
+
+/// Where an operator runs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum SiteChoice {
+    /// Wherever it is needed: it reads no port.
+    Anywhere,
+    /// In this process.
+    Here,
+    /// At another node.
+    Peer(SiteId),
+}
+
+/// An operator with its site, its reason, and its inputs likewise.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed {
+    /// The operator with everything below it, as it was before the cut.
+    pub(crate) plan: LogicalPlan,
+    pub(crate) site: SiteChoice,
+    /// Why it runs here though an owner holds an input; `None` where nothing needs a reason.
+    pub(crate) reason: Option<String>,
+    pub(crate) inputs: Vec<Placed>,
+    /// The subqueries in its expressions, in the order of `LogicalPlan::apply_subqueries`.
+    pub(crate) subqueries: Vec<Placed>,
+    /// The domains whose ports it reads, with everything below it.
+    pub(crate) domains: BTreeSet<DomainName>,
+    /// How many rows it is expected to give.
+    pub(crate) rows: f64,
+    /// What was decided where it combines sites.
+    pub(crate) decision: Option<Decision>,
+    /// How its rows come here, where they do.
+    pub(crate) edge: Option<Edge>,
+    /// The number of the fragment that it is the root of; set by the cut.
+    pub(crate) fragment: Option<usize>,
+}
+
+/// Gives every operator a site.
+pub(super) fn place(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> Result<Placed> {
+    let scale = Scale { settings, routes };
+    let root = Node::of(plan, scale, &mut Joins::default()).map_err(|e| from_datafusion(&e))?;
+    let (way, _) = root
+        .cheapest_here(routes)
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "there is no way to have the rows of the plan here"))?;
+    let crossing = root.crossing(way, routes);
+    let mut edges = match way.site {
+        SiteChoice::Peer(_) => vec![crossing.edge],
+        _ => way.edges.iter().map(|c| c.edge.clone()).collect(),
+    }
+    .into_iter();
+    let mut placed = root.placed(&way.site, &SiteChoice::Here, settings, &mut edges);
+    if !matches!(placed.site, SiteChoice::Peer(_)) {
+        keep_order(&mut placed);
+    }
+    Ok(placed)
+}
+
+/// What it costs, in milliseconds, to have the rows of a plan here.
+pub(super) fn cost(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> DataFusionResult<f64> {
+    let root = Node::of(plan, Scale { settings, routes }, &mut Joins::default())?;
+    Ok(root.cheapest_here(routes).map_or(f64::INFINITY, |(_, cost)| cost.milliseconds))
+}
+
+/// Joins across sites whose right side is to be done first, as a setting says, get their sides exchanged.
+pub(super) fn force_sides(plan: LogicalPlan, settings: &Settings) -> DataFusionResult<LogicalPlan> {
+    if !settings.strategy.contains(&StrategyChoice::KeysFromRight) {
+        return Ok(plan);
+    }
+    exchange_sides(plan, settings, &mut Joins::default())
+}
+
+fn exchange_sides(plan: LogicalPlan, settings: &Settings, joins: &mut Joins) -> DataFusionResult<LogicalPlan> {
+    let exchange = joins.next(&plan, settings)? == StrategyChoice::KeysFromRight;
+    let plan = plan.map_children(|child| Ok(Transformed::yes(exchange_sides(child, settings, joins)?)))?.data;
+    match &plan {
+        LogicalPlan::Join(join) if exchange && order::can_swap(join) => order::swapped(join),
+        _ => Ok(plan),
+    }
+}
+
+/// Where the root of a plan has everything that it reads, and the domains that it reads: `Here` too where that is at
+/// several sites.
+pub(super) fn home(plan: &LogicalPlan) -> DataFusionResult<(SiteChoice, BTreeSet<DomainName>)> {
+    let mut site = SiteChoice::Anywhere;
+    let mut domains = BTreeSet::new();
+    plan.apply_with_subqueries(|node| {
+        let own = match node {
+            LogicalPlan::TableScan(scan) => match port_of(scan) {
+                Some((domain, own)) => {
+                    domains.insert(domain);
+                    own
+                }
+                None => SiteChoice::Here,
+            },
+            other if may_travel(other).is_err() => SiteChoice::Here,
+            _ => return Ok(TreeNodeRecursion::Continue),
+        };
+        site = if site == SiteChoice::Anywhere || site == own { own } else { SiteChoice::Here };
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok((site, domains))
+}
+
+/// Where the root of a plan goes, by the rule that it goes where all of its inputs are.
+pub(super) fn site_of(plan: &LogicalPlan) -> DataFusionResult<SiteChoice> {
+    home(plan).map(|(site, _)| site)
+}
+
+impl Node {
+    /// The operator and everything below it, at the sites that the way to `site` goes over. `wanted` is where its rows
+    /// are needed. `edges` are those that cross to this process, in order.
+    fn placed(
+        &self,
+        site: &SiteChoice,
+        wanted: &SiteChoice,
+        settings: &Settings,
+        edges: &mut impl Iterator<Item = Edge>,
+    ) -> Placed {
+        let way = self.way(site);
+        let crosses = matches!(site, SiteChoice::Peer(_)) && *wanted == SiteChoice::Here;
+        let edge = if crosses { edges.next() } else { None };
+        let mut from = way.map(|w| w.from.clone()).unwrap_or_default().into_iter();
+        let mut part = |node: &Self| {
+            let site_of_part = from.next().unwrap_or(SiteChoice::Anywhere);
+            node.placed(&site_of_part, site, settings, edges)
+        };
+        let inputs: Vec<Placed> = self.inputs.iter().map(&mut part).collect();
+        let subqueries: Vec<Placed> = self.subqueries.iter().map(&mut part).collect();
+        let reason = (*site == SiteChoice::Here).then(|| self.reason(&inputs, &subqueries, settings)).flatten();
+        Placed {
+            plan: self.plan.clone(),
+            site: site.clone(),
+            reason,
+            inputs,
+            subqueries,
+            domains: self.domains.clone(),
+            rows: self.rows.rows,
+            decision: way.and_then(|w| w.decision.clone()),
+            edge,
+            fragment: None,
+        }
+    }
+
+    /// Why it runs here though an owner holds an input.
+    fn reason(&self, inputs: &[Placed], subqueries: &[Placed], settings: &Settings) -> Option<String> {
+        let parts = || inputs.iter().chain(subqueries);
+        let mut sites = parts().map(|i| &i.site).filter(|s| **s != SiteChoice::Anywhere);
+        let first = sites.next()?;
+        if !sites.all(|s| s == first) {
+            return Some(combines(parts()));
+        }
+        match (first, self.may_travel()) {
+            (SiteChoice::Peer(_), _) if !settings.placement => Some("portolan.placement is off".into()),
+            (SiteChoice::Peer(_), Err(reason)) => Some(reason.clone()),
+            (SiteChoice::Peer(_), Ok(())) => Some("it costs less here than there".into()),
+            _ => None,
+        }
+    }
+}
+
+/// The domain and the site of a scanned port; `None` for a table of this node's own.
+fn port_of(scan: &datafusion::logical_expr::TableScan) -> Option<(DomainName, SiteChoice)> {
+    let provider = source_as_provider(&scan.source).ok()?;
+    let port = provider.downcast_ref::<PortTable>()?;
+    let site = match &port.site {
+        PortSite::Here(_) => SiteChoice::Here,
+        PortSite::Peer(site) => SiteChoice::Peer(site.clone()),
+    };
+    Some((port.name.domain.clone(), site))
+}
+
+/// "combines sales at grpc://a with supply at grpc://b".
+fn combines<'a>(inputs: impl Iterator<Item = &'a Placed>) -> String {
+    let mut sides: Vec<String> = vec![];
+    for input in inputs.filter(|i| i.site != SiteChoice::Anywhere) {
+        let domains: Vec<&str> = input.domains.iter().map(DomainName::as_str).collect();
+        let side = match &input.site {
+            SiteChoice::Peer(site) => format!("{} at {site}", domains.join(", ")),
+            _ if domains.is_empty() => "tables of this node".into(),
+            _ => format!("{} here", domains.join(", ")),
+        };
+        if !sides.contains(&side) {
+            sides.push(side);
+        }
+    }
+    format!("combines {}", sides.join(" with "))
+}
+
+/// Whether an operator means the same at another node; the reason where it may not.
+fn may_travel(plan: &LogicalPlan) -> Result<(), String> {
+    admit::operator(plan)?;
+    let mut volatile = None;
+    let walked = plan.apply_expressions(|expr| {
+        expr.apply(|e| {
+            if let Expr::ScalarFunction(f) = e
+                && f.func.signature().volatility == Volatility::Volatile
+            {
+                volatile = Some(f.name().to_owned());
+                return Ok(TreeNodeRecursion::Stop);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+    });
+    match (walked, volatile) {
+        (Err(e), _) => Err(e.strip_backtrace()),
+        (_, Some(name)) => Err(format!("`{name}` is volatile: it is evaluated where the question was asked")),
+        _ => Ok(()),
+    }
+}
+
+/// Rows cross an edge in no promised order. Where a fragment's root hands an order upwards (a sort, or a limit or
+/// projection over one), the operators down to the sort stay here; a sort with a limit runs on both sides.
+fn keep_order(here: &mut Placed) {
+    let hands_order_up = hands_order_up(&here.plan);
+    for input in &mut here.inputs {
+        if hands_order_up && matches!(input.site, SiteChoice::Peer(_)) && carries_order(&input.plan) {
+            let reason = Some("its order must reach the result".into());
+            match &input.plan {
+                LogicalPlan::Sort(Sort { fetch: Some(_), .. }) => {
+                    let below = input.clone();
+                    *input = Placed { site: SiteChoice::Here, reason, inputs: vec![below], ..input.clone() };
+                    continue;
+                }
+                _ => {
+                    input.site = SiteChoice::Here;
+                    input.reason = reason;
+                }
+            }
+        }
+        if !matches!(input.site, SiteChoice::Peer(_)) {
+            keep_order(input);
+        }
+    }
+    for subquery in &mut here.subqueries {
+        if !matches!(subquery.site, SiteChoice::Peer(_)) {
+            keep_order(subquery);
+        }
+    }
+}
+
+/// Whether the rows of an operator come in the order in which its input gives them.
+fn hands_order_up(plan: &LogicalPlan) -> bool {
+    matches!(
+        plan,
+        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Limit(_) | LogicalPlan::Filter(_)
+    )
+}
+
+fn carries_order(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Sort(_) => true,
+        _ if hands_order_up(plan) => plan.inputs().first().is_some_and(|i| carries_order(i)),
+        _ => false,
+    }
+}
