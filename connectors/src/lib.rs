@@ -11,6 +11,7 @@ pub mod source;
 
 pub use error::{Error, ErrorKind, Result};
 pub use site::{
-    CatalogAnswer, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, OperatorMetrics, Peer, Site, SiteId,
+    CatalogAnswer, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, OperatorMetrics, Peer, Reach, Site,
+    SiteId,
 };
 pub use source::{LocalDomain, OpenedPort, SourceOpener, open_domain};
