@@ -12,7 +12,7 @@ pub mod statistics;
 
 pub use error::{Error, ErrorKind, Result};
 pub use site::{
-    CatalogAnswer, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, OperatorMetrics, Peer, Reach, Site,
+    CatalogAnswer, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, OperatorMetrics, PulledRows, Peer, Reach, Site,
     SiteId,
 };
 pub use source::{Footprint, LocalDomain, OpenedPort, SourceOpener, open_domain};

@@ -99,7 +99,7 @@ impl Site for FakePeer {
             rows: Some(batch.num_rows() as u64),
             estimated_rows: None,
         }];
-        let summary = FragmentSummary { rows: batch.num_rows() as u64, operators };
+        let summary = FragmentSummary { rows: batch.num_rows() as u64, operators, pulled: vec![] };
         let items = [FragmentItem::Batch { batch, wire_bytes: 77 }, FragmentItem::Finished(summary)];
         Ok(Box::pin(futures::stream::iter(items.map(Ok))))
     }

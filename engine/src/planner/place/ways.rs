@@ -259,6 +259,9 @@ impl Node {
             cost += way.cost;
             from.push(way.site.clone());
         }
+        if !pulled.is_empty() {
+            cost += cost::delegation();
+        }
         let what = match pulled.is_empty() {
             true => format!("at {}", name(site)),
             false => format!("delegate to {}, which pulls from {}", name(site), pulled.join(", ")),
