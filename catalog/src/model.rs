@@ -86,6 +86,9 @@ pub struct Column {
     pub classification: Option<String>,
     /// Whether its contract declares its values unique. Declared, not checked.
     pub unique: bool,
+    /// The values that its contract allows, as text; empty where it allows any. Declared, not checked.
+    #[serde(default)]
+    pub enumeration: Vec<String>,
     /// Free labels.
     pub tags: Vec<String>,
 }
@@ -196,6 +199,16 @@ impl DomainCatalog {
                     column.data_type = Some(field.data_type().clone());
                     column.nullable = field.is_nullable();
                 }
+            }
+        }
+        self.with_version()
+    }
+
+    /// The catalog with what is now known of the data of these ports. The others stay as they are.
+    pub fn with_statistics(mut self, statistics: &BTreeMap<PortRef, Arc<PortStatistics>>) -> Self {
+        for port in self.products.values_mut().flat_map(|p| p.ports.values_mut()) {
+            if let Some(statistics) = statistics.get(&port.name) {
+                port.statistics = statistics.clone();
             }
         }
         self.with_version()

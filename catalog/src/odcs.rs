@@ -73,6 +73,13 @@ pub(crate) struct Property {
     #[serde(default)]
     partitioned: bool,
     partition_key_position: Option<i64>,
+    #[serde(default, rename = "enum")]
+    enumeration: Vec<EnumValue>,
+}
+
+#[derive(Debug, Deserialize)]
+struct EnumValue {
+    value: serde_json::Value,
 }
 
 /// A contract that was read, and the document that it stands in.
@@ -143,9 +150,14 @@ impl Property {
             description: self.description.clone(),
             classification: self.classification.clone(),
             unique: self.unique || primary_key == [self.name.as_str()],
+            enumeration: self.enumeration.iter().map(|e| text_of(&e.value)).collect(),
             tags: self.tags.clone(),
         }
     }
+}
+
+fn text_of(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 impl From<&str> for Step {

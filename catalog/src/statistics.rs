@@ -14,6 +14,10 @@ pub struct PortStatistics {
     pub bytes: Option<u64>,
     /// Per column, by its name; a column of which nothing is known is not in it.
     pub columns: BTreeMap<String, ColumnStatistics>,
+    /// The state of the data that all this was taken from, as its source tells states apart; `None` where it does not,
+    /// or where a part is still to be taken.
+    #[serde(default)]
+    pub data_version: Option<String>,
 }
 
 /// What is known of a column's values.

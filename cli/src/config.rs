@@ -15,6 +15,9 @@ use serde::Deserialize;
 
 use crate::units::{Length, Size};
 
+/// A listing of every port's data is cheap, and not free in an object store.
+const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
+
 /// A node's config. Paths in it start from the folder that it lies in.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +50,8 @@ pub struct NodeConfig {
     pub limits: LimitsConfig,
     /// How often peers are asked for their catalogs. Default: 5s.
     pub refresh_interval: Option<Length>,
+    /// How often it looks whether the data of its ports has changed, to take their statistics anew. Default: 1m.
+    pub statistics_interval: Option<Length>,
     /// What it logs, as in `info` or `portolan=debug`; the variable `PORTOLAN_LOG` goes first. Default: `info`.
     pub log: Option<String>,
     /// Where operators spill. Default: the system's temporary folder.
@@ -202,6 +207,11 @@ impl NodeConfig {
     /// How often peers are asked for their catalogs, where it is given.
     pub fn refresh_interval(&self) -> Option<Duration> {
         self.refresh_interval.map(|length| length.0)
+    }
+
+    /// How often the node looks whether the data of its ports has changed.
+    pub fn statistics_interval(&self) -> Duration {
+        self.statistics_interval.map_or(STATISTICS_INTERVAL, |length| length.0)
     }
 
     fn resolve_paths(&mut self, base: &Path) {

@@ -1,14 +1,14 @@
 //! Puts a node together from its config: the domain's ports, the peers, the engine, and what the server is told.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datafusion::execution::runtime_env::RuntimeEnv;
 use portolan_catalog::{DomainCatalog, load_domain};
 use portolan_connectors::LocalDomain;
 use portolan_connectors::files::FileSources;
 use portolan_connectors::node::{NodeCredentials, NodeOptions, NodeSite, NodeTls};
-use portolan_connectors::open_domain;
+use portolan_connectors::{changed_statistics, open_domain};
 use portolan_engine::Engine;
 use portolan_flight_server::{AuthOptions, ServerOptions, ServerTls, User};
 
@@ -22,6 +22,8 @@ pub struct Node {
     pub engine: Engine,
     config: Arc<NodeConfig>,
     runtime: Arc<RuntimeEnv>,
+    /// The domain as the engine has it; `None` for a gateway.
+    opened: Arc<Mutex<Option<LocalDomain>>>,
 }
 
 impl Node {
@@ -32,7 +34,8 @@ impl Node {
     pub async fn assemble(config: NodeConfig) -> Result<Self> {
         let runtime = Arc::new(RuntimeEnv::default());
         let mut builder = Engine::builder().limits(config.limits()).runtime_env(runtime.clone());
-        if let Some(domain) = open(&config, &runtime).await? {
+        let opened = open(&config, &runtime).await?;
+        if let Some(domain) = opened.clone() {
             builder = builder.local_domain(domain);
         }
         for peer in &config.peers {
@@ -48,7 +51,8 @@ impl Node {
         if let Some(threads) = config.cpu_threads {
             builder = builder.cpu_threads(threads);
         }
-        Ok(Self { engine: builder.build()?, config: Arc::new(config), runtime })
+        let engine = builder.build()?;
+        Ok(Self { engine, config: Arc::new(config), runtime, opened: Arc::new(Mutex::new(opened)) })
     }
 
     /// The config.
@@ -63,7 +67,9 @@ impl Node {
         match open(&self.config, &self.runtime).await {
             Ok(Some(opened)) => {
                 tracing::info!(%domain, version = %opened.catalog.version, "descriptors were reloaded");
-                self.engine.replace_local_domain(opened);
+                let mut current = self.opened();
+                self.engine.replace_local_domain(opened.clone());
+                *current = Some(opened);
             }
             Ok(None) => {}
             Err(e) => {
@@ -71,6 +77,26 @@ impl Node {
                 self.engine.report_load_error(domain, &e.chain());
             }
         }
+    }
+
+    /// Takes the statistics of those ports anew whose data has changed.
+    pub async fn refresh_statistics(&self) {
+        let Some(domain) = self.opened().clone() else { return };
+        let files = FileSources::new(self.config.sources.clone());
+        let changed = changed_statistics(&domain, &files, &self.runtime).await;
+        if changed.is_empty() {
+            return;
+        }
+        let mut opened = self.opened();
+        // Whoever reloaded the domain meanwhile took them too.
+        let Some(current) = opened.as_mut().filter(|d| Arc::ptr_eq(&d.catalog, &domain.catalog)) else { return };
+        tracing::debug!(domain = %domain.catalog.domain, ports = changed.len(), "statistics were taken anew");
+        self.engine.update_statistics(&domain.catalog.domain, &changed);
+        current.catalog = Arc::new((*domain.catalog).clone().with_statistics(&changed));
+    }
+
+    fn opened(&self) -> MutexGuard<'_, Option<LocalDomain>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the server is told.

@@ -63,6 +63,7 @@ pub async fn serve(config: NodeConfig, args: &ServeArgs) -> Result<()> {
     // Whoever started it may not care to read this.
     let _ = print(&format!("{ready}\n"));
     let _watcher = AbortOnDropHandle::new(tokio::spawn(watch(node.clone())));
+    let _taker = AbortOnDropHandle::new(tokio::spawn(keep_statistics(node.clone())));
     Ok(server.serve(node.engine.clone(), stop.cancelled_owned()).await?)
 }
 
@@ -147,6 +148,18 @@ async fn watch(node: Node) {
             node.reload().await;
         }
         last = now;
+    }
+}
+
+/// Looks at an interval whether data has changed. A node that was told to take up new descriptors meanwhile has fresh
+/// statistics anyway.
+async fn keep_statistics(node: Node) {
+    if node.config().domain.is_none() {
+        return;
+    }
+    loop {
+        tokio::time::sleep(node.config().statistics_interval()).await;
+        node.refresh_statistics().await;
     }
 }
 

@@ -8,9 +8,11 @@ pub mod files;
 pub mod node;
 pub mod site;
 pub mod source;
+pub mod statistics;
 
 pub use error::{Error, ErrorKind, Result};
 pub use site::{
     CatalogAnswer, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, OperatorMetrics, Peer, Site, SiteId,
 };
-pub use source::{LocalDomain, OpenedPort, SourceOpener, open_domain};
+pub use source::{Footprint, LocalDomain, OpenedPort, SourceOpener, open_domain};
+pub use statistics::{changed_statistics, statistic_value};

@@ -2,16 +2,15 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
-use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::{StreamExt, stream};
-use portolan_catalog::{Diagnostics, DomainCatalog, Port, PortRef, PortStatistics};
+use portolan_catalog::{Diagnostics, DomainCatalog, Port, PortRef};
+
+use crate::statistics;
 
 /// Opens the ports of a domain. One per kind of source.
 #[async_trait]
@@ -23,6 +22,26 @@ pub trait SourceOpener: Debug + Send + Sync {
     /// What is wrong, pointing into the contract: data that is not there, a column that the source lacks,
     /// a type that does not fit.
     async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, Diagnostics>;
+
+    /// What tells the present state of a port's data from others; `None` where the source cannot tell without reading
+    /// rows, or does not answer.
+    async fn footprint(&self, _opened: &OpenedPort, _runtime: &Arc<RuntimeEnv>) -> Option<Footprint> {
+        None
+    }
+
+    /// About how many rows there are, where the source has a way to guess that without reading them.
+    async fn guess_rows(&self, _opened: &OpenedPort, _runtime: &Arc<RuntimeEnv>) -> Option<u64> {
+        None
+    }
+}
+
+/// A state of a port's data, as cheaply as its source tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    /// Bytes that the rows take as they are stored.
+    pub bytes: u64,
+    /// A digest of what the source tells. Another one means that the data has changed.
+    pub version: String,
 }
 
 /// A port whose data was found.
@@ -46,28 +65,14 @@ pub struct LocalDomain {
 }
 
 /// How many ports of a domain are opened at once.
-const OPENINGS: usize = 8;
+pub(crate) const OPENINGS: usize = 8;
 
-/// A source that takes longer to tell how many rows it has is not waited for.
-const COUNTING_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How many rows a port has, where a plan of its scan knows.
-async fn count_rows(port: &OpenedPort, runtime: &Arc<RuntimeEnv>) -> Option<u64> {
-    let session = SessionContext::new_with_config_rt(SessionConfig::new(), runtime.clone());
-    let state = session.state();
-    let no_columns = vec![];
-    let scan = port.provider.scan(&state, Some(&no_columns), &[], None);
-    let scan = tokio::time::timeout(COUNTING_TIMEOUT, scan).await.ok()?.ok()?;
-    let known = StatisticsContext::new().compute(scan.as_ref(), &StatisticsArgs::new()).ok()?;
-    known.num_rows.get_value().and_then(|rows| u64::try_from(*rows).ok())
-}
-
-/// Opens every port of a domain and fills the columns' real types into its catalog.
+/// Opens every port of a domain and fills the columns' real types, and what is known of the data, into its catalog.
 ///
 /// # Errors
 /// Everything that is wrong with any of the ports, in the order of their names.
 pub async fn open_domain(
-    mut catalog: DomainCatalog,
+    catalog: DomainCatalog,
     opener: &dyn SourceOpener,
     runtime: &Arc<RuntimeEnv>,
 ) -> Result<LocalDomain, Diagnostics> {
@@ -84,13 +89,8 @@ pub async fn open_domain(
     if !wrong.is_empty() {
         return Err(Diagnostics(wrong));
     }
-    for port in catalog.products.values_mut().flat_map(|p| p.ports.values_mut()) {
-        if let Some(opened) = ports.iter().find(|o| o.name == port.name) {
-            port.statistics =
-                Arc::new(PortStatistics { rows: count_rows(opened, runtime).await, ..PortStatistics::default() });
-        }
-    }
+    let statistics = statistics::of_domain(&catalog, &ports, opener, runtime).await;
     let schema_of = |name: &PortRef| ports.iter().find(|p| p.name == *name).map(|p| p.schema.clone());
-    let catalog = Arc::new(catalog.with_schemas(schema_of));
+    let catalog = Arc::new(catalog.with_statistics(&statistics).with_schemas(schema_of));
     Ok(LocalDomain { catalog, ports })
 }

@@ -1,5 +1,6 @@
 //! Puts an engine together and holds what its sessions share.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
-use portolan_catalog::{DomainName, MeshSnapshot};
+use portolan_catalog::{DomainName, MeshSnapshot, PortRef, PortStatistics};
 use portolan_connectors::{CatalogAnswer, LocalDomain, Peer};
 
 use crate::execution::admission::Admission;
@@ -217,6 +218,11 @@ impl Engine {
     /// Puts a newly loaded version of a local domain in the place of the present one. Queries that run keep theirs.
     pub fn replace_local_domain(&self, domain: LocalDomain) {
         self.0.mesh.replace_local(domain);
+    }
+
+    /// Changes what is known of the data of these ports of a local domain. Peers learn it when they next ask.
+    pub fn update_statistics(&self, domain: &DomainName, statistics: &BTreeMap<PortRef, Arc<PortStatistics>>) {
+        self.0.mesh.update_statistics(domain, statistics);
     }
 
     /// Keeps the present version of a local domain and marks its products with why the newest was not taken.

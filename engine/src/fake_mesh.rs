@@ -12,7 +12,8 @@ use datafusion::catalog::MemTable;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use portolan_catalog::{
-    Column, DomainCatalog, DomainName, Port, PortName, PortRef, PortStatistics, Product, ProductName,
+    Column, ColumnStatistics, DomainCatalog, DomainName, Port, PortName, PortRef, PortStatistics, Product, ProductName,
+    StatisticValue,
 };
 use portolan_connectors::{
     CatalogAnswer, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, LocalDomain, OpenedPort,
@@ -103,60 +104,137 @@ impl Peer for FakePeer {
     }
 }
 
-/// TPC-H's tables: domain, product, port, rows at scale 1, and columns as `name type`, where the type is `i` for Int64,
-/// `j` for Int32, `m` for Decimal(15, 2), `t` for text and `d` for a date.
+/// TPC-H's tables: domain, product, port, rows at scale 1, and a column a line as `name type distinct min..max`, where the
+/// type is `i` for Int64, `j` for Int32, `m` for Decimal(15, 2), `t` for text and `d` for a date; dates are days since
+/// 1970-01-01.
 const TPCH: &[(&str, &str, &str, u64, &str)] = &[
     (
         "sales",
         "customers",
         "customer",
         150_000,
-        "c_custkey i c_name t c_address t c_nationkey i c_phone t c_acctbal m c_mktsegment t c_comment t",
+        "c_custkey i 150000 1..150000
+        c_name t 150000
+        c_address t 150000
+        c_nationkey i 25 0..24
+        c_phone t 150000
+        c_acctbal m 140187 -999.99..9999.99
+        c_mktsegment t 5
+        c_comment t 149968",
     ),
     (
         "sales",
         "orders",
         "orders",
         1_500_000,
-        "o_orderkey i o_custkey i o_orderstatus t o_totalprice m o_orderdate d o_orderpriority t o_clerk t \
-      o_shippriority j o_comment t",
+        "o_orderkey i 1500000 1..6000000
+        o_custkey i 99996 1..149999
+        o_orderstatus t 3
+        o_totalprice m 1464556 857.71..555285.16
+        o_orderdate d 2406 8035..10440
+        o_orderpriority t 5
+        o_clerk t 1000
+        o_shippriority j 1 0..0
+        o_comment t 1482071",
     ),
     (
         "sales",
         "orders",
         "lineitem",
         6_000_000,
-        "l_orderkey i l_partkey i l_suppkey i l_linenumber j l_quantity m l_extendedprice m l_discount m l_tax m \
-      l_returnflag t l_linestatus t l_shipdate d l_commitdate d l_receiptdate d l_shipinstruct t l_shipmode t \
-      l_comment t",
+        "l_orderkey i 1500000 1..6000000
+        l_partkey i 200000 1..200000
+        l_suppkey i 10000 1..10000
+        l_linenumber j 7 1..7
+        l_quantity m 50 1..50
+        l_extendedprice m 933900 901..104949.5
+        l_discount m 11 0..0.1
+        l_tax m 9 0..0.08
+        l_returnflag t 3
+        l_linestatus t 2
+        l_shipdate d 2526 8036..10561
+        l_commitdate d 2466 8065..10530
+        l_receiptdate d 2554 8038..10591
+        l_shipinstruct t 4
+        l_shipmode t 7
+        l_comment t 4580667",
     ),
     (
         "supply",
         "parts",
         "part",
         200_000,
-        "p_partkey i p_name t p_mfgr t p_brand t p_type t p_size j p_container t p_retailprice m p_comment t",
+        "p_partkey i 200000 1..200000
+        p_name t 199997
+        p_mfgr t 5
+        p_brand t 25
+        p_type t 150
+        p_size j 50 1..50
+        p_container t 40
+        p_retailprice m 20899 901..2098.99
+        p_comment t 131753",
     ),
-    ("supply", "parts", "partsupp", 800_000, "ps_partkey i ps_suppkey i ps_availqty j ps_supplycost m ps_comment t"),
+    (
+        "supply",
+        "parts",
+        "partsupp",
+        800_000,
+        "ps_partkey i 200000 1..200000
+        ps_suppkey i 10000 1..10000
+        ps_availqty j 9999 1..9999
+        ps_supplycost m 99865 1..1000
+        ps_comment t 799124",
+    ),
     (
         "supply",
         "suppliers",
         "supplier",
         10_000,
-        "s_suppkey i s_name t s_address t s_nationkey i s_phone t s_acctbal m s_comment t",
+        "s_suppkey i 10000 1..10000
+        s_name t 10000
+        s_address t 10000
+        s_nationkey i 25 0..24
+        s_phone t 10000
+        s_acctbal m 9955 -998.22..9999.72
+        s_comment t 10000",
     ),
-    ("geo", "places", "nation", 25, "n_nationkey i n_name t n_regionkey i n_comment t"),
-    ("geo", "places", "region", 5, "r_regionkey i r_name t r_comment t"),
+    (
+        "geo",
+        "places",
+        "nation",
+        25,
+        "n_nationkey i 25 0..24
+        n_name t 25
+        n_regionkey i 5 0..4
+        n_comment t 25",
+    ),
+    (
+        "geo",
+        "places",
+        "region",
+        5,
+        "r_regionkey i 5 0..4
+        r_name t 5
+        r_comment t 5",
+    ),
 ];
+
+/// Bytes of a text, when it is not told.
+const TEXT_WIDTH: f64 = 30.0;
 
 /// The catalog of one of TPC-H's domains.
 pub(crate) fn tpch_domain(domain: &str) -> DomainCatalog {
     let mut products: BTreeMap<ProductName, Product> = BTreeMap::new();
     for (_, product, name, rows, columns) in TPCH.iter().filter(|t| t.0 == domain) {
         let mut port = Port::new(PortRef::new(domain, *product, *name));
-        port.statistics = Arc::new(PortStatistics { rows: Some(*rows), ..PortStatistics::default() });
-        let words: Vec<&str> = columns.split_whitespace().collect();
-        port.columns = words.chunks(2).map(|c| column(c[0], c[1])).collect();
+        let mut statistics = PortStatistics { rows: Some(*rows), ..PortStatistics::default() };
+        for line in columns.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let column = column(words[0], words[1]);
+            statistics.columns.insert(column.name.clone(), column_statistics(&column, &words[2..]));
+            port.columns.push(column);
+        }
+        port.statistics = Arc::new(statistics);
         let entry = products.entry(ProductName::new(*product)).or_insert_with(|| Product::new(*product));
         entry.ports.insert(PortName::new(*name), port);
     }
@@ -179,7 +257,23 @@ fn column(name: &str, kind: &str) -> Column {
         description: None,
         classification: None,
         unique: false,
+        enumeration: vec![],
         tags: vec![],
+    }
+}
+
+/// `known`: the distinct count, and the range where there is one.
+fn column_statistics(column: &Column, known: &[&str]) -> ColumnStatistics {
+    let ends = known.get(1).and_then(|range| range.split_once(".."));
+    let number = |text: &str| StatisticValue::Number(text.parse().unwrap());
+    let width = column.data_type.as_ref().and_then(DataType::primitive_width).map_or(TEXT_WIDTH, |w| w as f64);
+    ColumnStatistics {
+        distinct: Some(known[0].parse().unwrap()),
+        nulls: Some(0),
+        min: ends.map(|(min, _)| number(min)),
+        max: ends.map(|(_, max)| number(max)),
+        width: Some(width),
+        frequent: vec![],
     }
 }
 

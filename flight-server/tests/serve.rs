@@ -46,6 +46,7 @@ fn sales() -> LocalDomain {
         description: None,
         classification: None,
         unique: false,
+        enumeration: vec![],
         tags: Vec::new(),
     };
     let port = Port {

@@ -17,6 +17,7 @@ fn catalog() -> DomainCatalog {
             description: None,
             classification: None,
             unique: false,
+            enumeration: vec![],
             tags: vec![],
         });
     }

@@ -4,6 +4,7 @@
 //! columns and their types are compared with the contract when a port is opened, the header of every CSV file when it
 //! is scanned, and an error names the port and the file.
 
+mod footprint;
 mod format;
 mod layout;
 mod listing;
@@ -38,7 +39,7 @@ use self::name_errors::{Origin, Redaction};
 pub use self::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, Secret, SourceOptions};
 use self::table::PortTable;
 use crate::error::Error;
-use crate::source::{OpenedPort, SourceOpener};
+use crate::source::{Footprint, OpenedPort, SourceOpener};
 
 /// How many files of a port are asked for their columns when it is opened. Those beyond are adapted when they are read.
 const SCHEMA_FILES: usize = 1000;
@@ -83,6 +84,14 @@ impl SourceOpener for FileSources {
         let table = opening.open(registered.url).await?;
         let schema = table.layout.schema.clone();
         Ok(OpenedPort { name: port.name.clone(), provider: Arc::new(table), schema })
+    }
+
+    async fn footprint(&self, opened: &OpenedPort, runtime: &Arc<RuntimeEnv>) -> Option<Footprint> {
+        opened.provider.downcast_ref::<PortTable>()?.footprint(runtime).await
+    }
+
+    async fn guess_rows(&self, opened: &OpenedPort, runtime: &Arc<RuntimeEnv>) -> Option<u64> {
+        opened.provider.downcast_ref::<PortTable>()?.guess_rows(runtime).await
     }
 }
 

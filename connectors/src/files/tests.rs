@@ -5,6 +5,7 @@ mod bad;
 mod formats;
 mod options;
 mod remote;
+mod statistics;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -143,6 +144,7 @@ pub(super) fn column(name: &str, logical: &str) -> Column {
         description: None,
         classification: None,
         unique: false,
+        enumeration: vec![],
         tags: vec![],
     }
 }

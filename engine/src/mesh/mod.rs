@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use datafusion::catalog::TableProvider;
 use portolan_catalog::{
-    DomainCatalog, DomainEntry, DomainName, MeshSnapshot, NodeEntry, NodeLocation, NodeState, PortRef,
+    DomainCatalog, DomainEntry, DomainName, MeshSnapshot, NodeEntry, NodeLocation, NodeState, PortRef, PortStatistics,
 };
 use portolan_connectors::{CatalogAnswer, LocalDomain, Peer, SiteId};
 use tokio_util::task::AbortOnDropHandle;
@@ -120,6 +120,14 @@ impl Mesh {
     pub(crate) fn replace_local(&self, domain: LocalDomain) {
         self.change(|known| {
             known.local.insert(domain.catalog.domain.clone(), domain);
+        });
+    }
+
+    pub(crate) fn update_statistics(&self, domain: &DomainName, statistics: &BTreeMap<PortRef, Arc<PortStatistics>>) {
+        self.change(|known| {
+            if let Some(local) = known.local.get_mut(domain) {
+                local.catalog = Arc::new((*local.catalog).clone().with_statistics(statistics));
+            }
         });
     }
 

@@ -7,9 +7,12 @@ use arrow::array::{
     ArrayRef, BooleanArray, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
 };
 use arrow::datatypes::DataType;
+use arrow::util::display::array_value_to_string;
 use datafusion::catalog::{MemTable, TableProvider};
-use datafusion::common::Result;
-use portolan_catalog::{Column, DomainCatalog, MeshSnapshot, NodeLocation, NodeState, Port, Product};
+use datafusion::common::{Result, ScalarValue};
+use portolan_catalog::{
+    Column, ColumnStatistics, DomainCatalog, MeshSnapshot, NodeLocation, NodeState, Port, Product, StatisticValue,
+};
 
 use crate::mesh::describe;
 
@@ -104,6 +107,8 @@ fn ports(mesh: &MeshSnapshot) -> Columns {
         ("columns", Arc::new(Int64Array::from_iter(rows.iter().map(|p| Some(p.columns.len() as i64)))) as ArrayRef),
         ("primary_key", lists(rows.iter().map(|p| p.primary_key.iter().map(String::as_str)))),
         ("tags", lists(rows.iter().map(|p| p.tags.iter().map(String::as_str)))),
+        ("rows", counts(rows.iter().map(|p| p.statistics.rows))),
+        ("bytes", counts(rows.iter().map(|p| p.statistics.bytes))),
     ]);
     columns
 }
@@ -121,8 +126,41 @@ fn columns(mesh: &MeshSnapshot) -> Columns {
         ("classification", strings(rows.iter().map(|(.., c)| c.classification.as_deref()))),
         ("logical_type", strings(rows.iter().map(|(.., c)| c.logical_type.as_deref()))),
         ("tags", lists(rows.iter().map(|(.., c)| c.tags.iter().map(String::as_str)))),
+        ("distinct_values", counts(rows.iter().map(|row| known(row)?.distinct))),
+        ("nulls", counts(rows.iter().map(|row| known(row)?.nulls))),
+        ("min", strings(rows.iter().map(|row| known(row)?.min.as_ref().map(|v| shown(v, row.2))))),
+        ("max", strings(rows.iter().map(|row| known(row)?.max.as_ref().map(|v| shown(v, row.2))))),
     ]);
     columns
+}
+
+/// What is known of the column's values.
+fn known<'a>((port, _, column): &(&'a Port, usize, &'a Column)) -> Option<&'a ColumnStatistics> {
+    port.statistics.columns.get(&column.name)
+}
+
+/// A value of the column as SQL shows it.
+fn shown(value: &StatisticValue, column: &Column) -> String {
+    let number = match value {
+        StatisticValue::Text(text) => return text.clone(),
+        StatisticValue::Number(number) => *number,
+    };
+    // Casts from floats saturate, and what Arrow cannot show is shown as the number that it is.
+    let scalar = match &column.data_type {
+        Some(DataType::Boolean) => ScalarValue::Boolean(Some(number != 0.0)),
+        Some(DataType::Date32 | DataType::Date64) => ScalarValue::Date32(Some(number as i32)),
+        Some(DataType::Timestamp(_, zone)) => {
+            ScalarValue::TimestampMicrosecond(Some((number * 1e6) as i64), zone.clone())
+        }
+        Some(DataType::Time32(_) | DataType::Time64(_)) => ScalarValue::Time64Microsecond(Some((number * 1e6) as i64)),
+        _ => return number.to_string(),
+    };
+    let text = scalar.to_array().and_then(|array| Ok(array_value_to_string(&array, 0)?));
+    text.unwrap_or_else(|_| number.to_string())
+}
+
+fn counts(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
+    Arc::new(Int64Array::from_iter(values.map(|v| v.and_then(|v| i64::try_from(v).ok()))))
 }
 
 fn port_names<'a>(ports: impl Iterator<Item = &'a Port> + Clone) -> Columns {

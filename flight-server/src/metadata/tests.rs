@@ -15,6 +15,7 @@ fn column(name: &str) -> Column {
         description: None,
         classification: None,
         unique: false,
+        enumeration: vec![],
         tags: Vec::new(),
     }
 }
