@@ -9,7 +9,7 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use portolan_catalog::DomainCatalog;
+use portolan_catalog::{DomainCatalog, DomainName};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -135,5 +135,19 @@ pub enum CatalogAnswer {
         version: String,
         /// The catalogs of the domains that it owns.
         domains: Vec<DomainCatalog>,
+        /// The domains of other nodes that it reaches: what it can pull from their owners.
+        #[serde(default)]
+        reaches: Vec<Reach>,
     },
+}
+
+/// A domain of another node that a node reaches, and how fast the link there is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reach {
+    /// The domain.
+    pub domain: DomainName,
+    /// Milliseconds of a round trip.
+    pub latency_ms: f64,
+    /// Bytes a second.
+    pub bandwidth: f64,
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Float64Array, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder,
+    TimestampMicrosecondArray,
 };
 use arrow::datatypes::DataType;
 use arrow::util::display::array_value_to_string;
@@ -76,6 +77,8 @@ fn nodes(mesh: &MeshSnapshot) -> Columns {
             ),
         ),
         ("error", strings(nodes.iter().map(|n| n.error.as_deref()))),
+        ("latency_ms", floats(nodes.iter().map(|n| n.latency.map(|l| l.as_secs_f64() * 1e3)))),
+        ("bandwidth_mb_s", floats(nodes.iter().map(|n| n.bandwidth.map(|b| b / 1e6)))),
         ("domains", lists(nodes.iter().map(|n| n.domains.iter().map(|d| d.as_str())))),
         ("here", Arc::new(BooleanArray::from_iter(nodes.iter().map(|n| Some(n.location == NodeLocation::Here))))),
     ]
@@ -173,6 +176,10 @@ fn port_names<'a>(ports: impl Iterator<Item = &'a Port> + Clone) -> Columns {
 
 fn strings<S: AsRef<str>>(values: impl Iterator<Item = Option<S>>) -> ArrayRef {
     Arc::new(values.collect::<StringArray>())
+}
+
+fn floats(values: impl Iterator<Item = Option<f64>>) -> ArrayRef {
+    Arc::new(values.collect::<Float64Array>())
 }
 
 fn lists<'a, L: Iterator<Item = &'a str>>(rows: impl Iterator<Item = L>) -> ArrayRef {
