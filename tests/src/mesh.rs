@@ -97,11 +97,14 @@ impl Mesh {
             .collect();
         let nodes: Vec<_> = nodes.into_iter().map(|(domain, node)| (domain, node.ready())).collect();
         let peers: Vec<_> = nodes.iter().map(|(_, node)| json!({ "url": node.url() })).collect();
+        // Who is asked whom it knows knows it by then.
+        for (domain, node) in &nodes {
+            until_known(&format!("the node of {domain}"), node, nodes.len() - 1).await;
+        }
         let config = merged(json!({ "peers": peers, "refresh_interval": "500ms" }), &gateway);
         let gateway = Node::start(&folder.path().join("gateway"), config);
-        let mesh = Self { nodes, gateway, _folder: folder };
-        mesh.wait_until_known().await;
-        mesh
+        until_known("the gateway", &gateway, nodes.len()).await;
+        Self { nodes, gateway, _folder: folder }
     }
 
     /// The gateway.
@@ -135,21 +138,13 @@ impl Mesh {
     pub async fn client(&self) -> Client {
         self.gateway.client().await
     }
+}
 
-    async fn wait_until_known(&self) {
-        let known = "SELECT count(*) FROM mesh.nodes WHERE state = 'up' AND NOT here";
-        for (domain, node) in &self.nodes {
-            let client = node.client().await;
-            let others = self.nodes.len() as i64 - 1;
-            let what = format!("the node of {domain} knows the others");
-            until(&what, TIMEOUT, async || count(&client, known).await == Ok(others)).await;
-        }
-        let client = self.client().await;
-        until("the gateway knows every node", TIMEOUT, async || {
-            count(&client, known).await == Ok(self.nodes.len() as i64)
-        })
-        .await;
-    }
+async fn until_known(who: &str, node: &Node, others: usize) {
+    let client = node.client().await;
+    let sql = "SELECT count(*) FROM mesh.nodes WHERE state = 'up' AND NOT here";
+    let what = format!("{who} knows {others} others");
+    until(&what, TIMEOUT, async || count(&client, sql).await == Ok(others as i64)).await;
 }
 
 /// Addresses of loopback that nobody listens on, below the ports that systems hand out by themselves: nodes that are to
