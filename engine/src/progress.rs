@@ -1,7 +1,7 @@
 //! How far a query is: rows and bytes that crossed each edge so far.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use portolan_connectors::PulledRows;
 use serde::{Deserialize, Serialize};
@@ -101,12 +101,7 @@ impl ProgressHandle {
         Progress {
             rows: self.0.rows.load(Ordering::Relaxed),
             finished: self.0.finished.load(Ordering::Relaxed),
-            edges: self
-                .0
-                .edges
-                .iter()
-                .flat_map(|e| e.now())
-                .collect(),
+            edges: self.0.edges.iter().flat_map(|e| e.now()).collect(),
         }
     }
 }

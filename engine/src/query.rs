@@ -27,8 +27,8 @@ use crate::explain::ExplainOptions;
 use crate::mesh::MeshView;
 use crate::names::MeshCatalogs;
 use crate::planner::Planned;
-use crate::progress::EdgeProgress;
 use crate::planner::resolve::{Resolved, resolve};
+use crate::progress::EdgeProgress;
 use crate::wire::Encoded;
 use crate::{Error, ErrorKind, Principal, ProgressHandle, Result, Session, Settings, explain, planner};
 
