@@ -177,13 +177,15 @@ async fn contracts_bound_what_a_sample_tells() {
 }
 
 #[tokio::test]
-async fn values_of_classified_columns_are_not_told() {
+async fn texts_and_frequent_values_of_classified_columns_are_not_told() {
     let (mut port, opened) = port(parts());
     port.columns[2].classification = Some("Restricted".into());
+    port.columns[1].classification = Some("confidential".into());
     port.columns[3].classification = Some("Public".into());
     let known = take(&port, &opened, Some(Bounds::default())).await;
     let kind = &known.columns["kind"];
     assert_eq!((kind.distinct, kind.min.clone(), kind.max.clone(), kind.frequent.len()), (Some(2), None, None, 0));
+    assert_eq!((known.columns["parent"].max.clone(), known.columns["parent"].frequent.len()), (number(499.0), 0));
     assert_eq!(known.columns["maybe"].frequent.len(), 5);
 }
 
