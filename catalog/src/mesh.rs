@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +65,10 @@ pub struct NodeEntry {
     pub error: Option<String>,
     /// The domains that it serves, as far as known.
     pub domains: Vec<DomainName>,
+    /// Time of a round trip to it; `None` for this process.
+    pub latency: Option<Duration>,
+    /// Bytes a second from it; `None` for this process.
+    pub bandwidth: Option<f64>,
 }
 
 impl MeshSnapshot {

@@ -10,7 +10,7 @@ use argon2::PasswordHash;
 use portolan_catalog::yaml::{self, Document};
 use portolan_catalog::{Diagnostic, Diagnostics, DomainName};
 use portolan_connectors::files::SourceOptions;
-use portolan_engine::Limits;
+use portolan_engine::{Limits, LinkOverride};
 use serde::Deserialize;
 
 use crate::units::{Length, Size};
@@ -78,6 +78,18 @@ pub struct PeerConfig {
     pub cert: Option<PathBuf>,
     /// The key of that certificate (PEM).
     pub key: Option<PathBuf>,
+    /// Time of a round trip to it. Default: measured.
+    pub latency: Option<Length>,
+    /// Bytes a second from it. Default: measured.
+    pub bandwidth: Option<Size>,
+}
+
+impl PeerConfig {
+    /// What is given of the link to it.
+    pub fn link(&self) -> LinkOverride {
+        let bandwidth = self.bandwidth.map(|size| size.0 as f64);
+        LinkOverride { latency: self.latency.map(|length| length.0), bandwidth }
+    }
 }
 
 /// Somebody who may log in.

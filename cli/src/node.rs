@@ -40,7 +40,7 @@ impl Node {
         }
         for peer in &config.peers {
             let site = NodeSite::new(&peer.url, node_options(peer)?).map_err(|e| Error::config(e.chain()))?;
-            builder = builder.peer(Arc::new(site));
+            builder = builder.peer_with_link(Arc::new(site), peer.link());
         }
         if let Some(interval) = config.refresh_interval() {
             builder = builder.refresh_interval(interval);

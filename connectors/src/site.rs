@@ -9,7 +9,7 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use portolan_catalog::DomainCatalog;
+use portolan_catalog::{DomainCatalog, DomainName};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -80,6 +80,24 @@ pub struct FragmentSummary {
     pub rows: u64,
     /// Its operators, in the order of the plan's printed form.
     pub operators: Vec<OperatorMetrics>,
+    /// What it pulled from other sites for the fragment, and they from others in turn.
+    #[serde(default)]
+    pub pulled: Vec<PulledRows>,
+}
+
+/// What crossed an edge between two other sites.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PulledRows {
+    /// The domains whose ports were read.
+    pub domains: Vec<String>,
+    /// The site that the rows came from.
+    pub site: String,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes on the wire.
+    pub bytes: u64,
+    /// Bytes of keys that were sent for them.
+    pub bytes_sent: u64,
 }
 
 /// What one operator of a remote plan did.
@@ -135,5 +153,19 @@ pub enum CatalogAnswer {
         version: String,
         /// The catalogs of the domains that it owns.
         domains: Vec<DomainCatalog>,
+        /// The domains of other nodes that it reaches: what it can pull from their owners.
+        #[serde(default)]
+        reaches: Vec<Reach>,
     },
+}
+
+/// A domain of another node that a node reaches, and how fast the link there is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reach {
+    /// The domain.
+    pub domain: DomainName,
+    /// Milliseconds of a round trip.
+    pub latency_ms: f64,
+    /// Bytes a second.
+    pub bandwidth: f64,
 }

@@ -16,7 +16,7 @@ use portolan_connectors::{CatalogAnswer, LocalDomain, Peer};
 use crate::execution::admission::Admission;
 use crate::execution::memory::SharedMemory;
 use crate::execution::runtime::CpuRuntime;
-use crate::mesh::Mesh;
+use crate::mesh::{LinkOverride, Mesh};
 use crate::names::RESERVED_CATALOG;
 use crate::{Error, ErrorKind, Limits, Principal, QueryStream, Result, Session};
 
@@ -49,7 +49,7 @@ pub(crate) struct Inner {
 #[derive(Debug)]
 pub struct EngineBuilder {
     domains: Vec<LocalDomain>,
-    peers: Vec<Arc<dyn Peer>>,
+    peers: Vec<(Arc<dyn Peer>, LinkOverride)>,
     refresh_interval: Duration,
     limits: Limits,
     cpu_threads: usize,
@@ -81,8 +81,15 @@ impl EngineBuilder {
 
     /// Adds another node. Its catalog is fetched in the background, at once and every refresh interval.
     #[must_use]
-    pub fn peer(mut self, peer: Arc<dyn Peer>) -> Self {
-        self.peers.push(peer);
+    pub fn peer(self, peer: Arc<dyn Peer>) -> Self {
+        self.peer_with_link(peer, LinkOverride::default())
+    }
+
+    /// Adds another node as [`EngineBuilder::peer`] does, and says how fast the link to it is. What is not given is
+    /// measured while the nodes talk. Queries are planned by it; nothing is slowed down.
+    #[must_use]
+    pub fn peer_with_link(mut self, peer: Arc<dyn Peer>, link: LinkOverride) -> Self {
+        self.peers.push((peer, link));
         self
     }
 

@@ -19,10 +19,11 @@ use portolan_catalog::{
 };
 use portolan_connectors::{
     CatalogAnswer, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, LocalDomain, OpenedPort,
-    OperatorMetrics, Peer, Site, SiteId,
+    OperatorMetrics, Peer, Reach, Site, SiteId,
 };
 
 use crate::names::MeshCatalogs;
+use crate::planner::decision::Link;
 use crate::planner::resolve::{Resolved, resolve};
 use crate::{Engine, Error, ErrorKind, Result};
 
@@ -39,6 +40,8 @@ pub(crate) struct FakePeer {
 struct FakeState {
     /// `None`: the peer is down.
     catalog: Option<(String, Vec<DomainCatalog>)>,
+    /// The domains of others that it says it reaches.
+    reaches: Vec<Reach>,
     /// What it was asked with, in order.
     asked: Vec<Option<String>>,
     /// What every fragment gives.
@@ -48,12 +51,25 @@ struct FakeState {
 impl FakePeer {
     /// A peer that is up and publishes these domains at version 1.
     pub(crate) fn new(url: &str, domains: Vec<DomainCatalog>) -> Arc<Self> {
-        let state = FakeState { catalog: Some(("1".into(), domains)), asked: vec![], rows: None };
+        let state = FakeState { catalog: Some(("1".into(), domains)), reaches: vec![], asked: vec![], rows: None };
         Arc::new(Self { id: SiteId::new(url), state: Mutex::new(state) })
     }
 
     pub(crate) fn publish(&self, version: &str, domains: Vec<DomainCatalog>) {
         self.state.lock().unwrap().catalog = Some((version.to_owned(), domains));
+    }
+
+    /// Says from its next version on that it reaches these domains, over links as fast as by default.
+    pub(crate) fn reach(&self, domains: &[&str]) {
+        let Link { latency, bandwidth } = Link::default();
+        let latency_ms = latency.as_secs_f64() * 1e3;
+        let reach = |domain: &&str| Reach { domain: DomainName::new(*domain), latency_ms, bandwidth };
+        self.reach_over(domains.iter().map(reach).collect());
+    }
+
+    /// As `reach`, over given links.
+    pub(crate) fn reach_over(&self, reaches: Vec<Reach>) {
+        self.state.lock().unwrap().reaches = reaches;
     }
 
     pub(crate) fn go_down(&self) {
@@ -87,7 +103,7 @@ impl Site for FakePeer {
             rows: Some(batch.num_rows() as u64),
             estimated_rows: None,
         }];
-        let summary = FragmentSummary { rows: batch.num_rows() as u64, operators };
+        let summary = FragmentSummary { rows: batch.num_rows() as u64, operators, pulled: vec![] };
         let items = [FragmentItem::Batch { batch, wire_bytes: 77 }, FragmentItem::Finished(summary)];
         Ok(Box::pin(futures::stream::iter(items.map(Ok))))
     }
@@ -98,11 +114,12 @@ impl Peer for FakePeer {
     async fn catalog(&self, known: Option<&str>) -> Result<CatalogAnswer> {
         let mut state = self.state.lock().unwrap();
         state.asked.push(known.map(str::to_owned));
+        let reaches = state.reaches.clone();
         match &state.catalog {
             None => Err(Error::new(ErrorKind::SiteUnavailable, "connection refused")),
             Some((version, _)) if known == Some(version) => Ok(CatalogAnswer::Unchanged),
             Some((version, domains)) => {
-                Ok(CatalogAnswer::Changed { version: version.clone(), domains: domains.clone() })
+                Ok(CatalogAnswer::Changed { version: version.clone(), domains: domains.clone(), reaches })
             }
         }
     }
@@ -291,11 +308,15 @@ pub(crate) fn owned(catalog: DomainCatalog) -> LocalDomain {
     LocalDomain { ports: ports.collect(), catalog: Arc::new(catalog) }
 }
 
-/// A gateway whose three peers publish TPC-H's domains.
+/// A gateway whose three peers publish TPC-H's domains and reach one another.
 pub(crate) async fn gateway() -> Engine {
     let mut builder = Engine::builder().cpu_threads(2);
-    for domain in ["sales", "supply", "geo"] {
-        builder = builder.peer(FakePeer::new(&format!("grpc://{domain}"), vec![tpch_domain(domain)]));
+    let all = ["sales", "supply", "geo"];
+    for domain in all {
+        let peer = FakePeer::new(&format!("grpc://{domain}"), vec![tpch_domain(domain)]);
+        let others: Vec<_> = all.into_iter().filter(|other| *other != domain).collect();
+        peer.reach(&others);
+        builder = builder.peer(peer);
     }
     let engine = builder.build().unwrap();
     engine.refresh().await;

@@ -22,6 +22,7 @@ mod wire;
 
 pub use engine::{Engine, EngineBuilder, FragmentPlan};
 pub use limits::Limits;
+pub use mesh::LinkOverride;
 pub use portolan_connectors::{Error, ErrorKind, Result};
 pub use principal::Principal;
 pub use progress::{EdgeProgress, Progress, ProgressHandle};

@@ -15,7 +15,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::scalar::ScalarValue;
 use futures::{Stream, StreamExt};
-use portolan_connectors::FragmentSummary;
+use portolan_connectors::{FragmentSummary, PulledRows};
 
 use crate::engine::{FragmentPlan, Inner};
 use crate::exchange::{Physical, QueryContext, RemoteScanExec};
@@ -28,6 +28,7 @@ use crate::mesh::MeshView;
 use crate::names::MeshCatalogs;
 use crate::planner::Planned;
 use crate::planner::resolve::{Resolved, resolve};
+use crate::progress::EdgeProgress;
 use crate::wire::Encoded;
 use crate::{Error, ErrorKind, Principal, ProgressHandle, Result, Session, Settings, explain, planner};
 
@@ -452,8 +453,17 @@ impl QueryStream {
                 .as_ref()
                 .map(|(planned, plan)| explain::local_operators(plan.as_ref(), Some(&planned.placed)))
                 .unwrap_or_default(),
+            pulled: self.progress.now().edges.into_iter().take(MOST_EDGES_TOLD).map(pulled).collect(),
         }
     }
+}
+
+/// A caller is told of so many edges beyond its own.
+const MOST_EDGES_TOLD: usize = 1000;
+
+fn pulled(edge: EdgeProgress) -> PulledRows {
+    let EdgeProgress { domains, site, rows, bytes, bytes_sent, .. } = edge;
+    PulledRows { domains, site, rows, bytes, bytes_sent }
 }
 
 impl Stream for QueryStream {

@@ -37,6 +37,18 @@ fn everything_is_read() {
 }
 
 #[test]
+fn a_link_is_read_as_given() {
+    let config = check("peers:\n- {url: 'grpc://a:1', latency: 50ms, bandwidth: 12.5MB}\n- url: grpc://b:1\n").unwrap();
+    let given = LinkOverride { latency: Some(Duration::from_millis(50)), bandwidth: Some(12.5e6) };
+    assert_eq!(config.peers[0].link(), given);
+    assert_eq!(config.peers[1].link(), LinkOverride::default());
+    let error = check("peers:\n- url: grpc://a:1\n  latency: 50\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:3: peers[0].latency: 50 is not a length of time"), "{error}");
+    let error = check("peers:\n- url: grpc://a:1\n  bandwidth: 0\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:3: peers[0].bandwidth: 0 is not a size above 0"), "{error}");
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_the_nearest_one() {
     let error = check("domain: sales\nlistn: 127.0.0.1:0\n").unwrap_err();
     assert!(error.starts_with("node.yaml:2: listn: unknown key"), "{error}");

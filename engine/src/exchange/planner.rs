@@ -49,7 +49,8 @@ impl ExtensionPlanner for ExchangePlanner {
         let site = self.view.peers.get(&fragment.site).cloned().ok_or_else(|| {
             into_datafusion(Error::new(ErrorKind::Internal, format!("there is no connection to {}", fragment.site)))
         })?;
-        let scan = Arc::new(RemoteScanExec::new(fragment, site, self.query.clone(), self.state.clone()));
+        let meter = self.view.meter(&fragment.site);
+        let scan = Arc::new(RemoteScanExec::new(fragment, site, self.query.clone(), self.state.clone(), meter));
         self.scans.lock().unwrap_or_else(PoisonError::into_inner).push(scan.clone());
         Ok(Some(scan))
     }

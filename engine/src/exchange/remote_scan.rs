@@ -33,6 +33,7 @@ use super::keys::KeyReport;
 use super::start::Start;
 use crate::execution::errors::into_datafusion;
 use crate::execution::run::conform;
+use crate::mesh::{LinkMeter, StreamMeter};
 use crate::planner::Fragment;
 use crate::progress::EdgeCounters;
 use crate::{Error, ErrorKind, Principal};
@@ -63,6 +64,8 @@ pub(crate) struct RemoteScanExec {
     query: Arc<QueryContext>,
     /// What fragments are encoded with.
     state: Arc<SessionState>,
+    /// Measures the link to the site.
+    meter: Arc<LinkMeter>,
     /// What joins above will tell of the rows that can match.
     filters: Vec<Arc<dyn PhysicalExpr>>,
     schema: SchemaRef,
@@ -81,6 +84,7 @@ impl RemoteScanExec {
         site: Arc<dyn Peer>,
         query: Arc<QueryContext>,
         state: Arc<SessionState>,
+        meter: Arc<LinkMeter>,
     ) -> Self {
         let schema: SchemaRef = Arc::new(Schema::clone(fragment.schema.as_arrow()));
         let properties = PlanProperties::new(
@@ -96,12 +100,14 @@ impl RemoteScanExec {
             bytes: AtomicU64::new(0),
             bytes_sent: AtomicU64::new(0),
             finished: AtomicBool::new(false),
+            pulled: Mutex::default(),
         });
         Self {
             fragment,
             site,
             query,
             state,
+            meter,
             filters: vec![],
             schema,
             properties: Arc::new(properties),
@@ -221,6 +227,7 @@ impl ExecutionPlan for RemoteScanExec {
             bytes: MetricBuilder::new(&self.metrics).counter("wire_bytes", partition),
             first_batch: MetricBuilder::new(&self.metrics).subset_time("time_to_first_batch", partition),
             started: Instant::now(),
+            meter: StreamMeter::new(self.meter.clone()),
             what: self.describe(),
         };
         // It runs beside whatever else the query does, so that both sides of a join come at once; dropping the stream
@@ -266,9 +273,11 @@ async fn read_all(
         return Ok(());
     };
     while let Some(batch) = read_next(&mut stream, &mut reading).await? {
+        let came = Instant::now();
         if rows.send(Ok(batch)).await.is_err() {
             break;
         }
+        reading.meter.waited(came.elapsed());
     }
     Ok(())
 }
@@ -283,6 +292,7 @@ struct Reading {
     bytes: Count,
     first_batch: Time,
     started: Instant,
+    meter: StreamMeter,
     what: String,
 }
 
@@ -302,14 +312,17 @@ async fn read_next(stream: &mut FragmentStream, reading: &mut Reading) -> Result
             reading.rows += batch.num_rows() as u64;
             reading.baseline.record_output(batch.num_rows());
             reading.bytes.add(wire_bytes);
+            reading.meter.received(wire_bytes);
             reading.counters.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
             reading.counters.bytes.fetch_add(wire_bytes as u64, Ordering::Relaxed);
             Ok(Some(batch))
         }
         Some(Ok(FragmentItem::Finished(summary))) if summary.rows == reading.rows => {
             reading.counters.finished.store(true, Ordering::Relaxed);
+            reading.counters.pulled.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&summary.pulled);
             *reading.summary.lock().unwrap_or_else(PoisonError::into_inner) = Some(summary);
             reading.baseline.done();
+            reading.meter.finish();
             Ok(None)
         }
         Some(Ok(FragmentItem::Finished(summary))) => fail(Error::new(

@@ -87,7 +87,7 @@ impl Site for OwnerPeer {
                     (FragmentItem::Batch { batch, wire_bytes: 1 }, (rows, count, false))
                 }
                 None => {
-                    let summary = FragmentSummary { rows: count, operators: vec![] };
+                    let summary = FragmentSummary { rows: count, ..FragmentSummary::default() };
                     (FragmentItem::Finished(summary), (rows, count, true))
                 }
             }))

@@ -1,6 +1,8 @@
 //! What this engine knows of the mesh: the domains it owns, the peers it talks to, and the immutable snapshot that
 //! each query plans against.
 
+mod link;
+mod reach;
 mod refresh;
 
 use std::collections::BTreeMap;
@@ -12,9 +14,11 @@ use datafusion::catalog::TableProvider;
 use portolan_catalog::{
     DomainCatalog, DomainEntry, DomainName, MeshSnapshot, NodeEntry, NodeLocation, NodeState, PortRef, PortStatistics,
 };
-use portolan_connectors::{CatalogAnswer, LocalDomain, Peer, SiteId};
+use portolan_connectors::{CatalogAnswer, LocalDomain, Peer, Reach, SiteId};
 use tokio_util::task::AbortOnDropHandle;
 
+pub use self::link::LinkOverride;
+pub(crate) use self::link::{LinkMeter, StreamMeter};
 use crate::planner::decision::Link;
 use crate::{Error, ErrorKind, Result};
 
@@ -34,17 +38,32 @@ pub(crate) struct MeshView {
     pub(crate) snapshot: Arc<MeshSnapshot>,
     pub(crate) local: BTreeMap<PortRef, Arc<dyn TableProvider>>,
     pub(crate) peers: BTreeMap<SiteId, Arc<dyn Peer>>,
+    links: BTreeMap<SiteId, PeerLink>,
+}
+
+/// The link to a peer and those from there on.
+#[derive(Debug)]
+struct PeerLink {
+    link: Link,
+    /// What the link is measured with while queries run.
+    meter: Arc<LinkMeter>,
+    reaches: Arc<BTreeMap<DomainName, Link>>,
 }
 
 impl MeshView {
-    /// The link to a peer.
-    pub(crate) fn link(&self, _: &SiteId) -> Link {
-        Link::default()
+    /// The link to a peer, as it was known when this view was made: all that a query weighs is weighed alike.
+    pub(crate) fn link(&self, site: &SiteId) -> Link {
+        self.links.get(site).map_or_else(Link::default, |l| l.link)
     }
 
-    /// The link over which a peer reaches a domain; `None` where it does not.
-    pub(crate) fn reach(&self, _: &SiteId, _: &DomainName) -> Option<Link> {
-        None
+    /// The link over which a peer said that it reaches a domain of another node; `None` where it did not.
+    pub(crate) fn reach(&self, site: &SiteId, domain: &DomainName) -> Option<Link> {
+        self.links.get(site)?.reaches.get(domain).copied()
+    }
+
+    /// What measures the link to a peer.
+    pub(crate) fn meter(&self, site: &SiteId) -> Arc<LinkMeter> {
+        self.links.get(site).map(|l| l.meter.clone()).unwrap_or_default()
     }
 }
 
@@ -57,15 +76,18 @@ struct Known {
 #[derive(Debug)]
 struct KnownPeer {
     peer: Arc<dyn Peer>,
+    meter: Arc<LinkMeter>,
     version: Option<String>,
     domains: Vec<Arc<DomainCatalog>>,
+    /// The domains of others that it reaches.
+    reaches: Arc<BTreeMap<DomainName, Link>>,
     state: NodeState,
     last_seen: Option<SystemTime>,
     error: Option<String>,
 }
 
 impl Mesh {
-    pub(crate) fn new(domains: Vec<LocalDomain>, peers: Vec<Arc<dyn Peer>>) -> Result<Arc<Self>> {
+    pub(crate) fn new(domains: Vec<LocalDomain>, peers: Vec<(Arc<dyn Peer>, LinkOverride)>) -> Result<Arc<Self>> {
         let mut local = BTreeMap::new();
         for domain in domains {
             let name = domain.catalog.domain.clone();
@@ -78,10 +100,12 @@ impl Mesh {
         }
         let peers = peers
             .into_iter()
-            .map(|peer| KnownPeer {
+            .map(|(peer, link)| KnownPeer {
                 peer,
+                meter: Arc::new(LinkMeter::new(link)),
                 version: None,
                 domains: vec![],
+                reaches: Arc::default(),
                 state: NodeState::Unknown,
                 last_seen: None,
                 error: None,
@@ -146,12 +170,13 @@ impl Mesh {
     /// Answers a peer that asks for the catalogs of the domains that this engine owns.
     pub(crate) fn answer(&self, asked: Option<&str>) -> CatalogAnswer {
         self.with_known(|known| {
-            let version = known.local_version();
+            let reaches = reach::reached(known);
+            let version = known.local_version(&reaches);
             if asked == Some(version.as_str()) {
                 return CatalogAnswer::Unchanged;
             }
             let domains = known.local.values().map(|l| (*l.catalog).clone()).collect();
-            CatalogAnswer::Changed { version, domains }
+            CatalogAnswer::Changed { version, domains, reaches }
         })
     }
 
@@ -168,7 +193,7 @@ impl Mesh {
 }
 
 impl Known {
-    fn local_version(&self) -> String {
+    fn local_version(&self, reaches: &[Reach]) -> String {
         let parts: Vec<String> = self
             .local
             .values()
@@ -177,7 +202,7 @@ impl Known {
                 format!("{}={}{}", l.catalog.domain, l.catalog.version, errors.concat())
             })
             .collect();
-        parts.join(";")
+        format!("{}|{}", parts.join(";"), reach::version(reaches))
     }
 
     fn view(&self) -> MeshView {
@@ -188,11 +213,17 @@ impl Known {
             last_seen: Some(SystemTime::now()),
             error: None,
             domains: self.local.keys().cloned().collect(),
+            latency: None,
+            bandwidth: None,
         }];
         for (name, local) in &self.local {
             claims.entry(name.clone()).or_default().push((NodeLocation::Here, local.catalog.clone()));
         }
+        let mut links = BTreeMap::new();
         for known in &self.peers {
+            let link = known.meter.link();
+            let (meter, reaches) = (known.meter.clone(), known.reaches.clone());
+            links.insert(known.peer.id().clone(), PeerLink { link, meter, reaches });
             let location = NodeLocation::Peer(known.peer.id().to_string());
             for catalog in &known.domains {
                 claims.entry(catalog.domain.clone()).or_default().push((location.clone(), catalog.clone()));
@@ -203,6 +234,8 @@ impl Known {
                 last_seen: known.last_seen,
                 error: known.error.clone(),
                 domains: known.domains.iter().map(|d| d.domain.clone()).collect(),
+                latency: Some(link.latency),
+                bandwidth: Some(link.bandwidth),
             });
         }
         let mut snapshot = MeshSnapshot { nodes, ..MeshSnapshot::default() };
@@ -216,7 +249,7 @@ impl Known {
         }
         let local = self.local.values().flat_map(|l| &l.ports).map(|p| (p.name.clone(), p.provider.clone())).collect();
         let peers = self.peers.iter().map(|p| (p.peer.id().clone(), p.peer.clone())).collect();
-        MeshView { snapshot: Arc::new(snapshot), local, peers }
+        MeshView { snapshot: Arc::new(snapshot), local, peers, links }
     }
 }
 

@@ -2,12 +2,12 @@
 //! catalog.
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use portolan_catalog::NodeState;
 use portolan_connectors::CatalogAnswer;
 
-use super::Mesh;
+use super::{Mesh, reach};
 
 /// While nothing is known of a peer it is asked this often: a mesh that starts is complete sooner.
 const FIRST_CONTACT_INTERVAL: Duration = Duration::from_millis(250);
@@ -34,7 +34,9 @@ pub(super) async fn keep_fresh(mesh: Weak<Mesh>, index: usize, interval: Duratio
 pub(super) async fn ask(mesh: &Mesh, index: usize) {
     let (peer, version) =
         mesh.with_known(|known| (known.peers[index].peer.clone(), known.peers[index].version.clone()));
+    let asked = Instant::now();
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, peer.catalog(version.as_deref())).await;
+    let took = asked.elapsed();
     mesh.change(|known| {
         let known = &mut known.peers[index];
         match answer {
@@ -45,9 +47,13 @@ pub(super) async fn ask(mesh: &Mesh, index: usize) {
                 known.state = NodeState::Up;
                 known.last_seen = Some(SystemTime::now());
                 known.error = None;
-                if let CatalogAnswer::Changed { version, domains } = answer {
-                    known.version = Some(version);
-                    known.domains = domains.into_iter().map(Arc::new).collect();
+                match answer {
+                    CatalogAnswer::Unchanged => known.meter.record_round_trip(took),
+                    CatalogAnswer::Changed { version, domains, reaches } => {
+                        known.version = Some(version);
+                        known.domains = domains.into_iter().map(Arc::new).collect();
+                        known.reaches = Arc::new(reach::understand(reaches));
+                    }
                 }
             }
             Ok(Err(error)) => down(known, error.chain()),

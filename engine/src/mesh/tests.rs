@@ -1,17 +1,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use portolan_catalog::{DomainCatalog, DomainName, NodeLocation, NodeState, PortName, PortRef, ProductName};
-use portolan_connectors::{CatalogAnswer, Peer};
+use portolan_connectors::{CatalogAnswer, FragmentRequest, FragmentStream, Peer, Reach, Site, SiteId};
 
-use super::Mesh;
+use super::{LinkOverride, Mesh};
 use crate::ErrorKind;
 use crate::fake_mesh::{FakePeer, owned, tpch_domain};
+use crate::planner::decision::Link;
 
 fn mesh(peers: &[&Arc<FakePeer>]) -> Arc<Mesh> {
-    Mesh::new(vec![], peers.iter().map(|p| Arc::clone(p) as Arc<dyn Peer>).collect()).unwrap()
+    Mesh::new(vec![], peers.iter().map(|p| unmeasured(p)).collect()).unwrap()
+}
+
+fn unmeasured(peer: &Arc<FakePeer>) -> (Arc<dyn Peer>, LinkOverride) {
+    (peer.clone(), LinkOverride::default())
 }
 
 fn domains(mesh: &Mesh) -> Vec<String> {
@@ -96,7 +101,7 @@ async fn a_domain_that_two_claim_is_refused_and_both_are_named() {
 #[tokio::test]
 async fn a_domain_of_this_node_is_not_taken_by_a_peer() {
     let peer = FakePeer::new("grpc://geo", vec![tpch_domain("geo")]);
-    let mesh = Mesh::new(vec![owned(tpch_domain("geo"))], vec![peer]).unwrap();
+    let mesh = Mesh::new(vec![owned(tpch_domain("geo"))], vec![unmeasured(&peer)]).unwrap();
     assert_eq!(domains(&mesh), ["geo"]);
     mesh.refresh_all().await;
     assert_eq!(domains(&mesh), Vec::<String>::new());
@@ -142,7 +147,7 @@ fn a_load_error_is_told_until_a_good_version_comes() {
 #[test]
 fn an_answer_is_small_where_nothing_changed() {
     let mesh = Mesh::new(vec![owned(tpch_domain("geo"))], vec![]).unwrap();
-    let CatalogAnswer::Changed { version, domains } = mesh.answer(None) else { panic!("never asked before") };
+    let CatalogAnswer::Changed { version, domains, .. } = mesh.answer(None) else { panic!("never asked before") };
     assert_eq!(domains, [tpch_domain("geo")]);
     assert_eq!(mesh.answer(Some(&version)), CatalogAnswer::Unchanged);
     assert!(matches!(mesh.answer(Some("another")), CatalogAnswer::Changed { .. }));
@@ -151,7 +156,7 @@ fn an_answer_is_small_where_nothing_changed() {
 #[tokio::test]
 async fn catalogs_of_others_are_not_passed_on() {
     let peer = FakePeer::new("grpc://sales", vec![tpch_domain("sales")]);
-    let mesh = Mesh::new(vec![owned(tpch_domain("geo"))], vec![peer]).unwrap();
+    let mesh = Mesh::new(vec![owned(tpch_domain("geo"))], vec![unmeasured(&peer)]).unwrap();
     mesh.refresh_all().await;
     assert_eq!(domains(&mesh), ["geo", "sales"]);
     let CatalogAnswer::Changed { domains, .. } = mesh.answer(None) else { panic!("never asked before") };
@@ -172,4 +177,146 @@ async fn refreshing_ends_with_the_mesh() {
     while Arc::strong_count(&peer) > 1 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+}
+
+fn reaches(mesh: &Mesh) -> Vec<String> {
+    let CatalogAnswer::Changed { reaches, .. } = mesh.answer(None) else { panic!("never asked before") };
+    reaches.iter().map(|r| r.domain.to_string()).collect()
+}
+
+fn version(mesh: &Mesh) -> String {
+    let CatalogAnswer::Changed { version, .. } = mesh.answer(None) else { panic!("never asked before") };
+    version
+}
+
+#[tokio::test]
+async fn a_node_tells_whom_it_reaches_while_they_are_up() {
+    let sales = FakePeer::new("grpc://sales", vec![tpch_domain("sales")]);
+    let supply = FakePeer::new("grpc://supply", vec![tpch_domain("supply")]);
+    let peers = vec![unmeasured(&supply), unmeasured(&sales)];
+    let mesh = Mesh::new(vec![owned(tpch_domain("geo"))], peers).unwrap();
+    assert_eq!(reaches(&mesh), Vec::<String>::new());
+    let alone = version(&mesh);
+    mesh.refresh_all().await;
+    assert_eq!(reaches(&mesh), ["sales", "supply"]);
+    let together = version(&mesh);
+    assert_ne!(together, alone);
+    for _ in 0..3 {
+        mesh.refresh_all().await;
+        assert_eq!(mesh.answer(Some(&together)), CatalogAnswer::Unchanged);
+    }
+    sales.go_down();
+    mesh.refresh_all().await;
+    assert_eq!(reaches(&mesh), ["supply"]);
+    assert_ne!(version(&mesh), together);
+    supply.publish("2", vec![tpch_domain("geo")]);
+    mesh.refresh_all().await;
+    assert_eq!(reaches(&mesh), Vec::<String>::new(), "a domain that two claim is refused");
+}
+
+#[tokio::test]
+async fn a_link_that_trembles_makes_no_new_version() {
+    let peer = FakePeer::new("grpc://sales", vec![tpch_domain("sales")]);
+    let version_at = async |ms, megabytes: f64| {
+        let link = LinkOverride { latency: Some(Duration::from_millis(ms)), bandwidth: Some(megabytes * 1e6) };
+        let mesh = Mesh::new(vec![], vec![(peer.clone(), link)]).unwrap();
+        mesh.refresh_all().await;
+        version(&mesh)
+    };
+    let first = version_at(60, 120.0).await;
+    assert_eq!(version_at(70, 140.0).await, first);
+    assert_ne!(version_at(120, 120.0).await, first);
+    assert_ne!(version_at(60, 12.0).await, first);
+}
+
+/// Another mesh as a peer, as if it was asked over a network.
+#[derive(Debug)]
+struct Through(SiteId, Mutex<Weak<Mesh>>);
+
+#[async_trait::async_trait]
+impl Site for Through {
+    fn id(&self) -> &SiteId {
+        &self.0
+    }
+
+    async fn execute(&self, _: FragmentRequest) -> crate::Result<FragmentStream> {
+        unimplemented!("it has no rows")
+    }
+}
+
+#[async_trait::async_trait]
+impl Peer for Through {
+    async fn catalog(&self, known: Option<&str>) -> crate::Result<CatalogAnswer> {
+        Ok(self.1.lock().unwrap().upgrade().unwrap().answer(known))
+    }
+}
+
+#[tokio::test]
+async fn two_nodes_that_ask_each_other_come_to_rest() {
+    let node = |own: &str, other: &str| {
+        let peer = Arc::new(Through(SiteId::new(format!("grpc://{other}")), Mutex::default()));
+        let peers: Vec<(Arc<dyn Peer>, _)> = vec![(peer.clone(), LinkOverride::default())];
+        (Mesh::new(vec![owned(tpch_domain(own))], peers).unwrap(), peer)
+    };
+    let (geo, to_sales) = node("geo", "sales");
+    let (sales, to_geo) = node("sales", "geo");
+    *to_sales.1.lock().unwrap() = Arc::downgrade(&sales);
+    *to_geo.1.lock().unwrap() = Arc::downgrade(&geo);
+    for _ in 0..2 {
+        geo.refresh_all().await;
+        sales.refresh_all().await;
+    }
+    let versions = (version(&geo), version(&sales));
+    assert_eq!((reaches(&geo), reaches(&sales)), (vec!["sales".to_owned()], vec!["geo".to_owned()]));
+    assert!(geo.view().reach(&SiteId::new("grpc://sales"), &DomainName::new("geo")).is_some());
+    for _ in 0..3 {
+        geo.refresh_all().await;
+        sales.refresh_all().await;
+        assert_eq!((version(&geo), version(&sales)), versions);
+    }
+}
+
+#[tokio::test]
+async fn a_peer_says_whom_it_reaches_and_nonsense_is_left_out() {
+    let peer = FakePeer::new("grpc://geo", vec![tpch_domain("geo")]);
+    let told = |domain: &str, latency_ms, bandwidth| Reach { domain: DomainName::new(domain), latency_ms, bandwidth };
+    peer.reach_over(vec![
+        told("sales", 50.0, 12.5e6),
+        told("late", f64::MAX, 1e6),
+        told("before", -1.0, 1e6),
+        told("still", 1.0, 0.0),
+        told("nowhere", f64::NAN, f64::NAN),
+    ]);
+    let mesh = mesh(&[&peer]);
+    let site = SiteId::new("grpc://geo");
+    assert_eq!(mesh.view().reach(&site, &DomainName::new("sales")), None, "it was not asked yet");
+    mesh.refresh_all().await;
+    let view = mesh.view();
+    let link = Link { latency: Duration::from_millis(50), bandwidth: 12.5e6 };
+    assert_eq!(view.reach(&site, &DomainName::new("sales")), Some(link));
+    for domain in ["late", "before", "still", "nowhere", "geo"] {
+        assert_eq!(view.reach(&site, &DomainName::new(domain)), None, "{domain}");
+    }
+    assert_eq!(view.reach(&SiteId::new("grpc://other"), &DomainName::new("sales")), None);
+    peer.reach(&[]);
+    peer.publish("2", vec![tpch_domain("geo")]);
+    mesh.refresh_all().await;
+    assert_eq!(mesh.view().reach(&site, &DomainName::new("sales")), None);
+}
+
+#[tokio::test]
+async fn links_are_as_given_or_measured() {
+    let peer = FakePeer::new("grpc://geo", vec![tpch_domain("geo")]);
+    let given = LinkOverride { latency: Some(Duration::from_millis(50)), bandwidth: None };
+    let mesh = Mesh::new(vec![], vec![(peer, given)]).unwrap();
+    let site = SiteId::new("grpc://geo");
+    let before = mesh.view();
+    before.meter(&site).record_stream(12_500_000, Duration::from_secs(1));
+    assert_eq!(before.link(&site).bandwidth, Link::default().bandwidth, "a view never changes");
+    mesh.refresh_all().await;
+    assert_eq!(mesh.view().link(&site), Link { latency: Duration::from_millis(50), bandwidth: 12.5e6 });
+    assert_eq!(mesh.view().link(&SiteId::new("grpc://other")), Link::default());
+    let nodes = mesh.snapshot().nodes.clone();
+    assert_eq!((nodes[0].latency, nodes[0].bandwidth), (None, None));
+    assert_eq!((nodes[1].latency, nodes[1].bandwidth), (given.latency, Some(12.5e6)));
 }

@@ -1,0 +1,186 @@
+//! How fast the link to a peer is: measured while nodes talk, unless the owner of the config knows better.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::planner::decision::Link;
+
+/// How many measurements count: as many of the last ones.
+const REMEMBERED: usize = 16;
+/// Shorter streams say more of buffers than of the link.
+const LEAST_STREAM_BYTES: u64 = 256 << 10;
+
+/// What is known of the link to a peer from elsewhere; it goes before what is measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LinkOverride {
+    /// Time of a round trip.
+    pub latency: Option<Duration>,
+    /// Bytes a second, above 0.
+    pub bandwidth: Option<f64>,
+}
+
+/// Measures the link to one peer.
+#[derive(Debug, Default)]
+pub(crate) struct LinkMeter {
+    given: LinkOverride,
+    measured: Mutex<Measured>,
+}
+
+#[derive(Debug, Default)]
+struct Measured {
+    round_trips: VecDeque<Duration>,
+    /// Bytes a second.
+    rates: VecDeque<f64>,
+}
+
+impl LinkMeter {
+    pub(crate) fn new(given: LinkOverride) -> Self {
+        Self { given, measured: Mutex::default() }
+    }
+
+    /// A small question was answered.
+    pub(crate) fn record_round_trip(&self, took: Duration) {
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        remember(&mut measured.round_trips, took);
+    }
+
+    /// Rows came. Streams that are too short to tell are left out.
+    pub(crate) fn record_stream(&self, bytes: u64, took: Duration) {
+        if bytes < LEAST_STREAM_BYTES || took.is_zero() {
+            return;
+        }
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        remember(&mut measured.rates, bytes as f64 / took.as_secs_f64());
+    }
+
+    /// The link as it is known now. The quickest round trip and the fastest stream count, since whatever else the two
+    /// nodes did then made them slower; what was never measured is as by default.
+    pub(crate) fn link(&self) -> Link {
+        let default = Link::default();
+        let measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        // Below the default it is the time that tasks take to be woken, which says nothing of the link.
+        let latency = measured.round_trips.iter().min().map(|quickest| (*quickest).max(default.latency));
+        let bandwidth = measured.rates.iter().copied().max_by(f64::total_cmp);
+        let given = self.given.bandwidth.filter(|b| b.is_finite() && *b > 0.0);
+        Link {
+            latency: self.given.latency.or(latency).unwrap_or(default.latency),
+            bandwidth: given.or(bandwidth).unwrap_or(default.bandwidth),
+        }
+    }
+}
+
+/// Measures one stream of rows.
+#[derive(Debug)]
+pub(crate) struct StreamMeter {
+    link: Arc<LinkMeter>,
+    first_batch: Option<Instant>,
+    /// Bytes after the first batch, whose own way was not timed.
+    bytes: u64,
+    blocked: Duration,
+}
+
+impl StreamMeter {
+    pub(crate) fn new(link: Arc<LinkMeter>) -> Self {
+        Self { link, first_batch: None, bytes: 0, blocked: Duration::ZERO }
+    }
+
+    /// A batch came.
+    pub(crate) fn received(&mut self, bytes: usize) {
+        match self.first_batch {
+            None => self.first_batch = Some(Instant::now()),
+            Some(_) => self.bytes += bytes as u64,
+        }
+    }
+
+    /// The reader let rows wait for this long.
+    pub(crate) fn waited(&mut self, time: Duration) {
+        self.blocked += time;
+    }
+
+    /// The stream is at its end. One that mostly waited for its reader says nothing of the link.
+    pub(crate) fn finish(&self) {
+        let Some(took) = self.first_batch.map(|first| first.elapsed()) else { return };
+        if self.blocked < took / 2 {
+            self.link.record_stream(self.bytes, took);
+        }
+    }
+}
+
+fn remember<T>(last: &mut VecDeque<T>, value: T) {
+    if last.len() == REMEMBERED {
+        last.pop_front();
+    }
+    last.push_back(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn nothing_measured_is_as_by_default() {
+        assert_eq!(LinkMeter::default().link(), Link::default());
+    }
+
+    #[test]
+    fn the_quickest_of_the_last_round_trips_counts() {
+        let meter = LinkMeter::default();
+        for ms in [60, 50, 90] {
+            meter.record_round_trip(MS * ms);
+        }
+        assert_eq!(meter.link().latency, MS * 50);
+        for _ in 0..REMEMBERED {
+            meter.record_round_trip(MS * 80);
+        }
+        assert_eq!(meter.link().latency, MS * 80, "the way may get longer");
+        assert_eq!(meter.measured.lock().map(|m| m.round_trips.len()).ok(), Some(REMEMBERED));
+        meter.record_round_trip(Duration::from_nanos(10));
+        assert_eq!(meter.link().latency, Link::default().latency);
+    }
+
+    #[test]
+    fn the_fastest_of_the_last_long_streams_counts() {
+        let meter = LinkMeter::default();
+        meter.record_stream(LEAST_STREAM_BYTES - 1, MS);
+        meter.record_stream(1 << 30, Duration::ZERO);
+        assert_eq!(meter.link().bandwidth, Link::default().bandwidth, "neither says anything");
+        meter.record_stream(5_000_000, MS * 1000);
+        meter.record_stream(12_500_000, MS * 1000);
+        meter.record_stream(10_000_000, MS * 1000);
+        assert_eq!(meter.link().bandwidth, 12.5e6);
+        for _ in 0..REMEMBERED {
+            meter.record_stream(1_000_000, MS * 1000);
+        }
+        assert_eq!(meter.link().bandwidth, 1e6);
+    }
+
+    #[test]
+    fn what_is_given_goes_first_each_by_itself() {
+        let meter = LinkMeter::new(LinkOverride { latency: Some(MS * 7), bandwidth: None });
+        meter.record_round_trip(MS * 50);
+        meter.record_stream(10_000_000, MS * 1000);
+        assert_eq!(meter.link(), Link { latency: MS * 7, bandwidth: 10e6 });
+        for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let meter = LinkMeter::new(LinkOverride { latency: None, bandwidth: Some(wrong) });
+            assert_eq!(meter.link(), Link::default());
+        }
+    }
+
+    #[test]
+    fn a_stream_that_waited_for_its_reader_does_not_count() {
+        let link = Arc::new(LinkMeter::default());
+        let mut stream = StreamMeter::new(link.clone());
+        stream.received(1 << 20);
+        stream.received(1 << 20);
+        stream.waited(Duration::from_secs(3600));
+        stream.finish();
+        assert_eq!(link.link(), Link::default());
+        stream.blocked = Duration::ZERO;
+        std::thread::sleep(MS);
+        stream.finish();
+        assert_ne!(link.link().bandwidth, Link::default().bandwidth);
+    }
+}

@@ -1,0 +1,44 @@
+//! Which domains of others a node reaches, as nodes tell one another: whom a part of a plan can be delegated to.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use portolan_catalog::{DomainName, NodeState};
+use portolan_connectors::Reach;
+
+use super::Known;
+use crate::planner::decision::Link;
+
+/// The domains of other nodes that this node reaches now. Not those that two nodes claim: they are refused here.
+pub(super) fn reached(known: &Known) -> Vec<Reach> {
+    let mut claims: BTreeMap<&DomainName, usize> = known.local.keys().map(|domain| (domain, 1)).collect();
+    for domain in known.peers.iter().flat_map(|p| &p.domains) {
+        *claims.entry(&domain.domain).or_default() += 1;
+    }
+    let mut reached = vec![];
+    for peer in known.peers.iter().filter(|p| p.state == NodeState::Up) {
+        let Link { latency, bandwidth } = peer.meter.link();
+        let latency_ms = latency.as_secs_f64() * 1e3;
+        let domains = peer.domains.iter().map(|d| &d.domain).filter(|domain| claims.get(domain) == Some(&1));
+        reached.extend(domains.map(|domain| Reach { domain: domain.clone(), latency_ms, bandwidth }));
+    }
+    reached.sort_by(|a, b| a.domain.cmp(&b.domain));
+    reached
+}
+
+/// Changes where it matters: peers fetch the whole catalog again then, so links that only tremble must not show.
+pub(super) fn version(reached: &[Reach]) -> String {
+    let power = |figure: f64| figure.log2().round() as i64;
+    let parts = reached.iter().map(|r| format!("{}:{}:{}", r.domain, power(r.latency_ms), power(r.bandwidth)));
+    parts.collect::<Vec<_>>().join(",")
+}
+
+/// What a peer said, without what makes no sense.
+pub(super) fn understand(told: Vec<Reach>) -> BTreeMap<DomainName, Link> {
+    let link = |reach: &Reach| {
+        let latency = Duration::try_from_secs_f64(reach.latency_ms / 1e3).ok()?;
+        let is_sane = reach.bandwidth.is_finite() && reach.bandwidth > 0.0;
+        is_sane.then_some(Link { latency, bandwidth: reach.bandwidth })
+    };
+    told.into_iter().filter_map(|reach| Some((reach.domain.clone(), link(&reach)?))).collect()
+}
