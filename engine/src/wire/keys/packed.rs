@@ -3,6 +3,7 @@
 //! its keys: they carry the types, and show whether both sides encode rows alike.
 
 use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -112,10 +113,13 @@ fn decompressed(bytes: &[u8]) -> Result<RecordBatch> {
     if stream.len() > MAX_UNPACKED_BYTES {
         return Err(too_many());
     }
-    let reader = StreamReader::try_new(stream.as_slice(), None).map_err(|e| malformed().with_source(e))?;
-    let schema = reader.schema();
-    let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|e| malformed().with_source(e))?;
-    concat_batches(&schema, &batches).map_err(|e| malformed().with_source(e))
+    let read = || {
+        let reader = StreamReader::try_new(stream.as_slice(), None)?;
+        let schema = reader.schema();
+        concat_batches(&schema, &reader.collect::<Result<Vec<_>, _>>()?)
+    };
+    // Arrow's reader panics at some types that do not exist.
+    catch_unwind(AssertUnwindSafe(read)).map_err(|_| malformed())?.map_err(|e| malformed().with_source(e))
 }
 
 fn too_many() -> Error {
