@@ -42,12 +42,19 @@ struct FakeState {
     asked: Vec<Option<String>>,
     /// What every fragment gives.
     rows: Option<RecordBatch>,
+    takes_fragments: Option<bool>,
 }
 
 impl FakePeer {
     /// A peer that is up and publishes these domains at version 1.
     pub(crate) fn new(url: &str, domains: Vec<DomainCatalog>) -> Arc<Self> {
-        let state = FakeState { catalog: Some(("1".into(), domains)), reaches: vec![], asked: vec![], rows: None };
+        let state = FakeState {
+            catalog: Some(("1".into(), domains)),
+            reaches: vec![],
+            asked: vec![],
+            rows: None,
+            takes_fragments: None,
+        };
         Arc::new(Self { id: SiteId::new(url), state: Mutex::new(state) })
     }
 
@@ -66,6 +73,11 @@ impl FakePeer {
     /// As `reach`, over given links.
     pub(crate) fn reach_over(&self, reaches: Vec<Reach>) {
         self.state.lock().unwrap().reaches = reaches;
+    }
+
+    /// Says that it takes no fragments.
+    pub(crate) fn refuse_fragments(&self) {
+        self.state.lock().unwrap().takes_fragments = Some(false);
     }
 
     pub(crate) fn go_down(&self) {
@@ -99,7 +111,7 @@ impl Site for FakePeer {
             rows: Some(batch.num_rows() as u64),
             estimated_rows: None,
         }];
-        let summary = FragmentSummary { rows: batch.num_rows() as u64, operators };
+        let summary = FragmentSummary { rows: batch.num_rows() as u64, operators, producing_ms: None };
         let items = [FragmentItem::Batch { batch, wire_bytes: 77 }, FragmentItem::Finished(summary)];
         Ok(Box::pin(futures::stream::iter(items.map(Ok))))
     }
@@ -118,6 +130,10 @@ impl Peer for FakePeer {
                 Ok(CatalogAnswer::Changed { version: version.clone(), domains: domains.clone(), reaches })
             }
         }
+    }
+
+    fn takes_fragments(&self) -> Option<bool> {
+        self.state.lock().unwrap().takes_fragments
     }
 }
 
