@@ -13,7 +13,7 @@ pub mod statistics;
 pub use error::{Error, ErrorKind, Result};
 pub use site::{
     CatalogAnswer, FragmentEstimate, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, OperatorMetrics,
-    Peer, Reach, Site, SiteId,
+    Peer, PulledRows, Reach, Site, SiteId,
 };
 pub use source::{Footprint, LocalDomain, OpenedPort, SourceOpener, open_domain};
 pub use statistics::{changed_statistics, statistic_value};

@@ -80,10 +80,28 @@ pub struct FragmentSummary {
     pub rows: u64,
     /// Its operators, in the order of the plan's printed form.
     pub operators: Vec<OperatorMetrics>,
+    /// What it pulled from other sites for the fragment, and they from others in turn.
+    #[serde(default)]
+    pub pulled: Vec<PulledRows>,
     /// Milliseconds that its sender waited for the rows after the first ones, where it says so: tells a slow plan from a
     /// slow link.
     #[serde(default)]
     pub producing_ms: Option<u64>,
+}
+
+/// What crossed an edge between two other sites.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PulledRows {
+    /// The domains whose ports were read.
+    pub domains: Vec<String>,
+    /// The site that the rows came from.
+    pub site: String,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes on the wire.
+    pub bytes: u64,
+    /// Bytes of keys that were sent for them.
+    pub bytes_sent: u64,
 }
 
 /// What a site expects of a fragment before it runs; `None` where it cannot tell.

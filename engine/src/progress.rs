@@ -1,8 +1,9 @@
 //! How far a query is: rows and bytes that crossed each edge so far.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use portolan_connectors::PulledRows;
 use serde::{Deserialize, Serialize};
 
 /// How far a query is.
@@ -43,6 +44,32 @@ pub(crate) struct EdgeCounters {
     pub(crate) bytes: AtomicU64,
     pub(crate) bytes_sent: AtomicU64,
     pub(crate) finished: AtomicBool,
+    /// What the site pulled from others, once it said so.
+    pub(crate) pulled: Mutex<Vec<PulledRows>>,
+}
+
+impl EdgeCounters {
+    /// The edge as it is now, then those beyond it, as far as its site told.
+    fn now(&self) -> Vec<EdgeProgress> {
+        let own = EdgeProgress {
+            domains: self.domains.clone(),
+            site: self.site.clone(),
+            rows: self.rows.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            bytes_sent: self.bytes_sent.load(Ordering::Relaxed),
+            finished: self.finished.load(Ordering::Relaxed),
+        };
+        let beyond = self.pulled.lock().unwrap_or_else(PoisonError::into_inner);
+        let beyond = beyond.iter().map(|p| EdgeProgress {
+            domains: p.domains.clone(),
+            site: p.site.clone(),
+            rows: p.rows,
+            bytes: p.bytes,
+            bytes_sent: p.bytes_sent,
+            finished: true,
+        });
+        std::iter::once(own).chain(beyond).collect()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -74,19 +101,7 @@ impl ProgressHandle {
         Progress {
             rows: self.0.rows.load(Ordering::Relaxed),
             finished: self.0.finished.load(Ordering::Relaxed),
-            edges: self
-                .0
-                .edges
-                .iter()
-                .map(|e| EdgeProgress {
-                    domains: e.domains.clone(),
-                    site: e.site.clone(),
-                    rows: e.rows.load(Ordering::Relaxed),
-                    bytes: e.bytes.load(Ordering::Relaxed),
-                    bytes_sent: e.bytes_sent.load(Ordering::Relaxed),
-                    finished: e.finished.load(Ordering::Relaxed),
-                })
-                .collect(),
+            edges: self.0.edges.iter().flat_map(|e| e.now()).collect(),
         }
     }
 }

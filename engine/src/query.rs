@@ -3,7 +3,7 @@
 mod fragment;
 
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -14,23 +14,22 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::scalar::ScalarValue;
 use futures::{Stream, StreamExt};
-use portolan_connectors::FragmentSummary;
+use portolan_connectors::{FragmentSummary, PulledRows};
 
 use crate::engine::Inner;
-use crate::exchange::{ExchangePlanner, QueryContext, RemoteScanExec, RemoteScans};
+use crate::exchange::{Physical, QueryContext, RemoteScanExec};
 use crate::execution::admission::Place;
 use crate::execution::errors::from_datafusion;
 use crate::execution::memory::QueryMemory;
 use crate::execution::run::{Batches, Run};
-use crate::execution::yielding::with_yielding_joins;
 use crate::explain::ExplainOptions;
 use crate::mesh::MeshView;
 use crate::names::MeshCatalogs;
 use crate::planner::Planned;
 use crate::planner::resolve::{Resolved, resolve};
+use crate::progress::EdgeProgress;
 use crate::{Error, ErrorKind, ProgressHandle, Result, Session, Settings, explain, planner};
 
 pub(crate) use fragment::{estimate_fragment, run_fragment};
@@ -275,21 +274,8 @@ impl Query {
     async fn ready(&self, plan: &LogicalPlan) -> Result<Ready> {
         let state = session_state(&self.engine, &self.view)?;
         let planned = planner::plan(&state, plan, &self.settings, &self.view, self.fragment)?;
-        let state = if planned.fragments.is_empty() { state } else { across_owners(state) };
-        let scans = RemoteScans::default();
-        let exchanges = ExchangePlanner {
-            view: self.view.clone(),
-            query: self.context.clone(),
-            scans: scans.clone(),
-            state: Arc::new(state.clone()),
-        };
-        let physical = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(exchanges)])
-            .create_physical_plan(&planned.plan, &state)
-            .await
-            .and_then(with_yielding_joins)
-            .map_err(|e| from_datafusion(&e))?;
-        let mut scans = std::mem::take(&mut *scans.lock().unwrap_or_else(PoisonError::into_inner));
-        scans.sort_by_key(|s| s.fragment.number);
+        let Physical { state, plan: physical, scans } =
+            Physical::of(&planned.plan, state, self.view.clone(), self.context.clone()).await?;
         Ok(Ready { state, planned: Arc::new(planned), physical, scans })
     }
 
@@ -368,29 +354,6 @@ fn session_state(engine: &Inner, view: &Arc<MeshView>) -> Result<SessionState> {
     Ok(state)
 }
 
-/// A join lists its keys up to so many bytes and keys: beyond, only their range is known. The list takes some 300 bytes
-/// of memory a key.
-const LISTED_KEY_BYTES: usize = 8 << 20;
-const LISTED_KEYS: usize = 500_000;
-/// A build side that is expected to be smaller is collected as a whole, so that all of its keys are known at once.
-const COLLECTED_BYTES: usize = 64 << 20;
-const COLLECTED_ROWS: usize = 2_000_000;
-
-/// How the part of a plan is to run here whose inputs come from other sites.
-fn across_owners(mut state: SessionState) -> SessionState {
-    let optimizer = &mut state.config_mut().options_mut().optimizer;
-    // The order of joins, sides included, was chosen with what is known of every site.
-    optimizer.join_reordering = false;
-    optimizer.hash_join_single_partition_threshold = COLLECTED_BYTES;
-    optimizer.hash_join_single_partition_threshold_rows = COLLECTED_ROWS;
-    optimizer.hash_join_inlist_pushdown_max_size = LISTED_KEY_BYTES;
-    optimizer.hash_join_inlist_pushdown_max_distinct_values = LISTED_KEYS;
-    // A remote scan waits until a filter is complete, which those of TopN and MIN/MAX are at their very end.
-    optimizer.enable_topk_dynamic_filter_pushdown = false;
-    optimizer.enable_aggregate_dynamic_filter_pushdown = false;
-    state
-}
-
 /// The rows of a running statement. Dropping it stops the work, here and at every other site.
 #[derive(Debug)]
 pub struct QueryStream {
@@ -442,10 +405,19 @@ impl QueryStream {
                 .as_ref()
                 .map(|(planned, plan)| explain::local_operators(plan.as_ref(), Some(&planned.placed)))
                 .unwrap_or_default(),
+            pulled: self.progress.now().edges.into_iter().take(MOST_EDGES_TOLD).map(pulled).collect(),
             // Whoever sends the rows on knows that.
             producing_ms: None,
         }
     }
+}
+
+/// A caller is told of so many edges beyond its own.
+const MOST_EDGES_TOLD: usize = 1000;
+
+fn pulled(edge: EdgeProgress) -> PulledRows {
+    let EdgeProgress { domains, site, rows, bytes, bytes_sent, .. } = edge;
+    PulledRows { domains, site, rows, bytes, bytes_sent }
 }
 
 impl Stream for QueryStream {

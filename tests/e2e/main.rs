@@ -9,6 +9,7 @@ mod lies;
 mod lifecycle;
 mod limits;
 mod owners_away;
+mod planning;
 mod random;
 mod security;
 mod sources;

@@ -1,4 +1,5 @@
-//! Random queries: placed, unplaced and one process give the same rows.
+//! Random queries: placed freely, placed in one way that is forced, unplaced and by one process they give the same rows.
+//! Which way is forced hangs on the query's index, so that all of them have their share.
 //!
 //! A few hundred with a fixed seed; any number by hand:
 //! `PORTOLAN_RANDOM_QUERIES=10000 PORTOLAN_RANDOM_SEED=7 cargo test --workspace --test e2e random -- --nocapture`.
@@ -7,12 +8,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 
 use futures::StreamExt;
 use portolan_cli::compare::Order;
 use portolan_cli::tpch::cache;
+use portolan_tests::forced::{FORCED, Forced};
 use portolan_tests::random_queries::{Outcome, RandomQuery, SCALE, Trial, random_query, simpler};
 
 const QUERIES: u64 = 400;
@@ -80,9 +82,11 @@ async fn placed_queries_give_the_rows_of_unplaced_ones() {
     }
 
     for (sql, rows) in ONCE_DIFFERENT {
-        match trial.run(sql, &Order::Any).await {
-            Outcome::Equal(found) => assert_eq!(found, *rows, "{sql}"),
-            Outcome::Refused(why) | Outcome::Different(why) => panic!("{sql}\n{why}"),
+        for forced in FORCED {
+            match trial.run(sql, &Order::Any, forced).await {
+                Outcome::Equal(found) => assert_eq!(found, *rows, "{sql}"),
+                Outcome::Refused(why) | Outcome::Different(why) => panic!("{sql}\n{why}"),
+            }
         }
     }
 
@@ -101,16 +105,19 @@ async fn placed_queries_give_the_rows_of_unplaced_ones() {
             }
             let trial = &trial;
             async move {
-                let outcome = trial.run(&query.sql, &query.order).await;
-                (index, query, outcome)
+                let forced = forced(index);
+                let outcome = trial.run(&query.sql, &query.order, forced).await;
+                let strategies = trial.strategies(&query.sql, forced).await;
+                (index, query, outcome, strategies)
             }
         })
         .buffered(AT_ONCE);
 
     let mut tally = Tally::default();
     let mut differences = vec![];
-    while let Some((index, query, outcome)) = outcomes.next().await {
+    while let Some((index, query, outcome, strategies)) = outcomes.next().await {
         tally.count(&query, &outcome);
+        tally.count_forced(forced(index), &outcome, &strategies);
         match outcome {
             Outcome::Different(how) => {
                 let text = report(&trial, seed, index, &query, &how).await;
@@ -132,11 +139,16 @@ async fn placed_queries_give_the_rows_of_unplaced_ones() {
     assert!(succeeded > 0.9 || total < 100, "only {:.0} % of the queries ran", succeeded * 100.0);
 }
 
+/// The way that is forced on the query at an index.
+fn forced(index: u64) -> &'static Forced {
+    &FORCED[index as usize % FORCED.len()]
+}
+
 /// The difference with the simplest query that shows it.
 async fn report(trial: &Trial, seed: u64, index: u64, query: &RandomQuery, how: &str) -> String {
     let (mut sql, mut how) = (query.sql.clone(), how.to_owned());
     // Simpler queries have fewer columns to be in order: only where the order is what differs is it kept.
-    let order = match trial.run(&sql, &Order::Any).await {
+    let order = match trial.run(&sql, &Order::Any, forced(index)).await {
         Outcome::Different(_) => Order::Any,
         _ => query.order.clone(),
     };
@@ -144,7 +156,7 @@ async fn report(trial: &Trial, seed: u64, index: u64, query: &RandomQuery, how: 
     while shrinking {
         shrinking = false;
         for candidate in simpler(&sql).into_iter().filter(|c| c.len() < sql.len()) {
-            if let Outcome::Different(still) = trial.run(&candidate, &order).await {
+            if let Outcome::Different(still) = trial.run(&candidate, &order, forced(index)).await {
                 (sql, how, shrinking) = (candidate, still, true);
                 break;
             }
@@ -161,6 +173,8 @@ struct Tally {
     rows: usize,
     empty: usize,
     kinds: BTreeMap<&'static str, (usize, usize)>,
+    /// By the way that was forced: queries that were equal, all, and how many had an edge of each strategy.
+    forced: BTreeMap<&'static str, (usize, usize, BTreeMap<String, usize>)>,
 }
 
 impl Tally {
@@ -186,6 +200,17 @@ impl Tally {
     }
 }
 
+impl Tally {
+    fn count_forced(&mut self, forced: &Forced, outcome: &Outcome, strategies: &[String]) {
+        let (equal, all, by_strategy) = self.forced.entry(forced.name).or_default();
+        *equal += usize::from(matches!(outcome, Outcome::Equal(_)));
+        *all += 1;
+        for strategy in strategies.iter().collect::<BTreeSet<_>>() {
+            *by_strategy.entry(strategy.clone()).or_default() += 1;
+        }
+    }
+}
+
 impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(
@@ -195,6 +220,11 @@ impl std::fmt::Display for Tally {
         )?;
         for (kind, (ran, all)) in &self.kinds {
             writeln!(f, "  {kind}: {ran} of {all}")?;
+        }
+        writeln!(f, "equal of all, by the way that was forced, and how many had edges of each strategy:")?;
+        for (name, (equal, all, strategies)) in &self.forced {
+            let strategies: Vec<_> = strategies.iter().map(|(strategy, n)| format!("{strategy} {n}")).collect();
+            writeln!(f, "  {name}: {equal} of {all} ({})", strategies.join(", "))?;
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! What the end-to-end tests and tools for trying things by hand share.
 
+pub mod crossed;
 pub mod fake_peer;
+pub mod forced;
 pub mod mesh;
 pub mod node;
 pub mod products;

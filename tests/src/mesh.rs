@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use portolan_cli::client::Client;
@@ -79,22 +80,31 @@ impl Mesh {
     }
 
     /// Starts nodes of domains whose descriptors lie in `products` of their folders below `folder`, and a gateway.
-    /// The configs say what is said beside the necessary.
+    /// Each node knows the others. The configs say what is said beside the necessary.
     pub async fn of_homes(folder: TempDir, homes: Vec<(&str, PathBuf, Value)>, gateway: Value) -> Self {
+        let addresses = free_addresses(homes.len());
         let nodes: Vec<_> = homes
             .into_iter()
-            .map(|(domain, home, config)| {
-                let config = merged(json!({ "domain": domain }), &config);
-                (domain.to_owned(), Node::spawn(&home, config))
+            .enumerate()
+            .map(|(i, (domain, home, config))| {
+                let others = addresses.iter().enumerate().filter(|(j, _)| *j != i);
+                let peers: Vec<_> = others.map(|(_, a)| json!({ "url": format!("grpc://{a}") })).collect();
+                let necessary = json!({
+                    "domain": domain, "listen": addresses[i], "peers": peers, "refresh_interval": "500ms",
+                });
+                (domain.to_owned(), Node::spawn(&home, merged(necessary, &config)))
             })
             .collect();
         let nodes: Vec<_> = nodes.into_iter().map(|(domain, node)| (domain, node.ready())).collect();
         let peers: Vec<_> = nodes.iter().map(|(_, node)| json!({ "url": node.url() })).collect();
+        // Who is asked whom it knows knows it by then.
+        for (domain, node) in &nodes {
+            until_known(&format!("the node of {domain}"), node, nodes.len() - 1).await;
+        }
         let config = merged(json!({ "peers": peers, "refresh_interval": "500ms" }), &gateway);
         let gateway = Node::start(&folder.path().join("gateway"), config);
-        let mesh = Self { nodes, gateway, _folder: folder };
-        mesh.wait_until_known().await;
-        mesh
+        until_known("the gateway", &gateway, nodes.len()).await;
+        Self { nodes, gateway, _folder: folder }
     }
 
     /// The gateway.
@@ -128,15 +138,28 @@ impl Mesh {
     pub async fn client(&self) -> Client {
         self.gateway.client().await
     }
+}
 
-    async fn wait_until_known(&self) {
-        let client = self.client().await;
-        let sql = "SELECT count(*) FROM mesh.nodes WHERE state = 'up' AND NOT here";
-        until("the gateway knows every node", TIMEOUT, async || {
-            count(&client, sql).await == Ok(self.nodes.len() as i64)
-        })
-        .await;
-    }
+async fn until_known(who: &str, node: &Node, others: usize) {
+    let client = node.client().await;
+    let sql = "SELECT count(*) FROM mesh.nodes WHERE state = 'up' AND NOT here";
+    let what = format!("{who} knows {others} others");
+    until(&what, TIMEOUT, async || count(&client, sql).await == Ok(others as i64)).await;
+}
+
+/// Addresses of loopback that nobody listens on, below the ports that systems hand out by themselves: nodes that are to
+/// know one another have to be told where the others will listen.
+fn free_addresses(count: usize) -> Vec<String> {
+    const FIRST: u32 = 12_000;
+    const PORTS: u32 = 20_000;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    // Another run of the tests at the same time most likely starts elsewhere.
+    let start = std::process::id().wrapping_mul(97);
+    let ports = std::iter::repeat_with(|| FIRST + start.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % PORTS);
+    let addresses = ports.take(PORTS as usize).map(|port| format!("127.0.0.1:{port}"));
+    let free: Vec<_> = addresses.filter(|address| TcpListener::bind(address).is_ok()).take(count).collect();
+    assert_eq!(free.len(), count, "there are no free ports on loopback");
+    free
 }
 
 /// `base` with the keys of `more` put into it.

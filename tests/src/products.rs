@@ -1,4 +1,4 @@
-//! Descriptors for products that a test makes up: one domain, one product, ports over files.
+//! Descriptors for products that a test makes up: a domain, one product, ports over files.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// The domain of made-up products.
 pub const DOMAIN: &str = "lab";
 
-/// A port `lab.samples.<name>`.
+/// A port `<domain>.samples.<name>`.
 #[derive(Clone, Debug)]
 pub struct PortFile {
     /// Its name.
@@ -29,16 +29,21 @@ impl PortFile {
     }
 }
 
+/// Writes the descriptors of [`DOMAIN`]; see [`write_domain`].
+pub fn write(home: &Path, ports: &[PortFile]) -> Vec<PathBuf> {
+    write_domain(DOMAIN, home, ports)
+}
+
 /// Writes the descriptors to `home/products`, one contract a port, pretty enough for lines to mean something. Returns
 /// the contracts' files.
-pub fn write(home: &Path, ports: &[PortFile]) -> Vec<PathBuf> {
+pub fn write_domain(domain: &str, home: &Path, ports: &[PortFile]) -> Vec<PathBuf> {
     let products = home.join("products");
     fs::create_dir_all(&products).unwrap();
     let output_ports: Vec<_> =
         ports.iter().map(|p| json!({ "name": p.name, "version": "1.0.0", "contractId": p.name })).collect();
     let product = json!({
         "apiVersion": "v1.0.0", "kind": "DataProduct", "id": "samples", "name": "samples", "version": "1.0.0",
-        "status": "active", "domain": DOMAIN, "outputPorts": output_ports,
+        "status": "active", "domain": domain, "outputPorts": output_ports,
     });
     fs::write(products.join("samples.odps.yaml"), pretty(&product)).unwrap();
     ports
@@ -53,7 +58,7 @@ pub fn write(home: &Path, ports: &[PortFile]) -> Vec<PathBuf> {
                 .collect();
             let contract = json!({
                 "apiVersion": "v3.2.0", "kind": "DataContract", "id": port.name, "version": "1.0.0",
-                "status": "active", "domain": DOMAIN, "servers": [port.server],
+                "status": "active", "domain": domain, "servers": [port.server],
                 "schema": [{ "name": port.name, "properties": properties }],
             });
             let file = products.join(format!("{}.odcs.yaml", port.name));

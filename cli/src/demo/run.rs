@@ -42,7 +42,7 @@ pub async fn run(mesh: &LocalMesh, data: &Path) -> Result<()> {
     let mut outcomes = vec![];
     for query in QUERIES {
         bar.set_message(format!("query {}", query.number));
-        outcomes.push((query, run_query(&client, &single, &query).await));
+        outcomes.push((query, run_query(mesh, &client, &single, &query).await));
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -67,12 +67,12 @@ pub async fn run(mesh: &LocalMesh, data: &Path) -> Result<()> {
     ))
 }
 
-async fn run_query(client: &Client, single: &Engine, query: &Query) -> Result<Outcome> {
+async fn run_query(mesh: &LocalMesh, client: &Client, single: &Engine, query: &Query) -> Result<Outcome> {
     let started = Instant::now();
     let statement = client.prepare(query.sql).await?;
     let batches: Vec<_> = client.rows(&statement).try_collect().await?;
     let mesh = started.elapsed();
-    let bytes = client.progress(&statement).await.map(|progress| bytes_by_domain(&progress));
+    let bytes = client.progress(&statement).await.map(|progress| bytes_by_domain(mesh, &progress));
 
     let started = Instant::now();
     let stream = single.sql(query.sql).await?;
@@ -89,11 +89,12 @@ async fn run_query(client: &Client, single: &Engine, query: &Query) -> Result<Ou
     })
 }
 
-/// What crossed the edge of each domain. A fragment that reads several is counted once, at the first.
-fn bytes_by_domain(progress: &Progress) -> [u64; DOMAINS.len()] {
+/// What crossed the edge of each domain, on its way here or to another owner that pulled it, keys included.
+pub fn bytes_by_domain(mesh: &LocalMesh, progress: &Progress) -> [u64; DOMAINS.len()] {
     DOMAINS.map(|domain| {
-        let edges = progress.edges.iter().filter(|edge| edge.domains.first().is_some_and(|first| first == domain));
-        edges.map(|edge| edge.bytes).sum()
+        let node = mesh.nodes().iter().find(|node| node.domain() == Some(domain));
+        let edges = progress.edges.iter().filter(|edge| node.is_some_and(|node| node.url() == edge.site));
+        edges.map(|edge| edge.bytes + edge.bytes_sent).sum()
     })
 }
 

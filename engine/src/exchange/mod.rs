@@ -2,12 +2,14 @@
 
 mod keys;
 mod node;
+mod physical;
 mod planner;
 mod remote_scan;
 mod start;
 
-#[expect(unused_imports, reason = "EXPLAIN ANALYZE is to tell it")]
-pub(crate) use keys::KeyReport;
 pub(crate) use node::Exchange;
-pub(crate) use planner::{ExchangePlanner, RemoteScans};
+pub(crate) use physical::Physical;
 pub(crate) use remote_scan::{QueryContext, RemoteScanExec};
+
+#[cfg(test)]
+mod tests;

@@ -100,6 +100,7 @@ impl RemoteScanExec {
             bytes: AtomicU64::new(0),
             bytes_sent: AtomicU64::new(0),
             finished: AtomicBool::new(false),
+            pulled: Mutex::default(),
         });
         Self {
             fragment,
@@ -319,6 +320,7 @@ async fn read_next(stream: &mut FragmentStream, reading: &mut Reading) -> Result
         Some(Ok(FragmentItem::Finished(summary))) if summary.rows == reading.rows => {
             reading.counters.finished.store(true, Ordering::Relaxed);
             reading.meter.finish(&summary);
+            reading.counters.pulled.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&summary.pulled);
             *reading.summary.lock().unwrap_or_else(PoisonError::into_inner) = Some(summary);
             reading.baseline.done();
             Ok(None)

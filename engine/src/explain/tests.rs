@@ -111,7 +111,7 @@ async fn weighed() -> Planned {
     let engine = gateway().await;
     let plan = resolved(&engine, THREE_DOMAINS).await;
     let mut planned =
-        planner::plan(&state_of(&engine), &plan, &Settings::default(), &engine.inner().mesh.view(), false).unwrap();
+        planner::plan(&state_of(&engine), &plan, &Settings::default(), &engine.inner().mesh.view(), true).unwrap();
     let fragments = planned.fragments.iter().map(|f| {
         let (keys, strategy, rows_whole, rows) = match f.domains[0].as_str() {
             "sales" => (Some("supply"), Strategy::Keys, 120_000.0, 9_000.0),

@@ -2,7 +2,8 @@
 //!
 //! The unit is a millisecond. The cost of a plan is the sum of
 //! - each **edge**: `latency + bytes / bandwidth` of its link, with `bytes = rows * bytes of a row`;
-//! - the **work** of each operator at its site: rows in and out by the constants below.
+//! - the **work** of each operator at its site: rows in and out by the constants below;
+//! - a fixed price for each part that an owner is asked to pull others' rows for: planning it there, one hop more.
 //!
 //! Times are added up as if nothing ran side by side: total work, not the time until the answer, as in System R*
 //! (Mackert and Lohman 1986). That is what a mesh pays whose nodes answer many questions at once.
@@ -23,6 +24,9 @@ const COMPARED_PAIR: f64 = 2e-6;
 const GROUPED_ROW: f64 = 30e-6;
 /// Milliseconds for a row that is sorted, for each doubling of the rows.
 const SORTED_ROW: f64 = 5e-6;
+
+/// Milliseconds that it takes to have another node plan what it pulls and to reach it, latency aside.
+const DELEGATION: f64 = 5.0;
 
 /// A key in a Bloom filter takes so many bytes, and so many of the rows without a match come all the same.
 const BLOOM_KEY_BYTES: f64 = 1.25;
@@ -59,6 +63,11 @@ impl std::ops::AddAssign for Cost {
 pub(super) fn transfer(link: &Link, bytes: f64) -> Cost {
     let milliseconds = link.latency.as_secs_f64() * 1e3 + bytes / link.bandwidth.max(1.0) * 1e3;
     Cost { bytes, milliseconds }
+}
+
+/// Having another node pull what it joins.
+pub(super) fn delegation() -> Cost {
+    Cost::work(DELEGATION)
 }
 
 /// Reading `rows` at their source.

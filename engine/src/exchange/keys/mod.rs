@@ -11,7 +11,7 @@ mod restrict;
 mod restriction;
 mod set;
 
-pub(crate) use report::KeyReport;
+pub(super) use report::KeyReport;
 pub(super) use restrict::restrict;
 pub(super) use restriction::Restriction;
 

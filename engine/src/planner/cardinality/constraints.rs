@@ -9,7 +9,7 @@ use portolan_catalog::{ColumnStatistics, StatisticValue};
 
 use super::Cardinality;
 use super::expressions::{self, stripped};
-use super::values::statistic_value;
+use portolan_connectors::statistic_value;
 
 /// An end of an interval; its value is `None` where only a run will tell (a parameter, a subquery).
 #[derive(Clone, Debug, PartialEq)]

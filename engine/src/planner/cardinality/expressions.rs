@@ -6,8 +6,8 @@ use arrow::datatypes::DataType;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use portolan_catalog::{ColumnStatistics, StatisticValue};
 
-use super::values::statistic_value;
 use super::{Cardinality, float, functions};
+use portolan_connectors::statistic_value;
 
 /// Expressions within expressions are read to this depth.
 const DEPTH: usize = 32;

@@ -89,7 +89,7 @@ fn text(expr: &Expr) -> Option<String> {
 
 fn number(expr: &Expr) -> Option<f64> {
     match stripped(expr).0 {
-        Expr::Literal(literal, _) => match super::values::statistic_value(literal)? {
+        Expr::Literal(literal, _) => match portolan_connectors::statistic_value(literal)? {
             StatisticValue::Number(number) => Some(number),
             StatisticValue::Text(_) => None,
         },

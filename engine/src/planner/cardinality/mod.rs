@@ -18,7 +18,6 @@ pub(crate) mod q_error;
 mod scan;
 mod selectivity;
 mod strings;
-mod values;
 mod widths;
 
 use std::collections::HashMap;

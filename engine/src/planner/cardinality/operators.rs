@@ -7,9 +7,9 @@ use datafusion::logical_expr::{Distinct, Expr, FetchType, Limit, LogicalPlan, Sk
 use portolan_catalog::ColumnStatistics;
 
 use super::expressions::{self, range, stripped};
-use super::values::statistic_value;
 use super::{ASSUMED_ROWS, Cardinality, aggregate, constraints, count, estimate, float, join, sane, scan, selectivity};
 use crate::exchange::Exchange;
+use portolan_connectors::statistic_value;
 
 /// How many values a list has, one row each when it is unnested.
 const LIST_LENGTH: f64 = 4.0;

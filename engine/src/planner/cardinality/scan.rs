@@ -11,9 +11,9 @@ use datafusion::logical_expr::TableScan;
 use portolan_catalog::ColumnStatistics;
 
 use super::origin::{Origin, Relation};
-use super::values::statistic_value;
 use super::{ASSUMED_ROWS, Cardinality, count, float, operators, sane, selectivity};
 use crate::names::PortTable;
+use portolan_connectors::statistic_value;
 
 /// A column with as many values as this share of its rows is a key: sampled counts are not exact.
 const KEY_SHARE: f64 = 0.95;

@@ -56,6 +56,7 @@ fn port(name: &str, rows: Option<u64>, key: &[&str], columns: Vec<Described>) ->
     port.statistics = Arc::new(PortStatistics { rows, columns: known.collect(), ..Default::default() });
     port.primary_key = key.iter().map(|k| (*k).to_owned()).collect();
     let column = |(name, data_type, _): &Described| Column {
+        enumeration: vec![],
         name: (*name).into(),
         data_type: Some(data_type.clone()),
         nullable: true,

@@ -212,6 +212,9 @@ impl<'a> Enumeration<'a> {
         }
         let mut cost = Cost::default();
         let mut edges = vec![];
+        if !here && sides.iter().any(|(_, at, _)| *at != site) {
+            cost += cost::delegation();
+        }
         for (i, (set, at, way)) in sides.into_iter().enumerate() {
             cost += way.cost;
             let mut own = way.edges.clone();

@@ -65,7 +65,9 @@ impl Joins {
     pub(super) fn next(&mut self, plan: &LogicalPlan, settings: &Settings) -> DataFusionResult<StrategyChoice> {
         let LogicalPlan::Join(join) = plan else { return Ok(StrategyChoice::Auto) };
         let (left, right) = (super::home(&join.left)?.0, super::home(&join.right)?.0);
-        if left == right || left == SiteChoice::Anywhere || right == SiteChoice::Anywhere {
+        // `Here` is also where a side of several sites has its home: two such sides still meet across sites.
+        let together = left == right && (left != SiteChoice::Here || !reads_peer(plan)?);
+        if together || left == SiteChoice::Anywhere || right == SiteChoice::Anywhere {
             return Ok(StrategyChoice::Auto);
         }
         let index = self.0;
@@ -259,6 +261,9 @@ impl Node {
             cost += way.cost;
             from.push(way.site.clone());
         }
+        if !pulled.is_empty() {
+            cost += cost::delegation();
+        }
         let what = match pulled.is_empty() {
             true => format!("at {}", name(site)),
             false => format!("delegate to {}, which pulls from {}", name(site), pulled.join(", ")),
@@ -418,6 +423,20 @@ impl Keys {
             probe_distinct: distinct(&probe.rows, pairs.iter().map(|(p, _)| p).collect()),
         }
     }
+}
+
+/// Whether a plan reads a port of another node.
+fn reads_peer(plan: &LogicalPlan) -> DataFusionResult<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        let site = match node {
+            LogicalPlan::TableScan(scan) => port_of(scan).map(|(_, site)| site),
+            _ => None,
+        };
+        found |= matches!(site, Some(SiteChoice::Peer(_)));
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }
 
 /// Each way to join across sites with what else there was.

@@ -1,5 +1,5 @@
-//! A TopN over a union: one below each branch and the same above. A TopN over a left join, ordered by columns of the
-//! side that keeps its rows: one below on that side, since each of its rows gives at least one.
+//! A TopN over a union: one below each branch and the same above. A TopN over a left or right join, ordered by columns of
+//! the side that keeps its rows: one below on that side, since each of its rows gives at least one.
 
 use std::sync::Arc;
 
@@ -32,58 +32,65 @@ pub(super) fn over_union(sort: &Sort) -> Result<Option<LogicalPlan>> {
     Ok(Some(LogicalPlan::Sort(Sort { input: Arc::new(restored), ..sort.clone() })))
 }
 
-/// Puts a TopN below a left join on its left side, where it is ordered by columns of that side alone.
+/// Puts a TopN below a left or right join on the side that keeps its rows, where it is ordered by columns of that side
+/// alone. Projections may lie in between.
 pub(super) fn over_outer_join(sort: &Sort) -> Result<Option<LogicalPlan>> {
     if sort.fetch.is_none() {
         return Ok(None);
     }
-    let (projection, join) = match sort.input.as_ref() {
-        LogicalPlan::Join(join) => (None, join),
-        LogicalPlan::Projection(projection) => match projection.input.as_ref() {
-            LogicalPlan::Join(join) => (Some(projection), join),
-            _ => return Ok(None),
-        },
+    let mut projections = vec![];
+    let mut input = sort.input.as_ref();
+    while let LogicalPlan::Projection(projection) = input {
+        projections.push(projection);
+        input = projection.input.as_ref();
+    }
+    let LogicalPlan::Join(join) = input else { return Ok(None) };
+    let kept = match join.join_type {
+        JoinType::Left => &join.left,
+        JoinType::Right => &join.right,
         _ => return Ok(None),
     };
-    if join.join_type != JoinType::Left || matches!(join.left.as_ref(), LogicalPlan::Sort(_)) {
+    if matches!(kept.as_ref(), LogicalPlan::Sort(_)) {
         return Ok(None);
     }
     let mut keys = vec![];
     for key in &sort.expr {
-        match below(&key.expr, projection, join) {
+        match below(&key.expr, &projections, join) {
             Some(column) => keys.push(SortExpr { expr: Expr::Column(column), ..key.clone() }),
             None => return Ok(None),
         }
     }
-    let left = LogicalPlan::Sort(Sort { expr: keys, input: join.left.clone(), fetch: sort.fetch });
-    let join = LogicalPlan::Join(Join { left: Arc::new(left), ..join.clone() });
-    let input = match projection {
-        Some(projection) => LogicalPlan::Projection(Projection::try_new_with_schema(
-            projection.expr.clone(),
-            Arc::new(join),
-            projection.schema.clone(),
-        )?),
-        None => join,
-    };
+    let top = Arc::new(LogicalPlan::Sort(Sort { expr: keys, input: kept.clone(), fetch: sort.fetch }));
+    let mut input = LogicalPlan::Join(match join.join_type {
+        JoinType::Left => Join { left: top, ..join.clone() },
+        _ => Join { right: top, ..join.clone() },
+    });
+    for projection in projections.into_iter().rev() {
+        let (expr, schema) = (projection.expr.clone(), projection.schema.clone());
+        input = LogicalPlan::Projection(Projection::try_new_with_schema(expr, Arc::new(input), schema)?);
+    }
     Ok(Some(LogicalPlan::Sort(Sort { input: Arc::new(input), ..sort.clone() })))
 }
 
-/// The column of the join's left side that a sort key is; `None` where it is anything else.
-fn below(key: &Expr, projection: Option<&Projection>, join: &Join) -> Option<Column> {
-    let Expr::Column(column) = key else { return None };
-    let column = match projection {
-        Some(projection) => {
-            let index = projection.schema.maybe_index_of_column(column)?;
-            match projection.expr[index].clone().unalias() {
-                Expr::Column(column) => column,
-                _ => return None,
-            }
+/// The column, of the side of the join that keeps its rows, that a sort key is; `None` where it is anything else.
+fn below(key: &Expr, projections: &[&Projection], join: &Join) -> Option<Column> {
+    let Expr::Column(mut column) = key.clone() else { return None };
+    for projection in projections {
+        let index = projection.schema.maybe_index_of_column(&column)?;
+        match projection.expr[index].clone().unalias() {
+            Expr::Column(below) => column = below,
+            _ => return None,
         }
-        None => column.clone(),
-    };
+    }
     // The left side's columns come first.
     let index = join.schema.maybe_index_of_column(&column)?;
-    (index < join.left.schema().fields().len()).then(|| Column::from(join.left.schema().qualified_field(index)))
+    let left = join.left.schema().fields().len();
+    let (side, index) = match join.join_type {
+        JoinType::Left if index < left => (&join.left, index),
+        JoinType::Right => (&join.right, index.checked_sub(left)?),
+        _ => return None,
+    };
+    Some(Column::from(side.schema().qualified_field(index)))
 }
 
 fn columns(plan: &LogicalPlan) -> Vec<Expr> {

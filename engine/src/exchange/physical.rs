@@ -1,0 +1,80 @@
+//! The physical plan of what runs here, and how it is to run where its inputs come from other sites.
+
+use std::sync::{Arc, PoisonError};
+
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+
+use super::node::Exchange;
+use super::planner::{ExchangePlanner, RemoteScans};
+use super::remote_scan::{QueryContext, RemoteScanExec};
+use crate::Result;
+use crate::execution::errors::from_datafusion;
+use crate::execution::yielding::with_yielding_joins;
+use crate::mesh::MeshView;
+
+/// A join lists its keys up to so many bytes and keys: beyond, only their range is known. The list takes some 300 bytes
+/// of memory a key.
+const LISTED_KEY_BYTES: usize = 8 << 20;
+const LISTED_KEYS: usize = 500_000;
+/// A build side that is expected to be smaller is collected as a whole, so that all of its keys are known at once.
+const COLLECTED_BYTES: usize = 64 << 20;
+const COLLECTED_ROWS: usize = 2_000_000;
+
+/// How the part of a plan is to run here whose inputs come from other sites.
+fn across_owners(mut state: SessionState) -> SessionState {
+    let optimizer = &mut state.config_mut().options_mut().optimizer;
+    // The order of joins, sides included, was chosen with what is known of every site.
+    optimizer.join_reordering = false;
+    optimizer.hash_join_single_partition_threshold = COLLECTED_BYTES;
+    optimizer.hash_join_single_partition_threshold_rows = COLLECTED_ROWS;
+    optimizer.hash_join_inlist_pushdown_max_size = LISTED_KEY_BYTES;
+    optimizer.hash_join_inlist_pushdown_max_distinct_values = LISTED_KEYS;
+    // A remote scan waits until a filter is complete, which those of TopN and MIN/MAX are at their very end.
+    optimizer.enable_topk_dynamic_filter_pushdown = false;
+    optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    state
+}
+
+/// The physical plan of what runs here.
+pub(crate) struct Physical {
+    /// What it is to be run with.
+    pub(crate) state: SessionState,
+    pub(crate) plan: Arc<dyn ExecutionPlan>,
+    /// Its remote scans, in the order of their fragments.
+    pub(crate) scans: Vec<Arc<RemoteScanExec>>,
+}
+
+impl Physical {
+    /// Plans what runs here.
+    pub(crate) async fn of(
+        plan: &LogicalPlan,
+        state: SessionState,
+        view: Arc<MeshView>,
+        query: Arc<QueryContext>,
+    ) -> Result<Self> {
+        let state = if has_exchange(plan).map_err(|e| from_datafusion(&e))? { across_owners(state) } else { state };
+        let scans = RemoteScans::default();
+        let exchanges = ExchangePlanner { view, query, scans: scans.clone(), state: Arc::new(state.clone()) };
+        let plan = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(exchanges)])
+            .create_physical_plan(plan, &state)
+            .await
+            .and_then(with_yielding_joins)
+            .map_err(|e| from_datafusion(&e))?;
+        let mut scans = std::mem::take(&mut *scans.lock().unwrap_or_else(PoisonError::into_inner));
+        scans.sort_by_key(|s| s.fragment.number);
+        Ok(Self { state, plan, scans })
+    }
+}
+
+fn has_exchange(plan: &LogicalPlan) -> datafusion::error::Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        found = matches!(node, LogicalPlan::Extension(e) if e.node.as_any().is::<Exchange>());
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}

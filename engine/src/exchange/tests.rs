@@ -1,0 +1,349 @@
+//! Joins across two owners that run in this process: what the second is asked for once the first has answered, and that
+//! the rows are the same as without keys.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
+use arrow::util::pretty::pretty_format_batches;
+use async_trait::async_trait;
+use datafusion::common::tree_node::Transformed;
+use datafusion::logical_expr::{Extension, LogicalPlan};
+use datafusion::physical_plan::{collect, execute_stream};
+use portolan_connectors::{CatalogAnswer, FragmentRequest, FragmentStream, Peer, Site, SiteId};
+
+use super::{Exchange, Physical, QueryContext};
+use crate::fake_mesh::{OwnerPeer, resolved, state_of};
+use crate::planner::decision::{KeyForm, KeyPlan, Link};
+use crate::planner::{self, Fragment};
+use crate::wire::Encoded;
+use crate::{Engine, Limits, Principal, Settings, wire};
+
+/// Rows of the larger port: `k` goes over 0..1000 and is NULL at times, `t` says `k` in words, `v` counts rows.
+const PROBE_ROWS: i64 = 5000;
+
+fn table(rows: impl Iterator<Item = (Option<i64>, i64)>) -> RecordBatch {
+    let (keys, values): (Vec<_>, Vec<_>) = rows.unzip();
+    let words: StringViewArray = keys.iter().map(|k: &Option<i64>| k.map(|k| format!("word {}", k % 7))).collect();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("k", Arc::new(Int64Array::from(keys))),
+        ("t", Arc::new(words)),
+        ("v", Arc::new(Int64Array::from(values))),
+    ];
+    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true))).unwrap()
+}
+
+fn probe() -> RecordBatch {
+    table((0..PROBE_ROWS).map(|v| ((v % 50 != 0).then_some(v % 1000), v)))
+}
+
+/// 100 scattered keys, some twice, some NULL, some that match nothing.
+fn build() -> RecordBatch {
+    table((0..120).map(|v| ((v % 40 != 0).then_some((v % 100) * 37 % 1500), v)))
+}
+
+struct Mesh {
+    gateway: Engine,
+    small: Arc<OwnerPeer>,
+    large: Arc<OwnerPeer>,
+}
+
+impl Mesh {
+    async fn new() -> Self {
+        let small = OwnerPeer::new("small", &[("build", build()), ("none", build().slice(0, 0))]);
+        let large = OwnerPeer::new("large", &[("probe", probe())]);
+        let gateway = Engine::builder().cpu_threads(2).peer(small.clone()).peer(large.clone()).build().unwrap();
+        gateway.refresh().await;
+        Self { gateway, small, large }
+    }
+
+    /// Plans a query whose fragments at `large` have this key plan.
+    async fn plan(&self, sql: &str, keys: Option<KeyPlan>, rows_known: bool) -> Physical {
+        plan(&self.gateway, sql, keys, rows_known, Limits::default().key_bytes).await
+    }
+
+    async fn run(&self, sql: &str, keys: Option<KeyPlan>, rows_known: bool) -> Ran {
+        let physical = self.plan(sql, keys, rows_known).await;
+        let batches = collect(physical.plan.clone(), physical.state.task_ctx()).await.unwrap();
+        let text = pretty_format_batches(&batches).unwrap().to_string();
+        let mut rows: Vec<_> = text.lines().map(str::to_owned).collect();
+        rows.sort();
+        Ran { rows, physical }
+    }
+
+    /// The plan that `large` was asked for last.
+    fn asked(&self) -> String {
+        let request = self.large.requests().pop().expect("it was asked");
+        let encoded = Encoded { plan: request.plan, keys: request.keys };
+        wire::decode(&encoded, &state_of(&self.large.engine)).unwrap().display_indent().to_string()
+    }
+}
+
+struct Ran {
+    rows: Vec<String>,
+    physical: Physical,
+}
+
+impl Ran {
+    /// What crossed the edge from `large`.
+    fn crossed(&self) -> u64 {
+        let scan = self.physical.scans.iter().find(|s| s.fragment.site.as_str() == "grpc://large").unwrap();
+        scan.counters.rows.load(Ordering::Relaxed)
+    }
+
+    fn report(&self) -> super::keys::KeyReport {
+        self.physical.scans.iter().find_map(|s| s.key_report()).expect("there is a report")
+    }
+}
+
+async fn plan(engine: &Engine, sql: &str, keys: Option<KeyPlan>, rows_known: bool, key_bytes: usize) -> Physical {
+    let state = state_of(engine);
+    let planned = planner::plan(&state, &resolved(engine, sql).await, &Settings::default()).unwrap();
+    let with_keys = |fragment: &Fragment| {
+        let mut edge = fragment.edge.clone();
+        edge.keys = keys.clone().filter(|_| fragment.site.as_str() == "grpc://large");
+        (edge.rows_whole, edge.row_bytes) = (PROBE_ROWS as f64, 100.0);
+        edge.link = Link { latency: Duration::from_millis(1), bandwidth: 1e7 };
+        Arc::new(Fragment {
+            number: fragment.number,
+            site: fragment.site.clone(),
+            domains: fragment.domains.clone(),
+            plan: fragment.plan.clone(),
+            encoded: fragment.encoded.clone(),
+            schema: fragment.schema.clone(),
+            rows: fragment.rows.filter(|_| rows_known),
+            edge,
+        })
+    };
+    let plan = planned.plan.transform_up_with_subqueries(|node| {
+        Ok(match &node {
+            LogicalPlan::Extension(e) => match e.node.as_any().downcast_ref::<Exchange>() {
+                Some(exchange) => Transformed::yes(LogicalPlan::Extension(Extension {
+                    node: Arc::new(Exchange { fragment: with_keys(&exchange.fragment) }),
+                })),
+                None => Transformed::no(node),
+            },
+            _ => Transformed::no(node),
+        })
+    });
+    let query = QueryContext {
+        query_id: "q".into(),
+        principal: Principal::anonymous(),
+        hops: 0,
+        deadline: Instant::now() + Duration::from_secs(60),
+        key_bytes,
+    };
+    Physical::of(&plan.unwrap().data, state, engine.inner().mesh.view(), Arc::new(query)).await.unwrap()
+}
+
+fn keys(form: Option<KeyForm>) -> Option<KeyPlan> {
+    Some(KeyPlan {
+        wait: Duration::from_secs(20),
+        form,
+        keys: 100.0,
+        probe_distinct: 1000.0,
+        from: "small".into(),
+        adapt_factor: 4.0,
+    })
+}
+
+const INNER: &str = "SELECT b.v, p.v, p.t FROM small.p.build b JOIN large.p.probe p ON b.k = p.k";
+const COMPOSITE: &str = "SELECT b.v, p.v FROM small.p.build b JOIN large.p.probe p ON b.k = p.k AND b.t = p.t";
+
+#[tokio::test]
+async fn every_form_cuts_the_scan_and_no_row() {
+    let mesh = Mesh::new().await;
+    for (sql, exact) in [(INNER, 325), (COMPOSITE, 325)] {
+        let whole = mesh.run(sql, None, true).await;
+        assert_eq!(whole.crossed(), PROBE_ROWS as u64);
+        for (form, word) in [
+            (KeyForm::Literals, "IN ("),
+            (KeyForm::Batch, "portolan_in_keys("),
+            (KeyForm::Bloom, "portolan_in_bloom("),
+            (KeyForm::Range, ">="),
+        ] {
+            for rows_known in [true, false] {
+                let ran = mesh.run(sql, keys(Some(form)), rows_known).await;
+                assert_eq!(ran.rows, whole.rows, "{form:?}");
+                let (report, asked) = (ran.report(), mesh.asked());
+                if sql == COMPOSITE && form == KeyForm::Literals {
+                    assert!(report.to_string().contains("do not fit"), "{report}");
+                    continue;
+                }
+                assert!(asked.contains(word), "{form:?}: {asked}");
+                assert_eq!(report.forms, [form], "{report}");
+                let crossed = ran.crossed();
+                match form {
+                    KeyForm::Literals | KeyForm::Batch => assert_eq!(crossed, exact, "{form:?}"),
+                    KeyForm::Bloom => assert!((exact..exact + 500).contains(&crossed), "{crossed}"),
+                    // NULLs fall out.
+                    KeyForm::Range => assert!((exact..PROBE_ROWS as u64).contains(&crossed), "{crossed}"),
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_cheapest_form_is_taken_and_told() {
+    let mesh = Mesh::new().await;
+    let ran = mesh.run(INNER, keys(None), true).await;
+    let report = ran.report();
+    assert_eq!((report.forms.as_slice(), report.keys), (&[KeyForm::Batch][..], Some(97)), "{report}");
+    assert!(!report.adapted && report.bytes > 0, "{report}");
+    let counters = &ran.physical.scans.iter().find(|s| s.key_report().is_some()).unwrap().counters;
+    assert_eq!(counters.bytes_sent.load(Ordering::Relaxed), report.bytes as u64);
+    let surprised = KeyPlan { keys: 4.0, ..keys(None).unwrap() };
+    assert!(mesh.run(INNER, Some(surprised), true).await.report().adapted);
+}
+
+#[tokio::test]
+async fn nulls_mean_the_same_in_every_kind_of_join() {
+    let mesh = Mesh::new().await;
+    for sql in [
+        INNER,
+        COMPOSITE,
+        "SELECT b.v, p.v FROM small.p.build b LEFT JOIN large.p.probe p ON b.k = p.k",
+        "SELECT b.v, p.v FROM small.p.build b RIGHT JOIN large.p.probe p ON b.k = p.k",
+        "SELECT b.v, p.v FROM small.p.build b FULL JOIN large.p.probe p ON b.k = p.k",
+        "SELECT b.v, p.v FROM small.p.build b JOIN large.p.probe p ON b.k IS NOT DISTINCT FROM p.k",
+        "SELECT b.v, p.v FROM small.p.build b JOIN large.p.probe p ON b.k IS NOT DISTINCT FROM p.k \
+         AND b.t IS NOT DISTINCT FROM p.t",
+        "SELECT v FROM small.p.build WHERE k IN (SELECT k FROM large.p.probe)",
+        "SELECT v FROM small.p.build WHERE k NOT IN (SELECT k FROM large.p.probe)",
+        "SELECT v FROM small.p.build WHERE k NOT IN (SELECT k FROM large.p.probe WHERE k IS NOT NULL)",
+        "SELECT v FROM small.p.build b WHERE NOT EXISTS (SELECT 1 FROM large.p.probe p WHERE p.k = b.k)",
+        "SELECT v FROM large.p.probe WHERE k IN (SELECT k FROM small.p.build)",
+        "SELECT v FROM large.p.probe WHERE k NOT IN (SELECT k FROM small.p.build WHERE k IS NOT NULL)",
+        "SELECT k FROM small.p.build INTERSECT SELECT k FROM large.p.probe",
+        "SELECT k FROM small.p.build EXCEPT SELECT k FROM large.p.probe",
+        "SELECT v FROM small.p.none WHERE k NOT IN (SELECT k FROM large.p.probe)",
+        "SELECT n.v, p.v FROM small.p.none n RIGHT JOIN large.p.probe p ON n.k = p.k",
+        "SELECT b.v, p.n FROM small.p.build b JOIN (SELECT k, count(*) AS n FROM large.p.probe GROUP BY k) p ON b.k = p.k",
+        "SELECT b.v, p.v FROM small.p.build b JOIN (SELECT k, v FROM large.p.probe ORDER BY v DESC LIMIT 50) p ON b.k = p.k",
+        "SELECT b.v, p.d FROM small.p.build b JOIN (SELECT 100 / k AS d, k FROM large.p.probe WHERE k > 0) p ON b.k = p.d",
+    ] {
+        for rows_known in [true, false] {
+            let whole = mesh.run(sql, None, rows_known).await;
+            for form in [KeyForm::Literals, KeyForm::Batch, KeyForm::Bloom, KeyForm::Range] {
+                let ran = mesh.run(sql, keys(Some(form)), rows_known).await;
+                assert_eq!(ran.rows, whole.rows, "{form:?}, rows known {rows_known}: {sql}\n{}", mesh.asked());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_owner_is_not_asked_for_what_nothing_can_match() {
+    let mesh = Mesh::new().await;
+    for rows_known in [true, false] {
+        let sql = "SELECT n.v, p.v FROM small.p.none n JOIN large.p.probe p ON n.k = p.k";
+        let ran = mesh.run(sql, keys(None), rows_known).await;
+        assert_eq!((ran.crossed(), mesh.large.requests().len()), (0, 0), "{rows_known}");
+        assert_eq!(mesh.small.requests().len(), 1 + usize::from(!rows_known));
+    }
+}
+
+#[tokio::test]
+async fn a_scan_does_not_wait_for_longer_than_it_may() {
+    let mesh = Mesh::new().await;
+    let plan = KeyPlan { wait: Duration::ZERO, ..keys(None).unwrap() };
+    let whole = mesh.run(INNER, None, true).await;
+    let ran = mesh.run(INNER, Some(plan), true).await;
+    assert_eq!((&ran.rows, ran.crossed()), (&whole.rows, PROBE_ROWS as u64));
+    assert!(ran.report().to_string().contains("did not come within 0 ms"), "{}", ran.report());
+}
+
+#[tokio::test]
+async fn a_key_that_is_computed_at_its_owner_is_left_alone() {
+    let mesh = Mesh::new().await;
+    let sql = "SELECT b.v, p.d FROM small.p.build b \
+               JOIN (SELECT 100 / k AS d FROM large.p.probe WHERE k > 0) p ON b.k = p.d";
+    let ran = mesh.run(sql, keys(None), true).await;
+    assert!(ran.report().to_string().contains("computed at its owner"), "{}", ran.report());
+    assert!(!mesh.asked().contains("portolan_in"), "{}", mesh.asked());
+}
+
+#[tokio::test]
+async fn keys_beyond_the_limit_stay_here() {
+    let mesh = Mesh::new().await;
+    let physical = plan(&mesh.gateway, INNER, keys(Some(KeyForm::Batch)), true, 10).await;
+    collect(physical.plan.clone(), physical.state.task_ctx()).await.unwrap();
+    let report = physical.scans.iter().find_map(|s| s.key_report()).unwrap();
+    assert!(report.forms.is_empty() && report.to_string().contains("do not fit"), "{report}");
+    assert!(mesh.large.requests().pop().unwrap().keys.is_empty());
+}
+
+/// A peer that never answers, and tells whether it was asked and whether the asker went away.
+#[derive(Debug)]
+struct Silent {
+    inner: Arc<OwnerPeer>,
+    asked: Mutex<usize>,
+    left: Arc<AtomicBool>,
+}
+
+struct Leaving(Arc<AtomicBool>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Site for Silent {
+    fn id(&self) -> &SiteId {
+        self.inner.id()
+    }
+
+    async fn execute(&self, _: FragmentRequest) -> crate::Result<FragmentStream> {
+        *self.asked.lock().unwrap() += 1;
+        let _leaving = Leaving(self.left.clone());
+        futures::future::pending().await
+    }
+}
+
+#[async_trait]
+impl Peer for Silent {
+    async fn catalog(&self, known: Option<&str>) -> crate::Result<CatalogAnswer> {
+        self.inner.catalog(known).await
+    }
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("it never came about");
+}
+
+#[tokio::test]
+async fn both_sides_start_at_once_and_stop_when_dropped() {
+    let small = Arc::new(Silent {
+        inner: OwnerPeer::new("small", &[("build", build())]),
+        asked: Mutex::default(),
+        left: Arc::default(),
+    });
+    let large = OwnerPeer::new("large", &[("probe", probe())]);
+    let engine = Engine::builder().cpu_threads(2).peer(small.clone()).peer(large.clone()).build().unwrap();
+    engine.refresh().await;
+    let physical = plan(&engine, INNER, None, true, 0).await;
+    let stream = execute_stream(physical.plan.clone(), physical.state.task_ctx()).unwrap();
+    // Nobody reads yet.
+    until(|| *small.asked.lock().unwrap() == 1 && large.requests().len() == 1).await;
+    assert!(!small.left.load(Ordering::Relaxed));
+    drop(stream);
+    until(|| small.left.load(Ordering::Relaxed)).await;
+
+    let physical = plan(&engine, INNER, keys(None), true, 0).await;
+    let stream = execute_stream(physical.plan.clone(), physical.state.task_ctx()).unwrap();
+    until(|| *small.asked.lock().unwrap() == 2).await;
+    // It waits for keys that do not come.
+    assert_eq!(large.requests().len(), 1);
+    drop(stream);
+}

@@ -1,0 +1,153 @@
+//! What crosses between domains, by the names of the bugs that other engines have had: rows and bytes of a million-row
+//! fact against small tables elsewhere, and what joins make of NULLs by whichever strategy. No test asserts a time.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod data;
+mod nulls;
+
+use portolan_cli::client::Client;
+use portolan_tests::crossed::{Crossed, crossed};
+use portolan_tests::mesh::within;
+use portolan_tests::rows::{count, text};
+
+use self::data::{FACTS, ITEMS, MATCHING, PICKS};
+
+/// A session whose scans wait for keys however loaded the machine is.
+async fn patient() -> Client {
+    let client = data::mesh().await.client().await;
+    client.query("SET portolan.key_wait = 30").await.unwrap();
+    client
+}
+
+/// That at most so many rows crossed.
+#[track_caller]
+fn assert_at_most(rows: u64, crossed: &Crossed) {
+    assert!(crossed.rows <= rows, "{} rows crossed, not {rows} at most:\n{crossed}", crossed.rows);
+}
+
+/// trinodb/trino#10855: the whole fact came, though few of its rows meet the filtered dimension. Gathering, which the
+/// last lines do, is what that looks like.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filtered_dimension_cuts_the_fact() {
+    within(180, async {
+        let client = patient().await;
+        let sql = "SELECT name, sale_id, amount FROM facts.samples.sale s \
+                   JOIN shop.samples.item i ON s.item_id = i.item_id WHERE category = 'c7'";
+        let cut = crossed(&client, sql).await;
+        assert_at_most(3 * MATCHING, &cut);
+        assert_eq!(count(&client, &format!("SELECT count(*) FROM ({sql}) AS t")).await, Ok(MATCHING as i64));
+
+        client.query("SET portolan.strategy = gather").await.unwrap();
+        let gathered = crossed(&client, sql).await;
+        assert!(gathered.rows >= FACTS, "{} rows crossed:\n{gathered}", gathered.rows);
+        assert!(gathered.bytes > 8 * cut.bytes, "{} bytes crossed, and {} gathered", cut.bytes, gathered.bytes);
+    })
+    .await;
+}
+
+/// trinodb/trino#13464: the rows of a subquery of another domain did not cut what they were compared with.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_subquery_of_another_domain_cuts_the_fact() {
+    within(180, async {
+        let client = patient().await;
+        let sql = "SELECT sale_id, amount FROM facts.samples.sale \
+                   WHERE item_id IN (SELECT item_id FROM shop.samples.item WHERE category = 'c7')";
+        assert_at_most(3 * MATCHING, &crossed(&client, sql).await);
+        assert_eq!(count(&client, &format!("SELECT count(*) FROM ({sql}) AS t")).await, Ok(MATCHING as i64));
+    })
+    .await;
+}
+
+/// trinodb/trino#14016: many keys became the range from the least to the greatest, which lets every row through.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scattered_keys_are_not_widened_into_a_range() {
+    within(180, async {
+        let client = patient().await;
+        let sql = "SELECT s.sale_id, amount, p.note FROM facts.samples.sale s \
+                   JOIN shop.samples.pick p ON s.sale_id = p.sale_id";
+        let picked = crossed(&client, sql).await;
+        // The keys' own side, the rows that match, and what a Bloom filter lets through beside them.
+        assert_at_most(2 * PICKS + FACTS / 50, &picked);
+        assert_eq!(count(&client, &format!("SELECT count(*) FROM ({sql}) AS t")).await, Ok(PICKS as i64));
+    })
+    .await;
+}
+
+/// trinodb/trino#22442: a join of two tables of one owner was pushed because it could be, and its result, far larger
+/// than both, came over the edge.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_that_explodes_is_not_pushed() {
+    within(180, async {
+        let client = patient().await;
+        let inputs = count(
+            &client,
+            "SELECT (SELECT count(*) FROM facts.samples.buy) + (SELECT count(*) FROM facts.samples.sell)",
+        );
+        let inputs = inputs.await.unwrap() as u64;
+        let explodes = "SELECT count(*) FROM facts.samples.buy b JOIN facts.samples.sell s ON b.grp = s.grp";
+        let exploded = count(&client, explodes).await.unwrap() as u64;
+        assert!(exploded > 50 * inputs, "{exploded} rows of {inputs}");
+
+        let sql = "SELECT b.id, s.id, i.name FROM facts.samples.buy b JOIN facts.samples.sell s ON b.grp = s.grp \
+                   JOIN shop.samples.item i ON i.item_id = b.x + s.y";
+        let apart = crossed(&client, sql).await;
+        assert_at_most(3 * (inputs + ITEMS), &apart);
+    })
+    .await;
+}
+
+/// trinodb/trino#4171: an aggregate was pushed over a plain column alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_aggregate_over_an_expression_is_pushed() {
+    within(180, async {
+        let client = patient().await;
+        let groups = crossed(
+            &client,
+            "SELECT quantity % 10, sum(amount * quantity), avg(amount + 1), count(*) FROM facts.samples.sale GROUP BY 1",
+        );
+        assert_at_most(10, &groups.await);
+        let whole = crossed(&client, "SELECT sum(amount * quantity) FROM facts.samples.sale WHERE quantity > 3").await;
+        assert_at_most(1, &whole);
+        // Below a join the groups are those of what it joins by.
+        let sql = "SELECT category, sum(amount * quantity) FROM facts.samples.sale s \
+                   JOIN shop.samples.item i ON s.item_id = i.item_id GROUP BY category";
+        assert_at_most(3 * ITEMS, &crossed(&client, sql).await);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limit_and_top_n_reach_the_owner() {
+    within(180, async {
+        let client = patient().await;
+        let few = crossed(&client, "SELECT sale_id, note FROM facts.samples.sale LIMIT 10").await;
+        assert_at_most(10, &few);
+        assert!(few.rows_read < FACTS / 4, "{} rows were read:\n{few}", few.rows_read);
+
+        let top = "SELECT sale_id, amount FROM facts.samples.sale ORDER BY amount DESC, sale_id LIMIT 10";
+        assert_at_most(10, &crossed(&client, top).await);
+        assert_at_most(15, &crossed(&client, &format!("{top} OFFSET 5")).await);
+        // A left join keeps each row of its left side.
+        let joined = "SELECT sale_id, amount, name FROM facts.samples.sale s \
+                      LEFT JOIN shop.samples.item i ON s.item_id = i.item_id ORDER BY amount DESC, sale_id LIMIT 10";
+        assert_at_most(10 + ITEMS, &crossed(&client, joined).await);
+    })
+    .await;
+}
+
+/// One item has few sales, and those have few buyers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_domains_in_a_chain() {
+    within(180, async {
+        let client = patient().await;
+        let sql = "SELECT i.name, b.name, amount FROM people.samples.buyer b \
+                   JOIN facts.samples.sale s ON s.buyer_id = b.buyer_id \
+                   JOIN shop.samples.item i ON s.item_id = i.item_id WHERE i.name = 'item 17'";
+        let sales = FACTS / ITEMS;
+        assert_at_most(3 * (1 + 2 * sales), &crossed(&client, sql).await);
+        assert_eq!(count(&client, &format!("SELECT count(*) FROM ({sql}) AS t")).await, Ok(sales as i64));
+        assert!(text(&client, sql).await.contains("buyer "));
+    })
+    .await;
+}
