@@ -101,7 +101,9 @@ impl Ran {
 
 async fn plan(engine: &Engine, sql: &str, keys: Option<KeyPlan>, rows_known: bool, key_bytes: usize) -> Physical {
     let state = state_of(engine);
-    let planned = planner::plan(&state, &resolved(engine, sql).await, &Settings::default()).unwrap();
+    let planned =
+        planner::plan(&state, &resolved(engine, sql).await, &Settings::default(), &engine.inner().mesh.view(), true)
+            .unwrap();
     let with_keys = |fragment: &Fragment| {
         let mut edge = fragment.edge.clone();
         edge.keys = keys.clone().filter(|_| fragment.site.as_str() == "grpc://large");
