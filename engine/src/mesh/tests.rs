@@ -276,7 +276,7 @@ impl Site for Through {
     }
 
     async fn execute(&self, _: FragmentRequest) -> crate::Result<FragmentStream> {
-        unimplemented!("it has no rows")
+        panic!("it has no rows")
     }
 }
 
