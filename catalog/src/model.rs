@@ -177,6 +177,18 @@ impl Port {
     }
 }
 
+/// Classifications of columns whose values everybody may see who sees the column.
+const OPEN_CLASSIFICATIONS: [&str; 2] = ["public", "internal"];
+
+impl Column {
+    /// Whether single values of it may be shown to whoever sees the column: it is not classified, or as `public` or
+    /// `internal`.
+    pub fn is_open(&self) -> bool {
+        let is_open = |c: &String| OPEN_CLASSIFICATIONS.iter().any(|open| open.eq_ignore_ascii_case(c));
+        self.classification.as_ref().is_none_or(is_open)
+    }
+}
+
 impl DomainCatalog {
     /// The port of that name, if the domain publishes it.
     pub fn port(&self, product: &ProductName, port: &PortName) -> Option<&Port> {

@@ -135,6 +135,8 @@ pub struct LimitsConfig {
     pub max_hops: Option<u32>,
     /// Disk for spilling.
     pub spill: Option<Size>,
+    /// Keys that go or come with a fragment.
+    pub keys: Option<Size>,
 }
 
 /// Text that is never printed.
@@ -209,6 +211,9 @@ impl NodeConfig {
         }
         if let Some(Size(bytes)) = given.spill {
             limits.spill_bytes = bytes;
+        }
+        if let Some(Size(bytes)) = given.keys {
+            limits.key_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         }
         limits.concurrent_queries = given.concurrent_queries.unwrap_or(limits.concurrent_queries);
         limits.queued_queries = given.queued_queries.unwrap_or(limits.queued_queries);

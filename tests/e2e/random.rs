@@ -57,6 +57,12 @@ const ONCE_DIFFERENT: &[(&str, usize)] = &[
          WHERE c_acctbal > 1000000 GROUP BY n_name",
         0,
     ),
+    // Keys for the second of two columns of one name are none for the first.
+    (
+        "SELECT t1.n_nationkey, t2.n_nationkey FROM supply.suppliers.supplier t3 JOIN (geo.places.nation t1 \
+         JOIN geo.places.nation t2 ON t1.n_regionkey = t2.n_regionkey) ON t2.n_nationkey = t3.s_nationkey",
+        100,
+    ),
     (
         "SELECT p0, sum(c_acctbal) FROM sales.customers.customer \
          JOIN (SELECT n_nationkey, n_name AS p0 FROM geo.places.nation) n ON c_nationkey = n_nationkey \

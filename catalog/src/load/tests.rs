@@ -87,6 +87,8 @@ fn a_good_folder() {
     assert_eq!(lineitem.description.as_deref(), Some("One row a position of an order."));
     let unique: Vec<_> = lineitem.columns.iter().map(|c| c.unique).collect();
     assert_eq!(unique, [false, false, true]);
+    assert_eq!(lineitem.columns[2].enumeration, ["A-1", "7"]);
+    assert_eq!(lineitem.columns[1].enumeration, [""; 0]);
 }
 
 #[test]

@@ -71,7 +71,7 @@ async fn run_query(mesh: &LocalMesh, client: &Client, single: &Engine, query: &Q
     let started = Instant::now();
     let statement = client.prepare(query.sql).await?;
     let batches: Vec<_> = client.rows(&statement).try_collect().await?;
-    let mesh = started.elapsed();
+    let took = started.elapsed();
     let bytes = client.progress(&statement).await.map(|progress| bytes_by_domain(mesh, &progress));
 
     let started = Instant::now();
@@ -82,7 +82,7 @@ async fn run_query(mesh: &LocalMesh, client: &Client, single: &Engine, query: &Q
     let difference = compare((&schema, &expected), (statement.schema(), &batches), &query.order());
     Ok(Outcome {
         rows: batches.iter().map(|b| b.num_rows()).sum(),
-        mesh,
+        mesh: took,
         single,
         bytes,
         difference: difference.err().map(|d| d.to_string()),

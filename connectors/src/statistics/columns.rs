@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
-use datafusion::common::{ScalarValue, internal_err};
+use datafusion::common::ScalarValue;
 use datafusion::error::Result;
-use datafusion::functions_aggregate::approx_distinct::approx_distinct_udaf;
 use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, EmitTo};
 use datafusion::physical_expr::aggregate::AggregateExprBuilder;
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_plan::aggregates::group_values::new_group_values;
+use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use portolan_catalog::StatisticValue;
 
@@ -45,41 +44,84 @@ pub(super) struct Sampled {
 impl Sampled {
     /// Looks at the column at `position` of the sample.
     ///
+    /// Values are counted one by one. A sketch such as HyperLogLog would save memory that the sample's bounds limit
+    /// already, and its error of 1 % is not one of 1 % after extrapolation: a key of which it sees 99 of 100 values
+    /// looks like a foreign key with a tenth of them.
+    ///
     /// # Errors
     /// Types that DataFusion does not count.
     pub(super) fn new(sample: &Sample, position: usize, field: &FieldRef) -> Result<Self> {
         let (first, second) = halves(sample, position);
-        let (mut half, mut whole) = ((0, 0), (0, 0));
-        // HyperLogLog: right to about 1 %, in 16 KiB a column however large the sample is.
-        let mut distinct = accumulator(approx_distinct_udaf(), field)?;
-        for (arrays, seen) in [(&first, &mut half), (&second, &mut whole)] {
-            for array in arrays {
-                distinct.update_batch(std::slice::from_ref(array))?;
-            }
-            *seen = (values(arrays), counted(distinct.evaluate()?)?);
-        }
-        whole.0 += half.0;
-        // The sketch may see more values than there are.
-        half.1 = half.1.min(half.0);
-        whole.1 = whole.1.min(whole.0);
+        let mut counts = Counts::new(field)?;
+        counts.add(&first)?;
+        let half = counts.values_and_distinct();
+        counts.add(&second)?;
+        let whole = counts.values_and_distinct();
         let arrays: Vec<ArrayRef> = first.into_iter().chain(second).collect();
-        let rows: usize = arrays.iter().map(Array::len).sum();
-        let mut sampled = Self {
+        let (min, max) = if sample.complete { range(&arrays, field)? } else { (None, None) };
+        Ok(Self {
             seen: Seen { half, whole },
-            rows: rows as u64,
-            nulls: rows as u64 - whole.0,
+            rows: counts.rows,
+            nulls: counts.nulls,
             bytes: arrays.iter().map(|a| bytes_of(a)).sum(),
-            frequent: vec![],
-            min: None,
-            max: None,
-        };
-        if whole.1 * REPEATS <= whole.0 {
-            sampled.frequent = frequent(&arrays, field, rows)?;
+            frequent: if whole.1 * REPEATS <= whole.0 { counts.frequent()? } else { vec![] },
+            min,
+            max,
+        })
+    }
+}
+
+/// How often each value of a column occurs.
+struct Counts {
+    groups: Box<dyn GroupValues>,
+    /// By group; one of them may be that of NULL.
+    rows_of: Vec<u64>,
+    rows: u64,
+    nulls: u64,
+}
+
+impl Counts {
+    fn new(field: &FieldRef) -> Result<Self> {
+        let groups = new_group_values(schema_of(field), &GroupOrdering::None)?;
+        Ok(Self { groups, rows_of: vec![], rows: 0, nulls: 0 })
+    }
+
+    fn add(&mut self, arrays: &[ArrayRef]) -> Result<()> {
+        let mut groups = vec![];
+        for array in arrays {
+            self.groups.intern(std::slice::from_ref(array), &mut groups)?;
+            self.rows_of.resize(self.groups.len(), 0);
+            for group in &groups {
+                self.rows_of[*group] += 1;
+            }
+            self.rows += array.len() as u64;
+            self.nulls += array.logical_null_count() as u64;
         }
-        if sample.complete {
-            (sampled.min, sampled.max) = range(&arrays, field)?;
+        Ok(())
+    }
+
+    /// How many values there are, and how many of them differ, NULL aside.
+    fn values_and_distinct(&self) -> (u64, u64) {
+        (self.rows - self.nulls, self.rows_of.len() as u64 - u64::from(self.nulls > 0))
+    }
+
+    /// The values that occur most often, with their share of the rows.
+    fn frequent(mut self) -> Result<Vec<(StatisticValue, f64)>> {
+        let is_few = self.rows_of.len() as u64 <= FEW;
+        let Some(values) = self.groups.emit(EmitTo::All)?.pop() else { return Ok(vec![]) };
+        let mut order: Vec<usize> = (0..values.len().min(self.rows_of.len())).collect();
+        order.sort_by_key(|group| Reverse(self.rows_of[*group]));
+        let mut frequent = vec![];
+        for group in order.into_iter().filter(|group| !values.is_null(*group)).take(FREQUENT) {
+            let share = self.rows_of[group] as f64 / self.rows as f64;
+            if !is_few && share < FREQUENT_SHARE {
+                break;
+            }
+            if let Some(value) = statistic_value(&ScalarValue::try_from_array(&values, group)?) {
+                frequent.push((value, share));
+            }
         }
-        Ok(sampled)
+        Ok(frequent)
     }
 }
 
@@ -102,45 +144,6 @@ fn halves(sample: &Sample, position: usize) -> (Vec<ArrayRef>, Vec<ArrayRef>) {
         }
     }
     (first, second)
-}
-
-fn values(arrays: &[ArrayRef]) -> u64 {
-    arrays.iter().map(|a| (a.len() - a.logical_null_count()) as u64).sum()
-}
-
-fn counted(value: ScalarValue) -> Result<u64> {
-    match value {
-        ScalarValue::UInt64(count) => Ok(count.unwrap_or_default()),
-        other => internal_err!("approx_distinct gave {other:?}"),
-    }
-}
-
-/// The values that occur most often, with their share of `rows`.
-fn frequent(arrays: &[ArrayRef], field: &FieldRef, rows: usize) -> Result<Vec<(StatisticValue, f64)>> {
-    let mut groups = new_group_values(schema_of(field), &GroupOrdering::None)?;
-    let (mut counts, mut indices): (Vec<u64>, Vec<usize>) = (vec![], vec![]);
-    for array in arrays {
-        groups.intern(std::slice::from_ref(array), &mut indices)?;
-        counts.resize(groups.len(), 0);
-        for i in &indices {
-            counts[*i] += 1;
-        }
-    }
-    let is_few = counts.len() as u64 <= FEW;
-    let Some(values) = groups.emit(EmitTo::All)?.pop() else { return Ok(vec![]) };
-    let mut order: Vec<usize> = (0..values.len().min(counts.len())).filter(|i| !values.is_null(*i)).collect();
-    order.sort_by_key(|i| Reverse(counts[*i]));
-    let mut frequent = vec![];
-    for i in order.into_iter().take(FREQUENT) {
-        let share = counts[i] as f64 / rows as f64;
-        if !is_few && share < FREQUENT_SHARE {
-            break;
-        }
-        if let Some(value) = statistic_value(&ScalarValue::try_from_array(&values, i)?) {
-            frequent.push((value, share));
-        }
-    }
-    Ok(frequent)
 }
 
 /// The least and the greatest value.

@@ -43,8 +43,6 @@ const BATCH_ROWS: usize = 1024;
 const DIVIDED_BYTES: usize = 1 << 20;
 /// Columns of wider values are not sampled.
 const MAX_WIDTH: u64 = 16 << 10;
-/// Classifications of columns whose values everybody may see in statistics.
-const OPEN_CLASSIFICATIONS: [&str; 2] = ["public", "internal"];
 
 /// The statistics of every port of a domain that is being opened.
 pub(crate) async fn of_domain(
@@ -228,17 +226,14 @@ impl Known<'_> {
         let nulls = self.nulls();
         let distinct = self.distinct(nulls, min.as_ref(), max.as_ref());
         let width = self.width();
-        // Counts tell nobody a value; these do, and they go to every node and into `mesh.columns`.
-        if !self.is_open() {
-            return ColumnStatistics { distinct, nulls, width, ..ColumnStatistics::default() };
+        // What somebody wrote does not leave its port by way of statistics. Ends of scales do, since much depends on them,
+        // and `mesh.columns` does not show them.
+        if !self.declared.is_open() {
+            let scale = |value: Option<StatisticValue>| value.filter(|v| matches!(v, StatisticValue::Number(_)));
+            return ColumnStatistics { distinct, nulls, min: scale(min), max: scale(max), width, frequent: vec![] };
         }
         let frequent = self.sampled.map(|s| s.frequent.clone()).unwrap_or_default();
         ColumnStatistics { distinct, nulls, min, max, width, frequent }
-    }
-
-    fn is_open(&self) -> bool {
-        let is_open = |c: &String| OPEN_CLASSIFICATIONS.iter().any(|open| open.eq_ignore_ascii_case(c));
-        self.declared.classification.as_ref().is_none_or(is_open)
     }
 
     fn nulls(&self) -> Option<u64> {

@@ -120,6 +120,8 @@ impl Reading<'_> {
             None => (0..partitions).collect(),
         };
         let bytes = self.bytes / wanted.len().max(1) as u64;
+        // Sources that are in more parts than a sample has runs.
+        let rows = if partitions > RUNS { (rows * RUNS / partitions).max(1) } else { rows };
         let mut runs = Vec::with_capacity(wanted.len());
         for partition in wanted {
             runs.push(self.run(&plan, partition, rows, bytes).await?);

@@ -3,7 +3,7 @@
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{ArrowNativeType, ByteArrayType, DataType};
 
-/// What a value of a view type takes besides its bytes; values of at most so many bytes less 4 lie within.
+/// What a value of a view type takes besides its bytes, and how many bytes fit within that.
 const VIEW_BYTES: u64 = 16;
 const INLINE_BYTES: u64 = 12;
 
@@ -25,7 +25,7 @@ pub(super) fn fixed_width(data_type: &DataType) -> Option<u64> {
 pub(super) fn bytes_of(array: &dyn Array) -> Option<u64> {
     let values = (array.len() - array.logical_null_count()) as u64;
     let viewed = |lengths: &mut dyn Iterator<Item = u32>| {
-        lengths.map(|l| VIEW_BYTES + if u64::from(l) > INLINE_BYTES { u64::from(l) } else { 0 }).sum()
+        VIEW_BYTES * values + lengths.map(u64::from).filter(|length| *length > INLINE_BYTES).sum::<u64>()
     };
     match array.data_type() {
         DataType::Utf8View => Some(viewed(&mut array.as_string_view().lengths())),

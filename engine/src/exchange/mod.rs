@@ -1,5 +1,6 @@
 //! The edge where rows come from another site: as an operator of the logical plan, and as the one that runs.
 
+mod ambiguous;
 mod keys;
 mod node;
 mod physical;

@@ -62,6 +62,7 @@ impl Physical {
         let plan = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(exchanges)])
             .create_physical_plan(plan, &state)
             .await
+            .and_then(super::ambiguous::without_ambiguous_filters)
             .and_then(with_yielding_joins)
             .map_err(|e| from_datafusion(&e))?;
         let mut scans = std::mem::take(&mut *scans.lock().unwrap_or_else(PoisonError::into_inner));

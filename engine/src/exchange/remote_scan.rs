@@ -118,6 +118,11 @@ impl RemoteScanExec {
         }
     }
 
+    /// The same scan, of all rows whatever joins tell.
+    pub(super) fn without_filters(&self) -> Self {
+        Self { filters: vec![], ..self.clone() }
+    }
+
     /// What the site said at the end; `None` while the fragment runs, or where it never ran.
     pub(crate) fn summary(&self) -> Option<FragmentSummary> {
         self.summary.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
+use arrow::datatypes::Int64Type;
 use arrow::util::pretty::pretty_format_batches;
 use async_trait::async_trait;
 use datafusion::common::tree_node::Transformed;
@@ -20,7 +21,7 @@ use crate::fake_mesh::{OwnerPeer, resolved, state_of};
 use crate::planner::decision::{KeyForm, KeyPlan, Link};
 use crate::planner::{self, Fragment};
 use crate::wire::Encoded;
-use crate::{Engine, Limits, Principal, Settings, wire};
+use crate::{Engine, Limits, Principal, Settings, StrategyChoice, wire};
 
 /// Rows of the larger port: `k` goes over 0..1000 and is NULL at times, `t` says `k` in words, `v` counts rows.
 const PROBE_ROWS: i64 = 5000;
@@ -43,6 +44,13 @@ fn probe() -> RecordBatch {
 /// 100 scattered keys, some twice, some NULL, some that match nothing.
 fn build() -> RecordBatch {
     table((0..120).map(|v| ((v % 40 != 0).then_some((v % 100) * 37 % 1500), v)))
+}
+
+/// How many rows of `probe` have a key of `build`.
+fn matching() -> u64 {
+    let keys = |batch: RecordBatch| batch.column(0).as_primitive::<Int64Type>().iter().flatten().collect::<Vec<_>>();
+    let wanted = keys(build());
+    keys(probe()).into_iter().filter(|k| wanted.contains(k)).count() as u64
 }
 
 struct Mesh {
@@ -100,10 +108,10 @@ impl Ran {
 }
 
 async fn plan(engine: &Engine, sql: &str, keys: Option<KeyPlan>, rows_known: bool, key_bytes: usize) -> Physical {
-    let state = state_of(engine);
-    let planned =
-        planner::plan(&state, &resolved(engine, sql).await, &Settings::default(), &engine.inner().mesh.view(), true)
-            .unwrap();
+    let (state, view) = (state_of(engine), engine.inner().mesh.view());
+    // The left side of each join is the build side, as written, and every fragment is asked for here.
+    let settings = Settings { join_order: false, strategy: vec![StrategyChoice::Gather], ..Settings::default() };
+    let planned = planner::plan(&state, &resolved(engine, sql).await, &settings, &view, false).unwrap();
     let with_keys = |fragment: &Fragment| {
         let mut edge = fragment.edge.clone();
         edge.keys = keys.clone().filter(|_| fragment.site.as_str() == "grpc://large");
@@ -138,7 +146,7 @@ async fn plan(engine: &Engine, sql: &str, keys: Option<KeyPlan>, rows_known: boo
         deadline: Instant::now() + Duration::from_secs(60),
         key_bytes,
     };
-    Physical::of(&plan.unwrap().data, state, engine.inner().mesh.view(), Arc::new(query)).await.unwrap()
+    Physical::of(&plan.unwrap().data, state, view, Arc::new(query)).await.unwrap()
 }
 
 fn keys(form: Option<KeyForm>) -> Option<KeyPlan> {
@@ -158,9 +166,10 @@ const COMPOSITE: &str = "SELECT b.v, p.v FROM small.p.build b JOIN large.p.probe
 #[tokio::test]
 async fn every_form_cuts_the_scan_and_no_row() {
     let mesh = Mesh::new().await;
-    for (sql, exact) in [(INNER, 325), (COMPOSITE, 325)] {
+    let exact = matching();
+    for sql in [INNER, COMPOSITE] {
         let whole = mesh.run(sql, None, true).await;
-        assert_eq!(whole.crossed(), PROBE_ROWS as u64);
+        assert!(whole.crossed() > PROBE_ROWS as u64 * 9 / 10, "{}", whole.crossed());
         for (form, word) in [
             (KeyForm::Literals, "IN ("),
             (KeyForm::Batch, "portolan_in_keys("),
@@ -182,7 +191,7 @@ async fn every_form_cuts_the_scan_and_no_row() {
                     KeyForm::Literals | KeyForm::Batch => assert_eq!(crossed, exact, "{form:?}"),
                     KeyForm::Bloom => assert!((exact..exact + 500).contains(&crossed), "{crossed}"),
                     // NULLs fall out.
-                    KeyForm::Range => assert!((exact..PROBE_ROWS as u64).contains(&crossed), "{crossed}"),
+                    KeyForm::Range => assert!((exact..whole.crossed()).contains(&crossed), "{crossed}"),
                 }
             }
         }
@@ -194,7 +203,7 @@ async fn the_cheapest_form_is_taken_and_told() {
     let mesh = Mesh::new().await;
     let ran = mesh.run(INNER, keys(None), true).await;
     let report = ran.report();
-    assert_eq!((report.forms.as_slice(), report.keys), (&[KeyForm::Batch][..], Some(97)), "{report}");
+    assert_eq!((report.forms.as_slice(), report.keys), (&[KeyForm::Batch][..], Some(98)), "{report}");
     assert!(!report.adapted && report.bytes > 0, "{report}");
     let counters = &ran.physical.scans.iter().find(|s| s.key_report().is_some()).unwrap().counters;
     assert_eq!(counters.bytes_sent.load(Ordering::Relaxed), report.bytes as u64);
@@ -212,8 +221,8 @@ async fn nulls_mean_the_same_in_every_kind_of_join() {
         "SELECT b.v, p.v FROM small.p.build b RIGHT JOIN large.p.probe p ON b.k = p.k",
         "SELECT b.v, p.v FROM small.p.build b FULL JOIN large.p.probe p ON b.k = p.k",
         "SELECT b.v, p.v FROM small.p.build b JOIN large.p.probe p ON b.k IS NOT DISTINCT FROM p.k",
-        "SELECT b.v, p.v FROM small.p.build b JOIN large.p.probe p ON b.k IS NOT DISTINCT FROM p.k \
-         AND b.t IS NOT DISTINCT FROM p.t",
+        "SELECT b.v, p.v FROM small.p.build b JOIN large.p.probe p ON (b.k IS NOT DISTINCT FROM p.k) \
+         AND (b.t IS NOT DISTINCT FROM p.t)",
         "SELECT v FROM small.p.build WHERE k IN (SELECT k FROM large.p.probe)",
         "SELECT v FROM small.p.build WHERE k NOT IN (SELECT k FROM large.p.probe)",
         "SELECT v FROM small.p.build WHERE k NOT IN (SELECT k FROM large.p.probe WHERE k IS NOT NULL)",
@@ -252,11 +261,22 @@ async fn an_owner_is_not_asked_for_what_nothing_can_match() {
 #[tokio::test]
 async fn a_scan_does_not_wait_for_longer_than_it_may() {
     let mesh = Mesh::new().await;
-    let plan = KeyPlan { wait: Duration::ZERO, ..keys(None).unwrap() };
     let whole = mesh.run(INNER, None, true).await;
+    // It has no keys before the other is asked.
+    let large = OwnerPeer::new("large", &[("probe", probe())]);
+    let small = Arc::new(Silent {
+        inner: mesh.small.clone(),
+        after: Some(large.clone()),
+        asked: Mutex::default(),
+        left: Arc::default(),
+    });
+    let gateway = Engine::builder().cpu_threads(2).peer(small).peer(large.clone()).build().unwrap();
+    gateway.refresh().await;
+    let mesh = Mesh { gateway, small: mesh.small.clone(), large };
+    let plan = KeyPlan { wait: Duration::from_millis(20), ..keys(None).unwrap() };
     let ran = mesh.run(INNER, Some(plan), true).await;
-    assert_eq!((&ran.rows, ran.crossed()), (&whole.rows, PROBE_ROWS as u64));
-    assert!(ran.report().to_string().contains("did not come within 0 ms"), "{}", ran.report());
+    assert_eq!((&ran.rows, ran.crossed()), (&whole.rows, whole.crossed()));
+    assert!(ran.report().to_string().contains("did not come within 20 ms"), "{}", ran.report());
 }
 
 #[tokio::test]
@@ -279,10 +299,12 @@ async fn keys_beyond_the_limit_stay_here() {
     assert!(mesh.large.requests().pop().unwrap().keys.is_empty());
 }
 
-/// A peer that never answers, and tells whether it was asked and whether the asker went away.
+/// A peer that answers once another was asked, or never, and tells whether it was asked and whether the asker went
+/// away.
 #[derive(Debug)]
 struct Silent {
     inner: Arc<OwnerPeer>,
+    after: Option<Arc<OwnerPeer>>,
     asked: Mutex<usize>,
     left: Arc<AtomicBool>,
 }
@@ -301,10 +323,14 @@ impl Site for Silent {
         self.inner.id()
     }
 
-    async fn execute(&self, _: FragmentRequest) -> crate::Result<FragmentStream> {
+    async fn execute(&self, request: FragmentRequest) -> crate::Result<FragmentStream> {
         *self.asked.lock().unwrap() += 1;
         let _leaving = Leaving(self.left.clone());
-        futures::future::pending().await
+        match &self.after {
+            Some(other) => until(|| !other.requests().is_empty()).await,
+            None => futures::future::pending().await,
+        }
+        self.inner.execute(request).await
     }
 }
 
@@ -328,6 +354,7 @@ async fn until(condition: impl Fn() -> bool) {
 async fn both_sides_start_at_once_and_stop_when_dropped() {
     let small = Arc::new(Silent {
         inner: OwnerPeer::new("small", &[("build", build())]),
+        after: None,
         asked: Mutex::default(),
         left: Arc::default(),
     });
@@ -339,7 +366,8 @@ async fn both_sides_start_at_once_and_stop_when_dropped() {
     // Nobody reads yet.
     until(|| *small.asked.lock().unwrap() == 1 && large.requests().len() == 1).await;
     assert!(!small.left.load(Ordering::Relaxed));
-    drop(stream);
+    // The plan holds what its operators share.
+    drop((stream, physical));
     until(|| small.left.load(Ordering::Relaxed)).await;
 
     let physical = plan(&engine, INNER, keys(None), true, 0).await;

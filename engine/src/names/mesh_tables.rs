@@ -131,8 +131,8 @@ fn columns(mesh: &MeshSnapshot) -> Columns {
         ("tags", lists(rows.iter().map(|(.., c)| c.tags.iter().map(String::as_str)))),
         ("distinct_values", counts(rows.iter().map(|row| known(row)?.distinct))),
         ("nulls", counts(rows.iter().map(|row| known(row)?.nulls))),
-        ("min", strings(rows.iter().map(|row| known(row)?.min.as_ref().map(|v| shown(v, row.2))))),
-        ("max", strings(rows.iter().map(|row| known(row)?.max.as_ref().map(|v| shown(v, row.2))))),
+        ("min", strings(rows.iter().map(|row| shown(known(row)?.min.as_ref()?, row.2)))),
+        ("max", strings(rows.iter().map(|row| shown(known(row)?.max.as_ref()?, row.2)))),
     ]);
     columns
 }
@@ -142,10 +142,13 @@ fn known<'a>((port, _, column): &(&'a Port, usize, &'a Column)) -> Option<&'a Co
     port.statistics.columns.get(&column.name)
 }
 
-/// A value of the column as SQL shows it.
-fn shown(value: &StatisticValue, column: &Column) -> String {
+/// A value of the column as SQL shows it, unless its classification keeps it.
+fn shown(value: &StatisticValue, column: &Column) -> Option<String> {
+    if !column.is_open() {
+        return None;
+    }
     let number = match value {
-        StatisticValue::Text(text) => return text.clone(),
+        StatisticValue::Text(text) => return Some(text.clone()),
         StatisticValue::Number(number) => *number,
     };
     // Casts from floats saturate, and what Arrow cannot show is shown as the number that it is.
@@ -156,10 +159,10 @@ fn shown(value: &StatisticValue, column: &Column) -> String {
             ScalarValue::TimestampMicrosecond(Some((number * 1e6) as i64), zone.clone())
         }
         Some(DataType::Time32(_) | DataType::Time64(_)) => ScalarValue::Time64Microsecond(Some((number * 1e6) as i64)),
-        _ => return number.to_string(),
+        _ => return Some(number.to_string()),
     };
     let text = scalar.to_array().and_then(|array| Ok(array_value_to_string(&array, 0)?));
-    text.unwrap_or_else(|_| number.to_string())
+    Some(text.unwrap_or_else(|_| number.to_string()))
 }
 
 fn counts(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
@@ -214,4 +217,41 @@ fn type_name(data_type: &DataType) -> String {
 
 fn micros(time: SystemTime) -> Option<i64> {
     time.duration_since(SystemTime::UNIX_EPOCH).ok().and_then(|d| i64::try_from(d.as_micros()).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::TimeUnit;
+
+    use super::*;
+
+    #[test]
+    fn values_are_shown_as_their_column_would() {
+        let mut column = Column {
+            name: "c".into(),
+            data_type: None,
+            nullable: true,
+            logical_type: None,
+            description: None,
+            classification: None,
+            unique: false,
+            enumeration: vec![],
+            tags: vec![],
+        };
+        for (data_type, number, expected) in [
+            (DataType::Int64, 6_000_000.0, "6000000"),
+            (DataType::Decimal128(15, 2), -999.99, "-999.99"),
+            (DataType::Boolean, 1.0, "true"),
+            (DataType::Date32, 8036.0, "1992-01-02"),
+            (DataType::Timestamp(TimeUnit::Millisecond, None), 86_400.5, "1970-01-02T00:00:00.500"),
+            (DataType::Time32(TimeUnit::Second), 61.0, "00:01:01"),
+        ] {
+            column.data_type = Some(data_type.clone());
+            let text = shown(&StatisticValue::Number(number), &column);
+            assert_eq!(text.as_deref(), Some(expected), "{data_type}");
+        }
+        assert_eq!(shown(&StatisticValue::Text("a".into()), &column), Some("a".into()));
+        column.classification = Some("restricted".into());
+        assert_eq!(shown(&StatisticValue::Text("a".into()), &column), None);
+    }
 }

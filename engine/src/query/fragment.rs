@@ -87,7 +87,7 @@ fn admitted(
     if key_bytes > limit {
         return Err(Error::new(
             ErrorKind::ResourceExhausted,
-            format!("a fragment came with {key_bytes} bytes of keys and {limit} are taken (limits.key_bytes)"),
+            format!("a fragment came with {key_bytes} bytes of keys and {limit} are taken (limits.keys)"),
         ));
     }
     tracing::debug!(query = query_id, %principal, hops, key_bytes, "fragment");

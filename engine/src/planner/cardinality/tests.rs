@@ -56,7 +56,6 @@ fn port(name: &str, rows: Option<u64>, key: &[&str], columns: Vec<Described>) ->
     port.statistics = Arc::new(PortStatistics { rows, columns: known.collect(), ..Default::default() });
     port.primary_key = key.iter().map(|k| (*k).to_owned()).collect();
     let column = |(name, data_type, _): &Described| Column {
-        enumeration: vec![],
         name: (*name).into(),
         data_type: Some(data_type.clone()),
         nullable: true,
@@ -64,6 +63,7 @@ fn port(name: &str, rows: Option<u64>, key: &[&str], columns: Vec<Described>) ->
         description: None,
         classification: None,
         unique: false,
+        enumeration: vec![],
         tags: vec![],
     };
     port.columns = columns.iter().map(column).collect();

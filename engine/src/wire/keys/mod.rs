@@ -57,7 +57,8 @@ impl SentKeys {
 pub(crate) fn travels(data_type: &DataType) -> bool {
     data_type.is_integer()
         || data_type.is_string()
-        || data_type.is_binary()
+        || variable_binary(data_type)
+        || matches!(data_type, DataType::FixedSizeBinary(size) if *size > 0)
         || data_type.is_temporal() && !matches!(data_type, DataType::Interval(_))
         || matches!(data_type, DataType::Boolean | DataType::Decimal128(..) | DataType::Decimal256(..))
 }

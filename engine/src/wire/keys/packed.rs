@@ -1,15 +1,20 @@
-//! The bytes of keys. A set of them is an Arrow IPC stream, compressed as a whole so that its receiver can bound what
+//! The bytes of keys. A set of them is an Arrow record batch, compressed as a whole so that its receiver can bound what
 //! comes out. A Bloom filter is Parquet's split block filter over the rows' sort encoding, and travels with a few of
 //! its keys: they carry the types, and show whether both sides encode rows alike.
 
+use std::collections::HashMap;
 use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::compute::concat_batches;
-use arrow::datatypes::{Field, Schema};
-use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::buffer::Buffer;
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::error::ArrowError;
+use arrow::ipc::convert::fb_to_schema;
+use arrow::ipc::reader::read_record_batch;
+use arrow::ipc::root_as_message;
+use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions};
 use arrow::row::{RowConverter, SortField};
 use bytes::Bytes;
 use datafusion::parquet::bloom_filter::Sbbf;
@@ -30,12 +35,23 @@ const BLOCK_BYTES: usize = 32;
 
 #[derive(Clone, PartialEq, Message)]
 struct Packed {
-    /// A compressed Arrow IPC stream of one batch.
+    /// Compressed [`Keys`].
     #[prost(bytes = "bytes", tag = "1")]
     keys: Bytes,
     /// The bits of a Bloom filter; then `keys` are some of those that it holds.
     #[prost(bytes = "bytes", optional, tag = "2")]
     bloom: Option<Bytes>,
+}
+
+/// One Arrow record batch: the messages of its schema and of itself, and its buffers.
+#[derive(Clone, PartialEq, Message)]
+struct Keys {
+    #[prost(bytes = "bytes", tag = "1")]
+    schema: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    header: Bytes,
+    #[prost(bytes = "bytes", tag = "3")]
+    body: Bytes,
 }
 
 /// Packs keys, one array a column, without NULLs.
@@ -68,10 +84,6 @@ pub(super) fn unpack(bytes: &Bytes) -> Result<KeyTest> {
     let malformed = |what: &str| Error::new(ErrorKind::InvalidQuery, format!("the keys of the fragment {what}"));
     let packed = Packed::decode(bytes.clone()).map_err(|e| malformed("are malformed").with_source(e))?;
     let keys = decompressed(&packed.keys)?;
-    let types: Vec<_> = keys.schema().fields().iter().map(|f| f.data_type().clone()).collect();
-    if types.is_empty() || !types.iter().all(super::travels) {
-        return Err(malformed("are of types that do not travel"));
-    }
     if keys.columns().iter().any(|c| c.null_count() > 0) {
         return Err(malformed("hold NULLs"));
     }
@@ -81,6 +93,7 @@ pub(super) fn unpack(bytes: &Bytes) -> Result<KeyTest> {
     if bits.is_empty() || bits.len() % BLOCK_BYTES != 0 {
         return Err(malformed("are no Bloom filter"));
     }
+    let types = keys.schema().fields().iter().map(|f| f.data_type().clone()).collect();
     let test = KeyTest::bloom(types, Sbbf::new(&bits))?;
     let found = test.contains(keys.columns(), keys.num_rows()).map_err(|e| malformed("do not fit").with_source(e))?;
     if found.true_count() < keys.num_rows() {
@@ -90,32 +103,65 @@ pub(super) fn unpack(bytes: &Bytes) -> Result<KeyTest> {
 }
 
 fn compressed(columns: &[ArrayRef]) -> Result<Bytes> {
+    let columns: Vec<_> = columns.iter().map(compact).collect();
     let field = |(i, c): (usize, &ArrayRef)| Field::new(format!("k{i}"), c.data_type().clone(), false);
     let schema = Arc::new(Schema::new(columns.iter().enumerate().map(field).collect::<Vec<_>>()));
-    let batch = RecordBatch::try_new(schema.clone(), columns.to_vec()).map_err(|e| broken("the keys", e))?;
-    let mut stream = vec![];
-    StreamWriter::try_new(&mut stream, &schema)
-        .and_then(|mut writer| writer.write(&batch).and_then(|()| writer.finish()))
-        .map_err(|e| broken("the keys", e))?;
-    if stream.len() > MAX_UNPACKED_BYTES {
+    let batch = RecordBatch::try_new(schema.clone(), columns).map_err(|e| broken("the keys", e))?;
+    let (writer, options, mut dictionaries) =
+        (IpcDataGenerator::default(), IpcWriteOptions::default(), DictionaryTracker::new(false));
+    let schema = writer.schema_to_bytes_with_dictionary_tracker(&schema, &mut dictionaries, &options);
+    let (_, batch) = writer.encoded_batch(&batch, &mut dictionaries, &options).map_err(|e| broken("the keys", e))?;
+    let keys =
+        Keys { schema: schema.ipc_message.into(), header: batch.ipc_message.into(), body: batch.arrow_data.into() };
+    let keys = keys.encode_to_vec();
+    if keys.len() > MAX_UNPACKED_BYTES {
         return Err(too_many());
     }
-    zstd::bulk::compress(&stream, LEVEL).map(Bytes::from).map_err(|e| broken("the keys", e))
+    zstd::bulk::compress(&keys, LEVEL).map(Bytes::from).map_err(|e| broken("the keys", e))
+}
+
+/// Views keep all of what they were taken from, and would travel with it.
+fn compact(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Utf8View => Arc::new(column.as_string_view().gc()),
+        DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
+        _ => column.clone(),
+    }
 }
 
 fn decompressed(bytes: &[u8]) -> Result<RecordBatch> {
     let malformed = || Error::new(ErrorKind::InvalidQuery, "the keys of the fragment are malformed");
-    let mut stream = vec![];
+    let mut keys = vec![];
     zstd::stream::Decoder::with_buffer(bytes)
-        .and_then(|decoder| decoder.take(MAX_UNPACKED_BYTES as u64 + 1).read_to_end(&mut stream))
+        .and_then(|decoder| decoder.take(MAX_UNPACKED_BYTES as u64 + 1).read_to_end(&mut keys))
         .map_err(|e| malformed().with_source(e))?;
-    if stream.len() > MAX_UNPACKED_BYTES {
+    if keys.len() > MAX_UNPACKED_BYTES {
         return Err(too_many());
     }
-    let reader = StreamReader::try_new(stream.as_slice(), None).map_err(|e| malformed().with_source(e))?;
-    let schema = reader.schema();
-    let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|e| malformed().with_source(e))?;
-    concat_batches(&schema, &batches).map_err(|e| malformed().with_source(e))
+    let keys = Keys::decode(Bytes::from(keys)).map_err(|e| malformed().with_source(e))?;
+    // Arrow's reader panics at some types that do not exist.
+    catch_unwind(AssertUnwindSafe(|| read(&keys))).map_err(|_| malformed())?.map_err(|e| malformed().with_source(e))
+}
+
+/// The batch. What its messages claim of sizes is not believed: nothing is allocated for it but what the body holds.
+fn read(keys: &Keys) -> Result<RecordBatch, ArrowError> {
+    let wrong = |what: &str| ArrowError::IpcError(what.to_owned());
+    let message = |bytes| root_as_message(bytes).map_err(|e| ArrowError::IpcError(e.to_string()));
+    let schema = message(&keys.schema)?.header_as_schema().map(fb_to_schema).ok_or_else(|| wrong("no schema"))?;
+    if schema.fields().is_empty() || !schema.fields().iter().all(|f| super::travels(f.data_type())) {
+        return Err(wrong("types that do not travel"));
+    }
+    let header = message(&keys.header)?;
+    let batch = header.header_as_record_batch().ok_or_else(|| wrong("no batch"))?;
+    if batch.compression().is_some() {
+        return Err(wrong("compressed buffers"));
+    }
+    // A key takes a bit at the least.
+    if usize::try_from(batch.length()).ok().is_none_or(|rows| rows > keys.body.len() * 8) {
+        return Err(wrong("more keys than there are bits"));
+    }
+    let body = Buffer::from(keys.body.as_ref());
+    read_record_batch(&body, batch, Arc::new(schema), &HashMap::new(), None, &header.version())
 }
 
 fn too_many() -> Error {
