@@ -5,11 +5,30 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::joins::HashJoinExec;
-use datafusion::physical_plan::{ExecutionPlan, with_new_children_if_necessary};
+use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
 use super::remote_scan::RemoteScanExec;
+
+/// Whether a filter of a join might be taken for another column's on its way to a scan of this node: there is such a
+/// scan, and below some join several columns have one name. Remote scans are looked at one by one instead.
+pub(super) fn may_mistake_columns(plan: &LogicalPlan) -> Result<bool> {
+    let (mut scans, mut ambiguous) = (false, false);
+    plan.apply_with_subqueries(|node| {
+        scans |= matches!(node, LogicalPlan::TableScan(_));
+        if let LogicalPlan::Join(join) = node {
+            ambiguous |= [&join.left, &join.right].into_iter().any(|side| {
+                let mut names = HashSet::new();
+                !side.schema().fields().iter().all(|field| names.insert(field.name().clone()))
+            });
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(scans && ambiguous)
+}
 
 /// The plan without filters in remote scans that came through an operator with several columns of one name.
 pub(super) fn without_ambiguous_filters(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -35,7 +54,7 @@ fn below(plan: Arc<dyn ExecutionPlan>, probed: bool, ambiguous: bool) -> Result<
     if !changed {
         return Ok(plan);
     }
-    with_new_children_if_necessary(plan, children)
+    replace_children_if_necessary(plan, children)
 }
 
 fn has_ambiguous_names(plan: &dyn ExecutionPlan) -> bool {

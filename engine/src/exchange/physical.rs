@@ -56,7 +56,10 @@ impl Physical {
         view: Arc<MeshView>,
         query: Arc<QueryContext>,
     ) -> Result<Self> {
-        let state = if has_exchange(plan).map_err(|e| from_datafusion(&e))? { across_owners(state) } else { state };
+        let mut state = if has_exchange(plan).map_err(|e| from_datafusion(&e))? { across_owners(state) } else { state };
+        if super::ambiguous::may_mistake_columns(plan).map_err(|e| from_datafusion(&e))? {
+            state.config_mut().options_mut().optimizer.enable_join_dynamic_filter_pushdown = false;
+        }
         let scans = RemoteScans::default();
         let exchanges = ExchangePlanner { view, query, scans: scans.clone(), state: Arc::new(state.clone()) };
         let plan = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(exchanges)])

@@ -14,7 +14,7 @@ use arrow::error::ArrowError;
 use arrow::ipc::convert::fb_to_schema;
 use arrow::ipc::reader::read_record_batch;
 use arrow::ipc::root_as_message;
-use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions};
+use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use arrow::row::{RowConverter, SortField};
 use bytes::Bytes;
 use datafusion::parquet::bloom_filter::Sbbf;
@@ -110,7 +110,9 @@ fn compressed(columns: &[ArrayRef]) -> Result<Bytes> {
     let (writer, options, mut dictionaries) =
         (IpcDataGenerator::default(), IpcWriteOptions::default(), DictionaryTracker::new(false));
     let schema = writer.schema_to_bytes_with_dictionary_tracker(&schema, &mut dictionaries, &options);
-    let (_, batch) = writer.encoded_batch(&batch, &mut dictionaries, &options).map_err(|e| broken("the keys", e))?;
+    let (_, batch) = writer
+        .encode(&batch, &mut dictionaries, &options, &mut IpcWriteContext::default())
+        .map_err(|e| broken("the keys", e))?;
     let keys =
         Keys { schema: schema.ipc_message.into(), header: batch.ipc_message.into(), body: batch.arrow_data.into() };
     let keys = keys.encode_to_vec();
