@@ -83,6 +83,10 @@ pub struct FragmentSummary {
     /// What it pulled from other sites for the fragment, and they from others in turn.
     #[serde(default)]
     pub pulled: Vec<PulledRows>,
+    /// Milliseconds that its sender waited for the rows after the first ones, where it says so: tells a slow plan from a
+    /// slow link.
+    #[serde(default)]
+    pub producing_ms: Option<u64>,
 }
 
 /// What crossed an edge between two other sites.
@@ -98,6 +102,15 @@ pub struct PulledRows {
     pub bytes: u64,
     /// Bytes of keys that were sent for them.
     pub bytes_sent: u64,
+}
+
+/// What a site expects of a fragment before it runs; `None` where it cannot tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FragmentEstimate {
+    /// Rows.
+    pub rows: Option<u64>,
+    /// Bytes of these rows in Arrow's form.
+    pub bytes: Option<u64>,
 }
 
 /// What one operator of a remote plan did.
@@ -129,6 +142,14 @@ pub trait Site: Debug + Send + Sync {
     /// `SiteUnavailable` where it cannot be reached or speaks another version; whatever the site answers otherwise.
     /// Every error names the site.
     async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream>;
+
+    /// What the site expects of a fragment; nothing is run. A site that does not tell expects nothing.
+    ///
+    /// # Errors
+    /// As [`Site::execute`].
+    async fn estimate(&self, _: FragmentRequest) -> Result<FragmentEstimate> {
+        Ok(FragmentEstimate::default())
+    }
 }
 
 /// Another Portolan node: a site that also tells what it publishes.
@@ -140,6 +161,12 @@ pub trait Peer: Site {
     /// # Errors
     /// As [`Site::execute`].
     async fn catalog(&self, known: Option<&str>) -> Result<CatalogAnswer>;
+
+    /// Whether the node takes fragments from here, as it said when it was last connected to; `None` where it did not
+    /// say.
+    fn takes_fragments(&self) -> Option<bool> {
+        None
+    }
 }
 
 /// What a node answers when asked for its catalog.
@@ -153,7 +180,7 @@ pub enum CatalogAnswer {
         version: String,
         /// The catalogs of the domains that it owns.
         domains: Vec<DomainCatalog>,
-        /// The domains of other nodes that it reaches: what it can pull from their owners.
+        /// The domains of other nodes that it reaches: what it can pull from their owners, who take its fragments.
         #[serde(default)]
         reaches: Vec<Reach>,
     },

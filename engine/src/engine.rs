@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 use portolan_catalog::{DomainName, MeshSnapshot, PortRef, PortStatistics};
-use portolan_connectors::{CatalogAnswer, LocalDomain, Peer};
+use portolan_connectors::{CatalogAnswer, FragmentEstimate, LocalDomain, Peer};
 
 use crate::execution::admission::Admission;
 use crate::execution::memory::SharedMemory;
@@ -31,6 +32,15 @@ pub struct FragmentPlan {
     pub plan: Bytes,
     /// The keys that it tests rows for.
     pub keys: Vec<Bytes>,
+}
+
+/// A fragment that was planned and not run.
+#[derive(Clone, Debug)]
+pub struct EstimatedFragment {
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// What is expected of its rows.
+    pub estimate: FragmentEstimate,
 }
 
 /// What the sessions of one engine share.
@@ -257,5 +267,20 @@ impl Engine {
         remaining: Duration,
     ) -> Result<QueryStream> {
         crate::query::run_fragment(&self.0, principal, query_id, plan, hops, remaining).await
+    }
+
+    /// What is expected of a fragment that another node may send. It is planned and not run.
+    ///
+    /// # Errors
+    /// As [`Engine::fragment`].
+    pub async fn estimate_fragment(
+        &self,
+        principal: &Principal,
+        query_id: &str,
+        plan: FragmentPlan,
+        hops: u32,
+        remaining: Duration,
+    ) -> Result<EstimatedFragment> {
+        crate::query::estimate_fragment(&self.0, principal, query_id, plan, hops, remaining).await
     }
 }

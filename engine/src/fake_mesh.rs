@@ -46,12 +46,19 @@ struct FakeState {
     asked: Vec<Option<String>>,
     /// What every fragment gives.
     rows: Option<RecordBatch>,
+    takes_fragments: Option<bool>,
 }
 
 impl FakePeer {
     /// A peer that is up and publishes these domains at version 1.
     pub(crate) fn new(url: &str, domains: Vec<DomainCatalog>) -> Arc<Self> {
-        let state = FakeState { catalog: Some(("1".into(), domains)), reaches: vec![], asked: vec![], rows: None };
+        let state = FakeState {
+            catalog: Some(("1".into(), domains)),
+            reaches: vec![],
+            asked: vec![],
+            rows: None,
+            takes_fragments: None,
+        };
         Arc::new(Self { id: SiteId::new(url), state: Mutex::new(state) })
     }
 
@@ -70,6 +77,11 @@ impl FakePeer {
     /// As `reach`, over given links.
     pub(crate) fn reach_over(&self, reaches: Vec<Reach>) {
         self.state.lock().unwrap().reaches = reaches;
+    }
+
+    /// Says that it takes no fragments.
+    pub(crate) fn refuse_fragments(&self) {
+        self.state.lock().unwrap().takes_fragments = Some(false);
     }
 
     pub(crate) fn go_down(&self) {
@@ -103,7 +115,7 @@ impl Site for FakePeer {
             rows: Some(batch.num_rows() as u64),
             estimated_rows: None,
         }];
-        let summary = FragmentSummary { rows: batch.num_rows() as u64, operators, pulled: vec![] };
+        let summary = FragmentSummary { rows: batch.num_rows() as u64, operators, ..FragmentSummary::default() };
         let items = [FragmentItem::Batch { batch, wire_bytes: 77 }, FragmentItem::Finished(summary)];
         Ok(Box::pin(futures::stream::iter(items.map(Ok))))
     }
@@ -122,6 +134,10 @@ impl Peer for FakePeer {
                 Ok(CatalogAnswer::Changed { version: version.clone(), domains: domains.clone(), reaches })
             }
         }
+    }
+
+    fn takes_fragments(&self) -> Option<bool> {
+        self.state.lock().unwrap().takes_fragments
     }
 }
 

@@ -1,13 +1,14 @@
 //! A statement from its text to its rows.
 
+mod fragment;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use bytes::Bytes;
 use datafusion::common::ParamValues;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -17,7 +18,7 @@ use datafusion::scalar::ScalarValue;
 use futures::{Stream, StreamExt};
 use portolan_connectors::{FragmentSummary, PulledRows};
 
-use crate::engine::{FragmentPlan, Inner};
+use crate::engine::Inner;
 use crate::exchange::{Physical, QueryContext, RemoteScanExec};
 use crate::execution::admission::Place;
 use crate::execution::errors::from_datafusion;
@@ -29,8 +30,9 @@ use crate::names::MeshCatalogs;
 use crate::planner::Planned;
 use crate::planner::resolve::{Resolved, resolve};
 use crate::progress::EdgeProgress;
-use crate::wire::Encoded;
-use crate::{Error, ErrorKind, Principal, ProgressHandle, Result, Session, Settings, explain, planner};
+use crate::{Error, ErrorKind, ProgressHandle, Result, Session, Settings, explain, planner};
+
+pub(crate) use fragment::{estimate_fragment, run_fragment};
 
 /// What a statement does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,56 +234,6 @@ fn show(settings: &Settings, name: &str) -> Result<QueryStream> {
     Ok(QueryStream::fixed(show_schema(), vec![batch]))
 }
 
-/// Plans and starts a fragment that another node sent.
-pub(crate) async fn run_fragment(
-    engine: &Arc<Inner>,
-    principal: &Principal,
-    query_id: &str,
-    fragment: FragmentPlan,
-    hops: u32,
-    remaining: Duration,
-) -> Result<QueryStream> {
-    if hops > engine.limits.max_hops {
-        return Err(Error::new(
-            ErrorKind::PermissionDenied,
-            format!(
-                "the query went through {hops} nodes and may go through {} (limits.max_hops)",
-                engine.limits.max_hops
-            ),
-        ));
-    }
-    let (key_bytes, limit) = (fragment.keys.iter().map(Bytes::len).sum::<usize>(), engine.limits.key_bytes);
-    if key_bytes > limit {
-        return Err(Error::new(
-            ErrorKind::ResourceExhausted,
-            format!("a fragment came with {key_bytes} bytes of keys and {limit} are taken (limits.keys)"),
-        ));
-    }
-    tracing::debug!(query = query_id, %principal, hops, key_bytes, "fragment");
-    let query = Query {
-        engine: engine.clone(),
-        view: engine.mesh.view(),
-        settings: Settings::default(),
-        context: Arc::new(QueryContext {
-            query_id: query_id.to_owned(),
-            principal: principal.clone(),
-            hops,
-            deadline: Instant::now() + remaining.min(engine.limits.query_timeout),
-            key_bytes: limit,
-        }),
-        fragment: true,
-    };
-    engine
-        .cpu
-        .run(async move {
-            let state = session_state(&query.engine, &query.view)?;
-            let encoded = Encoded { plan: fragment.plan, keys: fragment.keys };
-            let plan = crate::wire::decode(&encoded, &state)?;
-            query.start(&plan).await
-        })
-        .await
-}
-
 /// One run of a query.
 struct Query {
     engine: Arc<Inner>,
@@ -454,6 +406,8 @@ impl QueryStream {
                 .map(|(planned, plan)| explain::local_operators(plan.as_ref(), Some(&planned.placed)))
                 .unwrap_or_default(),
             pulled: self.progress.now().edges.into_iter().take(MOST_EDGES_TOLD).map(pulled).collect(),
+            // Whoever sends the rows on knows that.
+            producing_ms: None,
         }
     }
 }

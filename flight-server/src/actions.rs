@@ -75,7 +75,7 @@ impl Service {
             SET_SESSION_OPTIONS => set_options(caller, plain(body)?)?.encode_to_vec().into(),
             GET_SESSION_OPTIONS => options(caller).encode_to_vec().into(),
             CLOSE_SESSION => self.close_session(caller).encode_to_vec().into(),
-            ACTION_HELLO => self.hello(plain(body)?).encode_to_vec().into(),
+            ACTION_HELLO => hello(caller, &plain(body)?).encode_to_vec().into(),
             ACTION_CATALOG => {
                 let request: CatalogRequest = plain(body)?;
                 json(&self.engine.catalog(request.known.as_deref()))?
@@ -87,14 +87,6 @@ impl Service {
             other => return Err(unknown(other)),
         };
         Ok(Some(answer))
-    }
-
-    fn hello(&self, theirs: NodeHello) -> NodeHello {
-        let ours = NodeHello::current();
-        if let Err(e) = ours.check(&theirs) {
-            tracing::warn!(portolan = theirs.portolan, "a node cannot send fragments here: {}", e.chain());
-        }
-        ours
     }
 
     fn progress(&self, caller: &Caller, handle: &[u8]) -> Result<Progress> {
@@ -130,6 +122,14 @@ impl Service {
         let status = if closed { CloseSessionStatus::Closed } else { CloseSessionStatus::NotCloseable };
         CloseSessionResult { status: status as i32 }
     }
+}
+
+fn hello(caller: &Caller, theirs: &NodeHello) -> NodeHello {
+    let ours = NodeHello::current();
+    if let Err(e) = ours.check(theirs) {
+        tracing::warn!(portolan = theirs.portolan, "a node cannot send fragments here: {}", e.chain());
+    }
+    NodeHello { takes_fragments: Some(caller.identity.node), ..ours }
 }
 
 fn options(caller: &Caller) -> GetSessionOptionsResult {

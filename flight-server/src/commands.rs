@@ -9,7 +9,7 @@ use prost::Message;
 
 use crate::failure::{invalid, unsupported};
 
-/// What a ticket asks for.
+/// What a descriptor or a ticket asks for.
 #[derive(Debug)]
 pub(crate) enum Request {
     /// Something of Flight SQL.
@@ -30,11 +30,20 @@ pub(crate) fn ticket(bytes: &[u8]) -> Result<Request> {
 }
 
 /// Reads a descriptor.
-pub(crate) fn descriptor(descriptor: &FlightDescriptor) -> Result<Command> {
+pub(crate) fn descriptor(descriptor: &FlightDescriptor) -> Result<Request> {
     if descriptor.r#type != DescriptorType::Cmd as i32 {
         return Err(unsupported("this node answers Flight SQL commands; it has no flights under paths"));
     }
-    sql(any(&descriptor.cmd)?)
+    // The command of a fragment is its ticket, and those of Flight SQL are told apart as tickets are.
+    ticket(&descriptor.cmd)
+}
+
+/// Reads a descriptor where only Flight SQL has a meaning.
+pub(crate) fn command(from: &FlightDescriptor) -> Result<Command> {
+    match descriptor(from)? {
+        Request::Sql(command) => Ok(command),
+        Request::Fragment(_) => Err(unknown(FRAGMENT_TYPE_URL)),
+    }
 }
 
 /// Reads the message that Flight SQL wraps everything in.
@@ -69,7 +78,7 @@ mod tests {
         let query = CommandStatementQuery { query: "SELECT 1".to_owned(), transaction_id: None };
         let bytes = query.as_any().encode_to_vec();
         let read = descriptor(&FlightDescriptor::new_cmd(bytes.clone())).unwrap();
-        assert_eq!(read, Command::CommandStatementQuery(query));
+        assert!(matches!(read, Request::Sql(Command::CommandStatementQuery(read)) if read == query));
         assert!(matches!(ticket(&bytes).unwrap(), Request::Sql(_)));
     }
 

@@ -2,6 +2,7 @@
 //! when the statement is cancelled or the server stops.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, SchemaRef};
@@ -82,20 +83,36 @@ pub(crate) fn until_cancelled(
     .boxed()
 }
 
+/// What is counted of the rows of a fragment.
+struct Counted {
+    rows: u64,
+    started: bool,
+    /// How long the rows after the first ones were waited for.
+    producing: Duration,
+}
+
 /// Counts the rows of a fragment; at their end the engine's summary is left in `summary`.
 fn counted(
     rows: QueryStream,
     summary: Arc<Mutex<Option<FragmentSummary>>>,
 ) -> impl Stream<Item = Result<RecordBatch>> + Send {
-    stream::unfold((Box::pin(rows), 0, summary), |(mut rows, count, summary)| async move {
-        match rows.next().await {
+    let counted = Counted { rows: 0, started: false, producing: Duration::ZERO };
+    stream::unfold((Box::pin(rows), counted, summary), |(mut rows, mut counted, summary)| async move {
+        let asked = Instant::now();
+        let item = rows.next().await;
+        if counted.started {
+            counted.producing += asked.elapsed();
+        }
+        match item {
             Some(Ok(batch)) => {
-                let count = count + batch.num_rows() as u64;
-                Some((Ok(batch), (rows, count, summary)))
+                counted.started = true;
+                counted.rows += batch.num_rows() as u64;
+                Some((Ok(batch), (rows, counted, summary)))
             }
-            Some(Err(e)) => Some((Err(e), (rows, count, summary))),
+            Some(Err(e)) => Some((Err(e), (rows, counted, summary))),
             None => {
-                let told = FragmentSummary { rows: count, ..rows.summary() };
+                let producing_ms = u64::try_from(counted.producing.as_millis()).ok();
+                let told = FragmentSummary { rows: counted.rows, producing_ms, ..rows.summary() };
                 *summary.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
                 None
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow_flight::sql::Command;
 use portolan_connectors::node::protocol::{FragmentTicket, NodeHello};
-use portolan_engine::{Error, ErrorKind, FragmentPlan, Principal, Result};
+use portolan_engine::{Error, ErrorKind, EstimatedFragment, FragmentPlan, Principal, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
@@ -65,24 +65,47 @@ impl Service {
     }
 
     async fn fragment(&self, caller: &Caller, ticket: FragmentTicket) -> Result<Messages> {
-        if !caller.identity.node {
-            return Err(Error::new(
-                ErrorKind::PermissionDenied,
-                format!("`{}` may not send fragments: it is not marked as a node here", caller.name()),
-            ));
-        }
-        let sender = NodeHello { protocol: ticket.protocol, datafusion: ticket.datafusion, ..NodeHello::default() };
-        NodeHello::current().check(&sender)?;
-        let remaining = Duration::from_millis(ticket.remaining_ms);
-        if ticket.principal.is_empty() {
-            return Err(Error::new(ErrorKind::InvalidQuery, "the fragment does not say on whose behalf it runs"));
-        }
-        // A known node is believed when it says who asks.
-        let principal = Principal::new(ticket.principal);
-        let plan = FragmentPlan { plan: ticket.plan, keys: ticket.keys };
-        let rows = self.engine.fragment(&principal, &ticket.query_id, plan, ticket.hops, remaining).await?;
+        let Sent { principal, query_id, plan, hops, remaining } = sent(caller, ticket)?;
+        let rows = self.engine.fragment(&principal, &query_id, plan, hops, remaining).await?;
         Ok(until_cancelled(fragment_messages(rows), CancellationToken::new(), self.stopping.clone()))
     }
+
+    /// Plans a fragment and does not run it.
+    pub(crate) async fn estimate(&self, caller: &Caller, ticket: FragmentTicket) -> Result<EstimatedFragment> {
+        let Sent { principal, query_id, plan, hops, remaining } = sent(caller, ticket)?;
+        self.engine.estimate_fragment(&principal, &query_id, plan, hops, remaining).await
+    }
+}
+
+/// A fragment of a caller that may send some.
+struct Sent {
+    principal: Principal,
+    query_id: String,
+    plan: FragmentPlan,
+    hops: u32,
+    remaining: Duration,
+}
+
+fn sent(caller: &Caller, ticket: FragmentTicket) -> Result<Sent> {
+    if !caller.identity.node {
+        return Err(Error::new(
+            ErrorKind::PermissionDenied,
+            format!("`{}` may not send fragments: it is not marked as a node here", caller.name()),
+        ));
+    }
+    let sender = NodeHello { protocol: ticket.protocol, datafusion: ticket.datafusion, ..NodeHello::default() };
+    NodeHello::current().check(&sender)?;
+    if ticket.principal.is_empty() {
+        return Err(Error::new(ErrorKind::InvalidQuery, "the fragment does not say on whose behalf it runs"));
+    }
+    Ok(Sent {
+        // A known node is believed when it says who asks.
+        principal: Principal::new(ticket.principal),
+        query_id: ticket.query_id,
+        plan: FragmentPlan { plan: ticket.plan, keys: ticket.keys },
+        hops: ticket.hops,
+        remaining: Duration::from_millis(ticket.remaining_ms),
+    })
 }
 
 /// Keeps the statement for as long as its rows flow, so that it can be cancelled and asked for its progress.

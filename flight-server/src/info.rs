@@ -5,11 +5,12 @@ use arrow::ipc::writer::IpcWriteOptions;
 use arrow_flight::sql::{Command, ProstMessageExt, TicketStatementQuery};
 use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, PollInfo, SchemaAsIpc, SchemaResult, Ticket};
 use bytes::Bytes;
-use portolan_engine::{Result, StatementKind};
+use portolan_connectors::node::protocol::FragmentTicket;
+use portolan_engine::{EstimatedFragment, Result, StatementKind};
 use prost::Message;
 
 use crate::caller::Caller;
-use crate::commands::{self, unknown};
+use crate::commands::{self, Request, unknown};
 use crate::failure::arrow;
 use crate::prepared::{announce, announce_prepared, bound, prepare};
 use crate::service::Service;
@@ -18,7 +19,10 @@ use crate::wire_schema::wire_schema;
 impl Service {
     /// Plans what a descriptor asks for; a setting is applied.
     pub(crate) async fn flight_info(&self, caller: &Caller, descriptor: FlightDescriptor) -> Result<FlightInfo> {
-        let command = commands::descriptor(&descriptor)?;
+        let command = match commands::descriptor(&descriptor)? {
+            Request::Fragment(fragment) => return self.fragment_info(caller, fragment, descriptor).await,
+            Request::Sql(command) => command,
+        };
         let (ticket, schema, rows) = match &command {
             Command::CommandStatementQuery(query) => {
                 let (handle, schema) = announce(caller, &self.statements, query).await?;
@@ -35,15 +39,21 @@ impl Service {
                 (descriptor.cmd.clone(), table.schema(), rows)
             }
         };
-        // An endpoint without a location means: fetch it from where you asked.
-        let endpoint = FlightEndpoint::new().with_ticket(Ticket { ticket });
-        let info = FlightInfo::new()
-            .try_with_schema(&schema)
-            .map_err(arrow)?
-            .with_descriptor(descriptor)
-            .with_endpoint(endpoint)
-            .with_total_records(rows);
-        Ok(info)
+        info(&schema, descriptor, ticket, rows, -1)
+    }
+
+    /// What is expected of a fragment. Nodes take the figures for estimates; to clients, which take them for exact, a
+    /// statement's are not told.
+    async fn fragment_info(
+        &self,
+        caller: &Caller,
+        fragment: FragmentTicket,
+        descriptor: FlightDescriptor,
+    ) -> Result<FlightInfo> {
+        let EstimatedFragment { schema, estimate } = self.estimate(caller, fragment).await?;
+        let figure = |known: Option<u64>| known.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1);
+        let ticket = descriptor.cmd.clone();
+        info(&schema, descriptor, ticket, figure(estimate.rows), figure(estimate.bytes))
     }
 
     /// As [`Service::flight_info`]: planning is all that there is to wait for, and it is done.
@@ -54,8 +64,16 @@ impl Service {
 
     /// The columns that a command will give; nothing is run or applied.
     pub(crate) async fn schema(&self, caller: &Caller, descriptor: &FlightDescriptor) -> Result<SchemaResult> {
-        let command = commands::descriptor(descriptor)?;
-        let schema = match &command {
+        let schema = match commands::descriptor(descriptor)? {
+            Request::Fragment(fragment) => self.estimate(caller, fragment).await?.schema,
+            Request::Sql(command) => self.command_schema(caller, &command).await?,
+        };
+        let options = IpcWriteOptions::default();
+        SchemaAsIpc::new(&schema, &options).try_into().map_err(arrow)
+    }
+
+    async fn command_schema(&self, caller: &Caller, command: &Command) -> Result<SchemaRef> {
+        Ok(match command {
             Command::CommandStatementQuery(query) => {
                 let prepared = prepare(caller, &query.query, query.transaction_id.as_ref()).await?;
                 match prepared.kind() {
@@ -67,11 +85,26 @@ impl Service {
                 let statement = self.statements.find(&caller.identity.principal, &query.prepared_statement_handle)?;
                 statement.schema.clone()
             }
-            _ => self.metadata(&command).await?.ok_or_else(|| unknown(command.type_url()))?.schema(),
-        };
-        let options = IpcWriteOptions::default();
-        SchemaAsIpc::new(&schema, &options).try_into().map_err(arrow)
+            _ => self.metadata(command).await?.ok_or_else(|| unknown(command.type_url()))?.schema(),
+        })
     }
+}
+
+fn info(
+    schema: &Schema,
+    descriptor: FlightDescriptor,
+    ticket: Bytes,
+    total_records: i64,
+    total_bytes: i64,
+) -> Result<FlightInfo> {
+    // An endpoint without a location means: fetch it from where you asked.
+    let endpoint = FlightEndpoint::new().with_ticket(Ticket { ticket });
+    let info = FlightInfo::new().try_with_schema(schema).map_err(arrow)?;
+    Ok(info
+        .with_descriptor(descriptor)
+        .with_endpoint(endpoint)
+        .with_total_records(total_records)
+        .with_total_bytes(total_bytes))
 }
 
 fn statement_ticket(handle: Bytes) -> Bytes {

@@ -38,7 +38,7 @@ impl Service {
         let first = messages.try_next().await?.ok_or_else(|| invalid("the upload is empty"))?;
         let descriptor =
             first.flight_descriptor.as_ref().ok_or_else(|| invalid("the upload does not say what it is for"))?;
-        let command = commands::descriptor(descriptor)?;
+        let command = commands::command(descriptor)?;
         let metadata = match command {
             Command::CommandStatementUpdate(update) => {
                 let prepared = prepare(caller, &update.query, update.transaction_id.as_ref()).await?;

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
@@ -12,15 +12,18 @@ use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use arrow_flight::sql::{Any, CommandGetTables, CommandStatementQuery, ProstMessageExt, TicketStatementQuery};
 use arrow_flight::{Action, CancelFlightInfoRequest, FlightDescriptor, FlightInfo, Ticket};
+
 use datafusion::catalog::MemTable;
 use futures::TryStreamExt;
-use portolan_catalog::{Column, DomainCatalog, DomainName, Port, PortRef, Product, ProductName};
+use portolan_catalog::{Column, DomainCatalog, DomainName, Port, PortRef, PortStatistics, Product, ProductName};
 use portolan_connectors::node::protocol::{
     ACTION_PROGRESS, FRAGMENT_TYPE_URL, FragmentTicket, PROTOCOL_VERSION, ProgressRequest,
 };
 use portolan_connectors::node::status::ERROR_KIND_KEY;
 use portolan_connectors::node::{NodeCredentials, NodeOptions, NodeSite, NodeTls};
-use portolan_connectors::{FragmentRequest, LocalDomain, OpenedPort, Peer, Site};
+use portolan_connectors::{
+    CatalogAnswer, FragmentRequest, FragmentStream, FragmentSummary, LocalDomain, OpenedPort, Peer, Site, SiteId,
+};
 use portolan_engine::{Engine, ErrorKind, Progress};
 use portolan_flight_server::{Server, ServerLimits, ServerOptions, ServerTls, User, hash_password};
 use prost::Message;
@@ -330,11 +333,116 @@ async fn users_log_in_and_keep_their_statements_to_themselves() {
     node.stop().await;
 }
 
+/// A peer that keeps the fragments that it runs.
+#[derive(Debug)]
+struct Keeping {
+    node: NodeSite,
+    kept: Mutex<Vec<FragmentRequest>>,
+}
+
+#[tonic::async_trait]
+impl Site for Keeping {
+    fn id(&self) -> &SiteId {
+        self.node.id()
+    }
+
+    async fn execute(&self, request: FragmentRequest) -> portolan_engine::Result<FragmentStream> {
+        self.kept.lock().unwrap().push(request.clone());
+        self.node.execute(request).await
+    }
+}
+
+#[tonic::async_trait]
+impl Peer for Keeping {
+    async fn catalog(&self, known: Option<&str>) -> portolan_engine::Result<CatalogAnswer> {
+        self.node.catalog(known).await
+    }
+}
+
+/// The fragment that a gateway sends to the node that owns `sales`.
+async fn fragment_of(node: &Node, credentials: Option<NodeCredentials>, sql: &str) -> (Arc<Keeping>, FragmentRequest) {
+    let options = NodeOptions { credentials, ..NodeOptions::default() };
+    let peer = Arc::new(Keeping { node: NodeSite::new(&node.url, options).unwrap(), kept: Mutex::default() });
+    let gateway = Engine::builder().peer(peer.clone()).build().unwrap();
+    gateway.refresh().await;
+    gateway.sql(sql).await.unwrap().try_collect::<Vec<_>>().await.unwrap();
+    let mut fragment = peer.kept.lock().unwrap().pop().unwrap();
+    fragment.deadline = Instant::now() + Duration::from_secs(60);
+    (peer, fragment)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fragment_is_estimated_before_it_runs() {
+    let known = Arc::new(PortStatistics { rows: Some(ROWS as u64), ..PortStatistics::default() });
+    for (statistics, rows) in [(known, Some(ROWS as u64)), (Arc::default(), None)] {
+        let mut domain = sales();
+        let mut catalog = (*domain.catalog).clone();
+        let product = catalog.products.get_mut(&ProductName::new("orders")).unwrap();
+        product.ports.values_mut().for_each(|port| port.statistics = Arc::clone(&statistics));
+        domain.catalog = Arc::new(catalog);
+        let node = Node::start(Engine::builder().local_domain(domain).build().unwrap(), options()).await;
+        let (peer, fragment) = fragment_of(&node, None, "SELECT id, note FROM sales.orders.orders").await;
+        let estimate = peer.node.estimate(fragment.clone()).await.unwrap();
+        assert_eq!(estimate.rows, rows);
+        assert_eq!(estimate.bytes.is_some(), rows.is_some());
+        assert!(estimate.bytes.is_none_or(|bytes| bytes >= 8 * ROWS as u64), "{estimate:?}");
+        node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_info_of_a_fragment_leads_to_its_rows() {
+    let node = Node::sales().await;
+    let (_, fragment) = fragment_of(&node, None, "SELECT note FROM sales.orders.orders WHERE id < 10").await;
+    let sent = FragmentTicket {
+        protocol: PROTOCOL_VERSION,
+        datafusion: datafusion::DATAFUSION_VERSION.to_owned(),
+        query_id: "q".to_owned(),
+        hops: 1,
+        remaining_ms: 60_000,
+        plan: fragment.plan.clone(),
+        keys: vec![],
+        principal: "ann".to_owned(),
+    };
+    let command = Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: sent.encode_to_vec().into() }.encode_to_vec();
+    let mut client = node.client().await;
+    let info = client.get_flight_info(FlightDescriptor::new_cmd(command.clone())).await.unwrap().into_inner();
+    assert_eq!((info.total_records, info.total_bytes), (-1, -1), "the size of the port is not known");
+    assert_eq!(info.endpoint.len(), 1);
+    assert_eq!(ticket(&info).ticket, command);
+    let schema = info.clone().try_decode_schema().unwrap();
+    assert_eq!(schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>(), ["note"]);
+    let polled = client.poll_flight_info(FlightDescriptor::new_cmd(command.clone())).await.unwrap().into_inner();
+    assert_eq!(polled.info, Some(info.clone()));
+    let announced = client.get_schema(FlightDescriptor::new_cmd(command)).await.unwrap().into_inner();
+    assert_eq!(Schema::try_from(&announced).unwrap(), schema);
+    let messages = client.do_get(ticket(&info)).await.unwrap().into_inner().try_collect::<Vec<_>>().await.unwrap();
+    let summary: FragmentSummary = serde_json::from_slice(&messages.last().unwrap().app_metadata).unwrap();
+    assert_eq!(summary.rows, 10);
+    assert!(summary.producing_ms.is_some());
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_nodes_are_told_of_fragments() {
+    let engine = Engine::builder().local_domain(sales()).build().unwrap();
+    let node = Node::start(engine, with_users()).await;
+    let credentials = |user: &str| Some(NodeCredentials { user: user.to_owned(), password: "se:cret".to_owned() });
+    let (peer, fragment) = fragment_of(&node, credentials("node"), "SELECT id FROM sales.orders.orders").await;
+    assert_eq!(peer.node.takes_fragments(), Some(true));
+    let options = NodeOptions { credentials: credentials("ann"), ..NodeOptions::default() };
+    let ann = NodeSite::new(&node.url, options).unwrap();
+    assert_eq!(ann.takes_fragments(), None, "it was not asked yet");
+    assert_eq!(ann.estimate(fragment).await.unwrap_err().kind(), ErrorKind::PermissionDenied);
+    assert_eq!(ann.takes_fragments(), Some(false));
+    node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_answers_from_its_peer() {
     let node = Node::sales().await;
     let peer = Arc::new(NodeSite::new(&node.url, NodeOptions::default()).unwrap());
-    assert!(matches!(peer.catalog(None).await.unwrap(), portolan_connectors::CatalogAnswer::Changed { .. }));
+    assert!(matches!(peer.catalog(None).await.unwrap(), CatalogAnswer::Changed { .. }));
     let engine = Engine::builder().peer(peer).build().unwrap();
     engine.refresh().await;
     let gateway = Node::start(engine, options()).await;

@@ -1,10 +1,11 @@
 //! The connection to one node: made when it is first needed and made again when it broke, opened by logging in and by
 //! the version handshake. Everything here runs on the I/O runtime.
 
+use std::sync::{Mutex as SyncMutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow_flight::flight_service_client::FlightServiceClient;
-use arrow_flight::{Action, FlightData, HandshakeRequest, Ticket};
+use arrow_flight::{Action, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, Ticket};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -36,6 +37,8 @@ pub(super) struct Connection {
     channel: Channel,
     credentials: Option<NodeCredentials>,
     state: Mutex<State>,
+    /// Whether the node takes fragments from here, as it said last.
+    takes_fragments: SyncMutex<Option<bool>>,
 }
 
 /// How opening the connection went last.
@@ -63,7 +66,7 @@ impl Until {
         Self { at: Instant::now() + OPEN_TIMEOUT, kind: ErrorKind::SiteUnavailable }
     }
 
-    fn sooner(self, other: Self) -> Self {
+    pub(super) fn sooner(self, other: Self) -> Self {
         if other.at < self.at { other } else { self }
     }
 }
@@ -107,19 +110,35 @@ impl Connection {
             channel: endpoint.connect_lazy(),
             credentials: options.credentials.clone(),
             state: Mutex::new(State::Unopened),
+            takes_fragments: SyncMutex::default(),
         })
+    }
+
+    /// Whether the node takes fragments from here, as it said when the connection was opened last.
+    pub(super) fn takes_fragments(&self) -> Option<bool> {
+        *self.takes_fragments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts a `DoGet`.
     pub(super) async fn do_get(&self, ticket: Bytes, query_id: &str, until: Until) -> Result<Streaming<FlightData>> {
-        let query_id = AsciiMetadataValue::try_from(query_id).map_err(|e| {
-            self.error(ErrorKind::Internal, "the query's identity does not fit a header").with_source(e)
-        })?;
+        let query_id = self.query_header(query_id)?;
         self.call(until, |mut client, authorization| {
             let mut request = Request::new(Ticket { ticket: ticket.clone() });
             authorize(&mut request, authorization);
             request.metadata_mut().insert(QUERY_ID_KEY, query_id.clone());
             async move { Ok(client.do_get(request).await?.into_inner()) }
+        })
+        .await
+    }
+
+    /// Asks what a command will give.
+    pub(super) async fn flight_info(&self, command: Bytes, query_id: &str, until: Until) -> Result<FlightInfo> {
+        let query_id = self.query_header(query_id)?;
+        self.call(until, |mut client, authorization| {
+            let mut request = Request::new(FlightDescriptor::new_cmd(command.clone()));
+            authorize(&mut request, authorization);
+            request.metadata_mut().insert(QUERY_ID_KEY, query_id.clone());
+            async move { Ok(client.get_flight_info(request).await?.into_inner()) }
         })
         .await
     }
@@ -190,6 +209,7 @@ impl Connection {
         let theirs = NodeHello::decode(answer)
             .map_err(|e| self.error(ErrorKind::SiteUnavailable, "the version handshake is malformed").with_source(e))?;
         NodeHello::current().check(&theirs).map_err(|e| e.within(format!("node {}", self.site)))?;
+        *self.takes_fragments.lock().unwrap_or_else(PoisonError::into_inner) = theirs.takes_fragments;
         Ok(Opened { authorization })
     }
 
@@ -222,6 +242,11 @@ impl Connection {
         FlightServiceClient::new(self.channel.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    fn query_header(&self, query_id: &str) -> Result<AsciiMetadataValue> {
+        AsciiMetadataValue::try_from(query_id)
+            .map_err(|e| self.error(ErrorKind::Internal, "the query's identity does not fit a header").with_source(e))
     }
 
     fn error(&self, kind: ErrorKind, what: &str) -> Error {

@@ -20,7 +20,8 @@ pub const ACTION_HELLO: &str = "portolan.hello";
 pub const ACTION_CATALOG: &str = "portolan.catalog";
 /// `DoAction`: how far a query is. Body: [`ProgressRequest`]; answer: a JSON `Progress` of the engine.
 pub const ACTION_PROGRESS: &str = "portolan.progress";
-/// The `type_url` of a fragment in a ticket, an `Any` around a [`FragmentTicket`].
+/// The `type_url` of a fragment, an `Any` around a [`FragmentTicket`]: the ticket of a `DoGet`, which runs it, or the
+/// command of a `GetFlightInfo`, whose `total_records` and `total_bytes` are what its site expects (-1: it cannot tell).
 pub const FRAGMENT_TYPE_URL: &str = "type.googleapis.com/portolan.v1.FragmentTicket";
 
 /// The header that carries the query's identity from node to node.
@@ -42,6 +43,9 @@ pub struct NodeHello {
     /// The speaker's own version, for people.
     #[prost(string, tag = "3")]
     pub portolan: String,
+    /// In an answer: whether the speaker takes fragments from whom it answers.
+    #[prost(bool, optional, tag = "4")]
+    pub takes_fragments: Option<bool>,
 }
 
 impl NodeHello {
@@ -51,6 +55,7 @@ impl NodeHello {
             protocol: PROTOCOL_VERSION,
             datafusion: DATAFUSION_VERSION.to_owned(),
             portolan: env!("CARGO_PKG_VERSION").to_owned(),
+            takes_fragments: None,
         }
     }
 

@@ -16,7 +16,7 @@ use super::options::NodeOptions;
 use super::protocol::{ACTION_CATALOG, CatalogRequest, FRAGMENT_TYPE_URL, FragmentTicket, NodeHello};
 use super::receive::fragment_stream;
 use crate::error::{Error, ErrorKind, Result};
-use crate::site::{CatalogAnswer, FragmentRequest, FragmentStream, Peer, Site, SiteId};
+use crate::site::{CatalogAnswer, FragmentEstimate, FragmentRequest, FragmentStream, Peer, Site, SiteId};
 
 /// Another Portolan node. Its connection is made when it is first needed and made again when it broke. All network I/O
 /// happens on the runtime that the site was created on, whatever runtime its streams are read on.
@@ -70,28 +70,29 @@ impl Site for NodeSite {
     }
 
     async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream> {
-        let FragmentRequest { query_id, principal, plan, keys, schema, hops, deadline } = request;
-        let NodeHello { protocol, datafusion, .. } = NodeHello::current();
+        let (schema, deadline) = (request.schema.clone(), request.deadline);
         let connection = self.connection.clone();
         let answer = self
             .on_io(async move {
-                let remaining = deadline.saturating_duration_since(Instant::now());
-                let remaining_ms = u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX);
-                let ticket = FragmentTicket {
-                    protocol,
-                    datafusion,
-                    query_id: query_id.clone(),
-                    hops,
-                    remaining_ms,
-                    plan,
-                    principal,
-                    keys,
-                };
-                let ticket = Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: Bytes::from(ticket.encode_to_vec()) };
-                connection.do_get(Bytes::from(ticket.encode_to_vec()), &query_id, Until::deadline(deadline)).await
+                let query_id = request.query_id.clone();
+                connection.do_get(ticket(request), &query_id, Until::deadline(deadline)).await
             })
             .await?;
         Ok(fragment_stream(self.id.clone(), schema, deadline, answer, &self.io))
+    }
+
+    async fn estimate(&self, request: FragmentRequest) -> Result<FragmentEstimate> {
+        let connection = self.connection.clone();
+        let info = self
+            .on_io(async move {
+                let query_id = request.query_id.clone();
+                let until = Until::deadline(request.deadline).sooner(Until::small_answer());
+                connection.flight_info(ticket(request), &query_id, until).await
+            })
+            .await?;
+        // Negative: not known.
+        let known = |figure: i64| u64::try_from(figure).ok();
+        Ok(FragmentEstimate { rows: known(info.total_records), bytes: known(info.total_bytes) })
     }
 }
 
@@ -105,4 +106,26 @@ impl Peer for NodeSite {
         serde_json::from_slice(&answer)
             .map_err(|e| self.error(ErrorKind::SiteUnavailable, "its catalog is malformed").with_source(e))
     }
+
+    fn takes_fragments(&self) -> Option<bool> {
+        self.connection.takes_fragments()
+    }
+}
+
+/// The request as it travels.
+fn ticket(request: FragmentRequest) -> Bytes {
+    let NodeHello { protocol, datafusion, .. } = NodeHello::current();
+    let remaining = request.deadline.saturating_duration_since(Instant::now());
+    let ticket = FragmentTicket {
+        protocol,
+        datafusion,
+        query_id: request.query_id,
+        hops: request.hops,
+        remaining_ms: u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX),
+        plan: request.plan,
+        principal: request.principal,
+        keys: request.keys,
+    };
+    let ticket = Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: Bytes::from(ticket.encode_to_vec()) };
+    Bytes::from(ticket.encode_to_vec())
 }

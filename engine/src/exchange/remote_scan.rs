@@ -324,10 +324,10 @@ async fn read_next(stream: &mut FragmentStream, reading: &mut Reading) -> Result
         }
         Some(Ok(FragmentItem::Finished(summary))) if summary.rows == reading.rows => {
             reading.counters.finished.store(true, Ordering::Relaxed);
+            reading.meter.finish(&summary);
             reading.counters.pulled.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&summary.pulled);
             *reading.summary.lock().unwrap_or_else(PoisonError::into_inner) = Some(summary);
             reading.baseline.done();
-            reading.meter.finish();
             Ok(None)
         }
         Some(Ok(FragmentItem::Finished(summary))) => fail(Error::new(

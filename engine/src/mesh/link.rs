@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use portolan_connectors::FragmentSummary;
+
 use crate::planner::decision::Link;
 
 /// How many measurements count: as many of the last ones.
@@ -18,6 +20,15 @@ pub struct LinkOverride {
     pub latency: Option<Duration>,
     /// Bytes a second, above 0.
     pub bandwidth: Option<f64>,
+}
+
+/// What set the pace of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// The rows were there and the link took its time.
+    Link,
+    /// Perhaps the plan at the peer: the link is at least as fast.
+    Unknown,
 }
 
 /// Measures the link to one peer.
@@ -45,13 +56,18 @@ impl LinkMeter {
         remember(&mut measured.round_trips, took);
     }
 
-    /// Rows came. Streams that are too short to tell are left out.
-    pub(crate) fn record_stream(&self, bytes: u64, took: Duration) {
+    /// Rows came. Streams that are too short to tell are left out, and so are those that a slow plan may have held up,
+    /// unless they came faster than the link was known to be: a link that looks slow is used less, and would hardly be
+    /// measured again.
+    pub(crate) fn record_stream(&self, bytes: u64, took: Duration, pace: Pace) {
         if bytes < LEAST_STREAM_BYTES || took.is_zero() {
             return;
         }
-        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
-        remember(&mut measured.rates, bytes as f64 / took.as_secs_f64());
+        let rate = bytes as f64 / took.as_secs_f64();
+        if pace == Pace::Link || rate > self.link().bandwidth {
+            let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+            remember(&mut measured.rates, rate);
+        }
     }
 
     /// The link as it is known now. The quickest round trip and the fastest stream count, since whatever else the two
@@ -99,12 +115,19 @@ impl StreamMeter {
     }
 
     /// The stream is at its end. One that mostly waited for its reader says nothing of the link.
-    pub(crate) fn finish(&self) {
+    pub(crate) fn finish(&self, summary: &FragmentSummary) {
         let Some(took) = self.first_batch.map(|first| first.elapsed()) else { return };
         if self.blocked < took / 2 {
-            self.link.record_stream(self.bytes, took);
+            self.link.record_stream(self.bytes, took, pace(summary, took));
         }
     }
+}
+
+/// The link set the pace where the sender had its rows in less than half of the time in which they came.
+fn pace(summary: &FragmentSummary, took: Duration) -> Pace {
+    // What the sender says is in whole milliseconds.
+    let producing = summary.producing_ms.map(|ms| Duration::from_millis(ms.saturating_add(1)));
+    if producing.is_some_and(|producing| producing < took / 2) { Pace::Link } else { Pace::Unknown }
 }
 
 fn remember<T>(last: &mut VecDeque<T>, value: T) {
@@ -144,15 +167,15 @@ mod tests {
     #[test]
     fn the_fastest_of_the_last_long_streams_counts() {
         let meter = LinkMeter::default();
-        meter.record_stream(LEAST_STREAM_BYTES - 1, MS);
-        meter.record_stream(1 << 30, Duration::ZERO);
+        meter.record_stream(LEAST_STREAM_BYTES - 1, MS, Pace::Link);
+        meter.record_stream(1 << 30, Duration::ZERO, Pace::Link);
         assert_eq!(meter.link().bandwidth, Link::default().bandwidth, "neither says anything");
-        meter.record_stream(5_000_000, MS * 1000);
-        meter.record_stream(12_500_000, MS * 1000);
-        meter.record_stream(10_000_000, MS * 1000);
+        meter.record_stream(5_000_000, MS * 1000, Pace::Link);
+        meter.record_stream(12_500_000, MS * 1000, Pace::Link);
+        meter.record_stream(10_000_000, MS * 1000, Pace::Link);
         assert_eq!(meter.link().bandwidth, 12.5e6);
         for _ in 0..REMEMBERED {
-            meter.record_stream(1_000_000, MS * 1000);
+            meter.record_stream(1_000_000, MS * 1000, Pace::Link);
         }
         assert_eq!(meter.link().bandwidth, 1e6);
     }
@@ -161,7 +184,7 @@ mod tests {
     fn what_is_given_goes_first_each_by_itself() {
         let meter = LinkMeter::new(LinkOverride { latency: Some(MS * 7), bandwidth: None });
         meter.record_round_trip(MS * 50);
-        meter.record_stream(10_000_000, MS * 1000);
+        meter.record_stream(10_000_000, MS * 1000, Pace::Link);
         assert_eq!(meter.link(), Link { latency: MS * 7, bandwidth: 10e6 });
         for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             let meter = LinkMeter::new(LinkOverride { latency: None, bandwidth: Some(wrong) });
@@ -176,11 +199,29 @@ mod tests {
         stream.received(1 << 20);
         stream.received(1 << 20);
         stream.waited(Duration::from_secs(3600));
-        stream.finish();
+        // Longer than twice the millisecond that a sender's figure may be off.
+        std::thread::sleep(MS * 3);
+        let ready = FragmentSummary { producing_ms: Some(0), ..FragmentSummary::default() };
+        stream.finish(&ready);
         assert_eq!(link.link(), Link::default());
         stream.blocked = Duration::ZERO;
-        std::thread::sleep(MS);
-        stream.finish();
-        assert_ne!(link.link().bandwidth, Link::default().bandwidth);
+        stream.finish(&ready);
+        assert!(link.link().bandwidth < Link::default().bandwidth);
+    }
+
+    #[test]
+    fn a_slow_plan_does_not_make_a_link_slow() {
+        let summary = |producing_ms| FragmentSummary { producing_ms, ..FragmentSummary::default() };
+        assert_eq!(pace(&summary(Some(3)), MS * 160), Pace::Link);
+        assert_eq!(pace(&summary(Some(100)), MS * 160), Pace::Unknown);
+        assert_eq!(pace(&summary(Some(u64::MAX)), MS * 160), Pace::Unknown);
+        assert_eq!(pace(&summary(None), MS * 160), Pace::Unknown);
+        let meter = LinkMeter::default();
+        meter.record_stream(1_000_000, MS * 1000, Pace::Unknown);
+        assert_eq!(meter.link(), Link::default());
+        meter.record_stream(900_000_000, MS * 1000, Pace::Unknown);
+        assert_eq!(meter.link().bandwidth, 900e6, "it is at least so fast");
+        meter.record_stream(800_000_000, MS * 1000, Pace::Unknown);
+        assert_eq!(meter.measured.lock().map(|m| m.rates.len()).ok(), Some(1));
     }
 }

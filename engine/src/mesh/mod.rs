@@ -81,6 +81,8 @@ struct KnownPeer {
     domains: Vec<Arc<DomainCatalog>>,
     /// The domains of others that it reaches.
     reaches: Arc<BTreeMap<DomainName, Link>>,
+    /// The link to it as other peers were told of it last.
+    told: Link,
     state: NodeState,
     last_seen: Option<SystemTime>,
     error: Option<String>,
@@ -100,9 +102,11 @@ impl Mesh {
         }
         let peers = peers
             .into_iter()
-            .map(|(peer, link)| KnownPeer {
+            .map(|(peer, link)| (peer, Arc::new(LinkMeter::new(link))))
+            .map(|(peer, meter)| KnownPeer {
                 peer,
-                meter: Arc::new(LinkMeter::new(link)),
+                told: meter.link(),
+                meter,
                 version: None,
                 domains: vec![],
                 reaches: Arc::default(),
@@ -188,6 +192,7 @@ impl Mesh {
     fn change(&self, change: impl FnOnce(&mut Known)) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut known);
+        known.peers.iter_mut().for_each(KnownPeer::tell_link);
         self.view.store(Arc::new(known.view()));
     }
 }

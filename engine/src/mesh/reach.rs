@@ -6,18 +6,38 @@ use std::time::Duration;
 use portolan_catalog::{DomainName, NodeState};
 use portolan_connectors::Reach;
 
-use super::Known;
+use super::{Known, KnownPeer};
 use crate::planner::decision::Link;
 
-/// The domains of other nodes that this node reaches now. Not those that two nodes claim: they are refused here.
+/// A link that changed by no more than this factor is told as it was.
+const WORTH_TELLING: f64 = 2.0;
+
+impl KnownPeer {
+    /// Brings what others are told of the link up to date.
+    pub(super) fn tell_link(&mut self) {
+        let (now, told) = (self.meter.link(), self.told);
+        let differs = |a: f64, b: f64| a.max(b) > a.min(b) * WORTH_TELLING;
+        if differs(now.latency.as_secs_f64(), told.latency.as_secs_f64()) || differs(now.bandwidth, told.bandwidth) {
+            self.told = now;
+        }
+    }
+
+    /// Whether fragments can be sent to it now.
+    fn takes_fragments(&self) -> bool {
+        self.state == NodeState::Up && self.peer.takes_fragments() != Some(false)
+    }
+}
+
+/// The domains of other nodes that this node can send fragments to now. Not those that two nodes claim: they are refused
+/// here.
 pub(super) fn reached(known: &Known) -> Vec<Reach> {
     let mut claims: BTreeMap<&DomainName, usize> = known.local.keys().map(|domain| (domain, 1)).collect();
     for domain in known.peers.iter().flat_map(|p| &p.domains) {
         *claims.entry(&domain.domain).or_default() += 1;
     }
     let mut reached = vec![];
-    for peer in known.peers.iter().filter(|p| p.state == NodeState::Up) {
-        let Link { latency, bandwidth } = peer.meter.link();
+    for peer in known.peers.iter().filter(|p| p.takes_fragments()) {
+        let Link { latency, bandwidth } = peer.told;
         let latency_ms = latency.as_secs_f64() * 1e3;
         let domains = peer.domains.iter().map(|d| &d.domain).filter(|domain| claims.get(domain) == Some(&1));
         reached.extend(domains.map(|domain| Reach { domain: domain.clone(), latency_ms, bandwidth }));

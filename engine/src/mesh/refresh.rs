@@ -11,20 +11,21 @@ use super::{Mesh, reach};
 
 /// While nothing is known of a peer it is asked this often: a mesh that starts is complete sooner.
 const FIRST_CONTACT_INTERVAL: Duration = Duration::from_millis(250);
+/// Once it answered it is asked so many times more at that pace: its link is measured sooner, and what it reaches changes
+/// while a mesh starts.
+const FIRST_ANSWERS: usize = 8;
 /// A peer that takes longer to answer is down.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Asks the peer at `index` again and again until the mesh is gone.
 pub(super) async fn keep_fresh(mesh: Weak<Mesh>, index: usize, interval: Duration) {
+    let mut answers = 0;
     loop {
         let pause = {
             let Some(mesh) = mesh.upgrade() else { return };
             ask(&mesh, index).await;
-            if mesh.with_known(|known| known.peers[index].version.is_some()) {
-                interval
-            } else {
-                FIRST_CONTACT_INTERVAL.min(interval)
-            }
+            answers += usize::from(mesh.with_known(|known| known.peers[index].version.is_some()));
+            if answers > FIRST_ANSWERS { interval } else { FIRST_CONTACT_INTERVAL.min(interval) }
         };
         tokio::time::sleep(pause).await;
     }

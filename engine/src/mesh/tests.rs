@@ -6,6 +6,7 @@ use std::time::Duration;
 use portolan_catalog::{DomainCatalog, DomainName, NodeLocation, NodeState, PortName, PortRef, ProductName};
 use portolan_connectors::{CatalogAnswer, FragmentRequest, FragmentStream, Peer, Reach, Site, SiteId};
 
+use super::link::Pace;
 use super::{LinkOverride, Mesh};
 use crate::ErrorKind;
 use crate::fake_mesh::{FakePeer, owned, tpch_domain};
@@ -229,6 +230,41 @@ async fn a_link_that_trembles_makes_no_new_version() {
     assert_ne!(version_at(60, 12.0).await, first);
 }
 
+#[tokio::test]
+async fn a_link_is_told_anew_when_it_changed_much() {
+    let peer = FakePeer::new("grpc://sales", vec![tpch_domain("sales")]);
+    let mesh = mesh(&[&peer]);
+    mesh.refresh_all().await;
+    let first = version(&mesh);
+    let version_at = async |megabytes: u64| {
+        let meter = mesh.view().meter(peer.id());
+        meter.record_stream(megabytes * 1_000_000, Duration::from_secs(1), Pace::Link);
+        mesh.refresh_all().await;
+        version(&mesh)
+    };
+    // From the default of 500 MB/s; each of them is another power of two.
+    assert_eq!(version_at(300).await, first);
+    assert_eq!(version_at(800).await, first);
+    let fast = version_at(1_100).await;
+    assert_ne!(fast, first);
+    assert_eq!(version_at(2_000).await, fast);
+    assert_eq!(mesh.view().link(peer.id()).bandwidth, 2e9, "plans go by the newest figure");
+}
+
+#[tokio::test]
+async fn whoever_takes_no_fragments_is_not_reached() {
+    let peer = FakePeer::new("grpc://sales", vec![tpch_domain("sales")]);
+    let mesh = mesh(&[&peer]);
+    mesh.refresh_all().await;
+    assert_eq!(reaches(&mesh), ["sales"]);
+    let before = version(&mesh);
+    peer.refuse_fragments();
+    mesh.refresh_all().await;
+    assert_eq!(reaches(&mesh), Vec::<String>::new());
+    assert_ne!(version(&mesh), before);
+    assert_eq!(domains(&mesh), ["sales"], "its catalog is known all the same");
+}
+
 /// Another mesh as a peer, as if it was asked over a network.
 #[derive(Debug)]
 struct Through(SiteId, Mutex<Weak<Mesh>>);
@@ -240,7 +276,7 @@ impl Site for Through {
     }
 
     async fn execute(&self, _: FragmentRequest) -> crate::Result<FragmentStream> {
-        unimplemented!("it has no rows")
+        panic!("it has no rows")
     }
 }
 
@@ -311,7 +347,7 @@ async fn links_are_as_given_or_measured() {
     let mesh = Mesh::new(vec![], vec![(peer, given)]).unwrap();
     let site = SiteId::new("grpc://geo");
     let before = mesh.view();
-    before.meter(&site).record_stream(12_500_000, Duration::from_secs(1));
+    before.meter(&site).record_stream(12_500_000, Duration::from_secs(1), Pace::Link);
     assert_eq!(before.link(&site).bandwidth, Link::default().bandwidth, "a view never changes");
     mesh.refresh_all().await;
     assert_eq!(mesh.view().link(&site), Link { latency: Duration::from_millis(50), bandwidth: 12.5e6 });

@@ -25,7 +25,7 @@ async fn encoded(batches: Vec<RecordBatch>, schema: SchemaRef) -> Vec<FlightData
 }
 
 fn summary(rows: u64) -> FlightData {
-    let summary = FragmentSummary { rows, operators: Vec::new(), pulled: Vec::new() };
+    let summary = FragmentSummary { rows, ..FragmentSummary::default() };
     FlightData { app_metadata: serde_json::to_vec(&summary).unwrap().into(), ..FlightData::default() }
 }
 

@@ -1,0 +1,107 @@
+//! Fragments that other nodes send: admitted, then run, or only estimated.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use portolan_connectors::FragmentEstimate;
+
+use super::{Query, QueryStream, nullable, session_state};
+use crate::engine::{EstimatedFragment, FragmentPlan, Inner};
+use crate::exchange::QueryContext;
+use crate::planner::cardinality;
+use crate::wire::{self, Encoded};
+use crate::{Error, ErrorKind, Principal, Result, Settings, planner};
+
+/// Plans and starts a fragment that another node sent.
+pub(crate) async fn run_fragment(
+    engine: &Arc<Inner>,
+    principal: &Principal,
+    query_id: &str,
+    fragment: FragmentPlan,
+    hops: u32,
+    remaining: Duration,
+) -> Result<QueryStream> {
+    let query = admitted(engine, principal, query_id, &fragment, hops, remaining)?;
+    engine
+        .cpu
+        .run(async move {
+            let state = session_state(&query.engine, &query.view)?;
+            let plan = wire::decode(&encoded(fragment), &state)?;
+            query.start(&plan).await
+        })
+        .await
+}
+
+/// What is expected of a fragment that another node may send.
+pub(crate) async fn estimate_fragment(
+    engine: &Arc<Inner>,
+    principal: &Principal,
+    query_id: &str,
+    fragment: FragmentPlan,
+    hops: u32,
+    remaining: Duration,
+) -> Result<EstimatedFragment> {
+    let query = admitted(engine, principal, query_id, &fragment, hops, remaining)?;
+    engine
+        .cpu
+        .run(async move {
+            let state = session_state(&query.engine, &query.view)?;
+            let plan = wire::decode(&encoded(fragment), &state)?;
+            let planned = planner::plan(&state, &plan, &query.settings, &query.view, query.fragment)?;
+            let expected = cardinality::estimate(&planned.normalised);
+            let rows = expected.known.then(|| expected.rows.round());
+            let row_bytes = expected.row_bytes(plan.schema());
+            let estimate = FragmentEstimate {
+                rows: rows.map(|rows| rows as u64),
+                bytes: rows.map(|rows| (rows * row_bytes).round() as u64),
+            };
+            Ok(EstimatedFragment { schema: nullable(plan.schema().as_arrow()), estimate })
+        })
+        .await
+}
+
+fn encoded(fragment: FragmentPlan) -> Encoded {
+    Encoded { plan: fragment.plan, keys: fragment.keys }
+}
+
+/// The fragment as a query of this node, where it is within bounds.
+fn admitted(
+    engine: &Arc<Inner>,
+    principal: &Principal,
+    query_id: &str,
+    fragment: &FragmentPlan,
+    hops: u32,
+    remaining: Duration,
+) -> Result<Query> {
+    if hops > engine.limits.max_hops {
+        return Err(Error::new(
+            ErrorKind::PermissionDenied,
+            format!(
+                "the query went through {hops} nodes and may go through {} (limits.max_hops)",
+                engine.limits.max_hops
+            ),
+        ));
+    }
+    let (key_bytes, limit) = (fragment.keys.iter().map(Bytes::len).sum::<usize>(), engine.limits.key_bytes);
+    if key_bytes > limit {
+        return Err(Error::new(
+            ErrorKind::ResourceExhausted,
+            format!("a fragment came with {key_bytes} bytes of keys and {limit} are taken (limits.keys)"),
+        ));
+    }
+    tracing::debug!(query = query_id, %principal, hops, key_bytes, "fragment");
+    Ok(Query {
+        engine: engine.clone(),
+        view: engine.mesh.view(),
+        settings: Settings::default(),
+        context: Arc::new(QueryContext {
+            query_id: query_id.to_owned(),
+            principal: principal.clone(),
+            hops,
+            deadline: Instant::now() + remaining.min(engine.limits.query_timeout),
+            key_bytes: limit,
+        }),
+        fragment: true,
+    })
+}
