@@ -128,6 +128,8 @@ pub(super) fn wait(saved: Cost, most: std::time::Duration) -> std::time::Duratio
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use std::time::Duration;
 
     use super::*;

@@ -52,8 +52,11 @@ pub(super) async fn mesh() -> &'static Mesh {
 type Columns = Vec<(&'static str, ArrayRef)>;
 type Names = &'static [(&'static str, &'static str)];
 
+/// A table's name, and what makes its columns.
+type Table = (&'static str, fn() -> Columns);
+
 /// What the files of each table hold.
-const TABLES: &[(&str, fn() -> Columns)] = &[
+const TABLES: &[Table] = &[
     ("item", item),
     ("pick", pick),
     ("code", code),

@@ -43,6 +43,9 @@ pub(super) struct Equalities {
     pub(super) key_bytes: f64,
 }
 
+/// What must be equal: expressions of one side and of the other.
+type Pairs = Vec<(Expr, Expr)>;
+
 /// A condition over some relations.
 pub(super) struct Condition {
     pub(super) over: Set,
@@ -81,7 +84,7 @@ impl Graph {
                 }
             }
         }
-        let mut pairs: Vec<(usize, usize, Vec<(Expr, Expr)>)> = vec![];
+        let mut pairs: Vec<(usize, usize, Pairs)> = vec![];
         let mut others: Vec<(Set, Expr)> = vec![];
         for expr in found.conditions {
             match equality(&expr, &relations) {
