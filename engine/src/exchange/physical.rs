@@ -20,19 +20,26 @@ use crate::mesh::MeshView;
 /// of memory a key.
 const LISTED_KEY_BYTES: usize = 8 << 20;
 const LISTED_KEYS: usize = 500_000;
+/// It lists so many in any case, and so many times more than are expected.
+const LISTED_KEYS_LEAST: usize = 10_000;
+const MORE_THAN_EXPECTED: f64 = 16.0;
 /// A build side that is expected to be smaller is collected as a whole, so that all of its keys are known at once.
 const COLLECTED_BYTES: usize = 64 << 20;
 const COLLECTED_ROWS: usize = 2_000_000;
 
 /// How the part of a plan is to run here whose inputs come from other sites.
-fn across_owners(mut state: SessionState) -> SessionState {
+fn across_owners(mut state: SessionState, keys: Option<f64>) -> SessionState {
     let optimizer = &mut state.config_mut().options_mut().optimizer;
     // The order of joins, sides included, was chosen with what is known of every site.
     optimizer.join_reordering = false;
     optimizer.hash_join_single_partition_threshold = COLLECTED_BYTES;
     optimizer.hash_join_single_partition_threshold_rows = COLLECTED_ROWS;
-    optimizer.hash_join_inlist_pushdown_max_size = LISTED_KEY_BYTES;
-    optimizer.hash_join_inlist_pushdown_max_distinct_values = LISTED_KEYS;
+    // A list costs time in every join, also where its keys go nowhere: only as many as a scan may want.
+    if let Some(keys) = keys {
+        let most = (keys * MORE_THAN_EXPECTED).clamp(LISTED_KEYS_LEAST as f64, LISTED_KEYS as f64);
+        optimizer.hash_join_inlist_pushdown_max_size = LISTED_KEY_BYTES;
+        optimizer.hash_join_inlist_pushdown_max_distinct_values = most as usize;
+    }
     // A remote scan waits until a filter is complete, which those of TopN and MIN/MAX are at their very end.
     optimizer.enable_topk_dynamic_filter_pushdown = false;
     optimizer.enable_aggregate_dynamic_filter_pushdown = false;
@@ -56,7 +63,10 @@ impl Physical {
         view: Arc<MeshView>,
         query: Arc<QueryContext>,
     ) -> Result<Self> {
-        let mut state = if has_exchange(plan).map_err(|e| from_datafusion(&e))? { across_owners(state) } else { state };
+        let mut state = match expected_keys(plan).map_err(|e| from_datafusion(&e))? {
+            Some(keys) => across_owners(state, keys),
+            None => state,
+        };
         if super::ambiguous::may_mistake_columns(plan).map_err(|e| from_datafusion(&e))? {
             state.config_mut().options_mut().optimizer.enable_join_dynamic_filter_pushdown = false;
         }
@@ -74,11 +84,21 @@ impl Physical {
     }
 }
 
-fn has_exchange(plan: &LogicalPlan) -> datafusion::error::Result<bool> {
-    let mut found = false;
+/// The most keys that an exchange expects, if any wants keys; `None` where there is no exchange.
+fn expected_keys(plan: &LogicalPlan) -> datafusion::error::Result<Option<Option<f64>>> {
+    let mut found: Option<Option<f64>> = None;
     plan.apply_with_subqueries(|node| {
-        found = matches!(node, LogicalPlan::Extension(e) if e.node.as_any().is::<Exchange>());
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        if let LogicalPlan::Extension(extension) = node
+            && let Some(exchange) = extension.node.as_any().downcast_ref::<Exchange>()
+        {
+            let before = found.flatten();
+            let own = exchange.fragment.edge.keys.as_ref().map(|k| k.keys.max(0.0));
+            found = Some(match (before, own) {
+                (Some(a), Some(b)) => Some(a.max(b)),
+                (a, b) => a.or(b),
+            });
+        }
+        Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(found)
 }
