@@ -53,6 +53,14 @@ impl std::ops::Add for Cost {
     }
 }
 
+impl std::ops::Sub for Cost {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self { bytes: self.bytes - other.bytes, milliseconds: self.milliseconds - other.milliseconds }
+    }
+}
+
 impl std::ops::AddAssign for Cost {
     fn add_assign(&mut self, other: Self) {
         *self = *self + other;

@@ -5,6 +5,7 @@ pub(crate) mod cardinality;
 mod cost;
 mod cut;
 pub(crate) mod decision;
+mod failing;
 mod normalise;
 mod order;
 mod place;

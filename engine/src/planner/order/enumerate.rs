@@ -8,15 +8,18 @@ use std::collections::{BTreeSet, HashMap};
 
 use portolan_catalog::DomainName;
 
-use super::graph::{Graph, Set};
+use super::graph::{Crossing, Graph, Set};
 use crate::planner::cost;
-use crate::planner::decision::Cost;
+use crate::planner::decision::{Cost, Link};
 use crate::planner::place::SiteChoice;
 use crate::planner::routes::Routes;
 
 /// With more relations than this, or more pairs of sets, what gives the fewest rows is joined next.
 const MOST_RELATIONS: usize = 12;
 const MOST_PAIRS: usize = 40_000;
+
+/// Bytes of a column of a key.
+const KEY_BYTES: f64 = 8.0;
 
 /// A tree of joins: the left side is the one that is built, the right side the one that is probed.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,12 +46,21 @@ struct Way {
     parts: Option<[(Set, usize); 2]>,
 }
 
+/// A way to bring a set's rows to the site of a join.
+struct Brought {
+    set: Set,
+    /// Where they were before.
+    from: usize,
+    cost: Cost,
+    edges: Vec<Open>,
+}
+
 /// Rows of a set that cross an edge.
 #[derive(Clone, Copy)]
 struct Open {
     of: Set,
     bytes: f64,
-    link: crate::planner::decision::Link,
+    link: Link,
 }
 
 /// The cheapest ways for a set, by site.
@@ -158,7 +170,8 @@ impl<'a> Enumeration<'a> {
             for (i, one) in parts.iter().enumerate() {
                 let neighbours = self.graph.neighbours(*one);
                 for (j, other) in parts.iter().enumerate().skip(i + 1).filter(|(_, o)| *o & neighbours != 0) {
-                    let rows = self.graph.rows(one | other);
+                    let set = one | other;
+                    let rows = *self.rows.entry(set).or_insert_with(|| self.graph.rows(set));
                     if best.is_none_or(|(fewest, ..)| rows < fewest) {
                         best = Some((rows, i, j));
                     }
@@ -182,20 +195,15 @@ impl<'a> Enumeration<'a> {
         let set = one | other;
         let rows = *self.rows.entry(set).or_insert_with(|| self.graph.rows(set));
         let mut ways = self.found.remove(&set).unwrap_or_else(|| vec![None; self.sites.len()]);
-        let none = vec![];
-        for (build, probe) in [(one, other), (other, one)] {
-            let keys = self.keys(build, probe);
-            let builds = self.found.get(&build).unwrap_or(&none);
-            let probes = self.found.get(&probe).unwrap_or(&none);
-            for (site, best) in ways.iter_mut().enumerate() {
-                for (b, build_way) in builds.iter().enumerate().filter_map(|(b, w)| Some((b, w.as_ref()?))) {
-                    for (p, probe_way) in probes.iter().enumerate().filter_map(|(p, w)| Some((p, w.as_ref()?))) {
-                        let sides = [(build, b, build_way), (probe, p, probe_way)];
-                        if let Some(way) = self.way(sides, site, rows, keys.as_ref())
-                            && best.as_ref().is_none_or(|b| way.cost.milliseconds < b.cost.milliseconds)
-                        {
-                            *best = Some(way);
-                        }
+        let keys = self.keys(one, other, rows);
+        let is_keyed = keys[0].is_some() || self.graph.compares(one, other);
+        for (site, best) in ways.iter_mut().enumerate() {
+            let (ones, others) = (self.brought(one, site), self.brought(other, site));
+            for (a, b) in ones.iter().flat_map(|a| others.iter().map(move |b| (a, b))) {
+                for (build, probe, keys) in [(a, b, &keys[0]), (b, a, &keys[1])] {
+                    let way = self.way(build, probe, rows, keys.as_ref(), is_keyed);
+                    if best.as_ref().is_none_or(|b| way.cost.milliseconds < b.cost.milliseconds) {
+                        *best = Some(way);
                     }
                 }
             }
@@ -203,60 +211,56 @@ impl<'a> Enumeration<'a> {
         self.found.insert(set, ways);
     }
 
-    /// One way to join two sets at a site; `None` where their rows cannot come there.
-    fn way(&self, sides: [(Set, usize, &Way); 2], site: usize, rows: f64, keys: Option<&Keys>) -> Option<Way> {
-        let here = site == 0;
-        // Only an owner of a side may be asked to pull the other.
-        if !here && sides.iter().all(|(_, at, _)| *at != site) {
-            return None;
-        }
-        let mut cost = Cost::default();
-        let mut edges = vec![];
-        if !here && sides.iter().any(|(_, at, _)| *at != site) {
-            cost += cost::delegation();
-        }
-        for (i, (set, at, way)) in sides.into_iter().enumerate() {
-            cost += way.cost;
-            let mut own = way.edges.clone();
-            if at != site {
-                let link = self.way_between(set, at, site)?;
+    /// The ways to bring the rows of a set to a site. A peer asks each owner for what that has by itself; this node asks
+    /// owners for what they join with their own.
+    fn brought(&self, set: Set, site: usize) -> Vec<Brought> {
+        let ways = self.found.get(&set).into_iter().flatten().enumerate();
+        let brought = ways.filter_map(|(from, way)| {
+            let way = way.as_ref()?;
+            let (mut cost, mut edges) = (way.cost, way.edges.clone());
+            if from != site {
+                let link = self.link(set, from, site)?;
                 let bytes = self.rows(set) * self.row_bytes(set);
                 cost += cost::transfer(&link, bytes);
-                own = vec![Open { of: set, bytes, link }];
-            }
-            // The side that is built is done first: its keys cut what the other side is to send.
-            if let (1, Some(keys)) = (i, keys) {
-                for edge in own.iter_mut().filter(|e| e.of & keys.over != 0) {
-                    if let Some(keyed) = cost::keyed(&edge.link, edge.bytes, keys.count, keys.bytes, keys.matched) {
-                        cost.bytes -= keyed.saved.bytes;
-                        cost.milliseconds -= keyed.saved.milliseconds;
-                        edge.bytes = keyed.bytes;
-                    }
+                if site != 0 {
+                    cost += cost::delegation();
                 }
+                edges = vec![Open { of: set, bytes, link }];
             }
-            edges.extend(own);
-        }
-        let [(build, b, _), (probe, p, _)] = sides;
-        cost += cost::join(self.rows(build), self.rows(probe), rows, keys.is_some());
-        // What an owner pulled was decided there: nothing above can cut it any more.
-        let edges = if here { edges } else { vec![] };
-        Some(Way { cost, edges, parts: Some([(build, b), (probe, p)]) })
+            Some(Brought { set, from, cost, edges })
+        });
+        brought.collect()
     }
 
-    /// The link from one site to another. An owner pulls only what another owner, or this node, has by itself.
-    fn way_between(&self, set: Set, from: usize, to: usize) -> Option<crate::planner::decision::Link> {
-        let homes = self.homes.iter().enumerate().filter(|(i, _)| set & (1 << i) != 0).map(|(_, h)| h);
-        let mut domains = BTreeSet::new();
-        for home in homes {
-            if to != 0 && home.site != self.sites[from] {
-                return None;
+    /// Joining two sets where they were brought.
+    fn way(&self, build: &Brought, probe: &Brought, rows: f64, keys: Option<&Keys>, is_keyed: bool) -> Way {
+        let mut cost = build.cost + probe.cost;
+        let mut edges = build.edges.clone();
+        // The side that is built is done first: its keys cut what the other side is to send.
+        for mut edge in probe.edges.iter().copied() {
+            if let Some(keys) = keys.filter(|keys| edge.of & keys.over != 0)
+                && let Some(keyed) = cost::keyed(&edge.link, edge.bytes, keys.count, keys.bytes, keys.matched)
+            {
+                cost = cost - keyed.saved;
+                edge.bytes = keyed.bytes;
             }
-            domains.extend(home.domains.iter().cloned());
+            edges.push(edge);
         }
-        if to != 0 && domains.is_empty() {
+        cost += cost::join(self.rows(build.set), self.rows(probe.set), rows, is_keyed);
+        Way { cost, edges, parts: Some([(build.set, build.from), (probe.set, probe.from)]) }
+    }
+
+    /// The link over which the rows of a set go from one site to another; `None` where they may not.
+    fn link(&self, set: Set, from: usize, to: usize) -> Option<Link> {
+        let homes = || self.homes.iter().enumerate().filter(|(i, _)| set & (1 << i) != 0).map(|(_, h)| h);
+        let from = &self.sites[from];
+        let mut own = homes().map(|h| h.site == *from);
+        let may_ask = if to == 0 { own.any(|own| own) } else { own.all(|own| own) };
+        let domains: BTreeSet<DomainName> = homes().flat_map(|h| h.domains.iter().cloned()).collect();
+        if !may_ask || (to != 0 && domains.is_empty()) {
             return None;
         }
-        self.routes.link(&self.sites[from], &self.sites[to], &domains)
+        self.routes.link(from, &self.sites[to], &domains)
     }
 
     fn rows(&self, set: Set) -> f64 {
@@ -267,23 +271,19 @@ impl<'a> Enumeration<'a> {
         self.homes.iter().enumerate().filter(|(i, _)| set & (1 << i) != 0).map(|(_, h)| h.row_bytes).sum()
     }
 
-    /// The keys that `build` has for `probe`; `None` where no equality connects them.
-    fn keys(&self, build: Set, probe: Set) -> Option<Keys> {
-        let (mut over, mut count, mut matched, mut bytes) = (0, 1.0_f64, 1.0_f64, 0.0);
-        for edge in &self.graph.edges {
-            let (left, right) = (1 << edge.left, 1 << edge.right);
-            let (b, p, key) = match (left & build != 0 && right & probe != 0, right & build != 0 && left & probe != 0) {
-                (true, _) => (edge.distinct.0, edge.distinct.1, right),
-                (_, true) => (edge.distinct.1, edge.distinct.0, left),
-                _ => continue,
-            };
-            let (b, p) = (b.min(self.rows(build)).max(1.0), p.min(self.rows(probe)).max(1.0));
-            over |= key;
-            count = (count * b).min(self.rows(build)).max(1.0);
-            matched *= (b / p).min(1.0);
-            bytes += edge.key_bytes;
-        }
-        (over != 0).then_some(Keys { over, count, matched, bytes })
+    /// The keys that each of two sets has for the other; `None` where no equality connects them. `rows` is what their
+    /// join gives.
+    fn keys(&self, one: Set, other: Set, rows: f64) -> [Option<Keys>; 2] {
+        let (forth, back) = (self.graph.crossing(one, other), self.graph.crossing(other, one));
+        let of = |crossing: &Crossing, build: Set, probe: Set| {
+            let count = crossing.distinct.0.min(self.rows(build)).max(1.0);
+            // A row that has a match has as many as there are rows with one key.
+            let matches = (self.rows(build) / count).max(1.0);
+            let matched = (rows / self.rows(probe).max(1.0) / matches).min(1.0);
+            let bytes = KEY_BYTES * crossing.on.len() as f64;
+            (crossing.over != 0).then_some(Keys { over: crossing.over, count, matched, bytes })
+        };
+        [of(&forth, one, other), of(&back, other, one)]
     }
 
     /// The site at which the set's rows, brought here, cost least.
@@ -292,9 +292,9 @@ impl<'a> Enumeration<'a> {
         let costs = ways.iter().enumerate().filter_map(|(site, way)| {
             let way = way.as_ref()?;
             let bytes = self.rows(set) * self.row_bytes(set);
-            let back = match &self.sites[site] {
-                SiteChoice::Peer(peer) => cost::transfer(&self.routes.view.link(peer), bytes),
-                _ => Cost::default(),
+            let back = match site {
+                0 => Cost::default(),
+                _ => cost::transfer(&self.link(set, site, 0)?, bytes),
             };
             Some((site, (way.cost + back).milliseconds))
         });

@@ -2,24 +2,29 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, NullEquality};
 use datafusion::error::Result;
 use datafusion::logical_expr::utils::split_conjunction_owned;
-use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan};
+use datafusion::logical_expr::{Expr, ExprSchemable, Join, JoinType, LogicalPlan, Operator};
 
+use super::equal::{self, Class};
 use crate::planner::cardinality::{self, Cardinality};
+use crate::planner::failing::never_fails;
 
 /// A set of relations, by their positions.
 pub(super) type Set = u64;
 
-/// More relations than a [`Set`] holds are left in the order in which they were written.
+/// More relations than a [`Set`] holds are left in the order in which they were written, and so are those that more
+/// than as many things connect.
 const MOST_RELATIONS: usize = 64;
 
 /// The inputs of a tree of inner joins, and what connects them.
 pub(super) struct Graph {
     pub(super) relations: Vec<Relation>,
-    pub(super) edges: Vec<Equalities>,
+    /// What must be equal.
+    pub(super) classes: Vec<Class>,
+    /// Pairs of relations that must have something equal: those with the most of it first, then the most selective.
+    edges: Vec<Equalities>,
     /// Every other condition: one that is no equality of two relations.
     pub(super) conditions: Vec<Condition>,
 }
@@ -31,26 +36,43 @@ pub(super) struct Relation {
 }
 
 /// What two relations must have equal.
-pub(super) struct Equalities {
-    pub(super) left: usize,
-    pub(super) right: usize,
-    pub(super) on: Vec<(Expr, Expr)>,
-    /// The share of all pairs that has them equal.
-    pub(super) selectivity: f64,
+struct Equalities {
+    left: usize,
+    right: usize,
+    pairs: Vec<Pair>,
+    /// The share of all pairs of rows that has all of them equal.
+    selectivity: f64,
     /// How many different keys each side has.
-    pub(super) distinct: (f64, f64),
-    /// Bytes of a key.
-    pub(super) key_bytes: f64,
+    distinct: (f64, f64),
 }
 
-/// What must be equal: expressions of one side and of the other.
-type Pairs = Vec<(Expr, Expr)>;
+/// An expression of each of two relations, which must be equal.
+struct Pair {
+    /// The class of both, by its position.
+    class: usize,
+    on: (Expr, Expr),
+    selectivity: f64,
+    distinct: (f64, f64),
+}
+
+/// What connects two sets of relations.
+pub(super) struct Crossing {
+    /// Equal expressions, of the one set and of the other: one pair for each class that has members in both. With the
+    /// members within a set equal already, all of them are then.
+    pub(super) on: Vec<(Expr, Expr)>,
+    /// The relations of the other set that these are of.
+    pub(super) over: Set,
+    /// How many different keys each has, if each had the rows of its relations.
+    pub(super) distinct: (f64, f64),
+}
 
 /// A condition over some relations.
 pub(super) struct Condition {
     pub(super) over: Set,
     pub(super) expr: Expr,
-    pub(super) selectivity: f64,
+    selectivity: f64,
+    /// The two sides of an equality, with the relations that each reads.
+    sides: Option<[(Set, Expr); 2]>,
 }
 
 /// Whether a join may be put elsewhere among its neighbours.
@@ -58,13 +80,10 @@ pub(super) fn is_free(join: &Join) -> bool {
     join.join_type == JoinType::Inner
         && join.null_equality == NullEquality::NullEqualsNothing
         && !join.null_aware
-        && !join.filter.iter().chain(join.on.iter().flat_map(|(l, r)| [l, r])).any(pinned)
-}
-
-/// A condition that is asked of a pair of rows once, in a certain place.
-fn pinned(expr: &Expr) -> bool {
-    let is_subquery = |e: &Expr| Ok(matches!(e, Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_)));
-    expr.is_volatile() || expr.exists(is_subquery).unwrap_or(true)
+        // In another order a condition meets rows that it did not meet before. None that may fail is asked of those; nor
+        // is one that is volatile, or a subquery.
+        && join.on.iter().all(|(l, r)| never_fails(l, join.left.schema()) && never_fails(r, join.right.schema()))
+        && join.filter.iter().all(|filter| never_fails(filter, &join.schema))
 }
 
 impl Graph {
@@ -84,16 +103,20 @@ impl Graph {
                 }
             }
         }
-        let mut pairs: Vec<(usize, usize, Pairs)> = vec![];
+        let mut classes = vec![];
         let mut others: Vec<(Set, Expr)> = vec![];
         for expr in found.conditions {
             match equality(&expr, &relations) {
-                Some((left, right, pair)) => match pairs.iter_mut().find(|(l, r, _)| (*l, *r) == (left, right)) {
-                    Some((_, _, on)) => on.push(pair),
-                    None => pairs.push((left, right, vec![pair])),
-                },
+                Some([left, right]) => {
+                    let data_type = |(relation, e): &(usize, Expr)| e.get_type(relations[*relation].schema().as_ref());
+                    let same_type = data_type(&left)? == data_type(&right)?;
+                    equal::add(&mut classes, left, right, same_type);
+                }
                 None => others.push((over(&expr, &relations), expr)),
             }
+        }
+        if classes.len() > MOST_RELATIONS {
+            return Ok(None);
         }
         // What reads one relation alone is asked of it alone; what reads none may be asked of any.
         let (alone, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|(over, _)| over.count_ones() <= 1);
@@ -102,11 +125,19 @@ impl Graph {
             let filter = datafusion::logical_expr::Filter::try_new(expr, Arc::new(relation.clone()))?;
             *relation = LogicalPlan::Filter(filter);
         }
+        let conditions: Vec<(Set, Expr, _)> = others
+            .into_iter()
+            .map(|(over, expr)| {
+                let sides = sides(&expr, &relations);
+                (over, expr, sides)
+            })
+            .collect();
         let relations: Vec<Relation> =
             relations.into_iter().map(|plan| Relation { rows: cardinality::estimate(&plan), plan }).collect();
-        let edges = pairs.into_iter().map(|(left, right, on)| Equalities::new(&relations, left, right, on)).collect();
-        let conditions = others.into_iter().map(|(over, expr)| Condition::new(&relations, over, expr)).collect();
-        Ok(Some(Self { relations, edges, conditions }))
+        let edges = edges(&classes, &relations);
+        let conditions =
+            conditions.into_iter().map(|(over, e, sides)| Condition::new(&relations, over, e, sides)).collect();
+        Ok(Some(Self { relations, classes, edges, conditions }))
     }
 
     /// Every relation.
@@ -117,22 +148,11 @@ impl Graph {
         }
     }
 
-    /// The relations that share an edge with one of `set`, `set` aside.
+    /// The relations that something connects with one of `set`, `set` aside.
     pub(super) fn neighbours(&self, set: Set) -> Set {
-        let mut found = 0;
-        for edge in &self.edges {
-            let (left, right) = (1 << edge.left, 1 << edge.right);
-            if left & set != 0 {
-                found |= right;
-            }
-            if right & set != 0 {
-                found |= left;
-            }
-        }
-        for condition in self.conditions.iter().filter(|c| c.over & set != 0) {
-            found |= condition.over;
-        }
-        found & !set
+        let classes = self.classes.iter().map(Class::relations);
+        let connected = classes.chain(self.conditions.iter().map(|c| c.over));
+        connected.filter(|over| over & set != 0).fold(0, |found, over| found | over) & !set
     }
 
     /// How many rows the join of `set` gives, in whatever order it is made.
@@ -143,9 +163,21 @@ impl Graph {
                 rows *= relation.rows.rows.max(1e-3);
             }
         }
+        // Two relations that are equal by way of a third add nothing: the first edges that connect a class count.
+        let mut connected: Vec<Vec<Set>> = vec![vec![]; self.classes.len()];
         for edge in &self.edges {
-            if set & (1 << edge.left) != 0 && set & (1 << edge.right) != 0 {
-                rows *= edge.selectivity;
+            let both: Set = 1 << edge.left | 1 << edge.right;
+            if set & both != both {
+                continue;
+            }
+            let is_known = |pair: &&Pair| connected[pair.class].iter().any(|known| known & both == both);
+            let known = edge.pairs.iter().filter(is_known).count();
+            rows *= match known {
+                0 => edge.selectivity,
+                _ => edge.pairs.iter().filter(|p| !is_known(p)).map(|p| p.selectivity).product(),
+            };
+            for pair in &edge.pairs {
+                connect(&mut connected[pair.class], both);
             }
         }
         for condition in self.conditions.iter().filter(|c| c.over & !set == 0) {
@@ -153,30 +185,114 @@ impl Graph {
         }
         rows.clamp(0.0, f64::MAX)
     }
+
+    /// What connects two sets. Of several members of a class those are taken that have the most in common otherwise.
+    pub(super) fn crossing(&self, one: Set, other: Set) -> Crossing {
+        let mut crossing = Crossing { on: vec![], over: 0, distinct: (1.0, 1.0) };
+        let mut taken: Set = 0;
+        for edge in &self.edges {
+            let (left, right): (Set, Set) = (1 << edge.left, 1 << edge.right);
+            let is_forward = left & one != 0 && right & other != 0;
+            if !is_forward && !(right & one != 0 && left & other != 0) {
+                continue;
+            }
+            let new = || edge.pairs.iter().filter(|p| taken & (1 << p.class) == 0);
+            let distinct = match new().count() {
+                0 => continue,
+                all if all == edge.pairs.len() => edge.distinct,
+                _ => new().fold((1.0, 1.0), |d, p| (d.0 * p.distinct.0, d.1 * p.distinct.1)),
+            };
+            let (a, b) = if is_forward { distinct } else { (distinct.1, distinct.0) };
+            crossing.distinct = (crossing.distinct.0 * a, crossing.distinct.1 * b);
+            crossing.over |= if is_forward { right } else { left };
+            crossing.on.extend(new().map(|p| match is_forward {
+                true => p.on.clone(),
+                false => (p.on.1.clone(), p.on.0.clone()),
+            }));
+            taken = edge.pairs.iter().fold(taken, |taken, p| taken | (1 << p.class));
+        }
+        crossing
+    }
+
+    /// Whether an equality over more than two relations compares the two sets.
+    pub(super) fn compares(&self, one: Set, other: Set) -> bool {
+        let relevant = self.conditions.iter().filter(|c| c.over & !(one | other) == 0);
+        relevant.filter_map(|c| c.between(one, other)).next().is_some()
+    }
+}
+
+/// Puts the sets that share a relation with `more` together with it.
+fn connect(sets: &mut Vec<Set>, mut more: Set) {
+    sets.retain(|set| {
+        let apart = set & more == 0;
+        if !apart {
+            more |= set;
+        }
+        apart
+    });
+    sets.push(more);
+}
+
+/// Pairs of relations with members of the same classes.
+fn edges(classes: &[Class], relations: &[Relation]) -> Vec<Equalities> {
+    let mut edges = vec![];
+    for left in 0..relations.len() {
+        for right in left + 1..relations.len() {
+            let common = |class: &Class| Some((class.of(left)?.clone(), class.of(right)?.clone()));
+            let on: Vec<_> = classes.iter().enumerate().filter_map(|(i, c)| Some((i, common(c)?))).collect();
+            if !on.is_empty() {
+                edges.push(Equalities::new(relations, left, right, on));
+            }
+        }
+    }
+    edges.sort_by(|a, b| b.pairs.len().cmp(&a.pairs.len()).then(a.selectivity.total_cmp(&b.selectivity)));
+    edges
 }
 
 impl Equalities {
-    fn new(relations: &[Relation], left: usize, right: usize, on: Vec<(Expr, Expr)>) -> Self {
+    fn new(relations: &[Relation], left: usize, right: usize, on: Vec<(usize, (Expr, Expr))>) -> Self {
         let (l, r) = (&relations[left].rows, &relations[right].rows);
-        let distinct = |side: &Cardinality, exprs: Vec<&Expr>| {
-            exprs.into_iter().map(|e| side.distinct(e)).product::<f64>().min(side.rows).max(1.0)
+        let distinct = |on: &[(Expr, Expr)]| {
+            let of = |side: &Cardinality, values: f64| values.min(side.rows).max(1.0);
+            let left: f64 = on.iter().map(|(e, _)| l.distinct(e)).product();
+            let right: f64 = on.iter().map(|(_, e)| r.distinct(e)).product();
+            (of(l, left), of(r, right))
         };
-        let distinct =
-            (distinct(l, on.iter().map(|(l, _)| l).collect()), distinct(r, on.iter().map(|(_, r)| r).collect()));
-        let selectivity = cardinality::join_selectivity(l, r, &on, None);
-        Self { left, right, key_bytes: 8.0 * on.len() as f64, on, selectivity, distinct }
+        let all: Vec<(Expr, Expr)> = on.iter().map(|(_, pair)| pair.clone()).collect();
+        let pair = |(class, on): (usize, (Expr, Expr))| {
+            let one = [on.clone()];
+            let selectivity = cardinality::join_selectivity(l, r, &one, None);
+            Pair { class, on, selectivity, distinct: distinct(&one) }
+        };
+        Self {
+            left,
+            right,
+            selectivity: cardinality::join_selectivity(l, r, &all, None),
+            distinct: distinct(&all),
+            pairs: on.into_iter().map(pair).collect(),
+        }
     }
 }
 
 impl Condition {
-    fn new(relations: &[Relation], over: Set, expr: Expr) -> Self {
+    fn new(relations: &[Relation], over: Set, expr: Expr, sides: Option<[(Set, Expr); 2]>) -> Self {
         let mut of: Vec<&Cardinality> =
             relations.iter().enumerate().filter(|(i, _)| over & (1 << i) != 0).map(|(_, r)| &r.rows).collect();
         let selectivity = match (of.pop(), of.pop(), of.pop()) {
             (Some(right), Some(left), None) => cardinality::join_selectivity(left, right, &[], Some(&expr)),
             _ => 0.1,
         };
-        Self { over, expr, selectivity }
+        Self { over, expr, selectivity, sides }
+    }
+
+    /// As an equality of two sets: the expression of the one and that of the other.
+    pub(super) fn between(&self, one: Set, other: Set) -> Option<(Expr, Expr)> {
+        let [(left, l), (right, r)] = self.sides.as_ref()?;
+        match (left & !one, right & !other, left & !other, right & !one) {
+            (0, 0, ..) => Some((l.clone(), r.clone())),
+            (.., 0, 0) => Some((r.clone(), l.clone())),
+            _ => None,
+        }
     }
 }
 
@@ -220,19 +336,19 @@ fn inner(plan: &LogicalPlan) -> Option<&Join> {
     }
 }
 
-/// Two relations and what they must have equal.
-fn equality(expr: &Expr, relations: &[LogicalPlan]) -> Option<(usize, usize, (Expr, Expr))> {
+/// The two sides of an equality, with the relations that each reads: at least one, and none in common.
+fn sides(expr: &Expr, relations: &[LogicalPlan]) -> Option<[(Set, Expr); 2]> {
     let Expr::BinaryExpr(binary) = expr else { return None };
-    if binary.op != datafusion::logical_expr::Operator::Eq {
-        return None;
-    }
     let (left, right) = (over(&binary.left, relations), over(&binary.right, relations));
-    if left.count_ones() != 1 || right.count_ones() != 1 || left == right {
-        return None;
-    }
-    let pair = ((*binary.left).clone(), (*binary.right).clone());
-    let (l, r) = (left.trailing_zeros() as usize, right.trailing_zeros() as usize);
-    Some(if l < r { (l, r, pair) } else { (r, l, (pair.1, pair.0)) })
+    let compares = binary.op == Operator::Eq && left != 0 && right != 0 && left & right == 0;
+    compares.then(|| [(left, (*binary.left).clone()), (right, (*binary.right).clone())])
+}
+
+/// An equality of two relations.
+fn equality(expr: &Expr, relations: &[LogicalPlan]) -> Option<[(usize, Expr); 2]> {
+    let sides = sides(expr, relations)?;
+    let alone = sides.iter().all(|(over, _)| over.count_ones() == 1);
+    alone.then(|| sides.map(|(over, expr)| (over.trailing_zeros() as usize, expr)))
 }
 
 /// The relations whose columns an expression reads.

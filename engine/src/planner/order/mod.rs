@@ -6,6 +6,7 @@
 //! Before: `Join(Join(lineitem, orders), Filter(customer))`. After: `Join(Join(Filter(customer), orders), lineitem)`.
 
 mod enumerate;
+mod equal;
 mod graph;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use datafusion::optimizer::Optimizer;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 
 use self::enumerate::{Enumeration, Home, Tree};
+use self::equal::Class;
 use self::graph::{Graph, Set};
 use super::cardinality;
 use super::place;
@@ -93,8 +95,8 @@ fn nested(plan: LogicalPlan, routes: Routes<'_>) -> Result<Transformed<LogicalPl
 /// The columns that are read above the relations.
 fn needed(graph: &Graph, join: &Join) -> HashSet<Column> {
     let mut needed: HashSet<Column> = join.schema.columns().into_iter().collect();
-    for (left, right) in graph.edges.iter().flat_map(|e| &e.on) {
-        needed.extend(left.column_refs().into_iter().chain(right.column_refs()).cloned());
+    for member in graph.classes.iter().flat_map(Class::members) {
+        needed.extend(member.column_refs().into_iter().cloned());
     }
     for condition in &graph.conditions {
         needed.extend(condition.expr.column_refs().into_iter().cloned());
@@ -126,17 +128,16 @@ impl Left<'_> {
         let (left, left_set) = self.joined(build)?;
         let (right, right_set) = self.joined(probe)?;
         let set = left_set | right_set;
-        let mut on = vec![];
-        for edge in &self.graph.edges {
-            let (l, r) = (1 << edge.left, 1 << edge.right);
-            if left_set & l != 0 && right_set & r != 0 {
-                on.extend(edge.on.iter().cloned());
-            } else if left_set & r != 0 && right_set & l != 0 {
-                on.extend(edge.on.iter().map(|(a, b)| (b.clone(), a.clone())));
+        let mut on = self.graph.crossing(left_set, right_set).on;
+        let mut filters = vec![];
+        for condition in self.conditions.iter_mut().filter(|c| c.is_some_and(|c| c.over & !set == 0)) {
+            let Some(condition) = condition.take() else { continue };
+            match condition.between(left_set, right_set) {
+                Some(pair) => on.push(pair),
+                None => filters.push(condition.expr.clone()),
             }
         }
-        let taken = self.conditions.iter_mut().filter(|c| c.is_some_and(|c| c.over & !set == 0));
-        let filter = conjunction(taken.filter_map(|c| c.take().map(|c| c.expr.clone())));
+        let filter = conjunction(filters);
         let join = Join::try_new(
             Arc::new(left),
             Arc::new(right),

@@ -62,8 +62,7 @@ pub(crate) struct Placed {
 
 /// Gives every operator a site.
 pub(super) fn place(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> Result<Placed> {
-    let scale = Scale { settings, routes };
-    let root = Node::of(plan, scale, &mut Joins::default()).map_err(|e| from_datafusion(&e))?;
+    let root = weighed(plan, settings, routes).map_err(|e| from_datafusion(&e))?;
     let (way, _) = root
         .cheapest_here(routes)
         .ok_or_else(|| Error::new(ErrorKind::Internal, "there is no way to have the rows of the plan here"))?;
@@ -82,8 +81,14 @@ pub(super) fn place(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>)
 
 /// What it costs, in milliseconds, to have the rows of a plan here.
 pub(super) fn cost(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> DataFusionResult<f64> {
-    let root = Node::of(plan, Scale { settings, routes }, &mut Joins::default())?;
+    let root = weighed(plan, settings, routes)?;
     Ok(root.cheapest_here(routes).map_or(f64::INFINITY, |(_, cost)| cost.milliseconds))
+}
+
+/// The operators of a plan with the ways to have their rows.
+fn weighed(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> DataFusionResult<Node> {
+    let sites = ways::peers(plan)?;
+    Node::of(plan, Scale { settings, routes, sites: &sites }, &mut Joins::default())
 }
 
 /// Joins across sites whose right side is to be done first, as a setting says, get their sides exchanged.

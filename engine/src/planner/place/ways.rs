@@ -9,8 +9,8 @@ use portolan_catalog::DomainName;
 
 use super::{SiteChoice, may_travel, port_of};
 use crate::planner::cardinality::{self, Cardinality};
-use crate::planner::cost::{self, Keyed};
-use crate::planner::decision::{Alternative, Cost, Decision, Edge, KeyPlan, Strategy};
+use crate::planner::cost;
+use crate::planner::decision::{Alternative, Cost, Decision, Edge, KeyPlan, Link, Strategy};
 use crate::planner::routes::Routes;
 use crate::settings::{Settings, StrategyChoice};
 
@@ -20,6 +20,8 @@ pub(super) struct Node {
     pub(super) inputs: Vec<Node>,
     pub(super) subqueries: Vec<Node>,
     pub(super) domains: BTreeSet<DomainName>,
+    /// Where the ports are that it and everything below reads.
+    homes: BTreeSet<SiteChoice>,
     pub(super) rows: Cardinality,
     /// Whether it and everything below reads ports alone, and may be evaluated anywhere.
     portable: Result<(), String>,
@@ -34,7 +36,7 @@ pub(super) struct Node {
 pub(super) struct Way {
     pub(super) site: SiteChoice,
     pub(super) cost: Cost,
-    /// What crosses to this process, in the order of the inputs.
+    /// What crosses to that site and may yet be cut by keys, in the order of the inputs.
     pub(super) edges: Vec<Crossing>,
     /// The site of each input, then of each subquery.
     pub(super) from: Vec<SiteChoice>,
@@ -42,7 +44,7 @@ pub(super) struct Way {
     what: String,
 }
 
-/// An edge to this process.
+/// An edge to the site of a way.
 #[derive(Clone)]
 pub(super) struct Crossing {
     pub(super) edge: Edge,
@@ -50,11 +52,21 @@ pub(super) struct Crossing {
     columns: Vec<datafusion::common::Column>,
 }
 
+/// The rows of an input where an operator is done.
+struct Brought {
+    cost: Cost,
+    /// Where they were before.
+    from: SiteChoice,
+    edges: Vec<Crossing>,
+}
+
 /// What the ways are weighed by.
 #[derive(Clone, Copy)]
 pub(super) struct Scale<'a> {
     pub(super) settings: &'a Settings,
     pub(super) routes: Routes<'a>,
+    /// The other nodes whose ports are read: each may be asked to do a part.
+    pub(super) sites: &'a [SiteChoice],
 }
 
 /// Counts the joins across sites, in the order of the plan's printed form: a setting may force each.
@@ -66,7 +78,7 @@ impl Joins {
         let LogicalPlan::Join(join) = plan else { return Ok(StrategyChoice::Auto) };
         let (left, right) = (super::home(&join.left)?.0, super::home(&join.right)?.0);
         // `Here` is also where a side of several sites has its home: two such sides still meet across sites.
-        let together = left == right && (left != SiteChoice::Here || !reads_peer(plan)?);
+        let together = left == right && (left != SiteChoice::Here || peers(plan)?.is_empty());
         if together || left == SiteChoice::Anywhere || right == SiteChoice::Anywhere {
             return Ok(StrategyChoice::Auto);
         }
@@ -103,6 +115,7 @@ impl Node {
         let mut node = Self {
             plan: plan.clone(),
             domains: inputs.iter().chain(&subqueries).flat_map(|i| i.domains.clone()).collect(),
+            homes: inputs.iter().chain(&subqueries).flat_map(|i| i.homes.clone()).collect(),
             rows: cardinality::estimate_operator(plan, &below),
             portable: Ok(()),
             ways: vec![],
@@ -120,7 +133,9 @@ impl Node {
             SiteChoice::Peer(peer) => cost::transfer(&routes.view.link(peer), self.bytes()),
             _ => Cost::default(),
         };
-        let costs = self.ways.iter().map(|way| (way, way.cost + brought(way)));
+        // A node is asked for rows of its own, or for what it joins with them: not to work for others alone.
+        let asked = |way: &&Way| !matches!(way.site, SiteChoice::Peer(_)) || self.homes.contains(&way.site);
+        let costs = self.ways.iter().filter(asked).map(|way| (way, way.cost + brought(way)));
         costs.min_by(|a, b| a.1.milliseconds.total_cmp(&b.1.milliseconds))
     }
 
@@ -137,22 +152,11 @@ impl Node {
         let SiteChoice::Peer(peer) = &way.site else {
             return Crossing { edge: Edge::default(), columns: vec![] };
         };
-        let pulls = !self.is_native_at(&way.site);
-        Crossing {
-            edge: Edge {
-                strategy: if pulls { Strategy::Delegate } else { Strategy::Gather },
-                keys: None,
-                link: routes.view.link(peer),
-                rows_whole: self.rows.rows,
-                rows: self.rows.rows,
-                row_bytes: self.row_bytes(),
-            },
-            columns: self.plan.schema().columns(),
+        let mut crossing = self.edge(routes.view.link(peer));
+        if self.native.as_ref() != Some(&way.site) {
+            crossing.edge.strategy = Strategy::Delegate;
         }
-    }
-
-    fn is_native_at(&self, site: &SiteChoice) -> bool {
-        self.native.as_ref() == Some(site)
+        crossing
     }
 
     fn row_bytes(&self) -> f64 {
@@ -176,6 +180,7 @@ impl Node {
                 }
             };
             self.native = Some(site.clone());
+            self.homes.insert(site.clone());
             self.ways = vec![Way::leaf(site, cost::scan(self.rows.rows))];
             return;
         }
@@ -195,12 +200,8 @@ impl Node {
             return;
         }
         let mut ways = vec![];
-        let mut sites: Vec<SiteChoice> = parts().flat_map(|p| p.ways.iter().map(|w| w.site.clone())).collect();
-        sites.retain(|s| matches!(s, SiteChoice::Peer(_)));
-        sites.sort();
-        sites.dedup();
         if scale.settings.placement && self.portable.is_ok() {
-            ways.extend(sites.iter().filter_map(|site| self.way_at_owner(site, scale)));
+            ways.extend(scale.sites.iter().filter_map(|site| self.way_at_peer(site, scale)));
         }
         ways.extend(self.ways_here(scale, forced));
         if !matches!(self.plan, LogicalPlan::Join(_)) {
@@ -228,59 +229,68 @@ impl Node {
         }
     }
 
-    /// All inputs are there, or are pulled there by their owner.
-    fn way_at_owner(&self, site: &SiteChoice, scale: Scale<'_>) -> Option<Way> {
+    /// The operator at another node: all inputs are there, or are pulled there from their owners.
+    fn way_at_peer(&self, site: &SiteChoice, scale: Scale<'_>) -> Option<Way> {
         let mut cost = self.work();
+        let mut edges = vec![];
         let mut from = vec![];
         let mut pulled = vec![];
-        let mut some_there = false;
-        let is_join = matches!(self.plan, LogicalPlan::Join(_));
-        for (i, input) in self.inputs.iter().enumerate() {
-            if let Some(way) = input.way(site) {
-                some_there |= way.site == *site;
-                cost += way.cost;
-                from.push(way.site.clone());
-                continue;
+        let pulls_inputs = matches!(self.plan, LogicalPlan::Join(_));
+        for (i, part) in self.inputs.iter().chain(&self.subqueries).enumerate() {
+            let there =
+                part.way(site).map(|way| Brought { cost: way.cost, from: way.site.clone(), edges: way.edges.clone() });
+            let whole = if pulls_inputs || i >= self.inputs.len() { part.pulled_to(site, scale) } else { None };
+            let is_pulled = match (&there, &whole) {
+                (Some(there), Some(whole)) => whole.cost.milliseconds < there.cost.milliseconds,
+                (there, _) => there.is_none(),
+            };
+            let brought = if is_pulled { whole? } else { there? };
+            if is_pulled {
+                pulled.extend(part.domains.iter().map(ToString::to_string));
             }
-            let home = input.native.clone().filter(|h| is_join && *h != SiteChoice::Anywhere)?;
-            let way = input.way(&home)?;
-            let link = scale.routes.link(&home, site, &input.domains).filter(|_| !input.domains.is_empty())?;
-            cost += way.cost;
-            cost += cost::transfer(&link, input.bytes());
-            // Its planner sends keys where they pay, whichever side is done first.
-            if let Some(keyed) = self.keyed_side(i, &link) {
-                cost.bytes -= keyed.saved.bytes;
-                cost.milliseconds -= keyed.saved.milliseconds;
+            cost += brought.cost;
+            from.push(brought.from);
+            edges.push(brought.edges);
+        }
+        // Its planner sends keys where they pay, whichever side is done first.
+        if let LogicalPlan::Join(join) = &self.plan {
+            let keyed = [Side::Left, Side::Right].map(|build| {
+                let mut cut = edges.clone();
+                let sent = self.send_keys(join, build, &mut cut, scale.settings, StrategyChoice::Auto);
+                (sent.map_or_else(Cost::default, |(_, saved)| saved), cut)
+            });
+            let best = keyed.into_iter().max_by(|a, b| a.0.milliseconds.total_cmp(&b.0.milliseconds));
+            if let Some((saved, cut)) = best {
+                cost = cost - saved;
+                edges = cut;
             }
-            pulled.extend(input.domains.iter().map(ToString::to_string));
-            from.push(home);
-        }
-        for subquery in &self.subqueries {
-            let way = subquery.way(site)?;
-            some_there |= way.site == *site;
-            cost += way.cost;
-            from.push(way.site.clone());
-        }
-        if !pulled.is_empty() {
-            cost += cost::delegation();
         }
         let what = match pulled.is_empty() {
             true => format!("at {}", name(site)),
             false => format!("delegate to {}, which pulls from {}", name(site), pulled.join(", ")),
         };
-        some_there.then(|| Way { site: site.clone(), cost, edges: vec![], from, decision: None, what })
+        Some(Way { site: site.clone(), cost, edges: edges.concat(), from, decision: None, what })
     }
 
-    /// What an edge for input `i` becomes by the keys of the other side.
-    fn keyed_side(&self, i: usize, link: &crate::planner::decision::Link) -> Option<Keyed> {
-        let LogicalPlan::Join(join) = &self.plan else { return None };
-        let (probe, build) = (self.inputs.get(i)?, self.inputs.get(1 - i)?);
-        let preserved = join.join_type.on_lr_is_preserved();
-        if join.on.is_empty() || join.null_aware || !(if i == 1 { preserved.1 } else { preserved.0 }) {
-            return None;
-        }
-        let keys = Keys::of(join, build, probe, i == 1);
-        cost::keyed(link, probe.bytes(), keys.count, keys.bytes, keys.matched)
+    /// Its rows at another node, which asks their owner for them: for what that has by itself, and never to pull in turn.
+    fn pulled_to(&self, site: &SiteChoice, scale: Scale<'_>) -> Option<Brought> {
+        let home = self.native.clone().filter(|home| home != site && !self.domains.is_empty())?;
+        let link = scale.routes.link(&home, site, &self.domains)?;
+        let cost = self.way(&home)?.cost + cost::transfer(&link, self.bytes()) + cost::delegation();
+        Some(Brought { cost, from: home, edges: vec![self.edge(link)] })
+    }
+
+    /// The edge over which its rows go whole.
+    fn edge(&self, link: Link) -> Crossing {
+        let edge = Edge {
+            strategy: Strategy::Gather,
+            keys: None,
+            link,
+            rows_whole: self.rows.rows,
+            rows: self.rows.rows,
+            row_bytes: self.row_bytes(),
+        };
+        Crossing { edge, columns: self.plan.schema().columns() }
     }
 
     /// Inputs come here, or are here; with keys where that pays.
@@ -308,9 +318,9 @@ impl Node {
         let mut ways = vec![gather];
         if forced != StrategyChoice::Gather
             && let LogicalPlan::Join(join) = &self.plan
-            && let Some((what, saved)) = self.send_keys(join, &mut edges[1], scale.settings, forced)
+            && let Some((what, saved)) = self.send_keys(join, Side::Left, &mut edges, scale.settings, forced)
         {
-            let cost = Cost { bytes: cost.bytes - saved.bytes, milliseconds: cost.milliseconds - saved.milliseconds };
+            let cost = cost - saved;
             let keyed = Way { site: SiteChoice::Here, cost, edges: edges.concat(), from, decision: None, what };
             if matches!(forced, StrategyChoice::KeysFromLeft | StrategyChoice::KeysFromRight) {
                 ways.clear();
@@ -320,26 +330,32 @@ impl Node {
         ways
     }
 
-    /// Lets the keys of the left side cut the edges of the right side. Gives it in words, with what it saves.
+    /// Lets the keys of one side cut the edges of the other. Gives it in words, with what it saves.
     fn send_keys(
         &self,
         join: &Join,
-        edges: &mut [Crossing],
+        build_side: Side,
+        edges: &mut [Vec<Crossing>],
         settings: &Settings,
         forced: StrategyChoice,
     ) -> Option<(String, Cost)> {
-        let [build, probe] = self.inputs.as_slice() else { return None };
-        if !settings.placement || join.on.is_empty() || join.null_aware || !join.join_type.on_lr_is_preserved().1 {
+        let preserved = join.join_type.on_lr_is_preserved();
+        let (build, probe, edges, may_be_cut) = match (self.inputs.as_slice(), edges, build_side) {
+            ([left, right], [_, edges, ..], Side::Left) => (left, right, edges, preserved.1),
+            ([left, right], [edges, ..], Side::Right) => (right, left, edges, preserved.0),
+            _ => return None,
+        };
+        if !settings.placement || join.on.is_empty() || join.null_aware || !may_be_cut {
             return None;
         }
-        let keys = Keys::of(join, build, probe, true);
+        let keys = Keys::of(join, build, probe, build_side);
         let domains: Vec<String> = build.domains.iter().map(ToString::to_string).collect();
         let from = if domains.is_empty() { "this node".to_owned() } else { domains.join(", ") };
         let mut total = Cost::default();
         let mut any = false;
         for crossing in edges.iter_mut() {
             let reads = |e: &Expr| e.column_refs().into_iter().all(|c| crossing.columns.contains(c));
-            if !join.on.iter().any(|(_, right)| reads(right)) {
+            if !keys.on.iter().any(|(probed, _)| reads(probed)) {
                 continue;
             }
             let edge = &mut crossing.edge;
@@ -397,8 +413,17 @@ impl Way {
     }
 }
 
+/// A side of a join.
+#[derive(Clone, Copy, PartialEq)]
+enum Side {
+    Left,
+    Right,
+}
+
 /// The keys of one side of a join for the other.
 struct Keys {
+    /// What must be equal: expressions of the side that is cut and of the side that has the keys.
+    on: Vec<(Expr, Expr)>,
     count: f64,
     bytes: f64,
     matched: f64,
@@ -406,37 +431,37 @@ struct Keys {
 }
 
 impl Keys {
-    fn of(join: &Join, build: &Node, probe: &Node, build_is_left: bool) -> Self {
-        let pairs: Vec<(Expr, Expr)> = join
-            .on
-            .iter()
-            .map(|(l, r)| if build_is_left { (r, l) } else { (l, r) })
-            .map(|(p, b)| (p.clone(), b.clone()))
-            .collect();
+    fn of(join: &Join, build: &Node, probe: &Node, build_side: Side) -> Self {
+        let pair = |(l, r): &(Expr, Expr)| match build_side {
+            Side::Left => (r.clone(), l.clone()),
+            Side::Right => (l.clone(), r.clone()),
+        };
+        let on: Vec<(Expr, Expr)> = join.on.iter().map(pair).collect();
         let distinct = |of: &Cardinality, exprs: Vec<&Expr>| {
             exprs.into_iter().map(|e| of.distinct(e)).product::<f64>().min(of.rows).max(1.0)
         };
         Self {
-            count: distinct(&build.rows, pairs.iter().map(|(_, b)| b).collect()),
-            bytes: 8.0 * pairs.len() as f64,
-            matched: cardinality::matched_fraction(&probe.rows, &build.rows, &pairs).clamp(0.0, 1.0),
-            probe_distinct: distinct(&probe.rows, pairs.iter().map(|(p, _)| p).collect()),
+            count: distinct(&build.rows, on.iter().map(|(_, b)| b).collect()),
+            bytes: 8.0 * on.len() as f64,
+            matched: cardinality::matched_fraction(&probe.rows, &build.rows, &on).clamp(0.0, 1.0),
+            probe_distinct: distinct(&probe.rows, on.iter().map(|(p, _)| p).collect()),
+            on,
         }
     }
 }
 
-/// Whether a plan reads a port of another node.
-fn reads_peer(plan: &LogicalPlan) -> DataFusionResult<bool> {
-    let mut found = false;
+/// The other nodes whose ports a plan reads.
+pub(super) fn peers(plan: &LogicalPlan) -> DataFusionResult<Vec<SiteChoice>> {
+    let mut found = BTreeSet::new();
     plan.apply_with_subqueries(|node| {
-        let site = match node {
-            LogicalPlan::TableScan(scan) => port_of(scan).map(|(_, site)| site),
-            _ => None,
-        };
-        found |= matches!(site, Some(SiteChoice::Peer(_)));
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some((_, site @ SiteChoice::Peer(_))) = port_of(scan)
+        {
+            found.insert(site);
+        }
+        Ok(TreeNodeRecursion::Continue)
     })?;
-    Ok(found)
+    Ok(found.into_iter().collect())
 }
 
 /// Each way to join across sites with what else there was.

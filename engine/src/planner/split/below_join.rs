@@ -11,13 +11,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Join, JoinType, LogicalPlan, Operator, Projection};
+use datafusion::logical_expr::{Aggregate, Expr, Join, JoinType, LogicalPlan, Projection};
 
 use super::parts::{Parts, reduce};
+use crate::planner::failing::never_fails;
 use crate::planner::place::{SiteChoice, site_of};
 
 /// Puts a partial aggregate below the joins; `None` where that is not sound, or in vain.
@@ -37,6 +37,7 @@ pub(super) fn aggregate(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
         return Ok(None);
     }
     let Some(parts) = Parts::of(&values, joins.schema())? else { return Ok(None) };
+    // Below a join they meet rows that the join would have dropped.
     if !parts.partial().iter().all(|e| never_fails(e, joins.schema())) {
         return Ok(None);
     }
@@ -189,58 +190,6 @@ fn rebuild(
 
 fn contains(plan: &LogicalPlan, owner: &LogicalPlan) -> bool {
     std::ptr::eq(plan, owner) || plan.inputs().into_iter().any(|input| contains(input, owner))
-}
-
-/// Whether evaluating an aggregate never fails, whatever the row. Below a join it meets rows that the join would have
-/// dropped: a division by one of their zeros must not fail a query that never asked for them.
-fn never_fails(aggregate: &Expr, schema: &DFSchema) -> bool {
-    let mut safe = true;
-    let walked = aggregate.apply(|e| {
-        safe &= match e {
-            Expr::BinaryExpr(binary) => match binary.op {
-                Operator::Plus | Operator::Minus | Operator::Multiply => never_overflows(e, schema),
-                op => COMPARISONS.contains(&op),
-            },
-            Expr::AggregateFunction(_)
-            | Expr::Alias(_)
-            | Expr::Between(_)
-            | Expr::Case(_)
-            | Expr::Column(_)
-            | Expr::InList(_)
-            | Expr::IsNotNull(_)
-            | Expr::IsNull(_)
-            | Expr::Like(_)
-            | Expr::Literal(..)
-            | Expr::Not(_) => true,
-            _ => false,
-        };
-        Ok(if safe { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
-    });
-    walked.is_ok() && safe
-}
-
-/// Comparisons that never fail: those by pattern may meet a malformed one.
-const COMPARISONS: &[Operator] = &[
-    Operator::Eq,
-    Operator::NotEq,
-    Operator::Lt,
-    Operator::LtEq,
-    Operator::Gt,
-    Operator::GtEq,
-    Operator::And,
-    Operator::Or,
-    Operator::IsDistinctFrom,
-    Operator::IsNotDistinctFrom,
-];
-
-/// Whether a sum, difference or product wraps, or has digits enough: DataFusion checks those of decimals, and widens
-/// their result up to 38 digits.
-fn never_overflows(expr: &Expr, schema: &DFSchema) -> bool {
-    match expr.get_type(schema) {
-        Ok(DataType::Decimal128(precision, _)) => precision < DECIMAL128_MAX_PRECISION,
-        Ok(data_type) => data_type.is_integer() || data_type.is_floating(),
-        Err(_) => false,
-    }
 }
 
 fn inlined(expr: &Expr, projection: &Projection) -> Result<Expr> {

@@ -1,0 +1,170 @@
+//! Whether an expression may fail. A rewrite that has one meet rows that it did not meet as it was written must not make
+//! a query fail: a division by a zero of a row that nobody asked for, say.
+
+use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, TimeUnit};
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
+
+/// Whether evaluating an expression never fails, whatever the row, and gives the same each time.
+pub(super) fn never_fails(expr: &Expr, schema: &DFSchema) -> bool {
+    let mut safe = true;
+    let walked = expr.apply(|e| {
+        safe &= match e {
+            Expr::BinaryExpr(binary) => match binary.op {
+                Operator::Plus | Operator::Minus | Operator::Multiply => never_overflows(e, schema),
+                Operator::Divide => e.get_type(schema).is_ok_and(|t| t.is_floating()),
+                op => COMPARISONS.contains(&op),
+            },
+            Expr::Cast(cast) => match (cast.expr.get_type(schema), cast.field.data_type()) {
+                (Ok(from), to) => widens(&from, to),
+                (Err(_), _) => false,
+            },
+            Expr::ScalarFunction(function) => FUNCTIONS.contains(&function.name()),
+            Expr::AggregateFunction(_)
+            | Expr::Alias(_)
+            | Expr::Between(_)
+            | Expr::Case(_)
+            | Expr::Column(_)
+            | Expr::InList(_)
+            | Expr::IsFalse(_)
+            | Expr::IsNotFalse(_)
+            | Expr::IsNotNull(_)
+            | Expr::IsNotTrue(_)
+            | Expr::IsNotUnknown(_)
+            | Expr::IsNull(_)
+            | Expr::IsTrue(_)
+            | Expr::IsUnknown(_)
+            | Expr::Like(_)
+            | Expr::Literal(..)
+            | Expr::Not(_)
+            | Expr::TryCast(_) => true,
+            _ => false,
+        };
+        Ok(if safe { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    });
+    walked.is_ok() && safe
+}
+
+/// Functions that have a result for whatever they are given.
+const FUNCTIONS: &[&str] = &[
+    "btrim",
+    "character_length",
+    "coalesce",
+    "concat",
+    "date_part",
+    "ends_with",
+    "lower",
+    "ltrim",
+    "nullif",
+    "octet_length",
+    "rtrim",
+    "starts_with",
+    "strpos",
+    "upper",
+];
+
+/// Comparisons that never fail: those by pattern may meet a malformed one.
+const COMPARISONS: &[Operator] = &[
+    Operator::Eq,
+    Operator::NotEq,
+    Operator::Lt,
+    Operator::LtEq,
+    Operator::Gt,
+    Operator::GtEq,
+    Operator::And,
+    Operator::Or,
+    Operator::IsDistinctFrom,
+    Operator::IsNotDistinctFrom,
+];
+
+/// Whether a sum, difference or product wraps, or has digits enough: DataFusion checks those of decimals, and widens
+/// their result up to 38 digits.
+fn never_overflows(expr: &Expr, schema: &DFSchema) -> bool {
+    match expr.get_type(schema) {
+        Ok(DataType::Decimal128(precision, _)) => precision < DECIMAL128_MAX_PRECISION,
+        Ok(data_type) => data_type.is_integer() || data_type.is_floating(),
+        Err(_) => false,
+    }
+}
+
+/// Whether each value of a type is one of another.
+fn widens(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Date32, Decimal128, Float32, Float64, LargeUtf8, Null, Timestamp, Utf8, Utf8View};
+    match (from, to) {
+        (from, to) if from == to => true,
+        (Null, _) | (Utf8 | LargeUtf8 | Utf8View, LargeUtf8 | Utf8View) | (LargeUtf8 | Utf8View, Utf8) => true,
+        (Float32, Float64) => true,
+        (from, Float32 | Float64) => from.is_integer(),
+        (Decimal128(p, s), Decimal128(wider, t)) => {
+            t >= s && i16::from(*wider) - i16::from(*t) >= i16::from(*p) - i16::from(*s)
+        }
+        (from, Decimal128(p, s)) => digits(from).is_some_and(|d| i16::from(*p) - i16::from(*s) >= d),
+        // Days reach further than nanoseconds do.
+        (Date32, Timestamp(unit, _)) => *unit == TimeUnit::Second,
+        (from, to) => match (from.primitive_width(), to.primitive_width()) {
+            (Some(narrow), Some(wide)) if from.is_integer() && to.is_integer() => {
+                wide > narrow && (to.is_signed_integer() || from.is_unsigned_integer())
+            }
+            _ => false,
+        },
+    }
+}
+
+/// How many digits an integer may have.
+fn digits(data_type: &DataType) -> Option<i16> {
+    match data_type {
+        DataType::Int8 | DataType::UInt8 => Some(3),
+        DataType::Int16 | DataType::UInt16 => Some(5),
+        DataType::Int32 | DataType::UInt32 => Some(10),
+        DataType::Int64 => Some(19),
+        DataType::UInt64 => Some(20),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use datafusion::arrow::datatypes::{Field, Schema};
+    use datafusion::prelude::{cast, col, lit};
+
+    use super::*;
+
+    fn safe(expr: &Expr) -> bool {
+        let schema = Schema::new(vec![
+            Field::new("i", DataType::Int32, true),
+            Field::new("l", DataType::Int64, true),
+            Field::new("t", DataType::Utf8, true),
+            Field::new("d", DataType::Decimal128(12, 2), true),
+            Field::new("full", DataType::Decimal128(38, 2), true),
+        ]);
+        never_fails(expr, &DFSchema::try_from(schema).unwrap())
+    }
+
+    #[test]
+    fn what_may_fail_is_told_from_what_may_not() {
+        assert!(safe(&col("i").eq(col("i") + lit(1)).and(col("t").like(lit("a%")))));
+        assert!(!safe(&(lit(100) / col("i")).gt(lit(1))));
+        assert!(!safe(&(col("l") % col("i")).eq(lit(1))));
+        assert!(safe(&(col("d") * lit(2))));
+        assert!(!safe(&(col("full") + col("full"))), "its digits may not suffice");
+        assert!(!safe(&datafusion::prelude::random().gt(lit(0.5))));
+        assert!(safe(&datafusion::prelude::lower(col("t"))));
+        assert!(!safe(&datafusion::prelude::to_timestamp(vec![col("t")])));
+    }
+
+    #[test]
+    fn casts_that_widen_never_fail() {
+        assert!(safe(&cast(col("i"), DataType::Int64)));
+        assert!(safe(&cast(col("i"), DataType::Decimal128(12, 2))));
+        assert!(!safe(&cast(col("i"), DataType::Decimal128(11, 2))));
+        assert!(!safe(&cast(col("l"), DataType::Int32)));
+        assert!(!safe(&cast(col("i"), DataType::UInt64)));
+        assert!(!safe(&cast(col("t"), DataType::Int64)));
+        assert!(safe(&cast(col("t"), DataType::Utf8View)));
+        assert!(safe(&cast(col("d"), DataType::Decimal128(20, 4))));
+        assert!(!safe(&cast(col("d"), DataType::Decimal128(12, 4))));
+    }
+}

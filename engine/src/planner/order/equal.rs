@@ -1,0 +1,94 @@
+//! What the conditions of joins make equal. Equality is transitive: with `a = b` and `b = c` the relations of `a` and `c`
+//! are joined as well, and an order may begin with these two.
+
+use datafusion::logical_expr::Expr;
+
+use super::graph::Set;
+
+/// Expressions that are equal in every row of the join, no two of one relation.
+#[derive(Debug)]
+pub(super) struct Class {
+    members: Vec<(usize, Expr)>,
+    /// Whether others may be added: not where the two differ in type, so that a third might compare with one alone.
+    is_open: bool,
+}
+
+impl Class {
+    /// The relations of its members.
+    pub(super) fn relations(&self) -> Set {
+        self.members.iter().fold(0, |set, (relation, _)| set | (1 << relation))
+    }
+
+    /// Its member of a relation.
+    pub(super) fn of(&self, relation: usize) -> Option<&Expr> {
+        self.members.iter().find(|(r, _)| *r == relation).map(|(_, expr)| expr)
+    }
+
+    pub(super) fn members(&self) -> impl Iterator<Item = &Expr> {
+        self.members.iter().map(|(_, expr)| expr)
+    }
+
+    fn has(&self, (relation, expr): &(usize, Expr)) -> bool {
+        self.is_open && self.of(*relation) == Some(expr)
+    }
+}
+
+/// Adds that two expressions, of two relations, are equal. What would give a class two members of one relation stays a
+/// class of its own: the two would have to be compared within that relation.
+pub(super) fn add(classes: &mut Vec<Class>, left: (usize, Expr), right: (usize, Expr), same_type: bool) {
+    let position = |classes: &[Class], member: &(usize, Expr)| classes.iter().position(|c| c.has(member));
+    if same_type {
+        match (position(classes, &left), position(classes, &right)) {
+            (Some(l), Some(r)) if l == r => return,
+            (Some(l), Some(r)) if classes[l].relations() & classes[r].relations() == 0 => {
+                let merged = std::mem::take(&mut classes[r].members);
+                classes[l].members.extend(merged);
+                classes.remove(r);
+                return;
+            }
+            (Some(l), None) if classes[l].of(right.0).is_none() => return classes[l].members.push(right),
+            (None, Some(r)) if classes[r].of(left.0).is_none() => return classes[r].members.push(left),
+            (None, None) => return classes.push(Class { members: vec![left, right], is_open: true }),
+            _ => {}
+        }
+    }
+    classes.push(Class { members: vec![left, right], is_open: false });
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::prelude::col;
+
+    use super::*;
+
+    fn classes(equalities: &[(usize, &str, usize, &str)]) -> Vec<(Set, usize)> {
+        let mut classes = vec![];
+        for (left, l, right, r) in equalities {
+            add(&mut classes, (*left, col(*l)), (*right, col(*r)), true);
+        }
+        classes.iter().map(|c| (c.relations(), c.members.len())).collect()
+    }
+
+    #[test]
+    fn equality_is_transitive_in_any_order() {
+        assert_eq!(classes(&[(0, "a", 1, "b"), (1, "b", 2, "c")]), [(0b111, 3)]);
+        assert_eq!(classes(&[(0, "a", 1, "b"), (2, "c", 3, "d"), (3, "d", 0, "a")]), [(0b1111, 4)]);
+        assert_eq!(classes(&[(0, "a", 1, "b"), (1, "b", 0, "a")]), [(0b11, 2)]);
+        assert_eq!(classes(&[(0, "a", 1, "b"), (1, "other", 2, "c")]), [(0b11, 2), (0b110, 2)]);
+    }
+
+    #[test]
+    fn no_class_has_two_of_one_relation() {
+        // a = x and b = x: that a = b is for relation 0 to say.
+        assert_eq!(classes(&[(0, "a", 1, "x"), (0, "b", 1, "x")]), [(0b11, 2), (0b11, 2)]);
+        assert_eq!(classes(&[(0, "a", 1, "x"), (0, "b", 2, "y"), (1, "x", 2, "y")]).len(), 3);
+    }
+
+    #[test]
+    fn what_differs_in_type_is_not_carried_on() {
+        let mut found = vec![];
+        add(&mut found, (0, col("a")), (1, col("b")), false);
+        add(&mut found, (1, col("b")), (2, col("c")), true);
+        assert_eq!(found.len(), 2);
+    }
+}
