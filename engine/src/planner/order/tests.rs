@@ -120,3 +120,43 @@ async fn a_subquery_inside_is_ordered_too() {
     assert_eq!(joins(&plan), 3);
     assert_eq!(ports(&plan).iter().filter(|p| *p == "customer").count(), 1);
 }
+
+#[tokio::test]
+async fn an_equality_over_three_inputs_is_a_key_and_no_reason_to_multiply() {
+    let plan = ordered(
+        "SELECT a.s_suppkey, b.s_suppkey, c_name FROM supply.suppliers.supplier a
+         JOIN supply.suppliers.supplier b ON a.s_nationkey = b.s_nationkey
+         JOIN sales.customers.customer ON c_custkey = a.s_suppkey + b.s_suppkey",
+    )
+    .await;
+    let text = plan.display_indent().to_string();
+    assert!(!text.contains("Cross Join"), "{text}");
+    assert!(text.contains("Join: sales.customers.customer.c_custkey = a.s_suppkey + b.s_suppkey"), "{text}");
+}
+
+#[tokio::test]
+async fn relations_that_a_third_makes_equal_are_joined_first_where_that_is_cheap() {
+    let plan = ordered(
+        "SELECT count(*) FROM supply.parts.part, sales.orders.lineitem, supply.parts.partsupp
+         WHERE p_partkey = l_partkey AND ps_partkey = l_partkey AND ps_suppkey = l_suppkey AND p_name = 'x'",
+    )
+    .await;
+    let text = plan.display_indent().to_string();
+    assert_eq!(ports(&plan), ["part", "partsupp", "lineitem"], "{text}");
+    assert!(text.contains("part.p_partkey = supply.parts.partsupp.ps_partkey"), "{text}");
+    // Two equalities with lineitem, not three: the third follows.
+    assert_eq!(text.matches("l_partkey").count(), 2, "{text}");
+}
+
+#[tokio::test]
+async fn a_condition_that_may_fail_meets_the_rows_that_it_was_written_for() {
+    let plan = ordered(
+        "SELECT count(*) FROM (SELECT * FROM sales.orders.lineitem JOIN sales.orders.orders ON l_orderkey = o_orderkey
+         AND l_partkey / o_shippriority > 1) JOIN geo.places.nation ON n_nationkey = l_suppkey",
+    )
+    .await;
+    assert_eq!(&ports(&plan)[..1], ["nation"]);
+    let text = plan.display_indent().to_string();
+    let below = text.find("l_partkey / ").map(|at| text[..at].matches("Join").count());
+    assert_eq!(below, Some(2), "{text}");
+}
