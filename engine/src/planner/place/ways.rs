@@ -12,7 +12,7 @@ use crate::planner::cardinality::{self, Cardinality};
 use crate::planner::cost::{self, Keyed};
 use crate::planner::decision::{Alternative, Cost, Decision, Edge, KeyPlan, Strategy};
 use crate::planner::routes::Routes;
-use crate::settings::{Settings, StrategyChoice};
+use crate::settings::{Pushdown, Settings, StrategyChoice};
 
 /// An operator and every way to have its rows somewhere.
 pub(super) struct Node {
@@ -199,7 +199,7 @@ impl Node {
         sites.retain(|s| matches!(s, SiteChoice::Peer(_)));
         sites.sort();
         sites.dedup();
-        if scale.settings.placement && self.portable.is_ok() {
+        if scale.settings.placement && self.portable.is_ok() && self.is_pushed(scale.settings) {
             ways.extend(sites.iter().filter_map(|site| self.way_at_owner(site, scale)));
         }
         ways.extend(self.ways_here(scale, forced));
@@ -213,6 +213,13 @@ impl Node {
             ways.retain(|w| w.site == wanted);
         }
         self.ways = cheapest_each(decided(ways, self.native.is_none()));
+    }
+
+    /// Whether a setting allows that an owner does it.
+    pub(super) fn is_pushed(&self, settings: &Settings) -> bool {
+        let of_a_port =
+            matches!(self.plan, LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_));
+        settings.pushdown == Pushdown::All || of_a_port && self.subqueries.is_empty()
     }
 
     /// The site that a setting asks for.
@@ -329,7 +336,8 @@ impl Node {
         forced: StrategyChoice,
     ) -> Option<(String, Cost)> {
         let [build, probe] = self.inputs.as_slice() else { return None };
-        if !settings.placement || join.on.is_empty() || join.null_aware || !join.join_type.on_lr_is_preserved().1 {
+        let owners_test_keys = settings.placement && settings.pushdown == Pushdown::All;
+        if !owners_test_keys || join.on.is_empty() || join.null_aware || !join.join_type.on_lr_is_preserved().1 {
             return None;
         }
         let keys = Keys::of(join, build, probe, true);
