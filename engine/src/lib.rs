@@ -28,4 +28,4 @@ pub use principal::Principal;
 pub use progress::{EdgeProgress, Progress, ProgressHandle};
 pub use query::{Prepared, QueryStream, StatementKind};
 pub use session::Session;
-pub use settings::{KeyFormChoice, Settings, StrategyChoice};
+pub use settings::{KeyFormChoice, Pushdown, Settings, StrategyChoice};

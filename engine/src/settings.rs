@@ -13,6 +13,8 @@ pub struct Settings {
     /// port that is read comes here, in the columns that the query needs, and all work is done here; the rows are the
     /// same. Default: on.
     pub placement: bool,
+    /// `portolan.pushdown`: what of a query is placed at the owners of data. Default: all that may and pays.
+    pub pushdown: Pushdown,
     /// `portolan.query_timeout`: seconds that a query may take; at most the node's own limit. Default: that limit.
     pub query_timeout: Option<Duration>,
     /// `portolan.strategy`: how rows cross between owners: one word for every join across sites, or a list with one
@@ -27,6 +29,16 @@ pub struct Settings {
     /// `portolan.adapt_factor`: how many times larger or smaller than expected a side must turn out before what did
     /// not start yet is decided again. At least 1. Default: 4.
     pub adapt_factor: f64,
+}
+
+/// What of a query is placed at the owners of data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pushdown {
+    /// Whatever may be there and costs least there.
+    #[default]
+    All,
+    /// Filters and projections of single ports: what federated engines ask of any source.
+    Scans,
 }
 
 /// A forced strategy for a join across sites.
@@ -59,6 +71,10 @@ pub enum KeyFormChoice {
     Range,
 }
 
+impl Pushdown {
+    const ALL: &[(&str, Self)] = &[("all", Self::All), ("scans", Self::Scans)];
+}
+
 impl StrategyChoice {
     const ALL: &[(&str, Self)] = &[
         ("auto", Self::Auto),
@@ -79,6 +95,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             placement: true,
+            pushdown: Pushdown::All,
             query_timeout: None,
             strategy: vec![],
             key_form: None,
@@ -96,6 +113,7 @@ pub const SETTINGS: &[&str] = &[
     "portolan.key_form",
     "portolan.key_wait",
     "portolan.placement",
+    "portolan.pushdown",
     "portolan.query_timeout",
     "portolan.strategy",
 ];
@@ -108,6 +126,7 @@ impl Settings {
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         match name.to_lowercase().as_str() {
             "portolan.placement" => self.placement = switch(name, value)?,
+            "portolan.pushdown" => self.pushdown = choice(name, &value.to_lowercase(), Pushdown::ALL)?,
             "portolan.query_timeout" => {
                 let seconds = number(name, value, "of seconds above 0", |s| s > 0.0 && s < 1e9)?;
                 self.query_timeout = Some(Duration::from_secs_f64(seconds));
@@ -151,6 +170,7 @@ impl Settings {
             ("portolan.key_form", self.key_form.map_or("auto", |f| word(f, KeyFormChoice::ALL)).into()),
             ("portolan.key_wait", self.key_wait.as_secs_f64().to_string()),
             ("portolan.placement", on_off(self.placement)),
+            ("portolan.pushdown", word(self.pushdown, Pushdown::ALL).into()),
             (
                 "portolan.query_timeout",
                 self.query_timeout.map_or_else(|| "the node's limit".into(), |t| t.as_secs_f64().to_string()),

@@ -51,6 +51,24 @@ pub struct NodeProcess {
     log: PathBuf,
 }
 
+/// The way on which one node reaches another.
+#[derive(Clone, Copy, Debug)]
+pub struct Way<'a> {
+    /// The domain of the node that connects; `None` is the gateway.
+    pub from: Option<&'static str>,
+    /// The domain of the node that it connects to.
+    pub to: &'static str,
+    /// Where that one listens.
+    pub address: &'a str,
+}
+
+impl Way<'_> {
+    /// The peer as it stands in a config: where it listens, and nothing more.
+    pub fn direct(&self) -> Value {
+        json!({ "url": format!("grpc://{}", self.address) })
+    }
+}
+
 enum StartError {
     PortTaken,
     Other(Error),
@@ -69,9 +87,22 @@ impl LocalMesh {
     /// # Errors
     /// A node that does not start or does not answer in time, with the end of its log. Nothing is left running.
     pub async fn start(program: &Path, data: &Path) -> Result<Self> {
+        Self::start_over(program, data, &mut |way| Ok(way.direct())).await
+    }
+
+    /// As [`LocalMesh::start`], where `link` gives what each node's config says of each other one as a peer: another
+    /// address, say, for one that a proxy stands before. Clients reach the nodes directly.
+    ///
+    /// # Errors
+    /// As [`LocalMesh::start`], and those of `link`.
+    pub async fn start_over(
+        program: &Path,
+        data: &Path,
+        link: &mut (dyn FnMut(Way<'_>) -> Result<Value> + Send),
+    ) -> Result<Self> {
         let deadline = Instant::now() + START_TIMEOUT;
         for _ in 0..PORT_ATTEMPTS {
-            match Self::try_start(program, data, deadline).await {
+            match Self::try_start(program, data, link, deadline).await {
                 Ok(mesh) => return Ok(mesh),
                 Err(StartError::PortTaken) => {}
                 Err(StartError::Other(error)) => return Err(error),
@@ -80,7 +111,12 @@ impl LocalMesh {
         Err(Error::failed("other processes keep taking the ports that the nodes were to listen on; try again"))
     }
 
-    async fn try_start(program: &Path, data: &Path, deadline: Instant) -> Result<Self, StartError> {
+    async fn try_start(
+        program: &Path,
+        data: &Path,
+        link: &mut (dyn FnMut(Way<'_>) -> Result<Value> + Send),
+        deadline: Instant,
+    ) -> Result<Self, StartError> {
         let folder = tempfile::Builder::new().prefix("portolan-").tempdir();
         let folder = folder.map_err(|e| Error::output("the temporary folder", e))?;
         let addresses = free_addresses(DOMAINS.len() + 1)?;
@@ -88,9 +124,9 @@ impl LocalMesh {
         for (i, domain) in DOMAINS.into_iter().map(Some).chain([None]).enumerate() {
             let home = folder.path().join(domain.unwrap_or("gateway"));
             fs::create_dir_all(&home).map_err(|e| Error::output(home.display(), e))?;
-            let peers: Vec<_> = addresses.iter().enumerate().filter(|(j, _)| i != *j && *j < DOMAINS.len()).collect();
-            let peers: Vec<_> =
-                peers.iter().map(|(_, address)| json!({ "url": format!("grpc://{address}") })).collect();
+            let peers = DOMAINS.into_iter().zip(&addresses).filter(|(to, _)| domain != Some(*to));
+            let peers = peers.map(|(to, address)| link(Way { from: domain, to, address }));
+            let peers = peers.collect::<Result<Vec<_>>>()?;
             let mut config = json!({ "listen": addresses[i], "peers": peers, "refresh_interval": "1s" });
             if let Some(domain) = domain {
                 config["products"] = descriptors::write(domain, data, &home)?.display().to_string().into();

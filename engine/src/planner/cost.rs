@@ -26,7 +26,7 @@ const GROUPED_ROW: f64 = 30e-6;
 const SORTED_ROW: f64 = 5e-6;
 
 /// Milliseconds that it takes to have another node plan what it pulls and to reach it, latency aside.
-const DELEGATION: f64 = 5.0;
+const DELEGATION: f64 = 2.0;
 
 /// A key in a Bloom filter takes so many bytes, and so many of the rows without a match come all the same.
 const BLOOM_KEY_BYTES: f64 = 1.25;

@@ -23,6 +23,7 @@ pub(crate) use place::{Placed, SiteChoice};
 use self::routes::Routes;
 use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
+use crate::settings::Pushdown;
 use crate::{Result, Settings};
 
 /// A query after the last pass.
@@ -60,7 +61,8 @@ pub(crate) fn plan(
         false => normalised.clone(),
     };
     let ordered = place::force_sides(ordered, settings).map_err(|e| from_datafusion(&e))?;
-    let split = if settings.placement { split::split(&ordered, settings, routes)? } else { ordered };
+    let splits = settings.placement && settings.pushdown == Pushdown::All;
+    let split = if splits { split::split(&ordered, settings, routes)? } else { ordered };
     let placed = place::place(&split, settings, routes)?;
     let (plan, placed, fragments) = cut::cut(placed, state, routes)?;
     Ok(Planned { normalised, placed, plan, fragments })

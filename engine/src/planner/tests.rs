@@ -15,7 +15,7 @@ use portolan_catalog::DomainName;
 use super::routes::Routes;
 use super::{Planned, cut, normalise, order, place, plan, split};
 use crate::fake_mesh::{FakePeer, gateway, owned, resolved, state_of, tpch_domain};
-use crate::{Engine, Settings, explain};
+use crate::{Engine, Pushdown, Settings, explain};
 
 /// Takes a query through the passes one by one and snapshots the plan after each. The columns stay the same.
 async fn check(engine: &Engine, name: &str, sql: &str) {
@@ -38,7 +38,8 @@ async fn check_with(engine: &Engine, name: &str, sql: &str, settings: &Settings)
     } else {
         let _ = write!(text, "\n\n-- ordered\n{}", show(&ordered));
     }
-    let split = if settings.placement { split::split(&ordered, settings, routes).unwrap() } else { ordered.clone() };
+    let splits = settings.placement && settings.pushdown == Pushdown::All;
+    let split = if splits { split::split(&ordered, settings, routes).unwrap() } else { ordered.clone() };
     same_columns(before.schema(), split.schema(), "split");
     if split == ordered {
         text.push_str("\n\n-- split: as before");
@@ -179,6 +180,15 @@ async fn placement_off_fetches_ports_whole() {
     settings.set("portolan.placement", "off").unwrap();
     let sql = "SELECT count(*) FROM sales.orders.orders WHERE o_totalprice > 10";
     check_with(&gateway().await, "placement_off_fetches_ports_whole", sql, &settings).await;
+}
+
+#[tokio::test]
+async fn pushdown_of_scans_leaves_joins_of_one_owner_here() {
+    let mut settings = Settings::default();
+    settings.set("portolan.pushdown", "scans").unwrap();
+    let sql = "SELECT count(*) FROM sales.orders.orders JOIN sales.orders.lineitem ON o_orderkey = l_orderkey
+               WHERE o_totalprice > 10";
+    check_with(&gateway().await, "pushdown_of_scans_leaves_joins_of_one_owner_here", sql, &settings).await;
 }
 
 #[tokio::test]

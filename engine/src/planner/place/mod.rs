@@ -181,6 +181,7 @@ impl Node {
         }
         match (first, self.may_travel()) {
             (SiteChoice::Peer(_), _) if !settings.placement => Some("portolan.placement is off".into()),
+            (SiteChoice::Peer(_), _) if !self.is_pushed(settings) => Some("portolan.pushdown is scans".into()),
             (SiteChoice::Peer(_), Err(reason)) => Some(reason.clone()),
             (SiteChoice::Peer(_), Ok(())) => Some("it costs less here than there".into()),
             _ => None,

@@ -12,7 +12,7 @@ use crate::planner::cardinality::{self, Cardinality};
 use crate::planner::cost;
 use crate::planner::decision::{Alternative, Cost, Decision, Edge, KeyPlan, Link, Strategy};
 use crate::planner::routes::Routes;
-use crate::settings::{Settings, StrategyChoice};
+use crate::settings::{Pushdown, Settings, StrategyChoice};
 
 /// An operator and every way to have its rows somewhere.
 pub(super) struct Node {
@@ -200,7 +200,7 @@ impl Node {
             return;
         }
         let mut ways = vec![];
-        if scale.settings.placement && self.portable.is_ok() {
+        if scale.settings.placement && self.portable.is_ok() && self.is_pushed(scale.settings) {
             ways.extend(scale.sites.iter().filter_map(|site| self.way_at_peer(site, scale)));
         }
         ways.extend(self.ways_here(scale, forced));
@@ -214,6 +214,13 @@ impl Node {
             ways.retain(|w| w.site == wanted);
         }
         self.ways = cheapest_each(decided(ways, self.native.is_none()));
+    }
+
+    /// Whether a setting allows that an owner does it.
+    pub(super) fn is_pushed(&self, settings: &Settings) -> bool {
+        let of_a_port =
+            matches!(self.plan, LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_));
+        settings.pushdown == Pushdown::All || of_a_port && self.subqueries.is_empty()
     }
 
     /// The site that a setting asks for.
@@ -345,7 +352,8 @@ impl Node {
             ([left, right], [edges, ..], Side::Right) => (right, left, edges, preserved.0),
             _ => return None,
         };
-        if !settings.placement || join.on.is_empty() || join.null_aware || !may_be_cut {
+        let owners_test_keys = settings.placement && settings.pushdown == Pushdown::All;
+        if !owners_test_keys || join.on.is_empty() || join.null_aware || !may_be_cut {
             return None;
         }
         let keys = Keys::of(join, build, probe, build_side);

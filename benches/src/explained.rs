@@ -1,0 +1,127 @@
+//! Reads what `EXPLAIN` tells of a query as JSON: what is asked of whom, joins across sites, how far estimates were off.
+
+use std::collections::BTreeSet;
+
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use portolan_cli::client::Client;
+use portolan_cli::{Error, Result};
+use serde_json::{Value, json};
+
+/// A document of `EXPLAIN (FORMAT JSON)`.
+pub struct Explained(Value);
+
+impl Explained {
+    /// Plans a query, and runs it where `analyze` is set.
+    ///
+    /// # Errors
+    /// A query that fails; an answer in another form.
+    pub async fn of(client: &Client, sql: &str, analyze: bool) -> Result<Self> {
+        let options = if analyze { "ANALYZE, FORMAT JSON" } else { "FORMAT JSON" };
+        let (_, batches) = client.query(&format!("EXPLAIN ({options}) {sql}")).await?;
+        let unreadable = || Error::failed("EXPLAIN did not answer with JSON");
+        let batch = batches.iter().find(|b| b.num_rows() > 0).ok_or_else(unreadable)?;
+        let column = batch.columns().last().ok_or_else(unreadable)?;
+        let options = FormatOptions::default();
+        let text = ArrayFormatter::try_new(column, &options).map_err(|e| unreadable().with_source(e))?;
+        let text = text.value(0).to_string();
+        serde_json::from_str(&text).map(Self).map_err(|e| unreadable().with_source(e))
+    }
+
+    /// The domains that rows come from.
+    pub fn domains(&self) -> BTreeSet<String> {
+        let fragments = list(&self.0["fragments"]).iter();
+        fragments.flat_map(|f| list(&f["domains"])).filter_map(|d| Some(d.as_str()?.to_owned())).collect()
+    }
+
+    /// How many ports are read, each as often as it is named.
+    pub fn relations(&self) -> usize {
+        count(&self.0["plan"], &|operator| operator["port"].is_string())
+    }
+
+    /// How many joins meet rows of several sites.
+    pub fn joins_across(&self) -> usize {
+        let crosses = |operator: &Value| {
+            operator["decision"].is_object() && operator["operator"].as_str().is_some_and(|o| o.contains("Join"))
+        };
+        count(&self.0["plan"], &crosses)
+    }
+
+    /// What tells this way to run a query from others: what is asked of whom, and how its rows come.
+    pub fn fingerprint(&self) -> String {
+        let fragments = list(&self.0["fragments"]).iter().map(|f| {
+            let edge = &f["edge"];
+            json!([f["site"], f["sql"], edge["strategy"], edge["keys"]["from"], edge["pulls_from"]])
+        });
+        // The plan of what is done here matters, too: the sides of a join are who sends keys to whom.
+        json!([fragments.collect::<Vec<_>>(), shape(&self.0["plan"])]).to_string()
+    }
+
+    /// How far every estimate was off that could be compared: of edges, and of operators here and at owners.
+    pub fn q_errors(&self) -> Vec<f64> {
+        let mut errors = vec![];
+        note_errors(&self.0["plan"], &mut errors);
+        for fragment in list(&self.0["fragments"]) {
+            errors.extend(fragment["actual"]["q_error"].as_f64());
+            for operator in list(&fragment["actual"]["operators"]) {
+                if let (Some(rows), Some(expected)) = (operator["rows"].as_f64(), operator["estimated_rows"].as_f64()) {
+                    // As the planner reckons it: none counts as one.
+                    let (rows, expected) = (rows.max(1.0), expected.max(1.0));
+                    errors.push((rows / expected).max(expected / rows));
+                }
+            }
+        }
+        errors
+    }
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn below(operator: &Value) -> impl Iterator<Item = &Value> {
+    list(&operator["subqueries"]).iter().chain(list(&operator["inputs"]))
+}
+
+fn count(operator: &Value, test: &impl Fn(&Value) -> bool) -> usize {
+    usize::from(test(operator)) + below(operator).map(|o| count(o, test)).sum::<usize>()
+}
+
+fn shape(operator: &Value) -> Value {
+    json!([
+        operator["operator"],
+        operator["site"],
+        operator["fragment"],
+        below(operator).map(shape).collect::<Vec<_>>()
+    ])
+}
+
+/// The errors of what is done here. The root of a fragment says the same as its edge.
+fn note_errors(operator: &Value, errors: &mut Vec<f64>) {
+    if operator["fragment"].is_null() {
+        errors.extend(operator["actual"]["q_error"].as_f64());
+    }
+    below(operator).for_each(|o| note_errors(o, errors));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_of_operators_everywhere_and_of_each_edge_once() {
+        let edge = json!({ "fragment": 1, "actual": { "q_error": 3.0 } });
+        let plan = json!({ "actual": { "q_error": 2.0 }, "inputs": [{ "actual": { "q_error": null } }, edge] });
+        let operators = json!([{ "rows": 10, "estimated_rows": 40.0 }, { "rows": 10, "estimated_rows": null }]);
+        let fragments = json!([{ "actual": { "q_error": 3.0, "operators": operators } }]);
+        assert_eq!(Explained(json!({ "plan": plan, "fragments": fragments })).q_errors(), [2.0, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn joins_count_where_something_was_decided() {
+        let scan = |port: &str| json!({ "operator": "TableScan", "port": port });
+        let within = json!({ "operator": "Inner Join: a = b", "inputs": [scan("a"), scan("b")] });
+        let plan = json!({ "operator": "LeftSemi Join: a = c", "decision": {}, "inputs": [within, scan("c")] });
+        let explained = Explained(json!({ "plan": plan }));
+        assert_eq!((explained.joins_across(), explained.relations()), (1, 3));
+    }
+}

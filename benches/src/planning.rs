@@ -1,0 +1,226 @@
+//! How long planning takes: joins of many relations in several shapes, over catalogs of several sizes that peers publish,
+//! with statistics and with links between all of them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::datatypes::DataType;
+use async_trait::async_trait;
+use portolan_catalog::{
+    Column, ColumnStatistics, DomainCatalog, DomainName, Port, PortName, PortRef, PortStatistics, Product, ProductName,
+    StatisticValue,
+};
+use portolan_cli::Result;
+use portolan_connectors::{
+    CatalogAnswer, Error as SiteError, ErrorKind, FragmentRequest, FragmentStream, Peer, Reach, Result as SiteResult,
+    Site, SiteId,
+};
+use portolan_engine::{Engine, Principal, Session};
+use serde_json::json;
+
+use crate::measure::median;
+use crate::table::Table;
+
+const DOMAINS: usize = 10;
+/// Neighbours in a query are of different domains, and each domain has several of them.
+const DOMAINS_READ: usize = 3;
+const COLUMNS: usize = 16;
+const SHAPES: [&str; 3] = ["chain", "star", "clique"];
+const TWELVE: [&str; 3] = [
+    "chain of 12 relations, slowest catalog, ms",
+    "star of 12 relations, slowest catalog, ms",
+    "clique of 12 relations, slowest catalog, ms",
+];
+const LATENCY_MS: f64 = 1.0;
+/// Bytes a second.
+const BANDWIDTH: f64 = 125e6;
+/// Longer than any measurement: catalogs stay as they are.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// A peer that publishes a catalog and runs nothing.
+#[derive(Debug)]
+struct Publisher {
+    id: SiteId,
+    domain: DomainCatalog,
+    reaches: Vec<Reach>,
+}
+
+#[async_trait]
+impl Site for Publisher {
+    fn id(&self) -> &SiteId {
+        &self.id
+    }
+
+    async fn execute(&self, _: FragmentRequest) -> SiteResult<FragmentStream> {
+        Err(SiteError::new(ErrorKind::SiteUnavailable, format!("{} only publishes a catalog", self.id)))
+    }
+}
+
+#[async_trait]
+impl Peer for Publisher {
+    async fn catalog(&self, known: Option<&str>) -> SiteResult<CatalogAnswer> {
+        if known == Some(self.domain.version.as_str()) {
+            return Ok(CatalogAnswer::Unchanged);
+        }
+        let version = self.domain.version.clone();
+        Ok(CatalogAnswer::Changed { version, domains: vec![self.domain.clone()], reaches: self.reaches.clone() })
+    }
+}
+
+/// The table: one row for each shape, number of relations and number of ports. Must be called on a tokio runtime.
+///
+/// # Errors
+/// A query that cannot be planned.
+pub async fn measure(ports: &[u32], relations: &[u32], runs: u32) -> Result<Table> {
+    let (mut rows, mut twelve) = (vec![], [0.0_f64; SHAPES.len()]);
+    for &ports in ports {
+        let engine = engine(ports as usize).await?;
+        let session = engine.session(Principal::anonymous());
+        for (shape, slowest) in SHAPES.into_iter().zip(&mut twelve) {
+            for &relations in relations {
+                let sql = query(shape, relations as usize);
+                let (named, planned) = times(&session, &sql, runs).await?;
+                eprintln!("{shape} of {relations}, {ports} ports: {planned:.1} ms");
+                if relations == 12 {
+                    *slowest = slowest.max(planned);
+                }
+                rows.push(vec![json!(shape), json!(relations), json!(ports), json!(planned), json!(named)]);
+            }
+        }
+    }
+    Ok(Table {
+        title: format!("planning joins of several owners, medians of {runs} runs"),
+        columns: vec!["shape", "relations", "ports in the catalog", "planning ms", "of it parsing and names ms"],
+        rows,
+        summary: TWELVE
+            .into_iter()
+            .zip(twelve)
+            .map(|(name, slowest)| (name, json!((slowest > 0.0).then_some(slowest))))
+            .collect(),
+        faults: vec![],
+    })
+}
+
+/// Medians, in milliseconds: until names are known, and until the plan would ask for its first row.
+async fn times(session: &Session, sql: &str, runs: u32) -> Result<(f64, f64)> {
+    let (mut named, mut planned) = (vec![], vec![]);
+    // The first run warms caches and is not counted.
+    for run in 0..=runs {
+        let started = Instant::now();
+        let prepared = session.prepare(sql).await?;
+        let name_time = started.elapsed();
+        // Planning is done when this returns; its rows are not asked for, and dropping it stops the query.
+        drop(prepared.execute(&[]).await?);
+        if run > 0 {
+            named.push(name_time);
+            planned.push(started.elapsed());
+        }
+    }
+    Ok((millis(median(named)), millis(median(planned))))
+}
+
+/// An engine that knows so many ports of [`DOMAINS`] domains, each of a peer of its own that reaches all others.
+async fn engine(ports: usize) -> Result<Engine> {
+    let mut builder = Engine::builder().refresh_interval(REFRESH_INTERVAL);
+    for domain in 0..DOMAINS {
+        let id = SiteId::new(format!("grpc://d{domain}:50051"));
+        let others = (0..DOMAINS).filter(|other| *other != domain);
+        let reaches = others.map(|other| Reach { domain: name(other), latency_ms: LATENCY_MS, bandwidth: BANDWIDTH });
+        let publisher = Publisher { id, domain: catalog(domain, ports.div_ceil(DOMAINS)), reaches: reaches.collect() };
+        builder = builder.peer(Arc::new(publisher));
+    }
+    let engine = builder.build()?;
+    engine.refresh().await;
+    Ok(engine)
+}
+
+fn name(domain: usize) -> DomainName {
+    DomainName::new(format!("d{domain}"))
+}
+
+fn catalog(domain: usize, ports: usize) -> DomainCatalog {
+    let mut product = Product::new("p");
+    for number in 0..ports {
+        let mut port = Port::new(PortRef::new(name(domain).as_str(), "p", format!("t{number}")));
+        // Sizes of every order of magnitude.
+        let place = number * DOMAINS_READ + domain;
+        let rows = 10_u64.pow(1 + (place % 6) as u32) * (1 + (place % 9) as u64);
+        port.columns = (0..COLUMNS).map(|c| column(&format!("c{c}"))).collect();
+        let columns = (0..COLUMNS).map(|c| (format!("c{c}"), statistics(rows, c)));
+        let columns = columns.collect();
+        port.statistics = Arc::new(PortStatistics { rows: Some(rows), columns, ..PortStatistics::default() });
+        product.ports.insert(PortName::new(format!("t{number}")), port);
+    }
+    let products = BTreeMap::from([(ProductName::new("p"), product)]);
+    DomainCatalog { domain: name(domain), version: "1".into(), products }
+}
+
+/// The first column is a key, the others have ever fewer values.
+fn statistics(rows: u64, column: usize) -> ColumnStatistics {
+    let distinct = (rows >> column).max(1);
+    let (min, max) = (StatisticValue::Number(0.0), StatisticValue::Number(distinct as f64));
+    ColumnStatistics {
+        distinct: Some(distinct),
+        nulls: Some(0),
+        min: Some(min),
+        max: Some(max),
+        width: Some(8.0),
+        frequent: vec![],
+    }
+}
+
+fn column(name: &str) -> Column {
+    Column {
+        name: name.into(),
+        data_type: Some(DataType::Int64),
+        nullable: false,
+        logical_type: None,
+        description: None,
+        classification: None,
+        unique: false,
+        enumeration: vec![],
+        tags: vec![],
+    }
+}
+
+/// A query that joins so many relations: each with the next, each with the first, or each with every other.
+fn query(shape: &str, relations: usize) -> String {
+    let mut sql = "SELECT count(*) FROM ".to_owned();
+    for r in 0..relations {
+        let comma = if r == 0 { "" } else { ", " };
+        // Writing to a string does not fail.
+        let _ = write!(sql, "{comma}d{}.p.t{} AS r{r}", r % DOMAINS_READ, r / DOMAINS_READ);
+    }
+    let mut word = "WHERE";
+    for left in 0..relations {
+        for right in left + 1..relations {
+            let predicate = match shape {
+                "chain" if right == left + 1 => format!("r{left}.c1 = r{right}.c0"),
+                "star" if left == 0 => format!("r0.c{} = r{right}.c0", right.min(COLUMNS - 1)),
+                "clique" => format!("r{left}.c0 = r{right}.c0"),
+                _ => continue,
+            };
+            let _ = write!(sql, " {word} {predicate}");
+            word = "AND";
+        }
+    }
+    sql
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_join_what_their_names_say() {
+        assert!(query("chain", 3).ends_with("WHERE r0.c1 = r1.c0 AND r1.c1 = r2.c0"));
+        assert!(query("star", 3).ends_with("WHERE r0.c1 = r1.c0 AND r0.c2 = r2.c0"));
+        assert_eq!(query("clique", 4).matches(" = ").count(), 6);
+    }
+}
