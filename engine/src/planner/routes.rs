@@ -1,7 +1,5 @@
 //! The ways between sites that a plan may use, and how fast they are.
 
-use std::collections::BTreeSet;
-
 use portolan_catalog::DomainName;
 
 use super::decision::Link;
@@ -19,11 +17,17 @@ pub(super) struct Routes<'a> {
 
 impl Routes<'_> {
     /// The link over which rows of `domains` go from one site to another; `None` where there is no way.
-    pub(super) fn link(&self, from: &SiteChoice, to: &SiteChoice, domains: &BTreeSet<DomainName>) -> Option<Link> {
+    pub(super) fn link<'d>(
+        &self,
+        from: &SiteChoice,
+        to: &SiteChoice,
+        domains: impl IntoIterator<Item = &'d DomainName>,
+    ) -> Option<Link> {
         match (from, to) {
             (SiteChoice::Peer(site), SiteChoice::Here) => Some(self.view.link(site)),
             (SiteChoice::Here | SiteChoice::Peer(_), SiteChoice::Peer(site)) if self.delegate => {
-                let links = domains.iter().map(|domain| self.view.reach(site, domain)).collect::<Option<Vec<_>>>()?;
+                let links =
+                    domains.into_iter().map(|domain| self.view.reach(site, domain)).collect::<Option<Vec<_>>>()?;
                 links.into_iter().min_by(|a, b| a.bandwidth.total_cmp(&b.bandwidth))
             }
             _ => None,

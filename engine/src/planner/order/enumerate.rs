@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use portolan_catalog::DomainName;
 
-use super::graph::{Crossing, Graph, Set};
+use super::graph::{Graph, Set};
 use crate::planner::cost;
 use crate::planner::decision::{Cost, Link};
 use crate::planner::place::SiteChoice;
@@ -47,12 +47,35 @@ struct Way {
 }
 
 /// A way to bring a set's rows to the site of a join.
-struct Brought {
+struct Brought<'a> {
     set: Set,
     /// Where they were before.
     from: usize,
     cost: Cost,
-    edges: Vec<Open>,
+    way: &'a Way,
+    /// The edge from there, where they were elsewhere.
+    moved: Option<Open>,
+}
+
+impl Brought<'_> {
+    /// What crosses to the site of the join and might yet be cut.
+    fn edges(&self) -> &[Open] {
+        match &self.moved {
+            Some(edge) => std::slice::from_ref(edge),
+            None => &self.way.edges,
+        }
+    }
+
+    /// What the keys of the other side save, and the edges as they are with them.
+    fn cut(&self, keys: Option<&Keys>) -> (Cost, impl Iterator<Item = Open>) {
+        let keyed = move |edge: &Open| {
+            let keys = keys.filter(|keys| edge.of & keys.over != 0)?;
+            cost::keyed(&edge.link, edge.bytes, keys.count, keys.bytes, keys.matched)
+        };
+        let saved = self.edges().iter().filter_map(keyed).fold(Cost::default(), |sum, keyed| sum + keyed.saved);
+        let cut = move |edge: &Open| Open { bytes: keyed(edge).map_or(edge.bytes, |k| k.bytes), ..*edge };
+        (saved, self.edges().iter().map(cut))
+    }
 }
 
 /// Rows of a set that cross an edge.
@@ -72,6 +95,8 @@ pub(super) struct Enumeration<'a> {
     routes: Routes<'a>,
     /// Here first, then the owners.
     sites: Vec<SiteChoice>,
+    /// The relations that each site has by itself.
+    native: Vec<Set>,
     found: HashMap<Set, Ways>,
     rows: HashMap<Set, f64>,
 }
@@ -84,7 +109,10 @@ impl<'a> Enumeration<'a> {
                 sites.push(home.site.clone());
             }
         }
-        let mut new = Self { graph, homes, routes, sites, found: HashMap::new(), rows: HashMap::new() };
+        let at =
+            |site: &SiteChoice| (0..homes.len()).filter(|i| homes[*i].site == *site).fold(0, |set, i| set | (1 << i));
+        let native = sites.iter().map(at).collect();
+        let mut new = Self { graph, homes, routes, sites, native, found: HashMap::new(), rows: HashMap::new() };
         for i in 0..homes.len() {
             let ways = new.relation(i);
             new.found.insert(1 << i, ways);
@@ -201,9 +229,14 @@ impl<'a> Enumeration<'a> {
             let (ones, others) = (self.brought(one, site), self.brought(other, site));
             for (a, b) in ones.iter().flat_map(|a| others.iter().map(move |b| (a, b))) {
                 for (build, probe, keys) in [(a, b, &keys[0]), (b, a, &keys[1])] {
-                    let way = self.way(build, probe, rows, keys.as_ref(), is_keyed);
-                    if best.as_ref().is_none_or(|b| way.cost.milliseconds < b.cost.milliseconds) {
-                        *best = Some(way);
+                    let keys = keys.as_ref();
+                    let (saved, cut) = probe.cut(keys);
+                    let work = cost::join(self.rows(build.set), self.rows(probe.set), rows, is_keyed);
+                    let cost = build.cost + probe.cost - saved + work;
+                    if best.as_ref().is_none_or(|b| cost.milliseconds < b.cost.milliseconds) {
+                        let edges = build.edges().iter().copied().chain(cut).collect();
+                        *best =
+                            Some(Way { cost, edges, parts: Some([(build.set, build.from), (probe.set, probe.from)]) });
                     }
                 }
             }
@@ -213,54 +246,37 @@ impl<'a> Enumeration<'a> {
 
     /// The ways to bring the rows of a set to a site. A peer asks each owner for what that has by itself; this node asks
     /// owners for what they join with their own.
-    fn brought(&self, set: Set, site: usize) -> Vec<Brought> {
+    fn brought(&self, set: Set, site: usize) -> Vec<Brought<'_>> {
         let ways = self.found.get(&set).into_iter().flatten().enumerate();
         let brought = ways.filter_map(|(from, way)| {
             let way = way.as_ref()?;
-            let (mut cost, mut edges) = (way.cost, way.edges.clone());
-            if from != site {
-                let link = self.link(set, from, site)?;
-                let bytes = self.rows(set) * self.row_bytes(set);
-                cost += cost::transfer(&link, bytes);
-                if site != 0 {
-                    cost += cost::delegation();
-                }
-                edges = vec![Open { of: set, bytes, link }];
+            if from == site {
+                return Some(Brought { set, from, cost: way.cost, way, moved: None });
             }
-            Some(Brought { set, from, cost, edges })
+            let link = self.link(set, from, site)?;
+            let bytes = self.rows(set) * self.row_bytes(set);
+            let mut cost = way.cost + cost::transfer(&link, bytes);
+            if site != 0 {
+                cost += cost::delegation();
+            }
+            Some(Brought { set, from, cost, way, moved: Some(Open { of: set, bytes, link }) })
         });
         brought.collect()
     }
 
-    /// Joining two sets where they were brought.
-    fn way(&self, build: &Brought, probe: &Brought, rows: f64, keys: Option<&Keys>, is_keyed: bool) -> Way {
-        let mut cost = build.cost + probe.cost;
-        let mut edges = build.edges.clone();
-        // The side that is built is done first: its keys cut what the other side is to send.
-        for mut edge in probe.edges.iter().copied() {
-            if let Some(keys) = keys.filter(|keys| edge.of & keys.over != 0)
-                && let Some(keyed) = cost::keyed(&edge.link, edge.bytes, keys.count, keys.bytes, keys.matched)
-            {
-                cost = cost - keyed.saved;
-                edge.bytes = keyed.bytes;
-            }
-            edges.push(edge);
-        }
-        cost += cost::join(self.rows(build.set), self.rows(probe.set), rows, is_keyed);
-        Way { cost, edges, parts: Some([(build.set, build.from), (probe.set, probe.from)]) }
-    }
-
     /// The link over which the rows of a set go from one site to another; `None` where they may not.
     fn link(&self, set: Set, from: usize, to: usize) -> Option<Link> {
-        let homes = || self.homes.iter().enumerate().filter(|(i, _)| set & (1 << i) != 0).map(|(_, h)| h);
-        let from = &self.sites[from];
-        let mut own = homes().map(|h| h.site == *from);
-        let may_ask = if to == 0 { own.any(|own| own) } else { own.all(|own| own) };
-        let domains: BTreeSet<DomainName> = homes().flat_map(|h| h.domains.iter().cloned()).collect();
-        if !may_ask || (to != 0 && domains.is_empty()) {
+        let own = self.native.get(from).copied().unwrap_or_default() & set;
+        // A peer is asked for what it has by itself, and this node asks for nothing that is without rows of the owner.
+        if own == 0 || (to != 0 && own != set) {
             return None;
         }
-        self.routes.link(from, &self.sites[to], &domains)
+        let homes = self.homes.iter().enumerate().filter(|(i, _)| set & (1 << i) != 0);
+        let domains: BTreeSet<&DomainName> = homes.flat_map(|(_, h)| &h.domains).collect();
+        if to != 0 && domains.is_empty() {
+            return None;
+        }
+        self.routes.link(&self.sites[from], &self.sites[to], domains)
     }
 
     fn rows(&self, set: Set) -> f64 {
@@ -274,16 +290,15 @@ impl<'a> Enumeration<'a> {
     /// The keys that each of two sets has for the other; `None` where no equality connects them. `rows` is what their
     /// join gives.
     fn keys(&self, one: Set, other: Set, rows: f64) -> [Option<Keys>; 2] {
-        let (forth, back) = (self.graph.crossing(one, other), self.graph.crossing(other, one));
-        let of = |crossing: &Crossing, build: Set, probe: Set| {
-            let count = crossing.distinct.0.min(self.rows(build)).max(1.0);
+        let crossing = self.graph.crossing(one, other);
+        let of = |build: Set, distinct: f64, probe: Set, over: Set| {
+            let count = distinct.min(self.rows(build)).max(1.0);
             // A row that has a match has as many as there are rows with one key.
             let matches = (self.rows(build) / count).max(1.0);
             let matched = (rows / self.rows(probe).max(1.0) / matches).min(1.0);
-            let bytes = KEY_BYTES * crossing.on.len() as f64;
-            (crossing.over != 0).then_some(Keys { over: crossing.over, count, matched, bytes })
+            (over != 0).then_some(Keys { over, count, matched, bytes: KEY_BYTES * crossing.pairs as f64 })
         };
-        [of(&forth, one, other), of(&back, other, one)]
+        [of(one, crossing.distinct.0, other, crossing.over.1), of(other, crossing.distinct.1, one, crossing.over.0)]
     }
 
     /// The site at which the set's rows, brought here, cost least.

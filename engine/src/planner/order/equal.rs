@@ -9,6 +9,7 @@ use super::graph::Set;
 #[derive(Debug)]
 pub(super) struct Class {
     members: Vec<(usize, Expr)>,
+    relations: Set,
     /// Whether others may be added: not where the two differ in type, so that a third might compare with one alone.
     is_open: bool,
 }
@@ -16,7 +17,18 @@ pub(super) struct Class {
 impl Class {
     /// The relations of its members.
     pub(super) fn relations(&self) -> Set {
-        self.members.iter().fold(0, |set, (relation, _)| set | (1 << relation))
+        self.relations
+    }
+
+    fn new(members: Vec<(usize, Expr)>, is_open: bool) -> Self {
+        let mut new = Self { members: vec![], relations: 0, is_open };
+        new.extend(members);
+        new
+    }
+
+    fn extend(&mut self, members: Vec<(usize, Expr)>) {
+        self.relations |= members.iter().fold(0, |set, (relation, _)| set | (1 << relation));
+        self.members.extend(members);
     }
 
     /// Its member of a relation.
@@ -42,17 +54,17 @@ pub(super) fn add(classes: &mut Vec<Class>, left: (usize, Expr), right: (usize, 
             (Some(l), Some(r)) if l == r => return,
             (Some(l), Some(r)) if classes[l].relations() & classes[r].relations() == 0 => {
                 let merged = std::mem::take(&mut classes[r].members);
-                classes[l].members.extend(merged);
+                classes[l].extend(merged);
                 classes.remove(r);
                 return;
             }
-            (Some(l), None) if classes[l].of(right.0).is_none() => return classes[l].members.push(right),
-            (None, Some(r)) if classes[r].of(left.0).is_none() => return classes[r].members.push(left),
-            (None, None) => return classes.push(Class { members: vec![left, right], is_open: true }),
+            (Some(l), None) if classes[l].of(right.0).is_none() => return classes[l].extend(vec![right]),
+            (None, Some(r)) if classes[r].of(left.0).is_none() => return classes[r].extend(vec![left]),
+            (None, None) => return classes.push(Class::new(vec![left, right], true)),
             _ => {}
         }
     }
-    classes.push(Class { members: vec![left, right], is_open: false });
+    classes.push(Class::new(vec![left, right], false));
 }
 
 #[cfg(test)]

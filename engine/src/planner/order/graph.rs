@@ -40,6 +40,8 @@ struct Equalities {
     left: usize,
     right: usize,
     pairs: Vec<Pair>,
+    /// The classes of the pairs, by their positions.
+    classes: Set,
     /// The share of all pairs of rows that has all of them equal.
     selectivity: f64,
     /// How many different keys each side has.
@@ -55,14 +57,13 @@ struct Pair {
     distinct: (f64, f64),
 }
 
-/// What connects two sets of relations.
+/// The equalities that connect two sets of relations.
+#[derive(Default)]
 pub(super) struct Crossing {
-    /// Equal expressions, of the one set and of the other: one pair for each class that has members in both. With the
-    /// members within a set equal already, all of them are then.
-    pub(super) on: Vec<(Expr, Expr)>,
-    /// The relations of the other set that these are of.
-    pub(super) over: Set,
-    /// How many different keys each has, if each had the rows of its relations.
+    pub(super) pairs: usize,
+    /// The relations of each set that they are of.
+    pub(super) over: (Set, Set),
+    /// How many different keys each set has, if it had the rows of these relations.
     pub(super) distinct: (f64, f64),
 }
 
@@ -163,16 +164,20 @@ impl Graph {
                 rows *= relation.rows.rows.max(1e-3);
             }
         }
+        let within = |edge: &&Equalities| set & (1 << edge.left) != 0 && set & (1 << edge.right) != 0;
         // Two relations that are equal by way of a third add nothing: the first edges that connect a class count.
-        let mut connected: Vec<Vec<Set>> = vec![vec![]; self.classes.len()];
-        for edge in &self.edges {
-            let both: Set = 1 << edge.left | 1 << edge.right;
-            if set & both != both {
+        let mut connected: Vec<Vec<Set>> = vec![];
+        let shared = self.classes.iter().enumerate().filter(|(_, c)| (c.relations() & set).count_ones() > 2);
+        let shared = shared.fold(0, |shared: Set, (class, _)| shared | (1 << class));
+        for edge in self.edges.iter().filter(within) {
+            if edge.classes & shared == 0 {
+                rows *= edge.selectivity;
                 continue;
             }
+            connected.resize(self.classes.len(), vec![]);
+            let both: Set = 1 << edge.left | 1 << edge.right;
             let is_known = |pair: &&Pair| connected[pair.class].iter().any(|known| known & both == both);
-            let known = edge.pairs.iter().filter(is_known).count();
-            rows *= match known {
+            rows *= match edge.pairs.iter().filter(is_known).count() {
                 0 => edge.selectivity,
                 _ => edge.pairs.iter().filter(|p| !is_known(p)).map(|p| p.selectivity).product(),
             };
@@ -186,32 +191,51 @@ impl Graph {
         rows.clamp(0.0, f64::MAX)
     }
 
-    /// What connects two sets. Of several members of a class those are taken that have the most in common otherwise.
+    /// The equalities that connect two sets, in sum.
     pub(super) fn crossing(&self, one: Set, other: Set) -> Crossing {
-        let mut crossing = Crossing { on: vec![], over: 0, distinct: (1.0, 1.0) };
-        let mut taken: Set = 0;
+        let mut crossing = Crossing { distinct: (1.0, 1.0), ..Crossing::default() };
+        self.each_crossing(one, other, |edge, is_forward, new| {
+            let pairs = edge.pairs.iter().filter(|p| new & (1 << p.class) != 0);
+            let (l, r) = match new.count_ones() as usize == edge.pairs.len() {
+                true => edge.distinct,
+                false => pairs.fold((1.0, 1.0), |d, p| (d.0 * p.distinct.0, d.1 * p.distinct.1)),
+            };
+            let (left, right) = (1 << edge.left, 1 << edge.right);
+            let (distinct, over) = if is_forward { ((l, r), (left, right)) } else { ((r, l), (right, left)) };
+            crossing.pairs += new.count_ones() as usize;
+            crossing.distinct = (crossing.distinct.0 * distinct.0, crossing.distinct.1 * distinct.1);
+            crossing.over = (crossing.over.0 | over.0, crossing.over.1 | over.1);
+        });
+        crossing
+    }
+
+    /// The equalities that connect two sets, as pairs of an expression of the one and one of the other: a pair for each
+    /// class that has members in both. With the members within a set equal already, all of them are then.
+    pub(super) fn equalities(&self, one: Set, other: Set) -> Vec<(Expr, Expr)> {
+        let mut on = vec![];
+        self.each_crossing(one, other, |edge, is_forward, new| {
+            let pairs = edge.pairs.iter().filter(|p| new & (1 << p.class) != 0).map(|p| p.on.clone());
+            on.extend(pairs.map(|(left, right)| if is_forward { (left, right) } else { (right, left) }));
+        });
+        on
+    }
+
+    /// Visits edges between two sets until each class that has members in both was met: those with the most in common
+    /// first. Tells of each whether its left relation is of the first set, and the classes that are met first.
+    fn each_crossing(&self, one: Set, other: Set, mut visit: impl FnMut(&Equalities, bool, Set)) {
+        let mut met: Set = 0;
         for edge in &self.edges {
             let (left, right): (Set, Set) = (1 << edge.left, 1 << edge.right);
             let is_forward = left & one != 0 && right & other != 0;
             if !is_forward && !(right & one != 0 && left & other != 0) {
                 continue;
             }
-            let new = || edge.pairs.iter().filter(|p| taken & (1 << p.class) == 0);
-            let distinct = match new().count() {
-                0 => continue,
-                all if all == edge.pairs.len() => edge.distinct,
-                _ => new().fold((1.0, 1.0), |d, p| (d.0 * p.distinct.0, d.1 * p.distinct.1)),
-            };
-            let (a, b) = if is_forward { distinct } else { (distinct.1, distinct.0) };
-            crossing.distinct = (crossing.distinct.0 * a, crossing.distinct.1 * b);
-            crossing.over |= if is_forward { right } else { left };
-            crossing.on.extend(new().map(|p| match is_forward {
-                true => p.on.clone(),
-                false => (p.on.1.clone(), p.on.0.clone()),
-            }));
-            taken = edge.pairs.iter().fold(taken, |taken, p| taken | (1 << p.class));
+            let new = edge.classes & !met;
+            if new != 0 {
+                visit(edge, is_forward, new);
+            }
+            met |= edge.classes;
         }
-        crossing
     }
 
     /// Whether an equality over more than two relations compares the two sets.
@@ -269,6 +293,7 @@ impl Equalities {
             right,
             selectivity: cardinality::join_selectivity(l, r, &all, None),
             distinct: distinct(&all),
+            classes: on.iter().fold(0, |classes, (class, _)| classes | (1 << class)),
             pairs: on.into_iter().map(pair).collect(),
         }
     }

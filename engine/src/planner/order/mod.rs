@@ -128,7 +128,7 @@ impl Left<'_> {
         let (left, left_set) = self.joined(build)?;
         let (right, right_set) = self.joined(probe)?;
         let set = left_set | right_set;
-        let mut on = self.graph.crossing(left_set, right_set).on;
+        let mut on = self.graph.equalities(left_set, right_set);
         let mut filters = vec![];
         for condition in self.conditions.iter_mut().filter(|c| c.is_some_and(|c| c.over & !set == 0)) {
             let Some(condition) = condition.take() else { continue };
