@@ -1,5 +1,5 @@
-//! The ways that the planner can be made to take: every strategy for joins across sites, every form of keys, joins in
-//! the order in which they are written. The rows are the same in all of them.
+//! The ways that the planner can be made to take: every strategy for joins across sites, every form of keys,
+//! owners that only filter and project, joins in the order in which they are written. The rows are the same in all of them.
 
 /// One way, by the settings that force it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,7 @@ pub const FORCED: &[Forced] = &[
         name: "keys as a range",
         settings: &[("portolan.strategy", "keys_from_left"), ("portolan.key_form", "range")],
     },
+    Forced { name: "owners filter and project alone", settings: &[("portolan.pushdown", "scans")] },
     Forced { name: "order as written", settings: &[("portolan.join_order", "off")] },
 ];
 
