@@ -76,7 +76,7 @@ impl EdgeCounters {
 struct Counters {
     rows: AtomicU64,
     finished: AtomicBool,
-    edges: Vec<Arc<EdgeCounters>>,
+    edges: Mutex<Vec<Arc<EdgeCounters>>>,
 }
 
 /// Reads how far a query is while somebody else drives it.
@@ -85,7 +85,12 @@ pub struct ProgressHandle(Arc<Counters>);
 
 impl ProgressHandle {
     pub(crate) fn new(edges: Vec<Arc<EdgeCounters>>) -> Self {
-        Self(Arc::new(Counters { edges, ..Counters::default() }))
+        Self(Arc::new(Counters { edges: Mutex::new(edges), ..Counters::default() }))
+    }
+
+    /// The query goes on over other edges.
+    pub(crate) fn replace_edges(&self, edges: Vec<Arc<EdgeCounters>>) {
+        *self.0.edges.lock().unwrap_or_else(PoisonError::into_inner) = edges;
     }
 
     pub(crate) fn add_rows(&self, rows: usize) {
@@ -101,7 +106,7 @@ impl ProgressHandle {
         Progress {
             rows: self.0.rows.load(Ordering::Relaxed),
             finished: self.0.finished.load(Ordering::Relaxed),
-            edges: self.0.edges.iter().flat_map(|e| e.now()).collect(),
+            edges: self.0.edges.lock().unwrap_or_else(PoisonError::into_inner).iter().flat_map(|e| e.now()).collect(),
         }
     }
 }

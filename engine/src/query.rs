@@ -1,9 +1,10 @@
 //! A statement from its text to its rows.
 
+mod adapt;
 mod fragment;
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -244,6 +245,7 @@ struct Query {
 }
 
 /// A query whose plan is ready.
+#[derive(Debug)]
 struct Ready {
     state: SessionState,
     planned: Arc<Planned>,
@@ -265,6 +267,7 @@ impl Query {
                 hops: 0,
                 deadline: Instant::now() + timeout,
                 key_bytes: engine.limits.key_bytes,
+                waiting_since: OnceLock::new(),
             }),
             engine,
             fragment: false,
@@ -275,7 +278,7 @@ impl Query {
         let state = session_state(&self.engine, &self.view)?;
         let planned = planner::plan(&state, plan, &self.settings, &self.view, self.fragment)?;
         let Physical { state, plan: physical, scans } =
-            Physical::of(&planned.plan, state, self.view.clone(), self.context.clone()).await?;
+            Physical::of(&planned.plan, state, self.view.clone(), self.context.clone(), &[]).await?;
         Ok(Ready { state, planned: Arc::new(planned), physical, scans })
     }
 
@@ -303,38 +306,34 @@ impl Query {
         Ok(self.drive(ready, place, nullable(plan.schema().as_arrow())))
     }
 
-    fn drive(&self, ready: Ready, place: Place, schema: SchemaRef) -> QueryStream {
+    fn drive(self, ready: Ready, place: Place, schema: SchemaRef) -> QueryStream {
         let progress = ProgressHandle::new(ready.scans.iter().map(|s| s.counters.clone()).collect());
+        let (query_id, deadline, engine) = (self.context.query_id.clone(), self.context.deadline, self.engine.clone());
+        let ready = Arc::new(Mutex::new(Arc::new(ready)));
         let run = Run {
-            plan: ready.physical.clone(),
-            context: ready.state.task_ctx(),
+            plan: Box::pin(self.adapted(ready.clone(), progress.clone())),
             schema: schema.clone(),
-            deadline: self.context.deadline,
+            deadline,
             progress: progress.clone(),
             place,
         };
-        QueryStream {
-            schema,
-            query_id: self.context.query_id.clone(),
-            progress,
-            plan: Some((ready.planned, ready.physical)),
-            rows: Rows::Running(run.start(&self.engine.cpu)),
-        }
+        QueryStream { schema, query_id, progress, plan: Some(ready), rows: Rows::Running(run.start(&engine.cpu)) }
     }
 
     async fn explain(self, plan: &LogicalPlan, options: ExplainOptions) -> Result<Vec<(String, String)>> {
         let place = self.admit().await?;
         let ready = self.ready_in_time(plan).await?;
-        let (planned, physical) = (ready.planned.clone(), ready.physical.clone());
         if !options.analyze {
-            return explain::rows(&planned, &physical, options, None);
+            return explain::rows(&ready.planned, &ready.physical, options, None);
         }
-        let scans = ready.scans.clone();
         let mut stream = self.drive(ready, place, nullable(plan.schema().as_arrow()));
         while let Some(batch) = stream.next().await {
             batch?;
         }
-        explain::rows(&planned, &physical, options, Some(&scans))
+        let Some(ready) = stream.plan else { return Ok(vec![]) };
+        // It may not be the plan that it began with.
+        let ready = ready.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        explain::rows(&ready.planned, &ready.physical, options, Some(&ready.scans))
     }
 }
 
@@ -360,9 +359,12 @@ pub struct QueryStream {
     schema: SchemaRef,
     query_id: String,
     progress: ProgressHandle,
-    plan: Option<(Arc<Planned>, Arc<dyn ExecutionPlan>)>,
+    plan: Option<Final>,
     rows: Rows,
 }
+
+/// The plan that a query runs, or ran, by.
+type Final = Arc<Mutex<Arc<Ready>>>;
 
 #[derive(Debug)]
 enum Rows {
@@ -403,7 +405,8 @@ impl QueryStream {
             operators: self
                 .plan
                 .as_ref()
-                .map(|(planned, plan)| explain::local_operators(plan.as_ref(), Some(&planned.placed)))
+                .map(|plan| plan.lock().unwrap_or_else(PoisonError::into_inner).clone())
+                .map(|ready| explain::local_operators(ready.physical.as_ref(), Some(&ready.planned.placed)))
                 .unwrap_or_default(),
             pulled: self.progress.now().edges.into_iter().take(MOST_EDGES_TOLD).map(pulled).collect(),
             // Whoever sends the rows on knows that.

@@ -14,6 +14,27 @@ use crate::planner::Fragment;
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
     pub(crate) fragment: Arc<Fragment>,
+    /// Where it runs already while the rest is planned again; `None` where it is yet to be asked for.
+    pub(crate) running: Option<Running>,
+}
+
+/// A fragment that runs while the rest is planned again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Running {
+    /// Its number in the plan that started it.
+    pub(crate) number: usize,
+    /// How many rows it gives, if they are counted.
+    pub(crate) rows: Option<f64>,
+}
+
+impl Exchange {
+    /// The exchange that a plan is.
+    pub(crate) fn of(plan: &LogicalPlan) -> Option<&Self> {
+        match plan {
+            LogicalPlan::Extension(extension) => extension.node.as_any().downcast_ref(),
+            _ => None,
+        }
+    }
 }
 
 impl PartialEq for Exchange {

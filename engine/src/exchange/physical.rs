@@ -56,12 +56,13 @@ pub(crate) struct Physical {
 }
 
 impl Physical {
-    /// Plans what runs here.
+    /// Plans what runs here. `running` are scans of the plan before, of which those go on that the plan still has.
     pub(crate) async fn of(
         plan: &LogicalPlan,
         state: SessionState,
         view: Arc<MeshView>,
         query: Arc<QueryContext>,
+        running: &[Arc<RemoteScanExec>],
     ) -> Result<Self> {
         let mut state = match expected_keys(plan).map_err(|e| from_datafusion(&e))? {
             Some(keys) => across_owners(state, keys),
@@ -71,7 +72,13 @@ impl Physical {
             state.config_mut().options_mut().optimizer.enable_join_dynamic_filter_pushdown = false;
         }
         let scans = RemoteScans::default();
-        let exchanges = ExchangePlanner { view, query, scans: scans.clone(), state: Arc::new(state.clone()) };
+        let exchanges = ExchangePlanner {
+            view,
+            query,
+            scans: scans.clone(),
+            state: Arc::new(state.clone()),
+            running: running.to_vec(),
+        };
         let plan = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(exchanges)])
             .create_physical_plan(plan, &state)
             .await
@@ -88,9 +95,7 @@ impl Physical {
 fn expected_keys(plan: &LogicalPlan) -> datafusion::error::Result<Option<Option<f64>>> {
     let mut found: Option<Option<f64>> = None;
     plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::Extension(extension) = node
-            && let Some(exchange) = extension.node.as_any().downcast_ref::<Exchange>()
-        {
+        if let Some(exchange) = Exchange::of(node) {
             let before = found.flatten();
             let own = exchange.fragment.edge.keys.as_ref().map(|k| k.keys.max(0.0));
             found = Some(match (before, own) {

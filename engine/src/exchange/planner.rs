@@ -29,6 +29,8 @@ pub(crate) struct ExchangePlanner {
     pub(crate) scans: RemoteScans,
     /// What fragments are encoded with, once keys are known.
     pub(crate) state: Arc<SessionState>,
+    /// The scans of a plan that this one takes the place of.
+    pub(crate) running: Vec<Arc<RemoteScanExec>>,
 }
 
 #[async_trait]
@@ -46,6 +48,12 @@ impl ExtensionPlanner for ExchangePlanner {
             return Ok(None);
         };
         let fragment = exchange.fragment.clone();
+        let number = exchange.running.map(|r| r.number);
+        if let Some(running) = self.running.iter().find(|scan| Some(scan.fragment.number) == number) {
+            let scan = Arc::new(running.renumbered(fragment));
+            self.scans.lock().unwrap_or_else(PoisonError::into_inner).push(scan.clone());
+            return Ok(Some(scan));
+        }
         let site = self.view.peers.get(&fragment.site).cloned().ok_or_else(|| {
             into_datafusion(Error::new(ErrorKind::Internal, format!("there is no connection to {}", fragment.site)))
         })?;

@@ -3,8 +3,8 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -29,6 +29,7 @@ use futures::StreamExt;
 use portolan_connectors::{FragmentItem, FragmentStream, FragmentSummary, Peer};
 use tokio::sync::{Notify, mpsc};
 
+use super::ahead::{Ahead, Counted};
 use super::keys::KeyReport;
 use super::start::Start;
 use crate::execution::errors::into_datafusion;
@@ -54,6 +55,8 @@ pub(crate) struct QueryContext {
     pub(crate) deadline: Instant,
     /// Bytes of keys that may go with a fragment.
     pub(crate) key_bytes: usize,
+    /// Since when fragments wait for keys, once they do.
+    pub(crate) waiting_since: OnceLock<Instant>,
 }
 
 /// Reads the rows of a fragment from its site.
@@ -76,6 +79,8 @@ pub(crate) struct RemoteScanExec {
     summary: Arc<Mutex<Option<FragmentSummary>>>,
     /// What came of keys.
     report: Arc<Mutex<Option<KeyReport>>>,
+    /// Its rows, where it was started before the plan around it.
+    ahead: Ahead,
 }
 
 impl RemoteScanExec {
@@ -115,7 +120,24 @@ impl RemoteScanExec {
             counters,
             summary: Arc::default(),
             report: Arc::default(),
+            ahead: Ahead::default(),
         }
+    }
+
+    /// The same scan, whether it runs or not, in another plan.
+    pub(super) fn renumbered(&self, fragment: Arc<Fragment>) -> Self {
+        Self { fragment, ..self.clone() }
+    }
+
+    /// Asks for the rows before the plan around it runs.
+    pub(crate) fn start_ahead(&self, context: Arc<TaskContext>) -> Result<()> {
+        self.ahead.put(self.execute(0, context)?);
+        Ok(())
+    }
+
+    /// Reads rows before the plan around it runs, up to a bound and for so long at most; gives how many there are.
+    pub(crate) async fn read_ahead(&self, context: &TaskContext, wait: Duration) -> Result<Counted> {
+        self.ahead.read(&self.schema, context, wait).await
     }
 
     /// The same scan, of all rows whatever joins tell.
@@ -209,6 +231,9 @@ impl ExecutionPlan for RemoteScanExec {
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         if partition != 0 {
             return internal_err!("a remote scan has one partition, not {partition}");
+        }
+        if let Some(rows) = self.ahead.take() {
+            return Ok(rows);
         }
         let start = Start {
             fragment: self.fragment.clone(),

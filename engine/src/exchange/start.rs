@@ -3,6 +3,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
@@ -12,7 +13,6 @@ use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, Literal}
 use datafusion::physical_plan::metrics::{Count, Time};
 use portolan_connectors::{FragmentRequest, FragmentStream, Peer};
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use super::keys::{KeyReport, Restriction, restrict};
 use super::remote_scan::QueryContext;
@@ -64,7 +64,9 @@ impl Start {
     /// Waits for keys and puts them onto the fragment; `None` where no row can match.
     async fn with_keys(&self, plan: &KeyPlan, wanted: &Notify) -> Option<Encoded> {
         let asked = Instant::now();
-        let complete = tokio::time::timeout(plan.wait, self.complete()).await.is_ok();
+        // Of the longest wait a part may be over.
+        let wait = plan.wait.saturating_sub(self.query.waiting_since.get().map_or(Duration::ZERO, Instant::elapsed));
+        let complete = tokio::time::timeout(wait, self.complete()).await.is_ok();
         let waited = asked.elapsed();
         self.key_wait.add_duration(waited);
         let restrictions: Vec<_> = self.filters.iter().map(|f| Restriction::of(f.as_ref())).collect();

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
@@ -117,26 +117,16 @@ async fn plan(engine: &Engine, sql: &str, keys: Option<KeyPlan>, rows_known: boo
         edge.keys = keys.clone().filter(|_| fragment.site.as_str() == "grpc://large");
         (edge.rows_whole, edge.row_bytes) = (PROBE_ROWS as f64, 100.0);
         edge.link = Link { latency: Duration::from_millis(1), bandwidth: 1e7 };
-        Arc::new(Fragment {
-            number: fragment.number,
-            site: fragment.site.clone(),
-            domains: fragment.domains.clone(),
-            plan: fragment.plan.clone(),
-            encoded: fragment.encoded.clone(),
-            schema: fragment.schema.clone(),
-            rows: fragment.rows.filter(|_| rows_known),
-            edge,
-        })
+        Arc::new(Fragment { rows: fragment.rows.filter(|_| rows_known), edge, ..fragment.clone() })
     };
     let plan = planned.plan.transform_up_with_subqueries(|node| {
         Ok(match &node {
-            LogicalPlan::Extension(e) => match e.node.as_any().downcast_ref::<Exchange>() {
+            plan => match Exchange::of(plan) {
                 Some(exchange) => Transformed::yes(LogicalPlan::Extension(Extension {
-                    node: Arc::new(Exchange { fragment: with_keys(&exchange.fragment) }),
+                    node: Arc::new(Exchange { fragment: with_keys(&exchange.fragment), running: None }),
                 })),
                 None => Transformed::no(node),
             },
-            _ => Transformed::no(node),
         })
     });
     let query = QueryContext {
@@ -145,8 +135,9 @@ async fn plan(engine: &Engine, sql: &str, keys: Option<KeyPlan>, rows_known: boo
         hops: 0,
         deadline: Instant::now() + Duration::from_secs(60),
         key_bytes,
+        waiting_since: OnceLock::new(),
     };
-    Physical::of(&plan.unwrap().data, state, view, Arc::new(query)).await.unwrap()
+    Physical::of(&plan.unwrap().data, state, view, Arc::new(query), &[]).await.unwrap()
 }
 
 fn keys(form: Option<KeyForm>) -> Option<KeyPlan> {

@@ -11,6 +11,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use futures::future::BoxFuture;
 use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -23,10 +24,13 @@ use crate::{Error, ErrorKind, ProgressHandle, Result};
 /// Batches that wait for their reader, at most.
 const BATCHES_IN_FLIGHT: usize = 2;
 
+/// What is driven, and with what.
+pub(crate) type Driven = (Arc<dyn ExecutionPlan>, Arc<TaskContext>);
+
 /// A plan that is ready to run.
 pub(crate) struct Run {
-    pub(crate) plan: Arc<dyn ExecutionPlan>,
-    pub(crate) context: Arc<TaskContext>,
+    /// The plan, once it is final.
+    pub(crate) plan: BoxFuture<'static, Result<Driven>>,
     /// The columns that were promised: batches are brought into that form.
     pub(crate) schema: SchemaRef,
     pub(crate) deadline: Instant,
@@ -73,7 +77,8 @@ impl Run {
 
     async fn send_all(self, sender: &mpsc::Sender<Result<RecordBatch>>) -> Result<()> {
         let _place = self.place;
-        let mut stream = execute_stream(self.plan, self.context).map_err(|e| from_datafusion(&e))?;
+        let (plan, context) = self.plan.await?;
+        let mut stream = execute_stream(plan, context).map_err(|e| from_datafusion(&e))?;
         while let Some(batch) = stream.next().await {
             let batch = conform(&batch.map_err(|e| from_datafusion(&e))?, &self.schema)?;
             self.progress.add_rows(batch.num_rows());

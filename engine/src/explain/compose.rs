@@ -35,7 +35,7 @@ pub(super) fn document(planned: &Planned, ran: Option<Ran<'_>>) -> Document {
     let mut sites: BTreeMap<String, Vec<String>> = BTreeMap::new();
     note_sites(&planned.placed, &mut sites);
     let sites = sites.into_iter().map(|(url, domains)| Site { url, domains }).collect();
-    Document { sites, fragments, plan, q_error: summarised(errors) }
+    Document { sites, fragments, plan, adapted: planned.adapted.clone(), q_error: summarised(errors) }
 }
 
 /// The owners whose ports are read, be it by way of another.

@@ -10,6 +10,9 @@ pub(super) struct Document {
     pub(super) sites: Vec<Site>,
     pub(super) fragments: Vec<FragmentEntry>,
     pub(super) plan: Operator,
+    /// Why a part was planned again while the query ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) adapted: Option<String>,
     /// How far the estimates were off; only where the query ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) q_error: Option<Errors>,

@@ -81,6 +81,7 @@ pub(crate) fn rows(
 fn pages(document: &Document) -> Vec<(String, String)> {
     let mut rows = vec![("placement".to_owned(), tree::draw(&document.plan, &document.fragments))];
     rows.extend(edges::overview(document).map(|text| ("edges".to_owned(), text)));
+    rows.extend(document.adapted.as_ref().map(|why| ("adapted".to_owned(), why.clone())));
     rows.extend(document.q_error.as_ref().map(|e| {
         let text =
             format!("q-error: median {:.1}, largest {:.1} ({}), of {} compared", e.median, e.max, e.worst, e.compared);

@@ -1,15 +1,17 @@
-//! Pass 5, cut: each maximal part at one peer becomes a fragment, and an exchange stands in its place.
+//! Pass 6, cut: each maximal part at one peer becomes a fragment, and an exchange stands in its place.
 //!
 //! A fragment that does not survive encoding is not sent: its root stays here, with the reason, and what is below it
 //! is cut instead.
 //! Before: `Join @here(Filter(scan sales.a) @sales, …)`. After: `Join(Exchange #1, …)`, fragment 1 = `Filter(scan a)`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::common::DFSchemaRef;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
+use portolan_catalog::DomainName;
 use portolan_connectors::SiteId;
 
 use super::cardinality::estimate;
@@ -22,7 +24,7 @@ use crate::execution::errors::from_datafusion;
 use crate::wire::Encoded;
 
 /// A part of a plan that runs at a peer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Fragment {
     /// From 1, in the order of the plan's printed form.
     pub(crate) number: usize,
@@ -39,13 +41,22 @@ pub(crate) struct Fragment {
     pub(crate) edge: Edge,
 }
 
-/// Cuts out the fragments. Gives what runs here, the placed plan with fragments numbered, and the fragments.
+impl Fragment {
+    /// The domains whose ports it reads.
+    pub(super) fn domain_names(&self) -> BTreeSet<DomainName> {
+        self.domains.iter().map(|domain| DomainName::new(domain.clone())).collect()
+    }
+}
+
+/// Cuts out the fragments. Gives what runs here, the placed plan with fragments numbered, and the fragments. `running` is
+/// the placed plan whose fragments run already, where this one takes its place.
 pub(super) fn cut(
     mut placed: Placed,
     state: &SessionState,
     routes: Routes<'_>,
+    running: Option<&Placed>,
 ) -> Result<(LogicalPlan, Placed, Vec<Arc<Fragment>>)> {
-    let mut cutter = Cutter { state, routes, fragments: vec![] };
+    let mut cutter = Cutter { state, routes, running, fragments: vec![] };
     let plan = cutter.operator(&mut placed).map_err(|e| from_datafusion(&e))?;
     Ok((plan, placed, cutter.fragments))
 }
@@ -53,11 +64,15 @@ pub(super) fn cut(
 struct Cutter<'a> {
     state: &'a SessionState,
     routes: Routes<'a>,
+    running: Option<&'a Placed>,
     fragments: Vec<Arc<Fragment>>,
 }
 
 impl Cutter<'_> {
     fn operator(&mut self, placed: &mut Placed) -> datafusion::error::Result<LogicalPlan> {
+        if let Some(exchange) = Exchange::of(&placed.plan).cloned() {
+            return Ok(self.running(placed, exchange));
+        }
         if let SiteChoice::Peer(site) = placed.site.clone() {
             // The wrapper around a subquery's plan is no operator: the cut goes below it.
             if !matches!(placed.plan, LogicalPlan::Subquery(_)) {
@@ -115,6 +130,19 @@ impl Cutter<'_> {
         }
     }
 
+    /// A fragment that runs already: it stays what it was, under a number of this plan.
+    fn running(&mut self, placed: &mut Placed, exchange: Exchange) -> LogicalPlan {
+        let number = self.fragments.len() + 1;
+        let before = self.running.and_then(|root| root.fragment_root(exchange.fragment.number));
+        if let Some(before) = before {
+            *placed = before.clone();
+        }
+        placed.fragment = Some(number);
+        let fragment = Arc::new(Fragment { number, ..exchange.fragment.as_ref().clone() });
+        self.fragments.push(fragment.clone());
+        LogicalPlan::Extension(Extension { node: Arc::new(Exchange { fragment, ..exchange }) })
+    }
+
     fn exchange(&mut self, placed: &mut Placed, site: SiteId, encoded: Encoded) -> LogicalPlan {
         let number = self.fragments.len() + 1;
         placed.fragment = Some(number);
@@ -130,7 +158,7 @@ impl Cutter<'_> {
             edge,
         });
         self.fragments.push(fragment.clone());
-        LogicalPlan::Extension(Extension { node: Arc::new(Exchange { fragment }) })
+        LogicalPlan::Extension(Extension { node: Arc::new(Exchange { fragment, running: None }) })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Plans a query across owners: one ordered list of passes, one pass a file. After each pass the plan still runs here
 //! and gives the same rows; placement changes where work is done, never what comes out.
 
+mod adapt;
 pub(crate) mod cardinality;
 mod cost;
 mod cut;
@@ -17,6 +18,7 @@ mod window_limits;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 
+pub(crate) use adapt::{adapt, awaited};
 pub(crate) use cut::Fragment;
 pub(crate) use place::{Placed, SiteChoice};
 
@@ -37,6 +39,8 @@ pub(crate) struct Planned {
     pub(crate) plan: LogicalPlan,
     /// What runs elsewhere, in the order of the exchanges.
     pub(crate) fragments: Vec<std::sync::Arc<Fragment>>,
+    /// Why a part of it was planned again while the query ran; `None` where it was not.
+    pub(crate) adapted: Option<String>,
 }
 
 /// Takes a resolved plan through the passes. No I/O.
@@ -64,8 +68,8 @@ pub(crate) fn plan(
     let splits = settings.placement && settings.pushdown == Pushdown::All;
     let split = if splits { split::split(&ordered, settings, routes)? } else { ordered };
     let placed = place::place(&split, settings, routes)?;
-    let (plan, placed, fragments) = cut::cut(placed, state, routes)?;
-    Ok(Planned { normalised, placed, plan, fragments })
+    let (plan, placed, fragments) = cut::cut(placed, state, routes, None)?;
+    Ok(Planned { normalised, placed, plan, fragments, adapted: None })
 }
 
 #[cfg(test)]

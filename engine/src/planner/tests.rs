@@ -48,9 +48,9 @@ async fn check_with(engine: &Engine, name: &str, sql: &str, settings: &Settings)
     }
     let placed = place::place(&split, settings, routes).unwrap();
     same_columns(before.schema(), placed.plan.schema(), "place");
-    let (here, placed, fragments) = cut::cut(placed, &state, routes).unwrap();
+    let (here, placed, fragments) = cut::cut(placed, &state, routes, None).unwrap();
     same_columns(before.schema(), here.schema(), "cut");
-    let planned = Planned { normalised, placed, plan: here, fragments };
+    let planned = Planned { normalised, placed, plan: here, fragments, adapted: None };
     for (what, plan) in rows(&planned) {
         let _ = write!(text, "\n\n-- {what}\n{plan}");
     }

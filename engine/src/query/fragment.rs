@@ -1,6 +1,6 @@
 //! Fragments that other nodes send: admitted, then run, or only estimated.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -101,6 +101,7 @@ fn admitted(
             hops,
             deadline: Instant::now() + remaining.min(engine.limits.query_timeout),
             key_bytes: limit,
+            waiting_since: OnceLock::new(),
         }),
         fragment: true,
     })

@@ -57,12 +57,24 @@ pub(super) fn operator(plan: &LogicalPlan, inputs: Vec<Cardinality>) -> Cardinal
         }
         LogicalPlan::RecursiveQuery(_) => recursive(&input()),
         LogicalPlan::Extension(e) => match e.node.as_any().downcast_ref::<Exchange>() {
-            Some(exchange) => estimate(&exchange.fragment.plan),
+            Some(exchange) => {
+                let expected = estimate(&exchange.fragment.plan);
+                match exchange.running.and_then(|r| r.rows) {
+                    Some(rows) => counted(expected, rows),
+                    None => expected,
+                }
+            }
             None => inputs.next().unwrap_or_else(|| Cardinality::rows_only(ASSUMED_ROWS, false)),
         },
         // The same rows, with columns added or none: windows, partitions, subqueries, EXPLAIN and statements.
         _ => inputs.next().unwrap_or_else(|| Cardinality::rows_only(1.0, true)),
     }
+}
+
+/// What is expected where the rows turned out to be so many.
+fn counted(expected: Cardinality, rows: f64) -> Cardinality {
+    let kept = rows / expected.rows.max(1.0);
+    Cardinality { known: true, ..expected.thinned(kept) }
 }
 
 /// At most `fetch` rows after the first `skip`.

@@ -16,7 +16,7 @@ use crate::planner::routes::Routes;
 
 /// With more relations than this, or more pairs of sets, what gives the fewest rows is joined next.
 const MOST_RELATIONS: usize = 12;
-const MOST_PAIRS: usize = 40_000;
+const MOST_PAIRS: usize = 12_000;
 
 /// Bytes of a column of a key.
 const KEY_BYTES: f64 = 8.0;

@@ -60,6 +60,16 @@ pub(crate) struct Placed {
     pub(crate) fragment: Option<usize>,
 }
 
+impl Placed {
+    /// The operator that is the root of a fragment.
+    pub(crate) fn fragment_root(&self, number: usize) -> Option<&Self> {
+        if self.fragment == Some(number) {
+            return Some(self);
+        }
+        self.inputs.iter().chain(&self.subqueries).find_map(|part| part.fragment_root(number))
+    }
+}
+
 /// Gives every operator a site.
 pub(super) fn place(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> Result<Placed> {
     let root = weighed(plan, settings, routes).map_err(|e| from_datafusion(&e))?;
@@ -122,6 +132,7 @@ pub(super) fn home(plan: &LogicalPlan) -> DataFusionResult<(SiteChoice, BTreeSet
                 }
                 None => SiteChoice::Here,
             },
+            // What runs already comes here; so does what may not travel.
             other if may_travel(other).is_err() => SiteChoice::Here,
             _ => return Ok(TreeNodeRecursion::Continue),
         };

@@ -8,6 +8,7 @@ use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 use portolan_catalog::DomainName;
 
 use super::{SiteChoice, may_travel, port_of};
+use crate::exchange::Exchange;
 use crate::planner::cardinality::{self, Cardinality};
 use crate::planner::cost;
 use crate::planner::decision::{Alternative, Cost, Decision, Edge, KeyPlan, Link, Strategy};
@@ -168,6 +169,15 @@ impl Node {
     }
 
     fn find_ways(&mut self, scale: Scale<'_>, forced: StrategyChoice) {
+        if let Some(exchange) = Exchange::of(&self.plan) {
+            // Its rows are on their way here.
+            self.portable = Err("its rows come here already".into());
+            self.domains = exchange.fragment.domain_names();
+            self.native = Some(SiteChoice::Here);
+            self.homes.insert(SiteChoice::Here);
+            self.ways = vec![Way::leaf(SiteChoice::Here, Cost::default())];
+            return;
+        }
         if let LogicalPlan::TableScan(scan) = &self.plan {
             let site = match port_of(scan) {
                 Some((domain, site)) => {

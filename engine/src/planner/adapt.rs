@@ -1,0 +1,103 @@
+//! Plans the rest again once the true size of a part is known: what waits for that part's keys has not started yet, and
+//! may be joined in another order, at another site, or by another strategy.
+//!
+//! Before: `Join(Exchange #1, Exchange #2 that waits for keys of #1)`, and #1 gives 3 rows where 20,000 were expected.
+//! After: the same with #1 as it runs, and the fragment of #2 as if it had never been cut.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{Extension, LogicalPlan};
+
+use super::routes::Routes;
+use super::{Planned, cut, order, place};
+use crate::exchange::{Counted, Exchange, Running};
+use crate::execution::errors::from_datafusion;
+use crate::mesh::MeshView;
+use crate::{Result, Settings};
+
+/// The fragments whose keys others wait for, and that wait for none: by their numbers.
+pub(crate) fn awaited(planned: &Planned) -> DataFusionResult<BTreeSet<usize>> {
+    let mut awaited = BTreeSet::new();
+    planned.plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Join(join) = node
+            && exchanges(&join.right)?.iter().any(|e| e.fragment.edge.keys.is_some())
+        {
+            let build = exchanges(&join.left)?;
+            awaited.extend(build.iter().filter(|e| e.fragment.edge.keys.is_none()).map(|e| e.fragment.number));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(awaited)
+}
+
+fn exchanges(plan: &LogicalPlan) -> DataFusionResult<Vec<Exchange>> {
+    let mut found = vec![];
+    plan.apply(|node| {
+        found.extend(Exchange::of(node).cloned());
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}
+
+/// Plans again what waits for keys, with the true sizes of what has come: `counted`, by the number of the fragment.
+/// `None` where those are as they were expected to be.
+///
+/// # Errors
+/// As [`super::plan`].
+pub(crate) fn adapt(
+    state: &SessionState,
+    planned: &Planned,
+    counted: &BTreeMap<usize, Counted>,
+    settings: &Settings,
+    view: &MeshView,
+    pinned: bool,
+) -> Result<Option<Planned>> {
+    let Some(surprise) = surprise(planned, counted, settings) else { return Ok(None) };
+    let routes = Routes { view, delegate: !pinned };
+    let plan = unstarted(planned, counted).map_err(|e| from_datafusion(&e))?;
+    let ordered = if settings.join_order { order::order(&plan, state, routes)? } else { plan };
+    let placed = place::place(&ordered, settings, routes)?;
+    let (plan, placed, fragments) = cut::cut(placed, state, routes, Some(&planned.placed))?;
+    Ok(Some(Planned { normalised: planned.normalised.clone(), placed, plan, fragments, adapted: Some(surprise) }))
+}
+
+/// What came in another number than expected, in words.
+fn surprise(planned: &Planned, counted: &BTreeMap<usize, Counted>, settings: &Settings) -> Option<String> {
+    planned.fragments.iter().find_map(|fragment| {
+        let counted = counted.get(&fragment.number)?;
+        let (rows, expected) = ((counted.rows as f64).max(1.0), fragment.edge.rows.max(1.0));
+        let is_more = rows > expected * settings.adapt_factor;
+        let is_less = counted.all && expected > rows * settings.adapt_factor;
+        let least = if counted.all { "" } else { "at least " };
+        (is_more || is_less).then(|| {
+            let from = fragment.domains.join(", ");
+            let expected = expected.round();
+            format!(
+                "{from} gave {least}{} rows where {expected} were expected: what had not started was planned again",
+                counted.rows
+            )
+        })
+    })
+}
+
+/// The plan with its fragments that wait for keys as if they had not been cut, and the others as they run.
+fn unstarted(planned: &Planned, counted: &BTreeMap<usize, Counted>) -> DataFusionResult<LogicalPlan> {
+    let plan = planned.plan.clone().transform_up_with_subqueries(|node| {
+        let Some(exchange) = Exchange::of(&node) else { return Ok(Transformed::no(node)) };
+        let fragment = exchange.fragment.clone();
+        if fragment.edge.keys.is_some() {
+            return Ok(Transformed::yes(fragment.plan.clone()));
+        }
+        let rows = counted.get(&fragment.number).map(|c| c.rows as f64);
+        // Of what was not counted to its end there may be as many as were expected, and more.
+        let whole = counted.get(&fragment.number).is_some_and(|c| c.all);
+        let rows = rows.map(|rows| if whole { rows } else { rows.max(fragment.edge.rows) });
+        let running = Some(Running { number: fragment.number, rows });
+        Ok(Transformed::yes(LogicalPlan::Extension(Extension { node: Arc::new(Exchange { fragment, running }) })))
+    })?;
+    Ok(plan.data)
+}

@@ -1,0 +1,77 @@
+//! Runs the first part of a plan while the rest may still change: reads what others wait for the keys of, and has the
+//! rest planned again where that is far more or far less than was expected.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use datafusion::execution::TaskContext;
+use futures::future::try_join_all;
+
+use super::{Query, Ready};
+use crate::exchange::{COUNTED_BYTES, Counted, Physical, RemoteScanExec};
+use crate::execution::errors::from_datafusion;
+use crate::execution::run::Driven;
+use crate::{ProgressHandle, Result, planner};
+
+impl Query {
+    /// The plan that the query is to be run by, once that is known; until then `ready` is it.
+    pub(super) async fn adapted(self, ready: Arc<Mutex<Arc<Ready>>>, progress: ProgressHandle) -> Result<Driven> {
+        let first = ready.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let last = match self.again(&first).await? {
+            None => first,
+            Some(again) => {
+                let again = Arc::new(again);
+                progress.replace_edges(again.scans.iter().map(|s| s.counters.clone()).collect());
+                ready.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&again);
+                again
+            }
+        };
+        Ok((last.physical.clone(), last.state.task_ctx()))
+    }
+
+    /// The rest planned again; `None` where there is no reason to.
+    async fn again(&self, ready: &Ready) -> Result<Option<Ready>> {
+        let awaited = self.awaited(ready)?;
+        if awaited.is_empty() {
+            return Ok(None);
+        }
+        let context = ready.state.task_ctx();
+        // Whatever waits for nothing starts, as it would without this.
+        for scan in ready.scans.iter().filter(|s| s.fragment.edge.keys.is_none()) {
+            scan.start_ahead(context.clone()).map_err(|e| from_datafusion(&e))?;
+        }
+        let _ = self.context.waiting_since.set(Instant::now());
+        let wait =
+            ready.scans.iter().filter_map(|s| Some(s.fragment.edge.keys.as_ref()?.wait)).max().unwrap_or_default();
+        let counted = try_join_all(awaited.into_iter().map(|scan| count(scan, &context, wait))).await?;
+        let counted: BTreeMap<usize, Counted> = counted.into_iter().collect();
+        let adapted =
+            planner::adapt(&ready.state, &ready.planned, &counted, &self.settings, &self.view, self.fragment)?;
+        let Some(planned) = adapted else { return Ok(None) };
+        let (state, view, context) = (ready.state.clone(), self.view.clone(), self.context.clone());
+        let Physical { state, plan: physical, scans } =
+            Physical::of(&planned.plan, state, view, context, &ready.scans).await?;
+        Ok(Some(Ready { state, planned: Arc::new(planned), physical, scans }))
+    }
+
+    /// The scans to count first: those whose keys others wait for, where they are expected to fit in memory. What a
+    /// setting forces is not weighed again.
+    fn awaited<'a>(&self, ready: &'a Ready) -> Result<Vec<&'a Arc<RemoteScanExec>>> {
+        if !self.settings.strategy.is_empty() || !self.settings.placement {
+            return Ok(vec![]);
+        }
+        let numbers = planner::awaited(&ready.planned).map_err(|e| from_datafusion(&e))?;
+        let scans: Vec<_> = ready.scans.iter().filter(|s| numbers.contains(&s.fragment.number)).collect();
+        let bytes: f64 = scans.iter().map(|s| s.fragment.edge.rows * s.fragment.edge.row_bytes).sum();
+        Ok(if bytes <= COUNTED_BYTES as f64 { scans } else { vec![] })
+    }
+}
+
+async fn count(scan: &Arc<RemoteScanExec>, context: &TaskContext, wait: Duration) -> Result<(usize, Counted)> {
+    let counted = scan.read_ahead(context, wait).await.map_err(|e| from_datafusion(&e))?;
+    Ok((scan.fragment.number, counted))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! Queries over owners in this process, of whose data a gateway expects something else than there is.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::util::pretty::pretty_format_batches;
+use futures::TryStreamExt;
+
+use crate::fake_mesh::OwnerPeer;
+use crate::{Engine, Principal, Session};
+
+/// Rows of the ports, of which each has a column that the next one has too.
+const ROWS: i64 = 2000;
+
+struct Mesh {
+    owners: Vec<Arc<OwnerPeer>>,
+    session: Session,
+}
+
+impl Mesh {
+    async fn new() -> Self {
+        let table = |names: [&str; 2]| {
+            let values: ArrayRef = Arc::new(Int64Array::from_iter_values(0..ROWS));
+            RecordBatch::try_from_iter(names.map(|name| (name, values.clone()))).unwrap()
+        };
+        let owner = |domain: &str, names| OwnerPeer::new(domain, &[("t", table(names))]);
+        let owners = vec![owner("first", ["a", "b"]), owner("second", ["b", "c"]), owner("third", ["c", "d"])];
+        let builder = owners.iter().fold(Engine::builder().cpu_threads(2), |b, owner| b.peer(owner.clone()));
+        let engine = builder.build().unwrap();
+        engine.refresh().await;
+        Self { owners, session: engine.session(Principal::anonymous()) }
+    }
+
+    async fn rows(&self, sql: &str) -> Vec<RecordBatch> {
+        self.session.sql(sql).await.unwrap().try_collect().await.unwrap()
+    }
+
+    async fn count(&self, sql: &str) -> i64 {
+        let batches = self.rows(&format!("SELECT count(*) FROM ({sql})")).await;
+        batches[0].column(0).as_primitive::<arrow::datatypes::Int64Type>().value(0)
+    }
+
+    async fn explained(&self, sql: &str) -> String {
+        pretty_format_batches(&self.rows(&format!("EXPLAIN ANALYZE {sql}")).await).unwrap().to_string()
+    }
+
+    /// How often each owner was asked since it was last asked about.
+    fn asked(&self, before: &mut Vec<usize>) -> Vec<usize> {
+        let now: Vec<usize> = self.owners.iter().map(|o| o.requests().len()).collect();
+        let since = now.iter().zip(before.iter()).map(|(now, before)| now - before).collect();
+        *before = now;
+        since
+    }
+}
+
+/// Of an equality little is expected, and this one lets every row through.
+const MORE: &str = "SELECT a, d FROM first.p.t x JOIN second.p.t y ON x.b = y.b JOIN third.p.t z ON y.c = z.c \
+                    WHERE x.a % 1 = 0";
+
+#[tokio::test]
+async fn what_waits_is_planned_again_and_what_runs_goes_on() {
+    let mesh = Mesh::new().await;
+    let mut asked = vec![0; 3];
+    let text = mesh.explained(MORE).await;
+    assert!(text.contains("first gave 2000 rows where"), "{text}");
+    assert_eq!(mesh.asked(&mut asked), [1, 1, 1], "nobody is asked twice");
+    assert_eq!(mesh.count(MORE).await, ROWS);
+
+    mesh.session.set("portolan.adapt_factor", "100000").unwrap();
+    let text = mesh.explained(MORE).await;
+    assert!(!text.contains("planned again"), "{text}");
+    mesh.asked(&mut asked);
+    assert_eq!(mesh.count(MORE).await, ROWS);
+    assert_eq!(mesh.asked(&mut asked), [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn no_row_is_less_than_expected_too() {
+    let mesh = Mesh::new().await;
+    let none = MORE.replace("x.a % 1 = 0", "x.a % 1 = 1");
+    let text = mesh.explained(&none).await;
+    assert!(text.contains("first gave 0 rows where"), "{text}");
+    assert_eq!(mesh.count(&none).await, 0);
+    let outer = "SELECT a, d FROM first.p.t x LEFT JOIN second.p.t y ON x.b = y.b AND y.c % 1 = 1 \
+                 LEFT JOIN third.p.t z ON y.c = z.c WHERE x.a % 1 = 0";
+    assert_eq!(mesh.count(outer).await, ROWS);
+}
+
+#[tokio::test]
+async fn what_a_setting_forces_is_not_planned_again() {
+    let mesh = Mesh::new().await;
+    mesh.session.set("portolan.strategy", "keys_from_left").unwrap();
+    let text = mesh.explained(MORE).await;
+    assert!(!text.contains("planned again"), "{text}");
+}
+
+#[tokio::test]
+async fn an_owner_that_fails_fails_the_query() {
+    let mesh = Mesh::new().await;
+    let sql = MORE.replace("x.a % 1 = 0", "10 / (x.a - 1999) < 1");
+    let rows: Result<Vec<RecordBatch>, _> = mesh.session.sql(&sql).await.unwrap().try_collect().await;
+    let error = rows.unwrap_err().chain();
+    assert!(error.contains("first") && error.to_lowercase().contains("divide by zero"), "{error}");
+}
