@@ -26,12 +26,20 @@ use crate::{Error, ErrorKind, Limits, Principal, QueryStream, Result, Session};
 pub struct Engine(Arc<Inner>);
 
 /// A fragment as another node sent it.
-#[derive(Clone, Debug, Default)]
-pub struct FragmentPlan {
+#[derive(Clone, Debug)]
+pub struct SentFragment {
+    /// On whose behalf it runs.
+    pub principal: Principal,
+    /// The query that it is a part of.
+    pub query_id: String,
     /// The plan.
     pub plan: Bytes,
     /// The keys that it tests rows for.
     pub keys: Vec<Bytes>,
+    /// How many nodes the query went through.
+    pub hops: u32,
+    /// How much of its time the query has left.
+    pub remaining: Duration,
 }
 
 /// A fragment that was planned and not run.
@@ -258,29 +266,15 @@ impl Engine {
     /// `InvalidQuery` for bytes that are no fragment, or one that holds anything but known plan nodes over ports;
     /// `NotFound` for a port that is not here; `PermissionDenied` past the bound on hops; `ResourceExhausted` for more
     /// bytes of keys than are taken.
-    pub async fn fragment(
-        &self,
-        principal: &Principal,
-        query_id: &str,
-        plan: FragmentPlan,
-        hops: u32,
-        remaining: Duration,
-    ) -> Result<QueryStream> {
-        crate::query::run_fragment(&self.0, principal, query_id, plan, hops, remaining).await
+    pub async fn fragment(&self, fragment: SentFragment) -> Result<QueryStream> {
+        crate::query::run_fragment(&self.0, fragment).await
     }
 
     /// What is expected of a fragment that another node may send. It is planned and not run.
     ///
     /// # Errors
     /// As [`Engine::fragment`].
-    pub async fn estimate_fragment(
-        &self,
-        principal: &Principal,
-        query_id: &str,
-        plan: FragmentPlan,
-        hops: u32,
-        remaining: Duration,
-    ) -> Result<EstimatedFragment> {
-        crate::query::estimate_fragment(&self.0, principal, query_id, plan, hops, remaining).await
+    pub async fn estimate_fragment(&self, fragment: SentFragment) -> Result<EstimatedFragment> {
+        crate::query::estimate_fragment(&self.0, fragment).await
     }
 }

@@ -20,7 +20,7 @@ pub mod session;
 pub mod settings;
 mod wire;
 
-pub use engine::{Engine, EngineBuilder, EstimatedFragment, FragmentPlan};
+pub use engine::{Engine, EngineBuilder, EstimatedFragment, SentFragment};
 pub use limits::Limits;
 pub use mesh::LinkOverride;
 pub use portolan_connectors::{Error, ErrorKind, Result};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow_flight::sql::Command;
 use portolan_connectors::node::protocol::{FragmentTicket, NodeHello};
-use portolan_engine::{Error, ErrorKind, EstimatedFragment, FragmentPlan, Principal, Result};
+use portolan_engine::{Error, ErrorKind, EstimatedFragment, Principal, Result, SentFragment};
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
@@ -65,28 +65,18 @@ impl Service {
     }
 
     async fn fragment(&self, caller: &Caller, ticket: FragmentTicket) -> Result<Messages> {
-        let Sent { principal, query_id, plan, hops, remaining } = sent(caller, ticket)?;
-        let rows = self.engine.fragment(&principal, &query_id, plan, hops, remaining).await?;
+        let rows = self.engine.fragment(sent(caller, ticket)?).await?;
         Ok(until_cancelled(fragment_messages(rows), CancellationToken::new(), self.stopping.clone()))
     }
 
     /// Plans a fragment and does not run it.
     pub(crate) async fn estimate(&self, caller: &Caller, ticket: FragmentTicket) -> Result<EstimatedFragment> {
-        let Sent { principal, query_id, plan, hops, remaining } = sent(caller, ticket)?;
-        self.engine.estimate_fragment(&principal, &query_id, plan, hops, remaining).await
+        self.engine.estimate_fragment(sent(caller, ticket)?).await
     }
 }
 
-/// A fragment of a caller that may send some.
-struct Sent {
-    principal: Principal,
-    query_id: String,
-    plan: FragmentPlan,
-    hops: u32,
-    remaining: Duration,
-}
-
-fn sent(caller: &Caller, ticket: FragmentTicket) -> Result<Sent> {
+/// The fragment of a caller that may send some.
+fn sent(caller: &Caller, ticket: FragmentTicket) -> Result<SentFragment> {
     if !caller.identity.node {
         return Err(Error::new(
             ErrorKind::PermissionDenied,
@@ -98,11 +88,12 @@ fn sent(caller: &Caller, ticket: FragmentTicket) -> Result<Sent> {
     if ticket.principal.is_empty() {
         return Err(Error::new(ErrorKind::InvalidQuery, "the fragment does not say on whose behalf it runs"));
     }
-    Ok(Sent {
+    Ok(SentFragment {
         // A known node is believed when it says who asks.
         principal: Principal::new(ticket.principal),
         query_id: ticket.query_id,
-        plan: FragmentPlan { plan: ticket.plan, keys: ticket.keys },
+        plan: ticket.plan,
+        keys: ticket.keys,
         hops: ticket.hops,
         remaining: Duration::from_millis(ticket.remaining_ms),
     })

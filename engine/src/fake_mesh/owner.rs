@@ -17,7 +17,7 @@ use portolan_connectors::{
     SiteId,
 };
 
-use crate::{Engine, FragmentPlan, Principal, Result};
+use crate::{Engine, Principal, Result, SentFragment};
 
 /// A peer that owns a domain and runs what it is sent, in this process.
 #[derive(Debug)]
@@ -72,10 +72,15 @@ impl Site for OwnerPeer {
 
     async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream> {
         self.requests.lock().unwrap().push(request.clone());
-        let plan = FragmentPlan { plan: request.plan, keys: request.keys };
-        let remaining = request.deadline.saturating_duration_since(std::time::Instant::now());
-        let principal = Principal::new(request.principal);
-        let rows = self.engine.fragment(&principal, &request.query_id, plan, request.hops, remaining).await?;
+        let rows = self.engine.fragment(SentFragment {
+            principal: Principal::new(request.principal),
+            query_id: request.query_id,
+            plan: request.plan,
+            keys: request.keys,
+            hops: request.hops,
+            remaining: request.deadline.saturating_duration_since(std::time::Instant::now()),
+        });
+        let rows = rows.await?;
         let state = (rows, 0_u64, false);
         Ok(Box::pin(futures::stream::try_unfold(state, |(mut rows, count, ended)| async move {
             if ended {

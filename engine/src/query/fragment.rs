@@ -1,28 +1,21 @@
 //! Fragments that other nodes send: admitted, then run, or only estimated.
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use portolan_connectors::FragmentEstimate;
 
 use super::{Query, QueryStream, nullable, session_state};
-use crate::engine::{EstimatedFragment, FragmentPlan, Inner};
+use crate::engine::{EstimatedFragment, Inner, SentFragment};
 use crate::exchange::QueryContext;
 use crate::planner::cardinality;
 use crate::wire::{self, Encoded};
-use crate::{Error, ErrorKind, Principal, Result, Settings, planner};
+use crate::{Error, ErrorKind, Result, Settings, planner};
 
 /// Plans and starts a fragment that another node sent.
-pub(crate) async fn run_fragment(
-    engine: &Arc<Inner>,
-    principal: &Principal,
-    query_id: &str,
-    fragment: FragmentPlan,
-    hops: u32,
-    remaining: Duration,
-) -> Result<QueryStream> {
-    let query = admitted(engine, principal, query_id, &fragment, hops, remaining)?;
+pub(crate) async fn run_fragment(engine: &Arc<Inner>, fragment: SentFragment) -> Result<QueryStream> {
+    let query = admitted(engine, &fragment)?;
     engine
         .cpu
         .run(async move {
@@ -34,15 +27,8 @@ pub(crate) async fn run_fragment(
 }
 
 /// What is expected of a fragment that another node may send.
-pub(crate) async fn estimate_fragment(
-    engine: &Arc<Inner>,
-    principal: &Principal,
-    query_id: &str,
-    fragment: FragmentPlan,
-    hops: u32,
-    remaining: Duration,
-) -> Result<EstimatedFragment> {
-    let query = admitted(engine, principal, query_id, &fragment, hops, remaining)?;
+pub(crate) async fn estimate_fragment(engine: &Arc<Inner>, fragment: SentFragment) -> Result<EstimatedFragment> {
+    let query = admitted(engine, &fragment)?;
     engine
         .cpu
         .run(async move {
@@ -61,19 +47,14 @@ pub(crate) async fn estimate_fragment(
         .await
 }
 
-fn encoded(fragment: FragmentPlan) -> Encoded {
+fn encoded(fragment: SentFragment) -> Encoded {
     Encoded { plan: fragment.plan, keys: fragment.keys }
 }
 
 /// The fragment as a query of this node, where it is within bounds.
-fn admitted(
-    engine: &Arc<Inner>,
-    principal: &Principal,
-    query_id: &str,
-    fragment: &FragmentPlan,
-    hops: u32,
-    remaining: Duration,
-) -> Result<Query> {
+fn admitted(engine: &Arc<Inner>, fragment: &SentFragment) -> Result<Query> {
+    let SentFragment { principal, query_id, hops, remaining, .. } = fragment;
+    let hops = *hops;
     if hops > engine.limits.max_hops {
         return Err(Error::new(
             ErrorKind::PermissionDenied,
@@ -96,10 +77,10 @@ fn admitted(
         view: engine.mesh.view(),
         settings: Settings::default(),
         context: Arc::new(QueryContext {
-            query_id: query_id.to_owned(),
+            query_id: query_id.clone(),
             principal: principal.clone(),
             hops,
-            deadline: Instant::now() + remaining.min(engine.limits.query_timeout),
+            deadline: Instant::now() + (*remaining).min(engine.limits.query_timeout),
             key_bytes: limit,
             waiting_since: OnceLock::new(),
         }),

@@ -7,22 +7,25 @@
 
 use std::collections::BTreeSet;
 
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, LogicalPlan, Sort, Volatility};
 use portolan_catalog::DomainName;
 use portolan_connectors::SiteId;
 
+mod forced;
+mod keys;
+mod node;
 mod ways;
 
-use self::ways::{Joins, Node, Scale};
+use self::forced::Joins;
+pub(super) use self::forced::force_sides;
+use self::node::{Node, Scale};
 use super::decision::{Decision, Edge};
-use super::order;
 use super::routes::Routes;
 use crate::execution::errors::from_datafusion;
 use crate::names::{PortSite, PortTable};
-use crate::settings::StrategyChoice;
 use crate::wire::admit;
 use crate::{Error, ErrorKind, Result, Settings};
 
@@ -97,25 +100,8 @@ pub(super) fn cost(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) 
 
 /// The operators of a plan with the ways to have their rows.
 fn weighed(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> DataFusionResult<Node> {
-    let sites = ways::peers(plan)?;
+    let sites = node::peers(plan)?;
     Node::of(plan, Scale { settings, routes, sites: &sites }, &mut Joins::default())
-}
-
-/// Joins across sites whose right side is to be done first, as a setting says, get their sides exchanged.
-pub(super) fn force_sides(plan: LogicalPlan, settings: &Settings) -> DataFusionResult<LogicalPlan> {
-    if !settings.strategy.contains(&StrategyChoice::KeysFromRight) {
-        return Ok(plan);
-    }
-    exchange_sides(plan, settings, &mut Joins::default())
-}
-
-fn exchange_sides(plan: LogicalPlan, settings: &Settings, joins: &mut Joins) -> DataFusionResult<LogicalPlan> {
-    let exchange = joins.next(&plan, settings)? == StrategyChoice::KeysFromRight;
-    let plan = plan.map_children(|child| Ok(Transformed::yes(exchange_sides(child, settings, joins)?)))?.data;
-    match &plan {
-        LogicalPlan::Join(join) if exchange && order::can_swap(join) => order::swapped(join),
-        _ => Ok(plan),
-    }
 }
 
 /// Where the root of a plan has everything that it reads, and the domains that it reads: `Here` too where that is at

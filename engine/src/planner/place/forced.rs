@@ -1,0 +1,72 @@
+//! What settings force: a strategy for each join across sites, or how much is left to owners.
+
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::LogicalPlan;
+
+use super::SiteChoice;
+use super::node::{Node, peers};
+use crate::planner::order;
+use crate::settings::{Pushdown, Settings, StrategyChoice};
+
+/// Counts the joins across sites, in the order of the plan's printed form: a setting may force each.
+#[derive(Default)]
+pub(super) struct Joins(usize);
+
+impl Joins {
+    pub(super) fn next(&mut self, plan: &LogicalPlan, settings: &Settings) -> DataFusionResult<StrategyChoice> {
+        let LogicalPlan::Join(join) = plan else { return Ok(StrategyChoice::Auto) };
+        let (left, right) = (super::home(&join.left)?.0, super::home(&join.right)?.0);
+        // `Here` is also where a side of several sites has its home: two such sides still meet across sites.
+        let together = left == right && (left != SiteChoice::Here || peers(plan)?.is_empty());
+        if together || left == SiteChoice::Anywhere || right == SiteChoice::Anywhere {
+            return Ok(StrategyChoice::Auto);
+        }
+        let index = self.0;
+        self.0 += 1;
+        Ok(match settings.strategy.as_slice() {
+            [] => StrategyChoice::Auto,
+            [all] => *all,
+            each => each.get(index).copied().unwrap_or(StrategyChoice::Auto),
+        })
+    }
+}
+
+/// Joins across sites whose right side is to be done first, as a setting says, get their sides exchanged.
+pub(in crate::planner) fn force_sides(plan: LogicalPlan, settings: &Settings) -> DataFusionResult<LogicalPlan> {
+    if !settings.strategy.contains(&StrategyChoice::KeysFromRight) {
+        return Ok(plan);
+    }
+    exchange_sides(plan, settings, &mut Joins::default())
+}
+
+fn exchange_sides(plan: LogicalPlan, settings: &Settings, joins: &mut Joins) -> DataFusionResult<LogicalPlan> {
+    let exchange = joins.next(&plan, settings)? == StrategyChoice::KeysFromRight;
+    let plan = plan.map_children(|child| Ok(Transformed::yes(exchange_sides(child, settings, joins)?)))?.data;
+    match &plan {
+        LogicalPlan::Join(join) if exchange && order::can_swap(join) => order::swapped(join),
+        _ => Ok(plan),
+    }
+}
+
+impl Node {
+    /// Whether a setting allows that an owner does it.
+    pub(super) fn is_pushed(&self, settings: &Settings) -> bool {
+        let of_a_port =
+            matches!(self.plan, LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_));
+        settings.pushdown == Pushdown::All || of_a_port && self.subqueries.is_empty()
+    }
+
+    /// The site that a setting asks for.
+    pub(super) fn forced_site(&self, forced: StrategyChoice) -> Option<SiteChoice> {
+        let native = |i: usize| self.inputs.get(i).and_then(|n| n.native.clone());
+        match forced {
+            StrategyChoice::Auto => None,
+            StrategyChoice::Gather | StrategyChoice::KeysFromLeft | StrategyChoice::KeysFromRight => {
+                Some(SiteChoice::Here)
+            }
+            StrategyChoice::DelegateToLeft => native(0),
+            StrategyChoice::DelegateToRight => native(1),
+        }
+    }
+}

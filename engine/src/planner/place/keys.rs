@@ -1,0 +1,142 @@
+//! What the keys of one side of a join do to the edges of the other.
+
+use datafusion::common::Column;
+use datafusion::logical_expr::{Expr, Join, LogicalPlan};
+
+use super::node::Node;
+use super::ways::Crossing;
+use crate::planner::cardinality::{self, Cardinality};
+use crate::planner::cost;
+use crate::planner::decision::{Cost, Edge, KeyPlan, Strategy};
+use crate::settings::{Pushdown, Settings, StrategyChoice};
+
+/// A side of a join.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Side {
+    Left,
+    Right,
+}
+
+/// The keys of one side of a join for the other.
+struct Keys {
+    /// What must be equal: expressions of the side that is cut and of the side that has the keys.
+    on: Vec<(Expr, Expr)>,
+    count: f64,
+    bytes: f64,
+    matched: f64,
+    probe_distinct: f64,
+}
+
+impl Node {
+    /// Lets the keys of one side cut the edges of the other. Gives it in words, with what it saves.
+    pub(super) fn send_keys(
+        &self,
+        join: &Join,
+        build_side: Side,
+        edges: &mut [Vec<Crossing>],
+        settings: &Settings,
+        forced: StrategyChoice,
+    ) -> Option<(String, Cost)> {
+        let preserved = join.join_type.on_lr_is_preserved();
+        let (build, probe, edges, may_be_cut) = match (self.inputs.as_slice(), edges, build_side) {
+            ([left, right], [_, edges, ..], Side::Left) => (left, right, edges, preserved.1),
+            ([left, right], [edges, ..], Side::Right) => (right, left, edges, preserved.0),
+            _ => return None,
+        };
+        let owners_test_keys = settings.placement && settings.pushdown == Pushdown::All;
+        if !owners_test_keys || join.on.is_empty() || join.null_aware || !may_be_cut {
+            return None;
+        }
+        let keys = Keys::of(join, build, probe, build_side);
+        let domains: Vec<String> = build.domains.iter().map(ToString::to_string).collect();
+        let from = if domains.is_empty() { "this node".to_owned() } else { domains.join(", ") };
+        let is_forced = matches!(forced, StrategyChoice::KeysFromLeft | StrategyChoice::KeysFromRight);
+        let mut total = Cost::default();
+        let mut any = false;
+        for crossing in edges.iter_mut() {
+            let reads = |e: &Expr| e.column_refs().into_iter().all(|c| crossing.columns.contains(c));
+            if keys.on.iter().any(|(probed, _)| reads(probed))
+                && let Some(saved) = keys.cut(&mut crossing.edge, &from, settings, is_forced)
+            {
+                any = true;
+                total += saved;
+            }
+        }
+        any.then(|| (format!("keys from {from} (about {})", keys.count.round()), total))
+    }
+}
+
+impl Keys {
+    fn of(join: &Join, build: &Node, probe: &Node, build_side: Side) -> Self {
+        let pair = |(l, r): &(Expr, Expr)| match build_side {
+            Side::Left => (r.clone(), l.clone()),
+            Side::Right => (l.clone(), r.clone()),
+        };
+        let on: Vec<(Expr, Expr)> = join.on.iter().map(pair).collect();
+        let distinct = |of: &Cardinality, exprs: Vec<&Expr>| {
+            exprs.into_iter().map(|e| of.distinct(e)).product::<f64>().min(of.rows).max(1.0)
+        };
+        Self {
+            count: distinct(&build.rows, on.iter().map(|(_, b)| b).collect()),
+            bytes: 8.0 * on.len() as f64,
+            matched: cardinality::matched_fraction(&probe.rows, &build.rows, &on).clamp(0.0, 1.0),
+            probe_distinct: distinct(&probe.rows, on.iter().map(|(p, _)| p).collect()),
+            on,
+        }
+    }
+
+    /// Lets them cut an edge; gives what that saves, or `None` where it does not pay and nothing forces it.
+    fn cut(&self, edge: &mut Edge, from: &str, settings: &Settings, is_forced: bool) -> Option<Cost> {
+        let bytes = edge.rows * edge.row_bytes;
+        let (kept, saved) = match cost::keyed(&edge.link, bytes, self.count, self.bytes, self.matched) {
+            Some(keyed) => (keyed.kept, keyed.saved),
+            None if is_forced => (self.matched, Cost::default()),
+            None => return None,
+        };
+        edge.rows *= kept;
+        if edge.strategy == Strategy::Gather {
+            edge.strategy = Strategy::Keys;
+        }
+        let wait = if is_forced { settings.key_wait } else { cost::wait(saved, settings.key_wait) };
+        edge.keys = Some(match edge.keys.take() {
+            Some(before) => KeyPlan {
+                wait: before.wait.max(wait),
+                keys: before.keys.min(self.count),
+                from: format!("{}, {from}", before.from),
+                ..before
+            },
+            None => KeyPlan {
+                wait,
+                form: settings.key_form.map(Into::into),
+                keys: self.count,
+                probe_distinct: self.probe_distinct,
+                from: from.to_owned(),
+                adapt_factor: settings.adapt_factor,
+            },
+        });
+        Some(saved)
+    }
+}
+
+/// What an operator calls the columns of its inputs by which keys that come from above may still cut what is below it:
+/// none where it would then give other rows, as a limit would.
+pub(super) fn carried(plan: &LogicalPlan, columns: &[Column]) -> Vec<Column> {
+    let above = plan.schema().columns();
+    let named = |index: usize, below: &Column| columns.contains(below).then(|| above.get(index).cloned()).flatten();
+    let computed = |exprs: &[Expr]| {
+        let column = |e: &Expr| if let Expr::Column(c) = e.clone().unalias() { Some(c) } else { None };
+        exprs.iter().enumerate().filter_map(|(i, e)| named(i, &column(e)?)).collect()
+    };
+    match plan {
+        LogicalPlan::Projection(p) => computed(&p.expr),
+        LogicalPlan::Aggregate(a) => computed(&a.group_expr),
+        LogicalPlan::SubqueryAlias(_) | LogicalPlan::Union(_) => {
+            let inputs = plan.inputs().into_iter();
+            let below = inputs.flat_map(|input| input.schema().columns().into_iter().enumerate());
+            below.filter_map(|(i, column)| named(i, &column)).collect()
+        }
+        LogicalPlan::Filter(_) | LogicalPlan::Join(_) | LogicalPlan::Distinct(_) => columns.to_vec(),
+        LogicalPlan::Sort(sort) if sort.fetch.is_none() => columns.to_vec(),
+        _ => vec![],
+    }
+}

@@ -1,0 +1,133 @@
+//! The operators of a plan, each with the ways to have its rows at a site.
+
+use std::collections::BTreeSet;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use portolan_catalog::DomainName;
+
+use super::forced::Joins;
+use super::ways::{Crossing, Way};
+use super::{SiteChoice, port_of};
+use crate::planner::cardinality::{self, Cardinality};
+use crate::planner::cost;
+use crate::planner::decision::{Cost, Edge, Strategy};
+use crate::planner::routes::Routes;
+use crate::settings::Settings;
+
+/// An operator and every way to have its rows somewhere.
+pub(super) struct Node {
+    pub(super) plan: LogicalPlan,
+    pub(super) inputs: Vec<Node>,
+    pub(super) subqueries: Vec<Node>,
+    pub(super) domains: BTreeSet<DomainName>,
+    /// Where the ports are that it and everything below reads.
+    pub(super) homes: BTreeSet<SiteChoice>,
+    pub(super) rows: Cardinality,
+    /// Whether it and everything below reads ports alone, and may be evaluated anywhere.
+    pub(super) portable: Result<(), String>,
+    /// At most one a site, the cheapest.
+    pub(super) ways: Vec<Way>,
+    /// Whether every way that there was is to be had with one owner alone.
+    pub(super) native: Option<SiteChoice>,
+}
+
+/// What the ways are weighed by.
+#[derive(Clone, Copy)]
+pub(super) struct Scale<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) routes: Routes<'a>,
+    /// The other nodes whose ports are read: each may be asked to do a part.
+    pub(super) sites: &'a [SiteChoice],
+}
+
+impl Node {
+    pub(super) fn of(plan: &LogicalPlan, scale: Scale<'_>, joins: &mut Joins) -> DataFusionResult<Self> {
+        let forced = joins.next(plan, scale.settings)?;
+        let inputs: Vec<Self> =
+            plan.inputs().into_iter().map(|i| Self::of(i, scale, joins)).collect::<DataFusionResult<_>>()?;
+        let mut subqueries = vec![];
+        // Only the subqueries of this operator's own expressions: their inputs come with the recursion.
+        plan.apply_expressions(|expr| {
+            expr.apply(|e| {
+                let subquery = match e {
+                    Expr::ScalarSubquery(s) => s,
+                    Expr::InSubquery(s) => &s.subquery,
+                    Expr::Exists(s) => &s.subquery,
+                    _ => return Ok(TreeNodeRecursion::Continue),
+                };
+                subqueries.push(Self::of(&LogicalPlan::Subquery(subquery.clone()), scale, joins)?);
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })?;
+        let below: Vec<Cardinality> = inputs.iter().map(|i| i.rows.clone()).collect();
+        let mut node = Self {
+            plan: plan.clone(),
+            domains: inputs.iter().chain(&subqueries).flat_map(|i| i.domains.clone()).collect(),
+            homes: inputs.iter().chain(&subqueries).flat_map(|i| i.homes.clone()).collect(),
+            rows: cardinality::estimate_operator(plan, &below),
+            portable: Ok(()),
+            ways: vec![],
+            native: None,
+            inputs,
+            subqueries,
+        };
+        node.find_ways(scale, forced);
+        Ok(node)
+    }
+
+    /// The cheapest way to have the rows in this process, with its whole cost.
+    pub(super) fn cheapest_here(&self, routes: Routes<'_>) -> Option<(&Way, Cost)> {
+        let brought = |way: &Way| match &way.site {
+            SiteChoice::Peer(peer) => cost::transfer(&routes.view.link(peer), self.bytes()),
+            _ => Cost::default(),
+        };
+        // A node is asked for rows of its own, or for what it joins with them: not to work for others alone.
+        let asked = |way: &&Way| !matches!(way.site, SiteChoice::Peer(_)) || self.homes.contains(&way.site);
+        let costs = self.ways.iter().filter(asked).map(|way| (way, way.cost + brought(way)));
+        costs.min_by(|a, b| a.1.milliseconds.total_cmp(&b.1.milliseconds))
+    }
+
+    pub(super) fn way(&self, site: &SiteChoice) -> Option<&Way> {
+        self.ways.iter().find(|w| w.site == *site || w.site == SiteChoice::Anywhere)
+    }
+
+    pub(super) fn may_travel(&self) -> &Result<(), String> {
+        &self.portable
+    }
+
+    /// The edge over which its rows come here from `way`.
+    pub(super) fn crossing(&self, way: &Way, routes: Routes<'_>) -> Crossing {
+        let SiteChoice::Peer(peer) = &way.site else {
+            return Crossing { edge: Edge::default(), columns: vec![] };
+        };
+        let mut crossing = self.edge(routes.view.link(peer));
+        if self.native.as_ref() != Some(&way.site) {
+            crossing.edge.strategy = Strategy::Delegate;
+        }
+        crossing
+    }
+
+    pub(super) fn row_bytes(&self) -> f64 {
+        self.rows.row_bytes(self.plan.schema()).max(1.0)
+    }
+
+    pub(super) fn bytes(&self) -> f64 {
+        self.rows.rows * self.row_bytes()
+    }
+}
+
+/// The other nodes whose ports a plan reads.
+pub(super) fn peers(plan: &LogicalPlan) -> DataFusionResult<Vec<SiteChoice>> {
+    let mut found = BTreeSet::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some((_, site @ SiteChoice::Peer(_))) = port_of(scan)
+        {
+            found.insert(site);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found.into_iter().collect())
+}
