@@ -6,6 +6,7 @@ mod keys;
 mod node;
 mod physical;
 mod planner;
+mod reading;
 mod remote_scan;
 mod start;
 

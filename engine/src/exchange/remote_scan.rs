@@ -2,12 +2,11 @@
 //! site said so is an error.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::{Schema, SchemaRef};
-use arrow::record_batch::RecordBatch;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -20,24 +19,21 @@ use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, apply
 use datafusion::physical_plan::filter_pushdown::{
     ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
 };
-use datafusion::physical_plan::metrics::{
-    BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, Time,
-};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use futures::StreamExt;
-use portolan_connectors::{FragmentItem, FragmentStream, FragmentSummary, Peer};
-use tokio::sync::{Notify, mpsc};
+use portolan_connectors::{FragmentSummary, Peer};
+use tokio::sync::Notify;
 
 use super::ahead::{Ahead, Counted};
 use super::keys::KeyReport;
+use super::reading::{Reading, read_all};
 use super::start::Start;
-use crate::execution::errors::into_datafusion;
-use crate::execution::run::conform;
+use crate::Principal;
 use crate::mesh::{LinkMeter, StreamMeter};
 use crate::planner::Fragment;
 use crate::progress::EdgeCounters;
-use crate::{Error, ErrorKind, Principal};
 
 /// How wide a value of variable width is taken to be.
 const ASSUMED_TEXT_BYTES: usize = 24;
@@ -287,82 +283,5 @@ impl ExecutionPlan for RemoteScanExec {
             statistics.total_byte_size = Precision::Inexact(rows.saturating_mul(widths.sum()));
         }
         Ok(Arc::new(statistics))
-    }
-}
-
-/// Asks for the fragment and hands its rows over.
-async fn read_all(
-    start: Start,
-    mut reading: Reading,
-    wanted: Arc<Notify>,
-    rows: mpsc::Sender<Result<RecordBatch>>,
-) -> Result<()> {
-    let Some(mut stream) = start.start(&wanted).await.map_err(|e| into_datafusion(e.within(&reading.what)))? else {
-        reading.counters.finished.store(true, Ordering::Relaxed);
-        reading.baseline.done();
-        return Ok(());
-    };
-    while let Some(batch) = read_next(&mut stream, &mut reading).await? {
-        let came = Instant::now();
-        if rows.send(Ok(batch)).await.is_err() {
-            break;
-        }
-        reading.meter.waited(came.elapsed());
-    }
-    Ok(())
-}
-
-/// One fragment being read.
-struct Reading {
-    rows: u64,
-    schema: SchemaRef,
-    counters: Arc<EdgeCounters>,
-    summary: Arc<Mutex<Option<FragmentSummary>>>,
-    baseline: BaselineMetrics,
-    bytes: Count,
-    first_batch: Time,
-    started: Instant,
-    meter: StreamMeter,
-    what: String,
-}
-
-async fn read_next(stream: &mut FragmentStream, reading: &mut Reading) -> Result<Option<RecordBatch>> {
-    let item = stream.next().await;
-    let what = reading.what.clone();
-    let fail = |error: Error| Err(into_datafusion(error.within(what)));
-    match item {
-        Some(Ok(FragmentItem::Batch { batch, wire_bytes })) => {
-            let batch = match conform(&batch, &reading.schema) {
-                Ok(batch) => batch,
-                Err(e) => return fail(Error::new(ErrorKind::SiteUnavailable, e.chain())),
-            };
-            if reading.rows == 0 {
-                reading.first_batch.add_elapsed(reading.started);
-            }
-            reading.rows += batch.num_rows() as u64;
-            reading.baseline.record_output(batch.num_rows());
-            reading.bytes.add(wire_bytes);
-            reading.meter.received(wire_bytes);
-            reading.counters.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-            reading.counters.bytes.fetch_add(wire_bytes as u64, Ordering::Relaxed);
-            Ok(Some(batch))
-        }
-        Some(Ok(FragmentItem::Finished(summary))) if summary.rows == reading.rows => {
-            reading.counters.finished.store(true, Ordering::Relaxed);
-            reading.meter.finish(&summary);
-            reading.counters.pulled.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&summary.pulled);
-            *reading.summary.lock().unwrap_or_else(PoisonError::into_inner) = Some(summary);
-            reading.baseline.done();
-            Ok(None)
-        }
-        Some(Ok(FragmentItem::Finished(summary))) => fail(Error::new(
-            ErrorKind::SiteUnavailable,
-            format!("{} rows were sent and {} arrived", summary.rows, reading.rows),
-        )),
-        Some(Err(error)) => fail(error),
-        None => fail(Error::new(
-            ErrorKind::SiteUnavailable,
-            format!("the rows stopped after {} without an end", reading.rows),
-        )),
     }
 }

@@ -78,8 +78,21 @@ pub(super) struct EdgeActual {
     pub(super) q_error: Option<f64>,
     /// What became of keys, in words.
     pub(super) keys: Option<String>,
+    /// What the owner pulled from others, be it by way of another.
+    pub(super) pulled: Vec<Pulled>,
     /// The owner's operators.
     pub(super) operators: Vec<OperatorMetrics>,
+}
+
+/// What crossed an edge between two owners.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Pulled {
+    pub(super) domains: Vec<String>,
+    pub(super) site: String,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    /// Bytes of keys that were sent to the site.
+    pub(super) key_bytes: u64,
 }
 
 /// An operator with its site, and its inputs likewise.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::document::{Document, EdgeEntry, FragmentEntry};
+use super::document::{Document, EdgeEntry, FragmentEntry, Pulled};
 use super::figures::{bytes, count, milliseconds, table};
 use super::measured::lines;
 
@@ -35,7 +35,10 @@ pub(super) fn overview(document: &Document) -> Option<String> {
         (&["edge", "from", "strategy", "rows", "bytes", "link"], &[true, false, false, true, true, false])
     };
     let mut rows = vec![names.iter().map(ToString::to_string).collect()];
-    rows.extend(document.fragments.iter().map(|f| if ran { measured_row(f) } else { expected_row(f) }));
+    for fragment in &document.fragments {
+        rows.push(if ran { measured_row(fragment) } else { expected_row(fragment) });
+        rows.extend(fragment.actual.iter().flat_map(|a| &a.pulled).map(|p| pulled_row(fragment, p)));
+    }
     Some(table(&rows, right))
 }
 
@@ -63,6 +66,16 @@ fn measured_row(fragment: &FragmentEntry) -> Vec<String> {
     };
     let told = vec![figure(fragment.edge.rows, count), figure(rows, count), error];
     [named(fragment), told, vec![figure(fragment.edge.bytes, bytes), figure(carried, bytes)]].concat()
+}
+
+/// An edge between two owners, below the one that it made possible.
+fn pulled_row(fragment: &FragmentEntry, pulled: &Pulled) -> Vec<String> {
+    let from = format!("  {} ({})", pulled.domains.join(", "), pulled.site);
+    let keys =
+        if pulled.key_bytes > 0 { format!(", for {} of keys", bytes(pulled.key_bytes as f64)) } else { String::new() };
+    let how = format!("  pulled by {}{keys}", fragment.site);
+    let none = String::new;
+    vec![none(), from, how, none(), count(pulled.rows as f64), none(), none(), bytes(pulled.bytes as f64)]
 }
 
 fn figure(value: Option<u64>, show: fn(f64) -> String) -> String {

@@ -5,9 +5,9 @@ use std::fmt::{self, Write};
 
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, ExecutionPlanVisitor, accept};
-use portolan_connectors::OperatorMetrics;
+use portolan_connectors::{OperatorMetrics, PulledRows};
 
-use super::document::EdgeActual;
+use super::document::{EdgeActual, Pulled};
 use super::figures::count;
 use super::relate::relate;
 use crate::exchange::RemoteScanExec;
@@ -41,8 +41,14 @@ pub(super) fn edge_actual(scan: &RemoteScanExec) -> EdgeActual {
         complete: summary.is_some(),
         q_error: None,
         keys: keys_report(scan),
+        pulled: summary.iter().flat_map(|s| &s.pulled).map(pulled).collect(),
         operators: summary.map(|s| s.operators).unwrap_or_default(),
     }
+}
+
+fn pulled(rows: &PulledRows) -> Pulled {
+    let PulledRows { domains, site, rows, bytes, bytes_sent } = rows.clone();
+    Pulled { domains, site, rows, bytes, key_bytes: bytes_sent }
 }
 
 /// What became of the keys that were sent to an owner: their form and number, their bytes, how long the scan waited,

@@ -1,7 +1,7 @@
 //! What a picture of a plan shows: a box for each fragment in the colour of its site, a box for each operator of
 //! weight that runs here, and arrows along which rows flow, as thick as their bytes are many.
 
-use super::document::{Document, FragmentEntry, Operator};
+use super::document::{Document, FragmentEntry, Operator, Pulled};
 use super::edges::strategy;
 use super::figures::{bytes, count};
 use crate::{Error, ErrorKind, Result};
@@ -74,7 +74,8 @@ impl Painter<'_> {
         let fragment = plan.fragment.and_then(|n| self.document.fragments.iter().find(|f| f.number == n));
         if let Some(fragment) = fragment {
             let source = self.fragment(plan, fragment, target);
-            return self.pulled(plan, &fragment.site, source);
+            let mut crossed = fragment.actual.as_ref().map(|a| a.pulled.clone()).unwrap_or_default();
+            return self.pulled(plan, &fragment.site, source, &mut crossed);
         }
         let name = name(plan);
         let mut target = target;
@@ -111,17 +112,23 @@ impl Painter<'_> {
         source
     }
 
-    /// The parts below a fragment's root that come from other owners.
-    fn pulled(&mut self, plan: &Operator, site: &str, target: usize) {
+    /// The parts below a fragment's root that come from other owners; `crossed` are those that did. Their owner may have
+    /// cut the fragment in another way, and then their arrows are told as they were expected.
+    fn pulled(&mut self, plan: &Operator, site: &str, target: usize, crossed: &mut Vec<Pulled>) {
         match plan.site.as_deref() {
             Some(other) if other != site => {
                 let lines = vec![plan.domains.join(", "), format!("reads {}", ports(plan, None)), works(plan)];
                 let source = self.labelled(lines, self.place(other));
-                let lines = rows_of(plan).into_iter().chain(["pulled".to_owned()]).collect();
-                self.picture.arrows.push(Arrow { from: source, to: target, lines, width: 1, crosses: true });
-                plan.subqueries.iter().chain(&plan.inputs).for_each(|i| self.pulled(i, other, source));
+                let known = crossed.iter().position(|p| p.site == other).map(|i| crossed.remove(i));
+                let lines = match &known {
+                    Some(p) => vec![format!("pulled {}, {}", rows_text(p.rows), bytes(p.bytes as f64))],
+                    None => rows_of(plan).into_iter().chain(["pulled".to_owned()]).collect(),
+                };
+                let width = width(known.map(|p| p.bytes + p.key_bytes));
+                self.picture.arrows.push(Arrow { from: source, to: target, lines, width, crosses: true });
+                plan.subqueries.iter().chain(&plan.inputs).for_each(|i| self.pulled(i, other, source, crossed));
             }
-            _ => plan.subqueries.iter().chain(&plan.inputs).for_each(|i| self.pulled(i, site, target)),
+            _ => plan.subqueries.iter().chain(&plan.inputs).for_each(|i| self.pulled(i, site, target, crossed)),
         }
     }
 

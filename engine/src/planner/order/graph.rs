@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{Column, NullEquality};
+use datafusion::common::NullEquality;
 use datafusion::error::Result;
 use datafusion::logical_expr::utils::split_conjunction_owned;
-use datafusion::logical_expr::{Expr, ExprSchemable, Join, JoinType, LogicalPlan, Operator};
+use datafusion::logical_expr::{Expr, ExprSchemable, Join, JoinType, LogicalPlan};
 
+use super::conditions::{Condition, equality, over, sides};
+use super::edges::{Equalities, Pair, edges};
 use super::equal::{self, Class};
 use crate::planner::cardinality::{self, Cardinality};
 use crate::planner::failing::never_fails;
@@ -35,28 +37,6 @@ pub(super) struct Relation {
     pub(super) rows: Cardinality,
 }
 
-/// What two relations must have equal.
-struct Equalities {
-    left: usize,
-    right: usize,
-    pairs: Vec<Pair>,
-    /// The classes of the pairs, by their positions.
-    classes: Set,
-    /// The share of all pairs of rows that has all of them equal.
-    selectivity: f64,
-    /// How many different keys each side has.
-    distinct: (f64, f64),
-}
-
-/// An expression of each of two relations, which must be equal.
-struct Pair {
-    /// The class of both, by its position.
-    class: usize,
-    on: (Expr, Expr),
-    selectivity: f64,
-    distinct: (f64, f64),
-}
-
 /// The equalities that connect two sets of relations.
 #[derive(Default)]
 pub(super) struct Crossing {
@@ -65,15 +45,6 @@ pub(super) struct Crossing {
     pub(super) over: (Set, Set),
     /// How many different keys each set has, if it had the rows of these relations.
     pub(super) distinct: (f64, f64),
-}
-
-/// A condition over some relations.
-pub(super) struct Condition {
-    pub(super) over: Set,
-    pub(super) expr: Expr,
-    selectivity: f64,
-    /// The two sides of an equality, with the relations that each reads.
-    sides: Option<[(Set, Expr); 2]>,
 }
 
 /// Whether a join may be put elsewhere among its neighbours.
@@ -257,70 +228,6 @@ fn connect(sets: &mut Vec<Set>, mut more: Set) {
     sets.push(more);
 }
 
-/// Pairs of relations with members of the same classes.
-fn edges(classes: &[Class], relations: &[Relation]) -> Vec<Equalities> {
-    let mut edges = vec![];
-    for left in 0..relations.len() {
-        for right in left + 1..relations.len() {
-            let common = |class: &Class| Some((class.of(left)?.clone(), class.of(right)?.clone()));
-            let on: Vec<_> = classes.iter().enumerate().filter_map(|(i, c)| Some((i, common(c)?))).collect();
-            if !on.is_empty() {
-                edges.push(Equalities::new(relations, left, right, on));
-            }
-        }
-    }
-    edges.sort_by(|a, b| b.pairs.len().cmp(&a.pairs.len()).then(a.selectivity.total_cmp(&b.selectivity)));
-    edges
-}
-
-impl Equalities {
-    fn new(relations: &[Relation], left: usize, right: usize, on: Vec<(usize, (Expr, Expr))>) -> Self {
-        let (l, r) = (&relations[left].rows, &relations[right].rows);
-        let distinct = |on: &[(Expr, Expr)]| {
-            let of = |side: &Cardinality, values: f64| values.min(side.rows).max(1.0);
-            let left: f64 = on.iter().map(|(e, _)| l.distinct(e)).product();
-            let right: f64 = on.iter().map(|(_, e)| r.distinct(e)).product();
-            (of(l, left), of(r, right))
-        };
-        let all: Vec<(Expr, Expr)> = on.iter().map(|(_, pair)| pair.clone()).collect();
-        let pair = |(class, on): (usize, (Expr, Expr))| {
-            let one = [on.clone()];
-            let selectivity = cardinality::join_selectivity(l, r, &one, None);
-            Pair { class, on, selectivity, distinct: distinct(&one) }
-        };
-        Self {
-            left,
-            right,
-            selectivity: cardinality::join_selectivity(l, r, &all, None),
-            distinct: distinct(&all),
-            classes: on.iter().fold(0, |classes, (class, _)| classes | (1 << class)),
-            pairs: on.into_iter().map(pair).collect(),
-        }
-    }
-}
-
-impl Condition {
-    fn new(relations: &[Relation], over: Set, expr: Expr, sides: Option<[(Set, Expr); 2]>) -> Self {
-        let mut of: Vec<&Cardinality> =
-            relations.iter().enumerate().filter(|(i, _)| over & (1 << i) != 0).map(|(_, r)| &r.rows).collect();
-        let selectivity = match (of.pop(), of.pop(), of.pop()) {
-            (Some(right), Some(left), None) => cardinality::join_selectivity(left, right, &[], Some(&expr)),
-            _ => 0.1,
-        };
-        Self { over, expr, selectivity, sides }
-    }
-
-    /// As an equality of two sets: the expression of the one and that of the other.
-    pub(super) fn between(&self, one: Set, other: Set) -> Option<(Expr, Expr)> {
-        let [(left, l), (right, r)] = self.sides.as_ref()?;
-        match (left & !one, right & !other, left & !other, right & !one) {
-            (0, 0, ..) => Some((l.clone(), r.clone())),
-            (.., 0, 0) => Some((r.clone(), l.clone())),
-            _ => None,
-        }
-    }
-}
-
 /// The inputs and the conditions of a tree of joins, as they are met.
 #[derive(Default)]
 struct Found {
@@ -359,25 +266,4 @@ fn inner(plan: &LogicalPlan) -> Option<&Join> {
         LogicalPlan::Projection(p) if p.expr.iter().all(|e| matches!(e, Expr::Column(_))) => inner(&p.input),
         _ => None,
     }
-}
-
-/// The two sides of an equality, with the relations that each reads: at least one, and none in common.
-fn sides(expr: &Expr, relations: &[LogicalPlan]) -> Option<[(Set, Expr); 2]> {
-    let Expr::BinaryExpr(binary) = expr else { return None };
-    let (left, right) = (over(&binary.left, relations), over(&binary.right, relations));
-    let compares = binary.op == Operator::Eq && left != 0 && right != 0 && left & right == 0;
-    compares.then(|| [(left, (*binary.left).clone()), (right, (*binary.right).clone())])
-}
-
-/// An equality of two relations.
-fn equality(expr: &Expr, relations: &[LogicalPlan]) -> Option<[(usize, Expr); 2]> {
-    let sides = sides(expr, relations)?;
-    let alone = sides.iter().all(|(over, _)| over.count_ones() == 1);
-    alone.then(|| sides.map(|(over, expr)| (over.trailing_zeros() as usize, expr)))
-}
-
-/// The relations whose columns an expression reads.
-fn over(expr: &Expr, relations: &[LogicalPlan]) -> Set {
-    let has = |column: &Column| relations.iter().position(|r| r.schema().has_column(column));
-    expr.column_refs().into_iter().filter_map(has).fold(0, |set, i| set | (1 << i))
 }

@@ -5,9 +5,12 @@
 //! found; the sites themselves are given by the next passes, which look at the same costs.
 //! Before: `Join(Join(lineitem, orders), Filter(customer))`. After: `Join(Join(Filter(customer), orders), lineitem)`.
 
+mod conditions;
+mod edges;
 mod enumerate;
 mod equal;
 mod graph;
+mod joins;
 #[cfg(test)]
 mod tests;
 
@@ -119,7 +122,7 @@ fn home(relation: &graph::Relation, needed: &HashSet<Column>) -> Result<Home> {
 /// Puts a tree together; conditions are taken where all that they read has come together.
 struct Left<'a> {
     graph: &'a Graph,
-    conditions: Vec<Option<&'a graph::Condition>>,
+    conditions: Vec<Option<&'a conditions::Condition>>,
 }
 
 impl Left<'_> {

@@ -9,12 +9,21 @@ use super::node::{Node, peers};
 use crate::planner::order;
 use crate::settings::{Pushdown, Settings, StrategyChoice};
 
-/// Counts the joins across sites, in the order of the plan's printed form: a setting may force each.
+/// Numbers operators, and joins across sites in the order of the plan's printed form: a setting may force each.
 #[derive(Default)]
-pub(super) struct Joins(usize);
+pub(super) struct Numbers {
+    joins: usize,
+    operators: usize,
+}
 
-impl Joins {
-    pub(super) fn next(&mut self, plan: &LogicalPlan, settings: &Settings) -> DataFusionResult<StrategyChoice> {
+impl Numbers {
+    pub(super) fn operator(&mut self) -> usize {
+        self.operators += 1;
+        self.operators
+    }
+
+    /// What is forced, if the plan is a join across sites.
+    pub(super) fn forced(&mut self, plan: &LogicalPlan, settings: &Settings) -> DataFusionResult<StrategyChoice> {
         let LogicalPlan::Join(join) = plan else { return Ok(StrategyChoice::Auto) };
         let (left, right) = (super::home(&join.left)?.0, super::home(&join.right)?.0);
         // `Here` is also where a side of several sites has its home: two such sides still meet across sites.
@@ -22,8 +31,8 @@ impl Joins {
         if together || left == SiteChoice::Anywhere || right == SiteChoice::Anywhere {
             return Ok(StrategyChoice::Auto);
         }
-        let index = self.0;
-        self.0 += 1;
+        let index = self.joins;
+        self.joins += 1;
         Ok(match settings.strategy.as_slice() {
             [] => StrategyChoice::Auto,
             [all] => *all,
@@ -37,12 +46,12 @@ pub(in crate::planner) fn force_sides(plan: LogicalPlan, settings: &Settings) ->
     if !settings.strategy.contains(&StrategyChoice::KeysFromRight) {
         return Ok(plan);
     }
-    exchange_sides(plan, settings, &mut Joins::default())
+    exchange_sides(plan, settings, &mut Numbers::default())
 }
 
-fn exchange_sides(plan: LogicalPlan, settings: &Settings, joins: &mut Joins) -> DataFusionResult<LogicalPlan> {
-    let exchange = joins.next(&plan, settings)? == StrategyChoice::KeysFromRight;
-    let plan = plan.map_children(|child| Ok(Transformed::yes(exchange_sides(child, settings, joins)?)))?.data;
+fn exchange_sides(plan: LogicalPlan, settings: &Settings, numbers: &mut Numbers) -> DataFusionResult<LogicalPlan> {
+    let exchange = numbers.forced(&plan, settings)? == StrategyChoice::KeysFromRight;
+    let plan = plan.map_children(|child| Ok(Transformed::yes(exchange_sides(child, settings, numbers)?)))?.data;
     match &plan {
         LogicalPlan::Join(join) if exchange && order::can_swap(join) => order::swapped(join),
         _ => Ok(plan),

@@ -38,9 +38,9 @@ impl Node {
         forced: StrategyChoice,
     ) -> Option<(String, Cost)> {
         let preserved = join.join_type.on_lr_is_preserved();
-        let (build, probe, edges, may_be_cut) = match (self.inputs.as_slice(), edges, build_side) {
-            ([left, right], [_, edges, ..], Side::Left) => (left, right, edges, preserved.1),
-            ([left, right], [edges, ..], Side::Right) => (right, left, edges, preserved.0),
+        let (build, probe, given, edges, may_be_cut) = match (self.inputs.as_slice(), edges, build_side) {
+            ([left, right], [given, edges, ..], Side::Left) => (left, right, given, edges, preserved.1),
+            ([left, right], [edges, given, ..], Side::Right) => (right, left, given, edges, preserved.0),
             _ => return None,
         };
         let owners_test_keys = settings.placement && settings.pushdown == Pushdown::All;
@@ -52,18 +52,46 @@ impl Node {
         let from = if domains.is_empty() { "this node".to_owned() } else { domains.join(", ") };
         let is_forced = matches!(forced, StrategyChoice::KeysFromLeft | StrategyChoice::KeysFromRight);
         let mut total = Cost::default();
-        let mut any = false;
+        let mut cut = vec![];
         for crossing in edges.iter_mut() {
             let reads = |e: &Expr| e.column_refs().into_iter().all(|c| crossing.columns.contains(c));
+            let before = crossing.edge.rows;
             if keys.on.iter().any(|(probed, _)| reads(probed))
                 && let Some(saved) = keys.cut(&mut crossing.edge, &from, settings, is_forced)
             {
-                any = true;
+                crossing.keyed_by.extend(given.iter().map(|g| g.of));
+                cut.push((crossing.of, crossing.edge.rows / before.max(1.0)));
                 total += saved;
             }
         }
+        let any = !cut.is_empty();
+        total += pass_on(edges, cut);
         any.then(|| (format!("keys from {from} (about {})", keys.count.round()), total))
     }
+}
+
+/// Where an edge is cut that gives keys to another, that one gets fewer keys and is cut as well: a chain of small sides
+/// that reduce larger ones. Gives what that saves.
+fn pass_on(edges: &mut [Crossing], mut cut: Vec<(usize, f64)>) -> Cost {
+    let mut saved = Cost::default();
+    let mut done: Vec<usize> = cut.iter().map(|(of, _)| *of).collect();
+    while let Some((of, kept)) = cut.pop() {
+        for crossing in edges.iter_mut().filter(|c| c.keyed_by.contains(&of)) {
+            if done.contains(&crossing.of) {
+                continue;
+            }
+            let edge = &mut crossing.edge;
+            let bytes = edge.rows * edge.row_bytes * (1.0 - kept);
+            saved += cost::transfer(&edge.link, bytes) - cost::transfer(&edge.link, 0.0);
+            edge.rows *= kept;
+            if let Some(keys) = &mut edge.keys {
+                keys.keys *= kept;
+            }
+            done.push(crossing.of);
+            cut.push((crossing.of, kept));
+        }
+    }
+    saved
 }
 
 impl Keys {

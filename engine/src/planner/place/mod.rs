@@ -19,7 +19,7 @@ mod keys;
 mod node;
 mod ways;
 
-use self::forced::Joins;
+use self::forced::Numbers;
 pub(super) use self::forced::force_sides;
 use self::node::{Node, Scale};
 use super::decision::{Decision, Edge};
@@ -101,7 +101,7 @@ pub(super) fn cost(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) 
 /// The operators of a plan with the ways to have their rows.
 fn weighed(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> DataFusionResult<Node> {
     let sites = node::peers(plan)?;
-    Node::of(plan, Scale { settings, routes, sites: &sites }, &mut Joins::default())
+    Node::of(plan, Scale { settings, routes, sites: &sites }, &mut Numbers::default())
 }
 
 /// Where the root of a plan has everything that it reads, and the domains that it reads: `Here` too where that is at

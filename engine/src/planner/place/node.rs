@@ -7,7 +7,7 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use portolan_catalog::DomainName;
 
-use super::forced::Joins;
+use super::forced::Numbers;
 use super::ways::{Crossing, Way};
 use super::{SiteChoice, port_of};
 use crate::planner::cardinality::{self, Cardinality};
@@ -18,6 +18,8 @@ use crate::settings::Settings;
 
 /// An operator and every way to have its rows somewhere.
 pub(super) struct Node {
+    /// Tells it from the others of the plan.
+    pub(super) number: usize,
     pub(super) plan: LogicalPlan,
     pub(super) inputs: Vec<Node>,
     pub(super) subqueries: Vec<Node>,
@@ -43,10 +45,10 @@ pub(super) struct Scale<'a> {
 }
 
 impl Node {
-    pub(super) fn of(plan: &LogicalPlan, scale: Scale<'_>, joins: &mut Joins) -> DataFusionResult<Self> {
-        let forced = joins.next(plan, scale.settings)?;
+    pub(super) fn of(plan: &LogicalPlan, scale: Scale<'_>, numbers: &mut Numbers) -> DataFusionResult<Self> {
+        let forced = numbers.forced(plan, scale.settings)?;
         let inputs: Vec<Self> =
-            plan.inputs().into_iter().map(|i| Self::of(i, scale, joins)).collect::<DataFusionResult<_>>()?;
+            plan.inputs().into_iter().map(|i| Self::of(i, scale, numbers)).collect::<DataFusionResult<_>>()?;
         let mut subqueries = vec![];
         // Only the subqueries of this operator's own expressions: their inputs come with the recursion.
         plan.apply_expressions(|expr| {
@@ -57,12 +59,13 @@ impl Node {
                     Expr::Exists(s) => &s.subquery,
                     _ => return Ok(TreeNodeRecursion::Continue),
                 };
-                subqueries.push(Self::of(&LogicalPlan::Subquery(subquery.clone()), scale, joins)?);
+                subqueries.push(Self::of(&LogicalPlan::Subquery(subquery.clone()), scale, numbers)?);
                 Ok(TreeNodeRecursion::Continue)
             })
         })?;
         let below: Vec<Cardinality> = inputs.iter().map(|i| i.rows.clone()).collect();
         let mut node = Self {
+            number: numbers.operator(),
             plan: plan.clone(),
             domains: inputs.iter().chain(&subqueries).flat_map(|i| i.domains.clone()).collect(),
             homes: inputs.iter().chain(&subqueries).flat_map(|i| i.homes.clone()).collect(),
@@ -100,7 +103,7 @@ impl Node {
     /// The edge over which its rows come here from `way`.
     pub(super) fn crossing(&self, way: &Way, routes: Routes<'_>) -> Crossing {
         let SiteChoice::Peer(peer) = &way.site else {
-            return Crossing { edge: Edge::default(), columns: vec![] };
+            return Crossing { of: self.number, edge: Edge::default(), columns: vec![], keyed_by: vec![] };
         };
         let mut crossing = self.edge(routes.view.link(peer));
         if self.native.as_ref() != Some(&way.site) {

@@ -27,7 +27,11 @@ pub(super) struct Way {
 /// An edge to the site of a way.
 #[derive(Clone)]
 pub(super) struct Crossing {
+    /// The number of the operator whose rows cross.
+    pub(super) of: usize,
     pub(super) edge: Edge,
+    /// Those whose rows give the keys that cut it.
+    pub(super) keyed_by: Vec<usize>,
     /// The columns that cross, as the operator above names them, where keys may cut the edge by them.
     pub(super) columns: Vec<Column>,
 }
@@ -164,7 +168,7 @@ impl Node {
             rows: self.rows.rows,
             row_bytes: self.row_bytes(),
         };
-        Crossing { edge, columns: self.plan.schema().columns() }
+        Crossing { of: self.number, edge, keyed_by: vec![], columns: self.plan.schema().columns() }
     }
 
     /// Inputs come here, or are here; with keys where that pays.

@@ -1,0 +1,97 @@
+//! Reads the rows of a fragment as they come, and counts them.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use datafusion::common::Result;
+use datafusion::physical_plan::metrics::{BaselineMetrics, Count, Time};
+use futures::StreamExt;
+use portolan_connectors::{FragmentItem, FragmentStream, FragmentSummary};
+use tokio::sync::{Notify, mpsc};
+
+use super::start::Start;
+use crate::execution::errors::into_datafusion;
+use crate::execution::run::conform;
+use crate::mesh::StreamMeter;
+use crate::progress::EdgeCounters;
+use crate::{Error, ErrorKind};
+
+/// Asks for the fragment and hands its rows over.
+pub(super) async fn read_all(
+    start: Start,
+    mut reading: Reading,
+    wanted: Arc<Notify>,
+    rows: mpsc::Sender<Result<RecordBatch>>,
+) -> Result<()> {
+    let Some(mut stream) = start.start(&wanted).await.map_err(|e| into_datafusion(e.within(&reading.what)))? else {
+        reading.counters.finished.store(true, Ordering::Relaxed);
+        reading.baseline.done();
+        return Ok(());
+    };
+    while let Some(batch) = read_next(&mut stream, &mut reading).await? {
+        let came = Instant::now();
+        if rows.send(Ok(batch)).await.is_err() {
+            break;
+        }
+        reading.meter.waited(came.elapsed());
+    }
+    Ok(())
+}
+
+/// One fragment being read.
+pub(super) struct Reading {
+    pub(super) rows: u64,
+    pub(super) schema: SchemaRef,
+    pub(super) counters: Arc<EdgeCounters>,
+    pub(super) summary: Arc<Mutex<Option<FragmentSummary>>>,
+    pub(super) baseline: BaselineMetrics,
+    pub(super) bytes: Count,
+    pub(super) first_batch: Time,
+    pub(super) started: Instant,
+    pub(super) meter: StreamMeter,
+    pub(super) what: String,
+}
+
+async fn read_next(stream: &mut FragmentStream, reading: &mut Reading) -> Result<Option<RecordBatch>> {
+    let item = stream.next().await;
+    let what = reading.what.clone();
+    let fail = |error: Error| Err(into_datafusion(error.within(what)));
+    match item {
+        Some(Ok(FragmentItem::Batch { batch, wire_bytes })) => {
+            let batch = match conform(&batch, &reading.schema) {
+                Ok(batch) => batch,
+                Err(e) => return fail(Error::new(ErrorKind::SiteUnavailable, e.chain())),
+            };
+            if reading.rows == 0 {
+                reading.first_batch.add_elapsed(reading.started);
+            }
+            reading.rows += batch.num_rows() as u64;
+            reading.baseline.record_output(batch.num_rows());
+            reading.bytes.add(wire_bytes);
+            reading.meter.received(wire_bytes);
+            reading.counters.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+            reading.counters.bytes.fetch_add(wire_bytes as u64, Ordering::Relaxed);
+            Ok(Some(batch))
+        }
+        Some(Ok(FragmentItem::Finished(summary))) if summary.rows == reading.rows => {
+            reading.counters.finished.store(true, Ordering::Relaxed);
+            reading.meter.finish(&summary);
+            reading.counters.pulled.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&summary.pulled);
+            *reading.summary.lock().unwrap_or_else(PoisonError::into_inner) = Some(summary);
+            reading.baseline.done();
+            Ok(None)
+        }
+        Some(Ok(FragmentItem::Finished(summary))) => fail(Error::new(
+            ErrorKind::SiteUnavailable,
+            format!("{} rows were sent and {} arrived", summary.rows, reading.rows),
+        )),
+        Some(Err(error)) => fail(error),
+        None => fail(Error::new(
+            ErrorKind::SiteUnavailable,
+            format!("the rows stopped after {} without an end", reading.rows),
+        )),
+    }
+}

@@ -1,0 +1,71 @@
+//! The edges of the join graph: what two relations must have equal.
+
+use datafusion::logical_expr::Expr;
+
+use super::equal::Class;
+use super::graph::{Relation, Set};
+use crate::planner::cardinality::{self, Cardinality};
+
+/// What two relations must have equal.
+pub(super) struct Equalities {
+    pub(super) left: usize,
+    pub(super) right: usize,
+    pub(super) pairs: Vec<Pair>,
+    /// The classes of the pairs, by their positions.
+    pub(super) classes: Set,
+    /// The share of all pairs of rows that has all of them equal.
+    pub(super) selectivity: f64,
+    /// How many different keys each side has.
+    pub(super) distinct: (f64, f64),
+}
+
+/// An expression of each of two relations, which must be equal.
+pub(super) struct Pair {
+    /// The class of both, by its position.
+    pub(super) class: usize,
+    pub(super) on: (Expr, Expr),
+    pub(super) selectivity: f64,
+    pub(super) distinct: (f64, f64),
+}
+
+/// Pairs of relations with members of the same classes.
+pub(super) fn edges(classes: &[Class], relations: &[Relation]) -> Vec<Equalities> {
+    let mut edges = vec![];
+    for left in 0..relations.len() {
+        for right in left + 1..relations.len() {
+            let common = |class: &Class| Some((class.of(left)?.clone(), class.of(right)?.clone()));
+            let on: Vec<_> = classes.iter().enumerate().filter_map(|(i, c)| Some((i, common(c)?))).collect();
+            if !on.is_empty() {
+                edges.push(Equalities::new(relations, left, right, on));
+            }
+        }
+    }
+    edges.sort_by(|a, b| b.pairs.len().cmp(&a.pairs.len()).then(a.selectivity.total_cmp(&b.selectivity)));
+    edges
+}
+
+impl Equalities {
+    fn new(relations: &[Relation], left: usize, right: usize, on: Vec<(usize, (Expr, Expr))>) -> Self {
+        let (l, r) = (&relations[left].rows, &relations[right].rows);
+        let distinct = |on: &[(Expr, Expr)]| {
+            let of = |side: &Cardinality, values: f64| values.min(side.rows).max(1.0);
+            let left: f64 = on.iter().map(|(e, _)| l.distinct(e)).product();
+            let right: f64 = on.iter().map(|(_, e)| r.distinct(e)).product();
+            (of(l, left), of(r, right))
+        };
+        let all: Vec<(Expr, Expr)> = on.iter().map(|(_, pair)| pair.clone()).collect();
+        let pair = |(class, on): (usize, (Expr, Expr))| {
+            let one = [on.clone()];
+            let selectivity = cardinality::join_selectivity(l, r, &one, None);
+            Pair { class, on, selectivity, distinct: distinct(&one) }
+        };
+        Self {
+            left,
+            right,
+            selectivity: cardinality::join_selectivity(l, r, &all, None),
+            distinct: distinct(&all),
+            classes: on.iter().fold(0, |classes, (class, _)| classes | (1 << class)),
+            pairs: on.into_iter().map(pair).collect(),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Joins two sets of relations: every way to bring their rows to a site, and what the keys of one do for the other.
+
+use std::collections::BTreeSet;
+
+use portolan_catalog::DomainName;
+
+use super::enumerate::Enumeration;
+use super::graph::Set;
+use crate::planner::cost;
+use crate::planner::decision::{Cost, Link};
+
+/// Bytes of a column of a key.
+const KEY_BYTES: f64 = 8.0;
+
+/// The cheapest way to have a set's rows at a site.
+#[derive(Clone)]
+pub(super) struct Way {
+    pub(super) cost: Cost,
+    /// What crosses to this site and might yet be cut by keys.
+    pub(super) edges: Vec<Open>,
+    /// The two parts, each with its site; `None` for a relation.
+    pub(super) parts: Option<[(Set, usize); 2]>,
+}
+
+/// A way to bring a set's rows to the site of a join.
+struct Brought<'a> {
+    set: Set,
+    /// Where they were before.
+    from: usize,
+    cost: Cost,
+    way: &'a Way,
+    /// The edge from there, where they were elsewhere.
+    moved: Option<Open>,
+}
+
+impl Brought<'_> {
+    /// What crosses to the site of the join and might yet be cut.
+    fn edges(&self) -> &[Open] {
+        match &self.moved {
+            Some(edge) => std::slice::from_ref(edge),
+            None => &self.way.edges,
+        }
+    }
+
+    /// What the keys of the other side save, and the edges as they are with them.
+    fn cut(&self, keys: Option<&Keys>) -> (Cost, impl Iterator<Item = Open>) {
+        let keyed = move |edge: &Open| {
+            let keys = keys.filter(|keys| edge.of & keys.over != 0)?;
+            cost::keyed(&edge.link, edge.bytes, keys.count, keys.bytes, keys.matched)
+        };
+        let saved = self.edges().iter().filter_map(keyed).fold(Cost::default(), |sum, keyed| sum + keyed.saved);
+        let cut = move |edge: &Open| Open { bytes: keyed(edge).map_or(edge.bytes, |k| k.bytes), ..*edge };
+        (saved, self.edges().iter().map(cut))
+    }
+}
+
+/// Rows of a set that cross an edge.
+#[derive(Clone, Copy)]
+pub(super) struct Open {
+    of: Set,
+    bytes: f64,
+    link: Link,
+}
+
+/// The cheapest ways for a set, by site.
+pub(super) type Ways = Vec<Option<Way>>;
+
+/// The keys of one side of a join for the other.
+struct Keys {
+    /// The relations of the other side that they are columns of.
+    over: Set,
+    count: f64,
+    /// The share of the other side's rows that has a match.
+    matched: f64,
+    /// Bytes of a key.
+    bytes: f64,
+}
+
+impl Enumeration<'_> {
+    /// Tries both sides as the one that is built, at every site.
+    pub(super) fn join(&mut self, one: Set, other: Set) {
+        let set = one | other;
+        let rows = *self.rows.entry(set).or_insert_with(|| self.graph.rows(set));
+        let mut ways = self.found.remove(&set).unwrap_or_else(|| vec![None; self.sites.len()]);
+        let keys = self.keys(one, other, rows);
+        let is_keyed = keys[0].is_some() || self.graph.compares(one, other);
+        for (site, best) in ways.iter_mut().enumerate() {
+            let (ones, others) = (self.brought(one, site), self.brought(other, site));
+            for (a, b) in ones.iter().flat_map(|a| others.iter().map(move |b| (a, b))) {
+                for (build, probe, keys) in [(a, b, &keys[0]), (b, a, &keys[1])] {
+                    let keys = keys.as_ref();
+                    let (saved, cut) = probe.cut(keys);
+                    let work = cost::join(self.rows(build.set), self.rows(probe.set), rows, is_keyed);
+                    let cost = build.cost + probe.cost - saved + work;
+                    if best.as_ref().is_none_or(|b| cost.milliseconds < b.cost.milliseconds) {
+                        let edges = build.edges().iter().copied().chain(cut).collect();
+                        *best =
+                            Some(Way { cost, edges, parts: Some([(build.set, build.from), (probe.set, probe.from)]) });
+                    }
+                }
+            }
+        }
+        self.found.insert(set, ways);
+    }
+
+    /// The ways to bring the rows of a set to a site. A peer asks each owner for what that has by itself; this node asks
+    /// owners for what they join with their own.
+    fn brought(&self, set: Set, site: usize) -> Vec<Brought<'_>> {
+        let ways = self.found.get(&set).into_iter().flatten().enumerate();
+        let brought = ways.filter_map(|(from, way)| {
+            let way = way.as_ref()?;
+            if from == site {
+                return Some(Brought { set, from, cost: way.cost, way, moved: None });
+            }
+            let link = self.link(set, from, site)?;
+            let bytes = self.rows(set) * self.row_bytes(set);
+            let mut cost = way.cost + cost::transfer(&link, bytes);
+            if site != 0 {
+                cost += cost::delegation();
+            }
+            Some(Brought { set, from, cost, way, moved: Some(Open { of: set, bytes, link }) })
+        });
+        brought.collect()
+    }
+
+    /// The link over which the rows of a set go from one site to another; `None` where they may not.
+    pub(super) fn link(&self, set: Set, from: usize, to: usize) -> Option<Link> {
+        let own = self.native.get(from).copied().unwrap_or_default() & set;
+        // A peer is asked for what it has by itself, and this node asks for nothing that is without rows of the owner.
+        if own == 0 || (to != 0 && own != set) {
+            return None;
+        }
+        let homes = self.homes.iter().enumerate().filter(|(i, _)| set & (1 << i) != 0);
+        let domains: BTreeSet<&DomainName> = homes.flat_map(|(_, h)| &h.domains).collect();
+        if to != 0 && domains.is_empty() {
+            return None;
+        }
+        self.routes.link(&self.sites[from], &self.sites[to], domains)
+    }
+
+    /// The keys that each of two sets has for the other; `None` where no equality connects them. `rows` is what their
+    /// join gives.
+    fn keys(&self, one: Set, other: Set, rows: f64) -> [Option<Keys>; 2] {
+        let crossing = self.graph.crossing(one, other);
+        let of = |build: Set, distinct: f64, probe: Set, over: Set| {
+            let count = distinct.min(self.rows(build)).max(1.0);
+            // A row that has a match has as many as there are rows with one key.
+            let matches = (self.rows(build) / count).max(1.0);
+            let matched = (rows / self.rows(probe).max(1.0) / matches).min(1.0);
+            (over != 0).then_some(Keys { over, count, matched, bytes: KEY_BYTES * crossing.pairs as f64 })
+        };
+        [of(one, crossing.distinct.0, other, crossing.over.1), of(other, crossing.distinct.1, one, crossing.over.0)]
+    }
+}
