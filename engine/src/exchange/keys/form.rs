@@ -52,6 +52,19 @@ impl Figures {
         (self.keys as f64 / distinct.max(1.0)).min(1.0)
     }
 
+    /// The part of the fragment's rows that a form lets through.
+    pub(super) fn left_by(&self, form: KeyForm, edge: &Edge) -> f64 {
+        let exact = self.share(edge);
+        match form {
+            KeyForm::Literals | KeyForm::Batch => exact,
+            KeyForm::Bloom => exact + BLOOM_ERROR * (1.0 - exact),
+            KeyForm::Range => {
+                let distinct = if self.probe_distinct > 0.0 { self.probe_distinct } else { rows(edge) };
+                self.span.map_or(1.0, |span| span / distinct.max(1.0)).min(1.0).max(exact)
+            }
+        }
+    }
+
     /// The form that costs least; `None` where that is no keys at all.
     pub(super) fn cheapest(&self, edge: &Edge) -> Option<KeyForm> {
         let forms = [KeyForm::Literals, KeyForm::Batch, KeyForm::Bloom, KeyForm::Range];
@@ -72,17 +85,14 @@ impl Figures {
     /// Milliseconds; `None` where the keys cannot take this form.
     fn cost(&self, form: KeyForm, edge: &Edge) -> Option<f64> {
         let keys = self.keys as f64;
-        let exact = self.share(edge);
-        let (bytes, share, test_ns) = match form {
+        let (bytes, test_ns) = match form {
             KeyForm::Literals if self.keys > LITERALS => return None,
-            KeyForm::Literals => (keys * (self.key_bytes + LITERAL_BYTES), exact, 5.0),
-            KeyForm::Batch => (self.batch? as f64, exact, 15.0),
-            KeyForm::Bloom => (self.bloom? as f64, exact + BLOOM_ERROR * (1.0 - exact), 25.0),
-            KeyForm::Range => {
-                let distinct = if self.probe_distinct > 0.0 { self.probe_distinct } else { rows(edge) };
-                (2.0 * (self.key_bytes + LITERAL_BYTES), (self.span? / distinct.max(1.0)).min(1.0).max(exact), 2.0)
-            }
+            KeyForm::Literals => (keys * (self.key_bytes + LITERAL_BYTES), 5.0),
+            KeyForm::Batch => (self.batch? as f64, 15.0),
+            KeyForm::Bloom => (self.bloom? as f64, 25.0),
+            KeyForm::Range => self.span.map(|_| (2.0 * (self.key_bytes + LITERAL_BYTES), 2.0))?,
         };
+        let share = self.left_by(form, edge);
         let rows = rows(edge) * self.left;
         let keys = if form == KeyForm::Range { 2.0 } else { keys };
         let crossing = 1e3 * (bytes + rows * share * row_bytes(edge)) / edge.link.bandwidth;

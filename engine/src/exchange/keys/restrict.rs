@@ -12,6 +12,7 @@ use super::form::{FORCED_LITERALS, Figures};
 use super::restriction::{Body, Condition, Restriction};
 use super::set::KeySet;
 use crate::planner::Fragment;
+use crate::planner::cardinality::{Cardinality, estimate};
 use crate::planner::decision::{KeyForm, KeyPlan};
 use crate::wire::keys::{InKeys, SentKeys, travels};
 use crate::wire::{self, Encoded};
@@ -36,7 +37,8 @@ pub(in crate::exchange) fn restrict(
     limit: usize,
     state: &SessionState,
 ) -> Restricted {
-    let mut writer = Writer { fragment, plan, room: limit, left: 1.0, result: Restricted::default() };
+    let expected = estimate(&fragment.plan);
+    let mut writer = Writer { fragment, plan, expected, room: limit, left: 1.0, result: Restricted::default() };
     let tests: Vec<_> = restrictions.iter().filter_map(|r| writer.write(r)).collect();
     let mut result = writer.result;
     let Some(predicate) = tests.into_iter().reduce(Expr::and) else { return result };
@@ -56,6 +58,8 @@ pub(in crate::exchange) fn restrict(
 struct Writer<'a> {
     fragment: &'a Fragment,
     plan: &'a KeyPlan,
+    /// What is expected of the fragment's rows.
+    expected: Cardinality,
     /// Bytes that keys may still take.
     room: usize,
     /// The share of the fragment's rows that what is written so far leaves.
@@ -135,6 +139,19 @@ impl Writer<'_> {
         }
     }
 
+    /// How many different keys of these columns the fragment has. Each join has columns of its own, and the plan for keys
+    /// knows of one join.
+    fn probe_distinct(&self, columns: &[Expr]) -> f64 {
+        let distinct = |column: &Expr| match column {
+            Expr::Column(column) => self.expected.columns.get(column)?.distinct,
+            _ => None,
+        };
+        match columns.iter().map(distinct).collect::<Option<Vec<u64>>>() {
+            Some(each) => each.into_iter().map(|d| d as f64).product::<f64>().min(self.expected.rows).max(1.0),
+            None => self.plan.probe_distinct,
+        }
+    }
+
     /// Tests of least and greatest values.
     fn ranges(&self, conditions: &[Condition]) -> Ranges {
         let mut ranges = Ranges { tests: vec![], span: None };
@@ -185,7 +202,7 @@ impl Writer<'_> {
             span: ranges.span.filter(|_| columns.len() == 1),
             batch: batch.as_ref().map(|b| b.packed.len()),
             bloom: bloom.as_ref().map(|b| b.packed.len()),
-            probe_distinct: self.plan.probe_distinct,
+            probe_distinct: self.probe_distinct(columns),
             left: self.left,
         };
         let Some(form) = forced.or_else(|| figures.cheapest(&self.fragment.edge)) else {
@@ -203,7 +220,7 @@ impl Writer<'_> {
             return self.refuse(format!("{} keys do not fit into this form", keys.keys));
         };
         self.room -= sent.map_or(0, |s| s.packed.len().min(self.room));
-        self.left *= figures.share(&self.fragment.edge);
+        self.left *= figures.left_by(form, &self.fragment.edge);
         self.result.forms.push(form);
         // A range beside them lets the owner skip whole parts of its files.
         let beside = range.filter(|_| matches!(form, KeyForm::Batch | KeyForm::Bloom));

@@ -70,6 +70,17 @@ impl Node {
     }
 }
 
+/// Two lists of domains as one.
+fn both(one: &str, other: &str) -> String {
+    let mut domains: Vec<&str> = one.split(", ").collect();
+    for domain in other.split(", ") {
+        if !domains.contains(&domain) {
+            domains.push(domain);
+        }
+    }
+    domains.join(", ")
+}
+
 /// Where an edge is cut that gives keys to another, that one gets fewer keys and is cut as well: a chain of small sides
 /// that reduce larger ones. Gives what that saves.
 fn pass_on(edges: &mut [Crossing], mut cut: Vec<(usize, f64)>) -> Cost {
@@ -130,7 +141,7 @@ impl Keys {
             Some(before) => KeyPlan {
                 wait: before.wait.max(wait),
                 keys: before.keys.min(self.count),
-                from: format!("{}, {from}", before.from),
+                from: both(&before.from, from),
                 ..before
             },
             None => KeyPlan {
