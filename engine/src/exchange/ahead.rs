@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, stream};
@@ -55,20 +55,71 @@ impl Ahead {
                 break;
             };
             counted.rows += batch.num_rows();
-            let fits = held.try_grow(batch.get_array_memory_size()).is_ok();
-            batches.push(batch);
+            let size = batch.get_array_memory_size();
+            let fits = held.try_grow(size).is_ok();
+            batches.push((batch, if fits { size } else { 0 }));
             if !fits {
                 break;
             }
         }
-        let read = stream::iter(batches).map(Ok);
-        let rows = read.chain(rest).map(move |batch| holding(&held, batch));
+        // Whoever takes a batch accounts for it from then on.
+        let read = stream::iter(batches).map(move |(batch, size)| {
+            held.shrink(size);
+            Ok(batch)
+        });
+        let rows = read.chain(rest);
         self.put(Box::pin(RecordBatchStreamAdapter::new(schema.clone(), rows)));
         Ok(counted)
     }
 }
 
-/// The memory is held until the stream is gone.
-fn holding<T>(_: &MemoryReservation, batch: T) -> T {
-    batch
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use arrow::array::{Int64Array, RecordBatch};
+    use datafusion::execution::memory_pool::{MemoryPool, UnboundedMemoryPool};
+    use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+    use futures::{Stream, TryStreamExt};
+
+    use super::*;
+
+    /// A batch of 8 MB.
+    fn batch(number: i64) -> RecordBatch {
+        let values = Int64Array::from_value(number, 1_000_000);
+        RecordBatch::try_from_iter([("v", Arc::new(values) as _)]).unwrap()
+    }
+
+    fn ahead(rows: impl Stream<Item = Result<RecordBatch>> + Send + 'static) -> (Ahead, SchemaRef) {
+        let schema = batch(0).schema();
+        let ahead = Ahead::default();
+        ahead.put(Box::pin(RecordBatchStreamAdapter::new(schema.clone(), rows)));
+        (ahead, schema)
+    }
+
+    #[tokio::test]
+    async fn rows_are_counted_up_to_a_bound_and_all_of_them_come() {
+        let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool.clone()).build_arc().unwrap();
+        let context = TaskContext::default().with_runtime(runtime);
+        for (batches, counted) in
+            [(1, Counted { rows: 1_000_000, all: true }), (9, Counted { rows: 3_000_000, all: false })]
+        {
+            let (ahead, schema) = ahead(stream::iter((0..batches).map(|n| Ok(batch(n)))));
+            assert_eq!(ahead.read(&schema, &context, Duration::from_secs(60)).await.unwrap(), counted);
+            assert!(pool.reserved() > 0);
+            let rows: Vec<RecordBatch> = ahead.take().unwrap().try_collect().await.unwrap();
+            assert_eq!(rows, (0..batches).map(batch).collect::<Vec<_>>());
+            assert_eq!(pool.reserved(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_longer_than_allowed() {
+        let rows = stream::iter([Ok(batch(1))]).chain(stream::pending());
+        let (ahead, schema) = ahead(rows);
+        let counted = ahead.read(&schema, &TaskContext::default(), Duration::from_millis(5)).await.unwrap();
+        assert_eq!(counted, Counted { rows: 1_000_000, all: false });
+        assert_eq!(ahead.take().unwrap().next().await.unwrap().unwrap(), batch(1));
+    }
 }
