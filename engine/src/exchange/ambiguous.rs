@@ -1,14 +1,21 @@
 //! Takes filters away from remote scans that may not mean the column that they name. DataFusion 55.2 hands a join's filter
 //! down by the name of its column, through operators whose rows may have several columns of that name, and takes the
-//! first: `t2.k` of a self-join becomes `t1.k`, and rows that match would be cut.
+//! first: `t2.k` of a self-join becomes `t1.k`, and rows that match would be cut. Through a semi join it hands a filter of
+//! a key to the other side as well, again by name: `f.k`, which is equal to `r.id`, becomes `r.k`. Through an aggregate that
+//! names a group as another column of its input is named, it hands the filter of the group to that one.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use datafusion::common::JoinType;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::joins::HashJoinExec;
+use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
 use super::remote_scan::RemoteScanExec;
@@ -19,11 +26,22 @@ pub(super) fn may_mistake_columns(plan: &LogicalPlan) -> Result<bool> {
     let (mut scans, mut ambiguous) = (false, false);
     plan.apply_with_subqueries(|node| {
         scans |= matches!(node, LogicalPlan::TableScan(_));
+        if let LogicalPlan::Aggregate(aggregate) = node {
+            let below = aggregate.input.schema();
+            ambiguous |= aggregate.group_expr.iter().zip(aggregate.schema.fields()).any(|(group, field)| {
+                let is_same = matches!(group, Expr::Column(c) if c.name == *field.name());
+                !is_same && below.fields().iter().any(|f| f.name() == field.name())
+            });
+        }
         if let LogicalPlan::Join(join) = node {
             ambiguous |= [&join.left, &join.right].into_iter().any(|side| {
                 let mut names = HashSet::new();
                 !side.schema().fields().iter().all(|field| names.insert(field.name().clone()))
             });
+            let name = |e: &Expr| if let Expr::Column(c) = e { Some(c.name.clone()) } else { None };
+            let has = |side: &LogicalPlan, name: &str| side.schema().fields().iter().any(|f| f.name() == name);
+            let keys = join.on.iter().map(|(left, right)| (name(left), name(right)));
+            ambiguous |= crosses_sides(join.join_type, keys, |n| has(&join.left, n), |n| has(&join.right, n));
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
@@ -38,7 +56,8 @@ pub(super) fn without_ambiguous_filters(plan: Arc<dyn ExecutionPlan>) -> Result<
 /// `probed`: whether a join above hands its filter down here. `ambiguous`: whether it came through an operator with
 /// several columns of one name.
 fn below(plan: Arc<dyn ExecutionPlan>, probed: bool, ambiguous: bool) -> Result<Arc<dyn ExecutionPlan>> {
-    let ambiguous = ambiguous || probed && has_ambiguous_names(plan.as_ref());
+    // A recursive query starts its joins anew in each round and fills only the first one's filters: the scans would wait.
+    let ambiguous = ambiguous || plan.is::<RecursiveQueryExec>() || probed && has_ambiguous_names(plan.as_ref());
     if let Some(scan) = plan.downcast_ref::<RemoteScanExec>() {
         return Ok(if ambiguous { Arc::new(scan.without_filters()) } else { plan });
     }
@@ -57,7 +76,43 @@ fn below(plan: Arc<dyn ExecutionPlan>, probed: bool, ambiguous: bool) -> Result<
     replace_children_if_necessary(plan, children)
 }
 
+/// Whether a filter of a key that a semi join hands to its other side may meet another column there. `keys` are the names
+/// of those that are columns; `left` and `right` tell what names the sides have.
+fn crosses_sides(
+    join_type: JoinType,
+    mut keys: impl Iterator<Item = (Option<String>, Option<String>)>,
+    left: impl Fn(&str) -> bool,
+    right: impl Fn(&str) -> bool,
+) -> bool {
+    let is_another = |key: Option<String>, other: Option<String>, has: &dyn Fn(&str) -> bool| {
+        key.is_some_and(|key| other.as_ref() != Some(&key) && has(&key))
+    };
+    match join_type {
+        JoinType::LeftSemi => keys.any(|(l, r)| is_another(l, r, &right)),
+        JoinType::RightSemi => keys.any(|(l, r)| is_another(r, l, &left)),
+        _ => false,
+    }
+}
+
 fn has_ambiguous_names(plan: &dyn ExecutionPlan) -> bool {
+    if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
+        let name = |e: &Arc<dyn PhysicalExpr>| e.downcast_ref::<Column>().map(|c| c.name().to_owned());
+        let has = |side: &Arc<dyn ExecutionPlan>, name: &str| side.schema().column_with_name(name).is_some();
+        let keys = join.on().iter().map(|(left, right)| (name(left), name(right)));
+        if crosses_sides(*join.join_type(), keys, |n| has(join.left(), n), |n| has(join.right(), n)) {
+            return true;
+        }
+    }
+    if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
+        let below = aggregate.input().schema();
+        let renamed = aggregate.group_expr().expr().iter().any(|(group, name)| {
+            let is_same = group.downcast_ref::<Column>().is_some_and(|c| c.name() == name);
+            !is_same && below.column_with_name(name).is_some()
+        });
+        if renamed {
+            return true;
+        }
+    }
     let schema = plan.schema();
     let mut names = HashSet::new();
     !schema.fields().iter().all(|field| names.insert(field.name().as_str()))

@@ -120,13 +120,11 @@ async fn plan(engine: &Engine, sql: &str, keys: Option<KeyPlan>, rows_known: boo
         Arc::new(Fragment { rows: fragment.rows.filter(|_| rows_known), edge, ..fragment.clone() })
     };
     let plan = planned.plan.transform_up_with_subqueries(|node| {
-        Ok(match &node {
-            plan => match Exchange::of(plan) {
-                Some(exchange) => Transformed::yes(LogicalPlan::Extension(Extension {
-                    node: Arc::new(Exchange { fragment: with_keys(&exchange.fragment), running: None }),
-                })),
-                None => Transformed::no(node),
-            },
+        Ok(match Exchange::of(&node) {
+            Some(exchange) => Transformed::yes(LogicalPlan::Extension(Extension {
+                node: Arc::new(Exchange { fragment: with_keys(&exchange.fragment), running: None }),
+            })),
+            None => Transformed::no(node),
         })
     });
     let query = QueryContext {
@@ -224,6 +222,12 @@ async fn nulls_mean_the_same_in_every_kind_of_join() {
         "SELECT k FROM small.p.build EXCEPT SELECT k FROM large.p.probe",
         "SELECT v FROM small.p.none WHERE k NOT IN (SELECT k FROM large.p.probe)",
         "SELECT n.v, p.v FROM small.p.none n RIGHT JOIN large.p.probe p ON n.k = p.k",
+        // The name of a key that a semi join hands over means another column on its other side.
+        "SELECT d.v, q.v FROM small.p.build d JOIN (SELECT f.k, f.v FROM small.p.build f WHERE EXISTS \
+         (SELECT 1 FROM large.p.probe r WHERE r.v = f.k AND r.k <> f.v)) q ON d.k = q.k",
+        // So does the name that an aggregate gives to a group.
+        "SELECT b.v, g.s FROM small.p.build b JOIN (SELECT v AS k, sum(w) AS s FROM \
+         (SELECT p.v, p.k, f.v AS w FROM large.p.probe p JOIN small.p.build f ON p.v = f.v) GROUP BY v) g ON b.v = g.k",
         "SELECT b.v, p.n FROM small.p.build b JOIN (SELECT k, count(*) AS n FROM large.p.probe GROUP BY k) p ON b.k = p.k",
         "SELECT b.v, p.v FROM small.p.build b JOIN (SELECT k, v FROM large.p.probe ORDER BY v DESC LIMIT 50) p ON b.k = p.k",
         "SELECT b.v, p.d FROM small.p.build b JOIN (SELECT 100 / k AS d, k FROM large.p.probe WHERE k > 0) p ON b.k = p.d",

@@ -62,7 +62,7 @@ pub(crate) fn encode(plan: &LogicalPlan, state: &SessionState) -> Result<Encoded
 /// that are none; `NotFound` for a port that is not known here.
 pub(crate) fn decode(encoded: &Encoded, state: &SessionState) -> Result<LogicalPlan> {
     let Encoded { plan: encoded, keys } = encoded;
-    let keys = keys.iter().map(|k| SentKeys::unpack(k.clone())).collect::<Result<_>>()?;
+    let keys = SentKeys::unpack_all(keys)?;
     if encoded.len() > MAX_PLAN_BYTES {
         return Err(Error::new(
             ErrorKind::ResourceExhausted,

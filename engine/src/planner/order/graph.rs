@@ -198,7 +198,8 @@ impl Graph {
         for edge in &self.edges {
             let (left, right): (Set, Set) = (1 << edge.left, 1 << edge.right);
             let is_forward = left & one != 0 && right & other != 0;
-            if !is_forward && !(right & one != 0 && left & other != 0) {
+            let is_backward = right & one != 0 && left & other != 0;
+            if !is_forward && !is_backward {
                 continue;
             }
             let new = edge.classes & !met;

@@ -65,7 +65,7 @@ pub(super) fn aggregate(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
 
 /// The largest part below the joins that is at one peer and gives all the columns that the values read.
 fn owner_of<'a>(plan: &'a LogicalPlan, read: &HashSet<Column>) -> Result<Option<&'a LogicalPlan>> {
-    if !read.iter().all(|c| plan.schema().has_column(c)) {
+    if !read.iter().all(|c| gives(plan.schema(), c)) {
         return Ok(None);
     }
     if matches!(site_of(plan)?, SiteChoice::Peer(_)) {
@@ -111,7 +111,7 @@ impl Needed<'_> {
     fn of_exprs<'e>(&mut self, exprs: impl IntoIterator<Item = &'e Expr>) {
         for expr in exprs {
             for column in expr.column_refs() {
-                if self.owner.has_column(column) && !self.columns.contains(column) {
+                if gives(self.owner, column) && !self.columns.contains(column) {
                     self.columns.push(column.clone());
                 }
             }
@@ -178,14 +178,18 @@ fn rebuild(
         LogicalPlan::Projection(projection) => {
             let Some(input) = rebuild(&projection.input, owner, reduced, renamed)? else { return Ok(None) };
             // It only narrows: what is not the owner's stays, and of the owner's come the groups.
-            let others =
-                projection.expr.iter().filter(|e| !matches!(e, Expr::Column(c) if owner.schema().has_column(c)));
+            let others = projection.expr.iter().filter(|e| !matches!(e, Expr::Column(c) if gives(owner.schema(), c)));
             let groups = (0..renamed.to.fields().len()).map(|i| renamed.column(i));
             let exprs = groups.chain(others.cloned()).collect();
             Ok(Some(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(input))?)))
         }
         _ => Ok(None),
     }
+}
+
+/// Whether a column is one of a schema's, by its whole name: `x` of another side is not the `x` of `t.x`.
+fn gives(schema: &DFSchema, column: &Column) -> bool {
+    schema.iter().any(|(qualifier, field)| qualifier == column.relation.as_ref() && *field.name() == column.name)
 }
 
 fn contains(plan: &LogicalPlan, owner: &LogicalPlan) -> bool {
@@ -201,4 +205,23 @@ fn inlined(expr: &Expr, projection: &Projection) -> Result<Expr> {
         _ => Ok(Transformed::no(e)),
     })?;
     Ok(inlined.data)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use datafusion::arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+
+    #[test]
+    fn a_column_is_known_by_its_whole_name() {
+        let schema = Schema::new(vec![Field::new("x", DataType::Int64, true)]);
+        let owner = DFSchema::try_from_qualified_schema("t", &schema).unwrap();
+        assert!(gives(&owner, &Column::new(Some("t"), "x")));
+        // The `x` that another side computes has no table.
+        assert!(!gives(&owner, &Column::new_unqualified("x")));
+        assert!(!gives(&owner, &Column::new(Some("u"), "x")));
+    }
 }

@@ -19,6 +19,9 @@ use super::branches;
 
 /// How the columns of a partial aggregate are named, before their number: no column of a port is named so.
 const PART: &str = "__part_";
+/// What the columns of an aggregate that is done in parts are called, inside of it: no port's column should be.
+const GROUP: &str = "__group_";
+const VALUE: &str = "__value_";
 
 /// The aggregates of one operator, each in parts.
 pub(super) struct Parts(Vec<(Vec<Expr>, Combine)>);
@@ -67,8 +70,8 @@ impl Parts {
             finals.extend(next.by_ref().take(partial.len()).map(|value| call(combine.function(), value.clone())));
         }
         // Two aggregates may be equal, and one operator may not have two columns of one name.
-        let named = finals.into_iter().enumerate().map(|(i, e)| e.alias(format!("f{i}"))).collect();
-        let groups = groups.into_iter().enumerate().map(|(i, e)| e.alias(format!("k{i}"))).collect();
+        let named = finals.into_iter().enumerate().map(|(i, e)| e.alias(format!("{VALUE}{i}"))).collect();
+        let groups = groups.into_iter().enumerate().map(|(i, e)| e.alias(format!("{GROUP}{i}"))).collect();
         let combined = LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), groups, named)?);
         let result = |i: usize| Expr::Column(Column::from(combined.schema().qualified_field(i)));
         let mut outputs: Vec<Expr> = (0..grouped).map(result).collect();
@@ -126,7 +129,7 @@ pub(super) fn reduce(input: LogicalPlan, groups: Vec<Expr>, partial: Vec<Expr>) 
     let alias = |exprs: Vec<Expr>, prefix: &str| -> Vec<Expr> {
         exprs.into_iter().enumerate().map(|(i, e)| e.unalias().alias(format!("{prefix}{i}"))).collect()
     };
-    let (groups, values) = (alias(groups, "g"), alias(partial, "a"));
+    let (groups, values) = (alias(groups, GROUP), alias(partial, VALUE));
     let reduced = LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), groups, values)?);
     let columns = (0..reduced.schema().fields().len())
         .map(|i| Expr::Column(Column::from(reduced.schema().qualified_field(i))))

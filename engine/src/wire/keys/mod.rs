@@ -47,7 +47,20 @@ impl SentKeys {
     /// # Errors
     /// `InvalidQuery` for bytes that hold no keys; `ResourceExhausted` where they unpack to more than is taken.
     pub(crate) fn unpack(packed: Bytes) -> Result<Arc<Self>> {
-        let test = packed::unpack(&packed)?;
+        Self::unpack_into(packed, &mut { packed::MAX_ALL_UNPACKED_BYTES })
+    }
+
+    /// Takes all that travelled with a fragment.
+    ///
+    /// # Errors
+    /// As [`SentKeys::unpack`].
+    pub(crate) fn unpack_all(packed: &[Bytes]) -> Result<Vec<Arc<Self>>> {
+        let mut room = packed::MAX_ALL_UNPACKED_BYTES;
+        packed.iter().map(|packed| Self::unpack_into(packed.clone(), &mut room)).collect()
+    }
+
+    fn unpack_into(packed: Bytes, room: &mut usize) -> Result<Arc<Self>> {
+        let test = packed::unpack(&packed, room)?;
         Ok(Arc::new(Self { packed, test }))
     }
 }

@@ -25,6 +25,8 @@ use crate::{Error, ErrorKind, Result};
 
 /// Keys may unpack to so many bytes.
 pub(crate) const MAX_UNPACKED_BYTES: usize = 64 << 20;
+/// All keys of a fragment take no more than this when they are unpacked.
+pub(super) const MAX_ALL_UNPACKED_BYTES: usize = 4 * MAX_UNPACKED_BYTES;
 /// Level of compression: keys are sorted, and more than this buys little.
 const LEVEL: i32 = 1;
 /// So many keys go with a Bloom filter: a filter of other rows holds all of them by chance once in 10^16.
@@ -80,10 +82,11 @@ pub(super) fn pack_bloom(columns: &[ArrayRef]) -> Result<Bytes> {
     Ok(Packed { keys: compressed(&samples)?, bloom: Some(bits.into()) }.encode_to_vec().into())
 }
 
-pub(super) fn unpack(bytes: &Bytes) -> Result<KeyTest> {
+/// Unpacks keys into at most `room` bytes, and takes what they need off it.
+pub(super) fn unpack(bytes: &Bytes, room: &mut usize) -> Result<KeyTest> {
     let malformed = |what: &str| Error::new(ErrorKind::InvalidQuery, format!("the keys of the fragment {what}"));
     let packed = Packed::decode(bytes.clone()).map_err(|e| malformed("are malformed").with_source(e))?;
-    let keys = decompressed(&packed.keys)?;
+    let keys = decompressed(&packed.keys, room)?;
     if keys.columns().iter().any(|c| c.null_count() > 0) {
         return Err(malformed("hold NULLs"));
     }
@@ -131,15 +134,17 @@ fn compact(column: &ArrayRef) -> ArrayRef {
     }
 }
 
-fn decompressed(bytes: &[u8]) -> Result<RecordBatch> {
+fn decompressed(bytes: &[u8], room: &mut usize) -> Result<RecordBatch> {
+    let most = MAX_UNPACKED_BYTES.min(*room);
     let malformed = || Error::new(ErrorKind::InvalidQuery, "the keys of the fragment are malformed");
     let mut keys = vec![];
     zstd::stream::Decoder::with_buffer(bytes)
-        .and_then(|decoder| decoder.take(MAX_UNPACKED_BYTES as u64 + 1).read_to_end(&mut keys))
+        .and_then(|decoder| decoder.take(most as u64 + 1).read_to_end(&mut keys))
         .map_err(|e| malformed().with_source(e))?;
-    if keys.len() > MAX_UNPACKED_BYTES {
+    if keys.len() > most {
         return Err(too_many());
     }
+    *room -= keys.len();
     let keys = Keys::decode(Bytes::from(keys)).map_err(|e| malformed().with_source(e))?;
     // Arrow's reader panics at some types that do not exist.
     catch_unwind(AssertUnwindSafe(|| read(&keys))).map_err(|_| malformed())?.map_err(|e| malformed().with_source(e))
@@ -167,7 +172,12 @@ fn read(keys: &Keys) -> Result<RecordBatch, ArrowError> {
 }
 
 fn too_many() -> Error {
-    Error::new(ErrorKind::ResourceExhausted, format!("the keys take more than {MAX_UNPACKED_BYTES} bytes unpacked"))
+    Error::new(
+        ErrorKind::ResourceExhausted,
+        format!(
+            "the keys take more than {MAX_UNPACKED_BYTES} bytes unpacked, or all of a fragment more than {MAX_ALL_UNPACKED_BYTES}"
+        ),
+    )
 }
 
 fn broken(what: &str, source: impl std::error::Error + Send + Sync + 'static) -> Error {

@@ -132,6 +132,10 @@ fn what_unpacks_to_too_much_is_refused() {
     let bomb = Packed { keys: zstd::bulk::compress(&zeros, 1).unwrap(), bloom: None }.encode_to_vec();
     assert!(bomb.len() < 1 << 20);
     assert_eq!(SentKeys::unpack(bomb.into()).unwrap_err().kind(), ErrorKind::ResourceExhausted);
+    // Nor do many that each would do.
+    let most = SentKeys::batch(&[ints(0..(packed::MAX_UNPACKED_BYTES / 16) as i64)]).unwrap().packed.clone();
+    assert_eq!(SentKeys::unpack_all(&vec![most.clone(); 7]).unwrap().len(), 7);
+    assert_eq!(SentKeys::unpack_all(&vec![most; 9]).unwrap_err().kind(), ErrorKind::ResourceExhausted);
     let many = ints(0..(packed::MAX_UNPACKED_BYTES / 8) as i64);
     assert_eq!(SentKeys::batch(&[many]).unwrap_err().kind(), ErrorKind::ResourceExhausted);
 }
