@@ -19,6 +19,7 @@ use crate::execution::memory::SharedMemory;
 use crate::execution::runtime::CpuRuntime;
 use crate::mesh::{LinkOverride, Mesh};
 use crate::names::RESERVED_CATALOG;
+use crate::planner::cross_joins::optimizer_rules;
 use crate::{Error, ErrorKind, Limits, Principal, QueryStream, Result, Session};
 
 /// Answers SQL across the ports of the domains that it owns or reaches through peers. Cheap to clone.
@@ -204,7 +205,12 @@ fn base_state(partitions: usize, query_memory: usize, runtime: Arc<RuntimeEnv>) 
     let to_merge = query_memory / (8 * partitions);
     options.execution.sort_spill_reservation_bytes =
         to_merge.clamp(MERGE_RESERVATION_LEAST, options.execution.sort_spill_reservation_bytes);
-    SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime).build()
+    SessionStateBuilder::new()
+        .with_default_features()
+        .with_optimizer_rules(optimizer_rules())
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .build()
 }
 
 impl Engine {

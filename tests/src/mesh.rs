@@ -96,7 +96,12 @@ impl Mesh {
             })
             .collect();
         let nodes: Vec<_> = nodes.into_iter().map(|(domain, node)| (domain, node.ready())).collect();
-        let peers: Vec<_> = nodes.iter().map(|(_, node)| json!({ "url": node.url() })).collect();
+        // What is said of `peer` is said of each.
+        let (mut gateway, mut peer) = (gateway, json!({}));
+        if let Some(said) = gateway.as_object_mut().and_then(|g| g.remove("peer")) {
+            peer = said;
+        }
+        let peers: Vec<_> = nodes.iter().map(|(_, node)| merged(json!({ "url": node.url() }), &peer)).collect();
         // Who is asked whom it knows knows it by then.
         for (domain, node) in &nodes {
             until_known(&format!("the node of {domain}"), node, nodes.len() - 1).await;

@@ -101,7 +101,8 @@ fn widens(from: &DataType, to: &DataType) -> bool {
         }
         (from, Decimal128(p, s)) => digits(from).is_some_and(|d| i16::from(*p) - i16::from(*s) >= d),
         // Days reach further than nanoseconds do.
-        (Date32, Timestamp(unit, _)) => *unit == TimeUnit::Second,
+        // A zone may skip a midnight.
+        (Date32, Timestamp(unit, None)) => *unit == TimeUnit::Second,
         (from, to) => match (from.primitive_width(), to.primitive_width()) {
             (Some(narrow), Some(wide)) if from.is_integer() && to.is_integer() => {
                 wide > narrow && (to.is_signed_integer() || from.is_unsigned_integer())

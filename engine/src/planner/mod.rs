@@ -4,6 +4,7 @@
 mod adapt;
 pub(crate) mod cardinality;
 mod cost;
+pub(crate) mod cross_joins;
 mod cut;
 pub(crate) mod decision;
 mod failing;

@@ -104,3 +104,27 @@ async fn an_owner_that_fails_fails_the_query() {
     let error = rows.unwrap_err().chain();
     assert!(error.contains("first") && error.to_lowercase().contains("divide by zero"), "{error}");
 }
+
+/// Two faults of DataFusion's rule for products, by the numbers: placed and unplaced were wrong alike.
+#[tokio::test]
+async fn no_condition_is_lost_where_joins_are_taken_apart() {
+    let mesh = Mesh::new().await;
+    let three = "SELECT x.a FROM first.p.t x, (SELECT DISTINCT b AS h FROM second.p.t WHERE b < 3) y, first.p.t z \
+                 WHERE x.a = z.a AND x.b + y.h = z.b";
+    let nulls = "(SELECT a, nullif(b % 2, 0) AS h FROM first.p.t WHERE a < 10)";
+    let same = format!(
+        "SELECT x.a FROM {nulls} x JOIN {nulls} y ON x.h IS NOT DISTINCT FROM y.h JOIN third.p.t z ON z.c = x.a \
+         WHERE z.d >= 0"
+    );
+    let written = "SELECT z.a FROM first.p.t z JOIN (first.p.t x CROSS JOIN (SELECT DISTINCT b AS h FROM second.p.t \
+                   WHERE b < 3) y) ON x.a = z.a AND x.b + y.h = z.b";
+    for strategy in ["auto", "gather", "keys_from_left", "delegate_to_left", "delegate_to_right"] {
+        mesh.session.set("portolan.strategy", strategy).unwrap();
+        for placement in ["on", "off"] {
+            mesh.session.set("portolan.placement", placement).unwrap();
+            assert_eq!(mesh.count(three).await, ROWS, "{strategy}, {placement}");
+            assert_eq!(mesh.count(written).await, ROWS, "{strategy}, {placement}");
+            assert_eq!(mesh.count(&same).await, 50, "{strategy}, {placement}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! A workaround, part of normalising: DataFusion's rule that makes joins of products is kept from joins that it would
+//! change the meaning of.
+//!
+//! `EliminateCrossJoin` of DataFusion 55.2 takes a tree of inner joins apart and puts it together anew. A key whose one
+//! side reads several of the inputs (`a.k + b.h = c.k`) fits no single one of them and is lost, and all joins get the NULL
+//! equality of the topmost (see the upstream notes in the book). Plans with such joins go without the rule.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::common::{NullEquality, Result};
+use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan};
+use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
+use datafusion::optimizer::optimizer::ApplyOrder;
+use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
+
+/// DataFusion's rules, with this one in the place of the one that it guards.
+pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let guarded = |rule: Arc<dyn OptimizerRule + Send + Sync>| -> Arc<dyn OptimizerRule + Send + Sync> {
+        if rule.name() == EliminateCrossJoin::new().name() { Arc::new(GuardedCrossJoins::default()) } else { rule }
+    };
+    Optimizer::new().rules.into_iter().map(guarded).collect()
+}
+
+#[derive(Debug, Default)]
+struct GuardedCrossJoins(EliminateCrossJoin);
+
+impl OptimizerRule for GuardedCrossJoins {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.0.apply_order()
+    }
+
+    fn supports_rewrite(&self) -> bool {
+        true
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        if has_joins_to_keep(&plan)? { Ok(Transformed::no(plan)) } else { self.0.rewrite(plan, config) }
+    }
+}
+
+/// Whether a tree of inner joins anywhere in a plan may not be taken apart.
+fn has_joins_to_keep(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Join(join) = node
+            && join.join_type == JoinType::Inner
+        {
+            let (mut joins, mut leaves) = (vec![], vec![]);
+            take_apart(join, &mut joins, &mut leaves);
+            found |= joins.iter().any(|join| {
+                let compares_null = join.null_equality == NullEquality::NullEqualsNull && !join.on.is_empty();
+                let mut sides = join.on.iter().flat_map(|(left, right)| [left, right]);
+                compares_null && joins.len() > 1 || sides.any(|side| leaves.len() > 2 && read(side, &leaves) != 1)
+            });
+        }
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+fn take_apart<'a>(join: &'a Join, joins: &mut Vec<&'a Join>, leaves: &mut Vec<&'a LogicalPlan>) {
+    joins.push(join);
+    for side in [&join.left, &join.right] {
+        match side.as_ref() {
+            LogicalPlan::Join(below) if below.join_type == JoinType::Inner => take_apart(below, joins, leaves),
+            leaf => leaves.push(leaf),
+        }
+    }
+}
+
+/// How many of the leaves an expression reads.
+fn read(expr: &Expr, leaves: &[&LogicalPlan]) -> usize {
+    let columns = expr.column_refs();
+    leaves.iter().filter(|leaf| columns.iter().any(|c| leaf.schema().has_column(c))).count()
+}
