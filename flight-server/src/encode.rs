@@ -10,18 +10,16 @@ use arrow::record_batch::RecordBatch;
 use arrow_flight::FlightData;
 use arrow_flight::encode::{DictionaryHandling, FlightDataEncoderBuilder};
 use arrow_flight::error::FlightError;
-use futures::stream::{self, BoxStream};
+use futures::stream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use portolan_connectors::FragmentSummary;
 use portolan_connectors::node::protocol::{MAX_MESSAGE_BYTES, TARGET_MESSAGE_BYTES};
 use portolan_engine::{Error, ErrorKind, QueryStream, Result};
 use tokio_util::sync::CancellationToken;
 
+use crate::dispatch::Messages;
 use crate::failure::encoding;
 use crate::wire_schema::to_wire;
-
-/// Messages of a `DoGet`, with this crate's errors.
-pub(crate) type Messages = BoxStream<'static, Result<FlightData>>;
 
 /// The rows of a statement, as clients see them.
 pub(crate) fn statement_messages(rows: QueryStream, schema: SchemaRef) -> Messages {

@@ -9,8 +9,8 @@ use portolan_engine::{Error, ErrorKind, EstimatedFragment, Principal, Result, Se
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
-use crate::commands::{Request, ticket, unknown};
-use crate::encode::{Messages, fragment_messages, no_rows, statement_messages, table_messages, until_cancelled};
+use crate::dispatch::{Caller as _, Messages, Request, unknown};
+use crate::encode::{fragment_messages, no_rows, statement_messages, table_messages, until_cancelled};
 use crate::prepared::{announce_prepared, bound};
 use crate::service::Service;
 use crate::statements::{Kind, Statement};
@@ -18,10 +18,10 @@ use crate::wire_schema::{same_columns, wire_schema};
 
 impl Service {
     /// Starts what a ticket asks for.
-    pub(crate) async fn fetch(&self, caller: &Caller, bytes: &[u8]) -> Result<Messages> {
-        let command = match ticket(bytes)? {
+    pub(crate) async fn answer(&self, caller: &Caller, request: Request) -> Result<Messages> {
+        let command = match request {
             Request::Fragment(fragment) => return self.fragment(caller, fragment).await,
-            Request::Sql(command) => command,
+            other => other.sql()?,
         };
         match &command {
             Command::TicketStatementQuery(query) => self.statement(caller, &query.statement_handle).await,

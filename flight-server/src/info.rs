@@ -1,16 +1,15 @@
 //! `GetFlightInfo`, `PollFlightInfo` and `GetSchema`: what a command will give, and the ticket that gives it.
 
 use arrow::datatypes::{Schema, SchemaRef};
-use arrow::ipc::writer::IpcWriteOptions;
 use arrow_flight::sql::{Command, ProstMessageExt, TicketStatementQuery};
-use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, PollInfo, SchemaAsIpc, SchemaResult, Ticket};
+use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, PollInfo, Ticket};
 use bytes::Bytes;
 use portolan_connectors::node::protocol::FragmentTicket;
 use portolan_engine::{EstimatedFragment, Result, StatementKind};
 use prost::Message;
 
 use crate::caller::Caller;
-use crate::commands::{self, Request, unknown};
+use crate::dispatch::{Request, unknown};
 use crate::failure::arrow;
 use crate::prepared::{announce, announce_prepared, bound, prepare};
 use crate::service::Service;
@@ -18,10 +17,15 @@ use crate::wire_schema::wire_schema;
 
 impl Service {
     /// Plans what a descriptor asks for; a setting is applied.
-    pub(crate) async fn flight_info(&self, caller: &Caller, descriptor: FlightDescriptor) -> Result<FlightInfo> {
-        let command = match commands::descriptor(&descriptor)? {
+    pub(crate) async fn flight_info(
+        &self,
+        caller: &Caller,
+        request: Request,
+        descriptor: FlightDescriptor,
+    ) -> Result<FlightInfo> {
+        let command = match request {
             Request::Fragment(fragment) => return self.fragment_info(caller, fragment, descriptor).await,
-            Request::Sql(command) => command,
+            other => other.sql()?,
         };
         let (ticket, schema, rows) = match &command {
             Command::CommandStatementQuery(query) => {
@@ -57,19 +61,22 @@ impl Service {
     }
 
     /// As [`Service::flight_info`]: planning is all that there is to wait for, and it is done.
-    pub(crate) async fn poll_info(&self, caller: &Caller, descriptor: FlightDescriptor) -> Result<PollInfo> {
-        let info = self.flight_info(caller, descriptor).await?;
+    pub(crate) async fn poll_info(
+        &self,
+        caller: &Caller,
+        request: Request,
+        descriptor: FlightDescriptor,
+    ) -> Result<PollInfo> {
+        let info = self.flight_info(caller, request, descriptor).await?;
         PollInfo::new().with_info(info).try_with_progress(1.0).map_err(arrow)
     }
 
     /// The columns that a command will give; nothing is run or applied.
-    pub(crate) async fn schema(&self, caller: &Caller, descriptor: &FlightDescriptor) -> Result<SchemaResult> {
-        let schema = match commands::descriptor(descriptor)? {
-            Request::Fragment(fragment) => self.estimate(caller, fragment).await?.schema,
-            Request::Sql(command) => self.command_schema(caller, &command).await?,
-        };
-        let options = IpcWriteOptions::default();
-        SchemaAsIpc::new(&schema, &options).try_into().map_err(arrow)
+    pub(crate) async fn announced_schema(&self, caller: &Caller, request: Request) -> Result<SchemaRef> {
+        match request {
+            Request::Fragment(fragment) => Ok(self.estimate(caller, fragment).await?.schema),
+            other => self.command_schema(caller, &other.sql()?).await,
+        }
     }
 
     async fn command_schema(&self, caller: &Caller, command: &Command) -> Result<SchemaRef> {

@@ -7,7 +7,7 @@
 mod actions;
 mod auth;
 mod caller;
-mod commands;
+pub mod dispatch;
 mod encode;
 mod failure;
 mod fetch;
@@ -20,7 +20,6 @@ mod prepared;
 mod put;
 mod server;
 mod service;
-mod session_messages;
 mod sessions;
 mod sql_info;
 mod statements;

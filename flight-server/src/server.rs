@@ -1,6 +1,7 @@
 //! The listener: binds an address, serves Flight and gRPC health there, and drains when told to stop.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
@@ -12,6 +13,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server as Transport, ServerTlsConfig};
 
 use crate::auth::Authenticator;
+use crate::dispatch::Dispatch;
 use crate::options::{ServerLimits, ServerOptions, ServerTls};
 use crate::oversize::Bounded;
 use crate::service::Service;
@@ -95,12 +97,13 @@ impl Server {
         let Self { listener, address, scheme, mut transport, authenticator, limits } = self;
         let end_streams = CancellationToken::new();
         let service = Service::new(engine, authenticator, &limits, end_streams.clone());
-        let flight = FlightServiceServer::new(service)
+        let dispatch = Dispatch::new(Arc::new(service), limits.request_bytes);
+        let flight = FlightServiceServer::new(dispatch)
             .max_decoding_message_size(limits.request_bytes)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let flight = Bounded::new(flight, limits.request_bytes);
         let (reporter, health) = tonic_health::server::health_reporter();
-        reporter.set_serving::<FlightServiceServer<Service>>().await;
+        reporter.set_serving::<FlightServiceServer<Dispatch<Service>>>().await;
 
         let draining = CancellationToken::new();
         let drained = draining.clone();
@@ -121,7 +124,7 @@ impl Server {
             Some(ended) => Some(ended),
             None => {
                 tracing::info!(%address, "stopping: running statements may finish");
-                reporter.set_not_serving::<FlightServiceServer<Service>>().await;
+                reporter.set_not_serving::<FlightServiceServer<Dispatch<Service>>>().await;
                 draining.cancel();
                 match tokio::time::timeout(limits.grace, &mut serving).await {
                     Ok(ended) => Some(ended),
