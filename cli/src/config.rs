@@ -1,6 +1,6 @@
 //! A node's config file: parsed strictly, checked against the file system, with diagnostics that point into the file.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
@@ -98,11 +98,20 @@ impl PeerConfig {
 pub struct UserConfig {
     /// The name.
     pub name: String,
-    /// What `portolan hash-password` gave for the password.
-    pub password_hash: Secret,
+    /// What `portolan hash-password` gave for the password; absent for one who shows a client certificate.
+    pub password_hash: Option<Secret>,
     /// Whether it is a node of the mesh, which may send fragments.
     #[serde(default)]
     pub node: bool,
+    /// The groups that it is in.
+    #[serde(default)]
+    pub groups: BTreeSet<String>,
+    /// What else is known of it.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, Vec<String>>,
+    /// Whether it may see and stop what others run.
+    #[serde(default)]
+    pub admin: bool,
 }
 
 /// TLS on the listener.
@@ -293,11 +302,16 @@ impl NodeConfig {
             if !names.insert(&user.name) {
                 check.report(&format!("/users/{i}/name"), &format!("the user `{}` is there twice", user.name));
             }
-            if PasswordHash::new(user.password_hash.reveal()).is_err() {
-                check.report(
+            match &user.password_hash {
+                Some(hash) if PasswordHash::new(hash.reveal()).is_err() => check.report(
                     &format!("/users/{i}/password_hash"),
                     "is no password hash; `portolan hash-password` makes one",
-                );
+                ),
+                None if self.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none()) => check.report(
+                    &format!("/users/{i}"),
+                    "a user needs `password_hash`, unless `tls.client_ca` lets it show a certificate",
+                ),
+                _ => {}
             }
         }
     }

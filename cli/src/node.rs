@@ -114,8 +114,11 @@ impl Node {
                 .iter()
                 .map(|user| User {
                     name: user.name.clone(),
-                    password_hash: user.password_hash.reveal().into(),
+                    password_hash: user.password_hash.as_ref().map(|hash| hash.reveal().into()),
                     node: user.node,
+                    groups: user.groups.clone(),
+                    attributes: user.attributes.clone(),
+                    admin: user.admin,
                 })
                 .collect(),
         };

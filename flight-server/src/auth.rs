@@ -53,8 +53,8 @@ pub(crate) struct Authenticator {
 }
 
 struct KnownUser {
-    password_hash: String,
-    node: bool,
+    password_hash: Option<String>,
+    identity: Identity,
 }
 
 impl fmt::Debug for Authenticator {
@@ -110,10 +110,12 @@ impl Authenticator {
                     user.name
                 )));
             }
-            PasswordHash::new(&user.password_hash).map_err(|_| {
-                invalid(format!("the password hash of user `{}` is no argon2 hash in PHC form", user.name))
-            })?;
-            let known = KnownUser { password_hash: user.password_hash.clone(), node: user.node };
+            if user.password_hash.as_ref().is_some_and(|hash| PasswordHash::new(hash).is_err()) {
+                let name = &user.name;
+                return Err(invalid(format!("the password hash of user `{name}` is no argon2 hash in PHC form")));
+            }
+            let identity = Identity { principal: user.principal(), node: user.node };
+            let known = KnownUser { password_hash: user.password_hash.clone(), identity };
             if users.insert(user.name.clone(), known).is_some() {
                 return Err(invalid(format!("there are two users named `{}`", user.name)));
             }
@@ -141,8 +143,8 @@ impl Authenticator {
             .await
             .map_err(|_| Error::new(ErrorKind::ResourceExhausted, "too many logins at once: try again"))?
             .map_err(|e| Error::new(ErrorKind::Internal, "logins ended").with_source(e))?;
-        let known = self.users.get(user);
-        let hash = known.map_or_else(|| self.decoy.clone(), |known| known.password_hash.clone());
+        let known = self.users.get(user).filter(|known| known.password_hash.is_some());
+        let hash = known.and_then(|known| known.password_hash.clone()).unwrap_or_else(|| self.decoy.clone());
         let matches = tokio::task::spawn_blocking(move || {
             // The turn ends with the work, not with the wait for it.
             let _turn = turn;
@@ -151,7 +153,7 @@ impl Authenticator {
         .await
         .map_err(|e| Error::new(ErrorKind::Internal, "the password cannot be checked").with_source(e))?;
         match known {
-            Some(known) if matches => Ok(Identity { principal: Principal::new(user), node: known.node }),
+            Some(known) if matches => Ok(known.identity.clone()),
             _ => Err(unauthenticated("user or password is wrong")),
         }
     }
@@ -169,7 +171,8 @@ mod tests {
     use crate::User;
 
     fn ann() -> AuthOptions {
-        let user = User { name: "ann".to_owned(), password_hash: hash_password("se:cret").unwrap(), node: true };
+        let password_hash = Some(hash_password("se:cret").unwrap());
+        let user = User { name: "ann".to_owned(), password_hash, node: true, ..User::default() };
         AuthOptions { anonymous: None, users: vec![user] }
     }
 
@@ -209,7 +212,7 @@ mod tests {
         twice.users.push(twice.users[0].clone());
         assert!(Authenticator::new(&twice, false, 2).is_err());
         let mut plain = ann();
-        plain.users[0].password_hash = "se:cret".to_owned();
+        plain.users[0].password_hash = Some("se:cret".to_owned());
         let error = Authenticator::new(&plain, false, 2).unwrap_err();
         assert!(!error.chain().contains("se:cret"), "{}", error.chain());
     }

@@ -1,7 +1,10 @@
 //! What a server is told: where to listen, whom to let in, what bounds it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
+
+use portolan_engine::Principal;
 
 /// What a server is told.
 #[derive(Clone, Debug)]
@@ -38,15 +41,29 @@ pub struct AuthOptions {
     pub users: Vec<User>,
 }
 
-/// A user. Its `Debug` form does not show the password's hash.
-#[derive(Clone)]
+/// Somebody who is known by name. Its `Debug` form does not show the password's hash.
+#[derive(Clone, Default)]
 pub struct User {
-    /// The name, without a colon.
+    /// The name; without a colon where there is a password.
     pub name: String,
-    /// The password's argon2 hash, in PHC form (`$argon2id$…`).
-    pub password_hash: String,
+    /// The password's argon2 hash, in PHC form (`$argon2id$…`). `None`: known by its client certificate only.
+    pub password_hash: Option<String>,
     /// Whether it is another node, which may send fragments.
     pub node: bool,
+    /// The groups that it is in.
+    pub groups: BTreeSet<String>,
+    /// What else is known of it.
+    pub attributes: BTreeMap<String, Vec<String>>,
+    /// Whether it may see and stop what others run.
+    pub admin: bool,
+}
+
+impl User {
+    /// The user as a principal.
+    pub(crate) fn principal(&self) -> Principal {
+        let principal = Principal::new(&self.name).with_groups(&self.groups).with_admin(self.admin);
+        self.attributes.iter().fold(principal, |p, (name, values)| p.with_attribute(name, values))
+    }
 }
 
 /// What bounds a server.

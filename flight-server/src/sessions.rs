@@ -93,15 +93,16 @@ impl Sessions {
         engine: &Engine,
         identity: Identity,
     ) -> Result<Session> {
-        let of_same =
-            |kept: &HashMap<String, Kept>| kept.values().filter(|k| k.identity.principal == identity.principal).count();
+        let of_same = |kept: &HashMap<String, Kept>| {
+            kept.values().filter(|k| k.identity.principal.is_same(&identity.principal)).count()
+        };
         if kept.len() >= self.most || of_same(kept) >= self.most_per_principal {
             kept.retain(|_, k| k.used.elapsed() <= self.idle);
         }
         if of_same(kept) >= self.most_per_principal {
             let oldest = kept
                 .iter()
-                .filter(|(_, k)| k.identity.principal == identity.principal)
+                .filter(|(_, k)| k.identity.principal.is_same(&identity.principal))
                 .min_by_key(|(_, k)| k.used)
                 .map(|(key, _)| key.clone());
             if let Some(oldest) = oldest {

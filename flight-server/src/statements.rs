@@ -80,12 +80,12 @@ impl Statements {
         let mut held = self.lock();
         // A stream that still runs holds its statement too, which keeps it cancellable.
         held.retain(|_, h| h.used.elapsed() <= self.idle || Arc::strong_count(&h.statement) > 1);
-        let of_owner = |held: &HashMap<String, Held>| held.values().filter(|h| h.owner == *owner).count();
+        let of_owner = |held: &HashMap<String, Held>| held.values().filter(|h| h.owner.is_same(owner)).count();
         if held.len() >= self.most || of_owner(&held) >= self.most_per_principal {
             // Clients close what they prepare and never say that they are done with a query.
             let oldest = held
                 .iter()
-                .filter(|(_, h)| h.owner == *owner && !matches!(h.statement.kind, Kind::Prepared(..)))
+                .filter(|(_, h)| h.owner.is_same(owner) && !matches!(h.statement.kind, Kind::Prepared(..)))
                 .filter(|(_, h)| Arc::strong_count(&h.statement) == 1)
                 .min_by_key(|(_, h)| h.used)
                 .map(|(handle, _)| handle.clone());
@@ -115,7 +115,7 @@ impl Statements {
         let mut held = self.lock();
         let key = key_of(handle)?;
         let entry = held.get_mut(key).ok_or_else(unknown)?;
-        if entry.owner != *caller {
+        if !entry.owner.is_same(caller) {
             return Err(Error::new(ErrorKind::PermissionDenied, "the statement belongs to somebody else"));
         }
         if entry.used.elapsed() > self.idle && Arc::strong_count(&entry.statement) == 1 {

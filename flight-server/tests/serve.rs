@@ -137,8 +137,10 @@ fn options() -> ServerOptions {
 
 /// Options with the users `ann`, an ordinary one, and `node`, another node.
 fn with_users() -> ServerOptions {
-    let user =
-        |name: &str, node| User { name: name.to_owned(), password_hash: hash_password("se:cret").unwrap(), node };
+    let user = |name: &str, node| {
+        let password_hash = Some(hash_password("se:cret").unwrap());
+        User { name: name.to_owned(), password_hash, node, ..User::default() }
+    };
     let mut options = options();
     options.auth.users = vec![user("ann", false), user("bob", false), user("node", true)];
     options
