@@ -14,6 +14,7 @@ use datafusion::prelude::SessionConfig;
 use portolan_catalog::{DomainName, MeshSnapshot, PortRef, PortStatistics};
 use portolan_connectors::{CatalogAnswer, FragmentEstimate, LocalDomain, Peer};
 
+use crate::activity::Activity;
 use crate::execution::admission::Admission;
 use crate::execution::memory::SharedMemory;
 use crate::execution::runtime::CpuRuntime;
@@ -60,6 +61,7 @@ pub(crate) struct Inner {
     pub(crate) cpu: CpuRuntime,
     pub(crate) admission: Admission,
     pub(crate) memory: Arc<SharedMemory>,
+    pub(crate) activity: Arc<Activity>,
     /// Functions, rules and configuration: each query starts from a copy.
     pub(crate) base: SessionState,
 }
@@ -162,6 +164,7 @@ impl EngineBuilder {
             mesh,
             admission: Admission::new(&self.limits),
             memory: SharedMemory::new(self.limits.memory),
+            activity: Arc::default(),
             limits: self.limits,
             cpu: CpuRuntime::new(self.cpu_threads)?,
             base,

@@ -101,8 +101,10 @@ pub(crate) fn set_options(
     let mut errors = HashMap::new();
     for (name, value) in options {
         let known = SETTINGS.iter().any(|setting| setting.eq_ignore_ascii_case(&name));
-        let text = value.as_ref().and_then(OptionValue::as_text);
-        let set = text.is_some_and(|text| caller.session.set(&name, &text).is_ok());
+        let set = match &value {
+            None => caller.session.reset(&name).is_ok(),
+            Some(value) => value.as_text().is_some_and(|text| caller.session.set(&name, &text).is_ok()),
+        };
         let error = match (known, set) {
             (_, true) => continue,
             (false, false) => SetSessionOptionErrorValue::InvalidName,

@@ -22,7 +22,10 @@ use crate::failure::encoding;
 use crate::wire_schema::to_wire;
 
 /// The rows of a statement, as clients see them.
-pub(crate) fn statement_messages(rows: QueryStream, schema: SchemaRef) -> Messages {
+pub(crate) fn statement_messages(
+    rows: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
+    schema: SchemaRef,
+) -> Messages {
     let announced = schema.clone();
     let rows = rows.map(move |batch| to_wire(&batch?, &announced));
     messages(rows, schema, DictionaryHandling::Hydrate)

@@ -11,7 +11,7 @@ use prost::Message;
 use crate::caller::Caller;
 use crate::dispatch::{Request, unknown};
 use crate::failure::arrow;
-use crate::prepared::{announce, announce_prepared, bound, prepare};
+use crate::prepared::{Announced, announce, announce_prepared, bound, prepare};
 use crate::service::Service;
 use crate::wire_schema::wire_schema;
 
@@ -28,14 +28,10 @@ impl Service {
             other => other.sql()?,
         };
         let (ticket, schema, rows) = match &command {
-            Command::CommandStatementQuery(query) => {
-                let (handle, schema) = announce(caller, &self.statements, query).await?;
-                (statement_ticket(handle), schema, -1)
-            }
+            Command::CommandStatementQuery(query) => announced(announce(caller, &self.statements, query).await?),
             Command::CommandPreparedStatementQuery(query) => {
                 let (prepared, parameters) = bound(caller, &self.statements, &query.prepared_statement_handle)?;
-                let (handle, schema) = announce_prepared(caller, &self.statements, &prepared, parameters).await?;
-                (statement_ticket(handle), schema, -1)
+                announced(announce_prepared(caller, &self.statements, &prepared, parameters).await?)
             }
             _ => {
                 let table = self.metadata(&command).await?.ok_or_else(|| unknown(command.type_url()))?;
@@ -85,7 +81,7 @@ impl Service {
                 let prepared = prepare(caller, &query.query, query.transaction_id.as_ref()).await?;
                 match prepared.kind() {
                     StatementKind::Query => wire_schema(&prepared.schema()),
-                    StatementKind::Setting => SchemaRef::new(Schema::empty()),
+                    StatementKind::Setting | StatementKind::Change => SchemaRef::new(Schema::empty()),
                 }
             }
             Command::CommandPreparedStatementQuery(query) => {
@@ -112,6 +108,12 @@ fn info(
         .with_endpoint(endpoint)
         .with_total_records(total_records)
         .with_total_bytes(total_bytes))
+}
+
+/// Ticket, columns and number of rows of a statement. That of a change is how many it changed: clients without another
+/// way to learn it take it from there.
+fn announced(Announced { handle, schema, changed }: Announced) -> (Bytes, SchemaRef, i64) {
+    (statement_ticket(handle), schema, changed.map_or(-1, |rows| i64::try_from(rows).unwrap_or(i64::MAX)))
 }
 
 fn statement_ticket(handle: Bytes) -> Bytes {

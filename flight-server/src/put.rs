@@ -1,12 +1,19 @@
-//! `DoPut`: settings that come as updates, and the parameters of prepared statements.
+//! `DoPut`: statements that change something, the parameters of prepared ones, and rows to take in.
 
-use arrow_flight::sql::Command;
-use portolan_engine::Result;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow_flight::sql::{
+    Command, CommandStatementIngest, TableDefinitionOptions, TableExistsOption, TableNotExistOption,
+};
+use portolan_engine::{IngestMode, IngestTarget, Result};
 
 use crate::caller::Caller;
-use crate::dispatch::{PutAnswer, Request, Upload, unknown};
-use crate::prepared::{apply, bind, bound, parameters, prepare};
+use crate::dispatch::{PutAnswer, Request, Upload, UploadedRows, unknown};
+use crate::failure::{invalid, unsupported};
+use crate::prepared::{apply, bind, bound, parameters, prepare, refuse_transaction};
 use crate::service::Service;
+
+/// Bytes of parameters that one upload may bring.
+const PARAMETER_BYTES: usize = 64 << 20;
 
 impl Service {
     /// Takes an upload.
@@ -14,23 +21,62 @@ impl Service {
         match request.sql()? {
             Command::CommandStatementUpdate(update) => {
                 let prepared = prepare(caller, &update.query, update.transaction_id.as_ref()).await?;
-                apply(caller, &prepared, &[]).await?;
-                Ok(PutAnswer::Updated(0))
+                updated(apply(caller, &prepared, &[]).await?)
             }
             Command::CommandPreparedStatementUpdate(update) => {
-                let uploaded = parameters(&upload.all_rows(self.request_bytes).await?)?;
+                let uploaded = parameters(upload.all_rows(PARAMETER_BYTES).await?);
                 let (prepared, before) = bound(caller, &self.statements, &update.prepared_statement_handle)?;
                 let values = if uploaded.is_empty() { before } else { uploaded };
-                apply(caller, &prepared, &values).await?;
-                Ok(PutAnswer::Updated(0))
+                updated(apply(caller, &prepared, &values).await?)
             }
             Command::CommandPreparedStatementQuery(query) => {
-                let values = parameters(&upload.all_rows(self.request_bytes).await?)?;
+                let values = parameters(upload.all_rows(PARAMETER_BYTES).await?);
                 let handle = query.prepared_statement_handle;
                 bind(caller, &self.statements, &handle, values)?;
                 Ok(PutAnswer::Bound(handle))
             }
+            Command::CommandStatementIngest(ingest) => self.ingest(caller, ingest, upload).await,
             other => Err(unknown(other.type_url())),
         }
     }
+
+    async fn ingest(&self, caller: &Caller, ingest: CommandStatementIngest, upload: Upload) -> Result<PutAnswer> {
+        refuse_transaction(ingest.transaction_id.as_ref())?;
+        let mode = mode(ingest.table_definition_options.as_ref())?;
+        let target = IngestTarget { catalog: ingest.catalog, schema: ingest.schema, table: ingest.table };
+        if target.table.is_empty() {
+            return Err(invalid("the rows to take in go into no table: name one"));
+        }
+        if target.is_of_session() {
+            caller.require_kept_session()?;
+        } else if ingest.temporary {
+            return Err(invalid("a temporary table is one of the session: give neither catalog nor schema"));
+        }
+        let UploadedRows { schema, batches } = upload.rows().await?;
+        let columns = schema.unwrap_or_else(|| SchemaRef::new(Schema::empty()));
+        updated(caller.session.ingest(&target, mode, columns, batches).await?)
+    }
+}
+
+fn updated(rows: u64) -> Result<PutAnswer> {
+    Ok(PutAnswer::Updated(i64::try_from(rows).unwrap_or(i64::MAX)))
+}
+
+/// What the two options come to. Where one is left open, what is not said is an error, as the protocol has it.
+fn mode(options: Option<&TableDefinitionOptions>) -> Result<IngestMode> {
+    let (if_not_exist, if_exists) = options.map_or_else(Default::default, |o| (o.if_not_exist(), o.if_exists()));
+    Ok(match (if_not_exist, if_exists) {
+        (TableNotExistOption::Create, TableExistsOption::Append) => IngestMode::CreateAppend,
+        (TableNotExistOption::Create, TableExistsOption::Replace) => IngestMode::Replace,
+        (TableNotExistOption::Create, _) => IngestMode::Create,
+        (_, TableExistsOption::Append) => IngestMode::Append,
+        (_, TableExistsOption::Replace) => {
+            return Err(unsupported("rows replace those of a table only where the table may be made as well"));
+        }
+        _ => {
+            return Err(invalid(
+                "the upload does not say what becomes of a table that exists, and of one that does not",
+            ));
+        }
+    })
 }

@@ -39,8 +39,6 @@ pub(crate) struct Service {
     pub(crate) system_views: SystemViews,
     /// Ends every stream: the server stops.
     pub(crate) stopping: CancellationToken,
-    /// Bytes of a request's message.
-    pub(crate) request_bytes: usize,
     authenticator: Authenticator,
 }
 
@@ -57,7 +55,6 @@ impl Service {
             statements: Statements::new(limits),
             system_views: SystemViews::default(),
             stopping,
-            request_bytes: limits.request_bytes,
             authenticator,
         }
     }

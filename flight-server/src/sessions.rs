@@ -72,13 +72,17 @@ impl Sessions {
 
     /// Forgets the session under `key`.
     pub(crate) fn close(&self, key: &str) -> bool {
-        self.lock().remove(key).is_some()
+        let removed = self.lock().remove(key);
+        removed.is_some_and(|kept| {
+            kept.session.close();
+            true
+        })
     }
 
     /// The session under `key`, which is used now.
     fn used(&self, kept: &mut HashMap<String, Kept>, key: &str) -> Option<(Identity, Session)> {
         let entry = kept.get_mut(key)?;
-        if entry.used.elapsed() > self.idle {
+        if entry.used.elapsed() > self.idle || entry.session.is_closed() {
             kept.remove(key);
             return None;
         }
@@ -97,7 +101,7 @@ impl Sessions {
             kept.values().filter(|k| k.identity.principal.is_same(&identity.principal)).count()
         };
         if kept.len() >= self.most || of_same(kept) >= self.most_per_principal {
-            kept.retain(|_, k| k.used.elapsed() <= self.idle);
+            kept.retain(|_, k| k.used.elapsed() <= self.idle && !k.session.is_closed());
         }
         if of_same(kept) >= self.most_per_principal {
             let oldest = kept

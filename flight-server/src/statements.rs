@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
-use datafusion::scalar::ScalarValue;
 use portolan_engine::{Error, ErrorKind, Prepared, Principal, ProgressHandle, Result};
 use tokio_util::sync::CancellationToken;
 
@@ -39,14 +39,17 @@ pub(crate) struct Statement {
     progress: Mutex<Option<ProgressHandle>>,
 }
 
+/// Parameters that are bound to a statement: one set of them a row; empty where none are bound.
+pub(crate) type Parameters = Arc<[RecordBatch]>;
+
 /// What a handle stands for.
 pub(crate) enum Kind {
     /// A query with its parameters: its ticket runs it.
-    Query(Prepared, Vec<ScalarValue>),
-    /// A setting that was applied: its ticket gives no rows and applies nothing again.
+    Query(Prepared, Parameters),
+    /// A change that was carried out: its ticket gives no rows and changes nothing again.
     Applied,
     /// A prepared statement and the parameters that are bound to it at present.
-    Prepared(Prepared, Mutex<Vec<ScalarValue>>),
+    Prepared(Prepared, Mutex<Parameters>),
 }
 
 impl Statement {

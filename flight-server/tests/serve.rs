@@ -80,7 +80,7 @@ fn sales() -> LocalDomain {
     };
     let schema = batch.schema();
     let provider = Arc::new(MemTable::try_new(schema.clone(), vec![vec![batch]]).unwrap());
-    LocalDomain { catalog: Arc::new(catalog), ports: vec![OpenedPort { name, provider, schema }] }
+    LocalDomain { catalog: Arc::new(catalog), ports: vec![OpenedPort { name, provider, schema, writer: None }] }
 }
 
 struct Node {

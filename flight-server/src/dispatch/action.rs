@@ -3,7 +3,7 @@
 use arrow_flight::sql::{
     ActionBeginSavepointRequest, ActionBeginSavepointResult, ActionBeginTransactionRequest,
     ActionBeginTransactionResult, ActionCancelQueryRequest, ActionCancelQueryResult,
-    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest,
+    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult,
     ActionCreatePreparedSubstraitPlanRequest, ActionEndSavepointRequest, ActionEndTransactionRequest, Any,
     ProstMessageExt,
 };
@@ -17,8 +17,9 @@ use prost::Message;
 use super::handler::Handler;
 use super::request::any;
 use super::session_messages::{
-    CLOSE_SESSION, CloseSessionResult, GET_SESSION_OPTIONS, GetSessionOptionsResult, SET_SESSION_OPTIONS,
-    SetSessionOptionError, SetSessionOptionsRequest, SetSessionOptionsResult, from_options, into_options,
+    CLOSE_SESSION, CloseSessionResult, CreatedStatement, GET_SESSION_OPTIONS, GetSessionOptionsResult,
+    SET_SESSION_OPTIONS, SetSessionOptionError, SetSessionOptionsRequest, SetSessionOptionsResult, from_options,
+    into_options,
 };
 use crate::failure::{invalid, unsupported};
 
@@ -57,11 +58,11 @@ pub(super) async fn act<H: Handler>(handler: &H, caller: &H::Caller, action: Act
     let answer: Bytes = match action.r#type.as_str() {
         CREATE_PREPARED => {
             let request: ActionCreatePreparedStatementRequest = wrapped(&body)?;
-            pack(&handler.create_prepared(caller, request).await?)
+            created(handler.create_prepared(caller, request).await?)
         }
         CREATE_SUBSTRAIT => {
             let request: ActionCreatePreparedSubstraitPlanRequest = wrapped(&body)?;
-            pack(&handler.create_prepared_substrait(caller, request).await?)
+            created(handler.create_prepared_substrait(caller, request).await?)
         }
         CLOSE_PREPARED => {
             let request: ActionClosePreparedStatementRequest = wrapped(&body)?;
@@ -135,6 +136,18 @@ async fn transaction<H: Handler>(handler: &H, caller: &H::Caller, kind: &str, bo
             handler.end_savepoint(caller, request).await.map(|()| None)
         }
     }
+}
+
+/// Says in so many words whether the statement is an update, which older clients see by its lack of columns.
+fn created(result: ActionCreatePreparedStatementResult) -> Bytes {
+    let type_url = ActionCreatePreparedStatementResult::type_url().to_owned();
+    let value = CreatedStatement {
+        is_update: Some(result.dataset_schema.is_empty()),
+        prepared_statement_handle: result.prepared_statement_handle,
+        dataset_schema: result.dataset_schema,
+        parameter_schema: result.parameter_schema,
+    };
+    Any { type_url, value: value.encode_to_vec().into() }.encode_to_vec().into()
 }
 
 fn pack(message: &impl ProstMessageExt) -> Bytes {

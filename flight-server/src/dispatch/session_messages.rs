@@ -1,7 +1,9 @@
-//! The messages of Flight's session options, which the `arrow-flight` crate does not carry.
+//! The messages of Flight's session options, and the newer form of one of Flight SQL's, which the `arrow-flight` crate
+//! does not carry.
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use prost::{Enumeration, Message, Oneof};
 
 /// `DoAction`: sets options of the session.
@@ -10,6 +12,19 @@ pub(super) const SET_SESSION_OPTIONS: &str = "SetSessionOptions";
 pub(super) const GET_SESSION_OPTIONS: &str = "GetSessionOptions";
 /// `DoAction`: ends the session.
 pub(super) const CLOSE_SESSION: &str = "CloseSession";
+
+/// A prepared statement, and whether it is an update.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct CreatedStatement {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) prepared_statement_handle: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(super) dataset_schema: Bytes,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(super) parameter_schema: Bytes,
+    #[prost(bool, optional, tag = "4")]
+    pub(super) is_update: Option<bool>,
+}
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct SessionOptionValue {
