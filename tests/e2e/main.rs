@@ -11,6 +11,7 @@ mod limits;
 mod owners_away;
 mod planning;
 mod random;
+mod scenarios;
 mod security;
 mod sources;
 mod statements;

@@ -3,6 +3,7 @@
 pub mod crossed;
 pub mod fake_peer;
 pub mod forced;
+pub mod go;
 pub mod mesh;
 pub mod node;
 pub mod products;
