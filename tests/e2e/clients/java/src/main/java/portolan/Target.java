@@ -6,9 +6,7 @@ import java.lang.reflect.Proxy;
 import java.sql.Connection;
 import java.sql.Driver;
 import java.sql.DriverManager;
-import java.sql.DriverPropertyInfo;
 import java.sql.SQLException;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Properties;
@@ -102,10 +100,16 @@ final class Target {
         return driver().getMajorVersion();
     }
 
-    /** Whether the driver has a property of this name. */
-    static boolean knows(String property) throws SQLException {
-        DriverPropertyInfo[] known = driver().getPropertyInfo("jdbc:arrow-flight-sql://127.0.0.1:1/", new Properties());
-        return Arrays.stream(known).anyMatch(info -> info.name.equals(property));
+    /** Whether the driver has a property of this name. Its own list of properties, for tools, does not hold all. */
+    static boolean knows(String property) throws ReflectiveOperationException {
+        Class<?> properties = Class.forName(
+                "org.apache.arrow.driver.jdbc.utils.ArrowFlightConnectionConfigImpl$ArrowFlightConnectionProperty");
+        for (Object known : properties.getEnumConstants()) {
+            if (properties.getMethod("camelName").invoke(known).equals(property)) {
+                return true;
+            }
+        }
+        return false;
     }
 
     private static Driver driver() throws SQLException {
