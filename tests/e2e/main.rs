@@ -1,6 +1,7 @@
 //! End-to-end tests: real processes, real clients, faults.
 
 mod abuse;
+mod client_programs;
 mod clients;
 mod descriptors;
 mod files_gone;

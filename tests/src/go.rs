@@ -12,8 +12,8 @@ use crate::node::{kept_folder, output};
 /// Where the module lies. Its `go.sum` pins every dependency, and Arrow's integration client is one of its tools.
 const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/clients/go");
 
-/// The folder with the built programs: `adbc`, `database` and `arrow-flight-integration-client`. `None` where there is no
-/// Go at all, said loudly; never so under CI.
+/// The folder with the built programs: `adbc`, `database`, `flight` and `arrow-flight-integration-client`. `None` where
+/// there is no Go at all, said loudly; never so under CI.
 pub fn programs() -> Option<&'static Path> {
     static PROGRAMS: OnceLock<Option<PathBuf>> = OnceLock::new();
     PROGRAMS.get_or_init(build).as_deref()
@@ -35,7 +35,7 @@ fn build() -> Option<PathBuf> {
     // Go keeps what it built before: there is nothing to do where nothing changed.
     let mut build = Command::new("go");
     build.current_dir(MODULE).args(["build", "-buildvcs=false", "-mod=readonly", "-o"]).arg(&programs);
-    build.args(["./adbc", "./database", "tool"]).stdin(Stdio::null());
+    build.args(["./adbc", "./database", "./flight", "tool"]).stdin(Stdio::null());
     let (code, out, err) = output(build);
     assert_eq!(code, Some(0), "{out}{err}");
     Some(programs)

@@ -6,6 +6,7 @@ pub mod forced;
 pub mod go;
 pub mod mesh;
 pub mod node;
+pub mod npm;
 pub mod products;
 pub mod python;
 pub mod random_queries;
