@@ -34,8 +34,19 @@ func main() {
 	url := flag.String("url", "", "where features are tried: grpc+tcp://host:port")
 	user := flag.String("user", "", "the user at -url; none: nobody in particular")
 	password := flag.String("password", "", "the user's password")
+	anonymous := flag.String("anonymous", "", "a node that takes anybody")
 	flag.Parse()
 	var checks []report.Check
+	if *anonymous != "" {
+		checks = append(checks, report.Check{Feature: "connect-anonymous", Try: func() error {
+			return with(*anonymous, "", "", asks)
+		}})
+	}
+	if *user != "" {
+		checks = append(checks, report.Check{Feature: "connect-password", Try: func() error {
+			return errors.Join(with(*url, *user, *password, asks), refused(with(*url, *user, "not-this-one", asks)))
+		}})
+	}
 	for _, feature := range []struct {
 		name string
 		try  func(*session) error
@@ -91,6 +102,20 @@ func (s *session) rows(info *flight.FlightInfo) (*arrow.Schema, int64, error) {
 		}
 	}
 	return schema, count, nil
+}
+
+// asks runs one query.
+func asks(s *session) error {
+	info, err := s.Execute(s.context, "SELECT 1 AS one")
+	if err != nil {
+		return err
+	}
+	_, rows, err := s.rows(info)
+	return errors.Join(err, report.Expect(rows == 1, "one row, got %d", rows))
+}
+
+func refused(err error) error {
+	return report.Expect(status.Code(err) == codes.Unauthenticated, "UNAUTHENTICATED, got %v", err)
 }
 
 // primaryKeys are the columns as the text of Flight SQL orders them; Arrow's own implementations exchange the last two.

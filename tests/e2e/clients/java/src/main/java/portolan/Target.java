@@ -27,6 +27,14 @@ final class Target {
         }
     }
 
+    /** As if `key=value` had been said, too. */
+    Target with(String key, String value) {
+        Target target = new Target(new String[0]);
+        target.given.putAll(given);
+        target.given.put(key, value);
+        return target;
+    }
+
     /** What was said of `key`. */
     String given(String key) {
         return given.get(key);

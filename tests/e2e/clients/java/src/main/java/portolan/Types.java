@@ -13,10 +13,12 @@ import java.sql.Timestamp;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.Period;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TimeZone;
 
 /** Values of every type that the server gives, and NULLs of each, read through every getter that makes sense. */
 final class Types {
@@ -90,6 +92,8 @@ final class Types {
         features.put("zoned-timestamps", Types::zoned);
         features.put("named-zones", Types::namedZones);
         features.put("zoned-timestamp-objects", Types::zonedObjects);
+        features.put("other-time-zones", Types::otherZones);
+        features.put("time-zone-property", Types::zoneProperty);
         features.put("large-unsigned", Types::largeUnsigned);
         features.put("result-metadata", Types::metadata);
         return features;
@@ -111,14 +115,16 @@ final class Types {
     }
 
     private static void types(Target target) throws Exception {
+        List<String> wrong = new ArrayList<>();
         for (Case type : CASES) {
             String sql = "SELECT " + type.value() + " AS v, " + type.none() + " AS n";
             try {
                 row(target, sql, row -> read(type, row));
-            } catch (SQLException e) {
-                throw new AssertionError("`" + sql + "`: " + Check.chain(e), e);
+            } catch (SQLException | RuntimeException | AssertionError e) {
+                wrong.add(type.arrow + ": " + Check.chain(e));
             }
         }
+        Check.equal("types that are wrong", List.of(), wrong);
         row(target, "SELECT NULL AS n", row -> {
             Check.equal("type of NULL", java.sql.Types.NULL, row.getMetaData().getColumnType(1));
             Check.equal("NULL", null, row.getObject("n"));
@@ -162,7 +168,7 @@ final class Types {
                 Check.equal("getDate of NULL", null, row.getDate(2));
             }
             case java.sql.Types.TIME -> {
-                Check.equal("getTime of " + type.arrow, Time.valueOf("12:34:56").toString(), row.getTime(1).toString());
+                Check.equal("getTime of " + type.arrow, Time.valueOf("12:34:56").toLocalTime(), row.getTime(1).toLocalTime().withNano(0));
                 Check.equal("getTime of NULL", null, row.getTime(2));
             }
             case java.sql.Types.TIMESTAMP -> {
@@ -271,6 +277,33 @@ final class Types {
                 throw e;
             }
         });
+    }
+
+    /** Java elsewhere than in UTC. */
+    private static void otherZones(Target target) throws Exception {
+        String got = inNewYork(target);
+        if (!got.equals("2024-02-29 12:34:56.0")) {
+            throw new Limit("getTimestamp shifts timestamps where Java's default zone is not UTC: 12:34:56 becomes "
+                    + got.substring(11) + " in New York; the property timeZone=UTC helps");
+        }
+    }
+
+    private static void zoneProperty(Target target) throws Exception {
+        Check.equal("with timeZone=UTC", "2024-02-29 12:34:56.0", inNewYork(target.with("timeZone", "UTC")));
+    }
+
+    /** A timestamp without a zone, as Java shows it there. */
+    private static String inNewYork(Target target) throws Exception {
+        TimeZone before = TimeZone.getDefault();
+        TimeZone.setDefault(TimeZone.getTimeZone("America/New_York"));
+        try (Connection connection = target.connect();
+                Statement statement = connection.createStatement();
+                ResultSet rows = statement.executeQuery("SELECT TIMESTAMP '2024-02-29 12:34:56' AS v")) {
+            Check.that("a row", rows.next());
+            return rows.getTimestamp(1).toString();
+        } finally {
+            TimeZone.setDefault(before);
+        }
     }
 
     private static void largeUnsigned(Target target) throws Exception {
