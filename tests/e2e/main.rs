@@ -1,6 +1,7 @@
 //! End-to-end tests: real processes, real clients, faults.
 
 mod abuse;
+mod client_programs;
 mod clients;
 mod descriptors;
 mod files_gone;
@@ -11,6 +12,7 @@ mod limits;
 mod owners_away;
 mod planning;
 mod random;
+mod scenarios;
 mod security;
 mod sources;
 mod statements;

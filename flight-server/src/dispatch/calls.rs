@@ -16,7 +16,7 @@ use prost::Message;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::{Request as Call, Response, Status, Streaming};
 
-use super::action::{act, action_types};
+use super::action::act;
 use super::handler::{Caller, Handler, Head, PutAnswer};
 use super::request::{descriptor, ticket};
 use super::upload::Upload;
@@ -46,11 +46,21 @@ impl<H: Handler> Dispatch<H> {
     }
 }
 
-/// The answer to a call, or the status of why there is none, with a line in the log.
+/// The answer to a call, or the status of why there is none, with a line in the log. Both carry the caller's headers: a
+/// session begins with a call that fails, too.
 fn close<T>(call: &str, caller: &impl Caller, outcome: Result<T>) -> Result<Response<T>, Status> {
-    let mut response = Response::new(outcome.map_err(|e| refuse(&e, call, caller.name()))?);
-    caller.mark(response.metadata_mut());
-    Ok(response)
+    match outcome {
+        Ok(answer) => {
+            let mut response = Response::new(answer);
+            caller.mark(response.metadata_mut());
+            Ok(response)
+        }
+        Err(error) => {
+            let mut status = refuse(&error, call, caller.name());
+            caller.mark(status.metadata_mut());
+            Err(status)
+        }
+    }
 }
 
 fn statuses<T: Send + 'static>(
@@ -150,7 +160,7 @@ impl<H: Handler> FlightService for Dispatch<H> {
 
     async fn list_actions(&self, request: Call<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
         let (caller, _) = self.open("ListActions", request).await?;
-        let types = action_types(self.handler.own_actions());
+        let types = self.handler.actions();
         close("ListActions", &caller, Ok(stream::iter(types.into_iter().map(Ok)).boxed()))
     }
 

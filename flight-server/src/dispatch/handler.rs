@@ -18,6 +18,7 @@ use portolan_engine::Result;
 use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Status};
 
+use super::action::action_types;
 use super::request::{Request, unknown};
 use super::session_messages::{CloseSessionStatus, SessionOptions, SetSessionOptionErrorValue};
 use super::upload::Upload;
@@ -105,6 +106,11 @@ pub trait Handler: Send + Sync + 'static {
     /// The actions of the server's own, beside those of Flight and Flight SQL.
     fn own_actions(&self) -> Vec<ActionType> {
         vec![]
+    }
+
+    /// `ListActions`: those of Flight and Flight SQL, then the server's own.
+    fn actions(&self) -> Vec<ActionType> {
+        action_types(self.own_actions())
     }
 
     /// `CreatePreparedStatement`.

@@ -51,7 +51,11 @@ impl Request {
 
 /// Reads a ticket.
 pub(crate) fn ticket(bytes: &Bytes) -> Result<Request> {
-    let Ok(any) = Any::decode(bytes.as_ref()) else { return Ok(Request::Bytes(bytes.clone())) };
+    // Much plain text is a message without known fields as well: only the type tells.
+    let any = match Any::decode(bytes.as_ref()) {
+        Ok(any) if !any.type_url.is_empty() => any,
+        _ => return Ok(Request::Bytes(bytes.clone())),
+    };
     if any.type_url == FRAGMENT_TYPE_URL {
         let fragment = FragmentTicket::decode(any.value)
             .map_err(|e| invalid("the fragment's ticket is malformed").with_source(e))?;
@@ -108,7 +112,8 @@ mod tests {
     #[test]
     fn nonsense_is_refused_by_kind() {
         assert_eq!(read(&b"\xff\xff\xff"[..]).unwrap_err().kind(), ErrorKind::InvalidQuery);
-        assert_eq!(read(&b""[..]).unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!(read(&b""[..]).unwrap_err().kind(), ErrorKind::InvalidQuery);
+        assert!(matches!(ticket(&"heavy query".into()).unwrap(), Request::Bytes(text) if text == "heavy query"));
         let other = Any { type_url: "type.googleapis.com/x.Y".to_owned(), value: Default::default() };
         let error = read(other.encode_to_vec()).unwrap_err();
         assert_eq!((error.kind(), error.context()), (ErrorKind::Unsupported, "this node does not do `x.Y`"));
