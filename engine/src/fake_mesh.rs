@@ -351,7 +351,7 @@ pub(crate) fn state_of(engine: &Engine) -> SessionState {
 pub(crate) async fn resolved(engine: &Engine, sql: &str) -> LogicalPlan {
     let names = engine.session(Principal::anonymous()).names();
     match resolve(sql, &state_of(engine), &engine.mesh(), &names).await.unwrap() {
-        Resolved::Query(plan) => plan,
+        Resolved::Query(plan, _) => plan,
         other => panic!("no query: {other:?}"),
     }
 }

@@ -134,10 +134,11 @@ impl Query {
         }
     }
 
-    async fn start(self, plan: &LogicalPlan) -> Result<QueryStream> {
+    /// Starts a plan whose rows are brought into the form of `schema`.
+    async fn start(self, plan: &LogicalPlan, schema: SchemaRef) -> Result<QueryStream> {
         let place = self.admit().await?;
         let ready = self.ready_in_time(plan).await?;
-        Ok(self.drive(ready, place, nullable(plan.schema().as_arrow())))
+        Ok(self.drive(ready, place, schema))
     }
 
     fn drive(self, ready: Ready, place: Place, schema: SchemaRef) -> QueryStream {

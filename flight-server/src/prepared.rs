@@ -146,6 +146,8 @@ fn parameter_schema(parameters: &Schema) -> SchemaRef {
         let announced = match field.data_type() {
             DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
             DataType::Time32(_) | DataType::Time64(_) => DataType::Time32(TimeUnit::Millisecond),
+            // Nothing tells its type, and drivers take nothing but NULL for a column of NULLs.
+            DataType::Null => DataType::Utf8,
             other => other.clone(),
         };
         field.as_ref().clone().with_data_type(announced)

@@ -23,7 +23,7 @@ pub(crate) async fn run_fragment(engine: &Arc<Inner>, fragment: SentFragment) ->
         .run(async move {
             let state = session_state(&query.engine, &query.view, None)?;
             let plan = wire::decode(&encoded(fragment), &state)?;
-            query.start(&plan).await
+            query.start(&plan, nullable(plan.schema().as_arrow())).await
         })
         .await
 }

@@ -1,12 +1,14 @@
 //! A statement that was parsed and planned, and the values of its parameters.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ParamValues;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Cast, Expr, LogicalPlan, TryCast};
 use datafusion::scalar::ScalarValue;
 
 use super::{Query, QueryStream, session_state};
@@ -55,7 +57,7 @@ impl Prepared {
                 let resolved = resolve(&sql, &state, &view.snapshot, &names).await?;
                 let schema = promised(&resolved);
                 let plan = match &resolved {
-                    Resolved::Query(plan) | Resolved::Explain { query: plan, .. } => Some(plan),
+                    Resolved::Query(plan, _) | Resolved::Explain { query: plan, .. } => Some(plan),
                     Resolved::Change(change) => change.rows(),
                     Resolved::Set { .. } | Resolved::Show { .. } => None,
                 };
@@ -98,8 +100,8 @@ impl Prepared {
     /// `InvalidQuery` where the values do not fit the parameters.
     pub fn schema_with(&self, parameters: &[ScalarValue]) -> Result<SchemaRef> {
         match &self.resolved {
-            Resolved::Query(plan) if !parameters.is_empty() => {
-                Ok(nullable(self.bind(plan.clone(), parameters)?.schema().as_arrow()))
+            Resolved::Query(plan, repeated) if !parameters.is_empty() => {
+                Ok(repeated.named(nullable(self.bind(plan.clone(), parameters)?.schema().as_arrow())))
             }
             _ => Ok(self.schema()),
         }
@@ -147,9 +149,10 @@ impl Prepared {
                 Ok(QueryStream::fixed(self.schema.clone(), vec![]))
             }
             Resolved::Show { name } => show(&settings, &name),
-            Resolved::Query(plan) => {
+            Resolved::Query(plan, repeated) => {
                 let plan = self.bind(plan, parameters)?;
-                self.start(plan).await
+                let schema = repeated.named(nullable(plan.schema().as_arrow()));
+                self.start_as(plan, schema).await
             }
             Resolved::Change(change) => {
                 let count = self.apply_once(&change, parameters).await?;
@@ -170,8 +173,14 @@ impl Prepared {
 
     /// Runs a plan of this statement.
     pub(super) async fn start(&self, plan: LogicalPlan) -> Result<QueryStream> {
+        let schema = nullable(plan.schema().as_arrow());
+        self.start_as(plan, schema).await
+    }
+
+    /// As [`Prepared::start`], for rows of these columns.
+    async fn start_as(&self, plan: LogicalPlan, schema: SchemaRef) -> Result<QueryStream> {
         let query = self.query();
-        self.on_cpu(async move { query.start(&plan).await }).await
+        self.on_cpu(async move { query.start(&plan, schema).await }).await
     }
 
     pub(super) async fn on_cpu<T: Send + 'static>(
@@ -217,7 +226,7 @@ impl Prepared {
 /// execution, and clients compare.
 fn promised(resolved: &Resolved) -> SchemaRef {
     match resolved {
-        Resolved::Query(plan) => nullable(plan.schema().as_arrow()),
+        Resolved::Query(plan, repeated) => repeated.named(nullable(plan.schema().as_arrow())),
         Resolved::Explain { .. } => explain::schema(),
         Resolved::Set { .. } => Arc::new(Schema::empty()),
         Resolved::Change(_) => Arc::new(Schema::new(vec![Field::new("count", DataType::UInt64, true)])),
@@ -233,12 +242,13 @@ pub(super) fn nullable(schema: &Schema) -> SchemaRef {
 /// The parameters, `$1` first.
 fn parameters(plan: &LogicalPlan) -> Result<SchemaRef> {
     let found = plan.get_parameter_types().map_err(|e| from_datafusion(&e))?;
+    let mut told = told_types(plan).map_err(|e| from_datafusion(&e))?;
     let mut numbered = vec![];
     for (name, data_type) in found {
         let number: usize = name.trim_start_matches('$').parse().ok().filter(|n| *n > 0).ok_or_else(|| {
             Error::new(ErrorKind::InvalidQuery, format!("a parameter is `$1`, `$2`, …, not `{name}`"))
         })?;
-        numbered.push((number, data_type.unwrap_or(DataType::Null)));
+        numbered.push((number, data_type.or_else(|| told.remove(&name)).unwrap_or(DataType::Null)));
     }
     numbered.sort_by_key(|(number, _)| *number);
     if let Some((i, (number, _))) = numbered.iter().enumerate().find(|(i, (number, _))| *number != i + 1) {
@@ -249,6 +259,34 @@ fn parameters(plan: &LogicalPlan) -> Result<SchemaRef> {
     }
     let fields: Vec<_> = numbered.into_iter().map(|(n, t)| Field::new(format!("${n}"), t, true)).collect();
     Ok(Arc::new(Schema::new(fields)))
+}
+
+/// The types of parameters that the plan does not say itself: of those that are cast, and of bounds on rows.
+fn told_types(plan: &LogicalPlan) -> datafusion::error::Result<HashMap<String, DataType>> {
+    let mut told = HashMap::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Limit(limit) = node {
+            for bound in [&limit.skip, &limit.fetch].into_iter().flatten() {
+                bound.apply(|e| {
+                    if let Expr::Placeholder(parameter) = e {
+                        told.insert(parameter.id.clone(), DataType::Int64);
+                    }
+                    Ok(TreeNodeRecursion::Continue)
+                })?;
+            }
+        }
+        node.apply_expressions(|e| {
+            e.apply(|e| {
+                if let Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) = e
+                    && let Expr::Placeholder(parameter) = expr.as_ref()
+                {
+                    told.entry(parameter.id.clone()).or_insert_with(|| field.data_type().clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(told)
 }
 
 fn show_schema() -> SchemaRef {

@@ -2,6 +2,7 @@
 //! planning begins, against one immutable view: planning itself does no I/O.
 
 pub(crate) mod change;
+mod repeated;
 
 use std::ops::ControlFlow;
 
@@ -18,6 +19,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::Span;
 
 use self::change::{Change, Scope, change};
+pub(crate) use self::repeated::Repeated;
 use crate::execution::errors::from_datafusion;
 use crate::explain::{ExplainOptions, take_explain};
 use crate::mesh::describe;
@@ -27,8 +29,8 @@ use crate::{Error, ErrorKind, Result};
 /// A statement over known names.
 #[derive(Clone, Debug)]
 pub(crate) enum Resolved {
-    /// It gives rows.
-    Query(LogicalPlan),
+    /// It gives rows. Columns that share the name of another are told apart in the plan, and named so again in the rows.
+    Query(LogicalPlan, Repeated),
     /// It tells how a query would run, or ran.
     Explain {
         /// The query.
@@ -91,12 +93,15 @@ pub(crate) async fn resolve(
                 let parts: Vec<_> = variable.iter().map(|v| v.value.as_str()).collect();
                 Ok(Resolved::Show { name: parts.join(".") })
             }
-            other => match change(&other, &Scope { state, mesh, session }).await? {
+            mut other => match change(&other, &Scope { state, mesh, session }).await? {
                 Some(change) => Ok(Resolved::Change(change)),
-                None => Ok(Resolved::Query(query(Statement::Statement(Box::new(other)), state, mesh).await?)),
+                None => {
+                    let repeated = repeated::tell_apart(&mut other);
+                    Ok(Resolved::Query(query(Statement::Statement(Box::new(other)), state, mesh).await?, repeated))
+                }
             },
         },
-        other => Ok(Resolved::Query(query(other, state, mesh).await?)),
+        other => Ok(Resolved::Query(query(other, state, mesh).await?, Repeated::default())),
     }
 }
 

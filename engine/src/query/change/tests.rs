@@ -186,3 +186,53 @@ async fn sessions_and_queries_are_seen_and_stopped_by_their_owner_and_by_adminis
     assert_eq!(refused(&ann, "SELECT 1").await.kind(), ErrorKind::Cancelled);
     assert_eq!(values(&root, "SELECT count(*) FROM mesh.sessions").await, ["2"]);
 }
+
+/// The join gives no row at all: it must give way all the same.
+#[tokio::test]
+async fn a_nested_loop_join_ends_when_nobody_reads_it() {
+    let session = gateway().await.session(Principal::new("ann"));
+    let sql =
+        "SELECT count(*) FROM generate_series(1, 200000) a JOIN generate_series(1, 200000) b ON a.value + b.value < 0";
+    let mut rows = session.sql(sql).await.unwrap();
+    let started = tokio::time::timeout(std::time::Duration::from_millis(500), rows.next()).await;
+    assert!(started.is_err(), "it is still at work");
+    drop(rows);
+    let running =
+        "SELECT count(*) FROM mesh.queries WHERE statement LIKE '%a.value + b.value%' AND statement NOT LIKE '%mesh%'";
+    for _ in 0..100 {
+        if values(&session, running).await == ["0"] {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("it runs on");
+}
+
+#[tokio::test]
+async fn columns_may_share_a_name() {
+    let session = gateway().await.session(Principal::new("ann"));
+    let sql =
+        "SELECT value AS a, value + 1 AS A, t.value, 'x', 'x', value FROM generate_series(1, 2) t ORDER BY a DESC";
+    let prepared = session.prepare(sql).await.unwrap();
+    let names =
+        |schema: arrow::datatypes::SchemaRef| schema.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
+    let announced = names(prepared.schema());
+    assert_eq!(announced[..3], ["a", "a", "value"]);
+    assert_eq!((&announced[3], &announced[5]), (&announced[4], &announced[2]));
+    let batches: Vec<RecordBatch> = prepared.execute(&[]).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(names(batches[0].schema()), announced);
+    assert_eq!(values(&session, sql).await, ["2", "1"]);
+}
+
+#[tokio::test]
+async fn parameters_have_the_type_that_the_statement_tells() {
+    let session = gateway().await.session(Principal::new("ann"));
+    let sql = "SELECT CAST($1 AS INT), $2 FROM generate_series(1, 9) t WHERE value < $3 LIMIT $4 OFFSET $5";
+    let prepared = session.prepare(sql).await.unwrap();
+    let types: Vec<_> = prepared.parameters().fields().iter().map(|f| f.data_type().to_string()).collect();
+    assert_eq!(types, ["Int32", "Null", "Int64", "Int64", "Int64"]);
+    use datafusion::scalar::ScalarValue;
+    let parameters = [Some(7), Some(8), Some(9), Some(2), Some(1)].map(ScalarValue::Int64);
+    let rows: Vec<RecordBatch> = prepared.execute(&parameters).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 2);
+}
