@@ -18,6 +18,7 @@ use portolan_engine::{Error, ErrorKind, QueryStream, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::encoding;
+use crate::metadata::Listing;
 use crate::wire_schema::to_wire;
 
 /// Messages of a `DoGet`, with this crate's errors.
@@ -30,10 +31,9 @@ pub(crate) fn statement_messages(rows: QueryStream, schema: SchemaRef) -> Messag
     messages(rows, schema, DictionaryHandling::Hydrate)
 }
 
-/// Rows that are all there, such as those about the catalog.
-pub(crate) fn table_messages(batch: RecordBatch) -> Messages {
-    let schema = batch.schema();
-    messages(stream::iter([Ok(batch)]), schema, DictionaryHandling::Hydrate)
+/// Rows about the catalog; each batch is made when the one before it was taken.
+pub(crate) fn table_messages(table: Listing) -> Messages {
+    messages(stream::iter(table.batches), table.schema, DictionaryHandling::Hydrate)
 }
 
 /// No rows, of these columns.

@@ -14,7 +14,7 @@ use crate::commands::{self, Request, unknown};
 use crate::failure::arrow;
 use crate::prepared::{announce, announce_prepared, bound, prepare};
 use crate::service::Service;
-use crate::wire_schema::wire_schema;
+use crate::wire_schema::{Strings, wire_schema};
 
 impl Service {
     /// Plans what a descriptor asks for; a setting is applied.
@@ -29,14 +29,14 @@ impl Service {
                 (statement_ticket(handle), schema, -1)
             }
             Command::CommandPreparedStatementQuery(query) => {
-                let (prepared, parameters) = bound(caller, &self.statements, &query.prepared_statement_handle)?;
-                let (handle, schema) = announce_prepared(caller, &self.statements, &prepared, parameters).await?;
+                let bound = bound(caller, &self.statements, &query.prepared_statement_handle)?;
+                let (handle, schema) = announce_prepared(caller, &self.statements, bound).await?;
                 (statement_ticket(handle), schema, -1)
             }
             _ => {
-                let table = self.metadata(&command).await?.ok_or_else(|| unknown(command.type_url()))?;
-                let rows = i64::try_from(table.num_rows()).unwrap_or(-1);
-                (descriptor.cmd.clone(), table.schema(), rows)
+                let table = self.metadata(caller, &command).await?.ok_or_else(|| unknown(command.type_url()))?;
+                let rows = i64::try_from(table.rows).unwrap_or(-1);
+                (descriptor.cmd.clone(), table.schema, rows)
             }
         };
         info(&schema, descriptor, ticket, rows, -1)
@@ -77,7 +77,7 @@ impl Service {
             Command::CommandStatementQuery(query) => {
                 let prepared = prepare(caller, &query.query, query.transaction_id.as_ref()).await?;
                 match prepared.kind() {
-                    StatementKind::Query => wire_schema(&prepared.schema()),
+                    StatementKind::Query => wire_schema(&prepared.schema(), Strings::of(&caller.session.settings())),
                     StatementKind::Setting => SchemaRef::new(Schema::empty()),
                 }
             }
@@ -85,7 +85,7 @@ impl Service {
                 let statement = self.statements.find(&caller.identity.principal, &query.prepared_statement_handle)?;
                 statement.schema.clone()
             }
-            _ => self.metadata(command).await?.ok_or_else(|| unknown(command.type_url()))?.schema(),
+            _ => self.metadata(caller, command).await?.ok_or_else(|| unknown(command.type_url()))?.schema,
         })
     }
 }

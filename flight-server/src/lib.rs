@@ -23,6 +23,7 @@ mod service;
 mod session_messages;
 mod sessions;
 mod sql_info;
+mod sql_types;
 mod statements;
 mod wire_schema;
 mod xdbc;

@@ -16,7 +16,7 @@ use crate::caller::Caller;
 use crate::failure::{arrow, invalid, unsupported};
 use crate::placeholders::number_placeholders;
 use crate::statements::{Kind, Statement, Statements};
-use crate::wire_schema::wire_schema;
+use crate::wire_schema::{Strings, wire_schema};
 
 /// Plans a statement for `caller`, without running it.
 pub(crate) async fn prepare(caller: &Caller, sql: &str, transaction: Option<&Bytes>) -> Result<Prepared> {
@@ -31,7 +31,8 @@ pub(crate) async fn announce(
     command: &CommandStatementQuery,
 ) -> Result<(Bytes, SchemaRef)> {
     let prepared = prepare(caller, &command.query, command.transaction_id.as_ref()).await?;
-    announce_prepared(caller, statements, &prepared, Vec::new()).await
+    let strings = Strings::of(&caller.session.settings());
+    announce_prepared(caller, statements, Bound { prepared, parameters: Vec::new(), strings }).await
 }
 
 /// As [`announce`], for a statement that was planned before. The parameters are those of now: binding others later
@@ -39,20 +40,20 @@ pub(crate) async fn announce(
 pub(crate) async fn announce_prepared(
     caller: &Caller,
     statements: &Statements,
-    prepared: &Prepared,
-    parameters: Vec<ScalarValue>,
+    bound: Bound,
 ) -> Result<(Bytes, SchemaRef)> {
+    let Bound { prepared, parameters, strings } = bound;
     let (kind, schema) = match prepared.kind() {
         StatementKind::Query => {
-            let schema = wire_schema(prepared.schema_with(&parameters)?.as_ref());
-            (Kind::Query(prepared.clone(), parameters), schema)
+            let schema = wire_schema(prepared.schema_with(&parameters)?.as_ref(), strings);
+            (Kind::Query(prepared, parameters), schema)
         }
         StatementKind::Setting => {
-            apply(caller, prepared, &parameters).await?;
+            apply(caller, &prepared, &parameters).await?;
             (Kind::Applied, SchemaRef::new(Schema::empty()))
         }
     };
-    let handle = statements.hold(&caller.identity.principal, Statement::new(kind, schema.clone()))?;
+    let handle = statements.hold(&caller.identity.principal, Statement::new(kind, schema.clone(), strings))?;
     Ok((handle, schema))
 }
 
@@ -74,10 +75,11 @@ pub(crate) async fn create(
     request: &ActionCreatePreparedStatementRequest,
 ) -> Result<ActionCreatePreparedStatementResult> {
     let prepared = prepare(caller, &request.query, request.transaction_id.as_ref()).await?;
-    let parameters = ipc_schema(&wire_schema(&prepared.parameters()))?;
+    let strings = Strings::of(&caller.session.settings());
+    let parameters = ipc_schema(&wire_schema(&prepared.parameters(), strings))?;
     let (schema, dataset_schema) = match prepared.kind() {
         StatementKind::Query => {
-            let schema = wire_schema(&prepared.schema());
+            let schema = wire_schema(&prepared.schema(), strings);
             let ipc = ipc_schema(&schema)?;
             (schema, ipc)
         }
@@ -87,7 +89,7 @@ pub(crate) async fn create(
             (SchemaRef::new(Schema::empty()), Bytes::new())
         }
     };
-    let statement = Statement::new(Kind::Prepared(prepared, Default::default()), schema);
+    let statement = Statement::new(Kind::Prepared(prepared, Default::default()), schema, strings);
     Ok(ActionCreatePreparedStatementResult {
         prepared_statement_handle: statements.hold(&caller.identity.principal, statement)?,
         dataset_schema,
@@ -95,13 +97,21 @@ pub(crate) async fn create(
     })
 }
 
-/// The prepared statement of `handle` and the parameters that are bound to it.
-pub(crate) fn bound(caller: &Caller, statements: &Statements, handle: &[u8]) -> Result<(Prepared, Vec<ScalarValue>)> {
+/// A statement that is ready to be announced.
+pub(crate) struct Bound {
+    pub(crate) prepared: Prepared,
+    pub(crate) parameters: Vec<ScalarValue>,
+    pub(crate) strings: Strings,
+}
+
+/// The prepared statement of `handle` with the parameters that are bound to it, and with strings as they were when it
+/// was prepared.
+pub(crate) fn bound(caller: &Caller, statements: &Statements, handle: &[u8]) -> Result<Bound> {
     let statement = statements.find(&caller.identity.principal, handle)?;
     match &statement.kind {
         Kind::Prepared(prepared, parameters) => {
             let parameters = parameters.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-            Ok((prepared.clone(), parameters))
+            Ok(Bound { prepared: prepared.clone(), parameters, strings: statement.strings })
         }
         Kind::Query(..) | Kind::Applied => Err(invalid("the handle is not that of a prepared statement")),
     }

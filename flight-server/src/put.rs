@@ -19,7 +19,7 @@ use crate::caller::Caller;
 use crate::commands::{self, unknown};
 use crate::failure::invalid;
 use crate::oversize::too_large;
-use crate::prepared::{apply, bind, bound, parameters, prepare};
+use crate::prepared::{Bound, apply, bind, bound, parameters, prepare};
 use crate::service::Service;
 
 /// How long the next message of an upload may take.
@@ -47,7 +47,8 @@ impl Service {
             }
             Command::CommandPreparedStatementUpdate(update) => {
                 let uploaded = parameters(&rows(first, messages).await?)?;
-                let (prepared, before) = bound(caller, &self.statements, &update.prepared_statement_handle)?;
+                let Bound { prepared, parameters: before, .. } =
+                    bound(caller, &self.statements, &update.prepared_statement_handle)?;
                 let values = if uploaded.is_empty() { before } else { uploaded };
                 apply(caller, &prepared, &values).await?;
                 updated()

@@ -21,7 +21,7 @@ use crate::actions::action_types;
 use crate::auth::{Authenticator, Authorization, Identity, unauthenticated};
 use crate::caller::{Caller, authorization};
 use crate::failure::{refuse, unsupported};
-use crate::metadata::SystemViews;
+use crate::metadata::{SchemaCache, SystemViews};
 use crate::options::ServerLimits;
 use crate::sessions::Sessions;
 use crate::statements::Statements;
@@ -35,6 +35,7 @@ pub(crate) struct Service {
     pub(crate) sessions: Sessions,
     pub(crate) statements: Statements,
     pub(crate) system_views: SystemViews,
+    pub(crate) schemas: SchemaCache,
     /// Ends every stream: the server stops.
     pub(crate) stopping: CancellationToken,
     /// Bytes of a request's message.
@@ -56,6 +57,7 @@ impl Service {
             sessions: Sessions::new(limits),
             statements: Statements::new(limits),
             system_views: SystemViews::default(),
+            schemas: SchemaCache::default(),
             stopping,
             request_bytes: limits.request_bytes,
             authenticator,

@@ -59,6 +59,7 @@ fn sales() -> LocalDomain {
         contract: None,
         columns: vec![column("id", DataType::Int64), column("note", DataType::Utf8View)],
         primary_key: vec!["id".to_owned()],
+        references: vec![],
         statistics: Arc::default(),
         tags: Vec::new(),
         source: None,
