@@ -18,6 +18,7 @@ mod oversize;
 mod placeholders;
 mod prepared;
 mod put;
+mod reflection;
 mod server;
 mod service;
 mod session_messages;

@@ -16,7 +16,6 @@ use portolan_engine::Result;
 use crate::caller::Caller;
 use crate::failure::encoding;
 use crate::service::Service;
-use crate::sql_info::sql_info;
 use crate::wire_schema::Strings;
 use crate::xdbc::type_info;
 
@@ -59,7 +58,9 @@ impl Service {
             Command::CommandGetExportedKeys(query) => keys::exported_keys(query, &mesh)?,
             Command::CommandGetImportedKeys(query) => keys::imported_keys(query, &mesh)?,
             Command::CommandGetCrossReference(query) => keys::cross_reference(query, &mesh)?,
-            Command::CommandGetSqlInfo(query) => sql_info(&query.info)?,
+            Command::CommandGetSqlInfo(query) => {
+                self.sql_info.record_batch(query.info.iter().copied()).map_err(encoding)?
+            }
             Command::CommandGetXdbcTypeInfo(query) => type_info(query.data_type)?,
             _ => return Ok(None),
         };

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightService;
+use arrow_flight::sql::metadata::SqlInfoData;
 use arrow_flight::{
     Action, ActionType, BasicAuth, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest,
     HandshakeResponse, PollInfo, PutResult, SchemaResult, Ticket,
@@ -24,6 +25,7 @@ use crate::failure::{refuse, unsupported};
 use crate::metadata::{SchemaCache, SystemViews};
 use crate::options::ServerLimits;
 use crate::sessions::Sessions;
+use crate::sql_info::{Facts, sql_info};
 use crate::statements::Statements;
 
 /// How long a login may take to say who it is.
@@ -36,6 +38,7 @@ pub(crate) struct Service {
     pub(crate) statements: Statements,
     pub(crate) system_views: SystemViews,
     pub(crate) schemas: SchemaCache,
+    pub(crate) sql_info: SqlInfoData,
     /// Ends every stream: the server stops.
     pub(crate) stopping: CancellationToken,
     /// Bytes of a request's message.
@@ -51,8 +54,9 @@ impl Service {
         authenticator: Authenticator,
         limits: &ServerLimits,
         stopping: CancellationToken,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        Ok(Self {
+            sql_info: sql_info(&Facts { engine: &engine, limits })?,
             engine,
             sessions: Sessions::new(limits),
             statements: Statements::new(limits),
@@ -61,7 +65,7 @@ impl Service {
             stopping,
             request_bytes: limits.request_bytes,
             authenticator,
-        }
+        })
     }
 
     async fn caller(&self, call: &str, headers: &MetadataMap) -> Result<Caller, Status> {

@@ -107,4 +107,4 @@ fn plain(data_type: &DataType, strings: Strings) -> DataType {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -32,6 +32,9 @@ use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
+#[path = "serve/metadata.rs"]
+mod metadata;
+
 const ROWS: i64 = 1000;
 
 /// `sales.orders.orders (id, note)`, with as many rows as [`ROWS`].

@@ -28,12 +28,13 @@ pub(crate) fn lower(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowEr
     match (array.data_type(), to) {
         (DataType::Dictionary(..), _) => {
             let dictionary = array.as_any_dictionary();
-            lower(&take(dictionary.values(), dictionary.keys(), None)?, to)
+            // In this order: taken by a key that is NULL, run ends would give their first value.
+            take(&lower(dictionary.values(), to)?, dictionary.keys(), None)
         }
         (DataType::RunEndEncoded(ends, _), _) => match ends.data_type() {
-            DataType::Int16 => lower(&hydrated::<Int16Type>(array)?, to),
-            DataType::Int32 => lower(&hydrated::<Int32Type>(array)?, to),
-            _ => lower(&hydrated::<Int64Type>(array)?, to),
+            DataType::Int16 => hydrated::<Int16Type>(array, to),
+            DataType::Int32 => hydrated::<Int32Type>(array, to),
+            _ => hydrated::<Int64Type>(array, to),
         },
         (DataType::ListView(item), DataType::List(_)) => lower(&cast(array, &DataType::List(item.clone()))?, to),
         (DataType::LargeListView(item), DataType::LargeList(_)) => {
@@ -63,11 +64,11 @@ fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
 }
 
 /// The values of a run-end encoded array, each as often as it stands there.
-fn hydrated<R: RunEndIndexType>(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+fn hydrated<R: RunEndIndexType>(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     let runs: &RunArray<R> = array.as_run();
     let rows: Vec<u64> = (0..runs.len() as u64).collect();
     let places = runs.get_physical_indices(&rows)?;
-    take(runs.values(), &UInt64Array::from_iter_values(places.into_iter().map(|place| place as u64)), None)
+    take(&lower(runs.values(), to)?, &UInt64Array::from_iter_values(places.into_iter().map(|place| place as u64)), None)
 }
 
 fn list<O: OffsetSizeTrait>(lists: &GenericListArray<O>, item: &FieldRef) -> Result<ArrayRef, ArrowError> {

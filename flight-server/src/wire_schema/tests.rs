@@ -12,6 +12,12 @@ use rand::rngs::StdRng;
 
 use super::*;
 
+/// Types of every kind.
+pub(crate) fn types() -> Vec<DataType> {
+    let mut random = StdRng::seed_from_u64(7);
+    (0..500).map(|_| random::data_type(&mut random, 1)).collect()
+}
+
 #[test]
 fn compact_types_become_plain() {
     let mut lists = ListBuilder::new(StringViewBuilder::new());

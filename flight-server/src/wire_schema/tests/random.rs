@@ -28,12 +28,13 @@ pub(super) fn batch(random: &mut StdRng) -> RecordBatch {
 
 fn field(random: &mut StdRng, name: &str, depth: usize) -> FieldRef {
     let data_type = data_type(random, depth);
-    // All values of this type are NULL.
-    let nullable = data_type == DataType::Null || random.random_bool(0.6);
+    // All values of the one type are NULL, and the other takes its NULLs from its members.
+    let nullable = matches!(data_type, DataType::Null | DataType::Union(..)) || random.random_bool(0.6);
     Arc::new(Field::new(name, data_type, nullable))
 }
 
-fn data_type(random: &mut StdRng, depth: usize) -> DataType {
+/// A type of at most that depth.
+pub(super) fn data_type(random: &mut StdRng, depth: usize) -> DataType {
     if depth == 0 || random.random_bool(0.4) {
         return leaf(random);
     }
@@ -41,9 +42,9 @@ fn data_type(random: &mut StdRng, depth: usize) -> DataType {
     let mut item = || field(random, "item", below);
     let inner = item();
     match random.random_range(0..11) {
-        0 => DataType::Dictionary(Box::new(DataType::Int8), Box::new(inner.data_type().clone())),
+        0 => DataType::Dictionary(Box::new(DataType::Int8), Box::new(repeatable(random, inner))),
         1 => {
-            let values = Arc::new(Field::new("values", inner.data_type().clone(), true));
+            let values = Arc::new(Field::new("values", repeatable(random, inner), true));
             DataType::RunEndEncoded(Arc::new(Field::new("run_ends", DataType::Int32, false)), values)
         }
         2 => DataType::List(inner),
@@ -66,6 +67,18 @@ fn data_type(random: &mut StdRng, depth: usize) -> DataType {
             DataType::Struct(fields.into())
         }
     }
+}
+
+/// A type that Arrow can repeat single values of: its kernel for it stops at unions, which have no NULLs of their own, and
+/// at lists of no items.
+fn repeatable(random: &mut StdRng, field: FieldRef) -> DataType {
+    fn is_repeatable(field: &FieldRef) -> bool {
+        let stops = matches!(field.data_type(), DataType::Union(..) | DataType::FixedSizeList(_, 0));
+        !stops && super::children(field.data_type()).iter().all(is_repeatable)
+    }
+    let data_type = if is_repeatable(&field) { field.data_type().clone() } else { leaf(random) };
+    // Nothing but NULLs does not fit where none is allowed.
+    if data_type.is_null() { DataType::Int64 } else { data_type }
 }
 
 fn members(random: &mut StdRng, depth: usize) -> UnionFields {
