@@ -10,6 +10,7 @@ use bytes::Bytes;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionConfig;
 use portolan_catalog::{DomainName, MeshSnapshot, PortRef, PortStatistics};
 use portolan_connectors::{CatalogAnswer, FragmentEstimate, LocalDomain, Peer};
@@ -224,6 +225,13 @@ impl Engine {
 
     pub(crate) fn inner(&self) -> Arc<Inner> {
         self.0.clone()
+    }
+
+    /// The names of the scalar functions, each with the chapter of DataFusion's reference that it stands in.
+    pub fn functions(&self) -> Vec<(String, &'static str)> {
+        let functions = self.0.base.scalar_functions().iter();
+        let chapter = |f: &ScalarUDF| f.documentation().map_or("Other Functions", |d| d.doc_section.label);
+        functions.map(|(name, function)| (name.clone(), chapter(function))).collect()
     }
 
     /// Opens a session.

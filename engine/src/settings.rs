@@ -34,6 +34,9 @@ pub struct Settings {
     /// `portolan.adapt_factor`: how many times larger or smaller than expected a side must turn out before what did
     /// not start yet is decided again. At least 1. Default: 4.
     pub adapt_factor: f64,
+    /// `portolan.string_views`: whether clients are sent strings and binary values with views as they are. Off: as
+    /// `Utf8` and `Binary`, which every driver reads. Default: off.
+    pub string_views: bool,
 }
 
 /// What of a query is placed at the owners of data.
@@ -109,6 +112,7 @@ impl Default for Settings {
             key_wait: Duration::from_secs(2),
             join_order: true,
             adapt_factor: 4.0,
+            string_views: false,
         }
     }
 }
@@ -124,6 +128,7 @@ pub const SETTINGS: &[&str] = &[
     "portolan.pushdown",
     "portolan.query_timeout",
     "portolan.strategy",
+    "portolan.string_views",
     "schema",
 ];
 
@@ -150,6 +155,7 @@ impl Settings {
                 self.adapt_factor = number(name, value, "of at least 1", |f| (1.0..1e9).contains(&f))?;
             }
             "portolan.join_order" => self.join_order = switch(name, value)?,
+            "portolan.string_views" => self.string_views = switch(name, value)?,
             "portolan.key_form" => {
                 self.key_form = match value.to_lowercase().as_str() {
                     "auto" => None,
@@ -205,6 +211,7 @@ impl Settings {
                 self.query_timeout.map_or_else(|| "the node's limit".into(), |t| t.as_secs_f64().to_string()),
             ),
             ("portolan.strategy", if strategies.is_empty() { "auto".into() } else { strategies.join(",") }),
+            ("portolan.string_views", on_off(self.string_views)),
             ("schema", self.schema.clone().unwrap_or_default()),
         ]
     }

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::Messages;
 use crate::failure::encoding;
+use crate::metadata::Listing;
 use crate::wire_schema::to_wire;
 
 /// The rows of a statement, as clients see them.
@@ -31,10 +32,9 @@ pub(crate) fn statement_messages(
     messages(rows, schema, DictionaryHandling::Hydrate)
 }
 
-/// Rows that are all there, such as those about the catalog.
-pub(crate) fn table_messages(batch: RecordBatch) -> Messages {
-    let schema = batch.schema();
-    messages(stream::iter([Ok(batch)]), schema, DictionaryHandling::Hydrate)
+/// Rows about the catalog; each batch is made when the one before it was taken.
+pub(crate) fn table_messages(table: Listing) -> Messages {
+    messages(stream::iter(table.batches), table.schema, DictionaryHandling::Hydrate)
 }
 
 /// No rows, of these columns.

@@ -18,7 +18,7 @@ use crate::encode::{fragment_messages, no_rows, statement_messages, table_messag
 use crate::prepared::{announce_prepared, bound};
 use crate::service::Service;
 use crate::statements::{Kind, Statement};
-use crate::wire_schema::{same_columns, wire_schema};
+use crate::wire_schema::same_columns;
 
 impl Service {
     /// Starts what a ticket asks for.
@@ -30,12 +30,12 @@ impl Service {
         match &command {
             Command::TicketStatementQuery(query) => self.statement(caller, &query.statement_handle).await,
             Command::CommandPreparedStatementQuery(query) => {
-                let (prepared, parameters) = bound(caller, &self.statements, &query.prepared_statement_handle)?;
-                let announced = announce_prepared(caller, &self.statements, &prepared, parameters).await?;
+                let bound = bound(caller, &self.statements, &query.prepared_statement_handle)?;
+                let announced = announce_prepared(caller, &self.statements, bound).await?;
                 self.statement(caller, &announced.handle).await
             }
             _ => {
-                let table = self.metadata(&command).await?.ok_or_else(|| unknown(command.type_url()))?;
+                let table = self.metadata(caller, &command).await?.ok_or_else(|| unknown(command.type_url()))?;
                 Ok(table_messages(table))
             }
         }
@@ -86,7 +86,7 @@ impl Service {
 /// Starts a statement with one set of parameters.
 async fn run(prepared: &Prepared, parameters: &[ScalarValue], statement: &Statement) -> Result<QueryStream> {
     let rows = prepared.execute(parameters).await?;
-    if !same_columns(&wire_schema(&rows.schema()), &statement.schema) {
+    if !same_columns(&rows.schema(), &statement.schema) {
         return Err(Error::new(
             ErrorKind::SiteUnavailable,
             "the columns of the statement changed since it was announced: ask for it again",

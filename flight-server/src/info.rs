@@ -13,7 +13,7 @@ use crate::dispatch::{Request, unknown};
 use crate::failure::arrow;
 use crate::prepared::{Announced, announce, announce_prepared, bound, prepare};
 use crate::service::Service;
-use crate::wire_schema::wire_schema;
+use crate::wire_schema::{Strings, wire_schema};
 
 impl Service {
     /// Plans what a descriptor asks for; a setting is applied.
@@ -30,13 +30,13 @@ impl Service {
         let (ticket, schema, rows) = match &command {
             Command::CommandStatementQuery(query) => announced(announce(caller, &self.statements, query).await?),
             Command::CommandPreparedStatementQuery(query) => {
-                let (prepared, parameters) = bound(caller, &self.statements, &query.prepared_statement_handle)?;
-                announced(announce_prepared(caller, &self.statements, &prepared, parameters).await?)
+                let bound = bound(caller, &self.statements, &query.prepared_statement_handle)?;
+                announced(announce_prepared(caller, &self.statements, bound).await?)
             }
             _ => {
-                let table = self.metadata(&command).await?.ok_or_else(|| unknown(command.type_url()))?;
-                let rows = i64::try_from(table.num_rows()).unwrap_or(-1);
-                (descriptor.cmd.clone(), table.schema(), rows)
+                let table = self.metadata(caller, &command).await?.ok_or_else(|| unknown(command.type_url()))?;
+                let rows = i64::try_from(table.rows).unwrap_or(-1);
+                (descriptor.cmd.clone(), table.schema, rows)
             }
         };
         info(&schema, descriptor, ticket, rows, -1)
@@ -80,7 +80,7 @@ impl Service {
             Command::CommandStatementQuery(query) => {
                 let prepared = prepare(caller, &query.query, query.transaction_id.as_ref()).await?;
                 match prepared.kind() {
-                    StatementKind::Query => wire_schema(&prepared.schema()),
+                    StatementKind::Query => wire_schema(&prepared.schema(), Strings::of(&caller.session.settings())),
                     StatementKind::Setting | StatementKind::Change => SchemaRef::new(Schema::empty()),
                 }
             }
@@ -88,7 +88,7 @@ impl Service {
                 let statement = self.statements.find(&caller.identity.principal, &query.prepared_statement_handle)?;
                 statement.schema.clone()
             }
-            _ => self.metadata(command).await?.ok_or_else(|| unknown(command.type_url()))?.schema(),
+            _ => self.metadata(caller, command).await?.ok_or_else(|| unknown(command.type_url()))?.schema,
         })
     }
 }

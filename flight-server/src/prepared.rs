@@ -14,7 +14,7 @@ use crate::caller::Caller;
 use crate::failure::{arrow, invalid, unsupported};
 use crate::placeholders::number_placeholders;
 use crate::statements::{Kind, Parameters, Statement, Statements};
-use crate::wire_schema::wire_schema;
+use crate::wire_schema::{Strings, plain_schema, wire_schema};
 
 /// Plans a statement for `caller`, without running it.
 pub(crate) async fn prepare(caller: &Caller, sql: &str, transaction: Option<&Bytes>) -> Result<Prepared> {
@@ -37,29 +37,26 @@ pub(crate) async fn announce(
     command: &CommandStatementQuery,
 ) -> Result<Announced> {
     let prepared = prepare(caller, &command.query, command.transaction_id.as_ref()).await?;
-    announce_prepared(caller, statements, &prepared, Parameters::default()).await
+    let strings = Strings::of(&caller.session.settings());
+    announce_prepared(caller, statements, Bound { prepared, parameters: Parameters::default(), strings }).await
 }
 
 /// As [`announce`], for a statement that was planned before. The parameters are those of now: binding others later
 /// changes nothing for a handle that was given out.
-pub(crate) async fn announce_prepared(
-    caller: &Caller,
-    statements: &Statements,
-    prepared: &Prepared,
-    parameters: Parameters,
-) -> Result<Announced> {
+pub(crate) async fn announce_prepared(caller: &Caller, statements: &Statements, bound: Bound) -> Result<Announced> {
+    let Bound { prepared, parameters, strings } = bound;
     let (kind, schema, changed) = match prepared.kind() {
         StatementKind::Query => {
             let first = rows_of(&parameters).next().transpose()?.unwrap_or_default();
-            let schema = wire_schema(prepared.schema_with(&first)?.as_ref());
-            (Kind::Query(prepared.clone(), parameters), schema, None)
+            let schema = wire_schema(prepared.schema_with(&first)?.as_ref(), strings);
+            (Kind::Query(prepared, parameters), schema, None)
         }
         StatementKind::Setting | StatementKind::Change => {
-            let changed = apply(caller, prepared, &parameters).await?;
+            let changed = apply(caller, &prepared, &parameters).await?;
             (Kind::Applied, SchemaRef::new(Schema::empty()), Some(changed))
         }
     };
-    let handle = statements.hold(&caller.identity.principal, Statement::new(kind, schema.clone()))?;
+    let handle = statements.hold(&caller.identity.principal, Statement::new(kind, schema.clone(), strings))?;
     Ok(Announced { handle, schema, changed })
 }
 
@@ -78,10 +75,11 @@ pub(crate) async fn create(
     request: &ActionCreatePreparedStatementRequest,
 ) -> Result<ActionCreatePreparedStatementResult> {
     let prepared = prepare(caller, &request.query, request.transaction_id.as_ref()).await?;
-    let parameters = ipc_schema(&parameter_schema(&prepared.parameters()))?;
+    let strings = Strings::of(&caller.session.settings());
+    let parameters = ipc_schema(&parameter_schema(&prepared.parameters(), strings))?;
     let (schema, dataset_schema) = match prepared.kind() {
         StatementKind::Query => {
-            let schema = wire_schema(&prepared.schema());
+            let schema = wire_schema(&prepared.schema(), strings);
             let ipc = ipc_schema(&schema)?;
             (schema, ipc)
         }
@@ -93,7 +91,7 @@ pub(crate) async fn create(
             (SchemaRef::new(Schema::empty()), Bytes::new())
         }
     };
-    let statement = Statement::new(Kind::Prepared(prepared, Default::default()), schema);
+    let statement = Statement::new(Kind::Prepared(prepared, Default::default()), schema, strings);
     Ok(ActionCreatePreparedStatementResult {
         prepared_statement_handle: statements.hold(&caller.identity.principal, statement)?,
         dataset_schema,
@@ -101,13 +99,21 @@ pub(crate) async fn create(
     })
 }
 
-/// The prepared statement of `handle` and the parameters that are bound to it.
-pub(crate) fn bound(caller: &Caller, statements: &Statements, handle: &[u8]) -> Result<(Prepared, Parameters)> {
+/// A statement that is ready to be announced.
+pub(crate) struct Bound {
+    pub(crate) prepared: Prepared,
+    pub(crate) parameters: Parameters,
+    pub(crate) strings: Strings,
+}
+
+/// The prepared statement of `handle` with the parameters that are bound to it, and with strings as they were when it
+/// was prepared.
+pub(crate) fn bound(caller: &Caller, statements: &Statements, handle: &[u8]) -> Result<Bound> {
     let statement = statements.find(&caller.identity.principal, handle)?;
     match &statement.kind {
         Kind::Prepared(prepared, parameters) => {
             let parameters = parameters.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-            Ok((prepared.clone(), parameters))
+            Ok(Bound { prepared: prepared.clone(), parameters, strings: statement.strings })
         }
         Kind::Query(..) | Kind::Applied => Err(invalid("the handle is not that of a prepared statement")),
     }
@@ -140,8 +146,8 @@ pub(crate) fn refuse_transaction(transaction: Option<&Bytes>) -> Result<()> {
 
 /// The parameters as clients are told of them. The JDBC driver puts milliseconds into whatever unit a time is announced
 /// in; what it binds is brought into the right one.
-fn parameter_schema(parameters: &Schema) -> SchemaRef {
-    let plain = wire_schema(parameters);
+fn parameter_schema(parameters: &Schema, strings: Strings) -> SchemaRef {
+    let plain = plain_schema(parameters, strings);
     let fields = plain.fields().iter().map(|field| {
         let announced = match field.data_type() {
             DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
@@ -184,7 +190,7 @@ mod tests {
     #[test]
     fn times_are_announced_in_milliseconds() {
         let nanoseconds = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
-        let announced = parameter_schema(&Schema::new(vec![Field::new("$1", nanoseconds, true)]));
+        let announced = parameter_schema(&Schema::new(vec![Field::new("$1", nanoseconds, true)]), Strings::Plain);
         assert_eq!(*announced.field(0).data_type(), DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())));
     }
 }

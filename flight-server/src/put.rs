@@ -9,7 +9,7 @@ use portolan_engine::{IngestMode, IngestTarget, Result};
 use crate::caller::Caller;
 use crate::dispatch::{PutAnswer, Request, Upload, UploadedRows, unknown};
 use crate::failure::{invalid, unsupported};
-use crate::prepared::{apply, bind, bound, parameters, prepare, refuse_transaction};
+use crate::prepared::{Bound, apply, bind, bound, parameters, prepare, refuse_transaction};
 use crate::service::Service;
 
 /// Bytes of parameters that one upload may bring.
@@ -25,7 +25,8 @@ impl Service {
             }
             Command::CommandPreparedStatementUpdate(update) => {
                 let uploaded = parameters(upload.all_rows(PARAMETER_BYTES).await?);
-                let (prepared, before) = bound(caller, &self.statements, &update.prepared_statement_handle)?;
+                let Bound { prepared, parameters: before, .. } =
+                    bound(caller, &self.statements, &update.prepared_statement_handle)?;
                 let values = if uploaded.is_empty() { before } else { uploaded };
                 updated(apply(caller, &prepared, &values).await?)
             }

@@ -11,11 +11,13 @@ use tokio::net::{TcpListener, lookup_host};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server as Transport, ServerTlsConfig};
+use tonic_health::ServingStatus;
 
 use crate::auth::Authenticator;
 use crate::dispatch::Dispatch;
 use crate::options::{ServerLimits, ServerOptions, ServerTls};
 use crate::oversize::Bounded;
+use crate::reflection::reflection;
 use crate::service::Service;
 
 /// How often connections are probed, and how long the answer may take.
@@ -96,7 +98,7 @@ impl Server {
     pub async fn serve(self, engine: Engine, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let Self { listener, address, scheme, mut transport, authenticator, limits } = self;
         let end_streams = CancellationToken::new();
-        let service = Service::new(engine, authenticator, &limits, end_streams.clone());
+        let service = Service::new(engine, authenticator, &limits, end_streams.clone())?;
         let dispatch = Dispatch::new(Arc::new(service), limits.request_bytes);
         let flight = FlightServiceServer::new(dispatch)
             .max_decoding_message_size(limits.request_bytes)
@@ -109,6 +111,7 @@ impl Server {
         let drained = draining.clone();
         let serving = transport
             .add_service(health)
+            .add_service(reflection()?)
             .add_service(flight)
             .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
                 drained.cancelled().await
@@ -125,6 +128,7 @@ impl Server {
             None => {
                 tracing::info!(%address, "stopping: running statements may finish");
                 reporter.set_not_serving::<FlightServiceServer<Dispatch<Service>>>().await;
+                reporter.set_service_status("", ServingStatus::NotServing).await;
                 draining.cancel();
                 match tokio::time::timeout(limits.grace, &mut serving).await {
                     Ok(ended) => Some(ended),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
+use arrow_flight::sql::metadata::SqlInfoData;
 use arrow_flight::sql::{ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult};
 use arrow_flight::{
     Action, ActionType, BasicAuth, CancelStatus, FlightDescriptor, FlightInfo, HandshakeRequest, PollInfo,
@@ -22,10 +23,11 @@ use crate::caller::{Caller, authorization};
 use crate::dispatch::{
     CloseSessionStatus, Handler, Head, Messages, PutAnswer, Request, SessionOptions, SetSessionOptionErrorValue, Upload,
 };
-use crate::metadata::SystemViews;
+use crate::metadata::{SchemaCache, SystemViews};
 use crate::options::ServerLimits;
 use crate::prepared::create;
 use crate::sessions::Sessions;
+use crate::sql_info::{Facts, sql_info};
 use crate::statements::Statements;
 
 /// How long a login may take to say who it is.
@@ -37,6 +39,8 @@ pub(crate) struct Service {
     pub(crate) sessions: Sessions,
     pub(crate) statements: Statements,
     pub(crate) system_views: SystemViews,
+    pub(crate) schemas: SchemaCache,
+    pub(crate) sql_info: SqlInfoData,
     /// Ends every stream: the server stops.
     pub(crate) stopping: CancellationToken,
     authenticator: Authenticator,
@@ -48,15 +52,17 @@ impl Service {
         authenticator: Authenticator,
         limits: &ServerLimits,
         stopping: CancellationToken,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        Ok(Self {
+            sql_info: sql_info(&Facts { engine: &engine, limits })?,
             engine,
             sessions: Sessions::new(limits),
             statements: Statements::new(limits),
             system_views: SystemViews::default(),
+            schemas: SchemaCache::default(),
             stopping,
             authenticator,
-        }
+        })
     }
 
     /// Older clients send user and password as the first message.

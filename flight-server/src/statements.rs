@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::options::ServerLimits;
 use crate::sessions::{is_token, random_token};
+use crate::wire_schema::Strings;
 
 /// The statements of a server.
 pub(crate) struct Statements {
@@ -34,6 +35,8 @@ pub(crate) struct Statement {
     pub(crate) kind: Kind,
     /// The columns that clients see.
     pub(crate) schema: SchemaRef,
+    /// How strings travel, as its session was set when it was announced first.
+    pub(crate) strings: Strings,
     /// Ends its streams.
     pub(crate) stop: CancellationToken,
     progress: Mutex<Option<ProgressHandle>>,
@@ -53,8 +56,8 @@ pub(crate) enum Kind {
 }
 
 impl Statement {
-    pub(crate) fn new(kind: Kind, schema: SchemaRef) -> Self {
-        Self { kind, schema, stop: CancellationToken::new(), progress: Mutex::default() }
+    pub(crate) fn new(kind: Kind, schema: SchemaRef, strings: Strings) -> Self {
+        Self { kind, schema, strings, stop: CancellationToken::new(), progress: Mutex::default() }
     }
 
     /// How far its newest run is; `None` before the first.
@@ -174,7 +177,7 @@ mod tests {
     }
 
     fn applied() -> Statement {
-        Statement::new(Kind::Applied, Arc::new(Schema::empty()))
+        Statement::new(Kind::Applied, Arc::new(Schema::empty()), Strings::Plain)
     }
 
     #[test]
