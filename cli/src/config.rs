@@ -13,7 +13,10 @@ use portolan_connectors::files::SourceOptions;
 use portolan_engine::{Limits, LinkOverride};
 use serde::Deserialize;
 
+pub use self::delegation::{AllowedConfig, KeySource, OwnIdentityConfig, TrustedNodeConfig};
 use crate::units::{Length, Size};
+
+mod delegation;
 
 /// A listing of every port's data is cheap, and not free in an object store.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
@@ -38,6 +41,12 @@ pub struct NodeConfig {
     /// Who may log in.
     #[serde(default)]
     pub users: Vec<UserConfig>,
+    /// Who it is to other nodes.
+    #[serde(default)]
+    pub node: OwnIdentityConfig,
+    /// The nodes that it believes when they say on whose behalf they ask. None: whoever sends a fragment asks itself.
+    #[serde(default)]
+    pub trusted_nodes: Vec<TrustedNodeConfig>,
     /// Whether one may come without logging in. Default: only where it listens on loopback and has no users.
     pub anonymous: Option<bool>,
     /// TLS on the listener.
@@ -78,6 +87,8 @@ pub struct PeerConfig {
     pub cert: Option<PathBuf>,
     /// The key of that certificate (PEM).
     pub key: Option<PathBuf>,
+    /// What it is called in what this node signs for it, and calls itself in `node.audiences`. Default: its URL.
+    pub audience: Option<String>,
     /// Time of a round trip to it. Default: measured.
     pub latency: Option<Length>,
     /// Bytes a second from it. Default: measured.
@@ -250,6 +261,9 @@ impl NodeConfig {
         for path in peers.chain(tls).chain(self.spill_folder.as_mut()) {
             *path = base.join(&*path);
         }
+        for path in self.key_files() {
+            *path = base.join(&*path);
+        }
     }
 
     fn check(&self, check: &mut Check<'_>) {
@@ -263,6 +277,7 @@ impl NodeConfig {
         }
         self.check_access(check);
         self.check_peers(check);
+        self.check_delegation(check);
         if let Some(tls) = &self.tls {
             check.file("/tls/cert", Some(&tls.cert));
             check.file("/tls/key", Some(&tls.key));
@@ -286,7 +301,7 @@ impl NodeConfig {
     fn check_access(&self, check: &mut Check<'_>) {
         if let Err(e) = self.listen.to_socket_addrs() {
             check.report("/listen", &format!("`{}` is no address and port to listen on: {e}", self.listen));
-        } else if self.users.is_empty() && !self.allows_anonymous() {
+        } else if self.users.is_empty() && self.trusted_nodes.is_empty() && !self.allows_anonymous() {
             check.report(
                 "/listen",
                 "nobody could log in: beyond loopback a node needs `users`, or `anonymous: true` to let everybody in",

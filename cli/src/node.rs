@@ -7,7 +7,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use portolan_catalog::{DomainCatalog, load_domain};
 use portolan_connectors::LocalDomain;
 use portolan_connectors::files::FileSources;
-use portolan_connectors::node::{NodeCredentials, NodeOptions, NodeSite, NodeTls};
+use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeOptions, NodeSite, NodeTls};
 use portolan_connectors::{changed_statistics, open_domain};
 use portolan_engine::Engine;
 use portolan_flight_server::{AuthOptions, ServerOptions, ServerTls, User};
@@ -38,8 +38,10 @@ impl Node {
         if let Some(domain) = opened.clone() {
             builder = builder.local_domain(domain);
         }
+        let identity = config.identity()?.map(Arc::new);
         for peer in &config.peers {
-            let site = NodeSite::new(&peer.url, node_options(peer)?).map_err(|e| Error::config(e.chain()))?;
+            let site = NodeSite::new(&peer.url, node_options(peer, identity.clone())?)
+                .map_err(|e| Error::config(e.chain()))?;
             builder = builder.peer_with_link(Arc::new(site), peer.link());
         }
         if let Some(interval) = config.refresh_interval() {
@@ -122,6 +124,7 @@ impl Node {
                 })
                 .collect(),
         };
+        options.delegation = self.config.delegation()?;
         if let Some(tls) = &self.config.tls {
             let read = |path: &Path| {
                 std::fs::read(path).map_err(|e| Error::config(format!("cannot read {}", path.display())).with_source(e))
@@ -150,7 +153,7 @@ async fn load(config: &NodeConfig) -> Result<Option<DomainCatalog>> {
     Ok(Some(loaded.map_err(|e| Error::failed("reading descriptors ended abnormally").with_source(e))??))
 }
 
-fn node_options(peer: &PeerConfig) -> Result<NodeOptions> {
+fn node_options(peer: &PeerConfig, identity: Option<Arc<NodeIdentity>>) -> Result<NodeOptions> {
     let password = match (&peer.password, &peer.password_env) {
         (Some(password), _) => Some(password.reveal().to_string()),
         (None, Some(variable)) => Some(
@@ -166,5 +169,5 @@ fn node_options(peer: &PeerConfig) -> Result<NodeOptions> {
         key_file: peer.key.clone(),
         ..NodeTls::default()
     };
-    Ok(NodeOptions { credentials, tls })
+    Ok(NodeOptions { credentials, tls, identity, audience: peer.audience.clone() })
 }

@@ -62,6 +62,7 @@ impl Query {
                 query_id: uuid::Uuid::new_v4().to_string(),
                 principal: session.principal.clone(),
                 hops: 0,
+                via: vec![],
                 deadline: Instant::now() + timeout,
                 key_bytes: engine.limits.key_bytes,
                 waiting_since: OnceLock::new(),

@@ -75,7 +75,7 @@ impl Service {
             SET_SESSION_OPTIONS => set_options(caller, plain(body)?)?.encode_to_vec().into(),
             GET_SESSION_OPTIONS => options(caller).encode_to_vec().into(),
             CLOSE_SESSION => self.close_session(caller).encode_to_vec().into(),
-            ACTION_HELLO => hello(caller, &plain(body)?).encode_to_vec().into(),
+            ACTION_HELLO => self.hello(caller, &plain(body)?).encode_to_vec().into(),
             ACTION_CATALOG => {
                 let request: CatalogRequest = plain(body)?;
                 json(&self.engine.catalog(request.known.as_deref()))?
@@ -117,19 +117,19 @@ impl Service {
         Ok(cancelled)
     }
 
+    fn hello(&self, caller: &Caller, theirs: &NodeHello) -> NodeHello {
+        let ours = NodeHello::current();
+        if let Err(e) = ours.check(theirs) {
+            tracing::warn!(portolan = theirs.portolan, "a node cannot send fragments here: {}", e.chain());
+        }
+        NodeHello { takes_fragments: Some(self.delegations.takes_fragments(&caller.identity, theirs)), ..ours }
+    }
+
     fn close_session(&self, caller: &Caller) -> CloseSessionResult {
         let closed = caller.kept_as.as_ref().is_some_and(|key| self.sessions.close(key));
         let status = if closed { CloseSessionStatus::Closed } else { CloseSessionStatus::NotCloseable };
         CloseSessionResult { status: status as i32 }
     }
-}
-
-fn hello(caller: &Caller, theirs: &NodeHello) -> NodeHello {
-    let ours = NodeHello::current();
-    if let Err(e) = ours.check(theirs) {
-        tracing::warn!(portolan = theirs.portolan, "a node cannot send fragments here: {}", e.chain());
-    }
-    NodeHello { takes_fragments: Some(caller.identity.node), ..ours }
 }
 
 fn options(caller: &Caller) -> GetSessionOptionsResult {

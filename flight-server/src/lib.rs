@@ -8,6 +8,7 @@ mod actions;
 mod auth;
 mod caller;
 mod commands;
+mod delegation;
 mod encode;
 mod failure;
 mod fetch;
@@ -28,6 +29,6 @@ mod wire_schema;
 mod xdbc;
 
 pub use auth::hash_password;
-pub use options::{AuthOptions, ServerLimits, ServerOptions, ServerTls, User};
+pub use options::{Allowed, AuthOptions, DelegationOptions, ServerLimits, ServerOptions, ServerTls, TrustedNode, User};
 pub use portolan_engine::{Error, ErrorKind, Result};
 pub use server::Server;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use portolan_connectors::node::PublicKey;
 use portolan_engine::Principal;
 
 /// What a server is told.
@@ -17,8 +18,50 @@ pub struct ServerOptions {
     pub allow_plaintext: bool,
     /// Whom to let in.
     pub auth: AuthOptions,
+    /// Which nodes it believes when they say who asks.
+    pub delegation: DelegationOptions,
     /// What bounds it.
     pub limits: ServerLimits,
+}
+
+/// Which nodes are believed when they say on whose behalf they ask.
+#[derive(Clone, Debug, Default)]
+pub struct DelegationOptions {
+    /// These nodes. None: fragments are taken unsigned, and run as whoever sent them.
+    pub trusted: Vec<TrustedNode>,
+    /// How this node is called in what others sign for it. Empty: by the URLs of the address that it listens on.
+    pub audiences: Vec<String>,
+}
+
+/// A node that is believed when it says on whose behalf it asks.
+#[derive(Clone, Debug)]
+pub struct TrustedNode {
+    /// Its name.
+    pub name: String,
+    /// What it signs with. A node whose key is being replaced is named twice.
+    pub key: PublicKey,
+    /// The principals that it may act for.
+    pub may_act_for: Allowed,
+    /// The groups that it may say they are in; anything else of them only where all groups are allowed.
+    pub groups: Allowed,
+}
+
+/// Which names are allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Allowed {
+    /// All.
+    All,
+    /// These.
+    Only(BTreeSet<String>),
+}
+
+impl Allowed {
+    pub(crate) fn allows(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.contains(name),
+        }
+    }
 }
 
 /// The TLS side of a listener, in PEM. Its `Debug` form does not show the key.
@@ -97,6 +140,7 @@ impl ServerOptions {
             tls: None,
             allow_plaintext: false,
             auth: AuthOptions::default(),
+            delegation: DelegationOptions::default(),
             limits: ServerLimits::default(),
         }
     }

@@ -12,7 +12,8 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server as Transport, ServerTlsConfig};
 
 use crate::auth::Authenticator;
-use crate::options::{ServerLimits, ServerOptions, ServerTls};
+use crate::delegation::Delegations;
+use crate::options::{DelegationOptions, ServerLimits, ServerOptions, ServerTls};
 use crate::oversize::Bounded;
 use crate::service::Service;
 
@@ -32,6 +33,7 @@ pub struct Server {
     scheme: &'static str,
     transport: Transport,
     authenticator: Authenticator,
+    delegations: Delegations,
     limits: ServerLimits,
 }
 
@@ -65,15 +67,23 @@ impl Server {
             )));
         }
         let anonymous = options.auth.anonymous.unwrap_or(loopback && options.auth.users.is_empty());
-        if !anonymous && options.auth.users.is_empty() {
+        if !anonymous && options.auth.users.is_empty() && options.delegation.trusted.is_empty() {
             return Err(invalid(format!(
                 "nobody could log in at {address}: configure users, or allow anonymous callers explicitly"
+            )));
+        }
+        let DelegationOptions { trusted, audiences } = &options.delegation;
+        if address.ip().is_unspecified() && !trusted.is_empty() && audiences.is_empty() {
+            return Err(invalid(format!(
+                "a node that listens on {address} must be told how others call it: which URLs it has there is not known"
             )));
         }
         let authenticator = Authenticator::new(&options.auth, anonymous, options.limits.password_checks)?;
         let transport = transport(options.tls.as_ref())?;
         let scheme = if options.tls.is_some() { "grpc+tls" } else { "grpc" };
-        Ok(Self { listener, address, scheme, transport, authenticator, limits: options.limits })
+        let here = vec![format!("{scheme}://{address}"), format!("{scheme}://{listen}")];
+        let delegations = Delegations::new(&options.delegation, here)?;
+        Ok(Self { listener, address, scheme, transport, authenticator, delegations, limits: options.limits })
     }
 
     /// The address, with the port that was taken.
@@ -92,9 +102,9 @@ impl Server {
     /// # Errors
     /// `Internal` where the listener fails.
     pub async fn serve(self, engine: Engine, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
-        let Self { listener, address, scheme, mut transport, authenticator, limits } = self;
+        let Self { listener, address, scheme, mut transport, authenticator, delegations, limits } = self;
         let end_streams = CancellationToken::new();
-        let service = Service::new(engine, authenticator, &limits, end_streams.clone());
+        let service = Service::new(engine, authenticator, delegations, &limits, end_streams.clone());
         let flight = FlightServiceServer::new(service)
             .max_decoding_message_size(limits.request_bytes)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);

@@ -20,6 +20,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::actions::action_types;
 use crate::auth::{Authenticator, Authorization, Identity, unauthenticated};
 use crate::caller::{Caller, authorization};
+use crate::delegation::Delegations;
 use crate::failure::{refuse, unsupported};
 use crate::metadata::SystemViews;
 use crate::options::ServerLimits;
@@ -40,6 +41,7 @@ pub(crate) struct Service {
     /// Bytes of a request's message.
     pub(crate) request_bytes: usize,
     authenticator: Authenticator,
+    pub(crate) delegations: Delegations,
 }
 
 type Answers<T> = BoxStream<'static, Result<T, Status>>;
@@ -48,6 +50,7 @@ impl Service {
     pub(crate) fn new(
         engine: Engine,
         authenticator: Authenticator,
+        delegations: Delegations,
         limits: &ServerLimits,
         stopping: CancellationToken,
     ) -> Self {
@@ -59,6 +62,7 @@ impl Service {
             stopping,
             request_bytes: limits.request_bytes,
             authenticator,
+            delegations,
         }
     }
 
@@ -76,10 +80,13 @@ impl Service {
     ) -> Result<String> {
         let identity = match authorization(headers)? {
             Authorization::Bearer(token) => {
-                return match self.sessions.find(&token) {
-                    Some(_) => Ok(token),
-                    None => Err(unauthenticated("the token is unknown or was idle for too long: log in again")),
-                };
+                if self.sessions.find(&token).is_some() {
+                    return Ok(token);
+                }
+                let node = self.delegations.log_in(&token, || self.authenticator.nobody());
+                node.unwrap_or_else(|| {
+                    Err(unauthenticated("the token is unknown or was idle for too long: log in again"))
+                })?
             }
             Authorization::Basic(user, password) => self.authenticator.check(&user, password).await?,
             Authorization::Nobody => self.log_in_by_message(&mut messages).await?,
