@@ -2,6 +2,7 @@
 
 mod abuse;
 mod clients;
+mod delegation;
 mod descriptors;
 mod files_gone;
 mod library;
