@@ -47,7 +47,8 @@ pub struct NodeConfig {
     /// The nodes that it believes when they say on whose behalf they ask. None: whoever sends a fragment asks itself.
     #[serde(default)]
     pub trusted_nodes: Vec<TrustedNodeConfig>,
-    /// Whether one may come without logging in. Default: only where it listens on loopback and has no users.
+    /// Whether one may come without logging in. Default: only where it listens on loopback and has neither users
+    /// nor trusted nodes.
     pub anonymous: Option<bool>,
     /// TLS on the listener.
     pub tls: Option<TlsConfig>,
@@ -214,7 +215,8 @@ impl NodeConfig {
 
     /// Whether one may come without logging in.
     pub fn allows_anonymous(&self) -> bool {
-        self.anonymous.unwrap_or_else(|| self.users.is_empty() && self.is_on_loopback())
+        let known_callers = !self.users.is_empty() || !self.trusted_nodes.is_empty();
+        self.anonymous.unwrap_or_else(|| !known_callers && self.is_on_loopback())
     }
 
     /// The limits, defaults filled in.

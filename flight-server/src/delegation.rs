@@ -68,7 +68,7 @@ impl Delegations {
             known.keys.push(node.clone());
         }
         let audiences = if options.audiences.is_empty() { here } else { options.audiences.clone() };
-        Ok(Self { trusted, audiences: audiences.iter().map(|url| plain(url).to_owned()).collect() })
+        Ok(Self { trusted, audiences: audiences.iter().map(|url| plain(url)).collect() })
     }
 
     /// Who asks for the fragment of a ticket that came from `caller`.
@@ -163,7 +163,7 @@ impl Delegations {
     }
 
     fn meant_for_here(&self, letter: &Letter) -> Result<()> {
-        if self.audiences.iter().any(|here| here == plain(&letter.aud)) {
+        if self.audiences.contains(&plain(&letter.aud)) {
             return Ok(());
         }
         let shown: String = letter.aud.escape_debug().take(200).collect();
@@ -280,9 +280,9 @@ fn sent_by(sender: &str, hops: u32) -> Vec<String> {
     if hops == 0 { vec![] } else { vec![name.to_owned()] }
 }
 
-/// A URL as it is compared.
-fn plain(url: &str) -> &str {
-    url.trim_end_matches('/')
+/// A URL as it is compared: both schemes without TLS mean the same.
+fn plain(url: &str) -> String {
+    url.trim_end_matches('/').replacen("grpc+tcp://", "grpc://", 1)
 }
 
 fn denied(context: impl Into<String>) -> Error {

@@ -78,7 +78,8 @@ pub struct ServerTls {
 /// Whom to let in.
 #[derive(Clone, Debug, Default)]
 pub struct AuthOptions {
-    /// Whether callers may come without a name. `None`: on loopback, if there are no users.
+    /// Whether callers may come without a name. `None`: on loopback, if there are no users and no
+    /// trusted nodes.
     pub anonymous: Option<bool>,
     /// The users.
     pub users: Vec<User>,

@@ -66,8 +66,9 @@ impl Server {
                 "refusing to listen on {address} without TLS: give a certificate, or allow plaintext explicitly"
             )));
         }
-        let anonymous = options.auth.anonymous.unwrap_or(loopback && options.auth.users.is_empty());
-        if !anonymous && options.auth.users.is_empty() && options.delegation.trusted.is_empty() {
+        let known_callers = !options.auth.users.is_empty() || !options.delegation.trusted.is_empty();
+        let anonymous = options.auth.anonymous.unwrap_or(loopback && !known_callers);
+        if !anonymous && !known_callers {
             return Err(invalid(format!(
                 "nobody could log in at {address}: configure users, or allow anonymous callers explicitly"
             )));

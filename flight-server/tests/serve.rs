@@ -27,7 +27,8 @@ use portolan_connectors::{
 };
 use portolan_engine::{Engine, ErrorKind, Progress};
 use portolan_flight_server::{
-    Allowed, DelegationOptions, Server, ServerLimits, ServerOptions, ServerTls, TrustedNode, User, hash_password,
+    Allowed, AuthOptions, DelegationOptions, Server, ServerLimits, ServerOptions, ServerTls, TrustedNode, User,
+    hash_password,
 };
 use prost::Message;
 use tokio::sync::oneshot;
@@ -436,7 +437,8 @@ async fn a_signed_fragment_runs_once() {
     let identity = Arc::new(NodeIdentity::new("gateway", key).unwrap());
     let delegation = DelegationOptions { trusted: vec![trusted], audiences: vec!["sales".to_owned()] };
     let engine = Engine::builder().local_domain(sales()).build().unwrap();
-    let node = Node::start(engine, ServerOptions { delegation, ..options() }).await;
+    let auth = AuthOptions { anonymous: Some(true), users: vec![] };
+    let node = Node::start(engine, ServerOptions { auth, delegation, ..options() }).await;
     let options =
         NodeOptions { identity: Some(identity.clone()), audience: Some("sales".to_owned()), ..NodeOptions::default() };
     let peer = Arc::new(Keeping { node: NodeSite::new(&node.url, options).unwrap(), kept: Mutex::default() });

@@ -56,7 +56,7 @@ impl Keys {
     fn owner(&self, domain: &'static str, config: &Value) -> Node {
         let home = self.folder.path().join(domain);
         descriptors::write(domain, &data(), &home).unwrap();
-        let necessary = json!({ "domain": domain, "log": "debug", "refresh_interval": "500ms", "anonymous": false });
+        let necessary = json!({ "domain": domain, "log": "debug", "refresh_interval": "500ms" });
         Node::start(&home, merged(necessary, config))
     }
 

@@ -86,8 +86,7 @@ pub struct Actor {
     pub act: Option<Box<Actor>>,
 }
 
-/// A token whose signature is not checked yet.
-#[derive(Debug)]
+/// A token whose signature is not checked yet. Not to be printed: whoever reads it can use it.
 pub struct UncheckedToken {
     header: Header,
     issuer: String,
@@ -98,7 +97,7 @@ pub struct UncheckedToken {
 }
 
 /// Keys that are not known here, `crit` among them, are refused.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
     alg: String,

@@ -147,7 +147,7 @@ fn a_token_for_another_node_is_refused() {
         &ticket,
         "is made out to `grpc://other:1/`, and this node is `grpc://owner:1`: set `audience`",
     );
-    let options = DelegationOptions { trusted: vec![trusted], audiences: vec!["grpc://other:1".to_owned()] };
+    let options = DelegationOptions { trusted: vec![trusted], audiences: vec!["grpc+tcp://other:1".to_owned()] };
     let renamed = Delegations::new(&options, vec![HERE.to_owned()]).unwrap();
     assert!(renamed.asker(&mesh(), &ticket, Purpose::Run).is_ok());
     refused(&renamed, &signed(&gateway, ann()), "is made out to `grpc://owner:1`");

@@ -33,6 +33,7 @@ fn who_a_node_is_and_whom_it_believes_is_read() {
     )
     .unwrap();
     assert_eq!(config.identity().unwrap().unwrap().name(), "owner");
+    assert!(!config.allows_anonymous(), "who may come is named");
     assert_eq!(config.peers[0].audience.as_deref(), Some("grpc://third:1"));
     let DelegationOptions { trusted, audiences } = config.delegation().unwrap();
     assert_eq!(audiences, ["grpc://owner:1"]);
