@@ -126,7 +126,7 @@ impl Delegations {
             ErrorKind::PermissionDenied => unauthenticated(e.context()),
             _ => e,
         })?;
-        Ok(Identity { principal: Principal::new(format!("{NODE}{name}")), node: true })
+        Ok(Identity { principal: Principal::new(format!("{NODE}{name}")), node: true, expires: None })
     }
 
     /// Whether fragments from whom `hello` came from would be let in.

@@ -12,6 +12,7 @@ mod delegation;
 mod encode;
 mod failure;
 mod fetch;
+mod incoming;
 mod info;
 mod metadata;
 mod options;
@@ -25,10 +26,14 @@ mod session_messages;
 mod sessions;
 mod sql_info;
 mod statements;
+mod tls;
 mod wire_schema;
 mod xdbc;
 
 pub use auth::hash_password;
-pub use options::{Allowed, AuthOptions, DelegationOptions, ServerLimits, ServerOptions, ServerTls, TrustedNode, User};
+pub use options::{
+    Allowed, AuthOptions, ClientCertificates, DelegationOptions, KeySource, ServerLimits, ServerOptions, ServerTls,
+    TokenIssuer, TrustedNode, User,
+};
 pub use portolan_engine::{Error, ErrorKind, Result};
 pub use server::Server;

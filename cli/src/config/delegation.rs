@@ -33,7 +33,7 @@ pub struct TrustedNodeConfig {
     /// Its name.
     pub name: String,
     /// What it signs with.
-    pub key: KeySource,
+    pub key: TrustedKey,
     /// The principals that it may act for. Default: all.
     #[serde(default)]
     pub may_act_for: AllowedConfig,
@@ -43,7 +43,7 @@ pub struct TrustedNodeConfig {
 
 /// A public key or a certificate, in PEM: the text itself, or a file.
 #[derive(Clone, Debug)]
-pub enum KeySource {
+pub enum TrustedKey {
     /// The text. Not printed, since it may be the wrong key.
     Inline(Secret),
     /// The file.
@@ -60,7 +60,7 @@ pub enum AllowedConfig {
     Only(BTreeSet<String>),
 }
 
-impl<'de> Deserialize<'de> for KeySource {
+impl<'de> Deserialize<'de> for TrustedKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let is_key = text.trim_start().starts_with("-----BEGIN");
@@ -111,7 +111,7 @@ impl From<AllowedConfig> for Allowed {
     }
 }
 
-impl KeySource {
+impl TrustedKey {
     fn load(&self) -> Result<PublicKey> {
         let pem = match self {
             Self::Inline(text) => text.reveal().as_bytes().to_vec(),
@@ -163,8 +163,8 @@ impl NodeConfig {
     /// The files that this part of the config names.
     pub(super) fn key_files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let trusted = self.trusted_nodes.iter_mut().filter_map(|node| match &mut node.key {
-            KeySource::File(path) => Some(path),
-            KeySource::Inline(_) => None,
+            TrustedKey::File(path) => Some(path),
+            TrustedKey::Inline(_) => None,
         });
         self.node.key.iter_mut().chain(trusted)
     }

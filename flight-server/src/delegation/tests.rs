@@ -62,7 +62,7 @@ fn signed(by: &NodeIdentity, delegation: Delegation) -> FragmentTicket {
 
 /// A connection of a node that logged in by password.
 fn mesh() -> Identity {
-    Identity { principal: Principal::new("mesh"), node: true }
+    Identity { principal: Principal::new("mesh"), node: true, expires: None }
 }
 
 fn refused(delegations: &Delegations, ticket: &FragmentTicket, says: &str) {
@@ -205,13 +205,13 @@ fn a_chain_is_no_longer_than_the_way() {
 fn nobody_is_believed_where_no_node_is_trusted() {
     let delegations = trusting(vec![]);
     let ticket = signed(&node("gateway").0, ann());
-    let admin = Identity { principal: Principal::new("mesh").with_admin(true), node: true };
+    let admin = Identity { principal: Principal::new("mesh").with_admin(true), node: true, expires: None };
     let asker = delegations.asker(&admin, &ticket, Purpose::Run).unwrap();
     assert_eq!((asker.principal, asker.via), (Principal::new("mesh"), vec!["mesh".to_owned()]));
-    let anonymous = Identity { principal: Principal::anonymous(), node: true };
+    let anonymous = Identity { principal: Principal::anonymous(), node: true, expires: None };
     let asker = delegations.asker(&anonymous, &ticket, Purpose::Run).unwrap();
     assert_eq!(asker.principal, Principal::anonymous());
-    let user = Identity { principal: Principal::new("ann"), node: false };
+    let user = Identity { principal: Principal::new("ann"), node: false, expires: None };
     assert!(delegations.asker(&user, &ticket, Purpose::Estimate).unwrap_err().context().contains("not marked"));
 }
 
@@ -222,7 +222,7 @@ fn a_node_logs_in_with_its_key() {
     let log_in = |token: &str| delegations.log_in(token, || panic!("it can be checked"));
     let token = gateway.login(HERE).unwrap();
     let identity = log_in(&token).unwrap().unwrap();
-    assert_eq!(identity, Identity { principal: Principal::new("node:gateway"), node: true });
+    assert_eq!(identity, Identity { principal: Principal::new("node:gateway"), node: true, expires: None });
     assert!(delegations.asker(&identity, &signed(&gateway, ann()), Purpose::Run).is_ok());
     let lent = delegations.asker(&identity, &signed(&other, ann()), Purpose::Run).unwrap_err();
     assert!(lent.context().contains("`node:gateway` sent a fragment that node `other` signed"), "{}", lent.context());
@@ -237,14 +237,14 @@ fn a_node_logs_in_with_its_key() {
         assert!(log_in(no_login).is_none());
     }
     // A node that believes nobody lets it in as it does everybody.
-    let nobody = Identity { principal: Principal::anonymous(), node: true };
+    let nobody = Identity { principal: Principal::anonymous(), node: true, expires: None };
     assert_eq!(trusting(vec![]).log_in(&token, || Ok(nobody.clone())).unwrap().unwrap(), nobody);
 }
 
 #[test]
 fn a_sender_is_told_whether_its_fragments_are_taken() {
     let (gateway, trusted) = node("gateway");
-    let user = Identity { principal: Principal::new("ann"), node: false };
+    let user = Identity { principal: Principal::new("ann"), node: false, expires: None };
     let hello = |proof: Option<String>| NodeHello { proof, ..NodeHello::current() };
     let (demanding, open) = (trusting(vec![trusted]), trusting(vec![]));
     let proof = Some(gateway.login(HERE).unwrap());
