@@ -10,6 +10,7 @@ pub mod demo;
 pub mod error;
 pub mod lexer;
 pub mod node;
+pub mod node_key;
 pub mod output;
 pub mod password;
 pub mod place;

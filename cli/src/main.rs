@@ -8,6 +8,7 @@ use portolan_cli::catalog::{CatalogArgs, catalog};
 use portolan_cli::config::NodeConfig;
 use portolan_cli::demo::{DemoArgs, demo};
 use portolan_cli::error::ErrorKind;
+use portolan_cli::node_key::{NodeKeyArgs, node_key};
 use portolan_cli::password::hash_from_stdin;
 use portolan_cli::serve::{ServeArgs, serve};
 use portolan_cli::sql::{SqlArgs, sql};
@@ -34,6 +35,8 @@ enum Command {
     Catalog(CatalogArgs),
     /// Read a password from standard input and print its hash for a node's config
     HashPassword,
+    /// Make a node's key, and print what other nodes put into `trusted_nodes`
+    NodeKey(NodeKeyArgs),
 }
 
 fn main() -> ExitCode {
@@ -71,6 +74,7 @@ fn run(command: Command) -> Result<()> {
             (Command::Demo(args), _) => demo(args).await,
             (Command::Catalog(args), _) => catalog(args).await,
             (Command::HashPassword, _) => hash_from_stdin(),
+            (Command::NodeKey(args), _) => node_key(&args),
         }
     });
     runtime.shutdown_timeout(Duration::from_secs(2));

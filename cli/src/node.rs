@@ -1,18 +1,17 @@
 //! Puts a node together from its config: the domain's ports, the peers, the engine, and what the server is told.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datafusion::execution::runtime_env::RuntimeEnv;
 use portolan_catalog::{DomainCatalog, load_domain};
 use portolan_connectors::LocalDomain;
 use portolan_connectors::files::FileSources;
-use portolan_connectors::node::{NodeCredentials, NodeOptions, NodeSite, NodeTls};
+use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeOptions, NodeSite, NodeTls};
 use portolan_connectors::{changed_statistics, open_domain};
 use portolan_engine::Engine;
-use portolan_flight_server::{AuthOptions, ServerOptions, ServerTls, User};
+use portolan_flight_server::{AuthOptions, ClientCertificates, ServerOptions, ServerTls, User};
 
-use crate::config::{NodeConfig, PeerConfig};
+use crate::config::{ClientCertificate, NodeConfig, PeerConfig, TokenConfig};
 use crate::error::{Error, Result};
 
 /// A node that does not listen yet.
@@ -38,8 +37,10 @@ impl Node {
         if let Some(domain) = opened.clone() {
             builder = builder.local_domain(domain);
         }
+        let identity = config.identity()?.map(Arc::new);
         for peer in &config.peers {
-            let site = NodeSite::new(&peer.url, node_options(peer)?).map_err(|e| Error::config(e.chain()))?;
+            let site = NodeSite::new(&peer.url, node_options(peer, identity.clone())?)
+                .map_err(|e| Error::config(e.chain()))?;
             builder = builder.peer_with_link(Arc::new(site), peer.link());
         }
         if let Some(interval) = config.refresh_interval() {
@@ -102,7 +103,7 @@ impl Node {
     /// What the server is told.
     ///
     /// # Errors
-    /// TLS files that cannot be read.
+    /// A URL that keys are not taken from.
     pub fn server_options(&self) -> Result<ServerOptions> {
         let mut options = ServerOptions::new(&self.config.listen);
         options.allow_plaintext = self.config.allow_plaintext;
@@ -121,17 +122,17 @@ impl Node {
                     admin: user.admin,
                 })
                 .collect(),
+            issuers: self.config.tokens.iter().map(TokenConfig::issuer).collect::<Result<_, _>>()?,
         };
-        if let Some(tls) = &self.config.tls {
-            let read = |path: &Path| {
-                std::fs::read(path).map_err(|e| Error::config(format!("cannot read {}", path.display())).with_source(e))
-            };
-            options.tls = Some(ServerTls {
-                cert: read(&tls.cert)?,
-                key: read(&tls.key)?,
-                client_ca: tls.client_ca.as_deref().map(read).transpose()?,
-            });
-        }
+        options.delegation = self.config.delegation()?;
+        options.tls = self.config.tls.as_ref().map(|tls| ServerTls {
+            cert: tls.cert.clone(),
+            key: tls.key.clone(),
+            clients: tls.client_ca.clone().map(|ca| ClientCertificates {
+                ca,
+                optional: tls.client_certificate == Some(ClientCertificate::Optional),
+            }),
+        });
         Ok(options)
     }
 }
@@ -150,7 +151,7 @@ async fn load(config: &NodeConfig) -> Result<Option<DomainCatalog>> {
     Ok(Some(loaded.map_err(|e| Error::failed("reading descriptors ended abnormally").with_source(e))??))
 }
 
-fn node_options(peer: &PeerConfig) -> Result<NodeOptions> {
+fn node_options(peer: &PeerConfig, identity: Option<Arc<NodeIdentity>>) -> Result<NodeOptions> {
     let password = match (&peer.password, &peer.password_env) {
         (Some(password), _) => Some(password.reveal().to_string()),
         (None, Some(variable)) => Some(
@@ -166,5 +167,5 @@ fn node_options(peer: &PeerConfig) -> Result<NodeOptions> {
         key_file: peer.key.clone(),
         ..NodeTls::default()
     };
-    Ok(NodeOptions { credentials, tls })
+    Ok(NodeOptions { credentials, tls, identity, audience: peer.audience.clone() })
 }

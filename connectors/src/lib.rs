@@ -12,8 +12,8 @@ pub mod statistics;
 
 pub use error::{Error, ErrorKind, Result};
 pub use site::{
-    CatalogAnswer, FragmentEstimate, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, OperatorMetrics,
-    Peer, PulledRows, Reach, Site, SiteId,
+    CatalogAnswer, Delegation, FragmentEstimate, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary,
+    OperatorMetrics, Peer, PulledRows, Reach, Site, SiteId,
 };
 pub use source::{Footprint, LocalDomain, OpenedPort, PortWriter, SourceOpener, open_domain};
 pub use statistics::{changed_statistics, statistic_value};

@@ -1,5 +1,6 @@
 //! What the engine asks of a place where part of a plan can run, and of a node that it exchanges catalogs with.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
 use std::sync::Arc;
 use std::time::Instant;
@@ -43,7 +44,7 @@ pub struct FragmentRequest {
     /// The query that it is part of; the same at every site that the query reaches.
     pub query_id: String,
     /// On whose behalf the query runs.
-    pub principal: String,
+    pub delegation: Delegation,
     /// The plan, as the engine's `wire` module encodes it.
     pub plan: Bytes,
     /// The keys that the plan tests rows for, as the same module packs them.
@@ -54,6 +55,26 @@ pub struct FragmentRequest {
     pub hops: u32,
     /// When the whole query must be done.
     pub deadline: Instant,
+}
+
+/// On whose behalf a query runs, and through whom it came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delegation {
+    /// The principal.
+    pub principal: String,
+    /// The groups that it is in.
+    pub groups: BTreeSet<String>,
+    /// What else is known of it: names with one value or several.
+    pub attributes: BTreeMap<String, Vec<String>>,
+    /// The nodes that the query went through before it came here, the first one first.
+    pub via: Vec<String>,
+}
+
+impl Delegation {
+    /// On behalf of a principal of whom the name is known, who asked here.
+    pub fn of(principal: impl Into<String>) -> Self {
+        Self { principal: principal.into(), ..Self::default() }
+    }
 }
 
 /// What comes back from a site: batches, and at the very end how it went.

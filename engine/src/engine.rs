@@ -33,6 +33,8 @@ pub struct Engine(Arc<Inner>);
 pub struct SentFragment {
     /// On whose behalf it runs.
     pub principal: Principal,
+    /// The nodes that the query went through, as far as they are known: the first one first, the sender last.
+    pub via: Vec<String>,
     /// The query that it is a part of.
     pub query_id: String,
     /// The plan.

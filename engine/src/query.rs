@@ -81,6 +81,7 @@ impl Query {
                 query_id,
                 principal: session.principal().clone(),
                 hops: 0,
+                via: vec![],
                 deadline: Instant::now() + timeout,
                 key_bytes: engine.limits.key_bytes,
                 waiting_since: OnceLock::new(),

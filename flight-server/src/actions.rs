@@ -38,7 +38,7 @@ impl Service {
     /// Does what is asked.
     pub(crate) fn own_action(&self, caller: &Caller, action: Action) -> Result<Bytes> {
         match action.r#type.as_str() {
-            ACTION_HELLO => Ok(hello(caller, &plain(action.body)?).encode_to_vec().into()),
+            ACTION_HELLO => Ok(self.hello(caller, &plain(action.body)?).encode_to_vec().into()),
             ACTION_CATALOG => {
                 let request: CatalogRequest = plain(action.body)?;
                 json(&self.engine.catalog(request.known.as_deref()))
@@ -69,19 +69,19 @@ impl Service {
         Ok(cancelled)
     }
 
+    fn hello(&self, caller: &Caller, theirs: &NodeHello) -> NodeHello {
+        let ours = NodeHello::current();
+        if let Err(e) = ours.check(theirs) {
+            tracing::warn!(portolan = theirs.portolan, "a node cannot send fragments here: {}", e.chain());
+        }
+        NodeHello { takes_fragments: Some(self.delegations.takes_fragments(&caller.identity, theirs)), ..ours }
+    }
+
     /// Ends the caller's session.
     pub(crate) fn end_session(&self, caller: &Caller) -> CloseSessionStatus {
         let closed = caller.kept_as.as_ref().is_some_and(|key| self.sessions.close(key));
         if closed { CloseSessionStatus::Closed } else { CloseSessionStatus::NotCloseable }
     }
-}
-
-fn hello(caller: &Caller, theirs: &NodeHello) -> NodeHello {
-    let ours = NodeHello::current();
-    if let Err(e) = ours.check(theirs) {
-        tracing::warn!(portolan = theirs.portolan, "a node cannot send fragments here: {}", e.chain());
-    }
-    NodeHello { takes_fragments: Some(caller.identity.node), ..ours }
 }
 
 /// The options of the caller's session.

@@ -7,13 +7,12 @@ use arrow_flight::sql::Command;
 use datafusion::scalar::ScalarValue;
 use futures::{StreamExt, TryStreamExt, stream};
 use portolan_connectors::node::protocol::{FragmentTicket, NodeHello};
-use portolan_engine::{
-    Error, ErrorKind, EstimatedFragment, Prepared, Principal, QueryStream, Result, SentFragment, rows_of,
-};
+use portolan_engine::{Error, ErrorKind, EstimatedFragment, Prepared, QueryStream, Result, SentFragment, rows_of};
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
-use crate::dispatch::{Caller as _, Messages, Request, unknown};
+use crate::delegation::{Asker, Purpose};
+use crate::dispatch::{Messages, Request, unknown};
 use crate::encode::{fragment_messages, no_rows, statement_messages, table_messages, until_cancelled};
 use crate::prepared::{announce_prepared, bound};
 use crate::service::Service;
@@ -73,13 +72,30 @@ impl Service {
     }
 
     async fn fragment(&self, caller: &Caller, ticket: FragmentTicket) -> Result<Messages> {
-        let rows = self.engine.fragment(sent(caller, ticket)?).await?;
+        let rows = self.engine.fragment(self.sent(caller, ticket, Purpose::Run)?).await?;
         Ok(until_cancelled(fragment_messages(rows), CancellationToken::new(), self.stopping.clone()))
     }
 
     /// Plans a fragment and does not run it.
     pub(crate) async fn estimate(&self, caller: &Caller, ticket: FragmentTicket) -> Result<EstimatedFragment> {
-        self.engine.estimate_fragment(sent(caller, ticket)?).await
+        self.engine.estimate_fragment(self.sent(caller, ticket, Purpose::Estimate)?).await
+    }
+
+    /// The fragment of a caller that may send it.
+    fn sent(&self, caller: &Caller, ticket: FragmentTicket, purpose: Purpose) -> Result<SentFragment> {
+        let (protocol, datafusion) = (ticket.protocol, ticket.datafusion.clone());
+        // First: one of another version may not be able to say who asks.
+        NodeHello::current().check(&NodeHello { protocol, datafusion, ..NodeHello::default() })?;
+        let Asker { principal, via } = self.delegations.asker(&caller.identity, &ticket, purpose)?;
+        Ok(SentFragment {
+            principal,
+            via,
+            query_id: ticket.query_id,
+            plan: ticket.plan,
+            keys: ticket.keys,
+            hops: ticket.hops,
+            remaining: Duration::from_millis(ticket.remaining_ms),
+        })
     }
 }
 
@@ -94,30 +110,6 @@ async fn run(prepared: &Prepared, parameters: &[ScalarValue], statement: &Statem
     }
     statement.started(rows.progress());
     Ok(rows)
-}
-
-/// The fragment of a caller that may send some.
-fn sent(caller: &Caller, ticket: FragmentTicket) -> Result<SentFragment> {
-    if !caller.identity.node {
-        return Err(Error::new(
-            ErrorKind::PermissionDenied,
-            format!("`{}` may not send fragments: it is not marked as a node here", caller.name()),
-        ));
-    }
-    let sender = NodeHello { protocol: ticket.protocol, datafusion: ticket.datafusion, ..NodeHello::default() };
-    NodeHello::current().check(&sender)?;
-    if ticket.principal.is_empty() {
-        return Err(Error::new(ErrorKind::InvalidQuery, "the fragment does not say on whose behalf it runs"));
-    }
-    Ok(SentFragment {
-        // A known node is believed when it says who asks.
-        principal: Principal::new(ticket.principal),
-        query_id: ticket.query_id,
-        plan: ticket.plan,
-        keys: ticket.keys,
-        hops: ticket.hops,
-        remaining: Duration::from_millis(ticket.remaining_ms),
-    })
 }
 
 /// Keeps the statement for as long as its rows flow, so that it can be cancelled and asked for its progress.

@@ -7,10 +7,12 @@
 mod actions;
 mod auth;
 mod caller;
+mod delegation;
 pub mod dispatch;
 mod encode;
 mod failure;
 mod fetch;
+mod incoming;
 mod info;
 mod metadata;
 mod options;
@@ -25,10 +27,14 @@ mod sessions;
 mod sql_info;
 mod sql_types;
 mod statements;
+mod tls;
 mod wire_schema;
 mod xdbc;
 
 pub use auth::hash_password;
-pub use options::{AuthOptions, ServerLimits, ServerOptions, ServerTls, User};
+pub use options::{
+    Allowed, AuthOptions, ClientCertificates, DelegationOptions, KeySource, ServerLimits, ServerOptions, ServerTls,
+    TokenIssuer, TrustedNode, User,
+};
 pub use portolan_engine::{Error, ErrorKind, Result};
 pub use server::Server;

@@ -18,8 +18,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::auth::{Authenticator, Authorization, Identity, unauthenticated};
+use crate::auth::{Authenticator, Authorization, Identity, Peer, is_jwt, unauthenticated};
 use crate::caller::{Caller, authorization};
+use crate::delegation::Delegations;
 use crate::dispatch::{
     CloseSessionStatus, Handler, Head, Messages, PutAnswer, Request, SessionOptions, SetSessionOptionErrorValue, Upload,
 };
@@ -44,12 +45,14 @@ pub(crate) struct Service {
     /// Ends every stream: the server stops.
     pub(crate) stopping: CancellationToken,
     authenticator: Authenticator,
+    pub(crate) delegations: Delegations,
 }
 
 impl Service {
     pub(crate) fn new(
         engine: Engine,
         authenticator: Authenticator,
+        delegations: Delegations,
         limits: &ServerLimits,
         stopping: CancellationToken,
     ) -> Result<Self> {
@@ -62,12 +65,14 @@ impl Service {
             schemas: SchemaCache::default(),
             stopping,
             authenticator,
+            delegations,
         })
     }
 
     /// Older clients send user and password as the first message.
     async fn log_in_by_message(
         &self,
+        peer: &Peer,
         mut messages: BoxStream<'static, Result<HandshakeRequest, Status>>,
     ) -> Result<Identity> {
         let first = timeout(LOGIN, messages.next())
@@ -79,11 +84,11 @@ impl Service {
             None => Default::default(),
         };
         if payload.is_empty() {
-            return self.authenticator.nobody();
+            return self.authenticator.nobody(peer);
         }
         match BasicAuth::decode(payload) {
-            Ok(auth) if auth.username.is_empty() && auth.password.is_empty() => self.authenticator.nobody(),
-            Ok(auth) => self.authenticator.check(&auth.username, auth.password).await,
+            Ok(auth) if auth.username.is_empty() && auth.password.is_empty() => self.authenticator.nobody(peer),
+            Ok(auth) => self.authenticator.check(&auth.username, auth.password, peer).await,
             Err(_) => Err(unauthenticated("the login's message is malformed")),
         }
     }
@@ -94,7 +99,8 @@ impl Handler for Service {
     type Caller = Caller;
 
     async fn identify(&self, head: &Head) -> Result<Caller> {
-        Caller::identify(&head.headers, &self.authenticator, &self.sessions, &self.engine).await
+        let peer = Peer::of(&head.extensions);
+        Caller::identify(&head.headers, &peer, &self.authenticator, &self.sessions, &self.engine).await
     }
 
     /// A token for the session that is opened, or the caller's own where it shows one.
@@ -103,15 +109,22 @@ impl Handler for Service {
         head: &Head,
         messages: BoxStream<'static, Result<HandshakeRequest, Status>>,
     ) -> Result<String> {
+        let peer = &Peer::of(&head.extensions);
         let identity = match authorization(&head.headers)? {
             Authorization::Bearer(token) => {
-                return match self.sessions.find(&token) {
-                    Some(_) => Ok(token),
-                    None => Err(unauthenticated("the token is unknown or was idle for too long: log in again")),
-                };
+                // Nodes' own tokens look like those of identity providers.
+                if let Some(node) = self.delegations.log_in(&token, || self.authenticator.nobody(peer)) {
+                    node?
+                } else if self.authenticator.takes_tokens() && is_jwt(&token) {
+                    self.authenticator.check_token(&token, peer).await?
+                } else if self.sessions.find(&token).is_some() {
+                    return Ok(token);
+                } else {
+                    return Err(unauthenticated("the token is unknown or was idle for too long: log in again"));
+                }
             }
-            Authorization::Basic(user, password) => self.authenticator.check(&user, password).await?,
-            Authorization::Nobody => self.log_in_by_message(messages).await?,
+            Authorization::Basic(user, password) => self.authenticator.check(&user, password, peer).await?,
+            Authorization::Nobody => self.log_in_by_message(peer, messages).await?,
         };
         self.sessions.open(&self.engine, identity)
     }

@@ -20,12 +20,16 @@ use portolan_connectors::node::protocol::{
     ACTION_PROGRESS, FRAGMENT_TYPE_URL, FragmentTicket, PROTOCOL_VERSION, ProgressRequest,
 };
 use portolan_connectors::node::status::ERROR_KIND_KEY;
-use portolan_connectors::node::{NodeCredentials, NodeOptions, NodeSite, NodeTls};
+use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeKey, NodeOptions, NodeSite, NodeTls};
 use portolan_connectors::{
-    CatalogAnswer, FragmentRequest, FragmentStream, FragmentSummary, LocalDomain, OpenedPort, Peer, Site, SiteId,
+    CatalogAnswer, Delegation, FragmentRequest, FragmentStream, FragmentSummary, LocalDomain, OpenedPort, Peer, Site,
+    SiteId,
 };
 use portolan_engine::{Engine, ErrorKind, Progress};
-use portolan_flight_server::{Server, ServerLimits, ServerOptions, ServerTls, User, hash_password};
+use portolan_flight_server::{
+    Allowed, AuthOptions, DelegationOptions, Server, ServerLimits, ServerOptions, ServerTls, TrustedNode, User,
+    hash_password,
+};
 use prost::Message;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -277,7 +281,7 @@ async fn nonsense_is_answered_and_the_node_lives() {
         remaining_ms: 1000,
         plan: b"no plan"[..].into(),
         keys: vec![],
-        principal: "ann".to_owned(),
+        identity: None,
     };
     let older = FragmentTicket { datafusion: "1.0.0".to_owned(), ..fragment.clone() };
     let wrap = |ticket: &FragmentTicket| {
@@ -326,7 +330,7 @@ async fn users_log_in_and_keep_their_statements_to_themselves() {
         query_id: "q".to_owned(),
         plan: b"no plan"[..].into(),
         keys: vec![],
-        principal: "ann".to_owned(),
+        delegation: Delegation::of("ann"),
         schema: Arc::new(Schema::empty()),
         hops: 0,
         deadline: Instant::now() + Duration::from_secs(10),
@@ -408,7 +412,7 @@ async fn the_info_of_a_fragment_leads_to_its_rows() {
         remaining_ms: 60_000,
         plan: fragment.plan.clone(),
         keys: vec![],
-        principal: "ann".to_owned(),
+        identity: None,
     };
     let command = Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: sent.encode_to_vec().into() }.encode_to_vec();
     let mut client = node.client().await;
@@ -426,6 +430,56 @@ async fn the_info_of_a_fragment_leads_to_its_rows() {
     let summary: FragmentSummary = serde_json::from_slice(&messages.last().unwrap().app_metadata).unwrap();
     assert_eq!(summary.rows, 10);
     assert!(summary.producing_ms.is_some());
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signed_fragment_runs_once() {
+    let key = NodeKey::from_pem(NodeKey::generate().unwrap().as_bytes()).unwrap();
+    let (name, public) = ("gateway".to_owned(), key.public().clone());
+    let trusted = TrustedNode { name, key: public, may_act_for: Allowed::All, groups: Allowed::All };
+    let identity = Arc::new(NodeIdentity::new("gateway", key).unwrap());
+    let delegation = DelegationOptions { trusted: vec![trusted], audiences: vec!["sales".to_owned()] };
+    let engine = Engine::builder().local_domain(sales()).build().unwrap();
+    let auth = AuthOptions { anonymous: Some(true), ..AuthOptions::default() };
+    let node = Node::start(engine, ServerOptions { auth, delegation, ..options() }).await;
+    let options =
+        NodeOptions { identity: Some(identity.clone()), audience: Some("sales".to_owned()), ..NodeOptions::default() };
+    let peer = Arc::new(Keeping { node: NodeSite::new(&node.url, options).unwrap(), kept: Mutex::default() });
+    let gateway = Engine::builder().peer(peer.clone()).build().unwrap();
+    gateway.refresh().await;
+    for _ in 0..3 {
+        gateway.sql("SELECT id FROM sales.orders.orders").await.unwrap().try_collect::<Vec<_>>().await.unwrap();
+    }
+    assert_eq!(peer.node.takes_fragments(), Some(true));
+    let fragment = peer.kept.lock().unwrap().pop().unwrap();
+    peer.node.estimate(fragment.clone()).await.unwrap();
+
+    // By hand, on a connection of nobody in particular.
+    let mut client = node.client().await;
+    let signed = FragmentTicket::bytes(&fragment, Some(identity.identity("sales", &fragment).unwrap()));
+    client.get_flight_info(FlightDescriptor::new_cmd(signed.clone())).await.unwrap();
+    let run = async |client: &mut FlightServiceClient<Channel>, ticket: &bytes::Bytes| match client
+        .do_get(Ticket { ticket: ticket.clone() })
+        .await
+    {
+        Ok(messages) => messages.into_inner().try_collect::<Vec<_>>().await.map(|_| ()),
+        Err(status) => Err(status),
+    };
+    run(&mut client, &signed).await.unwrap();
+    let unsigned = FragmentTicket::bytes(&fragment, None);
+    for (ticket, says) in [(&signed, "used before"), (&unsigned, "does not say in a signed form who asks")] {
+        let status = run(&mut client, ticket).await.unwrap_err();
+        assert_eq!((status.code(), kind(&status).as_str()), (Code::PermissionDenied, "permission_denied"));
+        assert!(status.message().contains(says), "{}", status.message());
+    }
+    for refused in [FlightDescriptor::new_cmd(unsigned)] {
+        assert_eq!(client.get_flight_info(refused.clone()).await.unwrap_err().code(), Code::PermissionDenied);
+        assert_eq!(client.get_schema(refused).await.unwrap_err().code(), Code::PermissionDenied);
+    }
+    let nobody = NodeSite::new(&node.url, NodeOptions::default()).unwrap();
+    nobody.catalog(None).await.unwrap();
+    assert_eq!(nobody.takes_fragments(), Some(false), "it could not sign them");
     node.stop().await;
 }
 
@@ -560,15 +614,13 @@ async fn a_node_that_is_away_is_named() {
 async fn nodes_speak_over_tls_to_whom_they_trust() {
     let own = rcgen::generate_simple_self_signed(vec!["sales.test".to_owned()]).unwrap();
     let other = rcgen::generate_simple_self_signed(vec!["sales.test".to_owned()]).unwrap();
-    let tls = ServerTls {
-        cert: own.cert.pem().into_bytes(),
-        key: own.signing_key.serialize_pem().into_bytes(),
-        client_ca: None,
-    };
+    let folder = tempfile::tempdir().unwrap();
+    let tls = ServerTls { cert: folder.path().join("node.pem"), key: folder.path().join("node.key"), clients: None };
+    std::fs::write(&tls.cert, own.cert.pem()).unwrap();
+    std::fs::write(&tls.key, own.signing_key.serialize_pem()).unwrap();
     let engine = Engine::builder().local_domain(sales()).build().unwrap();
     let node = Node::start(engine, ServerOptions { tls: Some(tls.clone()), ..options() }).await;
     assert!(node.url.starts_with("grpc+tls://127.0.0.1:"), "{}", node.url);
-    let folder = tempfile::tempdir().unwrap();
     let trusting = |name: &str, pem: String| {
         let file = folder.path().join(name);
         std::fs::write(&file, pem).unwrap();
@@ -579,7 +631,8 @@ async fn nodes_speak_over_tls_to_whom_they_trust() {
     let error = trusting("other.pem", other.cert.pem()).catalog(None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::SiteUnavailable, "{}", error.chain());
     assert!(NodeSite::new(&node.url, NodeOptions::default()).is_err());
-    let broken = ServerTls { key: b"no key".to_vec(), ..tls };
+    std::fs::write(&tls.key, "no key").unwrap();
+    let broken = tls;
     assert!(Server::bind(ServerOptions { tls: Some(broken), ..options() }).await.is_err());
     node.stop().await;
 }
@@ -594,7 +647,7 @@ async fn a_node_that_hangs_is_named_in_time() {
         query_id: "q".to_owned(),
         plan: b"no plan"[..].into(),
         keys: vec![],
-        principal: "ann".to_owned(),
+        delegation: Delegation::of("ann"),
         schema: Arc::new(Schema::empty()),
         hops: 0,
         deadline: Instant::now() + Duration::from_millis(300),

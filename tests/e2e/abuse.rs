@@ -38,8 +38,8 @@ fn fragment(plan: &[u8]) -> Vec<u8> {
         hops: 1,
         remaining_ms: 5_000,
         plan: plan.to_vec().into(),
-        principal: "ann".into(),
         keys: vec![],
+        identity: None,
     };
     Any { type_url: FRAGMENT_TYPE_URL.into(), value: ticket.encode_to_vec().into() }.encode_to_vec()
 }

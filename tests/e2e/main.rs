@@ -3,6 +3,7 @@
 mod abuse;
 mod client_programs;
 mod clients;
+mod delegation;
 mod descriptors;
 mod files_gone;
 mod library;

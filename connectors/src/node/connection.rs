@@ -1,7 +1,7 @@
 //! The connection to one node: made when it is first needed and made again when it broke, opened by logging in and by
 //! the version handshake. Everything here runs on the I/O runtime.
 
-use std::sync::{Mutex as SyncMutex, PoisonError};
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow_flight::flight_service_client::FlightServiceClient;
@@ -17,10 +17,11 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 
 use super::options::{NodeCredentials, NodeOptions};
-use super::protocol::{ACTION_HELLO, MAX_MESSAGE_BYTES, NodeHello, QUERY_ID_KEY};
-use super::status::from_status;
+use super::protocol::{ACTION_HELLO, FragmentTicket, MAX_MESSAGE_BYTES, NodeHello, QUERY_ID_KEY};
+use super::status::{from_status, to_status};
+use super::token::NodeIdentity;
 use crate::error::{Error, ErrorKind, Result};
-use crate::site::SiteId;
+use crate::site::{FragmentRequest, SiteId};
 
 /// How long connecting may take, and each step that opens a connection.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,9 +37,16 @@ pub(super) struct Connection {
     site: SiteId,
     channel: Channel,
     credentials: Option<NodeCredentials>,
+    signer: Signer,
     state: Mutex<State>,
     /// Whether the node takes fragments from here, as it said last.
     takes_fragments: SyncMutex<Option<bool>>,
+}
+
+/// Signs for the node at the other end.
+struct Signer {
+    identity: Option<Arc<NodeIdentity>>,
+    audience: String,
 }
 
 /// How opening the connection went last.
@@ -109,6 +117,10 @@ impl Connection {
             site: site.clone(),
             channel: endpoint.connect_lazy(),
             credentials: options.credentials.clone(),
+            signer: Signer {
+                identity: options.identity.clone(),
+                audience: options.audience.clone().unwrap_or_else(|| url.to_owned()),
+            },
             state: Mutex::new(State::Unopened),
             takes_fragments: SyncMutex::default(),
         })
@@ -119,28 +131,39 @@ impl Connection {
         *self.takes_fragments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a `DoGet`.
-    pub(super) async fn do_get(&self, ticket: Bytes, query_id: &str, until: Until) -> Result<Streaming<FlightData>> {
-        let query_id = self.query_header(query_id)?;
+    /// Sends a fragment.
+    pub(super) async fn do_get(&self, fragment: &FragmentRequest, until: Until) -> Result<Streaming<FlightData>> {
+        let query_id = self.query_header(&fragment.query_id)?;
         self.call(until, |mut client, authorization| {
-            let mut request = Request::new(Ticket { ticket: ticket.clone() });
-            authorize(&mut request, authorization);
-            request.metadata_mut().insert(QUERY_ID_KEY, query_id.clone());
-            async move { Ok(client.do_get(request).await?.into_inner()) }
+            let ticket = self.ticket(fragment);
+            let query_id = query_id.clone();
+            async move {
+                let request = fragment_call(Ticket { ticket: ticket? }, authorization, query_id);
+                Ok(client.do_get(request).await?.into_inner())
+            }
         })
         .await
     }
 
-    /// Asks what a command will give.
-    pub(super) async fn flight_info(&self, command: Bytes, query_id: &str, until: Until) -> Result<FlightInfo> {
-        let query_id = self.query_header(query_id)?;
+    /// Asks what a fragment will give.
+    pub(super) async fn flight_info(&self, fragment: &FragmentRequest, until: Until) -> Result<FlightInfo> {
+        let query_id = self.query_header(&fragment.query_id)?;
         self.call(until, |mut client, authorization| {
-            let mut request = Request::new(FlightDescriptor::new_cmd(command.clone()));
-            authorize(&mut request, authorization);
-            request.metadata_mut().insert(QUERY_ID_KEY, query_id.clone());
-            async move { Ok(client.get_flight_info(request).await?.into_inner()) }
+            let ticket = self.ticket(fragment);
+            let query_id = query_id.clone();
+            async move {
+                let request = fragment_call(FlightDescriptor::new_cmd(ticket?), authorization, query_id);
+                Ok(client.get_flight_info(request).await?.into_inner())
+            }
         })
         .await
+    }
+
+    /// The fragment as it travels: signed anew for each call, since no token is taken twice.
+    fn ticket(&self, fragment: &FragmentRequest) -> Result<Bytes, Status> {
+        let Signer { identity, audience } = &self.signer;
+        let signed = identity.as_ref().map(|identity| identity.identity(audience, fragment)).transpose();
+        signed.map(|identity| FragmentTicket::bytes(fragment, identity)).map_err(|e| to_status(&e))
     }
 
     /// Runs a `DoAction` that answers one result.
@@ -157,7 +180,7 @@ impl Connection {
     where
         F: Future<Output = Result<T, Status>>,
     {
-        let mut again = self.credentials.is_some();
+        let mut again = self.credentials.is_some() || self.signer.identity.is_some();
         loop {
             let opened = self.bounded(until, self.open(until)).await??;
             let outcome = self.bounded(until, make(self.client(), opened.authorization)).await?;
@@ -197,11 +220,12 @@ impl Connection {
 
     /// Logs in and shakes hands.
     async fn open_now(&self, until: Until) -> Result<Opened> {
-        let authorization = match &self.credentials {
-            Some(credentials) => Some(self.bounded(until, self.log_in(credentials)).await??),
+        let authorization = match self.claim()? {
+            Some(claim) => Some(self.bounded(until, self.log_in(claim)).await??),
             None => None,
         };
-        let hello = Bytes::from(NodeHello::current().encode_to_vec());
+        let hello = NodeHello { proof: self.login_token()?, ..NodeHello::current() };
+        let hello = Bytes::from(hello.encode_to_vec());
         let answer = self
             .bounded(until, action(self.client(), authorization.clone(), ACTION_HELLO.to_owned(), hello))
             .await?
@@ -213,14 +237,31 @@ impl Connection {
         Ok(Opened { authorization })
     }
 
-    /// Trades user and password for a token.
-    async fn log_in(&self, credentials: &NodeCredentials) -> Result<AsciiMetadataValue> {
-        let basic = BASE64_STANDARD.encode(format!("{}:{}", credentials.user, credentials.password));
-        let mut basic = AsciiMetadataValue::try_from(format!("Basic {basic}"))
+    /// What the login says: user and password, or else the node's own word.
+    fn claim(&self) -> Result<Option<AsciiMetadataValue>> {
+        let claim = match &self.credentials {
+            Some(NodeCredentials { user, password }) => {
+                Some(format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))))
+            }
+            None => self.login_token()?.map(|token| format!("Bearer {token}")),
+        };
+        let Some(claim) = claim else { return Ok(None) };
+        let mut claim = AsciiMetadataValue::try_from(claim)
             .map_err(|_| self.error(ErrorKind::InvalidQuery, "user and password do not fit a header"))?;
-        basic.set_sensitive(true);
+        claim.set_sensitive(true);
+        Ok(Some(claim))
+    }
+
+    /// That this node is who it is, signed for the other end.
+    fn login_token(&self) -> Result<Option<String>> {
+        let Signer { identity, audience } = &self.signer;
+        identity.as_ref().map(|identity| identity.login(audience)).transpose()
+    }
+
+    /// Trades what is claimed for a session's token.
+    async fn log_in(&self, claim: AsciiMetadataValue) -> Result<AsciiMetadataValue> {
         let mut request = Request::new(futures::stream::iter([HandshakeRequest::default()]));
-        request.metadata_mut().insert("authorization", basic);
+        request.metadata_mut().insert("authorization", claim);
         let response = self.client().handshake(request).await.map_err(|status| from_status(&status, &self.site))?;
         let mut token = response
             .metadata()
@@ -258,6 +299,13 @@ fn authorize<T>(request: &mut Request<T>, authorization: Option<AsciiMetadataVal
     if let Some(value) = authorization {
         request.metadata_mut().insert("authorization", value);
     }
+}
+
+fn fragment_call<T>(message: T, authorization: Option<AsciiMetadataValue>, query_id: AsciiMetadataValue) -> Request<T> {
+    let mut request = Request::new(message);
+    authorize(&mut request, authorization);
+    request.metadata_mut().insert(QUERY_ID_KEY, query_id);
+    request
 }
 
 async fn action(

@@ -1,12 +1,16 @@
 //! Another Portolan node as a site: its Flight endpoint, its catalog, fragments sent to it as plans.
 
 mod connection;
+pub mod keys;
 pub mod message;
 mod options;
 pub mod protocol;
 mod receive;
 mod site;
 pub mod status;
+pub mod token;
 
+pub use keys::{NodeKey, PublicKey};
 pub use options::{NodeCredentials, NodeOptions, NodeTls};
 pub use site::NodeSite;
+pub use token::NodeIdentity;

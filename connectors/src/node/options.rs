@@ -2,18 +2,26 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
+use super::token::NodeIdentity;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How to reach another node.
 #[derive(Clone, Debug, Default)]
 pub struct NodeOptions {
-    /// Who to log in as. Default: nobody, which the node must allow.
+    /// Who to log in as. Default: the `identity`, or else nobody, which the node must allow.
     pub credentials: Option<NodeCredentials>,
     /// TLS, for `grpc+tls://` URLs.
     pub tls: NodeTls,
+    /// Who this node is: it signs on whose behalf fragments run, and logs in by it where there are no credentials.
+    /// Default: nobody in particular, who signs nothing.
+    pub identity: Option<Arc<NodeIdentity>>,
+    /// What the node is called in what is signed for it. It is said here and never by the node itself, which could
+    /// otherwise have tokens made out to another node and use them there. Default: its URL.
+    pub audience: Option<String>,
 }
 
 /// A user of another node. Its `Debug` form does not show the password.

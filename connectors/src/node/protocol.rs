@@ -6,13 +6,19 @@
 //! `{"rows": 42, "operators": [{"depth": 0, "operator": "…", "metrics": "…"}]}`. A stream that ends without it was cut
 //! short. Batches are not compressed.
 
+use std::fmt;
+use std::time::Instant;
+
+use arrow_flight::sql::Any;
+use bytes::Bytes;
 use datafusion::DATAFUSION_VERSION;
 use prost::Message;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::site::FragmentRequest;
 
 /// The version of this protocol. Nodes with different versions do not exchange fragments.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// `DoAction`: the version handshake. Body and answer: [`NodeHello`].
 pub const ACTION_HELLO: &str = "portolan.hello";
@@ -31,8 +37,9 @@ pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 /// Rows are split into messages of about this size, which every client takes (gRPC's default bound is 4 MiB).
 pub const TARGET_MESSAGE_BYTES: usize = 2 << 20;
 
-/// Who is speaking: what must agree before a plan can travel.
+/// Who is speaking: what must agree before a plan can travel. Its `Debug` form does not show the proof.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct NodeHello {
     /// [`PROTOCOL_VERSION`] of the speaker.
     #[prost(uint32, tag = "1")]
@@ -46,6 +53,9 @@ pub struct NodeHello {
     /// In an answer: whether the speaker takes fragments from whom it answers.
     #[prost(bool, optional, tag = "4")]
     pub takes_fragments: Option<bool>,
+    /// In a question: the speaker's [login token](super::token::LOGIN_TYPE), where it signs its fragments.
+    #[prost(string, optional, tag = "5")]
+    pub proof: Option<String>,
 }
 
 impl NodeHello {
@@ -56,6 +66,7 @@ impl NodeHello {
             datafusion: DATAFUSION_VERSION.to_owned(),
             portolan: env!("CARGO_PKG_VERSION").to_owned(),
             takes_fragments: None,
+            proof: None,
         }
     }
 
@@ -101,11 +112,13 @@ pub struct CatalogRequest {
 pub struct ProgressRequest {
     /// The statement handle that `GetFlightInfo` gave.
     #[prost(bytes = "bytes", tag = "1")]
-    pub handle: bytes::Bytes,
+    pub handle: Bytes,
 }
 
-/// A fragment: the ticket of a `DoGet` between nodes. Whole in itself, so that one round trip starts the rows.
+/// A fragment: the ticket of a `DoGet` between nodes. Whole in itself, so that one round trip starts the rows. Its
+/// `Debug` form does not show who asks.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct FragmentTicket {
     /// [`PROTOCOL_VERSION`] of the sender.
     #[prost(uint32, tag = "1")]
@@ -124,11 +137,53 @@ pub struct FragmentTicket {
     pub remaining_ms: u64,
     /// The plan.
     #[prost(bytes = "bytes", tag = "6")]
-    pub plan: bytes::Bytes,
-    /// On whose behalf the query runs, as the sender says: believed of known nodes only.
-    #[prost(string, tag = "7")]
-    pub principal: String,
+    pub plan: Bytes,
     /// The keys of other sides of joins that the plan tests rows for, in the order of the plan's numbers.
     #[prost(bytes = "bytes", repeated, tag = "8")]
-    pub keys: Vec<bytes::Bytes>,
+    pub keys: Vec<Bytes>,
+    /// On whose behalf the query runs: an [identity token](super::token::IDENTITY_TYPE) that the sender signed. Nothing
+    /// beside it says so.
+    #[prost(string, optional, tag = "9")]
+    pub identity: Option<String>,
+}
+
+impl FragmentTicket {
+    /// A request as it travels: the bytes of a ticket, or of a command.
+    pub fn bytes(request: &FragmentRequest, identity: Option<String>) -> Bytes {
+        let NodeHello { protocol, datafusion, .. } = NodeHello::current();
+        let remaining = request.deadline.saturating_duration_since(Instant::now());
+        let ticket = Self {
+            protocol,
+            datafusion,
+            query_id: request.query_id.clone(),
+            hops: request.hops,
+            remaining_ms: u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX),
+            plan: request.plan.clone(),
+            keys: request.keys.clone(),
+            identity,
+        };
+        let ticket = Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: Bytes::from(ticket.encode_to_vec()) };
+        Bytes::from(ticket.encode_to_vec())
+    }
+}
+
+impl fmt::Debug for NodeHello {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeHello")
+            .field("protocol", &self.protocol)
+            .field("datafusion", &self.datafusion)
+            .field("portolan", &self.portolan)
+            .field("takes_fragments", &self.takes_fragments)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for FragmentTicket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FragmentTicket")
+            .field("query_id", &self.query_id)
+            .field("hops", &self.hops)
+            .field("remaining_ms", &self.remaining_ms)
+            .finish_non_exhaustive()
+    }
 }

@@ -2,9 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
 
-use arrow_flight::sql::Any;
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message;
@@ -13,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::connection::{Connection, Until};
 use super::options::NodeOptions;
-use super::protocol::{ACTION_CATALOG, CatalogRequest, FRAGMENT_TYPE_URL, FragmentTicket, NodeHello};
+use super::protocol::{ACTION_CATALOG, CatalogRequest};
 use super::receive::fragment_stream;
 use crate::error::{Error, ErrorKind, Result};
 use crate::site::{CatalogAnswer, FragmentEstimate, FragmentRequest, FragmentStream, Peer, Site, SiteId};
@@ -72,12 +70,7 @@ impl Site for NodeSite {
     async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream> {
         let (schema, deadline) = (request.schema.clone(), request.deadline);
         let connection = self.connection.clone();
-        let answer = self
-            .on_io(async move {
-                let query_id = request.query_id.clone();
-                connection.do_get(ticket(request), &query_id, Until::deadline(deadline)).await
-            })
-            .await?;
+        let answer = self.on_io(async move { connection.do_get(&request, Until::deadline(deadline)).await }).await?;
         Ok(fragment_stream(self.id.clone(), schema, deadline, answer, &self.io))
     }
 
@@ -85,9 +78,8 @@ impl Site for NodeSite {
         let connection = self.connection.clone();
         let info = self
             .on_io(async move {
-                let query_id = request.query_id.clone();
                 let until = Until::deadline(request.deadline).sooner(Until::small_answer());
-                connection.flight_info(ticket(request), &query_id, until).await
+                connection.flight_info(&request, until).await
             })
             .await?;
         // Negative: not known.
@@ -110,22 +102,4 @@ impl Peer for NodeSite {
     fn takes_fragments(&self) -> Option<bool> {
         self.connection.takes_fragments()
     }
-}
-
-/// The request as it travels.
-fn ticket(request: FragmentRequest) -> Bytes {
-    let NodeHello { protocol, datafusion, .. } = NodeHello::current();
-    let remaining = request.deadline.saturating_duration_since(Instant::now());
-    let ticket = FragmentTicket {
-        protocol,
-        datafusion,
-        query_id: request.query_id,
-        hops: request.hops,
-        remaining_ms: u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX),
-        plan: request.plan,
-        principal: request.principal,
-        keys: request.keys,
-    };
-    let ticket = Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: Bytes::from(ticket.encode_to_vec()) };
-    Bytes::from(ticket.encode_to_vec())
 }

@@ -23,7 +23,7 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSe
 use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use futures::StreamExt;
-use portolan_connectors::{FragmentSummary, Peer};
+use portolan_connectors::{Delegation, FragmentSummary, Peer};
 use tokio::sync::Notify;
 
 use super::ahead::{Ahead, Counted};
@@ -48,11 +48,27 @@ pub(crate) struct QueryContext {
     pub(crate) principal: Principal,
     /// How many nodes the query went through before it came here.
     pub(crate) hops: u32,
+    /// These nodes, as far as they are known.
+    pub(crate) via: Vec<String>,
     pub(crate) deadline: Instant,
     /// Bytes of keys that may go with a fragment.
     pub(crate) key_bytes: usize,
     /// Since when fragments wait for keys, once they do.
     pub(crate) waiting_since: OnceLock<Instant>,
+}
+
+impl QueryContext {
+    /// What the owners of its fragments are told of who asks.
+    pub(super) fn delegation(&self) -> Delegation {
+        let (name, groups, attributes) = (self.principal.name(), self.principal.groups(), self.principal.attributes());
+        // What somebody may do to others' queries holds at the node where it was granted, and does not travel.
+        Delegation {
+            principal: name.to_owned(),
+            groups: groups.clone(),
+            attributes: attributes.clone(),
+            via: self.via.clone(),
+        }
+    }
 }
 
 /// Reads the rows of a fragment from its site.

@@ -51,7 +51,7 @@ impl Start {
         let Encoded { plan, keys } = encoded;
         let request = FragmentRequest {
             query_id: self.query.query_id.clone(),
-            principal: self.query.principal.name().to_owned(),
+            delegation: self.query.delegation(),
             plan,
             keys,
             schema: self.schema.clone(),

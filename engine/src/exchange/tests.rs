@@ -131,6 +131,7 @@ async fn plan(engine: &Engine, sql: &str, keys: Option<KeyPlan>, rows_known: boo
         query_id: "q".into(),
         principal: Principal::anonymous(),
         hops: 0,
+        via: vec![],
         deadline: Instant::now() + Duration::from_secs(60),
         key_bytes,
         waiting_since: OnceLock::new(),

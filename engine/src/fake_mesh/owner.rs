@@ -73,7 +73,8 @@ impl Site for OwnerPeer {
     async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream> {
         self.requests.lock().unwrap().push(request.clone());
         let rows = self.engine.fragment(SentFragment {
-            principal: Principal::new(request.principal),
+            principal: Principal::new(request.delegation.principal),
+            via: request.delegation.via,
             query_id: request.query_id,
             plan: request.plan,
             keys: request.keys,

@@ -55,7 +55,7 @@ fn encoded(fragment: SentFragment) -> Encoded {
 
 /// The fragment as a query of this node, where it is within bounds.
 fn admitted(engine: &Arc<Inner>, fragment: &SentFragment) -> Result<Query> {
-    let SentFragment { principal, query_id, hops, remaining, .. } = fragment;
+    let SentFragment { principal, via, query_id, hops, remaining, .. } = fragment;
     let hops = *hops;
     if hops > engine.limits.max_hops {
         return Err(Error::new(
@@ -73,7 +73,7 @@ fn admitted(engine: &Arc<Inner>, fragment: &SentFragment) -> Result<Query> {
             format!("a fragment came with {key_bytes} bytes of keys and {limit} are taken (limits.keys)"),
         ));
     }
-    tracing::debug!(query = query_id, %principal, hops, key_bytes, "fragment");
+    tracing::debug!(query = query_id, %principal, via = via.join(" "), hops, key_bytes, "fragment");
     Ok(Query {
         engine: engine.clone(),
         view: engine.mesh.view(),
@@ -82,6 +82,7 @@ fn admitted(engine: &Arc<Inner>, fragment: &SentFragment) -> Result<Query> {
             query_id: query_id.clone(),
             principal: principal.clone(),
             hops,
+            via: via.clone(),
             deadline: Instant::now() + (*remaining).min(engine.limits.query_timeout),
             key_bytes: limit,
             waiting_since: OnceLock::new(),

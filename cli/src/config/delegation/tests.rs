@@ -1,0 +1,75 @@
+#![allow(clippy::unwrap_used)]
+
+use portolan_connectors::node::NodeKey;
+
+use super::*;
+
+/// A folder with a key (`key.pem`) and its public half (`public.pem`).
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let pem = NodeKey::generate().unwrap();
+    let public = NodeKey::from_pem(pem.as_bytes()).unwrap().public().to_pem();
+    std::fs::write(folder.path().join("key.pem"), pem).unwrap();
+    std::fs::write(folder.path().join("public.pem"), public).unwrap();
+    folder
+}
+
+fn check(folder: &Path, text: &str) -> Result<NodeConfig, String> {
+    let parsed = NodeConfig::parse(text, &folder.join("node.yaml"));
+    parsed.map_err(|e| e.to_string().replace(&format!("{}/", folder.display()), ""))
+}
+
+#[test]
+fn who_a_node_is_and_whom_it_believes_is_read() {
+    let folder = folder();
+    let public = std::fs::read_to_string(folder.path().join("public.pem")).unwrap().replace('\n', "\n    ");
+    let config = check(
+        folder.path(),
+        &format!(
+            "node: {{name: owner, key: key.pem, audiences: ['grpc://owner:1']}}\npeers:\n\
+             - {{url: 'grpc://127.0.0.1:1', audience: 'grpc://third:1'}}\ntrusted_nodes:\n\
+             - {{name: gateway, key: public.pem}}\n- name: other\n  may_act_for: [ann]\n  key: |\n    {public}\n"
+        ),
+    )
+    .unwrap();
+    assert_eq!(config.identity().unwrap().unwrap().name(), "owner");
+    assert!(!config.allows_anonymous(), "who may come is named");
+    assert_eq!(config.peers[0].audience.as_deref(), Some("grpc://third:1"));
+    let DelegationOptions { trusted, audiences } = config.delegation().unwrap();
+    assert_eq!(audiences, ["grpc://owner:1"]);
+    assert_eq!(trusted[0].key, trusted[1].key);
+    assert_eq!((&trusted[0].may_act_for, &trusted[0].groups), (&Allowed::All, &Allowed::All));
+    let ann = Allowed::Only(["ann".to_owned()].into());
+    assert_eq!((&trusted[1].may_act_for, &trusted[1].groups), (&ann, &Allowed::Only(BTreeSet::new())));
+}
+
+#[test]
+fn what_cannot_be_is_said_where_it_stands() {
+    let folder = folder();
+    let secret = std::fs::read_to_string(folder.path().join("key.pem")).unwrap();
+    let inline = secret.replace('\n', "\n    ");
+    for (text, expected) in [
+        ("node: {name: a}\n", "node.yaml:1: node: a node that signs has a `name` and a `key`"),
+        ("node: {name: a, key: none.pem}\n", "node.yaml:1: node.key: cannot read none.pem"),
+        ("node: {name: a, key: public.pem}\n", "node.yaml:1: node.key: public.pem is no private key of a node"),
+        ("node: {name: 'a b', key: key.pem}\n", "node.yaml:1: node.key: `a b` is no name for a node"),
+        ("trusted_nodes:\n- {name: a, key: key.pem}\n", "node.yaml:2: trusted_nodes[0].key: is a private key"),
+        (
+            &format!("trusted_nodes:\n- name: a\n  key: |\n    {inline}\n"),
+            "node.yaml:3: trusted_nodes[0].key: is a private",
+        ),
+        ("trusted_nodes:\n- {name: '', key: public.pem}\n", "node.yaml:2: trusted_nodes[0].name: a node's name has"),
+        (
+            "trusted_nodes:\n- {name: a, key: public.pem, may_act_for: ann}\n",
+            "node.yaml:2: trusted_nodes[0].may_act_for: `ann` is neither `all` nor a list of names",
+        ),
+        (
+            "listen: 0.0.0.0:1\nanonymous: true\nallow_plaintext: true\ntrusted_nodes:\n- {name: a, key: public.pem}\n",
+            "node.yaml:4: trusted_nodes: where others reach this node is not known",
+        ),
+    ] {
+        let error = check(folder.path(), text).unwrap_err();
+        assert!(error.starts_with(expected), "{text}\n{error}");
+        assert!(!error.contains(secret.lines().nth(1).unwrap()), "{error}");
+    }
+}

@@ -1,0 +1,78 @@
+//! `portolan node-key`: makes the key that a node signs with, and says what others must know of it.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind as IoErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use portolan_connectors::node::NodeKey;
+
+use crate::error::{Error, Result};
+use crate::output::print;
+
+/// Arguments of `portolan node-key`.
+#[derive(Args, Clone, Debug)]
+pub struct NodeKeyArgs {
+    /// Where the key goes; one that is there already is kept
+    #[arg(long, value_name = "FILE", default_value = "node-key.pem")]
+    pub out: PathBuf,
+    /// The node's name
+    #[arg(long, default_value = "gateway")]
+    pub name: String,
+}
+
+/// Makes a key, or takes the one that is there, and prints its public half as others' configs take it. The key itself
+/// goes to its file alone.
+///
+/// # Errors
+/// A file that cannot be written, or holds something else than a key.
+pub fn node_key(args: &NodeKeyArgs) -> Result<()> {
+    let file = &args.out;
+    let pem = match std::fs::read(file) {
+        Ok(pem) => pem,
+        Err(e) if e.kind() == IoErrorKind::NotFound => create(file)?,
+        Err(e) => return Err(Error::config(format!("cannot read {}", file.display())).with_source(e)),
+    };
+    let key = NodeKey::from_pem(&pem).map_err(|e| Error::config(format!("{} {}", file.display(), e.chain())))?;
+    let public: String = key.public().to_pem().lines().map(|line| format!("    {line}\n")).collect();
+    print(&format!("trusted_nodes:\n- name: {}\n  key: |\n{public}", args.name))
+}
+
+/// A new key in a file that its owner alone can read.
+fn create(file: &Path) -> Result<Vec<u8>> {
+    let pem = NodeKey::generate().map_err(|e| Error::failed(e.chain()))?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+        .open(file)
+        .and_then(|mut out| out.write_all(pem.as_bytes()).and_then(|()| out.sync_all()))
+        .map_err(|e| Error::config(format!("cannot write {}", file.display())).with_source(e))?;
+    Ok(pem.into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_readable_by_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let args = NodeKeyArgs { out: folder.path().join("key.pem"), name: "gateway".into() };
+        node_key(&args).unwrap();
+        let made = std::fs::read(&args.out).unwrap();
+        node_key(&args).unwrap();
+        assert_eq!(std::fs::read(&args.out).unwrap(), made, "it is not made anew");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(std::fs::metadata(&args.out).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        std::fs::write(&args.out, "se:cret").unwrap();
+        let error = node_key(&args).unwrap_err().chain();
+        assert!(error.contains("key.pem") && !error.contains("se:cret"), "{error}");
+    }
+}

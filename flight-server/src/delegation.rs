@@ -1,0 +1,301 @@
+//! On whose behalf a fragment runs: what its sender signed is checked here, and nothing else is believed. A node without
+//! trusted nodes takes fragments unsigned, and runs them as whoever sent them.
+
+mod seen;
+
+use std::collections::HashMap;
+use std::fmt;
+
+use portolan_connectors::node::protocol::{FragmentTicket, NodeHello};
+use portolan_connectors::node::token::{
+    IDENTITY_TYPE, IdentityClaims, LOGIN_TYPE, Letter, MAX_LIFE, UncheckedToken, fragment_digest, is_node_name, now,
+};
+use portolan_engine::{Error, ErrorKind, Principal, Result};
+use serde::de::DeserializeOwned;
+
+use self::seen::Seen;
+use crate::auth::{Identity, unauthenticated};
+use crate::failure::invalid;
+use crate::options::{Allowed, DelegationOptions, TrustedNode};
+
+/// How far the clocks of two nodes may be apart, in seconds.
+const SKEW: u64 = 30;
+/// Before the name of a node that logged in with its key: no user has a colon in the name.
+const NODE: &str = "node:";
+/// Bytes of a principal's name, of a group's, or of an attribute.
+const MAX_TEXT: usize = 512;
+
+/// Whom this node believes, and what it is called itself.
+pub(crate) struct Delegations {
+    trusted: HashMap<String, Trusted>,
+    audiences: Vec<String>,
+}
+
+/// What is known of a node that may say on whose behalf it asks.
+#[derive(Default)]
+struct Trusted {
+    /// Several while its key is replaced by another.
+    keys: Vec<TrustedNode>,
+    seen: Seen,
+}
+
+/// Who asks for a fragment.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Asker {
+    pub(crate) principal: Principal,
+    /// The nodes that the query went through, the first one first, as far as they are known.
+    pub(crate) via: Vec<String>,
+}
+
+/// What a fragment is sent for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To be estimated: its token stays good.
+    Estimate,
+    /// To be run: once.
+    Run,
+}
+
+impl Delegations {
+    /// `here`: how this node is called where the options do not say so.
+    pub(crate) fn new(options: &DelegationOptions, here: Vec<String>) -> Result<Self> {
+        let mut trusted: HashMap<String, Trusted> = HashMap::new();
+        for node in &options.trusted {
+            if !is_node_name(&node.name) {
+                return Err(invalid(format!("a trusted node cannot be named `{}`", node.name.escape_debug())));
+            }
+            let known = trusted.entry(node.name.clone()).or_default();
+            known.keys.push(node.clone());
+        }
+        let audiences = if options.audiences.is_empty() { here } else { options.audiences.clone() };
+        Ok(Self { trusted, audiences: audiences.iter().map(|url| plain(url)).collect() })
+    }
+
+    /// Who asks for the fragment of a ticket that came from `caller`.
+    pub(crate) fn asker(&self, caller: &Identity, ticket: &FragmentTicket, purpose: Purpose) -> Result<Asker> {
+        self.asker_at(caller, ticket, purpose, now()?)
+    }
+
+    fn asker_at(&self, caller: &Identity, ticket: &FragmentTicket, purpose: Purpose, now: u64) -> Result<Asker> {
+        let sender = caller.principal.name();
+        if !caller.node {
+            return Err(denied(format!("`{sender}` may not send fragments: it is not marked as a node here")));
+        }
+        if self.trusted.is_empty() {
+            let principal = caller.principal.clone().with_admin(false);
+            return Ok(Asker { principal, via: sent_by(sender, ticket.hops) });
+        }
+        let Some(token) = &ticket.identity else {
+            return Err(denied(format!(
+                "the fragment that `{sender}` sent does not say in a signed form who asks, and this node takes no \
+                 other: give its sender a key (`node` in its config; `portolan node-key` makes one), and put the \
+                 public key into `trusted_nodes` here"
+            )));
+        };
+        let (node, claims): (_, IdentityClaims) = self.believed(token, IDENTITY_TYPE, now)?;
+        let Letter { iss, exp, jti, .. } = &claims.letter;
+        if sender.strip_prefix(NODE).is_some_and(|name| name != iss) {
+            return Err(denied(format!("`{sender}` sent a fragment that node `{iss}` signed")));
+        }
+        let via = belongs(&claims, ticket)?;
+        let principal = acted_for(node, &claims)?;
+        // Last, so that nothing is kept of what is refused.
+        if purpose == Purpose::Run {
+            self.first_use(iss, jti, exp + SKEW, now)?;
+        }
+        Ok(Asker { principal, via })
+    }
+
+    /// The identity of a node that logs in with a token of its own; `None` where it is no such token. A node that
+    /// believes nobody cannot check it: its caller is who anybody is, `nobody`.
+    pub(crate) fn log_in(&self, token: &str, nobody: impl FnOnce() -> Result<Identity>) -> Option<Result<Identity>> {
+        UncheckedToken::read(token).filter(|token| token.kind() == LOGIN_TYPE)?;
+        if self.trusted.is_empty() {
+            return Some(nobody());
+        }
+        Some(now().and_then(|now| self.log_in_at(token, now)))
+    }
+
+    fn log_in_at(&self, token: &str, now: u64) -> Result<Identity> {
+        let name = self.vouched(token, now).and_then(|letter| {
+            self.first_use(&letter.iss, &letter.jti, letter.exp + SKEW, now)?;
+            Ok(letter.iss)
+        });
+        // A node that is not known is a caller who is not known.
+        let name = name.map_err(|e| match e.kind() {
+            ErrorKind::PermissionDenied => unauthenticated(e.context()),
+            _ => e,
+        })?;
+        Ok(Identity { principal: Principal::new(format!("{NODE}{name}")), node: true, expires: None })
+    }
+
+    /// Whether fragments from whom `hello` came from would be let in.
+    pub(crate) fn takes_fragments(&self, caller: &Identity, hello: &NodeHello) -> bool {
+        let vouched = |token: &String| now().is_ok_and(|now| self.vouched(token, now).is_ok());
+        caller.node && (self.trusted.is_empty() || hello.proof.as_ref().is_some_and(vouched))
+    }
+
+    /// What a login token says, where it is one.
+    fn vouched(&self, token: &str, now: u64) -> Result<Letter> {
+        let (_, letter): (_, Letter) = self.believed(token, LOGIN_TYPE, now)?;
+        if letter.sub != letter.iss {
+            return Err(denied(format!("node `{}` cannot log in as another", letter.iss)));
+        }
+        Ok(letter)
+    }
+
+    /// What a trusted node signed for this one, and is still good.
+    fn believed<T: DeserializeOwned + Signed>(&self, token: &str, kind: &str, now: u64) -> Result<(&TrustedNode, T)> {
+        let token = UncheckedToken::read(token)
+            .filter(|token| is_node_name(token.issuer()))
+            .ok_or_else(|| denied("what says who asks is no token of a node"))?;
+        let name = token.issuer();
+        let trusted = self.trusted.get(name).ok_or_else(|| {
+            denied(format!("node `{name}` is not trusted here: put its public key into `trusted_nodes` of this node"))
+        })?;
+        let signed = trusted.keys.iter().find_map(|node| Some((node, token.claims::<T>(kind, &node.key)?)));
+        let (node, claims) = signed.ok_or_else(|| {
+            denied(format!("what node `{name}` is said to have signed is not signed with its key in `trusted_nodes`"))
+        })?;
+        in_time(claims.letter(), now)?;
+        self.meant_for_here(claims.letter())?;
+        Ok((node, claims))
+    }
+
+    fn meant_for_here(&self, letter: &Letter) -> Result<()> {
+        if self.audiences.contains(&plain(&letter.aud)) {
+            return Ok(());
+        }
+        let shown: String = letter.aud.escape_debug().take(200).collect();
+        Err(denied(format!(
+            "what node `{}` signed is made out to `{shown}`, and this node is {}: set `audience` of the peer there, or \
+             `node.audiences` here",
+            letter.iss,
+            self.audiences.iter().map(|here| format!("`{here}`")).collect::<Vec<_>>().join(" or "),
+        )))
+    }
+
+    fn first_use(&self, issuer: &str, jti: &str, until: u64, now: u64) -> Result<()> {
+        let seen = self.trusted.get(issuer).map(|node| &node.seen);
+        seen.map_or(Ok(()), |seen| seen.first_use(issuer, jti, until, now))
+    }
+}
+
+/// Claims that a letter comes with.
+trait Signed {
+    fn letter(&self) -> &Letter;
+}
+
+impl Signed for Letter {
+    fn letter(&self) -> &Letter {
+        self
+    }
+}
+
+impl Signed for IdentityClaims {
+    fn letter(&self) -> &Letter {
+        &self.letter
+    }
+}
+
+fn in_time(letter: &Letter, now: u64) -> Result<()> {
+    let Letter { iss, iat, exp, .. } = letter;
+    if exp.checked_sub(*iat).is_none_or(|life| life > MAX_LIFE) {
+        return Err(denied(format!("what node `{iss}` signed is good for more than {MAX_LIFE} s, or for no time")));
+    }
+    if now > exp.saturating_add(SKEW) {
+        return Err(denied(format!(
+            "what node `{iss}` signed ran out {} s ago: are the clocks of both nodes right?",
+            now - exp
+        )));
+    }
+    if *iat > now + SKEW {
+        return Err(denied(format!(
+            "what node `{iss}` signed is good in {} s only: are the clocks of both nodes right?",
+            iat - now
+        )));
+    }
+    Ok(())
+}
+
+/// That the token was made for the fragment that it came with. Through whom both came is returned.
+fn belongs(claims: &IdentityClaims, ticket: &FragmentTicket) -> Result<Vec<String>> {
+    let iss = &claims.letter.iss;
+    if claims.query_id != ticket.query_id
+        || claims.hops != ticket.hops
+        || claims.fragment != fragment_digest(&ticket.plan, &ticket.keys)
+    {
+        return Err(denied(format!("what node `{iss}` signed belongs to another fragment")));
+    }
+    let chain = claims.chain();
+    if chain.len() > ticket.hops as usize {
+        return Err(denied(format!(
+            "node `{iss}` names {} nodes that the query came through, and counts {}",
+            chain.len(),
+            ticket.hops
+        )));
+    }
+    if chain.iter().any(|name| !is_sound(name)) {
+        return Err(denied(format!("node `{iss}` names nodes that cannot be any")));
+    }
+    Ok(chain)
+}
+
+/// The principal that a token speaks of, where its signer may act for it.
+fn acted_for(node: &TrustedNode, claims: &IdentityClaims) -> Result<Principal> {
+    let (name, principal) = (&node.name, &claims.letter.sub);
+    let names = std::iter::once(principal).chain(&claims.groups).chain(claims.attributes.keys());
+    let values = claims.attributes.values().flatten();
+    if !names.into_iter().all(|name| is_sound(name)) || !values.into_iter().all(|value| value.len() <= MAX_TEXT) {
+        return Err(denied(format!("node `{name}` says of a principal what cannot be: an empty or endless text")));
+    }
+    if principal.starts_with(NODE) || !node.may_act_for.allows(principal) {
+        return Err(denied(format!(
+            "node `{name}` may not act for `{principal}` (`may_act_for` in `trusted_nodes` of this node)"
+        )));
+    }
+    if let Some(group) = claims.groups.iter().find(|group| !node.groups.allows(group)) {
+        return Err(denied(format!(
+            "node `{name}` may not say that `{principal}` is in the group `{group}` (`groups` in `trusted_nodes` of \
+             this node)"
+        )));
+    }
+    if node.groups != Allowed::All && !claims.attributes.is_empty() {
+        return Err(denied(format!(
+            "node `{name}` may not say more of `{principal}` than its groups (`groups` in `trusted_nodes` of this node)"
+        )));
+    }
+    let principal = Principal::new(principal).with_groups(&claims.groups);
+    Ok(claims.attributes.iter().fold(principal, |p, (name, values)| p.with_attribute(name, values)))
+}
+
+/// Whether a text can be a name, and does no harm in a log.
+fn is_sound(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_TEXT && !text.chars().any(char::is_control)
+}
+
+/// Who sent a fragment that nobody signed.
+fn sent_by(sender: &str, hops: u32) -> Vec<String> {
+    let name = sender.strip_prefix(NODE).unwrap_or(sender);
+    if hops == 0 { vec![] } else { vec![name.to_owned()] }
+}
+
+/// A URL as it is compared: both schemes without TLS mean the same.
+fn plain(url: &str) -> String {
+    url.trim_end_matches('/').replacen("grpc+tcp://", "grpc://", 1)
+}
+
+fn denied(context: impl Into<String>) -> Error {
+    Error::new(ErrorKind::PermissionDenied, context)
+}
+
+impl fmt::Debug for Delegations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names: Vec<_> = self.trusted.keys().collect();
+        names.sort();
+        f.debug_struct("Delegations").field("trusted", &names).field("audiences", &self.audiences).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

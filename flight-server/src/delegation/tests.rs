@@ -1,0 +1,267 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::datatypes::Schema;
+use portolan_connectors::node::{NodeIdentity, NodeKey};
+use portolan_connectors::{Delegation, FragmentRequest};
+
+use super::*;
+use crate::dispatch::{Request, ticket};
+
+const HERE: &str = "grpc://owner:1";
+
+fn node(name: &str) -> (NodeIdentity, TrustedNode) {
+    let key = NodeKey::from_pem(NodeKey::generate().unwrap().as_bytes()).unwrap();
+    let trusted = TrustedNode {
+        name: name.to_owned(),
+        key: key.public().clone(),
+        may_act_for: Allowed::All,
+        groups: Allowed::All,
+    };
+    (NodeIdentity::new(name, key).unwrap(), trusted)
+}
+
+fn trusting(trusted: Vec<TrustedNode>) -> Delegations {
+    Delegations::new(&DelegationOptions { trusted, audiences: vec![] }, vec![HERE.to_owned()]).unwrap()
+}
+
+fn ann() -> Delegation {
+    Delegation {
+        groups: ["analysts".to_owned()].into(),
+        attributes: [("region".to_owned(), vec!["eu".to_owned(), "us".to_owned()])].into(),
+        ..Delegation::of("ann")
+    }
+}
+
+fn request(delegation: Delegation) -> FragmentRequest {
+    FragmentRequest {
+        query_id: "q".to_owned(),
+        hops: delegation.via.len() as u32 + 1,
+        delegation,
+        plan: b"plan"[..].into(),
+        keys: vec![b"keys"[..].into()],
+        schema: Arc::new(Schema::empty()),
+        deadline: Instant::now() + Duration::from_secs(600),
+    }
+}
+
+fn sent(request: &FragmentRequest, identity: Option<String>) -> FragmentTicket {
+    let Request::Fragment(ticket) = ticket(&FragmentTicket::bytes(request, identity)).unwrap() else {
+        panic!("a fragment was sent")
+    };
+    ticket
+}
+
+fn signed(by: &NodeIdentity, delegation: Delegation) -> FragmentTicket {
+    let request = request(delegation);
+    sent(&request, Some(by.identity(HERE, &request).unwrap()))
+}
+
+/// A connection of a node that logged in by password.
+fn mesh() -> Identity {
+    Identity { principal: Principal::new("mesh"), node: true, expires: None }
+}
+
+fn refused(delegations: &Delegations, ticket: &FragmentTicket, says: &str) {
+    refused_at(delegations, ticket, now().unwrap(), says);
+}
+
+fn refused_at(delegations: &Delegations, ticket: &FragmentTicket, now: u64, says: &str) {
+    let error = delegations.asker_at(&mesh(), ticket, Purpose::Run, now).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{}", error.chain());
+    assert!(error.chain().contains(says), "{says}\n{}", error.chain());
+    if let Some(token) = &ticket.identity {
+        assert!(token.split('.').all(|part| part.len() < 8 || !error.chain().contains(part)), "{}", error.chain());
+    }
+}
+
+#[test]
+fn who_asks_arrives_with_what_is_known_of_them() {
+    let (gateway, trusted) = node("gateway");
+    let delegations = trusting(vec![trusted]);
+    let ticket = signed(&gateway, Delegation { via: vec!["front".to_owned()], ..ann() });
+    let asker = delegations.asker(&mesh(), &ticket, Purpose::Run).unwrap();
+    assert_eq!(asker.via, ["front", "gateway"]);
+    assert_eq!(
+        asker.principal,
+        Principal::new("ann").with_groups(["analysts"]).with_attribute("region", ["eu", "us"]),
+        "nobody administers by what another node says"
+    );
+}
+
+#[test]
+fn a_token_runs_one_fragment_once() {
+    let (gateway, trusted) = node("gateway");
+    let delegations = trusting(vec![trusted]);
+    let ticket = signed(&gateway, ann());
+    for _ in 0..2 {
+        delegations.asker(&mesh(), &ticket, Purpose::Estimate).unwrap();
+    }
+    delegations.asker(&mesh(), &ticket, Purpose::Run).unwrap();
+    refused(&delegations, &ticket, "was used before");
+
+    let altered: [fn(&mut FragmentTicket); 5] = [
+        |t| t.plan = b"plaN"[..].into(),
+        |t| t.keys.clear(),
+        |t| t.keys.push(b""[..].into()),
+        |t| t.query_id = "r".to_owned(),
+        |t| t.hops = 2,
+    ];
+    for alter in altered {
+        let mut ticket = signed(&gateway, ann());
+        alter(&mut ticket);
+        refused(&delegations, &ticket, "node `gateway` signed belongs to another fragment");
+    }
+}
+
+#[test]
+fn strangers_are_refused() {
+    let ((gateway, trusted), (_, other)) = (node("gateway"), node("gateway"));
+    let delegations = trusting(vec![trusted.clone()]);
+    refused(&delegations, &signed(&node("stranger").0, ann()), "node `stranger` is not trusted here");
+    refused(&trusting(vec![other.clone()]), &signed(&gateway, ann()), "is not signed with its key");
+    let mut unsigned = signed(&gateway, ann());
+    unsigned.identity = None;
+    refused(&delegations, &unsigned, "the fragment that `mesh` sent does not say in a signed form who asks");
+    for nonsense in ["", "a.b.c", &"x".repeat(1 << 20)] {
+        let ticket = FragmentTicket { identity: Some(nonsense.to_owned()), ..unsigned.clone() };
+        refused(&delegations, &ticket, "is no token of a node");
+    }
+    let login = Some(gateway.login(HERE).unwrap());
+    refused(&delegations, &FragmentTicket { identity: login, ..unsigned }, "is not signed with its key");
+    // While a key is replaced, both are good.
+    assert!(trusting(vec![other, trusted]).asker(&mesh(), &signed(&gateway, ann()), Purpose::Run).is_ok());
+}
+
+#[test]
+fn a_token_for_another_node_is_refused() {
+    let (gateway, trusted) = node("gateway");
+    let request = request(ann());
+    let ticket = sent(&request, Some(gateway.identity("grpc://other:1/", &request).unwrap()));
+    let delegations = trusting(vec![trusted.clone()]);
+    refused(
+        &delegations,
+        &ticket,
+        "is made out to `grpc://other:1/`, and this node is `grpc://owner:1`: set `audience`",
+    );
+    let options = DelegationOptions { trusted: vec![trusted], audiences: vec!["grpc+tcp://other:1".to_owned()] };
+    let renamed = Delegations::new(&options, vec![HERE.to_owned()]).unwrap();
+    assert!(renamed.asker(&mesh(), &ticket, Purpose::Run).is_ok());
+    refused(&renamed, &signed(&gateway, ann()), "is made out to `grpc://owner:1`");
+}
+
+#[test]
+fn a_token_has_its_time() {
+    let (gateway, trusted) = node("gateway");
+    let (delegations, ticket, now) = (trusting(vec![trusted]), signed(&gateway, ann()), now().unwrap());
+    refused_at(&delegations, &ticket, now + MAX_LIFE + SKEW + 2, "ran out ");
+    refused_at(&delegations, &ticket, now - SKEW - 2, "is good in ");
+    for (iat, exp) in [(now, now + MAX_LIFE + 1), (now, now - 1), (0, u64::MAX)] {
+        let (iss, sub, aud, jti) = ("gateway".to_owned(), "ann".to_owned(), HERE.to_owned(), String::new());
+        assert!(in_time(&Letter { iss, sub, aud, iat, exp, jti }, now).is_err(), "{iat} {exp}");
+    }
+    assert!(delegations.asker_at(&mesh(), &ticket, Purpose::Run, now + MAX_LIFE).is_ok());
+}
+
+#[test]
+fn a_node_acts_for_whom_it_may() {
+    let (gateway, trusted) = node("gateway");
+    let only = |names: &[&str]| Allowed::Only(names.iter().map(|n| (*n).to_owned()).collect::<BTreeSet<_>>());
+    let limited = |may_act_for, groups| trusting(vec![TrustedNode { may_act_for, groups, ..trusted.clone() }]);
+    let for_ann = limited(only(&["ann"]), only(&["analysts"]));
+    let plain = Delegation { attributes: Default::default(), ..ann() };
+    assert!(for_ann.asker(&mesh(), &signed(&gateway, plain.clone()), Purpose::Run).is_ok());
+    refused(&for_ann, &signed(&gateway, ann()), "may not say more of `ann` than its groups");
+    let bob = Delegation { principal: "bob".to_owned(), ..plain.clone() };
+    refused(&for_ann, &signed(&gateway, bob), "node `gateway` may not act for `bob` (`may_act_for`");
+    let more = Delegation { groups: ["analysts".to_owned(), "owners".to_owned()].into(), ..plain };
+    refused(&for_ann, &signed(&gateway, more), "`ann` is in the group `owners`");
+    let all = limited(Allowed::All, Allowed::All);
+    refused(&all, &signed(&gateway, Delegation::of("node:gateway")), "may not act for `node:gateway`");
+    for name in ["", "ann\nroot", &"x".repeat(600)] {
+        refused(&all, &signed(&gateway, Delegation::of(name)), "says of a principal what cannot be");
+    }
+}
+
+#[test]
+fn a_chain_is_no_longer_than_the_way() {
+    let (gateway, trusted) = node("gateway");
+    let delegations = trusting(vec![trusted]);
+    let longer =
+        FragmentRequest { hops: 2, ..request(Delegation { via: vec!["a".to_owned(), "b".to_owned()], ..ann() }) };
+    let ticket = sent(&longer, Some(gateway.identity(HERE, &longer).unwrap()));
+    refused(&delegations, &ticket, "names 3 nodes that the query came through, and counts 2");
+    refused(
+        &delegations,
+        &signed(&gateway, Delegation { via: vec!["a\nb".to_owned()], ..ann() }),
+        "names nodes that cannot be any",
+    );
+}
+
+#[test]
+fn nobody_is_believed_where_no_node_is_trusted() {
+    let delegations = trusting(vec![]);
+    let ticket = signed(&node("gateway").0, ann());
+    let admin = Identity { principal: Principal::new("mesh").with_admin(true), node: true, expires: None };
+    let asker = delegations.asker(&admin, &ticket, Purpose::Run).unwrap();
+    assert_eq!((asker.principal, asker.via), (Principal::new("mesh"), vec!["mesh".to_owned()]));
+    let anonymous = Identity { principal: Principal::anonymous(), node: true, expires: None };
+    let asker = delegations.asker(&anonymous, &ticket, Purpose::Run).unwrap();
+    assert_eq!(asker.principal, Principal::anonymous());
+    let user = Identity { principal: Principal::new("ann"), node: false, expires: None };
+    assert!(delegations.asker(&user, &ticket, Purpose::Estimate).unwrap_err().context().contains("not marked"));
+}
+
+#[test]
+fn a_node_logs_in_with_its_key() {
+    let ((gateway, trusted), (other, trusted_other)) = (node("gateway"), node("other"));
+    let delegations = trusting(vec![trusted, trusted_other]);
+    let log_in = |token: &str| delegations.log_in(token, || panic!("it can be checked"));
+    let token = gateway.login(HERE).unwrap();
+    let identity = log_in(&token).unwrap().unwrap();
+    assert_eq!(identity, Identity { principal: Principal::new("node:gateway"), node: true, expires: None });
+    assert!(delegations.asker(&identity, &signed(&gateway, ann()), Purpose::Run).is_ok());
+    let lent = delegations.asker(&identity, &signed(&other, ann()), Purpose::Run).unwrap_err();
+    assert!(lent.context().contains("`node:gateway` sent a fragment that node `other` signed"), "{}", lent.context());
+
+    let wrong_audience = gateway.login("grpc://other:1").unwrap();
+    let forged = node("gateway").0.login(HERE).unwrap();
+    for token in [&token, &wrong_audience, &forged, &node("stranger").0.login(HERE).unwrap()] {
+        assert_eq!(log_in(token).unwrap().unwrap_err().kind(), ErrorKind::Unauthenticated);
+    }
+    let request = request(Delegation::of("gateway"));
+    for no_login in ["", "x", "a.b.c", &gateway.identity(HERE, &request).unwrap()] {
+        assert!(log_in(no_login).is_none());
+    }
+    // A node that believes nobody lets it in as it does everybody.
+    let nobody = Identity { principal: Principal::anonymous(), node: true, expires: None };
+    assert_eq!(trusting(vec![]).log_in(&token, || Ok(nobody.clone())).unwrap().unwrap(), nobody);
+}
+
+#[test]
+fn a_sender_is_told_whether_its_fragments_are_taken() {
+    let (gateway, trusted) = node("gateway");
+    let user = Identity { principal: Principal::new("ann"), node: false, expires: None };
+    let hello = |proof: Option<String>| NodeHello { proof, ..NodeHello::current() };
+    let (demanding, open) = (trusting(vec![trusted]), trusting(vec![]));
+    let proof = Some(gateway.login(HERE).unwrap());
+    assert!(demanding.takes_fragments(&mesh(), &hello(proof.clone())));
+    assert!(!demanding.takes_fragments(&user, &hello(proof)));
+    assert!(!demanding.takes_fragments(&mesh(), &hello(None)));
+    assert!(!demanding.takes_fragments(&mesh(), &hello(Some(gateway.login("grpc://other:1").unwrap()))));
+    assert!(!demanding.takes_fragments(&mesh(), &hello(Some(node("gateway").0.login(HERE).unwrap()))));
+    assert!(open.takes_fragments(&mesh(), &hello(None)) && !open.takes_fragments(&user, &hello(None)));
+}
+
+#[test]
+fn nothing_secret_is_printed() {
+    let (gateway, trusted) = node("gateway");
+    let ticket = signed(&gateway, ann());
+    let token = ticket.identity.clone().unwrap();
+    let hello = NodeHello { proof: Some(token.clone()), ..NodeHello::current() };
+    let shown = format!("{ticket:?} {hello:?} {:?} {:?}", trusting(vec![trusted]), gateway);
+    assert!(shown.contains("gateway") && !shown.contains(&token[..20]), "{shown}");
+}
