@@ -59,7 +59,7 @@ impl Asked {
         let text = |text: &str| Some(text.to_owned());
         let all = CommandGetTables { include_schema: true, ..CommandGetTables::default() };
         let query = match self {
-            Self::Schemas => return Ok(client.get_db_schemas(CommandGetDbSchemas::default()).await?),
+            Self::Schemas => return client.get_db_schemas(CommandGetDbSchemas::default()).await,
             Self::TablesWithColumns => all,
             Self::Tables => CommandGetTables::default(),
             Self::OneTable => CommandGetTables {
@@ -71,7 +71,7 @@ impl Asked {
             Self::Pattern => CommandGetTables { table_name_filter_pattern: text("%t7"), ..all },
             Self::OneSchema => CommandGetTables { catalog: text("d3"), db_schema_filter_pattern: text("p0"), ..all },
         };
-        Ok(client.get_tables(query).await?)
+        client.get_tables(query).await
     }
 }
 

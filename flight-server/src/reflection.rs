@@ -96,8 +96,11 @@ const MESSAGES: &[(&str, &[FieldOf])] = &[
 /// The enumerations, by the message that they stand in.
 const ENUMS: &[(&str, &str, &[&str])] = &[("FlightDescriptor", "DescriptorType", &["UNKNOWN", "PATH", "CMD"])];
 
-/// A method: its name, what it takes and gives, and whether each is a stream.
-const METHODS: &[(&str, (&str, bool), (&str, bool))] = &[
+/// What a method takes or gives: a message of the package, and whether it is a stream of them.
+type Passed = (&'static str, bool);
+
+/// The methods: name, what each takes, and what it gives.
+const METHODS: &[(&str, Passed, Passed)] = &[
     ("Handshake", ("HandshakeRequest", true), ("HandshakeResponse", true)),
     ("ListFlights", ("Criteria", false), ("FlightInfo", true)),
     ("GetFlightInfo", ("FlightDescriptor", false), ("FlightInfo", false)),
@@ -161,7 +164,7 @@ fn timestamp() -> FileDescriptorProto {
     }
 }
 
-fn method((name, takes, gives): &(&str, (&str, bool), (&str, bool))) -> MethodDescriptorProto {
+fn method((name, takes, gives): &(&str, Passed, Passed)) -> MethodDescriptorProto {
     MethodDescriptorProto {
         name: Some((*name).to_owned()),
         input_type: Some(full_name(takes.0)),

@@ -34,7 +34,7 @@ impl Strings {
 /// The columns that clients see for rows of `schema`. Nullability stays. What columns say of themselves in Flight SQL's
 /// keys is said anew; the schema's own metadata stay behind.
 pub(crate) fn wire_schema(schema: &Schema, strings: Strings) -> SchemaRef {
-    let fields = plain_schema(schema, strings).fields().iter().map(|f| describe_result(f)).collect::<Vec<_>>();
+    let fields = plain_schema(schema, strings).fields().iter().map(describe_result).collect::<Vec<_>>();
     Arc::new(Schema::new(fields))
 }
 

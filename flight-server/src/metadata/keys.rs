@@ -158,9 +158,9 @@ fn primary_key_name(table: &PortRef) -> String {
 
 /// The primary key that is referred to, if these columns are one.
 fn referenced_key_name(link: &Link<'_>) -> Option<String> {
-    let (key, mut columns) = (&link.to.primary_key, link.reference.referenced_columns.clone());
-    let mut key = key.clone();
-    (key.sort(), columns.sort());
+    let (mut key, mut columns) = (link.to.primary_key.clone(), link.reference.referenced_columns.clone());
+    key.sort();
+    columns.sort();
     (key == columns).then(|| primary_key_name(&link.to.name))
 }
 

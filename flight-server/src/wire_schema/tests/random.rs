@@ -49,8 +49,8 @@ pub(super) fn data_type(random: &mut StdRng, depth: usize) -> DataType {
         }
         2 => DataType::List(inner),
         3 => DataType::LargeList(inner),
-        4 => DataType::ListView(inner),
-        5 => DataType::LargeListView(inner),
+        4 => DataType::ListView(repeatable_field(random, inner)),
+        5 => DataType::LargeListView(repeatable_field(random, inner)),
         6 => DataType::FixedSizeList(inner, random.random_range(0..3)),
         7 => {
             let key = Arc::new(Field::new("key", DataType::Utf8View, false));
@@ -79,6 +79,11 @@ fn repeatable(random: &mut StdRng, field: FieldRef) -> DataType {
     let data_type = if is_repeatable(&field) { field.data_type().clone() } else { leaf(random) };
     // Nothing but NULLs does not fit where none is allowed.
     if data_type.is_null() { DataType::Int64 } else { data_type }
+}
+
+fn repeatable_field(random: &mut StdRng, field: FieldRef) -> FieldRef {
+    let nullable = field.is_nullable();
+    Arc::new(Field::new("item", repeatable(random, field), nullable))
 }
 
 fn members(random: &mut StdRng, depth: usize) -> UnionFields {
