@@ -15,6 +15,10 @@ use serde::Deserialize;
 
 use crate::units::{Length, Size};
 
+mod tokens;
+
+pub use tokens::TokenConfig;
+
 /// A listing of every port's data is cheap, and not free in an object store.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -38,6 +42,9 @@ pub struct NodeConfig {
     /// Who may log in.
     #[serde(default)]
     pub users: Vec<UserConfig>,
+    /// Whose tokens are taken.
+    #[serde(default)]
+    pub tokens: Vec<TokenConfig>,
     /// Whether one may come without logging in. Default: only where it listens on loopback and has no users.
     pub anonymous: Option<bool>,
     /// TLS on the listener.
@@ -122,8 +129,20 @@ pub struct TlsConfig {
     pub cert: PathBuf,
     /// Its key (PEM).
     pub key: PathBuf,
-    /// If given, clients must show a certificate that one of these signed (PEM).
+    /// If given, clients show a certificate that one of these signed (PEM), and are let in under the name in it.
     pub client_ca: Option<PathBuf>,
+    /// Whether they must. Default: `required`.
+    pub client_certificate: Option<ClientCertificate>,
+}
+
+/// Whether clients must show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificate {
+    /// None but those with a certificate can connect.
+    Required,
+    /// Who shows none can log in otherwise.
+    Optional,
 }
 
 /// What bounds the node's queries; see [`Limits`] for meanings and defaults.
@@ -203,7 +222,16 @@ impl NodeConfig {
 
     /// Whether one may come without logging in.
     pub fn allows_anonymous(&self) -> bool {
-        self.anonymous.unwrap_or_else(|| self.users.is_empty() && self.is_on_loopback())
+        self.anonymous.unwrap_or_else(|| !self.knows_anybody() && self.is_on_loopback())
+    }
+
+    /// Whether there is a way to say who one is.
+    fn knows_anybody(&self) -> bool {
+        !self.users.is_empty() || !self.tokens.is_empty() || self.asks_for_certificates()
+    }
+
+    fn asks_for_certificates(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
     }
 
     /// The limits, defaults filled in.
@@ -247,7 +275,8 @@ impl NodeConfig {
         let peers = self.peers.iter_mut().flat_map(|p| [&mut p.ca, &mut p.cert, &mut p.key]).flatten();
         let tls =
             self.tls.iter_mut().flat_map(|t| [Some(&mut t.cert), Some(&mut t.key), t.client_ca.as_mut()]).flatten();
-        for path in peers.chain(tls).chain(self.spill_folder.as_mut()) {
+        let keys = self.tokens.iter_mut().filter_map(|token| token.jwks.path_mut());
+        for path in peers.chain(tls).chain(keys).chain(self.spill_folder.as_mut()) {
             *path = base.join(&*path);
         }
     }
@@ -267,6 +296,9 @@ impl NodeConfig {
             check.file("/tls/cert", Some(&tls.cert));
             check.file("/tls/key", Some(&tls.key));
             check.file("/tls/client_ca", tls.client_ca.as_deref());
+            if tls.client_certificate.is_some() && tls.client_ca.is_none() {
+                check.report("/tls/client_certificate", "needs `client_ca`, whose certificates are taken");
+            }
         }
         let counts = [
             ("/limits/concurrent_queries", self.limits.concurrent_queries),
@@ -286,17 +318,23 @@ impl NodeConfig {
     fn check_access(&self, check: &mut Check<'_>) {
         if let Err(e) = self.listen.to_socket_addrs() {
             check.report("/listen", &format!("`{}` is no address and port to listen on: {e}", self.listen));
-        } else if self.users.is_empty() && !self.allows_anonymous() {
+        } else if !self.knows_anybody() && !self.allows_anonymous() {
             check.report(
                 "/listen",
-                "nobody could log in: beyond loopback a node needs `users`, or `anonymous: true` to let everybody in",
+                "nobody could log in: beyond loopback a node needs `users`, `tokens` or `tls.client_ca`, or `anonymous: \
+                 true` to let everybody in",
             );
         } else if self.tls.is_none() && !self.allow_plaintext && !self.is_on_loopback() {
             check.report("/listen", "beyond loopback a node needs `tls`, or `allow_plaintext: true` to go without");
         }
+        self.check_users(check);
+        tokens::check(&self.tokens, check);
+    }
+
+    fn check_users(&self, check: &mut Check<'_>) {
         let mut names = BTreeSet::new();
         for (i, user) in self.users.iter().enumerate() {
-            if user.name.is_empty() || user.name.contains(':') {
+            if user.name.is_empty() || (user.password_hash.is_some() && user.name.contains(':')) {
                 check.report(&format!("/users/{i}/name"), "a user's name is not empty and has no colon");
             }
             if !names.insert(&user.name) {
@@ -307,7 +345,7 @@ impl NodeConfig {
                     &format!("/users/{i}/password_hash"),
                     "is no password hash; `portolan hash-password` makes one",
                 ),
-                None if self.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none()) => check.report(
+                None if !self.asks_for_certificates() => check.report(
                     &format!("/users/{i}"),
                     "a user needs `password_hash`, unless `tls.client_ca` lets it show a certificate",
                 ),

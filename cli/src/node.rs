@@ -1,6 +1,5 @@
 //! Puts a node together from its config: the domain's ports, the peers, the engine, and what the server is told.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -10,9 +9,9 @@ use portolan_connectors::files::FileSources;
 use portolan_connectors::node::{NodeCredentials, NodeOptions, NodeSite, NodeTls};
 use portolan_connectors::{changed_statistics, open_domain};
 use portolan_engine::Engine;
-use portolan_flight_server::{AuthOptions, ServerOptions, ServerTls, User};
+use portolan_flight_server::{AuthOptions, ClientCertificates, ServerOptions, ServerTls, User};
 
-use crate::config::{NodeConfig, PeerConfig};
+use crate::config::{ClientCertificate, NodeConfig, PeerConfig, TokenConfig};
 use crate::error::{Error, Result};
 
 /// A node that does not listen yet.
@@ -102,7 +101,7 @@ impl Node {
     /// What the server is told.
     ///
     /// # Errors
-    /// TLS files that cannot be read.
+    /// A URL that keys are not taken from.
     pub fn server_options(&self) -> Result<ServerOptions> {
         let mut options = ServerOptions::new(&self.config.listen);
         options.allow_plaintext = self.config.allow_plaintext;
@@ -121,17 +120,16 @@ impl Node {
                     admin: user.admin,
                 })
                 .collect(),
+            issuers: self.config.tokens.iter().map(TokenConfig::issuer).collect::<Result<_, _>>()?,
         };
-        if let Some(tls) = &self.config.tls {
-            let read = |path: &Path| {
-                std::fs::read(path).map_err(|e| Error::config(format!("cannot read {}", path.display())).with_source(e))
-            };
-            options.tls = Some(ServerTls {
-                cert: read(&tls.cert)?,
-                key: read(&tls.key)?,
-                client_ca: tls.client_ca.as_deref().map(read).transpose()?,
-            });
-        }
+        options.tls = self.config.tls.as_ref().map(|tls| ServerTls {
+            cert: tls.cert.clone(),
+            key: tls.key.clone(),
+            clients: tls.client_ca.clone().map(|ca| ClientCertificates {
+                ca,
+                optional: tls.client_certificate == Some(ClientCertificate::Optional),
+            }),
+        });
         Ok(options)
     }
 }

@@ -4,7 +4,7 @@ use portolan_engine::{Engine, Result, Session};
 use tonic::Response;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
-use crate::auth::{Authenticator, Authorization, Identity, unauthenticated};
+use crate::auth::{Authenticator, Authorization, Identity, Peer, is_jwt, unauthenticated};
 use crate::failure::invalid;
 use crate::sessions::{Sessions, is_token, random_token};
 
@@ -24,19 +24,32 @@ impl Caller {
     /// Reads the headers and checks what they claim.
     pub(crate) async fn identify(
         headers: &MetadataMap,
+        peer: &Peer,
         authenticator: &Authenticator,
         sessions: &Sessions,
         engine: &Engine,
     ) -> Result<Self> {
         let identity = match authorization(headers)? {
+            Authorization::Bearer(token) if authenticator.takes_tokens() && is_jwt(&token) => {
+                let (key, found) = sessions.of_token(&token);
+                let (identity, session) = match found {
+                    Some(found) => found,
+                    None => {
+                        let identity = authenticator.check_token(&token, peer).await?;
+                        let session = sessions.open_as(key.clone(), engine, &identity)?;
+                        (identity, session)
+                    }
+                };
+                return Ok(Self { identity, session, kept_as: Some(key), fresh_cookie: None });
+            }
             Authorization::Bearer(token) => {
                 let (identity, session) = sessions
                     .find(&token)
                     .ok_or_else(|| unauthenticated("the token is unknown or was idle for too long: log in again"))?;
                 return Ok(Self { identity, session, kept_as: Some(token), fresh_cookie: None });
             }
-            Authorization::Basic(user, password) => authenticator.check(&user, password).await?,
-            Authorization::Nobody => authenticator.nobody()?,
+            Authorization::Basic(user, password) => authenticator.check(&user, password, peer).await?,
+            Authorization::Nobody => authenticator.nobody(peer)?,
         };
         if let Some(cookie) = session_cookie(headers) {
             let (key, session) = sessions.of_cookie(engine, &identity, &cookie)?;

@@ -11,6 +11,7 @@ mod commands;
 mod encode;
 mod failure;
 mod fetch;
+mod incoming;
 mod info;
 mod metadata;
 mod options;
@@ -24,10 +25,13 @@ mod session_messages;
 mod sessions;
 mod sql_info;
 mod statements;
+mod tls;
 mod wire_schema;
 mod xdbc;
 
 pub use auth::hash_password;
-pub use options::{AuthOptions, ServerLimits, ServerOptions, ServerTls, User};
+pub use options::{
+    AuthOptions, ClientCertificates, KeySource, ServerLimits, ServerOptions, ServerTls, TokenIssuer, User,
+};
 pub use portolan_engine::{Error, ErrorKind, Result};
 pub use server::Server;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use portolan_engine::Principal;
@@ -21,15 +22,24 @@ pub struct ServerOptions {
     pub limits: ServerLimits,
 }
 
-/// The TLS side of a listener, in PEM. Its `Debug` form does not show the key.
-#[derive(Clone)]
+/// The TLS side of a listener: files in PEM, which are read anew when they change.
+#[derive(Clone, Debug)]
 pub struct ServerTls {
     /// The certificate, with the chain up to its authority.
-    pub cert: Vec<u8>,
+    pub cert: PathBuf,
     /// The certificate's key.
-    pub key: Vec<u8>,
-    /// The authorities whose client certificates are asked for and taken. `None`: no certificate is asked for.
-    pub client_ca: Option<Vec<u8>>,
+    pub key: PathBuf,
+    /// Whose client certificates are taken. `None`: no certificate is asked for.
+    pub clients: Option<ClientCertificates>,
+}
+
+/// Whose client certificates are taken. Whoever shows one is let in under the name in it.
+#[derive(Clone, Debug)]
+pub struct ClientCertificates {
+    /// The authorities that sign them: a file in PEM.
+    pub ca: PathBuf,
+    /// Whether those without one may connect too, to log in otherwise.
+    pub optional: bool,
 }
 
 /// Whom to let in.
@@ -39,6 +49,61 @@ pub struct AuthOptions {
     pub anonymous: Option<bool>,
     /// The users.
     pub users: Vec<User>,
+    /// Whose tokens are taken.
+    pub issuers: Vec<TokenIssuer>,
+}
+
+/// An identity provider whose tokens (JWT) are taken: in place of a login, and as passwords.
+#[derive(Clone, Debug)]
+pub struct TokenIssuer {
+    /// Its name: what tokens have as `iss`.
+    pub issuer: String,
+    /// Names of this node: a token has one of them at least in `aud`.
+    pub audience: BTreeSet<String>,
+    /// Where its public keys are.
+    pub keys: KeySource,
+    /// How often they are read anew. Default: 5 minutes.
+    pub keys_interval: Duration,
+    /// The claim with the principal's name. Default: `sub`.
+    pub principal_claim: String,
+    /// The claim with the principal's groups. Default: `groups`.
+    pub groups_claim: String,
+    /// The claims that become the principal's attributes. Default: none.
+    pub attributes: BTreeSet<String>,
+    /// How far clocks may differ. Default: 60 seconds.
+    pub skew: Duration,
+    /// Principals, and groups of principals, that may see and stop what others run. Default: none.
+    pub admins: BTreeSet<String>,
+}
+
+/// Where an issuer's public keys (JWKS) are.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// In a file, which is read anew when it changed.
+    File(PathBuf),
+    /// Behind a URL, from [`KeySource::url`].
+    Url(String),
+}
+
+impl TokenIssuer {
+    /// An issuer, with the defaults otherwise.
+    pub fn new(
+        issuer: impl Into<String>,
+        audience: impl IntoIterator<Item = impl Into<String>>,
+        keys: KeySource,
+    ) -> Self {
+        Self {
+            issuer: issuer.into(),
+            audience: audience.into_iter().map(Into::into).collect(),
+            keys,
+            keys_interval: Duration::from_secs(300),
+            principal_claim: "sub".to_owned(),
+            groups_claim: "groups".to_owned(),
+            attributes: BTreeSet::new(),
+            skew: Duration::from_secs(60),
+            admins: BTreeSet::new(),
+        }
+    }
 }
 
 /// Somebody who is known by name. Its `Debug` form does not show the password's hash.
@@ -115,12 +180,6 @@ impl Default for ServerLimits {
             statement_idle: Duration::from_secs(900),
             password_checks: 2,
         }
-    }
-}
-
-impl fmt::Debug for ServerTls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerTls").field("client_ca", &self.client_ca.is_some()).finish_non_exhaustive()
     }
 }
 

@@ -4,17 +4,19 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
+use futures::FutureExt;
 use portolan_connectors::node::protocol::MAX_MESSAGE_BYTES;
 use portolan_engine::{Engine, Error, ErrorKind, Result};
 use tokio::net::{TcpListener, lookup_host};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Certificate, Identity, Server as Transport, ServerTlsConfig};
+use tonic::transport::Server as Transport;
 
 use crate::auth::Authenticator;
-use crate::options::{ServerLimits, ServerOptions, ServerTls};
+use crate::incoming::{encrypted, plain};
+use crate::options::{ServerLimits, ServerOptions};
 use crate::oversize::Bounded;
 use crate::service::Service;
+use crate::tls::Tls;
 
 /// How often connections are probed, and how long the answer may take.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -30,7 +32,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     scheme: &'static str,
-    transport: Transport,
+    tls: Option<Tls>,
     authenticator: Authenticator,
     limits: ServerLimits,
 }
@@ -64,16 +66,14 @@ impl Server {
                 "refusing to listen on {address} without TLS: give a certificate, or allow plaintext explicitly"
             )));
         }
-        let anonymous = options.auth.anonymous.unwrap_or(loopback && options.auth.users.is_empty());
-        if !anonymous && options.auth.users.is_empty() {
-            return Err(invalid(format!(
-                "nobody could log in at {address}: configure users, or allow anonymous callers explicitly"
-            )));
-        }
-        let authenticator = Authenticator::new(&options.auth, anonymous, options.limits.password_checks)?;
-        let transport = transport(options.tls.as_ref())?;
+        let certificates = options.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
+        let authenticator = authenticator(&options, address, certificates).await?;
         let scheme = if options.tls.is_some() { "grpc+tls" } else { "grpc" };
-        Ok(Self { listener, address, scheme, transport, authenticator, limits: options.limits })
+        let tls = match options.tls {
+            Some(files) => Some(Tls::load(files).await?),
+            None => None,
+        };
+        Ok(Self { listener, address, scheme, tls, authenticator, limits: options.limits })
     }
 
     /// The address, with the port that was taken.
@@ -92,7 +92,7 @@ impl Server {
     /// # Errors
     /// `Internal` where the listener fails.
     pub async fn serve(self, engine: Engine, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
-        let Self { listener, address, scheme, mut transport, authenticator, limits } = self;
+        let Self { listener, address, scheme, tls, authenticator, limits } = self;
         let end_streams = CancellationToken::new();
         let service = Service::new(engine, authenticator, &limits, end_streams.clone());
         let flight = FlightServiceServer::new(service)
@@ -103,13 +103,13 @@ impl Server {
         reporter.set_serving::<FlightServiceServer<Service>>().await;
 
         let draining = CancellationToken::new();
-        let drained = draining.clone();
-        let serving = transport
-            .add_service(health)
-            .add_service(flight)
-            .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
-                drained.cancelled().await
-            });
+        let drained = draining.clone().cancelled_owned();
+        let router = transport().add_service(health).add_service(flight);
+        let _watcher = tls.as_ref().map(Tls::watch);
+        let serving = match tls {
+            Some(tls) => router.serve_with_incoming_shutdown(encrypted(listener, tls), drained).boxed(),
+            None => router.serve_with_incoming_shutdown(plain(listener), drained).boxed(),
+        };
         tokio::pin!(serving);
         tracing::info!("listening on {scheme}://{address}");
 
@@ -143,25 +143,25 @@ impl Server {
     }
 }
 
-fn transport(tls: Option<&ServerTls>) -> Result<Transport> {
-    let transport = Transport::builder()
-        .http2_keepalive_interval(Some(KEEP_ALIVE))
-        .http2_keepalive_timeout(Some(KEEP_ALIVE))
-        .max_concurrent_streams(STREAMS_PER_CONNECTION);
-    match tls {
-        Some(tls) => transport
-            .tls_config(tls_config(tls))
-            .map_err(|e| invalid("the certificate or its key is malformed".to_owned()).with_source(e)),
-        None => Ok(transport),
+async fn authenticator(options: &ServerOptions, address: SocketAddr, certificates: bool) -> Result<Authenticator> {
+    let auth = &options.auth;
+    let somebody = !auth.users.is_empty() || !auth.issuers.is_empty() || certificates;
+    let anonymous = auth.anonymous.unwrap_or(address.ip().is_loopback() && !somebody);
+    if !anonymous && !somebody {
+        return Err(invalid(format!(
+            "nobody could log in at {address}: configure users or issuers of tokens, or allow anonymous callers explicitly"
+        )));
     }
+    let authenticator = Authenticator::new(auth, anonymous, certificates, options.limits.password_checks)?;
+    authenticator.check_files().await?;
+    Ok(authenticator)
 }
 
-fn tls_config(tls: &ServerTls) -> ServerTlsConfig {
-    let mut config = ServerTlsConfig::new().identity(Identity::from_pem(&tls.cert, &tls.key));
-    if let Some(ca) = &tls.client_ca {
-        config = config.client_ca_root(Certificate::from_pem(ca));
-    }
-    config
+fn transport() -> Transport {
+    Transport::builder()
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE))
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
 }
 
 fn invalid(context: String) -> Error {

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use portolan_engine::{Engine, Error, ErrorKind, Result, Session};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::auth::Identity;
@@ -62,12 +63,31 @@ impl Sessions {
     pub(crate) fn of_cookie(&self, engine: &Engine, identity: &Identity, cookie: &str) -> Result<(String, Session)> {
         // Under its principal, so that a cookie alone gives nobody another's session.
         let key = format!("cookie {cookie} {}", identity.principal);
-        let mut kept = self.lock();
-        let session = match self.used(&mut kept, &key) {
-            Some((_, session)) => session,
-            None => self.keep(&mut kept, key.clone(), engine, identity.clone())?,
-        };
+        let session = self.open_as(key.clone(), engine, identity)?;
         Ok((key, session))
+    }
+
+    /// The key of the session of those who show an identity provider's `token` with each call, and that session where it
+    /// is open. The token itself is not kept.
+    pub(crate) fn of_token(&self, token: &str) -> (String, Option<(Identity, Session)>) {
+        let digest: String = Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = format!("token {digest}");
+        let found = self.used(&mut self.lock(), &key);
+        (key, found)
+    }
+
+    /// The session under `key`; opened where there is none, or one of somebody of whom something else was known.
+    pub(crate) fn open_as(&self, key: String, engine: &Engine, identity: &Identity) -> Result<Session> {
+        let mut kept = self.lock();
+        if let Some((_, session)) =
+            self.used(&mut kept, &key).filter(|(known, _)| known.principal == identity.principal)
+        {
+            if let Some(entry) = kept.get_mut(&key) {
+                entry.identity = identity.clone();
+            }
+            return Ok(session);
+        }
+        self.keep(&mut kept, key, engine, identity.clone())
     }
 
     /// Forgets the session under `key`.
@@ -78,7 +98,7 @@ impl Sessions {
     /// The session under `key`, which is used now.
     fn used(&self, kept: &mut HashMap<String, Kept>, key: &str) -> Option<(Identity, Session)> {
         let entry = kept.get_mut(key)?;
-        if entry.used.elapsed() > self.idle {
+        if !entry.is_open(self.idle) {
             kept.remove(key);
             return None;
         }
@@ -97,7 +117,7 @@ impl Sessions {
             kept.values().filter(|k| k.identity.principal.is_same(&identity.principal)).count()
         };
         if kept.len() >= self.most || of_same(kept) >= self.most_per_principal {
-            kept.retain(|_, k| k.used.elapsed() <= self.idle);
+            kept.retain(|_, k| k.is_open(self.idle));
         }
         if of_same(kept) >= self.most_per_principal {
             let oldest = kept
@@ -122,6 +142,12 @@ impl Sessions {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn is_open(&self, idle: Duration) -> bool {
+        self.used.elapsed() <= idle && !self.identity.has_expired()
     }
 }
 

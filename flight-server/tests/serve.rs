@@ -556,15 +556,13 @@ async fn a_node_that_is_away_is_named() {
 async fn nodes_speak_over_tls_to_whom_they_trust() {
     let own = rcgen::generate_simple_self_signed(vec!["sales.test".to_owned()]).unwrap();
     let other = rcgen::generate_simple_self_signed(vec!["sales.test".to_owned()]).unwrap();
-    let tls = ServerTls {
-        cert: own.cert.pem().into_bytes(),
-        key: own.signing_key.serialize_pem().into_bytes(),
-        client_ca: None,
-    };
+    let folder = tempfile::tempdir().unwrap();
+    let tls = ServerTls { cert: folder.path().join("node.pem"), key: folder.path().join("node.key"), clients: None };
+    std::fs::write(&tls.cert, own.cert.pem()).unwrap();
+    std::fs::write(&tls.key, own.signing_key.serialize_pem()).unwrap();
     let engine = Engine::builder().local_domain(sales()).build().unwrap();
     let node = Node::start(engine, ServerOptions { tls: Some(tls.clone()), ..options() }).await;
     assert!(node.url.starts_with("grpc+tls://127.0.0.1:"), "{}", node.url);
-    let folder = tempfile::tempdir().unwrap();
     let trusting = |name: &str, pem: String| {
         let file = folder.path().join(name);
         std::fs::write(&file, pem).unwrap();
@@ -575,7 +573,8 @@ async fn nodes_speak_over_tls_to_whom_they_trust() {
     let error = trusting("other.pem", other.cert.pem()).catalog(None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::SiteUnavailable, "{}", error.chain());
     assert!(NodeSite::new(&node.url, NodeOptions::default()).is_err());
-    let broken = ServerTls { key: b"no key".to_vec(), ..tls };
+    std::fs::write(&tls.key, "no key").unwrap();
+    let broken = tls;
     assert!(Server::bind(ServerOptions { tls: Some(broken), ..options() }).await.is_err());
     node.stop().await;
 }

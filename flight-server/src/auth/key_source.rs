@@ -1,0 +1,195 @@
+//! Reads an issuer's keys, from a file or by HTTP: bounded in time and size, and from no host but the given one.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use portolan_engine::{Error, ErrorKind, Result};
+use reqwest::redirect::Policy;
+use reqwest::{Client, StatusCode, Url};
+use tokio::io::AsyncReadExt;
+use tokio::sync::OnceCell;
+
+use crate::failure::invalid;
+use crate::options::KeySource;
+
+/// How long a server may take to answer.
+const TIME: Duration = Duration::from_secs(5);
+/// The most bytes of a set.
+const MAX_BYTES: usize = 1 << 20;
+/// How often a server may send us on.
+const MAX_REDIRECTS: usize = 3;
+
+pub(super) struct Fetcher {
+    source: KeySource,
+    client: OnceCell<Client>,
+    /// The file as it was when it was last read.
+    seen: Mutex<Option<Version>>,
+}
+
+type Version = (Option<SystemTime>, u64);
+
+/// What was read, and where.
+pub(super) struct Fetched {
+    pub(super) text: String,
+    pub(super) place: String,
+}
+
+impl KeySource {
+    /// Keys behind a URL.
+    ///
+    /// # Errors
+    /// `InvalidQuery` for what is no `https://` URL; `http://` is taken on loopback only.
+    pub fn url(text: &str) -> Result<Self> {
+        let url = Url::parse(text).map_err(|e| invalid(format!("`{text}` is no URL")).with_source(e))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(invalid("a URL of keys holds no user and no password"));
+        }
+        let is_safe = match url.scheme() {
+            "https" => url.has_host(),
+            "http" => is_loopback(&url),
+            _ => false,
+        };
+        if !is_safe {
+            return Err(invalid(format!("`{text}` is no `https://` URL (`http://` is taken on loopback only)")));
+        }
+        Ok(Self::Url(url.into()))
+    }
+}
+
+impl Fetcher {
+    pub(super) fn new(source: KeySource) -> Self {
+        Self { source, client: OnceCell::new(), seen: Mutex::default() }
+    }
+
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self.source, KeySource::File(_))
+    }
+
+    /// Whether a file is another one than when it was read. What is behind a URL does not say.
+    pub(super) async fn has_changed(&self) -> bool {
+        match &self.source {
+            KeySource::File(path) => version(path).await.is_some_and(|now| Some(now) != *self.seen()),
+            KeySource::Url(_) => false,
+        }
+    }
+
+    pub(super) async fn fetch(&self) -> Result<Fetched> {
+        match &self.source {
+            KeySource::File(path) => {
+                *self.seen() = version(path).await;
+                Ok(Fetched { text: read(path).await?, place: path.display().to_string() })
+            }
+            KeySource::Url(url) => {
+                let client = self.client.get_or_try_init(async || client(url)).await?;
+                Ok(Fetched { text: download(client, url).await?, place: url.clone() })
+            }
+        }
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Option<Version>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn version(path: &Path) -> Option<Version> {
+    let metadata = tokio::fs::metadata(path).await.ok()?;
+    Some((metadata.modified().ok(), metadata.len()))
+}
+
+async fn read(path: &Path) -> Result<String> {
+    let unreadable = |e| invalid(format!("cannot read {}", path.display())).with_source(e);
+    let file = tokio::fs::File::open(path).await.map_err(unreadable)?;
+    let mut text = String::new();
+    file.take(MAX_BYTES as u64 + 1).read_to_string(&mut text).await.map_err(unreadable)?;
+    if text.len() > MAX_BYTES {
+        return Err(too_large(&path.display().to_string()));
+    }
+    Ok(text)
+}
+
+async fn download(client: &Client, url: &str) -> Result<String> {
+    let failed = |e: reqwest::Error| {
+        // The error names the URL again.
+        Error::new(ErrorKind::SiteUnavailable, format!("cannot read {url}")).with_source(e.without_url())
+    };
+    let mut response = client.get(url).send().await.map_err(failed)?;
+    if response.status() != StatusCode::OK {
+        let context = format!("cannot read {url}: the server answers `{}`", response.status());
+        return Err(Error::new(ErrorKind::SiteUnavailable, context));
+    }
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        if bytes.len() + chunk.len() > MAX_BYTES {
+            return Err(too_large(url));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    String::from_utf8(bytes).map_err(|e| invalid(format!("{url} is no text")).with_source(e))
+}
+
+fn too_large(place: &str) -> Error {
+    invalid(format!("{place} is larger than a set of keys may be ({MAX_BYTES} bytes)"))
+}
+
+fn client(url: &str) -> Result<Client> {
+    let unusable = |e| Error::new(ErrorKind::Internal, "no client for the keys of issuers can be made").with_source(e);
+    let url = Url::parse(url).map_err(|e| invalid(format!("`{url}` is no URL")).with_source(e))?;
+    let plain = url.scheme() == "http";
+    // Where a server sends us elsewhere, whoever is there would say who may log in.
+    let same = Policy::custom(move |attempt| {
+        let is_same = attempt.url().host() == url.host()
+            && attempt.url().port_or_known_default() == url.port_or_known_default()
+            && attempt.url().scheme() == url.scheme();
+        if is_same && attempt.previous().len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.stop() }
+    });
+    Client::builder()
+        .timeout(TIME)
+        .connect_timeout(TIME)
+        .redirect(same)
+        .https_only(!plain)
+        // A machine without authorities can still ask on loopback.
+        .tls_built_in_root_certs(!plain)
+        .build()
+        .map_err(unusable)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let Some(host) = url.host_str() else { return false };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn keys_come_over_tls_or_from_this_machine() {
+        for url in ["https://id.test/keys", "http://127.0.0.1:8080/keys", "http://localhost/k", "http://[::1]:1/k"] {
+            assert!(KeySource::url(url).is_ok(), "{url}");
+        }
+        for url in
+            ["http://id.test/keys", "http://127.0.0.1.id.test/", "ftp://127.0.0.1/", "keys", "https://a:b@id.test/"]
+        {
+            let error = KeySource::url(url).unwrap_err();
+            assert!(!error.chain().contains("a:b"), "{}", error.chain());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_bounded_and_its_changes_are_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        std::fs::write(&path, "{}").unwrap();
+        let fetcher = Fetcher::new(KeySource::File(path.clone()));
+        assert_eq!(fetcher.fetch().await.unwrap().text, "{}");
+        assert!(!fetcher.has_changed().await);
+        std::fs::write(&path, " ".repeat(MAX_BYTES + 1)).unwrap();
+        assert!(fetcher.has_changed().await);
+        assert!(fetcher.fetch().await.is_err());
+    }
+}

@@ -1,0 +1,85 @@
+//! Signatures by public keys, checked with `ring`, for `jsonwebtoken`. There is nothing here that could sign, and nothing
+//! for shared secrets.
+
+use jsonwebtoken::crypto::{CryptoProvider, JwkUtils, JwtSigner, JwtVerifier};
+use jsonwebtoken::errors::{ErrorKind, Result, new_error};
+use jsonwebtoken::signature::{self, Verifier};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, EncodingKey};
+use ring::signature as ring_signature;
+use ring_signature::{RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
+
+static PROVIDER: CryptoProvider =
+    CryptoProvider { signer_factory: no_signer, verifier_factory: verifier, jwk_utils: JwkUtils::new_unimplemented() };
+
+/// Makes `jsonwebtoken` check signatures with `ring`. A program that this crate is part of, and that chose otherwise
+/// before, keeps its choice.
+pub(super) fn install() {
+    let _ = PROVIDER.install_default();
+}
+
+fn no_signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
+    Err(new_error(ErrorKind::InvalidAlgorithm))
+}
+
+fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
+    use AlgorithmFamily::{Ec, Ed, Rsa};
+    let (family, check) = match algorithm {
+        Algorithm::RS256 => (Rsa, Check::Rsa(&ring_signature::RSA_PKCS1_2048_8192_SHA256)),
+        Algorithm::RS384 => (Rsa, Check::Rsa(&ring_signature::RSA_PKCS1_2048_8192_SHA384)),
+        Algorithm::RS512 => (Rsa, Check::Rsa(&ring_signature::RSA_PKCS1_2048_8192_SHA512)),
+        Algorithm::PS256 => (Rsa, Check::Rsa(&ring_signature::RSA_PSS_2048_8192_SHA256)),
+        Algorithm::PS384 => (Rsa, Check::Rsa(&ring_signature::RSA_PSS_2048_8192_SHA384)),
+        Algorithm::PS512 => (Rsa, Check::Rsa(&ring_signature::RSA_PSS_2048_8192_SHA512)),
+        Algorithm::ES256 => (Ec, Check::Point(&ring_signature::ECDSA_P256_SHA256_FIXED)),
+        Algorithm::ES384 => (Ec, Check::Point(&ring_signature::ECDSA_P384_SHA384_FIXED)),
+        Algorithm::EdDSA => (Ed, Check::Point(&ring_signature::ED25519)),
+        _ => return Err(new_error(ErrorKind::InvalidAlgorithm)),
+    };
+    // A secret or a key of another kind must not be taken for a key of this one.
+    if key.family() != family {
+        return Err(new_error(ErrorKind::InvalidKeyFormat));
+    }
+    Ok(Box::new(PublicKey { algorithm: *algorithm, check, key: key.clone() }))
+}
+
+enum Check {
+    Rsa(&'static RsaParameters),
+    Point(&'static dyn VerificationAlgorithm),
+}
+
+struct PublicKey {
+    algorithm: Algorithm,
+    check: Check,
+    key: DecodingKey,
+}
+
+impl Verifier<Vec<u8>> for PublicKey {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> std::result::Result<(), signature::Error> {
+        let verified = match (&self.check, self.key.kind()) {
+            (Check::Rsa(parameters), DecodingKeyKind::RsaModulusExponent { n, e }) => {
+                let (n, e) = (without_zeros(n), without_zeros(e));
+                RsaPublicKeyComponents { n, e }.verify(parameters, message, signature)
+            }
+            (Check::Point(algorithm), DecodingKeyKind::SecretOrDer(point)) => {
+                UnparsedPublicKey::new(*algorithm, point).verify(message, signature)
+            }
+            _ => return Err(signature::Error::new()),
+        };
+        verified.map_err(|_| signature::Error::new())
+    }
+}
+
+/// Some providers put a zero before a number, as ASN.1 does; `ring` takes none.
+fn without_zeros(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.get(zeros..).unwrap_or_default()
+}
+
+impl JwtVerifier for PublicKey {
+    fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+//! Tokens of identity providers (JWT): signed by a public key of an issuer that the node trusts, meant for this node,
+//! and valid now. What they claim becomes a principal.
+
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::errors::{Error as JwtError, ErrorKind as JwtErrorKind};
+use jsonwebtoken::{Algorithm, Validation, decode};
+use portolan_engine::{Principal, Result};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::keys::Keys;
+use super::{Identity, principal_name, signatures, unauthenticated};
+use crate::failure::invalid;
+use crate::options::{AuthOptions, TokenIssuer};
+
+/// The most bytes of a token.
+const MAX_BYTES: usize = 16 << 10;
+/// The most that clocks may differ.
+const MAX_SKEW: Duration = Duration::from_secs(600);
+/// The most groups of a principal, and the most values of one of its attributes.
+const MAX_VALUES: usize = 1000;
+
+/// The issuers that a node trusts.
+pub(crate) struct Tokens {
+    issuers: Vec<Issuer>,
+}
+
+struct Issuer {
+    options: TokenIssuer,
+    keys: Keys,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
+    #[serde(default)]
+    crit: Option<Value>,
+}
+
+/// Whether `text` has the form of a token: three parts in base64, of which the first is a JSON object.
+pub(crate) fn is_jwt(text: &str) -> bool {
+    text.starts_with("ey")
+        && text.split('.').count() == 3
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'='))
+}
+
+impl Tokens {
+    pub(crate) fn new(options: &AuthOptions) -> Result<Self> {
+        let mut issuers: Vec<Issuer> = Vec::new();
+        for given in &options.issuers {
+            let name = &given.issuer;
+            if name.is_empty() || given.audience.iter().all(String::is_empty) {
+                return Err(invalid(format!("tokens of `{name}`: an issuer and an audience must be named")));
+            }
+            if given.skew > MAX_SKEW {
+                return Err(invalid(format!("tokens of `{name}`: clocks may differ by 10 minutes at most")));
+            }
+            if issuers.iter().any(|known| known.options.issuer == *name) {
+                return Err(invalid(format!("the issuer `{name}` is there twice")));
+            }
+            let keys = Keys::new(name, &given.keys, given.keys_interval);
+            issuers.push(Issuer { options: given.clone(), keys });
+        }
+        if !issuers.is_empty() {
+            signatures::install();
+        }
+        Ok(Self { issuers })
+    }
+
+    /// Reads the keys that lie in files.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or hold no keys.
+    pub(crate) async fn check_files(&self) -> Result<()> {
+        for issuer in &self.issuers {
+            issuer.keys.check_file().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether nobody's tokens are taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.issuers.is_empty()
+    }
+
+    /// Whom a token stands for.
+    pub(crate) async fn check(&self, token: &str) -> Result<Identity> {
+        if token.len() > MAX_BYTES {
+            return Err(unauthenticated(format!("the token is larger than {MAX_BYTES} bytes")));
+        }
+        let mut parts = token.split('.');
+        let header: Header = part(parts.next(), "header")?;
+        let claims: Map<String, Value> = part(parts.next(), "claims")?;
+        let algorithm = algorithm(&header)?;
+        // Not believed yet: it says only whose keys to take.
+        let issuer = claims.get("iss").and_then(Value::as_str);
+        let issuer = issuer.and_then(|name| self.issuers.iter().find(|known| known.options.issuer == name));
+        let issuer = issuer.ok_or_else(|| {
+            unauthenticated("the token is of an issuer (`iss`) that this node does not take tokens of")
+        })?;
+        let key = issuer.keys.find(header.kid.as_deref(), algorithm).await?;
+        let verified = decode::<Map<String, Value>>(token, &key.key, &issuer.validation(algorithm))
+            .map_err(|e| issuer.refusal(&e))?;
+        issuer.identity(&verified.claims)
+    }
+}
+
+impl Issuer {
+    fn validation(&self, algorithm: Algorithm) -> Validation {
+        let mut validation = Validation::new(algorithm);
+        validation.set_issuer(&[&self.options.issuer]);
+        validation.aud = Some(self.options.audience.iter().cloned().collect());
+        validation.set_required_spec_claims(&["exp", "iss", "aud"]);
+        validation.validate_nbf = true;
+        validation.leeway = self.options.skew.as_secs();
+        validation
+    }
+
+    fn refusal(&self, error: &JwtError) -> portolan_engine::Error {
+        let issuer = &self.options.issuer;
+        unauthenticated(match error.kind() {
+            JwtErrorKind::ExpiredSignature => "the token has expired: get a new one".to_owned(),
+            JwtErrorKind::ImmatureSignature => "the token is not valid yet (`nbf`)".to_owned(),
+            JwtErrorKind::InvalidAudience => {
+                let names: Vec<_> = self.options.audience.iter().map(|name| format!("`{name}`")).collect();
+                format!("the token is meant for others: its audience (`aud`) must hold {}", names.join(" or "))
+            }
+            JwtErrorKind::InvalidSignature => format!("the token's signature is not that of `{issuer}`"),
+            JwtErrorKind::MissingRequiredClaim(claim) => format!("the token has no valid `{claim}`"),
+            JwtErrorKind::InvalidClaimFormat(claim) => format!("the token's `{claim}` is malformed"),
+            _ => "the token is malformed".to_owned(),
+        })
+    }
+
+    fn identity(&self, claims: &Map<String, Value>) -> Result<Identity> {
+        let options = &self.options;
+        let name = claim(claims, &options.principal_claim).and_then(Value::as_str).ok_or_else(|| {
+            unauthenticated(format!(
+                "the token has no text `{}`, which would name its principal",
+                options.principal_claim
+            ))
+        })?;
+        let groups = claim(claims, &options.groups_claim).map(groups).unwrap_or_default();
+        let admin = options.admins.contains(name) || groups.iter().any(|group| options.admins.contains(group));
+        let mut principal = Principal::new(principal_name(name)?).with_groups(groups).with_admin(admin);
+        for attribute in &options.attributes {
+            if let Some(value) = claim(claims, attribute) {
+                principal = principal.with_attribute(attribute, values(value));
+            }
+        }
+        let expires = claims.get("exp").and_then(Value::as_f64).filter(|seconds| seconds.is_finite());
+        let expires = expires
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .and_then(|length| SystemTime::UNIX_EPOCH.checked_add(length + options.skew))
+            .ok_or_else(|| unauthenticated("the token's `exp` is malformed"))?;
+        Ok(Identity { principal, node: false, expires: Some(expires) })
+    }
+}
+
+fn part<T: for<'de> Deserialize<'de>>(text: Option<&str>, name: &str) -> Result<T> {
+    // What is wrong is not said in more detail: it would repeat the token.
+    text.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .ok_or_else(|| unauthenticated(format!("the token is malformed: its {name} cannot be read")))
+}
+
+/// The algorithm of a token's signature, if it is one by public keys. A shared secret could be the public key itself.
+fn algorithm(header: &Header) -> Result<Algorithm> {
+    if header.crit.is_some() {
+        return Err(unauthenticated("the token has extensions (`crit`) that this node does not know"));
+    }
+    let known: Option<Algorithm> = header.alg.parse().ok();
+    match known {
+        Some(Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512) => Err(unauthenticated(
+            "the token is signed with a shared secret (HMAC): this node takes signatures by public keys only",
+        )),
+        Some(algorithm) => Ok(algorithm),
+        None if header.alg.eq_ignore_ascii_case("none") => Err(unauthenticated("the token is not signed")),
+        None => Err(unauthenticated("the token is signed by an algorithm that this node does not know")),
+    }
+}
+
+/// A claim by its name, or by the path to it (`realm_access.roles`).
+fn claim<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    if let Some(value) = claims.get(name) {
+        return Some(value);
+    }
+    let mut steps = name.split('.');
+    let first = claims.get(steps.next()?)?;
+    steps.try_fold(first, |value, step| value.as_object()?.get(step))
+}
+
+/// Groups are a list, or a text with spaces between them as in `scope`.
+fn groups(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => text.split_whitespace().take(MAX_VALUES).map(str::to_owned).collect(),
+        _ => values(value),
+    }
+}
+
+/// The values of a claim as text. Objects are none.
+fn values(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(values) => values.iter().take(MAX_VALUES).filter_map(scalar).collect(),
+        _ => scalar(value).into_iter().collect(),
+    }
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

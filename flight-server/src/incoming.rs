@@ -1,0 +1,104 @@
+//! The connections of a listener. Handshakes of TLS run side by side, with a time limit and a bound on their number: a
+//! slow one holds up nobody.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use futures::stream::{self, Stream};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::tls::Tls;
+
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// The most handshakes at once; beyond it, the one that has taken longest makes way.
+const MAX_HANDSHAKES: usize = 256;
+/// How long the listener rests when it can accept nothing, as when the process has no file handles left.
+const REST: Duration = Duration::from_millis(100);
+
+/// The connections without TLS.
+pub(crate) fn plain(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> {
+    stream::unfold(listener, |listener| async move { Some((Ok(accept(&listener).await), listener)) })
+}
+
+/// The connections whose handshakes succeeded.
+pub(crate) fn encrypted(listener: TcpListener, tls: Tls) -> impl Stream<Item = io::Result<TlsStream<TcpStream>>> {
+    let handshakes = Handshakes { listener, tls, running: JoinSet::new(), by_age: VecDeque::new() };
+    stream::unfold(handshakes, |mut handshakes| async move { Some((Ok(handshakes.next().await), handshakes)) })
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((connection, _)) => {
+                // A connection that is gone already shows so later.
+                let _ = connection.set_nodelay(true);
+                return connection;
+            }
+            Err(e) if is_of_one_connection(&e) => tracing::debug!("a connection was not accepted: {e}"),
+            Err(e) => {
+                tracing::warn!("connections cannot be accepted: {e}");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | Interrupted | TimedOut | WouldBlock)
+}
+
+/// The handshakes that run; they end when this is dropped.
+struct Handshakes {
+    listener: TcpListener,
+    tls: Tls,
+    running: JoinSet<Option<TlsStream<TcpStream>>>,
+    by_age: VecDeque<AbortHandle>,
+}
+
+impl Handshakes {
+    async fn next(&mut self) -> TlsStream<TcpStream> {
+        loop {
+            tokio::select! {
+                connection = accept(&self.listener) => self.start(connection),
+                Some(ended) = self.running.join_next() => {
+                    if let Ok(Some(connection)) = ended {
+                        return connection;
+                    }
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, connection: TcpStream) {
+        self.by_age.retain(|handshake| !handshake.is_finished());
+        if self.by_age.len() >= MAX_HANDSHAKES
+            && let Some(oldest) = self.by_age.pop_front()
+        {
+            oldest.abort();
+        }
+        let acceptor = TlsAcceptor::from(self.tls.config());
+        self.by_age.push_back(self.running.spawn(shake_hands(acceptor, connection)));
+    }
+}
+
+async fn shake_hands(acceptor: TlsAcceptor, connection: TcpStream) -> Option<TlsStream<TcpStream>> {
+    let address = connection.peer_addr().map(|address| address.to_string()).unwrap_or_default();
+    match timeout(HANDSHAKE, acceptor.accept(connection)).await {
+        Ok(Ok(connection)) => Some(connection),
+        Ok(Err(e)) => {
+            tracing::debug!(address, "a handshake of TLS failed: {e}");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(address, "a handshake of TLS took too long");
+            None
+        }
+    }
+}
