@@ -1,6 +1,7 @@
 //! End-to-end tests: real processes, real clients, faults.
 
 mod abuse;
+mod authentication;
 mod clients;
 mod descriptors;
 mod files_gone;
