@@ -13,6 +13,7 @@ use portolan_tests::node::Node;
 use serde_json::{Value, json};
 use tonic::Code;
 
+mod adbc;
 mod caller;
 mod certificates;
 mod provider;

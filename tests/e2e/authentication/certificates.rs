@@ -13,23 +13,23 @@ use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use super::{Caller, Files, PASSWORD, SOON, assert_no_secret, node, user};
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub type Authority = CertifiedIssuer<'static, KeyPair>;
 
-fn authority() -> Authority {
+pub fn authority() -> Authority {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
 /// A certificate with this common name, signed by `authority`.
-fn signed(authority: &Authority, name: &str) -> (String, String) {
+pub fn signed(authority: &Authority, name: &str) -> (String, String) {
     let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
     let key = KeyPair::generate().unwrap();
     (params.signed_by(&key, authority).unwrap().pem(), key.serialize_pem())
 }
 
-fn write(folder: &Path, name: &str, (cert, key): &(String, String)) -> Files {
+pub fn write(folder: &Path, name: &str, (cert, key): &(String, String)) -> Files {
     let files = (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")));
     fs::write(&files.0, cert).unwrap();
     fs::write(&files.1, key).unwrap();
@@ -44,7 +44,7 @@ fn showing(authority: &Authority, (cert, key): &(String, String)) -> ClientTlsCo
     trusting(authority).identity(Identity::from_pem(cert, key))
 }
 
-fn tls((cert, key): &Files, ca: &Path, client_certificate: &str) -> Value {
+pub fn tls((cert, key): &Files, ca: &Path, client_certificate: &str) -> Value {
     json!({ "cert": cert, "key": key, "client_ca": ca, "client_certificate": client_certificate })
 }
 

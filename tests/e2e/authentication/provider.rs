@@ -164,6 +164,7 @@ impl Drop for Provider {
 
 async fn reply(mut connection: TcpStream, text: &str) -> std::io::Result<()> {
     let (mut request, mut buffer) = (Vec::new(), [0; 1024]);
+    // What is asked for with a body comes in one piece.
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
         match connection.read(&mut buffer).await? {
             0 => return Ok(()),
