@@ -9,6 +9,7 @@ mod estimates;
 mod explained;
 mod machine;
 mod measure;
+mod metadata;
 mod planning;
 mod proxy;
 mod report;
@@ -87,6 +88,18 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Markdown)]
         format: Format,
     },
+    /// How long browsing takes, by size of the catalog: Flight SQL's catalog commands over loopback
+    Metadata {
+        /// How many ports the catalog has
+        #[arg(long, value_delimiter = ',', default_values_t = [100, 1000, 10_000], value_name = "NUMBERS", value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+        ports: Vec<u32>,
+        /// How often each question is asked; medians are reported
+        #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+        runs: u32,
+        /// How the result is printed
+        #[arg(long, value_enum, default_value_t = Format::Markdown)]
+        format: Format,
+    },
     /// How far estimates are off
     Estimates(BenchArgs),
     /// Run a node: the benchmark starts itself with this
@@ -140,6 +153,7 @@ fn run(arguments: Arguments) -> Result<()> {
             Some(Command::Planning { ports, relations, runs, format }) => {
                 planning::measure(&ports, &relations, runs).await?.print(format)
             }
+            Some(Command::Metadata { ports, runs, format }) => metadata::measure(&ports, runs).await?.print(format),
             Some(Command::Bytes { bench, round_trip, bandwidth, relations, lists }) => {
                 let told = round_trip.zip(bandwidth).map(|(round_trip, bandwidth)| link(round_trip, bandwidth));
                 on_mesh(&bench, Kind::Bytes(told, bytes::Bounds { relations, lists })).await

@@ -41,10 +41,17 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// A peer that publishes a catalog and runs nothing.
 #[derive(Debug)]
-struct Publisher {
+pub struct Publisher {
     id: SiteId,
     domain: DomainCatalog,
     reaches: Vec<Reach>,
+}
+
+impl Publisher {
+    /// One that reaches no other.
+    pub fn of(domain: DomainCatalog) -> Self {
+        Self { id: SiteId::new(format!("grpc://{}:50051", domain.domain)), domain, reaches: vec![] }
+    }
 }
 
 #[async_trait]
@@ -171,7 +178,8 @@ fn statistics(rows: u64, column: usize) -> ColumnStatistics {
     }
 }
 
-fn column(name: &str) -> Column {
+/// A column of whole numbers.
+pub fn column(name: &str) -> Column {
     Column {
         name: name.into(),
         data_type: Some(DataType::Int64),
@@ -209,7 +217,8 @@ fn query(shape: &str, relations: usize) -> String {
     sql
 }
 
-fn millis(time: Duration) -> f64 {
+/// Milliseconds.
+pub fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 

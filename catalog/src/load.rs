@@ -289,6 +289,7 @@ fn port_of(
         contract: Some(read.contract.id.clone()),
         columns: schema.columns().map(|(_, p)| p.column(&primary_key)).collect(),
         primary_key,
+        references: read.references(object),
         statistics: Arc::default(),
         tags: output.tags.iter().chain(&schema.tags).cloned().collect(),
         source,

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{DomainCatalog, Port};
-use crate::names::{DomainName, PortRef};
+use crate::model::{DomainCatalog, Port, Reference};
+use crate::names::{DomainName, PortName, PortRef};
 use crate::nearest::similarity;
 
 /// What one node knows of the mesh at one moment.
@@ -82,6 +82,41 @@ impl MeshSnapshot {
         self.domains.values().flat_map(|d| d.catalog.ports())
     }
 
+    /// The port that `reference` of the port `from` means, if there is one that has these columns. A port's name alone
+    /// means the one of the same product, else the only one of the domain, else the only one of the mesh; with its
+    /// product's name, the one of the same domain, else the only one of the mesh.
+    pub fn referenced(&self, from: &PortRef, reference: &Reference) -> Option<&Port> {
+        let port = match reference.table.as_slice() {
+            [domain, product, port] => self.port(&PortRef::new(domain, product, port)),
+            [product, port] => match self.port(&PortRef::new(from.domain.as_str(), product, port)) {
+                Some(port) => Some(port),
+                None => only(self.called(port).filter(|p| p.name.product.as_str() == product)),
+            },
+            [port] => self.nearest_called(from, port),
+            _ => None,
+        }?;
+        let has = |name: &String| port.columns.iter().any(|column| column.name == *name);
+        reference.referenced_columns.iter().all(has).then_some(port)
+    }
+
+    fn nearest_called(&self, from: &PortRef, port: &str) -> Option<&Port> {
+        if let Some(beside) = self.port(&PortRef::new(from.domain.as_str(), from.product.as_str(), port)) {
+            return Some(beside);
+        }
+        let mut of_domain = self.called(port).filter(|p| p.name.domain == from.domain).peekable();
+        if of_domain.peek().is_some() {
+            return only(of_domain);
+        }
+        only(self.called(port))
+    }
+
+    /// The ports of that name, in any product.
+    fn called(&self, port: &str) -> impl Iterator<Item = &Port> {
+        let port = PortName::new(port);
+        let products = self.domains.values().flat_map(|d| d.catalog.products.values());
+        products.filter_map(move |product| product.ports.get(&port))
+    }
+
     /// The ports that may be meant by a name of one, two or three parts that names none: at most three, best first.
     ///
     /// A port whose own name is right comes first, whatever its domain; then by likeness of the parts that were given.
@@ -90,6 +125,12 @@ impl MeshSnapshot {
         scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
         scored.into_iter().take(3).map(|(_, name)| name.clone()).collect()
     }
+}
+
+/// The only one; `None` of several.
+fn only<'a>(mut ports: impl Iterator<Item = &'a Port>) -> Option<&'a Port> {
+    let first = ports.next()?;
+    ports.next().is_none().then_some(first)
 }
 
 /// How likely `parts`, aligned at the right, mean `name`: above 1 where the port's own name is right, `None` where
@@ -110,8 +151,9 @@ fn closeness(parts: &[&str], name: &PortRef) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Column;
     use crate::model::Product;
-    use crate::names::{PortName, ProductName};
+    use crate::names::ProductName;
 
     fn mesh(names: &[(&str, &str, &str)]) -> MeshSnapshot {
         let mut mesh = MeshSnapshot::default();
@@ -132,6 +174,56 @@ mod tests {
             product.ports.insert(PortName::new(*port), Port::new(name));
         }
         mesh
+    }
+
+    #[test]
+    fn references_mean_the_nearest_port_that_has_their_columns() {
+        let mut mesh = mesh(&[
+            ("sales", "orders", "orders"),
+            ("sales", "people", "customer"),
+            ("supply", "people", "customer"),
+            ("geo", "places", "nation"),
+            ("sales", "old", "item"),
+            ("sales", "new", "item"),
+        ]);
+        for entry in mesh.domains.values_mut() {
+            for product in Arc::make_mut(&mut entry.catalog).products.values_mut() {
+                product.ports.values_mut().for_each(|port| port.columns.push(column("id")));
+            }
+        }
+        let from = PortRef::new("sales", "orders", "orders");
+        let meant = |table: &str, column: &str| {
+            let reference = Reference {
+                name: None,
+                columns: vec!["x".into()],
+                table: table.split('.').map(String::from).collect(),
+                referenced_columns: vec![column.into()],
+            };
+            mesh.referenced(&from, &reference).map(|port| port.name.to_string())
+        };
+        assert_eq!(meant("orders", "id").as_deref(), Some("sales.orders.orders"));
+        assert_eq!(meant("customer", "id").as_deref(), Some("sales.people.customer"));
+        assert_eq!(meant("nation", "id").as_deref(), Some("geo.places.nation"));
+        assert_eq!(meant("places.nation", "id").as_deref(), Some("geo.places.nation"));
+        assert_eq!(meant("supply.people.customer", "id").as_deref(), Some("supply.people.customer"));
+        assert_eq!(meant("new.item", "id").as_deref(), Some("sales.new.item"));
+        for (table, column) in [("item", "id"), ("nation", "key"), ("nowhere", "id"), ("a.b.c.d", "id")] {
+            assert_eq!(meant(table, column), None, "{table}.{column}");
+        }
+    }
+
+    fn column(name: &str) -> Column {
+        Column {
+            name: name.into(),
+            data_type: None,
+            nullable: false,
+            logical_type: None,
+            description: None,
+            classification: None,
+            unique: false,
+            enumeration: vec![],
+            tags: vec![],
+        }
     }
 
     #[test]

@@ -59,6 +59,9 @@ pub struct Port {
     /// The columns of the primary key that its contract declares, in key order; empty if none is declared.
     /// Declared, not checked: it may guide cost and never license a rewrite that changes results.
     pub primary_key: Vec<String>,
+    /// The references to other ports that its contract declares. Declared, not checked, as the primary key.
+    #[serde(default)]
+    pub references: Vec<Reference>,
     /// What its owner knows of its data. It guides cost.
     #[serde(default)]
     pub statistics: Arc<PortStatistics>,
@@ -91,6 +94,20 @@ pub struct Column {
     pub enumeration: Vec<String>,
     /// Free labels.
     pub tags: Vec<String>,
+}
+
+/// A foreign key: columns of one port whose values are found in those of another, or of the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reference {
+    /// Its name, where the contract gives one.
+    pub name: Option<String>,
+    /// The columns that refer.
+    pub columns: Vec<String>,
+    /// The names of what they refer to, as the contract gives them: a port, a product and a port, or all three.
+    /// [`crate::MeshSnapshot::referenced`] finds the port.
+    pub table: Vec<String>,
+    /// The columns there, in the order of `columns`.
+    pub referenced_columns: Vec<String>,
 }
 
 /// The kind of files that a port reads.
@@ -160,6 +177,7 @@ impl Port {
             contract: None,
             columns: vec![],
             primary_key: vec![],
+            references: vec![],
             statistics: Arc::default(),
             tags: vec![],
             source: None,

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use crate::model::Column;
+use crate::model::{Column, Reference};
+use crate::relationships::{Relationship, references};
 use crate::yaml::{Document, Step};
 use crate::{Diagnostic, Place};
 
@@ -45,17 +46,21 @@ pub(crate) struct CustomProperty {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SchemaObject {
+    pub(crate) id: Option<String>,
     pub(crate) name: String,
     pub(crate) description: Option<String>,
     #[serde(default)]
     pub(crate) tags: Vec<String>,
     #[serde(default)]
     pub(crate) properties: Vec<Property>,
+    #[serde(default)]
+    pub(crate) relationships: Vec<Relationship>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Property {
+    pub(crate) id: Option<String>,
     pub(crate) name: String,
     logical_type: Option<String>,
     description: Option<String>,
@@ -75,6 +80,8 @@ pub(crate) struct Property {
     partition_key_position: Option<i64>,
     #[serde(default, rename = "enum")]
     enumeration: Vec<EnumValue>,
+    #[serde(default)]
+    pub(crate) relationships: Vec<Relationship>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -94,6 +101,11 @@ impl ReadContract {
     pub(crate) fn property_place(&self, object: usize, property: usize) -> Place {
         let steps = ["schema".into(), object.into(), "properties".into(), property.into()];
         self.document.place(&steps)
+    }
+
+    /// The references that `schema[object]` and its properties declare.
+    pub(crate) fn references(&self, object: usize) -> Vec<Reference> {
+        references(&self.contract.schema, object)
     }
 }
 

@@ -13,6 +13,8 @@ pub enum ErrorKind {
     InvalidQuery,
     /// Something named does not exist.
     NotFound,
+    /// Something of that name exists already.
+    AlreadyExists,
     /// The caller is not known: log in.
     Unauthenticated,
     /// The caller may not do this.

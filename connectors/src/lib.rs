@@ -15,5 +15,5 @@ pub use site::{
     CatalogAnswer, FragmentEstimate, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, OperatorMetrics,
     Peer, PulledRows, Reach, Site, SiteId,
 };
-pub use source::{Footprint, LocalDomain, OpenedPort, SourceOpener, open_domain};
+pub use source::{Footprint, LocalDomain, OpenedPort, PortWriter, SourceOpener, open_domain};
 pub use statistics::{changed_statistics, statistic_value};

@@ -1,15 +1,19 @@
 //! What the engine asks of a place where a port's rows lie.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::runtime_env::RuntimeEnv;
+use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use portolan_catalog::{Diagnostics, DomainCatalog, Port, PortRef};
 
+use crate::error::Result;
 use crate::statistics;
 
 /// Opens the ports of a domain. One per kind of source.
@@ -44,6 +48,20 @@ pub struct Footprint {
     pub version: String,
 }
 
+/// Adds rows to a port.
+#[async_trait]
+pub trait PortWriter: Debug + Send + Sync {
+    /// Whether rows are taken from a principal of that name, in these groups.
+    fn takes_from(&self, name: &str, groups: &BTreeSet<String>) -> bool;
+
+    /// Adds rows of the port's columns, in their order; gives how many there were. A reader sees all of them or none.
+    ///
+    /// # Errors
+    /// `InvalidQuery` for a value that the port does not take; `SiteUnavailable` where they cannot be stored; what `rows`
+    /// ends with. Then none is added.
+    async fn append(&self, rows: BoxStream<'static, Result<RecordBatch>>) -> Result<u64>;
+}
+
 /// A port whose data was found.
 #[derive(Clone, Debug)]
 pub struct OpenedPort {
@@ -53,6 +71,8 @@ pub struct OpenedPort {
     pub provider: Arc<dyn TableProvider>,
     /// Its columns as they really are, in the order of the contract.
     pub schema: SchemaRef,
+    /// Adds rows to it, where its node takes some.
+    pub writer: Option<Arc<dyn PortWriter>>,
 }
 
 /// A domain whose ports are all open: what an engine that owns the domain is given.

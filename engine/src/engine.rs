@@ -10,10 +10,12 @@ use bytes::Bytes;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionConfig;
 use portolan_catalog::{DomainName, MeshSnapshot, PortRef, PortStatistics};
 use portolan_connectors::{CatalogAnswer, FragmentEstimate, LocalDomain, Peer};
 
+use crate::activity::Activity;
 use crate::execution::admission::Admission;
 use crate::execution::memory::SharedMemory;
 use crate::execution::runtime::CpuRuntime;
@@ -60,6 +62,7 @@ pub(crate) struct Inner {
     pub(crate) cpu: CpuRuntime,
     pub(crate) admission: Admission,
     pub(crate) memory: Arc<SharedMemory>,
+    pub(crate) activity: Arc<Activity>,
     /// Functions, rules and configuration: each query starts from a copy.
     pub(crate) base: SessionState,
 }
@@ -162,6 +165,7 @@ impl EngineBuilder {
             mesh,
             admission: Admission::new(&self.limits),
             memory: SharedMemory::new(self.limits.memory),
+            activity: Arc::default(),
             limits: self.limits,
             cpu: CpuRuntime::new(self.cpu_threads)?,
             base,
@@ -221,6 +225,13 @@ impl Engine {
 
     pub(crate) fn inner(&self) -> Arc<Inner> {
         self.0.clone()
+    }
+
+    /// The names of the scalar functions, each with the chapter of DataFusion's reference that it stands in.
+    pub fn functions(&self) -> Vec<(String, &'static str)> {
+        let functions = self.0.base.scalar_functions().iter();
+        let chapter = |f: &ScalarUDF| f.documentation().map_or("Other Functions", |d| d.doc_section.label);
+        functions.map(|(name, function)| (name.clone(), chapter(function))).collect()
     }
 
     /// Opens a session.

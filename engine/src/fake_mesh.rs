@@ -25,7 +25,7 @@ use portolan_connectors::{
 use crate::names::MeshCatalogs;
 use crate::planner::decision::Link;
 use crate::planner::resolve::{Resolved, resolve};
-use crate::{Engine, Error, ErrorKind, Result};
+use crate::{Engine, Error, ErrorKind, Principal, Result};
 
 pub(crate) use owner::OwnerPeer;
 
@@ -319,7 +319,7 @@ pub(crate) fn owned(catalog: DomainCatalog) -> LocalDomain {
     let ports = catalog.ports().map(|port| {
         let schema = port.schema().unwrap();
         let provider = Arc::new(MemTable::try_new(schema.clone(), vec![vec![]]).unwrap());
-        OpenedPort { name: port.name.clone(), provider, schema }
+        OpenedPort { name: port.name.clone(), provider, schema, writer: None }
     });
     LocalDomain { ports: ports.collect(), catalog: Arc::new(catalog) }
 }
@@ -343,14 +343,15 @@ pub(crate) async fn gateway() -> Engine {
 pub(crate) fn state_of(engine: &Engine) -> SessionState {
     let inner = engine.inner();
     SessionStateBuilder::new_from_existing(inner.base.clone())
-        .with_catalog_list(Arc::new(MeshCatalogs::new(inner.mesh.view())))
+        .with_catalog_list(Arc::new(MeshCatalogs::new(inner.mesh.view(), None)))
         .build()
 }
 
 /// A query's plan before the passes.
 pub(crate) async fn resolved(engine: &Engine, sql: &str) -> LogicalPlan {
-    match resolve(sql, &state_of(engine), &engine.mesh()).await.unwrap() {
-        Resolved::Query(plan) => plan,
+    let names = engine.session(Principal::anonymous()).names();
+    match resolve(sql, &state_of(engine), &engine.mesh(), &names).await.unwrap() {
+        Resolved::Query(plan, _) => plan,
         other => panic!("no query: {other:?}"),
     }
 }

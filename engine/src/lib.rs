@@ -3,6 +3,7 @@
 //! [`Engine::builder`] puts an engine together, [`Engine::session`] opens a session on it, and [`Session::sql`] answers
 //! a question with a stream of record batches.
 
+mod activity;
 pub mod engine;
 mod exchange;
 mod execution;
@@ -26,6 +27,6 @@ pub use mesh::LinkOverride;
 pub use portolan_connectors::{Error, ErrorKind, Result};
 pub use principal::Principal;
 pub use progress::{EdgeProgress, Progress, ProgressHandle};
-pub use query::{Prepared, QueryStream, StatementKind};
+pub use query::{IngestMode, IngestTarget, Prepared, QueryStream, StatementKind, rows_of};
 pub use session::Session;
 pub use settings::{KeyFormChoice, Pushdown, Settings, StrategyChoice};

@@ -21,6 +21,8 @@ pub struct Limits {
     pub spill_bytes: u64,
     /// Bytes of keys that may come with a fragment, and that are sent with one. Default: 8 MiB.
     pub key_bytes: usize,
+    /// Bytes of memory that the tables of one session may hold; they count towards `memory` too. Default: 256 MiB.
+    pub session_tables: usize,
 }
 
 impl Default for Limits {
@@ -34,6 +36,7 @@ impl Default for Limits {
             max_hops: 4,
             spill_bytes: 50 << 30,
             key_bytes: 8 << 20,
+            session_tables: 256 << 20,
         }
     }
 }

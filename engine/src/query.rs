@@ -1,12 +1,15 @@
 //! A statement from its text to its rows.
 
 mod adapt;
+mod bulk;
+mod change;
 mod fragment;
+mod ingest;
 mod prepared;
 mod stream;
 
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -16,6 +19,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use futures::StreamExt;
 
 use self::prepared::nullable;
+use crate::activity::{Listed, RunningQuery};
 use crate::engine::Inner;
 use crate::exchange::{Physical, QueryContext, RemoteScanExec};
 use crate::execution::admission::Place;
@@ -24,11 +28,13 @@ use crate::execution::memory::QueryMemory;
 use crate::execution::run::Run;
 use crate::explain::ExplainOptions;
 use crate::mesh::MeshView;
-use crate::names::MeshCatalogs;
+use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames};
 use crate::planner::Planned;
 use crate::{Error, ErrorKind, ProgressHandle, Result, Session, Settings, explain, planner};
 
+pub use change::rows_of;
 pub(crate) use fragment::{estimate_fragment, run_fragment};
+pub use ingest::{IngestMode, IngestTarget};
 pub use prepared::{Prepared, StatementKind};
 pub use stream::QueryStream;
 
@@ -38,7 +44,9 @@ struct Query {
     view: Arc<MeshView>,
     settings: Settings,
     context: Arc<QueryContext>,
-    fragment: bool,
+    /// What the session's statements see beside the mesh; `None` for a fragment of another node.
+    names: Option<Arc<SessionNames>>,
+    listed: Arc<Listed>,
 }
 
 /// A query whose plan is ready.
@@ -51,29 +59,46 @@ struct Ready {
 }
 
 impl Query {
-    fn of_session(session: &Session, view: Arc<MeshView>, settings: Settings) -> Self {
+    fn of_session(session: &Session, statement: &str, view: Arc<MeshView>, names: Arc<SessionNames>) -> Self {
         let engine = session.engine.clone();
+        let settings = session.settings();
         let limit = engine.limits.query_timeout;
         let timeout = settings.query_timeout.map_or(limit, |t| t.min(limit));
+        let query_id = uuid::Uuid::new_v4().to_string();
+        let listed = Arc::new(engine.activity.started(RunningQuery {
+            id: query_id.clone(),
+            session: Some(session.id().to_owned()),
+            principal: session.principal().clone(),
+            sql: Some(statement.to_owned()),
+            started: SystemTime::now(),
+            progress: OnceLock::new(),
+            stop: session.shared.closed.child_token(),
+        }));
         Self {
             view,
             settings,
             context: Arc::new(QueryContext {
-                query_id: uuid::Uuid::new_v4().to_string(),
-                principal: session.principal.clone(),
+                query_id,
+                principal: session.principal().clone(),
                 hops: 0,
                 deadline: Instant::now() + timeout,
                 key_bytes: engine.limits.key_bytes,
                 waiting_since: OnceLock::new(),
             }),
             engine,
-            fragment: false,
+            names: Some(names),
+            listed,
         }
     }
 
+    /// Whether it is a part of another node's query.
+    fn is_fragment(&self) -> bool {
+        self.names.is_none()
+    }
+
     async fn ready(&self, plan: &LogicalPlan) -> Result<Ready> {
-        let state = session_state(&self.engine, &self.view)?;
-        let planned = planner::plan(&state, plan, &self.settings, &self.view, self.fragment)?;
+        let state = session_state(&self.engine, &self.view, self.names.clone())?;
+        let planned = planner::plan(&state, plan, &self.settings, &self.view, self.is_fragment())?;
         let Physical { state, plan: physical, scans } =
             Physical::of(&planned.plan, state, self.view.clone(), self.context.clone(), &[]).await?;
         Ok(Ready { state, planned: Arc::new(planned), physical, scans })
@@ -81,33 +106,49 @@ impl Query {
 
     /// Planning lists files and reads their ends, and a store may hang.
     async fn ready_in_time(&self, plan: &LogicalPlan) -> Result<Ready> {
-        tokio::time::timeout_at(self.context.deadline.into(), self.ready(plan)).await.map_err(|_| {
-            Error::new(
-                ErrorKind::DeadlineExceeded,
-                "planning took longer than the query may; raise `portolan.query_timeout`",
-            )
-        })?
-    }
-
-    async fn admit(&self) -> Result<Place> {
-        if self.fragment {
-            self.engine.admission.fragment(self.context.deadline).await
-        } else {
-            self.engine.admission.query(self.context.deadline).await
+        let ready = tokio::time::timeout_at(self.context.deadline.into(), self.ready(plan));
+        tokio::select! {
+            biased;
+            () = self.listed.query.stop.cancelled() => Err(cancelled()),
+            ready = ready => ready.map_err(|_| {
+                Error::new(
+                    ErrorKind::DeadlineExceeded,
+                    "planning took longer than the query may; raise `portolan.query_timeout`",
+                )
+            })?,
         }
     }
 
-    async fn start(self, plan: &LogicalPlan) -> Result<QueryStream> {
+    async fn admit(&self) -> Result<Place> {
+        let place = async {
+            if self.is_fragment() {
+                self.engine.admission.fragment(self.context.deadline).await
+            } else {
+                self.engine.admission.query(self.context.deadline).await
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.listed.query.stop.cancelled() => Err(cancelled()),
+            place = place => place,
+        }
+    }
+
+    /// Starts a plan whose rows are brought into the form of `schema`.
+    async fn start(self, plan: &LogicalPlan, schema: SchemaRef) -> Result<QueryStream> {
         let place = self.admit().await?;
         let ready = self.ready_in_time(plan).await?;
-        Ok(self.drive(ready, place, nullable(plan.schema().as_arrow())))
+        Ok(self.drive(ready, place, schema))
     }
 
     fn drive(self, ready: Ready, place: Place, schema: SchemaRef) -> QueryStream {
         let progress = ProgressHandle::new(ready.scans.iter().map(|s| s.counters.clone()).collect());
         let (query_id, deadline, engine) = (self.context.query_id.clone(), self.context.deadline, self.engine.clone());
         let ready = Arc::new(Mutex::new(Arc::new(ready)));
+        // It is set here alone.
+        let _ = self.listed.query.progress.set(progress.clone());
         let run = Run {
+            listed: self.listed.clone(),
             plan: Box::pin(self.adapted(ready.clone(), progress.clone())),
             schema: schema.clone(),
             deadline,
@@ -133,15 +174,26 @@ impl Query {
     }
 }
 
-/// What planning and execution of one query see: its view of the mesh, and memory of its own.
-fn session_state(engine: &Inner, view: &Arc<MeshView>) -> Result<SessionState> {
+/// Somebody stopped the query.
+pub(crate) fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "the query was cancelled")
+}
+
+/// What planning and execution of one query see: its view of the mesh, what its session adds, and memory of its own.
+fn session_state(engine: &Inner, view: &Arc<MeshView>, names: Option<Arc<SessionNames>>) -> Result<SessionState> {
     let memory = QueryMemory::new(engine.limits.query_memory, engine.memory.clone());
     let runtime = RuntimeEnvBuilder::from_runtime_env(engine.base.runtime_env())
         .with_memory_pool(Arc::new(memory))
         .build_arc()
         .map_err(|e| from_datafusion(&e))?;
+    let mut config = engine.base.config().clone();
+    if let Some(names) = &names {
+        let catalog = names.catalog.as_deref().unwrap_or(RESERVED_CATALOG);
+        config = config.with_default_catalog_and_schema(catalog, SEARCH_SCHEMA);
+    }
     let mut state = SessionStateBuilder::new_from_existing(engine.base.clone())
-        .with_catalog_list(Arc::new(MeshCatalogs::new(view.clone())))
+        .with_config(config)
+        .with_catalog_list(Arc::new(MeshCatalogs::new(view.clone(), names)))
         .with_runtime_env(runtime)
         .build();
     // The moment that `now()` means, wherever in the query it stands.

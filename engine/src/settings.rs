@@ -9,6 +9,11 @@ use crate::{Error, ErrorKind, Result};
 /// The settings of a session, changed by `SET name = value`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
+    /// `catalog`: the domain that names of two parts (`product.port`) are looked up in. Default: none.
+    pub catalog: Option<String>,
+    /// `schema`: the data product that names of one part are looked up in, after the session's own tables. Default:
+    /// `mesh`.
+    pub schema: Option<String>,
     /// `portolan.placement`: whether work is placed at the owners of data. Off: every row of every
     /// port that is read comes here, in the columns that the query needs, and all work is done here; the rows are the
     /// same. Default: on.
@@ -29,6 +34,9 @@ pub struct Settings {
     /// `portolan.adapt_factor`: how many times larger or smaller than expected a side must turn out before what did
     /// not start yet is decided again. At least 1. Default: 4.
     pub adapt_factor: f64,
+    /// `portolan.string_views`: whether clients are sent strings and binary values with views as they are. Off: as
+    /// `Utf8` and `Binary`, which every driver reads. Default: off.
+    pub string_views: bool,
 }
 
 /// What of a query is placed at the owners of data.
@@ -94,6 +102,8 @@ impl KeyFormChoice {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            catalog: None,
+            schema: None,
             placement: true,
             pushdown: Pushdown::All,
             query_timeout: None,
@@ -102,12 +112,14 @@ impl Default for Settings {
             key_wait: Duration::from_secs(2),
             join_order: true,
             adapt_factor: 4.0,
+            string_views: false,
         }
     }
 }
 
 /// The names of every setting.
 pub const SETTINGS: &[&str] = &[
+    "catalog",
     "portolan.adapt_factor",
     "portolan.join_order",
     "portolan.key_form",
@@ -116,6 +128,8 @@ pub const SETTINGS: &[&str] = &[
     "portolan.pushdown",
     "portolan.query_timeout",
     "portolan.strategy",
+    "portolan.string_views",
+    "schema",
 ];
 
 impl Settings {
@@ -125,6 +139,8 @@ impl Settings {
     /// `InvalidQuery` for an unknown name (with the nearest known one) or a value that does not fit.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         match name.to_lowercase().as_str() {
+            "catalog" => self.catalog = Some(value.to_owned()).filter(|v| !v.is_empty()),
+            "schema" => self.schema = Some(value.to_owned()).filter(|v| !v.is_empty()),
             "portolan.placement" => self.placement = switch(name, value)?,
             "portolan.pushdown" => self.pushdown = choice(name, &value.to_lowercase(), Pushdown::ALL)?,
             "portolan.query_timeout" => {
@@ -139,6 +155,7 @@ impl Settings {
                 self.adapt_factor = number(name, value, "of at least 1", |f| (1.0..1e9).contains(&f))?;
             }
             "portolan.join_order" => self.join_order = switch(name, value)?,
+            "portolan.string_views" => self.string_views = switch(name, value)?,
             "portolan.key_form" => {
                 self.key_form = match value.to_lowercase().as_str() {
                     "auto" => None,
@@ -160,11 +177,29 @@ impl Settings {
         Ok(())
     }
 
+    /// Sets one setting back to its default.
+    ///
+    /// # Errors
+    /// `InvalidQuery` for an unknown name, with the nearest known one.
+    pub fn reset(&mut self, name: &str) -> Result<()> {
+        let default = Self::default();
+        match name.to_lowercase().as_str() {
+            "portolan.query_timeout" => self.query_timeout = default.query_timeout,
+            "portolan.strategy" => self.strategy = default.strategy,
+            lowercase => {
+                let value = default.values().into_iter().find(|(known, _)| *known == lowercase);
+                return self.set(name, &value.map(|(_, text)| text).unwrap_or_default());
+            }
+        }
+        Ok(())
+    }
+
     /// Every setting's name and present value, as text.
     pub fn values(&self) -> Vec<(&'static str, String)> {
         let on_off = |on| if on { "on" } else { "off" }.to_owned();
         let strategies: Vec<_> = self.strategy.iter().map(|s| word(*s, StrategyChoice::ALL)).collect();
         vec![
+            ("catalog", self.catalog.clone().unwrap_or_default()),
             ("portolan.adapt_factor", self.adapt_factor.to_string()),
             ("portolan.join_order", on_off(self.join_order)),
             ("portolan.key_form", self.key_form.map_or("auto", |f| word(f, KeyFormChoice::ALL)).into()),
@@ -176,6 +211,8 @@ impl Settings {
                 self.query_timeout.map_or_else(|| "the node's limit".into(), |t| t.as_secs_f64().to_string()),
             ),
             ("portolan.strategy", if strategies.is_empty() { "auto".into() } else { strategies.join(",") }),
+            ("portolan.string_views", on_off(self.string_views)),
+            ("schema", self.schema.clone().unwrap_or_default()),
         ]
     }
 }

@@ -1,10 +1,9 @@
-//! `DoAction`: prepared statements, cancelling, sessions, and what nodes and the REPL ask beside Flight SQL.
+//! What nodes and the prompt ask beside Flight SQL, cancelling, and the options of a session.
 
-use arrow_flight::sql::{
-    ActionCancelQueryRequest, ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, Any, Command,
-    ProstMessageExt,
-};
-use arrow_flight::{Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightInfo};
+use std::collections::HashMap;
+
+use arrow_flight::sql::Command;
+use arrow_flight::{Action, ActionType, CancelStatus, FlightInfo};
 use bytes::Bytes;
 use portolan_connectors::node::protocol::{
     ACTION_CATALOG, ACTION_HELLO, ACTION_PROGRESS, CatalogRequest, NodeHello, ProgressRequest,
@@ -15,37 +14,20 @@ use prost::Message;
 use serde::Serialize;
 
 use crate::caller::Caller;
-use crate::commands::{Request, any, ticket, unknown};
-use crate::failure::{invalid, unsupported};
-use crate::prepared::create;
-use crate::service::Service;
-use crate::session_messages::{
-    CLOSE_SESSION, CloseSessionResult, CloseSessionStatus, GET_SESSION_OPTIONS, GetSessionOptionsResult,
-    SET_SESSION_OPTIONS, SetSessionOptionError, SetSessionOptionErrorValue, SetSessionOptionsRequest,
-    SetSessionOptionsResult,
+use crate::dispatch::{
+    CloseSessionStatus, OptionValue, Request, SessionOptions, SetSessionOptionErrorValue, plain, ticket, unknown,
 };
+use crate::service::Service;
 
-const CREATE_PREPARED: &str = "CreatePreparedStatement";
-const CLOSE_PREPARED: &str = "ClosePreparedStatement";
-const CANCEL_INFO: &str = "CancelFlightInfo";
-const CANCEL_QUERY: &str = "CancelQuery";
-
-/// Every action and what it does.
-const ACTIONS: [(&str, &str); 10] = [
-    (CREATE_PREPARED, "creates a prepared statement"),
-    (CLOSE_PREPARED, "closes a prepared statement"),
-    (CANCEL_INFO, "cancels a running statement"),
-    (CANCEL_QUERY, "cancels a running statement, in Flight SQL's older form"),
-    (SET_SESSION_OPTIONS, "sets options of the session"),
-    (GET_SESSION_OPTIONS, "gives the options of the session"),
-    (CLOSE_SESSION, "ends the session"),
+/// The actions of a node, and what they do.
+const ACTIONS: [(&str, &str); 3] = [
     (ACTION_HELLO, "the version handshake between nodes"),
     (ACTION_CATALOG, "the catalogs of the domains that this node owns"),
     (ACTION_PROGRESS, "how far a running statement is"),
 ];
 
-/// Every action that there is.
-pub(crate) fn action_types() -> Vec<ActionType> {
+/// The actions of a node.
+pub(crate) fn own_actions() -> Vec<ActionType> {
     ACTIONS
         .iter()
         .map(|(name, what)| ActionType { r#type: (*name).to_owned(), description: (*what).to_owned() })
@@ -53,40 +35,20 @@ pub(crate) fn action_types() -> Vec<ActionType> {
 }
 
 impl Service {
-    /// Does what is asked; `None` where there is nothing to answer.
-    pub(crate) async fn act(&self, caller: &Caller, action: Action) -> Result<Option<Bytes>> {
-        let body = action.body;
-        let answer = match action.r#type.as_str() {
-            CREATE_PREPARED => {
-                let request: ActionCreatePreparedStatementRequest = wrapped(&body)?;
-                create(caller, &self.statements, &request).await?.as_any().encode_to_vec().into()
-            }
-            CLOSE_PREPARED => {
-                let request: ActionClosePreparedStatementRequest = wrapped(&body)?;
-                self.statements.close(&caller.identity.principal, &request.prepared_statement_handle)?;
-                return Ok(None);
-            }
-            CANCEL_INFO => {
-                let request: CancelFlightInfoRequest = plain(body)?;
-                let info = request.info.ok_or_else(|| invalid("there is nothing to cancel in the request"))?;
-                CancelFlightInfoResult::new(self.cancel(caller, &info)?).encode_to_vec().into()
-            }
-            CANCEL_QUERY => self.cancel_query(caller, &body)?,
-            SET_SESSION_OPTIONS => set_options(caller, plain(body)?)?.encode_to_vec().into(),
-            GET_SESSION_OPTIONS => options(caller).encode_to_vec().into(),
-            CLOSE_SESSION => self.close_session(caller).encode_to_vec().into(),
-            ACTION_HELLO => hello(caller, &plain(body)?).encode_to_vec().into(),
+    /// Does what is asked.
+    pub(crate) fn own_action(&self, caller: &Caller, action: Action) -> Result<Bytes> {
+        match action.r#type.as_str() {
+            ACTION_HELLO => Ok(hello(caller, &plain(action.body)?).encode_to_vec().into()),
             ACTION_CATALOG => {
-                let request: CatalogRequest = plain(body)?;
-                json(&self.engine.catalog(request.known.as_deref()))?
+                let request: CatalogRequest = plain(action.body)?;
+                json(&self.engine.catalog(request.known.as_deref()))
             }
             ACTION_PROGRESS => {
-                let request: ProgressRequest = plain(body)?;
-                json(&self.progress(caller, &request.handle)?)?
+                let request: ProgressRequest = plain(action.body)?;
+                json(&self.progress(caller, &request.handle)?)
             }
-            other => return Err(unknown(other)),
-        };
-        Ok(Some(answer))
+            other => Err(unknown(other)),
+        }
     }
 
     fn progress(&self, caller: &Caller, handle: &[u8]) -> Result<Progress> {
@@ -94,18 +56,8 @@ impl Service {
         Ok(statement.progress().map(|progress| progress.now()).unwrap_or_default())
     }
 
-    fn cancel_query(&self, caller: &Caller, body: &[u8]) -> Result<Bytes> {
-        let request: ActionCancelQueryRequest = wrapped(body)?;
-        let info =
-            FlightInfo::decode(request.info).map_err(|e| invalid("the query to cancel is malformed").with_source(e))?;
-        // `CancelQuery` and `CancelFlightInfo` number the outcomes alike.
-        let result = self.cancel(caller, &info)? as i32;
-        let answer = arrow_flight::sql::ActionCancelQueryResult { result };
-        Ok(answer.as_any().encode_to_vec().into())
-    }
-
     /// Cancels the statements behind the tickets of `info`.
-    fn cancel(&self, caller: &Caller, info: &FlightInfo) -> Result<CancelStatus> {
+    pub(crate) fn cancel_statements(&self, caller: &Caller, info: &FlightInfo) -> Result<CancelStatus> {
         let mut cancelled = CancelStatus::NotCancellable;
         for bytes in info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref()) {
             if let Request::Sql(Command::TicketStatementQuery(query)) = ticket(&bytes.ticket)? {
@@ -117,10 +69,10 @@ impl Service {
         Ok(cancelled)
     }
 
-    fn close_session(&self, caller: &Caller) -> CloseSessionResult {
+    /// Ends the caller's session.
+    pub(crate) fn end_session(&self, caller: &Caller) -> CloseSessionStatus {
         let closed = caller.kept_as.as_ref().is_some_and(|key| self.sessions.close(key));
-        let status = if closed { CloseSessionStatus::Closed } else { CloseSessionStatus::NotCloseable };
-        CloseSessionResult { status: status as i32 }
+        if closed { CloseSessionStatus::Closed } else { CloseSessionStatus::NotCloseable }
     }
 }
 
@@ -132,42 +84,35 @@ fn hello(caller: &Caller, theirs: &NodeHello) -> NodeHello {
     NodeHello { takes_fragments: Some(caller.identity.node), ..ours }
 }
 
-fn options(caller: &Caller) -> GetSessionOptionsResult {
+/// The options of the caller's session.
+pub(crate) fn options(caller: &Caller) -> SessionOptions {
     let values = caller.session.settings().values();
-    GetSessionOptionsResult {
-        session_options: values.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect(),
-    }
+    values.into_iter().map(|(name, value)| (name.to_owned(), Some(OptionValue::String(value)))).collect()
 }
 
-fn set_options(caller: &Caller, request: SetSessionOptionsRequest) -> Result<SetSessionOptionsResult> {
-    if caller.kept_as.is_none() && !request.session_options.is_empty() {
-        return caller.require_kept_session().map(|()| SetSessionOptionsResult::default());
+/// Sets options of the caller's session; gives what was wrong with those that were not taken.
+pub(crate) fn set_options(
+    caller: &Caller,
+    options: SessionOptions,
+) -> Result<HashMap<String, SetSessionOptionErrorValue>> {
+    if !options.is_empty() {
+        caller.require_kept_session()?;
     }
-    let mut result = SetSessionOptionsResult::default();
-    for (name, value) in request.session_options {
+    let mut errors = HashMap::new();
+    for (name, value) in options {
         let known = SETTINGS.iter().any(|setting| setting.eq_ignore_ascii_case(&name));
-        let set = value.as_text().is_some_and(|text| caller.session.set(&name, &text).is_ok());
+        let set = match &value {
+            None => caller.session.reset(&name).is_ok(),
+            Some(value) => value.as_text().is_some_and(|text| caller.session.set(&name, &text).is_ok()),
+        };
         let error = match (known, set) {
             (_, true) => continue,
             (false, false) => SetSessionOptionErrorValue::InvalidName,
             (true, false) => SetSessionOptionErrorValue::InvalidValue,
         };
-        result.errors.insert(name, SetSessionOptionError { value: error as i32 });
+        errors.insert(name, error);
     }
-    Ok(result)
-}
-
-/// A body that is the message itself.
-fn plain<M: Message + Default>(body: Bytes) -> Result<M> {
-    M::decode(body).map_err(|e| invalid("the action's body is malformed").with_source(e))
-}
-
-/// A body that wraps the message, as Flight SQL's do.
-fn wrapped<M: ProstMessageExt>(body: &[u8]) -> Result<M> {
-    let any: Any = any(body)?;
-    any.unpack()
-        .map_err(|e| invalid("the action's body is malformed").with_source(e))?
-        .ok_or_else(|| unsupported("the action's body is another message than the action takes"))
+    Ok(errors)
 }
 
 fn json<T: Serialize>(value: &T) -> Result<Bytes> {

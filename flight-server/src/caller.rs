@@ -1,10 +1,10 @@
 //! From a request's headers to its caller: who it is, and the session that it is in.
 
 use portolan_engine::{Engine, Result, Session};
-use tonic::Response;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
 use crate::auth::{Authenticator, Authorization, Identity, Peer, is_jwt, unauthenticated};
+use crate::dispatch;
 use crate::failure::invalid;
 use crate::sessions::{Sessions, is_token, random_token};
 
@@ -59,11 +59,6 @@ impl Caller {
         Ok(Self { identity, session, kept_as: None, fresh_cookie: Some(random_token()) })
     }
 
-    /// The caller's name, for the log.
-    pub(crate) fn name(&self) -> &str {
-        self.identity.principal.name()
-    }
-
     /// That settings outlive the request.
     pub(crate) fn require_kept_session(&self) -> Result<()> {
         if self.kept_as.is_some() {
@@ -74,15 +69,19 @@ impl Caller {
              too), or let the client keep cookies",
         ))
     }
+}
 
-    /// The answer, with a cookie for callers that have no session yet.
-    pub(crate) fn answer<T>(&self, body: T) -> Response<T> {
-        let mut response = Response::new(body);
+impl dispatch::Caller for Caller {
+    fn name(&self) -> &str {
+        self.identity.principal.name()
+    }
+
+    /// A cookie for callers that have no session yet.
+    fn mark(&self, headers: &mut MetadataMap) {
         let cookie = self.fresh_cookie.as_ref().map(|id| format!("{SESSION_COOKIE}={id}"));
         if let Some(Ok(cookie)) = cookie.map(AsciiMetadataValue::try_from) {
-            response.metadata_mut().insert("set-cookie", cookie);
+            headers.insert("set-cookie", cookie);
         }
-        response
     }
 }
 

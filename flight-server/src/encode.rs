@@ -10,30 +10,31 @@ use arrow::record_batch::RecordBatch;
 use arrow_flight::FlightData;
 use arrow_flight::encode::{DictionaryHandling, FlightDataEncoderBuilder};
 use arrow_flight::error::FlightError;
-use futures::stream::{self, BoxStream};
+use futures::stream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use portolan_connectors::FragmentSummary;
 use portolan_connectors::node::protocol::{MAX_MESSAGE_BYTES, TARGET_MESSAGE_BYTES};
 use portolan_engine::{Error, ErrorKind, QueryStream, Result};
 use tokio_util::sync::CancellationToken;
 
+use crate::dispatch::Messages;
 use crate::failure::encoding;
+use crate::metadata::Listing;
 use crate::wire_schema::to_wire;
 
-/// Messages of a `DoGet`, with this crate's errors.
-pub(crate) type Messages = BoxStream<'static, Result<FlightData>>;
-
 /// The rows of a statement, as clients see them.
-pub(crate) fn statement_messages(rows: QueryStream, schema: SchemaRef) -> Messages {
+pub(crate) fn statement_messages(
+    rows: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
+    schema: SchemaRef,
+) -> Messages {
     let announced = schema.clone();
     let rows = rows.map(move |batch| to_wire(&batch?, &announced));
     messages(rows, schema, DictionaryHandling::Hydrate)
 }
 
-/// Rows that are all there, such as those about the catalog.
-pub(crate) fn table_messages(batch: RecordBatch) -> Messages {
-    let schema = batch.schema();
-    messages(stream::iter([Ok(batch)]), schema, DictionaryHandling::Hydrate)
+/// Rows about the catalog; each batch is made when the one before it was taken.
+pub(crate) fn table_messages(table: Listing) -> Messages {
+    messages(stream::iter(table.batches), table.schema, DictionaryHandling::Hydrate)
 }
 
 /// No rows, of these columns.

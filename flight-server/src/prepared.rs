@@ -1,6 +1,6 @@
 //! Statements from their text on: planning, prepared statements and the parameters bound to them, settings.
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use arrow::ipc::writer::IpcWriteOptions;
 use arrow::record_batch::RecordBatch;
 use arrow_flight::sql::{
@@ -8,15 +8,13 @@ use arrow_flight::sql::{
 };
 use arrow_flight::{IpcMessage, SchemaAsIpc};
 use bytes::Bytes;
-use datafusion::scalar::ScalarValue;
-use futures::TryStreamExt;
-use portolan_engine::{Prepared, Result, StatementKind};
+use portolan_engine::{Prepared, Result, StatementKind, rows_of};
 
 use crate::caller::Caller;
 use crate::failure::{arrow, invalid, unsupported};
 use crate::placeholders::number_placeholders;
-use crate::statements::{Kind, Statement, Statements};
-use crate::wire_schema::wire_schema;
+use crate::statements::{Kind, Parameters, Statement, Statements};
+use crate::wire_schema::{Strings, plain_schema, wire_schema};
 
 /// Plans a statement for `caller`, without running it.
 pub(crate) async fn prepare(caller: &Caller, sql: &str, transaction: Option<&Bytes>) -> Result<Prepared> {
@@ -24,47 +22,50 @@ pub(crate) async fn prepare(caller: &Caller, sql: &str, transaction: Option<&Byt
     caller.session.prepare(&number_placeholders(sql)?).await
 }
 
-/// Plans a statement and holds it; a setting is applied here, once. Gives the handle for its ticket and its columns.
+/// A statement that was announced: the handle for its ticket, its columns, and how many rows it changed.
+pub(crate) struct Announced {
+    pub(crate) handle: Bytes,
+    pub(crate) schema: SchemaRef,
+    /// `None` for a query.
+    pub(crate) changed: Option<u64>,
+}
+
+/// Plans a statement and holds it; one that changes something is carried out here, once.
 pub(crate) async fn announce(
     caller: &Caller,
     statements: &Statements,
     command: &CommandStatementQuery,
-) -> Result<(Bytes, SchemaRef)> {
+) -> Result<Announced> {
     let prepared = prepare(caller, &command.query, command.transaction_id.as_ref()).await?;
-    announce_prepared(caller, statements, &prepared, Vec::new()).await
+    let strings = Strings::of(&caller.session.settings());
+    announce_prepared(caller, statements, Bound { prepared, parameters: Parameters::default(), strings }).await
 }
 
 /// As [`announce`], for a statement that was planned before. The parameters are those of now: binding others later
 /// changes nothing for a handle that was given out.
-pub(crate) async fn announce_prepared(
-    caller: &Caller,
-    statements: &Statements,
-    prepared: &Prepared,
-    parameters: Vec<ScalarValue>,
-) -> Result<(Bytes, SchemaRef)> {
-    let (kind, schema) = match prepared.kind() {
+pub(crate) async fn announce_prepared(caller: &Caller, statements: &Statements, bound: Bound) -> Result<Announced> {
+    let Bound { prepared, parameters, strings } = bound;
+    let (kind, schema, changed) = match prepared.kind() {
         StatementKind::Query => {
-            let schema = wire_schema(prepared.schema_with(&parameters)?.as_ref());
-            (Kind::Query(prepared.clone(), parameters), schema)
+            let first = rows_of(&parameters).next().transpose()?.unwrap_or_default();
+            let schema = wire_schema(prepared.schema_with(&first)?.as_ref(), strings);
+            (Kind::Query(prepared, parameters), schema, None)
         }
-        StatementKind::Setting => {
-            apply(caller, prepared, &parameters).await?;
-            (Kind::Applied, SchemaRef::new(Schema::empty()))
+        StatementKind::Setting | StatementKind::Change => {
+            let changed = apply(caller, &prepared, &parameters).await?;
+            (Kind::Applied, SchemaRef::new(Schema::empty()), Some(changed))
         }
     };
-    let handle = statements.hold(&caller.identity.principal, Statement::new(kind, schema.clone()))?;
-    Ok((handle, schema))
+    let handle = statements.hold(&caller.identity.principal, Statement::new(kind, schema.clone(), strings))?;
+    Ok(Announced { handle, schema, changed })
 }
 
-/// Applies a setting to the caller's session.
-pub(crate) async fn apply(caller: &Caller, prepared: &Prepared, parameters: &[ScalarValue]) -> Result<()> {
-    match prepared.kind() {
-        StatementKind::Setting => caller.require_kept_session()?,
-        StatementKind::Query => return Err(invalid("the statement gives rows: run it as a query, not as an update")),
+/// Carries out a statement that changes something; gives how many rows it changed.
+pub(crate) async fn apply(caller: &Caller, prepared: &Prepared, parameters: &[RecordBatch]) -> Result<u64> {
+    if prepared.changes_session() {
+        caller.require_kept_session()?;
     }
-    let mut rows = Box::pin(prepared.execute(parameters).await?);
-    while rows.try_next().await?.is_some() {}
-    Ok(())
+    prepared.apply(parameters).await
 }
 
 /// Creates a prepared statement.
@@ -74,20 +75,23 @@ pub(crate) async fn create(
     request: &ActionCreatePreparedStatementRequest,
 ) -> Result<ActionCreatePreparedStatementResult> {
     let prepared = prepare(caller, &request.query, request.transaction_id.as_ref()).await?;
-    let parameters = ipc_schema(&wire_schema(&prepared.parameters()))?;
+    let strings = Strings::of(&caller.session.settings());
+    let parameters = ipc_schema(&parameter_schema(&prepared.parameters(), strings))?;
     let (schema, dataset_schema) = match prepared.kind() {
         StatementKind::Query => {
-            let schema = wire_schema(&prepared.schema());
+            let schema = wire_schema(&prepared.schema(), strings);
             let ipc = ipc_schema(&schema)?;
             (schema, ipc)
         }
         // Clients take a statement without columns for an update.
-        StatementKind::Setting => {
-            caller.require_kept_session()?;
+        StatementKind::Setting | StatementKind::Change => {
+            if prepared.changes_session() {
+                caller.require_kept_session()?;
+            }
             (SchemaRef::new(Schema::empty()), Bytes::new())
         }
     };
-    let statement = Statement::new(Kind::Prepared(prepared, Default::default()), schema);
+    let statement = Statement::new(Kind::Prepared(prepared, Default::default()), schema, strings);
     Ok(ActionCreatePreparedStatementResult {
         prepared_statement_handle: statements.hold(&caller.identity.principal, statement)?,
         dataset_schema,
@@ -95,20 +99,28 @@ pub(crate) async fn create(
     })
 }
 
-/// The prepared statement of `handle` and the parameters that are bound to it.
-pub(crate) fn bound(caller: &Caller, statements: &Statements, handle: &[u8]) -> Result<(Prepared, Vec<ScalarValue>)> {
+/// A statement that is ready to be announced.
+pub(crate) struct Bound {
+    pub(crate) prepared: Prepared,
+    pub(crate) parameters: Parameters,
+    pub(crate) strings: Strings,
+}
+
+/// The prepared statement of `handle` with the parameters that are bound to it, and with strings as they were when it
+/// was prepared.
+pub(crate) fn bound(caller: &Caller, statements: &Statements, handle: &[u8]) -> Result<Bound> {
     let statement = statements.find(&caller.identity.principal, handle)?;
     match &statement.kind {
         Kind::Prepared(prepared, parameters) => {
             let parameters = parameters.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-            Ok((prepared.clone(), parameters))
+            Ok(Bound { prepared: prepared.clone(), parameters, strings: statement.strings })
         }
         Kind::Query(..) | Kind::Applied => Err(invalid("the handle is not that of a prepared statement")),
     }
 }
 
 /// Binds parameters to the prepared statement of `handle`.
-pub(crate) fn bind(caller: &Caller, statements: &Statements, handle: &[u8], values: Vec<ScalarValue>) -> Result<()> {
+pub(crate) fn bind(caller: &Caller, statements: &Statements, handle: &[u8], values: Parameters) -> Result<()> {
     let statement = statements.find(&caller.identity.principal, handle)?;
     match &statement.kind {
         Kind::Prepared(_, parameters) => {
@@ -119,20 +131,9 @@ pub(crate) fn bind(caller: &Caller, statements: &Statements, handle: &[u8], valu
     }
 }
 
-/// The parameters in uploaded rows: one row, or none for none.
-pub(crate) fn parameters(batches: &[RecordBatch]) -> Result<Vec<ScalarValue>> {
-    let mut rows = batches.iter().filter(|batch| batch.num_rows() > 0);
-    let Some(batch) = rows.next() else { return Ok(Vec::new()) };
-    if batch.num_rows() > 1 || rows.next().is_some() {
-        return Err(unsupported("a query takes one set of parameters at a time: bind one row"));
-    }
-    batch
-        .columns()
-        .iter()
-        .map(|column| {
-            ScalarValue::try_from_array(column, 0).map_err(|e| invalid("a parameter cannot be read").with_source(e))
-        })
-        .collect()
+/// The parameters in uploaded rows, each row a set of them; none where there are no columns.
+pub(crate) fn parameters(batches: Vec<RecordBatch>) -> Parameters {
+    if batches.iter().all(|batch| batch.num_columns() == 0) { Parameters::default() } else { batches.into() }
 }
 
 /// Refuses to be part of a transaction: there are none.
@@ -141,6 +142,23 @@ pub(crate) fn refuse_transaction(transaction: Option<&Bytes>) -> Result<()> {
         Some(id) if !id.is_empty() => Err(unsupported("this node has no transactions")),
         _ => Ok(()),
     }
+}
+
+/// The parameters as clients are told of them. The JDBC driver puts milliseconds into whatever unit a time is announced
+/// in; what it binds is brought into the right one.
+fn parameter_schema(parameters: &Schema, strings: Strings) -> SchemaRef {
+    let plain = plain_schema(parameters, strings);
+    let fields = plain.fields().iter().map(|field| {
+        let announced = match field.data_type() {
+            DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
+            DataType::Time32(_) | DataType::Time64(_) => DataType::Time32(TimeUnit::Millisecond),
+            // Nothing tells its type, and drivers take nothing but NULL for a column of NULLs.
+            DataType::Null => DataType::Utf8,
+            other => other.clone(),
+        };
+        field.as_ref().clone().with_data_type(announced)
+    });
+    SchemaRef::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// A schema as the message that Flight SQL carries it in.
@@ -157,19 +175,22 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{ArrayRef, Int64Array};
-    use portolan_engine::ErrorKind;
+    use arrow::datatypes::Field;
 
     use super::*;
 
-    fn rows(values: Vec<i64>) -> RecordBatch {
-        RecordBatch::try_from_iter([("$1", Arc::new(Int64Array::from(values)) as ArrayRef)]).unwrap()
+    #[test]
+    fn rows_without_columns_bind_nothing() {
+        let row = RecordBatch::try_from_iter([("$1", Arc::new(Int64Array::from(vec![7])) as ArrayRef)]).unwrap();
+        assert_eq!(parameters(vec![row.clone()]).len(), 1);
+        assert!(parameters(vec![]).is_empty());
+        assert!(parameters(vec![RecordBatch::new_empty(SchemaRef::new(Schema::empty()))]).is_empty());
     }
 
     #[test]
-    fn one_row_binds() {
-        assert_eq!(parameters(&[rows(vec![]), rows(vec![7])]).unwrap(), [ScalarValue::Int64(Some(7))]);
-        assert!(parameters(&[]).unwrap().is_empty());
-        assert_eq!(parameters(&[rows(vec![1, 2])]).unwrap_err().kind(), ErrorKind::Unsupported);
-        assert_eq!(parameters(&[rows(vec![1]), rows(vec![2])]).unwrap_err().kind(), ErrorKind::Unsupported);
+    fn times_are_announced_in_milliseconds() {
+        let nanoseconds = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
+        let announced = parameter_schema(&Schema::new(vec![Field::new("$1", nanoseconds, true)]), Strings::Plain);
+        assert_eq!(*announced.field(0).data_type(), DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())));
     }
 }

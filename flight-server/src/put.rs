@@ -1,116 +1,83 @@
-//! `DoPut`: settings that come as updates, and the parameters of prepared statements.
+//! `DoPut`: statements that change something, the parameters of prepared ones, and rows to take in.
 
-use std::time::Duration;
-
-use arrow::record_batch::RecordBatch;
-use arrow_flight::decode::FlightRecordBatchStream;
-use arrow_flight::error::FlightError;
-use arrow_flight::sql::{Command, DoPutPreparedStatementResult, DoPutUpdateResult};
-use arrow_flight::{FlightData, PutResult};
-use bytes::Bytes;
-use futures::{Stream, StreamExt, TryStreamExt, stream};
-use portolan_connectors::node::message::check_message;
-use portolan_engine::{Error, ErrorKind, Result};
-use prost::Message;
-use tokio::time::timeout;
-use tonic::{Code, Status};
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow_flight::sql::{
+    Command, CommandStatementIngest, TableDefinitionOptions, TableExistsOption, TableNotExistOption,
+};
+use portolan_engine::{IngestMode, IngestTarget, Result};
 
 use crate::caller::Caller;
-use crate::commands::{self, unknown};
-use crate::failure::invalid;
-use crate::oversize::too_large;
-use crate::prepared::{apply, bind, bound, parameters, prepare};
+use crate::dispatch::{PutAnswer, Request, Upload, UploadedRows, unknown};
+use crate::failure::{invalid, unsupported};
+use crate::prepared::{Bound, apply, bind, bound, parameters, prepare, refuse_transaction};
 use crate::service::Service;
 
-/// How long the next message of an upload may take.
-const NEXT_MESSAGE: Duration = Duration::from_secs(30);
-/// Messages of one upload: parameters are one row, whatever the number of batches that it comes in.
-const MOST_MESSAGES: usize = 64;
+/// Bytes of parameters that one upload may bring.
+const PARAMETER_BYTES: usize = 64 << 20;
 
 impl Service {
     /// Takes an upload.
-    pub(crate) async fn put(
-        &self,
-        caller: &Caller,
-        messages: impl Stream<Item = Result<FlightData, Status>> + Send + Unpin + 'static,
-    ) -> Result<PutResult> {
-        let mut messages = bounded(messages, self.request_bytes).boxed();
-        let first = messages.try_next().await?.ok_or_else(|| invalid("the upload is empty"))?;
-        let descriptor =
-            first.flight_descriptor.as_ref().ok_or_else(|| invalid("the upload does not say what it is for"))?;
-        let command = commands::command(descriptor)?;
-        let metadata = match command {
+    pub(crate) async fn take(&self, caller: &Caller, request: Request, upload: Upload) -> Result<PutAnswer> {
+        match request.sql()? {
             Command::CommandStatementUpdate(update) => {
                 let prepared = prepare(caller, &update.query, update.transaction_id.as_ref()).await?;
-                apply(caller, &prepared, &[]).await?;
-                updated()
+                updated(apply(caller, &prepared, &[]).await?)
             }
             Command::CommandPreparedStatementUpdate(update) => {
-                let uploaded = parameters(&rows(first, messages).await?)?;
-                let (prepared, before) = bound(caller, &self.statements, &update.prepared_statement_handle)?;
+                let uploaded = parameters(upload.all_rows(PARAMETER_BYTES).await?);
+                let Bound { prepared, parameters: before, .. } =
+                    bound(caller, &self.statements, &update.prepared_statement_handle)?;
                 let values = if uploaded.is_empty() { before } else { uploaded };
-                apply(caller, &prepared, &values).await?;
-                updated()
+                updated(apply(caller, &prepared, &values).await?)
             }
             Command::CommandPreparedStatementQuery(query) => {
-                let values = parameters(&rows(first, messages).await?)?;
+                let values = parameters(upload.all_rows(PARAMETER_BYTES).await?);
                 let handle = query.prepared_statement_handle;
                 bind(caller, &self.statements, &handle, values)?;
-                DoPutPreparedStatementResult { prepared_statement_handle: Some(handle) }.encode_to_vec()
+                Ok(PutAnswer::Bound(handle))
             }
-            other => return Err(unknown(other.type_url())),
-        };
-        Ok(PutResult { app_metadata: Bytes::from(metadata) })
-    }
-}
-
-/// Settings change no rows.
-fn updated() -> Vec<u8> {
-    DoPutUpdateResult { record_count: 0 }.encode_to_vec()
-}
-
-/// The messages of an upload, with a bound on their number and on the wait for each.
-fn bounded(
-    messages: impl Stream<Item = Result<FlightData, Status>> + Send + Unpin + 'static,
-    message_bytes: usize,
-) -> impl Stream<Item = Result<FlightData>> + Send {
-    stream::unfold((messages, 0), move |(mut messages, count)| async move {
-        if count == MOST_MESSAGES {
-            let error = format!("an upload of parameters has at most {MOST_MESSAGES} messages");
-            return Some((Err(Error::new(ErrorKind::ResourceExhausted, error)), (messages, count)));
+            Command::CommandStatementIngest(ingest) => self.ingest(caller, ingest, upload).await,
+            other => Err(unknown(other.type_url())),
         }
-        let item = match timeout(NEXT_MESSAGE, messages.next()).await {
-            Ok(None) => return None,
-            Ok(Some(Ok(data))) => Ok(data),
-            Ok(Some(Err(status))) if status.code() == Code::OutOfRange => Err(too_large(message_bytes)),
-            Ok(Some(Err(status))) => {
-                Err(Error::new(ErrorKind::Cancelled, format!("the upload broke off: {}", status.message())))
-            }
-            Err(_) => Err(Error::new(ErrorKind::DeadlineExceeded, "the upload did not go on for 30 seconds")),
-        };
-        Some((item, (messages, count + 1)))
-    })
+    }
+
+    async fn ingest(&self, caller: &Caller, ingest: CommandStatementIngest, upload: Upload) -> Result<PutAnswer> {
+        refuse_transaction(ingest.transaction_id.as_ref())?;
+        let mode = mode(ingest.table_definition_options.as_ref())?;
+        let target = IngestTarget { catalog: ingest.catalog, schema: ingest.schema, table: ingest.table };
+        if target.table.is_empty() {
+            return Err(invalid("the rows to take in go into no table: name one"));
+        }
+        if target.is_of_session() {
+            caller.require_kept_session()?;
+        } else if ingest.temporary {
+            return Err(invalid("a temporary table is one of the session: give neither catalog nor schema"));
+        }
+        let UploadedRows { schema, batches } = upload.rows().await?;
+        let columns = schema.unwrap_or_else(|| SchemaRef::new(Schema::empty()));
+        updated(caller.session.ingest(&target, mode, columns, batches).await?)
+    }
 }
 
-/// The rows of an upload. Malformed messages make the decoder panic in places; that must stay the caller's error.
-async fn rows(
-    first: FlightData,
-    rest: impl Stream<Item = Result<FlightData>> + Send + 'static,
-) -> Result<Vec<RecordBatch>> {
-    let messages = stream::iter([Ok(first)])
-        .chain(rest)
-        .try_filter(|data| std::future::ready(!data.data_header.is_empty()))
-        .map_err(|error| FlightError::from_external_error(Box::new(error)))
-        .and_then(|data| std::future::ready(check_message(&data).map(|()| data).map_err(FlightError::DecodeError)));
-    let batches = FlightRecordBatchStream::new_from_flight_data(messages);
-    let decoded = std::panic::AssertUnwindSafe(batches.try_collect::<Vec<_>>());
-    match futures::FutureExt::catch_unwind(decoded).await {
-        Ok(Ok(batches)) => Ok(batches),
-        Ok(Err(FlightError::ExternalError(inner))) => match inner.downcast::<Error>() {
-            Ok(ours) => Err(*ours),
-            Err(other) => Err(invalid("the uploaded rows cannot be read").with_source(other)),
-        },
-        Ok(Err(error)) => Err(invalid("the uploaded rows cannot be read").with_source(error)),
-        Err(_) => Err(invalid("the uploaded rows cannot be read")),
-    }
+fn updated(rows: u64) -> Result<PutAnswer> {
+    Ok(PutAnswer::Updated(i64::try_from(rows).unwrap_or(i64::MAX)))
+}
+
+/// What the two options come to. Where one is left open, what is not said is an error, as the protocol has it.
+fn mode(options: Option<&TableDefinitionOptions>) -> Result<IngestMode> {
+    let (if_not_exist, if_exists) = options.map_or_else(Default::default, |o| (o.if_not_exist(), o.if_exists()));
+    Ok(match (if_not_exist, if_exists) {
+        (TableNotExistOption::Create, TableExistsOption::Append) => IngestMode::CreateAppend,
+        (TableNotExistOption::Create, TableExistsOption::Replace) => IngestMode::Replace,
+        (TableNotExistOption::Create, _) => IngestMode::Create,
+        (_, TableExistsOption::Append) => IngestMode::Append,
+        (_, TableExistsOption::Replace) => {
+            return Err(unsupported("rows replace those of a table only where the table may be made as well"));
+        }
+        _ => {
+            return Err(invalid(
+                "the upload does not say what becomes of a table that exists, and of one that does not",
+            ));
+        }
+    })
 }

@@ -1,6 +1,7 @@
 //! The listener: binds an address, serves Flight and gRPC health there, and drains when told to stop.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
@@ -10,11 +11,14 @@ use portolan_engine::{Engine, Error, ErrorKind, Result};
 use tokio::net::{TcpListener, lookup_host};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server as Transport;
+use tonic_health::ServingStatus;
 
 use crate::auth::Authenticator;
+use crate::dispatch::Dispatch;
 use crate::incoming::{encrypted, plain};
 use crate::options::{ServerLimits, ServerOptions};
 use crate::oversize::Bounded;
+use crate::reflection::reflection;
 use crate::service::Service;
 use crate::tls::Tls;
 
@@ -94,17 +98,18 @@ impl Server {
     pub async fn serve(self, engine: Engine, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let Self { listener, address, scheme, tls, authenticator, limits } = self;
         let end_streams = CancellationToken::new();
-        let service = Service::new(engine, authenticator, &limits, end_streams.clone());
-        let flight = FlightServiceServer::new(service)
+        let service = Service::new(engine, authenticator, &limits, end_streams.clone())?;
+        let dispatch = Dispatch::new(Arc::new(service), limits.request_bytes);
+        let flight = FlightServiceServer::new(dispatch)
             .max_decoding_message_size(limits.request_bytes)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let flight = Bounded::new(flight, limits.request_bytes);
         let (reporter, health) = tonic_health::server::health_reporter();
-        reporter.set_serving::<FlightServiceServer<Service>>().await;
+        reporter.set_serving::<FlightServiceServer<Dispatch<Service>>>().await;
 
         let draining = CancellationToken::new();
         let drained = draining.clone().cancelled_owned();
-        let router = transport().add_service(health).add_service(flight);
+        let router = transport().add_service(health).add_service(reflection()?).add_service(flight);
         let _watcher = tls.as_ref().map(Tls::watch);
         let serving = match tls {
             Some(tls) => router.serve_with_incoming_shutdown(encrypted(listener, tls), drained).boxed(),
@@ -121,7 +126,8 @@ impl Server {
             Some(ended) => Some(ended),
             None => {
                 tracing::info!(%address, "stopping: running statements may finish");
-                reporter.set_not_serving::<FlightServiceServer<Service>>().await;
+                reporter.set_not_serving::<FlightServiceServer<Dispatch<Service>>>().await;
+                reporter.set_service_status("", ServingStatus::NotServing).await;
                 draining.cancel();
                 match tokio::time::timeout(limits.grace, &mut serving).await {
                     Ok(ended) => Some(ended),

@@ -92,7 +92,11 @@ impl Sessions {
 
     /// Forgets the session under `key`.
     pub(crate) fn close(&self, key: &str) -> bool {
-        self.lock().remove(key).is_some()
+        let removed = self.lock().remove(key);
+        removed.is_some_and(|kept| {
+            kept.session.close();
+            true
+        })
     }
 
     /// The session under `key`, which is used now.
@@ -147,7 +151,7 @@ impl Sessions {
 
 impl Kept {
     fn is_open(&self, idle: Duration) -> bool {
-        self.used.elapsed() <= idle && !self.identity.has_expired()
+        self.used.elapsed() <= idle && !self.session.is_closed() && !self.identity.has_expired()
     }
 }
 

@@ -2,64 +2,90 @@
 //! that it demands: drivers cast without looking.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, BooleanArray, RecordBatch, UnionArray};
+use arrow::compute::{can_cast_types, filter_record_batch};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit, UInt32Type, UnionFields};
 use arrow_flight::sql::metadata::{SqlInfoData, SqlInfoDataBuilder};
 use arrow_flight::sql::{
     SqlInfo, SqlNullOrdering, SqlOuterJoinsSupportLevel, SqlSupportedCaseSensitivity, SqlSupportedGroupBy,
     SqlSupportedResultSetConcurrency, SqlSupportedResultSetType, SqlSupportedSubqueries, SqlSupportedTransaction,
-    SqlSupportedUnions, SqlTransactionIsolationLevel, SupportedSqlGrammar,
+    SqlSupportedUnions, SqlSupportsConvert, SqlTransactionIsolationLevel, SupportedSqlGrammar,
 };
-use portolan_engine::Result;
+use portolan_catalog::names::MAX_NAME_LENGTH;
+use portolan_engine::{Engine, Error, ErrorKind, Result};
 
-use crate::failure::encoding;
+use crate::failure::{arrow, encoding};
+use crate::options::ServerLimits;
 
 const KEYWORDS: &[&str] = &["ANTI", "EXCEPT", "ILIKE", "LIMIT", "OFFSET", "QUALIFY", "SEMI", "UNNEST"];
-const NUMERIC: &[&str] = &[
-    "abs", "acos", "asin", "atan", "atan2", "ceil", "cos", "cot", "degrees", "exp", "floor", "ln", "log", "log10",
-    "pi", "power", "radians", "random", "round", "signum", "sin", "sqrt", "tan", "trunc",
-];
-const STRING: &[&str] = &[
-    "ascii", "chr", "concat", "left", "length", "lower", "lpad", "ltrim", "repeat", "replace", "reverse", "right",
-    "rpad", "rtrim", "strpos", "substr", "trim", "upper",
-];
-const DATETIME: &[&str] =
-    &["current_date", "current_time", "date_bin", "date_part", "date_trunc", "now", "to_timestamp"];
+/// Identifiers that drivers before version 17 of JDBC do not know: they fail on every answer that holds one.
+const YOUNG: &[i32] =
+    &[SqlInfo::FlightSqlServerBulkIngestion as i32, SqlInfo::FlightSqlServerIngestTransactionsSupported as i32];
 
-/// The answers to the identifiers asked for; to all, if none is named. Unknown ones are left out.
-pub(crate) fn sql_info(asked: &[u32]) -> Result<RecordBatch> {
-    data()?.record_batch(asked.iter().copied()).map_err(encoding)
+/// What only the running server knows of itself.
+pub(crate) struct Facts<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) limits: &'a ServerLimits,
 }
 
-fn data() -> Result<SqlInfoData> {
+/// Everything that can be told.
+pub(crate) fn sql_info(facts: &Facts<'_>) -> Result<SqlInfoData> {
     let mut info = SqlInfoDataBuilder::new();
-    server(&mut info);
+    server(&mut info, facts);
     syntax(&mut info);
+    functions(&mut info, facts.engine.functions());
     capabilities(&mut info);
-    limits(&mut info);
+    conversions(&mut info);
+    limits(&mut info, facts.limits);
     transactions(&mut info);
     info.build().map_err(encoding)
 }
 
-fn server(info: &mut SqlInfoDataBuilder) {
+/// What was asked for, by its identifiers; everything where none is named, but for the identifiers that older drivers
+/// do not know and break on. In the columns that Arrow's own clients compare with: those of the builder may be NULL.
+pub(crate) fn answers(info: &SqlInfoData, asked: &[u32]) -> Result<RecordBatch> {
+    let built = info.record_batch(asked.iter().copied()).map_err(encoding)?;
+    let ids = built.column(0).as_primitive::<UInt32Type>();
+    let known: BooleanArray =
+        ids.values().iter().map(|id| Some(!asked.is_empty() || !YOUNG.contains(&(*id as i32)))).collect();
+    let built = filter_record_batch(&built, &known).map_err(arrow)?;
+    let (_, kinds, offsets, values) = built.column(1).as_union().clone().into_parts();
+    let DataType::Union(fields, mode) = built.schema().field(1).data_type().clone() else {
+        return Err(Error::new(ErrorKind::Internal, "what the server says of itself is no union"));
+    };
+    let strict: UnionFields =
+        fields.iter().map(|(id, field)| (id, Arc::new(field.as_ref().clone().with_nullable(false)))).collect();
+    let schema = Schema::new(vec![
+        Field::new("info_name", DataType::UInt32, false),
+        Field::new("value", DataType::Union(strict.clone(), mode), false),
+    ]);
+    let values = UnionArray::try_new(strict, kinds, offsets, values).map_err(arrow)?;
+    RecordBatch::try_new(Arc::new(schema), vec![built.column(0).clone(), Arc::new(values)]).map_err(arrow)
+}
+
+fn server(info: &mut SqlInfoDataBuilder, facts: &Facts<'_>) {
     info.append(SqlInfo::FlightSqlServerName, "Portolan");
     info.append(SqlInfo::FlightSqlServerVersion, env!("CARGO_PKG_VERSION"));
     info.append(SqlInfo::FlightSqlServerArrowVersion, "1.5");
-    info.append(SqlInfo::FlightSqlServerReadOnly, true);
+    info.append(SqlInfo::FlightSqlServerReadOnly, false);
     info.append(SqlInfo::FlightSqlServerSql, true);
     info.append(SqlInfo::FlightSqlServerSubstrait, false);
     info.append(SqlInfo::FlightSqlServerTransaction, SqlSupportedTransaction::None as i32);
     info.append(SqlInfo::FlightSqlServerCancel, true);
-    info.append(SqlInfo::FlightSqlServerBulkIngestion, false);
+    info.append(SqlInfo::FlightSqlServerBulkIngestion, true);
     info.append(SqlInfo::FlightSqlServerIngestTransactionsSupported, false);
-    info.append(SqlInfo::FlightSqlServerStatementTimeout, 0_i32);
+    // How long a handle is kept after it was last used, in milliseconds.
+    let idle = i32::try_from(facts.limits.statement_idle.as_millis()).unwrap_or(i32::MAX);
+    info.append(SqlInfo::FlightSqlServerStatementTimeout, idle);
     info.append(SqlInfo::FlightSqlServerTransactionTimeout, 0_i32);
 }
 
 fn syntax(info: &mut SqlInfoDataBuilder) {
     info.append(SqlInfo::SqlDdlCatalog, false);
     info.append(SqlInfo::SqlDdlSchema, false);
-    info.append(SqlInfo::SqlDdlTable, false);
+    info.append(SqlInfo::SqlDdlTable, true);
     info.append(SqlInfo::SqlIdentifierCase, SqlSupportedCaseSensitivity::SqlCaseSensitivityLowercase as i32);
     info.append(SqlInfo::SqlIdentifierQuoteChar, "\"");
     // The protocol has no word for names that keep their case; drivers take "unknown" for it.
@@ -68,16 +94,67 @@ fn syntax(info: &mut SqlInfoDataBuilder) {
     // NULLs come last when ascending and first when descending.
     info.append(SqlInfo::SqlNullOrdering, SqlNullOrdering::SqlNullsSortedHigh as i32);
     info.append(SqlInfo::SqlKeywords, KEYWORDS);
-    info.append(SqlInfo::SqlNumericFunctions, NUMERIC);
-    info.append(SqlInfo::SqlStringFunctions, STRING);
-    info.append(SqlInfo::SqlSystemFunctions, &["coalesce", "nullif"] as &[&str]);
-    info.append(SqlInfo::SqlDatetimeFunctions, DATETIME);
     info.append(SqlInfo::SqlSearchStringEscape, "\\");
     info.append(SqlInfo::SqlExtraNameCharacters, "");
     info.append(SqlInfo::SqlSchemaTerm, "data product");
     info.append(SqlInfo::SqlProcedureTerm, "procedure");
     info.append(SqlInfo::SqlCatalogTerm, "domain");
     info.append(SqlInfo::SqlCatalogAtStart, true);
+}
+
+/// The engine's own functions, sorted into the four lists that the protocol knows.
+fn functions(info: &mut SqlInfoDataBuilder, functions: Vec<(String, &'static str)>) {
+    let list_of = |chapter: &str| match chapter {
+        "Math Functions" => SqlInfo::SqlNumericFunctions,
+        "String Functions" | "Binary String Functions" | "Regular Expression Functions" => SqlInfo::SqlStringFunctions,
+        "Time and Date Functions" => SqlInfo::SqlDatetimeFunctions,
+        _ => SqlInfo::SqlSystemFunctions,
+    };
+    let mut lists: [(SqlInfo, Vec<String>); 4] = [
+        (SqlInfo::SqlNumericFunctions, vec![]),
+        (SqlInfo::SqlStringFunctions, vec![]),
+        (SqlInfo::SqlDatetimeFunctions, vec![]),
+        (SqlInfo::SqlSystemFunctions, vec![]),
+    ];
+    for (name, chapter) in functions {
+        let list = list_of(chapter);
+        lists.iter_mut().filter(|(id, _)| *id == list).for_each(|(_, names)| names.push(name.clone()));
+    }
+    for (id, mut names) in lists {
+        names.sort_unstable();
+        info.append(id, names);
+    }
+}
+
+/// What `CAST` turns into what: as Arrow's casts do, which it comes to.
+fn conversions(info: &mut SqlInfoDataBuilder) {
+    use SqlSupportsConvert as Convert;
+    let types = [
+        (Convert::SqlConvertBigint, DataType::Int64),
+        (Convert::SqlConvertBinary, DataType::Binary),
+        (Convert::SqlConvertBit, DataType::Boolean),
+        (Convert::SqlConvertChar, DataType::Utf8),
+        (Convert::SqlConvertDate, DataType::Date32),
+        (Convert::SqlConvertDecimal, DataType::Decimal128(38, 10)),
+        (Convert::SqlConvertFloat, DataType::Float32),
+        (Convert::SqlConvertInteger, DataType::Int32),
+        (Convert::SqlConvertLongvarbinary, DataType::Binary),
+        (Convert::SqlConvertLongvarchar, DataType::Utf8),
+        (Convert::SqlConvertNumeric, DataType::Decimal128(38, 10)),
+        (Convert::SqlConvertReal, DataType::Float32),
+        (Convert::SqlConvertSmallint, DataType::Int16),
+        (Convert::SqlConvertTime, DataType::Time64(TimeUnit::Nanosecond)),
+        (Convert::SqlConvertTimestamp, DataType::Timestamp(TimeUnit::Nanosecond, None)),
+        (Convert::SqlConvertTinyint, DataType::Int8),
+        (Convert::SqlConvertVarbinary, DataType::Binary),
+        (Convert::SqlConvertVarchar, DataType::Utf8),
+    ];
+    let from = |from: &DataType| {
+        let to = types.iter().filter(|(_, to)| can_cast_types(from, to));
+        to.map(|(to, _)| *to as i32).collect::<Vec<_>>()
+    };
+    let all: BTreeMap<i32, Vec<i32>> = types.iter().map(|(id, data_type)| (*id as i32, from(data_type))).collect();
+    info.append(SqlInfo::SqlSupportsConvert, all);
 }
 
 fn capabilities(info: &mut SqlInfoDataBuilder) {
@@ -98,7 +175,6 @@ fn capabilities(info: &mut SqlInfoDataBuilder) {
         SqlInfo::SqlSupportsIntegrityEnhancementFacility,
         SqlInfo::SqlSelectForUpdateSupported,
         SqlInfo::SqlStoredProceduresSupported,
-        SqlInfo::SqlBatchUpdatesSupported,
         SqlInfo::SqlSavepointsSupported,
         SqlInfo::SqlNamedParametersSupported,
         SqlInfo::SqlLocatorsUpdateCopy,
@@ -106,7 +182,8 @@ fn capabilities(info: &mut SqlInfoDataBuilder) {
     ] {
         info.append(no, false);
     }
-    info.append(SqlInfo::SqlSupportsConvert, BTreeMap::<i32, Vec<i32>>::new());
+    // Several rows that are bound to one change.
+    info.append(SqlInfo::SqlBatchUpdatesSupported, true);
     let group_by =
         bits(&[SqlSupportedGroupBy::SqlGroupByUnrelated as i32, SqlSupportedGroupBy::SqlGroupByBeyondSelect as i32]);
     info.append(SqlInfo::SqlSupportedGroupBy, group_by);
@@ -136,7 +213,7 @@ fn capabilities(info: &mut SqlInfoDataBuilder) {
 }
 
 /// Zero: no limit, or none that is known.
-fn limits(info: &mut SqlInfoDataBuilder) {
+fn limits(info: &mut SqlInfoDataBuilder, limits: &ServerLimits) {
     for unlimited in [
         SqlInfo::SqlMaxBinaryLiteralLength,
         SqlInfo::SqlMaxCharLiteralLength,
@@ -149,18 +226,19 @@ fn limits(info: &mut SqlInfoDataBuilder) {
         SqlInfo::SqlMaxConnections,
         SqlInfo::SqlMaxCursorNameLength,
         SqlInfo::SqlMaxIndexLength,
-        SqlInfo::SqlDbSchemaNameLength,
         SqlInfo::SqlMaxProcedureNameLength,
-        SqlInfo::SqlMaxCatalogNameLength,
         SqlInfo::SqlMaxRowSize,
         SqlInfo::SqlMaxStatementLength,
-        SqlInfo::SqlMaxStatements,
-        SqlInfo::SqlMaxTableNameLength,
         SqlInfo::SqlMaxTablesInSelect,
         SqlInfo::SqlMaxUsernameLength,
     ] {
         info.append(unlimited, 0_i64);
     }
+    for name in [SqlInfo::SqlMaxCatalogNameLength, SqlInfo::SqlDbSchemaNameLength, SqlInfo::SqlMaxTableNameLength] {
+        info.append(name, MAX_NAME_LENGTH as i64);
+    }
+    let statements = i64::try_from(limits.statements_per_principal).unwrap_or(i64::MAX);
+    info.append(SqlInfo::SqlMaxStatements, statements);
     info.append(SqlInfo::SqlMaxRowSizeIncludesBlobs, true);
 }
 
@@ -170,7 +248,7 @@ fn transactions(info: &mut SqlInfoDataBuilder) {
     info.append(SqlInfo::SqlTransactionsSupported, false);
     info.append(SqlInfo::SqlSupportedTransactionsIsolationLevels, bits(&[none]));
     info.append(SqlInfo::SqlDataDefinitionCausesTransactionCommit, false);
-    info.append(SqlInfo::SqlDataDefinitionsInTransactionsIgnored, true);
+    info.append(SqlInfo::SqlDataDefinitionsInTransactionsIgnored, false);
 }
 
 fn bits(of: &[i32]) -> i32 {
@@ -181,20 +259,35 @@ fn bits(of: &[i32]) -> i32 {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use arrow::array::{Array, AsArray, UnionArray};
+    use arrow::array::{Array, AsArray, RecordBatch, StringArray, UnionArray};
     use arrow::datatypes::UInt32Type;
 
     use super::*;
 
-    fn type_of(batch: &RecordBatch, id: SqlInfo) -> i8 {
-        let row = batch.column(0).as_primitive::<UInt32Type>().values().iter().position(|v| *v == id as u32);
-        let values = batch.column(1).as_any().downcast_ref::<UnionArray>().unwrap();
-        values.type_id(row.unwrap())
+    async fn answers(asked: &[u32]) -> RecordBatch {
+        let engine = Engine::builder().build().unwrap();
+        let facts = Facts { engine: &engine, limits: &ServerLimits::default() };
+        sql_info(&facts).unwrap().record_batch(asked.iter().copied()).unwrap()
     }
 
-    #[test]
-    fn every_known_identifier_is_answered_in_its_type() {
-        let all = sql_info(&[]).unwrap();
+    fn row_of(batch: &RecordBatch, id: SqlInfo) -> usize {
+        batch.column(0).as_primitive::<UInt32Type>().values().iter().position(|v| *v == id as u32).unwrap()
+    }
+
+    fn values(batch: &RecordBatch) -> &UnionArray {
+        batch.column(1).as_any().downcast_ref::<UnionArray>().unwrap()
+    }
+
+    fn names(batch: &RecordBatch, id: SqlInfo) -> Vec<String> {
+        let names = values(batch).value(row_of(batch, id));
+        let names = names.as_list::<i32>().value(0);
+        let names: &StringArray = names.as_string();
+        names.iter().flatten().map(str::to_owned).collect()
+    }
+
+    #[tokio::test]
+    async fn every_known_identifier_is_answered_in_its_type() {
+        let all = answers(&[]).await;
         let ids = all.column(0).as_primitive::<UInt32Type>();
         assert!(ids.values().iter().all(|id| SqlInfo::try_from(*id as i32).is_ok()));
         let defined = (0..1000).filter(|id| SqlInfo::try_from(*id).is_ok()).count();
@@ -204,18 +297,37 @@ mod tests {
             (SqlInfo::FlightSqlServerName, 0),
             (SqlInfo::FlightSqlServerReadOnly, 1),
             (SqlInfo::SqlMaxColumnsInTable, 2),
+            (SqlInfo::SqlMaxStatements, 2),
             (SqlInfo::FlightSqlServerTransaction, 3),
+            (SqlInfo::FlightSqlServerStatementTimeout, 3),
             (SqlInfo::SqlSupportedUnions, 3),
             (SqlInfo::SqlKeywords, 4),
+            (SqlInfo::SqlNumericFunctions, 4),
             (SqlInfo::SqlSupportsConvert, 5),
         ] {
-            assert_eq!(type_of(&all, id), expected, "{id:?}");
+            assert_eq!(values(&all).type_id(row_of(&all, id)), expected, "{id:?}");
         }
     }
 
-    #[test]
-    fn unknown_identifiers_are_left_out() {
-        assert_eq!(sql_info(&[8, 77_777]).unwrap().num_rows(), 1);
-        assert_eq!(sql_info(&[77_777]).unwrap().num_rows(), 0);
+    #[tokio::test]
+    async fn unknown_identifiers_are_left_out() {
+        assert_eq!(answers(&[8, 77_777]).await.num_rows(), 1);
+        assert_eq!(answers(&[77_777]).await.num_rows(), 0);
+    }
+
+    #[tokio::test]
+    async fn functions_are_those_of_the_engine() {
+        let all = answers(&[]).await;
+        for (id, function) in [
+            (SqlInfo::SqlNumericFunctions, "sqrt"),
+            (SqlInfo::SqlStringFunctions, "substr"),
+            (SqlInfo::SqlStringFunctions, "regexp_replace"),
+            (SqlInfo::SqlDatetimeFunctions, "date_trunc"),
+            (SqlInfo::SqlSystemFunctions, "coalesce"),
+        ] {
+            let names = names(&all, id);
+            assert!(names.iter().any(|name| name == function), "{id:?}: {names:?}");
+            assert!(names.is_sorted());
+        }
     }
 }

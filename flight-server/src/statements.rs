@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
-use datafusion::scalar::ScalarValue;
 use portolan_engine::{Error, ErrorKind, Prepared, Principal, ProgressHandle, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::options::ServerLimits;
 use crate::sessions::{is_token, random_token};
+use crate::wire_schema::Strings;
 
 /// The statements of a server.
 pub(crate) struct Statements {
@@ -34,24 +35,29 @@ pub(crate) struct Statement {
     pub(crate) kind: Kind,
     /// The columns that clients see.
     pub(crate) schema: SchemaRef,
+    /// How strings travel, as its session was set when it was announced first.
+    pub(crate) strings: Strings,
     /// Ends its streams.
     pub(crate) stop: CancellationToken,
     progress: Mutex<Option<ProgressHandle>>,
 }
 
+/// Parameters that are bound to a statement: one set of them a row; empty where none are bound.
+pub(crate) type Parameters = Arc<[RecordBatch]>;
+
 /// What a handle stands for.
 pub(crate) enum Kind {
     /// A query with its parameters: its ticket runs it.
-    Query(Prepared, Vec<ScalarValue>),
-    /// A setting that was applied: its ticket gives no rows and applies nothing again.
+    Query(Prepared, Parameters),
+    /// A change that was carried out: its ticket gives no rows and changes nothing again.
     Applied,
     /// A prepared statement and the parameters that are bound to it at present.
-    Prepared(Prepared, Mutex<Vec<ScalarValue>>),
+    Prepared(Prepared, Mutex<Parameters>),
 }
 
 impl Statement {
-    pub(crate) fn new(kind: Kind, schema: SchemaRef) -> Self {
-        Self { kind, schema, stop: CancellationToken::new(), progress: Mutex::default() }
+    pub(crate) fn new(kind: Kind, schema: SchemaRef, strings: Strings) -> Self {
+        Self { kind, schema, strings, stop: CancellationToken::new(), progress: Mutex::default() }
     }
 
     /// How far its newest run is; `None` before the first.
@@ -171,7 +177,7 @@ mod tests {
     }
 
     fn applied() -> Statement {
-        Statement::new(Kind::Applied, Arc::new(Schema::empty()))
+        Statement::new(Kind::Applied, Arc::new(Schema::empty()), Strings::Plain)
     }
 
     #[test]

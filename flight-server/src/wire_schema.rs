@@ -1,23 +1,52 @@
 //! The one place that says which columns clients see: view, dictionary and other compact types become the plain ones
-//! that every driver reads. Batches are cast to it. Fragments between nodes travel as they are.
+//! that every driver reads, and each column says what SQL calls its type. Batches are brought into it. Fragments
+//! between nodes travel as they are.
+
+mod column_metadata;
+mod lower;
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatchOptions;
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UnionFields};
 use arrow::record_batch::RecordBatch;
-use portolan_engine::{Error, ErrorKind, Result};
+use portolan_engine::{Error, ErrorKind, Result, Settings};
 
-/// The columns that clients see for rows of `schema`.
-pub(crate) fn wire_schema(schema: &Schema) -> SchemaRef {
-    Arc::new(Schema::new(schema.fields().iter().map(plain_field).collect::<Vec<_>>()))
+pub(crate) use column_metadata::{describe_result, describe_table_column};
+pub(crate) use lower::lower;
+
+/// How strings and binary values with views travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Strings {
+    /// As `Utf8` and `Binary`, which every driver reads.
+    Plain,
+    /// As they are: less to copy for clients that read views.
+    Views,
 }
 
-/// Whether two schemas have the same columns: names and types, in order. The mesh may have changed between the moment
-/// when a statement was announced and the one when its rows are fetched.
+impl Strings {
+    /// As a session's settings say.
+    pub(crate) fn of(settings: &Settings) -> Self {
+        if settings.string_views { Self::Views } else { Self::Plain }
+    }
+}
+
+/// The columns that clients see for rows of `schema`. Nullability stays. What columns say of themselves in Flight SQL's
+/// keys is said anew; the schema's own metadata stay behind.
+pub(crate) fn wire_schema(schema: &Schema, strings: Strings) -> SchemaRef {
+    let fields = plain_schema(schema, strings).fields().iter().map(|f| describe_result(f)).collect::<Vec<_>>();
+    Arc::new(Schema::new(fields))
+}
+
+/// As [`wire_schema`], without what Flight SQL's keys say of results.
+pub(crate) fn plain_schema(schema: &Schema, strings: Strings) -> Schema {
+    Schema::new(schema.fields().iter().map(|field| plain_field(field, strings)).collect::<Vec<_>>())
+}
+
+/// Whether two schemas have the same columns for clients: names and types, in order, whether or not with views. The
+/// mesh may have changed between the moment when a statement was announced and the one when its rows are fetched.
 pub(crate) fn same_columns(a: &Schema, b: &Schema) -> bool {
-    let column = |field: &FieldRef| (field.name().clone(), field.data_type().clone());
+    let column = |field: &FieldRef| (field.name().clone(), plain(field.data_type(), Strings::Plain));
     a.fields().iter().map(column).eq(b.fields().iter().map(column))
 }
 
@@ -30,97 +59,52 @@ pub(crate) fn to_wire(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
         ));
     }
     let differs = |e| Error::new(ErrorKind::Internal, "the rows are not what the statement announced").with_source(e);
-    let strict = CastOptions { safe: false, ..CastOptions::default() };
     let columns = batch
         .columns()
         .iter()
         .zip(schema.fields())
-        .map(|(column, field)| {
-            if column.data_type() == field.data_type() {
-                Ok(column.clone())
-            } else {
-                cast_with_options(column, field.data_type(), &strict)
-            }
-        })
+        .map(|(column, field)| lower(column, field.data_type()))
         .collect::<Result<Vec<_>, _>>()
         .map_err(differs)?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(differs)
 }
 
-fn plain_field(field: &FieldRef) -> FieldRef {
-    let plain = plain(field.data_type());
+fn plain_field(field: &FieldRef, strings: Strings) -> FieldRef {
+    let plain = plain(field.data_type(), strings);
     if plain == *field.data_type() {
         return field.clone();
     }
     Arc::new(Field::new(field.name(), plain, field.is_nullable()).with_metadata(field.metadata().clone()))
 }
 
-fn plain(data_type: &DataType) -> DataType {
+/// The type as clients see it: what the JDBC driver cannot read (views before its version 19, half floats, run ends,
+/// list views, decimals of 32 and 64 bits) and what is hydrated anyway (dictionaries), at every depth. It reads all the
+/// others: large and fixed sizes, `Decimal256`, dates, times, timestamps with and without zones, durations, intervals,
+/// maps, unions.
+fn plain(data_type: &DataType, strings: Strings) -> DataType {
+    let field = |field: &FieldRef| plain_field(field, strings);
     match data_type {
-        DataType::Utf8View => DataType::Utf8,
-        DataType::BinaryView => DataType::Binary,
+        DataType::Utf8View if strings == Strings::Plain => DataType::Utf8,
+        DataType::BinaryView if strings == Strings::Plain => DataType::Binary,
         DataType::Float16 => DataType::Float32,
-        DataType::Dictionary(_, values) => plain(values),
-        DataType::RunEndEncoded(_, values) => plain(values.data_type()),
-        DataType::List(item) | DataType::ListView(item) => DataType::List(plain_field(item)),
-        DataType::LargeList(item) | DataType::LargeListView(item) => DataType::LargeList(plain_field(item)),
-        DataType::FixedSizeList(item, size) => DataType::FixedSizeList(plain_field(item), *size),
-        DataType::Struct(fields) => DataType::Struct(fields.iter().map(plain_field).collect()),
-        DataType::Map(entries, sorted) => DataType::Map(plain_field(entries), *sorted),
+        DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale) => {
+            DataType::Decimal128(*precision, *scale)
+        }
+        DataType::Dictionary(_, values) => plain(values, strings),
+        DataType::RunEndEncoded(_, values) => plain(values.data_type(), strings),
+        DataType::List(item) | DataType::ListView(item) => DataType::List(field(item)),
+        DataType::LargeList(item) | DataType::LargeListView(item) => DataType::LargeList(field(item)),
+        DataType::FixedSizeList(item, size) => DataType::FixedSizeList(field(item), *size),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(field).collect()),
+        DataType::Map(entries, sorted) => DataType::Map(field(entries), *sorted),
+        DataType::Union(fields, mode) => {
+            let fields: UnionFields = fields.iter().map(|(id, f)| (id, field(f))).collect();
+            DataType::Union(fields, *mode)
+        }
         other => other.clone(),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use arrow::array::{ArrayRef, DictionaryArray, Int32Array, ListBuilder, StringViewArray, StringViewBuilder};
-    use arrow::datatypes::Int32Type;
-
-    use super::*;
-
-    #[test]
-    fn compact_types_become_plain() {
-        let mut lists = ListBuilder::new(StringViewBuilder::new());
-        lists.append_value([Some("a"), None]);
-        lists.append_null();
-        let dictionary: DictionaryArray<Int32Type> = vec![Some("x"), None].into_iter().collect();
-        let columns: Vec<(&str, ArrayRef)> = vec![
-            ("n", Arc::new(Int32Array::from(vec![1, 2]))),
-            ("s", Arc::new(StringViewArray::from(vec![Some("long enough for a buffer"), None]))),
-            ("d", Arc::new(dictionary)),
-            ("l", Arc::new(lists.finish())),
-        ];
-        let batch = RecordBatch::try_from_iter(columns).unwrap();
-        let schema = wire_schema(&batch.schema());
-        let types: Vec<String> = schema.fields().iter().map(|f| f.data_type().to_string()).collect();
-        assert_eq!(types[..3], ["Int32", "Utf8", "Utf8"]);
-        assert!(matches!(schema.field(3).data_type(), DataType::List(item) if *item.data_type() == DataType::Utf8));
-        let sent = to_wire(&batch, &schema).unwrap();
-        assert_eq!(sent.schema(), schema);
-        assert_eq!(sent.num_rows(), 2);
-        assert_eq!(wire_schema(&schema), schema);
-    }
-
-    #[test]
-    fn rows_that_were_not_announced_are_an_error() {
-        let batch =
-            RecordBatch::try_from_iter([("n", Arc::new(Int32Array::from(vec![None, Some(1)])) as ArrayRef)]).unwrap();
-        let announced = Arc::new(Schema::new(vec![Field::new("n", DataType::Int32, false)]));
-        assert_eq!(to_wire(&batch, &announced).unwrap_err().kind(), ErrorKind::Internal);
-        assert!(to_wire(&batch, &Arc::new(Schema::empty())).is_err());
-        let renamed = Schema::new(vec![Field::new("m", DataType::Int32, false)]);
-        assert!(same_columns(&announced, &announced) && !same_columns(&announced, &renamed));
-        assert!(!same_columns(&announced, &Schema::empty()));
-    }
-
-    #[test]
-    fn rows_without_columns_keep_their_number() {
-        let options = RecordBatchOptions::new().with_row_count(Some(3));
-        let empty = Arc::new(Schema::empty());
-        let batch = RecordBatch::try_new_with_options(empty.clone(), vec![], &options).unwrap();
-        assert_eq!(to_wire(&batch, &empty).unwrap().num_rows(), 3);
-    }
-}
+pub(crate) mod tests;

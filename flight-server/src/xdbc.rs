@@ -1,65 +1,94 @@
 //! The SQL types that drivers may name, as `GetXdbcTypeInfo` tells them.
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use arrow_flight::sql::metadata::{XdbcTypeInfo, XdbcTypeInfoDataBuilder};
 use arrow_flight::sql::{Nullable, Searchable, XdbcDataType, XdbcDatetimeSubcode};
 use portolan_engine::Result;
 
 use crate::failure::encoding;
+use crate::sql_types::{SqlType, sql_type};
 
-/// Name, type, digits or characters, and the quote around literals, where they have one.
-const TYPES: &[(&str, XdbcDataType, i32, Option<&str>)] = &[
-    ("BOOLEAN", XdbcDataType::XdbcBit, 1, None),
-    ("TINYINT", XdbcDataType::XdbcTinyint, 3, None),
-    ("SMALLINT", XdbcDataType::XdbcSmallint, 5, None),
-    ("INTEGER", XdbcDataType::XdbcInteger, 10, None),
-    ("BIGINT", XdbcDataType::XdbcBigint, 19, None),
-    ("REAL", XdbcDataType::XdbcReal, 7, None),
-    ("DOUBLE", XdbcDataType::XdbcDouble, 15, None),
-    ("DECIMAL", XdbcDataType::XdbcDecimal, 38, None),
-    ("VARCHAR", XdbcDataType::XdbcVarchar, i32::MAX, Some("'")),
-    ("VARBINARY", XdbcDataType::XdbcVarbinary, i32::MAX, Some("'")),
-    ("DATE", XdbcDataType::XdbcDate, 10, Some("'")),
-    ("TIME", XdbcDataType::XdbcTime, 18, Some("'")),
-    ("TIMESTAMP", XdbcDataType::XdbcTimestamp, 29, Some("'")),
+/// Type, one of the Arrow types that SQL calls so, and the quote around literals, where they have one.
+const TYPES: &[(XdbcDataType, DataType, Option<&str>)] = &[
+    (XdbcDataType::XdbcBit, DataType::Boolean, None),
+    (XdbcDataType::XdbcTinyint, DataType::Int8, None),
+    (XdbcDataType::XdbcTinyint, DataType::UInt8, None),
+    (XdbcDataType::XdbcSmallint, DataType::Int16, None),
+    (XdbcDataType::XdbcSmallint, DataType::UInt16, None),
+    (XdbcDataType::XdbcInteger, DataType::Int32, None),
+    (XdbcDataType::XdbcInteger, DataType::UInt32, None),
+    (XdbcDataType::XdbcBigint, DataType::Int64, None),
+    (XdbcDataType::XdbcBigint, DataType::UInt64, None),
+    (XdbcDataType::XdbcReal, DataType::Float32, None),
+    (XdbcDataType::XdbcDouble, DataType::Float64, None),
+    (XdbcDataType::XdbcDecimal, DataType::Decimal128(38, 0), None),
+    (XdbcDataType::XdbcVarchar, DataType::Utf8, Some("'")),
+    (XdbcDataType::XdbcVarbinary, DataType::Binary, Some("'")),
+    (XdbcDataType::XdbcDate, DataType::Date32, Some("'")),
+    (XdbcDataType::XdbcTime, DataType::Time64(TimeUnit::Nanosecond), Some("'")),
+    (XdbcDataType::XdbcTimestamp, DataType::Timestamp(TimeUnit::Nanosecond, None), Some("'")),
+    (XdbcDataType::XdbcInterval, DataType::Interval(IntervalUnit::MonthDayNano), Some("'")),
+    (XdbcDataType::XdbcUnknownType, DataType::Null, None),
 ];
+
+/// Types that the protocol has no number for.
+const OTHERS: [&str; 4] = ["ARRAY", "MAP", "STRUCT", "UNION"];
+/// Its Arrow type holds a zone, which no constant can.
+const WITH_ZONE: &str = "TIMESTAMP WITH TIME ZONE";
 
 /// The types of that number; all, if none is given.
 pub(crate) fn type_info(data_type: Option<i32>) -> Result<RecordBatch> {
     let mut types = XdbcTypeInfoDataBuilder::new();
-    for (name, data_type, size, quote) in TYPES {
-        types.append(describe(name, *data_type, *size, *quote));
+    for (id, arrow, quote) in TYPES {
+        let sql = sql_type(arrow);
+        types.append(describe(sql, *id, *quote, arrow));
+        if *id == XdbcDataType::XdbcTimestamp {
+            types.append(describe(SqlType { name: WITH_ZONE, ..sql }, *id, *quote, arrow));
+        }
+    }
+    for name in OTHERS {
+        let sql = SqlType { name, precision: None, scale: None };
+        types.append(describe(sql, XdbcDataType::XdbcUnknownType, None, &DataType::Null));
     }
     types.build().and_then(|types| types.record_batch(data_type)).map_err(encoding)
 }
 
-fn describe(name: &str, data_type: XdbcDataType, size: i32, quote: Option<&str>) -> XdbcTypeInfo {
+fn describe(sql: SqlType, data_type: XdbcDataType, quote: Option<&str>, arrow: &DataType) -> XdbcTypeInfo {
     let is_text = data_type == XdbcDataType::XdbcVarchar;
-    let is_number = quote.is_none() && data_type != XdbcDataType::XdbcBit;
-    let is_decimal = data_type == XdbcDataType::XdbcDecimal;
+    let is_sized = is_text || data_type == XdbcDataType::XdbcVarbinary;
+    let is_number = arrow.is_numeric();
     let (sql_data_type, datetime_subcode) = match data_type {
         // The protocol calls ODBC's code for dates the one for years.
         XdbcDataType::XdbcDate => (XdbcDataType::XdbcDatetime, Some(XdbcDatetimeSubcode::XdbcSubcodeYear)),
         XdbcDataType::XdbcTime => (XdbcDataType::XdbcDatetime, Some(XdbcDatetimeSubcode::XdbcSubcodeTime)),
+        XdbcDataType::XdbcTimestamp if sql.name == WITH_ZONE => {
+            (XdbcDataType::XdbcDatetime, Some(XdbcDatetimeSubcode::XdbcSubcodeTimestampWithTimezone))
+        }
         XdbcDataType::XdbcTimestamp => (XdbcDataType::XdbcDatetime, Some(XdbcDatetimeSubcode::XdbcSubcodeTimestamp)),
         other => (other, None),
     };
+    let create_params = match data_type {
+        XdbcDataType::XdbcDecimal => Some(vec!["precision".to_owned(), "scale".to_owned()]),
+        XdbcDataType::XdbcVarchar => Some(vec!["length".to_owned()]),
+        _ => None,
+    };
     XdbcTypeInfo {
-        type_name: name.to_owned(),
+        type_name: sql.name.to_owned(),
         data_type,
-        column_size: Some(size),
+        column_size: if is_sized { Some(i32::MAX) } else { sql.precision },
         literal_prefix: quote.map(str::to_owned),
         literal_suffix: quote.map(str::to_owned),
-        create_params: is_decimal.then(|| vec!["precision".to_owned(), "scale".to_owned()]),
+        create_params,
         nullable: Nullable::NullabilityNullable,
         case_sensitive: is_text,
         searchable: Searchable::Full,
-        unsigned_attribute: is_number.then_some(false),
+        unsigned_attribute: is_number.then(|| arrow.is_unsigned_integer()),
         fixed_prec_scale: false,
         auto_increment: is_number.then_some(false),
-        local_type_name: Some(name.to_owned()),
-        minimum_scale: is_decimal.then_some(0),
-        maximum_scale: is_decimal.then_some(38),
+        local_type_name: Some(sql.name.to_owned()),
+        minimum_scale: sql.scale.map(|_| 0),
+        maximum_scale: if data_type == XdbcDataType::XdbcDecimal { sql.precision } else { sql.scale },
         sql_data_type,
         datetime_subcode,
         num_prec_radix: is_number.then_some(10),
@@ -71,11 +100,24 @@ fn describe(name: &str, data_type: XdbcDataType, size: i32, quote: Option<&str>)
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use arrow::array::AsArray;
+
     use super::*;
 
     #[test]
     fn all_or_one() {
-        assert_eq!(type_info(None).unwrap().num_rows(), TYPES.len());
-        assert_eq!(type_info(Some(XdbcDataType::XdbcBigint as i32)).unwrap().num_rows(), 1);
+        assert_eq!(type_info(None).unwrap().num_rows(), TYPES.len() + OTHERS.len() + 1);
+        // The signed one and the unsigned one.
+        assert_eq!(type_info(Some(XdbcDataType::XdbcBigint as i32)).unwrap().num_rows(), 2);
+    }
+
+    #[test]
+    fn every_type_that_clients_see_is_told() {
+        let all = type_info(None).unwrap();
+        let told: Vec<&str> = all.column(0).as_string::<i32>().iter().flatten().collect();
+        for data_type in crate::wire_schema::tests::types() {
+            let name = sql_type(&data_type).name;
+            assert!(told.contains(&name), "{name} of {data_type}");
+        }
     }
 }

@@ -32,6 +32,9 @@ use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
+#[path = "serve/metadata.rs"]
+mod metadata;
+
 const ROWS: i64 = 1000;
 
 /// `sales.orders.orders (id, note)`, with as many rows as [`ROWS`].
@@ -59,6 +62,7 @@ fn sales() -> LocalDomain {
         contract: None,
         columns: vec![column("id", DataType::Int64), column("note", DataType::Utf8View)],
         primary_key: vec!["id".to_owned()],
+        references: vec![],
         statistics: Arc::default(),
         tags: Vec::new(),
         source: None,
@@ -80,7 +84,7 @@ fn sales() -> LocalDomain {
     };
     let schema = batch.schema();
     let provider = Arc::new(MemTable::try_new(schema.clone(), vec![vec![batch]]).unwrap());
-    LocalDomain { catalog: Arc::new(catalog), ports: vec![OpenedPort { name, provider, schema }] }
+    LocalDomain { catalog: Arc::new(catalog), ports: vec![OpenedPort { name, provider, schema, writer: None }] }
 }
 
 struct Node {

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod authentication;
+mod client_programs;
 mod clients;
 mod descriptors;
 mod files_gone;
@@ -12,6 +13,7 @@ mod limits;
 mod owners_away;
 mod planning;
 mod random;
+mod scenarios;
 mod security;
 mod sources;
 mod statements;

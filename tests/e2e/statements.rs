@@ -26,7 +26,7 @@ async fn errors_point_at_the_place_and_offer_names() {
             ),
             ("SELECT sunm(1)", ErrorKind::InvalidQuery, &["sunm"]),
             ("SET portolan.placment = off", ErrorKind::InvalidQuery, &["did you mean `portolan.placement`?"]),
-            ("DROP TABLE sales.orders.orders", ErrorKind::Unsupported, &[]),
+            ("DROP TABLE sales.orders.orders", ErrorKind::PermissionDenied, &["`sales.orders.orders`"]),
             ("COPY (SELECT 1) TO '/tmp/x.csv'", ErrorKind::Unsupported, &[]),
         ] {
             assert_says(&failure(&client, sql).await, kind, parts);

@@ -3,8 +3,10 @@
 pub mod crossed;
 pub mod fake_peer;
 pub mod forced;
+pub mod go;
 pub mod mesh;
 pub mod node;
+pub mod npm;
 pub mod products;
 pub mod python;
 pub mod random_queries;

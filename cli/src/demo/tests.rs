@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use portolan_catalog::{DomainName, load_domain};
+use std::sync::Arc;
+
+use portolan_catalog::{DomainEntry, DomainName, MeshSnapshot, NodeLocation, load_domain};
 
 use super::*;
 use crate::tpch::DOMAINS;
@@ -11,6 +13,7 @@ fn the_descriptors_load_and_publish_every_table() {
     // A place that has to be escaped in YAML.
     let data = folder.path().join("da\"ta");
     let mut ports = vec![];
+    let mut mesh = MeshSnapshot::default();
     for domain in DOMAINS {
         let products = descriptors::write(domain, &data, &folder.path().join(domain)).unwrap();
         let catalog = load_domain(&DomainName::new(domain), &products).unwrap();
@@ -21,6 +24,13 @@ fn the_descriptors_load_and_publish_every_table() {
             assert!(port.columns.iter().all(|c| c.description.is_some() && !c.nullable), "{}", port.name);
             ports.push(port.name.to_string());
         }
+        mesh.domains
+            .insert(DomainName::new(domain), DomainEntry { catalog: Arc::new(catalog), node: NodeLocation::Here });
+    }
+    let references: Vec<_> = mesh.ports().flat_map(|p| p.references.iter().map(move |r| (p, r))).collect();
+    assert!(references.len() >= 9, "{}", references.len());
+    for (port, reference) in references {
+        assert!(mesh.referenced(&port.name, reference).is_some(), "{} {reference:?}", port.name);
     }
     let mut expected: Vec<_> = TABLES.iter().map(|t| format!("{}.{}.{}", t.domain, t.product, t.name)).collect();
     ports.sort();

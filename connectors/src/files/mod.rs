@@ -4,6 +4,7 @@
 //! columns and their types are compared with the contract when a port is opened, the header of every CSV file when it
 //! is scanned, and an error names the port and the file.
 
+mod append;
 mod footprint;
 mod format;
 mod layout;
@@ -32,6 +33,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore};
 use portolan_catalog::{Diagnostics, FileFormat, Port, PortSource};
 
+use self::append::FileAppender;
 use self::format::{Encoding, compression_of};
 use self::layout::{Layout, one};
 use self::location::Location;
@@ -39,7 +41,7 @@ use self::name_errors::{Origin, Redaction};
 pub use self::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, Secret, SourceOptions};
 use self::table::PortTable;
 use crate::error::Error;
-use crate::source::{Footprint, OpenedPort, SourceOpener};
+use crate::source::{Footprint, OpenedPort, PortWriter, SourceOpener};
 
 /// How many files of a port are asked for their columns when it is opened. Those beyond are adapted when they are read.
 const SCHEMA_FILES: usize = 1000;
@@ -83,7 +85,14 @@ impl SourceOpener for FileSources {
         };
         let table = opening.open(registered.url).await?;
         let schema = table.layout.schema.clone();
-        Ok(OpenedPort { name: port.name.clone(), provider: Arc::new(table), schema })
+        let writer: Option<Arc<dyn PortWriter>> = match options.writers.as_slice() {
+            [] => None,
+            writers => {
+                let place = (&opening.origin, &opening.store);
+                Some(Arc::new(FileAppender::new(port, source.format, &table.layout, place, writers).map_err(wrong)?))
+            }
+        };
+        Ok(OpenedPort { name: port.name.clone(), provider: Arc::new(table), schema, writer })
     }
 
     async fn footprint(&self, opened: &OpenedPort, runtime: &Arc<RuntimeEnv>) -> Option<Footprint> {

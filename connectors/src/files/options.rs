@@ -13,6 +13,9 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 pub struct SourceOptions {
     /// How many files a port may have. Default: 100,000.
     pub max_files: usize,
+    /// Who may add rows to its ports, which must be folders of Parquet files: names of principals and groups, or `*` for
+    /// everybody. Default: nobody.
+    pub writers: Vec<String>,
     /// How to reach `s3://`.
     pub s3: S3Options,
     /// How to reach `gs://`.
@@ -27,6 +30,7 @@ impl Default for SourceOptions {
     fn default() -> Self {
         Self {
             max_files: 100_000,
+            writers: vec![],
             s3: S3Options::default(),
             gcs: GcsOptions::default(),
             azure: AzureOptions::default(),

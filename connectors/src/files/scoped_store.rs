@@ -1,4 +1,4 @@
-//! A store whose paths begin with a segment of its own and which only reads.
+//! A store whose paths begin with a segment of its own and which reads, and puts new files where it may.
 //!
 //! The segment keeps files of different stores apart in caches that know paths alone. Large reads are cut into pieces,
 //! so that neither a slow consumer fills the memory nor the time allowed for a request bounds the size of a file.
@@ -24,12 +24,18 @@ pub(super) const PIECE: u64 = 8 << 20;
 pub(super) struct ScopedStore {
     inner: Arc<dyn ObjectStore>,
     scope: Path,
+    takes_files: bool,
 }
 
 impl ScopedStore {
-    /// Puts `scope` before every path of `inner`.
-    pub(super) fn new(inner: Arc<dyn ObjectStore>, scope: &str) -> Self {
-        Self { inner, scope: Path::from(scope) }
+    /// Puts `scope` before every path of `inner`. New files are put there only where it `takes_files`.
+    pub(super) fn new(inner: Arc<dyn ObjectStore>, scope: &str, takes_files: bool) -> Self {
+        Self { inner, scope: Path::from(scope), takes_files }
+    }
+
+    /// Where a new file goes.
+    fn new_file(&self, path: &Path) -> Result<Path> {
+        if self.takes_files { self.inside(path) } else { Err(read_only()) }
     }
 
     fn inside(&self, path: &Path) -> Result<Path> {
@@ -132,12 +138,16 @@ impl ObjectStore for ScopedStore {
         })
     }
 
-    async fn put_opts(&self, _: &Path, _: PutPayload, _: PutOptions) -> Result<PutResult> {
-        Err(read_only())
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.inner.put_opts(&self.new_file(location)?, payload, options).await
     }
 
-    async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        Err(read_only())
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(&self.new_file(location)?, options).await
     }
 
     fn delete_stream(&self, _: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {

@@ -77,7 +77,8 @@ pub(super) fn register(
     let secrets = build.secrets;
     // A builder's error may repeat what it was given.
     let clean = |text: String| super::name_errors::Redaction(secrets.0.clone()).clean(&text);
-    let store: Arc<dyn ObjectStore> = Arc::new(ScopedStore::new(built.map_err(clean)?, &scope));
+    let store: Arc<dyn ObjectStore> =
+        Arc::new(ScopedStore::new(built.map_err(clean)?, &scope, !options.writers.is_empty()));
     runtime.register_object_store(url.as_ref(), store.clone());
     Ok(Registered { url, store, location: location.within(&scope), secrets })
 }

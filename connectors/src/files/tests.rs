@@ -54,6 +54,7 @@ impl Fixture {
             contract: None,
             columns: columns.iter().map(|(name, logical)| column(name, logical)).collect(),
             primary_key: vec![],
+            references: vec![],
             statistics: Arc::default(),
             tags: vec![],
             source: Some(source),

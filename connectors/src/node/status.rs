@@ -51,6 +51,7 @@ fn wire_form(kind: ErrorKind) -> (&'static str, Code) {
     match kind {
         ErrorKind::InvalidQuery => ("invalid_query", Code::InvalidArgument),
         ErrorKind::NotFound => ("not_found", Code::NotFound),
+        ErrorKind::AlreadyExists => ("already_exists", Code::AlreadyExists),
         ErrorKind::Unauthenticated => ("unauthenticated", Code::Unauthenticated),
         ErrorKind::PermissionDenied => ("permission_denied", Code::PermissionDenied),
         ErrorKind::Unsupported => ("unsupported", Code::Unimplemented),
@@ -67,6 +68,7 @@ fn kind_of(code: Code) -> ErrorKind {
     match code {
         Code::InvalidArgument => ErrorKind::InvalidQuery,
         Code::NotFound => ErrorKind::NotFound,
+        Code::AlreadyExists => ErrorKind::AlreadyExists,
         Code::Unauthenticated => ErrorKind::Unauthenticated,
         Code::PermissionDenied => ErrorKind::PermissionDenied,
         Code::Unimplemented => ErrorKind::Unsupported,
@@ -76,7 +78,6 @@ fn kind_of(code: Code) -> ErrorKind {
         Code::Ok
         | Code::Cancelled
         | Code::Unknown
-        | Code::AlreadyExists
         | Code::FailedPrecondition
         | Code::Aborted
         | Code::Internal

@@ -40,7 +40,7 @@ fn port(parts: Vec<RecordBatch>) -> (Port, OpenedPort) {
         });
     }
     let table = MemTable::try_new(schema.clone(), parts.into_iter().map(|p| vec![p]).collect()).unwrap();
-    let opened = OpenedPort { name: port.name.clone(), provider: Arc::new(table), schema };
+    let opened = OpenedPort { name: port.name.clone(), provider: Arc::new(table), schema, writer: None };
     (port, opened)
 }
 

@@ -25,7 +25,7 @@ impl SharedMemory {
         Arc::new(Self { held: AtomicUsize::new(0), limit })
     }
 
-    fn take(&self, bytes: usize) -> Result<()> {
+    pub(crate) fn take(&self, bytes: usize) -> Result<()> {
         let fits = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= self.limit);
         match self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
             Ok(_) => Ok(()),
@@ -37,7 +37,7 @@ impl SharedMemory {
         }
     }
 
-    fn give(&self, bytes: usize) {
+    pub(crate) fn give(&self, bytes: usize) {
         self.held.fetch_sub(bytes, Ordering::Relaxed);
     }
 }

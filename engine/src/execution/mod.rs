@@ -5,4 +5,5 @@ pub(crate) mod errors;
 pub(crate) mod memory;
 pub(crate) mod run;
 pub(crate) mod runtime;
+pub(crate) mod small_batches;
 pub(crate) mod yielding;

@@ -19,6 +19,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::admission::Place;
 use super::errors::from_datafusion;
 use super::runtime::CpuRuntime;
+use crate::activity::Listed;
+use crate::query::cancelled;
 use crate::{Error, ErrorKind, ProgressHandle, Result};
 
 /// Batches that wait for their reader, at most.
@@ -36,6 +38,8 @@ pub(crate) struct Run {
     pub(crate) deadline: Instant,
     pub(crate) progress: ProgressHandle,
     pub(crate) place: Place,
+    /// Keeps the query among those that run, and tells when somebody stops it.
+    pub(crate) listed: Arc<Listed>,
 }
 
 /// The batches of a running plan. Dropping it stops the plan.
@@ -55,8 +59,12 @@ impl Run {
 
     async fn drive(self, sender: mpsc::Sender<Result<RecordBatch>>) {
         let deadline = self.deadline;
-        let progress = self.progress.clone();
-        let outcome = tokio::time::timeout_at(deadline.into(), self.send_all(&sender)).await;
+        let (progress, listed) = (self.progress.clone(), self.listed.clone());
+        let outcome = tokio::select! {
+            biased;
+            () = listed.query.stop.cancelled() => Ok(Err(cancelled())),
+            outcome = tokio::time::timeout_at(deadline.into(), self.send_all(&sender)) => outcome,
+        };
         let end = match outcome {
             Ok(Ok(())) => {
                 progress.finish();

@@ -48,7 +48,7 @@ impl OwnerPeer {
             port.columns = rows.schema().fields().iter().map(of).collect();
             port.statistics = Arc::new(PortStatistics { rows: Some(rows.num_rows() as u64), ..Default::default() });
             let provider = Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows.clone()]]).unwrap());
-            opened.push(OpenedPort { name: port.name.clone(), provider, schema: rows.schema() });
+            opened.push(OpenedPort { name: port.name.clone(), provider, schema: rows.schema(), writer: None });
             product.ports.insert(PortName::new(*name), port);
         }
         let products = BTreeMap::from([(ProductName::new("p"), product)]);

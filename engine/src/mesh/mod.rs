@@ -14,7 +14,7 @@ use datafusion::catalog::TableProvider;
 use portolan_catalog::{
     DomainCatalog, DomainEntry, DomainName, MeshSnapshot, NodeEntry, NodeLocation, NodeState, PortRef, PortStatistics,
 };
-use portolan_connectors::{CatalogAnswer, LocalDomain, Peer, Reach, SiteId};
+use portolan_connectors::{CatalogAnswer, LocalDomain, Peer, PortWriter, Reach, SiteId};
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::link::LinkOverride;
@@ -37,6 +37,8 @@ pub(crate) struct Mesh {
 pub(crate) struct MeshView {
     pub(crate) snapshot: Arc<MeshSnapshot>,
     pub(crate) local: BTreeMap<PortRef, Arc<dyn TableProvider>>,
+    /// The ports of this process that take rows.
+    pub(crate) writers: BTreeMap<PortRef, Arc<dyn PortWriter>>,
     pub(crate) peers: BTreeMap<SiteId, Arc<dyn Peer>>,
     links: BTreeMap<SiteId, PeerLink>,
 }
@@ -252,9 +254,11 @@ impl Known {
                 snapshot.domains.insert(domain, DomainEntry { catalog, node });
             }
         }
-        let local = self.local.values().flat_map(|l| &l.ports).map(|p| (p.name.clone(), p.provider.clone())).collect();
+        let ports = || self.local.values().flat_map(|l| &l.ports);
+        let local = ports().map(|p| (p.name.clone(), p.provider.clone())).collect();
+        let writers = ports().filter_map(|p| Some((p.name.clone(), p.writer.clone()?))).collect();
         let peers = self.peers.iter().map(|p| (p.peer.id().clone(), p.peer.clone())).collect();
-        MeshView { snapshot: Arc::new(snapshot), local, peers, links }
+        MeshView { snapshot: Arc::new(snapshot), local, writers, peers, links }
     }
 }
 

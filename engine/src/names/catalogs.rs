@@ -8,18 +8,23 @@ use datafusion::common::Result;
 use portolan_catalog::{DomainEntry, DomainName, NodeLocation, PortRef, Product, ProductName};
 use portolan_connectors::SiteId;
 
-use super::mesh_tables;
 use super::port_table::{PortSite, PortTable};
-use super::{MESH_SCHEMA, RESERVED_CATALOG};
+use super::session_names::{SearchPath, SessionSchema};
+use super::{MESH_SCHEMA, RESERVED_CATALOG, SEARCH_SCHEMA, SESSION_SCHEMA, SessionNames, activity_tables, mesh_tables};
 use crate::mesh::MeshView;
 
 /// Every domain as a catalog, and the catalog that every node has.
 #[derive(Debug)]
-pub(crate) struct MeshCatalogs(Arc<MeshView>);
+pub(crate) struct MeshCatalogs {
+    view: Arc<MeshView>,
+    /// What the session's statements see beside; `None` for fragments of other nodes.
+    session: Option<Arc<SessionNames>>,
+}
 
 #[derive(Debug)]
 struct DomainCatalogProvider {
     view: Arc<MeshView>,
+    session: Option<Arc<SessionNames>>,
     /// `None`: the catalog that every node has.
     domain: Option<DomainName>,
 }
@@ -32,16 +37,19 @@ struct ProductSchema {
 }
 
 #[derive(Debug)]
-struct MeshSchema(Arc<MeshView>);
+struct MeshSchema {
+    view: Arc<MeshView>,
+    session: Option<Arc<SessionNames>>,
+}
 
 impl MeshCatalogs {
-    pub(crate) fn new(view: Arc<MeshView>) -> Self {
-        Self(view)
+    pub(crate) fn new(view: Arc<MeshView>, session: Option<Arc<SessionNames>>) -> Self {
+        Self { view, session }
     }
 
     /// The view that names are resolved against.
     pub(crate) fn view(&self) -> Arc<MeshView> {
-        self.0.clone()
+        self.view.clone()
     }
 }
 
@@ -51,7 +59,7 @@ impl CatalogProviderList for MeshCatalogs {
     }
 
     fn catalog_names(&self) -> Vec<String> {
-        let domains = self.0.snapshot.domains.keys().map(|d| d.as_str().to_owned());
+        let domains = self.view.snapshot.domains.keys().map(|d| d.as_str().to_owned());
         domains.chain([RESERVED_CATALOG.to_owned()]).collect()
     }
 
@@ -59,9 +67,9 @@ impl CatalogProviderList for MeshCatalogs {
         let domain = if name == RESERVED_CATALOG {
             None
         } else {
-            Some(self.0.snapshot.domains.get_key_value(&DomainName::new(name))?.0.clone())
+            Some(self.view.snapshot.domains.get_key_value(&DomainName::new(name))?.0.clone())
         };
-        Some(Arc::new(DomainCatalogProvider { view: self.0.clone(), domain }))
+        Some(Arc::new(DomainCatalogProvider { view: self.view.clone(), session: self.session.clone(), domain }))
     }
 }
 
@@ -75,14 +83,27 @@ impl CatalogProvider for DomainCatalogProvider {
     fn schema_names(&self) -> Vec<String> {
         match self.entry() {
             Some(entry) => entry.catalog.products.keys().map(|p| p.as_str().to_owned()).collect(),
-            None => vec![MESH_SCHEMA.into()],
+            None => {
+                let own = self.session.as_ref().filter(|s| !s.tables.is_empty()).map(|_| SESSION_SCHEMA.into());
+                [MESH_SCHEMA.into()].into_iter().chain(own).collect()
+            }
         }
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
         // `mesh.ports` is found whatever the current catalog is.
         if name == MESH_SCHEMA {
-            return Some(Arc::new(MeshSchema(self.view.clone())));
+            return Some(Arc::new(MeshSchema { view: self.view.clone(), session: self.session.clone() }));
+        }
+        if let Some(session) = &self.session {
+            if name == SEARCH_SCHEMA {
+                let current = session.schema.as_deref().unwrap_or(MESH_SCHEMA);
+                let current = if current == SEARCH_SCHEMA { None } else { self.schema(current) };
+                return Some(Arc::new(SearchPath { own: session.clone(), current }));
+            }
+            if name == SESSION_SCHEMA && self.domain.is_none() {
+                return Some(Arc::new(SessionSchema(session.clone())));
+            }
         }
         let (product, _) = self.entry()?.catalog.products.get_key_value(&ProductName::new(name))?;
         let domain = self.domain.clone()?;
@@ -141,14 +162,18 @@ impl SchemaProvider for ProductSchema {
 #[async_trait]
 impl SchemaProvider for MeshSchema {
     fn table_names(&self) -> Vec<String> {
-        mesh_tables::NAMES.iter().map(|n| (*n).to_owned()).collect()
+        let activity = if self.session.is_some() { activity_tables::NAMES } else { &[] };
+        mesh_tables::NAMES.iter().chain(activity).map(|n| (*n).to_owned()).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        mesh_tables::table(name, &self.0.snapshot)
+        match &self.session {
+            Some(session) if activity_tables::NAMES.contains(&name) => activity_tables::table(name, session),
+            _ => mesh_tables::table(name, &self.view.snapshot),
+        }
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        mesh_tables::NAMES.contains(&name)
+        mesh_tables::NAMES.contains(&name) || (self.session.is_some() && activity_tables::NAMES.contains(&name))
     }
 }

@@ -46,9 +46,17 @@ impl Query {
             ready.scans.iter().filter_map(|s| Some(s.fragment.edge.keys.as_ref()?.wait)).max().unwrap_or_default();
         let counted = try_join_all(awaited.into_iter().map(|scan| count(scan, &context, wait))).await?;
         let counted: BTreeMap<usize, Counted> = counted.into_iter().collect();
-        let adapted =
-            planner::adapt(&ready.state, &ready.planned, &counted, &self.settings, &self.view, self.fragment)?;
-        let Some(planned) = adapted else { return Ok(None) };
+        let fragment = self.is_fragment();
+        let planned = match planner::adapt(&ready.state, &ready.planned, &counted, &self.settings, &self.view, fragment)
+        {
+            Ok(Some(planned)) => planned,
+            Ok(None) => return Ok(None),
+            Err(e) => {
+                // The plan that it began with is as right as another.
+                tracing::warn!(query = self.context.query_id, "could not be planned again: {}", e.chain());
+                return Ok(None);
+            }
+        };
         let (state, view, context) = (ready.state.clone(), self.view.clone(), self.context.clone());
         let Physical { state, plan: physical, scans } =
             Physical::of(&planned.plan, state, view, context, &ready.scans).await?;

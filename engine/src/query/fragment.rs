@@ -1,12 +1,14 @@
 //! Fragments that other nodes send: admitted, then run, or only estimated.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use portolan_connectors::FragmentEstimate;
+use tokio_util::sync::CancellationToken;
 
 use super::{Query, QueryStream, nullable, session_state};
+use crate::activity::RunningQuery;
 use crate::engine::{EstimatedFragment, Inner, SentFragment};
 use crate::exchange::QueryContext;
 use crate::planner::cardinality;
@@ -19,9 +21,9 @@ pub(crate) async fn run_fragment(engine: &Arc<Inner>, fragment: SentFragment) ->
     engine
         .cpu
         .run(async move {
-            let state = session_state(&query.engine, &query.view)?;
+            let state = session_state(&query.engine, &query.view, None)?;
             let plan = wire::decode(&encoded(fragment), &state)?;
-            query.start(&plan).await
+            query.start(&plan, nullable(plan.schema().as_arrow())).await
         })
         .await
 }
@@ -32,9 +34,9 @@ pub(crate) async fn estimate_fragment(engine: &Arc<Inner>, fragment: SentFragmen
     engine
         .cpu
         .run(async move {
-            let state = session_state(&query.engine, &query.view)?;
+            let state = session_state(&query.engine, &query.view, None)?;
             let plan = wire::decode(&encoded(fragment), &state)?;
-            let planned = planner::plan(&state, &plan, &query.settings, &query.view, query.fragment)?;
+            let planned = planner::plan(&state, &plan, &query.settings, &query.view, query.is_fragment())?;
             let expected = cardinality::estimate(&planned.normalised);
             let rows = expected.known.then(|| expected.rows.round());
             let row_bytes = expected.row_bytes(plan.schema());
@@ -84,6 +86,15 @@ fn admitted(engine: &Arc<Inner>, fragment: &SentFragment) -> Result<Query> {
             key_bytes: limit,
             waiting_since: OnceLock::new(),
         }),
-        fragment: true,
+        names: None,
+        listed: Arc::new(engine.activity.started(RunningQuery {
+            id: query_id.clone(),
+            session: None,
+            principal: principal.clone(),
+            sql: None,
+            started: SystemTime::now(),
+            progress: OnceLock::new(),
+            stop: CancellationToken::new(),
+        })),
     })
 }

@@ -1,16 +1,21 @@
 //! A statement that was parsed and planned, and the values of its parameters.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ParamValues;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Cast, Expr, LogicalPlan, TryCast};
 use datafusion::scalar::ScalarValue;
 
 use super::{Query, QueryStream, session_state};
 use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
+use crate::names::SessionNames;
+use crate::planner::resolve::change::Change;
 use crate::planner::resolve::{Resolved, resolve};
 use crate::{Error, ErrorKind, Result, Session, Settings, explain};
 
@@ -19,16 +24,20 @@ use crate::{Error, ErrorKind, Result, Session, Settings, explain};
 pub enum StatementKind {
     /// It gives rows: `SELECT`, `EXPLAIN`, `SHOW`.
     Query,
-    /// It changes the session and gives no rows: `SET`.
+    /// It changes a setting of the session and gives no rows: `SET`.
     Setting,
+    /// It changes tables or stops something, and gives a number of rows: `CREATE TABLE`, `DROP TABLE`, `INSERT`,
+    /// `UPDATE`, `DELETE`, `CALL`.
+    Change,
 }
 
 /// A statement that was parsed and planned: it can run any number of times, and follows the mesh as that changes.
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    session: Session,
-    sql: String,
-    view: Arc<MeshView>,
+    pub(super) session: Session,
+    pub(super) sql: String,
+    pub(super) view: Arc<MeshView>,
+    pub(super) names: Arc<SessionNames>,
     resolved: Resolved,
     schema: SchemaRef,
     parameters: SchemaRef,
@@ -36,20 +45,24 @@ pub struct Prepared {
 
 impl Prepared {
     pub(crate) async fn new(session: &Session, sql: &str) -> Result<Self> {
+        session.require_open()?;
         let session = session.clone();
         let sql = sql.to_owned();
         let cpu = session.engine.clone();
         cpu.cpu
             .run(async move {
                 let view = session.engine.mesh.view();
-                let state = session_state(&session.engine, &view)?;
-                let resolved = resolve(&sql, &state, &view.snapshot).await?;
+                let names = Arc::new(session.names());
+                let state = session_state(&session.engine, &view, Some(names.clone()))?;
+                let resolved = resolve(&sql, &state, &view.snapshot, &names).await?;
                 let schema = promised(&resolved);
-                let parameters = match &resolved {
-                    Resolved::Query(plan) | Resolved::Explain { query: plan, .. } => parameters(plan)?,
-                    _ => Arc::new(Schema::empty()),
+                let plan = match &resolved {
+                    Resolved::Query(plan, _) | Resolved::Explain { query: plan, .. } => Some(plan),
+                    Resolved::Change(change) => change.rows(),
+                    Resolved::Set { .. } | Resolved::Show { .. } => None,
                 };
-                Ok(Self { session, sql, view, resolved, schema, parameters })
+                let parameters = plan.map_or_else(|| Ok(Arc::new(Schema::empty())), parameters)?;
+                Ok(Self { session, sql, view, names, resolved, schema, parameters })
             })
             .await
     }
@@ -58,11 +71,22 @@ impl Prepared {
     pub fn kind(&self) -> StatementKind {
         match self.resolved {
             Resolved::Set { .. } => StatementKind::Setting,
+            Resolved::Change(_) => StatementKind::Change,
             _ => StatementKind::Query,
         }
     }
 
-    /// The columns that it gives; without columns for a [`StatementKind::Setting`].
+    /// Whether it leaves something in the session, so that it means nothing in one that ends with it.
+    pub fn changes_session(&self) -> bool {
+        match &self.resolved {
+            Resolved::Set { .. } => true,
+            Resolved::Change(change) => change.is_of_session(),
+            _ => false,
+        }
+    }
+
+    /// The columns that it gives; without columns for a [`StatementKind::Setting`], and `count` for a
+    /// [`StatementKind::Change`].
     ///
     /// A column whose type only a parameter tells has type `Null` until that parameter is bound: the stream that
     /// [`Prepared::execute`] gives has the final columns.
@@ -76,8 +100,8 @@ impl Prepared {
     /// `InvalidQuery` where the values do not fit the parameters.
     pub fn schema_with(&self, parameters: &[ScalarValue]) -> Result<SchemaRef> {
         match &self.resolved {
-            Resolved::Query(plan) if !parameters.is_empty() => {
-                Ok(nullable(self.bind(plan.clone(), parameters)?.schema().as_arrow()))
+            Resolved::Query(plan, repeated) if !parameters.is_empty() => {
+                Ok(repeated.named(nullable(self.bind(plan.clone(), parameters)?.schema().as_arrow())))
             }
             _ => Ok(self.schema()),
         }
@@ -93,41 +117,80 @@ impl Prepared {
     /// # Errors
     /// `InvalidQuery` where the values do not fit the parameters; whatever planning and starting can give.
     pub async fn execute(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
+        Box::pin(self.current().await?.run(parameters)).await
+    }
+
+    /// Itself, planned again where names may mean something else by now.
+    pub(super) async fn current(&self) -> Result<Cow<'_, Self>> {
+        self.session.require_open()?;
         let view = self.session.engine.mesh.view();
-        if !Arc::ptr_eq(&view, &self.view) {
-            // The mesh changed: names may mean something else now.
-            return Box::pin(Self::new(&self.session, &self.sql)).await?.run(parameters).await;
+        if Arc::ptr_eq(&view, &self.view) && self.names.same(&self.session.names()) {
+            return Ok(Cow::Borrowed(self));
         }
-        self.run(parameters).await
+        Ok(Cow::Owned(Self::new(&self.session, &self.sql).await?))
+    }
+
+    /// What it changes.
+    pub(super) fn change(&self) -> Option<&Change> {
+        match &self.resolved {
+            Resolved::Change(change) => Some(change),
+            _ => None,
+        }
     }
 
     async fn run(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
         let settings = self.session.settings();
         match self.resolved.clone() {
             Resolved::Set { name, value } => {
-                self.session.set(&name, &value)?;
+                match value {
+                    Some(value) => self.session.set(&name, &value)?,
+                    None => self.session.reset(&name)?,
+                }
                 Ok(QueryStream::fixed(self.schema.clone(), vec![]))
             }
             Resolved::Show { name } => show(&settings, &name),
-            Resolved::Query(plan) => {
+            Resolved::Query(plan, repeated) => {
                 let plan = self.bind(plan, parameters)?;
-                let query = Query::of_session(&self.session, self.view.clone(), settings);
-                self.on_cpu(async move { query.start(&plan).await }).await
+                let schema = repeated.named(nullable(plan.schema().as_arrow()));
+                self.start_as(plan, schema).await
+            }
+            Resolved::Change(change) => {
+                let count = self.apply_once(&change, parameters).await?;
+                QueryStream::counted(self.schema.clone(), count)
             }
             Resolved::Explain { query: plan, options } => {
                 let plan = self.bind(plan, parameters)?;
-                let query = Query::of_session(&self.session, self.view.clone(), settings);
+                let query = self.query();
                 let rows = self.on_cpu(async move { query.explain(&plan, options).await }).await?;
                 Ok(QueryStream::fixed(explain::schema(), vec![explain::batch(rows)?]))
             }
         }
     }
 
-    async fn on_cpu<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    fn query(&self) -> Query {
+        Query::of_session(&self.session, &self.sql, self.view.clone(), self.names.clone())
+    }
+
+    /// Runs a plan of this statement.
+    pub(super) async fn start(&self, plan: LogicalPlan) -> Result<QueryStream> {
+        let schema = nullable(plan.schema().as_arrow());
+        self.start_as(plan, schema).await
+    }
+
+    /// As [`Prepared::start`], for rows of these columns.
+    async fn start_as(&self, plan: LogicalPlan, schema: SchemaRef) -> Result<QueryStream> {
+        let query = self.query();
+        self.on_cpu(async move { query.start(&plan, schema).await }).await
+    }
+
+    pub(super) async fn on_cpu<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
         self.session.engine.cpu.run(work).await
     }
 
-    fn bind(&self, plan: LogicalPlan, values: &[ScalarValue]) -> Result<LogicalPlan> {
+    pub(super) fn bind(&self, plan: LogicalPlan, values: &[ScalarValue]) -> Result<LogicalPlan> {
         let fields = self.parameters.fields();
         if values.len() != fields.len() {
             return Err(Error::new(
@@ -163,9 +226,10 @@ impl Prepared {
 /// execution, and clients compare.
 fn promised(resolved: &Resolved) -> SchemaRef {
     match resolved {
-        Resolved::Query(plan) => nullable(plan.schema().as_arrow()),
+        Resolved::Query(plan, repeated) => repeated.named(nullable(plan.schema().as_arrow())),
         Resolved::Explain { .. } => explain::schema(),
         Resolved::Set { .. } => Arc::new(Schema::empty()),
+        Resolved::Change(_) => Arc::new(Schema::new(vec![Field::new("count", DataType::UInt64, true)])),
         Resolved::Show { .. } => show_schema(),
     }
 }
@@ -178,12 +242,13 @@ pub(super) fn nullable(schema: &Schema) -> SchemaRef {
 /// The parameters, `$1` first.
 fn parameters(plan: &LogicalPlan) -> Result<SchemaRef> {
     let found = plan.get_parameter_types().map_err(|e| from_datafusion(&e))?;
+    let mut told = told_types(plan).map_err(|e| from_datafusion(&e))?;
     let mut numbered = vec![];
     for (name, data_type) in found {
         let number: usize = name.trim_start_matches('$').parse().ok().filter(|n| *n > 0).ok_or_else(|| {
             Error::new(ErrorKind::InvalidQuery, format!("a parameter is `$1`, `$2`, …, not `{name}`"))
         })?;
-        numbered.push((number, data_type.unwrap_or(DataType::Null)));
+        numbered.push((number, data_type.or_else(|| told.remove(&name)).unwrap_or(DataType::Null)));
     }
     numbered.sort_by_key(|(number, _)| *number);
     if let Some((i, (number, _))) = numbered.iter().enumerate().find(|(i, (number, _))| *number != i + 1) {
@@ -194,6 +259,34 @@ fn parameters(plan: &LogicalPlan) -> Result<SchemaRef> {
     }
     let fields: Vec<_> = numbered.into_iter().map(|(n, t)| Field::new(format!("${n}"), t, true)).collect();
     Ok(Arc::new(Schema::new(fields)))
+}
+
+/// The types of parameters that the plan does not say itself: of those that are cast, and of bounds on rows.
+fn told_types(plan: &LogicalPlan) -> datafusion::error::Result<HashMap<String, DataType>> {
+    let mut told = HashMap::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Limit(limit) = node {
+            for bound in [&limit.skip, &limit.fetch].into_iter().flatten() {
+                bound.apply(|e| {
+                    if let Expr::Placeholder(parameter) = e {
+                        told.insert(parameter.id.clone(), DataType::Int64);
+                    }
+                    Ok(TreeNodeRecursion::Continue)
+                })?;
+            }
+        }
+        node.apply_expressions(|e| {
+            e.apply(|e| {
+                if let Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) = e
+                    && let Expr::Placeholder(parameter) = expr.as_ref()
+                {
+                    told.entry(parameter.id.clone()).or_insert_with(|| field.data_type().clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(told)
 }
 
 fn show_schema() -> SchemaRef {

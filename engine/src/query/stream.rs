@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow::datatypes::SchemaRef;
 use futures::{Stream, StreamExt};
 use portolan_connectors::{FragmentSummary, PulledRows};
@@ -12,7 +12,7 @@ use portolan_connectors::{FragmentSummary, PulledRows};
 use super::Ready;
 use crate::execution::run::Batches;
 use crate::progress::EdgeProgress;
-use crate::{ProgressHandle, Result, explain};
+use crate::{Error, ErrorKind, ProgressHandle, Result, explain};
 
 /// The rows of a running statement. Dropping it stops the work, here and at every other site.
 #[derive(Debug)]
@@ -57,6 +57,14 @@ impl QueryStream {
             plan: None,
             rows: Rows::Fixed(batches.into_iter()),
         }
+    }
+
+    /// A number of rows that were changed.
+    pub(super) fn counted(schema: SchemaRef, count: u64) -> Result<Self> {
+        let counts: ArrayRef = Arc::new(UInt64Array::from(vec![count]));
+        let batch = RecordBatch::try_new(schema.clone(), vec![counts])
+            .map_err(|e| Error::new(ErrorKind::Internal, "a count has no form").with_source(e))?;
+        Ok(Self::fixed(schema, vec![batch]))
     }
 
     /// The columns.

@@ -21,7 +21,7 @@ async fn a_scoped_store_reads_in_pieces_and_writes_nothing() {
     let inner = Arc::new(InMemory::new());
     let bytes: Vec<u8> = (0..PIECE * 2 + 5).map(|i| (i % 251) as u8).collect();
     inner.put(&Path::from("a b/x.csv"), bytes.clone().into()).await.unwrap();
-    let store = ScopedStore::new(inner, "lake-1");
+    let store = ScopedStore::new(inner, "lake-1", false);
     let path = Path::from("lake-1/a b/x.csv");
     let listed: Vec<_> = store.list(Some(&Path::from("lake-1/a b"))).try_collect().await.unwrap();
     assert_eq!(listed.iter().map(|m| m.location.clone()).collect::<Vec<_>>(), vec![path.clone()]);

@@ -1,6 +1,9 @@
 //! Pass 1, resolve: text to a plan over the ports that the mesh knows at this moment. All look-ups are done before
 //! planning begins, against one immutable view: planning itself does no I/O.
 
+pub(crate) mod change;
+mod repeated;
+
 use std::ops::ControlFlow;
 
 use datafusion::common::TableReference;
@@ -9,21 +12,25 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use portolan_catalog::nearest::nearest;
 use portolan_catalog::{DomainName, MeshSnapshot, NodeState};
-use sqlparser::ast::{Expr, ObjectName, Set, Statement as SqlStatement, Value, visit_relations};
+use sqlparser::ast::{
+    Expr, ObjectName, Reset, ResetStatement, Set, Statement as SqlStatement, Use, Value, visit_relations,
+};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::Span;
 
+use self::change::{Change, Scope, change};
+pub(crate) use self::repeated::Repeated;
 use crate::execution::errors::from_datafusion;
 use crate::explain::{ExplainOptions, take_explain};
 use crate::mesh::describe;
-use crate::names::{MESH_SCHEMA, RESERVED_CATALOG};
+use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SessionNames};
 use crate::{Error, ErrorKind, Result};
 
 /// A statement over known names.
 #[derive(Clone, Debug)]
 pub(crate) enum Resolved {
-    /// It gives rows.
-    Query(LogicalPlan),
+    /// It gives rows. Columns that share the name of another are told apart in the plan, and named so again in the rows.
+    Query(LogicalPlan, Repeated),
     /// It tells how a query would run, or ran.
     Explain {
         /// The query.
@@ -35,9 +42,11 @@ pub(crate) enum Resolved {
     Set {
         /// The setting.
         name: String,
-        /// Its new value, as text.
-        value: String,
+        /// Its new value, as text; `None` for its default.
+        value: Option<String>,
     },
+    /// It changes tables or stops something.
+    Change(Change),
     /// It tells a setting's value.
     Show {
         /// The setting.
@@ -49,8 +58,14 @@ pub(crate) enum Resolved {
 ///
 /// # Errors
 /// `InvalidQuery` where it does not parse, `NotFound` where it names nothing: with the place in the statement and the
-/// nearest names. `Unsupported` for a statement that would write or define something.
-pub(crate) async fn resolve(sql: &str, state: &SessionState, mesh: &MeshSnapshot) -> Result<Resolved> {
+/// nearest names. `PermissionDenied` for one that would change what is not the session's, `Unsupported` for one that no
+/// node does.
+pub(crate) async fn resolve(
+    sql: &str,
+    state: &SessionState,
+    mesh: &MeshSnapshot,
+    session: &SessionNames,
+) -> Result<Resolved> {
     if let Some((options, sql)) = take_explain(sql)? {
         return Ok(Resolved::Explain { query: query(parse(&sql)?, state, mesh).await?, options });
     }
@@ -60,17 +75,33 @@ pub(crate) async fn resolve(sql: &str, state: &SessionState, mesh: &MeshSnapshot
                 let [value] = values.as_slice() else {
                     return Err(Error::new(ErrorKind::InvalidQuery, format!("`SET {variable}` takes one value")));
                 };
-                Ok(Resolved::Set { name: variable.to_string(), value: literal(value) })
+                let value = Some(literal(value)).filter(|v| !v.eq_ignore_ascii_case("default"));
+                Ok(Resolved::Set { name: variable.to_string(), value })
+            }
+            SqlStatement::Reset(ResetStatement { reset: Reset::ConfigurationParameter(name) }) => {
+                Ok(Resolved::Set { name: name.to_string(), value: None })
+            }
+            SqlStatement::Use(Use::Object(name) | Use::Catalog(name) | Use::Database(name)) if name.0.len() == 1 => {
+                Ok(Resolved::Set { name: "catalog".to_owned(), value: Some(unquoted(&name)) })
+            }
+            SqlStatement::Use(Use::Schema(name)) if name.0.len() == 1 => {
+                Ok(Resolved::Set { name: "schema".to_owned(), value: Some(unquoted(&name)) })
             }
             SqlStatement::ShowVariable { variable }
-                if variable.first().is_some_and(|v| v.value.to_lowercase().starts_with("portolan")) =>
+                if variable.first().is_some_and(|v| is_setting(&v.value.to_lowercase())) =>
             {
                 let parts: Vec<_> = variable.iter().map(|v| v.value.as_str()).collect();
                 Ok(Resolved::Show { name: parts.join(".") })
             }
-            other => Ok(Resolved::Query(query(Statement::Statement(Box::new(other)), state, mesh).await?)),
+            mut other => match change(&other, &Scope { state, mesh, session }).await? {
+                Some(change) => Ok(Resolved::Change(change)),
+                None => {
+                    let repeated = repeated::tell_apart(&mut other);
+                    Ok(Resolved::Query(query(Statement::Statement(Box::new(other)), state, mesh).await?, repeated))
+                }
+            },
         },
-        other => Ok(Resolved::Query(query(other, state, mesh).await?)),
+        other => Ok(Resolved::Query(query(other, state, mesh).await?, Repeated::default())),
     }
 }
 
@@ -106,11 +137,13 @@ fn syntax(error: &datafusion::error::DataFusionError) -> Error {
 
 async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) -> Result<LogicalPlan> {
     only_reads(&statement)?;
-    known_names(&statement, state, mesh).await?;
+    known_names(&statement, state, mesh, None).await?;
     let plan = state.statement_to_plan(statement).await.map_err(|e| from_datafusion(&e))?;
     match plan {
         LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
-            Err(unsupported("only queries run here: SELECT, EXPLAIN, SHOW, DESCRIBE, SET"))
+            Err(unsupported(
+                "it is none of the statements that run here: SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, DROP TABLE, INSERT, UPDATE, DELETE, CALL",
+            ))
         }
         plan => Ok(plan),
     }
@@ -138,13 +171,25 @@ fn only_reads(statement: &Statement) -> Result<()> {
     }
     let text = statement.to_string();
     let first = text.split_whitespace().next().unwrap_or("this").to_uppercase();
-    Err(unsupported(&format!("{first} is not supported: only queries run here (SELECT, EXPLAIN, SHOW, DESCRIBE, SET)")))
+    Err(unsupported(&format!(
+        "{first} is not supported: SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, DROP TABLE, INSERT, UPDATE, DELETE and \
+         CALL are"
+    )))
 }
 
 /// Checks every table name, so that the error for an unknown one can say where it stands and what comes near.
-async fn known_names(statement: &Statement, state: &SessionState, mesh: &MeshSnapshot) -> Result<()> {
+/// `target` is looked up elsewhere.
+async fn known_names(
+    statement: &Statement,
+    state: &SessionState,
+    mesh: &MeshSnapshot,
+    target: Option<&TableReference>,
+) -> Result<()> {
     let options = &state.config_options().catalog;
     for reference in state.resolve_table_references(statement).map_err(|e| from_datafusion(&e))? {
+        if target == Some(&reference) {
+            continue;
+        }
         let full = reference.clone().resolve(&options.default_catalog, &options.default_schema);
         if &*full.schema == "information_schema" || state.table_functions().contains_key(reference.table()) {
             continue;
@@ -230,6 +275,15 @@ fn span(statement: &Statement, reference: &TableReference) -> Option<Span> {
         ControlFlow::Break(span) => Some(span),
         ControlFlow::Continue(()) => None,
     }
+}
+
+/// Whether a name that SHOW asks for is one of our settings, or all of them.
+fn is_setting(first: &str) -> bool {
+    first.starts_with("portolan") || matches!(first, "catalog" | "schema")
+}
+
+fn unquoted(name: &ObjectName) -> String {
+    name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.clone()).unwrap_or_default()
 }
 
 /// A setting's value as text, without quotes.

@@ -1,0 +1,157 @@
+//! Adds rows to a port over Parquet files: all rows of a statement become one new file, which its store shows when it is
+//! complete, or never. Readers list the files for every scan, so that they see all of a statement or nothing of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arrow::array::{Array, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use futures::TryStreamExt;
+use futures::stream::BoxStream;
+use object_store::ObjectStore;
+use object_store::buffered::BufWriter;
+use object_store::path::Path;
+use parquet::arrow::AsyncArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+use portolan_catalog::{FileFormat, Port};
+use uuid::Uuid;
+
+use super::layout::Layout;
+use super::location::Selection;
+use super::name_errors::Origin;
+use crate::error::{Error, ErrorKind, Result};
+use crate::source::PortWriter;
+
+/// The name that stands for everybody.
+const EVERYBODY: &str = "*";
+
+/// Adds rows to a port over Parquet files in a folder.
+#[derive(Debug)]
+pub(super) struct FileAppender {
+    origin: Arc<Origin>,
+    store: Arc<dyn ObjectStore>,
+    schema: SchemaRef,
+    file_schema: SchemaRef,
+    /// For each column of a file, its place in the port; `None` where the port does not have it.
+    columns: Vec<Option<usize>>,
+    /// The columns that the contract requires a value of.
+    required: Vec<usize>,
+    writers: BTreeSet<String>,
+}
+
+impl FileAppender {
+    /// What adds rows to `port`, which `writers` may do: names, groups, or `*` for everybody.
+    ///
+    /// # Errors
+    /// Why a port of that kind takes no rows.
+    pub(super) fn new(
+        port: &Port,
+        format: FileFormat,
+        layout: &Layout,
+        (origin, store): (&Arc<Origin>, &Arc<dyn ObjectStore>),
+        writers: &[String],
+    ) -> Result<Self, String> {
+        let cannot = |why: &str| Err(format!("port {} cannot have writers: {why}", port.name));
+        if format != FileFormat::Parquet {
+            return cannot("rows are added as Parquet files, and it is of another format");
+        }
+        if !layout.partitions.is_empty() {
+            return cannot("its folders give columns");
+        }
+        if origin.location.selection != Selection::Folder {
+            return cannot("its location is no folder: end it with a slash");
+        }
+        let place_of = |file: usize| layout.positions.iter().position(|p| *p == file);
+        let required = port.columns.iter().enumerate().filter(|(_, c)| !c.nullable).map(|(i, _)| i);
+        Ok(Self {
+            origin: origin.clone(),
+            store: store.clone(),
+            schema: layout.schema.clone(),
+            file_schema: layout.file_schema.clone(),
+            columns: (0..layout.file_schema.fields().len()).map(place_of).collect(),
+            required: required.collect(),
+            writers: writers.iter().cloned().collect(),
+        })
+    }
+
+    /// The rows in the form of the port's files.
+    fn file_rows(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        if batch.num_columns() != self.schema.fields().len() {
+            return Err(self.error(ErrorKind::Internal, "the rows have other columns than the port"));
+        }
+        if let Some(lacking) = self.required.iter().find(|i| batch.column(**i).null_count() > 0) {
+            let column = self.schema.field(*lacking).name();
+            return Err(self.error(ErrorKind::InvalidQuery, &format!("its contract requires a value of `{column}`")));
+        }
+        let strict = CastOptions { safe: false, ..CastOptions::default() };
+        let columns = self.columns.iter().zip(self.file_schema.fields()).map(|(place, field)| match place {
+            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
+            Some(place) => cast_with_options(batch.column(*place), field.data_type(), &strict),
+        });
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        columns
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .and_then(|columns| RecordBatch::try_new_with_options(self.file_schema.clone(), columns, &options))
+            .map_err(|e| self.error(ErrorKind::InvalidQuery, "a value does not fit its column").with_source(e))
+    }
+
+    fn error(&self, kind: ErrorKind, what: &str) -> Error {
+        Error::new(kind, format!("port {}: {what}", self.origin.port))
+    }
+
+    fn unwritable(&self, error: &dyn std::fmt::Display) -> Error {
+        let told = self.origin.redact.clean(&error.to_string());
+        self.error(ErrorKind::SiteUnavailable, &format!("its rows cannot be stored: {told}"))
+    }
+}
+
+#[async_trait]
+impl PortWriter for FileAppender {
+    fn takes_from(&self, name: &str, groups: &BTreeSet<String>) -> bool {
+        self.writers.contains(EVERYBODY) || self.writers.contains(name) || !self.writers.is_disjoint(groups)
+    }
+
+    async fn append(&self, mut rows: BoxStream<'static, Result<RecordBatch>>) -> Result<u64> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+        let name = format!("{now}-{}.parquet", Uuid::new_v4().simple());
+        let path: Path = self.origin.location.base.clone().join(name);
+        let mut file = BufWriter::new(self.store.clone(), path);
+        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+        let mut writer = AsyncArrowWriter::try_new(&mut file, self.file_schema.clone(), Some(properties))
+            .map_err(|e| self.unwritable(&e))?;
+        let written = async {
+            let mut count = 0;
+            while let Some(batch) = rows.try_next().await? {
+                count += batch.num_rows() as u64;
+                writer.write(&self.file_rows(&batch)?).await.map_err(|e| self.unwritable(&e))?;
+            }
+            Ok(count)
+        };
+        match written.await {
+            // A statement without rows leaves no file.
+            Ok(0) => {
+                drop(writer);
+                let _ = file.abort().await;
+                Ok(0)
+            }
+            Ok(count) => match writer.close().await {
+                Ok(_) => Ok(count),
+                Err(e) => {
+                    let error = self.unwritable(&e);
+                    let _ = file.abort().await;
+                    Err(error)
+                }
+            },
+            Err(e) => {
+                drop(writer);
+                // What was uploaded of it is shown to nobody; a store that does not answer keeps it until it cleans up.
+                let _ = file.abort().await;
+                Err(e)
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What an engine is doing: the sessions that are open and the queries that run, each to be seen and stopped by who owns
+//! it and by administrators.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::SystemTime;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::session::Shared;
+use crate::{Error, ErrorKind, Principal, ProgressHandle, Result};
+
+/// What an engine is doing.
+#[derive(Debug, Default)]
+pub(crate) struct Activity {
+    sessions: Mutex<BTreeMap<String, Weak<Shared>>>,
+    queries: Mutex<BTreeMap<u64, Arc<RunningQuery>>>,
+    next: AtomicU64,
+}
+
+/// A query that is planned, waits, or runs.
+#[derive(Debug)]
+pub(crate) struct RunningQuery {
+    /// The query's identity, the same at every node that it reaches.
+    pub(crate) id: String,
+    /// The session that it runs in; `None` for a part of another node's query.
+    pub(crate) session: Option<String>,
+    pub(crate) principal: Principal,
+    /// The statement; `None` for a part of another node's query.
+    pub(crate) sql: Option<String>,
+    pub(crate) started: SystemTime,
+    /// How far it is, once it runs.
+    pub(crate) progress: OnceLock<ProgressHandle>,
+    /// Ends it.
+    pub(crate) stop: CancellationToken,
+}
+
+/// Keeps a query in the list for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) query: Arc<RunningQuery>,
+    number: u64,
+    activity: Arc<Activity>,
+}
+
+impl Activity {
+    /// Lists a session until it is dropped or closed.
+    pub(crate) fn opened(&self, session: &Arc<Shared>) {
+        let mut sessions = lock(&self.sessions);
+        // Those that are gone leave when the list has doubled, so that opening stays cheap.
+        if sessions.len().is_power_of_two() {
+            sessions.retain(|_, session| session.strong_count() > 0);
+        }
+        sessions.insert(session.id.clone(), Arc::downgrade(session));
+    }
+
+    /// Lists a query.
+    pub(crate) fn started(self: &Arc<Self>, query: RunningQuery) -> Listed {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let query = Arc::new(query);
+        lock(&self.queries).insert(number, query.clone());
+        Listed { query, number, activity: self.clone() }
+    }
+
+    /// The sessions that `viewer` may see, in the order of their identities.
+    pub(crate) fn sessions(&self, viewer: &Principal) -> Vec<Arc<Shared>> {
+        let sessions = lock(&self.sessions).values().filter_map(Weak::upgrade).collect::<Vec<_>>();
+        sessions.into_iter().filter(|s| !s.closed.is_cancelled() && may_manage(viewer, &s.principal)).collect()
+    }
+
+    /// The queries that `viewer` may see, the oldest first.
+    pub(crate) fn queries(&self, viewer: &Principal) -> Vec<Arc<RunningQuery>> {
+        lock(&self.queries).values().filter(|q| may_manage(viewer, &q.principal)).cloned().collect()
+    }
+
+    /// Ends every query of that identity that runs here; gives how many there were.
+    ///
+    /// # Errors
+    /// `NotFound` where `viewer` can see none: that others run one of that identity is not told.
+    pub(crate) fn cancel_query(&self, viewer: &Principal, id: &str) -> Result<usize> {
+        let found: Vec<_> = self.queries(viewer).into_iter().filter(|q| q.id == id).collect();
+        if found.is_empty() {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("no query `{id}` of yours runs here: `SELECT query_id FROM mesh.queries` tells which do"),
+            ));
+        }
+        found.iter().for_each(|query| query.stop.cancel());
+        Ok(found.len())
+    }
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// `NotFound` where `viewer` can see none of that identity.
+    pub(crate) fn close_session(&self, viewer: &Principal, id: &str) -> Result<()> {
+        let found = self.sessions(viewer).into_iter().find(|s| s.id == id);
+        let session = found.ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "no session `{id}` of yours is open here: `SELECT session_id FROM mesh.sessions` tells which are"
+                ),
+            )
+        })?;
+        session.close();
+        Ok(())
+    }
+
+    /// How many queries a session runs.
+    pub(crate) fn queries_of(&self, session: &str) -> usize {
+        lock(&self.queries).values().filter(|q| q.session.as_deref() == Some(session)).count()
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        lock(&self.activity.queries).remove(&self.number);
+    }
+}
+
+/// Whether `viewer` may see and stop what `owner` runs.
+fn may_manage(viewer: &Principal, owner: &Principal) -> bool {
+    viewer.is_admin() || viewer.is_same(owner)
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,106 @@
+//! `mesh.sessions` and `mesh.queries`: what this node is doing, as far as the asking principal may see it. Their rows are
+//! those of the moment when they are read.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::memory::MemorySourceConfig;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Result;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+use super::SessionNames;
+
+/// The tables that there are.
+pub(super) const NAMES: &[&str] = &["queries", "sessions"];
+
+/// What a node is doing, as a table.
+#[derive(Debug)]
+struct ActivityTable {
+    rows: fn(&SessionNames) -> Result<RecordBatch>,
+    viewer: Arc<SessionNames>,
+    schema: SchemaRef,
+}
+
+/// The table of that name.
+pub(super) fn table(name: &str, viewer: &Arc<SessionNames>) -> Result<Option<Arc<dyn TableProvider>>> {
+    let rows = match name {
+        "queries" => queries,
+        "sessions" => sessions,
+        _ => return Ok(None),
+    };
+    Ok(Some(Arc::new(ActivityTable { rows, schema: rows(viewer)?.schema(), viewer: viewer.clone() })))
+}
+
+#[async_trait]
+impl TableProvider for ActivityTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let batch = (self.rows)(&self.viewer)?;
+        Ok(MemorySourceConfig::try_new_exec(&[vec![batch]], self.schema.clone(), projection.cloned())?)
+    }
+}
+
+fn queries(viewer: &SessionNames) -> Result<RecordBatch> {
+    let rows = viewer.activity.queries(&viewer.principal);
+    let progress: Vec<_> = rows.iter().map(|q| q.progress.get().map(|p| p.now())).collect();
+    let crossed = |p: &crate::Progress| p.edges.iter().map(|e| e.bytes).sum::<u64>();
+    batch(vec![
+        ("query_id", strings(rows.iter().map(|q| Some(q.id.as_str())))),
+        ("session_id", strings(rows.iter().map(|q| q.session.as_deref()))),
+        ("principal", strings(rows.iter().map(|q| Some(q.principal.name())))),
+        ("statement", strings(rows.iter().map(|q| q.sql.as_deref()))),
+        ("state", strings(progress.iter().map(|p| Some(if p.is_some() { "running" } else { "planning" })))),
+        ("started", times(rows.iter().map(|q| q.started))),
+        ("elapsed_ms", numbers(rows.iter().map(|q| q.started.elapsed().ok().map(|d| d.as_millis() as u64)))),
+        ("rows", numbers(progress.iter().map(|p| p.as_ref().map(|p| p.rows)))),
+        ("bytes_received", numbers(progress.iter().map(|p| p.as_ref().map(crossed)))),
+        ("fragment", Arc::new(BooleanArray::from_iter(rows.iter().map(|q| Some(q.session.is_none()))))),
+    ])
+}
+
+fn sessions(viewer: &SessionNames) -> Result<RecordBatch> {
+    let rows = viewer.activity.sessions(&viewer.principal);
+    let running = rows.iter().map(|s| Some(viewer.activity.queries_of(&s.id) as u64));
+    batch(vec![
+        ("session_id", strings(rows.iter().map(|s| Some(s.id.as_str())))),
+        ("principal", strings(rows.iter().map(|s| Some(s.principal.name())))),
+        ("opened", times(rows.iter().map(|s| s.opened))),
+        ("queries", numbers(running)),
+        ("tables", numbers(rows.iter().map(|s| Some(s.tables.snapshot().len() as u64)))),
+    ])
+}
+
+fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
+    Ok(RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)))?)
+}
+
+fn strings<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
+    Arc::new(values.collect::<StringArray>())
+}
+
+fn numbers(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
+    Arc::new(values.map(|v| v.and_then(|v| i64::try_from(v).ok())).collect::<Int64Array>())
+}
+
+fn times(values: impl Iterator<Item = SystemTime>) -> ArrayRef {
+    let micros = |t: SystemTime| t.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_micros().try_into().ok();
+    Arc::new(values.map(micros).collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+}

@@ -1,0 +1,387 @@
+//! Statements that change something: the session's own tables, and ports that take rows. Each becomes a query for the
+//! rows that it needs, planned like any other, and what is to be done with them.
+//!
+//! `DELETE` and `UPDATE` ask for the numbers of the rows that their condition holds for, so that the condition means
+//! what it means in a query:
+//!
+//! ```text
+//! UPDATE t SET a = a + 1 WHERE b IN (SELECT …)
+//! SELECT "#row", a + 1 AS a FROM portolan.session."t#rows" AS t WHERE b IN (SELECT …)
+//! ```
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::common::TableReference;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{DdlStatement, LogicalPlan};
+use datafusion::sql::parser::Statement;
+use portolan_catalog::nearest::nearest;
+use portolan_catalog::{MeshSnapshot, PortRef};
+use sqlparser::ast::{
+    AssignmentTarget, ColumnOption, CreateTable, Delete, Expr, FromTable, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Ident, ObjectName, ObjectNamePart, ObjectType, Query, SelectItem, SetExpr,
+    Statement as SqlStatement, TableAlias, TableFactor, TableObject, TableWithJoins, Update, Value,
+};
+
+use super::{known_names, query, unknown, unsupported};
+use crate::execution::errors::from_datafusion;
+use crate::names::{MESH_SCHEMA, NUMBERED, RESERVED_CATALOG, ROW_NUMBER, SESSION_SCHEMA, SessionNames};
+use crate::session::tables::{Creation, unknown as unknown_table};
+use crate::{Error, ErrorKind, Result};
+
+/// What a statement changes.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// Makes a table of the session.
+    Create { table: String, columns: SchemaRef, rows: Option<LogicalPlan>, how: Creation },
+    /// Drops a table of the session.
+    Drop { table: String, if_exists: bool },
+    /// Adds rows.
+    Insert { into: Target, rows: LogicalPlan },
+    /// Removes the rows of these numbers from a table of the session.
+    Delete { table: String, rows: LogicalPlan },
+    /// Gives columns of a table of the session new values: rows of a number and one value for each.
+    Update { table: String, columns: Vec<usize>, rows: LogicalPlan },
+    /// Stops a query.
+    CancelQuery { id: String },
+    /// Ends a session.
+    CloseSession { id: String },
+}
+
+/// What takes rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// A table of the session.
+    Session(String),
+    /// A port.
+    Port(PortRef),
+}
+
+impl Change {
+    /// The query for the rows that it needs.
+    pub(crate) fn rows(&self) -> Option<&LogicalPlan> {
+        match self {
+            Self::Create { rows, .. } => rows.as_ref(),
+            Self::Insert { rows, .. } | Self::Delete { rows, .. } | Self::Update { rows, .. } => Some(rows),
+            Self::Drop { .. } | Self::CancelQuery { .. } | Self::CloseSession { .. } => None,
+        }
+    }
+
+    /// Whether it leaves something in the session.
+    pub(crate) fn is_of_session(&self) -> bool {
+        match self {
+            Self::Insert { into, .. } => matches!(into, Target::Session(_)),
+            Self::CancelQuery { .. } | Self::CloseSession { .. } => false,
+            Self::Create { .. } | Self::Drop { .. } | Self::Delete { .. } | Self::Update { .. } => true,
+        }
+    }
+}
+
+/// What names are resolved against.
+pub(super) struct Scope<'a> {
+    pub(super) state: &'a SessionState,
+    pub(super) mesh: &'a MeshSnapshot,
+    pub(super) session: &'a SessionNames,
+}
+
+/// The change that a statement asks for; `None` for one that asks for none.
+pub(super) async fn change(statement: &SqlStatement, scope: &Scope<'_>) -> Result<Option<Change>> {
+    Ok(Some(match statement {
+        SqlStatement::CreateTable(create) => scope.create(create).await?,
+        SqlStatement::Drop { object_type: ObjectType::Table, if_exists, names, .. } => {
+            let [name] = names.as_slice() else { return Err(unsupported("DROP TABLE takes one table at a time")) };
+            Change::Drop { table: scope.own_table(name, "DROP TABLE", *if_exists)?, if_exists: *if_exists }
+        }
+        SqlStatement::Insert(insert) => {
+            let TableObject::TableName(name) = &insert.table else {
+                return Err(unsupported("INSERT INTO takes the name of a table"));
+            };
+            if insert.overwrite || insert.replace_into || insert.or.is_some() {
+                return Err(unsupported("INSERT adds rows: it replaces none"));
+            }
+            let into = scope.target(name)?;
+            let plan = scope.plan(SqlStatement::Insert(insert.clone()), &reference(&parts(name)?)).await?;
+            let LogicalPlan::Dml(dml) = plan else { return Err(unsupported("this form of INSERT is not supported")) };
+            Change::Insert { into, rows: Arc::unwrap_or_clone(dml.input) }
+        }
+        SqlStatement::Delete(delete) => scope.delete(delete).await?,
+        SqlStatement::Update(update) => scope.update(update).await?,
+        SqlStatement::Call(function) => call(function)?,
+        _ => return Ok(None),
+    }))
+}
+
+impl Scope<'_> {
+    async fn create(&self, create: &CreateTable) -> Result<Change> {
+        let table = self.new_table(&create.name)?;
+        let plain = |option: &ColumnOption| matches!(option, ColumnOption::Null | ColumnOption::NotNull);
+        let has_options = create.columns.iter().flat_map(|c| &c.options).any(|o| !plain(&o.option));
+        if has_options || !create.constraints.is_empty() {
+            return Err(unsupported("a session's table has columns that are NULL or NOT NULL, and nothing else"));
+        }
+        let create = CreateTable { temporary: false, ..create.clone() };
+        let how = match (create.if_not_exists, create.or_replace) {
+            (_, true) => Creation::OrReplace,
+            (true, false) => Creation::IfNotExists,
+            (false, false) => Creation::New,
+        };
+        let (name, has_rows) = (reference(&parts(&create.name)?), create.query.is_some());
+        let plan = self.plan(SqlStatement::CreateTable(create), &name).await?;
+        let LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(memory)) = plan else {
+            return Err(unsupported("this form of CREATE TABLE is not supported"));
+        };
+        let schema = memory.input.schema().as_arrow();
+        // A query's columns say of NULLs what its plan happens to know.
+        let nullable = |f: &Arc<Field>| Field::new(f.name(), f.data_type().clone(), has_rows || f.is_nullable());
+        let columns: SchemaRef = Arc::new(Schema::new(schema.fields().iter().map(nullable).collect::<Vec<_>>()));
+        distinct_names(&columns)?;
+        let rows = has_rows.then(|| Arc::unwrap_or_clone(memory.input));
+        Ok(Change::Create { table, columns, rows, how })
+    }
+
+    async fn delete(&self, delete: &Delete) -> Result<Change> {
+        let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
+        let extras = !delete.tables.is_empty()
+            || delete.using.is_some()
+            || delete.returning.is_some()
+            || !delete.order_by.is_empty()
+            || delete.limit.is_some();
+        let [from] = from.as_slice() else { return Err(unsupported("DELETE takes one table")) };
+        if extras {
+            return Err(unsupported("DELETE takes a table and a condition, and nothing else"));
+        }
+        let (table, from) = self.numbered(from, "DELETE")?;
+        let rows = self.numbers(from, vec![], delete.selection.clone()).await?;
+        Ok(Change::Delete { table, rows })
+    }
+
+    async fn update(&self, update: &Update) -> Result<Change> {
+        if update.from.is_some() || update.returning.is_some() || update.or.is_some() || !update.order_by.is_empty() {
+            return Err(unsupported("UPDATE takes a table, new values and a condition, and nothing else"));
+        }
+        let (table, from) = self.numbered(&update.table, "UPDATE")?;
+        let schema =
+            &self.session.tables.get(&table).ok_or_else(|| unknown_table(&table, &self.session.tables))?.schema;
+        let (mut columns, mut values) = (vec![], vec![]);
+        for assignment in &update.assignments {
+            let AssignmentTarget::ColumnName(name) = &assignment.target else {
+                return Err(unsupported("UPDATE sets one column at a time"));
+            };
+            let column = name.0.last().and_then(ObjectNamePart::as_ident).map(normal).unwrap_or_default();
+            let position = schema.index_of(&column).map_err(|_| {
+                let hint = nearest(&column, schema.fields().iter().map(|f| f.name().as_str()));
+                let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+                Error::new(ErrorKind::InvalidQuery, format!("`{table}` has no column `{column}`{hint}"))
+            })?;
+            if columns.contains(&position) {
+                return Err(Error::new(ErrorKind::InvalidQuery, format!("`{column}` is set twice")));
+            }
+            columns.push(position);
+            let alias = Ident::with_quote('"', format!("#{}", values.len()));
+            values.push(SelectItem::ExprWithAlias { expr: assignment.value.clone(), alias });
+        }
+        let rows = self.numbers(from, values, update.selection.clone()).await?;
+        Ok(Change::Update { table, columns, rows })
+    }
+
+    /// The table of the session that a statement changes, as the query for its numbered rows reads it.
+    fn numbered(&self, from: &TableWithJoins, verb: &str) -> Result<(String, TableWithJoins)> {
+        let TableFactor::Table { name, alias, .. } = &from.relation else {
+            return Err(unsupported(&format!("{verb} takes the name of a table")));
+        };
+        if !from.joins.is_empty() {
+            return Err(unsupported(&format!("{verb} takes one table: ask for others in a subquery")));
+        }
+        let table = self.own_table(name, verb, false)?;
+        let alias = alias.clone().unwrap_or_else(|| TableAlias {
+            explicit: true,
+            name: Ident::with_quote('"', &table),
+            columns: vec![],
+            at: None,
+        });
+        let parts =
+            [RESERVED_CATALOG, SESSION_SCHEMA, &format!("{table}{NUMBERED}")].map(|p| Ident::with_quote('"', p));
+        let mut relation = from.relation.clone();
+        if let TableFactor::Table { name, alias: of, .. } = &mut relation {
+            *name = ObjectName::from(parts.to_vec());
+            *of = Some(alias);
+        }
+        Ok((table, TableWithJoins { relation, joins: vec![] }))
+    }
+
+    /// The query for the numbers of the rows that `condition` holds for, and `values` beside each.
+    async fn numbers(
+        &self,
+        from: TableWithJoins,
+        values: Vec<SelectItem>,
+        condition: Option<Expr>,
+    ) -> Result<LogicalPlan> {
+        let number = SelectItem::UnnamedExpr(Expr::Identifier(Ident::with_quote('"', ROW_NUMBER)));
+        // A query with the right shape is the safest way to one of the parser's type.
+        let mut select = parsed_query("SELECT 1")?;
+        if let SetExpr::Select(body) = select.body.as_mut() {
+            body.projection = [number].into_iter().chain(values).collect();
+            body.from = vec![from];
+            body.selection = condition;
+        }
+        let statement = Statement::Statement(Box::new(SqlStatement::Query(Box::new(select))));
+        query(statement, self.state, self.mesh).await
+    }
+
+    /// Plans a statement whose target is looked up elsewhere.
+    async fn plan(&self, statement: SqlStatement, target: &TableReference) -> Result<LogicalPlan> {
+        let statement = Statement::Statement(Box::new(statement));
+        known_names(&statement, self.state, self.mesh, Some(target)).await?;
+        self.state.statement_to_plan(statement).await.map_err(|e| from_datafusion(&e))
+    }
+
+    /// What an INSERT adds rows to.
+    fn target(&self, name: &ObjectName) -> Result<Target> {
+        let parts = parts(name)?;
+        let refers_to_session = matches!(parts.as_slice(), [c, s, _] if c == RESERVED_CATALOG && s == SESSION_SCHEMA);
+        let table = parts.last().cloned().unwrap_or_default();
+        if refers_to_session || (parts.len() == 1 && self.session.tables.contains_key(&table)) {
+            self.session.tables.get(&table).ok_or_else(|| unknown_table(&table, &self.session.tables))?;
+            return Ok(Target::Session(table));
+        }
+        let (catalog, schema) = (self.session.catalog.clone(), self.session.schema.clone());
+        let (domain, product) = match parts.as_slice() {
+            [domain, product, _] => (Some(domain.clone()), Some(product.clone())),
+            [product, _] => (catalog, Some(product.clone())),
+            _ => (catalog, schema),
+        };
+        if let (Some(domain), Some(product)) = (domain, product) {
+            if domain == RESERVED_CATALOG {
+                return Err(Error::new(
+                    ErrorKind::PermissionDenied,
+                    format!("`{name}` is the node's own: it takes no rows"),
+                ));
+            }
+            let port = PortRef::new(domain, product, &table);
+            if self.mesh.port(&port).is_some() {
+                return Ok(Target::Port(port));
+            }
+            return Err(unknown(&reference(&parts), None, self.mesh));
+        }
+        Err(unknown_table(&table, &self.session.tables))
+    }
+
+    /// The name of a table that the session is to make.
+    fn new_table(&self, name: &ObjectName) -> Result<String> {
+        match parts(name)?.as_slice() {
+            [table] => Ok(table.clone()),
+            [catalog, schema, table] if catalog == RESERVED_CATALOG && schema == SESSION_SCHEMA => Ok(table.clone()),
+            [schema, table] if schema == SESSION_SCHEMA => Ok(table.clone()),
+            _ => Err(Error::new(
+                ErrorKind::PermissionDenied,
+                format!(
+                    "`{name}` cannot be created: domains publish their ports themselves; a name without domain and \
+                     product makes a table of the session"
+                ),
+            )),
+        }
+    }
+
+    /// The name of a table that the session has; with `may_lack`, or that it might have had.
+    fn own_table(&self, name: &ObjectName, verb: &str, may_lack: bool) -> Result<String> {
+        let parts = parts(name)?;
+        let is_own = match parts.as_slice() {
+            [_] => true,
+            [schema, _] => schema == SESSION_SCHEMA,
+            [catalog, schema, _] => catalog == RESERVED_CATALOG && schema == SESSION_SCHEMA,
+            _ => false,
+        };
+        let table = parts.last().cloned().unwrap_or_default();
+        if is_own && (may_lack || self.session.tables.contains_key(&table)) {
+            return Ok(table);
+        }
+        let port = match parts.as_slice() {
+            [domain, product, port] => Some(PortRef::new(domain, product, port)),
+            _ => None,
+        };
+        if port.is_some_and(|port| self.mesh.port(&port).is_some()) {
+            return Err(Error::new(
+                ErrorKind::PermissionDenied,
+                format!("{verb} is not for the port `{name}`: its domain alone changes what it publishes"),
+            ));
+        }
+        Err(unknown_table(&table, &self.session.tables))
+    }
+}
+
+/// `CALL mesh.cancel_query('…')` and `CALL mesh.close_session('…')`.
+fn call(function: &Function) -> Result<Change> {
+    let name = parts(&function.name)?;
+    let argument = match &function.args {
+        FunctionArguments::List(list) => match list.args.as_slice() {
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))] => match &value.value {
+                Value::SingleQuotedString(text) => Some(text.clone()),
+                _ => None,
+            },
+            _ => None,
+        },
+        _ => None,
+    };
+    let own = matches!(name.as_slice(), [schema, _] if schema == MESH_SCHEMA)
+        || matches!(name.as_slice(), [catalog, schema, _] if catalog == RESERVED_CATALOG && schema == MESH_SCHEMA);
+    let procedure = name.last().map(String::as_str).filter(|_| own);
+    match (procedure, argument) {
+        (Some("cancel_query"), Some(id)) => Ok(Change::CancelQuery { id }),
+        (Some("close_session"), Some(id)) => Ok(Change::CloseSession { id }),
+        (Some("cancel_query" | "close_session"), None) => Err(Error::new(
+            ErrorKind::InvalidQuery,
+            format!("`{}` takes one identity, in single quotes", function.name),
+        )),
+        _ => Err(Error::new(
+            ErrorKind::NotFound,
+            format!(
+                "there is no procedure `{}`: there are `mesh.cancel_query('…')` and `mesh.close_session('…')`",
+                function.name
+            ),
+        )),
+    }
+}
+
+fn parsed_query(sql: &str) -> Result<Query> {
+    match super::parse(sql)? {
+        Statement::Statement(statement) => match *statement {
+            SqlStatement::Query(query) => Ok(*query),
+            _ => Err(unsupported("the statement is no query")),
+        },
+        _ => Err(unsupported("the statement is no query")),
+    }
+}
+
+/// A column can only be meant by a name that no other has.
+fn distinct_names(schema: &Schema) -> Result<()> {
+    let mut seen = std::collections::BTreeSet::new();
+    match schema.fields().iter().find(|f| !seen.insert(f.name())) {
+        Some(twice) => Err(Error::new(
+            ErrorKind::InvalidQuery,
+            format!("two columns of the table are named `{}`: name one of them by AS", twice.name()),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The parts of a name, as SQL means them: in lower case where they are not quoted.
+fn parts(name: &ObjectName) -> Result<Vec<String>> {
+    let parts: Option<Vec<_>> = name.0.iter().map(|part| part.as_ident().map(normal)).collect();
+    match parts {
+        Some(parts) if (1..=3).contains(&parts.len()) => Ok(parts),
+        _ => Err(Error::new(ErrorKind::InvalidQuery, format!("`{name}` is no name of a table"))),
+    }
+}
+
+fn normal(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+}
+
+fn reference(parts: &[String]) -> TableReference {
+    match parts {
+        [catalog, schema, table] => TableReference::full(catalog.as_str(), schema.as_str(), table.as_str()),
+        [schema, table] => TableReference::partial(schema.as_str(), table.as_str()),
+        _ => TableReference::bare(parts.last().map(String::as_str).unwrap_or_default()),
+    }
+}

@@ -1,0 +1,104 @@
+//! Many rows of parameters for one `INSERT … VALUES (…)`: the rows take the place of the one of `VALUES`, so that they
+//! are planned, run and take effect as one statement.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{Field, Schema};
+use datafusion::catalog::MemTable;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, Result as DataFusionResult};
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+
+use super::Prepared;
+use crate::execution::errors::from_datafusion;
+use crate::{Error, ErrorKind, Result};
+
+impl Prepared {
+    /// The rows of parameters in the types that the statement takes them in; `None` where it leaves a type open, or
+    /// there is but one row.
+    pub(super) fn uploaded(&self, parameters: &[RecordBatch]) -> Result<Option<Vec<RecordBatch>>> {
+        let wanted = self.parameters();
+        let rows: usize = parameters.iter().map(RecordBatch::num_rows).sum();
+        if rows < 2 || wanted.fields().iter().any(|f| f.data_type().is_null()) {
+            return Ok(None);
+        }
+        parameters.iter().map(|batch| fit(batch, &wanted)).collect::<Result<_>>().map(Some)
+    }
+}
+
+/// `rows` with the uploaded rows in the place of its one row of values. `None` for another shape.
+pub(super) fn with_rows(rows: &LogicalPlan, uploaded: Vec<RecordBatch>) -> Result<Option<LogicalPlan>> {
+    replaced(rows, uploaded).map_err(|e| from_datafusion(&e))
+}
+
+fn replaced(rows: &LogicalPlan, uploaded: Vec<RecordBatch>) -> DataFusionResult<Option<LogicalPlan>> {
+    let Some(schema) = uploaded.first().map(RecordBatch::schema) else { return Ok(None) };
+    let table = provider_as_source(Arc::new(MemTable::try_new(schema, vec![uploaded])?));
+    let mut found = false;
+    let plan = rows.clone().transform_down(|plan| match plan {
+        LogicalPlan::Values(values) if values.values.len() == 1 && !found => {
+            found = true;
+            let exprs = values.values.into_iter().flatten().zip(values.schema.fields());
+            let exprs = exprs.map(|(expr, field)| Ok(of_columns(expr)?.alias(field.name())));
+            let exprs = exprs.collect::<DataFusionResult<Vec<_>>>()?;
+            let plan = LogicalPlanBuilder::scan("parameters", table.clone(), None)?.project(exprs)?.build()?;
+            Ok(Transformed::new(plan, true, TreeNodeRecursion::Jump))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    let mut open = false;
+    plan.data.apply_with_subqueries(|node| {
+        node.apply_expressions(|e| {
+            e.apply(|e| {
+                open |= matches!(e, Expr::Placeholder(_));
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok((found && !open).then_some(plan.data))
+}
+
+/// The expression with columns in the place of parameters.
+fn of_columns(expr: Expr) -> DataFusionResult<Expr> {
+    let replaced = expr.transform(|e| match e {
+        Expr::Placeholder(parameter) => {
+            Ok(Transformed::yes(Expr::Column(Column::new(Some("parameters"), parameter.id))))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(replaced.data)
+}
+
+/// The rows in the types that are wanted.
+fn fit(batch: &RecordBatch, wanted: &Schema) -> Result<RecordBatch> {
+    if batch.num_columns() != wanted.fields().len() {
+        return Err(Error::new(
+            ErrorKind::InvalidQuery,
+            format!(
+                "the statement has {} parameters and {} values were given",
+                wanted.fields().len(),
+                batch.num_columns()
+            ),
+        ));
+    }
+    let columns = batch.columns().iter().zip(wanted.fields()).map(|(column, field)| {
+        let wrong =
+            || Error::new(ErrorKind::InvalidQuery, format!("a value of {} is no {}", field.name(), field.data_type()));
+        if column.data_type() == field.data_type() {
+            return Ok(column.clone());
+        }
+        let strict = CastOptions { safe: false, ..CastOptions::default() };
+        let cast = cast_with_options(column, field.data_type(), &strict).map_err(|e| wrong().with_source(e))?;
+        // A cast cuts fractions off: what does not come back as it went in would be another value.
+        let narrows = column.data_type().is_numeric() || column.data_type().is_temporal();
+        let back = cast_with_options(&cast, column.data_type(), &strict).map_err(|e| wrong().with_source(e))?;
+        if narrows && back.to_data() != column.to_data() { Err(wrong()) } else { Ok(cast) }
+    });
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    let fields = wanted.fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true));
+    RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), columns)
+        .map_err(|e| Error::new(ErrorKind::InvalidQuery, "the parameters have no form").with_source(e))
+}

@@ -1,0 +1,257 @@
+//! Carries out what a statement changes: the rows that it needs come from a query like any other, and then take effect in
+//! one step or not at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::{CastOptions, cast_with_options, concat_batches, filter_record_batch, interleave};
+use arrow::datatypes::UInt64Type;
+use arrow::error::ArrowError;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::scalar::ScalarValue;
+use futures::{StreamExt, TryStreamExt};
+use portolan_catalog::{NodeLocation, PortRef};
+use portolan_connectors::PortWriter;
+
+use super::{Prepared, QueryStream};
+use crate::mesh::MeshView;
+use crate::planner::resolve::change::{Change, Target};
+use crate::session::tables::TableContent;
+use crate::{Error, ErrorKind, Principal, Result};
+
+impl Prepared {
+    /// Carries out a [`StatementKind::Change`](crate::StatementKind::Change) or a
+    /// [`StatementKind::Setting`](crate::StatementKind::Setting), once for each row of parameters; gives how many rows
+    /// it changed. A statement without parameters runs once, whatever is given.
+    ///
+    /// Rows of parameters for `INSERT … VALUES (…)` take effect together. Any other statement runs once for each, and
+    /// where one fails those before it have taken effect, as the error says.
+    ///
+    /// # Errors
+    /// `InvalidQuery` for a statement that gives rows, and where values do not fit; whatever running it can give.
+    pub async fn apply(&self, parameters: &[RecordBatch]) -> Result<u64> {
+        let current = self.current().await?;
+        let Some(change) = current.change() else {
+            if self.kind() == crate::StatementKind::Query {
+                return Err(Error::new(
+                    ErrorKind::InvalidQuery,
+                    "the statement gives rows: run it as a query, not as an update",
+                ));
+            }
+            current.execute(&[]).await?.try_collect::<Vec<_>>().await?;
+            return Ok(0);
+        };
+        if current.parameters().fields().is_empty() {
+            return current.apply_once(change, &[]).await;
+        }
+        if let (Change::Insert { into, rows }, Some(uploaded)) = (change, current.uploaded(parameters)?)
+            && let Some(plan) = super::bulk::with_rows(rows, uploaded)?
+        {
+            return current.insert(into, current.start(plan).await?).await;
+        }
+        let mut changed = 0;
+        for (done, values) in rows_of(parameters).enumerate() {
+            // Each run may change what the next one reads.
+            let outcome = Box::pin(async { self.current().await?.apply_row(&values?).await }).await;
+            changed += outcome.map_err(|e| match done {
+                0 => e,
+                _ => e.within(format!("the first {done} sets of parameters took effect, the next did not")),
+            })?;
+        }
+        Ok(changed)
+    }
+
+    async fn apply_row(&self, values: &[ScalarValue]) -> Result<u64> {
+        match self.change() {
+            Some(change) => self.apply_once(change, values).await,
+            None => Err(Error::new(ErrorKind::InvalidQuery, "the statement means something else by now")),
+        }
+    }
+
+    /// Carries out a change once.
+    pub(super) async fn apply_once(&self, change: &Change, parameters: &[ScalarValue]) -> Result<u64> {
+        let tables = &self.session.shared.tables;
+        match change {
+            Change::Create { table, columns, rows, how } => {
+                let batches = match rows {
+                    Some(plan) => self.collect(plan, parameters).await?,
+                    None => vec![],
+                };
+                let content = TableContent::new(columns.clone(), &batches)?;
+                let made = content.rows() as u64;
+                Ok(if tables.create(table, content, *how)? { made } else { 0 })
+            }
+            Change::Drop { table, if_exists } => match tables.remove(table) || *if_exists {
+                true => Ok(0),
+                false => Err(crate::session::tables::unknown(table, &tables.snapshot())),
+            },
+            Change::Insert { into, rows } => {
+                let rows = self.start(self.bind(rows.clone(), parameters)?).await?;
+                self.insert(into, rows).await
+            }
+            Change::Delete { table, rows } => {
+                let seen = self.content(table)?;
+                let numbers = numbers(&self.collect(rows, parameters).await?)?;
+                let removed: BTreeSet<u64> = numbers.iter().copied().collect();
+                tables.replace(table, &seen, without(&seen, &removed)?)?;
+                Ok(removed.len() as u64)
+            }
+            Change::Update { table, columns, rows } => {
+                let seen = self.content(table)?;
+                let rows = self.collect(rows, parameters).await?;
+                let (content, changed) = updated(&seen, columns, &rows)?;
+                tables.replace(table, &seen, content)?;
+                Ok(changed)
+            }
+            Change::CancelQuery { id } => {
+                let cancelled = self.session.engine.activity.cancel_query(self.session.principal(), id)?;
+                Ok(cancelled as u64)
+            }
+            Change::CloseSession { id } => {
+                self.session.engine.activity.close_session(self.session.principal(), id)?;
+                Ok(1)
+            }
+        }
+    }
+
+    /// The table as the statement was planned over it.
+    fn content(&self, table: &str) -> Result<Arc<TableContent>> {
+        let tables = &self.names.tables;
+        tables.get(table).cloned().ok_or_else(|| crate::session::tables::unknown(table, tables))
+    }
+
+    async fn insert(&self, into: &Target, rows: QueryStream) -> Result<u64> {
+        match into {
+            Target::Session(table) => {
+                let batches = self.held(rows).await?;
+                self.session.shared.tables.append(table, &batches)
+            }
+            Target::Port(port) => self.append(port, rows).await,
+        }
+    }
+
+    async fn append(&self, port: &PortRef, rows: QueryStream) -> Result<u64> {
+        let writer = writer(&self.view, port, self.session.principal())?;
+        self.on_cpu(async move { writer.append(rows.boxed()).await }).await
+    }
+
+    async fn collect(&self, plan: &LogicalPlan, parameters: &[ScalarValue]) -> Result<Vec<RecordBatch>> {
+        let rows = self.start(self.bind(plan.clone(), parameters)?).await?;
+        self.held(rows).await
+    }
+
+    /// All rows of a query whose result stays in the session.
+    async fn held(&self, mut rows: QueryStream) -> Result<Vec<RecordBatch>> {
+        let limit = self.session.engine.limits.session_tables;
+        let (mut batches, mut bytes) = (vec![], 0);
+        while let Some(batch) = rows.try_next().await? {
+            bytes += batch.get_array_memory_size();
+            if bytes > limit {
+                return Err(Error::new(
+                    ErrorKind::ResourceExhausted,
+                    format!(
+                        "the rows take more than the {limit} bytes that a session's tables may hold (limits.session_tables)"
+                    ),
+                ));
+            }
+            batches.push(batch);
+        }
+        Ok(batches)
+    }
+}
+
+/// What adds rows to a port, where it is here and takes some from `principal`.
+pub(super) fn writer(view: &MeshView, port: &PortRef, principal: &Principal) -> Result<Arc<dyn PortWriter>> {
+    let denied = |what: String| Err(Error::new(ErrorKind::PermissionDenied, what));
+    let Some(writer) = view.writers.get(port) else {
+        return match view.snapshot.domains.get(&port.domain).map(|d| &d.node) {
+            Some(NodeLocation::Peer(url)) => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("port `{port}` takes rows at its owner alone: connect to {url}"),
+            )),
+            _ => denied(format!("port `{port}` takes no rows: its node's config names no writers")),
+        };
+    };
+    if !writer.takes_from(principal.name(), principal.groups()) {
+        return denied(format!("`{principal}` is not among those whom port `{port}` takes rows from"));
+    }
+    Ok(writer.clone())
+}
+
+/// The rows of parameters, one after another.
+///
+/// # Errors
+/// Each row: `InvalidQuery` for a value of a type that has no scalar form.
+pub fn rows_of(parameters: &[RecordBatch]) -> impl Iterator<Item = Result<Vec<ScalarValue>>> + '_ {
+    parameters.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| (batch, row))).map(|(batch, row)| {
+        let value = |column: &ArrayRef| {
+            ScalarValue::try_from_array(column, row)
+                .map_err(|e| Error::new(ErrorKind::InvalidQuery, "a parameter cannot be read").with_source(e))
+        };
+        batch.columns().iter().map(value).collect()
+    })
+}
+
+fn numbers(batches: &[RecordBatch]) -> Result<Vec<u64>> {
+    let mut numbers = vec![];
+    for batch in batches {
+        let column = batch.columns().first().and_then(|c| c.as_primitive_opt::<UInt64Type>());
+        let column =
+            column.ok_or_else(|| Error::new(ErrorKind::Internal, "the rows to change came without numbers"))?;
+        numbers.extend(column.values());
+    }
+    Ok(numbers)
+}
+
+fn without(seen: &TableContent, removed: &BTreeSet<u64>) -> Result<TableContent> {
+    let mut first = 0;
+    let keep = |batch: &RecordBatch| {
+        let next = first + batch.num_rows() as u64;
+        let kept: BooleanArray = (first..next).map(|n| Some(!removed.contains(&n))).collect();
+        first = next;
+        filter_record_batch(batch, &kept)
+    };
+    let batches = seen.batches.iter().map(keep).collect::<Result<Vec<_>, _>>().map_err(internal)?;
+    TableContent::new(seen.schema.clone(), &batches)
+}
+
+/// The table with new values in `columns`, and how many rows got some. `rows` has the number of each, then the values.
+fn updated(seen: &TableContent, columns: &[usize], rows: &[RecordBatch]) -> Result<(TableContent, u64)> {
+    let mut places = BTreeMap::new();
+    for (place, number) in numbers(rows)?.into_iter().enumerate() {
+        if places.insert(number, place).is_some() {
+            return Err(Error::new(ErrorKind::Internal, "a row was to be changed twice"));
+        }
+    }
+    let Some(first) = rows.first() else {
+        return Ok((TableContent { schema: seen.schema.clone(), batches: seen.batches.clone() }, 0));
+    };
+    let old = concat_batches(&seen.schema, &seen.batches).map_err(internal)?;
+    let new = concat_batches(&first.schema(), rows).map_err(internal)?;
+    // From the old rows, or from the new values.
+    let chosen: Vec<(usize, usize)> =
+        (0..old.num_rows()).map(|row| places.get(&(row as u64)).map_or((0, row), |place| (1, *place))).collect();
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    let mut arrays = old.columns().to_vec();
+    for (value, column) in columns.iter().enumerate() {
+        let field = seen.schema.field(*column);
+        let does_not_fit = |e: ArrowError| {
+            let what = format!("a new value of `{}` is no {}", field.name(), field.data_type());
+            Error::new(ErrorKind::InvalidQuery, what).with_source(e)
+        };
+        let values = cast_with_options(new.column(value + 1), field.data_type(), &strict).map_err(does_not_fit)?;
+        arrays[*column] = interleave(&[old.column(*column), &values], &chosen).map_err(internal)?;
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(old.num_rows()));
+    let batch = RecordBatch::try_new_with_options(seen.schema.clone(), arrays, &options)
+        .map_err(|e| Error::new(ErrorKind::InvalidQuery, "a new value does not fit its column").with_source(e))?;
+    Ok((TableContent::new(seen.schema.clone(), &[batch])?, places.len() as u64))
+}
+
+fn internal(error: ArrowError) -> Error {
+    Error::new(ErrorKind::Internal, "the rows of a table cannot be put together").with_source(error)
+}
+
+#[cfg(test)]
+mod tests;

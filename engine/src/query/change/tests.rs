@@ -1,0 +1,238 @@
+//! What sessions make, change and see of one another, over a mesh of fakes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::util::pretty::pretty_format_batches;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::fake_mesh::gateway;
+use crate::{Error, ErrorKind, IngestMode, IngestTarget, Principal, Result, Session, StatementKind};
+
+async fn run(session: &Session, sql: &str) -> Result<String> {
+    let batches: Vec<RecordBatch> = session.sql(sql).await?.try_collect().await?;
+    Ok(pretty_format_batches(&batches).unwrap().to_string())
+}
+
+/// The values of a query's first column.
+async fn values(session: &Session, sql: &str) -> Vec<String> {
+    let batches: Vec<RecordBatch> = session.sql(sql).await.unwrap().try_collect().await.unwrap();
+    let text = |b: &RecordBatch| {
+        let column = arrow::compute::cast(b.column(0), &arrow::datatypes::DataType::Utf8).unwrap();
+        let column: StringArray = column.to_data().into();
+        column.iter().map(|v| v.unwrap_or("NULL").to_owned()).collect::<Vec<_>>()
+    };
+    batches.iter().flat_map(text).collect()
+}
+
+async fn changed(session: &Session, sql: &str) -> u64 {
+    let prepared = session.prepare(sql).await.unwrap_or_else(|e| panic!("{sql}: {}", e.chain()));
+    assert_eq!(prepared.kind(), StatementKind::Change);
+    prepared.apply(&[]).await.unwrap_or_else(|e| panic!("{sql}: {}", e.chain()))
+}
+
+async fn refused(session: &Session, sql: &str) -> Error {
+    run(session, sql).await.expect_err(sql)
+}
+
+fn rows(numbers: Vec<Option<i64>>, texts: Vec<&str>) -> RecordBatch {
+    let columns: Vec<(&str, ArrayRef)> =
+        vec![("n", Arc::new(Int64Array::from(numbers))), ("s", Arc::new(StringArray::from(texts)))];
+    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true))).unwrap()
+}
+
+#[tokio::test]
+async fn tables_are_made_changed_and_dropped() {
+    let session = gateway().await.session(Principal::new("ann"));
+    assert_eq!(changed(&session, "CREATE TABLE t (n BIGINT NOT NULL, s VARCHAR)").await, 0);
+    assert_eq!(changed(&session, "INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, NULL)").await, 3);
+    assert_eq!(changed(&session, "INSERT INTO portolan.session.t (n) VALUES (4)").await, 1);
+    assert_eq!(changed(&session, "UPDATE t SET s = upper(s), n = n + 10 WHERE n < 3").await, 2);
+    assert_eq!(
+        values(&session, "SELECT n || ':' || coalesce(s, '-') FROM t ORDER BY n").await,
+        ["3:-", "4:-", "11:A", "12:B"]
+    );
+    assert_eq!(changed(&session, "DELETE FROM t AS x WHERE x.s IS NULL AND x.n = 3").await, 1);
+    // NULL is neither in the list nor not in it.
+    assert_eq!(changed(&session, "DELETE FROM t WHERE s NOT IN ('A', NULL)").await, 0);
+    assert_eq!(changed(&session, "CREATE TEMPORARY TABLE u AS SELECT n * 2 AS m, s FROM t").await, 3);
+    assert_eq!(changed(&session, "DELETE FROM t WHERE n IN (SELECT m / 2 FROM u WHERE s = 'A')").await, 1);
+    assert_eq!(values(&session, "SELECT n FROM t ORDER BY 1").await, ["4", "12"]);
+    assert_eq!(changed(&session, "DELETE FROM t").await, 2);
+    assert_eq!(changed(&session, "DROP TABLE t").await, 0);
+    assert_eq!(changed(&session, "DROP TABLE IF EXISTS t").await, 0);
+    assert_eq!(refused(&session, "DROP TABLE t").await.kind(), ErrorKind::NotFound);
+    assert_eq!(changed(&session, "CREATE TABLE IF NOT EXISTS u (x INT)").await, 0);
+    assert_eq!(refused(&session, "CREATE TABLE u (x INT)").await.kind(), ErrorKind::AlreadyExists);
+    assert_eq!(changed(&session, "CREATE OR REPLACE TABLE u (x INT)").await, 0);
+    assert!(values(&session, "SELECT x FROM u").await.is_empty());
+}
+
+#[tokio::test]
+async fn what_does_not_fit_changes_nothing() {
+    let session = gateway().await.session(Principal::new("ann"));
+    changed(&session, "CREATE TABLE t (n INT NOT NULL, s VARCHAR)").await;
+    changed(&session, "INSERT INTO t VALUES (1, 'a'), (2, 'b')").await;
+    for (sql, kind) in [
+        ("INSERT INTO t VALUES (3, 'c'), (NULL, 'd')", ErrorKind::InvalidQuery),
+        ("INSERT INTO t VALUES (99999999999, 'c')", ErrorKind::InvalidQuery),
+        ("UPDATE t SET n = NULL WHERE n = 1", ErrorKind::InvalidQuery),
+        ("UPDATE t SET n = 1 / (n - 1)", ErrorKind::InvalidQuery),
+        ("UPDATE t SET m = 1", ErrorKind::InvalidQuery),
+        ("INSERT INTO tt VALUES (1, 'a')", ErrorKind::NotFound),
+        ("INSERT INTO sales.orders.lineitem SELECT * FROM sales.orders.lineitem", ErrorKind::Unsupported),
+        ("DELETE FROM sales.orders.lineitem", ErrorKind::PermissionDenied),
+        ("DROP TABLE sales.orders.lineitem", ErrorKind::PermissionDenied),
+        ("CREATE TABLE sales.orders.mine (a INT)", ErrorKind::PermissionDenied),
+        ("CREATE TABLE p (a INT PRIMARY KEY)", ErrorKind::Unsupported),
+        ("CREATE TABLE p AS SELECT 1 AS a, n_name AS a FROM geo.places.nation", ErrorKind::InvalidQuery),
+        ("CREATE VIEW v AS SELECT 1", ErrorKind::Unsupported),
+        ("CALL mesh.stop('x')", ErrorKind::NotFound),
+        ("CALL mesh.cancel_query('x')", ErrorKind::NotFound),
+    ] {
+        let error = refused(&session, sql).await;
+        assert_eq!(error.kind(), kind, "{sql}: {}", error.chain());
+    }
+    assert_eq!(values(&session, "SELECT n FROM t ORDER BY 1").await, ["1", "2"]);
+}
+
+#[tokio::test]
+async fn an_uploaded_list_joins_the_mesh() {
+    let engine = gateway().await;
+    let session = engine.session(Principal::new("ann"));
+    let target = IngestTarget { table: "list".into(), ..IngestTarget::default() };
+    let ingest = async |mode, batch: RecordBatch| {
+        let rows = stream::iter([Ok(batch.clone())]).boxed();
+        session.ingest(&target, mode, batch.schema(), rows).await
+    };
+    let two = rows(vec![Some(1), None], vec!["x", "y"]);
+    assert_eq!(ingest(IngestMode::Append, two.clone()).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(ingest(IngestMode::Create, two.clone()).await.unwrap(), 2);
+    assert_eq!(ingest(IngestMode::Create, two.clone()).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(ingest(IngestMode::CreateAppend, two.clone()).await.unwrap(), 2);
+    assert_eq!(ingest(IngestMode::Append, two.project(&[1]).unwrap()).await.unwrap(), 2);
+    assert_eq!(values(&session, "SELECT count(*) - count(n) FROM list").await, ["4"]);
+    let foreign = RecordBatch::try_from_iter([("m", two.column(0).clone())]).unwrap();
+    let error = ingest(IngestMode::Append, foreign).await.unwrap_err();
+    assert!(error.context().contains("no column `m`"), "{error}");
+    assert_eq!(ingest(IngestMode::Replace, two).await.unwrap(), 2);
+    assert!(session.prepare("SELECT n_name FROM geo.places.nation JOIN list ON n_nationkey = n").await.is_ok());
+    // Others do not see it.
+    let other = engine.session(Principal::new("ann"));
+    assert_eq!(refused(&other, "SELECT * FROM list").await.kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn many_rows_of_parameters_take_effect_together() {
+    let session = gateway().await.session(Principal::new("ann"));
+    changed(&session, "CREATE TABLE t (n INT, s VARCHAR)").await;
+    let insert = session.prepare("INSERT INTO t VALUES ($1, $2)").await.unwrap();
+    let many = rows((0..1000).map(Some).collect(), vec!["x"; 1000]);
+    assert_eq!(insert.apply(&[many.clone(), many]).await.unwrap(), 2000);
+    let too_large = rows(vec![Some(1), Some(1 << 40)], vec!["a", "b"]);
+    assert_eq!(insert.apply(&[too_large]).await.unwrap_err().kind(), ErrorKind::InvalidQuery);
+    assert_eq!(values(&session, "SELECT count(*) FROM t").await, ["2000"]);
+    let delete = session.prepare("DELETE FROM t WHERE n = $1 AND s = $2").await.unwrap();
+    assert_eq!(delete.apply(&[rows(vec![Some(1), Some(2), None], vec!["x", "y", "x"])]).await.unwrap(), 2);
+    assert_eq!(values(&session, "SELECT count(*) FROM t").await, ["1998"]);
+    // A prepared query sees what is there when it runs.
+    let count = session.prepare("SELECT count(*) FROM t").await.unwrap();
+    changed(&session, "DELETE FROM t").await;
+    let batches: Vec<RecordBatch> = count.execute(&[]).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(batches[0].column(0).as_ref(), &Int64Array::from(vec![0]));
+}
+
+#[tokio::test]
+async fn names_without_a_domain_go_by_the_session() {
+    let session = gateway().await.session(Principal::new("ann"));
+    let error = refused(&session, "SET catalog = gep").await;
+    assert!(error.context().contains("`geo`"), "{error}");
+    run(&session, "USE geo").await.unwrap();
+    assert!(session.prepare("SELECT count(*) FROM places.nation").await.is_ok());
+    run(&session, "SET schema = places").await.unwrap();
+    assert_eq!(session.prepare("SELECT n_name FROM nation").await.unwrap().schema().field(0).name(), "n_name");
+    assert_eq!(values(&session, "SELECT count(*) FROM mesh.domains").await, ["3"]);
+    changed(&session, "CREATE TABLE nation AS SELECT 7 AS only").await;
+    assert_eq!(values(&session, "SELECT only FROM nation").await, ["7"]);
+    run(&session, "RESET schema").await.unwrap();
+    run(&session, "SET catalog = DEFAULT").await.unwrap();
+    assert_eq!(values(&session, "SELECT count(*) FROM domains").await, ["3"]);
+}
+
+#[tokio::test]
+async fn sessions_and_queries_are_seen_and_stopped_by_their_owner_and_by_administrators() {
+    let engine = gateway().await;
+    let ann = engine.session(Principal::new("ann"));
+    let bob = engine.session(Principal::new("bob"));
+    let root = engine.session(Principal::new("root").with_admin(true));
+    let mut long =
+        ann.sql("SELECT a.value FROM generate_series(1, 100000000) a, generate_series(1, 100000) b").await.unwrap();
+    long.next().await.unwrap().unwrap();
+    let ours = format!("SELECT count(*) FROM mesh.queries WHERE query_id = '{}'", long.query_id());
+    assert_eq!(values(&bob, &ours).await, ["0"]);
+    assert_eq!(values(&ann, &ours).await, ["1"]);
+    assert_eq!(values(&root, "SELECT count(*) FROM mesh.sessions").await, ["3"]);
+    assert_eq!(values(&bob, "SELECT principal FROM mesh.sessions").await, ["bob"]);
+    let cancel = format!("CALL mesh.cancel_query('{}')", long.query_id());
+    assert_eq!(refused(&bob, &cancel).await.kind(), ErrorKind::NotFound);
+    assert_eq!(changed(&root, &cancel).await, 1);
+    let end = long.try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!(end.kind(), ErrorKind::Cancelled);
+    assert_eq!(values(&ann, &ours).await, ["0"]);
+    changed(&ann, "CREATE TABLE t (n INT)").await;
+    assert_eq!(changed(&root, &format!("CALL mesh.close_session('{}')", ann.id())).await, 1);
+    assert_eq!(refused(&ann, "SELECT 1").await.kind(), ErrorKind::Cancelled);
+    assert_eq!(values(&root, "SELECT count(*) FROM mesh.sessions").await, ["2"]);
+}
+
+/// The join gives no row at all: it must give way all the same.
+#[tokio::test]
+async fn a_nested_loop_join_ends_when_nobody_reads_it() {
+    let session = gateway().await.session(Principal::new("ann"));
+    let sql =
+        "SELECT count(*) FROM generate_series(1, 200000) a JOIN generate_series(1, 200000) b ON a.value + b.value < 0";
+    let mut rows = session.sql(sql).await.unwrap();
+    let started = tokio::time::timeout(std::time::Duration::from_millis(500), rows.next()).await;
+    assert!(started.is_err(), "it is still at work");
+    drop(rows);
+    let running =
+        "SELECT count(*) FROM mesh.queries WHERE statement LIKE '%a.value + b.value%' AND statement NOT LIKE '%mesh%'";
+    for _ in 0..100 {
+        if values(&session, running).await == ["0"] {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("it runs on");
+}
+
+#[tokio::test]
+async fn columns_may_share_a_name() {
+    let session = gateway().await.session(Principal::new("ann"));
+    let sql =
+        "SELECT value AS a, value + 1 AS A, t.value, 'x', 'x', value FROM generate_series(1, 2) t ORDER BY a DESC";
+    let prepared = session.prepare(sql).await.unwrap();
+    let names =
+        |schema: arrow::datatypes::SchemaRef| schema.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
+    let announced = names(prepared.schema());
+    assert_eq!(announced[..3], ["a", "a", "value"]);
+    assert_eq!((&announced[3], &announced[5]), (&announced[4], &announced[2]));
+    let batches: Vec<RecordBatch> = prepared.execute(&[]).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(names(batches[0].schema()), announced);
+    assert_eq!(values(&session, sql).await, ["2", "1"]);
+}
+
+#[tokio::test]
+async fn parameters_have_the_type_that_the_statement_tells() {
+    let session = gateway().await.session(Principal::new("ann"));
+    let sql = "SELECT CAST($1 AS INT), $2 FROM generate_series(1, 9) t WHERE value < $3 LIMIT $4 OFFSET $5";
+    let prepared = session.prepare(sql).await.unwrap();
+    let types: Vec<_> = prepared.parameters().fields().iter().map(|f| f.data_type().to_string()).collect();
+    assert_eq!(types, ["Int32", "Null", "Int64", "Int64", "Int64"]);
+    use datafusion::scalar::ScalarValue;
+    let parameters = [Some(7), Some(8), Some(9), Some(2), Some(1)].map(ScalarValue::Int64);
+    let rows: Vec<RecordBatch> = prepared.execute(&parameters).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 2);
+}

@@ -1,0 +1,199 @@
+//! Rows that a client uploads: into a table of its session, which is made where asked, or into a port.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use portolan_catalog::PortRef;
+use portolan_catalog::nearest::nearest;
+
+use crate::execution::run::conform;
+use crate::mesh::MeshView;
+use crate::names::{RESERVED_CATALOG, SESSION_SCHEMA};
+use crate::session::tables::{Creation, TableContent};
+use crate::{Error, ErrorKind, Result, Session};
+
+/// Where uploaded rows go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IngestTarget {
+    /// The domain. Without one, the table is one of the session.
+    pub catalog: Option<String>,
+    /// The data product.
+    pub schema: Option<String>,
+    /// The port or the table.
+    pub table: String,
+}
+
+/// What becomes of a table that exists, and of one that does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IngestMode {
+    /// It is made; one that exists is an error.
+    Create,
+    /// Rows are added; a lacking table is an error.
+    Append,
+    /// It is made, in the place of one that exists.
+    Replace,
+    /// It is made where it is lacking, and rows are added.
+    CreateAppend,
+}
+
+impl IngestTarget {
+    /// Whether it is a table of the session.
+    pub fn is_of_session(&self) -> bool {
+        let given = |part: &Option<String>| part.clone().filter(|p| !p.is_empty());
+        match (given(&self.catalog).as_deref(), given(&self.schema).as_deref()) {
+            (None | Some(RESERVED_CATALOG), None | Some(SESSION_SCHEMA)) => true,
+            (Some(_) | None, _) => false,
+        }
+    }
+
+    fn name(&self) -> String {
+        let parts = [self.catalog.as_deref(), self.schema.as_deref(), Some(self.table.as_str())];
+        parts.into_iter().flatten().filter(|p| !p.is_empty()).collect::<Vec<_>>().join(".")
+    }
+}
+
+impl Session {
+    /// Takes uploaded rows; gives how many there were. Columns go by their names; those that the target has beside are
+    /// NULL. All rows take effect, or none.
+    ///
+    /// # Errors
+    /// `AlreadyExists` or `NotFound`, as `mode` says; `PermissionDenied` for a port that takes no rows from the
+    /// principal; `InvalidQuery` for columns that the target lacks, and values that do not fit; `ResourceExhausted` past
+    /// the bound of a session's tables; what `rows` ends with.
+    pub async fn ingest(
+        &self,
+        target: &IngestTarget,
+        mode: IngestMode,
+        columns: SchemaRef,
+        rows: BoxStream<'static, Result<RecordBatch>>,
+    ) -> Result<u64> {
+        self.require_open()?;
+        if target.is_of_session() {
+            self.ingest_table(target, mode, columns, rows).await
+        } else {
+            self.ingest_port(target, mode, rows).await
+        }
+    }
+
+    async fn ingest_table(
+        &self,
+        target: &IngestTarget,
+        mode: IngestMode,
+        columns: SchemaRef,
+        rows: BoxStream<'static, Result<RecordBatch>>,
+    ) -> Result<u64> {
+        let (tables, table) = (&self.shared.tables, target.table.as_str());
+        let known = tables.snapshot().get(table).cloned();
+        // What cannot be is said before the rows are sent.
+        match (mode, &known) {
+            (IngestMode::Create, Some(_)) => {
+                return Err(Error::new(ErrorKind::AlreadyExists, format!("the session has a table `{table}` already")));
+            }
+            (IngestMode::Append, None) => return Err(crate::session::tables::unknown(table, &tables.snapshot())),
+            _ => {}
+        }
+        let batches = self.bounded(rows).await?;
+        match (mode, known) {
+            (IngestMode::Append | IngestMode::CreateAppend, Some(known)) => {
+                let batches = batches.iter().map(|b| by_name(b, &known.schema, table)).collect::<Result<Vec<_>>>()?;
+                tables.append(table, &batches)
+            }
+            (mode, _) => {
+                let fields = columns.fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true));
+                let content = TableContent::new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), &batches)?;
+                let rows = content.rows() as u64;
+                let how = if mode == IngestMode::Replace { Creation::OrReplace } else { Creation::New };
+                tables.create(table, content, how)?;
+                Ok(rows)
+            }
+        }
+    }
+
+    /// The rows, where a session may hold so many.
+    async fn bounded(&self, mut rows: BoxStream<'static, Result<RecordBatch>>) -> Result<Vec<RecordBatch>> {
+        let limit = self.engine.limits.session_tables;
+        let (mut batches, mut bytes) = (vec![], 0);
+        while let Some(batch) = rows.try_next().await? {
+            bytes += batch.get_array_memory_size();
+            if bytes > limit {
+                let what = format!(
+                    "the uploaded rows take more than the {limit} bytes that a session's tables may hold \
+                     (limits.session_tables)"
+                );
+                return Err(Error::new(ErrorKind::ResourceExhausted, what));
+            }
+            batches.push(batch);
+        }
+        Ok(batches)
+    }
+
+    async fn ingest_port(
+        &self,
+        target: &IngestTarget,
+        mode: IngestMode,
+        rows: BoxStream<'static, Result<RecordBatch>>,
+    ) -> Result<u64> {
+        let name = target.name();
+        let view = self.engine.mesh.view();
+        let (Some(domain), Some(product)) = (target.catalog.as_deref(), target.schema.as_deref()) else {
+            let what = format!("`{name}` names no port: give its domain as catalog and its data product as schema");
+            return Err(Error::new(ErrorKind::InvalidQuery, what));
+        };
+        let port = PortRef::new(domain, product, &target.table);
+        let Some(known) = view.snapshot.port(&port) else {
+            return Err(not_published(&name, mode, &port, &view));
+        };
+        match mode {
+            IngestMode::Append | IngestMode::CreateAppend => {}
+            IngestMode::Create => {
+                return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a port `{name}` already")));
+            }
+            IngestMode::Replace => {
+                let what = format!("port `{name}` cannot be replaced: rows can only be added");
+                return Err(Error::new(ErrorKind::PermissionDenied, what));
+            }
+        }
+        let writer = super::change::writer(&view, &port, self.principal())?;
+        let Some(schema) = known.schema() else {
+            return Err(Error::new(ErrorKind::SiteUnavailable, format!("the columns of `{name}` are not known yet")));
+        };
+        let rows = rows.map(move |batch| by_name(&batch?, &schema, &name)).boxed();
+        self.engine.cpu.run(async move { writer.append(rows).await }).await
+    }
+}
+
+fn not_published(name: &str, mode: IngestMode, port: &PortRef, view: &MeshView) -> Error {
+    if mode != IngestMode::Append {
+        let what = format!("`{name}` cannot be created: domains publish their ports themselves");
+        return Error::new(ErrorKind::PermissionDenied, what);
+    }
+    let parts = [port.domain.as_str(), port.product.as_str(), port.port.as_str()];
+    let near = view.snapshot.nearest_port(&parts).first().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+    Error::new(ErrorKind::NotFound, format!("there is no port `{name}`{near}"))
+}
+
+/// The rows with the columns of `schema`, found by their names.
+fn by_name(batch: &RecordBatch, schema: &SchemaRef, table: &str) -> Result<RecordBatch> {
+    let given = batch.schema();
+    if let Some(foreign) = given.fields().iter().find(|f| schema.index_of(f.name()).is_err()) {
+        let hint = nearest(foreign.name(), schema.fields().iter().map(|f| f.name().as_str()));
+        let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+        let what = format!("`{table}` has no column `{}`{hint}", foreign.name());
+        return Err(Error::new(ErrorKind::InvalidQuery, what));
+    }
+    let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
+        Some(column) => column.clone(),
+        None => new_null_array(field.data_type(), batch.num_rows()),
+    };
+    let columns: Vec<_> = schema.fields().iter().map(column).collect();
+    let fields = schema.fields().iter().zip(&columns);
+    let fields = fields.map(|(f, c)| Field::new(f.name(), c.data_type().clone(), true));
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let arranged = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let arranged = RecordBatch::try_new_with_options(arranged, columns, &options)
+        .map_err(|e| Error::new(ErrorKind::InvalidQuery, "the uploaded rows have no form").with_source(e))?;
+    conform(&arranged, schema).map_err(|e| e.within(format!("`{table}`")))
+}

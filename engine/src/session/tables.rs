@@ -1,0 +1,264 @@
+//! The tables that a session made for itself: held in memory, within bounds, and gone with the session. Each statement
+//! sees them as they were when it was planned, and changes a table in one step or not at all.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
+use portolan_catalog::nearest::nearest;
+
+use crate::execution::memory::SharedMemory;
+use crate::execution::run::conform;
+use crate::{Error, ErrorKind, Result};
+
+/// Tables of one session, at most.
+const MOST_TABLES: usize = 1000;
+/// Rows up to which a batch is merged with the next: many small inserts must not leave as many batches.
+const SMALL_BATCH: usize = 4096;
+
+/// The tables of a session.
+#[derive(Debug)]
+pub(crate) struct SessionTables {
+    tables: Mutex<Tables>,
+    shared: Arc<SharedMemory>,
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    by_name: Arc<BTreeMap<String, Arc<TableContent>>>,
+    bytes: usize,
+}
+
+/// What a table holds. Immutable: a change makes a new one.
+#[derive(Debug)]
+pub(crate) struct TableContent {
+    pub(crate) schema: SchemaRef,
+    pub(crate) batches: Vec<RecordBatch>,
+}
+
+impl TableContent {
+    /// Rows of these columns.
+    ///
+    /// # Errors
+    /// `InvalidQuery` where a value does not fit its column.
+    pub(crate) fn new(schema: SchemaRef, batches: &[RecordBatch]) -> Result<Self> {
+        let batches = batches.iter().filter(|batch| batch.num_rows() > 0);
+        let batches = batches.map(|batch| conform(batch, &schema)).collect::<Result<_>>()?;
+        Ok(Self { schema, batches })
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    fn bytes(&self) -> usize {
+        self.batches.iter().map(RecordBatch::get_array_memory_size).sum()
+    }
+
+    /// The rows of both.
+    fn with(&self, more: Vec<RecordBatch>) -> Result<Self> {
+        let mut batches = self.batches.clone();
+        for batch in more {
+            match batches.last_mut() {
+                Some(last) if last.num_rows() + batch.num_rows() <= SMALL_BATCH => {
+                    *last = concat_batches(&self.schema, [&*last, &batch]).map_err(|e| {
+                        Error::new(ErrorKind::Internal, "the rows of a table cannot be put together").with_source(e)
+                    })?;
+                }
+                _ => batches.push(batch),
+            }
+        }
+        Ok(Self { schema: self.schema.clone(), batches })
+    }
+}
+
+impl SessionTables {
+    pub(crate) fn new(shared: Arc<SharedMemory>, limit: usize) -> Self {
+        Self { tables: Mutex::default(), shared, limit }
+    }
+
+    /// The tables as they are now. Two of these are the same pointer as long as nothing changed.
+    pub(crate) fn snapshot(&self) -> Arc<BTreeMap<String, Arc<TableContent>>> {
+        self.lock().by_name.clone()
+    }
+
+    /// Makes a table. `false` where there is one already, and `if_not_exists` leaves it.
+    ///
+    /// # Errors
+    /// `AlreadyExists`; `ResourceExhausted` past a bound.
+    pub(crate) fn create(&self, name: &str, content: TableContent, how: Creation) -> Result<bool> {
+        let mut tables = self.lock();
+        match (tables.by_name.contains_key(name), how) {
+            (true, Creation::IfNotExists) => return Ok(false),
+            (true, Creation::New) => {
+                return Err(Error::new(ErrorKind::AlreadyExists, format!("the session has a table `{name}` already")));
+            }
+            (true, Creation::OrReplace) | (false, _) => {}
+        }
+        if tables.by_name.len() >= MOST_TABLES {
+            return Err(Error::new(
+                ErrorKind::ResourceExhausted,
+                format!("a session has at most {MOST_TABLES} tables: drop some"),
+            ));
+        }
+        self.put(&mut tables, name, content)?;
+        Ok(true)
+    }
+
+    /// Removes a table. `false` where there is none.
+    pub(crate) fn remove(&self, name: &str) -> bool {
+        let mut tables = self.lock();
+        let Some(content) = tables.by_name.get(name) else { return false };
+        let bytes = content.bytes();
+        Arc::make_mut(&mut tables.by_name).remove(name);
+        tables.bytes -= bytes;
+        self.shared.give(bytes);
+        true
+    }
+
+    /// Removes every table.
+    pub(crate) fn clear(&self) {
+        let mut tables = self.lock();
+        self.shared.give(tables.bytes);
+        *tables = Tables::default();
+    }
+
+    /// Adds rows to a table, whatever others added meanwhile.
+    ///
+    /// # Errors
+    /// `InvalidQuery` where a value does not fit its column; `NotFound`; `ResourceExhausted`.
+    pub(crate) fn append(&self, name: &str, batches: &[RecordBatch]) -> Result<u64> {
+        let mut tables = self.lock();
+        let known = tables.by_name.get(name).ok_or_else(|| unknown(name, &tables.by_name))?;
+        let added = TableContent::new(known.schema.clone(), batches)?;
+        let rows = added.rows() as u64;
+        let content = known.with(added.batches)?;
+        self.put(&mut tables, name, content)?;
+        Ok(rows)
+    }
+
+    /// Puts new content in the place of `seen`.
+    ///
+    /// # Errors
+    /// `InvalidQuery` where another statement changed the table since it was seen.
+    pub(crate) fn replace(&self, name: &str, seen: &Arc<TableContent>, content: TableContent) -> Result<()> {
+        let mut tables = self.lock();
+        if !tables.by_name.get(name).is_some_and(|now| Arc::ptr_eq(now, seen)) {
+            return Err(Error::new(
+                ErrorKind::InvalidQuery,
+                format!("another statement changed the table `{name}` meanwhile: run this one again"),
+            ));
+        }
+        self.put(&mut tables, name, content)
+    }
+
+    fn put(&self, tables: &mut Tables, name: &str, content: TableContent) -> Result<()> {
+        let (new, old) = (content.bytes(), tables.by_name.get(name).map_or(0, |old| old.bytes()));
+        let sum = tables.bytes - old + new;
+        if sum > self.limit {
+            return Err(Error::new(
+                ErrorKind::ResourceExhausted,
+                format!(
+                    "the tables of a session hold at most {} bytes (limits.session_tables) and `{name}` would make it \
+                     {sum}: drop what is not needed",
+                    self.limit
+                ),
+            ));
+        }
+        // What is given back first is what the table held: for a moment neither is counted, and none is held twice.
+        self.shared.give(old);
+        if let Err(e) = self.shared.take(new) {
+            let held = self.shared.take(old);
+            debug_assert!(held.is_ok(), "what was given back is there");
+            return Err(Error::new(ErrorKind::ResourceExhausted, format!("`{name}` does not fit")).with_source(e));
+        }
+        Arc::make_mut(&mut tables.by_name).insert(name.to_owned(), Arc::new(content));
+        tables.bytes = sum;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for SessionTables {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// What becomes of a table of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Creation {
+    /// It is an error.
+    New,
+    /// It stays, and nothing is made.
+    IfNotExists,
+    /// It is replaced.
+    OrReplace,
+}
+
+/// The error for a name that is no table of the session.
+pub(crate) fn unknown(name: &str, tables: &BTreeMap<String, Arc<TableContent>>) -> Error {
+    let hint = nearest(name, tables.keys().map(String::as_str));
+    let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+    Error::new(ErrorKind::NotFound, format!("the session has no table `{name}`{hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+
+    fn rows(values: impl IntoIterator<Item = i64>) -> RecordBatch {
+        RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from_iter_values(values)) as ArrayRef)]).unwrap()
+    }
+
+    fn content(values: impl IntoIterator<Item = i64>) -> TableContent {
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
+        TableContent::new(schema, &[rows(values)]).unwrap()
+    }
+
+    #[test]
+    fn memory_is_bounded_and_given_back() {
+        let shared = SharedMemory::new(20_000);
+        let tables = SessionTables::new(shared.clone(), 10_000);
+        tables.create("a", content(0..1000), Creation::New).unwrap();
+        let error = tables.append("a", &[rows(0..1000)]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
+        assert_eq!(tables.snapshot()["a"].rows(), 1000);
+        let other = SessionTables::new(shared.clone(), 20_000);
+        assert_eq!(
+            other.create("b", content(0..2000), Creation::New).unwrap_err().kind(),
+            ErrorKind::ResourceExhausted
+        );
+        assert!(tables.remove("a") && !tables.remove("a"));
+        other.create("b", content(0..2000), Creation::New).unwrap();
+        drop(other);
+        tables.create("c", content(0..1000), Creation::New).unwrap();
+    }
+
+    #[test]
+    fn names_and_changes() {
+        let tables = SessionTables::new(SharedMemory::new(1 << 20), 1 << 20);
+        tables.create("list", content([1]), Creation::New).unwrap();
+        assert_eq!(tables.create("list", content([2]), Creation::New).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert!(!tables.create("list", content([2]), Creation::IfNotExists).unwrap());
+        let seen = tables.snapshot()["list"].clone();
+        assert_eq!(tables.append("list", &[rows([3, 4])]).unwrap(), 2);
+        assert_eq!(tables.snapshot()["list"].batches.len(), 1);
+        assert_eq!(tables.replace("list", &seen, content([])).unwrap_err().kind(), ErrorKind::InvalidQuery);
+        let error = tables.append("lists", &[]).unwrap_err();
+        assert!(error.context().contains("`list`"), "{error}");
+        assert!(tables.create("list", content([9]), Creation::OrReplace).unwrap());
+        assert_eq!(tables.snapshot()["list"].rows(), 1);
+    }
+}

@@ -1,0 +1,196 @@
+//! The Flight service over a [`Handler`]: finds out who calls, decodes, hands over, and turns errors into statuses.
+
+use std::sync::Arc;
+
+use arrow::ipc::writer::IpcWriteOptions;
+use arrow_flight::flight_service_server::FlightService;
+use arrow_flight::sql::{DoPutPreparedStatementResult, DoPutUpdateResult};
+use arrow_flight::{
+    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse,
+    PollInfo, PutResult, SchemaAsIpc, SchemaResult, Ticket,
+};
+use futures::stream::{self, BoxStream};
+use futures::{Stream, StreamExt};
+use portolan_engine::{Error, ErrorKind, Result};
+use prost::Message;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::{Request as Call, Response, Status, Streaming};
+
+use super::action::act;
+use super::handler::{Caller, Handler, Head, PutAnswer};
+use super::request::{descriptor, ticket};
+use super::upload::Upload;
+use crate::failure::{arrow, invalid, refuse};
+
+/// The Flight service that a [`Handler`] answers.
+#[derive(Debug)]
+pub struct Dispatch<H> {
+    handler: Arc<H>,
+    message_bytes: usize,
+}
+
+type Statuses<T> = BoxStream<'static, Result<T, Status>>;
+
+impl<H: Handler> Dispatch<H> {
+    /// A service that `handler` answers. `message_bytes` is what the listener takes of one message, for the errors.
+    pub fn new(handler: Arc<H>, message_bytes: usize) -> Self {
+        Self { handler, message_bytes }
+    }
+
+    /// Who makes the call, and its message.
+    async fn open<M>(&self, call: &str, request: Call<M>) -> Result<(H::Caller, M), Status> {
+        let (headers, extensions, message) = request.into_parts();
+        let head = Head { headers, extensions };
+        let caller = self.handler.identify(&head).await.map_err(|e| refuse(&e, call, "somebody"))?;
+        Ok((caller, message))
+    }
+}
+
+/// The answer to a call, or the status of why there is none, with a line in the log. Both carry the caller's headers: a
+/// session begins with a call that fails, too.
+fn close<T>(call: &str, caller: &impl Caller, outcome: Result<T>) -> Result<Response<T>, Status> {
+    match outcome {
+        Ok(answer) => {
+            let mut response = Response::new(answer);
+            caller.mark(response.metadata_mut());
+            Ok(response)
+        }
+        Err(error) => {
+            let mut status = refuse(&error, call, caller.name());
+            caller.mark(status.metadata_mut());
+            Err(status)
+        }
+    }
+}
+
+fn statuses<T: Send + 'static>(
+    call: &'static str,
+    caller: &impl Caller,
+    items: impl Stream<Item = Result<T>> + Send + 'static,
+) -> Statuses<T> {
+    let who = caller.name().to_owned();
+    items.map(move |item| item.map_err(|e| refuse(&e, call, &who))).boxed()
+}
+
+#[tonic::async_trait]
+impl<H: Handler> FlightService for Dispatch<H> {
+    type HandshakeStream = Statuses<HandshakeResponse>;
+    type ListFlightsStream = Statuses<FlightInfo>;
+    type DoGetStream = Statuses<FlightData>;
+    type DoPutStream = Statuses<PutResult>;
+    type DoActionStream = Statuses<arrow_flight::Result>;
+    type ListActionsStream = Statuses<ActionType>;
+    type DoExchangeStream = Statuses<FlightData>;
+
+    async fn handshake(
+        &self,
+        request: Call<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<Self::HandshakeStream>, Status> {
+        let (headers, extensions, messages) = request.into_parts();
+        let refused = |e: Error| refuse(&e, "Handshake", "somebody");
+        let token = self.handler.log_in(&Head { headers, extensions }, messages.boxed()).await.map_err(refused)?;
+        let mut bearer = AsciiMetadataValue::try_from(format!("Bearer {token}"))
+            .map_err(|e| refused(Error::new(ErrorKind::Internal, "the token does not fit a header").with_source(e)))?;
+        bearer.set_sensitive(true);
+        let answer = HandshakeResponse { protocol_version: 0, payload: token.into() };
+        let mut response = Response::new(stream::iter([Ok(answer)]).boxed());
+        response.metadata_mut().insert("authorization", bearer);
+        Ok(response)
+    }
+
+    async fn list_flights(&self, request: Call<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
+        let (caller, criteria) = self.open("ListFlights", request).await?;
+        let flights = self.handler.flights(&caller, criteria.expression).await;
+        close("ListFlights", &caller, flights.map(|flights| statuses("ListFlights", &caller, flights)))
+    }
+
+    async fn get_flight_info(&self, request: Call<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
+        let (caller, message) = self.open("GetFlightInfo", request).await?;
+        let info = match descriptor(&message) {
+            Ok(request) => self.handler.info(&caller, request, message).await,
+            Err(e) => Err(e),
+        };
+        close("GetFlightInfo", &caller, info)
+    }
+
+    async fn poll_flight_info(&self, request: Call<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
+        let (caller, message) = self.open("PollFlightInfo", request).await?;
+        let info = match descriptor(&message) {
+            Ok(request) => self.handler.poll(&caller, request, message).await,
+            Err(e) => Err(e),
+        };
+        close("PollFlightInfo", &caller, info)
+    }
+
+    async fn get_schema(&self, request: Call<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
+        let (caller, message) = self.open("GetSchema", request).await?;
+        let schema = match descriptor(&message) {
+            Ok(request) => self.handler.schema(&caller, request).await,
+            Err(e) => Err(e),
+        };
+        let options = IpcWriteOptions::default();
+        let encoded = schema.and_then(|schema| SchemaAsIpc::new(&schema, &options).try_into().map_err(arrow));
+        close("GetSchema", &caller, encoded)
+    }
+
+    async fn do_get(&self, request: Call<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
+        let (caller, message) = self.open("DoGet", request).await?;
+        let messages = match ticket(&message.ticket) {
+            Ok(request) => self.handler.fetch(&caller, request).await,
+            Err(e) => Err(e),
+        };
+        close("DoGet", &caller, messages.map(|messages| statuses("DoGet", &caller, messages)))
+    }
+
+    async fn do_put(&self, request: Call<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
+        let (caller, messages) = self.open("DoPut", request).await?;
+        let answer = put(self.handler.as_ref(), &caller, messages, self.message_bytes).await;
+        close("DoPut", &caller, answer.map(|answer| stream::iter([Ok(answer)]).boxed()))
+    }
+
+    async fn do_action(&self, request: Call<Action>) -> Result<Response<Self::DoActionStream>, Status> {
+        let (caller, action) = self.open("DoAction", request).await?;
+        let answer = act(self.handler.as_ref(), &caller, action).await;
+        let answers = answer.map(|body| {
+            let answers: Vec<_> = body.into_iter().map(|body| Ok(arrow_flight::Result { body })).collect();
+            stream::iter(answers).boxed()
+        });
+        close("DoAction", &caller, answers)
+    }
+
+    async fn list_actions(&self, request: Call<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
+        let (caller, _) = self.open("ListActions", request).await?;
+        let types = self.handler.actions();
+        close("ListActions", &caller, Ok(stream::iter(types.into_iter().map(Ok)).boxed()))
+    }
+
+    async fn do_exchange(
+        &self,
+        request: Call<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoExchangeStream>, Status> {
+        let (caller, messages) = self.open("DoExchange", request).await?;
+        let broken = |status: Status| Error::new(ErrorKind::Cancelled, format!("the exchange broke off: {status}"));
+        let messages = messages.map(move |message| message.map_err(broken)).boxed();
+        let answer = self.handler.exchange(&caller, messages).await;
+        close("DoExchange", &caller, answer.map(|answer| statuses("DoExchange", &caller, answer)))
+    }
+}
+
+async fn put<H: Handler>(
+    handler: &H,
+    caller: &H::Caller,
+    messages: Streaming<FlightData>,
+    message_bytes: usize,
+) -> Result<PutResult> {
+    let upload = Upload::open(messages, message_bytes).await?;
+    let described = upload.first().flight_descriptor.as_ref();
+    let request = descriptor(described.ok_or_else(|| invalid("the upload does not say what it is for"))?)?;
+    let app_metadata = match handler.put(caller, request, upload).await? {
+        PutAnswer::Updated(record_count) => DoPutUpdateResult { record_count }.encode_to_vec().into(),
+        PutAnswer::Bound(handle) => {
+            DoPutPreparedStatementResult { prepared_statement_handle: Some(handle) }.encode_to_vec().into()
+        }
+        PutAnswer::Metadata(bytes) => bytes,
+    };
+    Ok(PutResult { app_metadata })
+}

@@ -1,0 +1,192 @@
+//! What a server must be able to answer, once its requests are decoded. Everything that a handler does not take up is
+//! refused as unsupported, by name.
+
+use std::collections::HashMap;
+
+use arrow::datatypes::SchemaRef;
+use arrow_flight::sql::{
+    ActionBeginSavepointRequest, ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult,
+    ActionCreatePreparedSubstraitPlanRequest, ActionEndSavepointRequest, ActionEndTransactionRequest,
+};
+use arrow_flight::{
+    Action, ActionType, CancelStatus, FlightData, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest,
+    PollInfo,
+};
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt};
+use portolan_engine::Result;
+use tonic::metadata::MetadataMap;
+use tonic::{Extensions, Status};
+
+use super::action::action_types;
+use super::request::{Request, unknown};
+use super::session_messages::{CloseSessionStatus, SessionOptions, SetSessionOptionErrorValue};
+use super::upload::Upload;
+use crate::failure::unsupported;
+
+/// Answers of a streaming call.
+pub type Answers<T> = BoxStream<'static, Result<T>>;
+/// The messages of a `DoGet`.
+pub type Messages = Answers<FlightData>;
+
+/// What is known of a call before its message is read: its headers, and what the connection is known by. It has no
+/// `Debug`, since headers hold secrets.
+pub struct Head {
+    /// The call's headers.
+    pub headers: MetadataMap,
+    /// What the listener knows of the connection: the peer's address and certificates.
+    pub extensions: Extensions,
+}
+
+/// Who makes a call.
+pub trait Caller: Send + Sync + 'static {
+    /// The name, for the log.
+    fn name(&self) -> &str;
+
+    /// Adds the headers that the caller's answers carry, such as a session's cookie.
+    fn mark(&self, _headers: &mut MetadataMap) {}
+}
+
+/// What a `DoPut` came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PutAnswer {
+    /// So many rows were changed; -1 where that is not known.
+    Updated(i64),
+    /// The parameters are bound, and the statement goes by this handle from now on.
+    Bound(Bytes),
+    /// Metadata of the server's own.
+    Metadata(Bytes),
+}
+
+/// Answers decoded requests.
+///
+/// # Errors
+/// Whatever a method gives travels to the client as a status of its kind. The defaults refuse with `Unsupported`.
+#[tonic::async_trait]
+pub trait Handler: Send + Sync + 'static {
+    /// What a call's headers come to.
+    type Caller: Caller;
+
+    /// Finds out who calls.
+    async fn identify(&self, head: &Head) -> Result<Self::Caller>;
+
+    /// Logs in; gives the token that further calls show. `messages` are the client's part of the handshake, which those
+    /// that say who they are in a header leave empty.
+    async fn log_in(
+        &self,
+        head: &Head,
+        messages: BoxStream<'static, Result<HandshakeRequest, Status>>,
+    ) -> Result<String>;
+
+    /// `ListFlights`.
+    async fn flights(&self, _caller: &Self::Caller, _criteria: Bytes) -> Result<Answers<FlightInfo>> {
+        Ok(stream::empty().boxed())
+    }
+
+    /// `GetFlightInfo`. A statement that changes something is run here, exactly once.
+    async fn info(&self, caller: &Self::Caller, request: Request, descriptor: FlightDescriptor) -> Result<FlightInfo>;
+
+    /// `PollFlightInfo`.
+    async fn poll(&self, caller: &Self::Caller, request: Request, descriptor: FlightDescriptor) -> Result<PollInfo>;
+
+    /// `GetSchema`. Nothing is run.
+    async fn schema(&self, caller: &Self::Caller, request: Request) -> Result<SchemaRef>;
+
+    /// `DoGet`.
+    async fn fetch(&self, caller: &Self::Caller, request: Request) -> Result<Messages>;
+
+    /// `DoPut`.
+    async fn put(&self, caller: &Self::Caller, request: Request, upload: Upload) -> Result<PutAnswer>;
+
+    /// `DoExchange`.
+    async fn exchange(&self, _caller: &Self::Caller, _messages: Messages) -> Result<Messages> {
+        Err(unsupported("this node has no exchanges"))
+    }
+
+    /// The actions of the server's own, beside those of Flight and Flight SQL.
+    fn own_actions(&self) -> Vec<ActionType> {
+        vec![]
+    }
+
+    /// `ListActions`: those of Flight and Flight SQL, then the server's own.
+    fn actions(&self) -> Vec<ActionType> {
+        action_types(self.own_actions())
+    }
+
+    /// `CreatePreparedStatement`.
+    async fn create_prepared(
+        &self,
+        _caller: &Self::Caller,
+        _request: ActionCreatePreparedStatementRequest,
+    ) -> Result<ActionCreatePreparedStatementResult> {
+        Err(unsupported("this node has no prepared statements"))
+    }
+
+    /// `CreatePreparedSubstraitPlan`.
+    async fn create_prepared_substrait(
+        &self,
+        _caller: &Self::Caller,
+        _request: ActionCreatePreparedSubstraitPlanRequest,
+    ) -> Result<ActionCreatePreparedStatementResult> {
+        Err(unsupported("this node takes SQL, not Substrait plans"))
+    }
+
+    /// `ClosePreparedStatement`.
+    async fn close_prepared(&self, _caller: &Self::Caller, _handle: Bytes) -> Result<()> {
+        Err(unsupported("this node has no prepared statements"))
+    }
+
+    /// `CancelFlightInfo`, and its older form `CancelQuery`.
+    async fn cancel(&self, _caller: &Self::Caller, _info: FlightInfo) -> Result<CancelStatus> {
+        Ok(CancelStatus::NotCancellable)
+    }
+
+    /// `RenewFlightEndpoint`.
+    async fn renew(&self, _caller: &Self::Caller, _endpoint: FlightEndpoint) -> Result<FlightEndpoint> {
+        Err(unsupported("the endpoints of this node do not expire"))
+    }
+
+    /// `SetSessionOptions`; gives what was wrong with those that were not taken.
+    async fn set_options(
+        &self,
+        _caller: &Self::Caller,
+        _options: SessionOptions,
+    ) -> Result<HashMap<String, SetSessionOptionErrorValue>> {
+        Err(unsupported("this node has no session options"))
+    }
+
+    /// `GetSessionOptions`.
+    async fn options(&self, _caller: &Self::Caller) -> Result<SessionOptions> {
+        Err(unsupported("this node has no session options"))
+    }
+
+    /// `CloseSession`.
+    async fn close_session(&self, _caller: &Self::Caller) -> Result<CloseSessionStatus> {
+        Ok(CloseSessionStatus::NotCloseable)
+    }
+
+    /// `BeginTransaction`; gives the transaction's identity.
+    async fn begin_transaction(&self, _caller: &Self::Caller) -> Result<Bytes> {
+        Err(unsupported("this node has no transactions: each statement stands for itself"))
+    }
+
+    /// `EndTransaction`.
+    async fn end_transaction(&self, _caller: &Self::Caller, _request: ActionEndTransactionRequest) -> Result<()> {
+        Err(unsupported("this node has no transactions: each statement stands for itself"))
+    }
+
+    /// `BeginSavepoint`; gives the savepoint's identity.
+    async fn begin_savepoint(&self, _caller: &Self::Caller, _request: ActionBeginSavepointRequest) -> Result<Bytes> {
+        Err(unsupported("this node has no transactions, and no savepoints in them"))
+    }
+
+    /// `EndSavepoint`.
+    async fn end_savepoint(&self, _caller: &Self::Caller, _request: ActionEndSavepointRequest) -> Result<()> {
+        Err(unsupported("this node has no transactions, and no savepoints in them"))
+    }
+
+    /// An action of the server's own; `None` where there is nothing to answer.
+    async fn act(&self, _caller: &Self::Caller, action: Action) -> Result<Option<Bytes>> {
+        Err(unknown(&action.r#type))
+    }
+}

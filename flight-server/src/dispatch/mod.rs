@@ -1,0 +1,20 @@
+//! Flight's calls as typed requests: decodes what comes, hands it to a [`Handler`], encodes what the handler answers.
+//! It knows no engine: what is answered, and to whom, is the handler's.
+
+mod action;
+mod calls;
+mod handler;
+mod request;
+mod session_messages;
+mod upload;
+
+pub use calls::Dispatch;
+pub use handler::{Answers, Caller, Handler, Head, Messages, PutAnswer};
+pub use request::Request;
+pub use session_messages::{
+    CloseSessionStatus, OptionValue, SessionOptions, SetSessionOptionErrorValue, StringListValue,
+};
+pub use upload::{Upload, UploadedRows};
+
+pub(crate) use action::plain;
+pub(crate) use request::{ticket, unknown};

@@ -1,0 +1,127 @@
+//! What a `DoPut` brings: its messages with a bound on the wait for each, and the rows in them.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use arrow_flight::FlightData;
+use arrow_flight::decode::FlightRecordBatchStream;
+use arrow_flight::error::FlightError;
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
+use portolan_connectors::node::message::check_message;
+use portolan_engine::{Error, ErrorKind, Result};
+use tokio::time::timeout;
+use tonic::{Code, Status};
+
+use crate::failure::invalid;
+use crate::oversize::too_large;
+
+/// How long the next message of an upload may take.
+const NEXT_MESSAGE: Duration = Duration::from_secs(30);
+
+/// The messages of a `DoPut`, the one with its descriptor first.
+pub struct Upload {
+    first: FlightData,
+    rest: BoxStream<'static, Result<FlightData>>,
+}
+
+/// The rows of an upload, read as they come.
+pub struct UploadedRows {
+    /// Their columns; `None` where the upload said none.
+    pub schema: Option<SchemaRef>,
+    /// The rows.
+    pub batches: BoxStream<'static, Result<RecordBatch>>,
+}
+
+impl Upload {
+    /// Waits for the first message. `message_bytes` is what the listener takes of one.
+    pub(super) async fn open(
+        messages: impl Stream<Item = Result<FlightData, Status>> + Send + Unpin + 'static,
+        message_bytes: usize,
+    ) -> Result<Self> {
+        let mut rest = bounded(messages, message_bytes).boxed();
+        let first = rest.try_next().await?.ok_or_else(|| invalid("the upload is empty"))?;
+        Ok(Self { first, rest })
+    }
+
+    /// The message with the descriptor.
+    pub fn first(&self) -> &FlightData {
+        &self.first
+    }
+
+    /// Reads up to the columns.
+    ///
+    /// # Errors
+    /// `InvalidQuery` for messages that are no rows.
+    pub async fn rows(self) -> Result<UploadedRows> {
+        let messages = stream::iter([Ok(self.first)])
+            .chain(self.rest)
+            .try_filter(|data| std::future::ready(!data.data_header.is_empty()))
+            .map_err(|error| FlightError::from_external_error(Box::new(error)))
+            .and_then(|data| std::future::ready(check_message(&data).map(|()| data).map_err(FlightError::DecodeError)));
+        let mut decoder = FlightRecordBatchStream::new_from_flight_data(messages);
+        let first = next(&mut decoder).await;
+        let schema = decoder.schema().cloned();
+        let Some(first) = first else { return Ok(UploadedRows { schema, batches: stream::empty().boxed() }) };
+        let first = first?;
+        let rest = stream::try_unfold(decoder, |mut decoder| async move {
+            next(&mut decoder).await.transpose().map(|batch| batch.map(|batch| (batch, decoder)))
+        });
+        Ok(UploadedRows { schema, batches: stream::iter([Ok(first)]).chain(rest).boxed() })
+    }
+
+    /// All of the rows, where they are few.
+    ///
+    /// # Errors
+    /// As [`Upload::rows`]; `ResourceExhausted` for more than `bytes` of them.
+    pub async fn all_rows(self, bytes: usize) -> Result<Vec<RecordBatch>> {
+        let mut batches = self.rows().await?.batches;
+        let (mut all, mut held) = (Vec::new(), 0);
+        while let Some(batch) = batches.try_next().await? {
+            held += batch.get_array_memory_size();
+            if held > bytes {
+                return Err(Error::new(
+                    ErrorKind::ResourceExhausted,
+                    format!("the parameters of a statement take more than {bytes} bytes: bind fewer rows at once"),
+                ));
+            }
+            all.push(batch);
+        }
+        Ok(all)
+    }
+}
+
+/// The next rows. Malformed messages make the decoder panic in places; that must stay the caller's error.
+async fn next(decoder: &mut FlightRecordBatchStream) -> Option<Result<RecordBatch>> {
+    match AssertUnwindSafe(decoder.next()).catch_unwind().await {
+        Ok(None) => None,
+        Ok(Some(Ok(batch))) => Some(Ok(batch)),
+        Ok(Some(Err(FlightError::ExternalError(inner)))) => Some(Err(match inner.downcast::<Error>() {
+            Ok(ours) => *ours,
+            Err(other) => invalid("the uploaded rows cannot be read").with_source(other),
+        })),
+        Ok(Some(Err(error))) => Some(Err(invalid("the uploaded rows cannot be read").with_source(error))),
+        Err(_) => Some(Err(invalid("the uploaded rows cannot be read"))),
+    }
+}
+
+/// The messages of an upload, with a bound on the wait for each.
+fn bounded(
+    messages: impl Stream<Item = Result<FlightData, Status>> + Send + Unpin + 'static,
+    message_bytes: usize,
+) -> impl Stream<Item = Result<FlightData>> + Send {
+    stream::unfold(messages, move |mut messages| async move {
+        let item = match timeout(NEXT_MESSAGE, messages.next()).await {
+            Ok(None) => return None,
+            Ok(Some(Ok(data))) => Ok(data),
+            Ok(Some(Err(status))) if status.code() == Code::OutOfRange => Err(too_large(message_bytes)),
+            Ok(Some(Err(status))) => {
+                Err(Error::new(ErrorKind::Cancelled, format!("the upload broke off: {}", status.message())))
+            }
+            Err(_) => Err(Error::new(ErrorKind::DeadlineExceeded, "the upload did not go on for 30 seconds")),
+        };
+        Some((item, messages))
+    })
+}

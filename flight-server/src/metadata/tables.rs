@@ -1,0 +1,176 @@
+//! `GetTables`: the ports of all domains, the node's own tables and those of the session, filtered before anything is
+//! made of them.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BinaryBuilder, RecordBatch, StringBuilder};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow_flight::sql::CommandGetTables;
+use bytes::Bytes;
+use portolan_catalog::MeshSnapshot;
+use portolan_connectors::node::protocol::TARGET_MESSAGE_BYTES;
+use portolan_engine::Result;
+
+use super::cache::{PortTable, SchemaCache};
+use super::pattern::{Pattern, named};
+use super::system_views::SystemView;
+use super::{LOCAL_TEMPORARY, Listing, SYSTEM_CATALOG, TABLE, VIEW};
+use crate::failure::arrow;
+use crate::prepared::ipc_schema;
+use crate::wire_schema::{Strings, describe_table_column, plain_schema};
+
+/// Rows of a batch, at most.
+const BATCH_ROWS: usize = 8192;
+/// Bytes of a batch, at most, unless a single row has more: it goes into a message whole.
+const BATCH_BYTES: usize = TARGET_MESSAGE_BYTES / 2;
+
+/// A table that a session made.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnTable {
+    pub(crate) schema: String,
+    pub(crate) name: String,
+    pub(crate) columns: SchemaRef,
+}
+
+/// Whatever may be listed.
+pub(super) struct Known<'a> {
+    pub(super) mesh: &'a MeshSnapshot,
+    pub(super) system: &'a [SystemView],
+    pub(super) own: Vec<OwnTable>,
+}
+
+/// A table that is listed.
+enum Row {
+    Port(Arc<PortTable>),
+    Other { schema: String, name: String, kind: &'static str, columns: SchemaRef },
+}
+
+/// The tables that `query` asks for, in the order of catalog, schema, name and type.
+pub(super) fn tables(
+    query: &CommandGetTables,
+    known: Known<'_>,
+    cache: &SchemaCache,
+    strings: Strings,
+) -> Result<Listing> {
+    let rows = filtered(query, known, cache);
+    let include_schema = query.include_schema;
+    let schema = schema(include_schema);
+    let listing = Batches { rows: rows.into_iter(), schema: schema.clone(), include_schema, strings };
+    Ok(Listing { schema, rows: listing.rows.len(), batches: Box::new(listing) })
+}
+
+fn filtered(query: &CommandGetTables, known: Known<'_>, cache: &SchemaCache) -> Vec<Row> {
+    let pattern = |text: &Option<String>| text.as_deref().map_or(Pattern::Any, Pattern::new);
+    let (schemas, names) = (pattern(&query.db_schema_filter_pattern), pattern(&query.table_name_filter_pattern));
+    let has_type = |kind: &str| query.table_types.is_empty() || query.table_types.iter().any(|t| t == kind);
+    let mut rows = Vec::new();
+    if has_type(TABLE) {
+        for (_, domain) in named(&known.mesh.domains, query.catalog.as_deref()) {
+            let tables = cache.tables(known.mesh, &domain.catalog);
+            for (_, ports) in schemas.among(&tables.products) {
+                rows.extend(names.among(ports).map(|(_, port)| Row::Port(port.clone())));
+            }
+        }
+    }
+    if query.catalog.as_deref().is_none_or(|catalog| catalog == SYSTEM_CATALOG) {
+        let wanted = |schema: &str, name: &str| schemas.matches(schema) && names.matches(name);
+        if has_type(VIEW) {
+            let views = known.system.iter().filter(|view| wanted(&view.schema, &view.name));
+            rows.extend(views.map(|view| Row::Other {
+                schema: view.schema.clone(),
+                name: view.name.clone(),
+                kind: VIEW,
+                columns: view.columns.clone(),
+            }));
+        }
+        if has_type(LOCAL_TEMPORARY) {
+            let own = known.own.into_iter().filter(|table| wanted(&table.schema, &table.name));
+            rows.extend(own.map(|OwnTable { schema, name, columns }| Row::Other {
+                schema,
+                name,
+                kind: LOCAL_TEMPORARY,
+                columns,
+            }));
+        }
+        // The ports are in order already: that makes this quick.
+        rows.sort_by(|a, b| a.place().cmp(&b.place()));
+    }
+    rows
+}
+
+impl Row {
+    /// Catalog, schema, name and type.
+    fn place(&self) -> (&str, &str, &str, &'static str) {
+        match self {
+            Self::Port(port) => (port.name.domain.as_str(), port.name.product.as_str(), port.name.port.as_str(), TABLE),
+            Self::Other { schema, name, kind, .. } => (SYSTEM_CATALOG, schema, name, kind),
+        }
+    }
+
+    fn columns(&self, strings: Strings) -> Result<Bytes> {
+        match self {
+            Self::Port(port) => port.columns(strings),
+            Self::Other { columns, .. } => {
+                let plain = plain_schema(columns, strings);
+                let fields: Vec<_> = plain.fields().iter().map(|field| describe_table_column(field, None)).collect();
+                ipc_schema(&Schema::new(fields))
+            }
+        }
+    }
+}
+
+/// The rows as batches that fit into messages.
+struct Batches {
+    rows: std::vec::IntoIter<Row>,
+    schema: SchemaRef,
+    include_schema: bool,
+    strings: Strings,
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        (self.rows.len() > 0).then(|| self.batch())
+    }
+}
+
+impl Batches {
+    fn batch(&mut self) -> Result<RecordBatch> {
+        let mut texts: [StringBuilder; 4] = Default::default();
+        let mut columns = BinaryBuilder::new();
+        let (mut rows, mut bytes) = (0, 0);
+        while rows < BATCH_ROWS && bytes < BATCH_BYTES {
+            let Some(row) = self.rows.next() else { break };
+            let (catalog, schema, name, kind) = row.place();
+            for (text, builder) in [catalog, schema, name, kind].into_iter().zip(&mut texts) {
+                bytes += text.len();
+                builder.append_value(text);
+            }
+            if self.include_schema {
+                let encoded = row.columns(self.strings)?;
+                bytes += encoded.len();
+                columns.append_value(encoded);
+            }
+            rows += 1;
+        }
+        let mut arrays: Vec<ArrayRef> = texts.iter_mut().map(|text| Arc::new(text.finish()) as ArrayRef).collect();
+        if self.include_schema {
+            arrays.push(Arc::new(columns.finish()));
+        }
+        RecordBatch::try_new(self.schema.clone(), arrays).map_err(arrow)
+    }
+}
+
+fn schema(include_schema: bool) -> SchemaRef {
+    let mut fields = vec![
+        Field::new("catalog_name", DataType::Utf8, true),
+        Field::new("db_schema_name", DataType::Utf8, true),
+        Field::new("table_name", DataType::Utf8, false),
+        Field::new("table_type", DataType::Utf8, false),
+    ];
+    if include_schema {
+        fields.push(Field::new("table_schema", DataType::Binary, false));
+    }
+    Arc::new(Schema::new(fields))
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/apache/arrow-adbc/go/adbc"
+	"github.com/apache/arrow-adbc/go/adbc/driver/flightsql"
+
+	"portolan.test/clients/internal/report"
+)
+
+// ways are the ways to connect that these settings allow.
+func (s settings) ways() []report.Check {
+	var checks []report.Check
+	add := func(feature, needed string, try func() error) {
+		if needed != "" {
+			checks = append(checks, report.Check{Feature: feature, Try: try})
+		}
+	}
+	add("connect-anonymous", s.anonymous, func() error {
+		return connects(map[string]string{adbc.OptionKeyURI: s.anonymous})
+	})
+	add("connect-password", s.user, s.byPassword)
+	add("connect-token", s.token, s.byToken)
+	add("connect-token-as-password", s.token, func() error {
+		return connects(map[string]string{
+			adbc.OptionKeyURI:      s.url,
+			adbc.OptionKeyUsername: s.tokenUser,
+			adbc.OptionKeyPassword: s.token,
+		})
+	})
+	add("connect-tls", s.tls, s.byTLS)
+	add("connect-mtls", s.mtls, s.byCertificate)
+	add("connect-oauth", s.oauth, s.byOAuth)
+	return checks
+}
+
+func connects(options map[string]string) error {
+	session, err := open(options)
+	if err != nil {
+		return err
+	}
+	defer session.close()
+	return session.answers("SELECT 1 AS one", "1")
+}
+
+// refuses is an error unless the options are refused, and told so without the secret.
+func refuses(options map[string]string, secret string) error {
+	err := connects(options)
+	if told := isStatus(err, adbc.StatusUnauthenticated); told != nil {
+		return told
+	}
+	return report.Expect(!strings.Contains(err.Error(), secret), "no secret in: %v", err)
+}
+
+func (s settings) byPassword() error {
+	options := map[string]string{adbc.OptionKeyURI: s.url, adbc.OptionKeyUsername: s.user}
+	options[adbc.OptionKeyPassword] = s.password
+	if err := connects(options); err != nil {
+		return err
+	}
+	wrong := map[string]string{adbc.OptionKeyURI: s.url, adbc.OptionKeyUsername: s.user}
+	wrong[adbc.OptionKeyPassword] = "not-this-one"
+	return refuses(wrong, "not-this-one")
+}
+
+func (s settings) byToken() error {
+	header := func(token string) map[string]string {
+		return map[string]string{adbc.OptionKeyURI: s.url, flightsql.OptionAuthorizationHeader: "Bearer " + token}
+	}
+	if err := connects(header(s.token)); err != nil {
+		return err
+	}
+	return refuses(header("not-a-token"), "not-a-token")
+}
+
+// authority are the options that trust -ca at a node.
+func (s settings) authority(url string) (map[string]string, error) {
+	ca, err := os.ReadFile(s.ca)
+	return map[string]string{adbc.OptionKeyURI: url, flightsql.OptionSSLRootCerts: string(ca)}, err
+}
+
+func (s settings) byTLS() error {
+	options, err := s.authority(s.tls)
+	if err != nil {
+		return err
+	}
+	if s.user != "" {
+		options[adbc.OptionKeyUsername] = s.user
+		options[adbc.OptionKeyPassword] = s.password
+	}
+	if err := connects(options); err != nil {
+		return err
+	}
+	err = connects(map[string]string{adbc.OptionKeyURI: s.tls})
+	return report.Says(err, "certificate")
+}
+
+func (s settings) byCertificate() error {
+	options, err := s.authority(s.mtls)
+	if err != nil {
+		return err
+	}
+	cert, err := os.ReadFile(s.cert)
+	if err != nil {
+		return err
+	}
+	key, err := os.ReadFile(s.key)
+	if err != nil {
+		return err
+	}
+	options[flightsql.OptionMTLSCertChain] = string(cert)
+	options[flightsql.OptionMTLSPrivateKey] = string(key)
+	if err := connects(options); err != nil {
+		return err
+	}
+	without, err := s.authority(s.mtls)
+	if err != nil {
+		return err
+	}
+	if connects(without) == nil {
+		return fmt.Errorf("expected that one without a certificate is refused")
+	}
+	return nil
+}
+
+// byOAuth has the driver fetch a token. gRPC in Go sends such tokens over TLS only.
+func (s settings) byOAuth() error {
+	options, err := s.authority(s.oauth)
+	if err != nil {
+		return err
+	}
+	options[flightsql.OptionKeyOauthFlow] = flightsql.ClientCredentials
+	options[flightsql.OptionKeyTokenURI] = s.tokenURI
+	options[flightsql.OptionKeyClientId] = s.client
+	options[flightsql.OptionKeyClientSecret] = s.secret
+	return connects(options)
+}

@@ -1,0 +1,107 @@
+// ADBC's driver for Flight SQL, unmodified, feature by feature.
+//
+// Features are tried at -url, as -user if one is given. Each way to connect is tried if its flags are given.
+package main
+
+import (
+	"flag"
+
+	"github.com/apache/arrow-adbc/go/adbc"
+	"github.com/apache/arrow-adbc/go/adbc/driver/flightsql"
+
+	"portolan.test/clients/internal/report"
+)
+
+// settings is where and as whom to connect.
+type settings struct {
+	url, user, password             string
+	anonymous, token, tokenUser     string
+	tls, ca, mtls, cert, key        string
+	oauth, tokenURI, client, secret string
+	writable                        string
+}
+
+func main() {
+	var s settings
+	only := report.Only()
+	flag.StringVar(&s.url, "url", "", "where features are tried: grpc+tcp://host:port")
+	flag.StringVar(&s.user, "user", "", "the user at -url; none: nobody in particular")
+	flag.StringVar(&s.password, "password", "", "the user's password")
+	flag.StringVar(&s.anonymous, "anonymous", "", "a node that takes anybody")
+	flag.StringVar(&s.token, "token", "", "a JWT that -url takes")
+	flag.StringVar(&s.tokenUser, "token-user", "token", "the name to give with the token as a password")
+	flag.StringVar(&s.tls, "tls", "", "a node with TLS, and -user: grpc+tls://host:port")
+	flag.StringVar(&s.ca, "ca", "", "the file of the authority that signed the certificates")
+	flag.StringVar(&s.mtls, "mtls", "", "a node that takes the certificate for a log-in")
+	flag.StringVar(&s.cert, "cert", "", "the file of the client's certificate")
+	flag.StringVar(&s.key, "key", "", "the file of its key")
+	flag.StringVar(&s.oauth, "oauth", "", "a node with TLS that takes the tokens of -token-uri")
+	flag.StringVar(&s.tokenURI, "token-uri", "", "where tokens are had")
+	flag.StringVar(&s.client, "client-id", "", "the OAuth client")
+	flag.StringVar(&s.secret, "client-secret", "", "its secret")
+	flag.StringVar(&s.writable, "writable", "", "a port that takes rows of (id BIGINT, name VARCHAR): domain.product.port")
+	flag.Parse()
+	report.Run("adbc-go", "github.com/apache/arrow-adbc/go/adbc", *only, s.checks())
+}
+
+// checks are those that these settings allow.
+func (s settings) checks() []report.Check {
+	checks := s.ways()
+	for _, feature := range []struct {
+		name string
+		try  func(*session) error
+	}{
+		{"browse", browse},
+		{"metadata-getters", metadataGetters},
+		{"keys", keys},
+		{"types", types},
+		{"schema", schemas},
+		{"parameters", parameters},
+		{"limit-parameter", limitParameter},
+		{"parameter-batches", parameterBatches},
+		{"prepared-reuse", preparedReuse},
+		{"large-results", largeResults},
+		{"partitions", partitions},
+		{"poll", poll},
+		{"empty-results", emptyResults},
+		{"duplicate-names", duplicateNames},
+		{"session-options", sessionOptions},
+		{"session-catalog", sessionCatalog},
+		{"updates", updates},
+		{"ingest", ingest},
+		{"transactions", transactions},
+		{"errors", errorsTold},
+		{"cancel", cancel},
+		{"timeouts", timeouts},
+	} {
+		checks = append(checks, report.Check{Feature: feature.name, Try: func() error {
+			session, err := s.open()
+			if err != nil {
+				return err
+			}
+			defer session.close()
+			return feature.try(session)
+		}})
+	}
+	if s.writable != "" {
+		checks = append(checks, report.Check{Feature: "ingest-port", Try: s.ingestPort})
+	}
+	return checks
+}
+
+// options are those for -url. Cookies carry the session of one who does not log in.
+func (s settings) options() map[string]string {
+	options := map[string]string{
+		adbc.OptionKeyURI:                s.url,
+		flightsql.OptionCookieMiddleware: adbc.OptionValueEnabled,
+	}
+	if s.user != "" {
+		options[adbc.OptionKeyUsername] = s.user
+		options[adbc.OptionKeyPassword] = s.password
+	}
+	return options
+}
+
+func (s settings) open() (*session, error) {
+	return open(s.options())
+}

@@ -1,0 +1,126 @@
+package portolan;
+
+import java.lang.reflect.InvocationHandler;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Proxy;
+import java.sql.Connection;
+import java.sql.Driver;
+import java.sql.DriverManager;
+import java.sql.SQLException;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Properties;
+
+/** The server that is checked, and how to connect to it: {@code host}, {@code port}, and the driver's own properties. */
+final class Target {
+    /** What the driver says where it lost memory itself. */
+    static final String LEAK = "Memory was leaked by query";
+
+    private final Map<String, String> given = new LinkedHashMap<>();
+
+    Target(String[] arguments) {
+        given.put("host", "127.0.0.1");
+        given.put("useEncryption", "false");
+        for (String argument : arguments) {
+            int at = argument.indexOf('=');
+            given.put(argument.substring(0, at), argument.substring(at + 1));
+        }
+    }
+
+    /** As if `key=value` had been said, too. */
+    Target with(String key, String value) {
+        Target target = new Target(new String[0]);
+        target.given.putAll(given);
+        target.given.put(key, value);
+        return target;
+    }
+
+    /** What was said of `key`. */
+    String given(String key) {
+        return given.get(key);
+    }
+
+    /** What was said of `key`, without which the feature cannot be checked. */
+    String needed(String key) {
+        String value = given.get(key);
+        if (value == null) {
+            throw new IllegalArgumentException("`" + key + "=…` must be said for this feature");
+        }
+        return value;
+    }
+
+    /** Where the server is, without any property. */
+    String url() {
+        return "jdbc:arrow-flight-sql://" + needed("host") + ":" + needed("port");
+    }
+
+    /** Everything that was said. */
+    Properties properties() {
+        Properties properties = new Properties();
+        given.forEach((key, value) -> {
+            if (!key.equals("host") && !key.equals("port")) {
+                properties.setProperty(key, value);
+            }
+        });
+        return properties;
+    }
+
+    /** A connection as everything says that was said. */
+    Connection connect() throws SQLException {
+        return connectWith();
+    }
+
+    /** As {@link #connect()}, with other values of some properties; a null takes one away. */
+    Connection connectWith(String... keysAndValues) throws SQLException {
+        Properties properties = properties();
+        for (int i = 0; i < keysAndValues.length; i += 2) {
+            if (keysAndValues[i + 1] == null) {
+                properties.remove(keysAndValues[i]);
+            } else {
+                properties.setProperty(keysAndValues[i], keysAndValues[i + 1]);
+            }
+        }
+        Connection connection = DriverManager.getConnection(url() + "/", properties);
+        return major() < 17 ? forgiving(connection) : connection;
+    }
+
+    /**
+     * A connection that may leak when it is closed: 16.1 does after parameters and complains of itself. What is left of
+     * that is checked by `close-after-parameters`.
+     */
+    static Connection forgiving(Connection connection) {
+        InvocationHandler handler = (proxy, method, arguments) -> {
+            try {
+                return method.invoke(connection, arguments);
+            } catch (InvocationTargetException e) {
+                if (method.getName().equals("close") && Check.chain(e.getCause()).contains(LEAK)) {
+                    return null;
+                }
+                throw e.getCause();
+            }
+        };
+        Class<?>[] interfaces = {Connection.class};
+        return (Connection) Proxy.newProxyInstance(Target.class.getClassLoader(), interfaces, handler);
+    }
+
+    /** The driver's version. */
+    static int major() throws SQLException {
+        return driver().getMajorVersion();
+    }
+
+    /** Whether the driver has a property of this name. Its own list of properties, for tools, does not hold all. */
+    static boolean knows(String property) throws ReflectiveOperationException {
+        Class<?> properties = Class.forName(
+                "org.apache.arrow.driver.jdbc.utils.ArrowFlightConnectionConfigImpl$ArrowFlightConnectionProperty");
+        for (Object known : properties.getEnumConstants()) {
+            if (properties.getMethod("camelName").invoke(known).equals(property)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private static Driver driver() throws SQLException {
+        return DriverManager.getDriver("jdbc:arrow-flight-sql://127.0.0.1:1/");
+    }
+}
