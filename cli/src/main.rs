@@ -1,5 +1,6 @@
 //! The `portolan` binary: arguments to library calls, errors to exit codes.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -86,6 +87,8 @@ fn start_log(default: &str) -> Result<()> {
         Ok(filter) => EnvFilter::try_new(filter).map_err(|e| Error::config("PORTOLAN_LOG").with_source(e))?,
         Err(_) => EnvFilter::try_new(default).map_err(|e| Error::config("the filter for logs").with_source(e))?,
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // What reads a log from a file or a pipe looks for plain text.
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     Ok(())
 }

@@ -100,21 +100,26 @@ impl Authenticator {
 
     /// Checks a user's password, or the token that is given as one.
     pub(crate) async fn check(&self, user: &str, password: String, peer: &Peer) -> Result<Identity> {
+        if self.takes_tokens() && is_jwt(&password) {
+            return logged(self.check_token_of(user, &password).await, user, peer);
+        }
         let mut attempt = Throttle::attempt(Some(user), peer.address);
-        let outcome = if self.takes_tokens() && is_jwt(&password) {
-            self.check_token_of(&mut attempt, user, &password).await
-        } else {
-            self.check_password(&mut attempt, user, password).await
-        };
-        self.settle(&attempt, user, peer, outcome)
+        let outcome = self.check_password(&mut attempt, user, password).await;
+        match &outcome {
+            Ok(_) => self.throttle.succeeded(&attempt),
+            Err(e) if e.kind() == ErrorKind::Unauthenticated => {
+                let failures = self.throttle.failed(&attempt);
+                log_failure(e, user, peer, failures);
+            }
+            Err(_) => {}
+        }
+        outcome
     }
 
-    /// Checks a token.
+    /// Checks a token. One that is refused slows nothing down: a signature cannot be guessed, and tools go on showing a
+    /// token that has expired.
     pub(crate) async fn check_token(&self, token: &str, peer: &Peer) -> Result<Identity> {
-        let mut attempt = Throttle::attempt(None, peer.address);
-        self.throttle.wait(&mut attempt).await?;
-        let outcome = self.tokens.check(token).await;
-        self.settle(&attempt, TOKEN_USER, peer, outcome)
+        logged(self.tokens.check(token).await, TOKEN_USER, peer)
     }
 
     async fn check_password(&self, attempt: &mut Attempt, user: &str, password: String) -> Result<Identity> {
@@ -137,8 +142,7 @@ impl Authenticator {
         known.ok_or_else(|| unauthenticated("user or password is wrong"))
     }
 
-    async fn check_token_of(&self, attempt: &mut Attempt, user: &str, token: &str) -> Result<Identity> {
-        self.throttle.wait(attempt).await?;
+    async fn check_token_of(&self, user: &str, token: &str) -> Result<Identity> {
         let identity = self.tokens.check(token).await?;
         if !user.is_empty() && user != TOKEN_USER && user != identity.principal.name() {
             return Err(unauthenticated(format!(
@@ -146,21 +150,6 @@ impl Authenticator {
             )));
         }
         Ok(identity)
-    }
-
-    /// Remembers how a login went, and logs one that failed; what was shown is no part of that.
-    fn settle(&self, attempt: &Attempt, user: &str, peer: &Peer, outcome: Result<Identity>) -> Result<Identity> {
-        match &outcome {
-            Ok(_) => self.throttle.succeeded(attempt),
-            Err(e) if e.kind() == ErrorKind::Unauthenticated => {
-                let failures = self.throttle.failed(attempt);
-                let (user, delay) = (throttle::shortened(user), throttle::delay(failures));
-                let address = peer.address.map(|address| address.to_string()).unwrap_or_default();
-                tracing::warn!(?user, address, failures, next_after = ?delay, "login failed: {}", e.chain());
-            }
-            Err(_) => {}
-        }
-        outcome
     }
 
     fn ways(&self) -> Vec<&'static str> {
@@ -194,6 +183,22 @@ impl fmt::Debug for Authenticator {
 
 pub(crate) fn unauthenticated(context: impl Into<String>) -> Error {
     Error::new(ErrorKind::Unauthenticated, context)
+}
+
+/// The outcome of a login that is not slowed down, which is logged where it failed.
+fn logged(outcome: Result<Identity>, user: &str, peer: &Peer) -> Result<Identity> {
+    outcome.inspect_err(|e| {
+        if e.kind() == ErrorKind::Unauthenticated {
+            log_failure(e, user, peer, 0);
+        }
+    })
+}
+
+/// Says that a login failed, and after how many failures; what was shown is no part of that.
+fn log_failure(error: &Error, user: &str, peer: &Peer, failures: u32) {
+    let (user, next_after) = (throttle::shortened(user), throttle::delay(failures));
+    let address = peer.address.map(|address| address.to_string()).unwrap_or_default();
+    tracing::warn!(?user, address, failures, ?next_after, "login failed: {}", error.chain());
 }
 
 /// A name that a token or a certificate gives, if it is fit for a principal.

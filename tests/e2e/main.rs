@@ -1,6 +1,7 @@
 //! End-to-end tests: real processes, real clients, faults.
 
 mod abuse;
+mod authentication;
 mod client_programs;
 mod clients;
 mod delegation;

@@ -95,7 +95,7 @@ impl Keys {
             let mut attempted = self.attempted.lock().await;
             // Whoever waited for another one's attempt has what it brought.
             if self.current.load().is_none() {
-                self.attempt(&mut attempted).await?;
+                self.attempt_or_keep(&mut attempted).await;
             }
             return self.current.load_full().ok_or_else(|| self.missing());
         };
@@ -120,19 +120,18 @@ impl Keys {
         self.attempt_or_keep(&mut attempted).await;
     }
 
+    /// Reads the set, unless that was tried just now. Why it failed is for the log: a caller who is not known yet learns
+    /// nothing of where keys are.
     async fn attempt_or_keep(&self, attempted: &mut Option<Instant>) {
-        if let Err(e) = self.attempt(attempted).await {
-            tracing::warn!(issuer = self.issuer, "the keys were not read anew, the last good ones stay: {}", e.chain());
-        }
-    }
-
-    async fn attempt(&self, attempted: &mut Option<Instant>) -> Result<()> {
         if attempted.is_some_and(|last| last.elapsed() < PAUSE) {
-            return if self.current.load().is_some() { Ok(()) } else { Err(self.missing()) };
+            return;
         }
         let read = self.read().await;
         *attempted = Some(Instant::now());
-        read
+        if let Err(e) = read {
+            let kept = if self.current.load().is_some() { "the last good ones stay" } else { "there are none yet" };
+            tracing::warn!(issuer = self.issuer, "the keys were not read, {kept}: {}", e.chain());
+        }
     }
 
     async fn read(&self) -> Result<()> {

@@ -3,13 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use portolan_engine::{Error, Result};
+use portolan_engine::Result;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tonic::Extensions;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
-use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::FromDer;
+use webpki::EndEntityCert;
 
 use super::{principal_name, unauthenticated};
 
@@ -41,27 +39,56 @@ impl Peer {
     }
 }
 
-/// The subject's common name, or else the first name among the alternative ones.
-fn name_in(certificate: &[u8]) -> Result<String> {
-    let unfit = |e: Error| unauthenticated("the name in the client certificate is none for a principal").with_source(e);
-    let (_, parsed) = X509Certificate::from_der(certificate)
-        .map_err(|e| unauthenticated(format!("the client certificate is malformed: {e}")))?;
-    let common = parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
-    if let Some(name) = common.filter(|name| !name.is_empty()) {
-        return principal_name(name).map(str::to_owned).map_err(unfit);
+/// The subject's common name, or else the first DNS name or URI among the alternative ones.
+fn name_in(certificate: &CertificateDer<'_>) -> Result<String> {
+    let parsed = EndEntityCert::try_from(certificate)
+        .map_err(|e| unauthenticated("the client certificate is malformed").with_source(e))?;
+    let common = common_name(parsed.subject()).filter(|name| !name.is_empty());
+    let name = common.or_else(|| parsed.valid_dns_names().next()).or_else(|| parsed.valid_uri_names().next());
+    let name = name.ok_or_else(|| {
+        unauthenticated("the client certificate names nobody: it has no common name, no DNS name and no URI")
+    })?;
+    principal_name(name)
+        .map(str::to_owned)
+        .map_err(|e| unauthenticated("the name in the client certificate is none for a principal").with_source(e))
+}
+
+/// The first common name in a subject: a sequence of sets of pairs of a type and a text (RFC 5280, 4.1.2.4). What holds
+/// it was verified.
+fn common_name(mut subject: &[u8]) -> Option<&str> {
+    while let Some((SET, mut set, rest)) = element(subject) {
+        while let Some((SEQUENCE, pair, more)) = element(set) {
+            if let Some((OBJECT_ID, COMMON_NAME, value)) = element(pair)
+                && let Some((UTF8 | PRINTABLE | IA5, text, _)) = element(value)
+            {
+                return std::str::from_utf8(text).ok();
+            }
+            set = more;
+        }
+        subject = rest;
     }
-    let alternative = parsed.subject_alternative_name().ok().flatten();
-    let names = alternative.iter().flat_map(|extension| &extension.value.general_names);
-    let first = names.filter_map(|name| match name {
-        GeneralName::DNSName(name) | GeneralName::URI(name) | GeneralName::RFC822Name(name) => Some(*name),
-        _ => None,
-    });
-    match first.into_iter().next() {
-        Some(name) => principal_name(name).map(str::to_owned).map_err(unfit),
-        None => Err(unauthenticated(
-            "the client certificate names nobody: it has no common name, and no DNS name, URI or address of mail",
-        )),
-    }
+    None
+}
+
+const SET: u8 = 0x31;
+const SEQUENCE: u8 = 0x30;
+const OBJECT_ID: u8 = 0x06;
+const UTF8: u8 = 0x0c;
+const PRINTABLE: u8 = 0x13;
+const IA5: u8 = 0x16;
+/// 2.5.4.3
+const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+
+/// The first element of DER: its tag, what it holds, and what follows it. One beyond 64 KiB is none.
+fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (length, content) = match der.get(1..)? {
+        [short @ 0..=0x7f, content @ ..] => (usize::from(*short), content),
+        [0x81, length, content @ ..] => (usize::from(*length), content),
+        [0x82, high, low, content @ ..] => (usize::from(*high) << 8 | usize::from(*low), content),
+        _ => return None,
+    };
+    let (content, rest) = content.split_at_checked(length)?;
+    Some((*der.first()?, content, rest))
 }
 
 #[cfg(test)]
@@ -88,15 +115,17 @@ mod tests {
     fn the_common_name_goes_first() {
         let uri = || SanType::URI("spiffe://mesh/geo".try_into().unwrap());
         let dns = || SanType::DnsName("geo.mesh".try_into().unwrap());
-        let mail = || SanType::Rfc822Name("ann@mesh".try_into().unwrap());
         let address = || SanType::IpAddress([127, 0, 0, 1].into());
         assert_eq!(named(Some("ann"), vec![dns()]).unwrap().unwrap(), "ann");
-        assert_eq!(named(None, vec![address(), uri(), dns()]).unwrap().unwrap(), "spiffe://mesh/geo");
-        assert_eq!(named(Some(""), vec![dns(), uri()]).unwrap().unwrap(), "geo.mesh");
-        assert_eq!(named(None, vec![mail()]).unwrap().unwrap(), "ann@mesh");
+        assert_eq!(named(None, vec![address(), uri()]).unwrap().unwrap(), "spiffe://mesh/geo");
+        assert_eq!(named(Some(""), vec![uri(), dns()]).unwrap().unwrap(), "geo.mesh");
+        assert_eq!(named(Some("Ännchen"), vec![]).unwrap().unwrap(), "Ännchen");
+        let long = "n".repeat(200);
+        assert_eq!(named(Some(&long), vec![]).unwrap().unwrap(), long);
         assert!(named(None, vec![address()]).is_err());
         assert!(named(Some("anonymous"), vec![]).is_err());
         assert!(named(Some("an\nn"), vec![]).is_err());
+        assert!(named(Some(&"n".repeat(300)), vec![]).is_err());
         assert_eq!(Peer::default().certificate_name().unwrap(), None);
     }
 }

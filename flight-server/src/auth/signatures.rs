@@ -1,7 +1,7 @@
 //! Signatures by public keys, checked with `ring`, for `jsonwebtoken`. There is nothing here that could sign, and nothing
 //! for shared secrets.
 
-use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
+use jsonwebtoken::crypto::{CryptoProvider, JwkUtils, JwtSigner, JwtVerifier};
 use jsonwebtoken::errors::{ErrorKind, Result, new_error};
 use jsonwebtoken::signature::{self, Verifier};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, EncodingKey};
@@ -9,7 +9,7 @@ use ring::signature as ring_signature;
 use ring_signature::{RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
 
 static PROVIDER: CryptoProvider =
-    CryptoProvider { signer_factory: no_signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
+    CryptoProvider { signer_factory: no_signer, verifier_factory: verifier, jwk_utils: JwkUtils::new_unimplemented() };
 
 /// Makes `jsonwebtoken` check signatures with `ring`. A program that this crate is part of, and that chose otherwise
 /// before, keeps its choice.
@@ -18,24 +18,25 @@ pub(super) fn install() {
 }
 
 fn no_signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
-    Err(new_error(ErrorKind::UnsupportedAlgorithm))
+    Err(new_error(ErrorKind::InvalidAlgorithm))
 }
 
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
-    let check = match algorithm {
-        Algorithm::RS256 => Check::Rsa(&ring_signature::RSA_PKCS1_2048_8192_SHA256),
-        Algorithm::RS384 => Check::Rsa(&ring_signature::RSA_PKCS1_2048_8192_SHA384),
-        Algorithm::RS512 => Check::Rsa(&ring_signature::RSA_PKCS1_2048_8192_SHA512),
-        Algorithm::PS256 => Check::Rsa(&ring_signature::RSA_PSS_2048_8192_SHA256),
-        Algorithm::PS384 => Check::Rsa(&ring_signature::RSA_PSS_2048_8192_SHA384),
-        Algorithm::PS512 => Check::Rsa(&ring_signature::RSA_PSS_2048_8192_SHA512),
-        Algorithm::ES256 => Check::Point(&ring_signature::ECDSA_P256_SHA256_FIXED),
-        Algorithm::ES384 => Check::Point(&ring_signature::ECDSA_P384_SHA384_FIXED),
-        Algorithm::EdDSA => Check::Point(&ring_signature::ED25519),
-        _ => return Err(new_error(ErrorKind::UnsupportedAlgorithm)),
+    use AlgorithmFamily::{Ec, Ed, Rsa};
+    let (family, check) = match algorithm {
+        Algorithm::RS256 => (Rsa, Check::Rsa(&ring_signature::RSA_PKCS1_2048_8192_SHA256)),
+        Algorithm::RS384 => (Rsa, Check::Rsa(&ring_signature::RSA_PKCS1_2048_8192_SHA384)),
+        Algorithm::RS512 => (Rsa, Check::Rsa(&ring_signature::RSA_PKCS1_2048_8192_SHA512)),
+        Algorithm::PS256 => (Rsa, Check::Rsa(&ring_signature::RSA_PSS_2048_8192_SHA256)),
+        Algorithm::PS384 => (Rsa, Check::Rsa(&ring_signature::RSA_PSS_2048_8192_SHA384)),
+        Algorithm::PS512 => (Rsa, Check::Rsa(&ring_signature::RSA_PSS_2048_8192_SHA512)),
+        Algorithm::ES256 => (Ec, Check::Point(&ring_signature::ECDSA_P256_SHA256_FIXED)),
+        Algorithm::ES384 => (Ec, Check::Point(&ring_signature::ECDSA_P384_SHA384_FIXED)),
+        Algorithm::EdDSA => (Ed, Check::Point(&ring_signature::ED25519)),
+        _ => return Err(new_error(ErrorKind::InvalidAlgorithm)),
     };
     // A secret or a key of another kind must not be taken for a key of this one.
-    if key.family() == AlgorithmFamily::Hmac || key.family() != algorithm.family() {
+    if key.family() != family {
         return Err(new_error(ErrorKind::InvalidKeyFormat));
     }
     Ok(Box::new(PublicKey { algorithm: *algorithm, check, key: key.clone() }))
