@@ -3,15 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use portolan_flight_server::hash_password;
 use portolan_tests::mesh::{Mesh, merged, within};
-use portolan_tests::node::Node;
-use portolan_tests::python::{python, run_script};
+use portolan_tests::node::{Node, output};
+use portolan_tests::python::python;
 use serde_json::json;
 
-const PYARROW: &str = include_str!("clients/pyarrow_flight.py");
-const ADBC: &str = include_str!("clients/adbc_flightsql.py");
+/// Where Python's clients lie, one program each.
+const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/clients/python");
 
 /// A gateway with a user before the shared domains.
 async fn gateway(home: &Path) -> Node {
@@ -27,8 +28,11 @@ async fn check(script: &'static str) {
         let folder = tempfile::tempdir().unwrap();
         let gateway = gateway(folder.path()).await;
         let url = gateway.url().replace("grpc://", "grpc+tcp://");
-        let said = tokio::task::spawn_blocking(move || run_script(&python, script, &[&url, "ann", "se:cret"]));
-        assert_eq!(said.await.unwrap().trim(), "fine", "{}", gateway.log());
+        let mut command = Command::new(python);
+        command.arg("-B").arg(Path::new(PYTHON).join(script)).stdin(Stdio::null());
+        command.args(["--url", &url, "--user", "ann", "--password", "se:cret"]);
+        let (code, out, err) = tokio::task::spawn_blocking(move || output(command)).await.unwrap();
+        assert_eq!((code, out.lines().last()), (Some(0), Some("fine")), "{out}{err}{}", gateway.log());
         assert!(!gateway.log().contains("se:cret"), "{}", gateway.log());
     })
     .await;
@@ -36,10 +40,10 @@ async fn check(script: &'static str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pyarrow_asks_over_flight() {
-    check(PYARROW).await;
+    check("pyarrow_flight.py").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn adbc_asks_over_flight_sql() {
-    check(ADBC).await;
+    check("adbc_flightsql.py").await;
 }

@@ -14,7 +14,11 @@ const PACKAGES: &[&str] = &[
     "adbc-driver-flightsql==1.13.0",
     "adbc-driver-manager==1.13.0",
     "boto3==1.44.5",
+    "duckdb==2.0.0",
+    "flightsql-dbapi==0.2.2",
     "moto[server]==5.2.5",
+    "pandas==3.1.1",
+    "polars==2.1.0",
     "pyarrow==26.0.1",
 ];
 

@@ -22,6 +22,7 @@ public final class Main {
         group("connecting", Connecting.features());
         group("browsing", Browsing.features());
         group("types", Types.features());
+        group("zones", Zones.features());
         group("reading", Reading.features());
         group("parameters", Parameters.features());
         group("stopping", Stopping.features());

@@ -15,6 +15,7 @@ final class Sessions {
         features.put("settings", Sessions::settings);
         features.put("transactions", Sessions::transactions);
         features.put("session-catalog", Sessions::catalogProperty);
+        features.put("session-catalog-close", Sessions::catalogClose);
         features.put("session-catalog-statement", Sessions::catalogStatement);
         features.put("set-catalog", Sessions::setCatalog);
         features.put("set-schema", Sessions::setSchema);
@@ -54,15 +55,33 @@ final class Sessions {
         if (!Target.knows("catalog")) {
             throw new Limit("the driver has no property `catalog`; say `SET catalog = …`");
         }
-        try (Connection connection = target.connectWith("catalog", "geo")) {
+        try (Connection connection = Target.forgiving(target.connectWith("catalog", "geo"))) {
             Check.equal("rows", "25", Check.value(connection, "SELECT count(*) FROM places.nation"));
             Check.equal("a whole name", "25", Check.value(connection, "SELECT count(*) FROM geo.places.nation"));
         }
         Check.refused("a catalog that there is not", "", () -> {
-            try (Connection connection = target.connectWith("catalog", "nowhere")) {
+            try (Connection connection = Target.forgiving(target.connectWith("catalog", "nowhere"))) {
                 Check.value(connection, "SELECT count(*) FROM places.nation");
             }
         });
+    }
+
+    private static void catalogClose(Target target) throws Exception {
+        if (!Target.knows("catalog")) {
+            throw new Limit("the driver has no property `catalog`");
+        }
+        Connection connection = target.connectWith("catalog", "geo");
+        Check.equal("rows", "25", Check.value(connection, "SELECT count(*) FROM places.nation"));
+        try {
+            connection.close();
+        } catch (SQLException e) {
+            Check.contains("what closing says", Target.CLOSED_TWICE, Check.chain(e));
+            if (Target.major() < 19) {
+                throw new Limit("with the property `catalog`, closing the connection throws `" + Target.CLOSED_TWICE
+                        + "`: the driver closes the session a second time");
+            }
+            throw e;
+        }
     }
 
     private static void catalogStatement(Target target) throws Exception {
@@ -91,7 +110,7 @@ final class Sessions {
     }
 
     private static void setSchema(Target target) throws Exception {
-        try (Connection connection = target.connectWith("catalog", "geo")) {
+        try (Connection connection = Target.forgiving(target.connectWith("catalog", "geo"))) {
             connection.setSchema("places");
             Check.equal("getSchema", "places", connection.getSchema());
             try {

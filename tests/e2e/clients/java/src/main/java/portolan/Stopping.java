@@ -127,7 +127,7 @@ final class Stopping {
                 connection,
                 "SELECT count(*) FROM portolan.information_schema.tables WHERE table_schema = 'mesh' AND table_name = 'queries'");
         if (shown.equals("1")) {
-            String running = "SELECT count(*) FROM mesh.queries WHERE sql LIKE '%lineitem ' || 'b%'";
+            String running = "SELECT count(*) FROM mesh.queries WHERE statement LIKE '%lineitem ' || 'b%' AND state = 'running'";
             Check.until("the server has stopped it", SOON, () -> Check.value(connection, running).equals("0"));
         }
         // Nothing that goes on stands in the way of others.

@@ -11,14 +11,12 @@ import java.sql.Statement;
 import java.sql.Time;
 import java.sql.Timestamp;
 import java.time.Duration;
-import java.time.Instant;
 import java.time.Period;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.TimeZone;
 
 /** Values of every type that the server gives, and NULLs of each, read through every getter that makes sense. */
 final class Types {
@@ -68,8 +66,6 @@ final class Types {
             new Case("Duration(Second)", "90", java.sql.Types.JAVA_OBJECT, Duration.ofSeconds(90), null),
             new Case("Duration(Microsecond)", "90", java.sql.Types.JAVA_OBJECT, Duration.ofNanos(90_000), null));
 
-    private static final Instant MOMENT = Instant.parse("2024-02-29T12:34:56.789Z");
-
     private Types() {}
 
     /** A type, a value to cast to it, and how Java sees that. Null: not compared. */
@@ -89,22 +85,17 @@ final class Types {
         features.put("types", Types::types);
         features.put("number-getters", Types::numbers);
         features.put("nested-types", Types::nested);
-        features.put("zoned-timestamps", Types::zoned);
-        features.put("named-zones", Types::namedZones);
-        features.put("zoned-timestamp-objects", Types::zonedObjects);
-        features.put("other-time-zones", Types::otherZones);
-        features.put("time-zone-property", Types::zoneProperty);
         features.put("large-unsigned", Types::largeUnsigned);
         features.put("result-metadata", Types::metadata);
         return features;
     }
 
     /** Something to do with a row. */
-    private interface Reader {
+    interface Reader {
         void read(ResultSet row) throws Exception;
     }
 
-    private static void row(Target target, String sql, Reader reader) throws Exception {
+    static void row(Target target, String sql, Reader reader) throws Exception {
         try (Connection connection = target.connect();
                 Statement statement = connection.createStatement();
                 ResultSet rows = statement.executeQuery(sql)) {
@@ -237,73 +228,6 @@ final class Types {
 
     private static List<String> texts(Object[] items) {
         return Arrays.stream(items).map(item -> item == null ? null : item.toString()).toList();
-    }
-
-    private static String zoned(String unit, String zone) {
-        return "SELECT arrow_cast(TIMESTAMP '2024-02-29 12:34:56.789', 'Timestamp(Nanosecond, Some(\"+00:00\"))')"
-                + "::TIMESTAMPTZ AS t, arrow_cast(arrow_cast(1709210096789000, 'Timestamp(Microsecond, Some(\"UTC\"))'), "
-                + "'Timestamp(" + unit + ", Some(\"" + zone + "\"))') AS v";
-    }
-
-    private static void zoned(Target target) throws Exception {
-        for (String zone : List.of("UTC", "+00:00")) {
-            row(target, zoned("Millisecond", zone), row -> {
-                int type = row.getMetaData().getColumnType(2);
-                // 16.1 calls it a TIMESTAMP.
-                int expected = Target.major() < 17 ? java.sql.Types.TIMESTAMP : java.sql.Types.TIMESTAMP_WITH_TIMEZONE;
-                Check.equal("type", expected, type);
-                Check.equal("an instant in " + zone, MOMENT, row.getTimestamp("v").toInstant());
-            });
-        }
-    }
-
-    private static void namedZones(Target target) throws Exception {
-        row(target, zoned("Millisecond", "Europe/Berlin"), row -> {
-            Instant got = row.getTimestamp("v").toInstant();
-            if (!got.equals(MOMENT)) {
-                throw new Limit("getTimestamp shifts timestamps of other zones than UTC: " + MOMENT + " becomes " + got);
-            }
-        });
-    }
-
-    private static void zonedObjects(Target target) throws Exception {
-        row(target, zoned("Millisecond", "UTC"), row -> {
-            try {
-                Check.that("a value", row.getObject(2) != null);
-            } catch (RuntimeException e) {
-                if (Target.major() < 19 && "not implemented".equals(e.getMessage())) {
-                    throw new Limit("before 19.0 getObject of a timestamp with a zone throws `not implemented`; getTimestamp reads it");
-                }
-                throw e;
-            }
-        });
-    }
-
-    /** Java elsewhere than in UTC. */
-    private static void otherZones(Target target) throws Exception {
-        String got = inNewYork(target);
-        if (!got.equals("2024-02-29 12:34:56.0")) {
-            throw new Limit("getTimestamp shifts timestamps where Java's default zone is not UTC: 12:34:56 becomes "
-                    + got.substring(11) + " in New York; the property timeZone=UTC helps");
-        }
-    }
-
-    private static void zoneProperty(Target target) throws Exception {
-        Check.equal("with timeZone=UTC", "2024-02-29 12:34:56.0", inNewYork(target.with("timeZone", "UTC")));
-    }
-
-    /** A timestamp without a zone, as Java shows it there. */
-    private static String inNewYork(Target target) throws Exception {
-        TimeZone before = TimeZone.getDefault();
-        TimeZone.setDefault(TimeZone.getTimeZone("America/New_York"));
-        try (Connection connection = target.connect();
-                Statement statement = connection.createStatement();
-                ResultSet rows = statement.executeQuery("SELECT TIMESTAMP '2024-02-29 12:34:56' AS v")) {
-            Check.that("a row", rows.next());
-            return rows.getTimestamp(1).toString();
-        } finally {
-            TimeZone.setDefault(before);
-        }
     }
 
     private static void largeUnsigned(Target target) throws Exception {
