@@ -54,6 +54,11 @@ pub struct Statement {
 }
 
 impl Statement {
+    /// How many rows it changed; `None` for one that gives rows.
+    pub fn changed(&self) -> Option<u64> {
+        if self.schema.fields().is_empty() { u64::try_from(self.info.total_records).ok() } else { None }
+    }
+
     /// The columns that it gives; none if it gives no rows.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema

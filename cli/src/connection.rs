@@ -56,6 +56,8 @@ pub struct Running {
     pub rows: BoxStream<'static, portolan_engine::Result<RecordBatch>>,
     /// Watches it and stops it.
     pub control: Control,
+    /// How many rows it changed, where it changed some and gives none.
+    pub changed: Option<u64>,
 }
 
 /// Watches a statement and stops it. Cheap to clone.
@@ -103,12 +105,13 @@ impl Connection {
                 let statement = client.prepare(sql).await?;
                 let rows = client.rows(&statement);
                 let schema = statement.schema().clone();
-                Ok(Running { schema, rows, control: Control::Remote(client.clone(), Box::new(statement)) })
+                let changed = statement.changed().filter(|rows| *rows > 0);
+                Ok(Running { schema, rows, changed, control: Control::Remote(client.clone(), Box::new(statement)) })
             }
             Self::Embedded { session, .. } => {
                 let rows = session.sql(sql).await?;
                 let control = Control::Embedded(rows.progress());
-                Ok(Running { schema: rows.schema(), rows: rows.boxed(), control })
+                Ok(Running { schema: rows.schema(), rows: rows.boxed(), changed: None, control })
             }
         }
     }

@@ -27,6 +27,7 @@ use crate::lexer::statements;
 use crate::output::print;
 use crate::place::draw;
 use crate::render::{Layout, expanded};
+use crate::sql::rows_changed;
 use crate::units::{show_count, show_time};
 
 /// How many rows of a result are shown unless told otherwise.
@@ -186,7 +187,8 @@ impl Repl {
         let time = if self.timing { show_time(elapsed) } else { String::new() };
         let schema = &shown.running.schema;
         if schema.fields().is_empty() {
-            return print(&if time.is_empty() { "done\n".to_string() } else { format!("done ({time})\n") });
+            let done = shown.running.changed.map_or_else(|| "done".to_string(), rows_changed);
+            return print(&if time.is_empty() { format!("{done}\n") } else { format!("{done} ({time})\n") });
         }
         let failed = |e| Error::failed("cannot show the rows").with_source(e);
         let mut text = String::new();

@@ -128,6 +128,11 @@ pub async fn interactive(target: Target, questions: Questions) -> Result<()> {
     Repl::new(connection)?.run().await
 }
 
+/// How many rows a statement changed, for people.
+pub fn rows_changed(rows: u64) -> String {
+    if rows == 1 { "1 row changed".into() } else { format!("{rows} rows changed") }
+}
+
 async fn run_script(connection: &Connection, script: &str, output: &mut Output) -> Result<()> {
     for statement in statements(script) {
         run_statement(connection, statement.text, output).await?;
@@ -142,6 +147,10 @@ async fn run_statement(connection: &Connection, sql: &str, output: &mut Output) 
         // Nothing to show; it is done when its rows have ended.
         while let Some(batch) = running.rows.next().await {
             batch.map_err(failed)?;
+        }
+        // Beside the rows of other statements, which a program may read.
+        if let Some(rows) = running.changed {
+            eprintln!("{}", rows_changed(rows));
         }
         return Ok(());
     }

@@ -79,6 +79,9 @@ impl Service {
 
     /// Ends the caller's session.
     pub(crate) fn end_session(&self, caller: &Caller) -> CloseSessionStatus {
+        if caller.shares_session() {
+            return CloseSessionStatus::NotCloseable;
+        }
         let closed = caller.kept_as.as_ref().is_some_and(|key| self.sessions.close(key));
         if closed { CloseSessionStatus::Closed } else { CloseSessionStatus::NotCloseable }
     }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use portolan_engine::{Error, ErrorKind, Principal, Result};
 
+use crate::delegation::NODE;
 use crate::failure::invalid;
 use crate::options::AuthOptions;
 
@@ -210,6 +211,9 @@ fn principal_name(name: &str) -> Result<&str> {
     }
     if name == Principal::anonymous().name() {
         return Err(unauthenticated(format!("`{name}` is the name of those without one")));
+    }
+    if name.starts_with(NODE) {
+        return Err(unauthenticated(format!("names that begin with `{NODE}` are those of nodes")));
     }
     Ok(name)
 }

@@ -1,11 +1,12 @@
 //! From a request's headers to its caller: who it is, and the session that it is in.
 
+use std::sync::Arc;
+
 use portolan_engine::{Engine, Result, Session};
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
 use crate::auth::{Authenticator, Authorization, Identity, Peer, is_jwt, unauthenticated};
 use crate::dispatch;
-use crate::failure::invalid;
 use crate::sessions::{Sessions, is_token, random_token};
 
 const SESSION_COOKIE: &str = "arrow_flight_session_id";
@@ -16,8 +17,14 @@ pub(crate) struct Caller {
     pub(crate) session: Session,
     /// The key under which the session is kept; `None` where it ends with the request.
     pub(crate) kept_as: Option<String>,
-    /// The cookie to give to a caller that shows neither token nor cookie.
-    fresh_cookie: Option<String>,
+    /// Where a caller stands that shows neither token nor cookie.
+    fresh: Option<Fresh>,
+}
+
+/// A caller without a session: it may have one from now on, under a cookie.
+struct Fresh {
+    cookie: String,
+    sessions: Arc<Sessions>,
 }
 
 impl Caller {
@@ -26,7 +33,19 @@ impl Caller {
         headers: &MetadataMap,
         peer: &Peer,
         authenticator: &Authenticator,
-        sessions: &Sessions,
+        sessions: &Arc<Sessions>,
+        engine: &Engine,
+    ) -> Result<Self> {
+        let caller = Self::known(headers, peer, authenticator, sessions, engine).await?;
+        preset(&caller.session, headers)?;
+        Ok(caller)
+    }
+
+    async fn known(
+        headers: &MetadataMap,
+        peer: &Peer,
+        authenticator: &Authenticator,
+        sessions: &Arc<Sessions>,
         engine: &Engine,
     ) -> Result<Self> {
         let identity = match authorization(headers)? {
@@ -40,34 +59,38 @@ impl Caller {
                         (identity, session)
                     }
                 };
-                return Ok(Self { identity, session, kept_as: Some(key), fresh_cookie: None });
+                return Ok(Self { identity, session, kept_as: Some(key), fresh: None });
             }
             Authorization::Bearer(token) => {
                 let (identity, session) = sessions
                     .find(&token)
                     .ok_or_else(|| unauthenticated("the token is unknown or was idle for too long: log in again"))?;
-                return Ok(Self { identity, session, kept_as: Some(token), fresh_cookie: None });
+                return Ok(Self { identity, session, kept_as: Some(token), fresh: None });
             }
             Authorization::Basic(user, password) => authenticator.check(&user, password, peer).await?,
             Authorization::Nobody => authenticator.nobody(peer)?,
         };
         if let Some(cookie) = session_cookie(headers) {
             let (key, session) = sessions.of_cookie(engine, &identity, &cookie)?;
-            return Ok(Self { identity, session, kept_as: Some(key), fresh_cookie: None });
+            return Ok(Self { identity, session, kept_as: Some(key), fresh: None });
         }
         let session = engine.session(identity.principal.clone());
-        Ok(Self { identity, session, kept_as: None, fresh_cookie: Some(random_token()) })
+        let fresh = Fresh { cookie: random_token(), sessions: sessions.clone() };
+        Ok(Self { identity, session, kept_as: None, fresh: Some(fresh) })
     }
 
-    /// That settings outlive the request.
+    /// Sees to it that what the session is left with outlives the request. Drivers that log nobody in make their first
+    /// call a change of the session: it is kept under the cookie that comes with the answer.
     pub(crate) fn require_kept_session(&self) -> Result<()> {
-        if self.kept_as.is_some() {
-            return Ok(());
+        match &self.fresh {
+            Some(Fresh { cookie, sessions }) => sessions.keep_as_cookie(cookie, &self.identity, &self.session),
+            None => Ok(()),
         }
-        Err(invalid(
-            "`SET` changes a session, and this connection has none: log in (a handshake without user opens a session \
-             too), or let the client keep cookies",
-        ))
+    }
+
+    /// Whether others who show the same token are in the same session, which ends with the token.
+    pub(crate) fn shares_session(&self) -> bool {
+        self.kept_as.as_deref().is_some_and(Sessions::is_of_token)
     }
 }
 
@@ -78,11 +101,24 @@ impl dispatch::Caller for Caller {
 
     /// A cookie for callers that have no session yet.
     fn mark(&self, headers: &mut MetadataMap) {
-        let cookie = self.fresh_cookie.as_ref().map(|id| format!("{SESSION_COOKIE}={id}"));
+        let cookie = self.fresh.as_ref().map(|fresh| format!("{SESSION_COOKIE}={}", fresh.cookie));
         if let Some(Ok(cookie)) = cookie.map(AsciiMetadataValue::try_from) {
             headers.insert("set-cookie", cookie);
         }
     }
+}
+
+/// Takes the settings that a connection names in headers, where the session has none: JDBC sends properties that it does
+/// not know so, and tools that know no catalogs can name theirs in no other way.
+pub(crate) fn preset(session: &Session, headers: &MetadataMap) -> Result<()> {
+    let settings = session.settings();
+    for (name, known) in [("catalog", settings.catalog), ("schema", settings.schema)] {
+        let said = headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty());
+        if let (Some(value), None) = (said, known) {
+            session.set(name, value)?;
+        }
+    }
+    Ok(())
 }
 
 /// What the `authorization` header says.

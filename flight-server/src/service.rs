@@ -1,6 +1,7 @@
 //! What a node answers: each decoded request goes to the module that knows the answer. Nothing else happens here.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::auth::{Authenticator, Authorization, Identity, Peer, is_jwt, unauthenticated};
-use crate::caller::{Caller, authorization};
+use crate::caller::{Caller, authorization, preset};
 use crate::delegation::Delegations;
 use crate::dispatch::{
     CloseSessionStatus, Handler, Head, Messages, PutAnswer, Request, SessionOptions, SetSessionOptionErrorValue, Upload,
@@ -37,7 +38,7 @@ const LOGIN: Duration = Duration::from_secs(10);
 /// What every call shares.
 pub(crate) struct Service {
     pub(crate) engine: Engine,
-    pub(crate) sessions: Sessions,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) statements: Statements,
     pub(crate) system_views: SystemViews,
     pub(crate) schemas: SchemaCache,
@@ -59,7 +60,7 @@ impl Service {
         Ok(Self {
             sql_info: sql_info(&Facts { engine: &engine, limits })?,
             engine,
-            sessions: Sessions::new(limits),
+            sessions: Arc::new(Sessions::new(limits)),
             statements: Statements::new(limits),
             system_views: SystemViews::default(),
             schemas: SchemaCache::default(),
@@ -129,7 +130,11 @@ impl Handler for Service {
             Authorization::Basic(user, password) => self.authenticator.check(&user, password, peer).await?,
             Authorization::Nobody => self.log_in_by_message(peer, messages).await?,
         };
-        self.sessions.open(&self.engine, identity)
+        let token = self.sessions.open(&self.engine, identity)?;
+        if let Some((_, session)) = self.sessions.find(&token) {
+            preset(&session, &head.headers)?;
+        }
+        Ok(token)
     }
 
     async fn info(&self, caller: &Caller, request: Request, descriptor: FlightDescriptor) -> Result<FlightInfo> {

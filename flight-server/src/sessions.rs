@@ -26,6 +26,14 @@ struct Kept {
     used: Instant,
 }
 
+/// What the keys of sessions begin with that belong to a token of an identity provider.
+const TOKEN: &str = "token ";
+
+/// Under its principal, so that a cookie alone gives nobody another's session.
+fn cookie_key(cookie: &str, identity: &Identity) -> String {
+    format!("cookie {cookie} {}", identity.principal)
+}
+
 /// A token that cannot be guessed.
 pub(crate) fn random_token() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
@@ -61,17 +69,33 @@ impl Sessions {
 
     /// The session of a caller that is told from others by a cookie; opened when the cookie first comes back.
     pub(crate) fn of_cookie(&self, engine: &Engine, identity: &Identity, cookie: &str) -> Result<(String, Session)> {
-        // Under its principal, so that a cookie alone gives nobody another's session.
-        let key = format!("cookie {cookie} {}", identity.principal);
+        let key = cookie_key(cookie, identity);
         let session = self.open_as(key.clone(), engine, identity)?;
         Ok((key, session))
+    }
+
+    /// Keeps a session that began with this request, for the cookie that its answer gives out.
+    pub(crate) fn keep_as_cookie(&self, cookie: &str, identity: &Identity, session: &Session) -> Result<()> {
+        let mut kept = self.lock();
+        let key = cookie_key(cookie, identity);
+        if kept.contains_key(&key) {
+            return Ok(());
+        }
+        self.make_room(&mut kept, identity)?;
+        kept.insert(key, Kept { identity: identity.clone(), session: session.clone(), used: Instant::now() });
+        Ok(())
+    }
+
+    /// Whether a session of that key is shared by all who show one token.
+    pub(crate) fn is_of_token(key: &str) -> bool {
+        key.starts_with(TOKEN)
     }
 
     /// The key of the session of those who show an identity provider's `token` with each call, and that session where it
     /// is open. The token itself is not kept.
     pub(crate) fn of_token(&self, token: &str) -> (String, Option<(Identity, Session)>) {
         let digest: String = Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect();
-        let key = format!("token {digest}");
+        let key = format!("{TOKEN}{digest}");
         let found = self.used(&mut self.lock(), &key);
         (key, found)
     }
@@ -117,6 +141,14 @@ impl Sessions {
         engine: &Engine,
         identity: Identity,
     ) -> Result<Session> {
+        self.make_room(kept, &identity)?;
+        let session = engine.session(identity.principal.clone());
+        kept.insert(key, Kept { identity, session: session.clone(), used: Instant::now() });
+        Ok(session)
+    }
+
+    /// Makes room for one more session of a principal.
+    fn make_room(&self, kept: &mut HashMap<String, Kept>, identity: &Identity) -> Result<()> {
         let of_same = |kept: &HashMap<String, Kept>| {
             kept.values().filter(|k| k.identity.principal.is_same(&identity.principal)).count()
         };
@@ -139,9 +171,7 @@ impl Sessions {
                 format!("this node keeps {} sessions and all are in use: try again later", self.most),
             ));
         }
-        let session = engine.session(identity.principal.clone());
-        kept.insert(key, Kept { identity, session: session.clone(), used: Instant::now() });
-        Ok(session)
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Kept>> {

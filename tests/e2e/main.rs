@@ -19,3 +19,4 @@ mod security;
 mod sources;
 mod statements;
 mod tpch;
+mod writes;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::MemTable;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result as DataFusionResult};
@@ -22,7 +22,9 @@ impl Prepared {
     pub(super) fn uploaded(&self, parameters: &[RecordBatch]) -> Result<Option<Vec<RecordBatch>>> {
         let wanted = self.parameters();
         let rows: usize = parameters.iter().map(RecordBatch::num_rows).sum();
-        if rows < 2 || wanted.fields().iter().any(|f| f.data_type().is_null()) {
+        let is_union =
+            |batch: &RecordBatch| batch.columns().iter().any(|c| matches!(c.data_type(), DataType::Union(..)));
+        if rows < 2 || parameters.iter().any(is_union) || wanted.fields().iter().any(|f| f.data_type().is_null()) {
             return Ok(None);
         }
         parameters.iter().map(|batch| fit(batch, &wanted)).collect::<Result<_>>().map(Some)

@@ -186,8 +186,12 @@ pub(super) fn writer(view: &MeshView, port: &PortRef, principal: &Principal) -> 
 pub fn rows_of(parameters: &[RecordBatch]) -> impl Iterator<Item = Result<Vec<ScalarValue>>> + '_ {
     parameters.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| (batch, row))).map(|(batch, row)| {
         let value = |column: &ArrayRef| {
-            ScalarValue::try_from_array(column, row)
-                .map_err(|e| Error::new(ErrorKind::InvalidQuery, "a parameter cannot be read").with_source(e))
+            match ScalarValue::try_from_array(column, row) {
+                // Clients that know no types send each value as one of several.
+                Ok(ScalarValue::Union(value, ..)) => Ok(value.map_or(ScalarValue::Null, |(_, value)| *value)),
+                Ok(value) => Ok(value),
+                Err(e) => Err(Error::new(ErrorKind::InvalidQuery, "a parameter cannot be read").with_source(e)),
+            }
         };
         batch.columns().iter().map(value).collect()
     })

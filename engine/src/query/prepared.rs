@@ -202,6 +202,9 @@ impl Prepared {
             return Ok(plan);
         }
         let fit = |(value, field): (&ScalarValue, &Arc<Field>)| {
+            if value.is_null() {
+                return ScalarValue::try_from(field.data_type()).map_err(|e| from_datafusion(&e));
+            }
             if field.data_type().is_null() || *field.data_type() == value.data_type() {
                 return Ok(value.clone());
             }

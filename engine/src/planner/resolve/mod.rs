@@ -9,12 +9,10 @@ use std::ops::ControlFlow;
 use datafusion::common::TableReference;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::parser::{DFParserBuilder, ResetStatement, Statement};
 use portolan_catalog::nearest::nearest;
 use portolan_catalog::{DomainName, MeshSnapshot, NodeState};
-use sqlparser::ast::{
-    Expr, ObjectName, Reset, ResetStatement, Set, Statement as SqlStatement, Use, Value, visit_relations,
-};
+use sqlparser::ast::{Expr, ObjectName, Set, Statement as SqlStatement, Use, Value, visit_relations};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::Span;
 
@@ -70,6 +68,7 @@ pub(crate) async fn resolve(
         return Ok(Resolved::Explain { query: query(parse(&sql)?, state, mesh).await?, options });
     }
     match parse(sql)? {
+        Statement::Reset(ResetStatement::Variable(name)) => Ok(Resolved::Set { name: name.to_string(), value: None }),
         Statement::Statement(statement) => match *statement {
             SqlStatement::Set(Set::SingleAssignment { variable, values, .. }) => {
                 let [value] = values.as_slice() else {
@@ -77,9 +76,6 @@ pub(crate) async fn resolve(
                 };
                 let value = Some(literal(value)).filter(|v| !v.eq_ignore_ascii_case("default"));
                 Ok(Resolved::Set { name: variable.to_string(), value })
-            }
-            SqlStatement::Reset(ResetStatement { reset: Reset::ConfigurationParameter(name) }) => {
-                Ok(Resolved::Set { name: name.to_string(), value: None })
             }
             SqlStatement::Use(Use::Object(name) | Use::Catalog(name) | Use::Database(name)) if name.0.len() == 1 => {
                 Ok(Resolved::Set { name: "catalog".to_owned(), value: Some(unquoted(&name)) })
