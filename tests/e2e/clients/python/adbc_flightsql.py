@@ -3,6 +3,7 @@
 Features are tried at --url, as --user if one is given. Each way to connect is tried if its flags are given.
 """
 
+import concurrent.futures
 import contextlib
 import datetime
 import decimal
@@ -198,7 +199,7 @@ def browse():
         found = connection.adbc_get_objects(depth="all", catalog_filter="geo", table_name_filter="nation").read_all().to_pylist()
         columns = found[0]["catalog_db_schemas"][0]["db_schema_tables"][0]["table_columns"]
         same([column["ordinal_position"] for column in columns], [1, 2, 3, 4])
-        expect(all(column["xdbc_is_nullable"] in ("YES", "NO") for column in columns), columns)
+        expect(all(column["xdbc_type_name"] for column in columns), columns)
 
 
 def metadata_getters():
@@ -375,6 +376,55 @@ def prepared_reuse(cursor):
 
 
 @with_cursor
+def prepared_replan(cursor):
+    """A prepared statement follows its table when that is made anew with other columns."""
+    rows(cursor, "CREATE TABLE py_replan (a BIGINT)")
+    changes(cursor, "INSERT INTO py_replan VALUES (1)", 1)
+    with contextlib.closing(cursor.connection.cursor()) as prepared:
+        sql = "SELECT * FROM py_replan"
+        prepared.adbc_prepare(sql)
+        same(prepared.execute(sql).fetch_arrow_table().to_pylist(), [{"a": 1}])
+        rows(cursor, "DROP TABLE py_replan")
+        fails(lambda: prepared.execute(sql).fetchall(), "py_replan", kind=adbc_driver_manager.Error)
+        rows(cursor, "CREATE TABLE py_replan (b VARCHAR, c INT)")
+        changes(cursor, "INSERT INTO py_replan VALUES ('x', 2)", 1)
+        same(prepared.execute(sql).fetch_arrow_table().to_pylist(), [{"b": "x", "c": 2}])
+    rows(cursor, "DROP TABLE py_replan")
+
+
+@with_cursor
+def prepared_types(cursor):
+    """A parameter that nothing gives a type takes that of each value; one that has a type takes no value that would lose by it."""
+    for value in (1, "x", 2.5, None, b"q", True, datetime.date(2024, 1, 1), [1, 2], decimal.Decimal("1.5")):
+        same(rows(cursor, "SELECT ? AS v", (value,)), [(value,)])
+    nation = "SELECT count(*) FROM geo.places.nation WHERE n_nationkey = ?"
+    same(one(cursor, nation, ("3",)), 1)
+    for wrong in ("x", 3.5):
+        fails(lambda: one(cursor, nation, (wrong,)), "$1", kind=adbc_driver_manager.Error)
+    for values in ((), (1, 2)):
+        fails(lambda: one(cursor, nation, values), kind=adbc_driver_manager.Error)
+    fails(lambda: rows(cursor, "SELECT ? AS a, $1 AS b", (1,)), "$1", kind=adbc_driver_manager.Error)
+
+
+@with_cursor
+def concurrency(cursor):
+    """Many threads over one connection, each with a cursor of its own."""
+
+    def doubled(number):
+        with cursor.connection.cursor() as own:
+            return one(own, "SELECT ? * 2 AS v", (number,))
+
+    def uploaded(number):
+        with cursor.connection.cursor() as own:
+            return own.adbc_ingest("py_together", pa.table({"id": [number]}), mode="create_append")
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        same(list(pool.map(doubled, range(100))), [2 * number for number in range(100)])
+        same(sum(pool.map(uploaded, range(50))), 50)
+    same(rows(cursor, "SELECT count(*), count(DISTINCT id) FROM py_together"), [(50, 50)])
+
+
+@with_cursor
 def updates(cursor):
     """Makes a table of the session, fills it, changes it, joins it and drops it."""
     rows(cursor, "CREATE TABLE py_people (id BIGINT, name VARCHAR)")
@@ -451,12 +501,13 @@ def ingest(cursor):
     loads("py_temporary", other, "create", 1, temporary=True)
     same(cursor.adbc_ingest("py_named", other, catalog_name="portolan", db_schema_name="session"), 1)
     same(counted("portolan.session.py_named"), 1)
-    # A stream of many batches, and one without any.
+    # A stream of many batches, and one of a batch without rows.
     batches = [pa.record_batch({"id": range(n * 1000, (n + 1) * 1000)}) for n in range(50)]
     stream = pa.RecordBatchReader.from_batches(batches[0].schema, iter(batches))
     same(cursor.adbc_ingest("py_stream", stream), 50000)
     same(rows(cursor, "SELECT count(*), min(id), max(id) FROM py_stream"), [(50000, 0, 49999)])
-    same(cursor.adbc_ingest("py_none", two.slice(0, 0)), 0)
+    none = two.to_batches()[0].slice(0, 0)
+    same(cursor.adbc_ingest("py_none", none), 0)
     same(counted("py_none"), 0)
     # What is not the session's own and takes no rows.
     port = {"catalog_name": "geo", "db_schema_name": "places"}
@@ -465,6 +516,71 @@ def ingest(cursor):
     # What another session does not see.
     with connect() as elsewhere, elsewhere.cursor() as stranger:
         fails(lambda: one(stranger, "SELECT count(*) FROM py_list"), "py_list", kind=adbc_driver_manager.Error)
+
+
+@with_cursor
+def ingest_empty(cursor):
+    """The driver sends nothing at all, neither columns nor the table's name, for data without any batch."""
+    try:
+        cursor.adbc_ingest("py_empty", pa.table({"id": pa.array([], pa.int64())}))
+    except adbc_driver_manager.Error as error:
+        expect("empty" in str(error), error)
+        raise Limit("a table without batches is not sent: give it as a record batch") from None
+    same(one(cursor, "SELECT count(*) FROM py_empty"), 0)
+
+
+@with_cursor
+def ingest_broken_off(cursor):
+    """Nothing is kept of an upload whose source fails on the way. Over and over, for the end and the cancelling may race."""
+
+    def broken(batches):
+        for number in range(batches):
+            yield pa.record_batch({"id": [number]})
+        raise RuntimeError("the source fails")
+
+    def fails_to_load(table, batches, mode):
+        stream = pa.RecordBatchReader.from_batches(pa.schema({"id": pa.int64()}), broken(batches))
+        fails(lambda: cursor.adbc_ingest(table, stream, mode=mode), kind=adbc_driver_manager.Error)
+
+    cursor.adbc_ingest("py_whole", pa.table({"id": [1, 2, 3, 4, 5]}))
+    for attempt in range(20):
+        fails_to_load(f"py_broken_{attempt}", 1 + attempt, "create")
+        fails_to_load("py_whole", 1 + attempt, "append")
+        fails_to_load("py_whole", 1 + attempt, "replace")
+        same(rows(cursor, "SELECT count(*), sum(id) FROM py_whole"), [(5, 15)])
+    found = objects(cursor.connection, depth="tables", catalog_filter="portolan", table_name_filter="py_broken%")
+    expect(not any(found["portolan"].values()), found)
+
+
+@with_cursor
+def ingest_shapes(cursor):
+    """Columns go by their names; what does not fit leaves the table as it was."""
+    cursor.adbc_ingest("py_shape", pa.table({"a": [1], "b": ["x"]}))
+    for fits in [
+        {"b": ["y"], "a": [2]},
+        {"a": pa.array([3], pa.int32()), "b": ["z"]},
+        {"a": [4]},
+        {"a": pa.nulls(1), "b": pa.nulls(1)},
+    ]:
+        same(cursor.adbc_ingest("py_shape", pa.table(fits), mode="append"), 1)
+    for misfit in [{"a": [5], "b": ["q"], "c": [1]}, {"a": ["five"], "b": ["q"]}, {"x": [8], "y": ["q"]}, {"a": [1.5], "b": ["q"]}]:
+        fails(lambda: cursor.adbc_ingest("py_shape", pa.table(misfit), mode="append"), "py_shape", kind=adbc_driver_manager.Error)
+    wanted = [(1, "x"), (2, "y"), (3, "z"), (4, None), (None, None)]
+    same(rows(cursor, "SELECT a, b FROM py_shape ORDER BY a NULLS LAST"), wanted)
+    cursor.adbc_ingest("Py Quoted", pa.table({"With Space": [1], 'with "quotes"': [2]}))
+    same(rows(cursor, 'SELECT "With Space", "with ""quotes""" FROM "Py Quoted"'), [(1, 2)])
+    same_names = pa.table([pa.array([1]), pa.array([2])], names=["a", "a"])
+    fails(lambda: cursor.adbc_ingest("py_same", same_names), kind=adbc_driver_manager.Error)
+
+
+@with_cursor
+def ingest_large(cursor):
+    """As many batches as it takes; one batch is one message, which the driver bounds at 16 MiB."""
+    large = pa.table({"id": range(1_000_000), "name": ["some text here"] * 1_000_000})
+    same(cursor.adbc_ingest("py_large", large.to_reader(max_chunksize=100_000)), 1_000_000)
+    same(rows(cursor, "SELECT count(*), max(id) FROM py_large"), [(1_000_000, 999_999)])
+    fails(lambda: cursor.adbc_ingest("py_larger", large), "larger than", kind=adbc_driver_manager.Error)
+    rows(cursor, "DROP TABLE py_large")
 
 
 @with_cursor
@@ -729,10 +845,17 @@ FEATURES = [
     ("limit-parameter", limit_parameter),
     ("parameter-batches", parameter_batches),
     ("prepared-reuse", prepared_reuse),
+    ("prepared-types", prepared_types),
+    ("prepared-replan", prepared_replan),
+    ("concurrency", concurrency),
     ("updates", updates),
     ("update-parameters", update_parameters),
     ("ingest", ingest),
     ("ingest-types", ingest_types),
+    ("ingest-empty", ingest_empty),
+    ("ingest-shapes", ingest_shapes),
+    ("ingest-large", ingest_large),
+    ("ingest-broken-off", ingest_broken_off),
     ("transactions", transactions),
     ("session-catalog", session_catalog),
     ("session-options", session_options),

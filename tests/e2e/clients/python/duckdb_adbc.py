@@ -101,8 +101,8 @@ def empty_results(cursor, duck):
 
 @with_cursors
 def duplicate_names(cursor, duck):
-    both = cursor.execute("SELECT 1 AS a, 'x' AS a").fetch_record_batch()
-    same(duck.execute("SELECT * FROM both").fetchall(), [(1, "x")])
+    twice = cursor.execute("SELECT 1 AS a, 'x' AS a").fetch_record_batch()
+    same(duck.execute("SELECT * FROM twice").fetchall(), [(1, "x")])
 
 
 @with_cursors

@@ -148,9 +148,16 @@ def ingest_types(connection):
     expect(back["score"].isna().tolist() == [False, True, False], back)
     same([str(day)[:10] for day in back["born"]], ["1815-12-10", "NaT", "1906-12-09"])
     same(back["active"].tolist(), [True, False, True])
-    same(frame().head(0).to_sql("pd_none", connection, index=False, if_exists="replace"), 0)
-    none = pd.read_sql("SELECT * FROM pd_none", connection)
-    same((len(none), none.columns.tolist()), (0, ["id", "name", "score", "born", "active"]))
+
+
+@with_connection
+def ingest_empty(connection):
+    try:
+        frame().head(0).to_sql("pd_none", connection, index=False)
+    except pd.errors.DatabaseError as error:
+        expect("empty" in str(error.__cause__), error.__cause__)
+        raise Limit("the driver sends nothing of a frame without rows: CREATE TABLE") from None
+    same(len(pd.read_sql("SELECT * FROM pd_none", connection)), 0)
 
 
 @with_connection
@@ -168,7 +175,10 @@ def empty_results(connection):
 @with_connection
 def duplicate_names(connection):
     got = pd.read_sql("SELECT 1 AS a, 'x' AS a", connection)
-    same((got.columns.tolist(), got.iloc[0].tolist()), (["a", "a"], [1, "x"]))
+    same(got.columns.tolist(), ["a", "a"])
+    if got.iloc[0].tolist() != [1, "x"]:
+        same([str(value) for value in got.iloc[0]], ["1", "x"])
+        raise Limit("columns of the same name get the same type: give them names")
 
 
 @with_connection
@@ -190,6 +200,7 @@ if __name__ == "__main__":
         ("parameters", parameters),
         ("ingest", ingest),
         ("ingest-types", ingest_types),
+        ("ingest-empty", ingest_empty),
         ("large-results", large_results),
         ("empty-results", empty_results),
         ("duplicate-names", duplicate_names),

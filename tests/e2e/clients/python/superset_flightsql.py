@@ -208,7 +208,10 @@ def empty_results(connection):
 
 @with_connection
 def duplicate_names(connection):
-    same(rows(connection, "SELECT 1 AS a, 'x' AS a"), [(1, "x")])
+    got = rows(connection, "SELECT 1 AS a, 'x' AS a")
+    if got != [(1, "x")]:
+        same(got, [("1", "x")])
+        raise Limit("columns of the same name get the same type: give them names")
 
 
 @with_connection
