@@ -529,17 +529,19 @@ def ingest_empty(cursor):
     same(one(cursor, "SELECT count(*) FROM py_empty"), 0)
 
 
+def broken(batches, columns):
+    """So many batches, and then an error."""
+    for _ in range(batches):
+        yield pa.record_batch(columns)
+    raise RuntimeError("the source fails")
+
+
 @with_cursor
 def ingest_broken_off(cursor):
     """Nothing is kept of an upload whose source fails on the way. Over and over, for the end and the cancelling may race."""
 
-    def broken(batches):
-        for number in range(batches):
-            yield pa.record_batch({"id": [number]})
-        raise RuntimeError("the source fails")
-
     def fails_to_load(table, batches, mode):
-        stream = pa.RecordBatchReader.from_batches(pa.schema({"id": pa.int64()}), broken(batches))
+        stream = pa.RecordBatchReader.from_batches(pa.schema({"id": pa.int64()}), broken(batches, {"id": [9]}))
         fails(lambda: cursor.adbc_ingest(table, stream, mode=mode), kind=adbc_driver_manager.Error)
 
     cursor.adbc_ingest("py_whole", pa.table({"id": [1, 2, 3, 4, 5]}))
@@ -626,9 +628,17 @@ def ingest_port():
         same(one(cursor, f"SELECT count(*) FROM {SETTINGS.writable}"), before + 2)
         changes(cursor, f"INSERT INTO {SETTINGS.writable} VALUES (3, 'Edsger')", 1)
         same(one(cursor, f"SELECT count(*) FROM {SETTINGS.writable}"), before + 3)
+        cursor.executemany(f"INSERT INTO {SETTINGS.writable} VALUES (?, ?)", [(4, "Barbara"), (5, None)])
+        same((cursor.rowcount, one(cursor, f"SELECT count(*) FROM {SETTINGS.writable}")), (2, before + 5))
         for mode in ("create", "replace"):
             fails(lambda: cursor.adbc_ingest(port, two, mode=mode, **where), port, kind=adbc_driver_manager.Error)
-        same(one(cursor, f"SELECT count(*) FROM {SETTINGS.writable}"), before + 3)
+        for sql in ("UPDATE {} SET id = 0", "DELETE FROM {}", "DROP TABLE {}"):
+            fails(lambda: rows(cursor, sql.format(SETTINGS.writable)), port, kind=adbc_driver_manager.Error)
+        fails(lambda: cursor.adbc_ingest(port, pa.table({"id": ["six"]}), mode="append", **where), kind=adbc_driver_manager.Error)
+        for batches in range(1, 20):
+            stream = pa.RecordBatchReader.from_batches(two.schema, broken(batches, {"id": [9], "name": ["broken"]}))
+            fails(lambda: cursor.adbc_ingest(port, stream, mode="append", **where), kind=adbc_driver_manager.Error)
+        same(one(cursor, f"SELECT count(*) FROM {SETTINGS.writable}"), before + 5)
 
 
 def transactions():
