@@ -21,6 +21,7 @@ mod placeholders;
 mod prepared;
 mod put;
 mod reflection;
+mod results;
 mod server;
 mod service;
 mod sessions;

@@ -85,6 +85,23 @@ impl Prepared {
         }
     }
 
+    /// Whether its rows come in an order that the statement asks for.
+    pub fn is_ordered(&self) -> bool {
+        let mut plan = match &self.resolved {
+            Resolved::Query(plan, _) => plan,
+            _ => return true,
+        };
+        loop {
+            plan = match plan {
+                LogicalPlan::Sort(_) => return true,
+                LogicalPlan::Projection(p) => &p.input,
+                LogicalPlan::Limit(l) => &l.input,
+                LogicalPlan::SubqueryAlias(a) => &a.input,
+                _ => return false,
+            }
+        }
+    }
+
     /// The columns that it gives; without columns for a [`StatementKind::Setting`], and `count` for a
     /// [`StatementKind::Change`].
     ///
