@@ -294,6 +294,8 @@ def parameters(cursor):
     same(rows(cursor, nation + "n_nationkey = ? AND n_name <> '?' /* ? */ -- ?", (3,)), [("CANADA",)])
     twelve = nation + "n_nationkey IN (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ORDER BY n_nationkey DESC LIMIT 1"
     same(rows(cursor, twelve, tuple(range(12))), [("IRAQ",)])
+    many = tuple(range(3000))
+    same(one(cursor, f"SELECT count(*) FROM geo.places.nation WHERE n_nationkey IN ({', '.join('?' * 3000)})", many), 25)
     in_order = "SELECT " + ", ".join(f"CAST(? AS INT) AS c{i}" for i in range(12))
     same(rows(cursor, in_order, tuple(range(12))), [tuple(range(12))])
     same(one(cursor, "SELECT count(*) FROM geo.places.nation WHERE n_name = ?", (None,)), 0)
@@ -469,6 +471,12 @@ def update_parameters(cursor):
     cursor.executemany("DELETE FROM py_many WHERE id = ?", [(1,), (2,)])
     same(cursor.rowcount, 2)
     rows(cursor, "DROP TABLE py_many")
+    names = [f"c{number}" for number in range(20)]
+    rows(cursor, f"CREATE TABLE py_wider ({', '.join(name + ' BIGINT' for name in names)})")
+    values = pa.table({name: range(20_000) for name in names})
+    cursor.executemany(f"INSERT INTO py_wider VALUES ({', '.join('?' * 20)})", values)
+    same((cursor.rowcount, one(cursor, "SELECT count(*) FROM py_wider")), (20_000, 20_000))
+    rows(cursor, "DROP TABLE py_wider")
 
 
 @with_cursor
@@ -583,6 +591,11 @@ def ingest_large(cursor):
     same(rows(cursor, "SELECT count(*), max(id) FROM py_large"), [(1_000_000, 999_999)])
     fails(lambda: cursor.adbc_ingest("py_larger", large), "larger than", kind=adbc_driver_manager.Error)
     rows(cursor, "DROP TABLE py_large")
+    # Columns of one message share its memory, which must be counted once: 50 MB here.
+    wide = pa.table({f"c{number}": range(60_000) for number in range(20)})
+    for _ in range(5):
+        same(cursor.adbc_ingest("py_wide", wide, mode="create_append"), 60_000)
+    rows(cursor, "DROP TABLE py_wide")
 
 
 @with_cursor
