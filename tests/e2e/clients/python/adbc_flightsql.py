@@ -294,8 +294,6 @@ def parameters(cursor):
     same(rows(cursor, nation + "n_nationkey = ? AND n_name <> '?' /* ? */ -- ?", (3,)), [("CANADA",)])
     twelve = nation + "n_nationkey IN (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ORDER BY n_nationkey DESC LIMIT 1"
     same(rows(cursor, twelve, tuple(range(12))), [("IRAQ",)])
-    many = tuple(range(3000))
-    same(one(cursor, f"SELECT count(*) FROM geo.places.nation WHERE n_nationkey IN ({', '.join('?' * 3000)})", many), 25)
     in_order = "SELECT " + ", ".join(f"CAST(? AS INT) AS c{i}" for i in range(12))
     same(rows(cursor, in_order, tuple(range(12))), [tuple(range(12))])
     same(one(cursor, "SELECT count(*) FROM geo.places.nation WHERE n_name = ?", (None,)), 0)
@@ -306,6 +304,15 @@ def parameters(cursor):
              "(SELECT n_nationkey FROM geo.places.nation WHERE n_name = ?)", ("CHINA",)) > 0, True)
     fails(lambda: rows(cursor, nation + "n_nationkey = ? AND n_name = ?", (3,)), kind=adbc_driver_manager.Error)
     same(rows(cursor, nation + "n_nationkey = ?", (3,)), [("CANADA",)])
+
+
+@with_cursor
+def parameter_many(cursor):
+    for many in (100, 3000):
+        places = ", ".join("?" * many)
+        nations = f"SELECT count(*) FROM geo.places.nation WHERE n_nationkey IN ({places})"
+        same(one(cursor, nations, tuple(range(many))), 25)
+    same(len(one(cursor, "SELECT ? AS v", ("x" * 5_000_000,))), 5_000_000)
 
 
 @with_cursor
@@ -473,9 +480,9 @@ def update_parameters(cursor):
     rows(cursor, "DROP TABLE py_many")
     names = [f"c{number}" for number in range(20)]
     rows(cursor, f"CREATE TABLE py_wider ({', '.join(name + ' BIGINT' for name in names)})")
-    values = pa.table({name: range(20_000) for name in names})
+    values = pa.table({name: range(40_000) for name in names})
     cursor.executemany(f"INSERT INTO py_wider VALUES ({', '.join('?' * 20)})", values)
-    same((cursor.rowcount, one(cursor, "SELECT count(*) FROM py_wider")), (20_000, 20_000))
+    same((cursor.rowcount, one(cursor, "SELECT count(*) FROM py_wider")), (40_000, 40_000))
     rows(cursor, "DROP TABLE py_wider")
 
 
@@ -863,6 +870,7 @@ FEATURES = [
     ("types", types),
     ("schema", schema),
     ("parameters", parameters),
+    ("parameter-many", parameter_many),
     ("parameter-types", parameter_types),
     ("parameter-schema", parameter_schema),
     ("limit-parameter", limit_parameter),
