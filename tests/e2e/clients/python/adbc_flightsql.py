@@ -307,6 +307,15 @@ def parameters(cursor):
 
 
 @with_cursor
+def parameter_many(cursor):
+    for many in (100, 3000):
+        places = ", ".join("?" * many)
+        nations = f"SELECT count(*) FROM geo.places.nation WHERE n_nationkey IN ({places})"
+        same(one(cursor, nations, tuple(range(many))), 25)
+    same(len(one(cursor, "SELECT ? AS v", ("x" * 5_000_000,))), 5_000_000)
+
+
+@with_cursor
 def parameter_types(cursor):
     """A value of each type comes back as it was bound."""
     moment = datetime.datetime(2024, 2, 29, 12, 34, 56, 789000)
@@ -469,6 +478,12 @@ def update_parameters(cursor):
     cursor.executemany("DELETE FROM py_many WHERE id = ?", [(1,), (2,)])
     same(cursor.rowcount, 2)
     rows(cursor, "DROP TABLE py_many")
+    names = [f"c{number}" for number in range(20)]
+    rows(cursor, f"CREATE TABLE py_wider ({', '.join(name + ' BIGINT' for name in names)})")
+    values = pa.table({name: range(40_000) for name in names})
+    cursor.executemany(f"INSERT INTO py_wider VALUES ({', '.join('?' * 20)})", values)
+    same((cursor.rowcount, one(cursor, "SELECT count(*) FROM py_wider")), (40_000, 40_000))
+    rows(cursor, "DROP TABLE py_wider")
 
 
 @with_cursor
@@ -583,6 +598,11 @@ def ingest_large(cursor):
     same(rows(cursor, "SELECT count(*), max(id) FROM py_large"), [(1_000_000, 999_999)])
     fails(lambda: cursor.adbc_ingest("py_larger", large), "larger than", kind=adbc_driver_manager.Error)
     rows(cursor, "DROP TABLE py_large")
+    # Columns of one message share its memory, which must be counted once: 50 MB here.
+    wide = pa.table({f"c{number}": range(60_000) for number in range(20)})
+    for _ in range(5):
+        same(cursor.adbc_ingest("py_wide", wide, mode="create_append"), 60_000)
+    rows(cursor, "DROP TABLE py_wide")
 
 
 @with_cursor
@@ -850,6 +870,7 @@ FEATURES = [
     ("types", types),
     ("schema", schema),
     ("parameters", parameters),
+    ("parameter-many", parameter_many),
     ("parameter-types", parameter_types),
     ("parameter-schema", parameter_schema),
     ("limit-parameter", limit_parameter),
