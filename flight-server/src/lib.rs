@@ -6,6 +6,7 @@
 
 mod actions;
 mod auth;
+mod broken_off;
 mod caller;
 mod delegation;
 pub mod dispatch;

@@ -66,6 +66,7 @@ pub(crate) async fn announce_prepared(
     delivery: Delivery,
 ) -> Result<Announced> {
     let Bound { prepared, parameters, strings } = bound;
+    let prepared = prepared.refreshed().await?;
     let (kind, schema, changed) = match prepared.kind() {
         StatementKind::Query => {
             let first = rows_of(&parameters).next().transpose()?.unwrap_or_default();

@@ -15,6 +15,7 @@ use tonic::transport::Server as Transport;
 use tonic_health::ServingStatus;
 
 use crate::auth::Authenticator;
+use crate::broken_off::Watched;
 use crate::delegation::Delegations;
 use crate::dispatch::Dispatch;
 use crate::incoming::{encrypted, plain};
@@ -111,7 +112,7 @@ impl Server {
         let flight = FlightServiceServer::new(dispatch)
             .max_decoding_message_size(limits.request_bytes)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        let flight = Bounded::new(flight, limits.request_bytes);
+        let flight = Watched(Bounded::new(flight, limits.request_bytes));
         let (reporter, health) = tonic_health::server::health_reporter();
         reporter.set_serving::<FlightServiceServer<Dispatch<Service>>>().await;
 

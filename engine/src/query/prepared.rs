@@ -137,6 +137,14 @@ impl Prepared {
         Box::pin(self.current().await?.run(parameters)).await
     }
 
+    /// The statement as it means what its names mean now: planned again where the mesh or the session's tables changed.
+    ///
+    /// # Errors
+    /// As [`Session::prepare`].
+    pub async fn refreshed(&self) -> Result<Self> {
+        Ok(self.current().await?.into_owned())
+    }
+
     /// Itself, planned again where names may mean something else by now.
     pub(super) async fn current(&self) -> Result<Cow<'_, Self>> {
         self.session.require_open()?;

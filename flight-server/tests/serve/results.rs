@@ -192,3 +192,47 @@ async fn handles_of_parts_that_make_no_sense_are_refused() {
     }
     node.stop().await;
 }
+
+/// The codec takes a client's cancel for the end of what it sends: half of an upload must not pass for the whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_breaks_off_leaves_nothing() {
+    use arrow_flight::encode::FlightDataEncoderBuilder;
+    use arrow_flight::sql::{
+        CommandStatementIngest, ProstMessageExt, TableDefinitionOptions, TableExistsOption, TableNotExistOption,
+    };
+    let node = Node::sales().await;
+    let mut connection = Connection::to(&node).await;
+    let ids = arrow::array::Int64Array::from_iter_values(0..1000);
+    let batch = RecordBatch::try_from_iter([("id", std::sync::Arc::new(ids) as arrow::array::ArrayRef)]).unwrap();
+    let command = CommandStatementIngest {
+        table: "half".to_owned(),
+        table_definition_options: Some(TableDefinitionOptions {
+            if_not_exist: TableNotExistOption::Create as i32,
+            if_exists: TableExistsOption::Append as i32,
+        }),
+        ..Default::default()
+    };
+    let descriptor = FlightDescriptor::new_cmd(command.as_any().encode_to_vec());
+    let messages = async || -> Vec<_> {
+        let rows = futures::stream::iter([Ok(batch.clone())]);
+        let encoder = FlightDataEncoderBuilder::new().with_flight_descriptor(Some(descriptor.clone()));
+        encoder.build(rows).try_collect().await.unwrap()
+    };
+    for delay in 0..40 {
+        let upload = futures::stream::iter(messages().await).chain(futures::stream::pending());
+        let mut client = connection.client.clone();
+        let request = connection.with(upload);
+        let put = tokio::spawn(async move { client.do_put(request).await.map(|_| ()) });
+        tokio::time::sleep(Duration::from_millis(delay % 8)).await;
+        put.abort();
+        let _ = put.await;
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let status = connection.client.get_flight_info(connection.with(query("SELECT * FROM half"))).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound, "{status}");
+    let whole = futures::stream::iter(messages().await);
+    connection.client.do_put(connection.with(whole)).await.unwrap();
+    let info = connection.client.get_flight_info(connection.with(query("SELECT * FROM half"))).await.unwrap();
+    assert_eq!(connection.fetch(&info.into_inner().endpoint[0]).await.unwrap().0, 1000);
+    node.stop().await;
+}
