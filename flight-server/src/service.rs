@@ -202,3 +202,6 @@ impl Handler for Service {
         self.own_action(caller, action).map(Some)
     }
 }
+
+#[cfg(test)]
+mod tests;
