@@ -17,6 +17,9 @@ use crate::results::{KeptResult, Part};
 use crate::sessions::{is_token, random_token};
 use crate::wire_schema::Strings;
 
+/// Prepared statements that were not used for so long make way where there is no room for new ones.
+const ABANDONED: Duration = Duration::from_secs(60);
+
 /// The statements of a server.
 pub(crate) struct Statements {
     held: Mutex<HashMap<String, Held>>,
@@ -66,6 +69,11 @@ pub(crate) enum Kind {
 }
 
 impl Held {
+    /// Whether another may have its place: clients close what they prepare, unless they crash.
+    fn may_go(&self) -> bool {
+        !matches!(self.statement.kind, Kind::Prepared(..)) || self.used.elapsed() > ABANDONED
+    }
+
     fn is_alive(&self, idle: Duration) -> bool {
         match &self.statement.kind {
             Kind::Kept(result) => !result.has_expired(),
@@ -112,7 +120,7 @@ impl Statements {
             // Clients close what they prepare and never say that they are done with a query.
             let oldest = held
                 .iter()
-                .filter(|(_, h)| h.owner.is_same(owner) && !matches!(h.statement.kind, Kind::Prepared(..)))
+                .filter(|(_, h)| h.owner.is_same(owner) && h.may_go())
                 .filter(|(_, h)| Arc::strong_count(&h.statement) == 1)
                 .min_by_key(|(_, h)| h.used)
                 .map(|(handle, _)| handle.clone());

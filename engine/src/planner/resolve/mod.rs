@@ -65,7 +65,12 @@ pub(crate) async fn resolve(
     session: &SessionNames,
 ) -> Result<Resolved> {
     if let Some((options, sql)) = take_explain(sql)? {
-        return Ok(Resolved::Explain { query: query(parse(&sql)?, state, mesh).await?, options });
+        let mut statement = parse(&sql)?;
+        if let Statement::Statement(statement) = &mut statement {
+            // What its columns are called is not shown.
+            repeated::tell_apart(statement);
+        }
+        return Ok(Resolved::Explain { query: query(statement, state, mesh).await?, options });
     }
     match parse(sql)? {
         Statement::Reset(ResetStatement::Variable(name)) => Ok(Resolved::Set { name: name.to_string(), value: None }),
