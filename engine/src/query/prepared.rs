@@ -15,6 +15,7 @@ use super::{Query, QueryStream, session_state};
 use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
 use crate::names::SessionNames;
+use crate::planner::resolve::bounds::check_plan;
 use crate::planner::resolve::change::Change;
 use crate::planner::resolve::{Resolved, resolve};
 use crate::{Error, ErrorKind, Result, Session, Settings, explain};
@@ -61,6 +62,9 @@ impl Prepared {
                     Resolved::Change(change) => change.rows(),
                     Resolved::Set { .. } | Resolved::Show { .. } => None,
                 };
+                if let Some(plan) = plan {
+                    check_plan(plan)?;
+                }
                 let parameters = plan.map_or_else(|| Ok(Arc::new(Schema::empty())), parameters)?;
                 Ok(Self { session, sql, view, names, resolved, schema, parameters })
             })

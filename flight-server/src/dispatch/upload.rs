@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tonic::{Code, Status};
 
 use crate::failure::invalid;
-use crate::oversize::too_large;
+use crate::oversize::{is_undecodable, too_large, undecodable};
 
 /// How long the next message of an upload may take.
 const NEXT_MESSAGE: Duration = Duration::from_secs(30);
@@ -117,6 +117,7 @@ fn bounded(
             Ok(None) => return None,
             Ok(Some(Ok(data))) => Ok(data),
             Ok(Some(Err(status))) if status.code() == Code::OutOfRange => Err(too_large(message_bytes)),
+            Ok(Some(Err(status))) if is_undecodable(&status) => Err(undecodable(status.message())),
             Ok(Some(Err(status))) => {
                 Err(Error::new(ErrorKind::Cancelled, format!("the upload broke off: {}", status.message())))
             }

@@ -136,7 +136,7 @@ pub(super) fn extremes() -> Vec<String> {
     let chain = |link: &str, n: usize| format!("SELECT 1{}", link.repeat(n));
     let nested = |open: &str, close: &str, n: usize| format!("SELECT {}1{}", open.repeat(n), close.repeat(n));
     let mut all = vec![];
-    for n in [60, 1_000, 30_000, 300_000] {
+    for n in [60, 400, 980, 1_900, 30_000, 300_000] {
         all.extend([
             nested("(", ")", n),
             nested("abs(", ")", n),
