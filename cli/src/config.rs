@@ -176,6 +176,8 @@ pub struct LimitsConfig {
     pub spill: Option<Size>,
     /// Keys that go or come with a fragment.
     pub keys: Option<Size>,
+    /// The tables of one session.
+    pub session_tables: Option<Size>,
 }
 
 /// Text that is never printed.
@@ -263,6 +265,9 @@ impl NodeConfig {
         }
         if let Some(Size(bytes)) = given.keys {
             limits.key_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        }
+        if let Some(Size(bytes)) = given.session_tables {
+            limits.session_tables = usize::try_from(bytes).unwrap_or(usize::MAX);
         }
         limits.concurrent_queries = given.concurrent_queries.unwrap_or(limits.concurrent_queries);
         limits.queued_queries = given.queued_queries.unwrap_or(limits.queued_queries);

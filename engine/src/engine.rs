@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
+use datafusion::execution::SpillFile;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -225,6 +226,10 @@ impl Engine {
         EngineBuilder::default()
     }
 
+    pub(crate) fn of(inner: Arc<Inner>) -> Self {
+        Self(inner)
+    }
+
     pub(crate) fn inner(&self) -> Arc<Inner> {
         self.0.clone()
     }
@@ -234,6 +239,16 @@ impl Engine {
         let functions = self.0.base.scalar_functions().iter();
         let chapter = |f: &ScalarUDF| f.documentation().map_or("Other Functions", |d| d.doc_section.label);
         functions.map(|(name, function)| (name.clone(), chapter(function))).collect()
+    }
+
+    /// A file for what does not fit into memory, gone when it is dropped; it counts towards `limits.spill_bytes`.
+    ///
+    /// # Errors
+    /// `ResourceExhausted` where there is no room.
+    pub fn spill_file(&self, what_for: &str) -> Result<Arc<dyn SpillFile>> {
+        self.0.base.runtime_env().disk_manager.create_tmp_file(what_for).map_err(|e| {
+            Error::new(ErrorKind::ResourceExhausted, "the spill folder takes no more files").with_source(e)
+        })
     }
 
     /// Opens a session.

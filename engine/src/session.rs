@@ -54,6 +54,11 @@ impl Session {
         &self.shared.id
     }
 
+    /// The engine that it is open on.
+    pub fn engine(&self) -> Engine {
+        Engine::of(self.engine.clone())
+    }
+
     /// On whose behalf it runs.
     pub fn principal(&self) -> &Principal {
         &self.shared.principal

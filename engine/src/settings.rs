@@ -14,6 +14,12 @@ pub struct Settings {
     /// `schema`: the data product that names of one part are looked up in, after the session's own tables. Default:
     /// `mesh`.
     pub schema: Option<String>,
+    /// `portolan.compression`: how rows to this session's client are compressed. Default: none.
+    pub compression: Compression,
+    /// `portolan.endpoints`: in how many parts a client may fetch a result at once, 1 to 64. With more than one the
+    /// query runs to its end on its own, and its rows are kept until they expire. Results that are in order have one.
+    /// Default: 1, since some clients read no more.
+    pub endpoints: usize,
     /// `portolan.placement`: whether work is placed at the owners of data. Off: every row of every
     /// port that is read comes here, in the columns that the query needs, and all work is done here; the rows are the
     /// same. Default: on.
@@ -47,6 +53,22 @@ pub enum Pushdown {
     All,
     /// Filters and projections of single ports: what federated engines ask of any source.
     Scans,
+}
+
+/// How rows to a client are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// They are not.
+    #[default]
+    None,
+    /// By LZ4: quick.
+    Lz4,
+    /// By Zstandard: smaller.
+    Zstd,
+}
+
+impl Compression {
+    const ALL: &[(&str, Self)] = &[("none", Self::None), ("lz4", Self::Lz4), ("zstd", Self::Zstd)];
 }
 
 /// A forced strategy for a join across sites.
@@ -104,6 +126,8 @@ impl Default for Settings {
         Self {
             catalog: None,
             schema: None,
+            compression: Compression::None,
+            endpoints: 1,
             placement: true,
             pushdown: Pushdown::All,
             query_timeout: None,
@@ -121,6 +145,8 @@ impl Default for Settings {
 pub const SETTINGS: &[&str] = &[
     "catalog",
     "portolan.adapt_factor",
+    "portolan.compression",
+    "portolan.endpoints",
     "portolan.join_order",
     "portolan.key_form",
     "portolan.key_wait",
@@ -141,6 +167,11 @@ impl Settings {
         match name.to_lowercase().as_str() {
             "catalog" => self.catalog = Some(value.to_owned()).filter(|v| !v.is_empty()),
             "schema" => self.schema = Some(value.to_owned()).filter(|v| !v.is_empty()),
+            "portolan.compression" => self.compression = choice(name, &value.to_lowercase(), Compression::ALL)?,
+            "portolan.endpoints" => {
+                let whole = |n: f64| n.fract() == 0.0 && (1.0..=64.0).contains(&n);
+                self.endpoints = number(name, value, "of parts from 1 to 64", whole)? as usize;
+            }
             "portolan.placement" => self.placement = switch(name, value)?,
             "portolan.pushdown" => self.pushdown = choice(name, &value.to_lowercase(), Pushdown::ALL)?,
             "portolan.query_timeout" => {
@@ -201,6 +232,8 @@ impl Settings {
         vec![
             ("catalog", self.catalog.clone().unwrap_or_default()),
             ("portolan.adapt_factor", self.adapt_factor.to_string()),
+            ("portolan.compression", word(self.compression, Compression::ALL).into()),
+            ("portolan.endpoints", self.endpoints.to_string()),
             ("portolan.join_order", on_off(self.join_order)),
             ("portolan.key_form", self.key_form.map_or("auto", |f| word(f, KeyFormChoice::ALL)).into()),
             ("portolan.key_wait", self.key_wait.as_secs_f64().to_string()),

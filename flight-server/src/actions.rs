@@ -18,6 +18,7 @@ use crate::dispatch::{
     CloseSessionStatus, OptionValue, Request, SessionOptions, SetSessionOptionErrorValue, plain, ticket, unknown,
 };
 use crate::service::Service;
+use crate::statements::handle_and_part;
 
 /// The actions of a node, and what they do.
 const ACTIONS: [(&str, &str); 3] = [
@@ -53,7 +54,7 @@ impl Service {
 
     fn progress(&self, caller: &Caller, handle: &[u8]) -> Result<Progress> {
         let statement = self.statements.find(&caller.identity.principal, handle)?;
-        Ok(statement.progress().map(|progress| progress.now()).unwrap_or_default())
+        Ok(statement.runs.progress().map(|progress| progress.now()).unwrap_or_default())
     }
 
     /// Cancels the statements behind the tickets of `info`.
@@ -61,8 +62,9 @@ impl Service {
         let mut cancelled = CancelStatus::NotCancellable;
         for bytes in info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref()) {
             if let Request::Sql(Command::TicketStatementQuery(query)) = ticket(&bytes.ticket)? {
-                let statement = self.statements.find(&caller.identity.principal, &query.statement_handle)?;
-                statement.stop.cancel();
+                let (handle, _) = handle_and_part(&query.statement_handle)?;
+                let statement = self.statements.find(&caller.identity.principal, handle.as_bytes())?;
+                statement.runs.stop.cancel();
                 cancelled = CancelStatus::Cancelled;
             }
         }

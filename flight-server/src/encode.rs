@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, SchemaRef};
+use arrow::ipc::CompressionType;
+use arrow::ipc::writer::IpcWriteOptions;
 use arrow::record_batch::RecordBatch;
 use arrow_flight::FlightData;
 use arrow_flight::encode::{DictionaryHandling, FlightDataEncoderBuilder};
@@ -14,32 +16,36 @@ use futures::stream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use portolan_connectors::FragmentSummary;
 use portolan_connectors::node::protocol::{MAX_MESSAGE_BYTES, TARGET_MESSAGE_BYTES};
-use portolan_engine::{Error, ErrorKind, QueryStream, Result};
+use portolan_engine::{Compression, Error, ErrorKind, QueryStream, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::Messages;
-use crate::failure::encoding;
+use crate::failure::{arrow, encoding};
 use crate::metadata::Listing;
-use crate::wire_schema::to_wire;
 
-/// The rows of a statement, as clients see them.
+/// The rows of a statement, in the form that clients see, compressed as their session asks.
 pub(crate) fn statement_messages(
     rows: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
     schema: SchemaRef,
-) -> Messages {
-    let announced = schema.clone();
-    let rows = rows.map(move |batch| to_wire(&batch?, &announced));
-    messages(rows, schema, DictionaryHandling::Hydrate)
+    compression: Compression,
+) -> Result<Messages> {
+    let codec = match compression {
+        Compression::None => None,
+        Compression::Lz4 => Some(CompressionType::LZ4_FRAME),
+        Compression::Zstd => Some(CompressionType::ZSTD),
+    };
+    let options = IpcWriteOptions::default().try_with_compression(codec).map_err(arrow)?;
+    Ok(messages(rows, schema, DictionaryHandling::Hydrate, options))
 }
 
 /// Rows about the catalog; each batch is made when the one before it was taken.
 pub(crate) fn table_messages(table: Listing) -> Messages {
-    messages(stream::iter(table.batches), table.schema, DictionaryHandling::Hydrate)
+    messages(stream::iter(table.batches), table.schema, DictionaryHandling::Hydrate, IpcWriteOptions::default())
 }
 
 /// No rows, of these columns.
 pub(crate) fn no_rows(schema: SchemaRef) -> Messages {
-    messages(stream::empty(), schema, DictionaryHandling::Hydrate)
+    messages(stream::empty(), schema, DictionaryHandling::Hydrate, IpcWriteOptions::default())
 }
 
 /// The rows of a fragment as they are, and the summary at their end.
@@ -58,7 +64,7 @@ pub(crate) fn fragment_messages(rows: QueryStream) -> Messages {
             None => Err(Error::new(ErrorKind::Internal, "a fragment ended without its summary")),
         }
     });
-    messages(rows, schema, DictionaryHandling::Resend).chain(end).boxed()
+    messages(rows, schema, DictionaryHandling::Resend, IpcWriteOptions::default()).chain(end).boxed()
 }
 
 /// Ends `messages` with an error once `cancelled` or `stopping` says so.
@@ -125,6 +131,7 @@ fn messages(
     rows: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
     schema: SchemaRef,
     dictionaries: DictionaryHandling,
+    options: IpcWriteOptions,
 ) -> Messages {
     let pieces = rows
         .map_ok(|batch| stream::iter(split(batch, TARGET_MESSAGE_BYTES).into_iter().map(Ok)))
@@ -133,6 +140,7 @@ fn messages(
     FlightDataEncoderBuilder::new()
         .with_schema(schema)
         .with_dictionary_handling(dictionaries)
+        .with_options(options)
         // The rows come split already, by what they really take: the encoder would count whole buffers for slices.
         .with_max_flight_data_size(usize::MAX)
         .build(pieces)
@@ -233,7 +241,9 @@ mod tests {
 
     async fn sent(batch: RecordBatch) -> Result<Vec<FlightData>> {
         let schema = batch.schema();
-        messages(stream::iter([Ok(batch)]), schema, DictionaryHandling::Resend).try_collect().await
+        messages(stream::iter([Ok(batch)]), schema, DictionaryHandling::Resend, IpcWriteOptions::default())
+            .try_collect()
+            .await
     }
 
     async fn round_trip(batch: RecordBatch) -> usize {

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
 use arrow_flight::sql::Command;
 use datafusion::scalar::ScalarValue;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use portolan_connectors::node::protocol::{FragmentTicket, NodeHello};
 use portolan_engine::{Error, ErrorKind, EstimatedFragment, Prepared, QueryStream, Result, SentFragment, rows_of};
 use tokio_util::sync::CancellationToken;
@@ -14,10 +17,12 @@ use crate::caller::Caller;
 use crate::delegation::{Asker, Purpose};
 use crate::dispatch::{Messages, Request, unknown};
 use crate::encode::{fragment_messages, no_rows, statement_messages, table_messages, until_cancelled};
-use crate::prepared::{announce_prepared, bound};
+use crate::failure::invalid;
+use crate::prepared::{Delivery, announce_prepared, bound};
+use crate::results::Part;
 use crate::service::Service;
-use crate::statements::{Kind, Statement};
-use crate::wire_schema::same_columns;
+use crate::statements::{Kind, Parameters, Runs, Statement, handle_and_part};
+use crate::wire_schema::{same_columns, to_wire};
 
 impl Service {
     /// Starts what a ticket asks for.
@@ -30,7 +35,7 @@ impl Service {
             Command::TicketStatementQuery(query) => self.statement(caller, &query.statement_handle).await,
             Command::CommandPreparedStatementQuery(query) => {
                 let bound = bound(caller, &self.statements, &query.prepared_statement_handle)?;
-                let announced = announce_prepared(caller, &self.statements, bound).await?;
+                let announced = announce_prepared(caller, &self.statements, bound, Delivery::Stream).await?;
                 self.statement(caller, &announced.handle).await
             }
             _ => {
@@ -41,34 +46,25 @@ impl Service {
     }
 
     async fn statement(&self, caller: &Caller, handle: &[u8]) -> Result<Messages> {
-        let statement = self.statements.find(&caller.identity.principal, handle)?;
-        let (prepared, parameters) = match &statement.kind {
-            Kind::Query(prepared, parameters) => (prepared, parameters),
-            Kind::Applied => return Ok(no_rows(statement.schema.clone())),
-            Kind::Prepared(..) => {
-                return Err(Error::new(ErrorKind::InvalidQuery, "the handle is that of a prepared statement"));
+        let (handle, part) = handle_and_part(handle)?;
+        let statement = self.statements.find(&caller.identity.principal, handle.as_bytes())?;
+        let (schema, stop) = (statement.schema.clone(), statement.runs.stop.clone());
+        let rows = match (&statement.kind, part) {
+            (Kind::Query(prepared, parameters), None) => tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(cancelled()),
+                rows = executed(prepared, parameters, schema.clone(), statement.runs.clone()) => rows?,
+            },
+            (Kind::Kept(result), part) => result.clone().rows(part.unwrap_or(Part::Share { first: 0, of: 1 })),
+            (Kind::Applied, _) => return Ok(no_rows(schema)),
+            (Kind::Query(..), Some(_)) => {
+                return Err(invalid("the rows of the statement are not kept: it has no parts"));
             }
+            (Kind::Prepared(..), _) => return Err(invalid("the handle is that of a prepared statement")),
         };
-        let sets: Vec<_> = rows_of(parameters).collect::<Result<_>>()?;
-        let unbound = parameters.is_empty().then(Vec::new);
-        let mut sets = unbound.into_iter().chain(sets);
-        let Some(first) = sets.next() else { return Ok(no_rows(statement.schema.clone())) };
-        let stopped = || Error::new(ErrorKind::Cancelled, "the statement was cancelled");
-        let first = tokio::select! {
-            biased;
-            () = statement.stop.cancelled() => return Err(stopped()),
-            rows = run(prepared, &first, &statement) => rows?,
-        };
-        let (prepared, of) = (prepared.clone(), statement.clone());
-        let rest = stream::iter(sets)
-            .then(move |values| {
-                let (prepared, of) = (prepared.clone(), of.clone());
-                async move { run(&prepared, &values, &of).await }
-            })
-            .try_flatten();
-        let messages = statement_messages(first.chain(rest), statement.schema.clone());
-        let messages = until_cancelled(messages, statement.stop.clone(), self.stopping.clone());
-        Ok(held_by(messages, statement.clone()))
+        let messages = statement_messages(rows, schema, caller.session.settings().compression)?;
+        let messages = until_cancelled(messages, stop, self.stopping.clone());
+        Ok(held_by(messages, statement))
     }
 
     async fn fragment(&self, caller: &Caller, ticket: FragmentTicket) -> Result<Messages> {
@@ -99,17 +95,49 @@ impl Service {
     }
 }
 
+/// Starts a statement with each set of its parameters, one after another; its rows as clients see them.
+pub(crate) async fn executed(
+    prepared: &Prepared,
+    parameters: &Parameters,
+    schema: SchemaRef,
+    runs: Runs,
+) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    let sets: Vec<_> = rows_of(parameters).collect::<Result<_>>()?;
+    let unbound = parameters.is_empty().then(Vec::new);
+    let mut sets = unbound.into_iter().chain(sets);
+    let Some(first) = sets.next() else { return Ok(stream::empty().boxed()) };
+    let first = run(prepared, &first, &schema, &runs).await?;
+    let (prepared, announced) = (prepared.clone(), schema.clone());
+    let rest = stream::iter(sets)
+        .then(move |values| {
+            let (prepared, announced, runs) = (prepared.clone(), announced.clone(), runs.clone());
+            async move { run(&prepared, &values, &announced, &runs).await }
+        })
+        .try_flatten();
+    Ok(first.chain(rest).map(move |batch| to_wire(&batch?, &schema)).boxed())
+}
+
 /// Starts a statement with one set of parameters.
-async fn run(prepared: &Prepared, parameters: &[ScalarValue], statement: &Statement) -> Result<QueryStream> {
+async fn run(
+    prepared: &Prepared,
+    parameters: &[ScalarValue],
+    announced: &SchemaRef,
+    runs: &Runs,
+) -> Result<QueryStream> {
     let rows = prepared.execute(parameters).await?;
-    if !same_columns(&rows.schema(), &statement.schema) {
+    if !same_columns(&rows.schema(), announced) {
         return Err(Error::new(
             ErrorKind::SiteUnavailable,
             "the columns of the statement changed since it was announced: ask for it again",
         ));
     }
-    statement.started(rows.progress());
+    runs.started(rows.progress());
     Ok(rows)
+}
+
+/// Somebody cancelled the statement.
+pub(crate) fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "the statement was cancelled")
 }
 
 /// Keeps the statement for as long as its rows flow, so that it can be cancelled and asked for its progress.

@@ -1,19 +1,27 @@
 //! `GetFlightInfo`, `PollFlightInfo` and `GetSchema`: what a command will give, and the ticket that gives it.
 
+use std::time::{Duration, SystemTime};
+
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::sql::{Command, ProstMessageExt, TicketStatementQuery};
 use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, PollInfo, Ticket};
 use bytes::Bytes;
 use portolan_connectors::node::protocol::FragmentTicket;
-use portolan_engine::{EstimatedFragment, Result, StatementKind};
+use portolan_engine::{EstimatedFragment, Prepared, Progress, Result, StatementKind};
 use prost::Message;
+use prost_types::Timestamp;
 
 use crate::caller::Caller;
-use crate::dispatch::{Request, unknown};
-use crate::failure::arrow;
-use crate::prepared::{Announced, announce, announce_prepared, bound, prepare};
+use crate::dispatch::{Request, ticket, unknown};
+use crate::failure::{arrow, invalid, unsupported};
+use crate::prepared::{Announced, Delivery, announce_prepared, bound, prepare, unbound};
+use crate::results::{KeptResult, Part};
 use crate::service::Service;
+use crate::statements::{Kind, handle_and_part, handle_of_part};
 use crate::wire_schema::{Strings, wire_schema};
+
+/// How long an answer to a poll waits for news.
+const POLL: Duration = Duration::from_secs(2);
 
 impl Service {
     /// Plans what a descriptor asks for; a setting is applied.
@@ -27,19 +35,45 @@ impl Service {
             Request::Fragment(fragment) => return self.fragment_info(caller, fragment, descriptor).await,
             other => other.sql()?,
         };
-        let (ticket, schema, rows) = match &command {
-            Command::CommandStatementQuery(query) => announced(announce(caller, &self.statements, query).await?),
-            Command::CommandPreparedStatementQuery(query) => {
-                let bound = bound(caller, &self.statements, &query.prepared_statement_handle)?;
-                announced(announce_prepared(caller, &self.statements, bound).await?)
-            }
-            _ => {
-                let table = self.metadata(caller, &command).await?.ok_or_else(|| unknown(command.type_url()))?;
-                let rows = i64::try_from(table.rows).unwrap_or(-1);
-                (descriptor.cmd.clone(), table.schema, rows)
+        let endpoints = caller.session.settings().endpoints;
+        let delivery = |prepared: &Prepared| match endpoints > 1 && !prepared.is_ordered() {
+            true => Delivery::Keep,
+            false => Delivery::Stream,
+        };
+        let Some(announced) = self.announced(caller, &command, delivery).await? else {
+            let table = self.metadata(caller, &command).await?.ok_or_else(|| unknown(command.type_url()))?;
+            let rows = i64::try_from(table.rows).unwrap_or(-1);
+            let ticket = descriptor.cmd.clone();
+            return info(&table.schema, descriptor, vec![endpoint(ticket)], rows, -1);
+        };
+        let Announced { handle, schema, changed, kept } = announced;
+        // That of a change is how many rows it changed: clients without another way to learn it take it from there.
+        let rows = changed.map_or(-1, |rows| i64::try_from(rows).unwrap_or(i64::MAX));
+        let endpoints = match kept {
+            None => vec![endpoint(statement_ticket(handle))],
+            Some(kept) => {
+                (0..endpoints).map(|first| part(&handle, Part::Share { first, of: endpoints }, &kept)).collect()
             }
         };
-        info(&schema, descriptor, ticket, rows, -1)
+        info(&schema, descriptor, endpoints, rows, -1)
+    }
+
+    /// Announces a statement; `None` for a command that is none.
+    async fn announced(
+        &self,
+        caller: &Caller,
+        command: &Command,
+        delivery: impl Fn(&Prepared) -> Delivery,
+    ) -> Result<Option<Announced>> {
+        let bound = match command {
+            Command::CommandStatementQuery(query) => unbound(caller, query).await?,
+            Command::CommandPreparedStatementQuery(query) => {
+                bound(caller, &self.statements, &query.prepared_statement_handle)?
+            }
+            _ => return Ok(None),
+        };
+        let delivery = delivery(&bound.prepared);
+        announce_prepared(caller, &self.statements, bound, delivery).await.map(Some)
     }
 
     /// What is expected of a fragment. Nodes take the figures for estimates; to clients, which take them for exact, a
@@ -53,18 +87,85 @@ impl Service {
         let EstimatedFragment { schema, estimate } = self.estimate(caller, fragment).await?;
         let figure = |known: Option<u64>| known.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1);
         let ticket = descriptor.cmd.clone();
-        info(&schema, descriptor, ticket, figure(estimate.rows), figure(estimate.bytes))
+        info(&schema, descriptor, vec![endpoint(ticket)], figure(estimate.rows), figure(estimate.bytes))
     }
 
-    /// As [`Service::flight_info`]: planning is all that there is to wait for, and it is done.
+    /// Starts a query, or tells how far it is: what can be fetched of it by now, and what to ask for next. Anything else
+    /// is done at once.
     pub(crate) async fn poll_info(
         &self,
         caller: &Caller,
         request: Request,
         descriptor: FlightDescriptor,
     ) -> Result<PollInfo> {
-        let info = self.flight_info(caller, request, descriptor).await?;
-        PollInfo::new().with_info(info).try_with_progress(1.0).map_err(arrow)
+        let command = match request {
+            Request::Sql(command) => command,
+            other => {
+                let info = self.flight_info(caller, other, descriptor).await?;
+                return PollInfo::new().with_info(info).try_with_progress(1.0).map_err(arrow);
+            }
+        };
+        let (handle, seen) = match &command {
+            Command::TicketStatementQuery(query) => {
+                let (handle, part) = handle_and_part(&query.statement_handle)?;
+                (Bytes::copy_from_slice(handle.as_bytes()), part)
+            }
+            _ => match self.announced(caller, &command, |_| Delivery::Keep).await? {
+                Some(Announced { handle, kept: Some(_), .. }) => (handle, None),
+                Some(Announced { handle, schema, changed, .. }) => {
+                    let rows = changed.map_or(-1, |rows| i64::try_from(rows).unwrap_or(i64::MAX));
+                    let info = info(&schema, descriptor, vec![endpoint(statement_ticket(handle))], rows, -1)?;
+                    return PollInfo::new().with_info(info).try_with_progress(1.0).map_err(arrow);
+                }
+                None => {
+                    let info = self.flight_info(caller, Request::Sql(command), descriptor).await?;
+                    return PollInfo::new().with_info(info).try_with_progress(1.0).map_err(arrow);
+                }
+            },
+        };
+        self.polled(caller, handle, seen, descriptor).await
+    }
+
+    /// How far a kept result is, once it is further than the piece that was seen last.
+    async fn polled(
+        &self,
+        caller: &Caller,
+        handle: Bytes,
+        seen: Option<Part>,
+        descriptor: FlightDescriptor,
+    ) -> Result<PollInfo> {
+        let statement = self.statements.find(&caller.identity.principal, &handle)?;
+        let Kind::Kept(kept) = &statement.kind else { return Err(invalid("the statement is not one to poll for")) };
+        let seen = match seen {
+            Some(Part::Piece(pieces)) => pieces,
+            _ => 0,
+        };
+        let extent = kept.further(seen, POLL).await?;
+        let expires = kept.renew();
+        let rows = if extent.finished { i64::try_from(extent.rows).unwrap_or(-1) } else { -1 };
+        let endpoints = (0..extent.pieces).map(|piece| part(&handle, Part::Piece(piece), kept)).collect();
+        let info = info(&statement.schema, descriptor, endpoints, rows, -1)?.with_ordered(true);
+        let poll = PollInfo::new().with_info(info).with_expiration_time(timestamp(expires));
+        if extent.finished {
+            return poll.try_with_progress(1.0).map_err(arrow);
+        }
+        let next = statement_ticket(handle_of_part(&handle, Part::Piece(extent.pieces)));
+        let progress = statement.runs.progress().map_or(0.0, |progress| share_done(&progress.now()));
+        poll.with_descriptor(FlightDescriptor::new_cmd(next)).try_with_progress(progress).map_err(arrow)
+    }
+
+    /// Lets a part of a kept result, and so all of it, expire later.
+    pub(crate) fn renewed(&self, caller: &Caller, mut endpoint: FlightEndpoint) -> Result<FlightEndpoint> {
+        let bytes = endpoint.ticket.as_ref().map(|ticket| &ticket.ticket);
+        let request = ticket(bytes.ok_or_else(|| invalid("the endpoint to renew has no ticket"))?)?;
+        let Request::Sql(Command::TicketStatementQuery(query)) = request else {
+            return Err(unsupported("the endpoint does not expire"));
+        };
+        let (handle, _) = handle_and_part(&query.statement_handle)?;
+        let statement = self.statements.find(&caller.identity.principal, handle.as_bytes())?;
+        let Kind::Kept(kept) = &statement.kind else { return Err(unsupported("the endpoint does not expire")) };
+        endpoint.expiration_time = Some(timestamp(kept.renew()));
+        Ok(endpoint)
     }
 
     /// The columns that a command will give; nothing is run or applied.
@@ -96,26 +197,35 @@ impl Service {
 fn info(
     schema: &Schema,
     descriptor: FlightDescriptor,
-    ticket: Bytes,
+    endpoints: Vec<FlightEndpoint>,
     total_records: i64,
     total_bytes: i64,
 ) -> Result<FlightInfo> {
-    // An endpoint without a location means: fetch it from where you asked.
-    let endpoint = FlightEndpoint::new().with_ticket(Ticket { ticket });
-    let info = FlightInfo::new().try_with_schema(schema).map_err(arrow)?;
-    Ok(info
-        .with_descriptor(descriptor)
-        .with_endpoint(endpoint)
-        .with_total_records(total_records)
-        .with_total_bytes(total_bytes))
+    let mut info = FlightInfo::new().try_with_schema(schema).map_err(arrow)?;
+    info.endpoint = endpoints;
+    Ok(info.with_descriptor(descriptor).with_total_records(total_records).with_total_bytes(total_bytes))
 }
 
-/// Ticket, columns and number of rows of a statement. That of a change is how many it changed: clients without another
-/// way to learn it take it from there.
-fn announced(Announced { handle, schema, changed }: Announced) -> (Bytes, SchemaRef, i64) {
-    (statement_ticket(handle), schema, changed.map_or(-1, |rows| i64::try_from(rows).unwrap_or(i64::MAX)))
+/// An endpoint without a location means: fetch it from where you asked.
+fn endpoint(ticket: Bytes) -> FlightEndpoint {
+    FlightEndpoint::new().with_ticket(Ticket { ticket })
+}
+
+/// The endpoint of a part of a kept result.
+fn part(handle: &Bytes, part: Part, kept: &KeptResult) -> FlightEndpoint {
+    endpoint(statement_ticket(handle_of_part(handle, part))).with_expiration_time(timestamp(kept.expires()))
 }
 
 fn statement_ticket(handle: Bytes) -> Bytes {
     TicketStatementQuery { statement_handle: handle }.as_any().encode_to_vec().into()
+}
+
+fn timestamp(time: SystemTime) -> Timestamp {
+    Timestamp::from(time)
+}
+
+/// The share of the edges from other sites that are done; what is done here after them is not known.
+fn share_done(progress: &Progress) -> f64 {
+    let done = progress.edges.iter().filter(|edge| edge.finished).count();
+    if progress.edges.is_empty() { 0.0 } else { 0.9 * done as f64 / progress.edges.len() as f64 }
 }

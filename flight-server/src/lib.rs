@@ -6,6 +6,7 @@
 
 mod actions;
 mod auth;
+mod broken_off;
 mod caller;
 mod delegation;
 pub mod dispatch;
@@ -21,6 +22,7 @@ mod placeholders;
 mod prepared;
 mod put;
 mod reflection;
+mod results;
 mod server;
 mod service;
 mod sessions;

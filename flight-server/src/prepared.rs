@@ -1,5 +1,8 @@
 //! Statements from their text on: planning, prepared statements and the parameters bound to them, settings.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use arrow::ipc::writer::IpcWriteOptions;
 use arrow::record_batch::RecordBatch;
@@ -8,13 +11,19 @@ use arrow_flight::sql::{
 };
 use arrow_flight::{IpcMessage, SchemaAsIpc};
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
 use portolan_engine::{Prepared, Result, StatementKind, rows_of};
 
 use crate::caller::Caller;
 use crate::failure::{arrow, invalid, unsupported};
+use crate::fetch::executed;
 use crate::placeholders::number_placeholders;
-use crate::statements::{Kind, Parameters, Statement, Statements};
+use crate::results::KeptResult;
+use crate::statements::{Kind, Parameters, Runs, Statement, Statements};
 use crate::wire_schema::{Strings, plain_schema, wire_schema};
+
+/// How long a result is kept after it was asked for, or renewed.
+const RESULT_LIFETIME: Duration = Duration::from_secs(300);
 
 /// Plans a statement for `caller`, without running it.
 pub(crate) async fn prepare(caller: &Caller, sql: &str, transaction: Option<&Bytes>) -> Result<Prepared> {
@@ -28,28 +37,46 @@ pub(crate) struct Announced {
     pub(crate) schema: SchemaRef,
     /// `None` for a query.
     pub(crate) changed: Option<u64>,
+    /// Its rows, where they are kept.
+    pub(crate) kept: Option<Arc<KeptResult>>,
 }
 
-/// Plans a statement and holds it; one that changes something is carried out here, once.
-pub(crate) async fn announce(
-    caller: &Caller,
-    statements: &Statements,
-    command: &CommandStatementQuery,
-) -> Result<Announced> {
+/// How the rows of a query are to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// They are made while they are fetched.
+    Stream,
+    /// They are made at once, and kept.
+    Keep,
+}
+
+/// Plans a statement that is to be announced.
+pub(crate) async fn unbound(caller: &Caller, command: &CommandStatementQuery) -> Result<Bound> {
     let prepared = prepare(caller, &command.query, command.transaction_id.as_ref()).await?;
     let strings = Strings::of(&caller.session.settings());
-    announce_prepared(caller, statements, Bound { prepared, parameters: Parameters::default(), strings }).await
+    Ok(Bound { prepared, parameters: Parameters::default(), strings })
 }
 
-/// As [`announce`], for a statement that was planned before. The parameters are those of now: binding others later
-/// changes nothing for a handle that was given out.
-pub(crate) async fn announce_prepared(caller: &Caller, statements: &Statements, bound: Bound) -> Result<Announced> {
+/// Holds a statement; one that changes something is carried out here, once. The parameters are those of now: binding
+/// others later changes nothing for a handle that was given out.
+pub(crate) async fn announce_prepared(
+    caller: &Caller,
+    statements: &Statements,
+    bound: Bound,
+    delivery: Delivery,
+) -> Result<Announced> {
     let Bound { prepared, parameters, strings } = bound;
+    let prepared = prepared.refreshed().await?;
     let (kind, schema, changed) = match prepared.kind() {
         StatementKind::Query => {
             let first = rows_of(&parameters).next().transpose()?.unwrap_or_default();
             let schema = wire_schema(prepared.schema_with(&first)?.as_ref(), strings);
-            (Kind::Query(prepared, parameters), schema, None)
+            let runs = Runs::default();
+            let kept = (delivery == Delivery::Keep).then(|| keep(caller, &prepared, &parameters, &schema, &runs));
+            let kind = kept.clone().map_or(Kind::Query(prepared, parameters), Kind::Kept);
+            let statement = Statement { runs, ..Statement::new(kind, schema.clone(), strings) };
+            let handle = statements.hold(&caller.identity.principal, statement)?;
+            return Ok(Announced { handle, schema, changed: None, kept });
         }
         StatementKind::Setting | StatementKind::Change => {
             let changed = apply(caller, &prepared, &parameters).await?;
@@ -57,7 +84,22 @@ pub(crate) async fn announce_prepared(caller: &Caller, statements: &Statements, 
         }
     };
     let handle = statements.hold(&caller.identity.principal, Statement::new(kind, schema.clone(), strings))?;
-    Ok(Announced { handle, schema, changed })
+    Ok(Announced { handle, schema, changed, kept: None })
+}
+
+/// Runs a query to its end, whoever fetches its rows.
+fn keep(
+    caller: &Caller,
+    prepared: &Prepared,
+    parameters: &Parameters,
+    schema: &SchemaRef,
+    runs: &Runs,
+) -> Arc<KeptResult> {
+    let (prepared, parameters, announced) = (prepared.clone(), parameters.clone(), schema.clone());
+    let (runs, stop) = (runs.clone(), runs.stop.clone());
+    let rows = stream::once(async move { executed(&prepared, &parameters, announced, runs).await }).try_flatten();
+    let rows = rows.boxed();
+    Arc::new(KeptResult::start(caller.session.engine(), schema.clone(), rows, stop, RESULT_LIFETIME))
 }
 
 /// Carries out a statement that changes something; gives how many rows it changed.
@@ -115,7 +157,9 @@ pub(crate) fn bound(caller: &Caller, statements: &Statements, handle: &[u8]) -> 
             let parameters = parameters.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
             Ok(Bound { prepared: prepared.clone(), parameters, strings: statement.strings })
         }
-        Kind::Query(..) | Kind::Applied => Err(invalid("the handle is not that of a prepared statement")),
+        Kind::Query(..) | Kind::Kept(_) | Kind::Applied => {
+            Err(invalid("the handle is not that of a prepared statement"))
+        }
     }
 }
 
@@ -127,7 +171,9 @@ pub(crate) fn bind(caller: &Caller, statements: &Statements, handle: &[u8], valu
             *parameters.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = values;
             Ok(())
         }
-        Kind::Query(..) | Kind::Applied => Err(invalid("the handle is not that of a prepared statement")),
+        Kind::Query(..) | Kind::Kept(_) | Kind::Applied => {
+            Err(invalid("the handle is not that of a prepared statement"))
+        }
     }
 }
 

@@ -10,10 +10,12 @@ use portolan_connectors::node::protocol::MAX_MESSAGE_BYTES;
 use portolan_engine::{Engine, Error, ErrorKind, Result};
 use tokio::net::{TcpListener, lookup_host};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Server as Transport;
 use tonic_health::ServingStatus;
 
 use crate::auth::Authenticator;
+use crate::broken_off::Watched;
 use crate::delegation::Delegations;
 use crate::dispatch::Dispatch;
 use crate::incoming::{encrypted, plain};
@@ -28,6 +30,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Streams that one connection may have open: a bound that no query comes near, since streams that wait for their
 /// reader must not keep out the one that this reader waits for.
 const STREAMS_PER_CONNECTION: u32 = 4096;
+/// How often what is idle for too long is looked for.
+const SWEEP: Duration = Duration::from_secs(30);
 /// How long the last messages may take once the grace period is over.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -102,11 +106,13 @@ impl Server {
         let Self { listener, address, scheme, tls, authenticator, delegations, limits } = self;
         let end_streams = CancellationToken::new();
         let service = Service::new(engine, authenticator, delegations, &limits, end_streams.clone())?;
-        let dispatch = Dispatch::new(Arc::new(service), limits.request_bytes);
+        let service = Arc::new(service);
+        let _sweeper = AbortOnDropHandle::new(tokio::spawn(sweep(service.clone())));
+        let dispatch = Dispatch::new(service, limits.request_bytes);
         let flight = FlightServiceServer::new(dispatch)
             .max_decoding_message_size(limits.request_bytes)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        let flight = Bounded::new(flight, limits.request_bytes);
+        let flight = Watched(Bounded::new(flight, limits.request_bytes));
         let (reporter, health) = tonic_health::server::health_reporter();
         reporter.set_serving::<FlightServiceServer<Dispatch<Service>>>().await;
 
@@ -175,6 +181,15 @@ fn delegations(options: &DelegationOptions, scheme: &str, address: SocketAddr, l
         )));
     }
     Delegations::new(options, vec![format!("{scheme}://{address}"), format!("{scheme}://{listen}")])
+}
+
+/// Gives back what nobody came for again: tables of sessions, rows of results.
+async fn sweep(service: Arc<Service>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        service.statements.sweep();
+        service.sessions.sweep();
+    }
 }
 
 fn transport() -> Transport {

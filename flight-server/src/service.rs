@@ -8,7 +8,8 @@ use arrow::datatypes::SchemaRef;
 use arrow_flight::sql::metadata::SqlInfoData;
 use arrow_flight::sql::{ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult};
 use arrow_flight::{
-    Action, ActionType, BasicAuth, CancelStatus, FlightDescriptor, FlightInfo, HandshakeRequest, PollInfo,
+    Action, ActionType, BasicAuth, CancelStatus, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest,
+    PollInfo,
 };
 use bytes::Bytes;
 use futures::StreamExt;
@@ -175,6 +176,10 @@ impl Handler for Service {
 
     async fn cancel(&self, caller: &Caller, info: FlightInfo) -> Result<CancelStatus> {
         self.cancel_statements(caller, &info)
+    }
+
+    async fn renew(&self, caller: &Caller, endpoint: FlightEndpoint) -> Result<FlightEndpoint> {
+        self.renewed(caller, endpoint)
     }
 
     async fn set_options(

@@ -114,6 +114,11 @@ impl Sessions {
         self.keep(&mut kept, key, engine, identity.clone())
     }
 
+    /// Forgets those that were idle for too long.
+    pub(crate) fn sweep(&self) {
+        self.lock().retain(|_, k| k.is_open(self.idle));
+    }
+
     /// Forgets the session under `key`.
     pub(crate) fn close(&self, key: &str) -> bool {
         let removed = self.lock().remove(key);

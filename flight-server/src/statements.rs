@@ -13,6 +13,7 @@ use portolan_engine::{Error, ErrorKind, Prepared, Principal, ProgressHandle, Res
 use tokio_util::sync::CancellationToken;
 
 use crate::options::ServerLimits;
+use crate::results::{KeptResult, Part};
 use crate::sessions::{is_token, random_token};
 use crate::wire_schema::Strings;
 
@@ -37,9 +38,16 @@ pub(crate) struct Statement {
     pub(crate) schema: SchemaRef,
     /// How strings travel, as its session was set when it was announced first.
     pub(crate) strings: Strings,
-    /// Ends its streams.
+    /// Its runs.
+    pub(crate) runs: Runs,
+}
+
+/// What is known of the runs of a statement, and ends them. Clones are of the same runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Runs {
+    /// Ends them.
     pub(crate) stop: CancellationToken,
-    progress: Mutex<Option<ProgressHandle>>,
+    newest: Arc<Mutex<Option<ProgressHandle>>>,
 }
 
 /// Parameters that are bound to a statement: one set of them a row; empty where none are bound.
@@ -49,25 +57,38 @@ pub(crate) type Parameters = Arc<[RecordBatch]>;
 pub(crate) enum Kind {
     /// A query with its parameters: its ticket runs it.
     Query(Prepared, Parameters),
+    /// A query that runs to its end by itself, and whose rows are kept.
+    Kept(Arc<KeptResult>),
     /// A change that was carried out: its ticket gives no rows and changes nothing again.
     Applied,
     /// A prepared statement and the parameters that are bound to it at present.
     Prepared(Prepared, Mutex<Parameters>),
 }
 
+impl Held {
+    fn is_alive(&self, idle: Duration) -> bool {
+        match &self.statement.kind {
+            Kind::Kept(result) => !result.has_expired(),
+            _ => self.used.elapsed() <= idle || Arc::strong_count(&self.statement) > 1,
+        }
+    }
+}
+
 impl Statement {
     pub(crate) fn new(kind: Kind, schema: SchemaRef, strings: Strings) -> Self {
-        Self { kind, schema, strings, stop: CancellationToken::new(), progress: Mutex::default() }
+        Self { kind, schema, strings, runs: Runs::default() }
     }
+}
 
-    /// How far its newest run is; `None` before the first.
+impl Runs {
+    /// How far the newest is; `None` before the first.
     pub(crate) fn progress(&self) -> Option<ProgressHandle> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Remembers the newest run.
+    /// Remembers the newest.
     pub(crate) fn started(&self, progress: ProgressHandle) {
-        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
     }
 }
 
@@ -85,7 +106,7 @@ impl Statements {
     pub(crate) fn hold(&self, owner: &Principal, statement: Statement) -> Result<Bytes> {
         let mut held = self.lock();
         // A stream that still runs holds its statement too, which keeps it cancellable.
-        held.retain(|_, h| h.used.elapsed() <= self.idle || Arc::strong_count(&h.statement) > 1);
+        held.retain(|_, h| h.is_alive(self.idle));
         let of_owner = |held: &HashMap<String, Held>| held.values().filter(|h| h.owner.is_same(owner)).count();
         if held.len() >= self.most || of_owner(&held) >= self.most_per_principal {
             // Clients close what they prepare and never say that they are done with a query.
@@ -124,12 +145,17 @@ impl Statements {
         if !entry.owner.is_same(caller) {
             return Err(Error::new(ErrorKind::PermissionDenied, "the statement belongs to somebody else"));
         }
-        if entry.used.elapsed() > self.idle && Arc::strong_count(&entry.statement) == 1 {
+        if !entry.is_alive(self.idle) {
             held.remove(key);
             return Err(unknown());
         }
         entry.used = Instant::now();
         Ok(entry.statement.clone())
+    }
+
+    /// Forgets those that were idle for too long, and results that expired.
+    pub(crate) fn sweep(&self) {
+        self.lock().retain(|_, h| h.is_alive(self.idle));
     }
 
     /// Forgets the statement of `handle`, if it is `caller`'s.
@@ -148,6 +174,29 @@ impl fmt::Debug for Statements {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Statements").field("held", &self.lock().len()).finish_non_exhaustive()
     }
+}
+
+/// A handle, and which part of its rows is meant where it says so.
+pub(crate) fn handle_and_part(bytes: &[u8]) -> Result<(&str, Option<Part>)> {
+    let text = std::str::from_utf8(bytes).map_err(|_| unknown())?;
+    let mut words = text.split('/');
+    let handle = words.next().unwrap_or_default();
+    let numbers = words.map(|word| word.parse().map_err(|_| unknown())).collect::<Result<Vec<usize>>>()?;
+    match numbers.as_slice() {
+        [] => Ok((handle, None)),
+        [piece] => Ok((handle, Some(Part::Piece(*piece)))),
+        [first, of] if first < of => Ok((handle, Some(Part::Share { first: *first, of: *of }))),
+        _ => Err(unknown()),
+    }
+}
+
+/// The handle of a part of a statement's rows.
+pub(crate) fn handle_of_part(handle: &[u8], part: Part) -> Bytes {
+    let handle = String::from_utf8_lossy(handle);
+    Bytes::from(match part {
+        Part::Piece(piece) => format!("{handle}/{piece}"),
+        Part::Share { first, of } => format!("{handle}/{first}/{of}"),
+    })
 }
 
 fn key_of(handle: &[u8]) -> Result<&str> {

@@ -38,6 +38,8 @@ use tonic::{Code, Status};
 
 #[path = "serve/metadata.rs"]
 mod metadata;
+#[path = "serve/results.rs"]
+mod results;
 
 const ROWS: i64 = 1000;
 

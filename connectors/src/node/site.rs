@@ -44,6 +44,11 @@ impl NodeSite {
         let mut task = JoinSet::new();
         task.spawn_on(what, &self.io);
         match task.join_next().await {
+            // It is this node that is not known there: whoever asks here is, and must not take it for himself.
+            Some(Ok(Err(e))) if e.kind() == ErrorKind::Unauthenticated => {
+                let what = format!("{}; this node cannot log in there, as its config says", e.context());
+                Err(Error::new(ErrorKind::SiteUnavailable, what).with_source(e))
+            }
             Some(Ok(outcome)) => outcome,
             Some(Err(e)) => Err(self.error(ErrorKind::Internal, "the call ended abnormally").with_source(e)),
             None => Err(self.error(ErrorKind::Internal, "the call did not start")),

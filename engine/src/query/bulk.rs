@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema};
+use arrow::error::ArrowError;
 use datafusion::catalog::MemTable;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result as DataFusionResult};
@@ -74,6 +75,24 @@ fn of_columns(expr: Expr) -> DataFusionResult<Expr> {
     Ok(replaced.data)
 }
 
+/// The values in another type, where each means the same in it.
+///
+/// # Errors
+/// Why a value has no form in that type; `None` where it has one that means something else.
+pub(super) fn lossless(column: &ArrayRef, to: &DataType) -> std::result::Result<ArrayRef, Option<ArrowError>> {
+    if column.data_type() == to {
+        return Ok(column.clone());
+    }
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    let cast = cast_with_options(column, to, &strict)?;
+    // A cast cuts fractions off: what does not come back as it went in would be another value.
+    if !(column.data_type().is_numeric() || column.data_type().is_temporal()) {
+        return Ok(cast);
+    }
+    let back = cast_with_options(&cast, column.data_type(), &strict)?;
+    if back.to_data() == column.to_data() { Ok(cast) } else { Err(None) }
+}
+
 /// The rows in the types that are wanted.
 fn fit(batch: &RecordBatch, wanted: &Schema) -> Result<RecordBatch> {
     if batch.num_columns() != wanted.fields().len() {
@@ -89,15 +108,10 @@ fn fit(batch: &RecordBatch, wanted: &Schema) -> Result<RecordBatch> {
     let columns = batch.columns().iter().zip(wanted.fields()).map(|(column, field)| {
         let wrong =
             || Error::new(ErrorKind::InvalidQuery, format!("a value of {} is no {}", field.name(), field.data_type()));
-        if column.data_type() == field.data_type() {
-            return Ok(column.clone());
-        }
-        let strict = CastOptions { safe: false, ..CastOptions::default() };
-        let cast = cast_with_options(column, field.data_type(), &strict).map_err(|e| wrong().with_source(e))?;
-        // A cast cuts fractions off: what does not come back as it went in would be another value.
-        let narrows = column.data_type().is_numeric() || column.data_type().is_temporal();
-        let back = cast_with_options(&cast, column.data_type(), &strict).map_err(|e| wrong().with_source(e))?;
-        if narrows && back.to_data() != column.to_data() { Err(wrong()) } else { Ok(cast) }
+        lossless(column, field.data_type()).map_err(|e| match e {
+            Some(e) => wrong().with_source(e),
+            None => wrong(),
+        })
     });
     let columns = columns.collect::<Result<Vec<_>>>()?;
     let fields = wanted.fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true));

@@ -9,6 +9,7 @@ use arrow::compute::{CastOptions, cast_with_options, concat_batches, filter_reco
 use arrow::datatypes::UInt64Type;
 use arrow::error::ArrowError;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use datafusion::scalar::ScalarValue;
 use futures::{StreamExt, TryStreamExt};
 use portolan_catalog::{NodeLocation, PortRef};
@@ -146,7 +147,7 @@ impl Prepared {
         let limit = self.session.engine.limits.session_tables;
         let (mut batches, mut bytes) = (vec![], 0);
         while let Some(batch) = rows.try_next().await? {
-            bytes += batch.get_array_memory_size();
+            bytes += get_record_batch_memory_size(&batch);
             if bytes > limit {
                 return Err(Error::new(
                     ErrorKind::ResourceExhausted,

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use portolan_catalog::PortRef;
 use portolan_catalog::nearest::nearest;
 
+use super::bulk::lossless;
 use crate::execution::run::conform;
 use crate::mesh::MeshView;
 use crate::names::{RESERVED_CATALOG, SESSION_SCHEMA};
+use crate::planner::resolve::change::distinct_names;
 use crate::session::tables::{Creation, TableContent};
 use crate::{Error, ErrorKind, Result, Session};
 
@@ -71,6 +74,7 @@ impl Session {
         rows: BoxStream<'static, Result<RecordBatch>>,
     ) -> Result<u64> {
         self.require_open()?;
+        distinct_names(&columns)?;
         if target.is_of_session() {
             self.ingest_table(target, mode, columns, rows).await
         } else {
@@ -117,7 +121,7 @@ impl Session {
         let limit = self.engine.limits.session_tables;
         let (mut batches, mut bytes) = (vec![], 0);
         while let Some(batch) = rows.try_next().await? {
-            bytes += batch.get_array_memory_size();
+            bytes += get_record_batch_memory_size(&batch);
             if bytes > limit {
                 let what = format!(
                     "the uploaded rows take more than the {limit} bytes that a session's tables may hold \
@@ -185,10 +189,17 @@ fn by_name(batch: &RecordBatch, schema: &SchemaRef, table: &str) -> Result<Recor
         return Err(Error::new(ErrorKind::InvalidQuery, what));
     }
     let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
-        Some(column) => column.clone(),
-        None => new_null_array(field.data_type(), batch.num_rows()),
+        Some(column) => lossless(column, field.data_type()).map_err(|e| {
+            let what = format!("a value of `{}` in the uploaded rows is no {}", field.name(), field.data_type());
+            let error = Error::new(ErrorKind::InvalidQuery, format!("`{table}`: {what}"));
+            match e {
+                Some(e) => error.with_source(e),
+                None => error,
+            }
+        }),
+        None => Ok(new_null_array(field.data_type(), batch.num_rows())),
     };
-    let columns: Vec<_> = schema.fields().iter().map(column).collect();
+    let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
     let fields = schema.fields().iter().zip(&columns);
     let fields = fields.map(|(f, c)| Field::new(f.name(), c.data_type().clone(), true));
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));

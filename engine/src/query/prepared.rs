@@ -89,6 +89,23 @@ impl Prepared {
         }
     }
 
+    /// Whether its rows come in an order that the statement asks for.
+    pub fn is_ordered(&self) -> bool {
+        let mut plan = match &self.resolved {
+            Resolved::Query(plan, _) => plan,
+            _ => return true,
+        };
+        loop {
+            plan = match plan {
+                LogicalPlan::Sort(_) => return true,
+                LogicalPlan::Projection(p) => &p.input,
+                LogicalPlan::Limit(l) => &l.input,
+                LogicalPlan::SubqueryAlias(a) => &a.input,
+                _ => return false,
+            }
+        }
+    }
+
     /// The columns that it gives; without columns for a [`StatementKind::Setting`], and `count` for a
     /// [`StatementKind::Change`].
     ///
@@ -122,6 +139,14 @@ impl Prepared {
     /// `InvalidQuery` where the values do not fit the parameters; whatever planning and starting can give.
     pub async fn execute(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
         Box::pin(self.current().await?.run(parameters)).await
+    }
+
+    /// The statement as it means what its names mean now: planned again where the mesh or the session's tables changed.
+    ///
+    /// # Errors
+    /// As [`Session::prepare`].
+    pub async fn refreshed(&self) -> Result<Self> {
+        Ok(self.current().await?.into_owned())
     }
 
     /// Itself, planned again where names may mean something else by now.

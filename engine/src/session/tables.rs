@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
+use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use portolan_catalog::nearest::nearest;
 
 use crate::execution::memory::SharedMemory;
@@ -55,7 +56,7 @@ impl TableContent {
     }
 
     fn bytes(&self) -> usize {
-        self.batches.iter().map(RecordBatch::get_array_memory_size).sum()
+        self.batches.iter().map(get_record_batch_memory_size).sum()
     }
 
     /// The rows of both.

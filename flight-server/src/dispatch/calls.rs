@@ -20,6 +20,7 @@ use super::action::act;
 use super::handler::{Caller, Handler, Head, PutAnswer};
 use super::request::{descriptor, ticket};
 use super::upload::Upload;
+use crate::broken_off::BrokenOff;
 use crate::failure::{arrow, invalid, refuse};
 
 /// The Flight service that a [`Handler`] answers.
@@ -143,8 +144,14 @@ impl<H: Handler> FlightService for Dispatch<H> {
     }
 
     async fn do_put(&self, request: Call<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
+        // Where nothing watches the request, an end is an end.
+        let broken = request.extensions().get::<BrokenOff>().cloned().unwrap_or_default();
         let (caller, messages) = self.open("DoPut", request).await?;
-        let answer = put(self.handler.as_ref(), &caller, messages, self.message_bytes).await;
+        let upload = Upload::open(messages, self.message_bytes, broken).await;
+        let answer = match upload {
+            Ok(upload) => put(self.handler.as_ref(), &caller, upload).await,
+            Err(e) => Err(e),
+        };
         close("DoPut", &caller, answer.map(|answer| stream::iter([Ok(answer)]).boxed()))
     }
 
@@ -176,13 +183,7 @@ impl<H: Handler> FlightService for Dispatch<H> {
     }
 }
 
-async fn put<H: Handler>(
-    handler: &H,
-    caller: &H::Caller,
-    messages: Streaming<FlightData>,
-    message_bytes: usize,
-) -> Result<PutResult> {
-    let upload = Upload::open(messages, message_bytes).await?;
+async fn put<H: Handler>(handler: &H, caller: &H::Caller, upload: Upload) -> Result<PutResult> {
     let described = upload.first().flight_descriptor.as_ref();
     let request = descriptor(described.ok_or_else(|| invalid("the upload does not say what it is for"))?)?;
     let app_metadata = match handler.put(caller, request, upload).await? {

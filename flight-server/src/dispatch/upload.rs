@@ -8,6 +8,7 @@ use arrow::record_batch::RecordBatch;
 use arrow_flight::FlightData;
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
+use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use portolan_connectors::node::message::check_message;
@@ -15,6 +16,7 @@ use portolan_engine::{Error, ErrorKind, Result};
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
+use crate::broken_off::BrokenOff;
 use crate::failure::invalid;
 use crate::oversize::{is_undecodable, too_large, undecodable};
 
@@ -36,12 +38,14 @@ pub struct UploadedRows {
 }
 
 impl Upload {
-    /// Waits for the first message. `message_bytes` is what the listener takes of one.
+    /// Waits for the first message. `message_bytes` is what the listener takes of one; `broken` tells whether an end was
+    /// none.
     pub(super) async fn open(
         messages: impl Stream<Item = Result<FlightData, Status>> + Send + Unpin + 'static,
         message_bytes: usize,
+        broken: BrokenOff,
     ) -> Result<Self> {
-        let mut rest = bounded(messages, message_bytes).boxed();
+        let mut rest = bounded(messages, message_bytes, broken).boxed();
         let first = rest.try_next().await?.ok_or_else(|| invalid("the upload is empty"))?;
         Ok(Self { first, rest })
     }
@@ -80,7 +84,7 @@ impl Upload {
         let mut batches = self.rows().await?.batches;
         let (mut all, mut held) = (Vec::new(), 0);
         while let Some(batch) = batches.try_next().await? {
-            held += batch.get_array_memory_size();
+            held += get_record_batch_memory_size(&batch);
             if held > bytes {
                 return Err(Error::new(
                     ErrorKind::ResourceExhausted,
@@ -111,9 +115,13 @@ async fn next(decoder: &mut FlightRecordBatchStream) -> Option<Result<RecordBatc
 fn bounded(
     messages: impl Stream<Item = Result<FlightData, Status>> + Send + Unpin + 'static,
     message_bytes: usize,
+    broken: BrokenOff,
 ) -> impl Stream<Item = Result<FlightData>> + Send {
-    stream::unfold(messages, move |mut messages| async move {
+    stream::unfold((messages, broken), move |(mut messages, broken)| async move {
         let item = match timeout(NEXT_MESSAGE, messages.next()).await {
+            Ok(None) if broken.happened() => {
+                Err(Error::new(ErrorKind::Cancelled, "the upload broke off before its end: nothing of it is taken"))
+            }
             Ok(None) => return None,
             Ok(Some(Ok(data))) => Ok(data),
             Ok(Some(Err(status))) if status.code() == Code::OutOfRange => Err(too_large(message_bytes)),
@@ -123,6 +131,6 @@ fn bounded(
             }
             Err(_) => Err(Error::new(ErrorKind::DeadlineExceeded, "the upload did not go on for 30 seconds")),
         };
-        Some((item, messages))
+        Some((item, (messages, broken)))
     })
 }

@@ -354,12 +354,12 @@ fn parsed_query(sql: &str) -> Result<Query> {
 }
 
 /// A column can only be meant by a name that no other has.
-fn distinct_names(schema: &Schema) -> Result<()> {
+pub(crate) fn distinct_names(schema: &Schema) -> Result<()> {
     let mut seen = std::collections::BTreeSet::new();
     match schema.fields().iter().find(|f| !seen.insert(f.name())) {
         Some(twice) => Err(Error::new(
             ErrorKind::InvalidQuery,
-            format!("two columns of the table are named `{}`: name one of them by AS", twice.name()),
+            format!("two columns of the table are named `{}`: give one of them another name", twice.name()),
         )),
         None => Ok(()),
     }

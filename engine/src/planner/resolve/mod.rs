@@ -22,7 +22,7 @@ pub(crate) use self::repeated::Repeated;
 use crate::execution::errors::from_datafusion;
 use crate::explain::{ExplainOptions, take_explain};
 use crate::mesh::describe;
-use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SessionNames};
+use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
 use crate::{Error, ErrorKind, Result};
 
 /// A statement over known names.
@@ -198,10 +198,25 @@ async fn known_names(
         let schema = state.catalog_list().catalog(&full.catalog).and_then(|c| c.schema(&full.schema));
         let known = schema.is_some_and(|s| s.table_exist(&full.table));
         if !known {
+            if let Some(own) = own_table(&reference, state) {
+                let what = format!("there is no port `{reference}`; did you mean your session's table `{own}`?");
+                return Err(Error::new(ErrorKind::NotFound, what));
+            }
             return Err(unknown(&reference, span(statement, &reference), mesh));
         }
     }
     Ok(())
+}
+
+/// The session's table whose name comes near, as it is to be written.
+fn own_table(reference: &TableReference, state: &SessionState) -> Option<String> {
+    let schema = state.catalog_list().catalog(RESERVED_CATALOG)?.schema(SESSION_SCHEMA)?;
+    if reference.schema().is_some_and(|schema| schema != SESSION_SCHEMA) {
+        return None;
+    }
+    let names = schema.table_names();
+    let near = nearest(reference.table(), names.iter().map(String::as_str))?;
+    Some(if near.chars().any(char::is_uppercase) { format!("\"{near}\"") } else { near.to_owned() })
 }
 
 fn unknown(reference: &TableReference, span: Option<Span>, mesh: &MeshSnapshot) -> Error {

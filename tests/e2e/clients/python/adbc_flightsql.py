@@ -307,6 +307,15 @@ def parameters(cursor):
 
 
 @with_cursor
+def parameter_many(cursor):
+    for many in (100, 3000):
+        places = ", ".join("?" * many)
+        nations = f"SELECT count(*) FROM geo.places.nation WHERE n_nationkey IN ({places})"
+        same(one(cursor, nations, tuple(range(many))), 25)
+    same(len(one(cursor, "SELECT ? AS v", ("x" * 5_000_000,))), 5_000_000)
+
+
+@with_cursor
 def parameter_types(cursor):
     """A value of each type comes back as it was bound."""
     moment = datetime.datetime(2024, 2, 29, 12, 34, 56, 789000)
@@ -469,6 +478,12 @@ def update_parameters(cursor):
     cursor.executemany("DELETE FROM py_many WHERE id = ?", [(1,), (2,)])
     same(cursor.rowcount, 2)
     rows(cursor, "DROP TABLE py_many")
+    names = [f"c{number}" for number in range(20)]
+    rows(cursor, f"CREATE TABLE py_wider ({', '.join(name + ' BIGINT' for name in names)})")
+    values = pa.table({name: range(40_000) for name in names})
+    cursor.executemany(f"INSERT INTO py_wider VALUES ({', '.join('?' * 20)})", values)
+    same((cursor.rowcount, one(cursor, "SELECT count(*) FROM py_wider")), (40_000, 40_000))
+    rows(cursor, "DROP TABLE py_wider")
 
 
 @with_cursor
@@ -529,17 +544,19 @@ def ingest_empty(cursor):
     same(one(cursor, "SELECT count(*) FROM py_empty"), 0)
 
 
+def broken(batches, columns):
+    """So many batches, and then an error."""
+    for _ in range(batches):
+        yield pa.record_batch(columns)
+    raise RuntimeError("the source fails")
+
+
 @with_cursor
 def ingest_broken_off(cursor):
     """Nothing is kept of an upload whose source fails on the way. Over and over, for the end and the cancelling may race."""
 
-    def broken(batches):
-        for number in range(batches):
-            yield pa.record_batch({"id": [number]})
-        raise RuntimeError("the source fails")
-
     def fails_to_load(table, batches, mode):
-        stream = pa.RecordBatchReader.from_batches(pa.schema({"id": pa.int64()}), broken(batches))
+        stream = pa.RecordBatchReader.from_batches(pa.schema({"id": pa.int64()}), broken(batches, {"id": [9]}))
         fails(lambda: cursor.adbc_ingest(table, stream, mode=mode), kind=adbc_driver_manager.Error)
 
     cursor.adbc_ingest("py_whole", pa.table({"id": [1, 2, 3, 4, 5]}))
@@ -581,6 +598,11 @@ def ingest_large(cursor):
     same(rows(cursor, "SELECT count(*), max(id) FROM py_large"), [(1_000_000, 999_999)])
     fails(lambda: cursor.adbc_ingest("py_larger", large), "larger than", kind=adbc_driver_manager.Error)
     rows(cursor, "DROP TABLE py_large")
+    # Columns of one message share its memory, which must be counted once: 50 MB here.
+    wide = pa.table({f"c{number}": range(60_000) for number in range(20)})
+    for _ in range(5):
+        same(cursor.adbc_ingest("py_wide", wide, mode="create_append"), 60_000)
+    rows(cursor, "DROP TABLE py_wide")
 
 
 @with_cursor
@@ -626,9 +648,17 @@ def ingest_port():
         same(one(cursor, f"SELECT count(*) FROM {SETTINGS.writable}"), before + 2)
         changes(cursor, f"INSERT INTO {SETTINGS.writable} VALUES (3, 'Edsger')", 1)
         same(one(cursor, f"SELECT count(*) FROM {SETTINGS.writable}"), before + 3)
+        cursor.executemany(f"INSERT INTO {SETTINGS.writable} VALUES (?, ?)", [(4, "Barbara"), (5, None)])
+        same((cursor.rowcount, one(cursor, f"SELECT count(*) FROM {SETTINGS.writable}")), (2, before + 5))
         for mode in ("create", "replace"):
             fails(lambda: cursor.adbc_ingest(port, two, mode=mode, **where), port, kind=adbc_driver_manager.Error)
-        same(one(cursor, f"SELECT count(*) FROM {SETTINGS.writable}"), before + 3)
+        for sql in ("UPDATE {} SET id = 0", "DELETE FROM {}", "DROP TABLE {}"):
+            fails(lambda: rows(cursor, sql.format(SETTINGS.writable)), port, kind=adbc_driver_manager.Error)
+        fails(lambda: cursor.adbc_ingest(port, pa.table({"id": ["six"]}), mode="append", **where), kind=adbc_driver_manager.Error)
+        for batches in range(1, 20):
+            stream = pa.RecordBatchReader.from_batches(two.schema, broken(batches, {"id": [9], "name": ["broken"]}))
+            fails(lambda: cursor.adbc_ingest(port, stream, mode="append", **where), kind=adbc_driver_manager.Error)
+        same(one(cursor, f"SELECT count(*) FROM {SETTINGS.writable}"), before + 5)
 
 
 def transactions():
@@ -840,6 +870,7 @@ FEATURES = [
     ("types", types),
     ("schema", schema),
     ("parameters", parameters),
+    ("parameter-many", parameter_many),
     ("parameter-types", parameter_types),
     ("parameter-schema", parameter_schema),
     ("limit-parameter", limit_parameter),

@@ -1,5 +1,6 @@
 """DuckDB beside ADBC's driver for Flight SQL: DuckDB reads the Arrow stream that the driver gives, and the driver uploads what DuckDB
-gives. DuckDB itself speaks no Flight SQL here: its ADBC extensions are no part of the package."""
+gives. DuckDB itself speaks no Flight SQL here: its ADBC extensions are no part of the package. DuckDB's SQL finds the streams as
+Python's variables, by their names."""
 
 import adbc_driver_flightsql.dbapi as dbapi
 import duckdb

@@ -1,0 +1,83 @@
+//! Requests that break off. The codec takes a client's cancel for a clean end of what it sends, so that half of an upload
+//! would pass for the whole. This remembers how the body of a request really ended.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use tonic::body::Body;
+use tonic::codegen::{Service, StdError, http};
+use tonic::server::NamedService;
+
+/// Whether a request broke off; found in its extensions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BrokenOff(Arc<AtomicBool>);
+
+impl BrokenOff {
+    /// Whether it did, by now.
+    pub(crate) fn happened(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// A service that can tell which requests broke off.
+#[derive(Clone, Debug)]
+pub(crate) struct Watched<S>(pub(crate) S);
+
+impl<S, B> Service<http::Request<B>> for Watched<S>
+where
+    S: Service<http::Request<Body>>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let broken = BrokenOff::default();
+        let mut request = request.map(|body| Body::new(WatchedBody { body: Box::pin(body), broken: broken.clone() }));
+        request.extensions_mut().insert(broken);
+        self.0.call(request)
+    }
+}
+
+impl<S: NamedService> NamedService for Watched<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+struct WatchedBody<B> {
+    body: Pin<Box<B>>,
+    broken: BrokenOff,
+}
+
+impl<B: http_body::Body> http_body::Body for WatchedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let frame = ready!(self.body.as_mut().poll_frame(cx));
+        if matches!(frame, Some(Err(_))) {
+            self.broken.0.store(true, Ordering::Release);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

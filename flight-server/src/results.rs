@@ -1,0 +1,301 @@
+//! Results that are kept: a query runs to its end, whoever fetches, and its rows lie on disk in pieces until they expire.
+//! They are fetched in parallel, while they come or later, and again where a fetch broke off.
+
+use std::fmt;
+use std::fs::File;
+use std::io::BufReader;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use arrow::datatypes::SchemaRef;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use arrow::record_batch::RecordBatch;
+use datafusion::execution::SpillFile;
+use futures::stream::{self, BoxStream};
+use futures::{Stream, StreamExt, TryStreamExt};
+use portolan_engine::{Engine, Error, ErrorKind, Result};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::fetch::cancelled;
+
+/// Bytes of rows that make a piece.
+const PIECE_BYTES: usize = 4 << 20;
+
+/// The rows of a query, as far as they have come.
+pub(crate) struct KeptResult {
+    written: watch::Receiver<Written>,
+    expires: Mutex<SystemTime>,
+    lifetime: Duration,
+    _task: AbortOnDropHandle<()>,
+}
+
+/// What lies on disk.
+#[derive(Clone, Default)]
+struct Written {
+    pieces: Vec<Piece>,
+    rows: u64,
+    /// How the query ended, once it has.
+    end: Option<Result<(), (ErrorKind, String)>>,
+}
+
+#[derive(Clone)]
+struct Piece(Arc<dyn SpillFile>);
+
+/// How far a result has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Pieces that can be fetched.
+    pub(crate) pieces: usize,
+    /// Rows in them.
+    pub(crate) rows: u64,
+    /// Whether there will be no more.
+    pub(crate) finished: bool,
+}
+
+/// Which pieces of a result are fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// This one.
+    Piece(usize),
+    /// Every `of`-th, from `first` on.
+    Share { first: usize, of: usize },
+}
+
+impl KeptResult {
+    /// Starts to keep `rows`, until `stop`, for `lifetime` after they are asked for last.
+    pub(crate) fn start(
+        engine: Engine,
+        schema: SchemaRef,
+        rows: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
+        stop: CancellationToken,
+        lifetime: Duration,
+    ) -> Self {
+        let (sender, written) = watch::channel(Written::default());
+        let task = tokio::spawn(async move {
+            let end = tokio::select! {
+                biased;
+                () = stop.cancelled() => Err(cancelled()),
+                end = keep(&engine, &schema, rows, &sender) => end,
+            };
+            let end = end.map_err(|e| (e.kind(), e.chain()));
+            sender.send_modify(|written| written.end = Some(end));
+        });
+        let expires = Mutex::new(SystemTime::now() + lifetime);
+        Self { written, expires, lifetime, _task: AbortOnDropHandle::new(task) }
+    }
+
+    /// When it expires, unless it is renewed.
+    pub(crate) fn expires(&self) -> SystemTime {
+        *self.expires.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nobody may fetch it any more.
+    pub(crate) fn has_expired(&self) -> bool {
+        self.expires() <= SystemTime::now()
+    }
+
+    /// Lets it expire a lifetime from now.
+    pub(crate) fn renew(&self) -> SystemTime {
+        let expires = SystemTime::now() + self.lifetime;
+        *self.expires.lock().unwrap_or_else(PoisonError::into_inner) = expires;
+        expires
+    }
+
+    /// How far it has come.
+    ///
+    /// # Errors
+    /// How the query failed.
+    pub(crate) fn extent(&self) -> Result<Extent> {
+        self.written.borrow().extent()
+    }
+
+    /// Waits until it has come further than `seen` pieces or has ended, at most for `wait`.
+    ///
+    /// # Errors
+    /// How the query failed.
+    pub(crate) async fn further(&self, seen: usize, wait: Duration) -> Result<Extent> {
+        let mut written = self.written.clone();
+        let further = |w: &Written| w.end.is_some() || w.pieces.len() > seen;
+        // Where the time is over, it is as far as it is.
+        let _ = tokio::time::timeout(wait, written.wait_for(further)).await;
+        self.extent()
+    }
+
+    /// The rows of a part, waited for where they have not come yet.
+    pub(crate) fn rows(self: Arc<Self>, part: Part) -> BoxStream<'static, Result<RecordBatch>> {
+        let (first, step) = match part {
+            Part::Piece(piece) => (piece, None),
+            Part::Share { first, of } => (first, Some(of)),
+        };
+        let pieces = stream::try_unfold(Some(first), move |next| {
+            let kept = self.clone();
+            async move {
+                let Some(number) = next else { return Ok(None) };
+                let Some(piece) = kept.piece(number).await? else { return Ok(None) };
+                let batches = tokio::task::spawn_blocking(move || piece.read())
+                    .await
+                    .map_err(|e| broken("reading it ended abnormally").with_source(e))??;
+                Ok::<_, Error>(Some((stream::iter(batches.into_iter().map(Ok)), step.map(|step| number + step))))
+            }
+        });
+        pieces.try_flatten().boxed()
+    }
+
+    /// A piece, once it is there; `None` where there will be none of that number.
+    async fn piece(&self, number: usize) -> Result<Option<Piece>> {
+        let mut written = self.written.clone();
+        let there = written.wait_for(|w| w.end.is_some() || w.pieces.len() > number).await;
+        let there = there.map_err(|e| broken("it was given up").with_source(e))?;
+        there.extent()?;
+        Ok(there.pieces.get(number).cloned())
+    }
+}
+
+impl Written {
+    fn extent(&self) -> Result<Extent> {
+        match &self.end {
+            Some(Err((kind, context))) => Err(Error::new(*kind, context)),
+            end => Ok(Extent { pieces: self.pieces.len(), rows: self.rows, finished: end.is_some() }),
+        }
+    }
+}
+
+/// Writes the rows down, piece by piece.
+async fn keep(
+    engine: &Engine,
+    schema: &SchemaRef,
+    rows: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
+    written: &watch::Sender<Written>,
+) -> Result<()> {
+    let mut rows = Box::pin(rows);
+    let mut ended = false;
+    while !ended {
+        let (mut batches, mut bytes) = (vec![], 0);
+        while bytes < PIECE_BYTES {
+            match rows.try_next().await? {
+                Some(batch) => {
+                    bytes += batch.get_array_memory_size();
+                    batches.push(batch);
+                }
+                None => {
+                    ended = true;
+                    break;
+                }
+            }
+        }
+        let count: u64 = batches.iter().map(|b| b.num_rows() as u64).sum();
+        if count == 0 {
+            continue;
+        }
+        let (file, schema) = (engine.spill_file("a result that is kept")?, schema.clone());
+        let piece = tokio::task::spawn_blocking(move || write(file, &schema, &batches))
+            .await
+            .map_err(|e| broken("writing it ended abnormally").with_source(e))??;
+        written.send_modify(|written| {
+            written.pieces.push(piece);
+            written.rows += count;
+        });
+    }
+    Ok(())
+}
+
+fn write(file: Arc<dyn SpillFile>, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Piece> {
+    let unwritable = |e: Box<dyn std::error::Error + Send + Sync>| {
+        Error::new(ErrorKind::ResourceExhausted, "a result cannot be kept on disk (limits.spill)").with_source(e)
+    };
+    let mut writer = file.open_writer().map_err(|e| unwritable(e.into()))?;
+    let mut stream = StreamWriter::try_new(&mut writer, schema).map_err(|e| unwritable(e.into()))?;
+    for batch in batches {
+        stream.write(batch).map_err(|e| unwritable(e.into()))?;
+    }
+    stream.finish().map_err(|e| unwritable(e.into()))?;
+    drop(stream);
+    writer.finish().map_err(|e| unwritable(e.into()))?;
+    drop(writer);
+    Ok(Piece(file))
+}
+
+impl Piece {
+    fn read(&self) -> Result<Vec<RecordBatch>> {
+        let path = self.0.path().ok_or_else(|| broken("it does not lie on disk"))?;
+        let file = File::open(path).map_err(|e| broken("it cannot be opened").with_source(e))?;
+        let reader = StreamReader::try_new(BufReader::new(file), None);
+        let batches = reader.and_then(Iterator::collect);
+        batches.map_err(|e| broken("it cannot be read").with_source(e))
+    }
+}
+
+fn broken(what: &str) -> Error {
+    Error::new(ErrorKind::Internal, format!("a piece of a result: {what}"))
+}
+
+impl fmt::Debug for KeptResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeptResult").field("expires", &self.expires()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use arrow::array::{ArrayRef, Int64Array};
+    use portolan_engine::Engine;
+
+    use super::*;
+
+    fn batch(from: i64, rows: i64) -> RecordBatch {
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(from..from + rows));
+        RecordBatch::try_from_iter([("n", numbers)]).unwrap()
+    }
+
+    async fn sum(kept: &Arc<KeptResult>, part: Part) -> Result<usize> {
+        kept.clone().rows(part).try_fold(0, async |sum, batch| Ok(sum + batch.num_rows())).await
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn parts_are_fetched_in_parallel_and_again() {
+        let engine = Engine::builder().cpu_threads(1).build().unwrap();
+        let batches: Vec<_> = (0..8).map(|i| Ok(batch(i * 300_000, 300_000))).collect();
+        let schema = batch(0, 1).schema();
+        let kept = Arc::new(KeptResult::start(
+            engine,
+            schema,
+            stream::iter(batches),
+            CancellationToken::new(),
+            Duration::from_secs(60),
+        ));
+        let extent = loop {
+            let extent = kept.further(0, Duration::from_secs(10)).await.unwrap();
+            if extent.finished {
+                break extent;
+            }
+        };
+        assert!(extent.pieces > 2 && extent.rows == 2_400_000, "{extent:?}");
+        let shares = futures::future::join_all((0..3).map(|first| sum(&kept, Part::Share { first, of: 3 }))).await;
+        assert_eq!(shares.into_iter().map(Result::unwrap).sum::<usize>(), 2_400_000);
+        for _ in 0..2 {
+            let mut all = 0;
+            for piece in 0..extent.pieces {
+                all += sum(&kept, Part::Piece(piece)).await.unwrap();
+            }
+            assert_eq!(all, 2_400_000);
+        }
+        assert_eq!(sum(&kept, Part::Piece(extent.pieces)).await.unwrap(), 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_failure_reaches_every_part_and_results_expire() {
+        let engine = Engine::builder().cpu_threads(1).build().unwrap();
+        let rows = stream::iter([Ok(batch(0, 10)), Err(Error::new(ErrorKind::InvalidQuery, "divided by zero"))]);
+        let kept =
+            Arc::new(KeptResult::start(engine, batch(0, 1).schema(), rows, CancellationToken::new(), Duration::ZERO));
+        let error = sum(&kept, Part::Share { first: 0, of: 1 }).await.unwrap_err();
+        assert_eq!((error.kind(), error.context()), (ErrorKind::InvalidQuery, "divided by zero"));
+        assert!(kept.further(9, Duration::from_secs(10)).await.is_err());
+        assert!(kept.has_expired());
+    }
+}
