@@ -70,7 +70,7 @@ pub(crate) async fn announce_prepared(
     let (kind, schema, changed) = match prepared.kind() {
         StatementKind::Query => {
             let first = rows_of(&parameters).next().transpose()?.unwrap_or_default();
-            let schema = wire_schema(prepared.schema_with(&first)?.as_ref(), strings);
+            let schema = wire_schema(prepared.schema_with(&first).await?.as_ref(), strings);
             let runs = Runs::default();
             let kept = (delivery == Delivery::Keep).then(|| keep(caller, &prepared, &parameters, &schema, &runs));
             let kind = kept.clone().map_or(Kind::Query(prepared, parameters), Kind::Kept);

@@ -67,7 +67,10 @@ pub(super) fn damaged_text(random: &mut StdRng, text: &str, words: &[&str]) -> S
                     parts.swap(at, other);
                 }
             }
-            3 => parts.insert(at, ["\0", "\u{202e}", "''", "\"", "/*", "--", "$", "?", ";", "\\"].choose(random).unwrap().to_string()),
+            3 => parts.insert(
+                at,
+                ["\0", "\u{202e}", "''", "\"", "/*", "--", "$", "?", ";", "\\"].choose(random).unwrap().to_string(),
+            ),
             _ => parts.insert(at, format!(" {} ", words.choose(random).unwrap())),
         }
     }

@@ -17,7 +17,9 @@ use arrow_flight::{
     HandshakeRequest, RenewFlightEndpointRequest, Ticket,
 };
 use bytes::Bytes;
-use portolan_connectors::node::protocol::{CatalogRequest, FRAGMENT_TYPE_URL, FragmentTicket, NodeHello, ProgressRequest};
+use portolan_connectors::node::protocol::{
+    CatalogRequest, FRAGMENT_TYPE_URL, FragmentTicket, NodeHello, ProgressRequest,
+};
 use prost::{Message, Oneof};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -88,7 +90,11 @@ pub(super) fn call(random: &mut StdRng, known: &Known) -> Call {
         _ => {
             let expression = damaged(random, &Bytes::from_static(b"heavy"));
             let method = *["ListFlights", "ListActions", "DoExchange"].choose(random).unwrap();
-            let message = if method == "ListFlights" { Criteria { expression }.encode_to_vec() } else { Empty {}.encode_to_vec() };
+            let message = if method == "ListFlights" {
+                Criteria { expression }.encode_to_vec()
+            } else {
+                Empty {}.encode_to_vec()
+            };
             (method, vec![message.into()])
         }
     };
@@ -109,7 +115,13 @@ fn headers(random: &mut StdRng, known: &Known) -> Vec<(&'static str, String)> {
             let value = ["Bearer None", "Bearer ", "Basic !!!", "Basic Og==", "Basic YQ==", "bearer a.b.c", "\u{7f}"];
             headers.push(("authorization", (*value.choose(random).unwrap()).to_owned()));
         }
-        8 => headers.push(("cookie", ["=", ";;;", "arrow_flight_session_id=", "a=b=c; =; arrow_flight_session_id=x"].choose(random).unwrap().to_string())),
+        8 => headers.push((
+            "cookie",
+            ["=", ";;;", "arrow_flight_session_id=", "a=b=c; =; arrow_flight_session_id=x"]
+                .choose(random)
+                .unwrap()
+                .to_string(),
+        )),
         _ => {}
     }
     if random.random_bool(0.03) {
@@ -190,7 +202,8 @@ fn statement_command(random: &mut StdRng, known: &Known) -> Any {
 }
 
 fn name(random: &mut StdRng) -> Option<String> {
-    let names = ["sales", "orders", "portolan", "mesh", "session", "", "%", "_%\\", "%%%a%%%", "list", "a.b", "\0", "ü"];
+    let names =
+        ["sales", "orders", "portolan", "mesh", "session", "", "%", "_%\\", "%%%a%%%", "list", "a.b", "\0", "ü"];
     match random.random_range(0..4) {
         0 => None,
         1 => Some("%a".repeat(random.random_range(0..3000))),
@@ -224,7 +237,8 @@ fn metadata(random: &mut StdRng) -> Any {
             fk_table: name(random).unwrap_or_default(),
         }
         .as_any(),
-        8 => CommandGetSqlInfo { info: (0..random.random_range(0..9)).map(|_| random.random_range(0..700)).collect() }.as_any(),
+        8 => CommandGetSqlInfo { info: (0..random.random_range(0..9)).map(|_| random.random_range(0..700)).collect() }
+            .as_any(),
         _ => CommandGetXdbcTypeInfo { data_type: random.random_bool(0.5).then(|| random.random()) }.as_any(),
     }
 }
@@ -233,7 +247,8 @@ fn fragment(random: &mut StdRng, known: &Known) -> Any {
     let NodeHello { protocol, datafusion, .. } = NodeHello::current();
     let plan = known.plans.choose(random).cloned().unwrap_or_default();
     let plan = if random.random_bool(0.6) { damaged(random, &plan) } else { plan };
-    let keys = (0..random.random_range(0..3)).map(|_| damaged(random, &Bytes::from_static(b"(\xb5/\xfd keys"))).collect();
+    let keys =
+        (0..random.random_range(0..3)).map(|_| damaged(random, &Bytes::from_static(b"(\xb5/\xfd keys"))).collect();
     let ticket = FragmentTicket {
         protocol: if random.random_bool(0.05) { random.random() } else { protocol },
         datafusion: if random.random_bool(0.05) { "x".repeat(1000) } else { datafusion },
@@ -320,7 +335,8 @@ fn action(random: &mut StdRng, known: &Known) -> Action {
             ("BeginTransaction", wrap(random, any))
         }
         15 => {
-            let any = ActionEndTransactionRequest { transaction_id: handle(random, known), action: random.random() }.as_any();
+            let any =
+                ActionEndTransactionRequest { transaction_id: handle(random, known), action: random.random() }.as_any();
             ("EndTransaction", wrap(random, any))
         }
         16 => {
@@ -349,8 +365,19 @@ fn damaged_sometimes(random: &mut StdRng, bytes: Bytes) -> Bytes {
 }
 
 fn set_options(random: &mut StdRng) -> SetOptions {
-    let names = ["catalog", "schema", "portolan.placement", "portolan.query_timeout", "portolan.key_wait", "", "x",
-        "portolan.adapt_factor", "portolan.strategy", "PORTOLAN.STRING_VIEWS", "portolan.key_form"];
+    let names = [
+        "catalog",
+        "schema",
+        "portolan.placement",
+        "portolan.query_timeout",
+        "portolan.key_wait",
+        "",
+        "x",
+        "portolan.adapt_factor",
+        "portolan.strategy",
+        "PORTOLAN.STRING_VIEWS",
+        "portolan.key_form",
+    ];
     let option = |random: &mut StdRng| {
         let value = match random.random_range(0..6) {
             0 => None,

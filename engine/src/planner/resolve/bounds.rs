@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
+use arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement;
@@ -24,6 +25,9 @@ pub(crate) const MOST_TABLES: usize = 500;
 const MOST_OPERATORS_NESTED: usize = 1_000;
 /// Operators of a plan. A query that stands for itself several times over doubles with each level.
 const MOST_OPERATORS: usize = 20_000;
+
+/// Levels that a type may be nested: lists of lists, and the like.
+const MOST_TYPES_NESTED: usize = 64;
 
 /// What opened a level.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,9 +122,7 @@ fn step(token: &Token) -> Step {
 pub(super) fn check_tables(statement: &Statement) -> Result<()> {
     let Statement::Statement(statement) = statement else { return Ok(()) };
     match statement.visit(&mut Tables(0)) {
-        ControlFlow::Break(()) => {
-            Err(too_much(format!("reads from more than {MOST_TABLES} tables and subqueries")))
-        }
+        ControlFlow::Break(()) => Err(too_much(format!("reads from more than {MOST_TABLES} tables and subqueries"))),
         ControlFlow::Continue(()) => Ok(()),
     }
 }
@@ -148,6 +150,37 @@ pub(crate) fn check_plan(plan: &LogicalPlan) -> Result<()> {
     Ok(())
 }
 
+/// Refuses columns whose types are nested too deep: whatever walks over their values calls itself for each level.
+///
+/// # Errors
+/// `InvalidQuery`.
+pub(crate) fn check_types(schema: &Schema) -> Result<()> {
+    match schema.fields().iter().find(|field| is_deeper(field.data_type(), MOST_TYPES_NESTED)) {
+        Some(field) => {
+            let name: String = field.name().chars().take(100).collect();
+            Err(too_much(format!("nests the type of column `{name}` more than {MOST_TYPES_NESTED} levels deep")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn is_deeper(data_type: &DataType, levels: usize) -> bool {
+    let Some(below) = levels.checked_sub(1) else { return true };
+    match data_type {
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::Map(item, _)
+        | DataType::RunEndEncoded(_, item) => is_deeper(item.data_type(), below),
+        DataType::Struct(fields) => fields.iter().any(|field| is_deeper(field.data_type(), below)),
+        DataType::Union(fields, _) => fields.iter().any(|(_, field)| is_deeper(field.data_type(), below)),
+        DataType::Dictionary(_, values) => is_deeper(values, below),
+        _ => false,
+    }
+}
+
 /// The operators of a plan. Those that stand in several places are counted in each, and looked at once.
 fn size<'a>(plan: &'a LogicalPlan, known: &mut HashMap<*const LogicalPlan, usize>, level: usize) -> Result<usize> {
     if level > MOST_OPERATORS_NESTED {
@@ -157,6 +190,7 @@ fn size<'a>(plan: &'a LogicalPlan, known: &mut HashMap<*const LogicalPlan, usize
     if let Some(size) = known.get(&place) {
         return Ok(*size);
     }
+    check_types(plan.schema().as_arrow())?;
     let mut total = 1_usize;
     for input in plan.inputs() {
         total = total.saturating_add(size(input, known, level + 1)?);
@@ -194,6 +228,8 @@ fn too_much(what: String) -> Error {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use arrow::datatypes::Field;
+
     use super::*;
 
     #[test]
@@ -202,7 +238,7 @@ mod tests {
         for sql in [
             format!("SELECT 1{}", ", a + 1".repeat(10_000)),
             format!("SELECT 1 WHERE 1 IN (1{})", ", -1".repeat(10_000)),
-            format!("VALUES (1, [2])", ) + &", (f(-1), [2])".repeat(10_000),
+            format!("VALUES (1, [2])",) + &", (f(-1), [2])".repeat(10_000),
             format!("SELECT CASE{branches} ELSE 'b' END"),
             format!("SELECT 1 -- {}", "(".repeat(10_000)),
             format!("SELECT '{}'", "(".repeat(10_000)),
@@ -213,8 +249,17 @@ mod tests {
     }
 
     #[test]
+    fn types_are_bounded() {
+        let lists = |n| (0..n).fold(DataType::Int8, |t, _| DataType::new_list(t, true));
+        let check = |n| check_types(&Schema::new(vec![Field::new("c", lists(n), true)]));
+        check(MOST_TYPES_NESTED - 1).unwrap();
+        assert_eq!(check(MOST_TYPES_NESTED).unwrap_err().kind(), ErrorKind::InvalidQuery);
+    }
+
+    #[test]
     fn what_is_deep_is_refused() {
-        for (open, close) in [("(", ""), ("[", "]"), ("", "[1]"), ("", " + 1"), ("", "::int"), ("NOT ", ""), ("- ", "")] {
+        for (open, close) in [("(", ""), ("[", "]"), ("", "[1]"), ("", " + 1"), ("", "::int"), ("NOT ", ""), ("- ", "")]
+        {
             let sql = format!("SELECT {}1{}", open.repeat(3_000), close.repeat(3_000));
             assert_eq!(check_text(&sql).unwrap_err().kind(), ErrorKind::InvalidQuery, "{open}{close}");
         }
