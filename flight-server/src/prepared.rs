@@ -168,6 +168,7 @@ pub(crate) fn bind(caller: &Caller, statements: &Statements, handle: &[u8], valu
     let statement = statements.find(&caller.identity.principal, handle)?;
     match &statement.kind {
         Kind::Prepared(_, parameters) => {
+            statements.room_for(&caller.identity.principal, &values)?;
             *parameters.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = values;
             Ok(())
         }

@@ -75,6 +75,11 @@ impl Prepared {
             .await
     }
 
+    /// Its text.
+    pub fn text(&self) -> &str {
+        &self.sql
+    }
+
     /// What it does.
     pub fn kind(&self) -> StatementKind {
         match *self.resolved {

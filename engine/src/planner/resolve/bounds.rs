@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement;
-use sqlparser::ast::{TableFactor, Visit, Visitor};
+use sqlparser::ast::{Select, TableFactor, Visit, Visitor};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, Tokenizer};
@@ -21,6 +21,8 @@ use crate::{Error, ErrorKind, Result};
 pub(crate) const MOST_LEVELS: usize = 2_000;
 /// Tables and subqueries that a statement may read from.
 pub(crate) const MOST_TABLES: usize = 500;
+/// Columns that a query may list: planning takes the square of them.
+const MOST_COLUMNS: usize = 4_000;
 /// Levels that the operators of a plan may be nested.
 const MOST_OPERATORS_NESTED: usize = 1_000;
 /// Operators of a plan. A query that stands for itself several times over doubles with each level.
@@ -118,23 +120,34 @@ fn step(token: &Token) -> Step {
     }
 }
 
-/// Refuses a statement that reads from too many tables: they are joined one below the other.
-pub(super) fn check_tables(statement: &Statement) -> Result<()> {
+/// Refuses a statement that reads from too many tables, which are joined one below the other, or lists too many columns.
+pub(super) fn check_statement(statement: &Statement) -> Result<()> {
     let Statement::Statement(statement) = statement else { return Ok(()) };
     match statement.visit(&mut Tables(0)) {
-        ControlFlow::Break(()) => Err(too_much(format!("reads from more than {MOST_TABLES} tables and subqueries"))),
+        ControlFlow::Break(what) => Err(too_much(what)),
         ControlFlow::Continue(()) => Ok(()),
     }
 }
 
+/// Counts the tables.
 struct Tables(usize);
 
 impl Visitor for Tables {
-    type Break = ();
+    type Break = String;
 
-    fn pre_visit_table_factor(&mut self, _: &TableFactor) -> ControlFlow<()> {
+    fn pre_visit_table_factor(&mut self, _: &TableFactor) -> ControlFlow<String> {
         self.0 += 1;
-        if self.0 > MOST_TABLES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        match self.0 > MOST_TABLES {
+            true => ControlFlow::Break(format!("reads from more than {MOST_TABLES} tables and subqueries")),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<String> {
+        match select.projection.len() > MOST_COLUMNS {
+            true => ControlFlow::Break(format!("lists more than {MOST_COLUMNS} columns")),
+            false => ControlFlow::Continue(()),
+        }
     }
 }
 

@@ -112,7 +112,7 @@ fn parse(sql: &str) -> Result<Statement> {
         .map_err(|e| syntax(&e))?;
     match (statements.pop_front(), statements.len()) {
         (Some(statement), 0) => {
-            bounds::check_tables(&statement)?;
+            bounds::check_statement(&statement)?;
             Ok(statement)
         }
         (None, _) => Err(Error::new(ErrorKind::InvalidQuery, "the statement is empty")),
