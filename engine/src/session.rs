@@ -132,7 +132,7 @@ impl Session {
     /// # Errors
     /// As [`Session::prepare`] and [`Prepared::execute`].
     pub async fn sql(&self, sql: &str) -> Result<QueryStream> {
-        self.prepare(sql).await?.execute(&[]).await
+        Box::pin(self.prepare(sql)).await?.execute(&[]).await
     }
 
     /// The names that its statements see beside those of the mesh.

@@ -180,11 +180,11 @@ impl Service {
         Ok(match command {
             Command::CommandStatementQuery(query) => {
                 let prepared = prepare(caller, &query.query, query.transaction_id.as_ref()).await?;
-                bound_schema(&prepared, &[], Strings::of(&caller.session.settings()))?
+                bound_schema(&prepared, &[], Strings::of(&caller.session.settings())).await?
             }
             Command::CommandPreparedStatementQuery(query) => {
                 let bound = bound(caller, &self.statements, &query.prepared_statement_handle)?;
-                bound_schema(&bound.prepared.refreshed().await?, &bound.parameters, bound.strings)?
+                bound_schema(&bound.prepared.refreshed().await?, &bound.parameters, bound.strings).await?
             }
             _ => self.metadata(caller, command).await?.ok_or_else(|| unknown(command.type_url()))?.schema,
         })

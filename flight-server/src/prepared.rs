@@ -69,7 +69,7 @@ pub(crate) async fn announce_prepared(
     let prepared = prepared.refreshed().await?;
     match prepared.kind() {
         StatementKind::Query => {
-            let schema = bound_schema(&prepared, &parameters, strings)?;
+            let schema = bound_schema(&prepared, &parameters, strings).await?;
             let runs = Runs::default();
             let kept = (delivery == Delivery::Keep).then(|| keep(caller, &prepared, &parameters, &schema, &runs));
             let kind = kept.clone().map_or(Kind::Query(prepared, parameters), Kind::Kept);
@@ -94,12 +94,16 @@ pub(crate) async fn announce_prepared(
 }
 
 /// The columns that clients see of a statement with these parameters; none of one that changes something.
-pub(crate) fn bound_schema(prepared: &Prepared, parameters: &[RecordBatch], strings: Strings) -> Result<SchemaRef> {
+pub(crate) async fn bound_schema(
+    prepared: &Prepared,
+    parameters: &[RecordBatch],
+    strings: Strings,
+) -> Result<SchemaRef> {
     if prepared.kind() != StatementKind::Query {
         return Ok(SchemaRef::new(Schema::empty()));
     }
     let first = rows_of(parameters).next().transpose()?.unwrap_or_default();
-    Ok(wire_schema(prepared.schema_with(&first)?.as_ref(), strings))
+    Ok(wire_schema(prepared.schema_with(&first).await?.as_ref(), strings))
 }
 
 /// Runs a query to its end, whoever fetches its rows.
@@ -183,6 +187,7 @@ pub(crate) fn bind(caller: &Caller, statements: &Statements, handle: &[u8], valu
     let statement = statements.find(&caller.identity.principal, handle)?;
     match &statement.kind {
         Kind::Prepared(_, parameters) => {
+            statements.room_for(&caller.identity.principal, &values)?;
             *parameters.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = values;
             Ok(())
         }

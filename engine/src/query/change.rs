@@ -15,6 +15,7 @@ use futures::{StreamExt, TryStreamExt};
 use portolan_catalog::{NodeLocation, PortRef};
 use portolan_connectors::PortWriter;
 
+use super::ingest::OF_A_BATCH;
 use super::{Prepared, QueryStream};
 use crate::mesh::MeshView;
 use crate::planner::resolve::change::{Change, Target};
@@ -32,6 +33,11 @@ impl Prepared {
     /// # Errors
     /// `InvalidQuery` for a statement that gives rows, and where values do not fit; whatever running it can give.
     pub async fn apply(&self, parameters: &[RecordBatch]) -> Result<u64> {
+        let (this, parameters) = (self.clone(), parameters.to_vec());
+        self.on_cpu(async move { this.apply_here(&parameters).await }).await
+    }
+
+    async fn apply_here(&self, parameters: &[RecordBatch]) -> Result<u64> {
         let current = self.current().await?;
         let Some(change) = current.change() else {
             if self.kind() == crate::StatementKind::Query {
@@ -149,7 +155,7 @@ impl Prepared {
         let limit = self.session.engine.limits.session_tables;
         let (mut batches, mut bytes) = (vec![], 0);
         while let Some(batch) = rows.try_next().await? {
-            bytes += get_record_batch_memory_size(&batch);
+            bytes += OF_A_BATCH + get_record_batch_memory_size(&batch);
             if bytes > limit {
                 return Err(Error::new(
                     ErrorKind::ResourceExhausted,

@@ -22,6 +22,9 @@ use crate::planner::resolve::change::distinct_names;
 use crate::session::tables::{Creation, TableContent, unknown};
 use crate::{Error, ErrorKind, Result, Session};
 
+/// Bytes that are counted for a batch beside its rows: some have rows that take none, and there is no end to those.
+pub(super) const OF_A_BATCH: usize = 256;
+
 /// Where uploaded rows go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IngestTarget {
@@ -143,7 +146,7 @@ impl Session {
         let limit = self.engine.limits.session_tables;
         let (mut batches, mut bytes) = (vec![], 0);
         while let Some(batch) = rows.try_next().await? {
-            bytes += get_record_batch_memory_size(&batch);
+            bytes += OF_A_BATCH + get_record_batch_memory_size(&batch);
             if bytes > limit {
                 let what = format!(
                     "the uploaded rows take more than the {limit} bytes that a session's tables may hold \

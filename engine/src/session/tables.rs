@@ -17,6 +17,9 @@ use crate::{Error, ErrorKind, Result};
 
 /// Tables of one session, at most.
 const MOST_TABLES: usize = 1000;
+/// Columns of such a table, and bytes of its name: neither counts towards the memory of its rows.
+const MOST_COLUMNS: usize = 4_000;
+const LONGEST_NAME: usize = 1_000;
 /// Rows up to which a batch is merged with the next: many small inserts must not leave as many batches.
 const SMALL_BATCH: usize = 4096;
 
@@ -96,6 +99,12 @@ impl SessionTables {
             return Err(Error::new(
                 ErrorKind::InvalidQuery,
                 format!("`{name}`: no table ends in `{NUMBERED}`, and no column is named `{ROW_NUMBER}`"),
+            ));
+        }
+        if name.len() > LONGEST_NAME || content.schema.fields().len() > MOST_COLUMNS {
+            return Err(Error::new(
+                ErrorKind::InvalidQuery,
+                format!("a table has at most {MOST_COLUMNS} columns, and {LONGEST_NAME} bytes of a name"),
             ));
         }
         let mut tables = self.lock();
@@ -258,6 +267,17 @@ mod tests {
         other.create("b", content(0..2000), Creation::New).unwrap();
         drop(other);
         tables.create("c", content(0..1000), Creation::New).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_row_is_bounded_too() {
+        let tables = SessionTables::new(SharedMemory::new(1 << 20), 1 << 20);
+        let error = tables.create(&"x".repeat(LONGEST_NAME + 1), content([]), Creation::New).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidQuery);
+        tables.create(&"x".repeat(LONGEST_NAME), content([]), Creation::New).unwrap();
+        let field = |n| Field::new(format!("c{n}"), DataType::Int8, true);
+        let wide = Arc::new(Schema::new((0..=MOST_COLUMNS).map(field).collect::<Vec<_>>()));
+        assert!(tables.create("wide", TableContent::new(wide, &[]).unwrap(), Creation::New).is_err());
     }
 
     #[test]
