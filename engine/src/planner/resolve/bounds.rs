@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use arrow::datatypes::{DataType, Schema};
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, LogicalPlan, WindowFrameBound};
+use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
 use sqlparser::ast::{Select, TableFactor, Visit, Visitor};
 use sqlparser::dialect::GenericDialect;
@@ -30,6 +31,13 @@ const MOST_OPERATORS: usize = 20_000;
 
 /// Levels that a type may be nested: lists of lists, and the like.
 const MOST_TYPES_NESTED: usize = 64;
+/// Values or bytes of a type of fixed size: a NULL takes as much as a value.
+const LARGEST_FIXED: i32 = 1 << 16;
+
+/// Centroids of a percentile that is estimated.
+const MOST_CENTROIDS: f64 = 10_000.0;
+/// Characters, or items, that one call may make.
+const LONGEST_MADE: f64 = 16_777_216.0;
 
 /// What opened a level.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -163,33 +171,91 @@ pub(crate) fn check_plan(plan: &LogicalPlan) -> Result<()> {
     Ok(())
 }
 
-/// Refuses columns whose types are nested too deep: whatever walks over their values calls itself for each level.
+/// Refuses columns whose types are nested too deep, since whatever walks over their values calls itself for each level,
+/// and types whose NULLs take too much.
 ///
 /// # Errors
 /// `InvalidQuery`.
 pub(crate) fn check_types(schema: &Schema) -> Result<()> {
-    match schema.fields().iter().find(|field| is_deeper(field.data_type(), MOST_TYPES_NESTED)) {
+    match schema.fields().iter().find(|field| is_beyond(field.data_type(), MOST_TYPES_NESTED)) {
         Some(field) => {
             let name: String = field.name().chars().take(100).collect();
-            Err(too_much(format!("nests the type of column `{name}` more than {MOST_TYPES_NESTED} levels deep")))
+            Err(too_much(format!(
+                "gives column `{name}` a type of more than {MOST_TYPES_NESTED} levels, or of a fixed size beyond \
+                 {LARGEST_FIXED}"
+            )))
         }
         None => Ok(()),
     }
 }
 
-fn is_deeper(data_type: &DataType, levels: usize) -> bool {
+fn is_beyond(data_type: &DataType, levels: usize) -> bool {
     let Some(below) = levels.checked_sub(1) else { return true };
     match data_type {
+        DataType::FixedSizeBinary(size) | DataType::FixedSizeList(_, size) if *size > LARGEST_FIXED => true,
         DataType::List(item)
         | DataType::LargeList(item)
         | DataType::ListView(item)
         | DataType::LargeListView(item)
         | DataType::FixedSizeList(item, _)
         | DataType::Map(item, _)
-        | DataType::RunEndEncoded(_, item) => is_deeper(item.data_type(), below),
-        DataType::Struct(fields) => fields.iter().any(|field| is_deeper(field.data_type(), below)),
-        DataType::Union(fields, _) => fields.iter().any(|(_, field)| is_deeper(field.data_type(), below)),
-        DataType::Dictionary(_, values) => is_deeper(values, below),
+        | DataType::RunEndEncoded(_, item) => is_beyond(item.data_type(), below),
+        DataType::Struct(fields) => fields.iter().any(|field| is_beyond(field.data_type(), below)),
+        DataType::Union(fields, _) => fields.iter().any(|(_, field)| is_beyond(field.data_type(), below)),
+        DataType::Dictionary(_, values) => is_beyond(values, below),
+        _ => false,
+    }
+}
+
+/// Refuses calls that name an amount which is taken at once, whatever the query may hold: DataFusion asks for it without
+/// counting it, and where it is not there the process ends.
+fn check_demands(plan: &LogicalPlan) -> Result<()> {
+    let mut refused = None;
+    plan.apply_expressions(|e| {
+        e.apply(|e| {
+            refused = demand(e);
+            Ok(if refused.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })
+    })
+    .map_err(|e| from_datafusion(&e))?;
+    refused.map_or(Ok(()), |what| Err(too_much(what)))
+}
+
+fn demand(call: &Expr) -> Option<String> {
+    let (name, arguments) = match call {
+        Expr::ScalarFunction(call) => (call.name(), &call.args),
+        Expr::AggregateFunction(call) => (call.func.name(), &call.params.args),
+        Expr::WindowFunction(call) => {
+            let frame = &call.params.window_frame;
+            if [&frame.start_bound, &frame.end_bound].into_iter().any(is_endless) {
+                return Some("has a window frame of more rows than there can be".to_owned());
+            }
+            (call.fun.name(), &call.params.args)
+        }
+        _ => return None,
+    };
+    let number = |place: usize| match arguments.get(place)? {
+        Expr::Literal(value, _) => value.cast_to(&DataType::Float64).ok().and_then(|v| match v {
+            ScalarValue::Float64(number) => number,
+            _ => None,
+        }),
+        _ => None,
+    };
+    let beyond = match name {
+        // The last argument, which is left out as a rule, must be a literal to DataFusion too.
+        "approx_percentile_cont" => arguments.len() > 2 && number(2).is_none_or(|n| n > MOST_CENTROIDS),
+        "approx_percentile_cont_with_weight" => arguments.len() > 3 && number(3).is_none_or(|n| n > MOST_CENTROIDS),
+        "repeat" | "lpad" | "rpad" | "array_repeat" | "list_repeat" => number(1).is_some_and(|n| n > LONGEST_MADE),
+        _ => false,
+    };
+    beyond.then(|| format!("asks `{name}` for too much at once"))
+}
+
+/// Whether DataFusion would count past the largest number.
+fn is_endless(bound: &WindowFrameBound) -> bool {
+    match bound {
+        WindowFrameBound::Preceding(ScalarValue::UInt64(Some(rows)))
+        | WindowFrameBound::Following(ScalarValue::UInt64(Some(rows))) => i64::try_from(*rows).is_err(),
         _ => false,
     }
 }
@@ -204,6 +270,7 @@ fn size<'a>(plan: &'a LogicalPlan, known: &mut HashMap<*const LogicalPlan, usize
         return Ok(*size);
     }
     check_types(plan.schema().as_arrow())?;
+    check_demands(plan)?;
     let mut total = 1_usize;
     for input in plan.inputs() {
         total = total.saturating_add(size(input, known, level + 1)?);
@@ -267,6 +334,8 @@ mod tests {
         let check = |n| check_types(&Schema::new(vec![Field::new("c", lists(n), true)]));
         check(MOST_TYPES_NESTED - 1).unwrap();
         assert_eq!(check(MOST_TYPES_NESTED).unwrap_err().kind(), ErrorKind::InvalidQuery);
+        let fixed = Field::new("c", DataType::FixedSizeBinary(i32::MAX), true);
+        assert!(check_types(&Schema::new(vec![fixed])).is_err());
     }
 
     #[test]
