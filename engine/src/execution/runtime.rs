@@ -3,6 +3,7 @@
 
 use std::future::Future;
 
+use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -43,10 +44,12 @@ impl CpuRuntime {
     pub(crate) fn run<T: Send + 'static>(
         &self,
         future: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> impl Future<Output = Result<T>> + Send + use<T> {
+    ) -> BoxFuture<'static, Result<T>> {
         // On the heap, and begun at once: its caller waits on a stack that may be small.
         let task = self.spawn(Box::pin(future));
-        async move { task.await.map_err(|e| Error::new(ErrorKind::Internal, "planning stopped short").with_source(e))? }
+        Box::pin(async move {
+            task.await.map_err(|e| Error::new(ErrorKind::Internal, "planning stopped short").with_source(e))?
+        })
     }
 }
 
