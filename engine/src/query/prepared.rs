@@ -56,7 +56,7 @@ impl Prepared {
             .run(async move {
                 let view = session.engine.mesh.view();
                 let names = Arc::new(session.names());
-                let state = session_state(&session.engine, &view, Some(names.clone()))?;
+                let state = session_state(&session.engine, &view, Some(names.clone()));
                 let resolved = resolve(&sql, &state, &view.snapshot, &names).await?;
                 let schema = promised(&resolved);
                 let plan = match &resolved {
