@@ -41,7 +41,7 @@ impl Session {
             id: uuid::Uuid::new_v4().to_string(),
             principal,
             opened: SystemTime::now(),
-            tables: SessionTables::new(engine.memory.clone(), engine.limits.session_tables),
+            tables: SessionTables::new(engine.held.clone(), engine.limits.session_tables),
             closed: CancellationToken::new(),
             settings: Mutex::default(),
         });
@@ -104,6 +104,11 @@ impl Session {
         tables.iter().map(|(name, content)| (name.clone(), content.schema.clone())).collect()
     }
 
+    /// Whether it has tables or runs something, which would be lost with it.
+    pub fn is_in_use(&self) -> bool {
+        !self.shared.tables.snapshot().is_empty() || self.engine.activity.queries_of(self.id()) > 0
+    }
+
     /// Ends it: what it runs is stopped, its tables are gone, and it takes no further statement.
     pub fn close(&self) {
         self.shared.close();
@@ -127,7 +132,7 @@ impl Session {
     /// # Errors
     /// As [`Session::prepare`] and [`Prepared::execute`].
     pub async fn sql(&self, sql: &str) -> Result<QueryStream> {
-        self.prepare(sql).await?.execute(&[]).await
+        Box::pin(self.prepare(sql)).await?.execute(&[]).await
     }
 
     /// The names that its statements see beside those of the mesh.

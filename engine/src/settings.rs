@@ -6,6 +6,9 @@ use portolan_catalog::nearest::nearest;
 
 use crate::{Error, ErrorKind, Result};
 
+/// Bytes of a setting's value: sessions keep them.
+const LONGEST_VALUE: usize = 4096;
+
 /// The settings of a session, changed by `SET name = value`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -164,6 +167,10 @@ impl Settings {
     /// # Errors
     /// `InvalidQuery` for an unknown name (with the nearest known one) or a value that does not fit.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        if value.len() > LONGEST_VALUE {
+            let what = format!("the value of a setting takes at most {LONGEST_VALUE} bytes");
+            return Err(Error::new(ErrorKind::InvalidQuery, what));
+        }
         match name.to_lowercase().as_str() {
             "catalog" => self.catalog = Some(value.to_owned()).filter(|v| !v.is_empty()),
             "schema" => self.schema = Some(value.to_owned()).filter(|v| !v.is_empty()),

@@ -102,19 +102,29 @@ pub(crate) async fn executed(
     schema: SchemaRef,
     runs: Runs,
 ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-    let sets: Vec<_> = rows_of(parameters).collect::<Result<_>>()?;
-    let unbound = parameters.is_empty().then(Vec::new);
-    let mut sets = unbound.into_iter().chain(sets);
-    let Some(first) = sets.next() else { return Ok(stream::empty().boxed()) };
+    let unbound = parameters.is_empty().then(|| Ok(Vec::new()));
+    let mut sets = unbound.into_iter().chain(sets(parameters.clone()));
+    let Some(first) = sets.next().transpose()? else { return Ok(stream::empty().boxed()) };
     let first = run(prepared, &first, &schema, &runs).await?;
     let (prepared, announced) = (prepared.clone(), schema.clone());
     let rest = stream::iter(sets)
         .then(move |values| {
             let (prepared, announced, runs) = (prepared.clone(), announced.clone(), runs.clone());
-            async move { run(&prepared, &values, &announced, &runs).await }
+            async move { run(&prepared, &values?, &announced, &runs).await }
         })
         .try_flatten();
     Ok(first.chain(rest).map(move |batch| to_wire(&batch?, &schema)).boxed())
+}
+
+/// The sets of parameters, each made when its turn comes: in this form they take more memory than the rows that they are
+/// in.
+fn sets(parameters: Parameters) -> impl Iterator<Item = Result<Vec<ScalarValue>>> + Send {
+    let rows: Vec<usize> = parameters.iter().map(RecordBatch::num_rows).collect();
+    let places = rows.into_iter().enumerate().flat_map(|(batch, rows)| (0..rows).map(move |row| (batch, row)));
+    places.filter_map(move |(batch, row)| {
+        let row = parameters.get(batch)?.slice(row, 1);
+        rows_of(&[row]).next()
+    })
 }
 
 /// Starts a statement with one set of parameters.

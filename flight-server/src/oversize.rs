@@ -1,13 +1,13 @@
-//! Requests beyond the size limit: the codec refuses them before the service sees them, under a code that clients do
-//! not expect and without a line in the log. This puts both right.
+//! Requests that the codec refuses before the service sees them, since they are beyond the size limit or no message: it
+//! does so under a code that says something else, and without a line in the log. This puts both right.
 
 use std::task::{Context, Poll};
 
 use portolan_engine::{Error, ErrorKind};
-use tonic::Code;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
+use tonic::{Code, Status};
 
 use crate::failure::refuse;
 
@@ -28,6 +28,20 @@ impl<S> Bounded<S> {
 /// The error of a request beyond `limit` bytes.
 pub(crate) fn too_large(limit: usize) -> Error {
     Error::new(ErrorKind::ResourceExhausted, format!("the request is larger than the {limit} bytes that are taken"))
+}
+
+/// How the codec's message for bytes that are no message begins.
+const UNDECODABLE: &str = "failed to decode Protobuf message";
+
+/// Whether the codec refused a message since it is none: it takes the blame for that.
+pub(crate) fn is_undecodable(status: &Status) -> bool {
+    status.code() == Code::Internal && status.message().starts_with(UNDECODABLE)
+}
+
+/// The error of a message that is none.
+pub(crate) fn undecodable(why: &str) -> Error {
+    let why: String = why.chars().take(200).collect();
+    Error::new(ErrorKind::InvalidQuery, format!("the request is malformed: {why}"))
 }
 
 impl<S, B> Service<http::Request<B>> for Bounded<S>
@@ -54,7 +68,12 @@ where
             if code == Some(Code::OutOfRange) {
                 return Ok(refuse(&too_large(limit), &call, "somebody").into_http());
             }
-            Ok(response)
+            match Status::from_header_map(response.headers()) {
+                Some(status) if is_undecodable(&status) => {
+                    Ok(refuse(&undecodable(status.message()), &call, "somebody").into_http())
+                }
+                _ => Ok(response),
+            }
         })
     }
 }

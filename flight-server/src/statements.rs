@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
+use datafusion::common::utils::memory::get_record_batch_memory_size;
 use portolan_engine::{Error, ErrorKind, Prepared, Principal, ProgressHandle, Result};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +17,13 @@ use crate::options::ServerLimits;
 use crate::results::{KeptResult, Part};
 use crate::sessions::{is_token, random_token};
 use crate::wire_schema::Strings;
+
+/// Prepared statements that were not used for so long make way where there is no room for new ones.
+const ABANDONED: Duration = Duration::from_secs(60);
+/// Bytes that the statements of one principal may take.
+const MOST_BYTES: usize = 256 << 20;
+/// Bytes that a planned statement takes for each of its text.
+const PLANNED: usize = 16;
 
 /// The statements of a server.
 pub(crate) struct Statements {
@@ -66,6 +74,11 @@ pub(crate) enum Kind {
 }
 
 impl Held {
+    /// Whether another may have its place: clients close what they prepare, unless they crash.
+    fn may_go(&self) -> bool {
+        !matches!(self.statement.kind, Kind::Prepared(..)) || self.used.elapsed() > ABANDONED
+    }
+
     fn is_alive(&self, idle: Duration) -> bool {
         match &self.statement.kind {
             Kind::Kept(result) => !result.has_expired(),
@@ -77,6 +90,18 @@ impl Held {
 impl Statement {
     pub(crate) fn new(kind: Kind, schema: SchemaRef, strings: Strings) -> Self {
         Self { kind, schema, strings, runs: Runs::default() }
+    }
+
+    /// About how many bytes of memory it takes.
+    fn bytes(&self) -> usize {
+        match &self.kind {
+            Kind::Query(prepared, parameters) => prepared.text().len() * PLANNED + bytes_of(parameters),
+            Kind::Prepared(prepared, parameters) => {
+                let parameters = parameters.lock().unwrap_or_else(PoisonError::into_inner);
+                prepared.text().len() * PLANNED + bytes_of(&parameters)
+            }
+            Kind::Kept(_) | Kind::Applied => 0,
+        }
     }
 }
 
@@ -107,12 +132,32 @@ impl Statements {
         let mut held = self.lock();
         // A stream that still runs holds its statement too, which keeps it cancellable.
         held.retain(|_, h| h.is_alive(self.idle));
-        let of_owner = |held: &HashMap<String, Held>| held.values().filter(|h| h.owner.is_same(owner)).count();
-        if held.len() >= self.most || of_owner(&held) >= self.most_per_principal {
+        self.make_room(&mut held, owner, statement.bytes())?;
+        let handle = random_token();
+        held.insert(
+            handle.clone(),
+            Held { owner: owner.clone(), statement: Arc::new(statement), used: Instant::now() },
+        );
+        Ok(Bytes::from(handle))
+    }
+
+    /// Sees to it that `owner` may hold that many bytes of parameters more.
+    pub(crate) fn room_for(&self, owner: &Principal, parameters: &Parameters) -> Result<()> {
+        self.make_room(&mut self.lock(), owner, bytes_of(parameters))
+    }
+
+    /// Makes room for one more statement of `owner`, which takes that many bytes.
+    fn make_room(&self, held: &mut HashMap<String, Held>, owner: &Principal, bytes: usize) -> Result<()> {
+        loop {
+            let of_owner = || held.values().filter(|h| h.owner.is_same(owner));
+            let taken = of_owner().map(|h| h.statement.bytes()).fold(bytes, usize::saturating_add);
+            if held.len() < self.most && of_owner().count() < self.most_per_principal && taken <= MOST_BYTES {
+                return Ok(());
+            }
             // Clients close what they prepare and never say that they are done with a query.
             let oldest = held
                 .iter()
-                .filter(|(_, h)| h.owner.is_same(owner) && !matches!(h.statement.kind, Kind::Prepared(..)))
+                .filter(|(_, h)| h.owner.is_same(owner) && h.may_go())
                 .filter(|(_, h)| Arc::strong_count(&h.statement) == 1)
                 .min_by_key(|(_, h)| h.used)
                 .map(|(handle, _)| handle.clone());
@@ -122,19 +167,14 @@ impl Statements {
                     return Err(Error::new(
                         ErrorKind::ResourceExhausted,
                         format!(
-                            "too many statements are open (at most {} for one user, {} in all): close some",
+                            "too many statements are open, or too large ones (at most {} for one user, {} in all, and \
+                             {MOST_BYTES} bytes of text and parameters for one user): close some",
                             self.most_per_principal, self.most
                         ),
                     ));
                 }
             }
         }
-        let handle = random_token();
-        held.insert(
-            handle.clone(),
-            Held { owner: owner.clone(), statement: Arc::new(statement), used: Instant::now() },
-        );
-        Ok(Bytes::from(handle))
     }
 
     /// The statement of `handle`, if it is `caller`'s.
@@ -199,6 +239,10 @@ pub(crate) fn handle_of_part(handle: &[u8], part: Part) -> Bytes {
     })
 }
 
+fn bytes_of(parameters: &Parameters) -> usize {
+    parameters.iter().map(get_record_batch_memory_size).fold(0, usize::saturating_add)
+}
+
 fn key_of(handle: &[u8]) -> Result<&str> {
     std::str::from_utf8(handle).ok().filter(|text| is_token(text)).ok_or_else(unknown)
 }
@@ -211,6 +255,7 @@ fn unknown() -> Error {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use arrow::array::{ArrayRef, UInt8Array};
     use arrow::datatypes::Schema;
 
     use super::*;
@@ -259,6 +304,19 @@ mod tests {
         assert!(store.hold(&Principal::new("bob"), applied()).is_ok());
         drop((running, also_running));
         assert!(store.hold(&ann, applied()).is_ok());
+    }
+
+    #[test]
+    fn parameters_are_bounded_in_sum() {
+        let store = store(10, 10, Duration::from_secs(60));
+        let rows = |n: usize| {
+            let column: ArrayRef = Arc::new(UInt8Array::from(vec![0; n]));
+            Parameters::from(vec![RecordBatch::try_from_iter([("$1", column)]).unwrap()])
+        };
+        let ann = Principal::new("ann");
+        store.room_for(&ann, &rows(MOST_BYTES / 2)).unwrap();
+        let error = store.room_for(&ann, &rows(MOST_BYTES + 1)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
     }
 
     #[test]

@@ -177,7 +177,8 @@ fn watch_panics() {
         if place.contains("tests/fuzz") {
             before(info);
         }
-        let what = info.payload_as_str().unwrap_or_default().chars().take(160).collect::<String>();
+        let what = info.payload_as_str().unwrap_or_default().chars().take(160);
+        let what: String = what.filter(|c| !c.is_ascii_digit()).collect();
         *PANICS.lock().unwrap().entry(format!("{place}: {what}")).or_default() += 1;
     }));
 }
@@ -309,6 +310,12 @@ async fn workers(count: u64) -> (Vec<Worker>, Arc<Findings>) {
     (all, findings)
 }
 
+/// Whether it is a panic of Arrow's decoder at a malformed message, which the upload's or the keys' reader catches: what
+/// it becomes is judged by the status.
+fn is_caught(place: &str) -> bool {
+    ["arrow-ipc-", "arrow-buffer-", "arrow-data-", "arrow-array-"].iter().any(|name| place.contains(name))
+}
+
 fn report(findings: &Findings) {
     for (code, count) in findings.codes.lock().unwrap().iter() {
         eprintln!("{count:>8} {code}");
@@ -317,8 +324,12 @@ fn report(findings: &Findings) {
     let peak = peak.lines().find_map(|line| line.strip_prefix("VmHWM:")).map(|kib| kib.trim().to_owned());
     let peak = peak.and_then(|kib| kib.split(' ').next()?.parse::<u64>().ok()).unwrap_or_default();
     eprintln!("at most {peak} KiB of memory");
-    let panics = PANICS.lock().unwrap();
-    let statuses = findings.statuses.lock().unwrap();
+    let panics = PANICS.lock().unwrap().clone();
+    let statuses = findings.statuses.lock().unwrap().clone();
+    let (caught, panics): (Vec<_>, Vec<_>) = panics.into_iter().partition(|(what, _)| is_caught(what));
+    for (what, count) in caught {
+        eprintln!("{count:>8} caught at {what}");
+    }
     let panicked: Vec<String> = panics.iter().map(|(what, count)| format!("{count} panics at {what}")).collect();
     let blamed: Vec<String> = statuses.iter().map(|(what, call)| format!("{what}\n    {call}")).collect();
     assert!(panicked.is_empty() && blamed.is_empty(), "{}\n\n{}", panicked.join("\n"), blamed.join("\n"));
@@ -352,7 +363,11 @@ async fn any_request_is_answered() {
 async fn statements_that_are_too_much_are_answered() {
     let (workers, findings) = workers(2).await;
     let from = variable("PORTOLAN_FUZZ_FROM", 0) as usize;
-    let left = Arc::new(Mutex::new(statements::extremes().into_iter().skip(from).collect::<VecDeque<_>>()));
+    let sizes: &[usize] = match std::env::var("PORTOLAN_FUZZ_REQUESTS") {
+        Ok(_) => &[60, 400, 980, 1_900, 3_900, 30_000, 300_000],
+        Err(_) => &[60, 20_000],
+    };
+    let left = Arc::new(Mutex::new(statements::extremes(sizes).into_iter().skip(from).collect::<VecDeque<_>>()));
     let running = workers.into_iter().map(|mut worker| {
         let left = left.clone();
         tokio::spawn(async move {

@@ -3,10 +3,15 @@
 
 use std::future::Future;
 
+use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{Error, ErrorKind, Result};
+
+/// Bytes of a thread's stack, of which none is taken before it is used: planning calls itself for each level of a plan,
+/// and a stack that is used up ends the process. It holds the deepest that is let in (`planner::resolve::bounds`).
+const STACK: usize = 128 << 20;
 
 /// The threads that drive plans.
 #[derive(Debug)]
@@ -20,6 +25,7 @@ impl CpuRuntime {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name("portolan-cpu")
+            .thread_stack_size(STACK)
             .enable_all()
             .build()
             .map_err(|e| Error::new(ErrorKind::Internal, "no threads to drive plans").with_source(e))?;
@@ -35,13 +41,15 @@ impl CpuRuntime {
     }
 
     /// Runs a future there to its end.
-    pub(crate) async fn run<T: Send + 'static>(
+    pub(crate) fn run<T: Send + 'static>(
         &self,
         future: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
-        self.spawn(future)
-            .await
-            .map_err(|e| Error::new(ErrorKind::Internal, "planning stopped short").with_source(e))?
+    ) -> BoxFuture<'static, Result<T>> {
+        // On the heap, and begun at once: its caller waits on a stack that may be small.
+        let task = self.spawn(Box::pin(future));
+        Box::pin(async move {
+            task.await.map_err(|e| Error::new(ErrorKind::Internal, "planning stopped short").with_source(e))?
+        })
     }
 }
 

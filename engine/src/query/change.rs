@@ -15,6 +15,7 @@ use futures::{StreamExt, TryStreamExt};
 use portolan_catalog::{NodeLocation, PortRef};
 use portolan_connectors::PortWriter;
 
+use super::ingest::OF_A_BATCH;
 use super::{Prepared, QueryStream};
 use crate::mesh::MeshView;
 use crate::planner::resolve::change::{Change, Target};
@@ -32,6 +33,11 @@ impl Prepared {
     /// # Errors
     /// `InvalidQuery` for a statement that gives rows, and where values do not fit; whatever running it can give.
     pub async fn apply(&self, parameters: &[RecordBatch]) -> Result<u64> {
+        let (this, parameters) = (self.clone(), parameters.to_vec());
+        self.on_cpu(async move { this.apply_here(&parameters).await }).await
+    }
+
+    async fn apply_here(&self, parameters: &[RecordBatch]) -> Result<u64> {
         let current = self.current().await?;
         let Some(change) = current.change() else {
             if self.kind() == crate::StatementKind::Query {
@@ -43,7 +49,8 @@ impl Prepared {
             current.execute(&[]).await?.try_collect::<Vec<_>>().await?;
             return Ok(0);
         };
-        if current.parameters().fields().is_empty() {
+        if current.parameters().fields().is_empty() || parameters.is_empty() {
+            // Without the values that it wants, it says so.
             return current.apply_once(change, &[]).await;
         }
         if let (Change::Insert { into, rows }, Some(uploaded)) = (change, current.uploaded(parameters)?)
@@ -125,8 +132,9 @@ impl Prepared {
     async fn insert(&self, into: &Target, rows: QueryStream) -> Result<u64> {
         match into {
             Target::Session(table) => {
+                let seen = self.content(table)?.schema.clone();
                 let batches = self.held(rows).await?;
-                self.session.shared.tables.append(table, &batches)
+                self.session.shared.tables.append(table, &seen, &batches)
             }
             Target::Port(port) => self.append(port, rows).await,
         }
@@ -147,7 +155,7 @@ impl Prepared {
         let limit = self.session.engine.limits.session_tables;
         let (mut batches, mut bytes) = (vec![], 0);
         while let Some(batch) = rows.try_next().await? {
-            bytes += get_record_batch_memory_size(&batch);
+            bytes += OF_A_BATCH + get_record_batch_memory_size(&batch);
             if bytes > limit {
                 return Err(Error::new(
                     ErrorKind::ResourceExhausted,
@@ -226,7 +234,7 @@ fn updated(seen: &TableContent, columns: &[usize], rows: &[RecordBatch]) -> Resu
     let mut places = BTreeMap::new();
     for (place, number) in numbers(rows)?.into_iter().enumerate() {
         if places.insert(number, place).is_some() {
-            return Err(Error::new(ErrorKind::Internal, "a row was to be changed twice"));
+            return Err(Error::new(ErrorKind::InvalidQuery, "a row would be changed twice"));
         }
     }
     let Some(first) = rows.first() else {

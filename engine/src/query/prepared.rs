@@ -11,10 +11,12 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Cast, Expr, LogicalPlan, TryCast};
 use datafusion::scalar::ScalarValue;
 
+use super::bulk::lossless;
 use super::{Query, QueryStream, session_state};
 use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
 use crate::names::SessionNames;
+use crate::planner::resolve::bounds::{check_plan, check_types};
 use crate::planner::resolve::change::Change;
 use crate::planner::resolve::{Resolved, resolve};
 use crate::{Error, ErrorKind, Result, Session, Settings, explain};
@@ -38,7 +40,8 @@ pub struct Prepared {
     pub(super) sql: String,
     pub(super) view: Arc<MeshView>,
     pub(super) names: Arc<SessionNames>,
-    resolved: Resolved,
+    /// It may be deep: it is copied on the threads whose stacks hold that.
+    resolved: Arc<Resolved>,
     schema: SchemaRef,
     parameters: SchemaRef,
 }
@@ -53,7 +56,7 @@ impl Prepared {
             .run(async move {
                 let view = session.engine.mesh.view();
                 let names = Arc::new(session.names());
-                let state = session_state(&session.engine, &view, Some(names.clone()))?;
+                let state = session_state(&session.engine, &view, Some(names.clone()));
                 let resolved = resolve(&sql, &state, &view.snapshot, &names).await?;
                 let schema = promised(&resolved);
                 let plan = match &resolved {
@@ -61,15 +64,26 @@ impl Prepared {
                     Resolved::Change(change) => change.rows(),
                     Resolved::Set { .. } | Resolved::Show { .. } => None,
                 };
+                if let Some(plan) = plan {
+                    check_plan(plan)?;
+                }
+                if let Resolved::Change(Change::Create { columns, .. }) = &resolved {
+                    check_types(columns)?;
+                }
                 let parameters = plan.map_or_else(|| Ok(Arc::new(Schema::empty())), parameters)?;
-                Ok(Self { session, sql, view, names, resolved, schema, parameters })
+                Ok(Self { session, sql, view, names, resolved: Arc::new(resolved), schema, parameters })
             })
             .await
     }
 
+    /// Its text.
+    pub fn text(&self) -> &str {
+        &self.sql
+    }
+
     /// What it does.
     pub fn kind(&self) -> StatementKind {
-        match self.resolved {
+        match *self.resolved {
             Resolved::Set { .. } => StatementKind::Setting,
             Resolved::Change(_) => StatementKind::Change,
             _ => StatementKind::Query,
@@ -78,7 +92,7 @@ impl Prepared {
 
     /// Whether it leaves something in the session, so that it means nothing in one that ends with it.
     pub fn changes_session(&self) -> bool {
-        match &self.resolved {
+        match self.resolved.as_ref() {
             Resolved::Set { .. } => true,
             Resolved::Change(change) => change.is_of_session(),
             _ => false,
@@ -87,7 +101,7 @@ impl Prepared {
 
     /// Whether its rows come in an order that the statement asks for.
     pub fn is_ordered(&self) -> bool {
-        let mut plan = match &self.resolved {
+        let mut plan = match self.resolved.as_ref() {
             Resolved::Query(plan, _) => plan,
             _ => return true,
         };
@@ -115,13 +129,20 @@ impl Prepared {
     ///
     /// # Errors
     /// `InvalidQuery` where the values do not fit the parameters.
-    pub fn schema_with(&self, parameters: &[ScalarValue]) -> Result<SchemaRef> {
-        match &self.resolved {
-            Resolved::Query(plan, repeated) if !parameters.is_empty() => {
-                Ok(repeated.named(nullable(self.bind(plan.clone(), parameters)?.schema().as_arrow())))
-            }
-            _ => Ok(self.schema()),
+    pub async fn schema_with(&self, parameters: &[ScalarValue]) -> Result<SchemaRef> {
+        if parameters.is_empty() {
+            return Ok(self.schema());
         }
+        let (this, parameters) = (self.clone(), parameters.to_vec());
+        self.on_cpu(async move {
+            match this.resolved.as_ref() {
+                Resolved::Query(plan, repeated) => {
+                    Ok(repeated.named(nullable(this.bind(plan.clone(), &parameters)?.schema().as_arrow())))
+                }
+                _ => Ok(this.schema()),
+            }
+        })
+        .await
     }
 
     /// Its parameters in order, named `$1`, `$2`, …; type `Null` where nothing tells the type. All nullable.
@@ -134,7 +155,8 @@ impl Prepared {
     /// # Errors
     /// `InvalidQuery` where the values do not fit the parameters; whatever planning and starting can give.
     pub async fn execute(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
-        Box::pin(self.current().await?.run(parameters)).await
+        let (this, parameters) = (self.clone(), parameters.to_vec());
+        self.on_cpu(async move { Box::pin(this.current().await?.run(&parameters)).await }).await
     }
 
     /// The statement as it means what its names mean now: planned again where the mesh or the session's tables changed.
@@ -152,12 +174,12 @@ impl Prepared {
         if Arc::ptr_eq(&view, &self.view) && self.names.same(&self.session.names()) {
             return Ok(Cow::Borrowed(self));
         }
-        Ok(Cow::Owned(Self::new(&self.session, &self.sql).await?))
+        Ok(Cow::Owned(Box::pin(Self::new(&self.session, &self.sql)).await?))
     }
 
     /// What it changes.
     pub(super) fn change(&self) -> Option<&Change> {
-        match &self.resolved {
+        match self.resolved.as_ref() {
             Resolved::Change(change) => Some(change),
             _ => None,
         }
@@ -165,7 +187,7 @@ impl Prepared {
 
     async fn run(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
         let settings = self.session.settings();
-        match self.resolved.clone() {
+        match self.resolved.as_ref().clone() {
             Resolved::Set { name, value } => {
                 match value {
                     Some(value) => self.session.set(&name, &value)?,
@@ -237,13 +259,12 @@ impl Prepared {
                 let what = format!("the value of {} is no {}", field.name(), field.data_type());
                 Error::new(ErrorKind::InvalidQuery, what)
             };
-            let cast = value.cast_to(field.data_type()).map_err(|e| wrong().with_source(e))?;
-            // A cast cuts fractions off: what does not come back as it went in would be another value.
-            let narrows = value.data_type().is_numeric() || value.data_type().is_temporal();
-            match cast.cast_to(&value.data_type()) {
-                Ok(back) if !narrows || back == *value => Ok(cast),
-                _ => Err(wrong()),
-            }
+            let array = value.to_array().map_err(|e| wrong().with_source(e))?;
+            let cast = lossless(&array, field.data_type()).map_err(|e| match e {
+                Some(e) => wrong().with_source(e),
+                None => wrong(),
+            })?;
+            ScalarValue::try_from_array(&cast, 0).map_err(|e| wrong().with_source(e))
         };
         let values = values.iter().zip(fields).map(fit).collect::<Result<Vec<_>>>()?;
         plan.with_param_values(ParamValues::from(values)).map_err(|e| from_datafusion(&e))

@@ -18,6 +18,7 @@ use datafusion_proto::bytes::{
 
 use crate::mesh::MeshView;
 use crate::names::MeshCatalogs;
+use crate::planner::resolve::bounds::check_plan;
 use crate::{Error, ErrorKind, Result};
 use codec::PortCodec;
 use keys::SentKeys;
@@ -77,6 +78,7 @@ pub(crate) fn decode(encoded: &Encoded, state: &SessionState) -> Result<LogicalP
             _ => Error::new(ErrorKind::InvalidQuery, format!("this is no fragment: {}", error.chain())),
         }
     })?;
+    check_plan(&plan)?;
     admit::plan(&plan)?;
     Ok(plan)
 }

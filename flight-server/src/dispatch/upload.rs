@@ -1,5 +1,6 @@
 //! What a `DoPut` brings: its messages with a bound on the wait for each, and the rows in them.
 
+use std::future::{Ready, ready};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -11,15 +12,20 @@ use arrow_flight::error::FlightError;
 use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
-use portolan_connectors::node::message::check_message;
+use portolan_connectors::node::message::{added_to_dictionary, check_message};
 use portolan_engine::{Error, ErrorKind, Result};
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
 use crate::broken_off::BrokenOff;
 use crate::failure::invalid;
-use crate::oversize::too_large;
+use crate::oversize::{is_undecodable, too_large, undecodable};
 
+/// Bytes that are counted for a batch beside its rows, and bytes that an upload may add to dictionaries that it sent.
+const OF_A_BATCH: usize = 256;
+const ADDED_TO_DICTIONARIES: usize = 64 << 20;
+/// Rows of parameters that an upload may bring.
+const ROWS: usize = 4 << 20;
 /// How long the next message of an upload may take.
 const NEXT_MESSAGE: Duration = Duration::from_secs(30);
 
@@ -62,9 +68,9 @@ impl Upload {
     pub async fn rows(self) -> Result<UploadedRows> {
         let messages = stream::iter([Ok(self.first)])
             .chain(self.rest)
-            .try_filter(|data| std::future::ready(!data.data_header.is_empty()))
+            .try_filter(|data| ready(!data.data_header.is_empty()))
             .map_err(|error| FlightError::from_external_error(Box::new(error)))
-            .and_then(|data| std::future::ready(check_message(&data).map(|()| data).map_err(FlightError::DecodeError)));
+            .and_then(checked());
         let mut decoder = FlightRecordBatchStream::new_from_flight_data(messages);
         let first = next(&mut decoder).await;
         let schema = decoder.schema().cloned();
@@ -76,24 +82,41 @@ impl Upload {
         Ok(UploadedRows { schema, batches: stream::iter([Ok(first)]).chain(rest).boxed() })
     }
 
-    /// All of the rows, where they are few.
+    /// All of the rows with their columns, where they are few.
     ///
     /// # Errors
     /// As [`Upload::rows`]; `ResourceExhausted` for more than `bytes` of them.
-    pub async fn all_rows(self, bytes: usize) -> Result<Vec<RecordBatch>> {
-        let mut batches = self.rows().await?.batches;
-        let (mut all, mut held) = (Vec::new(), 0);
+    pub async fn all_rows(self, bytes: usize) -> Result<(Option<SchemaRef>, Vec<RecordBatch>)> {
+        let UploadedRows { schema, mut batches } = self.rows().await?;
+        let (mut all, mut held, mut rows) = (Vec::new(), 0, 0);
         while let Some(batch) = batches.try_next().await? {
-            held += get_record_batch_memory_size(&batch);
-            if held > bytes {
+            held += OF_A_BATCH + get_record_batch_memory_size(&batch);
+            rows += batch.num_rows();
+            if held > bytes || rows > ROWS {
+                let most = if rows > ROWS { format!("{ROWS} rows") } else { format!("{bytes} bytes") };
                 return Err(Error::new(
                     ErrorKind::ResourceExhausted,
-                    format!("the parameters of a statement take more than {bytes} bytes: bind fewer rows at once"),
+                    format!("the parameters of a statement take more than {most}: bind fewer rows at once"),
                 ));
             }
             all.push(batch);
         }
-        Ok(all)
+        Ok((schema, all))
+    }
+}
+
+/// Takes messages that do no harm when they are decoded.
+fn checked() -> impl FnMut(FlightData) -> Ready<Result<FlightData, FlightError>> {
+    let mut added = 0;
+    move |data| {
+        added += added_to_dictionary(&data);
+        ready(match check_message(&data) {
+            Ok(()) if added > ADDED_TO_DICTIONARIES => Err(FlightError::DecodeError(format!(
+                "more than {ADDED_TO_DICTIONARIES} bytes were added to dictionaries: send them anew"
+            ))),
+            Ok(()) => Ok(data),
+            Err(wrong) => Err(FlightError::DecodeError(wrong)),
+        })
     }
 }
 
@@ -125,6 +148,7 @@ fn bounded(
             Ok(None) => return None,
             Ok(Some(Ok(data))) => Ok(data),
             Ok(Some(Err(status))) if status.code() == Code::OutOfRange => Err(too_large(message_bytes)),
+            Ok(Some(Err(status))) if is_undecodable(&status) => Err(undecodable(status.message())),
             Ok(Some(Err(status))) => {
                 Err(Error::new(ErrorKind::Cancelled, format!("the upload broke off: {}", status.message())))
             }

@@ -224,11 +224,11 @@ fn argument(random: &mut StdRng, functions: &[String], depth: usize) -> String {
 }
 
 /// Statements that are too long, too deep or ask for too much. Each is answered, with rows or with an error.
-pub(super) fn extremes() -> Vec<String> {
+pub(super) fn extremes(sizes: &[usize]) -> Vec<String> {
     let chain = |link: &str, n: usize| format!("SELECT 1{}", link.repeat(n));
     let nested = |open: &str, close: &str, n: usize| format!("SELECT {}1{}", open.repeat(n), close.repeat(n));
     let mut all = vec![];
-    for n in [60, 1_000, 30_000, 300_000] {
+    for n in sizes.iter().copied() {
         all.extend([
             nested("(", ")", n),
             nested("abs(", ")", n),
@@ -283,10 +283,9 @@ pub(super) fn extremes() -> Vec<String> {
     all.extend(
         [
             "SELECT repeat('x', 1000000000000)",
-            "SELECT repeat('x', 2000000000)",
-            "SELECT repeat(note, 10000000) FROM sales.orders.orders",
-            "SELECT lpad('x', 2147483647, 'y')",
             "SELECT rpad('x', 9223372036854775807, 'y')",
+            "SELECT repeat('x', 2000000000)",
+            "SELECT lpad('x', 2147483647, 'y')",
             "SELECT lpad(arrow_cast('x', 'LargeUtf8'), 1000000000000, 'y')",
             "SELECT array_repeat(1, 9223372036854775807)",
             "SELECT array_repeat(1, 1000000000000)",
@@ -294,7 +293,6 @@ pub(super) fn extremes() -> Vec<String> {
             "SELECT array_resize([1], 9223372036854775807, 1)",
             "SELECT range(0, 9223372036854775807)",
             "SELECT generate_series(0, 1000000000000)",
-            "SELECT generate_series(date '0001-01-01', date '9999-12-31', interval '1 day')",
             "SELECT * FROM generate_series(0, 9223372036854775807) LIMIT 3",
             "SELECT count(*) FROM range(1000000000000)",
             "SELECT range(0, 1, 0)",

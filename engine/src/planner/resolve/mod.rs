@@ -1,6 +1,7 @@
 //! Pass 1, resolve: text to a plan over the ports that the mesh knows at this moment. All look-ups are done before
 //! planning begins, against one immutable view: planning itself does no I/O.
 
+pub(crate) mod bounds;
 pub(crate) mod change;
 mod repeated;
 
@@ -64,8 +65,14 @@ pub(crate) async fn resolve(
     mesh: &MeshSnapshot,
     session: &SessionNames,
 ) -> Result<Resolved> {
+    bounds::check_text(sql)?;
     if let Some((options, sql)) = take_explain(sql)? {
-        return Ok(Resolved::Explain { query: query(parse(&sql)?, state, mesh).await?, options });
+        let mut statement = parse(&sql)?;
+        if let Statement::Statement(statement) = &mut statement {
+            // What its columns are called is not shown.
+            repeated::tell_apart(statement);
+        }
+        return Ok(Resolved::Explain { query: query(statement, state, mesh).await?, options });
     }
     match parse(sql)? {
         Statement::Reset(ResetStatement::Variable(name)) => Ok(Resolved::Set { name: name.to_string(), value: None }),
@@ -109,7 +116,10 @@ fn parse(sql: &str) -> Result<Statement> {
         .and_then(|mut parser| parser.parse_statements())
         .map_err(|e| syntax(&e))?;
     match (statements.pop_front(), statements.len()) {
-        (Some(statement), 0) => Ok(statement),
+        (Some(statement), 0) => {
+            bounds::check_statement(&statement)?;
+            Ok(statement)
+        }
         (None, _) => Err(Error::new(ErrorKind::InvalidQuery, "the statement is empty")),
         _ => Err(Error::new(ErrorKind::InvalidQuery, "more than one statement was sent: send one at a time")),
     }

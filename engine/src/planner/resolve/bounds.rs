@@ -1,0 +1,352 @@
+//! How deep and how large a statement may be. Parsing, planning and dropping a plan call themselves for each level, and
+//! a thread whose stack is used up ends the process: what is too deep is refused before it is parsed, and what became
+//! too deep or too large by names that stand for more, before it is planned further.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use arrow::datatypes::{DataType, Schema};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, LogicalPlan, WindowFrameBound};
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::parser::Statement;
+use sqlparser::ast::{Select, TableFactor, Visit, Visitor};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Token, Tokenizer};
+
+use crate::execution::errors::from_datafusion;
+use crate::{Error, ErrorKind, Result};
+
+/// Levels that expressions and queries of a statement may be nested, an operator in a row of them counted as one.
+pub(crate) const MOST_LEVELS: usize = 2_000;
+/// Tables and subqueries that a statement may read from.
+pub(crate) const MOST_TABLES: usize = 500;
+/// Columns that a query may list: planning takes the square of them.
+const MOST_COLUMNS: usize = 4_000;
+/// Levels that the operators of a plan may be nested.
+const MOST_OPERATORS_NESTED: usize = 1_000;
+/// Operators of a plan. A query that stands for itself several times over doubles with each level.
+const MOST_OPERATORS: usize = 20_000;
+
+/// Levels that a type may be nested: lists of lists, and the like.
+const MOST_TYPES_NESTED: usize = 64;
+/// Values or bytes of a type of fixed size: a NULL takes as much as a value.
+const LARGEST_FIXED: i32 = 1 << 16;
+
+/// Centroids of a percentile that is estimated.
+const MOST_CENTROIDS: f64 = 10_000.0;
+/// Characters, or items, that one call may make.
+const LONGEST_MADE: f64 = 16_777_216.0;
+
+/// What opened a level.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opened {
+    Statement,
+    Bracket,
+    Case,
+}
+
+/// Refuses text that is nested too deep. Text that does not tokenise is left to the parser.
+pub(super) fn check_text(sql: &str) -> Result<()> {
+    // Each level takes a character at the least.
+    if sql.len() <= MOST_LEVELS {
+        return Ok(());
+    }
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else { return Ok(()) };
+    let mut open = vec![(Opened::Statement, 0)];
+    let mut levels = 0_usize;
+    for token in &tokens {
+        match step(token) {
+            Step::None => {}
+            Step::Open(what) => {
+                open.push((what, 1));
+                levels += 1;
+            }
+            Step::Close(what) if open.last().is_some_and(|(opened, _)| *opened == what) => {
+                levels -= open.pop().map_or(0, |(_, within)| within);
+            }
+            Step::Close(_) => {}
+            Step::Next => {
+                if let Some((what, within)) = open.last_mut() {
+                    let first = usize::from(*what != Opened::Statement);
+                    levels = levels + first - *within;
+                    *within = first;
+                }
+            }
+            Step::Deeper => {
+                if let Some((_, within)) = open.last_mut() {
+                    *within += 1;
+                    levels += 1;
+                }
+            }
+        }
+        // Subscripts follow one another.
+        if matches!(token, Token::RBracket)
+            && let Some((_, within)) = open.last_mut()
+        {
+            *within += 1;
+            levels += 1;
+        }
+        if levels > MOST_LEVELS {
+            return Err(too_much(format!("is nested more than {MOST_LEVELS} levels deep")));
+        }
+    }
+    Ok(())
+}
+
+/// What a token does to the depth.
+enum Step {
+    None,
+    Open(Opened),
+    Close(Opened),
+    /// What follows stands beside what was before.
+    Next,
+    Deeper,
+}
+
+fn step(token: &Token) -> Step {
+    match token {
+        Token::LParen | Token::LBracket | Token::LBrace => Step::Open(Opened::Bracket),
+        Token::RParen | Token::RBracket | Token::RBrace => Step::Close(Opened::Bracket),
+        Token::Comma | Token::SemiColon => Step::Next,
+        Token::Word(word) => match word.keyword {
+            Keyword::CASE => Step::Open(Opened::Case),
+            Keyword::END => Step::Close(Opened::Case),
+            Keyword::WHEN | Keyword::THEN | Keyword::ELSE => Step::Next,
+            Keyword::AND | Keyword::OR | Keyword::XOR | Keyword::NOT | Keyword::IS | Keyword::IN | Keyword::LIKE => {
+                Step::Deeper
+            }
+            Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS | Keyword::JOIN => Step::Deeper,
+            Keyword::SELECT | Keyword::EXPLAIN | Keyword::COLLATE | Keyword::AT | Keyword::INTERVAL => Step::Deeper,
+            Keyword::BETWEEN | Keyword::ILIKE | Keyword::SIMILAR | Keyword::RLIKE | Keyword::REGEXP => Step::Deeper,
+            _ => Step::None,
+        },
+        Token::Whitespace(_) | Token::Number(..) | Token::SingleQuotedString(_) | Token::Placeholder(_) => Step::None,
+        Token::Period | Token::Char(_) | Token::Colon | Token::EOF => Step::None,
+        _ => Step::Deeper,
+    }
+}
+
+/// Refuses a statement that reads from too many tables, which are joined one below the other, or lists too many columns.
+pub(super) fn check_statement(statement: &Statement) -> Result<()> {
+    let Statement::Statement(statement) = statement else { return Ok(()) };
+    match statement.visit(&mut Tables(0)) {
+        ControlFlow::Break(what) => Err(too_much(what)),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// Counts the tables.
+struct Tables(usize);
+
+impl Visitor for Tables {
+    type Break = String;
+
+    fn pre_visit_table_factor(&mut self, _: &TableFactor) -> ControlFlow<String> {
+        self.0 += 1;
+        match self.0 > MOST_TABLES {
+            true => ControlFlow::Break(format!("reads from more than {MOST_TABLES} tables and subqueries")),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<String> {
+        match select.projection.len() > MOST_COLUMNS {
+            true => ControlFlow::Break(format!("lists more than {MOST_COLUMNS} columns")),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Refuses a plan that is too deep or too large.
+///
+/// # Errors
+/// `InvalidQuery`.
+pub(crate) fn check_plan(plan: &LogicalPlan) -> Result<()> {
+    let size = size(plan, &mut HashMap::new(), 0)?;
+    if size > MOST_OPERATORS {
+        return Err(too_much(format!("comes to more than {MOST_OPERATORS} operators")));
+    }
+    Ok(())
+}
+
+/// Refuses columns whose types are nested too deep, since whatever walks over their values calls itself for each level,
+/// and types whose NULLs take too much.
+///
+/// # Errors
+/// `InvalidQuery`.
+pub(crate) fn check_types(schema: &Schema) -> Result<()> {
+    match schema.fields().iter().find(|field| is_beyond(field.data_type(), MOST_TYPES_NESTED)) {
+        Some(field) => {
+            let name: String = field.name().chars().take(100).collect();
+            Err(too_much(format!(
+                "gives column `{name}` a type of more than {MOST_TYPES_NESTED} levels, or of a fixed size beyond \
+                 {LARGEST_FIXED}"
+            )))
+        }
+        None => Ok(()),
+    }
+}
+
+fn is_beyond(data_type: &DataType, levels: usize) -> bool {
+    let Some(below) = levels.checked_sub(1) else { return true };
+    match data_type {
+        DataType::FixedSizeBinary(size) | DataType::FixedSizeList(_, size) if *size > LARGEST_FIXED => true,
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::Map(item, _)
+        | DataType::RunEndEncoded(_, item) => is_beyond(item.data_type(), below),
+        DataType::Struct(fields) => fields.iter().any(|field| is_beyond(field.data_type(), below)),
+        DataType::Union(fields, _) => fields.iter().any(|(_, field)| is_beyond(field.data_type(), below)),
+        DataType::Dictionary(_, values) => is_beyond(values, below),
+        _ => false,
+    }
+}
+
+/// Refuses calls that name an amount which is taken at once, whatever the query may hold: DataFusion asks for it without
+/// counting it, and where it is not there the process ends.
+fn check_demands(plan: &LogicalPlan) -> Result<()> {
+    let mut refused = None;
+    plan.apply_expressions(|e| {
+        e.apply(|e| {
+            refused = demand(e);
+            Ok(if refused.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })
+    })
+    .map_err(|e| from_datafusion(&e))?;
+    refused.map_or(Ok(()), |what| Err(too_much(what)))
+}
+
+fn demand(call: &Expr) -> Option<String> {
+    let (name, arguments) = match call {
+        Expr::ScalarFunction(call) => (call.name(), &call.args),
+        Expr::AggregateFunction(call) => (call.func.name(), &call.params.args),
+        Expr::WindowFunction(call) => {
+            let frame = &call.params.window_frame;
+            if [&frame.start_bound, &frame.end_bound].into_iter().any(is_endless) {
+                return Some("has a window frame of more rows than there can be".to_owned());
+            }
+            (call.fun.name(), &call.params.args)
+        }
+        _ => return None,
+    };
+    let number = |place: usize| match arguments.get(place)? {
+        Expr::Literal(value, _) => value.cast_to(&DataType::Float64).ok().and_then(|v| match v {
+            ScalarValue::Float64(number) => number,
+            _ => None,
+        }),
+        _ => None,
+    };
+    let beyond = match name {
+        // The last argument, which is left out as a rule, must be a literal to DataFusion too.
+        "approx_percentile_cont" => arguments.len() > 2 && number(2).is_none_or(|n| n > MOST_CENTROIDS),
+        "approx_percentile_cont_with_weight" => arguments.len() > 3 && number(3).is_none_or(|n| n > MOST_CENTROIDS),
+        "repeat" | "lpad" | "rpad" | "array_repeat" | "list_repeat" => number(1).is_some_and(|n| n > LONGEST_MADE),
+        _ => false,
+    };
+    beyond.then(|| format!("asks `{name}` for too much at once"))
+}
+
+/// Whether DataFusion would count past the largest number.
+fn is_endless(bound: &WindowFrameBound) -> bool {
+    match bound {
+        WindowFrameBound::Preceding(ScalarValue::UInt64(Some(rows)))
+        | WindowFrameBound::Following(ScalarValue::UInt64(Some(rows))) => i64::try_from(*rows).is_err(),
+        _ => false,
+    }
+}
+
+/// The operators of a plan. Those that stand in several places are counted in each, and looked at once.
+fn size<'a>(plan: &'a LogicalPlan, known: &mut HashMap<*const LogicalPlan, usize>, level: usize) -> Result<usize> {
+    if level > MOST_OPERATORS_NESTED {
+        return Err(too_much(format!("comes to more than {MOST_OPERATORS_NESTED} operators one below the other")));
+    }
+    let place: *const LogicalPlan = plan;
+    if let Some(size) = known.get(&place) {
+        return Ok(*size);
+    }
+    check_types(plan.schema().as_arrow())?;
+    check_demands(plan)?;
+    let mut total = 1_usize;
+    for input in plan.inputs() {
+        total = total.saturating_add(size(input, known, level + 1)?);
+    }
+    let mut refused = None;
+    plan.apply_subqueries(|subquery| {
+        // What is handed in may live for the call alone: its place tells nothing.
+        match size(subquery, &mut HashMap::new(), level + 1) {
+            Ok(size) => {
+                total = total.saturating_add(size);
+                Ok(TreeNodeRecursion::Continue)
+            }
+            Err(e) => {
+                refused = Some(e);
+                Ok(TreeNodeRecursion::Stop)
+            }
+        }
+    })
+    .map_err(|e| from_datafusion(&e))?;
+    match refused {
+        Some(refused) => Err(refused),
+        None if total > MOST_OPERATORS => Err(too_much(format!("comes to more than {MOST_OPERATORS} operators"))),
+        None => {
+            known.insert(place, total);
+            Ok(total)
+        }
+    }
+}
+
+fn too_much(what: String) -> Error {
+    Error::new(ErrorKind::InvalidQuery, format!("the statement {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use arrow::datatypes::Field;
+
+    use super::*;
+
+    #[test]
+    fn what_stands_side_by_side_is_not_deep() {
+        let branches = " WHEN id = 1 THEN 'a'".repeat(5_000);
+        for sql in [
+            format!("SELECT 1{}", ", a + 1".repeat(10_000)),
+            format!("SELECT 1 WHERE 1 IN (1{})", ", -1".repeat(10_000)),
+            format!("VALUES (1, [2])",) + &", (f(-1), [2])".repeat(10_000),
+            format!("SELECT CASE{branches} ELSE 'b' END"),
+            format!("SELECT 1 -- {}", "(".repeat(10_000)),
+            format!("SELECT '{}'", "(".repeat(10_000)),
+            format!("SELECT 1{}", " OR a = 1".repeat(900)),
+        ] {
+            check_text(&sql).unwrap();
+        }
+    }
+
+    #[test]
+    fn types_are_bounded() {
+        let lists = |n| (0..n).fold(DataType::Int8, |t, _| DataType::new_list(t, true));
+        let check = |n| check_types(&Schema::new(vec![Field::new("c", lists(n), true)]));
+        check(MOST_TYPES_NESTED - 1).unwrap();
+        assert_eq!(check(MOST_TYPES_NESTED).unwrap_err().kind(), ErrorKind::InvalidQuery);
+        let fixed = Field::new("c", DataType::FixedSizeBinary(i32::MAX), true);
+        assert!(check_types(&Schema::new(vec![fixed])).is_err());
+    }
+
+    #[test]
+    fn what_is_deep_is_refused() {
+        for (open, close) in [("(", ""), ("[", "]"), ("", "[1]"), ("", " + 1"), ("", "::int"), ("NOT ", ""), ("- ", "")]
+        {
+            let sql = format!("SELECT {}1{}", open.repeat(3_000), close.repeat(3_000));
+            assert_eq!(check_text(&sql).unwrap_err().kind(), ErrorKind::InvalidQuery, "{open}{close}");
+        }
+        assert!(check_text(&format!("SELECT {}1", "CASE WHEN a THEN ".repeat(3_000))).is_err());
+        assert!(check_text(&format!("SELECT 1{}", " UNION SELECT 1".repeat(3_000))).is_err());
+        assert!(check_text(&format!("SELECT {}1{}", "f(a, ".repeat(3_000), ")".repeat(3_000))).is_err());
+    }
+}
