@@ -144,8 +144,6 @@ final class Parameters {
             Timestamp moment = Timestamp.valueOf("2024-02-29 12:34:56.789");
             for (String unit : List.of("Second", "Millisecond", "Microsecond", "Nanosecond")) {
                 String type = "arrow_cast(TIMESTAMP '2024-02-29 12:34:56.789', 'Timestamp(" + unit + ", None)')";
-                Check.equal("a timestamp in units of a " + unit, "true",
-                        asked(connection, "SELECT " + type + " = arrow_cast(?, 'Timestamp(" + unit + ", None)')", s -> s.setTimestamp(1, moment)));
                 Check.equal("compared with a timestamp in units of a " + unit, unit.equals("Second") ? "false" : "true",
                         asked(connection, "SELECT " + type + " = ?", s -> s.setTimestamp(1, moment)));
             }
@@ -175,7 +173,7 @@ final class Parameters {
                     List<List<String>> names = Check.rows(rows);
                     Check.equal("rows", Math.min(page[0], 25 - page[1]), names.size());
                     if (page[1] == 20) {
-                        Check.equal("the first", "ROMANIA", names.get(0).get(0));
+                        Check.equal("the first", "RUSSIA", names.get(0).get(0));
                     }
                 }
             }
