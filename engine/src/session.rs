@@ -149,7 +149,7 @@ impl Session {
 
     pub(crate) fn require_open(&self) -> Result<()> {
         match self.is_closed() {
-            true => Err(Error::new(ErrorKind::Cancelled, "the session was closed: log in again")),
+            true => Err(Error::new(ErrorKind::Unauthenticated, "the session was closed: log in again")),
             false => Ok(()),
         }
     }
