@@ -83,8 +83,10 @@ impl Program {
                 for flag in &FLAGS[..known] {
                     command.arg(format!("{dashes}{flag}")).arg(servers.flag(flag, nth));
                 }
-                // gRPC for Node takes whom it trusts from here alone.
-                command.env("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", servers.flag("ca", nth));
+                // GizmoSQL's client takes whom it trusts from here alone; others must do without.
+                if name == "gizmosql" {
+                    command.env("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", servers.flag("ca", nth));
+                }
                 (name.to_owned(), finish(name, command)?)
             }
             Self::Jdbc(version) => (format!("jdbc-{version}"), jdbc(version, servers)?),
@@ -119,7 +121,7 @@ fn jdbc(version: &'static str, servers: &Servers) -> Result<String, String> {
         given("oauth.clientSecret", "client-secret"),
     ];
     let ways = [
-        (JAVA, "url", log_in()),
+        (JAVA, "plain", log_in()),
         ("connect-anonymous", "anonymous", vec![]),
         ("connect-token", "url", vec![given("token", "token")]),
         ("connect-token-as-password", "url", vec![given("token", "token"), format!("user={USER}")]),

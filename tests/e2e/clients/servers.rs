@@ -28,7 +28,9 @@ const PORTS: [&str; 3] = ["people_a", "people_b", "people_c"];
 pub struct Servers {
     /// Takes passwords and tokens, and owns ports that take rows.
     gateway: Node,
-    /// As the gateway, by TLS, and takes certificates too.
+    /// As the gateway, without ports of its own: the demo's domains and nothing else.
+    plain: Node,
+    /// As that, by TLS, and takes certificates too.
     tls: Node,
     anonymous: String,
     token: String,
@@ -68,10 +70,11 @@ impl Servers {
         write_ports(&home);
         let owner = json!({ "domain": DOMAIN, "sources": { "files": { "writers": [USER] } } });
         let gateway = Node::start(&home, config(owner));
+        let plain = Node::start(&folder.path().join("plain"), config(json!({})));
         let tls = json!({ "tls": tls(&own, &ca, "optional") });
         let tls = Node::start(&folder.path().join("tls"), config(tls));
         let anonymous = mesh.gateway().url().to_owned();
-        Self { gateway, tls, anonymous, token, fetched, tokens, _keys: keys, folder }
+        Self { gateway, plain, tls, anonymous, token, fetched, tokens, _keys: keys, folder }
     }
 
     /// What the flags of programs say of these servers, by the flag's name. `nth` is which program it is.
@@ -79,6 +82,7 @@ impl Servers {
         let uri = |url: &str| url.replace("grpc://", "grpc+tcp://");
         match name {
             "url" => uri(self.gateway.url()),
+            "plain" => uri(self.plain.url()),
             "user" => USER.to_owned(),
             "password" => PASSWORD.to_owned(),
             "anonymous" => uri(&self.anonymous),
@@ -99,7 +103,7 @@ impl Servers {
     }
 
     pub fn log(&self) -> String {
-        self.gateway.log() + &self.tls.log()
+        self.gateway.log() + &self.plain.log() + &self.tls.log()
     }
 
     #[track_caller]

@@ -314,11 +314,11 @@ func transactions(s *session) error {
 
 func errorsTold(s *session) error {
 	for query, wanted := range map[string]codes.Code{
-		"SELEC 1":                                           codes.InvalidArgument,
-		"SELECT n_nam FROM geo.places.nation":               codes.InvalidArgument,
-		"SELECT * FROM geo.places.nations":                  codes.NotFound,
-		"INSERT INTO geo.places.nation VALUES (1)":          codes.PermissionDenied,
-		"SELECT * FROM geo.places.nation; DROP TABLE geo.x": codes.InvalidArgument,
+		"SELEC 1":                                            codes.InvalidArgument,
+		"SELECT n_nam FROM geo.places.nation":                codes.InvalidArgument,
+		"SELECT * FROM geo.places.nations":                   codes.NotFound,
+		"INSERT INTO geo.places.region VALUES (9, 'x', 'y')": codes.Unimplemented,
+		"SELECT * FROM geo.places.nation; DROP TABLE geo.x":  codes.InvalidArgument,
 	} {
 		_, err := s.Execute(s.context, query)
 		if status.Code(err) != wanted {
