@@ -89,7 +89,8 @@ async fn connect(url: &str, number: u32) -> Result<Vec<Client>> {
 async fn burst(clients: &[Client], each: u32) -> Result<Run> {
     let started = Instant::now();
     let mut asking = JoinSet::new();
-    for client in clients.iter().cloned() {
+    for client in clients {
+        let client = client.clone();
         asking.spawn(async move {
             let mut times = vec![];
             for _ in 0..each {

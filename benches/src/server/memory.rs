@@ -146,7 +146,7 @@ async fn use_once(client: &mut FlightSqlServiceClient<Channel>) -> std::result::
 async fn end(client: &mut FlightSqlServiceClient<Channel>) -> Result<()> {
     let broken = |e: FlightError| Error::failed("a session cannot be ended").with_source(e);
     let action = Action { r#type: "CloseSession".into(), ..Action::default() };
-    let mut answers = client.do_action(Request::new(action)).await.map_err(|e| broken(e.into()))?;
+    let mut answers = client.do_action(Request::new(action)).await.map_err(broken)?;
     while answers.message().await.map_err(|e| broken(e.into()))?.is_some() {}
     Ok(())
 }
