@@ -40,7 +40,7 @@ const JAVA: &str = "connect-password,browsing,types,zones,reading,parameters,sto
 /// One client, and how it is tried.
 pub enum Program {
     /// A program, what stands before the names of its flags, and how many of [`FLAGS`] it has.
-    Flags(&'static str, Command, &'static str, usize),
+    Flags(&'static str, Box<Command>, &'static str, usize),
     /// The JDBC driver, in this version.
     Jdbc(&'static str),
 }
@@ -55,20 +55,22 @@ pub fn all() -> Vec<Option<Program>> {
         all.push(python.as_ref().map(|python| {
             let mut command = Command::new(python);
             command.arg("-B").arg(Path::new(PYTHON).join(script).with_extension("py"));
-            Program::Flags(script, command, "--", EVERYTHING)
+            Program::Flags(script, Box::new(command), "--", EVERYTHING)
         }));
     }
     for version in java::VERSIONS {
         all.push(java::program(version).map(|_| Program::Jdbc(version)));
     }
     for (name, flags) in [("adbc", EVERYTHING), ("database", CERTIFICATES), ("flight", CERTIFICATES)] {
-        all.push(go::programs().map(|folder| Program::Flags(name, Command::new(folder.join(name)), "-", flags)));
+        all.push(
+            go::programs().map(|folder| Program::Flags(name, Box::new(Command::new(folder.join(name))), "-", flags)),
+        );
     }
     for script in ["gizmosql", "lakehouse"] {
         all.push(npm::scripts().map(|folder| {
             let mut command = Command::new("node");
             command.arg(folder.join(script).with_extension("js"));
-            Program::Flags(script, command, "--", TLS)
+            Program::Flags(script, Box::new(command), "--", TLS)
         }));
     }
     all
@@ -87,7 +89,7 @@ impl Program {
                 if name == "gizmosql" {
                     command.env("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", servers.flag("ca", nth));
                 }
-                (name.to_owned(), finish(name, command)?)
+                (name.to_owned(), finish(name, *command)?)
             }
             Self::Jdbc(version) => (format!("jdbc-{version}"), jdbc(version, servers)?),
         };
