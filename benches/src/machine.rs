@@ -20,6 +20,12 @@ pub fn load() -> Option<f64> {
     fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
 }
 
+/// Bytes of memory that a process has resident.
+pub fn resident(pid: u32) -> Option<u64> {
+    let kib: u64 = field(&format!("/proc/{pid}/status"), "VmRSS")?.trim_end_matches("kB").trim().parse().ok()?;
+    Some(kib << 10)
+}
+
 fn field(file: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     let line = text.lines().find(|line| line.starts_with(name))?;

@@ -13,6 +13,7 @@ mod metadata;
 mod planning;
 mod proxy;
 mod report;
+mod server;
 mod slow;
 mod table;
 
@@ -32,6 +33,8 @@ use portolan_cli::{Error, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::proxy::{Link, Proxies};
+use crate::server::ServerArgs;
+use crate::server::bare::{self, BareArgs};
 
 /// TPC-H over three domains, compared with one process over the same files
 #[derive(Parser)]
@@ -100,11 +103,16 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Markdown)]
         format: Format,
     },
+    /// Rows a second of a large scan, latency of a small query, and memory of idle sessions
+    Server(ServerArgs),
     /// How far estimates are off
     Estimates(BenchArgs),
     /// Run a node: the benchmark starts itself with this
     #[command(hide = true)]
     Serve(ServeArgs),
+    /// Run a Flight service that knows no SQL: the benchmark starts itself with this
+    #[command(hide = true)]
+    Bare(BareArgs),
 }
 
 /// What is measured, and how it is printed.
@@ -150,6 +158,8 @@ fn run(arguments: Arguments) -> Result<()> {
     runtime.block_on(async {
         match arguments.command {
             Some(Command::Serve(args)) => serve(NodeConfig::load(&args.config)?, &args).await,
+            Some(Command::Bare(args)) => bare::serve(&args).await,
+            Some(Command::Server(args)) => server::measure(&args).await,
             Some(Command::Planning { ports, relations, runs, format }) => {
                 planning::measure(&ports, &relations, runs).await?.print(format)
             }

@@ -111,8 +111,9 @@ impl Terminate {
     }
 }
 
-/// A thread of its own: a read of standard input cannot be cancelled, and must not hold up the end of the runtime.
-fn stop_with_stdin(stop: CancellationToken) {
+/// Cancels `stop` when standard input ends.
+pub fn stop_with_stdin(stop: CancellationToken) {
+    // A thread of its own: a read of standard input cannot be cancelled, and must not hold up the end of the runtime.
     std::thread::spawn(move || {
         let mut buffer = [0; 64];
         while matches!(std::io::stdin().read(&mut buffer), Ok(n) if n > 0) {}

@@ -65,6 +65,8 @@ pub(crate) struct Inner {
     pub(crate) cpu: CpuRuntime,
     pub(crate) admission: Admission,
     pub(crate) memory: Arc<SharedMemory>,
+    /// What sessions hold beside what their queries do: a share of `memory`, so that it starves no query.
+    pub(crate) held: Arc<SharedMemory>,
     pub(crate) activity: Arc<Activity>,
     /// Functions, rules and configuration: each query starts from a copy.
     pub(crate) base: SessionState,
@@ -168,6 +170,7 @@ impl EngineBuilder {
             mesh,
             admission: Admission::new(&self.limits),
             memory: SharedMemory::new(self.limits.memory),
+            held: SharedMemory::new(self.limits.memory / SHARE_OF_SESSIONS),
             activity: Arc::default(),
             limits: self.limits,
             cpu: CpuRuntime::new(self.cpu_threads)?,
@@ -193,6 +196,8 @@ impl EngineBuilder {
     }
 }
 
+/// All sessions together may hold the memory of queries divided by this.
+const SHARE_OF_SESSIONS: usize = 4;
 /// Less than this is not enough to merge with.
 const MERGE_RESERVATION_LEAST: usize = 256 << 10;
 

@@ -21,7 +21,8 @@ pub struct Limits {
     pub spill_bytes: u64,
     /// Bytes of keys that may come with a fragment, and that are sent with one. Default: 8 MiB.
     pub key_bytes: usize,
-    /// Bytes of memory that the tables of one session may hold; they count towards `memory` too. Default: 256 MiB.
+    /// Bytes of memory that the tables of one session may hold; those of all
+    /// sessions, a quarter of `memory`, beside it. Default: 256 MiB.
     pub session_tables: usize,
 }
 

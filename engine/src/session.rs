@@ -41,7 +41,7 @@ impl Session {
             id: uuid::Uuid::new_v4().to_string(),
             principal,
             opened: SystemTime::now(),
-            tables: SessionTables::new(engine.memory.clone(), engine.limits.session_tables),
+            tables: SessionTables::new(engine.held.clone(), engine.limits.session_tables),
             closed: CancellationToken::new(),
             settings: Mutex::default(),
         });
@@ -102,6 +102,11 @@ impl Session {
     pub fn tables(&self) -> Vec<(String, SchemaRef)> {
         let tables = self.shared.tables.snapshot();
         tables.iter().map(|(name, content)| (name.clone(), content.schema.clone())).collect()
+    }
+
+    /// Whether it has tables or runs something, which would be lost with it.
+    pub fn is_in_use(&self) -> bool {
+        !self.shared.tables.snapshot().is_empty() || self.engine.activity.queries_of(self.id()) > 0
     }
 
     /// Ends it: what it runs is stopped, its tables are gone, and it takes no further statement.

@@ -212,8 +212,10 @@ fn principal_name(name: &str) -> Result<&str> {
     if name == Principal::anonymous().name() {
         return Err(unauthenticated(format!("`{name}` is the name of those without one")));
     }
-    if name.starts_with(NODE) {
-        return Err(unauthenticated(format!("names that begin with `{NODE}` are those of nodes")));
+    if name.starts_with(NODE) || name.starts_with("group:") {
+        return Err(unauthenticated(format!(
+            "names that begin with `{NODE}` or `group:` are those of nodes and groups"
+        )));
     }
     Ok(name)
 }

@@ -7,11 +7,9 @@ use std::time::{Duration, Instant};
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::ipc::CompressionType;
-use arrow::ipc::writer::IpcWriteOptions;
+use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use arrow::record_batch::RecordBatch;
 use arrow_flight::FlightData;
-use arrow_flight::encode::{DictionaryHandling, FlightDataEncoderBuilder};
-use arrow_flight::error::FlightError;
 use futures::stream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use portolan_connectors::FragmentSummary;
@@ -20,7 +18,7 @@ use portolan_engine::{Compression, Error, ErrorKind, QueryStream, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::Messages;
-use crate::failure::{arrow, encoding};
+use crate::failure::arrow;
 use crate::metadata::Listing;
 
 /// The rows of a statement, in the form that clients see, compressed as their session asks.
@@ -35,17 +33,17 @@ pub(crate) fn statement_messages(
         Compression::Zstd => Some(CompressionType::ZSTD),
     };
     let options = IpcWriteOptions::default().try_with_compression(codec).map_err(arrow)?;
-    Ok(messages(rows, schema, DictionaryHandling::Hydrate, options))
+    Ok(messages(rows, schema, options))
 }
 
 /// Rows about the catalog; each batch is made when the one before it was taken.
 pub(crate) fn table_messages(table: Listing) -> Messages {
-    messages(stream::iter(table.batches), table.schema, DictionaryHandling::Hydrate, IpcWriteOptions::default())
+    messages(stream::iter(table.batches), table.schema, IpcWriteOptions::default())
 }
 
 /// No rows, of these columns.
 pub(crate) fn no_rows(schema: SchemaRef) -> Messages {
-    messages(stream::empty(), schema, DictionaryHandling::Hydrate, IpcWriteOptions::default())
+    messages(stream::empty(), schema, IpcWriteOptions::default())
 }
 
 /// The rows of a fragment as they are, and the summary at their end.
@@ -64,7 +62,7 @@ pub(crate) fn fragment_messages(rows: QueryStream) -> Messages {
             None => Err(Error::new(ErrorKind::Internal, "a fragment ended without its summary")),
         }
     });
-    messages(rows, schema, DictionaryHandling::Resend, IpcWriteOptions::default()).chain(end).boxed()
+    messages(rows, schema, IpcWriteOptions::default()).chain(end).boxed()
 }
 
 /// Ends `messages` with an error once `cancelled` or `stopping` says so.
@@ -130,22 +128,44 @@ fn counted(
 fn messages(
     rows: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
     schema: SchemaRef,
-    dictionaries: DictionaryHandling,
     options: IpcWriteOptions,
 ) -> Messages {
-    let pieces = rows
-        .map_ok(|batch| stream::iter(split(batch, TARGET_MESSAGE_BYTES).into_iter().map(Ok)))
-        .try_flatten()
-        .map_err(|error: Error| FlightError::from_external_error(Box::new(error)));
-    FlightDataEncoderBuilder::new()
-        .with_schema(schema)
-        .with_dictionary_handling(dictionaries)
-        .with_options(options)
-        // The rows come split already, by what they really take: the encoder would count whole buffers for slices.
-        .with_max_flight_data_size(usize::MAX)
-        .build(pieces)
-        .map(|message| {
-            let message = message.map_err(encoding)?;
+    let mut encoder = Encoder::new(options);
+    let first = encoder.schema(&schema);
+    let pieces =
+        rows.map_ok(|batch| stream::iter(split(batch, TARGET_MESSAGE_BYTES).into_iter().map(Ok))).try_flatten();
+    let encoded = pieces.map(move |piece| Ok(stream::iter(encoder.batch(&piece?)?.into_iter().map(Ok)))).try_flatten();
+    stream::iter([Ok(first)]).chain(encoded).boxed()
+}
+
+/// Rows as Flight's messages, dictionaries as dictionaries. The crate's own encoder announces large lists as small ones,
+/// and sends them as they are.
+struct Encoder {
+    generator: IpcDataGenerator,
+    dictionaries: DictionaryTracker,
+    context: IpcWriteContext,
+    options: IpcWriteOptions,
+}
+
+impl Encoder {
+    fn new(options: IpcWriteOptions) -> Self {
+        Self {
+            generator: IpcDataGenerator::default(),
+            dictionaries: DictionaryTracker::new(false),
+            context: IpcWriteContext::default(),
+            options,
+        }
+    }
+
+    fn schema(&mut self, schema: &SchemaRef) -> FlightData {
+        self.generator.schema_to_bytes_with_dictionary_tracker(schema, &mut self.dictionaries, &self.options).into()
+    }
+
+    fn batch(&mut self, batch: &RecordBatch) -> Result<Vec<FlightData>> {
+        let encoded = self.generator.encode(batch, &mut self.dictionaries, &self.options, &mut self.context);
+        let (dictionaries, batch) = encoded.map_err(arrow)?;
+        let messages: Vec<FlightData> = dictionaries.into_iter().chain([batch]).map(Into::into).collect();
+        for message in &messages {
             let size = message.data_header.len() + message.data_body.len();
             if size >= MAX_MESSAGE_BYTES {
                 return Err(Error::new(
@@ -153,9 +173,9 @@ fn messages(
                     format!("a row takes {size} bytes, more than the {MAX_MESSAGE_BYTES} of a message"),
                 ));
             }
-            Ok(message)
-        })
-        .boxed()
+        }
+        Ok(messages)
+    }
 }
 
 /// Pieces of at most `limit` bytes where single rows allow it.
@@ -241,9 +261,7 @@ mod tests {
 
     async fn sent(batch: RecordBatch) -> Result<Vec<FlightData>> {
         let schema = batch.schema();
-        messages(stream::iter([Ok(batch)]), schema, DictionaryHandling::Resend, IpcWriteOptions::default())
-            .try_collect()
-            .await
+        messages(stream::iter([Ok(batch)]), schema, IpcWriteOptions::default()).try_collect().await
     }
 
     async fn round_trip(batch: RecordBatch) -> usize {
@@ -267,6 +285,18 @@ mod tests {
         let plain: ArrayRef = Arc::new(StringArray::from_iter_values(&text));
         let views: ArrayRef = Arc::new(StringViewArray::from_iter_values(&text));
         round_trip(RecordBatch::try_from_iter([("plain", plain), ("views", views)]).unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn lists_and_dictionaries_arrive_as_they_were_announced() {
+        let mut large = arrow::array::LargeListBuilder::new(Int64Array::builder(4));
+        let dictionary: arrow::array::DictionaryArray<arrow::datatypes::Int32Type> =
+            ["x", "y", "x"].into_iter().collect();
+        for row in [vec![1, 2], vec![], vec![3]] {
+            large.append_value(row.into_iter().map(Some));
+        }
+        let columns: Vec<(&str, ArrayRef)> = vec![("l", Arc::new(large.finish())), ("d", Arc::new(dictionary))];
+        round_trip(RecordBatch::try_from_iter(columns).unwrap()).await;
     }
 
     #[tokio::test]

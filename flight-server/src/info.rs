@@ -7,18 +7,18 @@ use arrow_flight::sql::{Command, ProstMessageExt, TicketStatementQuery};
 use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, PollInfo, Ticket};
 use bytes::Bytes;
 use portolan_connectors::node::protocol::FragmentTicket;
-use portolan_engine::{EstimatedFragment, Prepared, Progress, Result, StatementKind};
+use portolan_engine::{EstimatedFragment, Prepared, Progress, Result};
 use prost::Message;
 use prost_types::Timestamp;
 
 use crate::caller::Caller;
 use crate::dispatch::{Request, ticket, unknown};
 use crate::failure::{arrow, invalid, unsupported};
-use crate::prepared::{Announced, Delivery, announce_prepared, bound, prepare, unbound};
+use crate::prepared::{Announced, Delivery, announce_prepared, bound, bound_schema, prepare, unbound};
 use crate::results::{KeptResult, Part};
 use crate::service::Service;
 use crate::statements::{Kind, handle_and_part, handle_of_part};
-use crate::wire_schema::{Strings, wire_schema};
+use crate::wire_schema::Strings;
 
 /// How long an answer to a poll waits for news.
 const POLL: Duration = Duration::from_secs(2);
@@ -180,14 +180,11 @@ impl Service {
         Ok(match command {
             Command::CommandStatementQuery(query) => {
                 let prepared = prepare(caller, &query.query, query.transaction_id.as_ref()).await?;
-                match prepared.kind() {
-                    StatementKind::Query => wire_schema(&prepared.schema(), Strings::of(&caller.session.settings())),
-                    StatementKind::Setting | StatementKind::Change => SchemaRef::new(Schema::empty()),
-                }
+                bound_schema(&prepared, &[], Strings::of(&caller.session.settings())).await?
             }
             Command::CommandPreparedStatementQuery(query) => {
-                let statement = self.statements.find(&caller.identity.principal, &query.prepared_statement_handle)?;
-                statement.schema.clone()
+                let bound = bound(caller, &self.statements, &query.prepared_statement_handle)?;
+                bound_schema(&bound.prepared.refreshed().await?, &bound.parameters, bound.strings).await?
             }
             _ => self.metadata(caller, command).await?.ok_or_else(|| unknown(command.type_url()))?.schema,
         })

@@ -67,24 +67,43 @@ pub(crate) async fn announce_prepared(
 ) -> Result<Announced> {
     let Bound { prepared, parameters, strings } = bound;
     let prepared = prepared.refreshed().await?;
-    let (kind, schema, changed) = match prepared.kind() {
+    match prepared.kind() {
         StatementKind::Query => {
-            let first = rows_of(&parameters).next().transpose()?.unwrap_or_default();
-            let schema = wire_schema(prepared.schema_with(&first).await?.as_ref(), strings);
+            let schema = bound_schema(&prepared, &parameters, strings).await?;
             let runs = Runs::default();
             let kept = (delivery == Delivery::Keep).then(|| keep(caller, &prepared, &parameters, &schema, &runs));
             let kind = kept.clone().map_or(Kind::Query(prepared, parameters), Kind::Kept);
             let statement = Statement { runs, ..Statement::new(kind, schema.clone(), strings) };
             let handle = statements.hold(&caller.identity.principal, statement)?;
-            return Ok(Announced { handle, schema, changed: None, kept });
+            Ok(Announced { handle, schema, changed: None, kept })
         }
         StatementKind::Setting | StatementKind::Change => {
-            let changed = apply(caller, &prepared, &parameters).await?;
-            (Kind::Applied, SchemaRef::new(Schema::empty()), Some(changed))
+            // First the place for its handle: a change that was carried out must not be told to have failed.
+            let schema = SchemaRef::new(Schema::empty());
+            let owner = &caller.identity.principal;
+            let handle = statements.hold(owner, Statement::new(Kind::Applied, schema.clone(), strings))?;
+            match apply(caller, &prepared, &parameters).await {
+                Ok(changed) => Ok(Announced { handle, schema, changed: Some(changed), kept: None }),
+                Err(e) => {
+                    statements.close(owner, &handle)?;
+                    Err(e)
+                }
+            }
         }
-    };
-    let handle = statements.hold(&caller.identity.principal, Statement::new(kind, schema.clone(), strings))?;
-    Ok(Announced { handle, schema, changed, kept: None })
+    }
+}
+
+/// The columns that clients see of a statement with these parameters; none of one that changes something.
+pub(crate) async fn bound_schema(
+    prepared: &Prepared,
+    parameters: &[RecordBatch],
+    strings: Strings,
+) -> Result<SchemaRef> {
+    if prepared.kind() != StatementKind::Query {
+        return Ok(SchemaRef::new(Schema::empty()));
+    }
+    let first = rows_of(parameters).next().transpose()?.unwrap_or_default();
+    Ok(wire_schema(prepared.schema_with(&first).await?.as_ref(), strings))
 }
 
 /// Runs a query to its end, whoever fetches its rows.
@@ -178,9 +197,11 @@ pub(crate) fn bind(caller: &Caller, statements: &Statements, handle: &[u8], valu
     }
 }
 
-/// The parameters in uploaded rows, each row a set of them; none where there are no columns.
-pub(crate) fn parameters(batches: Vec<RecordBatch>) -> Parameters {
-    if batches.iter().all(|batch| batch.num_columns() == 0) { Parameters::default() } else { batches.into() }
+/// The parameters in uploaded rows, each row a set of them; `None` where there are no columns. Columns without rows are
+/// no set of parameters, which is not the same.
+pub(crate) fn parameters((schema, batches): (Option<SchemaRef>, Vec<RecordBatch>)) -> Option<Parameters> {
+    let schema = schema.filter(|schema| !schema.fields().is_empty())?;
+    Some(if batches.is_empty() { [RecordBatch::new_empty(schema)].into() } else { batches.into() })
 }
 
 /// Refuses to be part of a transaction: there are none.
@@ -229,9 +250,11 @@ mod tests {
     #[test]
     fn rows_without_columns_bind_nothing() {
         let row = RecordBatch::try_from_iter([("$1", Arc::new(Int64Array::from(vec![7])) as ArrayRef)]).unwrap();
-        assert_eq!(parameters(vec![row.clone()]).len(), 1);
-        assert!(parameters(vec![]).is_empty());
-        assert!(parameters(vec![RecordBatch::new_empty(SchemaRef::new(Schema::empty()))]).is_empty());
+        let rows = |bound: Option<Parameters>| bound.map(|b| rows_of(&b).count());
+        assert_eq!(rows(parameters((Some(row.schema()), vec![row.clone()]))), Some(1));
+        assert_eq!(rows(parameters((Some(row.schema()), vec![]))), Some(0));
+        assert_eq!(rows(parameters((None, vec![]))), None);
+        assert_eq!(rows(parameters((Some(SchemaRef::new(Schema::empty())), vec![]))), None);
     }
 
     #[test]

@@ -27,13 +27,12 @@ impl Service {
                 let uploaded = parameters(upload.all_rows(PARAMETER_BYTES).await?);
                 let Bound { prepared, parameters: before, .. } =
                     bound(caller, &self.statements, &update.prepared_statement_handle)?;
-                let values = if uploaded.is_empty() { before } else { uploaded };
-                updated(apply(caller, &prepared, &values).await?)
+                updated(apply(caller, &prepared, &uploaded.unwrap_or(before)).await?)
             }
             Command::CommandPreparedStatementQuery(query) => {
                 let values = parameters(upload.all_rows(PARAMETER_BYTES).await?);
                 let handle = query.prepared_statement_handle;
-                bind(caller, &self.statements, &handle, values)?;
+                bind(caller, &self.statements, &handle, values.unwrap_or_default())?;
                 Ok(PutAnswer::Bound(handle))
             }
             Command::CommandStatementIngest(ingest) => self.ingest(caller, ingest, upload).await,

@@ -12,6 +12,7 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::SpillFile;
+use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
 use portolan_engine::{Engine, Error, ErrorKind, Result};
@@ -177,7 +178,7 @@ async fn keep(
         while bytes < PIECE_BYTES {
             match rows.try_next().await? {
                 Some(batch) => {
-                    bytes += batch.get_array_memory_size();
+                    bytes += get_record_batch_memory_size(&batch);
                     batches.push(batch);
                 }
                 None => {

@@ -116,7 +116,17 @@ impl Sessions {
 
     /// Forgets those that were idle for too long.
     pub(crate) fn sweep(&self) {
-        self.lock().retain(|_, k| k.is_open(self.idle));
+        self.retain_open(&mut self.lock());
+    }
+
+    fn retain_open(&self, kept: &mut HashMap<String, Kept>) {
+        kept.retain(|_, k| {
+            let open = k.is_open(self.idle);
+            if !open {
+                k.session.close();
+            }
+            open
+        });
     }
 
     /// Forgets the session under `key`.
@@ -132,6 +142,7 @@ impl Sessions {
     fn used(&self, kept: &mut HashMap<String, Kept>, key: &str) -> Option<(Identity, Session)> {
         let entry = kept.get_mut(key)?;
         if !entry.is_open(self.idle) {
+            entry.session.close();
             kept.remove(key);
             return None;
         }
@@ -158,16 +169,25 @@ impl Sessions {
             kept.values().filter(|k| k.identity.principal.is_same(&identity.principal)).count()
         };
         if kept.len() >= self.most || of_same(kept) >= self.most_per_principal {
-            kept.retain(|_, k| k.is_open(self.idle));
+            self.retain_open(kept);
         }
         if of_same(kept) >= self.most_per_principal {
             let oldest = kept
                 .iter()
-                .filter(|(_, k)| k.identity.principal.is_same(&identity.principal))
+                .filter(|(_, k)| k.identity.principal.is_same(&identity.principal) && !k.session.is_in_use())
                 .min_by_key(|(_, k)| k.used)
                 .map(|(key, _)| key.clone());
-            if let Some(oldest) = oldest {
-                kept.remove(&oldest);
+            match oldest.and_then(|oldest| kept.remove(&oldest)) {
+                Some(oldest) => oldest.session.close(),
+                None => {
+                    return Err(Error::new(
+                        ErrorKind::ResourceExhausted,
+                        format!(
+                            "`{}` has {} sessions and all hold tables or run something: close some",
+                            identity.principal, self.most_per_principal
+                        ),
+                    ));
+                }
             }
         }
         if kept.len() >= self.most {

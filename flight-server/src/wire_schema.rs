@@ -93,10 +93,8 @@ fn plain(data_type: &DataType, strings: Strings) -> DataType {
         }
         DataType::Dictionary(_, values) => plain(values, strings),
         DataType::RunEndEncoded(_, values) => plain(values.data_type(), strings),
-        // The crate that encodes rows announces large lists as large and sends them as small (docs: upstream notes).
-        DataType::List(item) | DataType::ListView(item) | DataType::LargeList(item) | DataType::LargeListView(item) => {
-            DataType::List(field(item))
-        }
+        DataType::List(item) | DataType::ListView(item) => DataType::List(field(item)),
+        DataType::LargeList(item) | DataType::LargeListView(item) => DataType::LargeList(field(item)),
         DataType::FixedSizeList(item, size) => DataType::FixedSizeList(field(item), *size),
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(field).collect()),
         DataType::Map(entries, sorted) => DataType::Map(field(entries), *sorted),

@@ -99,7 +99,9 @@ async fn who_asks_arrives_over_two_nodes() {
         let trusted = |name: &str| json!({ "name": name, "key": keys.made(name) });
         let gateway = trusted("gateway");
         let supplier = trusted("supply-node");
-        let geo = keys.owner("geo", &json!({ "trusted_nodes": [gateway, supplier] }));
+        // Nodes' tokens look like those of an identity provider, and are told from them.
+        let tokens = json!([{ "issuer": "https://id.test", "audience": "mesh", "jwks": "https://id.test/keys" }]);
+        let geo = keys.owner("geo", &json!({ "trusted_nodes": [gateway, supplier], "tokens": tokens }));
         let peers = json!([{ "url": geo.url() }]);
         let supply = keys
             .owner("supply", &json!({ "node": keys.own("supply-node"), "trusted_nodes": [gateway], "peers": peers }));

@@ -22,7 +22,8 @@ fn an_empty_object_is_a_gateway_on_loopback() {
 fn everything_is_read() {
     let config = check(
         "domain: sales\nlisten: 127.0.0.1:0\npeers:\n- {url: 'grpc://127.0.0.1:1', user: me, password: secret}\n\
-         limits: {query_memory: 1GiB, query_timeout: 2m, concurrent_queries: 3, queued_queries: 0, spill: 5GB, keys: 1MiB}\n\
+         limits: {query_memory: 1GiB, query_timeout: 2m, concurrent_queries: 3, queued_queries: 0, spill: 5GB, keys: 1MiB,\n\
+         \x20 session_tables: 1GiB}\n\
          refresh_interval: 500ms\nlog: debug\nanonymous: true\n",
     )
     .unwrap();
@@ -30,7 +31,7 @@ fn everything_is_read() {
     assert!(config.products_folder().unwrap().ends_with("products"));
     let limits = config.limits();
     assert_eq!((limits.query_memory, limits.query_timeout), (1 << 30, Duration::from_secs(120)));
-    assert_eq!(limits.key_bytes, 1 << 20);
+    assert_eq!((limits.key_bytes, limits.session_tables), (1 << 20, 1 << 30));
     assert_eq!((limits.concurrent_queries, limits.queued_queries, limits.spill_bytes), (3, 0, 5_000_000_000));
     assert_eq!(config.refresh_interval(), Some(Duration::from_millis(500)));
     assert!(!format!("{config:?}").contains("secret"));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
@@ -90,6 +90,15 @@ impl LocalMesh {
         Self::start_over(program, data, &mut |way| Ok(way.direct())).await
     }
 
+    /// As [`LocalMesh::start`], where the config of each node says `more`, by key: its limits, say, or its users. Who
+    /// comes without logging in must be let in.
+    ///
+    /// # Errors
+    /// As [`LocalMesh::start`].
+    pub async fn start_with(program: &Path, data: &Path, more: &Map<String, Value>) -> Result<Self> {
+        Self::start_nodes(program, data, &mut |way| Ok(way.direct()), more).await
+    }
+
     /// As [`LocalMesh::start`], where `link` gives what each node's config says of each other one as a peer: another
     /// address, say, for one that a proxy stands before. Clients reach the nodes directly.
     ///
@@ -100,9 +109,18 @@ impl LocalMesh {
         data: &Path,
         link: &mut (dyn FnMut(Way<'_>) -> Result<Value> + Send),
     ) -> Result<Self> {
+        Self::start_nodes(program, data, link, &Map::new()).await
+    }
+
+    async fn start_nodes(
+        program: &Path,
+        data: &Path,
+        link: &mut (dyn FnMut(Way<'_>) -> Result<Value> + Send),
+        more: &Map<String, Value>,
+    ) -> Result<Self> {
         let deadline = Instant::now() + START_TIMEOUT;
         for _ in 0..PORT_ATTEMPTS {
-            match Self::try_start(program, data, link, deadline).await {
+            match Self::try_start(program, data, link, more, deadline).await {
                 Ok(mesh) => return Ok(mesh),
                 Err(StartError::PortTaken) => {}
                 Err(StartError::Other(error)) => return Err(error),
@@ -115,6 +133,7 @@ impl LocalMesh {
         program: &Path,
         data: &Path,
         link: &mut (dyn FnMut(Way<'_>) -> Result<Value> + Send),
+        more: &Map<String, Value>,
         deadline: Instant,
     ) -> Result<Self, StartError> {
         let folder = tempfile::Builder::new().prefix("portolan-").tempdir();
@@ -131,6 +150,9 @@ impl LocalMesh {
             if let Some(domain) = domain {
                 config["products"] = descriptors::write(domain, data, &home)?.display().to_string().into();
                 config["domain"] = domain.into();
+            }
+            for (key, value) in more {
+                config[key] = value.clone();
             }
             processes.push(NodeProcess::spawn(program, domain, &home, &config)?);
         }

@@ -29,6 +29,9 @@ use crate::source::PortWriter;
 /// The name that stands for everybody.
 const EVERYBODY: &str = "*";
 
+/// What stands before the name of a group.
+const GROUP: &str = "group:";
+
 /// Adds rows to a port over Parquet files in a folder.
 #[derive(Debug)]
 pub(super) struct FileAppender {
@@ -44,7 +47,7 @@ pub(super) struct FileAppender {
 }
 
 impl FileAppender {
-    /// What adds rows to `port`, which `writers` may do: names, groups, or `*` for everybody.
+    /// What adds rows to `port`, which `writers` may do: names, `group:` and the name of a group, or `*` for everybody.
     ///
     /// # Errors
     /// Why a port of that kind takes no rows.
@@ -112,7 +115,11 @@ impl FileAppender {
 #[async_trait]
 impl PortWriter for FileAppender {
     fn takes_from(&self, name: &str, groups: &BTreeSet<String>) -> bool {
-        self.writers.contains(EVERYBODY) || self.writers.contains(name) || !self.writers.is_disjoint(groups)
+        // A name that somebody chose must not pass for a group.
+        let in_group = |group: &String| self.writers.contains(&format!("{GROUP}{group}"));
+        self.writers.contains(EVERYBODY)
+            || (self.writers.contains(name) && !name.starts_with(GROUP))
+            || groups.iter().any(in_group)
     }
 
     async fn append(&self, mut rows: BoxStream<'static, Result<RecordBatch>>) -> Result<u64> {

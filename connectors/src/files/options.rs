@@ -13,7 +13,7 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 pub struct SourceOptions {
     /// How many files a port may have. Default: 100,000.
     pub max_files: usize,
-    /// Who may add rows to its ports, which must be folders of Parquet files: names of principals and groups, or `*` for
+    /// Who may add rows to its ports, which must be folders of Parquet files: names of principals, `group:` and the name of a group, or `*` for
     /// everybody. Default: nobody.
     pub writers: Vec<String>,
     /// How to reach `s3://`.

@@ -8,6 +8,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
@@ -55,7 +56,7 @@ impl Ahead {
                 break;
             };
             counted.rows += batch.num_rows();
-            let size = batch.get_array_memory_size();
+            let size = get_record_batch_memory_size(&batch);
             let fits = held.try_grow(size).is_ok();
             batches.push((batch, if fits { size } else { 0 }));
             if !fits {

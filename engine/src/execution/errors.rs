@@ -48,6 +48,10 @@ fn find_ours<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
 }
 
 fn kind(error: &DataFusionError) -> ErrorKind {
+    // Its root is an error of another crate, which tells nothing.
+    if let DataFusionError::Context(context, inner) = error {
+        return if context == "Invalid regex" { ErrorKind::InvalidQuery } else { kind(inner) };
+    }
     match error.find_root() {
         DataFusionError::SQL(..)
         | DataFusionError::Plan(_)

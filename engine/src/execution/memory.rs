@@ -30,8 +30,7 @@ impl SharedMemory {
         match self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
             Ok(_) => Ok(()),
             Err(held) => Err(DataFusionError::ResourcesExhausted(format!(
-                "all queries together hold {held} of {} bytes (limits.memory) and {bytes} more were asked for: try \
-                 again later",
+                "{held} of {} bytes are held (limits.memory) and {bytes} more were asked for: try again later",
                 self.limit
             ))),
         }

@@ -3,29 +3,29 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema, TimeUnit};
 use arrow::error::ArrowError;
 use datafusion::catalog::MemTable;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result as DataFusionResult};
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource};
 
 use super::Prepared;
 use crate::execution::errors::from_datafusion;
 use crate::{Error, ErrorKind, Result};
 
 impl Prepared {
-    /// The rows of parameters in the types that the statement takes them in; `None` where it leaves a type open, or
-    /// there is but one row.
+    /// The rows of parameters in the types that the statement takes them in, or as they came where it leaves a type open;
+    /// `None` where there is but one row, or a type for each value.
     pub(super) fn uploaded(&self, parameters: &[RecordBatch]) -> Result<Option<Vec<RecordBatch>>> {
         let wanted = self.parameters();
         let rows: usize = parameters.iter().map(RecordBatch::num_rows).sum();
         let is_union =
             |batch: &RecordBatch| batch.columns().iter().any(|c| matches!(c.data_type(), DataType::Union(..)));
-        if rows < 2 || parameters.iter().any(is_union) || wanted.fields().iter().any(|f| f.data_type().is_null()) {
+        if rows < 2 || parameters.iter().any(is_union) {
             return Ok(None);
         }
         parameters.iter().map(|batch| fit(batch, &wanted)).collect::<Result<_>>().map(Some)
@@ -40,20 +40,9 @@ pub(super) fn with_rows(rows: &LogicalPlan, uploaded: Vec<RecordBatch>) -> Resul
 fn replaced(rows: &LogicalPlan, uploaded: Vec<RecordBatch>) -> DataFusionResult<Option<LogicalPlan>> {
     let Some(schema) = uploaded.first().map(RecordBatch::schema) else { return Ok(None) };
     let table = provider_as_source(Arc::new(MemTable::try_new(schema, vec![uploaded])?));
-    let mut found = false;
-    let plan = rows.clone().transform_down(|plan| match plan {
-        LogicalPlan::Values(values) if values.values.len() == 1 && !found => {
-            found = true;
-            let exprs = values.values.into_iter().flatten().zip(values.schema.fields());
-            let exprs = exprs.map(|(expr, field)| Ok(of_columns(expr)?.alias(field.name())));
-            let exprs = exprs.collect::<DataFusionResult<Vec<_>>>()?;
-            let plan = LogicalPlanBuilder::scan("parameters", table.clone(), None)?.project(exprs)?.build()?;
-            Ok(Transformed::new(plan, true, TreeNodeRecursion::Jump))
-        }
-        other => Ok(Transformed::no(other)),
-    })?;
+    let Some(plan) = over(rows, &table)? else { return Ok(None) };
     let mut open = false;
-    plan.data.apply_with_subqueries(|node| {
+    plan.apply_with_subqueries(|node| {
         node.apply_expressions(|e| {
             e.apply(|e| {
                 open |= matches!(e, Expr::Placeholder(_));
@@ -61,7 +50,30 @@ fn replaced(rows: &LogicalPlan, uploaded: Vec<RecordBatch>) -> DataFusionResult<
             })
         })
     })?;
-    Ok((found && !open).then_some(plan.data))
+    Ok((!open).then_some(plan))
+}
+
+/// The plan over the table in the place of its one row of values. Only operators that do to each row what they do to it
+/// alone may stand above: a sum, a limit or DISTINCT would be over all sets of parameters.
+fn over(plan: &LogicalPlan, table: &Arc<dyn TableSource>) -> DataFusionResult<Option<LogicalPlan>> {
+    match plan {
+        LogicalPlan::Values(values) if values.values.len() == 1 => {
+            let exprs = values.values.iter().flatten().zip(values.schema.fields());
+            let exprs = exprs.map(|(expr, field)| Ok(of_columns(expr.clone())?.alias(field.name())));
+            let exprs = exprs.collect::<DataFusionResult<Vec<_>>>()?;
+            LogicalPlanBuilder::scan("parameters", table.clone(), None)?.project(exprs)?.build().map(Some)
+        }
+        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) => {
+            let mut inputs = vec![];
+            for input in plan.inputs() {
+                let Some(input) = over(input, table)? else { return Ok(None) };
+                inputs.push(input);
+            }
+            let exprs = plan.expressions().into_iter().map(of_columns).collect::<DataFusionResult<Vec<_>>>()?;
+            plan.with_new_exprs(exprs, inputs).map(Some)
+        }
+        _ => Ok(None),
+    }
 }
 
 /// The expression with columns in the place of parameters.
@@ -80,16 +92,31 @@ fn of_columns(expr: Expr) -> DataFusionResult<Expr> {
 /// # Errors
 /// Why a value has no form in that type; `None` where it has one that means something else.
 pub(super) fn lossless(column: &ArrayRef, to: &DataType) -> std::result::Result<ArrayRef, Option<ArrowError>> {
-    if column.data_type() == to {
+    let from = column.data_type();
+    if from == to {
         return Ok(column.clone());
     }
     let strict = CastOptions { safe: false, ..CastOptions::default() };
+    let is_text = matches!(from, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    if is_text && matches!(to, DataType::Date32 | DataType::Date64) {
+        // A cast to dates takes a text with a time, and drops that.
+        let times = cast_with_options(column, &DataType::Timestamp(TimeUnit::Microsecond, None), &strict)?;
+        return lossless(&times, to);
+    }
     let cast = cast_with_options(column, to, &strict)?;
+    if from.is_floating() && to.is_floating() {
+        // The nearest number is what is meant, as long as there is one.
+        let infinite = |array: &ArrayRef| -> std::result::Result<Vec<bool>, ArrowError> {
+            let wide = cast_with_options(array, &DataType::Float64, &strict)?;
+            Ok(wide.as_primitive::<Float64Type>().iter().map(|v| v.is_some_and(f64::is_infinite)).collect())
+        };
+        return if infinite(column)? == infinite(&cast)? { Ok(cast) } else { Err(None) };
+    }
     // A cast cuts fractions off: what does not come back as it went in would be another value.
-    if !(column.data_type().is_numeric() || column.data_type().is_temporal()) {
+    if !(from.is_numeric() || from.is_temporal()) {
         return Ok(cast);
     }
-    let back = cast_with_options(&cast, column.data_type(), &strict)?;
+    let back = cast_with_options(&cast, from, &strict)?;
     if back.to_data() == column.to_data() { Ok(cast) } else { Err(None) }
 }
 
@@ -108,13 +135,17 @@ fn fit(batch: &RecordBatch, wanted: &Schema) -> Result<RecordBatch> {
     let columns = batch.columns().iter().zip(wanted.fields()).map(|(column, field)| {
         let wrong =
             || Error::new(ErrorKind::InvalidQuery, format!("a value of {} is no {}", field.name(), field.data_type()));
+        if field.data_type().is_null() {
+            return Ok(column.clone());
+        }
         lossless(column, field.data_type()).map_err(|e| match e {
             Some(e) => wrong().with_source(e),
             None => wrong(),
         })
     });
     let columns = columns.collect::<Result<Vec<_>>>()?;
-    let fields = wanted.fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true));
+    let fields = wanted.fields().iter().zip(&columns);
+    let fields = fields.map(|(f, column)| Field::new(f.name(), column.data_type().clone(), true));
     RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), columns)
         .map_err(|e| Error::new(ErrorKind::InvalidQuery, "the parameters have no form").with_source(e))
 }

@@ -49,7 +49,8 @@ impl Prepared {
             current.execute(&[]).await?.try_collect::<Vec<_>>().await?;
             return Ok(0);
         };
-        if current.parameters().fields().is_empty() {
+        if current.parameters().fields().is_empty() || parameters.is_empty() {
+            // Without the values that it wants, it says so.
             return current.apply_once(change, &[]).await;
         }
         if let (Change::Insert { into, rows }, Some(uploaded)) = (change, current.uploaded(parameters)?)
@@ -131,8 +132,9 @@ impl Prepared {
     async fn insert(&self, into: &Target, rows: QueryStream) -> Result<u64> {
         match into {
             Target::Session(table) => {
+                let seen = self.content(table)?.schema.clone();
                 let batches = self.held(rows).await?;
-                self.session.shared.tables.append(table, &batches)
+                self.session.shared.tables.append(table, &seen, &batches)
             }
             Target::Port(port) => self.append(port, rows).await,
         }
@@ -232,7 +234,7 @@ fn updated(seen: &TableContent, columns: &[usize], rows: &[RecordBatch]) -> Resu
     let mut places = BTreeMap::new();
     for (place, number) in numbers(rows)?.into_iter().enumerate() {
         if places.insert(number, place).is_some() {
-            return Err(Error::new(ErrorKind::Internal, "a row was to be changed twice"));
+            return Err(Error::new(ErrorKind::InvalidQuery, "a row would be changed twice"));
         }
     }
     let Some(first) = rows.first() else {

@@ -1,21 +1,25 @@
 //! Rows that a client uploads: into a table of its session, which is made where asked, or into a port.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt, stream};
 use portolan_catalog::PortRef;
 use portolan_catalog::nearest::nearest;
+use tokio_util::sync::CancellationToken;
 
 use super::bulk::lossless;
+use super::cancelled;
+use crate::activity::RunningQuery;
 use crate::execution::run::conform;
 use crate::mesh::MeshView;
 use crate::names::{RESERVED_CATALOG, SESSION_SCHEMA};
 use crate::planner::resolve::change::distinct_names;
-use crate::session::tables::{Creation, TableContent};
+use crate::session::tables::{Creation, TableContent, unknown};
 use crate::{Error, ErrorKind, Result, Session};
 
 /// Bytes that are counted for a batch beside its rows: some have rows that take none, and there is no end to those.
@@ -78,6 +82,16 @@ impl Session {
     ) -> Result<u64> {
         self.require_open()?;
         distinct_names(&columns)?;
+        let listed = self.engine.activity.started(RunningQuery {
+            id: uuid::Uuid::new_v4().to_string(),
+            session: Some(self.id().to_owned()),
+            principal: self.principal().clone(),
+            sql: Some(format!("INGEST INTO {}", target.name())),
+            started: SystemTime::now(),
+            progress: OnceLock::new(),
+            stop: self.shared.closed.child_token(),
+        });
+        let rows = until_stopped(rows, listed.query.stop.clone());
         if target.is_of_session() {
             self.ingest_table(target, mode, columns, rows).await
         } else {
@@ -99,22 +113,30 @@ impl Session {
             (IngestMode::Create, Some(_)) => {
                 return Err(Error::new(ErrorKind::AlreadyExists, format!("the session has a table `{table}` already")));
             }
-            (IngestMode::Append, None) => return Err(crate::session::tables::unknown(table, &tables.snapshot())),
+            (IngestMode::Append, None) => return Err(unknown(table, &tables.snapshot())),
             _ => {}
         }
         let batches = self.bounded(rows).await?;
         match (mode, known) {
             (IngestMode::Append | IngestMode::CreateAppend, Some(known)) => {
                 let batches = batches.iter().map(|b| by_name(b, &known.schema, table)).collect::<Result<Vec<_>>>()?;
-                tables.append(table, &batches)
+                tables.append(table, &known.schema, &batches)
             }
             (mode, _) => {
                 let fields = columns.fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true));
                 let content = TableContent::new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), &batches)?;
                 let rows = content.rows() as u64;
                 let how = if mode == IngestMode::Replace { Creation::OrReplace } else { Creation::New };
-                tables.create(table, content, how)?;
-                Ok(rows)
+                match tables.create(table, content, how) {
+                    // Somebody was quicker.
+                    Err(e) if mode == IngestMode::CreateAppend && e.kind() == ErrorKind::AlreadyExists => {
+                        let known = tables.snapshot().get(table).cloned();
+                        let known = known.ok_or_else(|| unknown(table, &tables.snapshot()))?;
+                        let batches = batches.iter().map(|b| by_name(b, &known.schema, table));
+                        tables.append(table, &known.schema, &batches.collect::<Result<Vec<_>>>()?)
+                    }
+                    made => made.map(|_| rows),
+                }
             }
         }
     }
@@ -170,6 +192,22 @@ impl Session {
         let rows = rows.map(move |batch| by_name(&batch?, &schema, &name)).boxed();
         self.engine.cpu.run(async move { writer.append(rows).await }).await
     }
+}
+
+/// The rows, with an error for an end once somebody stopped the upload or its session.
+fn until_stopped(
+    rows: BoxStream<'static, Result<RecordBatch>>,
+    stop: CancellationToken,
+) -> BoxStream<'static, Result<RecordBatch>> {
+    stream::unfold((rows, stop), |(mut rows, stop)| async move {
+        let next = tokio::select! {
+            biased;
+            () = stop.cancelled() => Some(Err(cancelled())),
+            next = rows.next() => next,
+        };
+        next.map(|next| (next, (rows, stop)))
+    })
+    .boxed()
 }
 
 fn not_published(name: &str, mode: IngestMode, port: &PortRef, view: &MeshView) -> Error {

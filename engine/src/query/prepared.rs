@@ -11,6 +11,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Cast, Expr, LogicalPlan, TryCast};
 use datafusion::scalar::ScalarValue;
 
+use super::bulk::lossless;
 use super::{Query, QueryStream, session_state};
 use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
@@ -258,13 +259,12 @@ impl Prepared {
                 let what = format!("the value of {} is no {}", field.name(), field.data_type());
                 Error::new(ErrorKind::InvalidQuery, what)
             };
-            let cast = value.cast_to(field.data_type()).map_err(|e| wrong().with_source(e))?;
-            // A cast cuts fractions off: what does not come back as it went in would be another value.
-            let narrows = value.data_type().is_numeric() || value.data_type().is_temporal();
-            match cast.cast_to(&value.data_type()) {
-                Ok(back) if !narrows || back == *value => Ok(cast),
-                _ => Err(wrong()),
-            }
+            let array = value.to_array().map_err(|e| wrong().with_source(e))?;
+            let cast = lossless(&array, field.data_type()).map_err(|e| match e {
+                Some(e) => wrong().with_source(e),
+                None => wrong(),
+            })?;
+            ScalarValue::try_from_array(&cast, 0).map_err(|e| wrong().with_source(e))
         };
         let values = values.iter().zip(fields).map(fit).collect::<Result<Vec<_>>>()?;
         plan.with_param_values(ParamValues::from(values)).map_err(|e| from_datafusion(&e))

@@ -12,6 +12,7 @@ use portolan_catalog::nearest::nearest;
 
 use crate::execution::memory::SharedMemory;
 use crate::execution::run::conform;
+use crate::names::{NUMBERED, ROW_NUMBER};
 use crate::{Error, ErrorKind, Result};
 
 /// Tables of one session, at most.
@@ -100,6 +101,12 @@ impl SessionTables {
                 format!("a table has at most {MOST_COLUMNS} columns, and {LONGEST_NAME} bytes of a name"),
             ));
         }
+        if name.ends_with(NUMBERED) || content.schema.index_of(ROW_NUMBER).is_ok() {
+            return Err(Error::new(
+                ErrorKind::InvalidQuery,
+                format!("`{name}`: no table ends in `{NUMBERED}`, and no column is named `{ROW_NUMBER}`"),
+            ));
+        }
         let mut tables = self.lock();
         match (tables.by_name.contains_key(name), how) {
             (true, Creation::IfNotExists) => return Ok(false),
@@ -139,10 +146,14 @@ impl SessionTables {
     /// Adds rows to a table, whatever others added meanwhile.
     ///
     /// # Errors
-    /// `InvalidQuery` where a value does not fit its column; `NotFound`; `ResourceExhausted`.
-    pub(crate) fn append(&self, name: &str, batches: &[RecordBatch]) -> Result<u64> {
+    /// `InvalidQuery` where a value does not fit its column, or the table does not have the columns any more that it was
+    /// `seen` with; `NotFound`; `ResourceExhausted`.
+    pub(crate) fn append(&self, name: &str, seen: &SchemaRef, batches: &[RecordBatch]) -> Result<u64> {
         let mut tables = self.lock();
         let known = tables.by_name.get(name).ok_or_else(|| unknown(name, &tables.by_name))?;
+        if known.schema != *seen {
+            return Err(changed_meanwhile(name));
+        }
         let added = TableContent::new(known.schema.clone(), batches)?;
         let rows = added.rows() as u64;
         let content = known.with(added.batches)?;
@@ -157,10 +168,7 @@ impl SessionTables {
     pub(crate) fn replace(&self, name: &str, seen: &Arc<TableContent>, content: TableContent) -> Result<()> {
         let mut tables = self.lock();
         if !tables.by_name.get(name).is_some_and(|now| Arc::ptr_eq(now, seen)) {
-            return Err(Error::new(
-                ErrorKind::InvalidQuery,
-                format!("another statement changed the table `{name}` meanwhile: run this one again"),
-            ));
+            return Err(changed_meanwhile(name));
         }
         self.put(&mut tables, name, content)
     }
@@ -178,12 +186,12 @@ impl SessionTables {
                 ),
             ));
         }
-        // What is given back first is what the table held: for a moment neither is counted, and none is held twice.
-        self.shared.give(old);
-        if let Err(e) = self.shared.take(new) {
-            let held = self.shared.take(old);
-            debug_assert!(held.is_ok(), "what was given back is there");
-            return Err(Error::new(ErrorKind::ResourceExhausted, format!("`{name}` does not fit")).with_source(e));
+        if new > old {
+            self.shared.take(new - old).map_err(|e| {
+                Error::new(ErrorKind::ResourceExhausted, format!("`{name}` does not fit")).with_source(e)
+            })?;
+        } else {
+            self.shared.give(old - new);
         }
         Arc::make_mut(&mut tables.by_name).insert(name.to_owned(), Arc::new(content));
         tables.bytes = sum;
@@ -199,6 +207,11 @@ impl Drop for SessionTables {
     fn drop(&mut self) {
         self.clear();
     }
+}
+
+fn changed_meanwhile(name: &str) -> Error {
+    let what = format!("another statement changed the table `{name}` meanwhile: run this one again");
+    Error::new(ErrorKind::InvalidQuery, what)
 }
 
 /// What becomes of a table of the same name.
@@ -242,7 +255,7 @@ mod tests {
         let shared = SharedMemory::new(20_000);
         let tables = SessionTables::new(shared.clone(), 10_000);
         tables.create("a", content(0..1000), Creation::New).unwrap();
-        let error = tables.append("a", &[rows(0..1000)]).unwrap_err();
+        let error = tables.append("a", &content([]).schema, &[rows(0..1000)]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
         assert_eq!(tables.snapshot()["a"].rows(), 1000);
         let other = SessionTables::new(shared.clone(), 20_000);
@@ -274,10 +287,10 @@ mod tests {
         assert_eq!(tables.create("list", content([2]), Creation::New).unwrap_err().kind(), ErrorKind::AlreadyExists);
         assert!(!tables.create("list", content([2]), Creation::IfNotExists).unwrap());
         let seen = tables.snapshot()["list"].clone();
-        assert_eq!(tables.append("list", &[rows([3, 4])]).unwrap(), 2);
+        assert_eq!(tables.append("list", &content([]).schema, &[rows([3, 4])]).unwrap(), 2);
         assert_eq!(tables.snapshot()["list"].batches.len(), 1);
         assert_eq!(tables.replace("list", &seen, content([])).unwrap_err().kind(), ErrorKind::InvalidQuery);
-        let error = tables.append("lists", &[]).unwrap_err();
+        let error = tables.append("lists", &content([]).schema, &[]).unwrap_err();
         assert!(error.context().contains("`list`"), "{error}");
         assert!(tables.create("list", content([9]), Creation::OrReplace).unwrap());
         assert_eq!(tables.snapshot()["list"].rows(), 1);

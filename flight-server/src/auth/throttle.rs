@@ -1,4 +1,4 @@
-//! Slows failed logins down: by name and by address, each failure more than the one before. Nothing here waits longer
+//! Slows failed logins down: by name at an address and by address, each failure more than the one before. Nothing here waits longer
 //! than a few seconds, and what it remembers is bounded and forgotten.
 
 use std::collections::HashMap;
@@ -32,7 +32,8 @@ pub(crate) struct Throttle {
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Key {
-    Name(String),
+    /// A name, from one address: nobody elsewhere can keep its owner out.
+    Name(String, Option<IpAddr>),
     Address(IpAddr),
 }
 
@@ -59,8 +60,9 @@ impl Throttle {
 
     /// A login as `name`, where it gives one, from `address`.
     pub(crate) fn attempt(name: Option<&str>, address: Option<IpAddr>) -> Attempt {
-        let name = name.filter(|name| !name.is_empty()).map(|name| Key::Name(shortened(name).to_owned()));
-        let address = address.map(|address| Key::Address(network(address)));
+        let address = address.map(network);
+        let name = name.filter(|name| !name.is_empty()).map(|name| Key::Name(shortened(name).to_owned(), address));
+        let address = address.map(Key::Address);
         Attempt { keys: name.into_iter().chain(address).collect(), paid: 0 }
     }
 
@@ -235,10 +237,10 @@ mod tests {
         // Others go by.
         let bob = || Throttle::attempt(Some("bob"), Some([192, 0, 2, 2].into()));
         assert_eq!(throttle.reserve(&mut bob(), now).unwrap(), None);
-        // The name is slowed from elsewhere too, and the address for other names.
-        for other in [Throttle::attempt(Some("ann"), None), Throttle::attempt(None, Some([192, 0, 2, 1].into()))] {
-            assert!(throttle.owes(&other));
-        }
+        // Nobody elsewhere is kept out by it, and the address is slowed for other names.
+        let mut elsewhere = Throttle::attempt(Some("ann"), Some([192, 0, 2, 3].into()));
+        assert_eq!(throttle.reserve(&mut elsewhere, now).unwrap(), None);
+        assert!(throttle.owes(&Throttle::attempt(Some("eve"), Some([192, 0, 2, 1].into()))));
         assert_eq!(throttle.reserve(&mut ann(), now + MEMORY).unwrap(), None);
     }
 
@@ -270,7 +272,7 @@ mod tests {
         }
         let entries = throttle.lock();
         assert_eq!(entries.len(), MAX_ENTRIES);
-        assert!(entries.keys().all(|key| matches!(key, Key::Name(name) if name.len() <= 128)));
+        assert!(entries.keys().all(|key| matches!(key, Key::Name(name, _) if name.len() <= 128)));
     }
 
     #[test]

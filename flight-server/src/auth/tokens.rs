@@ -145,7 +145,8 @@ impl Issuer {
             ))
         })?;
         let groups = claim(claims, &options.groups_claim).map(groups).unwrap_or_default();
-        let admin = options.admins.contains(name) || groups.iter().any(|group| options.admins.contains(group));
+        let admin = options.admins.contains(name)
+            || groups.iter().any(|group| options.admins.contains(&format!("group:{group}")));
         let mut principal = Principal::new(principal_name(name)?).with_groups(groups).with_admin(admin);
         for attribute in &options.attributes {
             if let Some(value) = claim(claims, attribute) {

@@ -82,12 +82,12 @@ impl Upload {
         Ok(UploadedRows { schema, batches: stream::iter([Ok(first)]).chain(rest).boxed() })
     }
 
-    /// All of the rows, where they are few.
+    /// All of the rows with their columns, where they are few.
     ///
     /// # Errors
     /// As [`Upload::rows`]; `ResourceExhausted` for more than `bytes` of them.
-    pub async fn all_rows(self, bytes: usize) -> Result<Vec<RecordBatch>> {
-        let mut batches = self.rows().await?.batches;
+    pub async fn all_rows(self, bytes: usize) -> Result<(Option<SchemaRef>, Vec<RecordBatch>)> {
+        let UploadedRows { schema, mut batches } = self.rows().await?;
         let (mut all, mut held, mut rows) = (Vec::new(), 0, 0);
         while let Some(batch) = batches.try_next().await? {
             held += OF_A_BATCH + get_record_batch_memory_size(&batch);
@@ -101,7 +101,7 @@ impl Upload {
             }
             all.push(batch);
         }
-        Ok(all)
+        Ok((schema, all))
     }
 }
 

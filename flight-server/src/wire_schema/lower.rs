@@ -37,12 +37,11 @@ pub(crate) fn lower(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowEr
             _ => hydrated::<Int64Type>(array, to),
         },
         (DataType::ListView(item), DataType::List(_)) => lower(&cast(array, &DataType::List(item.clone()))?, to),
-        (DataType::LargeListView(item), DataType::List(_)) => {
+        (DataType::LargeListView(item), DataType::LargeList(_)) => {
             lower(&cast(array, &DataType::LargeList(item.clone()))?, to)
         }
-        // Fails where the items of one batch are more than a small list can count.
-        (DataType::LargeList(item), DataType::List(_)) => lower(&cast(array, &DataType::List(item.clone()))?, to),
         (DataType::List(_), DataType::List(item)) => list(array.as_list::<i32>(), item),
+        (DataType::LargeList(_), DataType::LargeList(item)) => list(array.as_list::<i64>(), item),
         (DataType::FixedSizeList(_, from), DataType::FixedSizeList(item, size)) if from == size => {
             let lists = array.as_fixed_size_list();
             let values = lower(lists.values(), item.data_type())?;

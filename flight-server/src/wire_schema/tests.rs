@@ -18,6 +18,11 @@ pub(crate) fn types() -> Vec<DataType> {
     (0..500).map(|_| random::data_type(&mut random, 1)).collect()
 }
 
+/// A batch of columns of any types.
+pub(crate) fn random_batch(random: &mut StdRng) -> RecordBatch {
+    random::batch(random)
+}
+
 #[test]
 fn compact_types_become_plain() {
     let mut lists = ListBuilder::new(StringViewBuilder::new());

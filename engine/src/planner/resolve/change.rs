@@ -145,6 +145,7 @@ impl Scope<'_> {
         let extras = !delete.tables.is_empty()
             || delete.using.is_some()
             || delete.returning.is_some()
+            || delete.output.is_some()
             || !delete.order_by.is_empty()
             || delete.limit.is_some();
         let [from] = from.as_slice() else { return Err(unsupported("DELETE takes one table")) };
@@ -157,7 +158,13 @@ impl Scope<'_> {
     }
 
     async fn update(&self, update: &Update) -> Result<Change> {
-        if update.from.is_some() || update.returning.is_some() || update.or.is_some() || !update.order_by.is_empty() {
+        let extras = update.from.is_some()
+            || update.returning.is_some()
+            || update.output.is_some()
+            || update.or.is_some()
+            || !update.order_by.is_empty()
+            || update.limit.is_some();
+        if extras {
             return Err(unsupported("UPDATE takes a table, new values and a condition, and nothing else"));
         }
         let (table, from) = self.numbered(&update.table, "UPDATE")?;
@@ -239,65 +246,67 @@ impl Scope<'_> {
     /// What an INSERT adds rows to.
     fn target(&self, name: &ObjectName) -> Result<Target> {
         let parts = parts(name)?;
-        let refers_to_session = matches!(parts.as_slice(), [c, s, _] if c == RESERVED_CATALOG && s == SESSION_SCHEMA);
-        let table = parts.last().cloned().unwrap_or_default();
-        if refers_to_session || (parts.len() == 1 && self.session.tables.contains_key(&table)) {
+        if let Some(table) = self.own(&parts)
+            && (parts.len() > 1 || self.session.tables.contains_key(&table))
+        {
             self.session.tables.get(&table).ok_or_else(|| unknown_table(&table, &self.session.tables))?;
             return Ok(Target::Session(table));
         }
-        let (catalog, schema) = (self.session.catalog.clone(), self.session.schema.clone());
+        let table = parts.last().cloned().unwrap_or_default();
         let (domain, product) = match parts.as_slice() {
             [domain, product, _] => (Some(domain.clone()), Some(product.clone())),
-            [product, _] => (catalog, Some(product.clone())),
-            _ => (catalog, schema),
+            [product, _] => (self.session.catalog.clone(), Some(product.clone())),
+            _ => (self.session.catalog.clone(), self.session.schema.clone()),
         };
-        if let (Some(domain), Some(product)) = (domain, product) {
-            if domain == RESERVED_CATALOG {
-                return Err(Error::new(
-                    ErrorKind::PermissionDenied,
-                    format!("`{name}` is the node's own: it takes no rows"),
-                ));
-            }
-            let port = PortRef::new(domain, product, &table);
-            if self.mesh.port(&port).is_some() {
-                return Ok(Target::Port(port));
-            }
-            return Err(unknown(&reference(&parts), None, self.mesh));
+        let (Some(domain), Some(product)) = (domain, product) else {
+            return Err(unknown_table(&table, &self.session.tables));
+        };
+        if domain == RESERVED_CATALOG {
+            let what = format!("`{name}` is the node's own: it takes no rows");
+            return Err(Error::new(ErrorKind::PermissionDenied, what));
         }
-        Err(unknown_table(&table, &self.session.tables))
+        let port = PortRef::new(domain, product, &table);
+        match self.mesh.port(&port) {
+            Some(_) => Ok(Target::Port(port)),
+            None => Err(unknown(&reference(&parts), None, self.mesh)),
+        }
+    }
+
+    /// The name of the session's table that these parts mean, if they can mean one. Two parts mean what they mean in a
+    /// query: with a current domain, one of its products.
+    fn own(&self, parts: &[String]) -> Option<String> {
+        let here = self.session.catalog.as_deref().is_none_or(|catalog| catalog == RESERVED_CATALOG);
+        match parts {
+            [table] => Some(table.clone()),
+            [schema, table] if here && schema == SESSION_SCHEMA => Some(table.clone()),
+            [catalog, schema, table] if catalog == RESERVED_CATALOG && schema == SESSION_SCHEMA => Some(table.clone()),
+            _ => None,
+        }
     }
 
     /// The name of a table that the session is to make.
     fn new_table(&self, name: &ObjectName) -> Result<String> {
-        match parts(name)?.as_slice() {
-            [table] => Ok(table.clone()),
-            [catalog, schema, table] if catalog == RESERVED_CATALOG && schema == SESSION_SCHEMA => Ok(table.clone()),
-            [schema, table] if schema == SESSION_SCHEMA => Ok(table.clone()),
-            _ => Err(Error::new(
+        self.own(&parts(name)?).ok_or_else(|| {
+            Error::new(
                 ErrorKind::PermissionDenied,
                 format!(
                     "`{name}` cannot be created: domains publish their ports themselves; a name without domain and \
                      product makes a table of the session"
                 ),
-            )),
-        }
+            )
+        })
     }
 
     /// The name of a table that the session has; with `may_lack`, or that it might have had.
     fn own_table(&self, name: &ObjectName, verb: &str, may_lack: bool) -> Result<String> {
         let parts = parts(name)?;
-        let is_own = match parts.as_slice() {
-            [_] => true,
-            [schema, _] => schema == SESSION_SCHEMA,
-            [catalog, schema, _] => catalog == RESERVED_CATALOG && schema == SESSION_SCHEMA,
-            _ => false,
-        };
-        let table = parts.last().cloned().unwrap_or_default();
-        if is_own && (may_lack || self.session.tables.contains_key(&table)) {
+        let own = self.own(&parts);
+        if let Some(table) = own.clone().filter(|table| may_lack || self.session.tables.contains_key(table)) {
             return Ok(table);
         }
-        let port = match parts.as_slice() {
-            [domain, product, port] => Some(PortRef::new(domain, product, port)),
+        let port = match (parts.as_slice(), &self.session.catalog) {
+            ([domain, product, port], _) => Some(PortRef::new(domain, product, port)),
+            ([product, port], Some(domain)) => Some(PortRef::new(domain, product, port)),
             _ => None,
         };
         if port.is_some_and(|port| self.mesh.port(&port).is_some()) {
@@ -306,6 +315,11 @@ impl Scope<'_> {
                 format!("{verb} is not for the port `{name}`: its domain alone changes what it publishes"),
             ));
         }
+        if own.is_none() && may_lack {
+            // No table of a session has such a name.
+            return Ok(format!("{name}{NUMBERED}"));
+        }
+        let table = parts.last().cloned().unwrap_or_default();
         Err(unknown_table(&table, &self.session.tables))
     }
 }

@@ -67,7 +67,12 @@ pub(crate) async fn resolve(
 ) -> Result<Resolved> {
     bounds::check_text(sql)?;
     if let Some((options, sql)) = take_explain(sql)? {
-        return Ok(Resolved::Explain { query: query(parse(&sql)?, state, mesh).await?, options });
+        let mut statement = parse(&sql)?;
+        if let Statement::Statement(statement) = &mut statement {
+            // What its columns are called is not shown.
+            repeated::tell_apart(statement);
+        }
+        return Ok(Resolved::Explain { query: query(statement, state, mesh).await?, options });
     }
     match parse(sql)? {
         Statement::Reset(ResetStatement::Variable(name)) => Ok(Resolved::Set { name: name.to_string(), value: None }),

@@ -236,3 +236,78 @@ async fn parameters_have_the_type_that_the_statement_tells() {
     let rows: Vec<RecordBatch> = prepared.execute(&parameters).await.unwrap().try_collect().await.unwrap();
     assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 2);
 }
+
+#[tokio::test]
+async fn rows_of_parameters_mean_what_each_means_alone() {
+    let session = gateway().await.session(Principal::new("ann"));
+    let three = RecordBatch::try_from_iter([("x", Arc::new(Int64Array::from(vec![5, 5, 7])) as ArrayRef)]).unwrap();
+    for (insert, expected) in [
+        ("INSERT INTO t SELECT count(*) FROM (VALUES ($1)) v (x)", ["1", "1", "1"].as_slice()),
+        ("INSERT INTO t SELECT x FROM (VALUES ($1)) v (x) LIMIT 1", &["5", "5", "7"]),
+        ("INSERT INTO t SELECT DISTINCT x FROM (VALUES ($1)) v (x)", &["5", "5", "7"]),
+        ("INSERT INTO t SELECT x + 1 FROM (VALUES ($1)) v (x)", &["6", "6", "8"]),
+        ("INSERT INTO t VALUES (abs($1))", &["5", "5", "7"]),
+    ] {
+        changed(&session, "CREATE OR REPLACE TABLE t (n BIGINT)").await;
+        let prepared = session.prepare(insert).await.unwrap();
+        assert_eq!(prepared.apply(&[three.clone()]).await.unwrap(), 3, "{insert}");
+        assert_eq!(values(&session, "SELECT n FROM t ORDER BY 1").await, expected, "{insert}");
+    }
+    // Of a statement that leaves a type open, too, all take effect or none.
+    changed(&session, "CREATE OR REPLACE TABLE t (n INT, s VARCHAR)").await;
+    let insert = session.prepare("INSERT INTO t VALUES ($1, upper($2))").await.unwrap();
+    let misfit = rows(vec![Some(1), Some(1 << 40)], vec!["a", "b"]);
+    assert_eq!(insert.apply(&[misfit]).await.unwrap_err().kind(), ErrorKind::InvalidQuery);
+    assert_eq!(values(&session, "SELECT count(*) FROM t").await, ["0"]);
+    assert_eq!(insert.apply(&[rows(vec![Some(1), None], vec!["a", "b"])]).await.unwrap(), 2);
+    assert_eq!(values(&session, "SELECT s FROM t ORDER BY 1").await, ["A", "B"]);
+    assert_eq!(insert.apply(&[]).await.unwrap_err().kind(), ErrorKind::InvalidQuery);
+}
+
+#[tokio::test]
+async fn values_are_taken_that_mean_the_same() {
+    use arrow::array::{Float64Array, StringArray};
+    let session = gateway().await.session(Principal::new("ann"));
+    changed(&session, "CREATE TABLE t (r REAL, d DATE)").await;
+    let insert = session.prepare("INSERT INTO t VALUES ($1, $2)").await.unwrap();
+    let rows = |number: f64, day: &str| {
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("r", Arc::new(Float64Array::from(vec![number; 2]))),
+            ("d", Arc::new(StringArray::from(vec![day; 2]))),
+        ];
+        RecordBatch::try_from_iter(columns).unwrap()
+    };
+    assert_eq!(insert.apply(&[rows(0.1, "2020-05-05")]).await.unwrap(), 2);
+    for wrong in [rows(1e300, "2020-05-05"), rows(0.1, "2020-05-05 10:00:00"), rows(0.1, "today")] {
+        assert_eq!(insert.apply(&[wrong.clone()]).await.unwrap_err().kind(), ErrorKind::InvalidQuery);
+        assert_eq!(insert.apply(&[wrong.slice(0, 1)]).await.unwrap_err().kind(), ErrorKind::InvalidQuery);
+    }
+    assert_eq!(
+        values(&session, "SELECT count(*) FROM t WHERE r = CAST(0.1 AS REAL) AND d = DATE '2020-05-05'").await,
+        ["2"]
+    );
+}
+
+#[tokio::test]
+async fn names_and_forms_that_would_mislead_are_refused() {
+    let session = gateway().await.session(Principal::new("ann"));
+    changed(&session, "CREATE TABLE t (n INT)").await;
+    changed(&session, "INSERT INTO t VALUES (1), (2)").await;
+    for (sql, kind) in [
+        ("UPDATE t SET n = 5 LIMIT 1", ErrorKind::Unsupported),
+        ("CREATE TABLE \"t#rows\" (a INT)", ErrorKind::InvalidQuery),
+        ("CREATE TABLE u (\"#row\" INT)", ErrorKind::InvalidQuery),
+        ("INSERT INTO session.nope VALUES (1)", ErrorKind::NotFound),
+    ] {
+        let error = refused(&session, sql).await;
+        assert_eq!(error.kind(), kind, "{sql}: {}", error.chain());
+    }
+    assert_eq!(changed(&session, "DROP TABLE IF EXISTS sales.orders.t").await, 0);
+    assert_eq!(changed(&session, "INSERT INTO session.t VALUES (3)").await, 1);
+    assert_eq!(values(&session, "SELECT n FROM t ORDER BY 1").await, ["1", "2", "3"]);
+    assert!(run(&session, "EXPLAIN SELECT 1, 1").await.is_ok());
+    // With a current domain, two parts are one of its products and a port.
+    run(&session, "USE geo").await.unwrap();
+    assert_eq!(refused(&session, "DELETE FROM session.t").await.kind(), ErrorKind::NotFound);
+    assert_eq!(values(&session, "SELECT count(*) FROM t").await, ["3"]);
+}

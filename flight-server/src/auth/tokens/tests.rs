@@ -92,7 +92,7 @@ async fn claims_become_a_principal() {
     let node = trusting(|issuer| {
         issuer.groups_claim = "realm_access.roles".to_owned();
         issuer.attributes = ["region", "https://id.test/level", "verified", "absent"].map(str::to_owned).into();
-        issuer.admins = ["operators"].map(str::to_owned).into();
+        issuer.admins = ["group:operators", "analysts"].map(str::to_owned).into();
     });
     let more = json!({
         "aud": ["other", "mesh"], "nbf": now() - 5, "realm_access": { "roles": ["analysts", 7, {}] },

@@ -1,0 +1,167 @@
+//! A Flight service that knows no SQL: it fetches the rows of one query from a node, once, keeps the batches as they
+//! came, and sends them to whoever asks for any ticket, encoded by `arrow-flight`. Runs as a process of its own.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use arrow_flight::encode::FlightDataEncoderBuilder;
+use arrow_flight::flight_service_server::{FlightService, FlightServiceServer};
+use arrow_flight::{
+    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse,
+    PollInfo, PutResult, SchemaResult, Ticket,
+};
+use clap::Args;
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use portolan_cli::client::{Client, ConnectOptions};
+use portolan_cli::output::print;
+use portolan_cli::serve::stop_with_stdin;
+use portolan_cli::{Error, Result};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status, Streaming};
+
+/// How long fetching the rows may take.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Arguments of the hidden subcommand.
+#[derive(Args)]
+pub struct BareArgs {
+    /// The node that has the rows
+    #[arg(long)]
+    url: String,
+    /// The query that gives them
+    #[arg(long)]
+    sql: String,
+}
+
+/// The service as a process; it ends when this is dropped.
+pub struct Bare {
+    /// Where it listens, for HTTP/2.
+    pub address: String,
+    _child: Child,
+}
+
+impl Bare {
+    /// Starts it over the rows that `sql` gives at the node at `url`.
+    ///
+    /// # Errors
+    /// A process that does not start, or does not get its rows.
+    pub async fn start(program: &Path, url: &str, sql: &str) -> Result<Self> {
+        let broken = |what: &str| Error::failed(format!("the bare Flight service {what}"));
+        let mut child = Command::new(program)
+            .args(["bare", "--url", url, "--sql", sql])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| broken("cannot be started").with_source(e))?;
+        let mut line = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            let mut stdout = BufReader::new(stdout);
+            let said = tokio::time::timeout(START_TIMEOUT, stdout.read_line(&mut line)).await;
+            said.map_err(|_| broken("did not start in time"))?.map_err(|e| broken("cannot be heard").with_source(e))?;
+        }
+        let ready: Value = serde_json::from_str(&line).map_err(|e| broken("did not start").with_source(e))?;
+        let address = ready["address"].as_str().map(ToOwned::to_owned);
+        Ok(Self { address: address.ok_or_else(|| broken("does not say where it listens"))?, _child: child })
+    }
+}
+
+/// Runs it until standard input ends.
+///
+/// # Errors
+/// Rows that cannot be fetched; a listener that fails.
+pub async fn serve(args: &BareArgs) -> Result<()> {
+    let client = Client::connect(&args.url, &ConnectOptions::default()).await?;
+    let (schema, batches) = client.query(&args.sql).await?;
+    let failed = |what: &str| Error::failed(format!("the bare Flight service {what}"));
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let incoming = TcpIncoming::bind(address).map_err(|e| failed("cannot listen").with_source(e))?;
+    let address = incoming.local_addr().map_err(|e| failed("has no address").with_source(e))?;
+    print(&format!("{}\n", json!({ "address": format!("http://{address}") })))?;
+    let stop = CancellationToken::new();
+    stop_with_stdin(stop.clone());
+    Server::builder()
+        .add_service(FlightServiceServer::new(Rows { schema, batches }).max_encoding_message_size(usize::MAX))
+        .serve_with_incoming_shutdown(incoming.with_nodelay(Some(true)), stop.cancelled_owned())
+        .await
+        .map_err(|e| failed("broke").with_source(e))
+}
+
+struct Rows {
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+}
+
+type Answers<T> = BoxStream<'static, Result<T, Status>>;
+
+fn unknown<T>() -> Result<T, Status> {
+    Err(Status::unimplemented("this service gives rows and nothing else"))
+}
+
+#[tonic::async_trait]
+impl FlightService for Rows {
+    type HandshakeStream = Answers<HandshakeResponse>;
+    type ListFlightsStream = Answers<FlightInfo>;
+    type DoGetStream = Answers<FlightData>;
+    type DoPutStream = Answers<PutResult>;
+    type DoExchangeStream = Answers<FlightData>;
+    type DoActionStream = Answers<arrow_flight::Result>;
+    type ListActionsStream = Answers<ActionType>;
+
+    async fn do_get(&self, _: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
+        let messages = FlightDataEncoderBuilder::new()
+            .with_schema(self.schema.clone())
+            // The batches have the size of a message already: it was one that they came in.
+            .with_max_flight_data_size(usize::MAX)
+            .build(stream::iter(self.batches.clone()).map(Ok))
+            .map_err(Status::from);
+        Ok(Response::new(messages.boxed()))
+    }
+
+    async fn handshake(
+        &self,
+        _: Request<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<Self::HandshakeStream>, Status> {
+        unknown()
+    }
+
+    async fn list_flights(&self, _: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
+        unknown()
+    }
+
+    async fn get_flight_info(&self, _: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
+        unknown()
+    }
+
+    async fn poll_flight_info(&self, _: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
+        unknown()
+    }
+
+    async fn get_schema(&self, _: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
+        unknown()
+    }
+
+    async fn do_put(&self, _: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
+        unknown()
+    }
+
+    async fn do_exchange(&self, _: Request<Streaming<FlightData>>) -> Result<Response<Self::DoExchangeStream>, Status> {
+        unknown()
+    }
+
+    async fn do_action(&self, _: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
+        unknown()
+    }
+
+    async fn list_actions(&self, _: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
+        unknown()
+    }
+}

@@ -1,0 +1,152 @@
+//! What sessions take that do nothing: a node's resident memory before they log in, while they are there, and after.
+
+use std::time::Duration;
+
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use arrow_flight::Action;
+use arrow_flight::error::FlightError;
+use arrow_flight::sql::client::FlightSqlServiceClient;
+use futures::TryStreamExt;
+use portolan_cli::demo::mesh::{LocalMesh, NodeProcess};
+use portolan_cli::{Error, Result};
+use serde_json::{Value, json};
+use tonic::Request;
+use tonic::transport::{Channel, Endpoint};
+
+use super::latency::{DOMAIN, QUERY};
+use crate::machine;
+use crate::table::Table;
+
+/// A node keeps 512 sessions of one principal.
+const USERS: u32 = 8;
+const PASSWORD: &str = "bench";
+/// Of that password, made with the least work and memory that argon2 allows: it is sessions that are measured here.
+const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$uTOoMplzj8IsmOJQf2WatA$QHMO3yexqJ3KDYVP8R35fiOfVq6OZ9i+BPifuZnJj1E";
+const SETTING: &str = "SET portolan.query_timeout = '30'";
+/// So many sessions come and go before anything is counted, for what a node allocates once.
+const WARM_UP: u32 = 100;
+/// How long a node may take to notice what ended.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// Those who log in, as they stand in a node's config. The first sees everybody's sessions.
+pub fn users() -> Vec<Value> {
+    let user = |i| json!({ "name": name(i), "password_hash": HASH, "admin": i == 0 });
+    (0..USERS).map(user).collect()
+}
+
+fn name(session: u32) -> String {
+    format!("user{}", session % USERS)
+}
+
+/// The table: one row for each moment.
+///
+/// # Errors
+/// A node that does not answer or whose memory is not known, as elsewhere than on Linux.
+pub async fn measure(mesh: &LocalMesh, sessions: u32) -> Result<Table> {
+    let missing = || Error::failed(format!("the mesh has no node of domain `{DOMAIN}`"));
+    let node = mesh.nodes().iter().find(|node| node.domain() == Some(DOMAIN)).ok_or_else(missing)?;
+    let mut watcher = Watcher { node, client: log_in(node, 0).await?, before: None, sessions, rows: vec![] };
+    eprintln!("{WARM_UP} sessions come and go");
+    let warm_up = open(node, WARM_UP).await?;
+    for mut client in warm_up {
+        end(&mut client).await?;
+    }
+    watcher.look("before").await?;
+    eprintln!("{sessions} sessions");
+    let open = open(node, sessions).await?;
+    watcher.look("idle, each with its connection").await?;
+    let tokens: Vec<_> = open.iter().filter_map(|client| client.token().cloned()).collect();
+    drop(open);
+    watcher.look("idle, their connections closed").await?;
+    let mut closer = client(node).await?;
+    for token in tokens {
+        closer.set_token(token);
+        end(&mut closer).await?;
+    }
+    watcher.look("ended").await?;
+    Ok(Table {
+        title: format!("memory of a node with {sessions} sessions, each after one query and one setting"),
+        columns: vec!["sessions", "that the node knows", "resident MB", "more than before, MB", "kB a session"],
+        rows: watcher.rows,
+        summary: vec![],
+        faults: vec![],
+    })
+}
+
+/// Looks at a node from time to time.
+struct Watcher<'a> {
+    node: &'a NodeProcess,
+    client: FlightSqlServiceClient<Channel>,
+    before: Option<u64>,
+    sessions: u32,
+    rows: Vec<Vec<Value>>,
+}
+
+impl Watcher<'_> {
+    async fn look(&mut self, moment: &str) -> Result<()> {
+        tokio::time::sleep(SETTLE).await;
+        let known = count(&mut self.client).await.map_err(|e| Error::failed("sessions are not told").with_source(e))?;
+        let unknown = || Error::failed("how much memory a node takes is told on Linux alone");
+        let resident = machine::resident(self.node.pid()).ok_or_else(unknown)?;
+        let more = resident as f64 - *self.before.get_or_insert(resident) as f64;
+        let each = more / f64::from(self.sessions) / 1e3;
+        self.rows.push(vec![json!(moment), json!(known), json!(resident as f64 / 1e6), json!(more / 1e6), json!(each)]);
+        Ok(())
+    }
+}
+
+/// How many sessions the node knows.
+async fn count(client: &mut FlightSqlServiceClient<Channel>) -> std::result::Result<i64, FlightError> {
+    let info = client.execute("SELECT count(*) FROM mesh.sessions".to_owned(), None).await?;
+    let mut count = 0;
+    for ticket in info.endpoint.into_iter().filter_map(|endpoint| endpoint.ticket) {
+        for batch in client.do_get(ticket).await?.try_collect::<Vec<_>>().await? {
+            count += batch.column(0).as_primitive::<Int64Type>().iter().flatten().sum::<i64>();
+        }
+    }
+    Ok(count)
+}
+
+async fn client(node: &NodeProcess) -> Result<FlightSqlServiceClient<Channel>> {
+    let failed = |e: tonic::transport::Error| Error::failed("cannot reach a node").with_source(e);
+    let address = node.url().replacen("grpc://", "http://", 1);
+    let channel = Endpoint::from_shared(address).map_err(failed)?.tcp_nodelay(true).connect().await.map_err(failed)?;
+    Ok(FlightSqlServiceClient::new(channel))
+}
+
+async fn log_in(node: &NodeProcess, session: u32) -> Result<FlightSqlServiceClient<Channel>> {
+    let mut client = client(node).await?;
+    let refused = |e| Error::failed("a login was refused").with_source(e);
+    client.handshake(&name(session), PASSWORD).await.map_err(refused)?;
+    Ok(client)
+}
+
+/// Sessions over connections of their own, which ran a query and changed a setting.
+async fn open(node: &NodeProcess, sessions: u32) -> Result<Vec<FlightSqlServiceClient<Channel>>> {
+    let mut open = vec![];
+    for session in 0..sessions {
+        let mut client = log_in(node, session).await?;
+        use_once(&mut client).await.map_err(|e| Error::failed("a session cannot be used").with_source(e))?;
+        open.push(client);
+    }
+    Ok(open)
+}
+
+async fn use_once(client: &mut FlightSqlServiceClient<Channel>) -> std::result::Result<(), FlightError> {
+    let info = client.execute(QUERY.to_owned(), None).await?;
+    for ticket in info.endpoint.into_iter().filter_map(|endpoint| endpoint.ticket) {
+        client.do_get(ticket).await?.try_collect::<Vec<_>>().await?;
+    }
+    client.execute(SETTING.to_owned(), None).await?;
+    Ok(())
+}
+
+/// Ends the session whose token the client shows.
+async fn end(client: &mut FlightSqlServiceClient<Channel>) -> Result<()> {
+    let broken = |e: FlightError| Error::failed("a session cannot be ended").with_source(e);
+    let action = Action { r#type: "CloseSession".into(), ..Action::default() };
+    let mut answers = client.do_action(Request::new(action)).await.map_err(|e| broken(e.into()))?;
+    while answers.message().await.map_err(|e| broken(e.into()))?.is_some() {}
+    Ok(())
+}

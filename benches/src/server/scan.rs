@@ -1,0 +1,148 @@
+//! Rows a second of all of `lineitem`: through the server, and from a bare Flight service that has the same batches.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use arrow::record_batch::RecordBatch;
+use arrow_flight::Ticket;
+use arrow_flight::decode::FlightRecordBatchStream;
+use arrow_flight::error::FlightError;
+use arrow_flight::flight_service_client::FlightServiceClient;
+use futures::{Stream, TryStreamExt};
+use portolan_cli::client::{Client, ConnectOptions};
+use portolan_cli::demo::mesh::LocalMesh;
+use portolan_cli::{Error, Result};
+use serde_json::json;
+use tonic::transport::{Channel, Endpoint};
+
+use super::bare::Bare;
+use crate::measure::median;
+use crate::planning::millis;
+use crate::table::Table;
+
+const DOMAIN: &str = "sales";
+const PORT: &str = "SELECT * FROM sales.orders.lineitem";
+const KEEP: &str = "CREATE TABLE kept AS SELECT * FROM sales.orders.lineitem";
+const KEPT: &str = "SELECT * FROM kept";
+/// Larger than any message that either side sends.
+const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
+/// Whose rows are read.
+enum Side {
+    Node { name: &'static str, client: Client, sql: &'static str },
+    Bare(FlightServiceClient<Channel>),
+}
+
+/// What came, and when.
+struct Read {
+    rows: usize,
+    batches: usize,
+    bytes: usize,
+    time: Duration,
+}
+
+/// The table: one row for each way to the rows.
+///
+/// # Errors
+/// A node that does not answer, or other rows from one side than from another.
+pub async fn measure(mesh: &LocalMesh, program: &Path, runs: u32) -> Result<Table> {
+    let (_bare, sides) = sides(mesh, program).await?;
+    let mut first = vec![];
+    for side in &sides {
+        eprintln!("{}: once, then {runs} times", side.name());
+        first.push(side.read().await?);
+    }
+    if let Some(other) = first.iter().find(|read| read.rows != first[0].rows) {
+        return Err(Error::failed(format!(
+            "{} rows came from one side and {} from another",
+            first[0].rows, other.rows
+        )));
+    }
+    let mut times = vec![vec![]; sides.len()];
+    for run in 0..runs as usize {
+        // Who goes first changes, so that no side has it better.
+        for turn in 0..sides.len() {
+            let side = (run + turn) % sides.len();
+            times[side].push(sides[side].read().await?.time);
+        }
+    }
+    let times: Vec<Duration> = times.into_iter().map(median).collect();
+    // The bare service is the first.
+    let rows = sides.iter().zip(&first).zip(&times).map(|((side, first), time)| {
+        vec![
+            json!(side.name()),
+            json!(first.rows),
+            json!(first.batches),
+            json!(first.bytes as f64 / 1e6),
+            json!(millis(*time)),
+            json!(first.rows as f64 / time.as_secs_f64() / 1e6),
+            json!(times[0].as_secs_f64() / time.as_secs_f64()),
+        ]
+    });
+    Ok(Table {
+        title: format!("all rows of `lineitem`, medians of {runs} runs"),
+        columns: vec!["from", "rows", "batches", "MB", "ms", "million rows a second", "of the bare service's"],
+        rows: rows.collect(),
+        summary: vec![],
+        faults: vec![],
+    })
+}
+
+/// The bare service first.
+async fn sides(mesh: &LocalMesh, program: &Path) -> Result<(Bare, Vec<Side>)> {
+    let missing = || Error::failed(format!("the mesh has no node of domain `{DOMAIN}`"));
+    let owner = mesh.nodes().iter().find(|node| node.domain() == Some(DOMAIN)).ok_or_else(missing)?;
+    let bare = Bare::start(program, owner.url(), PORT).await?;
+    let unreachable = |e: tonic::transport::Error| Error::failed("cannot reach the bare service").with_source(e);
+    let endpoint = Endpoint::from_shared(bare.address.clone()).map_err(unreachable)?;
+    let channel = endpoint.tcp_nodelay(true).connect().await.map_err(unreachable)?;
+    let client = Client::connect(owner.url(), &ConnectOptions::default()).await?;
+    client.query(KEEP).await?;
+    let gateway = Client::connect(mesh.gateway().url(), &ConnectOptions::default()).await?;
+    let sides = vec![
+        Side::Bare(FlightServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES)),
+        Side::Node { name: "the owner, rows of a session's table", client: client.clone(), sql: KEPT },
+        Side::Node { name: "the owner, rows of Parquet", client, sql: PORT },
+        Side::Node { name: "the gateway, rows of Parquet at the owner", client: gateway, sql: PORT },
+    ];
+    Ok((bare, sides))
+}
+
+impl Side {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Node { name, .. } => name,
+            Self::Bare(_) => "the bare service, rows in memory",
+        }
+    }
+
+    /// From the question to the last row, decoded.
+    async fn read(&self) -> Result<Read> {
+        let started = Instant::now();
+        match self {
+            Self::Node { client, sql, .. } => {
+                let statement = client.prepare(sql).await?;
+                drain(started, client.rows(&statement)).await.map_err(Error::from)
+            }
+            Self::Bare(client) => {
+                let broken = |e: FlightError| Error::failed("the bare service broke off").with_source(e);
+                let answer = client.clone().do_get(Ticket::default()).await.map_err(|e| broken(e.into()))?;
+                let messages = answer.into_inner().map_err(FlightError::from);
+                drain(started, FlightRecordBatchStream::new_from_flight_data(messages)).await.map_err(broken)
+            }
+        }
+    }
+}
+
+async fn drain<E>(started: Instant, rows: impl Stream<Item = Result<RecordBatch, E>>) -> Result<Read, E> {
+    let mut read = Read { rows: 0, batches: 0, bytes: 0, time: Duration::ZERO };
+    tokio::pin!(rows);
+    while let Some(batch) = rows.try_next().await? {
+        read.rows += batch.num_rows();
+        read.batches += 1;
+        let sizes = batch.columns().iter().filter_map(|column| column.to_data().get_slice_memory_size().ok());
+        read.bytes += sizes.sum::<usize>();
+    }
+    read.time = started.elapsed();
+    Ok(read)
+}

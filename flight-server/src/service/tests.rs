@@ -1,0 +1,114 @@
+//! For any schema, all ways to ask for the columns of a statement agree: when it is prepared, `GetFlightInfo`,
+//! `GetSchema`, and the rows themselves.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+use arrow::record_batch::RecordBatch;
+use arrow_flight::decode::FlightRecordBatchStream;
+use arrow_flight::sql::{
+    ActionCreatePreparedStatementRequest, CommandPreparedStatementQuery, CommandStatementQuery, ProstMessageExt,
+};
+use arrow_flight::{FlightDescriptor, IpcMessage};
+use datafusion::catalog::MemTable;
+use futures::TryStreamExt;
+use portolan_catalog::{Column, DomainCatalog, DomainName, Port, PortRef, Product, ProductName};
+use portolan_connectors::{LocalDomain, OpenedPort};
+use portolan_engine::Engine;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tonic::Extensions;
+use tonic::metadata::MetadataMap;
+
+use super::*;
+use crate::dispatch::ticket;
+use crate::options::{AuthOptions, DelegationOptions, ServerLimits};
+use crate::wire_schema::tests::random_batch;
+
+const PORTS: u64 = 120;
+
+fn column(field: &arrow::datatypes::Field) -> Column {
+    Column {
+        name: field.name().clone(),
+        data_type: Some(field.data_type().clone()),
+        nullable: true,
+        logical_type: None,
+        description: None,
+        classification: None,
+        unique: false,
+        enumeration: vec![],
+        tags: vec![],
+    }
+}
+
+/// `lab.samples.port<n>` with random columns each.
+fn domain() -> LocalDomain {
+    let mut product = Product::new("samples");
+    let ports = (0..PORTS).map(|number| {
+        let mut random = StdRng::seed_from_u64(number);
+        let batch = random_batch(&mut random);
+        let name = PortRef::new("lab", "samples", format!("port{number}"));
+        let columns = batch.schema().fields().iter().map(|f| column(f)).collect();
+        product.ports.insert(name.port.clone(), Port { columns, ..Port::new(name.clone()) });
+        let schema = batch.schema();
+        let provider = Arc::new(MemTable::try_new(schema.clone(), vec![vec![batch]]).unwrap());
+        OpenedPort { name, provider, schema, writer: None }
+    });
+    let ports = ports.collect();
+    let products = [(ProductName::new("samples"), product)].into();
+    let catalog = DomainCatalog { domain: DomainName::new("lab"), version: "1".to_owned(), products };
+    LocalDomain { catalog: Arc::new(catalog), ports }
+}
+
+async fn service() -> Service {
+    let engine = Engine::builder().local_domain(domain()).cpu_threads(1).build().unwrap();
+    let limits = ServerLimits::default();
+    let authenticator = Authenticator::new(&AuthOptions::default(), true, false, limits.password_checks).unwrap();
+    let delegations = Delegations::new(&DelegationOptions::default(), vec![]).unwrap();
+    Service::new(engine, authenticator, delegations, &limits, CancellationToken::new()).unwrap()
+}
+
+fn request(command: &impl ProstMessageExt) -> (Request, FlightDescriptor) {
+    let bytes = command.as_any().encode_to_vec();
+    (ticket(&bytes.clone().into()).unwrap(), FlightDescriptor::new_cmd(bytes))
+}
+
+fn schema_of(ipc: &Bytes) -> Schema {
+    Schema::try_from(IpcMessage(ipc.clone())).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_ways_to_ask_for_columns_agree_for_any_schema() {
+    let service = service().await;
+    let head = Head { headers: MetadataMap::new(), extensions: Extensions::new() };
+    let caller = service.identify(&head).await.unwrap();
+    for number in 0..PORTS {
+        let sql = format!("SELECT * FROM lab.samples.port{number}");
+        let prepare = ActionCreatePreparedStatementRequest { query: sql.clone(), transaction_id: None };
+        let created =
+            service.create_prepared(&caller, prepare).await.unwrap_or_else(|e| panic!("{sql}: {}", e.chain()));
+        let announced = schema_of(&created.dataset_schema);
+
+        let query = CommandStatementQuery { query: sql.clone(), transaction_id: None };
+        let prepared =
+            CommandPreparedStatementQuery { prepared_statement_handle: created.prepared_statement_handle.clone() };
+        for (command, descriptor) in [request(&query), request(&prepared)] {
+            let again = ticket(&descriptor.cmd).unwrap();
+            assert_eq!(*service.schema(&caller, again).await.unwrap(), announced, "{sql}: GetSchema");
+            let info = service.info(&caller, command, descriptor).await.unwrap();
+            assert_eq!(schema_of(&info.schema), announced, "{sql}: GetFlightInfo");
+            let fetched = ticket(&info.endpoint[0].ticket.as_ref().unwrap().ticket).unwrap();
+            let messages = service.fetch(&caller, fetched).await.unwrap();
+            let failed = |e: Error| arrow_flight::error::FlightError::ProtocolError(e.chain());
+            let messages = messages.map_err(failed);
+            let mut rows = FlightRecordBatchStream::new_from_flight_data(messages);
+            let batches: Vec<RecordBatch> =
+                (&mut rows).try_collect().await.unwrap_or_else(|e| panic!("{sql}: {e}; {announced:?}"));
+            assert_eq!(**rows.schema().unwrap(), announced, "{sql}: DoGet");
+            assert!(batches.iter().map(RecordBatch::num_rows).sum::<usize>() >= 2, "{sql}");
+        }
+        service.close_prepared(&caller, created.prepared_statement_handle).await.unwrap();
+    }
+}
