@@ -261,7 +261,7 @@ fn is_endless(bound: &WindowFrameBound) -> bool {
 }
 
 /// The operators of a plan. Those that stand in several places are counted in each, and looked at once.
-fn size<'a>(plan: &'a LogicalPlan, known: &mut HashMap<*const LogicalPlan, usize>, level: usize) -> Result<usize> {
+fn size(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, usize>, level: usize) -> Result<usize> {
     if level > MOST_OPERATORS_NESTED {
         return Err(too_much(format!("comes to more than {MOST_OPERATORS_NESTED} operators one below the other")));
     }
@@ -318,7 +318,7 @@ mod tests {
         for sql in [
             format!("SELECT 1{}", ", a + 1".repeat(10_000)),
             format!("SELECT 1 WHERE 1 IN (1{})", ", -1".repeat(10_000)),
-            format!("VALUES (1, [2])",) + &", (f(-1), [2])".repeat(10_000),
+            "VALUES (1, [2])".to_owned() + &", (f(-1), [2])".repeat(10_000),
             format!("SELECT CASE{branches} ELSE 'b' END"),
             format!("SELECT 1 -- {}", "(".repeat(10_000)),
             format!("SELECT '{}'", "(".repeat(10_000)),

@@ -250,7 +250,7 @@ async fn rows_of_parameters_mean_what_each_means_alone() {
     ] {
         changed(&session, "CREATE OR REPLACE TABLE t (n BIGINT)").await;
         let prepared = session.prepare(insert).await.unwrap();
-        assert_eq!(prepared.apply(&[three.clone()]).await.unwrap(), 3, "{insert}");
+        assert_eq!(prepared.apply(std::slice::from_ref(&three)).await.unwrap(), 3, "{insert}");
         assert_eq!(values(&session, "SELECT n FROM t ORDER BY 1").await, expected, "{insert}");
     }
     // Of a statement that leaves a type open, too, all take effect or none.
@@ -279,7 +279,7 @@ async fn values_are_taken_that_mean_the_same() {
     };
     assert_eq!(insert.apply(&[rows(0.1, "2020-05-05")]).await.unwrap(), 2);
     for wrong in [rows(1e300, "2020-05-05"), rows(0.1, "2020-05-05 10:00:00"), rows(0.1, "today")] {
-        assert_eq!(insert.apply(&[wrong.clone()]).await.unwrap_err().kind(), ErrorKind::InvalidQuery);
+        assert_eq!(insert.apply(std::slice::from_ref(&wrong)).await.unwrap_err().kind(), ErrorKind::InvalidQuery);
         assert_eq!(insert.apply(&[wrong.slice(0, 1)]).await.unwrap_err().kind(), ErrorKind::InvalidQuery);
     }
     assert_eq!(
