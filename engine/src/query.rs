@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use arrow::datatypes::SchemaRef;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::TaskContext;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use futures::StreamExt;
@@ -53,6 +54,7 @@ struct Query {
 #[derive(Debug)]
 struct Ready {
     state: SessionState,
+    memory: Arc<RuntimeEnv>,
     planned: Arc<Planned>,
     physical: Arc<dyn ExecutionPlan>,
     scans: Vec<Arc<RemoteScanExec>>,
@@ -97,17 +99,22 @@ impl Query {
         self.names.is_none()
     }
 
-    async fn ready(&self, plan: &LogicalPlan) -> Result<Ready> {
-        let state = session_state(&self.engine, &self.view, self.names.clone())?;
+    /// What planning of it sees.
+    fn state(&self) -> SessionState {
+        session_state(&self.engine, &self.view, self.names.clone())
+    }
+
+    async fn ready(&self, plan: &LogicalPlan, state: SessionState) -> Result<Ready> {
         let planned = planner::plan(&state, plan, &self.settings, &self.view, self.is_fragment())?;
         let Physical { state, plan: physical, scans } =
             Physical::of(&planned.plan, state, self.view.clone(), self.context.clone(), &[]).await?;
-        Ok(Ready { state, planned: Arc::new(planned), physical, scans })
+        let memory = query_memory(&self.engine)?;
+        Ok(Ready { state, memory, planned: Arc::new(planned), physical, scans })
     }
 
     /// Planning lists files and reads their ends, and a store may hang.
-    async fn ready_in_time(&self, plan: &LogicalPlan) -> Result<Ready> {
-        let ready = tokio::time::timeout_at(self.context.deadline.into(), self.ready(plan));
+    async fn ready_in_time(&self, plan: &LogicalPlan, state: SessionState) -> Result<Ready> {
+        let ready = tokio::time::timeout_at(self.context.deadline.into(), self.ready(plan, state));
         tokio::select! {
             biased;
             () = self.listed.query.stop.cancelled() => Err(cancelled()),
@@ -137,8 +144,16 @@ impl Query {
 
     /// Starts a plan whose rows are brought into the form of `schema`.
     async fn start(self, plan: &LogicalPlan, schema: SchemaRef) -> Result<QueryStream> {
+        let state = self.state();
+        self.start_in(state, plan, schema).await
+    }
+
+    /// As [`Query::start`], where what planning sees is there already.
+    async fn start_in(self, mut state: SessionState, plan: &LogicalPlan, schema: SchemaRef) -> Result<QueryStream> {
         let place = self.admit().await?;
-        let ready = self.ready_in_time(plan).await?;
+        // The moment that `now()` means, wherever in the query it stands.
+        state.mark_start_execution();
+        let ready = self.ready_in_time(plan, state).await?;
         Ok(self.drive(ready, place, schema))
     }
 
@@ -161,7 +176,7 @@ impl Query {
 
     async fn explain(self, plan: &LogicalPlan, options: ExplainOptions) -> Result<Vec<(String, String)>> {
         let place = self.admit().await?;
-        let ready = self.ready_in_time(plan).await?;
+        let ready = self.ready_in_time(plan, self.state()).await?;
         if !options.analyze {
             return explain::rows(&ready.planned, &ready.physical, options, None);
         }
@@ -180,24 +195,36 @@ pub(crate) fn cancelled() -> Error {
     Error::new(ErrorKind::Cancelled, "the query was cancelled")
 }
 
-/// What planning and execution of one query see: its view of the mesh, what its session adds, and memory of its own.
-fn session_state(engine: &Inner, view: &Arc<MeshView>, names: Option<Arc<SessionNames>>) -> Result<SessionState> {
-    let memory = QueryMemory::new(engine.limits.query_memory, engine.memory.clone());
-    let runtime = RuntimeEnvBuilder::from_runtime_env(engine.base.runtime_env())
-        .with_memory_pool(Arc::new(memory))
-        .build_arc()
-        .map_err(|e| from_datafusion(&e))?;
-    let mut config = engine.base.config().clone();
+impl Ready {
+    /// What its operators run with: memory of the query's own.
+    fn task_context(&self) -> Arc<TaskContext> {
+        Arc::new(TaskContext::from(&self.state).with_runtime(self.memory.clone()))
+    }
+}
+
+/// What planning of one query sees: its view of the mesh, and what its session adds.
+///
+/// A copy of the engine's state, changed in place: a builder would register every function anew, which takes longer than
+/// planning a small query. What a builder alone can change is [`query_memory`].
+fn session_state(engine: &Inner, view: &Arc<MeshView>, names: Option<Arc<SessionNames>>) -> SessionState {
+    let mut state = engine.base.clone();
     if let Some(names) = &names {
         let catalog = names.catalog.as_deref().unwrap_or(RESERVED_CATALOG);
-        config = config.with_default_catalog_and_schema(catalog, SEARCH_SCHEMA);
+        let options = &mut state.config_mut().options_mut().catalog;
+        options.default_catalog = catalog.to_owned();
+        options.default_schema = SEARCH_SCHEMA.to_owned();
     }
-    let mut state = SessionStateBuilder::new_from_existing(engine.base.clone())
-        .with_config(config)
-        .with_catalog_list(Arc::new(MeshCatalogs::new(view.clone(), names)))
-        .with_runtime_env(runtime)
-        .build();
+    state.register_catalog_list(Arc::new(MeshCatalogs::new(view.clone(), names)));
     // The moment that `now()` means, wherever in the query it stands.
     state.mark_start_execution();
-    Ok(state)
+    state
+}
+
+/// The engine's runtime, with memory that one query has for itself.
+fn query_memory(engine: &Inner) -> Result<Arc<RuntimeEnv>> {
+    let memory = QueryMemory::new(engine.limits.query_memory, engine.memory.clone());
+    RuntimeEnvBuilder::from_runtime_env(engine.base.runtime_env())
+        .with_memory_pool(Arc::new(memory))
+        .build_arc()
+        .map_err(|e| from_datafusion(&e))
 }

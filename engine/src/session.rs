@@ -132,7 +132,7 @@ impl Session {
     /// # Errors
     /// As [`Session::prepare`] and [`Prepared::execute`].
     pub async fn sql(&self, sql: &str) -> Result<QueryStream> {
-        self.prepare(sql).await?.execute(&[]).await
+        Box::pin(self.prepare(sql)).await?.execute(&[]).await
     }
 
     /// The names that its statements see beside those of the mesh.
@@ -149,7 +149,7 @@ impl Session {
 
     pub(crate) fn require_open(&self) -> Result<()> {
         match self.is_closed() {
-            true => Err(Error::new(ErrorKind::Cancelled, "the session was closed: log in again")),
+            true => Err(Error::new(ErrorKind::Unauthenticated, "the session was closed: log in again")),
             false => Ok(()),
         }
     }

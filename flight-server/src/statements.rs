@@ -18,12 +18,12 @@ use crate::results::{KeptResult, Part};
 use crate::sessions::{is_token, random_token};
 use crate::wire_schema::Strings;
 
+/// Prepared statements that were not used for so long make way where there is no room for new ones.
+const ABANDONED: Duration = Duration::from_secs(60);
 /// Bytes that the statements of one principal may take.
 const MOST_BYTES: usize = 256 << 20;
 /// Bytes that a planned statement takes for each of its text.
 const PLANNED: usize = 16;
-/// Prepared statements that were not used for so long make way where there is no room for new ones.
-const ABANDONED: Duration = Duration::from_secs(60);
 
 /// The statements of a server.
 pub(crate) struct Statements {

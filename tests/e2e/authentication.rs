@@ -15,8 +15,8 @@ use tonic::Code;
 
 mod adbc;
 mod caller;
-mod certificates;
-mod provider;
+pub mod certificates;
+pub mod provider;
 
 use caller::Caller;
 use provider::{AUDIENCE, ISSUER, Key, Provider, now};

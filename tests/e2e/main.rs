@@ -2,7 +2,6 @@
 
 mod abuse;
 mod authentication;
-mod client_programs;
 mod clients;
 mod delegation;
 mod descriptors;

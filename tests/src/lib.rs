@@ -4,6 +4,7 @@ pub mod crossed;
 pub mod fake_peer;
 pub mod forced;
 pub mod go;
+pub mod java;
 pub mod mesh;
 pub mod node;
 pub mod npm;

@@ -47,6 +47,12 @@ fn find_ours<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     None
 }
 
+/// A pattern that is none, or one that would take too much.
+fn is_of_regex(error: &(dyn StdError + 'static)) -> bool {
+    let said = error.to_string();
+    said.starts_with("regex parse error") || said.starts_with("Compiled regex exceeds size limit")
+}
+
 fn kind(error: &DataFusionError) -> ErrorKind {
     // Its root is an error of another crate, which tells nothing.
     if let DataFusionError::Context(context, inner) = error {
@@ -59,6 +65,8 @@ fn kind(error: &DataFusionError) -> ErrorKind {
         | DataFusionError::Configuration(_)
         | DataFusionError::Execution(_)
         | DataFusionError::ArrowError(..) => ErrorKind::InvalidQuery,
+        // The one library below a function whose errors are about the statement.
+        DataFusionError::External(inner) if is_of_regex(inner.as_ref()) => ErrorKind::InvalidQuery,
         DataFusionError::NotImplemented(_) | DataFusionError::Substrait(_) => ErrorKind::Unsupported,
         DataFusionError::ResourcesExhausted(_) => ErrorKind::ResourceExhausted,
         DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 
+use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -40,13 +41,15 @@ impl CpuRuntime {
     }
 
     /// Runs a future there to its end.
-    pub(crate) async fn run<T: Send + 'static>(
+    pub(crate) fn run<T: Send + 'static>(
         &self,
         future: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
-        self.spawn(future)
-            .await
-            .map_err(|e| Error::new(ErrorKind::Internal, "planning stopped short").with_source(e))?
+    ) -> BoxFuture<'static, Result<T>> {
+        // On the heap, and begun at once: its caller waits on a stack that may be small.
+        let task = self.spawn(Box::pin(future));
+        Box::pin(async move {
+            task.await.map_err(|e| Error::new(ErrorKind::Internal, "planning stopped short").with_source(e))?
+        })
     }
 }
 

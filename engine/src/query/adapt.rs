@@ -27,7 +27,7 @@ impl Query {
                 again
             }
         };
-        Ok((last.physical.clone(), last.state.task_ctx()))
+        Ok((last.physical.clone(), last.task_context()))
     }
 
     /// The rest planned again; `None` where there is no reason to.
@@ -36,7 +36,7 @@ impl Query {
         if awaited.is_empty() {
             return Ok(None);
         }
-        let context = ready.state.task_ctx();
+        let context = ready.task_context();
         // Whatever waits for nothing starts, as it would without this.
         for scan in ready.scans.iter().filter(|s| s.fragment.edge.keys.is_none()) {
             scan.start_ahead(context.clone()).map_err(|e| from_datafusion(&e))?;
@@ -60,7 +60,8 @@ impl Query {
         let (state, view, context) = (ready.state.clone(), self.view.clone(), self.context.clone());
         let Physical { state, plan: physical, scans } =
             Physical::of(&planned.plan, state, view, context, &ready.scans).await?;
-        Ok(Some(Ready { state, planned: Arc::new(planned), physical, scans }))
+        let memory = ready.memory.clone();
+        Ok(Some(Ready { state, memory, planned: Arc::new(planned), physical, scans }))
     }
 
     /// The scans to count first: those whose keys others wait for, where they are expected to fit in memory. What a

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use portolan_connectors::FragmentEstimate;
 use tokio_util::sync::CancellationToken;
 
-use super::{Query, QueryStream, nullable, session_state};
+use super::{Query, QueryStream, nullable};
 use crate::activity::RunningQuery;
 use crate::engine::{EstimatedFragment, Inner, SentFragment};
 use crate::exchange::QueryContext;
@@ -21,9 +21,9 @@ pub(crate) async fn run_fragment(engine: &Arc<Inner>, fragment: SentFragment) ->
     engine
         .cpu
         .run(async move {
-            let state = session_state(&query.engine, &query.view, None)?;
+            let state = query.state();
             let plan = wire::decode(&encoded(fragment), &state)?;
-            query.start(&plan, nullable(plan.schema().as_arrow())).await
+            query.start_in(state, &plan, nullable(plan.schema().as_arrow())).await
         })
         .await
 }
@@ -34,7 +34,7 @@ pub(crate) async fn estimate_fragment(engine: &Arc<Inner>, fragment: SentFragmen
     engine
         .cpu
         .run(async move {
-            let state = session_state(&query.engine, &query.view, None)?;
+            let state = query.state();
             let plan = wire::decode(&encoded(fragment), &state)?;
             let planned = planner::plan(&state, &plan, &query.settings, &query.view, query.is_fragment())?;
             let expected = cardinality::estimate(&planned.normalised);

@@ -56,7 +56,7 @@ impl Prepared {
             .run(async move {
                 let view = session.engine.mesh.view();
                 let names = Arc::new(session.names());
-                let state = session_state(&session.engine, &view, Some(names.clone()))?;
+                let state = session_state(&session.engine, &view, Some(names.clone()));
                 // It is large, and would be moved about on the caller's stack.
                 let resolved = Box::pin(resolve(&sql, &state, &view.snapshot, &names)).await?;
                 let schema = promised(&resolved);

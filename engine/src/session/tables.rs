@@ -95,16 +95,16 @@ impl SessionTables {
     /// # Errors
     /// `AlreadyExists`; `ResourceExhausted` past a bound.
     pub(crate) fn create(&self, name: &str, content: TableContent, how: Creation) -> Result<bool> {
-        if name.len() > LONGEST_NAME || content.schema.fields().len() > MOST_COLUMNS {
-            return Err(Error::new(
-                ErrorKind::InvalidQuery,
-                format!("a table has at most {MOST_COLUMNS} columns, and {LONGEST_NAME} bytes of a name"),
-            ));
-        }
         if name.ends_with(NUMBERED) || content.schema.index_of(ROW_NUMBER).is_ok() {
             return Err(Error::new(
                 ErrorKind::InvalidQuery,
                 format!("`{name}`: no table ends in `{NUMBERED}`, and no column is named `{ROW_NUMBER}`"),
+            ));
+        }
+        if name.len() > LONGEST_NAME || content.schema.fields().len() > MOST_COLUMNS {
+            return Err(Error::new(
+                ErrorKind::InvalidQuery,
+                format!("a table has at most {MOST_COLUMNS} columns, and {LONGEST_NAME} bytes of a name"),
             ));
         }
         let mut tables = self.lock();

@@ -158,6 +158,10 @@ impl Issuer {
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
             .and_then(|length| SystemTime::UNIX_EPOCH.checked_add(length + options.skew))
             .ok_or_else(|| unauthenticated("the token's `exp` is malformed"))?;
+        // The library counts whole seconds; a session must not be opened that is over.
+        if expires <= SystemTime::now() {
+            return Err(unauthenticated("the token has expired: get a new one"));
+        }
         Ok(Identity { principal, node: false, expires: Some(expires) })
     }
 }

@@ -90,6 +90,7 @@ fn unique() -> usize {
 pub struct Provider {
     address: String,
     answer: Arc<Mutex<String>>,
+    demanded: Arc<Mutex<Vec<String>>>,
     asked: Arc<AtomicUsize>,
     task: Option<JoinHandle<()>>,
 }
@@ -97,8 +98,13 @@ pub struct Provider {
 impl Provider {
     /// One that publishes these keys.
     pub async fn start(keys: &[&Key]) -> Self {
-        let mut provider =
-            Self { address: "127.0.0.1:0".to_owned(), answer: Arc::default(), asked: Arc::default(), task: None };
+        let mut provider = Self {
+            address: "127.0.0.1:0".to_owned(),
+            answer: Arc::default(),
+            demanded: Arc::default(),
+            asked: Arc::default(),
+            task: None,
+        };
         provider.publish(keys);
         provider.listen().await;
         provider
@@ -126,6 +132,11 @@ impl Provider {
         *self.answer.lock().unwrap() = text;
     }
 
+    /// Answers only who says one of these texts, and refuses everybody else.
+    pub fn demand(&self, texts: &[String]) {
+        *self.demanded.lock().unwrap() = texts.to_vec();
+    }
+
     /// How often it was asked.
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
@@ -135,12 +146,12 @@ impl Provider {
     pub async fn listen(&mut self) {
         let listener = TcpListener::bind(&self.address).await.unwrap();
         self.address = listener.local_addr().unwrap().to_string();
-        let (answer, asked) = (self.answer.clone(), self.asked.clone());
+        let (answer, demanded, asked) = (self.answer.clone(), self.demanded.clone(), self.asked.clone());
         self.task = Some(tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
                 asked.fetch_add(1, Ordering::Relaxed);
-                let text = answer.lock().unwrap().clone();
-                let _ = reply(connection, &text).await;
+                let (text, demanded) = (answer.lock().unwrap().clone(), demanded.lock().unwrap().clone());
+                let _ = reply(connection, &text, &demanded).await;
             }
         }));
     }
@@ -162,15 +173,26 @@ impl Drop for Provider {
     }
 }
 
-async fn reply(mut connection: TcpStream, text: &str) -> std::io::Result<()> {
+async fn reply(mut connection: TcpStream, text: &str, demanded: &[String]) -> std::io::Result<()> {
+    const REFUSAL: &str = "HTTP/1.1 401 Unauthorized\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     let (mut request, mut buffer) = (Vec::new(), [0; 1024]);
-    // What is asked for with a body comes in one piece.
-    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+    while !is_whole(&request) {
         match connection.read(&mut buffer).await? {
             0 => return Ok(()),
             read => request.extend_from_slice(&buffer[..read]),
         }
     }
-    connection.write_all(text.as_bytes()).await?;
+    let request = String::from_utf8_lossy(&request);
+    let is_served = demanded.is_empty() || demanded.iter().any(|demanded| request.contains(demanded));
+    connection.write_all(if is_served { text } else { REFUSAL }.as_bytes()).await?;
     connection.shutdown().await
+}
+
+/// Whether the head is there, and the body as long as the head says.
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().filter_map(|line| line.split_once(':'));
+    let length = length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).map(|(_, value)| value.trim());
+    body.len() >= length.last().map_or(0, |length| length.parse().unwrap())
 }

@@ -183,7 +183,7 @@ async fn sessions_and_queries_are_seen_and_stopped_by_their_owner_and_by_adminis
     assert_eq!(values(&ann, &ours).await, ["0"]);
     changed(&ann, "CREATE TABLE t (n INT)").await;
     assert_eq!(changed(&root, &format!("CALL mesh.close_session('{}')", ann.id())).await, 1);
-    assert_eq!(refused(&ann, "SELECT 1").await.kind(), ErrorKind::Cancelled);
+    assert_eq!(refused(&ann, "SELECT 1").await.kind(), ErrorKind::Unauthenticated);
     assert_eq!(values(&root, "SELECT count(*) FROM mesh.sessions").await, ["2"]);
 }
 

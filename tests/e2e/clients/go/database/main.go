@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -28,8 +29,22 @@ func main() {
 	user := flag.String("user", "", "the user at -url; none: nobody in particular")
 	password := flag.String("password", "", "the user's password")
 	token := flag.String("token", "", "a JWT that -url takes")
+	tokenUser := flag.String("token-user", "token", "the name to give with the token as a password")
+	encrypted := flag.String("tls", "", "a node with TLS, and -user: grpc+tls://host:port")
+	ca := flag.String("ca", "", "the file of the authority that signed the certificates")
+	mtls := flag.String("mtls", "", "a node that takes the certificate for a log-in")
+	cert := flag.String("cert", "", "the file of the client's certificate")
+	key := flag.String("key", "", "the file of its key")
 	anonymous := flag.String("anonymous", "", "a node that takes anybody")
 	flag.Parse()
+	text := func(file string) string {
+		read, err := os.ReadFile(file)
+		if err != nil && file != "" {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return string(read)
+	}
 
 	source := "uri=" + *url + ";adbc.flight.sql.rpc.with_cookie_middleware=true"
 	if *user != "" {
@@ -49,6 +64,15 @@ func main() {
 	}
 	if *token != "" {
 		connects("connect-token", "uri="+*url+";adbc.flight.sql.authorization_header=Bearer "+*token)
+		connects("connect-token-as-password", "uri="+*url+";username="+*tokenUser+";password="+*token)
+	}
+	trust := ";adbc.flight.sql.client_option.tls_root_certs=" + text(*ca)
+	if *encrypted != "" {
+		connects("connect-tls", "uri="+*encrypted+trust+";username="+*user+";password="+*password)
+	}
+	if *mtls != "" {
+		shown := ";adbc.flight.sql.client_option.mtls_cert_chain=" + text(*cert) + ";adbc.flight.sql.client_option.mtls_private_key=" + text(*key)
+		connects("connect-mtls", "uri="+*mtls+trust+shown)
 	}
 	for _, feature := range []struct {
 		name string

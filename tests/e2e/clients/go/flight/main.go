@@ -3,10 +3,13 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -17,7 +20,9 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"portolan.test/clients/internal/report"
@@ -35,6 +40,13 @@ func main() {
 	user := flag.String("user", "", "the user at -url; none: nobody in particular")
 	password := flag.String("password", "", "the user's password")
 	anonymous := flag.String("anonymous", "", "a node that takes anybody")
+	token := flag.String("token", "", "a JWT that -url takes")
+	tokenUser := flag.String("token-user", "token", "the name to give with the token as a password")
+	encrypted := flag.String("tls", "", "a node with TLS, and -user: grpc+tls://host:port")
+	ca := flag.String("ca", "", "the file of the authority that signed the certificates")
+	mtls := flag.String("mtls", "", "a node that takes the certificate for a log-in")
+	cert := flag.String("cert", "", "the file of the client's certificate")
+	key := flag.String("key", "", "the file of its key")
 	flag.Parse()
 	var checks []report.Check
 	if *anonymous != "" {
@@ -45,6 +57,35 @@ func main() {
 	if *user != "" {
 		checks = append(checks, report.Check{Feature: "connect-password", Try: func() error {
 			return errors.Join(with(*url, *user, *password, asks), refused(with(*url, *user, "not-this-one", asks)))
+		}})
+	}
+	if *token != "" {
+		checks = append(checks, report.Check{Feature: "connect-token", Try: func() error {
+			return errors.Join(withToken(*url, *token), refused(withToken(*url, "not-a-token")))
+		}}, report.Check{Feature: "connect-token-as-password", Try: func() error {
+			return with(*url, *tokenUser, *token, asks)
+		}})
+	}
+	if *encrypted != "" {
+		checks = append(checks, report.Check{Feature: "connect-tls", Try: func() error {
+			trust, err := trusting(*ca)
+			return errors.Join(err, withSecurity(*encrypted, trust, *user, *password, asks))
+		}})
+	}
+	if *mtls != "" {
+		checks = append(checks, report.Check{Feature: "connect-mtls", Try: func() error {
+			trust, err := trusting(*ca)
+			if err != nil {
+				return err
+			}
+			without := withSecurity(*mtls, trust, "", "", asks)
+			shown, err := tls.LoadX509KeyPair(*cert, *key)
+			if err != nil {
+				return err
+			}
+			trust = trust.Clone()
+			trust.Certificates = []tls.Certificate{shown}
+			return errors.Join(refused(without), withSecurity(*mtls, trust, "", "", asks))
 		}})
 	}
 	for _, feature := range []struct {
@@ -65,10 +106,34 @@ func main() {
 	report.Run("flightsql-go", "github.com/apache/arrow-go/v18", *only, checks)
 }
 
+// trusting is TLS that trusts the authority in this file.
+func trusting(ca string) (*tls.Config, error) {
+	text, err := os.ReadFile(ca)
+	authorities := x509.NewCertPool()
+	authorities.AppendCertsFromPEM(text)
+	return &tls.Config{RootCAs: authorities}, err
+}
+
 func with(url, user, password string, try func(*session) error) error {
+	return withSecurity(url, nil, user, password, try)
+}
+
+func withToken(url, token string) error {
+	return with(url, "", "", func(s *session) error {
+		s.context = metadata.AppendToOutgoingContext(s.context, "authorization", "Bearer "+token)
+		return asks(s)
+	})
+}
+
+// withSecurity runs a check over one connection: without TLS where there is no config of it.
+func withSecurity(url string, security *tls.Config, user, password string, try func(*session) error) error {
 	_, host, _ := strings.Cut(url, "://")
 	cookies := []flight.ClientMiddleware{flight.NewClientCookieMiddleware()}
-	client, err := flightsql.NewClient(host, nil, cookies, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	transport := insecure.NewCredentials()
+	if security != nil {
+		transport = credentials.NewTLS(security)
+	}
+	client, err := flightsql.NewClient(host, nil, cookies, grpc.WithTransportCredentials(transport))
 	if err != nil {
 		return err
 	}
