@@ -132,7 +132,7 @@ impl Statements {
         let mut held = self.lock();
         // A stream that still runs holds its statement too, which keeps it cancellable.
         held.retain(|_, h| h.is_alive(self.idle));
-        self.make_room(&mut held, owner, statement.bytes())?;
+        self.make_room(&mut held, owner, 1, statement.bytes())?;
         let handle = random_token();
         held.insert(
             handle.clone(),
@@ -143,15 +143,16 @@ impl Statements {
 
     /// Sees to it that `owner` may hold that many bytes of parameters more.
     pub(crate) fn room_for(&self, owner: &Principal, parameters: &Parameters) -> Result<()> {
-        self.make_room(&mut self.lock(), owner, bytes_of(parameters))
+        self.make_room(&mut self.lock(), owner, 0, bytes_of(parameters))
     }
 
-    /// Makes room for one more statement of `owner`, which takes that many bytes.
-    fn make_room(&self, held: &mut HashMap<String, Held>, owner: &Principal, bytes: usize) -> Result<()> {
+    /// Makes room for so many more statements of `owner`, and that many bytes.
+    fn make_room(&self, held: &mut HashMap<String, Held>, owner: &Principal, more: usize, bytes: usize) -> Result<()> {
         loop {
             let of_owner = || held.values().filter(|h| h.owner.is_same(owner));
             let taken = of_owner().map(|h| h.statement.bytes()).fold(bytes, usize::saturating_add);
-            if held.len() < self.most && of_owner().count() < self.most_per_principal && taken <= MOST_BYTES {
+            let few = held.len() + more <= self.most && of_owner().count() + more <= self.most_per_principal;
+            if few && taken <= MOST_BYTES {
                 return Ok(());
             }
             // Clients close what they prepare and never say that they are done with a query.

@@ -54,6 +54,10 @@ fn is_of_regex(error: &(dyn StdError + 'static)) -> bool {
 }
 
 fn kind(error: &DataFusionError) -> ErrorKind {
+    // Its root is an error of another crate, which tells nothing.
+    if let DataFusionError::Context(context, inner) = error {
+        return if context == "Invalid regex" { ErrorKind::InvalidQuery } else { kind(inner) };
+    }
     match error.find_root() {
         DataFusionError::SQL(..)
         | DataFusionError::Plan(_)

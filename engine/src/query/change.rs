@@ -34,7 +34,7 @@ impl Prepared {
     /// `InvalidQuery` for a statement that gives rows, and where values do not fit; whatever running it can give.
     pub async fn apply(&self, parameters: &[RecordBatch]) -> Result<u64> {
         let (this, parameters) = (self.clone(), parameters.to_vec());
-        self.on_cpu(async move { this.apply_here(&parameters).await }).await
+        self.on_cpu(async move { Box::pin(this.apply_here(&parameters)).await }).await
     }
 
     async fn apply_here(&self, parameters: &[RecordBatch]) -> Result<u64> {

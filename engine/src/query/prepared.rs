@@ -57,7 +57,8 @@ impl Prepared {
                 let view = session.engine.mesh.view();
                 let names = Arc::new(session.names());
                 let state = session_state(&session.engine, &view, Some(names.clone()));
-                let resolved = resolve(&sql, &state, &view.snapshot, &names).await?;
+                // It is large, and would be moved about on the caller's stack.
+                let resolved = Box::pin(resolve(&sql, &state, &view.snapshot, &names)).await?;
                 let schema = promised(&resolved);
                 let plan = match &resolved {
                     Resolved::Query(plan, _) | Resolved::Explain { query: plan, .. } => Some(plan),
@@ -156,7 +157,7 @@ impl Prepared {
     /// `InvalidQuery` where the values do not fit the parameters; whatever planning and starting can give.
     pub async fn execute(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
         let (this, parameters) = (self.clone(), parameters.to_vec());
-        self.on_cpu(async move { Box::pin(this.current().await?.run(&parameters)).await }).await
+        self.on_cpu(Box::pin(async move { Box::pin(this.current().await?.run(&parameters)).await })).await
     }
 
     /// The statement as it means what its names mean now: planned again where the mesh or the session's tables changed.
