@@ -195,7 +195,7 @@ impl Findings {
             && blames_the_server(status)
         {
             let what: String = status.message().chars().take(200).collect();
-            let request = call.messages.iter().map(|m| shown(m)).collect::<Vec<_>>().join("\n    ");
+            let request = call.messages.iter().map(shown).collect::<Vec<_>>().join("\n    ");
             let mut statuses = self.statuses.lock().unwrap();
             statuses.entry(format!("{:?}: {what}", status.code())).or_insert(format!("{} {request}", call.method));
         }
