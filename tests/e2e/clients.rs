@@ -21,7 +21,7 @@ const AT_A_TIME: usize = 2;
 /// Every program finds what it expects, and the book says the same; `PORTOLAN_UPDATE=1` writes the book's table anew.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_find_their_features() {
-    within(900, async {
+    within(1800, async {
         let programs = tokio::task::spawn_blocking(programs::all).await.unwrap();
         let servers = Arc::new(Servers::start().await);
         let is_whole = programs.iter().all(Option::is_some);

@@ -57,7 +57,7 @@ impl dispatch::Caller for Anyone {
 
 /// Runs a scenario against a handler. The client tries thrice; once must do.
 async fn passes<H: Handler>(scenario: &'static str, handler: H) {
-    within(590, async {
+    within(1500, async {
         let Some(programs) = tokio::task::spawn_blocking(programs).await.unwrap() else { return };
         let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let port = incoming.local_addr().unwrap().port();

@@ -123,7 +123,7 @@ print('uploaded')
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_on_a_server_that_speaks_s3() {
-    within(590, async {
+    within(1500, async {
         let Some(python) = tokio::task::spawn_blocking(python).await.unwrap() else { return };
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join("lab");
