@@ -77,6 +77,8 @@ impl Run {
                 format!("the query took longer than it may{}; raise `portolan.query_timeout`", waiting_for(&progress)),
             )),
         };
+        // Who learns of the end finds it no longer among those that run.
+        drop(listed);
         if let Some(error) = end {
             // Nobody may be reading any more, and then nobody wants to know.
             let _ = sender.send(Err(error)).await;
