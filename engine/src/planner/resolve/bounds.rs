@@ -54,6 +54,11 @@ pub(super) fn check_text(sql: &str) -> Result<()> {
         return Ok(());
     }
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else { return Ok(()) };
+    // The names of types in it are text, and are parsed by a parser that calls itself for each level.
+    let casts = tokens.iter().any(|token| matches!(token, Token::Word(word) if is_type_cast(&word.value)));
+    if casts && tokens.iter().any(|token| token.to_string().matches('(').count() > MOST_LEVELS) {
+        return Err(too_much(format!("names a type of more than {MOST_LEVELS} levels")));
+    }
     let mut open = vec![(Opened::Statement, 0)];
     let mut levels = 0_usize;
     for token in &tokens {
@@ -93,6 +98,11 @@ pub(super) fn check_text(sql: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a function of that name takes the name of a type.
+fn is_type_cast(name: &str) -> bool {
+    ["arrow_cast", "arrow_try_cast"].iter().any(|cast| name.eq_ignore_ascii_case(cast))
 }
 
 /// What a token does to the depth.
@@ -345,6 +355,8 @@ mod tests {
             let sql = format!("SELECT {}1{}", open.repeat(3_000), close.repeat(3_000));
             assert_eq!(check_text(&sql).unwrap_err().kind(), ErrorKind::InvalidQuery, "{open}{close}");
         }
+        assert!(check_text(&format!("SELECT Arrow_Cast(1, '{}')", "List(".repeat(3_000))).is_err());
+        check_text(&format!("SELECT '{}'", "List(".repeat(3_000))).unwrap();
         assert!(check_text(&format!("SELECT {}1", "CASE WHEN a THEN ".repeat(3_000))).is_err());
         assert!(check_text(&format!("SELECT 1{}", " UNION SELECT 1".repeat(3_000))).is_err());
         assert!(check_text(&format!("SELECT {}1{}", "f(a, ".repeat(3_000), ")".repeat(3_000))).is_err());
