@@ -106,7 +106,11 @@ fn finish(name: &str, mut command: Command) -> Result<String, String> {
     let (code, out, err) = output(command);
     match (code, out.lines().last()) {
         (Some(0), Some("fine")) => Ok(out),
-        _ => Err(format!("{name} ended with {code:?}\n{out}{err}")),
+        _ => {
+            // Drivers log whole traces: what the program itself says of the failure stands first.
+            let failed: Vec<_> = err.lines().filter(|line| line.starts_with("failed ")).collect();
+            Err(format!("{name} ended with {code:?}; {}\n{out}{err}", failed.join("; ")))
+        }
     }
 }
 
