@@ -36,6 +36,9 @@ use crate::proxy::{Link, Proxies};
 use crate::server::ServerArgs;
 use crate::server::bare::{self, BareArgs};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// TPC-H over three domains, compared with one process over the same files
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]

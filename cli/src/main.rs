@@ -16,6 +16,9 @@ use portolan_cli::sql::{SqlArgs, sql};
 use portolan_cli::{Error, Result};
 use tracing_subscriber::EnvFilter;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// SQL across the output ports of data products: one question, many owners
 #[derive(Parser)]
 #[command(name = "portolan", version, arg_required_else_help = true)]

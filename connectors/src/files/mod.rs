@@ -18,6 +18,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+// For its default feature: see Cargo.toml of the workspace.
+use simdutf8 as _;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
