@@ -55,6 +55,8 @@ pub struct FragmentRequest {
     pub hops: u32,
     /// When the whole query must be done.
     pub deadline: Instant,
+    /// Whether it is to tell what each of its operators did.
+    pub measured: bool,
 }
 
 /// On whose behalf a query runs, and through whom it came.

@@ -46,6 +46,8 @@ pub struct SentFragment {
     pub hops: u32,
     /// How much of its time the query has left.
     pub remaining: Duration,
+    /// Whether it is to tell what each of its operators did.
+    pub measured: bool,
 }
 
 /// A fragment that was planned and not run.

@@ -29,4 +29,4 @@ pub use principal::Principal;
 pub use progress::{EdgeProgress, Progress, ProgressHandle};
 pub use query::{IngestMode, IngestTarget, Prepared, QueryStream, StatementKind, rows_of};
 pub use session::Session;
-pub use settings::{Compression, KeyFormChoice, Pushdown, Settings, StrategyChoice};
+pub use settings::{Compression, KeyFormChoice, Pushdown, SETTINGS, Settings, StrategyChoice};

@@ -8,6 +8,7 @@ mod ingest;
 mod prepared;
 mod stream;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Instant, SystemTime};
 
@@ -17,6 +18,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::streaming::StreamingTableExec;
 use futures::StreamExt;
 
 use self::prepared::nullable;
@@ -53,7 +55,7 @@ struct Query {
 /// A query whose plan is ready.
 #[derive(Debug)]
 struct Ready {
-    state: SessionState,
+    state: Arc<SessionState>,
     memory: Arc<RuntimeEnv>,
     planned: Arc<Planned>,
     physical: Arc<dyn ExecutionPlan>,
@@ -61,7 +63,13 @@ struct Ready {
 }
 
 impl Query {
-    fn of_session(session: &Session, statement: &str, view: Arc<MeshView>, names: Arc<SessionNames>) -> Self {
+    fn of_session(
+        session: &Session,
+        statement: &str,
+        view: Arc<MeshView>,
+        names: Arc<SessionNames>,
+        measured: bool,
+    ) -> Self {
         let engine = session.engine.clone();
         let settings = session.settings();
         let limit = engine.limits.query_timeout;
@@ -87,6 +95,7 @@ impl Query {
                 deadline: Instant::now() + timeout,
                 key_bytes: engine.limits.key_bytes,
                 waiting_since: OnceLock::new(),
+                measured,
             }),
             engine,
             names: Some(names),
@@ -160,6 +169,7 @@ impl Query {
     fn drive(self, ready: Ready, place: Place, schema: SchemaRef) -> QueryStream {
         let progress = ProgressHandle::new(ready.scans.iter().map(|s| s.counters.clone()).collect());
         let (query_id, deadline, engine) = (self.context.query_id.clone(), self.context.deadline, self.engine.clone());
+        let measured = !self.is_fragment() || self.context.measured;
         let ready = Arc::new(Mutex::new(Arc::new(ready)));
         // It is set here alone.
         let _ = self.listed.query.progress.set(progress.clone());
@@ -171,7 +181,7 @@ impl Query {
             progress: progress.clone(),
             place,
         };
-        QueryStream::running(schema, query_id, progress, ready, run.start(&engine.cpu))
+        QueryStream::running(schema, query_id, progress, ready, run.start(&engine.cpu), measured)
     }
 
     async fn explain(self, plan: &LogicalPlan, options: ExplainOptions) -> Result<Vec<(String, String)>> {
@@ -198,8 +208,23 @@ pub(crate) fn cancelled() -> Error {
 impl Ready {
     /// What its operators run with: memory of the query's own.
     fn task_context(&self) -> Arc<TaskContext> {
-        Arc::new(TaskContext::from(&self.state).with_runtime(self.memory.clone()))
+        let memory = self.memory.clone();
+        if lists_functions(self.physical.as_ref()) {
+            return Arc::new(TaskContext::from(self.state.as_ref()).with_runtime(memory));
+        }
+        // Whatever else runs has found its functions: copying the tables of their names would take longer than a small query.
+        let (session, config) = (self.state.session_id().to_owned(), self.state.config().clone());
+        Arc::new(TaskContext::new(None, session, config, none(), none(), none(), none(), memory))
     }
+}
+
+fn none<T>() -> HashMap<String, T> {
+    HashMap::new()
+}
+
+/// Whether the plan may read the `information_schema`, which lists the functions that it is run with.
+fn lists_functions(plan: &dyn ExecutionPlan) -> bool {
+    plan.is::<StreamingTableExec>() || plan.children().into_iter().any(|input| lists_functions(input.as_ref()))
 }
 
 /// What planning of one query sees: its view of the mesh, and what its session adds.

@@ -91,6 +91,7 @@ impl Service {
             keys: ticket.keys,
             hops: ticket.hops,
             remaining: Duration::from_millis(ticket.remaining_ms),
+            measured: ticket.measured,
         })
     }
 }

@@ -302,6 +302,7 @@ async fn nonsense_is_answered_and_the_node_lives() {
         plan: b"no plan"[..].into(),
         keys: vec![],
         identity: None,
+        measured: false,
     };
     let older = FragmentTicket { datafusion: "1.0.0".to_owned(), ..fragment.clone() };
     let wrap = |ticket: &FragmentTicket| {
@@ -354,6 +355,7 @@ async fn users_log_in_and_keep_their_statements_to_themselves() {
         schema: Arc::new(Schema::empty()),
         hops: 0,
         deadline: Instant::now() + Duration::from_secs(10),
+        measured: false,
     };
     let denied = fragment("ann").execute(request()).await.err().unwrap();
     assert_eq!(denied.kind(), ErrorKind::PermissionDenied, "{}", denied.chain());
@@ -433,6 +435,7 @@ async fn the_info_of_a_fragment_leads_to_its_rows() {
         plan: fragment.plan.clone(),
         keys: vec![],
         identity: None,
+        measured: false,
     };
     let command = Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: sent.encode_to_vec().into() }.encode_to_vec();
     let mut client = node.client().await;
@@ -671,6 +674,7 @@ async fn a_node_that_hangs_is_named_in_time() {
         schema: Arc::new(Schema::empty()),
         hops: 0,
         deadline: Instant::now() + Duration::from_millis(300),
+        measured: false,
     };
     let error = site.execute(request).await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{}", error.chain());

@@ -40,6 +40,7 @@ fn fragment(plan: &[u8]) -> Vec<u8> {
         plan: plan.to_vec().into(),
         keys: vec![],
         identity: None,
+        measured: false,
     };
     Any { type_url: FRAGMENT_TYPE_URL.into(), value: ticket.encode_to_vec().into() }.encode_to_vec()
 }

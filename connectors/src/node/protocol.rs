@@ -145,6 +145,9 @@ pub struct FragmentTicket {
     /// beside it says so.
     #[prost(string, optional, tag = "9")]
     pub identity: Option<String>,
+    /// Whether the sender wants to know what each operator did: it takes longer to tell than a small fragment to run.
+    #[prost(bool, tag = "10")]
+    pub measured: bool,
 }
 
 impl FragmentTicket {
@@ -161,6 +164,7 @@ impl FragmentTicket {
             plan: request.plan.clone(),
             keys: request.keys.clone(),
             identity,
+            measured: request.measured,
         };
         let ticket = Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: Bytes::from(ticket.encode_to_vec()) };
         Bytes::from(ticket.encode_to_vec())

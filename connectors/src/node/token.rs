@@ -295,6 +295,7 @@ mod tests {
             schema: Arc::new(Schema::empty()),
             hops: 3,
             deadline: Instant::now() + left,
+            measured: false,
         }
     }
 

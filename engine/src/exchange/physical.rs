@@ -49,7 +49,7 @@ fn across_owners(mut state: SessionState, keys: Option<f64>) -> SessionState {
 /// The physical plan of what runs here.
 pub(crate) struct Physical {
     /// What it is to be run with.
-    pub(crate) state: SessionState,
+    pub(crate) state: Arc<SessionState>,
     pub(crate) plan: Arc<dyn ExecutionPlan>,
     /// Its remote scans, in the order of their fragments.
     pub(crate) scans: Vec<Arc<RemoteScanExec>>,
@@ -71,16 +71,11 @@ impl Physical {
         if super::ambiguous::may_mistake_columns(plan).map_err(|e| from_datafusion(&e))? {
             state.config_mut().options_mut().optimizer.enable_join_dynamic_filter_pushdown = false;
         }
-        let scans = RemoteScans::default();
-        let exchanges = ExchangePlanner {
-            view,
-            query,
-            scans: scans.clone(),
-            state: Arc::new(state.clone()),
-            running: running.to_vec(),
-        };
+        let (state, scans) = (Arc::new(state), RemoteScans::default());
+        let exchanges =
+            ExchangePlanner { view, query, scans: scans.clone(), state: state.clone(), running: running.to_vec() };
         let plan = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(exchanges)])
-            .create_physical_plan(plan, &state)
+            .create_physical_plan(plan, state.as_ref())
             .await
             .and_then(super::ambiguous::without_ambiguous_filters)
             .and_then(with_yielding_joins)

@@ -55,6 +55,8 @@ pub(crate) struct QueryContext {
     pub(crate) key_bytes: usize,
     /// Since when fragments wait for keys, once they do.
     pub(crate) waiting_since: OnceLock<Instant>,
+    /// Whether somebody wants to know what each operator did.
+    pub(crate) measured: bool,
 }
 
 impl QueryContext {

@@ -57,6 +57,8 @@ impl Start {
             schema: self.schema.clone(),
             hops: self.query.hops + 1,
             deadline: self.query.deadline,
+            // What owners pull from one another is told as numbers of rows and bytes.
+            measured: self.query.measured && self.query.hops == 0,
         };
         self.site.execute(request).await.map(Some)
     }

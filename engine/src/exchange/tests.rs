@@ -135,6 +135,7 @@ async fn plan(engine: &Engine, sql: &str, keys: Option<KeyPlan>, rows_known: boo
         deadline: Instant::now() + Duration::from_secs(60),
         key_bytes,
         waiting_since: OnceLock::new(),
+        measured: false,
     };
     Physical::of(&plan.unwrap().data, state, view, Arc::new(query), &[]).await.unwrap()
 }

@@ -80,6 +80,7 @@ impl Site for OwnerPeer {
             keys: request.keys,
             hops: request.hops,
             remaining: request.deadline.saturating_duration_since(std::time::Instant::now()),
+            measured: request.measured,
         });
         let rows = rows.await?;
         let state = (rows, 0_u64, false);

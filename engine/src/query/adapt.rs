@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use datafusion::execution::TaskContext;
+use datafusion::execution::session_state::SessionState;
 use futures::future::try_join_all;
 
 use super::{Query, Ready};
@@ -57,7 +58,7 @@ impl Query {
                 return Ok(None);
             }
         };
-        let (state, view, context) = (ready.state.clone(), self.view.clone(), self.context.clone());
+        let (state, view, context) = (SessionState::clone(&ready.state), self.view.clone(), self.context.clone());
         let Physical { state, plan: physical, scans } =
             Physical::of(&planned.plan, state, view, context, &ready.scans).await?;
         let memory = ready.memory.clone();

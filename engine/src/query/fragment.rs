@@ -86,6 +86,7 @@ fn admitted(engine: &Arc<Inner>, fragment: &SentFragment) -> Result<Query> {
             deadline: Instant::now() + (*remaining).min(engine.limits.query_timeout),
             key_bytes: limit,
             waiting_since: OnceLock::new(),
+            measured: fragment.measured,
         }),
         names: None,
         listed: Arc::new(engine.activity.started(RunningQuery {

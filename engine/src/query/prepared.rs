@@ -186,6 +186,7 @@ impl Prepared {
         }
     }
 
+    /// On the threads that drive plans, as all that plans below.
     async fn run(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
         let settings = self.session.settings();
         match self.resolved.as_ref().clone() {
@@ -208,15 +209,16 @@ impl Prepared {
             }
             Resolved::Explain { query: plan, options } => {
                 let plan = self.bind(plan, parameters)?;
-                let query = self.query();
-                let rows = self.on_cpu(async move { query.explain(&plan, options).await }).await?;
+                let query = self.query(options.analyze);
+                let rows = Box::pin(query.explain(&plan, options)).await?;
                 Ok(QueryStream::fixed(explain::schema(), vec![explain::batch(rows)?]))
             }
         }
     }
 
-    fn query(&self) -> Query {
-        Query::of_session(&self.session, &self.sql, self.view.clone(), self.names.clone())
+    /// A run of it; `measured` where owners are to tell what each of their operators did.
+    fn query(&self, measured: bool) -> Query {
+        Query::of_session(&self.session, &self.sql, self.view.clone(), self.names.clone(), measured)
     }
 
     /// Runs a plan of this statement.
@@ -227,8 +229,8 @@ impl Prepared {
 
     /// As [`Prepared::start`], for rows of these columns.
     async fn start_as(&self, plan: LogicalPlan, schema: SchemaRef) -> Result<QueryStream> {
-        let query = self.query();
-        self.on_cpu(async move { query.start(&plan, schema).await }).await
+        let query = self.query(false);
+        Box::pin(query.start(&plan, schema)).await
     }
 
     pub(super) async fn on_cpu<T: Send + 'static>(

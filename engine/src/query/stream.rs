@@ -22,6 +22,8 @@ pub struct QueryStream {
     progress: ProgressHandle,
     plan: Option<Final>,
     rows: Rows,
+    /// Whether somebody wants to know what the operators did.
+    measured: bool,
 }
 
 /// The plan that a query runs, or ran, by.
@@ -40,8 +42,9 @@ impl QueryStream {
         progress: ProgressHandle,
         plan: Final,
         batches: Batches,
+        measured: bool,
     ) -> Self {
-        Self { schema, query_id, progress, plan: Some(plan), rows: Rows::Running(batches) }
+        Self { schema, query_id, progress, plan: Some(plan), rows: Rows::Running(batches), measured }
     }
 
     /// The plan that it runs by now.
@@ -56,6 +59,7 @@ impl QueryStream {
             progress: ProgressHandle::default(),
             plan: None,
             rows: Rows::Fixed(batches.into_iter()),
+            measured: false,
         }
     }
 
@@ -82,12 +86,13 @@ impl QueryStream {
         self.progress.clone()
     }
 
-    /// What its operators did; complete once the stream has ended.
+    /// What it did, and its operators too unless it is a [fragment](crate::SentFragment) whose sender does not ask for that;
+    /// complete once the stream has ended.
     pub fn summary(&self) -> FragmentSummary {
+        let plan = if self.measured { self.ready() } else { None };
         FragmentSummary {
             rows: self.progress.now().rows,
-            operators: self
-                .ready()
+            operators: plan
                 .map(|ready| explain::local_operators(ready.physical.as_ref(), Some(&ready.planned.placed)))
                 .unwrap_or_default(),
             pulled: self.progress.now().edges.into_iter().take(MOST_EDGES_TOLD).map(pulled).collect(),

@@ -5,11 +5,12 @@ pub(crate) mod admit;
 mod codec;
 pub(crate) mod keys;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use datafusion::common::tree_node::Transformed;
-use datafusion::execution::session_state::SessionState;
+use datafusion::execution::TaskContext;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{LogicalPlan, SkipType};
 use datafusion::prelude::lit;
 use datafusion_proto::bytes::{
@@ -25,6 +26,10 @@ use keys::SentKeys;
 
 /// A fragment's plan may take so many bytes.
 pub(crate) const MAX_PLAN_BYTES: usize = 4 << 20;
+
+/// What a plan may call: DataFusion's own functions, found by name.
+static FUNCTIONS: LazyLock<Arc<TaskContext>> =
+    LazyLock::new(|| SessionStateBuilder::new().with_default_features().build().task_ctx());
 
 /// A plan as it travels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -47,7 +52,7 @@ pub(crate) fn encode(plan: &LogicalPlan, state: &SessionState) -> Result<Encoded
     if encoded.len() > MAX_PLAN_BYTES {
         return Err(refuse(format!("its plan takes {} bytes and {MAX_PLAN_BYTES} may travel", encoded.len())));
     }
-    let decoded = logical_plan_from_bytes_with_extension_codec(&encoded, &state.task_ctx(), &codec)
+    let decoded = logical_plan_from_bytes_with_extension_codec(&encoded, &FUNCTIONS, &codec)
         .map_err(|e| refuse(format!("its plan cannot be decoded again: {}", e.strip_backtrace())))?;
     if !same(&decoded, &plan) {
         tracing::debug!(%plan, %decoded, "a plan changed by being encoded");
@@ -71,7 +76,7 @@ pub(crate) fn decode(encoded: &Encoded, state: &SessionState) -> Result<LogicalP
         ));
     }
     let codec = PortCodec::new(view_of(state)?, keys);
-    let plan = logical_plan_from_bytes_with_extension_codec(encoded, &state.task_ctx(), &codec).map_err(|e| {
+    let plan = logical_plan_from_bytes_with_extension_codec(encoded, &FUNCTIONS, &codec).map_err(|e| {
         let error = crate::execution::errors::from_datafusion(&e);
         match error.kind() {
             ErrorKind::NotFound | ErrorKind::SiteUnavailable => error,

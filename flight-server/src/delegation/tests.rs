@@ -45,6 +45,7 @@ fn request(delegation: Delegation) -> FragmentRequest {
         keys: vec![b"keys"[..].into()],
         schema: Arc::new(Schema::empty()),
         deadline: Instant::now() + Duration::from_secs(600),
+        measured: false,
     }
 }
 

@@ -258,6 +258,7 @@ fn fragment(random: &mut StdRng, known: &Known) -> Any {
         plan,
         keys,
         identity: random.random_bool(0.1).then(|| "a.b.c".to_owned()),
+        measured: random.random_bool(0.5),
     };
     Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: ticket.encode_to_vec().into() }
 }

@@ -217,3 +217,20 @@ async fn health_follows_the_server() {
         assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn functions_are_listed() {
+    let node = Node::sales().await;
+    let mut client = node.sql_client().await;
+    for sql in [
+        "SELECT count(DISTINCT routine_name) FROM information_schema.routines WHERE routine_name IN ('lower', 'sum')",
+        "SELECT 1 + count(DISTINCT r.routine_name) FROM information_schema.routines r JOIN information_schema.parameters p \
+         ON p.specific_name = r.routine_name WHERE r.routine_name = 'lower'",
+    ] {
+        let info = client.execute(sql.to_owned(), None).await.unwrap();
+        assert_eq!(single(&rows(&mut client, info).await), 2, "{sql}");
+    }
+    let info = client.execute("SHOW FUNCTIONS LIKE 'lower'".to_owned(), None).await.unwrap();
+    assert!(rows(&mut client, info).await.num_rows() > 0);
+    node.stop().await;
+}
