@@ -1,15 +1,18 @@
 //! From rows to Flight messages: split so that every client takes them, without the buffers that no row uses, and ended
 //! when the statement is cancelled or the server stops.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, SchemaRef};
-use arrow::ipc::CompressionType;
-use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
+use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions, StreamEncoder};
+use arrow::ipc::{CompressionType, root_as_message};
 use arrow::record_batch::RecordBatch;
 use arrow_flight::FlightData;
+use bytes::Bytes;
 use futures::stream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use portolan_connectors::FragmentSummary;
@@ -17,7 +20,7 @@ use portolan_connectors::node::protocol::{MAX_MESSAGE_BYTES, TARGET_MESSAGE_BYTE
 use portolan_engine::{Compression, Error, ErrorKind, QueryStream, Result};
 use tokio_util::sync::CancellationToken;
 
-use crate::dispatch::Messages;
+use crate::dispatch::{Message, Messages};
 use crate::failure::arrow;
 use crate::metadata::Listing;
 
@@ -55,7 +58,7 @@ pub(crate) fn fragment_messages(rows: QueryStream) -> Messages {
         // Only rows that ended well leave a summary.
         let summary = summary.lock().unwrap_or_else(PoisonError::into_inner).take();
         match summary.as_ref().map(serde_json::to_vec) {
-            Some(Ok(json)) => Ok(FlightData { app_metadata: json.into(), ..FlightData::default() }),
+            Some(Ok(json)) => Ok(FlightData { app_metadata: json.into(), ..FlightData::default() }.into()),
             Some(Err(e)) => {
                 Err(Error::new(ErrorKind::Internal, "the summary of a fragment cannot be encoded").with_source(e))
             }
@@ -130,52 +133,103 @@ fn messages(
     schema: SchemaRef,
     options: IpcWriteOptions,
 ) -> Messages {
-    let mut encoder = Encoder::new(options);
-    let first = encoder.schema(&schema);
+    // The columns go out before the first row is there.
+    let first = IpcDataGenerator::default().schema_to_bytes_with_dictionary_tracker(
+        &schema,
+        &mut DictionaryTracker::new(false),
+        &options,
+    );
+    let first = stream::iter([Ok(Message::from(FlightData::from(first)))]);
+    let mut encoder = match Encoder::new(&schema, options) {
+        Ok(encoder) => encoder,
+        Err(e) => return stream::iter([Err(e)]).boxed(),
+    };
     let pieces =
         rows.map_ok(|batch| stream::iter(split(batch, TARGET_MESSAGE_BYTES).into_iter().map(Ok))).try_flatten();
     let encoded = pieces.map(move |piece| Ok(stream::iter(encoder.batch(&piece?)?.into_iter().map(Ok)))).try_flatten();
-    stream::iter([Ok(first)]).chain(encoded).boxed()
+    first.chain(encoded).boxed()
 }
 
-/// Rows as Flight's messages, dictionaries as dictionaries. The crate's own encoder announces large lists as small ones,
-/// and sends them as they are.
+/// Rows as Flight's messages, dictionaries as dictionaries, uncompressed buffers from where they lie. Flight's own encoder
+/// announces large lists as small ones, and sends them as they are.
 struct Encoder {
-    generator: IpcDataGenerator,
-    dictionaries: DictionaryTracker,
-    context: IpcWriteContext,
-    options: IpcWriteOptions,
+    stream: StreamEncoder,
+    /// Whether the columns were encoded, which come before the first rows.
+    begun: bool,
 }
 
 impl Encoder {
-    fn new(options: IpcWriteOptions) -> Self {
-        Self {
-            generator: IpcDataGenerator::default(),
-            dictionaries: DictionaryTracker::new(false),
-            context: IpcWriteContext::default(),
-            options,
+    fn new(schema: &SchemaRef, options: IpcWriteOptions) -> Result<Self> {
+        Ok(Self { stream: StreamEncoder::try_new_with_options(schema, options).map_err(arrow)?, begun: false })
+    }
+
+    fn batch(&mut self, batch: &RecordBatch) -> Result<Vec<Message>> {
+        let begun = std::mem::replace(&mut self.begun, true);
+        let mut stream = Unread::of(self.stream.encode(batch).map_err(arrow)?);
+        if !begun {
+            stream.header().ok_or_else(malformed)?;
+        }
+        let mut messages = Vec::new();
+        while !stream.0.is_empty() {
+            let header = stream.header().ok_or_else(malformed)?;
+            let body = root_as_message(&header).map_err(|_| malformed())?.bodyLength();
+            let body = usize::try_from(body).ok().and_then(|length| stream.take(length)).ok_or_else(malformed)?;
+            messages.push(Message::new(header, body));
+        }
+        match messages.iter().map(Message::size).find(|size| *size > MAX_MESSAGE_BYTES) {
+            None => Ok(messages),
+            Some(size) => Err(Error::new(
+                ErrorKind::ResourceExhausted,
+                format!("a row takes {size} bytes, more than the {MAX_MESSAGE_BYTES} of a message"),
+            )),
         }
     }
+}
 
-    fn schema(&mut self, schema: &SchemaRef) -> FlightData {
-        self.generator.schema_to_bytes_with_dictionary_tracker(schema, &mut self.dictionaries, &self.options).into()
+fn malformed() -> Error {
+    Error::new(ErrorKind::Internal, "rows were encoded into a malformed stream")
+}
+
+/// Bytes of a stream one after another: messages, each of them a marker, the length of its metadata, these, and a body as
+/// long as they say (Arrow's format, "Encapsulated message format").
+struct Unread(VecDeque<Bytes>);
+
+impl Unread {
+    fn of(buffers: Vec<Buffer>) -> Self {
+        Self(buffers.into_iter().filter(|buffer| !buffer.is_empty()).map(bytes).collect())
     }
 
-    fn batch(&mut self, batch: &RecordBatch) -> Result<Vec<FlightData>> {
-        let encoded = self.generator.encode(batch, &mut self.dictionaries, &self.options, &mut self.context);
-        let (dictionaries, batch) = encoded.map_err(arrow)?;
-        let messages: Vec<FlightData> = dictionaries.into_iter().chain([batch]).map(Into::into).collect();
-        for message in &messages {
-            let size = message.data_header.len() + message.data_body.len();
-            if size >= MAX_MESSAGE_BYTES {
-                return Err(Error::new(
-                    ErrorKind::ResourceExhausted,
-                    format!("a row takes {size} bytes, more than the {MAX_MESSAGE_BYTES} of a message"),
-                ));
+    /// The metadata of the next message; `None` where none follows.
+    fn header(&mut self) -> Option<Bytes> {
+        let prefix = self.take(8)?.concat();
+        let length = i32::from_le_bytes(prefix.get(4..)?.try_into().ok()?);
+        Some(self.take(usize::try_from(length).ok()?)?.concat().into())
+    }
+
+    /// The first `length` bytes; `None` if there are fewer.
+    fn take(&mut self, mut length: usize) -> Option<Vec<Bytes>> {
+        let mut taken = Vec::new();
+        while length > 0 {
+            let mut first = self.0.pop_front()?;
+            if first.len() > length {
+                self.0.push_front(first.split_off(length));
             }
+            length -= first.len();
+            taken.push(first);
         }
-        Ok(messages)
+        Some(taken)
     }
+}
+
+/// The bytes of a buffer, where they lie.
+fn bytes(buffer: Buffer) -> Bytes {
+    struct Held(Buffer);
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            self.0.as_slice()
+        }
+    }
+    Bytes::from_owner(Held(buffer))
 }
 
 /// Pieces of at most `limit` bytes where single rows allow it.
@@ -261,7 +315,10 @@ mod tests {
 
     async fn sent(batch: RecordBatch) -> Result<Vec<FlightData>> {
         let schema = batch.schema();
-        messages(stream::iter([Ok(batch)]), schema, IpcWriteOptions::default()).try_collect().await
+        messages(stream::iter([Ok(batch)]), schema, IpcWriteOptions::default())
+            .map_ok(FlightData::from)
+            .try_collect()
+            .await
     }
 
     async fn round_trip(batch: RecordBatch) -> usize {
@@ -297,6 +354,41 @@ mod tests {
         }
         let columns: Vec<(&str, ArrayRef)> = vec![("l", Arc::new(large.finish())), ("d", Arc::new(dictionary))];
         round_trip(RecordBatch::try_from_iter(columns).unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn dictionaries_that_change_arrive_and_columns_are_announced_once() {
+        use arrow::array::{DictionaryArray, StructArray};
+        use arrow::datatypes::{Field, Fields, Int32Type};
+        let batch = |values: [&str; 2]| {
+            let dictionary: ArrayRef = Arc::new(values.into_iter().collect::<DictionaryArray<Int32Type>>());
+            let inner = Fields::from(vec![Field::new("d", dictionary.data_type().clone(), true)]);
+            let nested: ArrayRef = Arc::new(StructArray::new(inner, vec![dictionary.clone()], None));
+            RecordBatch::try_from_iter([("top", dictionary), ("nested", nested)]).unwrap()
+        };
+        let batches = [batch(["a", "b"]), batch(["c", "a"]), batch(["c", "a"]), batch(["d", "d"])];
+        for codec in [None, Some(CompressionType::LZ4_FRAME), Some(CompressionType::ZSTD)] {
+            let options = IpcWriteOptions::default().try_with_compression(codec).unwrap();
+            let rows = stream::iter(batches.clone().map(Ok));
+            let sent: Vec<FlightData> =
+                messages(rows, batches[0].schema(), options).map_ok(FlightData::from).try_collect().await.unwrap();
+            let columns = sent.iter().filter(|m| m.data_body.is_empty()).count();
+            assert_eq!(columns, 1);
+            let received = FlightRecordBatchStream::new_from_flight_data(stream::iter(sent.into_iter().map(Ok)));
+            assert_eq!(received.try_collect::<Vec<_>>().await.unwrap(), batches);
+        }
+    }
+
+    #[tokio::test]
+    async fn rows_without_columns_and_columns_without_rows_arrive() {
+        let some = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef)]).unwrap();
+        round_trip(some.slice(0, 0)).await;
+        let count = arrow::array::RecordBatchOptions::new().with_row_count(Some(3));
+        let none = RecordBatch::try_new_with_options(Arc::new(arrow::datatypes::Schema::empty()), vec![], &count);
+        let sent = sent(none.unwrap()).await.unwrap();
+        let received = FlightRecordBatchStream::new_from_flight_data(stream::iter(sent.into_iter().map(Ok)));
+        let rows: Vec<usize> = received.map_ok(|batch| batch.num_rows()).try_collect().await.unwrap();
+        assert_eq!(rows, [3]);
     }
 
     #[tokio::test]

@@ -4,9 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_flight::flight_service_server::FlightServiceServer;
 use futures::FutureExt;
-use portolan_connectors::node::protocol::MAX_MESSAGE_BYTES;
 use portolan_engine::{Engine, Error, ErrorKind, Result};
 use tokio::net::{TcpListener, lookup_host};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +15,7 @@ use tonic_health::ServingStatus;
 use crate::auth::Authenticator;
 use crate::broken_off::Watched;
 use crate::delegation::Delegations;
-use crate::dispatch::Dispatch;
+use crate::dispatch::FlightServer;
 use crate::incoming::{encrypted, plain};
 use crate::options::{DelegationOptions, ServerLimits, ServerOptions};
 use crate::oversize::Bounded;
@@ -108,13 +106,10 @@ impl Server {
         let service = Service::new(engine, authenticator, delegations, &limits, end_streams.clone())?;
         let service = Arc::new(service);
         let _sweeper = AbortOnDropHandle::new(tokio::spawn(sweep(service.clone())));
-        let dispatch = Dispatch::new(service, limits.request_bytes);
-        let flight = FlightServiceServer::new(dispatch)
-            .max_decoding_message_size(limits.request_bytes)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let flight = FlightServer::new(service, limits.request_bytes);
         let flight = Watched(Bounded::new(flight, limits.request_bytes));
         let (reporter, health) = tonic_health::server::health_reporter();
-        reporter.set_serving::<FlightServiceServer<Dispatch<Service>>>().await;
+        reporter.set_serving::<FlightServer<Service>>().await;
 
         let draining = CancellationToken::new();
         let drained = draining.clone().cancelled_owned();
@@ -135,7 +130,7 @@ impl Server {
             Some(ended) => Some(ended),
             None => {
                 tracing::info!(%address, "stopping: running statements may finish");
-                reporter.set_not_serving::<FlightServiceServer<Dispatch<Service>>>().await;
+                reporter.set_not_serving::<FlightServer<Service>>().await;
                 reporter.set_service_status("", ServingStatus::NotServing).await;
                 draining.cancel();
                 match tokio::time::timeout(limits.grace, &mut serving).await {

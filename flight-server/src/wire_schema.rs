@@ -4,11 +4,13 @@
 
 mod column_metadata;
 mod lower;
+mod views;
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatchOptions;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UnionFields};
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use portolan_engine::{Error, ErrorKind, Result, Settings};
 
@@ -58,7 +60,15 @@ pub(crate) fn to_wire(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
             format!("{} columns were announced and {} came", schema.fields().len(), batch.num_columns()),
         ));
     }
-    let differs = |e| Error::new(ErrorKind::Internal, "the rows are not what the statement announced").with_source(e);
+    let differs = |e| match e {
+        ArrowError::OffsetOverflowError(bytes) => Error::new(
+            ErrorKind::ResourceExhausted,
+            format!(
+                "{bytes} bytes of text stand in one batch of a column: `SET portolan.string_views = on` sends them"
+            ),
+        ),
+        other => Error::new(ErrorKind::Internal, "the rows are not what the statement announced").with_source(other),
+    };
     let columns = batch
         .columns()
         .iter()

@@ -20,11 +20,10 @@ use std::time::SystemTime;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use arrow_flight::encode::FlightDataEncoderBuilder;
-use arrow_flight::flight_service_server::FlightServiceServer;
 use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, Ticket};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use portolan_flight_server::dispatch::{self, Dispatch, Handler, Head, Messages};
+use portolan_flight_server::dispatch::{self, FlightServer, Handler, Head, Message, Messages};
 use portolan_flight_server::{Error, ErrorKind, Result};
 use portolan_tests::go::programs;
 use portolan_tests::mesh::within;
@@ -66,7 +65,7 @@ async fn passes<H: Handler>(scenario: &'static str, handler: H) {
             let connections = connections.clone();
             move |_| _ = connections.fetch_add(1, Ordering::Relaxed)
         });
-        let service = FlightServiceServer::new(Dispatch::new(Arc::new(handler), MESSAGE_BYTES));
+        let service = FlightServer::new(Arc::new(handler), MESSAGE_BYTES);
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = Server::builder().add_service(service).serve_with_incoming_shutdown(counted, async {
             _ = stopped.await;
@@ -126,7 +125,8 @@ fn info(schema: &Schema, descriptor: FlightDescriptor, endpoints: Vec<FlightEndp
 fn messages(schema: SchemaRef, batches: Vec<RecordBatch>) -> Messages {
     let rows = stream::iter(batches.into_iter().map(Ok));
     let encoded = FlightDataEncoderBuilder::new().with_schema(schema).build(rows);
-    encoded.map_err(|e| Error::new(ErrorKind::Internal, "the canned answer cannot be encoded").with_source(e)).boxed()
+    let broken = |e| Error::new(ErrorKind::Internal, "the canned answer cannot be encoded").with_source(e);
+    encoded.map_ok(Message::from).map_err(broken).boxed()
 }
 
 /// The rest of a handshake, unread.

@@ -12,30 +12,41 @@ use arrow_flight::{
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 use portolan_engine::{Error, ErrorKind, Result};
-use prost::Message;
+use prost::Message as _;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::{Request as Call, Response, Status, Streaming};
 
 use super::action::act;
 use super::handler::{Caller, Handler, Head, PutAnswer};
+use super::message::Message;
 use super::request::{descriptor, ticket};
 use super::upload::Upload;
 use crate::broken_off::BrokenOff;
 use crate::failure::{arrow, invalid, refuse};
 
-/// The Flight service that a [`Handler`] answers.
+/// The calls of Flight, answered by a [`Handler`].
 #[derive(Debug)]
-pub struct Dispatch<H> {
+pub(super) struct Dispatch<H> {
     handler: Arc<H>,
     message_bytes: usize,
 }
 
-type Statuses<T> = BoxStream<'static, Result<T, Status>>;
+pub(super) type Statuses<T> = BoxStream<'static, Result<T, Status>>;
 
 impl<H: Handler> Dispatch<H> {
-    /// A service that `handler` answers. `message_bytes` is what the listener takes of one message, for the errors.
-    pub fn new(handler: Arc<H>, message_bytes: usize) -> Self {
+    /// Calls that `handler` answers. `message_bytes` is what the listener takes of one message, for the errors.
+    pub(super) fn new(handler: Arc<H>, message_bytes: usize) -> Self {
         Self { handler, message_bytes }
+    }
+
+    /// `DoGet`, its messages in pieces.
+    pub(super) async fn messages(&self, request: Call<Ticket>) -> Result<Response<Statuses<Message>>, Status> {
+        let (caller, message) = self.open("DoGet", request).await?;
+        let messages = match ticket(&message.ticket) {
+            Ok(request) => self.handler.fetch(&caller, request).await,
+            Err(e) => Err(e),
+        };
+        close("DoGet", &caller, messages.map(|messages| statuses("DoGet", &caller, messages)))
     }
 
     /// Who makes the call, and its message.
@@ -134,13 +145,9 @@ impl<H: Handler> FlightService for Dispatch<H> {
         close("GetSchema", &caller, encoded)
     }
 
-    async fn do_get(&self, request: Call<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
-        let (caller, message) = self.open("DoGet", request).await?;
-        let messages = match ticket(&message.ticket) {
-            Ok(request) => self.handler.fetch(&caller, request).await,
-            Err(e) => Err(e),
-        };
-        close("DoGet", &caller, messages.map(|messages| statuses("DoGet", &caller, messages)))
+    /// [`FlightServer`](super::FlightServer) answers it by [`Dispatch::messages`], and asks this for nothing.
+    async fn do_get(&self, _: Call<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
+        Err(Status::unimplemented("DoGet is answered elsewhere"))
     }
 
     async fn do_put(&self, request: Call<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {

@@ -19,6 +19,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Status};
 
 use super::action::action_types;
+use super::message::Message;
 use super::request::{Request, unknown};
 use super::session_messages::{CloseSessionStatus, SessionOptions, SetSessionOptionErrorValue};
 use super::upload::Upload;
@@ -27,7 +28,7 @@ use crate::failure::unsupported;
 /// Answers of a streaming call.
 pub type Answers<T> = BoxStream<'static, Result<T>>;
 /// The messages of a `DoGet`.
-pub type Messages = Answers<FlightData>;
+pub type Messages = Answers<Message>;
 
 /// What is known of a call before its message is read: its headers, and what the connection is known by. It has no
 /// `Debug`, since headers hold secrets.
@@ -43,7 +44,7 @@ pub trait Caller: Send + Sync + 'static {
     /// The name, for the log.
     fn name(&self) -> &str;
 
-    /// Adds the headers that the caller's answers carry, such as a session's cookie.
+    /// Adds the headers that the caller's answers carry, such as a session's cookie; never those of gRPC itself.
     fn mark(&self, _headers: &mut MetadataMap) {}
 }
 
@@ -99,7 +100,7 @@ pub trait Handler: Send + Sync + 'static {
     async fn put(&self, caller: &Self::Caller, request: Request, upload: Upload) -> Result<PutAnswer>;
 
     /// `DoExchange`.
-    async fn exchange(&self, _caller: &Self::Caller, _messages: Messages) -> Result<Messages> {
+    async fn exchange(&self, _caller: &Self::Caller, _messages: Answers<FlightData>) -> Result<Answers<FlightData>> {
         Err(unsupported("this node has no exchanges"))
     }
 

@@ -4,13 +4,16 @@
 mod action;
 mod calls;
 mod handler;
+mod message;
 mod request;
+mod server;
 mod session_messages;
 mod upload;
 
-pub use calls::Dispatch;
 pub use handler::{Answers, Caller, Handler, Head, Messages, PutAnswer};
+pub use message::Message;
 pub use request::Request;
+pub use server::FlightServer;
 pub use session_messages::{
     CloseSessionStatus, OptionValue, SessionOptions, SetSessionOptionErrorValue, StringListValue,
 };

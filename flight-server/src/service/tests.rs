@@ -102,7 +102,7 @@ async fn all_ways_to_ask_for_columns_agree_for_any_schema() {
             let fetched = ticket(&info.endpoint[0].ticket.as_ref().unwrap().ticket).unwrap();
             let messages = service.fetch(&caller, fetched).await.unwrap();
             let failed = |e: Error| arrow_flight::error::FlightError::ProtocolError(e.chain());
-            let messages = messages.map_err(failed);
+            let messages = messages.map_ok(arrow_flight::FlightData::from).map_err(failed);
             let mut rows = FlightRecordBatchStream::new_from_flight_data(messages);
             let batches: Vec<RecordBatch> =
                 (&mut rows).try_collect().await.unwrap_or_else(|e| panic!("{sql}: {e}; {announced:?}"));

@@ -26,6 +26,8 @@ pub(crate) fn lower(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowEr
         return Ok(new_empty_array(to));
     }
     match (array.data_type(), to) {
+        (DataType::Utf8View, DataType::Utf8) => super::views::strings(array),
+        (DataType::BinaryView, DataType::Binary) => super::views::binary(array),
         (DataType::Dictionary(..), _) => {
             let dictionary = array.as_any_dictionary();
             // In this order: taken by a key that is NULL, run ends would give their first value.
