@@ -22,6 +22,8 @@ use crate::wire_schema::Strings;
 const ABANDONED: Duration = Duration::from_secs(60);
 /// Bytes that the statements of one principal may take.
 const MOST_BYTES: usize = 256 << 20;
+/// This part of a principal's places is made free at once where it has none left.
+const AT_A_TIME: usize = 16;
 /// Bytes that a planned statement takes for each of its text.
 const PLANNED: usize = 16;
 
@@ -130,8 +132,6 @@ impl Statements {
     /// Holds a statement for `owner`; its handle is returned.
     pub(crate) fn hold(&self, owner: &Principal, statement: Statement) -> Result<Bytes> {
         let mut held = self.lock();
-        // A stream that still runs holds its statement too, which keeps it cancellable.
-        held.retain(|_, h| h.is_alive(self.idle));
         self.make_room(&mut held, owner, 1, statement.bytes())?;
         let handle = random_token();
         held.insert(
@@ -148,34 +148,53 @@ impl Statements {
 
     /// Makes room for so many more statements of `owner`, and that many bytes.
     fn make_room(&self, held: &mut HashMap<String, Held>, owner: &Principal, more: usize, bytes: usize) -> Result<()> {
-        loop {
-            let of_owner = || held.values().filter(|h| h.owner.is_same(owner));
-            let taken = of_owner().map(|h| h.statement.bytes()).fold(bytes, usize::saturating_add);
-            let few = held.len() + more <= self.most && of_owner().count() + more <= self.most_per_principal;
-            if few && taken <= MOST_BYTES {
-                return Ok(());
+        let taken = |held: &HashMap<String, Held>| {
+            let of_owner = held.values().filter(|h| h.owner.is_same(owner));
+            let add = |(count, sum): (usize, usize), h: &Held| (count + 1, sum.saturating_add(h.statement.bytes()));
+            of_owner.fold((more, bytes), add)
+        };
+        let fits = |all: usize, count: usize, sum: usize| {
+            all + more <= self.most && count <= self.most_per_principal && sum <= MOST_BYTES
+        };
+        let (count, sum) = taken(held);
+        if fits(held.len(), count, sum) {
+            return Ok(());
+        }
+        held.retain(|_, h| h.is_alive(self.idle));
+        let (mut count, mut sum) = taken(held);
+        // Clients close what they prepare and never say that they are done with a query. A stream that still runs holds its
+        // statement too, which keeps it cancellable.
+        let mut idle: Vec<(Instant, String)> = held
+            .iter()
+            .filter(|(_, h)| h.owner.is_same(owner) && h.may_go() && Arc::strong_count(&h.statement) == 1)
+            .map(|(handle, h)| (h.used, handle.clone()))
+            .collect();
+        idle.sort_unstable();
+        // Of a full principal's some more go than must, so that not every new statement has to look for them.
+        let wanted = match count > self.most_per_principal {
+            true => self.most_per_principal - self.most_per_principal / AT_A_TIME,
+            false => self.most_per_principal,
+        };
+        for (_, handle) in idle {
+            if fits(held.len(), count, sum) && count <= wanted {
+                break;
             }
-            // Clients close what they prepare and never say that they are done with a query.
-            let oldest = held
-                .iter()
-                .filter(|(_, h)| h.owner.is_same(owner) && h.may_go())
-                .filter(|(_, h)| Arc::strong_count(&h.statement) == 1)
-                .min_by_key(|(_, h)| h.used)
-                .map(|(handle, _)| handle.clone());
-            match oldest {
-                Some(oldest) => drop(held.remove(&oldest)),
-                None => {
-                    return Err(Error::new(
-                        ErrorKind::ResourceExhausted,
-                        format!(
-                            "too many statements are open, or too large ones (at most {} for one user, {} in all, and \
-                             {MOST_BYTES} bytes of text and parameters for one user): close some",
-                            self.most_per_principal, self.most
-                        ),
-                    ));
-                }
+            if let Some(gone) = held.remove(&handle) {
+                count -= 1;
+                sum -= gone.statement.bytes().min(sum);
             }
         }
+        if fits(held.len(), count, sum) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::ResourceExhausted,
+            format!(
+                "too many statements are open, or too large ones (at most {} for one user, {} in all, and \
+                 {MOST_BYTES} bytes of text and parameters for one user): close some",
+                self.most_per_principal, self.most
+            ),
+        ))
     }
 
     /// The statement of `handle`, if it is `caller`'s.
@@ -305,6 +324,24 @@ mod tests {
         assert!(store.hold(&Principal::new("bob"), applied()).is_ok());
         drop((running, also_running));
         assert!(store.hold(&ann, applied()).is_ok());
+    }
+
+    #[test]
+    fn those_of_a_full_principal_go_in_some_number_and_others_one_by_one() {
+        let ann = Principal::new("ann");
+        let left = |store: &Statements, handles: &[Bytes]| {
+            let held = store.lock();
+            handles.iter().filter(|handle| held.contains_key(key_of(handle).unwrap())).count()
+        };
+        for (most, most_per_principal, stay) in [(100, 32, 29), (32, 100, 31)] {
+            let store = store(most, most_per_principal, Duration::from_secs(60));
+            let handles: Vec<_> = (0..32).map(|_| store.hold(&ann, applied()).unwrap()).collect();
+            assert_eq!(left(&store, &handles), 32);
+            store.hold(&ann, applied()).unwrap();
+            assert_eq!(left(&store, &handles), stay);
+            // The oldest went.
+            assert_eq!(left(&store, &handles[32 - stay..]), stay);
+        }
     }
 
     #[test]
