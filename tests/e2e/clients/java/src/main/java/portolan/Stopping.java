@@ -61,6 +61,7 @@ final class Stopping {
                 cancelled.get(SOON, TimeUnit.SECONDS);
             } catch (ExecutionException complaint) {
                 // `cancel` closes streams that the other thread reads from, and where the two meet may complain of it.
+                System.err.println("cancel: " + Check.chain(complaint));
             }
             Check.that("reading fails once it is cancelled", ended != null);
             closed(rows);
