@@ -10,6 +10,7 @@ pub mod single;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,6 +63,11 @@ const TERMINATED: i32 = 143;
 /// # Errors
 /// Data that cannot be generated, nodes that do not start, queries whose results differ.
 pub async fn demo(args: DemoArgs) -> Result<()> {
+    if !args.run && !args.serve && !std::io::stdin().is_terminal() {
+        return Err(Error::config(
+            "the demo's prompt needs a terminal: `demo --serve` keeps the mesh up, and `sql --url` reads statements from a pipe",
+        ));
+    }
     let stop = CancellationToken::new();
     let signals = stop_on_signals(stop.clone())?;
     let data = tpch_data(&cache_folder()?, args.scale, &stop).await?;

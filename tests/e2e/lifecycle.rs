@@ -106,3 +106,10 @@ fn the_demo_runs_the_queries_and_checks_them() {
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(out.contains("all 22 results equal"), "{out}");
 }
+
+#[test]
+fn a_prompt_without_a_terminal_is_refused_before_anything_starts() {
+    let (code, out, err) = run(&["demo", "--scale", "1000"], &[("XDG_CACHE_HOME", &cache_home())]);
+    assert_eq!(code, Some(2), "{out}{err}");
+    assert!(err.contains("needs a terminal") && err.contains("--serve"), "{err}");
+}

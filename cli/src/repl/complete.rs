@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use portolan_engine::SETTINGS;
 use reedline::{Completer, CompletionResult, Span, Suggestion};
 use sqlparser::keywords::{ALL_KEYWORDS, ALL_KEYWORDS_INDEX, RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_TABLE_ALIAS};
 
@@ -69,6 +70,11 @@ fn suggest(names: &Names, text: &str, pos: usize) -> Vec<Suggestion> {
     if before_tokens.last().is_some_and(|t| !t.closed && matches!(t.kind, Kind::Text | Kind::Comment)) {
         return vec![];
     }
+    if let Some(typed) = setting_before(&before_tokens, before) {
+        let span = Span::new(pos - typed.len(), pos);
+        let fitting = SETTINGS.iter().filter(|name| name.starts_with(&typed.to_lowercase()));
+        return fitting.map(|name| suggestion((*name).into(), Some("setting"), span)).collect();
+    }
     let (path, prefix, start) = path_before(&before_tokens, before, pos);
     let span = Span::new(start, pos);
     let mut found: Vec<(String, Option<String>)> = vec![];
@@ -107,6 +113,18 @@ fn suggest(names: &Names, text: &str, pos: usize) -> Vec<Suggestion> {
 
 fn suggestion(value: String, description: Option<&str>, span: Span) -> Suggestion {
     Suggestion { value, description: description.map(Into::into), span, ..Suggestion::default() }
+}
+
+/// What is typed of the name of a setting, where one must stand.
+fn setting_before<'a>(before: &[Token], text: &'a str) -> Option<&'a str> {
+    let start = before.iter().rposition(|t| &text[t.range.clone()] == ";").map_or(0, |semicolon| semicolon + 1);
+    let first = before.get(start..)?.iter().find(|t| !text[t.range.clone()].trim().is_empty())?;
+    let names_setting =
+        ["SET", "RESET", "SHOW"].iter().any(|word| text[first.range.clone()].eq_ignore_ascii_case(word));
+    let rest = text.get(first.range.end..)?;
+    let typed = rest.trim_start();
+    let is_name = typed.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_'));
+    (names_setting && is_name && rest.len() > typed.len()).then_some(typed)
 }
 
 /// The parts of the dotted name before the cursor, what is typed of its last part, and where that starts.
@@ -199,6 +217,14 @@ mod tests {
         check("sel", &["select"]);
         check("SELECT su", &["sum("]);
         check("\\ti", &["\\timing"]);
+    }
+
+    #[test]
+    fn settings_complete_where_they_are_named() {
+        check("SET portolan.qu", &["portolan.query_timeout"]);
+        check("SELECT 1; show ", &["catalog", "portolan.endpoints"]);
+        check("RESET portolan.x", &[]);
+        check("SET catalog = sal", &["sales"]);
     }
 
     #[test]
