@@ -19,20 +19,20 @@ func (s settings) ways() []report.Check {
 			checks = append(checks, report.Check{Feature: feature, Try: try})
 		}
 	}
-	add("connect-anonymous", s.anonymous, func() error {
-		return connects(map[string]string{adbc.OptionKeyURI: s.anonymous})
+	add("connect-anonymous", s.Anonymous, func() error {
+		return connects(map[string]string{adbc.OptionKeyURI: s.Anonymous})
 	})
-	add("connect-password", s.user, s.byPassword)
-	add("connect-token", s.token, s.byToken)
-	add("connect-token-as-password", s.token, func() error {
+	add("connect-password", s.User, s.byPassword)
+	add("connect-token", s.Token, s.byToken)
+	add("connect-token-as-password", s.Token, func() error {
 		return connects(map[string]string{
-			adbc.OptionKeyURI:      s.url,
-			adbc.OptionKeyUsername: s.tokenUser,
-			adbc.OptionKeyPassword: s.token,
+			adbc.OptionKeyURI:      s.URL,
+			adbc.OptionKeyUsername: s.TokenUser,
+			adbc.OptionKeyPassword: s.Token,
 		})
 	})
-	add("connect-tls", s.tls, s.byTLS)
-	add("connect-mtls", s.mtls, s.byCertificate)
+	add("connect-tls", s.TLS, s.byTLS)
+	add("connect-mtls", s.MTLS, s.byCertificate)
 	add("connect-oauth", s.oauth, s.byOAuth)
 	return checks
 }
@@ -56,21 +56,21 @@ func refuses(options map[string]string, secret string) error {
 }
 
 func (s settings) byPassword() error {
-	options := map[string]string{adbc.OptionKeyURI: s.url, adbc.OptionKeyUsername: s.user}
-	options[adbc.OptionKeyPassword] = s.password
+	options := map[string]string{adbc.OptionKeyURI: s.URL, adbc.OptionKeyUsername: s.User}
+	options[adbc.OptionKeyPassword] = s.Password
 	if err := connects(options); err != nil {
 		return err
 	}
-	wrong := map[string]string{adbc.OptionKeyURI: s.url, adbc.OptionKeyUsername: s.user}
+	wrong := map[string]string{adbc.OptionKeyURI: s.URL, adbc.OptionKeyUsername: s.User}
 	wrong[adbc.OptionKeyPassword] = "not-this-one"
 	return refuses(wrong, "not-this-one")
 }
 
 func (s settings) byToken() error {
 	header := func(token string) map[string]string {
-		return map[string]string{adbc.OptionKeyURI: s.url, flightsql.OptionAuthorizationHeader: "Bearer " + token}
+		return map[string]string{adbc.OptionKeyURI: s.URL, flightsql.OptionAuthorizationHeader: "Bearer " + token}
 	}
-	if err := connects(header(s.token)); err != nil {
+	if err := connects(header(s.Token)); err != nil {
 		return err
 	}
 	return refuses(header("not-a-token"), "not-a-token")
@@ -78,36 +78,36 @@ func (s settings) byToken() error {
 
 // authority are the options that trust -ca at a node.
 func (s settings) authority(url string) (map[string]string, error) {
-	ca, err := os.ReadFile(s.ca)
+	ca, err := os.ReadFile(s.CA)
 	return map[string]string{adbc.OptionKeyURI: url, flightsql.OptionSSLRootCerts: string(ca)}, err
 }
 
 func (s settings) byTLS() error {
-	options, err := s.authority(s.tls)
+	options, err := s.authority(s.TLS)
 	if err != nil {
 		return err
 	}
-	if s.user != "" {
-		options[adbc.OptionKeyUsername] = s.user
-		options[adbc.OptionKeyPassword] = s.password
+	if s.User != "" {
+		options[adbc.OptionKeyUsername] = s.User
+		options[adbc.OptionKeyPassword] = s.Password
 	}
 	if err := connects(options); err != nil {
 		return err
 	}
-	err = connects(map[string]string{adbc.OptionKeyURI: s.tls})
+	err = connects(map[string]string{adbc.OptionKeyURI: s.TLS})
 	return report.Says(err, "certificate")
 }
 
 func (s settings) byCertificate() error {
-	options, err := s.authority(s.mtls)
+	options, err := s.authority(s.MTLS)
 	if err != nil {
 		return err
 	}
-	cert, err := os.ReadFile(s.cert)
+	cert, err := os.ReadFile(s.Cert)
 	if err != nil {
 		return err
 	}
-	key, err := os.ReadFile(s.key)
+	key, err := os.ReadFile(s.Key)
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (s settings) byCertificate() error {
 	if err := connects(options); err != nil {
 		return err
 	}
-	without, err := s.authority(s.mtls)
+	without, err := s.authority(s.MTLS)
 	if err != nil {
 		return err
 	}

@@ -14,9 +14,7 @@ import (
 
 // settings is where and as whom to connect.
 type settings struct {
-	url, user, password             string
-	anonymous, token, tokenUser     string
-	tls, ca, mtls, cert, key        string
+	report.Servers
 	oauth, tokenURI, client, secret string
 	writable                        string
 }
@@ -24,17 +22,7 @@ type settings struct {
 func main() {
 	var s settings
 	only := report.Only()
-	flag.StringVar(&s.url, "url", "", "where features are tried: grpc+tcp://host:port")
-	flag.StringVar(&s.user, "user", "", "the user at -url; none: nobody in particular")
-	flag.StringVar(&s.password, "password", "", "the user's password")
-	flag.StringVar(&s.anonymous, "anonymous", "", "a node that takes anybody")
-	flag.StringVar(&s.token, "token", "", "a JWT that -url takes")
-	flag.StringVar(&s.tokenUser, "token-user", "token", "the name to give with the token as a password")
-	flag.StringVar(&s.tls, "tls", "", "a node with TLS, and -user: grpc+tls://host:port")
-	flag.StringVar(&s.ca, "ca", "", "the file of the authority that signed the certificates")
-	flag.StringVar(&s.mtls, "mtls", "", "a node that takes the certificate for a log-in")
-	flag.StringVar(&s.cert, "cert", "", "the file of the client's certificate")
-	flag.StringVar(&s.key, "key", "", "the file of its key")
+	s.Declare()
 	flag.StringVar(&s.oauth, "oauth", "", "a node with TLS that takes the tokens of -token-uri")
 	flag.StringVar(&s.tokenURI, "token-uri", "", "where tokens are had")
 	flag.StringVar(&s.client, "client-id", "", "the OAuth client")
@@ -92,12 +80,12 @@ func (s settings) checks() []report.Check {
 // options are those for -url. Cookies carry the session of one who does not log in.
 func (s settings) options() map[string]string {
 	options := map[string]string{
-		adbc.OptionKeyURI:                s.url,
+		adbc.OptionKeyURI:                s.URL,
 		flightsql.OptionCookieMiddleware: adbc.OptionValueEnabled,
 	}
-	if s.user != "" {
-		options[adbc.OptionKeyUsername] = s.user
-		options[adbc.OptionKeyPassword] = s.password
+	if s.User != "" {
+		options[adbc.OptionKeyUsername] = s.User
+		options[adbc.OptionKeyPassword] = s.Password
 	}
 	return options
 }

@@ -25,17 +25,8 @@ const endless = "SELECT count(*) FROM sales.orders.lineitem a, sales.orders.line
 
 func main() {
 	only := report.Only()
-	url := flag.String("url", "", "where features are tried: grpc+tcp://host:port")
-	user := flag.String("user", "", "the user at -url; none: nobody in particular")
-	password := flag.String("password", "", "the user's password")
-	token := flag.String("token", "", "a JWT that -url takes")
-	tokenUser := flag.String("token-user", "token", "the name to give with the token as a password")
-	encrypted := flag.String("tls", "", "a node with TLS, and -user: grpc+tls://host:port")
-	ca := flag.String("ca", "", "the file of the authority that signed the certificates")
-	mtls := flag.String("mtls", "", "a node that takes the certificate for a log-in")
-	cert := flag.String("cert", "", "the file of the client's certificate")
-	key := flag.String("key", "", "the file of its key")
-	anonymous := flag.String("anonymous", "", "a node that takes anybody")
+	var at report.Servers
+	at.Declare()
 	flag.Parse()
 	text := func(file string) string {
 		read, err := os.ReadFile(file)
@@ -46,9 +37,9 @@ func main() {
 		return string(read)
 	}
 
-	source := "uri=" + *url + ";adbc.flight.sql.rpc.with_cookie_middleware=true"
-	if *user != "" {
-		source += ";username=" + *user + ";password=" + *password
+	source := "uri=" + at.URL + ";adbc.flight.sql.rpc.with_cookie_middleware=true"
+	if at.User != "" {
+		source += ";username=" + at.User + ";password=" + at.Password
 	}
 	var checks []report.Check
 	connects := func(feature, source string) {
@@ -56,23 +47,23 @@ func main() {
 			return with(source, func(ctx context.Context, db *sql.Conn) error { return answers(ctx, db, "SELECT 1", "1") })
 		}})
 	}
-	if *anonymous != "" {
-		connects("connect-anonymous", "uri="+*anonymous)
+	if at.Anonymous != "" {
+		connects("connect-anonymous", "uri="+at.Anonymous)
 	}
-	if *user != "" {
+	if at.User != "" {
 		connects("connect-password", source)
 	}
-	if *token != "" {
-		connects("connect-token", "uri="+*url+";adbc.flight.sql.authorization_header=Bearer "+*token)
-		connects("connect-token-as-password", "uri="+*url+";username="+*tokenUser+";password="+*token)
+	if at.Token != "" {
+		connects("connect-token", "uri="+at.URL+";adbc.flight.sql.authorization_header=Bearer "+at.Token)
+		connects("connect-token-as-password", "uri="+at.URL+";username="+at.TokenUser+";password="+at.Token)
 	}
-	trust := ";adbc.flight.sql.client_option.tls_root_certs=" + text(*ca)
-	if *encrypted != "" {
-		connects("connect-tls", "uri="+*encrypted+trust+";username="+*user+";password="+*password)
+	trust := ";adbc.flight.sql.client_option.tls_root_certs=" + text(at.CA)
+	if at.TLS != "" {
+		connects("connect-tls", "uri="+at.TLS+trust+";username="+at.User+";password="+at.Password)
 	}
-	if *mtls != "" {
-		shown := ";adbc.flight.sql.client_option.mtls_cert_chain=" + text(*cert) + ";adbc.flight.sql.client_option.mtls_private_key=" + text(*key)
-		connects("connect-mtls", "uri="+*mtls+trust+shown)
+	if at.MTLS != "" {
+		shown := ";adbc.flight.sql.client_option.mtls_cert_chain=" + text(at.Cert) + ";adbc.flight.sql.client_option.mtls_private_key=" + text(at.Key)
+		connects("connect-mtls", "uri="+at.MTLS+trust+shown)
 	}
 	for _, feature := range []struct {
 		name string

@@ -36,56 +36,47 @@ type session struct {
 
 func main() {
 	only := report.Only()
-	url := flag.String("url", "", "where features are tried: grpc+tcp://host:port")
-	user := flag.String("user", "", "the user at -url; none: nobody in particular")
-	password := flag.String("password", "", "the user's password")
-	anonymous := flag.String("anonymous", "", "a node that takes anybody")
-	token := flag.String("token", "", "a JWT that -url takes")
-	tokenUser := flag.String("token-user", "token", "the name to give with the token as a password")
-	encrypted := flag.String("tls", "", "a node with TLS, and -user: grpc+tls://host:port")
-	ca := flag.String("ca", "", "the file of the authority that signed the certificates")
-	mtls := flag.String("mtls", "", "a node that takes the certificate for a log-in")
-	cert := flag.String("cert", "", "the file of the client's certificate")
-	key := flag.String("key", "", "the file of its key")
+	var at report.Servers
+	at.Declare()
 	flag.Parse()
 	var checks []report.Check
-	if *anonymous != "" {
+	if at.Anonymous != "" {
 		checks = append(checks, report.Check{Feature: "connect-anonymous", Try: func() error {
-			return with(*anonymous, "", "", asks)
+			return with(at.Anonymous, "", "", asks)
 		}})
 	}
-	if *user != "" {
+	if at.User != "" {
 		checks = append(checks, report.Check{Feature: "connect-password", Try: func() error {
-			return errors.Join(with(*url, *user, *password, asks), refused(with(*url, *user, "not-this-one", asks)))
+			return errors.Join(with(at.URL, at.User, at.Password, asks), refused(with(at.URL, at.User, "not-this-one", asks)))
 		}})
 	}
-	if *token != "" {
+	if at.Token != "" {
 		checks = append(checks, report.Check{Feature: "connect-token", Try: func() error {
-			return errors.Join(withToken(*url, *token), refused(withToken(*url, "not-a-token")))
+			return errors.Join(withToken(at.URL, at.Token), refused(withToken(at.URL, "not-a-token")))
 		}}, report.Check{Feature: "connect-token-as-password", Try: func() error {
-			return with(*url, *tokenUser, *token, asks)
+			return with(at.URL, at.TokenUser, at.Token, asks)
 		}})
 	}
-	if *encrypted != "" {
+	if at.TLS != "" {
 		checks = append(checks, report.Check{Feature: "connect-tls", Try: func() error {
-			trust, err := trusting(*ca)
-			return errors.Join(err, withSecurity(*encrypted, trust, *user, *password, asks))
+			trust, err := trusting(at.CA)
+			return errors.Join(err, withSecurity(at.TLS, trust, at.User, at.Password, asks))
 		}})
 	}
-	if *mtls != "" {
+	if at.MTLS != "" {
 		checks = append(checks, report.Check{Feature: "connect-mtls", Try: func() error {
-			trust, err := trusting(*ca)
+			trust, err := trusting(at.CA)
 			if err != nil {
 				return err
 			}
-			without := withSecurity(*mtls, trust, "", "", asks)
-			shown, err := tls.LoadX509KeyPair(*cert, *key)
+			without := withSecurity(at.MTLS, trust, "", "", asks)
+			shown, err := tls.LoadX509KeyPair(at.Cert, at.Key)
 			if err != nil {
 				return err
 			}
 			trust = trust.Clone()
 			trust.Certificates = []tls.Certificate{shown}
-			return errors.Join(refused(without), withSecurity(*mtls, trust, "", "", asks))
+			return errors.Join(refused(without), withSecurity(at.MTLS, trust, "", "", asks))
 		}})
 	}
 	for _, feature := range []struct {
@@ -100,7 +91,7 @@ func main() {
 		{"errors", errorsTold},
 	} {
 		checks = append(checks, report.Check{Feature: feature.name, Try: func() error {
-			return with(*url, *user, *password, feature.try)
+			return with(at.URL, at.User, at.Password, feature.try)
 		}})
 	}
 	report.Run("flightsql-go", "github.com/apache/arrow-go/v18", *only, checks)
