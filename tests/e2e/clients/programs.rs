@@ -42,7 +42,7 @@ pub enum Program {
     /// A program, what stands before the names of its flags, and how many of [`FLAGS`] it has.
     Flags(&'static str, Box<Command>, &'static str, usize),
     /// The JDBC driver, in this version.
-    Jdbc(&'static str),
+    Jdbc(String),
 }
 
 /// All of them, in the order of the table; `None` for one that cannot be run here.
@@ -58,8 +58,8 @@ pub fn all() -> Vec<Option<Program>> {
             Program::Flags(script, Box::new(command), "--", EVERYTHING)
         }));
     }
-    for version in java::VERSIONS {
-        all.push(java::program(version).map(|_| Program::Jdbc(version)));
+    for version in java::versions() {
+        all.push(java::program(&version).map(|_| Program::Jdbc(version)));
     }
     for (name, flags) in [("adbc", EVERYTHING), ("database", CERTIFICATES), ("flight", CERTIFICATES)] {
         all.push(
@@ -91,7 +91,7 @@ impl Program {
                 }
                 (name.to_owned(), finish(name, *command)?)
             }
-            Self::Jdbc(version) => (format!("jdbc-{version}"), jdbc(version, servers)?),
+            Self::Jdbc(version) => (format!("jdbc-{version}"), jdbc(&version, servers)?),
         };
         eprintln!("{name} took {:?}", started.elapsed());
         // For whoever wants to look at it afterwards.
@@ -115,7 +115,7 @@ fn finish(name: &str, mut command: Command) -> Result<String, String> {
 }
 
 /// The driver for JDBC is asked anew for each way to connect.
-fn jdbc(version: &'static str, servers: &Servers) -> Result<String, String> {
+fn jdbc(version: &str, servers: &Servers) -> Result<String, String> {
     let given = |property: &str, flag: &str| format!("{property}={}", servers.flag(flag, 0));
     let log_in = || vec![format!("user={USER}"), format!("password={PASSWORD}")];
     let with_tls = || vec!["useEncryption=true".to_owned(), given("tlsRootCerts", "ca")];

@@ -70,7 +70,7 @@ final class Connecting {
         }
         target.needed("oauth.flow");
         works(target.connect());
-        refused(target, "a wrong secret", "", "oauth.clientSecret", target.needed("oauth.clientSecret") + "x");
+        refused(target, "a wrong secret", "", "oauth.clientSecret", "not-this-one");
     }
 
     private static void tls(Target target) throws Exception {

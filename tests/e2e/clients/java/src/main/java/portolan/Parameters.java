@@ -229,12 +229,22 @@ final class Parameters {
             statement.setString(2, "PERU");
             statement.clearParameters();
             statement.setLong(1, 3);
-            // The driver says so without asking.
-            fails("a parameter that is not set", () -> statement.executeQuery().close());
+            boolean missed = Target.major() >= 19;
+            if (missed) {
+                try (ResultSet rows = statement.executeQuery()) {
+                    Check.equal("rows with NULL for the other", List.of(List.of("CANADA")), Check.rows(rows));
+                }
+            } else {
+                // The driver says so without asking.
+                fails("a parameter that is not set", () -> statement.executeQuery().close());
+            }
             fails("a parameter that there is not", () -> statement.setLong(3, 1));
             statement.setString(2, "PERU");
             try (ResultSet rows = statement.executeQuery()) {
                 Check.equal("rows once all are set", 2, Check.rows(rows).size());
+            }
+            if (missed) {
+                throw new Limit("since 19.0 the driver sends NULL for a parameter that is not set");
             }
         }
     }
