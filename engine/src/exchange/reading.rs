@@ -16,6 +16,7 @@ use super::start::Start;
 use crate::execution::errors::into_datafusion;
 use crate::execution::run::conform;
 use crate::mesh::StreamMeter;
+use crate::planner::Fragment;
 use crate::progress::EdgeCounters;
 use crate::{Error, ErrorKind};
 
@@ -26,7 +27,9 @@ pub(super) async fn read_all(
     wanted: Arc<Notify>,
     rows: mpsc::Sender<Result<RecordBatch>>,
 ) -> Result<()> {
-    let Some(mut stream) = start.start(&wanted).await.map_err(|e| into_datafusion(e.within(&reading.what)))? else {
+    let Some(mut stream) =
+        start.start(&wanted).await.map_err(|e| into_datafusion(of_fragment(e, &reading.fragment)))?
+    else {
         reading.counters.finished.store(true, Ordering::Relaxed);
         reading.baseline.done();
         return Ok(());
@@ -52,13 +55,22 @@ pub(super) struct Reading {
     pub(super) first_batch: Time,
     pub(super) started: Instant,
     pub(super) meter: StreamMeter,
-    pub(super) what: String,
+    pub(super) fragment: Arc<Fragment>,
+}
+
+/// The error of a fragment, with whose it is; many name their node themselves.
+fn of_fragment(error: Error, fragment: &Fragment) -> Error {
+    let domains = fragment.domains.join(", ");
+    if error.chain().contains(fragment.site.as_str()) {
+        return error.within(format!("domain {domains}"));
+    }
+    error.within(format!("domain {domains} at {}", fragment.site))
 }
 
 async fn read_next(stream: &mut FragmentStream, reading: &mut Reading) -> Result<Option<RecordBatch>> {
     let item = stream.next().await;
-    let what = reading.what.clone();
-    let fail = |error: Error| Err(into_datafusion(error.within(what)));
+    let fragment = reading.fragment.clone();
+    let fail = |error: Error| Err(into_datafusion(of_fragment(error, &fragment)));
     match item {
         Some(Ok(FragmentItem::Batch { batch, wire_bytes })) => {
             let batch = match conform(&batch, &reading.schema) {

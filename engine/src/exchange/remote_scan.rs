@@ -168,11 +168,6 @@ impl RemoteScanExec {
     pub(crate) fn key_report(&self) -> Option<KeyReport> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-
-    /// The fragment in words, for errors.
-    fn describe(&self) -> String {
-        format!("domain {} at {}", self.fragment.domains.join(", "), self.fragment.site)
-    }
 }
 
 impl DisplayAs for RemoteScanExec {
@@ -272,7 +267,7 @@ impl ExecutionPlan for RemoteScanExec {
             first_batch: MetricBuilder::new(&self.metrics).subset_time("time_to_first_batch", partition),
             started: Instant::now(),
             meter: StreamMeter::new(self.meter.clone()),
-            what: self.describe(),
+            fragment: self.fragment.clone(),
         };
         // It runs beside whatever else the query does, so that both sides of a join come at once; dropping the stream
         // ends it.

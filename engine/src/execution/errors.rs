@@ -136,7 +136,13 @@ fn no_such_column(field: &Column, valid: &[Column]) -> String {
         None => {
             let listed: Vec<_> = names().take(COLUMNS_LISTED).collect();
             let more = if valid.len() > COLUMNS_LISTED { ", …" } else { "" };
-            format!("; there are {}{more}", listed.join(", "))
+            // Only double quotes keep capitals and the like in a name, and some write texts with them.
+            let kept = |c: char| !matches!(c, 'a'..='z' | '0'..='9' | '_');
+            let text = match field.relation.is_none() && field.name.contains(kept) {
+                true => format!("; if the text is meant, write '{}'", field.name.replace('\'', "''")),
+                false => String::new(),
+            };
+            format!("; there are {}{more}{text}", listed.join(", "))
         }
     };
     format!("there is no column `{wanted}`{hint}")

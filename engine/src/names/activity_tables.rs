@@ -5,57 +5,24 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::SchemaRef;
-use async_trait::async_trait;
-use datafusion::catalog::memory::MemorySourceConfig;
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::common::Result;
-use datafusion::logical_expr::{Expr, TableType};
-use datafusion::physical_plan::ExecutionPlan;
 
 use super::SessionNames;
+use super::system_view::SystemView;
 
 /// The tables that there are.
 pub(super) const NAMES: &[&str] = &["queries", "sessions"];
 
-/// What a node is doing, as a table.
-#[derive(Debug)]
-struct ActivityTable {
-    rows: fn(&SessionNames) -> Result<RecordBatch>,
-    viewer: Arc<SessionNames>,
-    schema: SchemaRef,
-}
-
 /// The table of that name.
 pub(super) fn table(name: &str, viewer: &Arc<SessionNames>) -> Result<Option<Arc<dyn TableProvider>>> {
-    let rows = match name {
+    let rows: fn(&SessionNames) -> Result<RecordBatch> = match name {
         "queries" => queries,
         "sessions" => sessions,
         _ => return Ok(None),
     };
-    Ok(Some(Arc::new(ActivityTable { rows, schema: rows(viewer)?.schema(), viewer: viewer.clone() })))
-}
-
-#[async_trait]
-impl TableProvider for ActivityTable {
-    fn schema(&self) -> SchemaRef {
-        self.schema.clone()
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::View
-    }
-
-    async fn scan(
-        &self,
-        _state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
-        _limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let batch = (self.rows)(&self.viewer)?;
-        Ok(MemorySourceConfig::try_new_exec(&[vec![batch]], self.schema.clone(), projection.cloned())?)
-    }
+    let viewer = viewer.clone();
+    Ok(Some(SystemView::new(move || rows(&viewer))?))
 }
 
 fn queries(viewer: &SessionNames) -> Result<RecordBatch> {

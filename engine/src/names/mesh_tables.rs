@@ -9,12 +9,13 @@ use arrow::array::{
 };
 use arrow::datatypes::DataType;
 use arrow::util::display::array_value_to_string;
-use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::common::{Result, ScalarValue};
 use portolan_catalog::{
     Column, ColumnStatistics, DomainCatalog, MeshSnapshot, NodeLocation, NodeState, Port, Product, StatisticValue,
 };
 
+use super::system_view::SystemView;
 use crate::mesh::describe;
 
 /// The tables that there are.
@@ -31,7 +32,7 @@ pub(super) fn table(name: &str, mesh: &MeshSnapshot) -> Result<Option<Arc<dyn Ta
         _ => return Ok(None),
     };
     let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)))?;
-    Ok(Some(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?)))
+    Ok(Some(SystemView::new(move || Ok(batch.clone()))?))
 }
 
 type Columns = Vec<(&'static str, ArrayRef)>;

@@ -6,6 +6,7 @@ mod catalogs;
 mod mesh_tables;
 mod port_table;
 mod session_names;
+mod system_view;
 
 pub(crate) use catalogs::{MeshCatalogs, port_table};
 pub(crate) use port_table::{PortSite, PortTable};

@@ -18,7 +18,7 @@ use crate::mesh::MeshView;
 use crate::names::SessionNames;
 use crate::planner::resolve::bounds::{check_plan, check_types};
 use crate::planner::resolve::change::Change;
-use crate::planner::resolve::{Resolved, resolve};
+use crate::planner::resolve::{Assignment, Resolved, resolve};
 use crate::{Error, ErrorKind, Result, Session, Settings, explain};
 
 /// What a statement does.
@@ -63,7 +63,7 @@ impl Prepared {
                 let plan = match &resolved {
                     Resolved::Query(plan, _) | Resolved::Explain { query: plan, .. } => Some(plan),
                     Resolved::Change(change) => change.rows(),
-                    Resolved::Set { .. } | Resolved::Show { .. } => None,
+                    Resolved::Set(_) | Resolved::Show { .. } => None,
                 };
                 if let Some(plan) = plan {
                     check_plan(plan)?;
@@ -85,7 +85,7 @@ impl Prepared {
     /// What it does.
     pub fn kind(&self) -> StatementKind {
         match *self.resolved {
-            Resolved::Set { .. } => StatementKind::Setting,
+            Resolved::Set(_) => StatementKind::Setting,
             Resolved::Change(_) => StatementKind::Change,
             _ => StatementKind::Query,
         }
@@ -94,7 +94,7 @@ impl Prepared {
     /// Whether it leaves something in the session, so that it means nothing in one that ends with it.
     pub fn changes_session(&self) -> bool {
         match self.resolved.as_ref() {
-            Resolved::Set { .. } => true,
+            Resolved::Set(_) => true,
             Resolved::Change(change) => change.is_of_session(),
             _ => false,
         }
@@ -190,10 +190,12 @@ impl Prepared {
     async fn run(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
         let settings = self.session.settings();
         match self.resolved.as_ref().clone() {
-            Resolved::Set { name, value } => {
-                match value {
-                    Some(value) => self.session.set(&name, &value)?,
-                    None => self.session.reset(&name)?,
+            Resolved::Set(assignments) => {
+                for Assignment { name, value } in &assignments {
+                    match value {
+                        Some(value) => self.session.set(name, value)?,
+                        None => self.session.reset(name)?,
+                    }
                 }
                 Ok(QueryStream::fixed(self.schema.clone(), vec![]))
             }
@@ -280,7 +282,7 @@ fn promised(resolved: &Resolved) -> SchemaRef {
     match resolved {
         Resolved::Query(plan, repeated) => repeated.named(nullable(plan.schema().as_arrow())),
         Resolved::Explain { .. } => explain::schema(),
-        Resolved::Set { .. } => Arc::new(Schema::empty()),
+        Resolved::Set(_) => Arc::new(Schema::empty()),
         Resolved::Change(_) => Arc::new(Schema::new(vec![Field::new("count", DataType::UInt64, true)])),
         Resolved::Show { .. } => show_schema(),
     }

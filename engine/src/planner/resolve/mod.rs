@@ -37,13 +37,8 @@ pub(crate) enum Resolved {
         /// What is told, and how.
         options: ExplainOptions,
     },
-    /// It changes a setting of the session.
-    Set {
-        /// The setting.
-        name: String,
-        /// Its new value, as text; `None` for its default.
-        value: Option<String>,
-    },
+    /// It changes settings of the session.
+    Set(Vec<Assignment>),
     /// It changes tables or stops something.
     Change(Change),
     /// It tells a setting's value.
@@ -51,6 +46,15 @@ pub(crate) enum Resolved {
         /// The setting.
         name: String,
     },
+}
+
+/// A setting, and what it is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Assignment {
+    /// The setting.
+    pub(crate) name: String,
+    /// Its new value, as text; `None` for its default.
+    pub(crate) value: Option<String>,
 }
 
 /// Parses one statement and resolves its names.
@@ -75,21 +79,18 @@ pub(crate) async fn resolve(
         return Ok(Resolved::Explain { query: query(statement, state, mesh).await?, options });
     }
     match parse(sql)? {
-        Statement::Reset(ResetStatement::Variable(name)) => Ok(Resolved::Set { name: name.to_string(), value: None }),
+        Statement::Reset(ResetStatement::Variable(name)) => {
+            Ok(Resolved::Set(vec![Assignment { name: name.to_string(), value: None }]))
+        }
         Statement::Statement(statement) => match *statement {
             SqlStatement::Set(Set::SingleAssignment { variable, values, .. }) => {
                 let [value] = values.as_slice() else {
                     return Err(Error::new(ErrorKind::InvalidQuery, format!("`SET {variable}` takes one value")));
                 };
                 let value = Some(literal(value)).filter(|v| !v.eq_ignore_ascii_case("default"));
-                Ok(Resolved::Set { name: variable.to_string(), value })
+                Ok(Resolved::Set(vec![Assignment { name: variable.to_string(), value }]))
             }
-            SqlStatement::Use(Use::Object(name) | Use::Catalog(name) | Use::Database(name)) if name.0.len() == 1 => {
-                Ok(Resolved::Set { name: "catalog".to_owned(), value: Some(unquoted(&name)) })
-            }
-            SqlStatement::Use(Use::Schema(name)) if name.0.len() == 1 => {
-                Ok(Resolved::Set { name: "schema".to_owned(), value: Some(unquoted(&name)) })
-            }
+            SqlStatement::Use(used) => Ok(Resolved::Set(current(&used, mesh)?)),
             SqlStatement::ShowVariable { variable }
                 if variable.first().is_some_and(|v| is_setting(&v.value.to_lowercase())) =>
             {
@@ -303,8 +304,41 @@ fn is_setting(first: &str) -> bool {
     first.starts_with("portolan") || matches!(first, "catalog" | "schema")
 }
 
-fn unquoted(name: &ObjectName) -> String {
-    name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.clone()).unwrap_or_default()
+/// What `USE` makes the current catalog and schema.
+fn current(used: &Use, mesh: &MeshSnapshot) -> Result<Vec<Assignment>> {
+    let set = |name: &str, value: &str| Assignment { name: name.to_owned(), value: Some(value.to_owned()) };
+    let parts = |name: &ObjectName| -> Vec<String> {
+        name.0.iter().filter_map(|part| part.as_ident()).map(|ident| ident.value.clone()).collect()
+    };
+    match used {
+        Use::Object(name) | Use::Catalog(name) | Use::Database(name) | Use::Schema(name) => {
+            match (used, parts(name).as_slice()) {
+                (Use::Schema(_), [schema]) => Ok(vec![set("schema", schema)]),
+                (_, [catalog]) => Ok(vec![set("catalog", catalog)]),
+                (_, [catalog, schema]) => {
+                    known_product(catalog, schema, mesh)?;
+                    Ok(vec![set("catalog", catalog), set("schema", schema)])
+                }
+                _ => Err(Error::new(ErrorKind::InvalidQuery, "USE takes a domain, or `domain.product`")),
+            }
+        }
+        other => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("`{other}` is not supported: USE takes a domain, or `domain.product`"),
+        )),
+    }
+}
+
+/// Refuses a product that a domain does not have. That there is no such domain is said where it is set.
+fn known_product(domain: &str, product: &str, mesh: &MeshSnapshot) -> Result<()> {
+    let Some(entry) = mesh.domains.get(&DomainName::new(domain)) else { return Ok(()) };
+    let products = || entry.catalog.products.keys().map(|name| name.as_str());
+    if products().any(|name| name == product) {
+        return Ok(());
+    }
+    let hint = nearest(product, products()).map(|near| format!("; did you mean `{domain}.{near}`?"));
+    let hint = hint.unwrap_or_default();
+    Err(Error::new(ErrorKind::NotFound, format!("domain `{domain}` has no product `{product}`{hint}")))
 }
 
 /// A setting's value as text, without quotes.

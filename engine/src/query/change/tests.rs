@@ -159,6 +159,16 @@ async fn names_without_a_domain_go_by_the_session() {
     run(&session, "RESET schema").await.unwrap();
     run(&session, "SET catalog = DEFAULT").await.unwrap();
     assert_eq!(values(&session, "SELECT count(*) FROM domains").await, ["3"]);
+    run(&session, "USE geo.places").await.unwrap();
+    assert!(session.prepare("SELECT r_name FROM region").await.is_ok());
+    // What is refused changes nothing.
+    for (wrong, said) in
+        [("USE geo.place", "`geo.places`"), ("USE gep.places", "`geo`"), ("USE a.b.c", "domain.product")]
+    {
+        let error = refused(&session, wrong).await;
+        assert!(error.context().contains(said), "{error}");
+    }
+    assert!(session.prepare("SELECT r_name FROM region").await.is_ok());
 }
 
 #[tokio::test]

@@ -1,0 +1,56 @@
+//! A table of the node's own: its rows are made when it is read.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::memory::MemorySourceConfig;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Result;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+/// What makes the rows, always with the same columns.
+type Rows = Box<dyn Fn() -> Result<RecordBatch> + Send + Sync>;
+
+/// Rows that a function makes, as a view.
+pub(super) struct SystemView {
+    rows: Rows,
+    schema: SchemaRef,
+}
+
+impl SystemView {
+    pub(super) fn new(rows: impl Fn() -> Result<RecordBatch> + Send + Sync + 'static) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self { schema: rows()?.schema(), rows: Box::new(rows) }))
+    }
+}
+
+#[async_trait]
+impl TableProvider for SystemView {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let batch = (self.rows)()?;
+        Ok(MemorySourceConfig::try_new_exec(&[vec![batch]], self.schema.clone(), projection.cloned())?)
+    }
+}
+
+impl fmt::Debug for SystemView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SystemView").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
