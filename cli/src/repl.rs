@@ -94,27 +94,29 @@ impl Repl {
 
     async fn obey(&mut self, line: &str) -> Result<Next> {
         let line = line.trim();
-        if line.starts_with('\\') || matches!(line, "quit" | "exit") {
+        if commands::is_command(line) {
             return self.command(Command::parse(line)?).await;
         }
         for statement in statements(line) {
             if plan::has_plan(statement.text) {
                 self.last = Some(statement.text.to_owned());
+                self.run_statement(statement.text, self.rows).await?;
+            } else {
+                self.run_question(statement.text).await?;
             }
-            self.run_statement(statement.text).await?;
         }
         Ok(Next::Continue)
     }
 
     async fn command(&mut self, command: Command) -> Result<Next> {
         match command {
-            Command::Describe(None) => self.run_statement(&commands::list_ports()).await?,
+            Command::Describe(None) => self.run_question(&commands::list_ports()).await?,
             Command::Describe(Some(name)) => {
                 let sql = commands::describe(&self.connection, &name).await?;
-                self.run_statement(&sql).await?;
+                self.run_question(&sql).await?;
             }
-            Command::Domains => self.run_statement(&commands::list_domains()).await?,
-            Command::Nodes => self.run_statement(&commands::list_nodes()).await?,
+            Command::Domains => self.run_question(&commands::list_domains()).await?,
+            Command::Nodes => self.run_question(&commands::list_nodes()).await?,
             Command::Plan(sql) => self.show_plan(sql).await?,
             Command::Timing(wanted) => {
                 self.timing = wanted.unwrap_or(!self.timing);
@@ -128,10 +130,10 @@ impl Repl {
                 self.rows = wanted.unwrap_or(self.rows);
                 print(&format!("at most {} rows are shown\n", show_count(self.rows as u64)))?;
             }
-            Command::Set(None) => self.run_statement("SHOW portolan.all").await?,
+            Command::Set(None) => self.run_question("SHOW portolan.all").await?,
             Command::Set(Some((name, value))) => {
                 let value = value.trim_matches('\'').replace('\'', "''");
-                self.run_statement(&format!("SET {name} = '{value}'")).await?;
+                self.run_question(&format!("SET {name} = '{value}'")).await?;
             }
             Command::Help => print(&commands::help())?,
             Command::Quit => return Ok(Next::Leave),
@@ -153,8 +155,13 @@ impl Repl {
         pager::show(&plan.show(colours, terminal.filter(|_| is_terminal && !pager::scrolls())))
     }
 
-    /// Runs a statement and shows its rows; Ctrl-C stops the statement and nothing else.
-    async fn run_statement(&mut self, sql: &str) -> Result<()> {
+    /// Runs a question about the mesh, whose answer is of no use in part.
+    async fn run_question(&mut self, sql: &str) -> Result<()> {
+        self.run_statement(sql, self.rows.max(DEFAULT_ROWS)).await
+    }
+
+    /// Runs a statement and shows at most so many of its rows; Ctrl-C stops the statement and nothing else.
+    async fn run_statement(&mut self, sql: &str, most: usize) -> Result<()> {
         let started = Instant::now();
         let failed = |e: portolan_engine::Error| Error::failed(draw(&e.chain(), sql));
         let running = {
@@ -168,7 +175,7 @@ impl Repl {
         let shown = {
             let _line = ProgressLine::start(Some(control.clone()), started);
             tokio::select! {
-                shown = collect(running, self.rows) => Some(shown.map_err(failed)?),
+                shown = collect(running, most) => Some(shown.map_err(failed)?),
                 _ = tokio::signal::ctrl_c() => None,
             }
         };
@@ -179,6 +186,10 @@ impl Repl {
         let elapsed = started.elapsed();
         if shown.more {
             control.cancel().await;
+        }
+        if shown.running.schema.fields().is_empty() {
+            // A table may have come or gone, or names may mean others now.
+            self.names.expire();
         }
         self.show(&shown, elapsed)
     }

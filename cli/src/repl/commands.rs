@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 /// Every command and what it does.
 pub const COMMANDS: &[(&str, &str)] = &[
-    ("\\d", "[NAME]  list ports, or show a domain, a product or a port"),
+    ("\\d", "[NAME]  list ports and the session's tables, or show a domain, a product, a port or a table"),
     ("\\dn", "list the domains and who serves them"),
     ("\\l", "list the domains and who serves them"),
     ("\\nodes", "list the nodes and how they are"),
@@ -20,6 +20,12 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("\\?", "list the commands"),
     ("\\q", "leave"),
 ];
+
+/// Whether a line is a command, which no semicolon has to end.
+pub fn is_command(line: &str) -> bool {
+    let line = line.trim();
+    line.starts_with('\\') || matches!(line.trim_end_matches(';'), "quit" | "exit" | "help")
+}
 
 /// A command that was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +87,7 @@ impl Command {
             ("\\set", [name, value @ ..]) if !value.is_empty() => {
                 Self::Set(Some(((*name).into(), value.join(" ").trim_start_matches("= ").into())))
             }
-            ("\\?", _) => Self::Help,
+            ("\\?" | "help", _) => Self::Help,
             ("\\q" | "quit" | "exit", []) => Self::Quit,
             (name, _) if COMMANDS.iter().any(|(command, _)| *command == name) => {
                 return Err(Error::failed(format!("`{name}` does not take these words; `\\?` shows what it takes")));
@@ -113,9 +119,12 @@ pub fn list_nodes() -> String {
     "SELECT url, here, state, last_seen, domains, error FROM mesh.nodes ORDER BY url".into()
 }
 
-/// Asks for every port.
+/// Asks for every port, and for every table of the session.
 pub fn list_ports() -> String {
-    "SELECT domain, product, port, description FROM mesh.ports ORDER BY domain, product, port".into()
+    "SELECT domain, product, port, description FROM mesh.ports UNION ALL \
+     SELECT table_catalog, table_schema, table_name, 'a table of this session' FROM information_schema.tables \
+     WHERE table_catalog = 'portolan' AND table_schema = 'session' ORDER BY domain, product, port"
+        .into()
 }
 
 /// The question that shows what `name` (`a`, `a.b` or `a.b.c`, quoted or not) stands for.
@@ -125,12 +134,16 @@ pub fn list_ports() -> String {
 pub async fn describe(connection: &Connection, name: &str) -> Result<String> {
     let parts: Vec<_> = parts(name);
     for (table, condition) in candidates(&parts) {
-        let (_, batches) = connection.query(&format!("SELECT count(*) FROM mesh.{table} WHERE {condition}"), 1).await?;
+        let (_, batches) = connection.query(&format!("SELECT count(*) FROM {table} WHERE {condition}"), 1).await?;
         let first = batches.iter().find(|batch| batch.num_rows() > 0);
         let count = first.and_then(|b| b.column(0).as_primitive_opt::<Int64Type>()).map_or(0, |c| c.value(0));
         if count > 0 {
             return Ok(match table {
-                "columns" => format!(
+                OWN_COLUMNS => format!(
+                    "SELECT column_name AS \"column\", data_type AS type, is_nullable = 'YES' AS nullable \
+                     FROM {table} WHERE {condition} ORDER BY table_schema, ordinal_position"
+                ),
+                "mesh.columns" => format!(
                     "SELECT {}\"column\", type, nullable, classification, description FROM mesh.columns WHERE \
                      {condition} ORDER BY domain, product, port, position",
                     if parts.len() == 3 { "" } else { "domain, product, port, " }
@@ -145,18 +158,35 @@ pub async fn describe(connection: &Connection, name: &str) -> Result<String> {
     Err(Error::failed(format!("nothing is called `{name}`; `\\d` lists the ports")))
 }
 
+/// Where the columns of the session's tables and of the node's own are listed.
+const OWN_COLUMNS: &str = "information_schema.columns";
+
 /// What a name of so many parts may be, the likeliest first.
 fn candidates(parts: &[String]) -> Vec<(&'static str, String)> {
     let is = |column: &str, value: &str| format!("{column} = '{}'", value.replace('\'', "''"));
+    let own = |schema: &str, table: &str| {
+        let (schema, table) = (is("table_schema", schema), is("table_name", table));
+        (OWN_COLUMNS, format!("table_catalog = 'portolan' AND {schema} AND {table}"))
+    };
     match parts {
-        [one] => vec![("ports", is("domain", one)), ("ports", is("product", one)), ("columns", is("port", one))],
-        [a, b] => vec![
-            ("ports", format!("{} AND {}", is("domain", a), is("product", b))),
-            ("columns", format!("{} AND {}", is("product", a), is("port", b))),
+        [one] => vec![
+            own("session", one),
+            ("mesh.ports", is("domain", one)),
+            ("mesh.ports", is("product", one)),
+            ("mesh.columns", is("port", one)),
         ],
-        [a, b, c] => {
-            vec![("columns", format!("{} AND {} AND {}", is("domain", a), is("product", b), is("port", c)))]
-        }
+        [a, b] => vec![
+            ("mesh.ports", format!("{} AND {}", is("domain", a), is("product", b))),
+            ("mesh.columns", format!("{} AND {}", is("product", a), is("port", b))),
+            own(a, b),
+        ],
+        [a, b, c] => vec![
+            ("mesh.columns", format!("{} AND {} AND {}", is("domain", a), is("product", b), is("port", c))),
+            (
+                OWN_COLUMNS,
+                format!("{} AND {} AND {}", is("table_catalog", a), is("table_schema", b), is("table_name", c)),
+            ),
+        ],
         _ => vec![],
     }
 }
@@ -201,7 +231,7 @@ mod tests {
     #[test]
     fn names_cannot_break_out_of_the_question() {
         assert_eq!(parts("sales.\"my.product\".\"a\"\"b\""), ["sales", "my.product", "a\"b"]);
-        let (_, condition) = candidates(&["x' OR '1'='1".into()]).remove(0);
+        let (_, condition) = candidates(&["x' OR '1'='1".into()]).remove(1);
         assert_eq!(condition, "domain = 'x'' OR ''1''=''1'");
     }
 }

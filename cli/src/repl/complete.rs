@@ -8,7 +8,7 @@ use reedline::{Completer, CompletionResult, Span, Suggestion};
 use sqlparser::keywords::{ALL_KEYWORDS, ALL_KEYWORDS_INDEX, RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_TABLE_ALIAS};
 
 use super::commands::COMMANDS;
-use super::names::Names;
+use super::names::{Columns, Names};
 use crate::lexer::{Kind, Token, tokens};
 
 /// How many suggestions are made at once.
@@ -84,7 +84,10 @@ fn suggest(names: &Names, text: &str, pos: usize) -> Vec<Suggestion> {
             let columns = relations.values().flatten();
             found.extend(columns.map(|(column, kind)| (written(column), Some(kind.clone()))));
             found.extend(relations.keys().map(|name| (written(name), None)));
-            found.extend(names.ports.keys().map(|domain| (written(domain), Some("domain".into()))));
+            let tables = names.tables(&[]).into_iter().flat_map(BTreeMap::keys);
+            found.extend(tables.map(|table| (written(table), Some("table".into()))));
+            found.extend(names.domains().map(|domain| (written(domain), Some("domain".into()))));
+            found.extend(names.schemas().map(|schema| (written(schema), Some("schema".into()))));
             found.extend(names.functions.iter().map(|function| (format!("{function}("), Some("function".into()))));
             let upper = prefix.to_uppercase();
             let keywords = ALL_KEYWORDS.iter().filter(|word| !upper.is_empty() && word.starts_with(&upper));
@@ -95,14 +98,16 @@ fn suggest(names: &Names, text: &str, pos: usize) -> Vec<Suggestion> {
             if let Some(columns) = relations.get(one) {
                 found.extend(columns.iter().map(|(column, kind)| (written(column), Some(kind.clone()))));
             }
-            let products = names.ports.get(one).into_iter().flat_map(BTreeMap::keys);
-            found.extend(products.map(|product| (written(product), Some("product".into()))));
-        }
-        [domain, product] => {
-            let ports = names.ports.get(domain).and_then(|products| products.get(product));
-            found.extend(ports.into_iter().flat_map(BTreeMap::keys).map(|port| (written(port), Some("port".into()))));
+            found.extend(names.schemas_of(one).map(|schema| (written(schema), Some("schema".into()))));
         }
         _ => {}
+    }
+    if !path.is_empty() {
+        let path: Vec<_> = path.iter().map(String::as_str).collect();
+        let tables = names.tables(&path).into_iter().flat_map(BTreeMap::keys);
+        found.extend(tables.map(|table| (written(table), Some("table".into()))));
+        let columns = (path.len() > 1).then(|| names.columns(&path)).flatten().into_iter().flatten();
+        found.extend(columns.map(|(column, kind)| (written(column), Some(kind.clone()))));
     }
     let wanted = prefix.to_lowercase();
     found.retain(|(name, _)| name.trim_start_matches('"').to_lowercase().starts_with(&wanted));
@@ -149,17 +154,31 @@ fn path_before(before: &[Token], text: &str, pos: usize) -> (Vec<String>, String
     (path, prefix, start)
 }
 
-/// The ports that the text names in full, by alias and by port name, with their columns.
-fn relations(names: &Names, text: &str) -> BTreeMap<String, Vec<(String, String)>> {
+/// The tables that the text names, by alias and by their own name, with their columns.
+fn relations(names: &Names, text: &str) -> BTreeMap<String, Columns> {
     let tokens: Vec<_> = tokens(text).into_iter().filter(|t| !matches!(t.kind, Kind::Space | Kind::Comment)).collect();
+    let is_dot = |t: &Token| &text[t.range.clone()] == ".";
+    let is_name = |t: &Token| matches!(t.kind, Kind::Word | Kind::QuotedName);
     let mut relations = BTreeMap::new();
-    for (i, window) in tokens.windows(5).enumerate() {
-        let [domain, _, product, _, port] = window else { continue };
-        let parts = [domain, product, port].map(|token| plain(token, text));
-        let columns = names.ports.get(&parts[0]).and_then(|p| p.get(&parts[1])).and_then(|p| p.get(&parts[2]));
-        let Some(columns) = columns else { continue };
-        relations.insert(parts[2].clone(), columns.clone());
-        let mut next = tokens[i + 5..].iter().filter(|t| !text[t.range.clone()].eq_ignore_ascii_case("as"));
+    let mut at = 0;
+    while at < tokens.len() {
+        let first = at;
+        at += 1;
+        if !is_name(&tokens[first]) {
+            continue;
+        }
+        let mut parts = vec![plain(&tokens[first], text)];
+        while let [dot, name, ..] = &tokens[at..]
+            && is_dot(dot)
+            && is_name(name)
+        {
+            parts.push(plain(name, text));
+            at += 2;
+        }
+        let path: Vec<_> = parts.iter().map(String::as_str).collect();
+        let (Some(columns), Some(table)) = (names.columns(&path), parts.last()) else { continue };
+        relations.insert(table.clone(), columns.clone());
+        let mut next = tokens[at..].iter().filter(|t| !text[t.range.clone()].eq_ignore_ascii_case("as"));
         if let Some(alias) = next.next().filter(|t| matches!(t.kind, Kind::Word | Kind::QuotedName)) {
             let alias = plain(alias, text);
             if !is_reserved(&alias) {
@@ -181,12 +200,24 @@ mod tests {
             ("orders".to_string(), columns(&["o_orderkey", "Odd name"])),
         ]);
         let sales = BTreeMap::from([("orders".to_string(), orders)]);
-        Names { ports: BTreeMap::from([("sales".to_string(), sales)]), functions: ["sum".to_string()].into() }
+        let own = BTreeMap::from([
+            ("mesh".to_string(), BTreeMap::from([("nodes".to_string(), columns(&["url"]))])),
+            ("session".to_string(), BTreeMap::from([("mine".to_string(), columns(&["note"]))])),
+        ]);
+        Names {
+            catalogs: BTreeMap::from([("sales".to_string(), sales), ("portolan".to_string(), own)]),
+            functions: ["sum".to_string()].into(),
+            current: [None, None],
+        }
     }
 
     fn check(text: &str, expected: &[&str]) {
+        check_in(&names(), text, expected);
+    }
+
+    fn check_in(names: &Names, text: &str, expected: &[&str]) {
         let pos = text.find('|').unwrap_or(text.len());
-        let found = suggest(&names(), &text.replace('|', ""), pos);
+        let found = suggest(names, &text.replace('|', ""), pos);
         let values: Vec<_> = found.iter().map(|s| s.value.as_str()).collect();
         for one in expected {
             assert!(values.contains(one), "{text}: {values:?}");
@@ -201,6 +232,23 @@ mod tests {
         check("SELECT * FROM sales.orders.", &["lineitem", "orders"]);
         check("SELECT * FROM sales.orders.li", &["lineitem"]);
         check("SELECT * FROM supply.", &[]);
+    }
+
+    #[test]
+    fn names_complete_without_the_parts_that_may_be_missing() {
+        check("SELECT * FROM mes", &["mesh"]);
+        check("SELECT * FROM mesh.", &["nodes"]);
+        check("SELECT * FROM portolan.", &["mesh", "session"]);
+        check("SELECT * FROM mi", &["mine"]);
+        check("SELECT no| FROM mine", &["note"]);
+        check("SELECT ur| FROM mesh.nodes", &["url"]);
+        check("SELECT * FROM orders.", &[]);
+        let here = Names { current: [Some("sales".into()), None], ..names() };
+        check_in(&here, "SELECT * FROM ord", &["orders"]);
+        check_in(&here, "SELECT * FROM orders.", &["lineitem", "orders"]);
+        check_in(&here, "SELECT l_| FROM orders.lineitem", &["l_tax"]);
+        let there = Names { current: [Some("sales".into()), Some("orders".into())], ..names() };
+        check_in(&there, "SELECT * FROM li", &["lineitem"]);
     }
 
     #[test]

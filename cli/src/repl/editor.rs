@@ -11,6 +11,7 @@ use reedline::{
 };
 use sqlparser::keywords::ALL_KEYWORDS;
 
+use super::commands::is_command;
 use crate::error::{Error, Result};
 use crate::lexer::{Kind, is_complete, tokens};
 
@@ -52,7 +53,7 @@ fn history_file() -> Option<PathBuf> {
 /// Whether a line can be run as it stands: commands always, SQL once a semicolon ends it.
 pub(super) fn is_whole(text: &str) -> bool {
     let text = text.trim();
-    text.starts_with('\\') || matches!(text, "quit" | "exit") || is_complete(text)
+    is_command(text) || is_complete(text)
 }
 
 struct Wholeness;
@@ -126,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_line_is_whole_when_it_can_be_run() {
-        for whole in ["", "\\d x", "SELECT 1;", "quit", "SELECT\n1;\n"] {
+        for whole in ["", "\\d x", "SELECT 1;", "quit", "help", "SELECT\n1;\n"] {
             assert!(is_whole(whole), "{whole}");
         }
         for open in ["SELECT 1", "SELECT ';"] {

@@ -17,16 +17,68 @@ const MAX_AGE: Duration = Duration::from_secs(15);
 /// How many columns of the mesh are kept.
 const MAX_COLUMNS: usize = 50_000;
 
-/// Domain to product to port to columns with their types.
-pub type Ports = BTreeMap<String, BTreeMap<String, BTreeMap<String, Vec<(String, String)>>>>;
+/// The catalog of every node's own tables, and its schemas.
+const OWN_CATALOG: &str = "portolan";
+const OWN_SCHEMAS: [&str; 2] = ["mesh", "session"];
+
+/// Columns, with their types.
+pub type Columns = Vec<(String, String)>;
+/// Tables by name.
+pub type Tables = BTreeMap<String, Columns>;
 
 /// What completion knows.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    /// The ports.
-    pub ports: Ports,
+    /// Catalog to schema to table: domain to product to port, and the node's own.
+    pub catalogs: BTreeMap<String, BTreeMap<String, Tables>>,
     /// The functions.
     pub functions: BTreeSet<String>,
+    /// The session's catalog and schema, where it has any.
+    pub current: [Option<String>; 2],
+}
+
+impl Names {
+    /// The domains.
+    pub fn domains(&self) -> impl Iterator<Item = &str> {
+        self.catalogs.keys().map(String::as_str).filter(|catalog| *catalog != OWN_CATALOG)
+    }
+
+    /// The schemas that need no catalog before them.
+    pub fn schemas(&self) -> impl Iterator<Item = &str> {
+        let [catalog, _] = &self.current;
+        let current = catalog.as_ref().and_then(|catalog| self.catalogs.get(catalog));
+        current.into_iter().flat_map(BTreeMap::keys).map(String::as_str).chain([OWN_SCHEMAS[0]])
+    }
+
+    /// The products of a domain, or the schemas of another catalog.
+    pub fn schemas_of(&self, catalog: &str) -> impl Iterator<Item = &str> {
+        self.catalogs.get(catalog).into_iter().flat_map(BTreeMap::keys).map(String::as_str)
+    }
+
+    /// The tables of all schemas that the parts of a name may mean; of no parts: the tables that need none before them.
+    pub fn tables(&self, path: &[&str]) -> Vec<&Tables> {
+        let of = |catalog: &str, schema: &str| self.catalogs.get(catalog)?.get(schema);
+        let [catalog, schema] = self.current.each_ref().map(Option::as_deref);
+        let found = match path {
+            [] => vec![
+                of(OWN_CATALOG, OWN_SCHEMAS[1]),
+                of(catalog.unwrap_or(OWN_CATALOG), schema.unwrap_or(OWN_SCHEMAS[0])),
+            ],
+            [schema] => {
+                let own = OWN_SCHEMAS.contains(schema).then(|| of(OWN_CATALOG, schema)).flatten();
+                vec![catalog.and_then(|catalog| of(catalog, schema)), own]
+            }
+            [catalog, schema] => vec![of(catalog, schema)],
+            _ => vec![],
+        };
+        found.into_iter().flatten().collect()
+    }
+
+    /// The columns of the table that a name means.
+    pub fn columns(&self, name: &[&str]) -> Option<&Columns> {
+        let (table, path) = name.split_last()?;
+        self.tables(path).into_iter().find_map(|tables| tables.get(*table))
+    }
 }
 
 /// Names that are kept fresh.
@@ -37,6 +89,11 @@ pub struct NameCache {
 }
 
 impl NameCache {
+    /// Has the names fetched again for the next line.
+    pub fn expire(&mut self) {
+        self.fetch = None;
+    }
+
     /// Reads the names as they are now, from any thread.
     pub fn reader(&self) -> impl Fn() -> Arc<Names> + Send + use<> {
         let names = self.names.clone();
@@ -60,13 +117,16 @@ impl NameCache {
 /// What cannot be fetched is left out: completion is a comfort.
 async fn fetch(connection: &Connection) -> Names {
     let mut names = Names::default();
-    let sql =
-        "SELECT domain, product, port, \"column\", type FROM mesh.columns ORDER BY domain, product, port, position";
+    let sql = "SELECT table_catalog, table_schema, table_name, column_name, data_type FROM information_schema.columns \
+        WHERE table_schema <> 'information_schema' ORDER BY table_catalog, table_schema, table_name, ordinal_position";
     for row in rows(connection, sql).await {
-        let [domain, product, port, column, data_type] = row.as_slice() else { continue };
-        let port =
-            names.ports.entry(domain.clone()).or_default().entry(product.clone()).or_default().entry(port.clone());
-        port.or_default().push((column.clone(), data_type.clone()));
+        let [catalog, schema, table, column, data_type] = row.as_slice() else { continue };
+        let tables = names.catalogs.entry(catalog.clone()).or_default().entry(schema.clone()).or_default();
+        tables.entry(table.clone()).or_default().push((column.clone(), data_type.clone()));
+    }
+    for (setting, current) in ["catalog", "schema"].into_iter().zip(&mut names.current) {
+        let shown = rows(connection, &format!("SHOW {setting}")).await;
+        *current = shown.into_iter().flatten().nth(1).filter(|value| !value.is_empty());
     }
     let sql = "SELECT DISTINCT routine_name FROM information_schema.routines";
     names.functions = rows(connection, sql).await.into_iter().flatten().collect();

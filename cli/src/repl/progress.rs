@@ -56,9 +56,14 @@ impl Drop for ProgressLine {
 fn message(progress: Option<&Progress>, elapsed: Duration) -> String {
     let mut text = show_time(elapsed);
     for edge in progress.iter().flat_map(|progress| &progress.edges) {
+        let domains = edge.domains.join("+");
+        if edge.rows == 0 && !edge.finished {
+            text.push_str(&format!(" · {domains} at work"));
+            continue;
+        }
         let (rows, bytes) = (show_count(edge.rows), show_bytes(edge.bytes));
         let done = if edge.finished { " ✓" } else { "" };
-        text.push_str(&format!(" · {} {rows} rows, {bytes}{done}", edge.domains.join("+")));
+        text.push_str(&format!(" · {domains} {rows} rows, {bytes}{done}"));
     }
     text
 }
@@ -71,18 +76,19 @@ mod tests {
 
     #[test]
     fn every_domain_is_shown() {
-        let edge = |domain: &str, finished| EdgeProgress {
+        let edge = |domain: &str, rows, finished| EdgeProgress {
             domains: vec![domain.into()],
             site: "grpc://a:1".into(),
-            rows: 1200,
+            rows,
             bytes: 34_000,
             bytes_sent: 0,
             finished,
         };
-        let progress = Progress { rows: 0, finished: false, edges: vec![edge("sales", true), edge("geo", false)] };
+        let edges = vec![edge("sales", 1200, true), edge("geo", 1200, false), edge("supply", 0, false)];
+        let progress = Progress { rows: 0, finished: false, edges };
         assert_eq!(
             message(Some(&progress), Duration::from_millis(1500)),
-            "1.5 s · sales 1,200 rows, 34.0 kB ✓ · geo 1,200 rows, 34.0 kB"
+            "1.5 s · sales 1,200 rows, 34.0 kB ✓ · geo 1,200 rows, 34.0 kB · supply at work"
         );
         assert_eq!(message(None, Duration::from_millis(600)), "600 ms");
     }
