@@ -50,11 +50,21 @@ impl Service {
         let statement = self.statements.find(&caller.identity.principal, handle.as_bytes())?;
         let (schema, stop) = (statement.schema.clone(), statement.runs.stop.clone());
         let rows = match (&statement.kind, part) {
-            (Kind::Query(prepared, parameters), None) => tokio::select! {
-                biased;
-                () = stop.cancelled() => return Err(cancelled()),
-                rows = executed(prepared, parameters, schema.clone(), statement.runs.clone()) => rows?,
-            },
+            (Kind::Query(prepared, parameters, head_start), None) => {
+                let rows = async {
+                    match head_start.rows().await {
+                        Some(rows) => rows,
+                        None => {
+                            executed(prepared.clone(), parameters.clone(), schema.clone(), statement.runs.clone()).await
+                        }
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return Err(cancelled()),
+                    rows = rows => rows?,
+                }
+            }
             (Kind::Kept(result), part) => result.clone().rows(part.unwrap_or(Part::Share { first: 0, of: 1 })),
             (Kind::Applied, _) => return Ok(no_rows(schema)),
             (Kind::Query(..), Some(_)) => {
@@ -96,18 +106,21 @@ impl Service {
     }
 }
 
+/// The rows of a statement, as clients see them.
+pub(crate) type Rows = BoxStream<'static, Result<RecordBatch>>;
+
 /// Starts a statement with each set of its parameters, one after another; its rows as clients see them.
 pub(crate) async fn executed(
-    prepared: &Prepared,
-    parameters: &Parameters,
+    prepared: Prepared,
+    parameters: Parameters,
     schema: SchemaRef,
     runs: Runs,
-) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+) -> Result<Rows> {
     let unbound = parameters.is_empty().then(|| Ok(Vec::new()));
-    let mut sets = unbound.into_iter().chain(sets(parameters.clone()));
+    let mut sets = unbound.into_iter().chain(sets(parameters));
     let Some(first) = sets.next().transpose()? else { return Ok(stream::empty().boxed()) };
-    let first = run(prepared, &first, &schema, &runs).await?;
-    let (prepared, announced) = (prepared.clone(), schema.clone());
+    let first = run(&prepared, &first, &schema, &runs).await?;
+    let announced = schema.clone();
     let rest = stream::iter(sets)
         .then(move |values| {
             let (prepared, announced, runs) = (prepared.clone(), announced.clone(), runs.clone());

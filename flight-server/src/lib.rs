@@ -13,6 +13,7 @@ pub mod dispatch;
 mod encode;
 mod failure;
 mod fetch;
+mod head_start;
 mod incoming;
 mod info;
 mod metadata;

@@ -11,12 +11,13 @@ use arrow_flight::sql::{
 };
 use arrow_flight::{IpcMessage, SchemaAsIpc};
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{TryStreamExt, stream};
 use portolan_engine::{Prepared, Result, StatementKind, rows_of};
 
 use crate::caller::Caller;
 use crate::failure::{arrow, invalid, unsupported};
-use crate::fetch::executed;
+use crate::fetch::{Rows, executed};
+use crate::head_start::HeadStart;
 use crate::placeholders::number_placeholders;
 use crate::results::KeptResult;
 use crate::statements::{Kind, Parameters, Runs, Statement, Statements};
@@ -44,7 +45,7 @@ pub(crate) struct Announced {
 /// How the rows of a query are to be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
-    /// They are made while they are fetched.
+    /// They are made while they are fetched, from now on if they are fetched soon.
     Stream,
     /// They are made at once, and kept.
     Keep,
@@ -71,8 +72,14 @@ pub(crate) async fn announce_prepared(
         StatementKind::Query => {
             let schema = bound_schema(&prepared, &parameters, strings).await?;
             let runs = Runs::default();
-            let kept = (delivery == Delivery::Keep).then(|| keep(caller, &prepared, &parameters, &schema, &runs));
-            let kind = kept.clone().map_or(Kind::Query(prepared, parameters), Kind::Kept);
+            let rows = executed(prepared.clone(), parameters.clone(), schema.clone(), runs.clone());
+            let (kind, kept) = match delivery {
+                Delivery::Stream => (Kind::Query(prepared, parameters, HeadStart::of(rows, runs.stop.clone())), None),
+                Delivery::Keep => {
+                    let kept = Arc::new(keep(caller, rows, &schema, &runs));
+                    (Kind::Kept(kept.clone()), Some(kept))
+                }
+            };
             let statement = Statement { runs, ..Statement::new(kind, schema.clone(), strings) };
             let handle = statements.hold(&caller.identity.principal, statement)?;
             Ok(Announced { handle, schema, changed: None, kept })
@@ -109,16 +116,12 @@ pub(crate) async fn bound_schema(
 /// Runs a query to its end, whoever fetches its rows.
 fn keep(
     caller: &Caller,
-    prepared: &Prepared,
-    parameters: &Parameters,
+    rows: impl Future<Output = Result<Rows>> + Send + 'static,
     schema: &SchemaRef,
     runs: &Runs,
-) -> Arc<KeptResult> {
-    let (prepared, parameters, announced) = (prepared.clone(), parameters.clone(), schema.clone());
-    let (runs, stop) = (runs.clone(), runs.stop.clone());
-    let rows = stream::once(async move { executed(&prepared, &parameters, announced, runs).await }).try_flatten();
-    let rows = rows.boxed();
-    Arc::new(KeptResult::start(caller.session.engine(), schema.clone(), rows, stop, RESULT_LIFETIME))
+) -> KeptResult {
+    let rows = stream::once(rows).try_flatten();
+    KeptResult::start(caller.session.engine(), schema.clone(), rows, runs.stop.clone(), RESULT_LIFETIME)
 }
 
 /// Carries out a statement that changes something; gives how many rows it changed.

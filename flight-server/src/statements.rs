@@ -13,6 +13,7 @@ use datafusion::common::utils::memory::get_record_batch_memory_size;
 use portolan_engine::{Error, ErrorKind, Prepared, Principal, ProgressHandle, Result};
 use tokio_util::sync::CancellationToken;
 
+use crate::head_start::HeadStart;
 use crate::options::ServerLimits;
 use crate::results::{KeptResult, Part};
 use crate::sessions::{is_token, random_token};
@@ -66,7 +67,7 @@ pub(crate) type Parameters = Arc<[RecordBatch]>;
 /// What a handle stands for.
 pub(crate) enum Kind {
     /// A query with its parameters: its ticket runs it.
-    Query(Prepared, Parameters),
+    Query(Prepared, Parameters, HeadStart),
     /// A query that runs to its end by itself, and whose rows are kept.
     Kept(Arc<KeptResult>),
     /// A change that was carried out: its ticket gives no rows and changes nothing again.
@@ -97,7 +98,7 @@ impl Statement {
     /// About how many bytes of memory it takes.
     fn bytes(&self) -> usize {
         match &self.kind {
-            Kind::Query(prepared, parameters) => prepared.text().len() * PLANNED + bytes_of(parameters),
+            Kind::Query(prepared, parameters, _) => prepared.text().len() * PLANNED + bytes_of(parameters),
             Kind::Prepared(prepared, parameters) => {
                 let parameters = parameters.lock().unwrap_or_else(PoisonError::into_inner);
                 prepared.text().len() * PLANNED + bytes_of(&parameters)

@@ -2,8 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::time::Duration;
+
+use arrow::array::AsArray;
+use futures::TryStreamExt;
+use portolan_cli::client::Client;
 use portolan_engine::ErrorKind;
-use portolan_tests::mesh::{Mesh, within};
+use portolan_tests::mesh::{Mesh, until, within};
 use portolan_tests::rows::{assert_says, failure, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,6 +55,42 @@ async fn plans_tell_who_does_what() {
         }
         let now = text(&client, "SELECT now() IS NOT NULL AS known").await;
         assert!(now.contains("true"), "{now}");
+    })
+    .await;
+}
+
+/// A query begins at all its nodes when it is announced; where nobody comes for its rows it ends there, and begins anew for
+/// who comes late.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queries_begin_before_their_rows_are_asked_for() {
+    within(120, async {
+        let mesh = Mesh::shared().await;
+        let (asking, gateway) = (mesh.client().await, mesh.client().await);
+        let owner = Client::connect(mesh.node("sales").url(), &Default::default()).await.unwrap();
+        let sql = "SELECT count(*) FROM sales.orders.lineitem a, sales.orders.lineitem b, sales.orders.lineitem c \
+                   WHERE a.l_comment || b.l_comment < c.l_comment AND a.l_comment <> 'begun before'";
+        let statement = asking.prepare(sql).await.unwrap();
+        let running = async |node: &Client, which: &str| {
+            let sql = format!("SELECT 'is running' FROM mesh.queries WHERE {which}");
+            text(node, &sql).await.contains("is running")
+        };
+        let here = "statement LIKE 'SELECT count%begun before%' AND state = 'running'";
+        until("it was begun", Duration::from_secs(10), async || running(&gateway, here).await).await;
+        let (_, ids) = gateway.query(&format!("SELECT query_id FROM mesh.queries WHERE {here}")).await.unwrap();
+        let ids: Vec<_> = ids.iter().flat_map(|b| b.column(0).as_string::<i32>().iter().flatten()).collect();
+        let [id] = ids.as_slice() else { panic!("it was not begun once: {ids:?}") };
+        let there = format!("query_id = '{id}'");
+        until("the owner is at work", Duration::from_secs(10), async || running(&owner, &there).await).await;
+        let gone = async || !running(&gateway, here).await && !running(&owner, &there).await;
+        until("nobody works for nobody", Duration::from_secs(10), gone).await;
+        assert!(asking.progress(&statement).await.is_some(), "the statement is still known");
+
+        let cheap = asking.prepare("SELECT count(*) FROM geo.places.nation").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        for _ in 0..2 {
+            let rows: Vec<_> = asking.rows(&cheap).try_collect().await.unwrap();
+            assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 1);
+        }
     })
     .await;
 }
