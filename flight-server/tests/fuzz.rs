@@ -40,7 +40,7 @@ mod statements;
 #[path = "fuzz/wire.rs"]
 mod wire;
 
-use requests::{Known, call, fetch_call, statement_call};
+use requests::{Known, call, close_call, fetch_call, statement_call};
 use wire::{Answer, Call, connect, send};
 
 /// How long a request may take: more than the queries here may, and the machine may be busy.
@@ -221,6 +221,8 @@ fn shown(bytes: &Bytes) -> String {
 struct Worker {
     channel: Channel,
     known: Known,
+    /// Handles of prepared statements that are in no request any more, and were not closed.
+    left_open: Vec<Bytes>,
     findings: Arc<Findings>,
     trace: Option<PathBuf>,
 }
@@ -240,10 +242,8 @@ impl Worker {
     /// Keeps what the server gave out.
     fn learn(&mut self, call: &Call, answer: &Answer) {
         let keep = |kept: &mut Vec<Bytes>, one: Bytes| {
-            if kept.len() >= KEPT {
-                kept.remove(0);
-            }
             kept.push(one);
+            (kept.len() > KEPT).then(|| kept.remove(0))
         };
         if let Some(cookie) = &answer.cookie
             && self.known.cookies.len() < 8
@@ -266,7 +266,7 @@ impl Worker {
                 let result = arrow_flight::Result::decode(first.clone()).unwrap().body;
                 let created = Any::decode(result).ok().and_then(|any| any.unpack().ok().flatten());
                 if let Some(ActionCreatePreparedStatementResult { prepared_statement_handle, .. }) = created {
-                    keep(&mut self.known.handles, prepared_statement_handle);
+                    self.left_open.extend(keep(&mut self.known.handles, prepared_statement_handle));
                 }
             }
             _ => {}
@@ -287,12 +287,28 @@ impl Worker {
         }
     }
 
-    /// Whether the server still answers.
+    /// Whether the server still answers. All workers are one user to it: another's statements may have taken the room.
     async fn check(&mut self) {
-        let info = self.ask(statement_call("SELECT 1")).await.outcome.unwrap();
+        for handle in std::mem::take(&mut self.left_open) {
+            self.ask(close_call(handle)).await;
+        }
+        for _ in 0..50 {
+            match self.fetch_one().await {
+                Ok(()) => return,
+                Err(status) if matches!(status.code(), Code::ResourceExhausted | Code::NotFound) => {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                Err(status) => panic!("{status:?}"),
+            }
+        }
+        panic!("there was no room for a statement for ten seconds");
+    }
+
+    async fn fetch_one(&mut self) -> Result<(), Status> {
+        let info = self.ask(statement_call("SELECT 1")).await.outcome?;
         let info = FlightInfo::decode(info[0].clone()).unwrap();
         let ticket = info.endpoint[0].ticket.clone().unwrap().ticket;
-        self.ask(fetch_call(ticket)).await.outcome.unwrap();
+        self.ask(fetch_call(ticket)).await.outcome.map(drop)
     }
 }
 
@@ -310,7 +326,7 @@ async fn workers(count: u64) -> (Vec<Worker>, Arc<Findings>) {
         let trace = std::env::var("PORTOLAN_FUZZ_TRACE").ok();
         let trace = trace.map(|folder| PathBuf::from(folder).join(format!("worker{number}")));
         let known = Known { functions: functions.clone(), ..Known::default() };
-        all.push(Worker { channel: connect(&http).await, known, findings: findings.clone(), trace });
+        all.push(Worker { channel: connect(&http).await, known, left_open: vec![], findings: findings.clone(), trace });
     }
     (all, findings)
 }

@@ -79,6 +79,13 @@ pub(super) fn fetch_call(ticket: Bytes) -> Call {
     Call { method: "DoGet", messages: vec![ticket.encode_to_vec().into()], ..Call::default() }
 }
 
+/// A call that closes a prepared statement.
+pub(super) fn close_call(handle: Bytes) -> Call {
+    let body = ActionClosePreparedStatementRequest { prepared_statement_handle: handle }.as_any().encode_to_vec();
+    let action = Action { r#type: "ClosePreparedStatement".to_owned(), body: body.into() };
+    Call { method: "DoAction", messages: vec![action.encode_to_vec().into()], ..Call::default() }
+}
+
 /// Any call.
 pub(super) fn call(random: &mut StdRng, known: &Known) -> Call {
     let (method, messages) = match random.random_range(0..20) {
