@@ -137,8 +137,8 @@ impl Prepared {
         let (this, parameters) = (self.clone(), parameters.to_vec());
         self.on_cpu(async move {
             match this.resolved.as_ref() {
-                Resolved::Query(plan, repeated) => {
-                    Ok(repeated.named(nullable(this.bind(plan.clone(), &parameters)?.schema().as_arrow())))
+                Resolved::Query(plan, labels) => {
+                    Ok(labels.named(nullable(this.bind(plan.clone(), &parameters)?.schema().as_arrow())))
                 }
                 _ => Ok(this.schema()),
             }
@@ -200,9 +200,9 @@ impl Prepared {
                 Ok(QueryStream::fixed(self.schema.clone(), vec![]))
             }
             Resolved::Show { name } => show(&settings, &name),
-            Resolved::Query(plan, repeated) => {
+            Resolved::Query(plan, labels) => {
                 let plan = self.bind(plan, parameters)?;
-                let schema = repeated.named(nullable(plan.schema().as_arrow()));
+                let schema = labels.named(nullable(plan.schema().as_arrow()));
                 self.start_as(plan, schema).await
             }
             Resolved::Change(change) => {
@@ -280,7 +280,7 @@ impl Prepared {
 /// execution, and clients compare.
 fn promised(resolved: &Resolved) -> SchemaRef {
     match resolved {
-        Resolved::Query(plan, repeated) => repeated.named(nullable(plan.schema().as_arrow())),
+        Resolved::Query(plan, labels) => labels.named(nullable(plan.schema().as_arrow())),
         Resolved::Explain { .. } => explain::schema(),
         Resolved::Set(_) => Arc::new(Schema::empty()),
         Resolved::Change(_) => Arc::new(Schema::new(vec![Field::new("count", DataType::UInt64, true)])),

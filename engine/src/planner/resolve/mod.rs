@@ -3,7 +3,7 @@
 
 pub(crate) mod bounds;
 pub(crate) mod change;
-mod repeated;
+mod labels;
 
 use std::ops::ControlFlow;
 
@@ -18,7 +18,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::Span;
 
 use self::change::{Change, Scope, change};
-pub(crate) use self::repeated::Repeated;
+pub(crate) use self::labels::Labels;
 use crate::execution::errors::from_datafusion;
 use crate::explain::{ExplainOptions, take_explain};
 use crate::mesh::describe;
@@ -28,8 +28,8 @@ use crate::{Error, ErrorKind, Result};
 /// A statement over known names.
 #[derive(Clone, Debug)]
 pub(crate) enum Resolved {
-    /// It gives rows. Columns that share the name of another are told apart in the plan, and named so again in the rows.
-    Query(LogicalPlan, Repeated),
+    /// It gives rows, in columns that the plan may call otherwise than the statement does.
+    Query(LogicalPlan, Labels),
     /// It tells how a query would run, or ran.
     Explain {
         /// The query.
@@ -71,12 +71,12 @@ pub(crate) async fn resolve(
 ) -> Result<Resolved> {
     bounds::check_text(sql)?;
     if let Some((options, sql)) = take_explain(sql)? {
-        let mut statement = parse(&sql)?;
-        if let Statement::Statement(statement) = &mut statement {
+        let query = match parse(&sql)? {
             // What its columns are called is not shown.
-            repeated::tell_apart(statement);
-        }
-        return Ok(Resolved::Explain { query: query(statement, state, mesh).await?, options });
+            Statement::Statement(statement) => labelled(*statement, state, mesh).await?.0,
+            other => query(other, state, mesh).await?,
+        };
+        return Ok(Resolved::Explain { query, options });
     }
     match parse(sql)? {
         Statement::Reset(ResetStatement::Variable(name)) => {
@@ -97,15 +97,15 @@ pub(crate) async fn resolve(
                 let parts: Vec<_> = variable.iter().map(|v| v.value.as_str()).collect();
                 Ok(Resolved::Show { name: parts.join(".") })
             }
-            mut other => match change(&other, &Scope { state, mesh, session }).await? {
+            other => match change(&other, &Scope { state, mesh, session }).await? {
                 Some(change) => Ok(Resolved::Change(change)),
                 None => {
-                    let repeated = repeated::tell_apart(&mut other);
-                    Ok(Resolved::Query(query(Statement::Statement(Box::new(other)), state, mesh).await?, repeated))
+                    let (plan, labels) = labelled(other, state, mesh).await?;
+                    Ok(Resolved::Query(plan, labels))
                 }
             },
         },
-        other => Ok(Resolved::Query(query(other, state, mesh).await?, Repeated::default())),
+        other => Ok(Resolved::Query(query(other, state, mesh).await?, Labels::default())),
     }
 }
 
@@ -141,6 +141,28 @@ fn syntax(error: &datafusion::error::DataFusionError) -> Error {
     };
     Error::new(ErrorKind::InvalidQuery, format!("syntax error: {message}"))
 }
+
+/// A query, and what its columns are called.
+async fn labelled(
+    mut statement: SqlStatement,
+    state: &SessionState,
+    mesh: &MeshSnapshot,
+) -> Result<(LogicalPlan, Labels)> {
+    let labels = labels::label(&mut statement);
+    let spare = labels::may_clash(&statement).then(|| statement.clone());
+    let planned = query(Statement::Statement(Box::new(statement)), state, mesh).await;
+    let plan = match (planned, spare) {
+        (Err(e), Some(mut spare)) if e.context().contains(SAME_NAME) => {
+            labels::tell_apart(&mut spare);
+            query(Statement::Statement(Box::new(spare)), state, mesh).await?
+        }
+        (planned, _) => planned?,
+    };
+    Ok((plan, labels))
+}
+
+/// How DataFusion says that it has one name for two expressions, which may be written differently.
+const SAME_NAME: &str = "require unique expression names";
 
 async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) -> Result<LogicalPlan> {
     only_reads(&statement)?;

@@ -235,6 +235,51 @@ async fn columns_may_share_a_name() {
 }
 
 #[tokio::test]
+async fn columns_are_called_as_they_are_written() {
+    let session = gateway().await.session(Principal::new("ann"));
+    for (sql, expected) in [
+        ("SELECT 2, 1+1, 'a', NULL", &["2", "1 + 1", "'a'", "NULL"][..]),
+        ("SELECT SUM(n.n_nationkey), count(*) FROM geo.places.nation n", &["sum(n.n_nationkey)", "count(*)"]),
+        ("SELECT upper(n_name), * FROM geo.places.nation", &["upper(n_name)", "n_nationkey", "n_name", "n_regionkey"]),
+        (
+            "SELECT r.*, lower(R_Name), 1 AS one FROM geo.places.region r",
+            &["r_regionkey", "r_name", "r_comment", "lower(R_Name)", "one"],
+        ),
+        ("SELECT 1 UNION ALL SELECT 2", &["1"]),
+        ("(SELECT -1) ORDER BY 1", &["-1"]),
+        ("WITH t AS (SELECT 1 AS x) SELECT CASE WHEN x = 1 THEN 'y' END FROM t", &["CASE WHEN x = 1 THEN 'y' END"]),
+        // To DataFusion, each of these has one name twice.
+        ("SELECT n_name, CAST(n_name AS VARCHAR) FROM geo.places.nation", &["n_name", "CAST(n_name AS VARCHAR)"]),
+        ("SELECT upper(n_name), UPPER((n_name)) FROM geo.places.nation", &["upper(n_name)", "upper((n_name))"]),
+        (
+            "SELECT sum(n_nationkey), sum(nation.n_nationkey) FROM geo.places.nation GROUP BY n_regionkey \
+             ORDER BY sum(n_nationkey), n_regionkey",
+            &["sum(n_nationkey)", "sum(nation.n_nationkey)"],
+        ),
+        (
+            "SELECT *, 1, CAST(1 AS BIGINT), (SELECT 1) FROM (VALUES (7)) t (x)",
+            &["x", "1", "CAST(1 AS BIGINT)", "(SELECT 1)"],
+        ),
+    ] {
+        let prepared = session.prepare(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let names: Vec<_> = prepared.schema().fields().iter().map(|f| f.name().clone()).collect();
+        assert_eq!(names[..names.len().min(expected.len())], *expected, "{sql}");
+        let analyzed = session.prepare(&format!("EXPLAIN {sql}")).await;
+        assert!(analyzed.is_ok(), "{sql}: {analyzed:?}");
+    }
+    let sql = "SELECT x, CAST(x AS VARCHAR), x + 1, CAST(x AS BIGINT) + 1 FROM (VALUES (7), (8)) t (x) ORDER BY x DESC";
+    let rows: Vec<RecordBatch> = session.sql(sql).await.unwrap().try_collect().await.unwrap();
+    let names: Vec<_> = rows[0].schema().fields().iter().map(|f| f.name().clone()).collect();
+    assert_eq!(names, ["x", "CAST(x AS VARCHAR)", "x + 1", "CAST(x AS BIGINT) + 1"]);
+    let text = pretty_format_batches(&rows).unwrap().to_string();
+    let row = text.lines().nth(3).unwrap().replace(' ', "");
+    assert_eq!(row, "|8|8|9|9|");
+    let long = format!("SELECT {}", vec!["1"; 500].join(" + "));
+    let name = session.prepare(&long).await.unwrap().schema().field(0).name().clone();
+    assert!(name.starts_with("1 + 1") && name.ends_with('…') && name.chars().count() == 257, "{name}");
+}
+
+#[tokio::test]
 async fn parameters_have_the_type_that_the_statement_tells() {
     let session = gateway().await.session(Principal::new("ann"));
     let sql = "SELECT CAST($1 AS INT), $2 FROM generate_series(1, 9) t WHERE value < $3 LIMIT $4 OFFSET $5";
