@@ -24,6 +24,7 @@ mod wire;
 pub use engine::{Engine, EngineBuilder, EstimatedFragment, SentFragment};
 pub use limits::Limits;
 pub use mesh::LinkOverride;
+pub use planner::resolve::bounds::MOST_STATEMENT_BYTES;
 pub use portolan_connectors::{Error, ErrorKind, Result};
 pub use principal::Principal;
 pub use progress::{EdgeProgress, Progress, ProgressHandle};

@@ -50,6 +50,16 @@ struct Query {
     /// What the session's statements see beside the mesh; `None` for a fragment of another node.
     names: Option<Arc<SessionNames>>,
     listed: Arc<Listed>,
+    entry: Entry,
+}
+
+/// How a query comes to its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entry {
+    /// It waits in line for one.
+    InLine,
+    /// Nobody has asked for its rows yet: it takes one that is free, or gives up.
+    Ahead,
 }
 
 /// A query whose plan is ready.
@@ -100,6 +110,7 @@ impl Query {
             engine,
             names: Some(names),
             listed,
+            entry: Entry::InLine,
         }
     }
 
@@ -138,10 +149,10 @@ impl Query {
 
     async fn admit(&self) -> Result<Place> {
         let place = async {
-            if self.is_fragment() {
-                self.engine.admission.fragment(self.context.deadline).await
-            } else {
-                self.engine.admission.query(self.context.deadline).await
+            match (self.is_fragment(), self.entry) {
+                (true, _) => self.engine.admission.fragment(self.context.deadline).await,
+                (false, Entry::InLine) => self.engine.admission.query(self.context.deadline).await,
+                (false, Entry::Ahead) => self.engine.admission.query_ahead(),
             }
         };
         tokio::select! {

@@ -51,12 +51,18 @@ impl Service {
         let (schema, stop) = (statement.schema.clone(), statement.runs.stop.clone());
         let rows = match (&statement.kind, part) {
             (Kind::Query(prepared, parameters, head_start), None) => {
+                let execution = Execution {
+                    prepared: prepared.clone(),
+                    parameters: parameters.clone(),
+                    schema: schema.clone(),
+                    runs: statement.runs.clone(),
+                };
                 let rows = async {
-                    match head_start.rows().await {
+                    // What was inserted since it was announced is to be seen.
+                    let begun = if prepared.is_current() { head_start.rows().await } else { None };
+                    match begun {
                         Some(rows) => rows,
-                        None => {
-                            executed(prepared.clone(), parameters.clone(), schema.clone(), statement.runs.clone()).await
-                        }
+                        None => execution.start(When::Asked).await,
                     }
                 };
                 tokio::select! {
@@ -109,25 +115,57 @@ impl Service {
 /// The rows of a statement, as clients see them.
 pub(crate) type Rows = BoxStream<'static, Result<RecordBatch>>;
 
-/// Starts a statement with each set of its parameters, one after another; its rows as clients see them.
-pub(crate) async fn executed(
-    prepared: Prepared,
-    parameters: Parameters,
-    schema: SchemaRef,
-    runs: Runs,
-) -> Result<Rows> {
-    let unbound = parameters.is_empty().then(|| Ok(Vec::new()));
-    let mut sets = unbound.into_iter().chain(sets(parameters));
-    let Some(first) = sets.next().transpose()? else { return Ok(stream::empty().boxed()) };
-    let first = run(&prepared, &first, &schema, &runs).await?;
-    let announced = schema.clone();
-    let rest = stream::iter(sets)
-        .then(move |values| {
-            let (prepared, announced, runs) = (prepared.clone(), announced.clone(), runs.clone());
-            async move { run(&prepared, &values?, &announced, &runs).await }
-        })
-        .try_flatten();
-    Ok(first.chain(rest).map(move |batch| to_wire(&batch?, &schema)).boxed())
+/// A query with the parameters that are bound to it, ready to run.
+#[derive(Clone)]
+pub(crate) struct Execution {
+    pub(crate) prepared: Prepared,
+    pub(crate) parameters: Parameters,
+    /// The columns that were announced.
+    pub(crate) schema: SchemaRef,
+    pub(crate) runs: Runs,
+}
+
+/// When a query runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// Somebody has asked for its rows.
+    Asked,
+    /// It is announced, and nobody has asked yet.
+    Ahead,
+}
+
+impl Execution {
+    /// Starts it with each set of its parameters, one after another.
+    pub(crate) async fn start(self, when: When) -> Result<Rows> {
+        let unbound = self.parameters.is_empty().then(|| Ok(Vec::new()));
+        let mut sets = unbound.into_iter().chain(sets(self.parameters.clone()));
+        let Some(first) = sets.next().transpose()? else { return Ok(stream::empty().boxed()) };
+        let first = self.run(&first, when).await?;
+        let schema = self.schema.clone();
+        let rest = stream::iter(sets)
+            .then(move |values| {
+                let this = self.clone();
+                async move { this.run(&values?, When::Asked).await }
+            })
+            .try_flatten();
+        Ok(first.chain(rest).map(move |batch| to_wire(&batch?, &schema)).boxed())
+    }
+
+    /// Starts it with one set of parameters.
+    async fn run(&self, parameters: &[ScalarValue], when: When) -> Result<QueryStream> {
+        let rows = match when {
+            When::Asked => self.prepared.execute(parameters).await?,
+            When::Ahead => self.prepared.execute_ahead(parameters).await?,
+        };
+        if !same_columns(&rows.schema(), &self.schema) {
+            return Err(Error::new(
+                ErrorKind::SiteUnavailable,
+                "the columns of the statement changed since it was announced: ask for it again",
+            ));
+        }
+        self.runs.started(rows.progress());
+        Ok(rows)
+    }
 }
 
 /// The sets of parameters, each made when its turn comes: in this form they take more memory than the rows that they are
@@ -139,24 +177,6 @@ fn sets(parameters: Parameters) -> impl Iterator<Item = Result<Vec<ScalarValue>>
         let row = parameters.get(batch)?.slice(row, 1);
         rows_of(&[row]).next()
     })
-}
-
-/// Starts a statement with one set of parameters.
-async fn run(
-    prepared: &Prepared,
-    parameters: &[ScalarValue],
-    announced: &SchemaRef,
-    runs: &Runs,
-) -> Result<QueryStream> {
-    let rows = prepared.execute(parameters).await?;
-    if !same_columns(&rows.schema(), announced) {
-        return Err(Error::new(
-            ErrorKind::SiteUnavailable,
-            "the columns of the statement changed since it was announced: ask for it again",
-        ));
-    }
-    runs.started(rows.progress());
-    Ok(rows)
 }
 
 /// Somebody cancelled the statement.

@@ -1,10 +1,11 @@
 //! Queries are begun when they are announced, so that their owners are at work while the client comes back for the rows.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portolan_engine::{Error, ErrorKind, Result};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -12,37 +13,75 @@ use crate::fetch::Rows;
 
 /// How long a query that was begun waits for somebody to fetch it. One that is fetched later begins anew.
 const LAPSES: Duration = Duration::from_secs(1);
+/// Queries that were begun and not fetched, at most. Those that have ended hold rows, and no place.
+const MOST: usize = 256;
 
-type Begun = AbortOnDropHandle<Result<Rows>>;
+/// Begins queries, so many at once.
+pub(crate) struct HeadStarts(Arc<Semaphore>);
 
 /// The first run of a query, until somebody fetches its rows.
 pub(crate) struct HeadStart(Arc<Mutex<Option<Begun>>>);
 
-impl HeadStart {
-    /// Begins what `rows` starts; it is given up when nobody came for it in time, or at `stop`.
-    pub(crate) fn of(rows: impl Future<Output = Result<Rows>> + Send + 'static, stop: CancellationToken) -> Self {
-        let begun = Arc::new(Mutex::new(Some(AbortOnDropHandle::new(tokio::spawn(rows)))));
-        let waiting = Arc::downgrade(&begun);
-        tokio::spawn(async move {
-            // Either way, its time is over.
-            let _ = tokio::time::timeout(LAPSES, stop.cancelled()).await;
-            if let Some(begun) = waiting.upgrade() {
-                drop(taken(&begun));
-            }
-        });
-        Self(begun)
-    }
+struct Begun {
+    rows: AbortOnDropHandle<Result<Rows>>,
+    _lapse: AbortOnDropHandle<()>,
+    _permit: OwnedSemaphorePermit,
+}
 
-    /// The rows, for the first who asks in time.
+impl HeadStarts {
+    /// Begins what `rows` starts, if there is room; it is given up when nobody came for it in time, or at `stop`.
+    pub(crate) fn begin(
+        &self,
+        rows: impl Future<Output = Result<Rows>> + Send + 'static,
+        stop: &CancellationToken,
+    ) -> HeadStart {
+        let begun = Arc::new(Mutex::new(None));
+        if let Ok(permit) = self.0.clone().try_acquire_owned() {
+            let (waiting, stop) = (Arc::downgrade(&begun), stop.clone());
+            let lapse = async move {
+                // Either way, its time is over.
+                let _ = tokio::time::timeout(LAPSES, stop.cancelled()).await;
+                if let Some(begun) = waiting.upgrade() {
+                    drop(taken(&begun));
+                }
+            };
+            *lock(&begun) = Some(Begun {
+                rows: AbortOnDropHandle::new(tokio::spawn(rows)),
+                _lapse: AbortOnDropHandle::new(tokio::spawn(lapse)),
+                _permit: permit,
+            });
+        }
+        HeadStart(begun)
+    }
+}
+
+impl Default for HeadStarts {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MOST)))
+    }
+}
+
+impl HeadStart {
+    /// The rows, for the first who asks in time; `None` where the query has to begin anew.
     pub(crate) async fn rows(&self) -> Option<Result<Rows>> {
         let begun = taken(&self.0)?;
-        let broken = |e| Error::new(ErrorKind::Internal, "starting the statement ended abnormally").with_source(e);
-        Some(begun.await.map_err(broken).and_then(|rows| rows))
+        match begun.rows.await {
+            // Who asks may wait for what was not to be had ahead.
+            Ok(Err(e)) if e.kind() == ErrorKind::ResourceExhausted => None,
+            Ok(rows) => Some(rows),
+            Err(e) => {
+                Some(Err(Error::new(ErrorKind::Internal, "starting the statement ended abnormally").with_source(e)))
+            }
+        }
     }
 }
 
 fn taken(begun: &Mutex<Option<Begun>>) -> Option<Begun> {
-    begun.lock().unwrap_or_else(PoisonError::into_inner).take()
+    lock(begun).take()
+}
+
+fn lock(begun: &Mutex<Option<Begun>>) -> MutexGuard<'_, Option<Begun>> {
+    begun.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for HeadStart {
@@ -67,7 +106,7 @@ mod tests {
             let _held: oneshot::Sender<()> = held;
             std::future::pending().await
         });
-        (HeadStart::of(async move { Ok(rows.boxed()) }, stop.clone()), given_up)
+        (HeadStarts::default().begin(async move { Ok(rows.boxed()) }, stop), given_up)
     }
 
     #[tokio::test]
@@ -96,5 +135,19 @@ mod tests {
         let (forgotten, given_up) = begun(&CancellationToken::new());
         drop(forgotten);
         tokio::time::timeout(LAPSES / 2, given_up).await.unwrap().unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn no_more_are_begun_than_there_is_room_for() {
+        let (starts, stop) = (HeadStarts(Arc::new(Semaphore::new(1))), CancellationToken::new());
+        let rows = || async { Ok(stream::empty().boxed()) };
+        let first = starts.begin(rows(), &stop);
+        assert!(starts.begin(rows(), &stop).rows().await.is_none());
+        assert!(first.rows().await.is_some());
+        assert!(starts.begin(rows(), &stop).rows().await.is_some());
+        let refused = async { Err(Error::new(ErrorKind::ResourceExhausted, "no place")) };
+        assert!(starts.begin(refused, &stop).rows().await.is_none());
+        let failed = async { Err(Error::new(ErrorKind::SiteUnavailable, "down")) };
+        assert!(starts.begin(failed, &stop).rows().await.is_some_and(|rows| rows.is_err()));
     }
 }

@@ -3,18 +3,19 @@
 
 use std::borrow::Cow;
 
-use portolan_engine::Result;
+use portolan_engine::{MOST_STATEMENT_BYTES, Result};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::failure::invalid;
 
-/// The statement with every `?` numbered. Text that does not tokenise is left to the engine, which says what is wrong.
+/// The statement with every `?` numbered. Text that does not tokenise, or is too long, is left to the engine, which says
+/// what is wrong.
 ///
 /// # Errors
 /// `InvalidQuery` where both forms are used.
 pub(crate) fn number_placeholders(sql: &str) -> Result<Cow<'_, str>> {
-    if !sql.contains('?') {
+    if sql.len() > MOST_STATEMENT_BYTES || !sql.contains('?') {
         return Ok(Cow::Borrowed(sql));
     }
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location() else {

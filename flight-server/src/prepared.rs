@@ -12,12 +12,11 @@ use arrow_flight::sql::{
 use arrow_flight::{IpcMessage, SchemaAsIpc};
 use bytes::Bytes;
 use futures::{TryStreamExt, stream};
-use portolan_engine::{Prepared, Result, StatementKind, rows_of};
+use portolan_engine::{Engine, Prepared, Result, StatementKind, rows_of};
 
 use crate::caller::Caller;
 use crate::failure::{arrow, invalid, unsupported};
-use crate::fetch::{Rows, executed};
-use crate::head_start::HeadStart;
+use crate::fetch::{Execution, When};
 use crate::placeholders::number_placeholders;
 use crate::results::KeptResult;
 use crate::statements::{Kind, Parameters, Runs, Statement, Statements};
@@ -72,11 +71,19 @@ pub(crate) async fn announce_prepared(
         StatementKind::Query => {
             let schema = bound_schema(&prepared, &parameters, strings).await?;
             let runs = Runs::default();
-            let rows = executed(prepared.clone(), parameters.clone(), schema.clone(), runs.clone());
+            let execution = Execution {
+                prepared: prepared.clone(),
+                parameters: parameters.clone(),
+                schema: schema.clone(),
+                runs: runs.clone(),
+            };
             let (kind, kept) = match delivery {
-                Delivery::Stream => (Kind::Query(prepared, parameters, HeadStart::of(rows, runs.stop.clone())), None),
+                Delivery::Stream => {
+                    let head_start = statements.head_starts().begin(execution.start(When::Ahead), &runs.stop);
+                    (Kind::Query(prepared, parameters, head_start), None)
+                }
                 Delivery::Keep => {
-                    let kept = Arc::new(keep(caller, rows, &schema, &runs));
+                    let kept = Arc::new(keep(caller.session.engine(), execution));
                     (Kind::Kept(kept.clone()), Some(kept))
                 }
             };
@@ -114,14 +121,10 @@ pub(crate) async fn bound_schema(
 }
 
 /// Runs a query to its end, whoever fetches its rows.
-fn keep(
-    caller: &Caller,
-    rows: impl Future<Output = Result<Rows>> + Send + 'static,
-    schema: &SchemaRef,
-    runs: &Runs,
-) -> KeptResult {
-    let rows = stream::once(rows).try_flatten();
-    KeptResult::start(caller.session.engine(), schema.clone(), rows, runs.stop.clone(), RESULT_LIFETIME)
+fn keep(engine: Engine, execution: Execution) -> KeptResult {
+    let (schema, stop) = (execution.schema.clone(), execution.runs.stop.clone());
+    let rows = stream::once(execution.start(When::Asked)).try_flatten();
+    KeptResult::start(engine, schema, rows, stop, RESULT_LIFETIME)
 }
 
 /// Carries out a statement that changes something; gives how many rows it changed.

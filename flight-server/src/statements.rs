@@ -13,7 +13,7 @@ use datafusion::common::utils::memory::get_record_batch_memory_size;
 use portolan_engine::{Error, ErrorKind, Prepared, Principal, ProgressHandle, Result};
 use tokio_util::sync::CancellationToken;
 
-use crate::head_start::HeadStart;
+use crate::head_start::{HeadStart, HeadStarts};
 use crate::options::ServerLimits;
 use crate::results::{KeptResult, Part};
 use crate::sessions::{is_token, random_token};
@@ -34,6 +34,7 @@ pub(crate) struct Statements {
     most: usize,
     most_per_principal: usize,
     idle: Duration,
+    head_starts: HeadStarts,
 }
 
 struct Held {
@@ -127,7 +128,13 @@ impl Statements {
             most: limits.statements,
             most_per_principal: limits.statements_per_principal,
             idle: limits.statement_idle,
+            head_starts: HeadStarts::default(),
         }
+    }
+
+    /// Where queries begin that are announced.
+    pub(crate) fn head_starts(&self) -> &HeadStarts {
+        &self.head_starts
     }
 
     /// Holds a statement for `owner`; its handle is returned.

@@ -240,6 +240,7 @@ mod tests {
         check("SELECT * FROM mesh.", &["nodes"]);
         check("SELECT * FROM portolan.", &["mesh", "session"]);
         check("SELECT * FROM mi", &["mine"]);
+        check("SELECT * FROM session.", &["mine"]);
         check("SELECT no| FROM mine", &["note"]);
         check("SELECT ur| FROM mesh.nodes", &["url"]);
         check("SELECT * FROM orders.", &[]);
@@ -247,6 +248,9 @@ mod tests {
         check_in(&here, "SELECT * FROM ord", &["orders"]);
         check_in(&here, "SELECT * FROM orders.", &["lineitem", "orders"]);
         check_in(&here, "SELECT l_| FROM orders.lineitem", &["l_tax"]);
+        check_in(&here, "SELECT * FROM nod", &["nodes"]);
+        check_in(&here, "SELECT * FROM mesh.", &["nodes"]);
+        check_in(&here, "SELECT * FROM session.", &[]);
         let there = Names { current: [Some("sales".into()), Some("orders".into())], ..names() };
         check_in(&there, "SELECT * FROM li", &["lineitem"]);
     }

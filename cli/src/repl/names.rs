@@ -17,9 +17,11 @@ const MAX_AGE: Duration = Duration::from_secs(15);
 /// How many columns of the mesh are kept.
 const MAX_COLUMNS: usize = 50_000;
 
-/// The catalog of every node's own tables, and its schemas.
+/// The catalog of every node's own tables, and its schemas: what exists, which is found in every catalog, and the tables
+/// of the session.
 const OWN_CATALOG: &str = "portolan";
-const OWN_SCHEMAS: [&str; 2] = ["mesh", "session"];
+const MESH: &str = "mesh";
+const SESSION: &str = "session";
 
 /// Columns, with their types.
 pub type Columns = Vec<(String, String)>;
@@ -45,9 +47,7 @@ impl Names {
 
     /// The schemas that need no catalog before them.
     pub fn schemas(&self) -> impl Iterator<Item = &str> {
-        let [catalog, _] = &self.current;
-        let current = catalog.as_ref().and_then(|catalog| self.catalogs.get(catalog));
-        current.into_iter().flat_map(BTreeMap::keys).map(String::as_str).chain([OWN_SCHEMAS[0]])
+        self.schemas_of(self.current[0].as_deref().unwrap_or(OWN_CATALOG)).chain([MESH])
     }
 
     /// The products of a domain, or the schemas of another catalog.
@@ -57,17 +57,15 @@ impl Names {
 
     /// The tables of all schemas that the parts of a name may mean; of no parts: the tables that need none before them.
     pub fn tables(&self, path: &[&str]) -> Vec<&Tables> {
-        let of = |catalog: &str, schema: &str| self.catalogs.get(catalog)?.get(schema);
+        let of = |catalog: &str, schema: &str| {
+            let catalog = if schema == MESH { OWN_CATALOG } else { catalog };
+            self.catalogs.get(catalog)?.get(schema)
+        };
         let [catalog, schema] = self.current.each_ref().map(Option::as_deref);
+        let (catalog, schema) = (catalog.unwrap_or(OWN_CATALOG), schema.unwrap_or(MESH));
         let found = match path {
-            [] => vec![
-                of(OWN_CATALOG, OWN_SCHEMAS[1]),
-                of(catalog.unwrap_or(OWN_CATALOG), schema.unwrap_or(OWN_SCHEMAS[0])),
-            ],
-            [schema] => {
-                let own = OWN_SCHEMAS.contains(schema).then(|| of(OWN_CATALOG, schema)).flatten();
-                vec![catalog.and_then(|catalog| of(catalog, schema)), own]
-            }
+            [] => vec![of(OWN_CATALOG, SESSION), of(catalog, schema)],
+            [schema] => vec![of(catalog, schema)],
             [catalog, schema] => vec![of(catalog, schema)],
             _ => vec![],
         };

@@ -76,7 +76,7 @@ struct Alternative {
 
 /// Whether a statement has a plan of its own, and is no question about one.
 pub fn has_plan(sql: &str) -> bool {
-    const HAVE_NONE: &[&str] = &["EXPLAIN", "SET", "SHOW", "DESCRIBE", "DESC"];
+    const HAVE_NONE: &[&str] = &["EXPLAIN", "SET", "RESET", "USE", "SHOW", "DESCRIBE", "DESC"];
     let first = tokens(sql).into_iter().next().map(|t| sql[t.range].to_uppercase());
     first.is_some_and(|first| !HAVE_NONE.contains(&first.as_str()))
 }

@@ -58,7 +58,7 @@ fn message(progress: Option<&Progress>, elapsed: Duration) -> String {
     for edge in progress.iter().flat_map(|progress| &progress.edges) {
         let domains = edge.domains.join("+");
         if edge.rows == 0 && !edge.finished {
-            text.push_str(&format!(" · {domains} at work"));
+            text.push_str(&format!(" · {domains} no rows yet"));
             continue;
         }
         let (rows, bytes) = (show_count(edge.rows), show_bytes(edge.bytes));
@@ -88,7 +88,7 @@ mod tests {
         let progress = Progress { rows: 0, finished: false, edges };
         assert_eq!(
             message(Some(&progress), Duration::from_millis(1500)),
-            "1.5 s · sales 1,200 rows, 34.0 kB ✓ · geo 1,200 rows, 34.0 kB · supply at work"
+            "1.5 s · sales 1,200 rows, 34.0 kB ✓ · geo 1,200 rows, 34.0 kB · supply no rows yet"
         );
         assert_eq!(message(None, Duration::from_millis(600)), "600 ms");
     }

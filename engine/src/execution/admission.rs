@@ -57,6 +57,19 @@ impl Admission {
         self.queries.enter(deadline).await
     }
 
+    /// A place for a query whose rows nobody has asked for yet: one that is free now, while more than half of them are.
+    ///
+    /// # Errors
+    /// `ResourceExhausted`.
+    pub(crate) fn query_ahead(&self) -> Result<Place> {
+        let free = self.queries.places.available_permits() > self.queries.setting / 2;
+        let permit = free.then(|| self.queries.places.clone().try_acquire_owned().ok()).flatten();
+        let permit = permit.ok_or_else(|| {
+            Error::new(ErrorKind::ResourceExhausted, "no place is free for a query ahead of its time")
+        })?;
+        Ok(Place { _permit: permit })
+    }
+
     pub(crate) async fn fragment(&self, deadline: Instant) -> Result<Place> {
         self.fragments.enter(deadline).await
     }
@@ -137,5 +150,18 @@ mod tests {
         admission.fragment(soon).await.unwrap();
         drop(second);
         admission.query(soon).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn half_of_the_places_are_for_those_who_ask() {
+        let admission = Admission::new(&Limits { concurrent_queries: 4, queued_queries: 0, ..Limits::default() });
+        let ahead: Vec<_> = std::iter::from_fn(|| admission.query_ahead().ok()).collect();
+        assert_eq!(ahead.len(), 2);
+        let asked = [admission.query(Instant::now()).await.unwrap(), admission.query(Instant::now()).await.unwrap()];
+        assert_eq!(admission.query_ahead().unwrap_err().kind(), ErrorKind::ResourceExhausted);
+        drop((ahead, asked));
+        admission.query_ahead().unwrap();
+        let single = Admission::new(&Limits { concurrent_queries: 1, ..Limits::default() });
+        single.query_ahead().unwrap();
     }
 }

@@ -136,9 +136,9 @@ fn no_such_column(field: &Column, valid: &[Column]) -> String {
         None => {
             let listed: Vec<_> = names().take(COLUMNS_LISTED).collect();
             let more = if valid.len() > COLUMNS_LISTED { ", …" } else { "" };
-            // Only double quotes keep capitals and the like in a name, and some write texts with them.
-            let kept = |c: char| !matches!(c, 'a'..='z' | '0'..='9' | '_');
-            let text = match field.relation.is_none() && field.name.contains(kept) {
+            // Only double quotes keep capitals and spaces in a name, and some write texts with them.
+            let kept = |c: char| c.is_ascii_uppercase() || c == ' ';
+            let text = match field.relation.is_none() && field.name.contains(kept) && !field.name.contains('(') {
                 true => format!("; if the text is meant, write '{}'", field.name.replace('\'', "''")),
                 false => String::new(),
             };

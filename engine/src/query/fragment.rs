@@ -7,7 +7,7 @@ use bytes::Bytes;
 use portolan_connectors::FragmentEstimate;
 use tokio_util::sync::CancellationToken;
 
-use super::{Query, QueryStream, nullable};
+use super::{Entry, Query, QueryStream, nullable};
 use crate::activity::RunningQuery;
 use crate::engine::{EstimatedFragment, Inner, SentFragment};
 use crate::exchange::QueryContext;
@@ -98,5 +98,6 @@ fn admitted(engine: &Arc<Inner>, fragment: &SentFragment) -> Result<Query> {
             progress: OnceLock::new(),
             stop: CancellationToken::new(),
         })),
+        entry: Entry::InLine,
     })
 }

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Cast, Expr, LogicalPlan, TryCast};
 use datafusion::scalar::ScalarValue;
 
 use super::bulk::lossless;
-use super::{Query, QueryStream, session_state};
+use super::{Entry, Query, QueryStream, session_state};
 use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
 use crate::names::SessionNames;
@@ -156,8 +156,26 @@ impl Prepared {
     /// # Errors
     /// `InvalidQuery` where the values do not fit the parameters; whatever planning and starting can give.
     pub async fn execute(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
+        self.enter(parameters, Entry::InLine).await
+    }
+
+    /// As [`Prepared::execute`], for rows that nobody has asked for yet: it does not wait in line for a place, and leaves
+    /// about half of them to others.
+    ///
+    /// # Errors
+    /// As [`Prepared::execute`]; `ResourceExhausted` where there is no place for it.
+    pub async fn execute_ahead(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
+        self.enter(parameters, Entry::Ahead).await
+    }
+
+    async fn enter(&self, parameters: &[ScalarValue], entry: Entry) -> Result<QueryStream> {
         let (this, parameters) = (self.clone(), parameters.to_vec());
-        self.on_cpu(Box::pin(async move { Box::pin(this.current().await?.run(&parameters)).await })).await
+        self.on_cpu(Box::pin(async move { Box::pin(this.current().await?.run(&parameters, entry)).await })).await
+    }
+
+    /// Whether its names still mean what they meant when it was planned.
+    pub fn is_current(&self) -> bool {
+        Arc::ptr_eq(&self.session.engine.mesh.view(), &self.view) && self.names.same(&self.session.names())
     }
 
     /// The statement as it means what its names mean now: planned again where the mesh or the session's tables changed.
@@ -171,8 +189,7 @@ impl Prepared {
     /// Itself, planned again where names may mean something else by now.
     pub(super) async fn current(&self) -> Result<Cow<'_, Self>> {
         self.session.require_open()?;
-        let view = self.session.engine.mesh.view();
-        if Arc::ptr_eq(&view, &self.view) && self.names.same(&self.session.names()) {
+        if self.is_current() {
             return Ok(Cow::Borrowed(self));
         }
         Ok(Cow::Owned(Box::pin(Self::new(&self.session, &self.sql)).await?))
@@ -187,7 +204,7 @@ impl Prepared {
     }
 
     /// On the threads that drive plans, as all that plans below.
-    async fn run(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
+    async fn run(&self, parameters: &[ScalarValue], entry: Entry) -> Result<QueryStream> {
         let settings = self.session.settings();
         match self.resolved.as_ref().clone() {
             Resolved::Set(assignments) => {
@@ -203,7 +220,7 @@ impl Prepared {
             Resolved::Query(plan, labels) => {
                 let plan = self.bind(plan, parameters)?;
                 let schema = labels.named(nullable(plan.schema().as_arrow()));
-                self.start_as(plan, schema).await
+                self.start_as(plan, schema, entry).await
             }
             Resolved::Change(change) => {
                 let count = self.apply_once(&change, parameters).await?;
@@ -211,7 +228,7 @@ impl Prepared {
             }
             Resolved::Explain { query: plan, options } => {
                 let plan = self.bind(plan, parameters)?;
-                let query = self.query(options.analyze);
+                let query = Query { entry, ..self.query(options.analyze) };
                 let rows = Box::pin(query.explain(&plan, options)).await?;
                 Ok(QueryStream::fixed(explain::schema(), vec![explain::batch(rows)?]))
             }
@@ -226,12 +243,12 @@ impl Prepared {
     /// Runs a plan of this statement.
     pub(super) async fn start(&self, plan: LogicalPlan) -> Result<QueryStream> {
         let schema = nullable(plan.schema().as_arrow());
-        self.start_as(plan, schema).await
+        self.start_as(plan, schema, Entry::InLine).await
     }
 
     /// As [`Prepared::start`], for rows of these columns.
-    async fn start_as(&self, plan: LogicalPlan, schema: SchemaRef) -> Result<QueryStream> {
-        let query = self.query(false);
+    async fn start_as(&self, plan: LogicalPlan, schema: SchemaRef, entry: Entry) -> Result<QueryStream> {
+        let query = Query { entry, ..self.query(false) };
         Box::pin(query.start(&plan, schema)).await
     }
 

@@ -183,8 +183,9 @@ async fn size_is_bounded_on_both_sides() {
     let engine = gateway().await;
     let state = state_of(&engine);
     let long = "x".repeat(MAX_PLAN_BYTES);
-    let sql = format!("SELECT n_name FROM geo.places.nation WHERE n_name <> '{long}'");
-    let error = encode(&resolved(&engine, &sql).await, &state).unwrap_err();
+    let plan = resolved(&engine, "SELECT n_name FROM geo.places.nation WHERE n_name <> $1").await;
+    let plan = plan.with_param_values(vec![datafusion::scalar::ScalarValue::from(long)]).unwrap();
+    let error = encode(&plan, &state).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.chain().contains("bytes"), "{}", error.chain());
     let error = refused(&vec![0; MAX_PLAN_BYTES + 1], &engine);

@@ -4,15 +4,19 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::sql::{
     ActionCreatePreparedStatementRequest, CommandPreparedStatementQuery, CommandStatementQuery, ProstMessageExt,
 };
 use arrow_flight::{FlightDescriptor, IpcMessage};
-use datafusion::catalog::MemTable;
+use async_trait::async_trait;
+use datafusion::catalog::{MemTable, Session, TableProvider};
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
 use futures::TryStreamExt;
 use portolan_catalog::{Column, DomainCatalog, DomainName, Port, PortRef, Product, ProductName};
 use portolan_connectors::{LocalDomain, OpenedPort};
@@ -63,11 +67,44 @@ fn domain() -> LocalDomain {
 }
 
 async fn service() -> Service {
-    let engine = Engine::builder().local_domain(domain()).cpu_threads(1).build().unwrap();
+    serving(domain()).await
+}
+
+async fn serving(domain: LocalDomain) -> Service {
+    let engine = Engine::builder().local_domain(domain).cpu_threads(1).build().unwrap();
     let limits = ServerLimits::default();
     let authenticator = Authenticator::new(&AuthOptions::default(), true, false, limits.password_checks).unwrap();
     let delegations = Delegations::new(&DelegationOptions::default(), vec![]).unwrap();
     Service::new(engine, authenticator, delegations, &limits, CancellationToken::new()).unwrap()
+}
+
+/// A table that counts how often it is read.
+#[derive(Debug)]
+struct Counting {
+    table: MemTable,
+    reads: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl TableProvider for Counting {
+    fn schema(&self) -> SchemaRef {
+        self.table.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        self.table.scan(state, projection, filters, limit).await
+    }
 }
 
 fn request(command: &impl ProstMessageExt) -> (Request, FlightDescriptor) {
@@ -111,4 +148,44 @@ async fn all_ways_to_ask_for_columns_agree_for_any_schema() {
         }
         service.close_prepared(&caller, created.prepared_statement_handle).await.unwrap();
     }
+}
+
+/// The rows of a ticket.
+async fn fetched(service: &Service, caller: &Caller, bytes: &Bytes) -> usize {
+    let messages = service.fetch(caller, ticket(bytes).unwrap()).await.unwrap();
+    let failed = |e: Error| arrow_flight::error::FlightError::ProtocolError(e.chain());
+    let messages = messages.map_ok(arrow_flight::FlightData::from).map_err(failed);
+    let batches: Vec<RecordBatch> =
+        FlightRecordBatchStream::new_from_flight_data(messages).try_collect().await.unwrap();
+    batches.iter().map(RecordBatch::num_rows).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_that_was_begun_is_not_run_again() {
+    let mut domain = domain();
+    domain.ports.truncate(1);
+    let batch = random_batch(&mut StdRng::seed_from_u64(0));
+    let (rows, reads) = (batch.num_rows(), Arc::new(AtomicUsize::new(0)));
+    let table = MemTable::try_new(batch.schema(), vec![vec![batch]]).unwrap();
+    domain.ports[0].provider = Arc::new(Counting { table, reads: reads.clone() });
+    let service = serving(domain).await;
+    let head = Head { headers: MetadataMap::new(), extensions: Extensions::new() };
+    let caller = service.identify(&head).await.unwrap();
+    let query = CommandStatementQuery { query: "SELECT * FROM lab.samples.port0".to_owned(), transaction_id: None };
+    let (command, descriptor) = request(&query);
+    let info = service.info(&caller, command, descriptor).await.unwrap();
+    let ticket = &info.endpoint[0].ticket.as_ref().unwrap().ticket;
+    assert_eq!(fetched(&service, &caller, ticket).await, rows);
+    let once = reads.load(Ordering::SeqCst);
+    let both = tokio::join!(fetched(&service, &caller, ticket), fetched(&service, &caller, ticket));
+    assert_eq!(both, (rows, rows));
+    assert_eq!(reads.load(Ordering::SeqCst), 3 * once, "the first run was begun once, and each later one");
+    // What a session's table gets after the announcement is seen.
+    let session = &caller.session;
+    session.prepare("CREATE TABLE mine AS SELECT 1 AS n").await.unwrap().apply(&[]).await.unwrap();
+    let query = CommandStatementQuery { query: "SELECT * FROM mine".to_owned(), transaction_id: None };
+    let (command, descriptor) = request(&query);
+    let info = service.info(&caller, command, descriptor).await.unwrap();
+    session.prepare("INSERT INTO mine VALUES (2)").await.unwrap().apply(&[]).await.unwrap();
+    assert_eq!(fetched(&service, &caller, &info.endpoint[0].ticket.as_ref().unwrap().ticket).await, 2);
 }

@@ -18,6 +18,8 @@ use sqlparser::tokenizer::{Token, Tokenizer};
 use crate::execution::errors::from_datafusion;
 use crate::{Error, ErrorKind, Result};
 
+/// Bytes of a statement's text: each takes some hundred bytes of memory while it is parsed.
+pub const MOST_STATEMENT_BYTES: usize = 1 << 20;
 /// Levels that expressions and queries of a statement may be nested, an operator in a row of them counted as one.
 pub(crate) const MOST_LEVELS: usize = 2_000;
 /// Tables and subqueries that a statement may read from.
@@ -47,11 +49,17 @@ enum Opened {
     Case,
 }
 
-/// Refuses text that is nested too deep. Text that does not tokenise is left to the parser.
+/// Refuses text that is too long or nested too deep. Text that does not tokenise is left to the parser.
 pub(super) fn check_text(sql: &str) -> Result<()> {
     // Each level takes a character at the least.
     if sql.len() <= MOST_LEVELS {
         return Ok(());
+    }
+    if sql.len() > MOST_STATEMENT_BYTES {
+        return Err(too_much(format!(
+            "has {} bytes, and may have {MOST_STATEMENT_BYTES}: put long lists into a table of the session, or bind them as parameters",
+            sql.len()
+        )));
     }
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else { return Ok(()) };
     // The names of types in it are text, and are parsed by a parser that calls itself for each level.
@@ -336,6 +344,14 @@ mod tests {
         ] {
             check_text(&sql).unwrap();
         }
+    }
+
+    #[test]
+    fn text_is_bounded() {
+        let sql = |bytes: usize| format!("SELECT '{}'", "x".repeat(bytes - 9));
+        check_text(&sql(MOST_STATEMENT_BYTES)).unwrap();
+        let error = check_text(&sql(MOST_STATEMENT_BYTES + 1)).unwrap_err();
+        assert!(error.context().contains("1048577 bytes"), "{error}");
     }
 
     #[test]

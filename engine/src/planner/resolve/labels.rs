@@ -4,14 +4,21 @@
 use std::ops::ControlFlow;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use sqlparser::ast::{Expr, Ident, ObjectNamePart, Query, SelectItem, SetExpr, Statement, visit_expressions_mut};
+use sqlparser::ast::{
+    Expr, Ident, ObjectNamePart, Query, SelectItem, SetExpr, SetQuantifier, Statement, visit_expressions,
+    visit_expressions_mut,
+};
 
 /// Characters of an expression that a column is called by.
 const LONGEST: usize = 256;
 
 /// The columns that a plan calls otherwise than the statement does: which, and the names that the statement gives them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Labels(Vec<(Place, String)>);
+pub(crate) struct Labels {
+    places: Vec<(Place, String)>,
+    /// How many columns there are, where the list tells that.
+    columns: Option<usize>,
+}
 
 /// A column: how many there are before it, or after it. How many `*` stands for is not known yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +30,12 @@ enum Place {
 impl Labels {
     /// The columns with the names that the statement gives them.
     pub(crate) fn named(&self, schema: SchemaRef) -> SchemaRef {
-        if self.0.is_empty() {
+        // A list that makes another number of columns than it seems is one that is not understood here.
+        if self.places.is_empty() || self.columns.is_some_and(|columns| columns != schema.fields().len()) {
             return schema;
         }
         let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
-        for (place, label) in &self.0 {
+        for (place, label) in &self.places {
             let at = match place {
                 Place::After(columns) => Some(*columns),
                 Place::Before(columns) => fields.len().checked_sub(columns + 1),
@@ -54,57 +62,65 @@ enum Name {
 /// Finds what the columns of a statement are called, and gives those that share the name of an earlier one names that
 /// nothing else has.
 pub(super) fn label(statement: &mut Statement) -> Labels {
-    let Statement::Query(query) = statement else { return Labels::default() };
-    let is_plain = matches!(query.body.as_ref(), SetExpr::Select(_));
-    let Some(list) = list_of(query) else { return Labels::default() };
+    let Some(list) = list_of(statement) else { return Labels::default() };
     let names: Vec<Option<Name>> = list.iter().map(name).collect();
-    let mut labels = vec![];
+    let mut places = vec![];
     for (at, item) in list.iter_mut().enumerate() {
         let (Some(own), Some(place)) = (&names[at], place(&names, at)) else { continue };
-        // In a union, the names of the first list are those of all.
-        let repeats = is_plain && names[..at].iter().flatten().any(|earlier| clash(earlier, own));
+        let repeats = names[..at].iter().flatten().any(|earlier| clash(earlier, own));
+        if repeats || matches!(item, SelectItem::UnnamedExpr(_)) {
+            places.push((place, own.text().to_owned()));
+        }
         if repeats {
             rename(item, at);
         }
-        if repeats || matches!(own, Name::Expression(_)) {
-            labels.push((place, own.text().to_owned()));
-        }
     }
-    Labels(labels)
+    let columns = names.iter().all(Option::is_some).then_some(names.len());
+    Labels { places, columns }
 }
 
-/// Gives every expression without a name one that nothing else has. To a plan, two may have one name that are written
-/// differently: `x` and `CAST(x AS INT)`.
-pub(super) fn tell_apart(statement: &mut Statement) {
-    let Statement::Query(query) = statement else { return };
-    let Some(list) = list_of(query) else { return };
+/// Gives every column without an alias a name that nothing else has. To a plan, two may have one name that are written
+/// differently: `x` and `CAST(x AS INT)`, or `x` and what `*` stands for.
+pub(super) fn rename_unnamed(statement: &mut Statement) {
+    let Some(list) = list_of(statement) else { return };
     let names: Vec<Option<Name>> = list.iter().map(name).collect();
     for (at, item) in list.iter_mut().enumerate() {
         // What has no place would keep that name.
-        if matches!(names[at], Some(Name::Expression(_))) && place(&names, at).is_some() {
+        if matches!(item, SelectItem::UnnamedExpr(_)) && place(&names, at).is_some() {
             rename(item, at);
         }
     }
 }
 
-/// Whether [`tell_apart`] may change anything that matters.
-pub(super) fn may_clash(statement: &Statement) -> bool {
-    let Statement::Query(query) = statement else { return false };
-    let SetExpr::Select(select) = query.body.as_ref() else { return false };
-    select.projection.len() > 1 && select.projection.iter().any(|item| matches!(name(item), Some(Name::Expression(_))))
+/// Whether columns may share a name that no two of the list are written with.
+pub(super) fn may_clash(statement: &mut Statement) -> bool {
+    let Some(list) = list_of(statement) else { return false };
+    let hides_names = |item: &SelectItem| matches!(name(item), None | Some(Name::Expression(_)));
+    list.len() > 1 && list.iter().any(hides_names) && list.iter().any(|item| matches!(item, SelectItem::UnnamedExpr(_)))
 }
 
-/// The list of columns that gives a query its names.
-fn list_of(query: &mut Query) -> Option<&mut Vec<SelectItem>> {
-    let mut body = query.body.as_mut();
+/// The list that gives a query its columns and their names; in a union, that is the first.
+fn list_of(statement: &mut Statement) -> Option<&mut Vec<SelectItem>> {
+    let Statement::Query(query) = statement else { return None };
+    let mut body = plain(query)?;
     loop {
         body = match body {
             SetExpr::Select(select) => return Some(&mut select.projection),
-            SetExpr::Query(inner) => inner.body.as_mut(),
+            SetExpr::Query(inner) => plain(inner)?,
+            // The columns of both sides, wherever they stand.
+            SetExpr::SetOperation {
+                set_quantifier: SetQuantifier::ByName | SetQuantifier::AllByName | SetQuantifier::DistinctByName,
+                ..
+            } => return None,
             SetExpr::SetOperation { left, .. } => left.as_mut(),
             _ => return None,
         };
     }
+}
+
+/// What gives a query its columns; `None` where something behind a `|>` may.
+fn plain(query: &mut Query) -> Option<&mut SetExpr> {
+    query.pipe_operators.is_empty().then_some(query.body.as_mut())
 }
 
 /// Which column an item is: `None` between two that stand for any number of columns.
@@ -123,6 +139,11 @@ fn rename(item: &mut SelectItem, at: usize) {
 
 /// `None` for what may stand for several columns.
 fn name(item: &SelectItem) -> Option<Name> {
+    if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
+        && unnests(expr)
+    {
+        return None;
+    }
     match item {
         SelectItem::ExprWithAlias { alias, .. } => Some(Name::Plain(normal(alias))),
         SelectItem::UnnamedExpr(Expr::Identifier(ident)) => Some(Name::Plain(normal(ident))),
@@ -140,6 +161,17 @@ impl Name {
             Self::Plain(name) | Self::Qualified(_, name) | Self::Expression(name) => name,
         }
     }
+}
+
+/// Whether it has a `unnest`, which makes as many columns of a struct as it has fields.
+fn unnests(expr: &Expr) -> bool {
+    let found = visit_expressions(expr, |expr| match expr {
+        Expr::Function(function) if function.name.to_string().to_lowercase().contains("unnest") => {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
 }
 
 /// An expression as it is written, with functions in small letters as names are.
@@ -171,5 +203,5 @@ fn clash(a: &Name, b: &Name) -> bool {
 }
 
 fn normal(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
 }

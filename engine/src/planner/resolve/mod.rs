@@ -149,11 +149,11 @@ async fn labelled(
     mesh: &MeshSnapshot,
 ) -> Result<(LogicalPlan, Labels)> {
     let labels = labels::label(&mut statement);
-    let spare = labels::may_clash(&statement).then(|| statement.clone());
+    let spare = labels::may_clash(&mut statement).then(|| statement.clone());
     let planned = query(Statement::Statement(Box::new(statement)), state, mesh).await;
     let plan = match (planned, spare) {
         (Err(e), Some(mut spare)) if e.context().contains(SAME_NAME) => {
-            labels::tell_apart(&mut spare);
+            labels::rename_unnamed(&mut spare);
             query(Statement::Statement(Box::new(spare)), state, mesh).await?
         }
         (planned, _) => planned?,
@@ -326,41 +326,40 @@ fn is_setting(first: &str) -> bool {
     first.starts_with("portolan") || matches!(first, "catalog" | "schema")
 }
 
-/// What `USE` makes the current catalog and schema.
+/// What `USE` makes the current catalog and schema. A catalog alone comes without a schema: the one from before may not be
+/// one of it.
 fn current(used: &Use, mesh: &MeshSnapshot) -> Result<Vec<Assignment>> {
-    let set = |name: &str, value: &str| Assignment { name: name.to_owned(), value: Some(value.to_owned()) };
-    let parts = |name: &ObjectName| -> Vec<String> {
-        name.0.iter().filter_map(|part| part.as_ident()).map(|ident| ident.value.clone()).collect()
+    let parts: Option<Vec<&str>> = match used {
+        Use::Object(name) => name.0.iter().map(|part| Some(part.as_ident()?.value.as_str())).collect(),
+        _ => None,
     };
-    match used {
-        Use::Object(name) | Use::Catalog(name) | Use::Database(name) | Use::Schema(name) => {
-            match (used, parts(name).as_slice()) {
-                (Use::Schema(_), [schema]) => Ok(vec![set("schema", schema)]),
-                (_, [catalog]) => Ok(vec![set("catalog", catalog)]),
-                (_, [catalog, schema]) => {
-                    known_product(catalog, schema, mesh)?;
-                    Ok(vec![set("catalog", catalog), set("schema", schema)])
-                }
-                _ => Err(Error::new(ErrorKind::InvalidQuery, "USE takes a domain, or `domain.product`")),
-            }
+    let (catalog, schema) = match parts.as_deref() {
+        Some([catalog]) => (catalog, None),
+        Some([catalog, schema]) => {
+            known_schema(catalog, schema, mesh)?;
+            (catalog, Some((*schema).to_owned()))
         }
-        other => Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("`{other}` is not supported: USE takes a domain, or `domain.product`"),
-        )),
-    }
+        _ => return Err(Error::new(ErrorKind::InvalidQuery, "USE takes a domain, or `domain.product`")),
+    };
+    Ok(vec![
+        Assignment { name: "catalog".to_owned(), value: Some((*catalog).to_owned()) },
+        Assignment { name: "schema".to_owned(), value: schema },
+    ])
 }
 
-/// Refuses a product that a domain does not have. That there is no such domain is said where it is set.
-fn known_product(domain: &str, product: &str, mesh: &MeshSnapshot) -> Result<()> {
-    let Some(entry) = mesh.domains.get(&DomainName::new(domain)) else { return Ok(()) };
-    let products = || entry.catalog.products.keys().map(|name| name.as_str());
-    if products().any(|name| name == product) {
+/// Refuses a schema that a catalog does not have. That there is no such catalog is said where it is set.
+fn known_schema(catalog: &str, schema: &str, mesh: &MeshSnapshot) -> Result<()> {
+    let products: Vec<&str> = match mesh.domains.get(&DomainName::new(catalog)) {
+        Some(entry) => entry.catalog.products.keys().map(|name| name.as_str()).collect(),
+        None if catalog == RESERVED_CATALOG => vec![SESSION_SCHEMA],
+        None => return Ok(()),
+    };
+    let schemas = || products.iter().copied().chain([MESH_SCHEMA]);
+    if schemas().any(|name| name == schema) {
         return Ok(());
     }
-    let hint = nearest(product, products()).map(|near| format!("; did you mean `{domain}.{near}`?"));
-    let hint = hint.unwrap_or_default();
-    Err(Error::new(ErrorKind::NotFound, format!("domain `{domain}` has no product `{product}`{hint}")))
+    let hint = nearest(schema, schemas()).map(|near| format!("; did you mean `{catalog}.{near}`?")).unwrap_or_default();
+    Err(Error::new(ErrorKind::NotFound, format!("domain `{catalog}` has no product `{schema}`{hint}")))
 }
 
 /// A setting's value as text, without quotes.
