@@ -7,6 +7,8 @@ use std::path::Path;
 
 /// The part of the book.
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/src/clients/table.md");
+/// So many clients make a feature one of the table.
+const COMMON: usize = 3;
 
 /// What a program found of one client.
 #[derive(Debug)]
@@ -58,9 +60,19 @@ fn render(clients: &[Client]) -> String {
     writeln!(text, "| | {} |", titles.join(" | ")).unwrap();
     writeln!(text, "|---{}|", "|:-:".repeat(clients.len())).unwrap();
     let mut notes: Vec<&str> = vec![];
-    for feature in features(clients) {
+    let (common, rare): (Vec<_>, Vec<_>) =
+        features(clients).into_iter().partition(|feature| is_common(feature, clients));
+    for feature in common {
         let cells: Vec<_> = clients.iter().map(|client| cell(client, feature, &mut notes)).collect();
         writeln!(text, "| `{feature}` | {} |", cells.join(" | ")).unwrap();
+    }
+    text.push_str("\nTried with fewer clients:\n\n| | |\n|---|---|\n");
+    for feature in rare {
+        let with = clients.iter().filter(|client| client.found.contains_key(feature));
+        let cells: Vec<_> = with
+            .map(|client| format!("{} {} {}", client.name, client.version, cell(client, feature, &mut notes)))
+            .collect();
+        writeln!(text, "| `{feature}` | {} |", cells.join(", ")).unwrap();
     }
     text.push('\n');
     for (nth, note) in notes.iter().enumerate() {
@@ -83,11 +95,20 @@ fn cell<'a>(client: &'a Client, feature: &str, notes: &mut Vec<&'a str>) -> Stri
     }
 }
 
+/// Whether it is worth a line of the table, which has a column for each client.
+fn is_common(feature: &str, clients: &[Client]) -> bool {
+    known(feature, clients) >= COMMON
+}
+
+/// With how many clients it was tried.
+fn known(feature: &str, clients: &[Client]) -> usize {
+    clients.iter().filter(|client| client.found.contains_key(feature)).count()
+}
+
 /// The ways to connect, then what most clients have.
 fn features(clients: &[Client]) -> Vec<&str> {
     let all: BTreeSet<&str> = clients.iter().flat_map(|client| client.found.keys().map(String::as_str)).collect();
     let mut all: Vec<_> = all.into_iter().collect();
-    let known = |feature: &str| clients.iter().filter(|client| client.found.contains_key(feature)).count();
-    all.sort_by_key(|feature| (!feature.starts_with("connect-"), usize::MAX - known(feature)));
+    all.sort_by_key(|feature| (!feature.starts_with("connect-"), usize::MAX - known(feature, clients)));
     all
 }
