@@ -59,7 +59,10 @@ impl Service {
                 };
                 let rows = async {
                     // What was inserted since it was announced is to be seen.
-                    let begun = if prepared.is_current() { head_start.rows().await } else { None };
+                    if !prepared.is_current() {
+                        head_start.give_up();
+                    }
+                    let begun = head_start.rows().await;
                     match begun {
                         Some(rows) => rows,
                         None => execution.start(When::Asked).await,

@@ -19,7 +19,8 @@ const MOST: usize = 256;
 /// Begins queries, so many at once.
 pub(crate) struct HeadStarts(Arc<Semaphore>);
 
-/// The first run of a query, until somebody fetches its rows.
+/// The first run of a query, until somebody fetches its rows; nothing until it is begun.
+#[derive(Clone, Default)]
 pub(crate) struct HeadStart(Arc<Mutex<Option<Begun>>>);
 
 struct Begun {
@@ -32,26 +33,24 @@ impl HeadStarts {
     /// Begins what `rows` starts, if there is room; it is given up when nobody came for it in time, or at `stop`.
     pub(crate) fn begin(
         &self,
+        head_start: &HeadStart,
         rows: impl Future<Output = Result<Rows>> + Send + 'static,
         stop: &CancellationToken,
-    ) -> HeadStart {
-        let begun = Arc::new(Mutex::new(None));
-        if let Ok(permit) = self.0.clone().try_acquire_owned() {
-            let (waiting, stop) = (Arc::downgrade(&begun), stop.clone());
-            let lapse = async move {
-                // Either way, its time is over.
-                let _ = tokio::time::timeout(LAPSES, stop.cancelled()).await;
-                if let Some(begun) = waiting.upgrade() {
-                    drop(taken(&begun));
-                }
-            };
-            *lock(&begun) = Some(Begun {
-                rows: AbortOnDropHandle::new(tokio::spawn(rows)),
-                _lapse: AbortOnDropHandle::new(tokio::spawn(lapse)),
-                _permit: permit,
-            });
-        }
-        HeadStart(begun)
+    ) {
+        let Ok(permit) = self.0.clone().try_acquire_owned() else { return };
+        let (waiting, stop) = (Arc::downgrade(&head_start.0), stop.clone());
+        let lapse = async move {
+            // Either way, its time is over.
+            let _ = tokio::time::timeout(LAPSES, stop.cancelled()).await;
+            if let Some(begun) = waiting.upgrade() {
+                drop(taken(&begun));
+            }
+        };
+        *lock(&head_start.0) = Some(Begun {
+            rows: AbortOnDropHandle::new(tokio::spawn(rows)),
+            _lapse: AbortOnDropHandle::new(tokio::spawn(lapse)),
+            _permit: permit,
+        });
     }
 }
 
@@ -62,12 +61,17 @@ impl Default for HeadStarts {
 }
 
 impl HeadStart {
+    /// Ends it: its rows are not what they would be now.
+    pub(crate) fn give_up(&self) {
+        drop(taken(&self.0));
+    }
+
     /// The rows, for the first who asks in time; `None` where the query has to begin anew.
     pub(crate) async fn rows(&self) -> Option<Result<Rows>> {
         let begun = taken(&self.0)?;
         match begun.rows.await {
             // Who asks may wait for what was not to be had ahead.
-            Ok(Err(e)) if e.kind() == ErrorKind::ResourceExhausted => None,
+            Ok(Err(e)) if matches!(e.kind(), ErrorKind::ResourceExhausted | ErrorKind::DeadlineExceeded) => None,
             Ok(rows) => Some(rows),
             Err(e) => {
                 Some(Err(Error::new(ErrorKind::Internal, "starting the statement ended abnormally").with_source(e)))
@@ -106,7 +110,17 @@ mod tests {
             let _held: oneshot::Sender<()> = held;
             std::future::pending().await
         });
-        (HeadStarts::default().begin(async move { Ok(rows.boxed()) }, stop), given_up)
+        (started(&HeadStarts::default(), async move { Ok(rows.boxed()) }, stop), given_up)
+    }
+
+    fn started(
+        starts: &HeadStarts,
+        rows: impl Future<Output = Result<Rows>> + Send + 'static,
+        stop: &CancellationToken,
+    ) -> HeadStart {
+        let head_start = HeadStart::default();
+        starts.begin(&head_start, rows, stop);
+        head_start
     }
 
     #[tokio::test]
@@ -141,13 +155,16 @@ mod tests {
     async fn no_more_are_begun_than_there_is_room_for() {
         let (starts, stop) = (HeadStarts(Arc::new(Semaphore::new(1))), CancellationToken::new());
         let rows = || async { Ok(stream::empty().boxed()) };
-        let first = starts.begin(rows(), &stop);
-        assert!(starts.begin(rows(), &stop).rows().await.is_none());
+        let first = started(&starts, rows(), &stop);
+        assert!(started(&starts, rows(), &stop).rows().await.is_none());
         assert!(first.rows().await.is_some());
-        assert!(starts.begin(rows(), &stop).rows().await.is_some());
+        assert!(started(&starts, rows(), &stop).rows().await.is_some());
+        let stale = started(&starts, rows(), &stop);
+        stale.give_up();
+        assert!(stale.rows().await.is_none());
         let refused = async { Err(Error::new(ErrorKind::ResourceExhausted, "no place")) };
-        assert!(starts.begin(refused, &stop).rows().await.is_none());
+        assert!(started(&starts, refused, &stop).rows().await.is_none());
         let failed = async { Err(Error::new(ErrorKind::SiteUnavailable, "down")) };
-        assert!(starts.begin(failed, &stop).rows().await.is_some_and(|rows| rows.is_err()));
+        assert!(started(&starts, failed, &stop).rows().await.is_some_and(|rows| rows.is_err()));
     }
 }

@@ -17,6 +17,7 @@ use portolan_engine::{Engine, Prepared, Result, StatementKind, rows_of};
 use crate::caller::Caller;
 use crate::failure::{arrow, invalid, unsupported};
 use crate::fetch::{Execution, When};
+use crate::head_start::HeadStart;
 use crate::placeholders::number_placeholders;
 use crate::results::KeptResult;
 use crate::statements::{Kind, Parameters, Runs, Statement, Statements};
@@ -24,6 +25,9 @@ use crate::wire_schema::{Strings, plain_schema, wire_schema};
 
 /// How long a result is kept after it was asked for, or renewed.
 const RESULT_LIFETIME: Duration = Duration::from_secs(300);
+
+/// A query that may take so long at least is begun before its rows are asked for: it may lose a second of its time.
+const LONG_ENOUGH: Duration = Duration::from_secs(10);
 
 /// Plans a statement for `caller`, without running it.
 pub(crate) async fn prepare(caller: &Caller, sql: &str, transaction: Option<&Bytes>) -> Result<Prepared> {
@@ -77,18 +81,21 @@ pub(crate) async fn announce_prepared(
                 schema: schema.clone(),
                 runs: runs.clone(),
             };
+            let head_start = HeadStart::default();
             let (kind, kept) = match delivery {
-                Delivery::Stream => {
-                    let head_start = statements.head_starts().begin(execution.start(When::Ahead), &runs.stop);
-                    (Kind::Query(prepared, parameters, head_start), None)
-                }
+                Delivery::Stream => (Kind::Query(prepared, parameters, head_start.clone()), None),
                 Delivery::Keep => {
-                    let kept = Arc::new(keep(caller.session.engine(), execution));
+                    let kept = Arc::new(keep(caller.session.engine(), execution.clone()));
                     (Kind::Kept(kept.clone()), Some(kept))
                 }
             };
+            let stop = runs.stop.clone();
             let statement = Statement { runs, ..Statement::new(kind, schema.clone(), strings) };
             let handle = statements.hold(&caller.identity.principal, statement)?;
+            let timeout = caller.session.settings().query_timeout;
+            if kept.is_none() && timeout.is_none_or(|timeout| timeout >= LONG_ENOUGH) {
+                statements.head_starts().begin(&head_start, execution.start(When::Ahead), &stop);
+            }
             Ok(Announced { handle, schema, changed: None, kept })
         }
         StatementKind::Setting | StatementKind::Change => {

@@ -62,7 +62,7 @@ impl Admission {
     /// # Errors
     /// `ResourceExhausted`.
     pub(crate) fn query_ahead(&self) -> Result<Place> {
-        let free = self.queries.places.available_permits() > self.queries.setting / 2;
+        let free = self.queries.places.available_permits() > self.queries.setting.div_ceil(2);
         let permit = free.then(|| self.queries.places.clone().try_acquire_owned().ok()).flatten();
         let permit = permit.ok_or_else(|| {
             Error::new(ErrorKind::ResourceExhausted, "no place is free for a query ahead of its time")
@@ -162,6 +162,6 @@ mod tests {
         drop((ahead, asked));
         admission.query_ahead().unwrap();
         let single = Admission::new(&Limits { concurrent_queries: 1, ..Limits::default() });
-        single.query_ahead().unwrap();
+        assert_eq!(single.query_ahead().unwrap_err().kind(), ErrorKind::ResourceExhausted);
     }
 }

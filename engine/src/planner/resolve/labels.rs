@@ -68,9 +68,7 @@ pub(super) fn label(statement: &mut Statement) -> Labels {
     for (at, item) in list.iter_mut().enumerate() {
         let (Some(own), Some(place)) = (&names[at], place(&names, at)) else { continue };
         let repeats = names[..at].iter().flatten().any(|earlier| clash(earlier, own));
-        if repeats || matches!(item, SelectItem::UnnamedExpr(_)) {
-            places.push((place, own.text().to_owned()));
-        }
+        places.push((place, own.text().to_owned()));
         if repeats {
             rename(item, at);
         }
@@ -79,14 +77,24 @@ pub(super) fn label(statement: &mut Statement) -> Labels {
     Labels { places, columns }
 }
 
-/// Gives every column without an alias a name that nothing else has. To a plan, two may have one name that are written
-/// differently: `x` and `CAST(x AS INT)`, or `x` and what `*` stands for.
-pub(super) fn rename_unnamed(statement: &mut Statement) {
+/// Which columns get names that nothing else has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Renamed {
+    /// Those that have none: the names of the others may stand behind `ORDER BY`.
+    Expressions,
+    /// All.
+    All,
+}
+
+/// Gives columns names that nothing else has. To a plan, two may have one name that are written differently: `x` and
+/// `CAST(x AS INT)`, or `x` and what `*` stands for.
+pub(super) fn tell_apart(statement: &mut Statement, which: Renamed) {
     let Some(list) = list_of(statement) else { return };
     let names: Vec<Option<Name>> = list.iter().map(name).collect();
     for (at, item) in list.iter_mut().enumerate() {
+        let wanted = which == Renamed::All || matches!(names[at], Some(Name::Expression(_)));
         // What has no place would keep that name.
-        if matches!(item, SelectItem::UnnamedExpr(_)) && place(&names, at).is_some() {
+        if wanted && place(&names, at).is_some() {
             rename(item, at);
         }
     }
@@ -95,8 +103,8 @@ pub(super) fn rename_unnamed(statement: &mut Statement) {
 /// Whether columns may share a name that no two of the list are written with.
 pub(super) fn may_clash(statement: &mut Statement) -> bool {
     let Some(list) = list_of(statement) else { return false };
-    let hides_names = |item: &SelectItem| matches!(name(item), None | Some(Name::Expression(_)));
-    list.len() > 1 && list.iter().any(hides_names) && list.iter().any(|item| matches!(item, SelectItem::UnnamedExpr(_)))
+    let hides_names = |item: &SelectItem| !matches!(name(item), Some(Name::Plain(_)));
+    list.len() > 1 && list.iter().any(hides_names)
 }
 
 /// The list that gives a query its columns and their names; in a union, that is the first.

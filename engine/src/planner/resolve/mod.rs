@@ -4,6 +4,7 @@
 pub(crate) mod bounds;
 pub(crate) mod change;
 mod labels;
+mod passed_over;
 
 use std::ops::ControlFlow;
 
@@ -19,6 +20,7 @@ use sqlparser::tokenizer::Span;
 
 use self::change::{Change, Scope, change};
 pub(crate) use self::labels::Labels;
+use self::labels::Renamed;
 use crate::execution::errors::from_datafusion;
 use crate::explain::{ExplainOptions, take_explain};
 use crate::mesh::describe;
@@ -119,6 +121,7 @@ fn parse(sql: &str) -> Result<Statement> {
     match (statements.pop_front(), statements.len()) {
         (Some(statement), 0) => {
             bounds::check_statement(&statement)?;
+            passed_over::check(&statement)?;
             Ok(statement)
         }
         (None, _) => Err(Error::new(ErrorKind::InvalidQuery, "the statement is empty")),
@@ -150,19 +153,22 @@ async fn labelled(
 ) -> Result<(LogicalPlan, Labels)> {
     let labels = labels::label(&mut statement);
     let spare = labels::may_clash(&mut statement).then(|| statement.clone());
-    let planned = query(Statement::Statement(Box::new(statement)), state, mesh).await;
-    let plan = match (planned, spare) {
-        (Err(e), Some(mut spare)) if e.context().contains(SAME_NAME) => {
-            labels::rename_unnamed(&mut spare);
-            query(Statement::Statement(Box::new(spare)), state, mesh).await?
+    let mut planned = query(Statement::Statement(Box::new(statement)), state, mesh).await;
+    for which in [Renamed::Expressions, Renamed::All] {
+        match (&planned, &spare) {
+            (Err(e), Some(spare)) if SAME_NAME.iter().any(|said| e.context().contains(said)) => {
+                let mut apart = spare.clone();
+                labels::tell_apart(&mut apart, which);
+                planned = query(Statement::Statement(Box::new(apart)), state, mesh).await;
+            }
+            _ => break,
         }
-        (planned, _) => planned?,
-    };
-    Ok((plan, labels))
+    }
+    Ok((planned?, labels))
 }
 
 /// How DataFusion says that it has one name for two expressions, which may be written differently.
-const SAME_NAME: &str = "require unique expression names";
+const SAME_NAME: [&str; 2] = ["require unique expression names", "would be ambiguous"];
 
 async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) -> Result<LogicalPlan> {
     only_reads(&statement)?;
@@ -359,7 +365,8 @@ fn known_schema(catalog: &str, schema: &str, mesh: &MeshSnapshot) -> Result<()> 
         return Ok(());
     }
     let hint = nearest(schema, schemas()).map(|near| format!("; did you mean `{catalog}.{near}`?")).unwrap_or_default();
-    Err(Error::new(ErrorKind::NotFound, format!("domain `{catalog}` has no product `{schema}`{hint}")))
+    let what = if catalog == RESERVED_CATALOG { ("catalog", "schema") } else { ("domain", "product") };
+    Err(Error::new(ErrorKind::NotFound, format!("{} `{catalog}` has no {} `{schema}`{hint}", what.0, what.1)))
 }
 
 /// A setting's value as text, without quotes.

@@ -268,6 +268,17 @@ async fn columns_are_called_as_they_are_written() {
         ("SELECT s.a, s.b, s.a FROM (SELECT named_struct('a', 1, 'b', 2) AS s)", &["a", "b", "a"]),
         ("SELECT 'x', 'x' UNION ALL SELECT 'y', 'z'", &["'x'", "'x'"]),
         // To DataFusion, each of these has one name twice.
+        ("SELECT nation.n_name, geo.places.nation.n_name FROM geo.places.nation", &["n_name", "n_name"]),
+        ("SELECT *, upper(r_name) AS r_name FROM geo.places.region", &["r_regionkey", "r_name", "r_comment", "r_name"]),
+        (
+            "SELECT a.n_name, a.n_regionkey, CAST(a.n_regionkey AS VARCHAR) FROM geo.places.nation a \
+             JOIN geo.places.nation b ON a.n_nationkey = b.n_regionkey ORDER BY n_name",
+            &["n_name", "n_regionkey", "CAST(a.n_regionkey AS VARCHAR)"],
+        ),
+        (
+            "SELECT n_name, CAST(n_name AS VARCHAR) FROM geo.places.nation UNION ALL SELECT 'a', 'b' ORDER BY n_name",
+            &["n_name", "CAST(n_name AS VARCHAR)"],
+        ),
         ("SELECT *, r_name FROM geo.places.region", &["r_regionkey", "r_name", "r_comment", "r_name"]),
         ("SELECT r_name, * FROM geo.places.region", &["r_name", "r_regionkey", "r_name", "r_comment"]),
         ("SELECT n_name, CAST(n_name AS VARCHAR) FROM geo.places.nation", &["n_name", "CAST(n_name AS VARCHAR)"]),
@@ -299,6 +310,31 @@ async fn columns_are_called_as_they_are_written() {
     let long = format!("SELECT {}", vec!["1"; 500].join(" + "));
     let name = session.prepare(&long).await.unwrap().schema().field(0).name().clone();
     assert!(name.starts_with("1 + 1") && name.ends_with('…') && name.chars().count() == 257, "{name}");
+}
+
+#[tokio::test]
+async fn clauses_that_nobody_would_carry_out_are_refused() {
+    let session = gateway().await.session(Principal::new("ann"));
+    for sql in [
+        "SELECT n_name FROM geo.places.nation PREWHERE n_nationkey = 1",
+        "SELECT n_regionkey, count(*) FROM geo.places.nation GROUP BY n_regionkey WITH ROLLUP",
+        "SELECT n_regionkey, count(*) FROM geo.places.nation GROUP BY ALL WITH TOTALS",
+        "SELECT n_name FROM geo.places.nation START WITH n_nationkey = 1 CONNECT BY PRIOR n_nationkey = n_regionkey",
+        "SELECT count(*) FROM geo.places.nation TABLESAMPLE (10 PERCENT)",
+        "SELECT count(*) FROM (SELECT 1) t TABLESAMPLE (1 ROWS)",
+        "SELECT count(*) FROM geo.places.nation PARTITION (p0)",
+        "SELECT value FROM generate_series(1, 2) WITH ORDINALITY",
+        "SELECT n_name FROM geo.places.nation LIMIT 1 SETTINGS max_threads = 1",
+        "SELECT n_name FROM geo.places.nation LIMIT 1 FORMAT JSON",
+        "SELECT n_name FROM geo.places.nation LIMIT 1 FOR JSON AUTO",
+        "SELECT n_name FROM geo.places.nation FOR UPDATE",
+        "SELECT sum(0.5)(n_nationkey) FROM geo.places.nation",
+        "SELECT 1 FROM geo.places.region WHERE r_name IN (SELECT n_name FROM geo.places.nation PREWHERE n_nationkey = 1)",
+        "WITH t AS (SELECT n_name FROM geo.places.nation TABLESAMPLE (10 PERCENT)) SELECT * FROM t",
+    ] {
+        let error = refused(&session, sql).await;
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{sql}: {error}");
+    }
 }
 
 #[tokio::test]
