@@ -19,7 +19,14 @@ pub(super) fn check(statement: &Statement) -> Result<()> {
     let Statement::Statement(statement) = statement else { return Ok(()) };
     match statement.visit(&mut Clauses) {
         ControlFlow::Break(clause) => {
-            Err(Error::new(ErrorKind::Unsupported, format!("`{clause}` is not supported in a statement")))
+            let instead = match clause.as_str() {
+                "PREWHERE" => ": write WHERE",
+                "WITH ROLLUP" => ": write GROUP BY ROLLUP (…)",
+                "WITH CUBE" => ": write GROUP BY CUBE (…)",
+                "FOR UPDATE" | "FOR SHARE" => ": there are no transactions",
+                _ => "",
+            };
+            Err(Error::new(ErrorKind::Unsupported, format!("`{clause}` is not supported in a statement{instead}")))
         }
         ControlFlow::Continue(()) => Ok(()),
     }

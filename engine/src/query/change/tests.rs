@@ -334,7 +334,12 @@ async fn clauses_that_nobody_would_carry_out_are_refused() {
     ] {
         let error = refused(&session, sql).await;
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{sql}: {error}");
+        assert!(
+            !sql.contains("ROLLUP")
+                || error.context().contains("`WITH ROLLUP`") && error.context().contains("GROUP BY ROLLUP")
+        );
     }
+    session.prepare("SELECT n_regionkey, count(*) FROM geo.places.nation GROUP BY ROLLUP (n_regionkey)").await.unwrap();
 }
 
 #[tokio::test]
