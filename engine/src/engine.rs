@@ -10,7 +10,7 @@ use bytes::Bytes;
 use datafusion::execution::SpillFile;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionConfig;
 use portolan_catalog::{DomainName, MeshSnapshot, PortRef, PortStatistics};
@@ -22,8 +22,7 @@ use crate::execution::memory::SharedMemory;
 use crate::execution::runtime::CpuRuntime;
 use crate::mesh::{LinkOverride, Mesh};
 use crate::names::RESERVED_CATALOG;
-use crate::planner::cross_joins::optimizer_rules;
-use crate::{Error, ErrorKind, Limits, Principal, QueryStream, Result, Session};
+use crate::{Error, ErrorKind, Limits, Principal, QueryStream, Result, Session, upstream};
 
 /// Answers SQL across the ports of the domains that it owns or reaches through peers. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -219,9 +218,7 @@ fn base_state(partitions: usize, query_memory: usize, runtime: Arc<RuntimeEnv>) 
     let to_merge = query_memory / (8 * partitions);
     options.execution.sort_spill_reservation_bytes =
         to_merge.clamp(MERGE_RESERVATION_LEAST, options.execution.sort_spill_reservation_bytes);
-    SessionStateBuilder::new()
-        .with_default_features()
-        .with_optimizer_rules(optimizer_rules())
+    upstream::state_builder()
         .with_config(config)
         .with_runtime_env(runtime)
         .build()

@@ -19,6 +19,7 @@ pub mod progress;
 pub mod query;
 pub mod session;
 pub mod settings;
+mod upstream;
 mod wire;
 
 pub use engine::{Engine, EngineBuilder, EstimatedFragment, SentFragment};

@@ -13,6 +13,7 @@ mod limits;
 mod owners_away;
 mod planning;
 mod random;
+mod right_rows;
 mod scenarios;
 mod security;
 mod sources;

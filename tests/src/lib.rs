@@ -12,3 +12,4 @@ pub mod products;
 pub mod python;
 pub mod random_queries;
 pub mod rows;
+pub mod ways;

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::start::Start;
 use crate::execution::errors::into_datafusion;
-use crate::execution::run::conform;
+use crate::execution::conform::conform;
 use crate::mesh::StreamMeter;
 use crate::planner::Fragment;
 use crate::progress::EdgeCounters;

@@ -1,6 +1,7 @@
 //! Runs physical plans: on threads of their own, within limits, as streams with back-pressure.
 
 pub(crate) mod admission;
+pub(crate) mod conform;
 pub(crate) mod errors;
 pub(crate) mod memory;
 pub(crate) mod run;

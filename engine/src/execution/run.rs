@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use arrow::compute::CastOptions;
 use arrow::datatypes::SchemaRef;
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use arrow::record_batch::RecordBatch;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::future::BoxFuture;
@@ -17,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::admission::Place;
+use super::conform::conform;
 use super::errors::from_datafusion;
 use super::runtime::CpuRuntime;
 use crate::activity::Listed;
@@ -110,38 +110,6 @@ fn waiting_for(progress: &ProgressHandle) -> String {
         .map(|e| format!("{} at {}", e.domains.join(", "), e.site))
         .collect();
     if waiting.is_empty() { String::new() } else { format!(", waiting for {}", waiting.join(" and ")) }
-}
-
-/// Brings a batch into the promised form: the same columns by position, under the promised names and types.
-///
-/// # Errors
-/// `Internal` where the number of columns differs; `InvalidQuery` where a value does not fit the promised type.
-pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    if batch.num_columns() != schema.fields().len() {
-        return Err(Error::new(
-            ErrorKind::Internal,
-            format!("{} columns were promised and {} came", schema.fields().len(), batch.num_columns()),
-        ));
-    }
-    let options = CastOptions { safe: false, ..CastOptions::default() };
-    let columns = batch
-        .columns()
-        .iter()
-        .zip(schema.fields())
-        .map(|(column, field)| {
-            if column.data_type() == field.data_type() {
-                Ok(column.clone())
-            } else {
-                arrow::compute::cast_with_options(column, field.data_type(), &options)
-            }
-        })
-        .collect::<Result<Vec<_>, _>>();
-    columns
-        .and_then(|columns| {
-            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-            RecordBatch::try_new_with_options(schema.clone(), columns, &options)
-        })
-        .map_err(|e| Error::new(ErrorKind::InvalidQuery, "a value does not fit the promised type").with_source(e))
 }
 
 impl Stream for Batches {

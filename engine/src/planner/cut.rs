@@ -1,4 +1,4 @@
-//! Pass 6, cut: each maximal part at one peer becomes a fragment, and an exchange stands in its place.
+//! Pass 7, cut: each maximal part at one peer becomes a fragment, and an exchange stands in its place.
 //!
 //! A fragment that does not survive encoding is not sent: its root stays here, with the reason, and what is below it
 //! is cut instead.

@@ -2,9 +2,9 @@
 //! and gives the same rows; placement changes where work is done, never what comes out.
 
 mod adapt;
+mod analyse;
 pub(crate) mod cardinality;
 mod cost;
-pub(crate) mod cross_joins;
 mod cut;
 pub(crate) mod decision;
 mod failing;
@@ -14,12 +14,12 @@ mod place;
 pub(crate) mod resolve;
 mod routes;
 mod split;
-mod window_limits;
 
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 
 pub(crate) use adapt::{adapt, awaited};
+pub(crate) use analyse::analyse;
 pub(crate) use cut::Fragment;
 pub(crate) use place::{Placed, SiteChoice};
 
@@ -44,23 +44,23 @@ pub(crate) struct Planned {
     pub(crate) adapted: Option<String>,
 }
 
-/// Takes a resolved plan through the passes. No I/O.
+/// Takes an analysed plan through the passes. No I/O.
 ///
-/// Resolving comes before: [`resolve::resolve`] turns text into a plan over known ports. `pinned` is a fragment that
-/// another node sent: it is not handed on to a third.
+/// Two passes come before: [`resolve::resolve`] turns text into a plan over known ports, and [`analyse()`] gives every
+/// expression its type. `pinned` is a fragment that another node sent: it is not handed on to a third.
 ///
 /// # Errors
 /// `InvalidQuery` where the query makes no sense (a type that does not fit, say); `Unsupported` where a shape cannot
 /// be planned.
 pub(crate) fn plan(
     state: &SessionState,
-    resolved: &LogicalPlan,
+    analysed: &LogicalPlan,
     settings: &Settings,
     view: &MeshView,
     pinned: bool,
 ) -> Result<Planned> {
     let routes = Routes { view, delegate: !pinned };
-    let normalised = normalise::normalise(state, resolved)?;
+    let normalised = normalise::normalise(state, analysed)?;
     let ordered = match settings.placement && settings.join_order {
         true => order::order(&normalised, state, routes)?,
         false => normalised.clone(),

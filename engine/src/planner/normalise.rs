@@ -1,5 +1,4 @@
-//! Pass 2, normalise: DataFusion's own analyzer and optimizer, through filter and projection pushdown, then a workaround
-//! (`window_limits`).
+//! Pass 3, normalise: DataFusion's own optimizer with the rules of `upstream/`, through filter and projection pushdown.
 //!
 //! Ours come after it, so that a cut never loses a filter or asks for columns that nobody reads.
 //! Before: `Projection: a; Filter: a.x = b.x; CrossJoin: a, b`. After: `Inner Join: a.x = b.x` over narrowed scans.
@@ -9,8 +8,13 @@ use datafusion::logical_expr::LogicalPlan;
 
 use crate::Result;
 use crate::execution::errors::from_datafusion;
+use crate::upstream::window_limits;
 
-/// Runs DataFusion's analyzer and optimizer.
+/// Runs DataFusion's optimizer.
 pub(super) fn normalise(state: &SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
-    state.optimize(plan).and_then(super::window_limits::keep_above).map_err(|e| from_datafusion(&e))
+    state
+        .optimizer()
+        .optimize(plan.clone(), state, |_, _| {})
+        .and_then(window_limits::keep_above)
+        .map_err(|e| from_datafusion(&e))
 }

@@ -3,10 +3,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, Float64Type, Schema, TimeUnit};
-use arrow::error::ArrowError;
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::MemTable;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result as DataFusionResult};
@@ -14,6 +12,7 @@ use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource};
 
 use super::Prepared;
+use crate::execution::conform::lossless;
 use crate::execution::errors::from_datafusion;
 use crate::{Error, ErrorKind, Result};
 
@@ -85,39 +84,6 @@ fn of_columns(expr: Expr) -> DataFusionResult<Expr> {
         other => Ok(Transformed::no(other)),
     })?;
     Ok(replaced.data)
-}
-
-/// The values in another type, where each means the same in it.
-///
-/// # Errors
-/// Why a value has no form in that type; `None` where it has one that means something else.
-pub(super) fn lossless(column: &ArrayRef, to: &DataType) -> std::result::Result<ArrayRef, Option<ArrowError>> {
-    let from = column.data_type();
-    if from == to {
-        return Ok(column.clone());
-    }
-    let strict = CastOptions { safe: false, ..CastOptions::default() };
-    let is_text = matches!(from, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-    if is_text && matches!(to, DataType::Date32 | DataType::Date64) {
-        // A cast to dates takes a text with a time, and drops that.
-        let times = cast_with_options(column, &DataType::Timestamp(TimeUnit::Microsecond, None), &strict)?;
-        return lossless(&times, to);
-    }
-    let cast = cast_with_options(column, to, &strict)?;
-    if from.is_floating() && to.is_floating() {
-        // The nearest number is what is meant, as long as there is one.
-        let infinite = |array: &ArrayRef| -> std::result::Result<Vec<bool>, ArrowError> {
-            let wide = cast_with_options(array, &DataType::Float64, &strict)?;
-            Ok(wide.as_primitive::<Float64Type>().iter().map(|v| v.is_some_and(f64::is_infinite)).collect())
-        };
-        return if infinite(column)? == infinite(&cast)? { Ok(cast) } else { Err(None) };
-    }
-    // A cast cuts fractions off: what does not come back as it went in would be another value.
-    if !(from.is_numeric() || from.is_temporal()) {
-        return Ok(cast);
-    }
-    let back = cast_with_options(&cast, from, &strict)?;
-    if back.to_data() == column.to_data() { Ok(cast) } else { Err(None) }
 }
 
 /// The rows in the types that are wanted.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
-use arrow::compute::{CastOptions, cast_with_options, concat_batches, filter_record_batch, interleave};
+use arrow::compute::{concat_batches, filter_record_batch, interleave};
 use arrow::datatypes::UInt64Type;
 use arrow::error::ArrowError;
 use datafusion::logical_expr::LogicalPlan;
@@ -17,8 +17,9 @@ use portolan_connectors::PortWriter;
 
 use super::ingest::OF_A_BATCH;
 use super::{Prepared, QueryStream};
+use crate::execution::conform::lossless;
 use crate::mesh::MeshView;
-use crate::planner::resolve::change::{Change, Target};
+use crate::planner::resolve::change::{Change, Content, Target};
 use crate::session::tables::TableContent;
 use crate::{Error, ErrorKind, Principal, Result};
 
@@ -56,7 +57,7 @@ impl Prepared {
         if let (Change::Insert { into, rows }, Some(uploaded)) = (change, current.uploaded(parameters)?)
             && let Some(plan) = super::bulk::with_rows(rows, uploaded)?
         {
-            return current.insert(into, current.start(plan).await?).await;
+            return current.insert(into, current.start(current.analyse(plan)?).await?).await;
         }
         let mut changed = 0;
         for (done, values) in rows_of(parameters).enumerate() {
@@ -81,12 +82,14 @@ impl Prepared {
     pub(super) async fn apply_once(&self, change: &Change, parameters: &[ScalarValue]) -> Result<u64> {
         let tables = &self.session.shared.tables;
         match change {
-            Change::Create { table, columns, rows, how } => {
-                let batches = match rows {
-                    Some(plan) => self.collect(plan, parameters).await?,
-                    None => vec![],
+            Change::Create { table, content, how } => {
+                let content = match content {
+                    Content::Columns(columns) => TableContent::new(columns.clone(), &[])?,
+                    Content::Rows(plan) => {
+                        let rows = self.start(self.bind(plan.clone(), parameters)?).await?;
+                        TableContent::new(rows.schema(), &self.held(rows).await?)?
+                    }
                 };
-                let content = TableContent::new(columns.clone(), &batches)?;
                 let made = content.rows() as u64;
                 Ok(if tables.create(table, content, *how)? { made } else { 0 })
             }
@@ -245,15 +248,18 @@ fn updated(seen: &TableContent, columns: &[usize], rows: &[RecordBatch]) -> Resu
     // From the old rows, or from the new values.
     let chosen: Vec<(usize, usize)> =
         (0..old.num_rows()).map(|row| places.get(&(row as u64)).map_or((0, row), |place| (1, *place))).collect();
-    let strict = CastOptions { safe: false, ..CastOptions::default() };
     let mut arrays = old.columns().to_vec();
     for (value, column) in columns.iter().enumerate() {
         let field = seen.schema.field(*column);
-        let does_not_fit = |e: ArrowError| {
-            let what = format!("a new value of `{}` is no {}", field.name(), field.data_type());
-            Error::new(ErrorKind::InvalidQuery, what).with_source(e)
+        let does_not_fit = |e: Option<ArrowError>| {
+            let what = format!("a new value of `{}` does not fit {}", field.name(), field.data_type());
+            let error = Error::new(ErrorKind::InvalidQuery, what);
+            match e {
+                Some(e) => error.with_source(e),
+                None => error,
+            }
         };
-        let values = cast_with_options(new.column(value + 1), field.data_type(), &strict).map_err(does_not_fit)?;
+        let values = lossless(new.column(value + 1), field.data_type()).map_err(does_not_fit)?;
         arrays[*column] = interleave(&[old.column(*column), &values], &chosen).map_err(internal)?;
     }
     let options = RecordBatchOptions::new().with_row_count(Some(old.num_rows()));

@@ -8,14 +8,16 @@ use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ParamValues;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Cast, Expr, LogicalPlan, TryCast};
 use datafusion::scalar::ScalarValue;
 
-use super::bulk::lossless;
 use super::{Entry, Query, QueryStream, session_state};
+use crate::execution::conform::lossless;
 use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
 use crate::names::SessionNames;
+use crate::planner::analyse;
 use crate::planner::resolve::bounds::{check_plan, check_types};
 use crate::planner::resolve::change::Change;
 use crate::planner::resolve::{Assignment, Resolved, resolve};
@@ -59,7 +61,6 @@ impl Prepared {
                 let state = session_state(&session.engine, &view, Some(names.clone()));
                 // It is large, and would be moved about on the caller's stack.
                 let resolved = Box::pin(resolve(&sql, &state, &view.snapshot, &names)).await?;
-                let schema = promised(&resolved);
                 let plan = match &resolved {
                     Resolved::Query(plan, _) | Resolved::Explain { query: plan, .. } => Some(plan),
                     Resolved::Change(change) => change.rows(),
@@ -68,10 +69,16 @@ impl Prepared {
                 if let Some(plan) = plan {
                     check_plan(plan)?;
                 }
-                if let Resolved::Change(Change::Create { columns, .. }) = &resolved {
-                    check_types(columns)?;
+                if let Resolved::Change(Change::Create { content, .. }) = &resolved {
+                    check_types(content.columns())?;
                 }
                 let parameters = plan.map_or_else(|| Ok(Arc::new(Schema::empty())), parameters)?;
+                // Without values for its parameters a plan's types are not known: it is analysed once it has them.
+                let resolved = match parameters.fields().is_empty() {
+                    true => analysed(resolved, &state)?,
+                    false => resolved,
+                };
+                let schema = promised(&resolved);
                 Ok(Self { session, sql, view, names, resolved: Arc::new(resolved), schema, parameters })
             })
             .await
@@ -240,7 +247,7 @@ impl Prepared {
         Query::of_session(&self.session, &self.sql, self.view.clone(), self.names.clone(), measured)
     }
 
-    /// Runs a plan of this statement.
+    /// Runs an analysed plan of this statement.
     pub(super) async fn start(&self, plan: LogicalPlan) -> Result<QueryStream> {
         let schema = nullable(plan.schema().as_arrow());
         self.start_as(plan, schema, Entry::InLine).await
@@ -259,6 +266,7 @@ impl Prepared {
         self.session.engine.cpu.run(work).await
     }
 
+    /// The plan with values for its parameters, analysed.
     pub(super) fn bind(&self, plan: LogicalPlan, values: &[ScalarValue]) -> Result<LogicalPlan> {
         let fields = self.parameters.fields();
         if values.len() != fields.len() {
@@ -289,8 +297,24 @@ impl Prepared {
             ScalarValue::try_from_array(&cast, 0).map_err(|e| wrong().with_source(e))
         };
         let values = values.iter().zip(fields).map(fit).collect::<Result<Vec<_>>>()?;
-        plan.with_param_values(ParamValues::from(values)).map_err(|e| from_datafusion(&e))
+        let plan = plan.with_param_values(ParamValues::from(values)).map_err(|e| from_datafusion(&e))?;
+        self.analyse(plan)
     }
+
+    /// Gives every expression of a plan its type.
+    pub(super) fn analyse(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        analyse(&session_state(&self.session.engine, &self.view, Some(self.names.clone())), plan)
+    }
+}
+
+/// The statement with its plan analysed.
+fn analysed(resolved: Resolved, state: &SessionState) -> Result<Resolved> {
+    Ok(match resolved {
+        Resolved::Query(plan, labels) => Resolved::Query(analyse(state, plan)?, labels),
+        Resolved::Explain { query, options } => Resolved::Explain { query: analyse(state, query)?, options },
+        Resolved::Change(change) => Resolved::Change(change.map_rows(|plan| analyse(state, plan))?),
+        other => other,
+    })
 }
 
 /// The columns that a statement promises: all nullable, since what is known of NULLs differs between a plan and its

@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use datafusion::common::tree_node::Transformed;
 use datafusion::execution::TaskContext;
-use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{LogicalPlan, SkipType};
 use datafusion::prelude::lit;
 use datafusion_proto::bytes::{
@@ -27,9 +27,9 @@ use keys::SentKeys;
 /// A fragment's plan may take so many bytes.
 pub(crate) const MAX_PLAN_BYTES: usize = 4 << 20;
 
-/// What a plan may call: DataFusion's own functions, found by name.
+/// What a plan may call: the functions that every node has, found by name.
 static FUNCTIONS: LazyLock<Arc<TaskContext>> =
-    LazyLock::new(|| SessionStateBuilder::new().with_default_features().build().task_ctx());
+    LazyLock::new(|| crate::upstream::state_builder().build().task_ctx());
 
 /// A plan as it travels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

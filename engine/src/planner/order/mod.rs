@@ -1,4 +1,4 @@
-//! Pass 3, order: puts inner joins into the order that costs least, with the side that is built on the left. Outer, semi
+//! Pass 4, order: puts inner joins into the order that costs least, with the side that is built on the left. Outer, semi
 //! and anti joins stay where they are; of theirs only the sides are chosen.
 //!
 //! Order and site are decided together here, so that an order that only pays because an owner can do a part of it is

@@ -1,4 +1,4 @@
-//! Pass 5, place: every operator gets a site, so that the whole costs least: here, where everything comes, or an owner
+//! Pass 6, place: every operator gets a site, so that the whole costs least: here, where everything comes, or an owner
 //! of what it reads. A join of two owners is done here, with or without keys of one side for the other, or by one of the
 //! two, which pulls from the other. Each operator that stays here though an owner holds its input keeps the reason.
 //!

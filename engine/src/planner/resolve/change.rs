@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::TableReference;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
@@ -34,7 +34,7 @@ use crate::{Error, ErrorKind, Result};
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
     /// Makes a table of the session.
-    Create { table: String, columns: SchemaRef, rows: Option<LogicalPlan>, how: Creation },
+    Create { table: String, content: Content, how: Creation },
     /// Drops a table of the session.
     Drop { table: String, if_exists: bool },
     /// Adds rows.
@@ -47,6 +47,25 @@ pub(crate) enum Change {
     CancelQuery { id: String },
     /// Ends a session.
     CloseSession { id: String },
+}
+
+/// What a new table of the session holds.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    /// These columns and no rows.
+    Columns(SchemaRef),
+    /// The columns and rows of a query.
+    Rows(LogicalPlan),
+}
+
+impl Content {
+    /// The columns, as far as their types are known without values for parameters.
+    pub(crate) fn columns(&self) -> &Schema {
+        match self {
+            Self::Columns(columns) => columns,
+            Self::Rows(plan) => plan.schema().as_arrow(),
+        }
+    }
 }
 
 /// What takes rows.
@@ -62,10 +81,23 @@ impl Change {
     /// The query for the rows that it needs.
     pub(crate) fn rows(&self) -> Option<&LogicalPlan> {
         match self {
-            Self::Create { rows, .. } => rows.as_ref(),
+            Self::Create { content: Content::Rows(rows), .. } => Some(rows),
             Self::Insert { rows, .. } | Self::Delete { rows, .. } | Self::Update { rows, .. } => Some(rows),
-            Self::Drop { .. } | Self::CancelQuery { .. } | Self::CloseSession { .. } => None,
+            Self::Create { .. } | Self::Drop { .. } | Self::CancelQuery { .. } | Self::CloseSession { .. } => None,
         }
+    }
+
+    /// The same change with another form of the query for its rows.
+    pub(crate) fn map_rows(self, change: impl FnOnce(LogicalPlan) -> Result<LogicalPlan>) -> Result<Self> {
+        Ok(match self {
+            Self::Create { table, content: Content::Rows(rows), how } => {
+                Self::Create { table, content: Content::Rows(change(rows)?), how }
+            }
+            Self::Insert { into, rows } => Self::Insert { into, rows: change(rows)? },
+            Self::Delete { table, rows } => Self::Delete { table, rows: change(rows)? },
+            Self::Update { table, columns, rows } => Self::Update { table, columns, rows: change(rows)? },
+            other => other,
+        })
     }
 
     /// Whether it leaves something in the session.
@@ -131,13 +163,13 @@ impl Scope<'_> {
         let LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(memory)) = plan else {
             return Err(unsupported("this form of CREATE TABLE is not supported"));
         };
-        let schema = memory.input.schema().as_arrow();
-        // A query's columns say of NULLs what its plan happens to know.
-        let nullable = |f: &Arc<Field>| Field::new(f.name(), f.data_type().clone(), has_rows || f.is_nullable());
-        let columns: SchemaRef = Arc::new(Schema::new(schema.fields().iter().map(nullable).collect::<Vec<_>>()));
+        let columns = memory.input.schema().inner().clone();
         distinct_names(&columns)?;
-        let rows = has_rows.then(|| Arc::unwrap_or_clone(memory.input));
-        Ok(Change::Create { table, columns, rows, how })
+        let content = match has_rows {
+            true => Content::Rows(Arc::unwrap_or_clone(memory.input)),
+            false => Content::Columns(columns),
+        };
+        Ok(Change::Create { table, content, how })
     }
 
     async fn delete(&self, delete: &Delete) -> Result<Change> {

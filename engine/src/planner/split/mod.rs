@@ -1,4 +1,4 @@
-//! Pass 4, split: an aggregate or a TopN over a union, an aggregate over inner joins of several sites, and a TopN over a
+//! Pass 5, split: an aggregate or a TopN over a union, an aggregate over inner joins of several sites, and a TopN over a
 //! left join are done in parts where that is sound: a part below, where an owner can do it, and a last one above. Each
 //! owner reduces its rows before they travel.
 //!

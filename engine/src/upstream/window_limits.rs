@@ -13,7 +13,7 @@ use datafusion::logical_expr::{Limit, LogicalPlan, Sort};
 use datafusion::prelude::lit;
 
 /// Separates limits from sorts above windows.
-pub(super) fn keep_above(plan: LogicalPlan) -> Result<LogicalPlan> {
+pub(crate) fn keep_above(plan: LogicalPlan) -> Result<LogicalPlan> {
     let separated = plan.transform_down_with_subqueries(|node| match node {
         LogicalPlan::Sort(Sort { expr, input, fetch: Some(fetch) }) if reads_window(&input)? => {
             let fetch = i64::try_from(fetch).unwrap_or(i64::MAX);

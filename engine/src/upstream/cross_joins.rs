@@ -12,14 +12,11 @@ use datafusion::common::{NullEquality, Result};
 use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan};
 use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion::optimizer::optimizer::ApplyOrder;
-use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
-/// DataFusion's rules, with this one in the place of the one that it guards.
-pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    let guarded = |rule: Arc<dyn OptimizerRule + Send + Sync>| -> Arc<dyn OptimizerRule + Send + Sync> {
-        if rule.name() == EliminateCrossJoin::new().name() { Arc::new(GuardedCrossJoins::default()) } else { rule }
-    };
-    Optimizer::new().rules.into_iter().map(guarded).collect()
+/// The rule, guarded where it is the one that loses keys.
+pub(super) fn guarded(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
+    if rule.name() == EliminateCrossJoin::new().name() { Arc::new(GuardedCrossJoins::default()) } else { rule }
 }
 
 #[derive(Debug, Default)]

@@ -1,0 +1,21 @@
+//! Pass 2, analyse: DataFusion's analyzer and the rules of `upstream/` around it give every expression its type.
+//!
+//! It runs before the columns are promised to a client: a branch of a `UNION` or `CASE` may have another type than the
+//! whole. Before: `Union: Int64(1), Float64(1.5)`. After: `Union: CAST(Int64(1) AS Float64), Float64(1.5)`.
+
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+
+use crate::Result;
+use crate::execution::errors::from_datafusion;
+
+/// Gives every expression of a plan its type.
+///
+/// A plan with parameters is bound to their values first: their types are not known before.
+///
+/// # Errors
+/// `InvalidQuery` for expressions whose types do not fit.
+pub(crate) fn analyse(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
+    let analyzed = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {});
+    analyzed.map_err(|e| from_datafusion(&e))
+}

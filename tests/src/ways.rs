@@ -1,0 +1,256 @@
+//! One query by every way that the planner knows: in one process that owns everything, and at the gateway of a mesh
+//! unplaced, placed, and placed by each strategy that can be forced. The mesh is real but for its processes: one engine a
+//! domain, with Flight over loopback in between.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use futures::TryStreamExt;
+use parquet::arrow::ArrowWriter;
+use portolan_catalog::{DomainName, load_domain};
+use portolan_connectors::files::FileSources;
+use portolan_connectors::node::{NodeOptions, NodeSite};
+use portolan_connectors::open_domain;
+use portolan_engine::{Engine, EngineBuilder, Error, ErrorKind, Principal, Result as EngineResult, Session};
+use portolan_flight_server::{Server, ServerOptions};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use crate::forced::{FORCED, Forced};
+use crate::products::{PortFile, write_domain};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+/// The columns and the rows of a query.
+pub type Rows = (SchemaRef, Vec<RecordBatch>);
+
+/// Every row comes to the gateway.
+pub const UNPLACED: &[(&str, &str)] = &[("portolan.placement", "off")];
+/// No query may take longer.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A mesh, and one process that owns the same domains.
+pub struct Ways {
+    gateway: Engine,
+    single: Engine,
+    // Dropped with it, and the nodes with them.
+    _nodes: JoinSet<()>,
+    _folder: Option<TempDir>,
+}
+
+impl Ways {
+    /// A mesh of these domains; each has its descriptors in a folder.
+    ///
+    /// # Errors
+    /// Descriptors or data that cannot be opened; nodes that do not start or do not learn of one another.
+    pub async fn start(domains: &[(&str, PathBuf)]) -> Result<Self> {
+        let mut nodes = JoinSet::new();
+        let mut servers = vec![];
+        for (domain, products) in domains {
+            servers.push((*domain, products, Server::bind(ServerOptions::new("127.0.0.1:0")).await?));
+        }
+        let urls: Vec<_> = servers.iter().map(|(domain, _, server)| (*domain, server.url())).collect();
+        let mut engines = vec![];
+        let shared = Arc::default();
+        let mut single = Engine::builder().runtime_env(Arc::clone(&shared));
+        for (domain, products, server) in servers {
+            let open = async |runtime| {
+                let catalog = load_domain(&DomainName::new(domain), products).map_err(|e| e.to_string())?;
+                open_domain(catalog, &FileSources::default(), runtime).await.map_err(|e| e.to_string())
+            };
+            let runtime = Arc::default();
+            let engine = Engine::builder().local_domain(open(&runtime).await?).runtime_env(runtime);
+            single = single.local_domain(open(&shared).await?);
+            let engine = with_peers(engine, urls.iter().filter(|(other, _)| *other != domain))?.build()?;
+            engines.push(engine.clone());
+            nodes.spawn(async move {
+                // Serves until the task is aborted.
+                let _ = server.serve(engine, std::future::pending()).await;
+            });
+        }
+        // The nodes know one another before they are asked whom they know.
+        for engine in &engines {
+            engine.refresh().await;
+        }
+        let gateway = with_peers(Engine::builder(), urls.iter())?.build()?;
+        gateway.refresh().await;
+        let single = single.build()?;
+        let (known, all) = (gateway.mesh().ports().count(), single.mesh().ports().count());
+        if known != all {
+            return Err(format!("the gateway knows {known} of {all} ports").into());
+        }
+        Ok(Self { gateway, single, _nodes: nodes, _folder: None })
+    }
+
+    /// A mesh over tables that a test makes up: the port `<domain>.samples.<name>` for each domain, name and rows.
+    pub async fn of_tables(tables: &[(&'static str, &'static str, RecordBatch)]) -> Self {
+        let folder = tempfile::Builder::new().prefix("portolan-ways-").tempdir().unwrap();
+        let mut ports: BTreeMap<&str, Vec<PortFile>> = BTreeMap::new();
+        for (domain, name, rows) in tables {
+            let file = folder.path().join(format!("{domain}.{name}.parquet"));
+            write_parquet(&file, rows);
+            ports.entry(domain).or_default().push(port_of(name, &file, rows));
+        }
+        let homes = ports.into_iter().map(|(domain, ports)| {
+            let home = folder.path().join(domain);
+            write_domain(domain, &home, &ports);
+            (domain, home.join("products"))
+        });
+        let homes: Vec<_> = homes.collect();
+        let mut ways = Self::start(&homes).await.unwrap();
+        ways._folder = Some(folder);
+        ways
+    }
+
+    /// The gateway of the mesh.
+    pub fn gateway(&self) -> &Engine {
+        &self.gateway
+    }
+
+    /// Runs a query in the one process that owns everything.
+    ///
+    /// # Errors
+    /// Why it does not run.
+    pub async fn in_one_process(&self, sql: &str) -> EngineResult<Rows> {
+        rows(&self.single.session(Principal::anonymous()), sql).await
+    }
+
+    /// Runs a query at the gateway, with these settings.
+    ///
+    /// # Errors
+    /// Why it does not run.
+    pub async fn at_gateway(&self, sql: &str, settings: &[(&str, &str)]) -> EngineResult<Rows> {
+        let session = self.gateway.session(Principal::anonymous());
+        for (name, value) in settings {
+            rows(&session, &format!("SET {name} = {value}")).await?;
+        }
+        rows(&session, sql).await
+    }
+
+    /// What the query gives by each way, with the name of the way.
+    async fn all(&self, sql: &str) -> Vec<(&'static str, EngineResult<Rows>)> {
+        let mut all = vec![("one process", self.in_one_process(sql).await)];
+        let ways = [Forced { name: "unplaced", settings: UNPLACED }, Forced { name: "placed", settings: &[] }];
+        for Forced { name, settings } in ways.iter().chain(FORCED) {
+            all.push((name, self.at_gateway(sql, settings).await));
+        }
+        all
+    }
+
+    /// Asserts that a query gives these rows by every way: the values of a row as SQL prints them, with `|` in between.
+    /// They come in any order, unless the query has an `ORDER BY` at its end.
+    pub async fn gives(&self, sql: &str, expected: &[&str]) {
+        let ordered = sql.rsplit_once(')').map_or(sql, |(_, tail)| tail).contains("ORDER BY");
+        let mut expected: Vec<String> = expected.iter().map(|row| (*row).to_owned()).collect();
+        if !ordered {
+            expected.sort();
+        }
+        for (way, outcome) in self.all(sql).await {
+            let (_, batches) = outcome.unwrap_or_else(|e| panic!("{way}: {}\n{sql}", e.chain()));
+            let mut came = lines(&batches);
+            if !ordered {
+                came.sort();
+            }
+            assert_eq!(came, expected, "{way}\n{sql}");
+        }
+    }
+
+    /// Asserts that a query is refused by every way as this kind of error, with a message that has all of these parts.
+    pub async fn refuses(&self, sql: &str, kind: ErrorKind, says: &[&str]) {
+        for (way, outcome) in self.all(sql).await {
+            let error = match outcome {
+                Ok((_, batches)) => panic!("{way}: {:?} came from\n{sql}", lines(&batches)),
+                Err(error) => error,
+            };
+            let said = error.chain();
+            assert_eq!(error.kind(), kind, "{way}: {said}\n{sql}");
+            for part in says {
+                assert!(said.contains(part), "{way}: `{part}` is missing in: {said}\n{sql}");
+            }
+        }
+    }
+}
+
+/// The rows as text: the values as SQL prints them, with `|` in between, and NULL as `NULL`.
+pub fn lines(batches: &[RecordBatch]) -> Vec<String> {
+    let options = FormatOptions::default().with_null("NULL");
+    let mut lines = vec![];
+    for batch in batches {
+        let columns: Vec<_> =
+            batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+        for row in 0..batch.num_rows() {
+            let values: Vec<_> = columns.iter().map(|column| column.value(row).to_string()).collect();
+            lines.push(values.join("|"));
+        }
+    }
+    lines
+}
+
+/// A batch of these columns, all of which may be NULL.
+pub fn table(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true))).unwrap()
+}
+
+/// Writes rows as one Parquet file.
+pub fn write_parquet(file: &Path, rows: &RecordBatch) {
+    let mut writer = ArrowWriter::try_new(File::create(file).unwrap(), rows.schema(), None).unwrap();
+    writer.write(rows).unwrap();
+    writer.close().unwrap();
+}
+
+/// The port over a file of such rows.
+fn port_of(name: &'static str, file: &Path, rows: &RecordBatch) -> PortFile {
+    let mut port = PortFile::local(name, file, "parquet", &[]);
+    let columns = rows.schema();
+    // Descriptors keep their names for as long as the program runs: few, and short.
+    let leak = |name: &String| -> &'static str { Box::leak(name.clone().into_boxed_str()) };
+    port.columns = columns.fields().iter().map(|f| (leak(f.name()), logical_type(f.data_type()), false)).collect();
+    port
+}
+
+/// What a contract calls a type.
+fn logical_type(data_type: &DataType) -> &'static str {
+    match data_type {
+        DataType::Boolean => "boolean",
+        DataType::Date32 | DataType::Date64 => "date",
+        DataType::Timestamp(..) => "timestamp",
+        DataType::Time32(_) | DataType::Time64(_) => "time",
+        DataType::Struct(_) | DataType::Map(..) => "object",
+        DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) => "array",
+        DataType::Dictionary(_, value) => logical_type(value),
+        other if other.is_integer() => "integer",
+        other if other.is_numeric() => "number",
+        _ => "string",
+    }
+}
+
+fn with_peers<'a>(
+    mut engine: EngineBuilder,
+    peers: impl Iterator<Item = &'a (&'a str, String)>,
+) -> Result<EngineBuilder> {
+    for (_, url) in peers {
+        engine = engine.peer(Arc::new(NodeSite::new(url, NodeOptions::default())?));
+    }
+    Ok(engine)
+}
+
+async fn rows(session: &Session, sql: &str) -> EngineResult<Rows> {
+    let work = async {
+        let stream = session.sql(sql).await?;
+        let schema = stream.schema();
+        Ok((schema, stream.try_collect().await?))
+    };
+    match tokio::time::timeout(TIMEOUT, work).await {
+        Ok(rows) => rows,
+        Err(_) => {
+            Err(Error::new(ErrorKind::ResourceExhausted, format!("it took more than {} s", TIMEOUT.as_secs())))
+        }
+    }
+}
