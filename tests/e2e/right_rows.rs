@@ -2,3 +2,10 @@
 //! way that the planner knows. The book's page on what differs from DataFusion lists the kinds.
 
 mod branch_types;
+mod changing_files;
+mod csv_line_breaks;
+mod file_order;
+mod folders;
+mod lacking_columns;
+mod text_values;
+mod widening;
