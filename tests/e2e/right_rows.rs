@@ -9,3 +9,4 @@ mod folders;
 mod lacking_columns;
 mod text_values;
 mod widening;
+mod integer_overflow;

@@ -5,6 +5,8 @@
 //! pass that normalises.
 
 mod cross_joins;
+pub(crate) mod overflow;
+pub(crate) mod sums;
 pub(crate) mod window_limits;
 
 use std::sync::Arc;
@@ -16,10 +18,14 @@ use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
 
 /// A session state with DataFusion's functions and rules, and those that stand in their place.
 pub(crate) fn state_builder() -> SessionStateBuilder {
-    SessionStateBuilder::new()
+    let mut builder = SessionStateBuilder::new()
         .with_default_features()
         .with_analyzer_rules(analyzer_rules())
-        .with_optimizer_rules(optimizer_rules())
+        .with_optimizer_rules(optimizer_rules());
+    // Those of the same name as one of DataFusion's stand in its place.
+    builder.aggregate_functions().get_or_insert_default().extend(sums::functions());
+    builder.scalar_functions().get_or_insert_default().extend(overflow::checked::functions());
+    builder
 }
 
 /// The analyzer's rules in order: ours that need a plan as it is written, DataFusion's, ours that need its types.
@@ -29,5 +35,5 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 
 /// The optimizer's rules in order.
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    Optimizer::new().rules.into_iter().map(cross_joins::guarded).collect()
+    Optimizer::new().rules.into_iter().map(cross_joins::guarded).map(overflow::guarded).collect()
 }
