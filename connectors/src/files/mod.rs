@@ -45,6 +45,7 @@ pub use self::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, Secret
 use self::table::PortTable;
 use crate::error::Error;
 use crate::source::{Footprint, OpenedPort, PortWriter, SourceOpener};
+use crate::panics::caught_async;
 
 /// How many files of a port are asked for their columns when it is opened. Those beyond are adapted when they are read.
 const SCHEMA_FILES: usize = 1000;
@@ -187,10 +188,11 @@ impl Opening<'_> {
         let count = if encoding.is_text() { CONCURRENCY } else { SCHEMA_FILES };
         let schemas: Vec<(ObjectMeta, SchemaRef)> = stream::iter(files.iter().take(count).cloned())
             .map(|file| async move {
-                let schema = encoding.schema_of(&self.session, &self.store, &file).await;
+                let schema = caught_async(encoding.schema_of(&self.session, &self.store, &file)).await;
                 match schema {
-                    Ok(schema) => Ok((file, schema)),
-                    Err(error) => Err(self.wrong(told(&self.origin.unreadable(&file.location, error)))),
+                    Ok(Ok(schema)) => Ok((file, schema)),
+                    Ok(Err(error)) => Err(self.wrong(told(&self.origin.unreadable(&file.location, error)))),
+                    Err(panic) => Err(self.wrong(told(&self.origin.broken(&file.location, &panic)))),
                 }
             })
             .buffered(CONCURRENCY)
