@@ -5,6 +5,7 @@
 //! is scanned, and an error names the port and the file.
 
 mod append;
+mod footers;
 mod footprint;
 mod format;
 mod layout;
@@ -44,8 +45,8 @@ use self::name_errors::{Origin, Redaction};
 pub use self::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, Secret, SourceOptions};
 use self::table::PortTable;
 use crate::error::Error;
-use crate::source::{Footprint, OpenedPort, PortWriter, SourceOpener};
 use crate::panics::caught_async;
+use crate::source::{Footprint, OpenedPort, PortWriter, SourceOpener};
 
 /// How many files of a port are asked for their columns when it is opened. Those beyond are adapted when they are read.
 const SCHEMA_FILES: usize = 1000;

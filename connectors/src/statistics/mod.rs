@@ -45,6 +45,10 @@ const DIVIDED_BYTES: usize = 1 << 20;
 /// Columns of wider values are not sampled.
 const MAX_WIDTH: u64 = 16 << 10;
 
+/// Marks a session that plans a scan to estimate by its statistics, and never runs it: bounds need not cover every row.
+#[derive(Debug)]
+pub(crate) struct Estimating;
+
 /// The statistics of every port of a domain that is being opened.
 pub(crate) async fn of_domain(
     catalog: &DomainCatalog,
