@@ -4,6 +4,7 @@
 //! [`analyzer_rules`] run once over each plan, before its columns are promised to anybody. [`optimizer_rules`] run in the
 //! pass that normalises.
 
+pub(crate) mod aggregate_filters;
 mod cross_joins;
 pub(crate) mod window_limits;
 
