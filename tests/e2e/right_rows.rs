@@ -3,5 +3,6 @@
 
 mod aggregate_filters;
 mod branch_types;
+mod float_extrema;
 mod footers;
 mod sources;

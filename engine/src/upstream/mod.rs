@@ -6,6 +6,7 @@
 
 pub(crate) mod aggregate_filters;
 mod cross_joins;
+mod float_extrema;
 pub(crate) mod window_limits;
 
 use std::sync::Arc;
@@ -17,10 +18,13 @@ use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
 
 /// A session state with DataFusion's functions and rules, and those that stand in their place.
 pub(crate) fn state_builder() -> SessionStateBuilder {
-    SessionStateBuilder::new()
+    let mut builder = SessionStateBuilder::new()
         .with_default_features()
         .with_analyzer_rules(analyzer_rules())
-        .with_optimizer_rules(optimizer_rules())
+        .with_optimizer_rules(optimizer_rules());
+    // The last one of a name is known by it.
+    builder.aggregate_functions().get_or_insert_default().extend(float_extrema::functions());
+    builder
 }
 
 /// The analyzer's rules in order: ours that need a plan as it is written, DataFusion's, ours that need its types.
