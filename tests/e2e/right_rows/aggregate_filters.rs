@@ -1,5 +1,5 @@
-//! An aggregate's filter on its scan keeps the rows of all of its functions, a TopN's those of the column that it orders
-//! by. Whether a filter comes too early depends on which file is read first, so each query runs several times.
+//! An aggregate's filter on its scan keeps the rows of all of its functions. Whether a filter comes too early depends on
+//! which file is read first, so each query runs several times.
 
 use std::fs;
 use std::sync::Arc;
@@ -67,50 +67,6 @@ async fn aggregates_that_no_filter_speaks_of() {
             .await;
         }
         ways.gives("SELECT min(a), max(b), min(c + 1) FROM east.samples.t WHERE a > 100", &["NULL|NULL|NULL"]).await;
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn columns_of_one_name_are_told_apart_by_filters() {
-    within(900, async {
-        let folder = TempDir::new().unwrap();
-        // Where `b` is small in the one, it is large in the other.
-        let east: &[&[_]] = &[&[row(1, 90, 0), row(2, 80, 0)], &[row(3, 20, 0), row(4, 10, 0)]];
-        let west: &[&[_]] = &[&[row(1, 1, 1), row(2, 2, 2)], &[row(3, 8, 3), row(4, 9, 4)]];
-        let ways = ways(&folder, east, west).await;
-        for _ in 0..2 {
-            ways.gives(
-                "SELECT e.b AS eb, w.b AS wb FROM east.samples.t e JOIN west.samples.t w ON e.a = w.a ORDER BY w.b LIMIT 1",
-                &["90|1"],
-            )
-            .await;
-            ways.gives(
-                "SELECT e.b AS eb, w.b AS wb FROM east.samples.t e JOIN west.samples.t w ON e.a = w.a \
-                 ORDER BY e.b DESC LIMIT 2",
-                &["90|1", "80|2"],
-            )
-            .await;
-            ways.gives(
-                "SELECT x.b AS xb, y.b AS yb FROM east.samples.t x JOIN east.samples.t y ON x.a = 5 - y.a \
-                 ORDER BY y.b LIMIT 1",
-                &["90|10"],
-            )
-            .await;
-            ways.gives(
-                "SELECT x.a, y.b FROM east.samples.t x JOIN east.samples.t y ON x.a = 5 - y.a \
-                 JOIN west.samples.t z ON z.a = x.a ORDER BY y.b LIMIT 1",
-                &["1|10"],
-            )
-            .await;
-            ways.gives(
-                "SELECT max(y.b) FROM east.samples.t x JOIN east.samples.t y ON x.a = 5 - y.a \
-                 JOIN west.samples.t z ON z.a = x.a WHERE z.c < 4",
-                &["80"],
-            )
-            .await;
-            ways.gives("SELECT b FROM west.samples.t ORDER BY b NULLS FIRST LIMIT 1", &["1"]).await;
-        }
     })
     .await;
 }
