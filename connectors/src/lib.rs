@@ -6,6 +6,7 @@ pub mod error;
 pub mod files;
 #[cfg(feature = "node")]
 pub mod node;
+mod panics;
 pub mod site;
 pub mod source;
 pub mod statistics;

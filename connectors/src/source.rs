@@ -11,9 +11,10 @@ use datafusion::catalog::TableProvider;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
-use portolan_catalog::{Diagnostics, DomainCatalog, Port, PortRef};
+use portolan_catalog::{Diagnostic, Diagnostics, DomainCatalog, Port, PortRef};
 
 use crate::error::Result;
+use crate::panics::caught_async;
 use crate::statistics;
 
 /// Opens the ports of a domain. One per kind of source.
@@ -96,7 +97,7 @@ pub async fn open_domain(
     opener: &dyn SourceOpener,
     runtime: &Arc<RuntimeEnv>,
 ) -> Result<LocalDomain, Diagnostics> {
-    let openings: Vec<_> = catalog.ports().map(|port| opener.open(port, runtime)).collect();
+    let openings: Vec<_> = catalog.ports().map(|port| open(port, opener, runtime)).collect();
     let results: Vec<_> = stream::iter(openings).buffered(OPENINGS).collect().await;
     let mut ports = Vec::new();
     let mut wrong = Vec::new();
@@ -113,4 +114,13 @@ pub async fn open_domain(
     let schema_of = |name: &PortRef| ports.iter().find(|p| p.name == *name).map(|p| p.schema.clone());
     let catalog = Arc::new(catalog.with_statistics(&statistics).with_schemas(schema_of));
     Ok(LocalDomain { catalog, ports })
+}
+
+/// Opens one port. A panic of what reads its data is one more thing that is wrong with it.
+async fn open(port: &Port, opener: &dyn SourceOpener, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, Diagnostics> {
+    caught_async(opener.open(port, runtime)).await.unwrap_or_else(|panic| {
+        let place = port.source.as_ref().map(|source| source.place.clone()).unwrap_or_default();
+        let message = format!("port {} cannot be opened: {panic}", port.name);
+        Err(Diagnostics(vec![Diagnostic { place, message, suggestion: None }]))
+    })
 }

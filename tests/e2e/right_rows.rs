@@ -1,6 +1,7 @@
 //! Right rows where DataFusion 55.2 has wrong ones: one file a kind of fault, with right values written by hand, by every
 //! way that the planner knows. The book's page on what differs from DataFusion lists the kinds.
 
+mod aggregate_filters;
 mod branch_types;
 mod changing_files;
 mod csv_line_breaks;
@@ -10,3 +11,6 @@ mod lacking_columns;
 mod text_values;
 mod widening;
 mod integer_overflow;
+mod float_extrema;
+mod footers;
+mod sources;

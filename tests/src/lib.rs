@@ -9,6 +9,7 @@ pub mod java;
 pub mod mesh;
 pub mod node;
 pub mod npm;
+pub mod parquet_files;
 pub mod products;
 pub mod python;
 pub mod random_queries;

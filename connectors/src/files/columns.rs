@@ -15,6 +15,7 @@ use super::layout::{Layout, declared_type, fits};
 use super::sample::{self, SAMPLE_RECORDS};
 use super::widening::common_type;
 use crate::error::Error;
+use crate::panics::caught_async;
 
 /// How many files of a port are asked for their columns when it is opened. Those beyond are checked when they are read.
 const SCHEMA_FILES: usize = 10_000;
@@ -43,9 +44,10 @@ impl Opening<'_> {
         let count = if encoding.is_text() { CONCURRENCY } else { SCHEMA_FILES };
         let files: Vec<(ObjectMeta, Found)> = stream::iter(files.iter().take(count).cloned())
             .map(|file| async move {
-                match encoding.columns_of(&self.session, &self.store, &file).await {
-                    Ok(found) => Ok((file, found)),
-                    Err(error) => Err(self.wrong(told(&self.origin.unreadable(&file.location, error)))),
+                match caught_async(encoding.columns_of(&self.session, &self.store, &file)).await {
+                    Ok(Ok(found)) => Ok((file, found)),
+                    Ok(Err(error)) => Err(self.wrong(told(&self.origin.unreadable(&file.location, error)))),
+                    Err(panic) => Err(self.wrong(told(&self.origin.broken(&file.location, &panic)))),
                 }
             })
             .buffered(CONCURRENCY)

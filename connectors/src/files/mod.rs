@@ -8,6 +8,7 @@ mod adapter;
 mod append;
 mod checked;
 mod columns;
+mod footers;
 mod footprint;
 mod format;
 mod layout;

@@ -1,7 +1,8 @@
 //! Names the port and the file in every error that reading a file raises, where it is raised: around the reader of
-//! each single file, below everything that DataFusion pushes into a scan.
+//! each single file, below everything that DataFusion pushes into a scan. A reader that panics raises an error, too.
 
 use std::fmt::{self, Debug};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::error::ArrowError;
@@ -20,8 +21,8 @@ use datafusion::physical_plan::filter_pushdown::FilterPushdownPropagation;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, SortOrderPushdownResult};
 use datafusion_datasource::morsel::{Morsel, MorselPlan, MorselPlanner, Morselizer};
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, stream};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use portolan_catalog::{FileFormat, PortRef};
@@ -31,6 +32,7 @@ use super::format::Encoding;
 use super::location::Location;
 use super::readers::OwnReader;
 use crate::error::{Error, ErrorKind};
+use crate::panics::{Panic, caught, caught_async};
 
 /// Whose rows a file holds, so that an error can say it.
 #[derive(Debug)]
@@ -53,6 +55,12 @@ impl Origin {
         let name = self.location.name_of(file);
         let what = if is_gone(&cause) { "is gone" } else { "cannot be read" };
         self.unavailable(format!("port {}: file {name} {what}", self.port), &cause)
+    }
+
+    /// The error for a file that a reader panics at.
+    pub(super) fn broken(&self, file: &Path, panic: &Panic) -> DataFusionError {
+        let name = self.location.name_of(file);
+        self.unavailable(format!("port {}: file {name} cannot be read", self.port), panic)
     }
 
     /// The error for files that cannot be found.
@@ -293,7 +301,7 @@ struct NamedMorselizer {
 impl Morselizer for NamedMorselizer {
     fn plan_file(&self, file: PartitionedFile) -> Result<Box<dyn MorselPlanner>> {
         let name = Name { origin: self.origin.clone(), file: Arc::new(file.object_meta.location.clone()) };
-        let planner = self.inner.plan_file(file).map_err(|e| name.put_on(e))?;
+        let planner = name.guard(|| self.inner.plan_file(file))?;
         Ok(name.planner(planner))
     }
 }
@@ -310,6 +318,18 @@ impl Name {
         self.origin.name(&self.file, error)
     }
 
+    /// Does the work of a reader, with the name in its errors.
+    fn guard<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.named(caught(work))
+    }
+
+    fn named<T>(&self, outcome: Result<Result<T>, Panic>) -> Result<T> {
+        match outcome {
+            Ok(outcome) => outcome.map_err(|e| self.put_on(e)),
+            Err(panic) => Err(self.origin.broken(&self.file, &panic)),
+        }
+    }
+
     fn planner(&self, inner: Box<dyn MorselPlanner>) -> Box<dyn MorselPlanner> {
         Box::new(NamedPlanner { inner, name: self.clone() })
     }
@@ -324,7 +344,7 @@ struct NamedPlanner {
 impl MorselPlanner for NamedPlanner {
     fn plan(self: Box<Self>) -> Result<Option<MorselPlan>> {
         let Self { inner, name } = *self;
-        let Some(mut plan) = inner.plan().map_err(|e| name.put_on(e))? else { return Ok(None) };
+        let Some(mut plan) = name.guard(|| inner.plan())? else { return Ok(None) };
         let morsels = plan.take_morsels().into_iter();
         let morsels =
             morsels.map(|inner| Box::new(NamedMorsel { inner, name: name.clone() }) as Box<dyn Morsel>).collect();
@@ -332,7 +352,7 @@ impl MorselPlanner for NamedPlanner {
         let mut named = MorselPlan::new().with_morsels(morsels).with_planners(planners);
         if let Some(pending) = plan.take_pending_planner() {
             named.set_pending_planner(async move {
-                let inner = pending.await.map_err(|e| name.put_on(e))?;
+                let inner = name.named(caught_async(pending).await)?;
                 Ok(name.planner(inner))
             });
         }
@@ -349,6 +369,13 @@ struct NamedMorsel {
 impl Morsel for NamedMorsel {
     fn into_stream(self: Box<Self>) -> BoxStream<'static, Result<RecordBatch>> {
         let Self { inner, name } = *self;
-        inner.into_stream().map(move |batch| batch.map_err(|e| name.put_on(e))).boxed()
+        match name.guard(|| Ok(inner.into_stream())) {
+            // It ends after a panic.
+            Ok(batches) => AssertUnwindSafe(batches)
+                .catch_unwind()
+                .map(move |batch| name.named(batch.map_err(|payload| Panic::of(payload.as_ref()))))
+                .boxed(),
+            Err(error) => stream::once(async move { Err(error) }).boxed(),
+        }
     }
 }

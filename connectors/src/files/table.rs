@@ -10,7 +10,6 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, DFSchema, ScalarValue, Statistics, TableReference};
-use datafusion::datasource::file_format::FileFormat as Reader;
 use datafusion::datasource::listing::{PartitionedFile, helpers};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::table_schema::TableSchema;
@@ -31,10 +30,13 @@ use portolan_catalog::FileFormat;
 
 use super::adapter::LosslessAdapters;
 use super::checked::CheckedFiles;
+use super::footers::{Footer, with_sound_footers};
 use super::format::{Encoding, compression_of};
 use super::layout::Layout;
 use super::listing::{self, ListingError};
 use super::name_errors::{Origin, name_errors};
+use crate::panics::caught_async;
+use crate::statistics::Estimating;
 
 /// The folder name by which Hive and its heirs write NULL.
 const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -81,7 +83,7 @@ impl TableProvider for PortTable {
             return Ok(Arc::new(EmptyExec::new(Arc::new(self.layout.schema.project(&wanted)?))));
         }
         let reader = self.encoding.reader(state);
-        let files = self.with_statistics(state, &store, reader.as_ref(), files).await?;
+        let files = self.with_statistics(state, &store, files).await?;
 
         let table = TableSchema::builder(self.layout.file_schema.clone())
             .with_table_partition_cols(self.layout.partitions.clone())
@@ -97,7 +99,9 @@ impl TableProvider for PortTable {
             .with_limit(limit)
             .with_expr_adapter(Some(Arc::new(LosslessAdapters)))
             .build();
-        Ok(name_errors(reader.create_physical_plan(state, config).await?, &self.origin, &self.encoding))
+        let plan = reader.create_physical_plan(state, config).await?;
+        let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
+        Ok(name_errors(with_sound_footers(plan, store, footers), &self.origin, &self.encoding))
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
@@ -203,25 +207,36 @@ impl PortTable {
         &self,
         state: &dyn Session,
         store: &Arc<dyn ObjectStore>,
-        reader: &dyn Reader,
         files: Vec<PartitionedFile>,
     ) -> Result<Vec<PartitionedFile>> {
         let concurrency = state.config_options().execution.meta_fetch_concurrency.get();
         stream::iter(files)
-            .map(|mut file| async move {
-                let columns = self.checked(state, store, &file.object_meta).await?;
-                let mut statistics = self.statistics_of(state, store, reader, &file.object_meta).await?;
-                if let Some(columns) = columns {
-                    statistics = columns.vouched(statistics);
-                    if self.encoding.format == FileFormat::Arrow {
-                        file = file.with_arrow_schema(columns.schema.clone());
-                    }
-                }
-                Ok(self.with_folder_statistics(file, statistics))
+            .map(|file| async move {
+                let location = file.object_meta.location.clone();
+                let known = caught_async(self.with_own_statistics(state, store, file)).await;
+                known.map_err(|panic| self.origin.broken(&location, &panic))?
             })
             .buffered(concurrency)
             .try_collect()
             .await
+    }
+
+    /// A file whose columns were checked, with what it says of itself.
+    async fn with_own_statistics(
+        &self,
+        state: &dyn Session,
+        store: &Arc<dyn ObjectStore>,
+        mut file: PartitionedFile,
+    ) -> Result<PartitionedFile> {
+        let columns = self.checked(state, store, &file.object_meta).await?;
+        let mut statistics = self.statistics_of(state, store, &file.object_meta).await?;
+        if let Some(columns) = columns {
+            statistics = columns.vouched(statistics);
+            if self.encoding.format == FileFormat::Arrow {
+                file = file.with_arrow_schema(columns.schema.clone());
+            }
+        }
+        Ok(self.with_folder_statistics(file, statistics))
     }
 
     /// What the file says of itself. For CSV this is where its header is compared with that of the others.
@@ -229,7 +244,6 @@ impl PortTable {
         &self,
         state: &dyn Session,
         store: &Arc<dyn ObjectStore>,
-        reader: &dyn Reader,
         file: &ObjectMeta,
     ) -> Result<Arc<Statistics>> {
         let schema = &self.layout.file_schema;
@@ -238,7 +252,9 @@ impl PortTable {
         if !collects && self.header.is_none() {
             return Ok(unknown());
         }
-        let cache = state.runtime_env().cache_manager.get_file_statistic_cache();
+        let estimating = state.config().get_extension::<Estimating>().is_some();
+        // The cache holds what plans may rely on.
+        let cache = state.runtime_env().cache_manager.get_file_statistic_cache().filter(|_| !estimating);
         let key = TableScopedPath { table: Some(self.reference()), path: file.location.clone() };
         if let Some(cached) = cache.as_ref().and_then(|c| c.get(&key))
             && cached.is_valid_for(file, &self.fingerprint)
@@ -251,7 +267,10 @@ impl PortTable {
                 unknown()
             }
             None => {
-                let statistics = reader.infer_stats(state, store, schema.clone(), file).await;
+                let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
+                let hint = state.config_options().execution.parquet.metadata_size_hint;
+                let footer = Footer::read(store.as_ref(), file, footers.as_ref(), hint).await;
+                let statistics = footer.and_then(|footer| footer.statistics(schema, estimating));
                 Arc::new(statistics.map_err(|e| self.origin.unreadable(&file.location, e))?)
             }
         };

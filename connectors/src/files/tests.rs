@@ -4,6 +4,7 @@
 mod bad;
 mod formats;
 mod options;
+mod panics;
 mod remote;
 mod statistics;
 

@@ -64,7 +64,7 @@ impl Sampled {
             rows: counts.rows,
             nulls: counts.nulls,
             bytes: arrays.iter().map(|a| bytes_of(a)).sum(),
-            frequent: if whole.1 * REPEATS <= whole.0 { counts.frequent()? } else { vec![] },
+            frequent: if whole.1 > 0 && whole.1 * REPEATS <= whole.0 { counts.frequent()? } else { vec![] },
             min,
             max,
         })

@@ -1,5 +1,7 @@
 //! What a source tells of its rows without being read: the footers of Parquet files, by way of the plan of a scan.
 
+use std::sync::Arc;
+
 use arrow::datatypes::SchemaRef;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics as Told, ScalarValue};
@@ -11,6 +13,7 @@ use portolan_catalog::StatisticValue;
 use super::value::statistic_value;
 use super::width::is_nested;
 use crate::source::OpenedPort;
+use crate::statistics::Estimating;
 
 /// What is known without reading a row.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +43,9 @@ impl Footers {
     /// # Errors
     /// Whatever the source says.
     pub(super) async fn read(port: &OpenedPort, session: &SessionState) -> Result<Self> {
-        let scan = port.provider.scan(session, None, &[], None).await?;
+        let mut session = session.clone();
+        session.config_mut().set_extension(Arc::new(Estimating));
+        let scan = port.provider.scan(&session, None, &[], None).await?;
         let told = StatisticsContext::new().compute(scan.as_ref(), &StatisticsArgs::new())?;
         let mut footers = Self::unknown(&port.schema);
         footers.rows = count(&told.num_rows);

@@ -29,6 +29,7 @@ use self::footers::{Footer, Footers};
 use self::sample::{Bounds, RUNS, Sample};
 pub use self::value::statistic_value;
 use self::width::{fixed_width, is_nested};
+use crate::panics::caught_async;
 use crate::source::{Footprint, LocalDomain, OPENINGS, OpenedPort, SourceOpener};
 
 /// A source that takes longer to list its data, to give its footers or to guess its rows is not waited for.
@@ -43,6 +44,10 @@ const BATCH_ROWS: usize = 1024;
 const DIVIDED_BYTES: usize = 1 << 20;
 /// Columns of wider values are not sampled.
 const MAX_WIDTH: u64 = 16 << 10;
+
+/// Marks a session that plans a scan to estimate by its statistics, and never runs it: bounds need not cover every row.
+#[derive(Debug)]
+pub(crate) struct Estimating;
 
 /// The statistics of every port of a domain that is being opened.
 pub(crate) async fn of_domain(
@@ -100,7 +105,7 @@ impl Taking<'_> {
     async fn first(self, sampled_until: Instant) -> Taken {
         let footprint = self.footprint().await;
         let bounds = (Instant::now() < sampled_until).then(Bounds::default);
-        (self.port.name.clone(), Arc::new(self.statistics(footprint, bounds).await))
+        (self.port.name.clone(), Arc::new(self.caught(footprint, bounds).await))
     }
 
     /// Takes them if the data has changed, and it is not too late.
@@ -110,12 +115,30 @@ impl Taking<'_> {
         if is_known || Instant::now() >= sampled_until {
             return None;
         }
-        let statistics = self.statistics(Some(footprint), Some(Bounds::default())).await;
+        let statistics = self.caught(Some(footprint), Some(Bounds::default())).await;
         Some((self.port.name.clone(), Arc::new(statistics)))
     }
 
     async fn footprint(&self) -> Option<Footprint> {
-        timeout(SOURCE_TIMEOUT, self.opener.footprint(self.opened, self.runtime)).await.ok().flatten()
+        let footprint = timeout(SOURCE_TIMEOUT, self.opener.footprint(self.opened, self.runtime));
+        match caught_async(footprint).await {
+            Ok(footprint) => footprint.ok().flatten(),
+            Err(panic) => {
+                tracing::warn!(port = %self.port.name, %panic, "its files cannot be listed");
+                None
+            }
+        }
+    }
+
+    /// The statistics. A panic leaves nothing known but the footprint, so that the port is not tried again before its
+    /// data changes, and does not touch the statistics of other ports.
+    async fn caught(&self, footprint: Option<Footprint>, bounds: Option<Bounds>) -> PortStatistics {
+        let known = (footprint.as_ref().map(|f| f.bytes), bounds.and(footprint.as_ref()).map(|f| f.version.clone()));
+        caught_async(self.statistics(footprint, bounds)).await.unwrap_or_else(|panic| {
+            tracing::warn!(port = %self.port.name, %panic, "no statistics");
+            let (bytes, data_version) = known;
+            PortStatistics { bytes, data_version, ..PortStatistics::default() }
+        })
     }
 
     async fn statistics(&self, footprint: Option<Footprint>, bounds: Option<Bounds>) -> PortStatistics {

@@ -4,9 +4,11 @@
 //! [`analyzer_rules`] run once over each plan, before its columns are promised to anybody. [`optimizer_rules`] run in the
 //! pass that normalises.
 
+pub(crate) mod aggregate_filters;
 mod cross_joins;
 pub(crate) mod overflow;
 pub(crate) mod sums;
+mod float_extrema;
 pub(crate) mod window_limits;
 
 use std::sync::Arc;
@@ -25,6 +27,8 @@ pub(crate) fn state_builder() -> SessionStateBuilder {
     // Those of the same name as one of DataFusion's stand in its place.
     builder.aggregate_functions().get_or_insert_default().extend(sums::functions());
     builder.scalar_functions().get_or_insert_default().extend(overflow::checked::functions());
+    // The last one of a name is known by it.
+    builder.aggregate_functions().get_or_insert_default().extend(float_extrema::functions());
     builder
 }
 

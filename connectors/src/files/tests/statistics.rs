@@ -4,24 +4,36 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray};
+use datafusion::common::ScalarValue;
+use datafusion::common::stats::Precision;
+use datafusion::execution::SessionState;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::file::properties::WriterProperties;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use portolan_catalog::{
-    DomainCatalog, DomainName, FileFormat, PortName, PortStatistics, Product, ProductName, StatisticValue,
+    Diagnostics, DomainCatalog, DomainName, FileFormat, PortName, PortStatistics, Product, ProductName, StatisticValue,
 };
 
 use super::{COLUMNS, FileSources, Fixture, batch};
-use crate::source::{LocalDomain, open_domain};
-use crate::statistics::changed_statistics;
+use crate::source::{LocalDomain, SourceOpener, open_domain};
+use crate::statistics::{Estimating, changed_statistics};
 
 /// The fixture's port as a domain.
-async fn opened(fixture: &Fixture, runtime: &Arc<RuntimeEnv>) -> LocalDomain {
+pub(super) async fn opened(fixture: &Fixture, runtime: &Arc<RuntimeEnv>) -> LocalDomain {
+    opened_by(fixture, &FileSources::default(), runtime).await.unwrap()
+}
+
+pub(super) async fn opened_by(
+    fixture: &Fixture,
+    opener: &dyn SourceOpener,
+    runtime: &Arc<RuntimeEnv>,
+) -> Result<LocalDomain, Diagnostics> {
     let mut product = Product::new("orders");
     product.ports.insert(PortName::new("orders"), fixture.port.clone());
     let products = BTreeMap::from([(ProductName::new("orders"), product)]);
     let catalog = DomainCatalog { domain: DomainName::new("sales"), version: String::new(), products };
-    open_domain(catalog, &FileSources::default(), runtime).await.unwrap()
+    open_domain(catalog, opener, runtime).await
 }
 
 async fn statistics(fixture: &Fixture) -> PortStatistics {
@@ -139,6 +151,26 @@ async fn rows_of_large_text_are_guessed_by_its_lines() {
         assert_eq!(known.columns["name"].distinct, Some(7));
         assert_eq!(known.columns["id"].max, None, "nothing bounds what was not read");
     }
+}
+
+#[tokio::test]
+async fn bounds_of_floats_serve_estimates_alone() {
+    let fixture = Fixture::new(FileFormat::Parquet, "a.parquet", COLUMNS);
+    fixture.parquet("a.parquet", &batch(&[2, 8, 4]));
+    let (opened, context) = fixture.open().await.unwrap();
+    let price = async |session: &SessionState| {
+        let scan = opened.provider.scan(session, None, &[], None).await.unwrap();
+        let known = StatisticsContext::new().compute(scan.as_ref(), &StatisticsArgs::new()).unwrap();
+        let price = known.column_statistics[2].clone();
+        (price.min_value, price.max_value)
+    };
+    let mut session = context.state();
+    assert_eq!(price(&session).await, (Precision::Absent, Precision::Absent));
+    session.config_mut().set_extension(Arc::new(Estimating));
+    let bound = |value: f64| Precision::Inexact(ScalarValue::Float64(Some(value)));
+    assert_eq!(price(&session).await, (bound(1.0), bound(4.0)));
+    session = context.state();
+    assert_eq!(price(&session).await, (Precision::Absent, Precision::Absent), "what is cached is not for estimates");
 }
 
 #[tokio::test]

@@ -1,0 +1,173 @@
+//! The footers of Parquet files, with those statistics alone that hold for every row: see [`sound`] for what is removed.
+//!
+//! Planning takes file statistics from them ([`Footer::statistics`]), and scans prune row groups and pages by them
+//! ([`SoundFooters`] is the only reader of footers that a scan has). A footer is made sound once, when it is read, and
+//! is cached in that form.
+
+mod sound;
+mod summary;
+
+use std::any::Any;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::common::HashMap;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::datasource::physical_plan::parquet::{CachedParquetMetaData, DefaultParquetFileReaderFactory};
+use datafusion::datasource::physical_plan::{
+    FileScanConfig, FileScanConfigBuilder, ParquetFileReaderFactory, ParquetSource,
+};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::Result;
+use datafusion::execution::cache::cache_manager::{CachedFileMetadataEntry, FileMetadata, FileMetadataCache};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use object_store::{ObjectMeta, ObjectStore};
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+
+/// A footer whose statistics hold for every row.
+#[derive(Debug)]
+pub(super) struct Footer {
+    metadata: Arc<ParquetMetaData>,
+    /// The ranges of floats that the footer declared, by leaf column: NaN aside, and so for estimates only.
+    floats: Vec<Option<(f64, f64)>>,
+}
+
+impl Footer {
+    /// Reads a footer with its page index, unless the cache holds it.
+    ///
+    /// # Errors
+    /// A file that is gone, cannot be read, or has no valid footer.
+    pub(super) async fn read(
+        store: &dyn ObjectStore,
+        file: &ObjectMeta,
+        cache: &FileMetadataCache,
+        size_hint: Option<usize>,
+    ) -> Result<Arc<Self>> {
+        let cached = cache.get(&file.location).filter(|entry| entry.is_valid_for(file));
+        if let Some(entry) = &cached
+            && let Some(CachedFooter(footer)) = entry.file_metadata.as_any().downcast_ref()
+        {
+            return Ok(footer.clone());
+        }
+        // What DataFusion's schema inference has cached is as the file says.
+        let known = cached.as_ref().and_then(|e| e.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>());
+        let declared = match known.map(CachedParquetMetaData::parquet_metadata) {
+            Some(metadata) if metadata.column_index().is_some() || metadata.offset_index().is_some() => {
+                metadata.clone()
+            }
+            _ => {
+                let footer = DFParquetMetadata::new(store, file)
+                    .with_metadata_size_hint(size_hint)
+                    .with_page_index_policy(Some(PageIndexPolicy::Optional));
+                footer.fetch_metadata().await?
+            }
+        };
+        let footer = Arc::new(Self::of(Arc::unwrap_or_clone(declared))?);
+        cache.put(&file.location, CachedFileMetadataEntry::new(file.clone(), Arc::new(CachedFooter(footer.clone()))));
+        Ok(footer)
+    }
+
+    fn of(declared: ParquetMetaData) -> Result<Self> {
+        let floats = sound::declared_floats(&declared);
+        Ok(Self { metadata: Arc::new(sound::sound(declared)?), floats })
+    }
+}
+
+/// An entry in the cache of footers.
+struct CachedFooter(Arc<Footer>);
+
+impl FileMetadata for CachedFooter {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn memory_size(&self) -> usize {
+        self.0.metadata.memory_size() + size_of_val(self.0.floats.as_slice())
+    }
+
+    fn extra_info(&self) -> HashMap<String, String> {
+        HashMap::new()
+    }
+}
+
+/// Lets the scan that a file format planned read sound footers only. Scans of other formats have none.
+pub(super) fn with_sound_footers(
+    plan: Arc<dyn ExecutionPlan>,
+    store: Arc<dyn ObjectStore>,
+    cache: Arc<FileMetadataCache>,
+) -> Arc<dyn ExecutionPlan> {
+    let Some(scan) = plan.downcast_ref::<DataSourceExec>() else { return plan };
+    let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>() else { return plan };
+    let Some(source) = config.file_source().downcast_ref::<ParquetSource>() else { return plan };
+    let readers = SoundFooters { files: DefaultParquetFileReaderFactory::new(store.clone()), store, cache };
+    let source = source.clone().with_parquet_file_reader_factory(Arc::new(readers));
+    DataSourceExec::from_data_source(FileScanConfigBuilder::from(config.clone()).with_source(Arc::new(source)).build())
+}
+
+/// Makes the readers of a scan's files.
+struct SoundFooters {
+    files: DefaultParquetFileReaderFactory,
+    store: Arc<dyn ObjectStore>,
+    cache: Arc<FileMetadataCache>,
+}
+
+impl fmt::Debug for SoundFooters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A store shows its credentials.
+        f.write_str("SoundFooters")
+    }
+}
+
+impl ParquetFileReaderFactory for SoundFooters {
+    fn create_reader(
+        &self,
+        partition: usize,
+        file: PartitionedFile,
+        size_hint: Option<usize>,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Box<dyn AsyncFileReader + Send>> {
+        let meta = file.object_meta.clone();
+        let inner = self.files.create_reader(partition, file, size_hint, metrics)?;
+        let (store, cache) = (self.store.clone(), self.cache.clone());
+        Ok(Box::new(SoundReader { inner, store, cache, file: meta, size_hint }))
+    }
+}
+
+/// Reads the pages of a file as DataFusion does, and its footer as [`Footer::read`] does.
+struct SoundReader {
+    inner: Box<dyn AsyncFileReader + Send>,
+    store: Arc<dyn ObjectStore>,
+    cache: Arc<FileMetadataCache>,
+    file: ObjectMeta,
+    size_hint: Option<usize>,
+}
+
+impl AsyncFileReader for SoundReader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
+        self.inner.get_bytes(range)
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
+        self.inner.get_byte_ranges(ranges)
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        _: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
+        async move {
+            let footer = Footer::read(self.store.as_ref(), &self.file, self.cache.as_ref(), self.size_hint).await;
+            footer.map(|f| f.metadata.clone()).map_err(|e| ParquetError::External(Box::new(e)))
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,152 @@
+//! Removes from a footer every statistic that need not hold for all rows.
+//!
+//! Parquet's writers leave NaN out of the bounds of floats, need not count NULLs, and once compared strings and unsigned
+//! numbers as signed ones. DataFusion 55.2 takes bounds for bounds of every value, a missing count of NULLs for none, and
+//! no notice of the order: it replaces columns by constants, skips row groups and pages, and answers `min`, `max` and
+//! `count` by them.
+//!
+//! | statistic | is kept |
+//! |---|---|
+//! | bounds of floats, of row groups and of pages; their Bloom filters | never |
+//! | bounds of strings, bytes and unsigned numbers | if the file declares their order, and not in the deprecated fields |
+//! | bounds of types without an order (`INT96`, `INTERVAL`) | never |
+//! | everything about a column in a row group that does not count its NULLs | if there can be none |
+
+use parquet::basic::{ColumnOrder, LogicalType, SortOrder, Type};
+use parquet::errors::Result;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::statistics::{Statistics, ValueStatistics};
+use parquet::schema::types::ColumnDescriptor;
+
+/// When the bounds of a column hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bounds {
+    Always,
+    UnlessDeprecated,
+    /// They leave out NaN.
+    OfFloats,
+    Never,
+}
+
+/// The footer without what need not hold.
+///
+/// # Errors
+/// A footer whose row groups differ in their columns.
+pub(super) fn sound(footer: ParquetMetaData) -> Result<ParquetMetaData> {
+    let schema = footer.file_metadata().schema_descr_ptr();
+    let omits_zero = omits_zero_nulls(footer.file_metadata().created_by());
+    let leaves = schema.columns().iter().enumerate();
+    let bounds: Vec<Bounds> = leaves.map(|(i, c)| bounds_of(c, footer.file_metadata().column_order(i))).collect();
+    let mut builder = footer.into_builder();
+    let mut index = builder.take_column_index();
+    let mut groups = vec![];
+    for (number, group) in builder.take_row_groups().into_iter().enumerate() {
+        let mut group = group.into_builder();
+        let chunks = group.take_columns().into_iter().zip(&bounds);
+        let chunks = chunks.map(|(chunk, bounds)| sound_chunk(chunk, *bounds, omits_zero)).collect::<Result<_>>()?;
+        groups.push(group.set_column_metadata(chunks).build()?);
+        let pages = index.as_mut().and_then(|index| index.get_mut(number)).into_iter().flatten();
+        for (pages, bounds) in pages.zip(&bounds) {
+            if matches!(bounds, Bounds::OfFloats | Bounds::Never) {
+                *pages = ColumnIndexMetaData::NONE;
+            }
+        }
+    }
+    Ok(builder.set_row_groups(groups).set_column_index(index).build())
+}
+
+/// The ranges of the columns of floats that the footer declares, by leaf.
+pub(super) fn declared_floats(footer: &ParquetMetaData) -> Vec<Option<(f64, f64)>> {
+    let range = |chunk: &ColumnChunkMetaData| match chunk.statistics()? {
+        Statistics::Float(s) => Some((f64::from(*s.min_opt()?), f64::from(*s.max_opt()?))),
+        Statistics::Double(s) => Some((*s.min_opt()?, *s.max_opt()?)),
+        _ => None,
+    };
+    let leaves = 0..footer.file_metadata().schema_descr().num_columns();
+    let of_leaf = |leaf: usize| {
+        let ranges = footer.row_groups().iter().filter_map(|group| range(group.columns().get(leaf)?));
+        ranges.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    };
+    leaves.map(of_leaf).collect()
+}
+
+fn bounds_of(column: &ColumnDescriptor, order: ColumnOrder) -> Bounds {
+    let logical = column.logical_type_ref();
+    let is_float =
+        matches!(column.physical_type(), Type::FLOAT | Type::DOUBLE) || matches!(logical, Some(LogicalType::Float16));
+    let sorted = ColumnOrder::sort_order_for_type(logical, column.converted_type(), column.physical_type());
+    match (column.physical_type(), order, sorted) {
+        _ if is_float => Bounds::OfFloats,
+        (_, ColumnOrder::UNKNOWN, _) | (_, _, SortOrder::UNDEFINED) | (Type::INT96, ..) => Bounds::Never,
+        (Type::BOOLEAN, ..) | (Type::INT32 | Type::INT64, _, SortOrder::SIGNED) => Bounds::Always,
+        (_, ColumnOrder::TYPE_DEFINED_ORDER(_), _) => Bounds::UnlessDeprecated,
+        (_, ColumnOrder::UNDEFINED, _) => Bounds::Never,
+    }
+}
+
+fn sound_chunk(chunk: ColumnChunkMetaData, bounds: Bounds, omits_zero: bool) -> Result<ColumnChunkMetaData> {
+    let can_be_null = chunk.column_descr().max_def_level() > 0;
+    let statistics = chunk.statistics().map(|declared| {
+        let keep = match bounds {
+            Bounds::Always => true,
+            Bounds::UnlessDeprecated => !declared.is_min_max_deprecated(),
+            Bounds::OfFloats | Bounds::Never => false,
+        };
+        let nulls = declared.null_count_opt().or((!can_be_null || omits_zero).then_some(0));
+        nulls.map(|nulls| with(declared, keep, nulls))
+    });
+    let is_unbounded = matches!(bounds, Bounds::OfFloats | Bounds::Never);
+    let mut builder = chunk.into_builder();
+    builder = match statistics {
+        None => builder,
+        // DataFusion would take a missing count for zero.
+        Some(None) => builder.clear_statistics(),
+        Some(Some(statistics)) => builder.set_statistics(statistics),
+    };
+    if is_unbounded {
+        builder = builder.set_column_index_offset(None).set_column_index_length(None);
+    }
+    if bounds == Bounds::OfFloats {
+        // A filter tells bits from bits, and a value may be stored in several: 0.0 and -0.0, the many NaN.
+        builder = builder.set_bloom_filter_offset(None).set_bloom_filter_length(None);
+    }
+    builder.build()
+}
+
+/// The same statistics, with this number of NULLs, and with or without bounds.
+fn with(declared: &Statistics, bounds: bool, nulls: u64) -> Statistics {
+    macro_rules! with {
+        ($kind:ident, $values:ident) => {{
+            let min = $values.min_opt().filter(|_| bounds).cloned();
+            let max = $values.max_opt().filter(|_| bounds).cloned();
+            let deprecated = declared.is_min_max_deprecated();
+            let values = ValueStatistics::new(min, max, $values.distinct_count(), Some(nulls), deprecated);
+            let (min_is_exact, max_is_exact) = ($values.min_is_exact(), $values.max_is_exact());
+            Statistics::$kind(values.with_min_is_exact(min_is_exact).with_max_is_exact(max_is_exact))
+        }};
+    }
+    match declared {
+        Statistics::Boolean(values) => with!(Boolean, values),
+        Statistics::Int32(values) => with!(Int32, values),
+        Statistics::Int64(values) => with!(Int64, values),
+        Statistics::Int96(values) => with!(Int96, values),
+        Statistics::Float(values) => with!(Float, values),
+        Statistics::Double(values) => with!(Double, values),
+        Statistics::ByteArray(values) => with!(ByteArray, values),
+        Statistics::FixedLenByteArray(values) => with!(FixedLenByteArray, values),
+    }
+}
+
+/// True if the writer left out the count of NULLs where it was zero, and only there: the Rust crate before 53.1.
+fn omits_zero_nulls(created_by: Option<&str>) -> bool {
+    let version = created_by.and_then(|by| by.strip_prefix("parquet-rs version "));
+    let mut parts = version.into_iter().flat_map(|v| v.split('.')).map(str::parse::<u32>);
+    match (parts.next(), parts.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) < (53, 1),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+//! Panics of the libraries that read sources, as errors: a source must not take down its node, nor its neighbours.
+//!
+//! Opening a port, taking its statistics and scanning it go through here; each names the port, and the file where it
+//! knows it.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use futures::FutureExt;
+
+/// A panic that was caught.
+#[derive(Debug)]
+pub(crate) struct Panic(String);
+
+impl fmt::Display for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "its reader panicked: {}", self.0)
+    }
+}
+
+impl std::error::Error for Panic {}
+
+impl Panic {
+    /// What `payload`, which unwound a thread, says.
+    pub(crate) fn of(payload: &(dyn Any + Send)) -> Self {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        Self(text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned()))
+    }
+}
+
+/// Does the work.
+///
+/// # Errors
+/// It panicked.
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
+    // What the work has touched is dropped with it.
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Panic::of(payload.as_ref()))
+}
+
+/// Awaits the work.
+///
+/// # Errors
+/// It panicked.
+pub(crate) async fn caught_async<T>(work: impl Future<Output = T>) -> Result<T, Panic> {
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|payload| Panic::of(payload.as_ref()))
+}
