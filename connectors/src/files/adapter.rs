@@ -18,7 +18,7 @@ use datafusion::physical_expr_adapter::{
 
 use super::widening::{is_plain, read_as, widens};
 
-/// What is wrong with a column of a file. The port and the file are named where the error passes by.
+/// A fault of one column of a file. `Origin` adds the names of the port and the file.
 #[derive(Debug)]
 pub(super) struct ColumnError(pub(super) String);
 

@@ -18,10 +18,10 @@ use super::layout::Layout;
 use super::table::PortTable;
 use super::widening::{common_type, widens};
 
-/// How many names an error lists.
+/// The largest number of names in an error.
 const NAMED: usize = 10;
 
-/// How a file has a column of its port.
+/// The form in which a file has a column of its port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Same,
@@ -30,7 +30,7 @@ enum State {
     Lacking,
 }
 
-/// What a file has of the columns of its port.
+/// The columns of its port that a file has.
 #[derive(Debug)]
 pub(super) struct FileColumns {
     /// The file's own columns.
@@ -40,7 +40,7 @@ pub(super) struct FileColumns {
 }
 
 impl FileColumns {
-    /// Compares what was found in a file with what its port has.
+    /// Compares the columns found in a file with those of its port.
     ///
     /// # Errors
     /// Columns that cannot be read without loss, that the contract requires and the file lacks, or all of them lacking.
@@ -66,13 +66,12 @@ impl FileColumns {
             return Err(wrong.join("; "));
         }
         let columns = Self { schema: found.schema.clone(), states };
-        if found.is_whole {
-            columns.check_lacking(layout)?;
-        }
+        columns.check_lacking(layout, found.is_whole)?;
         Ok(columns)
     }
 
-    fn check_lacking(&self, layout: &Layout) -> Result<(), String> {
+    /// A key of JSON may come after the sample, but not all of them.
+    fn check_lacking(&self, layout: &Layout, is_whole: bool) -> Result<(), String> {
         let lacking = self.lacking();
         if !lacking.is_empty() && lacking.len() == self.states.len() {
             let own = listed(self.schema.fields().iter().map(|f| f.name().as_str()));
@@ -81,7 +80,7 @@ impl FileColumns {
         let fields = layout.file_schema.fields();
         let required = lacking.iter().filter(|i| layout.required.get(**i) == Some(&true));
         let required: Vec<&str> = required.filter_map(|i| Some(fields.get(*i)?.name().as_str())).collect();
-        if required.is_empty() {
+        if required.is_empty() || !is_whole {
             return Ok(());
         }
         Err(format!("it lacks {}, which the contract requires", listed(required.into_iter())))
@@ -92,7 +91,7 @@ impl FileColumns {
         self.states.iter().enumerate().filter(|(_, s)| **s == State::Lacking).map(|(i, _)| i).collect()
     }
 
-    /// Takes out of a file's statistics what was told of other types than the port's.
+    /// Removes the statistics of columns whose type is not the port's.
     pub(super) fn vouched(&self, statistics: Arc<Statistics>) -> Arc<Statistics> {
         if self.states.iter().all(|state| *state == State::Same) {
             return statistics;
@@ -128,18 +127,18 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
-/// The files that were checked, by their paths: at which version, and what was found.
+/// The files that were checked: path, version and columns.
 #[derive(Debug, Default)]
 pub(super) struct CheckedFiles(Mutex<HashMap<Path, (u64, Arc<FileColumns>)>>);
 
 impl CheckedFiles {
-    /// What is known of a file at this version.
+    /// Returns the columns of a file that was checked at this version.
     fn get(&self, file: &ObjectMeta) -> Option<Arc<FileColumns>> {
         let files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         files.get(&file.location).filter(|(version, _)| *version == version_of(file)).map(|(_, c)| c.clone())
     }
 
-    /// Keeps what was found in a file. Equal findings are kept once.
+    /// Keeps the columns of a file. Files with equal columns share them.
     pub(super) fn put(&self, file: &ObjectMeta, columns: FileColumns) -> Arc<FileColumns> {
         let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_equal = |known: &&Arc<FileColumns>| known.states == columns.states && known.schema == columns.schema;

@@ -17,23 +17,23 @@ use super::widening::common_type;
 use crate::error::Error;
 use crate::panics::caught_async;
 
-/// How many files of a port are asked for their columns when it is opened. Those beyond are checked when they are read.
+/// The largest number of files whose columns are read when a port is opened. Others are checked when they are scanned.
 const SCHEMA_FILES: usize = 10_000;
 
-/// How many files are asked at once.
+/// The number of files that are read at once.
 const CONCURRENCY: usize = 16;
 
-/// How many wrong files are named.
+/// The largest number of wrong files that are named.
 const NAMED: usize = 10;
 
-/// What the files of a port have.
+/// The columns of a port's files.
 #[derive(Debug)]
 pub(super) struct Columns {
     /// The columns of all files.
     pub(super) merged: Schema,
     /// CSV with a header: the names in it.
     pub(super) header: Option<Vec<String>>,
-    /// What each file has.
+    /// The columns of each file.
     pub(super) files: Vec<(ObjectMeta, Found)>,
 }
 
@@ -137,7 +137,7 @@ impl Opening<'_> {
         Ok(())
     }
 
-    /// Checks what each file has against what the port came to be, and says which files lack a column.
+    /// Checks the columns of each file against those of the port, and logs which files lack a column.
     pub(super) fn check(
         &self,
         encoding: &Encoding,
@@ -187,7 +187,7 @@ fn names(schema: &Schema) -> Vec<String> {
     schema.fields().iter().map(|f| f.name().clone()).collect()
 }
 
-/// What an error tells, causes included.
+/// The message of an error, causes included.
 fn told(error: &DataFusionError) -> String {
     match error {
         DataFusionError::External(inner) => {

@@ -23,7 +23,7 @@ use portolan_catalog::{FileFormat, PortSource};
 
 use super::sample::{SAMPLE_RECORDS, Sample, keys};
 
-/// What a file, or the beginning of one, has.
+/// The columns of a file, or of its beginning.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     /// Its columns.

@@ -12,11 +12,11 @@ use serde::de::IgnoredAny;
 
 use super::format::Encoding;
 
-/// How many records and bytes of text are looked at to find out types.
+/// The numbers of records and bytes of text by which types are found.
 pub(super) const SAMPLE_RECORDS: usize = 1000;
 const SAMPLE_BYTES: usize = 4 << 20;
 
-/// How many bytes of a port are searched for a key that no sample has.
+/// The number of bytes of a port that are searched for a key that no sample has.
 const SEARCHED_BYTES: usize = 64 << 20;
 
 /// Records at the beginning of a file.
@@ -63,21 +63,21 @@ struct RecordEnds {
     /// CSV: what stands between two values. `None` for JSON.
     delimiter: Option<u8>,
     at: At,
-    /// JSON: how many objects and lists are open.
+    /// JSON: the number of open objects and lists.
     depth: usize,
     seen: usize,
-    /// How many records have ended.
+    /// The number of records that have ended.
     count: usize,
-    /// Where the last of them has.
+    /// The end of the last of them.
     last: usize,
     /// CSV: true if nothing has come since then.
     is_blank: bool,
 }
 
-/// Where in a record the next byte stands.
+/// The place of the next byte in a record.
 #[derive(Clone, Copy, PartialEq)]
 enum At {
-    /// Where a value may begin.
+    /// The beginning of a value.
     Start,
     /// In a value without quotes; in JSON, outside of a string.
     Plain,
@@ -140,15 +140,13 @@ impl RecordEnds {
     }
 }
 
-/// The keys of the JSON records in a sample. `None` if there is none, or it is no JSON.
+/// The keys of the JSON records in a sample. `None` if there are none, or it is no JSON.
 pub(super) fn keys(sample: &[u8]) -> Option<BTreeSet<String>> {
     let mut keys = BTreeSet::new();
-    let mut has_records = false;
     for record in serde_json::Deserializer::from_slice(sample).into_iter::<BTreeMap<String, IgnoredAny>>() {
         keys.extend(record.ok()?.into_keys());
-        has_records = true;
     }
-    has_records.then_some(keys)
+    (!keys.is_empty()).then_some(keys)
 }
 
 /// Finds those of `names` that the files have as keys, after their samples or not.
@@ -183,7 +181,7 @@ pub(super) async fn search(
     Ok(Search { lacking: lacking.into_keys().collect(), is_whole: true })
 }
 
-/// What a search for keys did not find.
+/// The outcome of a search for keys.
 #[derive(Debug)]
 pub(super) struct Search {
     /// The names that were not found.

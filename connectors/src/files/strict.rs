@@ -14,7 +14,7 @@ use arrow::datatypes::{DataType, Date32Type, Field, FieldRef, Schema, SchemaRef,
 use arrow::error::ArrowError;
 use arrow::temporal_conversions::SECONDS_IN_DAY;
 
-/// How much of a value an error repeats.
+/// The number of characters of a value that an error repeats.
 const SHOWN: usize = 40;
 
 /// The form in which a reader is to give the columns of `schema`, so that [`value_of_text`] can read the rest.

@@ -327,3 +327,27 @@ async fn a_file_that_comes_later_is_read_without_loss_or_not_at_all() {
         }
     }
 }
+
+#[tokio::test]
+async fn json_records_of_other_keys_are_refused_however_many_there_are() {
+    let fixture = Fixture::new(FileFormat::Json, ".", &[("id", "integer")]);
+    fixture.write("a.json", "{\"id\":1}\n");
+    let (_, context) = fixture.open().await.unwrap();
+    fixture.write("b.json", "{\"price\":1}\n".repeat(3000));
+    assert!(fails_at(&context, "SELECT count(*) FROM t", "/b.json").await.contains("none of the port's columns"));
+    // Without records there is nothing that could be wrong.
+    fixture.write("b.json", "\n\n");
+    assert_eq!(rows(&context, "SELECT id FROM t").await.unwrap(), "| 1  |");
+}
+
+#[tokio::test]
+async fn files_that_differ_in_what_nobody_asks_for_are_read() {
+    let fixture = Fixture::new(FileFormat::Parquet, ".", &[("id", "integer")]);
+    let text: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
+    let number: ArrayRef = Arc::new(Float64Array::from(vec![0.5]));
+    for (name, other) in [("a.parquet", text), ("b.parquet", number)] {
+        let id: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        fixture.parquet(name, &RecordBatch::try_from_iter([("other", other), ("id", id)]).unwrap());
+    }
+    assert_eq!(fixture.query("SELECT sum(id) AS s FROM t").await, "| 2 |");
+}
