@@ -5,6 +5,7 @@
 //! pass that normalises.
 
 mod cross_joins;
+pub(crate) mod using_joins;
 pub(crate) mod window_limits;
 
 use std::sync::Arc;
@@ -16,10 +17,11 @@ use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
 
 /// A session state with DataFusion's functions and rules, and those that stand in their place.
 pub(crate) fn state_builder() -> SessionStateBuilder {
-    SessionStateBuilder::new()
+    let builder = SessionStateBuilder::new()
         .with_default_features()
         .with_analyzer_rules(analyzer_rules())
-        .with_optimizer_rules(optimizer_rules())
+        .with_optimizer_rules(optimizer_rules());
+    builder
 }
 
 /// The analyzer's rules in order: ours that need a plan as it is written, DataFusion's, ours that need its types.

@@ -25,6 +25,7 @@ use crate::execution::errors::from_datafusion;
 use crate::explain::{ExplainOptions, take_explain};
 use crate::mesh::describe;
 use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
+use crate::upstream::using_joins;
 use crate::{Error, ErrorKind, Result};
 
 /// A statement over known names.
@@ -173,7 +174,7 @@ const SAME_NAME: [&str; 2] = ["require unique expression names", "would be ambig
 async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) -> Result<LogicalPlan> {
     only_reads(&statement)?;
     known_names(&statement, state, mesh, None).await?;
-    let plan = state.statement_to_plan(statement).await.map_err(|e| from_datafusion(&e))?;
+    let plan = plan_of(statement, state).await?;
     match plan {
         LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
             Err(unsupported(
@@ -182,6 +183,14 @@ async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) 
         }
         plan => Ok(plan),
     }
+}
+
+/// Plans a statement, after what DataFusion's planner takes for something else was spelled out.
+async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<LogicalPlan> {
+    if let Statement::Statement(statement) = &mut statement {
+        using_joins::spell_out(statement, state).await?;
+    }
+    state.statement_to_plan(statement).await.map_err(|e| from_datafusion(&e))
 }
 
 /// Refuses what would write or define something before any name is looked up.
