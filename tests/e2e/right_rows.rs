@@ -2,4 +2,5 @@
 //! way that the planner knows. The book's page on what differs from DataFusion lists the kinds.
 
 mod branch_types;
+mod set_operations;
 mod using_joins;

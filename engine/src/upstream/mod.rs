@@ -5,6 +5,7 @@
 //! pass that normalises.
 
 mod cross_joins;
+pub(crate) mod set_operations;
 pub(crate) mod using_joins;
 pub(crate) mod window_limits;
 
