@@ -2,5 +2,6 @@
 //! way that the planner knows. The book's page on what differs from DataFusion lists the kinds.
 
 mod branch_types;
+mod patterns;
 mod set_operations;
 mod using_joins;

@@ -5,6 +5,8 @@
 //! pass that normalises.
 
 mod cross_joins;
+pub(crate) mod patterns;
+mod regex_literals;
 pub(crate) mod set_operations;
 pub(crate) mod using_joins;
 pub(crate) mod window_limits;
@@ -18,16 +20,20 @@ use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
 
 /// A session state with DataFusion's functions and rules, and those that stand in their place.
 pub(crate) fn state_builder() -> SessionStateBuilder {
-    let builder = SessionStateBuilder::new()
+    let mut builder = SessionStateBuilder::new()
         .with_default_features()
         .with_analyzer_rules(analyzer_rules())
         .with_optimizer_rules(optimizer_rules());
+    let functions = builder.scalar_functions().get_or_insert_default();
+    functions.extend(patterns::functions());
     builder
 }
 
 /// The analyzer's rules in order: ours that need a plan as it is written, DataFusion's, ours that need its types.
 fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    Analyzer::new().rules
+    let mut rules = Analyzer::new().rules;
+    rules.push(Arc::new(regex_literals::RegexLiterals));
+    rules
 }
 
 /// The optimizer's rules in order.
