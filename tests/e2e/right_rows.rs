@@ -5,3 +5,4 @@ mod branch_types;
 mod patterns;
 mod set_operations;
 mod using_joins;
+mod volatile;

@@ -9,6 +9,7 @@ pub(crate) mod patterns;
 mod regex_literals;
 pub(crate) mod set_operations;
 pub(crate) mod using_joins;
+pub(crate) mod volatile;
 pub(crate) mod window_limits;
 
 use std::sync::Arc;
@@ -33,10 +34,11 @@ pub(crate) fn state_builder() -> SessionStateBuilder {
 fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules = Analyzer::new().rules;
     rules.push(Arc::new(regex_literals::RegexLiterals));
+    rules.push(Arc::new(volatile::VolatileOnce));
     rules
 }
 
 /// The optimizer's rules in order.
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    Optimizer::new().rules.into_iter().map(cross_joins::guarded).collect()
+    Optimizer::new().rules.into_iter().map(cross_joins::guarded).map(volatile::guarded).collect()
 }

@@ -25,7 +25,7 @@ use crate::execution::errors::from_datafusion;
 use crate::explain::{ExplainOptions, take_explain};
 use crate::mesh::describe;
 use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
-use crate::upstream::{patterns, using_joins};
+use crate::upstream::{patterns, using_joins, volatile};
 use crate::{Error, ErrorKind, Result};
 
 /// A statement over known names.
@@ -188,6 +188,7 @@ async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) 
 /// Plans a statement, after what DataFusion's planner takes for something else was spelled out.
 async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<LogicalPlan> {
     if let Statement::Statement(statement) = &mut statement {
+        volatile::check(statement, state)?;
         patterns::translate(statement)?;
         using_joins::spell_out(statement, state).await?;
     }
