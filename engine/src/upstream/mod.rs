@@ -5,6 +5,7 @@
 //! pass that normalises.
 
 mod cross_joins;
+mod equal_projections;
 pub(crate) mod patterns;
 mod regex_literals;
 pub(crate) mod set_operations;
@@ -40,5 +41,6 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 
 /// The optimizer's rules in order.
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    Optimizer::new().rules.into_iter().map(cross_joins::guarded).map(volatile::guarded).collect()
+    let guarded = Optimizer::new().rules.into_iter().map(cross_joins::guarded).map(equal_projections::guarded);
+    guarded.map(volatile::guarded).collect()
 }
