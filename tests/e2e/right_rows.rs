@@ -2,6 +2,7 @@
 //! way that the planner knows. The book's page on what differs from DataFusion lists the kinds.
 
 mod branch_types;
+mod odd_columns;
 mod patterns;
 mod set_operations;
 mod using_joins;

@@ -153,7 +153,11 @@ impl Scope<'_> {
         }
         let create = CreateTable { temporary: false, ..create.clone() };
         let how = match (create.if_not_exists, create.or_replace) {
-            (_, true) => Creation::OrReplace,
+            (true, true) => {
+                let what = "CREATE TABLE takes OR REPLACE or IF NOT EXISTS, and not both: leave one of them out";
+                return Err(Error::new(ErrorKind::InvalidQuery, what));
+            }
+            (false, true) => Creation::OrReplace,
             (true, false) => Creation::IfNotExists,
             (false, false) => Creation::New,
         };

@@ -8,13 +8,13 @@ mod passed_over;
 
 use std::ops::ControlFlow;
 
-use datafusion::common::TableReference;
+use datafusion::common::{TableReference, ToDFSchema};
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{DescribeTable, LogicalPlan};
 use datafusion::sql::parser::{DFParserBuilder, ResetStatement, Statement};
 use portolan_catalog::nearest::nearest;
 use portolan_catalog::{DomainName, MeshSnapshot, NodeState};
-use sqlparser::ast::{Expr, ObjectName, Set, Statement as SqlStatement, Use, Value, visit_relations};
+use sqlparser::ast::{DescribeAlias, Expr, ObjectName, Set, Statement as SqlStatement, Use, Value, visit_relations};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::Span;
 
@@ -25,7 +25,8 @@ use crate::execution::errors::from_datafusion;
 use crate::explain::{ExplainOptions, take_explain};
 use crate::mesh::describe;
 use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
-use crate::upstream::{patterns, using_joins, volatile};
+use crate::planner::analyse_statement;
+use crate::upstream::{from_first, patterns, using_joins, volatile};
 use crate::{Error, ErrorKind, Result};
 
 /// A statement over known names.
@@ -100,6 +101,12 @@ pub(crate) async fn resolve(
                 let parts: Vec<_> = variable.iter().map(|v| v.value.as_str()).collect();
                 Ok(Resolved::Show { name: parts.join(".") })
             }
+            SqlStatement::Explain { describe_alias, analyze: false, statement, .. }
+                if describe_alias != DescribeAlias::Explain && matches!(*statement, SqlStatement::Query(_)) =>
+            {
+                let (plan, labels) = labelled(*statement, state, mesh).await?;
+                Ok(Resolved::Query(described(plan, &labels, state)?, Labels::default()))
+            }
             other => match change(&other, &Scope { state, mesh, session }).await? {
                 Some(change) => Ok(Resolved::Change(change)),
                 None => {
@@ -168,6 +175,15 @@ async fn labelled(
     Ok((planned?, labels))
 }
 
+/// The names and types of a query's columns, as rows. Only an analysed plan knows the types.
+fn described(plan: LogicalPlan, labels: &Labels, state: &SessionState) -> Result<LogicalPlan> {
+    bounds::check_plan(&plan)?;
+    let plan = analyse_statement(state, plan)?;
+    let output_schema = LogicalPlan::describe_schema().to_dfschema_ref().map_err(|e| from_datafusion(&e))?;
+    let schema = labels.named(plan.schema().inner().clone());
+    Ok(LogicalPlan::DescribeTable(DescribeTable { schema, output_schema }))
+}
+
 /// How DataFusion says that it has one name for two expressions, which may be written differently.
 const SAME_NAME: [&str; 2] = ["require unique expression names", "would be ambiguous"];
 
@@ -188,6 +204,7 @@ async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) 
 /// Plans a statement, after what DataFusion's planner takes for something else was spelled out.
 async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<LogicalPlan> {
     if let Statement::Statement(statement) = &mut statement {
+        from_first::spell_out(statement);
         volatile::check(statement, state)?;
         patterns::translate(statement)?;
         using_joins::spell_out(statement, state).await?;
