@@ -15,6 +15,7 @@ use crate::Result;
 use crate::execution::errors::from_datafusion;
 use crate::execution::yielding::with_yielding_joins;
 use crate::mesh::MeshView;
+use crate::upstream::nested_keys;
 
 /// A join lists its keys up to so many bytes and keys: beyond, only their range is known. The list takes some 300 bytes
 /// of memory a key.
@@ -68,7 +69,10 @@ impl Physical {
             Some(keys) => across_owners(state, keys),
             None => state,
         };
-        if super::ambiguous::may_mistake_columns(plan).map_err(|e| from_datafusion(&e))? {
+        let without_filters = super::ambiguous::may_mistake_columns(plan)
+            .and_then(|mistakes| Ok(mistakes || nested_keys::joins_by_nested(plan)?))
+            .map_err(|e| from_datafusion(&e))?;
+        if without_filters {
             state.config_mut().options_mut().optimizer.enable_join_dynamic_filter_pushdown = false;
         }
         let (state, scans) = (Arc::new(state), RemoteScans::default());

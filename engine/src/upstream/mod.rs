@@ -8,6 +8,7 @@ mod cross_joins;
 mod equal_projections;
 pub(crate) mod from_first;
 pub(crate) mod join_keys;
+pub(crate) mod nested_keys;
 pub(crate) mod patterns;
 mod regex_literals;
 pub(crate) mod set_operations;
