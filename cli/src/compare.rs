@@ -70,8 +70,22 @@ pub fn compare(
     (actual_schema, actual): (&SchemaRef, &[RecordBatch]),
     order: &Order,
 ) -> Result<(), Difference> {
-    let expected = Table::new(expected_schema, expected)?;
-    let actual = Table::new(actual_schema, actual)?;
+    compare_within((expected_schema, expected), (actual_schema, actual), order, &[])
+}
+
+/// Compares as [`compare`] does, where the floating-point numbers of column `i` may also be apart by `tolerances[i]`,
+/// absolutely. Columns beyond the end of `tolerances` have none.
+///
+/// # Errors
+/// As [`compare`].
+pub fn compare_within(
+    (expected_schema, expected): (&SchemaRef, &[RecordBatch]),
+    (actual_schema, actual): (&SchemaRef, &[RecordBatch]),
+    order: &Order,
+    tolerances: &[f64],
+) -> Result<(), Difference> {
+    let expected = Table::new(expected_schema, expected, tolerances)?;
+    let actual = Table::new(actual_schema, actual, tolerances)?;
     if expected.columns != actual.columns {
         return Err(Difference {
             what: "the columns differ".into(),
@@ -108,51 +122,69 @@ struct Table {
     columns: Vec<String>,
     batch: RecordBatch,
     exact: Rows,
-    floats: Vec<Vec<Option<f64>>>,
+    floats: Vec<Floats>,
+    /// The absolute tolerance of each column.
+    tolerances: Vec<f64>,
+}
+
+/// A column of floating-point numbers, and how far two that are equal may be apart, absolutely.
+struct Floats {
+    values: Vec<Option<f64>>,
+    tolerance: f64,
 }
 
 impl Table {
-    fn new(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Self, Difference> {
+    fn new(schema: &SchemaRef, batches: &[RecordBatch], tolerances: &[f64]) -> Result<Self, Difference> {
         let batch = concat_batches(schema, batches).map_err(broken)?;
         let columns = batch.columns().iter().map(normalised).collect::<Result<Vec<_>, _>>().map_err(broken)?;
         let fields =
             columns.iter().zip(schema.fields()).map(|(c, f)| Field::new(f.name(), c.data_type().clone(), true));
         let schema = Schema::new(fields.collect::<Vec<_>>());
         let options = arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        Self::comparable(RecordBatch::try_new_with_options(schema.into(), columns, &options).map_err(broken)?)
+        let tolerances = (0..columns.len()).map(|i| tolerances.get(i).copied().unwrap_or(0.0)).collect();
+        let batch = RecordBatch::try_new_with_options(schema.into(), columns, &options).map_err(broken)?;
+        Self::comparable(batch, tolerances)
     }
 
     /// The same rows with these columns only.
     fn project(&self, columns: &[usize]) -> Result<Self, Difference> {
-        Self::comparable(self.batch.project(columns).map_err(broken)?)
+        let tolerances = columns.iter().filter_map(|&i| self.tolerances.get(i).copied()).collect();
+        Self::comparable(self.batch.project(columns).map_err(broken)?, tolerances)
     }
 
-    fn comparable(batch: RecordBatch) -> Result<Self, Difference> {
+    fn comparable(batch: RecordBatch, tolerances: Vec<f64>) -> Result<Self, Difference> {
         // One column that is the same in every row: there may be no other exact one.
         let mut exact: Vec<ArrayRef> = vec![std::sync::Arc::new(BooleanArray::from(vec![false; batch.num_rows()]))];
         let mut floats = vec![];
-        for column in batch.columns() {
+        for (column, &tolerance) in batch.columns().iter().zip(&tolerances) {
             match as_floats(column) {
-                Some(values) => floats.push(values),
+                Some(values) => floats.push(Floats { values, tolerance }),
                 None => exact.push(column.clone()),
             }
         }
         let fields = exact.iter().map(|c| SortField::new(c.data_type().clone())).collect();
         let rows = RowConverter::new(fields).and_then(|c| c.convert_columns(&exact)).map_err(broken)?;
         let columns = batch.schema().fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
-        Ok(Self { columns, batch, exact: rows, floats })
+        Ok(Self { columns, batch, exact: rows, floats, tolerances })
     }
 
     fn compare(&self, row: usize, other: &Self, other_row: usize) -> Ordering {
         let exact = self.exact.row(row).data().cmp(other.exact.row(other_row).data());
-        let floats = self.floats.iter().zip(&other.floats).map(|(a, b)| compare_floats(a[row], b[other_row]));
+        let floats = self
+            .floats
+            .iter()
+            .zip(&other.floats)
+            .map(|(a, b)| compare_floats(a.values[row], b.values[other_row], a.tolerance));
         floats.fold(exact, Ordering::then)
     }
 
     fn sorted(&self, rows: Range<usize>) -> Vec<usize> {
         let mut rows = rows.collect::<Vec<_>>();
         rows.sort_by(|&a, &b| {
-            let floats = self.floats.iter().map(|f| f[a].unwrap_or(f64::NAN).total_cmp(&f[b].unwrap_or(f64::NAN)));
+            let floats = self
+                .floats
+                .iter()
+                .map(|Floats { values, .. }| values[a].unwrap_or(f64::NAN).total_cmp(&values[b].unwrap_or(f64::NAN)));
             floats.fold(self.exact.row(a).data().cmp(self.exact.row(b).data()), Ordering::then)
         });
         rows
@@ -197,10 +229,11 @@ fn as_floats(column: &ArrayRef) -> Option<Vec<Option<f64>>> {
     }
 }
 
-fn compare_floats(a: Option<f64>, b: Option<f64>) -> Ordering {
+fn compare_floats(a: Option<f64>, b: Option<f64>, tolerance: f64) -> Ordering {
     match (a, b) {
         (Some(a), Some(b)) => {
-            let close = a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= FLOAT_TOLERANCE * a.abs().max(b.abs());
+            let apart = tolerance.max(FLOAT_TOLERANCE * a.abs().max(b.abs()));
+            let close = a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= apart;
             // An infinite bound would take anything for close.
             let finite = (a.is_finite() && b.is_finite()) || a == b || (a.is_nan() && b.is_nan());
             if close && finite { Ordering::Equal } else { a.total_cmp(&b) }

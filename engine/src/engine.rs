@@ -218,10 +218,7 @@ fn base_state(partitions: usize, query_memory: usize, runtime: Arc<RuntimeEnv>) 
     let to_merge = query_memory / (8 * partitions);
     options.execution.sort_spill_reservation_bytes =
         to_merge.clamp(MERGE_RESERVATION_LEAST, options.execution.sort_spill_reservation_bytes);
-    upstream::state_builder()
-        .with_config(config)
-        .with_runtime_env(runtime)
-        .build()
+    upstream::state_builder().with_config(config).with_runtime_env(runtime).build()
 }
 
 impl Engine {

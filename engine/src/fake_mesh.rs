@@ -23,6 +23,7 @@ use portolan_connectors::{
 };
 
 use crate::names::MeshCatalogs;
+use crate::planner::analyse;
 use crate::planner::decision::Link;
 use crate::planner::resolve::{Resolved, resolve};
 use crate::{Engine, Error, ErrorKind, Principal, Result};
@@ -347,11 +348,12 @@ pub(crate) fn state_of(engine: &Engine) -> SessionState {
         .build()
 }
 
-/// A query's plan before the passes.
-pub(crate) async fn resolved(engine: &Engine, sql: &str) -> LogicalPlan {
+/// A query's plan, analysed.
+pub(crate) async fn analysed(engine: &Engine, sql: &str) -> LogicalPlan {
     let names = engine.session(Principal::anonymous()).names();
-    match resolve(sql, &state_of(engine), &engine.mesh(), &names).await.unwrap() {
-        Resolved::Query(plan, _) => plan,
+    let state = state_of(engine);
+    match resolve(sql, &state, &engine.mesh(), &names).await.unwrap() {
+        Resolved::Query(plan, _) => analyse(&state, plan).unwrap(),
         other => panic!("no query: {other:?}"),
     }
 }

@@ -8,6 +8,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub(crate) mod duckdb;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 
@@ -16,6 +18,7 @@ use portolan_cli::compare::Order;
 use portolan_cli::tpch::cache;
 use portolan_tests::forced::{FORCED, Forced};
 use portolan_tests::random_queries::{Outcome, RandomQuery, SCALE, Trial, random_query, simpler};
+use tempfile::TempDir;
 
 const QUERIES: u64 = 400;
 const SEED: u64 = 20;
@@ -76,11 +79,21 @@ fn variable(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is a whole number, not `{text}`")))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn placed_queries_give_the_rows_of_unplaced_ones() {
+/// The mesh, and the folder with its data.
+async fn trial() -> (TempDir, Trial) {
     let folder = tempfile::tempdir().unwrap();
     let data = cache::ensure(folder.path(), SCALE, &|_, _| {}, &AtomicBool::new(false)).unwrap();
     let trial = Trial::start(&data).await.unwrap();
+    (folder, trial)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn placed_queries_give_the_rows_of_unplaced_ones() {
+    placed().await;
+}
+
+pub(crate) async fn placed() {
+    let (_folder, trial) = trial().await;
 
     if let Ok(sql) = std::env::var("PORTOLAN_RANDOM_SQL") {
         println!("{}", trial.show(&sql).await.unwrap());

@@ -2,8 +2,16 @@
 //! way that the planner knows. The book's page on what differs from DataFusion lists the kinds.
 
 mod branch_types;
+mod changing_files;
+mod csv_line_breaks;
+mod file_order;
+mod folders;
+mod integer_overflow;
+mod lacking_columns;
 mod odd_columns;
 mod patterns;
 mod set_operations;
+mod text_values;
 mod using_joins;
 mod volatile;
+mod widening;

@@ -1,6 +1,7 @@
 //! What the end-to-end tests and tools for trying things by hand share.
 
 pub mod crossed;
+pub mod duckdb;
 pub mod fake_peer;
 pub mod forced;
 pub mod go;

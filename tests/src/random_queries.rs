@@ -1,14 +1,21 @@
-//! Random queries over the eight ports of the demo's three domains, and how their results are compared: placed with
-//! unplaced with one process over the same files. A query depends on its seed and its index alone.
+//! Random queries over the eight ports of the demo's three domains and those of two more that are made up, and how their
+//! results are compared: placed with unplaced with one process over the same files, and with DuckDB. A query depends on
+//! its seed and its index alone.
 
+mod dialect;
 mod expressions;
+mod files;
 mod generator;
+mod made_up;
+mod predicates;
 mod relations;
 mod scope;
 mod select;
 mod shrink;
+mod subqueries;
 mod tables;
 mod trial;
+mod using;
 
 use std::collections::BTreeSet;
 
@@ -18,7 +25,7 @@ use generator::Generator;
 use scope::Select;
 pub use shrink::simpler;
 pub use tables::SCALE;
-pub use trial::{Outcome, Trial};
+pub use trial::{Outcome, Trial, Verdict};
 
 /// How deep subqueries and derived tables nest.
 const DEPTH: usize = 2;
@@ -43,7 +50,8 @@ pub fn random_query(seed: u64, index: u64) -> RandomQuery {
     let with = if g.chance(0.2) { common_table_expression(g) } else { String::new() };
     let named = !g.chance(0.3);
     let select = match g.below(20) {
-        0..=6 => g.plain(DEPTH, None, named),
+        0 => g.using(named),
+        1..=6 => g.plain(DEPTH, None, named),
         7..=13 => g.aggregate(DEPTH, None, named),
         14..=16 => g.window(DEPTH, named),
         _ => g.set_operation(DEPTH),

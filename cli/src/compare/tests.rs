@@ -136,3 +136,22 @@ fn columns_are_compared_by_name_and_type_but_not_by_layout() {
         assert!(difference.to_string().starts_with("the columns differ"), "{difference}");
     }
 }
+
+#[test]
+fn a_column_may_have_a_tolerance_of_its_own() {
+    let floats = |value: f64| {
+        let columns: [(&str, ArrayRef); 2] = [
+            ("a", Arc::new(Float64Array::from_iter_values([value]))),
+            ("b", Arc::new(Float64Array::from_iter_values([value]))),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        (batch.schema(), vec![batch])
+    };
+    let (third, rounded) = (floats(1.0 / 3.0), floats(0.3333));
+    let within = |tolerances: &[f64]| {
+        compare_within((&third.0, &third.1), (&rounded.0, &rounded.1), &Order::Any, tolerances).is_ok()
+    };
+    assert!(within(&[0.0001, 0.0001]));
+    assert!(!within(&[0.0001]));
+    assert!(!within(&[0.0001, 0.00001]));
+}

@@ -1,11 +1,13 @@
 //! The four file formats: which names they go by, how their text is compressed, and DataFusion's reader for each.
 
+use std::io::Cursor;
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::csv::reader::Format;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::common::parsers::CompressionTypeVariant;
-use datafusion::config::TableParquetOptions;
+use datafusion::config::{CsvOptions, TableParquetOptions};
 use datafusion::datasource::file_format::FileFormat as Reader;
 use datafusion::datasource::file_format::arrow::ArrowFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
@@ -14,13 +16,21 @@ use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::error::{DataFusionError, Result};
 use futures::TryStreamExt;
+use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use portolan_catalog::{FileFormat, PortSource};
 
-/// How many records and bytes of text are looked at to find out types.
-const SAMPLE_RECORDS: usize = 1000;
-const SAMPLE_BYTES: usize = 4 << 20;
+use super::sample::{SAMPLE_RECORDS, Sample, keys};
+
+/// What a file, or the beginning of one, has.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    /// Its columns.
+    pub(super) schema: SchemaRef,
+    /// True if there can be no others.
+    pub(super) is_whole: bool,
+}
 
 /// How the bytes of a port's files are to be read.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,28 +72,62 @@ impl Encoding {
     }
 
     /// The columns of one file, with the types that it has or seems to have.
-    pub(super) async fn schema_of(
+    pub(super) async fn columns_of(
         &self,
         session: &dyn Session,
         store: &Arc<dyn ObjectStore>,
         file: &ObjectMeta,
-    ) -> Result<SchemaRef> {
-        if self.format == FileFormat::Json {
-            return self.sample_json(store, &file.location).await;
+    ) -> Result<Found> {
+        if !self.is_text() {
+            let schema = self.reader(session).infer_schema(session, store, std::slice::from_ref(file)).await?;
+            return Ok(Found { schema, is_whole: true });
         }
-        self.reader(session).infer_schema(session, store, std::slice::from_ref(file)).await
+        let sample = Sample::read(self, store, &file.location, SAMPLE_RECORDS).await?;
+        let bytes = sample.bytes.as_slice();
+        if self.format == FileFormat::Csv {
+            return Ok(Found { schema: Arc::new(self.csv_schema(bytes)?), is_whole: true });
+        }
+        let (schema, _) = arrow::json::reader::infer_json_schema(bytes, Some(SAMPLE_RECORDS))?;
+        Ok(Found { schema: Arc::new(schema), is_whole: sample.is_whole })
+    }
+
+    /// The names of the columns of one file whose types do not matter, or cannot be told. `None` if it has no records, or
+    /// cannot be read: its reader says why.
+    pub(super) async fn names_in(&self, store: &Arc<dyn ObjectStore>, file: &ObjectMeta) -> Result<Option<Found>> {
+        let sample = Sample::read(self, store, &file.location, SAMPLE_RECORDS).await?;
+        let Some(keys) = keys(&sample.bytes) else { return Ok(None) };
+        let fields: Vec<Field> = keys.into_iter().map(|key| Field::new(key, DataType::Null, true)).collect();
+        let found = Found { schema: Arc::new(Schema::new(fields)), is_whole: sample.is_whole };
+        Ok(Some(found))
     }
 
     /// The names in the first line of a CSV file.
-    pub(super) async fn header_of(
-        &self,
-        session: &dyn Session,
-        store: &Arc<dyn ObjectStore>,
-        file: &ObjectMeta,
-    ) -> Result<Vec<String>> {
-        let reader = self.csv().with_schema_infer_max_rec(1);
-        let schema = reader.infer_schema(session, store, std::slice::from_ref(file)).await?;
+    pub(super) async fn header_of(&self, store: &Arc<dyn ObjectStore>, file: &ObjectMeta) -> Result<Vec<String>> {
+        let sample = Sample::read(self, store, &file.location, 1).await?;
+        let schema = self.csv_schema(&sample.bytes)?;
         Ok(schema.fields().iter().map(|f| f.name().clone()).collect())
+    }
+
+    /// The text of a file, decompressed.
+    pub(super) async fn text(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        path: &Path,
+    ) -> Result<BoxStream<'static, Result<bytes::Bytes>>> {
+        let bytes = Box::pin(store.get(path).await?.into_stream().map_err(DataFusionError::from));
+        FileCompressionType::from(self.compression).convert_stream(bytes)
+    }
+
+    /// DataFusion reads a sample in pieces and takes each for whole records, which it is not if quoted values have line
+    /// breaks: `LineDelimiter` of object_store looks for the last one backwards, past quotes.
+    fn csv_schema(&self, sample: &[u8]) -> Result<Schema> {
+        let format = Format::default().with_header(self.has_header).with_delimiter(self.delimiter);
+        Ok(format.infer_schema(Cursor::new(sample), Some(SAMPLE_RECORDS))?.0)
+    }
+
+    /// The options with which CSV is read.
+    pub(super) fn csv_options(&self) -> CsvOptions {
+        self.csv().options().clone()
     }
 
     fn csv(&self) -> CsvFormat {
@@ -93,27 +137,6 @@ impl Encoding {
             .with_delimiter(self.delimiter)
             .with_newlines_in_values(true)
             .with_file_compression_type(FileCompressionType::from(self.compression))
-    }
-
-    /// DataFusion's own inference reads a remote file whole; this one stops after a sample.
-    async fn sample_json(&self, store: &Arc<dyn ObjectStore>, path: &Path) -> Result<SchemaRef> {
-        let bytes = Box::pin(store.get(path).await?.into_stream().map_err(DataFusionError::from));
-        let mut text = FileCompressionType::from(self.compression).convert_stream(bytes)?;
-        let mut sample = Vec::new();
-        let mut cut = false;
-        while let Some(chunk) = text.try_next().await? {
-            sample.extend_from_slice(&chunk);
-            if sample.len() >= SAMPLE_BYTES {
-                cut = true;
-                break;
-            }
-        }
-        if cut && let Some(end) = sample.iter().rposition(|b| *b == b'\n') {
-            sample.truncate(end);
-        }
-        let (schema, _): (Schema, usize) =
-            arrow::json::reader::infer_json_schema(sample.as_slice(), Some(SAMPLE_RECORDS))?;
-        Ok(Arc::new(schema))
     }
 }
 

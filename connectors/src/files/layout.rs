@@ -23,6 +23,8 @@ pub(super) struct Layout {
     pub(super) partitions: Vec<FieldRef>,
     /// For each column of `schema`, its place in `file_schema` followed by `partitions`.
     pub(super) positions: Vec<usize>,
+    /// For each column of `file_schema`, whether the contract requires it.
+    pub(super) required: Vec<bool>,
 }
 
 impl Layout {
@@ -73,6 +75,7 @@ impl Resolver<'_> {
         let mut file_fields: Vec<FieldRef> = Vec::new();
         if by_position {
             file_fields.extend(found.fields().iter().map(|f| self.field_in_text(f)));
+            self.rename_undeclared(&mut file_fields);
         }
         let mut partitions: Vec<FieldRef> = Vec::new();
         let mut places = Vec::new();
@@ -98,8 +101,10 @@ impl Resolver<'_> {
         let all: Vec<&FieldRef> = file_fields.iter().chain(&partitions).collect();
         let schema =
             Schema::new(positions.iter().filter_map(|&i| all.get(i)).map(|f| (*f).clone()).collect::<Vec<_>>());
+        let is_required = |f: &FieldRef| self.port.columns.iter().any(|c| c.name == *f.name() && !c.nullable);
+        let required = file_fields.iter().map(is_required).collect();
         let file_schema = Arc::new(Schema::new(file_fields));
-        Ok(Layout { schema: Arc::new(schema), file_schema, partitions, positions })
+        Ok(Layout { schema: Arc::new(schema), file_schema, partitions, positions, required })
     }
 
     /// Without a header a CSV file has positions only: the contract's columns, in its order, name them.
@@ -139,9 +144,28 @@ impl Resolver<'_> {
 
     /// The field of a column of a CSV file: by the contract where it is declared, plain text where it is not.
     fn field_in_text(&mut self, found: &Field) -> FieldRef {
-        match self.port.columns.iter().find(|c| c.name == *found.name()) {
+        let is_declared = |c: &&Column| c.name == *found.name() && !self.partitions.contains(&c.name);
+        match self.port.columns.iter().find(is_declared) {
             Some(column) => self.field(column, found),
             None => Arc::new(Field::new(found.name(), DataType::Utf8, true)),
+        }
+    }
+
+    /// Gives columns that the contract does not declare names of their own: they may bear one twice, or that of a folder.
+    /// Their place finds them, not their name.
+    fn rename_undeclared(&self, fields: &mut [FieldRef]) {
+        let mut taken: Vec<String> = self.port.columns.iter().map(|c| c.name.clone()).collect();
+        for (i, field) in fields.iter_mut().enumerate() {
+            let is_declared = taken[..self.port.columns.len()].contains(field.name());
+            if is_declared && !self.partitions.contains(field.name()) {
+                continue;
+            }
+            let mut name = field.name().clone();
+            while taken.contains(&name) {
+                name = format!("{name} ({i})");
+            }
+            *field = Arc::new(field.as_ref().clone().with_name(&name));
+            taken.push(name);
         }
     }
 
@@ -184,7 +208,7 @@ pub(super) fn one(place: &Place, message: String) -> Diagnostics {
 }
 
 /// The type in which text is read, where the contract decides it.
-fn declared_type(column: &Column) -> Option<DataType> {
+pub(super) fn declared_type(column: &Column) -> Option<DataType> {
     match column.logical_type.as_deref()? {
         "string" => Some(DataType::Utf8),
         "integer" => Some(DataType::Int64),
@@ -198,7 +222,7 @@ fn declared_type(column: &Column) -> Option<DataType> {
 }
 
 /// Whether a file's type belongs to the family that the contract's `logicalType` names.
-fn fits(logical: &str, real: &DataType) -> bool {
+pub(super) fn fits(logical: &str, real: &DataType) -> bool {
     if let DataType::Dictionary(_, value) = real {
         return fits(logical, value);
     }

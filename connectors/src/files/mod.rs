@@ -1,10 +1,13 @@
 //! Ports over files: Parquet, CSV, JSON lines and Arrow IPC, on local disk and in object stores.
 //!
 //! A scan reads what lies there when it is planned. Nothing is taken on trust that the files themselves can tell:
-//! columns and their types are compared with the contract when a port is opened, the header of every CSV file when it
-//! is scanned, and an error names the port and the file.
+//! columns and their types are compared with the contract when a port is opened, and those of every file with the port's
+//! before it is scanned. An error names the port and the file.
 
+mod adapter;
 mod append;
+mod checked;
+mod columns;
 mod footprint;
 mod format;
 mod layout;
@@ -12,11 +15,15 @@ mod listing;
 mod location;
 mod name_errors;
 mod options;
+mod readers;
+mod sample;
 mod scoped_store;
 mod store;
+mod strict;
 mod table;
 #[cfg(test)]
 mod tests;
+mod widening;
 
 // For its default feature: see Cargo.toml of the workspace.
 use simdutf8 as _;
@@ -24,17 +31,14 @@ use simdutf8 as _;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
-use datafusion::error::DataFusionError;
 use datafusion::execution::cache::SchemaFingerprint;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
-use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore};
-use portolan_catalog::{Diagnostics, FileFormat, Port, PortSource};
+use portolan_catalog::{Diagnostics, Port, PortSource};
 
 use self::append::FileAppender;
 use self::format::{Encoding, compression_of};
@@ -43,14 +47,7 @@ use self::location::Location;
 use self::name_errors::{Origin, Redaction};
 pub use self::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, Secret, SourceOptions};
 use self::table::PortTable;
-use crate::error::Error;
 use crate::source::{Footprint, OpenedPort, PortWriter, SourceOpener};
-
-/// How many files of a port are asked for their columns when it is opened. Those beyond are adapted when they are read.
-const SCHEMA_FILES: usize = 1000;
-
-/// How many files are asked at once.
-const CONCURRENCY: usize = 16;
 
 /// Opens ports over files.
 #[derive(Clone, Debug, Default)]
@@ -134,16 +131,18 @@ impl Opening<'_> {
         })?;
         let encoding = self.encoding(&files)?;
         let partitions = self.partitions(&files)?;
-        let (found, header) = self.columns(&encoding, &files).await?;
-        let layout = Layout::new(self.port, self.source, &encoding, &found, &partitions)?;
+        let columns = self.columns(&encoding, &files).await?;
+        let layout = Layout::new(self.port, self.source, &encoding, &columns.merged, &partitions)?;
+        let known_files = self.check(&encoding, &layout, columns.files)?;
         Ok(PortTable {
             origin: self.origin.clone(),
             store: url,
             fingerprint: Arc::new(SchemaFingerprint::from_schema(&layout.file_schema)),
             encoding,
             layout,
-            header,
+            header: columns.header,
             max_files: self.max_files,
+            known_files,
         })
     }
 
@@ -177,57 +176,6 @@ impl Opening<'_> {
         Ok(named)
     }
 
-    /// The columns that the files have, and the header that CSV files share.
-    async fn columns(
-        &self,
-        encoding: &Encoding,
-        files: &[ObjectMeta],
-    ) -> Result<(Schema, Option<Vec<String>>), Diagnostics> {
-        // Text is sampled: the first file with rows tells as much as all of them.
-        let count = if encoding.is_text() { CONCURRENCY } else { SCHEMA_FILES };
-        let schemas: Vec<(ObjectMeta, SchemaRef)> = stream::iter(files.iter().take(count).cloned())
-            .map(|file| async move {
-                let schema = encoding.schema_of(&self.session, &self.store, &file).await;
-                match schema {
-                    Ok(schema) => Ok((file, schema)),
-                    Err(error) => Err(self.wrong(told(&self.origin.unreadable(&file.location, error)))),
-                }
-            })
-            .buffered(CONCURRENCY)
-            .try_collect()
-            .await?;
-        let header = (encoding.format == FileFormat::Csv && encoding.has_header)
-            .then(|| schemas.first().map(|(_, s)| s.fields().iter().map(|f| f.name().clone()).collect()))
-            .flatten();
-        Ok((self.merge(encoding, &schemas)?, header))
-    }
-
-    /// One schema of all. A column may be lacking in some files: it is NULL there.
-    fn merge(&self, encoding: &Encoding, schemas: &[(ObjectMeta, SchemaRef)]) -> Result<Schema, Diagnostics> {
-        let Some(((first_file, first), others)) = schemas.split_first() else { return Ok(Schema::empty()) };
-        let mut merged: Vec<Field> = first.fields().iter().map(|f| f.as_ref().clone()).collect();
-        for (file, schema) in others.iter().filter(|(_, schema)| schema.fields() != first.fields()) {
-            let names = |s: &Schema| s.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
-            if encoding.format == FileFormat::Csv && names(schema) != names(first) {
-                let (first, file) = (self.name_of(first_file), self.name_of(file));
-                return Err(self.wrong(format!("{first} and {file} differ in their columns, or in the order of them")));
-            }
-            for field in schema.fields() {
-                let Some(known) = merged.iter_mut().find(|m| m.name() == field.name()) else {
-                    merged.push(field.as_ref().clone());
-                    continue;
-                };
-                let (a, b) = (known.data_type().clone(), field.data_type());
-                let common = common_type(&a, b, encoding.is_text()).ok_or_else(|| {
-                    let (first, file) = (self.name_of(first_file), self.name_of(file));
-                    self.wrong(format!("column `{}` is {a} in {first} and {b} in {file}", field.name()))
-                })?;
-                known.set_data_type(common);
-            }
-        }
-        Ok(Schema::new(merged))
-    }
-
     fn name_of(&self, file: &ObjectMeta) -> String {
         self.origin.location.name_of(&file.location)
     }
@@ -238,26 +186,5 @@ impl Opening<'_> {
 
     fn wrong_because(&self, message: String, cause: &dyn std::error::Error) -> Diagnostics {
         self.wrong(format!("{message}: {cause}"))
-    }
-}
-
-/// What an error tells, causes included.
-fn told(error: &DataFusionError) -> String {
-    match error {
-        DataFusionError::External(inner) => {
-            inner.downcast_ref::<Error>().map_or_else(|| inner.to_string(), Error::chain)
-        }
-        other => other.to_string(),
-    }
-}
-
-/// The type of a column that is of one type in one file and of another in the next. In text both were guessed.
-fn common_type(a: &DataType, b: &DataType, is_text: bool) -> Option<DataType> {
-    match (a, b) {
-        _ if a == b => Some(a.clone()),
-        _ if !is_text => None,
-        (DataType::Null, other) | (other, DataType::Null) => Some(other.clone()),
-        (DataType::Int64, DataType::Float64) | (DataType::Float64, DataType::Int64) => Some(DataType::Float64),
-        _ => Some(DataType::Utf8),
     }
 }

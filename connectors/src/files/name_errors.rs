@@ -24,9 +24,12 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::ObjectStore;
 use object_store::path::Path;
-use portolan_catalog::PortRef;
+use portolan_catalog::{FileFormat, PortRef};
 
+use super::adapter::ColumnError;
+use super::format::Encoding;
 use super::location::Location;
+use super::readers::OwnReader;
 use crate::error::{Error, ErrorKind};
 
 /// Whose rows a file holds, so that an error can say it.
@@ -66,6 +69,11 @@ impl Origin {
 
     /// Names the file in an error of its reader; errors of the query's own expressions stay as they are.
     fn name(&self, file: &Path, error: DataFusionError) -> DataFusionError {
+        if let DataFusionError::External(column) = error.find_root()
+            && let Some(ColumnError(what)) = column.downcast_ref()
+        {
+            return self.failed(format!("port {}: file {}: {what}", self.port, self.location.name_of(file)));
+        }
         if is_of_file(&error) { self.unreadable(file, error) } else { error }
     }
 }
@@ -83,11 +91,16 @@ impl Debug for Redaction {
     }
 }
 
-/// Puts the naming source below a scan that a file format planned.
-pub(super) fn name_errors(plan: Arc<dyn ExecutionPlan>, origin: &Arc<Origin>) -> Arc<dyn ExecutionPlan> {
+/// Puts the naming source, and our own reader of the format if there is one, below a scan that a file format planned.
+pub(super) fn name_errors(
+    plan: Arc<dyn ExecutionPlan>,
+    origin: &Arc<Origin>,
+    encoding: &Encoding,
+) -> Arc<dyn ExecutionPlan> {
     let Some(scan) = plan.downcast_ref::<DataSourceExec>() else { return plan };
     let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>() else { return plan };
-    let named = NamedSource::wrap(config.file_source().clone(), origin);
+    let inner = config.file_source().clone();
+    let named = Arc::new(NamedSource { inner, origin: origin.clone(), encoding: encoding.clone(), batch_size: None });
     DataSourceExec::from_data_source(FileScanConfigBuilder::from(config.clone()).with_source(named).build())
 }
 
@@ -155,11 +168,14 @@ fn is_of_file_in_arrow(error: &ArrowError) -> bool {
 struct NamedSource {
     inner: Arc<dyn FileSource>,
     origin: Arc<Origin>,
+    encoding: Encoding,
+    batch_size: Option<usize>,
 }
 
 impl NamedSource {
-    fn wrap(inner: Arc<dyn FileSource>, origin: &Arc<Origin>) -> Arc<dyn FileSource> {
-        Arc::new(Self { inner, origin: origin.clone() })
+    fn wrap(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
+        let (origin, encoding) = (self.origin.clone(), self.encoding.clone());
+        Arc::new(Self { inner, origin, encoding, batch_size: self.batch_size })
     }
 }
 
@@ -179,7 +195,13 @@ impl FileSource for NamedSource {
         config: &FileScanConfig,
         partition: usize,
     ) -> Result<Box<dyn Morselizer>> {
-        let inner = self.inner.create_morselizer(store, config, partition)?;
+        let inner = match self.batch_size {
+            Some(batch_size) if self.encoding.format != FileFormat::Parquet => {
+                let (inner, encoding) = (self.inner.clone(), self.encoding.clone());
+                OwnReader { inner, encoding, batch_size }.create_morselizer(store, config, partition)?
+            }
+            _ => self.inner.create_morselizer(store, config, partition)?,
+        };
         Ok(Box::new(NamedMorselizer { inner, origin: self.origin.clone() }))
     }
 
@@ -188,7 +210,9 @@ impl FileSource for NamedSource {
     }
 
     fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
-        Self::wrap(self.inner.with_batch_size(batch_size), &self.origin)
+        let (origin, encoding) = (self.origin.clone(), self.encoding.clone());
+        let inner = self.inner.with_batch_size(batch_size);
+        Arc::new(Self { inner, origin, encoding, batch_size: Some(batch_size) })
     }
 
     fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
@@ -231,7 +255,7 @@ impl FileSource for NamedSource {
         config: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
         let FilterPushdownPropagation { filters, updated_node } = self.inner.try_pushdown_filters(filters, config)?;
-        let updated_node = updated_node.map(|inner| Self::wrap(inner, &self.origin));
+        let updated_node = updated_node.map(|inner| self.wrap(inner));
         Ok(FilterPushdownPropagation { filters, updated_node })
     }
 
@@ -240,7 +264,7 @@ impl FileSource for NamedSource {
         order: &[PhysicalSortExpr],
         properties: &EquivalenceProperties,
     ) -> Result<SortOrderPushdownResult<Arc<dyn FileSource>>> {
-        Ok(self.inner.try_pushdown_sort(order, properties)?.map(|inner| Self::wrap(inner, &self.origin)))
+        Ok(self.inner.try_pushdown_sort(order, properties)?.map(|inner| self.wrap(inner)))
     }
 
     fn reorder_files(&self, files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
@@ -249,7 +273,7 @@ impl FileSource for NamedSource {
 
     fn try_pushdown_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn FileSource>>> {
         let pushed = self.inner.try_pushdown_projection(projection)?;
-        Ok(pushed.map(|inner| Self::wrap(inner, &self.origin)))
+        Ok(pushed.map(|inner| self.wrap(inner)))
     }
 
     fn apply_expressions(

@@ -29,6 +29,8 @@ use object_store::{ObjectMeta, ObjectStore};
 use percent_encoding::percent_decode_str;
 use portolan_catalog::FileFormat;
 
+use super::adapter::LosslessAdapters;
+use super::checked::CheckedFiles;
 use super::format::{Encoding, compression_of};
 use super::layout::Layout;
 use super::listing::{self, ListingError};
@@ -48,6 +50,7 @@ pub(super) struct PortTable {
     pub(super) header: Option<Vec<String>>,
     pub(super) max_files: usize,
     pub(super) fingerprint: Arc<SchemaFingerprint>,
+    pub(super) known_files: CheckedFiles,
 }
 
 #[async_trait]
@@ -92,8 +95,9 @@ impl TableProvider for PortTable {
             .with_statistics(statistics)
             .with_projection_indices(Some(positions))?
             .with_limit(limit)
+            .with_expr_adapter(Some(Arc::new(LosslessAdapters)))
             .build();
-        Ok(name_errors(reader.create_physical_plan(state, config).await?, &self.origin))
+        Ok(name_errors(reader.create_physical_plan(state, config).await?, &self.origin, &self.encoding))
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
@@ -204,8 +208,15 @@ impl PortTable {
     ) -> Result<Vec<PartitionedFile>> {
         let concurrency = state.config_options().execution.meta_fetch_concurrency.get();
         stream::iter(files)
-            .map(|file| async move {
-                let statistics = self.statistics_of(state, store, reader, &file.object_meta).await?;
+            .map(|mut file| async move {
+                let columns = self.checked(state, store, &file.object_meta).await?;
+                let mut statistics = self.statistics_of(state, store, reader, &file.object_meta).await?;
+                if let Some(columns) = columns {
+                    statistics = columns.vouched(statistics);
+                    if self.encoding.format == FileFormat::Arrow {
+                        file = file.with_arrow_schema(columns.schema.clone());
+                    }
+                }
                 Ok(self.with_folder_statistics(file, statistics))
             })
             .buffered(concurrency)
@@ -236,7 +247,7 @@ impl PortTable {
         }
         let statistics = match &self.header {
             Some(expected) => {
-                self.check_header(state, store, file, expected).await?;
+                self.check_header(store, file, expected).await?;
                 unknown()
             }
             None => {
@@ -252,14 +263,8 @@ impl PortTable {
     }
 
     /// CSV is read by position, so a file with other columns, or in another order, would be misread without a word.
-    async fn check_header(
-        &self,
-        state: &dyn Session,
-        store: &Arc<dyn ObjectStore>,
-        file: &ObjectMeta,
-        expected: &[String],
-    ) -> Result<()> {
-        let header = self.encoding.header_of(state, store, file).await;
+    async fn check_header(&self, store: &Arc<dyn ObjectStore>, file: &ObjectMeta, expected: &[String]) -> Result<()> {
+        let header = self.encoding.header_of(store, file).await;
         let header = header.map_err(|e| self.origin.unreadable(&file.location, e))?;
         if header == expected {
             return Ok(());

@@ -13,8 +13,8 @@ use portolan_connectors::{FragmentItem, FragmentStream, FragmentSummary};
 use tokio::sync::{Notify, mpsc};
 
 use super::start::Start;
-use crate::execution::errors::into_datafusion;
 use crate::execution::conform::conform;
+use crate::execution::errors::into_datafusion;
 use crate::mesh::StreamMeter;
 use crate::planner::Fragment;
 use crate::progress::EdgeCounters;

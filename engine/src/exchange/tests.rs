@@ -17,7 +17,7 @@ use datafusion::physical_plan::{collect, execute_stream};
 use portolan_connectors::{CatalogAnswer, FragmentRequest, FragmentStream, Peer, Site, SiteId};
 
 use super::{Exchange, Physical, QueryContext};
-use crate::fake_mesh::{OwnerPeer, resolved, state_of};
+use crate::fake_mesh::{OwnerPeer, analysed, state_of};
 use crate::planner::decision::{KeyForm, KeyPlan, Link};
 use crate::planner::{self, Fragment};
 use crate::wire::Encoded;
@@ -111,7 +111,7 @@ async fn plan(engine: &Engine, sql: &str, keys: Option<KeyPlan>, rows_known: boo
     let (state, view) = (state_of(engine), engine.inner().mesh.view());
     // The left side of each join is the build side, as written, and every fragment is asked for here.
     let settings = Settings { join_order: false, strategy: vec![StrategyChoice::Gather], ..Settings::default() };
-    let planned = planner::plan(&state, &resolved(engine, sql).await, &settings, &view, false).unwrap();
+    let planned = planner::plan(&state, &analysed(engine, sql).await, &settings, &view, false).unwrap();
     let with_keys = |fragment: &Fragment| {
         let mut edge = fragment.edge.clone();
         edge.keys = keys.clone().filter(|_| fragment.site.as_str() == "grpc://large");

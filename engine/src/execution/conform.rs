@@ -1,7 +1,5 @@
 //! Brings rows into promised columns, and refuses a value that would become another one.
 
-use std::sync::Arc;
-
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Float64Type, SchemaRef, TimeUnit};
@@ -71,4 +69,3 @@ pub(crate) fn lossless(column: &ArrayRef, to: &DataType) -> std::result::Result<
     let back = cast_with_options(&cast, from, &strict)?;
     if back.to_data() == column.to_data() { Ok(cast) } else { Err(None) }
 }
-

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 
+use arrow::error::ArrowError;
 use datafusion::common::{Column, SchemaError, Span};
 use datafusion::error::DataFusionError;
 use portolan_catalog::nearest::nearest;
@@ -84,7 +85,12 @@ fn text(error: &DataFusionError) -> String {
             SchemaError::FieldNotFound { field, valid_fields } => no_such_column(field, valid_fields),
             other => lower_first(&other.to_string()),
         },
-        DataFusionError::ArrowError(inner, _) => lower_first(&inner.to_string()),
+        DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
+            ArrowError::ArithmeticOverflow(what) => {
+                format!("arithmetic overflow: {}; CAST an operand to a wider type, or to DOUBLE", lower_first(what))
+            }
+            other => lower_first(&other.to_string()),
+        },
         DataFusionError::Diagnostic(_, inner) => text(inner),
         DataFusionError::Shared(inner) => text(inner),
         DataFusionError::Collection(errors) => errors.first().map_or_else(|| error.strip_backtrace(), text),

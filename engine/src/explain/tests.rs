@@ -8,7 +8,7 @@ use futures::TryStreamExt;
 use layout::gv::DotParser;
 
 use super::*;
-use crate::fake_mesh::{FakePeer, gateway, owned, resolved, state_of, tpch_domain};
+use crate::fake_mesh::{FakePeer, analysed, gateway, owned, state_of, tpch_domain};
 use crate::planner::decision::{Alternative, Cost, Decision, Edge, KeyPlan, Link, Strategy};
 use crate::planner::{self, Fragment, Placed, SiteChoice};
 use crate::{Engine, ErrorKind, Principal, Settings};
@@ -109,7 +109,7 @@ const THREE_DOMAINS: &str = "SELECT n_name, s_name, sum(l_extendedprice) AS sold
 /// A planner's work for that query, as it might be: the planner is not asked, so that its changes change nothing here.
 async fn weighed() -> Planned {
     let engine = gateway().await;
-    let plan = resolved(&engine, THREE_DOMAINS).await;
+    let plan = analysed(&engine, THREE_DOMAINS).await;
     let mut planned =
         planner::plan(&state_of(&engine), &plan, &Settings::default(), &engine.inner().mesh.view(), true).unwrap();
     let fragments = planned.fragments.iter().map(|f| {

@@ -5,6 +5,7 @@ use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, TimeUnit}
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
+use datafusion::scalar::ScalarValue;
 
 /// Whether evaluating an expression never fails, whatever the row, and gives the same each time.
 pub(super) fn never_fails(expr: &Expr, schema: &DFSchema) -> bool {
@@ -78,13 +79,58 @@ const COMPARISONS: &[Operator] = &[
     Operator::IsNotDistinctFrom,
 ];
 
-/// Whether a sum, difference or product wraps, or has digits enough: DataFusion checks those of decimals, and widens
-/// their result up to 38 digits.
+/// True if a sum, difference or product always fits. DataFusion widens decimals up to 38 digits. Integers keep their
+/// type, and fit if their operands are small enough.
 fn never_overflows(expr: &Expr, schema: &DFSchema) -> bool {
     match expr.get_type(schema) {
         Ok(DataType::Decimal128(precision, _)) => precision < DECIMAL128_MAX_PRECISION,
-        Ok(data_type) => data_type.is_integer() || data_type.is_floating(),
+        Ok(data_type) if data_type.is_integer() => range(expr, schema).is_some(),
+        Ok(data_type) => data_type.is_floating(),
         Err(_) => false,
+    }
+}
+
+/// The least and the largest value that an expression of integers may have; `None` if it may overflow or is not known.
+fn range(expr: &Expr, schema: &DFSchema) -> Option<(i128, i128)> {
+    let of_type = range_of(&expr.get_type(schema).ok()?)?;
+    let found = match expr {
+        Expr::Literal(value, _) => {
+            let value = value.cast_to(&DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0)).ok()?;
+            match value {
+                ScalarValue::Decimal128(Some(value), ..) => (value, value),
+                _ => of_type,
+            }
+        }
+        Expr::Alias(alias) => range(&alias.expr, schema)?,
+        // A cast that narrows is refused elsewhere.
+        Expr::Cast(cast) => match cast.expr.get_type(schema).ok()?.is_integer() {
+            true => range(&cast.expr, schema)?,
+            false => of_type,
+        },
+        Expr::BinaryExpr(binary) => {
+            let (left, right) = (range(&binary.left, schema)?, range(&binary.right, schema)?);
+            match binary.op {
+                Operator::Plus => (left.0 + right.0, left.1 + right.1),
+                Operator::Minus => (left.0 - right.1, left.1 - right.0),
+                Operator::Multiply => {
+                    let bounds = [(left.0, right.0), (left.0, right.1), (left.1, right.0), (left.1, right.1)];
+                    let products = bounds.iter().map(|(l, r)| l.checked_mul(*r)).collect::<Option<Vec<_>>>()?;
+                    (*products.iter().min()?, *products.iter().max()?)
+                }
+                _ => of_type,
+            }
+        }
+        _ => of_type,
+    };
+    (found.0 >= of_type.0 && found.1 <= of_type.1).then_some(found)
+}
+
+fn range_of(data_type: &DataType) -> Option<(i128, i128)> {
+    let bits = 8 * u32::try_from(data_type.primitive_width()?).ok()?;
+    match data_type {
+        t if t.is_unsigned_integer() => Some((0, (1 << bits) - 1)),
+        t if t.is_signed_integer() => Some((-(1 << (bits - 1)), (1 << (bits - 1)) - 1)),
+        _ => None,
     }
 }
 
@@ -146,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_may_fail_is_told_from_what_may_not() {
-        assert!(safe(&col("i").eq(col("i") + lit(1)).and(col("t").like(lit("a%")))));
+        assert!(safe(&col("i").eq(col("i")).and(col("t").like(lit("a%")))));
         assert!(!safe(&(lit(100) / col("i")).gt(lit(1))));
         assert!(!safe(&(col("l") % col("i")).eq(lit(1))));
         assert!(safe(&(col("d") * lit(2))));
@@ -154,6 +200,19 @@ mod tests {
         assert!(!safe(&datafusion::prelude::random().gt(lit(0.5))));
         assert!(safe(&datafusion::prelude::lower(col("t"))));
         assert!(!safe(&datafusion::prelude::to_timestamp(vec![col("t")])));
+    }
+
+    #[test]
+    fn integers_may_overflow_unless_they_are_small() {
+        let wide = || cast(col("i"), DataType::Int64);
+        assert!(!safe(&(col("i") + lit(1_i32))));
+        assert!(!safe(&(col("l") - lit(1_i64))));
+        assert!(!safe(&(col("l") * col("l"))));
+        assert!(!safe(&datafusion::prelude::Expr::Negative(Box::new(col("l")))));
+        assert!(safe(&(wide() + lit(1_i64))));
+        assert!(safe(&(wide() * wide() - wide())));
+        assert!(!safe(&(wide() * wide() * wide())));
+        assert!(!safe(&(wide() + col("l"))));
     }
 
     #[test]

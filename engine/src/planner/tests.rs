@@ -14,7 +14,7 @@ use portolan_catalog::DomainName;
 
 use super::routes::Routes;
 use super::{Planned, cut, normalise, order, place, plan, split};
-use crate::fake_mesh::{FakePeer, gateway, owned, resolved, state_of, tpch_domain};
+use crate::fake_mesh::{FakePeer, analysed, gateway, owned, state_of, tpch_domain};
 use crate::{Engine, Pushdown, Settings, explain};
 
 /// Takes a query through the passes one by one and snapshots the plan after each. The columns stay the same.
@@ -24,10 +24,10 @@ async fn check(engine: &Engine, name: &str, sql: &str) {
 
 async fn check_with(engine: &Engine, name: &str, sql: &str, settings: &Settings) {
     let state = state_of(engine);
-    let before = resolved(engine, sql).await;
+    let before = analysed(engine, sql).await;
     let normalised = normalise::normalise(&state, &before).unwrap();
     same_columns(before.schema(), normalised.schema(), "normalise");
-    let mut text = format!("{sql}\n\n-- resolved\n{}\n\n-- normalised\n{}", show(&before), show(&normalised));
+    let mut text = format!("{sql}\n\n-- analysed\n{}\n\n-- normalised\n{}", show(&before), show(&normalised));
     let view = engine.inner().mesh.view();
     let routes = Routes { view: &view, delegate: true };
     let ordered =
@@ -221,7 +221,7 @@ async fn tpch() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/src/tpch/queries");
     for number in 1..=22 {
         let sql = std::fs::read_to_string(format!("{folder}/q{number:02}.sql")).unwrap();
-        let before = resolved(&engine, &sql).await;
+        let before = analysed(&engine, &sql).await;
         let planned = plan(&state, &before, &Settings::default(), &engine.inner().mesh.view(), false).unwrap();
         same_columns(before.schema(), planned.plan.schema(), "planning");
         let text: Vec<String> = rows(&planned).into_iter().map(|(what, plan)| format!("-- {what}\n{plan}")).collect();

@@ -10,8 +10,8 @@ use arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use portolan_catalog::nearest::nearest;
 
-use crate::execution::memory::SharedMemory;
 use crate::execution::conform::conform;
+use crate::execution::memory::SharedMemory;
 use crate::names::{NUMBERED, ROW_NUMBER};
 use crate::{Error, ErrorKind, Result};
 

@@ -9,9 +9,11 @@ mod equal_projections;
 pub(crate) mod from_first;
 pub(crate) mod join_keys;
 pub(crate) mod nested_keys;
+pub(crate) mod overflow;
 pub(crate) mod patterns;
 mod regex_literals;
 pub(crate) mod set_operations;
+pub(crate) mod sums;
 pub(crate) mod using_joins;
 pub(crate) mod volatile;
 pub(crate) mod window_limits;
@@ -29,7 +31,10 @@ pub(crate) fn state_builder() -> SessionStateBuilder {
         .with_default_features()
         .with_analyzer_rules(analyzer_rules())
         .with_optimizer_rules(optimizer_rules());
+    // Those of the same name as one of DataFusion's stand in its place.
+    builder.aggregate_functions().get_or_insert_default().extend(sums::functions());
     let functions = builder.scalar_functions().get_or_insert_default();
+    functions.extend(overflow::checked::functions());
     // It names the files of a port, and fails above anything but a scan.
     functions.retain(|function| function.name() != "input_file_name");
     functions.extend(patterns::functions());
@@ -46,6 +51,6 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 
 /// The optimizer's rules in order.
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    let guarded = Optimizer::new().rules.into_iter().map(cross_joins::guarded).map(equal_projections::guarded);
-    guarded.map(volatile::guarded).collect()
+    let rules = Optimizer::new().rules.into_iter().map(cross_joins::guarded).map(equal_projections::guarded);
+    rules.map(volatile::guarded).map(overflow::guarded).collect()
 }

@@ -28,8 +28,7 @@ use keys::SentKeys;
 pub(crate) const MAX_PLAN_BYTES: usize = 4 << 20;
 
 /// What a plan may call: the functions that every node has, found by name.
-static FUNCTIONS: LazyLock<Arc<TaskContext>> =
-    LazyLock::new(|| crate::upstream::state_builder().build().task_ctx());
+static FUNCTIONS: LazyLock<Arc<TaskContext>> = LazyLock::new(|| crate::upstream::state_builder().build().task_ctx());
 
 /// A plan as it travels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

@@ -17,7 +17,7 @@ use portolan_catalog::{DomainCatalog, PortName, ProductName};
 use prost::Message;
 
 use super::{Encoded, MAX_PLAN_BYTES, encode};
-use crate::fake_mesh::{FakePeer, gateway, owned, resolved, state_of, tpch_domain};
+use crate::fake_mesh::{FakePeer, analysed, gateway, owned, state_of, tpch_domain};
 use crate::{Engine, Error, ErrorKind};
 
 /// A node that owns this domain.
@@ -29,7 +29,7 @@ fn owner(catalog: DomainCatalog) -> Engine {
 async fn sent(sql: &str) -> (LogicalPlan, Bytes) {
     let engine = gateway().await;
     let state = state_of(&engine);
-    let plan = state.optimize(&resolved(&engine, sql).await).unwrap();
+    let plan = state.optimize(&analysed(&engine, sql).await).unwrap();
     let encoded = encode(&plan, &state).unwrap();
     assert!(encoded.keys.is_empty());
     (plan, encoded.plan)
@@ -183,7 +183,7 @@ async fn size_is_bounded_on_both_sides() {
     let engine = gateway().await;
     let state = state_of(&engine);
     let long = "x".repeat(MAX_PLAN_BYTES);
-    let plan = resolved(&engine, "SELECT n_name FROM geo.places.nation WHERE n_name <> $1").await;
+    let plan = analysed(&engine, "SELECT n_name FROM geo.places.nation WHERE n_name <> $1").await;
     let plan = plan.with_param_values(vec![datafusion::scalar::ScalarValue::from(long)]).unwrap();
     let error = encode(&plan, &state).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
@@ -197,7 +197,7 @@ async fn a_table_of_this_node_does_not_travel() {
     let peer = FakePeer::new("grpc://geo", vec![tpch_domain("geo")]);
     let engine = Engine::builder().cpu_threads(1).peer(peer).build().unwrap();
     engine.refresh().await;
-    let plan = resolved(&engine, "SELECT * FROM mesh.domains").await;
+    let plan = analysed(&engine, "SELECT * FROM mesh.domains").await;
     let error = encode(&plan, &state_of(&engine)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }

@@ -8,6 +8,33 @@ use rand::{Rng, SeedableRng};
 
 use super::scope::Output;
 
+/// Kinds of things that are not written because the engine still has a known fault with them, and the letter of the
+/// fault. `PORTOLAN_RANDOM_UNFIXED=1` in the environment writes them.
+pub(super) const UNFIXED: &[(&str, char)] = &[
+    ("decimal literal", 'D'),
+    ("decimal literal as a value", 'D'),
+    ("outer join using", 'E'),
+    ("constant not in", 'F'),
+    ("not in below OR", 'F'),
+    ("correlated not in", 'F'),
+    ("INTERSECT ALL", 'G'),
+    ("EXCEPT ALL", 'G'),
+    ("exists over aggregate", 'H'),
+    ("in over aggregate", 'H'),
+    ("exists with offset", 'H'),
+    ("not over in", 'J'),
+    ("arithmetic at the ends", 'M'),
+    ("year of an instant", 'N'),
+    ("extreme timestamps", 'O'),
+    ("date_trunc of extreme dates", 'O'),
+    ("dates with timestamps", 'O'),
+    ("similar to", 'Q'),
+    ("subquery as a value", 'S'),
+    ("exists with having", 'S'),
+    ("like with escape", 'U'),
+    ("floats that compare", 'B'),
+];
+
 /// Writes one query.
 pub(super) struct Generator {
     random: StdRng,
@@ -17,6 +44,10 @@ pub(super) struct Generator {
     /// Those that the next relations must be.
     pub(super) forced: Vec<usize>,
     pub(super) kinds: BTreeSet<&'static str>,
+    /// How many queries are being written inside others.
+    pub(super) nesting: usize,
+    /// True if kinds of [`UNFIXED`] are written, too.
+    unfixed: bool,
 }
 
 impl Generator {
@@ -27,6 +58,8 @@ impl Generator {
             expressions: vec![],
             forced: vec![],
             kinds: BTreeSet::new(),
+            nesting: 0,
+            unfixed: std::env::var_os("PORTOLAN_RANDOM_UNFIXED").is_some(),
         }
     }
 
@@ -47,6 +80,21 @@ impl Generator {
     pub(super) fn alias(&mut self) -> String {
         self.aliases += 1;
         format!("t{}", self.aliases)
+    }
+
+    /// True if queries may have things of this kind.
+    pub(super) fn may(&self, kind: &str) -> bool {
+        self.unfixed || UNFIXED.iter().all(|(unfixed, _)| *unfixed != kind)
+    }
+
+    /// Decides whether the query gets something of this kind, and takes it down.
+    pub(super) fn maybe(&mut self, kind: &'static str, probability: f64) -> bool {
+        // Drawn in any case, so that a query changes little where a kind is switched on.
+        let chosen = self.chance(probability) && self.may(kind);
+        if chosen {
+            self.tag(kind);
+        }
+        chosen
     }
 
     /// Takes down that the query holds something of this kind.

@@ -3,7 +3,7 @@
 use super::expressions::{pairs, where_clause};
 use super::generator::Generator;
 use super::scope::{Column, Kind, Output, Relation};
-use super::tables::{self, TABLES};
+use super::tables;
 
 /// A join gives so many rows at most, and one without an equality looks at so many pairs.
 const MAX_ROWS: f64 = 40_000.0;
@@ -32,7 +32,12 @@ impl Generator {
             let outputs = [Output::of(Kind::Int, 3.0), Output::of(Kind::Text, 3.0)];
             return named(format!("(VALUES {rows}) AS {alias} (c0, c1)"), &alias, &outputs, 4.0);
         }
-        let Some(table) = self.pick(TABLES) else { return named(String::new(), "", &[], 0.0) };
+        if depth > 0 && self.chance(0.06) {
+            let inner = self.using(true);
+            return named(format!("({}) AS {alias}", inner.sql), &alias, &inner.outputs, inner.rows);
+        }
+        let all = tables::tables();
+        let Some(table) = self.pick(&all) else { return named(String::new(), "", &[], 0.0) };
         let columns = table.columns.iter().map(|c| Column {
             sql: format!("{alias}.{}", c.0),
             kind: c.1,
@@ -95,14 +100,16 @@ impl Generator {
 
     /// An equality between two relations, and about how many rows the join has.
     fn equal_columns(&mut self, left: &Relation, right: &Relation) -> Option<(String, f64)> {
-        let same = |l: &Column, r: &Column| !l.family.is_empty() && l.family == r.family;
+        let floats = self.may("floats that compare");
+        let same =
+            |l: &Column, r: &Column| !l.family.is_empty() && l.family == r.family && (l.kind != Kind::Float || floats);
         let rows = |l: &Column, r: &Column| left.rows * right.rows / l.distinct.max(r.distinct).max(1.0);
         let keys = pairs(&left.columns, &right.columns, |l, r| same(l, r) && rows(l, r) <= MAX_ROWS);
         let other = pairs(&left.columns, &right.columns, |l, r| {
             let alike = match l.kind {
-                Kind::Int | Kind::Decimal | Kind::Date => l.kind == r.kind,
+                Kind::Int | Kind::Wide | Kind::Decimal | Kind::Date => l.kind == r.kind,
                 Kind::Text => r.kind == Kind::Text && l.literals == r.literals,
-                Kind::Bool | Kind::Float => false,
+                Kind::Bool | Kind::Float | Kind::Stamp => false,
             };
             alike && !same(l, r) && rows(l, r) <= MAX_ROWS
         });

@@ -4,9 +4,13 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Int,
+    /// An integer that may be at an end of its range.
+    Wide,
     Decimal,
     Text,
     Date,
+    /// An instant without a zone.
+    Stamp,
     Bool,
     /// A floating-point number whose value does not hang on the order of evaluation.
     Float,

@@ -13,6 +13,13 @@ impl Generator {
     /// A query whose columns are named `c0`, `c1`, …, to stand in `FROM` or in a set operation. `kinds`: the types of
     /// its columns, where they are demanded.
     pub(super) fn query(&mut self, depth: usize, kinds: Option<&[Kind]>) -> Select {
+        self.nesting += 1;
+        let select = self.any_query(depth, kinds);
+        self.nesting -= 1;
+        select
+    }
+
+    fn any_query(&mut self, depth: usize, kinds: Option<&[Kind]>) -> Select {
         let mut select = match self.below(10) {
             0..=3 => self.plain(depth, kinds, true),
             4..=6 => self.aggregate(depth, kinds, true),
@@ -42,9 +49,7 @@ impl Generator {
         for i in 0..count {
             let kind = kinds.map(|k| k[i]);
             let item = if depth > 0 && self.chance(0.06) {
-                let kind = kind.unwrap_or(Kind::Int);
-                self.tag("scalar subquery in SELECT");
-                (self.scalar_subquery(&from.columns, kind, depth - 1), Output::of(kind, 10.0))
+                self.subquery_item(&from.columns, from.rows, depth - 1, kind)
             } else if kind.is_none() && self.chance(0.06) {
                 (format!("({})", self.simple_predicate(&from.columns)), Output::of(Kind::Bool, 2.0))
             } else {
@@ -63,7 +68,7 @@ impl Generator {
     }
 
     /// The items' text and what they are. Items that are not named and come twice come once.
-    fn list(&mut self, mut items: Vec<(String, Output)>, named: bool) -> (String, Vec<Output>) {
+    pub(super) fn list(&mut self, mut items: Vec<(String, Output)>, named: bool) -> (String, Vec<Output>) {
         if !named {
             let mut seen = std::collections::BTreeSet::new();
             items.retain(|(sql, _)| seen.insert(sql.clone()));
@@ -90,9 +95,13 @@ impl Generator {
             let mut seen = std::collections::BTreeSet::new();
             keys.retain(|(sql, _)| seen.insert(sql.clone()));
             items.clone_from(&keys);
-            for _ in 0..1 + self.below(3) {
-                let item = self.aggregate_function(&from, named);
-                items.push(item);
+            if keys.is_empty() && self.chance(0.3) {
+                items = self.extremes(&from);
+            } else {
+                for _ in 0..1 + self.below(3) {
+                    let item = self.aggregate_function(&from, named);
+                    items.push(item);
+                }
             }
         }
         let rows = if keys.is_empty() { 1.0 } else { distinct_rows(&keys, from.rows) };
@@ -135,6 +144,26 @@ impl Generator {
         format!(" HAVING {condition}")
     }
 
+    /// The least and the greatest values of some columns, and of expressions that no statistics know.
+    fn extremes(&mut self, from: &Relation) -> Vec<(String, Output)> {
+        self.tag("several min and max");
+        let mut items = vec![];
+        let columns: Vec<_> = from.columns.iter().filter(|c| c.kind != Kind::Bool).cloned().collect();
+        for _ in 0..3 {
+            let Some(column) = self.pick(&columns).cloned() else { break };
+            let (c, output) = (column.sql, Output::of(column.kind, 10.0));
+            for function in ["min", "max"] {
+                items.push((format!("{function}({c})"), output.clone()));
+            }
+            if column.kind == Kind::Int {
+                items.push((format!("min({c} + 1)"), output));
+            }
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        items.retain(|(sql, _)| seen.insert(sql.clone()));
+        if items.is_empty() { vec![("count(*)".into(), Output::of(Kind::Int, 1.0))] } else { items }
+    }
+
     /// An aggregate over the columns in scope; `exact`: one whose value does not hang on the order of evaluation.
     fn aggregate_function(&mut self, from: &Relation, exact: bool) -> (String, Output) {
         let columns = &from.columns;
@@ -150,7 +179,14 @@ impl Generator {
             4 | 5 => ("sum", format!("sum({number})"), sum),
             6 if any.1.kind != Kind::Bool => ("min", format!("min({})", any.0), any.1.kind),
             7 if any.1.kind != Kind::Bool => ("max", format!("max({})", any.0), any.1.kind),
+            8 if kind == Kind::Decimal && self.nesting > 0 => {
+                ("rounded decimals in a subquery", format!("avg({number})"), average)
+            }
             8 => ("avg", format!("avg({number})"), average),
+            9 if any.1.kind == Kind::Wide && self.may("arithmetic at the ends") => {
+                self.tag("arithmetic at the ends");
+                ("sum", format!("sum({})", any.0), Kind::Wide)
+            }
             9 if self.chance(0.3) => ("sum distinct", format!("sum(DISTINCT {number})"), sum),
             10 if !exact && self.chance(0.5) => {
                 let output = Output { exact: false, ..Output::of(Kind::Float, 1000.0) };
@@ -218,7 +254,8 @@ impl Generator {
     pub(super) fn set_operation(&mut self, depth: usize) -> Select {
         let depth = depth.saturating_sub(1);
         let mut left = self.plain(depth, None, true);
-        let kinds: Vec<Kind> = left.outputs.iter().map(|o| o.kind).collect();
+        let mut kinds: Vec<Kind> = left.outputs.iter().map(|o| o.kind).collect();
+        self.mix_types(&mut kinds);
         let operations = ["UNION ALL", "UNION ALL", "UNION", "INTERSECT", "EXCEPT", "INTERSECT ALL", "EXCEPT ALL"];
         for _ in 0..1 + usize::from(self.chance(0.25)) {
             let right = if self.chance(0.7) {
@@ -226,15 +263,36 @@ impl Generator {
             } else {
                 self.aggregate(depth, Some(&kinds), true)
             };
-            let operation = operations[self.below(operations.len())];
+            let mut operation = operations[self.below(operations.len())];
+            if !self.may(operation) {
+                operation = operation.trim_end_matches(" ALL");
+            }
             self.tag(operation);
             left.sql = format!("({}) {operation} ({})", left.sql, right.sql);
             left.rows += right.rows;
         }
-        for output in &mut left.outputs {
+        for (output, kind) in left.outputs.iter_mut().zip(kinds) {
+            if output.kind != kind {
+                *output = Output::of(kind, output.distinct);
+            }
             output.family = "";
         }
         left
+    }
+
+    /// Makes some of the types those that other branches of a set operation may have.
+    fn mix_types(&mut self, kinds: &mut [Kind]) {
+        for kind in kinds {
+            let other = match kind {
+                Kind::Int if self.chance(0.3) => Kind::Float,
+                Kind::Int => Kind::Decimal,
+                Kind::Date if self.may("dates with timestamps") => Kind::Stamp,
+                _ => continue,
+            };
+            if self.maybe("mixed types in a set operation", 0.2) {
+                *kind = other;
+            }
+        }
     }
 
     /// Every column, each in one direction or the other.

@@ -1,5 +1,6 @@
-//! The eight tables as the generator knows them: columns, types, what joins with what, and values that occur.
+//! TPC-H's tables as the generator knows them: columns, types, what joins with what, and values that occur.
 
+use super::made_up::PORTS;
 use super::scope::Kind::{self, Date, Decimal, Int, Text};
 
 /// The scale of the data that the queries run over: small enough for cross joins, large enough for several batches.
@@ -12,7 +13,13 @@ pub(super) struct TableSpec {
     pub(super) columns: &'static [ColumnSpec],
 }
 
+/// Every table: TPC-H's and those that are made up.
+pub(super) fn tables() -> Vec<&'static TableSpec> {
+    TABLES.iter().chain(PORTS.iter().map(|port| &port.table)).collect()
+}
+
 /// A column: its name, type, number of distinct values, what its values identify (`""`: nothing), and literals.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct ColumnSpec(
     pub(super) &'static str,
     pub(super) Kind,
@@ -38,8 +45,8 @@ const WORDS: &[&str] = &["'a'", "'furiously'", "''", "'Customer#000000007'", "'i
 const BRANDS: &[&str] = &["'Brand#13'", "'Brand#32'", "'Brand#55'"];
 const CONTAINERS: &[&str] = &["'JUMBO PKG'", "'MED BOX'", "'SM CASE'"];
 
-/// The tables, by the full names of their ports.
-pub(super) const TABLES: &[TableSpec] = &[
+/// TPC-H's tables, by the full names of their ports.
+const TABLES: &[TableSpec] = &[
     TableSpec {
         name: "sales.orders.lineitem",
         rows: 12000.0,
@@ -141,6 +148,8 @@ pub(super) fn literals(kind: Kind) -> &'static [&'static str] {
         Text => FLAGS,
         Date => DATES,
         Kind::Bool => &["true", "false"],
-        Kind::Float => &["0", "1.5", "1000.25"],
+        Kind::Float => &["0", "CAST('1.5' AS DOUBLE)", "CAST('1000.25' AS DOUBLE)"],
+        Kind::Wide => &["-1", "0", "9223372036854775807"],
+        Kind::Stamp => &["TIMESTAMP '1970-01-01 00:00:00'", "TIMESTAMP '2024-02-29 12:30:00'"],
     }
 }

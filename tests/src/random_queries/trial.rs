@@ -1,5 +1,5 @@
 //! Runs a query four ways, on the gateway of a mesh placed freely, placed in one forced way and unplaced, and in one
-//! process that owns everything, and compares what comes.
+//! process that owns everything, and compares what comes; and runs it by one way and with DuckDB.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -11,18 +11,26 @@ use arrow::record_batch::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
 use portolan_cli::compare::{Order, compare};
 use portolan_cli::demo::descriptors;
-use portolan_cli::tpch::DOMAINS;
+use portolan_cli::tpch::{self, DOMAINS};
 use portolan_engine::Result as EngineResult;
 use serde_json::Value;
+use tempfile::TempDir;
 
+use super::{RandomQuery, dialect, files};
 use crate::crossed::strategies_in;
+use crate::duckdb::{DuckDb, PortFiles, compare_with_duckdb};
 use crate::forced::{FORCED, Forced};
+use crate::python::python;
 use crate::ways::{Rows, UNPLACED, Ways};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// The mesh, and the process that it is compared with.
-pub struct Trial(Ways);
+/// The mesh, and what it is compared with: one process, and DuckDB where there is Python.
+pub struct Trial {
+    ways: Ways,
+    duckdb: Option<DuckDb>,
+    _folder: TempDir,
+}
 
 /// How a query went.
 #[derive(Clone, Debug)]
@@ -35,30 +43,76 @@ pub enum Outcome {
     Different(String),
 }
 
+/// How a query went beside DuckDB.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// The same rows; so many.
+    Equal(usize),
+    /// Portolan refuses it, DuckDB answers it: Portolan's message.
+    Refused(String),
+    /// It was not compared: why not.
+    Skipped(String),
+    /// The rows differ: how.
+    Different(String),
+}
+
 impl Trial {
-    /// Starts the mesh over the tables in `data`.
+    /// Starts the mesh over the tables in `data` and over ports that are made up, and DuckDB over the same files.
     ///
     /// # Errors
-    /// Data that is not there; nodes that do not start or do not learn of one another.
+    /// Data that is not there; nodes that do not start or do not learn of one another; files that DuckDB cannot read.
     pub async fn start(data: &Path) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let mut homes = vec![];
+        let (mut homes, mut ports) = files::write(&folder.path().join("made-up"));
         for domain in DOMAINS {
             homes.push((domain, descriptors::write(domain, data, &folder.path().join(domain))?));
         }
-        Ok(Self(Ways::start(&homes).await?))
+        ports.extend(tpch::TABLES.iter().map(|table| PortFiles {
+            name: format!("{}.{}.{}", table.domain, table.product, table.name),
+            files: vec![data.join(format!("{}.parquet", table.name))],
+        }));
+        let duckdb = match python() {
+            Some(python) => Some(DuckDb::start(&python, &dialect::settings(), &ports).await?),
+            None => None,
+        };
+        Ok(Self { ways: Ways::start(&homes).await?, duckdb, _folder: folder })
+    }
+
+    /// Runs the query by the way at `way`, counted round: in one process, unplaced, placed freely, placed by each way
+    /// that can be forced; and compares its rows with DuckDB's. `None` where there is no DuckDB.
+    pub async fn judge(&self, query: &RandomQuery, way: usize) -> Option<Verdict> {
+        let duckdb = self.duckdb.as_ref()?;
+        if let Some(reason) = dialect::skipped(query) {
+            return Some(Verdict::Skipped(reason.into()));
+        }
+        let ours = match way % (FORCED.len() + 3) {
+            0 => self.ways.in_one_process(&query.sql).await,
+            1 => self.ways.at_gateway(&query.sql, UNPLACED).await,
+            2 => self.ways.at_gateway(&query.sql, &[]).await,
+            n => self.ways.at_gateway(&query.sql, FORCED[n - 3].settings).await,
+        };
+        let theirs = duckdb.query(&dialect::for_duckdb(&query.sql)).await;
+        Some(match (theirs, ours) {
+            (Ok(theirs), Ok(ours)) => match compare_with_duckdb(&theirs, &ours, &query.order) {
+                Ok(()) => Verdict::Equal(ours.1.iter().map(RecordBatch::num_rows).sum()),
+                Err(how) => Verdict::Different(format!("DuckDB (-) and Portolan (+): {how}")),
+            },
+            (Ok(_), Err(e)) => Verdict::Refused(e.chain()),
+            (Err(theirs), Ok(_)) => Verdict::Skipped(format!("DuckDB refuses it: {theirs}")),
+            (Err(_), Err(_)) => Verdict::Skipped("both refuse it".into()),
+        })
     }
 
     /// Runs the query every way and compares. `forced` is the way that is forced.
     pub async fn run(&self, sql: &str, order: &Order, forced: &Forced) -> Outcome {
-        let unplaced = self.0.at_gateway(sql, UNPLACED).await;
-        let single = self.0.in_one_process(sql).await;
+        let unplaced = self.ways.at_gateway(sql, UNPLACED).await;
+        let single = self.ways.in_one_process(sql).await;
         let mut outcome = match agree(&single, &unplaced, order) {
             Outcome::Different(how) => return Outcome::Different(format!("one process (-) and unplaced (+): {how}")),
             same => same,
         };
         for (name, settings) in [("placed", &[][..]), (forced.name, forced.settings)] {
-            let placed = self.0.at_gateway(sql, settings).await;
+            let placed = self.ways.at_gateway(sql, settings).await;
             match agree(&unplaced, &placed, order) {
                 Outcome::Different(how) => {
                     return Outcome::Different(format!("unplaced (-) and {name} (+): {how}"));
@@ -73,23 +127,30 @@ impl Trial {
     /// The strategies of the edges that the query has where this way is forced; none for a query that cannot be
     /// planned.
     pub async fn strategies(&self, sql: &str, forced: &Forced) -> Vec<String> {
-        let explained = self.0.at_gateway(&format!("EXPLAIN (FORMAT JSON) {sql}"), forced.settings).await;
+        let explained = self.ways.at_gateway(&format!("EXPLAIN (FORMAT JSON) {sql}"), forced.settings).await;
         let document = explained.ok().and_then(|(_, batches)| document(&batches));
         document.map(|d| strategies_in(&d)).unwrap_or_default()
     }
 
-    /// How the gateway runs the query, and what each way gives.
+    /// How the gateway runs the query, and what each way and DuckDB give.
     ///
     /// # Errors
     /// A query that cannot be planned.
     pub async fn show(&self, sql: &str) -> Result<String> {
         let mut text = String::new();
-        let single = self.0.in_one_process(sql).await;
-        let mut ways = vec![("one process", single), ("unplaced", self.0.at_gateway(sql, UNPLACED).await)];
+        let single = self.ways.in_one_process(sql).await;
+        let mut ways = vec![("one process", single), ("unplaced", self.ways.at_gateway(sql, UNPLACED).await)];
         for Forced { name, settings } in [Forced { name: "placed", settings: &[] }].iter().chain(FORCED) {
-            let (_, plan) = self.0.at_gateway(&format!("EXPLAIN VERBOSE {sql}"), settings).await?;
+            let (_, plan) = self.ways.at_gateway(&format!("EXPLAIN VERBOSE {sql}"), settings).await?;
             write!(text, "\n{name}:\n{}", pretty_format_batches(&plan)?)?;
-            ways.push((name, self.0.at_gateway(sql, settings).await));
+            ways.push((name, self.ways.at_gateway(sql, settings).await));
+        }
+        if let Some(duckdb) = &self.duckdb {
+            let theirs = dialect::for_duckdb(sql);
+            match duckdb.query(&theirs).await {
+                Ok((_, batches)) => write!(text, "\nDuckDB: {theirs}\n{}", pretty_format_batches(&batches)?)?,
+                Err(e) => write!(text, "\nDuckDB: {theirs}\n{e}")?,
+            }
         }
         for (way, result) in ways {
             match result {

@@ -2,7 +2,14 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::sync::Arc;
 
+use arrow::array::{
+    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array,
+    Float64Array, Int8Array, Int32Array, Int64Array, RecordBatch, StringArray, Time64MicrosecondArray,
+    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, UInt8Array, UInt64Array,
+};
+use arrow::datatypes::Int32Type;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionContext;
 use portolan_catalog::FileFormat;
@@ -245,4 +252,78 @@ async fn csv_without_header_must_have_as_many_columns_as_declared() {
     fixture.source().has_header = false;
     fixture.write("o.csv", "1,a\n");
     assert!(fixture.refused().await.contains("2 columns and the contract declares 3"));
+}
+
+/// A column of one value or two of each type.
+fn columns() -> Vec<ArrayRef> {
+    let decimal = |p, s| Arc::new(Decimal128Array::from(vec![123]).with_precision_and_scale(p, s).unwrap()) as ArrayRef;
+    let dictionary: DictionaryArray<Int32Type> = vec!["a", "b"].into_iter().collect();
+    vec![
+        Arc::new(Int8Array::from(vec![1])),
+        Arc::new(Int32Array::from(vec![1])),
+        Arc::new(Int64Array::from(vec![1])),
+        Arc::new(UInt8Array::from(vec![1])),
+        Arc::new(UInt64Array::from(vec![1])),
+        Arc::new(Float32Array::from(vec![0.5])),
+        Arc::new(Float64Array::from(vec![0.1])),
+        decimal(10, 2),
+        decimal(10, 4),
+        decimal(38, 2),
+        Arc::new(StringArray::from(vec!["a", "b"])),
+        Arc::new(dictionary),
+        Arc::new(BinaryArray::from_vec(vec![b"\xff"])),
+        Arc::new(BooleanArray::from(vec![true])),
+        Arc::new(Date32Array::from(vec![1])),
+        Arc::new(TimestampMillisecondArray::from(vec![1])),
+        Arc::new(TimestampMicrosecondArray::from(vec![1])),
+        Arc::new(TimestampNanosecondArray::from(vec![1])),
+        Arc::new(TimestampMicrosecondArray::from(vec![1]).with_timezone("UTC")),
+        Arc::new(Time64MicrosecondArray::from(vec![1])),
+    ]
+}
+
+/// Which of [`columns`] each of them can be read as, by their places.
+const WIDER: [&[usize]; 20] = [
+    &[0, 1, 2, 5, 6, 7, 8, 9],
+    &[1, 2, 6, 9],
+    &[2, 6, 9],
+    &[1, 2, 3, 4, 5, 6, 7, 8, 9],
+    &[4, 6, 9],
+    &[5, 6],
+    &[6],
+    &[7, 9],
+    &[8],
+    &[9],
+    &[10, 11],
+    &[10, 11],
+    &[12],
+    &[13],
+    &[14],
+    &[15, 16, 17],
+    &[16, 17],
+    &[17],
+    &[18],
+    &[19],
+];
+
+#[tokio::test]
+async fn a_file_that_comes_later_is_read_without_loss_or_not_at_all() {
+    let columns = columns();
+    for (i, first) in columns.iter().enumerate() {
+        let fixture = Fixture::new(FileFormat::Parquet, ".", &[("c", "")]);
+        fixture.parquet("a.parquet", &RecordBatch::try_from_iter([("c", first.clone())]).unwrap());
+        let (_, context) = fixture.open().await.unwrap();
+        for (j, second) in columns.iter().enumerate() {
+            fixture.parquet("b.parquet", &RecordBatch::try_from_iter([("c", second.clone())]).unwrap());
+            let read = rows(&context, "SELECT count(*) FROM t WHERE c IS NOT NULL").await;
+            let types = format!("{} as {}", second.data_type(), first.data_type());
+            if WIDER[j].contains(&i) {
+                let count = first.len() + second.len();
+                assert!(read.unwrap_or_else(|e| panic!("{types}: {e}")).starts_with(&format!("| {count} ")), "{types}");
+            } else {
+                let told = named(&read.expect_err(&types), "/b.parquet");
+                assert!(told.contains("column `c` is ") && told.contains(" in the port"), "{types}: {told}");
+            }
+        }
+    }
 }

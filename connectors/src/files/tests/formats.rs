@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, TimeUnit};
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{SessionConfig, SessionContext};
 use portolan_catalog::FileFormat;
 
 use super::{COLUMNS, Fixture, batch, rows};
@@ -81,7 +81,8 @@ async fn files_that_come_later_are_read() {
 
 #[tokio::test]
 async fn a_column_that_some_files_lack_is_null_there() {
-    let fixture = Fixture::new(FileFormat::Parquet, ".", &[("id", "integer"), ("extra", "integer")]);
+    let mut fixture = Fixture::new(FileFormat::Parquet, ".", &[("id", "integer"), ("extra", "integer")]);
+    fixture.port.columns[1].nullable = true;
     fixture.parquet("a.parquet", &batch(&[1]));
     let columns: Vec<(&str, ArrayRef)> =
         vec![("extra", Arc::new(Int32Array::from(vec![7]))), ("id", Arc::new(Int64Array::from(vec![2])))];
@@ -227,4 +228,48 @@ async fn undeclared_folders_are_no_columns() {
     fixture.parquet("data/year=2023/a.parquet", &batch(&[1]));
     fixture.parquet("data/b.parquet", &batch(&[2]));
     assert_eq!(fixture.query("SELECT id FROM t ORDER BY id").await, "| 1  |\n| 2  |");
+}
+
+/// As [`rows`], over files that are cut into ranges however small they are.
+async fn rows_in_ranges(fixture: &Fixture, sql: &str) -> String {
+    let (opened, context) = fixture.open().await.unwrap();
+    let mut config = SessionConfig::new().with_target_partitions(4);
+    config.options_mut().optimizer.repartition_file_min_size = 1;
+    let context = SessionContext::new_with_config_rt(config, context.runtime_env());
+    context.register_table("t", opened.provider.clone()).unwrap();
+    let plan = scanned(&context, sql).await;
+    assert!(plan.contains("4 groups"), "{plan}");
+    rows(&context, sql).await.unwrap()
+}
+
+#[tokio::test]
+async fn json_and_arrow_are_read_in_ranges() {
+    let fixture = Fixture::new(FileFormat::Json, ".", &[("id", "integer"), ("name", "string")]);
+    let lines: String = (0..5000).map(|i| format!("{{\"name\":\"n{i}\",\"id\":{i}}}\n")).collect();
+    fixture.write("a.json", lines);
+    let sql = "SELECT count(*) AS c, sum(id) AS s, count(DISTINCT name) AS d FROM t";
+    assert_eq!(rows_in_ranges(&fixture, sql).await, "| 5000 | 12497500 | 5000 |");
+
+    let fixture = Fixture::new(FileFormat::Arrow, ".", &[("price", "number"), ("id", "integer")]);
+    let file = fs::File::create(fixture.path("a.arrow")).unwrap();
+    let mut writer = arrow::ipc::writer::FileWriter::try_new(file, &batch(&[]).schema()).unwrap();
+    for i in 0..50 {
+        let ids: Vec<i64> = (100 * i..100 * (i + 1)).collect();
+        writer.write(&batch(&ids)).unwrap();
+    }
+    writer.finish().unwrap();
+    let sql = "SELECT count(*) AS c, sum(id) AS s, max(price) AS m FROM t";
+    assert_eq!(rows_in_ranges(&fixture, sql).await, "| 5000 | 12497500 | 2499.5 |");
+}
+
+#[tokio::test]
+async fn the_columns_of_arrow_streams_are_found_by_their_names() {
+    let fixture = Fixture::new(FileFormat::Arrow, ".", &[("price", "number"), ("id", "integer")]);
+    let rows = batch(&[1, 2]);
+    let file = fs::File::create(fixture.path("a.arrow")).unwrap();
+    let mut writer = arrow::ipc::writer::StreamWriter::try_new(file, &rows.schema()).unwrap();
+    writer.write(&rows).unwrap();
+    writer.finish().unwrap();
+    assert_eq!(fixture.query("SELECT id, price FROM t ORDER BY id").await, "| 1  | 0.5   |\n| 2  | 1.0   |");
+    assert_eq!(fixture.query("SELECT count(*) FROM t").await, "| 2        |");
 }

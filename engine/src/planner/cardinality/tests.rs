@@ -15,7 +15,7 @@ use portolan_catalog::{
 use super::q_error::q_error;
 use super::{Cardinality, estimate, estimate_operator, join_selectivity, matched_fraction};
 use crate::Engine;
-use crate::fake_mesh::{FakePeer, resolved, state_of};
+use crate::fake_mesh::{FakePeer, analysed, state_of};
 use crate::planner::normalise;
 
 type Described = (&'static str, DataType, Option<ColumnStatistics>);
@@ -152,7 +152,7 @@ async fn planned(engine: &Engine, sql: &str) -> LogicalPlan {
         let name = port.name.port.as_str();
         words.into_iter().map(|w| if w == name { format!("d.p.{name}") } else { w }).collect()
     });
-    normalise::normalise(&state_of(engine), &resolved(engine, &named.join(" ")).await).unwrap()
+    normalise::normalise(&state_of(engine), &analysed(engine, &named.join(" ")).await).unwrap()
 }
 
 async fn estimated(sql: &str) -> Cardinality {

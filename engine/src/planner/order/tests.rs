@@ -6,7 +6,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::LogicalPlan;
 
 use super::order;
-use crate::fake_mesh::{gateway, resolved, state_of};
+use crate::fake_mesh::{analysed, gateway, state_of};
 use crate::planner::normalise;
 use crate::planner::routes::Routes;
 
@@ -14,7 +14,7 @@ use crate::planner::routes::Routes;
 async fn ordered(sql: &str) -> LogicalPlan {
     let engine = gateway().await;
     let state = state_of(&engine);
-    let plan = normalise::normalise(&state, &resolved(&engine, sql).await).unwrap();
+    let plan = normalise::normalise(&state, &analysed(&engine, sql).await).unwrap();
     let view = engine.inner().mesh.view();
     let ordered = order(&plan, &state, Routes { view: &view, delegate: true }).unwrap();
     assert_eq!(ordered.schema().columns(), plan.schema().columns());

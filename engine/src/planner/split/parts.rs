@@ -1,6 +1,6 @@
 //! Aggregates in parts: the partial ones that an owner computes, and how they are combined.
 //!
-//! Split are `count`, `sum`, `min`, `max`, the boolean and bitwise ones, and `avg` of floats (a sum and a count).
+//! Split are `count`, `sum` (of BIGINT with wider parts), `min`, `max`, the boolean and bitwise ones, and `avg` of floats (a sum and a count).
 //! `avg` of decimals, DISTINCT, ORDER BY within, grouping sets and everything else are left whole: their parts cannot
 //! be combined to the same value.
 
@@ -10,12 +10,12 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::count::count_udaf;
-use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, AggregateUDF, Cast, Expr, ExprSchemable, LogicalPlan, when};
 use datafusion::prelude::lit;
 
 use super::branches;
+use crate::upstream::sums::{in_parts, sum_udaf};
 
 /// How the columns of a partial aggregate are named, before their number: no column of a port is named so.
 const PART: &str = "__part_";
@@ -28,8 +28,8 @@ pub(super) struct Parts(Vec<(Vec<Expr>, Combine)>);
 
 /// How one aggregate is put together from its parts.
 enum Combine {
-    /// The same function over the partial values.
-    Same(Arc<AggregateUDF>),
+    /// This function over the partial values.
+    By(Arc<AggregateUDF>),
     /// A sum of counts.
     Count,
     /// A sum of sums, by a sum of counts.
@@ -78,7 +78,7 @@ impl Parts {
         let mut next = grouped;
         for (partial, combine) in &self.0 {
             outputs.push(match combine {
-                Combine::Same(_) => result(next),
+                Combine::By(_) => result(next),
                 // A `CASE`, since the optimizer that would make one of `coalesce` has run.
                 Combine::Count => when(result(next).is_null(), lit(0_i64)).otherwise(result(next))?,
                 Combine::Average => result(next) / Expr::Cast(Cast::new(Box::new(result(next + 1)), DataType::Float64)),
@@ -92,7 +92,7 @@ impl Parts {
 impl Combine {
     fn function(&self) -> Arc<AggregateUDF> {
         match self {
-            Combine::Same(function) => function.clone(),
+            Combine::By(function) => function.clone(),
             Combine::Count | Combine::Average => sum_udaf(),
         }
     }
@@ -109,8 +109,14 @@ fn split(expr: &Expr, schema: &DFSchema) -> Result<Option<(Vec<Expr>, Combine)>>
     Ok(match function.func.name() {
         // Of several arguments it counts the rows in which none is NULL, and so does the part.
         "count" => Some((vec![whole], Combine::Count)),
+        // What does not fit may fit again with the parts of others.
+        "sum" if params.args.len() == 1 && params.args[0].get_type(schema)? == DataType::Int64 => {
+            let (of_part, of_parts) = in_parts();
+            let part = Expr::AggregateFunction(AggregateFunction { func: of_part, params: params.clone() });
+            Some((vec![part], Combine::By(of_parts)))
+        }
         "sum" | "min" | "max" | "bool_and" | "bool_or" | "bit_and" | "bit_or" => {
-            Some((vec![whole], Combine::Same(function.func.clone())))
+            Some((vec![whole], Combine::By(function.func.clone())))
         }
         "avg" if params.args.len() == 1 && params.args[0].get_type(schema)? == DataType::Float64 => {
             let part = |func| {

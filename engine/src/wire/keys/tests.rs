@@ -7,7 +7,7 @@ use prost::Message;
 
 use super::*;
 use crate::ErrorKind;
-use crate::fake_mesh::{gateway, resolved, state_of};
+use crate::fake_mesh::{analysed, gateway, state_of};
 use crate::wire::{Encoded, decode, encode};
 
 fn ints(values: impl IntoIterator<Item = i64>) -> ArrayRef {
@@ -160,7 +160,7 @@ fn views_travel_without_what_they_were_taken_from() {
 async fn plan_with_keys() -> (LogicalPlan, datafusion::execution::session_state::SessionState) {
     let engine = gateway().await;
     let state = state_of(&engine);
-    let plan = resolved(&engine, "SELECT n_nationkey, n_name, n_regionkey FROM geo.places.nation").await;
+    let plan = analysed(&engine, "SELECT n_nationkey, n_name, n_regionkey FROM geo.places.nation").await;
     let (a, b) = (SentKeys::batch(&[ints([3])]).unwrap(), SentKeys::bloom(&[words(&["CHINA"])]).unwrap());
     let test = InKeys::call(a.clone(), vec![col("n_nationkey")])
         .and(InKeys::call(b, vec![col("n_name")]))

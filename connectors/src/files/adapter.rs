@@ -1,0 +1,148 @@
+//! The last check of a column's type: where DataFusion adapts a query to the columns that the Parquet reader found in a
+//! file. Its own adapter casts each to the type of the table, and cuts what does not fit.
+
+use std::fmt::{self, Display, Formatter};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::ColumnarValue;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{CastExpr, Column};
+use datafusion::physical_expr_adapter::{
+    DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory,
+};
+
+use super::widening::{is_plain, read_as, widens};
+
+/// What is wrong with a column of a file. The port and the file are named where the error passes by.
+#[derive(Debug)]
+pub(super) struct ColumnError(pub(super) String);
+
+impl ColumnError {
+    /// The error of column `name`.
+    pub(super) fn new(name: &str, what: &str) -> DataFusionError {
+        DataFusionError::External(Box::new(Self(format!("column `{name}`: {what}"))))
+    }
+}
+
+impl Display for ColumnError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ColumnError {}
+
+/// Adapts queries to files whose columns are read without loss, and refuses the others.
+#[derive(Debug)]
+pub(super) struct LosslessAdapters;
+
+impl PhysicalExprAdapterFactory for LosslessAdapters {
+    fn create(&self, port: SchemaRef, file: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
+        for field in port.fields() {
+            let Ok(found) = file.field_with_name(field.name()) else { continue };
+            if !widens(found.data_type(), field.data_type()) {
+                let what = format!("it is {} here and {} in the port", found.data_type(), field.data_type());
+                return Err(ColumnError::new(field.name(), &what));
+            }
+        }
+        let inner = DefaultPhysicalExprAdapterFactory.create(port.clone(), file.clone())?;
+        Ok(Arc::new(LosslessAdapter { inner, port, file }))
+    }
+}
+
+#[derive(Debug)]
+struct LosslessAdapter {
+    inner: Arc<dyn PhysicalExprAdapter>,
+    port: SchemaRef,
+    file: SchemaRef,
+}
+
+impl PhysicalExprAdapter for LosslessAdapter {
+    fn rewrite(&self, expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
+        self.inner.rewrite(expr)?.transform(|expr| Ok(self.replace_cast(expr))).data()
+    }
+}
+
+impl LosslessAdapter {
+    /// Puts our own cast in the place of one that DataFusion put around a column, unless it may do with it as it likes.
+    fn replace_cast(&self, expr: Arc<dyn PhysicalExpr>) -> Transformed<Arc<dyn PhysicalExpr>> {
+        let column = expr.downcast_ref::<CastExpr>().map(CastExpr::expr);
+        let Some((name, column)) = column.and_then(|c| Some((c.downcast_ref::<Column>()?.name(), c))) else {
+            return Transformed::no(expr);
+        };
+        let (Ok(from), Ok(to)) = (self.file.field_with_name(name), self.port.field_with_name(name)) else {
+            return Transformed::no(expr);
+        };
+        if is_plain(from.data_type(), to.data_type()) {
+            return Transformed::no(expr);
+        }
+        Transformed::yes(Arc::new(ReadAs { column: column.clone(), field: Arc::new(to.clone()) }))
+    }
+}
+
+/// A column of a file, read as the type of the port. It is no cast that DataFusion knows: nothing is pruned by it, and
+/// it is not moved.
+#[derive(Clone, Debug)]
+struct ReadAs {
+    column: Arc<dyn PhysicalExpr>,
+    field: FieldRef,
+}
+
+impl PartialEq for ReadAs {
+    fn eq(&self, other: &Self) -> bool {
+        self.column.eq(&other.column) && self.field == other.field
+    }
+}
+
+impl Eq for ReadAs {}
+
+impl Hash for ReadAs {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.column.hash(state);
+        self.field.data_type().hash(state);
+    }
+}
+
+impl Display for ReadAs {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} AS {}", self.column, self.field.data_type())
+    }
+}
+
+impl PhysicalExpr for ReadAs {
+    fn data_type(&self, _: &Schema) -> Result<DataType> {
+        Ok(self.field.data_type().clone())
+    }
+
+    fn nullable(&self, _: &Schema) -> Result<bool> {
+        Ok(self.field.is_nullable())
+    }
+
+    fn return_field(&self, _: &Schema) -> Result<FieldRef> {
+        Ok(self.field.clone())
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+        let array = self.column.evaluate(batch)?.into_array(batch.num_rows())?;
+        let read = read_as(&array, self.field.data_type());
+        Ok(ColumnarValue::Array(read.map_err(|what| ColumnError::new(self.field.name(), &what))?))
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        vec![&self.column]
+    }
+
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+        let column = children.pop().unwrap_or_else(|| self.column.clone());
+        Ok(Arc::new(Self { column, field: self.field.clone() }))
+    }
+
+    fn fmt_sql(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,206 @@
+//! The columns of a port that is being opened: those of its files, merged into one schema and compared with the contract.
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::error::DataFusionError;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectMeta;
+use portolan_catalog::{Diagnostics, FileFormat};
+
+use super::Opening;
+use super::checked::{CheckedFiles, FileColumns};
+use super::format::{Encoding, Found};
+use super::layout::{Layout, declared_type, fits};
+use super::sample::{self, SAMPLE_RECORDS};
+use super::widening::common_type;
+use crate::error::Error;
+
+/// How many files of a port are asked for their columns when it is opened. Those beyond are checked when they are read.
+const SCHEMA_FILES: usize = 10_000;
+
+/// How many files are asked at once.
+const CONCURRENCY: usize = 16;
+
+/// How many wrong files are named.
+const NAMED: usize = 10;
+
+/// What the files of a port have.
+#[derive(Debug)]
+pub(super) struct Columns {
+    /// The columns of all files.
+    pub(super) merged: Schema,
+    /// CSV with a header: the names in it.
+    pub(super) header: Option<Vec<String>>,
+    /// What each file has.
+    pub(super) files: Vec<(ObjectMeta, Found)>,
+}
+
+impl Opening<'_> {
+    /// The columns that the files have, and the header that CSV files share.
+    pub(super) async fn columns(&self, encoding: &Encoding, files: &[ObjectMeta]) -> Result<Columns, Diagnostics> {
+        // Text is sampled: the first file with rows tells as much as all of them.
+        let count = if encoding.is_text() { CONCURRENCY } else { SCHEMA_FILES };
+        let files: Vec<(ObjectMeta, Found)> = stream::iter(files.iter().take(count).cloned())
+            .map(|file| async move {
+                match encoding.columns_of(&self.session, &self.store, &file).await {
+                    Ok(found) => Ok((file, found)),
+                    Err(error) => Err(self.wrong(told(&self.origin.unreadable(&file.location, error)))),
+                }
+            })
+            .buffered(CONCURRENCY)
+            .try_collect()
+            .await?;
+        let header = (encoding.format == FileFormat::Csv && encoding.has_header)
+            .then(|| files.first().map(|(_, found)| names(&found.schema)))
+            .flatten();
+        let mut merged = self.merge(encoding, &files)?;
+        if encoding.format == FileFormat::Json {
+            self.add_late_keys(encoding, &files, &mut merged).await?;
+        }
+        Ok(Columns { merged, header, files })
+    }
+
+    /// One schema of all: each column of the type that holds the values of all files.
+    fn merge(&self, encoding: &Encoding, files: &[(ObjectMeta, Found)]) -> Result<Schema, Diagnostics> {
+        let Some(((first_file, first), others)) = files.split_first() else { return Ok(Schema::empty()) };
+        let first = &first.schema;
+        let mut merged: Vec<Field> = first.fields().iter().map(|f| f.as_ref().clone()).collect();
+        for (file, Found { schema, .. }) in others.iter().filter(|(_, found)| found.schema.fields() != first.fields()) {
+            if encoding.format == FileFormat::Csv && names(schema) != names(first) {
+                let (first, file) = (self.name_of(first_file), self.name_of(file));
+                return Err(self.wrong(format!("{first} and {file} differ in their columns, or in the order of them")));
+            }
+            for field in schema.fields() {
+                let Some(known) = merged.iter_mut().find(|m| m.name() == field.name()) else {
+                    merged.push(field.as_ref().clone());
+                    continue;
+                };
+                let (a, b) = (known.data_type().clone(), field.data_type());
+                let common = if encoding.is_text() { common_guess(&a, b) } else { common_type(&a, b) };
+                match common.filter(|common| encoding.is_text() || self.is_promised(field.name(), common)) {
+                    Some(common) => known.set_data_type(common),
+                    None if !self.is_declared(field.name()) => {}
+                    None => {
+                        let (first, file) = (self.name_of(first_file), self.name_of(file));
+                        let message = format!("column `{}` is {a} in {first} and {b} in {file}", field.name());
+                        return Err(self.wrong(message));
+                    }
+                }
+            }
+        }
+        Ok(Schema::new(merged))
+    }
+
+    /// True unless the contract promises a column of another kind.
+    fn is_promised(&self, name: &str, data_type: &DataType) -> bool {
+        let column = self.port.columns.iter().find(|c| c.name == name);
+        column.and_then(|c| c.logical_type.as_deref()).is_none_or(|logical| fits(logical, data_type))
+    }
+
+    fn is_declared(&self, name: &str) -> bool {
+        self.port.columns.iter().any(|c| c.name == name)
+    }
+
+    /// Adds declared columns of JSON that no sample has, and that come later in the files.
+    async fn add_late_keys(
+        &self,
+        encoding: &Encoding,
+        files: &[(ObjectMeta, Found)],
+        merged: &mut Schema,
+    ) -> Result<(), Diagnostics> {
+        let cut: Vec<ObjectMeta> = files.iter().filter(|(_, f)| !f.is_whole).map(|(file, _)| file.clone()).collect();
+        let lacking = self.port.columns.iter().filter(|c| merged.index_of(&c.name).is_err());
+        let late: Vec<(&str, DataType)> = lacking.filter_map(|c| Some((c.name.as_str(), declared_type(c)?))).collect();
+        if cut.is_empty() || late.is_empty() {
+            return Ok(());
+        }
+        let sought: Vec<&str> = late.iter().map(|(name, _)| *name).collect();
+        let search = sample::search(encoding, &self.store, &cut, &sought).await;
+        let search = search.map_err(|(path, error)| self.wrong(told(&self.origin.unreadable(&path, error))))?;
+        let mut fields = merged.fields().to_vec();
+        for (name, data_type) in late {
+            if !search.lacking.contains(name) {
+                fields.push(Field::new(name, data_type, true).into());
+            } else if !search.is_whole {
+                tracing::warn!(
+                    port = %self.port.name,
+                    "column `{name}` is not in the first {SAMPLE_RECORDS} records of a file, nor soon after: it is NULL \
+                     wherever it is lacking"
+                );
+                fields.push(Field::new(name, data_type, true).into());
+            }
+        }
+        *merged = Schema::new(fields);
+        Ok(())
+    }
+
+    /// Checks what each file has against what the port came to be, and says which files lack a column.
+    pub(super) fn check(
+        &self,
+        encoding: &Encoding,
+        layout: &Layout,
+        files: Vec<(ObjectMeta, Found)>,
+    ) -> Result<CheckedFiles, Diagnostics> {
+        let checked = CheckedFiles::default();
+        if encoding.format == FileFormat::Csv {
+            return Ok(checked);
+        }
+        let count = files.len();
+        let mut lacking: BTreeMap<usize, (usize, String)> = BTreeMap::new();
+        let mut wrong = vec![];
+        for (file, found) in files {
+            let name = self.name_of(&file);
+            // Text that has no key at all has no record either.
+            if encoding.is_text() && found.schema.fields().is_empty() {
+                continue;
+            }
+            match FileColumns::new(layout, &found, !encoding.is_text()) {
+                Err(what) => wrong.extend(self.wrong(format!("{name}: {what}")).0),
+                Ok(columns) => {
+                    for column in columns.lacking() {
+                        lacking.entry(column).or_insert_with(|| (0, name.clone())).0 += 1;
+                    }
+                    checked.put(&file, columns);
+                }
+            }
+        }
+        wrong.truncate(NAMED);
+        if !wrong.is_empty() {
+            return Err(Diagnostics(wrong));
+        }
+        for (column, (times, first)) in lacking.into_iter().filter(|_| !encoding.is_text()) {
+            let column = layout.file_schema.field(column).name();
+            let first = self.origin.redact.clean(&first);
+            tracing::warn!(
+                port = %self.port.name,
+                "column `{column}` is lacking in {times} of {count} files, the first of them {first}: it is NULL there"
+            );
+        }
+        Ok(checked)
+    }
+}
+
+fn names(schema: &Schema) -> Vec<String> {
+    schema.fields().iter().map(|f| f.name().clone()).collect()
+}
+
+/// What an error tells, causes included.
+fn told(error: &DataFusionError) -> String {
+    match error {
+        DataFusionError::External(inner) => {
+            inner.downcast_ref::<Error>().map_or_else(|| inner.to_string(), Error::chain)
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The type of a column of text that seems to be of one type in one file and of another in the next.
+fn common_guess(a: &DataType, b: &DataType) -> Option<DataType> {
+    match (a, b) {
+        _ if a == b => Some(a.clone()),
+        (DataType::Null, other) | (other, DataType::Null) => Some(other.clone()),
+        (DataType::Int64, DataType::Float64) | (DataType::Float64, DataType::Int64) => Some(DataType::Float64),
+        _ => Some(DataType::Utf8),
+    }
+}

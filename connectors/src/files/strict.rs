@@ -1,0 +1,126 @@
+//! Text becomes values here, all of it or an error. Arrow's readers of JSON and CSV cut fractions of integers, what is
+//! finer than a microsecond, and times of day from dates, and read a number as a time of a unit that nobody named.
+
+use std::sync::Arc;
+
+use arrow::array::timezone::Tz;
+use arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array, Int64Array, ListArray, StringArray, StructArray, Time64MicrosecondArray,
+    TimestampMicrosecondArray,
+};
+use arrow::compute::kernels::cast_utils::{Parser, string_to_datetime, string_to_time_nanoseconds};
+use arrow::datatypes::DataType as T;
+use arrow::datatypes::{DataType, Date32Type, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use arrow::error::ArrowError;
+use arrow::temporal_conversions::SECONDS_IN_DAY;
+
+/// How much of a value an error repeats.
+const SHOWN: usize = 40;
+
+/// The form in which a reader is to give the columns of `schema`, so that [`value_of_text`] can read the rest.
+pub(super) fn as_text(schema: &Schema, reads_whole_numbers: bool) -> SchemaRef {
+    let fields = schema.fields().iter().map(|f| field_as_text(f, reads_whole_numbers));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+fn field_as_text(field: &FieldRef, reads_whole_numbers: bool) -> FieldRef {
+    let again = |inner: &FieldRef| field_as_text(inner, reads_whole_numbers);
+    let data_type = match field.data_type() {
+        T::Int64 if !reads_whole_numbers => T::Utf8,
+        T::Date32 | T::Timestamp(TimeUnit::Microsecond, None) | T::Time64(TimeUnit::Microsecond) => T::Utf8,
+        T::List(inner) => T::List(again(inner)),
+        T::Struct(fields) => T::Struct(fields.iter().map(again).collect()),
+        other => other.clone(),
+    };
+    Arc::new(Field::new(field.name(), data_type, field.is_nullable()))
+}
+
+/// Reads a column that came in the form of [`as_text`] as type `to`.
+///
+/// # Errors
+/// A text that is no value of that type, and which.
+pub(super) fn value_of_text(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, String> {
+    match (array.data_type(), to) {
+        (from, to) if from == to => Ok(array.clone()),
+        (T::Utf8, _) => parse(array.as_string(), to),
+        (T::List(_), T::List(inner)) => {
+            let list = array.as_list::<i32>();
+            let values = value_of_text(list.values(), inner.data_type())?;
+            ListArray::try_new(inner.clone(), list.offsets().clone(), values, list.nulls().cloned())
+                .map(|list| Arc::new(list) as ArrayRef)
+                .map_err(|e| e.to_string())
+        }
+        (T::Struct(_), T::Struct(fields)) => {
+            let read = array.as_struct();
+            let columns = read.columns().iter().zip(fields).map(|(column, field)| {
+                value_of_text(column, field.data_type()).map_err(|what| format!("`{}`: {what}", field.name()))
+            });
+            let columns = columns.collect::<Result<Vec<_>, _>>()?;
+            StructArray::try_new_with_length(fields.clone(), columns, read.nulls().cloned(), read.len())
+                .map(|read| Arc::new(read) as ArrayRef)
+                .map_err(|e| e.to_string())
+        }
+        (from, to) => Err(format!("{from} cannot be read as {to}")),
+    }
+}
+
+fn parse(texts: &StringArray, to: &DataType) -> Result<ArrayRef, String> {
+    let utc: Tz = "+00:00".parse().map_err(|e: ArrowError| e.to_string())?;
+    let what = |name: &'static str| move |text: &str| format!("`{}` is no {name}", shown(text));
+    Ok(match to {
+        T::Int64 => Arc::new(each::<_, Int64Array>(texts, whole_number, what("whole number of 64 bits"))?),
+        T::Date32 => Arc::new(each::<_, Date32Array>(texts, |text| date(text, utc), what("date"))?),
+        T::Timestamp(TimeUnit::Microsecond, None) => {
+            let no = what("timestamp of at most six digits after the second");
+            Arc::new(each::<_, TimestampMicrosecondArray>(texts, |text| timestamp(text, utc), no)?)
+        }
+        T::Time64(TimeUnit::Microsecond) => {
+            let no = what("time of at most six digits after the second");
+            Arc::new(each::<_, Time64MicrosecondArray>(texts, time, no)?)
+        }
+        other => return Err(format!("text cannot be read as {other}")),
+    })
+}
+
+fn each<V, A: FromIterator<Option<V>>>(
+    texts: &StringArray,
+    read: impl Fn(&str) -> Option<V>,
+    no: impl Fn(&str) -> String,
+) -> Result<A, String> {
+    let value = |text: Option<&str>| text.map(|text| read(text).ok_or_else(|| no(text))).transpose();
+    texts.iter().map(value).collect()
+}
+
+/// Also `5.0` and `1e3`: writers that know only floats write whole numbers like this.
+fn whole_number(text: &str) -> Option<i64> {
+    /// Up to here a float holds each whole number.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let read = || text.parse::<f64>().ok().filter(|v| v.fract() == 0.0 && v.abs() <= EXACT).map(|v| v as i64);
+    text.parse().ok().or_else(read)
+}
+
+/// A timestamp at midnight is a date, too.
+fn date(text: &str, utc: Tz) -> Option<i32> {
+    let day = Date32Type::parse(text)?;
+    let at = if text.len() > 10 { string_to_datetime(&utc, text).ok() } else { None };
+    let is_midnight =
+        at.is_none_or(|at| at.timestamp().rem_euclid(SECONDS_IN_DAY) == 0 && at.timestamp_subsec_nanos() == 0);
+    is_midnight.then_some(day)
+}
+
+fn timestamp(text: &str, utc: Tz) -> Option<i64> {
+    let at = string_to_datetime(&utc, text).ok()?;
+    (at.timestamp_subsec_nanos() % 1000 == 0).then(|| at.timestamp_micros())
+}
+
+fn time(text: &str) -> Option<i64> {
+    let nanos = string_to_time_nanoseconds(text).ok()?;
+    (nanos % 1000 == 0).then_some(nanos / 1000)
+}
+
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,182 @@
+//! Integer `+`, `-`, `*` and unary minus fail on overflow instead of wrapping around.
+//!
+//! DataFusion 55.2 wraps: `SELECT 9223372036854775807 + 1` gives -9223372036854775808, because nothing sets the switch
+//! `fail_on_overflow` of its physical `BinaryExpr`. It wraps in two places, and each place is covered:
+//!
+//! - **Execution.** [`checked_plan`] runs last before physical planning. It turns the operators of integers into the
+//!   functions of [`checked`], which keep the operators' names. Scans, joins, aggregates, windows and sorts get them
+//!   alike. Before: `Projection: x + 1`. After: `Projection: checked_add(x, 1) AS "x + 1"`.
+//! - **Folding of constants.** [`guarded`] wraps `SimplifyExpressions`: it sees the functions in the place of the
+//!   operators, so that it folds `2 + 3` and leaves `9223372036854775807 + 1` as a function that fails when it runs, if it
+//!   runs at all: a branch of a `CASE` may never. All other functions become operators again, so that every other rule,
+//!   statistics and fragments see plain arithmetic.
+//!
+//! As operators may fail now, conditions and filters of aggregates keep them from rows that they exclude
+//! ([`guards`]). <https://github.com/apache/datafusion/issues/17539>
+
+pub(super) mod checked;
+mod guards;
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan};
+use datafusion::optimizer::optimizer::ApplyOrder;
+use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+
+use checked::Operation;
+
+/// Returns the plan with checked arithmetic, for physical planning only.
+pub(crate) fn checked_plan(plan: &LogicalPlan) -> Result<LogicalPlan> {
+    let checked = plan.clone().transform_up_with_subqueries(|node| {
+        if !may_fail(&node)? {
+            return Ok(Transformed::no(node));
+        }
+        let schema = schema_below(&node)?;
+        let of_filter = matches!(node, LogicalPlan::Filter(_));
+        node.map_expressions(|expr| {
+            let checked = checked(expr, &schema)?.data;
+            let guarded = guards::of_aggregates(checked, &schema)?;
+            Ok(Transformed::yes(if of_filter { guards::of_condition(guarded, &schema)? } else { guarded }))
+        })
+    })?;
+    Ok(checked.data)
+}
+
+/// Returns the rule, guarded if it is the one that folds constants.
+pub(super) fn guarded(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
+    if rule.name() == SimplifyExpressions::new().name() { Arc::new(GuardedSimplify::default()) } else { rule }
+}
+
+#[derive(Debug, Default)]
+struct GuardedSimplify(SimplifyExpressions);
+
+impl OptimizerRule for GuardedSimplify {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.0.apply_order()
+    }
+
+    fn supports_rewrite(&self) -> bool {
+        true
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        if !may_fail(&plan)? {
+            return self.0.rewrite(plan, config);
+        }
+        let schema = schema_below(&plan)?;
+        let plan = plan.map_expressions(|expr| checked(expr, &schema))?.data;
+        self.0.rewrite(plan, config)?.map_data(|plan| match plan {
+            // The rule may have put what it made of aggregates above them.
+            LogicalPlan::Projection(mut projection) if matches!(*projection.input, LogicalPlan::Aggregate(_)) => {
+                projection.input = Arc::new(plain_node(Arc::unwrap_or_clone(projection.input))?);
+                plain_node(LogicalPlan::Projection(projection))
+            }
+            plan => plain_node(plan),
+        })
+    }
+}
+
+/// True if an expression of this one operator has arithmetic that may be of integers.
+fn may_fail(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_expressions(|expr| {
+        found |= expr.exists(|e| {
+            Ok(match e {
+                Expr::BinaryExpr(binary) => Operation::of(binary.op).is_some() || guards::divides(binary.op),
+                Expr::Negative(_) => true,
+                other => checked::parts(other).is_some(),
+            })
+        })?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+/// The columns that an operator's expressions read.
+fn schema_below(plan: &LogicalPlan) -> Result<DFSchema> {
+    match plan {
+        LogicalPlan::TableScan(scan) => {
+            DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())
+        }
+        other => Ok(merge_schema(&other.inputs())),
+    }
+}
+
+/// The expression with functions in the place of the operators that may overflow.
+fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let is_integer = |e: &Expr| type_source(e).get_type(schema).is_ok_and(|t| t.is_integer());
+    expr.transform_up(|e| {
+        Ok(match e {
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => match Operation::of(op) {
+                // The right one first: in a chain it is a leaf.
+                Some(operation) if is_integer(&right) && is_integer(&left) => {
+                    Transformed::yes(checked::call(operation, vec![*left, *right]))
+                }
+                _ => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
+            },
+            Expr::Negative(value) if is_integer(&value) => {
+                Transformed::yes(checked::call(Operation::Negate, vec![*value]))
+            }
+            other => Transformed::no(other),
+        })
+    })
+}
+
+/// An expression of the same type whose type is found at once, however long the chain of operators is.
+fn type_source(mut expr: &Expr) -> &Expr {
+    while let Some((_, [.., last])) = checked::parts(expr) {
+        expr = last;
+    }
+    expr
+}
+
+/// One operator with plain arithmetic in its expressions.
+fn plain_node(plan: LogicalPlan) -> Result<LogicalPlan> {
+    plan.map_expressions(|expr| expr.transform_up(|e| Ok(plain(e)))).data()
+}
+
+/// The operator in the place of its function, unless all that it reads is known: it would be folded, and wrap.
+fn plain(expr: Expr) -> Transformed<Expr> {
+    let Some((operation, arguments)) = checked::parts(&expr) else { return Transformed::no(expr) };
+    if arguments.iter().all(|a| matches!(a, Expr::Literal(..))) {
+        return Transformed::no(expr);
+    }
+    match (operation.operator(), arguments) {
+        (Some(op), [left, right]) => {
+            let (left, right) = (Box::new(left.clone()), Box::new(right.clone()));
+            Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right }))
+        }
+        (None, [value]) => Transformed::yes(Expr::Negative(Box::new(value.clone()))),
+        _ => Transformed::no(expr),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use datafusion::common::ScalarValue;
+    use datafusion::prelude::SessionContext;
+
+    async fn first(context: &SessionContext, sql: &str) -> ScalarValue {
+        let batches = context.sql(sql).await.unwrap().collect().await.unwrap();
+        ScalarValue::try_from_array(batches[0].column(0), 0).unwrap()
+    }
+
+    #[tokio::test]
+    async fn datafusion_still_wraps() {
+        let context = SessionContext::new();
+        let constant = first(&context, "SELECT 9223372036854775807 + 1").await;
+        assert_eq!(constant, ScalarValue::from(i64::MIN), "constants may be folded by DataFusion's own rule again");
+        let computed = first(&context, "SELECT x + 1 FROM (VALUES (9223372036854775807)) t(x)").await;
+        assert_eq!(computed, ScalarValue::from(i64::MIN), "plans may be executed without functions again");
+    }
+}

@@ -1,0 +1,193 @@
+//! Random queries give the rows of DuckDB, which shares no code with us: what placed and unplaced execution have wrong
+//! alike is seen here. Each query runs by one way, and the ways take turns.
+//!
+//! A few hundred with a fixed seed; by hand as many as the other test, from the same variables of the environment.
+//! `PORTOLAN_RANDOM_UNFIXED=1` also writes what is known to be wrong still.
+
+use std::collections::BTreeMap;
+
+use futures::StreamExt;
+use portolan_cli::compare::Order;
+use portolan_tests::mesh::within;
+use portolan_tests::random_queries::{RandomQuery, Trial, Verdict, random_query, simpler};
+
+use super::{AT_ONCE, MAX_DIFFERENCES, trial, variable};
+
+const QUERIES: u64 = 400;
+const SEED: u64 = 7;
+/// More than this share of refusals is too many.
+const MAX_REFUSED: f64 = 0.1;
+/// Too few for the share to mean something.
+const FEW: usize = 100;
+/// Seconds for each query, in which a difference is made smaller, too.
+const SECONDS: u64 = 3;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn random_queries_give_the_rows_of_duckdb() {
+    beside_duckdb().await;
+}
+
+pub(crate) async fn beside_duckdb() {
+    let seed = variable("PORTOLAN_RANDOM_SEED").unwrap_or(SEED);
+    let indices = match variable("PORTOLAN_RANDOM_INDEX") {
+        Some(index) => index..index + 1,
+        None => 0..variable("PORTOLAN_RANDOM_QUERIES").unwrap_or(QUERIES),
+    };
+    let by_hand = indices.end - indices.start != QUERIES;
+    within(600 + SECONDS * (indices.end - indices.start), async {
+        let (_folder, trial) = trial().await;
+        let mut verdicts = futures::stream::iter(indices)
+            .map(|index| {
+                let (query, trial) = (random_query(seed, index), &trial);
+                async move {
+                    let verdict = trial.judge(&query, index as usize).await;
+                    (index, query, verdict)
+                }
+            })
+            .buffered(AT_ONCE);
+
+        let mut tally = Tally::default();
+        let mut differences = vec![];
+        while let Some((index, query, verdict)) = verdicts.next().await {
+            let Some(verdict) = verdict else {
+                eprintln!("SKIPPED: without DuckDB, wrong rows that every way has alike are NOT seen");
+                return;
+            };
+            tally.count(&query, &verdict);
+            match verdict {
+                Verdict::Different(how) => {
+                    let text = report(&trial, seed, index, &query, &how).await;
+                    println!("{text}\n");
+                    differences.push(text);
+                    if differences.len() >= MAX_DIFFERENCES {
+                        break;
+                    }
+                }
+                Verdict::Refused(why) if by_hand => println!("refused, index {index}: {why}\n  {}", query.sql),
+                _ => {}
+            }
+        }
+        println!("{tally}");
+        assert!(differences.is_empty(), "{} differences, first:\n{}", differences.len(), differences[0]);
+        let (refused, all) = (tally.refusals(), tally.all());
+        let share = refused as f64 / all as f64;
+        assert!(share < MAX_REFUSED || all < FEW, "{refused} of {all} queries were refused:\n{tally}");
+        assert!(tally.equal > all / 2 || all < FEW, "only {} of {all} queries were compared:\n{tally}", tally.equal);
+    })
+    .await;
+}
+
+/// The difference with the simplest query that shows it.
+async fn report(trial: &Trial, seed: u64, index: u64, query: &RandomQuery, how: &str) -> String {
+    let judge = async |sql: &str, order: &Order| {
+        let query = RandomQuery { sql: sql.to_owned(), order: order.clone(), kinds: query.kinds.clone() };
+        match trial.judge(&query, index as usize).await {
+            Some(Verdict::Different(how)) => Some(how),
+            _ => None,
+        }
+    };
+    let (mut sql, mut how) = (query.sql.clone(), how.to_owned());
+    // Simpler queries have fewer columns to be in order: only where the order is what differs is it kept.
+    if judge(&sql, &Order::Any).await.is_some() {
+        let mut shrinking = true;
+        while shrinking {
+            shrinking = false;
+            for candidate in simpler(&sql).into_iter().filter(|c| c.len() < sql.len()) {
+                if let Some(still) = judge(&candidate, &Order::Any).await {
+                    (sql, how, shrinking) = (candidate, still, true);
+                    break;
+                }
+            }
+        }
+    }
+    format!("seed {seed}, index {index}: {how}\nshrunk: {sql}\nwhole: {}", query.sql)
+}
+
+/// What was compared, what was not, and why not.
+#[derive(Default)]
+struct Tally {
+    equal: usize,
+    different: usize,
+    rows: usize,
+    empty: usize,
+    /// By message.
+    refused: BTreeMap<String, usize>,
+    /// By reason.
+    skipped: BTreeMap<String, usize>,
+    /// Queries that were compared, of all, by kind.
+    kinds: BTreeMap<&'static str, (usize, usize)>,
+}
+
+impl Tally {
+    fn count(&mut self, query: &RandomQuery, verdict: &Verdict) {
+        let mut compared = true;
+        match verdict {
+            Verdict::Equal(rows) => {
+                self.equal += 1;
+                self.rows += rows;
+                self.empty += usize::from(*rows == 0);
+            }
+            Verdict::Different(_) => self.different += 1,
+            Verdict::Refused(why) => {
+                compared = false;
+                *self.refused.entry(gist(why)).or_default() += 1;
+            }
+            Verdict::Skipped(why) => {
+                compared = false;
+                *self.skipped.entry(gist(why)).or_default() += 1;
+            }
+        }
+        for kind in &query.kinds {
+            let counts = self.kinds.entry(kind).or_default();
+            counts.0 += usize::from(compared);
+            counts.1 += 1;
+        }
+    }
+
+    fn refusals(&self) -> usize {
+        self.refused.values().sum()
+    }
+
+    fn all(&self) -> usize {
+        self.equal + self.different + self.refusals() + self.skipped.values().sum::<usize>()
+    }
+}
+
+/// A message without what is only of one query: numbers, names, all but its beginning.
+fn gist(message: &str) -> String {
+    const LONGEST: usize = 160;
+    let line = message.lines().next().unwrap_or_default();
+    let mut gist = String::new();
+    for c in line.chars() {
+        let c = if c.is_ascii_digit() { '#' } else { c };
+        if !(c == '#' && gist.ends_with('#')) {
+            gist.push(c);
+        }
+    }
+    gist.chars().take(LONGEST).collect()
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(
+            f,
+            "beside DuckDB: {} queries equal ({} without rows, {} rows in all), {} different, {} refused, {} not compared",
+            self.equal,
+            self.empty,
+            self.rows,
+            self.different,
+            self.refusals(),
+            self.skipped.values().sum::<usize>()
+        )?;
+        for (title, counts) in [("refused", &self.refused), ("not compared", &self.skipped)] {
+            for (why, count) in counts {
+                writeln!(f, "  {title}: {count} × {why}")?;
+            }
+        }
+        writeln!(f, "compared of all, by kind:")?;
+        for (kind, (compared, all)) in &self.kinds {
+            writeln!(f, "  {kind}: {compared} of {all}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,184 @@
+//! Values of text that do not fit the contract's type: all of a value or an error. Arrow's readers cut the fraction of
+//! an integer in JSON, what is finer than a microsecond, and the time from a date, and take a number for a time of a unit
+//! that nobody named.
+
+use std::fmt::Write;
+use std::fs;
+
+use portolan_engine::ErrorKind;
+use portolan_tests::mesh::within;
+
+use super::folders::Folders;
+
+const UNAVAILABLE: ErrorKind = ErrorKind::SiteUnavailable;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fraction_of_an_integer_in_json_is_an_error() {
+    within(300, async {
+        let mut folders = Folders::new();
+        let east = folders.port("east", "j", "json", &[("i", "integer"), ("k", "integer"), ("l", "array")]);
+        let west = folders.port("west", "whole", "json", &[("i", "integer"), ("k", "integer"), ("l", "array")]);
+        let mut text = String::new();
+        for i in 0..1500 {
+            writeln!(text, "{{\"i\":{i},\"k\":1,\"l\":[1,{i}]}}").unwrap();
+        }
+        fs::write(west.join("1.json"), text.clone() + "{\"i\":2000.0,\"k\":\"7\",\"l\":[]}\n{\"i\":3e3}\n").unwrap();
+        fs::write(east.join("1.json"), text + "{\"i\":2.7,\"k\":2,\"l\":[0.5]}\n").unwrap();
+        let ways = folders.start().await.unwrap();
+        let says = ["east.samples.j", "1.json", "`i`", "`2.7` is no whole number"];
+        ways.refuses("SELECT i FROM east.samples.j", UNAVAILABLE, &says).await;
+        ways.refuses("SELECT sum(i) FROM east.samples.j", UNAVAILABLE, &says).await;
+        ways.refuses("SELECT k FROM east.samples.j WHERE i = 2", UNAVAILABLE, &says).await;
+        let says = ["east.samples.j", "1.json", "`l`", "`0.5` is no whole number"];
+        ways.refuses("SELECT k, l FROM east.samples.j", UNAVAILABLE, &says).await;
+        // Columns that are not read are not looked at.
+        ways.gives("SELECT sum(k) FROM east.samples.j", &["1502"]).await;
+        ways.gives("SELECT sum(k), count(*), max(i) FROM west.samples.whole", &["1507|1502|3000"]).await;
+        ways.gives(
+            "SELECT i, k, l FROM west.samples.whole WHERE i > 1498",
+            &["1499|1|[1, 1499]", "2000|7|[]", "3000|NULL|NULL"],
+        )
+        .await;
+        fs::write(west.join("2.json"), "{\"i\":9007199254740993}\n{\"i\":9223372036854775807,\"k\":null}\n").unwrap();
+        ways.gives("SELECT i FROM west.samples.whole WHERE i > 4000", &["9007199254740993", "9223372036854775807"])
+            .await;
+        fs::write(west.join("2.json"), "{\"i\":9223372036854775808}\n").unwrap();
+        let says = ["west.samples.whole", "2.json", "`i`", "`9223372036854775808`"];
+        ways.refuses("SELECT i FROM west.samples.whole", UNAVAILABLE, &says).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_in_a_string_column_of_json_are_text() {
+    within(300, async {
+        let mut folders = Folders::new();
+        let columns = [("code", "string"), ("n", "integer")];
+        let east = folders.port("east", "j", "json", &columns);
+        let west = folders.port("west", "j", "json", &columns[..1]);
+        let text =
+            "{\"code\":7,\"n\":1}\n{\"code\":\"007\",\"n\":2}\n{\"code\":1.50,\"n\":3}\n{\"code\":true}\n{\"n\":5}\n";
+        fs::write(east.join("1.json"), text).unwrap();
+        fs::write(west.join("1.json"), "{\"code\":7}\n{\"code\":8}\n").unwrap();
+        let ways = folders.start().await.unwrap();
+        ways.gives("SELECT code FROM east.samples.j", &["7", "007", "1.50", "true", "NULL"]).await;
+        ways.gives("SELECT n FROM east.samples.j WHERE code = '7'", &["1"]).await;
+        ways.gives("SELECT e.n, w.code FROM east.samples.j AS e JOIN west.samples.j AS w USING (code)", &["1|7"]).await;
+        ways.gives("SELECT max(code), count(code) FROM west.samples.j", &["8|2"]).await;
+        fs::write(west.join("2.json"), "{\"code\":{\"a\":1}}\n").unwrap();
+        ways.refuses("SELECT code FROM west.samples.j", UNAVAILABLE, &["west.samples.j", "2.json", "code"]).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_comes_late_is_found() {
+    within(300, async {
+        let mut folders = Folders::new();
+        let columns = [("i", "integer"), ("late", "number"), ("later", "string")];
+        let east = folders.port("east", "j", "json", &columns);
+        let west = folders.port("west", "j", "json", &columns[..2]);
+        let mut text = String::new();
+        for i in 0..2500 {
+            let more = if i == 1200 {
+                ",\"late\":0.5"
+            } else if i == 2400 {
+                ",\"later\":\"x\""
+            } else {
+                ""
+            };
+            writeln!(text, "{{\"i\":{i}{more}}}").unwrap();
+        }
+        fs::write(east.join("1.json"), &text).unwrap();
+        fs::write(west.join("1.json"), &text).unwrap();
+        let ways = folders.start().await.unwrap();
+        ways.gives("SELECT count(late), sum(late), max(later), count(*) FROM east.samples.j", &["1|0.5|x|2500"]).await;
+        ways.gives("SELECT i FROM west.samples.j WHERE late IS NOT NULL", &["1200"]).await;
+        ways.gives(
+            "SELECT e.later FROM east.samples.j AS e JOIN west.samples.j AS w USING (i) WHERE e.i = 2400",
+            &["x"],
+        )
+        .await;
+        // One that never comes is a slip of the pen.
+        let mut folders = Folders::new();
+        let data = folders.port("east", "j", "json", &[("i", "integer"), ("latr", "number")]);
+        fs::write(data.join("1.json"), &text).unwrap();
+        let refused = folders.start().await.err().unwrap();
+        assert!(refused.contains("column `latr` is not in the source"), "{refused}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn times_are_not_cut() {
+    within(300, async {
+        let mut folders = Folders::new();
+        let columns = [("at", "timestamp"), ("day", "date"), ("t", "time"), ("i", "integer")];
+        let east = folders.port("east", "c", "csv", &columns);
+        let west = folders.port("west", "j", "json", &columns);
+        let csv = |at: &str, day: &str, t: &str| format!("at,day,t,i\n{at},{day},{t},1\n");
+        let json = |at: &str, day: &str, t: &str| format!("{{\"at\":{at},\"day\":{day},\"t\":{t},\"i\":1}}\n");
+        let fine = ["2024-01-02T03:04:05.123456", "2024-01-02", "03:04:05.123456"];
+        let quoted = fine.map(|text| format!("\"{text}\""));
+        fs::write(east.join("1.csv"), csv(fine[0], fine[1], fine[2])).unwrap();
+        fs::write(west.join("1.json"), json(&quoted[0], &quoted[1], &quoted[2])).unwrap();
+        let ways = folders.start().await.unwrap();
+        for port in ["east.samples.c", "west.samples.j"] {
+            let expected = "2024-01-02T03:04:05.123456|2024-01-02|03:04:05.123456|1";
+            ways.gives(&format!("SELECT at, day, t, i FROM {port}"), &[expected]).await;
+        }
+        ways.gives("SELECT e.i FROM east.samples.c AS e JOIN west.samples.j AS w USING (at, day, t)", &["1"]).await;
+        for (column, at, day, t) in [
+            ("at", "2024-01-02T03:04:05.123456789", fine[1], fine[2]),
+            ("day", fine[0], "2024-01-02T03:04:05", fine[2]),
+            ("t", fine[0], fine[1], "03:04:05.123456789"),
+        ] {
+            fs::write(east.join("2.csv"), csv(at, day, t)).unwrap();
+            let [at, day, t] = [at, day, t].map(|text| format!("\"{text}\""));
+            fs::write(west.join("2.json"), json(&at, &day, &t)).unwrap();
+            let column_name = format!("`{column}`");
+            let says = ["east.samples.c", "2.csv", &column_name];
+            ways.refuses(&format!("SELECT {column} FROM east.samples.c"), UNAVAILABLE, &says).await;
+            let says = ["west.samples.j", "2.json", &column_name];
+            ways.refuses(&format!("SELECT {column} FROM west.samples.j"), UNAVAILABLE, &says).await;
+            ways.gives("SELECT sum(e.i) FROM east.samples.c AS e, west.samples.j AS w", &["4"]).await;
+        }
+        // Seconds, milliseconds? Nobody knows.
+        fs::write(west.join("2.json"), json("1704164645", &quoted[1], &quoted[2])).unwrap();
+        ways.refuses("SELECT at FROM west.samples.j", UNAVAILABLE, &["2.json", "`at`", "`1704164645`"]).await;
+        // Midnight is a day.
+        fs::write(east.join("2.csv"), csv(fine[0], "2024-01-03T00:00:00", fine[2])).unwrap();
+        ways.gives("SELECT day FROM east.samples.c", &["2024-01-02", "2024-01-03"]).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn csv_names_the_column() {
+    within(300, async {
+        let mut folders = Folders::new();
+        let columns = [("price", "integer"), ("ok", "boolean"), ("n", "number")];
+        let east = folders.port("east", "c", "csv", &columns);
+        let twice = folders.port("west", "twice", "csv", &columns);
+        fs::write(east.join("1.csv"), "more,n,price,ok\na,1.5,1,true\n").unwrap();
+        // Columns that nobody asks for may share a name.
+        fs::write(twice.join("1.csv"), "x,n,price,x,ok,x\na,1.5,1,b,true,c\n").unwrap();
+        let ways = folders.start().await.unwrap();
+        ways.gives("SELECT * FROM west.samples.twice", &["1|true|1.5"]).await;
+        ways.gives("SELECT w.n FROM west.samples.twice AS w JOIN east.samples.c USING (price)", &["1.5"]).await;
+        for (row, column, value) in
+            [("a,1,2.7,true", "price", "2.7"), ("a,1,2,maybe", "ok", "maybe"), ("a,x,2,true", "n", "x")]
+        {
+            fs::write(east.join("2.csv"), format!("more,n,price,ok\n{row}\n")).unwrap();
+            let named = format!("`{column}`");
+            let says = ["east.samples.c", "2.csv", &named, value];
+            ways.refuses(&format!("SELECT {column} FROM east.samples.c"), UNAVAILABLE, &says).await;
+        }
+        let mut folders = Folders::new();
+        let east = folders.port("east", "c", "csv", &columns);
+        fs::write(east.join("1.csv"), "n,price,ok,n\n1,2,true,3\n").unwrap();
+        let refused = folders.start().await.err().unwrap();
+        assert!(refused.contains("more than one column `n`"), "{refused}");
+    })
+    .await;
+}

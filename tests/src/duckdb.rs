@@ -1,0 +1,115 @@
+//! DuckDB as a second oracle: one Python process that holds the rows of ports under the ports' names and answers
+//! queries, and the comparison of its answers with Portolan's.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod comparable;
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use arrow::ipc::reader::StreamReader;
+use arrow::record_batch::RecordBatch;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::Mutex;
+
+use crate::ways::Rows;
+
+pub use comparable::compare_with_duckdb;
+
+const SCRIPT: &str = include_str!("duckdb/oracle.py");
+/// DuckDB gives up a query after so long.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
+/// A process that has not answered by then is broken.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A running DuckDB; killed when it is dropped.
+#[derive(Debug)]
+pub struct DuckDb {
+    pipes: Mutex<Pipes>,
+    _child: Child,
+}
+
+#[derive(Debug)]
+struct Pipes {
+    requests: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    last_id: u64,
+}
+
+/// The Parquet files of a port, under the port's full name.
+#[derive(Clone, Debug)]
+pub struct PortFiles {
+    /// `<domain>.<product>.<port>`.
+    pub name: String,
+    /// Its files.
+    pub files: Vec<PathBuf>,
+}
+
+impl DuckDb {
+    /// Starts the process with these settings and reads the ports.
+    ///
+    /// # Errors
+    /// A process that does not start, a setting that DuckDB does not know, a file that it cannot read.
+    pub async fn start(python: &Path, settings: &[&str], ports: &[PortFiles]) -> Result<Self, String> {
+        let mut command = Command::new(python);
+        command.args(["-c", SCRIPT]).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().map_err(|e| format!("cannot start {}: {e}", python.display()))?;
+        let (requests, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let duckdb = Self { pipes: Mutex::new(Pipes { requests, answers, last_id: 0 }), _child: child };
+        let ports: Vec<_> = ports.iter().map(|p| json!({ "name": p.name, "files": p.files })).collect();
+        duckdb.pipes.lock().await.ask(&json!({ "settings": settings, "ports": ports }), 0).await?;
+        Ok(duckdb)
+    }
+
+    /// Runs a query.
+    ///
+    /// # Errors
+    /// DuckDB's message; a query that takes longer than [`TIME_LIMIT`].
+    pub async fn query(&self, sql: &str) -> Result<Rows, String> {
+        let mut pipes = self.pipes.lock().await;
+        pipes.last_id += 1;
+        let id = pipes.last_id;
+        let answer = pipes.ask(&json!({ "id": id, "sql": sql, "seconds": TIME_LIMIT.as_secs() }), id).await?;
+        let bytes = BASE64_STANDARD.decode(answer["rows"].as_str().unwrap_or_default()).map_err(|e| e.to_string())?;
+        let reader = StreamReader::try_new(bytes.as_slice(), None).map_err(|e| e.to_string())?;
+        let schema = reader.schema();
+        let batches: Result<Vec<RecordBatch>, _> = reader.collect();
+        Ok((schema, batches.map_err(|e| e.to_string())?))
+    }
+}
+
+impl Pipes {
+    /// Sends a request and waits for the answer with this id.
+    async fn ask(&mut self, request: &Value, id: u64) -> Result<Value, String> {
+        let exchange = async {
+            self.requests.write_all(format!("{request}\n").as_bytes()).await.map_err(|e| e.to_string())?;
+            self.requests.flush().await.map_err(|e| e.to_string())?;
+            loop {
+                let mut line = String::new();
+                let length = self.answers.read_line(&mut line).await.map_err(|e| e.to_string())?;
+                if length == 0 {
+                    return Err("DuckDB's process ended".to_owned());
+                }
+                let answer: Value = serde_json::from_str(&line).map_err(|e| format!("{e}: {line}"))?;
+                // The answer to a request that nobody waits for any more may come first.
+                if answer["id"].as_u64() == Some(id) {
+                    return Ok(answer);
+                }
+            }
+        };
+        let answer = match tokio::time::timeout(ANSWER_TIMEOUT, exchange).await {
+            Ok(answer) => answer?,
+            Err(_) => return Err(format!("DuckDB did not answer within {} s", ANSWER_TIMEOUT.as_secs())),
+        };
+        match answer["error"].as_str() {
+            Some(error) => Err(error.to_owned()),
+            None => Ok(answer),
+        }
+    }
+}
