@@ -1,9 +1,10 @@
 //! Writes results in the formats that `portolan sql` offers, batch by batch, and files only whole.
 
+mod csv;
+
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use arrow::csv;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
@@ -71,7 +72,7 @@ enum Sink<'a> {
     },
     /// A plan for programs, after it was written.
     Document(Box<dyn Write + Send + 'a>),
-    Csv(Box<csv::Writer<Box<dyn Write + Send + 'a>>>),
+    Csv(csv::Writer<Box<dyn Write + Send + 'a>>),
     Json(arrow::json::Writer<Box<dyn Write + Send + 'a>, LineDelimited>),
     Arrow(StreamWriter<Box<dyn Write + Send + 'a>>),
     Parquet(Box<ArrowWriter<Box<dyn Write + Send + 'a>>>),
@@ -117,7 +118,7 @@ impl Output {
         };
         let sink = match self.format {
             Format::Table => Sink::Table { out, schema: schema.clone(), layout: None, rows: 0 },
-            Format::Csv => Sink::Csv(Box::new(csv::WriterBuilder::new().with_header(true).build(out))),
+            Format::Csv => Sink::Csv(csv::Writer::new(out, schema).map_err(|e| Error::output(&what, e))?),
             Format::Json => Sink::Json(WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(out)),
             Format::Arrow => Sink::Arrow(StreamWriter::try_new(out, schema).map_err(|e| Error::output(&what, e))?),
             Format::Parquet => {
@@ -126,12 +127,7 @@ impl Output {
                 Sink::Parquet(Box::new(writer.map_err(|e| Error::output(&what, e))?))
             }
         };
-        let mut writer = ResultWriter { what, sink };
-        if let Sink::Csv(_) = writer.sink {
-            // The line of names is there also where no row is.
-            writer.write(&RecordBatch::new_empty(schema.clone()))?;
-        }
-        Ok(writer)
+        Ok(ResultWriter { what, sink })
     }
 
     /// Gives the file its name.
@@ -213,7 +209,7 @@ impl ResultWriter<'_> {
                 let noun = if rows == 1 { "row" } else { "rows" };
                 writeln!(out, "({rows} {noun})").and_then(|()| out.flush()).map_err(io)
             }
-            Sink::Csv(writer) => writer.into_inner().flush().map_err(io),
+            Sink::Csv(mut writer) => writer.flush().map_err(io),
             Sink::Json(mut writer) => {
                 writer.finish().map_err(|e| Error::output(&what, e))?;
                 writer.into_inner().flush().map_err(io)

@@ -43,6 +43,33 @@ fn csv_has_one_line_of_names() {
 }
 
 #[test]
+fn csv_tells_null_from_the_empty_string() {
+    let strings: ArrayRef = Arc::new(StringArray::from(vec![Some(""), None, Some("a\r\nb"), Some("\""), Some(" x ")]));
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![None, Some(1), None, Some(2), Some(3)]));
+    let rows = RecordBatch::try_from_iter_with_nullable([("s", strings, true), ("n", numbers, true)]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out");
+    let mut output = Output::new(Format::Csv, Some(&path)).unwrap();
+    let mut writer = output.begin(&rows.schema()).unwrap();
+    writer.write(&rows).unwrap();
+    writer.finish().unwrap();
+    output.finish().unwrap();
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(written, "s,n\n\"\",\n,1\n\"a\r\nb\",\n\"\"\"\",2\n x ,3\n");
+}
+
+#[test]
+fn csv_holds_no_nested_values() {
+    let lists = arrow::array::ListArray::from_iter_primitive::<arrow::datatypes::Int32Type, _, _>([Some([Some(1)])]);
+    let rows = RecordBatch::try_from_iter([("l", Arc::new(lists) as ArrayRef)]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut output = Output::new(Format::Csv, Some(&folder.path().join("out"))).unwrap();
+    let mut writer = output.begin(&rows.schema()).unwrap();
+    let error = writer.write(&rows).unwrap_err().chain();
+    assert!(error.contains("column `l`") && error.contains("cast the column"), "{error}");
+}
+
+#[test]
 fn json_has_an_object_a_line() {
     let lines = text(Format::Json, &[batch()]);
     let rows: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -16,6 +16,7 @@ use crate::execution::errors::from_datafusion;
 use crate::execution::yielding::with_yielding_joins;
 use crate::mesh::MeshView;
 use crate::upstream::aggregate_filters;
+use crate::upstream::nested_keys;
 use crate::upstream::overflow::checked_plan;
 
 /// A join lists its keys up to so many bytes and keys: beyond, only their range is known. The list takes some 300 bytes
@@ -70,7 +71,10 @@ impl Physical {
             Some(keys) => across_owners(state, keys),
             None => state,
         };
-        if super::ambiguous::may_mistake_columns(plan).map_err(|e| from_datafusion(&e))? {
+        let without_filters = super::ambiguous::may_mistake_columns(plan)
+            .and_then(|mistakes| Ok(mistakes || nested_keys::joins_by_nested(plan)?))
+            .map_err(|e| from_datafusion(&e))?;
+        if without_filters {
             state.config_mut().options_mut().optimizer.enable_join_dynamic_filter_pushdown = false;
         }
         aggregate_filters::restrict(plan, &mut state.config_mut().options_mut().optimizer)

@@ -8,10 +8,20 @@ use datafusion::logical_expr::LogicalPlan;
 
 use crate::Result;
 use crate::execution::errors::from_datafusion;
+use crate::upstream::set_operations;
 
-/// Gives every expression of a plan its type.
+/// Gives every expression of a statement's plan its type.
 ///
 /// A plan with parameters is bound to their values first: their types are not known before.
+///
+/// # Errors
+/// `InvalidQuery` for expressions whose types do not fit.
+pub(crate) fn analyse_statement(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = set_operations::rewrite(plan, state).map_err(|e| from_datafusion(&e))?;
+    analyse(state, plan)
+}
+
+/// As [`analyse_statement`], for a fragment: the sender has rewritten what only a statement's plan has.
 ///
 /// # Errors
 /// `InvalidQuery` for expressions whose types do not fit.

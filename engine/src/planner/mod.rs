@@ -19,7 +19,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 
 pub(crate) use adapt::{adapt, awaited};
-pub(crate) use analyse::analyse;
+pub(crate) use analyse::{analyse, analyse_statement};
 pub(crate) use cut::Fragment;
 pub(crate) use place::{Placed, SiteChoice};
 

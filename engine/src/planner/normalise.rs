@@ -8,7 +8,7 @@ use datafusion::logical_expr::LogicalPlan;
 
 use crate::Result;
 use crate::execution::errors::from_datafusion;
-use crate::upstream::window_limits;
+use crate::upstream::{join_keys, window_limits};
 
 /// Runs DataFusion's optimizer.
 pub(super) fn normalise(state: &SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
@@ -16,5 +16,6 @@ pub(super) fn normalise(state: &SessionState, plan: &LogicalPlan) -> Result<Logi
         .optimizer()
         .optimize(plan.clone(), state, |_, _| {})
         .and_then(window_limits::keep_above)
+        .and_then(join_keys::qualify)
         .map_err(|e| from_datafusion(&e))
 }

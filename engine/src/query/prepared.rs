@@ -17,7 +17,7 @@ use crate::execution::conform::lossless;
 use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
 use crate::names::SessionNames;
-use crate::planner::analyse;
+use crate::planner::analyse_statement;
 use crate::planner::resolve::bounds::{check_plan, check_types};
 use crate::planner::resolve::change::Change;
 use crate::planner::resolve::{Assignment, Resolved, resolve};
@@ -303,16 +303,16 @@ impl Prepared {
 
     /// Gives every expression of a plan its type.
     pub(super) fn analyse(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
-        analyse(&session_state(&self.session.engine, &self.view, Some(self.names.clone())), plan)
+        analyse_statement(&session_state(&self.session.engine, &self.view, Some(self.names.clone())), plan)
     }
 }
 
 /// The statement with its plan analysed.
 fn analysed(resolved: Resolved, state: &SessionState) -> Result<Resolved> {
     Ok(match resolved {
-        Resolved::Query(plan, labels) => Resolved::Query(analyse(state, plan)?, labels),
-        Resolved::Explain { query, options } => Resolved::Explain { query: analyse(state, query)?, options },
-        Resolved::Change(change) => Resolved::Change(change.map_rows(|plan| analyse(state, plan))?),
+        Resolved::Query(plan, labels) => Resolved::Query(analyse_statement(state, plan)?, labels),
+        Resolved::Explain { query, options } => Resolved::Explain { query: analyse_statement(state, query)?, options },
+        Resolved::Change(change) => Resolved::Change(change.map_rows(|plan| analyse_statement(state, plan))?),
         other => other,
     })
 }

@@ -6,9 +6,18 @@
 
 pub(crate) mod aggregate_filters;
 mod cross_joins;
+mod equal_projections;
+pub(crate) mod from_first;
+pub(crate) mod join_keys;
+pub(crate) mod nested_keys;
 pub(crate) mod overflow;
+pub(crate) mod patterns;
+mod regex_literals;
+pub(crate) mod set_operations;
 pub(crate) mod sums;
 mod float_extrema;
+pub(crate) mod using_joins;
+pub(crate) mod volatile;
 pub(crate) mod window_limits;
 
 use std::sync::Arc;
@@ -26,18 +35,25 @@ pub(crate) fn state_builder() -> SessionStateBuilder {
         .with_optimizer_rules(optimizer_rules());
     // Those of the same name as one of DataFusion's stand in its place.
     builder.aggregate_functions().get_or_insert_default().extend(sums::functions());
-    builder.scalar_functions().get_or_insert_default().extend(overflow::checked::functions());
-    // The last one of a name is known by it.
     builder.aggregate_functions().get_or_insert_default().extend(float_extrema::functions());
+    let functions = builder.scalar_functions().get_or_insert_default();
+    functions.extend(overflow::checked::functions());
+    // It names the files of a port, and fails above anything but a scan.
+    functions.retain(|function| function.name() != "input_file_name");
+    functions.extend(patterns::functions());
     builder
 }
 
 /// The analyzer's rules in order: ours that need a plan as it is written, DataFusion's, ours that need its types.
 fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    Analyzer::new().rules
+    let mut rules = Analyzer::new().rules;
+    rules.push(Arc::new(regex_literals::RegexLiterals));
+    rules.push(Arc::new(volatile::VolatileOnce));
+    rules
 }
 
 /// The optimizer's rules in order.
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    Optimizer::new().rules.into_iter().map(cross_joins::guarded).map(overflow::guarded).collect()
+    let rules = Optimizer::new().rules.into_iter().map(cross_joins::guarded).map(equal_projections::guarded);
+    rules.map(volatile::guarded).map(overflow::guarded).collect()
 }

@@ -24,8 +24,7 @@ use sqlparser::ast::{
     Statement as SqlStatement, TableAlias, TableFactor, TableObject, TableWithJoins, Update, Value,
 };
 
-use super::{known_names, query, unknown, unsupported};
-use crate::execution::errors::from_datafusion;
+use super::{known_names, plan_of, query, unknown, unsupported};
 use crate::names::{MESH_SCHEMA, NUMBERED, RESERVED_CATALOG, ROW_NUMBER, SESSION_SCHEMA, SessionNames};
 use crate::session::tables::{Creation, unknown as unknown_table};
 use crate::{Error, ErrorKind, Result};
@@ -154,7 +153,11 @@ impl Scope<'_> {
         }
         let create = CreateTable { temporary: false, ..create.clone() };
         let how = match (create.if_not_exists, create.or_replace) {
-            (_, true) => Creation::OrReplace,
+            (true, true) => {
+                let what = "CREATE TABLE takes OR REPLACE or IF NOT EXISTS, and not both: leave one of them out";
+                return Err(Error::new(ErrorKind::InvalidQuery, what));
+            }
+            (false, true) => Creation::OrReplace,
             (true, false) => Creation::IfNotExists,
             (false, false) => Creation::New,
         };
@@ -272,7 +275,7 @@ impl Scope<'_> {
     async fn plan(&self, statement: SqlStatement, target: &TableReference) -> Result<LogicalPlan> {
         let statement = Statement::Statement(Box::new(statement));
         known_names(&statement, self.state, self.mesh, Some(target)).await?;
-        self.state.statement_to_plan(statement).await.map_err(|e| from_datafusion(&e))
+        plan_of(statement, self.state).await
     }
 
     /// What an INSERT adds rows to.

@@ -8,13 +8,13 @@ mod passed_over;
 
 use std::ops::ControlFlow;
 
-use datafusion::common::TableReference;
+use datafusion::common::{TableReference, ToDFSchema};
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{DescribeTable, LogicalPlan};
 use datafusion::sql::parser::{DFParserBuilder, ResetStatement, Statement};
 use portolan_catalog::nearest::nearest;
 use portolan_catalog::{DomainName, MeshSnapshot, NodeState};
-use sqlparser::ast::{Expr, ObjectName, Set, Statement as SqlStatement, Use, Value, visit_relations};
+use sqlparser::ast::{DescribeAlias, Expr, ObjectName, Set, Statement as SqlStatement, Use, Value, visit_relations};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::Span;
 
@@ -25,6 +25,8 @@ use crate::execution::errors::from_datafusion;
 use crate::explain::{ExplainOptions, take_explain};
 use crate::mesh::describe;
 use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
+use crate::planner::analyse_statement;
+use crate::upstream::{from_first, patterns, using_joins, volatile};
 use crate::{Error, ErrorKind, Result};
 
 /// A statement over known names.
@@ -99,6 +101,12 @@ pub(crate) async fn resolve(
                 let parts: Vec<_> = variable.iter().map(|v| v.value.as_str()).collect();
                 Ok(Resolved::Show { name: parts.join(".") })
             }
+            SqlStatement::Explain { describe_alias, analyze: false, statement, .. }
+                if describe_alias != DescribeAlias::Explain && matches!(*statement, SqlStatement::Query(_)) =>
+            {
+                let (plan, labels) = labelled(*statement, state, mesh).await?;
+                Ok(Resolved::Query(described(plan, &labels, state)?, Labels::default()))
+            }
             other => match change(&other, &Scope { state, mesh, session }).await? {
                 Some(change) => Ok(Resolved::Change(change)),
                 None => {
@@ -167,13 +175,22 @@ async fn labelled(
     Ok((planned?, labels))
 }
 
+/// The names and types of a query's columns, as rows. Only an analysed plan knows the types.
+fn described(plan: LogicalPlan, labels: &Labels, state: &SessionState) -> Result<LogicalPlan> {
+    bounds::check_plan(&plan)?;
+    let plan = analyse_statement(state, plan)?;
+    let output_schema = LogicalPlan::describe_schema().to_dfschema_ref().map_err(|e| from_datafusion(&e))?;
+    let schema = labels.named(plan.schema().inner().clone());
+    Ok(LogicalPlan::DescribeTable(DescribeTable { schema, output_schema }))
+}
+
 /// How DataFusion says that it has one name for two expressions, which may be written differently.
 const SAME_NAME: [&str; 2] = ["require unique expression names", "would be ambiguous"];
 
 async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) -> Result<LogicalPlan> {
     only_reads(&statement)?;
     known_names(&statement, state, mesh, None).await?;
-    let plan = state.statement_to_plan(statement).await.map_err(|e| from_datafusion(&e))?;
+    let plan = plan_of(statement, state).await?;
     match plan {
         LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
             Err(unsupported(
@@ -182,6 +199,17 @@ async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) 
         }
         plan => Ok(plan),
     }
+}
+
+/// Plans a statement, after what DataFusion's planner takes for something else was spelled out.
+async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<LogicalPlan> {
+    if let Statement::Statement(statement) = &mut statement {
+        from_first::spell_out(statement);
+        volatile::check(statement, state)?;
+        patterns::translate(statement)?;
+        using_joins::spell_out(statement, state).await?;
+    }
+    state.statement_to_plan(statement).await.map_err(|e| from_datafusion(&e))
 }
 
 /// Refuses what would write or define something before any name is looked up.

@@ -24,6 +24,7 @@ pub(super) fn check(statement: &Statement) -> Result<()> {
                 "WITH ROLLUP" => ": write GROUP BY ROLLUP (…)",
                 "WITH CUBE" => ": write GROUP BY CUBE (…)",
                 "FOR UPDATE" | "FOR SHARE" => ": there are no transactions",
+                "input_file_name()" => ": a port does not show in which file a row is stored",
                 _ => "",
             };
             Err(Error::new(ErrorKind::Unsupported, format!("`{clause}` is not supported in a statement{instead}")))
@@ -137,6 +138,7 @@ impl Visitor for Clauses {
             over: _,
             within_group: _,
         } = function;
+        when(name.to_string().eq_ignore_ascii_case("input_file_name"), "input_file_name()")?;
         match parameters {
             FunctionArguments::None => ControlFlow::Continue(()),
             given => ControlFlow::Break(format!("{name}{given}(…)")),

@@ -1,0 +1,89 @@
+//! Comma-separated values (RFC 4180) in which NULL is nothing and the empty string is `""`, as readers of PostgreSQL and
+//! DuckDB expect. The writer of `arrow-csv` writes both alike.
+
+use std::io::{self, Write};
+
+use arrow::datatypes::Schema;
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+
+/// Writes batches below a line of names.
+pub(super) struct Writer<W: Write> {
+    out: W,
+    /// One record, or some: written at once.
+    text: String,
+}
+
+impl<W: Write> Writer<W> {
+    /// Writes the line of names.
+    pub(super) fn new(mut out: W, schema: &Schema) -> io::Result<Self> {
+        let mut text = String::new();
+        for (place, field) in schema.fields().iter().enumerate() {
+            separate(&mut text, place);
+            push(&mut text, field.name());
+        }
+        text.push('\n');
+        out.write_all(text.as_bytes())?;
+        Ok(Self { out, text })
+    }
+
+    /// Writes the rows of a batch.
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+        let schema = batch.schema();
+        if let Some(field) = schema.fields().iter().find(|field| field.data_type().is_nested()) {
+            return Err(ArrowError::CsvError(format!(
+                "column `{}` has type {}, which CSV cannot hold: cast the column to a string, or write JSON",
+                field.name(),
+                field.data_type()
+            )));
+        }
+        let options = FormatOptions::default();
+        let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let nulls: Vec<_> = batch.columns().iter().map(|column| column.logical_nulls()).collect();
+        let mut value = String::new();
+        for row in 0..batch.num_rows() {
+            self.text.clear();
+            for (place, (column, nulls)) in columns.iter().zip(&nulls).enumerate() {
+                separate(&mut self.text, place);
+                if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+                    continue;
+                }
+                value.clear();
+                column.value(row).write(&mut value)?;
+                push(&mut self.text, &value);
+            }
+            self.text.push('\n');
+            self.out.write_all(self.text.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Hands everything on.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn separate(text: &mut String, place: usize) {
+    if place > 0 {
+        text.push(',');
+    }
+}
+
+/// Adds a value, in quotes where it would be read as something else without them.
+fn push(text: &mut String, value: &str) {
+    if !value.is_empty() && !value.contains(['"', ',', '\n', '\r']) {
+        text.push_str(value);
+        return;
+    }
+    text.push('"');
+    for (place, part) in value.split('"').enumerate() {
+        if place > 0 {
+            text.push_str("\"\"");
+        }
+        text.push_str(part);
+    }
+    text.push('"');
+}

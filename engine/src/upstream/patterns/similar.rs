@@ -1,0 +1,231 @@
+//! Patterns of `SIMILAR TO` as regular expressions that match a whole string.
+
+use std::iter::Peekable;
+use std::str::Chars;
+
+/// A pattern as a regular expression.
+///
+/// # Errors
+/// Why the pattern means nothing.
+pub(super) fn translate(pattern: &str, escape: Option<char>) -> Result<String, String> {
+    let mut parser =
+        Parser { rest: pattern.chars().peekable(), escape, out: String::new(), open: 0, repeatable: false };
+    parser.all().map_err(|what| format!("the SIMILAR TO pattern `{pattern}` is invalid: {what}"))?;
+    Ok(format!("^(?s:{})$", parser.out))
+}
+
+struct Parser<'a> {
+    rest: Peekable<Chars<'a>>,
+    escape: Option<char>,
+    out: String,
+    /// Brackets that are open.
+    open: usize,
+    /// True if what was read last can be repeated.
+    repeatable: bool,
+}
+
+impl Parser<'_> {
+    fn all(&mut self) -> Result<(), String> {
+        while let Some(c) = self.rest.next() {
+            match c {
+                c if Some(c) == self.escape => {
+                    let escaped = self.escaped()?;
+                    self.literal(escaped);
+                }
+                '%' => self.atom(".*"),
+                '_' => self.atom("."),
+                '(' => {
+                    self.open += 1;
+                    self.out.push_str("(?:");
+                    self.repeatable = false;
+                }
+                ')' => {
+                    self.open = self.open.checked_sub(1).ok_or("a `)` closes nothing")?;
+                    self.atom(")");
+                }
+                '|' => {
+                    self.out.push('|');
+                    self.repeatable = false;
+                }
+                '*' | '+' | '?' => self.repeat(&c.to_string())?,
+                '{' => {
+                    let count = self.count()?;
+                    self.repeat(&count)?;
+                }
+                '[' => self.list()?,
+                '}' | ']' => return Err(format!("a `{c}` closes nothing: put the escape character before it")),
+                c => self.literal(c),
+            }
+        }
+        if self.open > 0 { Err("a `(` is not closed".to_owned()) } else { Ok(()) }
+    }
+
+    fn atom(&mut self, text: &str) {
+        self.out.push_str(text);
+        self.repeatable = true;
+    }
+
+    fn literal(&mut self, c: char) {
+        push_literal(&mut self.out, c);
+        self.repeatable = true;
+    }
+
+    fn repeat(&mut self, how: &str) -> Result<(), String> {
+        if !self.repeatable {
+            return Err(format!("`{how}` repeats nothing: put brackets around what it repeats"));
+        }
+        self.out.push_str(how);
+        self.repeatable = false;
+        Ok(())
+    }
+
+    /// What stands behind the escape character.
+    fn escaped(&mut self) -> Result<char, String> {
+        match self.rest.next() {
+            None => Err("it ends in its escape character: write it twice to mean itself".to_owned()),
+            Some(c) if c.is_alphanumeric() && Some(c) != self.escape => {
+                Err(format!("`{c}` is no special character that could be escaped"))
+            }
+            Some(c) => Ok(c),
+        }
+    }
+
+    /// `{2}`, `{2,}` or `{2,5}`, without the first brace.
+    fn count(&mut self) -> Result<String, String> {
+        let mut count = String::from("{");
+        loop {
+            match self.rest.next() {
+                Some('}') => break,
+                Some(c) if c.is_ascii_digit() || c == ',' => count.push(c),
+                _ => return Err("a `{` begins no number of repetitions such as `{2}`, `{2,}` or `{2,5}`".to_owned()),
+            }
+        }
+        let bounds: Vec<&str> = count[1..].split(',').collect();
+        let number = |text: &str| text.parse::<u16>().ok();
+        let is_valid = match bounds.as_slice() {
+            [exactly] => number(exactly).is_some(),
+            [least, ""] => number(least).is_some(),
+            [least, most] => matches!((number(least), number(most)), (Some(least), Some(most)) if least <= most),
+            _ => false,
+        };
+        count.push('}');
+        if is_valid { Ok(count) } else { Err(format!("`{count}` is no number of repetitions")) }
+    }
+
+    /// `[a-z_]` or `[^a-z]`, without the first bracket.
+    fn list(&mut self) -> Result<(), String> {
+        self.out.push('[');
+        if self.rest.next_if_eq(&'^').is_some() {
+            self.out.push('^');
+        }
+        let mut is_empty = true;
+        loop {
+            let c = self.rest.next().ok_or("a `[` is not closed")?;
+            match c {
+                ']' if is_empty => return Err("`[]` lists no characters".to_owned()),
+                ']' => break,
+                '[' => self.class()?,
+                '^' if Some(c) != self.escape => {
+                    return Err("`^` stands at the beginning of a list: put the escape character before it".to_owned());
+                }
+                c => self.range(c)?,
+            }
+            is_empty = false;
+        }
+        self.atom("]");
+        Ok(())
+    }
+
+    /// A character, or a range that begins with it.
+    fn range(&mut self, first: char) -> Result<(), String> {
+        let first = if Some(first) == self.escape { self.escaped()? } else { first };
+        push_literal(&mut self.out, first);
+        let mut ahead = self.rest.clone();
+        if ahead.next() != Some('-') || self.escape == Some('-') || matches!(ahead.peek(), None | Some(']')) {
+            return Ok(());
+        }
+        self.rest.next();
+        let last = self.rest.next().ok_or("a `[` is not closed")?;
+        let last = if Some(last) == self.escape { self.escaped()? } else { last };
+        if last < first {
+            return Err(format!("the range `{first}-{last}` is empty"));
+        }
+        self.out.push('-');
+        push_literal(&mut self.out, last);
+        Ok(())
+    }
+
+    /// `[:alpha:]` and the like, without the first bracket.
+    fn class(&mut self) -> Result<(), String> {
+        let mut name = String::new();
+        if self.rest.next_if_eq(&':').is_none() {
+            return Err("a `[` stands in a list: put the escape character before it".to_owned());
+        }
+        while let Some(c) = self.rest.next_if(char::is_ascii_alphabetic) {
+            name.push(c.to_ascii_lowercase());
+        }
+        if self.rest.next() != Some(':') || self.rest.next() != Some(']') {
+            return Err("a `[:` begins no class such as `[:alpha:]`".to_owned());
+        }
+        self.out.push_str(match name.as_str() {
+            "alpha" => r"\p{Alphabetic}",
+            "upper" => r"\p{Uppercase}",
+            "lower" => r"\p{Lowercase}",
+            "digit" => "0-9",
+            "alnum" => r"\p{Alphabetic}0-9",
+            "space" | "whitespace" => r"\s",
+            "punct" => "[:punct:]",
+            "xdigit" => "[:xdigit:]",
+            _ => return Err(format!("there is no class `[:{name}:]`")),
+        });
+        Ok(())
+    }
+}
+
+fn push_literal(out: &mut String, c: char) {
+    if c.is_ascii_punctuation() {
+        out.push('\\');
+    }
+    out.push(c);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::translate;
+
+    #[test]
+    fn patterns_become_expressions() {
+        for (pattern, expected) in [
+            ("a", "a"),
+            ("a%", "a.*"),
+            ("_b", ".b"),
+            ("a.b^$", r"a\.b\^\$"),
+            ("(ab|c)+d?", "(?:ab|c)+d?"),
+            ("a{2,3}", "a{2,3}"),
+            ("a{2,}", "a{2,}"),
+            (r"100\%", r"100\%"),
+            (r"\\", r"\\"),
+            ("[a-c_]", r"[a-c\_]"),
+            ("[^a-]", r"[^a\-]"),
+            ("[[:digit:]x]", "[0-9x]"),
+            ("[a&&b~~c]", r"[a\&\&b\~\~c]"),
+        ] {
+            assert_eq!(translate(pattern, Some('\\')).unwrap(), format!("^(?s:{expected})$"), "{pattern}");
+        }
+        assert_eq!(translate("a!%!!", Some('!')).unwrap(), r"^(?s:a\%\!)$");
+        assert_eq!(translate(r"a\", None).unwrap(), r"^(?s:a\\)$");
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused() {
+        for pattern in [
+            "(", ")", "*a", "a**", "a|*", "a{", "a{2", "a{3,2}", "a{,2}", "[", "[]", "[a", "]", "}", r"a\", r"\d",
+            "[z-a]", "[[:no:]]",
+        ] {
+            let error = translate(pattern, Some('\\')).unwrap_err();
+            assert!(error.starts_with(&format!("the SIMILAR TO pattern `{pattern}` is invalid: ")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! A regular expression is not turned into a pattern of `LIKE` that means something else.
+//!
+//! The simplifier of DataFusion 55.2 turns `x ~ 'a\\b'` into `x LIKE '%a\b%'`, in which the backslash is the escape
+//! character: `ab` matches and `a\b` does not. It also turns `x ~ '.*'` into `x IS NOT NULL`, which is false where the match
+//! is NULL. `regexp_like` becomes `~` first. Neither happens to an expression in a capturing group.
+//!
+//! Before: `x ~ 'a\\b'`. After: `x ~ '((?:a\\b))'`.
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
+use datafusion::optimizer::AnalyzerRule;
+
+/// Keeps the simplifier from such expressions.
+#[derive(Debug)]
+pub(super) struct RegexLiterals;
+
+impl AnalyzerRule for RegexLiterals {
+    fn name(&self) -> &str {
+        "regex_literals"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let plan = plan.transform_up_with_subqueries(|node| {
+            let names = datafusion::logical_expr::expr_rewriter::NamePreserver::new(&node);
+            node.map_expressions(|expr| {
+                let name = names.save(&expr);
+                Ok(expr.transform_up(grouped)?.update_data(|e| name.restore(e)))
+            })
+        })?;
+        Ok(plan.data)
+    }
+}
+
+fn grouped(expr: Expr) -> Result<Transformed<Expr>> {
+    use Operator::{RegexIMatch, RegexMatch, RegexNotIMatch, RegexNotMatch};
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right })
+            if matches!(op, RegexMatch | RegexIMatch | RegexNotMatch | RegexNotIMatch) =>
+        {
+            let group = match right.as_ref() {
+                Expr::Literal(value, metadata) => in_group(value).map(|value| Expr::Literal(value, metadata.clone())),
+                _ => None,
+            };
+            let changed = group.is_some();
+            let right = group.map_or(right, Box::new);
+            Ok(Transformed::new_transformed(Expr::BinaryExpr(BinaryExpr { left, op, right }), changed))
+        }
+        Expr::ScalarFunction(mut call) if call.name() == "regexp_like" => {
+            let group = match call.args.get(1) {
+                Some(Expr::Literal(value, metadata)) => in_group(value).map(|v| Expr::Literal(v, metadata.clone())),
+                _ => None,
+            };
+            let changed = group.is_some();
+            if let (Some(group), Some(pattern)) = (group, call.args.get_mut(1)) {
+                *pattern = group;
+            }
+            Ok(Transformed::new_transformed(Expr::ScalarFunction(call), changed))
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+fn in_group(value: &ScalarValue) -> Option<ScalarValue> {
+    let text = value.try_as_str().flatten()?;
+    let misread = text == ".*" || text.contains(r"\\") || text.contains(r"\x") || text.contains(r"\u");
+    if !misread || text.starts_with("((?:") && text.ends_with("))") {
+        return None;
+    }
+    ScalarValue::Utf8(Some(format!("((?:{text}))"))).cast_to(&value.data_type()).ok()
+}

@@ -1,0 +1,82 @@
+//! `JOIN … USING` and `NATURAL JOIN` are spelled out before a statement is planned: the merged column of `RIGHT JOIN` has
+//! the values of the right side, that of `FULL JOIN` has those of whichever side has a row.
+//!
+//! DataFusion 55.2 takes the merged column from the left side, whatever the kind of the join. It also refuses an
+//! unqualified merged column in `WHERE`, and takes it for a column of an outer query that has the name
+//! (<https://github.com/apache/datafusion/issues/22881>). Each side stays readable under its own name.
+//!
+//! Before: `SELECT *, k FROM a FULL JOIN b USING (k)`. After: `SELECT coalesce(a.k, b.k) AS k, a.x, b.y,
+//! coalesce(a.k, b.k) AS k FROM a FULL JOIN b ON a.k = b.k`.
+
+mod columns;
+mod from;
+mod probe;
+mod select;
+
+use datafusion::execution::session_state::SessionState;
+use datafusion::sql::parser::Statement as Parsed;
+use sqlparser::ast::{Query, Statement, VisitMut};
+
+use self::columns::Columns;
+use self::probe::{Find, Found};
+use self::select::Rewrite;
+use crate::execution::errors::from_datafusion;
+use crate::{Error, ErrorKind, Result};
+
+/// Spells out all joins of a statement that name or imply their columns.
+///
+/// # Errors
+/// `InvalidQuery` for a column that a side lacks or has twice. `Unsupported` for an outer join over a relation whose
+/// columns are not known before the whole statement is planned.
+pub(crate) async fn spell_out(statement: &mut Statement, state: &SessionState) -> Result<()> {
+    let mut left_alone = 0;
+    while let Some(found) = Find::first(statement, left_alone) {
+        if found.in_pipe {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "USING and NATURAL are not supported behind `|> JOIN`: write ON, and coalesce(a.k, b.k) for the merged \
+                 column",
+            ));
+        }
+        match known(&found, state).await? {
+            Some(columns) => {
+                // What is spelled out is not found again.
+                let mut rewrite = Rewrite::new(left_alone, columns);
+                if let std::ops::ControlFlow::Break(outcome) = statement.visit(&mut rewrite) {
+                    (*outcome)?;
+                }
+            }
+            None => left_alone += 1,
+        }
+    }
+    Ok(())
+}
+
+/// The columns of the relations that a `SELECT` reads from; `None` where they are not known and need not be.
+async fn known(found: &Found, state: &SessionState) -> Result<Option<Vec<Columns>>> {
+    let mut all = vec![];
+    for (relation, query) in &found.relations {
+        let planned = match query {
+            Some(query) => plan(query.clone(), state).await.map(|schema| Columns::of(&schema)),
+            None => Err(Error::new(ErrorKind::Unsupported, "it has no name")),
+        };
+        match planned {
+            Ok(columns) => all.push(columns),
+            Err(_) if !found.is_outer => return Ok(None),
+            Err(e) => {
+                let what = format!(
+                    "the columns of `{relation}` are not known in time for USING or NATURAL: write ON, and coalesce(a.k, b.k) \
+                     for the merged column"
+                );
+                return Err(Error::new(ErrorKind::Unsupported, what).with_source(e));
+            }
+        }
+    }
+    Ok(Some(all))
+}
+
+async fn plan(query: Query, state: &SessionState) -> Result<datafusion::common::DFSchemaRef> {
+    let statement = Parsed::Statement(Box::new(Statement::Query(Box::new(query))));
+    let plan = state.statement_to_plan(statement).await.map_err(|e| from_datafusion(&e))?;
+    Ok(plan.schema().clone())
+}

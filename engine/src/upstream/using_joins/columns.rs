@@ -1,0 +1,184 @@
+//! The columns that a relation gives, by the names that a query may use alone, and what each of them stands for.
+
+use std::collections::BTreeMap;
+
+use datafusion::common::{DFSchema, TableReference};
+use sqlparser::ast::{BinaryOperator, Expr, Ident, ObjectName, ObjectNamePart, Value};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
+
+use crate::{Error, ErrorKind, Result};
+
+/// One column.
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub(super) name: String,
+    /// What it is, with the names of the tables.
+    pub(super) value: Expr,
+    /// True if it stands for a column of each side of a join.
+    pub(super) merged: bool,
+}
+
+/// The columns of a relation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Columns {
+    /// In the order of `*`.
+    pub(super) all: Vec<Column>,
+    /// Those that only the name of their table leads to.
+    hidden: Vec<Column>,
+}
+
+/// Which side's value a merged column has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// The left one, and the columns of both sides remain.
+    Left,
+    /// The right one, and the columns of both sides remain.
+    Right,
+    /// That of the side that has a row.
+    Either,
+    /// The left one, and only the columns of the left side remain.
+    OnlyLeft,
+    /// The right one, and only the columns of the right side remain.
+    OnlyRight,
+}
+
+impl Columns {
+    /// The columns of a planned relation.
+    pub(super) fn of(schema: &DFSchema) -> Self {
+        let column = |(table, field): (Option<&TableReference>, &std::sync::Arc<arrow::datatypes::Field>)| Column {
+            name: field.name().clone(),
+            value: reference(table, field.name()),
+            merged: false,
+        };
+        Self::from(schema.iter().map(column).collect::<Vec<_>>())
+    }
+
+    /// The columns of both.
+    pub(super) fn beside(mut self, right: Self) -> Self {
+        self.all.extend(right.all);
+        self.hidden.extend(right.hidden);
+        self
+    }
+
+    /// The names that both have, in the order of the left one.
+    pub(super) fn shared(&self, right: &Self) -> Vec<String> {
+        let mut shared: Vec<String> = vec![];
+        for Column { name, .. } in &self.all {
+            if right.all.iter().any(|c| c.name == *name) && !shared.contains(name) {
+                shared.push(name.clone());
+            }
+        }
+        shared
+    }
+
+    /// Joins two relations by columns of these names: the condition, and the columns of the join.
+    pub(super) fn join(mut self, mut right: Self, names: &[String], kept: Kept) -> Result<(Expr, Self)> {
+        let mut condition: Option<Expr> = None;
+        let mut merged = Self::default();
+        for name in names {
+            let (l, r) = (self.take(name, "left")?, right.take(name, "right")?);
+            let equal = binary(l.value.clone(), BinaryOperator::Eq, r.value.clone());
+            condition = Some(match condition {
+                Some(before) => binary(before, BinaryOperator::And, equal),
+                None => equal,
+            });
+            merged.hidden.extend([l.clone(), r.clone()]);
+            let value = match kept {
+                Kept::Left | Kept::OnlyLeft => l.value,
+                Kept::Right | Kept::OnlyRight => r.value,
+                Kept::Either => coalesce(&l.value, &r.value)?,
+            };
+            merged.all.push(Column { name: name.clone(), value, merged: true });
+        }
+        let rest = match kept {
+            Kept::OnlyLeft => self,
+            Kept::OnlyRight => right,
+            _ => self.beside(right),
+        };
+        // Without a common column every row matches every row.
+        let condition = condition.unwrap_or_else(|| Expr::Value(Value::Boolean(true).into()));
+        Ok((condition, merged.beside(rest)))
+    }
+
+    fn take(&mut self, name: &str, side: &str) -> Result<Column> {
+        let invalid = |what: String| Err(Error::new(ErrorKind::InvalidQuery, what));
+        let mut places = self.all.iter().enumerate().filter(|(_, c)| c.name == name).map(|(place, _)| place);
+        match (places.next(), places.next()) {
+            (Some(place), None) => Ok(self.all.remove(place)),
+            (Some(_), Some(_)) => invalid(format!(
+                "the {side} side of a join by `{name}` has several columns of that name: write ON with the names of the tables"
+            )),
+            (None, _) => invalid(format!(
+                "the {side} side of a join has no column `{name}` to be joined by, or USING names it twice"
+            )),
+        }
+    }
+
+    /// The names of the columns of a table.
+    pub(super) fn of_table(&self, table: &str) -> impl Iterator<Item = &str> {
+        let is_of = move |column: &&Column| match &column.value {
+            Expr::CompoundIdentifier(parts) => {
+                parts.len().checked_sub(2).and_then(|at| parts.get(at)).is_some_and(|part| normal(part) == table)
+            }
+            _ => false,
+        };
+        self.all.iter().chain(&self.hidden).filter(is_of).map(|column| column.name.as_str())
+    }
+
+    /// What the names of merged columns stand for; `None` for a name that another column has as well.
+    pub(super) fn merged(&self) -> BTreeMap<String, Option<Expr>> {
+        let mut names = BTreeMap::new();
+        for Column { name, value, .. } in self.all.iter().filter(|c| c.merged) {
+            let alone = self.all.iter().filter(|c| c.name == *name).count() == 1;
+            names.insert(name.clone(), alone.then(|| value.clone()));
+        }
+        names
+    }
+}
+
+impl From<Vec<Column>> for Columns {
+    fn from(all: Vec<Column>) -> Self {
+        Self { all, hidden: vec![] }
+    }
+}
+
+/// The name as SQL means it.
+pub(super) fn normal(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
+}
+
+/// The name, as written so that it means itself.
+pub(super) fn quoted(name: &str) -> Ident {
+    Ident::with_quote('"', name)
+}
+
+/// The last part of a name.
+pub(super) fn last(name: &ObjectName) -> Option<String> {
+    name.0.last().and_then(ObjectNamePart::as_ident).map(normal)
+}
+
+/// True if a column's expression has the column's name already.
+pub(super) fn is_named(value: &Expr, name: &str) -> bool {
+    match value {
+        Expr::Identifier(ident) => normal(ident) == name,
+        Expr::CompoundIdentifier(parts) => parts.last().is_some_and(|part| normal(part) == name),
+        _ => false,
+    }
+}
+
+fn reference(table: Option<&TableReference>, name: &str) -> Expr {
+    let Some(table) = table else { return Expr::Identifier(quoted(name)) };
+    let parts = [table.catalog(), table.schema(), Some(table.table()), Some(name)];
+    Expr::CompoundIdentifier(parts.into_iter().flatten().map(quoted).collect())
+}
+
+fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
+}
+
+fn coalesce(left: &Expr, right: &Expr) -> Result<Expr> {
+    let text = format!("coalesce({left}, {right})");
+    let parsed = Parser::new(&GenericDialect {}).try_with_sql(&text).and_then(|mut parser| parser.parse_expr());
+    parsed.map_err(|e| Error::new(ErrorKind::Internal, format!("`{text}` does not parse")).with_source(e))
+}

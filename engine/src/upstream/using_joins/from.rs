@@ -1,0 +1,113 @@
+//! Spells out the joins of a `FROM`, and finds the columns that it gives.
+
+use sqlparser::ast::{Expr, Join, JoinConstraint, JoinOperator, SelectItem, SetExpr, TableFactor, TableWithJoins};
+
+use super::columns::{Column, Columns, Kept, is_named, last, quoted};
+use super::probe::parsed;
+use super::select::replace;
+use crate::{Error, ErrorKind, Result};
+
+/// Spells out an item of `FROM`. `relations` gives the columns of each relation, in order.
+pub(super) fn item(item: &mut TableWithJoins, relations: &mut impl Iterator<Item = Columns>) -> Result<Columns> {
+    let mut left = relation(&mut item.relation, relations)?;
+    for join in &mut item.joins {
+        let right = relation(&mut join.relation, relations)?;
+        left = spelled_out(join, left, right)?;
+    }
+    Ok(left)
+}
+
+fn relation(relation: &mut TableFactor, relations: &mut impl Iterator<Item = Columns>) -> Result<Columns> {
+    let TableFactor::NestedJoin { table_with_joins, alias } = relation else {
+        let missing = || Error::new(ErrorKind::Internal, "a relation without its columns");
+        return relations.next().ok_or_else(missing);
+    };
+    let columns = item(table_with_joins, relations)?;
+    let Some(alias) = alias.take() else { return Ok(columns) };
+    // Behind a name of its own, merged columns are columns as all others.
+    let mut query = parsed("SELECT 1").ok_or_else(|| Error::new(ErrorKind::Internal, "`SELECT 1` does not parse"))?;
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        select.projection = list(&columns);
+        select.from = vec![table_with_joins.as_ref().clone()];
+    }
+    let names = alias.columns.iter().map(|column| super::columns::normal(&column.name));
+    let names = names.map(Some).chain(std::iter::repeat(None));
+    let columns = columns.all.iter().zip(names).map(|(column, renamed)| {
+        let name = renamed.unwrap_or_else(|| column.name.clone());
+        let value = Expr::CompoundIdentifier(vec![quoted(&super::columns::normal(&alias.name)), quoted(&name)]);
+        Column { name, value, merged: false }
+    });
+    let columns = Columns::from(columns.collect::<Vec<_>>());
+    *relation = TableFactor::Derived { lateral: false, subquery: Box::new(query), alias: Some(alias), sample: None };
+    Ok(columns)
+}
+
+fn spelled_out(join: &mut Join, left: Columns, right: Columns) -> Result<Columns> {
+    let kept = kept(&join.join_operator);
+    let Some(constraint) = constraint_mut(&mut join.join_operator) else { return Ok(left.beside(right)) };
+    let names = match constraint {
+        JoinConstraint::Using(names) => {
+            let names: Option<Vec<String>> =
+                names.iter().map(|name| last(name).filter(|_| name.0.len() == 1)).collect();
+            names.ok_or_else(|| Error::new(ErrorKind::InvalidQuery, "USING takes the names of columns alone"))?
+        }
+        JoinConstraint::Natural => left.shared(&right),
+        JoinConstraint::On(condition) => {
+            let both = left.clone().beside(right.clone());
+            replace(condition, both.merged())?;
+            return Ok(remaining(left, right, kept));
+        }
+        JoinConstraint::None => return Ok(remaining(left, right, kept)),
+    };
+    let (condition, columns) = left.join(right, &names, kept)?;
+    *constraint = JoinConstraint::On(condition);
+    Ok(columns)
+}
+
+fn remaining(left: Columns, right: Columns, kept: Kept) -> Columns {
+    match kept {
+        Kept::OnlyLeft => left,
+        Kept::OnlyRight => right,
+        Kept::Left | Kept::Right | Kept::Either => left.beside(right),
+    }
+}
+
+fn kept(operator: &JoinOperator) -> Kept {
+    match operator {
+        JoinOperator::Right(_) | JoinOperator::RightOuter(_) => Kept::Right,
+        JoinOperator::FullOuter(_) => Kept::Either,
+        JoinOperator::LeftSemi(_) | JoinOperator::LeftAnti(_) => Kept::OnlyLeft,
+        JoinOperator::RightSemi(_) | JoinOperator::RightAnti(_) => Kept::OnlyRight,
+        _ => Kept::Left,
+    }
+}
+
+fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
+    match operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint)
+        | JoinOperator::LeftSemi(constraint)
+        | JoinOperator::RightSemi(constraint)
+        | JoinOperator::LeftAnti(constraint)
+        | JoinOperator::RightAnti(constraint) => Some(constraint),
+        _ => None,
+    }
+}
+
+/// What `*` stands for.
+pub(super) fn list(columns: &Columns) -> Vec<SelectItem> {
+    columns.all.iter().map(|column| listed(column.value.clone(), &column.name)).collect()
+}
+
+/// An expression of a list, under a column's name.
+pub(super) fn listed(expr: Expr, name: &str) -> SelectItem {
+    match is_named(&expr, name) {
+        true => SelectItem::UnnamedExpr(expr),
+        false => SelectItem::ExprWithAlias { expr, alias: quoted(name) },
+    }
+}

@@ -1,0 +1,277 @@
+//! Spells out the merged columns wherever a `SELECT` names them alone, and its `*`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    Distinct, ExcludeSelectItem, Expr, OneOrManyWithParens, OrderByKind, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, VisitMut, VisitorMut, WildcardAdditionalOptions,
+};
+
+use super::columns::{Column, Columns, is_named, last, normal};
+use super::from::{item, list, listed};
+use super::probe::is_to_be_spelled_out;
+use crate::{Error, ErrorKind, Result};
+
+/// What merged columns stand for, by name.
+type Names = BTreeMap<String, Option<Expr>>;
+
+/// Rewrites the `SELECT` that the search found, and the `ORDER BY` behind it.
+pub(super) struct Rewrite {
+    skip: usize,
+    relations: Option<Vec<Columns>>,
+    depth: usize,
+    /// The depth of the query whose `SELECT` was rewritten, and the names for its `ORDER BY`.
+    done: Option<(usize, Names)>,
+}
+
+impl Rewrite {
+    pub(super) fn new(skip: usize, relations: Vec<Columns>) -> Self {
+        Self { skip, relations: Some(relations), depth: 0, done: None }
+    }
+}
+
+impl VisitorMut for Rewrite {
+    // A small one, as visitors call themselves.
+    type Break = Box<Result<()>>;
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<Self::Break> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Self::Break> {
+        if self.done.is_some() || !is_to_be_spelled_out(select) {
+            return ControlFlow::Continue(());
+        }
+        if let Some(skip) = self.skip.checked_sub(1) {
+            self.skip = skip;
+            return ControlFlow::Continue(());
+        }
+        let relations = self.relations.take().unwrap_or_default();
+        match rewrite(select, relations) {
+            Ok(names) => self.done = Some((self.depth, names)),
+            Err(e) => return ControlFlow::Break(Box::new(Err(e))),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
+        let depth = self.depth;
+        self.depth -= 1;
+        match &self.done {
+            Some((at, names)) if *at == depth => ControlFlow::Break(Box::new(order_by(query, names))),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Rewrites a `SELECT`; what its merged columns stand for in an `ORDER BY`.
+fn rewrite(select: &mut Select, relations: Vec<Columns>) -> Result<Names> {
+    let mut relations = relations.into_iter();
+    let mut columns = Columns::default();
+    for from in &mut select.from {
+        columns = columns.beside(item(from, &mut relations)?);
+    }
+    let names = columns.merged();
+    let outputs = outputs(&select.projection, &columns);
+    let behind = names_behind(&names, &outputs);
+    let items = std::mem::take(&mut select.projection);
+    for item in items {
+        match item {
+            SelectItem::Wildcard(options) => select.projection.extend(star(options, &columns, &names)?),
+            SelectItem::UnnamedExpr(Expr::Identifier(ident)) if names.contains_key(&normal(&ident)) => {
+                let name = normal(&ident);
+                let mut expr = Expr::Identifier(ident);
+                replace(&mut expr, names.clone())?;
+                select.projection.push(listed(expr, &name));
+            }
+            mut other => {
+                replace(&mut other, names.clone())?;
+                select.projection.push(other);
+            }
+        }
+    }
+    if let Some(Distinct::On(exprs)) = &mut select.distinct {
+        replace(exprs, behind.clone())?;
+    }
+    replace(&mut select.selection, names.clone())?;
+    replace(&mut select.group_by, names.clone())?;
+    replace(&mut select.having, names.clone())?;
+    replace(&mut select.named_window, names.clone())?;
+    replace(&mut select.qualify, names)?;
+    Ok(behind)
+}
+
+fn order_by(query: &mut Query, names: &Names) -> Result<()> {
+    let is_of_select = matches!(query.body.as_ref(), SetExpr::Select(_));
+    match query.order_by.as_mut().map(|order_by| &mut order_by.kind) {
+        // Behind a set operation stand the names of its columns.
+        Some(OrderByKind::Expressions(exprs)) if is_of_select => replace(exprs, names.clone()),
+        _ => Ok(()),
+    }
+}
+
+/// The names of the columns of a list: true for those that are a merged column under its own name.
+fn outputs(items: &[SelectItem], columns: &Columns) -> BTreeMap<String, bool> {
+    let mut outputs = BTreeMap::new();
+    for item in items {
+        match item {
+            SelectItem::ExprWithAlias { expr, alias } => {
+                let name = normal(alias);
+                let is_itself = matches!(expr, Expr::Identifier(ident) if normal(ident) == name);
+                outputs.insert(name, is_itself);
+            }
+            SelectItem::UnnamedExpr(Expr::Identifier(ident)) => {
+                outputs.entry(normal(ident)).or_insert(true);
+            }
+            SelectItem::Wildcard(_) => {
+                for column in &columns.all {
+                    outputs.entry(column.name.clone()).or_insert(true);
+                }
+            }
+            SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(table), _) => {
+                for name in last(table).iter().flat_map(|table| columns.of_table(table)) {
+                    outputs.entry(name.to_owned()).or_insert(false);
+                }
+            }
+            _ => {}
+        }
+    }
+    outputs
+}
+
+/// The names that stand for merged columns where those of the list come first.
+fn names_behind(names: &Names, outputs: &BTreeMap<String, bool>) -> Names {
+    let stays = |(name, value): &(&String, &Option<Expr>)| match (outputs.get(*name), value) {
+        (None, _) => true,
+        // A column without a name of its own: the list may have it without an alias.
+        (Some(true), Some(value)) => is_named(value, name),
+        (Some(_), _) => false,
+    };
+    names.iter().filter(stays).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// What `*` with such options stands for.
+fn star(options: WildcardAdditionalOptions, columns: &Columns, names: &Names) -> Result<Vec<SelectItem>> {
+    let WildcardAdditionalOptions {
+        wildcard_token: _,
+        opt_ilike,
+        opt_exclude,
+        opt_except,
+        opt_replace,
+        opt_rename,
+        opt_alias,
+    } = options;
+    if opt_ilike.is_some() || opt_rename.is_some() || opt_alias.is_some() {
+        let what = "`*` beside USING or NATURAL takes EXCLUDE, EXCEPT and REPLACE, and nothing else";
+        return Err(Error::new(ErrorKind::Unsupported, what));
+    }
+    let mut excluded = BTreeSet::new();
+    match opt_exclude {
+        Some(ExcludeSelectItem::Single(name)) => excluded.extend(last(&name)),
+        Some(ExcludeSelectItem::Multiple(all)) => excluded.extend(all.iter().filter_map(last)),
+        None => {}
+    }
+    if let Some(except) = opt_except {
+        excluded.extend(std::iter::once(&except.first_element).chain(&except.additional_elements).map(normal));
+    }
+    if let Some(unknown) = excluded.iter().find(|name| !columns.all.iter().any(|c| c.name == **name)) {
+        return Err(Error::new(ErrorKind::InvalidQuery, format!("`*` has no column `{unknown}` to leave out")));
+    }
+    let twice =
+        |column: &&Column| matches!(names.get(&column.name), Some(None)) && !is_named(&column.value, &column.name);
+    if let Some(column) = columns.all.iter().find(twice) {
+        let what =
+            format!("`*` has two columns `{}`: list the columns and give one of the two another name", column.name);
+        return Err(Error::new(ErrorKind::InvalidQuery, what));
+    }
+    let kept: Vec<_> = columns.all.iter().filter(|c| !excluded.contains(&c.name)).cloned().collect();
+    let kept = Columns::from(kept);
+    let mut items = list(&kept);
+    for element in opt_replace.into_iter().flat_map(|replaced| replaced.items) {
+        let name = normal(&element.column_name);
+        let Some(place) = kept.all.iter().position(|c| c.name == name) else {
+            return Err(Error::new(ErrorKind::InvalidQuery, format!("`*` has no column `{name}` to replace")));
+        };
+        let mut expr = element.expr;
+        replace(&mut expr, names.clone())?;
+        items[place] = listed(expr, &name);
+    }
+    Ok(items)
+}
+
+/// Puts what merged columns stand for in the place of their names, but for subqueries: there a name may be another
+/// column's.
+pub(super) fn replace(part: &mut impl VisitMut, names: Names) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    match part.visit(&mut Replace { names, subqueries: 0, hidden: vec![] }) {
+        ControlFlow::Break(name) => Err(Error::new(
+            ErrorKind::InvalidQuery,
+            format!("column `{name}` is ambiguous: write the name of its table before it"),
+        )),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Replace {
+    names: Names,
+    subqueries: usize,
+    /// The parameters of the lambda functions around.
+    hidden: Vec<String>,
+}
+
+impl VisitorMut for Replace {
+    type Break = Box<str>;
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<Self::Break> {
+        self.subqueries += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Self::Break> {
+        self.subqueries -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
+        if let Expr::Lambda(lambda) = expr {
+            self.hidden.extend(parameters(&lambda.params));
+        }
+        ControlFlow::Continue(())
+    }
+
+    // After its parts, so that what is put in is not visited.
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
+        match expr {
+            Expr::Lambda(lambda) => {
+                let outer = self.hidden.len().saturating_sub(parameters(&lambda.params).count());
+                self.hidden.truncate(outer);
+            }
+            Expr::Identifier(ident) if self.subqueries == 0 => {
+                let name = normal(ident);
+                match self.names.get(&name) {
+                    _ if self.hidden.contains(&name) => {}
+                    Some(Some(value)) => *expr = value.clone(),
+                    Some(None) => return ControlFlow::Break(name.into()),
+                    None => {}
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn parameters<T>(params: &OneOrManyWithParens<T>) -> impl Iterator<Item = String>
+where
+    T: std::fmt::Display,
+{
+    let all: Vec<String> = match params {
+        OneOrManyWithParens::One(one) => vec![one.to_string()],
+        OneOrManyWithParens::Many(many) => many.iter().map(ToString::to_string).collect(),
+    };
+    all.into_iter().map(|name| name.to_ascii_lowercase())
+}

@@ -1,0 +1,97 @@
+//! A query behind `WITH` that calls a volatile function is read once, or refused: DataFusion plans it anew for each
+//! reading, with other values.
+
+use std::ops::ControlFlow;
+
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::Volatility;
+use sqlparser::ast::{
+    Expr, Ident, ObjectName, ObjectNamePart, Query, Statement, Visit, Visitor, visit_expressions, visit_relations,
+};
+
+use crate::{Error, ErrorKind, Result};
+
+/// Refuses a statement that reads such a query twice.
+///
+/// # Errors
+/// `Unsupported`, with what to write instead.
+pub(crate) fn check(statement: &Statement, state: &SessionState) -> Result<()> {
+    match statement.visit(&mut CommonTables { state }) {
+        ControlFlow::Break(refused) => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!(
+                "`{table}` calls the volatile function `{function}` and is read {times} times, with other values each time: \
+                 write CREATE TABLE {table} AS … first",
+                table = refused.table,
+                function = refused.function,
+                times = refused.times
+            ),
+        )),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct CommonTables<'a> {
+    state: &'a SessionState,
+}
+
+struct Refused {
+    table: Ident,
+    function: String,
+    times: usize,
+}
+
+impl Visitor for CommonTables<'_> {
+    type Break = Box<Refused>;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Self::Break> {
+        let Some(with) = &query.with else { return ControlFlow::Continue(()) };
+        let mut volatile: Vec<(Ident, String)> = vec![];
+        for (place, cte) in with.cte_tables.iter().enumerate() {
+            let through = volatile.iter().find(|(name, _)| reads(cte.query.as_ref(), name) > 0);
+            let through = through.map(|(_, function)| function.clone());
+            let Some(function) = through.or_else(|| self.called(&cte.query)) else { continue };
+            let name = &cte.alias.name;
+            let later = with.cte_tables.iter().skip(place + 1).map(|later| reads(later.query.as_ref(), name));
+            // The query without its WITH.
+            let body = reads(query.body.as_ref(), name) + reads(&query.order_by, name);
+            let times = later.sum::<usize>() + body;
+            if times > 1 {
+                return ControlFlow::Break(Box::new(Refused { table: name.clone(), function, times }));
+            }
+            volatile.push((name.clone(), function));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl CommonTables<'_> {
+    /// A volatile function that a query calls.
+    fn called(&self, query: &Query) -> Option<String> {
+        let found = visit_expressions(query, |expr| {
+            let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
+            let name = function.name.to_string().to_lowercase();
+            match self.state.scalar_functions().get(&name) {
+                Some(known) if known.signature().volatility == Volatility::Volatile => ControlFlow::Break(name),
+                _ => ControlFlow::Continue(()),
+            }
+        });
+        found.break_value()
+    }
+}
+
+/// How often a part of a statement reads a table of this name.
+fn reads(part: &impl Visit, name: &Ident) -> usize {
+    let mut times = 0;
+    let _ = visit_relations(part, |relation: &ObjectName| {
+        if let [ObjectNamePart::Identifier(only)] = relation.0.as_slice() {
+            times += usize::from(normal(only) == normal(name));
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    times
+}
+
+fn normal(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
+}

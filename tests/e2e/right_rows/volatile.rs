@@ -1,0 +1,112 @@
+//! A volatile function is evaluated once for each row that calls it: what holds for any value that it may have holds.
+
+use std::sync::Arc;
+
+use arrow::array::Int64Array;
+use portolan_engine::ErrorKind;
+use portolan_tests::mesh::within;
+use portolan_tests::ways::{Ways, table};
+
+/// So many rows that a value which is computed twice differs in one of them.
+const ROWS: i64 = 300;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_are_computed_once() {
+    within(600, async {
+        let numbers = |from: i64| table(vec![("x", Arc::new(Int64Array::from_iter_values(from..from + ROWS)))]);
+        let ways = Ways::of_tables(&[("east", "a", numbers(0)), ("west", "b", numbers(100))]).await;
+        // 200 rows.
+        let joined = "east.samples.a AS a JOIN west.samples.b AS b ON a.x = b.x";
+
+        for (sql, expected) in [
+            // Read twice, in a struct and out of it.
+            ("SELECT count(*) FROM (SELECT named_struct('a', random()) AS s FROM FROM_A) AS t WHERE s['a'] = s['a']", "300"),
+            (
+                "SELECT count(*) FROM (SELECT s['a'] AS l, s['a'] AS r, s FROM (SELECT named_struct('a', random()) AS s FROM FROM_BOTH) \
+                 AS t) AS u WHERE l = r AND s['a'] = l",
+                "200",
+            ),
+            (
+                "SELECT count(*) FROM (SELECT named_struct('a', uuid()) AS s FROM FROM_A ORDER BY 1) AS t WHERE s['a'] = s['a'] AND \
+                 substr(s['a'], 1, 4) = left(s['a'], 4)",
+                "300",
+            ),
+            // Grouped by and filtered.
+            ("SELECT max(r) < 0.5 FROM (SELECT random() AS r FROM FROM_A GROUP BY random()) AS t WHERE r < 0.5", "true"),
+            ("SELECT max(r) < 0.5 FROM (SELECT random() AS r FROM FROM_BOTH GROUP BY r HAVING r < 0.5) AS t", "true"),
+            (
+                "SELECT sum(n) FROM (SELECT floor(random() * 3) AS g, count(*) AS n FROM FROM_BOTH GROUP BY floor(random() * 3)) AS t \
+                 WHERE g IN (0, 1, 2)",
+                "200",
+            ),
+            ("SELECT sum(n) FROM (SELECT count(*) AS n FROM FROM_A GROUP BY ROLLUP (floor(random() * 3))) AS t", "600"),
+            // Named twice by what an operator means.
+            ("SELECT count(*) FROM FROM_A WHERE floor(random() * 3) IN (0, 1, 2)", "300"),
+            ("SELECT count(*) FROM FROM_BOTH WHERE floor(random() * 2) BETWEEN 0 AND 1 AND a.x >= 0", "200"),
+            ("SELECT count(*) BETWEEN 1 AND 100 FROM FROM_A WHERE random() BETWEEN 0.4 AND 0.6", "true"),
+            ("SELECT count(coalesce(nullif(floor(random() * 2), 0), 5)) FROM FROM_A", "300"),
+            (
+                "SELECT count(CASE floor(random() * 3) WHEN 0 THEN 'a' WHEN 1 THEN 'b' WHEN 2 THEN 'c' END) FROM FROM_BOTH",
+                "200",
+            ),
+            ("SELECT count(*) FROM FROM_A WHERE CASE WHEN random() < 0.5 THEN true ELSE true END", "300"),
+            // Ordered, and partitioned.
+            (
+                "SELECT count(*) FROM (SELECT r, lag(r) OVER (ORDER BY r) AS l FROM (SELECT random() AS r FROM FROM_A) AS t) AS u WHERE \
+                 l > r",
+                "0",
+            ),
+            (
+                "SELECT count(*) FROM (SELECT g, max(c) AS m, count(*) AS n FROM (SELECT g, row_number() OVER (PARTITION BY g) AS c FROM \
+                 (SELECT floor(random() * 3) AS g FROM FROM_A) AS t) AS u GROUP BY g) AS v WHERE m = n",
+                "3",
+            ),
+            (
+                "SELECT count(*) FROM (SELECT count(*) OVER (PARTITION BY floor(random() * 1)) AS c FROM FROM_BOTH) AS t WHERE c = 200",
+                "200",
+            ),
+            // A condition of pairs.
+            ("SELECT count(*) FROM east.samples.a AS a JOIN west.samples.b AS b ON a.x = b.x AND floor(random() * 2) IN (0, 1)", "200"),
+        ] {
+            let sql = sql.replace("FROM_A", "east.samples.a AS a").replace("FROM_BOTH", joined);
+            ways.gives(&sql, &[expected]).await;
+        }
+        ways.gives("WITH t AS (SELECT random() AS r) SELECT r = r FROM t", &["true"]).await;
+        for sql in [
+            "WITH t AS (SELECT random() AS r) SELECT l.r = r.r FROM t AS l, t AS r",
+            "WITH t AS (SELECT x, uuid() AS r FROM east.samples.a), u AS (SELECT * FROM t) SELECT r FROM u UNION ALL SELECT r FROM u",
+        ] {
+            ways.refuses(sql, ErrorKind::Unsupported, &["volatile", "2 times", "CREATE TABLE"]).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn equal_projections_are_two() {
+    within(600, async {
+        let x = |values: Vec<i64>| table(vec![("x", Arc::new(Int64Array::from(values)))]);
+        let ways = Ways::of_tables(&[("east", "a", x(vec![1, 5])), ("west", "b", x(vec![10]))]).await;
+        ways.gives("SELECT x + 1 AS x FROM (SELECT x + 1 AS x FROM (SELECT 1 AS x))", &["3"]).await;
+        ways.gives(
+            "SELECT x * 2 AS x FROM (SELECT x * 2 AS x FROM (SELECT x * 2 AS x FROM (SELECT x + 0 AS x FROM east.samples.a)))",
+            &["8", "40"],
+        )
+        .await;
+        ways.gives("SELECT x + 1 AS x FROM (SELECT x FROM (SELECT x + 1 AS x FROM (SELECT -x AS x FROM west.samples.b)))", &["-8"])
+            .await;
+        ways.gives(
+            "SELECT -x AS x FROM (SELECT -x AS x FROM (SELECT x + 0 AS x FROM east.samples.a UNION ALL SELECT x FROM west.samples.b) \
+             WHERE x <> 5)",
+            &["1", "10"],
+        )
+        .await;
+        ways.gives(
+            "SELECT sum(x) FROM (SELECT x + 1 AS x, x AS y FROM (SELECT x + 1 AS x, x AS y FROM (SELECT 1 AS x, 2 AS y)))",
+            &["3"],
+        )
+        .await;
+        ways.gives("SELECT concat(s, 'a') AS s FROM (SELECT concat(s, 'a') AS s FROM (SELECT NULL AS s))", &["aa"]).await;
+    })
+    .await;
+}
