@@ -2,3 +2,22 @@
 //! way that the planner knows. The book's page on what differs from DataFusion lists the kinds.
 
 mod branch_types;
+mod empty_groups;
+mod not_in;
+mod subquery_places;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array};
+use portolan_tests::ways::{Ways, table};
+
+/// `east.samples.a` with the columns `id` and `x`, and `west.samples.b` with `id` and `v`.
+async fn two_owners() -> Ways {
+    let column = |values: Vec<Option<i64>>| -> ArrayRef { Arc::new(Int64Array::from(values)) };
+    let a = table(vec![
+        ("id", column(vec![Some(1), Some(2), Some(3), None])),
+        ("x", column(vec![Some(1), None, Some(3), Some(2)])),
+    ]);
+    let b = table(vec![("id", column(vec![Some(1), Some(1), Some(3)])), ("v", column(vec![Some(1), None, Some(5)]))]);
+    Ways::of_tables(&[("east", "a", a), ("west", "b", b)]).await
+}

@@ -5,6 +5,7 @@
 //! pass that normalises.
 
 mod cross_joins;
+mod subqueries;
 pub(crate) mod window_limits;
 
 use std::sync::Arc;
@@ -24,7 +25,9 @@ pub(crate) fn state_builder() -> SessionStateBuilder {
 
 /// The analyzer's rules in order: ours that need a plan as it is written, DataFusion's, ours that need its types.
 fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    Analyzer::new().rules
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(subqueries::SubqueriesAsJoins)];
+    rules.extend(Analyzer::new().rules);
+    rules
 }
 
 /// The optimizer's rules in order.
