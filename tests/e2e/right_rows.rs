@@ -19,3 +19,22 @@ mod text_values;
 mod using_joins;
 mod volatile;
 mod widening;
+mod empty_groups;
+mod not_in;
+mod subquery_places;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array};
+use portolan_tests::ways::{Ways, table};
+
+/// `east.samples.a` with the columns `id` and `x`, and `west.samples.b` with `id` and `v`.
+async fn two_owners() -> Ways {
+    let column = |values: Vec<Option<i64>>| -> ArrayRef { Arc::new(Int64Array::from(values)) };
+    let a = table(vec![
+        ("id", column(vec![Some(1), Some(2), Some(3), None])),
+        ("x", column(vec![Some(1), None, Some(3), Some(2)])),
+    ]);
+    let b = table(vec![("id", column(vec![Some(1), Some(1), Some(3)])), ("v", column(vec![Some(1), None, Some(5)]))]);
+    Ways::of_tables(&[("east", "a", a), ("west", "b", b)]).await
+}

@@ -18,6 +18,7 @@ pub(crate) mod sums;
 mod float_extrema;
 pub(crate) mod using_joins;
 pub(crate) mod volatile;
+mod subqueries;
 pub(crate) mod window_limits;
 
 use std::sync::Arc;
@@ -46,7 +47,8 @@ pub(crate) fn state_builder() -> SessionStateBuilder {
 
 /// The analyzer's rules in order: ours that need a plan as it is written, DataFusion's, ours that need its types.
 fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let mut rules = Analyzer::new().rules;
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(subqueries::SubqueriesAsJoins)];
+    rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(regex_literals::RegexLiterals));
     rules.push(Arc::new(volatile::VolatileOnce));
     rules

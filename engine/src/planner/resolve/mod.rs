@@ -5,6 +5,7 @@ pub(crate) mod bounds;
 pub(crate) mod change;
 mod labels;
 mod passed_over;
+mod row_values;
 
 use std::ops::ControlFlow;
 
@@ -187,8 +188,9 @@ fn described(plan: LogicalPlan, labels: &Labels, state: &SessionState) -> Result
 /// How DataFusion says that it has one name for two expressions, which may be written differently.
 const SAME_NAME: [&str; 2] = ["require unique expression names", "would be ambiguous"];
 
-async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) -> Result<LogicalPlan> {
+async fn query(mut statement: Statement, state: &SessionState, mesh: &MeshSnapshot) -> Result<LogicalPlan> {
     only_reads(&statement)?;
+    row_values::as_functions(&mut statement);
     known_names(&statement, state, mesh, None).await?;
     let plan = plan_of(statement, state).await?;
     match plan {

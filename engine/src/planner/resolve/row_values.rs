@@ -1,0 +1,79 @@
+//! Row values: `(a, b) IN (SELECT c, d FROM …)`, `(a, b) = (c, d)`.
+//!
+//! DataFusion's planner takes one column of such a subquery, and rows of names and literals. A row is written with the
+//! function that makes one here, and so are the rows of the subquery; `upstream/subqueries/` compares them value by value.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::parser::Statement;
+use sqlparser::ast::{
+    BinaryOperator, Expr, Query, SetExpr, Statement as SqlStatement, TableFactor, visit_expressions_mut,
+};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
+
+/// Writes the row values of a statement with functions.
+pub(super) fn as_functions(statement: &mut Statement) {
+    if let Statement::Statement(statement) = statement {
+        rewrite(statement);
+    }
+}
+
+fn rewrite(statement: &mut SqlStatement) {
+    let _ = visit_expressions_mut(statement, |expr| {
+        match expr {
+            Expr::InSubquery { expr, subquery, .. } => {
+                if let Some(width) = as_function(expr)
+                    && let Some(rows) = rows_of(subquery, width)
+                {
+                    **subquery = rows;
+                }
+            }
+            Expr::InList { expr, list, .. } => {
+                if as_function(expr).is_some() {
+                    list.iter_mut().for_each(|item| {
+                        as_function(item);
+                    });
+                }
+            }
+            Expr::BinaryOp { left, op, right } if compares(op) && is_row(left) && is_row(right) => {
+                as_function(left);
+                as_function(right);
+            }
+            _ => {}
+        }
+        ControlFlow::<()>::Continue(())
+    });
+}
+
+fn compares(op: &BinaryOperator) -> bool {
+    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq)
+}
+
+fn is_row(expr: &Expr) -> bool {
+    matches!(expr, Expr::Tuple(values) if values.len() > 1)
+}
+
+/// Writes a row as a function, and returns the number of its values; `None` if it is no row.
+fn as_function(expr: &mut Expr) -> Option<usize> {
+    let Expr::Tuple(values) = expr else { return None };
+    let width = values.len();
+    if width < 2 {
+        return None;
+    }
+    *expr = Expr::Struct { values: std::mem::take(values), fields: vec![] };
+    Some(width)
+}
+
+/// A subquery as one that gives its columns as rows.
+fn rows_of(subquery: &Query, width: usize) -> Option<Query> {
+    let names: Vec<_> = (0..width).map(|i| format!("c{i}")).collect();
+    let names = names.join(", ");
+    let text = format!("SELECT struct({names}) FROM (SELECT 0) AS __rows ({names})");
+    let mut rows = Parser::new(&GenericDialect {}).try_with_sql(&text).and_then(|mut p| p.parse_query()).ok()?;
+    let SetExpr::Select(select) = rows.body.as_mut() else { return None };
+    let TableFactor::Derived { subquery: inner, .. } = &mut select.from.first_mut()?.relation else { return None };
+    **inner = subquery.clone();
+    Some(*rows)
+}

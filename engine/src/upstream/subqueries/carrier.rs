@@ -1,0 +1,284 @@
+//! A plan that gets a column for each subquery of the expressions over it.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, JoinType};
+use datafusion::error::Result;
+use datafusion::functions_aggregate::expr_fn::count;
+use datafusion::logical_expr::expr::{Exists, InSubquery};
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, not};
+use datafusion::prelude::lit;
+
+use super::dependent::Independent;
+use super::domain::{Domain, Names, aliased, check_size};
+use super::predicate::{Flat, compared, is_in, links};
+use super::refused;
+use super::scope::{has_subquery, outer_columns, subquery, subquery_of};
+use super::simple::is_left_join;
+
+/// Where an expression stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In a filter: DataFusion makes a join of an `EXISTS` there.
+    Filter,
+    /// In the list of a `SELECT`: of a scalar subquery as well.
+    List,
+    /// Anywhere else.
+    Other,
+}
+
+/// A plan, and what is joined to it.
+#[derive(Debug)]
+pub(super) struct Carrier<'a> {
+    /// The plan that the subqueries are evaluated for.
+    base: LogicalPlan,
+    /// The same with a column for each subquery.
+    pub(super) plan: LogicalPlan,
+    place: Place,
+    names: &'a Names,
+}
+
+impl<'a> Carrier<'a> {
+    pub(super) fn new(plan: LogicalPlan, place: Place, names: &'a Names) -> Self {
+        Self { base: plan.clone(), plan, place, names }
+    }
+
+    /// The expression without the subqueries that DataFusion does not plan rightly.
+    ///
+    /// `true_only` says that NULL means the same as false where the expression stands.
+    ///
+    /// # Errors
+    /// `Unsupported` for subqueries that cannot be written as joins.
+    pub(super) fn resolve(&mut self, expr: Expr, true_only: bool) -> Result<Expr> {
+        if !has_subquery(&expr) {
+            return Ok(expr);
+        }
+        match expr {
+            Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) if true_only => {
+                let (left, right) = (self.resolve(*left, true)?, self.resolve(*right, true)?);
+                Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))))
+            }
+            // A predicate that is negated as a whole is the opposite predicate.
+            Expr::Not(inner) if matches!(*inner, Expr::InSubquery(_) | Expr::Exists(_) | Expr::Not(_)) => {
+                match *inner {
+                    Expr::InSubquery(e) => {
+                        self.resolve(Expr::InSubquery(InSubquery { negated: !e.negated, ..e }), true_only)
+                    }
+                    Expr::Exists(e) => self.resolve(Expr::Exists(Exists { negated: !e.negated, ..e }), true_only),
+                    Expr::Not(inner) => self.resolve(*inner, true_only),
+                    other => self.resolve(not(other), true_only),
+                }
+            }
+            Expr::InSubquery(e) => {
+                let x = self.operand(*e.expr)?;
+                let tested = is_in(&x, &e.subquery, e.negated, self.plan.schema(), true_only)?;
+                self.resolve_parts(tested, true_only)
+            }
+            Expr::SetComparison(mut e) => {
+                e.expr = Box::new(self.operand(*e.expr)?);
+                let tested = compared(&e, self.plan.schema(), true_only)?;
+                self.resolve_parts(tested, true_only)
+            }
+            Expr::Exists(Exists { subquery, negated }) => {
+                let found = self.exists(&subquery)?;
+                Ok(if negated { not(found) } else { found })
+            }
+            Expr::ScalarSubquery(subquery) => self.scalar(subquery),
+            other => self.resolve_parts(other, false),
+        }
+    }
+
+    /// Resolves the parts of an expression; it is one of the kinds above if it is not a subquery itself.
+    fn resolve_parts(&mut self, expr: Expr, true_only: bool) -> Result<Expr> {
+        if subquery_of(&expr).is_some() || true_only {
+            return self.resolve(expr, true_only);
+        }
+        let resolved = expr.map_children(|child| Ok(Transformed::yes(self.resolve(child, false)?)))?;
+        Ok(resolved.data)
+    }
+
+    /// The left side of a predicate, which the subquery will read: without subqueries of its own.
+    fn operand(&mut self, expr: Expr) -> Result<Expr> {
+        let expr = match has_subquery(&expr) {
+            true => {
+                let place = std::mem::replace(&mut self.place, Place::Other);
+                let resolved = self.resolve(expr, false);
+                self.place = place;
+                resolved?
+            }
+            false => expr,
+        };
+        if !expr.is_volatile() && !has_subquery(&expr) {
+            return Ok(expr);
+        }
+        // It is evaluated once for each row, not once for each use.
+        let name = self.names.next("value");
+        let columns = super::domain::all_columns(&self.plan).into_iter().chain([expr.alias(&name)]);
+        self.plan = LogicalPlanBuilder::from(self.plan.clone()).project(columns)?.build()?;
+        self.base = self.plan.clone();
+        Ok(Expr::Column(Column::new_unqualified(name)))
+    }
+
+    /// True if a subquery of the plan reads columns that are not the plan's.
+    fn reads_further_out(&self, plan: &LogicalPlan) -> Result<bool> {
+        Ok(outer_columns(plan)?.iter().any(|c| !self.plan.schema().has_column(c)))
+    }
+
+    fn exists(&mut self, of: &Subquery) -> Result<Expr> {
+        if outer_columns(&of.subquery)?.is_empty() {
+            return match self.place {
+                Place::Filter => Ok(Expr::Exists(Exists { subquery: of.clone(), negated: false })),
+                _ => counted(of),
+            };
+        }
+        let further_out = self.reads_further_out(&of.subquery)?;
+        let Flat { plan, conditions } = Flat::of(&of.subquery, &self.base, self.names)?.named(self.names)?;
+        let Some(condition) = conjunction(conditions) else {
+            let found = subquery(plan, of.spans.clone());
+            return match (self.place, further_out) {
+                (Place::Filter, false) => Ok(Expr::Exists(Exists { subquery: found, negated: false })),
+                (_, false) => counted(&found),
+                (_, true) => self.marked(found.subquery.as_ref().clone(), lit(true)),
+            };
+        };
+        if self.place == Place::Filter && !further_out {
+            let plan = LogicalPlanBuilder::from(plan).filter(condition)?.build()?;
+            return Ok(Expr::Exists(Exists { subquery: subquery(plan, of.spans.clone()), negated: false }));
+        }
+        self.marked(plan, condition)
+    }
+
+    /// Joins a column that says whether a row of `plan` meets a condition.
+    fn marked(&mut self, plan: LogicalPlan, condition: Expr) -> Result<Expr> {
+        let alias = self.names.next("exists");
+        let condition = self.joined(condition, &plan, &alias)?;
+        let right = aliased(plan, &alias)?;
+        let left = std::mem::take(&mut self.plan);
+        self.plan = LogicalPlanBuilder::from(left).join_on(right, JoinType::LeftMark, [condition])?.build()?;
+        Ok(Expr::Column(Column::new(Some(alias), "mark")))
+    }
+
+    /// A condition of a subquery as one of a join: outer columns are those of the left side.
+    fn joined(&self, condition: Expr, right: &LogicalPlan, alias: &str) -> Result<Expr> {
+        let joined = condition.transform_up(|e| match e {
+            Expr::OuterReferenceColumn(field, column) => Ok(match self.plan.schema().has_column(&column) {
+                true => Transformed::yes(Expr::Column(column)),
+                false => Transformed::no(Expr::OuterReferenceColumn(field, column)),
+            }),
+            Expr::Column(column) if right.schema().has_column(&column) => Ok(Transformed::new(
+                Expr::Column(Column::new(Some(alias), column.name)),
+                true,
+                TreeNodeRecursion::Continue,
+            )),
+            other => Ok(Transformed::no(other)),
+        })?;
+        Ok(joined.data)
+    }
+
+    fn scalar(&mut self, of: Subquery) -> Result<Expr> {
+        let columns = outer_columns(&of.subquery)?;
+        if columns.is_empty() {
+            return maybe_nothing(of);
+        }
+        if self.place != Place::Other && is_left_join(&of, &self.base)? {
+            return Ok(Expr::ScalarSubquery(of));
+        }
+        let columns: Vec<_> = columns.into_iter().filter(|c| self.base.schema().has_column(c)).collect();
+        if columns.is_empty() {
+            // Its columns are those of a query further out, which resolves it as part of its own subquery.
+            return Ok(Expr::ScalarSubquery(of));
+        }
+        if !is_one_row(&of.subquery) {
+            return Err(refused(
+                "a scalar subquery that reads columns of the query around it may have more than one row",
+                "use an aggregate such as max(), or LIMIT 1",
+            ));
+        }
+        check_size(&of.subquery)?;
+        let domain = Domain::new(&self.base, columns, self.names);
+        let Independent { plan, keys } = domain.independent(&of.subquery)?;
+        let plan = super::rewritten(plan, self.names)?;
+        let condition = conjunction(links(&domain, &keys)?).unwrap_or_else(|| lit(true));
+        let (alias, name) = (self.names.next("scalar"), self.names.next("value"));
+        let value = of.subquery.schema().columns().into_iter().next();
+        let value = value.map_or_else(|| lit(1_i64), Expr::Column).alias(&name);
+        let right = LogicalPlanBuilder::from(plan)
+            .project(
+                keys.into_iter()
+                    .map(Expr::Column)
+                    .map(|k| {
+                        let name = k.qualified_name().1;
+                        k.alias(name)
+                    })
+                    .chain([value]),
+            )?
+            .build()?;
+        let condition = self.joined(condition_of(condition, &right), &right, &alias)?;
+        let left = std::mem::take(&mut self.plan);
+        let right = aliased(right, &alias)?;
+        self.plan = LogicalPlanBuilder::from(left).join_on(right, JoinType::Left, [condition])?.build()?;
+        Ok(Expr::Column(Column::new(Some(alias), name)))
+    }
+}
+
+/// A condition whose columns have lost their qualifiers.
+fn condition_of(condition: Expr, plan: &LogicalPlan) -> Expr {
+    let own = |c: &Column| plan.schema().has_column_with_unqualified_name(&c.name);
+    let renamed = condition.clone().transform_up(|e| match e {
+        Expr::Column(c) if own(&c) => Ok(Transformed::yes(Expr::Column(Column::new_unqualified(c.name)))),
+        other => Ok(Transformed::no(other)),
+    });
+    renamed.map_or(condition, |t| t.data)
+}
+
+/// True if a subquery has at most one row for each row around it.
+fn is_one_row(plan: &LogicalPlan) -> bool {
+    plan.max_rows().is_some_and(|n| n <= 1)
+        || match plan {
+            LogicalPlan::Projection(p) => is_one_row(&p.input),
+            LogicalPlan::SubqueryAlias(a) => is_one_row(&a.input),
+            LogicalPlan::Filter(f) => is_one_row(&f.input),
+            LogicalPlan::Sort(s) => is_one_row(&s.input),
+            _ => false,
+        }
+}
+
+/// A scalar subquery is NULL if it has no row, also where its column is never NULL: DataFusion forgets that.
+fn maybe_nothing(of: Subquery) -> Result<Expr> {
+    if !may_be_nothing(&of) {
+        return Ok(Expr::ScalarSubquery(of));
+    }
+    let plan = LogicalPlanBuilder::empty(true)
+        .join_on(of.subquery.as_ref().clone(), JoinType::Left, [lit(true)])?
+        .project(of.subquery.schema().columns().into_iter().map(Expr::Column))?
+        .build()?;
+    Ok(Expr::ScalarSubquery(subquery(plan, of.spans)))
+}
+
+/// True if a scalar subquery may be NULL although its column is never NULL.
+pub(super) fn may_be_nothing(of: &Subquery) -> bool {
+    of.subquery.schema().fields().iter().any(|f| !f.is_nullable()) && !has_a_row(&of.subquery)
+}
+
+/// True if a plan has a row, whatever its inputs hold.
+fn has_a_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Projection(p) => has_a_row(&p.input),
+        LogicalPlan::SubqueryAlias(a) => has_a_row(&a.input),
+        LogicalPlan::Aggregate(a) => a.group_expr.is_empty(),
+        LogicalPlan::EmptyRelation(e) => e.produce_one_row,
+        LogicalPlan::Values(_) => true,
+        _ => false,
+    }
+}
+
+/// `EXISTS` of a subquery that reads nothing from outside, where DataFusion knows scalar subqueries only.
+fn counted(of: &Subquery) -> Result<Expr> {
+    let plan = LogicalPlanBuilder::from(Arc::clone(&of.subquery))
+        .limit(0, Some(1))?
+        .aggregate(Vec::<Expr>::new(), [count(lit(1_i64))])?
+        .build()?;
+    Ok(Expr::ScalarSubquery(subquery(plan, of.spans.clone())).gt(lit(0_i64)))
+}

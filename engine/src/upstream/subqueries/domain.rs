@@ -1,0 +1,150 @@
+//! The values that a subquery is evaluated for: the distinct values of the outer columns that it reads.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchemaRef, ExprSchema};
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder};
+
+use super::refused;
+use super::scope::{any, has_expression};
+
+/// Names that no query has, each once a plan.
+#[derive(Debug, Default)]
+pub(super) struct Names(Cell<usize>);
+
+impl Names {
+    /// A name that was not given before.
+    pub(super) fn next(&self, what: &str) -> String {
+        self.0.set(self.0.get() + 1);
+        format!("__{what}_{}", self.0.get())
+    }
+}
+
+/// The outer columns that a subquery reads, and the plan that has them.
+#[derive(Debug)]
+pub(super) struct Domain<'a> {
+    base: &'a LogicalPlan,
+    /// The outer columns.
+    pub(super) columns: Vec<Column>,
+    /// Where names come from.
+    pub(super) names: &'a Names,
+}
+
+impl<'a> Domain<'a> {
+    pub(super) fn new(base: &'a LogicalPlan, columns: Vec<Column>, names: &'a Names) -> Self {
+        Self { base, columns, names }
+    }
+
+    /// The columns of the plan around the subquery.
+    pub(super) fn schema(&self) -> &DFSchemaRef {
+        self.base.schema()
+    }
+
+    /// Sums of floats differ by the order of their rows: two readings need not be equal.
+    fn check_exact(&self) -> Result<()> {
+        let floats = self.columns.iter().any(|c| self.schema().data_type(c).is_ok_and(DataType::is_floating));
+        let computes = |node: &LogicalPlan| matches!(node, LogicalPlan::Aggregate(_) | LogicalPlan::Window(_));
+        if floats && self.base.exists(|node| Ok(computes(node)))? {
+            return Err(refused(
+                "a subquery reads a floating-point column of an aggregated query around it",
+                "store the rows of that query with CREATE TABLE … AS first",
+            ));
+        }
+        Ok(())
+    }
+
+    /// One row for each combination of values that the outer columns have, and the names of its columns.
+    ///
+    /// It may hold combinations that no row of the base has.
+    ///
+    /// # Errors
+    /// `Unsupported` if the base could have other rows when it is read twice.
+    pub(super) fn rows(&self) -> Result<(LogicalPlan, Vec<Column>)> {
+        let base = repeatable(self.base)?;
+        self.check_exact()?;
+        let names: Vec<_> = self.columns.iter().map(|_| self.names.next("outer")).collect();
+        let exprs = self.columns.iter().zip(&names).map(|(c, name)| Expr::Column(c.clone()).alias(name));
+        let plan = LogicalPlanBuilder::from(base).project(exprs)?.distinct()?.build()?;
+        Ok((plan, names.into_iter().map(Column::new_unqualified).collect()))
+    }
+}
+
+/// A plan with at least the rows of the given one, and with the same rows each time that it runs.
+fn repeatable(plan: &LogicalPlan) -> Result<LogicalPlan> {
+    let volatile = |plan: &LogicalPlan| plan.expressions().iter().any(Expr::is_volatile);
+    match plan {
+        LogicalPlan::Limit(limit) => repeatable(&limit.input),
+        LogicalPlan::Sort(sort) => repeatable(&sort.input),
+        LogicalPlan::Filter(filter) if volatile(plan) => repeatable(&filter.input),
+        LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) if !volatile(plan) => {
+            rebuilt(plan)
+        }
+        LogicalPlan::Join(join) if join.join_type == JoinType::Inner && !volatile(plan) => rebuilt(plan),
+        other => {
+            let repeats = !other.exists(|node| {
+                let fetches = matches!(node, LogicalPlan::Sort(sort) if sort.fetch.is_some());
+                Ok(fetches || matches!(node, LogicalPlan::Limit(_)) || volatile(node) || depends_on_order(node))
+            })?;
+            match repeats {
+                true => Ok(other.clone()),
+                false => Err(refused(
+                    "a subquery reads columns of rows that LIMIT or a function such as random() or first_value() chooses",
+                    "store these rows with CREATE TABLE … AS first, or write the subquery as a join",
+                )),
+            }
+        }
+    }
+}
+
+/// True if the values of an aggregate depend on the order of its rows.
+fn depends_on_order(node: &LogicalPlan) -> bool {
+    let names = ["first_value", "last_value", "nth_value", "array_agg", "string_agg"];
+    let depends = |e: &Expr| matches!(e, Expr::AggregateFunction(f) if names.contains(&f.func.name()));
+    has_expression(node, |e| any(e, depends))
+}
+
+fn rebuilt(plan: &LogicalPlan) -> Result<LogicalPlan> {
+    let inputs = plan.inputs().into_iter().map(repeatable).collect::<Result<Vec<_>>>()?;
+    plan.with_new_exprs(plan.expressions(), inputs)
+}
+
+/// Operators that a subquery may have when it is made a join: it is copied for each of its uses.
+const MOST_OPERATORS: usize = 2_000;
+
+/// Refuses a subquery that is too large to be copied.
+///
+/// # Errors
+/// `Unsupported` if it has too many operators.
+pub(super) fn check_size(plan: &LogicalPlan) -> Result<()> {
+    let mut operators = 0;
+    plan.apply_with_subqueries(|_| {
+        operators += 1;
+        Ok(if operators > MOST_OPERATORS { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    match operators > MOST_OPERATORS {
+        true => Err(refused(
+            &format!("a subquery with those inside of it takes more than {MOST_OPERATORS} operators"),
+            "nest fewer subqueries, or write them as joins",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// A product of two plans.
+pub(super) fn product(left: LogicalPlan, right: LogicalPlan) -> Result<LogicalPlan> {
+    LogicalPlanBuilder::from(left).cross_join(right)?.build()
+}
+
+/// Columns of a plan, all of them.
+pub(super) fn all_columns(plan: &LogicalPlan) -> Vec<Expr> {
+    plan.schema().columns().into_iter().map(Expr::Column).collect()
+}
+
+/// The plan with an alias.
+pub(super) fn aliased(plan: LogicalPlan, alias: &str) -> Result<LogicalPlan> {
+    LogicalPlanBuilder::from(Arc::new(plan)).alias(alias)?.build()
+}

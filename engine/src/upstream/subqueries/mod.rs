@@ -1,0 +1,203 @@
+//! A workaround: subqueries that DataFusion 55.2 plans wrongly, or not at all, are written as joins before it sees them.
+//!
+//! Its rules make semi, anti, mark and left joins of subqueries in filters. They take a `NOT IN` for two-valued where the
+//! left side is a constant, where it stands beside `OR`, and where the subquery is correlated; they move a correlated
+//! condition above an aggregate without groups, a grouping set, a limit or an offset as if these were not there; and they
+//! know no predicate outside of filters. What they plan rightly stays as it is: [`simple`].
+//! Before: `Projection: x IN (Subquery: q)`. After: `Projection: CASE WHEN mark THEN true … (LeftMark Join: x = y (…, q))`.
+
+mod carrier;
+mod dependent;
+mod domain;
+mod grouped;
+mod joins;
+mod lateral;
+mod on;
+mod predicate;
+mod rows;
+mod scope;
+mod simple;
+
+use std::sync::Arc;
+
+use datafusion::common::Column;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::expr::{Exists, InSubquery};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::logical_plan::{Filter, Sort};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr};
+use datafusion::optimizer::AnalyzerRule;
+
+use self::carrier::{Carrier, Place};
+use self::domain::Names;
+use self::scope::has_subquery;
+use crate::execution::errors::into_datafusion;
+use crate::{Error, ErrorKind};
+
+/// The rule: it reads plans as they are written, before types are made equal.
+#[derive(Debug, Default)]
+pub(super) struct SubqueriesAsJoins;
+
+impl AnalyzerRule for SubqueriesAsJoins {
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        rewritten(plan, &Names::default())
+    }
+
+    fn name(&self) -> &str {
+        "subqueries_as_joins"
+    }
+}
+
+/// The plan with all of its subqueries as joins, or as DataFusion plans them rightly.
+fn rewritten(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan> {
+    let rewritten = plan.transform_up_with_subqueries(|node| {
+        let node = rows::compared_by_value(node)?;
+        let lateral = match &node.data {
+            LogicalPlan::Join(join) => lateral::joined(join, names)?,
+            _ => None,
+        };
+        match (lateral, scope::has_expression(&node.data, has_subquery)) {
+            (Some(joined), false) => Ok(Transformed::yes(joined)),
+            (_, true) => Ok(Transformed::yes(rewrite(node.data, names)?)),
+            (None, false) => Ok(node),
+        }
+    })?;
+    Ok(rewritten.data)
+}
+
+/// An error for what cannot be written as a join.
+fn refused(what: &str, instead: &str) -> DataFusionError {
+    into_datafusion(Error::new(ErrorKind::Unsupported, format!("{what}, which is not supported: {instead}")))
+}
+
+/// An operator whose expressions hold subqueries; those of its inputs were rewritten before.
+fn rewrite(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan> {
+    match plan {
+        LogicalPlan::Filter(filter) => filtered(filter, names),
+        LogicalPlan::Join(join) => on::rewritten(join, names),
+        LogicalPlan::Projection(ref p) => over_one_input(&plan, &p.input, Place::List, names),
+        LogicalPlan::Aggregate(ref a) => over_one_input(&plan, &a.input, Place::Other, names),
+        LogicalPlan::Window(ref w) => over_one_input(&plan, &w.input, Place::Other, names),
+        LogicalPlan::Sort(sort) => sorted(sort, names),
+        other => Ok(other),
+    }
+}
+
+/// Expressions of an operator with one input.
+fn over_one_input(plan: &LogicalPlan, input: &LogicalPlan, place: Place, names: &Names) -> Result<LogicalPlan> {
+    let keeper = NamePreserver::new(plan);
+    let mut carrier = Carrier::new(input.clone(), place, names);
+    let mut exprs = vec![];
+    for expr in plan.expressions() {
+        let name = keeper.save(&expr);
+        if matches!(expr, Expr::GroupingSet(_)) && has_subquery(&expr) {
+            return Err(refused(
+                "a subquery stands in ROLLUP, CUBE or GROUPING SETS",
+                "name its value in a query below",
+            ));
+        }
+        exprs.push(name.restore(carrier.resolve(expr, false)?));
+    }
+    let (columns, widened) = (plan.schema().columns(), carrier.plan.schema() != input.schema());
+    let plan = plan.with_new_exprs(exprs, vec![carrier.plan])?;
+    match plan {
+        LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) => Ok(plan),
+        _ if !widened => Ok(plan),
+        other => only(other, columns),
+    }
+}
+
+/// The expressions of a sort become columns.
+fn sorted(sort: Sort, names: &Names) -> Result<LogicalPlan> {
+    let columns = sort.input.schema().columns();
+    let mut carrier = Carrier::new(sort.input.as_ref().clone(), Place::Other, names);
+    let (mut order, mut values) = (vec![], vec![]);
+    for by in sort.expr {
+        let value = carrier.resolve(by.expr, false)?;
+        let name = names.next("order");
+        values.push(value.alias(&name));
+        order.push(SortExpr { expr: Expr::Column(Column::new_unqualified(name)), ..by });
+    }
+    let exprs = domain::all_columns(&carrier.plan).into_iter().chain(values);
+    let plan = LogicalPlanBuilder::from(carrier.plan).project(exprs)?.build()?;
+    only(LogicalPlan::Sort(Sort { expr: order, input: Arc::new(plan), fetch: sort.fetch }), columns)
+}
+
+/// The columns of a plan that were there before.
+fn only(plan: LogicalPlan, columns: Vec<Column>) -> Result<LogicalPlan> {
+    LogicalPlanBuilder::from(plan).project(columns.into_iter().map(Expr::Column))?.build()
+}
+
+/// A filter: what DataFusion plans rightly stays beside what is rewritten.
+fn filtered(filter: Filter, names: &Names) -> Result<LogicalPlan> {
+    let columns = filter.input.schema().columns();
+    let (mut plain, mut kept, mut hard) = (vec![], vec![], vec![]);
+    for conjunct in split_conjunction_owned(filter.predicate.clone()) {
+        if !has_subquery(&conjunct) {
+            plain.push(conjunct);
+        } else if is_right(&conjunct, &filter.input)? {
+            kept.push(conjunct);
+        } else {
+            hard.push(conjunct);
+        }
+    }
+    if hard.is_empty() {
+        return Ok(LogicalPlan::Filter(filter));
+    }
+    // Subqueries are evaluated for the rows that the other conditions leave.
+    let base = match conjunction(plain) {
+        Some(plain) => LogicalPlan::Filter(Filter::try_new(plain, filter.input)?),
+        None => filter.input.as_ref().clone(),
+    };
+    let mut carrier = Carrier::new(base, Place::Filter, names);
+    let mut conditions = kept;
+    for conjunct in hard {
+        conditions.push(carrier.resolve(conjunct, true)?);
+    }
+    let predicate = conjunction(conditions).unwrap_or_else(|| datafusion::prelude::lit(true));
+    let plan = LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(carrier.plan))?);
+    if plan.schema().columns() == columns { Ok(plan) } else { only(plan, columns) }
+}
+
+/// True if DataFusion plans a condition of a filter rightly.
+fn is_right(conjunct: &Expr, input: &LogicalPlan) -> Result<bool> {
+    let (predicate, opposite) = match conjunct {
+        Expr::Not(inner) => (inner.as_ref(), true),
+        other => (other, false),
+    };
+    match predicate {
+        Expr::Exists(Exists { subquery, .. }) => simple::is_semi_join(subquery, input),
+        Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
+            if has_subquery(expr) || predicate::row(expr).len() > 1 || expr.contains_outer() {
+                return Ok(false);
+            }
+            match *negated != opposite {
+                // A column of the input, and a subquery on its own: a join that knows of NULL.
+                true => {
+                    Ok(matches!(expr.as_ref(), Expr::Column(_)) && scope::outer_columns(&subquery.subquery)?.is_empty())
+                }
+                false => simple::is_semi_join(subquery, input),
+            }
+        }
+        // The rest is right if its scalar subqueries are.
+        _ => {
+            let mut right = true;
+            conjunct.apply(|e| {
+                match e {
+                    Expr::ScalarSubquery(s) => {
+                        right &= match scope::outer_columns(&s.subquery)?.is_empty() {
+                            true => !carrier::may_be_nothing(s),
+                            false => simple::is_left_join(s, input)?,
+                        };
+                    }
+                    other => right &= scope::subquery_of(other).is_none(),
+                }
+                Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+            })?;
+            Ok(right)
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The columns that a subquery reads from outside, and how such references are replaced.
+//!
+//! DataFusion's references to outer columns hold no level: a reference belongs to the innermost query around it whose
+//! input has the column.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, ExprSchema};
+use datafusion::error::Result;
+use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
+
+/// The plan of a subquery, if an expression is one.
+pub(super) fn subquery_of(expr: &Expr) -> Option<&Subquery> {
+    match expr {
+        Expr::Exists(Exists { subquery, .. })
+        | Expr::InSubquery(InSubquery { subquery, .. })
+        | Expr::SetComparison(SetComparison { subquery, .. })
+        | Expr::ScalarSubquery(subquery) => Some(subquery),
+        _ => None,
+    }
+}
+
+/// True if an expression holds a subquery of any kind.
+pub(super) fn has_subquery(expr: &Expr) -> bool {
+    any(expr, |e| subquery_of(e).is_some())
+}
+
+/// True if an expression of one operator passes a test.
+pub(super) fn has_expression(plan: &LogicalPlan, test: impl Fn(&Expr) -> bool) -> bool {
+    let mut found = false;
+    let walked = plan.apply_expressions(|expr| {
+        found |= test(expr);
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    found || walked.is_err()
+}
+
+/// True if a part of an expression, itself included, passes a test.
+pub(super) fn any(expr: &Expr, test: impl Fn(&Expr) -> bool) -> bool {
+    expr.exists(|e| Ok(test(e))).unwrap_or(true)
+}
+
+/// The columns that a plan reads from outside of itself, each once.
+///
+/// # Errors
+/// Those of walking a plan.
+pub(super) fn outer_columns(plan: &LogicalPlan) -> Result<Vec<Column>> {
+    let mut found = vec![];
+    collect(plan, &mut found)?;
+    Ok(found)
+}
+
+/// The columns that an expression over `schema` reads from outside, those of its subqueries included.
+pub(super) fn outer_columns_of(expr: &Expr, schema: &DFSchema) -> Result<Vec<Column>> {
+    let mut found = vec![];
+    collect_expr(expr, schema, &mut found)?;
+    Ok(found)
+}
+
+fn collect(plan: &LogicalPlan, found: &mut Vec<Column>) -> Result<()> {
+    let schema = merge_schema(&plan.inputs());
+    plan.apply_expressions(|expr| {
+        collect_expr(expr, &schema, found)?;
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    for input in plan.inputs() {
+        collect(input, found)?;
+    }
+    Ok(())
+}
+
+fn collect_expr(expr: &Expr, schema: &DFSchema, found: &mut Vec<Column>) -> Result<()> {
+    expr.apply(|e| {
+        if let Expr::OuterReferenceColumn(_, column) = e {
+            push(found, column);
+        }
+        if let Some(subquery) = subquery_of(e) {
+            for column in outer_columns(&subquery.subquery)?.iter().filter(|c| !schema.has_column(c)) {
+                push(found, column);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(())
+}
+
+fn push(found: &mut Vec<Column>, column: &Column) {
+    if !found.contains(column) {
+        found.push(column.clone());
+    }
+}
+
+/// What stands for each outer column.
+pub(super) type Replacements = BTreeMap<Column, Column>;
+
+/// Makes an expression over `schema` read columns of its own input in the place of outer ones.
+///
+/// In its subqueries they stay outer columns, of one level less.
+pub(super) fn replace(expr: Expr, schema: &DFSchema, by: &Replacements) -> Result<Expr> {
+    let replaced = expr.transform_down(|e| match e {
+        Expr::OuterReferenceColumn(field, column) => Ok(match by.get(&column) {
+            Some(own) => Transformed::yes(Expr::Column(own.clone())),
+            None => Transformed::no(Expr::OuterReferenceColumn(field, column)),
+        }),
+        other => replace_in_subquery(other, schema, by),
+    })?;
+    Ok(replaced.data)
+}
+
+fn replace_in_subquery(expr: Expr, schema: &DFSchema, by: &Replacements) -> Result<Transformed<Expr>> {
+    let Some(subquery) = subquery_of(&expr) else { return Ok(Transformed::no(expr)) };
+    let outer = outer_columns(&subquery.subquery)?;
+    let by: Replacements = by
+        .iter()
+        .filter(|(c, _)| outer.contains(c) && !schema.has_column(c))
+        .map(|(c, o)| (c.clone(), o.clone()))
+        .collect();
+    if by.is_empty() {
+        return Ok(Transformed::no(expr));
+    }
+    let plan = rename_outer(subquery.subquery.as_ref().clone(), &by)?;
+    Ok(Transformed::yes(with_plan(expr, plan)))
+}
+
+/// The same kind of subquery over another plan.
+pub(super) fn with_plan(expr: Expr, plan: LogicalPlan) -> Expr {
+    let of = |old: Subquery| subquery(plan, old.spans);
+    match expr {
+        Expr::Exists(e) => Expr::Exists(Exists { subquery: of(e.subquery), ..e }),
+        Expr::InSubquery(e) => Expr::InSubquery(InSubquery { subquery: of(e.subquery), ..e }),
+        Expr::SetComparison(e) => Expr::SetComparison(SetComparison { subquery: of(e.subquery), ..e }),
+        Expr::ScalarSubquery(old) => Expr::ScalarSubquery(of(old)),
+        other => other,
+    }
+}
+
+/// A subquery over a plan.
+pub(super) fn subquery(plan: LogicalPlan, spans: datafusion::common::Spans) -> Subquery {
+    let outer_ref_columns = plan.all_out_ref_exprs();
+    Subquery { subquery: Arc::new(plan), outer_ref_columns, spans }
+}
+
+/// Gives outer columns of a plan other names, also in its own subqueries where they are not shadowed.
+fn rename_outer(plan: LogicalPlan, by: &Replacements) -> Result<LogicalPlan> {
+    let plan = plan.map_children(|child| Ok(Transformed::yes(rename_outer(child, by)?)))?.data;
+    let schema = merge_schema(&plan.inputs());
+    let names = NamePreserver::new(&plan);
+    let renamed = plan.map_expressions(|expr| {
+        let name = names.save(&expr);
+        let renamed = expr.transform_down(|e| match e {
+            Expr::OuterReferenceColumn(field, column) => Ok(match by.get(&column) {
+                Some(other) => Transformed::yes(Expr::OuterReferenceColumn(field, other.clone())),
+                None => Transformed::no(Expr::OuterReferenceColumn(field, column)),
+            }),
+            other => replace_in_subquery(other, &schema, by),
+        })?;
+        Ok(Transformed::yes(name.restore(renamed.data)))
+    })?;
+    renamed.data.recompute_schema()
+}
+
+/// An expression over `schema` as a subquery of it sees it.
+pub(super) fn as_outer(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    let outer = expr.transform_up(|e| match e {
+        Expr::Column(column) => {
+            let field = Arc::clone(schema.field_from_column(&column)?);
+            Ok(Transformed::yes(Expr::OuterReferenceColumn(field, column)))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(outer.data)
+}

@@ -1,0 +1,63 @@
+//! Subqueries stand wherever an expression may: in the list, in `CASE`, in `ORDER BY` and `GROUP BY`, in `ON`, in the
+//! arguments of aggregates.
+
+use portolan_engine::ErrorKind;
+use portolan_tests::mesh::within;
+
+use super::two_owners;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subqueries_stand_anywhere() {
+    within(900, async {
+        let ways = two_owners().await;
+        let cases: &[(&str, &[&str])] = &[
+            ("SELECT x IN (SELECT 1) FROM (VALUES (1)) t(x)", &["true"]),
+            ("SELECT x IN (SELECT 1), x NOT IN (SELECT 1) FROM (VALUES (1), (2), (NULL)) t(x)", &["true|false", "false|true", "NULL|NULL"]),
+            ("SELECT EXISTS (SELECT 1 FROM west.samples.b), NOT EXISTS (SELECT 1 FROM west.samples.b WHERE id = 9)", &["true|true"]),
+            ("SELECT id, x IN (SELECT v FROM west.samples.b) FROM east.samples.a", &["1|true", "2|NULL", "3|NULL", "NULL|NULL"]),
+            ("SELECT id, x NOT IN (SELECT v FROM west.samples.b WHERE id = 3) FROM east.samples.a", &["1|true", "2|NULL", "3|true", "NULL|true"]),
+            ("SELECT id, x IN (SELECT v FROM west.samples.b WHERE id = 9) FROM east.samples.a", &["1|false", "2|false", "3|false", "NULL|false"]),
+            ("SELECT id, x NOT IN (SELECT v FROM west.samples.b AS b WHERE b.id = a.id) FROM east.samples.a AS a", &["1|false", "2|true", "3|true", "NULL|true"]),
+            ("SELECT id, EXISTS (SELECT 1 FROM west.samples.b AS b WHERE b.id = a.id) FROM east.samples.a AS a", &["1|true", "2|false", "3|true", "NULL|false"]),
+            ("SELECT id, EXISTS (SELECT count(*) FROM west.samples.b AS b WHERE b.id = a.id HAVING count(*) < 2) FROM east.samples.a AS a", &["1|false", "2|true", "3|true", "NULL|true"]),
+            ("SELECT id, x > ANY (SELECT v FROM west.samples.b), x < ALL (SELECT v FROM west.samples.b) FROM east.samples.a", &["1|NULL|false", "2|NULL|NULL", "3|true|false", "NULL|true|false"]),
+            ("SELECT id, CASE WHEN EXISTS (SELECT 1 FROM west.samples.b AS b WHERE b.id = a.id) THEN 'known' WHEN x IN (SELECT 2) THEN 'two' END FROM east.samples.a AS a", &["1|known", "2|NULL", "3|known", "NULL|two"]),
+            ("SELECT id FROM east.samples.a AS a WHERE CASE WHEN id = 1 THEN x IN (SELECT v FROM west.samples.b) ELSE NOT EXISTS (SELECT 1 FROM west.samples.b AS b WHERE b.id = a.id) END", &["1", "2", "NULL"]),
+            ("SELECT id FROM east.samples.a AS a ORDER BY EXISTS (SELECT 1 FROM west.samples.b AS b WHERE b.id = a.id) DESC, id DESC NULLS LAST", &["3", "1", "2", "NULL"]),
+            ("SELECT EXISTS (SELECT 1 FROM west.samples.b AS b WHERE b.id = a.id) AS known, count(*) FROM east.samples.a AS a GROUP BY EXISTS (SELECT 1 FROM west.samples.b AS b WHERE b.id = a.id)", &["true|2", "false|2"]),
+            ("SELECT count(*) FILTER (WHERE x IN (SELECT v FROM west.samples.b)), sum(CASE WHEN x NOT IN (SELECT v FROM west.samples.b WHERE id = 3) THEN 1 END) FROM east.samples.a", &["1|3"]),
+            ("SELECT a.id, b.v FROM east.samples.a AS a JOIN west.samples.b AS b ON a.id = b.id AND b.v IN (SELECT x FROM east.samples.a)", &["1|1"]),
+            ("SELECT a.id, b.v FROM east.samples.a AS a JOIN west.samples.b AS b ON a.id = b.id AND EXISTS (SELECT 1 FROM west.samples.b AS c WHERE c.v > a.x AND c.id <> b.id)", &["1|1", "1|NULL"]),
+            ("SELECT a.id, b.v FROM east.samples.a AS a LEFT JOIN west.samples.b AS b ON a.id = b.id AND b.v IN (SELECT x FROM east.samples.a)", &["1|1", "2|NULL", "3|NULL", "NULL|NULL"]),
+            ("SELECT a.id, b.v FROM east.samples.a AS a LEFT JOIN west.samples.b AS b ON a.id = b.id AND a.x NOT IN (SELECT v FROM west.samples.b WHERE id = 1)", &["1|NULL", "2|NULL", "3|NULL", "NULL|NULL"]),
+            ("SELECT a.id, b.v FROM east.samples.a AS a LEFT JOIN west.samples.b AS b ON a.id = b.id AND a.x IN (SELECT 3)", &["1|NULL", "2|NULL", "3|5", "NULL|NULL"]),
+            ("SELECT id, row_number() OVER (ORDER BY EXISTS (SELECT 1 FROM west.samples.b AS b WHERE b.id = a.id), id) FROM east.samples.a AS a", &["2|1", "NULL|2", "1|3", "3|4"]),
+            ("SELECT id FROM east.samples.a AS a WHERE (SELECT max(v) FROM west.samples.b AS b WHERE b.id = a.id) IN (SELECT 5)", &["3"]),
+            ("SELECT id FROM (SELECT id, EXISTS (SELECT 1 FROM west.samples.b AS b WHERE b.id = a.id) AS known FROM east.samples.a AS a) WHERE NOT known", &["2", "NULL"]),
+            ("SELECT id, (SELECT count(*) FROM west.samples.b AS b WHERE b.id = a.id) IN (SELECT 2) FROM east.samples.a AS a", &["1|true", "2|false", "3|false", "NULL|false"]),
+        ];
+        for (sql, expected) in cases {
+            ways.gives(sql, expected).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_join_is_refused() {
+    within(900, async {
+        let ways = two_owners().await;
+        let refused = [
+            ("SELECT (SELECT v FROM west.samples.b AS b WHERE b.id = a.id) FROM east.samples.a AS a", "may have more than one row"),
+            (
+                "SELECT a.id FROM east.samples.a AS a LEFT JOIN west.samples.b AS b ON EXISTS (SELECT 1 FROM west.samples.b AS c WHERE c.v = a.x AND c.id = b.id)",
+                "reads columns of both sides",
+            ),
+            ("SELECT id FROM east.samples.a WHERE (id, x) IN (SELECT id, v, id + v FROM west.samples.b)", "2 values are compared with 3 columns"),
+        ];
+        for (sql, says) in refused {
+            ways.refuses(sql, ErrorKind::Unsupported, &[says]).await;
+        }
+    })
+    .await;
+}
