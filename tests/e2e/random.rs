@@ -80,7 +80,7 @@ fn variable(name: &str) -> Option<u64> {
 }
 
 /// The mesh, and the folder with its data.
-async fn trial() -> (TempDir, Trial) {
+pub(crate) async fn trial() -> (TempDir, Trial) {
     let folder = tempfile::tempdir().unwrap();
     let data = cache::ensure(folder.path(), SCALE, &|_, _| {}, &AtomicBool::new(false)).unwrap();
     let trial = Trial::start(&data).await.unwrap();

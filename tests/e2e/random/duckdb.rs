@@ -64,6 +64,7 @@ pub(crate) async fn beside_duckdb() {
                     }
                 }
                 Verdict::Refused(why) if by_hand => println!("refused, index {index}: {why}\n  {}", query.sql),
+                Verdict::Skipped(why) if by_hand => println!("not compared, index {index}: {why}\n  {}", query.sql),
                 _ => {}
             }
         }

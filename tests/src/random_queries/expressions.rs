@@ -55,7 +55,12 @@ impl Generator {
         };
         let others: Vec<&Column> = columns.iter().filter(wider).collect();
         let other = self.pick(&others).map(|o| (*o).clone())?;
-        if column.kind == Kind::Date && !self.may("dates with timestamps") || !self.maybe("mixed types in CASE", 0.15) {
+        let unfixed = match (column.kind, other.kind) {
+            (Kind::Date, _) => "dates with timestamps",
+            (Kind::Decimal, Kind::Float) => "decimals with floats",
+            _ => "",
+        };
+        if !self.may(unfixed) || !self.maybe("mixed types in CASE", 0.15) {
             return None;
         }
         let (first, second) = if self.chance(0.5) { (column, &other) } else { (&other, column) };

@@ -39,7 +39,6 @@ const DOUBLES: &[f64] = &[
     f64::NAN,
     f64::INFINITY,
     f64::NEG_INFINITY,
-    -0.0,
     0.0,
     5e-324,
     -5e-324,
@@ -113,7 +112,7 @@ fn write_port(place: &Path, port: &MadeUp, random: &mut StdRng) -> Vec<PathBuf> 
 fn logical_type(stored: Stored) -> &'static str {
     match stored {
         Stored::Small32 | Stored::Small64 | Stored::Wide32 | Stored::Wide64 => "integer",
-        Stored::Decimals(..) | Stored::Doubles => "number",
+        Stored::Decimals(..) | Stored::Doubles | Stored::Zeros => "number",
         Stored::Texts => "string",
         Stored::Days | Stored::WideDays => "date",
         Stored::Instants | Stored::Nanos | Stored::WideInstants => "timestamp",
@@ -140,6 +139,7 @@ fn values(stored: Stored, rows: usize, random: &mut StdRng) -> ArrayRef {
         }
         Stored::Texts => Arc::new(StringArray::from(draw(rows, random, |r| pick(STRINGS, r)))),
         Stored::Doubles => Arc::new(Float64Array::from(draw(rows, random, |r| pick(DOUBLES, r)))),
+        Stored::Zeros => Arc::new(Float64Array::from(draw(rows, random, |r| pick(&[-1.0, -0.0, 0.0, f64::NAN], r)))),
         Stored::Days => Arc::new(Date32Array::from(draw(rows, random, |r| {
             pick(&[-1, 0, 1, LEAP_DAY, LEAP_DAY - 1, LEAP_DAY + 1, LEAP_DAY + 30, 9_204], r)
         }))),

@@ -27,8 +27,10 @@ pub(super) enum Stored {
     /// Decimals of this precision and scale.
     Decimals(u8, i8),
     Texts,
-    /// Floating-point numbers, NaN, infinities, -0.0 and subnormal ones among them.
+    /// Floating-point numbers, NaN, infinities and subnormal ones among them.
     Doubles,
+    /// Few of them, -0.0 and 0.0 among them.
+    Zeros,
     /// Days of a few years.
     Days,
     /// Days from the year 1 to the year 9999.
@@ -44,6 +46,7 @@ pub(super) enum Stored {
 
 use Stored::{
     Days, Decimals, Doubles, Flags, Instants, Nanos, Small32, Small64, Texts, Wide32, Wide64, WideDays, WideInstants,
+    Zeros,
 };
 
 const NUMBERS: &[&str] = &["0", "1", "2", "5", "7", "-1", "12"];
@@ -65,13 +68,14 @@ const STRINGS: &[&str] = &["''", "' '", "'50%'", "'A'", "'a'", "'a_b'", "'it''s'
 const FLOATS: &[&str] = &[
     "CAST('-Infinity' AS DOUBLE)",
     "CAST('-1.5' AS DOUBLE)",
-    "CAST('-0.0' AS DOUBLE)",
     "0",
     "CAST('1.5' AS DOUBLE)",
     "3",
     "CAST('Infinity' AS DOUBLE)",
     "CAST('NaN' AS DOUBLE)",
 ];
+const ZEROS: &[&str] =
+    &["CAST('-1' AS DOUBLE)", "CAST('-0.0' AS DOUBLE)", "CAST(0 AS DOUBLE)", "CAST('NaN' AS DOUBLE)"];
 const DAYS: &[&str] = &["DATE '1969-12-31'", "DATE '1970-01-01'", "DATE '2024-02-29'", "DATE '2024-03-01'"];
 const WIDE_DAYS: &[&str] = &["DATE '0001-01-01'", "DATE '1582-10-15'", "DATE '2024-02-29'", "DATE '9999-12-31'"];
 const INSTANTS: &[&str] = &[
@@ -94,20 +98,24 @@ const V: ColumnSpec = ColumnSpec("v", Decimal, 20.0, "amount", AMOUNTS);
 const D: ColumnSpec = ColumnSpec("d", Decimal, 20.0, "amount", AMOUNTS);
 const T: ColumnSpec = ColumnSpec("t", Text, 16.0, "made-up text", STRINGS);
 const F: ColumnSpec = ColumnSpec("f", Float, 14.0, "float", FLOATS);
+const Z: ColumnSpec = ColumnSpec("z", Float, 4.0, "zero", ZEROS);
 const DAY: ColumnSpec = ColumnSpec("day", Date, 8.0, "made-up day", DAYS);
-const AT: ColumnSpec = ColumnSpec("at", Stamp, 10.0, "", INSTANTS);
+const AT: ColumnSpec = ColumnSpec("moment", Stamp, 10.0, "", INSTANTS);
 const FLAG: ColumnSpec = ColumnSpec("flag", Bool, 2.0, "", TRUTHS);
 const WIDE_DAY: ColumnSpec = ColumnSpec("day", Date, 10.0, "made-up day", WIDE_DAYS);
-const WIDE_AT: ColumnSpec = ColumnSpec("at", Stamp, 10.0, "", WIDE_INSTANTS);
+const WIDE_AT: ColumnSpec = ColumnSpec("moment", Stamp, 10.0, "", WIDE_INSTANTS);
 
 /// The domains of these ports.
 pub(super) const DOMAINS: &[&str] = &["north", "south"];
 
+/// The port without rows.
+pub(super) const EMPTY: &str = "south.samples.nothing";
+
 /// The ports. Each is called `<domain>.samples.<name>`.
 pub(super) const PORTS: &[MadeUp] = &[
     MadeUp {
-        table: TableSpec { name: "north.samples.entry", rows: 160.0, columns: &[K, I, V, D, T, F, DAY, AT, FLAG] },
-        stored: &[Small64, Small32, Decimals(10, 2), Decimals(18, 4), Texts, Doubles, Days, Instants, Flags],
+        table: TableSpec { name: "north.samples.entry", rows: 160.0, columns: &[K, I, V, D, T, F, Z, DAY, AT, FLAG] },
+        stored: &[Small64, Small32, Decimals(10, 2), Decimals(18, 4), Texts, Doubles, Zeros, Days, Instants, Flags],
         files: &[90, 70],
     },
     MadeUp {
@@ -132,8 +140,8 @@ pub(super) const PORTS: &[MadeUp] = &[
         files: &[30, 10],
     },
     MadeUp {
-        table: TableSpec { name: "south.samples.entry", rows: 110.0, columns: &[K, V, D, T, F, DAY, AT, FLAG] },
-        stored: &[Small32, Decimals(14, 4), Decimals(22, 10), Texts, Doubles, Days, Instants, Flags],
+        table: TableSpec { name: "south.samples.entry", rows: 110.0, columns: &[K, V, D, T, F, Z, DAY, AT, FLAG] },
+        stored: &[Small32, Decimals(14, 4), Decimals(22, 10), Texts, Doubles, Zeros, Days, Instants, Flags],
         files: &[60, 0, 50],
     },
     MadeUp {
@@ -142,7 +150,7 @@ pub(super) const PORTS: &[MadeUp] = &[
         files: &[9],
     },
     MadeUp {
-        table: TableSpec { name: "south.samples.nothing", rows: 1.0, columns: &[K, V, T, F, DAY, AT, FLAG] },
+        table: TableSpec { name: EMPTY, rows: 1.0, columns: &[K, V, T, F, DAY, AT, FLAG] },
         stored: &[Small64, Decimals(12, 2), Texts, Doubles, Days, Instants, Flags],
         files: &[0],
     },

@@ -176,7 +176,7 @@ impl Generator {
                 format!("COALESCE({c}, TIMESTAMP '9999-12-31 00:00:00') {compare} TIMESTAMP '2500-01-01 00:00:00'")
             }
             Kind::Float => {
-                let value = *self.pick(&["'NaN'", "'Infinity'", "'-0.0'", "'3'"])?;
+                let value = *self.pick(&["'NaN'", "'Infinity'", "'3'", "'-Infinity'"])?;
                 format!("{c} {compare} CAST({value} AS DOUBLE)")
             }
             _ => return None,

@@ -2,8 +2,9 @@
 
 use super::expressions::{pairs, where_clause};
 use super::generator::Generator;
+use super::made_up::EMPTY;
 use super::scope::{Column, Kind, Output, Relation};
-use super::tables;
+use super::tables::{self, ColumnSpec};
 
 /// A join gives so many rows at most, and one without an equality looks at so many pairs.
 const MAX_ROWS: f64 = 40_000.0;
@@ -37,8 +38,12 @@ impl Generator {
             return named(format!("({}) AS {alias}", inner.sql), &alias, &inner.outputs, inner.rows);
         }
         let all = tables::tables();
-        let Some(table) = self.pick(&all) else { return named(String::new(), "", &[], 0.0) };
-        let columns = table.columns.iter().map(|c| Column {
+        let Some(mut table) = self.pick(&all).copied() else { return named(String::new(), "", &[], 0.0) };
+        if table.name == EMPTY && self.chance(0.7) {
+            // Joins with it tell little.
+            table = all[0];
+        }
+        let columns = table.columns.iter().filter(|c| self.may_read(c)).map(|c| Column {
             sql: format!("{alias}.{}", c.0),
             kind: c.1,
             distinct: c.2,
@@ -52,6 +57,11 @@ impl Generator {
             rows: table.rows,
             conditions: vec![],
         }
+    }
+
+    /// True if queries may read the column.
+    pub(super) fn may_read(&self, column: &ColumnSpec) -> bool {
+        column.3 != "zero" || self.may("negative zero")
     }
 
     /// A common table expression under an alias.

@@ -99,7 +99,7 @@ impl Trial {
             },
             (Ok(_), Err(e)) => Verdict::Refused(e.chain()),
             (Err(theirs), Ok(_)) => Verdict::Skipped(format!("DuckDB refuses it: {theirs}")),
-            (Err(_), Err(_)) => Verdict::Skipped("both refuse it".into()),
+            (Err(_), Err(e)) => Verdict::Skipped(format!("both refuse it: {}", e.chain())),
         })
     }
 
@@ -135,14 +135,16 @@ impl Trial {
     /// How the gateway runs the query, and what each way and DuckDB give.
     ///
     /// # Errors
-    /// A query that cannot be planned.
+    /// Rows that cannot be printed.
     pub async fn show(&self, sql: &str) -> Result<String> {
         let mut text = String::new();
         let single = self.ways.in_one_process(sql).await;
         let mut ways = vec![("one process", single), ("unplaced", self.ways.at_gateway(sql, UNPLACED).await)];
         for Forced { name, settings } in [Forced { name: "placed", settings: &[] }].iter().chain(FORCED) {
-            let (_, plan) = self.ways.at_gateway(&format!("EXPLAIN VERBOSE {sql}"), settings).await?;
-            write!(text, "\n{name}:\n{}", pretty_format_batches(&plan)?)?;
+            match self.ways.at_gateway(&format!("EXPLAIN VERBOSE {sql}"), settings).await {
+                Ok((_, plan)) => write!(text, "\n{name}:\n{}", pretty_format_batches(&plan)?)?,
+                Err(e) => write!(text, "\n{name} has no plan: {}", e.chain())?,
+            }
             ways.push((name, self.ways.at_gateway(sql, settings).await));
         }
         if let Some(duckdb) = &self.duckdb {

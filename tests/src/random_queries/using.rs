@@ -1,7 +1,7 @@
 //! Joins by `USING` and `NATURAL`: the columns that both sides have become one.
 
 use super::generator::Generator;
-use super::made_up::PORTS;
+use super::made_up::{EMPTY, PORTS};
 use super::scope::{Kind, Output, Select};
 use super::tables::{ColumnSpec, TableSpec};
 
@@ -22,6 +22,7 @@ impl Generator {
         let shared: Vec<ColumnSpec> = first
             .columns
             .iter()
+            .filter(|c| self.may_read(c))
             .filter(|c| second.columns.iter().any(|o| o.0 == c.0 && o.1 == c.1))
             .filter(|c| {
                 matches!(c.1, Kind::Int | Kind::Text | Kind::Date | Kind::Decimal) || (c.1 == Kind::Float && floats)
@@ -40,7 +41,7 @@ impl Generator {
         let (left, right) = (self.side(first, &keys, natural), self.side(second, &keys, natural));
         let mut from = left.sql.clone();
         let mut sides = vec![left, right];
-        if self.chance(0.2) {
+        if self.maybe("chained using", 0.2) {
             let third = self.port();
             if keys.iter().all(|k| third.columns.iter().any(|c| c.0 == k.0 && c.1 == k.1)) {
                 sides.push(self.side(third, &keys, natural));
@@ -60,7 +61,8 @@ impl Generator {
 
     fn port(&mut self) -> &'static TableSpec {
         let count = PORTS.len();
-        &PORTS[self.below(count)].table
+        let table = &PORTS[self.below(count)].table;
+        if table.name == EMPTY && self.chance(0.7) { &PORTS[0].table } else { table }
     }
 
     fn using_kind(&mut self) -> &'static str {
@@ -75,7 +77,8 @@ impl Generator {
     /// it calls by names of its own.
     fn side(&mut self, table: &'static TableSpec, keys: &[ColumnSpec], natural: bool) -> Side {
         let alias = self.alias();
-        let rest: Vec<ColumnSpec> = table.columns.iter().filter(|c| keys.iter().all(|k| k.0 != c.0)).copied().collect();
+        let rest: Vec<ColumnSpec> =
+            table.columns.iter().filter(|c| self.may_read(c) && keys.iter().all(|k| k.0 != c.0)).copied().collect();
         if !natural && self.chance(0.7) {
             return Side { sql: format!("{} AS {alias}", table.name), alias, rest };
         }
@@ -105,11 +108,14 @@ impl Generator {
         }
         let key = keys[0].0;
         let columns: Vec<_> = items.iter().map(|(sql, o)| o.named(sql.clone())).collect();
-        let filter = match self.below(5) {
-            0 => format!(" WHERE {key} IS NOT NULL"),
-            1 => format!(" WHERE {}", self.simple_predicate(&columns[..1])),
-            2 => format!(" WHERE {}", self.simple_predicate(&columns)),
-            _ => String::new(),
+        let filter = if self.maybe("filter on the column of USING", 0.5) {
+            match self.below(3) {
+                0 => format!(" WHERE {key} IS NOT NULL"),
+                1 => format!(" WHERE {}", self.simple_predicate(&columns[..1])),
+                _ => format!(" WHERE {}", self.simple_predicate(&columns)),
+            }
+        } else {
+            String::new()
         };
         let mut group = String::new();
         if self.chance(0.3) {
