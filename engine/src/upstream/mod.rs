@@ -7,6 +7,7 @@
 pub(crate) mod aggregate_filters;
 mod cross_joins;
 mod equal_projections;
+mod float_extrema;
 pub(crate) mod from_first;
 pub(crate) mod join_keys;
 pub(crate) mod nested_keys;
@@ -14,11 +15,10 @@ pub(crate) mod overflow;
 pub(crate) mod patterns;
 mod regex_literals;
 pub(crate) mod set_operations;
+mod subqueries;
 pub(crate) mod sums;
-mod float_extrema;
 pub(crate) mod using_joins;
 pub(crate) mod volatile;
-mod subqueries;
 pub(crate) mod window_limits;
 
 use std::sync::Arc;
