@@ -208,7 +208,7 @@ mod tests {
         assert!(!safe(&(col("i") + lit(1_i32))));
         assert!(!safe(&(col("l") - lit(1_i64))));
         assert!(!safe(&(col("l") * col("l"))));
-        assert!(!safe(&datafusion::prelude::Expr::Negative(Box::new(col("l")))));
+        assert!(!safe(&Expr::Negative(Box::new(col("l")))));
         assert!(safe(&(wide() + lit(1_i64))));
         assert!(safe(&(wide() * wide() - wide())));
         assert!(!safe(&(wide() * wide() * wide())));
