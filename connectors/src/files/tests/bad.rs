@@ -240,8 +240,8 @@ async fn a_delta_table_is_not_read_as_plain_files() {
 async fn columns_of_two_types_name_both_files() {
     let fixture = Fixture::new(FileFormat::Parquet, ".", &[("id", "")]);
     fixture.parquet("a.parquet", &batch(&[1]));
-    let ids: arrow::array::ArrayRef = std::sync::Arc::new(arrow::array::StringArray::from(vec!["x"]));
-    fixture.parquet("b.parquet", &arrow::array::RecordBatch::try_from_iter([("id", ids)]).unwrap());
+    let ids: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
+    fixture.parquet("b.parquet", &RecordBatch::try_from_iter([("id", ids)]).unwrap());
     let refused = fixture.refused().await;
     assert!(refused.contains("a.parquet") && refused.contains("b.parquet") && refused.contains("`id`"), "{refused}");
 }
