@@ -2,3 +2,4 @@
 //! way that the planner knows. The book's page on what differs from DataFusion lists the kinds.
 
 mod branch_types;
+mod years;

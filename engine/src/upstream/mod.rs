@@ -5,6 +5,7 @@
 //! pass that normalises.
 
 mod cross_joins;
+mod date_parts;
 pub(crate) mod window_limits;
 
 use std::sync::Arc;
@@ -16,8 +17,13 @@ use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
 
 /// A session state with DataFusion's functions and rules, and those that stand in their place.
 pub(crate) fn state_builder() -> SessionStateBuilder {
-    SessionStateBuilder::new()
-        .with_default_features()
+    let mut builder = SessionStateBuilder::new()
+        // In front of DataFusion's: the first one that knows an expression plans it.
+        .with_expr_planners(vec![Arc::new(date_parts::Extract)])
+        .with_default_features();
+    // Behind DataFusion's: the last one of a name stands.
+    builder.scalar_functions().get_or_insert_default().push(date_parts::date_part());
+    builder
         .with_analyzer_rules(analyzer_rules())
         .with_optimizer_rules(optimizer_rules())
 }
