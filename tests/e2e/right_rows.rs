@@ -2,4 +2,7 @@
 //! way that the planner knows. The book's page on what differs from DataFusion lists the kinds.
 
 mod branch_types;
+mod decimals;
+mod timestamps;
+mod unrelated_types;
 mod years;

@@ -25,6 +25,7 @@ use crate::execution::errors::from_datafusion;
 use crate::explain::{ExplainOptions, take_explain};
 use crate::mesh::describe;
 use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
+use crate::upstream::keep_digits;
 use crate::{Error, ErrorKind, Result};
 
 /// A statement over known names.
@@ -170,8 +171,11 @@ async fn labelled(
 /// How DataFusion says that it has one name for two expressions, which may be written differently.
 const SAME_NAME: [&str; 2] = ["require unique expression names", "would be ambiguous"];
 
-async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) -> Result<LogicalPlan> {
+async fn query(mut statement: Statement, state: &SessionState, mesh: &MeshSnapshot) -> Result<LogicalPlan> {
     only_reads(&statement)?;
+    if let Statement::Statement(statement) = &mut statement {
+        keep_digits(statement);
+    }
     known_names(&statement, state, mesh, None).await?;
     let plan = state.statement_to_plan(statement).await.map_err(|e| from_datafusion(&e))?;
     match plan {
