@@ -5,6 +5,7 @@ mod aggregate_filters;
 mod branch_types;
 mod changing_files;
 mod csv_line_breaks;
+mod decimals;
 mod empty_groups;
 mod file_order;
 mod float_extrema;
@@ -19,9 +20,12 @@ mod set_operations;
 mod sources;
 mod subquery_places;
 mod text_values;
+mod timestamps;
+mod unrelated_types;
 mod using_joins;
 mod volatile;
 mod widening;
+mod years;
 
 use std::sync::Arc;
 

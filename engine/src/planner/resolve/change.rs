@@ -27,6 +27,7 @@ use sqlparser::ast::{
 use super::{known_names, plan_of, query, unknown, unsupported};
 use crate::names::{MESH_SCHEMA, NUMBERED, RESERVED_CATALOG, ROW_NUMBER, SESSION_SCHEMA, SessionNames};
 use crate::session::tables::{Creation, unknown as unknown_table};
+use crate::upstream::{keep_digits, without_mark};
 use crate::{Error, ErrorKind, Result};
 
 /// What a statement changes.
@@ -170,7 +171,7 @@ impl Scope<'_> {
         distinct_names(&columns)?;
         let content = match has_rows {
             true => Content::Rows(Arc::unwrap_or_clone(memory.input)),
-            false => Content::Columns(columns),
+            false => Content::Columns(without_mark(&columns)),
         };
         Ok(Change::Create { table, content, how })
     }
@@ -272,7 +273,8 @@ impl Scope<'_> {
     }
 
     /// Plans a statement whose target is looked up elsewhere.
-    async fn plan(&self, statement: SqlStatement, target: &TableReference) -> Result<LogicalPlan> {
+    async fn plan(&self, mut statement: SqlStatement, target: &TableReference) -> Result<LogicalPlan> {
+        keep_digits(&mut statement);
         let statement = Statement::Statement(Box::new(statement));
         known_names(&statement, self.state, self.mesh, Some(target)).await?;
         plan_of(statement, self.state).await

@@ -27,7 +27,7 @@ use crate::explain::{ExplainOptions, take_explain};
 use crate::mesh::describe;
 use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
 use crate::planner::analyse_statement;
-use crate::upstream::{from_first, patterns, using_joins, volatile};
+use crate::upstream::{from_first, keep_digits, patterns, using_joins, volatile};
 use crate::{Error, ErrorKind, Result};
 
 /// A statement over known names.
@@ -191,6 +191,9 @@ const SAME_NAME: [&str; 2] = ["require unique expression names", "would be ambig
 async fn query(mut statement: Statement, state: &SessionState, mesh: &MeshSnapshot) -> Result<LogicalPlan> {
     only_reads(&statement)?;
     row_values::as_functions(&mut statement);
+    if let Statement::Statement(statement) = &mut statement {
+        keep_digits(statement);
+    }
     known_names(&statement, state, mesh, None).await?;
     let plan = plan_of(statement, state).await?;
     match plan {

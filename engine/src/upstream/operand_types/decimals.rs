@@ -1,0 +1,197 @@
+//! A decimal is compared and combined with a literal as the number that is written.
+//!
+//! To DataFusion 55.2 a literal with a point is a float. Beside a decimal it casts the float to `DECIMAL(30, 15)`, which
+//! shows that 8.79 is 8.789999999999999 in binary, so that `price = 8.79` finds nothing. A float column beside a decimal is
+//! cut to 15 digits behind the point likewise. Common types of more than 38 digits are cut to 38.
+//!
+//! Here the literal becomes a decimal with the digits that are written; a decimal beside any other float becomes a float;
+//! decimals that 38 digits do not hold together are compared with up to 76. A literal anywhere else stays a float.
+//! Before: `CAST(price AS Decimal128(30, 15)) = CAST(Float64(8.79) AS Decimal128(30, 15))`.
+//! After: `price = Decimal128(Some(879), 3, 2)`.
+//! See <https://github.com/apache/datafusion/issues/3480>.
+
+use arrow::datatypes::{DECIMAL256_MAX_PRECISION, DataType};
+use datafusion::common::Result;
+use datafusion::logical_expr::{Expr, Operator};
+use datafusion::scalar::ScalarValue;
+
+use super::exact::{DIGITS, Exact};
+use super::groups::{Group, Operand};
+use super::unrelated::refusal;
+
+/// Every integer of fewer digits is a float of its own.
+const EXACT_FLOATS: i128 = 1 << 53;
+/// The digits of the largest integers.
+const INTEGER_DIGITS: u8 = 20;
+
+/// What an operand is as a number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Number {
+    Decimal,
+    Integer,
+    /// A literal, or arithmetic of literals, that is a float as it stands.
+    Literal(Exact),
+    Float,
+    /// A string literal that is a number.
+    Written(Exact),
+    Text,
+    Other,
+}
+
+impl Number {
+    fn of(operand: &Operand<'_>) -> Self {
+        match operand.plain() {
+            data_type if data_type.is_decimal() => Self::Decimal,
+            data_type if data_type.is_integer() => Self::Integer,
+            DataType::Float64 => Exact::of(operand.expr).map_or(Self::Float, Self::Literal),
+            DataType::Float16 | DataType::Float32 => Self::Float,
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => match &operand.expr {
+                Expr::Literal(value, _) => {
+                    value.try_as_str().flatten().and_then(Exact::parse).map_or(Self::Text, Self::Written)
+                }
+                _ => Self::Text,
+            },
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Settles decimals among operands.
+pub(super) fn settle(group: Group, operands: &mut [Operand<'_>]) -> Result<()> {
+    let numbers: Vec<Number> = operands.iter().map(Number::of).collect();
+    let is_text = |number: &Number| matches!(number, Number::Text | Number::Written(_));
+    if !numbers.contains(&Number::Decimal) {
+        if group == Group::Compared {
+            compare_large_integers(operands, &numbers);
+        }
+        return Ok(());
+    }
+    // Branches of numbers and strings are strings.
+    if group == Group::Branches && numbers.iter().any(is_text) {
+        return Ok(());
+    }
+    if numbers.contains(&Number::Float) {
+        for (operand, number) in operands.iter_mut().zip(&numbers) {
+            if matches!(number, Number::Decimal | Number::Float) {
+                operand.cast(&DataType::Float64);
+            }
+        }
+        return Ok(());
+    }
+    for (operand, number) in operands.iter_mut().zip(&numbers) {
+        match number {
+            Number::Literal(exact) | Number::Written(exact) => {
+                let (literal, data_type) = exact.literal();
+                operand.replace(literal, data_type);
+            }
+            // No value of a column tells how many digits the others have.
+            Number::Text => operand.cast(&DataType::Decimal256(DECIMAL256_MAX_PRECISION, DIGITS.cast_signed())),
+            _ => {}
+        }
+    }
+    if group == Group::Compared { widen(operands) } else { Ok(()) }
+}
+
+/// An integer and a literal beyond 2^53 are compared as decimals: to floats, neighbours are the same.
+fn compare_large_integers(operands: &mut [Operand<'_>], numbers: &[Number]) {
+    let large = |number: &Number| match number {
+        Number::Literal(exact) => exact.value.abs() / 10_i128.pow(u32::from(exact.scale)) >= EXACT_FLOATS,
+        _ => false,
+    };
+    let exact = numbers.iter().all(|number| matches!(number, Number::Integer | Number::Literal(_) | Number::Other));
+    if !exact || !numbers.iter().any(large) {
+        return;
+    }
+    for (operand, number) in operands.iter_mut().zip(numbers) {
+        if let Number::Literal(exact) = number {
+            let (literal, data_type) = exact.literal();
+            operand.replace(literal, data_type);
+        }
+    }
+}
+
+/// Digits before the point, and behind it.
+fn places(data_type: &DataType) -> Option<(u8, u8)> {
+    match data_type {
+        DataType::Decimal32(precision, scale)
+        | DataType::Decimal64(precision, scale)
+        | DataType::Decimal128(precision, scale)
+        | DataType::Decimal256(precision, scale) => {
+            let behind = u8::try_from(*scale).unwrap_or(0);
+            // A negative scale stands for zeros before the point.
+            let before = i16::from(*precision) - i16::from(*scale);
+            Some((u8::try_from(before).unwrap_or(0), behind))
+        }
+        data_type if data_type.is_integer() => Some((INTEGER_DIGITS, 0)),
+        _ => None,
+    }
+}
+
+/// Gives decimals that are compared a type that holds the digits of all.
+fn widen(operands: &mut [Operand<'_>]) -> Result<()> {
+    let all = || operands.iter().filter_map(|operand| places(operand.plain()));
+    let before = all().map(|(before, _)| before).max().unwrap_or(0);
+    let behind = all().map(|(_, behind)| behind).max().unwrap_or(0);
+    let digits = before.saturating_add(behind).max(1);
+    let plain_decimals = |data_type: &DataType| matches!(data_type, DataType::Decimal128(..)) || data_type.is_integer();
+    let fits = digits <= DIGITS;
+    if fits && operands.iter().all(|operand| plain_decimals(operand.plain()) || places(operand.plain()).is_none()) {
+        return Ok(());
+    }
+    if digits > DECIMAL256_MAX_PRECISION {
+        let what = format!("{digits} digits and a decimal has at most {DECIMAL256_MAX_PRECISION}");
+        return Err(refusal(operands, &format!("these decimals have {what} together: CAST one of them to fewer")));
+    }
+    let wide = |operand: &Operand<'_>| matches!(operand.plain(), DataType::Decimal256(..));
+    let common = match fits && !operands.iter().any(wide) {
+        true => DataType::Decimal128(digits, behind.cast_signed()),
+        false => DataType::Decimal256(digits, behind.cast_signed()),
+    };
+    for operand in operands.iter_mut().filter(|operand| places(operand.plain()).is_some()) {
+        operand.cast(&common);
+    }
+    Ok(())
+}
+
+/// Lets a literal stay exact in `+`, `-`, `*` and `%` with a decimal, where the result fits a decimal of 38 digits.
+pub(super) fn calculate<'a>(op: Operator, mut left: Operand<'a>, mut right: Operand<'a>) {
+    let (decimal, literal) = match (Number::of(&left), Number::of(&right)) {
+        (Number::Decimal, Number::Literal(exact)) => (left.plain().clone(), (&mut right, exact)),
+        (Number::Literal(exact), Number::Decimal) => (right.plain().clone(), (&mut left, exact)),
+        _ => return,
+    };
+    let DataType::Decimal128(precision, scale) = decimal else { return };
+    let (operand, exact) = literal;
+    let (own_precision, own_scale) = exact.precision();
+    let (precision, scale) = (i16::from(precision), i16::from(scale));
+    let (own_precision, own_scale) = (i16::from(own_precision), i16::from(own_scale));
+    // As arrow computes them.
+    let (digits, behind) = match op {
+        Operator::Plus | Operator::Minus | Operator::Modulo => {
+            let behind = scale.max(own_scale);
+            ((precision - scale).max(own_precision - own_scale) + behind + 1, behind)
+        }
+        Operator::Multiply => (precision + own_precision + 1, scale + own_scale),
+        _ => return,
+    };
+    if digits <= i16::from(DIGITS) && behind <= i16::from(DIGITS) {
+        let (literal, data_type) = exact.literal();
+        operand.replace(literal, data_type);
+    }
+}
+
+/// A literal that is cast to a decimal is cast from the digits that are written.
+pub(super) fn keep_exact(expr: &mut Expr, to: &DataType) {
+    let is_float = match &*expr {
+        Expr::Literal(value, _) => matches!(value, ScalarValue::Float64(_)),
+        Expr::Cast(cast) => *cast.field.data_type() == DataType::Float64,
+        Expr::BinaryExpr(_) | Expr::Negative(_) => true,
+        _ => false,
+    };
+    if is_float
+        && to.is_decimal()
+        && let Some(exact) = Exact::of(expr)
+    {
+        *expr = exact.literal().0;
+    }
+}

@@ -1,0 +1,114 @@
+//! Intervals are compared by how long they are: a month has 30 days and a day 24 hours, as in PostgreSQL and DuckDB.
+//!
+//! DataFusion 55.2 compares their months first, then days, then nanoseconds, and a difference of timestamps is all
+//! nanoseconds: 48 hours are not longer than `INTERVAL '1 day'`. Here a constant interval becomes the duration that it is.
+//! An interval that differs from row to row is refused, because no expression of DataFusion's tells its length.
+//! Before: `CAST(till - since AS Interval(MonthDayNano)) > IntervalMonthDayNano(1 day)`.
+//! After: `till - since > DurationMicrosecond(86400000000)`.
+//! See <https://github.com/apache/datafusion/issues/8468>.
+
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::Result;
+use datafusion::logical_expr::Expr;
+use datafusion::scalar::ScalarValue;
+
+use super::groups::{Group, Operand};
+use super::instants::{decimal, fixed, nanoseconds, nanoseconds_of};
+use super::unrelated::refusal;
+
+/// Nanoseconds of a day.
+const DAY: i128 = 86_400_000_000_000;
+/// Days of a month.
+const MONTH: i128 = 30;
+
+/// Settles intervals among operands.
+pub(super) fn settle(group: Group, operands: &mut [Operand<'_>]) -> Result<()> {
+    let is_interval = |operand: &Operand<'_>| matches!(operand.plain(), DataType::Interval(_));
+    let is_duration = |operand: &Operand<'_>| matches!(operand.plain(), DataType::Duration(_));
+    if group == Group::Branches || !operands.iter().any(is_interval) {
+        return Ok(());
+    }
+    let lengths: Vec<Option<i128>> =
+        operands.iter().map(|operand| fixed(operand.expr).and_then(|v| length(&v))).collect();
+    if operands
+        .iter()
+        .zip(&lengths)
+        .any(|(operand, length)| is_interval(operand) && length.is_none() && !is_null(operand))
+    {
+        let what = "an interval of a column cannot be compared: months and days have no one length. \
+                    Compare timestamps, as in `since + span > till`";
+        return Err(refusal(operands, what));
+    }
+    let units: Vec<DataType> = operands
+        .iter()
+        .zip(&lengths)
+        .filter(|(operand, length)| is_duration(operand) && length.is_none())
+        .map(|(operand, _)| operand.plain().clone())
+        .collect();
+    let common = units.first().cloned().unwrap_or(DataType::Duration(TimeUnit::Nanosecond));
+    let literals: Option<Vec<Option<Expr>>> =
+        lengths.iter().map(|length| length.map_or(Some(None), |length| duration(length, &common).map(Some))).collect();
+    match literals {
+        Some(literals) if units.iter().all(|unit| *unit == common) => {
+            for (operand, literal) in operands.iter_mut().zip(literals) {
+                if let Some(literal) = literal {
+                    operand.replace(literal, common.clone());
+                }
+            }
+        }
+        _ => bring_to_decimals(operands, &lengths),
+    }
+    Ok(())
+}
+
+fn bring_to_decimals(operands: &mut [Operand<'_>], lengths: &[Option<i128>]) {
+    for (operand, length) in operands.iter_mut().zip(lengths) {
+        let number = match length {
+            Some(length) => Some(decimal(*length)),
+            None => nanoseconds(operand.expr.clone(), operand.plain()),
+        };
+        if let Some(number) = number {
+            operand.replace(number, DataType::Decimal128(super::exact::DIGITS, 0));
+        }
+    }
+}
+
+fn is_null(operand: &Operand<'_>) -> bool {
+    fixed(operand.expr).is_some_and(|value| value.is_null())
+}
+
+/// Nanoseconds of an interval or a duration.
+fn length(value: &ScalarValue) -> Option<i128> {
+    let count: i128 = match value {
+        ScalarValue::IntervalYearMonth(Some(months)) => return Some(i128::from(*months) * MONTH * DAY),
+        ScalarValue::IntervalDayTime(Some(v)) => {
+            return Some(i128::from(v.days) * DAY + i128::from(v.milliseconds) * 1_000_000);
+        }
+        ScalarValue::IntervalMonthDayNano(Some(v)) => {
+            return Some((i128::from(v.months) * MONTH + i128::from(v.days)) * DAY + i128::from(v.nanoseconds));
+        }
+        ScalarValue::DurationSecond(Some(count))
+        | ScalarValue::DurationMillisecond(Some(count))
+        | ScalarValue::DurationMicrosecond(Some(count))
+        | ScalarValue::DurationNanosecond(Some(count)) => (*count).into(),
+        _ => return None,
+    };
+    Some(count * nanoseconds_of(&value.data_type())?)
+}
+
+/// A length as a literal; `None` where the type does not hold it exactly.
+fn duration(length: i128, data_type: &DataType) -> Option<Expr> {
+    let step = nanoseconds_of(data_type)?;
+    if length % step != 0 {
+        return None;
+    }
+    let count = Some(i64::try_from(length / step).ok()?);
+    let value = match data_type {
+        DataType::Duration(TimeUnit::Second) => ScalarValue::DurationSecond(count),
+        DataType::Duration(TimeUnit::Millisecond) => ScalarValue::DurationMillisecond(count),
+        DataType::Duration(TimeUnit::Microsecond) => ScalarValue::DurationMicrosecond(count),
+        DataType::Duration(TimeUnit::Nanosecond) => ScalarValue::DurationNanosecond(count),
+        _ => return None,
+    };
+    Some(Expr::Literal(value, None))
+}

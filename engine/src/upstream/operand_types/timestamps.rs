@@ -1,0 +1,115 @@
+//! `TIMESTAMP` without a precision has microseconds, as in other databases, where that loses nothing.
+//!
+//! To DataFusion 55.2 it has nanoseconds, which hold 1677 to 2262 only: `TIMESTAMP '9999-12-31 00:00:00'` cannot be
+//! written, and `CAST(valid_to AS TIMESTAMP)` fails on the rows that it is asked for. Here the type is marked while the
+//! text is planned, and the analyzer chooses the unit by what is cast: nanoseconds for a literal with more than six digits
+//! behind the second, for a column of nanoseconds, and for a column of strings, which may have any digits.
+//! See <https://github.com/apache/datafusion/issues/8336>.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::logical_expr::{Expr, ExprSchemable};
+use sqlparser::ast::DataType as SqlType;
+
+use super::groups::plain;
+
+/// What marks a type that was written without a precision.
+const MARK: &str = "portolan.timestamp";
+/// Digits behind the second that microseconds hold.
+const MICROSECOND_DIGITS: usize = 6;
+
+/// Marks `TIMESTAMP` without a precision.
+#[derive(Debug)]
+pub(crate) struct TimestampTypes;
+
+impl TypePlanner for TimestampTypes {
+    fn plan_type_field(&self, sql_type: &SqlType) -> Result<Option<FieldRef>> {
+        Ok(match sql_type {
+            SqlType::Timestamp(None, _) => {
+                let mark = HashMap::from([(MARK.to_owned(), String::new())]);
+                let field = Field::new("", DataType::Timestamp(TimeUnit::Nanosecond, None), true);
+                Some(Arc::new(field.with_metadata(mark)))
+            }
+            _ => None,
+        })
+    }
+}
+
+/// The type that a cast to a marked one has for what it casts; `None` for any other cast.
+pub(super) fn unit_of(expr: &Expr, to: &FieldRef, schema: &DFSchema) -> Result<Option<FieldRef>> {
+    if let Some(field) = nested_without_mark(to) {
+        return Ok(Some(field));
+    }
+    let (true, DataType::Timestamp(_, zone)) = (is_marked(to), to.data_type()) else { return Ok(None) };
+    let unit = match plain(&expr.get_type(schema)?) {
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => TimeUnit::Nanosecond,
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 | DataType::Null => TimeUnit::Microsecond,
+        _ => match expr {
+            Expr::Literal(value, _) => value.try_as_str().flatten().map_or(TimeUnit::Nanosecond, unit_of_text),
+            _ => TimeUnit::Nanosecond,
+        },
+    };
+    Ok(Some(unmarked(to, DataType::Timestamp(unit, zone.clone()))))
+}
+
+/// The unit that holds the digits of a timestamp as it is written: microseconds at least.
+pub(super) fn unit_of_text(text: &str) -> TimeUnit {
+    let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
+    let end = fraction.find(|c: char| !c.is_ascii_digit()).unwrap_or(fraction.len());
+    match fraction[..end].trim_end_matches('0').len() > MICROSECOND_DIGITS {
+        true => TimeUnit::Nanosecond,
+        false => TimeUnit::Microsecond,
+    }
+}
+
+/// Takes a cast to a finer unit off what is compared: the optimizer would move it to a literal and cut the literal's digits.
+pub(super) fn compare_uncast(expr: &mut Expr, schema: &DFSchema) -> Result<()> {
+    if let Expr::Cast(cast) = expr
+        && let DataType::Timestamp(to, zone) = cast.field.data_type()
+        && let DataType::Timestamp(from, own_zone) = cast.expr.get_type(schema)?
+        && (from < *to && own_zone == *zone)
+    {
+        *expr = cast.expr.as_ref().clone();
+    }
+    Ok(())
+}
+
+/// The columns of a table that is made, with microseconds where `TIMESTAMP` was written.
+pub(crate) fn without_mark(schema: &SchemaRef) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| match field.data_type() {
+        DataType::Timestamp(_, zone) if is_marked(field) => {
+            unmarked(field, DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))
+        }
+        _ => nested_without_mark(field).unwrap_or_else(|| field.clone()),
+    });
+    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
+}
+
+fn is_marked(field: &Field) -> bool {
+    field.metadata().contains_key(MARK)
+}
+
+fn unmarked(field: &Field, data_type: DataType) -> FieldRef {
+    let mut metadata = field.metadata().clone();
+    metadata.remove(MARK);
+    Arc::new(field.clone().with_data_type(data_type).with_metadata(metadata))
+}
+
+/// A list of marked elements without the mark; `None` for anything else.
+fn nested_without_mark(field: &FieldRef) -> Option<FieldRef> {
+    let element = |inner: &FieldRef| match is_marked(inner) {
+        true => Some(unmarked(inner, inner.data_type().clone())),
+        false => nested_without_mark(inner),
+    };
+    let data_type = match field.data_type() {
+        DataType::List(inner) => DataType::List(element(inner)?),
+        DataType::LargeList(inner) => DataType::LargeList(element(inner)?),
+        DataType::FixedSizeList(inner, length) => DataType::FixedSizeList(element(inner)?, *length),
+        _ => return None,
+    };
+    Some(Arc::new(field.as_ref().clone().with_data_type(data_type)))
+}

@@ -1,0 +1,79 @@
+//! The branches of a `UNION`: each column of all branches is a group of operands.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Expr, LogicalPlan, Projection, Union, cast};
+
+use super::groups::{Group, Operand, columns, settle_operands};
+
+/// Settles every column of a union.
+pub(super) fn settle(union: Union) -> Result<Union> {
+    let Union { mut inputs, schema } = union;
+    let width = schema.fields().len();
+    let mut lists: Vec<Vec<Expr>> = inputs.iter().map(|input| columns(input)).collect();
+    // Branches of different widths are an error that DataFusion reports.
+    if lists.iter().all(|list| list.len() == width) {
+        for at in 0..width {
+            let operands = lists.iter_mut().zip(&inputs).map(|(list, input)| {
+                let data_type = input.schema().field(at).data_type().clone();
+                Operand { expr: without_alias(&mut list[at]), data_type }
+            });
+            settle_operands(Group::Branches, &mut operands.collect::<Vec<_>>())?;
+        }
+        inputs = inputs.into_iter().zip(lists).map(|(input, list)| project(input, list)).collect::<Result<_>>()?;
+    }
+    let stale = |first: &Arc<LogicalPlan>| {
+        first.schema().fields().iter().zip(schema.fields()).any(|(own, field)| own.data_type() != field.data_type())
+    };
+    // The types of a union that was coerced are no longer those of its first branch: it is left as it is.
+    match inputs.first() {
+        Some(first) if stale(first) => Union::try_new_with_loose_types(inputs),
+        _ => Ok(Union { inputs, schema }),
+    }
+}
+
+fn without_alias(expr: &mut Expr) -> &mut Expr {
+    match expr {
+        Expr::Alias(alias) => without_alias(&mut alias.expr),
+        other => other,
+    }
+}
+
+/// The branch with these expressions for its columns, under the names that it has.
+fn project(input: Arc<LogicalPlan>, list: Vec<Expr>) -> Result<Arc<LogicalPlan>> {
+    let before = columns(&input);
+    if before == list {
+        return Ok(input);
+    }
+    let names = NamePreserver::new_for_projection();
+    let list = before.iter().zip(list).map(|(before, after)| names.save(before).restore(after)).collect();
+    let below = match Arc::unwrap_or_clone(input) {
+        LogicalPlan::Projection(projection) => projection.input,
+        other => Arc::new(other),
+    };
+    Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(list, below)?)))
+}
+
+/// The plan with floats where it promised them and exact arithmetic made decimals of them.
+pub(super) fn with_promised_floats(plan: LogicalPlan, promised: &DFSchema) -> Result<LogicalPlan> {
+    let names = NamePreserver::new_for_projection();
+    let own = plan.schema().clone();
+    let mut changed = false;
+    let list = plan.schema().columns().into_iter().map(Expr::Column).zip(own.fields()).zip(promised.fields());
+    let list = list.map(|((column, own), promised)| {
+        if *promised.data_type() == DataType::Float64 && own.data_type().is_decimal() {
+            changed = true;
+            names.save(&column).restore(cast(column, DataType::Float64))
+        } else {
+            column
+        }
+    });
+    let list: Vec<_> = list.collect();
+    if !changed {
+        return Ok(plan);
+    }
+    Ok(LogicalPlan::Projection(Projection::try_new(list, Arc::new(plan))?))
+}

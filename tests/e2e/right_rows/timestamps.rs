@@ -1,0 +1,188 @@
+//! Timestamps that nanoseconds cannot hold are written and compared, and so are units of every size with one another.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Date32Array, Int64Array, Time32SecondArray, Time64MicrosecondArray, TimestampMicrosecondArray,
+    TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray,
+};
+use portolan_engine::ErrorKind;
+use portolan_tests::mesh::within;
+use portolan_tests::ways::{Ways, table};
+
+/// 2024-01-01 in seconds.
+const NEW_YEAR: i64 = 1_704_067_200;
+/// 9999-12-31 in seconds.
+const FOREVER: i64 = 253_402_214_400;
+
+/// Events in the east, in nanoseconds: new year; new year and one nanosecond; one nanosecond before 1970; NULL. Their
+/// `time` is 00:00, 12:00, 12:00:00.5 and NULL, `noon` the same in seconds, cut.
+///
+/// Periods in the west: from 2023-12-31 to new year in microseconds; from new year to 9999-12-31; from the year 1 to 1970;
+/// from new year to NULL. `ms` and `s` are `since` in milliseconds and seconds, `day` is the day of `till`.
+async fn ways() -> Ways {
+    let nanoseconds = vec![Some(NEW_YEAR * 1_000_000_000), Some(NEW_YEAR * 1_000_000_000 + 1), Some(-1), None];
+    let noon = 43_200;
+    let east = table(vec![
+        ("id", Arc::new(Int64Array::from(vec![1, 2, 3, 4]))),
+        ("at", Arc::new(TimestampNanosecondArray::from(nanoseconds))),
+        (
+            "time",
+            Arc::new(Time64MicrosecondArray::from(vec![
+                Some(0),
+                Some(noon * 1_000_000),
+                Some(noon * 1_000_000 + 500_000),
+                None,
+            ])),
+        ),
+        ("noon", Arc::new(Time32SecondArray::from(vec![Some(0), Some(43_200), Some(43_200), None]))),
+    ]);
+    let since = [NEW_YEAR - 86_400, NEW_YEAR, -62_135_596_800, NEW_YEAR];
+    let till = [Some(NEW_YEAR), Some(FOREVER), Some(0), None];
+    let west = table(vec![
+        ("id", Arc::new(Int64Array::from(vec![1, 2, 3, 4]))),
+        ("since", Arc::new(TimestampMicrosecondArray::from_iter_values(since.map(|s| s * 1_000_000)))),
+        ("till", Arc::new(TimestampMicrosecondArray::from_iter(till.map(|s| Some(s? * 1_000_000))))),
+        ("ms", Arc::new(TimestampMillisecondArray::from_iter_values(since.map(|s| s * 1_000)))),
+        ("s", Arc::new(TimestampSecondArray::from_iter_values(since))),
+        ("day", Arc::new(Date32Array::from(vec![Some(19_723), Some(2_932_896), Some(0), None]))),
+    ]);
+    Ways::of_tables(&[("east", "a", east), ("west", "b", west)]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn literals_beyond_nanoseconds() {
+    within(300, async {
+        let ways = ways().await;
+        let periods = async |condition: &str, expected: &[&str]| {
+            ways.gives(&format!("SELECT id FROM west.samples.b WHERE {condition}"), expected).await;
+        };
+        ways.gives("SELECT TIMESTAMP '9999-12-31 00:00:00'", &["9999-12-31T00:00:00"]).await;
+        ways.gives("SELECT CAST('0001-01-01' AS TIMESTAMP)", &["0001-01-01T00:00:00"]).await;
+        ways.gives("SELECT TIMESTAMP '2024-01-01 00:00:00.123456789'", &["2024-01-01T00:00:00.123456789"]).await;
+        periods("till = TIMESTAMP '9999-12-31 00:00:00'", &["2"]).await;
+        periods("till = DATE '9999-12-31'", &["2"]).await;
+        periods("till = '9999-12-31'", &["2"]).await;
+        periods("till = day", &["1", "2", "3"]).await;
+        periods("till > TIMESTAMP '9999-12-30 23:59:59.999999' AND till <= '9999-12-31'", &["2"]).await;
+        periods("till IN (TIMESTAMP '9999-12-31 00:00:00', DATE '1970-01-01')", &["2", "3"]).await;
+        periods("till NOT IN (TIMESTAMP '9999-12-31 00:00:00')", &["1", "3"]).await;
+        periods("till BETWEEN TIMESTAMP '2024-01-01 00:00:00' AND '9999-12-31'", &["1", "2"]).await;
+        periods("till > now()", &["2"]).await;
+        periods("till > now() - INTERVAL '1 day' OR till IS NULL", &["2", "4"]).await;
+        periods("since < TIMESTAMP '0001-01-02 00:00:00'", &["3"]).await;
+        periods("CAST(day AS TIMESTAMP) = till", &["1", "2", "3"]).await;
+        periods("CAST(till AS TIMESTAMP) = TIMESTAMP '9999-12-31'", &["2"]).await;
+        periods("day >= TIMESTAMP '9999-12-30 12:00:00'", &["2"]).await;
+        periods("day = TIMESTAMP '9999-12-31 00:00:01'", &[]).await;
+        ways.gives(
+            "SELECT id, coalesce(till, DATE '9999-12-31') FROM west.samples.b WHERE id > 2",
+            &["3|1970-01-01T00:00:00", "4|9999-12-31T00:00:00"],
+        )
+        .await;
+        ways.gives(
+            "SELECT CASE WHEN till IS NULL THEN TIMESTAMP '9999-12-31 00:00:00' ELSE till END FROM west.samples.b
+             WHERE id > 2",
+            &["1970-01-01T00:00:00", "9999-12-31T00:00:00"],
+        )
+        .await;
+        ways.gives(
+            "SELECT till FROM west.samples.b WHERE id = 2 UNION ALL SELECT DATE '9999-12-30'",
+            &["9999-12-31T00:00:00", "9999-12-30T00:00:00"],
+        )
+        .await;
+        ways.gives(
+            "SELECT max(till) FROM west.samples.b HAVING max(till) > DATE '9999-01-01'",
+            &["9999-12-31T00:00:00"],
+        )
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn units_meet_exactly() {
+    within(300, async {
+        let ways = ways().await;
+        let events = async |condition: &str, expected: &[&str]| {
+            ways.gives(&format!("SELECT id FROM east.samples.a WHERE {condition}"), expected).await;
+        };
+        events("at < TIMESTAMP '9999-12-31 00:00:00'", &["1", "2", "3"]).await;
+        events("at > TIMESTAMP '0001-01-01 00:00:00'", &["1", "2", "3"]).await;
+        events("at < DATE '9999-12-31' AND at >= DATE '2024-01-01'", &["1", "2"]).await;
+        events("at <> '9999-12-31'", &["1", "2", "3"]).await;
+        events("at = TIMESTAMP '2024-01-01 00:00:00'", &["1"]).await;
+        events("at = TIMESTAMP '2024-01-01 00:00:00.000000001'", &["2"]).await;
+        // Cut to microseconds, one nanosecond past is within the bound, and one before 1970 is 1970.
+        events("at BETWEEN TIMESTAMP '2024-01-01 00:00:00' AND TIMESTAMP '9999-12-31 00:00:00'", &["1", "2"]).await;
+        events("at BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '2024-01-01 00:00:00'", &["1", "3"]).await;
+        events("at IN (TIMESTAMP '1970-01-01 00:00:00', TIMESTAMP '9999-12-31 00:00:00')", &[]).await;
+        let join = "SELECT a.id, b.id FROM east.samples.a JOIN west.samples.b ON";
+        // 1 is in [since, till) of the second, and of the fourth where that is open; 3 in the third.
+        ways.gives(&format!("{join} a.at >= b.since AND a.at < b.till"), &["1|2", "2|2", "3|3"]).await;
+        ways.gives(&format!("{join} a.at >= b.since AND a.at < coalesce(b.till, DATE '9999-12-31')"), &[
+            "1|2", "2|2", "3|3", "1|4", "2|4",
+        ])
+        .await;
+        ways.gives(&format!("{join} a.at = b.since"), &["1|2", "1|4"]).await;
+        ways.gives(&format!("{join} a.at = b.till"), &["1|1"]).await;
+        ways.gives(&format!("{join} a.at = b.ms"), &["1|2", "1|4"]).await;
+        ways.gives(&format!("{join} a.at <= b.s AND b.id = 2"), &["1|2", "3|2"]).await;
+        ways.gives(&format!("{join} a.at < b.day AND b.id = 1"), &["3|1"]).await;
+        ways.gives("SELECT id FROM west.samples.b WHERE since = s AND ms = since AND s <= day", &["1", "2", "3"]).await;
+        ways.gives("SELECT id FROM east.samples.a WHERE at IN (SELECT since FROM west.samples.b)", &["1"]).await;
+        ways.gives(
+            "SELECT id FROM west.samples.b WHERE since < TIMESTAMP '2024-01-01 00:00:00.000000001' AND id <> 3",
+            &["1", "2", "4"],
+        )
+        .await;
+        ways.gives("SELECT id FROM west.samples.b WHERE since = TIMESTAMP '2024-01-01 00:00:00.000000001'", &[]).await;
+        ways.gives(
+            "SELECT id FROM west.samples.b WHERE CAST(since AS TIMESTAMP(9)) = TIMESTAMP '2024-01-01 00:00:00.000000001'
+             AND id <> 3",
+            &[],
+        )
+        .await;
+        ways.refuses(
+            "SELECT coalesce(at, TIMESTAMP '9999-12-31 00:00:00') FROM east.samples.a",
+            ErrorKind::InvalidQuery,
+            &["outside of the years 1677 to 2262", "TIMESTAMP(6)"],
+        )
+        .await;
+        ways.gives(
+            "SELECT coalesce(CAST(at AS TIMESTAMP(6)), TIMESTAMP '9999-12-31 00:00:00') FROM east.samples.a WHERE id > 3",
+            &["9999-12-31T00:00:00"],
+        )
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn times_meet_times() {
+    within(300, async {
+        let ways = ways().await;
+        let events = async |condition: &str, expected: &[&str]| {
+            ways.gives(&format!("SELECT id FROM east.samples.a WHERE {condition}"), expected).await;
+        };
+        events("time > TIME '12:00:00'", &["3"]).await;
+        events("time >= TIME '12:00:00'", &["2", "3"]).await;
+        events("time = TIME '12:00:00.5'", &["3"]).await;
+        events("time IN (TIME '00:00:00', TIME '12:00:00.500001')", &["1"]).await;
+        events("noon < TIME '12:00:00.5'", &["1", "2", "3"]).await;
+        events("noon = TIME '12:00:00'", &["2", "3"]).await;
+        events("noon = time", &["1", "2"]).await;
+        events("time BETWEEN '00:00:01' AND TIME '12:00:00.25'", &["2"]).await;
+        ways.gives(
+            "SELECT CASE WHEN time IS NULL THEN TIME '23:59:59' ELSE time END FROM east.samples.a",
+            &["00:00:00", "12:00:00", "12:00:00.500", "23:59:59"],
+        )
+        .await;
+        ways.gives(
+            "SELECT noon FROM east.samples.a WHERE id = 2 UNION ALL SELECT time FROM east.samples.a WHERE id = 3",
+            &["12:00:00", "12:00:00.500"],
+        )
+        .await;
+    })
+    .await;
+}

@@ -1,0 +1,62 @@
+//! A column of nanoseconds is compared with a year that nanoseconds do not hold.
+
+use std::sync::Arc;
+
+use arrow::array::{Int64Array, TimestampMicrosecondArray, TimestampNanosecondArray};
+use portolan_tests::mesh::within;
+use portolan_tests::ways::{Ways, table};
+
+/// Nanoseconds of 2024-01-01, of the last instant that there is (in 2262), of 1969-12-31 and NULL; in the west,
+/// microseconds of 9999-12-31, 2024-06-01, the year 1 and NULL.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn years_beyond_nanoseconds() {
+    within(300, async {
+        let nanoseconds = vec![Some(1_704_067_200_000_000_000), Some(i64::MAX), Some(-1), None];
+        let microseconds =
+            vec![Some(253_402_214_400_000_000), Some(1_717_200_000_000_000), Some(-62_135_596_800_000_000), None];
+        let east = table(vec![
+            ("id", Arc::new(Int64Array::from(vec![1, 2, 3, 4]))),
+            ("at", Arc::new(TimestampNanosecondArray::from(nanoseconds))),
+        ]);
+        let west = table(vec![
+            ("id", Arc::new(Int64Array::from(vec![1, 2, 3, 4]))),
+            ("at", Arc::new(TimestampMicrosecondArray::from(microseconds))),
+        ]);
+        let ways = Ways::of_tables(&[("east", "a", east), ("west", "b", west)]).await;
+        let ids = async |condition: &str, expected: &[&str]| {
+            ways.gives(&format!("SELECT id FROM east.samples.a WHERE {condition}"), expected).await;
+        };
+        ids("extract(year FROM at) < 9999", &["1", "2", "3"]).await;
+        ids("9999 > extract(year FROM at)", &["1", "2", "3"]).await;
+        ids("extract(year FROM at) > 1", &["1", "2", "3"]).await;
+        ids("extract(year FROM at) <= 2262", &["1", "2", "3"]).await;
+        ids("extract(year FROM at) >= 2262", &["2"]).await;
+        ids("extract(year FROM at) = 2262", &["2"]).await;
+        ids("extract(year FROM at) = 9999", &[]).await;
+        ids("extract(year FROM at) <> 9999", &["1", "2", "3"]).await;
+        ids("NOT extract(year FROM at) = 9999", &["1", "2", "3"]).await;
+        ids("extract(year FROM at) BETWEEN 1970 AND 9999", &["1", "2"]).await;
+        ids("extract(year FROM at) IN (9999, 2024)", &["1"]).await;
+        ids("extract(year FROM at) NOT IN (9999, 2024)", &["2", "3"]).await;
+        ids("extract(year FROM at) IS DISTINCT FROM 9999", &["1", "2", "3", "4"]).await;
+        ids("date_part('year', at) < 3000", &["1", "2", "3"]).await;
+        ids("datepart('year', at) < 3000", &["1", "2", "3"]).await;
+        ids("extract(year FROM at) = 2024", &["1"]).await;
+        ids("extract(month FROM at) = 12", &["3"]).await;
+        ids("id > 100 AND extract(year FROM at) < 9999", &[]).await;
+        ways.gives(
+            "SELECT a.id, count(*) FROM east.samples.a JOIN west.samples.b ON extract(year FROM a.at) < 9999
+             AND extract(year FROM b.at) = 9999 GROUP BY a.id",
+            &["1|1", "2|1", "3|1"],
+        )
+        .await;
+        ways.gives(
+            "SELECT id FROM west.samples.b WHERE id IN (SELECT id FROM east.samples.a WHERE extract(year FROM at) < 5000)
+             AND extract(year FROM at) > 2024",
+            &["1"],
+        )
+        .await;
+        ways.gives("SELECT extract(year FROM at) < 9999 FROM east.samples.a WHERE id = 4", &["NULL"]).await;
+    })
+    .await;
+}
