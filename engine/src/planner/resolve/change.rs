@@ -27,7 +27,7 @@ use sqlparser::ast::{
 use super::{known_names, plan_of, query, unknown, unsupported};
 use crate::names::{MESH_SCHEMA, NUMBERED, RESERVED_CATALOG, ROW_NUMBER, SESSION_SCHEMA, SessionNames};
 use crate::session::tables::{Creation, unknown as unknown_table};
-use crate::upstream::{keep_digits, without_mark};
+use crate::upstream::without_mark;
 use crate::{Error, ErrorKind, Result};
 
 /// What a statement changes.
@@ -273,8 +273,7 @@ impl Scope<'_> {
     }
 
     /// Plans a statement whose target is looked up elsewhere.
-    async fn plan(&self, mut statement: SqlStatement, target: &TableReference) -> Result<LogicalPlan> {
-        keep_digits(&mut statement);
+    async fn plan(&self, statement: SqlStatement, target: &TableReference) -> Result<LogicalPlan> {
         let statement = Statement::Statement(Box::new(statement));
         known_names(&statement, self.state, self.mesh, Some(target)).await?;
         plan_of(statement, self.state).await

@@ -188,12 +188,8 @@ fn described(plan: LogicalPlan, labels: &Labels, state: &SessionState) -> Result
 /// How DataFusion says that it has one name for two expressions, which may be written differently.
 const SAME_NAME: [&str; 2] = ["require unique expression names", "would be ambiguous"];
 
-async fn query(mut statement: Statement, state: &SessionState, mesh: &MeshSnapshot) -> Result<LogicalPlan> {
+async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) -> Result<LogicalPlan> {
     only_reads(&statement)?;
-    row_values::as_functions(&mut statement);
-    if let Statement::Statement(statement) = &mut statement {
-        keep_digits(statement);
-    }
     known_names(&statement, state, mesh, None).await?;
     let plan = plan_of(statement, state).await?;
     match plan {
@@ -208,7 +204,9 @@ async fn query(mut statement: Statement, state: &SessionState, mesh: &MeshSnapsh
 
 /// Plans a statement, after what DataFusion's planner takes for something else was spelled out.
 async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<LogicalPlan> {
+    row_values::as_functions(&mut statement);
     if let Statement::Statement(statement) = &mut statement {
+        keep_digits(statement);
         from_first::spell_out(statement);
         volatile::check(statement, state)?;
         patterns::translate(statement)?;
