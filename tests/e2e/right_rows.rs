@@ -5,6 +5,7 @@ mod branch_types;
 mod empty_groups;
 mod not_in;
 mod subquery_places;
+mod three_valued;
 
 use std::sync::Arc;
 

@@ -63,11 +63,12 @@ impl Ways {
         for (domain, products, server) in servers {
             let open = async |runtime| {
                 let catalog = load_domain(&DomainName::new(domain), products).map_err(|e| e.to_string())?;
-                open_domain(catalog, &FileSources::default(), runtime).await.map_err(|e| e.to_string())
+                open_domain(catalog, &FileSources::default(), &runtime).await.map_err(|e| e.to_string())
             };
             let runtime = Arc::default();
-            let engine = Engine::builder().local_domain(open(&runtime).await?).runtime_env(runtime);
-            single = single.local_domain(open(&shared).await?);
+            let local = open(Arc::clone(&runtime)).await?;
+            let engine = Engine::builder().local_domain(local).runtime_env(runtime);
+            single = single.local_domain(open(Arc::clone(&shared)).await?);
             let engine = with_peers(engine, urls.iter().filter(|(other, _)| *other != domain))?.build()?;
             engines.push(engine.clone());
             nodes.spawn(async move {
@@ -249,8 +250,6 @@ async fn rows(session: &Session, sql: &str) -> EngineResult<Rows> {
     };
     match tokio::time::timeout(TIMEOUT, work).await {
         Ok(rows) => rows,
-        Err(_) => {
-            Err(Error::new(ErrorKind::ResourceExhausted, format!("it took more than {} s", TIMEOUT.as_secs())))
-        }
+        Err(_) => Err(Error::new(ErrorKind::ResourceExhausted, format!("it took more than {} s", TIMEOUT.as_secs()))),
     }
 }

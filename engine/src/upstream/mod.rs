@@ -4,8 +4,11 @@
 //! [`analyzer_rules`] run once over each plan, before its columns are promised to anybody. [`optimizer_rules`] run in the
 //! pass that normalises.
 
+mod constant_filters;
 mod cross_joins;
+mod null_equality;
 mod subqueries;
+mod three_valued;
 pub(crate) mod window_limits;
 
 use std::sync::Arc;
@@ -32,5 +35,7 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 
 /// The optimizer's rules in order.
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    Optimizer::new().rules.into_iter().map(cross_joins::guarded).collect()
+    let rules = Optimizer::new().rules.into_iter();
+    let rules = rules.map(cross_joins::guarded).map(null_equality::guarded);
+    rules.map(constant_filters::guarded).map(three_valued::guarded).collect()
 }
