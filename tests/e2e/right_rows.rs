@@ -26,6 +26,7 @@ mod using_joins;
 mod volatile;
 mod widening;
 mod years;
+mod three_valued;
 
 use std::sync::Arc;
 

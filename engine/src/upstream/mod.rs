@@ -5,6 +5,7 @@
 //! pass that normalises.
 
 pub(crate) mod aggregate_filters;
+mod constant_filters;
 mod cross_joins;
 mod date_parts;
 mod equal_projections;
@@ -12,6 +13,7 @@ mod float_extrema;
 pub(crate) mod from_first;
 pub(crate) mod join_keys;
 pub(crate) mod nested_keys;
+mod null_equality;
 mod operand_types;
 pub(crate) mod overflow;
 pub(crate) mod patterns;
@@ -19,6 +21,7 @@ mod regex_literals;
 pub(crate) mod set_operations;
 mod subqueries;
 pub(crate) mod sums;
+mod three_valued;
 pub(crate) mod using_joins;
 pub(crate) mod volatile;
 pub(crate) mod window_limits;
@@ -65,5 +68,6 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 /// The optimizer's rules in order.
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let rules = Optimizer::new().rules.into_iter().map(cross_joins::guarded).map(equal_projections::guarded);
-    rules.map(volatile::guarded).map(overflow::guarded).collect()
+    let rules = rules.map(null_equality::guarded).map(constant_filters::guarded).map(volatile::guarded);
+    rules.map(three_valued::guarded).map(overflow::guarded).collect()
 }

@@ -49,6 +49,32 @@ async fn predicates_see_the_rows_of_an_aggregate() {
     .await;
 }
 
+/// A filter without columns stays above an aggregate that has a row of nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn constant_filters_leave_no_row() {
+    within(900, async {
+        let ways = two_owners().await;
+        let cases: &[(&str, &[&str])] = &[
+            ("SELECT count(*) FROM west.samples.b HAVING (SELECT max(x) FROM east.samples.a) > 100", &[]),
+            ("SELECT count(*) FROM west.samples.b HAVING (SELECT max(x) FROM east.samples.a) > 1", &["3"]),
+            ("SELECT count(*) FROM west.samples.b HAVING 1 = 2", &[]),
+            (
+                "SELECT a.id, t.n FROM east.samples.a AS a LEFT JOIN (SELECT count(*) AS n FROM west.samples.b) AS t ON 1 = 2",
+                &["1|NULL", "2|NULL", "3|NULL", "NULL|NULL"],
+            ),
+            (
+                "SELECT id FROM east.samples.a WHERE 0 < ALL (SELECT count(*) FROM west.samples.b GROUP BY CUBE (id))",
+                &["1", "2", "3", "NULL"],
+            ),
+            ("SELECT 1 AS c WHERE 1 < ALL (SELECT count(*) FROM west.samples.b GROUP BY ROLLUP (v))", &[]),
+        ];
+        for (sql, expected) in cases {
+            ways.gives(sql, expected).await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scalar_subqueries_of_nothing_have_their_value() {
     within(900, async {

@@ -69,6 +69,34 @@ async fn of_one_node(ways: &Ways) {
     ways.gives("SELECT 1 WHERE 1 NOT IN (SELECT x FROM (VALUES (1), (2)) t(x))", &[]).await;
 }
 
+/// One key for which NULL equals NULL does not make it equal for another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_are_compared_each_in_its_way() {
+    within(900, async {
+        let ways = two_owners().await;
+        // `nullif` is NULL for 1, and `b` has (1, NULL).
+        ways.gives(
+            "SELECT a.id, b.v FROM east.samples.a AS a JOIN west.samples.b AS b ON a.id IS NOT DISTINCT FROM b.id
+             WHERE nullif(a.x, 1) = b.v",
+            &[],
+        )
+        .await;
+        ways.gives(
+            "SELECT a.id, b.v FROM east.samples.a AS a JOIN west.samples.b AS b ON a.id IS NOT DISTINCT FROM b.id
+             WHERE a.x = b.v",
+            &["1|1"],
+        )
+        .await;
+        // The minimum of nothing is NULL, and so is an `id`.
+        ways.gives(
+            "SELECT a.id FROM east.samples.a AS a WHERE a.id = (SELECT min(v) FROM west.samples.b AS b WHERE b.id > a.x + 9)",
+            &[],
+        )
+        .await;
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_values_are_compared_by_value() {
     within(900, async {

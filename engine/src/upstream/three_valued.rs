@@ -1,0 +1,236 @@
+//! A workaround, part of normalising: predicates keep their third value, NULL.
+//!
+//! `SimplifyExpressions` of DataFusion 55.2 joins two lists that one value is tested for: `x IN (1) AND x IN (2)` becomes
+//! false and `x NOT IN (1) OR x NOT IN (2)` true, also where `x` is NULL, and it compares the items of the lists as text:
+//! `x IN (a) AND x IN (b)` becomes false for columns `a` and `b` that are equal. It makes such lists of `x = 1 OR x = 2` as
+//! well. Where two tests of one value could meet, each gets an alias of its own for the value while the rule runs.
+//! Before: `NOT (x IN (1) AND x IN (2))` became true. After: `x NOT IN (1) OR x NOT IN (2)`.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::error::Result;
+use datafusion::logical_expr::expr::{Case, InList};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::{merge_schema, split_conjunction};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::optimizer::optimizer::ApplyOrder;
+use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+
+/// How the aliases begin that tell tests of one value apart.
+const ALIAS: &str = "__test_";
+
+/// The rule, guarded if it is the one that forgets NULL.
+pub(super) fn guarded(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
+    if rule.name() == SimplifyExpressions::new().name() { Arc::new(GuardedSimplify::default()) } else { rule }
+}
+
+#[derive(Debug, Default)]
+struct GuardedSimplify(SimplifyExpressions);
+
+impl OptimizerRule for GuardedSimplify {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.0.apply_order()
+    }
+
+    fn supports_rewrite(&self) -> bool {
+        true
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        if !is_risky(&plan)? {
+            return self.0.rewrite(plan, config);
+        }
+        let before = plan.clone();
+        let next = Cell::new(0);
+        let plan = each(plan, |expr| told_apart(expr, &next))?;
+        let simplified = self.0.rewrite(plan, config)?.data;
+        let plan = simplified.transform_up(|node| Ok(Transformed::yes(each(node, as_one)?)))?.data;
+        Ok(if plan == before { Transformed::no(before) } else { Transformed::yes(plan) })
+    }
+}
+
+/// Rewrites the expressions of one operator, but for grouping sets, under their names.
+fn each(plan: LogicalPlan, rewrite: impl Fn(Expr) -> Result<Transformed<Expr>>) -> Result<LogicalPlan> {
+    let names = NamePreserver::new(&plan);
+    let rewritten = plan.map_expressions(|expr| {
+        if matches!(expr, Expr::GroupingSet(_)) {
+            return Ok(Transformed::no(expr));
+        }
+        let name = names.save(&expr);
+        let rewritten = rewrite(expr)?;
+        Ok(if rewritten.transformed { rewritten.update_data(|e| name.restore(e)) } else { rewritten })
+    })?;
+    Ok(rewritten.data)
+}
+
+/// Gives the value of each test an alias of its own.
+fn told_apart(expr: Expr, next: &Cell<usize>) -> Result<Transformed<Expr>> {
+    let aliased = |value: Box<Expr>| {
+        next.set(next.get() + 1);
+        Box::new(value.alias(format!("{ALIAS}{}", next.get())))
+    };
+    expr.transform_up(|e| match e {
+        Expr::InList(list) => Ok(Transformed::yes(Expr::InList(InList { expr: aliased(list.expr), ..list }))),
+        Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Eq | Operator::NotEq), right }) => {
+            let (left, right) = match (left.as_ref(), right.as_ref()) {
+                (_, Expr::Literal(..)) => (aliased(left), right),
+                (Expr::Literal(..), _) => (left, aliased(right)),
+                _ => return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr::new(left, op, right)))),
+            };
+            Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(left, op, right))))
+        }
+        other => Ok(Transformed::no(other)),
+    })
+}
+
+/// Takes the aliases off.
+fn as_one(expr: Expr) -> Result<Transformed<Expr>> {
+    expr.transform_up(|e| match e {
+        Expr::Alias(alias) if alias.name.starts_with(ALIAS) => Ok(Transformed::yes(*alias.expr)),
+        other => Ok(Transformed::no(other)),
+    })
+}
+
+/// True if the rule could join tests of an operator's expressions that differ.
+fn is_risky(plan: &LogicalPlan) -> Result<bool> {
+    let mut expressions = false;
+    plan.apply_expressions(|expr| {
+        expressions |= tests(expr).len() > 1;
+        Ok(if expressions { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    if !expressions {
+        return Ok(false);
+    }
+    let schema = match plan {
+        LogicalPlan::TableScan(scan) => {
+            DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?
+        }
+        other => merge_schema(&other.inputs()),
+    };
+    let filters = matches!(plan, LogicalPlan::Filter(_) | LogicalPlan::TableScan(_) | LogicalPlan::Join(_));
+    let mut risky = false;
+    plan.apply_expressions(|expr| {
+        risky |= if filters { filter_differs(expr, &schema) } else { value_differs(expr, &schema) };
+        Ok(if risky { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(risky)
+}
+
+/// A test of a value for others: the value, whether it is negated, and whether all others are known.
+struct Test<'a> {
+    value: &'a Expr,
+    negated: bool,
+    literal: bool,
+}
+
+/// The tests in an expression, with the sign that `NOT` gives them; those in the conditions of a `CASE` are apart.
+fn tests(expr: &Expr) -> Vec<Test<'_>> {
+    let mut found = vec![];
+    collect(expr, false, &mut found);
+    found
+}
+
+fn collect<'a>(expr: &'a Expr, opposite: bool, found: &mut Vec<Test<'a>>) {
+    match expr {
+        Expr::InList(InList { expr, list, negated }) => {
+            let known = |e: &Expr| matches!(e, Expr::Literal(value, _) if !value.is_null());
+            found.push(Test { value: expr, negated: *negated != opposite, literal: list.iter().all(known) });
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Eq | Operator::NotEq), right }) => {
+            let value = match (left.as_ref(), right.as_ref()) {
+                (value, Expr::Literal(..)) | (Expr::Literal(..), value) => value,
+                _ => return both(left, right, opposite, found),
+            };
+            found.push(Test { value, negated: (*op == Operator::NotEq) != opposite, literal: true });
+        }
+        Expr::BinaryExpr(BinaryExpr { left, right, .. }) => both(left, right, opposite, found),
+        Expr::Not(inner) => collect(inner, !opposite, found),
+        other => {
+            // It is a value, of which the sign means nothing.
+            let _ = other.apply_children(|child| {
+                collect(child, opposite, found);
+                Ok(TreeNodeRecursion::Continue)
+            });
+        }
+    }
+}
+
+fn both<'a>(left: &'a Expr, right: &'a Expr, opposite: bool, found: &mut Vec<Test<'a>>) {
+    collect(left, opposite, found);
+    collect(right, opposite, found);
+}
+
+/// True if joining tests could change a value that may be NULL.
+fn value_differs(expr: &Expr, schema: &DFSchema) -> bool {
+    if let Expr::Case(Case { expr: None, when_then_expr, else_expr }) = expr {
+        let branches =
+            when_then_expr.iter().any(|(when, then)| filter_differs(when, schema) || value_differs(then, schema));
+        return branches || else_expr.as_ref().is_some_and(|e| value_differs(e, schema));
+    }
+    if is_logical(expr) {
+        return meet(&tests(expr), |t| !t.literal || nullable(t.value, schema));
+    }
+    let mut differs = false;
+    let _ = expr.apply_children(|child| {
+        differs |= value_differs(child, schema);
+        Ok(TreeNodeRecursion::Continue)
+    });
+    differs
+}
+
+/// True if joining tests could change whether a condition is true. Only tests for what a value is not matter, and lists
+/// of values that are not known.
+fn filter_differs(expr: &Expr, schema: &DFSchema) -> bool {
+    split_conjunction(expr).into_iter().any(|conjunct| {
+        let found = tests(conjunct);
+        let negative: Vec<_> = found.into_iter().filter(|t| t.negated || !t.literal).collect();
+        meet(&negative, |t| nullable(t.value, schema)) || has_values(conjunct, schema)
+    }) || meet(&tests(expr), |t| !t.literal)
+}
+
+/// True if an operand that is no condition itself holds conditions that differ.
+fn has_values(expr: &Expr, schema: &DFSchema) -> bool {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And | Operator::Or, right }) => {
+            has_values(left, schema) || has_values(right, schema)
+        }
+        // What is false instead of NULL below `NOT` is true above it.
+        Expr::Not(inner) => meet(&tests(inner), |t| nullable(t.value, schema)) || has_values(inner, schema),
+        other => {
+            let mut differs = false;
+            let _ = other.apply_children(|child| {
+                differs |= value_differs(child, schema);
+                Ok(TreeNodeRecursion::Continue)
+            });
+            differs
+        }
+    }
+}
+
+fn is_logical(expr: &Expr) -> bool {
+    matches!(expr, Expr::BinaryExpr(BinaryExpr { op: Operator::And | Operator::Or, .. }) | Expr::Not(_))
+}
+
+/// True if two tests are of one value, and one of them matters.
+fn meet(tests: &[Test<'_>], matters: impl Fn(&Test<'_>) -> bool) -> bool {
+    let mut by_value: HashMap<&Expr, (usize, bool)> = HashMap::new();
+    tests.iter().any(|test| {
+        let (count, matter) = by_value.entry(test.value).or_default();
+        *count += 1;
+        *matter = *matter || matters(test);
+        *count > 1 && *matter
+    })
+}
+
+fn nullable(expr: &Expr, schema: &DFSchema) -> bool {
+    expr.nullable(schema).unwrap_or(true)
+}
