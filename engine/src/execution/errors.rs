@@ -179,8 +179,7 @@ mod tests {
     fn one_of_ours_comes_out_as_it_went_in() {
         let error = into_datafusion(Error::new(ErrorKind::SiteUnavailable, "sales is down"));
         let error = DataFusionError::Shared(Arc::new(error.context("while joining")));
-        let error =
-            DataFusionError::ArrowError(Box::new(arrow::error::ArrowError::ExternalError(Box::new(error))), None);
+        let error = DataFusionError::ArrowError(Box::new(ArrowError::ExternalError(Box::new(error))), None);
         let ours = from_datafusion(&error);
         assert_eq!((ours.kind(), ours.context()), (ErrorKind::SiteUnavailable, "sales is down"));
     }

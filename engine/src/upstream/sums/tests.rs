@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use arrow::array::{Array, Int64Array};
+use arrow::array::Int64Array;
 use datafusion::logical_expr::EmitTo;
 use datafusion::prelude::SessionContext;
 
