@@ -4,7 +4,8 @@
 use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, TimeUnit};
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
+use datafusion::prelude::cast;
 use datafusion::scalar::ScalarValue;
 
 /// Whether evaluating an expression never fails, whatever the row, and gives the same each time.
@@ -92,37 +93,74 @@ fn never_overflows(expr: &Expr, schema: &DFSchema) -> bool {
 
 /// The least and the largest value that an expression of integers may have; `None` if it may overflow or is not known.
 fn range(expr: &Expr, schema: &DFSchema) -> Option<(i128, i128)> {
-    let of_type = range_of(&expr.get_type(schema).ok()?)?;
+    let (least, most) = range_of(&expr.get_type(schema).ok()?)?;
     let found = match expr {
-        Expr::Literal(value, _) => {
-            let value = value.cast_to(&DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0)).ok()?;
-            match value {
-                ScalarValue::Decimal128(Some(value), ..) => (value, value),
-                _ => of_type,
-            }
-        }
+        Expr::BinaryExpr(binary) => reach(binary, schema, range)?,
         Expr::Alias(alias) => range(&alias.expr, schema)?,
         // A cast that narrows is refused elsewhere.
-        Expr::Cast(cast) => match cast.expr.get_type(schema).ok()?.is_integer() {
-            true => range(&cast.expr, schema)?,
-            false => of_type,
-        },
-        Expr::BinaryExpr(binary) => {
-            let (left, right) = (range(&binary.left, schema)?, range(&binary.right, schema)?);
-            match binary.op {
-                Operator::Plus => (left.0 + right.0, left.1 + right.1),
-                Operator::Minus => (left.0 - right.1, left.1 - right.0),
-                Operator::Multiply => {
-                    let bounds = [(left.0, right.0), (left.0, right.1), (left.1, right.0), (left.1, right.1)];
-                    let products = bounds.iter().map(|(l, r)| l.checked_mul(*r)).collect::<Option<Vec<_>>>()?;
-                    (*products.iter().min()?, *products.iter().max()?)
-                }
-                _ => of_type,
-            }
-        }
-        _ => of_type,
+        Expr::Cast(cast) if cast.expr.get_type(schema).ok()?.is_integer() => range(&cast.expr, schema)?,
+        Expr::Literal(value, _) => value_of(value).map_or((least, most), |value| (value, value)),
+        _ => (least, most),
     };
-    (found.0 >= of_type.0 && found.1 <= of_type.1).then_some(found)
+    (found.0 >= least && found.1 <= most).then_some(found)
+}
+
+/// What an operator may give, for operands between what `operand` finds.
+fn reach(
+    binary: &BinaryExpr,
+    schema: &DFSchema,
+    operand: impl Fn(&Expr, &DFSchema) -> Option<(i128, i128)>,
+) -> Option<(i128, i128)> {
+    let (left, right) = (operand(&binary.left, schema)?, operand(&binary.right, schema)?);
+    match binary.op {
+        Operator::Plus => Some((left.0.checked_add(right.0)?, left.1.checked_add(right.1)?)),
+        Operator::Minus => Some((left.0.checked_sub(right.1)?, left.1.checked_sub(right.0)?)),
+        Operator::Multiply => {
+            let bounds = [(left.0, right.0), (left.0, right.1), (left.1, right.0), (left.1, right.1)];
+            let products = bounds.iter().map(|(l, r)| l.checked_mul(*r)).collect::<Option<Vec<_>>>()?;
+            Some((*products.iter().min()?, *products.iter().max()?))
+        }
+        _ => None,
+    }
+}
+
+fn value_of(value: &ScalarValue) -> Option<i128> {
+    match value.cast_to(&WIDEST).ok()? {
+        ScalarValue::Decimal128(value, ..) => value,
+        _ => None,
+    }
+}
+
+const WIDEST: DataType = DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0);
+
+/// The value of an expression of integers as a decimal of 38 digits that never overflows; `None` if those may not
+/// suffice either, and if something else in it may fail.
+pub(super) fn widened(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
+    const MOST: i128 = 10_i128.pow(DECIMAL128_MAX_PRECISION as u32) - 1;
+    let (least, most) = unbounded(expr, schema)?;
+    (least >= -MOST && most <= MOST).then(|| wide(expr, schema)).flatten().map(|e| cast(e, WIDEST))
+}
+
+/// As [`range`], in a type that holds everything.
+fn unbounded(expr: &Expr, schema: &DFSchema) -> Option<(i128, i128)> {
+    match expr {
+        Expr::BinaryExpr(binary) => reach(binary, schema, unbounded),
+        other => range(other, schema),
+    }
+}
+
+fn wide(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let (left, right) = (Box::new(wide(left, schema)?), Box::new(wide(right, schema)?));
+            Some(Expr::BinaryExpr(BinaryExpr { left, op: *op, right }))
+        }
+        other => {
+            let digits = digits(&other.get_type(schema).ok()?)?;
+            let fits = DataType::Decimal128(u8::try_from(digits).ok()?, 0);
+            never_fails(other, schema).then(|| cast(other.clone(), fits))
+        }
+    }
 }
 
 fn range_of(data_type: &DataType) -> Option<(i128, i128)> {
@@ -175,7 +213,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use datafusion::arrow::datatypes::{Field, Schema};
-    use datafusion::prelude::{cast, col, lit};
+    use datafusion::prelude::{col, lit};
 
     use super::*;
 
@@ -213,6 +251,28 @@ mod tests {
         assert!(safe(&(wide() * wide() - wide())));
         assert!(!safe(&(wide() * wide() * wide())));
         assert!(!safe(&(wide() + col("l"))));
+    }
+
+    #[test]
+    fn products_are_widened_where_38_digits_suffice() {
+        let schema = Schema::new(vec![Field::new("l", DataType::Int64, true), Field::new("t", DataType::Utf8, true)]);
+        let schema = DFSchema::try_from(schema).unwrap();
+        let product = col("l") * col("l");
+        let wide = widened(&product, &schema).unwrap();
+        assert_eq!(wide.get_type(&schema).unwrap(), DataType::Decimal128(38, 0));
+        assert!(never_fails_wide(&wide, &schema));
+        assert!(widened(&(product.clone() + lit(1_i64)), &schema).is_some());
+        assert!(widened(&(product * col("l")), &schema).is_none());
+        assert!(widened(&cast(col("t"), DataType::Int64), &schema).is_none());
+        assert!(widened(&(col("l") / col("l")), &schema).is_none());
+    }
+
+    /// All but its arithmetic, which the range of its operands keeps from overflowing.
+    fn never_fails_wide(expr: &Expr, schema: &DFSchema) -> bool {
+        let leaves = |e: &Expr| {
+            Ok(matches!(e, Expr::Cast(c) if !matches!(*c.expr, Expr::BinaryExpr(_)) && !never_fails(e, schema)))
+        };
+        !expr.exists(leaves).unwrap()
     }
 
     #[test]

@@ -156,6 +156,13 @@ async fn rows_that_are_excluded_do_not_overflow() {
             &["1|10", "2|100"],
         )
         .await;
+        // What does not match does not overflow, wherever it is grouped.
+        ways.gives(
+            "SELECT b.k, sum(a.big * a.big), count(*) FROM east.samples.a JOIN west.samples.b ON a.g = b.k \
+             WHERE b.big < 0 GROUP BY b.k",
+            &["2|25|2"],
+        )
+        .await;
     })
     .await;
 }

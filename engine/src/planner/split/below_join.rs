@@ -17,7 +17,6 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Aggregate, Expr, Join, JoinType, LogicalPlan, Projection};
 
 use super::parts::{Parts, reduce};
-use crate::planner::failing::never_fails;
 use crate::planner::place::{SiteChoice, site_of};
 
 /// Puts a partial aggregate below the joins; `None` where that is not sound, or in vain.
@@ -38,9 +37,7 @@ pub(super) fn aggregate(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     }
     let Some(parts) = Parts::of(&values, joins.schema())? else { return Ok(None) };
     // Below a join they meet rows that the join would have dropped.
-    if !parts.partial().iter().all(|e| never_fails(e, joins.schema())) {
-        return Ok(None);
-    }
+    let Some(parts) = parts.without_failure(joins.schema()) else { return Ok(None) };
     let read: HashSet<Column> = values.iter().flat_map(|e| e.column_refs().into_iter().cloned()).collect();
     if read.is_empty() {
         // A count of rows might go to any side: without a cost there is no telling to which.

@@ -15,6 +15,7 @@ use datafusion::logical_expr::{Aggregate, AggregateUDF, Cast, Expr, ExprSchemabl
 use datafusion::prelude::lit;
 
 use super::branches;
+use crate::planner::failing::{never_fails, widened};
 use crate::upstream::sums::{in_parts, sum_udaf};
 
 /// How the columns of a partial aggregate are named, before their number: no column of a port is named so.
@@ -47,6 +48,27 @@ impl Parts {
             }
         }
         Ok(Some(Self(parts)))
+    }
+
+    /// The same where the partial aggregates never fail, whatever rows over `schema` they meet; `None` where they may.
+    ///
+    /// A sum whose argument may overflow as BIGINT adds up decimals instead: `sum(CAST(a AS DECIMAL) * CAST(b AS DECIMAL))`.
+    pub(super) fn without_failure(self, schema: &DFSchema) -> Option<Self> {
+        let (of_part, _) = in_parts();
+        let safe = |part: Expr| match part {
+            part if never_fails(&part, schema) => Some(part),
+            Expr::AggregateFunction(AggregateFunction { func, mut params }) if func == of_part => {
+                params.args = params.args.iter().map(|a| widened(a, schema)).collect::<Option<_>>()?;
+                let part = Expr::AggregateFunction(AggregateFunction { func: sum_udaf(), params: params.clone() });
+                params.filter.is_none_or(|filter| never_fails(&filter, schema)).then_some(part)
+            }
+            _ => None,
+        };
+        let parts = self
+            .0
+            .into_iter()
+            .map(|(partial, combine)| Some((partial.into_iter().map(safe).collect::<Option<Vec<_>>>()?, combine)));
+        parts.collect::<Option<_>>().map(Self)
     }
 
     /// The partial aggregates, in order.
