@@ -96,8 +96,8 @@ impl Pipes {
                 if length == 0 {
                     return Err("DuckDB's process ended".to_owned());
                 }
-                let answer: Value = serde_json::from_str(&line).map_err(|e| format!("{e}: {line}"))?;
-                // The answer to a request that nobody waits for any more may come first.
+                // The answer to a request that nobody waits for any more may come first, or its end.
+                let Ok(answer) = serde_json::from_str::<Value>(&line) else { continue };
                 if answer["id"].as_u64() == Some(id) {
                     return Ok(answer);
                 }
