@@ -20,13 +20,13 @@ mod set_operations;
 mod sources;
 mod subquery_places;
 mod text_values;
+mod three_valued;
 mod timestamps;
 mod unrelated_types;
 mod using_joins;
 mod volatile;
 mod widening;
 mod years;
-mod three_valued;
 
 use std::sync::Arc;
 
