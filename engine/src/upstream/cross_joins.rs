@@ -2,8 +2,9 @@
 //! change the meaning of.
 //!
 //! `EliminateCrossJoin` of DataFusion 55.2 takes a tree of inner joins apart and puts it together anew. A key whose one
-//! side reads several of the inputs (`a.k + b.h = c.k`) fits no single one of them and is lost, and all joins get the NULL
-//! equality of the topmost (see the upstream notes in the book). Plans with such joins go without the rule.
+//! side reads several of the inputs (`a.k + b.h = c.k`) fits no single one of them and is lost. All joins get the NULL
+//! equality of the topmost, and so does an `=` of the filter above, which becomes a key (see the upstream notes in the
+//! book). Plans with such joins go without the rule.
 
 use std::sync::Arc;
 
@@ -52,7 +53,7 @@ fn has_joins_to_keep(plan: &LogicalPlan) -> Result<bool> {
             found |= joins.iter().any(|join| {
                 let compares_null = join.null_equality == NullEquality::NullEqualsNull && !join.on.is_empty();
                 let mut sides = join.on.iter().flat_map(|(left, right)| [left, right]);
-                compares_null && joins.len() > 1 || sides.any(|side| leaves.len() > 2 && read(side, &leaves) != 1)
+                compares_null || sides.any(|side| leaves.len() > 2 && read(side, &leaves) != 1)
             });
         }
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
