@@ -48,11 +48,11 @@ pub(crate) fn checked_plan(plan: &LogicalPlan) -> Result<LogicalPlan> {
 
 /// Returns the rule, guarded if it is the one that folds constants.
 pub(super) fn guarded(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
-    if rule.name() == SimplifyExpressions::new().name() { Arc::new(GuardedSimplify::default()) } else { rule }
+    if rule.name() == SimplifyExpressions::new().name() { Arc::new(GuardedSimplify(rule)) } else { rule }
 }
 
-#[derive(Debug, Default)]
-struct GuardedSimplify(SimplifyExpressions);
+#[derive(Debug)]
+struct GuardedSimplify(Arc<dyn OptimizerRule + Send + Sync>);
 
 impl OptimizerRule for GuardedSimplify {
     fn name(&self) -> &str {

@@ -9,7 +9,7 @@
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
+use datafusion::logical_expr::{BinaryExpr, Cast, Expr, LogicalPlan, Operator};
 use datafusion::optimizer::AnalyzerRule;
 
 /// Keeps the simplifier from such expressions.
@@ -39,19 +39,13 @@ fn grouped(expr: Expr) -> Result<Transformed<Expr>> {
         Expr::BinaryExpr(BinaryExpr { left, op, right })
             if matches!(op, RegexMatch | RegexIMatch | RegexNotMatch | RegexNotIMatch) =>
         {
-            let group = match right.as_ref() {
-                Expr::Literal(value, metadata) => in_group(value).map(|value| Expr::Literal(value, metadata.clone())),
-                _ => None,
-            };
+            let group = pattern_in_group(&right);
             let changed = group.is_some();
             let right = group.map_or(right, Box::new);
             Ok(Transformed::new_transformed(Expr::BinaryExpr(BinaryExpr { left, op, right }), changed))
         }
         Expr::ScalarFunction(mut call) if call.name() == "regexp_like" => {
-            let group = match call.args.get(1) {
-                Some(Expr::Literal(value, metadata)) => in_group(value).map(|v| Expr::Literal(v, metadata.clone())),
-                _ => None,
-            };
+            let group = call.args.get(1).and_then(pattern_in_group);
             let changed = group.is_some();
             if let (Some(group), Some(pattern)) = (group, call.args.get_mut(1)) {
                 *pattern = group;
@@ -59,6 +53,15 @@ fn grouped(expr: Expr) -> Result<Transformed<Expr>> {
             Ok(Transformed::new_transformed(Expr::ScalarFunction(call), changed))
         }
         other => Ok(Transformed::no(other)),
+    }
+}
+
+/// A literal pattern in a group, or a cast of one.
+fn pattern_in_group(pattern: &Expr) -> Option<Expr> {
+    match pattern {
+        Expr::Literal(value, metadata) => Some(Expr::Literal(in_group(value)?, metadata.clone())),
+        Expr::Cast(cast) => Some(Expr::Cast(Cast { expr: Box::new(pattern_in_group(&cast.expr)?), ..cast.clone() })),
+        _ => None,
     }
 }
 

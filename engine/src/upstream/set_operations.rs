@@ -26,6 +26,8 @@ use datafusion::logical_expr::{
     Distinct, Expr, ExprFunctionExt, ExprSchemable, Join, JoinType, LogicalPlan, LogicalPlanBuilder,
 };
 
+use super::operand_types::unrelated;
+
 /// The columns with the number of a row among those that are equal, of each side.
 const COPY: [&str; 2] = ["#left copy", "#right copy"];
 
@@ -87,6 +89,12 @@ fn of_one_type(left: LogicalPlan, right: LogicalPlan, state: &SessionState) -> R
     let (of_left, of_right) = (analysed(&left)?, analysed(&right)?);
     let mut types = vec![];
     for (l, r) in of_left.fields().iter().zip(of_right.fields()) {
+        if let Some((left, right)) = unrelated(l.data_type(), r.data_type()) {
+            return plan_err!(
+                "{left} and {right} have no common type in column `{}` of INTERSECT or EXCEPT: CAST one of them",
+                l.name()
+            );
+        }
         let Some(common) = type_union_coercion(l.data_type(), r.data_type()) else {
             return plan_err!(
                 "the two sides of INTERSECT or EXCEPT have types that cannot be compared in column `{}`: {} and {}; CAST one \

@@ -45,7 +45,7 @@ async fn branches_keep_their_values() {
             &["1.0000", "1.0009", "2.0000", "2.0000"],
         )
         .await;
-        ways.gives("SELECT price FROM east.samples.a INTERSECT SELECT price FROM west.samples.b", &["2.00"]).await;
+        ways.gives("SELECT price FROM east.samples.a INTERSECT SELECT price FROM west.samples.b", &["2.0000"]).await;
         ways.gives("SELECT price FROM west.samples.b EXCEPT SELECT price FROM east.samples.a", &["1.0009"]).await;
         ways.gives(
             "SELECT day FROM east.samples.a UNION ALL SELECT day FROM west.samples.b",

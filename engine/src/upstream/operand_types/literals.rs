@@ -1,4 +1,5 @@
-//! Literals with more digits than a float holds keep them until it is known what they meet.
+//! Literals with more digits than a float holds keep them until it is known what they meet, and literals of
+//! `TIMESTAMP` have the unit that holds their digits.
 //!
 //! DataFusion's SQL planner makes a float of every number with a point, and of integers beyond 64 bits. Those of more than 15
 //! digits are planned as a cast of their text to a float instead: the same float, but [`super::exact::Exact`] reads the
@@ -6,14 +7,18 @@
 
 use std::ops::ControlFlow;
 
+use arrow::datatypes::TimeUnit;
 use sqlparser::ast::{
-    CastKind, DataType, ExactNumberInfo, Expr, Statement, UnaryOperator, Value, ValueWithSpan, visit_expressions_mut,
+    CastKind, DataType, ExactNumberInfo, Expr, Statement, TypedString, UnaryOperator, Value, ValueWithSpan,
+    visit_expressions_mut,
 };
+
+use super::timestamps::unit_of_text;
 
 /// Every number of so many digits comes out of a float as it went in.
 const DIGITS_OF_FLOATS: usize = 15;
 
-/// Writes literals with many digits as casts of their text.
+/// Writes literals with many digits as casts of their text, and a precision behind the `TIMESTAMP` of a literal.
 pub(crate) fn keep_digits(statement: &mut Statement) {
     let _ = visit_expressions_mut(statement, |expr| {
         let text = match &*expr {
@@ -24,8 +29,28 @@ pub(crate) fn keep_digits(statement: &mut Statement) {
             let text = text.replace('_', "");
             *expr = cast(text);
         }
+        give_precision(expr);
         ControlFlow::<()>::Continue(())
     });
+}
+
+/// Says how many digits a literal's seconds have, where the type does not: six, or nine if the text has more than six.
+fn give_precision(expr: &mut Expr) {
+    let (text, data_type) = match expr {
+        Expr::TypedString(TypedString { value, data_type, .. }) => (&value.value, data_type),
+        Expr::Cast { expr: inner, data_type, .. } => match &**inner {
+            Expr::Value(value) => (&value.value, data_type),
+            _ => return,
+        },
+        _ => return,
+    };
+    if let DataType::Timestamp(precision @ None, _) = data_type {
+        *precision = match text {
+            Value::SingleQuotedString(text) if unit_of_text(text) == TimeUnit::Nanosecond => Some(9),
+            Value::SingleQuotedString(_) | Value::Null => Some(6),
+            _ => return,
+        };
+    }
 }
 
 fn number(expr: &Expr) -> Option<&str> {

@@ -35,6 +35,7 @@ use datafusion::optimizer::analyzer::type_coercion::{TypeCoercion, TypeCoercionR
 pub(super) use self::compared::ComparedOperands;
 pub(crate) use self::literals::keep_digits;
 pub(crate) use self::timestamps::{TimestampTypes, without_mark};
+pub(super) use self::unrelated::unrelated;
 
 /// The rule, with ours in front where it is the one that coerces types.
 pub(super) fn guarded(rule: Arc<dyn AnalyzerRule + Send + Sync>) -> Arc<dyn AnalyzerRule + Send + Sync> {

@@ -50,6 +50,12 @@ fn noun(data_type: &DataType) -> &'static str {
     }
 }
 
+/// Two types in words, if their values are not to be brought to one type.
+pub(in crate::upstream) fn unrelated(one: &DataType, other: &DataType) -> Option<(&'static str, &'static str)> {
+    let (a, b) = (Family::of(one), Family::of(other));
+    (a != b && a != Family::Any && b != Family::Any).then(|| (noun(one), noun(other)))
+}
+
 /// Refuses operands of unrelated types.
 pub(super) fn refuse(group: Group, operands: &[Operand<'_>]) -> Result<()> {
     let mut known = operands.iter().filter(|operand| Family::of(operand.plain()) != Family::Any);
