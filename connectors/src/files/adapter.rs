@@ -24,7 +24,7 @@ pub(super) struct ColumnError(pub(super) String);
 
 impl ColumnError {
     /// The error of column `name`.
-    pub(super) fn new(name: &str, what: &str) -> DataFusionError {
+    pub(super) fn of(name: &str, what: &str) -> DataFusionError {
         DataFusionError::External(Box::new(Self(format!("column `{name}`: {what}"))))
     }
 }
@@ -47,7 +47,7 @@ impl PhysicalExprAdapterFactory for LosslessAdapters {
             let Ok(found) = file.field_with_name(field.name()) else { continue };
             if !widens(found.data_type(), field.data_type()) {
                 let what = format!("it is {} here and {} in the port", found.data_type(), field.data_type());
-                return Err(ColumnError::new(field.name(), &what));
+                return Err(ColumnError::of(field.name(), &what));
             }
         }
         let inner = DefaultPhysicalExprAdapterFactory.create(port.clone(), file.clone())?;
@@ -130,7 +130,7 @@ impl PhysicalExpr for ReadAs {
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
         let array = self.column.evaluate(batch)?.into_array(batch.num_rows())?;
         let read = read_as(&array, self.field.data_type());
-        Ok(ColumnarValue::Array(read.map_err(|what| ColumnError::new(self.field.name(), &what))?))
+        Ok(ColumnarValue::Array(read.map_err(|what| ColumnError::of(self.field.name(), &what))?))
     }
 
     fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {

@@ -153,9 +153,9 @@ fn in_order(batch: &RecordBatch, columns: &SchemaRef, is_there: &[bool]) -> Resu
         }
         match read.next() {
             Some((own, array)) if own.name() == field.name() => {
-                read_as(array, field.data_type()).map_err(|what| ColumnError::new(field.name(), &what))
+                read_as(array, field.data_type()).map_err(|what| ColumnError::of(field.name(), &what))
             }
-            _ => Err(ColumnError::new(field.name(), "the file has changed while it was being read")),
+            _ => Err(ColumnError::of(field.name(), "the file has changed while it was being read")),
         }
     });
     rows(columns, arrays.collect::<Result<_>>()?, batch.num_rows())
@@ -247,7 +247,7 @@ async fn json_batches(
 /// The values of what was read as text.
 fn from_text(batch: &RecordBatch, columns: &SchemaRef) -> Result<RecordBatch> {
     let value = |(field, array): (&FieldRef, &ArrayRef)| {
-        value_of_text(array, field.data_type()).map_err(|what| ColumnError::new(field.name(), &what))
+        value_of_text(array, field.data_type()).map_err(|what| ColumnError::of(field.name(), &what))
     };
     let arrays = columns.fields().iter().zip(batch.columns()).map(value).collect::<Result<_>>()?;
     rows(columns, arrays, batch.num_rows())
