@@ -25,6 +25,7 @@ mod three_valued;
 pub(crate) mod using_joins;
 pub(crate) mod volatile;
 pub(crate) mod window_limits;
+mod zero_signs;
 
 use std::sync::Arc;
 
@@ -61,6 +62,7 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(subqueries::SubqueriesAsJoins)];
     rules.extend(Analyzer::new().rules.into_iter().map(operand_types::guarded));
     rules.push(Arc::new(regex_literals::RegexLiterals));
+    rules.push(Arc::new(zero_signs::ZeroSigns));
     rules.push(Arc::new(volatile::VolatileOnce));
     rules
 }

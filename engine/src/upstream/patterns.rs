@@ -92,7 +92,7 @@ fn translated(
     function: &str,
     translate: Translate,
 ) -> Result<Expr, String> {
-    let escape = escape.map(|escape| Expr::Value(escape));
+    let escape = escape.map(Expr::Value);
     let is_known = escape.as_ref().is_none_or(|escape| text(escape).is_some());
     if let (Some(pattern), true) = (text(pattern), is_known) {
         let escape = match escape.as_ref().and_then(text) {

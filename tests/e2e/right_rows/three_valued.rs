@@ -77,7 +77,10 @@ impl Tree {
                     Item::Null => None,
                     Item::Y => y,
                 });
-                let equal = items.fold(Some(false), |found, item| or(found, x.zip(item).map(|(x, item)| x == item)));
+                let mut equal = Some(false);
+                for item in items {
+                    equal = or(equal, x.zip(item).map(|(x, item)| x == item));
+                }
                 equal.map(|found| found != *negated)
             }
             Tree::Equals { number, negated } => x.map(|x| (x == *number) != *negated),

@@ -29,12 +29,10 @@ fn rewrite(statement: &mut SqlStatement) {
                     **subquery = rows;
                 }
             }
-            Expr::InList { expr, list, .. } => {
-                if as_function(expr).is_some() {
-                    list.iter_mut().for_each(|item| {
-                        as_function(item);
-                    });
-                }
+            Expr::InList { expr, list, .. } if as_function(expr).is_some() => {
+                list.iter_mut().for_each(|item| {
+                    as_function(item);
+                });
             }
             Expr::BinaryOp { left, op, right } if compares(op) && is_row(left) && is_row(right) => {
                 as_function(left);

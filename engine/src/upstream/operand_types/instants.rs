@@ -259,7 +259,7 @@ pub(super) fn settle_times(operands: &mut [Operand<'_>]) {
     let constant = |operand: &Operand<'_>| if is_time(operand) { Constant::of(operand.expr) } else { None };
     let constants: Vec<Option<Constant>> = operands.iter().map(constant).collect();
     let moving = operands.iter().zip(&constants).filter(|(operand, constant)| is_time(operand) && constant.is_none());
-    let finest = moving.map(|(operand, _)| operand.plain().clone()).min_by_key(|t| nanoseconds_of(t));
+    let finest = moving.map(|(operand, _)| operand.plain().clone()).min_by_key(nanoseconds_of);
     let common = finest.unwrap_or(DataType::Time64(TimeUnit::Microsecond));
     let holds_all = constants.iter().flatten().all(|constant| literal(constant, &common).is_some());
     let common = if holds_all { common } else { DataType::Time64(TimeUnit::Nanosecond) };

@@ -77,7 +77,7 @@ impl<'a> Carrier<'a> {
                 self.resolve_parts(tested, true_only)
             }
             Expr::SetComparison(mut e) => {
-                e.expr = Box::new(self.operand(*e.expr)?);
+                *e.expr = self.operand(*e.expr)?;
                 let tested = compared(&e, self.plan.schema(), true_only)?;
                 self.resolve_parts(tested, true_only)
             }
