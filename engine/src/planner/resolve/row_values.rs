@@ -29,7 +29,8 @@ fn rewrite(statement: &mut SqlStatement) {
                     **subquery = rows;
                 }
             }
-            Expr::InList { expr, list, .. } if as_function(expr).is_some() => {
+            Expr::InList { expr, list, .. } if is_row(expr) => {
+                as_function(expr);
                 list.iter_mut().for_each(|item| {
                     as_function(item);
                 });
