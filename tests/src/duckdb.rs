@@ -70,7 +70,7 @@ impl DuckDb {
     /// Runs a query.
     ///
     /// # Errors
-    /// DuckDB's message; a query that takes longer than [`TIME_LIMIT`].
+    /// DuckDB's message; a query that takes longer than its limit of time.
     pub async fn query(&self, sql: &str) -> Result<Rows, String> {
         let mut pipes = self.pipes.lock().await;
         pipes.last_id += 1;
