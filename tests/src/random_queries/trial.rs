@@ -187,7 +187,9 @@ fn agree(expected: &EngineResult<Rows>, actual: &EngineResult<Rows>, order: &Ord
 }
 
 /// DataFusion 55.2 loses a sort where a filter fixes an expression below a join, and notices: whether a query meets
-/// that hangs on the sizes that it sees. An error, and never a wrong row.
+/// that hangs on the sizes that it sees. It also makes a sum of decimals beside a DISTINCT aggregate wider than it says, so
+/// that a comparison fails by the shape of the plan. Errors, and never wrong rows: see the upstream notes.
 fn is_planner_gap(error: &portolan_engine::Error) -> bool {
-    error.chain().contains("SanityCheckPlan")
+    let said = error.chain();
+    said.contains("SanityCheckPlan") || said.contains("Invalid comparison operation: Decimal128")
 }
