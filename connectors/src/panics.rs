@@ -1,7 +1,8 @@
-//! Panics of the libraries that read sources, as errors: a source must not take down its node, nor its neighbours.
+//! Turns panics of the libraries that read sources into errors. A source must not take down its node, nor other
+//! sources.
 //!
-//! Opening a port, taking its statistics and scanning it go through here; each names the port, and the file where it
-//! knows it.
+//! Opening a port, computing its statistics and scanning it use this module. Each error names the port, and the file if
+//! it is known.
 
 use std::any::Any;
 use std::fmt;
@@ -22,26 +23,26 @@ impl fmt::Display for Panic {
 impl std::error::Error for Panic {}
 
 impl Panic {
-    /// What `payload`, which unwound a thread, says.
+    /// Returns the message of `payload`, which unwound a thread.
     pub(crate) fn of(payload: &(dyn Any + Send)) -> Self {
         let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
         Self(text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned()))
     }
 }
 
-/// Does the work.
+/// Runs the work.
 ///
 /// # Errors
-/// It panicked.
+/// The work panicked.
 pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
-    // What the work has touched is dropped with it.
+    // The state that the work has touched is dropped with it.
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Panic::of(payload.as_ref()))
 }
 
 /// Awaits the work.
 ///
 /// # Errors
-/// It panicked.
+/// The work panicked.
 pub(crate) async fn caught_async<T>(work: impl Future<Output = T>) -> Result<T, Panic> {
     AssertUnwindSafe(work).catch_unwind().await.map_err(|payload| Panic::of(payload.as_ref()))
 }

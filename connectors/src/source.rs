@@ -116,7 +116,7 @@ pub async fn open_domain(
     Ok(LocalDomain { catalog, ports })
 }
 
-/// Opens one port. A panic of what reads its data is one more thing that is wrong with it.
+/// Opens one port. A panic of a reader is reported like any other fault of the port.
 async fn open(port: &Port, opener: &dyn SourceOpener, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, Diagnostics> {
     caught_async(opener.open(port, runtime)).await.unwrap_or_else(|panic| {
         let place = port.source.as_ref().map(|source| source.place.clone()).unwrap_or_default();

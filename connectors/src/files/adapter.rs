@@ -1,5 +1,5 @@
-//! The last check of a column's type: where DataFusion adapts a query to the columns that the Parquet reader found in a
-//! file. Its own adapter casts each to the type of the table, and cuts what does not fit.
+//! The last check of a column's type, where DataFusion adapts a query to the columns that the Parquet reader found in a
+//! file. DataFusion's own adapter casts each column to the type of the table, and cuts values that do not fit.
 
 use std::fmt::{self, Display, Formatter};
 use std::hash::{Hash, Hasher};
@@ -23,7 +23,7 @@ use super::widening::{is_plain, read_as, widens};
 pub(super) struct ColumnError(pub(super) String);
 
 impl ColumnError {
-    /// The error of column `name`.
+    /// Returns the error of column `name`.
     pub(super) fn of(name: &str, what: &str) -> DataFusionError {
         DataFusionError::External(Box::new(Self(format!("column `{name}`: {what}"))))
     }
@@ -69,7 +69,7 @@ impl PhysicalExprAdapter for LosslessAdapter {
 }
 
 impl LosslessAdapter {
-    /// Puts our own cast in the place of one that DataFusion put around a column, unless it may do with it as it likes.
+    /// Replaces a cast that DataFusion put around a column with our own, unless DataFusion may move the cast.
     fn replace_cast(&self, expr: Arc<dyn PhysicalExpr>) -> Transformed<Arc<dyn PhysicalExpr>> {
         let column = expr.downcast_ref::<CastExpr>().map(CastExpr::expr);
         let Some((name, column)) = column.and_then(|c| Some((c.downcast_ref::<Column>()?.name(), c))) else {
@@ -85,8 +85,8 @@ impl LosslessAdapter {
     }
 }
 
-/// A column of a file, read as the type of the port. It is no cast that DataFusion knows: nothing is pruned by it, and
-/// it is not moved.
+/// A column of a file, read as the type of the port. DataFusion does not know it as a cast: it neither moves the
+/// expression nor prunes by it.
 #[derive(Clone, Debug)]
 struct ReadAs {
     column: Arc<dyn PhysicalExpr>,

@@ -1,5 +1,5 @@
-//! The check of each file's columns against those of its port, before a scan reads the file or trusts its statistics:
-//! when the port is opened, and again for every version of a file that comes later.
+//! The check of each file's columns against those of its port. It runs before a scan reads the file or trusts its
+//! statistics: when the port is opened, and again for every later version of a file.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -21,11 +21,11 @@ use super::widening::{common_type, widens};
 /// The largest number of names in an error.
 const NAMED: usize = 10;
 
-/// The form in which a file has a column of its port.
+/// The representation of a port's column in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Same,
-    /// Of a narrower type.
+    /// A column of a narrower type.
     Narrower,
     Lacking,
 }
@@ -35,7 +35,7 @@ enum State {
 pub(super) struct FileColumns {
     /// The file's own columns.
     pub(super) schema: SchemaRef,
-    /// For each column of the port's files.
+    /// The representation of each column of the port's files.
     states: Vec<State>,
 }
 
@@ -43,7 +43,8 @@ impl FileColumns {
     /// Compares the columns found in a file with those of its port.
     ///
     /// # Errors
-    /// Columns that cannot be read without loss, that the contract requires and the file lacks, or all of them lacking.
+    /// Columns that cannot be read without loss; a lacking column that the contract requires; a file that has none of
+    /// the columns.
     pub(super) fn new(layout: &Layout, found: &Found, has_types: bool) -> Result<Self, String> {
         let mut wrong = vec![];
         let mut states = vec![];
@@ -70,7 +71,8 @@ impl FileColumns {
         Ok(columns)
     }
 
-    /// A key of JSON may come after the sample, but not all of them.
+    /// Checks that the file has some of the port's columns, and all required ones. One key of JSON may first come after
+    /// the sample, but all of them cannot.
     fn check_lacking(&self, layout: &Layout, is_whole: bool) -> Result<(), String> {
         let lacking = self.lacking();
         if !lacking.is_empty() && lacking.len() == self.states.len() {
@@ -86,7 +88,7 @@ impl FileColumns {
         Err(format!("it lacks {}, which the contract requires", listed(required.into_iter())))
     }
 
-    /// The places of the columns that the file lacks: they are NULL.
+    /// Returns the positions of the columns that the file lacks: they are NULL.
     pub(super) fn lacking(&self) -> Vec<usize> {
         self.states.iter().enumerate().filter(|(_, s)| **s == State::Lacking).map(|(i, _)| i).collect()
     }
@@ -127,7 +129,7 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
-/// The files that were checked: path, version and columns.
+/// The checked files: path, version and columns.
 #[derive(Debug, Default)]
 pub(super) struct CheckedFiles(Mutex<HashMap<Path, (u64, Arc<FileColumns>)>>);
 
@@ -148,7 +150,7 @@ impl CheckedFiles {
         columns
     }
 
-    /// Bounds the memory: of more than `limit` files, most are gone.
+    /// Bounds the memory: if there are more than `limit` files, removes most of them.
     fn bound(&self, limit: usize) {
         let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if files.len() > limit {
@@ -164,7 +166,7 @@ fn version_of(file: &ObjectMeta) -> u64 {
 }
 
 impl PortTable {
-    /// The columns of a file, checked. CSV is read by position, and its header compared elsewhere.
+    /// Checks the columns of a file. CSV is read by position, and its header is compared elsewhere.
     ///
     /// # Errors
     /// A file that cannot be read; see [`FileColumns::new`].
@@ -198,7 +200,7 @@ impl PortTable {
         Ok(Some(self.known_files.put(file, columns)))
     }
 
-    /// A key that a JSON file lacks is an everyday thing; a column that a file with a schema lacks is not.
+    /// Logs the columns that a file with a schema lacks. A JSON file often lacks a key, and so is not logged.
     fn warn_of_lacking(&self, columns: &FileColumns, file: &ObjectMeta) {
         let lacking = columns.lacking();
         if self.encoding.is_text() || lacking.is_empty() {

@@ -1,4 +1,5 @@
-//! The columns of a port that is being opened: those of its files, merged into one schema and compared with the contract.
+//! The columns of a port that is being opened. The columns of its files are merged into one schema and compared with
+//! the contract.
 
 use std::collections::BTreeMap;
 
@@ -17,13 +18,14 @@ use super::widening::common_type;
 use crate::error::Error;
 use crate::panics::caught_async;
 
-/// The largest number of files whose columns are read when a port is opened. Others are checked when they are scanned.
+/// The largest number of files whose columns are read when a port is opened. Other files are checked when they are
+/// scanned.
 const SCHEMA_FILES: usize = 10_000;
 
 /// The number of files that are read at once.
 const CONCURRENCY: usize = 16;
 
-/// The largest number of wrong files that are named.
+/// The largest number of wrong files that an error names.
 const NAMED: usize = 10;
 
 /// The columns of a port's files.
@@ -31,16 +33,16 @@ const NAMED: usize = 10;
 pub(super) struct Columns {
     /// The columns of all files.
     pub(super) merged: Schema,
-    /// CSV with a header: the names in it.
+    /// The header that the CSV files share.
     pub(super) header: Option<Vec<String>>,
     /// The columns of each file.
     pub(super) files: Vec<(ObjectMeta, Found)>,
 }
 
 impl Opening<'_> {
-    /// The columns that the files have, and the header that CSV files share.
+    /// Reads the columns of the files, and the header that CSV files share.
     pub(super) async fn columns(&self, encoding: &Encoding, files: &[ObjectMeta]) -> Result<Columns, Diagnostics> {
-        // Text is sampled: the first file with rows tells as much as all of them.
+        // Text is sampled: the first file with rows shows as much as all files.
         let count = if encoding.is_text() { CONCURRENCY } else { SCHEMA_FILES };
         let files: Vec<(ObjectMeta, Found)> = stream::iter(files.iter().take(count).cloned())
             .map(|file| async move {
@@ -63,7 +65,7 @@ impl Opening<'_> {
         Ok(Columns { merged, header, files })
     }
 
-    /// One schema of all: each column of the type that holds the values of all files.
+    /// Merges the columns of all files into one schema. Each column has the type that holds the values of all files.
     fn merge(&self, encoding: &Encoding, files: &[(ObjectMeta, Found)]) -> Result<Schema, Diagnostics> {
         let Some(((first_file, first), others)) = files.split_first() else { return Ok(Schema::empty()) };
         let first = &first.schema;
@@ -104,7 +106,7 @@ impl Opening<'_> {
         self.port.columns.iter().any(|c| c.name == name)
     }
 
-    /// Adds declared columns of JSON that no sample has, and that come later in the files.
+    /// Adds declared columns of JSON that no sample has, but that a later record has.
     async fn add_late_keys(
         &self,
         encoding: &Encoding,
@@ -137,7 +139,7 @@ impl Opening<'_> {
         Ok(())
     }
 
-    /// Checks the columns of each file against those of the port, and logs which files lack a column.
+    /// Checks the columns of each file against those of the port, and logs the files that lack a column.
     pub(super) fn check(
         &self,
         encoding: &Encoding,
@@ -153,7 +155,7 @@ impl Opening<'_> {
         let mut wrong = vec![];
         for (file, found) in files {
             let name = self.name_of(&file);
-            // Text that has no key at all has no record either.
+            // Text without any key has no record either.
             if encoding.is_text() && found.schema.fields().is_empty() {
                 continue;
             }
@@ -187,7 +189,7 @@ fn names(schema: &Schema) -> Vec<String> {
     schema.fields().iter().map(|f| f.name().clone()).collect()
 }
 
-/// The message of an error, causes included.
+/// Returns the message of an error, with its causes.
 fn told(error: &DataFusionError) -> String {
     match error {
         DataFusionError::External(inner) => {
@@ -197,7 +199,7 @@ fn told(error: &DataFusionError) -> String {
     }
 }
 
-/// The type of a column of text that seems to be of one type in one file and of another in the next.
+/// Returns the common type of a text column whose samples have one type in one file and another type in the next.
 fn common_guess(a: &DataType, b: &DataType) -> Option<DataType> {
     match (a, b) {
         _ if a == b => Some(a.clone()),

@@ -91,8 +91,8 @@ impl Encoding {
         Ok(Found { schema: Arc::new(schema), is_whole: sample.is_whole })
     }
 
-    /// The names of the columns of one file whose types do not matter, or cannot be told. `None` if it has no records, or
-    /// cannot be read: its reader says why.
+    /// Returns the column names of one file, if their types do not matter or cannot be found. `None` if the file has no
+    /// records or is no JSON: in that case its reader reports the error.
     pub(super) async fn names_in(&self, store: &Arc<dyn ObjectStore>, file: &ObjectMeta) -> Result<Option<Found>> {
         let sample = Sample::read(self, store, &file.location, SAMPLE_RECORDS).await?;
         let Some(keys) = keys(&sample.bytes) else { return Ok(None) };
@@ -108,7 +108,7 @@ impl Encoding {
         Ok(schema.fields().iter().map(|f| f.name().clone()).collect())
     }
 
-    /// The text of a file, decompressed.
+    /// Returns the text of a file, decompressed.
     pub(super) async fn text(
         &self,
         store: &Arc<dyn ObjectStore>,
@@ -118,14 +118,15 @@ impl Encoding {
         FileCompressionType::from(self.compression).convert_stream(bytes)
     }
 
-    /// DataFusion reads a sample in pieces and takes each for whole records, which it is not if quoted values have line
-    /// breaks: `LineDelimiter` of object_store looks for the last one backwards, past quotes.
+    /// Infers the columns of CSV. DataFusion reads a sample in pieces and expects whole records in each piece. If
+    /// quoted values have line breaks, a piece may end within a record: `LineDelimiter` of object_store searches for
+    /// the last line break backwards, past quotes.
     fn csv_schema(&self, sample: &[u8]) -> Result<Schema> {
         let format = Format::default().with_header(self.has_header).with_delimiter(self.delimiter);
         Ok(format.infer_schema(Cursor::new(sample), Some(SAMPLE_RECORDS))?.0)
     }
 
-    /// The options with which CSV is read.
+    /// Returns the options with which CSV is read.
     pub(super) fn csv_options(&self) -> CsvOptions {
         self.csv().options().clone()
     }

@@ -151,8 +151,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// Gives columns that the contract does not declare names of their own: they may bear one twice, or that of a folder.
-    /// Their place finds them, not their name.
+    /// Gives columns that the contract does not declare names of their own. A file may have such a name twice, or use
+    /// the name of a folder. The columns are found by position, not by name.
     fn rename_undeclared(&self, fields: &mut [FieldRef]) {
         let mut taken: Vec<String> = self.port.columns.iter().map(|c| c.name.clone()).collect();
         for (i, field) in fields.iter_mut().enumerate() {

@@ -1,8 +1,8 @@
 //! Ports over files: Parquet, CSV, JSON lines and Arrow IPC, on local disk and in object stores.
 //!
 //! A scan reads what lies there when it is planned. Nothing is taken on trust that the files themselves can tell:
-//! columns and their types are compared with the contract when a port is opened, and those of every file with the port's
-//! before it is scanned. An error names the port and the file.
+//! columns and their types are compared with the contract when a port is opened, and the columns of every file with
+//! those of the port before it is scanned. An error names the port and the file.
 
 mod adapter;
 mod append;

@@ -1,5 +1,6 @@
 //! Names the port and the file in every error that reading a file raises, where it is raised: around the reader of
-//! each single file, below everything that DataFusion pushes into a scan. A reader that panics raises an error, too.
+//! each single file, below every operator that DataFusion pushes into a scan. A panic of a reader becomes an error,
+//! too.
 
 use std::fmt::{self, Debug};
 use std::panic::AssertUnwindSafe;
@@ -57,7 +58,7 @@ impl Origin {
         self.unavailable(format!("port {}: file {name} {what}", self.port), &cause)
     }
 
-    /// The error for a file that a reader panics at.
+    /// Returns the error for a file whose reader panicked.
     pub(super) fn broken(&self, file: &Path, panic: &Panic) -> DataFusionError {
         let name = self.location.name_of(file);
         self.unavailable(format!("port {}: file {name} cannot be read", self.port), panic)
@@ -99,7 +100,7 @@ impl Debug for Redaction {
     }
 }
 
-/// Puts the naming source, and our own reader of the format if there is one, below a scan that a file format planned.
+/// Puts the naming source below a scan that a file format planned, and our own reader of the format if there is one.
 pub(super) fn name_errors(
     plan: Arc<dyn ExecutionPlan>,
     origin: &Arc<Origin>,
@@ -318,7 +319,7 @@ impl Name {
         self.origin.name(&self.file, error)
     }
 
-    /// Does the work of a reader, with the name in its errors.
+    /// Runs a reader, and adds the file's name to its errors.
     fn guard<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         self.named(caught(work))
     }
@@ -370,7 +371,7 @@ impl Morsel for NamedMorsel {
     fn into_stream(self: Box<Self>) -> BoxStream<'static, Result<RecordBatch>> {
         let Self { inner, name } = *self;
         match name.guard(|| Ok(inner.into_stream())) {
-            // It ends after a panic.
+            // The stream ends after a panic.
             Ok(batches) => AssertUnwindSafe(batches)
                 .catch_unwind()
                 .map(move |batch| name.named(batch.map_err(|payload| Panic::of(payload.as_ref()))))

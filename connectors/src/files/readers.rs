@@ -1,5 +1,6 @@
-//! Readers for the formats whose own reader in DataFusion gives wrong rows: it takes the columns of Arrow files by their
-//! position in the port, wherever they stand in the file, and text by Arrow's parsers, which cut values.
+//! Readers for the formats for which DataFusion's own reader gives wrong rows. DataFusion finds the columns of Arrow
+//! files by their position in the port, whatever the file's order. It reads text with Arrow's parsers, which cut
+//! values.
 
 use std::io::BufReader;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ use super::widening::read_as;
 
 type Batches = BoxStream<'static, Result<RecordBatch>>;
 
-/// A file source that is DataFusion's but for how it opens files.
+/// A file source that differs from DataFusion's only in how it opens files.
 pub(super) struct OwnReader {
     pub(super) inner: Arc<dyn FileSource>,
     pub(super) encoding: Encoding,
@@ -95,7 +96,7 @@ impl FileSource for OwnReader {
 }
 
 impl OwnReader {
-    /// DataFusion's reader of CSV, over text in the place of what Arrow would cut.
+    /// Returns DataFusion's CSV reader, which reads a column as text if Arrow would cut the values.
     fn csv_opener(
         &self,
         store: Arc<dyn ObjectStore>,
@@ -115,7 +116,7 @@ impl OwnReader {
     }
 }
 
-/// Opens Arrow files, and finds the columns in each by their names.
+/// Opens Arrow files, and finds the columns of each file by name.
 struct ByName {
     store: Arc<dyn ObjectStore>,
     columns: SchemaRef,
@@ -144,7 +145,7 @@ impl FileOpener for ByName {
     }
 }
 
-/// The columns of a batch as the port has them.
+/// Returns the columns of a batch in the port's order.
 fn in_order(batch: &RecordBatch, columns: &SchemaRef, is_there: &[bool]) -> Result<RecordBatch> {
     let mut read = batch.schema_ref().fields().iter().zip(batch.columns());
     let arrays = columns.fields().iter().zip(is_there).map(|(field, is_there)| {
@@ -161,7 +162,7 @@ fn in_order(batch: &RecordBatch, columns: &SchemaRef, is_there: &[bool]) -> Resu
     rows(columns, arrays.collect::<Result<_>>()?, batch.num_rows())
 }
 
-/// Opens CSV files, of which the columns come as [`as_text`] has them.
+/// Opens CSV files, whose columns have the types of [`as_text`].
 struct CsvRecords {
     inner: Arc<dyn FileOpener>,
     /// All columns of the files.
@@ -184,7 +185,7 @@ impl FileOpener for CsvRecords {
     }
 }
 
-/// The reader of CSV says which column by its number only.
+/// Adds the column's name: the CSV reader reports only its number.
 fn with_column_name(error: DataFusionError, names: &[String]) -> DataFusionError {
     let DataFusionError::ArrowError(arrow, backtrace) = error else { return error };
     let ArrowError::ParseError(message) = *arrow else { return DataFusionError::ArrowError(arrow, backtrace) };
@@ -208,7 +209,7 @@ impl FileOpener for JsonLines {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
         let (store, columns, compression) = (self.store.clone(), self.columns.clone(), self.compression);
         let text = as_text(&columns, false);
-        // Numbers in a column of text are text, as they are written.
+        // Numbers in a string column become strings, as the file writes them.
         let reader = ReaderBuilder::new(text).with_batch_size(self.batch_size).with_coerce_primitive(true);
         Ok(async move {
             let batches = json_batches(&store, &file, compression, reader).await?;
@@ -244,7 +245,7 @@ async fn json_batches(
     Ok(deserialize_stream(compression.convert_stream(chunks)?.fuse(), decoder).map_err(Into::into).boxed())
 }
 
-/// The values of what was read as text.
+/// Parses the values that were read as text.
 fn from_text(batch: &RecordBatch, columns: &SchemaRef) -> Result<RecordBatch> {
     let value = |(field, array): (&FieldRef, &ArrayRef)| {
         value_of_text(array, field.data_type()).map_err(|what| ColumnError::of(field.name(), &what))

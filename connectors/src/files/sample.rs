@@ -1,4 +1,4 @@
-//! The beginnings of text files: whole records, and no more bytes than are needed to know their columns.
+//! The beginnings of text files: whole records, and no more bytes than the search for columns needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use serde::de::IgnoredAny;
 
 use super::format::Encoding;
 
-/// The numbers of records and bytes of text by which types are found.
+/// The numbers of records and bytes of text from which types are inferred.
 pub(super) const SAMPLE_RECORDS: usize = 1000;
 const SAMPLE_BYTES: usize = 4 << 20;
 
-/// The number of bytes of a port that are searched for a key that no sample has.
+/// The number of bytes of a port in which a key is searched for that no sample has.
 const SEARCHED_BYTES: usize = 64 << 20;
 
-/// Records at the beginning of a file.
+/// The records at the beginning of a file.
 #[derive(Debug)]
 pub(super) struct Sample {
     /// Their text.
@@ -29,10 +29,10 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// Reads `records` records, and those that come with them.
+    /// Reads `records` records, and the records that arrive in the same chunk.
     ///
     /// # Errors
-    /// What the store or the decompression says; a first record that is longer than any sample.
+    /// An error of the store or of the decompression; a first record that is longer than any sample.
     pub(super) async fn read(
         encoding: &Encoding,
         store: &Arc<dyn ObjectStore>,
@@ -58,9 +58,9 @@ impl Sample {
     }
 }
 
-/// Finds the ends of records in text that comes byte by byte.
+/// Finds the ends of records in text that arrives byte by byte.
 struct RecordEnds {
-    /// CSV: what stands between two values. `None` for JSON.
+    /// CSV: the delimiter of values. `None` for JSON.
     delimiter: Option<u8>,
     at: At,
     /// JSON: the number of open objects and lists.
@@ -68,13 +68,13 @@ struct RecordEnds {
     seen: usize,
     /// The number of records that have ended.
     count: usize,
-    /// The end of the last of them.
+    /// The end of the last record.
     last: usize,
-    /// CSV: true if nothing has come since then.
+    /// CSV: true if no byte has come since that end.
     is_blank: bool,
 }
 
-/// The place of the next byte in a record.
+/// The position of the next byte in a record.
 #[derive(Clone, Copy, PartialEq)]
 enum At {
     /// The beginning of a value.
@@ -82,7 +82,7 @@ enum At {
     /// In a value without quotes; in JSON, outside of a string.
     Plain,
     Quoted,
-    /// Behind a quote, or in JSON a backslash, within quotes.
+    /// After a quote within quotes, or in JSON after a backslash.
     Escape,
 }
 
@@ -104,7 +104,8 @@ impl RecordEnds {
         }
     }
 
-    /// Quotes mean something at the beginning of a value only, and end at one that is not doubled.
+    /// True if the byte ends a record of CSV. A quote has a meaning only at the beginning of a value. A value ends at a
+    /// quote that is not doubled.
     fn csv(&mut self, byte: u8, delimiter: u8) -> bool {
         let is_break = matches!(byte, b'\n' | b'\r');
         self.at = match (self.at, byte) {
@@ -140,7 +141,7 @@ impl RecordEnds {
     }
 }
 
-/// The keys of the JSON records in a sample. `None` if there are none, or it is no JSON.
+/// Returns the keys of the JSON records in a sample. `None` if there are none, or if the text is no JSON.
 pub(super) fn keys(sample: &[u8]) -> Option<BTreeSet<String>> {
     let mut keys = BTreeSet::new();
     for record in serde_json::Deserializer::from_slice(sample).into_iter::<BTreeMap<String, IgnoredAny>>() {
@@ -149,10 +150,10 @@ pub(super) fn keys(sample: &[u8]) -> Option<BTreeSet<String>> {
     (!keys.is_empty()).then_some(keys)
 }
 
-/// Finds those of `names` that the files have as keys, after their samples or not.
+/// Finds those of `names` that the files have as keys, in their samples or after them.
 ///
 /// # Errors
-/// What the store or the decompression says, and of which file.
+/// An error of the store or of the decompression, with the name of the file.
 pub(super) async fn search(
     encoding: &Encoding,
     store: &Arc<dyn ObjectStore>,
@@ -172,7 +173,7 @@ pub(super) async fn search(
                 return Ok(Search { lacking: lacking.into_keys().collect(), is_whole: budget > 0 });
             }
             budget = budget.saturating_sub(chunk.len());
-            // A key may stand on the border of two chunks.
+            // A key may span two chunks.
             window.drain(..window.len().saturating_sub(longest));
             window.extend_from_slice(&chunk);
             lacking.retain(|_, key| !window.windows(key.len()).any(|w| w == key.as_slice()));

@@ -1,5 +1,5 @@
-//! Text becomes values here, all of it or an error. Arrow's readers of JSON and CSV cut fractions of integers, what is
-//! finer than a microsecond, and times of day from dates, and read a number as a time of a unit that nobody named.
+//! Parses text into values without loss, or fails. Arrow's readers of JSON and CSV cut fractions of integers, digits
+//! after the microsecond, and times of day from dates. They also read a bare number as a time of an arbitrary unit.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use arrow::temporal_conversions::SECONDS_IN_DAY;
 /// The number of characters of a value that an error repeats.
 const SHOWN: usize = 40;
 
-/// The form in which a reader is to give the columns of `schema`, so that [`value_of_text`] can read the rest.
+/// Returns the schema in which a reader gives the columns of `schema`, so that [`value_of_text`] can parse the rest.
 pub(super) fn as_text(schema: &Schema, reads_whole_numbers: bool) -> SchemaRef {
     let fields = schema.fields().iter().map(|f| field_as_text(f, reads_whole_numbers));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
@@ -35,10 +35,10 @@ fn field_as_text(field: &FieldRef, reads_whole_numbers: bool) -> FieldRef {
     Arc::new(Field::new(field.name(), data_type, field.is_nullable()))
 }
 
-/// Reads a column that came in the form of [`as_text`] as type `to`.
+/// Converts a column that was read with the schema of [`as_text`] to type `to`.
 ///
 /// # Errors
-/// A text that is no value of that type, and which.
+/// The first string that is no value of the type.
 pub(super) fn value_of_text(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, String> {
     match (array.data_type(), to) {
         (from, to) if from == to => Ok(array.clone()),
@@ -91,15 +91,15 @@ fn each<V, A: FromIterator<Option<V>>>(
     texts.iter().map(value).collect()
 }
 
-/// Also `5.0` and `1e3`: writers that know only floats write whole numbers like this.
+/// Accepts `5.0` and `1e3`: writers that know only floats write whole numbers like this.
 fn whole_number(text: &str) -> Option<i64> {
-    /// Up to here a float holds each whole number.
+    /// Up to this bound, a float holds each whole number.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let read = || text.parse::<f64>().ok().filter(|v| v.fract() == 0.0 && v.abs() <= EXACT).map(|v| v as i64);
     text.parse().ok().or_else(read)
 }
 
-/// A timestamp at midnight is a date, too.
+/// Parses a date. A timestamp at midnight is also a date.
 fn date(text: &str, utc: Tz) -> Option<i32> {
     let day = Date32Type::parse(text)?;
     let at = if text.len() > 10 { string_to_datetime(&utc, text).ok() } else { None };

@@ -221,7 +221,7 @@ impl PortTable {
             .await
     }
 
-    /// A file whose columns were checked, with what it says of itself.
+    /// Checks the columns of a file, and returns the file with its statistics.
     async fn with_own_statistics(
         &self,
         state: &dyn Session,
@@ -253,7 +253,7 @@ impl PortTable {
             return Ok(unknown());
         }
         let estimating = state.config().get_extension::<Estimating>().is_some();
-        // The cache holds what plans may rely on.
+        // The cache holds only statistics that plans may rely on.
         let cache = state.runtime_env().cache_manager.get_file_statistic_cache().filter(|_| !estimating);
         let key = TableScopedPath { table: Some(self.reference()), path: file.location.clone() };
         if let Some(cached) = cache.as_ref().and_then(|c| c.get(&key))

@@ -1,5 +1,5 @@
-//! Which column types of a file can be read as which types of a port without a change of any value, and the casts that
-//! do it. DataFusion casts every column to the type of its table, with whatever loss the two types bring.
+//! The pairs of types for which a file's column can be read as the port's type without a change of any value, and the
+//! casts between them. DataFusion casts every column to the type of its table, whatever the loss.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use arrow::datatypes::DataType as T;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 use datafusion::common::nested_struct::cast_column;
 
-/// True if a column of type `from` can be read as `to`: every value has its equal there, or is refused when it is read.
+/// True if a column of type `from` can be read as `to`. Every value has an equal in `to`, or is refused when it is
+/// read.
 pub(super) fn widens(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
         _ if from == to => true,
@@ -18,7 +19,7 @@ pub(super) fn widens(from: &DataType, to: &DataType) -> bool {
         (T::Dictionary(from_key, from), T::Dictionary(to_key, to)) => widens(from_key, to_key) && widens(from, to),
         (T::Dictionary(_, from), _) => widens(from, to),
         (T::RunEndEncoded(_, from), _) => widens(from.data_type(), to),
-        // More values than the keys can count are an error when they are read.
+        // If there are more values than keys, reading fails.
         (_, T::Dictionary(_, to)) => widens(from, to),
         (T::Struct(from), T::Struct(to)) => struct_widens(from, to),
         (T::List(from), T::List(to)) | (T::LargeList(from), T::LargeList(to)) => inner_widens(from, to),
@@ -35,8 +36,8 @@ pub(super) fn widens(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-/// True if DataFusion may move the cast to the other side of a comparison and prune by what it gives: both sides order
-/// and compare alike. (It moves casts between units of time as well, and cuts the literal.)
+/// True if DataFusion may move the cast to the other side of a comparison and prune by the result: the values of both
+/// types have the same order. (DataFusion also moves casts between units of time, and cuts the literal.)
 pub(super) fn is_plain(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
         _ if from == to => true,
@@ -56,7 +57,7 @@ pub(super) fn is_plain(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-/// The narrowest type as which columns of both types can be read.
+/// Returns the narrowest type as which columns of both types can be read.
 pub(super) fn common_type(a: &DataType, b: &DataType) -> Option<DataType> {
     match (a, b) {
         (T::Dictionary(_, a), T::Dictionary(_, b)) if a != b => common_type(a, b),
@@ -72,7 +73,7 @@ pub(super) fn common_type(a: &DataType, b: &DataType) -> Option<DataType> {
     }
 }
 
-/// Reads `array` as type `to`, which it [`widens`] to.
+/// Reads `array` as type `to`, which must be wider (see [`widens`]).
 ///
 /// # Errors
 /// A value that `to` does not hold. The message does not repeat it.
@@ -94,7 +95,7 @@ pub(super) fn read_as(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, Strin
     Ok(read)
 }
 
-/// True if only some values of `from` have an equal in `to`, so that each has to be looked at.
+/// True if only some values of `from` have an equal in `to`, so that each value must be checked.
 fn is_checked(from: &DataType, to: &DataType) -> bool {
     matches!((from, to), (T::Int64 | T::UInt64, T::Float64))
 }
@@ -123,13 +124,15 @@ fn fineness(unit: TimeUnit) -> u8 {
     }
 }
 
-/// Inside of nested columns only what needs no look at each value.
+/// True if an inner field of a nested column can be read as the other: only with a cast that needs no check of each
+/// value.
 fn inner_widens(from: &FieldRef, to: &FieldRef) -> bool {
     let (source, target) = (from.data_type(), to.data_type());
     (to.is_nullable() || !from.is_nullable()) && widens(source, target) && is_plain(source, target)
 }
 
-/// A field that the file lacks is NULL; one that the port lacks would be lost.
+/// True if one struct can be read as the other. A field that the file lacks is NULL. A field that the port lacks would
+/// be lost.
 fn struct_widens(from: &Fields, to: &Fields) -> bool {
     let known = |field: &FieldRef| to.iter().any(|t| t.name() == field.name() && inner_widens(field, t));
     let lacking = |field: &&FieldRef| !from.iter().any(|f| f.name() == field.name());
@@ -138,7 +141,7 @@ fn struct_widens(from: &Fields, to: &Fields) -> bool {
         && to.iter().filter(lacking).all(|field| field.is_nullable())
 }
 
-/// Writers call the parts of an entry as they like.
+/// Writers name the parts of an entry differently.
 fn map_widens(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
         (T::Struct(from), T::Struct(to)) if from.len() == to.len() => {
@@ -157,7 +160,7 @@ fn common_struct(a: &Fields, b: &Fields) -> Option<DataType> {
         });
     }
     let added: Vec<_> = b.iter().filter(|field| !a.iter().any(|known| known.name() == field.name())).collect();
-    // Two structs that share no field are two things.
+    // Two structs without a common field are unrelated.
     if added.len() == b.len() && !b.is_empty() && !a.is_empty() {
         return None;
     }
@@ -175,7 +178,7 @@ fn common_field(a: &FieldRef, b: &FieldRef) -> Option<FieldRef> {
     Some(Arc::new(field))
 }
 
-/// A whole number's type: whether it has a sign, and how many bits it has.
+/// Describes an integer type: whether it has a sign, and how many bits it has.
 fn whole(data_type: &DataType) -> Option<(bool, u8)> {
     Some(match data_type {
         T::Int8 => (true, 8),
@@ -190,7 +193,7 @@ fn whole(data_type: &DataType) -> Option<(bool, u8)> {
     })
 }
 
-/// Digits before and after the point.
+/// Returns the numbers of digits before and after the point.
 fn digits(data_type: &DataType) -> Option<(i32, i32)> {
     match data_type {
         T::Decimal32(p, s) | T::Decimal64(p, s) | T::Decimal128(p, s) | T::Decimal256(p, s) => {
@@ -225,7 +228,7 @@ fn number_widens(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-/// Of two types neither of which holds the other: a wider one.
+/// Returns a wider type for two types of which neither holds the other.
 fn common_number(a: &DataType, b: &DataType) -> Option<DataType> {
     if let (Some((a_signed, a_bits)), Some((b_signed, b_bits))) = (whole(a), whole(b)) {
         let unsigned = if a_signed { b_bits } else { a_bits };

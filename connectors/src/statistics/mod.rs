@@ -45,7 +45,7 @@ const DIVIDED_BYTES: usize = 1 << 20;
 /// Columns of wider values are not sampled.
 const MAX_WIDTH: u64 = 16 << 10;
 
-/// Marks a session that plans a scan to estimate by its statistics, and never runs it: bounds need not cover every row.
+/// Marks a session that plans a scan to estimate by its statistics, and never runs it: bounds may leave out some rows.
 #[derive(Debug)]
 pub(crate) struct Estimating;
 
@@ -130,8 +130,8 @@ impl Taking<'_> {
         }
     }
 
-    /// The statistics. A panic leaves nothing known but the footprint, so that the port is not tried again before its
-    /// data changes, and does not touch the statistics of other ports.
+    /// Computes the statistics. After a panic, only the footprint is known, so that the node does not try the port
+    /// again before its data changes. The statistics of other ports are not affected.
     async fn caught(&self, footprint: Option<Footprint>, bounds: Option<Bounds>) -> PortStatistics {
         let known = (footprint.as_ref().map(|f| f.bytes), bounds.and(footprint.as_ref()).map(|f| f.version.clone()));
         caught_async(self.statistics(footprint, bounds)).await.unwrap_or_else(|panic| {

@@ -1,6 +1,6 @@
-//! The footers of Parquet files, with those statistics alone that hold for every row: see [`sound`] for what is removed.
+//! The footers of Parquet files, with only those statistics that hold for every row: [`sound`] lists what it removes.
 //!
-//! Planning takes file statistics from them ([`Footer::statistics`]), and scans prune row groups and pages by them
+//! Planning reads file statistics from footers ([`Footer::statistics`]). Scans use them to prune row groups and pages
 //! ([`SoundFooters`] is the only reader of footers that a scan has). A footer is made sound once, when it is read, and
 //! is cached in that form.
 
@@ -37,7 +37,8 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 #[derive(Debug)]
 pub(super) struct Footer {
     metadata: Arc<ParquetMetaData>,
-    /// The ranges of floats that the footer declared, by leaf column: NaN aside, and so for estimates only.
+    /// The ranges of floats that the footer declared, by leaf column. They leave out NaN, and so are for estimates
+    /// only.
     floats: Vec<Option<(f64, f64)>>,
 }
 
@@ -45,7 +46,7 @@ impl Footer {
     /// Reads a footer with its page index, unless the cache holds it.
     ///
     /// # Errors
-    /// A file that is gone, cannot be read, or has no valid footer.
+    /// A file that is gone, that cannot be read, or that has no valid footer.
     pub(super) async fn read(
         store: &dyn ObjectStore,
         file: &ObjectMeta,
@@ -58,7 +59,7 @@ impl Footer {
         {
             return Ok(footer.clone());
         }
-        // What DataFusion's schema inference has cached is as the file says.
+        // DataFusion's schema inference has cached the footer as the file stores it.
         let known = cached.as_ref().and_then(|e| e.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>());
         let declared = match known.map(CachedParquetMetaData::parquet_metadata) {
             Some(metadata) if metadata.column_index().is_some() || metadata.offset_index().is_some() => {
@@ -99,7 +100,7 @@ impl FileMetadata for CachedFooter {
     }
 }
 
-/// Lets the scan that a file format planned read sound footers only. Scans of other formats have none.
+/// Gives a scan that a file format planned a reader of sound footers only. Scans of other formats have no footers.
 pub(super) fn with_sound_footers(
     plan: Arc<dyn ExecutionPlan>,
     store: Arc<dyn ObjectStore>,
@@ -113,7 +114,7 @@ pub(super) fn with_sound_footers(
     DataSourceExec::from_data_source(FileScanConfigBuilder::from(config.clone()).with_source(Arc::new(source)).build())
 }
 
-/// Makes the readers of a scan's files.
+/// Creates the readers of a scan's files.
 struct SoundFooters {
     files: DefaultParquetFileReaderFactory,
     store: Arc<dyn ObjectStore>,
@@ -122,7 +123,7 @@ struct SoundFooters {
 
 impl fmt::Debug for SoundFooters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A store shows its credentials.
+        // A store's `Debug` shows its credentials.
         f.write_str("SoundFooters")
     }
 }

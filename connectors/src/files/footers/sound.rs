@@ -1,16 +1,16 @@
-//! Removes from a footer every statistic that need not hold for all rows.
+//! Removes from a footer every statistic that may not hold for all rows.
 //!
-//! Parquet's writers leave NaN out of the bounds of floats, need not count NULLs, and once compared strings and unsigned
-//! numbers as signed ones. DataFusion 55.2 takes bounds for bounds of every value, a missing count of NULLs for none, and
-//! no notice of the order: it replaces columns by constants, skips row groups and pages, and answers `min`, `max` and
-//! `count` by them.
+//! Parquet's writers leave NaN out of the bounds of floats. They need not count NULLs. Old writers compared strings and
+//! unsigned numbers as signed ones. DataFusion 55.2 takes bounds for the bounds of every value, and a missing count of
+//! NULLs for zero. It ignores the order of the bounds. So it replaces columns with constants, skips row groups and
+//! pages, and answers `min`, `max` and `count` wrongly.
 //!
 //! | statistic | is kept |
 //! |---|---|
 //! | bounds of floats, of row groups and of pages; their Bloom filters | never |
 //! | bounds of strings, bytes and unsigned numbers | if the file declares their order, and not in the deprecated fields |
 //! | bounds of types without an order (`INT96`, `INTERVAL`) | never |
-//! | everything about a column in a row group that does not count its NULLs | if there can be none |
+//! | all statistics of a column in a row group that does not count its NULLs | if the column cannot have NULLs |
 
 use parquet::basic::{ColumnOrder, LogicalType, SortOrder, Type};
 use parquet::errors::Result;
@@ -24,12 +24,12 @@ use parquet::schema::types::ColumnDescriptor;
 enum Bounds {
     Always,
     UnlessDeprecated,
-    /// They leave out NaN.
+    /// The bounds leave out NaN.
     OfFloats,
     Never,
 }
 
-/// The footer without what need not hold.
+/// Returns the footer without statistics that may not hold.
 ///
 /// # Errors
 /// A footer whose row groups differ in their columns.
@@ -56,7 +56,7 @@ pub(super) fn sound(footer: ParquetMetaData) -> Result<ParquetMetaData> {
     Ok(builder.set_row_groups(groups).set_column_index(index).build())
 }
 
-/// The ranges of the columns of floats that the footer declares, by leaf.
+/// Returns the ranges of float columns that the footer declares, by leaf.
 pub(super) fn declared_floats(footer: &ParquetMetaData) -> Vec<Option<(f64, f64)>> {
     let range = |chunk: &ColumnChunkMetaData| match chunk.statistics()? {
         Statistics::Float(s) => Some((f64::from(*s.min_opt()?), f64::from(*s.max_opt()?))),
@@ -108,13 +108,13 @@ fn sound_chunk(chunk: ColumnChunkMetaData, bounds: Bounds, omits_zero: bool) -> 
         builder = builder.set_column_index_offset(None).set_column_index_length(None);
     }
     if bounds == Bounds::OfFloats {
-        // A filter tells bits from bits, and a value may be stored in several: 0.0 and -0.0, the many NaN.
+        // A Bloom filter compares bits, and one value may have several encodings: 0.0 and -0.0, and the many NaN.
         builder = builder.set_bloom_filter_offset(None).set_bloom_filter_length(None);
     }
     builder.build()
 }
 
-/// The same statistics, with this number of NULLs, and with or without bounds.
+/// Returns the same statistics with this number of NULLs, and with or without bounds.
 fn with(declared: &Statistics, bounds: bool, nulls: u64) -> Statistics {
     macro_rules! with {
         ($kind:ident, $values:ident) => {{

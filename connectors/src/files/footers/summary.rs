@@ -1,4 +1,4 @@
-//! What a sound footer says of its whole file.
+//! The statistics that a sound footer gives for its whole file.
 
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::stats::Precision;
@@ -11,9 +11,10 @@ use parquet::file::metadata::RowGroupMetaData;
 use super::Footer;
 
 impl Footer {
-    /// The file's statistics. Bounds that do not cover every row are left out, or if one estimates by them, inexact.
+    /// Returns the file's statistics. Bounds that do not cover every row are left out; for estimates, they are kept as
+    /// inexact.
     ///
-    /// DataFusion 55.2 takes the bounds of those row groups that have some for those of the file.
+    /// DataFusion 55.2 takes the bounds of the row groups that have bounds for the bounds of the file.
     ///
     /// # Errors
     /// A schema that Arrow does not know.
@@ -25,7 +26,7 @@ impl Footer {
             // Some writers estimate it.
             column.distinct_count = column.distinct_count.to_inexact();
             if stored.field_with_name(field.name()).is_err() {
-                // NULL in every row.
+                // Every row is NULL.
                 continue;
             }
             let leaf = parquet_column(file.schema_descr(), &stored, field.name()).map(|(leaf, _)| leaf);

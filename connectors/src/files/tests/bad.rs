@@ -254,7 +254,7 @@ async fn csv_without_header_must_have_as_many_columns_as_declared() {
     assert!(fixture.refused().await.contains("2 columns and the contract declares 3"));
 }
 
-/// A column of one value or two of each type.
+/// Returns columns of one or two values of each type.
 fn columns() -> Vec<ArrayRef> {
     let decimal = |p, s| Arc::new(Decimal128Array::from(vec![123]).with_precision_and_scale(p, s).unwrap()) as ArrayRef;
     let dictionary: DictionaryArray<Int32Type> = vec!["a", "b"].into_iter().collect();
@@ -282,7 +282,7 @@ fn columns() -> Vec<ArrayRef> {
     ]
 }
 
-/// Which of [`columns`] each of them can be read as, by their places.
+/// Lists, by position, the types of [`columns`] as which each column can be read.
 const WIDER: [&[usize]; 20] = [
     &[0, 1, 2, 5, 6, 7, 8, 9],
     &[1, 2, 6, 9],
@@ -335,7 +335,7 @@ async fn json_records_of_other_keys_are_refused_however_many_there_are() {
     let (_, context) = fixture.open().await.unwrap();
     fixture.write("b.json", "{\"price\":1}\n".repeat(3000));
     assert!(fails_at(&context, "SELECT count(*) FROM t", "/b.json").await.contains("none of the port's columns"));
-    // Without records there is nothing that could be wrong.
+    // Without records, no value can be wrong.
     fixture.write("b.json", "\n\n");
     assert_eq!(rows(&context, "SELECT id FROM t").await.unwrap(), "| 1  |");
 }

@@ -230,7 +230,7 @@ async fn undeclared_folders_are_no_columns() {
     assert_eq!(fixture.query("SELECT id FROM t ORDER BY id").await, "| 1  |\n| 2  |");
 }
 
-/// As [`rows`], over files that are cut into ranges however small they are.
+/// Reads as [`rows`] does, but cuts files into ranges even if they are small.
 async fn rows_in_ranges(fixture: &Fixture, sql: &str) -> String {
     let (opened, context) = fixture.open().await.unwrap();
     let mut config = SessionConfig::new().with_target_partitions(4);

@@ -1,4 +1,4 @@
-//! Readers that panic: the error names the port and the file, and nothing else is touched.
+//! Readers that panic: the error names the port and the file, and no other port is affected.
 
 use std::fs;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ async fn a_port_without_rows_may_have_a_dictionary() {
     assert_eq!(domain.catalog.ports().next().unwrap().statistics.columns["kind"].distinct, Some(2));
 }
 
-/// Opens as files do, and panics at ports of one name.
+/// Opens ports as files do, but panics at ports of one name.
 #[derive(Debug)]
 struct Panicking(&'static str);
 
@@ -59,7 +59,7 @@ async fn a_panic_while_a_port_is_opened_is_wrong_with_that_port() {
     assert!(refused.contains("port sales.orders.orders cannot be opened"), "{refused}");
     assert!(refused.contains("orders.odcs.yaml") && refused.contains("index 7 is out of bounds"), "{refused}");
 
-    // Without statistics it is a port nevertheless.
+    // A port without statistics is still a port.
     let domain = super::statistics::opened_by(&fixture, &Panicking("statistics"), &Arc::default()).await.unwrap();
     assert_eq!(domain.ports.len(), 1);
     assert_eq!(domain.catalog.ports().next().unwrap().statistics.rows, None);

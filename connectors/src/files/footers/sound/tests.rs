@@ -10,7 +10,7 @@ use parquet::schema::types::SchemaDescriptor;
 
 use super::*;
 
-/// The statistics of the only column of a file, once its footer is sound.
+/// Returns the statistics of a file's only column, once its footer is sound.
 fn kept(column: &str, statistics: Statistics, order: Option<ColumnOrder>, created_by: &str) -> Option<Statistics> {
     let schema = parse_message_type(&format!("message m {{ {column}; }}")).unwrap();
     let schema = Arc::new(SchemaDescriptor::new(Arc::new(schema)));
