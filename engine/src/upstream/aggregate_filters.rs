@@ -1,14 +1,14 @@
 //! A workaround for physical planning: the filter that an aggregate without groups hands to its scan.
 //!
-//! The `AggregateExec` of DataFusion 55.2 lets a scan skip what cannot change its `min` and `max`. The filter of several
-//! aggregates may be too narrow: an aggregate of an expression adds no condition, although the scan reads for it as well
-//! ([#24816](https://github.com/apache/datafusion/issues/24816)); one that has seen only NULL in some partition loses the
-//! condition that it had ([#25147](https://github.com/apache/datafusion/issues/25147)). Before: `min(a), min(c + 1)` skips
-//! files by `a < 1`. After: plans that aggregate several columns at once go without such filters. The filter of a single
-//! aggregate is either right or none.
+//! The `AggregateExec` of DataFusion 55.2 lets a scan skip rows that cannot change its `min` and `max`. The filter of
+//! several aggregates may be too narrow. An aggregate of an expression adds no condition, although it reads the scan's
+//! rows as well ([#24816](https://github.com/apache/datafusion/issues/24816)). An aggregate that has read only NULL in
+//! some partition loses its condition ([#25147](https://github.com/apache/datafusion/issues/25147)). Before:
+//! `min(a), min(c + 1)` skips files by `a < 1`. After: plans that compute several aggregates without groups run without
+//! such filters. The filter of a single aggregate is either right or absent.
 //!
-//! Such a filter, as that of a TopN, names columns as those of joins do: where an operator has several columns of one
-//! name, the first is taken for all. Plans with such an operator go without.
+//! Filters of aggregates and of TopN find columns by name, as filters of joins do. If an operator has several columns
+//! of one name, DataFusion takes the first one. Plans with such an operator run without these filters.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::config::OptimizerOptions;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 
-/// Turns off those filters that may be too narrow in this plan.
+/// Turns off the filters that may be too narrow in this plan.
 pub(crate) fn restrict(plan: &LogicalPlan, options: &mut OptimizerOptions) -> Result<()> {
     let (mut several, mut ambiguous) = (false, false);
     plan.apply_with_subqueries(|node| {

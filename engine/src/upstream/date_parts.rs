@@ -1,8 +1,8 @@
 //! `date_part` with a year that its argument's type cannot hold.
 //!
-//! DataFusion 55.2 turns `extract(year FROM at) < 9999` into `at < TIMESTAMP '9999-01-01'`. Where nanoseconds do not hold
-//! that, the bound becomes NULL (`date_to_scalar`), and no row is found. Here the function stays as it is written where a
-//! bound is NULL. `extract` is planned as this function too: DataFusion's planner names its own.
+//! DataFusion 55.2 turns `extract(year FROM at) < 9999` into `at < TIMESTAMP '9999-01-01'`. If nanoseconds do not hold
+//! the bound, `date_to_scalar` makes it NULL, and the query finds no row. Here the function stays as it is written if a
+//! bound is NULL. `extract` becomes this function too: DataFusion's planner would use its own.
 //! Before: `at < TimestampNanosecond(NULL)`. After: `date_part('YEAR', at) < 9999`.
 //! See <https://github.com/apache/datafusion/issues/25135> (fixed after 55.2).
 
@@ -21,7 +21,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
-/// The function, under its own name.
+/// Returns the function, under DataFusion's name.
 pub(super) fn date_part() -> Arc<ScalarUDF> {
     static FUNCTION: LazyLock<Arc<ScalarUDF>> =
         LazyLock::new(|| Arc::new(ScalarUDF::new_from_impl(DatePart(datetime::date_part()))));
@@ -38,7 +38,7 @@ impl ExprPlanner for Extract {
     }
 }
 
-/// DataFusion's function but for bounds that its argument cannot have.
+/// DataFusion's function, except for bounds that its argument cannot have.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct DatePart(Arc<ScalarUDF>);
 

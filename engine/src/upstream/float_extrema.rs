@@ -1,9 +1,9 @@
-//! `min` and `max` of floats by group, in the order that everything else compares floats in.
+//! `min` and `max` of floats by group, in the order in which all other operators compare floats.
 //!
 //! The grouped accumulators of DataFusion 55.2 compare floats partially and begin with the greatest finite number
-//! ([#24432](https://github.com/apache/datafusion/issues/24432)): `max` of NaN and 1 is 1 or NaN by the order of the
-//! rows, and that of -Infinity alone is -1.7976931348623157e308. Without groups, NaN is the greatest value. Here the
-//! grouped ones compare integers that are in the same order as the floats: -Infinity < … < -0.0 < 0.0 < … < NaN.
+//! ([#24432](https://github.com/apache/datafusion/issues/24432)). So `max` of NaN and 1 is 1 or NaN, depending on the
+//! order of the rows. `max` of -Infinity alone is -1.7976931348623157e308. Without groups, NaN is the greatest value.
+//! The accumulators of this module compare integers in the order of the floats: -Infinity < … < -0.0 < 0.0 < … < NaN.
 
 use std::sync::Arc;
 
@@ -20,12 +20,12 @@ use datafusion::logical_expr::{
     SetMonotonicity, Signature, StatisticsArgs,
 };
 
-/// `min` and `max`, to be known in the place of DataFusion's.
+/// Returns `min` and `max`, which replace DataFusion's.
 pub(super) fn functions() -> [Arc<AggregateUDF>; 2] {
     [min_udaf(), max_udaf()].map(|function| Arc::new(AggregateUDF::new_from_impl(Extremum(function))))
 }
 
-/// DataFusion's function, with a grouped accumulator of its own for floats.
+/// DataFusion's function, with our own grouped accumulator for floats.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Extremum(Arc<AggregateUDF>);
 
@@ -95,7 +95,7 @@ impl AggregateUDFImpl for Extremum {
     }
 }
 
-/// Compares the integers of floats.
+/// Compares floats as integers.
 struct InTotalOrder {
     inner: Box<dyn GroupsAccumulator>,
     floats: DataType,
@@ -156,8 +156,8 @@ fn integers(floats: &[ArrayRef]) -> Vec<ArrayRef> {
 
 type F16 = <Float16Type as ArrowPrimitiveType>::Native;
 
-/// Floats as integers in the same order, or such integers as the floats that they were: of a negative number, all bits
-/// but the sign are inverted.
+/// Converts floats to integers in the same order, or such integers back to floats: inverts all bits of a negative
+/// number but the sign.
 fn swapped(array: &ArrayRef, to: &DataType) -> ArrayRef {
     let of_16 = |bits: i16| bits ^ (((bits >> 15) as u16) >> 1) as i16;
     let of_32 = |bits: i32| bits ^ (((bits >> 31) as u32) >> 1) as i32;

@@ -1,6 +1,6 @@
 //! `FROM t` without `SELECT` gives all columns.
 //!
-//! The SQL planner of DataFusion 55.2 takes the list that is not there for an empty one: the rows come without columns.
+//! The SQL planner of DataFusion 55.2 reads the missing list as an empty one: the rows have no columns.
 //!
 //! Before: `FROM t`. After: `FROM t SELECT *`.
 
@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{Select, SelectFlavor, SelectItem, Statement, VisitMut, VisitorMut, WildcardAdditionalOptions};
 
-/// Writes the list that such queries leave out.
+/// Adds the list that such queries leave out.
 pub(crate) fn spell_out(statement: &mut Statement) {
     let _ = statement.visit(&mut FromFirst);
 }

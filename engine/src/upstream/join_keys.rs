@@ -1,8 +1,8 @@
-//! A workaround, part of normalising: the columns of a join's keys have the names of their tables.
+//! A workaround, part of normalising: qualifies the columns of join keys with their tables.
 //!
-//! DataFusion 55.2 moves the fields of structs below a join under a name without a table (`ExtractLeafExpressions`), and
-//! then gives that column the name of a table (`PushDownLeafProjections`). If a key computes something from the field, the
-//! physical planner projects it under one name and looks for the other: `no field named "__datafusion_extracted_1 + Int64(1)"`.
+//! DataFusion 55.2 moves the fields of structs below a join under an unqualified name (`ExtractLeafExpressions`), and
+//! then qualifies that column (`PushDownLeafProjections`). If a key computes a value from the field, the physical
+//! planner projects it under one name and looks for the other: `no field named "__datafusion_extracted_1 + Int64(1)"`.
 //!
 //! Before: `Inner Join: __datafusion_extracted_1 + 1 = b.y`. After: `Inner Join: a.__datafusion_extracted_1 + 1 = b.y`.
 
@@ -10,7 +10,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
-/// Gives the columns of all join keys the names of their tables.
+/// Qualifies the columns of all join keys with their tables.
 pub(crate) fn qualify(plan: LogicalPlan) -> Result<LogicalPlan> {
     let qualified = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Join(mut join) => {

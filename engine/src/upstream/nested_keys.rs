@@ -1,4 +1,4 @@
-//! A workaround for joins by maps, lists and structs: such a plan runs without the filters that joins fill for scans.
+//! A workaround for joins by maps, lists and structs: such a plan runs without the dynamic filters of joins.
 //!
 //! `HashJoinExec` of DataFusion 55.2 computes the least and the greatest key for its filter, which fails for a map with
 //! `Internal error: Min/Max accumulator not implemented for type Map`. It also compares lists by their types, in which the

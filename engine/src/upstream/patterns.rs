@@ -1,8 +1,8 @@
-//! Patterns of `LIKE … ESCAPE` and `SIMILAR TO`, translated before a statement is planned into those that DataFusion
-//! evaluates as SQL means them. A pattern that is no literal goes through a function, `like_escape` or
+//! Translates the patterns of `LIKE … ESCAPE` and `SIMILAR TO`, before a statement is planned, into patterns that
+//! DataFusion evaluates as SQL means them. A pattern that is no literal goes through a function, `like_escape` or
 //! `similar_to_escape`, as in PostgreSQL.
 //!
-//! DataFusion 55.2 takes no other escape character than the backslash, and the pattern of `SIMILAR TO` for a regular
+//! DataFusion 55.2 accepts no escape character but the backslash. It reads the pattern of `SIMILAR TO` as a regular
 //! expression that matches anywhere (<https://github.com/apache/datafusion/issues/22263>,
 //! <https://github.com/apache/datafusion/issues/13291>).
 //!
@@ -25,13 +25,13 @@ use crate::{Error, ErrorKind, Result};
 /// Translates a pattern with an escape character, or none.
 type Translate = fn(&str, Option<char>) -> Result<String, String>;
 
-/// The escape character where a statement names none.
+/// The escape character of a statement that names none.
 const ESCAPE: char = '\\';
 
 /// Translates the patterns of a statement.
 ///
 /// # Errors
-/// `InvalidQuery` for a pattern that means nothing.
+/// `InvalidQuery` for an invalid pattern.
 pub(crate) fn translate(statement: &mut Statement) -> Result<()> {
     match statement.visit(&mut Patterns) {
         ControlFlow::Break(what) => Err(Error::new(ErrorKind::InvalidQuery, what)),
@@ -39,7 +39,7 @@ pub(crate) fn translate(statement: &mut Statement) -> Result<()> {
     }
 }
 
-/// The functions for patterns that are no literals.
+/// Returns the functions for patterns that are no literals.
 pub(super) fn functions() -> [Arc<ScalarUDF>; 2] {
     [functions::function("like_escape", like::translate), functions::function("similar_to_escape", similar::translate)]
 }
@@ -64,7 +64,7 @@ impl VisitorMut for Patterns {
 }
 
 fn like(pattern: &mut Box<Expr>, escape: Option<ValueWithSpan>) -> Result<(), String> {
-    // What means the same to DataFusion stays as it is.
+    // A pattern that DataFusion reads correctly stays as it is.
     let translated = match (&escape, text(pattern)) {
         (None, None) => return Ok(()),
         (None, Some(text)) => {
@@ -85,7 +85,7 @@ fn similar_to(expr: &mut Expr) -> Result<(), String> {
     Ok(())
 }
 
-/// The pattern, or the call that translates it.
+/// Returns the pattern, or the call that translates it.
 fn translated(
     pattern: &Expr,
     escape: Option<ValueWithSpan>,
@@ -109,7 +109,7 @@ fn translated(
     parsed.map_err(|e| format!("`{call}` does not parse: {e}"))
 }
 
-/// The escape character that a string names; `None` for none at all.
+/// Returns the escape character in a string; `None` for the empty string.
 fn escape_character(escape: &str) -> Result<Option<char>, String> {
     let mut characters = escape.chars();
     match (characters.next(), characters.next()) {
@@ -118,7 +118,7 @@ fn escape_character(escape: &str) -> Result<Option<char>, String> {
     }
 }
 
-/// The text of a literal.
+/// Returns the text of a literal.
 fn text(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Value(value) => match &value.value {

@@ -1,8 +1,8 @@
-//! A regular expression is not turned into a pattern of `LIKE` that means something else.
+//! Keeps DataFusion from turning a regular expression into a `LIKE` pattern with another meaning.
 //!
 //! The simplifier of DataFusion 55.2 turns `x ~ 'a\\b'` into `x LIKE '%a\b%'`, in which the backslash is the escape
-//! character: `ab` matches and `a\b` does not. It also turns `x ~ '.*'` into `x IS NOT NULL`, which is false where the match
-//! is NULL. `regexp_like` becomes `~` first. Neither happens to an expression in a capturing group.
+//! character: `ab` matches and `a\b` does not. It also turns `x ~ '.*'` into `x IS NOT NULL`, which is false if the
+//! match is NULL. `regexp_like` becomes `~` first. The simplifier leaves an expression in a capturing group as it is.
 //!
 //! Before: `x ~ 'a\\b'`. After: `x ~ '((?:a\\b))'`.
 
@@ -12,7 +12,7 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{BinaryExpr, Cast, Expr, LogicalPlan, Operator};
 use datafusion::optimizer::AnalyzerRule;
 
-/// Keeps the simplifier from such expressions.
+/// Puts such expressions into a capturing group.
 #[derive(Debug)]
 pub(super) struct RegexLiterals;
 
@@ -56,7 +56,7 @@ fn grouped(expr: Expr) -> Result<Transformed<Expr>> {
     }
 }
 
-/// A literal pattern in a group, or a cast of one.
+/// Returns a literal pattern, or a cast of one, in a group.
 fn pattern_in_group(pattern: &Expr) -> Option<Expr> {
     match pattern {
         Expr::Literal(value, metadata) => Some(Expr::Literal(in_group(value)?, metadata.clone())),

@@ -1,9 +1,9 @@
-//! `INTERSECT` and `EXCEPT` compare values of one type, and their `ALL` forms count.
+//! `INTERSECT` and `EXCEPT` compare values of one type, and `INTERSECT ALL` and `EXCEPT ALL` count rows.
 //!
-//! DataFusion 55.2 plans both as a semi or anti join of the sides as they are: `ALL` returns every row of the left side that
-//! the right side has at all, and the columns keep the types of the left side although the join compares wider ones
-//! (<https://github.com/apache/datafusion/issues/12955>, <https://github.com/apache/datafusion/issues/12956>).
-//! Numbering the rows that are equal lets each row of one side match one row of the other.
+//! DataFusion 55.2 plans both as a semi or anti join of the sides as they are. `ALL` returns every row of the left side
+//! that the right side has at all. The columns keep the types of the left side, although the join compares wider ones
+//! (<https://github.com/apache/datafusion/issues/12955>, <https://github.com/apache/datafusion/issues/12956>). Here
+//! equal rows are numbered, so that each row of one side matches one row of the other.
 //!
 //! ```text
 //! before: LeftSemi Join: a.x = b.x
@@ -28,10 +28,10 @@ use datafusion::logical_expr::{
 
 use super::operand_types::unrelated;
 
-/// The columns with the number of a row among those that are equal, of each side.
+/// The column of each side with the number of a row among its equals.
 const COPY: [&str; 2] = ["#left copy", "#right copy"];
 
-/// Rewrites the set operations of a plan that was not analysed yet. Such a plan has joins of this kind for them only.
+/// Rewrites the set operations of a plan that is not analysed yet. Only set operations have such joins in it.
 pub(crate) fn rewrite(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
     let rewritten = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Join(join) if is_set_operation(&join) => Ok(Transformed::yes(set_operation(join, state)?)),
@@ -51,7 +51,7 @@ fn is_set_operation(join: &Join) -> bool {
 }
 
 fn set_operation(join: Join, state: &SessionState) -> Result<LogicalPlan> {
-    // Below a DISTINCT, so that values which a wider type makes equal are one.
+    // Below a DISTINCT, so that it also merges values that only a wider type makes equal.
     let (left, distinct) = match Arc::unwrap_or_clone(join.left) {
         LogicalPlan::Distinct(Distinct::All(input)) => (Arc::unwrap_or_clone(input), true),
         other => (other, false),
@@ -79,9 +79,9 @@ fn joined(
     builder.join_detailed(right, join_type, keys, None, NullEquality::NullEqualsNull)?.build()
 }
 
-/// Both sides with columns of the types that hold the values of both.
+/// Returns both sides with columns of the types that hold the values of both.
 fn of_one_type(left: LogicalPlan, right: LogicalPlan, state: &SessionState) -> Result<(LogicalPlan, LogicalPlan)> {
-    // Only an analysed plan knows the types of its columns.
+    // Only an analysed plan has the types of its columns.
     let analysed = |plan: &LogicalPlan| -> Result<Arc<DFSchema>> {
         let plan = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {})?;
         Ok(plan.schema().clone())
@@ -124,7 +124,7 @@ fn of_one_type(left: LogicalPlan, right: LogicalPlan, state: &SessionState) -> R
     Ok((cast(left, &of_left)?, cast(right, &of_right)?))
 }
 
-/// The rows with their numbers among those that are equal.
+/// Returns the rows with their numbers among their equals.
 fn numbered(plan: LogicalPlan, copy: &str) -> Result<LogicalPlan> {
     let columns: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
     let number = row_number().partition_by(columns.clone()).build()?;

@@ -1,17 +1,16 @@
-//! `sum` is exact or fails: DataFusion 55.2 wraps around.
+//! `sum` is exact or fails. DataFusion 55.2 wraps around.
 //!
-//! DataFusion adds up integers, durations and decimals in their own type with wrapping arithmetic:
-//! `SELECT sum(x) FROM (VALUES (9223372036854775807), (1)) t(x)` gives -9223372036854775808, and 107,000 days of
-//! nanoseconds wrap a sum of durations. The function of the same name here adds up what has at most 64 bits in 128, and
-//! decimals with a check, and fails only if the total does not fit the type of the result. So the order of rows, and how
-//! they are spread over partitions, do not decide whether a query fails. Partial states are of the wide type as well:
-//! states stay within one process. Floats are DataFusion's own. <https://github.com/apache/datafusion/issues/17539>
+//! DataFusion adds up integers, durations and decimals in their own type with wrapping arithmetic. `SELECT sum(x) FROM
+//! (VALUES (9223372036854775807), (1)) t(x)` gives -9223372036854775808, and 107,000 days of nanoseconds wrap a sum of
+//! durations. The function of this module adds up values of at most 64 bits in 128 bits, and decimals with a check. It
+//! fails only if the total does not fit the result's type. So neither the order of rows nor their partitions decide
+//! whether a query fails. Partial states have the wide type as well: states stay within one process. Floats use
+//! DataFusion's function. <https://github.com/apache/datafusion/issues/17539>
 //!
-//! A sum of BIGINT that the planner splits over owners travels wide as well: `sum_wide` is the part of an owner, and
-//! `sum_narrow` adds up parts. Only the total has to fit.
+//! If the planner splits a sum of BIGINT over owners, its parts are wide as well: `sum_wide` computes an owner's part,
+//! and `sum_narrow` adds up parts. Only the total must fit.
 //!
-//! `sum(x + 1)` is not rewritten to `sum(x) + 1 * count(x)` except for floats: either may overflow where the other does
-//! not.
+//! `sum(x + 1)` is rewritten to `sum(x) + 1 * count(x)` for floats only: either may overflow if the other does not.
 
 mod averages;
 mod distinct;
@@ -41,8 +40,7 @@ use datafusion::logical_expr::{
 
 use super::overflow::checked::name_of;
 
-/// Builds an accumulator for a type of values and the type that they are added up in; `None` for types that do not
-/// overflow.
+/// Builds an accumulator for a type of values and the type of their sum; `None` for types that do not overflow.
 macro_rules! for_type {
     ($input:expr, $accumulator:ident :: new($types:expr)) => {{
         macro_rules! build {
@@ -75,17 +73,17 @@ pub(crate) fn sum_udaf() -> Arc<AggregateUDF> {
     SUMS[0].clone()
 }
 
-/// Returns the functions that add up BIGINT in parts: first the one of the parts, then the one that adds up parts.
+/// Returns the functions that add up BIGINT in parts: first the function of a part, then the one that adds up parts.
 pub(crate) fn in_parts() -> (Arc<AggregateUDF>, Arc<AggregateUDF>) {
     (SUMS[1].clone(), SUMS[2].clone())
 }
 
-/// The functions, for every node to know.
+/// Returns the functions that every node has.
 pub(super) fn functions() -> impl Iterator<Item = Arc<AggregateUDF>> {
     SUMS.iter().cloned().chain([averages::function()])
 }
 
-/// Of what a function is the sum.
+/// The kind of a sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Extent {
     Whole,
@@ -116,7 +114,7 @@ impl ExactSum {
         Ok(Some(Types { wide, result: self.return_type(std::slice::from_ref(input))? }))
     }
 
-    /// An accumulator of values of a type; `None` for types that do not overflow.
+    /// Returns an accumulator of values of a type; `None` for types that do not overflow.
     fn exact(&self, input: &DataType) -> Result<Option<Box<dyn Accumulator>>> {
         Ok(match (input, self.types(input)?) {
             (DataType::Interval(_), _) => Some(intervals::of(input)?),
@@ -126,7 +124,7 @@ impl ExactSum {
     }
 }
 
-/// An accumulator of values of a type whose sums are of other types.
+/// Returns an accumulator of values of a type whose sums have other types.
 fn adding(input: &DataType, types: Types) -> Option<Box<dyn Accumulator>> {
     use total::Total;
     for_type!(input, Total::new(types))
@@ -138,7 +136,7 @@ fn adding_groups(input: &DataType, types: Types) -> Option<Box<dyn GroupsAccumul
     for_type!(input, Groups::new(types))
 }
 
-/// The type that integers are added up in.
+/// The type in which integers are added up.
 const WIDE_INTEGER: DataType = DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0);
 
 impl AggregateUDFImpl for ExactSum {
@@ -200,7 +198,7 @@ impl AggregateUDFImpl for ExactSum {
         match (args.is_distinct, input_type(&args)) {
             (true, DataType::Int64) => Ok(Box::new(distinct::Sliding::default())),
             (true, _) => self.plain.create_sliding_accumulator(args),
-            // Values leave them as they came.
+            // The accumulator also subtracts the values that leave the window.
             (false, input) => match self.exact(input)? {
                 Some(exact) => Ok(exact),
                 None => self.plain.create_sliding_accumulator(args),
@@ -241,7 +239,7 @@ impl AggregateUDFImpl for ExactSum {
     }
 
     fn value_from_stats(&self, _args: &StatisticsArgs) -> Option<ScalarValue> {
-        // Statistics may have been added up with wrapping arithmetic, too.
+        // Statistics may also be the result of wrapping arithmetic.
         None
     }
 }
@@ -250,7 +248,7 @@ fn input_type<'a>(args: &AccumulatorArgs<'a>) -> &'a DataType {
     args.expr_fields.first().map_or(&DataType::Null, |f| f.data_type())
 }
 
-/// The type that values of a type are added up in; `None` for types that do not overflow.
+/// Returns the type in which values of a type are added up; `None` for types that do not overflow.
 fn wide_type(input: &DataType) -> Option<DataType> {
     match input {
         DataType::Int64 | DataType::UInt64 | DataType::Duration(_) => Some(WIDE_INTEGER),
@@ -262,7 +260,7 @@ fn wide_type(input: &DataType) -> Option<DataType> {
     }
 }
 
-/// The types of a sum of one type of values.
+/// The types of a sum, for one type of values.
 #[derive(Debug)]
 struct Types {
     wide: DataType,
@@ -275,16 +273,16 @@ impl Types {
     }
 }
 
-/// A number that values are added up in.
+/// A number type in which values are added up.
 trait Wide: ArrowNativeTypeOp {
-    /// Adds a value; notes in `overflowed` if even the wide number does not hold the total.
+    /// Adds a value. Sets `overflowed` if even the wide type does not hold the total.
     fn accumulate(&mut self, value: Self, overflowed: &mut bool);
 }
 
 impl Wide for i128 {
     #[inline]
     fn accumulate(&mut self, value: Self, overflowed: &mut bool) {
-        // Without a branch: this is the inner loop of sums of decimals.
+        // Without a branch: this is the inner loop of decimal sums.
         let (total, wrapped) = self.overflowing_add(value);
         *self = total;
         *overflowed |= wrapped;
@@ -301,7 +299,7 @@ impl Wide for i256 {
     }
 }
 
-/// Totals in the type of the result.
+/// Converts totals to the result's type.
 ///
 /// # Errors
 /// A total that does not fit.
@@ -332,12 +330,12 @@ fn narrow(totals: &dyn Array, result: &DataType) -> Result<ArrayRef> {
         }
         DataType::UInt64 => Arc::new(fitted::<UInt64Type>(totals, result)?),
         DataType::Int64 => Arc::new(fitted::<Int64Type>(totals, result)?),
-        // Durations are 64 bits as well.
+        // Durations have 64 bits as well.
         other => cast(&fitted::<Int64Type>(totals, result)?, other)?,
     })
 }
 
-/// Totals of 128 bits in a smaller type.
+/// Converts totals of 128 bits to a smaller type.
 fn fitted<T>(totals: &dyn Array, result: &DataType) -> Result<PrimitiveArray<T>>
 where
     T: ArrowPrimitiveType,

@@ -1,9 +1,10 @@
-//! `JOIN … USING` and `NATURAL JOIN` are spelled out before a statement is planned: the merged column of `RIGHT JOIN` has
-//! the values of the right side, that of `FULL JOIN` has those of whichever side has a row.
+//! Spells out `JOIN … USING` and `NATURAL JOIN` before a statement is planned. The merged column of a `RIGHT JOIN` has
+//! the values of the right side. That of a `FULL JOIN` has the values of the side that has a row.
 //!
-//! DataFusion 55.2 takes the merged column from the left side, whatever the kind of the join. It also refuses an
-//! unqualified merged column in `WHERE`, and takes it for a column of an outer query that has the name
-//! (<https://github.com/apache/datafusion/issues/22881>). Each side stays readable under its own name.
+//! DataFusion 55.2 reads the merged column from the left side, whatever the kind of the join. It also refuses an
+//! unqualified merged column in `WHERE`, or reads it as a column of an outer query that has the name
+//! (<https://github.com/apache/datafusion/issues/22881>). Each side's own column stays readable under its qualified
+//! name.
 //!
 //! Before: `SELECT *, k FROM a FULL JOIN b USING (k)`. After: `SELECT coalesce(a.k, b.k) AS k, a.x, b.y,
 //! coalesce(a.k, b.k) AS k FROM a FULL JOIN b ON a.k = b.k`.
@@ -23,10 +24,10 @@ use self::select::Rewrite;
 use crate::execution::errors::from_datafusion;
 use crate::{Error, ErrorKind, Result};
 
-/// Spells out all joins of a statement that name or imply their columns.
+/// Spells out all joins of a statement that name or imply their join columns.
 ///
 /// # Errors
-/// `InvalidQuery` for a column that a side lacks or has twice. `Unsupported` for an outer join over a relation whose
+/// `InvalidQuery` if a side lacks a column or has it twice. `Unsupported` for an outer join over a relation whose
 /// columns are not known before the whole statement is planned.
 pub(crate) async fn spell_out(statement: &mut Statement, state: &SessionState) -> Result<()> {
     let mut left_alone = 0;
@@ -40,7 +41,7 @@ pub(crate) async fn spell_out(statement: &mut Statement, state: &SessionState) -
         }
         match known(&found, state).await? {
             Some(columns) => {
-                // What is spelled out is not found again.
+                // The search does not find a spelled-out join again.
                 let mut rewrite = Rewrite::new(left_alone, columns);
                 if let std::ops::ControlFlow::Break(outcome) = statement.visit(&mut rewrite) {
                     (*outcome)?;
@@ -52,7 +53,7 @@ pub(crate) async fn spell_out(statement: &mut Statement, state: &SessionState) -
     Ok(())
 }
 
-/// The columns of the relations that a `SELECT` reads from; `None` where they are not known and need not be.
+/// Returns the columns of the relations that a `SELECT` reads; `None` if they are not known and not needed.
 async fn known(found: &Found, state: &SessionState) -> Result<Option<Vec<Columns>>> {
     let mut all = vec![];
     for (relation, query) in &found.relations {

@@ -1,9 +1,9 @@
 //! A volatile function such as `random()` is evaluated once for each row that calls it.
 //!
-//! DataFusion 55.2 copies expressions: a filter of a group moves below the `GROUP BY`, the fields of a struct are computed
-//! where they are read, `x BETWEEN a AND b`, `coalesce(x, y)` and short lists behind `IN` name `x` twice. Each copy of a
-//! volatile call has a value of its own (<https://github.com/apache/datafusion/issues/25415>). A call inside of another
-//! expression gets a projection of its own here, so that only the name of its column is copied.
+//! DataFusion 55.2 copies expressions. It moves a filter of a group below the `GROUP BY`, and computes the fields of a
+//! struct where they are read. `x BETWEEN a AND b`, `coalesce(x, y)` and short `IN` lists repeat `x`. Each copy of a
+//! volatile call has a value of its own (<https://github.com/apache/datafusion/issues/25415>). Here a call inside of
+//! another expression gets a projection of its own, so that DataFusion copies only the name of its column.
 //!
 //! ```text
 //! before: Filter: random() BETWEEN 0.2 AND 0.4
@@ -30,10 +30,10 @@ use datafusion::optimizer::AnalyzerRule;
 pub(crate) use common_tables::check;
 pub(super) use leaves::guarded;
 
-/// What the columns of volatile calls are called, with a number behind.
+/// The prefix of the columns of volatile calls. A number follows.
 const PREFIX: &str = "#volatile ";
 
-/// Gives volatile calls projections of their own.
+/// Moves volatile calls into projections of their own.
 #[derive(Debug)]
 pub(super) struct VolatileOnce;
 
@@ -76,7 +76,7 @@ fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     }
 }
 
-/// An operator that passes its input's columns on, with the volatile calls below.
+/// Rewrites an operator that passes on its input's columns, with the volatile calls below it.
 fn computed_below(plan: LogicalPlan) -> Result<LogicalPlan> {
     let columns = plan.schema().columns();
     let names = NamePreserver::new(&plan);
@@ -93,7 +93,7 @@ fn computed_below(plan: LogicalPlan) -> Result<LogicalPlan> {
     LogicalPlanBuilder::from(plan).project(columns.into_iter().map(Expr::Column))?.build()
 }
 
-/// Groups by columns: a filter of a group becomes one of its column.
+/// Rewrites an aggregate to group by columns: a filter of a group becomes a filter of its column.
 fn aggregated(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     let Aggregate { input, group_expr, aggr_expr, .. } = aggregate;
     let mut calls = Calls::above(&input);
@@ -109,7 +109,7 @@ fn aggregated(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::new_transformed(LogicalPlan::Aggregate(plan), is_changed))
 }
 
-/// Asks a volatile condition of each pair of rows, and not of the rows of one side.
+/// Evaluates a volatile condition for each pair of rows, not for the rows of one side.
 fn filtered_pairs(mut join: Join) -> Result<Transformed<LogicalPlan>> {
     let Some(filter) = join.filter.take() else { return Ok(Transformed::no(LogicalPlan::Join(join))) };
     let (volatile, others): (Vec<_>, Vec<_>) = split_conjunction_owned(filter).into_iter().partition(Expr::is_volatile);
@@ -124,10 +124,10 @@ fn filtered_pairs(mut join: Join) -> Result<Transformed<LogicalPlan>> {
     }
 }
 
-/// The volatile calls of an operator, and their columns.
+/// The volatile calls of an operator, with their columns.
 struct Calls {
     calls: Vec<Expr>,
-    /// The number of the first column that no other has.
+    /// The first number that no other column has.
     first: usize,
 }
 
@@ -138,11 +138,11 @@ impl Calls {
         Self { calls: vec![], first: numbers.max().map_or(0, |number| number + 1) }
     }
 
-    /// An expression with the columns of the volatile calls in their place.
+    /// Replaces the volatile calls of an expression with their columns.
     fn taken_out(&mut self, expr: Expr) -> Result<Expr> {
         let taken = expr.transform_down(|e| {
             Ok(match e {
-                // The body of a lambda function sees more than a row.
+                // The body of a lambda function reads its parameters as well as a row.
                 Expr::Lambda(_) => Transformed::new(e, false, TreeNodeRecursion::Jump),
                 call if call.is_volatile_node() => {
                     let name = format!("{PREFIX}{}", self.first + self.calls.len());
@@ -155,7 +155,7 @@ impl Calls {
         Ok(taken?.data)
     }
 
-    /// A volatile expression as a column of the same name.
+    /// Replaces a volatile expression with a column of the same name.
     fn named(&mut self, expr: Expr) -> Result<Expr> {
         let named = expr.transform_down(|e| {
             Ok(match e {
@@ -171,14 +171,14 @@ impl Calls {
         Ok(named?.data)
     }
 
-    /// The input with a column for each call.
+    /// Returns the input with a column for each call.
     fn computed(self, input: Arc<LogicalPlan>) -> Result<Arc<LogicalPlan>> {
         if self.calls.is_empty() {
             return Ok(input);
         }
         let columns = input.schema().columns().into_iter().map(Expr::Column);
         let expr = columns.chain(self.calls).collect();
-        // A call that stands twice in a GROUP BY has one column.
+        // A call that occurs twice in a GROUP BY has one column.
         Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(distinct(expr), input)?)))
     }
 }
@@ -193,7 +193,7 @@ fn distinct(exprs: Vec<Expr>) -> Vec<Expr> {
     kept
 }
 
-/// True if an expression is a volatile call, or a cast of one, and nothing that could be copied in another form.
+/// True if an expression has no volatile call, or is only such a call or a cast of one: no rule copies a part of it.
 fn is_alone(expr: &Expr) -> bool {
     match expr {
         Expr::Alias(alias) => is_alone(&alias.expr),

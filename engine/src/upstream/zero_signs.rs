@@ -1,7 +1,7 @@
-//! -0.0 and 0.0 are one value, as in `GROUP BY`, joins and `=`.
+//! Treats -0.0 and 0.0 as one value, as `GROUP BY`, joins and `=` do.
 //!
-//! DataFusion 55.2 tells them apart by Arrow's total order in the partitions and the order of windows, in `NULLIF`, in
-//! `CASE x WHEN`, and in a `count(DISTINCT x)` that does not become a `GROUP BY`. Adding 0.0 makes one value of both.
+//! DataFusion 55.2 distinguishes them by Arrow's total order in the partitions and the order of windows, in `NULLIF`
+//! and in `CASE x WHEN`. So does a `count(DISTINCT x)` that does not become a `GROUP BY`. Adding 0.0 makes them equal.
 //!
 //! Before: `count(*) OVER (PARTITION BY z)`, `NULLIF(z, 0)`. After: `count(*) OVER (PARTITION BY z + 0.0)`,
 //! `CASE WHEN z = 0 THEN NULL ELSE z END`.
@@ -15,7 +15,7 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Case, Expr, ExprSchemable, LogicalPlan, Operator};
 use datafusion::optimizer::AnalyzerRule;
 
-/// Makes one value of -0.0 and 0.0 where they would be told apart. Needs typed expressions.
+/// Makes -0.0 and 0.0 equal wherever DataFusion distinguishes them. Needs typed expressions.
 #[derive(Debug)]
 pub(super) struct ZeroSigns;
 
@@ -81,7 +81,7 @@ fn without_signs(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     }
 }
 
-/// The zero of an expression's type, if that is a float. A volatile expression must stay one.
+/// Returns the zero of an expression's type, if that is a float. A volatile expression must not be copied.
 fn float_of(expr: &Expr, schema: &DFSchema) -> Option<ScalarValue> {
     if expr.is_volatile() {
         return None;

@@ -1,5 +1,5 @@
-//! What DataFusion's SQL planner refuses in a comparison before any rule of the analyzer sees it: times of two units, and
-//! unrelated types, for which the message says what to write.
+//! Comparisons that DataFusion's SQL planner refuses before any analyzer rule sees them: times of two units, and
+//! unrelated types. For unrelated types, the message says what to write.
 
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};

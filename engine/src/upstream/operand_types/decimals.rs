@@ -1,11 +1,12 @@
-//! A decimal is compared and combined with a literal as the number that is written.
+//! Compares and combines a decimal with a literal as the number that the query writes.
 //!
-//! To DataFusion 55.2 a literal with a point is a float. Beside a decimal it casts the float to `DECIMAL(30, 15)`, which
-//! shows that 8.79 is 8.789999999999999 in binary, so that `price = 8.79` finds nothing. A float column beside a decimal is
-//! cut to 15 digits behind the point likewise. Common types of more than 38 digits are cut to 38.
+//! To DataFusion 55.2 a literal with a point is a float. Beside a decimal it casts the float to `DECIMAL(30, 15)`. This
+//! cast shows that 8.79 is 8.789999999999999 in binary, so that `price = 8.79` finds nothing. It also cuts a float
+//! column beside a decimal to 15 digits after the point. It cuts common types of more than 38 digits to 38.
 //!
-//! Here the literal becomes a decimal with the digits that are written; a decimal beside any other float becomes a float;
-//! decimals that 38 digits do not hold together are compared with up to 76. A literal anywhere else stays a float.
+//! Here the literal becomes a decimal with the digits that the query writes. A decimal beside any other float becomes a
+//! float. Decimals that 38 digits do not hold together are compared with up to 76. A literal anywhere else stays a
+//! float.
 //! Before: `CAST(price AS Decimal128(30, 15)) = CAST(Float64(8.79) AS Decimal128(30, 15))`.
 //! After: `price = Decimal128(Some(879), 3, 2)`.
 //! See <https://github.com/apache/datafusion/issues/3480>.
@@ -19,17 +20,17 @@ use super::exact::{DIGITS, Exact};
 use super::groups::{Group, Operand};
 use super::unrelated::refusal;
 
-/// Every integer of fewer digits is a float of its own.
+/// Floats distinguish all smaller integers.
 const EXACT_FLOATS: i128 = 1 << 53;
-/// The digits of the largest integers.
+/// The number of digits of the largest integers.
 const INTEGER_DIGITS: u8 = 20;
 
-/// What an operand is as a number.
+/// An operand as a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Number {
     Decimal,
     Integer,
-    /// A literal, or arithmetic of literals, that is a float as it stands.
+    /// A literal, or arithmetic of literals, that DataFusion reads as a float.
     Literal(Exact),
     Float,
     /// A string literal that is a number.
@@ -56,7 +57,7 @@ impl Number {
     }
 }
 
-/// Settles decimals among operands.
+/// Finds the common type of decimals and the other operands.
 pub(super) fn settle(group: Group, operands: &mut [Operand<'_>]) -> Result<()> {
     let numbers: Vec<Number> = operands.iter().map(Number::of).collect();
     let is_text = |number: &Number| matches!(number, Number::Text | Number::Written(_));
@@ -66,7 +67,7 @@ pub(super) fn settle(group: Group, operands: &mut [Operand<'_>]) -> Result<()> {
         }
         return Ok(());
     }
-    // Branches of numbers and strings are strings.
+    // Branches with numbers and strings are strings.
     if group == Group::Branches && numbers.iter().any(is_text) {
         return Ok(());
     }
@@ -84,7 +85,7 @@ pub(super) fn settle(group: Group, operands: &mut [Operand<'_>]) -> Result<()> {
                 let (literal, data_type) = exact.literal();
                 operand.replace(literal, data_type);
             }
-            // No value of a column tells how many digits the others have.
+            // The number of digits is not known: each value of a column may have another one.
             Number::Text => operand.cast(&DataType::Decimal256(DECIMAL256_MAX_PRECISION, DIGITS.cast_signed())),
             _ => {}
         }
@@ -92,7 +93,7 @@ pub(super) fn settle(group: Group, operands: &mut [Operand<'_>]) -> Result<()> {
     if group == Group::Compared { widen(operands) } else { Ok(()) }
 }
 
-/// An integer and a literal beyond 2^53 are compared as decimals: to floats, neighbours are the same.
+/// Compares an integer and a literal beyond 2^53 as decimals: as floats, neighbours are equal.
 fn compare_large_integers(operands: &mut [Operand<'_>], numbers: &[Number]) {
     let large = |number: &Number| match number {
         Number::Literal(exact) => exact.value.abs() / 10_i128.pow(u32::from(exact.scale)) >= EXACT_FLOATS,
@@ -110,7 +111,7 @@ fn compare_large_integers(operands: &mut [Operand<'_>], numbers: &[Number]) {
     }
 }
 
-/// Digits before the point, and behind it.
+/// Returns the numbers of digits before and after the point.
 fn places(data_type: &DataType) -> Option<(u8, u8)> {
     match data_type {
         DataType::Decimal32(precision, scale)
@@ -118,7 +119,7 @@ fn places(data_type: &DataType) -> Option<(u8, u8)> {
         | DataType::Decimal128(precision, scale)
         | DataType::Decimal256(precision, scale) => {
             let behind = u8::try_from(*scale).unwrap_or(0);
-            // A negative scale stands for zeros before the point.
+            // A negative scale means zeros before the point.
             let before = i16::from(*precision) - i16::from(*scale);
             Some((u8::try_from(before).unwrap_or(0), behind))
         }
@@ -127,7 +128,7 @@ fn places(data_type: &DataType) -> Option<(u8, u8)> {
     }
 }
 
-/// Gives decimals that are compared a type that holds the digits of all.
+/// Casts compared decimals to a type that holds the digits of all.
 fn widen(operands: &mut [Operand<'_>]) -> Result<()> {
     let all = || operands.iter().filter_map(|operand| places(operand.plain()));
     let before = all().map(|(before, _)| before).max().unwrap_or(0);
@@ -153,7 +154,7 @@ fn widen(operands: &mut [Operand<'_>]) -> Result<()> {
     Ok(())
 }
 
-/// Lets a literal stay exact in `+`, `-`, `*` and `%` with a decimal, where the result fits a decimal of 38 digits.
+/// Keeps a literal exact in `+`, `-`, `*` and `%` with a decimal, if the result fits a decimal of 38 digits.
 pub(super) fn calculate<'a>(op: Operator, mut left: Operand<'a>, mut right: Operand<'a>) {
     let (decimal, literal) = match (Number::of(&left), Number::of(&right)) {
         (Number::Decimal, Number::Literal(exact)) => (left.plain().clone(), (&mut right, exact)),
@@ -165,7 +166,7 @@ pub(super) fn calculate<'a>(op: Operator, mut left: Operand<'a>, mut right: Oper
     let (own_precision, own_scale) = exact.precision();
     let (precision, scale) = (i16::from(precision), i16::from(scale));
     let (own_precision, own_scale) = (i16::from(own_precision), i16::from(own_scale));
-    // As arrow computes them.
+    // Arrow computes the result's type like this.
     let (digits, behind) = match op {
         Operator::Plus | Operator::Minus | Operator::Modulo => {
             let behind = scale.max(own_scale);
@@ -180,7 +181,7 @@ pub(super) fn calculate<'a>(op: Operator, mut left: Operand<'a>, mut right: Oper
     }
 }
 
-/// A literal that is cast to a decimal is cast from the digits that are written.
+/// Casts a literal to a decimal from the digits that the query writes.
 pub(super) fn keep_exact(expr: &mut Expr, to: &DataType) {
     let is_float = match &*expr {
         Expr::Literal(value, _) => matches!(value, ScalarValue::Float64(_)),

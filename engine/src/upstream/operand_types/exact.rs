@@ -1,10 +1,10 @@
-//! Numbers as they are written, without a digit lost.
+//! Numbers as the query writes them, without the loss of a digit.
 
 use arrow::datatypes::DataType;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::scalar::ScalarValue;
 
-/// Digits that a decimal of 128 bits holds.
+/// The number of digits that a decimal of 128 bits holds.
 pub(super) const DIGITS: u8 = 38;
 
 /// A number with a decimal point: `value / 10^scale`.
@@ -15,7 +15,7 @@ pub(super) struct Exact {
 }
 
 impl Exact {
-    /// Reads `-12.50`; `None` for anything else, and for more than 38 digits.
+    /// Parses `-12.50`. `None` if the text is no number, or has more than 38 digits.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
@@ -34,9 +34,9 @@ impl Exact {
         Self { value, scale: u8::try_from(fraction.len()).ok()? }.within_digits()
     }
 
-    /// The shortest number that is read as this one: `0.1` for the float next to it.
+    /// Returns the shortest number that is read as this float: `0.1` for the float next to it.
     pub(super) fn of_float(value: f64) -> Option<Self> {
-        // Others have more digits than a decimal.
+        // Other floats have more digits than a decimal.
         let writable = value == 0.0 || (1e-38..1e38).contains(&value.abs());
         if writable { Self::parse(&value.to_string()) } else { None }
     }
@@ -61,12 +61,12 @@ impl Exact {
             .within_digits()
     }
 
-    /// Its precision and scale as a decimal.
+    /// Returns the precision and scale of the number as a decimal.
     pub(super) fn precision(self) -> (u8, u8) {
         (self.digits().max(self.scale), self.scale)
     }
 
-    /// It as a decimal literal.
+    /// Returns the number as a decimal literal.
     pub(super) fn literal(self) -> (Expr, DataType) {
         let (precision, scale) = self.precision();
         let scale = scale.cast_signed();
@@ -74,13 +74,13 @@ impl Exact {
         (Expr::Literal(literal, None), DataType::Decimal128(precision, scale))
     }
 
-    /// The number that an expression of literals, `+`, `-` and `*` is.
+    /// Evaluates an expression of literals, `+`, `-` and `*`.
     pub(super) fn of(expr: &Expr) -> Option<Self> {
         match expr {
             Expr::Literal(value, _) => Self::of_scalar(value),
             Expr::Negative(inner) => Self::of(inner).map(|n| Self { value: -n.value, ..n }),
             Expr::Alias(alias) => Self::of(&alias.expr),
-            // An integer beside a float, and a number with more digits than a float holds (see `literals`).
+            // A number with more digits than a float holds (see `literals`), or an integer cast to a float.
             Expr::Cast(cast) if *cast.field.data_type() == DataType::Float64 => match cast.expr.as_ref() {
                 Expr::Literal(ScalarValue::Utf8(Some(text)), _) => Self::parse(text),
                 Expr::Literal(value, _) if value.data_type().is_integer() => Self::of_scalar(value),

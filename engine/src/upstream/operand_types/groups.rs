@@ -1,4 +1,4 @@
-//! Finds the groups of operands that one type is found for.
+//! Finds the groups of operands that need a common type.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use datafusion::logical_expr::{
 
 use super::{decimals, instants, intervals, timestamps, unrelated};
 
-/// What is done with the operands of a group.
+/// The use of a group's operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Group {
-    /// The first is compared with each of the others: only the outcome is seen.
+    /// The first operand is compared with each of the others. Only the outcome is visible.
     Compared,
-    /// One of them is the value: all take one type.
+    /// One of the operands is the value. All of them get one type.
     Branches,
 }
 
@@ -31,25 +31,25 @@ impl<'a> Operand<'a> {
         Ok(Self { expr, data_type })
     }
 
-    /// Its type without an encoding.
+    /// Returns the operand's type without an encoding.
     pub(super) fn plain(&self) -> &DataType {
         plain(&self.data_type)
     }
 
-    /// Casts it.
+    /// Casts the operand.
     pub(super) fn cast(&mut self, to: &DataType) {
         if self.data_type != *to {
             self.replace(cast(self.expr.clone(), to.clone()), to.clone());
         }
     }
 
-    /// Puts another expression in its place.
+    /// Replaces the operand with another expression.
     pub(super) fn replace(&mut self, expr: Expr, data_type: DataType) {
         (*self.expr, self.data_type) = (expr, data_type);
     }
 }
 
-/// The type of the values, whatever their encoding.
+/// Returns the type of the values, whatever their encoding.
 pub(super) fn plain(data_type: &DataType) -> &DataType {
     match data_type {
         DataType::Dictionary(_, values) => plain(values),
@@ -58,7 +58,7 @@ pub(super) fn plain(data_type: &DataType) -> &DataType {
     }
 }
 
-/// Settles the operands of one expression whose own operands are settled.
+/// Finds common types for the operands of one expression, from the inside out.
 pub(super) fn settle(expr: &mut Expr, schema: &DFSchema) -> Result<()> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => {
@@ -118,7 +118,7 @@ fn settle_case(case: &mut Case, schema: &DFSchema) -> Result<()> {
     group(Group::Branches, branches, schema)
 }
 
-/// Settles the keys of a join, each with the schema of its side.
+/// Finds a common type for each pair of a join's keys, each with the schema of its side.
 pub(super) fn settle_keys(join: &mut Join) -> Result<()> {
     for (left, right) in &mut join.on {
         let mut operands = [Operand::of(left, join.left.schema())?, Operand::of(right, join.right.schema())?];
@@ -127,7 +127,7 @@ pub(super) fn settle_keys(join: &mut Join) -> Result<()> {
     Ok(())
 }
 
-/// Settles an expression that is compared with the only column of a subquery, and gives the subquery with that column.
+/// Finds a common type for an expression and the only column of a subquery. Returns the subquery with that column.
 pub(super) fn settle_with_subquery(expr: &mut Expr, subquery: Subquery, schema: &DFSchema) -> Result<Subquery> {
     let (qualifier, field) = subquery.subquery.schema().qualified_field(0);
     let data_type = field.data_type().clone();
@@ -152,7 +152,7 @@ fn group(group: Group, operands: Vec<&mut Expr>, schema: &DFSchema) -> Result<()
     settle_operands(group, &mut operands.collect::<Result<Vec<_>>>()?)
 }
 
-/// Settles the operands of a group.
+/// Finds a common type for the operands of a group.
 pub(super) fn settle_operands(group: Group, operands: &mut [Operand<'_>]) -> Result<()> {
     unrelated::refuse(group, operands)?;
     intervals::settle(group, operands)?;
@@ -164,9 +164,9 @@ pub(super) fn settle_operands(group: Group, operands: &mut [Operand<'_>]) -> Res
     instants::settle(group, operands)
 }
 
-/// Settles what cannot wait for the analyzer: DataFusion plans no comparison of types that it knows no common type for.
+/// Finds common types that DataFusion's SQL planner needs: it does not plan a comparison without a common type.
 pub(super) fn settle_planned(left: &mut Expr, right: &mut Expr, schema: &DFSchema) -> Result<()> {
-    // What has no type yet is DataFusion's to report.
+    // DataFusion reports an operand that has no type yet.
     let (Ok(left), Ok(right)) = (Operand::of(left, schema), Operand::of(right, schema)) else { return Ok(()) };
     let mut operands = [left, right];
     unrelated::refuse(Group::Compared, &operands)?;
@@ -180,12 +180,12 @@ pub(super) fn is_comparison(op: Operator) -> bool {
     matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
 
-/// True if the operator gives an exact result for decimals.
+/// True if the operator's result is exact for decimals.
 fn is_exact(op: Operator) -> bool {
     matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Modulo)
 }
 
-/// The columns of a plan as expressions; those of a projection as they are written.
+/// Returns the columns of a plan as expressions. Those of a projection are the projection's expressions.
 pub(super) fn columns(plan: &LogicalPlan) -> Vec<Expr> {
     match plan {
         LogicalPlan::Projection(projection) => projection.expr.clone(),

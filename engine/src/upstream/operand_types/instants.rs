@@ -1,12 +1,12 @@
-//! Dates, timestamps and times of different units are compared without going through nanoseconds.
+//! Compares dates, timestamps and times of different units without a cast to nanoseconds.
 //!
-//! DataFusion 55.2 brings a date and a timestamp, and timestamps of two units one of which is nanoseconds, to
-//! nanoseconds: `valid_to = DATE '9999-12-31'`, or a join of a column of nanoseconds with one of microseconds, fails on
-//! dates outside of 1677 to 2262. Times of two units are not compared at all. Its optimizer moves a cast from a column to a
-//! literal and cuts the literal's digits with it, so that microseconds equal a literal between two of them.
+//! DataFusion 55.2 casts to nanoseconds if it meets a date and a timestamp, or two timestamps of which one has
+//! nanoseconds. So `valid_to = DATE '9999-12-31'`, or a join of a nanosecond column with a microsecond column, fails on
+//! dates outside of 1677 to 2262. DataFusion does not compare times of two units at all. Its optimizer moves a cast
+//! from a column to a literal and cuts the literal's digits, so that microseconds equal a literal between two of them.
 //!
-//! Here a constant takes the unit of the column that it meets, if that holds it exactly; anything else is compared as
-//! exact numbers of nanoseconds (`DECIMAL`). Branches take the finest unit.
+//! Here a constant gets the unit of the column that it meets, if the unit holds it exactly. All other operands are
+//! compared as exact numbers of nanoseconds (`DECIMAL`). Branches get the finest unit.
 //! Before: `CAST(valid_to AS Timestamp(ns)) = CAST(DATE '9999-12-31' AS Timestamp(ns))`.
 //! After: `valid_to = TimestampMicrosecond(253402214400000000)`.
 //! See <https://github.com/apache/datafusion/issues/8336>.
@@ -25,16 +25,16 @@ pub(super) use self::constant::{fixed, nanoseconds_of};
 use super::groups::{Group, Operand};
 use super::unrelated::refusal;
 
-/// What an operand is.
+/// The kind of an operand.
 enum Instant {
     Constant(Constant),
-    /// Anything that differs from row to row.
+    /// An operand that differs from row to row.
     Moving,
-    /// NULL, or what DataFusion decides about.
+    /// NULL, or an operand that DataFusion decides about.
     Other,
 }
 
-/// Settles dates, timestamps and times among operands.
+/// Finds the common type of dates, timestamps and times among the operands.
 pub(super) fn settle(group: Group, operands: &mut [Operand<'_>]) -> Result<()> {
     settle_times(operands);
     let has = |test: fn(&DataType) -> bool| operands.iter().any(|operand| test(operand.plain()));
@@ -53,14 +53,14 @@ pub(super) fn settle(group: Group, operands: &mut [Operand<'_>]) -> Result<()> {
     }
     let instants: Vec<Instant> = operands.iter().map(|operand| instant(operand, zone.as_ref())).collect();
     let is_text = |operand: &Operand<'_>| operand.plain().is_string();
-    // A column of strings is read as DataFusion reads it.
+    // DataFusion decides how to read a string column.
     if operands.iter().zip(&instants).any(|(o, i)| is_text(o) && !matches!(i, Instant::Constant(_))) {
         return Ok(());
     }
     Instants { group, operands, instants }.settle()
 }
 
-/// A date and a timestamp with a zone are compared without the zone, as by DataFusion.
+/// Removes the zone of a timestamp beside a date, as DataFusion does.
 fn drop_zones(operands: &mut [Operand<'_>]) {
     for operand in operands {
         if let DataType::Timestamp(unit, Some(_)) = operand.plain() {
@@ -70,7 +70,7 @@ fn drop_zones(operands: &mut [Operand<'_>]) {
     }
 }
 
-/// What a wall clock shows is a timestamp of the zone that it meets, as by DataFusion.
+/// Gives a naive timestamp the zone of the other operand, as DataFusion does.
 fn add_zone(operands: &mut [Operand<'_>], zone: &Arc<str>) {
     for operand in operands {
         if let DataType::Timestamp(unit, None) = operand.plain() {
@@ -108,7 +108,7 @@ impl Instants<'_, '_> {
         }
         let has_nanoseconds = moving.contains(&timestamp(TimeUnit::Nanosecond));
         match self.group {
-            // DataFusion casts the others to nanoseconds, and fails on a row that these do not hold.
+            // DataFusion casts the other operands to nanoseconds, and fails on a row that nanoseconds do not hold.
             Group::Branches if has_nanoseconds => return self.refuse_constants(),
             Group::Compared if has_nanoseconds && same && self.all_outside() => self.bring_to(TimeUnit::Microsecond),
             Group::Compared if has_nanoseconds => self.bring_to_decimals(),
@@ -120,7 +120,8 @@ impl Instants<'_, '_> {
         Ok(())
     }
 
-    /// The finest unit of what moves if it holds the constants, the finest of the constants otherwise.
+    /// Returns the finest unit of the moving operands if it holds the constants, and the constants' finest unit
+    /// otherwise.
     fn common_unit(&self, moving: &[DataType]) -> TimeUnit {
         let units = moving.iter().filter_map(|data_type| match data_type {
             DataType::Timestamp(unit, _) => Some(*unit),
@@ -151,7 +152,7 @@ impl Instants<'_, '_> {
         data_type.is_some_and(|data_type| self.constants().all(|constant| literal(constant, data_type).is_some()))
     }
 
-    /// True if there are constants, and nanoseconds hold none of them.
+    /// True if there are constants and nanoseconds hold none of them.
     fn all_outside(&self) -> bool {
         let mut constants = self.constants().peekable();
         constants.peek().is_some()
@@ -169,7 +170,7 @@ impl Instants<'_, '_> {
         }
     }
 
-    /// Casts what moves to a unit, and gives constants that unit.
+    /// Casts the moving operands to a unit, and gives the constants that unit.
     fn bring_to(&mut self, unit: TimeUnit) {
         self.replace_constants(Some(&timestamp(unit)));
         for (operand, instant) in self.operands.iter_mut().zip(&self.instants) {
@@ -183,7 +184,7 @@ impl Instants<'_, '_> {
         }
     }
 
-    /// Puts the number of nanoseconds in the place of each operand.
+    /// Replaces each operand with its number of nanoseconds.
     fn bring_to_decimals(&mut self) {
         for (operand, instant) in self.operands.iter_mut().zip(&self.instants) {
             let number = match instant {
@@ -197,7 +198,7 @@ impl Instants<'_, '_> {
         }
     }
 
-    /// Refuses branches of which one is a column of nanoseconds, and one a constant that these do not hold.
+    /// Refuses branches with a nanosecond column and a constant that nanoseconds do not hold.
     fn refuse_constants(&mut self) -> Result<()> {
         let nanoseconds = timestamp(TimeUnit::Nanosecond);
         if self.constants_fit(Some(&nanoseconds)) {
@@ -210,7 +211,7 @@ impl Instants<'_, '_> {
     }
 }
 
-/// Digits of a decimal.
+/// The number of digits of a decimal.
 const WIDEST: u8 = 38;
 
 fn timestamp(unit: TimeUnit) -> DataType {
@@ -224,12 +225,12 @@ fn without_zone(data_type: &DataType) -> DataType {
     }
 }
 
-/// A number of nanoseconds.
+/// Returns a number of nanoseconds as a literal.
 pub(super) fn decimal(value: i128) -> Expr {
     Expr::Literal(ScalarValue::Decimal128(Some(value), WIDEST, 0), None)
 }
 
-/// The number of nanoseconds of what a row holds.
+/// Returns the number of nanoseconds of an expression's value.
 pub(super) fn nanoseconds(expr: Expr, data_type: &DataType) -> Option<Expr> {
     let step = nanoseconds_of(data_type)?;
     let count = match data_type {
@@ -247,8 +248,8 @@ pub(super) fn nanoseconds(expr: Expr, data_type: &DataType) -> Option<Expr> {
     Some(cast(binary_expr(count, Operator::Multiply, step), DataType::Decimal128(WIDEST, 0)))
 }
 
-/// Gives times of different units one: that of the column if it holds the constants exactly, the finest otherwise. No
-/// time is outside of any unit.
+/// Casts times of different units to one unit: the column's unit if it holds the constants exactly, the finest unit
+/// otherwise. Every unit holds every time.
 pub(super) fn settle_times(operands: &mut [Operand<'_>]) {
     let is_time = |operand: &Operand<'_>| matches!(operand.plain(), DataType::Time32(_) | DataType::Time64(_));
     let mut types = operands.iter().filter(|operand| is_time(operand)).map(Operand::plain);

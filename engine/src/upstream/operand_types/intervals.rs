@@ -1,8 +1,8 @@
-//! Intervals are compared by how long they are: a month has 30 days and a day 24 hours, as in PostgreSQL and DuckDB.
+//! Compares intervals by their length: a month has 30 days and a day 24 hours, as in PostgreSQL and DuckDB.
 //!
-//! DataFusion 55.2 compares their months first, then days, then nanoseconds, and a difference of timestamps is all
-//! nanoseconds: 48 hours are not longer than `INTERVAL '1 day'`. Here a constant interval becomes the duration that it is.
-//! An interval that differs from row to row is refused, because no expression of DataFusion's tells its length.
+//! DataFusion 55.2 compares months first, then days, then nanoseconds. A difference of timestamps has only nanoseconds,
+//! so 48 hours are not longer than `INTERVAL '1 day'`. Here a constant interval becomes a duration. An interval that
+//! differs from row to row is refused, because no DataFusion expression computes its length.
 //! Before: `CAST(till - since AS Interval(MonthDayNano)) > IntervalMonthDayNano(1 day)`.
 //! After: `till - since > DurationMicrosecond(86400000000)`.
 //! See <https://github.com/apache/datafusion/issues/8468>.
@@ -16,12 +16,12 @@ use super::groups::{Group, Operand};
 use super::instants::{decimal, fixed, nanoseconds, nanoseconds_of};
 use super::unrelated::refusal;
 
-/// Nanoseconds of a day.
+/// The number of nanoseconds in a day.
 const DAY: i128 = 86_400_000_000_000;
-/// Days of a month.
+/// The number of days in a month.
 const MONTH: i128 = 30;
 
-/// Settles intervals among operands.
+/// Finds the common type of intervals among the operands.
 pub(super) fn settle(group: Group, operands: &mut [Operand<'_>]) -> Result<()> {
     let is_interval = |operand: &Operand<'_>| matches!(operand.plain(), DataType::Interval(_));
     let is_duration = |operand: &Operand<'_>| matches!(operand.plain(), DataType::Duration(_));
@@ -77,7 +77,7 @@ fn is_null(operand: &Operand<'_>) -> bool {
     fixed(operand.expr).is_some_and(|value| value.is_null())
 }
 
-/// Nanoseconds of an interval or a duration.
+/// Returns the number of nanoseconds of an interval or a duration.
 fn length(value: &ScalarValue) -> Option<i128> {
     let count: i128 = match value {
         ScalarValue::IntervalYearMonth(Some(months)) => return Some(i128::from(*months) * MONTH * DAY),
@@ -96,7 +96,7 @@ fn length(value: &ScalarValue) -> Option<i128> {
     Some(count * nanoseconds_of(&value.data_type())?)
 }
 
-/// A length as a literal; `None` where the type does not hold it exactly.
+/// Returns a length as a literal; `None` if the type does not hold the length exactly.
 fn duration(length: i128, data_type: &DataType) -> Option<Expr> {
     let step = nanoseconds_of(data_type)?;
     if length % step != 0 {

@@ -1,9 +1,9 @@
-//! Literals with more digits than a float holds keep them until it is known what they meet, and literals of
-//! `TIMESTAMP` have the unit that holds their digits.
+//! Literals with more digits than a float holds keep their digits until the analyzer knows the other operand. Literals
+//! of `TIMESTAMP` have the unit that holds their digits.
 //!
-//! DataFusion's SQL planner makes a float of every number with a point, and of integers beyond 64 bits. Those of more than 15
-//! digits are planned as a cast of their text to a float instead: the same float, but [`super::exact::Exact`] reads the
-//! text where a decimal is met.
+//! DataFusion's SQL planner makes a float of every number with a point, and of integers beyond 64 bits. Here a number
+//! of more than 15 digits becomes a cast of its text to a float. The float is the same, but beside a decimal
+//! [`super::exact::Exact`] reads the text.
 
 use std::ops::ControlFlow;
 
@@ -15,10 +15,10 @@ use sqlparser::ast::{
 
 use super::timestamps::unit_of_text;
 
-/// Every number of so many digits comes out of a float as it went in.
+/// A float restores every number of at most this many digits.
 const DIGITS_OF_FLOATS: usize = 15;
 
-/// Writes literals with many digits as casts of their text, and a precision behind the `TIMESTAMP` of a literal.
+/// Replaces literals with many digits by casts of their text, and gives the `TIMESTAMP` of a literal a precision.
 pub(crate) fn keep_digits(statement: &mut Statement) {
     let _ = visit_expressions_mut(statement, |expr| {
         let text = match &*expr {
@@ -34,7 +34,8 @@ pub(crate) fn keep_digits(statement: &mut Statement) {
     });
 }
 
-/// Says how many digits a literal's seconds have, where the type does not: six, or nine if the text has more than six.
+/// Adds a precision to a literal's type without one: six, or nine if the text has more than six digits after the
+/// second.
 fn give_precision(expr: &mut Expr) {
     let (text, data_type) = match expr {
         Expr::TypedString(TypedString { value, data_type, .. }) => (&value.value, data_type),
@@ -60,7 +61,7 @@ fn number(expr: &Expr) -> Option<&str> {
     }
 }
 
-/// True if a float may not hold every digit, and no integer does.
+/// True if a float may lose a digit, and the text is no 64-bit integer.
 fn is_long(text: &str) -> bool {
     let is_integer = text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok();
     let digits = text.trim_start_matches(['-', '0', '.']).bytes().filter(u8::is_ascii_digit).count();

@@ -1,12 +1,13 @@
-//! Workarounds for the types that DataFusion 55.2 brings operands to: its type coercion runs as before, and in front of
-//! every step ours decide what operands mean where DataFusion would compare other values than those written.
+//! Workarounds for the common types that DataFusion 55.2 finds for operands. DataFusion's type coercion runs as before.
+//! Before each of its steps, our rules act if DataFusion would compare other values than those that the query writes.
 //!
-//! [`decimals`] (a decimal and a literal are compared as decimals), [`unrelated`] (a date and a number are not compared),
-//! [`instants`] (timestamps that nanoseconds cannot hold), [`intervals`] (compared by how long they are). Each sees a group of operands for which one type is found:
-//! those of a comparison, or the branches of a `UNION`, a `CASE` or a function such as `coalesce`.
+//! [`decimals`] compares a decimal and a literal as decimals. [`unrelated`] refuses to compare a date and a number.
+//! [`instants`] handles timestamps that nanoseconds cannot hold. [`intervals`] compares intervals by their length. Each
+//! rule sees a group of operands that need one type: the operands of a comparison, or the branches of a `UNION`, a
+//! `CASE` or a function such as `coalesce`.
 //!
-//! The rule stands in the place of DataFusion's, and calls that for each expression once the operands are settled. A
-//! second run over an analysed plan changes nothing: operands have one type by then.
+//! The rule replaces DataFusion's, and calls it for each expression after our own. A second run over an analysed plan
+//! changes nothing: by then the operands have one type.
 
 mod compared;
 mod decimals;
@@ -37,7 +38,7 @@ pub(crate) use self::literals::keep_digits;
 pub(crate) use self::timestamps::{TimestampTypes, without_mark};
 pub(super) use self::unrelated::unrelated;
 
-/// The rule, with ours in front where it is the one that coerces types.
+/// Puts our rules before DataFusion's, if the rule is the one that coerces types.
 pub(super) fn guarded(rule: Arc<dyn AnalyzerRule + Send + Sync>) -> Arc<dyn AnalyzerRule + Send + Sync> {
     if rule.name() == TypeCoercion::new().name() { Arc::new(OperandTypes) } else { rule }
 }
@@ -72,7 +73,7 @@ fn coerce(plan: LogicalPlan, outer: Option<&Outer<'_>>) -> Result<Transformed<Lo
     plan.transform_data(|plan| coerce_node(plan, outer))
 }
 
-/// The sides of a join; the right one may read the left one's columns (`LATERAL`).
+/// Coerces the sides of a join. The right side may read columns of the left side (`LATERAL`).
 fn coerce_sides(mut join: Join, outer: Option<&Outer<'_>>) -> Result<Transformed<LogicalPlan>> {
     let left = coerce(Arc::unwrap_or_clone(join.left), outer)?;
     let lateral = Outer { schema: left.data.schema(), around: outer };
@@ -83,7 +84,8 @@ fn coerce_sides(mut join: Join, outer: Option<&Outer<'_>>) -> Result<Transformed
     Ok(if changed { Transformed::yes(plan.recompute_schema()?) } else { Transformed::no(plan) })
 }
 
-/// A recursive query promised its columns' types when it was planned: what is read in its second term has these.
+/// Coerces a recursive query. Planning has promised its columns' types, and the second term reads columns of these
+/// types.
 fn coerce_recursive(query: RecursiveQuery, outer: Option<&Outer<'_>>) -> Result<Transformed<LogicalPlan>> {
     let RecursiveQuery { name, static_term, recursive_term, is_distinct, schema } = query;
     let term = |term: Arc<LogicalPlan>| {
@@ -100,7 +102,7 @@ fn coerce_recursive(query: RecursiveQuery, outer: Option<&Outer<'_>>) -> Result<
     })))
 }
 
-/// Coerces the expressions of one operator whose inputs are done, as `TypeCoercion` does.
+/// Coerces the expressions of one operator, as `TypeCoercion` does. The operator's inputs are coerced already.
 fn coerce_node(plan: LogicalPlan, outer: Option<&Outer<'_>>) -> Result<Transformed<LogicalPlan>> {
     let mut schema = merge_schema(&plan.inputs());
     if let LogicalPlan::TableScan(scan) = &plan {
@@ -145,7 +147,7 @@ impl Rewriter<'_> {
         Ok(Subquery { subquery: Arc::new(plan), outer_ref_columns: outer.collect(), spans: subquery.spans })
     }
 
-    /// The same expression where what it reads from elsewhere has its final type.
+    /// Returns the expression with the final types of its subqueries and outer columns.
     fn read_anew(&self, expr: Expr) -> Result<Expr> {
         Ok(match expr {
             Expr::ScalarSubquery(subquery) => Expr::ScalarSubquery(self.subquery(subquery)?),
@@ -166,7 +168,7 @@ impl Rewriter<'_> {
     }
 }
 
-/// A column of a query around with the type that it has by now.
+/// Returns a column of a query around with its current type.
 fn outer_column(expr: Expr, mut around: Option<&Outer<'_>>) -> Expr {
     let Expr::OuterReferenceColumn(field, column) = expr else { return expr };
     while let Some(outer) = around {
@@ -184,7 +186,7 @@ impl TreeNodeRewriter for Rewriter<'_> {
     fn f_up(&mut self, expr: Expr) -> Result<Transformed<Expr>> {
         let mut expr = self.read_anew(expr)?;
         groups::settle(&mut expr, self.schema)?;
-        // That it may have changed is all that is asked of `transformed` here.
+        // `transformed` says here only that the expression may have changed.
         Ok(Transformed::yes(TypeCoercionRewriter::new(self.schema).f_up(expr)?.data))
     }
 }

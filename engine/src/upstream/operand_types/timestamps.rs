@@ -1,9 +1,10 @@
-//! `TIMESTAMP` without a precision has microseconds, as in other databases, where that loses nothing.
+//! `TIMESTAMP` without a precision has microseconds, as in other databases, if that loses no digit.
 //!
-//! To DataFusion 55.2 it has nanoseconds, which hold 1677 to 2262 only: `TIMESTAMP '9999-12-31 00:00:00'` cannot be
-//! written, and `CAST(valid_to AS TIMESTAMP)` fails on the rows that it is asked for. Here the type is marked while the
-//! text is planned, and the analyzer chooses the unit by what is cast: nanoseconds for a literal with more than six digits
-//! behind the second, for a column of nanoseconds, and for a column of strings, which may have any digits.
+//! To DataFusion 55.2 it has nanoseconds, which hold only 1677 to 2262. `TIMESTAMP '9999-12-31 00:00:00'` cannot be
+//! written, and `CAST(valid_to AS TIMESTAMP)` fails on rows with such dates. Here planning marks the type, and the
+//! analyzer chooses the unit from the operand of the cast. The unit is nanoseconds for a literal with more than six
+//! digits after the second, and for a nanosecond column. So it is for a string column, which may have any number of
+//! digits.
 //! See <https://github.com/apache/datafusion/issues/8336>.
 
 use std::collections::HashMap;
@@ -17,9 +18,9 @@ use sqlparser::ast::DataType as SqlType;
 
 use super::groups::plain;
 
-/// What marks a type that was written without a precision.
+/// The metadata key of a type that the query writes without a precision.
 const MARK: &str = "portolan.timestamp";
-/// Digits behind the second that microseconds hold.
+/// The number of digits after the second that microseconds hold.
 const MICROSECOND_DIGITS: usize = 6;
 
 /// Marks `TIMESTAMP` without a precision.
@@ -39,7 +40,7 @@ impl TypePlanner for TimestampTypes {
     }
 }
 
-/// The type that a cast to a marked one has for what it casts; `None` for any other cast.
+/// Returns the final type of a cast to a marked type; `None` for any other cast.
 pub(super) fn unit_of(expr: &Expr, to: &FieldRef, schema: &DFSchema) -> Result<Option<FieldRef>> {
     if let Some(field) = nested_without_mark(to) {
         return Ok(Some(field));
@@ -56,7 +57,7 @@ pub(super) fn unit_of(expr: &Expr, to: &FieldRef, schema: &DFSchema) -> Result<O
     Ok(Some(unmarked(to, DataType::Timestamp(unit, zone.clone()))))
 }
 
-/// The unit that holds the digits of a timestamp as it is written: microseconds at least.
+/// Returns the unit that holds the digits of a timestamp as text: at least microseconds.
 pub(super) fn unit_of_text(text: &str) -> TimeUnit {
     let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
     let end = fraction.find(|c: char| !c.is_ascii_digit()).unwrap_or(fraction.len());
@@ -66,7 +67,8 @@ pub(super) fn unit_of_text(text: &str) -> TimeUnit {
     }
 }
 
-/// Takes a cast to a finer unit off what is compared: the optimizer would move it to a literal and cut the literal's digits.
+/// Removes a cast to a finer unit from a compared operand: the optimizer would move it to a literal and cut the
+/// literal's digits.
 pub(super) fn compare_uncast(expr: &mut Expr, schema: &DFSchema) -> Result<()> {
     if let Expr::Cast(cast) = expr
         && let DataType::Timestamp(to, zone) = cast.field.data_type()
@@ -78,7 +80,7 @@ pub(super) fn compare_uncast(expr: &mut Expr, schema: &DFSchema) -> Result<()> {
     Ok(())
 }
 
-/// The columns of a table that is made, with microseconds where `TIMESTAMP` was written.
+/// Returns the columns of a new table, with microseconds for each `TIMESTAMP` without a precision.
 pub(crate) fn without_mark(schema: &SchemaRef) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| match field.data_type() {
         DataType::Timestamp(_, zone) if is_marked(field) => {
@@ -99,7 +101,7 @@ fn unmarked(field: &Field, data_type: DataType) -> FieldRef {
     Arc::new(field.clone().with_data_type(data_type).with_metadata(metadata))
 }
 
-/// A list of marked elements without the mark; `None` for anything else.
+/// Returns a list type of marked elements without the mark; `None` for any other type.
 fn nested_without_mark(field: &FieldRef) -> Option<FieldRef> {
     let element = |inner: &FieldRef| match is_marked(inner) {
         true => Some(unmarked(inner, inner.data_type().clone())),

@@ -9,12 +9,12 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Projection, Union, cast};
 
 use super::groups::{Group, Operand, columns, settle_operands};
 
-/// Settles every column of a union.
+/// Finds a common type for every column of a union.
 pub(super) fn settle(union: Union) -> Result<Union> {
     let Union { mut inputs, schema } = union;
     let width = schema.fields().len();
     let mut lists: Vec<Vec<Expr>> = inputs.iter().map(|input| columns(input)).collect();
-    // Branches of different widths are an error that DataFusion reports.
+    // DataFusion reports branches of different widths.
     if lists.iter().all(|list| list.len() == width) {
         for at in 0..width {
             let operands = lists.iter_mut().zip(&inputs).map(|(list, input)| {
@@ -28,7 +28,7 @@ pub(super) fn settle(union: Union) -> Result<Union> {
     let stale = |first: &Arc<LogicalPlan>| {
         first.schema().fields().iter().zip(schema.fields()).any(|(own, field)| own.data_type() != field.data_type())
     };
-    // The types of a union that was coerced are no longer those of its first branch: it is left as it is.
+    // A coerced union no longer has the types of its first branch: it is left as it is.
     match inputs.first() {
         Some(first) if stale(first) => Union::try_new_with_loose_types(inputs),
         _ => Ok(Union { inputs, schema }),
@@ -42,7 +42,7 @@ fn without_alias(expr: &mut Expr) -> &mut Expr {
     }
 }
 
-/// The branch with these expressions for its columns, under the names that it has.
+/// Returns the branch with these expressions as its columns, under the branch's names.
 fn project(input: Arc<LogicalPlan>, list: Vec<Expr>) -> Result<Arc<LogicalPlan>> {
     let before = columns(&input);
     if before == list {
@@ -57,7 +57,7 @@ fn project(input: Arc<LogicalPlan>, list: Vec<Expr>) -> Result<Arc<LogicalPlan>>
     Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(list, below)?)))
 }
 
-/// The plan with floats where it promised them and exact arithmetic made decimals of them.
+/// Returns the plan with floats where it promised floats and exact arithmetic gives decimals.
 pub(super) fn with_promised_floats(plan: LogicalPlan, promised: &DFSchema) -> Result<LogicalPlan> {
     let names = NamePreserver::new_for_projection();
     let own = plan.schema().clone();

@@ -1,9 +1,9 @@
-//! Values of unrelated types are not compared.
+//! Refuses to compare values of unrelated types.
 //!
-//! DataFusion 55.2 brings a date and an integer to dates, so that 1998 is the 1,998th day after 1970 and
-//! `day > 1998` holds for every row; a date and a time become nanoseconds; a `UNION` of a date and an integer makes dates
-//! of integers. Here they are refused, with what to write instead. Arithmetic (`day + 7`) is left alone, and so are
-//! string literals, which are read as the other side's type.
+//! DataFusion 55.2 casts a date and an integer to dates: 1998 is the 1,998th day after 1970, and `day > 1998` holds for
+//! every row. It casts a date and a time to nanoseconds, and the integers in a `UNION` of a date and an integer to
+//! dates. Here such operands are refused, and the message says what to write instead. Arithmetic (`day + 7`) stays as
+//! it is. So do string literals, which are read as the other side's type.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{DataFusionError, Result};
@@ -21,7 +21,7 @@ enum Family {
     Day,
     Time,
     Interval,
-    /// Strings, bytes, nested values and NULL: DataFusion decides.
+    /// Strings, bytes, nested values and NULL. DataFusion decides about them.
     Any,
 }
 
@@ -38,7 +38,7 @@ impl Family {
     }
 }
 
-/// A type in words.
+/// Returns a type in words.
 fn noun(data_type: &DataType) -> &'static str {
     match data_type {
         DataType::Boolean => "a boolean",
@@ -50,7 +50,7 @@ fn noun(data_type: &DataType) -> &'static str {
     }
 }
 
-/// Two types in words, if their values are not to be brought to one type.
+/// Returns two types in words, if their values have no common type.
 pub(in crate::upstream) fn unrelated(one: &DataType, other: &DataType) -> Option<(&'static str, &'static str)> {
     let (a, b) = (Family::of(one), Family::of(other));
     (a != b && a != Family::Any && b != Family::Any).then(|| (noun(one), noun(other)))
@@ -71,7 +71,7 @@ pub(super) fn refuse(group: Group, operands: &[Operand<'_>]) -> Result<()> {
     Err(refusal(operands, &format!("{what}: {}", advice(first, other))))
 }
 
-/// What to write instead.
+/// Returns what to write instead.
 fn advice(first: &Operand<'_>, other: &Operand<'_>) -> String {
     let (a, b) = (Family::of(first.plain()), Family::of(other.plain()));
     let (temporal, _) = if a == Family::Day { (first, other) } else { (other, first) };
@@ -90,7 +90,7 @@ fn advice(first: &Operand<'_>, other: &Operand<'_>) -> String {
     }
 }
 
-/// The refusal of a group of operands, with the first two of them.
+/// Returns the refusal of a group of operands, with the first two of them.
 pub(super) fn refusal(operands: &[Operand<'_>], what: &str) -> DataFusionError {
     let shown = |operand: &Operand<'_>| short(operand.expr);
     let first: Vec<_> = operands.iter().take(2).map(|operand| format!("`{}`", shown(operand))).collect();
@@ -98,7 +98,7 @@ pub(super) fn refusal(operands: &[Operand<'_>], what: &str) -> DataFusionError {
     into_datafusion(Error::new(ErrorKind::InvalidQuery, message))
 }
 
-/// An expression as a message shows it.
+/// Returns an expression as a message shows it.
 fn short(expr: &Expr) -> String {
     const LONGEST: usize = 80;
     let text = expr.human_display().to_string();

@@ -1,4 +1,4 @@
-//! Arithmetic of integers that fails where the result does not fit, as functions that every node has.
+//! Functions for integer arithmetic that fail if the result does not fit. Every node has them.
 
 use std::sync::{Arc, LazyLock};
 
@@ -31,7 +31,7 @@ static FUNCTIONS: LazyLock<[Arc<ScalarUDF>; 4]> = LazyLock::new(|| {
     })
 });
 
-/// The functions, for every node to know.
+/// Returns the functions that every node has.
 pub(in crate::upstream) fn functions() -> impl Iterator<Item = Arc<ScalarUDF>> {
     FUNCTIONS.iter().cloned()
 }
@@ -41,19 +41,19 @@ pub(super) fn call(operation: Operation, arguments: Vec<Expr>) -> Expr {
     Expr::ScalarFunction(ScalarFunction::new_udf(FUNCTIONS[operation as usize].clone(), arguments))
 }
 
-/// The operation and what it reads, if an expression is a call of one of the functions.
+/// Returns the operation and its operands, if an expression is a call of one of the functions.
 pub(super) fn parts(expr: &Expr) -> Option<(Operation, &[Expr])> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
     func.inner().downcast_ref::<Checked>().map(|checked| (checked.operation, args.as_slice()))
 }
 
 impl Operation {
-    /// The operation of an operator, if that may overflow.
+    /// Returns the operation of an operator, if the operator may overflow.
     pub(super) fn of(operator: Operator) -> Option<Self> {
         OPERATIONS.into_iter().find(|operation| operation.operator() == Some(operator))
     }
 
-    /// The operator of two operands; `None` for the one of one.
+    /// Returns the operator of two operands; `None` for the operation of one operand.
     pub(super) fn operator(self) -> Option<Operator> {
         match self {
             Self::Add => Some(Operator::Plus),
@@ -63,7 +63,7 @@ impl Operation {
         }
     }
 
-    /// The operand that leaves the other one as it is, and whether it may stand on the left.
+    /// Returns the operand that does not change the other one, and whether it may be on the left.
     fn neutral(self, of: &DataType) -> Option<(Result<ScalarValue>, bool)> {
         match self {
             Self::Add => Some((ScalarValue::new_zero(of), true)),
@@ -90,7 +90,7 @@ impl ScalarUDFImpl for Checked {
         }
     }
 
-    /// The name of the operator's column, so that a plan's columns keep their names.
+    /// Returns the name of the operator's column, so that a plan's columns keep their names.
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
         Ok(match (self.operation.operator(), args) {
             (Some(operator), [left, right]) => format!("{} {operator} {}", left.schema_name(), right.schema_name()),
@@ -170,7 +170,7 @@ impl Checked {
     }
 }
 
-/// What a type of integers is called in SQL.
+/// Returns the SQL name of an integer type.
 pub(in crate::upstream) fn name_of(data_type: &DataType) -> String {
     match data_type {
         DataType::Int8 => "TINYINT".into(),
@@ -185,7 +185,7 @@ pub(in crate::upstream) fn name_of(data_type: &DataType) -> String {
     }
 }
 
-/// A type to cast to, in words.
+/// Returns the types to suggest for a cast, in words.
 fn wider(data_type: &DataType) -> &'static str {
     match data_type {
         DataType::Int64 | DataType::UInt64 => "DECIMAL(38, 0) or DOUBLE",

@@ -1,10 +1,11 @@
-//! What may fail does not meet rows that a condition excludes.
+//! Expressions that may fail are not evaluated on rows that a condition excludes.
 //!
-//! DataFusion evaluates both sides of `AND` on all rows unless the left one excludes four in five, and the arguments of an
-//! aggregate on rows that its `FILTER` excludes. So `WHERE x < 1000 AND x * x > 5` would overflow in a row that nobody asked
-//! for, and `WHERE x <> 0 AND 1 / x > 0` divides by zero. A `CASE` evaluates its branches on their own rows only.
+//! DataFusion evaluates both sides of `AND` on all rows, unless the left side excludes four in five. It also evaluates
+//! the arguments of an aggregate on rows that the aggregate's `FILTER` excludes. So `WHERE x < 1000 AND x * x > 5`
+//! would overflow on a row that the query excludes, and `WHERE x <> 0 AND 1 / x > 0` divides by zero. A `CASE`
+//! evaluates its branches on their own rows only.
 //!
-//! An aggregate of two alike arguments is not covered: the optimizer computes `x * x` once, for all rows.
+//! An aggregate with two equal arguments is not covered: the optimizer computes `x * x` once, for all rows.
 //!
 //! Before: `x < 1000 AND x * x > 5`. After: `x < 1000 AND CASE WHEN x < 1000 THEN x * x > 5 ELSE false END`. The first
 //! conjunct stays one of its own, since scans skip files by it.
@@ -18,19 +19,19 @@ use datafusion::prelude::lit;
 
 use super::checked;
 
-/// True for the operators that fail on zero.
+/// True for the operators that fail on a zero.
 pub(super) fn divides(operator: Operator) -> bool {
     matches!(operator, Operator::Divide | Operator::Modulo)
 }
 
-/// The condition of a filter, in which what may fail meets only rows that the rest leaves open. Where the condition was
-/// NULL it may be false: a filter takes neither.
+/// Returns the condition of a filter in which expressions that may fail meet only rows that the other conjuncts leave
+/// open. A NULL may become false: a filter accepts neither.
 pub(super) fn of_condition(condition: Expr, schema: &DFSchema) -> Result<Expr> {
     let may_fail = |e: &Expr| may_fail(e, schema);
     if !may_fail(&condition) {
         return Ok(condition);
     }
-    // What is volatile is evaluated once only, and so not repeated as a guard.
+    // A volatile conjunct must be evaluated once, and so is not repeated as a guard.
     let (last, first): (Vec<Expr>, Vec<Expr>) =
         split_conjunction_owned(condition).into_iter().partition(|e| may_fail(e) || e.is_volatile());
     let mut chained: Option<Expr> = None;
@@ -47,7 +48,7 @@ pub(super) fn of_condition(condition: Expr, schema: &DFSchema) -> Result<Expr> {
     })
 }
 
-/// One conjunct, of whose alternatives those that may fail meet only rows that the others do not accept.
+/// Returns one conjunct in which alternatives that may fail meet only rows that the other alternatives do not accept.
 fn of_alternatives(conjunct: Expr, schema: &DFSchema) -> Result<Expr> {
     let alternatives = split_binary_owned(conjunct, Operator::Or);
     let (last, first): (Vec<Expr>, Vec<Expr>) = alternatives.into_iter().partition(|e| may_fail(e, schema));
@@ -57,7 +58,7 @@ fn of_alternatives(conjunct: Expr, schema: &DFSchema) -> Result<Expr> {
     })
 }
 
-/// The expression with aggregates whose arguments are evaluated only on the rows of their `FILTER`.
+/// Returns the expression with aggregates whose arguments are evaluated only on the rows of their `FILTER`.
 pub(super) fn of_aggregates(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     let guarded = expr.transform_up(|e| {
         let Expr::AggregateFunction(AggregateFunction { func, mut params }) = e else { return Ok(Transformed::no(e)) };

@@ -1,4 +1,4 @@
-//! The translation of patterns as functions, for patterns that are columns or parameters.
+//! Functions that translate patterns in columns or parameters.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use datafusion::logical_expr::{
 
 use super::{ESCAPE, Translate, escape_character};
 
-/// A function of a pattern and its escape character.
+/// Returns a function of a pattern and its escape character.
 pub(super) fn function(name: &'static str, translate: Translate) -> Arc<ScalarUDF> {
     let signature = Signature::one_of(vec![TypeSignature::String(1), TypeSignature::String(2)], Volatility::Immutable);
     Arc::new(ScalarUDF::new_from_impl(Pattern { name, translate, signature }))

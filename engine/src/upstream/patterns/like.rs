@@ -1,6 +1,6 @@
 //! Patterns of `LIKE`, with the backslash as the escape character.
 
-/// A pattern with another escape character, or with none.
+/// Translates a pattern with another escape character, or with none.
 ///
 /// # Errors
 /// A pattern that ends in the escape character.

@@ -3,10 +3,10 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// A pattern as a regular expression.
+/// Translates a pattern into a regular expression.
 ///
 /// # Errors
-/// Why the pattern means nothing.
+/// The reason why the pattern is invalid.
 pub(super) fn translate(pattern: &str, escape: Option<char>) -> Result<String, String> {
     let mut parser =
         Parser { rest: pattern.chars().peekable(), escape, out: String::new(), open: 0, repeatable: false };
@@ -18,9 +18,9 @@ struct Parser<'a> {
     rest: Peekable<Chars<'a>>,
     escape: Option<char>,
     out: String,
-    /// Brackets that are open.
+    /// The number of open brackets.
     open: usize,
-    /// True if what was read last can be repeated.
+    /// True if the last element can be repeated.
     repeatable: bool,
 }
 
@@ -79,7 +79,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// What stands behind the escape character.
+    /// Translates the character after the escape character.
     fn escaped(&mut self) -> Result<char, String> {
         match self.rest.next() {
             None => Err("it ends in its escape character: write it twice to mean itself".to_owned()),
@@ -90,7 +90,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `{2}`, `{2,}` or `{2,5}`, without the first brace.
+    /// Translates `{2}`, `{2,}` or `{2,5}`, without the first brace.
     fn count(&mut self) -> Result<String, String> {
         let mut count = String::from("{");
         loop {
@@ -112,7 +112,7 @@ impl Parser<'_> {
         if is_valid { Ok(count) } else { Err(format!("`{count}` is no number of repetitions")) }
     }
 
-    /// `[a-z_]` or `[^a-z]`, without the first bracket.
+    /// Translates `[a-z_]` or `[^a-z]`, without the first bracket.
     fn list(&mut self) -> Result<(), String> {
         self.out.push('[');
         if self.rest.next_if_eq(&'^').is_some() {
@@ -136,7 +136,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// A character, or a range that begins with it.
+    /// Translates a character, or a range that begins with it.
     fn range(&mut self, first: char) -> Result<(), String> {
         let first = if Some(first) == self.escape { self.escaped()? } else { first };
         push_literal(&mut self.out, first);
@@ -155,7 +155,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// `[:alpha:]` and the like, without the first bracket.
+    /// Translates a class such as `[:alpha:]`, without the first bracket.
     fn class(&mut self) -> Result<(), String> {
         let mut name = String::new();
         if self.rest.next_if_eq(&':').is_none() {

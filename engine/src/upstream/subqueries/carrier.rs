@@ -1,4 +1,4 @@
-//! A plan that gets a column for each subquery of the expressions over it.
+//! A plan with an added column for each subquery of the expressions over it.
 
 use std::sync::Arc;
 
@@ -18,23 +18,23 @@ use super::refused;
 use super::scope::{has_subquery, outer_columns, subquery, subquery_of};
 use super::simple::is_left_join;
 
-/// Where an expression stands.
+/// The place of an expression in a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// In a filter: DataFusion makes a join of an `EXISTS` there.
+    /// A filter: DataFusion plans an `EXISTS` there as a join.
     Filter,
-    /// In the list of a `SELECT`: of a scalar subquery as well.
+    /// The list of a `SELECT`: DataFusion plans a scalar subquery there as a join, too.
     List,
-    /// Anywhere else.
+    /// Any other place.
     Other,
 }
 
-/// A plan, and what is joined to it.
+/// A plan, and the joins that its subqueries became.
 #[derive(Debug)]
 pub(super) struct Carrier<'a> {
     /// The plan that the subqueries are evaluated for.
     base: LogicalPlan,
-    /// The same with a column for each subquery.
+    /// The same plan with a column for each subquery.
     pub(super) plan: LogicalPlan,
     place: Place,
     names: &'a Names,
@@ -45,9 +45,9 @@ impl<'a> Carrier<'a> {
         Self { base: plan.clone(), plan, place, names }
     }
 
-    /// The expression without the subqueries that DataFusion does not plan rightly.
+    /// Returns the expression without the subqueries that DataFusion plans wrongly.
     ///
-    /// `true_only` says that NULL means the same as false where the expression stands.
+    /// `true_only`: NULL has the effect of false at the place of the expression.
     ///
     /// # Errors
     /// `Unsupported` for subqueries that cannot be written as joins.
@@ -60,7 +60,7 @@ impl<'a> Carrier<'a> {
                 let (left, right) = (self.resolve(*left, true)?, self.resolve(*right, true)?);
                 Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))))
             }
-            // A predicate that is negated as a whole is the opposite predicate.
+            // The negation of a predicate is the opposite predicate.
             Expr::Not(inner) if matches!(*inner, Expr::InSubquery(_) | Expr::Exists(_) | Expr::Not(_)) => {
                 match *inner {
                     Expr::InSubquery(e) => {
@@ -90,7 +90,7 @@ impl<'a> Carrier<'a> {
         }
     }
 
-    /// Resolves the parts of an expression; it is one of the kinds above if it is not a subquery itself.
+    /// Resolves the parts of an expression. An expression that is a subquery itself is one of the kinds above.
     fn resolve_parts(&mut self, expr: Expr, true_only: bool) -> Result<Expr> {
         if subquery_of(&expr).is_some() || true_only {
             return self.resolve(expr, true_only);
@@ -99,7 +99,7 @@ impl<'a> Carrier<'a> {
         Ok(resolved.data)
     }
 
-    /// The left side of a predicate, which the subquery will read: without subqueries of its own.
+    /// Returns the left side of a predicate, which the subquery will read, without subqueries of its own.
     fn operand(&mut self, expr: Expr) -> Result<Expr> {
         let expr = match has_subquery(&expr) {
             true => {
@@ -113,7 +113,7 @@ impl<'a> Carrier<'a> {
         if !expr.is_volatile() && !has_subquery(&expr) {
             return Ok(expr);
         }
-        // It is evaluated once for each row, not once for each use.
+        // The left side is evaluated once for each row, not once for each use.
         let name = self.names.next("value");
         let columns = super::domain::all_columns(&self.plan).into_iter().chain([expr.alias(&name)]);
         self.plan = LogicalPlanBuilder::from(self.plan.clone()).project(columns)?.build()?;
@@ -150,7 +150,7 @@ impl<'a> Carrier<'a> {
         self.marked(plan, condition)
     }
 
-    /// Joins a column that says whether a row of `plan` meets a condition.
+    /// Joins a column that is true if a row of `plan` meets a condition.
     fn marked(&mut self, plan: LogicalPlan, condition: Expr) -> Result<Expr> {
         let alias = self.names.next("exists");
         let condition = self.joined(condition, &plan, &alias)?;
@@ -160,7 +160,7 @@ impl<'a> Carrier<'a> {
         Ok(Expr::Column(Column::new(Some(alias), "mark")))
     }
 
-    /// A condition of a subquery as one of a join: outer columns are those of the left side.
+    /// Returns a condition of a subquery as a join condition: outer columns become columns of the left side.
     fn joined(&self, condition: Expr, right: &LogicalPlan, alias: &str) -> Result<Expr> {
         let joined = condition.transform_up(|e| match e {
             Expr::OuterReferenceColumn(field, column) => Ok(match self.plan.schema().has_column(&column) {
@@ -187,7 +187,7 @@ impl<'a> Carrier<'a> {
         }
         let columns: Vec<_> = columns.into_iter().filter(|c| self.base.schema().has_column(c)).collect();
         if columns.is_empty() {
-            // Its columns are those of a query further out, which resolves it as part of its own subquery.
+            // The columns belong to a query further out. That query resolves them as part of its own subquery.
             return Ok(Expr::ScalarSubquery(of));
         }
         if !is_one_row(&of.subquery) {
@@ -223,7 +223,7 @@ impl<'a> Carrier<'a> {
     }
 }
 
-/// A condition whose columns have lost their qualifiers.
+/// Returns a condition with unqualified columns.
 fn condition_of(condition: Expr, plan: &LogicalPlan) -> Expr {
     let own = |c: &Column| plan.schema().has_column_with_unqualified_name(&c.name);
     let renamed = condition.clone().transform_up(|e| match e {
@@ -245,7 +245,7 @@ fn is_one_row(plan: &LogicalPlan) -> bool {
         }
 }
 
-/// A scalar subquery is NULL if it has no row, also where its column is never NULL: DataFusion forgets that.
+/// Returns a scalar subquery that is NULL if it has no row. DataFusion forgets this if the column is never NULL.
 fn maybe_nothing(of: Subquery) -> Result<Expr> {
     if !may_be_nothing(&of) {
         return Ok(Expr::ScalarSubquery(of));
@@ -274,7 +274,7 @@ fn has_a_row(plan: &LogicalPlan) -> bool {
     }
 }
 
-/// `EXISTS` of a subquery that reads nothing from outside, where DataFusion knows scalar subqueries only.
+/// Returns an uncorrelated `EXISTS` as a scalar subquery, for places where DataFusion supports no other kind.
 fn counted(of: &Subquery) -> Result<Expr> {
     let plan = LogicalPlanBuilder::from(Arc::clone(&of.subquery))
         .limit(0, Some(1))?

@@ -1,8 +1,8 @@
-//! Makes a correlated plan independent: it is evaluated for all values of the outer columns at once, and each of its rows
+//! Makes a correlated plan independent: evaluates it for all values of the outer columns at once. Each of its rows
 //! carries the values that it belongs to (Neumann and Kemper, "Unnesting Arbitrary Queries").
 //!
 //! Before: `Aggregate: count(*) (Filter: b.id = outer(a.id) (b))`.
-//! After: `Left Join: d = id (Distinct: a.id AS d (a)), (Aggregate: count(*) by id (b))`, with 0 where nothing matches.
+//! After: `Left Join: d = id (Distinct: a.id AS d (a)), (Aggregate: count(*) by id (b))`, with 0 if no row matches.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use super::{grouped, joins};
 /// A plan whose rows carry the values of the outer columns that they belong to.
 #[derive(Debug)]
 pub(super) struct Independent {
-    /// The plan: the columns of the correlated one, and `keys`.
+    /// The plan, with the columns of the correlated plan and `keys`.
     pub(super) plan: LogicalPlan,
     /// A column for each outer column of the domain, in order.
     pub(super) keys: Vec<Column>,
@@ -37,12 +37,12 @@ impl Domain<'_> {
         Ok(outer_columns(plan)?.iter().any(|c| self.columns.contains(c)))
     }
 
-    /// True if a plan reads no other outer columns than those of the domain.
+    /// True if a plan reads no outer columns but those of the domain.
     fn has_all(&self, plan: &LogicalPlan) -> Result<bool> {
         Ok(outer_columns(plan)?.iter().all(|c| self.columns.contains(c)))
     }
 
-    /// What stands for the outer columns, given columns of the same order.
+    /// Returns the replacements of the outer columns, for columns in the same order.
     pub(super) fn by(&self, keys: &[Column]) -> Replacements {
         self.columns.iter().cloned().zip(keys.iter().cloned()).collect()
     }
@@ -77,13 +77,13 @@ impl Domain<'_> {
                 let plan = self.narrowed(input, plan, &keys)?;
                 Ok(Independent { plan: LogicalPlanBuilder::from(plan).distinct()?.build()?, keys })
             }
-            // Without a limit the order of a subquery's rows means nothing.
+            // Without a limit, the order of a subquery's rows has no meaning.
             LogicalPlan::Sort(sort) if sort.fetch.is_none() => self.independent(&sort.input),
             LogicalPlan::Limit(limit) => self.limit(limit),
             LogicalPlan::Window(window) => self.window(plan, window),
             LogicalPlan::Union(union) => self.union(plan, union),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
-            // A subquery in FROM that reads nothing of what stands before it there.
+            // A subquery in FROM that reads no column of the items before it.
             LogicalPlan::Subquery(lateral) if self.has_all(&lateral.subquery)? => self.independent(&lateral.subquery),
             other => Err(refused(
                 &format!("a subquery reads columns of the query around it in `{}`", other.display()),
@@ -92,7 +92,7 @@ impl Domain<'_> {
         }
     }
 
-    /// The columns of `old` and the keys, without what was added on the way.
+    /// Returns the columns of `old` and the keys, without other columns of `new`.
     pub(super) fn narrowed(&self, old: &LogicalPlan, new: LogicalPlan, keys: &[Column]) -> Result<LogicalPlan> {
         let columns = old.schema().columns().into_iter().chain(keys.iter().cloned()).map(Expr::Column);
         LogicalPlanBuilder::from(new).project(columns)?.build()
@@ -103,7 +103,7 @@ impl Domain<'_> {
         Ok(Independent { plan: LogicalPlanBuilder::from(input).project(exprs)?.build()?, keys })
     }
 
-    /// Expressions over the keys, named as the columns of `old`.
+    /// Returns expressions over the keys, with the names of the columns of `old`.
     fn renamed(&self, old: &LogicalPlan, exprs: Vec<Expr>, input: &LogicalPlan, keys: &[Column]) -> Result<Vec<Expr>> {
         let by = self.by(keys);
         let exprs = exprs.into_iter().zip(old.schema().iter()).map(|(expr, (relation, field))| {
@@ -123,7 +123,8 @@ impl Domain<'_> {
         Ok(Independent { plan: LogicalPlanBuilder::from(input).filter(predicate)?.build()?, keys })
     }
 
-    /// If the filter makes each outer column equal to one of its input, these are the keys, and the domain is not read.
+    /// Returns the input of the filter if the filter makes each outer column equal to one of its columns. These columns
+    /// are the keys, and the domain is not read.
     fn by_equality(&self, filter: &Filter) -> Result<Option<Independent>> {
         if self.reads(&filter.input)? {
             return Ok(None);
@@ -150,7 +151,7 @@ impl Domain<'_> {
         Ok(Some(Independent { plan: plan.build()?, keys }))
     }
 
-    /// The rows of a limit, counted for each combination of keys.
+    /// Returns the rows of a limit, counted for each combination of keys.
     fn limit(&self, limit: &Limit) -> Result<Independent> {
         let (SkipType::Literal(skip), FetchType::Literal(fetch)) = (limit.get_skip_type()?, limit.get_fetch_type()?)
         else {
@@ -158,7 +159,7 @@ impl Domain<'_> {
         };
         let (input, order) = match limit.input.as_ref() {
             LogicalPlan::Sort(sort) => (&sort.input, sort.expr.clone()),
-            // The order is that of the rows below, of which some columns are not named.
+            // The order is that of the rows below. Some of their columns have no unique name.
             LogicalPlan::Projection(projection) => {
                 let below = Limit { input: Arc::clone(&projection.input), ..limit.clone() };
                 let below = Arc::new(LogicalPlan::Limit(below));
@@ -251,12 +252,12 @@ impl Domain<'_> {
     }
 }
 
-/// `a IS NOT DISTINCT FROM b`.
+/// Returns `a IS NOT DISTINCT FROM b`.
 pub(super) fn same(a: Expr, b: Expr) -> Expr {
     Expr::BinaryExpr(BinaryExpr::new(Box::new(a), Operator::IsNotDistinctFrom, Box::new(b)))
 }
 
-/// The column that a predicate makes equal to an outer one.
+/// Returns the column that a predicate makes equal to an outer column.
 pub(super) fn equal_to<'a>(predicate: &'a Expr, outer: &Column) -> Option<&'a Column> {
     let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = predicate else { return None };
     match (left.as_ref(), right.as_ref()) {

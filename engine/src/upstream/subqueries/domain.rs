@@ -1,4 +1,4 @@
-//! The values that a subquery is evaluated for: the distinct values of the outer columns that it reads.
+//! The values for which a subquery is evaluated: the distinct values of the outer columns that it reads.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder};
 use super::refused;
 use super::scope::{any, has_expression};
 
-/// Names that no query has, each once a plan.
+/// Names that no query has. Each occurs once in a plan.
 #[derive(Debug, Default)]
 pub(super) struct Names(Cell<usize>);
 
 impl Names {
-    /// A name that was not given before.
+    /// Returns a new name.
     pub(super) fn next(&self, what: &str) -> String {
         self.0.set(self.0.get() + 1);
         format!("__{what}_{}", self.0.get())
@@ -30,7 +30,7 @@ pub(super) struct Domain<'a> {
     base: &'a LogicalPlan,
     /// The outer columns.
     pub(super) columns: Vec<Column>,
-    /// Where names come from.
+    /// The source of new names.
     pub(super) names: &'a Names,
 }
 
@@ -39,12 +39,12 @@ impl<'a> Domain<'a> {
         Self { base, columns, names }
     }
 
-    /// The columns of the plan around the subquery.
+    /// Returns the columns of the plan around the subquery.
     pub(super) fn schema(&self) -> &DFSchemaRef {
         self.base.schema()
     }
 
-    /// Sums of floats differ by the order of their rows: two readings need not be equal.
+    /// Refuses floats that the base computes: their sums depend on the order of rows, so two readings may differ.
     fn check_exact(&self) -> Result<()> {
         let floats = self.columns.iter().any(|c| self.schema().data_type(c).is_ok_and(DataType::is_floating));
         let computes = |node: &LogicalPlan| matches!(node, LogicalPlan::Aggregate(_) | LogicalPlan::Window(_));
@@ -57,12 +57,12 @@ impl<'a> Domain<'a> {
         Ok(())
     }
 
-    /// One row for each combination of values that the outer columns have, and the names of its columns.
+    /// Returns one row for each combination of values of the outer columns, and the names of the rows' columns.
     ///
-    /// It may hold combinations that no row of the base has.
+    /// The rows may include combinations that no row of the base has.
     ///
     /// # Errors
-    /// `Unsupported` if the base could have other rows when it is read twice.
+    /// `Unsupported` if two readings of the base may give different rows.
     pub(super) fn rows(&self) -> Result<(LogicalPlan, Vec<Column>)> {
         let base = repeatable(self.base)?;
         self.check_exact()?;
@@ -73,7 +73,7 @@ impl<'a> Domain<'a> {
     }
 }
 
-/// A plan with at least the rows of the given one, and with the same rows each time that it runs.
+/// Returns a plan with at least the rows of `plan` that gives the same rows each time that it runs.
 fn repeatable(plan: &LogicalPlan) -> Result<LogicalPlan> {
     let volatile = |plan: &LogicalPlan| plan.expressions().iter().any(Expr::is_volatile);
     match plan {
@@ -112,7 +112,7 @@ fn rebuilt(plan: &LogicalPlan) -> Result<LogicalPlan> {
     plan.with_new_exprs(plan.expressions(), inputs)
 }
 
-/// Operators that a subquery may have when it is made a join: it is copied for each of its uses.
+/// The most operators that a subquery may have to become a join: it is copied for each of its uses.
 const MOST_OPERATORS: usize = 2_000;
 
 /// Refuses a subquery that is too large to be copied.
@@ -134,17 +134,17 @@ pub(super) fn check_size(plan: &LogicalPlan) -> Result<()> {
     }
 }
 
-/// A product of two plans.
+/// Returns the product of two plans.
 pub(super) fn product(left: LogicalPlan, right: LogicalPlan) -> Result<LogicalPlan> {
     LogicalPlanBuilder::from(left).cross_join(right)?.build()
 }
 
-/// Columns of a plan, all of them.
+/// Returns all columns of a plan.
 pub(super) fn all_columns(plan: &LogicalPlan) -> Vec<Expr> {
     plan.schema().columns().into_iter().map(Expr::Column).collect()
 }
 
-/// The plan with an alias.
+/// Returns the plan with an alias.
 pub(super) fn aliased(plan: LogicalPlan, alias: &str) -> Result<LogicalPlan> {
     LogicalPlanBuilder::from(Arc::new(plan)).alias(alias)?.build()
 }

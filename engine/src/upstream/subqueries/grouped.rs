@@ -1,5 +1,5 @@
-//! Correlated aggregates. One without groups has a row for each value of the outer columns, also where nothing is
-//! grouped: `count(*)` is 0 there.
+//! Correlated aggregates. One without groups has a row for each value of the outer columns, even if it reads no row:
+//! `count(*)` is 0 there.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub(super) fn independent(domain: &Domain<'_>, aggregate: &Aggregate) -> Result<
     }
 }
 
-/// The sets that `ROLLUP`, `CUBE` and `GROUPING SETS` stand for.
+/// Returns the sets that `ROLLUP`, `CUBE` and `GROUPING SETS` abbreviate.
 fn expanded(sets: &GroupingSet) -> Vec<Vec<Expr>> {
     match sets {
         GroupingSet::Rollup(exprs) => (0..=exprs.len()).map(|n| exprs.iter().take(n).cloned().collect()).collect(),
@@ -48,12 +48,12 @@ fn expanded(sets: &GroupingSet) -> Vec<Vec<Expr>> {
     }
 }
 
-/// The columns of an aggregate but for the one that DataFusion adds to grouping sets.
+/// Returns the columns of an aggregate, without the one that DataFusion adds to grouping sets.
 fn columns(plan: &LogicalPlan) -> Vec<Column> {
     plan.schema().columns().into_iter().filter(|c| c.name != Aggregate::INTERNAL_GROUPING_ID).collect()
 }
 
-/// The groups of all values at once: the keys are columns to group by.
+/// Groups all values at once: the keys are further columns to group by.
 fn by_groups(domain: &Domain<'_>, aggregate: &Aggregate, group: Vec<Expr>) -> Result<Independent> {
     let Independent { plan: input, keys } = domain.independent(&aggregate.input)?;
     let by = domain.by(&keys);
@@ -84,12 +84,12 @@ fn by_groups(domain: &Domain<'_>, aggregate: &Aggregate, group: Vec<Expr>) -> Re
     Ok(Independent { plan: LogicalPlanBuilder::from(plan).project(exprs)?.build()?, keys })
 }
 
-/// A column under the name of another.
+/// Returns a column under the name of another.
 fn named(column: Column, like: Column) -> Expr {
     if column == like { Expr::Column(column) } else { Expr::Column(column).alias_qualified(like.relation, like.name) }
 }
 
-/// One row for each row of the domain: of the groups of all values, or of nothing.
+/// Returns one row for each row of the domain: the groups of all values, and aggregates over no rows for the others.
 fn ungrouped(domain: &Domain<'_>, aggregate: &Aggregate) -> Result<Independent> {
     let Independent { plan: input, keys } = domain.independent(&aggregate.input)?;
     let by = domain.by(&keys);
@@ -121,7 +121,7 @@ fn ungrouped(domain: &Domain<'_>, aggregate: &Aggregate) -> Result<Independent> 
     Ok(Independent { plan: joined.project(exprs)?.build()?, keys: own })
 }
 
-/// The value of an aggregate over no rows.
+/// Returns the value of an aggregate over no rows.
 fn of_nothing(expr: &Expr, aggregate: &Aggregate) -> Result<ScalarValue> {
     match expr.clone().unalias() {
         Expr::AggregateFunction(function) => {
@@ -132,7 +132,7 @@ fn of_nothing(expr: &Expr, aggregate: &Aggregate) -> Result<ScalarValue> {
     }
 }
 
-/// Grouping sets of which some are empty, as a union: groups for the others, and one row for each that is empty.
+/// Returns grouping sets of which some are empty as a union: groups for the others, and one row for each empty set.
 fn split(aggregate: &Aggregate, sets: Vec<Vec<Expr>>) -> Result<LogicalPlan> {
     let is_grouping = |e: &Expr| matches!(e, Expr::AggregateFunction(f) if f.func.name() == "grouping");
     if aggregate.aggr_expr.iter().any(|e| any(e, is_grouping)) {
@@ -161,7 +161,7 @@ fn split(aggregate: &Aggregate, sets: Vec<Vec<Expr>>) -> Result<LogicalPlan> {
         parts.push(LogicalPlanBuilder::from(part).project(exprs)?.build()?);
     }
     for _ in empty {
-        // Without aggregates it is one row, whatever is grouped.
+        // Without aggregates, the part is one row, whatever the rows below.
         let part = match aggregate.aggr_expr.is_empty() {
             true => LogicalPlanBuilder::empty(true).build()?,
             false => {
@@ -185,7 +185,7 @@ fn split(aggregate: &Aggregate, sets: Vec<Vec<Expr>>) -> Result<LogicalPlan> {
     LogicalPlanBuilder::from(union).project(exprs)?.build()
 }
 
-/// NULL in the place of a column.
+/// Returns NULL in place of a column.
 fn null_like(plan: &LogicalPlan, column: Column) -> Result<Expr> {
     let of = plan.schema().field_from_column(&column)?.data_type().clone();
     Ok(cast(lit(ScalarValue::Null), of).alias_qualified(column.relation, column.name))

@@ -1,5 +1,5 @@
-//! Correlated joins. A side that reads outer columns carries the keys; where both do, their keys are equal, and where a row
-//! of the other side must be kept for each combination of values, both must.
+//! Correlated joins. A side that reads outer columns carries the keys. If both sides carry keys, the join makes them
+//! equal. If the join keeps rows of the other side for each combination of values, both sides must carry keys.
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ pub(super) fn independent(domain: &Domain<'_>, join: &Join) -> Result<Independen
     }
 }
 
-/// The sides that must carry the keys.
+/// Returns which sides must carry the keys.
 fn carriers(domain: &Domain<'_>, join: &Join) -> Result<(bool, bool)> {
     let (left, right) = (domain.reads(&join.left)?, domain.reads(&join.right)?);
     Ok(match join.join_type {
@@ -75,7 +75,8 @@ fn side(domain: &Domain<'_>, carries: bool, input: &LogicalPlan) -> Result<Side>
     })
 }
 
-/// What the join compares, and the conditions beside: those that read outer columns, and that keys are equal.
+/// Returns the pairs that the join compares, and the other conditions: those that read outer columns, and the equality
+/// of the keys.
 #[allow(clippy::type_complexity)]
 fn conditions(
     domain: &Domain<'_>,
@@ -106,7 +107,7 @@ fn conditions(
     Ok((on, conditions))
 }
 
-/// The keys of a full join: of the side that has a row.
+/// Returns the keys of a full join: those of the side that has a row.
 fn of_either_side(
     domain: &Domain<'_>,
     join: &Join,

@@ -1,4 +1,4 @@
-//! `LATERAL`: a subquery in `FROM` that reads columns of what stands before it.
+//! `LATERAL`: a subquery in `FROM` that reads columns of the items before it.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::domain::{Domain, Names};
 use super::scope::outer_columns;
 use super::simple::reads_in_filters;
 
-/// The lateral subquery on the right side of a join, and its alias.
+/// Returns the lateral subquery on the right side of a join, and its alias.
 fn lateral(join: &Join) -> Option<(&Subquery, Option<TableReference>)> {
     match join.right.as_ref() {
         LogicalPlan::Subquery(subquery) => Some((subquery, None)),
@@ -25,8 +25,8 @@ fn lateral(join: &Join) -> Option<(&Subquery, Option<TableReference>)> {
     }
 }
 
-/// Joins a lateral subquery, if it is one that DataFusion does not plan rightly: it must hold filters, columns and inner
-/// joins alone.
+/// Joins a lateral subquery that DataFusion plans wrongly. DataFusion plans only filters, columns and inner joins
+/// rightly.
 ///
 /// # Errors
 /// `Unsupported` for subqueries that cannot be evaluated for all rows at once.

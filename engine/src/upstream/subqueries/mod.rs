@@ -1,10 +1,15 @@
-//! A workaround: subqueries that DataFusion 55.2 plans wrongly, or not at all, are written as joins before it sees them.
+//! A workaround: rewrites subqueries that DataFusion 55.2 plans wrongly, or not at all, as joins.
 //!
-//! Its rules make semi, anti, mark and left joins of subqueries in filters. They take a `NOT IN` for two-valued where the
-//! left side is a constant, where it stands beside `OR`, and where the subquery is correlated; they move a correlated
-//! condition above an aggregate without groups, a grouping set, a limit or an offset as if these were not there; and they
-//! know no predicate outside of filters. What they plan rightly stays as it is: [`simple`].
-//! Before: `Projection: x IN (Subquery: q)`. After: `Projection: CASE WHEN mark THEN true … (LeftMark Join: x = y (…, q))`.
+//! DataFusion's rules make semi, anti, mark and left joins of subqueries in filters. They have three faults:
+//!
+//! - They read a `NOT IN` as two-valued if the left side is a constant, beside `OR`, and if the subquery is correlated.
+//! - They move a correlated condition above an aggregate without groups, a grouping set, a limit or an offset, and
+//! ignore these operators.
+//! - They support no predicate outside of filters.
+//!
+//! Subqueries that DataFusion plans rightly stay as they are: [`simple`].
+//! Before: `Projection: x IN (Subquery: q)`. After: `Projection: CASE WHEN mark THEN true … (LeftMark Join: x = y (…,
+//! q))`.
 
 mod carrier;
 mod dependent;
@@ -37,7 +42,7 @@ use self::scope::has_subquery;
 use crate::execution::errors::into_datafusion;
 use crate::{Error, ErrorKind};
 
-/// The rule: it reads plans as they are written, before types are made equal.
+/// The rule. It reads plans as the query writes them, before types are coerced.
 #[derive(Debug, Default)]
 pub(super) struct SubqueriesAsJoins;
 
@@ -51,7 +56,7 @@ impl AnalyzerRule for SubqueriesAsJoins {
     }
 }
 
-/// The plan with all of its subqueries as joins, or as DataFusion plans them rightly.
+/// Returns the plan with all of its subqueries as joins, or as DataFusion plans them rightly.
 fn rewritten(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan> {
     let rewritten = plan.transform_up_with_subqueries(|node| {
         let node = rows::compared_by_value(node)?;
@@ -68,12 +73,12 @@ fn rewritten(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan> {
     Ok(rewritten.data)
 }
 
-/// An error for what cannot be written as a join.
+/// Returns the error for a subquery that cannot be written as a join.
 fn refused(what: &str, instead: &str) -> DataFusionError {
     into_datafusion(Error::new(ErrorKind::Unsupported, format!("{what}, which is not supported: {instead}")))
 }
 
-/// An operator whose expressions hold subqueries; those of its inputs were rewritten before.
+/// Rewrites an operator whose expressions hold subqueries. The subqueries of its inputs are rewritten already.
 fn rewrite(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan> {
     match plan {
         LogicalPlan::Filter(filter) => filtered(filter, names),
@@ -86,7 +91,7 @@ fn rewrite(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan> {
     }
 }
 
-/// Expressions of an operator with one input.
+/// Rewrites the expressions of an operator with one input.
 fn over_one_input(plan: &LogicalPlan, input: &LogicalPlan, place: Place, names: &Names) -> Result<LogicalPlan> {
     let keeper = NamePreserver::new(plan);
     let mut carrier = Carrier::new(input.clone(), place, names);
@@ -110,7 +115,7 @@ fn over_one_input(plan: &LogicalPlan, input: &LogicalPlan, place: Place, names: 
     }
 }
 
-/// The expressions of a sort become columns.
+/// Replaces the expressions of a sort with columns.
 fn sorted(sort: Sort, names: &Names) -> Result<LogicalPlan> {
     let columns = sort.input.schema().columns();
     let mut carrier = Carrier::new(sort.input.as_ref().clone(), Place::Other, names);
@@ -126,12 +131,12 @@ fn sorted(sort: Sort, names: &Names) -> Result<LogicalPlan> {
     only(LogicalPlan::Sort(Sort { expr: order, input: Arc::new(plan), fetch: sort.fetch }), columns)
 }
 
-/// The columns of a plan that were there before.
+/// Keeps only the columns that a plan had before.
 fn only(plan: LogicalPlan, columns: Vec<Column>) -> Result<LogicalPlan> {
     LogicalPlanBuilder::from(plan).project(columns.into_iter().map(Expr::Column))?.build()
 }
 
-/// A filter: what DataFusion plans rightly stays beside what is rewritten.
+/// Rewrites a filter: conditions that DataFusion plans rightly stay beside the rewritten ones.
 fn filtered(filter: Filter, names: &Names) -> Result<LogicalPlan> {
     let columns = filter.input.schema().columns();
     let (mut plain, mut kept, mut hard) = (vec![], vec![], vec![]);
@@ -147,7 +152,7 @@ fn filtered(filter: Filter, names: &Names) -> Result<LogicalPlan> {
     if hard.is_empty() {
         return Ok(LogicalPlan::Filter(filter));
     }
-    // Subqueries are evaluated for the rows that the other conditions leave.
+    // Subqueries are evaluated only for the rows that the other conditions leave.
     let base = match conjunction(plain) {
         Some(plain) => LogicalPlan::Filter(Filter::try_new(plain, filter.input)?),
         None => filter.input.as_ref().clone(),
@@ -175,14 +180,14 @@ fn is_right(conjunct: &Expr, input: &LogicalPlan) -> Result<bool> {
                 return Ok(false);
             }
             match *negated != opposite {
-                // A column of the input, and a subquery on its own: a join that knows of NULL.
+                // A column of the input and an uncorrelated subquery: DataFusion plans a null-aware join.
                 true => {
                     Ok(matches!(expr.as_ref(), Expr::Column(_)) && scope::outer_columns(&subquery.subquery)?.is_empty())
                 }
                 false => simple::is_semi_join(subquery, input),
             }
         }
-        // The rest is right if its scalar subqueries are.
+        // Any other condition is right if its scalar subqueries are.
         _ => {
             let mut right = true;
             conjunct.apply(|e| {

@@ -1,8 +1,8 @@
-//! `IN`, `= ANY`, `<> ALL` and `EXISTS` in one form: a plan that reads nothing from outside, and conditions that compare
-//! its columns with those of the query around it.
+//! Brings `IN`, `= ANY`, `<> ALL` and `EXISTS` into one shape: an uncorrelated plan, and conditions that compare its
+//! columns with those of the query around it.
 //!
-//! `x IN (SELECT y FROM q)` is true if a row of `q` has `y = x`; else NULL if a row has a `y` that is NULL, or if `x` is
-//! NULL and `q` has rows; else false.
+//! `x IN (SELECT y FROM q)` is true if a row of `q` has `y = x`. Otherwise it is NULL if a row has a `y` that is NULL,
+//! or if `x` is NULL and `q` has rows. Otherwise it is false.
 
 use std::sync::Arc;
 
@@ -21,12 +21,12 @@ use super::dependent::{Independent, same};
 use super::domain::{Domain, Names, check_size};
 use super::scope::{as_outer, has_subquery, outer_columns, outer_columns_of, subquery};
 
-/// NULL as a truth value.
+/// Returns NULL as a truth value.
 fn unknown() -> Expr {
     lit(ScalarValue::Boolean(None))
 }
 
-/// `EXISTS` over the rows of a subquery that meet a condition, which may read outer columns.
+/// Returns an `EXISTS` over the rows of a subquery that meet a condition, which may read outer columns.
 fn exists_where(of: &Subquery, condition: Option<Expr>) -> Result<Expr> {
     let plan = match condition {
         Some(condition) => LogicalPlanBuilder::from(Arc::clone(&of.subquery)).filter(condition)?.build()?,
@@ -35,7 +35,7 @@ fn exists_where(of: &Subquery, condition: Option<Expr>) -> Result<Expr> {
     Ok(Expr::Exists(Exists { subquery: subquery(plan, of.spans.clone()), negated: false }))
 }
 
-/// The values that a subquery gives, several for a row value, and the subquery that has them.
+/// Returns the values of a subquery, several for a row value, and the subquery that computes them.
 fn values_of(of: &Subquery) -> (Vec<Expr>, Subquery) {
     if let LogicalPlan::Projection(projection) = of.subquery.as_ref()
         && let [expr] = projection.expr.as_slice()
@@ -47,12 +47,12 @@ fn values_of(of: &Subquery) -> (Vec<Expr>, Subquery) {
     (of.subquery.schema().columns().into_iter().map(Expr::Column).collect(), of.clone())
 }
 
-/// True for the function that makes a row of values: `(a, b)`.
+/// True for the function that makes a row value: `(a, b)`.
 pub(super) fn is_row(function: &ScalarFunction) -> bool {
     function.func.name() == "struct"
 }
 
-/// The values of a row, or the one value.
+/// Returns the values of a row, or the one value.
 pub(super) fn row(expr: &Expr) -> Vec<Expr> {
     match expr {
         Expr::ScalarFunction(function) if is_row(function) => function.args.clone(),
@@ -60,9 +60,9 @@ pub(super) fn row(expr: &Expr) -> Vec<Expr> {
     }
 }
 
-/// What an expression over `schema` becomes that tests whether `x` is among the values of a subquery.
+/// Rewrites a test whether `x`, an expression over `schema`, is among the values of a subquery.
 ///
-/// `true_only` says that NULL means the same as false where the expression stands.
+/// `true_only`: NULL has the effect of false at the place of the test.
 pub(super) fn is_in(x: &Expr, of: &Subquery, negated: bool, schema: &DFSchema, true_only: bool) -> Result<Expr> {
     let (ys, of) = &values_of(of);
     // A column may hold whole rows.
@@ -99,7 +99,7 @@ pub(super) fn is_in(x: &Expr, of: &Subquery, negated: bool, schema: &DFSchema, t
     three_valued(found, unknowns, !negated)
 }
 
-/// `value` if something is found, NULL if that is not known, else the opposite.
+/// Returns `value` if `found` is true, NULL if the outcome is not known, and the opposite otherwise.
 fn three_valued(found: Expr, unknowns: Vec<Expr>, value: bool) -> Result<Expr> {
     match disjunction(unknowns) {
         Some(unknown_if) => when(found, lit(value)).when(unknown_if, unknown()).otherwise(lit(!value)),
@@ -107,7 +107,7 @@ fn three_valued(found: Expr, unknowns: Vec<Expr>, value: bool) -> Result<Expr> {
     }
 }
 
-/// What `x = ANY (…)`, `x < ALL (…)` and their kind become.
+/// Rewrites quantified comparisons such as `x = ANY (…)` and `x < ALL (…)`.
 pub(super) fn compared(
     comparison: &datafusion::logical_expr::expr::SetComparison,
     schema: &DFSchema,
@@ -129,12 +129,12 @@ pub(super) fn compared(
     three_valued(found, vec![exists_where(of, Some(test.is_null()))?], any)
 }
 
-/// The rows of a subquery without those conditions that read outer columns.
+/// The rows of a subquery, without the conditions that read outer columns.
 #[derive(Debug)]
 pub(super) struct Flat {
     /// A plan that reads no outer column of the query around it.
     pub(super) plan: LogicalPlan,
-    /// Conditions on its columns and the outer ones.
+    /// Conditions on the plan's columns and the outer columns.
     pub(super) conditions: Vec<Expr>,
 }
 
@@ -156,11 +156,11 @@ impl Flat {
         let domain = Domain::new(base, columns, names);
         let Independent { plan, keys } = domain.independent(&plan)?;
         conditions.extend(links(&domain, &keys)?);
-        // Subqueries inside of it may read the keys now.
+        // Subqueries inside of the plan may read the keys now.
         Ok(Self { plan: super::rewritten(plan, names)?, conditions })
     }
 
-    /// Gives the columns that the conditions read names of their own, and leaves out the others.
+    /// Gives the columns that the conditions read new names, and drops the others.
     pub(super) fn named(self, names: &Names) -> Result<Self> {
         let mut columns: Vec<Column> = vec![];
         for condition in &self.conditions {
@@ -192,7 +192,7 @@ impl Flat {
     }
 }
 
-/// The keys of an independent plan equal the outer columns.
+/// Returns the equalities between the keys of an independent plan and the outer columns.
 pub(super) fn links(domain: &Domain<'_>, keys: &[Column]) -> Result<Vec<Expr>> {
     let links = domain.columns.iter().zip(keys).map(|(outer, key)| {
         let (key, outer) = (Expr::Column(key.clone()), Expr::Column(outer.clone()));
@@ -203,7 +203,8 @@ pub(super) fn links(domain: &Domain<'_>, keys: &[Column]) -> Result<Vec<Expr>> {
     links.collect()
 }
 
-/// The plan below an operator that does not change whether there are rows, or whose conditions were taken out of it.
+/// Returns the plan below an operator that does not change whether there are rows, or whose conditions were moved to
+/// `conditions`.
 fn peeled(plan: &LogicalPlan, conditions: &mut Vec<Expr>) -> Result<Option<LogicalPlan>> {
     Ok(match plan {
         LogicalPlan::Filter(filter) => {

@@ -1,6 +1,6 @@
-//! Row values are compared value by value: `(a, b) = (c, d)` is `a = c AND b = d`, and NULL if that is not known.
+//! Compares row values value by value: `(a, b) = (c, d)` is `a = c AND b = d`, and NULL if the outcome is not known.
 //!
-//! DataFusion 55.2 compares them as structs, for which NULL is a value like another.
+//! DataFusion 55.2 compares row values as structs, for which NULL equals NULL.
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;

@@ -1,6 +1,6 @@
-//! The columns that a subquery reads from outside, and how such references are replaced.
+//! The columns that a subquery reads from outside, and the replacement of such references.
 //!
-//! DataFusion's references to outer columns hold no level: a reference belongs to the innermost query around it whose
+//! DataFusion's references to outer columns hold no level. A reference belongs to the innermost query around it whose
 //! input has the column.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
 
-/// The plan of a subquery, if an expression is one.
+/// Returns the plan of a subquery, if the expression is one.
 pub(super) fn subquery_of(expr: &Expr) -> Option<&Subquery> {
     match expr {
         Expr::Exists(Exists { subquery, .. })
@@ -40,22 +40,22 @@ pub(super) fn has_expression(plan: &LogicalPlan, test: impl Fn(&Expr) -> bool) -
     found || walked.is_err()
 }
 
-/// True if a part of an expression, itself included, passes a test.
+/// True if an expression or one of its parts passes a test.
 pub(super) fn any(expr: &Expr, test: impl Fn(&Expr) -> bool) -> bool {
     expr.exists(|e| Ok(test(e))).unwrap_or(true)
 }
 
-/// The columns that a plan reads from outside of itself, each once.
+/// Returns the columns that a plan reads from outside, each once.
 ///
 /// # Errors
-/// Those of walking a plan.
+/// The errors of walking a plan.
 pub(super) fn outer_columns(plan: &LogicalPlan) -> Result<Vec<Column>> {
     let mut found = vec![];
     collect(plan, &mut found)?;
     Ok(found)
 }
 
-/// The columns that an expression over `schema` reads from outside, those of its subqueries included.
+/// Returns the columns that an expression over `schema` and its subqueries read from outside.
 pub(super) fn outer_columns_of(expr: &Expr, schema: &DFSchema) -> Result<Vec<Column>> {
     let mut found = vec![];
     collect_expr(expr, schema, &mut found)?;
@@ -95,12 +95,12 @@ fn push(found: &mut Vec<Column>, column: &Column) {
     }
 }
 
-/// What stands for each outer column.
+/// The replacement of each outer column.
 pub(super) type Replacements = BTreeMap<Column, Column>;
 
-/// Makes an expression over `schema` read columns of its own input in the place of outer ones.
+/// Replaces outer columns in an expression over `schema` with columns of its own input.
 ///
-/// In its subqueries they stay outer columns, of one level less.
+/// In the expression's subqueries they stay outer columns, one level less deep.
 pub(super) fn replace(expr: Expr, schema: &DFSchema, by: &Replacements) -> Result<Expr> {
     let replaced = expr.transform_down(|e| match e {
         Expr::OuterReferenceColumn(field, column) => Ok(match by.get(&column) {
@@ -127,7 +127,7 @@ fn replace_in_subquery(expr: Expr, schema: &DFSchema, by: &Replacements) -> Resu
     Ok(Transformed::yes(with_plan(expr, plan)))
 }
 
-/// The same kind of subquery over another plan.
+/// Returns the same kind of subquery over another plan.
 pub(super) fn with_plan(expr: Expr, plan: LogicalPlan) -> Expr {
     let of = |old: Subquery| subquery(plan, old.spans);
     match expr {
@@ -139,13 +139,13 @@ pub(super) fn with_plan(expr: Expr, plan: LogicalPlan) -> Expr {
     }
 }
 
-/// A subquery over a plan.
+/// Returns a subquery over a plan.
 pub(super) fn subquery(plan: LogicalPlan, spans: datafusion::common::Spans) -> Subquery {
     let outer_ref_columns = plan.all_out_ref_exprs();
     Subquery { subquery: Arc::new(plan), outer_ref_columns, spans }
 }
 
-/// Gives outer columns of a plan other names, also in its own subqueries where they are not shadowed.
+/// Renames outer columns of a plan, also in its subqueries that do not shadow them.
 fn rename_outer(plan: LogicalPlan, by: &Replacements) -> Result<LogicalPlan> {
     let plan = plan.map_children(|child| Ok(Transformed::yes(rename_outer(child, by)?)))?.data;
     let schema = merge_schema(&plan.inputs());
@@ -164,7 +164,7 @@ fn rename_outer(plan: LogicalPlan, by: &Replacements) -> Result<LogicalPlan> {
     renamed.data.recompute_schema()
 }
 
-/// An expression over `schema` as a subquery of it sees it.
+/// Returns an expression over `schema` as a subquery of it reads it.
 pub(super) fn as_outer(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     let outer = expr.transform_up(|e| match e {
         Expr::Column(column) => {

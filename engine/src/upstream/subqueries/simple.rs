@@ -1,4 +1,4 @@
-//! The subqueries that DataFusion 55.2 plans rightly as joins: these stay as they are written.
+//! The subqueries that DataFusion 55.2 plans rightly as joins. They stay as they are.
 
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, JoinType};
@@ -8,9 +8,9 @@ use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, ExprSchemable, Logica
 
 use super::scope::{any, has_subquery, outer_columns, outer_columns_of};
 
-/// True if DataFusion rightly makes a semi or anti join of an `EXISTS` or `IN` with this subquery over `outer`.
+/// True if DataFusion rightly plans an `EXISTS` or `IN` with this subquery over `outer` as a semi or anti join.
 ///
-/// Its conditions on outer columns must stand in filters that nothing but columns, filters and inner joins is above.
+/// The conditions on outer columns must be in filters, with only columns, filters and inner joins above them.
 pub(super) fn is_semi_join(subquery: &Subquery, outer: &LogicalPlan) -> Result<bool> {
     let plan = subquery.subquery.as_ref();
     let columns = outer_columns(plan)?;
@@ -23,13 +23,13 @@ pub(super) fn is_semi_join(subquery: &Subquery, outer: &LogicalPlan) -> Result<b
     reads_in_filters(plan)
 }
 
-/// True if outer columns are read in filters alone, and those that they are compared with are told apart by name.
+/// True if only filters read outer columns, and the compared inner columns have different names.
 pub(super) fn reads_in_filters(plan: &LogicalPlan) -> Result<bool> {
     let mut own = plan.schema().columns();
     Ok(filters_only(plan, &mut own)? && are_told_apart(&own))
 }
 
-/// True if outer columns are read in filters alone; `own` gets the columns that are compared with them.
+/// True if only filters read outer columns. Adds the columns that they compare with outer ones to `own`.
 fn filters_only(plan: &LogicalPlan, own: &mut Vec<Column>) -> Result<bool> {
     if outer_columns(plan)?.is_empty() {
         return Ok(true);
@@ -77,8 +77,8 @@ fn are_told_apart(columns: &[Column]) -> bool {
     columns.iter().enumerate().all(|(i, a)| columns.iter().skip(i + 1).all(|b| a.name != b.name || a == b))
 }
 
-/// True if DataFusion rightly makes a left join of a scalar subquery over `outer`: an aggregate that is NULL over no rows,
-/// of rows that are found by columns that equal outer ones.
+/// True if DataFusion rightly plans a scalar subquery over `outer` as a left join. The subquery must be an aggregate
+/// that is NULL over no rows, of rows with columns that equal outer ones.
 pub(super) fn is_left_join(subquery: &Subquery, outer: &LogicalPlan) -> Result<bool> {
     let columns = outer_columns(&subquery.subquery)?;
     if columns.iter().any(|c| !outer.schema().has_column(c)) {
@@ -104,7 +104,7 @@ pub(super) fn is_left_join(subquery: &Subquery, outer: &LogicalPlan) -> Result<b
     Ok(simple && are_told_apart(&own))
 }
 
-/// True if the value is NULL where a column of the aggregate is.
+/// True if the value is NULL whenever a column of the aggregate is.
 fn is_strict(expr: &Expr) -> bool {
     let mut columns = 0;
     let strict = !any(expr, |e| match e {
@@ -125,7 +125,7 @@ fn is_null_of_nothing(expr: &Expr) -> bool {
     }
 }
 
-/// True if each condition on outer columns says that a column equals one of the same type.
+/// True if each condition on outer columns is an equality with a column of the same type.
 fn all_equal(plan: &LogicalPlan, outer: &LogicalPlan) -> Result<bool> {
     if let LogicalPlan::Filter(filter) = plan {
         for conjunct in split_conjunction(&filter.predicate) {

@@ -1,6 +1,6 @@
-//! `avg` of durations, which DataFusion 55.2 adds up in 64 bits with wrapping arithmetic: 107,000 spans of a day, in
-//! nanoseconds, have a negative average. Here a sum of 128 bits is divided by a count. Other types are DataFusion's own:
-//! it adds up decimals in a wider type.
+//! `avg` of durations. DataFusion 55.2 adds them up in 64 bits with wrapping arithmetic: 107,000 spans of a day, in
+//! nanoseconds, have a negative average. The function of this module divides a sum of 128 bits by a count. Other types
+//! use DataFusion's function, which adds up decimals in a wider type.
 
 use std::sync::{Arc, LazyLock};
 
@@ -20,7 +20,7 @@ use super::{Types, WIDE_INTEGER, adding, adding_groups, input_type};
 
 static AVG: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Arc::new(AggregateUDF::new_from_impl(ExactAvg(Avg::new()))));
 
-/// The function, for every node to know.
+/// Returns the function that every node has.
 pub(super) fn function() -> Arc<AggregateUDF> {
     AVG.clone()
 }
@@ -92,12 +92,12 @@ fn is_duration(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Duration(_))
 }
 
-/// Sums that are divided before they have to fit.
+/// Totals that are divided before they must fit.
 fn sums() -> Types {
     Types { wide: WIDE_INTEGER, result: WIDE_INTEGER }
 }
 
-/// Quotients in the type of the result, towards zero as DataFusion's; NULL where there was no value.
+/// Returns quotients in the result's type, rounded towards zero as by DataFusion. NULL if there was no value.
 fn quotients(sums: &dyn Array, counts: &dyn Array, result: &DataType) -> Result<ArrayRef> {
     let sums = sums.as_primitive::<Decimal128Type>().iter();
     let quotients = sums.zip(counts.as_primitive::<Int64Type>()).map(|(sum, count)| {

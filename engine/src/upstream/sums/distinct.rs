@@ -9,14 +9,14 @@ use datafusion::logical_expr::Accumulator;
 
 use super::{Types, adding, narrow, wide_type};
 
-/// Returns an accumulator that takes distinct values from DataFusion's, and adds them up exactly.
+/// Returns an accumulator that gets distinct values from DataFusion's, and adds them up exactly.
 pub(super) fn of(values: Box<dyn Accumulator>, result: DataType) -> Box<dyn Accumulator> {
     Box::new(Distinct { values, result })
 }
 
 #[derive(Debug)]
 struct Distinct {
-    /// Its state is a list of the values, in the type of the result.
+    /// The state is a list of the values, in the result's type.
     values: Box<dyn Accumulator>,
     result: DataType,
 }
@@ -50,10 +50,10 @@ impl Accumulator for Distinct {
     }
 }
 
-/// The sum of the distinct values of a window that slides.
+/// The sum of the distinct values of a sliding window.
 #[derive(Debug, Default)]
 pub(super) struct Sliding {
-    /// How often each value is in the window.
+    /// The number of occurrences of each value in the window.
     counts: HashMap<i64, usize>,
     total: i128,
 }

@@ -17,7 +17,7 @@ use super::{Types, Wide, narrow};
 #[derive(Debug)]
 pub(super) struct Groups<I, W: ArrowPrimitiveType> {
     totals: Vec<W::Native>,
-    /// Which groups had a value.
+    /// The groups that had a value.
     seen: NullState,
     overflowed: bool,
     types: Types,

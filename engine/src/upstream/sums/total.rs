@@ -1,4 +1,4 @@
-//! The sum of one group, or of a window that slides.
+//! The sum of one group, or of a sliding window.
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
@@ -15,7 +15,7 @@ use super::{Types, Wide, narrow};
 #[derive(Debug)]
 pub(super) struct Total<I, W: ArrowPrimitiveType> {
     total: W::Native,
-    /// How many values there are; the sum of none is NULL.
+    /// The number of values: a sum of none is NULL.
     count: usize,
     overflowed: bool,
     types: Types,

@@ -1,4 +1,4 @@
-//! The columns that a relation gives, by the names that a query may use alone, and what each of them stands for.
+//! The columns of a relation by their unqualified names, and the expression of each.
 
 use std::collections::BTreeMap;
 
@@ -13,38 +13,38 @@ use crate::{Error, ErrorKind, Result};
 #[derive(Clone, Debug)]
 pub(super) struct Column {
     pub(super) name: String,
-    /// What it is, with the names of the tables.
+    /// The expression of the column, with qualified names.
     pub(super) value: Expr,
-    /// True if it stands for a column of each side of a join.
+    /// True if the column merges a column of each side of a join.
     pub(super) merged: bool,
 }
 
 /// The columns of a relation.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Columns {
-    /// In the order of `*`.
+    /// The columns in the order of `*`.
     pub(super) all: Vec<Column>,
-    /// Those that only the name of their table leads to.
+    /// The columns that only a qualified name reaches.
     hidden: Vec<Column>,
 }
 
-/// Which side's value a merged column has.
+/// The side whose value a merged column has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kept {
-    /// The left one, and the columns of both sides remain.
+    /// The left side. The columns of both sides remain.
     Left,
-    /// The right one, and the columns of both sides remain.
+    /// The right side. The columns of both sides remain.
     Right,
-    /// That of the side that has a row.
+    /// The side that has a row.
     Either,
-    /// The left one, and only the columns of the left side remain.
+    /// The left side. Only the columns of the left side remain.
     OnlyLeft,
-    /// The right one, and only the columns of the right side remain.
+    /// The right side. Only the columns of the right side remain.
     OnlyRight,
 }
 
 impl Columns {
-    /// The columns of a planned relation.
+    /// Returns the columns of a planned relation.
     pub(super) fn of(schema: &DFSchema) -> Self {
         let column = |(table, field): (Option<&TableReference>, &std::sync::Arc<arrow::datatypes::Field>)| Column {
             name: field.name().clone(),
@@ -54,14 +54,14 @@ impl Columns {
         Self::from(schema.iter().map(column).collect::<Vec<_>>())
     }
 
-    /// The columns of both.
+    /// Returns the columns of both relations.
     pub(super) fn beside(mut self, right: Self) -> Self {
         self.all.extend(right.all);
         self.hidden.extend(right.hidden);
         self
     }
 
-    /// The names that both have, in the order of the left one.
+    /// Returns the names that both relations have, in the order of the left one.
     pub(super) fn shared(&self, right: &Self) -> Vec<String> {
         let mut shared: Vec<String> = vec![];
         for Column { name, .. } in &self.all {
@@ -72,7 +72,7 @@ impl Columns {
         shared
     }
 
-    /// Joins two relations by columns of these names: the condition, and the columns of the join.
+    /// Joins two relations by columns of these names. Returns the condition, and the columns of the join.
     pub(super) fn join(mut self, mut right: Self, names: &[String], kept: Kept) -> Result<(Expr, Self)> {
         let mut condition: Option<Expr> = None;
         let mut merged = Self::default();
@@ -96,7 +96,7 @@ impl Columns {
             Kept::OnlyRight => right,
             _ => self.beside(right),
         };
-        // Without a common column every row matches every row.
+        // Without a common column, every row matches every row.
         let condition = condition.unwrap_or_else(|| Expr::Value(Value::Boolean(true).into()));
         Ok((condition, merged.beside(rest)))
     }
@@ -115,7 +115,7 @@ impl Columns {
         }
     }
 
-    /// The names of the columns of a table.
+    /// Returns the column names of a table.
     pub(super) fn of_table(&self, table: &str) -> impl Iterator<Item = &str> {
         let is_of = move |column: &&Column| match &column.value {
             Expr::CompoundIdentifier(parts) => {
@@ -126,7 +126,7 @@ impl Columns {
         self.all.iter().chain(&self.hidden).filter(is_of).map(|column| column.name.as_str())
     }
 
-    /// What the names of merged columns stand for; `None` for a name that another column has as well.
+    /// Returns the expressions of merged columns by name; `None` for a name that another column has as well.
     pub(super) fn merged(&self) -> BTreeMap<String, Option<Expr>> {
         let mut names = BTreeMap::new();
         for Column { name, value, .. } in self.all.iter().filter(|c| c.merged) {
@@ -143,22 +143,22 @@ impl From<Vec<Column>> for Columns {
     }
 }
 
-/// The name as SQL means it.
+/// Returns the name as SQL reads it.
 pub(super) fn normal(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
 }
 
-/// The name, as written so that it means itself.
+/// Returns the name in quotes, so that SQL reads it unchanged.
 pub(super) fn quoted(name: &str) -> Ident {
     Ident::with_quote('"', name)
 }
 
-/// The last part of a name.
+/// Returns the last part of a name.
 pub(super) fn last(name: &ObjectName) -> Option<String> {
     name.0.last().and_then(ObjectNamePart::as_ident).map(normal)
 }
 
-/// True if a column's expression has the column's name already.
+/// True if a column's expression already has the column's name.
 pub(super) fn is_named(value: &Expr, name: &str) -> bool {
     match value {
         Expr::Identifier(ident) => normal(ident) == name,

@@ -24,7 +24,7 @@ fn relation(relation: &mut TableFactor, relations: &mut impl Iterator<Item = Col
     };
     let columns = item(table_with_joins, relations)?;
     let Some(alias) = alias.take() else { return Ok(columns) };
-    // Behind a name of its own, merged columns are columns as all others.
+    // Under an alias, merged columns are ordinary columns.
     let mut query = parsed("SELECT 1").ok_or_else(|| Error::new(ErrorKind::Internal, "`SELECT 1` does not parse"))?;
     if let SetExpr::Select(select) = query.body.as_mut() {
         select.projection = list(&columns);
@@ -99,12 +99,12 @@ fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
     }
 }
 
-/// What `*` stands for.
+/// Returns the list that `*` abbreviates.
 pub(super) fn list(columns: &Columns) -> Vec<SelectItem> {
     columns.all.iter().map(|column| listed(column.value.clone(), &column.name)).collect()
 }
 
-/// An expression of a list, under a column's name.
+/// Returns an item of a list: an expression under a column's name.
 pub(super) fn listed(expr: Expr, name: &str) -> SelectItem {
     match is_named(&expr, name) {
         true => SelectItem::UnnamedExpr(expr),

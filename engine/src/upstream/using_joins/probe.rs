@@ -1,4 +1,4 @@
-//! Finds the joins to be spelled out, innermost first, and the queries whose columns are those of the relations joined.
+//! Finds the joins to spell out, innermost first, and the queries that return the columns of the joined relations.
 
 use std::ops::ControlFlow;
 
@@ -12,30 +12,30 @@ use sqlparser::parser::Parser;
 /// A `SELECT` with such joins.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// The relations that it reads from, in the order of the statement, each with a query for its columns.
+    /// The relations that the `SELECT` reads, in the order of the statement, each with a query for its columns.
     pub(super) relations: Vec<(String, Option<Query>)>,
-    /// True if one of the joins is planned wrongly unless it is spelled out.
+    /// True if DataFusion plans one of the joins wrongly unless it is spelled out.
     pub(super) is_outer: bool,
     /// True if the join is not part of a `FROM`.
     pub(super) in_pipe: bool,
 }
 
-/// Finds one of them.
+/// Finds the first such `SELECT`.
 #[derive(Default)]
 pub(super) struct Find {
     skip: usize,
     open: Vec<Scope>,
 }
 
-/// A query whose parts are being visited.
+/// A query whose parts the visitor visits.
 struct Scope {
     with: Option<With>,
-    /// How many queries directly below were visited: those of its `WITH` come first.
+    /// The number of visited queries directly below. The queries of its `WITH` come first.
     visited: usize,
 }
 
 impl Find {
-    /// The first `SELECT` after so many others.
+    /// Returns the first such `SELECT` after `skip` others.
     pub(super) fn first(statement: &Statement, skip: usize) -> Option<Found> {
         match statement.visit(&mut Self { skip, open: vec![] }) {
             ControlFlow::Break(found) => Some(*found),
@@ -43,7 +43,7 @@ impl Find {
         }
     }
 
-    /// A query of these relations that sees the names that the `SELECT` sees.
+    /// Returns a query of these relations that sees the names that the `SELECT` sees.
     fn query(&self, item: &str, from: Vec<TableWithJoins>) -> Option<Query> {
         let mut query = parsed(&format!("SELECT {item}"))?;
         if let SetExpr::Select(select) = query.body.as_mut() {
@@ -113,14 +113,14 @@ impl Visitor for Find {
     }
 }
 
-/// True if a `SELECT` joins by columns that are named, or implied.
+/// True if a `SELECT` has a join that names or implies its join columns.
 pub(super) fn is_to_be_spelled_out(select: &Select) -> bool {
     let (mut relations, mut joins) = (vec![], vec![]);
     select.from.iter().for_each(|item| leaves(item, &mut relations, &mut joins));
     joins.iter().any(|join| names_columns(join))
 }
 
-/// The relations of an item of `FROM` in order, those in brackets taken apart, and its joins.
+/// Returns the relations of an item of `FROM` in order, with those in brackets taken apart, and its joins.
 fn leaves<'a>(item: &'a TableWithJoins, relations: &mut Vec<&'a TableFactor>, joins: &mut Vec<&'a Join>) {
     for relation in std::iter::once(&item.relation).chain(item.joins.iter().map(|join| &join.relation)) {
         match relation {
@@ -131,7 +131,7 @@ fn leaves<'a>(item: &'a TableWithJoins, relations: &mut Vec<&'a TableFactor>, jo
     joins.extend(&item.joins);
 }
 
-/// The clause that says by what two relations are joined, where that can name columns.
+/// Returns the constraint of a join, if such a join can name columns.
 pub(super) fn constraint(operator: &JoinOperator) -> Option<&JoinConstraint> {
     match operator {
         JoinOperator::Join(constraint)
@@ -145,7 +145,7 @@ pub(super) fn constraint(operator: &JoinOperator) -> Option<&JoinConstraint> {
         | JoinOperator::RightSemi(constraint)
         | JoinOperator::LeftAnti(constraint)
         | JoinOperator::RightAnti(constraint) => Some(constraint),
-        // DataFusion refuses these.
+        // DataFusion refuses these joins.
         _ => None,
     }
 }
@@ -154,7 +154,7 @@ fn names_columns(join: &Join) -> bool {
     matches!(constraint(&join.join_operator), Some(JoinConstraint::Using(_) | JoinConstraint::Natural))
 }
 
-/// True if DataFusion's merged column is right: the left one always has a value.
+/// True if DataFusion's merged column is right: the left side always has a value.
 fn keeps_left(join: &Join) -> bool {
     let using = matches!(constraint(&join.join_operator), Some(JoinConstraint::Using(_)));
     let kind = matches!(
@@ -169,7 +169,7 @@ fn keeps_left(join: &Join) -> bool {
     using && kind
 }
 
-/// True if a relation may read columns of those before it.
+/// True if a relation may read columns of the relations before it.
 fn is_lateral(relation: &TableFactor) -> bool {
     match relation {
         TableFactor::Derived { lateral, .. } | TableFactor::Function { lateral, .. } => *lateral,
@@ -187,7 +187,7 @@ fn alias(relation: &TableFactor) -> Option<&TableAlias> {
     }
 }
 
-/// A query with the right shape is the safest way to one of the parser's type.
+/// Parses a query: the safest way to a value of the parser's type.
 pub(super) fn parsed(sql: &str) -> Option<Query> {
     let parser = Parser::new(&GenericDialect {}).try_with_sql(sql).ok();
     parser.and_then(|mut parser| parser.parse_query().ok()).map(|query| *query)

@@ -1,4 +1,4 @@
-//! Spells out the merged columns wherever a `SELECT` names them alone, and its `*`.
+//! Spells out the merged columns wherever a `SELECT` uses their unqualified names, and its `*`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -13,10 +13,10 @@ use super::from::{item, list, listed};
 use super::probe::is_to_be_spelled_out;
 use crate::{Error, ErrorKind, Result};
 
-/// What merged columns stand for, by name.
+/// The expressions of merged columns, by name.
 type Names = BTreeMap<String, Option<Expr>>;
 
-/// Rewrites the `SELECT` that the search found, and the `ORDER BY` behind it.
+/// Rewrites the `SELECT` that the search found, and the `ORDER BY` after it.
 pub(super) struct Rewrite {
     skip: usize,
     relations: Option<Vec<Columns>>,
@@ -66,7 +66,7 @@ impl VisitorMut for Rewrite {
     }
 }
 
-/// Rewrites a `SELECT`; what its merged columns stand for in an `ORDER BY`.
+/// Rewrites a `SELECT`. Returns the expressions of its merged columns for an `ORDER BY`.
 fn rewrite(select: &mut Select, relations: Vec<Columns>) -> Result<Names> {
     let mut relations = relations.into_iter();
     let mut columns = Columns::default();
@@ -106,13 +106,13 @@ fn rewrite(select: &mut Select, relations: Vec<Columns>) -> Result<Names> {
 fn order_by(query: &mut Query, names: &Names) -> Result<()> {
     let is_of_select = matches!(query.body.as_ref(), SetExpr::Select(_));
     match query.order_by.as_mut().map(|order_by| &mut order_by.kind) {
-        // Behind a set operation stand the names of its columns.
+        // After a set operation, `ORDER BY` reads the names of the operation's columns.
         Some(OrderByKind::Expressions(exprs)) if is_of_select => replace(exprs, names.clone()),
         _ => Ok(()),
     }
 }
 
-/// The names of the columns of a list: true for those that are a merged column under its own name.
+/// Returns the column names of a list, with true for a merged column under its own name.
 fn outputs(items: &[SelectItem], columns: &Columns) -> BTreeMap<String, bool> {
     let mut outputs = BTreeMap::new();
     for item in items {
@@ -141,18 +141,18 @@ fn outputs(items: &[SelectItem], columns: &Columns) -> BTreeMap<String, bool> {
     outputs
 }
 
-/// The names that stand for merged columns where those of the list come first.
+/// Returns the names of merged columns that no name of the list hides.
 fn names_behind(names: &Names, outputs: &BTreeMap<String, bool>) -> Names {
     let stays = |(name, value): &(&String, &Option<Expr>)| match (outputs.get(*name), value) {
         (None, _) => true,
-        // A column without a name of its own: the list may have it without an alias.
+        // A column without an alias: the list may have the merged column itself.
         (Some(true), Some(value)) => is_named(value, name),
         (Some(_), _) => false,
     };
     names.iter().filter(stays).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// What `*` with such options stands for.
+/// Returns the list that `*` with such options abbreviates.
 fn star(options: WildcardAdditionalOptions, columns: &Columns, names: &Names) -> Result<Vec<SelectItem>> {
     let WildcardAdditionalOptions {
         wildcard_token: _,
@@ -201,8 +201,8 @@ fn star(options: WildcardAdditionalOptions, columns: &Columns, names: &Names) ->
     Ok(items)
 }
 
-/// Puts what merged columns stand for in the place of their names, but for subqueries: there a name may be another
-/// column's.
+/// Replaces the names of merged columns with their expressions, except in subqueries: there a name may mean another
+/// column.
 pub(super) fn replace(part: &mut impl VisitMut, names: Names) -> Result<()> {
     if names.is_empty() {
         return Ok(());
@@ -219,7 +219,7 @@ pub(super) fn replace(part: &mut impl VisitMut, names: Names) -> Result<()> {
 struct Replace {
     names: Names,
     subqueries: usize,
-    /// The parameters of the lambda functions around.
+    /// The parameters of the enclosing lambda functions.
     hidden: Vec<String>,
 }
 
@@ -243,7 +243,7 @@ impl VisitorMut for Replace {
         ControlFlow::Continue(())
     }
 
-    // After its parts, so that what is put in is not visited.
+    // After its parts, so that the visitor does not visit the replacement.
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
         match expr {
             Expr::Lambda(lambda) => {

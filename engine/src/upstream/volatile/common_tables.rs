@@ -1,5 +1,5 @@
-//! A query behind `WITH` that calls a volatile function is read once, or refused: DataFusion plans it anew for each
-//! reading, with other values.
+//! Refuses a `WITH` query that calls a volatile function and is read more than once. DataFusion plans the query again
+//! for each reading, with other values.
 
 use std::ops::ControlFlow;
 
@@ -11,10 +11,10 @@ use sqlparser::ast::{
 
 use crate::{Error, ErrorKind, Result};
 
-/// Refuses a statement that reads such a query twice.
+/// Refuses a statement that reads such a query more than once.
 ///
 /// # Errors
-/// `Unsupported`, with what to write instead.
+/// `Unsupported`, with a query to write instead.
 pub(crate) fn check(statement: &Statement, state: &SessionState) -> Result<()> {
     match statement.visit(&mut CommonTables { state }) {
         ControlFlow::Break(refused) => Err(Error::new(
@@ -66,7 +66,7 @@ impl Visitor for CommonTables<'_> {
 }
 
 impl CommonTables<'_> {
-    /// A volatile function that a query calls.
+    /// Returns a volatile function that a query calls.
     fn called(&self, query: &Query) -> Option<String> {
         let found = visit_expressions(query, |expr| {
             let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
@@ -80,7 +80,7 @@ impl CommonTables<'_> {
     }
 }
 
-/// How often a part of a statement reads a table of this name.
+/// Counts the readings of a table of this name in a part of a statement.
 fn reads(part: &impl Visit, name: &Ident) -> usize {
     let mut times = 0;
     let _ = visit_relations(part, |relation: &ObjectName| {

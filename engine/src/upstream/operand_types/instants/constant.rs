@@ -14,18 +14,18 @@ use super::super::timestamps::unit_of_text;
 /// An instant, a day or a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Constant {
-    /// Since 1970, or since midnight.
+    /// Nanoseconds since 1970, or since midnight.
     pub(super) nanoseconds: i128,
     zone: Option<Arc<str>>,
 }
 
 impl Constant {
-    /// The value of an expression that reads no row; `None` for any other, and for NULL.
+    /// Returns the value of an expression that reads no row; `None` for any other expression, and for NULL.
     pub(super) fn of(expr: &Expr) -> Option<Self> {
         Self::of_scalar(&fixed(expr)?)
     }
 
-    /// The timestamp that a string literal is.
+    /// Returns the timestamp in a string literal.
     pub(super) fn of_text(expr: &Expr, zone: Option<&Arc<str>>) -> Option<Self> {
         let Expr::Literal(value, _) = expr else { return None };
         let unit = unit_of_text(value.try_as_str().flatten()?);
@@ -49,7 +49,7 @@ impl Constant {
     }
 }
 
-/// The value of an expression that reads no row.
+/// Evaluates an expression that reads no row.
 pub(in super::super) fn fixed(expr: &Expr) -> Option<ScalarValue> {
     match expr {
         Expr::Literal(value, _) => Some(value.clone()),
@@ -61,7 +61,7 @@ pub(in super::super) fn fixed(expr: &Expr) -> Option<ScalarValue> {
     }
 }
 
-/// True if an expression gives the same whatever row it is evaluated for, and may be evaluated now.
+/// True if an expression has the same value for every row and may be evaluated now.
 fn is_fixed(expr: &Expr) -> bool {
     let mut fixed = !expr.is_volatile();
     let walked = expr.apply(|expr| {
@@ -83,7 +83,7 @@ fn is_fixed(expr: &Expr) -> bool {
     fixed && walked.is_ok()
 }
 
-/// How many nanoseconds one step of a type is.
+/// Returns the number of nanoseconds in one step of a type.
 pub(in super::super) fn nanoseconds_of(data_type: &DataType) -> Option<i128> {
     let unit = match data_type {
         DataType::Date32 => return Some(86_400_000_000_000),
@@ -101,7 +101,8 @@ pub(in super::super) fn nanoseconds_of(data_type: &DataType) -> Option<i128> {
     })
 }
 
-/// A constant as a literal of a type, its own zone kept; `None` where that does not hold it exactly.
+/// Returns a constant as a literal of a type, with the constant's own zone; `None` if the type does not hold the
+/// constant exactly.
 pub(super) fn literal(constant: &Constant, data_type: &DataType) -> Option<(Expr, DataType)> {
     let step = nanoseconds_of(data_type)?;
     if constant.nanoseconds % step != 0 {
