@@ -73,8 +73,8 @@ pub fn compare(
     compare_within((expected_schema, expected), (actual_schema, actual), order, &[])
 }
 
-/// Compares as [`compare`] does, where the floating-point numbers of column `i` may also be apart by `tolerances[i]`,
-/// absolutely. Columns beyond the end of `tolerances` have none.
+/// Compares as [`compare`] does, with an absolute tolerance for each column of floating-point numbers: column `i` has
+/// `tolerances[i]`. Columns beyond the end of `tolerances` have none.
 ///
 /// # Errors
 /// As [`compare`].
@@ -127,7 +127,7 @@ struct Table {
     tolerances: Vec<f64>,
 }
 
-/// A column of floating-point numbers, and how far two that are equal may be apart, absolutely.
+/// A column of floating-point numbers, and the absolute tolerance of its values.
 struct Floats {
     values: Vec<Option<f64>>,
     tolerance: f64,

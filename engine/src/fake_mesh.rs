@@ -348,7 +348,7 @@ pub(crate) fn state_of(engine: &Engine) -> SessionState {
         .build()
 }
 
-/// A query's plan, analysed.
+/// Returns the analysed plan of a query.
 pub(crate) async fn analysed(engine: &Engine, sql: &str) -> LogicalPlan {
     let names = engine.session(Principal::anonymous()).names();
     let state = state_of(engine);

@@ -1,5 +1,5 @@
-//! Comma-separated values (RFC 4180) in which NULL is nothing and the empty string is `""`, as readers of PostgreSQL and
-//! DuckDB expect. The writer of `arrow-csv` writes both alike.
+//! Comma-separated values (RFC 4180). NULL is nothing and the empty string is `""`, as readers of PostgreSQL and DuckDB
+//! expect. The writer of `arrow-csv` writes both alike.
 
 use std::io::{self, Write};
 
@@ -8,15 +8,15 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-/// Writes batches below a line of names.
+/// Writes batches below a line of column names.
 pub(super) struct Writer<W: Write> {
     out: W,
-    /// One record, or some: written at once.
+    /// The records that are not written yet.
     text: String,
 }
 
 impl<W: Write> Writer<W> {
-    /// Writes the line of names.
+    /// Writes the line of column names.
     pub(super) fn new(mut out: W, schema: &Schema) -> io::Result<Self> {
         let mut text = String::new();
         for (place, field) in schema.fields().iter().enumerate() {
@@ -60,7 +60,7 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Hands everything on.
+    /// Flushes the output.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
@@ -72,7 +72,7 @@ fn separate(text: &mut String, place: usize) {
     }
 }
 
-/// Adds a value, in quotes where it would be read as something else without them.
+/// Adds a value, with quotes if a reader would misread it without them.
 fn push(text: &mut String, value: &str) {
     if !value.is_empty() && !value.contains(['"', ',', '\n', '\r']) {
         text.push_str(value);

@@ -1,4 +1,4 @@
-//! Brings rows into promised columns, and refuses a value that would become another one.
+//! Converts rows to the promised columns, and refuses a value that would become another one.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::{CastOptions, cast_with_options};
@@ -8,11 +8,11 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 use crate::{Error, ErrorKind, Result};
 
-/// Brings a batch into the promised columns: the same by position, under the promised names and types.
+/// Converts a batch to the promised columns: by position, with the promised names and types.
 ///
 /// # Errors
-/// `Internal` if the number of columns differs; `InvalidQuery` if a value is none of the promised type, or would be
-/// another value in it.
+/// `Internal` if the number of columns differs; `InvalidQuery` if a value does not fit the promised type, or would
+/// become another value in it.
 pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     if batch.num_columns() != schema.fields().len() {
         return Err(Error::new(
@@ -37,10 +37,10 @@ pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
         .map_err(|e| Error::new(ErrorKind::InvalidQuery, "the rows do not fit the promised columns").with_source(e))
 }
 
-/// The values in another type, where each means the same in it.
+/// Returns the values in another type, if each keeps its meaning.
 ///
 /// # Errors
-/// Why a value has no form in that type; `None` where it has one that means something else.
+/// The reason why a value does not fit the type; `None` if the value would become another one.
 pub(crate) fn lossless(column: &ArrayRef, to: &DataType) -> std::result::Result<ArrayRef, Option<ArrowError>> {
     let from = column.data_type();
     if from == to {
@@ -49,20 +49,20 @@ pub(crate) fn lossless(column: &ArrayRef, to: &DataType) -> std::result::Result<
     let strict = CastOptions { safe: false, ..CastOptions::default() };
     let is_text = matches!(from, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     if is_text && matches!(to, DataType::Date32 | DataType::Date64) {
-        // A cast to dates takes a text with a time, and drops that.
+        // A cast to dates accepts a string with a time, and drops the time.
         let times = cast_with_options(column, &DataType::Timestamp(TimeUnit::Microsecond, None), &strict)?;
         return lossless(&times, to);
     }
     let cast = cast_with_options(column, to, &strict)?;
     if from.is_floating() && to.is_floating() {
-        // The nearest number is what is meant, as long as there is one.
+        // The nearest number keeps the meaning, unless it is infinite.
         let infinite = |array: &ArrayRef| -> std::result::Result<Vec<bool>, ArrowError> {
             let wide = cast_with_options(array, &DataType::Float64, &strict)?;
             Ok(wide.as_primitive::<Float64Type>().iter().map(|v| v.is_some_and(f64::is_infinite)).collect())
         };
         return if infinite(column)? == infinite(&cast)? { Ok(cast) } else { Err(None) };
     }
-    // A cast cuts fractions off: what does not come back as it went in would be another value.
+    // A cast cuts fractions: a value that the reverse cast does not restore would become another value.
     if !(from.is_numeric() || from.is_temporal() || from.is_nested()) {
         return Ok(cast);
     }

@@ -106,7 +106,7 @@ fn text(error: &DataFusionError) -> String {
             let from = message.find(NO_SUCH_FUNCTION).unwrap_or_default();
             lower_first(without_backtrace(&message[from..]))
         }
-        // It goes on with a dump of the expression.
+        // The message continues with a dump of the expression.
         DataFusionError::NotImplemented(message) if message.contains(NO_SUBQUERY) => {
             "a subquery stands where it is not supported: write it as a join, or in the list of a query in FROM".into()
         }
@@ -117,7 +117,8 @@ fn text(error: &DataFusionError) -> String {
     }
 }
 
-/// How DataFusion begins when it meets a subquery, or a column of the query around one, that no rule made a join of.
+/// The beginning of DataFusion's message about a subquery, or a column of the query around one, that no rule turned
+/// into a join.
 const NO_SUBQUERY: &str = "Physical plan does not support logical expression";
 
 /// Where DataFusion comes to the point when a function does not take what it was given.

@@ -1,7 +1,7 @@
 //! Pass 2, analyse: DataFusion's analyzer and the rules of `upstream/` around it give every expression its type.
 //!
-//! It runs before the columns are promised to a client: a branch of a `UNION` or `CASE` may have another type than the
-//! whole. Before: `Union: Int64(1), Float64(1.5)`. After: `Union: CAST(Int64(1) AS Float64), Float64(1.5)`.
+//! The pass runs before the planner promises columns to a client: a branch of a `UNION` or `CASE` may have another type
+//! than the whole. Before: `Union: Int64(1), Float64(1.5)`. After: `Union: CAST(Int64(1) AS Float64), Float64(1.5)`.
 
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
@@ -12,7 +12,7 @@ use crate::upstream::set_operations;
 
 /// Gives every expression of a statement's plan its type.
 ///
-/// A plan with parameters is bound to their values first: their types are not known before.
+/// Binds the parameters of a plan to their values first: their types are not known before.
 ///
 /// # Errors
 /// `InvalidQuery` for expressions whose types do not fit.
@@ -21,7 +21,7 @@ pub(crate) fn analyse_statement(state: &SessionState, plan: LogicalPlan) -> Resu
     analyse(state, plan)
 }
 
-/// As [`analyse_statement`], for a fragment: the sender has rewritten what only a statement's plan has.
+/// As [`analyse_statement`], for a fragment: the sender has done the rewrites that only a statement's plan needs.
 ///
 /// # Errors
 /// `InvalidQuery` for expressions whose types do not fit.

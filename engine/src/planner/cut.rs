@@ -1,4 +1,4 @@
-//! Pass 7, cut: each maximal part at one peer becomes a fragment, and an exchange stands in its place.
+//! Pass 7, cut: each maximal part at one peer becomes a fragment, which an exchange replaces in the plan.
 //!
 //! A fragment that does not survive encoding is not sent: its root stays here, with the reason, and what is below it
 //! is cut instead.

@@ -91,13 +91,14 @@ fn never_overflows(expr: &Expr, schema: &DFSchema) -> bool {
     }
 }
 
-/// The least and the largest value that an expression of integers may have; `None` if it may overflow or is not known.
+/// Returns the least and the greatest value of an integer expression; `None` if it may overflow, or if they are not
+/// known.
 fn range(expr: &Expr, schema: &DFSchema) -> Option<(i128, i128)> {
     let (least, most) = range_of(&expr.get_type(schema).ok()?)?;
     let found = match expr {
         Expr::BinaryExpr(binary) => reach(binary, schema, range)?,
         Expr::Alias(alias) => range(&alias.expr, schema)?,
-        // A cast that narrows is refused elsewhere.
+        // Another check refuses a cast that narrows.
         Expr::Cast(cast) if cast.expr.get_type(schema).ok()?.is_integer() => range(&cast.expr, schema)?,
         Expr::Literal(value, _) => value_of(value).map_or((least, most), |value| (value, value)),
         _ => (least, most),
@@ -105,7 +106,7 @@ fn range(expr: &Expr, schema: &DFSchema) -> Option<(i128, i128)> {
     (found.0 >= least && found.1 <= most).then_some(found)
 }
 
-/// What an operator may give, for operands between what `operand` finds.
+/// Returns the range of an operator's result, for operands within the range that `operand` finds.
 fn reach(
     binary: &BinaryExpr,
     schema: &DFSchema,
@@ -133,15 +134,15 @@ fn value_of(value: &ScalarValue) -> Option<i128> {
 
 const WIDEST: DataType = DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0);
 
-/// The value of an expression of integers as a decimal of 38 digits that never overflows; `None` if those may not
-/// suffice either, and if something else in it may fail.
+/// Returns an integer expression as a decimal of 38 digits that never overflows. `None` if 38 digits may not suffice,
+/// or if another part of the expression may fail.
 pub(super) fn widened(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
     const MOST: i128 = 10_i128.pow(DECIMAL128_MAX_PRECISION as u32) - 1;
     let (least, most) = unbounded(expr, schema)?;
     (least >= -MOST && most <= MOST).then(|| wide(expr, schema)).flatten().map(|e| cast(e, WIDEST))
 }
 
-/// As [`range`], in a type that holds everything.
+/// As [`range`], in a type that holds every value.
 fn unbounded(expr: &Expr, schema: &DFSchema) -> Option<(i128, i128)> {
     match expr {
         Expr::BinaryExpr(binary) => reach(binary, schema, unbounded),
@@ -267,7 +268,8 @@ mod tests {
         assert!(widened(&(col("l") / col("l")), &schema).is_none());
     }
 
-    /// All but its arithmetic, which the range of its operands keeps from overflowing.
+    /// True if nothing but the expression's arithmetic may fail. The range of the operands keeps the arithmetic from
+    /// overflowing.
     fn never_fails_wide(expr: &Expr, schema: &DFSchema) -> bool {
         let leaves = |e: &Expr| {
             Ok(matches!(e, Expr::Cast(c) if !matches!(*c.expr, Expr::BinaryExpr(_)) && !never_fails(e, schema)))

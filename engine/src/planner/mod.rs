@@ -44,10 +44,10 @@ pub(crate) struct Planned {
     pub(crate) adapted: Option<String>,
 }
 
-/// Takes an analysed plan through the passes. No I/O.
+/// Runs the passes over an analysed plan. No I/O.
 ///
-/// Two passes come before: [`resolve::resolve`] turns text into a plan over known ports, and [`analyse()`] gives every
-/// expression its type. `pinned` is a fragment that another node sent: it is not handed on to a third.
+/// Two passes run before: [`resolve::resolve`] turns text into a plan over known ports, and [`analyse()`] gives every
+/// expression its type. `pinned` marks a fragment that another node sent: it is not sent on to a third node.
 ///
 /// # Errors
 /// `InvalidQuery` where the query makes no sense (a type that does not fit, say); `Unsupported` where a shape cannot

@@ -73,7 +73,7 @@ impl Prepared {
                     check_types(content.columns())?;
                 }
                 let parameters = plan.map_or_else(|| Ok(Arc::new(Schema::empty())), parameters)?;
-                // Without values for its parameters a plan's types are not known: it is analysed once it has them.
+                // The types of a plan are not known before its parameters have values: it is analysed then.
                 let resolved = match parameters.fields().is_empty() {
                     true => analysed(resolved, &state)?,
                     false => resolved,
@@ -266,7 +266,7 @@ impl Prepared {
         self.session.engine.cpu.run(work).await
     }
 
-    /// The plan with values for its parameters, analysed.
+    /// Returns the plan with values for its parameters, analysed.
     pub(super) fn bind(&self, plan: LogicalPlan, values: &[ScalarValue]) -> Result<LogicalPlan> {
         let fields = self.parameters.fields();
         if values.len() != fields.len() {
@@ -307,7 +307,7 @@ impl Prepared {
     }
 }
 
-/// The statement with its plan analysed.
+/// Returns the statement with its plan analysed.
 fn analysed(resolved: Resolved, state: &SessionState) -> Result<Resolved> {
     Ok(match resolved {
         Resolved::Query(plan, labels) => Resolved::Query(analyse_statement(state, plan)?, labels),

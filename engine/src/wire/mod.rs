@@ -27,7 +27,7 @@ use keys::SentKeys;
 /// A fragment's plan may take so many bytes.
 pub(crate) const MAX_PLAN_BYTES: usize = 4 << 20;
 
-/// What a plan may call: the functions that every node has, found by name.
+/// The functions that a plan may call. Every node has them and finds them by name.
 static FUNCTIONS: LazyLock<Arc<TaskContext>> = LazyLock::new(|| crate::upstream::state_builder().build().task_ctx());
 
 /// A plan as it travels.

@@ -49,17 +49,17 @@ pub(crate) enum Change {
     CloseSession { id: String },
 }
 
-/// What a new table of the session holds.
+/// The content of a new table of the session.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
-    /// These columns and no rows.
+    /// Columns without rows.
     Columns(SchemaRef),
     /// The columns and rows of a query.
     Rows(LogicalPlan),
 }
 
 impl Content {
-    /// The columns, as far as their types are known without values for parameters.
+    /// Returns the columns. Types that depend on a parameter's value may not be known yet.
     pub(crate) fn columns(&self) -> &Schema {
         match self {
             Self::Columns(columns) => columns,
@@ -87,7 +87,7 @@ impl Change {
         }
     }
 
-    /// The same change with another form of the query for its rows.
+    /// Returns the same change with another plan for its rows.
     pub(crate) fn map_rows(self, change: impl FnOnce(LogicalPlan) -> Result<LogicalPlan>) -> Result<Self> {
         Ok(match self {
             Self::Create { table, content: Content::Rows(rows), how } => {

@@ -176,7 +176,7 @@ async fn labelled(
     Ok((planned?, labels))
 }
 
-/// The names and types of a query's columns, as rows. Only an analysed plan knows the types.
+/// Returns the names and types of a query's columns as rows. Only an analysed plan has the types.
 fn described(plan: LogicalPlan, labels: &Labels, state: &SessionState) -> Result<LogicalPlan> {
     bounds::check_plan(&plan)?;
     let plan = analyse_statement(state, plan)?;
@@ -202,7 +202,7 @@ async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) 
     }
 }
 
-/// Plans a statement, after what DataFusion's planner takes for something else was spelled out.
+/// Plans a statement, after spelling out the parts that DataFusion's planner misreads.
 async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<LogicalPlan> {
     row_values::as_functions(&mut statement);
     if let Statement::Statement(statement) = &mut statement {

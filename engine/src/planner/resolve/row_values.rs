@@ -1,7 +1,8 @@
 //! Row values: `(a, b) IN (SELECT c, d FROM …)`, `(a, b) = (c, d)`.
 //!
-//! DataFusion's planner takes one column of such a subquery, and rows of names and literals. A row is written with the
-//! function that makes one here, and so are the rows of the subquery; `upstream/subqueries/` compares them value by value.
+//! DataFusion's planner accepts one column of such a subquery, and rows of names and literals only. This module writes
+//! a row as the function that makes one, and makes rows of the subquery's columns. `upstream/subqueries/` compares the
+//! rows value by value.
 
 use std::ops::ControlFlow;
 
@@ -12,7 +13,7 @@ use sqlparser::ast::{
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
-/// Writes the row values of a statement with functions.
+/// Replaces the row values of a statement with functions.
 pub(super) fn as_functions(statement: &mut Statement) {
     if let Statement::Statement(statement) = statement {
         rewrite(statement);
@@ -54,7 +55,7 @@ fn is_row(expr: &Expr) -> bool {
     matches!(expr, Expr::Tuple(values) if values.len() > 1)
 }
 
-/// Writes a row as a function, and returns the number of its values; `None` if it is no row.
+/// Replaces a row with a function, and returns the number of its values; `None` if the expression is no row.
 fn as_function(expr: &mut Expr) -> Option<usize> {
     let Expr::Tuple(values) = expr else { return None };
     let width = values.len();
@@ -65,7 +66,7 @@ fn as_function(expr: &mut Expr) -> Option<usize> {
     Some(width)
 }
 
-/// A subquery as one that gives its columns as rows.
+/// Returns a subquery that gives its columns as rows.
 fn rows_of(subquery: &Query, width: usize) -> Option<Query> {
     let names: Vec<_> = (0..width).map(|i| format!("c{i}")).collect();
     let names = names.join(", ");

@@ -1,6 +1,7 @@
 //! Aggregates in parts: the partial ones that an owner computes, and how they are combined.
 //!
-//! Split are `count`, `sum` (of BIGINT with wider parts), `min`, `max`, the boolean and bitwise ones, and `avg` of floats (a sum and a count).
+//! The pass splits `count`, `sum` (of BIGINT with wider parts), `min`, `max`, the boolean and bitwise functions, and
+//! `avg` of floats (a sum and a count).
 //! `avg` of decimals, DISTINCT, ORDER BY within, grouping sets and everything else are left whole: their parts cannot
 //! be combined to the same value.
 
@@ -29,7 +30,7 @@ pub(super) struct Parts(Vec<(Vec<Expr>, Combine)>);
 
 /// How one aggregate is put together from its parts.
 enum Combine {
-    /// This function over the partial values.
+    /// The function that combines the partial values.
     By(Arc<AggregateUDF>),
     /// A sum of counts.
     Count,
@@ -50,7 +51,7 @@ impl Parts {
         Ok(Some(Self(parts)))
     }
 
-    /// The same where the partial aggregates never fail, whatever rows over `schema` they meet; `None` where they may.
+    /// Returns the parts if the partial aggregates never fail for any rows over `schema`; `None` if they may.
     ///
     /// A sum whose argument may overflow as BIGINT adds up decimals instead: `sum(CAST(a AS DECIMAL) * CAST(b AS DECIMAL))`.
     pub(super) fn without_failure(self, schema: &DFSchema) -> Option<Self> {
@@ -131,7 +132,7 @@ fn split(expr: &Expr, schema: &DFSchema) -> Result<Option<(Vec<Expr>, Combine)>>
     Ok(match function.func.name() {
         // Of several arguments it counts the rows in which none is NULL, and so does the part.
         "count" => Some((vec![whole], Combine::Count)),
-        // What does not fit may fit again with the parts of others.
+        // A partial sum that does not fit may fit again with the parts of other owners.
         "sum" if params.args.len() == 1 && params.args[0].get_type(schema)? == DataType::Int64 => {
             let (of_part, of_parts) = in_parts();
             let part = Expr::AggregateFunction(AggregateFunction { func: of_part, params: params.clone() });
