@@ -79,7 +79,7 @@ fn variable(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is a whole number, not `{text}`")))
 }
 
-/// The mesh, and the folder with its data.
+/// Returns the mesh, and the folder with its data.
 pub(crate) async fn trial() -> (TempDir, Trial) {
     let folder = tempfile::tempdir().unwrap();
     let data = cache::ensure(folder.path(), SCALE, &|_, _| {}, &AtomicBool::new(false)).unwrap();

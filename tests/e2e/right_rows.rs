@@ -1,5 +1,6 @@
-//! Right rows where DataFusion 55.2 has wrong ones: one file a kind of fault, with right values written by hand, by every
-//! way that the planner knows. The book's page on what differs from DataFusion lists the kinds.
+//! Right rows for the kinds of queries for which DataFusion 55.2 gives wrong ones: one file for each kind of fault. The
+//! expected values are written by hand, and each query runs in every way that the planner knows. The book's page on the
+//! differences from DataFusion lists the kinds.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -36,7 +37,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array};
 use portolan_tests::ways::{Ways, table};
 
-/// `east.samples.a` with the columns `id` and `x`, and `west.samples.b` with `id` and `v`.
+/// Starts a mesh with `east.samples.a` (columns `id` and `x`) and `west.samples.b` (columns `id` and `v`).
 async fn two_owners() -> Ways {
     let column = |values: Vec<Option<i64>>| -> ArrayRef { Arc::new(Int64Array::from(values)) };
     let a = table(vec![

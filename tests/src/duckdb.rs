@@ -1,5 +1,5 @@
-//! DuckDB as a second oracle: one Python process that holds the rows of ports under the ports' names and answers
-//! queries, and the comparison of its answers with Portolan's.
+//! DuckDB as a second oracle: one Python process that holds the rows of ports under the ports' names and runs queries,
+//! and the comparison of its results with Portolan's.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -23,7 +23,7 @@ use crate::ways::Rows;
 pub use comparable::compare_with_duckdb;
 
 const SCRIPT: &str = include_str!("duckdb/oracle.py");
-/// DuckDB gives up a query after so long.
+/// DuckDB cancels a query after this time.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 /// A process that has not answered by then is broken.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
@@ -47,7 +47,7 @@ struct Pipes {
 pub struct PortFiles {
     /// `<domain>.<product>.<port>`.
     pub name: String,
-    /// Its files.
+    /// The port's files.
     pub files: Vec<PathBuf>,
 }
 
@@ -70,7 +70,7 @@ impl DuckDb {
     /// Runs a query.
     ///
     /// # Errors
-    /// DuckDB's message; a query that takes longer than its limit of time.
+    /// DuckDB's message; a query that exceeds the time limit.
     pub async fn query(&self, sql: &str) -> Result<Rows, String> {
         let mut pipes = self.pipes.lock().await;
         pipes.last_id += 1;
@@ -96,7 +96,7 @@ impl Pipes {
                 if length == 0 {
                     return Err("DuckDB's process ended".to_owned());
                 }
-                // The answer to a request that nobody waits for any more may come first, or its end.
+                // The answer to a cancelled request may come first, or the end of it.
                 let Ok(answer) = serde_json::from_str::<Value>(&line) else { continue };
                 if answer["id"].as_u64() == Some(id) {
                     return Ok(answer);

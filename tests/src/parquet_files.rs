@@ -1,4 +1,4 @@
-//! Parquet files as other writers make them: several row groups, and footers that leave statistics out.
+//! Writes Parquet files as other writers do: with several row groups, and with footers that leave statistics out.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -13,14 +13,14 @@ use parquet::file::metadata::{
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::statistics::{Statistics, ValueStatistics};
 
-/// What a footer leaves out of the statistics of a column.
+/// The statistics of a column that a footer leaves out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeftOut {
-    /// All of them.
+    /// All statistics.
     Everything,
     /// The least and the greatest value.
     Bounds,
-    /// How many NULLs there are.
+    /// The number of NULLs.
     NullCount,
 }
 
@@ -40,7 +40,7 @@ pub fn write_groups(file: &Path, groups: &[RecordBatch]) {
     writer.close().unwrap();
 }
 
-/// Takes statistics of a column out of the footer of a file. `group` is the row group, or all of them.
+/// Removes statistics of a column from the footer of a file. `group` is the row group; `None` means all of them.
 pub fn leave_out(file: &Path, column: &str, group: Option<usize>, what: LeftOut) {
     rewrite_footer(file, |number, chunk| {
         let concerned = group.is_none_or(|group| group == number) && chunk.column_path().string() == column;
@@ -48,7 +48,7 @@ pub fn leave_out(file: &Path, column: &str, group: Option<usize>, what: LeftOut)
             return chunk;
         }
         let statistics = chunk.statistics().cloned();
-        // The page index tells the same as the footer.
+        // The page index holds the same statistics as the footer.
         let chunk = chunk.into_builder().set_column_index_offset(None).set_column_index_length(None).clear_statistics();
         match statistics.filter(|_| what != LeftOut::Everything) {
             None => chunk.build().unwrap(),

@@ -1,6 +1,6 @@
-//! Random queries over the eight ports of the demo's three domains and those of two more that are made up, and how their
-//! results are compared: placed with unplaced with one process over the same files, and with DuckDB. A query depends on
-//! its seed and its index alone.
+//! Random queries over the eight ports of the demo's three domains and the ports of two made-up domains, and the
+//! comparison of their results: placed with unplaced with one process over the same files, and with DuckDB. A query
+//! depends only on its seed and its index.
 
 mod dialect;
 mod expressions;

@@ -1,6 +1,6 @@
-//! One query by every way that the planner knows: in one process that owns everything, and at the gateway of a mesh
-//! unplaced, placed, and placed by each strategy that can be forced. The mesh is real but for its processes: one engine a
-//! domain, with Flight over loopback in between.
+//! Runs one query in every way that the planner knows: in one process that owns everything, and at the gateway of a
+//! mesh unplaced, placed, and placed by each strategy that can be forced. Only the processes of the mesh are not real:
+//! each domain has one engine in this process, and the engines use Flight over loopback.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -31,22 +31,22 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 /// The columns and the rows of a query.
 pub type Rows = (SchemaRef, Vec<RecordBatch>);
 
-/// Every row comes to the gateway.
+/// The settings with which every row comes to the gateway.
 pub const UNPLACED: &[(&str, &str)] = &[("portolan.placement", "off")];
-/// No query may take longer.
+/// The time limit of a query.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A mesh, and one process that owns the same domains.
 pub struct Ways {
     gateway: Engine,
     single: Engine,
-    // Dropped with it, and the nodes with them.
+    // Dropping the set stops the nodes.
     _nodes: JoinSet<()>,
     _folder: Option<TempDir>,
 }
 
 impl Ways {
-    /// A mesh of these domains; each has its descriptors in a folder.
+    /// Starts a mesh of these domains. Each has its descriptors in a folder.
     ///
     /// # Errors
     /// Descriptors or data that cannot be opened; nodes that do not start or do not learn of one another.
@@ -76,7 +76,7 @@ impl Ways {
                 let _ = server.serve(engine, std::future::pending()).await;
             });
         }
-        // The nodes know one another before they are asked whom they know.
+        // The nodes must know one another before the gateway asks them for their peers.
         for engine in &engines {
             engine.refresh().await;
         }
@@ -90,7 +90,8 @@ impl Ways {
         Ok(Self { gateway, single, _nodes: nodes, _folder: None })
     }
 
-    /// A mesh over tables that a test makes up: the port `<domain>.samples.<name>` for each domain, name and rows.
+    /// Starts a mesh over tables that a test makes up: the port `<domain>.samples.<name>` for each domain, name and
+    /// rows.
     pub async fn of_tables(tables: &[(&'static str, &'static str, RecordBatch)]) -> Self {
         let folder = tempfile::Builder::new().prefix("portolan-ways-").tempdir().unwrap();
         let mut ports: BTreeMap<&str, Vec<PortFile>> = BTreeMap::new();
@@ -110,7 +111,7 @@ impl Ways {
         ways
     }
 
-    /// The gateway of the mesh.
+    /// Returns the gateway of the mesh.
     pub fn gateway(&self) -> &Engine {
         &self.gateway
     }
@@ -118,7 +119,7 @@ impl Ways {
     /// Runs a query in the one process that owns everything.
     ///
     /// # Errors
-    /// Why it does not run.
+    /// The error of the query.
     pub async fn in_one_process(&self, sql: &str) -> EngineResult<Rows> {
         rows(&self.single.session(Principal::anonymous()), sql).await
     }
@@ -126,7 +127,7 @@ impl Ways {
     /// Runs a query at the gateway, with these settings.
     ///
     /// # Errors
-    /// Why it does not run.
+    /// The error of the query.
     pub async fn at_gateway(&self, sql: &str, settings: &[(&str, &str)]) -> EngineResult<Rows> {
         let session = self.gateway.session(Principal::anonymous());
         for (name, value) in settings {
@@ -135,7 +136,7 @@ impl Ways {
         rows(&session, sql).await
     }
 
-    /// What the query gives by each way, with the name of the way.
+    /// Returns the result of the query in each way, with the name of the way.
     async fn all(&self, sql: &str) -> Vec<(&'static str, EngineResult<Rows>)> {
         let mut all = vec![("one process", self.in_one_process(sql).await)];
         let ways = [Forced { name: "unplaced", settings: UNPLACED }, Forced { name: "placed", settings: &[] }];
@@ -145,8 +146,8 @@ impl Ways {
         all
     }
 
-    /// Asserts that a query gives these rows by every way: the values of a row as SQL prints them, with `|` in between.
-    /// They come in any order, unless the query has an `ORDER BY` at its end.
+    /// Asserts that a query returns these rows in every way. A row is its values as SQL prints them, with `|` in
+    /// between. The order of the rows does not matter, unless the query has an `ORDER BY` at its end.
     pub async fn gives(&self, sql: &str, expected: &[&str]) {
         let ordered = sql.rsplit_once(')').map_or(sql, |(_, tail)| tail).contains("ORDER BY");
         let mut expected: Vec<String> = expected.iter().map(|row| (*row).to_owned()).collect();
@@ -163,7 +164,7 @@ impl Ways {
         }
     }
 
-    /// Asserts that a query is refused by every way as this kind of error, with a message that has all of these parts.
+    /// Asserts that a query is refused in every way with this kind of error and a message that has all of these parts.
     pub async fn refuses(&self, sql: &str, kind: ErrorKind, says: &[&str]) {
         for (way, outcome) in self.all(sql).await {
             let error = match outcome {
@@ -179,7 +180,7 @@ impl Ways {
     }
 }
 
-/// The rows as text: the values as SQL prints them, with `|` in between, and NULL as `NULL`.
+/// Returns the rows as strings: the values as SQL prints them, with `|` in between, and NULL as `NULL`.
 pub fn lines(batches: &[RecordBatch]) -> Vec<String> {
     let options = FormatOptions::default().with_null("NULL");
     let mut lines = vec![];
@@ -194,7 +195,7 @@ pub fn lines(batches: &[RecordBatch]) -> Vec<String> {
     lines
 }
 
-/// A batch of these columns, all of which may be NULL.
+/// Returns a batch of these columns, all of which may be NULL.
 pub fn table(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
     RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true))).unwrap()
 }
@@ -206,17 +207,17 @@ pub fn write_parquet(file: &Path, rows: &RecordBatch) {
     writer.close().unwrap();
 }
 
-/// The port over a file of such rows.
+/// Returns the port over a file of such rows.
 fn port_of(name: &'static str, file: &Path, rows: &RecordBatch) -> PortFile {
     let mut port = PortFile::local(name, file, "parquet", &[]);
     let columns = rows.schema();
-    // Descriptors keep their names for as long as the program runs: few, and short.
+    // Descriptors keep their names as long as the program runs. The names are few and short.
     let leak = |name: &String| -> &'static str { Box::leak(name.clone().into_boxed_str()) };
     port.columns = columns.fields().iter().map(|f| (leak(f.name()), logical_type(f.data_type()), false)).collect();
     port
 }
 
-/// What a contract calls a type.
+/// Returns the contract's name of a type.
 fn logical_type(data_type: &DataType) -> &'static str {
     match data_type {
         DataType::Boolean => "boolean",

@@ -1,8 +1,8 @@
-//! Random queries give the rows of DuckDB, which shares no code with us: what placed and unplaced execution have wrong
-//! alike is seen here. Each query runs by one way, and the ways take turns.
+//! Compares random queries with DuckDB, which shares no code with Portolan. This finds faults that placed and unplaced
+//! execution have in common. Each query runs in one way, and the ways take turns.
 //!
-//! A few hundred with a fixed seed; by hand as many as the other test, from the same variables of the environment.
-//! `PORTOLAN_RANDOM_UNFIXED=1` also writes what is known to be wrong still.
+//! The test runs a few hundred queries with a fixed seed. By hand it runs any number, with the variables of the other
+//! random test. `PORTOLAN_RANDOM_UNFIXED=1` also writes queries that are known to fail.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,15 +16,15 @@ use super::{AT_ONCE, MAX_DIFFERENCES, trial, variable};
 
 const QUERIES: u64 = 300;
 const SEED: u64 = 7;
-/// More than this share of refusals is too many.
+/// The largest share of refused queries.
 const MAX_REFUSED: f64 = 0.1;
-/// Too few for the share to mean something.
+/// The least number of queries for which the share has a meaning.
 const FEW: usize = 100;
-/// Seconds for each query.
+/// The time limit of each query, in seconds.
 const SECONDS: u64 = 3;
-/// A simpler query that takes longer is none.
+/// The time limit of a simpler query: a slower one is not simpler.
 const SHRINK_TIMEOUT: Duration = Duration::from_secs(5);
-/// A difference is made smaller for so long.
+/// The time limit for simplifying a query.
 const MAX_SHRINKING: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -83,11 +83,11 @@ pub(crate) async fn beside_duckdb() {
     .await;
 }
 
-/// The difference with the simplest query that shows it.
+/// Returns the difference, with the simplest query that shows it.
 async fn report(trial: &Trial, seed: u64, index: u64, query: &RandomQuery, how: &str) -> String {
     let judge = async |sql: &str, order: &Order| {
         let query = RandomQuery { sql: sql.to_owned(), order: order.clone(), kinds: query.kinds.clone() };
-        // Without its conditions a join may take minutes, and is no simpler.
+        // A join without conditions may take minutes, and is no simpler.
         match tokio::time::timeout(SHRINK_TIMEOUT, trial.judge(&query, index as usize)).await {
             Ok(Some(Verdict::Different(how))) => Some(how),
             _ => None,
@@ -95,7 +95,7 @@ async fn report(trial: &Trial, seed: u64, index: u64, query: &RandomQuery, how: 
     };
     let started = Instant::now();
     let (mut sql, mut how) = (query.sql.clone(), how.to_owned());
-    // Simpler queries have fewer columns to be in order: only where the order is what differs is it kept.
+    // Simpler queries have fewer columns to order by: the order is kept only if the order differs.
     if judge(&sql, &Order::Any).await.is_some() {
         let mut shrinking = true;
         while shrinking {
@@ -114,18 +114,18 @@ async fn report(trial: &Trial, seed: u64, index: u64, query: &RandomQuery, how: 
     format!("seed {seed}, index {index}: {how}\nshrunk: {sql}\nwhole: {}", query.sql)
 }
 
-/// What was compared, what was not, and why not.
+/// The numbers of compared, refused and skipped queries.
 #[derive(Default)]
 struct Tally {
     equal: usize,
     different: usize,
     rows: usize,
     empty: usize,
-    /// By message.
+    /// The number of refused queries by message.
     refused: BTreeMap<String, usize>,
-    /// By reason.
+    /// The number of skipped queries by reason.
     skipped: BTreeMap<String, usize>,
-    /// Queries that were compared, of all, by kind.
+    /// The numbers of compared and of all queries by kind.
     kinds: BTreeMap<&'static str, (usize, usize)>,
 }
 
@@ -164,7 +164,7 @@ impl Tally {
     }
 }
 
-/// A message without what is only of one query: numbers, names, all but its beginning.
+/// Returns the beginning of a message, without numbers and names.
 fn gist(message: &str) -> String {
     const LONGEST: usize = 160;
     let line = message.lines().next().unwrap_or_default();

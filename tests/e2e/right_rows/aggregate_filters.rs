@@ -1,5 +1,5 @@
-//! An aggregate's filter on its scan keeps the rows of all of its functions. Whether a filter comes too early depends on
-//! which file is read first, so each query runs several times.
+//! An aggregate's filter on its scan keeps the rows of all of its functions. A fault shows only for some orders of
+//! reading the files, so each query runs several times.
 
 use std::fs;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ fn rows(names: [&str; 3], rows: &[[Option<i64>; 3]]) -> RecordBatch {
     table(names.into_iter().enumerate().map(|(i, name)| (name, column(i))).collect())
 }
 
-/// A port of several files with columns `a`, `b` and `c` in each of the domains `east` and `west`.
+/// Returns ports of several files with columns `a`, `b` and `c`, one in each of the domains `east` and `west`.
 async fn ways(folder: &TempDir, east: &[&[[Option<i64>; 3]]], west: &[&[[Option<i64>; 3]]]) -> Ways {
     let homes = [("east", east), ("west", west)].map(|(domain, files)| {
         let home = folder.path().join(domain);
         let data = home.join("data");
         fs::create_dir_all(&data).unwrap();
         for (number, file) in files.iter().enumerate() {
-            // A row group for each row, so that each can be skipped.
+            // Each row has a row group of its own, so that the scan can skip each.
             let groups: Vec<_> = file.iter().map(|row| rows(["a", "b", "c"], &[*row])).collect();
             write_groups(&data.join(format!("{number}.parquet")), &groups);
         }

@@ -1,5 +1,5 @@
-//! A file that comes while the node runs, with a column of another type: read without loss, or refused with the names of
-//! the port, the file, the column and both types. DataFusion casts it to the type of the table, with whatever loss.
+//! A file with a column of another type arrives while the node runs. It is read without loss, or refused with the names
+//! of the port, the file, the column and both types. DataFusion casts it to the type of the table, whatever the loss.
 
 use std::fs;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use portolan_tests::ways::{Ways, table, write_parquet};
 
 use super::folders::{Folders, write_arrow};
 
-/// A port of one column `c`: its name, the column's logical type, the column as it is at first, as it comes later, and
-/// what the error calls both types.
+/// A port of one column `c`: its name, the column's logical type, the column at first and later, and the names of both
+/// types in the error.
 type Case = (&'static str, &'static str, ArrayRef, ArrayRef, [&'static str; 2]);
 
 fn decimal(values: &[i128], precision: u8, scale: i8) -> ArrayRef {
@@ -81,7 +81,7 @@ async fn a_file_of_another_type_is_refused() {
             ways.gives(&format!("SELECT count(*) FROM west.samples.{port}"), &[&rows]).await;
             write_parquet(&data.join("later.parquet"), &table(vec![("c", second.clone())]));
             all_refused(&ways, port, "later.parquet", types).await;
-            // What is right again is read again.
+            // A file with the right type again is read again.
             write_parquet(&data.join("later.parquet"), &table(vec![("c", first.clone())]));
             let rows = (2 * first.len()).to_string();
             ways.gives(&format!("SELECT count(*) FROM west.samples.{port}"), &[&rows]).await;
@@ -105,7 +105,7 @@ async fn so_is_an_arrow_file() {
         write_arrow(&data.join("later.arrow"), &doubles);
         all_refused(&ways, "w", "later.arrow", &["Float64", "Int64"]).await;
         fs::remove_file(data.join("later.arrow")).unwrap();
-        // A narrower one is read.
+        // A file with a narrower type is read.
         let narrow = table(vec![("c", Arc::new(Int32Array::from(vec![Some(2), None])) as ArrayRef)]);
         write_arrow(&data.join("later.arrow"), &narrow);
         ways.gives("SELECT c FROM west.samples.w", &["1", "2", "2", "NULL"]).await;

@@ -1,5 +1,5 @@
-//! CSV whose quoted values have line breaks. DataFusion samples a file in pieces, of which it takes each to hold whole
-//! records; object_store's `newline_delimited_stream` cuts them inside of quotes.
+//! CSV whose quoted values have line breaks. DataFusion samples a file in pieces and expects whole records in each.
+//! object_store's `newline_delimited_stream` cuts the pieces inside of quotes.
 
 use std::fmt::Write;
 use std::fs;
@@ -22,7 +22,7 @@ async fn a_sample_of_several_reads_is_cut_between_records() {
             writeln!(text, "{i},\"{a}\n{b}\"").unwrap();
         }
         fs::write(east.join("1.csv"), &text).unwrap();
-        // Quotes that are doubled, that do not begin a value, breaks of both kinds, and more records than a sample has.
+        // Doubled quotes, quotes inside of a value, line breaks of both kinds, and more records than a sample has.
         let mut text = "i,t\r\n".to_owned();
         for i in 0..3000 {
             match i % 4 {
@@ -54,7 +54,7 @@ async fn a_sample_of_several_reads_is_cut_between_records() {
         let sql =
             "SELECT e.i, w.i FROM east.samples.e JOIN west.samples.w ON e.i = w.i WHERE w.t LIKE '5%' AND e.i < 6";
         ways.gives(sql, &["1|1", "5|5"]).await;
-        // A file that comes later is sampled like the others.
+        // A file that arrives later is sampled as well.
         fs::write(east.join("2.csv"), format!("i,t\n100,\"{}\"\n", "line\n".repeat(5000))).unwrap();
         ways.gives("SELECT count(*), max(i) FROM east.samples.e", &["81|100"]).await;
     })

@@ -1,4 +1,4 @@
-//! A decimal meets a literal as the number that is written, and a float as a float.
+//! A decimal is compared with a literal as the number that the query writes, and with a float as a float.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ fn decimals<const N: usize>(values: [Option<i128>; N], precision: u8, scale: i8)
 
 /// | id | price | rate | wide | and in the west | price | n | s |
 /// |---|---|---|---|---|---|---|---|
-/// | 1 | 8.79 | 8.79 | 37 nines, 2 of them behind the point | | 8.7900 | 2^53 + 1 | 8.794 |
+/// | 1 | 8.79 | 8.79 | 37 nines, 2 of them after the point | | 8.7900 | 2^53 + 1 | 8.794 |
 /// | 2 | 0.07 | 0.07 | 1.12 | | 0.0699 | 1 | 0.070 |
 /// | 3 | 12345678.91 | 1e300 | -0.01 | | 12345678.9100 | 2^53 | 12345678.91 |
 /// | 4 | NULL | 1.5 | NULL | | 10.0000 | NULL | NULL |
@@ -55,14 +55,14 @@ async fn literals_are_compared_as_written() {
         ids("12345678.91 = price", &["3"]).await;
         ids("price <> 8.79", &["2", "3", "5"]).await;
         ids("price IN (0.07, 12345678.91)", &["2", "3"]).await;
-        // A float that no decimal holds makes floats of all.
+        // A float that no decimal holds makes all operands floats.
         ids("price IN (0.07, 1e300)", &["2"]).await;
         ids("price NOT IN (8.79, 0.07)", &["3", "5"]).await;
         ids("price BETWEEN 0.06 - 0.01 AND 0.06 + 0.01", &["2"]).await;
         ids("price NOT BETWEEN 8.79 AND 10.0", &["2", "3"]).await;
         ids("price IS DISTINCT FROM 8.79", &["2", "3", "4", "5"]).await;
         ids("price IS NOT DISTINCT FROM 8.79", &["1"]).await;
-        // Between two values of the column.
+        // The literal is between two values of the column.
         ids("price > 8.785 AND price < 8.795", &["1"]).await;
         ids("price = 8.7900000000000000000001", &[]).await;
         ids("price < 8.7900000000000000000001", &["1", "2"]).await;
@@ -94,7 +94,7 @@ async fn literals_are_compared_as_written() {
 async fn no_digit_is_lost() {
     within(300, async {
         let ways = ways().await;
-        // Together they have more than 38 digits.
+        // Together the decimals have more than 38 digits.
         ways.gives("SELECT id FROM east.samples.a WHERE wide > 1.1199999999", &["1", "2", "5"]).await;
         ways.gives("SELECT id FROM east.samples.a WHERE wide = 99999999999999999999999999999999999.99", &["1"]).await;
         ways.gives("SELECT id FROM east.samples.a WHERE wide = 99999999999999999999999999999999999.98", &[]).await;
@@ -112,11 +112,11 @@ async fn no_digit_is_lost() {
             &["true|false|true"],
         )
         .await;
-        // To floats, 2^53 and its successor are the same.
+        // As floats, 2^53 and its successor are equal.
         ways.gives("SELECT id FROM west.samples.b WHERE n = 9007199254740992.0", &["3"]).await;
         ways.gives("SELECT id FROM west.samples.b WHERE n IN (9007199254740993.0, 5.0)", &["1", "5"]).await;
         ways.gives("SELECT id FROM west.samples.b WHERE n < 9007199254740992.5", &["2", "3", "5"]).await;
-        // A cast has the digits that are written.
+        // A cast keeps the digits that the query writes.
         ways.gives("SELECT CAST(8.79 AS DECIMAL(30,20))", &["8.79000000000000000000"]).await;
     })
     .await;
@@ -136,7 +136,7 @@ async fn decimals_meet_floats_as_floats() {
             &["1"],
         )
         .await;
-        // Cut to 15 digits behind the point, and to 30 in all, before.
+        // DataFusion cuts these to 15 digits after the point, and to 30 in all.
         ways.gives("SELECT coalesce(rate, price) FROM east.samples.a", &["8.79", "0.07", "1e300", "1.5", "10.0"]).await;
         ways.gives(
             "SELECT price FROM west.samples.b WHERE id = 2 UNION ALL SELECT rate FROM east.samples.a WHERE id = 3",
@@ -188,14 +188,14 @@ async fn branches_and_subqueries() {
             &["2", "3", "5"],
         )
         .await;
-        // What is promised is a float: the first branch is no decimal once it meets the table that it makes.
+        // The first branch is no longer a decimal once it meets the recursive table: the promised type is a float.
         ways.gives(
             "WITH RECURSIVE t(p) AS (SELECT CAST('1.10' AS DECIMAL(10,2)) * 1.1 UNION ALL SELECT p * 2 FROM t WHERE p < 3)
              SELECT p FROM t",
             &["1.21", "2.42", "4.84"],
         )
         .await;
-        // Without a decimal a literal is what it was.
+        // Without a decimal, a literal stays a float.
         ways.gives(
             "SELECT arrow_typeof(1.5), arrow_typeof(1.5 + 1), arrow_typeof(id * 0.5), arrow_typeof(price / 4.0)
              FROM east.samples.a WHERE id = 1",

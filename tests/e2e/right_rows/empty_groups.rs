@@ -1,5 +1,5 @@
-//! A correlated subquery has the rows that it has for one row around it: an aggregate without groups has one even of
-//! nothing, and a limit counts for each row anew.
+//! A correlated subquery has the same rows as if it ran once for each row around it. An aggregate without groups has a
+//! row even for an empty input, and a limit counts separately for each row.
 
 use portolan_tests::mesh::within;
 
@@ -11,7 +11,7 @@ async fn predicates_see_the_rows_of_an_aggregate() {
         let ways = two_owners().await;
         let from = |condition: &str| format!("SELECT id FROM east.samples.a AS a WHERE {condition}");
         let all: &[&str] = &["1", "2", "3", "NULL"];
-        // `b` has two rows for 1, one for 3, and none for the others.
+        // `b` has two rows for 1, one for 3, and none for the other values.
         let cases: &[(&str, &[&str])] = &[
             ("EXISTS (SELECT count(*) FROM west.samples.b AS b WHERE b.id = a.id)", all),
             ("EXISTS (SELECT max(v) FROM west.samples.b AS b WHERE b.id = a.id)", all),
@@ -36,9 +36,9 @@ async fn predicates_see_the_rows_of_an_aggregate() {
             ("x IN (SELECT v FROM west.samples.b AS b WHERE b.id = a.id ORDER BY v NULLS LAST LIMIT 1)", &["1"]),
             ("x IN (SELECT v FROM west.samples.b AS b WHERE b.id = a.id ORDER BY v NULLS FIRST LIMIT 1)", &[]),
             ("EXISTS (SELECT 1 FROM west.samples.b AS b WHERE b.id = a.id UNION ALL SELECT 1 FROM west.samples.b AS b WHERE b.id = a.id + 1)", &["1", "2", "3"]),
-            // Both inner columns are called `id`.
+            // Both inner columns have the name `id`.
             ("EXISTS (SELECT 1 FROM west.samples.b AS b, west.samples.b AS c WHERE b.id = a.id AND c.id = a.x + 2)", &["1"]),
-            // Two levels up.
+            // The outer column is two levels up.
             ("EXISTS (SELECT 1 FROM west.samples.b AS b WHERE EXISTS (SELECT 1 FROM west.samples.b AS c WHERE c.v = b.v AND c.id = a.id))", &["1", "3"]),
             ("EXISTS (SELECT 1 FROM west.samples.b AS b WHERE b.v NOT IN (SELECT c.v FROM west.samples.b AS c WHERE c.id = a.id))", &["2", "3", "NULL"]),
         ];
@@ -49,7 +49,7 @@ async fn predicates_see_the_rows_of_an_aggregate() {
     .await;
 }
 
-/// A filter without columns stays above an aggregate that has a row of nothing.
+/// A filter without columns stays above an aggregate that has a row for an empty input.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn constant_filters_leave_no_row() {
     within(900, async {

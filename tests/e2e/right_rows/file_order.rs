@@ -1,5 +1,5 @@
-//! Arrow files whose columns stand in another order than the contract has them, or among others: DataFusion takes them by
-//! their place in the table, and so gives one column for another.
+//! Arrow files whose columns have another order than in the contract, or are among other columns. DataFusion finds them
+//! by their position in the table, and so returns the values of another column.
 
 use std::sync::Arc;
 

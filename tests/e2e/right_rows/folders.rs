@@ -1,4 +1,4 @@
-//! Ports over folders of files that a test writes, before its mesh starts and after.
+//! Ports over folders of files that a test writes before and after its mesh starts.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -19,12 +19,12 @@ pub struct Folders {
 }
 
 impl Folders {
-    /// No domains yet.
+    /// Creates the folder, without domains.
     pub fn new() -> Self {
         Self { folder: TempDir::new().unwrap(), ports: BTreeMap::new(), required: vec![] }
     }
 
-    /// Adds the port `<domain>.samples.<name>` with these columns and their logical types; gives its folder.
+    /// Adds the port `<domain>.samples.<name>` with these columns and their logical types. Returns its folder.
     pub fn port(
         &mut self,
         domain: &'static str,
@@ -39,7 +39,7 @@ impl Folders {
         data
     }
 
-    /// Has the contract of a port require a column.
+    /// Makes the contract of a port require a column.
     pub fn require(&mut self, port: &'static str, column: &'static str) {
         self.required.push((port, column));
     }

@@ -1,6 +1,5 @@
-//! Footers of Parquet files that do not tell of every row: bounds leave out NaN, row groups have none, NULLs are not
-//! counted. Neither the values of a column nor the rows that a condition keeps nor `min`, `max` and `count` follow from
-//! them.
+//! Footers of Parquet files that do not describe every row: bounds leave out NaN, row groups have no bounds, NULLs are
+//! not counted. The values of a column, the rows of a filter, and `min`, `max` and `count` must not follow from them.
 
 use std::sync::Arc;
 
@@ -25,7 +24,7 @@ fn strings(values: &[&str]) -> ArrayRef {
     Arc::new(StringArray::from(values.to_vec()))
 }
 
-/// Files of two domains, one a port.
+/// Files of two domains, one for each port.
 struct Files {
     folder: TempDir,
     ports: Vec<(&'static str, PortFile)>,
@@ -36,7 +35,8 @@ impl Files {
         Self { folder: TempDir::new().unwrap(), ports: vec![] }
     }
 
-    /// A port of one file with these row groups. What its footer leaves out: column, row group, statistics.
+    /// Adds a port of one file with these row groups. The footer leaves out some statistics, given by column, row group
+    /// and kind.
     fn port(
         &mut self,
         (domain, name): (&'static str, &'static str),
@@ -71,9 +71,9 @@ async fn bounds_of_floats_say_nothing_of_nan() {
         let rows = |ids: &[i64], x: &[f64]| {
             table(vec![("id", integers(&ids.iter().copied().map(Some).collect::<Vec<_>>())), ("x", doubles(x))])
         };
-        // To the footer, the column is 5 in every row.
+        // According to the footer, the column is 5 in every row.
         files.port(("east", "constant"), numbers, &[rows(&[1, 2], &[5.0, NAN])], &[]);
-        // 5 in the first row group; 2048 to 2050 and a NaN in the second.
+        // The first row group has 5. The second has 2048 to 2050 and a NaN.
         let groups = [rows(&[1, 2, 3], &[5.0; 3]), rows(&[4, 5, 6, 7], &[2048.0, 2049.0, 2050.0, NAN])];
         files.port(("west", "steps"), numbers, &groups, &[]);
         files.port(
@@ -176,7 +176,7 @@ async fn nulls_that_are_not_counted_may_be_there() {
             table(vec![("v", integers(v)), ("s", Arc::new(StringArray::from(s.to_vec())) as ArrayRef)])
         };
         let uncounted: &[_] = &[("v", None, LeftOut::NullCount), ("s", None, LeftOut::NullCount)];
-        // To the footer, the columns are 5 and k in every row.
+        // According to the footer, the columns are 5 and k in every row.
         let constant = none(&[Some(5), None, Some(5), None], &[Some("k"), Some("k"), None, None]);
         files.port(("east", "constant"), columns, &[constant], uncounted);
         let groups = [

@@ -1,4 +1,4 @@
-//! Integers that do not fit their type are an error and never another number.
+//! An integer result that does not fit its type is an error, never another number.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use portolan_engine::ErrorKind;
 use portolan_tests::mesh::within;
 use portolan_tests::ways::{Ways, table};
 
-/// What an error says: what happened, and what to write instead.
+/// The parts of an error message: the fault, and what to write instead.
 const SAYS: &[&str] = &["integer overflow", "CAST"];
 
 async fn ways() -> Ways {
@@ -47,7 +47,7 @@ async fn sums_are_exact_or_refused() {
             .await;
         ways.refuses("SELECT sum(big) OVER (ORDER BY big) FROM east.samples.a WHERE g = 1", invalid, SAYS).await;
 
-        // 9223372036854775807 + 1 - 5, in whatever order.
+        // 9223372036854775807 + 1 - 5, in any order.
         ways.gives("SELECT sum(big), sum(DISTINCT big) FROM east.samples.a", &["9223372036854775803|9223372036854775803"])
             .await;
         // The part of east alone does not fit: 9223372036854775807 + 1 + 10 - 20.
@@ -65,7 +65,7 @@ async fn sums_are_exact_or_refused() {
         ways.gives("SELECT sum(CAST(big AS DECIMAL(38, 0))) FROM east.samples.a WHERE g = 1", &["9223372036854775808"])
             .await;
         ways.gives("SELECT avg(big) > 4611686018427387000.0 FROM east.samples.a WHERE g = 1", &["true"]).await;
-        // A window that slides: each row and the one before it.
+        // A sliding window: each row and the one before it.
         ways.gives(
             "SELECT big, sum(big) OVER (ORDER BY big ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM \
              (SELECT big FROM east.samples.a WHERE big < 10 UNION ALL SELECT big FROM west.samples.b)",
@@ -156,7 +156,7 @@ async fn rows_that_are_excluded_do_not_overflow() {
             &["1|10", "2|100"],
         )
         .await;
-        // What does not match does not overflow, wherever it is grouped.
+        // A row that does not match does not overflow, wherever the rows are grouped.
         ways.gives(
             "SELECT b.k, sum(a.big * a.big), count(*) FROM east.samples.a JOIN west.samples.b ON a.g = b.k \
              WHERE b.big < 0 GROUP BY b.k",

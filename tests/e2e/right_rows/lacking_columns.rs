@@ -1,5 +1,5 @@
-//! A file that lacks columns of its port: refused if the contract requires one of them, or if it has none at all.
-//! DataFusion reads it as rows of NULLs.
+//! A file that lacks columns of its port is refused if the contract requires one of them, or if the file has none of
+//! them. DataFusion reads it as rows of NULLs.
 
 use std::fs;
 use std::sync::Arc;
@@ -107,7 +107,7 @@ async fn a_column_that_came_later_is_null_before() {
         }
         let sql = "SELECT p.id, a.note FROM east.samples.p JOIN west.samples.a USING (id) WHERE p.note IS NULL";
         ways.gives(sql, &["1|NULL", "2|NULL", "3|NULL"]).await;
-        // Later, too: the old file is written again.
+        // The same holds later: the old file is written again.
         write_parquet(&east.join("3.parquet"), &table(vec![("id", numbers(&[5]))]));
         ways.gives("SELECT id FROM east.samples.p WHERE note IS NULL", &["1", "2", "3", "5"]).await;
         ways.gives("SELECT count(note), max(id) FROM east.samples.p", &["1|5"]).await;

@@ -1,5 +1,5 @@
-//! `NOT IN` is true only if no value is equal and none is unknown: with NULL in the subquery or on the left, with a
-//! constant or an expression on the left, correlated, and beside `OR` and `NOT`.
+//! `NOT IN` is true only if no value is equal and none is NULL. The cases have NULL in the subquery or on the left, a
+//! constant or an expression on the left, a correlated subquery, and `OR` and `NOT` around the predicate.
 
 use portolan_tests::mesh::within;
 use portolan_tests::ways::Ways;
@@ -22,11 +22,11 @@ async fn not_in_knows_of_null() {
             ("x NOT IN (SELECT v FROM west.samples.b WHERE v > 1)", &["1", "3", "NULL"]),
             ("x + 1 NOT IN (SELECT v FROM west.samples.b WHERE id = 3)", &["1", "3", "NULL"]),
             ("nullif(x, 3) NOT IN (SELECT v FROM west.samples.b WHERE id = 3)", &["1", "NULL"]),
-            // Nothing is not among no values, and NULL is not either.
+            // No value is equal, and there are no values: even NULL is not in an empty list.
             ("x NOT IN (SELECT v FROM west.samples.b WHERE id = 9)", &["1", "2", "3", "NULL"]),
             ("CAST(NULL AS BIGINT) NOT IN (SELECT v FROM west.samples.b WHERE id = 9)", &["1", "2", "3", "NULL"]),
             ("CAST(NULL AS BIGINT) NOT IN (SELECT v FROM west.samples.b WHERE id = 3)", &[]),
-            // Correlated: the values are {1, NULL} for 1, {5} for 3, and none for the others.
+            // Correlated: the values are {1, NULL} for 1, {5} for 3, and none for the other rows.
             ("x NOT IN (SELECT v FROM west.samples.b AS b WHERE b.id = a.id)", &["2", "3", "NULL"]),
             ("8 NOT IN (SELECT v FROM west.samples.b AS b WHERE b.id = a.id)", &["2", "3", "NULL"]),
             ("x NOT IN (SELECT v FROM west.samples.b AS b WHERE b.id = a.id) OR x = 1", &["1", "2", "3", "NULL"]),
@@ -52,7 +52,7 @@ async fn not_in_knows_of_null() {
             &["1"],
         )
         .await;
-        // Grouped: the maximum is 1, NULL, 3 and 2.
+        // Grouped: the maxima are 1, NULL, 3 and 2.
         ways.gives(
             "SELECT id, max(x) FROM east.samples.a GROUP BY id HAVING max(x) NOT IN (SELECT v FROM west.samples.b WHERE id = 3)",
             &["1|1", "3|3", "NULL|2"],
@@ -69,7 +69,7 @@ async fn of_one_node(ways: &Ways) {
     ways.gives("SELECT 1 WHERE 1 NOT IN (SELECT x FROM (VALUES (1), (2)) t(x))", &[]).await;
 }
 
-/// One key for which NULL equals NULL does not make it equal for another.
+/// A key for which NULL equals NULL does not change how another key is compared.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_are_compared_each_in_its_way() {
     within(900, async {
@@ -87,7 +87,7 @@ async fn keys_are_compared_each_in_its_way() {
             &["1|1"],
         )
         .await;
-        // The minimum of nothing is NULL, and so is an `id`.
+        // The minimum of no values is NULL, and so is one `id`.
         ways.gives(
             "SELECT a.id FROM east.samples.a AS a WHERE a.id = (SELECT min(v) FROM west.samples.b AS b WHERE b.id > a.x + 9)",
             &[],
@@ -105,8 +105,8 @@ async fn row_values_are_compared_by_value() {
         let from = |condition: &str| format!("SELECT id, x FROM east.samples.a AS a WHERE {condition}");
         let cases: &[(&str, &[&str])] = &[
             ("(id, x) IN (SELECT id, v FROM west.samples.b)", &["1|1"]),
-            // (2, NULL) differs from all in its first value; (3, 3) differs from (3, 5) in its second; (NULL, 2) may be
-            // (1, NULL).
+            // (2, NULL) differs from all rows in its first value. (3, 3) differs from (3, 5) in its second. (NULL, 2)
+            // may equal (1, NULL).
             ("(id, x) NOT IN (SELECT id, v FROM west.samples.b)", &["2|NULL", "3|3"]),
             ("(id, x) NOT IN (SELECT id, v FROM west.samples.b WHERE v IS NOT NULL)", &["2|NULL", "3|3", "NULL|2"]),
             (

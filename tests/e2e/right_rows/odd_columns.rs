@@ -1,5 +1,5 @@
-//! Columns of maps, lists and structs in joins, and statements that were planned as another or refused with an internal
-//! error.
+//! Columns of maps, lists and structs in joins. Statements that DataFusion plans as another statement, or refuses with
+//! an internal error.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! `SIMILAR TO` matches whole strings by patterns of SQL, `LIKE` takes any escape character, and a regular expression with a
-//! backslash means itself.
+//! `SIMILAR TO` matches whole strings by SQL's patterns. `LIKE` accepts any escape character. A backslash in a regular
+//! expression keeps its meaning.
 
 use std::sync::Arc;
 

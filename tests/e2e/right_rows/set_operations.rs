@@ -44,14 +44,14 @@ async fn equal_rows_are_counted() {
         ways.gives(&both("p", "EXCEPT"), &["2.5000"]).await;
         ways.gives(&both("f", "INTERSECT ALL"), &["NaN", "1.5"]).await;
         ways.gives(&both("f", "EXCEPT ALL"), &["NaN", "inf"]).await;
-        // Nothing on one side.
+        // One side has no rows.
         ways.gives(
             "SELECT x FROM east.samples.a EXCEPT ALL SELECT x FROM west.samples.b WHERE x > 9",
             &["1", "1", "1", "NULL"],
         )
         .await;
         ways.gives("SELECT x FROM east.samples.a WHERE x > 9 INTERSECT ALL SELECT x FROM west.samples.b", &[]).await;
-        // Below other operators, and in a row.
+        // Below other operators, and several in a row.
         ways.gives(
             &format!("SELECT x, count(*) FROM ({}) AS t GROUP BY x", both("x", "INTERSECT ALL")),
             &["1|2", "NULL|1"],

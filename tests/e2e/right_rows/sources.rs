@@ -1,4 +1,4 @@
-//! A source that cannot be read takes down neither its node nor its neighbours, and is named in the error.
+//! A source that cannot be read takes down neither its node nor other sources. The error names it.
 
 use std::fs;
 use std::path::Path;
@@ -69,7 +69,7 @@ async fn a_file_that_becomes_garbage_is_named() {
         let file = folder.path().join("spoilt.parquet");
         let whole = fs::read(&file).unwrap();
         let says = &["east.samples.spoilt", "spoilt.parquet"];
-        // What lies between the footer and the first page is garbage, and then everything is.
+        // Garbage in the pages, garbage in the whole file, and only half of the file.
         let mut garbage = whole.clone();
         garbage[4..whole.len() / 3].fill(0xff);
         for garbage in [garbage.as_slice(), b"garbage that is no Parquet file", &whole[..whole.len() / 2]] {

@@ -1,5 +1,5 @@
-//! Subqueries stand wherever an expression may: in the list, in `CASE`, in `ORDER BY` and `GROUP BY`, in `ON`, in the
-//! arguments of aggregates.
+//! A subquery may be anywhere an expression may be: in the list, in `CASE`, in `ORDER BY` and `GROUP BY`, in `ON`, in
+//! the arguments of aggregates.
 
 use portolan_engine::ErrorKind;
 use portolan_tests::mesh::within;

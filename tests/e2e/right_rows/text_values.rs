@@ -1,6 +1,6 @@
-//! Values of text that do not fit the contract's type: all of a value or an error. Arrow's readers cut the fraction of
-//! an integer in JSON, what is finer than a microsecond, and the time from a date, and take a number for a time of a unit
-//! that nobody named.
+//! Text values that do not fit the contract's type are read in full, or are an error. Arrow's readers cut the fraction
+//! of an integer in JSON, digits after the microsecond, and the time from a date. They also read a bare number as a
+//! time of an arbitrary unit.
 
 use std::fmt::Write;
 use std::fs;
@@ -31,7 +31,7 @@ async fn a_fraction_of_an_integer_in_json_is_an_error() {
         ways.refuses("SELECT k FROM east.samples.j WHERE i = 2", UNAVAILABLE, &says).await;
         let says = ["east.samples.j", "1.json", "`l`", "`0.5` is no whole number"];
         ways.refuses("SELECT k, l FROM east.samples.j", UNAVAILABLE, &says).await;
-        // Columns that are not read are not looked at.
+        // Columns that the query does not read are not checked.
         ways.gives("SELECT sum(k) FROM east.samples.j", &["1502"]).await;
         ways.gives("SELECT sum(k), count(*), max(i) FROM west.samples.whole", &["1507|1502|3000"]).await;
         ways.gives(
@@ -99,7 +99,7 @@ async fn a_key_that_comes_late_is_found() {
             &["x"],
         )
         .await;
-        // One that never comes is a slip of the pen.
+        // A key that no record has is probably misspelled.
         let mut folders = Folders::new();
         let data = folders.port("east", "j", "json", &[("i", "integer"), ("latr", "number")]);
         fs::write(data.join("1.json"), &text).unwrap();
@@ -143,10 +143,10 @@ async fn times_are_not_cut() {
             ways.refuses(&format!("SELECT {column} FROM west.samples.j"), UNAVAILABLE, &says).await;
             ways.gives("SELECT sum(e.i) FROM east.samples.c AS e, west.samples.j AS w", &["4"]).await;
         }
-        // Seconds, milliseconds? Nobody knows.
+        // The unit of a bare number is not known.
         fs::write(west.join("2.json"), json("1704164645", &quoted[1], &quoted[2])).unwrap();
         ways.refuses("SELECT at FROM west.samples.j", UNAVAILABLE, &["2.json", "`at`", "`1704164645`"]).await;
-        // Midnight is a day.
+        // A timestamp at midnight is a date.
         fs::write(east.join("2.csv"), csv(fine[0], "2024-01-03T00:00:00", fine[2])).unwrap();
         ways.gives("SELECT day FROM east.samples.c", &["2024-01-02", "2024-01-03"]).await;
     })
@@ -161,7 +161,7 @@ async fn csv_names_the_column() {
         let east = folders.port("east", "c", "csv", &columns);
         let twice = folders.port("west", "twice", "csv", &columns);
         fs::write(east.join("1.csv"), "more,n,price,ok\na,1.5,1,true\n").unwrap();
-        // Columns that nobody asks for may share a name.
+        // Columns that the contract does not declare may share a name.
         fs::write(twice.join("1.csv"), "x,n,price,x,ok,x\na,1.5,1,b,true,c\n").unwrap();
         let ways = folders.start().await.unwrap();
         ways.gives("SELECT * FROM west.samples.twice", &["1|true|1.5"]).await;

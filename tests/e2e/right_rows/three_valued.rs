@@ -1,5 +1,5 @@
-//! Predicates have three values, also after the simplifier has seen them: trees of tests are compared with truth tables of
-//! our own, in the list and in `WHERE`.
+//! Predicates keep three values after the simplifier. Trees of tests are compared with the test's own truth tables, in
+//! the list and in `WHERE`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -95,7 +95,7 @@ impl Tree {
     }
 }
 
-/// True if one is; NULL if one may be.
+/// True if one value is true; NULL if one may be.
 fn or(a: Option<bool>, b: Option<bool>) -> Option<bool> {
     match (a, b) {
         (Some(true), _) | (_, Some(true)) => Some(true),
@@ -123,7 +123,7 @@ fn leaves() -> Vec<Tree> {
     lists.chain(equal).chain(others).collect()
 }
 
-/// Every pair of tests, with what may stand around it, and some thousand larger trees.
+/// Every pair of tests with several expressions around it, and some thousand larger trees.
 fn trees() -> Vec<Tree> {
     let leaves = leaves();
     let mut trees = vec![];
@@ -166,7 +166,7 @@ async fn ways() -> Ways {
     Ways::of_tables(&[("east", "t", rows)]).await
 }
 
-/// The values of each row as text; NULL is empty.
+/// Returns the values of each row as strings. NULL is empty.
 fn texts((_, batches): &Rows) -> Vec<Vec<String>> {
     let options = FormatOptions::default();
     let mut texts = vec![];
@@ -233,7 +233,7 @@ async fn lists_keep_null_at_owners() {
             &["NULL|NULL", "1|false", "2|false", "3|false"],
         )
         .await;
-        // NULL in a list: 1 is among the first list, and may be among the second.
+        // NULL in a list: 1 is in the first list, and may be in the second.
         ways.gives("SELECT x FROM east.samples.t WHERE x IN (1, 2) AND x NOT IN (2, NULL)", &[]).await;
         ways.gives("SELECT x, y FROM east.samples.t WHERE x IN (y) AND x IN (1, 2)", &["1|1", "2|2"]).await;
         ways.gives("SELECT x, y FROM east.samples.t WHERE x IN (y, 3) AND x NOT IN (y)", &["3|1", "3|2"]).await;

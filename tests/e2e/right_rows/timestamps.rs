@@ -1,4 +1,4 @@
-//! Timestamps that nanoseconds cannot hold are written and compared, and so are units of every size with one another.
+//! Timestamps that nanoseconds cannot hold can be written and compared, and timestamps of all units can be compared.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ const NEW_YEAR: i64 = 1_704_067_200;
 const FOREVER: i64 = 253_402_214_400;
 
 /// Events in the east, in nanoseconds: new year; new year and one nanosecond; one nanosecond before 1970; NULL. Their
-/// `time` is 00:00, 12:00, 12:00:00.5 and NULL, `noon` the same in seconds, cut.
+/// `time` is 00:00, 12:00, 12:00:00.5 and NULL. `noon` is `time` in seconds, cut.
 ///
 /// Periods in the west: from 2023-12-31 to new year in microseconds; from new year to 9999-12-31; from the year 1 to 1970;
 /// from new year to NULL. `ms` and `s` are `since` in milliseconds and seconds, `day` is the day of `till`.
@@ -113,12 +113,13 @@ async fn units_meet_exactly() {
         events("at <> '9999-12-31'", &["1", "2", "3"]).await;
         events("at = TIMESTAMP '2024-01-01 00:00:00'", &["1"]).await;
         events("at = TIMESTAMP '2024-01-01 00:00:00.000000001'", &["2"]).await;
-        // Cut to microseconds, one nanosecond past is within the bound, and one before 1970 is 1970.
+        // Cut to microseconds, one nanosecond past the bound would be within it, and one nanosecond before 1970 would
+        // be 1970.
         events("at BETWEEN TIMESTAMP '2024-01-01 00:00:00' AND TIMESTAMP '9999-12-31 00:00:00'", &["1", "2"]).await;
         events("at BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '2024-01-01 00:00:00'", &["1", "3"]).await;
         events("at IN (TIMESTAMP '1970-01-01 00:00:00', TIMESTAMP '9999-12-31 00:00:00')", &[]).await;
         let join = "SELECT a.id, b.id FROM east.samples.a JOIN west.samples.b ON";
-        // 1 is in [since, till) of the second, and of the fourth where that is open; 3 in the third.
+        // Event 1 is in [since, till) of the second period, and of the fourth if that is open. Event 3 is in the third.
         ways.gives(&format!("{join} a.at >= b.since AND a.at < b.till"), &["1|2", "2|2", "3|3"]).await;
         ways.gives(&format!("{join} a.at >= b.since AND a.at < coalesce(b.till, DATE '9999-12-31')"), &[
             "1|2", "2|2", "3|3", "1|4", "2|4",

@@ -34,7 +34,7 @@ async fn merged_columns_have_values() {
         )
         .await;
         ways.gives(&format!("SELECT * FROM {a} LEFT JOIN {b} USING (k)"), &["1|a1|NULL", "2|a2|b2", "NULL|a0|NULL"]).await;
-        // NULL = 4 is not true.
+        // NULL = 4 is NULL, not true.
         ways.gives(
             &format!("SELECT k, count(*) AS n FROM {a} FULL JOIN {b} USING (k) WHERE k > 1 GROUP BY k HAVING k < 9 ORDER BY k DESC"),
             &["4|1", "2|1"],
@@ -69,7 +69,7 @@ async fn merged_columns_have_values() {
         // Without a common column, a row without a partner is kept.
         ways.gives(&format!("SELECT v, y FROM {a} NATURAL LEFT JOIN (SELECT k AS y FROM {none}) AS n"), &["a1|NULL", "a2|NULL", "a0|NULL"])
             .await;
-        // The inner `k` is not that of the outer query.
+        // The inner `k` is not the outer query's `k`.
         ways.gives(
             &format!("SELECT t.k FROM (VALUES (7), (2)) AS t(k) WHERE EXISTS (SELECT 1 FROM {a} JOIN {b} USING (k) WHERE k = 7)"),
             &[],

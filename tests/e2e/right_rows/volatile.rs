@@ -1,4 +1,5 @@
-//! A volatile function is evaluated once for each row that calls it: what holds for any value that it may have holds.
+//! A volatile function is evaluated once for each row that calls it. The tests check conditions that hold for each of
+//! its values.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use portolan_engine::ErrorKind;
 use portolan_tests::mesh::within;
 use portolan_tests::ways::{Ways, table};
 
-/// So many rows that a value which is computed twice differs in one of them.
+/// Enough rows that a value computed twice differs in one of them.
 const ROWS: i64 = 300;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -19,7 +20,7 @@ async fn values_are_computed_once() {
         let joined = "east.samples.a AS a JOIN west.samples.b AS b ON a.x = b.x";
 
         for (sql, expected) in [
-            // Read twice, in a struct and out of it.
+            // The value is read twice, in a struct and outside of it.
             ("SELECT count(*) FROM (SELECT named_struct('a', random()) AS s FROM FROM_A) AS t WHERE s['a'] = s['a']", "300"),
             (
                 "SELECT count(*) FROM (SELECT s['a'] AS l, s['a'] AS r, s FROM (SELECT named_struct('a', random()) AS s FROM FROM_BOTH) \
@@ -31,7 +32,7 @@ async fn values_are_computed_once() {
                  substr(s['a'], 1, 4) = left(s['a'], 4)",
                 "300",
             ),
-            // Grouped by and filtered.
+            // The query groups by the value and filters it.
             ("SELECT max(r) < 0.5 FROM (SELECT random() AS r FROM FROM_A GROUP BY random()) AS t WHERE r < 0.5", "true"),
             ("SELECT max(r) < 0.5 FROM (SELECT random() AS r FROM FROM_BOTH GROUP BY r HAVING r < 0.5) AS t", "true"),
             (
@@ -40,7 +41,7 @@ async fn values_are_computed_once() {
                 "200",
             ),
             ("SELECT sum(n) FROM (SELECT count(*) AS n FROM FROM_A GROUP BY ROLLUP (floor(random() * 3))) AS t", "600"),
-            // Named twice by what an operator means.
+            // The operator repeats its operand.
             ("SELECT count(*) FROM FROM_A WHERE floor(random() * 3) IN (0, 1, 2)", "300"),
             ("SELECT count(*) FROM FROM_BOTH WHERE floor(random() * 2) BETWEEN 0 AND 1 AND a.x >= 0", "200"),
             ("SELECT count(*) BETWEEN 1 AND 100 FROM FROM_A WHERE random() BETWEEN 0.4 AND 0.6", "true"),
@@ -50,7 +51,7 @@ async fn values_are_computed_once() {
                 "200",
             ),
             ("SELECT count(*) FROM FROM_A WHERE CASE WHEN random() < 0.5 THEN true ELSE true END", "300"),
-            // Ordered, and partitioned.
+            // The query orders and partitions by the value.
             (
                 "SELECT count(*) FROM (SELECT r, lag(r) OVER (ORDER BY r) AS l FROM (SELECT random() AS r FROM FROM_A) AS t) AS u WHERE \
                  l > r",
@@ -65,7 +66,7 @@ async fn values_are_computed_once() {
                 "SELECT count(*) FROM (SELECT count(*) OVER (PARTITION BY floor(random() * 1)) AS c FROM FROM_BOTH) AS t WHERE c = 200",
                 "200",
             ),
-            // A condition of pairs.
+            // A condition on pairs of rows.
             ("SELECT count(*) FROM east.samples.a AS a JOIN west.samples.b AS b ON a.x = b.x AND floor(random() * 2) IN (0, 1)", "200"),
         ] {
             let sql = sql.replace("FROM_A", "east.samples.a AS a").replace("FROM_BOTH", joined);

@@ -1,6 +1,6 @@
-//! Folders whose files have a column in several types of which one holds the values of all: read as that one. DataFusion
-//! has the types of a table from one place, and moves casts between units of time to the other side of a comparison,
-//! where it cuts the literal.
+//! Folders whose files have a column in several types. One of the types holds the values of all, and the column is read
+//! as that type. DataFusion has one schema for a table. It moves casts between units of time to the other side of a
+//! comparison, and cuts the literal there.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ fn structs(fields: Vec<(&str, ArrayRef)>) -> ArrayRef {
     Arc::new(StructArray::from(fields.collect::<Vec<_>>()))
 }
 
-/// Both orders of the files: `1` is the first that the node sees.
+/// Adds two ports with both orders of the files: the node sees the file `1` first.
 fn ports(
     folders: &mut Folders,
     domain: &'static str,

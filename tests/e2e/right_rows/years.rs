@@ -1,4 +1,4 @@
-//! A column of nanoseconds is compared with a year that nanoseconds do not hold.
+//! A nanosecond column is compared with a year that nanoseconds do not hold.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use arrow::array::{Int64Array, TimestampMicrosecondArray, TimestampNanosecondArr
 use portolan_tests::mesh::within;
 use portolan_tests::ways::{Ways, table};
 
-/// Nanoseconds of 2024-01-01, of the last instant that there is (in 2262), of 1969-12-31 and NULL; in the west,
+/// The nanoseconds of 2024-01-01, of the last possible instant (in 2262), of 1969-12-31 and NULL. In the west, the
 /// microseconds of 9999-12-31, 2024-06-01, the year 1 and NULL.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn years_beyond_nanoseconds() {

@@ -1,5 +1,5 @@
-//! DuckDB's rows beside Portolan's: both are brought to one type a column, in which equal values are equal, and then
-//! compared as results of Portolan are.
+//! Converts DuckDB's and Portolan's rows to one type for each column, in which equal values are equal. Then compares
+//! them as two results of Portolan are compared.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use portolan_cli::compare::{Order, compare_within};
 
 use crate::ways::Rows;
 
-/// Holds the digits of any decimal and any integer.
+/// The number of digits that hold any decimal and any integer.
 const WIDEST_DECIMAL: u8 = 76;
 
-/// Compares Portolan's rows with DuckDB's: names of columns are ignored, so are the width of integers and the scale of
-/// decimals. Floating-point numbers are compared with a tolerance.
+/// Compares Portolan's rows with DuckDB's. Column names, the width of integers and the scale of decimals are ignored.
+/// Floating-point numbers are compared with a tolerance.
 ///
 /// # Errors
-/// How they differ.
+/// The first difference.
 pub fn compare_with_duckdb(duckdb: &Rows, portolan: &Rows, order: &Order) -> Result<(), String> {
     let expected = concat_batches(&duckdb.0, &duckdb.1).map_err(|e| e.to_string())?;
     let actual = concat_batches(&portolan.0, &portolan.1).map_err(|e| e.to_string())?;
@@ -39,7 +39,7 @@ pub fn compare_with_duckdb(duckdb: &Rows, portolan: &Rows, order: &Order) -> Res
     compare_within((&left.0, &[left.1]), (&right.0, &[right.1]), order, &tolerances).map_err(|e| e.to_string())
 }
 
-/// A type that holds the values of both; none where the two have nothing in common.
+/// Returns a type that holds the values of both; `None` if the types are unrelated.
 fn common_type(expected: &DataType, actual: &DataType) -> Option<DataType> {
     use DataType::{Boolean, Date32, Float64, Null, Timestamp, Utf8};
     let plain = |t: &DataType| match t {
@@ -75,8 +75,8 @@ fn scale(data_type: &DataType) -> i8 {
     }
 }
 
-/// How far two numbers may be apart. DuckDB's averages and quotients of decimals are floating-point numbers, Portolan's
-/// are decimals, right to their last digit.
+/// Returns the tolerance for two numbers. DuckDB's averages and quotients of decimals are floating-point numbers.
+/// Portolan's are decimals, right to their last digit.
 fn tolerance(expected: &DataType, actual: &DataType) -> f64 {
     if expected.is_floating() && actual.is_decimal() { 10f64.powi(-i32::from(scale(actual))) } else { 0.0 }
 }
@@ -91,7 +91,7 @@ fn brought_to(column: &ArrayRef, target: &DataType) -> Result<ArrayRef, ArrowErr
     cast_with_options(column, target, &CastOptions { safe: false, ..CastOptions::default() })
 }
 
-/// The columns under names that are the same on both sides.
+/// Returns the columns under names that are the same on both sides.
 fn batch(columns: Vec<ArrayRef>, rows: usize) -> Result<(SchemaRef, RecordBatch), String> {
     let fields = columns.iter().enumerate().map(|(i, c)| Field::new(format!("c{i}"), c.data_type().clone(), true));
     let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));

@@ -1,6 +1,5 @@
-//! Where DuckDB's SQL means something else than Portolan's by the same words, and what is done about it: DuckDB is set
-//! to mean the same, the query is rewritten for it, its result is compared with a tolerance, the query is not compared,
-//! or the construct is not written at all. Everything that is not in this list means the same, and is compared.
+//! The constructs that mean something else in DuckDB's SQL than in Portolan's, and the treatment of each
+//! ([`Treatment`]). Every other construct means the same, and is compared.
 
 use std::ops::ControlFlow;
 
@@ -12,28 +11,28 @@ use sqlparser::parser::Parser;
 
 use super::RandomQuery;
 
-/// What is done about a difference.
+/// The treatment of a difference.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Treatment {
     /// DuckDB has a setting.
     Set(&'static str),
     /// The query is written in another way for DuckDB; see [`for_duckdb`].
     Rewritten,
-    /// The comparison tolerates it; see `duckdb/comparable.rs`.
+    /// The comparison tolerates the difference; see `duckdb/comparable.rs`.
     Tolerated,
     /// Queries of this kind are not compared.
     Skipped,
-    /// The generator does not write it.
+    /// The generator does not write the construct.
     NotWritten,
 }
 
-/// A construct, what is done about it, and why.
+/// A construct, its treatment, and the reason.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DialectDifference {
-    /// The construct; for one that is skipped, the generator's name of its kind.
+    /// The construct. For a skipped one, the generator's name of its kind.
     pub(super) construct: &'static str,
     pub(super) treatment: Treatment,
-    /// Why the two differ.
+    /// The reason for the difference.
     pub(super) reason: &'static str,
 }
 
@@ -43,7 +42,7 @@ const fn differs(construct: &'static str, treatment: Treatment, reason: &'static
     DialectDifference { construct, treatment, reason }
 }
 
-/// The differences.
+/// All differences.
 pub(super) const DIFFERENCES: &[DialectDifference] = &[
     differs(
         "`/` of integers",
@@ -88,23 +87,23 @@ pub(super) const DIFFERENCES: &[DialectDifference] = &[
     differs("`upper` of `ß`", NotWritten, "Unicode has two capital forms"),
 ];
 
-/// The settings that DuckDB gets.
+/// Returns the settings for DuckDB.
 pub(super) fn settings() -> Vec<&'static str> {
     let set = |d: &DialectDifference| match d.treatment {
         Set(statement) => Some(statement),
         _ => None,
     };
-    // The tests of two cores are not for DuckDB alone.
+    // The tests may have only two cores, and DuckDB shares them.
     DIFFERENCES.iter().filter_map(set).chain(["SET threads = 1", "SET memory_limit = '2GB'"]).collect()
 }
 
-/// Why a query is not compared with DuckDB; `None` for one that is.
+/// Returns the reason why a query is not compared with DuckDB; `None` if it is compared.
 pub(super) fn skipped(query: &RandomQuery) -> Option<&'static str> {
     let skips = |d: &&DialectDifference| matches!(d.treatment, Skipped) && query.kinds.contains(d.construct);
     DIFFERENCES.iter().find(skips).map(|d| d.reason)
 }
 
-/// The query as DuckDB means the same by it. A text that cannot be parsed stays as it is.
+/// Returns the query that means the same to DuckDB. A query that cannot be parsed stays as it is.
 pub(super) fn for_duckdb(sql: &str) -> String {
     let Ok(mut statements) = Parser::parse_sql(&GenericDialect {}, sql) else { return sql.to_owned() };
     let Some(mut statement) = statements.pop() else { return sql.to_owned() };

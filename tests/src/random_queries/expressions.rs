@@ -44,11 +44,11 @@ impl Generator {
         (sql, Output::of(kind, column.distinct))
     }
 
-    /// An expression whose branches have different types.
+    /// Writes an expression whose branches have different types.
     fn mixed_types(&mut self, columns: &[Column], column: &Column) -> Option<(String, Output)> {
         let wider = |other: &&Column| match (column.kind, other.kind) {
             (Kind::Int, Kind::Decimal | Kind::Float) | (Kind::Decimal, Kind::Float) => true,
-            // Decimals of other scales.
+            // The decimals have other scales.
             (Kind::Decimal, Kind::Decimal) => other.sql != column.sql && other.base && column.base,
             (Kind::Date, Kind::Stamp) => true,
             _ => false,
@@ -153,13 +153,13 @@ impl Generator {
         }
     }
 
-    /// A literal that stands for a value, as a column does.
+    /// Writes a literal in the place of a column.
     pub(super) fn literal(&mut self, column: &Column) -> String {
         let literal = *self.pick(column.literals).unwrap_or(&"NULL");
         self.plainly(literal, "decimal literal as a value")
     }
 
-    /// A literal as people write it: a decimal with its point, where queries may have things of this kind.
+    /// Writes a literal as people do: a decimal with its point, if queries may have things of this kind.
     pub(super) fn plainly(&mut self, literal: &str, tag: &'static str) -> String {
         match literal.strip_prefix("CAST('").and_then(|rest| rest.split_once("' AS DECIMAL")) {
             Some((digits, _)) if self.maybe(tag, 0.6) => digits.to_owned(),

@@ -1,4 +1,4 @@
-//! The rows of the ports that the tests make up, as Parquet files, the same from run to run.
+//! Writes the rows of the made-up ports as Parquet files, the same in every run.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -20,12 +20,12 @@ use super::made_up::{DOMAINS, MadeUp, PORTS, Stored};
 use crate::duckdb::PortFiles;
 use crate::products::{PortFile, write_domain};
 
-/// The rows depend on it alone.
+/// The seed of the rows.
 const SEED: u64 = 1_492;
-/// Small enough for several row groups a file.
+/// The size of a row group: small enough for several in a file.
 const ROW_GROUP_ROWS: usize = 25;
 const NULLS: f64 = 0.12;
-/// Microseconds of a day.
+/// The number of microseconds in a day.
 const DAY: i64 = 86_400_000_000;
 /// 0001-01-01 and 9999-12-31, in days since 1970.
 const FIRST_DAY: i32 = -719_162;
@@ -50,7 +50,7 @@ const DOUBLES: &[f64] = &[
     100.25,
     1e300,
 ];
-/// In units of the tenth decimal place.
+/// The value in units of the tenth decimal place.
 const AMOUNTS: &[i128] = &[
     0,
     10_000_000_000,
@@ -120,7 +120,7 @@ fn logical_type(stored: Stored) -> &'static str {
     }
 }
 
-/// So many values of a column, NULLs among them.
+/// Returns this many values of a column, with NULLs among them.
 fn values(stored: Stored, rows: usize, random: &mut StdRng) -> ArrayRef {
     match stored {
         Stored::Small32 => Arc::new(Int32Array::from(draw(rows, random, |r| r.random_range(-2..=12)))),
@@ -156,7 +156,7 @@ fn values(stored: Stored, rows: usize, random: &mut StdRng) -> ArrayRef {
     }
 }
 
-/// An instant of a few years, in microseconds.
+/// Returns an instant within a few years, in microseconds.
 fn instant(random: &mut StdRng) -> i64 {
     let day = i64::from(LEAP_DAY) * DAY;
     pick(&[-1, 0, 1, -DAY / 2, day, day + DAY / 2 + 1_800_000_000, day + DAY, day + 1_500_000], random)

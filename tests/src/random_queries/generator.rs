@@ -8,8 +8,8 @@ use rand::{Rng, SeedableRng};
 
 use super::scope::Output;
 
-/// Kinds of things that are not written because the engine still has a known fault with them, and the letter of the
-/// fault. `PORTOLAN_RANDOM_UNFIXED=1` in the environment writes them.
+/// The kinds that the generator does not write because the engine has a known fault with them, and the letter of the
+/// fault. `PORTOLAN_RANDOM_UNFIXED=1` in the environment makes it write them.
 pub(super) const UNFIXED: &[(&str, char)] = &[];
 
 /// Writes one query.
@@ -21,9 +21,9 @@ pub(super) struct Generator {
     /// Those that the next relations must be.
     pub(super) forced: Vec<usize>,
     pub(super) kinds: BTreeSet<&'static str>,
-    /// How many queries are being written inside others.
+    /// The number of queries around the one that is being written.
     pub(super) nesting: usize,
-    /// True if kinds of [`UNFIXED`] are written, too.
+    /// True if the generator also writes the kinds of [`UNFIXED`].
     unfixed: bool,
 }
 
@@ -64,9 +64,9 @@ impl Generator {
         self.unfixed || UNFIXED.iter().all(|(unfixed, _)| *unfixed != kind)
     }
 
-    /// Decides whether the query gets something of this kind, and takes it down.
+    /// Decides whether the query gets something of this kind, and records it.
     pub(super) fn maybe(&mut self, kind: &'static str, probability: f64) -> bool {
-        // Drawn in any case, so that a query changes little where a kind is switched on.
+        // The number is drawn in any case, so that a query changes little if a kind is switched on.
         let chosen = self.chance(probability) && self.may(kind);
         if chosen {
             self.tag(kind);

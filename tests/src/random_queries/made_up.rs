@@ -1,35 +1,35 @@
-//! Ports that the tests make up for the generator, beside TPC-H's: two domains whose ports share names of columns, with
-//! decimals of several scales, NaN, infinities, -0.0, extreme dates, empty strings, and NULLs in every column.
+//! Ports that the tests make up for the generator, beside TPC-H's. The ports of two domains share column names. They
+//! have decimals of several scales, NaN, infinities, -0.0, extreme dates, empty strings, and NULLs in every column.
 
 use super::scope::Kind::{Bool, Date, Decimal, Float, Int, Stamp, Text, Wide};
 use super::tables::{ColumnSpec, TableSpec};
 
-/// A port: what the generator knows of it, and how its rows are stored.
+/// A port, as the generator knows it, and the storage of its rows.
 pub(super) struct MadeUp {
     pub(super) table: TableSpec,
-    /// How each column is stored.
+    /// The storage of each column.
     pub(super) stored: &'static [Stored],
-    /// The rows of each file.
+    /// The number of rows of each file.
     pub(super) files: &'static [usize],
 }
 
-/// How a column is stored, and which values it has.
+/// The type and the values of a stored column.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Stored {
     /// Integers of 32 bits from -2 to 12.
     Small32,
-    /// The same of 64 bits.
+    /// Integers of 64 bits from -2 to 12.
     Small64,
     /// Integers of 32 bits at the ends of their range.
     Wide32,
-    /// The same of 64 bits.
+    /// Integers of 64 bits at the ends of their range.
     Wide64,
     /// Decimals of this precision and scale.
     Decimals(u8, i8),
     Texts,
-    /// Floating-point numbers, NaN, infinities and subnormal ones among them.
+    /// Floating-point numbers, with NaN, infinities and subnormal numbers.
     Doubles,
-    /// Few of them, -0.0 and 0.0 among them.
+    /// A few floating-point numbers, with -0.0 and 0.0.
     Zeros,
     /// Days of a few years.
     Days,
@@ -37,7 +37,7 @@ pub(super) enum Stored {
     WideDays,
     /// Instants of a few years, in microseconds.
     Instants,
-    /// The same in nanoseconds.
+    /// Instants of a few years, in nanoseconds.
     Nanos,
     /// Instants from the year 1 to the year 9999.
     WideInstants,
@@ -111,7 +111,7 @@ pub(super) const DOMAINS: &[&str] = &["north", "south"];
 /// The port without rows.
 pub(super) const EMPTY: &str = "south.samples.nothing";
 
-/// The ports. Each is called `<domain>.samples.<name>`.
+/// The made-up ports. Each has the name `<domain>.samples.<name>`.
 pub(super) const PORTS: &[MadeUp] = &[
     MadeUp {
         table: TableSpec { name: "north.samples.entry", rows: 160.0, columns: &[K, I, V, D, T, F, Z, DAY, AT, FLAG] },

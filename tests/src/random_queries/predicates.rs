@@ -5,7 +5,7 @@ use super::generator::Generator;
 use super::scope::{Column, Kind};
 
 impl Generator {
-    /// Two literals, the lesser first as far as the list of them is in order.
+    /// Writes two literals, the lesser first if the column's list of literals is in order.
     fn two_literals(&mut self, column: &Column) -> (String, String) {
         let count = column.literals.len().max(1);
         let (i, j) = (self.below(count), self.below(count));
@@ -22,7 +22,7 @@ impl Generator {
         if self.chance(0.3) { "NOT " } else { "" }
     }
 
-    /// A column that a predicate may be about.
+    /// Chooses a column for a predicate.
     fn subject(&mut self, columns: &[Column]) -> Option<Column> {
         let fit = |c: &&Column| match c.kind {
             Kind::Float => !c.base || self.may("floats that compare"),
@@ -33,7 +33,7 @@ impl Generator {
         self.pick(&columns).map(|c| (*c).clone())
     }
 
-    /// A predicate over one or two columns, without subqueries.
+    /// Writes a predicate over one or two columns, without subqueries.
     pub(super) fn simple_predicate(&mut self, columns: &[Column]) -> String {
         let Some(column) = self.subject(columns) else { return "1 = 1".into() };
         if self.chance(0.12) {
@@ -57,7 +57,7 @@ impl Generator {
                 (7 | 8, Some(other)) => format!("{c} {compare} {other}"),
                 _ => format!("{c} = {a}"),
             },
-            // Tables hold few NULLs: conditions that nothing meets tell little.
+            // Tables hold few NULLs: a condition without matches finds no faults.
             (0, _) if column.base && self.chance(0.7) => format!("{c} IS NOT NULL"),
             (0, _) => format!("{c} IS {not}NULL"),
             (1, _) if !column.base => format!("{c} IS {not}NULL"),
@@ -78,7 +78,7 @@ impl Generator {
         }
     }
 
-    /// Another column that this one can be compared with.
+    /// Chooses another column that this one can be compared with.
     fn comparable(&mut self, columns: &[Column], column: &Column) -> Option<String> {
         let number = |kind| matches!(kind, Kind::Int | Kind::Wide | Kind::Decimal);
         let instants = self.may("dates with timestamps");
@@ -91,7 +91,7 @@ impl Generator {
         self.pick(&others).map(|o| o.sql.clone())
     }
 
-    /// What SQL makes of a predicate that is neither true nor false.
+    /// Writes a test of a predicate that may be NULL.
     fn truth_test(&mut self, columns: &[Column], column: &Column) -> String {
         let c = &column.sql;
         let (a, b) = self.two_literals(column);
@@ -119,14 +119,14 @@ impl Generator {
         }
     }
 
-    /// A comparison with a literal.
+    /// Writes a comparison with a literal.
     fn simple_predicate_of(&mut self, columns: &[Column]) -> String {
         let Some(column) = self.subject(columns) else { return "1 = 1".into() };
         let (a, _) = self.two_literals(&column);
         format!("{} {} {a}", column.sql, self.comparison_sign())
     }
 
-    /// A predicate that only columns of this type have.
+    /// Writes a predicate that only columns of this type have.
     fn predicate_of_kind(&mut self, column: &Column) -> Option<String> {
         let c = &column.sql;
         let (not, compare) = (self.not(), self.comparison_sign());
@@ -187,7 +187,7 @@ impl Generator {
         (*self.pick(column.literals).unwrap_or(&"''")).to_owned()
     }
 
-    /// A predicate; `depth` bounds its subqueries.
+    /// Writes a predicate. `depth` bounds its subqueries.
     pub(super) fn predicate(&mut self, columns: &[Column], rows: f64, depth: usize) -> String {
         match self.below(20) {
             0 | 1 => {

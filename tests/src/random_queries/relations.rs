@@ -40,7 +40,7 @@ impl Generator {
         let all = tables::tables();
         let Some(mut table) = self.pick(&all).copied() else { return named(String::new(), "", &[], 0.0) };
         if table.name == EMPTY && self.chance(0.7) {
-            // Joins with it tell little.
+            // Joins with the empty port find few faults.
             table = all[0];
         }
         let columns = table.columns.iter().filter(|c| self.may_read(c)).map(|c| Column {

@@ -144,7 +144,7 @@ impl Generator {
         format!(" HAVING {condition}")
     }
 
-    /// The least and the greatest values of some columns, and of expressions that no statistics know.
+    /// Writes the least and the greatest values of some columns, and of expressions that no statistics cover.
     fn extremes(&mut self, from: &Relation) -> Vec<(String, Output)> {
         self.tag("several min and max");
         let mut items = vec![];
@@ -280,7 +280,7 @@ impl Generator {
         left
     }
 
-    /// Makes some of the types those that other branches of a set operation may have.
+    /// Changes some of the types to those that other branches of a set operation may have.
     fn mix_types(&mut self, kinds: &mut [Kind]) {
         for kind in kinds {
             let other = match kind {

@@ -1,14 +1,14 @@
-//! Subqueries: in predicates, and as values.
+//! Subqueries, as predicates and as values.
 
 use super::expressions::{pairs, where_clause};
 use super::generator::Generator;
 use super::scope::{Column, Kind, Output};
 
-/// A correlated subquery whose condition is no equality compares so many pairs of rows at most.
+/// The largest number of pairs of rows that a correlated subquery without an equality compares.
 const MAX_PAIRS: f64 = 100_000.0;
 
 impl Generator {
-    /// `IN`, `EXISTS` or a comparison with a scalar subquery. `not_in`: whether it may be `NOT IN`.
+    /// Writes `IN`, `EXISTS` or a comparison with a scalar subquery. `not_in`: true if it may be `NOT IN`.
     pub(super) fn subquery_predicate(&mut self, columns: &[Column], rows: f64, depth: usize, not_in: bool) -> String {
         let not = if self.chance(0.4) { "NOT " } else { "" };
         match self.below(3) {
@@ -55,7 +55,7 @@ impl Generator {
         Some(format!("{c} {not}IN ({inner})"))
     }
 
-    /// A subquery in the place of a value that is true, false or unknown.
+    /// Writes a subquery in the place of a value that is true, false or NULL.
     pub(super) fn subquery_value(&mut self, columns: &[Column], rows: f64, depth: usize) -> String {
         let predicate = self.subquery_predicate(columns, rows, depth, true);
         if self.chance(0.3) {
@@ -64,7 +64,7 @@ impl Generator {
         format!("({predicate})")
     }
 
-    /// A subquery of one value of that type.
+    /// Writes a subquery of one value of that type.
     pub(super) fn scalar_subquery(&mut self, outer: &[Column], kind: Kind, depth: usize) -> String {
         let inner = self.relation(depth.min(1));
         let (value, _) = self.expression(&inner.columns, Some(kind));
@@ -82,7 +82,7 @@ impl Generator {
         format!("(SELECT {aggregate}({value}) FROM {}{filter})", inner.sql)
     }
 
-    /// A subquery for `IN`: one column of that type.
+    /// Writes a subquery for `IN`: one column of that type.
     fn small_select(&mut self, kind: Kind, family: &str, outer: &[Column], rows: f64, depth: usize) -> String {
         let inner = self.relation(depth);
         let related: Vec<Column> =
@@ -135,7 +135,7 @@ impl Generator {
         format!("SELECT 1 FROM {from}{filter}")
     }
 
-    /// `a = b` over columns that identify the same thing.
+    /// Writes `a = b` over columns that identify the same thing.
     pub(super) fn equality(&mut self, left: &[Column], right: &[Column]) -> Option<String> {
         let floats = self.may("floats that compare");
         let same =
@@ -144,7 +144,7 @@ impl Generator {
         self.pick(&pairs).map(|(l, r)| format!("{} = {}", l.sql, r.sql))
     }
 
-    /// `a < b` or the like.
+    /// Writes a comparison such as `a < b`.
     pub(super) fn comparison(&mut self, left: &[Column], right: &[Column]) -> Option<String> {
         let (floats, instants) = (self.may("floats that compare"), self.may("extreme timestamps"));
         let alike = |l: &Column, r: &Column| match l.kind {
@@ -158,7 +158,7 @@ impl Generator {
         self.pick(&pairs).map(|(l, r)| format!("{} {compare} {}", l.sql, r.sql))
     }
 
-    /// A subquery in the list of a `SELECT`, and what it gives.
+    /// Writes a subquery in the list of a `SELECT`. Returns the column that it gives as well.
     pub(super) fn subquery_item(
         &mut self,
         columns: &[Column],

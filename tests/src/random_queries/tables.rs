@@ -1,4 +1,4 @@
-//! TPC-H's tables as the generator knows them: columns, types, what joins with what, and values that occur.
+//! TPC-H's tables as the generator knows them: columns, types, joins, and values that occur.
 
 use super::made_up::PORTS;
 use super::scope::Kind::{self, Date, Decimal, Int, Text};
@@ -13,7 +13,7 @@ pub(super) struct TableSpec {
     pub(super) columns: &'static [ColumnSpec],
 }
 
-/// Every table: TPC-H's and those that are made up.
+/// Returns every table: TPC-H's and the made-up ones.
 pub(super) fn tables() -> Vec<&'static TableSpec> {
     TABLES.iter().chain(PORTS.iter().map(|port| &port.table)).collect()
 }

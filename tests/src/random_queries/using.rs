@@ -1,4 +1,4 @@
-//! Joins by `USING` and `NATURAL`: the columns that both sides have become one.
+//! Joins by `USING` and `NATURAL`: the columns that both sides have are merged.
 
 use super::generator::Generator;
 use super::made_up::{EMPTY, PORTS};
@@ -14,7 +14,7 @@ struct Side {
 }
 
 impl Generator {
-    /// A `SELECT` over a join by the columns that two or three ports share.
+    /// Writes a `SELECT` over a join by the columns that two or three ports share.
     pub(super) fn using(&mut self, named: bool) -> Select {
         let first = self.port();
         let second = self.port();
@@ -73,8 +73,8 @@ impl Generator {
         "JOIN"
     }
 
-    /// A port with its columns as they are, or, where a natural join must meet the keys alone, with the keys and what
-    /// it calls by names of its own.
+    /// Writes a port. Its columns stay as they are. If a natural join must share only the keys, the other columns get
+    /// new names.
     fn side(&mut self, table: &'static TableSpec, keys: &[ColumnSpec], natural: bool) -> Side {
         let alias = self.alias();
         let rest: Vec<ColumnSpec> =
