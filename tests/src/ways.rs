@@ -251,6 +251,6 @@ async fn rows(session: &Session, sql: &str) -> EngineResult<Rows> {
     };
     match tokio::time::timeout(TIMEOUT, work).await {
         Ok(rows) => rows,
-        Err(_) => Err(Error::new(ErrorKind::ResourceExhausted, format!("it took more than {} s", TIMEOUT.as_secs()))),
+        Err(_) => Err(Error::new(ErrorKind::ResourceExhausted, format!("the query took over {} s", TIMEOUT.as_secs()))),
     }
 }

@@ -209,6 +209,6 @@ impl PortTable {
         let fields = self.layout.file_schema.fields();
         let columns = listed(lacking.iter().filter_map(|i| Some(fields.get(*i)?.name().as_str())));
         let file = self.origin.redact.clean(&self.origin.location.name_of(&file.location));
-        tracing::warn!(port = %self.origin.port, file, "lacks {columns}, which its rows have as NULL");
+        tracing::warn!(port = %self.origin.port, file, "lacks {columns}: these columns are NULL in its rows");
     }
 }

@@ -129,8 +129,8 @@ impl Opening<'_> {
             } else if !search.is_whole {
                 tracing::warn!(
                     port = %self.port.name,
-                    "column `{name}` is not in the first {SAMPLE_RECORDS} records of a file, nor soon after: it is NULL \
-                     wherever it is lacking"
+                    "column `{name}` was not found in the searched part of the files: it is NULL in records \
+                     without it"
                 );
                 fields.push(Field::new(name, data_type, true).into());
             }
@@ -178,7 +178,7 @@ impl Opening<'_> {
             let first = self.origin.redact.clean(&first);
             tracing::warn!(
                 port = %self.port.name,
-                "column `{column}` is lacking in {times} of {count} files, the first of them {first}: it is NULL there"
+                "column `{column}` is missing from {times} of {count} files, first from {first}: it is NULL there"
             );
         }
         Ok(checked)

@@ -78,7 +78,7 @@ fn parse(texts: &StringArray, to: &DataType) -> Result<ArrayRef, String> {
             let no = what("time of at most six digits after the second");
             Arc::new(each::<_, Time64MicrosecondArray>(texts, time, no)?)
         }
-        other => return Err(format!("text cannot be read as {other}")),
+        other => return Err(format!("a string cannot be read as {other}")),
     })
 }
 

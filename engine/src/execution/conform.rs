@@ -17,13 +17,13 @@ pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
     if batch.num_columns() != schema.fields().len() {
         return Err(Error::new(
             ErrorKind::Internal,
-            format!("{} columns were promised and {} came", schema.fields().len(), batch.num_columns()),
+            format!("expected {} columns, got {}", schema.fields().len(), batch.num_columns()),
         ));
     }
     let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
         lossless(column, field.data_type()).map_err(|e| {
             let (name, wanted, came) = (field.name(), field.data_type(), column.data_type());
-            let what = format!("a value of column `{name}` is {came} and does not fit {wanted}");
+            let what = format!("expected {wanted} in column `{name}`, got a value of type {came} that does not fit");
             let error = Error::new(ErrorKind::InvalidQuery, what);
             match e {
                 Some(e) => error.with_source(e),

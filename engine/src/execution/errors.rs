@@ -108,7 +108,7 @@ fn text(error: &DataFusionError) -> String {
         }
         // The message continues with a dump of the expression.
         DataFusionError::NotImplemented(message) if message.contains(NO_SUBQUERY) => {
-            "a subquery stands where it is not supported: write it as a join, or in the list of a query in FROM".into()
+            "a subquery is not supported at this place: write it as a join, or in the list of a query in FROM".into()
         }
         DataFusionError::Plan(message)
         | DataFusionError::Execution(message)

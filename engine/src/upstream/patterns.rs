@@ -114,7 +114,7 @@ fn escape_character(escape: &str) -> Result<Option<char>, String> {
     let mut characters = escape.chars();
     match (characters.next(), characters.next()) {
         (first, None) => Ok(first),
-        _ => Err(format!("ESCAPE takes one character, and `{escape}` has more")),
+        _ => Err(format!("expected one character after ESCAPE, got `{escape}`")),
     }
 }
 

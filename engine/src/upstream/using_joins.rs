@@ -59,14 +59,14 @@ async fn known(found: &Found, state: &SessionState) -> Result<Option<Vec<Columns
     for (relation, query) in &found.relations {
         let planned = match query {
             Some(query) => plan(query.clone(), state).await.map(|schema| Columns::of(&schema)),
-            None => Err(Error::new(ErrorKind::Unsupported, "it has no name")),
+            None => Err(Error::new(ErrorKind::Unsupported, "the relation has no name")),
         };
         match planned {
             Ok(columns) => all.push(columns),
             Err(_) if !found.is_outer => return Ok(None),
             Err(e) => {
                 let what = format!(
-                    "the columns of `{relation}` are not known in time for USING or NATURAL: write ON, and coalesce(a.k, b.k) \
+                    "the columns of `{relation}` are not known before USING or NATURAL needs them: write ON, and coalesce(a.k, b.k) \
                      for the merged column"
                 );
                 return Err(Error::new(ErrorKind::Unsupported, what).with_source(e));

@@ -25,12 +25,12 @@ pub fn compare_with_duckdb(duckdb: &Rows, portolan: &Rows, order: &Order) -> Res
     let expected = concat_batches(&duckdb.0, &duckdb.1).map_err(|e| e.to_string())?;
     let actual = concat_batches(&portolan.0, &portolan.1).map_err(|e| e.to_string())?;
     if expected.num_columns() != actual.num_columns() {
-        return Err(format!("{} columns expected, {} came", expected.num_columns(), actual.num_columns()));
+        return Err(format!("expected {} columns, got {}", expected.num_columns(), actual.num_columns()));
     }
     let (mut left, mut right, mut tolerances) = (vec![], vec![], vec![]);
     for (i, (e, a)) in expected.columns().iter().zip(actual.columns()).enumerate() {
         let target = common_type(e.data_type(), a.data_type())
-            .ok_or_else(|| format!("column {}: {} expected, {} came", i + 1, e.data_type(), a.data_type()))?;
+            .ok_or_else(|| format!("column {}: expected {}, got {}", i + 1, e.data_type(), a.data_type()))?;
         left.push(brought_to(e, &target).map_err(|e| format!("DuckDB's column {}: {e}", i + 1))?);
         right.push(brought_to(a, &target).map_err(|e| format!("Portolan's column {}: {e}", i + 1))?);
         tolerances.push(tolerance(e.data_type(), a.data_type()));

@@ -155,7 +155,7 @@ impl Scope<'_> {
         let create = CreateTable { temporary: false, ..create.clone() };
         let how = match (create.if_not_exists, create.or_replace) {
             (true, true) => {
-                let what = "CREATE TABLE takes OR REPLACE or IF NOT EXISTS, and not both: leave one of them out";
+                let what = "CREATE TABLE accepts OR REPLACE or IF NOT EXISTS, but not both: remove one of them";
                 return Err(Error::new(ErrorKind::InvalidQuery, what));
             }
             (false, true) => Creation::OrReplace,

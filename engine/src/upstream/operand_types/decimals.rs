@@ -140,8 +140,8 @@ fn widen(operands: &mut [Operand<'_>]) -> Result<()> {
         return Ok(());
     }
     if digits > DECIMAL256_MAX_PRECISION {
-        let what = format!("{digits} digits and a decimal has at most {DECIMAL256_MAX_PRECISION}");
-        return Err(refusal(operands, &format!("these decimals have {what} together: CAST one of them to fewer")));
+        let what = format!("{digits} digits together, and a decimal has at most {DECIMAL256_MAX_PRECISION}");
+        return Err(refusal(operands, &format!("these decimals have {what}: CAST one of them to fewer")));
     }
     let wide = |operand: &Operand<'_>| matches!(operand.plain(), DataType::Decimal256(..));
     let common = match fits && !operands.iter().any(wide) {

@@ -35,7 +35,7 @@ pub(super) fn settle(group: Group, operands: &mut [Operand<'_>]) -> Result<()> {
         .zip(&lengths)
         .any(|(operand, length)| is_interval(operand) && length.is_none() && !is_null(operand))
     {
-        let what = "an interval of a column cannot be compared: months and days have no one length. \
+        let what = "an interval of a column cannot be compared: months and days have no fixed length. \
                     Compare timestamps, as in `since + span > till`";
         return Err(refusal(operands, what));
     }

@@ -60,7 +60,7 @@ impl ScalarUDFImpl for Pattern {
             arrays.iter().map(|array| Ok(cast(array, &DataType::Utf8)?)).collect::<Result<Vec<ArrayRef>>>()?;
         let mut columns = strings.iter().filter_map(|array| array.as_any().downcast_ref::<StringArray>());
         let Some(patterns) = columns.next() else {
-            return Err(DataFusionError::Internal(format!("{} has no pattern", self.name)));
+            return Err(DataFusionError::Internal(format!("expected a string as the pattern of `{}`", self.name)));
         };
         let escapes = columns.next();
         let translated = (0..patterns.len()).map(|row| self.row(patterns, escapes, row));

@@ -40,7 +40,7 @@ impl Parser<'_> {
                     self.repeatable = false;
                 }
                 ')' => {
-                    self.open = self.open.checked_sub(1).ok_or("a `)` closes nothing")?;
+                    self.open = self.open.checked_sub(1).ok_or("a `)` has no opening `(`")?;
                     self.atom(")");
                 }
                 '|' => {
@@ -53,7 +53,7 @@ impl Parser<'_> {
                     self.repeat(&count)?;
                 }
                 '[' => self.list()?,
-                '}' | ']' => return Err(format!("a `{c}` closes nothing: put the escape character before it")),
+                '}' | ']' => return Err(format!("a `{c}` has no opening bracket: put the escape character before it")),
                 c => self.literal(c),
             }
         }
@@ -84,7 +84,7 @@ impl Parser<'_> {
         match self.rest.next() {
             None => Err("it ends in its escape character: write it twice to mean itself".to_owned()),
             Some(c) if c.is_alphanumeric() && Some(c) != self.escape => {
-                Err(format!("`{c}` is no special character that could be escaped"))
+                Err(format!("expected a special character after the escape character, got `{c}`"))
             }
             Some(c) => Ok(c),
         }
@@ -97,7 +97,7 @@ impl Parser<'_> {
             match self.rest.next() {
                 Some('}') => break,
                 Some(c) if c.is_ascii_digit() || c == ',' => count.push(c),
-                _ => return Err("a `{` begins no number of repetitions such as `{2}`, `{2,}` or `{2,5}`".to_owned()),
+                _ => return Err("expected repetitions such as `{2}`, `{2,}` or `{2,5}` after a `{`".to_owned()),
             }
         }
         let bounds: Vec<&str> = count[1..].split(',').collect();
@@ -109,7 +109,7 @@ impl Parser<'_> {
             _ => false,
         };
         count.push('}');
-        if is_valid { Ok(count) } else { Err(format!("`{count}` is no number of repetitions")) }
+        if is_valid { Ok(count) } else { Err(format!("expected a number of repetitions, got `{count}`")) }
     }
 
     /// Translates `[a-z_]` or `[^a-z]`, without the first bracket.
@@ -126,7 +126,7 @@ impl Parser<'_> {
                 ']' => break,
                 '[' => self.class()?,
                 '^' if Some(c) != self.escape => {
-                    return Err("`^` stands at the beginning of a list: put the escape character before it".to_owned());
+                    return Err("`^` is not allowed inside of a list: put the escape character before it".to_owned());
                 }
                 c => self.range(c)?,
             }
@@ -159,13 +159,13 @@ impl Parser<'_> {
     fn class(&mut self) -> Result<(), String> {
         let mut name = String::new();
         if self.rest.next_if_eq(&':').is_none() {
-            return Err("a `[` stands in a list: put the escape character before it".to_owned());
+            return Err("a `[` is not allowed in a list: put the escape character before it".to_owned());
         }
         while let Some(c) = self.rest.next_if(char::is_ascii_alphabetic) {
             name.push(c.to_ascii_lowercase());
         }
         if self.rest.next() != Some(':') || self.rest.next() != Some(']') {
-            return Err("a `[:` begins no class such as `[:alpha:]`".to_owned());
+            return Err("expected a class such as `[:alpha:]` after `[:`".to_owned());
         }
         self.out.push_str(match name.as_str() {
             "alpha" => r"\p{Alphabetic}",
@@ -176,7 +176,7 @@ impl Parser<'_> {
             "space" | "whitespace" => r"\s",
             "punct" => "[:punct:]",
             "xdigit" => "[:xdigit:]",
-            _ => return Err(format!("there is no class `[:{name}:]`")),
+            _ => return Err(format!("unknown class `[:{name}:]`")),
         });
         Ok(())
     }

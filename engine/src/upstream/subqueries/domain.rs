@@ -127,7 +127,7 @@ pub(super) fn check_size(plan: &LogicalPlan) -> Result<()> {
     })?;
     match operators > MOST_OPERATORS {
         true => Err(refused(
-            &format!("a subquery with those inside of it takes more than {MOST_OPERATORS} operators"),
+            &format!("a subquery and its inner subqueries have more than {MOST_OPERATORS} operators"),
             "nest fewer subqueries, or write them as joins",
         )),
         false => Ok(()),

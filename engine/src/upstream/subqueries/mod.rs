@@ -100,7 +100,7 @@ fn over_one_input(plan: &LogicalPlan, input: &LogicalPlan, place: Place, names: 
         let name = keeper.save(&expr);
         if matches!(expr, Expr::GroupingSet(_)) && has_subquery(&expr) {
             return Err(refused(
-                "a subquery stands in ROLLUP, CUBE or GROUPING SETS",
+                "a subquery is used in ROLLUP, CUBE or GROUPING SETS",
                 "name its value in a query below",
             ));
         }

@@ -110,7 +110,7 @@ impl Columns {
                 "the {side} side of a join by `{name}` has several columns of that name: write ON with the names of the tables"
             )),
             (None, _) => invalid(format!(
-                "the {side} side of a join has no column `{name}` to be joined by, or USING names it twice"
+                "the {side} side of a join has no column `{name}` to use as a key, or USING names it twice"
             )),
         }
     }

@@ -49,7 +49,7 @@ fn spelled_out(join: &mut Join, left: Columns, right: Columns) -> Result<Columns
         JoinConstraint::Using(names) => {
             let names: Option<Vec<String>> =
                 names.iter().map(|name| last(name).filter(|_| name.0.len() == 1)).collect();
-            names.ok_or_else(|| Error::new(ErrorKind::InvalidQuery, "USING takes the names of columns alone"))?
+            names.ok_or_else(|| Error::new(ErrorKind::InvalidQuery, "expected names of columns alone in USING"))?
         }
         JoinConstraint::Natural => left.shared(&right),
         JoinConstraint::On(condition) => {

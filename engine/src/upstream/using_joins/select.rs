@@ -164,7 +164,7 @@ fn star(options: WildcardAdditionalOptions, columns: &Columns, names: &Names) ->
         opt_alias,
     } = options;
     if opt_ilike.is_some() || opt_rename.is_some() || opt_alias.is_some() {
-        let what = "`*` beside USING or NATURAL takes EXCLUDE, EXCEPT and REPLACE, and nothing else";
+        let what = "`*` beside USING or NATURAL accepts only EXCLUDE, EXCEPT and REPLACE";
         return Err(Error::new(ErrorKind::Unsupported, what));
     }
     let mut excluded = BTreeSet::new();
