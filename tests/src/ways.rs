@@ -149,7 +149,7 @@ impl Ways {
     /// Asserts that a query returns these rows in every way. A row is its values as SQL prints them, with `|` in
     /// between. The order of the rows does not matter, unless the query has an `ORDER BY` at its end.
     pub async fn gives(&self, sql: &str, expected: &[&str]) {
-        let ordered = sql.rsplit_once(')').map_or(sql, |(_, tail)| tail).contains("ORDER BY");
+        let ordered = is_ordered(sql);
         let mut expected: Vec<String> = expected.iter().map(|row| (*row).to_owned()).collect();
         if !ordered {
             expected.sort();
@@ -178,6 +178,18 @@ impl Ways {
             }
         }
     }
+}
+
+/// True if the query as a whole has an `ORDER BY`, and not only a part of it in brackets.
+fn is_ordered(sql: &str) -> bool {
+    let mut depth = 0_usize;
+    let outside = sql.chars().filter(|c| {
+        depth += usize::from(*c == '(');
+        let is_outside = depth == 0;
+        depth = depth.saturating_sub(usize::from(*c == ')'));
+        is_outside
+    });
+    outside.collect::<String>().contains("ORDER BY")
 }
 
 /// Returns the rows as strings: the values as SQL prints them, with `|` in between, and NULL as `NULL`.

@@ -13,7 +13,7 @@ use super::Opening;
 use super::checked::{CheckedFiles, FileColumns};
 use super::format::{Encoding, Found};
 use super::layout::{Layout, declared_type, fits};
-use super::sample::{self, SAMPLE_RECORDS};
+use super::sample;
 use super::widening::common_type;
 use crate::error::Error;
 use crate::panics::caught_async;

@@ -15,9 +15,7 @@ use crate::Result;
 use crate::execution::errors::from_datafusion;
 use crate::execution::yielding::with_yielding_joins;
 use crate::mesh::MeshView;
-use crate::upstream::aggregate_filters;
-use crate::upstream::nested_keys;
-use crate::upstream::overflow::checked_plan;
+use crate::upstream::{aggregate_filters, executable, nested_keys};
 
 /// A join lists its keys up to so many bytes and keys: beyond, only their range is known. The list takes some 300 bytes
 /// of memory a key.
@@ -82,7 +80,7 @@ impl Physical {
         let (state, scans) = (Arc::new(state), RemoteScans::default());
         let exchanges =
             ExchangePlanner { view, query, scans: scans.clone(), state: state.clone(), running: running.to_vec() };
-        let plan = checked_plan(plan).map_err(|e| from_datafusion(&e))?;
+        let plan = executable(plan).map_err(|e| from_datafusion(&e))?;
         let plan = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(exchanges)])
             .create_physical_plan(&plan, state.as_ref())
             .await

@@ -5,58 +5,28 @@
 //! the filter leaves none.
 //! Before: `Aggregate: count(*) (Filter: false (b))`, one row. After: `Filter: false (Aggregate: count(*) (b))`, no row.
 
-use std::sync::Arc;
-
 use datafusion::common::Result;
-use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::logical_plan::Filter;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::optimizer::optimizer::ApplyOrder;
-use datafusion::optimizer::push_down_filter::PushDownFilter;
-use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
-/// The rule, guarded if it is the one that moves such filters.
-pub(super) fn guarded(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
-    if rule.name() == PushDownFilter::new().name() { Arc::new(GuardedFilters::default()) } else { rule }
-}
+use super::guarded_rules::{Action, Guard};
 
-#[derive(Debug, Default)]
-struct GuardedFilters(PushDownFilter);
+pub(super) const GUARD: Guard = Guard { rules: &["push_down_filter"], action: Action::Skip(is_to_stay) };
 
-impl OptimizerRule for GuardedFilters {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
-    }
-
-    fn supports_rewrite(&self) -> bool {
-        true
-    }
-
-    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        match &plan {
-            LogicalPlan::Filter(filter) if is_to_stay(filter) => Ok(Transformed::no(plan)),
-            _ => self.0.rewrite(plan, config),
-        }
-    }
-}
-
-/// True if one of the filters above an aggregate reads no column, and the aggregate has a row of nothing.
-fn is_to_stay(filter: &Filter) -> bool {
+/// True for a filter above an aggregate that has a row of nothing, if this filter or one between reads no column.
+fn is_to_stay(plan: &LogicalPlan) -> Result<bool> {
+    let LogicalPlan::Filter(filter) = plan else { return Ok(false) };
     let constant = |filter: &Filter| split_conjunction(&filter.predicate).iter().any(|e| e.column_refs().is_empty());
     let (mut found, mut input) = (constant(filter), &filter.input);
     while let LogicalPlan::Filter(below) = input.as_ref() {
         found |= constant(below);
         input = &below.input;
     }
-    match input.as_ref() {
+    Ok(match input.as_ref() {
         LogicalPlan::Aggregate(aggregate) => {
             found && matches!(aggregate.group_expr.as_slice(), [] | [Expr::GroupingSet(_)])
         }
         _ => false,
-    }
+    })
 }

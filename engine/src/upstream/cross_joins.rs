@@ -6,50 +6,29 @@
 //! equality of the topmost, and so does an `=` of the filter above, which becomes a key (see the upstream notes in the
 //! book). Plans with such joins go without the rule.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 
-use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{NullEquality, Result};
 use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan};
-use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
-use datafusion::optimizer::optimizer::ApplyOrder;
-use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
-/// The rule, guarded where it is the one that loses keys.
-pub(super) fn guarded(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
-    if rule.name() == EliminateCrossJoin::new().name() { Arc::new(GuardedCrossJoins::default()) } else { rule }
-}
+use super::guarded_rules::{Action, Guard};
 
-#[derive(Debug, Default)]
-struct GuardedCrossJoins(EliminateCrossJoin);
+pub(super) const GUARD: Guard = Guard { rules: &["eliminate_cross_join"], action: Action::Skip(has_joins_to_keep) };
 
-impl OptimizerRule for GuardedCrossJoins {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
-    }
-
-    fn supports_rewrite(&self) -> bool {
-        true
-    }
-
-    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        if has_joins_to_keep(&plan)? { Ok(Transformed::no(plan)) } else { self.0.rewrite(plan, config) }
-    }
-}
-
-/// Whether a tree of inner joins anywhere in a plan may not be taken apart.
+/// True if the rule may not take apart a tree of inner joins somewhere in the plan.
 fn has_joins_to_keep(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
+    // The joins of a tree that was looked at from its top.
+    let mut seen = HashSet::new();
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::Join(join) = node
             && join.join_type == JoinType::Inner
+            && !seen.remove(&std::ptr::from_ref(join))
         {
             let (mut joins, mut leaves) = (vec![], vec![]);
             take_apart(join, &mut joins, &mut leaves);
+            seen.extend(joins.iter().skip(1).map(|join| std::ptr::from_ref::<Join>(join)));
             found |= joins.iter().any(|join| {
                 let compares_null = join.null_equality == NullEquality::NullEqualsNull && !join.on.is_empty();
                 let mut sides = join.on.iter().flat_map(|(left, right)| [left, right]);

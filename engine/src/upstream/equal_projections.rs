@@ -2,58 +2,41 @@
 //!
 //! `OptimizeProjections` of DataFusion 55.2 drops the upper one of two projections with equal expressions
 //! (`merge_consecutive_projections`): of `SELECT x + 1 AS x FROM (SELECT x + 1 AS x FROM (SELECT 1 AS x))` it computes one
-//! sum (<https://github.com/apache/datafusion/pull/24686>). A name of its own inside of each expression, which is taken off afterwards, keeps them apart.
+//! sum (<https://github.com/apache/datafusion/pull/24686>). While the rule runs, a name of its own inside of each
+//! expression keeps them apart.
 //!
 //! Before: `Projection: x + 1 AS x; Projection: x + 1 AS x`. While the rule runs: `Projection: x + 1 AS #apart 2 AS x;
 //! Projection: x + 1 AS #apart 1 AS x`. After: `Projection: 1 + 1 + 1 AS x`.
 
-use std::sync::Arc;
-
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result};
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
-use datafusion::optimizer::optimize_projections::OptimizeProjections;
-use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
-/// What tells expressions apart, with a number behind.
+use super::guarded_rules::{Action, Guard};
+
+/// The prefix of the names that keep expressions apart; a number follows.
 const PREFIX: &str = "#apart ";
 
-/// The rule, guarded if it is the one that drops projections.
-pub(super) fn guarded(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
-    if rule.name() == OptimizeProjections::new().name() { Arc::new(Guarded(OptimizeProjections::new())) } else { rule }
-}
+pub(super) const GUARD: Guard = Guard { rules: &["optimize_projections"], action: Action::Replace(rewrite) };
 
-#[derive(Debug)]
-struct Guarded(OptimizeProjections);
-
-impl OptimizerRule for Guarded {
-    fn name(&self) -> &str {
-        self.0.name()
+fn rewrite(
+    rule: &dyn OptimizerRule,
+    plan: LogicalPlan,
+    config: &dyn OptimizerConfig,
+) -> Result<Transformed<LogicalPlan>> {
+    let mut number = 0;
+    let apart = plan.transform_up_with_subqueries(|node| kept_apart(node, &mut number))?;
+    if !apart.transformed {
+        return rule.rewrite(apart.data, config);
     }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
-    }
-
-    fn supports_rewrite(&self) -> bool {
-        true
-    }
-
-    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let mut number = 0;
-        let apart = plan.transform_up_with_subqueries(|node| told_apart(node, &mut number))?;
-        if !apart.transformed {
-            return self.0.rewrite(apart.data, config);
-        }
-        let rewritten = self.0.rewrite(apart.data, config)?;
-        let plan = rewritten.data.transform_up_with_subqueries(without_names)?.data;
-        Ok(Transformed::new_transformed(plan, rewritten.transformed))
-    }
+    let rewritten = rule.rewrite(apart.data, config)?;
+    let plan = rewritten.data.transform_up_with_subqueries(without_names)?.data;
+    Ok(Transformed::new_transformed(plan, rewritten.transformed))
 }
 
 /// A projection whose expressions read a column of the name that they give has names of its own.
-fn told_apart(node: LogicalPlan, number: &mut usize) -> Result<Transformed<LogicalPlan>> {
+fn kept_apart(node: LogicalPlan, number: &mut usize) -> Result<Transformed<LogicalPlan>> {
     let LogicalPlan::Projection(projection) = node else { return Ok(Transformed::no(node)) };
     let reads_its_name = |expr: &Expr| match expr {
         Expr::Alias(alias) => {

@@ -6,7 +6,7 @@
 //! - **Execution.** [`checked_plan`] runs last before physical planning. It turns the operators of integers into the
 //!   functions of [`checked`], which keep the operators' names. Scans, joins, aggregates, windows and sorts get them
 //!   alike. Before: `Projection: x + 1`. After: `Projection: checked_add(x, 1) AS "x + 1"`.
-//! - **Folding of constants.** [`guarded`] wraps `SimplifyExpressions`: it sees the functions in the place of the
+//! - **Folding of constants.** [`GUARD`] wraps `SimplifyExpressions`: it sees the functions in the place of the
 //!   operators, so that it folds `2 + 3` and leaves `9223372036854775807 + 1` as a function that fails when it runs, if it
 //!   runs at all: a branch of a `CASE` may never. All other functions become operators again, so that every other rule,
 //!   statistics and fragments see plain arithmetic.
@@ -17,20 +17,17 @@
 pub(super) mod checked;
 mod guards;
 
-use std::sync::Arc;
-
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result};
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan};
-use datafusion::optimizer::optimizer::ApplyOrder;
-use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
-use checked::Operation;
+use self::checked::Operation;
+use super::expressions::{map_simplified, schema_below};
+use super::guarded_rules::{Action, Guard};
 
 /// Returns the plan with checked arithmetic, for physical planning only.
-pub(crate) fn checked_plan(plan: &LogicalPlan) -> Result<LogicalPlan> {
+pub(super) fn checked_plan(plan: &LogicalPlan) -> Result<LogicalPlan> {
     let checked = plan.clone().transform_up_with_subqueries(|node| {
         if !may_fail(&node)? {
             return Ok(Transformed::no(node));
@@ -46,42 +43,19 @@ pub(crate) fn checked_plan(plan: &LogicalPlan) -> Result<LogicalPlan> {
     Ok(checked.data)
 }
 
-/// Returns the rule, guarded if it is the one that folds constants.
-pub(super) fn guarded(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
-    if rule.name() == SimplifyExpressions::new().name() { Arc::new(GuardedSimplify(rule)) } else { rule }
-}
+pub(super) const GUARD: Guard = Guard { rules: &["simplify_expressions"], action: Action::Replace(simplify) };
 
-#[derive(Debug)]
-struct GuardedSimplify(Arc<dyn OptimizerRule + Send + Sync>);
-
-impl OptimizerRule for GuardedSimplify {
-    fn name(&self) -> &str {
-        self.0.name()
+fn simplify(
+    rule: &dyn OptimizerRule,
+    plan: LogicalPlan,
+    config: &dyn OptimizerConfig,
+) -> Result<Transformed<LogicalPlan>> {
+    if !may_fail(&plan)? {
+        return rule.rewrite(plan, config);
     }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
-    }
-
-    fn supports_rewrite(&self) -> bool {
-        true
-    }
-
-    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        if !may_fail(&plan)? {
-            return self.0.rewrite(plan, config);
-        }
-        let schema = schema_below(&plan)?;
-        let plan = plan.map_expressions(|expr| checked(expr, &schema))?.data;
-        self.0.rewrite(plan, config)?.map_data(|plan| match plan {
-            // The rule may have put what it made of aggregates above them.
-            LogicalPlan::Projection(mut projection) if matches!(*projection.input, LogicalPlan::Aggregate(_)) => {
-                projection.input = Arc::new(plain_node(Arc::unwrap_or_clone(projection.input))?);
-                plain_node(LogicalPlan::Projection(projection))
-            }
-            plan => plain_node(plan),
-        })
-    }
+    let schema = schema_below(&plan)?;
+    let plan = plan.map_expressions(|expr| checked(expr, &schema))?.data;
+    rule.rewrite(plan, config)?.map_data(|plan| map_simplified(plan, plain_node))
 }
 
 /// True if an expression of this one operator has arithmetic that may be of integers.
@@ -98,16 +72,6 @@ fn may_fail(plan: &LogicalPlan) -> Result<bool> {
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     Ok(found)
-}
-
-/// The columns that an operator's expressions read.
-fn schema_below(plan: &LogicalPlan) -> Result<DFSchema> {
-    match plan {
-        LogicalPlan::TableScan(scan) => {
-            DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())
-        }
-        other => Ok(merge_schema(&other.inputs())),
-    }
 }
 
 /// The expression with functions in the place of the operators that may overflow.

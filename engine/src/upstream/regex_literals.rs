@@ -7,10 +7,12 @@
 //! Before: `x ~ 'a\\b'`. After: `x ~ '((?:a\\b))'`.
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{BinaryExpr, Cast, Expr, LogicalPlan, Operator};
 use datafusion::optimizer::AnalyzerRule;
+
+use super::expressions::{any, has_expression, map_named};
 
 /// Puts such expressions into a capturing group.
 #[derive(Debug)]
@@ -22,29 +24,36 @@ impl AnalyzerRule for RegexLiterals {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let plan = plan.transform_up_with_subqueries(|node| {
-            let names = datafusion::logical_expr::expr_rewriter::NamePreserver::new(&node);
-            node.map_expressions(|expr| {
-                let name = names.save(&expr);
-                Ok(expr.transform_up(grouped)?.update_data(|e| name.restore(e)))
-            })
+        let plan = plan.transform_up_with_subqueries(|node| match has_expression(&node, |e| any(e, is_match)) {
+            true => map_named(node, grouped),
+            false => Ok(Transformed::no(node)),
         })?;
         Ok(plan.data)
     }
 }
 
-fn grouped(expr: Expr) -> Result<Transformed<Expr>> {
+/// True for a match of a regular expression.
+fn is_match(expr: &Expr) -> bool {
     use Operator::{RegexIMatch, RegexMatch, RegexNotIMatch, RegexNotMatch};
     match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right })
-            if matches!(op, RegexMatch | RegexIMatch | RegexNotMatch | RegexNotIMatch) =>
-        {
+        Expr::BinaryExpr(binary) => matches!(binary.op, RegexMatch | RegexIMatch | RegexNotMatch | RegexNotIMatch),
+        Expr::ScalarFunction(call) => call.name() == "regexp_like",
+        _ => false,
+    }
+}
+
+fn grouped(expr: Expr) -> Result<Transformed<Expr>> {
+    if !is_match(&expr) {
+        return Ok(Transformed::no(expr));
+    }
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let group = pattern_in_group(&right);
             let changed = group.is_some();
             let right = group.map_or(right, Box::new);
             Ok(Transformed::new_transformed(Expr::BinaryExpr(BinaryExpr { left, op, right }), changed))
         }
-        Expr::ScalarFunction(mut call) if call.name() == "regexp_like" => {
+        Expr::ScalarFunction(mut call) => {
             let group = call.args.get(1).and_then(pattern_in_group);
             let changed = group.is_some();
             if let (Some(group), Some(pattern)) = (group, call.args.get_mut(1)) {

@@ -33,11 +33,38 @@ const COPY: [&str; 2] = ["#left copy", "#right copy"];
 
 /// Rewrites the set operations of a plan that is not analysed yet. Only set operations have such joins in it.
 pub(crate) fn rewrite(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
+    let mut last = None;
     let rewritten = plan.transform_up_with_subqueries(|node| match node {
-        LogicalPlan::Join(join) if is_set_operation(&join) => Ok(Transformed::yes(set_operation(join, state)?)),
+        LogicalPlan::Join(join) if is_set_operation(&join) => {
+            let types = Types { state, last: last.take() };
+            let (plan, schema) = set_operation(join, &types)?;
+            last = Some((plan.clone(), schema));
+            Ok(Transformed::yes(plan))
+        }
         other => Ok(Transformed::no(other)),
     })?;
     Ok(rewritten.data)
+}
+
+/// The types of the columns of plans that were not analysed.
+struct Types<'a> {
+    state: &'a SessionState,
+    /// The set operation that was rewritten last, with its types: in a chain it is a side of the next one.
+    last: Option<(LogicalPlan, Arc<DFSchema>)>,
+}
+
+impl Types<'_> {
+    /// The plan's columns with the types that they have once the plan is analysed.
+    fn of(&self, plan: &LogicalPlan) -> Result<Arc<DFSchema>> {
+        if let Some((last, schema)) = &self.last
+            && last == plan
+        {
+            return Ok(schema.clone());
+        }
+        let state = self.state;
+        let plan = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {})?;
+        Ok(plan.schema().clone())
+    }
 }
 
 fn is_set_operation(join: &Join) -> bool {
@@ -50,23 +77,24 @@ fn is_set_operation(join: &Join) -> bool {
         && !join.left.schema().fields().iter().any(|field| COPY.contains(&field.name().as_str()))
 }
 
-fn set_operation(join: Join, state: &SessionState) -> Result<LogicalPlan> {
+/// The set operation, and its columns with their types.
+fn set_operation(join: Join, types: &Types<'_>) -> Result<(LogicalPlan, Arc<DFSchema>)> {
     // Below a DISTINCT, so that it also merges values that only a wider type makes equal.
     let (left, distinct) = match Arc::unwrap_or_clone(join.left) {
         LogicalPlan::Distinct(Distinct::All(input)) => (Arc::unwrap_or_clone(input), true),
         other => (other, false),
     };
-    let (left, right) = of_one_type(left, Arc::unwrap_or_clone(join.right), state)?;
+    let (left, right, common) = of_one_type(left, Arc::unwrap_or_clone(join.right), types)?;
     if distinct {
         let left = LogicalPlanBuilder::from(left).distinct()?.build()?;
         let keys = (left.schema().columns(), right.schema().columns());
-        return joined(left, right, join.join_type, keys);
+        return Ok((joined(left, right, join.join_type, keys)?, common));
     }
     let columns = left.schema().columns();
     let (left, right) = (numbered(left, COPY[0])?, numbered(right, COPY[1])?);
     let keys = (left.schema().columns(), right.schema().columns());
     let all = joined(left, right, join.join_type, keys)?;
-    LogicalPlanBuilder::from(all).project(columns.into_iter().map(Expr::Column))?.build()
+    Ok((LogicalPlanBuilder::from(all).project(columns.into_iter().map(Expr::Column))?.build()?, common))
 }
 
 fn joined(
@@ -79,14 +107,13 @@ fn joined(
     builder.join_detailed(right, join_type, keys, None, NullEquality::NullEqualsNull)?.build()
 }
 
-/// Returns both sides with columns of the types that hold the values of both.
-fn of_one_type(left: LogicalPlan, right: LogicalPlan, state: &SessionState) -> Result<(LogicalPlan, LogicalPlan)> {
-    // Only an analysed plan has the types of its columns.
-    let analysed = |plan: &LogicalPlan| -> Result<Arc<DFSchema>> {
-        let plan = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {})?;
-        Ok(plan.schema().clone())
-    };
-    let (of_left, of_right) = (analysed(&left)?, analysed(&right)?);
+/// Both sides with columns of the types that hold the values of both, and the left one's columns with these types.
+fn of_one_type(
+    left: LogicalPlan,
+    right: LogicalPlan,
+    types: &Types<'_>,
+) -> Result<(LogicalPlan, LogicalPlan, Arc<DFSchema>)> {
+    let (of_left, of_right) = (types.of(&left)?, types.of(&right)?);
     let mut types = vec![];
     for (l, r) in of_left.fields().iter().zip(of_right.fields()) {
         if let Some((left, right)) = unrelated(l.data_type(), r.data_type()) {
@@ -121,7 +148,11 @@ fn of_one_type(left: LogicalPlan, right: LogicalPlan, state: &SessionState) -> R
         let cast = cast.collect::<Result<Vec<_>>>()?;
         LogicalPlanBuilder::from(plan).project(cast)?.build()
     };
-    Ok((cast(left, &of_left)?, cast(right, &of_right)?))
+    let common = of_left.iter().zip(&types).map(|((table, field), common)| {
+        (table.cloned(), Arc::new(field.as_ref().clone().with_data_type(common.clone())))
+    });
+    let common = DFSchema::new_with_metadata(common.collect(), of_left.metadata().clone())?;
+    Ok((cast(left, &of_left)?, cast(right, &of_right)?, Arc::new(common)))
 }
 
 /// Returns the rows with their numbers among their equals.

@@ -8,54 +8,37 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{Case, InList};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::{merge_schema, split_conjunction};
+use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
-use datafusion::optimizer::optimizer::ApplyOrder;
-use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
-/// How the aliases begin that tell tests of one value apart.
+use super::expressions::{map_simplified, schema_below};
+use super::guarded_rules::{Action, Guard};
+
+/// The prefix of the aliases that keep tests of one value apart.
 const ALIAS: &str = "__test_";
 
-/// The rule, guarded if it is the one that forgets NULL.
-pub(super) fn guarded(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
-    if rule.name() == SimplifyExpressions::new().name() { Arc::new(GuardedSimplify(rule)) } else { rule }
-}
+pub(super) const GUARD: Guard = Guard { rules: &["simplify_expressions"], action: Action::Replace(simplify) };
 
-#[derive(Debug)]
-struct GuardedSimplify(Arc<dyn OptimizerRule + Send + Sync>);
-
-impl OptimizerRule for GuardedSimplify {
-    fn name(&self) -> &str {
-        self.0.name()
+fn simplify(
+    rule: &dyn OptimizerRule,
+    plan: LogicalPlan,
+    config: &dyn OptimizerConfig,
+) -> Result<Transformed<LogicalPlan>> {
+    if !is_risky(&plan)? {
+        return rule.rewrite(plan, config);
     }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
-    }
-
-    fn supports_rewrite(&self) -> bool {
-        true
-    }
-
-    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        if !is_risky(&plan)? {
-            return self.0.rewrite(plan, config);
-        }
-        let before = plan.clone();
-        let next = Cell::new(0);
-        let plan = each(plan, |expr| told_apart(expr, &next))?;
-        let simplified = self.0.rewrite(plan, config)?.data;
-        let plan = simplified.transform_up(|node| Ok(Transformed::yes(each(node, as_one)?)))?.data;
-        Ok(if plan == before { Transformed::no(before) } else { Transformed::yes(plan) })
-    }
+    let before = plan.clone();
+    let next = Cell::new(0);
+    let plan = each(plan, |expr| kept_apart(expr, &next))?;
+    let plan = map_simplified(rule.rewrite(plan, config)?.data, |node| each(node, as_one))?;
+    Ok(if plan == before { Transformed::no(before) } else { Transformed::yes(plan) })
 }
 
 /// Rewrites the expressions of one operator, but for grouping sets, under their names.
@@ -73,7 +56,7 @@ fn each(plan: LogicalPlan, rewrite: impl Fn(Expr) -> Result<Transformed<Expr>>) 
 }
 
 /// Gives the value of each test an alias of its own.
-fn told_apart(expr: Expr, next: &Cell<usize>) -> Result<Transformed<Expr>> {
+fn kept_apart(expr: Expr, next: &Cell<usize>) -> Result<Transformed<Expr>> {
     let aliased = |value: Box<Expr>| {
         next.set(next.get() + 1);
         Box::new(value.alias(format!("{ALIAS}{}", next.get())))
@@ -110,12 +93,7 @@ fn is_risky(plan: &LogicalPlan) -> Result<bool> {
     if !expressions {
         return Ok(false);
     }
-    let schema = match plan {
-        LogicalPlan::TableScan(scan) => {
-            DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?
-        }
-        other => merge_schema(&other.inputs()),
-    };
+    let schema = schema_below(plan)?;
     let filters = matches!(plan, LogicalPlan::Filter(_) | LogicalPlan::TableScan(_) | LogicalPlan::Join(_));
     let mut risky = false;
     plan.apply_expressions(|expr| {

@@ -27,8 +27,10 @@ use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{Aggregate, Cast, Expr, Filter, Join, LogicalPlan, LogicalPlanBuilder, Projection};
 use datafusion::optimizer::AnalyzerRule;
 
+use super::expressions::is_volatile;
+
 pub(crate) use common_tables::check;
-pub(super) use leaves::guarded;
+pub(super) use leaves::GUARDS;
 
 /// The prefix of the columns of volatile calls. A number follows.
 const PREFIX: &str = "#volatile ";
@@ -48,7 +50,7 @@ impl AnalyzerRule for VolatileOnce {
 }
 
 fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    if !plan.expressions().iter().any(Expr::is_volatile) {
+    if !is_volatile(&plan) {
         return Ok(Transformed::no(plan));
     }
     match plan {

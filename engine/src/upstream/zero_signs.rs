@@ -1,21 +1,24 @@
 //! Treats -0.0 and 0.0 as one value, as `GROUP BY`, joins and `=` do.
 //!
-//! DataFusion 55.2 distinguishes them by Arrow's total order in the partitions and the order of windows, in `NULLIF`
-//! and in `CASE x WHEN`. So does a `count(DISTINCT x)` that does not become a `GROUP BY`. Adding 0.0 makes them equal.
+//! DataFusion 55.2 keeps them apart by Arrow's total order: in the partitions and the order of windows, in `ORDER BY`, in
+//! `CASE x WHEN`, in long lists of `IN`, in aggregates of DISTINCT values, and in `NULLIF` ([`nullif`]). Adding 0.0 makes
+//! one value of both.
 //!
-//! Before: `count(*) OVER (PARTITION BY z)`, `NULLIF(z, 0)`. After: `count(*) OVER (PARTITION BY z + 0.0)`,
-//! `CASE WHEN z = 0 THEN NULL ELSE z END`.
+//! Before: `count(*) OVER (PARTITION BY z)`. After: `count(*) OVER (PARTITION BY z + 0.0)`.
+
+pub(super) mod nullif;
 
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Case, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, SortExpr};
 use datafusion::optimizer::AnalyzerRule;
 
-/// Makes -0.0 and 0.0 equal wherever DataFusion distinguishes them. Needs typed expressions.
+use super::expressions::{any, has_expression, map_named};
+
+/// Makes one value of -0.0 and 0.0 where DataFusion keeps them apart. Needs typed expressions.
 #[derive(Debug)]
 pub(super) struct ZeroSigns;
 
@@ -26,16 +29,41 @@ impl AnalyzerRule for ZeroSigns {
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let plan = plan.transform_up_with_subqueries(|node| {
+            if !matches!(node, LogicalPlan::Sort(_)) && !has_expression(&node, |e| any(e, keeps_signs)) {
+                return Ok(Transformed::no(node));
+            }
             let schema = merge_schema(&node.inputs());
-            let names = NamePreserver::new(&node);
-            node.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let rewritten = expr.transform_up(|e| without_signs(e, &schema))?;
-                Ok(if rewritten.transformed { rewritten.update_data(|e| name.restore(e)) } else { rewritten })
-            })
+            let rewritten = map_named(node, |e| without_signs(e, &schema))?;
+            rewritten.transform_data(|node| Ok(sorted(node, &schema)))
         })?;
         Ok(plan.data)
     }
+}
+
+/// True for an expression that may keep the signs of zeros apart.
+fn keeps_signs(expr: &Expr) -> bool {
+    match expr {
+        Expr::WindowFunction(_) | Expr::AggregateFunction(_) | Expr::Case(_) | Expr::InList(_) => true,
+        Expr::BinaryExpr(binary) => matches!(binary.op, Operator::Eq | Operator::NotEq),
+        _ => false,
+    }
+}
+
+fn sorted(node: LogicalPlan, schema: &DFSchema) -> Transformed<LogicalPlan> {
+    let LogicalPlan::Sort(mut sort) = node else { return Transformed::no(node) };
+    let changed = add_zero_to_keys(&mut sort.expr, schema);
+    Transformed::new_transformed(LogicalPlan::Sort(sort), changed)
+}
+
+/// Orders rows whose zeros differ by their signs by the keys that follow. The last key has none.
+fn add_zero_to_keys(keys: &mut [SortExpr], schema: &DFSchema) -> bool {
+    let mut changed = false;
+    if let Some((_, followed)) = keys.split_last_mut() {
+        for key in followed {
+            changed |= add_zero(&mut key.expr, schema);
+        }
+    }
+    changed
 }
 
 fn without_signs(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -48,40 +76,80 @@ fn without_signs(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             for key in &mut window.params.order_by {
                 changed |= add_zero(&mut key.expr, schema);
             }
+            if window.params.distinct {
+                for argument in &mut window.params.args {
+                    changed |= add_zero(argument, schema);
+                }
+            }
             Ok(Transformed::new_transformed(Expr::WindowFunction(window), changed))
         }
-        Expr::AggregateFunction(mut call) if call.params.distinct && call.func.name() == "count" => {
-            let mut changed = false;
-            for argument in &mut call.params.args {
-                changed |= add_zero(argument, schema);
+        Expr::AggregateFunction(mut call) => {
+            let mut changed = add_zero_to_keys(&mut call.params.order_by, schema);
+            if call.params.distinct {
+                for argument in &mut call.params.args {
+                    changed |= add_zero(argument, schema);
+                }
             }
             Ok(Transformed::new_transformed(Expr::AggregateFunction(call), changed))
         }
-        Expr::ScalarFunction(mut call)
-            if call.name() == "nullif" && call.args.first().is_some_and(|value| float_of(value, schema).is_some()) =>
-        {
-            match <[Expr; 2]>::try_from(std::mem::take(&mut call.args)) {
-                Ok([value, other]) => {
-                    let null = Expr::Literal(ScalarValue::try_from(&value.get_type(schema)?)?, None);
-                    let when = vec![(Box::new(value.clone().eq(other)), Box::new(null))];
-                    Ok(Transformed::yes(Expr::Case(Case::new(None, when, Some(Box::new(value))))))
-                }
-                Err(args) => {
-                    call.args = args;
-                    Ok(Transformed::no(Expr::ScalarFunction(call)))
+        Expr::Case(mut case) => {
+            let mut changed = false;
+            if let Some(value) = &mut case.expr
+                && case.when_then_expr.iter().any(|(when, _)| may_be_zero(when))
+            {
+                changed = add_zero(value, schema);
+                for (when, _) in &mut case.when_then_expr {
+                    changed |= add_zero(when, schema);
                 }
             }
+            Ok(Transformed::new_transformed(Expr::Case(case), changed))
         }
-        Expr::Case(Case { expr: Some(value), when_then_expr, else_expr }) if float_of(&value, schema).is_some() => {
-            let searched = |(when, then): (Box<Expr>, Box<Expr>)| (Box::new(value.as_ref().clone().eq(*when)), then);
-            let when = when_then_expr.into_iter().map(searched).collect();
-            Ok(Transformed::yes(Expr::Case(Case::new(None, when, else_expr))))
+        // The optimizer makes a list of four such comparisons of one value.
+        Expr::BinaryExpr(mut binary) if matches!(binary.op, Operator::Eq | Operator::NotEq) => {
+            let mut changed = false;
+            if is_zero(&binary.left) || is_zero(&binary.right) {
+                changed = add_zero(&mut binary.left, schema) | add_zero(&mut binary.right, schema);
+            }
+            Ok(Transformed::new_transformed(Expr::BinaryExpr(binary), changed))
+        }
+        Expr::InList(mut list) => {
+            let mut changed = false;
+            if list.list.iter().any(may_be_zero) {
+                changed = add_zero(&mut list.expr, schema);
+                for item in &mut list.list {
+                    changed |= add_zero(item, schema);
+                }
+            }
+            Ok(Transformed::new_transformed(Expr::InList(list), changed))
         }
         other => Ok(Transformed::no(other)),
     }
 }
 
-/// Returns the zero of an expression's type, if that is a float. A volatile expression must not be copied.
+/// False for a constant that is another number than zero: no zero equals it.
+fn may_be_zero(expr: &Expr) -> bool {
+    constant(expr).is_none_or(|value| value == 0.0)
+}
+
+/// True for a constant zero.
+fn is_zero(expr: &Expr) -> bool {
+    constant(expr) == Some(0.0)
+}
+
+/// The number that an expression without columns is, if it is written as one.
+fn constant(expr: &Expr) -> Option<f64> {
+    match expr {
+        Expr::Literal(value, _) => match value.cast_to(&DataType::Float64).ok()? {
+            ScalarValue::Float64(value) => value,
+            _ => None,
+        },
+        Expr::Cast(cast) => constant(&cast.expr),
+        Expr::Negative(value) => constant(value).map(|value| -value),
+        _ => None,
+    }
+}
+
+/// The zero of an expression's type, if that is a float. A volatile expression must stay one.
 fn float_of(expr: &Expr, schema: &DFSchema) -> Option<ScalarValue> {
     if expr.is_volatile() {
         return None;

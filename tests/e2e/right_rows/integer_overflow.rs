@@ -50,6 +50,13 @@ async fn sums_are_exact_or_refused() {
         // 9223372036854775807 + 1 - 5, in any order.
         ways.gives("SELECT sum(big), sum(DISTINCT big) FROM east.samples.a", &["9223372036854775803|9223372036854775803"])
             .await;
+        // Beside DISTINCT: the part of group 1 alone does not fit.
+        ways.gives("SELECT count(DISTINCT g), sum(big) FROM east.samples.a", &["2|9223372036854775803"]).await;
+        ways.gives(
+            "SELECT small > 2, sum(big), count(DISTINCT g) FROM east.samples.a WHERE small > 0 GROUP BY small > 2",
+            &["false|1|1", "true|9223372036854775802|2"],
+        )
+        .await;
         // The part of east alone does not fit: 9223372036854775807 + 1 + 10 - 20.
         ways.gives(
             "SELECT sum(big) FROM (SELECT big FROM east.samples.a WHERE g = 1 UNION ALL SELECT big FROM west.samples.b)",
@@ -187,6 +194,20 @@ async fn sums_of_other_types_are_checked() {
             "SELECT sum(full) FROM \
              (SELECT full FROM east.samples.a WHERE full = 1 UNION ALL SELECT full FROM west.samples.b)",
             &["1"],
+        )
+        .await;
+        // A sum of decimals beside DISTINCT has the type that a comparison expects.
+        ways.gives(
+            "SELECT k, sum(CAST(d AS DECIMAL(5, 2))) AS s, count(DISTINCT x) FROM \
+             (VALUES (1, 1.25, 7), (1, 2.50, 7), (1, 0.25, 8), (2, NULL, 9), (3, 0.50, 9)) t(k, d, x) \
+             GROUP BY k HAVING s > 0.75 OR s IS NULL",
+            &["1|4.00|2", "2|NULL|1"],
+        )
+        .await;
+        ways.gives(
+            "SELECT a.n, b.full FROM (SELECT count(DISTINCT full) AS n, sum(full) AS s FROM west.samples.b) a \
+             JOIN east.samples.a b ON a.s < b.full WHERE b.full = 1",
+            &["2|1"],
         )
         .await;
         // 73,048 and 73,049 days.

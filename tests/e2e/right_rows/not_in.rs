@@ -132,3 +132,28 @@ async fn row_values_are_compared_by_value() {
     })
     .await;
 }
+
+/// Rows within rows, and comparisons within rows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_within_rows_are_compared_by_value() {
+    within(300, async {
+        let ways = two_owners().await;
+        for (condition, expected) in [
+            ("((1, 2), 3) = ((1, 2), 3)", "true"),
+            ("((1, NULL), 2) = ((1, NULL), 2)", "NULL"),
+            ("((1, NULL), 2) = ((2, NULL), 2)", "false"),
+            ("((1, NULL), 2) <> ((2, NULL), 2)", "true"),
+            ("((1, 2), 3) < ((1, 3), 0)", "true"),
+            ("((1, 2), 3) >= ((1, 2), 3)", "true"),
+            ("((1, 2), 3) IN (((1, 2), 4), ((1, 2), 3))", "true"),
+            ("((1, NULL), 3) NOT IN (((1, 2), 3))", "NULL"),
+        ] {
+            ways.gives(&format!("SELECT {condition}"), &[expected]).await;
+        }
+        // Each level names its values twice.
+        let nested = (0..30).fold("a.id < a.x".to_owned(), |inner, n| format!("({inner}, {n}) < (true, {n})"));
+        let sql = format!("SELECT {nested} FROM east.samples.a AS a");
+        ways.refuses(&sql, portolan_engine::ErrorKind::Unsupported, &["comparison of rows", "10000"]).await;
+    })
+    .await;
+}

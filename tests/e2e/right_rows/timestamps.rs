@@ -187,3 +187,42 @@ async fn times_meet_times() {
     })
     .await;
 }
+
+/// A date keeps the hours that an interval adds to it. With days alone it stays a date.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dates_keep_the_hours_of_an_interval() {
+    within(300, async {
+        let ways = ways().await;
+        ways.gives(
+            "SELECT DATE '2024-01-01' + INTERVAL '12 hours', DATE '2024-01-01' - INTERVAL '1 hour', \
+             INTERVAL '1 day 6 hours' + DATE '2024-01-01'",
+            &["2024-01-01T12:00:00|2023-12-31T23:00:00|2024-01-02T06:00:00"],
+        )
+        .await;
+        ways.gives(
+            "SELECT DATE '2024-01-31' + INTERVAL '1 month', DATE '2024-01-01' - INTERVAL '7 days', \
+             DATE '2024-01-01' + INTERVAL '24 hours'",
+            &["2024-02-29|2023-12-25|2024-01-02"],
+        )
+        .await;
+        // The days are new year, 9999-12-31, 1970-01-01 and NULL.
+        ways.gives(
+            "SELECT id, day + INTERVAL '90 minutes' FROM west.samples.b",
+            &["1|2024-01-01T01:30:00", "2|9999-12-31T01:30:00", "3|1970-01-01T01:30:00", "4|NULL"],
+        )
+        .await;
+        ways.gives(
+            "SELECT id FROM west.samples.b WHERE TIMESTAMP '2024-01-01 05:00:00' BETWEEN day AND day + INTERVAL '6 hours'",
+            &["1"],
+        )
+        .await;
+        ways.gives("SELECT id FROM west.samples.b WHERE day + INTERVAL '1 hour' > till", &["1", "2", "3"]).await;
+        ways.gives("SELECT id FROM west.samples.b WHERE day + INTERVAL '1 day' > till", &["1", "2", "3"]).await;
+        ways.gives(
+            "SELECT day + hours FROM west.samples.b, (VALUES (INTERVAL '2 hours')) t(hours) WHERE id = 3",
+            &["1970-01-01T02:00:00"],
+        )
+        .await;
+    })
+    .await;
+}

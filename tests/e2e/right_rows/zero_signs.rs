@@ -40,6 +40,26 @@ async fn zeros_are_equal_whatever_their_sign() {
         )
         .await;
         ways.gives("SELECT count(*) FROM (SELECT DISTINCT z FROM east.samples.a) AS t", &["3"]).await;
+
+        // The keys that follow decide.
+        ways.gives("SELECT id FROM east.samples.a ORDER BY z NULLS LAST, id DESC", &["2", "1", "3", "4"]).await;
+        ways.gives("SELECT id FROM west.samples.b ORDER BY z DESC NULLS LAST, id LIMIT 2", &["7", "5"]).await;
+        ways.gives("SELECT array_agg(id ORDER BY z, id DESC) FROM east.samples.a WHERE id < 4", &["[2, 1, 3]"]).await;
+        ways.gives("SELECT first_value(id ORDER BY z, id DESC) FROM west.samples.b WHERE id < 8", &["6"]).await;
+        // Lists, short and long, and what becomes a list.
+        for list in ["z IN (0.0, 9)", "z IN (-0.0, 9)", "z IN (0.0, 2, 3, 4, 5)", "z = 0 OR z = 2 OR z = 3 OR z = 4"] {
+            ways.gives(&format!("SELECT id FROM east.samples.a WHERE {list}"), &["1", "2"]).await;
+            ways.gives(&format!("SELECT id FROM west.samples.b WHERE NOT ({list})"), &["7"]).await;
+        }
+        ways.gives("SELECT round(x) IN (0, 1) FROM (VALUES (-0.4::DOUBLE), (3.0::DOUBLE)) t(x)", &["true", "false"]).await;
+        // Aggregates of distinct values.
+        ways.gives("SELECT avg(DISTINCT z), count(DISTINCT id) FROM east.samples.a", &["0.75|4"]).await;
+        ways.gives("SELECT count(DISTINCT z) OVER () FROM east.samples.a WHERE id < 3", &["1", "1"]).await;
+        // As deep as a query may nest.
+        let nested = (0..40).fold("z".to_owned(), |inner, _| format!("nullif({inner}, 9)"));
+        ways.gives(&format!("SELECT id FROM east.samples.a WHERE {nested} = 0"), &["1", "2"]).await;
+        let nested = (0..40).fold("z".to_owned(), |inner, _| format!("CASE {inner} WHEN 0 THEN 1.5 ELSE 0.0 END"));
+        ways.gives(&format!("SELECT id FROM east.samples.a WHERE {nested} = 0"), &["1", "2"]).await;
     })
     .await;
 }

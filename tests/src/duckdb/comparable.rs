@@ -52,7 +52,9 @@ fn common_type(expected: &DataType, actual: &DataType) -> Option<DataType> {
         (Null, Null) => Some(Boolean),
         (Null, other) | (other, Null) => common_type(other, other),
         (Boolean, Boolean) => Some(Boolean),
-        (e, a) if (e.is_floating() && a.is_numeric()) || (a.is_floating() && e.is_numeric()) => Some(Float64),
+        // DuckDB's averages of decimals are floating-point numbers. Otherwise a float beside another number is a fault.
+        (e, a) if e.is_floating() && (a.is_floating() || a.is_decimal()) => Some(Float64),
+        (_, a) if a.is_floating() => None,
         (e, a) if e.is_numeric() && a.is_numeric() => {
             Some(DataType::Decimal256(WIDEST_DECIMAL, scale(e).max(scale(a)).max(0)))
         }

@@ -65,7 +65,9 @@ pub(super) fn settle(expr: &mut Expr, schema: &DFSchema) -> Result<()> {
             group(Group::Compared, vec![left, right], schema)
         }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_exact(*op) => {
-            decimals::calculate(*op, Operand::of(left, schema)?, Operand::of(right, schema)?);
+            let (mut left, mut right) = (Operand::of(left, schema)?, Operand::of(right, schema)?);
+            intervals::keep_time_of_day(*op, &mut left, &mut right);
+            decimals::calculate(*op, left, right);
             Ok(())
         }
         Expr::Between(between) => {

@@ -6,10 +6,12 @@
 //! Before: `CAST(till - since AS Interval(MonthDayNano)) > IntervalMonthDayNano(1 day)`.
 //! After: `till - since > DurationMicrosecond(86400000000)`.
 //! See <https://github.com/apache/datafusion/issues/8468>.
+//!
+//! DataFusion also adds an interval to a date without its hours ([`keep_time_of_day`]).
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::Result;
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Expr, Operator};
 use datafusion::scalar::ScalarValue;
 
 use super::groups::{Group, Operand};
@@ -59,6 +61,22 @@ pub(super) fn settle(group: Group, operands: &mut [Operand<'_>]) -> Result<()> {
         _ => bring_to_decimals(operands, &lengths),
     }
     Ok(())
+}
+
+/// Makes a timestamp of a date that an interval with hours is added to, as in PostgreSQL and DuckDB: DataFusion cuts the
+/// hours off. A date and a constant number of days, months or years stay a date, as in Trino.
+pub(super) fn keep_time_of_day(op: Operator, left: &mut Operand<'_>, right: &mut Operand<'_>) {
+    let is_date = |operand: &Operand<'_>| matches!(operand.plain(), DataType::Date32 | DataType::Date64);
+    let has_hours = |operand: &Operand<'_>| {
+        let days = fixed(operand.expr).and_then(|value| length(&value)).is_some_and(|length| length % DAY == 0);
+        matches!(operand.plain(), DataType::Interval(_)) && !days && !is_null(operand)
+    };
+    let timestamp = DataType::Timestamp(TimeUnit::Microsecond, None);
+    match op {
+        Operator::Plus | Operator::Minus if is_date(left) && has_hours(right) => left.cast(&timestamp),
+        Operator::Plus if is_date(right) && has_hours(left) => right.cast(&timestamp),
+        _ => {}
+    }
 }
 
 fn bring_to_decimals(operands: &mut [Operand<'_>], lengths: &[Option<i128>]) {

@@ -7,10 +7,10 @@ use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchemaRef, ExprSchema};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Distinct, Expr, JoinType, LogicalPlan, LogicalPlanBuilder, WindowFrameUnits};
 
 use super::refused;
-use super::scope::{any, has_expression};
+use crate::upstream::expressions::{any, has_expression, is_volatile};
 
 /// Names that no query has. Each occurs once in a plan.
 #[derive(Debug, Default)]
@@ -64,6 +64,7 @@ impl<'a> Domain<'a> {
     /// # Errors
     /// `Unsupported` if two readings of the base may give different rows.
     pub(super) fn rows(&self) -> Result<(LogicalPlan, Vec<Column>)> {
+        check_size(self.base)?;
         let base = repeatable(self.base)?;
         self.check_exact()?;
         let names: Vec<_> = self.columns.iter().map(|_| self.names.next("outer")).collect();
@@ -75,24 +76,24 @@ impl<'a> Domain<'a> {
 
 /// Returns a plan with at least the rows of `plan` that gives the same rows each time that it runs.
 fn repeatable(plan: &LogicalPlan) -> Result<LogicalPlan> {
-    let volatile = |plan: &LogicalPlan| plan.expressions().iter().any(Expr::is_volatile);
     match plan {
         LogicalPlan::Limit(limit) => repeatable(&limit.input),
         LogicalPlan::Sort(sort) => repeatable(&sort.input),
-        LogicalPlan::Filter(filter) if volatile(plan) => repeatable(&filter.input),
-        LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) if !volatile(plan) => {
+        LogicalPlan::Filter(filter) if is_volatile(plan) => repeatable(&filter.input),
+        LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) if !is_volatile(plan) => {
             rebuilt(plan)
         }
-        LogicalPlan::Join(join) if join.join_type == JoinType::Inner && !volatile(plan) => rebuilt(plan),
+        LogicalPlan::Join(join) if join.join_type == JoinType::Inner && !is_volatile(plan) => rebuilt(plan),
         other => {
             let repeats = !other.exists(|node| {
                 let fetches = matches!(node, LogicalPlan::Sort(sort) if sort.fetch.is_some());
-                Ok(fetches || matches!(node, LogicalPlan::Limit(_)) || volatile(node) || depends_on_order(node))
+                Ok(fetches || matches!(node, LogicalPlan::Limit(_)) || is_volatile(node) || depends_on_order(node))
             })?;
             match repeats {
                 true => Ok(other.clone()),
                 false => Err(refused(
-                    "a subquery reads columns of rows that LIMIT or a function such as random() or first_value() chooses",
+                    "a subquery reads columns of rows that LIMIT, random() or a function of the rows' order such as \
+                     first_value() or row_number() chooses",
                     "store these rows with CREATE TABLE … AS first, or write the subquery as a join",
                 )),
             }
@@ -100,11 +101,55 @@ fn repeatable(plan: &LogicalPlan) -> Result<LogicalPlan> {
     }
 }
 
-/// True if the values of an aggregate depend on the order of its rows.
+/// True if the values that an operator computes may depend on the order of its rows.
 fn depends_on_order(node: &LogicalPlan) -> bool {
-    let names = ["first_value", "last_value", "nth_value", "array_agg", "string_agg"];
-    let depends = |e: &Expr| matches!(e, Expr::AggregateFunction(f) if names.contains(&f.func.name()));
-    has_expression(node, |e| any(e, depends))
+    let depends = |e: &Expr| match e {
+        Expr::AggregateFunction(f) => !OF_ANY_ORDER.contains(&f.func.name()),
+        Expr::WindowFunction(f) => {
+            let numbered = f.fun.name() == "row_number" && numbers_equal_rows(node, &f.params.partition_by);
+            let frame = &f.params.window_frame;
+            let whole = frame.start_bound.is_unbounded() && frame.end_bound.is_unbounded();
+            let of_peers = whole || frame.units == WindowFrameUnits::Range;
+            !(numbered || OF_ANY_ORDER.contains(&f.fun.name()) && of_peers)
+        }
+        _ => false,
+    };
+    matches!(node, LogicalPlan::Distinct(Distinct::On(_))) || has_expression(node, |e| any(e, depends))
+}
+
+/// The functions whose values do not depend on the order of rows that are equal to `ORDER BY`, or of all rows without it.
+const OF_ANY_ORDER: [&str; 24] = [
+    "approx_distinct",
+    "avg",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "count",
+    "covar_pop",
+    "covar_samp",
+    "cume_dist",
+    "dense_rank",
+    "grouping",
+    "max",
+    "median",
+    "min",
+    "percent_rank",
+    "rank",
+    "stddev",
+    "stddev_pop",
+    "sum",
+    "var",
+    "var_pop",
+];
+
+/// True if a window numbers rows that are equal in all columns: which row has which number makes no difference.
+fn numbers_equal_rows(node: &LogicalPlan, partition: &[Expr]) -> bool {
+    let columns = |input: &LogicalPlan| input.schema().columns();
+    let of_all = |input| columns(input).iter().all(|c| partition.contains(&Expr::Column(c.clone())));
+    matches!(node, LogicalPlan::Window(window) if of_all(&window.input))
 }
 
 fn rebuilt(plan: &LogicalPlan) -> Result<LogicalPlan> {

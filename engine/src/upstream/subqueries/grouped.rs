@@ -13,7 +13,8 @@ use datafusion::prelude::lit;
 use super::dependent::{Independent, same};
 use super::domain::Domain;
 use super::refused;
-use super::scope::{any, replace};
+use super::scope::replace;
+use crate::upstream::expressions::any;
 
 /// Makes an aggregate independent of the outer columns of a domain.
 ///

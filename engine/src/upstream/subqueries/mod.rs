@@ -4,7 +4,7 @@
 //!
 //! - They read a `NOT IN` as two-valued if the left side is a constant, beside `OR`, and if the subquery is correlated.
 //! - They move a correlated condition above an aggregate without groups, a grouping set, a limit or an offset, and
-//! ignore these operators.
+//!   ignore these operators.
 //! - They support no predicate outside of filters.
 //!
 //! Subqueries that DataFusion plans rightly stay as they are: [`simple`].
@@ -40,6 +40,7 @@ use self::carrier::{Carrier, Place};
 use self::domain::Names;
 use self::scope::has_subquery;
 use crate::execution::errors::into_datafusion;
+use crate::upstream::expressions::has_expression;
 use crate::{Error, ErrorKind};
 
 /// The rule. It reads plans as the query writes them, before types are coerced.
@@ -64,7 +65,7 @@ fn rewritten(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan> {
             LogicalPlan::Join(join) => lateral::joined(join, names)?,
             _ => None,
         };
-        match (lateral, scope::has_expression(&node.data, has_subquery)) {
+        match (lateral, has_expression(&node.data, has_subquery)) {
             (Some(joined), false) => Ok(Transformed::yes(joined)),
             (_, true) => Ok(Transformed::yes(rewrite(node.data, names)?)),
             (None, false) => Ok(node),

@@ -2,29 +2,28 @@
 //!
 //! DataFusion 55.2 compares row values as structs, for which NULL equals NULL.
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, disjunction};
-use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, not};
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, binary_expr, not};
 
 use super::predicate::row;
 use super::refused;
+use crate::upstream::expressions::{any, has_expression, map_named};
 
 /// Compares the row values in the expressions of one operator value by value.
 pub(super) fn compared_by_value(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    if !super::scope::has_expression(&plan, |e| super::scope::any(e, is_of_rows)) {
+    if !has_expression(&plan, |e| any(e, is_of_rows)) {
         return Ok(Transformed::no(plan));
     }
-    let names = NamePreserver::new(&plan);
-    plan.map_expressions(|expr| {
-        let name = names.save(&expr);
-        let compared = expr.transform_up(|e| match is_of_rows(&e) {
-            true => Ok(Transformed::yes(by_value(e)?)),
-            false => Ok(Transformed::no(e)),
-        })?;
-        Ok(compared.update_data(|e| name.restore(e)))
+    map_named(plan, |e| match is_of_rows(&e) {
+        true => {
+            let compared = by_value(e)?;
+            check_parts(&compared)?;
+            Ok(Transformed::yes(compared))
+        }
+        false => Ok(Transformed::no(e)),
     })
 }
 
@@ -61,14 +60,12 @@ fn compare(left: Vec<Expr>, op: Operator, right: Vec<Expr>) -> Result<Expr> {
             "give both rows as many values",
         ));
     }
-    let pair = |op: Operator, l: &Expr, r: &Expr| {
-        Expr::BinaryExpr(BinaryExpr::new(Box::new(l.clone()), op, Box::new(r.clone())))
-    };
     let pairs = left.iter().zip(&right);
     let known = datafusion::prelude::lit(true);
+    let all = |op| pairs.clone().map(move |(l, r)| pair(l, op, r)).collect::<Result<Vec<_>>>();
     Ok(match op {
-        Operator::Eq => conjunction(pairs.map(|(l, r)| pair(op, l, r))).unwrap_or(known),
-        Operator::NotEq => disjunction(pairs.map(|(l, r)| pair(op, l, r))).unwrap_or_else(|| not(known)),
+        Operator::Eq => conjunction(all(op)?).unwrap_or(known),
+        Operator::NotEq => disjunction(all(op)?).unwrap_or_else(|| not(known)),
         // The first values that differ decide.
         _ => {
             let strict = match op {
@@ -77,8 +74,37 @@ fn compare(left: Vec<Expr>, op: Operator, right: Vec<Expr>) -> Result<Expr> {
                 other => other,
             };
             let mut pairs: Vec<_> = pairs.collect();
-            let last = pairs.pop().map(|(l, r)| pair(op, l, r)).unwrap_or(known);
-            pairs.into_iter().rev().fold(last, |rest, (l, r)| pair(strict, l, r).or(pair(Operator::Eq, l, r).and(rest)))
+            let last = pairs.pop().map(|(l, r)| pair(l, op, r)).transpose()?.unwrap_or(known);
+            pairs.into_iter().rev().try_fold(last, |rest, (l, r)| -> Result<Expr> {
+                Ok(pair(l, strict, r)?.or(pair(l, Operator::Eq, r)?.and(rest)))
+            })?
         }
     })
+}
+
+/// Compares two values, which may be rows themselves.
+fn pair(left: &Expr, op: Operator, right: &Expr) -> Result<Expr> {
+    match (row(left), row(right)) {
+        (left, right) if left.len() > 1 && right.len() > 1 => compare(left, op, right),
+        _ => Ok(binary_expr(left.clone(), op, right.clone())),
+    }
+}
+
+/// Most parts that comparisons of an expression may have: each comparison by order names its values twice.
+const MOST_PARTS: usize = 10_000;
+
+/// Refuses an expression that grew too large.
+fn check_parts(expr: &Expr) -> Result<()> {
+    let mut parts = 0;
+    expr.apply(|_| {
+        parts += 1;
+        Ok(if parts > MOST_PARTS { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    match parts > MOST_PARTS {
+        true => Err(refused(
+            &format!("a comparison of rows has more than {MOST_PARTS} parts when it is written value by value"),
+            "nest fewer comparisons in rows",
+        )),
+        false => Ok(()),
+    }
 }

@@ -14,6 +14,8 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
 
+use crate::upstream::expressions::any;
+
 /// Returns the plan of a subquery, if the expression is one.
 pub(super) fn subquery_of(expr: &Expr) -> Option<&Subquery> {
     match expr {
@@ -30,22 +32,7 @@ pub(super) fn has_subquery(expr: &Expr) -> bool {
     any(expr, |e| subquery_of(e).is_some())
 }
 
-/// True if an expression of one operator passes a test.
-pub(super) fn has_expression(plan: &LogicalPlan, test: impl Fn(&Expr) -> bool) -> bool {
-    let mut found = false;
-    let walked = plan.apply_expressions(|expr| {
-        found |= test(expr);
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    });
-    found || walked.is_err()
-}
-
-/// True if an expression or one of its parts passes a test.
-pub(super) fn any(expr: &Expr, test: impl Fn(&Expr) -> bool) -> bool {
-    expr.exists(|e| Ok(test(e))).unwrap_or(true)
-}
-
-/// Returns the columns that a plan reads from outside, each once.
+/// The columns that a plan reads from outside of itself, each once.
 ///
 /// # Errors
 /// The errors of walking a plan.

@@ -6,7 +6,8 @@ use datafusion::error::Result;
 use datafusion::logical_expr::utils::{merge_schema, split_conjunction};
 use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, ExprSchemable, LogicalPlan, Operator, Subquery};
 
-use super::scope::{any, has_subquery, outer_columns, outer_columns_of};
+use super::scope::{has_subquery, outer_columns, outer_columns_of};
+use crate::upstream::expressions::any;
 
 /// True if DataFusion rightly plans an `EXISTS` or `IN` with this subquery over `outer` as a semi or anti join.
 ///

@@ -1,0 +1,66 @@
+//! The expressions of one operator: what the workarounds ask of them, and how they rewrite them.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+
+/// True if an expression of the operator passes a test.
+pub(super) fn has_expression(plan: &LogicalPlan, test: impl Fn(&Expr) -> bool) -> bool {
+    let mut found = false;
+    let walked = plan.apply_expressions(|expr| {
+        found |= test(expr);
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    found || walked.is_err()
+}
+
+/// True if a part of an expression, itself included, passes a test.
+pub(super) fn any(expr: &Expr, test: impl Fn(&Expr) -> bool) -> bool {
+    expr.exists(|e| Ok(test(e))).unwrap_or(true)
+}
+
+/// True if the operator calls a volatile function.
+pub(super) fn is_volatile(plan: &LogicalPlan) -> bool {
+    has_expression(plan, Expr::is_volatile)
+}
+
+/// Rewrites the expressions of an operator from their leaves up; their columns keep their names.
+pub(super) fn map_named(
+    plan: LogicalPlan,
+    rewrite: impl Fn(Expr) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<LogicalPlan>> {
+    let names = NamePreserver::new(&plan);
+    plan.map_expressions(|expr| {
+        let name = names.save(&expr);
+        let rewritten = expr.transform_up(&rewrite)?;
+        Ok(if rewritten.transformed { rewritten.update_data(|e| name.restore(e)) } else { rewritten })
+    })
+}
+
+/// The columns that an operator's expressions read.
+pub(super) fn schema_below(plan: &LogicalPlan) -> Result<DFSchema> {
+    match plan {
+        LogicalPlan::TableScan(scan) => {
+            DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())
+        }
+        other => Ok(merge_schema(&other.inputs())),
+    }
+}
+
+/// Rewrites what `SimplifyExpressions` made of one operator. Above an aggregate it may have put a projection.
+pub(super) fn map_simplified(
+    plan: LogicalPlan,
+    rewrite: impl Fn(LogicalPlan) -> Result<LogicalPlan>,
+) -> Result<LogicalPlan> {
+    match plan {
+        LogicalPlan::Projection(mut projection) if matches!(*projection.input, LogicalPlan::Aggregate(_)) => {
+            projection.input = Arc::new(rewrite(Arc::unwrap_or_clone(projection.input))?);
+            rewrite(LogicalPlan::Projection(projection))
+        }
+        plan => rewrite(plan),
+    }
+}

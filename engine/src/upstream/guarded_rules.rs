@@ -1,0 +1,63 @@
+//! A guard around a rule of DataFusion's optimizer: the guard sees each plan before the rule does.
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::common::tree_node::Transformed;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::optimizer::ApplyOrder;
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+
+pub(super) type Rule = Arc<dyn OptimizerRule + Send + Sync>;
+
+/// A guard, and the names of the rules that it is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guard {
+    pub(super) rules: &'static [&'static str],
+    pub(super) action: Action,
+}
+
+/// What a guard does with a plan.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Action {
+    /// Keeps the rule from plans for which the function returns true.
+    Skip(fn(&LogicalPlan) -> Result<bool>),
+    /// Calls the function in the place of the rule.
+    Replace(fn(&dyn OptimizerRule, LogicalPlan, &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>>),
+}
+
+/// Returns the rule with the guards around that are for it. The last guard of the list sees a plan first.
+pub(super) fn guarded(rule: Rule, guards: &[Guard]) -> Rule {
+    guards.iter().fold(rule, |rule, guard| match guard.rules.contains(&rule.name()) {
+        true => Arc::new(GuardedRule { rule, action: guard.action }),
+        false => rule,
+    })
+}
+
+#[derive(Debug)]
+struct GuardedRule {
+    rule: Rule,
+    action: Action,
+}
+
+impl OptimizerRule for GuardedRule {
+    fn name(&self) -> &str {
+        self.rule.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.rule.apply_order()
+    }
+
+    fn supports_rewrite(&self) -> bool {
+        true
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        match self.action {
+            Action::Skip(skips) if skips(&plan)? => Ok(Transformed::no(plan)),
+            Action::Skip(_) => self.rule.rewrite(plan, config),
+            Action::Replace(rewrite) => rewrite(self.rule.as_ref(), plan, config),
+        }
+    }
+}

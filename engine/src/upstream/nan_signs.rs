@@ -1,0 +1,213 @@
+//! All NaN are one value, the greatest, as in DuckDB and PostgreSQL.
+//!
+//! DataFusion 55.2 compares floats by their bits. A processor of x86-64 computes a NaN with a sign (`0/0`), and so does
+//! whoever wrote a file on one: it is less than -Infinity, not equal to `'NaN'::double`, and a group of its own. Here
+//! every float that a scan reads or an expression computes has the NaN without a sign.
+//!
+//! [`canonical`] runs last before physical planning, so that no plan that travels has the function. The results of
+//! aggregates stay as they are.
+//!
+//! Before: `Filter: a / b > 1 (TableScan: t)`.
+//! After: `Filter: one_nan(a / b) > 1 (Projection: one_nan(a), one_nan(b) (TableScan: t))`.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
+use arrow::datatypes::{DataType, FieldRef, Float16Type, Float32Type, Float64Type};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
+use datafusion::functions::utils::make_scalar_function;
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{
+    Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, Projection, ReturnFieldArgs, ScalarFunctionArgs,
+    ScalarUDF, ScalarUDFImpl, Signature, TryCast, Volatility,
+};
+
+use super::expressions::{any, has_expression, schema_below};
+
+/// Returns the plan with one NaN, for physical planning only.
+pub(super) fn canonical(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let canonical = plan.transform_up_with_subqueries(|node| {
+        let node = computed(node)?;
+        match node.data {
+            LogicalPlan::TableScan(_) => scanned(node.data),
+            _ => Ok(node),
+        }
+    })?;
+    Ok(canonical.data)
+}
+
+/// A scan of floats below a projection.
+fn scanned(scan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    if !scan.schema().fields().iter().any(|field| field.data_type().is_floating()) {
+        return Ok(Transformed::no(scan));
+    }
+    let columns = scan.schema().iter().map(|(relation, field)| {
+        let column = Expr::Column(Column::from((relation, field)));
+        match field.data_type().is_floating() {
+            true => one_nan(column).alias_qualified(relation.cloned(), field.name()),
+            false => column,
+        }
+    });
+    let columns = columns.collect();
+    Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(scan))?)))
+}
+
+/// An operator that computes floats.
+fn computed(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    if !has_expression(&node, |e| any(e, may_compute)) {
+        return Ok(Transformed::no(node));
+    }
+    let schema = schema_below(&node)?;
+    let names = NamePreserver::new(&node);
+    node.map_expressions(|expr| {
+        let name = names.save(&expr);
+        Ok(rewrite(expr, &schema, false)?.update_data(|e| name.restore(e)))
+    })
+}
+
+/// True for an expression that may have the value NaN though no column has it.
+fn may_compute(expr: &Expr) -> bool {
+    match expr {
+        Expr::BinaryExpr(binary) => is_arithmetic(binary.op),
+        Expr::Negative(_) | Expr::ScalarFunction(_) | Expr::Cast(_) | Expr::TryCast(_) => true,
+        Expr::Literal(value, _) => is_nan(value),
+        _ => false,
+    }
+}
+
+/// Rewrites what computes a float, but not the operands of arithmetic: the result decides.
+fn rewrite(expr: Expr, schema: &DFSchema, is_operand: bool) -> Result<Transformed<Expr>> {
+    let has_operands = match &expr {
+        Expr::BinaryExpr(binary) => is_arithmetic(binary.op),
+        Expr::Negative(_) => true,
+        Expr::AggregateFunction(call) => !call.params.distinct && SUMS.contains(&call.func.name()),
+        _ => false,
+    };
+    let rewritten = expr.map_children(|child| rewrite(child, schema, has_operands))?;
+    if is_operand || !may_compute(&rewritten.data) {
+        return Ok(rewritten);
+    }
+    let is_float = rewritten.data.get_type(schema).is_ok_and(|data_type| data_type.is_floating());
+    let is_float = is_float && !is_cast_of_number(&rewritten.data, schema);
+    Ok(match rewritten.data {
+        Expr::Literal(value, _) => Transformed::yes(Expr::Literal(positive(&value), None)),
+        computed if is_float => Transformed::yes(one_nan(computed)),
+        other => Transformed::new_transformed(other, rewritten.transformed),
+    })
+}
+
+/// True for a cast whose value is NaN only if its operand's is.
+fn is_cast_of_number(expr: &Expr, schema: &DFSchema) -> bool {
+    match expr {
+        Expr::Cast(Cast { expr, .. }) | Expr::TryCast(TryCast { expr, .. }) => {
+            expr.get_type(schema).is_ok_and(|data_type| data_type.is_numeric())
+        }
+        _ => false,
+    }
+}
+
+/// Aggregates whose values do not depend on the bits of NaN.
+const SUMS: [&str; 7] = ["avg", "count", "stddev", "stddev_pop", "sum", "var", "var_pop"];
+
+fn is_arithmetic(operator: Operator) -> bool {
+    use Operator::{Divide, Minus, Modulo, Multiply, Plus};
+    matches!(operator, Plus | Minus | Multiply | Divide | Modulo)
+}
+
+fn is_nan(value: &ScalarValue) -> bool {
+    match value {
+        ScalarValue::Float16(Some(value)) => value.is_nan(),
+        ScalarValue::Float32(Some(value)) => value.is_nan(),
+        ScalarValue::Float64(Some(value)) => value.is_nan(),
+        _ => false,
+    }
+}
+
+/// The NaN without a sign, of the type of another.
+fn positive(nan: &ScalarValue) -> ScalarValue {
+    match nan {
+        ScalarValue::Float16(_) => ScalarValue::Float16(Some(F16::NAN)),
+        ScalarValue::Float32(_) => ScalarValue::Float32(Some(f32::NAN)),
+        ScalarValue::Float64(_) => ScalarValue::Float64(Some(f64::NAN)),
+        other => other.clone(),
+    }
+}
+
+type F16 = <Float16Type as ArrowPrimitiveType>::Native;
+
+/// The expression in a call of the function.
+fn one_nan(expr: Expr) -> Expr {
+    static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+        let signature = Signature::any(1, Volatility::Immutable);
+        Arc::new(ScalarUDF::new_from_impl(OneNan { signature }))
+    });
+    Expr::ScalarFunction(ScalarFunction::new_udf(FUNCTION.clone(), vec![expr]))
+}
+
+/// Returns its argument with the NaN without a sign in the place of every other.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct OneNan {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for OneNan {
+    fn name(&self) -> &str {
+        "one_nan"
+    }
+
+    /// The name of the argument's column, so that a plan's columns keep their names. A cast has the name of its operand,
+    /// beside which a join may need it.
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        Ok(match args {
+            [cast @ (Expr::Cast(_) | Expr::TryCast(_))] => format!("{}({cast})", self.name()),
+            [value] => value.schema_name().to_string(),
+            _ => self.name().to_owned(),
+        })
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(types.first().cloned().unwrap_or(DataType::Null))
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        match args.arg_fields {
+            [value] => Ok(value.clone()),
+            fields => plan_err!("expected one argument of `{}`, got {}", self.name(), fields.len()),
+        }
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        make_scalar_function(
+            |arrays| match arrays {
+                [array] => Ok(without_signs(array)),
+                arrays => plan_err!("expected one argument of `one_nan`, got {}", arrays.len()),
+            },
+            vec![],
+        )(&args.args)
+    }
+}
+
+fn without_signs(array: &ArrayRef) -> ArrayRef {
+    match array.data_type() {
+        DataType::Float16 => one::<Float16Type>(array, F16::NAN, |v| v.is_nan() && v.to_bits() != F16::NAN.to_bits()),
+        DataType::Float32 => one::<Float32Type>(array, f32::NAN, |v| v.is_nan() && v.to_bits() != f32::NAN.to_bits()),
+        DataType::Float64 => one::<Float64Type>(array, f64::NAN, |v| v.is_nan() && v.to_bits() != f64::NAN.to_bits()),
+        _ => array.clone(),
+    }
+}
+
+/// The array itself, unless it has another NaN.
+fn one<T: ArrowPrimitiveType>(array: &ArrayRef, nan: T::Native, is_other: impl Fn(T::Native) -> bool) -> ArrayRef {
+    let floats: &PrimitiveArray<T> = array.as_primitive();
+    // A loop without an exit is one that the compiler makes of vector instructions.
+    if !floats.values().iter().fold(false, |found, value| found | is_other(*value)) {
+        return array.clone();
+    }
+    Arc::new(floats.unary::<_, T>(|value| if is_other(value) { nan } else { value }))
+}

@@ -1,0 +1,138 @@
+//! No statistic is carried through a cast that does not keep the order of values.
+//!
+//! DataFusion 55.2 casts the bounds of a column along with the column: of timestamps from 00:30 of one day to 01:00 of
+//! another, it takes `CAST(at AS TIME)` to be from 00:30 to 01:00. It skips files, row groups and pages by such bounds
+//! (`PruningPredicate`), and answers `min` and `max` by them (`ProjectionExprs::project_statistics`). It also takes a
+//! literal for one distinct value of a table without rows. A function around the cast's operand keeps the bounds away.
+//!
+//! [`hide`] runs last before physical planning, so that no plan that travels has the function.
+//! Before: `CAST(at AS TIME) > 12:00`. After: `CAST(without_statistics(at) AS TIME) > 12:00`.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, Result, plan_err};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ExprSchemable, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
+};
+
+use super::expressions::{any, has_expression, map_named, schema_below};
+
+/// Returns the plan with the operands of such casts hidden, for physical planning only.
+pub(super) fn hide(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let hidden = plan.transform_up_with_subqueries(|node| {
+        if !has_expression(&node, |e| any(e, may_carry)) {
+            return Ok(Transformed::no(node));
+        }
+        let schema = schema_below(&node)?;
+        map_named(node, |e| Ok(without_bounds(e, &schema)))
+    })?;
+    Ok(hidden.data)
+}
+
+fn may_carry(expr: &Expr) -> bool {
+    match expr {
+        Expr::Cast(_) | Expr::TryCast(_) => true,
+        Expr::AggregateFunction(call) => call.params.distinct && call.func.name() == "count",
+        _ => false,
+    }
+}
+
+fn without_bounds(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+    match expr {
+        Expr::Cast(mut cast) if !keeps_order(&cast.expr, cast.field.data_type(), schema) => {
+            *cast.expr = hidden(std::mem::take(&mut cast.expr));
+            Transformed::yes(Expr::Cast(cast))
+        }
+        // What does not fit becomes NULL, bounds as well.
+        Expr::TryCast(mut cast) => {
+            *cast.expr = hidden(std::mem::take(&mut cast.expr));
+            Transformed::yes(Expr::TryCast(cast))
+        }
+        Expr::AggregateFunction(mut call) if call.params.distinct && call.func.name() == "count" => {
+            call.params.args = std::mem::take(&mut call.params.args).into_iter().map(hidden).collect();
+            Transformed::yes(Expr::AggregateFunction(call))
+        }
+        other => Transformed::no(other),
+    }
+}
+
+/// True if the cast of a value that is less than another is never greater than the other's.
+fn keeps_order(expr: &Expr, to: &DataType, schema: &DFSchema) -> bool {
+    use DataType::{Boolean, Date32, Date64, Duration, Time32, Time64, Timestamp};
+    let Ok(from) = expr.get_type(schema) else { return false };
+    let text = |t: &DataType| t.is_string() || t.is_binary();
+    match (plain(&from), plain(to)) {
+        (from, to) if from == to => true,
+        (Boolean, to) => to.is_numeric(),
+        (from, to) if from.is_numeric() && to.is_numeric() => true,
+        // A zone's clock may go back.
+        (Date32 | Date64 | Timestamp(_, None), Date32 | Date64 | Timestamp(_, None)) => true,
+        (Timestamp(_, Some(_)), Timestamp(_, Some(_))) => true,
+        (Date32 | Date64 | Timestamp(..) | Time32(_) | Time64(_) | Duration(_), to) if to.is_integer() => true,
+        (from, Date32 | Date64 | Timestamp(_, None) | Duration(_)) if from.is_integer() => true,
+        (Time32(_) | Time64(_), Time32(_) | Time64(_)) | (Duration(_), Duration(_)) => true,
+        (from, to) => text(from) && text(to),
+    }
+}
+
+fn plain(data_type: &DataType) -> &DataType {
+    match data_type {
+        DataType::Dictionary(_, values) => plain(values),
+        other => other,
+    }
+}
+
+/// The expression in a call of the function. A literal has no statistics.
+fn hidden(expr: impl Into<Box<Expr>>) -> Expr {
+    static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+        let signature = Signature::any(1, Volatility::Immutable);
+        Arc::new(ScalarUDF::new_from_impl(WithoutStatistics { signature }))
+    });
+    match *expr.into() {
+        literal @ Expr::Literal(..) => literal,
+        other => Expr::ScalarFunction(ScalarFunction::new_udf(FUNCTION.clone(), vec![other])),
+    }
+}
+
+/// Returns its argument. DataFusion derives no bounds of a function's values.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct WithoutStatistics {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for WithoutStatistics {
+    fn name(&self) -> &str {
+        "without_statistics"
+    }
+
+    /// The name of the argument's column, so that a plan's columns keep their names.
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        Ok(args.first().map_or_else(|| self.name().to_owned(), |value| value.schema_name().to_string()))
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(types.first().cloned().unwrap_or(DataType::Null))
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        match args.arg_fields {
+            [value] => Ok(value.clone()),
+            fields => plan_err!("expected one argument of `{}`, got {}", self.name(), fields.len()),
+        }
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        match <[ColumnarValue; 1]>::try_from(args.args) {
+            Ok([value]) => Ok(value),
+            Err(values) => plan_err!("expected one argument of `{}`, got {}", self.name(), values.len()),
+        }
+    }
+}
