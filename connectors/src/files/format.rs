@@ -23,6 +23,10 @@ use portolan_catalog::{FileFormat, PortSource};
 
 use super::sample::{SAMPLE_RECORDS, Sample, keys};
 
+/// The unit in which timestamps of Parquet's type INT96 are read. Nanoseconds hold only the years 1677 to 2262, and
+/// Parquet's reader wraps other years around.
+const INT96_UNIT: &str = "us";
+
 /// The columns of a file, or of its beginning.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
@@ -62,7 +66,9 @@ impl Encoding {
         let compression = FileCompressionType::from(self.compression);
         match self.format {
             FileFormat::Parquet => {
-                let global = session.config_options().execution.parquet.clone();
+                // Schema inference and scans both use these options, and so agree on the unit.
+                let mut global = session.config_options().execution.parquet.clone();
+                global.coerce_int96 = Some(INT96_UNIT.to_owned());
                 Arc::new(ParquetFormat::default().with_options(TableParquetOptions { global, ..Default::default() }))
             }
             FileFormat::Csv => Arc::new(self.csv().with_schema_infer_max_rec(SAMPLE_RECORDS)),

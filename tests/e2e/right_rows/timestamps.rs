@@ -1,14 +1,23 @@
-//! Timestamps that nanoseconds cannot hold can be written and compared, and timestamps of all units can be compared.
+//! Timestamps that nanoseconds cannot hold can be read, written and compared, and timestamps of all units can be
+//! compared.
 
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
     Date32Array, Int64Array, Time32SecondArray, Time64MicrosecondArray, TimestampMicrosecondArray,
     TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray,
 };
+use parquet::data_type::{Int96, Int96Type};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
 use portolan_engine::ErrorKind;
 use portolan_tests::mesh::within;
-use portolan_tests::ways::{Ways, table};
+use portolan_tests::ways::{Ways, table, write_parquet};
+
+use super::folders::Folders;
 
 /// 2024-01-01 in seconds.
 const NEW_YEAR: i64 = 1_704_067_200;
@@ -221,6 +230,82 @@ async fn dates_keep_the_hours_of_an_interval() {
         ways.gives(
             "SELECT day + hours FROM west.samples.b, (VALUES (INTERVAL '2 hours')) t(hours) WHERE id = 3",
             &["1970-01-01T02:00:00"],
+        )
+        .await;
+    })
+    .await;
+}
+
+/// Writes timestamps as Spark and Hive do: the Julian day, and the nanoseconds of the day.
+fn write_int96(file: &Path, timestamps: &[Option<(u32, u64)>]) {
+    let schema = Arc::new(parse_message_type("message m { optional int96 at; }").unwrap());
+    let properties = Arc::new(WriterProperties::builder().build());
+    let mut writer = SerializedFileWriter::new(File::create(file).unwrap(), schema, properties).unwrap();
+    let values: Vec<Int96> = timestamps
+        .iter()
+        .flatten()
+        .map(|(day, nanoseconds)| Int96::from(vec![*nanoseconds as u32, (*nanoseconds >> 32) as u32, *day]))
+        .collect();
+    let levels: Vec<i16> = timestamps.iter().map(|timestamp| i16::from(timestamp.is_some())).collect();
+    let mut group = writer.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<Int96Type>().write_batch(&values, Some(&levels), None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.close().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn int96_holds_every_year() {
+    within(300, async {
+        /// The Julian days of 1970-01-01, 9999-12-31, 0001-01-01 and 2024-01-01.
+        const DAYS: [u32; 4] = [2_440_588, 5_373_484, 1_721_426, 2_460_311];
+        let mut folders = Folders::new();
+        let east = folders.port("east", "a", "parquet", &[("at", "timestamp")]);
+        let west = folders.port("west", "b", "parquet", &[("at", "timestamp")]);
+        let [epoch, forever, first, new_year] = DAYS;
+        // The timestamp of 2024 has nine digits after the second. Portolan cuts them to six, as Spark and DuckDB do.
+        let values = [
+            Some((forever, 0)),
+            Some((first, 43_200_000_000_000)),
+            None,
+            Some((new_year, 123_456_789)),
+            Some((epoch, 0)),
+        ];
+        write_int96(&east.join("1.parquet"), &values);
+        write_int96(&west.join("1.parquet"), &values[..2]);
+        let ways = folders.start().await.unwrap();
+        ways.gives(
+            "SELECT at FROM east.samples.a",
+            &[
+                "9999-12-31T00:00:00",
+                "0001-01-01T12:00:00",
+                "NULL",
+                "2024-01-01T00:00:00.123456",
+                "1970-01-01T00:00:00",
+            ],
+        )
+        .await;
+        ways.gives("SELECT at FROM east.samples.a WHERE at > now()", &["9999-12-31T00:00:00"]).await;
+        ways.gives("SELECT at FROM east.samples.a WHERE at < DATE '1000-01-01'", &["0001-01-01T12:00:00"]).await;
+        ways.gives("SELECT count(*) FROM east.samples.a WHERE at = TIMESTAMP '2024-01-01 00:00:00.123456'", &["1"])
+            .await;
+        ways.gives(
+            "SELECT min(at), max(at), count(at), count(*) FROM east.samples.a",
+            &["0001-01-01T12:00:00|9999-12-31T00:00:00|4|5"],
+        )
+        .await;
+        ways.gives(
+            "SELECT a.at FROM east.samples.a AS a JOIN west.samples.b AS b ON a.at = b.at",
+            &["9999-12-31T00:00:00", "0001-01-01T12:00:00"],
+        )
+        .await;
+        // A file of another writer that comes later has microseconds, too.
+        let micros = table(vec![("at", Arc::new(TimestampMicrosecondArray::from(vec![FOREVER * 1_000_000])))]);
+        write_parquet(&west.join("2.parquet"), &micros);
+        ways.gives(
+            "SELECT at, count(*) FROM west.samples.b GROUP BY at",
+            &["9999-12-31T00:00:00|2", "0001-01-01T12:00:00|1"],
         )
         .await;
     })
