@@ -53,7 +53,12 @@ pub fn write_domain(domain: &str, home: &Path, ports: &[PortFile]) -> Vec<PathBu
                 .columns
                 .iter()
                 .map(|(name, kind, partitioned)| {
-                    json!({ "name": name, "logicalType": kind, "partitioned": partitioned })
+                    let mut property = json!({ "name": name, "partitioned": partitioned });
+                    // An empty type stands for none.
+                    if !kind.is_empty() {
+                        property["logicalType"] = json!(kind);
+                    }
+                    property
                 })
                 .collect();
             let contract = json!({

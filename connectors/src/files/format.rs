@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use arrow::csv::reader::Format;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::Session;
 use datafusion::common::parsers::CompressionTypeVariant;
 use datafusion::config::{CsvOptions, TableParquetOptions};
@@ -129,7 +129,8 @@ impl Encoding {
     /// the last line break backwards, past quotes.
     fn csv_schema(&self, sample: &[u8]) -> Result<Schema> {
         let format = Format::default().with_header(self.has_header).with_delimiter(self.delimiter);
-        Ok(format.infer_schema(Cursor::new(sample), Some(SAMPLE_RECORDS))?.0)
+        let (inferred, _) = format.infer_schema(Cursor::new(sample), Some(SAMPLE_RECORDS))?;
+        Ok(Schema::new(inferred.fields().iter().map(in_microseconds).collect::<Vec<_>>()))
     }
 
     /// Returns the options with which CSV is read.
@@ -144,6 +145,18 @@ impl Encoding {
             .with_delimiter(self.delimiter)
             .with_newlines_in_values(true)
             .with_file_compression_type(FileCompressionType::from(self.compression))
+    }
+}
+
+/// Gives an inferred timestamp at least the unit of `TIMESTAMP`. A later record may have more digits than those of the
+/// sample.
+fn in_microseconds(field: &FieldRef) -> FieldRef {
+    match field.data_type() {
+        DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond, None) => {
+            let data_type = DataType::Timestamp(TimeUnit::Microsecond, None);
+            Arc::new(field.as_ref().clone().with_data_type(data_type))
+        }
+        _ => field.clone(),
     }
 }
 

@@ -1,12 +1,12 @@
 //! Parses text into values without loss, or fails. Arrow's readers of JSON and CSV cut fractions of integers, digits
-//! after the microsecond, and times of day from dates. They also read a bare number as a time of an arbitrary unit.
+//! beyond the unit of a time, and times of day from dates. They also read a bare number as a time of an arbitrary unit.
 
 use std::sync::Arc;
 
 use arrow::array::timezone::Tz;
 use arrow::array::{
     Array, ArrayRef, AsArray, Date32Array, Int64Array, ListArray, StringArray, StructArray, Time64MicrosecondArray,
-    TimestampMicrosecondArray,
+    TimestampMicrosecondArray, TimestampNanosecondArray,
 };
 use arrow::compute::kernels::cast_utils::{Parser, string_to_datetime, string_to_time_nanoseconds};
 use arrow::datatypes::DataType as T;
@@ -27,7 +27,8 @@ fn field_as_text(field: &FieldRef, reads_whole_numbers: bool) -> FieldRef {
     let again = |inner: &FieldRef| field_as_text(inner, reads_whole_numbers);
     let data_type = match field.data_type() {
         T::Int64 if !reads_whole_numbers => T::Utf8,
-        T::Date32 | T::Timestamp(TimeUnit::Microsecond, None) | T::Time64(TimeUnit::Microsecond) => T::Utf8,
+        T::Date32 | T::Time64(TimeUnit::Microsecond) => T::Utf8,
+        T::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, None) => T::Utf8,
         T::List(inner) => T::List(again(inner)),
         T::Struct(fields) => T::Struct(fields.iter().map(again).collect()),
         other => other.clone(),
@@ -74,6 +75,10 @@ fn parse(texts: &StringArray, to: &DataType) -> Result<ArrayRef, String> {
             let no = what("timestamp of at most six digits after the second");
             Arc::new(each::<_, TimestampMicrosecondArray>(texts, |text| timestamp(text, utc), no)?)
         }
+        T::Timestamp(TimeUnit::Nanosecond, None) => {
+            let no = what("timestamp of the years 1677 to 2262 with at most nine digits after the second");
+            Arc::new(each::<_, TimestampNanosecondArray>(texts, |text| nanoseconds(text, utc), no)?)
+        }
         T::Time64(TimeUnit::Microsecond) => {
             let no = what("time of at most six digits after the second");
             Arc::new(each::<_, Time64MicrosecondArray>(texts, time, no)?)
@@ -105,17 +110,28 @@ fn date(text: &str, utc: Tz) -> Option<i32> {
     let at = if text.len() > 10 { string_to_datetime(&utc, text).ok() } else { None };
     let is_midnight =
         at.is_none_or(|at| at.timestamp().rem_euclid(SECONDS_IN_DAY) == 0 && at.timestamp_subsec_nanos() == 0);
-    is_midnight.then_some(day)
+    (is_midnight && !has_tenth_digit(text)).then_some(day)
 }
 
 fn timestamp(text: &str, utc: Tz) -> Option<i64> {
     let at = string_to_datetime(&utc, text).ok()?;
-    (at.timestamp_subsec_nanos() % 1000 == 0).then(|| at.timestamp_micros())
+    (at.timestamp_subsec_nanos() % 1000 == 0 && !has_tenth_digit(text)).then(|| at.timestamp_micros())
+}
+
+fn nanoseconds(text: &str, utc: Tz) -> Option<i64> {
+    let at = string_to_datetime(&utc, text).ok()?;
+    if has_tenth_digit(text) { None } else { at.timestamp_nanos_opt() }
 }
 
 fn time(text: &str) -> Option<i64> {
     let nanos = string_to_time_nanoseconds(text).ok()?;
-    (nanos % 1000 == 0).then_some(nanos / 1000)
+    (nanos % 1000 == 0 && !has_tenth_digit(text)).then_some(nanos / 1000)
+}
+
+/// True if more than nine digits after the second matter. Arrow's parsers ignore the tenth and later digits.
+fn has_tenth_digit(text: &str) -> bool {
+    let Some((_, fraction)) = text.split_once('.') else { return false };
+    fraction.bytes().take_while(u8::is_ascii_digit).skip(9).any(|digit| digit != b'0')
 }
 
 fn shown(text: &str) -> String {

@@ -1,5 +1,5 @@
 //! Text values that do not fit the contract's type are read in full, or are an error. Arrow's readers cut the fraction
-//! of an integer in JSON, digits after the microsecond, and the time from a date. They also read a bare number as a
+//! of an integer in JSON, digits beyond the unit of a time, and the time from a date. They also read a bare number as a
 //! time of an arbitrary unit.
 
 use std::fmt::Write;
@@ -149,6 +149,49 @@ async fn times_are_not_cut() {
         // A timestamp at midnight is a date.
         fs::write(east.join("2.csv"), csv(fine[0], "2024-01-03T00:00:00", fine[2])).unwrap();
         ways.gives("SELECT day FROM east.samples.c", &["2024-01-02", "2024-01-03"]).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn timestamps_without_a_logical_type_are_not_cut() {
+    within(300, async {
+        let mut folders = Folders::new();
+        // Neither contract names a type for `t`.
+        let east = folders.port("east", "c", "csv", &[("t", ""), ("i", "integer")]);
+        let west = folders.port("west", "n", "csv", &[("t", ""), ("i", "integer")]);
+        let mut text = "t,i\n".to_owned();
+        for i in 0..1000 {
+            writeln!(text, "2024-01-01T00:00:00,{i}").unwrap();
+        }
+        // The sample has whole seconds. The next record has six digits after the second.
+        fs::write(east.join("1.csv"), text + "2024-01-01T00:00:00.500001,1000\n").unwrap();
+        // Whole seconds in one file, and milliseconds in another.
+        fs::write(east.join("2.csv"), "t,i\n2024-01-01T00:00:00.123,1001\n").unwrap();
+        let fine = "2024-01-01T00:00:00.123456789";
+        fs::write(west.join("1.csv"), format!("t,i\n{fine},1\n,2\n")).unwrap();
+        let ways = folders.start().await.unwrap();
+        let at = "TIMESTAMP '2024-01-01 00:00:00";
+        ways.gives(&format!("SELECT count(*) FROM east.samples.c WHERE t = {at}'"), &["1000"]).await;
+        ways.gives(
+            &format!("SELECT i, t FROM east.samples.c WHERE t > {at}'"),
+            &["1000|2024-01-01T00:00:00.500001", "1001|2024-01-01T00:00:00.123"],
+        )
+        .await;
+        ways.gives("SELECT t, i FROM west.samples.n", &[format!("{fine}|1").as_str(), "NULL|2"]).await;
+        for (port, folder, value) in [
+            // A seventh digit after the second, in microseconds.
+            ("east.samples.c", &east, "2024-01-01T00:00:00.1234567"),
+            // A tenth digit, and a year that nanoseconds do not hold.
+            ("west.samples.n", &west, "2024-01-01T00:00:00.1234567891"),
+            ("west.samples.n", &west, "9999-12-31T00:00:00"),
+        ] {
+            fs::write(folder.join("3.csv"), format!("t,i\n{value},3\n")).unwrap();
+            let says = [port, "3.csv", "`t`", value];
+            ways.refuses(&format!("SELECT t FROM {port}"), UNAVAILABLE, &says).await;
+            ways.gives(&format!("SELECT count(*) FROM {port} WHERE i = 3"), &["1"]).await;
+            fs::remove_file(folder.join("3.csv")).unwrap();
+        }
     })
     .await;
 }
