@@ -159,6 +159,11 @@ impl CheckedFiles {
     }
 }
 
+/// True if two listings show the same version of a file. DataFusion's caches compare only the size and the time.
+pub(super) fn is_same_version(a: &ObjectMeta, b: &ObjectMeta) -> bool {
+    (a.size, a.last_modified, &a.e_tag, &a.version) == (b.size, b.last_modified, &b.e_tag, &b.version)
+}
+
 fn version_of(file: &ObjectMeta) -> u64 {
     let mut hasher = DefaultHasher::new();
     (file.size, file.last_modified, &file.e_tag, &file.version).hash(&mut hasher);

@@ -21,6 +21,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use portolan_catalog::{FileFormat, PortSource};
 
+use super::footers::forget_other_version;
 use super::sample::{SAMPLE_RECORDS, Sample, keys};
 
 /// The unit in which timestamps of Parquet's type INT96 are read. Nanoseconds hold only the years 1677 to 2262, and
@@ -85,6 +86,7 @@ impl Encoding {
         file: &ObjectMeta,
     ) -> Result<Found> {
         if !self.is_text() {
+            forget_other_version(session.runtime_env().cache_manager.get_file_metadata_cache().as_ref(), file);
             let schema = self.reader(session).infer_schema(session, store, std::slice::from_ref(file)).await?;
             return Ok(Found { schema, is_whole: true });
         }

@@ -29,7 +29,7 @@ use percent_encoding::percent_decode_str;
 use portolan_catalog::FileFormat;
 
 use super::adapter::LosslessAdapters;
-use super::checked::CheckedFiles;
+use super::checked::{CheckedFiles, is_same_version};
 use super::footers::{Footer, with_sound_footers};
 use super::format::{Encoding, compression_of};
 use super::layout::Layout;
@@ -258,6 +258,7 @@ impl PortTable {
         let key = TableScopedPath { table: Some(self.reference()), path: file.location.clone() };
         if let Some(cached) = cache.as_ref().and_then(|c| c.get(&key))
             && cached.is_valid_for(file, &self.fingerprint)
+            && is_same_version(&cached.meta, file)
         {
             return Ok(cached.statistics.clone());
         }

@@ -33,6 +33,8 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
+use super::checked::is_same_version;
+
 /// A footer whose statistics hold for every row.
 #[derive(Debug)]
 pub(super) struct Footer {
@@ -53,7 +55,7 @@ impl Footer {
         cache: &FileMetadataCache,
         size_hint: Option<usize>,
     ) -> Result<Arc<Self>> {
-        let cached = cache.get(&file.location).filter(|entry| entry.is_valid_for(file));
+        let cached = cache.get(&file.location).filter(|entry| is_same_version(&entry.meta, file));
         if let Some(entry) = &cached
             && let Some(CachedFooter(footer)) = entry.file_metadata.as_any().downcast_ref()
         {
@@ -80,6 +82,13 @@ impl Footer {
     fn of(declared: ParquetMetaData) -> Result<Self> {
         let floats = sound::declared_floats(&declared);
         Ok(Self { metadata: Arc::new(sound::sound(declared)?), floats })
+    }
+}
+
+/// Removes the footer of another version of a file from the cache, so that schema inference does not use it.
+pub(super) fn forget_other_version(cache: &FileMetadataCache, file: &ObjectMeta) {
+    if cache.get(&file.location).is_some_and(|entry| !is_same_version(&entry.meta, file)) {
+        cache.remove(&file.location);
     }
 }
 

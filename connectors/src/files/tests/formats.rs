@@ -79,6 +79,37 @@ async fn files_that_come_later_are_read() {
     assert_eq!(rows(&context, "SELECT sum(id) FROM t").await.unwrap(), "| 2         |");
 }
 
+/// Replaces a Parquet file by one of the same size and time. The file's inode differs, and so does the store's tag.
+fn replace_at_the_same_time(fixture: &Fixture, name: &str, rows: &RecordBatch) {
+    let path = fixture.path(name);
+    let before = fs::metadata(&path).unwrap();
+    let new = fixture.parquet("replacement", rows);
+    assert_eq!(fs::metadata(&new).unwrap().len(), before.len());
+    fs::File::options().write(true).open(&new).unwrap().set_modified(before.modified().unwrap()).unwrap();
+    fs::rename(new, path).unwrap();
+}
+
+#[tokio::test]
+async fn a_new_version_of_the_same_size_and_time_is_read() {
+    let fixture = Fixture::new(FileFormat::Parquet, ".", &[("v", "integer")]);
+    let rows_of = |value: i64| {
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![value; 3]));
+        RecordBatch::try_from_iter([("v", column)]).unwrap()
+    };
+    fixture.parquet("a.parquet", &rows_of(7));
+    let (_, context) = fixture.open().await.unwrap();
+    // The cache holds the footer of schema inference only.
+    replace_at_the_same_time(&fixture, "a.parquet", &rows_of(8));
+    assert_eq!(rows(&context, "SELECT v AS value FROM t").await.unwrap(), "| 8     |\n| 8     |\n| 8     |");
+    assert_eq!(rows(&context, "SELECT max(v) AS m FROM t").await.unwrap(), "| 8 |");
+    // The caches hold the footer and the statistics of a scan.
+    replace_at_the_same_time(&fixture, "a.parquet", &rows_of(9));
+    assert_eq!(rows(&context, "SELECT v AS value FROM t").await.unwrap(), "| 9     |\n| 9     |\n| 9     |");
+    assert_eq!(rows(&context, "SELECT max(v) AS m FROM t").await.unwrap(), "| 9 |");
+    assert_eq!(rows(&context, "SELECT count(*) AS c FROM t WHERE v = 9").await.unwrap(), "| 3 |");
+    assert_eq!(rows(&context, "SELECT count(*) AS c FROM t WHERE v = 8").await.unwrap(), "| 0 |");
+}
+
 #[tokio::test]
 async fn a_column_that_some_files_lack_is_null_there() {
     let mut fixture = Fixture::new(FileFormat::Parquet, ".", &[("id", "integer"), ("extra", "integer")]);
