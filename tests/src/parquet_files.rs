@@ -7,6 +7,7 @@ use std::path::Path;
 
 use arrow::array::RecordBatch;
 use parquet::arrow::ArrowWriter;
+use parquet::data_type::ByteArray;
 use parquet::file::metadata::{
     ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader, ParquetMetaDataWriter, RowGroupMetaData,
 };
@@ -22,6 +23,8 @@ pub enum LeftOut {
     Bounds,
     /// The number of NULLs.
     NullCount,
+    /// The second byte of a character: both bounds of strings are the first byte of `é`, and inexact.
+    HalfCharacter,
 }
 
 /// Writes each batch as a row group of its own, with a page for each value.
@@ -77,6 +80,11 @@ fn rewrite_footer(file: &Path, edit: impl Fn(usize, ColumnChunkMetaData) -> Colu
 }
 
 fn without(statistics: &Statistics, what: LeftOut) -> Statistics {
+    if let (Statistics::ByteArray(values), LeftOut::HalfCharacter) = (statistics, what) {
+        let half = || Some(ByteArray::from(vec![0xc3_u8]));
+        let cut = ValueStatistics::new(half(), half(), None, values.null_count_opt(), false);
+        return Statistics::ByteArray(cut.with_min_is_exact(false).with_max_is_exact(false));
+    }
     macro_rules! without {
         ($kind:ident, $values:ident) => {{
             let bounds = what != LeftOut::Bounds;

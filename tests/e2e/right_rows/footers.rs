@@ -168,6 +168,28 @@ async fn bounds_of_some_row_groups_are_not_those_of_the_file() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bound_that_is_no_string_is_none() {
+    within(300, async {
+        let mut files = Files::new();
+        let groups = [table(vec![("s", strings(&["m", "m"]))]), table(vec![("s", strings(&["é", "a"]))])];
+        // According to the bounds that are strings, the column is m in every row.
+        for domain in ["east", "west"] {
+            files.port((domain, "half"), &[("s", "string")], &groups, &[("s", Some(1), LeftOut::HalfCharacter)]);
+        }
+        let ways = files.ways().await;
+        ways.gives("SELECT s FROM east.samples.half", &["m", "m", "é", "a"]).await;
+        ways.gives("SELECT min(s), max(s) FROM east.samples.half", &["a|é"]).await;
+        ways.gives("SELECT s FROM east.samples.half WHERE s <> 'm'", &["é", "a"]).await;
+        ways.gives(
+            "SELECT e.s FROM east.samples.half AS e JOIN west.samples.half AS w USING (s) WHERE s > 'n'",
+            &["é"],
+        )
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nulls_that_are_not_counted_may_be_there() {
     within(600, async {
         let mut files = Files::new();

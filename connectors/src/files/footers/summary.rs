@@ -1,11 +1,14 @@
 //! The statistics that a sound footer gives for its whole file.
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{Array, ArrayRef};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::error::Result;
+use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::{parquet_column, parquet_to_arrow_schema};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
 
 use super::Footer;
@@ -29,10 +32,11 @@ impl Footer {
                 // Every row is NULL.
                 continue;
             }
-            let leaf = parquet_column(file.schema_descr(), &stored, field.name()).map(|(leaf, _)| leaf);
-            if leaf.is_some_and(|leaf| self.metadata.row_groups().iter().all(|group| is_covered(group, leaf))) {
+            let found = parquet_column(file.schema_descr(), &stored, field.name());
+            if found.is_some_and(|(leaf, own)| self.is_covered(leaf, own)) {
                 continue;
             }
+            let leaf = found.map(|(leaf, _)| leaf);
             if estimating {
                 let (min, max) = (std::mem::take(&mut column.min_value), std::mem::take(&mut column.max_value));
                 (column.min_value, column.max_value) = (min.to_inexact(), max.to_inexact());
@@ -45,14 +49,32 @@ impl Footer {
         }
         Ok(statistics)
     }
+
+    /// True if the bounds of a column cover all of its values: every row group with values has both bounds. A stored
+    /// bound that has no value in the column's type, such as half of a character, is none. DataFusion ignores it.
+    fn is_covered(&self, leaf: usize, column: &Field) -> bool {
+        let groups = self.metadata.row_groups();
+        let with_values: Vec<&RowGroupMetaData> = groups.iter().filter(|group| has_values(group, leaf)).collect();
+        if !with_values.iter().all(|group| has_bounds(group, leaf)) {
+            return false;
+        }
+        let schema = self.metadata.file_metadata().schema_descr();
+        let Ok(converter) = StatisticsConverter::from_column_index(leaf, column, schema) else { return false };
+        let all = |bounds: Result<ArrayRef, ParquetError>| bounds.is_ok_and(|bounds| bounds.null_count() == 0);
+        all(converter.row_group_mins(with_values.iter().copied())) && all(converter.row_group_maxes(with_values))
+    }
 }
 
-/// True if the bounds of a column in a row group cover all of its values, or it has none.
-fn is_covered(group: &RowGroupMetaData, leaf: usize) -> bool {
+/// True unless a column of a row group is known to have no value.
+fn has_values(group: &RowGroupMetaData, leaf: usize) -> bool {
     let rows = u64::try_from(group.num_rows()).unwrap_or(u64::MAX);
-    let Some(statistics) = group.columns().get(leaf).and_then(|chunk| chunk.statistics()) else { return rows == 0 };
-    let has_bounds = statistics.min_bytes_opt().is_some() && statistics.max_bytes_opt().is_some();
-    has_bounds || statistics.null_count_opt() == Some(rows)
+    let statistics = group.columns().get(leaf).and_then(|chunk| chunk.statistics());
+    rows > 0 && statistics.and_then(|s| s.null_count_opt()) != Some(rows)
+}
+
+fn has_bounds(group: &RowGroupMetaData, leaf: usize) -> bool {
+    let statistics = group.columns().get(leaf).and_then(|chunk| chunk.statistics());
+    statistics.is_some_and(|s| s.min_bytes_opt().is_some() && s.max_bytes_opt().is_some())
 }
 
 fn set_floats(column: &mut ColumnStatistics, (min, max): (f64, f64), data_type: &DataType) {
