@@ -96,12 +96,36 @@ fn each<V, A: FromIterator<Option<V>>>(
     texts.iter().map(value).collect()
 }
 
-/// Accepts `5.0` and `1e3`: writers that know only floats write whole numbers like this.
+/// Accepts `5.0` and `1e3`: writers that know only floats write whole numbers like this. Reads the digits and not a
+/// float, which would round them.
 fn whole_number(text: &str) -> Option<i64> {
-    /// Up to this bound, a float holds each whole number.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    let read = || text.parse::<f64>().ok().filter(|v| v.fract() == 0.0 && v.abs() <= EXACT).map(|v| v as i64);
-    text.parse().ok().or_else(read)
+    if let Ok(value) = text.parse() {
+        return Some(value);
+    }
+    let (number, exponent) = match text.split_once(['e', 'E']) {
+        Some((number, exponent)) => (number, exponent.parse::<i32>().ok()?),
+        None => (text, 0),
+    };
+    let (sign, number) = match number.strip_prefix('-') {
+        Some(number) => ("-", number),
+        None => ("", number),
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = format!("{whole}{fraction}");
+    if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let significant = digits.trim_start_matches('0');
+    if significant.is_empty() {
+        return Some(0);
+    }
+    // The value is the digits without the zeros at their end, times ten to this power.
+    let significant = significant.trim_end_matches('0');
+    let zeros = digits.len() - digits.trim_end_matches('0').len();
+    let power = i64::from(exponent) + i64::try_from(zeros).ok()? - i64::try_from(fraction.len()).ok()?;
+    // A negative power leaves a fraction. The largest number has 19 digits.
+    let power = usize::try_from(power).ok().filter(|power| *power < 19)?;
+    format!("{sign}{significant}{}", "0".repeat(power)).parse().ok()
 }
 
 /// Parses a date. A timestamp at midnight is also a date.

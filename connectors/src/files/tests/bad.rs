@@ -202,6 +202,45 @@ async fn a_json_value_that_does_not_fit_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_json_number_is_whole_by_its_digits() {
+    let fixture = Fixture::new(FileFormat::Json, ".", &[("i", "integer")]);
+    let path = fixture.write("a.json", "{\"i\":1}\n");
+    let (_, context) = fixture.open().await.unwrap();
+    for (text, value) in [
+        ("5.0", "5"),
+        ("-0.0", "0"),
+        ("0e-400", "0"),
+        ("1e3", "1000"),
+        ("1.5e1", "15"),
+        ("1500E-2", "15"),
+        ("-1.50E+02", "-150"),
+        ("0.0025e4", "25"),
+        ("9007199254740993.0", "9007199254740993"),
+        ("9.007199254740993e15", "9007199254740993"),
+        ("-9223372036854775808.000", "-9223372036854775808"),
+        ("1e18", "1000000000000000000"),
+    ] {
+        fs::write(&path, format!("{{\"i\":{text}}}\n")).unwrap();
+        let read = rows(&context, "SELECT i FROM t").await.unwrap_or_else(|e| panic!("{text}: {e}"));
+        assert_eq!(read.trim_matches(['|', ' ']), value, "{text}");
+    }
+    for text in [
+        "4503599627370497.25",
+        "2.00000000000000001",
+        "1e-400",
+        "15e-2",
+        "9223372036854775808.0",
+        "1e19",
+        "1e400",
+        "1e99999999999",
+    ] {
+        fs::write(&path, format!("{{\"i\":{text}}}\n")).unwrap();
+        let told = fails_at(&context, "SELECT i FROM t", "/a.json").await;
+        assert!(told.contains(&format!("`{text}` is no whole number of 64 bits")), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn an_error_of_the_query_is_not_blamed_on_the_file() {
     let fixture = Fixture::new(FileFormat::Parquet, "o.parquet", COLUMNS);
     fixture.parquet("o.parquet", &batch(&[1]));
