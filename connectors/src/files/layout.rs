@@ -172,8 +172,9 @@ impl Resolver<'_> {
     fn field(&mut self, column: &Column, found: &Field) -> FieldRef {
         let real = found.data_type();
         let data_type = if self.encoding.is_text() {
-            // Arrow's JSON reader cuts the fraction off without a word where an integer is asked for.
-            if matches!((declared_type(column), real), (Some(DataType::Int64), DataType::Float64)) {
+            // Our reader of JSON accepts `2.0` as an integer, and checks each value. Arrow's reader of CSV accepts none.
+            let has_fractions = matches!((declared_type(column), real), (Some(DataType::Int64), DataType::Float64));
+            if has_fractions && self.encoding.format == FileFormat::Csv {
                 self.report(column, format!("column `{}` is integer here and has fractions", column.name), None);
             }
             match declared_type(column) {

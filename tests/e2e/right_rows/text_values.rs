@@ -50,6 +50,29 @@ async fn a_fraction_of_an_integer_in_json_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_floats_of_json_are_integers() {
+    within(300, async {
+        let mut folders = Folders::new();
+        let east = folders.port("east", "j", "json", &[("i", "integer")]);
+        let west = folders.port("west", "j", "json", &[("i", "integer")]);
+        // pandas writes a column of integers with NULL like this.
+        fs::write(east.join("1.json"), "{\"i\":1.0}\n{\"i\":null}\n{\"i\":3.0}\n").unwrap();
+        fs::write(west.join("1.json"), "{\"i\":3}\n").unwrap();
+        fs::write(west.join("2.json"), "{\"i\":9007199254740993.0}\n{\"i\":3e0}\n").unwrap();
+        let ways = folders.start().await.unwrap();
+        ways.gives("SELECT i FROM east.samples.j", &["1", "NULL", "3"]).await;
+        ways.gives("SELECT i, count(*) FROM west.samples.j GROUP BY i", &["3|2", "9007199254740993|1"]).await;
+        ways.gives("SELECT sum(e.i) FROM east.samples.j AS e JOIN west.samples.j AS w USING (i)", &["6"]).await;
+        for value in ["4503599627370497.25", "2.00000000000000001", "1e-400", "9223372036854775808.0"] {
+            fs::write(east.join("2.json"), format!("{{\"i\":{value}}}\n")).unwrap();
+            let says = ["east.samples.j", "2.json", "`i`", &format!("`{value}` is no whole number")];
+            ways.refuses("SELECT i FROM east.samples.j", UNAVAILABLE, &says).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn numbers_in_a_string_column_of_json_are_text() {
     within(300, async {
         let mut folders = Folders::new();

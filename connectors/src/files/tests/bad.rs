@@ -196,7 +196,14 @@ async fn a_json_value_that_does_not_fit_is_an_error() {
         fs::write(&path, bad).unwrap();
         fails_at(&context, "SELECT id FROM t", "/b.json").await;
     }
+    // The port opens, as other numbers of the column may be whole.
     fs::write(&path, "{\"id\":1.5}\n").unwrap();
+    let (_, context) = fixture.open().await.unwrap();
+    let told = fails_at(&context, "SELECT id FROM t", "/b.json").await;
+    assert!(told.contains("`1.5` is no whole number"), "{told}");
+
+    let fixture = Fixture::new(FileFormat::Csv, "o.csv", &[("id", "integer")]);
+    fixture.write("o.csv", "id\n1\n2.0\n");
     let refused = fixture.refused().await;
     assert!(refused.contains("has fractions"), "{refused}");
 }
