@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::{DataFusionError, Result};
@@ -27,6 +27,11 @@ impl ColumnError {
     pub(super) fn of(name: &str, what: &str) -> DataFusionError {
         DataFusionError::External(Box::new(Self(format!("column `{name}`: {what}"))))
     }
+
+    /// Returns the error of a column that a file has in a type that the port's does not hold.
+    pub(super) fn unlike(own: &Field, port: &Field) -> DataFusionError {
+        Self::of(port.name(), &format!("it is {} here and {} in the port", own.data_type(), port.data_type()))
+    }
 }
 
 impl Display for ColumnError {
@@ -46,8 +51,7 @@ impl PhysicalExprAdapterFactory for LosslessAdapters {
         for field in port.fields() {
             let Ok(found) = file.field_with_name(field.name()) else { continue };
             if !widens(found.data_type(), field.data_type()) {
-                let what = format!("it is {} here and {} in the port", found.data_type(), field.data_type());
-                return Err(ColumnError::of(field.name(), &what));
+                return Err(ColumnError::unlike(found, field));
             }
         }
         let inner = DefaultPhysicalExprAdapterFactory.create(port.clone(), file.clone())?;

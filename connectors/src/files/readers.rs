@@ -32,7 +32,7 @@ use portolan_catalog::FileFormat;
 use super::adapter::ColumnError;
 use super::format::Encoding;
 use super::strict::{as_text, value_of_text};
-use super::widening::read_as;
+use super::widening::{read_as, widens};
 
 type Batches = BoxStream<'static, Result<RecordBatch>>;
 
@@ -145,7 +145,8 @@ impl FileOpener for ByName {
     }
 }
 
-/// Returns the columns of a batch in the port's order.
+/// Returns the columns of a batch in the port's order. Checks their types again: another file may have taken the place
+/// of the one that was planned.
 fn in_order(batch: &RecordBatch, columns: &SchemaRef, is_there: &[bool]) -> Result<RecordBatch> {
     let mut read = batch.schema_ref().fields().iter().zip(batch.columns());
     let arrays = columns.fields().iter().zip(is_there).map(|(field, is_there)| {
@@ -153,6 +154,9 @@ fn in_order(batch: &RecordBatch, columns: &SchemaRef, is_there: &[bool]) -> Resu
             return Ok(new_null_array(field.data_type(), batch.num_rows()));
         }
         match read.next() {
+            Some((own, _)) if own.name() == field.name() && !widens(own.data_type(), field.data_type()) => {
+                Err(ColumnError::unlike(own, field))
+            }
             Some((own, array)) if own.name() == field.name() => {
                 read_as(array, field.data_type()).map_err(|what| ColumnError::of(field.name(), &what))
             }

@@ -375,6 +375,31 @@ async fn a_file_that_comes_later_is_read_without_loss_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn an_arrow_file_that_changes_its_type_after_planning_is_refused() {
+    let fixture = Fixture::new(FileFormat::Arrow, ".", &[("c", "integer")]);
+    let path = fixture.write("a.arrow", []);
+    let write = |column: ArrayRef| {
+        let rows = RecordBatch::try_from_iter([("c", column)]).unwrap();
+        let mut writer =
+            arrow::ipc::writer::FileWriter::try_new(fs::File::create(&path).unwrap(), &rows.schema()).unwrap();
+        writer.write(&rows).unwrap();
+        writer.finish().unwrap();
+    };
+    write(Arc::new(Int64Array::from(vec![1])));
+    let (_, context) = fixture.open().await.unwrap();
+    let plan = context.sql("SELECT c FROM t").await.unwrap().create_physical_plan().await.unwrap();
+    write(Arc::new(Float64Array::from(vec![2.7])));
+    let told = named(&collect(plan, context.task_ctx()).await.unwrap_err(), "/a.arrow");
+    assert!(told.contains("column `c`: it is Float64 here and Int64 in the port"), "{told}");
+    // A narrower type is read.
+    write(Arc::new(Int64Array::from(vec![1])));
+    let plan = context.sql("SELECT c FROM t").await.unwrap().create_physical_plan().await.unwrap();
+    write(Arc::new(Int32Array::from(vec![7])));
+    let batches = collect(plan, context.task_ctx()).await.unwrap();
+    assert_eq!(batches[0].column(0).as_ref(), &Int64Array::from(vec![7]) as &dyn Array);
+}
+
+#[tokio::test]
 async fn json_records_of_other_keys_are_refused_however_many_there_are() {
     let fixture = Fixture::new(FileFormat::Json, ".", &[("id", "integer")]);
     fixture.write("a.json", "{\"id\":1}\n");
