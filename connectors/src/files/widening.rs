@@ -141,13 +141,26 @@ fn struct_widens(from: &Fields, to: &Fields) -> bool {
         && to.iter().filter(lacking).all(|field| field.is_nullable())
 }
 
-/// Writers name the parts of an entry differently.
+/// True if one map's entries can be read as the other's. Writers name the parts of an entry differently. Structs within
+/// a map must have the same fields: the cast of a map finds them by position.
 fn map_widens(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
         (T::Struct(from), T::Struct(to)) if from.len() == to.len() => {
-            from.iter().zip(to).all(|(from, to)| inner_widens(from, to))
+            from.iter().zip(to).all(|(from, to)| inner_widens(from, to) && has_same_fields(from, to))
         }
         _ => false,
+    }
+}
+
+/// True if the structs within two columns have fields of the same names in the same order.
+fn has_same_fields(a: &FieldRef, b: &FieldRef) -> bool {
+    match (a.data_type(), b.data_type()) {
+        (T::Struct(a), T::Struct(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.name() == b.name() && has_same_fields(a, b))
+        }
+        (T::List(a), T::List(b)) | (T::LargeList(a), T::LargeList(b)) => has_same_fields(a, b),
+        (T::FixedSizeList(a, _), T::FixedSizeList(b, _)) => has_same_fields(a, b),
+        _ => true,
     }
 }
 

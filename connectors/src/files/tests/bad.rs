@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array,
-    Float64Array, Int8Array, Int32Array, Int64Array, RecordBatch, StringArray, Time64MicrosecondArray,
-    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, UInt8Array, UInt64Array,
+    Float64Array, Int8Array, Int32Array, Int64Array, MapArray, RecordBatch, StringArray, StructArray,
+    Time64MicrosecondArray, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, UInt8Array,
+    UInt64Array,
 };
-use arrow::datatypes::Int32Type;
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{Field, Int32Type};
 use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionContext;
 use portolan_catalog::FileFormat;
@@ -397,6 +399,45 @@ async fn an_arrow_file_that_changes_its_type_after_planning_is_refused() {
     write(Arc::new(Int32Array::from(vec![7])));
     let batches = collect(plan, context.task_ctx()).await.unwrap();
     assert_eq!(batches[0].column(0).as_ref(), &Int64Array::from(vec![7]) as &dyn Array);
+}
+
+/// Returns a column of one map, from `k` to a struct of these columns.
+fn map_of_struct(columns: Vec<(&str, ArrayRef)>) -> ArrayRef {
+    let value: ArrayRef = Arc::new(structs(columns));
+    let key: ArrayRef = Arc::new(StringArray::from(vec!["k"]));
+    let entries = StructArray::from(vec![
+        (Arc::new(Field::new("key", key.data_type().clone(), false)), key),
+        (Arc::new(Field::new("value", value.data_type().clone(), true)), value),
+    ]);
+    let field = Arc::new(Field::new("entries", entries.data_type().clone(), false));
+    Arc::new(MapArray::new(field, OffsetBuffer::from_lengths([1]), entries, None, false))
+}
+
+fn structs(columns: Vec<(&str, ArrayRef)>) -> StructArray {
+    let fields =
+        columns.into_iter().map(|(name, array)| (Arc::new(Field::new(name, array.data_type().clone(), true)), array));
+    StructArray::from(fields.collect::<Vec<_>>())
+}
+
+#[tokio::test]
+async fn maps_of_structs_with_other_fields_are_refused() {
+    let fixture = Fixture::new(FileFormat::Parquet, ".", &[("c", "object")]);
+    let narrow: ArrayRef = Arc::new(Int32Array::from(vec![1]));
+    let wide: ArrayRef = Arc::new(Int64Array::from(vec![5_000_000_000]));
+    let file = |name: &str, columns: Vec<(&str, ArrayRef)>| {
+        fixture.parquet(name, &RecordBatch::try_from_iter([("c", map_of_struct(columns))]).unwrap());
+    };
+    // Structs with the same fields are widened.
+    file("a.parquet", vec![("a", narrow.clone())]);
+    file("b.parquet", vec![("a", wide.clone())]);
+    let (_, context) = fixture.open().await.unwrap();
+    let read = rows(&context, "SELECT c FROM t").await.unwrap();
+    assert!(read.contains("{k: {a: 1}}") && read.contains("{k: {a: 5000000000}}"), "{read}");
+    file("c.parquet", vec![("a", wide.clone()), ("b", narrow.clone())]);
+    let told = fails_at(&context, "SELECT c FROM t", "/c.parquet").await;
+    assert!(told.contains("column `c` is Map(") && told.contains(" in the port"), "{told}");
+    let refused = fixture.refused().await;
+    assert!(refused.contains("column `c` is Map("), "{refused}");
 }
 
 #[tokio::test]
