@@ -1,6 +1,7 @@
 //! The last check of a column's type, where DataFusion adapts a query to the columns that the Parquet reader found in a
 //! file. DataFusion's own adapter casts each column to the type of the table, and cuts values that do not fit.
 
+use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -42,21 +43,37 @@ impl Display for ColumnError {
 
 impl std::error::Error for ColumnError {}
 
+/// Returns the place and the field of each column. Of columns with one name, returns the first.
+pub(super) fn fields_by_name(schema: &Schema) -> HashMap<&str, (usize, &FieldRef)> {
+    let mut by_name = HashMap::with_capacity(schema.fields().len());
+    for (place, field) in schema.fields().iter().enumerate() {
+        by_name.entry(field.name().as_str()).or_insert((place, field));
+    }
+    by_name
+}
+
 /// Adapts queries to files whose columns are read without loss, and refuses the others.
 #[derive(Debug)]
 pub(super) struct LosslessAdapters;
 
 impl PhysicalExprAdapterFactory for LosslessAdapters {
     fn create(&self, port: SchemaRef, file: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
-        for field in port.fields() {
-            let Ok(found) = file.field_with_name(field.name()) else { continue };
-            if !widens(found.data_type(), field.data_type()) {
-                return Err(ColumnError::unlike(found, field));
-            }
-        }
+        check_types(&port, &file)?;
         let inner = DefaultPhysicalExprAdapterFactory.create(port.clone(), file.clone())?;
         Ok(Arc::new(LosslessAdapter { inner, port, file }))
     }
+}
+
+/// Checks that each column of a file can be read as that of the port.
+fn check_types(port: &Schema, file: &Schema) -> Result<()> {
+    let by_name = fields_by_name(file);
+    for field in port.fields() {
+        let Some((_, found)) = by_name.get(field.name().as_str()) else { continue };
+        if !widens(found.data_type(), field.data_type()) {
+            return Err(ColumnError::unlike(found, field));
+        }
+    }
+    Ok(())
 }
 
 #[derive(Debug)]

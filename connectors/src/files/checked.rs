@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::common::{ColumnStatistics, Statistics};
 use datafusion::error::Result;
@@ -48,13 +48,16 @@ impl FileColumns {
     pub(super) fn new(layout: &Layout, found: &Found, has_types: bool) -> Result<Self, String> {
         let mut wrong = vec![];
         let mut states = vec![];
+        let mut by_name: HashMap<&str, (&FieldRef, bool)> = HashMap::with_capacity(found.schema.fields().len());
+        for own in found.schema.fields() {
+            by_name.entry(own.name()).and_modify(|(_, is_repeated)| *is_repeated = true).or_insert((own, false));
+        }
         for field in layout.file_schema.fields() {
-            let mut same = found.schema.fields().iter().filter(|f| f.name() == field.name());
-            let Some(own) = same.next() else {
+            let Some((own, is_repeated)) = by_name.get(field.name().as_str()) else {
                 states.push(State::Lacking);
                 continue;
             };
-            if same.next().is_some() {
+            if *is_repeated {
                 wrong.push(format!("it has more than one column `{}`", field.name()));
             }
             let (from, to) = (own.data_type(), field.data_type());

@@ -1,5 +1,7 @@
 //! The statistics that a sound footer gives for its whole file.
 
+use std::collections::HashMap;
+
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::common::stats::Precision;
@@ -7,11 +9,13 @@ use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::error::Result;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
-use parquet::arrow::{parquet_column, parquet_to_arrow_schema};
+use parquet::arrow::parquet_to_arrow_schema;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
+use parquet::schema::types::SchemaDescriptor;
 
 use super::Footer;
+use crate::files::adapter::fields_by_name;
 
 impl Footer {
     /// Returns the file's statistics. Bounds that do not cover every row are left out; for estimates, they are kept as
@@ -25,18 +29,19 @@ impl Footer {
         let mut statistics = DFParquetMetadata::statistics_from_parquet_metadata(&self.metadata, schema)?;
         let file = self.metadata.file_metadata();
         let stored = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())?;
+        let (by_name, leaves) = (fields_by_name(&stored), first_leaves(file.schema_descr()));
         for (field, column) in schema.fields().iter().zip(&mut statistics.column_statistics) {
             // Some writers estimate it.
             column.distinct_count = column.distinct_count.to_inexact();
-            if stored.field_with_name(field.name()).is_err() {
+            let Some((place, own)) = by_name.get(field.name().as_str()) else {
                 // Every row is NULL.
                 continue;
-            }
-            let found = parquet_column(file.schema_descr(), &stored, field.name());
-            if found.is_some_and(|(leaf, own)| self.is_covered(leaf, own)) {
+            };
+            // The leaves of a nested column are not its values.
+            let leaf = if own.data_type().is_nested() { None } else { leaves.get(place).copied() };
+            if leaf.is_some_and(|leaf| self.is_covered(leaf, own)) {
                 continue;
             }
-            let leaf = found.map(|(leaf, _)| leaf);
             if estimating {
                 let (min, max) = (std::mem::take(&mut column.min_value), std::mem::take(&mut column.max_value));
                 (column.min_value, column.max_value) = (min.to_inexact(), max.to_inexact());
@@ -63,6 +68,15 @@ impl Footer {
         let all = |bounds: Result<ArrayRef, ParquetError>| bounds.is_ok_and(|bounds| bounds.null_count() == 0);
         all(converter.row_group_mins(with_values.iter().copied())) && all(converter.row_group_maxes(with_values))
     }
+}
+
+/// Returns the first leaf of each column.
+fn first_leaves(schema: &SchemaDescriptor) -> HashMap<usize, usize> {
+    let mut leaves = HashMap::new();
+    for leaf in 0..schema.num_columns() {
+        leaves.entry(schema.get_column_root_idx(leaf)).or_insert(leaf);
+    }
+    leaves
 }
 
 /// True unless a column of a row group is known to have no value.
