@@ -47,7 +47,11 @@ impl Sample {
             chunk.iter().for_each(|byte| ends.step(*byte));
             if ends.count >= records || bytes.len() >= SAMPLE_BYTES {
                 if ends.last == 0 {
-                    let message = format!("its first record is longer than {SAMPLE_BYTES} bytes: is a quote missing?");
+                    let hint = match encoding.format {
+                        FileFormat::Csv => "is a quote missing?",
+                        _ => "write smaller objects, one a line",
+                    };
+                    let message = format!("expected a first record of at most {SAMPLE_BYTES} bytes, got more: {hint}");
                     return Err(DataFusionError::External(message.into()));
                 }
                 bytes.truncate(ends.last);
