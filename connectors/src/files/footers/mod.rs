@@ -23,11 +23,12 @@ use datafusion::datasource::physical_plan::{
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::execution::cache::cache_manager::{CachedFileMetadataEntry, FileMetadata, FileMetadataCache};
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use object_store::{ObjectMeta, ObjectStore};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::{ParquetError, Result as ParquetResult};
@@ -118,7 +119,8 @@ pub(super) fn with_sound_footers(
     let Some(scan) = plan.downcast_ref::<DataSourceExec>() else { return plan };
     let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>() else { return plan };
     let Some(source) = config.file_source().downcast_ref::<ParquetSource>() else { return plan };
-    let readers = SoundFooters { files: DefaultParquetFileReaderFactory::new(store.clone()), store, cache };
+    let is_local = config.object_store_url == ObjectStoreUrl::local_filesystem();
+    let readers = SoundFooters { files: DefaultParquetFileReaderFactory::new(store.clone()), store, cache, is_local };
     let source = source.clone().with_parquet_file_reader_factory(Arc::new(readers));
     DataSourceExec::from_data_source(FileScanConfigBuilder::from(config.clone()).with_source(Arc::new(source)).build())
 }
@@ -128,6 +130,7 @@ struct SoundFooters {
     files: DefaultParquetFileReaderFactory,
     store: Arc<dyn ObjectStore>,
     cache: Arc<FileMetadataCache>,
+    is_local: bool,
 }
 
 impl fmt::Debug for SoundFooters {
@@ -148,26 +151,53 @@ impl ParquetFileReaderFactory for SoundFooters {
         let meta = file.object_meta.clone();
         let inner = self.files.create_reader(partition, file, size_hint, metrics)?;
         let (store, cache) = (self.store.clone(), self.cache.clone());
-        Ok(Box::new(SoundReader { inner, store, cache, file: meta, size_hint }))
+        Ok(Box::new(SoundReader { inner, store, cache, file: meta, size_hint, is_local: self.is_local }))
     }
 }
 
-/// Reads the pages of a file as DataFusion does, and its footer as [`Footer::read`] does.
+/// Reads the pages of one version of a file, and its footer as [`Footer::read`] does.
 struct SoundReader {
     inner: Box<dyn AsyncFileReader + Send>,
     store: Arc<dyn ObjectStore>,
     cache: Arc<FileMetadataCache>,
     file: ObjectMeta,
     size_hint: Option<usize>,
+    is_local: bool,
+}
+
+/// Checks that a file still has the version whose footer the scan uses. Pages of another version would be read by the
+/// wrong footer. A file that is gone was read before it went.
+///
+/// Object stores are not asked: a listing and a request may write the tag of one version differently.
+async fn check_version(store: &dyn ObjectStore, file: &ObjectMeta, is_local: bool) -> ParquetResult<()> {
+    if !is_local {
+        return Ok(());
+    }
+    match store.head(&file.location).await {
+        Ok(now) if !is_same_version(&now, file) => {
+            Err(ParquetError::General("it has changed since the query was planned: run the query again".to_owned()))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl AsyncFileReader for SoundReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
-        self.inner.get_bytes(range)
+        async move {
+            let bytes = self.inner.get_bytes(range).await?;
+            check_version(self.store.as_ref(), &self.file, self.is_local).await?;
+            Ok(bytes)
+        }
+        .boxed()
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
-        self.inner.get_byte_ranges(ranges)
+        async move {
+            let bytes = self.inner.get_byte_ranges(ranges).await?;
+            check_version(self.store.as_ref(), &self.file, self.is_local).await?;
+            Ok(bytes)
+        }
+        .boxed()
     }
 
     fn get_metadata<'a>(

@@ -160,6 +160,21 @@ async fn files_that_vanish_are_named() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_replaced_after_planning_is_refused() {
+    let fixture = Fixture::new(FileFormat::Parquet, ".", COLUMNS);
+    fixture.parquet("a.parquet", &batch(&[1, 11]));
+    let (_, context) = fixture.open().await.unwrap();
+    let sql = "SELECT id FROM t ORDER BY id";
+    let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+    // A file of the same layout: the old footer would describe the new pages.
+    let new = fixture.parquet("replacement", &batch(&[3, 13]));
+    fs::rename(new, fixture.path("a.parquet")).unwrap();
+    let error = collect(plan, context.task_ctx()).await.unwrap_err();
+    assert!(named(&error, "/a.parquet").contains("it has changed since the query was planned"));
+    assert_eq!(rows(&context, sql).await.unwrap(), "| 3  |\n| 13 |");
+}
+
+#[tokio::test]
 async fn a_single_file_that_vanished_is_named() {
     let fixture = Fixture::new(FileFormat::Csv, "o.csv", COLUMNS);
     fixture.write("o.csv", "id,name,price\n1,a,2\n");
