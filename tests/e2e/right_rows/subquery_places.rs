@@ -43,12 +43,37 @@ async fn subqueries_stand_anywhere() {
     .await;
 }
 
+/// A scalar subquery that surely has at most one row is not refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subqueries_of_one_row_are_values() {
+    within(900, async {
+        let ways = two_owners().await;
+        let cases: &[(&str, &[&str])] = &[
+            ("SELECT a.x + 1", &["1|2", "2|NULL", "3|4", "NULL|3"]),
+            ("SELECT a.x + v.k FROM (SELECT 1) AS s, (VALUES (10)) AS v(k)", &["1|11", "2|NULL", "3|13", "NULL|12"]),
+            // `b` has two rows for 1, one for 3, and none for the other values.
+            (
+                "SELECT t.n FROM (SELECT id, count(*) AS n FROM west.samples.b GROUP BY id) AS t WHERE t.id = a.id",
+                &["1|2", "2|NULL", "3|1", "NULL|NULL"],
+            ),
+        ];
+        for (subquery, expected) in cases {
+            ways.gives(&format!("SELECT id, ({subquery}) AS n FROM east.samples.a AS a"), expected).await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_join_is_refused() {
     within(900, async {
         let ways = two_owners().await;
         let refused = [
             ("SELECT (SELECT v FROM west.samples.b AS b WHERE b.id = a.id) FROM east.samples.a AS a", "may have more than one row"),
+            // A SELECT without FROM has one row, so a union of two has two.
+            ("SELECT id, (SELECT a.x UNION ALL SELECT a.id) FROM east.samples.a AS a", "may have more than one row"),
+            ("SELECT id FROM east.samples.a AS a WHERE (SELECT a.x UNION ALL SELECT a.id) = 1", "may have more than one row"),
+            ("SELECT id, (SELECT a.x + v.k FROM (SELECT 1) AS s, (VALUES (10), (20)) AS v(k)) FROM east.samples.a AS a", "may have more than one row"),
             (
                 "SELECT a.id FROM east.samples.a AS a LEFT JOIN west.samples.b AS b ON EXISTS (SELECT 1 FROM west.samples.b AS c WHERE c.v = a.x AND c.id = b.id)",
                 "reads columns of both sides",

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, JoinType};
+use datafusion::common::{Column, Dependency, JoinType};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::expr::{Exists, InSubquery};
-use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, not};
+use datafusion::logical_expr::logical_plan::Filter;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction};
+use datafusion::logical_expr::{
+    BinaryExpr, Distinct, Expr, FetchType, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, not,
+};
 use datafusion::prelude::lit;
 
 use super::dependent::Independent;
@@ -233,16 +236,61 @@ fn condition_of(condition: Expr, plan: &LogicalPlan) -> Expr {
     renamed.map_or(condition, |t| t.data)
 }
 
-/// True if a subquery has at most one row for each row around it.
+/// True if a subquery surely has at most one row for each row around it.
+///
+/// `LogicalPlan::max_rows` counts no row for a `SELECT` without `FROM`, so that a union of two of them seems to have none.
 fn is_one_row(plan: &LogicalPlan) -> bool {
-    plan.max_rows().is_some_and(|n| n <= 1)
-        || match plan {
-            LogicalPlan::Projection(p) => is_one_row(&p.input),
-            LogicalPlan::SubqueryAlias(a) => is_one_row(&a.input),
-            LogicalPlan::Filter(f) => is_one_row(&f.input),
-            LogicalPlan::Sort(s) => is_one_row(&s.input),
-            _ => false,
+    match plan {
+        LogicalPlan::EmptyRelation(_) => true,
+        LogicalPlan::Values(values) => values.values.len() <= 1,
+        LogicalPlan::Aggregate(aggregate) => {
+            let is_set = |group: &Expr| matches!(group, Expr::GroupingSet(_));
+            let is_literal = |group: &Expr| matches!(group, Expr::Literal(..));
+            aggregate.group_expr.iter().all(is_literal)
+                || !aggregate.group_expr.iter().any(is_set) && is_one_row(&aggregate.input)
         }
+        LogicalPlan::Limit(limit) => {
+            matches!(limit.get_fetch_type(), Ok(FetchType::Literal(Some(0 | 1)))) || is_one_row(&limit.input)
+        }
+        LogicalPlan::Sort(sort) => sort.fetch.is_some_and(|rows| rows <= 1) || is_one_row(&sort.input),
+        LogicalPlan::Filter(filter) => finds_by_key(filter) || is_one_row(&filter.input),
+        LogicalPlan::Projection(projection) => is_one_row(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => is_one_row(&alias.input),
+        LogicalPlan::Subquery(lateral) => is_one_row(&lateral.subquery),
+        LogicalPlan::Window(window) => is_one_row(&window.input),
+        LogicalPlan::Distinct(Distinct::All(input)) => is_one_row(input),
+        LogicalPlan::Distinct(Distinct::On(distinct)) => is_one_row(&distinct.input),
+        LogicalPlan::Join(join) => match join.join_type {
+            JoinType::Inner | JoinType::Left | JoinType::Right => is_one_row(&join.left) && is_one_row(&join.right),
+            JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => is_one_row(&join.left),
+            JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => is_one_row(&join.right),
+            // A row of each side may find no match.
+            JoinType::Full => false,
+        },
+        _ => false,
+    }
+}
+
+/// True if a filter compares all columns of a unique key, such as that of a `GROUP BY`, with values that no row changes.
+fn finds_by_key(filter: &Filter) -> bool {
+    let schema = filter.input.schema();
+    let constant = |value: &Expr| value.column_refs().is_empty() && !value.is_volatile() && !has_subquery(value);
+    let mut found = vec![];
+    for conjunct in split_conjunction(&filter.predicate) {
+        if let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = conjunct {
+            match (left.as_ref(), right.as_ref()) {
+                (Expr::Column(column), value) | (value, Expr::Column(column)) if constant(value) => {
+                    found.extend(schema.maybe_index_of_column(column));
+                }
+                _ => {}
+            }
+        }
+    }
+    schema.functional_dependencies().iter().any(|key| {
+        key.mode == Dependency::Single
+            && key.target_indices.len() == schema.fields().len()
+            && key.source_indices.iter().all(|column| found.contains(column))
+    })
 }
 
 /// Returns a scalar subquery that is NULL if it has no row. DataFusion forgets this if the column is never NULL.
