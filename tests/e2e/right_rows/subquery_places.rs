@@ -43,6 +43,35 @@ async fn subqueries_stand_anywhere() {
     .await;
 }
 
+/// A lateral subquery reads the items of `FROM` before it, also if a query around has a table of the same name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lateral_subqueries_read_their_own_query() {
+    within(900, async {
+        let ways = two_owners().await;
+        let named = "WITH b(id) AS (VALUES (1), (2)), c(id, v) AS (VALUES (1, 10))";
+        let lateral = "FROM b, LATERAL (SELECT v FROM c WHERE c.id = b.id) AS l";
+        let cases: &[(&str, &[&str])] = &[
+            ("SELECT id FROM b WHERE EXISTS (SELECT 1 LATERAL)", &["1", "2"]),
+            ("SELECT id FROM b WHERE NOT EXISTS (SELECT 1 LATERAL)", &[]),
+            ("SELECT id, EXISTS (SELECT 1 LATERAL) FROM b", &["1|true", "2|true"]),
+            ("SELECT id FROM b WHERE 10 IN (SELECT l.v LATERAL)", &["1", "2"]),
+            ("SELECT id, (SELECT max(l.v) LATERAL) FROM b", &["1|10", "2|10"]),
+        ];
+        for (sql, expected) in cases {
+            ways.gives(&format!("{named} {}", sql.replace("LATERAL", lateral)), expected).await;
+        }
+        // Both queries read a table `a`; the inner one also reads `b` of the outer one.
+        ways.gives(
+            "SELECT b.id FROM east.samples.a AS a JOIN west.samples.b AS b ON a.id = b.id WHERE EXISTS (
+                 SELECT 1 FROM east.samples.a AS a, LATERAL (SELECT v FROM west.samples.b AS c WHERE c.id = a.id) AS l
+                 WHERE l.v = b.v AND a.id = 3)",
+            &["3"],
+        )
+        .await;
+    })
+    .await;
+}
+
 /// A scalar subquery that surely has at most one row is not refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subqueries_of_one_row_are_values() {

@@ -131,19 +131,14 @@ impl<'a> Carrier<'a> {
 
     fn exists(&mut self, of: &Subquery) -> Result<Expr> {
         if outer_columns(&of.subquery)?.is_empty() {
-            return match self.place {
-                Place::Filter => Ok(Expr::Exists(Exists { subquery: of.clone(), negated: false })),
-                _ => counted(of),
-            };
+            return self.uncorrelated(of);
         }
         let further_out = self.reads_further_out(&of.subquery)?;
         let Flat { plan, conditions } = Flat::of(&of.subquery, &self.base, self.names)?.named(self.names)?;
         let Some(condition) = conjunction(conditions) else {
-            let found = subquery(plan, of.spans.clone());
-            return match (self.place, further_out) {
-                (Place::Filter, false) => Ok(Expr::Exists(Exists { subquery: found, negated: false })),
-                (_, false) => counted(&found),
-                (_, true) => self.marked(found.subquery.as_ref().clone(), lit(true)),
+            return match further_out {
+                true => self.marked(plan, lit(true)),
+                false => self.uncorrelated(&subquery(plan, of.spans.clone())),
             };
         };
         if self.place == Place::Filter && !further_out {
@@ -151,6 +146,16 @@ impl<'a> Carrier<'a> {
             return Ok(Expr::Exists(Exists { subquery: subquery(plan, of.spans.clone()), negated: false }));
         }
         self.marked(plan, condition)
+    }
+
+    /// Returns a test whether a subquery has rows. The subquery reads no column of the queries around it.
+    fn uncorrelated(&mut self, of: &Subquery) -> Result<Expr> {
+        match self.place {
+            Place::Filter => Ok(Expr::Exists(Exists { subquery: of.clone(), negated: false })),
+            // A lateral subquery in it reads columns of its own query. DataFusion takes them for columns of a query around.
+            _ if !of.outer_ref_columns.is_empty() => self.marked(of.subquery.as_ref().clone(), lit(true)),
+            _ => counted(of),
+        }
     }
 
     /// Joins a column that is true if a row of `plan` meets a condition.

@@ -13,7 +13,7 @@ use datafusion::prelude::coalesce;
 use super::dependent::{Independent, same};
 use super::domain::Domain;
 use super::refused;
-use super::scope::{outer_columns_of, replace};
+use super::scope::{outer_columns, outer_columns_of, outer_columns_of_right, replace};
 
 /// A side of a join, with keys if it carries them.
 struct Side {
@@ -24,12 +24,19 @@ struct Side {
 /// Makes a join independent of the outer columns of a domain.
 ///
 /// # Errors
-/// `Unsupported` for joins that know of NULL, and for set operations that compare outer columns.
+/// `Unsupported` for joins that know of NULL, for set operations that compare outer columns, and for lateral subqueries
+/// that read columns of the domain beside those of their own query.
 pub(super) fn independent(domain: &Domain<'_>, join: &Join) -> Result<Independent> {
     if join.null_aware {
         return Err(refused("a NOT IN inside a subquery reads columns of the query around it", "write NOT EXISTS"));
     }
     let (left, right) = carriers(domain, join)?;
+    if right && outer_columns(&join.right)? != outer_columns_of_right(join)? {
+        return Err(refused(
+            "a lateral subquery inside a subquery reads columns of its own query and of the query around it",
+            "write the lateral subquery as a join",
+        ));
+    }
     let (left, right) = (side(domain, left, &join.left)?, side(domain, right, &join.right)?);
     let Some(keys) = left.keys.as_ref().or(right.keys.as_ref()) else {
         return Err(refused("a subquery reads columns of the query around it in a join", "write it as a join"));
@@ -56,7 +63,8 @@ pub(super) fn independent(domain: &Domain<'_>, join: &Join) -> Result<Independen
 
 /// Returns which sides must carry the keys.
 fn carriers(domain: &Domain<'_>, join: &Join) -> Result<(bool, bool)> {
-    let (left, right) = (domain.reads(&join.left)?, domain.reads(&join.right)?);
+    let left = domain.reads(&join.left)?;
+    let right = outer_columns_of_right(join)?.iter().any(|c| domain.columns.contains(c));
     Ok(match join.join_type {
         JoinType::Inner => (left || !right, right),
         JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => (true, right),

@@ -12,7 +12,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
+use datafusion::logical_expr::{Expr, Join, LogicalPlan, Subquery};
 
 use crate::upstream::expressions::any;
 
@@ -32,13 +32,24 @@ pub(super) fn has_subquery(expr: &Expr) -> bool {
     any(expr, |e| subquery_of(e).is_some())
 }
 
-/// The columns that a plan reads from outside of itself, each once.
+/// Returns the columns that a plan reads from outside of itself, each once.
 ///
 /// # Errors
 /// The errors of walking a plan.
 pub(super) fn outer_columns(plan: &LogicalPlan) -> Result<Vec<Column>> {
     let mut found = vec![];
-    collect(plan, &mut found)?;
+    collect(plan, &[], &mut found)?;
+    Ok(found)
+}
+
+/// Returns the columns that the right side of a join reads from outside of the join. A lateral subquery there may also
+/// read columns of the left side.
+///
+/// # Errors
+/// The errors of walking a plan.
+pub(super) fn outer_columns_of_right(join: &Join) -> Result<Vec<Column>> {
+    let mut found = vec![];
+    collect(&join.right, &[join.left.schema().as_ref()], &mut found)?;
     Ok(found)
 }
 
@@ -49,14 +60,40 @@ pub(super) fn outer_columns_of(expr: &Expr, schema: &DFSchema) -> Result<Vec<Col
     Ok(found)
 }
 
-fn collect(plan: &LogicalPlan, found: &mut Vec<Column>) -> Result<()> {
+/// Collects the columns that a plan reads from outside. `before` are the columns of the items of `FROM` before the plan,
+/// which belong to the lateral subqueries' own query.
+fn collect(plan: &LogicalPlan, before: &[&DFSchema], found: &mut Vec<Column>) -> Result<()> {
     let schema = merge_schema(&plan.inputs());
     plan.apply_expressions(|expr| {
         collect_expr(expr, &schema, found)?;
         Ok(TreeNodeRecursion::Continue)
     })?;
-    for input in plan.inputs() {
-        collect(input, found)?;
+    match plan {
+        LogicalPlan::Join(join) => {
+            collect(&join.left, before, found)?;
+            let mut before = before.to_vec();
+            before.push(join.left.schema());
+            collect(&join.right, &before, found)?;
+        }
+        LogicalPlan::Subquery(lateral) => {
+            for column in outer_columns(&lateral.subquery)? {
+                if !before.iter().any(|schema| schema.has_column(&column)) {
+                    push(found, &column);
+                }
+            }
+        }
+        // The subqueries in the condition of a join may have become a filter above the join.
+        LogicalPlan::SubqueryAlias(_) | LogicalPlan::Filter(_) => {
+            for input in plan.inputs() {
+                collect(input, before, found)?;
+            }
+        }
+        // The items of another `FROM`.
+        _ => {
+            for input in plan.inputs() {
+                collect(input, &[], found)?;
+            }
+        }
     }
     Ok(())
 }
@@ -134,7 +171,29 @@ pub(super) fn subquery(plan: LogicalPlan, spans: datafusion::common::Spans) -> S
 
 /// Renames outer columns of a plan, also in its subqueries that do not shadow them.
 fn rename_outer(plan: LogicalPlan, by: &Replacements) -> Result<LogicalPlan> {
-    let plan = plan.map_children(|child| Ok(Transformed::yes(rename_outer(child, by)?)))?.data;
+    rename(plan, by, by)
+}
+
+/// Renames outer columns of a plan. `lateral` are the replacements for lateral subqueries in it: without the columns of the
+/// items of `FROM` before them.
+fn rename(plan: LogicalPlan, by: &Replacements, lateral: &Replacements) -> Result<LogicalPlan> {
+    let plan = match plan {
+        LogicalPlan::Join(mut join) => {
+            let mut right = lateral.clone();
+            right.retain(|column, _| !join.left.schema().has_column(column));
+            join.left = Arc::new(rename(Arc::unwrap_or_clone(join.left), by, lateral)?);
+            join.right = Arc::new(rename(Arc::unwrap_or_clone(join.right), by, &right)?);
+            LogicalPlan::Join(join)
+        }
+        LogicalPlan::Subquery(old) => {
+            let renamed = rename_outer(Arc::unwrap_or_clone(old.subquery), lateral)?;
+            return Ok(LogicalPlan::Subquery(subquery(renamed, old.spans)));
+        }
+        plan @ (LogicalPlan::SubqueryAlias(_) | LogicalPlan::Filter(_)) => {
+            plan.map_children(|child| Ok(Transformed::yes(rename(child, by, lateral)?)))?.data
+        }
+        other => other.map_children(|child| Ok(Transformed::yes(rename_outer(child, by)?)))?.data,
+    };
     let schema = merge_schema(&plan.inputs());
     let names = NamePreserver::new(&plan);
     let renamed = plan.map_expressions(|expr| {
