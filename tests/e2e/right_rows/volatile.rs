@@ -72,6 +72,28 @@ async fn values_are_computed_once() {
             let sql = sql.replace("FROM_A", "east.samples.a AS a").replace("FROM_BOTH", joined);
             ways.gives(&sql, &[expected]).await;
         }
+        // A comparison of rows repeats their values, unless it is `=` or `<>`.
+        for condition in [
+            "(floor(random() * 2), 1) IN ((0.0, 1), (1.0, 1))",
+            "(floor(random() * 2), 1) < (1.0, 2)",
+            "(1.0, 2) >= (random(), 2)",
+            "((SELECT random()), 1) NOT IN ((0.0, 1), (1.0, 1))",
+        ] {
+            let sql = format!("SELECT count(*) FROM east.samples.a AS a WHERE {condition}");
+            ways.refuses(&sql, ErrorKind::Unsupported, &["a volatile function", "FROM (SELECT random() AS r"]).await;
+        }
+        for condition in [
+            "(floor(random() * 1), x) = (0.0, x)",
+            "(x, floor(random() * 1)) <= (x, 0.0)",
+            "(floor(random() * 1), x) NOT IN ((1.0, x))",
+        ] {
+            ways.gives(&format!("SELECT count(*) FROM east.samples.a AS a WHERE {condition}"), &["300"]).await;
+        }
+        ways.gives(
+            "SELECT count(*) FROM (SELECT floor(random() * 2) AS r FROM east.samples.a) AS t WHERE (r, 1) IN ((0.0, 1), (1.0, 1))",
+            &["300"],
+        )
+        .await;
         ways.gives("WITH t AS (SELECT random() AS r) SELECT r = r FROM t", &["true"]).await;
         for sql in [
             "WITH t AS (SELECT random() AS r) SELECT l.r = r.r FROM t AS l, t AS r",

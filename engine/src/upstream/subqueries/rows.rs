@@ -10,7 +10,8 @@ use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, binary_e
 
 use super::predicate::row;
 use super::refused;
-use crate::upstream::expressions::{any, has_expression, map_named};
+use super::scope::subquery_of;
+use crate::upstream::expressions::{any, has_expression, is_volatile, map_named};
 
 /// Compares the row values in the expressions of one operator value by value.
 pub(super) fn compared_by_value(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
@@ -44,6 +45,9 @@ fn by_value(expr: Expr) -> Result<Expr> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => compare(row(&left), op, row(&right)),
         Expr::InList(InList { expr, list, negated }) => {
+            if list.len() > 1 {
+                check_repeatable(&expr)?;
+            }
             let equal = list.iter().map(|item| compare(row(&expr), Operator::Eq, row(item)));
             let found =
                 disjunction(equal.collect::<Result<Vec<_>>>()?).unwrap_or_else(|| datafusion::prelude::lit(false));
@@ -75,6 +79,10 @@ fn compare(left: Vec<Expr>, op: Operator, right: Vec<Expr>) -> Result<Expr> {
             };
             let mut pairs: Vec<_> = pairs.collect();
             let last = pairs.pop().map(|(l, r)| pair(l, op, r)).transpose()?.unwrap_or(known);
+            for (l, r) in &pairs {
+                check_repeatable(l)?;
+                check_repeatable(r)?;
+            }
             pairs.into_iter().rev().try_fold(last, |rest, (l, r)| -> Result<Expr> {
                 Ok(pair(l, strict, r)?.or(pair(l, Operator::Eq, r)?.and(rest)))
             })?
@@ -88,6 +96,28 @@ fn pair(left: &Expr, op: Operator, right: &Expr) -> Result<Expr> {
         (left, right) if left.len() > 1 && right.len() > 1 => compare(left, op, right),
         _ => Ok(binary_expr(left.clone(), op, right.clone())),
     }
+}
+
+/// Refuses a value that would be evaluated for each of its uses, and not once for each row.
+fn check_repeatable(value: &Expr) -> Result<()> {
+    let volatile = |e: &Expr| e.is_volatile_node() || subquery_of(e).is_some_and(|of| reads_volatile(&of.subquery));
+    match any(value, volatile) {
+        true => Err(refused(
+            "a row in a comparison by order, or in IN over several rows, calls a volatile function such as random()",
+            "give its value a name in a subquery in FROM, as in `FROM (SELECT random() AS r, … FROM t)`",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// True if a plan or a subquery in it calls a volatile function.
+fn reads_volatile(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let walked = plan.apply_with_subqueries(|node| {
+        found |= is_volatile(node);
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    found || walked.is_err()
 }
 
 /// Most parts that comparisons of an expression may have: each comparison by order names its values twice.
