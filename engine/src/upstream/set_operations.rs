@@ -17,16 +17,17 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, DFSchema, NullEquality, Result, plan_err};
 use datafusion::execution::session_state::SessionState;
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::type_coercion::binary::type_union_coercion;
 use datafusion::logical_expr::{
-    Distinct, Expr, ExprFunctionExt, ExprSchemable, Join, JoinType, LogicalPlan, LogicalPlanBuilder,
+    Distinct, Expr, ExprFunctionExt, Join, JoinType, LogicalPlan, LogicalPlanBuilder, cast,
 };
 
-use super::operand_types::unrelated;
+use super::operand_types::{Side, settle_sides, unrelated};
 
 /// The column of each side with the number of a row among its equals.
 const COPY: [&str; 2] = ["#left copy", "#right copy"];
@@ -107,14 +108,14 @@ fn joined(
     builder.join_detailed(right, join_type, keys, None, NullEquality::NullEqualsNull)?.build()
 }
 
-/// Both sides with columns of the types that hold the values of both, and the left one's columns with these types.
+/// Returns both sides with columns of the types that hold the values of both, as in a union, and the left side's columns
+/// with these types.
 fn of_one_type(
     left: LogicalPlan,
     right: LogicalPlan,
     types: &Types<'_>,
 ) -> Result<(LogicalPlan, LogicalPlan, Arc<DFSchema>)> {
     let (of_left, of_right) = (types.of(&left)?, types.of(&right)?);
-    let mut types = vec![];
     for (l, r) in of_left.fields().iter().zip(of_right.fields()) {
         if let Some((left, right)) = unrelated(l.data_type(), r.data_type()) {
             return plan_err!(
@@ -122,37 +123,47 @@ fn of_one_type(
                 l.name()
             );
         }
-        let Some(common) = type_union_coercion(l.data_type(), r.data_type()) else {
+    }
+    let types_of = |schema: &DFSchema| -> Vec<DataType> {
+        schema.fields().iter().map(|field| field.data_type().clone()).collect()
+    };
+    let mut left = Side { plan: left, types: types_of(&of_left) };
+    let mut right = Side { plan: right, types: types_of(&of_right) };
+    settle_sides(&mut left, &mut right)?;
+    let mut types = vec![];
+    for ((l, r), field) in left.types.iter().zip(&right.types).zip(of_left.fields()) {
+        let Some(common) = type_union_coercion(l, r) else {
             return plan_err!(
-                "the two sides of INTERSECT or EXCEPT have types that cannot be compared in column `{}`: {} and {}; CAST one \
+                "the two sides of INTERSECT or EXCEPT have types that cannot be compared in column `{}`: {l} and {r}; CAST one \
                  of them",
-                l.name(),
-                l.data_type(),
-                r.data_type()
+                field.name()
             );
         };
         types.push(common);
     }
-    let cast = |plan: LogicalPlan, analysed: &DFSchema| -> Result<LogicalPlan> {
-        if analysed.fields().iter().zip(&types).all(|(field, common)| field.data_type() == common) {
-            return Ok(plan);
-        }
-        let columns = plan.schema().columns().into_iter().zip(analysed.fields()).zip(&types);
-        let cast = columns.map(|((column, field), common)| {
-            let (table, name) = (column.relation.clone(), column.name.clone());
-            Ok(match field.data_type() == common {
-                true => Expr::Column(column),
-                false => Expr::Column(column).cast_to(common, analysed)?.alias_qualified(table, name),
-            })
-        });
-        let cast = cast.collect::<Result<Vec<_>>>()?;
-        LogicalPlanBuilder::from(plan).project(cast)?.build()
-    };
     let common = of_left.iter().zip(&types).map(|((table, field), common)| {
         (table.cloned(), Arc::new(field.as_ref().clone().with_data_type(common.clone())))
     });
     let common = DFSchema::new_with_metadata(common.collect(), of_left.metadata().clone())?;
-    Ok((cast(left, &of_left)?, cast(right, &of_right)?, Arc::new(common)))
+    Ok((with_types(left, &types)?, with_types(right, &types)?, Arc::new(common)))
+}
+
+/// Returns a side with its columns cast to these types.
+fn with_types(side: Side, types: &[DataType]) -> Result<LogicalPlan> {
+    let Side { plan, types: own } = side;
+    if own == types {
+        return Ok(plan);
+    }
+    let columns = plan.schema().columns().into_iter().zip(&own).zip(types);
+    let columns = columns.map(|((column, own), common)| {
+        let (table, name) = (column.relation.clone(), column.name.clone());
+        match own == common {
+            true => Expr::Column(column),
+            false => cast(Expr::Column(column), common.clone()).alias_qualified(table, name),
+        }
+    });
+    let columns: Vec<_> = columns.collect();
+    LogicalPlanBuilder::from(plan).project(columns)?.build()
 }
 
 /// Returns the rows with their numbers among their equals.

@@ -70,6 +70,16 @@ async fn equal_rows_are_counted() {
         ways.gives("SELECT 1 AS x INTERSECT SELECT 1.0", &["1.0"]).await;
         ways.gives("SELECT 1 AS x EXCEPT ALL SELECT 1.5", &["1.0"]).await;
         ways.gives("SELECT NULL AS x INTERSECT ALL SELECT NULL", &["NULL"]).await;
+        // A literal beside a decimal is a decimal, and any other float makes a float of the decimal, as in UNION.
+        ways.gives("SELECT 8.79 INTERSECT SELECT CAST('8.79' AS DECIMAL(12, 2))", &["8.79"]).await;
+        ways.gives("SELECT 8.79 EXCEPT SELECT CAST('8.79' AS DECIMAL(12, 2))", &[]).await;
+        ways.gives("SELECT CAST('8.79' AS DECIMAL(12, 2)) EXCEPT ALL SELECT 8.79", &[]).await;
+        ways.gives("SELECT x FROM (VALUES (1e-20)) AS t(x) INTERSECT SELECT CAST('0' AS DECIMAL(12, 2))", &[]).await;
+        ways.gives("SELECT x FROM (VALUES (1e300)) AS t(x) EXCEPT SELECT CAST('0' AS DECIMAL(12, 2))", &["1e300"])
+            .await;
+        ways.gives("SELECT f FROM east.samples.a EXCEPT SELECT p FROM east.samples.a", &["NaN", "1.5", "inf"]).await;
+        ways.gives("SELECT p FROM east.samples.a WHERE p > 2 INTERSECT ALL SELECT f + 1 FROM east.samples.a", &["2.5"])
+            .await;
         ways.refuses(
             "SELECT true AS x EXCEPT SELECT DATE '2024-01-01'",
             ErrorKind::InvalidQuery,

@@ -89,6 +89,13 @@ async fn literals_beyond_nanoseconds() {
             &["3|1970-01-01T00:00:00", "4|9999-12-31T00:00:00"],
         )
         .await;
+        ways.gives("SELECT DATE '9999-12-31' INTERSECT SELECT till FROM west.samples.b", &["9999-12-31T00:00:00"])
+            .await;
+        ways.gives(
+            "SELECT day FROM west.samples.b EXCEPT SELECT till FROM west.samples.b WHERE id > 1",
+            &["2024-01-01T00:00:00"],
+        )
+        .await;
         ways.gives(
             "SELECT CASE WHEN till IS NULL THEN TIMESTAMP '9999-12-31 00:00:00' ELSE till END FROM west.samples.b
              WHERE id > 2",

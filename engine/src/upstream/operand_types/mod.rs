@@ -36,6 +36,7 @@ use datafusion::optimizer::analyzer::type_coercion::{TypeCoercion, TypeCoercionR
 pub(super) use self::compared::ComparedOperands;
 pub(crate) use self::literals::keep_digits;
 pub(crate) use self::timestamps::{TimestampTypes, without_mark};
+pub(super) use self::union::{Side, settle_sides};
 pub(super) use self::unrelated::unrelated;
 
 /// Puts our rules before DataFusion's, if the rule is the one that coerces types.

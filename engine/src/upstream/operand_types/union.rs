@@ -35,6 +35,36 @@ pub(super) fn settle(union: Union) -> Result<Union> {
     }
 }
 
+/// A side of `INTERSECT` or `EXCEPT` that is not analysed yet, and the types that its columns have once it is.
+pub(in crate::upstream) struct Side {
+    pub(in crate::upstream) plan: LogicalPlan,
+    pub(in crate::upstream) types: Vec<DataType>,
+}
+
+/// Gives the columns of two sides the types that they would have as branches of a union, before DataFusion finds a common
+/// type for each pair.
+///
+/// # Errors
+/// `InvalidQuery` for columns without a common type.
+pub(in crate::upstream) fn settle_sides(left: &mut Side, right: &mut Side) -> Result<()> {
+    let (mut of_left, mut of_right) = (columns(&left.plan), columns(&right.plan));
+    let types = left.types.iter_mut().zip(&mut right.types);
+    for ((l, r), (l_type, r_type)) in of_left.iter_mut().zip(&mut of_right).zip(types) {
+        let mut operands = [
+            Operand { expr: without_alias(l), data_type: l_type.clone() },
+            Operand { expr: without_alias(r), data_type: r_type.clone() },
+        ];
+        settle_operands(Group::Branches, &mut operands)?;
+        let [l, r] = operands;
+        (*l_type, *r_type) = (l.data_type, r.data_type);
+    }
+    for (side, list) in [(left, of_left), (right, of_right)] {
+        let plan = project(Arc::new(std::mem::take(&mut side.plan)), list)?;
+        side.plan = Arc::unwrap_or_clone(plan);
+    }
+    Ok(())
+}
+
 fn without_alias(expr: &mut Expr) -> &mut Expr {
     match expr {
         Expr::Alias(alias) => without_alias(&mut alias.expr),
