@@ -116,6 +116,19 @@ async fn no_digit_is_lost() {
         ways.gives("SELECT id FROM west.samples.b WHERE n = 9007199254740992.0", &["3"]).await;
         ways.gives("SELECT id FROM west.samples.b WHERE n IN (9007199254740993.0, 5.0)", &["1", "5"]).await;
         ways.gives("SELECT id FROM west.samples.b WHERE n < 9007199254740992.5", &["2", "3", "5"]).await;
+        // Beside a literal with a point, too.
+        ways.gives("SELECT id FROM west.samples.b WHERE n IN (0.5, 9007199254740992)", &["3"]).await;
+        ways.gives("SELECT id FROM west.samples.b WHERE n NOT IN (0.5, 9007199254740992)", &["1", "2", "5"]).await;
+        ways.gives("SELECT id FROM west.samples.b WHERE n IN (0.5, id + 9007199254740991)", &[]).await;
+        ways.gives("SELECT id FROM west.samples.b WHERE n BETWEEN 0.5 AND 9007199254740992", &["2", "3", "5"]).await;
+        ways.gives("SELECT id FROM west.samples.b WHERE n NOT BETWEEN 0.5 AND 9007199254740992", &["1"]).await;
+        ways.gives(
+            "SELECT id, CASE n WHEN 0.5 THEN 'half' WHEN 9007199254740992 THEN 'even' END FROM west.samples.b
+             WHERE id <> 2",
+            &["1|NULL", "3|even", "4|NULL", "5|NULL"],
+        )
+        .await;
+        ways.gives("SELECT x FROM (VALUES (9007199254740993)) AS t(x) WHERE x IN (0.5, 9007199254740992)", &[]).await;
         // A cast keeps the digits that the query writes.
         ways.gives("SELECT CAST(8.79 AS DECIMAL(30,20))", &["8.79000000000000000000"]).await;
     })

@@ -62,10 +62,10 @@ pub(super) fn settle(group: Group, operands: &mut [Operand<'_>]) -> Result<()> {
     let numbers: Vec<Number> = operands.iter().map(Number::of).collect();
     let is_text = |number: &Number| matches!(number, Number::Text | Number::Written(_));
     if !numbers.contains(&Number::Decimal) {
-        if group == Group::Compared {
-            compare_large_integers(operands, &numbers);
-        }
-        return Ok(());
+        return match group {
+            Group::Compared => compare_large_integers(operands, &numbers),
+            Group::Branches => Ok(()),
+        };
     }
     // Branches with numbers and strings are strings.
     if group == Group::Branches && numbers.iter().any(is_text) {
@@ -93,15 +93,23 @@ pub(super) fn settle(group: Group, operands: &mut [Operand<'_>]) -> Result<()> {
     if group == Group::Compared { widen(operands) } else { Ok(()) }
 }
 
-/// Compares an integer and a literal beyond 2^53 as decimals: as floats, neighbours are equal.
-fn compare_large_integers(operands: &mut [Operand<'_>], numbers: &[Number]) {
-    let large = |number: &Number| match number {
-        Number::Literal(exact) => exact.value.abs() / 10_i128.pow(u32::from(exact.scale)) >= EXACT_FLOATS,
-        _ => false,
+/// Compares integers and literals with a point as decimals if floats would lose a digit: above 2^53, neighbours are equal
+/// as floats.
+///
+/// All operands of a group get one type. So a literal with a point makes floats of the integers beside it, too.
+fn compare_large_integers(operands: &mut [Operand<'_>], numbers: &[Number]) -> Result<()> {
+    let large = |exact: &Exact| exact.value.abs() / 10_i128.pow(u32::from(exact.scale)) >= EXACT_FLOATS;
+    let large_literal = |number: &Number| matches!(number, Number::Literal(exact) if large(exact));
+    // A column may hold any integer.
+    let large_integer = |(operand, number): (&Operand<'_>, &Number)| {
+        *number == Number::Integer && Exact::of(operand.expr).is_none_or(|exact| large(&exact))
     };
+    let mut integers = operands.iter().zip(numbers).map(large_integer);
+    let integers_meet = integers.next() == Some(true) && integers.any(|large| large);
     let exact = numbers.iter().all(|number| matches!(number, Number::Integer | Number::Literal(_) | Number::Other));
-    if !exact || !numbers.iter().any(large) {
-        return;
+    let has_literal = numbers.iter().any(|number| matches!(number, Number::Literal(_)));
+    if !exact || !has_literal || !(integers_meet || numbers.iter().any(large_literal)) {
+        return Ok(());
     }
     for (operand, number) in operands.iter_mut().zip(numbers) {
         if let Number::Literal(exact) = number {
@@ -109,6 +117,7 @@ fn compare_large_integers(operands: &mut [Operand<'_>], numbers: &[Number]) {
             operand.replace(literal, data_type);
         }
     }
+    widen(operands)
 }
 
 /// Returns the numbers of digits before and after the point.
