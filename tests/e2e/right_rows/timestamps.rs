@@ -89,6 +89,28 @@ async fn literals_beyond_nanoseconds() {
             &["3|1970-01-01T00:00:00", "4|9999-12-31T00:00:00"],
         )
         .await;
+        // A timestamp makes timestamps of dates, also at midnight.
+        ways.gives(
+            "SELECT coalesce(day, TIMESTAMP '2024-01-01 00:00:00') + INTERVAL '12 hours' FROM west.samples.b WHERE id > 2",
+            &["1970-01-01T12:00:00", "2024-01-01T12:00:00"],
+        )
+        .await;
+        ways.gives(
+            "SELECT day FROM west.samples.b WHERE id = 1 UNION ALL SELECT TIMESTAMP '2024-01-02 00:00:00'",
+            &["2024-01-01T00:00:00", "2024-01-02T00:00:00"],
+        )
+        .await;
+        ways.gives(
+            "SELECT CASE WHEN id = 1 THEN day ELSE TIMESTAMP '9999-12-31 00:00:00' END FROM west.samples.b WHERE id < 3",
+            &["2024-01-01T00:00:00", "9999-12-31T00:00:00"],
+        )
+        .await;
+        ways.gives(
+            "SELECT coalesce(nullif(s, s), TIMESTAMP '2024-01-01 00:00:00') + INTERVAL '1 millisecond' FROM west.samples.b
+             WHERE id = 1",
+            &["2024-01-01T00:00:00.001"],
+        )
+        .await;
         ways.gives("SELECT DATE '9999-12-31' INTERSECT SELECT till FROM west.samples.b", &["9999-12-31T00:00:00"])
             .await;
         ways.gives(

@@ -6,7 +6,7 @@
 //! from a column to a literal and cuts the literal's digits, so that microseconds equal a literal between two of them.
 //!
 //! Here a constant gets the unit of the column that it meets, if the unit holds it exactly. All other operands are
-//! compared as exact numbers of nanoseconds (`DECIMAL`). Branches get the finest unit.
+//! compared as exact numbers of nanoseconds (`DECIMAL`). Branches get the finest unit, and are timestamps if one is.
 //! Before: `CAST(valid_to AS Timestamp(ns)) = CAST(DATE '9999-12-31' AS Timestamp(ns))`.
 //! After: `valid_to = TimestampMicrosecond(253402214400000000)`.
 //! See <https://github.com/apache/datafusion/issues/8336>.
@@ -102,7 +102,12 @@ impl Instants<'_, '_> {
     fn settle(mut self) -> Result<()> {
         let moving: Vec<DataType> = self.moving().map(without_zone).collect();
         let same = moving.windows(2).all(|pair| pair[0] == pair[1]);
-        if same && self.constants_fit(moving.first()) {
+        // The type of a branch is visible: a timestamp beside a date column does not become a date, whatever its value.
+        let keeps_type = match self.group {
+            Group::Compared => true,
+            Group::Branches => moving.first() == Some(&timestamp(self.finest_unit(&moving))),
+        };
+        if same && keeps_type && self.constants_fit(moving.first()) {
             self.replace_constants(moving.first());
             return Ok(());
         }
@@ -120,19 +125,33 @@ impl Instants<'_, '_> {
         Ok(())
     }
 
-    /// Returns the finest unit of the moving operands if it holds the constants, and the constants' finest unit
-    /// otherwise.
+    /// Returns the finest unit of the operands if it holds the constants, and the constants' finest unit otherwise.
     fn common_unit(&self, moving: &[DataType]) -> TimeUnit {
+        [self.finest_unit(moving), TimeUnit::Microsecond]
+            .into_iter()
+            .find(|unit| self.constants_fit(Some(&timestamp(*unit))))
+            .unwrap_or(TimeUnit::Nanosecond)
+    }
+
+    /// Returns the finest unit of the moving operands. As a branch, a constant timestamp counts by its type, too, but not
+    /// for more than microseconds.
+    fn finest_unit(&self, moving: &[DataType]) -> TimeUnit {
         let units = moving.iter().filter_map(|data_type| match data_type {
             DataType::Timestamp(unit, _) => Some(*unit),
             DataType::Date64 => Some(TimeUnit::Millisecond),
             _ => None,
         });
         let finest = units.max().unwrap_or(TimeUnit::Microsecond);
-        [finest, TimeUnit::Microsecond]
-            .into_iter()
-            .find(|unit| self.constants_fit(Some(&timestamp(*unit))))
-            .unwrap_or(TimeUnit::Nanosecond)
+        if self.group == Group::Compared || moving.is_empty() {
+            return finest;
+        }
+        let constants = self.operands.iter().zip(&self.instants).filter_map(|(operand, instant)| {
+            match (instant, operand.plain()) {
+                (Instant::Constant(_), DataType::Timestamp(unit, _)) => Some((*unit).min(TimeUnit::Microsecond)),
+                _ => None,
+            }
+        });
+        constants.max().map_or(finest, |unit| unit.max(finest))
     }
 
     fn moving(&self) -> impl Iterator<Item = &DataType> {
