@@ -60,6 +60,17 @@ async fn lateral_subqueries_read_their_own_query() {
         for (sql, expected) in cases {
             ways.gives(&format!("{named} {}", sql.replace("LATERAL", lateral)), expected).await;
         }
+        // The join's condition has a subquery. The lateral values are 1 for 1, 5 for 3, and none for the other rows.
+        let limited = "LATERAL (SELECT v FROM west.samples.b AS b WHERE b.id = a.id ORDER BY v LIMIT 1) AS l";
+        let cases: &[(&str, &[&str])] = &[
+            ("JOIN LATERAL ON l.v IN (SELECT x FROM east.samples.a)", &["1|1"]),
+            ("JOIN LATERAL ON l.v NOT IN (SELECT x FROM east.samples.a WHERE x > 0)", &["3|5"]),
+            ("LEFT JOIN LATERAL ON l.v IN (SELECT x FROM east.samples.a)", &["1|1", "2|NULL", "3|NULL", "NULL|NULL"]),
+        ];
+        for (join, expected) in cases {
+            let join = join.replace("LATERAL", limited);
+            ways.gives(&format!("SELECT a.id, l.v FROM east.samples.a AS a {join}"), expected).await;
+        }
         // Both queries read a table `a`; the inner one also reads `b` of the outer one.
         ways.gives(
             "SELECT b.id FROM east.samples.a AS a JOIN west.samples.b AS b ON a.id = b.id WHERE EXISTS (

@@ -10,8 +10,9 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery};
 
 use super::dependent::{Independent, same};
 use super::domain::{Domain, Names};
-use super::scope::outer_columns;
+use super::scope::{has_subquery, outer_columns};
 use super::simple::reads_in_filters;
+use crate::upstream::expressions::has_expression;
 
 /// Returns the lateral subquery on the right side of a join, and its alias.
 fn lateral(join: &Join) -> Option<(&Subquery, Option<TableReference>)> {
@@ -26,7 +27,7 @@ fn lateral(join: &Join) -> Option<(&Subquery, Option<TableReference>)> {
 }
 
 /// Joins a lateral subquery that DataFusion plans wrongly. DataFusion plans only filters, columns and inner joins
-/// rightly.
+/// rightly. Subqueries in the condition of the join become joins, too.
 ///
 /// # Errors
 /// `Unsupported` for subqueries that cannot be evaluated for all rows at once.
@@ -57,6 +58,10 @@ pub(super) fn joined(join: &Join, names: &Names) -> Result<Option<LogicalPlan>> 
         join.null_equality,
         false,
     )?;
+    let mut joined = LogicalPlan::Join(joined);
+    if has_expression(&joined, has_subquery) {
+        joined = super::rewrite(joined, names)?;
+    }
     let columns = join.schema.columns().into_iter().map(Expr::Column);
-    Ok(Some(LogicalPlanBuilder::from(LogicalPlan::Join(joined)).project(columns)?.build()?))
+    Ok(Some(LogicalPlanBuilder::from(joined).project(columns)?.build()?))
 }

@@ -65,10 +65,10 @@ fn rewritten(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan> {
             LogicalPlan::Join(join) => lateral::joined(join, names)?,
             _ => None,
         };
-        match (lateral, has_expression(&node.data, has_subquery)) {
-            (Some(joined), false) => Ok(Transformed::yes(joined)),
-            (_, true) => Ok(Transformed::yes(rewrite(node.data, names)?)),
-            (None, false) => Ok(node),
+        match lateral {
+            Some(joined) => Ok(Transformed::yes(joined)),
+            None if has_expression(&node.data, has_subquery) => Ok(Transformed::yes(rewrite(node.data, names)?)),
+            None => Ok(node),
         }
     })?;
     Ok(rewritten.data)
