@@ -133,6 +133,17 @@ async fn intervals_are_compared_by_their_length() {
             &["true|true"],
         )
         .await;
+        // Set operations compare rows as UNION and DISTINCT do: intervals by their months, days and nanoseconds.
+        let spans = "SELECT CASE WHEN id = 1 THEN INTERVAL '1 day' ELSE INTERVAL '2 hours' END AS span FROM";
+        let both = |operation: &str| {
+            format!(
+                "SELECT count(*) FROM ({spans} east.samples.a {operation} {spans} west.samples.b WHERE id > 1) AS t"
+            )
+        };
+        ways.gives(&both("INTERSECT"), &["1"]).await;
+        ways.gives(&both("EXCEPT"), &["1"]).await;
+        ways.gives(&both("INTERSECT ALL"), &["2"]).await;
+        ways.gives(&both("UNION"), &["2"]).await;
         ways.refuses(
             "SELECT id FROM (SELECT id, CASE WHEN id = 1 THEN INTERVAL '1 day' ELSE INTERVAL '25 hours' END AS span
              FROM east.samples.a) AS t WHERE span > INTERVAL '1 day'",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::common::{Column, DFSchema, Result};
+use datafusion::common::{Column, DFSchema, NullEquality, Result};
 use datafusion::logical_expr::{
     BinaryExpr, Case, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, cast,
 };
@@ -121,9 +121,16 @@ fn settle_case(case: &mut Case, schema: &DFSchema) -> Result<()> {
 }
 
 /// Finds a common type for each pair of a join's keys, each with the schema of its side.
+///
+/// The keys of `INTERSECT` and `EXCEPT` are compared as `UNION` and `GROUP BY` compare rows: intervals by their parts.
 pub(super) fn settle_keys(join: &mut Join) -> Result<()> {
+    let of_set_operation = join.null_equality == NullEquality::NullEqualsNull;
     for (left, right) in &mut join.on {
         let mut operands = [Operand::of(left, join.left.schema())?, Operand::of(right, join.right.schema())?];
+        let [l, r] = &operands;
+        if of_set_operation && l.data_type == r.data_type {
+            continue;
+        }
         settle_operands(Group::Compared, &mut operands)?;
     }
     Ok(())
