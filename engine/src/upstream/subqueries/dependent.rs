@@ -9,7 +9,7 @@ use std::sync::Arc;
 use datafusion::common::{Column, ExprSchema};
 use datafusion::error::Result;
 use datafusion::functions_window::expr_fn::row_number;
-use datafusion::logical_expr::logical_plan::{Filter, Limit, Projection, Union, Unnest, Window};
+use datafusion::logical_expr::logical_plan::{Filter, Limit, Projection, SubqueryAlias, Union, Unnest, Window};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
     BinaryExpr, Distinct, Expr, ExprFunctionExt, FetchType, LogicalPlan, LogicalPlanBuilder, Operator, SkipType,
@@ -166,6 +166,16 @@ impl Domain<'_> {
                 let above = Projection::try_new(projection.expr.clone(), below)?;
                 return self.independent(&LogicalPlan::Projection(above));
             }
+            LogicalPlan::SubqueryAlias(alias) => {
+                let below = Limit { input: Arc::clone(&alias.input), ..limit.clone() };
+                let above = SubqueryAlias::try_new(Arc::new(LogicalPlan::Limit(below)), alias.alias.clone())?;
+                return self.independent(&LogicalPlan::SubqueryAlias(above));
+            }
+            // A limit of an inner query keeps the order of its rows.
+            LogicalPlan::Limit(below) => match below.input.as_ref() {
+                LogicalPlan::Sort(sort) => (&limit.input, sort.expr.clone()),
+                _ => (&limit.input, vec![]),
+            },
             _ => (&limit.input, vec![]),
         };
         let Independent { plan, keys } = self.independent(input)?;
