@@ -33,6 +33,9 @@ async fn an_uploaded_list_joins_the_mesh() {
         client.query("SET portolan.placement = on").await.unwrap();
         let plan = text(&client, &format!("EXPLAIN {join}")).await;
         assert!(plan.contains("keys"), "{plan}");
+        // A name without quotes keeps its letters beyond ASCII, in both statements.
+        assert_eq!(client.prepare("CREATE TABLE Ärger AS SELECT 1 AS grund").await.unwrap().changed(), Some(1));
+        assert_eq!(text(&client, "SELECT grund FROM ÄRGER").await, text(&client, "SELECT 1 AS grund").await);
         // Another session has no such table, and the owner never hears of it.
         let other = mesh.client().await;
         assert_says(&failure(&other, "SELECT * FROM wanted").await, ErrorKind::NotFound, &["wanted"]);

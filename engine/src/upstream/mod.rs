@@ -15,6 +15,7 @@ mod expressions;
 mod float_extrema;
 pub(crate) mod from_first;
 mod guarded_rules;
+pub(crate) mod identifiers;
 pub(crate) mod join_keys;
 mod nan_signs;
 pub(crate) mod nested_keys;

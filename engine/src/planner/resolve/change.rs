@@ -27,6 +27,7 @@ use sqlparser::ast::{
 use super::{known_names, plan_of, query, unknown, unsupported};
 use crate::names::{MESH_SCHEMA, NUMBERED, RESERVED_CATALOG, ROW_NUMBER, SESSION_SCHEMA, SessionNames};
 use crate::session::tables::{Creation, unknown as unknown_table};
+use crate::upstream::identifiers::normal;
 use crate::upstream::without_mark;
 use crate::{Error, ErrorKind, Result};
 
@@ -422,10 +423,6 @@ fn parts(name: &ObjectName) -> Result<Vec<String>> {
         Some(parts) if (1..=3).contains(&parts.len()) => Ok(parts),
         _ => Err(Error::new(ErrorKind::InvalidQuery, format!("`{name}` is no name of a table"))),
     }
-}
-
-fn normal(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
 fn reference(parts: &[String]) -> TableReference {

@@ -9,6 +9,8 @@ use sqlparser::ast::{
     visit_expressions_mut,
 };
 
+use crate::upstream::identifiers::normal;
+
 /// Characters of an expression that a column is called by.
 const LONGEST: usize = 256;
 
@@ -208,8 +210,4 @@ fn clash(a: &Name, b: &Name) -> bool {
         (Name::Plain(plain), Name::Qualified(_, own)) | (Name::Qualified(_, own), Name::Plain(plain)) => plain == own,
         _ => a == b,
     }
-}
-
-fn normal(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
 }

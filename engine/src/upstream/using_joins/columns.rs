@@ -7,6 +7,7 @@ use sqlparser::ast::{BinaryOperator, Expr, Ident, ObjectName, ObjectNamePart, Va
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
+use crate::upstream::identifiers::normal;
 use crate::{Error, ErrorKind, Result};
 
 /// One column.
@@ -141,11 +142,6 @@ impl From<Vec<Column>> for Columns {
     fn from(all: Vec<Column>) -> Self {
         Self { all, hidden: vec![] }
     }
-}
-
-/// Returns the name as SQL reads it.
-pub(super) fn normal(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
 }
 
 /// Returns the name in quotes, so that SQL reads it unchanged.

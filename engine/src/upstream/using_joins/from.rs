@@ -5,6 +5,7 @@ use sqlparser::ast::{Expr, Join, JoinConstraint, JoinOperator, SelectItem, SetEx
 use super::columns::{Column, Columns, Kept, is_named, last, quoted};
 use super::probe::parsed;
 use super::select::replace;
+use crate::upstream::identifiers::normal;
 use crate::{Error, ErrorKind, Result};
 
 /// Spells out an item of `FROM`. `relations` gives the columns of each relation, in order.
@@ -30,11 +31,11 @@ fn relation(relation: &mut TableFactor, relations: &mut impl Iterator<Item = Col
         select.projection = list(&columns);
         select.from = vec![table_with_joins.as_ref().clone()];
     }
-    let names = alias.columns.iter().map(|column| super::columns::normal(&column.name));
+    let names = alias.columns.iter().map(|column| normal(&column.name));
     let names = names.map(Some).chain(std::iter::repeat(None));
     let columns = columns.all.iter().zip(names).map(|(column, renamed)| {
         let name = renamed.unwrap_or_else(|| column.name.clone());
-        let value = Expr::CompoundIdentifier(vec![quoted(&super::columns::normal(&alias.name)), quoted(&name)]);
+        let value = Expr::CompoundIdentifier(vec![quoted(&normal(&alias.name)), quoted(&name)]);
         Column { name, value, merged: false }
     });
     let columns = Columns::from(columns.collect::<Vec<_>>());

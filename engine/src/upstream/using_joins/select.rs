@@ -8,9 +8,10 @@ use sqlparser::ast::{
     SelectItemQualifiedWildcardKind, SetExpr, VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 
-use super::columns::{Column, Columns, is_named, last, normal};
+use super::columns::{Column, Columns, is_named, last};
 use super::from::{item, list, listed};
 use super::probe::is_to_be_spelled_out;
+use crate::upstream::identifiers::normal;
 use crate::{Error, ErrorKind, Result};
 
 /// The expressions of merged columns, by name.

@@ -9,6 +9,7 @@ use sqlparser::ast::{
     Expr, Ident, ObjectName, ObjectNamePart, Query, Statement, Visit, Visitor, visit_expressions, visit_relations,
 };
 
+use crate::upstream::identifiers::normal;
 use crate::{Error, ErrorKind, Result};
 
 /// Refuses a statement that reads such a query more than once.
@@ -90,8 +91,4 @@ fn reads(part: &impl Visit, name: &Ident) -> usize {
         ControlFlow::<()>::Continue(())
     });
     times
-}
-
-fn normal(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
 }
