@@ -66,6 +66,19 @@ async fn merged_columns_have_values() {
             &["2", "4"],
         )
         .await;
+        // The relation is a WITH query that reads another one.
+        ways.gives(
+            &format!(
+                "WITH x AS (SELECT k FROM {a}), other AS (SELECT 1 AS z), y AS (SELECT k FROM x) SELECT k FROM y FULL JOIN {b} USING (k)"
+            ),
+            &["1", "2", "4", "NULL", "NULL"],
+        )
+        .await;
+        ways.gives(
+            &format!("WITH \"Y\" AS (SELECT k FROM {a}) SELECT k FROM (SELECT * FROM \"Y\" RIGHT JOIN {b} USING (k)) AS t"),
+            &["2", "4", "NULL"],
+        )
+        .await;
         // Without a common column, a row without a partner is kept.
         ways.gives(&format!("SELECT v, y FROM {a} NATURAL LEFT JOIN (SELECT k AS y FROM {none}) AS n"), &["a1|NULL", "a2|NULL", "a0|NULL"])
             .await;

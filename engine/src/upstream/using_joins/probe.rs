@@ -1,13 +1,16 @@
 //! Finds the joins to spell out, innermost first, and the queries that return the columns of the joined relations.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Cte, Join, JoinConstraint, JoinOperator, PipeOperator, Query, Select, SetExpr, Statement, TableAlias, TableFactor,
-    TableWithJoins, Visit, Visitor, With,
+    Cte, Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, PipeOperator, Query, Select, SetExpr,
+    Statement, TableAlias, TableFactor, TableWithJoins, Visit, Visitor, With, visit_relations,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
+
+use crate::upstream::identifiers::normal;
 
 /// A `SELECT` with such joins.
 #[derive(Debug, Default)]
@@ -49,13 +52,23 @@ impl Find {
         if let SetExpr::Select(select) = query.body.as_mut() {
             select.from = from;
         }
+        // Of the queries that it sees, only those that it reads: to plan all of them for each relation takes too long.
+        let mut read = names_in(&query);
         for scope in self.open.iter().rev() {
             let Some(with) = &scope.with else { continue };
             let seen = with.cte_tables.len().min(scope.visited + usize::from(with.recursive));
-            let cte_tables: Vec<Cte> = with.cte_tables.iter().take(seen).cloned().collect();
+            let mut cte_tables: Vec<Cte> = vec![];
+            for cte in with.cte_tables.iter().take(seen).rev() {
+                if read.contains(&normal(&cte.alias.name)) {
+                    read.extend(names_in(cte.query.as_ref()));
+                    cte_tables.push(cte.clone());
+                }
+            }
+            cte_tables.reverse();
             if !cte_tables.is_empty() {
                 let mut outer = parsed("SELECT 1")?;
-                outer.with = Some(With { cte_tables, ..with.clone() });
+                let (with_token, recursive) = (with.with_token.clone(), with.recursive);
+                outer.with = Some(With { with_token, recursive, cte_tables });
                 outer.body = Box::new(SetExpr::Query(Box::new(query)));
                 query = outer;
             }
@@ -111,6 +124,17 @@ impl Visitor for Find {
         let is_outer = all_joins.iter().any(|join| names_columns(join) && !keeps_left(join));
         ControlFlow::Break(Box::new(Found { relations, is_outer, in_pipe: false }))
     }
+}
+
+/// Returns the names of the relations that a part of a statement reads, as SQL reads them.
+fn names_in(part: &impl Visit) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let _ = visit_relations(part, |relation: &ObjectName| {
+        let parts: Vec<_> = relation.0.iter().filter_map(ObjectNamePart::as_ident).map(normal).collect();
+        names.insert(parts.join("."));
+        ControlFlow::<()>::Continue(())
+    });
+    names
 }
 
 /// True if a `SELECT` has a join that names or implies its join columns.
