@@ -108,8 +108,8 @@ fn joined(
     builder.join_detailed(right, join_type, keys, None, NullEquality::NullEqualsNull)?.build()
 }
 
-/// Returns both sides with columns of the types that hold the values of both, as in a union, and the left side's columns
-/// with these types.
+/// Returns both sides with columns of the types that hold the values of both, as in a union, and the left side's
+/// columns with these types.
 fn of_one_type(
     left: LogicalPlan,
     right: LogicalPlan,

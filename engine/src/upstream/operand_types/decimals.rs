@@ -93,8 +93,8 @@ pub(super) fn settle(group: Group, operands: &mut [Operand<'_>]) -> Result<()> {
     if group == Group::Compared { widen(operands) } else { Ok(()) }
 }
 
-/// Compares integers and literals with a point as decimals if floats would lose a digit: above 2^53, neighbours are equal
-/// as floats.
+/// Compares integers and literals with a point as decimals if floats would lose a digit: above 2^53, neighbours are
+/// equal as floats.
 ///
 /// All operands of a group get one type. So a literal with a point makes floats of the integers beside it, too.
 fn compare_large_integers(operands: &mut [Operand<'_>], numbers: &[Number]) -> Result<()> {

@@ -133,8 +133,8 @@ impl Instants<'_, '_> {
             .unwrap_or(TimeUnit::Nanosecond)
     }
 
-    /// Returns the finest unit of the moving operands. As a branch, a constant timestamp counts by its type, too, but not
-    /// for more than microseconds.
+    /// Returns the finest unit of the moving operands. As a branch, a constant timestamp counts by its type, too, but
+    /// not for more than microseconds.
     fn finest_unit(&self, moving: &[DataType]) -> TimeUnit {
         let units = moving.iter().filter_map(|data_type| match data_type {
             DataType::Timestamp(unit, _) => Some(*unit),

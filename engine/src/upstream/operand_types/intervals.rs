@@ -3,7 +3,8 @@
 //! DataFusion 55.2 compares months first, then days, then nanoseconds. A difference of timestamps has only nanoseconds,
 //! so 48 hours are not longer than `INTERVAL '1 day'`. Here a constant interval becomes a duration. An interval that
 //! differs from row to row is refused, because no DataFusion expression computes its length.
-//! `INTERSECT` and `EXCEPT` compare such intervals by their parts, as `UNION` does (see [`super::groups::settle_keys`]).
+//! `INTERSECT` and `EXCEPT` compare such intervals by their parts, as `UNION` does: see
+//! [`super::groups::settle_keys`].
 //! Before: `CAST(till - since AS Interval(MonthDayNano)) > IntervalMonthDayNano(1 day)`.
 //! After: `till - since > DurationMicrosecond(86400000000)`.
 //! See <https://github.com/apache/datafusion/issues/8468>.

@@ -41,8 +41,8 @@ pub(in crate::upstream) struct Side {
     pub(in crate::upstream) types: Vec<DataType>,
 }
 
-/// Gives the columns of two sides the types that they would have as branches of a union, before DataFusion finds a common
-/// type for each pair.
+/// Gives the columns of two sides the types that they would have as branches of a union, before DataFusion finds a
+/// common type for each pair.
 ///
 /// # Errors
 /// `InvalidQuery` for columns without a common type.

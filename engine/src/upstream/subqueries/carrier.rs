@@ -152,7 +152,8 @@ impl<'a> Carrier<'a> {
     fn uncorrelated(&mut self, of: &Subquery) -> Result<Expr> {
         match self.place {
             Place::Filter => Ok(Expr::Exists(Exists { subquery: of.clone(), negated: false })),
-            // A lateral subquery in it reads columns of its own query. DataFusion takes them for columns of a query around.
+            // A lateral subquery in it reads columns of its own query. DataFusion takes them for columns of a query
+            // around.
             _ if !of.outer_ref_columns.is_empty() => self.marked(of.subquery.as_ref().clone(), lit(true)),
             _ => counted(of),
         }
@@ -243,7 +244,8 @@ fn condition_of(condition: Expr, plan: &LogicalPlan) -> Expr {
 
 /// True if a subquery surely has at most one row for each row around it.
 ///
-/// `LogicalPlan::max_rows` counts no row for a `SELECT` without `FROM`, so that a union of two of them seems to have none.
+/// `LogicalPlan::max_rows` counts no row for a `SELECT` without `FROM`, so that a union of two of them seems to have
+/// none.
 fn is_one_row(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::EmptyRelation(_) => true,
@@ -276,7 +278,8 @@ fn is_one_row(plan: &LogicalPlan) -> bool {
     }
 }
 
-/// True if a filter compares all columns of a unique key, such as that of a `GROUP BY`, with values that no row changes.
+/// True if a filter compares all columns of a unique key, such as that of a `GROUP BY`, with values that are the same
+/// for all rows.
 fn finds_by_key(filter: &Filter) -> bool {
     let schema = filter.input.schema();
     let constant = |value: &Expr| value.column_refs().is_empty() && !value.is_volatile() && !has_subquery(value);

@@ -60,8 +60,8 @@ pub(super) fn outer_columns_of(expr: &Expr, schema: &DFSchema) -> Result<Vec<Col
     Ok(found)
 }
 
-/// Collects the columns that a plan reads from outside. `before` are the columns of the items of `FROM` before the plan,
-/// which belong to the lateral subqueries' own query.
+/// Collects the columns that a plan reads from outside. `before` are the columns of the items of `FROM` before the
+/// plan: for a lateral subquery they belong to its own query.
 fn collect(plan: &LogicalPlan, before: &[&DFSchema], found: &mut Vec<Column>) -> Result<()> {
     let schema = merge_schema(&plan.inputs());
     plan.apply_expressions(|expr| {
@@ -174,8 +174,8 @@ fn rename_outer(plan: LogicalPlan, by: &Replacements) -> Result<LogicalPlan> {
     rename(plan, by, by)
 }
 
-/// Renames outer columns of a plan. `lateral` are the replacements for lateral subqueries in it: without the columns of the
-/// items of `FROM` before them.
+/// Renames outer columns of a plan. `lateral` are the replacements for lateral subqueries in it: without the columns of
+/// the items of `FROM` before them.
 fn rename(plan: LogicalPlan, by: &Replacements, lateral: &Replacements) -> Result<LogicalPlan> {
     let plan = match plan {
         LogicalPlan::Join(mut join) => {
