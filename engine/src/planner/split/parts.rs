@@ -138,6 +138,8 @@ fn split(expr: &Expr, schema: &DFSchema) -> Result<Option<(Vec<Expr>, Combine)>>
             let part = Expr::AggregateFunction(AggregateFunction { func: of_part, params: params.clone() });
             Some((vec![part], Combine::By(of_parts)))
         }
+        // What two aggregates make of a sum beside a DISTINCT one.
+        "sum_wide" => Some((vec![whole], Combine::By(sum_udaf()))),
         "sum" | "min" | "max" | "bool_and" | "bool_or" | "bit_and" | "bit_or" => {
             Some((vec![whole], Combine::By(function.func.clone())))
         }
