@@ -15,7 +15,7 @@ use crate::Result;
 use crate::execution::errors::from_datafusion;
 use crate::execution::yielding::with_yielding_joins;
 use crate::mesh::MeshView;
-use crate::upstream::{aggregate_filters, executable, nested_keys};
+use crate::upstream::{aggregate_filters, executable, nested_keys, topk_groups};
 
 /// A join lists its keys up to so many bytes and keys: beyond, only their range is known. The list takes some 300 bytes
 /// of memory a key.
@@ -75,8 +75,9 @@ impl Physical {
         if without_filters {
             state.config_mut().options_mut().optimizer.enable_join_dynamic_filter_pushdown = false;
         }
-        aggregate_filters::restrict(plan, &mut state.config_mut().options_mut().optimizer)
-            .map_err(|e| from_datafusion(&e))?;
+        let optimizer = &mut state.config_mut().options_mut().optimizer;
+        aggregate_filters::restrict(plan, optimizer).map_err(|e| from_datafusion(&e))?;
+        topk_groups::restrict(plan, optimizer).map_err(|e| from_datafusion(&e))?;
         let (state, scans) = (Arc::new(state), RemoteScans::default());
         let exchanges =
             ExchangePlanner { view, query, scans: scans.clone(), state: state.clone(), running: running.to_vec() };

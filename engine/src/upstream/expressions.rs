@@ -34,11 +34,21 @@ pub(super) fn map_named(
     rewrite: impl Fn(Expr) -> Result<Transformed<Expr>>,
 ) -> Result<Transformed<LogicalPlan>> {
     let names = NamePreserver::new(&plan);
-    plan.map_expressions(|expr| {
-        let name = names.save(&expr);
-        let rewritten = expr.transform_up(&rewrite)?;
-        Ok(if rewritten.transformed { rewritten.update_data(|e| name.restore(e)) } else { rewritten })
-    })
+    plan.map_expressions(|expr| rewrite_named(&names, expr, &mut |expr| expr.transform_up(&rewrite)))
+}
+
+/// Rewrites an expression of an operator; its column keeps its name. The columns of grouping sets are those inside.
+pub(super) fn rewrite_named(
+    names: &NamePreserver,
+    expr: Expr,
+    rewrite: &mut dyn FnMut(Expr) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<Expr>> {
+    if matches!(expr, Expr::GroupingSet(_)) {
+        return expr.map_children(|inner| rewrite_named(names, inner, rewrite));
+    }
+    let name = names.save(&expr);
+    let rewritten = rewrite(expr)?;
+    Ok(if rewritten.transformed { rewritten.update_data(|e| name.restore(e)) } else { rewritten })
 }
 
 /// The columns that an operator's expressions read.

@@ -23,11 +23,13 @@ mod null_equality;
 mod operand_types;
 mod overflow;
 pub(crate) mod patterns;
+mod ranks;
 mod regex_literals;
 pub(crate) mod set_operations;
 mod subqueries;
 pub(crate) mod sums;
 mod three_valued;
+pub(crate) mod topk_groups;
 mod unordered_casts;
 pub(crate) mod using_joins;
 pub(crate) mod volatile;
@@ -72,6 +74,7 @@ pub(crate) fn state_builder() -> SessionStateBuilder {
     // Those of the same name as one of DataFusion's stand in its place.
     builder.aggregate_functions().get_or_insert_default().extend(sums::functions());
     builder.aggregate_functions().get_or_insert_default().extend(float_extrema::functions());
+    builder.window_functions().get_or_insert_default().extend(ranks::functions());
     let functions = builder.scalar_functions().get_or_insert_default();
     functions.extend(overflow::checked::functions());
     // It names the files of a port, and fails above anything but a scan.

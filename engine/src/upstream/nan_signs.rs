@@ -20,11 +20,11 @@ use datafusion::functions::utils::make_scalar_function;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, Projection, ReturnFieldArgs, ScalarFunctionArgs,
-    ScalarUDF, ScalarUDFImpl, Signature, TryCast, Volatility,
+    BinaryExpr, Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, Projection, ReturnFieldArgs,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TryCast, Volatility,
 };
 
-use super::expressions::{any, has_expression, schema_below};
+use super::expressions::{any, has_expression, rewrite_named, schema_below};
 
 /// Returns the plan with one NaN, for physical planning only.
 pub(super) fn canonical(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -61,16 +61,13 @@ fn computed(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     }
     let schema = schema_below(&node)?;
     let names = NamePreserver::new(&node);
-    node.map_expressions(|expr| {
-        let name = names.save(&expr);
-        Ok(rewrite(expr, &schema, false)?.update_data(|e| name.restore(e)))
-    })
+    node.map_expressions(|expr| rewrite_named(&names, expr, &mut |expr| rewrite(expr, &schema, false)))
 }
 
 /// True for an expression that may have the value NaN though no column has it.
 fn may_compute(expr: &Expr) -> bool {
     match expr {
-        Expr::BinaryExpr(binary) => is_arithmetic(binary.op),
+        Expr::BinaryExpr(binary) => is_arithmetic(binary.op) && !adds_zero(binary),
         Expr::Negative(_) | Expr::ScalarFunction(_) | Expr::Cast(_) | Expr::TryCast(_) => true,
         Expr::Literal(value, _) => is_nan(value),
         _ => false,
@@ -110,6 +107,15 @@ fn is_cast_of_number(expr: &Expr, schema: &DFSchema) -> bool {
 
 /// Aggregates whose values do not depend on the bits of NaN.
 const SUMS: [&str; 7] = ["avg", "count", "stddev", "stddev_pop", "sum", "var", "var_pop"];
+
+/// True for a value that [`super::zero_signs`] adds zero to: it is NaN only if the value is.
+fn adds_zero(binary: &BinaryExpr) -> bool {
+    let is_zero =
+        |value: &ScalarValue| matches!(value, ScalarValue::Float64(Some(0.0)) | ScalarValue::Float32(Some(0.0)));
+    binary.op == Operator::Plus
+        && matches!(*binary.left, Expr::Column(_))
+        && matches!(&*binary.right, Expr::Literal(value, _) if is_zero(value))
+}
 
 fn is_arithmetic(operator: Operator) -> bool {
     use Operator::{Divide, Minus, Modulo, Multiply, Plus};

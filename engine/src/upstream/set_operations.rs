@@ -21,13 +21,13 @@ use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, DFSchema, NullEquality, Result, plan_err};
 use datafusion::execution::session_state::SessionState;
-use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::type_coercion::binary::type_union_coercion;
 use datafusion::logical_expr::{
     Distinct, Expr, ExprFunctionExt, Join, JoinType, LogicalPlan, LogicalPlanBuilder, cast,
 };
 
 use super::operand_types::{Side, settle_sides, unrelated};
+use super::ranks::row_number;
 
 /// The column of each side with the number of a row among its equals.
 const COPY: [&str; 2] = ["#left copy", "#right copy"];

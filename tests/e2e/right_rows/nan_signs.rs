@@ -49,6 +49,14 @@ async fn nan_has_no_sign() {
             )
             .await;
         }
+        // Groups below a LIMIT.
+        for (order, expected) in [("DESC NULLS LAST", "NaN"), ("NULLS LAST", "1.5")] {
+            let sql = format!("SELECT DISTINCT v FROM east.samples.a ORDER BY v {order} LIMIT 1");
+            ways.gives(&sql, &[expected]).await;
+        }
+        ways.gives("SELECT v, max(id) FROM east.samples.a GROUP BY v ORDER BY 2 DESC LIMIT 2", &["NULL|4", "1.5|3"])
+            .await;
+        ways.gives("SELECT v, max(id) AS m FROM east.samples.a GROUP BY v ORDER BY m LIMIT 1", &["NaN|2"]).await;
         // As computed: 0/0, inf - inf, inf * 0, the root of -1, 0 % 0.
         for value in
             ["z / z", "v - v", "v * (z - z)", "power(-1 - z, 0.5)", "(z - z) % (z - z)", "-(z / z)", "z / z + 1"]

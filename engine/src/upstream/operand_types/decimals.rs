@@ -163,6 +163,18 @@ fn widen(operands: &mut [Operand<'_>]) -> Result<()> {
     Ok(())
 }
 
+/// Divides integers as integers. DataFusion divides decimals if one of the two is `BIGINT UNSIGNED`. A number that BIGINT
+/// does not hold is an error.
+pub(super) fn divide(left: &mut Operand<'_>, right: &mut Operand<'_>) {
+    let is_unsigned = |operand: &Operand<'_>| *operand.plain() == DataType::UInt64;
+    let is_signed = |operand: &Operand<'_>| operand.plain().is_signed_integer();
+    if is_unsigned(left) && is_signed(right) {
+        left.cast(&DataType::Int64);
+    } else if is_signed(left) && is_unsigned(right) {
+        right.cast(&DataType::Int64);
+    }
+}
+
 /// Keeps a literal exact in `+`, `-`, `*` and `%` with a decimal, if the result fits a decimal of 38 digits.
 pub(super) fn calculate<'a>(op: Operator, mut left: Operand<'a>, mut right: Operand<'a>) {
     let (decimal, literal) = match (Number::of(&left), Number::of(&right)) {

@@ -64,6 +64,10 @@ pub(super) fn settle(expr: &mut Expr, schema: &DFSchema) -> Result<()> {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => {
             group(Group::Compared, vec![left, right], schema)
         }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Divide, right }) => {
+            decimals::divide(&mut Operand::of(left, schema)?, &mut Operand::of(right, schema)?);
+            Ok(())
+        }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_exact(*op) => {
             let (mut left, mut right) = (Operand::of(left, schema)?, Operand::of(right, schema)?);
             intervals::keep_time_of_day(*op, &mut left, &mut right);

@@ -38,6 +38,7 @@ pub(crate) use self::literals::keep_digits;
 pub(crate) use self::timestamps::{TimestampTypes, without_mark};
 pub(super) use self::union::{Side, settle_sides};
 pub(super) use self::unrelated::unrelated;
+use super::expressions::rewrite_named;
 
 /// Puts our rules before DataFusion's, if the rule is the one that coerces types.
 pub(super) fn guarded(rule: Arc<dyn AnalyzerRule + Send + Sync>) -> Arc<dyn AnalyzerRule + Send + Sync> {
@@ -118,20 +119,17 @@ fn coerce_node(plan: LogicalPlan, outer: Option<&Outer<'_>>) -> Result<Transform
     };
     let names = NamePreserver::new(&plan);
     let mut rewriter = Rewriter { schema: &schema, outer };
-    plan.map_expressions(|expr| {
-        let name = names.save(&expr);
-        Ok(expr.rewrite(&mut rewriter)?.update_data(|expr| name.restore(expr)))
-    })?
-    .map_data(|plan| match plan {
-        LogicalPlan::Join(mut join) => {
-            groups::settle_keys(&mut join)?;
-            Ok(LogicalPlan::Join(join))
-        }
-        LogicalPlan::Union(union) => union::settle(union).map(LogicalPlan::Union),
-        other => Ok(other),
-    })?
-    .map_data(|plan| TypeCoercionRewriter::new(&schema).coerce_plan(plan))?
-    .map_data(LogicalPlan::recompute_schema)
+    plan.map_expressions(|expr| rewrite_named(&names, expr, &mut |expr| expr.rewrite(&mut rewriter)))?
+        .map_data(|plan| match plan {
+            LogicalPlan::Join(mut join) => {
+                groups::settle_keys(&mut join)?;
+                Ok(LogicalPlan::Join(join))
+            }
+            LogicalPlan::Union(union) => union::settle(union).map(LogicalPlan::Union),
+            other => Ok(other),
+        })?
+        .map_data(|plan| TypeCoercionRewriter::new(&schema).coerce_plan(plan))?
+        .map_data(LogicalPlan::recompute_schema)
 }
 
 /// Coerces an expression from its operands up.

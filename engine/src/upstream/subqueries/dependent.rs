@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use datafusion::common::{Column, ExprSchema};
 use datafusion::error::Result;
-use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::logical_plan::{Filter, Limit, Projection, SubqueryAlias, Union, Unnest, Window};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
@@ -21,6 +20,7 @@ use super::domain::{Domain, product};
 use super::refused;
 use super::scope::{Replacements, outer_columns, replace};
 use super::{grouped, joins};
+use crate::upstream::ranks::row_number;
 
 /// A plan whose rows carry the values of the outer columns that they belong to.
 #[derive(Debug)]
@@ -191,10 +191,10 @@ impl Domain<'_> {
         let columns = input.schema().columns().into_iter().chain(keys.iter().cloned()).map(Expr::Column);
         let named = LogicalPlanBuilder::from(counted).project(columns.chain([number.alias(&name)]))?;
         let number = Expr::Column(Column::new_unqualified(name));
-        let skip = u64::try_from(skip).unwrap_or(u64::MAX);
+        let skip = i64::try_from(skip).unwrap_or(i64::MAX);
         let mut kept = number.clone().gt(lit(skip));
         if let Some(fetch) = fetch {
-            kept = kept.and(number.lt_eq(lit(skip.saturating_add(u64::try_from(fetch).unwrap_or(u64::MAX)))));
+            kept = kept.and(number.lt_eq(lit(skip.saturating_add(i64::try_from(fetch).unwrap_or(i64::MAX)))));
         }
         let plan = self.narrowed(input, named.filter(kept)?.build()?, &keys)?;
         Ok(Independent { plan, keys })
