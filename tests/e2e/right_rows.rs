@@ -10,6 +10,7 @@ mod changing_files;
 mod csv_line_breaks;
 mod decimals;
 mod empty_groups;
+mod equal_names;
 mod file_order;
 mod float_extrema;
 mod folders;

@@ -7,18 +7,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use datafusion::common::JoinType;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
 use super::remote_scan::RemoteScanExec;
+use crate::upstream::filters_by_name::{crosses_sides, has_ambiguous_names};
 
 /// Whether a filter of a join might be taken for another column's on its way to a scan of this node: there is such a
 /// scan, and below some join several columns have one name. Remote scans are looked at one by one instead.
@@ -74,46 +71,4 @@ fn below(plan: Arc<dyn ExecutionPlan>, probed: bool, ambiguous: bool) -> Result<
         return Ok(plan);
     }
     replace_children_if_necessary(plan, children)
-}
-
-/// Whether a filter of a key that a semi join hands to its other side may meet another column there. `keys` are the names
-/// of those that are columns; `left` and `right` tell what names the sides have.
-fn crosses_sides(
-    join_type: JoinType,
-    mut keys: impl Iterator<Item = (Option<String>, Option<String>)>,
-    left: impl Fn(&str) -> bool,
-    right: impl Fn(&str) -> bool,
-) -> bool {
-    let is_another = |key: Option<String>, other: Option<String>, has: &dyn Fn(&str) -> bool| {
-        key.is_some_and(|key| other.as_ref() != Some(&key) && has(&key))
-    };
-    match join_type {
-        JoinType::LeftSemi => keys.any(|(l, r)| is_another(l, r, &right)),
-        JoinType::RightSemi => keys.any(|(l, r)| is_another(r, l, &left)),
-        _ => false,
-    }
-}
-
-fn has_ambiguous_names(plan: &dyn ExecutionPlan) -> bool {
-    if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
-        let name = |e: &Arc<dyn PhysicalExpr>| e.downcast_ref::<Column>().map(|c| c.name().to_owned());
-        let has = |side: &Arc<dyn ExecutionPlan>, name: &str| side.schema().column_with_name(name).is_some();
-        let keys = join.on().iter().map(|(left, right)| (name(left), name(right)));
-        if crosses_sides(*join.join_type(), keys, |n| has(join.left(), n), |n| has(join.right(), n)) {
-            return true;
-        }
-    }
-    if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
-        let below = aggregate.input().schema();
-        let renamed = aggregate.group_expr().expr().iter().any(|(group, name)| {
-            let is_same = group.downcast_ref::<Column>().is_some_and(|c| c.name() == name);
-            !is_same && below.column_with_name(name).is_some()
-        });
-        if renamed {
-            return true;
-        }
-    }
-    let schema = plan.schema();
-    let mut names = HashSet::new();
-    !schema.fields().iter().all(|field| names.insert(field.name().as_str()))
 }

@@ -12,6 +12,7 @@ mod date_parts;
 mod distinct_sums;
 mod equal_projections;
 mod expressions;
+pub(crate) mod filters_by_name;
 mod float_extrema;
 pub(crate) mod from_first;
 mod guarded_rules;
@@ -44,6 +45,8 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::analyzer::Analyzer;
 use datafusion::optimizer::optimizer::Optimizer;
 use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use self::guarded_rules::Guard;
 pub(crate) use self::operand_types::{keep_digits, without_mark};
@@ -70,7 +73,8 @@ pub(crate) fn state_builder() -> SessionStateBuilder {
         .with_default_features()
         .with_type_planner(Arc::new(operand_types::TimestampTypes))
         .with_analyzer_rules(analyzer_rules())
-        .with_optimizer_rules(optimizer_rules());
+        .with_optimizer_rules(optimizer_rules())
+        .with_physical_optimizer_rules(physical_optimizer_rules());
     // Those of the same name as one of DataFusion's stand in its place.
     builder.aggregate_functions().get_or_insert_default().extend(sums::functions());
     builder.aggregate_functions().get_or_insert_default().extend(float_extrema::functions());
@@ -105,6 +109,11 @@ fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     Optimizer::new().rules.into_iter().map(|rule| guarded_rules::guarded(rule, &GUARDS)).collect()
 }
 
+/// The physical optimizer's rules in order.
+fn physical_optimizer_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    PhysicalOptimizer::new().rules.into_iter().map(filters_by_name::guarded).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,5 +125,7 @@ mod tests {
         for name in GUARDS.iter().flat_map(|guard| guard.rules) {
             assert!(rules.iter().any(|rule| rule.name() == *name), "no rule is called {name}");
         }
+        let pushdown = PhysicalOptimizer::new().rules.into_iter().filter(|rule| rule.name() == filters_by_name::RULE);
+        assert_eq!(pushdown.count(), 1, "expected one rule called {}", filters_by_name::RULE);
     }
 }
