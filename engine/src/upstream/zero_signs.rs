@@ -1,8 +1,8 @@
 //! Treats -0.0 and 0.0 as one value, as `GROUP BY`, joins and `=` do.
 //!
 //! DataFusion 55.2 keeps them apart by Arrow's total order: in the partitions and the order of windows, in `ORDER BY`, in
-//! `CASE x WHEN`, in long lists of `IN`, in aggregates of DISTINCT values, and in `NULLIF` ([`nullif`]). Adding 0.0 makes
-//! one value of both.
+//! `CASE x WHEN`, in long lists of `IN`, in `INTERSECT`, `EXCEPT` and joins by `IS NOT DISTINCT FROM`, in aggregates of
+//! DISTINCT values, and in `NULLIF` ([`nullif`]). Adding 0.0 makes one value of both.
 //!
 //! Before: `count(*) OVER (PARTITION BY z)`. After: `count(*) OVER (PARTITION BY z + 0.0)`.
 
@@ -11,7 +11,7 @@ pub(super) mod nullif;
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::common::{DFSchema, NullEquality, Result, ScalarValue};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, SortExpr};
 use datafusion::optimizer::AnalyzerRule;
@@ -29,12 +29,14 @@ impl AnalyzerRule for ZeroSigns {
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let plan = plan.transform_up_with_subqueries(|node| {
-            if !matches!(node, LogicalPlan::Sort(_)) && !has_expression(&node, |e| any(e, keeps_signs)) {
+            if !matches!(node, LogicalPlan::Sort(_) | LogicalPlan::Join(_))
+                && !has_expression(&node, |e| any(e, keeps_signs))
+            {
                 return Ok(Transformed::no(node));
             }
             let schema = merge_schema(&node.inputs());
             let rewritten = map_named(node, |e| without_signs(e, &schema))?;
-            rewritten.transform_data(|node| Ok(sorted(node, &schema)))
+            rewritten.transform_data(|node| Ok(sorted(node, &schema)))?.transform_data(|node| Ok(joined(node)))
         })?;
         Ok(plan.data)
     }
@@ -44,9 +46,26 @@ impl AnalyzerRule for ZeroSigns {
 fn keeps_signs(expr: &Expr) -> bool {
     match expr {
         Expr::WindowFunction(_) | Expr::AggregateFunction(_) | Expr::Case(_) | Expr::InList(_) => true,
-        Expr::BinaryExpr(binary) => matches!(binary.op, Operator::Eq | Operator::NotEq),
+        Expr::BinaryExpr(binary) => matches!(binary.op, Operator::Eq | Operator::NotEq) || is_distinct_from(binary.op),
         _ => false,
     }
+}
+
+/// True for the comparisons that may become keys of a join for which NULL equals NULL.
+fn is_distinct_from(op: Operator) -> bool {
+    matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom)
+}
+
+/// The keys of a join for which NULL equals NULL: such a join compares bits.
+fn joined(node: LogicalPlan) -> Transformed<LogicalPlan> {
+    let LogicalPlan::Join(mut join) = node else { return Transformed::no(node) };
+    let mut changed = false;
+    if join.null_equality == NullEquality::NullEqualsNull {
+        for (left, right) in &mut join.on {
+            changed |= add_zero(left, join.left.schema()) | add_zero(right, join.right.schema());
+        }
+    }
+    Transformed::new_transformed(LogicalPlan::Join(join), changed)
 }
 
 fn sorted(node: LogicalPlan, schema: &DFSchema) -> Transformed<LogicalPlan> {
@@ -103,6 +122,10 @@ fn without_signs(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 }
             }
             Ok(Transformed::new_transformed(Expr::Case(case), changed))
+        }
+        Expr::BinaryExpr(mut binary) if is_distinct_from(binary.op) => {
+            let changed = add_zero(&mut binary.left, schema) | add_zero(&mut binary.right, schema);
+            Ok(Transformed::new_transformed(Expr::BinaryExpr(binary), changed))
         }
         // The optimizer makes a list of four such comparisons of one value.
         Expr::BinaryExpr(mut binary) if matches!(binary.op, Operator::Eq | Operator::NotEq) => {

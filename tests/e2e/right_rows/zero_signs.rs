@@ -52,6 +52,18 @@ async fn zeros_are_equal_whatever_their_sign() {
             ways.gives(&format!("SELECT id FROM west.samples.b WHERE NOT ({list})"), &["7"]).await;
         }
         ways.gives("SELECT round(x) IN (0, 1) FROM (VALUES (-0.4::DOUBLE), (3.0::DOUBLE)) t(x)", &["true", "false"]).await;
+        // Set operations, and joins for which NULL equals NULL.
+        let (a, b) = ("SELECT z FROM east.samples.a WHERE id < 3", "SELECT z FROM west.samples.b WHERE id = 5 OR id = 8");
+        ways.gives(&format!("SELECT count(*) FROM ({a} INTERSECT ALL {b})"), &["1"]).await;
+        ways.gives(&format!("SELECT count(*) FROM ({a} INTERSECT {b})"), &["1"]).await;
+        ways.gives(&format!("SELECT count(*) FROM ({a} EXCEPT ALL {b})"), &["1"]).await;
+        ways.gives(&format!("SELECT count(*) FROM ({a} EXCEPT {b})"), &["0"]).await;
+        ways.gives(
+            "SELECT a.id, b.id FROM east.samples.a a JOIN west.samples.b b ON a.z IS NOT DISTINCT FROM b.z WHERE b.id <> 6",
+            &["1|5", "2|5", "3|7", "4|8"],
+        )
+        .await;
+        ways.gives("SELECT id FROM east.samples.a WHERE z IS NOT DISTINCT FROM 0.0", &["1", "2"]).await;
         // Aggregates of distinct values.
         ways.gives("SELECT avg(DISTINCT z), count(DISTINCT id) FROM east.samples.a", &["0.75|4"]).await;
         ways.gives("SELECT count(DISTINCT z) OVER () FROM east.samples.a WHERE id < 3", &["1", "1"]).await;
