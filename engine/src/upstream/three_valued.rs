@@ -15,7 +15,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::expr::{Case, InList};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, TryCast};
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 use super::expressions::{map_simplified, schema_below};
@@ -202,11 +202,19 @@ fn is_logical(expr: &Expr) -> bool {
 fn meet(tests: &[Test<'_>], matters: impl Fn(&Test<'_>) -> bool) -> bool {
     let mut by_value: HashMap<&Expr, (usize, bool)> = HashMap::new();
     tests.iter().any(|test| {
-        let (count, matter) = by_value.entry(test.value).or_default();
+        let (count, matter) = by_value.entry(uncast(test.value)).or_default();
         *count += 1;
         *matter = *matter || matters(test);
         *count > 1 && *matter
     })
+}
+
+/// The value below its casts: the rule takes casts off before it joins lists.
+fn uncast(mut value: &Expr) -> &Expr {
+    while let Expr::Cast(Cast { expr, .. }) | Expr::TryCast(TryCast { expr, .. }) = value {
+        value = expr;
+    }
+    value
 }
 
 fn nullable(expr: &Expr, schema: &DFSchema) -> bool {

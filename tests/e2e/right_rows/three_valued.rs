@@ -242,3 +242,27 @@ async fn lists_keep_null_at_owners() {
     })
     .await;
 }
+
+/// A list beside a cast of the same value.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_of_a_value_and_its_cast_keep_null() {
+    within(300, async {
+        // `x` is 1, NULL, 3 and 2.
+        let ways = super::two_owners().await;
+        for (first, second) in [
+            ("x IN (1)", "CAST(x AS DECIMAL(12, 2)) IN (2.50)"),
+            ("x IN (1)", "CAST(x AS DOUBLE) IN (7)"),
+            ("CAST(x AS DECIMAL(12, 4)) IN (2)", "CAST(x AS DECIMAL(12, 2)) IN (CAST('100.50' AS DECIMAL(12, 2)))"),
+            ("CAST(x AS DECIMAL(12, 4)) = 2", "CAST(x AS DECIMAL(12, 4)) IN (CAST('100.50' AS DECIMAL(12, 2)))"),
+        ] {
+            let both = format!("{first} AND {second}");
+            ways.gives(&format!("SELECT x FROM east.samples.a WHERE NOT ({both})"), &["1", "3", "2"]).await;
+            ways.gives(
+                &format!("SELECT x, {both} FROM east.samples.a"),
+                &["1|false", "NULL|NULL", "3|false", "2|false"],
+            )
+            .await;
+        }
+    })
+    .await;
+}
