@@ -71,10 +71,23 @@ impl DuckDb {
     /// # Errors
     /// DuckDB's message; a query that exceeds the time limit.
     pub async fn query(&self, sql: &str) -> Result<Rows, String> {
+        self.run(sql, true).await
+    }
+
+    /// Runs a query without DuckDB's optimizer.
+    ///
+    /// # Errors
+    /// As [`DuckDb::query`].
+    pub async fn query_as_written(&self, sql: &str) -> Result<Rows, String> {
+        self.run(sql, false).await
+    }
+
+    async fn run(&self, sql: &str, optimize: bool) -> Result<Rows, String> {
         let mut pipes = self.pipes.lock().await;
         pipes.last_id += 1;
         let id = pipes.last_id;
-        let answer = pipes.ask(&json!({ "id": id, "sql": sql, "seconds": TIME_LIMIT.as_secs() }), id).await?;
+        let request = json!({ "id": id, "sql": sql, "seconds": TIME_LIMIT.as_secs(), "optimize": optimize });
+        let answer = pipes.ask(&request, id).await?;
         let bytes = BASE64_STANDARD.decode(answer["rows"].as_str().unwrap()).unwrap();
         let reader = StreamReader::try_new(bytes.as_slice(), None).unwrap();
         let schema = reader.schema();

@@ -56,6 +56,7 @@ fn common_type(expected: &DataType, actual: &DataType) -> Option<DataType> {
         (Boolean, Boolean) => Some(Boolean),
         // DuckDB's averages of decimals are floating-point numbers. Otherwise a float beside another number is a fault.
         (e, a) if e.is_floating() && (a.is_floating() || a.is_decimal()) => Some(Float64),
+        (DataType::Decimal128(MOST_DIGITS, kept), a) if a.is_decimal() && *kept < scale(a) => Some(Float64),
         (_, a) if a.is_floating() => None,
         (e, a) if e.is_numeric() && a.is_numeric() => {
             Some(DataType::Decimal256(WIDEST_DECIMAL, scale(e).max(scale(a)).max(0)))

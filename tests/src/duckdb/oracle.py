@@ -1,7 +1,7 @@
 """Answers queries with DuckDB: a JSON object a line on standard input, one a line on standard output.
 
 The first line opens ports: {"settings": ["SET ..."], "ports": [{"name": "domain.product.port", "files": [...]}]}.
-Each later one is a query: {"id": 1, "sql": "SELECT ...", "seconds": 20}. Its answer has the id, and either "rows" (an
+Each later one is a query: {"id": 1, "sql": "SELECT ...", "seconds": 20, "optimize": true}. Its answer has the id, and either "rows" (an
 Arrow IPC stream in base64) or "error".
 """
 
@@ -64,6 +64,7 @@ def main():
                 open_ports(connection, request["ports"])
                 reply({"id": 0})
                 continue
+            connection.execute("PRAGMA enable_optimizer" if request["optimize"] else "PRAGMA disable_optimizer")
             rows = answer(connection, request["sql"], request["seconds"])
             reply({"id": request["id"], "rows": rows})
         except Exception as error:

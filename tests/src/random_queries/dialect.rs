@@ -42,6 +42,10 @@ const fn differs(construct: &'static str, treatment: Treatment, reason: &'static
     DialectDifference { construct, treatment, reason }
 }
 
+/// The reason for which a query is not compared: DuckDB itself has two results.
+pub(super) const DUCKDB_DISAGREES: &str = "DuckDB 2.0.0 returns Portolan's rows without its optimizer, and others with it: the \
+                                           filter of `ORDER BY … LIMIT` below a left join makes NULL of rows that have a match";
+
 /// All differences.
 pub(super) const DIFFERENCES: &[DialectDifference] = &[
     differs(
@@ -59,11 +63,7 @@ pub(super) const DIFFERENCES: &[DialectDifference] = &[
         Set("SET order_by_non_integer_literal = true"),
         "DuckDB refuses it, because it has no effect",
     ),
-    differs(
-        "`ORDER BY … LIMIT` over a left join",
-        Set("SET disabled_optimizers = 'top_n'"),
-        "DuckDB 2.0.0 hands the filter of a TopN below the join, and returns rows of NULL for rows that have a match",
-    ),
+    differs("a query whose rows depend on DuckDB's optimizer", Skipped, DUCKDB_DISAGREES),
     differs("`LEFT SEMI JOIN`, `LEFT ANTI JOIN`", Rewritten, "DuckDB writes them without LEFT"),
     differs("`RIGHT SEMI JOIN`, `RIGHT ANTI JOIN`", Rewritten, "DuckDB has none: the sides are swapped"),
     differs("`LIKE` with a backslash and no ESCAPE", Rewritten, "DuckDB has no escape character unless one is named"),
