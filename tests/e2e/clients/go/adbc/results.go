@@ -27,7 +27,7 @@ func types(s *session) error {
 		{"X'00ff'", "binary", "AP8="},
 		{"DATE '2024-02-29'", "date32", "2024-02-29"},
 		{"TIME '12:34:56'", "time64[ns]", "12:34:56.000000000"},
-		{"TIMESTAMP '2024-02-29 12:34:56.789'", "timestamp[ns]", "2024-02-29T12:34:56.789"},
+		{"TIMESTAMP '2024-02-29 12:34:56.789'", "timestamp[us]", "2024-02-29T12:34:56.789"},
 		{"arrow_cast('2024-02-29T12:00:00Z', 'Timestamp(Microsecond, Some(\"+00:00\"))')", "timestamp[us, tz=+00:00]", "2024-02-29T12:00:00Z"},
 		{"arrow_cast('view', 'Utf8View')", "utf8", "view"},
 		{"CAST(NULL AS INT)", "int32", "(null)"},
