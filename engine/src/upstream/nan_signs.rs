@@ -1,8 +1,8 @@
 //! All NaN are one value, the greatest, as in DuckDB and PostgreSQL.
 //!
-//! DataFusion 55.2 compares floats by their bits. A processor of x86-64 computes a NaN with a sign (`0/0`), and so does
-//! whoever wrote a file on one: it is less than -Infinity, not equal to `'NaN'::double`, and a group of its own. Here
-//! every float that a scan reads or an expression computes has the NaN without a sign.
+//! DataFusion 55.2 compares floats by their bits. A processor of x86-64 computes a NaN with a sign (`0/0`), and files that
+//! were written on one hold such NaN. A NaN with a sign is less than -Infinity, not equal to `'NaN'::double`, and a group
+//! of its own. Here every float that a scan reads or an expression computes has the NaN without a sign.
 //!
 //! [`canonical`] runs last before physical planning, so that no plan that travels has the function. The results of
 //! aggregates stay as they are.
