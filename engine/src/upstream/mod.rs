@@ -26,6 +26,7 @@ mod overflow;
 pub(crate) mod patterns;
 mod ranks;
 mod regex_literals;
+mod same_column;
 pub(crate) mod set_operations;
 mod subqueries;
 pub(crate) mod sums;

@@ -13,18 +13,17 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
-use arrow::datatypes::{DataType, FieldRef, Float16Type, Float32Type, Float64Type};
+use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
-use datafusion::functions::utils::make_scalar_function;
+use datafusion::common::{Column, DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    BinaryExpr, Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, Projection, ReturnFieldArgs,
-    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TryCast, Volatility,
+    BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, Projection, ScalarUDF, TryCast,
 };
 
 use super::expressions::{any, has_expression, rewrite_named, schema_below};
+use super::same_column;
 
 /// Returns the plan with one NaN, for physical planning only.
 pub(super) fn canonical(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -145,60 +144,11 @@ type F16 = <Float16Type as ArrowPrimitiveType>::Native;
 
 /// The expression in a call of the function.
 fn one_nan(expr: Expr) -> Expr {
-    static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
-        let signature = Signature::any(1, Volatility::Immutable);
-        Arc::new(ScalarUDF::new_from_impl(OneNan { signature }))
-    });
+    static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| same_column::function("one_nan", without_signs));
     Expr::ScalarFunction(ScalarFunction::new_udf(FUNCTION.clone(), vec![expr]))
 }
 
-/// Returns its argument with the NaN without a sign in the place of every other.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct OneNan {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for OneNan {
-    fn name(&self) -> &str {
-        "one_nan"
-    }
-
-    /// The name of the argument's column, so that a plan's columns keep their names. A cast has the name of its operand,
-    /// beside which a join may need it.
-    fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        Ok(match args {
-            [cast @ (Expr::Cast(_) | Expr::TryCast(_))] => format!("{}({cast})", self.name()),
-            [value] => value.schema_name().to_string(),
-            _ => self.name().to_owned(),
-        })
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Ok(types.first().cloned().unwrap_or(DataType::Null))
-    }
-
-    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        match args.arg_fields {
-            [value] => Ok(value.clone()),
-            fields => plan_err!("expected one argument of `{}`, got {}", self.name(), fields.len()),
-        }
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        make_scalar_function(
-            |arrays| match arrays {
-                [array] => Ok(without_signs(array)),
-                arrays => plan_err!("expected one argument of `one_nan`, got {}", arrays.len()),
-            },
-            vec![],
-        )(&args.args)
-    }
-}
-
+/// The floats with the NaN without a sign in the place of every other.
 fn without_signs(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
         DataType::Float16 => one::<Float16Type>(array, F16::NAN, |v| v.is_nan() && v.to_bits() != F16::NAN.to_bits()),

@@ -10,16 +10,14 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::datatypes::{DataType, FieldRef};
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{DFSchema, Result, plan_err};
+use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{
-    ColumnarValue, Expr, ExprSchemable, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, Volatility,
-};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF};
 
 use super::expressions::{any, has_expression, map_named, schema_below};
+use super::same_column;
 
 /// Returns the plan with the operands of such casts hidden, for physical planning only.
 pub(super) fn hide(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -88,51 +86,11 @@ fn plain(data_type: &DataType) -> &DataType {
 
 /// The expression in a call of the function. A literal has no statistics.
 fn hidden(expr: impl Into<Box<Expr>>) -> Expr {
-    static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
-        let signature = Signature::any(1, Volatility::Immutable);
-        Arc::new(ScalarUDF::new_from_impl(WithoutStatistics { signature }))
-    });
+    // DataFusion derives no bounds of a function's values.
+    static FUNCTION: LazyLock<Arc<ScalarUDF>> =
+        LazyLock::new(|| same_column::function("without_statistics", Arc::clone));
     match *expr.into() {
         literal @ Expr::Literal(..) => literal,
         other => Expr::ScalarFunction(ScalarFunction::new_udf(FUNCTION.clone(), vec![other])),
-    }
-}
-
-/// Returns its argument. DataFusion derives no bounds of a function's values.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct WithoutStatistics {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for WithoutStatistics {
-    fn name(&self) -> &str {
-        "without_statistics"
-    }
-
-    /// The name of the argument's column, so that a plan's columns keep their names.
-    fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        Ok(args.first().map_or_else(|| self.name().to_owned(), |value| value.schema_name().to_string()))
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Ok(types.first().cloned().unwrap_or(DataType::Null))
-    }
-
-    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        match args.arg_fields {
-            [value] => Ok(value.clone()),
-            fields => plan_err!("expected one argument of `{}`, got {}", self.name(), fields.len()),
-        }
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        match <[ColumnarValue; 1]>::try_from(args.args) {
-            Ok([value]) => Ok(value),
-            Err(values) => plan_err!("expected one argument of `{}`, got {}", self.name(), values.len()),
-        }
     }
 }
