@@ -2,7 +2,7 @@
 //! execution have in common. Each query runs in one way, and the ways take turns.
 //!
 //! The test runs a few hundred queries with a fixed seed. By hand it runs any number, with the variables of the other
-//! random test. `PORTOLAN_RANDOM_UNFIXED=1` also writes queries that are known to fail.
+//! random test.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

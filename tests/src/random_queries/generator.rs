@@ -8,10 +8,6 @@ use rand::{Rng, SeedableRng};
 
 use super::scope::Output;
 
-/// The kinds that the generator does not write because the engine has a known fault with them, and the letter of the
-/// fault. `PORTOLAN_RANDOM_UNFIXED=1` in the environment makes it write them.
-pub(super) const UNFIXED: &[(&str, char)] = &[];
-
 /// Writes one query.
 pub(super) struct Generator {
     random: StdRng,
@@ -23,8 +19,6 @@ pub(super) struct Generator {
     pub(super) kinds: BTreeSet<&'static str>,
     /// The number of queries around the one that is being written.
     pub(super) nesting: usize,
-    /// True if the generator also writes the kinds of [`UNFIXED`].
-    unfixed: bool,
 }
 
 impl Generator {
@@ -36,7 +30,6 @@ impl Generator {
             forced: vec![],
             kinds: BTreeSet::new(),
             nesting: 0,
-            unfixed: std::env::var_os("PORTOLAN_RANDOM_UNFIXED").is_some(),
         }
     }
 
@@ -59,15 +52,9 @@ impl Generator {
         format!("t{}", self.aliases)
     }
 
-    /// True if queries may have things of this kind.
-    pub(super) fn may(&self, kind: &str) -> bool {
-        self.unfixed || UNFIXED.iter().all(|(unfixed, _)| *unfixed != kind)
-    }
-
     /// Decides whether the query gets something of this kind, and records it.
     pub(super) fn maybe(&mut self, kind: &'static str, probability: f64) -> bool {
-        // The number is drawn in any case, so that a query changes little if a kind is switched on.
-        let chosen = self.chance(probability) && self.may(kind);
+        let chosen = self.chance(probability);
         if chosen {
             self.tag(kind);
         }

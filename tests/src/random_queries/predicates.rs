@@ -1,6 +1,5 @@
 //! Predicates over the columns in scope: comparisons, lists, patterns, three-valued logic.
 
-use super::expressions::is_extreme;
 use super::generator::Generator;
 use super::scope::{Column, Kind};
 
@@ -24,13 +23,7 @@ impl Generator {
 
     /// Chooses a column for a predicate.
     fn subject(&mut self, columns: &[Column]) -> Option<Column> {
-        let fit = |c: &&Column| match c.kind {
-            Kind::Float => !c.base || self.may("floats that compare"),
-            Kind::Stamp => !is_extreme(c) || self.may("extreme timestamps"),
-            _ => true,
-        };
-        let columns: Vec<&Column> = columns.iter().filter(fit).collect();
-        self.pick(&columns).map(|c| (*c).clone())
+        self.pick(columns).cloned()
     }
 
     /// Writes a predicate over one or two columns, without subqueries.
@@ -81,11 +74,10 @@ impl Generator {
     /// Chooses another column that this one can be compared with.
     fn comparable(&mut self, columns: &[Column], column: &Column) -> Option<String> {
         let number = |kind| matches!(kind, Kind::Int | Kind::Wide | Kind::Decimal);
-        let instants = self.may("dates with timestamps");
-        let alike = |other: &&Column| match (column.kind, other.kind) {
-            (Kind::Date, Kind::Stamp) | (Kind::Stamp, Kind::Date) => instants,
-            (Kind::Stamp, Kind::Stamp) => !is_extreme(other) || self.may("extreme timestamps"),
-            (l, r) => l == r || (number(l) && number(r)),
+        let instant = |kind| matches!(kind, Kind::Date | Kind::Stamp);
+        let alike = |other: &&Column| {
+            let (l, r) = (column.kind, other.kind);
+            l == r || (number(l) && number(r)) || (instant(l) && instant(r))
         };
         let others: Vec<&Column> = columns.iter().filter(|o| o.sql != column.sql).filter(alike).collect();
         self.pick(&others).map(|o| o.sql.clone())
@@ -203,7 +195,7 @@ impl Generator {
                 self.tag("no rows");
                 "1 = 0".into()
             }
-            5..=10 if depth > 0 => self.subquery_predicate(columns, rows, depth - 1, true),
+            5..=10 if depth > 0 => self.subquery_predicate(columns, rows, depth - 1),
             _ => self.simple_predicate(columns),
         }
     }
@@ -211,8 +203,7 @@ impl Generator {
     fn predicate_or_simple(&mut self, columns: &[Column], rows: f64, depth: usize) -> String {
         if depth > 0 && self.chance(0.3) {
             self.tag("subquery below OR");
-            let not_in = self.may("not in below OR");
-            return self.subquery_predicate(columns, rows, depth - 1, not_in);
+            return self.subquery_predicate(columns, rows, depth - 1);
         }
         self.simple_predicate(columns)
     }

@@ -43,7 +43,7 @@ impl Generator {
             // Joins with the empty port find few faults.
             table = all[0];
         }
-        let columns = table.columns.iter().filter(|c| self.may_read(c)).map(|c| Column {
+        let columns = table.columns.iter().map(|c| Column {
             sql: format!("{alias}.{}", c.0),
             kind: c.1,
             distinct: c.2,
@@ -57,11 +57,6 @@ impl Generator {
             rows: table.rows,
             conditions: vec![],
         }
-    }
-
-    /// True if queries may read the column.
-    pub(super) fn may_read(&self, column: &ColumnSpec) -> bool {
-        column.3 != "zero" || self.may("negative zero")
     }
 
     /// A common table expression under an alias.
@@ -110,9 +105,7 @@ impl Generator {
 
     /// An equality between two relations, and about how many rows the join has.
     fn equal_columns(&mut self, left: &Relation, right: &Relation) -> Option<(String, f64)> {
-        let floats = self.may("floats that compare");
-        let same =
-            |l: &Column, r: &Column| !l.family.is_empty() && l.family == r.family && (l.kind != Kind::Float || floats);
+        let same = |l: &Column, r: &Column| !l.family.is_empty() && l.family == r.family;
         let rows = |l: &Column, r: &Column| left.rows * right.rows / l.distinct.max(r.distinct).max(1.0);
         let keys = pairs(&left.columns, &right.columns, |l, r| same(l, r) && rows(l, r) <= MAX_ROWS);
         let other = pairs(&left.columns, &right.columns, |l, r| {

@@ -183,7 +183,7 @@ impl Generator {
                 ("rounded decimals in a subquery", format!("avg({number})"), average)
             }
             8 => ("avg", format!("avg({number})"), average),
-            9 if any.1.kind == Kind::Wide && self.may("arithmetic at the ends") => {
+            9 if any.1.kind == Kind::Wide => {
                 self.tag("arithmetic at the ends");
                 ("sum", format!("sum({})", any.0), Kind::Wide)
             }
@@ -263,10 +263,7 @@ impl Generator {
             } else {
                 self.aggregate(depth, Some(&kinds), true)
             };
-            let mut operation = operations[self.below(operations.len())];
-            if !self.may(operation) {
-                operation = operation.trim_end_matches(" ALL");
-            }
+            let operation = operations[self.below(operations.len())];
             self.tag(operation);
             left.sql = format!("({}) {operation} ({})", left.sql, right.sql);
             left.rows += right.rows;
@@ -286,7 +283,7 @@ impl Generator {
             let other = match kind {
                 Kind::Int if self.chance(0.3) => Kind::Float,
                 Kind::Int => Kind::Decimal,
-                Kind::Date if self.may("dates with timestamps") => Kind::Stamp,
+                Kind::Date => Kind::Stamp,
                 _ => continue,
             };
             if self.maybe("mixed types in a set operation", 0.2) {

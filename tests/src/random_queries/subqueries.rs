@@ -8,14 +8,11 @@ use super::scope::{Column, Kind, Output};
 const MAX_PAIRS: f64 = 100_000.0;
 
 impl Generator {
-    /// Writes `IN`, `EXISTS` or a comparison with a scalar subquery. `not_in`: true if it may be `NOT IN`.
-    pub(super) fn subquery_predicate(&mut self, columns: &[Column], rows: f64, depth: usize, not_in: bool) -> String {
+    /// Writes `IN`, `EXISTS` or a comparison with a scalar subquery.
+    pub(super) fn subquery_predicate(&mut self, columns: &[Column], rows: f64, depth: usize) -> String {
         let not = if self.chance(0.4) { "NOT " } else { "" };
         match self.below(3) {
-            0 => {
-                let not = if not_in { not } else { "" };
-                self.in_predicate(columns, rows, depth, not).unwrap_or_else(|| "1 = 1".into())
-            }
+            0 => self.in_predicate(columns, rows, depth, not).unwrap_or_else(|| "1 = 1".into()),
             1 => {
                 let inner = self.exists_select(columns, rows, depth);
                 self.tag(if not.is_empty() { "exists" } else { "not exists" });
@@ -57,7 +54,7 @@ impl Generator {
 
     /// Writes a subquery in the place of a value that is true, false or NULL.
     pub(super) fn subquery_value(&mut self, columns: &[Column], rows: f64, depth: usize) -> String {
-        let predicate = self.subquery_predicate(columns, rows, depth, true);
+        let predicate = self.subquery_predicate(columns, rows, depth);
         if self.chance(0.3) {
             return format!("CASE WHEN {predicate} THEN true ELSE {} END", self.simple_predicate(columns));
         }
@@ -137,23 +134,13 @@ impl Generator {
 
     /// Writes `a = b` over columns that identify the same thing.
     pub(super) fn equality(&mut self, left: &[Column], right: &[Column]) -> Option<String> {
-        let floats = self.may("floats that compare");
-        let same =
-            |l: &Column, r: &Column| !l.family.is_empty() && l.family == r.family && (l.kind != Kind::Float || floats);
-        let pairs = pairs(left, right, same);
+        let pairs = pairs(left, right, |l, r| !l.family.is_empty() && l.family == r.family);
         self.pick(&pairs).map(|(l, r)| format!("{} = {}", l.sql, r.sql))
     }
 
     /// Writes a comparison such as `a < b`.
     pub(super) fn comparison(&mut self, left: &[Column], right: &[Column]) -> Option<String> {
-        let (floats, instants) = (self.may("floats that compare"), self.may("extreme timestamps"));
-        let alike = |l: &Column, r: &Column| match l.kind {
-            Kind::Bool => false,
-            Kind::Float => r.kind == Kind::Float && floats,
-            Kind::Stamp => r.kind == Kind::Stamp && instants,
-            kind => r.kind == kind,
-        };
-        let pairs = pairs(left, right, alike);
+        let pairs = pairs(left, right, |l, r| l.kind != Kind::Bool && l.kind == r.kind);
         let compare = *self.pick(&["<", ">", "<>", "<=", ">="])?;
         self.pick(&pairs).map(|(l, r)| format!("{} {compare} {}", l.sql, r.sql))
     }

@@ -18,15 +18,11 @@ impl Generator {
     pub(super) fn using(&mut self, named: bool) -> Select {
         let first = self.port();
         let second = self.port();
-        let floats = self.may("floats that compare");
         let shared: Vec<ColumnSpec> = first
             .columns
             .iter()
-            .filter(|c| self.may_read(c))
             .filter(|c| second.columns.iter().any(|o| o.0 == c.0 && o.1 == c.1))
-            .filter(|c| {
-                matches!(c.1, Kind::Int | Kind::Text | Kind::Date | Kind::Decimal) || (c.1 == Kind::Float && floats)
-            })
+            .filter(|c| matches!(c.1, Kind::Int | Kind::Text | Kind::Date | Kind::Decimal | Kind::Float))
             .copied()
             .collect();
         let Some(key) = self.pick(&shared).copied() else { return self.plain(0, None, named) };
@@ -77,8 +73,7 @@ impl Generator {
     /// new names.
     fn side(&mut self, table: &'static TableSpec, keys: &[ColumnSpec], natural: bool) -> Side {
         let alias = self.alias();
-        let rest: Vec<ColumnSpec> =
-            table.columns.iter().filter(|c| self.may_read(c) && keys.iter().all(|k| k.0 != c.0)).copied().collect();
+        let rest: Vec<ColumnSpec> = table.columns.iter().filter(|c| keys.iter().all(|k| k.0 != c.0)).copied().collect();
         if !natural && self.chance(0.7) {
             return Side { sql: format!("{} AS {alias}", table.name), alias, rest };
         }
