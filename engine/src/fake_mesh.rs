@@ -22,9 +22,9 @@ use portolan_connectors::{
     OperatorMetrics, Peer, Reach, Site, SiteId,
 };
 
+use crate::mesh::Link;
 use crate::names::MeshCatalogs;
 use crate::planner::analyse;
-use crate::planner::decision::Link;
 use crate::planner::resolve::{Resolved, resolve};
 use crate::{Engine, Error, ErrorKind, Principal, Result};
 

@@ -18,7 +18,8 @@ use portolan_connectors::{CatalogAnswer, FragmentRequest, FragmentStream, Peer, 
 
 use super::{Exchange, Physical, QueryContext};
 use crate::fake_mesh::{OwnerPeer, analysed, state_of};
-use crate::planner::decision::{KeyForm, KeyPlan, Link};
+use crate::mesh::Link;
+use crate::planner::decision::{KeyForm, KeyPlan};
 use crate::planner::{self, Fragment};
 use crate::wire::Encoded;
 use crate::{Engine, Limits, Principal, Settings, StrategyChoice, wire};

@@ -9,7 +9,8 @@ use layout::gv::DotParser;
 
 use super::*;
 use crate::fake_mesh::{FakePeer, analysed, gateway, owned, state_of, tpch_domain};
-use crate::planner::decision::{Alternative, Cost, Decision, Edge, KeyPlan, Link, Strategy};
+use crate::mesh::Link;
+use crate::planner::decision::{Alternative, Cost, Decision, Edge, KeyPlan, Strategy};
 use crate::planner::{self, Fragment, Placed, SiteChoice};
 use crate::{Engine, ErrorKind, Principal, Settings};
 

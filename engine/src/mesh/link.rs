@@ -6,12 +6,26 @@ use std::time::{Duration, Instant};
 
 use portolan_connectors::FragmentSummary;
 
-use crate::planner::decision::Link;
-
 /// How many measurements count: as many of the last ones.
 const REMEMBERED: usize = 16;
 /// Shorter streams say more of buffers than of the link.
 const LEAST_STREAM_BYTES: u64 = 256 << 10;
+
+/// The speed of the link between two nodes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Link {
+    /// Time of a round trip.
+    pub(crate) latency: Duration,
+    /// Bytes a second.
+    pub(crate) bandwidth: f64,
+}
+
+impl Default for Link {
+    /// Two nodes on one machine or in one rack.
+    fn default() -> Self {
+        Self { latency: Duration::from_micros(500), bandwidth: 500e6 }
+    }
+}
 
 /// What is known of the link to a peer from elsewhere; it goes before what is measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

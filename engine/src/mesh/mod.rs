@@ -18,8 +18,7 @@ use portolan_connectors::{CatalogAnswer, LocalDomain, Peer, PortWriter, Reach, S
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::link::LinkOverride;
-pub(crate) use self::link::{LinkMeter, StreamMeter};
-use crate::planner::decision::Link;
+pub(crate) use self::link::{Link, LinkMeter, StreamMeter};
 use crate::{Error, ErrorKind, Result};
 
 /// What this engine knows of the mesh.

@@ -6,8 +6,7 @@ use std::time::Duration;
 use portolan_catalog::{DomainName, NodeState};
 use portolan_connectors::Reach;
 
-use super::{Known, KnownPeer};
-use crate::planner::decision::Link;
+use super::{Known, KnownPeer, Link};
 
 /// A link that changed by no more than this factor is told as it was.
 const WORTH_TELLING: f64 = 2.0;

@@ -7,10 +7,9 @@ use portolan_catalog::{DomainCatalog, DomainName, NodeLocation, NodeState, PortN
 use portolan_connectors::{CatalogAnswer, FragmentRequest, FragmentStream, Peer, Reach, Site, SiteId};
 
 use super::link::Pace;
-use super::{LinkOverride, Mesh};
+use super::{Link, LinkOverride, Mesh};
 use crate::ErrorKind;
 use crate::fake_mesh::{FakePeer, owned, tpch_domain};
-use crate::planner::decision::Link;
 
 fn mesh(peers: &[&Arc<FakePeer>]) -> Arc<Mesh> {
     Mesh::new(vec![], peers.iter().map(|p| unmeasured(p)).collect()).unwrap()

@@ -2,23 +2,8 @@
 
 use std::time::Duration;
 
+use crate::mesh::Link;
 use crate::settings::KeyFormChoice;
-
-/// How fast rows come over an edge.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Link {
-    /// Time of a round trip.
-    pub(crate) latency: Duration,
-    /// Bytes a second.
-    pub(crate) bandwidth: f64,
-}
-
-impl Default for Link {
-    /// Two nodes on one machine or in one rack.
-    fn default() -> Self {
-        Self { latency: Duration::from_micros(500), bandwidth: 500e6 }
-    }
-}
 
 /// What a plan, or a part of one, is expected to cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

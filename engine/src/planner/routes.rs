@@ -2,9 +2,8 @@
 
 use portolan_catalog::DomainName;
 
-use super::decision::Link;
 use super::place::SiteChoice;
-use crate::mesh::MeshView;
+use crate::mesh::{Link, MeshView};
 
 /// The ways between sites, as the mesh is known at one moment.
 #[derive(Clone, Copy)]

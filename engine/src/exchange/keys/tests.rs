@@ -18,7 +18,8 @@ use super::column::KeyColumn;
 use super::form::Figures;
 use super::restriction::{Body, Condition, Restriction};
 use super::set::KeySet;
-use crate::planner::decision::{Edge, KeyForm, Link};
+use crate::mesh::Link;
+use crate::planner::decision::{Edge, KeyForm};
 
 type Expr = Arc<dyn PhysicalExpr>;
 
