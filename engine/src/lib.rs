@@ -4,6 +4,7 @@
 //! a question with a stream of record batches.
 
 mod activity;
+mod bounds;
 pub mod engine;
 mod exchange;
 mod execution;
@@ -22,10 +23,10 @@ pub mod settings;
 mod upstream;
 mod wire;
 
+pub use bounds::MOST_STATEMENT_BYTES;
 pub use engine::{Engine, EngineBuilder, EstimatedFragment, SentFragment};
 pub use limits::Limits;
 pub use mesh::LinkOverride;
-pub use planner::resolve::bounds::MOST_STATEMENT_BYTES;
 pub use portolan_connectors::{Error, ErrorKind, Result};
 pub use principal::Principal;
 pub use progress::{EdgeProgress, Progress, ProgressHandle};

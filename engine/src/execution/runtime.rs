@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{Error, ErrorKind, Result};
 
 /// Bytes of a thread's stack, of which none is taken before it is used: planning calls itself for each level of a plan,
-/// and a stack that is used up ends the process. It holds the deepest that is let in (`planner::resolve::bounds`).
+/// and a stack that is used up ends the process. It holds the deepest that is let in (`bounds.rs`).
 const STACK: usize = 128 << 20;
 
 /// The threads that drive plans.

@@ -13,12 +13,12 @@ use datafusion::logical_expr::{Cast, Expr, LogicalPlan, TryCast};
 use datafusion::scalar::ScalarValue;
 
 use super::{Entry, Query, QueryStream, session_state};
+use crate::bounds::{check_plan, check_types};
 use crate::execution::conform::lossless;
 use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
 use crate::names::SessionNames;
 use crate::planner::analyse_statement;
-use crate::planner::resolve::bounds::{check_plan, check_types};
 use crate::planner::resolve::change::Change;
 use crate::planner::resolve::{Assignment, Resolved, resolve};
 use crate::{Error, ErrorKind, Result, Session, Settings, explain};

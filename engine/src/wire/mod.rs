@@ -17,9 +17,9 @@ use datafusion_proto::bytes::{
     logical_plan_from_bytes_with_extension_codec, logical_plan_to_bytes_with_extension_codec,
 };
 
+use crate::bounds::check_plan;
 use crate::mesh::MeshView;
 use crate::names::MeshCatalogs;
-use crate::planner::resolve::bounds::check_plan;
 use crate::{Error, ErrorKind, Result};
 use codec::PortCodec;
 use keys::SentKeys;

@@ -1,7 +1,6 @@
 //! Pass 1, resolve: text to a plan over the ports that the mesh knows at this moment. All look-ups are done before
 //! planning begins, against one immutable view: planning itself does no I/O.
 
-pub(crate) mod bounds;
 pub(crate) mod change;
 mod labels;
 mod passed_over;
@@ -22,6 +21,7 @@ use sqlparser::tokenizer::Span;
 use self::change::{Change, Scope, change};
 pub(crate) use self::labels::Labels;
 use self::labels::Renamed;
+use crate::bounds;
 use crate::execution::errors::from_datafusion;
 use crate::explain::{ExplainOptions, take_explain};
 use crate::mesh::describe;

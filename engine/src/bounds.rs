@@ -21,9 +21,9 @@ use crate::{Error, ErrorKind, Result};
 /// Bytes of a statement's text: each takes some hundred bytes of memory while it is parsed.
 pub const MOST_STATEMENT_BYTES: usize = 1 << 20;
 /// Levels that expressions and queries of a statement may be nested, an operator in a row of them counted as one.
-pub(crate) const MOST_LEVELS: usize = 2_000;
+const MOST_LEVELS: usize = 2_000;
 /// Tables and subqueries that a statement may read from.
-pub(crate) const MOST_TABLES: usize = 500;
+const MOST_TABLES: usize = 500;
 /// Columns that a query may list: planning takes the square of them.
 const MOST_COLUMNS: usize = 4_000;
 /// Levels that the operators of a plan may be nested.
@@ -50,7 +50,10 @@ enum Opened {
 }
 
 /// Refuses text that is too long or nested too deep. Text that does not tokenise is left to the parser.
-pub(super) fn check_text(sql: &str) -> Result<()> {
+///
+/// # Errors
+/// `InvalidQuery`.
+pub(crate) fn check_text(sql: &str) -> Result<()> {
     // Each level takes a character at the least.
     if sql.len() <= MOST_LEVELS {
         return Ok(());
@@ -147,7 +150,10 @@ fn step(token: &Token) -> Step {
 }
 
 /// Refuses a statement that reads from too many tables, which are joined one below the other, or lists too many columns.
-pub(super) fn check_statement(statement: &Statement) -> Result<()> {
+///
+/// # Errors
+/// `InvalidQuery`.
+pub(crate) fn check_statement(statement: &Statement) -> Result<()> {
     let Statement::Statement(statement) = statement else { return Ok(()) };
     match statement.visit(&mut Tables(0)) {
         ControlFlow::Break(what) => Err(too_much(what)),
