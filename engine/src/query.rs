@@ -26,7 +26,7 @@ use crate::activity::{Listed, RunningQuery};
 use crate::engine::Inner;
 use crate::exchange::{Physical, QueryContext, RemoteScanExec};
 use crate::execution::admission::Place;
-use crate::execution::errors::from_datafusion;
+use crate::execution::errors::{cancelled, from_datafusion};
 use crate::execution::memory::QueryMemory;
 use crate::execution::run::Run;
 use crate::explain::ExplainOptions;
@@ -209,11 +209,6 @@ impl Query {
         let Some(ready) = stream.ready() else { return Ok(vec![]) };
         explain::rows(&ready.planned, &ready.physical, options, Some(&ready.scans))
     }
-}
-
-/// Somebody stopped the query.
-pub(crate) fn cancelled() -> Error {
-    Error::new(ErrorKind::Cancelled, "the query was cancelled")
 }
 
 impl Ready {

@@ -1,4 +1,5 @@
-//! DataFusion's errors into ours: the kind tells the caller what to do, the text says where.
+//! DataFusion's errors into ours: the kind tells the caller what to do, the text says where. The error of a cancelled
+//! query stands here too: whatever runs a query returns the same one.
 
 use std::error::Error as StdError;
 
@@ -25,6 +26,11 @@ pub(crate) fn from_datafusion(error: &DataFusionError) -> Error {
 /// Wraps one of our errors so that it can travel through DataFusion.
 pub(crate) fn into_datafusion(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
+}
+
+/// Returns the error of a query that was cancelled.
+pub(crate) fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "the query was cancelled")
 }
 
 /// A place in a statement, in words.

@@ -17,10 +17,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::admission::Place;
 use super::conform::conform;
-use super::errors::from_datafusion;
+use super::errors::{cancelled, from_datafusion};
 use super::runtime::CpuRuntime;
 use crate::activity::Listed;
-use crate::query::cancelled;
 use crate::{Error, ErrorKind, ProgressHandle, Result};
 
 /// Batches that wait for their reader, at most.

@@ -12,9 +12,9 @@ use portolan_catalog::PortRef;
 use portolan_catalog::nearest::nearest;
 use tokio_util::sync::CancellationToken;
 
-use super::cancelled;
 use crate::activity::RunningQuery;
 use crate::execution::conform::{conform, lossless};
+use crate::execution::errors::cancelled;
 use crate::mesh::MeshView;
 use crate::names::{RESERVED_CATALOG, SESSION_SCHEMA};
 use crate::planner::resolve::change::distinct_names;
