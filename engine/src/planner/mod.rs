@@ -13,6 +13,7 @@ mod order;
 mod place;
 pub(crate) mod resolve;
 mod routes;
+mod sides;
 mod split;
 
 use datafusion::execution::session_state::SessionState;

@@ -32,6 +32,7 @@ use self::graph::{Graph, Set};
 use super::cardinality;
 use super::place;
 use super::routes::Routes;
+use super::sides::{can_swap, swapped};
 use crate::execution::errors::from_datafusion;
 
 /// What a row takes in a hash table beside its own bytes, and what its keys take elsewhere.
@@ -174,29 +175,4 @@ fn sides(join: &Join) -> Result<Transformed<LogicalPlan>> {
     }
     let swapped = swapped(join)?;
     Ok(Transformed::yes(swapped))
-}
-
-/// Whether the sides may be exchanged. A mark join names its mark by its side.
-pub(super) fn can_swap(join: &Join) -> bool {
-    !join.null_aware && !matches!(join.join_type, JoinType::LeftMark | JoinType::RightMark)
-}
-
-/// The same join with its sides exchanged, and its columns in the order that they had.
-pub(super) fn swapped(join: &Join) -> Result<LogicalPlan> {
-    let on = join.on.iter().map(|(l, r)| (r.clone(), l.clone())).collect();
-    let swapped = LogicalPlan::Join(Join::try_new(
-        join.right.clone(),
-        join.left.clone(),
-        on,
-        join.filter.clone(),
-        join.join_type.swap(),
-        join.join_constraint,
-        join.null_equality,
-        false,
-    )?);
-    if swapped.schema().columns() == join.schema.columns() {
-        return Ok(swapped);
-    }
-    let columns = join.schema.columns().into_iter().map(Expr::Column).collect();
-    Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(swapped))?))
 }

@@ -6,7 +6,7 @@ use datafusion::logical_expr::LogicalPlan;
 
 use super::SiteChoice;
 use super::node::{Node, peers};
-use crate::planner::order;
+use crate::planner::sides::{can_swap, swapped};
 use crate::settings::{Pushdown, Settings, StrategyChoice};
 
 /// Numbers operators, and joins across sites in the order of the plan's printed form: a setting may force each.
@@ -53,7 +53,7 @@ fn exchange_sides(plan: LogicalPlan, settings: &Settings, numbers: &mut Numbers)
     let exchange = numbers.forced(&plan, settings)? == StrategyChoice::KeysFromRight;
     let plan = plan.map_children(|child| Ok(Transformed::yes(exchange_sides(child, settings, numbers)?)))?.data;
     match &plan {
-        LogicalPlan::Join(join) if exchange && order::can_swap(join) => order::swapped(join),
+        LogicalPlan::Join(join) if exchange && can_swap(join) => swapped(join),
         _ => Ok(plan),
     }
 }

@@ -1,0 +1,32 @@
+//! Exchanges the sides of a join. The left side is the one that is built: the order pass chooses it by cost, and a
+//! setting may force it.
+
+use std::sync::Arc;
+
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, Projection};
+
+/// True if the sides may be exchanged. A mark join names its mark by its side.
+pub(super) fn can_swap(join: &Join) -> bool {
+    !join.null_aware && !matches!(join.join_type, JoinType::LeftMark | JoinType::RightMark)
+}
+
+/// Returns the same join with its sides exchanged, and its columns in the order that they had.
+pub(super) fn swapped(join: &Join) -> Result<LogicalPlan> {
+    let on = join.on.iter().map(|(l, r)| (r.clone(), l.clone())).collect();
+    let swapped = LogicalPlan::Join(Join::try_new(
+        join.right.clone(),
+        join.left.clone(),
+        on,
+        join.filter.clone(),
+        join.join_type.swap(),
+        join.join_constraint,
+        join.null_equality,
+        false,
+    )?);
+    if swapped.schema().columns() == join.schema.columns() {
+        return Ok(swapped);
+    }
+    let columns = join.schema.columns().into_iter().map(Expr::Column).collect();
+    Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(swapped))?))
+}
