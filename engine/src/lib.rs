@@ -14,6 +14,7 @@ mod fake_mesh;
 pub mod limits;
 mod mesh;
 mod names;
+mod plan;
 mod planner;
 pub mod principal;
 pub mod progress;

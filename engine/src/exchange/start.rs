@@ -17,8 +17,8 @@ use tokio::sync::Notify;
 use super::keys::{KeyReport, Restriction, restrict};
 use super::remote_scan::QueryContext;
 use crate::Result;
+use crate::plan::KeyPlan;
 use crate::planner::Fragment;
-use crate::planner::decision::KeyPlan;
 use crate::progress::EdgeCounters;
 use crate::wire::Encoded;
 

@@ -19,7 +19,7 @@ use portolan_connectors::{CatalogAnswer, FragmentRequest, FragmentStream, Peer, 
 use super::{Exchange, Physical, QueryContext};
 use crate::fake_mesh::{OwnerPeer, analysed, state_of};
 use crate::mesh::Link;
-use crate::planner::decision::{KeyForm, KeyPlan};
+use crate::plan::{KeyForm, KeyPlan};
 use crate::planner::{self, Fragment};
 use crate::wire::Encoded;
 use crate::{Engine, Limits, Principal, Settings, StrategyChoice, wire};

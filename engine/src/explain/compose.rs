@@ -15,8 +15,8 @@ use super::measured::edge_actual;
 use super::relate::relate;
 use super::sql;
 use crate::exchange::RemoteScanExec;
+use crate::plan::{self, KeyForm, Strategy};
 use crate::planner::cardinality::q_error::q_error;
-use crate::planner::decision::{self, KeyForm, Strategy};
 use crate::planner::{Fragment, Placed, Planned, SiteChoice};
 
 /// A query that ran.
@@ -229,8 +229,8 @@ fn rows_expected(fragment: &Fragment) -> Option<f64> {
     known(fragment.edge.rows).or(fragment.rows.map(|rows| rows as f64))
 }
 
-fn decided(decision: &decision::Decision) -> Decision {
-    let alternative = |a: &decision::Alternative| Alternative {
+fn decided(decision: &plan::Decision) -> Decision {
+    let alternative = |a: &plan::Alternative| Alternative {
         what: a.what.clone(),
         bytes: whole(a.cost.bytes),
         milliseconds: thousandths(a.cost.milliseconds),

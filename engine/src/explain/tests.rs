@@ -10,7 +10,7 @@ use layout::gv::DotParser;
 use super::*;
 use crate::fake_mesh::{FakePeer, analysed, gateway, owned, state_of, tpch_domain};
 use crate::mesh::Link;
-use crate::planner::decision::{Alternative, Cost, Decision, Edge, KeyPlan, Strategy};
+use crate::plan::{Alternative, Cost, Decision, Edge, KeyPlan, Strategy};
 use crate::planner::{self, Fragment, Placed, SiteChoice};
 use crate::{Engine, ErrorKind, Principal, Settings};
 

@@ -8,8 +8,8 @@
 //! Times are added up as if nothing ran side by side: total work, not the time until the answer, as in System R*
 //! (Mackert and Lohman 1986). That is what a mesh pays whose nodes answer many questions at once.
 
-use super::decision::Cost;
 use crate::mesh::Link;
+use crate::plan::Cost;
 
 /// Milliseconds for a row that is read, filtered or projected at its source.
 const SCAN_ROW: f64 = 10e-6;

@@ -6,7 +6,6 @@ mod analyse;
 pub(crate) mod cardinality;
 mod cost;
 mod cut;
-pub(crate) mod decision;
 mod failing;
 mod normalise;
 mod order;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::planner::decision::KeyForm;
+use crate::plan::KeyForm;
 
 /// What came of the keys that a remote scan was to send.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -11,9 +11,9 @@ use datafusion::prelude::in_list;
 use super::form::{FORCED_LITERALS, Figures};
 use super::restriction::{Body, Condition, Restriction};
 use super::set::KeySet;
+use crate::plan::{KeyForm, KeyPlan};
 use crate::planner::Fragment;
 use crate::planner::cardinality::{Cardinality, estimate};
-use crate::planner::decision::{KeyForm, KeyPlan};
 use crate::wire::keys::{InKeys, SentKeys, travels};
 use crate::wire::{self, Encoded};
 

@@ -19,7 +19,7 @@ use super::form::Figures;
 use super::restriction::{Body, Condition, Restriction};
 use super::set::KeySet;
 use crate::mesh::Link;
-use crate::planner::decision::{Edge, KeyForm};
+use crate::plan::{Edge, KeyForm};
 
 type Expr = Arc<dyn PhysicalExpr>;
 

@@ -10,8 +10,8 @@ use portolan_catalog::DomainName;
 
 use super::graph::{Graph, Set};
 use super::joins::{Way, Ways};
+use crate::plan::Cost;
 use crate::planner::cost;
-use crate::planner::decision::Cost;
 use crate::planner::place::SiteChoice;
 use crate::planner::routes::Routes;
 

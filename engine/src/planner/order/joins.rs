@@ -7,8 +7,8 @@ use portolan_catalog::DomainName;
 use super::enumerate::Enumeration;
 use super::graph::Set;
 use crate::mesh::Link;
+use crate::plan::Cost;
 use crate::planner::cost;
-use crate::planner::decision::Cost;
 
 /// Bytes of a column of a key.
 const KEY_BYTES: f64 = 8.0;

@@ -5,9 +5,9 @@ use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 
 use super::node::Node;
 use super::ways::Crossing;
+use crate::plan::{Cost, Edge, KeyPlan, Strategy};
 use crate::planner::cardinality::{self, Cardinality};
 use crate::planner::cost;
-use crate::planner::decision::{Cost, Edge, KeyPlan, Strategy};
 use crate::settings::{Pushdown, Settings, StrategyChoice};
 
 /// A side of a join.

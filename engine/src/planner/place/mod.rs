@@ -22,10 +22,10 @@ mod ways;
 use self::forced::Numbers;
 pub(super) use self::forced::force_sides;
 use self::node::{Node, Scale};
-use super::decision::{Decision, Edge};
 use super::routes::Routes;
 use crate::execution::errors::from_datafusion;
 use crate::names::{PortSite, PortTable};
+use crate::plan::{Decision, Edge};
 use crate::wire::admit;
 use crate::{Error, ErrorKind, Result, Settings};
 

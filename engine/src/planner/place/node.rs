@@ -10,9 +10,9 @@ use portolan_catalog::DomainName;
 use super::forced::Numbers;
 use super::ways::{Crossing, Way};
 use super::{SiteChoice, port_of};
+use crate::plan::{Cost, Edge, Strategy};
 use crate::planner::cardinality::{self, Cardinality};
 use crate::planner::cost;
-use crate::planner::decision::{Cost, Edge, Strategy};
 use crate::planner::routes::Routes;
 use crate::settings::Settings;
 

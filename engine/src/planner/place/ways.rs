@@ -8,8 +8,8 @@ use super::node::{Node, Scale};
 use super::{SiteChoice, may_travel, port_of};
 use crate::exchange::Exchange;
 use crate::mesh::Link;
+use crate::plan::{Alternative, Cost, Decision, Edge, Strategy};
 use crate::planner::cost;
-use crate::planner::decision::{Alternative, Cost, Decision, Edge, Strategy};
 use crate::settings::StrategyChoice;
 
 /// One way to have an operator's rows at a site.

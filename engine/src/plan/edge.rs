@@ -1,34 +1,9 @@
-//! What the planner decided for an edge, in the form in which execution follows it and EXPLAIN tells it.
+//! What the planner decided for an edge, in the form in which execution follows it and EXPLAIN shows it.
 
 use std::time::Duration;
 
 use crate::mesh::Link;
 use crate::settings::KeyFormChoice;
-
-/// What a plan, or a part of one, is expected to cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Cost {
-    /// Bytes over edges.
-    pub(crate) bytes: f64,
-    /// Milliseconds of edges and of work, added up as if nothing ran side by side.
-    pub(crate) milliseconds: f64,
-}
-
-/// One way to do what an operator asks for.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Alternative {
-    /// In words: `gather`, `keys from sales`, `delegate to supply`.
-    pub(crate) what: String,
-    pub(crate) cost: Cost,
-}
-
-/// What was decided for an operator that combines sites.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Decision {
-    pub(crate) chosen: Alternative,
-    /// What else could have been done, cheapest first.
-    pub(crate) runners_up: Vec<Alternative>,
-}
 
 /// How the rows of a fragment come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

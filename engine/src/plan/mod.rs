@@ -1,0 +1,7 @@
+//! The vocabulary of a plan: what the planner decides, execution follows and EXPLAIN shows.
+
+mod decision;
+mod edge;
+
+pub(crate) use decision::{Alternative, Cost, Decision};
+pub(crate) use edge::{Edge, KeyForm, KeyPlan, Strategy};
