@@ -11,7 +11,7 @@ use super::document::{EdgeActual, Pulled};
 use super::figures::count;
 use super::relate::relate;
 use crate::exchange::RemoteScanExec;
-use crate::planner::Placed;
+use crate::plan::Placed;
 use crate::planner::cardinality::q_error::q_error;
 
 /// The metrics that are told of an operator, where they are not zero: what helps to find where time and bytes go.

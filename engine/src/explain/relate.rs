@@ -14,7 +14,7 @@ use datafusion::physical_plan::joins::{
 use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 
 use crate::exchange::RemoteScanExec;
-use crate::planner::Placed;
+use crate::plan::Placed;
 
 /// The kinds of work that both plans know. A sort or a window may become several physical operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,8 +10,8 @@ use layout::gv::DotParser;
 use super::*;
 use crate::fake_mesh::{FakePeer, analysed, gateway, owned, state_of, tpch_domain};
 use crate::mesh::Link;
-use crate::plan::{Alternative, Cost, Decision, Edge, KeyPlan, Strategy};
-use crate::planner::{self, Fragment, Placed, SiteChoice};
+use crate::plan::{Alternative, Cost, Decision, Edge, KeyPlan, Placed, SiteChoice, Strategy};
+use crate::planner::{self, Fragment};
 use crate::{Engine, ErrorKind, Principal, Settings};
 
 /// The rows of an EXPLAIN.

@@ -2,6 +2,8 @@
 
 mod decision;
 mod edge;
+mod placed;
 
 pub(crate) use decision::{Alternative, Cost, Decision};
 pub(crate) use edge::{Edge, KeyForm, KeyPlan, Strategy};
+pub(crate) use placed::{Placed, SiteChoice};

@@ -15,12 +15,11 @@ use portolan_catalog::DomainName;
 use portolan_connectors::SiteId;
 
 use super::cardinality::estimate;
-use super::place::{Placed, SiteChoice};
 use super::routes::Routes;
 use crate::Result;
 use crate::exchange::Exchange;
 use crate::execution::errors::from_datafusion;
-use crate::plan::Edge;
+use crate::plan::{Edge, Placed, SiteChoice};
 use crate::wire::Encoded;
 
 /// A part of a plan that runs at a peer.

@@ -2,8 +2,8 @@
 
 use portolan_catalog::DomainName;
 
-use super::place::SiteChoice;
 use crate::mesh::{Link, MeshView};
+use crate::plan::SiteChoice;
 
 /// The ways between sites, as the mesh is known at one moment.
 #[derive(Clone, Copy)]

@@ -10,9 +10,8 @@ use portolan_catalog::DomainName;
 
 use super::graph::{Graph, Set};
 use super::joins::{Way, Ways};
-use crate::plan::Cost;
+use crate::plan::{Cost, SiteChoice};
 use crate::planner::cost;
-use crate::planner::place::SiteChoice;
 use crate::planner::routes::Routes;
 
 /// With more relations than this, or more pairs of sets, what gives the fewest rows is joined next.

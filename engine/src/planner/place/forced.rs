@@ -4,8 +4,8 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::LogicalPlan;
 
-use super::SiteChoice;
 use super::node::{Node, peers};
+use crate::plan::SiteChoice;
 use crate::planner::sides::{can_swap, swapped};
 use crate::settings::{Pushdown, Settings, StrategyChoice};
 

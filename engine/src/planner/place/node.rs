@@ -8,9 +8,9 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use portolan_catalog::DomainName;
 
 use super::forced::Numbers;
+use super::port_of;
 use super::ways::{Crossing, Way};
-use super::{SiteChoice, port_of};
-use crate::plan::{Cost, Edge, Strategy};
+use crate::plan::{Cost, Edge, SiteChoice, Strategy};
 use crate::planner::cardinality::{self, Cardinality};
 use crate::planner::cost;
 use crate::planner::routes::Routes;

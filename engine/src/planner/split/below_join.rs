@@ -17,7 +17,8 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Aggregate, Expr, Join, JoinType, LogicalPlan, Projection};
 
 use super::parts::{Parts, reduce};
-use crate::planner::place::{SiteChoice, site_of};
+use crate::plan::SiteChoice;
+use crate::planner::place::site_of;
 
 /// Puts a partial aggregate below the joins; `None` where that is not sound, or in vain.
 pub(super) fn aggregate(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {

@@ -1,0 +1,53 @@
+//! A plan with the site of each operator, as placing leaves it and EXPLAIN shows it.
+
+use std::collections::BTreeSet;
+
+use datafusion::logical_expr::LogicalPlan;
+use portolan_catalog::DomainName;
+use portolan_connectors::SiteId;
+
+use super::{Decision, Edge};
+
+/// Where an operator runs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum SiteChoice {
+    /// Wherever it is needed: it reads no port.
+    Anywhere,
+    /// In this process.
+    Here,
+    /// At another node.
+    Peer(SiteId),
+}
+
+/// An operator with its site, its reason, and its inputs likewise.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed {
+    /// The operator with everything below it, as it was before the cut.
+    pub(crate) plan: LogicalPlan,
+    pub(crate) site: SiteChoice,
+    /// Why it runs here though an owner holds an input; `None` where nothing needs a reason.
+    pub(crate) reason: Option<String>,
+    pub(crate) inputs: Vec<Placed>,
+    /// The subqueries in its expressions, in the order of `LogicalPlan::apply_subqueries`.
+    pub(crate) subqueries: Vec<Placed>,
+    /// The domains whose ports it reads, with everything below it.
+    pub(crate) domains: BTreeSet<DomainName>,
+    /// How many rows it is expected to give.
+    pub(crate) rows: f64,
+    /// What was decided where it combines sites.
+    pub(crate) decision: Option<Decision>,
+    /// How its rows come here, where they do.
+    pub(crate) edge: Option<Edge>,
+    /// The number of the fragment that it is the root of; set by the cut.
+    pub(crate) fragment: Option<usize>,
+}
+
+impl Placed {
+    /// The operator that is the root of a fragment.
+    pub(crate) fn fragment_root(&self, number: usize) -> Option<&Self> {
+        if self.fragment == Some(number) {
+            return Some(self);
+        }
+        self.inputs.iter().chain(&self.subqueries).find_map(|part| part.fragment_root(number))
+    }
+}
