@@ -16,7 +16,7 @@ use super::start::Start;
 use crate::execution::conform::conform;
 use crate::execution::errors::into_datafusion;
 use crate::mesh::StreamMeter;
-use crate::planner::Fragment;
+use crate::plan::Fragment;
 use crate::progress::EdgeCounters;
 use crate::{Error, ErrorKind};
 

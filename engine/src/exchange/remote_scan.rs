@@ -32,7 +32,7 @@ use super::reading::{Reading, read_all};
 use super::start::Start;
 use crate::Principal;
 use crate::mesh::{LinkMeter, StreamMeter};
-use crate::planner::Fragment;
+use crate::plan::Fragment;
 use crate::progress::EdgeCounters;
 
 /// How wide a value of variable width is taken to be.

@@ -17,8 +17,7 @@ use tokio::sync::Notify;
 use super::keys::{KeyReport, Restriction, restrict};
 use super::remote_scan::QueryContext;
 use crate::Result;
-use crate::plan::KeyPlan;
-use crate::planner::Fragment;
+use crate::plan::{Fragment, KeyPlan};
 use crate::progress::EdgeCounters;
 use crate::wire::Encoded;
 

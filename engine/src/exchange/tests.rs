@@ -19,10 +19,9 @@ use portolan_connectors::{CatalogAnswer, FragmentRequest, FragmentStream, Peer, 
 use super::{Exchange, Physical, QueryContext};
 use crate::fake_mesh::{OwnerPeer, analysed, state_of};
 use crate::mesh::Link;
-use crate::plan::{KeyForm, KeyPlan};
-use crate::planner::{self, Fragment};
+use crate::plan::{Fragment, KeyForm, KeyPlan};
 use crate::wire::Encoded;
-use crate::{Engine, Limits, Principal, Settings, StrategyChoice, wire};
+use crate::{Engine, Limits, Principal, Settings, StrategyChoice, planner, wire};
 
 /// Rows of the larger port: `k` goes over 0..1000 and is NULL at times, `t` says `k` in words, `v` counts rows.
 const PROBE_ROWS: i64 = 5000;

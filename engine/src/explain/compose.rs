@@ -15,9 +15,9 @@ use super::measured::edge_actual;
 use super::relate::relate;
 use super::sql;
 use crate::exchange::RemoteScanExec;
-use crate::plan::{self, KeyForm, Placed, SiteChoice, Strategy};
+use crate::plan::{self, Fragment, KeyForm, Placed, SiteChoice, Strategy};
+use crate::planner::Planned;
 use crate::planner::cardinality::q_error::q_error;
-use crate::planner::{Fragment, Planned};
 
 /// A query that ran.
 #[derive(Clone, Copy)]

@@ -10,9 +10,8 @@ use layout::gv::DotParser;
 use super::*;
 use crate::fake_mesh::{FakePeer, analysed, gateway, owned, state_of, tpch_domain};
 use crate::mesh::Link;
-use crate::plan::{Alternative, Cost, Decision, Edge, KeyPlan, Placed, SiteChoice, Strategy};
-use crate::planner::{self, Fragment};
-use crate::{Engine, ErrorKind, Principal, Settings};
+use crate::plan::{Alternative, Cost, Decision, Edge, Fragment, KeyPlan, Placed, SiteChoice, Strategy};
+use crate::{Engine, ErrorKind, Principal, Settings, planner};
 
 /// The rows of an EXPLAIN.
 async fn explain(engine: &Engine, sql: &str) -> Vec<(String, String)> {

@@ -2,8 +2,10 @@
 
 mod decision;
 mod edge;
+mod fragment;
 mod placed;
 
 pub(crate) use decision::{Alternative, Cost, Decision};
 pub(crate) use edge::{Edge, KeyForm, KeyPlan, Strategy};
+pub(crate) use fragment::Fragment;
 pub(crate) use placed::{Placed, SiteChoice};

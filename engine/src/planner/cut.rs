@@ -4,14 +4,11 @@
 //! is cut instead.
 //! Before: `Join @here(Filter(scan sales.a) @sales, …)`. After: `Join(Exchange #1, …)`, fragment 1 = `Filter(scan a)`.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use datafusion::common::DFSchemaRef;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
-use portolan_catalog::DomainName;
 use portolan_connectors::SiteId;
 
 use super::cardinality::estimate;
@@ -19,33 +16,8 @@ use super::routes::Routes;
 use crate::Result;
 use crate::exchange::Exchange;
 use crate::execution::errors::from_datafusion;
-use crate::plan::{Edge, Placed, SiteChoice};
+use crate::plan::{Edge, Fragment, Placed, SiteChoice};
 use crate::wire::Encoded;
-
-/// A part of a plan that runs at a peer.
-#[derive(Clone, Debug)]
-pub(crate) struct Fragment {
-    /// From 1, in the order of the plan's printed form.
-    pub(crate) number: usize,
-    pub(crate) site: SiteId,
-    /// The domains whose ports it reads.
-    pub(crate) domains: Vec<String>,
-    pub(crate) plan: LogicalPlan,
-    /// The plan as it travels.
-    pub(crate) encoded: Encoded,
-    pub(crate) schema: DFSchemaRef,
-    /// How many rows it is likely to give, where anything is known.
-    pub(crate) rows: Option<usize>,
-    /// What was decided for its edge.
-    pub(crate) edge: Edge,
-}
-
-impl Fragment {
-    /// The domains whose ports it reads.
-    pub(super) fn domain_names(&self) -> BTreeSet<DomainName> {
-        self.domains.iter().map(|domain| DomainName::new(domain.clone())).collect()
-    }
-}
 
 /// Cuts out the fragments. Gives what runs here, the placed plan with fragments numbered, and the fragments. `running` is
 /// the placed plan whose fragments run already, where this one takes its place.

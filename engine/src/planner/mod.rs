@@ -20,12 +20,11 @@ use datafusion::logical_expr::LogicalPlan;
 
 pub(crate) use adapt::{adapt, awaited};
 pub(crate) use analyse::{analyse, analyse_statement};
-pub(crate) use cut::Fragment;
 
 use self::routes::Routes;
 use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
-use crate::plan::Placed;
+use crate::plan::{Fragment, Placed};
 use crate::settings::Pushdown;
 use crate::{Result, Settings};
 
