@@ -1,9 +1,8 @@
-//! The edge where rows come from another site: as an operator of the logical plan, and as the one that runs.
+//! The edge where rows come from another site: the operator that runs in the place of an exchange.
 
 mod ahead;
 mod ambiguous;
 mod keys;
-mod node;
 mod physical;
 mod planner;
 mod reading;
@@ -11,7 +10,6 @@ mod remote_scan;
 mod start;
 
 pub(crate) use ahead::{COUNTED_BYTES, Counted};
-pub(crate) use node::{Exchange, Running};
 pub(crate) use physical::Physical;
 pub(crate) use remote_scan::{QueryContext, RemoteScanExec};
 

@@ -16,10 +16,10 @@ use datafusion::logical_expr::{Extension, LogicalPlan};
 use datafusion::physical_plan::{collect, execute_stream};
 use portolan_connectors::{CatalogAnswer, FragmentRequest, FragmentStream, Peer, Site, SiteId};
 
-use super::{Exchange, Physical, QueryContext};
+use super::{Physical, QueryContext};
 use crate::fake_mesh::{OwnerPeer, analysed, state_of};
 use crate::mesh::Link;
-use crate::plan::{Fragment, KeyForm, KeyPlan};
+use crate::plan::{Exchange, Fragment, KeyForm, KeyPlan};
 use crate::wire::Encoded;
 use crate::{Engine, Limits, Principal, Settings, StrategyChoice, planner, wire};
 

@@ -2,10 +2,12 @@
 
 mod decision;
 mod edge;
+mod exchange;
 mod fragment;
 mod placed;
 
 pub(crate) use decision::{Alternative, Cost, Decision};
 pub(crate) use edge::{Edge, KeyForm, KeyPlan, Strategy};
+pub(crate) use exchange::{Exchange, Running};
 pub(crate) use fragment::Fragment;
 pub(crate) use placed::{Placed, SiteChoice};

@@ -14,9 +14,8 @@ use portolan_connectors::SiteId;
 use super::cardinality::estimate;
 use super::routes::Routes;
 use crate::Result;
-use crate::exchange::Exchange;
 use crate::execution::errors::from_datafusion;
-use crate::plan::{Edge, Fragment, Placed, SiteChoice};
+use crate::plan::{Edge, Exchange, Fragment, Placed, SiteChoice};
 use crate::wire::Encoded;
 
 /// Cuts out the fragments. Gives what runs here, the placed plan with fragments numbered, and the fragments. `running` is

@@ -8,7 +8,7 @@ use portolan_catalog::ColumnStatistics;
 
 use super::expressions::{self, range, stripped};
 use super::{ASSUMED_ROWS, Cardinality, aggregate, constraints, count, estimate, float, join, sane, scan, selectivity};
-use crate::exchange::Exchange;
+use crate::plan::Exchange;
 use portolan_connectors::statistic_value;
 
 /// How many values a list has, one row each when it is unnested.

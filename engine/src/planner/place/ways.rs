@@ -6,9 +6,8 @@ use datafusion::logical_expr::LogicalPlan;
 use super::keys::{Side, carried};
 use super::node::{Node, Scale};
 use super::{may_travel, port_of};
-use crate::exchange::Exchange;
 use crate::mesh::Link;
-use crate::plan::{Alternative, Cost, Decision, Edge, SiteChoice, Strategy};
+use crate::plan::{Alternative, Cost, Decision, Edge, Exchange, SiteChoice, Strategy};
 use crate::planner::cost;
 use crate::settings::StrategyChoice;
 

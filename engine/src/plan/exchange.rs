@@ -8,7 +8,7 @@ use std::sync::Arc;
 use datafusion::common::{DFSchemaRef, Result, internal_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 
-use crate::plan::Fragment;
+use super::Fragment;
 
 /// The rows of a fragment.
 #[derive(Clone, Debug)]
