@@ -13,16 +13,10 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
 
+use crate::plan::Counted;
+
 /// Rows are counted up to so many bytes of them: they wait in memory.
 pub(crate) const COUNTED_BYTES: usize = 16 << 20;
-
-/// How many rows there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Counted {
-    pub(crate) rows: usize,
-    /// Whether these are all.
-    pub(crate) all: bool,
-}
 
 /// The rows of a scan that was started ahead, until its plan takes them.
 #[derive(Clone, Default)]

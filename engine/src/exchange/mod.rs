@@ -9,7 +9,7 @@ mod reading;
 mod remote_scan;
 mod start;
 
-pub(crate) use ahead::{COUNTED_BYTES, Counted};
+pub(crate) use ahead::COUNTED_BYTES;
 pub(crate) use physical::Physical;
 pub(crate) use remote_scan::{QueryContext, RemoteScanExec};
 

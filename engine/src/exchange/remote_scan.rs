@@ -26,13 +26,13 @@ use futures::StreamExt;
 use portolan_connectors::{Delegation, FragmentSummary, Peer};
 use tokio::sync::Notify;
 
-use super::ahead::{Ahead, Counted};
+use super::ahead::Ahead;
 use super::keys::KeyReport;
 use super::reading::{Reading, read_all};
 use super::start::Start;
 use crate::Principal;
 use crate::mesh::{LinkMeter, StreamMeter};
-use crate::plan::Fragment;
+use crate::plan::{Counted, Fragment};
 use crate::progress::EdgeCounters;
 
 /// How wide a value of variable width is taken to be.

@@ -1,11 +1,13 @@
 //! The vocabulary of a plan: what the planner decides, execution follows and EXPLAIN shows.
 
+mod counted;
 mod decision;
 mod edge;
 mod exchange;
 mod fragment;
 mod placed;
 
+pub(crate) use counted::Counted;
 pub(crate) use decision::{Alternative, Cost, Decision};
 pub(crate) use edge::{Edge, KeyForm, KeyPlan, Strategy};
 pub(crate) use exchange::{Exchange, Running};

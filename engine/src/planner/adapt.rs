@@ -14,10 +14,9 @@ use datafusion::logical_expr::{Extension, LogicalPlan};
 
 use super::routes::Routes;
 use super::{Planned, cut, order, place};
-use crate::exchange::Counted;
 use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
-use crate::plan::{Exchange, Running};
+use crate::plan::{Counted, Exchange, Running};
 use crate::{Result, Settings};
 
 /// The fragments whose keys others wait for, and that wait for none: by their numbers.

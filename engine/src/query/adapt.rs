@@ -10,9 +10,10 @@ use datafusion::execution::session_state::SessionState;
 use futures::future::try_join_all;
 
 use super::{Query, Ready};
-use crate::exchange::{COUNTED_BYTES, Counted, Physical, RemoteScanExec};
+use crate::exchange::{COUNTED_BYTES, Physical, RemoteScanExec};
 use crate::execution::errors::from_datafusion;
 use crate::execution::run::Driven;
+use crate::plan::Counted;
 use crate::{ProgressHandle, Result, planner};
 
 impl Query {
