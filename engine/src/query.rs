@@ -32,7 +32,7 @@ use crate::execution::run::Run;
 use crate::explain::ExplainOptions;
 use crate::mesh::MeshView;
 use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames};
-use crate::planner::Planned;
+use crate::plan::Planned;
 use crate::{Error, ErrorKind, ProgressHandle, Result, Session, Settings, explain, planner};
 
 pub use change::rows_of;

@@ -15,8 +15,7 @@ use super::measured::edge_actual;
 use super::relate::relate;
 use super::sql;
 use crate::exchange::RemoteScanExec;
-use crate::plan::{self, Fragment, KeyForm, Placed, SiteChoice, Strategy};
-use crate::planner::Planned;
+use crate::plan::{self, Fragment, KeyForm, Placed, Planned, SiteChoice, Strategy};
 use crate::planner::cardinality::q_error::q_error;
 
 /// A query that ran.

@@ -27,7 +27,7 @@ pub(crate) use options::{ExplainOptions, Format, take_explain};
 use self::compose::{Ran, document};
 use self::document::{Document, FragmentEntry};
 use crate::exchange::RemoteScanExec;
-use crate::planner::Planned;
+use crate::plan::Planned;
 use crate::{Error, ErrorKind, Result};
 
 /// The columns of EXPLAIN: what a row is about, and the text. The names are DataFusion's, which clients know.

@@ -6,6 +6,7 @@ mod edge;
 mod exchange;
 mod fragment;
 mod placed;
+mod planned;
 
 pub(crate) use counted::Counted;
 pub(crate) use decision::{Alternative, Cost, Decision};
@@ -13,3 +14,4 @@ pub(crate) use edge::{Edge, KeyForm, KeyPlan, Strategy};
 pub(crate) use exchange::{Exchange, Running};
 pub(crate) use fragment::Fragment;
 pub(crate) use placed::{Placed, SiteChoice};
+pub(crate) use planned::Planned;

@@ -13,10 +13,10 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Extension, LogicalPlan};
 
 use super::routes::Routes;
-use super::{Planned, cut, order, place};
+use super::{cut, order, place};
 use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
-use crate::plan::{Counted, Exchange, Running};
+use crate::plan::{Counted, Exchange, Planned, Running};
 use crate::{Result, Settings};
 
 /// The fragments whose keys others wait for, and that wait for none: by their numbers.

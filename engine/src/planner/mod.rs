@@ -24,24 +24,9 @@ pub(crate) use analyse::{analyse, analyse_statement};
 use self::routes::Routes;
 use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
-use crate::plan::{Fragment, Placed};
+use crate::plan::Planned;
 use crate::settings::Pushdown;
 use crate::{Result, Settings};
-
-/// A query after the last pass.
-#[derive(Clone, Debug)]
-pub(crate) struct Planned {
-    /// What DataFusion's optimizer made of it.
-    pub(crate) normalised: LogicalPlan,
-    /// Every operator with its site and why.
-    pub(crate) placed: Placed,
-    /// What runs here, with an exchange where each fragment was.
-    pub(crate) plan: LogicalPlan,
-    /// What runs elsewhere, in the order of the exchanges.
-    pub(crate) fragments: Vec<std::sync::Arc<Fragment>>,
-    /// Why a part of it was planned again while the query ran; `None` where it was not.
-    pub(crate) adapted: Option<String>,
-}
 
 /// Runs the passes over an analysed plan. No I/O.
 ///

@@ -13,8 +13,9 @@ use datafusion::physical_plan::empty::EmptyExec;
 use portolan_catalog::DomainName;
 
 use super::routes::Routes;
-use super::{Planned, cut, normalise, order, place, plan, split};
+use super::{cut, normalise, order, place, plan, split};
 use crate::fake_mesh::{FakePeer, analysed, gateway, owned, state_of, tpch_domain};
+use crate::plan::Planned;
 use crate::{Engine, Pushdown, Settings, explain};
 
 /// Takes a query through the passes one by one and snapshots the plan after each. The columns stay the same.
