@@ -5,6 +5,7 @@
 
 mod activity;
 mod bounds;
+mod encode;
 pub mod engine;
 mod exchange;
 mod execution;
@@ -22,7 +23,6 @@ pub mod query;
 pub mod session;
 pub mod settings;
 mod upstream;
-mod wire;
 
 pub use bounds::MOST_STATEMENT_BYTES;
 pub use engine::{Engine, EngineBuilder, EstimatedFragment, SentFragment};

@@ -17,9 +17,9 @@ use tokio::sync::Notify;
 use super::keys::{KeyReport, Restriction, restrict};
 use super::remote_scan::QueryContext;
 use crate::Result;
+use crate::encode::Encoded;
 use crate::plan::{Fragment, KeyPlan};
 use crate::progress::EdgeCounters;
-use crate::wire::Encoded;
 
 /// What is needed to ask an owner for a fragment.
 pub(super) struct Start {

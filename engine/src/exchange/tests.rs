@@ -17,11 +17,11 @@ use datafusion::physical_plan::{collect, execute_stream};
 use portolan_connectors::{CatalogAnswer, FragmentRequest, FragmentStream, Peer, Site, SiteId};
 
 use super::{Physical, QueryContext};
+use crate::encode::{Encoded, decode};
 use crate::fake_mesh::{OwnerPeer, analysed, state_of};
 use crate::mesh::Link;
 use crate::plan::{Exchange, Fragment, KeyForm, KeyPlan};
-use crate::wire::Encoded;
-use crate::{Engine, Limits, Principal, Settings, StrategyChoice, planner, wire};
+use crate::{Engine, Limits, Principal, Settings, StrategyChoice, planner};
 
 /// Rows of the larger port: `k` goes over 0..1000 and is NULL at times, `t` says `k` in words, `v` counts rows.
 const PROBE_ROWS: i64 = 5000;
@@ -86,7 +86,7 @@ impl Mesh {
     fn asked(&self) -> String {
         let request = self.large.requests().pop().expect("it was asked");
         let encoded = Encoded { plan: request.plan, keys: request.keys };
-        wire::decode(&encoded, &state_of(&self.large.engine)).unwrap().display_indent().to_string()
+        decode(&encoded, &state_of(&self.large.engine)).unwrap().display_indent().to_string()
     }
 }
 

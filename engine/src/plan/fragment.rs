@@ -8,7 +8,7 @@ use portolan_catalog::DomainName;
 use portolan_connectors::SiteId;
 
 use super::Edge;
-use crate::wire::Encoded;
+use crate::encode::Encoded;
 
 /// A part of a plan that runs at a peer.
 #[derive(Clone, Debug)]

@@ -14,9 +14,9 @@ use portolan_connectors::SiteId;
 use super::cardinality::estimate;
 use super::routes::Routes;
 use crate::Result;
+use crate::encode::{Encoded, encode};
 use crate::execution::errors::from_datafusion;
 use crate::plan::{Edge, Exchange, Fragment, Placed, SiteChoice};
-use crate::wire::Encoded;
 
 /// Cuts out the fragments. Gives what runs here, the placed plan with fragments numbered, and the fragments. `running` is
 /// the placed plan whose fragments run already, where this one takes its place.
@@ -46,7 +46,7 @@ impl Cutter<'_> {
         if let SiteChoice::Peer(site) = placed.site.clone() {
             // The wrapper around a subquery's plan is no operator: the cut goes below it.
             if !matches!(placed.plan, LogicalPlan::Subquery(_)) {
-                match crate::wire::encode(&placed.plan, self.state) {
+                match encode(&placed.plan, self.state) {
                     Ok(encoded) => return Ok(self.exchange(placed, site, encoded)),
                     Err(reason) => placed.reason = Some(reason.context().to_owned()),
                 }

@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Entry, Query, QueryStream, nullable};
 use crate::activity::RunningQuery;
+use crate::encode::{Encoded, decode};
 use crate::engine::{EstimatedFragment, Inner, SentFragment};
 use crate::exchange::QueryContext;
 use crate::planner::cardinality;
-use crate::wire::{self, Encoded};
 use crate::{Error, ErrorKind, Result, Settings, planner};
 
 /// Plans and starts a fragment that another node sent.
@@ -22,7 +22,7 @@ pub(crate) async fn run_fragment(engine: &Arc<Inner>, fragment: SentFragment) ->
         .cpu
         .run(async move {
             let state = query.state();
-            let plan = planner::analyse(&state, wire::decode(&encoded(fragment), &state)?)?;
+            let plan = planner::analyse(&state, decode(&encoded(fragment), &state)?)?;
             query.start_in(state, &plan, nullable(plan.schema().as_arrow())).await
         })
         .await
@@ -35,7 +35,7 @@ pub(crate) async fn estimate_fragment(engine: &Arc<Inner>, fragment: SentFragmen
         .cpu
         .run(async move {
             let state = query.state();
-            let plan = planner::analyse(&state, wire::decode(&encoded(fragment), &state)?)?;
+            let plan = planner::analyse(&state, decode(&encoded(fragment), &state)?)?;
             let planned = planner::plan(&state, &plan, &query.settings, &query.view, query.is_fragment())?;
             let expected = cardinality::estimate(&planned.normalised);
             let rows = expected.known.then(|| expected.rows.round());

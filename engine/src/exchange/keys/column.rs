@@ -6,7 +6,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::Column;
 use datafusion::logical_expr::{Distinct, Expr, JoinType, LogicalPlan, cast};
 
-use crate::wire::keys::same_values;
+use crate::encode::keys::same_values;
 
 /// A column of a fragment, by position, where need be as another type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -11,8 +11,8 @@
 //! request for rows. Where `probe_distinct` is not known every row is taken to have a key of its own, and where `rows`
 //! is not known, the fragment is taken to be worth cutting.
 
+use crate::encode::keys::BLOOM_ERROR;
 use crate::plan::{Edge, KeyForm};
-use crate::wire::keys::BLOOM_ERROR;
 
 /// At most so many keys become literals by choice: they are planned at the owner one by one.
 pub(super) const LITERALS: usize = 64;

@@ -11,10 +11,10 @@ use datafusion::prelude::in_list;
 use super::form::{FORCED_LITERALS, Figures};
 use super::restriction::{Body, Condition, Restriction};
 use super::set::KeySet;
+use crate::encode::keys::{InKeys, SentKeys, travels};
+use crate::encode::{Encoded, encode};
 use crate::plan::{Fragment, KeyForm, KeyPlan};
 use crate::planner::cardinality::{Cardinality, estimate};
-use crate::wire::keys::{InKeys, SentKeys, travels};
-use crate::wire::{self, Encoded};
 
 /// A fragment as its owner is to be asked for it.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ pub(in crate::exchange) fn restrict(
     let Some(predicate) = tests.into_iter().reduce(Expr::and) else { return result };
     let filtered = Filter::try_new(predicate, Arc::new(fragment.plan.clone()))
         .map_err(|e| e.strip_backtrace())
-        .and_then(|f| wire::encode(&LogicalPlan::Filter(f), state).map_err(|e| e.context().to_owned()));
+        .and_then(|f| encode(&LogicalPlan::Filter(f), state).map_err(|e| e.context().to_owned()));
     match filtered {
         Ok(encoded) => result.encoded = Some(encoded),
         Err(reason) => {

@@ -7,7 +7,7 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 
-use crate::wire::keys::{same_values, travels};
+use crate::encode::keys::{same_values, travels};
 
 /// Keys once each: one array a column.
 #[derive(Debug)]

@@ -22,10 +22,10 @@ use self::forced::Numbers;
 pub(super) use self::forced::force_sides;
 use self::node::{Node, Scale};
 use super::routes::Routes;
+use crate::encode::admit;
 use crate::execution::errors::from_datafusion;
 use crate::names::{PortSite, PortTable};
 use crate::plan::{Edge, Placed, SiteChoice};
-use crate::wire::admit;
 use crate::{Error, ErrorKind, Result, Settings};
 
 /// Gives every operator a site.

@@ -1,9 +1,5 @@
-//! How a fragment travels: the logical plan in DataFusion's protobuf form, a scan as the port's name and nothing else.
-//! What a sender encodes it decodes again and compares; what a receiver decodes it admits operator by operator.
-
-pub(crate) mod admit;
-mod codec;
-pub(crate) mod keys;
+//! A fragment's plan as bytes: the logical plan in DataFusion's protobuf form, a scan as the port's name and nothing
+//! else. What a sender encodes it decodes again and compares; what a receiver decodes it admits operator by operator.
 
 use std::sync::{Arc, LazyLock};
 
@@ -17,15 +13,16 @@ use datafusion_proto::bytes::{
     logical_plan_from_bytes_with_extension_codec, logical_plan_to_bytes_with_extension_codec,
 };
 
+use super::admit;
+use super::codec::PortCodec;
+use super::keys::SentKeys;
 use crate::bounds::check_plan;
 use crate::mesh::MeshView;
 use crate::names::MeshCatalogs;
 use crate::{Error, ErrorKind, Result};
-use codec::PortCodec;
-use keys::SentKeys;
 
 /// A fragment's plan may take so many bytes.
-pub(crate) const MAX_PLAN_BYTES: usize = 4 << 20;
+const MAX_PLAN_BYTES: usize = 4 << 20;
 
 /// The functions that a plan may call. Every node has them and finds them by name.
 static FUNCTIONS: LazyLock<Arc<TaskContext>> = LazyLock::new(|| crate::upstream::state_builder().build().task_ctx());

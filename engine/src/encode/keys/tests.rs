@@ -7,8 +7,8 @@ use prost::Message;
 
 use super::*;
 use crate::ErrorKind;
+use crate::encode::{Encoded, decode, encode};
 use crate::fake_mesh::{analysed, gateway, state_of};
-use crate::wire::{Encoded, decode, encode};
 
 fn ints(values: impl IntoIterator<Item = i64>) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(values))
