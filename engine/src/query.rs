@@ -29,10 +29,10 @@ use crate::execution::admission::Place;
 use crate::execution::errors::{cancelled, from_datafusion};
 use crate::execution::memory::QueryMemory;
 use crate::execution::run::Run;
-use crate::explain::ExplainOptions;
 use crate::mesh::MeshView;
 use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames};
 use crate::plan::Planned;
+use crate::planner::resolve::ExplainOptions;
 use crate::{Error, ErrorKind, ProgressHandle, Result, Session, Settings, explain, planner};
 
 pub use change::rows_of;

@@ -7,7 +7,6 @@ mod edges;
 mod figures;
 mod graphviz;
 mod measured;
-mod options;
 mod picture;
 mod relate;
 mod svg;
@@ -22,12 +21,12 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::unparser::plan_to_sql;
 
 pub(crate) use measured::local_operators;
-pub(crate) use options::{ExplainOptions, Format, take_explain};
 
 use self::compose::{Ran, document};
 use self::document::{Document, FragmentEntry};
 use crate::exchange::RemoteScanExec;
 use crate::plan::Planned;
+use crate::planner::resolve::{ExplainOptions, Format};
 use crate::{Error, ErrorKind, Result};
 
 /// The columns of EXPLAIN: what a row is about, and the text. The names are DataFusion's, which clients know.

@@ -12,6 +12,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use portolan_catalog::DomainName;
 
+use super::resolve::ExplainOptions;
 use super::routes::Routes;
 use super::{cut, normalise, order, place, plan, split};
 use crate::fake_mesh::{FakePeer, analysed, gateway, owned, state_of, tpch_domain};
@@ -76,7 +77,7 @@ fn same_columns(before: &DFSchemaRef, after: &DFSchemaRef, pass: &str) {
 /// The rows of EXPLAIN about placement and fragments.
 fn rows(planned: &Planned) -> Vec<(String, String)> {
     let physical: Arc<dyn ExecutionPlan> = Arc::new(EmptyExec::new(Arc::new(arrow::datatypes::Schema::empty())));
-    let rows = explain::rows(planned, &physical, explain::ExplainOptions::default(), None).unwrap();
+    let rows = explain::rows(planned, &physical, ExplainOptions::default(), None).unwrap();
     rows.into_iter().filter(|(what, _)| what != "edges").collect()
 }
 

@@ -2,6 +2,7 @@
 //! planning begins, against one immutable view: planning itself does no I/O.
 
 pub(crate) mod change;
+mod explain_options;
 mod labels;
 mod passed_over;
 mod row_values;
@@ -19,11 +20,12 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::Span;
 
 use self::change::{Change, Scope, change};
+use self::explain_options::take_explain;
+pub(crate) use self::explain_options::{ExplainOptions, Format};
 pub(crate) use self::labels::Labels;
 use self::labels::Renamed;
 use crate::bounds;
 use crate::execution::errors::from_datafusion;
-use crate::explain::{ExplainOptions, take_explain};
 use crate::mesh::describe;
 use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
 use crate::planner::analyse_statement;

@@ -56,7 +56,7 @@ impl Format {
 ///
 /// # Errors
 /// `InvalidQuery` for options that there are not, with the nearest.
-pub(crate) fn take_explain(sql: &str) -> Result<Option<(ExplainOptions, String)>> {
+pub(super) fn take_explain(sql: &str) -> Result<Option<(ExplainOptions, String)>> {
     // What cannot be split into tokens is an error that the parser of statements tells.
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location() else { return Ok(None) };
     let tokens: Vec<_> = tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
