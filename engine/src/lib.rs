@@ -22,6 +22,7 @@ pub mod progress;
 pub mod query;
 pub mod session;
 pub mod settings;
+mod state;
 mod upstream;
 
 pub use bounds::MOST_STATEMENT_BYTES;

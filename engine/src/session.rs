@@ -1,7 +1,5 @@
 //! A session: a principal, its settings, its tables, and the statements it runs.
 
-pub(crate) mod tables;
-
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -10,9 +8,9 @@ use portolan_catalog::DomainName;
 use portolan_catalog::nearest::nearest;
 use tokio_util::sync::CancellationToken;
 
-use self::tables::SessionTables;
 use crate::engine::Inner;
 use crate::names::{RESERVED_CATALOG, SessionNames};
+use crate::state::tables::SessionTables;
 use crate::{Engine, Error, ErrorKind, Prepared, Principal, QueryStream, Result, Settings};
 
 /// A session on an engine. Cheap to clone; clones share settings and tables.

@@ -10,7 +10,7 @@ mod system_view;
 
 pub(crate) use catalogs::{MeshCatalogs, port_table};
 pub(crate) use port_table::{PortSite, PortTable};
-pub(crate) use session_names::{NUMBERED, ROW_NUMBER, SESSION_SCHEMA, SessionNames};
+pub(crate) use session_names::{SESSION_SCHEMA, SessionNames};
 
 /// The catalog that every node has: it holds the `mesh` schema. No domain may be named so.
 pub(crate) const RESERVED_CATALOG: &str = "portolan";

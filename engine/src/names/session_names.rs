@@ -16,14 +16,10 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use crate::Principal;
 use crate::activity::Activity;
-use crate::session::tables::TableContent;
+use crate::state::tables::{NUMBERED, ROW_NUMBER, TableContent};
 
 /// The schema of the tables that a session makes for itself, in the catalog that every node has.
 pub(crate) const SESSION_SCHEMA: &str = "session";
-/// What the name of a session's table ends with where its rows are numbered. It cannot be written without quotes.
-pub(crate) const NUMBERED: &str = "#rows";
-/// The column with a row's number.
-pub(crate) const ROW_NUMBER: &str = "#row";
 
 /// What a session's statements see beside the mesh.
 #[derive(Clone, Debug)]

@@ -20,7 +20,7 @@ use super::{Prepared, QueryStream};
 use crate::execution::conform::lossless;
 use crate::mesh::MeshView;
 use crate::planner::resolve::change::{Change, Content, Target};
-use crate::session::tables::TableContent;
+use crate::state::tables::{TableContent, unknown};
 use crate::{Error, ErrorKind, Principal, Result};
 
 impl Prepared {
@@ -95,7 +95,7 @@ impl Prepared {
             }
             Change::Drop { table, if_exists } => match tables.remove(table) || *if_exists {
                 true => Ok(0),
-                false => Err(crate::session::tables::unknown(table, &tables.snapshot())),
+                false => Err(unknown(table, &tables.snapshot())),
             },
             Change::Insert { into, rows } => {
                 let rows = self.start(self.bind(rows.clone(), parameters)?).await?;
@@ -129,7 +129,7 @@ impl Prepared {
     /// The table as the statement was planned over it.
     fn content(&self, table: &str) -> Result<Arc<TableContent>> {
         let tables = &self.names.tables;
-        tables.get(table).cloned().ok_or_else(|| crate::session::tables::unknown(table, tables))
+        tables.get(table).cloned().ok_or_else(|| unknown(table, tables))
     }
 
     async fn insert(&self, into: &Target, rows: QueryStream) -> Result<u64> {

@@ -18,7 +18,7 @@ use crate::execution::errors::cancelled;
 use crate::mesh::MeshView;
 use crate::names::{RESERVED_CATALOG, SESSION_SCHEMA};
 use crate::planner::resolve::change::distinct_names;
-use crate::session::tables::{Creation, TableContent, unknown};
+use crate::state::tables::{Creation, TableContent, unknown};
 use crate::{Error, ErrorKind, Result, Session};
 
 /// Bytes that are counted for a batch beside its rows: some have rows that take none, and there is no end to those.

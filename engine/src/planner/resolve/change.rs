@@ -25,8 +25,8 @@ use sqlparser::ast::{
 };
 
 use super::{known_names, plan_of, query, unknown, unsupported};
-use crate::names::{MESH_SCHEMA, NUMBERED, RESERVED_CATALOG, ROW_NUMBER, SESSION_SCHEMA, SessionNames};
-use crate::session::tables::{Creation, unknown as unknown_table};
+use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
+use crate::state::tables::{Creation, NUMBERED, ROW_NUMBER, unknown as unknown_table};
 use crate::upstream::identifiers::normal;
 use crate::upstream::without_mark;
 use crate::{Error, ErrorKind, Result};

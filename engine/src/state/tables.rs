@@ -12,9 +12,12 @@ use portolan_catalog::nearest::nearest;
 
 use crate::execution::conform::conform;
 use crate::execution::memory::SharedMemory;
-use crate::names::{NUMBERED, ROW_NUMBER};
 use crate::{Error, ErrorKind, Result};
 
+/// The end of a table's name where a statement reads its rows with their numbers. It cannot be written without quotes.
+pub(crate) const NUMBERED: &str = "#rows";
+/// The column with a row's number.
+pub(crate) const ROW_NUMBER: &str = "#row";
 /// Tables of one session, at most.
 const MOST_TABLES: usize = 1000;
 /// Columns of such a table, and bytes of its name: neither counts towards the memory of its rows.

@@ -1,0 +1,3 @@
+//! What lives as long as an engine or one of its sessions: what the engine holds, what it runs, and what a session made.
+
+pub(crate) mod tables;
