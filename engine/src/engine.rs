@@ -1,4 +1,4 @@
-//! Puts an engine together and holds what its sessions share.
+//! Puts an engine together, opens sessions on it, and takes the fragments that other nodes send.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,17 +16,17 @@ use datafusion::prelude::SessionConfig;
 use portolan_catalog::{DomainName, MeshSnapshot, PortRef, PortStatistics};
 use portolan_connectors::{CatalogAnswer, FragmentEstimate, LocalDomain, Peer};
 
-use crate::activity::Activity;
 use crate::execution::admission::Admission;
 use crate::execution::memory::SharedMemory;
 use crate::execution::runtime::CpuRuntime;
 use crate::mesh::{LinkOverride, Mesh};
 use crate::names::RESERVED_CATALOG;
+use crate::state::EngineState;
 use crate::{Error, ErrorKind, Limits, Principal, QueryStream, Result, Session, upstream};
 
 /// Answers SQL across the ports of the domains that it owns or reaches through peers. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Engine(Arc<Inner>);
+pub struct Engine(Arc<EngineState>);
 
 /// A fragment as another node sent it.
 #[derive(Clone, Debug)]
@@ -56,21 +56,6 @@ pub struct EstimatedFragment {
     pub schema: SchemaRef,
     /// What is expected of its rows.
     pub estimate: FragmentEstimate,
-}
-
-/// What the sessions of one engine share.
-#[derive(Debug)]
-pub(crate) struct Inner {
-    pub(crate) mesh: Arc<Mesh>,
-    pub(crate) limits: Limits,
-    pub(crate) cpu: CpuRuntime,
-    pub(crate) admission: Admission,
-    pub(crate) memory: Arc<SharedMemory>,
-    /// What sessions hold beside what their queries do: a share of `memory`, so that it starves no query.
-    pub(crate) held: Arc<SharedMemory>,
-    pub(crate) activity: Arc<Activity>,
-    /// Functions, rules and configuration: each query starts from a copy.
-    pub(crate) base: SessionState,
 }
 
 /// Puts an [`Engine`] together.
@@ -167,7 +152,7 @@ impl EngineBuilder {
         let base = base_state(self.cpu_threads, self.limits.query_memory, runtime);
         let mesh = Mesh::new(self.domains, self.peers)?;
         mesh.start_refreshing(self.refresh_interval)?;
-        Ok(Engine(Arc::new(Inner {
+        Ok(Engine(Arc::new(EngineState {
             mesh,
             admission: Admission::new(&self.limits),
             memory: SharedMemory::new(self.limits.memory),
@@ -227,11 +212,11 @@ impl Engine {
         EngineBuilder::default()
     }
 
-    pub(crate) fn of(inner: Arc<Inner>) -> Self {
+    pub(crate) fn of(inner: Arc<EngineState>) -> Self {
         Self(inner)
     }
 
-    pub(crate) fn inner(&self) -> Arc<Inner> {
+    pub(crate) fn inner(&self) -> Arc<EngineState> {
         self.0.clone()
     }
 

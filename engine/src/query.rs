@@ -23,7 +23,6 @@ use futures::StreamExt;
 
 use self::prepared::nullable;
 use crate::activity::{Listed, RunningQuery};
-use crate::engine::Inner;
 use crate::exchange::{Physical, QueryContext, RemoteScanExec};
 use crate::execution::admission::Place;
 use crate::execution::errors::{cancelled, from_datafusion};
@@ -33,6 +32,7 @@ use crate::mesh::MeshView;
 use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames};
 use crate::plan::Planned;
 use crate::planner::resolve::ExplainOptions;
+use crate::state::EngineState;
 use crate::{Error, ErrorKind, ProgressHandle, Result, Session, Settings, explain, planner};
 
 pub use change::rows_of;
@@ -43,7 +43,7 @@ pub use stream::QueryStream;
 
 /// One run of a query.
 struct Query {
-    engine: Arc<Inner>,
+    engine: Arc<EngineState>,
     view: Arc<MeshView>,
     settings: Settings,
     context: Arc<QueryContext>,
@@ -237,7 +237,7 @@ fn lists_functions(plan: &dyn ExecutionPlan) -> bool {
 ///
 /// A copy of the engine's state, changed in place: a builder would register every function anew, which takes longer than
 /// planning a small query. What a builder alone can change is [`query_memory`].
-fn session_state(engine: &Inner, view: &Arc<MeshView>, names: Option<Arc<SessionNames>>) -> SessionState {
+fn session_state(engine: &EngineState, view: &Arc<MeshView>, names: Option<Arc<SessionNames>>) -> SessionState {
     let mut state = engine.base.clone();
     if let Some(names) = &names {
         let catalog = names.catalog.as_deref().unwrap_or(RESERVED_CATALOG);
@@ -252,7 +252,7 @@ fn session_state(engine: &Inner, view: &Arc<MeshView>, names: Option<Arc<Session
 }
 
 /// The engine's runtime, with memory that one query has for itself.
-fn query_memory(engine: &Inner) -> Result<Arc<RuntimeEnv>> {
+fn query_memory(engine: &EngineState) -> Result<Arc<RuntimeEnv>> {
     let memory = QueryMemory::new(engine.limits.query_memory, engine.memory.clone());
     RuntimeEnvBuilder::from_runtime_env(engine.base.runtime_env())
         .with_memory_pool(Arc::new(memory))

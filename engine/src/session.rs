@@ -8,15 +8,15 @@ use portolan_catalog::DomainName;
 use portolan_catalog::nearest::nearest;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::Inner;
 use crate::names::{RESERVED_CATALOG, SessionNames};
+use crate::state::EngineState;
 use crate::state::tables::SessionTables;
 use crate::{Engine, Error, ErrorKind, Prepared, Principal, QueryStream, Result, Settings};
 
 /// A session on an engine. Cheap to clone; clones share settings and tables.
 #[derive(Clone, Debug)]
 pub struct Session {
-    pub(crate) engine: Arc<Inner>,
+    pub(crate) engine: Arc<EngineState>,
     pub(crate) shared: Arc<Shared>,
 }
 

@@ -10,13 +10,14 @@ use tokio_util::sync::CancellationToken;
 use super::{Entry, Query, QueryStream, nullable};
 use crate::activity::RunningQuery;
 use crate::encode::{Encoded, decode};
-use crate::engine::{EstimatedFragment, Inner, SentFragment};
+use crate::engine::{EstimatedFragment, SentFragment};
 use crate::exchange::QueryContext;
 use crate::planner::cardinality;
+use crate::state::EngineState;
 use crate::{Error, ErrorKind, Result, Settings, planner};
 
 /// Plans and starts a fragment that another node sent.
-pub(crate) async fn run_fragment(engine: &Arc<Inner>, fragment: SentFragment) -> Result<QueryStream> {
+pub(crate) async fn run_fragment(engine: &Arc<EngineState>, fragment: SentFragment) -> Result<QueryStream> {
     let query = admitted(engine, &fragment)?;
     engine
         .cpu
@@ -29,7 +30,7 @@ pub(crate) async fn run_fragment(engine: &Arc<Inner>, fragment: SentFragment) ->
 }
 
 /// What is expected of a fragment that another node may send.
-pub(crate) async fn estimate_fragment(engine: &Arc<Inner>, fragment: SentFragment) -> Result<EstimatedFragment> {
+pub(crate) async fn estimate_fragment(engine: &Arc<EngineState>, fragment: SentFragment) -> Result<EstimatedFragment> {
     let query = admitted(engine, &fragment)?;
     engine
         .cpu
@@ -54,7 +55,7 @@ fn encoded(fragment: SentFragment) -> Encoded {
 }
 
 /// The fragment as a query of this node, where it is within bounds.
-fn admitted(engine: &Arc<Inner>, fragment: &SentFragment) -> Result<Query> {
+fn admitted(engine: &Arc<EngineState>, fragment: &SentFragment) -> Result<Query> {
     let SentFragment { principal, via, query_id, hops, remaining, .. } = fragment;
     let hops = *hops;
     if hops > engine.limits.max_hops {
