@@ -3,7 +3,6 @@
 //! [`Engine::builder`] puts an engine together, [`Engine::session`] opens a session on it, and [`Session::sql`] answers
 //! a question with a stream of record batches.
 
-mod activity;
 mod bounds;
 mod encode;
 pub mod engine;

@@ -22,7 +22,6 @@ use datafusion::physical_plan::streaming::StreamingTableExec;
 use futures::StreamExt;
 
 use self::prepared::nullable;
-use crate::activity::{Listed, RunningQuery};
 use crate::exchange::{Physical, QueryContext, RemoteScanExec};
 use crate::execution::admission::Place;
 use crate::execution::errors::{cancelled, from_datafusion};
@@ -32,7 +31,7 @@ use crate::mesh::MeshView;
 use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames};
 use crate::plan::Planned;
 use crate::planner::resolve::ExplainOptions;
-use crate::state::EngineState;
+use crate::state::{EngineState, Listed, RunningQuery};
 use crate::{Error, ErrorKind, ProgressHandle, Result, Session, Settings, explain, planner};
 
 pub use change::rows_of;

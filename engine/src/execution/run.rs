@@ -19,7 +19,7 @@ use super::admission::Place;
 use super::conform::conform;
 use super::errors::{cancelled, from_datafusion};
 use super::runtime::CpuRuntime;
-use crate::activity::Listed;
+use crate::state::Listed;
 use crate::{Error, ErrorKind, ProgressHandle, Result};
 
 /// Batches that wait for their reader, at most.

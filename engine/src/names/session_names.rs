@@ -15,7 +15,7 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::Principal;
-use crate::activity::Activity;
+use crate::state::Activity;
 use crate::state::tables::{NUMBERED, ROW_NUMBER, TableContent};
 
 /// The schema of the tables that a session makes for itself, in the catalog that every node has.

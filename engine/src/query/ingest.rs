@@ -12,12 +12,12 @@ use portolan_catalog::PortRef;
 use portolan_catalog::nearest::nearest;
 use tokio_util::sync::CancellationToken;
 
-use crate::activity::RunningQuery;
 use crate::execution::conform::{conform, lossless};
 use crate::execution::errors::cancelled;
 use crate::mesh::MeshView;
 use crate::names::{RESERVED_CATALOG, SESSION_SCHEMA};
 use crate::planner::resolve::change::distinct_names;
+use crate::state::RunningQuery;
 use crate::state::tables::{Creation, TableContent, unknown};
 use crate::{Error, ErrorKind, Result, Session};
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use datafusion::execution::session_state::SessionState;
 
+use super::Activity;
 use crate::Limits;
-use crate::activity::Activity;
 use crate::execution::admission::Admission;
 use crate::execution::memory::SharedMemory;
 use crate::execution::runtime::CpuRuntime;
