@@ -22,7 +22,7 @@ use datafusion::physical_plan::streaming::StreamingTableExec;
 use futures::StreamExt;
 
 use self::prepared::nullable;
-use crate::exchange::{Physical, QueryContext, RemoteScanExec};
+use crate::exchange::{Physical, RemoteScanExec};
 use crate::execution::admission::Place;
 use crate::execution::errors::{cancelled, from_datafusion};
 use crate::execution::memory::QueryMemory;
@@ -31,7 +31,7 @@ use crate::mesh::MeshView;
 use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames};
 use crate::plan::Planned;
 use crate::planner::resolve::ExplainOptions;
-use crate::state::{EngineState, Listed, RunningQuery};
+use crate::state::{EngineState, Listed, QueryContext, RunningQuery};
 use crate::{Error, ErrorKind, ProgressHandle, Result, Session, Settings, explain, planner};
 
 pub use change::rows_of;

@@ -11,7 +11,7 @@ mod start;
 
 pub(crate) use ahead::COUNTED_BYTES;
 pub(crate) use physical::Physical;
-pub(crate) use remote_scan::{QueryContext, RemoteScanExec};
+pub(crate) use remote_scan::RemoteScanExec;
 
 #[cfg(test)]
 mod tests;

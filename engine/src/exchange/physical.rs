@@ -9,12 +9,13 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 
 use super::planner::{ExchangePlanner, RemoteScans};
-use super::remote_scan::{QueryContext, RemoteScanExec};
+use super::remote_scan::RemoteScanExec;
 use crate::Result;
 use crate::execution::errors::from_datafusion;
 use crate::execution::yielding::with_yielding_joins;
 use crate::mesh::MeshView;
 use crate::plan::Exchange;
+use crate::state::QueryContext;
 use crate::upstream::{aggregate_filters, executable, nested_keys, topk_groups};
 
 /// A join lists its keys up to so many bytes and keys: beyond, only their range is known. The list takes some 300 bytes

@@ -12,10 +12,11 @@ use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
-use super::remote_scan::{QueryContext, RemoteScanExec};
+use super::remote_scan::RemoteScanExec;
 use crate::execution::errors::into_datafusion;
 use crate::mesh::MeshView;
 use crate::plan::Exchange;
+use crate::state::QueryContext;
 use crate::{Error, ErrorKind};
 
 /// The remote scans of one query, in the order of planning. The optimizer puts others in their place, which count and

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::{Schema, SchemaRef};
@@ -23,55 +23,22 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSe
 use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use futures::StreamExt;
-use portolan_connectors::{Delegation, FragmentSummary, Peer};
+use portolan_connectors::{FragmentSummary, Peer};
 use tokio::sync::Notify;
 
 use super::ahead::Ahead;
 use super::keys::KeyReport;
 use super::reading::{Reading, read_all};
 use super::start::Start;
-use crate::Principal;
 use crate::mesh::{LinkMeter, StreamMeter};
 use crate::plan::{Counted, Fragment};
 use crate::progress::EdgeCounters;
+use crate::state::QueryContext;
 
 /// How wide a value of variable width is taken to be.
 const ASSUMED_TEXT_BYTES: usize = 24;
 /// Batches that wait for their reader, at most: beyond them the owner waits.
 const BATCHES_AHEAD: usize = 2;
-
-/// What the fragments of one query have in common.
-#[derive(Debug)]
-pub(crate) struct QueryContext {
-    pub(crate) query_id: String,
-    /// On whose behalf it runs.
-    pub(crate) principal: Principal,
-    /// How many nodes the query went through before it came here.
-    pub(crate) hops: u32,
-    /// These nodes, as far as they are known.
-    pub(crate) via: Vec<String>,
-    pub(crate) deadline: Instant,
-    /// Bytes of keys that may go with a fragment.
-    pub(crate) key_bytes: usize,
-    /// Since when fragments wait for keys, once they do.
-    pub(crate) waiting_since: OnceLock<Instant>,
-    /// Whether somebody wants to know what each operator did.
-    pub(crate) measured: bool,
-}
-
-impl QueryContext {
-    /// What the owners of its fragments are told of who asks.
-    pub(super) fn delegation(&self) -> Delegation {
-        let (name, groups, attributes) = (self.principal.name(), self.principal.groups(), self.principal.attributes());
-        // What somebody may do to others' queries holds at the node where it was granted, and does not travel.
-        Delegation {
-            principal: name.to_owned(),
-            groups: groups.clone(),
-            attributes: attributes.clone(),
-            via: self.via.clone(),
-        }
-    }
-}
 
 /// Reads the rows of a fragment from its site.
 #[derive(Clone, Debug)]

@@ -15,11 +15,11 @@ use portolan_connectors::{FragmentRequest, FragmentStream, Peer};
 use tokio::sync::Notify;
 
 use super::keys::{KeyReport, Restriction, restrict};
-use super::remote_scan::QueryContext;
 use crate::Result;
 use crate::encode::Encoded;
 use crate::plan::{Fragment, KeyPlan};
 use crate::progress::EdgeCounters;
+use crate::state::QueryContext;
 
 /// What is needed to ask an owner for a fragment.
 pub(super) struct Start {

@@ -16,11 +16,12 @@ use datafusion::logical_expr::{Extension, LogicalPlan};
 use datafusion::physical_plan::{collect, execute_stream};
 use portolan_connectors::{CatalogAnswer, FragmentRequest, FragmentStream, Peer, Site, SiteId};
 
-use super::{Physical, QueryContext};
+use super::Physical;
 use crate::encode::{Encoded, decode};
 use crate::fake_mesh::{OwnerPeer, analysed, state_of};
 use crate::mesh::Link;
 use crate::plan::{Exchange, Fragment, KeyForm, KeyPlan};
+use crate::state::QueryContext;
 use crate::{Engine, Limits, Principal, Settings, StrategyChoice, planner};
 
 /// Rows of the larger port: `k` goes over 0..1000 and is NULL at times, `t` says `k` in words, `v` counts rows.

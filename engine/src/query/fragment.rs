@@ -10,9 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Entry, Query, QueryStream, nullable};
 use crate::encode::{Encoded, decode};
 use crate::engine::{EstimatedFragment, SentFragment};
-use crate::exchange::QueryContext;
 use crate::planner::cardinality;
-use crate::state::{EngineState, RunningQuery};
+use crate::state::{EngineState, QueryContext, RunningQuery};
 use crate::{Error, ErrorKind, Result, Settings, planner};
 
 /// Plans and starts a fragment that another node sent.

@@ -3,13 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio_util::sync::CancellationToken;
-
+use super::RunningQuery;
 use crate::session::Shared;
-use crate::{Error, ErrorKind, Principal, ProgressHandle, Result};
+use crate::{Error, ErrorKind, Principal, Result};
 
 /// What an engine is doing.
 #[derive(Debug, Default)]
@@ -17,23 +15,6 @@ pub(crate) struct Activity {
     sessions: Mutex<BTreeMap<String, Weak<Shared>>>,
     queries: Mutex<BTreeMap<u64, Arc<RunningQuery>>>,
     next: AtomicU64,
-}
-
-/// A query that is planned, waits, or runs.
-#[derive(Debug)]
-pub(crate) struct RunningQuery {
-    /// The query's identity, the same at every node that it reaches.
-    pub(crate) id: String,
-    /// The session that it runs in; `None` for a part of another node's query.
-    pub(crate) session: Option<String>,
-    pub(crate) principal: Principal,
-    /// The statement; `None` for a part of another node's query.
-    pub(crate) sql: Option<String>,
-    pub(crate) started: SystemTime,
-    /// How far it is, once it runs.
-    pub(crate) progress: OnceLock<ProgressHandle>,
-    /// Ends it.
-    pub(crate) stop: CancellationToken,
 }
 
 /// Keeps a query in the list for as long as it lives.

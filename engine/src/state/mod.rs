@@ -2,7 +2,9 @@
 
 mod activity;
 mod engine;
+mod query;
 pub(crate) mod tables;
 
-pub(crate) use activity::{Activity, Listed, RunningQuery};
+pub(crate) use activity::{Activity, Listed};
 pub(crate) use engine::EngineState;
+pub(crate) use query::{QueryContext, RunningQuery};
