@@ -6,6 +6,7 @@ mod change;
 mod fragment;
 mod ingest;
 mod prepared;
+mod settings;
 mod stream;
 
 use std::collections::HashMap;

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ParamValues;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -12,6 +11,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Cast, Expr, LogicalPlan, TryCast};
 use datafusion::scalar::ScalarValue;
 
+use super::settings::{show, show_schema};
 use super::{Entry, Query, QueryStream, session_state};
 use crate::bounds::{check_plan, check_types};
 use crate::execution::conform::lossless;
@@ -21,7 +21,7 @@ use crate::names::SessionNames;
 use crate::planner::analyse_statement;
 use crate::planner::resolve::change::Change;
 use crate::planner::resolve::{Assignment, Resolved, resolve};
-use crate::{Error, ErrorKind, Result, Session, Settings, explain};
+use crate::{Error, ErrorKind, Result, Session, explain};
 
 /// What a statement does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -382,22 +382,4 @@ fn told_types(plan: &LogicalPlan) -> datafusion::error::Result<HashMap<String, D
         })
     })?;
     Ok(told)
-}
-
-fn show_schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![Field::new("name", DataType::Utf8, true), Field::new("value", DataType::Utf8, true)]))
-}
-
-fn show(settings: &Settings, name: &str) -> Result<QueryStream> {
-    let all = settings.values();
-    let shown: Vec<_> = all.iter().filter(|(n, _)| name == "portolan.all" || *n == name).collect();
-    if shown.is_empty() {
-        // The error of setting it names the nearest one.
-        Settings::default().set(name, "")?;
-    }
-    let names: StringArray = shown.iter().map(|(n, _)| Some(*n)).collect();
-    let values: StringArray = shown.iter().map(|(_, v)| Some(v.as_str())).collect();
-    let batch = RecordBatch::try_new(show_schema(), vec![Arc::new(names), Arc::new(values)])
-        .map_err(|e| Error::new(ErrorKind::Internal, "the settings have no form").with_source(e))?;
-    Ok(QueryStream::fixed(show_schema(), vec![batch]))
 }
