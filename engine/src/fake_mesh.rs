@@ -23,9 +23,10 @@ use portolan_connectors::{
 };
 
 use crate::mesh::Link;
-use crate::names::MeshCatalogs;
+use crate::names::{MeshCatalogs, SessionNames};
 use crate::planner::analyse;
 use crate::planner::resolve::{Resolved, resolve};
+use crate::state::SessionHandle;
 use crate::{Engine, Error, ErrorKind, Principal, Result};
 
 pub(crate) use owner::OwnerPeer;
@@ -350,7 +351,7 @@ pub(crate) fn state_of(engine: &Engine) -> SessionState {
 
 /// Returns the analysed plan of a query.
 pub(crate) async fn analysed(engine: &Engine, sql: &str) -> LogicalPlan {
-    let names = engine.session(Principal::anonymous()).names();
+    let names = SessionNames::of(&SessionHandle::open(engine.inner(), Principal::anonymous()));
     let state = state_of(engine);
     match resolve(sql, &state, &engine.mesh(), &names).await.unwrap() {
         Resolved::Query(plan, _) => analyse(&state, plan).unwrap(),

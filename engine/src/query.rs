@@ -6,7 +6,7 @@ mod change;
 mod fragment;
 mod ingest;
 mod prepared;
-mod settings;
+pub(crate) mod settings;
 mod stream;
 
 use std::collections::HashMap;
@@ -32,11 +32,12 @@ use crate::mesh::MeshView;
 use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames};
 use crate::plan::Planned;
 use crate::planner::resolve::ExplainOptions;
-use crate::state::{EngineState, Listed, QueryContext, RunningQuery};
-use crate::{Error, ErrorKind, ProgressHandle, Result, Session, Settings, explain, planner};
+use crate::state::{EngineState, Listed, QueryContext, RunningQuery, SessionHandle};
+use crate::{Error, ErrorKind, ProgressHandle, Result, Settings, explain, planner};
 
 pub use change::rows_of;
 pub(crate) use fragment::{estimate_fragment, run_fragment};
+pub(crate) use ingest::ingest;
 pub use ingest::{IngestMode, IngestTarget};
 pub use prepared::{Prepared, StatementKind};
 pub use stream::QueryStream;
@@ -74,7 +75,7 @@ struct Ready {
 
 impl Query {
     fn of_session(
-        session: &Session,
+        session: &SessionHandle,
         statement: &str,
         view: Arc<MeshView>,
         names: Arc<SessionNames>,

@@ -15,8 +15,8 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::Principal;
-use crate::state::Activity;
 use crate::state::tables::{NUMBERED, ROW_NUMBER, TableContent};
+use crate::state::{Activity, SessionHandle};
 
 /// The schema of the tables that a session makes for itself, in the catalog that every node has.
 pub(crate) const SESSION_SCHEMA: &str = "session";
@@ -36,6 +36,18 @@ pub(crate) struct SessionNames {
 }
 
 impl SessionNames {
+    /// Returns what the statements of a session see now.
+    pub(crate) fn of(session: &SessionHandle) -> Self {
+        let settings = session.settings();
+        Self {
+            tables: session.shared.tables.snapshot(),
+            catalog: settings.catalog,
+            schema: settings.schema,
+            principal: session.principal().clone(),
+            activity: session.engine.activity.clone(),
+        }
+    }
+
     /// Whether names mean the same by both.
     pub(crate) fn same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.tables, &other.tables) && self.catalog == other.catalog && self.schema == other.schema

@@ -17,9 +17,9 @@ use crate::execution::errors::cancelled;
 use crate::mesh::MeshView;
 use crate::names::{RESERVED_CATALOG, SESSION_SCHEMA};
 use crate::planner::resolve::change::distinct_names;
-use crate::state::RunningQuery;
 use crate::state::tables::{Creation, TableContent, unknown};
-use crate::{Error, ErrorKind, Result, Session};
+use crate::state::{RunningQuery, SessionHandle};
+use crate::{Error, ErrorKind, Result};
 
 /// Bytes that are counted for a batch beside its rows: some have rows that take none, and there is no end to those.
 pub(super) const OF_A_BATCH: usize = 256;
@@ -64,133 +64,131 @@ impl IngestTarget {
     }
 }
 
-impl Session {
-    /// Takes uploaded rows; gives how many there were. Columns go by their names; those that the target has beside are
-    /// NULL. All rows take effect, or none.
-    ///
-    /// # Errors
-    /// `AlreadyExists` or `NotFound`, as `mode` says; `PermissionDenied` for a port that takes no rows from the
-    /// principal; `InvalidQuery` for columns that the target lacks, and values that do not fit; `ResourceExhausted` past
-    /// the bound of a session's tables; what `rows` ends with.
-    pub async fn ingest(
-        &self,
-        target: &IngestTarget,
-        mode: IngestMode,
-        columns: SchemaRef,
-        rows: BoxStream<'static, Result<RecordBatch>>,
-    ) -> Result<u64> {
-        self.require_open()?;
-        distinct_names(&columns)?;
-        let listed = self.engine.activity.started(RunningQuery {
-            id: uuid::Uuid::new_v4().to_string(),
-            session: Some(self.id().to_owned()),
-            principal: self.principal().clone(),
-            sql: Some(format!("INGEST INTO {}", target.name())),
-            started: SystemTime::now(),
-            progress: OnceLock::new(),
-            stop: self.shared.closed.child_token(),
-        });
-        let rows = until_stopped(rows, listed.query.stop.clone());
-        if target.is_of_session() {
-            self.ingest_table(target, mode, columns, rows).await
-        } else {
-            self.ingest_port(target, mode, rows).await
-        }
+/// Takes rows that a client uploads into `target`, as [`Session::ingest`](crate::Session::ingest).
+///
+/// # Errors
+/// As [`Session::ingest`](crate::Session::ingest).
+pub(crate) async fn ingest(
+    session: &SessionHandle,
+    target: &IngestTarget,
+    mode: IngestMode,
+    columns: SchemaRef,
+    rows: BoxStream<'static, Result<RecordBatch>>,
+) -> Result<u64> {
+    session.require_open()?;
+    distinct_names(&columns)?;
+    let listed = session.engine.activity.started(RunningQuery {
+        id: uuid::Uuid::new_v4().to_string(),
+        session: Some(session.id().to_owned()),
+        principal: session.principal().clone(),
+        sql: Some(format!("INGEST INTO {}", target.name())),
+        started: SystemTime::now(),
+        progress: OnceLock::new(),
+        stop: session.shared.closed.child_token(),
+    });
+    let rows = until_stopped(rows, listed.query.stop.clone());
+    if target.is_of_session() {
+        into_table(session, target, mode, columns, rows).await
+    } else {
+        into_port(session, target, mode, rows).await
     }
+}
 
-    async fn ingest_table(
-        &self,
-        target: &IngestTarget,
-        mode: IngestMode,
-        columns: SchemaRef,
-        rows: BoxStream<'static, Result<RecordBatch>>,
-    ) -> Result<u64> {
-        let (tables, table) = (&self.shared.tables, target.table.as_str());
-        let known = tables.snapshot().get(table).cloned();
-        // What cannot be is said before the rows are sent.
-        match (mode, &known) {
-            (IngestMode::Create, Some(_)) => {
-                return Err(Error::new(ErrorKind::AlreadyExists, format!("the session has a table `{table}` already")));
-            }
-            (IngestMode::Append, None) => return Err(unknown(table, &tables.snapshot())),
-            _ => {}
+async fn into_table(
+    session: &SessionHandle,
+    target: &IngestTarget,
+    mode: IngestMode,
+    columns: SchemaRef,
+    rows: BoxStream<'static, Result<RecordBatch>>,
+) -> Result<u64> {
+    let (tables, table) = (&session.shared.tables, target.table.as_str());
+    let known = tables.snapshot().get(table).cloned();
+    // What cannot be is said before the rows are sent.
+    match (mode, &known) {
+        (IngestMode::Create, Some(_)) => {
+            return Err(Error::new(ErrorKind::AlreadyExists, format!("the session has a table `{table}` already")));
         }
-        let batches = self.bounded(rows).await?;
-        match (mode, known) {
-            (IngestMode::Append | IngestMode::CreateAppend, Some(known)) => {
-                let batches = batches.iter().map(|b| by_name(b, &known.schema, table)).collect::<Result<Vec<_>>>()?;
-                tables.append(table, &known.schema, &batches)
-            }
-            (mode, _) => {
-                let fields = columns.fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true));
-                let content = TableContent::new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), &batches)?;
-                let rows = content.rows() as u64;
-                let how = if mode == IngestMode::Replace { Creation::OrReplace } else { Creation::New };
-                match tables.create(table, content, how) {
-                    // Somebody was quicker.
-                    Err(e) if mode == IngestMode::CreateAppend && e.kind() == ErrorKind::AlreadyExists => {
-                        let known = tables.snapshot().get(table).cloned();
-                        let known = known.ok_or_else(|| unknown(table, &tables.snapshot()))?;
-                        let batches = batches.iter().map(|b| by_name(b, &known.schema, table));
-                        tables.append(table, &known.schema, &batches.collect::<Result<Vec<_>>>()?)
-                    }
-                    made => made.map(|_| rows),
+        (IngestMode::Append, None) => return Err(unknown(table, &tables.snapshot())),
+        _ => {}
+    }
+    let batches = bounded(session, rows).await?;
+    match (mode, known) {
+        (IngestMode::Append | IngestMode::CreateAppend, Some(known)) => {
+            let batches = batches.iter().map(|b| by_name(b, &known.schema, table)).collect::<Result<Vec<_>>>()?;
+            tables.append(table, &known.schema, &batches)
+        }
+        (mode, _) => {
+            let fields = columns.fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true));
+            let content = TableContent::new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), &batches)?;
+            let rows = content.rows() as u64;
+            let how = if mode == IngestMode::Replace { Creation::OrReplace } else { Creation::New };
+            match tables.create(table, content, how) {
+                // Somebody was quicker.
+                Err(e) if mode == IngestMode::CreateAppend && e.kind() == ErrorKind::AlreadyExists => {
+                    let known = tables.snapshot().get(table).cloned();
+                    let known = known.ok_or_else(|| unknown(table, &tables.snapshot()))?;
+                    let batches = batches.iter().map(|b| by_name(b, &known.schema, table));
+                    tables.append(table, &known.schema, &batches.collect::<Result<Vec<_>>>()?)
                 }
+                made => made.map(|_| rows),
             }
         }
     }
+}
 
-    /// The rows, where a session may hold so many.
-    async fn bounded(&self, mut rows: BoxStream<'static, Result<RecordBatch>>) -> Result<Vec<RecordBatch>> {
-        let limit = self.engine.limits.session_tables;
-        let (mut batches, mut bytes) = (vec![], 0);
-        while let Some(batch) = rows.try_next().await? {
-            bytes += OF_A_BATCH + get_record_batch_memory_size(&batch);
-            if bytes > limit {
-                let what = format!(
-                    "the uploaded rows take more than the {limit} bytes that a session's tables may hold \
-                     (limits.session_tables)"
-                );
-                return Err(Error::new(ErrorKind::ResourceExhausted, what));
-            }
-            batches.push(batch);
+/// The rows, where a session may hold so many.
+async fn bounded(
+    session: &SessionHandle,
+    mut rows: BoxStream<'static, Result<RecordBatch>>,
+) -> Result<Vec<RecordBatch>> {
+    let limit = session.engine.limits.session_tables;
+    let (mut batches, mut bytes) = (vec![], 0);
+    while let Some(batch) = rows.try_next().await? {
+        bytes += OF_A_BATCH + get_record_batch_memory_size(&batch);
+        if bytes > limit {
+            let what = format!(
+                "the uploaded rows take more than the {limit} bytes that a session's tables may hold \
+                 (limits.session_tables)"
+            );
+            return Err(Error::new(ErrorKind::ResourceExhausted, what));
         }
-        Ok(batches)
+        batches.push(batch);
     }
+    Ok(batches)
+}
 
-    async fn ingest_port(
-        &self,
-        target: &IngestTarget,
-        mode: IngestMode,
-        rows: BoxStream<'static, Result<RecordBatch>>,
-    ) -> Result<u64> {
-        let name = target.name();
-        let view = self.engine.mesh.view();
-        let (Some(domain), Some(product)) = (target.catalog.as_deref(), target.schema.as_deref()) else {
-            let what = format!("`{name}` names no port: give its domain as catalog and its data product as schema");
-            return Err(Error::new(ErrorKind::InvalidQuery, what));
-        };
-        let port = PortRef::new(domain, product, &target.table);
-        let Some(known) = view.snapshot.port(&port) else {
-            return Err(not_published(&name, mode, &port, &view));
-        };
-        match mode {
-            IngestMode::Append | IngestMode::CreateAppend => {}
-            IngestMode::Create => {
-                return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a port `{name}` already")));
-            }
-            IngestMode::Replace => {
-                let what = format!("port `{name}` cannot be replaced: rows can only be added");
-                return Err(Error::new(ErrorKind::PermissionDenied, what));
-            }
+async fn into_port(
+    session: &SessionHandle,
+    target: &IngestTarget,
+    mode: IngestMode,
+    rows: BoxStream<'static, Result<RecordBatch>>,
+) -> Result<u64> {
+    let name = target.name();
+    let view = session.engine.mesh.view();
+    let (Some(domain), Some(product)) = (target.catalog.as_deref(), target.schema.as_deref()) else {
+        let what = format!("`{name}` names no port: give its domain as catalog and its data product as schema");
+        return Err(Error::new(ErrorKind::InvalidQuery, what));
+    };
+    let port = PortRef::new(domain, product, &target.table);
+    let Some(known) = view.snapshot.port(&port) else {
+        return Err(not_published(&name, mode, &port, &view));
+    };
+    match mode {
+        IngestMode::Append | IngestMode::CreateAppend => {}
+        IngestMode::Create => {
+            return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a port `{name}` already")));
         }
-        let writer = super::change::writer(&view, &port, self.principal())?;
-        let Some(schema) = known.schema() else {
-            return Err(Error::new(ErrorKind::SiteUnavailable, format!("the columns of `{name}` are not known yet")));
-        };
-        let rows = rows.map(move |batch| by_name(&batch?, &schema, &name)).boxed();
-        self.engine.cpu.run(async move { writer.append(rows).await }).await
+        IngestMode::Replace => {
+            let what = format!("port `{name}` cannot be replaced: rows can only be added");
+            return Err(Error::new(ErrorKind::PermissionDenied, what));
+        }
     }
+    let writer = super::change::writer(&view, &port, session.principal())?;
+    let Some(schema) = known.schema() else {
+        return Err(Error::new(ErrorKind::SiteUnavailable, format!("the columns of `{name}` are not known yet")));
+    };
+    let rows = rows.map(move |batch| by_name(&batch?, &schema, &name)).boxed();
+    session.engine.cpu.run(async move { writer.append(rows).await }).await
 }
 
 /// The rows, with an error for an end once somebody stopped the upload or its session.

@@ -11,7 +11,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Cast, Expr, LogicalPlan, TryCast};
 use datafusion::scalar::ScalarValue;
 
-use super::settings::{show, show_schema};
+use super::settings::{reset, set, show, show_schema};
 use super::{Entry, Query, QueryStream, session_state};
 use crate::bounds::{check_plan, check_types};
 use crate::execution::conform::lossless;
@@ -21,7 +21,8 @@ use crate::names::SessionNames;
 use crate::planner::analyse_statement;
 use crate::planner::resolve::change::Change;
 use crate::planner::resolve::{Assignment, Resolved, resolve};
-use crate::{Error, ErrorKind, Result, Session, explain};
+use crate::state::SessionHandle;
+use crate::{Error, ErrorKind, Result, explain};
 
 /// What a statement does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub enum StatementKind {
 /// A statement that was parsed and planned: it can run any number of times, and follows the mesh as that changes.
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    pub(super) session: Session,
+    pub(super) session: SessionHandle,
     pub(super) sql: String,
     pub(super) view: Arc<MeshView>,
     pub(super) names: Arc<SessionNames>,
@@ -49,7 +50,7 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    pub(crate) async fn new(session: &Session, sql: &str) -> Result<Self> {
+    pub(crate) async fn new(session: &SessionHandle, sql: &str) -> Result<Self> {
         session.require_open()?;
         let session = session.clone();
         let sql = sql.to_owned();
@@ -57,7 +58,7 @@ impl Prepared {
         cpu.cpu
             .run(async move {
                 let view = session.engine.mesh.view();
-                let names = Arc::new(session.names());
+                let names = Arc::new(SessionNames::of(&session));
                 let state = session_state(&session.engine, &view, Some(names.clone()));
                 // It is large, and would be moved about on the caller's stack.
                 let resolved = Box::pin(resolve(&sql, &state, &view.snapshot, &names)).await?;
@@ -182,13 +183,13 @@ impl Prepared {
 
     /// Whether its names still mean what they meant when it was planned.
     pub fn is_current(&self) -> bool {
-        Arc::ptr_eq(&self.session.engine.mesh.view(), &self.view) && self.names.same(&self.session.names())
+        Arc::ptr_eq(&self.session.engine.mesh.view(), &self.view) && self.names.same(&SessionNames::of(&self.session))
     }
 
     /// The statement as it means what its names mean now: planned again where the mesh or the session's tables changed.
     ///
     /// # Errors
-    /// As [`Session::prepare`].
+    /// As [`Session::prepare`](crate::Session::prepare).
     pub async fn refreshed(&self) -> Result<Self> {
         Ok(self.current().await?.into_owned())
     }
@@ -217,8 +218,8 @@ impl Prepared {
             Resolved::Set(assignments) => {
                 for Assignment { name, value } in &assignments {
                     match value {
-                        Some(value) => self.session.set(name, value)?,
-                        None => self.session.reset(name)?,
+                        Some(value) => set(&self.session, name, value)?,
+                        None => reset(&self.session, name)?,
                     }
                 }
                 Ok(QueryStream::fixed(self.schema.clone(), vec![]))

@@ -1,12 +1,44 @@
-//! `SHOW`: the settings of a session as rows.
+//! `SET`, `RESET` and `SHOW`: the settings of a session.
 
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use portolan_catalog::nearest::nearest;
+use portolan_catalog::{DomainName, MeshSnapshot};
 
 use super::QueryStream;
+use crate::names::RESERVED_CATALOG;
+use crate::state::SessionHandle;
 use crate::{Error, ErrorKind, Result, Settings};
+
+/// Changes one setting of a session.
+///
+/// # Errors
+/// As [`Settings::set`]; `NotFound` for a catalog that there is not.
+pub(crate) fn set(session: &SessionHandle, name: &str, value: &str) -> Result<()> {
+    if name.eq_ignore_ascii_case("catalog") {
+        check_catalog(&session.engine.mesh.snapshot(), value)?;
+    }
+    session.change_settings(|settings| settings.set(name, value))
+}
+
+/// Sets one setting of a session back to its default.
+///
+/// # Errors
+/// As [`Settings::reset`].
+pub(crate) fn reset(session: &SessionHandle, name: &str) -> Result<()> {
+    session.change_settings(|settings| settings.reset(name))
+}
+
+fn check_catalog(mesh: &MeshSnapshot, catalog: &str) -> Result<()> {
+    if catalog.is_empty() || catalog == RESERVED_CATALOG || mesh.domains.contains_key(&DomainName::new(catalog)) {
+        return Ok(());
+    }
+    let hint = nearest(catalog, mesh.domains.keys().map(DomainName::as_str));
+    let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+    Err(Error::new(ErrorKind::NotFound, format!("there is no domain `{catalog}`{hint}")))
+}
 
 /// Returns the columns of `SHOW`.
 pub(super) fn show_schema() -> SchemaRef {

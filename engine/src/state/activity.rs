@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::RunningQuery;
-use crate::session::Shared;
+use super::session::Shared;
 use crate::{Error, ErrorKind, Principal, Result};
 
 /// What an engine is doing.

@@ -3,8 +3,10 @@
 mod activity;
 mod engine;
 mod query;
+mod session;
 pub(crate) mod tables;
 
 pub(crate) use activity::{Activity, Listed};
 pub(crate) use engine::EngineState;
 pub(crate) use query::{QueryContext, RunningQuery};
+pub(crate) use session::SessionHandle;

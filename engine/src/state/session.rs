@@ -1,0 +1,82 @@
+//! An open session: its identity, its settings and its tables, and the engine that it is open on.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use tokio_util::sync::CancellationToken;
+
+use super::EngineState;
+use super::tables::SessionTables;
+use crate::{Error, ErrorKind, Principal, Result, Settings};
+
+/// An open session. Cheap to clone; clones share settings and tables.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionHandle {
+    pub(crate) engine: Arc<EngineState>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What the clones of a session share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) id: String,
+    pub(crate) principal: Principal,
+    pub(crate) opened: SystemTime,
+    pub(crate) tables: SessionTables,
+    /// Ends what it runs: it was closed.
+    pub(crate) closed: CancellationToken,
+    settings: Mutex<Settings>,
+}
+
+impl SessionHandle {
+    /// Opens a session on an engine.
+    pub(crate) fn open(engine: Arc<EngineState>, principal: Principal) -> Self {
+        let shared = Arc::new(Shared {
+            id: uuid::Uuid::new_v4().to_string(),
+            principal,
+            opened: SystemTime::now(),
+            tables: SessionTables::new(engine.held.clone(), engine.limits.session_tables),
+            closed: CancellationToken::new(),
+            settings: Mutex::default(),
+        });
+        engine.activity.opened(&shared);
+        Self { engine, shared }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.shared.id
+    }
+
+    pub(crate) fn principal(&self) -> &Principal {
+        &self.shared.principal
+    }
+
+    /// The settings as they are now.
+    pub(crate) fn settings(&self) -> Settings {
+        self.change_settings(|settings| settings.clone())
+    }
+
+    /// Changes the settings, and returns what `change` returns.
+    pub(crate) fn change_settings<T>(&self, change: impl FnOnce(&mut Settings) -> T) -> T {
+        change(&mut self.shared.settings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Checks that the session was not closed.
+    ///
+    /// # Errors
+    /// `Unauthenticated`.
+    pub(crate) fn require_open(&self) -> Result<()> {
+        match self.shared.closed.is_cancelled() {
+            true => Err(Error::new(ErrorKind::Unauthenticated, "the session was closed: log in again")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Shared {
+    /// Stops what the session runs, and drops its tables.
+    pub(crate) fn close(&self) {
+        self.closed.cancel();
+        self.tables.clear();
+    }
+}
