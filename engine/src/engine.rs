@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
-use bytes::Bytes;
 use datafusion::execution::SpillFile;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -14,7 +12,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionConfig;
 use portolan_catalog::{DomainName, MeshSnapshot, PortRef, PortStatistics};
-use portolan_connectors::{CatalogAnswer, FragmentEstimate, LocalDomain, Peer};
+use portolan_connectors::{CatalogAnswer, LocalDomain, Peer};
 
 use crate::execution::admission::Admission;
 use crate::execution::memory::SharedMemory;
@@ -22,41 +20,13 @@ use crate::execution::runtime::CpuRuntime;
 use crate::mesh::{LinkOverride, Mesh};
 use crate::names::RESERVED_CATALOG;
 use crate::state::EngineState;
-use crate::{Error, ErrorKind, Limits, Principal, QueryStream, Result, Session, upstream};
+use crate::{
+    Error, ErrorKind, EstimatedFragment, Limits, Principal, QueryStream, Result, SentFragment, Session, query, upstream,
+};
 
 /// Answers SQL across the ports of the domains that it owns or reaches through peers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Engine(Arc<EngineState>);
-
-/// A fragment as another node sent it.
-#[derive(Clone, Debug)]
-pub struct SentFragment {
-    /// On whose behalf it runs.
-    pub principal: Principal,
-    /// The nodes that the query went through, as far as they are known: the first one first, the sender last.
-    pub via: Vec<String>,
-    /// The query that it is a part of.
-    pub query_id: String,
-    /// The plan.
-    pub plan: Bytes,
-    /// The keys that it tests rows for.
-    pub keys: Vec<Bytes>,
-    /// How many nodes the query went through.
-    pub hops: u32,
-    /// How much of its time the query has left.
-    pub remaining: Duration,
-    /// Whether it is to tell what each of its operators did.
-    pub measured: bool,
-}
-
-/// A fragment that was planned and not run.
-#[derive(Clone, Debug)]
-pub struct EstimatedFragment {
-    /// Its columns.
-    pub schema: SchemaRef,
-    /// What is expected of its rows.
-    pub estimate: FragmentEstimate,
-}
 
 /// Puts an [`Engine`] together.
 #[derive(Debug)]
@@ -287,7 +257,7 @@ impl Engine {
     /// `NotFound` for a port that is not here; `PermissionDenied` past the bound on hops; `ResourceExhausted` for more
     /// bytes of keys than are taken.
     pub async fn fragment(&self, fragment: SentFragment) -> Result<QueryStream> {
-        crate::query::run_fragment(&self.0, fragment).await
+        query::run_fragment(&self.0, fragment).await
     }
 
     /// What is expected of a fragment that another node may send. It is planned and not run.
@@ -295,6 +265,6 @@ impl Engine {
     /// # Errors
     /// As [`Engine::fragment`].
     pub async fn estimate_fragment(&self, fragment: SentFragment) -> Result<EstimatedFragment> {
-        crate::query::estimate_fragment(&self.0, fragment).await
+        query::estimate_fragment(&self.0, fragment).await
     }
 }

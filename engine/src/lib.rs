@@ -25,12 +25,14 @@ mod state;
 mod upstream;
 
 pub use bounds::MOST_STATEMENT_BYTES;
-pub use engine::{Engine, EngineBuilder, EstimatedFragment, SentFragment};
+pub use engine::{Engine, EngineBuilder};
 pub use limits::Limits;
 pub use mesh::LinkOverride;
 pub use portolan_connectors::{Error, ErrorKind, Result};
 pub use principal::Principal;
 pub use progress::{EdgeProgress, Progress, ProgressHandle};
-pub use query::{IngestMode, IngestTarget, Prepared, QueryStream, StatementKind, rows_of};
+pub use query::{
+    EstimatedFragment, IngestMode, IngestTarget, Prepared, QueryStream, SentFragment, StatementKind, rows_of,
+};
 pub use session::Session;
 pub use settings::{Compression, KeyFormChoice, Pushdown, SETTINGS, Settings, StrategyChoice};

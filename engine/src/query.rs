@@ -36,6 +36,7 @@ use crate::state::{EngineState, Listed, QueryContext, RunningQuery, SessionHandl
 use crate::{Error, ErrorKind, ProgressHandle, Result, Settings, explain, planner};
 
 pub use change::rows_of;
+pub use fragment::{EstimatedFragment, SentFragment};
 pub(crate) use fragment::{estimate_fragment, run_fragment};
 pub(crate) use ingest::ingest;
 pub use ingest::{IngestMode, IngestTarget};

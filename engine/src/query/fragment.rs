@@ -1,18 +1,48 @@
 //! Fragments that other nodes send: admitted, then run, or only estimated.
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use portolan_connectors::FragmentEstimate;
 use tokio_util::sync::CancellationToken;
 
 use super::{Entry, Query, QueryStream, nullable};
 use crate::encode::{Encoded, decode};
-use crate::engine::{EstimatedFragment, SentFragment};
 use crate::planner::cardinality;
 use crate::state::{EngineState, QueryContext, RunningQuery};
-use crate::{Error, ErrorKind, Result, Settings, planner};
+use crate::{Error, ErrorKind, Principal, Result, Settings, planner};
+
+/// A fragment as another node sent it.
+#[derive(Clone, Debug)]
+pub struct SentFragment {
+    /// On whose behalf it runs.
+    pub principal: Principal,
+    /// The nodes that the query went through, as far as they are known: the first one first, the sender last.
+    pub via: Vec<String>,
+    /// The query that it is a part of.
+    pub query_id: String,
+    /// The plan.
+    pub plan: Bytes,
+    /// The keys that it tests rows for.
+    pub keys: Vec<Bytes>,
+    /// How many nodes the query went through.
+    pub hops: u32,
+    /// How much of its time the query has left.
+    pub remaining: Duration,
+    /// Whether it is to tell what each of its operators did.
+    pub measured: bool,
+}
+
+/// A fragment that was planned and not run.
+#[derive(Clone, Debug)]
+pub struct EstimatedFragment {
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// What is expected of its rows.
+    pub estimate: FragmentEstimate,
+}
 
 /// Plans and starts a fragment that another node sent.
 pub(crate) async fn run_fragment(engine: &Arc<EngineState>, fragment: SentFragment) -> Result<QueryStream> {
