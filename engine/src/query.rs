@@ -187,7 +187,8 @@ impl Query {
         // It is set here alone.
         let _ = self.listed.query.progress.set(progress.clone());
         let run = Run {
-            listed: self.listed.clone(),
+            stop: self.listed.query.stop.clone(),
+            guard: self.listed.clone(),
             plan: Box::pin(self.adapted(ready.clone(), progress.clone())),
             schema: schema.clone(),
             deadline,

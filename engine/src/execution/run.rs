@@ -13,13 +13,13 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::future::BoxFuture;
 use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::admission::Place;
 use super::conform::conform;
 use super::errors::{cancelled, from_datafusion};
 use super::runtime::CpuRuntime;
-use crate::state::Listed;
 use crate::{Error, ErrorKind, ProgressHandle, Result};
 
 /// Batches that wait for their reader, at most.
@@ -37,8 +37,10 @@ pub(crate) struct Run {
     pub(crate) deadline: Instant,
     pub(crate) progress: ProgressHandle,
     pub(crate) place: Place,
-    /// Keeps the query among those that run, and tells when somebody stops it.
-    pub(crate) listed: Arc<Listed>,
+    /// Stops the run.
+    pub(crate) stop: CancellationToken,
+    /// Dropped when the plan has ended, before the reader of the batches learns of the end.
+    pub(crate) guard: Arc<dyn Send + Sync>,
 }
 
 /// The batches of a running plan. Dropping it stops the plan.
@@ -58,10 +60,10 @@ impl Run {
 
     async fn drive(self, sender: mpsc::Sender<Result<RecordBatch>>) {
         let deadline = self.deadline;
-        let (progress, listed) = (self.progress.clone(), self.listed.clone());
+        let (progress, stop, guard) = (self.progress.clone(), self.stop.clone(), self.guard.clone());
         let outcome = tokio::select! {
             biased;
-            () = listed.query.stop.cancelled() => Ok(Err(cancelled())),
+            () = stop.cancelled() => Ok(Err(cancelled())),
             outcome = tokio::time::timeout_at(deadline.into(), self.send_all(&sender)) => outcome,
         };
         let end = match outcome {
@@ -76,8 +78,8 @@ impl Run {
                 format!("the query took longer than it may{}; raise `portolan.query_timeout`", waiting_for(&progress)),
             )),
         };
-        // Who learns of the end finds it no longer among those that run.
-        drop(listed);
+        // The query is no longer listed when its reader learns of the end.
+        drop(guard);
         if let Some(error) = end {
             // Nobody may be reading any more, and then nobody wants to know.
             let _ = sender.send(Err(error)).await;
