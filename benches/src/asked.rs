@@ -9,8 +9,8 @@ use portolan_cli::client::{Client, ConnectOptions};
 use portolan_cli::compare::compare;
 use portolan_cli::demo::mesh::LocalMesh;
 use portolan_cli::tpch::Query;
-use portolan_cli::{Error, Result};
 use portolan_engine::Progress;
+use portolan_node::{Error, Result};
 
 /// Settings of a session, by name and without `portolan.`.
 pub type Settings = &'static [(&'static str, &'static str)];

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use portolan_cli::client::Client;
 use portolan_cli::demo::mesh::LocalMesh;
 use portolan_cli::tpch::Query;
-use portolan_cli::{Error, Result};
+use portolan_node::{Error, Result};
 use serde_json::{Value, json};
 
 use crate::asked::{Answer, GATHERED, JOINS_GATHERED, UNPLACED, session, set};

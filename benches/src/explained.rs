@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use portolan_cli::client::Client;
-use portolan_cli::{Error, Result};
+use portolan_node::{Error, Result};
 use serde_json::{Value, json};
 
 /// A document of `EXPLAIN (FORMAT JSON)`.

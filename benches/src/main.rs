@@ -26,10 +26,11 @@ use portolan_cli::config::NodeConfig;
 use portolan_cli::demo::mesh::{LocalMesh, Way};
 use portolan_cli::demo::single::single_process;
 use portolan_cli::demo::{cache_folder, tpch_data};
+use portolan_cli::exit::exit_code;
 use portolan_cli::output::print;
 use portolan_cli::serve::{ServeArgs, serve, stop_on_signals};
 use portolan_cli::tpch::{QUERIES, Query};
-use portolan_cli::{Error, Result};
+use portolan_node::{Error, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::proxy::{Link, Proxies};
@@ -148,7 +149,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", error.chain());
-            ExitCode::from(error.exit_code())
+            ExitCode::from(exit_code(&error))
         }
     }
 }

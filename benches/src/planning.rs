@@ -12,12 +12,12 @@ use portolan_catalog::{
     Column, ColumnStatistics, DomainCatalog, DomainName, Port, PortName, PortRef, PortStatistics, Product, ProductName,
     StatisticValue,
 };
-use portolan_cli::Result;
 use portolan_connectors::{
     CatalogAnswer, Error as SiteError, ErrorKind, FragmentRequest, FragmentStream, Peer, Reach, Result as SiteResult,
     Site, SiteId,
 };
 use portolan_engine::{Engine, Principal, Session};
+use portolan_node::Result;
 use serde_json::json;
 
 use crate::measure::median;

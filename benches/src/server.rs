@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use portolan_cli::demo::mesh::LocalMesh;
 use portolan_cli::demo::{cache_folder, tpch_data};
 use portolan_cli::serve::stop_on_signals;
-use portolan_cli::{Error, Result};
+use portolan_node::{Error, Result};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 

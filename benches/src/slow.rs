@@ -5,7 +5,7 @@ use std::time::Duration;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use portolan_cli::client::{Client, ConnectOptions};
 use portolan_cli::demo::mesh::LocalMesh;
-use portolan_cli::{Error, Result};
+use portolan_node::{Error, Result};
 use serde_json::{Value, json};
 
 use crate::asked::{Answer, GATHERED, JOINS_GATHERED, session, set};

@@ -1,7 +1,7 @@
 //! What the smaller benchmarks print: a heading, a table and figures below it, as markdown or as JSON.
 
 use portolan_cli::output::print;
-use portolan_cli::{Error, Result};
+use portolan_node::{Error, Result};
 use serde_json::{Map, Value, json};
 
 use crate::{Format, machine};

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use portolan_catalog::{DomainCatalog, DomainName, Port, lint, load_domain};
+use portolan_node::{Error, Result};
 
 use crate::client::ConnectOptions;
 use crate::connection::{Connection, Target, default_url};
-use crate::error::{Error, Result};
 use crate::output::print;
 use crate::render::Layout;
 use crate::repl::commands::{describe, list_ports};

@@ -7,10 +7,10 @@ use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use portolan_engine::{Principal, Progress, ProgressHandle, Session};
+use portolan_node::{Error, Result};
 
 use crate::client::{Client, ConnectOptions, Statement};
 use crate::config::NodeConfig;
-use crate::error::{Error, Result};
 use crate::node::Node;
 
 /// Which node to ask.

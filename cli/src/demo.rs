@@ -17,10 +17,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use portolan_node::{Error, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::demo::mesh::LocalMesh;
-use crate::error::{Error, Result};
 use crate::output::print;
 use crate::serve::{Terminate, stop_on_signals};
 use crate::sql::{self, Questions, Target};

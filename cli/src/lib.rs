@@ -7,7 +7,7 @@ pub mod compare;
 pub mod config;
 pub mod connection;
 pub mod demo;
-pub mod error;
+pub mod exit;
 pub mod lexer;
 pub mod node;
 pub mod node_key;
@@ -20,5 +20,3 @@ pub mod serve;
 pub mod sql;
 pub mod tpch;
 pub mod units;
-
-pub use error::{Error, Result};

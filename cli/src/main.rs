@@ -8,12 +8,12 @@ use clap::{Parser, Subcommand};
 use portolan_cli::catalog::{CatalogArgs, catalog};
 use portolan_cli::config::NodeConfig;
 use portolan_cli::demo::{DemoArgs, demo};
-use portolan_cli::error::ErrorKind;
+use portolan_cli::exit::exit_code;
 use portolan_cli::node_key::{NodeKeyArgs, node_key};
 use portolan_cli::password::hash_from_stdin;
 use portolan_cli::serve::{ServeArgs, serve};
 use portolan_cli::sql::{SqlArgs, sql};
-use portolan_cli::{Error, Result};
+use portolan_node::{Error, ErrorKind, Result};
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
             if error.kind() != ErrorKind::BrokenPipe {
                 eprintln!("error: {}", error.chain());
             }
-            ExitCode::from(error.exit_code())
+            ExitCode::from(exit_code(&error))
         }
     }
 }

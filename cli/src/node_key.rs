@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use portolan_connectors::node::NodeKey;
+use portolan_node::{Error, Result};
 
-use crate::error::{Error, Result};
 use crate::output::print;
 
 /// Arguments of `portolan node-key`.

@@ -15,9 +15,9 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
+use portolan_node::{Error, Result};
 use tempfile::NamedTempFile;
 
-use crate::error::{Error, Result};
 use crate::render::{Layout, plan_document};
 
 /// Writes text to standard output.

@@ -4,8 +4,8 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers, read};
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
+use portolan_node::{Error, Result};
 
-use crate::error::{Error, Result};
 use crate::output::print;
 
 /// The longest password that is taken, in bytes.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use nu_ansi_term::Color;
+use portolan_node::{Error, ErrorKind, Result};
 use reedline::{Reedline, Signal};
 
 use self::commands::Command;
@@ -22,7 +23,6 @@ use self::editor::SqlPrompt;
 use self::names::NameCache;
 use self::progress::ProgressLine;
 use crate::connection::{Connection, Running};
-use crate::error::{Error, Result};
 use crate::lexer::statements;
 use crate::output::print;
 use crate::place::draw;
@@ -82,7 +82,7 @@ impl Repl {
                 Ok(Signal::Success(line)) => match self.obey(&line).await {
                     Ok(Next::Continue) => {}
                     Ok(Next::Leave) => return Ok(()),
-                    Err(e) if e.kind() == crate::error::ErrorKind::BrokenPipe => return Err(e),
+                    Err(e) if e.kind() == ErrorKind::BrokenPipe => return Err(e),
                     Err(e) => eprintln!("{} {}", Color::Red.bold().paint("error:"), e.chain()),
                 },
                 Ok(Signal::CtrlD) => return Ok(()),

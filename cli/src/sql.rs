@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use futures::StreamExt;
+use portolan_node::{Error, Result};
 
 use crate::client::ConnectOptions;
 pub use crate::connection::Target;
 use crate::connection::{Connection, default_url};
-use crate::error::{Error, Result};
 use crate::lexer::statements;
 use crate::output::{Format, Output, print};
 use crate::place::draw;

@@ -18,7 +18,7 @@ use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use portolan_cli::client::{Client, ConnectOptions};
 use portolan_cli::output::print;
 use portolan_cli::serve::stop_with_stdin;
-use portolan_cli::{Error, Result};
+use portolan_node::{Error, Result};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};

@@ -9,7 +9,7 @@ use arrow_flight::error::FlightError;
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use futures::TryStreamExt;
 use portolan_cli::demo::mesh::{LocalMesh, NodeProcess};
-use portolan_cli::{Error, Result};
+use portolan_node::{Error, Result};
 use serde_json::{Value, json};
 use tonic::Request;
 use tonic::transport::{Channel, Endpoint};

@@ -11,7 +11,7 @@ use arrow_flight::flight_service_client::FlightServiceClient;
 use futures::{Stream, TryStreamExt};
 use portolan_cli::client::{Client, ConnectOptions};
 use portolan_cli::demo::mesh::LocalMesh;
-use portolan_cli::{Error, Result};
+use portolan_node::{Error, Result};
 use serde_json::json;
 use tonic::transport::{Channel, Endpoint};
 

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use portolan_node::{Error, Result};
 
 macro_rules! descriptors {
     ($($domain:literal / $file:literal),* $(,)?) => {

@@ -8,9 +8,9 @@ use portolan_catalog::{DomainName, load_domain};
 use portolan_connectors::files::FileSources;
 use portolan_connectors::open_domain;
 use portolan_engine::Engine;
+use portolan_node::{Error, Result};
 
 use super::descriptors;
-use crate::error::{Error, Result};
 use crate::tpch::DOMAINS;
 
 /// An engine that owns all three domains over the tables in `data`. Must be called on a tokio runtime.

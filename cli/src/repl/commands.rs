@@ -2,9 +2,9 @@
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
+use portolan_node::{Error, Result};
 
 use crate::connection::Connection;
-use crate::error::{Error, Result};
 
 /// Every command and what it does.
 pub const COMMANDS: &[(&str, &str)] = &[

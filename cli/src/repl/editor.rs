@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use nu_ansi_term::{Color, Style};
+use portolan_node::{Error, Result};
 use reedline::{
     ColumnarMenu, Completer, DefaultHinter, Emacs, FileBackedHistory, Highlighter, KeyCode, KeyModifiers, MenuBuilder,
     Prompt, PromptEditMode, PromptHistorySearch, PromptHistorySearchStatus, Reedline, ReedlineEvent, ReedlineMenu,
@@ -12,7 +13,6 @@ use reedline::{
 use sqlparser::keywords::ALL_KEYWORDS;
 
 use super::commands::is_command;
-use crate::error::{Error, Result};
 use crate::lexer::{Kind, is_complete, tokens};
 
 const HISTORY_LINES: usize = 10_000;

@@ -3,7 +3,8 @@
 use std::io::{IsTerminal, Write};
 use std::process::{Command, Stdio};
 
-use crate::error::Result;
+use portolan_node::Result;
+
 use crate::output::print;
 
 /// Shows `text`: through `$PAGER` where that is set and the text is longer than the terminal, else as it is.

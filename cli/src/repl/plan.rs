@@ -2,11 +2,11 @@
 
 use arrow::array::AsArray;
 use nu_ansi_term::{Color, Style};
+use portolan_node::{Error, Result};
 use serde::Deserialize;
 use unicode_width::UnicodeWidthStr;
 
 use crate::connection::Connection;
-use crate::error::{Error, Result};
 use crate::lexer::tokens;
 use crate::place::draw;
 use crate::render::{fit, printable};

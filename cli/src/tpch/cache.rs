@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use portolan_node::{Error, Result};
+
 use super::generate::{OnBatch, generate};
-use crate::error::{Error, Result};
 
 /// Changes with anything that changes the files.
 const LAYOUT: &str = "v1";

@@ -13,6 +13,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchReader};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
+use portolan_node::{Error, ErrorKind, Result};
 use tpchgen::generators::{
     CustomerGenerator, LineItemGenerator, NationGenerator, OrderGenerator, PartGenerator, PartSuppGenerator,
     RegionGenerator, SupplierGenerator,
@@ -22,7 +23,6 @@ use tpchgen_arrow::{
 };
 
 use super::TABLES;
-use crate::error::{Error, Result};
 
 /// Rows of a row group: small enough that two cores share the work of the demo's scale, too.
 const ROW_GROUP_ROWS: usize = 256 * 1024;
@@ -80,7 +80,7 @@ pub fn generate(folder: &Path, scale: f64, on_batch: OnBatch<'_>, cancel: &Atomi
     });
     // The thread that was stopped because of the other one has nothing to say.
     match (first, second) {
-        (Err(e), other) if e.kind() == crate::error::ErrorKind::Interrupted => other.and(Err(e)),
+        (Err(e), other) if e.kind() == ErrorKind::Interrupted => other.and(Err(e)),
         (first, second) => first.and(second),
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arrow::datatypes::DataType;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use portolan_node::ErrorKind;
 
 use super::cache::{ensure, is_cached};
 use super::*;
@@ -64,7 +65,7 @@ fn what_was_cancelled_leaves_nothing_and_can_be_done_again() {
     let folder = tempfile::tempdir().unwrap();
     let cancel = AtomicBool::new(true);
     let error = ensure(folder.path(), 0.001, &|_, _| {}, &cancel).unwrap_err();
-    assert_eq!(error.kind(), crate::error::ErrorKind::Interrupted);
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["tpch-sf0.001-v1.lock"]);
     ensure(folder.path(), 0.001, &|_, _| {}, &NOT_CANCELLED).unwrap();

@@ -1,21 +1,21 @@
-//! The one error type of the command line: what a person reads on stderr, and the exit code that goes with it.
+//! The error type of nodes and of the programs that run them: a kind, a context and the causes.
 
 use std::fmt;
 
-/// Which of the exit codes an error ends the process with.
+/// The kinds of errors that a program treats differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// What was asked for is wrong: a config, a descriptor, an argument. Exit code 2.
+    /// The input is wrong: a config, a descriptor, an argument.
     Config,
-    /// It was right, and did not work. Exit code 1.
+    /// The input is right, and the work failed.
     Failed,
-    /// Whoever reads standard output is gone: nothing to say. Exit code 0.
+    /// The reader of an output has closed it. There is nothing to report.
     BrokenPipe,
-    /// The person at the keyboard stopped it. Exit code 130.
+    /// The caller stopped the work.
     Interrupted,
 }
 
-/// An error that ends a command.
+/// An error of a node, or of a program that runs one.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -23,26 +23,27 @@ pub struct Error {
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// The result of a command or a part of it.
+/// A result with this crate's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error that ends with exit code 2.
+    /// Returns an error of kind [`ErrorKind::Config`].
     pub fn config(context: impl Into<String>) -> Self {
         Self { kind: ErrorKind::Config, context: context.into(), source: None }
     }
 
-    /// An error that ends with exit code 1.
+    /// Returns an error of kind [`ErrorKind::Failed`].
     pub fn failed(context: impl Into<String>) -> Self {
         Self { kind: ErrorKind::Failed, context: context.into(), source: None }
     }
 
-    /// Somebody pressed Ctrl-C.
+    /// Returns an error of kind [`ErrorKind::Interrupted`].
     pub fn interrupted() -> Self {
         Self { kind: ErrorKind::Interrupted, context: "interrupted".into(), source: None }
     }
 
-    /// What writing to an output gave; a reader that went away is no error to speak of.
+    /// Returns the error of writing to an output: [`ErrorKind::BrokenPipe`] if the reader has closed the output, and
+    /// [`ErrorKind::Failed`] otherwise.
     pub fn output(what: impl fmt::Display, error: impl std::error::Error + Send + Sync + 'static) -> Self {
         let kind = match io_kind(&error) {
             Some(std::io::ErrorKind::BrokenPipe) => ErrorKind::BrokenPipe,
@@ -60,22 +61,12 @@ impl Error {
         self
     }
 
-    /// Which exit code it ends with.
+    /// Returns the kind.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The exit code.
-    pub fn exit_code(&self) -> u8 {
-        match self.kind {
-            ErrorKind::Config => 2,
-            ErrorKind::Failed => 1,
-            ErrorKind::BrokenPipe => 0,
-            ErrorKind::Interrupted => 130,
-        }
-    }
-
-    /// The context and every cause below it, in one line; a cause that the line says already is not said again.
+    /// Returns the context and every cause, in one line. A cause whose text the line already contains is left out.
     pub fn chain(&self) -> String {
         let mut text = self.context.clone();
         let mut next = std::error::Error::source(self);
@@ -115,8 +106,8 @@ impl From<portolan_engine::Error> for Error {
     }
 }
 
-/// The kind of the I/O error at the bottom of `error`, where there is one.
-pub(crate) fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKind> {
+/// Returns the kind of the I/O error among the causes of `error`, if there is one.
+fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKind> {
     let mut next = Some(error);
     while let Some(cause) = next {
         if let Some(io) = cause.downcast_ref::<std::io::Error>() {
@@ -133,8 +124,8 @@ pub(crate) fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::
     None
 }
 
-/// Whether an I/O error means that there is no room left.
-pub(crate) fn is_full(kind: std::io::ErrorKind) -> bool {
+/// True if an I/O error means that the disk is full.
+fn is_full(kind: std::io::ErrorKind) -> bool {
     matches!(
         kind,
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded | std::io::ErrorKind::FileTooLarge

@@ -1,0 +1,5 @@
+//! A node of the mesh as a library, for the command line and for every other program that runs a node.
+
+pub mod error;
+
+pub use error::{Error, ErrorKind, Result};
