@@ -11,9 +11,8 @@ use portolan_catalog::yaml::{self, Document};
 use portolan_catalog::{Diagnostic, Diagnostics, DomainName};
 use portolan_connectors::files::SourceOptions;
 use portolan_engine::{Limits, LinkOverride};
+use portolan_node::units::{Length, Size};
 use serde::Deserialize;
-
-use crate::units::{Length, Size};
 
 mod delegation;
 mod tokens;

@@ -1,5 +1,6 @@
 //! A node of the mesh as a library, for the command line and for every other program that runs a node.
 
 pub mod error;
+pub mod units;
 
 pub use error::{Error, ErrorKind, Result};
