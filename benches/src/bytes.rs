@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use portolan_cli::client::Client;
 use portolan_cli::demo::mesh::LocalMesh;
 use portolan_cli::tpch::Query;
+use portolan_node::client::Client;
 use portolan_node::{Error, Result};
 use serde_json::{Value, json};
 

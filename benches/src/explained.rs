@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use portolan_cli::client::Client;
+use portolan_node::client::Client;
 use portolan_node::{Error, Result};
 use serde_json::{Value, json};
 

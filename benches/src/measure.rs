@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt;
-use portolan_cli::client::Client;
 use portolan_cli::demo::mesh::LocalMesh;
 use portolan_cli::demo::run::bytes_by_domain;
 use portolan_cli::tpch::{DOMAINS, Query};
 use portolan_engine::Engine;
 use portolan_node::Result;
+use portolan_node::client::Client;
 
 use crate::asked::{Answer, session};
 use crate::chosen;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use portolan_catalog::{DomainCatalog, DomainName, Port, lint, load_domain};
+use portolan_node::client::ConnectOptions;
 use portolan_node::{Error, Result};
 
-use crate::client::ConnectOptions;
 use crate::connection::{Connection, Target, default_url};
 use crate::output::print;
 use crate::render::Layout;

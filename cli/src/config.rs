@@ -11,6 +11,7 @@ use portolan_catalog::yaml::{self, Document};
 use portolan_catalog::{Diagnostic, Diagnostics, DomainName};
 use portolan_connectors::files::SourceOptions;
 use portolan_engine::{Limits, LinkOverride};
+use portolan_node::client::endpoint_url;
 use portolan_node::units::{Length, Size};
 use serde::Deserialize;
 
@@ -378,7 +379,7 @@ impl NodeConfig {
         let mut urls = BTreeSet::new();
         for (i, peer) in self.peers.iter().enumerate() {
             let at = |field: &str| format!("/peers/{i}/{field}");
-            if let Err(e) = crate::client::endpoint_url(&peer.url) {
+            if let Err(e) = endpoint_url(&peer.url) {
                 check.report(&at("url"), &e.to_string());
             }
             if !urls.insert(&peer.url) {

@@ -7,9 +7,9 @@ use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use portolan_engine::{Principal, Progress, ProgressHandle, Session};
+use portolan_node::client::{Client, ConnectOptions, Statement};
 use portolan_node::{Error, Result};
 
-use crate::client::{Client, ConnectOptions, Statement};
 use crate::config::NodeConfig;
 use crate::node::Node;
 

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use futures::StreamExt;
+use portolan_node::client::ConnectOptions;
 use portolan_node::{Error, Result};
 
-use crate::client::ConnectOptions;
 pub use crate::connection::Target;
 use crate::connection::{Connection, default_url};
 use crate::lexer::statements;

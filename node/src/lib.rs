@@ -1,5 +1,6 @@
 //! A node of the mesh as a library, for the command line and for every other program that runs a node.
 
+pub mod client;
 pub mod error;
 pub mod units;
 

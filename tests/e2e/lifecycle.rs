@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use portolan_cli::client::{Client, ConnectOptions};
+use portolan_node::client::{Client, ConnectOptions};
 use portolan_tests::mesh::{SCALE, cache_home, data, until, within};
 use portolan_tests::node::{is_running, output, program, run, signal};
 use portolan_tests::rows::count;

@@ -6,7 +6,7 @@
 mod data;
 mod nulls;
 
-use portolan_cli::client::Client;
+use portolan_node::client::Client;
 use portolan_tests::crossed::{Crossed, crossed};
 use portolan_tests::mesh::within;
 use portolan_tests::rows::{count, text};

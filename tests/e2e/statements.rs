@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use arrow::array::AsArray;
 use futures::TryStreamExt;
-use portolan_cli::client::Client;
 use portolan_engine::ErrorKind;
+use portolan_node::client::Client;
 use portolan_tests::mesh::{Mesh, until, within};
 use portolan_tests::rows::{assert_says, failure, text};
 

@@ -8,7 +8,7 @@ use std::fmt;
 use arrow::array::AsArray;
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use portolan_cli::client::Client;
+use portolan_node::client::Client;
 use serde_json::Value;
 
 /// What crossed edges.

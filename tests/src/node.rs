@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use portolan_cli::client::{Client, ConnectOptions};
+use portolan_node::client::{Client, ConnectOptions};
 use serde_json::Value;
 
 /// How long a node may take to start or to end.

@@ -7,8 +7,8 @@ use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
 use futures::TryStreamExt;
-use portolan_cli::client::Client;
 use portolan_engine::{Error, ErrorKind};
+use portolan_node::client::Client;
 
 /// The one number that a statement gives; what went wrong in one line.
 pub async fn count(client: &Client, sql: &str) -> Result<i64, String> {

@@ -15,9 +15,9 @@ use arrow_flight::{
 };
 use clap::Args;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use portolan_cli::client::{Client, ConnectOptions};
 use portolan_cli::output::print;
 use portolan_cli::serve::stop_with_stdin;
+use portolan_node::client::{Client, ConnectOptions};
 use portolan_node::{Error, Result};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};

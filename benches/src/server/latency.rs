@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use portolan_cli::client::{Client, ConnectOptions};
 use portolan_cli::demo::mesh::LocalMesh;
+use portolan_node::client::{Client, ConnectOptions};
 use portolan_node::{Error, Result};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
+use portolan_node::client::{Client, ConnectOptions};
 use portolan_node::{Error, Result};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -17,7 +18,6 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio_util::sync::CancellationToken;
 
 use super::descriptors;
-use crate::client::{Client, ConnectOptions};
 use crate::tpch::{DOMAINS, TABLES};
 
 /// How long all nodes may take until they answer and know one another.

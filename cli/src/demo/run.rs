@@ -8,11 +8,11 @@ use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table, TableCo
 use futures::TryStreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use portolan_engine::{Engine, Progress};
+use portolan_node::client::{Client, ConnectOptions};
 use portolan_node::{Error, Result};
 
 use super::mesh::LocalMesh;
 use super::single::single_process;
-use crate::client::{Client, ConnectOptions};
 use crate::compare::{FLOAT_TOLERANCE, compare};
 use crate::output::print;
 use crate::tpch::{DOMAINS, QUERIES, Query};

@@ -1,4 +1,4 @@
-//! A Flight SQL client as the REPL, the demo and the benchmark need it: log in, run statements, watch and cancel them.
+//! A Flight SQL client: a session on a node, which runs, watches and cancels statements.
 
 use std::path::PathBuf;
 use std::time::Duration;
