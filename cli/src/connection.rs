@@ -8,9 +8,8 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use portolan_engine::{Principal, Progress, ProgressHandle, Session};
 use portolan_node::client::{Client, ConnectOptions, Statement};
-use portolan_node::{Error, Result};
+use portolan_node::{Error, NodeConfig, Result};
 
-use crate::config::NodeConfig;
 use crate::node::Node;
 
 /// Which node to ask.

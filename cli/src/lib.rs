@@ -3,7 +3,6 @@
 
 pub mod catalog;
 pub mod compare;
-pub mod config;
 pub mod connection;
 pub mod demo;
 pub mod exit;

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use portolan_cli::catalog::{CatalogArgs, catalog};
-use portolan_cli::config::NodeConfig;
 use portolan_cli::demo::{DemoArgs, demo};
 use portolan_cli::exit::exit_code;
 use portolan_cli::node_key::{NodeKeyArgs, node_key};
 use portolan_cli::password::hash_from_stdin;
 use portolan_cli::serve::{ServeArgs, serve};
 use portolan_cli::sql::{SqlArgs, sql};
-use portolan_node::{Error, ErrorKind, Result};
+use portolan_node::{Error, ErrorKind, NodeConfig, Result};
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use clap::Args;
 use portolan_flight_server::{ErrorKind, Server};
-use portolan_node::{Error, Result};
+use portolan_node::{Error, NodeConfig, Result};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::NodeConfig;
 use crate::node::Node;
 use crate::output::print;
 

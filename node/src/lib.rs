@@ -1,7 +1,9 @@
 //! A node of the mesh as a library, for the command line and for every other program that runs a node.
 
 pub mod client;
+pub mod config;
 pub mod error;
 pub mod units;
 
+pub use config::NodeConfig;
 pub use error::{Error, ErrorKind, Result};

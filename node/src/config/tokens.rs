@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use portolan_flight_server::{KeySource, TokenIssuer};
-use portolan_node::units::Length;
 use serde::Deserialize;
 
 use super::Check;
+use crate::units::Length;
 
 /// The most that clocks may differ.
 const MAX_SKEW: Duration = Duration::from_secs(600);

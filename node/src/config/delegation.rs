@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use portolan_connectors::node::{NodeIdentity, NodeKey, PublicKey};
 use portolan_flight_server::{Allowed, DelegationOptions, TrustedNode};
-use portolan_node::{Error, Result};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 
 use super::{Check, NodeConfig, Secret};
+use crate::{Error, Result};
 
 /// Who the node is to others.
 #[derive(Clone, Debug, Default, Deserialize)]

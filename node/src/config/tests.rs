@@ -1,3 +1,5 @@
+//! Configs as text: what is read, and what is rejected, with the place in the file.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;

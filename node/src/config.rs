@@ -11,15 +11,16 @@ use portolan_catalog::yaml::{self, Document};
 use portolan_catalog::{Diagnostic, Diagnostics, DomainName};
 use portolan_connectors::files::SourceOptions;
 use portolan_engine::{Limits, LinkOverride};
-use portolan_node::client::endpoint_url;
-use portolan_node::units::{Length, Size};
 use serde::Deserialize;
+
+use crate::client::endpoint_url;
+use crate::units::{Length, Size};
 
 mod delegation;
 mod tokens;
 
 pub use delegation::{AllowedConfig, OwnIdentityConfig, TrustedKey, TrustedNodeConfig};
-pub use tokens::TokenConfig;
+pub use tokens::{Jwks, OneOrMore, TokenConfig};
 
 /// A listing of every port's data is cheap, and not free in an object store.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);

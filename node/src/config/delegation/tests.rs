@@ -1,3 +1,5 @@
+//! Configs with node keys, in files and inline.
+
 #![allow(clippy::unwrap_used)]
 
 use portolan_connectors::node::NodeKey;
