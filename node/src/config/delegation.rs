@@ -10,7 +10,8 @@ use portolan_flight_server::{Allowed, DelegationOptions, TrustedNode};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 
-use super::{Check, NodeConfig, Secret};
+use super::check::Check;
+use super::{NodeConfig, Secret};
 use crate::{Error, Result};
 
 /// Who the node is to others.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use portolan_flight_server::{KeySource, TokenIssuer};
 use serde::Deserialize;
 
-use super::Check;
+use super::check::Check;
 use crate::units::Length;
 
 /// The most that clocks may differ.

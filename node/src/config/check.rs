@@ -1,0 +1,157 @@
+//! The checks of a parsed config: values that exclude one another, and files and folders that cannot be read.
+
+use std::collections::BTreeSet;
+use std::net::ToSocketAddrs;
+use std::path::Path;
+
+use argon2::PasswordHash;
+use portolan_catalog::yaml::Document;
+use portolan_catalog::{Diagnostic, Diagnostics};
+
+use super::{NodeConfig, tokens};
+use crate::client::endpoint_url;
+
+/// Collects what is wrong, and the place of each fault in the file.
+pub(super) struct Check<'a> {
+    document: &'a Document,
+    found: Vec<Diagnostic>,
+}
+
+impl Check<'_> {
+    pub(super) fn report(&mut self, pointer: &str, message: &str) {
+        let place = self.document.place(&self.document.steps(pointer));
+        self.found.push(Diagnostic { place, message: message.into(), suggestion: None });
+    }
+
+    pub(super) fn file(&mut self, pointer: &str, path: Option<&Path>) {
+        if let Some(path) = path
+            && let Err(e) = std::fs::File::open(path)
+        {
+            self.report(pointer, &format!("cannot read {}: {e}", path.display()));
+        }
+    }
+
+    fn folder(&mut self, pointer: &str, path: Option<&Path>) {
+        if let Some(path) = path
+            && let Err(e) = std::fs::read_dir(path)
+        {
+            self.report(pointer, &format!("cannot read the folder {}: {e}", path.display()));
+        }
+    }
+}
+
+impl NodeConfig {
+    /// Checks everything that a parser cannot know, the files that the config names included.
+    ///
+    /// # Errors
+    /// Every fault, each with its place in `document`.
+    pub(super) fn check(&self, document: &Document) -> Result<(), Diagnostics> {
+        let mut check = Check { document, found: vec![] };
+        self.check_all(&mut check);
+        if check.found.is_empty() { Ok(()) } else { Err(Diagnostics(check.found)) }
+    }
+
+    fn check_all(&self, check: &mut Check<'_>) {
+        match &self.domain {
+            Some(domain) if domain.as_str().is_empty() => check.report("/domain", "a domain needs a name"),
+            Some(_) => check.folder("/products", self.products.as_deref()),
+            None if self.products.is_some() => {
+                check.report("/products", "products belong to a domain; name it in `domain`");
+            }
+            None => {}
+        }
+        self.check_access(check);
+        self.check_peers(check);
+        self.check_delegation(check);
+        if let Some(tls) = &self.tls {
+            check.file("/tls/cert", Some(&tls.cert));
+            check.file("/tls/key", Some(&tls.key));
+            check.file("/tls/client_ca", tls.client_ca.as_deref());
+            if tls.client_certificate.is_some() && tls.client_ca.is_none() {
+                check.report("/tls/client_certificate", "needs `client_ca`, whose certificates are taken");
+            }
+        }
+        let counts = [
+            ("/limits/concurrent_queries", self.limits.concurrent_queries),
+            ("/cpu_threads", self.cpu_threads),
+            ("/limits/max_hops", self.limits.max_hops.map(|hops| hops as usize)),
+        ];
+        for (pointer, count) in counts {
+            if count == Some(0) {
+                check.report(pointer, "must be at least 1");
+            }
+        }
+        if let Some(Err(e)) = self.log.as_deref().map(tracing_subscriber::EnvFilter::try_new) {
+            check.report("/log", &format!("is no filter for logs: {e}"));
+        }
+    }
+
+    fn check_access(&self, check: &mut Check<'_>) {
+        if let Err(e) = self.listen.to_socket_addrs() {
+            check.report("/listen", &format!("`{}` is no address and port to listen on: {e}", self.listen));
+        } else if !self.knows_anybody() && !self.allows_anonymous() {
+            check.report(
+                "/listen",
+                "nobody could log in: beyond loopback a node needs `users`, `tokens`, `tls.client_ca` or \
+                 `trusted_nodes`, or `anonymous: true` to let everybody in",
+            );
+        } else if self.tls.is_none() && !self.allow_plaintext && !self.is_on_loopback() {
+            check.report("/listen", "beyond loopback a node needs `tls`, or `allow_plaintext: true` to go without");
+        }
+        self.check_users(check);
+        tokens::check(&self.tokens, check);
+    }
+
+    fn check_users(&self, check: &mut Check<'_>) {
+        let mut names = BTreeSet::new();
+        for (i, user) in self.users.iter().enumerate() {
+            if user.name.is_empty() || (user.password_hash.is_some() && user.name.contains(':')) {
+                check.report(&format!("/users/{i}/name"), "a user's name is not empty and has no colon");
+            }
+            if !names.insert(&user.name) {
+                check.report(&format!("/users/{i}/name"), &format!("the user `{}` is there twice", user.name));
+            }
+            match &user.password_hash {
+                Some(hash) if PasswordHash::new(hash.reveal()).is_err() => check.report(
+                    &format!("/users/{i}/password_hash"),
+                    "is no password hash; `portolan hash-password` makes one",
+                ),
+                None if !self.asks_for_certificates() => check.report(
+                    &format!("/users/{i}"),
+                    "a user needs `password_hash`, unless `tls.client_ca` lets it show a certificate",
+                ),
+                _ => {}
+            }
+        }
+    }
+
+    fn check_peers(&self, check: &mut Check<'_>) {
+        let mut urls = BTreeSet::new();
+        for (i, peer) in self.peers.iter().enumerate() {
+            let at = |field: &str| format!("/peers/{i}/{field}");
+            if let Err(e) = endpoint_url(&peer.url) {
+                check.report(&at("url"), &e.to_string());
+            }
+            if !urls.insert(&peer.url) {
+                check.report(&at("url"), &format!("the peer {} is there twice", peer.url));
+            }
+            if peer.password.is_some() && peer.password_env.is_some() {
+                check.report(&at("password_env"), "give the password itself or the variable that holds it, not both");
+            }
+            if peer.user.is_some() && peer.password.is_none() && peer.password_env.is_none() {
+                check.report(&at("user"), "a user needs `password` or `password_env`");
+            }
+            if let Some(variable) = &peer.password_env
+                && std::env::var_os(variable).is_none()
+            {
+                check.report(&at("password_env"), &format!("the environment has no variable `{variable}`"));
+            }
+            if peer.cert.is_some() != peer.key.is_some() {
+                check.report(&at("cert"), "`cert` and `key` go together");
+            }
+            check.file(&at("ca"), peer.ca.as_deref());
+            check.file(&at("cert"), peer.cert.as_deref());
+            check.file(&at("key"), peer.key.as_deref());
+        }
+    }
+}
