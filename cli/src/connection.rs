@@ -8,9 +8,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use portolan_engine::{Principal, Progress, ProgressHandle, Session};
 use portolan_node::client::{Client, ConnectOptions, Statement};
-use portolan_node::{Error, NodeConfig, Result};
-
-use crate::node::Node;
+use portolan_node::{Error, Node, NodeConfig, Result};
 
 /// Which node to ask.
 #[derive(Clone)]

@@ -7,7 +7,6 @@ pub mod connection;
 pub mod demo;
 pub mod exit;
 pub mod lexer;
-pub mod node;
 pub mod node_key;
 pub mod output;
 pub mod password;

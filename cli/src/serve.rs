@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use clap::Args;
 use portolan_flight_server::{ErrorKind, Server};
-use portolan_node::{Error, NodeConfig, Result};
+use portolan_node::{Error, Node, NodeConfig, Result};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::node::Node;
 use crate::output::print;
 
 /// How often the folder with descriptors is looked at.

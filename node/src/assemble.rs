@@ -10,8 +10,9 @@ use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeOptions, Node
 use portolan_connectors::{changed_statistics, open_domain};
 use portolan_engine::Engine;
 use portolan_flight_server::{AuthOptions, ClientCertificates, ServerOptions, ServerTls, User};
-use portolan_node::config::{ClientCertificate, NodeConfig, PeerConfig, TokenConfig};
-use portolan_node::{Error, Result};
+
+use crate::config::{ClientCertificate, NodeConfig, PeerConfig, TokenConfig};
+use crate::{Error, Result};
 
 /// A node that does not listen yet.
 #[derive(Clone, Debug)]
