@@ -1,25 +1,17 @@
 //! `portolan serve`: runs a node until it is told to stop, and takes up changed descriptors while it runs.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use clap::Args;
 use portolan_flight_server::{ErrorKind, Server};
+use portolan_node::watch::{watch_data, watch_descriptors};
 use portolan_node::{Error, Node, NodeConfig, Result};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::output::print;
-
-/// How often the folder with descriptors is looked at.
-const POLL_INTERVAL: Duration = Duration::from_secs(2);
-/// How many files and how many levels of folders are looked at for changes.
-const MAX_FILES: usize = 50_000;
-const MAX_DEPTH: usize = 16;
 
 /// Arguments of `portolan serve`.
 #[derive(Args, Clone, Debug)]
@@ -60,8 +52,8 @@ pub async fn serve(config: NodeConfig, args: &ServeArgs) -> Result<()> {
     let ready = json!({ "url": server.url(), "domain": domain, "pid": std::process::id() });
     // Whoever started it may not care to read this.
     let _ = print(&format!("{ready}\n"));
-    let _watcher = AbortOnDropHandle::new(tokio::spawn(watch(node.clone())));
-    let _taker = AbortOnDropHandle::new(tokio::spawn(keep_statistics(node.clone())));
+    let _descriptors = AbortOnDropHandle::new(tokio::spawn(watch_descriptors(node.clone())));
+    let _data = AbortOnDropHandle::new(tokio::spawn(watch_data(node.clone())));
     Ok(server.serve(node.engine.clone(), stop.cancelled_owned()).await?)
 }
 
@@ -117,99 +109,4 @@ pub fn stop_with_stdin(stop: CancellationToken) {
         while matches!(std::io::stdin().read(&mut buffer), Ok(n) if n > 0) {}
         stop.cancel();
     });
-}
-
-/// Reloads on SIGHUP, and when the descriptors changed and have been still for one interval: an editor may write a file
-/// in several steps.
-async fn watch(node: Node) {
-    let Some(folder) = node.config().products_folder().map(Path::to_path_buf) else { return };
-    #[cfg(unix)]
-    let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok();
-    let mut loaded = look(&folder).await;
-    let mut last = loaded;
-    loop {
-        #[cfg(unix)]
-        let forced = match &mut hangup {
-            Some(hangup) => tokio::time::timeout(POLL_INTERVAL, hangup.recv()).await.is_ok(),
-            None => {
-                tokio::time::sleep(POLL_INTERVAL).await;
-                false
-            }
-        };
-        #[cfg(not(unix))]
-        let forced = {
-            tokio::time::sleep(POLL_INTERVAL).await;
-            false
-        };
-        let now = look(&folder).await;
-        if forced || (now != loaded && now == last) {
-            loaded = now;
-            node.reload().await;
-        }
-        last = now;
-    }
-}
-
-/// Looks at an interval whether data has changed. A node that was told to take up new descriptors meanwhile has fresh
-/// statistics anyway.
-async fn keep_statistics(node: Node) {
-    if node.config().domain.is_none() {
-        return;
-    }
-    loop {
-        tokio::time::sleep(node.config().statistics_interval()).await;
-        node.refresh_statistics().await;
-    }
-}
-
-async fn look(folder: &Path) -> u64 {
-    let folder = folder.to_path_buf();
-    tokio::task::spawn_blocking(move || {
-        let (mut hasher, mut left) = (DefaultHasher::new(), MAX_FILES);
-        digest(&folder, 0, &mut left, &mut hasher);
-        hasher.finish()
-    })
-    .await
-    .unwrap_or_default()
-}
-
-/// Names, sizes and times of everything below `folder`, in a fixed order.
-fn digest(folder: &Path, depth: usize, left: &mut usize, hasher: &mut DefaultHasher) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).take(*left).collect();
-    paths.sort();
-    for path in paths {
-        if *left == 0 {
-            return;
-        }
-        *left -= 1;
-        let Ok(metadata) = path.metadata() else { continue };
-        if metadata.is_dir() && depth < MAX_DEPTH {
-            digest(&path, depth + 1, left, hasher);
-        } else {
-            (path, metadata.len(), metadata.modified().ok()).hash(hasher);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_change_below_the_folder_is_seen() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("orders")).unwrap();
-        let empty = look(folder.path()).await;
-        assert_eq!(look(folder.path()).await, empty);
-        std::fs::write(folder.path().join("orders/a.yaml"), "a").unwrap();
-        let one = look(folder.path()).await;
-        assert_ne!(one, empty);
-        std::fs::write(folder.path().join("orders/a.yaml"), "ab").unwrap();
-        assert_ne!(look(folder.path()).await, one);
-        std::fs::remove_file(folder.path().join("orders/a.yaml")).unwrap();
-        assert_eq!(look(folder.path()).await, empty);
-    }
 }

@@ -5,6 +5,7 @@ pub mod client;
 pub mod config;
 pub mod error;
 pub mod units;
+pub mod watch;
 
 pub use assemble::Node;
 pub use config::NodeConfig;
