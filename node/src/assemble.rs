@@ -1,13 +1,12 @@
 //! Puts a node together from its config: the domain's ports, the peers, the engine, and what the server is told.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use datafusion::execution::runtime_env::RuntimeEnv;
 use portolan_catalog::{DomainCatalog, load_domain};
-use portolan_connectors::LocalDomain;
 use portolan_connectors::files::FileSources;
 use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeOptions, NodeSite, NodeTls};
-use portolan_connectors::{changed_statistics, open_domain};
+use portolan_connectors::{LocalDomain, open_domain};
 use portolan_engine::Engine;
 use portolan_flight_server::{AuthOptions, ClientCertificates, ServerOptions, ServerTls, User};
 
@@ -19,10 +18,10 @@ use crate::{Error, Result};
 pub struct Node {
     /// Answers queries.
     pub engine: Engine,
-    config: Arc<NodeConfig>,
-    runtime: Arc<RuntimeEnv>,
+    pub(crate) config: Arc<NodeConfig>,
+    pub(crate) runtime: Arc<RuntimeEnv>,
     /// The domain as the engine has it; `None` for a gateway.
-    opened: Arc<Mutex<Option<LocalDomain>>>,
+    pub(crate) opened: Arc<Mutex<Option<LocalDomain>>>,
 }
 
 impl Node {
@@ -59,45 +58,6 @@ impl Node {
     /// The config.
     pub fn config(&self) -> &NodeConfig {
         &self.config
-    }
-
-    /// Reads the descriptors anew. A good version takes the place of the present one; a bad one is reported in
-    /// `mesh.products`, and the present one stays.
-    pub async fn reload(&self) {
-        let Some(domain) = &self.config.domain else { return };
-        match open(&self.config, &self.runtime).await {
-            Ok(Some(opened)) => {
-                tracing::info!(%domain, version = %opened.catalog.version, "descriptors were reloaded");
-                let mut current = self.opened();
-                self.engine.replace_local_domain(opened.clone());
-                *current = Some(opened);
-            }
-            Ok(None) => {}
-            Err(e) => {
-                tracing::error!(%domain, "descriptors were not reloaded, the last good version stays: {}", e.chain());
-                self.engine.report_load_error(domain, &e.chain());
-            }
-        }
-    }
-
-    /// Takes the statistics of those ports anew whose data has changed.
-    pub async fn refresh_statistics(&self) {
-        let Some(domain) = self.opened().clone() else { return };
-        let files = FileSources::new(self.config.sources.clone());
-        let changed = changed_statistics(&domain, &files, &self.runtime).await;
-        if changed.is_empty() {
-            return;
-        }
-        let mut opened = self.opened();
-        // Whoever reloaded the domain meanwhile took them too.
-        let Some(current) = opened.as_mut().filter(|d| Arc::ptr_eq(&d.catalog, &domain.catalog)) else { return };
-        tracing::debug!(domain = %domain.catalog.domain, ports = changed.len(), "statistics were taken anew");
-        self.engine.update_statistics(&domain.catalog.domain, &changed);
-        current.catalog = Arc::new((*domain.catalog).clone().with_statistics(&changed));
-    }
-
-    fn opened(&self) -> MutexGuard<'_, Option<LocalDomain>> {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the server is told.
@@ -138,7 +98,7 @@ impl Node {
 }
 
 /// Reads the domain's descriptors and opens every port that they name; `None` for a gateway.
-async fn open(config: &NodeConfig, runtime: &Arc<RuntimeEnv>) -> Result<Option<LocalDomain>> {
+pub(crate) async fn open(config: &NodeConfig, runtime: &Arc<RuntimeEnv>) -> Result<Option<LocalDomain>> {
     let Some(catalog) = load(config).await? else { return Ok(None) };
     let files = FileSources::new(config.sources.clone());
     Ok(Some(open_domain(catalog, &files, runtime).await?))

@@ -4,6 +4,7 @@ pub mod assemble;
 pub mod client;
 pub mod config;
 pub mod error;
+mod reload;
 pub mod units;
 pub mod watch;
 

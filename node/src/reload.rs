@@ -1,0 +1,50 @@
+//! Takes up changes while a node runs: descriptors that were edited, and data that was written.
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use portolan_connectors::files::FileSources;
+use portolan_connectors::{LocalDomain, changed_statistics};
+
+use crate::Node;
+use crate::assemble::open;
+
+impl Node {
+    /// Reads the descriptors again. A good version replaces the present one. A bad version is reported in
+    /// `mesh.products`, and the present one stays.
+    pub async fn reload(&self) {
+        let Some(domain) = &self.config.domain else { return };
+        match open(&self.config, &self.runtime).await {
+            Ok(Some(opened)) => {
+                tracing::info!(%domain, version = %opened.catalog.version, "descriptors were reloaded");
+                let mut current = self.opened();
+                self.engine.replace_local_domain(opened.clone());
+                *current = Some(opened);
+            }
+            Ok(None) => {}
+            Err(e) => {
+                tracing::error!(%domain, "descriptors were not reloaded, the last good version stays: {}", e.chain());
+                self.engine.report_load_error(domain, &e.chain());
+            }
+        }
+    }
+
+    /// Computes the statistics of the ports whose data has changed.
+    pub async fn refresh_statistics(&self) {
+        let Some(domain) = self.opened().clone() else { return };
+        let files = FileSources::new(self.config.sources.clone());
+        let changed = changed_statistics(&domain, &files, &self.runtime).await;
+        if changed.is_empty() {
+            return;
+        }
+        let mut opened = self.opened();
+        // A reload in the meantime has computed them, too.
+        let Some(current) = opened.as_mut().filter(|d| Arc::ptr_eq(&d.catalog, &domain.catalog)) else { return };
+        tracing::debug!(domain = %domain.catalog.domain, ports = changed.len(), "statistics were taken anew");
+        self.engine.update_statistics(&domain.catalog.domain, &changed);
+        current.catalog = Arc::new((*domain.catalog).clone().with_statistics(&changed));
+    }
+
+    fn opened(&self) -> MutexGuard<'_, Option<LocalDomain>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
