@@ -75,11 +75,11 @@ impl Connection {
         match target {
             Target::Url { url, options } => Ok(Self::Remote(Client::connect(url, options).await?)),
             Target::Config(file) => {
-                let node = Node::assemble(NodeConfig::load(file)?).await?;
+                let node = Node::builder().config(NodeConfig::load(file)?).build().await?;
                 // Whoever asks first should see the whole mesh, as far as it can be reached.
-                node.engine.refresh().await;
+                node.engine().refresh().await;
                 let name = node.config().domain.as_ref().map_or_else(|| "gateway".into(), ToString::to_string);
-                Ok(Self::Embedded { session: node.engine.session(Principal::anonymous()), name })
+                Ok(Self::Embedded { session: node.engine().session(Principal::anonymous()), name })
             }
         }
     }

@@ -4,8 +4,6 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use clap::Args;
-use portolan_flight_server::{ErrorKind, Server};
-use portolan_node::watch::{watch_data, watch_descriptors};
 use portolan_node::{Error, Node, NodeConfig, Result};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -38,23 +36,18 @@ pub async fn serve(config: NodeConfig, args: &ServeArgs) -> Result<()> {
         stop_with_stdin(stop.clone());
     }
     let node = tokio::select! {
-        node = Node::assemble(config) => node?,
+        node = Node::builder().config(config).build() => node?,
         () = stop.cancelled() => return Ok(()),
     };
     if args.check {
         return print(&format!("{} is fine\n", args.config.display()));
     }
-    let server = Server::bind(node.server_options()?).await.map_err(|e| match e.kind() {
-        ErrorKind::InvalidQuery => Error::config(e.chain()),
-        _ => Error::failed(e.chain()),
-    })?;
+    let server = node.bind().await?;
     let domain = node.config().domain.as_ref().map(ToString::to_string);
     let ready = json!({ "url": server.url(), "domain": domain, "pid": std::process::id() });
     // Whoever started it may not care to read this.
     let _ = print(&format!("{ready}\n"));
-    let _descriptors = AbortOnDropHandle::new(tokio::spawn(watch_descriptors(node.clone())));
-    let _data = AbortOnDropHandle::new(tokio::spawn(watch_data(node.clone())));
-    Ok(server.serve(node.engine.clone(), stop.cancelled_owned()).await?)
+    server.serve(stop.cancelled_owned()).await
 }
 
 /// Cancels `stop` on the first SIGTERM or SIGINT, for as long as the handle lives.

@@ -1,35 +1,107 @@
-//! Puts a node together from its config: the domain's ports, the peers, the engine, and what the server is told.
+//! Assembles a node from its config: the ports of its domain, its peers and its engine.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use datafusion::execution::runtime_env::RuntimeEnv;
-use portolan_catalog::{DomainCatalog, load_domain};
+use portolan_catalog::{DomainCatalog, DomainName, load_domain};
 use portolan_connectors::files::FileSources;
 use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeOptions, NodeSite, NodeTls};
 use portolan_connectors::{LocalDomain, open_domain};
 use portolan_engine::Engine;
-use portolan_flight_server::{AuthOptions, ClientCertificates, ServerOptions, ServerTls, User};
 
-use crate::config::{ClientCertificate, NodeConfig, PeerConfig, TokenConfig};
+use crate::config::{NodeConfig, PeerConfig};
 use crate::{Error, Result};
 
-/// A node that does not listen yet.
+/// A node that does not listen yet. Cheap to clone; clones share the engine.
+///
+/// # Examples
+///
+/// A node from a config file, which serves until Ctrl-C:
+///
+/// ```no_run
+/// use std::path::Path;
+///
+/// use portolan_node::{Node, NodeConfig};
+///
+/// # async fn run() -> portolan_node::Result<()> {
+/// let config = NodeConfig::load(Path::new("node.yaml"))?;
+/// let node = Node::builder().config(config).build().await?;
+/// let server = node.bind().await?;
+/// println!("listening at {}", server.url());
+/// server.serve(async { drop(tokio::signal::ctrl_c().await) }).await
+/// # }
+/// ```
+///
+/// A gateway that answers queries of this process alone:
+///
+/// ```no_run
+/// use portolan_engine::Principal;
+/// use portolan_node::Node;
+/// use portolan_node::config::PeerConfig;
+///
+/// # async fn ask() -> portolan_node::Result<()> {
+/// let node = Node::builder().peer(PeerConfig::new("grpc://127.0.0.1:50052")).build().await?;
+/// // The engine asks its peers in the background. A program that queries at once waits for them.
+/// node.engine().refresh().await;
+/// let session = node.engine().session(Principal::new("analytics"));
+/// let rows = session.sql("SELECT * FROM mesh.ports").await?;
+/// println!("{} columns", rows.schema().fields().len());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Answers queries.
-    pub engine: Engine,
+    pub(crate) engine: Engine,
     pub(crate) config: Arc<NodeConfig>,
     pub(crate) runtime: Arc<RuntimeEnv>,
     /// The domain as the engine has it; `None` for a gateway.
     pub(crate) opened: Arc<Mutex<Option<LocalDomain>>>,
 }
 
-impl Node {
-    /// Opens the domain's ports and starts the engine. Must be called on a tokio runtime.
+/// Builds a [`Node`]. Without any call it is a gateway on loopback with the defaults of the config file.
+#[derive(Clone, Debug, Default)]
+pub struct NodeBuilder {
+    config: NodeConfig,
+}
+
+impl NodeBuilder {
+    /// Replaces everything that was set before by `config`.
+    #[must_use]
+    pub fn config(mut self, config: NodeConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Sets the domain that the node serves, and the folder with the domain's descriptors.
+    #[must_use]
+    pub fn domain(mut self, domain: DomainName, products: impl Into<PathBuf>) -> Self {
+        self.config.domain = Some(domain);
+        self.config.products = Some(products.into());
+        self
+    }
+
+    /// Sets the address that the node listens on: `host:port`, where port 0 takes a free one.
+    #[must_use]
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.config.listen = address.into();
+        self
+    }
+
+    /// Adds another node of the mesh.
+    #[must_use]
+    pub fn peer(mut self, peer: PeerConfig) -> Self {
+        self.config.peers.push(peer);
+        self
+    }
+
+    /// Opens the ports of the domain and starts the engine. Must be called on a tokio runtime.
     ///
     /// # Errors
-    /// Everything that is wrong with descriptors and data; an engine that does not start.
-    pub async fn assemble(config: NodeConfig) -> Result<Self> {
+    /// Every fault of the descriptors and of the data; a peer's URL, password or key that cannot be used; an engine that
+    /// does not start.
+    pub async fn build(self) -> Result<Node> {
+        let config = self.config;
         let runtime = Arc::new(RuntimeEnv::default());
         let mut builder = Engine::builder().limits(config.limits()).runtime_env(runtime.clone());
         let opened = open(&config, &runtime).await?;
@@ -52,48 +124,24 @@ impl Node {
             builder = builder.cpu_threads(threads);
         }
         let engine = builder.build()?;
-        Ok(Self { engine, config: Arc::new(config), runtime, opened: Arc::new(Mutex::new(opened)) })
+        Ok(Node { engine, config: Arc::new(config), runtime, opened: Arc::new(Mutex::new(opened)) })
+    }
+}
+
+impl Node {
+    /// Starts to build a node.
+    pub fn builder() -> NodeBuilder {
+        NodeBuilder::default()
     }
 
-    /// The config.
+    /// Returns the engine, which answers queries.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Returns the config.
     pub fn config(&self) -> &NodeConfig {
         &self.config
-    }
-
-    /// What the server is told.
-    ///
-    /// # Errors
-    /// A URL that keys are not taken from.
-    pub fn server_options(&self) -> Result<ServerOptions> {
-        let mut options = ServerOptions::new(&self.config.listen);
-        options.allow_plaintext = self.config.allow_plaintext;
-        options.auth = AuthOptions {
-            anonymous: Some(self.config.allows_anonymous()),
-            users: self
-                .config
-                .users
-                .iter()
-                .map(|user| User {
-                    name: user.name.clone(),
-                    password_hash: user.password_hash.as_ref().map(|hash| hash.reveal().into()),
-                    node: user.node,
-                    groups: user.groups.clone(),
-                    attributes: user.attributes.clone(),
-                    admin: user.admin,
-                })
-                .collect(),
-            issuers: self.config.tokens.iter().map(TokenConfig::issuer).collect::<Result<_, _>>()?,
-        };
-        options.delegation = self.config.delegation()?;
-        options.tls = self.config.tls.as_ref().map(|tls| ServerTls {
-            cert: tls.cert.clone(),
-            key: tls.key.clone(),
-            clients: tls.client_ca.clone().map(|ca| ClientCertificates {
-                ca,
-                optional: tls.client_certificate == Some(ClientCertificate::Optional),
-            }),
-        });
-        Ok(options)
     }
 }
 
@@ -128,4 +176,28 @@ fn node_options(peer: &PeerConfig, identity: Option<Arc<NodeIdentity>>) -> Resul
         ..NodeTls::default()
     };
     Ok(NodeOptions { credentials, tls, identity, audience: peer.audience.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_gateway_is_built_bound_and_stopped() {
+        let node = Node::builder().listen("127.0.0.1:0").build().await.unwrap();
+        assert_eq!(node.config().domain, None);
+        let server = node.bind().await.unwrap();
+        assert!(server.url().starts_with("grpc://127.0.0.1:"), "{}", server.url());
+        server.serve(async {}).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_folder_without_descriptors_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("products");
+        let error = Node::builder().domain(DomainName::new("sales"), missing).build().await.unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Config, "{}", error.chain());
+    }
 }

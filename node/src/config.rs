@@ -76,6 +76,32 @@ pub struct NodeConfig {
     pub cpu_threads: Option<usize>,
 }
 
+impl Default for NodeConfig {
+    /// The config of an empty file: a gateway on loopback.
+    fn default() -> Self {
+        Self {
+            domain: None,
+            listen: default_listen(),
+            products: None,
+            peers: vec![],
+            sources: HashMap::new(),
+            users: vec![],
+            tokens: vec![],
+            node: OwnIdentityConfig::default(),
+            trusted_nodes: vec![],
+            anonymous: None,
+            tls: None,
+            allow_plaintext: false,
+            limits: LimitsConfig::default(),
+            refresh_interval: None,
+            statistics_interval: None,
+            log: None,
+            spill_folder: None,
+            cpu_threads: None,
+        }
+    }
+}
+
 /// Another node.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -103,6 +129,22 @@ pub struct PeerConfig {
 }
 
 impl PeerConfig {
+    /// Returns a peer at `url` without a login, whose link is measured.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            user: None,
+            password: None,
+            password_env: None,
+            ca: None,
+            cert: None,
+            key: None,
+            audience: None,
+            latency: None,
+            bandwidth: None,
+        }
+    }
+
     /// What is given of the link to it.
     pub fn link(&self) -> LinkOverride {
         let bandwidth = self.bandwidth.map(|size| size.0 as f64);
@@ -186,6 +228,11 @@ pub struct LimitsConfig {
 pub struct Secret(String);
 
 impl Secret {
+    /// Wraps a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
     /// The text.
     pub fn reveal(&self) -> &str {
         &self.0

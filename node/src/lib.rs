@@ -1,13 +1,18 @@
 //! A node of the mesh as a library, for the command line and for every other program that runs a node.
+//!
+//! [`NodeConfig::load`] reads a config file, [`Node::builder`] builds a node, [`Node::bind`] takes its address, and
+//! [`BoundNode::serve`] answers clients and other nodes. [`client::Client`] is a session on a node that runs elsewhere.
 
-pub mod assemble;
+mod assemble;
 pub mod client;
 pub mod config;
 pub mod error;
 mod reload;
+mod serve;
 pub mod units;
-pub mod watch;
+mod watch;
 
-pub use assemble::Node;
+pub use assemble::{Node, NodeBuilder};
 pub use config::NodeConfig;
 pub use error::{Error, ErrorKind, Result};
+pub use serve::BoundNode;

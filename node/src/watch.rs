@@ -15,7 +15,7 @@ const MAX_DEPTH: usize = 16;
 
 /// Reloads the node's descriptors when they have changed, and on SIGHUP, until the task is dropped. A change counts once
 /// the files have been the same for one interval: an editor may write a file in several steps.
-pub async fn watch_descriptors(node: Node) {
+pub(crate) async fn watch_descriptors(node: Node) {
     let Some(folder) = node.config().products_folder().map(Path::to_path_buf) else { return };
     #[cfg(unix)]
     let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok();
@@ -45,7 +45,7 @@ pub async fn watch_descriptors(node: Node) {
 }
 
 /// Refreshes the statistics of ports whose data has changed, once every interval, until the task is dropped.
-pub async fn watch_data(node: Node) {
+pub(crate) async fn watch_data(node: Node) {
     if node.config().domain.is_none() {
         return;
     }

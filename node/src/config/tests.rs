@@ -18,6 +18,7 @@ fn an_empty_object_is_a_gateway_on_loopback() {
     assert_eq!(config.listen, "127.0.0.1:50051");
     assert!(config.allows_anonymous());
     assert_eq!(config.limits(), Limits::default());
+    assert_eq!(format!("{config:?}"), format!("{:?}", NodeConfig::default()));
 }
 
 #[test]

@@ -1,0 +1,83 @@
+//! The serving side of a node: an address that is taken, and answers until the node is stopped.
+
+use portolan_flight_server::{AuthOptions, ClientCertificates, ErrorKind, Server, ServerOptions, ServerTls, User};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::config::{ClientCertificate, TokenConfig};
+use crate::watch::{watch_data, watch_descriptors};
+use crate::{Error, Node, Result};
+
+/// A node that has taken its address and does not answer yet.
+#[derive(Debug)]
+pub struct BoundNode {
+    node: Node,
+    server: Server,
+}
+
+impl Node {
+    /// Takes the address that the node listens on.
+    ///
+    /// # Errors
+    /// Options that cannot be right, such as an address beyond loopback without TLS; an address that is taken.
+    pub async fn bind(&self) -> Result<BoundNode> {
+        let server = Server::bind(self.server_options()?).await.map_err(|e| match e.kind() {
+            ErrorKind::InvalidQuery => Error::config(e.chain()),
+            _ => Error::failed(e.chain()),
+        })?;
+        Ok(BoundNode { node: self.clone(), server })
+    }
+
+    /// Returns the options of the node's server.
+    ///
+    /// # Errors
+    /// Keys that cannot be read, and URLs that keys are not fetched from.
+    pub fn server_options(&self) -> Result<ServerOptions> {
+        let mut options = ServerOptions::new(&self.config.listen);
+        options.allow_plaintext = self.config.allow_plaintext;
+        options.auth = AuthOptions {
+            anonymous: Some(self.config.allows_anonymous()),
+            users: self
+                .config
+                .users
+                .iter()
+                .map(|user| User {
+                    name: user.name.clone(),
+                    password_hash: user.password_hash.as_ref().map(|hash| hash.reveal().into()),
+                    node: user.node,
+                    groups: user.groups.clone(),
+                    attributes: user.attributes.clone(),
+                    admin: user.admin,
+                })
+                .collect(),
+            issuers: self.config.tokens.iter().map(TokenConfig::issuer).collect::<Result<_, _>>()?,
+        };
+        options.delegation = self.config.delegation()?;
+        options.tls = self.config.tls.as_ref().map(|tls| ServerTls {
+            cert: tls.cert.clone(),
+            key: tls.key.clone(),
+            clients: tls.client_ca.clone().map(|ca| ClientCertificates {
+                ca,
+                optional: tls.client_certificate == Some(ClientCertificate::Optional),
+            }),
+        });
+        Ok(options)
+    }
+}
+
+impl BoundNode {
+    /// Returns the URL that clients and other nodes reach the node by.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// Answers callers until `stop` is done, and then drains: statements that run may finish within a grace period.
+    /// In the meantime the node takes up changed descriptors and data. On Unix, SIGHUP reloads the descriptors at once.
+    ///
+    /// # Errors
+    /// A listener that fails.
+    pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+        let _descriptors = AbortOnDropHandle::new(tokio::spawn(watch_descriptors(self.node.clone())));
+        let _data = AbortOnDropHandle::new(tokio::spawn(watch_data(self.node.clone())));
+        Ok(self.server.serve(self.node.engine, stop).await?)
+    }
+}
