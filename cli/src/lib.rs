@@ -2,7 +2,6 @@
 //! binary is a thin shell around it; tests and benchmarks use the demo's parts.
 
 pub mod catalog;
-pub mod compare;
 pub mod connection;
 pub mod demo;
 pub mod exit;

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use futures::TryStreamExt;
-use portolan_cli::compare::compare;
 use portolan_cli::demo::single::single_process;
 use portolan_cli::tpch::QUERIES;
+use portolan_testbed::compare::compare;
 use portolan_tests::crossed::strategies;
 use portolan_tests::forced::FORCED;
 use portolan_tests::mesh::{Mesh, data, within};

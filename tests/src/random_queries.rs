@@ -19,7 +19,7 @@ mod using;
 
 use std::collections::BTreeSet;
 
-use portolan_cli::compare::Order;
+use portolan_testbed::compare::Order;
 
 use generator::Generator;
 use scope::Select;

@@ -12,8 +12,8 @@ mod report;
 mod tpch;
 
 /// Results are compared as the demo compares them.
-#[path = "../../../cli/src"]
-mod cli {
+#[path = "../../../testbed/src"]
+mod testbed {
     #[allow(dead_code)]
     pub mod compare;
 }

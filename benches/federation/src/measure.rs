@@ -9,10 +9,10 @@ use arrow::datatypes::SchemaRef;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 
-use crate::cli::compare::compare;
 use crate::federation::{self, RulePlace};
 use crate::flight::FlightClient;
 use crate::mesh::{Counting, Mesh};
+use crate::testbed::compare::compare;
 use crate::tpch::Query;
 
 /// What is measured, and with what.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cli::compare::Order;
+use crate::testbed::compare::Order;
 
 /// The domains that own the tables.
 pub const DOMAINS: [&str; 3] = ["sales", "supply", "geo"];

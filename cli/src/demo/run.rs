@@ -10,10 +10,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use portolan_engine::{Engine, Progress};
 use portolan_node::client::{Client, ConnectOptions};
 use portolan_node::{Error, Result};
+use portolan_testbed::compare::{FLOAT_TOLERANCE, compare};
 
 use super::mesh::LocalMesh;
 use super::single::single_process;
-use crate::compare::{FLOAT_TOLERANCE, compare};
 use crate::output::print;
 use crate::tpch::{DOMAINS, QUERIES, Query};
 use crate::units::{show_bytes, show_count, show_time};

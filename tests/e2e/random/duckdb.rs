@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use portolan_cli::compare::Order;
+use portolan_testbed::compare::Order;
 use portolan_tests::mesh::within;
 use portolan_tests::random_queries::{RandomQuery, Trial, Verdict, random_query, simpler};
 

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use portolan_cli::compare::{Order, compare_within};
+use portolan_testbed::compare::{Order, compare_within};
 
 use crate::ways::Rows;
 

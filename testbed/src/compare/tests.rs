@@ -1,3 +1,5 @@
+//! Results that are equal, and results that differ in one way each.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;

@@ -1,0 +1,3 @@
+//! What the tests, the benchmarks and the demo share.
+
+pub mod compare;
