@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use portolan_cli::demo::mesh::LocalMesh;
-use portolan_cli::tpch::Query;
 use portolan_node::client::Client;
 use portolan_node::{Error, Result};
+use portolan_testbed::tpch::Query;
 use serde_json::{Value, json};
 
 use crate::asked::{Answer, GATHERED, JOINS_GATHERED, UNPLACED, session, set};

@@ -7,10 +7,10 @@ use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt;
 use portolan_cli::demo::mesh::LocalMesh;
 use portolan_cli::demo::run::bytes_by_domain;
-use portolan_cli::tpch::{DOMAINS, Query};
 use portolan_engine::Engine;
 use portolan_node::Result;
 use portolan_node::client::Client;
+use portolan_testbed::tpch::{DOMAINS, Query};
 
 use crate::asked::{Answer, session};
 use crate::chosen;

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use portolan_cli::tpch::DOMAINS;
 use portolan_cli::units::{show_bytes, show_count};
+use portolan_testbed::tpch::DOMAINS;
 use serde_json::{Map, Value, json};
 
 use crate::machine;

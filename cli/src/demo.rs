@@ -1,13 +1,9 @@
 //! `portolan demo`: TPC-H data over three domains, each served by a process of its own, and a gateway to ask. For the
 //! REPL, for scripts, or to run the benchmark's queries and check them against one process.
 
-pub mod descriptors;
 pub mod mesh;
 pub mod run;
 pub mod single;
-
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -18,13 +14,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use portolan_node::{Error, Result};
+use portolan_testbed::tpch::cache::{self, cache_folder};
+use portolan_testbed::tpch::{TABLES, generate};
 use tokio_util::sync::CancellationToken;
 
 use crate::demo::mesh::LocalMesh;
 use crate::output::print;
 use crate::serve::{Terminate, stop_on_signals};
 use crate::sql::{self, Questions, Target};
-use crate::tpch::{TABLES, cache, generate};
 
 /// Arguments of `portolan demo`.
 #[derive(Args, Clone, Debug)]
@@ -102,18 +99,6 @@ pub async fn demo(args: DemoArgs) -> Result<()> {
     };
     mesh.stop().await;
     outcome
-}
-
-/// Where generated data is kept: `portolan` below the user's cache folder.
-///
-/// # Errors
-/// No home folder.
-pub fn cache_folder() -> Result<PathBuf> {
-    let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    variable("XDG_CACHE_HOME")
-        .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
-        .map(|cache| cache.join("portolan"))
-        .ok_or_else(|| Error::failed("there is no home folder to keep data in; set XDG_CACHE_HOME"))
 }
 
 /// The TPC-H data at this scale, generated now if it is not there, with its progress on standard error.

@@ -14,5 +14,4 @@ pub mod render;
 pub mod repl;
 pub mod serve;
 pub mod sql;
-pub mod tpch;
 pub mod units;

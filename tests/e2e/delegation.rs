@@ -7,10 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use portolan_cli::demo::descriptors;
 use portolan_engine::ErrorKind;
 use portolan_flight_server::hash_password;
 use portolan_node::client::{Client, ConnectOptions};
+use portolan_testbed::descriptors;
 use portolan_tests::mesh::{data, merged, until, within};
 use portolan_tests::node::{Node, run};
 use portolan_tests::rows::{assert_says, count, failure, text};

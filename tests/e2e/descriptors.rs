@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-use portolan_cli::demo::descriptors;
+use portolan_testbed::descriptors;
 use portolan_tests::mesh::{Mesh, data, until, within};
 use portolan_tests::node::run;
 use portolan_tests::rows::{count, text};

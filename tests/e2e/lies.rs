@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use portolan_cli::demo::descriptors;
 use portolan_engine::ErrorKind;
+use portolan_testbed::descriptors;
 use portolan_tests::fake_peer::{FakePeer, Lie};
 use portolan_tests::mesh::{data, until, within};
 use portolan_tests::node::Node;

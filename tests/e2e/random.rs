@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 
 use futures::StreamExt;
-use portolan_cli::tpch::cache;
 use portolan_testbed::compare::Order;
+use portolan_testbed::tpch::cache;
 use portolan_tests::forced::{FORCED, Forced};
 use portolan_tests::random_queries::{Outcome, RandomQuery, SCALE, Trial, random_query, simpler};
 use tempfile::TempDir;

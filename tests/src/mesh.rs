@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use portolan_cli::demo::descriptors;
-use portolan_cli::tpch::{DOMAINS, cache};
 use portolan_node::client::Client;
+use portolan_testbed::descriptors;
+use portolan_testbed::tpch::{DOMAINS, cache};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;

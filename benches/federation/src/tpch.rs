@@ -71,7 +71,7 @@ pub fn queries(numbers: &[u32]) -> Result<Vec<Query>> {
     let chosen = (1..=22).filter(|number| numbers.is_empty() || numbers.contains(number));
     chosen
         .map(|number| {
-            let file = repository().join(format!("cli/src/tpch/queries/q{number:02}.sql"));
+            let file = repository().join(format!("testbed/src/tpch/queries/q{number:02}.sql"));
             let sql = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             Ok(Query { number: number as usize, sql })
         })
@@ -97,7 +97,7 @@ pub fn write_descriptors(domain: &str, data: &Path, folder: &Path) -> Result<()>
     fs::create_dir_all(folder)?;
     // The place stands between double quotes, where YAML escapes as JSON does.
     let data = serde_json::Value::from(data.display().to_string()).to_string();
-    let descriptors = repository().join("cli/src/demo/descriptors").join(domain);
+    let descriptors = repository().join("testbed/src/descriptors").join(domain);
     for entry in fs::read_dir(&descriptors).with_context(|| format!("cannot read {}", descriptors.display()))? {
         let entry = entry?;
         let text = fs::read_to_string(entry.path())?.replace("@DATA@", data.trim_matches('"'));

@@ -11,14 +11,14 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use portolan_node::client::{Client, ConnectOptions};
 use portolan_node::{Error, Result};
+use portolan_testbed::descriptors;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio_util::sync::CancellationToken;
 
-use super::descriptors;
-use crate::tpch::{DOMAINS, TABLES};
+use portolan_testbed::tpch::{DOMAINS, TABLES};
 
 /// How long all nodes may take until they answer and know one another.
 const START_TIMEOUT: Duration = Duration::from_secs(60);

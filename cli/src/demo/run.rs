@@ -15,8 +15,8 @@ use portolan_testbed::compare::{FLOAT_TOLERANCE, compare};
 use super::mesh::LocalMesh;
 use super::single::single_process;
 use crate::output::print;
-use crate::tpch::{DOMAINS, QUERIES, Query};
 use crate::units::{show_bytes, show_count, show_time};
+use portolan_testbed::tpch::{DOMAINS, QUERIES, Query};
 
 /// How one query went.
 struct Outcome {

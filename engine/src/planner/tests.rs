@@ -220,7 +220,7 @@ async fn two_domains_of_one_peer_are_one_site() {
 async fn tpch() {
     let engine = gateway().await;
     let state = state_of(&engine);
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/src/tpch/queries");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../testbed/src/tpch/queries");
     for number in 1..=22 {
         let sql = std::fs::read_to_string(format!("{folder}/q{number:02}.sql")).unwrap();
         let before = analysed(&engine, &sql).await;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use portolan_cli::demo::descriptors;
+use portolan_testbed::descriptors;
 use portolan_tests::mesh::{data, until, within};
 use portolan_tests::node::Node;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};

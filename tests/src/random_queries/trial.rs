@@ -9,10 +9,10 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
-use portolan_cli::demo::descriptors;
-use portolan_cli::tpch::{self, DOMAINS};
 use portolan_engine::{ErrorKind, Result as EngineResult};
 use portolan_testbed::compare::{Order, compare};
+use portolan_testbed::descriptors;
+use portolan_testbed::tpch::{self, DOMAINS};
 use serde_json::Value;
 use tempfile::TempDir;
 

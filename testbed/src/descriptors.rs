@@ -44,3 +44,6 @@ pub fn write(domain: &str, data: &Path, folder: &Path) -> Result<PathBuf> {
     }
     Ok(products)
 }
+
+#[cfg(test)]
+mod tests;

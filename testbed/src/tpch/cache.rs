@@ -15,6 +15,18 @@ const LAYOUT: &str = "v1";
 /// How long to wait for another process that generates the same data.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
+/// Returns the folder that generated data is kept in: `portolan` below the user's cache folder.
+///
+/// # Errors
+/// No home folder.
+pub fn cache_folder() -> Result<PathBuf> {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    variable("XDG_CACHE_HOME")
+        .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
+        .map(|cache| cache.join("portolan"))
+        .ok_or_else(|| Error::failed("there is no home folder to keep data in; set XDG_CACHE_HOME"))
+}
+
 /// The folder with the tables at this scale below `root`, generated now if it is not there yet.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ pub mod generate;
 #[cfg(test)]
 mod tests;
 
-use portolan_testbed::compare::Order;
+use crate::compare::Order;
 
 /// A table of TPC-H and the port that it is served as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

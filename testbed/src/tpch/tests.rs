@@ -1,3 +1,5 @@
+//! The generated data and its cache, and the texts of the queries.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+//! The descriptors beside the tables that are generated.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;
@@ -5,7 +7,7 @@ use std::sync::Arc;
 use portolan_catalog::{DomainEntry, DomainName, MeshSnapshot, NodeLocation, load_domain};
 
 use super::*;
-use crate::tpch::DOMAINS;
+use crate::tpch::{DOMAINS, TABLES, generate};
 
 #[test]
 fn the_descriptors_load_and_publish_every_table() {
@@ -15,7 +17,7 @@ fn the_descriptors_load_and_publish_every_table() {
     let mut ports = vec![];
     let mut mesh = MeshSnapshot::default();
     for domain in DOMAINS {
-        let products = descriptors::write(domain, &data, &folder.path().join(domain)).unwrap();
+        let products = write(domain, &data, &folder.path().join(domain)).unwrap();
         let catalog = load_domain(&DomainName::new(domain), &products).unwrap();
         for port in catalog.ports() {
             let source = port.source.as_ref().unwrap();
@@ -42,7 +44,7 @@ fn the_descriptors_load_and_publish_every_table() {
 fn the_contracts_name_the_columns_that_are_generated() {
     let folder = tempfile::tempdir().unwrap();
     for domain in DOMAINS {
-        let products = descriptors::write(domain, folder.path(), &folder.path().join(domain)).unwrap();
+        let products = write(domain, folder.path(), &folder.path().join(domain)).unwrap();
         let catalog = load_domain(&DomainName::new(domain), &products).unwrap();
         for port in catalog.ports() {
             let reader = generate::reader(port.name.port.as_str(), 0.001).unwrap();
