@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt;
-use portolan_cli::demo::mesh::LocalMesh;
 use portolan_engine::Progress;
 use portolan_node::client::{Client, ConnectOptions};
 use portolan_node::{Error, Result};
 use portolan_testbed::compare::compare;
+use portolan_testbed::mesh::LocalMesh;
 use portolan_testbed::tpch::Query;
 
 /// Settings of a session, by name and without `portolan.`.

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use portolan_cli::demo::mesh::LocalMesh;
 use portolan_node::client::Client;
 use portolan_node::{Error, Result};
+use portolan_testbed::mesh::LocalMesh;
 use portolan_testbed::tpch::Query;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! How far the planner's estimates are off over TPC-H's plans, as `EXPLAIN ANALYZE` tells it.
 
-use portolan_cli::demo::mesh::LocalMesh;
 use portolan_node::Result;
+use portolan_testbed::mesh::LocalMesh;
 use serde_json::json;
 
 use crate::asked::session;

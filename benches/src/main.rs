@@ -22,13 +22,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use portolan_cli::demo::mesh::{LocalMesh, Way};
-use portolan_cli::demo::single::single_process;
 use portolan_cli::demo::tpch_data;
 use portolan_cli::exit::exit_code;
 use portolan_cli::output::print;
 use portolan_cli::serve::{ServeArgs, serve, stop_on_signals};
 use portolan_node::{Error, NodeConfig, Result};
+use portolan_testbed::mesh::{LocalMesh, Way};
+use portolan_testbed::single::single_process;
 use portolan_testbed::tpch::cache::cache_folder;
 use portolan_testbed::tpch::{QUERIES, Query};
 use tokio_util::sync::CancellationToken;

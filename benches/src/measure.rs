@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt;
-use portolan_cli::demo::mesh::LocalMesh;
-use portolan_cli::demo::run::bytes_by_domain;
 use portolan_engine::Engine;
 use portolan_node::Result;
 use portolan_node::client::Client;
+use portolan_testbed::mesh::LocalMesh;
 use portolan_testbed::tpch::{DOMAINS, Query};
 
 use crate::asked::{Answer, session};
@@ -67,7 +66,7 @@ async fn check(
     let (schema, batches, _) = in_one_process(single, query.sql).await?;
     let answer = Answer::of(client, query.sql).await?;
     answer.same_as((&schema, &batches), query)?;
-    Ok((answer.rows(), bytes_by_domain(mesh, &answer.progress)))
+    Ok((answer.rows(), mesh.bytes_by_domain(&answer.progress)))
 }
 
 /// From the text to the last row, through the library.

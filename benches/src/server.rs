@@ -8,10 +8,10 @@ mod scan;
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use portolan_cli::demo::mesh::LocalMesh;
 use portolan_cli::demo::tpch_data;
 use portolan_cli::serve::stop_on_signals;
 use portolan_node::{Error, Result};
+use portolan_testbed::mesh::LocalMesh;
 use portolan_testbed::tpch::cache::cache_folder;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;

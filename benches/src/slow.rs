@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use portolan_cli::demo::mesh::LocalMesh;
 use portolan_node::client::{Client, ConnectOptions};
 use portolan_node::{Error, Result};
+use portolan_testbed::mesh::LocalMesh;
 use serde_json::{Value, json};
 
 use crate::asked::{Answer, GATHERED, JOINS_GATHERED, session, set};

@@ -1,9 +1,7 @@
 //! `portolan demo`: TPC-H data over three domains, each served by a process of its own, and a gateway to ask. For the
 //! REPL, for scripts, or to run the benchmark's queries and check them against one process.
 
-pub mod mesh;
 pub mod run;
-pub mod single;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -14,11 +12,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use portolan_node::{Error, Result};
+use portolan_testbed::mesh::LocalMesh;
 use portolan_testbed::tpch::cache::{self, cache_folder};
 use portolan_testbed::tpch::{TABLES, generate};
 use tokio_util::sync::CancellationToken;
 
-use crate::demo::mesh::LocalMesh;
 use crate::output::print;
 use crate::serve::{Terminate, stop_on_signals};
 use crate::sql::{self, Questions, Target};

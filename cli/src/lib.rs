@@ -1,5 +1,5 @@
-//! The `portolan` command line as a library: nodes from config files, the prompt, the demo and its TPC-H data. The
-//! binary is a thin shell around it; tests and benchmarks use the demo's parts.
+//! The `portolan` command line as a library: its commands, the prompt and the demo. The binary is a thin shell around
+//! it, and the benchmarks use parts of it.
 
 pub mod catalog;
 pub mod connection;

@@ -1,5 +1,8 @@
-//! What the tests, the benchmarks and the demo share.
+//! What the demo, the tests and the benchmarks share: TPC-H over three domains as a mesh of processes and in one process,
+//! and the comparison of two results.
 
 pub mod compare;
 pub mod descriptors;
+pub mod mesh;
+pub mod single;
 pub mod tpch;

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use futures::TryStreamExt;
-use portolan_cli::demo::single::single_process;
 use portolan_testbed::compare::compare;
+use portolan_testbed::single::single_process;
 use portolan_testbed::tpch::QUERIES;
 use portolan_tests::crossed::strategies;
 use portolan_tests::forced::FORCED;

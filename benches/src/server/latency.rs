@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use portolan_cli::demo::mesh::LocalMesh;
 use portolan_node::client::{Client, ConnectOptions};
 use portolan_node::{Error, Result};
+use portolan_testbed::mesh::LocalMesh;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 

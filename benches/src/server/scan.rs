@@ -9,9 +9,9 @@ use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_client::FlightServiceClient;
 use futures::{Stream, TryStreamExt};
-use portolan_cli::demo::mesh::LocalMesh;
 use portolan_node::client::{Client, ConnectOptions};
 use portolan_node::{Error, Result};
+use portolan_testbed::mesh::LocalMesh;
 use serde_json::json;
 use tonic::transport::{Channel, Endpoint};
 

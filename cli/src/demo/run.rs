@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table, TableComponent, presets};
 use futures::TryStreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
-use portolan_engine::{Engine, Progress};
+use portolan_engine::Engine;
 use portolan_node::client::{Client, ConnectOptions};
 use portolan_node::{Error, Result};
 use portolan_testbed::compare::{FLOAT_TOLERANCE, compare};
+use portolan_testbed::mesh::LocalMesh;
+use portolan_testbed::single::single_process;
 
-use super::mesh::LocalMesh;
-use super::single::single_process;
 use crate::output::print;
 use crate::units::{show_bytes, show_count, show_time};
 use portolan_testbed::tpch::{DOMAINS, QUERIES, Query};
@@ -72,7 +72,7 @@ async fn run_query(mesh: &LocalMesh, client: &Client, single: &Engine, query: &Q
     let statement = client.prepare(query.sql).await?;
     let batches: Vec<_> = client.rows(&statement).try_collect().await?;
     let took = started.elapsed();
-    let bytes = client.progress(&statement).await.map(|progress| bytes_by_domain(mesh, &progress));
+    let bytes = client.progress(&statement).await.map(|progress| mesh.bytes_by_domain(&progress));
 
     let started = Instant::now();
     let stream = single.sql(query.sql).await?;
@@ -86,15 +86,6 @@ async fn run_query(mesh: &LocalMesh, client: &Client, single: &Engine, query: &Q
         single,
         bytes,
         difference: difference.err().map(|d| d.to_string()),
-    })
-}
-
-/// What crossed the edge of each domain, on its way here or to another owner that pulled it, keys included.
-pub fn bytes_by_domain(mesh: &LocalMesh, progress: &Progress) -> [u64; DOMAINS.len()] {
-    DOMAINS.map(|domain| {
-        let node = mesh.nodes().iter().find(|node| node.domain() == Some(domain));
-        let edges = progress.edges.iter().filter(|edge| node.is_some_and(|node| node.url() == edge.site));
-        edges.map(|edge| edge.bytes + edge.bytes_sent).sum()
     })
 }
 

@@ -9,9 +9,9 @@ use portolan_connectors::files::FileSources;
 use portolan_connectors::open_domain;
 use portolan_engine::Engine;
 use portolan_node::{Error, Result};
-use portolan_testbed::descriptors;
 
-use portolan_testbed::tpch::DOMAINS;
+use crate::descriptors;
+use crate::tpch::DOMAINS;
 
 /// An engine that owns all three domains over the tables in `data`. Must be called on a tokio runtime.
 ///

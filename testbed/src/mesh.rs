@@ -9,16 +9,17 @@ use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
+use portolan_engine::Progress;
 use portolan_node::client::{Client, ConnectOptions};
 use portolan_node::{Error, Result};
-use portolan_testbed::descriptors;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio_util::sync::CancellationToken;
 
-use portolan_testbed::tpch::{DOMAINS, TABLES};
+use crate::descriptors;
+use crate::tpch::{DOMAINS, TABLES};
 
 /// How long all nodes may take until they answer and know one another.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -180,6 +181,16 @@ impl LocalMesh {
         let nodes: Vec<_> =
             self.nodes.iter().map(|n| json!({ "domain": n.domain, "url": n.url, "pid": n.pid })).collect();
         json!({ "gateway": { "url": self.gateway.url, "pid": self.gateway.pid }, "nodes": nodes })
+    }
+
+    /// Returns the bytes that crossed the edge of each of [`DOMAINS`], on the way to the gateway or to another owner,
+    /// keys included.
+    pub fn bytes_by_domain(&self, progress: &Progress) -> [u64; DOMAINS.len()] {
+        DOMAINS.map(|domain| {
+            let node = self.nodes.iter().find(|node| node.domain() == Some(domain));
+            let edges = progress.edges.iter().filter(|edge| node.is_some_and(|node| node.url() == edge.site));
+            edges.map(|edge| edge.bytes + edge.bytes_sent).sum()
+        })
     }
 
     /// Waits until told to stop.
