@@ -10,6 +10,8 @@ mod panics;
 pub mod site;
 pub mod source;
 pub mod statistics;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use error::{Error, ErrorKind, Result};
 pub use site::{

@@ -1,0 +1,60 @@
+//! Domains whose rows are in memory.
+
+#![allow(clippy::expect_used)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, FieldRef, Schema};
+use arrow::record_batch::RecordBatch;
+use datafusion::catalog::MemTable;
+use portolan_catalog::{Column, DomainCatalog, DomainName, Port, PortRef, Product, ProductName};
+
+use crate::source::{LocalDomain, OpenedPort};
+
+/// Returns a column that is never NULL, and that a contract says nothing else of.
+pub fn column(name: &str, data_type: DataType) -> Column {
+    Column {
+        name: name.into(),
+        data_type: Some(data_type),
+        nullable: false,
+        logical_type: None,
+        description: None,
+        classification: None,
+        unique: false,
+        enumeration: vec![],
+        tags: vec![],
+    }
+}
+
+/// Returns a column for each field of `schema`.
+pub fn columns(schema: &Schema) -> Vec<Column> {
+    let of =
+        |field: &FieldRef| Column { nullable: field.is_nullable(), ..column(field.name(), field.data_type().clone()) };
+    schema.fields().iter().map(of).collect()
+}
+
+/// Returns the catalog of a domain at version `1`, with each port in its product.
+pub fn catalog(domain: &str, ports: impl IntoIterator<Item = Port>) -> DomainCatalog {
+    let mut products: BTreeMap<ProductName, Product> = BTreeMap::new();
+    for port in ports {
+        let name = port.name.product.clone();
+        let product = products.entry(name.clone()).or_insert_with(|| Product::new(name.as_str()));
+        product.ports.insert(port.name.port.clone(), port);
+    }
+    DomainCatalog { domain: DomainName::new(domain), version: "1".into(), products }
+}
+
+/// Returns a domain as its owner holds it. `rows` gives the batches of a port, in the port's columns.
+///
+/// # Panics
+/// Columns without a type; batches with other columns.
+pub fn local_domain(catalog: DomainCatalog, rows: impl Fn(&PortRef) -> Vec<RecordBatch>) -> LocalDomain {
+    let open = |port: &Port| {
+        let schema = port.schema().expect("every column has a type");
+        let table = MemTable::try_new(schema.clone(), vec![rows(&port.name)]).expect("batches of the port's columns");
+        OpenedPort { name: port.name.clone(), provider: Arc::new(table), schema, writer: None }
+    };
+    let ports = catalog.ports().map(open).collect();
+    LocalDomain { catalog: Arc::new(catalog), ports }
+}

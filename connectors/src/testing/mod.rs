@@ -1,0 +1,8 @@
+//! Fakes for tests and benchmarks: domains whose rows are in memory, and a peer without a network. Only with the
+//! feature `testing`.
+
+mod domain;
+mod peer;
+
+pub use domain::{catalog, column, columns, local_domain};
+pub use peer::FakePeer;

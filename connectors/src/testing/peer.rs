@@ -1,0 +1,193 @@
+//! A peer without a network: it gives the answers that a test sets, or those of another peer, and records the calls.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use portolan_catalog::DomainCatalog;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::site::{
+    CatalogAnswer, FragmentEstimate, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, OperatorMetrics,
+    Peer, Reach, Site, SiteId,
+};
+
+/// The bytes that a batch of a fake peer takes on the wire.
+const WIRE_BYTES: usize = 77;
+
+/// A peer that gives the answers that a test sets, or those of another peer, and records the calls.
+#[derive(Debug)]
+pub struct FakePeer {
+    id: SiteId,
+    inner: Option<Arc<dyn Peer>>,
+    state: Mutex<State>,
+    abandoned: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The version and the domains; `None` if the peer is down.
+    catalog: Option<(String, Vec<DomainCatalog>)>,
+    /// The domains of others that it says it reaches.
+    reaches: Vec<Reach>,
+    /// The rows of every fragment.
+    rows: Option<RecordBatch>,
+    takes_fragments: Option<bool>,
+    /// The number of catalogs that it answers with before it hangs.
+    hangs_after: Option<usize>,
+    /// The versions that it was asked with, in order.
+    asked: Vec<Option<String>>,
+    /// The fragments that it was sent, in order.
+    requests: Vec<FragmentRequest>,
+}
+
+/// A caller of a peer that hangs.
+struct Caller<'a>(&'a AtomicUsize);
+
+impl Drop for Caller<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl FakePeer {
+    /// Returns a peer that is up, publishes these domains at version `1`, and runs no fragments.
+    pub fn new(url: &str, domains: Vec<DomainCatalog>) -> Arc<Self> {
+        let state = State { catalog: Some(("1".into(), domains)), ..State::default() };
+        Arc::new(Self { id: SiteId::new(url), inner: None, state: Mutex::new(state), abandoned: AtomicUsize::new(0) })
+    }
+
+    /// Returns a peer that hands every call on to `inner`.
+    pub fn before(inner: Arc<dyn Peer>) -> Arc<Self> {
+        let id = inner.id().clone();
+        Arc::new(Self { id, inner: Some(inner), state: Mutex::default(), abandoned: AtomicUsize::new(0) })
+    }
+
+    /// Publishes these domains from now on. A peer that was down is up again.
+    pub fn publish(&self, version: &str, domains: Vec<DomainCatalog>) {
+        self.state().catalog = Some((version.to_owned(), domains));
+    }
+
+    /// Reports from the next version on that it reaches these domains.
+    pub fn reach(&self, reaches: Vec<Reach>) {
+        self.state().reaches = reaches;
+    }
+
+    /// Reports that it takes no fragments.
+    pub fn refuse_fragments(&self) {
+        self.state().takes_fragments = Some(false);
+    }
+
+    /// Refuses connections from now on.
+    pub fn go_down(&self) {
+        self.state().catalog = None;
+    }
+
+    /// Answers every fragment with these rows.
+    pub fn give(&self, rows: RecordBatch) {
+        self.state().rows = Some(rows);
+    }
+
+    /// Answers so many calls for its catalog, and no call after them. No fragment is answered.
+    pub fn hang_after(&self, catalogs: usize) {
+        self.state().hangs_after = Some(catalogs);
+    }
+
+    /// Returns the versions that its catalog was asked for with, in order.
+    pub fn asked(&self) -> Vec<Option<String>> {
+        self.state().asked.clone()
+    }
+
+    /// Returns the fragments that it was sent, in order.
+    pub fn requests(&self) -> Vec<FragmentRequest> {
+        self.state().requests.clone()
+    }
+
+    /// Returns the number of callers that stopped waiting while the peer hung.
+    pub fn abandoned(&self) -> usize {
+        self.abandoned.load(Ordering::SeqCst)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn hang<T>(&self) -> T {
+        let _caller = Caller(&self.abandoned);
+        std::future::pending().await
+    }
+}
+
+#[async_trait]
+impl Site for FakePeer {
+    fn id(&self) -> &SiteId {
+        &self.id
+    }
+
+    async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream> {
+        let (hangs, rows) = {
+            let mut state = self.state();
+            state.requests.push(request.clone());
+            (state.hangs_after.is_some(), state.rows.clone())
+        };
+        if hangs {
+            return self.hang().await;
+        }
+        if let Some(inner) = &self.inner {
+            return inner.execute(request).await;
+        }
+        let Some(batch) = rows else {
+            return Err(Error::new(ErrorKind::SiteUnavailable, "the fake peer runs nothing"));
+        };
+        let operators = vec![OperatorMetrics {
+            depth: 0,
+            operator: "FakeExec".into(),
+            metrics: "metrics=[]".into(),
+            rows: Some(batch.num_rows() as u64),
+            estimated_rows: None,
+        }];
+        let summary = FragmentSummary { rows: batch.num_rows() as u64, operators, ..FragmentSummary::default() };
+        let items = [FragmentItem::Batch { batch, wire_bytes: WIRE_BYTES }, FragmentItem::Finished(summary)];
+        Ok(Box::pin(futures::stream::iter(items.map(Ok))))
+    }
+
+    async fn estimate(&self, request: FragmentRequest) -> Result<FragmentEstimate> {
+        match &self.inner {
+            Some(inner) => inner.estimate(request).await,
+            None => Ok(FragmentEstimate::default()),
+        }
+    }
+}
+
+#[async_trait]
+impl Peer for FakePeer {
+    async fn catalog(&self, known: Option<&str>) -> Result<CatalogAnswer> {
+        let hangs = {
+            let mut state = self.state();
+            state.asked.push(known.map(str::to_owned));
+            state.hangs_after.is_some_and(|catalogs| state.asked.len() > catalogs)
+        };
+        if hangs {
+            return self.hang().await;
+        }
+        if let Some(inner) = &self.inner {
+            return inner.catalog(known).await;
+        }
+        let state = self.state();
+        match &state.catalog {
+            None => Err(Error::new(ErrorKind::SiteUnavailable, "connection refused")),
+            Some((version, _)) if known == Some(version) => Ok(CatalogAnswer::Unchanged),
+            Some((version, domains)) => Ok(CatalogAnswer::Changed {
+                version: version.clone(),
+                domains: domains.clone(),
+                reaches: state.reaches.clone(),
+            }),
+        }
+    }
+
+    fn takes_fragments(&self) -> Option<bool> {
+        let said = self.state().takes_fragments;
+        said.or_else(|| self.inner.as_ref()?.takes_fragments())
+    }
+}
