@@ -1,7 +1,6 @@
 //! How long browsing takes: Flight SQL's catalog commands, asked of a server in this process over loopback, with
 //! catalogs of several sizes that peers published.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::Array;
@@ -11,7 +10,8 @@ use arrow_flight::error::FlightError;
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use arrow_flight::sql::{CommandGetDbSchemas, CommandGetTables};
 use futures::TryStreamExt;
-use portolan_catalog::{DomainCatalog, Port, PortName, PortRef, Product, ProductName};
+use portolan_catalog::{Column, DomainCatalog, Port, PortRef};
+use portolan_connectors::testing::{self, FakePeer, column};
 use portolan_engine::Engine;
 use portolan_flight_server::{Server, ServerOptions};
 use portolan_node::{Error, Result};
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::measure::median;
-use crate::planning::{Publisher, column, millis};
+use crate::planning::millis;
 use crate::table::Table;
 
 const DOMAINS: usize = 10;
@@ -158,7 +158,8 @@ async fn answer(
 async fn engine(ports: usize) -> Result<Engine> {
     let mut builder = Engine::builder().refresh_interval(REFRESH_INTERVAL);
     for domain in 0..DOMAINS {
-        builder = builder.peer(Arc::new(Publisher::of(catalog(domain, ports.div_ceil(DOMAINS)))));
+        let domains = vec![catalog(domain, ports.div_ceil(DOMAINS))];
+        builder = builder.peer(FakePeer::new(&format!("grpc://d{domain}:50051"), domains));
     }
     let engine = builder.build()?;
     engine.refresh().await;
@@ -168,20 +169,16 @@ async fn engine(ports: usize) -> Result<Engine> {
 fn catalog(domain: usize, ports: usize) -> DomainCatalog {
     const TYPES: [DataType; 4] = [DataType::Int64, DataType::Utf8View, DataType::Decimal128(12, 2), DataType::Date32];
     let name = format!("d{domain}");
-    let mut products = std::collections::BTreeMap::new();
-    for number in 0..ports {
+    let port = |number: usize| {
         let schema = format!("p{}", number / PORTS_PER_PRODUCT);
-        let mut port = Port::new(PortRef::new(&name, &schema, format!("t{number}")));
+        let mut port = Port::new(PortRef::new(&name, schema, format!("t{number}")));
         port.columns = (0..COLUMNS)
-            .map(|c| {
-                let mut column = column(&format!("column_{c}"));
-                column.data_type = Some(TYPES[c % TYPES.len()].clone());
-                column.description = Some(format!("What column {c} of port {number} means to those who read it."));
-                column
+            .map(|c| Column {
+                description: Some(format!("What column {c} of port {number} means to those who read it.")),
+                ..column(&format!("column_{c}"), TYPES[c % TYPES.len()].clone())
             })
             .collect();
-        let product = products.entry(ProductName::new(&schema)).or_insert_with(|| Product::new(&schema));
-        product.ports.insert(PortName::new(format!("t{number}")), port);
-    }
-    DomainCatalog { domain: portolan_catalog::DomainName::new(name), version: "1".into(), products }
+        port
+    };
+    testing::catalog(&name, (0..ports).map(port))
 }

@@ -1,21 +1,14 @@
 //! How long planning takes: joins of many relations in several shapes, over catalogs of several sizes that peers publish,
 //! with statistics and with links between all of them.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::DataType;
-use async_trait::async_trait;
-use portolan_catalog::{
-    Column, ColumnStatistics, DomainCatalog, DomainName, Port, PortName, PortRef, PortStatistics, Product, ProductName,
-    StatisticValue,
-};
-use portolan_connectors::{
-    CatalogAnswer, Error as SiteError, ErrorKind, FragmentRequest, FragmentStream, Peer, Reach, Result as SiteResult,
-    Site, SiteId,
-};
+use portolan_catalog::{ColumnStatistics, DomainCatalog, DomainName, Port, PortRef, PortStatistics, StatisticValue};
+use portolan_connectors::Reach;
+use portolan_connectors::testing::{self, FakePeer, column};
 use portolan_engine::{Engine, Principal, Session};
 use portolan_node::Result;
 use serde_json::json;
@@ -38,43 +31,6 @@ const LATENCY_MS: f64 = 1.0;
 const BANDWIDTH: f64 = 125e6;
 /// Longer than any measurement: catalogs stay as they are.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(3600);
-
-/// A peer that publishes a catalog and runs nothing.
-#[derive(Debug)]
-pub struct Publisher {
-    id: SiteId,
-    domain: DomainCatalog,
-    reaches: Vec<Reach>,
-}
-
-impl Publisher {
-    /// One that reaches no other.
-    pub fn of(domain: DomainCatalog) -> Self {
-        Self { id: SiteId::new(format!("grpc://{}:50051", domain.domain)), domain, reaches: vec![] }
-    }
-}
-
-#[async_trait]
-impl Site for Publisher {
-    fn id(&self) -> &SiteId {
-        &self.id
-    }
-
-    async fn execute(&self, _: FragmentRequest) -> SiteResult<FragmentStream> {
-        Err(SiteError::new(ErrorKind::SiteUnavailable, format!("{} only publishes a catalog", self.id)))
-    }
-}
-
-#[async_trait]
-impl Peer for Publisher {
-    async fn catalog(&self, known: Option<&str>) -> SiteResult<CatalogAnswer> {
-        if known == Some(self.domain.version.as_str()) {
-            return Ok(CatalogAnswer::Unchanged);
-        }
-        let version = self.domain.version.clone();
-        Ok(CatalogAnswer::Changed { version, domains: vec![self.domain.clone()], reaches: self.reaches.clone() })
-    }
-}
 
 /// The table: one row for each shape, number of relations and number of ports. Must be called on a tokio runtime.
 ///
@@ -132,11 +88,12 @@ async fn times(session: &Session, sql: &str, runs: u32) -> Result<(f64, f64)> {
 async fn engine(ports: usize) -> Result<Engine> {
     let mut builder = Engine::builder().refresh_interval(REFRESH_INTERVAL);
     for domain in 0..DOMAINS {
-        let id = SiteId::new(format!("grpc://d{domain}:50051"));
+        let domains = vec![catalog(domain, ports.div_ceil(DOMAINS))];
+        let peer = FakePeer::new(&format!("grpc://d{domain}:50051"), domains);
         let others = (0..DOMAINS).filter(|other| *other != domain);
         let reaches = others.map(|other| Reach { domain: name(other), latency_ms: LATENCY_MS, bandwidth: BANDWIDTH });
-        let publisher = Publisher { id, domain: catalog(domain, ports.div_ceil(DOMAINS)), reaches: reaches.collect() };
-        builder = builder.peer(Arc::new(publisher));
+        peer.reach(reaches.collect());
+        builder = builder.peer(peer);
     }
     let engine = builder.build()?;
     engine.refresh().await;
@@ -148,20 +105,18 @@ fn name(domain: usize) -> DomainName {
 }
 
 fn catalog(domain: usize, ports: usize) -> DomainCatalog {
-    let mut product = Product::new("p");
-    for number in 0..ports {
+    let port = |number: usize| {
         let mut port = Port::new(PortRef::new(name(domain).as_str(), "p", format!("t{number}")));
         // Sizes of every order of magnitude.
         let place = number * DOMAINS_READ + domain;
         let rows = 10_u64.pow(1 + (place % 6) as u32) * (1 + (place % 9) as u64);
-        port.columns = (0..COLUMNS).map(|c| column(&format!("c{c}"))).collect();
+        port.columns = (0..COLUMNS).map(|c| column(&format!("c{c}"), DataType::Int64)).collect();
         let columns = (0..COLUMNS).map(|c| (format!("c{c}"), statistics(rows, c)));
         let columns = columns.collect();
         port.statistics = Arc::new(PortStatistics { rows: Some(rows), columns, ..PortStatistics::default() });
-        product.ports.insert(PortName::new(format!("t{number}")), port);
-    }
-    let products = BTreeMap::from([(ProductName::new("p"), product)]);
-    DomainCatalog { domain: name(domain), version: "1".into(), products }
+        port
+    };
+    testing::catalog(name(domain).as_str(), (0..ports).map(port))
 }
 
 /// The first column is a key, the others have ever fewer values.
@@ -175,21 +130,6 @@ fn statistics(rows: u64, column: usize) -> ColumnStatistics {
         max: Some(max),
         width: Some(8.0),
         frequent: vec![],
-    }
-}
-
-/// A column of whole numbers.
-pub fn column(name: &str) -> Column {
-    Column {
-        name: name.into(),
-        data_type: Some(DataType::Int64),
-        nullable: false,
-        logical_type: None,
-        description: None,
-        classification: None,
-        unique: false,
-        enumeration: vec![],
-        tags: vec![],
     }
 }
 
