@@ -14,11 +14,11 @@ use arrow::datatypes::{DataType, FieldRef};
 use arrow_flight::sql::{ActionCreatePreparedStatementResult, Any};
 use arrow_flight::{FlightInfo, HandshakeResponse};
 use bytes::Bytes;
-use datafusion::catalog::MemTable;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use portolan_catalog::{Column, DomainCatalog, DomainName, Port, PortRef, Product, ProductName};
-use portolan_connectors::{LocalDomain, OpenedPort, PortWriter};
+use portolan_catalog::{Port, PortRef};
+use portolan_connectors::testing::{catalog, columns, local_domain};
+use portolan_connectors::{LocalDomain, PortWriter};
 use portolan_engine::{Engine, Limits};
 use portolan_flight_server::{Server, ServerOptions};
 use prost::Message;
@@ -96,49 +96,14 @@ fn sales() -> LocalDomain {
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1000));
     let notes: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..1000).map(|i| format!("note {i}"))));
     let batch = RecordBatch::try_from_iter([("id", ids), ("note", notes)]).unwrap();
-    let name = PortRef::new("sales", "orders", "orders");
-    let column = |name: &str, data_type| Column {
-        name: name.to_owned(),
-        data_type: Some(data_type),
-        nullable: false,
-        logical_type: None,
-        description: None,
-        classification: None,
-        unique: false,
-        enumeration: vec![],
-        tags: Vec::new(),
-    };
     let port = Port {
-        name: name.clone(),
-        version: None,
-        description: None,
-        contract: None,
-        columns: vec![column("id", DataType::Int64), column("note", DataType::Utf8View)],
+        columns: columns(&batch.schema()),
         primary_key: vec!["id".to_owned()],
-        references: vec![],
-        statistics: Arc::default(),
-        tags: Vec::new(),
-        source: None,
+        ..Port::new(PortRef::new("sales", "orders", "orders"))
     };
-    let product = Product {
-        name: ProductName::new("orders"),
-        version: None,
-        status: "active".to_owned(),
-        description: None,
-        owner: None,
-        tags: Vec::new(),
-        ports: BTreeMap::from([(name.port.clone(), port)]),
-        load_error: None,
-    };
-    let catalog = DomainCatalog {
-        domain: DomainName::new("sales"),
-        version: "1".to_owned(),
-        products: BTreeMap::from([(product.name.clone(), product)]),
-    };
-    let schema = batch.schema();
-    let provider = Arc::new(MemTable::try_new(schema.clone(), vec![vec![batch]]).unwrap());
-    let opened = OpenedPort { name, provider, schema, writer: Some(Arc::new(Forgetful)) };
-    LocalDomain { catalog: Arc::new(catalog), ports: vec![opened] }
+    let mut domain = local_domain(catalog("sales", [port]), |_| vec![batch.clone()]);
+    domain.ports[0].writer = Some(Arc::new(Forgetful));
+    domain
 }
 
 /// A server that answers until the test ends.

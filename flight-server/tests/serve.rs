@@ -2,8 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
@@ -13,18 +12,15 @@ use arrow_flight::sql::client::FlightSqlServiceClient;
 use arrow_flight::sql::{Any, CommandGetTables, CommandStatementQuery, ProstMessageExt, TicketStatementQuery};
 use arrow_flight::{Action, CancelFlightInfoRequest, FlightDescriptor, FlightInfo, Ticket};
 
-use datafusion::catalog::MemTable;
 use futures::TryStreamExt;
-use portolan_catalog::{Column, DomainCatalog, DomainName, Port, PortRef, PortStatistics, Product, ProductName};
+use portolan_catalog::{Port, PortRef, PortStatistics, ProductName};
 use portolan_connectors::node::protocol::{
     ACTION_PROGRESS, FRAGMENT_TYPE_URL, FragmentTicket, PROTOCOL_VERSION, ProgressRequest,
 };
 use portolan_connectors::node::status::ERROR_KIND_KEY;
 use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeKey, NodeOptions, NodeSite, NodeTls};
-use portolan_connectors::{
-    CatalogAnswer, Delegation, FragmentRequest, FragmentStream, FragmentSummary, LocalDomain, OpenedPort, Peer, Site,
-    SiteId,
-};
+use portolan_connectors::testing::{FakePeer, catalog, columns, local_domain};
+use portolan_connectors::{CatalogAnswer, Delegation, FragmentRequest, FragmentSummary, LocalDomain, Peer, Site};
 use portolan_engine::{Engine, ErrorKind, Progress};
 use portolan_flight_server::{
     Allowed, AuthOptions, DelegationOptions, Server, ServerLimits, ServerOptions, ServerTls, TrustedNode, User,
@@ -49,48 +45,12 @@ fn sales() -> LocalDomain {
     let notes: ArrayRef =
         Arc::new(StringViewArray::from_iter_values((0..ROWS).map(|i| format!("the note of order {i}"))));
     let batch = RecordBatch::try_from_iter([("id", ids), ("note", notes)]).unwrap();
-    let name = PortRef::new("sales", "orders", "orders");
-    let column = |name: &str, data_type| Column {
-        name: name.to_owned(),
-        data_type: Some(data_type),
-        nullable: false,
-        logical_type: None,
-        description: None,
-        classification: None,
-        unique: false,
-        enumeration: vec![],
-        tags: Vec::new(),
-    };
     let port = Port {
-        name: name.clone(),
-        version: None,
-        description: None,
-        contract: None,
-        columns: vec![column("id", DataType::Int64), column("note", DataType::Utf8View)],
+        columns: columns(&batch.schema()),
         primary_key: vec!["id".to_owned()],
-        references: vec![],
-        statistics: Arc::default(),
-        tags: Vec::new(),
-        source: None,
+        ..Port::new(PortRef::new("sales", "orders", "orders"))
     };
-    let product = Product {
-        name: ProductName::new("orders"),
-        version: None,
-        status: "active".to_owned(),
-        description: None,
-        owner: None,
-        tags: Vec::new(),
-        ports: BTreeMap::from([(name.port.clone(), port)]),
-        load_error: None,
-    };
-    let catalog = DomainCatalog {
-        domain: DomainName::new("sales"),
-        version: "1".to_owned(),
-        products: BTreeMap::from([(product.name.clone(), product)]),
-    };
-    let schema = batch.schema();
-    let provider = Arc::new(MemTable::try_new(schema.clone(), vec![vec![batch]]).unwrap());
-    LocalDomain { catalog: Arc::new(catalog), ports: vec![OpenedPort { name, provider, schema, writer: None }] }
+    local_domain(catalog("sales", [port]), |_| vec![batch.clone()])
 }
 
 struct Node {
@@ -365,40 +325,14 @@ async fn users_log_in_and_keep_their_statements_to_themselves() {
     node.stop().await;
 }
 
-/// A peer that keeps the fragments that it runs.
-#[derive(Debug)]
-struct Keeping {
-    node: NodeSite,
-    kept: Mutex<Vec<FragmentRequest>>,
-}
-
-#[tonic::async_trait]
-impl Site for Keeping {
-    fn id(&self) -> &SiteId {
-        self.node.id()
-    }
-
-    async fn execute(&self, request: FragmentRequest) -> portolan_engine::Result<FragmentStream> {
-        self.kept.lock().unwrap().push(request.clone());
-        self.node.execute(request).await
-    }
-}
-
-#[tonic::async_trait]
-impl Peer for Keeping {
-    async fn catalog(&self, known: Option<&str>) -> portolan_engine::Result<CatalogAnswer> {
-        self.node.catalog(known).await
-    }
-}
-
 /// The fragment that a gateway sends to the node that owns `sales`.
-async fn fragment_of(node: &Node, credentials: Option<NodeCredentials>, sql: &str) -> (Arc<Keeping>, FragmentRequest) {
+async fn fragment_of(node: &Node, credentials: Option<NodeCredentials>, sql: &str) -> (Arc<FakePeer>, FragmentRequest) {
     let options = NodeOptions { credentials, ..NodeOptions::default() };
-    let peer = Arc::new(Keeping { node: NodeSite::new(&node.url, options).unwrap(), kept: Mutex::default() });
+    let peer = FakePeer::before(Arc::new(NodeSite::new(&node.url, options).unwrap()));
     let gateway = Engine::builder().peer(peer.clone()).build().unwrap();
     gateway.refresh().await;
     gateway.sql(sql).await.unwrap().try_collect::<Vec<_>>().await.unwrap();
-    let mut fragment = peer.kept.lock().unwrap().pop().unwrap();
+    let mut fragment = peer.requests().pop().unwrap();
     fragment.deadline = Instant::now() + Duration::from_secs(60);
     (peer, fragment)
 }
@@ -414,7 +348,7 @@ async fn a_fragment_is_estimated_before_it_runs() {
         domain.catalog = Arc::new(catalog);
         let node = Node::start(Engine::builder().local_domain(domain).build().unwrap(), options()).await;
         let (peer, fragment) = fragment_of(&node, None, "SELECT id, note FROM sales.orders.orders").await;
-        let estimate = peer.node.estimate(fragment.clone()).await.unwrap();
+        let estimate = peer.estimate(fragment.clone()).await.unwrap();
         assert_eq!(estimate.rows, rows);
         assert_eq!(estimate.bytes.is_some(), rows.is_some());
         assert!(estimate.bytes.is_none_or(|bytes| bytes >= 8 * ROWS as u64), "{estimate:?}");
@@ -468,15 +402,15 @@ async fn a_signed_fragment_runs_once() {
     let node = Node::start(engine, ServerOptions { auth, delegation, ..options() }).await;
     let options =
         NodeOptions { identity: Some(identity.clone()), audience: Some("sales".to_owned()), ..NodeOptions::default() };
-    let peer = Arc::new(Keeping { node: NodeSite::new(&node.url, options).unwrap(), kept: Mutex::default() });
+    let peer = FakePeer::before(Arc::new(NodeSite::new(&node.url, options).unwrap()));
     let gateway = Engine::builder().peer(peer.clone()).build().unwrap();
     gateway.refresh().await;
     for _ in 0..3 {
         gateway.sql("SELECT id FROM sales.orders.orders").await.unwrap().try_collect::<Vec<_>>().await.unwrap();
     }
-    assert_eq!(peer.node.takes_fragments(), Some(true));
-    let fragment = peer.kept.lock().unwrap().pop().unwrap();
-    peer.node.estimate(fragment.clone()).await.unwrap();
+    assert_eq!(peer.takes_fragments(), Some(true));
+    let fragment = peer.requests().pop().unwrap();
+    peer.estimate(fragment.clone()).await.unwrap();
 
     // By hand, on a connection of nobody in particular.
     let mut client = node.client().await;
@@ -512,7 +446,7 @@ async fn only_nodes_are_told_of_fragments() {
     let node = Node::start(engine, with_users()).await;
     let credentials = |user: &str| Some(NodeCredentials { user: user.to_owned(), password: "se:cret".to_owned() });
     let (peer, fragment) = fragment_of(&node, credentials("node"), "SELECT id FROM sales.orders.orders").await;
-    assert_eq!(peer.node.takes_fragments(), Some(true));
+    assert_eq!(peer.takes_fragments(), Some(true));
     let options = NodeOptions { credentials: credentials("ann"), ..NodeOptions::default() };
     let ann = NodeSite::new(&node.url, options).unwrap();
     assert_eq!(ann.takes_fragments(), None, "it was not asked yet");

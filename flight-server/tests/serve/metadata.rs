@@ -1,8 +1,5 @@
 //! What clients learn before they fetch rows: columns, the catalog, health.
 
-use std::future::pending;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use arrow_flight::sql::CommandGetImportedKeys;
 use arrow_flight::sql::client::PreparedStatement;
 use portolan_catalog::Reference;
@@ -112,72 +109,23 @@ async fn a_statement_keeps_the_form_that_it_was_announced_in() {
     node.stop().await;
 }
 
-/// A peer that tells its catalog once, and never answers again.
-#[derive(Debug)]
-struct Hanging {
-    id: SiteId,
-    domain: DomainCatalog,
-    asked: AtomicUsize,
-    given_up: Arc<AtomicUsize>,
-}
-
-struct GivenUp(Arc<AtomicUsize>);
-
-impl Drop for GivenUp {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-#[tonic::async_trait]
-impl Site for Hanging {
-    fn id(&self) -> &SiteId {
-        &self.id
-    }
-
-    async fn execute(&self, _: FragmentRequest) -> portolan_engine::Result<FragmentStream> {
-        pending().await
-    }
-}
-
-#[tonic::async_trait]
-impl Peer for Hanging {
-    async fn catalog(&self, _: Option<&str>) -> portolan_engine::Result<CatalogAnswer> {
-        if self.asked.fetch_add(1, Ordering::SeqCst) > 0 {
-            let _given_up = GivenUp(self.given_up.clone());
-            pending::<()>().await;
-        }
-        let domains = vec![self.domain.clone()];
-        Ok(CatalogAnswer::Changed { version: "1".to_owned(), domains, reaches: vec![] })
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_hangs_does_not_delay_browsing() {
-    let name = PortRef::new("far", "away", "items");
-    let mut port = Port::new(name.clone());
-    port.columns = sales().catalog.ports().next().unwrap().columns.clone();
-    port.references = vec![Reference {
-        name: Some("to_orders".to_owned()),
-        columns: vec!["id".to_owned()],
-        table: vec!["orders".to_owned()],
-        referenced_columns: vec!["id".to_owned()],
-    }];
-    let mut product = Product::new("away");
-    product.ports.insert(name.port.clone(), port);
-    let peer = Arc::new(Hanging {
-        id: SiteId::new("grpc://far:1"),
-        domain: DomainCatalog {
-            domain: DomainName::new("far"),
-            version: "1".to_owned(),
-            products: BTreeMap::from([(product.name.clone(), product)]),
-        },
-        asked: AtomicUsize::new(0),
-        given_up: Arc::default(),
-    });
+    let port = Port {
+        columns: sales().catalog.ports().next().unwrap().columns.clone(),
+        references: vec![Reference {
+            name: Some("to_orders".to_owned()),
+            columns: vec!["id".to_owned()],
+            table: vec!["orders".to_owned()],
+            referenced_columns: vec!["id".to_owned()],
+        }],
+        ..Port::new(PortRef::new("far", "away", "items"))
+    };
+    let peer = FakePeer::new("grpc://far:1", vec![catalog("far", [port])]);
+    peer.hang_after(1);
     let builder = Engine::builder().local_domain(sales()).peer(peer.clone());
     let engine = builder.refresh_interval(Duration::from_millis(10)).build().unwrap();
-    while peer.asked.load(Ordering::SeqCst) < 2 {
+    while peer.asked().len() < 2 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let node = Node::start(engine, options()).await;
@@ -191,7 +139,7 @@ async fn a_peer_that_hangs_does_not_delay_browsing() {
     let info = client.get_imported_keys(query).await.unwrap();
     let keys = rows(&mut client, info).await;
     assert_eq!(keys.column(0).as_string::<i32>().value(0), "sales");
-    assert_eq!(peer.given_up.load(Ordering::SeqCst), 0, "the peer was waited for");
+    assert_eq!(peer.abandoned(), 0, "the peer was waited for");
     node.stop().await;
 }
 
