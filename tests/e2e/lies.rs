@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portolan_engine::ErrorKind;
 use portolan_testbed::descriptors;
-use portolan_tests::fake_peer::{FakePeer, Lie};
+use portolan_tests::lying_peer::{Lie, LyingPeer};
 use portolan_tests::mesh::{data, until, within};
 use portolan_tests::node::Node;
 use portolan_tests::rows::{assert_says, count, failure};
@@ -21,7 +21,7 @@ async fn a_lying_peer_is_found_out() {
         let home = folder.path().join("geo");
         descriptors::write("geo", &data(), &home).unwrap();
         let node = Node::start(&home, json!({ "domain": "geo" }));
-        let peer = FakePeer::in_front_of(node.url()).await;
+        let peer = LyingPeer::in_front_of(node.url()).await;
         let config = json!({ "peers": [{ "url": peer.url() }], "refresh_interval": "500ms" });
         let gateway = Node::start(&folder.path().join("gateway"), config);
         let client = gateway.client().await;

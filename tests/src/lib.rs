@@ -2,10 +2,10 @@
 
 pub mod crossed;
 pub mod duckdb;
-pub mod fake_peer;
 pub mod forced;
 pub mod go;
 pub mod java;
+pub mod lying_peer;
 pub mod mesh;
 pub mod node;
 pub mod npm;

@@ -1,5 +1,5 @@
-//! A node that lies: it stands in front of a real one, hands on the version handshake and the catalog exchange as they
-//! are, and spoils the rows of fragments.
+//! A node that lies: it stands in front of a real node, forwards the version handshake and the catalog exchange, and
+//! spoils the rows of fragments.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -23,7 +23,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 type Answers<T> = BoxStream<'static, Result<T, Status>>;
 
-/// What is done to the rows of a fragment.
+/// The ways to spoil the rows of a fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
     /// Nothing.
@@ -44,13 +44,13 @@ pub enum Lie {
 
 /// The node. It ends when it is dropped.
 #[derive(Debug)]
-pub struct FakePeer {
+pub struct LyingPeer {
     url: String,
     lie: Arc<Mutex<Lie>>,
     _serving: JoinSet<()>,
 }
 
-impl FakePeer {
+impl LyingPeer {
     /// Stands in front of the node at `url`.
     pub async fn in_front_of(url: &str) -> Self {
         let address = url.replace("grpc://", "http://");
