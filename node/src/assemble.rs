@@ -98,8 +98,8 @@ impl NodeBuilder {
     /// Opens the ports of the domain and starts the engine. Must be called on a tokio runtime.
     ///
     /// # Errors
-    /// Every fault of the descriptors and of the data; a peer's URL, password or key that cannot be used; an engine that
-    /// does not start.
+    /// Every fault of the descriptors and of the data; a peer's URL, password or key that cannot be used; an engine
+    /// that does not start.
     pub async fn build(self) -> Result<Node> {
         let config = self.config;
         let runtime = Arc::new(RuntimeEnv::default());

@@ -24,17 +24,17 @@ use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
-/// How long connecting and each short exchange may take. Statements are bounded by the node's own limit.
+/// The time limit of connecting and of each short call. The node itself bounds statements.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The largest message that is taken.
+/// The largest message that the client accepts, in bytes.
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
-/// How to log in.
+/// A login, and the certificates to trust.
 #[derive(Clone, Default)]
 pub struct ConnectOptions {
-    /// User and password; nobody in particular if absent.
+    /// User and password. Default: an anonymous session.
     pub credentials: Option<(String, String)>,
-    /// For `grpc+tls://`: the certificates to trust (PEM).
+    /// The certificates to trust for a `grpc+tls://` URL (PEM).
     pub ca: Option<PathBuf>,
 }
 
@@ -54,18 +54,19 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// How many rows it changed; `None` for one that gives rows.
+    /// Returns the number of rows that the statement changed, or `None` if it returns rows.
     pub fn changed(&self) -> Option<u64> {
         if self.schema.fields().is_empty() { u64::try_from(self.info.total_records).ok() } else { None }
     }
 
-    /// The columns that it gives; none if it gives no rows.
+    /// Returns the columns of the rows; none for a statement without rows.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 }
 
-/// Translates a node's URL (`grpc://`, `grpc+tcp://`, `grpc+tls://`) to one for HTTP/2, and tells whether it is TLS.
+/// Translates a node's URL (`grpc://`, `grpc+tcp://`, `grpc+tls://`) to one for HTTP/2. The flag is true
+/// for TLS.
 ///
 /// # Errors
 /// Another scheme, or no URL at all.
@@ -88,7 +89,7 @@ impl Client {
     /// Connects to the node at `url` and opens a session.
     ///
     /// # Errors
-    /// `SiteUnavailable` where nobody answers, `Unauthenticated` where the login is refused; both name the URL.
+    /// `SiteUnavailable` if no node answers, `Unauthenticated` if the node rejects the login. Both name the URL.
     pub async fn connect(url: &str, options: &ConnectOptions) -> Result<Self> {
         let (address, tls) = endpoint_url(url)?;
         let unavailable = |what: &str| Error::new(ErrorKind::SiteUnavailable, format!("node {url}: {what}"));
@@ -118,15 +119,15 @@ impl Client {
         Ok(client)
     }
 
-    /// The node's URL.
+    /// Returns the node's URL.
     pub fn url(&self) -> &str {
         self.site.as_str()
     }
 
-    /// Has the node plan a statement. One that gives no rows is done when this returns.
+    /// Plans a statement at the node. A statement without rows has run when this returns.
     ///
     /// # Errors
-    /// What the node says about the statement.
+    /// The node's error.
     pub async fn prepare(&self, sql: &str) -> Result<Statement> {
         let command = CommandStatementQuery { query: sql.into(), transaction_id: None };
         let descriptor = FlightDescriptor::new_cmd(command.as_any().encode_to_vec());
@@ -140,7 +141,7 @@ impl Client {
         Ok(Statement { info, schema: schema.into() })
     }
 
-    /// The rows of a statement, endpoint after endpoint. Dropping the stream stops the work.
+    /// Returns the rows of a statement, endpoint by endpoint. Dropping the stream cancels the statement.
     pub fn rows(&self, statement: &Statement) -> BoxStream<'static, Result<RecordBatch>> {
         let client = self.clone();
         stream::iter(statement.info.endpoint.clone())
@@ -155,14 +156,14 @@ impl Client {
     /// Runs a statement and collects its rows.
     ///
     /// # Errors
-    /// What the node says about the statement, or about running it.
+    /// The node's error, of planning or of running the statement.
     pub async fn query(&self, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
         let statement = self.prepare(sql).await?;
         let batches = self.rows(&statement).try_collect().await?;
         Ok((statement.schema, batches))
     }
 
-    /// How far a statement is, if the node still knows.
+    /// Returns the progress of a statement, if the node still has the statement.
     pub async fn progress(&self, statement: &Statement) -> Option<Progress> {
         let ticket = statement.info.endpoint.first()?.ticket.as_ref()?;
         let ticket: TicketStatementQuery = Any::decode(&*ticket.ticket).ok()?.unpack().ok()??;
@@ -171,7 +172,7 @@ impl Client {
         serde_json::from_slice(&answer).ok()
     }
 
-    /// Asks the node to stop a statement. Best effort: dropping its rows does the same.
+    /// Asks the node to cancel a statement. An error is only logged: dropping the rows cancels the statement as well.
     pub async fn cancel(&self, statement: &Statement) {
         let body = CancelFlightInfoRequest::new(statement.info.clone()).encode_to_vec();
         if let Err(e) = self.short(self.action("CancelFlightInfo", body)).await {
@@ -191,7 +192,7 @@ impl Client {
         let response = self.flight().handshake(request).await?;
         let mut token = response.metadata().get("authorization").cloned();
         token.iter_mut().for_each(|t| t.set_sensitive(true));
-        // The call ends when its answers end; what they say is not needed.
+        // The call ends with its answers. Their content is not needed.
         response.into_inner().try_collect::<Vec<_>>().await?;
         Ok(token)
     }
@@ -235,7 +236,7 @@ impl Client {
     fn error(&self, status: &Status) -> Error {
         let error = from_status(status, &self.site);
         match error.kind() {
-            // Here it matters which node it was; everywhere else the statement is at fault.
+            // These name the node. In every other case the statement is at fault.
             ErrorKind::SiteUnavailable | ErrorKind::Unauthenticated => error,
             kind => match error.context().strip_prefix(&format!("node {}: ", self.site)) {
                 Some(said) => Error::new(kind, said),

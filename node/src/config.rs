@@ -1,4 +1,5 @@
-//! A node's config file: parsed strictly, checked against the file system, with diagnostics that point into the file.
+//! The config file of a node. Unknown keys are errors, files that the config names are checked, and diagnostics have
+//! the line of the fault.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -21,16 +22,16 @@ mod tokens;
 pub use delegation::{AllowedConfig, OwnIdentityConfig, TrustedKey, TrustedNodeConfig};
 pub use tokens::{Jwks, OneOrMore, TokenConfig};
 
-/// A listing of every port's data is cheap, and not free in an object store.
+/// A listing of every port's data is cheap, but an object store charges for it.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A node's config. Paths in it start from the folder that it lies in.
+/// The config of a node. Relative paths in a file start from the folder of the file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeConfig {
     /// The domain that the node serves; absent for a gateway.
     pub domain: Option<DomainName>,
-    /// Where it listens. Default: `127.0.0.1:50051`; port 0 takes a free one.
+    /// The address that the node listens on. Default: `127.0.0.1:50051`. Port 0 takes a free one.
     #[serde(default = "default_listen")]
     pub listen: String,
     /// The folder with the domain's descriptors. Default: `products`.
@@ -38,46 +39,47 @@ pub struct NodeConfig {
     /// The other nodes of the mesh.
     #[serde(default)]
     pub peers: Vec<PeerConfig>,
-    /// What does not belong in a contract: for each `server` that one names, how to reach it.
+    /// The access to each `server` that a contract names, such as credentials, which do not belong in a contract.
     #[serde(default)]
     pub sources: HashMap<String, SourceOptions>,
-    /// Who may log in.
+    /// The users.
     #[serde(default)]
     pub users: Vec<UserConfig>,
-    /// Whose tokens are taken.
+    /// The identity providers whose tokens the node accepts.
     #[serde(default)]
     pub tokens: Vec<TokenConfig>,
-    /// Who it is to other nodes.
+    /// The node's identity towards other nodes.
     #[serde(default)]
     pub node: OwnIdentityConfig,
-    /// The nodes that it believes when they say on whose behalf they ask. None: whoever sends a fragment asks itself.
+    /// The nodes whose claims of a principal the node accepts. Without any, the sender of a fragment is its principal.
     #[serde(default)]
     pub trusted_nodes: Vec<TrustedNodeConfig>,
-    /// Whether one may come without logging in. Default: only where it listens on loopback and has neither users nor
-    /// another way to say who one is.
+    /// Accepts callers without a login if true. Default: true on loopback if the config names no users, tokens, trusted
+    /// nodes or client certificates.
     pub anonymous: Option<bool>,
     /// TLS on the listener.
     pub tls: Option<TlsConfig>,
-    /// Whether it may listen beyond loopback without TLS. Default: no.
+    /// Permits listening beyond loopback without TLS if true. Default: false.
     #[serde(default)]
     pub allow_plaintext: bool,
-    /// What bounds its queries.
+    /// The limits of queries.
     #[serde(default)]
     pub limits: LimitsConfig,
-    /// How often peers are asked for their catalogs. Default: 5s.
+    /// The time between two requests for the catalog of a peer. Default: 5s.
     pub refresh_interval: Option<Length>,
-    /// How often it looks whether the data of its ports has changed, to take their statistics anew. Default: 1m.
+    /// The time between two checks for changed data, whose statistics are then computed again. Default: 1m.
     pub statistics_interval: Option<Length>,
-    /// What it logs, as in `info` or `portolan=debug`; the variable `PORTOLAN_LOG` goes first. Default: `info`.
+    /// The filter of the log, such as `info` or `portolan=debug`. The variable `PORTOLAN_LOG` takes precedence.
+    /// Default: `info`.
     pub log: Option<String>,
-    /// Where operators spill. Default: the system's temporary folder.
+    /// The folder that operators spill to. Default: the system's temporary folder.
     pub spill_folder: Option<PathBuf>,
-    /// Threads that drive plans. Default: the machine's cores.
+    /// The number of threads that drive plans. Default: the number of cores.
     pub cpu_threads: Option<usize>,
 }
 
 impl Default for NodeConfig {
-    /// The config of an empty file: a gateway on loopback.
+    /// Returns the config of an empty file: a gateway on loopback.
     fn default() -> Self {
         Self {
             domain: None,
@@ -102,29 +104,30 @@ impl Default for NodeConfig {
     }
 }
 
-/// Another node.
+/// Another node of the mesh.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerConfig {
-    /// Its URL: `grpc://host:port`, or `grpc+tls://host:port`.
+    /// The URL: `grpc://host:port` or `grpc+tls://host:port`.
     pub url: String,
-    /// The user to log in as there.
+    /// The user that this node logs in as.
     pub user: Option<String>,
-    /// That user's password.
+    /// The password of the user.
     pub password: Option<Secret>,
-    /// The environment variable with that user's password.
+    /// The environment variable with the password.
     pub password_env: Option<String>,
-    /// Certificates (PEM) to trust: needed for a `grpc+tls://` URL, since the system's are not used.
+    /// The certificates to trust (PEM). A `grpc+tls://` URL needs them: those of the system are not used.
     pub ca: Option<PathBuf>,
-    /// This node's certificate for it (PEM).
+    /// The client certificate of this node (PEM).
     pub cert: Option<PathBuf>,
     /// The key of that certificate (PEM).
     pub key: Option<PathBuf>,
-    /// What it is called in what this node signs for it, and calls itself in `node.audiences`. Default: its URL.
+    /// The audience of the tokens that this node signs for the peer, as the peer has it in `node.audiences`. Default:
+    /// the URL.
     pub audience: Option<String>,
-    /// Time of a round trip to it. Default: measured.
+    /// The time of a round trip. Default: measured.
     pub latency: Option<Length>,
-    /// Bytes a second from it. Default: measured.
+    /// The bytes a second from the peer. Default: measured.
     pub bandwidth: Option<Size>,
 }
 
@@ -145,31 +148,31 @@ impl PeerConfig {
         }
     }
 
-    /// What is given of the link to it.
+    /// Returns the given properties of the link.
     pub fn link(&self) -> LinkOverride {
         let bandwidth = self.bandwidth.map(|size| size.0 as f64);
         LinkOverride { latency: self.latency.map(|length| length.0), bandwidth }
     }
 }
 
-/// Somebody who may log in.
+/// A user who may log in.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UserConfig {
     /// The name.
     pub name: String,
-    /// What `portolan hash-password` gave for the password; absent for one who shows a client certificate.
+    /// The hash of the password, as `portolan hash-password` prints it; absent for a user with a client certificate.
     pub password_hash: Option<Secret>,
-    /// Whether it is a node of the mesh, which may send fragments.
+    /// True if the user is a node of the mesh, which may send fragments.
     #[serde(default)]
     pub node: bool,
-    /// The groups that it is in.
+    /// The groups of the user.
     #[serde(default)]
     pub groups: BTreeSet<String>,
-    /// What else is known of it.
+    /// The attributes of the user.
     #[serde(default)]
     pub attributes: BTreeMap<String, Vec<String>>,
-    /// Whether it may see and stop what others run.
+    /// True if the user may see and cancel the queries of others.
     #[serde(default)]
     pub admin: bool,
 }
@@ -180,25 +183,25 @@ pub struct UserConfig {
 pub struct TlsConfig {
     /// The certificate chain (PEM).
     pub cert: PathBuf,
-    /// Its key (PEM).
+    /// The key of the certificate (PEM).
     pub key: PathBuf,
-    /// If given, clients show a certificate that one of these signed (PEM), and are let in under the name in it.
+    /// The authorities of client certificates (PEM). A client is authenticated by the name in its certificate.
     pub client_ca: Option<PathBuf>,
-    /// Whether they must. Default: `required`.
+    /// The clients that must show a certificate. Default: `required`.
     pub client_certificate: Option<ClientCertificate>,
 }
 
-/// Whether clients must show a certificate.
+/// The clients that must show a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientCertificate {
-    /// None but those with a certificate can connect.
+    /// Every client.
     Required,
-    /// Who shows none can log in otherwise.
+    /// No client: a client without a certificate can log in otherwise.
     Optional,
 }
 
-/// What bounds the node's queries; see [`Limits`] for meanings and defaults.
+/// The limits of the node's queries. [`Limits`] has their meanings and defaults.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsConfig {
@@ -210,30 +213,30 @@ pub struct LimitsConfig {
     pub query_timeout: Option<Length>,
     /// Queries at once.
     pub concurrent_queries: Option<usize>,
-    /// Queries in line.
+    /// Queries that wait for admission.
     pub queued_queries: Option<usize>,
     /// Nodes that a query may go through.
     pub max_hops: Option<u32>,
     /// Disk for spilling.
     pub spill: Option<Size>,
-    /// Keys that go or come with a fragment.
+    /// Keys that are sent with a fragment.
     pub keys: Option<Size>,
     /// The tables of one session.
     pub session_tables: Option<Size>,
 }
 
-/// Text that is never printed.
+/// A string that is never printed.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps a text.
+    /// Wraps a string.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text.
+    /// Returns the string.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -253,12 +256,12 @@ impl NodeConfig {
     /// Reads and checks the config in `file`.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Every fault of the config.
     pub fn load(file: &Path) -> Result<Self, Diagnostics> {
         Self::parse(&yaml::read(file)?, file)
     }
 
-    /// Checks `text` as a config that lies in `file`; its paths come out joined with that file's folder.
+    /// Parses and checks `text` as the content of `file`. Relative paths are joined with the folder of `file`.
     ///
     /// # Errors
     /// As [`NodeConfig::load`].
@@ -270,7 +273,7 @@ impl NodeConfig {
         Ok(config)
     }
 
-    /// The folder with descriptors, where the node serves a domain.
+    /// Returns the folder with descriptors, if the node serves a domain.
     pub fn products_folder(&self) -> Option<&Path> {
         self.domain.as_ref().and(self.products.as_deref())
     }
@@ -279,12 +282,12 @@ impl NodeConfig {
         self.listen.to_socket_addrs().is_ok_and(|mut addresses| addresses.all(|address| address.ip().is_loopback()))
     }
 
-    /// Whether one may come without logging in.
+    /// True if the node accepts callers without a login.
     pub fn allows_anonymous(&self) -> bool {
         self.anonymous.unwrap_or_else(|| !self.knows_anybody() && self.is_on_loopback())
     }
 
-    /// Whether there is a way to say who one is.
+    /// True if callers can authenticate.
     fn knows_anybody(&self) -> bool {
         let users = !self.users.is_empty() || !self.tokens.is_empty() || self.asks_for_certificates();
         users || !self.trusted_nodes.is_empty()
@@ -294,7 +297,7 @@ impl NodeConfig {
         self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
     }
 
-    /// The limits, defaults filled in.
+    /// Returns the limits, with defaults filled in.
     pub fn limits(&self) -> Limits {
         let (given, mut limits) = (&self.limits, Limits::default());
         if let Some(Size(bytes)) = given.memory {
@@ -321,12 +324,12 @@ impl NodeConfig {
         limits
     }
 
-    /// How often peers are asked for their catalogs, where it is given.
+    /// Returns the time between two requests for the catalog of a peer, if it is given.
     pub fn refresh_interval(&self) -> Option<Duration> {
         self.refresh_interval.map(|length| length.0)
     }
 
-    /// How often the node looks whether the data of its ports has changed.
+    /// Returns the time between two checks for changed data.
     pub fn statistics_interval(&self) -> Duration {
         self.statistics_interval.map_or(STATISTICS_INTERVAL, |length| length.0)
     }

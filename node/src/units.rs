@@ -1,4 +1,4 @@
-//! Sizes and durations as people write them in a config: `2GiB`, `500MB`, `10m`, `1h 30m`.
+//! Sizes and times in a config: `2GiB`, `500MB`, `10m`, `1h 30m`.
 
 use std::fmt;
 use std::time::Duration;

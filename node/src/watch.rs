@@ -13,8 +13,8 @@ const POLL_INTERVAL: Duration = Duration::from_secs(2);
 const MAX_FILES: usize = 50_000;
 const MAX_DEPTH: usize = 16;
 
-/// Reloads the node's descriptors when they have changed, and on SIGHUP, until the task is dropped. A change counts once
-/// the files have been the same for one interval: an editor may write a file in several steps.
+/// Reloads the node's descriptors when they have changed, and on SIGHUP, until the task is dropped. A change counts
+/// once the files have been the same for one interval: an editor may write a file in several steps.
 pub(crate) async fn watch_descriptors(node: Node) {
     let Some(folder) = node.config().products_folder().map(Path::to_path_buf) else { return };
     #[cfg(unix)]

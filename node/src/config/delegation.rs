@@ -1,4 +1,4 @@
-//! What a config says of identity between nodes: who the node is, whom it believes, and how it calls its peers.
+//! Identity between nodes in the config: the key that the node signs with, and the nodes that it trusts.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,38 +14,39 @@ use super::check::Check;
 use super::{NodeConfig, Secret};
 use crate::{Error, Result};
 
-/// Who the node is to others.
+/// The identity of the node towards other nodes.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OwnIdentityConfig {
-    /// Its name, by which others trust it.
+    /// The name by which other nodes trust this node.
     pub name: Option<String>,
-    /// What it signs with (PEM, as `portolan node-key` makes it).
+    /// The key that the node signs with (PEM, as `portolan node-key` makes it).
     pub key: Option<PathBuf>,
-    /// What others call it in what they sign for it. Default: the URLs of the address that it listens on.
+    /// The audiences of the tokens that other nodes sign for this node. Default: the URLs of the address that the node
+    /// listens on.
     #[serde(default)]
     pub audiences: Vec<String>,
 }
 
-/// A node that is believed when it says on whose behalf it asks.
+/// A node whose claims of a principal are accepted.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrustedNodeConfig {
-    /// Its name.
+    /// The name of the node.
     pub name: String,
-    /// What it signs with.
+    /// The public key that the node signs with.
     pub key: TrustedKey,
-    /// The principals that it may act for. Default: all.
+    /// The principals that the node may act for. Default: all.
     #[serde(default)]
     pub may_act_for: AllowedConfig,
-    /// The groups that it may say they are in. Default: all where it may act for all, or else none.
+    /// The groups that the node may claim for the principals. Default: all if it may act for all, none otherwise.
     pub groups: Option<AllowedConfig>,
 }
 
-/// A public key or a certificate, in PEM: the text itself, or a file.
+/// A public key or a certificate (PEM): inline, or in a file.
 #[derive(Clone, Debug)]
 pub enum TrustedKey {
-    /// The text. Not printed, since it may be the wrong key.
+    /// The PEM itself. It is not printed, since it may be a private key by mistake.
     Inline(Secret),
     /// The file.
     File(PathBuf),
@@ -127,7 +128,7 @@ impl TrustedNodeConfig {
         let groups = match (&self.groups, &self.may_act_for) {
             (Some(groups), _) => groups.clone(),
             (None, AllowedConfig::All) => AllowedConfig::All,
-            // Whoever may act for some only could make more of them by their groups.
+            // A node that may act for some principals only could gain the rights of others by claiming their groups.
             (None, AllowedConfig::Only(_)) => AllowedConfig::Only(BTreeSet::new()),
         };
         let name = self.name.clone();
@@ -141,10 +142,10 @@ impl TrustedNodeConfig {
 }
 
 impl NodeConfig {
-    /// Who the node is, where it has a key.
+    /// Returns the node's identity, if the node has a key.
     ///
     /// # Errors
-    /// A key that cannot be read or is none.
+    /// A file that cannot be read or is no key.
     pub fn identity(&self) -> Result<Option<NodeIdentity>> {
         let (Some(name), Some(key)) = (&self.node.name, &self.node.key) else { return Ok(None) };
         let key =
@@ -152,16 +153,16 @@ impl NodeConfig {
         NodeIdentity::new(name, key).map(Some).map_err(|e| Error::config(e.chain()))
     }
 
-    /// Whom the node believes.
+    /// Returns the nodes that are trusted, and the audiences of this node.
     ///
     /// # Errors
-    /// Keys that cannot be read or are none.
+    /// Files that cannot be read or are no keys.
     pub fn delegation(&self) -> Result<DelegationOptions> {
         let trusted = self.trusted_nodes.iter().map(TrustedNodeConfig::load).collect::<Result<_>>()?;
         Ok(DelegationOptions { trusted, audiences: self.node.audiences.clone() })
     }
 
-    /// The files that this part of the config names.
+    /// Returns the paths in this part of the config.
     pub(super) fn key_files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let trusted = self.trusted_nodes.iter_mut().filter_map(|node| match &mut node.key {
             TrustedKey::File(path) => Some(path),

@@ -1,4 +1,4 @@
-//! Whose tokens a node takes: the part of its config on identity providers.
+//! Identity providers in the config: the issuers whose tokens a node accepts.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,22 +10,22 @@ use serde::Deserialize;
 use super::check::Check;
 use crate::units::Length;
 
-/// The most that clocks may differ.
+/// The largest difference of clocks that a config may allow.
 const MAX_SKEW: Duration = Duration::from_secs(600);
-/// The least time between two looks at the keys.
+/// The shortest time between two requests for the keys.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// An identity provider whose tokens (JWT) are taken.
+/// An identity provider whose tokens (JWT) are accepted.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenConfig {
-    /// Its name: what tokens have as `iss`.
+    /// The issuer, as tokens have it in `iss`.
     pub issuer: String,
-    /// The names of this node: tokens have one of them in `aud`.
+    /// The audiences of this node. A token has one of them in `aud`.
     pub audience: OneOrMore,
-    /// Where its public keys are: a file, or a URL.
+    /// The public keys: a file or a URL.
     pub jwks: Jwks,
-    /// How often the keys behind a URL are read anew. Default: `5m`.
+    /// The time between two requests for keys at a URL. Default: `5m`.
     pub jwks_interval: Option<Length>,
     /// The claim with the principal's name. Default: `sub`.
     pub principal_claim: Option<String>,
@@ -34,14 +34,14 @@ pub struct TokenConfig {
     /// The claims that become the principal's attributes.
     #[serde(default)]
     pub attributes: BTreeSet<String>,
-    /// How far clocks may differ. Default: `60s`.
+    /// The difference of clocks that is tolerated. Default: `60s`.
     pub skew: Option<Length>,
-    /// Principals, and groups of principals, that may see and stop what others run.
+    /// Principals, and groups of principals, that may see and cancel the queries of others.
     #[serde(default)]
     pub admins: BTreeSet<String>,
 }
 
-/// One text, or a list.
+/// One string, or a list.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum OneOrMore {
@@ -51,13 +51,13 @@ pub enum OneOrMore {
     More(Vec<String>),
 }
 
-/// Where keys are.
+/// The place of keys.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "String")]
 pub enum Jwks {
-    /// In a file.
+    /// A file.
     File(PathBuf),
-    /// Behind a URL.
+    /// A URL.
     Url(String),
 }
 
@@ -68,7 +68,7 @@ impl From<String> for Jwks {
 }
 
 impl Jwks {
-    /// The path, where it is a file.
+    /// Returns the path of a file.
     pub(super) fn path_mut(&mut self) -> Option<&mut PathBuf> {
         match self {
             Self::File(path) => Some(path),
@@ -94,10 +94,10 @@ impl OneOrMore {
 }
 
 impl TokenConfig {
-    /// The issuer as the server takes it.
+    /// Returns the issuer in the form of the server's options.
     ///
     /// # Errors
-    /// A URL that keys are not taken from.
+    /// A URL that keys are not fetched from.
     pub fn issuer(&self) -> portolan_flight_server::Result<TokenIssuer> {
         let keys = match &self.jwks {
             Jwks::File(path) => KeySource::File(path.clone()),
