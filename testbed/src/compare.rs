@@ -1,6 +1,6 @@
-//! Compares two results of one query as the query demands: as multisets, or in order where it orders. Everything is
-//! compared exactly, decimals included, but for floating-point numbers: sums in another order of addition differ in
-//! their last digits, so these are compared with a relative tolerance of 1e-9.
+//! Compares two results of one query: as multisets, or in the order of the query's `ORDER BY`. Values are compared
+//! exactly, decimals included. Floating-point numbers are compared with a relative tolerance of 1e-9, because sums in
+//! another order of addition differ in their last digits.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -13,30 +13,30 @@ use arrow::record_batch::RecordBatch;
 use arrow::row::{RowConverter, Rows, SortField};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-/// How far two floating-point numbers may be apart, relative to the larger one.
+/// The difference of two floating-point numbers that is tolerated, relative to the larger one.
 pub const FLOAT_TOLERANCE: f64 = 1e-9;
-/// How many differing rows are shown.
+/// The number of differing rows that are shown.
 const SHOWN: usize = 5;
 
-/// What a query demands of the order of its rows.
+/// The order of the rows of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     /// None: the rows are a multiset.
     Any,
-    /// The rows come in the order of these columns (from 0, outermost first); rows equal in all of them may come in
-    /// any order. Where `limit` cut the result, the rows of the last such run may be any of those that tie, so that
-    /// only their sort columns are compared.
+    /// The rows are sorted by these columns (from 0, outermost first). Rows that are equal in all of them may be in any
+    /// order. If `limit` cut the result, the last such run may hold any of the rows that tie, so that only the sort
+    /// columns of that run are compared.
     Sorted {
         /// The columns.
         keys: Vec<usize>,
-        /// The query's `LIMIT`; `None` also where it is known that no rows tie at the cut.
+        /// The query's `LIMIT`; `None` also if no rows tie at the limit.
         limit: Option<usize>,
     },
-    /// Row by row as it stands.
+    /// Row by row.
     Exact,
 }
 
-/// How two results differ.
+/// The difference between two results.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     what: String,
@@ -61,10 +61,10 @@ impl fmt::Display for Difference {
 
 impl std::error::Error for Difference {}
 
-/// Compares `actual` with `expected`. Nullability, and how strings are laid out in memory, make no difference.
+/// Compares `actual` with `expected`. Nullability and the memory layout of strings are ignored.
 ///
 /// # Errors
-/// How they differ: columns, row counts, or the first rows that are in one and not in the other.
+/// The difference: columns, row counts, or the first rows that only one of the results has.
 pub fn compare(
     (expected_schema, expected): (&SchemaRef, &[RecordBatch]),
     (actual_schema, actual): (&SchemaRef, &[RecordBatch]),
@@ -117,7 +117,7 @@ pub fn compare_within(
     }
 }
 
-/// A result in a form that compares: one batch, its exact columns as comparable rows, its floats as they are.
+/// A result prepared for comparison: one batch, its exact columns as comparable rows, and its floats.
 struct Table {
     columns: Vec<String>,
     batch: RecordBatch,
@@ -146,14 +146,14 @@ impl Table {
         Self::comparable(batch, tolerances)
     }
 
-    /// The same rows with these columns only.
+    /// Returns the same rows with these columns only.
     fn project(&self, columns: &[usize]) -> Result<Self, Difference> {
         let tolerances = columns.iter().filter_map(|&i| self.tolerances.get(i).copied()).collect();
         Self::comparable(self.batch.project(columns).map_err(broken)?, tolerances)
     }
 
     fn comparable(batch: RecordBatch, tolerances: Vec<f64>) -> Result<Self, Difference> {
-        // One column that is the same in every row: there may be no other exact one.
+        // A constant column, because there may be no other exact one.
         let mut exact: Vec<ArrayRef> = vec![std::sync::Arc::new(BooleanArray::from(vec![false; batch.num_rows()]))];
         let mut floats = vec![];
         for (column, &tolerance) in batch.columns().iter().zip(&tolerances) {
@@ -204,7 +204,7 @@ fn broken(error: arrow::error::ArrowError) -> Difference {
     Difference { what: format!("a result cannot be read: {error}"), expected: vec![], actual: vec![] }
 }
 
-/// Values in the one layout of their kind; what has no comparable form is compared as it prints.
+/// Returns the values in the one layout of their kind. Types that cannot be compared become strings.
 fn normalised(column: &ArrayRef) -> arrow::error::Result<ArrayRef> {
     let plain = match column.data_type() {
         DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
@@ -234,7 +234,7 @@ fn compare_floats(a: Option<f64>, b: Option<f64>, tolerance: f64) -> Ordering {
         (Some(a), Some(b)) => {
             let apart = tolerance.max(FLOAT_TOLERANCE * a.abs().max(b.abs()));
             let close = a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= apart;
-            // An infinite bound would take anything for close.
+            // With an infinite bound, any two numbers would be close.
             let finite = (a.is_finite() && b.is_finite()) || a == b || (a.is_nan() && b.is_nan());
             if close && finite { Ordering::Equal } else { a.total_cmp(&b) }
         }
@@ -255,7 +255,7 @@ fn compare_rows(expected: &Table, actual: &Table, columns: &[usize]) -> Result<(
     }
 }
 
-/// The runs of rows that are equal in these columns.
+/// Returns the runs of rows that are equal in these columns.
 fn runs(table: &Table, columns: &[usize]) -> Result<Vec<Range<usize>>, Difference> {
     let keys = table.project(columns)?;
     let mut runs = vec![];

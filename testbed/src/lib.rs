@@ -1,5 +1,5 @@
-//! What the demo, the tests and the benchmarks share: TPC-H over three domains as a mesh of processes and in one process,
-//! and the comparison of two results.
+//! The parts that the demo, the tests and the benchmarks share: TPC-H over three domains, as a mesh of processes and in
+//! one process, and the comparison of two results.
 
 pub mod compare;
 pub mod descriptors;

@@ -1,5 +1,5 @@
-//! A mesh of real processes on loopback: one node for each of the demo's domains, and a gateway. Whatever happens to
-//! this process, the nodes end with it: they stop when their standard input does.
+//! A mesh of processes on loopback: one node for each of the demo's domains, and a gateway. The nodes end with this
+//! process however it ends: a node stops when its standard input closes.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -21,14 +21,14 @@ use tokio_util::sync::CancellationToken;
 use crate::descriptors;
 use crate::tpch::{DOMAINS, TABLES};
 
-/// How long all nodes may take until they answer and know one another.
+/// The time limit until all nodes answer and know one another.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a node may take to stop before it is killed.
+/// The time that a node has to stop before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often the whole start is tried again where somebody else took a port in the meantime.
+/// The number of attempts to start, if other processes take the ports in the meantime.
 const PORT_ATTEMPTS: usize = 5;
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// How much of a node's log an error shows.
+/// The number of lines of a node's log that an error shows.
 const LOG_LINES: usize = 15;
 
 /// A mesh of processes.
@@ -36,35 +36,35 @@ const LOG_LINES: usize = 15;
 pub struct LocalMesh {
     nodes: Vec<NodeProcess>,
     gateway: NodeProcess,
-    // Dropped last: the nodes' configs and logs.
+    // Holds the nodes' configs and logs, and so is dropped last.
     _folder: TempDir,
 }
 
-/// A node that runs as a process.
+/// A process of a node.
 #[derive(Debug)]
 pub struct NodeProcess {
     domain: Option<&'static str>,
     url: String,
     pid: u32,
     child: Child,
-    // Never written to: the node ends when it closes.
+    // Kept open for what the node may still print.
     _stdout: Option<BufReader<ChildStdout>>,
     log: PathBuf,
 }
 
-/// The way on which one node reaches another.
+/// The connection from one node to another.
 #[derive(Clone, Copy, Debug)]
 pub struct Way<'a> {
-    /// The domain of the node that connects; `None` is the gateway.
+    /// The domain of the node that connects; `None` for the gateway.
     pub from: Option<&'static str>,
-    /// The domain of the node that it connects to.
+    /// The domain of the node that is connected to.
     pub to: &'static str,
-    /// Where that one listens.
+    /// The address of the node that is connected to.
     pub address: &'a str,
 }
 
 impl Way<'_> {
-    /// The peer as it stands in a config: where it listens, and nothing more.
+    /// Returns the peer in a config: its URL and nothing else.
     pub fn direct(&self) -> Value {
         json!({ "url": format!("grpc://{}", self.address) })
     }
@@ -82,17 +82,17 @@ impl From<Error> for StartError {
 }
 
 impl LocalMesh {
-    /// Starts `program serve` for each domain over the tables in `data` and for the gateway, and waits until each
+    /// Starts `program serve` for each domain over the tables in `data` and for the gateway. Returns when each node
     /// answers and the gateway knows every port.
     ///
     /// # Errors
-    /// A node that does not start or does not answer in time, with the end of its log. Nothing is left running.
+    /// A node that does not start or does not answer in time, with the end of its log. No process is left running.
     pub async fn start(program: &Path, data: &Path) -> Result<Self> {
         Self::start_over(program, data, &mut |way| Ok(way.direct())).await
     }
 
-    /// As [`LocalMesh::start`], where the config of each node says `more`, by key: its limits, say, or its users. Who
-    /// comes without logging in must be let in.
+    /// Starts a mesh as [`LocalMesh::start`] does, with the keys of `more` in the config of each node, such as limits
+    /// or users. The nodes must accept callers without a login.
     ///
     /// # Errors
     /// As [`LocalMesh::start`].
@@ -100,11 +100,11 @@ impl LocalMesh {
         Self::start_nodes(program, data, &mut |way| Ok(way.direct()), more).await
     }
 
-    /// As [`LocalMesh::start`], where `link` gives what each node's config says of each other one as a peer: another
-    /// address, say, for one that a proxy stands before. Clients reach the nodes directly.
+    /// Starts a mesh as [`LocalMesh::start`] does, where `link` returns the peer for the config of each node, such as
+    /// the address of a proxy. Clients reach the nodes directly.
     ///
     /// # Errors
-    /// As [`LocalMesh::start`], and those of `link`.
+    /// As [`LocalMesh::start`]; the errors of `link`.
     pub async fn start_over(
         program: &Path,
         data: &Path,
@@ -166,17 +166,17 @@ impl LocalMesh {
         Ok(mesh)
     }
 
-    /// The node without products.
+    /// Returns the gateway.
     pub fn gateway(&self) -> &NodeProcess {
         &self.gateway
     }
 
-    /// The nodes of the domains.
+    /// Returns the nodes of the domains.
     pub fn nodes(&self) -> &[NodeProcess] {
         &self.nodes
     }
 
-    /// Where everything is: `{"gateway": {"url", "pid"}, "nodes": [{"domain", "url", "pid"}]}`.
+    /// Returns the URLs and processes: `{"gateway": {"url", "pid"}, "nodes": [{"domain", "url", "pid"}]}`.
     pub fn to_json(&self) -> Value {
         let nodes: Vec<_> =
             self.nodes.iter().map(|n| json!({ "domain": n.domain, "url": n.url, "pid": n.pid })).collect();
@@ -193,10 +193,10 @@ impl LocalMesh {
         })
     }
 
-    /// Waits until told to stop.
+    /// Watches the nodes until `stop` is cancelled.
     ///
     /// # Errors
-    /// A node that ended before.
+    /// A node that has ended.
     pub async fn watch(&mut self, stop: &CancellationToken) -> Result<()> {
         loop {
             for process in self.nodes.iter_mut().chain([&mut self.gateway]) {
@@ -211,7 +211,7 @@ impl LocalMesh {
         }
     }
 
-    /// Stops every node, and waits until it has ended.
+    /// Stops every node, and waits until all have ended.
     pub async fn stop(self) {
         let processes = self.nodes.into_iter().chain([self.gateway]);
         futures::future::join_all(processes.map(NodeProcess::stop)).await;
@@ -251,17 +251,17 @@ impl LocalMesh {
 }
 
 impl NodeProcess {
-    /// The domain that it serves.
+    /// Returns the domain that the node serves; `None` for the gateway.
     pub fn domain(&self) -> Option<&'static str> {
         self.domain
     }
 
-    /// Its URL.
+    /// Returns the URL.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Its process.
+    /// Returns the process.
     pub fn pid(&self) -> u32 {
         self.pid
     }
@@ -304,7 +304,7 @@ impl NodeProcess {
             self.url = url.into();
             return Ok(());
         }
-        // It said nothing, so that it has ended, or is about to.
+        // A node that prints nothing has ended, or is about to.
         let _ = tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await;
         if self.log_tail().contains("another process listens") {
             return Err(StartError::PortTaken);
@@ -317,7 +317,7 @@ impl NodeProcess {
         Error::failed(format!("{name} {what}{}", self.log_tail()))
     }
 
-    /// The end of its log, to be put behind an error.
+    /// Returns the end of the log, to be appended to an error.
     fn log_tail(&self) -> String {
         let text = fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
@@ -339,7 +339,7 @@ impl NodeProcess {
     }
 }
 
-/// Loopback addresses that were free a moment ago, each another one.
+/// Returns different addresses on loopback that were free a moment ago.
 fn free_addresses(count: usize) -> Result<Vec<String>> {
     let listeners = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<Vec<_>>>();
     listeners

@@ -1,4 +1,4 @@
-//! The demo's three domains in one process: what a mesh's results and times are compared with.
+//! The demo's three domains in one process. Results and times of a mesh are compared with it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use portolan_node::{Error, Result};
 use crate::descriptors;
 use crate::tpch::DOMAINS;
 
-/// An engine that owns all three domains over the tables in `data`. Must be called on a tokio runtime.
+/// Returns an engine that owns all three domains over the tables in `data`. Must be called on a tokio runtime.
 ///
 /// # Errors
-/// Data that is not there; an engine that does not start.
+/// Data that is missing; an engine that does not start.
 pub async fn single_process(data: &Path) -> Result<Engine> {
     let folder = tempfile::tempdir().map_err(|e| Error::output("the temporary folder", e))?;
     let runtime = Arc::new(RuntimeEnv::default());

@@ -1,5 +1,5 @@
-//! Keeps generated TPC-H data in the user's cache folder: generated once per scale, complete or not there at all,
-//! also when several processes want it at once or one of them is killed.
+//! A cache of generated TPC-H data in the user's cache folder. The data of a scale is generated once, and is complete
+//! or absent, even if several processes generate it at once or one of them is killed.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use portolan_node::{Error, Result};
 
 use super::generate::{OnBatch, generate};
 
-/// Changes with anything that changes the files.
+/// The version of the files. It changes with anything that changes them.
 const LAYOUT: &str = "v1";
-/// How long to wait for another process that generates the same data.
+/// The time to wait for another process that generates the same data.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// Returns the folder that generated data is kept in: `portolan` below the user's cache folder.
@@ -27,7 +27,7 @@ pub fn cache_folder() -> Result<PathBuf> {
         .ok_or_else(|| Error::failed("there is no home folder to keep data in; set XDG_CACHE_HOME"))
 }
 
-/// The folder with the tables at this scale below `root`, generated now if it is not there yet.
+/// Returns the folder with the tables of a scale below `root`. Generates the tables if they are missing.
 ///
 /// # Errors
 /// As [`generate`]; a cache folder that cannot be written; another process that generates the same for too long.
@@ -38,7 +38,7 @@ pub fn ensure(root: &Path, scale: f64, on_batch: OnBatch<'_>, cancel: &AtomicBoo
         return Ok(folder);
     }
     fs::create_dir_all(root).map_err(|e| Error::output(root.display(), e))?;
-    // Held until this function returns; the system gives it back if the process dies.
+    // Held until this function returns. The system releases it if the process dies.
     let _lock = lock(&root.join(format!("{name}.lock")), cancel)?;
     if is_complete(&folder) {
         return Ok(folder);
@@ -53,12 +53,12 @@ pub fn ensure(root: &Path, scale: f64, on_batch: OnBatch<'_>, cancel: &AtomicBoo
     Ok(folder)
 }
 
-/// Whether the data at this scale is there already.
+/// True if the data of this scale is in the cache.
 pub fn is_cached(root: &Path, scale: f64) -> bool {
     is_complete(&root.join(format!("tpch-sf{scale}-{LAYOUT}")))
 }
 
-/// A folder that is removed unless it was renamed to its final name before.
+/// A folder that is removed on drop, unless it has been renamed to its final name.
 struct Unfinished(PathBuf);
 
 impl Drop for Unfinished {
@@ -101,7 +101,7 @@ fn lock(path: &Path, cancel: &AtomicBool) -> Result<File> {
     }
 }
 
-/// Removes what processes left that were killed while they generated this. Only under the lock.
+/// Removes the folders of processes that were killed while they generated this data. The caller holds the lock.
 fn remove_leftovers(root: &Path, name: &str) -> Result<()> {
     let unreadable = |e| Error::output(root.display(), e);
     let unfinished = format!(".{name}.");

@@ -1,4 +1,4 @@
-//! Generates the tables of TPC-H as Parquet files. Where they are kept and reused is the cache's affair.
+//! Generates the tables of TPC-H as Parquet files. The cache keeps them.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -24,14 +24,14 @@ use tpchgen_arrow::{
 
 use super::TABLES;
 
-/// Rows of a row group: small enough that two cores share the work of the demo's scale, too.
+/// The rows of a row group: few enough that two cores share the work at the scale of the demo.
 const ROW_GROUP_ROWS: usize = 256 * 1024;
 const BATCH_ROWS: usize = 8 * 1024;
 
-/// Told of every batch that was written: the table and its rows.
+/// A callback for every batch that was written: the table and the number of rows.
 pub type OnBatch<'a> = &'a (dyn Fn(&'static str, usize) + Sync);
 
-/// The rows that the specification gives a table at this scale; `lineitem`'s are about right.
+/// Returns the number of rows of a table at this scale, by the specification. For `lineitem` it is an approximation.
 pub fn expected_rows(table: &str, scale: f64) -> u64 {
     let rows = match table {
         "lineitem" => 6_001_215.0 * scale,
@@ -50,7 +50,7 @@ pub fn expected_rows(table: &str, scale: f64) -> u64 {
 /// Writes `folder/<table>.parquet` for every table, on two threads. `cancel` stops it between two batches.
 ///
 /// # Errors
-/// A scale that is not above 0 and at most 1000; a disk that is full or refuses; `cancel`.
+/// A scale that is not above 0 and at most 1000; a disk that is full or cannot be written; `cancel`.
 pub fn generate(folder: &Path, scale: f64, on_batch: OnBatch<'_>, cancel: &AtomicBool) -> Result<()> {
     if !(scale.is_finite() && scale > 0.0 && scale <= 1000.0) {
         return Err(Error::config(format!("the scale is a number above 0 and at most 1000, not {scale}")));
@@ -78,14 +78,14 @@ pub fn generate(folder: &Path, scale: f64, on_batch: OnBatch<'_>, cancel: &Atomi
         let there = other.join().unwrap_or_else(|_| Err(Error::failed("a thread that generates data died")));
         (here, there)
     });
-    // The thread that was stopped because of the other one has nothing to say.
+    // A thread that was stopped because the other one failed has no error of its own.
     match (first, second) {
         (Err(e), other) if e.kind() == ErrorKind::Interrupted => other.and(Err(e)),
         (first, second) => first.and(second),
     }
 }
 
-/// The rows of one table, in batches, strings as `Utf8`.
+/// Returns the rows of a table in batches.
 ///
 /// # Errors
 /// A table that TPC-H does not have.
@@ -126,7 +126,7 @@ fn write_table(path: &Path, table: &str, scale: f64, on_batch: &dyn Fn(usize) ->
     file.sync_all().map_err(|e| Error::output(path.display(), e))
 }
 
-/// The generator gives views; files that every reader understands hold plain strings.
+/// Returns the schema with plain strings: the generator has views, which not every reader of Parquet understands.
 fn with_plain_strings(schema: &Schema) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| match field.data_type() {
         DataType::Utf8View => Arc::new(Field::new(field.name(), DataType::Utf8, field.is_nullable())),

@@ -11,11 +11,11 @@ use crate::compare::Order;
 /// A table of TPC-H and the port that it is served as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Table {
-    /// Its name, which is also the port's and the file's without `.parquet`.
+    /// The name of the table, of its port, and of its file without `.parquet`.
     pub name: &'static str,
-    /// The domain that owns it.
+    /// The domain that owns the table.
     pub domain: &'static str,
-    /// The product that it belongs to.
+    /// The product of the port.
     pub product: &'static str,
 }
 
@@ -31,29 +31,29 @@ pub const TABLES: [Table; 8] = [
     Table { name: "region", domain: "geo", product: "places" },
 ];
 
-/// The domains that own them.
+/// The domains that own the tables.
 pub const DOMAINS: [&str; 3] = ["sales", "supply", "geo"];
 
 /// One of the 22 queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// Its number in the specification, from 1.
+    /// The number in the specification, from 1.
     pub number: usize,
-    /// Its text, with the specification's validation parameters and qualified names.
+    /// The text, with the validation parameters of the specification and with qualified names.
     pub sql: &'static str,
-    /// The output columns that it orders by, outermost first, from 0; empty where the order is free.
+    /// The output columns of `ORDER BY`, outermost first, from 0; empty if the query has none.
     pub sort_keys: &'static [usize],
-    /// At most how many rows it gives.
+    /// The `LIMIT` of the query.
     pub limit: Option<usize>,
 }
 
 impl Query {
-    /// What it demands of the order of its rows.
+    /// Returns the order of the rows.
     pub fn order(&self) -> Order {
         if self.sort_keys.is_empty() {
             Order::Any
         } else {
-            // No rows tie where the limits cut: the data is the same every time, and so this is known.
+            // No rows tie at a limit. The data is the same every time, so that this is known.
             Order::Sorted { keys: self.sort_keys.to_vec(), limit: None }
         }
     }
