@@ -1,147 +1,30 @@
-//! A mesh for tests that need no network: peers with canned catalogs, answers and rows.
+//! A mesh for tests that need no network: the fake peers of `connectors` with TPC-H's catalogs, and owners that run
+//! fragments in this process.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod owner;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
-use async_trait::async_trait;
-use datafusion::catalog::MemTable;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use portolan_catalog::{
-    Column, ColumnStatistics, DomainCatalog, DomainName, Port, PortName, PortRef, PortStatistics, Product, ProductName,
-    StatisticValue,
+    Column, ColumnStatistics, DomainCatalog, DomainName, Port, PortRef, PortStatistics, StatisticValue,
 };
-use portolan_connectors::{
-    CatalogAnswer, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, LocalDomain, OpenedPort,
-    OperatorMetrics, Peer, Reach, Site, SiteId,
-};
+use portolan_connectors::testing::{catalog, column, local_domain};
+use portolan_connectors::{LocalDomain, Reach};
 
 use crate::mesh::Link;
 use crate::names::{MeshCatalogs, SessionNames};
 use crate::planner::analyse;
 use crate::planner::resolve::{Resolved, resolve};
 use crate::state::SessionHandle;
-use crate::{Engine, Error, ErrorKind, Principal, Result};
+use crate::{Engine, Principal};
 
 pub(crate) use owner::OwnerPeer;
-
-/// A peer that answers what it is told to.
-#[derive(Debug)]
-pub(crate) struct FakePeer {
-    id: SiteId,
-    state: Mutex<FakeState>,
-}
-
-#[derive(Debug)]
-struct FakeState {
-    /// `None`: the peer is down.
-    catalog: Option<(String, Vec<DomainCatalog>)>,
-    /// The domains of others that it says it reaches.
-    reaches: Vec<Reach>,
-    /// What it was asked with, in order.
-    asked: Vec<Option<String>>,
-    /// What every fragment gives.
-    rows: Option<RecordBatch>,
-    takes_fragments: Option<bool>,
-}
-
-impl FakePeer {
-    /// A peer that is up and publishes these domains at version 1.
-    pub(crate) fn new(url: &str, domains: Vec<DomainCatalog>) -> Arc<Self> {
-        let state = FakeState {
-            catalog: Some(("1".into(), domains)),
-            reaches: vec![],
-            asked: vec![],
-            rows: None,
-            takes_fragments: None,
-        };
-        Arc::new(Self { id: SiteId::new(url), state: Mutex::new(state) })
-    }
-
-    pub(crate) fn publish(&self, version: &str, domains: Vec<DomainCatalog>) {
-        self.state.lock().unwrap().catalog = Some((version.to_owned(), domains));
-    }
-
-    /// Says from its next version on that it reaches these domains, over links as fast as by default.
-    pub(crate) fn reach(&self, domains: &[&str]) {
-        let Link { latency, bandwidth } = Link::default();
-        let latency_ms = latency.as_secs_f64() * 1e3;
-        let reach = |domain: &&str| Reach { domain: DomainName::new(*domain), latency_ms, bandwidth };
-        self.reach_over(domains.iter().map(reach).collect());
-    }
-
-    /// As `reach`, over given links.
-    pub(crate) fn reach_over(&self, reaches: Vec<Reach>) {
-        self.state.lock().unwrap().reaches = reaches;
-    }
-
-    /// Says that it takes no fragments.
-    pub(crate) fn refuse_fragments(&self) {
-        self.state.lock().unwrap().takes_fragments = Some(false);
-    }
-
-    pub(crate) fn go_down(&self) {
-        self.state.lock().unwrap().catalog = None;
-    }
-
-    /// Answers every fragment with these rows.
-    pub(crate) fn give(&self, rows: RecordBatch) {
-        self.state.lock().unwrap().rows = Some(rows);
-    }
-
-    pub(crate) fn asked(&self) -> Vec<Option<String>> {
-        self.state.lock().unwrap().asked.clone()
-    }
-}
-
-#[async_trait]
-impl Site for FakePeer {
-    fn id(&self) -> &SiteId {
-        &self.id
-    }
-
-    async fn execute(&self, _: FragmentRequest) -> Result<FragmentStream> {
-        let Some(batch) = self.state.lock().unwrap().rows.clone() else {
-            return Err(Error::new(ErrorKind::SiteUnavailable, "the fake peer runs nothing"));
-        };
-        let operators = vec![OperatorMetrics {
-            depth: 0,
-            operator: "FakeExec".into(),
-            metrics: "metrics=[]".into(),
-            rows: Some(batch.num_rows() as u64),
-            estimated_rows: None,
-        }];
-        let summary = FragmentSummary { rows: batch.num_rows() as u64, operators, ..FragmentSummary::default() };
-        let items = [FragmentItem::Batch { batch, wire_bytes: 77 }, FragmentItem::Finished(summary)];
-        Ok(Box::pin(futures::stream::iter(items.map(Ok))))
-    }
-}
-
-#[async_trait]
-impl Peer for FakePeer {
-    async fn catalog(&self, known: Option<&str>) -> Result<CatalogAnswer> {
-        let mut state = self.state.lock().unwrap();
-        state.asked.push(known.map(str::to_owned));
-        let reaches = state.reaches.clone();
-        match &state.catalog {
-            None => Err(Error::new(ErrorKind::SiteUnavailable, "connection refused")),
-            Some((version, _)) if known == Some(version) => Ok(CatalogAnswer::Unchanged),
-            Some((version, domains)) => {
-                Ok(CatalogAnswer::Changed { version: version.clone(), domains: domains.clone(), reaches })
-            }
-        }
-    }
-
-    fn takes_fragments(&self) -> Option<bool> {
-        self.state.lock().unwrap().takes_fragments
-    }
-}
+pub(crate) use portolan_connectors::testing::FakePeer;
 
 /// TPC-H's tables: domain, product, port, rows at scale 1, and a column a line as `name type distinct min..max`, where the
 /// type is `i` for Int64, `j` for Int32, `m` for Decimal(15, 2), `t` for text and `d` for a date; dates are days since
@@ -263,41 +146,28 @@ const TEXT_WIDTH: f64 = 30.0;
 
 /// The catalog of one of TPC-H's domains.
 pub(crate) fn tpch_domain(domain: &str) -> DomainCatalog {
-    let mut products: BTreeMap<ProductName, Product> = BTreeMap::new();
-    for (_, product, name, rows, columns) in TPCH.iter().filter(|t| t.0 == domain) {
+    let ports = TPCH.iter().filter(|t| t.0 == domain).map(|(_, product, name, rows, columns)| {
         let mut port = Port::new(PortRef::new(domain, *product, *name));
         let mut statistics = PortStatistics { rows: Some(*rows), ..PortStatistics::default() };
         for line in columns.lines() {
             let words: Vec<&str> = line.split_whitespace().collect();
-            let column = column(words[0], words[1]);
+            let column = column(words[0], data_type(words[1]));
             statistics.columns.insert(column.name.clone(), column_statistics(&column, &words[2..]));
             port.columns.push(column);
         }
         port.statistics = Arc::new(statistics);
-        let entry = products.entry(ProductName::new(*product)).or_insert_with(|| Product::new(*product));
-        entry.ports.insert(PortName::new(*name), port);
-    }
-    DomainCatalog { domain: DomainName::new(domain), version: "1".into(), products }
+        port
+    });
+    catalog(domain, ports)
 }
 
-fn column(name: &str, kind: &str) -> Column {
-    let data_type = match kind {
+fn data_type(kind: &str) -> DataType {
+    match kind {
         "i" => DataType::Int64,
         "j" => DataType::Int32,
         "m" => DataType::Decimal128(15, 2),
         "d" => DataType::Date32,
         _ => DataType::Utf8View,
-    };
-    Column {
-        name: name.into(),
-        data_type: Some(data_type),
-        nullable: false,
-        logical_type: None,
-        description: None,
-        classification: None,
-        unique: false,
-        enumeration: vec![],
-        tags: vec![],
     }
 }
 
@@ -318,22 +188,20 @@ fn column_statistics(column: &Column, known: &[&str]) -> ColumnStatistics {
 
 /// The same domain as one that this engine owns, without rows.
 pub(crate) fn owned(catalog: DomainCatalog) -> LocalDomain {
-    let ports = catalog.ports().map(|port| {
-        let schema = port.schema().unwrap();
-        let provider = Arc::new(MemTable::try_new(schema.clone(), vec![vec![]]).unwrap());
-        OpenedPort { name: port.name.clone(), provider, schema, writer: None }
-    });
-    LocalDomain { ports: ports.collect(), catalog: Arc::new(catalog) }
+    local_domain(catalog, |_| vec![])
 }
 
-/// A gateway whose three peers publish TPC-H's domains and reach one another.
+/// A gateway whose three peers publish TPC-H's domains and reach one another, over links as fast as by default.
 pub(crate) async fn gateway() -> Engine {
     let mut builder = Engine::builder().cpu_threads(2);
     let all = ["sales", "supply", "geo"];
+    let Link { latency, bandwidth } = Link::default();
+    let latency_ms = latency.as_secs_f64() * 1e3;
     for domain in all {
         let peer = FakePeer::new(&format!("grpc://{domain}"), vec![tpch_domain(domain)]);
-        let others: Vec<_> = all.into_iter().filter(|other| *other != domain).collect();
-        peer.reach(&others);
+        let others = all.into_iter().filter(|other| *other != domain);
+        let reach = |other: &str| Reach { domain: DomainName::new(other), latency_ms, bandwidth };
+        peer.reach(others.map(reach).collect());
         builder = builder.peer(peer);
     }
     let engine = builder.build().unwrap();

@@ -2,19 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use datafusion::catalog::MemTable;
 use futures::StreamExt;
-use portolan_catalog::{
-    Column, DomainCatalog, DomainName, Port, PortName, PortRef, PortStatistics, Product, ProductName,
-};
+use portolan_catalog::{Port, PortRef, PortStatistics};
+use portolan_connectors::testing::{catalog, columns, local_domain};
 use portolan_connectors::{
-    CatalogAnswer, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, LocalDomain, OpenedPort, Peer, Site,
-    SiteId,
+    CatalogAnswer, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, Peer, Site, SiteId,
 };
 
 use crate::{Engine, Principal, Result, SentFragment};
@@ -30,30 +26,14 @@ pub(crate) struct OwnerPeer {
 impl OwnerPeer {
     /// The owner of `domain`, whose ports, all of product `p`, have these rows.
     pub(crate) fn new(domain: &str, ports: &[(&str, RecordBatch)]) -> Arc<Self> {
-        let mut product = Product::new("p");
-        let mut opened = vec![];
-        for (name, rows) in ports {
-            let mut port = Port::new(PortRef::new(domain, "p", *name));
-            let of = |f: &Arc<arrow::datatypes::Field>| Column {
-                name: f.name().clone(),
-                data_type: Some(f.data_type().clone()),
-                nullable: f.is_nullable(),
-                logical_type: None,
-                description: None,
-                classification: None,
-                unique: false,
-                enumeration: vec![],
-                tags: vec![],
-            };
-            port.columns = rows.schema().fields().iter().map(of).collect();
-            port.statistics = Arc::new(PortStatistics { rows: Some(rows.num_rows() as u64), ..Default::default() });
-            let provider = Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows.clone()]]).unwrap());
-            opened.push(OpenedPort { name: port.name.clone(), provider, schema: rows.schema(), writer: None });
-            product.ports.insert(PortName::new(*name), port);
-        }
-        let products = BTreeMap::from([(ProductName::new("p"), product)]);
-        let catalog = DomainCatalog { domain: DomainName::new(domain), version: "1".into(), products };
-        let local = LocalDomain { ports: opened, catalog: Arc::new(catalog) };
+        let described = ports.iter().map(|(name, rows)| Port {
+            columns: columns(&rows.schema()),
+            statistics: Arc::new(PortStatistics { rows: Some(rows.num_rows() as u64), ..Default::default() }),
+            ..Port::new(PortRef::new(domain, "p", *name))
+        });
+        let local = local_domain(catalog(domain, described), |name| {
+            ports.iter().filter(|port| port.0 == name.port.as_str()).map(|port| port.1.clone()).collect()
+        });
         let engine = Engine::builder().cpu_threads(2).local_domain(local).build().unwrap();
         Arc::new(Self { id: SiteId::new(format!("grpc://{domain}")), engine, requests: Mutex::default() })
     }

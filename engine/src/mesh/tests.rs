@@ -315,7 +315,7 @@ async fn two_nodes_that_ask_each_other_come_to_rest() {
 async fn a_peer_says_whom_it_reaches_and_nonsense_is_left_out() {
     let peer = FakePeer::new("grpc://geo", vec![tpch_domain("geo")]);
     let told = |domain: &str, latency_ms, bandwidth| Reach { domain: DomainName::new(domain), latency_ms, bandwidth };
-    peer.reach_over(vec![
+    peer.reach(vec![
         told("sales", 50.0, 12.5e6),
         told("late", f64::MAX, 1e6),
         told("before", -1.0, 1e6),
@@ -333,7 +333,7 @@ async fn a_peer_says_whom_it_reaches_and_nonsense_is_left_out() {
         assert_eq!(view.reach(&site, &DomainName::new(domain)), None, "{domain}");
     }
     assert_eq!(view.reach(&SiteId::new("grpc://other"), &DomainName::new("sales")), None);
-    peer.reach(&[]);
+    peer.reach(vec![]);
     peer.publish("2", vec![tpch_domain("geo")]);
     mesh.refresh_all().await;
     assert_eq!(mesh.view().reach(&site, &DomainName::new("sales")), None);
