@@ -10,7 +10,6 @@ pub mod names;
 pub mod nearest;
 mod odcs;
 mod odps;
-mod relationships;
 mod schema;
 mod source;
 pub mod statistics;

@@ -1,11 +1,14 @@
 //! The part of an ODCS contract that the engine uses. The rest was checked by the standard's schema.
 
+mod relationships;
+
 use serde::Deserialize;
 
 use crate::model::{Column, Reference};
-use crate::relationships::{Relationship, references};
 use crate::yaml::{Document, Step};
 use crate::{Diagnostic, Place};
+
+use self::relationships::{Relationship, references};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

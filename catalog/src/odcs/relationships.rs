@@ -3,8 +3,8 @@
 
 use serde::Deserialize;
 
+use super::SchemaObject;
 use crate::model::Reference;
-use crate::odcs::SchemaObject;
 
 /// A relationship, at a property or at a schema object. `type` knows one word: `foreignKey`.
 #[derive(Debug, Deserialize)]
