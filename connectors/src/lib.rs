@@ -6,6 +6,7 @@ pub mod error;
 pub mod files;
 #[cfg(feature = "node")]
 pub mod node;
+mod open;
 mod panics;
 pub mod site;
 pub mod source;
@@ -14,9 +15,10 @@ pub mod statistics;
 pub mod testing;
 
 pub use error::{Error, ErrorKind, Result};
+pub use open::open_domain;
 pub use site::{
     CatalogAnswer, Delegation, FragmentEstimate, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary,
     OperatorMetrics, Peer, PulledRows, Reach, Site, SiteId,
 };
-pub use source::{Footprint, LocalDomain, OpenedPort, PortWriter, SourceOpener, open_domain};
+pub use source::{Footprint, LocalDomain, OpenedPort, PortWriter, SourceOpener};
 pub use statistics::{changed_statistics, statistic_value};
