@@ -29,6 +29,11 @@ pub fn print(text: &str) -> Result<()> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| Error::output("standard output", e))
 }
 
+/// Returns the number of rows that a statement changed, as text for people.
+pub fn rows_changed(rows: u64) -> String {
+    if rows == 1 { "1 row changed".into() } else { format!("{rows} rows changed") }
+}
+
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {

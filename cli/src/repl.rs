@@ -24,10 +24,9 @@ use self::names::NameCache;
 use self::progress::ProgressLine;
 use crate::connection::{Connection, Running};
 use crate::lexer::statements;
-use crate::output::print;
+use crate::output::{print, rows_changed};
 use crate::place::draw;
 use crate::render::{Layout, expanded};
-use crate::sql::rows_changed;
 use crate::units::{show_count, show_time};
 
 /// How many rows of a result are shown unless told otherwise.

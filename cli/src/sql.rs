@@ -11,7 +11,7 @@ use portolan_node::{Error, Result};
 pub use crate::connection::Target;
 use crate::connection::{Connection, default_url};
 use crate::lexer::statements;
-use crate::output::{Format, Output, print};
+use crate::output::{Format, Output, print, rows_changed};
 use crate::place::draw;
 use crate::repl::Repl;
 
@@ -126,11 +126,6 @@ pub async fn interactive(target: Target, questions: Questions) -> Result<()> {
     let connection = Connection::open(&target).await?;
     print(questions.0)?;
     Repl::new(connection)?.run().await
-}
-
-/// How many rows a statement changed, for people.
-pub fn rows_changed(rows: u64) -> String {
-    if rows == 1 { "1 row changed".into() } else { format!("{rows} rows changed") }
 }
 
 async fn run_script(connection: &Connection, script: &str, output: &mut Output) -> Result<()> {
