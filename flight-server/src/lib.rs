@@ -16,6 +16,7 @@ mod fetch;
 mod head_start;
 mod incoming;
 mod info;
+mod listener;
 mod metadata;
 mod options;
 mod oversize;
@@ -30,7 +31,6 @@ mod sessions;
 mod sql_info;
 mod sql_types;
 mod statements;
-mod tls;
 mod wire_schema;
 mod xdbc;
 

@@ -17,11 +17,11 @@ use crate::broken_off::Watched;
 use crate::delegation::Delegations;
 use crate::dispatch::FlightServer;
 use crate::incoming::{encrypted, plain};
+use crate::listener::Tls;
 use crate::options::{DelegationOptions, ServerLimits, ServerOptions};
 use crate::oversize::Bounded;
 use crate::reflection::reflection;
 use crate::service::Service;
-use crate::tls::Tls;
 
 /// How often connections are probed, and how long the answer may take.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
