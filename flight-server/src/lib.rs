@@ -14,7 +14,6 @@ mod encode;
 mod failure;
 mod fetch;
 mod head_start;
-mod incoming;
 mod info;
 mod listener;
 mod metadata;

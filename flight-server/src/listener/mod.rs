@@ -1,5 +1,7 @@
 //! The listener below Flight: connections and their TLS, and what the codec leaves out about a request.
 
+mod incoming;
 mod tls;
 
+pub(crate) use incoming::{encrypted, plain};
 pub(crate) use tls::Tls;
