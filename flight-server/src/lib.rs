@@ -6,7 +6,6 @@
 
 mod actions;
 mod auth;
-mod broken_off;
 mod caller;
 mod delegation;
 pub mod dispatch;

@@ -13,10 +13,9 @@ use tonic::transport::Server as Transport;
 use tonic_health::ServingStatus;
 
 use crate::auth::Authenticator;
-use crate::broken_off::Watched;
 use crate::delegation::Delegations;
 use crate::dispatch::FlightServer;
-use crate::listener::{Tls, encrypted, plain};
+use crate::listener::{Tls, Watched, encrypted, plain};
 use crate::options::{DelegationOptions, ServerLimits, ServerOptions};
 use crate::oversize::Bounded;
 use crate::reflection::reflection;

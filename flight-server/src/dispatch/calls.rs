@@ -21,8 +21,8 @@ use super::handler::{Caller, Handler, Head, PutAnswer};
 use super::message::Message;
 use super::request::{descriptor, ticket};
 use super::upload::Upload;
-use crate::broken_off::BrokenOff;
 use crate::failure::{arrow, invalid, refuse};
+use crate::listener::BrokenOff;
 
 /// The calls of Flight, answered by a [`Handler`].
 #[derive(Debug)]

@@ -17,8 +17,8 @@ use portolan_engine::{Error, ErrorKind, Result};
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
-use crate::broken_off::BrokenOff;
 use crate::failure::invalid;
+use crate::listener::BrokenOff;
 use crate::oversize::{is_undecodable, too_large, undecodable};
 
 /// Bytes that are counted for a batch beside its rows, and bytes that an upload may add to dictionaries that it sent.

@@ -1,7 +1,9 @@
 //! The listener below Flight: connections and their TLS, and what the codec leaves out about a request.
 
+mod aborted_uploads;
 mod incoming;
 mod tls;
 
+pub(crate) use aborted_uploads::{BrokenOff, Watched};
 pub(crate) use incoming::{encrypted, plain};
 pub(crate) use tls::Tls;

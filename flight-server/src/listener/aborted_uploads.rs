@@ -1,5 +1,5 @@
-//! Requests that break off. The codec takes a client's cancel for a clean end of what it sends, so that half of an upload
-//! would pass for the whole. This remembers how the body of a request really ended.
+//! Uploads that the client aborts. The codec takes a client's cancel for a clean end of the request, so that half of an
+//! upload would pass for the whole. [`Watched`] records whether the body of a request ended with an error.
 
 use std::pin::Pin;
 use std::sync::Arc;
