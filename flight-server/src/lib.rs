@@ -17,7 +17,6 @@ mod info;
 mod listener;
 mod metadata;
 mod options;
-mod oversize;
 mod placeholders;
 mod prepared;
 mod put;

@@ -15,9 +15,8 @@ use tonic_health::ServingStatus;
 use crate::auth::Authenticator;
 use crate::delegation::Delegations;
 use crate::dispatch::FlightServer;
-use crate::listener::{Tls, Watched, encrypted, plain};
+use crate::listener::{Bounded, Tls, Watched, encrypted, plain};
 use crate::options::{DelegationOptions, ServerLimits, ServerOptions};
-use crate::oversize::Bounded;
 use crate::reflection::reflection;
 use crate::service::Service;
 

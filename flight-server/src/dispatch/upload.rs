@@ -18,8 +18,7 @@ use tokio::time::timeout;
 use tonic::{Code, Status};
 
 use crate::failure::invalid;
-use crate::listener::BrokenOff;
-use crate::oversize::{is_undecodable, too_large, undecodable};
+use crate::listener::{BrokenOff, is_undecodable, too_large, undecodable};
 
 /// Bytes that are counted for a batch beside its rows, and bytes that an upload may add to dictionaries that it sent.
 const OF_A_BATCH: usize = 256;

@@ -1,5 +1,5 @@
-//! Requests that the codec refuses before the service sees them, since they are beyond the size limit or no message: it
-//! does so under a code that says something else, and without a line in the log. This puts both right.
+//! Requests that the codec refuses before the service sees them: messages beyond the size limit, and bytes that are no
+//! message. The codec refuses them with a misleading status and does not log them. [`Bounded`] corrects both.
 
 use std::task::{Context, Poll};
 
