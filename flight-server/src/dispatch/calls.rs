@@ -22,7 +22,7 @@ use super::message::Message;
 use super::request::{descriptor, ticket};
 use super::upload::Upload;
 use crate::failure::{arrow, invalid, refuse};
-use crate::listener::BrokenOff;
+use crate::listener::AbortFlag;
 
 /// The calls of Flight, answered by a [`Handler`].
 #[derive(Debug)]
@@ -151,10 +151,10 @@ impl<H: Handler> FlightService for Dispatch<H> {
     }
 
     async fn do_put(&self, request: Call<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
-        // Where nothing watches the request, an end is an end.
-        let broken = request.extensions().get::<BrokenOff>().cloned().unwrap_or_default();
+        // If nothing watches the request, an end is an end.
+        let aborted = request.extensions().get::<AbortFlag>().cloned().unwrap_or_default();
         let (caller, messages) = self.open("DoPut", request).await?;
-        let upload = Upload::open(messages, self.message_bytes, broken).await;
+        let upload = Upload::open(messages, self.message_bytes, aborted).await;
         let answer = match upload {
             Ok(upload) => put(self.handler.as_ref(), &caller, upload).await,
             Err(e) => Err(e),

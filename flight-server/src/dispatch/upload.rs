@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tonic::{Code, Status};
 
 use crate::failure::invalid;
-use crate::listener::{BrokenOff, is_undecodable, too_large, undecodable};
+use crate::listener::{AbortFlag, is_undecodable, too_large, undecodable};
 
 /// Bytes that are counted for a batch beside its rows, and bytes that an upload may add to dictionaries that it sent.
 const OF_A_BATCH: usize = 256;
@@ -43,14 +43,14 @@ pub struct UploadedRows {
 }
 
 impl Upload {
-    /// Waits for the first message. `message_bytes` is what the listener takes of one; `broken` tells whether an end was
-    /// none.
+    /// Waits for the first message. `message_bytes` is what the listener takes of one. `aborted` is set if the
+    /// client aborts the upload.
     pub(super) async fn open(
         messages: impl Stream<Item = Result<FlightData, Status>> + Send + Unpin + 'static,
         message_bytes: usize,
-        broken: BrokenOff,
+        aborted: AbortFlag,
     ) -> Result<Self> {
-        let mut rest = bounded(messages, message_bytes, broken).boxed();
+        let mut rest = bounded(messages, message_bytes, aborted).boxed();
         let first = rest.try_next().await?.ok_or_else(|| invalid("the upload is empty"))?;
         Ok(Self { first, rest })
     }
@@ -137,11 +137,11 @@ async fn next(decoder: &mut FlightRecordBatchStream) -> Option<Result<RecordBatc
 fn bounded(
     messages: impl Stream<Item = Result<FlightData, Status>> + Send + Unpin + 'static,
     message_bytes: usize,
-    broken: BrokenOff,
+    aborted: AbortFlag,
 ) -> impl Stream<Item = Result<FlightData>> + Send {
-    stream::unfold((messages, broken), move |(mut messages, broken)| async move {
+    stream::unfold((messages, aborted), move |(mut messages, aborted)| async move {
         let item = match timeout(NEXT_MESSAGE, messages.next()).await {
-            Ok(None) if broken.happened() => {
+            Ok(None) if aborted.is_set() => {
                 Err(Error::new(ErrorKind::Cancelled, "the upload broke off before its end: nothing of it is taken"))
             }
             Ok(None) => return None,
@@ -153,6 +153,6 @@ fn bounded(
             }
             Err(_) => Err(Error::new(ErrorKind::DeadlineExceeded, "the upload did not go on for 30 seconds")),
         };
-        Some((item, (messages, broken)))
+        Some((item, (messages, aborted)))
     })
 }

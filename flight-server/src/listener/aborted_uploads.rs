@@ -12,18 +12,18 @@ use tonic::body::Body;
 use tonic::codegen::{Service, StdError, http};
 use tonic::server::NamedService;
 
-/// Whether a request broke off; found in its extensions.
+/// A flag in the extensions of a request. [`Watched`] sets the flag when the body of the request ends with an error.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct BrokenOff(Arc<AtomicBool>);
+pub(crate) struct AbortFlag(Arc<AtomicBool>);
 
-impl BrokenOff {
-    /// Whether it did, by now.
-    pub(crate) fn happened(&self) -> bool {
+impl AbortFlag {
+    /// True if the body has ended with an error by now.
+    pub(crate) fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 }
 
-/// A service that can tell which requests broke off.
+/// A service whose requests carry an [`AbortFlag`].
 #[derive(Clone, Debug)]
 pub(crate) struct Watched<S>(pub(crate) S);
 
@@ -42,9 +42,9 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        let broken = BrokenOff::default();
-        let mut request = request.map(|body| Body::new(WatchedBody { body: Box::pin(body), broken: broken.clone() }));
-        request.extensions_mut().insert(broken);
+        let aborted = AbortFlag::default();
+        let mut request = request.map(|body| Body::new(WatchedBody { body: Box::pin(body), aborted: aborted.clone() }));
+        request.extensions_mut().insert(aborted);
         self.0.call(request)
     }
 }
@@ -55,7 +55,7 @@ impl<S: NamedService> NamedService for Watched<S> {
 
 struct WatchedBody<B> {
     body: Pin<Box<B>>,
-    broken: BrokenOff,
+    aborted: AbortFlag,
 }
 
 impl<B: http_body::Body> http_body::Body for WatchedBody<B> {
@@ -68,7 +68,7 @@ impl<B: http_body::Body> http_body::Body for WatchedBody<B> {
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let frame = ready!(self.body.as_mut().poll_frame(cx));
         if matches!(frame, Some(Err(_))) {
-            self.broken.0.store(true, Ordering::Release);
+            self.aborted.0.store(true, Ordering::Release);
         }
         Poll::Ready(frame)
     }

@@ -5,7 +5,7 @@ mod incoming;
 mod request_size;
 mod tls;
 
-pub(crate) use aborted_uploads::{BrokenOff, Watched};
+pub(crate) use aborted_uploads::{AbortFlag, Watched};
 pub(crate) use incoming::{encrypted, plain};
 pub(crate) use request_size::{Bounded, is_undecodable, too_large, undecodable};
 pub(crate) use tls::Tls;
