@@ -20,7 +20,6 @@ mod options;
 mod placeholders;
 mod prepared;
 mod put;
-mod reflection;
 mod results;
 mod server;
 mod service;

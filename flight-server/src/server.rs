@@ -14,10 +14,9 @@ use tonic_health::ServingStatus;
 
 use crate::auth::Authenticator;
 use crate::delegation::Delegations;
-use crate::dispatch::FlightServer;
+use crate::dispatch::{FlightServer, reflection};
 use crate::listener::{Bounded, Tls, Watched, encrypted, plain};
 use crate::options::{DelegationOptions, ServerLimits, ServerOptions};
-use crate::reflection::reflection;
 use crate::service::Service;
 
 /// How often connections are probed, and how long the answer may take.

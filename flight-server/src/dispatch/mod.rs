@@ -5,6 +5,7 @@ mod action;
 mod calls;
 mod handler;
 mod message;
+mod reflection;
 mod request;
 mod server;
 mod session_messages;
@@ -20,4 +21,5 @@ pub use session_messages::{
 pub use upload::{Upload, UploadedRows};
 
 pub(crate) use action::plain;
+pub(crate) use reflection::reflection;
 pub(crate) use request::{ticket, unknown};

@@ -1,5 +1,5 @@
-//! What gRPC's reflection tells of the Flight service, so that generic tools can call it: `arrow-flight` carries the
-//! generated code and not the description that it came from (`Flight.proto`, which this says again).
+//! The description of the Flight service for gRPC reflection, so that generic tools can call the service. `arrow-flight`
+//! carries the generated code but not the description (`Flight.proto`), which this file repeats.
 
 use portolan_engine::{Error, ErrorKind, Result};
 use prost_types::field_descriptor_proto::{Label, Type};
