@@ -7,13 +7,15 @@ use arrow_flight::sql::{
     ActionCreatePreparedSubstraitPlanRequest, ActionEndSavepointRequest, ActionEndTransactionRequest, Any,
     ProstMessageExt,
 };
-use arrow_flight::{
-    Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, FlightInfo, RenewFlightEndpointRequest,
-};
+use arrow_flight::{Action, CancelFlightInfoRequest, CancelFlightInfoResult, FlightInfo, RenewFlightEndpointRequest};
 use bytes::Bytes;
 use portolan_engine::Result;
 use prost::Message;
 
+use super::action_types::{
+    BEGIN_SAVEPOINT, BEGIN_TRANSACTION, CANCEL_INFO, CANCEL_QUERY, CLOSE_PREPARED, CREATE_PREPARED, CREATE_SUBSTRAIT,
+    END_SAVEPOINT, END_TRANSACTION, RENEW,
+};
 use super::handler::Handler;
 use super::request::any;
 use super::session_messages::{
@@ -22,35 +24,6 @@ use super::session_messages::{
     into_options,
 };
 use crate::failure::{invalid, unsupported};
-
-const CREATE_PREPARED: &str = "CreatePreparedStatement";
-const CREATE_SUBSTRAIT: &str = "CreatePreparedSubstraitPlan";
-const CLOSE_PREPARED: &str = "ClosePreparedStatement";
-const CANCEL_INFO: &str = "CancelFlightInfo";
-const CANCEL_QUERY: &str = "CancelQuery";
-const RENEW: &str = "RenewFlightEndpoint";
-const BEGIN_TRANSACTION: &str = "BeginTransaction";
-const END_TRANSACTION: &str = "EndTransaction";
-const BEGIN_SAVEPOINT: &str = "BeginSavepoint";
-const END_SAVEPOINT: &str = "EndSavepoint";
-
-/// The actions of the protocols that a handler may do, and what they do.
-const ACTIONS: [(&str, &str); 8] = [
-    (CREATE_PREPARED, "creates a prepared statement"),
-    (CLOSE_PREPARED, "closes a prepared statement"),
-    (CANCEL_INFO, "cancels a running statement"),
-    (CANCEL_QUERY, "cancels a running statement, in Flight SQL's older form"),
-    (RENEW, "lets an endpoint expire later"),
-    (SET_SESSION_OPTIONS, "sets options of the session"),
-    (GET_SESSION_OPTIONS, "gives the options of the session"),
-    (CLOSE_SESSION, "ends the session"),
-];
-
-/// Every action that there is: those of the protocols, then the server's own.
-pub(super) fn action_types(own: Vec<ActionType>) -> Vec<ActionType> {
-    let type_of = |(name, what): (&str, &str)| ActionType { r#type: name.to_owned(), description: what.to_owned() };
-    ACTIONS.into_iter().map(type_of).chain(own).collect()
-}
 
 /// Does what is asked; `None` where there is nothing to answer.
 pub(super) async fn act<H: Handler>(handler: &H, caller: &H::Caller, action: Action) -> Result<Option<Bytes>> {

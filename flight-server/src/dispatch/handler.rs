@@ -18,7 +18,7 @@ use portolan_engine::Result;
 use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Status};
 
-use super::action::action_types;
+use super::action_types::action_types;
 use super::message::Message;
 use super::request::{Request, unknown};
 use super::session_messages::{CloseSessionStatus, SessionOptions, SetSessionOptionErrorValue};

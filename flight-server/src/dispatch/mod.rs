@@ -2,6 +2,7 @@
 //! It knows no engine: what is answered, and to whom, is the handler's.
 
 mod action;
+mod action_types;
 mod calls;
 mod handler;
 mod message;
