@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use portolan_engine::{Error, ErrorKind, Principal, Result};
 
 use crate::delegation::NODE;
-use crate::failure::invalid;
+use crate::failure::{invalid, unauthenticated};
 use crate::options::AuthOptions;
 
 mod authorization;
@@ -180,10 +180,6 @@ impl fmt::Debug for Authenticator {
         let users: Vec<&String> = self.users.keys().collect();
         f.debug_struct("Authenticator").field("users", &users).finish_non_exhaustive()
     }
-}
-
-pub(crate) fn unauthenticated(context: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Unauthenticated, context)
 }
 
 /// The outcome of a login that is not slowed down, which is logged where it failed.

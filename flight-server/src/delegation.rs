@@ -14,8 +14,8 @@ use portolan_engine::{Error, ErrorKind, Principal, Result};
 use serde::de::DeserializeOwned;
 
 use self::seen::Seen;
-use crate::auth::{Identity, unauthenticated};
-use crate::failure::invalid;
+use crate::auth::Identity;
+use crate::failure::{invalid, unauthenticated};
 use crate::options::{Allowed, DelegationOptions, TrustedNode};
 
 /// How far the clocks of two nodes may be apart, in seconds.

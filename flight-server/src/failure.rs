@@ -1,4 +1,4 @@
-//! From an error to the status that a caller gets and the line that the log gets.
+//! The errors that many files build, and what becomes of an error: a status for the caller and a line in the log.
 
 use arrow::error::ArrowError;
 use arrow_flight::error::FlightError;
@@ -23,6 +23,11 @@ pub(crate) fn invalid(context: impl Into<String>) -> Error {
 /// Something that this server does not do.
 pub(crate) fn unsupported(context: impl Into<String>) -> Error {
     Error::new(ErrorKind::Unsupported, context)
+}
+
+/// A caller who did not authenticate.
+pub(crate) fn unauthenticated(context: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Unauthenticated, context)
 }
 
 /// An answer that could not be put into Arrow's form.

@@ -20,12 +20,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::auth::{Authenticator, Authorization, Identity, Peer, is_jwt, unauthenticated};
+use crate::auth::{Authenticator, Authorization, Identity, Peer, is_jwt};
 use crate::caller::{Caller, authorization, preset};
 use crate::delegation::Delegations;
 use crate::dispatch::{
     CloseSessionStatus, Handler, Head, Messages, PutAnswer, Request, SessionOptions, SetSessionOptionErrorValue, Upload,
 };
+use crate::failure::unauthenticated;
 use crate::metadata::{SchemaCache, SystemViews};
 use crate::options::ServerLimits;
 use crate::prepared::create;

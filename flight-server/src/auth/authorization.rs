@@ -5,7 +5,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use portolan_engine::Result;
 
-use super::unauthenticated;
+use crate::failure::unauthenticated;
 
 /// Go's clients leave the padding out.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

@@ -15,8 +15,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::key_source::{Fetched, Fetcher};
-use super::unauthenticated;
-use crate::failure::invalid;
+use crate::failure::{invalid, unauthenticated};
 use crate::options::KeySource;
 
 /// The least time between two attempts to read a set.

@@ -9,7 +9,8 @@ use tonic::Extensions;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use webpki::EndEntityCert;
 
-use super::{principal_name, unauthenticated};
+use super::principal_name;
+use crate::failure::unauthenticated;
 
 /// Where a call comes from.
 #[derive(Clone, Debug, Default)]

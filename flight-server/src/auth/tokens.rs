@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::keys::Keys;
-use super::{Identity, principal_name, signatures, unauthenticated};
-use crate::failure::invalid;
+use super::{Identity, principal_name, signatures};
+use crate::failure::{invalid, unauthenticated};
 use crate::options::{AuthOptions, TokenIssuer};
 
 /// The most bytes of a token.
