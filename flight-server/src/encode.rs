@@ -21,7 +21,7 @@ use portolan_engine::{Compression, Error, ErrorKind, QueryStream, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::{Message, Messages};
-use crate::failure::arrow;
+use crate::failure::{arrow, statement_cancelled};
 use crate::metadata::Listing;
 
 /// The rows of a statement, in the form that clients see, compressed as their session asks.
@@ -80,7 +80,7 @@ pub(crate) fn until_cancelled(
             let mut messages = messages?;
             let item = tokio::select! {
                 biased;
-                () = cancelled.cancelled() => Some(Err(Error::new(ErrorKind::Cancelled, "the statement was cancelled"))),
+                () = cancelled.cancelled() => Some(Err(statement_cancelled())),
                 () = stopping.cancelled() => Some(Err(Error::new(ErrorKind::SiteUnavailable, "this node is stopping"))),
                 item = messages.next() => item,
             }?;

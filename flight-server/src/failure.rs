@@ -25,6 +25,11 @@ pub(crate) fn unsupported(context: impl Into<String>) -> Error {
     Error::new(ErrorKind::Unsupported, context)
 }
 
+/// A statement that its client cancelled.
+pub(crate) fn statement_cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "the statement was cancelled")
+}
+
 /// A caller who did not authenticate.
 pub(crate) fn unauthenticated(context: impl Into<String>) -> Error {
     Error::new(ErrorKind::Unauthenticated, context)

@@ -17,7 +17,7 @@ use crate::caller::Caller;
 use crate::delegation::{Asker, Purpose};
 use crate::dispatch::{Messages, Request, unknown};
 use crate::encode::{fragment_messages, no_rows, statement_messages, table_messages, until_cancelled};
-use crate::failure::invalid;
+use crate::failure::{invalid, statement_cancelled};
 use crate::prepared::{Delivery, announce_prepared, bound};
 use crate::results::Part;
 use crate::service::Service;
@@ -70,7 +70,7 @@ impl Service {
                 };
                 tokio::select! {
                     biased;
-                    () = stop.cancelled() => return Err(cancelled()),
+                    () = stop.cancelled() => return Err(statement_cancelled()),
                     rows = rows => rows?,
                 }
             }
@@ -180,11 +180,6 @@ fn sets(parameters: Parameters) -> impl Iterator<Item = Result<Vec<ScalarValue>>
         let row = parameters.get(batch)?.slice(row, 1);
         rows_of(&[row]).next()
     })
-}
-
-/// Somebody cancelled the statement.
-pub(crate) fn cancelled() -> Error {
-    Error::new(ErrorKind::Cancelled, "the statement was cancelled")
 }
 
 /// Keeps the statement for as long as its rows flow, so that it can be cancelled and asked for its progress.

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::fetch::cancelled;
+use crate::failure::statement_cancelled;
 
 /// Bytes of rows that make a piece.
 const PIECE_BYTES: usize = 4 << 20;
@@ -78,7 +78,7 @@ impl KeptResult {
         let task = tokio::spawn(async move {
             let end = tokio::select! {
                 biased;
-                () = stop.cancelled() => Err(cancelled()),
+                () = stop.cancelled() => Err(statement_cancelled()),
                 end = keep(&engine, &schema, rows, &sender) => end,
             };
             let end = end.map_err(|e| (e.kind(), e.chain()));
