@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portolan_engine::{Engine, Result, Session};
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
-use crate::auth::{Authenticator, Authorization, Identity, Peer, is_jwt};
+use crate::callers::{Authenticator, Authorization, Identity, Peer, is_jwt};
 use crate::dispatch;
 use crate::failure::unauthenticated;
 use crate::sessions::{Sessions, is_token, random_token};

@@ -5,8 +5,8 @@
 //! stop.
 
 mod actions;
-mod auth;
 mod caller;
+mod callers;
 mod delegation;
 pub mod dispatch;
 mod encode;
@@ -30,7 +30,7 @@ mod statements;
 mod wire_schema;
 mod xdbc;
 
-pub use auth::hash_password;
+pub use callers::hash_password;
 pub use options::{
     Allowed, AuthOptions, ClientCertificates, DelegationOptions, KeySource, ServerLimits, ServerOptions, ServerTls,
     TokenIssuer, TrustedNode, User,

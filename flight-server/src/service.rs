@@ -20,8 +20,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::auth::{Authenticator, Authorization, Identity, Peer, is_jwt};
 use crate::caller::{Caller, authorization, preset};
+use crate::callers::{Authenticator, Authorization, Identity, Peer, is_jwt};
 use crate::delegation::Delegations;
 use crate::dispatch::{
     CloseSessionStatus, Handler, Head, Messages, PutAnswer, Request, SessionOptions, SetSessionOptionErrorValue, Upload,
