@@ -5,10 +5,9 @@ use std::sync::Arc;
 use portolan_engine::{Engine, Result, Session};
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
-use crate::callers::{Authenticator, Authorization, Identity, Peer, is_jwt};
+use crate::callers::{Authenticator, Authorization, Identity, Peer, Sessions, is_jwt, is_token, random_token};
 use crate::dispatch;
 use crate::failure::unauthenticated;
-use crate::sessions::{Sessions, is_token, random_token};
 
 const SESSION_COOKIE: &str = "arrow_flight_session_id";
 

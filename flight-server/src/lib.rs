@@ -23,7 +23,6 @@ mod put;
 mod results;
 mod server;
 mod service;
-mod sessions;
 mod sql_info;
 mod sql_types;
 mod statements;

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::caller::{Caller, authorization, preset};
-use crate::callers::{Authenticator, Authorization, Identity, Peer, is_jwt};
+use crate::callers::{Authenticator, Authorization, Identity, Peer, Sessions, is_jwt};
 use crate::delegation::Delegations;
 use crate::dispatch::{
     CloseSessionStatus, Handler, Head, Messages, PutAnswer, Request, SessionOptions, SetSessionOptionErrorValue, Upload,
@@ -30,7 +30,6 @@ use crate::failure::unauthenticated;
 use crate::metadata::{SchemaCache, SystemViews};
 use crate::options::ServerLimits;
 use crate::prepared::create;
-use crate::sessions::Sessions;
 use crate::sql_info::{Facts, sql_info};
 use crate::statements::Statements;
 
