@@ -14,7 +14,7 @@ use portolan_engine::{Error, ErrorKind, EstimatedFragment, Prepared, QueryStream
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
-use crate::delegation::{Asker, Purpose};
+use crate::callers::{Asker, Purpose};
 use crate::dispatch::{Messages, Request, unknown};
 use crate::encode::{fragment_messages, no_rows, statement_messages, table_messages, until_cancelled};
 use crate::failure::{invalid, statement_cancelled};

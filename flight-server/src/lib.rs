@@ -7,7 +7,6 @@
 mod actions;
 mod caller;
 mod callers;
-mod delegation;
 pub mod dispatch;
 mod encode;
 mod failure;

@@ -12,8 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Server as Transport;
 use tonic_health::ServingStatus;
 
-use crate::callers::Authenticator;
-use crate::delegation::Delegations;
+use crate::callers::{Authenticator, Delegations};
 use crate::dispatch::{FlightServer, reflection};
 use crate::listener::{Bounded, Tls, Watched, encrypted, plain};
 use crate::options::{DelegationOptions, ServerLimits, ServerOptions};

@@ -21,8 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::caller::{Caller, authorization, preset};
-use crate::callers::{Authenticator, Authorization, Identity, Peer, Sessions, is_jwt};
-use crate::delegation::Delegations;
+use crate::callers::{Authenticator, Authorization, Delegations, Identity, Peer, Sessions, is_jwt};
 use crate::dispatch::{
     CloseSessionStatus, Handler, Head, Messages, PutAnswer, Request, SessionOptions, SetSessionOptionErrorValue, Upload,
 };

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use portolan_engine::{Error, ErrorKind, Principal, Result};
 
-use crate::delegation::NODE;
+use super::delegation::NODE;
 use crate::failure::{invalid, unauthenticated};
 use crate::options::AuthOptions;
 

@@ -1,8 +1,10 @@
 //! Who calls: authentication, sessions, and delegation between nodes.
 
 mod auth;
+mod delegation;
 mod sessions;
 
 pub use auth::hash_password;
 pub(crate) use auth::{Authenticator, Authorization, Identity, Peer, is_jwt};
+pub(crate) use delegation::{Asker, Delegations, Purpose};
 pub(crate) use sessions::{Sessions, is_token, random_token};

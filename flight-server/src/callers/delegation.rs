@@ -14,7 +14,7 @@ use portolan_engine::{Error, ErrorKind, Principal, Result};
 use serde::de::DeserializeOwned;
 
 use self::seen::Seen;
-use crate::callers::Identity;
+use super::auth::Identity;
 use crate::failure::{invalid, unauthenticated};
 use crate::options::{Allowed, DelegationOptions, TrustedNode};
 
