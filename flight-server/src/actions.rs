@@ -13,7 +13,7 @@ use portolan_engine::{Error, ErrorKind, Progress, Result};
 use prost::Message;
 use serde::Serialize;
 
-use crate::caller::Caller;
+use crate::callers::Caller;
 use crate::dispatch::{
     CloseSessionStatus, OptionValue, Request, SessionOptions, SetSessionOptionErrorValue, plain, ticket, unknown,
 };

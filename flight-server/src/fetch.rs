@@ -13,8 +13,7 @@ use portolan_connectors::node::protocol::{FragmentTicket, NodeHello};
 use portolan_engine::{Error, ErrorKind, EstimatedFragment, Prepared, QueryStream, Result, SentFragment, rows_of};
 use tokio_util::sync::CancellationToken;
 
-use crate::caller::Caller;
-use crate::callers::{Asker, Purpose};
+use crate::callers::{Asker, Caller, Purpose};
 use crate::dispatch::{Messages, Request, unknown};
 use crate::encode::{fragment_messages, no_rows, statement_messages, table_messages, until_cancelled};
 use crate::failure::{invalid, statement_cancelled};

@@ -11,7 +11,7 @@ use portolan_engine::{EstimatedFragment, Prepared, Progress, Result};
 use prost::Message;
 use prost_types::Timestamp;
 
-use crate::caller::Caller;
+use crate::callers::Caller;
 use crate::dispatch::{Request, ticket, unknown};
 use crate::failure::{arrow, invalid, unsupported};
 use crate::prepared::{Announced, Delivery, announce_prepared, bound, bound_schema, prepare, unbound};

@@ -5,7 +5,6 @@
 //! stop.
 
 mod actions;
-mod caller;
 mod callers;
 pub mod dispatch;
 mod encode;

@@ -13,7 +13,7 @@ use arrow_flight::sql::{Command, CommandGetCatalogs, CommandGetDbSchemas, Comman
 use portolan_catalog::MeshSnapshot;
 use portolan_engine::Result;
 
-use crate::caller::Caller;
+use crate::callers::Caller;
 use crate::failure::encoding;
 use crate::service::Service;
 use crate::sql_info::answers;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures::{TryStreamExt, stream};
 use portolan_engine::{Engine, Prepared, Result, StatementKind, rows_of};
 
-use crate::caller::Caller;
+use crate::callers::Caller;
 use crate::failure::{arrow, invalid, unsupported};
 use crate::fetch::{Execution, When};
 use crate::head_start::HeadStart;

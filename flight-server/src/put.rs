@@ -6,7 +6,7 @@ use arrow_flight::sql::{
 };
 use portolan_engine::{IngestMode, IngestTarget, Result};
 
-use crate::caller::Caller;
+use crate::callers::Caller;
 use crate::dispatch::{PutAnswer, Request, Upload, UploadedRows, unknown};
 use crate::failure::{invalid, unsupported};
 use crate::prepared::{Bound, apply, bind, bound, parameters, prepare, refuse_transaction};

@@ -20,8 +20,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::caller::{Caller, authorization, preset};
-use crate::callers::{Authenticator, Authorization, Delegations, Identity, Peer, Sessions, is_jwt};
+use crate::callers::{
+    Authenticator, Authorization, Caller, Delegations, Identity, Peer, Sessions, authorization, is_jwt, preset,
+};
 use crate::dispatch::{
     CloseSessionStatus, Handler, Head, Messages, PutAnswer, Request, SessionOptions, SetSessionOptionErrorValue, Upload,
 };

@@ -1,10 +1,12 @@
 //! Who calls: authentication, sessions, and delegation between nodes.
 
 mod auth;
+mod caller;
 mod delegation;
 mod sessions;
 
 pub use auth::hash_password;
 pub(crate) use auth::{Authenticator, Authorization, Identity, Peer, is_jwt};
+pub(crate) use caller::{Caller, authorization, preset};
 pub(crate) use delegation::{Asker, Delegations, Purpose};
 pub(crate) use sessions::{Sessions, is_token, random_token};
