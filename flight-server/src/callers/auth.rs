@@ -4,11 +4,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::time::SystemTime;
 
 use portolan_engine::{Error, ErrorKind, Principal, Result};
 
-use super::delegation::NODE;
+use super::identity::{Identity, principal_name};
 use crate::failure::{invalid, unauthenticated};
 use crate::options::AuthOptions;
 
@@ -29,20 +28,8 @@ use throttle::{Attempt, Throttle};
 use tokens::Tokens;
 pub(crate) use tokens::is_jwt;
 
-/// The longest name of a principal, in bytes.
-const MAX_NAME: usize = 256;
 /// Who shows a token as the password may leave the user empty, or give this one.
 const TOKEN_USER: &str = "token";
-
-/// A caller who is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
-    pub(crate) principal: Principal,
-    /// Whether it may send fragments.
-    pub(crate) node: bool,
-    /// When what it has shown ceases to be valid.
-    pub(crate) expires: Option<SystemTime>,
-}
 
 /// Tells who is calling.
 pub(crate) struct Authenticator {
@@ -163,18 +150,6 @@ impl Authenticator {
     }
 }
 
-impl Identity {
-    /// Of somebody who is not listed among the users.
-    fn of(principal: Principal) -> Self {
-        Self { principal, node: false, expires: None }
-    }
-
-    /// Whether what it has shown is valid no more.
-    pub(crate) fn has_expired(&self) -> bool {
-        self.expires.is_some_and(|end| end < SystemTime::now())
-    }
-}
-
 impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let users: Vec<&String> = self.users.keys().collect();
@@ -196,24 +171,6 @@ fn log_failure(error: &Error, user: &str, peer: &Peer, failures: u32) {
     let (user, next_after) = (throttle::shortened(user), throttle::delay(failures));
     let address = peer.address.map(|address| address.to_string()).unwrap_or_default();
     tracing::warn!(?user, address, failures, ?next_after, "login failed: {}", error.chain());
-}
-
-/// A name that a token or a certificate gives, if it is fit for a principal.
-fn principal_name(name: &str) -> Result<&str> {
-    if name.trim().is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
-        return Err(unauthenticated(format!(
-            "the name of a principal is not empty, has at most {MAX_NAME} bytes, and holds no control characters"
-        )));
-    }
-    if name == Principal::anonymous().name() {
-        return Err(unauthenticated(format!("`{name}` is the name of those without one")));
-    }
-    if name.starts_with(NODE) || name.starts_with("group:") {
-        return Err(unauthenticated(format!(
-            "names that begin with `{NODE}` or `group:` are those of nodes and groups"
-        )));
-    }
-    Ok(name)
 }
 
 #[cfg(test)]

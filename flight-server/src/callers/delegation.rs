@@ -14,14 +14,12 @@ use portolan_engine::{Error, ErrorKind, Principal, Result};
 use serde::de::DeserializeOwned;
 
 use self::seen::Seen;
-use super::auth::Identity;
+use super::identity::{Identity, NODE};
 use crate::failure::{invalid, unauthenticated};
 use crate::options::{Allowed, DelegationOptions, TrustedNode};
 
 /// How far the clocks of two nodes may be apart, in seconds.
 const SKEW: u64 = 30;
-/// Before the name of a node that logged in with its key: no user has a colon in the name.
-pub(crate) const NODE: &str = "node:";
 /// Bytes of a principal's name, of a group's, or of an attribute.
 const MAX_TEXT: usize = 512;
 

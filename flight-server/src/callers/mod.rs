@@ -3,10 +3,12 @@
 mod auth;
 mod caller;
 mod delegation;
+mod identity;
 mod sessions;
 
 pub use auth::hash_password;
-pub(crate) use auth::{Authenticator, Authorization, Identity, Peer, is_jwt};
+pub(crate) use auth::{Authenticator, Authorization, Peer, is_jwt};
 pub(crate) use caller::{Caller, authorization, preset};
 pub(crate) use delegation::{Asker, Delegations, Purpose};
+pub(crate) use identity::Identity;
 pub(crate) use sessions::{Sessions, is_token, random_token};

@@ -9,7 +9,7 @@ use portolan_engine::{Engine, Error, ErrorKind, Result, Session};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::auth::Identity;
+use super::identity::Identity;
 use crate::options::ServerLimits;
 
 /// The sessions of a server.

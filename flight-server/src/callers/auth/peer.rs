@@ -9,7 +9,7 @@ use tonic::Extensions;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use webpki::EndEntityCert;
 
-use super::principal_name;
+use crate::callers::identity::principal_name;
 use crate::failure::unauthenticated;
 
 /// Where a call comes from.

@@ -12,7 +12,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::keys::Keys;
-use super::{Identity, principal_name, signatures};
+use super::signatures;
+use crate::callers::identity::{Identity, principal_name};
 use crate::failure::{invalid, unauthenticated};
 use crate::options::{AuthOptions, TokenIssuer};
 

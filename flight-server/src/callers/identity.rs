@@ -1,0 +1,52 @@
+//! The identity of a caller: a principal, whether it is another node, and how long the identity is valid.
+
+use std::time::SystemTime;
+
+use portolan_engine::{Principal, Result};
+
+use crate::failure::unauthenticated;
+
+/// The prefix of the name of a node that logged in with its key. No user has a colon in its name.
+pub(super) const NODE: &str = "node:";
+/// The longest name of a principal, in bytes.
+const MAX_NAME: usize = 256;
+
+/// The identity of a caller who has authenticated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) principal: Principal,
+    /// True if the caller may send fragments.
+    pub(crate) node: bool,
+    /// When the token that the caller showed expires; `None` if nothing expires.
+    pub(crate) expires: Option<SystemTime>,
+}
+
+impl Identity {
+    /// Returns the identity of a principal that is not among the configured users.
+    pub(super) fn of(principal: Principal) -> Self {
+        Self { principal, node: false, expires: None }
+    }
+
+    /// True if the token that the caller showed has expired.
+    pub(crate) fn has_expired(&self) -> bool {
+        self.expires.is_some_and(|end| end < SystemTime::now())
+    }
+}
+
+/// Returns a name from a token or a certificate if a principal may have that name.
+pub(super) fn principal_name(name: &str) -> Result<&str> {
+    if name.trim().is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+        return Err(unauthenticated(format!(
+            "the name of a principal is not empty, has at most {MAX_NAME} bytes, and holds no control characters"
+        )));
+    }
+    if name == Principal::anonymous().name() {
+        return Err(unauthenticated(format!("`{name}` is the name of those without one")));
+    }
+    if name.starts_with(NODE) || name.starts_with("group:") {
+        return Err(unauthenticated(format!(
+            "names that begin with `{NODE}` or `group:` are those of nodes and groups"
+        )));
+    }
+    Ok(name)
+}
