@@ -11,7 +11,6 @@ use super::identity::{Identity, principal_name};
 use crate::failure::{invalid, unauthenticated};
 use crate::options::AuthOptions;
 
-mod authorization;
 mod key_source;
 mod keys;
 mod passwords;
@@ -20,7 +19,6 @@ mod signatures;
 mod throttle;
 mod tokens;
 
-pub(crate) use authorization::Authorization;
 use passwords::Passwords;
 pub use passwords::hash_password;
 pub(crate) use peer::Peer;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use portolan_engine::{Engine, Result, Session};
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
-use super::auth::{Authenticator, Authorization, Peer, is_jwt};
+use super::auth::{Authenticator, Peer, is_jwt};
+use super::authorization::Authorization;
 use super::identity::Identity;
 use super::sessions::{Sessions, is_token, random_token};
 use crate::dispatch;

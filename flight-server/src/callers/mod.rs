@@ -1,13 +1,15 @@
 //! Who calls: authentication, sessions, and delegation between nodes.
 
 mod auth;
+mod authorization;
 mod caller;
 mod delegation;
 mod identity;
 mod sessions;
 
 pub use auth::hash_password;
-pub(crate) use auth::{Authenticator, Authorization, Peer, is_jwt};
+pub(crate) use auth::{Authenticator, Peer, is_jwt};
+pub(crate) use authorization::Authorization;
 pub(crate) use caller::{Caller, authorization, preset};
 pub(crate) use delegation::{Asker, Delegations, Purpose};
 pub(crate) use identity::Identity;
