@@ -19,12 +19,14 @@ use prost::Message;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
+use tonic::metadata::{AsciiMetadataValue, KeyAndValueRef, MetadataMap};
 
 use crate::callers::{
-    Authenticator, Authorization, Caller, Delegations, Identity, Peer, Sessions, authorization, is_jwt, preset,
+    Authenticator, Authorization, Caller, Delegations, Headers, Identity, Peer, Sessions, is_jwt, preset,
 };
 use crate::dispatch::{
-    CloseSessionStatus, Handler, Head, Messages, PutAnswer, Request, SessionOptions, SetSessionOptionErrorValue, Upload,
+    self, CloseSessionStatus, Handler, Head, Messages, PutAnswer, Request, SessionOptions, SetSessionOptionErrorValue,
+    Upload,
 };
 use crate::failure::unauthenticated;
 use crate::metadata::{SchemaCache, SystemViews};
@@ -96,13 +98,36 @@ impl Service {
     }
 }
 
+/// Returns the headers of a call as plain pairs.
+fn plain_headers(metadata: &MetadataMap) -> Headers<'_> {
+    let pairs = metadata.iter().filter_map(|entry| match entry {
+        KeyAndValueRef::Ascii(name, value) => Some((name.as_str(), value.to_str().ok())),
+        KeyAndValueRef::Binary(..) => None,
+    });
+    pairs.collect()
+}
+
+impl dispatch::Caller for Caller {
+    fn name(&self) -> &str {
+        self.identity.principal.name()
+    }
+
+    fn mark(&self, headers: &mut MetadataMap) {
+        if let Some((name, value)) = self.answer_header()
+            && let Ok(value) = AsciiMetadataValue::try_from(value)
+        {
+            headers.insert(name, value);
+        }
+    }
+}
+
 #[tonic::async_trait]
 impl Handler for Service {
     type Caller = Caller;
 
     async fn identify(&self, head: &Head) -> Result<Caller> {
-        let peer = Peer::of(&head.extensions);
-        Caller::identify(&head.headers, &peer, &self.authenticator, &self.sessions, &self.engine).await
+        let (headers, peer) = (plain_headers(&head.headers), Peer::of(&head.extensions));
+        Caller::identify(&headers, &peer, &self.authenticator, &self.sessions, &self.engine).await
     }
 
     /// A token for the session that is opened, or the caller's own where it shows one.
@@ -111,8 +136,8 @@ impl Handler for Service {
         head: &Head,
         messages: BoxStream<'static, Result<HandshakeRequest, Status>>,
     ) -> Result<String> {
-        let peer = &Peer::of(&head.extensions);
-        let identity = match authorization(&head.headers)? {
+        let (headers, peer) = (plain_headers(&head.headers), &Peer::of(&head.extensions));
+        let identity = match Authorization::of(&headers)? {
             Authorization::Bearer(token) => {
                 // Nodes' own tokens look like those of identity providers.
                 if let Some(node) = self.delegations.log_in(&token, || self.authenticator.nobody(peer)) {
@@ -130,7 +155,7 @@ impl Handler for Service {
         };
         let token = self.sessions.open(&self.engine, identity)?;
         if let Some((_, session)) = self.sessions.find(&token) {
-            preset(&session, &head.headers)?;
+            preset(&session, &headers)?;
         }
         Ok(token)
     }

@@ -3,8 +3,9 @@
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use portolan_engine::Result;
+use portolan_engine::{Error, Result};
 
+use super::headers::Headers;
 use crate::failure::unauthenticated;
 
 /// Go's clients leave the padding out.
@@ -25,8 +26,17 @@ pub(crate) enum Authorization {
 }
 
 impl Authorization {
+    /// Returns what the `authorization` header of a call holds.
+    pub(crate) fn of(headers: &Headers<'_>) -> Result<Self> {
+        match headers.all("authorization").next() {
+            Some(Some(text)) => Self::parse(text),
+            Some(None) => Err(malformed()),
+            None => Ok(Self::Nobody),
+        }
+    }
+
     /// Reads the header.
-    pub(crate) fn parse(header: &str) -> Result<Self> {
+    fn parse(header: &str) -> Result<Self> {
         let (scheme, rest) = header.trim().split_once(' ').unwrap_or((header.trim(), ""));
         let rest = rest.trim();
         match scheme.to_ascii_lowercase().as_str() {
@@ -38,12 +48,16 @@ impl Authorization {
                 match text.as_deref().and_then(|text| text.split_once(':')) {
                     Some(("", "")) => Ok(Self::Nobody),
                     Some((user, password)) => Ok(Self::Basic(user.to_owned(), password.to_owned())),
-                    None => Err(unauthenticated("the `authorization` header is malformed")),
+                    None => Err(malformed()),
                 }
             }
             _ => Err(unauthenticated("the `authorization` header is neither `Basic` nor `Bearer`")),
         }
     }
+}
+
+fn malformed() -> Error {
+    unauthenticated("the `authorization` header is malformed")
 }
 
 #[cfg(test)]
@@ -68,5 +82,15 @@ mod tests {
         assert!(parse("Basic YW5uOng=") == Authorization::Basic("ann".to_owned(), "x".to_owned()));
         assert!(Authorization::parse("Basic !!").is_err());
         assert!(Authorization::parse("Digest x").is_err());
+    }
+
+    #[test]
+    fn a_missing_header_is_nobodys_and_one_that_is_no_text_is_malformed() {
+        let of = |values: &[Option<&'static str>]| {
+            Authorization::of(&values.iter().map(|value| ("authorization", *value)).collect())
+        };
+        assert!(of(&[]).is_ok_and(|read| read == Authorization::Nobody));
+        assert!(of(&[Some("Bearer abc")]).is_ok_and(|read| read == Authorization::Bearer("abc".to_owned())));
+        assert!(of(&[None]).is_err() && of(&[None, Some("Bearer abc")]).is_err());
     }
 }

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use portolan_engine::{Engine, Result, Session};
-use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
 use super::auth::{Authenticator, Peer, is_jwt};
 use super::authorization::Authorization;
+use super::headers::Headers;
 use super::identity::Identity;
 use super::sessions::{Sessions, is_token, random_token};
-use crate::dispatch;
 use crate::failure::unauthenticated;
 
 const SESSION_COOKIE: &str = "arrow_flight_session_id";
@@ -33,7 +32,7 @@ struct Fresh {
 impl Caller {
     /// Reads the headers and checks what they claim.
     pub(crate) async fn identify(
-        headers: &MetadataMap,
+        headers: &Headers<'_>,
         peer: &Peer,
         authenticator: &Authenticator,
         sessions: &Arc<Sessions>,
@@ -45,13 +44,13 @@ impl Caller {
     }
 
     async fn known(
-        headers: &MetadataMap,
+        headers: &Headers<'_>,
         peer: &Peer,
         authenticator: &Authenticator,
         sessions: &Arc<Sessions>,
         engine: &Engine,
     ) -> Result<Self> {
-        let identity = match authorization(headers)? {
+        let identity = match Authorization::of(headers)? {
             Authorization::Bearer(token) if authenticator.takes_tokens() && is_jwt(&token) => {
                 let (key, found) = sessions.of_token(&token);
                 let (identity, session) = match found {
@@ -95,28 +94,19 @@ impl Caller {
     pub(crate) fn shares_session(&self) -> bool {
         self.kept_as.as_deref().is_some_and(Sessions::is_of_token)
     }
-}
 
-impl dispatch::Caller for Caller {
-    fn name(&self) -> &str {
-        self.identity.principal.name()
-    }
-
-    /// A cookie for callers that have no session yet.
-    fn mark(&self, headers: &mut MetadataMap) {
-        let cookie = self.fresh.as_ref().map(|fresh| format!("{SESSION_COOKIE}={}", fresh.cookie));
-        if let Some(Ok(cookie)) = cookie.map(AsciiMetadataValue::try_from) {
-            headers.insert("set-cookie", cookie);
-        }
+    /// Returns the header that an answer to the caller carries: a cookie, if the caller has no session yet.
+    pub(crate) fn answer_header(&self) -> Option<(&'static str, String)> {
+        self.fresh.as_ref().map(|fresh| ("set-cookie", format!("{SESSION_COOKIE}={}", fresh.cookie)))
     }
 }
 
 /// Takes the settings that a connection names in headers, where the session has none: JDBC sends properties that it does
 /// not know so, and tools that know no catalogs can name theirs in no other way.
-pub(crate) fn preset(session: &Session, headers: &MetadataMap) -> Result<()> {
+pub(crate) fn preset(session: &Session, headers: &Headers<'_>) -> Result<()> {
     let settings = session.settings();
     for (name, known) in [("catalog", settings.catalog), ("schema", settings.schema)] {
-        let said = headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty());
+        let said = headers.text(name).filter(|value| !value.is_empty());
         if let (Some(value), None) = (said, known) {
             session.set(name, value)?;
         }
@@ -124,22 +114,10 @@ pub(crate) fn preset(session: &Session, headers: &MetadataMap) -> Result<()> {
     Ok(())
 }
 
-/// What the `authorization` header says.
-pub(crate) fn authorization(headers: &MetadataMap) -> Result<Authorization> {
-    match headers.get("authorization") {
-        Some(value) => {
-            let text = value.to_str().map_err(|_| unauthenticated("the `authorization` header is malformed"))?;
-            Authorization::parse(text)
-        }
-        None => Ok(Authorization::Nobody),
-    }
-}
-
-fn session_cookie(headers: &MetadataMap) -> Option<String> {
+fn session_cookie(headers: &Headers<'_>) -> Option<String> {
     headers
-        .get_all("cookie")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
+        .all("cookie")
+        .flatten()
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
         .find(|(name, value)| *name == SESSION_COOKIE && is_token(value))
@@ -148,17 +126,13 @@ fn session_cookie(headers: &MetadataMap) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     #[test]
     fn the_session_cookie_is_found_among_others() {
+        let found = |cookie: &str| session_cookie(&[("cookie", Some(cookie))].into_iter().collect());
         let token = random_token();
-        let mut headers = MetadataMap::new();
-        headers.insert("cookie", format!("a=b; {SESSION_COOKIE}={token}; c=d").parse().unwrap());
-        assert_eq!(session_cookie(&headers), Some(token));
-        headers.insert("cookie", format!("{SESSION_COOKIE}=guess").parse().unwrap());
-        assert_eq!(session_cookie(&headers), None);
+        assert_eq!(found(&format!("a=b; {SESSION_COOKIE}={token}; c=d")), Some(token));
+        assert_eq!(found(&format!("{SESSION_COOKIE}=guess")), None);
     }
 }
