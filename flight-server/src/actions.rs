@@ -76,7 +76,7 @@ impl Service {
         if let Err(e) = ours.check(theirs) {
             tracing::warn!(portolan = theirs.portolan, "a node cannot send fragments here: {}", e.chain());
         }
-        NodeHello { takes_fragments: Some(self.delegations.takes_fragments(&caller.identity, theirs)), ..ours }
+        NodeHello { takes_fragments: Some(self.callers.delegations.takes_fragments(&caller.identity, theirs)), ..ours }
     }
 
     /// Ends the caller's session.
@@ -84,7 +84,7 @@ impl Service {
         if caller.shares_session() {
             return CloseSessionStatus::NotCloseable;
         }
-        let closed = caller.kept_as.as_ref().is_some_and(|key| self.sessions.close(key));
+        let closed = caller.kept_as.as_ref().is_some_and(|key| self.callers.sessions.close(key));
         if closed { CloseSessionStatus::Closed } else { CloseSessionStatus::NotCloseable }
     }
 }

@@ -100,7 +100,7 @@ impl Service {
         let (protocol, datafusion) = (ticket.protocol, ticket.datafusion.clone());
         // First: one of another version may not be able to say who asks.
         NodeHello::current().check(&NodeHello { protocol, datafusion, ..NodeHello::default() })?;
-        let Asker { principal, via } = self.delegations.asker(&caller.identity, &ticket, purpose)?;
+        let Asker { principal, via } = self.callers.delegations.asker(&caller.identity, &ticket, purpose)?;
         Ok(SentFragment {
             principal,
             via,

@@ -178,7 +178,7 @@ async fn sweep(service: Arc<Service>) {
     loop {
         tokio::time::sleep(SWEEP).await;
         service.statements.sweep();
-        service.sessions.sweep();
+        service.callers.sessions.sweep();
     }
 }
 

@@ -1,7 +1,6 @@
 //! What a node answers: each decoded request goes to the module that knows the answer. Nothing else happens here.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
@@ -21,9 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::metadata::{AsciiMetadataValue, KeyAndValueRef, MetadataMap};
 
-use crate::callers::{
-    Authenticator, Authorization, Caller, Delegations, Headers, Identity, Peer, Sessions, is_jwt, preset,
-};
+use crate::callers::{Authenticator, Authorization, Caller, Callers, Delegations, Headers, Peer};
 use crate::dispatch::{
     self, CloseSessionStatus, Handler, Head, Messages, PutAnswer, Request, SessionOptions, SetSessionOptionErrorValue,
     Upload,
@@ -41,15 +38,13 @@ const LOGIN: Duration = Duration::from_secs(10);
 /// What every call shares.
 pub(crate) struct Service {
     pub(crate) engine: Engine,
-    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) callers: Callers,
     pub(crate) statements: Statements,
     pub(crate) system_views: SystemViews,
     pub(crate) schemas: SchemaCache,
     pub(crate) sql_info: SqlInfoData,
     /// Ends every stream: the server stops.
     pub(crate) stopping: CancellationToken,
-    authenticator: Authenticator,
-    pub(crate) delegations: Delegations,
 }
 
 impl Service {
@@ -62,39 +57,33 @@ impl Service {
     ) -> Result<Self> {
         Ok(Self {
             sql_info: sql_info(&Facts { engine: &engine, limits })?,
+            callers: Callers::new(engine.clone(), authenticator, delegations, limits),
             engine,
-            sessions: Arc::new(Sessions::new(limits)),
             statements: Statements::new(limits),
             system_views: SystemViews::default(),
             schemas: SchemaCache::default(),
             stopping,
-            authenticator,
-            delegations,
         })
     }
+}
 
-    /// Older clients send user and password as the first message.
-    async fn log_in_by_message(
-        &self,
-        peer: &Peer,
-        mut messages: BoxStream<'static, Result<HandshakeRequest, Status>>,
-    ) -> Result<Identity> {
-        let first = timeout(LOGIN, messages.next())
-            .await
-            .map_err(|_| Error::new(ErrorKind::DeadlineExceeded, "the login did not say who it is"))?;
-        let payload = match first {
-            Some(Ok(request)) => request.payload,
-            Some(Err(status)) => return Err(unauthenticated(format!("the login broke off: {}", status.message()))),
-            None => Default::default(),
-        };
-        if payload.is_empty() {
-            return self.authenticator.nobody(peer);
-        }
-        match BasicAuth::decode(payload) {
-            Ok(auth) if auth.username.is_empty() && auth.password.is_empty() => self.authenticator.nobody(peer),
-            Ok(auth) => self.authenticator.check(&auth.username, auth.password, peer).await,
-            Err(_) => Err(unauthenticated("the login's message is malformed")),
-        }
+/// Reads what the first message of a login shows. Older clients send user and password in the message.
+async fn shown_by_message(mut messages: BoxStream<'static, Result<HandshakeRequest, Status>>) -> Result<Authorization> {
+    let first = timeout(LOGIN, messages.next())
+        .await
+        .map_err(|_| Error::new(ErrorKind::DeadlineExceeded, "the login did not say who it is"))?;
+    let payload = match first {
+        Some(Ok(request)) => request.payload,
+        Some(Err(status)) => return Err(unauthenticated(format!("the login broke off: {}", status.message()))),
+        None => Bytes::new(),
+    };
+    if payload.is_empty() {
+        return Ok(Authorization::Nobody);
+    }
+    match BasicAuth::decode(payload) {
+        Ok(auth) if auth.username.is_empty() && auth.password.is_empty() => Ok(Authorization::Nobody),
+        Ok(auth) => Ok(Authorization::Basic(auth.username, auth.password)),
+        Err(_) => Err(unauthenticated("the login's message is malformed")),
     }
 }
 
@@ -127,37 +116,20 @@ impl Handler for Service {
 
     async fn identify(&self, head: &Head) -> Result<Caller> {
         let (headers, peer) = (plain_headers(&head.headers), Peer::of(&head.extensions));
-        Caller::identify(&headers, &peer, &self.authenticator, &self.sessions, &self.engine).await
+        self.callers.identify(&headers, &peer).await
     }
 
-    /// A token for the session that is opened, or the caller's own where it shows one.
     async fn log_in(
         &self,
         head: &Head,
         messages: BoxStream<'static, Result<HandshakeRequest, Status>>,
     ) -> Result<String> {
-        let (headers, peer) = (plain_headers(&head.headers), &Peer::of(&head.extensions));
-        let identity = match Authorization::of(&headers)? {
-            Authorization::Bearer(token) => {
-                // Nodes' own tokens look like those of identity providers.
-                if let Some(node) = self.delegations.log_in(&token, || self.authenticator.nobody(peer)) {
-                    node?
-                } else if self.authenticator.takes_tokens() && is_jwt(&token) {
-                    self.authenticator.check_token(&token, peer).await?
-                } else if self.sessions.find(&token).is_some() {
-                    return Ok(token);
-                } else {
-                    return Err(unauthenticated("the token is unknown or was idle for too long: log in again"));
-                }
-            }
-            Authorization::Basic(user, password) => self.authenticator.check(&user, password, peer).await?,
-            Authorization::Nobody => self.log_in_by_message(peer, messages).await?,
-        };
-        let token = self.sessions.open(&self.engine, identity)?;
-        if let Some((_, session)) = self.sessions.find(&token) {
-            preset(&session, &headers)?;
+        let (headers, peer) = (plain_headers(&head.headers), Peer::of(&head.extensions));
+        let mut authorization = Authorization::of(&headers)?;
+        if authorization == Authorization::Nobody {
+            authorization = shown_by_message(messages).await?;
         }
-        Ok(token)
+        self.callers.log_in(authorization, &headers, &peer).await
     }
 
     async fn info(&self, caller: &Caller, request: Request, descriptor: FlightDescriptor) -> Result<FlightInfo> {

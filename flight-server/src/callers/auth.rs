@@ -25,6 +25,8 @@ pub(crate) use peer::Peer;
 use throttle::{Attempt, Throttle};
 use tokens::Tokens;
 pub(crate) use tokens::is_jwt;
+#[cfg(test)]
+pub(super) use tokens::tests::issuer_and_token;
 
 /// Who shows a token as the password may leave the user empty, or give this one.
 const TOKEN_USER: &str = "token";

@@ -1,6 +1,7 @@
 //! Who calls: authentication, sessions, and delegation between nodes.
 
 mod auth;
+mod authenticate;
 mod authorization;
 mod caller;
 mod delegation;
@@ -9,10 +10,10 @@ mod identity;
 mod sessions;
 
 pub use auth::hash_password;
-pub(crate) use auth::{Authenticator, Peer, is_jwt};
+pub(crate) use auth::{Authenticator, Peer};
+pub(crate) use authenticate::Callers;
 pub(crate) use authorization::Authorization;
-pub(crate) use caller::{Caller, preset};
+pub(crate) use caller::Caller;
 pub(crate) use delegation::{Asker, Delegations, Purpose};
 pub(crate) use headers::Headers;
-pub(crate) use identity::Identity;
-pub(crate) use sessions::{Sessions, is_token, random_token};
+pub(crate) use sessions::{is_token, random_token};

@@ -57,6 +57,13 @@ fn issuer(path: &Path) -> TokenIssuer {
     TokenIssuer::new(ISSUER, ["portolan", "mesh"], KeySource::File(path.to_owned()))
 }
 
+/// An issuer whose keys are stored at `path`, and a token of that issuer for `ann`.
+pub(in crate::callers) fn issuer_and_token(path: &Path) -> (TokenIssuer, String) {
+    let provider = Provider::new();
+    provider.publish(path, "one");
+    (issuer(path), provider.sign(&header(), &claims()))
+}
+
 fn tokens(issuers: Vec<TokenIssuer>) -> Result<Tokens> {
     Tokens::new(&AuthOptions { issuers, ..AuthOptions::default() })
 }

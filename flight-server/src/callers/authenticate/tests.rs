@@ -1,0 +1,149 @@
+//! Each kind of [`Authorization`], at a login and with a call: which of the two accepts it, and what both refuse.
+
+#![allow(clippy::unwrap_used)]
+
+use portolan_connectors::node::{NodeIdentity, NodeKey};
+use portolan_engine::{ErrorKind, Principal};
+
+use super::*;
+use crate::callers::auth::{hash_password, issuer_and_token};
+use crate::options::{Allowed, AuthOptions, DelegationOptions, TrustedNode, User};
+
+const HERE: &str = "grpc://here:1";
+
+/// A server with these options. It accepts anonymous callers if `anonymous`.
+fn callers(auth: &AuthOptions, anonymous: bool, trusted: Vec<TrustedNode>) -> Callers {
+    let engine = Engine::builder().cpu_threads(1).build().unwrap();
+    let authenticator = Authenticator::new(auth, anonymous, false, 2).unwrap();
+    let delegations =
+        Delegations::new(&DelegationOptions { trusted, audiences: vec![] }, vec![HERE.to_owned()]).unwrap();
+    Callers::new(engine, authenticator, delegations, &ServerLimits::default())
+}
+
+/// The options of a server that knows the user `ann`, with the password `secret`.
+fn ann() -> AuthOptions {
+    let password_hash = Some(hash_password("secret").unwrap());
+    let user = User { name: "ann".to_owned(), password_hash, ..User::default() };
+    AuthOptions { users: vec![user], ..AuthOptions::default() }
+}
+
+/// The headers of a call: `authorization`, if it is given.
+fn headers(authorization: Option<&str>) -> Headers<'_> {
+    authorization.map(|value| ("authorization", Some(value))).into_iter().collect()
+}
+
+async fn log_in(callers: &Callers, authorization: Authorization) -> Result<String> {
+    callers.log_in(authorization, &headers(None), &Peer::default()).await
+}
+
+async fn call(callers: &Callers, authorization: Option<&str>) -> Result<Caller> {
+    callers.identify(&headers(authorization), &Peer::default()).await
+}
+
+async fn call_with(callers: &Callers, token: &str) -> Result<Caller> {
+    call(callers, Some(&format!("Bearer {token}"))).await
+}
+
+/// Asserts that a login and a call refuse `token`.
+async fn refused(callers: &Callers, token: &str) {
+    let login = log_in(callers, Authorization::Bearer(token.to_owned())).await;
+    assert_eq!(login.err().map(|e| e.kind()), Some(ErrorKind::Unauthenticated), "a login with {token}");
+    let call = call_with(callers, token).await;
+    assert_eq!(call.err().map(|e| e.kind()), Some(ErrorKind::Unauthenticated), "a call with {token}");
+}
+
+#[tokio::test]
+async fn logins_and_calls_agree_on_callers_without_credentials() {
+    let open = callers(&AuthOptions::default(), true, vec![]);
+    let caller = call(&open, None).await.unwrap();
+    assert_eq!(caller.identity.principal, Principal::anonymous());
+    assert!(caller.kept_as.is_none() && caller.answer_header().is_some());
+    let token = log_in(&open, Authorization::Nobody).await.unwrap();
+    assert_eq!(call_with(&open, &token).await.unwrap().identity.principal, Principal::anonymous());
+
+    let closed = callers(&ann(), false, vec![]);
+    assert_eq!(call(&closed, None).await.err().map(|e| e.kind()), Some(ErrorKind::Unauthenticated));
+    let login = log_in(&closed, Authorization::Nobody).await;
+    assert_eq!(login.err().map(|e| e.kind()), Some(ErrorKind::Unauthenticated));
+}
+
+#[tokio::test]
+async fn logins_and_calls_accept_a_password() {
+    let callers = callers(&ann(), false, vec![]);
+    let basic = |password: &str| Authorization::Basic("ann".to_owned(), password.to_owned());
+    let token = log_in(&callers, basic("secret")).await.unwrap();
+    assert_eq!(call_with(&callers, &token).await.unwrap().identity.principal.name(), "ann");
+    // ann:secret
+    let caller = call(&callers, Some("Basic YW5uOnNlY3JldA==")).await.unwrap();
+    assert!(caller.identity.principal.name() == "ann" && caller.kept_as.is_none());
+
+    let login = log_in(&callers, basic("wrong")).await;
+    assert_eq!(login.err().map(|e| e.kind()), Some(ErrorKind::Unauthenticated));
+    // ann:wrong
+    let call = call(&callers, Some("Basic YW5uOndyb25n")).await;
+    assert_eq!(call.err().map(|e| e.kind()), Some(ErrorKind::Unauthenticated));
+}
+
+#[tokio::test]
+async fn logins_and_calls_accept_the_token_of_an_open_session() {
+    let callers = callers(&ann(), false, vec![]);
+    let password = Authorization::Basic("ann".to_owned(), "secret".to_owned());
+    let token = log_in(&callers, password).await.unwrap();
+    let caller = call_with(&callers, &token).await.unwrap();
+    assert!(caller.kept_as.as_deref() == Some(token.as_str()) && caller.answer_header().is_none());
+    // A login with the token of an open session opens no other one.
+    assert_eq!(log_in(&callers, Authorization::Bearer(token.clone())).await.unwrap(), token);
+    assert!(callers.sessions.close(&token));
+    for unknown in [token.as_str(), "guess", "a.b.c", "token abc"] {
+        refused(&callers, unknown).await;
+    }
+}
+
+#[tokio::test]
+async fn logins_and_calls_accept_a_providers_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let (issuer, token) = issuer_and_token(&folder.path().join("keys.json"));
+    let options = AuthOptions { issuers: vec![issuer], ..AuthOptions::default() };
+    let callers = callers(&options, false, vec![]);
+    let (first, second) = (call_with(&callers, &token).await.unwrap(), call_with(&callers, &token).await.unwrap());
+    assert!(first.identity.principal.name() == "ann" && first.shares_session());
+    assert_eq!(first.kept_as, second.kept_as);
+    // A login opens a session of its own.
+    let own = log_in(&callers, Authorization::Bearer(token.clone())).await.unwrap();
+    let caller = call_with(&callers, &own).await.unwrap();
+    assert!(caller.identity.principal.name() == "ann" && !caller.shares_session());
+
+    // A wrong signature, a token that another key signed, and the key under which the open session is kept.
+    let unsigned = token.rsplit_once('.').map(|(signed, _)| format!("{signed}.AAAA")).unwrap();
+    refused(&callers, &unsigned).await;
+    let (_, of_another) = issuer_and_token(&folder.path().join("other.json"));
+    refused(&callers, &of_another).await;
+    refused(&callers, first.kept_as.as_deref().unwrap()).await;
+}
+
+#[tokio::test]
+async fn one_login_accepts_a_nodes_token_and_calls_refuse_it() {
+    let key = NodeKey::from_pem(NodeKey::generate().unwrap().as_bytes()).unwrap();
+    let trusted = TrustedNode {
+        name: "gateway".to_owned(),
+        key: key.public().clone(),
+        may_act_for: Allowed::All,
+        groups: Allowed::All,
+    };
+    let gateway = NodeIdentity::new("gateway", key).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (issuer, _) = issuer_and_token(&folder.path().join("keys.json"));
+    let with_issuer = AuthOptions { issuers: vec![issuer], ..AuthOptions::default() };
+    // On a server with an issuer, a node's token looks like one of the issuer's.
+    for options in [AuthOptions::default(), with_issuer] {
+        let callers = callers(&options, false, vec![trusted.clone()]);
+        let token = gateway.login(HERE).unwrap();
+        let early = call_with(&callers, &token).await;
+        assert_eq!(early.err().map(|e| e.kind()), Some(ErrorKind::Unauthenticated), "a call with a node's token");
+        let session = log_in(&callers, Authorization::Bearer(token.clone())).await.unwrap();
+        let caller = call_with(&callers, &session).await.unwrap();
+        assert!(caller.identity.node && caller.identity.principal.name() == "node:gateway");
+        refused(&callers, &token).await;
+        refused(&callers, &gateway.login("grpc://other:1").unwrap()).await;
+    }
+}
