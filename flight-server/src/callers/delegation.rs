@@ -1,7 +1,7 @@
 //! On whose behalf a fragment runs: what its sender signed is checked here, and nothing else is believed. A node without
 //! trusted nodes takes fragments unsigned, and runs them as whoever sent them.
 
-mod seen;
+mod used_tokens;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use portolan_connectors::node::token::{
 use portolan_engine::{Error, ErrorKind, Principal, Result};
 use serde::de::DeserializeOwned;
 
-use self::seen::Seen;
+use self::used_tokens::UsedTokens;
 use super::identity::{Identity, NODE};
 use crate::failure::{invalid, unauthenticated};
 use crate::options::{Allowed, DelegationOptions, TrustedNode};
@@ -34,7 +34,7 @@ pub(crate) struct Delegations {
 struct Trusted {
     /// Several while its key is replaced by another.
     keys: Vec<TrustedNode>,
-    seen: Seen,
+    used: UsedTokens,
 }
 
 /// Who asks for a fragment.
@@ -174,8 +174,8 @@ impl Delegations {
     }
 
     fn first_use(&self, issuer: &str, jti: &str, until: u64, now: u64) -> Result<()> {
-        let seen = self.trusted.get(issuer).map(|node| &node.seen);
-        seen.map_or(Ok(()), |seen| seen.first_use(issuer, jti, until, now))
+        let used = self.trusted.get(issuer).map(|node| &node.used);
+        used.map_or(Ok(()), |used| used.first_use(issuer, jti, until, now))
     }
 }
 

@@ -1,0 +1,67 @@
+//! The tokens of one node that were used and have not expired.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use portolan_engine::{Error, ErrorKind, Result};
+use uuid::Uuid;
+
+/// The most tokens that are kept. A node sends fewer fragments while its tokens are valid.
+const MOST: usize = 1 << 20;
+
+/// Used tokens, ordered by when they expire.
+#[derive(Default)]
+pub(super) struct UsedTokens(Mutex<BTreeSet<(u64, Uuid)>>);
+
+impl UsedTokens {
+    /// Records a token, and refuses a token that was used before. If [`MOST`] tokens are kept, no further token is accepted
+    /// until one expires.
+    pub(super) fn first_use(&self, issuer: &str, jti: &str, until: u64, now: u64) -> Result<()> {
+        let id = Uuid::parse_str(jti).map_err(|_| denied(format!("what node `{issuer}` signed has no number")))?;
+        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while used.first().is_some_and(|(until, _)| *until < now) {
+            used.pop_first();
+        }
+        if used.contains(&(until, id)) {
+            return Err(denied(format!("what node `{issuer}` signed was used before, and is good once")));
+        }
+        if used.len() >= MOST {
+            return Err(Error::new(
+                ErrorKind::ResourceExhausted,
+                format!("node `{issuer}` sent {MOST} fragments within its tokens' time: try again"),
+            ));
+        }
+        used.insert((until, id));
+        Ok(())
+    }
+}
+
+fn denied(context: String) -> Error {
+    Error::new(ErrorKind::PermissionDenied, context)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_taken_once_and_forgotten_in_time() {
+        let (used, id) = (UsedTokens::default(), Uuid::new_v4().to_string());
+        used.first_use("a", &id, 100, 50).unwrap();
+        assert_eq!(used.first_use("a", &id, 100, 100).unwrap_err().kind(), ErrorKind::PermissionDenied);
+        used.first_use("a", &Uuid::new_v4().to_string(), 200, 101).unwrap();
+        assert_eq!(used.0.lock().unwrap().len(), 1, "what ran out is not kept");
+        assert!(used.first_use("a", "x", 200, 101).is_err());
+    }
+
+    #[test]
+    fn it_is_bounded() {
+        let used = UsedTokens::default();
+        *used.0.lock().unwrap() = (0..MOST as u128).map(|i| (100, Uuid::from_u128(i))).collect();
+        let take = |now| used.first_use("a", &Uuid::new_v4().to_string(), 200, now);
+        assert_eq!(take(100).unwrap_err().kind(), ErrorKind::ResourceExhausted);
+        take(101).unwrap();
+    }
+}
