@@ -1,4 +1,4 @@
-//! The sessions of callers, each under a random token: bounded in number, forgotten when idle.
+//! The sessions of callers, each under a random token. Their number is bounded, and idle ones are closed.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,13 +14,14 @@ use crate::options::ServerLimits;
 
 /// The sessions of a server.
 pub(crate) struct Sessions {
-    kept: Mutex<HashMap<String, Kept>>,
+    kept: Mutex<HashMap<String, OpenSession>>,
     most: usize,
     most_per_principal: usize,
     idle: Duration,
 }
 
-struct Kept {
+/// A session that is kept.
+struct OpenSession {
     identity: Identity,
     session: Session,
     used: Instant,
@@ -82,11 +83,11 @@ impl Sessions {
             return Ok(());
         }
         self.make_room(&mut kept, identity)?;
-        kept.insert(key, Kept { identity: identity.clone(), session: session.clone(), used: Instant::now() });
+        kept.insert(key, OpenSession { identity: identity.clone(), session: session.clone(), used: Instant::now() });
         Ok(())
     }
 
-    /// Whether a session of that key is shared by all who show one token.
+    /// True if all who show one token share the session of `key`.
     pub(crate) fn is_of_token(key: &str) -> bool {
         key.starts_with(TOKEN)
     }
@@ -119,7 +120,7 @@ impl Sessions {
         self.retain_open(&mut self.lock());
     }
 
-    fn retain_open(&self, kept: &mut HashMap<String, Kept>) {
+    fn retain_open(&self, kept: &mut HashMap<String, OpenSession>) {
         kept.retain(|_, k| {
             let open = k.is_open(self.idle);
             if !open {
@@ -139,7 +140,7 @@ impl Sessions {
     }
 
     /// The session under `key`, which is used now.
-    fn used(&self, kept: &mut HashMap<String, Kept>, key: &str) -> Option<(Identity, Session)> {
+    fn used(&self, kept: &mut HashMap<String, OpenSession>, key: &str) -> Option<(Identity, Session)> {
         let entry = kept.get_mut(key)?;
         if !entry.is_open(self.idle) {
             entry.session.close();
@@ -152,20 +153,20 @@ impl Sessions {
 
     fn keep(
         &self,
-        kept: &mut HashMap<String, Kept>,
+        kept: &mut HashMap<String, OpenSession>,
         key: String,
         engine: &Engine,
         identity: Identity,
     ) -> Result<Session> {
         self.make_room(kept, &identity)?;
         let session = engine.session(identity.principal.clone());
-        kept.insert(key, Kept { identity, session: session.clone(), used: Instant::now() });
+        kept.insert(key, OpenSession { identity, session: session.clone(), used: Instant::now() });
         Ok(session)
     }
 
     /// Makes room for one more session of a principal.
-    fn make_room(&self, kept: &mut HashMap<String, Kept>, identity: &Identity) -> Result<()> {
-        let of_same = |kept: &HashMap<String, Kept>| {
+    fn make_room(&self, kept: &mut HashMap<String, OpenSession>, identity: &Identity) -> Result<()> {
+        let of_same = |kept: &HashMap<String, OpenSession>| {
             kept.values().filter(|k| k.identity.principal.is_same(&identity.principal)).count()
         };
         if kept.len() >= self.most || of_same(kept) >= self.most_per_principal {
@@ -199,12 +200,12 @@ impl Sessions {
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, OpenSession>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
+impl OpenSession {
     fn is_open(&self, idle: Duration) -> bool {
         self.used.elapsed() <= idle && !self.identity.has_expired() && !self.session.is_closed()
     }
