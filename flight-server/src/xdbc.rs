@@ -7,7 +7,7 @@ use arrow_flight::sql::{Nullable, Searchable, XdbcDataType, XdbcDatetimeSubcode}
 use portolan_engine::Result;
 
 use crate::failure::encoding;
-use crate::sql_types::{SqlType, sql_type};
+use crate::rows::{SqlType, sql_type};
 
 /// Type, one of the Arrow types that SQL calls so, and the quote around literals, where they have one.
 const TYPES: &[(XdbcDataType, DataType, Option<&str>)] = &[
