@@ -19,9 +19,9 @@ use crate::encode::{fragment_messages, no_rows, statement_messages, table_messag
 use crate::failure::{invalid, statement_cancelled};
 use crate::prepared::{Delivery, announce_prepared, bound};
 use crate::results::Part;
+use crate::rows::{same_columns, to_wire};
 use crate::service::Service;
 use crate::statements::{Kind, Parameters, Runs, Statement, handle_and_part};
-use crate::wire_schema::{same_columns, to_wire};
 
 impl Service {
     /// Starts what a ticket asks for.

@@ -24,7 +24,6 @@ mod server;
 mod service;
 mod sql_info;
 mod statements;
-mod wire_schema;
 mod xdbc;
 
 pub use callers::hash_password;

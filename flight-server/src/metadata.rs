@@ -15,9 +15,9 @@ use portolan_engine::Result;
 
 use crate::callers::Caller;
 use crate::failure::encoding;
+use crate::rows::Strings;
 use crate::service::Service;
 use crate::sql_info::answers;
-use crate::wire_schema::Strings;
 use crate::xdbc::type_info;
 
 pub(crate) use cache::SchemaCache;

@@ -20,8 +20,8 @@ use crate::fetch::{Execution, When};
 use crate::head_start::HeadStart;
 use crate::placeholders::number_placeholders;
 use crate::results::KeptResult;
+use crate::rows::{Strings, plain_schema, wire_schema};
 use crate::statements::{Kind, Parameters, Runs, Statement, Statements};
-use crate::wire_schema::{Strings, plain_schema, wire_schema};
 
 /// How long a result is kept after it was asked for, or renewed.
 const RESULT_LIFETIME: Duration = Duration::from_secs(300);

@@ -17,7 +17,7 @@ use crate::callers::{is_token, random_token};
 use crate::head_start::{HeadStart, HeadStarts};
 use crate::options::ServerLimits;
 use crate::results::{KeptResult, Part};
-use crate::wire_schema::Strings;
+use crate::rows::Strings;
 
 /// Prepared statements that were not used for so long make way where there is no room for new ones.
 const ABANDONED: Duration = Duration::from_secs(60);

@@ -115,7 +115,7 @@ mod tests {
     fn every_type_that_clients_see_is_told() {
         let all = type_info(None).unwrap();
         let told: Vec<&str> = all.column(0).as_string::<i32>().iter().flatten().collect();
-        for data_type in crate::wire_schema::tests::types() {
+        for data_type in crate::rows::types() {
             let name = sql_type(&data_type).name;
             assert!(told.contains(&name), "{name} of {data_type}");
         }

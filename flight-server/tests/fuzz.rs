@@ -29,7 +29,7 @@ use tonic::{Code, Status};
 
 #[path = "fuzz/mutate.rs"]
 mod mutate;
-#[path = "../src/wire_schema/tests/random.rs"]
+#[path = "../src/rows/wire_schema/tests/random.rs"]
 mod random;
 #[path = "fuzz/requests.rs"]
 mod requests;

@@ -11,7 +11,7 @@ use portolan_catalog::{DomainCatalog, DomainName, MeshSnapshot, Port, PortName, 
 use portolan_engine::Result;
 
 use crate::prepared::ipc_schema;
-use crate::wire_schema::{Strings, describe_table_column, plain_schema};
+use crate::rows::{Strings, describe_table_column, plain_schema};
 
 /// Bytes of encoded columns that are kept: those of some 13,000 ports with 20 described columns each. Others are encoded
 /// whenever they are asked for.

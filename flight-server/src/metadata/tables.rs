@@ -17,7 +17,7 @@ use super::system_views::SystemView;
 use super::{LOCAL_TEMPORARY, Listing, SYSTEM_CATALOG, TABLE, VIEW};
 use crate::failure::arrow;
 use crate::prepared::ipc_schema;
-use crate::wire_schema::{Strings, describe_table_column, plain_schema};
+use crate::rows::{Strings, describe_table_column, plain_schema};
 
 /// Rows of a batch, at most.
 const BATCH_ROWS: usize = 8192;

@@ -1,5 +1,9 @@
 //! Rows as clients see them: their columns, their types in SQL, and their messages.
 
 mod sql_types;
+mod wire_schema;
 
 pub(crate) use sql_types::{SqlType, sql_type};
+#[cfg(test)]
+pub(crate) use wire_schema::tests::{random_batch, types};
+pub(crate) use wire_schema::{Strings, describe_table_column, plain_schema, same_columns, to_wire, wire_schema};

@@ -29,7 +29,7 @@ use tonic::metadata::MetadataMap;
 use super::*;
 use crate::dispatch::ticket;
 use crate::options::{AuthOptions, DelegationOptions, ServerLimits};
-use crate::wire_schema::tests::random_batch;
+use crate::rows::random_batch;
 
 const PORTS: u64 = 120;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
 
-use crate::rows::{SqlType, sql_type};
+use crate::rows::sql_types::{SqlType, sql_type};
 
 const PREFIX: &str = "ARROW:FLIGHT:SQL:";
 const TYPE_NAME: &str = "ARROW:FLIGHT:SQL:TYPE_NAME";
