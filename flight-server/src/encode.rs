@@ -22,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::{Message, Messages};
 use crate::failure::{arrow, statement_cancelled};
-use crate::metadata::Listing;
 
 /// The rows of a statement, in the form that clients see, compressed as their session asks.
 pub(crate) fn statement_messages(
@@ -39,9 +38,12 @@ pub(crate) fn statement_messages(
     Ok(messages(rows, schema, options))
 }
 
-/// Rows about the catalog; each batch is made when the one before it was taken.
-pub(crate) fn table_messages(table: Listing) -> Messages {
-    messages(stream::iter(table.batches), table.schema, IpcWriteOptions::default())
+/// Encodes the rows of a table about the catalog. Each batch is made when the one before it was taken.
+pub(crate) fn table_messages(
+    schema: SchemaRef,
+    batches: impl Iterator<Item = Result<RecordBatch>> + Send + 'static,
+) -> Messages {
+    messages(stream::iter(batches), schema, IpcWriteOptions::default())
 }
 
 /// No rows, of these columns.

@@ -39,7 +39,7 @@ impl Service {
             }
             _ => {
                 let table = self.metadata(caller, &command).await?.ok_or_else(|| unknown(command.type_url()))?;
-                Ok(table_messages(table))
+                Ok(table_messages(table.schema, table.batches))
             }
         }
     }
