@@ -15,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::callers::{Asker, Caller, Purpose};
 use crate::dispatch::{Messages, Request, unknown};
-use crate::encode::{fragment_messages, no_rows, statement_messages, table_messages, until_cancelled};
 use crate::failure::{invalid, statement_cancelled};
 use crate::prepared::{Delivery, announce_prepared, bound};
 use crate::results::Part;
-use crate::rows::{same_columns, to_wire};
+use crate::rows::{
+    fragment_messages, no_rows, same_columns, statement_messages, table_messages, to_wire, until_cancelled,
+};
 use crate::service::Service;
 use crate::statements::{Kind, Parameters, Runs, Statement, handle_and_part};
 

@@ -7,7 +7,6 @@
 mod actions;
 mod callers;
 pub mod dispatch;
-mod encode;
 mod failure;
 mod fetch;
 mod head_start;

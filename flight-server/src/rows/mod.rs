@@ -1,8 +1,10 @@
 //! Rows as clients see them: their columns, their types in SQL, and their messages.
 
+mod encode;
 mod sql_types;
 mod wire_schema;
 
+pub(crate) use encode::{fragment_messages, no_rows, statement_messages, table_messages, until_cancelled};
 pub(crate) use sql_types::{SqlType, sql_type};
 #[cfg(test)]
 pub(crate) use wire_schema::tests::{random_batch, types};
