@@ -4,23 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
-use arrow::ipc::writer::IpcWriteOptions;
 use arrow::record_batch::RecordBatch;
 use arrow_flight::sql::{
     ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult, CommandStatementQuery,
 };
-use arrow_flight::{IpcMessage, SchemaAsIpc};
 use bytes::Bytes;
 use futures::{TryStreamExt, stream};
 use portolan_engine::{Engine, Prepared, Result, StatementKind, rows_of};
 
 use crate::callers::Caller;
-use crate::failure::{arrow, invalid, unsupported};
+use crate::failure::{invalid, unsupported};
 use crate::fetch::{Execution, When};
 use crate::head_start::HeadStart;
 use crate::placeholders::number_placeholders;
 use crate::results::KeptResult;
-use crate::rows::{Strings, plain_schema, wire_schema};
+use crate::rows::{Strings, ipc_schema, plain_schema, wire_schema};
 use crate::statements::{Kind, Parameters, Runs, Statement, Statements};
 
 /// How long a result is kept after it was asked for, or renewed.
@@ -240,13 +238,6 @@ fn parameter_schema(parameters: &Schema, strings: Strings) -> SchemaRef {
         field.as_ref().clone().with_data_type(announced)
     });
     SchemaRef::new(Schema::new(fields.collect::<Vec<_>>()))
-}
-
-/// A schema as the message that Flight SQL carries it in.
-pub(crate) fn ipc_schema(schema: &Schema) -> Result<Bytes> {
-    let options = IpcWriteOptions::default();
-    let message: IpcMessage = SchemaAsIpc::new(schema, &options).try_into().map_err(arrow)?;
-    Ok(message.0)
 }
 
 #[cfg(test)]

@@ -10,8 +10,7 @@ use bytes::Bytes;
 use portolan_catalog::{DomainCatalog, DomainName, MeshSnapshot, Port, PortName, PortRef, ProductName};
 use portolan_engine::Result;
 
-use crate::prepared::ipc_schema;
-use crate::rows::{Strings, describe_table_column, plain_schema};
+use crate::rows::{Strings, describe_table_column, ipc_schema, plain_schema};
 
 /// Bytes of encoded columns that are kept: those of some 13,000 ports with 20 described columns each. Others are encoded
 /// whenever they are asked for.

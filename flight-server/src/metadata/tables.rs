@@ -16,8 +16,7 @@ use super::pattern::{Pattern, named};
 use super::system_views::SystemView;
 use super::{LOCAL_TEMPORARY, Listing, SYSTEM_CATALOG, TABLE, VIEW};
 use crate::failure::arrow;
-use crate::prepared::ipc_schema;
-use crate::rows::{Strings, describe_table_column, plain_schema};
+use crate::rows::{Strings, describe_table_column, ipc_schema, plain_schema};
 
 /// Rows of a batch, at most.
 const BATCH_ROWS: usize = 8192;

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::Buffer;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions, StreamEncoder};
 use arrow::ipc::{CompressionType, root_as_message};
 use arrow::record_batch::RecordBatch;
-use arrow_flight::FlightData;
+use arrow_flight::{FlightData, IpcMessage, SchemaAsIpc};
 use bytes::Bytes;
 use futures::stream;
 use futures::{Stream, StreamExt, TryStreamExt};
@@ -68,6 +68,13 @@ pub(crate) fn fragment_messages(rows: QueryStream) -> Messages {
         }
     });
     messages(rows, schema, IpcWriteOptions::default()).chain(end).boxed()
+}
+
+/// Encodes a schema as the message in which Flight SQL carries it.
+pub(crate) fn ipc_schema(schema: &Schema) -> Result<Bytes> {
+    let options = IpcWriteOptions::default();
+    let message: IpcMessage = SchemaAsIpc::new(schema, &options).try_into().map_err(arrow)?;
+    Ok(message.0)
 }
 
 /// Ends `messages` with an error once `cancelled` or `stopping` says so.

@@ -4,7 +4,7 @@ mod encode;
 mod sql_types;
 mod wire_schema;
 
-pub(crate) use encode::{fragment_messages, no_rows, statement_messages, table_messages, until_cancelled};
+pub(crate) use encode::{fragment_messages, ipc_schema, no_rows, statement_messages, table_messages, until_cancelled};
 pub(crate) use sql_types::{SqlType, sql_type};
 #[cfg(test)]
 pub(crate) use wire_schema::tests::{random_batch, types};
