@@ -1,25 +1,23 @@
-//! From rows to Flight messages: split so that every client takes them, without the buffers that no row uses, and ended
-//! when the statement is cancelled or the server stops.
+//! Rows as streams of Flight messages. A stream ends early when its statement is cancelled or the server stops.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::buffer::Buffer;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
-use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions, StreamEncoder};
-use arrow::ipc::{CompressionType, root_as_message};
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::ipc::CompressionType;
+use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions};
 use arrow::record_batch::RecordBatch;
 use arrow_flight::{FlightData, IpcMessage, SchemaAsIpc};
 use bytes::Bytes;
 use futures::stream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use portolan_connectors::FragmentSummary;
-use portolan_connectors::node::protocol::{MAX_MESSAGE_BYTES, TARGET_MESSAGE_BYTES};
+use portolan_connectors::node::protocol::TARGET_MESSAGE_BYTES;
 use portolan_engine::{Compression, Error, ErrorKind, QueryStream, Result};
 use tokio_util::sync::CancellationToken;
 
+use super::ipc_messages::Encoder;
+use super::split::split;
 use crate::dispatch::{Message, Messages};
 use crate::failure::{arrow, statement_cancelled};
 
@@ -159,166 +157,14 @@ fn messages(
     first.chain(encoded).boxed()
 }
 
-/// Rows as Flight's messages, dictionaries as dictionaries, uncompressed buffers from where they lie. Flight's own encoder
-/// announces large lists as small ones, and sends them as they are.
-struct Encoder {
-    stream: StreamEncoder,
-    /// Whether the columns were encoded, which come before the first rows.
-    begun: bool,
-}
-
-impl Encoder {
-    fn new(schema: &SchemaRef, options: IpcWriteOptions) -> Result<Self> {
-        Ok(Self { stream: StreamEncoder::try_new_with_options(schema, options).map_err(arrow)?, begun: false })
-    }
-
-    fn batch(&mut self, batch: &RecordBatch) -> Result<Vec<Message>> {
-        let begun = std::mem::replace(&mut self.begun, true);
-        let mut stream = Unread::of(self.stream.encode(batch).map_err(arrow)?);
-        if !begun {
-            stream.header().ok_or_else(malformed)?;
-        }
-        let mut messages = Vec::new();
-        while !stream.0.is_empty() {
-            let header = stream.header().ok_or_else(malformed)?;
-            let body = root_as_message(&header).map_err(|_| malformed())?.bodyLength();
-            let body = usize::try_from(body).ok().and_then(|length| stream.take(length)).ok_or_else(malformed)?;
-            messages.push(Message::new(header, body));
-        }
-        match messages.iter().map(Message::size).find(|size| *size > MAX_MESSAGE_BYTES) {
-            None => Ok(messages),
-            Some(size) => Err(Error::new(
-                ErrorKind::ResourceExhausted,
-                format!("a row takes {size} bytes, more than the {MAX_MESSAGE_BYTES} of a message"),
-            )),
-        }
-    }
-}
-
-fn malformed() -> Error {
-    Error::new(ErrorKind::Internal, "rows were encoded into a malformed stream")
-}
-
-/// Bytes of a stream one after another: messages, each of them a marker, the length of its metadata, these, and a body as
-/// long as they say (Arrow's format, "Encapsulated message format").
-struct Unread(VecDeque<Bytes>);
-
-impl Unread {
-    fn of(buffers: Vec<Buffer>) -> Self {
-        Self(buffers.into_iter().filter(|buffer| !buffer.is_empty()).map(bytes).collect())
-    }
-
-    /// The metadata of the next message; `None` where none follows.
-    fn header(&mut self) -> Option<Bytes> {
-        let prefix = self.take(8)?.concat();
-        let length = i32::from_le_bytes(prefix.get(4..)?.try_into().ok()?);
-        Some(self.take(usize::try_from(length).ok()?)?.concat().into())
-    }
-
-    /// The first `length` bytes; `None` if there are fewer.
-    fn take(&mut self, mut length: usize) -> Option<Vec<Bytes>> {
-        let mut taken = Vec::new();
-        while length > 0 {
-            let mut first = self.0.pop_front()?;
-            if first.len() > length {
-                self.0.push_front(first.split_off(length));
-            }
-            length -= first.len();
-            taken.push(first);
-        }
-        Some(taken)
-    }
-}
-
-/// The bytes of a buffer, where they lie.
-fn bytes(buffer: Buffer) -> Bytes {
-    struct Held(Buffer);
-    impl AsRef<[u8]> for Held {
-        fn as_ref(&self) -> &[u8] {
-            self.0.as_slice()
-        }
-    }
-    Bytes::from_owner(Held(buffer))
-}
-
-/// Pieces of at most `limit` bytes where single rows allow it.
-fn split(batch: RecordBatch, limit: usize) -> Vec<RecordBatch> {
-    let mut pieces = Vec::new();
-    let mut waiting = vec![compact(batch)];
-    while let Some(batch) = waiting.pop() {
-        let rows = batch.num_rows();
-        let size: usize = batch.columns().iter().map(size_of).sum();
-        if size <= limit || rows <= 1 {
-            pieces.push(batch);
-            continue;
-        }
-        let parts = size.div_ceil(limit).clamp(2, rows);
-        let step = rows.div_ceil(parts);
-        let slices = (0..rows).step_by(step).map(|offset| compact(batch.slice(offset, step.min(rows - offset))));
-        if batch.columns().iter().any(|c| is_nested(c.data_type())) {
-            // These count what they hold whole, however small the slice: cutting again would go on to single rows.
-            pieces.extend(slices);
-        } else {
-            waiting.extend(slices.rev());
-        }
-    }
-    pieces
-}
-
-fn is_nested(data_type: &DataType) -> bool {
-    data_type.is_nested() || matches!(data_type, DataType::Dictionary(..) | DataType::RunEndEncoded(..))
-}
-
-/// The batch without the buffers of its view columns that hold little of it: IPC writes every buffer whole.
-fn compact(batch: RecordBatch) -> RecordBatch {
-    let is_view = |column: &ArrayRef| matches!(column.data_type(), DataType::Utf8View | DataType::BinaryView);
-    if !batch.columns().iter().any(is_view) {
-        return batch;
-    }
-    let columns = batch.columns().iter().map(compact_column).collect();
-    // The columns keep their types and lengths, so that this cannot fail; were it to, the batch is right as it is.
-    RecordBatch::try_new(batch.schema(), columns).unwrap_or(batch)
-}
-
-fn compact_column(column: &ArrayRef) -> ArrayRef {
-    let wasteful = |held: usize, used: usize| held > 2 * used + 4096;
-    match column.data_type() {
-        DataType::Utf8View => {
-            let views = column.as_string_view();
-            let held = views.data_buffers().iter().map(|b| b.len()).sum();
-            if wasteful(held, views.total_buffer_bytes_used()) { Arc::new(views.gc()) } else { column.clone() }
-        }
-        DataType::BinaryView => {
-            let views = column.as_binary_view();
-            let held = views.data_buffers().iter().map(|b| b.len()).sum();
-            if wasteful(held, views.total_buffer_bytes_used()) { Arc::new(views.gc()) } else { column.clone() }
-        }
-        _ => column.clone(),
-    }
-}
-
-/// Bytes that the column takes in a message, about.
-fn size_of(column: &ArrayRef) -> usize {
-    match column.data_type() {
-        DataType::Utf8View => {
-            let views = column.as_string_view();
-            views.len() * 16 + views.data_buffers().iter().map(|b| b.len()).sum::<usize>()
-        }
-        DataType::BinaryView => {
-            let views = column.as_binary_view();
-            views.len() * 16 + views.data_buffers().iter().map(|b| b.len()).sum::<usize>()
-        }
-        _ => column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_buffer_memory_size()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use arrow::array::{Int64Array, StringArray, StringViewArray};
+    use arrow::array::{Array, ArrayRef, Int64Array, StringArray, StringViewArray};
     use arrow::compute::concat_batches;
     use arrow_flight::decode::FlightRecordBatchStream;
+    use portolan_connectors::node::protocol::MAX_MESSAGE_BYTES;
 
     use super::*;
 
@@ -393,7 +239,7 @@ mod tests {
         let some = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef)]).unwrap();
         round_trip(some.slice(0, 0)).await;
         let count = arrow::array::RecordBatchOptions::new().with_row_count(Some(3));
-        let none = RecordBatch::try_new_with_options(Arc::new(arrow::datatypes::Schema::empty()), vec![], &count);
+        let none = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &count);
         let sent = sent(none.unwrap()).await.unwrap();
         let received = FlightRecordBatchStream::new_from_flight_data(stream::iter(sent.into_iter().map(Ok)));
         let rows: Vec<usize> = received.map_ok(|batch| batch.num_rows()).try_collect().await.unwrap();
@@ -409,18 +255,6 @@ mod tests {
         let messages = sent(batch.slice(500, 10)).await.unwrap();
         assert_eq!(messages.len(), 2);
         assert!(round_trip(batch.slice(500, 10)).await < 4096);
-    }
-
-    #[test]
-    fn lists_are_not_cut_into_single_rows() {
-        let mut lists = arrow::array::ListBuilder::new(arrow::array::Int64Builder::new());
-        for row in 0..8_192_i64 {
-            lists.append_value((0..60).map(|i| Some(row + i)));
-        }
-        let batch = RecordBatch::try_from_iter([("l", Arc::new(lists.finish()) as ArrayRef)]).unwrap();
-        let pieces = split(batch.clone(), TARGET_MESSAGE_BYTES);
-        assert!((2..=8).contains(&pieces.len()), "{} pieces", pieces.len());
-        assert_eq!(concat_batches(&batch.schema(), &pieces).unwrap(), batch);
     }
 
     #[tokio::test]

@@ -1,6 +1,8 @@
 //! Rows as clients see them: their columns, their types in SQL, and their messages.
 
 mod encode;
+mod ipc_messages;
+mod split;
 mod sql_types;
 mod wire_schema;
 

@@ -1,0 +1,98 @@
+//! The encoder of Flight messages: Arrow's stream format, cut into messages whose buffers are not copied.
+
+use std::collections::VecDeque;
+
+use arrow::buffer::Buffer;
+use arrow::datatypes::SchemaRef;
+use arrow::ipc::root_as_message;
+use arrow::ipc::writer::{IpcWriteOptions, StreamEncoder};
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use portolan_connectors::node::protocol::MAX_MESSAGE_BYTES;
+use portolan_engine::{Error, ErrorKind, Result};
+
+use crate::dispatch::Message;
+use crate::failure::arrow;
+
+/// Encodes rows as Flight messages: dictionaries as dictionaries, and uncompressed buffers without copying them. Flight's
+/// own encoder announces large lists as small ones, and sends them as they are.
+pub(super) struct Encoder {
+    stream: StreamEncoder,
+    /// Whether the columns were encoded, which come before the first rows.
+    begun: bool,
+}
+
+impl Encoder {
+    pub(super) fn new(schema: &SchemaRef, options: IpcWriteOptions) -> Result<Self> {
+        Ok(Self { stream: StreamEncoder::try_new_with_options(schema, options).map_err(arrow)?, begun: false })
+    }
+
+    /// Encodes a batch, and before it the dictionaries that it adds or replaces.
+    pub(super) fn batch(&mut self, batch: &RecordBatch) -> Result<Vec<Message>> {
+        let begun = std::mem::replace(&mut self.begun, true);
+        let mut stream = Unread::of(self.stream.encode(batch).map_err(arrow)?);
+        if !begun {
+            stream.header().ok_or_else(malformed)?;
+        }
+        let mut messages = Vec::new();
+        while !stream.0.is_empty() {
+            let header = stream.header().ok_or_else(malformed)?;
+            let body = root_as_message(&header).map_err(|_| malformed())?.bodyLength();
+            let body = usize::try_from(body).ok().and_then(|length| stream.take(length)).ok_or_else(malformed)?;
+            messages.push(Message::new(header, body));
+        }
+        match messages.iter().map(Message::size).find(|size| *size > MAX_MESSAGE_BYTES) {
+            None => Ok(messages),
+            Some(size) => Err(Error::new(
+                ErrorKind::ResourceExhausted,
+                format!("a row takes {size} bytes, more than the {MAX_MESSAGE_BYTES} of a message"),
+            )),
+        }
+    }
+}
+
+fn malformed() -> Error {
+    Error::new(ErrorKind::Internal, "rows were encoded into a malformed stream")
+}
+
+/// Bytes of a stream one after another: messages, each of them a marker, the length of its metadata, these, and a body as
+/// long as they say (Arrow's format, "Encapsulated message format").
+struct Unread(VecDeque<Bytes>);
+
+impl Unread {
+    fn of(buffers: Vec<Buffer>) -> Self {
+        Self(buffers.into_iter().filter(|buffer| !buffer.is_empty()).map(bytes).collect())
+    }
+
+    /// The metadata of the next message; `None` where none follows.
+    fn header(&mut self) -> Option<Bytes> {
+        let prefix = self.take(8)?.concat();
+        let length = i32::from_le_bytes(prefix.get(4..)?.try_into().ok()?);
+        Some(self.take(usize::try_from(length).ok()?)?.concat().into())
+    }
+
+    /// The first `length` bytes; `None` if there are fewer.
+    fn take(&mut self, mut length: usize) -> Option<Vec<Bytes>> {
+        let mut taken = Vec::new();
+        while length > 0 {
+            let mut first = self.0.pop_front()?;
+            if first.len() > length {
+                self.0.push_front(first.split_off(length));
+            }
+            length -= first.len();
+            taken.push(first);
+        }
+        Some(taken)
+    }
+}
+
+/// The bytes of a buffer, where they lie.
+fn bytes(buffer: Buffer) -> Bytes {
+    struct Held(Buffer);
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            self.0.as_slice()
+        }
+    }
+    Bytes::from_owner(Held(buffer))
+}
