@@ -30,7 +30,7 @@ impl Encoder {
     /// Encodes a batch, and before it the dictionaries that it adds or replaces.
     pub(super) fn batch(&mut self, batch: &RecordBatch) -> Result<Vec<Message>> {
         let begun = std::mem::replace(&mut self.begun, true);
-        let mut stream = Unread::of(self.stream.encode(batch).map_err(arrow)?);
+        let mut stream = IpcMessages::of(self.stream.encode(batch).map_err(arrow)?);
         if !begun {
             stream.header().ok_or_else(malformed)?;
         }
@@ -55,23 +55,23 @@ fn malformed() -> Error {
     Error::new(ErrorKind::Internal, "rows were encoded into a malformed stream")
 }
 
-/// Bytes of a stream one after another: messages, each of them a marker, the length of its metadata, these, and a body as
-/// long as they say (Arrow's format, "Encapsulated message format").
-struct Unread(VecDeque<Bytes>);
+/// The messages of a stream that are not read yet. A message is a marker, the length of its metadata, the metadata, and a
+/// body of the length that the metadata says (Arrow's format, "Encapsulated message format").
+struct IpcMessages(VecDeque<Bytes>);
 
-impl Unread {
+impl IpcMessages {
     fn of(buffers: Vec<Buffer>) -> Self {
         Self(buffers.into_iter().filter(|buffer| !buffer.is_empty()).map(bytes).collect())
     }
 
-    /// The metadata of the next message; `None` where none follows.
+    /// Takes the metadata of the next message; `None` if no message follows.
     fn header(&mut self) -> Option<Bytes> {
         let prefix = self.take(8)?.concat();
         let length = i32::from_le_bytes(prefix.get(4..)?.try_into().ok()?);
         Some(self.take(usize::try_from(length).ok()?)?.concat().into())
     }
 
-    /// The first `length` bytes; `None` if there are fewer.
+    /// Takes the next `length` bytes; `None` if there are fewer.
     fn take(&mut self, mut length: usize) -> Option<Vec<Bytes>> {
         let mut taken = Vec::new();
         while length > 0 {
