@@ -86,13 +86,13 @@ impl IpcMessages {
     }
 }
 
-/// The bytes of a buffer, where they lie.
+/// Returns the bytes of a buffer without copying them.
 fn bytes(buffer: Buffer) -> Bytes {
-    struct Held(Buffer);
-    impl AsRef<[u8]> for Held {
+    struct BufferOwner(Buffer);
+    impl AsRef<[u8]> for BufferOwner {
         fn as_ref(&self) -> &[u8] {
             self.0.as_slice()
         }
     }
-    Bytes::from_owner(Held(buffer))
+    Bytes::from_owner(BufferOwner(buffer))
 }
