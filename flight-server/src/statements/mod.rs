@@ -1,0 +1,5 @@
+//! Statements: their handles, their runs, and the results that are kept.
+
+mod held;
+
+pub(crate) use held::{Kind, Parameters, Runs, Statement, Statements, handle_and_part, handle_of_part};
