@@ -17,12 +17,11 @@ use crate::callers::{Asker, Caller, Purpose};
 use crate::dispatch::{Messages, Request, unknown};
 use crate::failure::{invalid, statement_cancelled};
 use crate::prepared::{Delivery, announce_prepared, bound};
-use crate::results::Part;
 use crate::rows::{
     fragment_messages, no_rows, same_columns, statement_messages, table_messages, to_wire, until_cancelled,
 };
 use crate::service::Service;
-use crate::statements::{Kind, Parameters, Runs, Statement, handle_and_part};
+use crate::statements::{Kind, Parameters, Part, Runs, Statement, handle_and_part};
 
 impl Service {
     /// Starts what a ticket asks for.

@@ -15,10 +15,9 @@ use crate::callers::Caller;
 use crate::dispatch::{Request, ticket, unknown};
 use crate::failure::{arrow, invalid, unsupported};
 use crate::prepared::{Announced, Delivery, announce_prepared, bound, bound_schema, prepare, unbound};
-use crate::results::{KeptResult, Part};
 use crate::rows::Strings;
 use crate::service::Service;
-use crate::statements::{Kind, handle_and_part, handle_of_part};
+use crate::statements::{KeptResult, Kind, Part, handle_and_part, handle_of_part};
 
 /// How long an answer to a poll waits for news.
 const POLL: Duration = Duration::from_secs(2);

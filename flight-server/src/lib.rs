@@ -17,7 +17,6 @@ mod options;
 mod placeholders;
 mod prepared;
 mod put;
-mod results;
 mod rows;
 mod server;
 mod service;

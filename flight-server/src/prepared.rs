@@ -17,9 +17,8 @@ use crate::failure::{invalid, unsupported};
 use crate::fetch::{Execution, When};
 use crate::head_start::HeadStart;
 use crate::placeholders::number_placeholders;
-use crate::results::KeptResult;
 use crate::rows::{Strings, ipc_schema, plain_schema, wire_schema};
-use crate::statements::{Kind, Parameters, Runs, Statement, Statements};
+use crate::statements::{KeptResult, Kind, Parameters, Runs, Statement, Statements};
 
 /// How long a result is kept after it was asked for, or renewed.
 const RESULT_LIFETIME: Duration = Duration::from_secs(300);

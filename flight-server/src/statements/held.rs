@@ -13,10 +13,10 @@ use datafusion::common::utils::memory::get_record_batch_memory_size;
 use portolan_engine::{Error, ErrorKind, Prepared, Principal, ProgressHandle, Result};
 use tokio_util::sync::CancellationToken;
 
+use super::results::{KeptResult, Part};
 use crate::callers::{is_token, random_token};
 use crate::head_start::{HeadStart, HeadStarts};
 use crate::options::ServerLimits;
-use crate::results::{KeptResult, Part};
 use crate::rows::Strings;
 
 /// Prepared statements that were not used for so long make way where there is no room for new ones.

@@ -1,5 +1,7 @@
 //! Statements: their handles, their runs, and the results that are kept.
 
 mod held;
+mod results;
 
 pub(crate) use held::{Kind, Parameters, Runs, Statement, Statements, handle_and_part, handle_of_part};
+pub(crate) use results::{KeptResult, Part};
