@@ -9,7 +9,6 @@ mod callers;
 pub mod dispatch;
 mod failure;
 mod fetch;
-mod head_start;
 mod info;
 mod listener;
 mod metadata;

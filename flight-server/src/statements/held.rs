@@ -14,8 +14,8 @@ use portolan_engine::{Error, ErrorKind, Prepared, Principal, ProgressHandle, Res
 use tokio_util::sync::CancellationToken;
 
 use super::results::{KeptResult, Part};
+use super::speculative_runs::{HeadStart, HeadStarts};
 use crate::callers::{is_token, random_token};
-use crate::head_start::{HeadStart, HeadStarts};
 use crate::options::ServerLimits;
 use crate::rows::Strings;
 

@@ -2,6 +2,8 @@
 
 mod held;
 mod results;
+mod speculative_runs;
 
 pub(crate) use held::{Kind, Parameters, Runs, Statement, Statements, handle_and_part, handle_of_part};
 pub(crate) use results::{KeptResult, Part};
+pub(crate) use speculative_runs::HeadStart;
