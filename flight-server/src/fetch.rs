@@ -3,25 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
 use arrow_flight::sql::Command;
-use datafusion::scalar::ScalarValue;
-use futures::stream::{self, BoxStream};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use portolan_connectors::node::protocol::{FragmentTicket, NodeHello};
-use portolan_engine::{Error, ErrorKind, EstimatedFragment, Prepared, QueryStream, Result, SentFragment, rows_of};
+use portolan_engine::{EstimatedFragment, Result, SentFragment};
 use tokio_util::sync::CancellationToken;
 
 use crate::callers::{Asker, Caller, Purpose};
 use crate::dispatch::{Messages, Request, unknown};
 use crate::failure::{invalid, statement_cancelled};
 use crate::prepared::{Delivery, announce_prepared, bound};
-use crate::rows::{
-    fragment_messages, no_rows, same_columns, statement_messages, table_messages, to_wire, until_cancelled,
-};
+use crate::rows::{fragment_messages, no_rows, statement_messages, table_messages, until_cancelled};
 use crate::service::Service;
-use crate::statements::{Kind, Parameters, Part, Runs, Statement, handle_and_part};
+use crate::statements::{Execution, Kind, Part, Statement, When, handle_and_part};
 
 impl Service {
     /// Starts what a ticket asks for.
@@ -112,73 +106,6 @@ impl Service {
             measured: ticket.measured,
         })
     }
-}
-
-/// The rows of a statement, as clients see them.
-pub(crate) type Rows = BoxStream<'static, Result<RecordBatch>>;
-
-/// A query with the parameters that are bound to it, ready to run.
-#[derive(Clone)]
-pub(crate) struct Execution {
-    pub(crate) prepared: Prepared,
-    pub(crate) parameters: Parameters,
-    /// The columns that were announced.
-    pub(crate) schema: SchemaRef,
-    pub(crate) runs: Runs,
-}
-
-/// When a query runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum When {
-    /// Somebody has asked for its rows.
-    Asked,
-    /// It is announced, and nobody has asked yet.
-    Ahead,
-}
-
-impl Execution {
-    /// Starts it with each set of its parameters, one after another.
-    pub(crate) async fn start(self, when: When) -> Result<Rows> {
-        let unbound = self.parameters.is_empty().then(|| Ok(Vec::new()));
-        let mut sets = unbound.into_iter().chain(sets(self.parameters.clone()));
-        let Some(first) = sets.next().transpose()? else { return Ok(stream::empty().boxed()) };
-        let first = self.run(&first, when).await?;
-        let schema = self.schema.clone();
-        let rest = stream::iter(sets)
-            .then(move |values| {
-                let this = self.clone();
-                async move { this.run(&values?, When::Asked).await }
-            })
-            .try_flatten();
-        Ok(first.chain(rest).map(move |batch| to_wire(&batch?, &schema)).boxed())
-    }
-
-    /// Starts it with one set of parameters.
-    async fn run(&self, parameters: &[ScalarValue], when: When) -> Result<QueryStream> {
-        let rows = match when {
-            When::Asked => self.prepared.execute(parameters).await?,
-            When::Ahead => self.prepared.execute_ahead(parameters).await?,
-        };
-        if !same_columns(&rows.schema(), &self.schema) {
-            return Err(Error::new(
-                ErrorKind::SiteUnavailable,
-                "the columns of the statement changed since it was announced: ask for it again",
-            ));
-        }
-        self.runs.started(rows.progress());
-        Ok(rows)
-    }
-}
-
-/// The sets of parameters, each made when its turn comes: in this form they take more memory than the rows that they are
-/// in.
-fn sets(parameters: Parameters) -> impl Iterator<Item = Result<Vec<ScalarValue>>> + Send {
-    let rows: Vec<usize> = parameters.iter().map(RecordBatch::num_rows).collect();
-    let places = rows.into_iter().enumerate().flat_map(|(batch, rows)| (0..rows).map(move |row| (batch, row)));
-    places.filter_map(move |(batch, row)| {
-        let row = parameters.get(batch)?.slice(row, 1);
-        rows_of(&[row]).next()
-    })
 }
 
 /// Keeps the statement for as long as its rows flow, so that it can be cancelled and asked for its progress.

@@ -14,10 +14,9 @@ use portolan_engine::{Engine, Prepared, Result, StatementKind, rows_of};
 
 use crate::callers::Caller;
 use crate::failure::{invalid, unsupported};
-use crate::fetch::{Execution, When};
 use crate::placeholders::number_placeholders;
 use crate::rows::{Strings, ipc_schema, plain_schema, wire_schema};
-use crate::statements::{HeadStart, KeptResult, Kind, Parameters, Runs, Statement, Statements};
+use crate::statements::{Execution, HeadStart, KeptResult, Kind, Parameters, Runs, Statement, Statements, When};
 
 /// How long a result is kept after it was asked for, or renewed.
 const RESULT_LIFETIME: Duration = Duration::from_secs(300);

@@ -7,12 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use datafusion::common::utils::memory::get_record_batch_memory_size;
-use portolan_engine::{Error, ErrorKind, Prepared, Principal, ProgressHandle, Result};
-use tokio_util::sync::CancellationToken;
+use portolan_engine::{Error, ErrorKind, Prepared, Principal, Result};
 
+use super::execution::{Parameters, Runs};
 use super::results::{KeptResult, Part};
 use super::speculative_runs::{HeadStart, HeadStarts};
 use crate::callers::{is_token, random_token};
@@ -53,17 +52,6 @@ pub(crate) struct Statement {
     /// Its runs.
     pub(crate) runs: Runs,
 }
-
-/// What is known of the runs of a statement, and ends them. Clones are of the same runs.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Runs {
-    /// Ends them.
-    pub(crate) stop: CancellationToken,
-    newest: Arc<Mutex<Option<ProgressHandle>>>,
-}
-
-/// Parameters that are bound to a statement: one set of them a row; empty where none are bound.
-pub(crate) type Parameters = Arc<[RecordBatch]>;
 
 /// What a handle stands for.
 pub(crate) enum Kind {
@@ -106,18 +94,6 @@ impl Statement {
             }
             Kind::Kept(_) | Kind::Applied => 0,
         }
-    }
-}
-
-impl Runs {
-    /// How far the newest is; `None` before the first.
-    pub(crate) fn progress(&self) -> Option<ProgressHandle> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Remembers the newest.
-    pub(crate) fn started(&self, progress: ProgressHandle) {
-        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
     }
 }
 
@@ -285,6 +261,7 @@ mod tests {
 
     use arrow::array::{ArrayRef, UInt8Array};
     use arrow::datatypes::Schema;
+    use arrow::record_batch::RecordBatch;
 
     use super::*;
 

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::fetch::Rows;
+use super::execution::Rows;
 
 /// How long a query that was begun waits for somebody to fetch it. One that is fetched later begins anew.
 const LAPSES: Duration = Duration::from_secs(1);

@@ -1,0 +1,103 @@
+//! The execution of a query with its parameters, and the runs of a statement.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use datafusion::scalar::ScalarValue;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use portolan_engine::{Error, ErrorKind, Prepared, ProgressHandle, QueryStream, Result, rows_of};
+use tokio_util::sync::CancellationToken;
+
+use crate::rows::{same_columns, to_wire};
+
+/// The rows of a statement, as clients see them.
+pub(crate) type Rows = BoxStream<'static, Result<RecordBatch>>;
+
+/// The parameters that are bound to a statement: one set in each row, or nothing if none are bound.
+pub(crate) type Parameters = Arc<[RecordBatch]>;
+
+/// The runs of a statement: the progress of the newest, and the signal that ends them all. Clones share the runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Runs {
+    /// Ends the runs.
+    pub(crate) stop: CancellationToken,
+    newest: Arc<Mutex<Option<ProgressHandle>>>,
+}
+
+/// A query with the parameters that are bound to it, ready to run.
+#[derive(Clone)]
+pub(crate) struct Execution {
+    pub(crate) prepared: Prepared,
+    pub(crate) parameters: Parameters,
+    /// The columns that were announced.
+    pub(crate) schema: SchemaRef,
+    pub(crate) runs: Runs,
+}
+
+/// When a query runs: after a client asked for its rows, or before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// A client asked for the rows.
+    Asked,
+    /// The query is announced, and no client has asked for the rows yet.
+    Ahead,
+}
+
+impl Runs {
+    /// Returns the progress of the newest run; `None` before the first.
+    pub(crate) fn progress(&self) -> Option<ProgressHandle> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Records the newest run.
+    pub(crate) fn started(&self, progress: ProgressHandle) {
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+    }
+}
+
+impl Execution {
+    /// Starts the query with each set of its parameters, one after another.
+    pub(crate) async fn start(self, when: When) -> Result<Rows> {
+        let unbound = self.parameters.is_empty().then(|| Ok(Vec::new()));
+        let mut sets = unbound.into_iter().chain(sets(self.parameters.clone()));
+        let Some(first) = sets.next().transpose()? else { return Ok(stream::empty().boxed()) };
+        let first = self.run(&first, when).await?;
+        let schema = self.schema.clone();
+        let rest = stream::iter(sets)
+            .then(move |values| {
+                let this = self.clone();
+                async move { this.run(&values?, When::Asked).await }
+            })
+            .try_flatten();
+        Ok(first.chain(rest).map(move |batch| to_wire(&batch?, &schema)).boxed())
+    }
+
+    /// Starts the query with one set of parameters.
+    async fn run(&self, parameters: &[ScalarValue], when: When) -> Result<QueryStream> {
+        let rows = match when {
+            When::Asked => self.prepared.execute(parameters).await?,
+            When::Ahead => self.prepared.execute_ahead(parameters).await?,
+        };
+        if !same_columns(&rows.schema(), &self.schema) {
+            return Err(Error::new(
+                ErrorKind::SiteUnavailable,
+                "the columns of the statement changed since it was announced: ask for it again",
+            ));
+        }
+        self.runs.started(rows.progress());
+        Ok(rows)
+    }
+}
+
+/// Returns the sets of parameters. Each set is made when its turn comes, since scalars take more memory than the rows that
+/// hold them.
+fn sets(parameters: Parameters) -> impl Iterator<Item = Result<Vec<ScalarValue>>> + Send {
+    let rows: Vec<usize> = parameters.iter().map(RecordBatch::num_rows).collect();
+    let places = rows.into_iter().enumerate().flat_map(|(batch, rows)| (0..rows).map(move |row| (batch, row)));
+    places.filter_map(move |(batch, row)| {
+        let row = parameters.get(batch)?.slice(row, 1);
+        rows_of(&[row]).next()
+    })
+}
