@@ -12,10 +12,9 @@ use tokio_util::sync::CancellationToken;
 use crate::callers::{Asker, Caller, Purpose};
 use crate::dispatch::{Messages, Request, unknown};
 use crate::failure::{invalid, statement_cancelled};
-use crate::prepared::{Delivery, announce_prepared, bound};
 use crate::rows::{fragment_messages, no_rows, statement_messages, table_messages, until_cancelled};
 use crate::service::Service;
-use crate::statements::{Execution, Kind, Part, Statement, When, handle_and_part};
+use crate::statements::{Delivery, Execution, Kind, Part, Statement, When, announce_prepared, bound, handle_and_part};
 
 impl Service {
     /// Starts what a ticket asks for.

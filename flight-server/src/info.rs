@@ -14,10 +14,12 @@ use prost_types::Timestamp;
 use crate::callers::Caller;
 use crate::dispatch::{Request, ticket, unknown};
 use crate::failure::{arrow, invalid, unsupported};
-use crate::prepared::{Announced, Delivery, announce_prepared, bound, bound_schema, prepare, unbound};
 use crate::rows::Strings;
 use crate::service::Service;
-use crate::statements::{KeptResult, Kind, Part, handle_and_part, handle_of_part};
+use crate::statements::{
+    Announced, Delivery, KeptResult, Kind, Part, announce_prepared, bound, bound_schema, handle_and_part,
+    handle_of_part, prepare, unbound,
+};
 
 /// How long an answer to a poll waits for news.
 const POLL: Duration = Duration::from_secs(2);

@@ -14,7 +14,6 @@ mod listener;
 mod metadata;
 mod options;
 mod placeholders;
-mod prepared;
 mod put;
 mod rows;
 mod server;

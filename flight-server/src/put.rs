@@ -9,8 +9,8 @@ use portolan_engine::{IngestMode, IngestTarget, Result};
 use crate::callers::Caller;
 use crate::dispatch::{PutAnswer, Request, Upload, UploadedRows, unknown};
 use crate::failure::{invalid, unsupported};
-use crate::prepared::{Bound, apply, bind, bound, parameters, prepare, refuse_transaction};
 use crate::service::Service;
+use crate::statements::{Bound, apply, bind, bound, parameters, prepare, refuse_transaction};
 
 /// Bytes of parameters that one upload may bring.
 const PARAMETER_BYTES: usize = 64 << 20;

@@ -28,9 +28,8 @@ use crate::dispatch::{
 use crate::failure::unauthenticated;
 use crate::metadata::{SchemaCache, SystemViews};
 use crate::options::ServerLimits;
-use crate::prepared::create;
 use crate::sql_info::{Facts, sql_info};
-use crate::statements::Statements;
+use crate::statements::{Statements, create};
 
 /// How long a login may take to say who it is.
 const LOGIN: Duration = Duration::from_secs(10);

@@ -1,11 +1,15 @@
 //! Statements: their handles, their runs, and the results that are kept.
 
+mod announce;
 mod execution;
 mod held;
 mod results;
 mod speculative_runs;
 
-pub(crate) use execution::{Execution, Parameters, Runs, When};
+pub(crate) use announce::{
+    Announced, Bound, Delivery, announce_prepared, apply, bind, bound, bound_schema, create, parameters, prepare,
+    refuse_transaction, unbound,
+};
+pub(crate) use execution::{Execution, When};
 pub(crate) use held::{Kind, Statement, Statements, handle_and_part, handle_of_part};
 pub(crate) use results::{KeptResult, Part};
-pub(crate) use speculative_runs::HeadStart;

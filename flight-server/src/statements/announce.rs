@@ -12,11 +12,14 @@ use bytes::Bytes;
 use futures::{TryStreamExt, stream};
 use portolan_engine::{Engine, Prepared, Result, StatementKind, rows_of};
 
+use super::execution::{Execution, Parameters, Runs, When};
+use super::held::{Kind, Statement, Statements};
+use super::results::KeptResult;
+use super::speculative_runs::HeadStart;
 use crate::callers::Caller;
 use crate::failure::{invalid, unsupported};
 use crate::placeholders::number_placeholders;
 use crate::rows::{Strings, ipc_schema, plain_schema, wire_schema};
-use crate::statements::{Execution, HeadStart, KeptResult, Kind, Parameters, Runs, Statement, Statements, When};
 
 /// How long a result is kept after it was asked for, or renewed.
 const RESULT_LIFETIME: Duration = Duration::from_secs(300);
