@@ -13,7 +13,6 @@ mod info;
 mod listener;
 mod metadata;
 mod options;
-mod placeholders;
 mod put;
 mod rows;
 mod server;

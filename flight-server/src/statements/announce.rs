@@ -14,11 +14,11 @@ use portolan_engine::{Engine, Prepared, Result, StatementKind, rows_of};
 
 use super::execution::{Execution, Parameters, Runs, When};
 use super::held::{Kind, Statement, Statements};
+use super::placeholders::number_placeholders;
 use super::results::KeptResult;
 use super::speculative_runs::HeadStart;
 use crate::callers::Caller;
 use crate::failure::{invalid, unsupported};
-use crate::placeholders::number_placeholders;
 use crate::rows::{Strings, ipc_schema, plain_schema, wire_schema};
 
 /// How long a result is kept after it was asked for, or renewed.

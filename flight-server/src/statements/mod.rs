@@ -3,6 +3,7 @@
 mod announce;
 mod execution;
 mod held;
+mod placeholders;
 mod results;
 mod speculative_runs;
 
