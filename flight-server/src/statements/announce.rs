@@ -1,37 +1,29 @@
-//! Statements from their text on: planning, prepared statements and the parameters bound to them, settings.
+//! Statements that are announced: a query gets a handle and may start at once, and a change is carried out.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use arrow_flight::sql::{
-    ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult, CommandStatementQuery,
-};
+use arrow_flight::sql::CommandStatementQuery;
 use bytes::Bytes;
 use futures::{TryStreamExt, stream};
 use portolan_engine::{Engine, Prepared, Result, StatementKind, rows_of};
 
 use super::execution::{Execution, Parameters, Runs, When};
 use super::held::{Kind, Statement, Statements};
-use super::placeholders::number_placeholders;
+use super::prepared::{Bound, prepare};
 use super::results::KeptResult;
 use super::speculative_runs::HeadStart;
 use crate::callers::Caller;
-use crate::failure::{invalid, unsupported};
-use crate::rows::{Strings, ipc_schema, plain_schema, wire_schema};
+use crate::rows::{Strings, wire_schema};
 
 /// How long a result is kept after it was asked for, or renewed.
 const RESULT_LIFETIME: Duration = Duration::from_secs(300);
 
-/// A query that may take so long at least is begun before its rows are asked for: it may lose a second of its time.
+/// A query is started speculatively if it may take at least this long, since the speculative run may cost a second of that
+/// time.
 const LONG_ENOUGH: Duration = Duration::from_secs(10);
-
-/// Plans a statement for `caller`, without running it.
-pub(crate) async fn prepare(caller: &Caller, sql: &str, transaction: Option<&Bytes>) -> Result<Prepared> {
-    refuse_transaction(transaction)?;
-    caller.session.prepare(&number_placeholders(sql)?).await
-}
 
 /// A statement that was announced: the handle for its ticket, its columns, and how many rows it changed.
 pub(crate) struct Announced {
@@ -138,133 +130,4 @@ pub(crate) async fn apply(caller: &Caller, prepared: &Prepared, parameters: &[Re
         caller.require_kept_session()?;
     }
     prepared.apply(parameters).await
-}
-
-/// Creates a prepared statement.
-pub(crate) async fn create(
-    caller: &Caller,
-    statements: &Statements,
-    request: &ActionCreatePreparedStatementRequest,
-) -> Result<ActionCreatePreparedStatementResult> {
-    let prepared = prepare(caller, &request.query, request.transaction_id.as_ref()).await?;
-    let strings = Strings::of(&caller.session.settings());
-    let parameters = ipc_schema(&parameter_schema(&prepared.parameters(), strings))?;
-    let (schema, dataset_schema) = match prepared.kind() {
-        StatementKind::Query => {
-            let schema = wire_schema(&prepared.schema(), strings);
-            let ipc = ipc_schema(&schema)?;
-            (schema, ipc)
-        }
-        // Clients take a statement without columns for an update.
-        StatementKind::Setting | StatementKind::Change => {
-            if prepared.changes_session() {
-                caller.require_kept_session()?;
-            }
-            (SchemaRef::new(Schema::empty()), Bytes::new())
-        }
-    };
-    let statement = Statement::new(Kind::Prepared(prepared, Default::default()), schema, strings);
-    Ok(ActionCreatePreparedStatementResult {
-        prepared_statement_handle: statements.hold(&caller.identity.principal, statement)?,
-        dataset_schema,
-        parameter_schema: parameters,
-    })
-}
-
-/// A statement that is ready to be announced.
-pub(crate) struct Bound {
-    pub(crate) prepared: Prepared,
-    pub(crate) parameters: Parameters,
-    pub(crate) strings: Strings,
-}
-
-/// The prepared statement of `handle` with the parameters that are bound to it, and with strings as they were when it
-/// was prepared.
-pub(crate) fn bound(caller: &Caller, statements: &Statements, handle: &[u8]) -> Result<Bound> {
-    let statement = statements.find(&caller.identity.principal, handle)?;
-    match &statement.kind {
-        Kind::Prepared(prepared, parameters) => {
-            let parameters = parameters.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-            Ok(Bound { prepared: prepared.clone(), parameters, strings: statement.strings })
-        }
-        Kind::Query(..) | Kind::Kept(_) | Kind::Applied => {
-            Err(invalid("the handle is not that of a prepared statement"))
-        }
-    }
-}
-
-/// Binds parameters to the prepared statement of `handle`.
-pub(crate) fn bind(caller: &Caller, statements: &Statements, handle: &[u8], values: Parameters) -> Result<()> {
-    let statement = statements.find(&caller.identity.principal, handle)?;
-    match &statement.kind {
-        Kind::Prepared(_, parameters) => {
-            statements.room_for(&caller.identity.principal, &values)?;
-            *parameters.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = values;
-            Ok(())
-        }
-        Kind::Query(..) | Kind::Kept(_) | Kind::Applied => {
-            Err(invalid("the handle is not that of a prepared statement"))
-        }
-    }
-}
-
-/// The parameters in uploaded rows, each row a set of them; `None` where there are no columns. Columns without rows are
-/// no set of parameters, which is not the same.
-pub(crate) fn parameters((schema, batches): (Option<SchemaRef>, Vec<RecordBatch>)) -> Option<Parameters> {
-    let schema = schema.filter(|schema| !schema.fields().is_empty())?;
-    Some(if batches.is_empty() { [RecordBatch::new_empty(schema)].into() } else { batches.into() })
-}
-
-/// Refuses to be part of a transaction: there are none.
-pub(crate) fn refuse_transaction(transaction: Option<&Bytes>) -> Result<()> {
-    match transaction {
-        Some(id) if !id.is_empty() => Err(unsupported("this node has no transactions")),
-        _ => Ok(()),
-    }
-}
-
-/// The parameters as clients are told of them. The JDBC driver puts milliseconds into whatever unit a time is announced
-/// in; what it binds is brought into the right one.
-fn parameter_schema(parameters: &Schema, strings: Strings) -> SchemaRef {
-    let plain = plain_schema(parameters, strings);
-    let fields = plain.fields().iter().map(|field| {
-        let announced = match field.data_type() {
-            DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
-            DataType::Time32(_) | DataType::Time64(_) => DataType::Time32(TimeUnit::Millisecond),
-            // Nothing tells its type, and drivers take nothing but NULL for a column of NULLs.
-            DataType::Null => DataType::Utf8,
-            other => other.clone(),
-        };
-        field.as_ref().clone().with_data_type(announced)
-    });
-    SchemaRef::new(Schema::new(fields.collect::<Vec<_>>()))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use std::sync::Arc;
-
-    use arrow::array::{ArrayRef, Int64Array};
-    use arrow::datatypes::Field;
-
-    use super::*;
-
-    #[test]
-    fn rows_without_columns_bind_nothing() {
-        let row = RecordBatch::try_from_iter([("$1", Arc::new(Int64Array::from(vec![7])) as ArrayRef)]).unwrap();
-        let rows = |bound: Option<Parameters>| bound.map(|b| rows_of(&b).count());
-        assert_eq!(rows(parameters((Some(row.schema()), vec![row.clone()]))), Some(1));
-        assert_eq!(rows(parameters((Some(row.schema()), vec![]))), Some(0));
-        assert_eq!(rows(parameters((None, vec![]))), None);
-        assert_eq!(rows(parameters((Some(SchemaRef::new(Schema::empty())), vec![]))), None);
-    }
-
-    #[test]
-    fn times_are_announced_in_milliseconds() {
-        let nanoseconds = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
-        let announced = parameter_schema(&Schema::new(vec![Field::new("$1", nanoseconds, true)]), Strings::Plain);
-        assert_eq!(*announced.field(0).data_type(), DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())));
-    }
 }

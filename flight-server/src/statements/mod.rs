@@ -4,13 +4,12 @@ mod announce;
 mod execution;
 mod held;
 mod placeholders;
+mod prepared;
 mod results;
 mod speculative_runs;
 
-pub(crate) use announce::{
-    Announced, Bound, Delivery, announce_prepared, apply, bind, bound, bound_schema, create, parameters, prepare,
-    refuse_transaction, unbound,
-};
+pub(crate) use announce::{Announced, Delivery, announce_prepared, apply, bound_schema, unbound};
 pub(crate) use execution::{Execution, When};
 pub(crate) use held::{Kind, Statement, Statements, handle_and_part, handle_of_part};
+pub(crate) use prepared::{Bound, bind, bound, create, parameters, prepare, refuse_transaction};
 pub(crate) use results::{KeptResult, Part};
