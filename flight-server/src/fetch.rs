@@ -42,7 +42,7 @@ impl Service {
         let statement = self.statements.find(&caller.identity.principal, handle.as_bytes())?;
         let (schema, stop) = (statement.schema.clone(), statement.runs.stop.clone());
         let rows = match (&statement.kind, part) {
-            (Kind::Query(prepared, parameters, head_start), None) => {
+            (Kind::Query(prepared, parameters, speculative_run), None) => {
                 let execution = Execution {
                     prepared: prepared.clone(),
                     parameters: parameters.clone(),
@@ -50,12 +50,12 @@ impl Service {
                     runs: statement.runs.clone(),
                 };
                 let rows = async {
-                    // What was inserted since it was announced is to be seen.
+                    // A client sees what was inserted after the announcement.
                     if !prepared.is_current() {
-                        head_start.give_up();
+                        speculative_run.cancel();
                     }
-                    let begun = head_start.rows().await;
-                    match begun {
+                    let started = speculative_run.rows().await;
+                    match started {
                         Some(rows) => rows,
                         None => execution.start(When::Asked).await,
                     }

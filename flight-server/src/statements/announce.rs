@@ -14,7 +14,7 @@ use super::execution::{Execution, Parameters, Runs, When};
 use super::held::{Kind, Statement, Statements};
 use super::prepared::{Bound, prepare};
 use super::results::KeptResult;
-use super::speculative_runs::HeadStart;
+use super::speculative_runs::SpeculativeRun;
 use crate::callers::Caller;
 use crate::rows::{Strings, wire_schema};
 
@@ -71,9 +71,9 @@ pub(crate) async fn announce_prepared(
                 schema: schema.clone(),
                 runs: runs.clone(),
             };
-            let head_start = HeadStart::default();
+            let speculative_run = SpeculativeRun::default();
             let (kind, kept) = match delivery {
-                Delivery::Stream => (Kind::Query(prepared, parameters, head_start.clone()), None),
+                Delivery::Stream => (Kind::Query(prepared, parameters, speculative_run.clone()), None),
                 Delivery::Keep => {
                     let kept = Arc::new(keep(caller.session.engine(), execution.clone()));
                     (Kind::Kept(kept.clone()), Some(kept))
@@ -84,7 +84,7 @@ pub(crate) async fn announce_prepared(
             let handle = statements.hold(&caller.identity.principal, statement)?;
             let timeout = caller.session.settings().query_timeout;
             if kept.is_none() && timeout.is_none_or(|timeout| timeout >= LONG_ENOUGH) {
-                statements.head_starts().begin(&head_start, execution.start(When::Ahead), &stop);
+                statements.speculative_runs().start(&speculative_run, execution.start(When::Ahead), &stop);
             }
             Ok(Announced { handle, schema, changed: None, kept })
         }

@@ -13,7 +13,7 @@ use portolan_engine::{Error, ErrorKind, Prepared, Principal, Result};
 
 use super::execution::{Parameters, Runs};
 use super::results::{KeptResult, Part};
-use super::speculative_runs::{HeadStart, HeadStarts};
+use super::speculative_runs::{SpeculativeRun, SpeculativeRuns};
 use crate::callers::{is_token, random_token};
 use crate::options::ServerLimits;
 use crate::rows::Strings;
@@ -33,7 +33,7 @@ pub(crate) struct Statements {
     most: usize,
     most_per_principal: usize,
     idle: Duration,
-    head_starts: HeadStarts,
+    speculative_runs: SpeculativeRuns,
 }
 
 struct Held {
@@ -56,7 +56,7 @@ pub(crate) struct Statement {
 /// What a handle stands for.
 pub(crate) enum Kind {
     /// A query with its parameters: its ticket runs it.
-    Query(Prepared, Parameters, HeadStart),
+    Query(Prepared, Parameters, SpeculativeRun),
     /// A query that runs to its end by itself, and whose rows are kept.
     Kept(Arc<KeptResult>),
     /// A change that was carried out: its ticket gives no rows and changes nothing again.
@@ -104,13 +104,13 @@ impl Statements {
             most: limits.statements,
             most_per_principal: limits.statements_per_principal,
             idle: limits.statement_idle,
-            head_starts: HeadStarts::default(),
+            speculative_runs: SpeculativeRuns::default(),
         }
     }
 
-    /// Where queries begin that are announced.
-    pub(crate) fn head_starts(&self) -> &HeadStarts {
-        &self.head_starts
+    /// Returns the starter of the queries that are announced.
+    pub(crate) fn speculative_runs(&self) -> &SpeculativeRuns {
+        &self.speculative_runs
     }
 
     /// Holds a statement for `owner`; its handle is returned.

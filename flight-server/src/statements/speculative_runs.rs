@@ -1,4 +1,4 @@
-//! Queries are begun when they are announced, so that their owners are at work while the client comes back for the rows.
+//! Speculative runs: a query starts when it is announced, so that its owners work before the client fetches the rows.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,42 +11,43 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::execution::Rows;
 
-/// How long a query that was begun waits for somebody to fetch it. One that is fetched later begins anew.
+/// How long a started query waits for a client to fetch its rows. A later fetch starts the query again.
 const LAPSES: Duration = Duration::from_secs(1);
-/// Queries that were begun and not fetched, at most. Those that have ended hold rows, and no place.
+/// The most queries that are started and not fetched. A query that has ended holds rows but no place.
 const MOST: usize = 256;
 
-/// Begins queries, so many at once.
-pub(crate) struct HeadStarts(Arc<Semaphore>);
+/// Starts queries speculatively, so many at once.
+pub(crate) struct SpeculativeRuns(Arc<Semaphore>);
 
-/// The first run of a query, until somebody fetches its rows; nothing until it is begun.
+/// The speculative run of a query, until a client fetches its rows; empty until the run starts.
 #[derive(Clone, Default)]
-pub(crate) struct HeadStart(Arc<Mutex<Option<Begun>>>);
+pub(crate) struct SpeculativeRun(Arc<Mutex<Option<StartedRun>>>);
 
-struct Begun {
+struct StartedRun {
     rows: AbortOnDropHandle<Result<Rows>>,
     _lapse: AbortOnDropHandle<()>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl HeadStarts {
-    /// Begins what `rows` starts, if there is room; it is given up when nobody came for it in time, or at `stop`.
-    pub(crate) fn begin(
+impl SpeculativeRuns {
+    /// Starts `rows` as the run of a query, if there is room. The run is cancelled if no client fetches it in time, or at
+    /// `stop`.
+    pub(crate) fn start(
         &self,
-        head_start: &HeadStart,
+        run: &SpeculativeRun,
         rows: impl Future<Output = Result<Rows>> + Send + 'static,
         stop: &CancellationToken,
     ) {
         let Ok(permit) = self.0.clone().try_acquire_owned() else { return };
-        let (waiting, stop) = (Arc::downgrade(&head_start.0), stop.clone());
+        let (waiting, stop) = (Arc::downgrade(&run.0), stop.clone());
         let lapse = async move {
             // Either way, its time is over.
             let _ = tokio::time::timeout(LAPSES, stop.cancelled()).await;
-            if let Some(begun) = waiting.upgrade() {
-                drop(taken(&begun));
+            if let Some(run) = waiting.upgrade() {
+                drop(taken(&run));
             }
         };
-        *lock(&head_start.0) = Some(Begun {
+        *lock(&run.0) = Some(StartedRun {
             rows: AbortOnDropHandle::new(tokio::spawn(rows)),
             _lapse: AbortOnDropHandle::new(tokio::spawn(lapse)),
             _permit: permit,
@@ -54,23 +55,23 @@ impl HeadStarts {
     }
 }
 
-impl Default for HeadStarts {
+impl Default for SpeculativeRuns {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(MOST)))
     }
 }
 
-impl HeadStart {
-    /// Ends it: its rows are not what they would be now.
-    pub(crate) fn give_up(&self) {
+impl SpeculativeRun {
+    /// Cancels the run: its rows are not those that the query would return now.
+    pub(crate) fn cancel(&self) {
         drop(taken(&self.0));
     }
 
-    /// The rows, for the first who asks in time; `None` where the query has to begin anew.
+    /// Returns the rows to the first client that asks in time; `None` if the query has to start again.
     pub(crate) async fn rows(&self) -> Option<Result<Rows>> {
-        let begun = taken(&self.0)?;
-        match begun.rows.await {
-            // Who asks may wait for what was not to be had ahead.
+        let started = taken(&self.0)?;
+        match started.rows.await {
+            // A client that asks may wait for resources that a speculative run did not get.
             Ok(Err(e)) if matches!(e.kind(), ErrorKind::ResourceExhausted | ErrorKind::DeadlineExceeded) => None,
             Ok(rows) => Some(rows),
             Err(e) => {
@@ -80,17 +81,17 @@ impl HeadStart {
     }
 }
 
-fn taken(begun: &Mutex<Option<Begun>>) -> Option<Begun> {
-    lock(begun).take()
+fn taken(run: &Mutex<Option<StartedRun>>) -> Option<StartedRun> {
+    lock(run).take()
 }
 
-fn lock(begun: &Mutex<Option<Begun>>) -> MutexGuard<'_, Option<Begun>> {
-    begun.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(run: &Mutex<Option<StartedRun>>) -> MutexGuard<'_, Option<StartedRun>> {
+    run.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl fmt::Debug for HeadStart {
+impl fmt::Debug for SpeculativeRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HeadStart").finish_non_exhaustive()
+        f.debug_struct("SpeculativeRun").finish_non_exhaustive()
     }
 }
 
@@ -103,68 +104,68 @@ mod tests {
 
     use super::*;
 
-    /// A query that was begun, and what tells when it is given up.
-    fn begun(stop: &CancellationToken) -> (HeadStart, oneshot::Receiver<()>) {
-        let (held, given_up) = oneshot::channel();
+    /// A run that was started, and a channel that closes when the run is cancelled.
+    fn running(stop: &CancellationToken) -> (SpeculativeRun, oneshot::Receiver<()>) {
+        let (held, cancelled) = oneshot::channel();
         let rows = stream::once(async move {
             let _held: oneshot::Sender<()> = held;
             std::future::pending().await
         });
-        (started(&HeadStarts::default(), async move { Ok(rows.boxed()) }, stop), given_up)
+        (started(&SpeculativeRuns::default(), async move { Ok(rows.boxed()) }, stop), cancelled)
     }
 
     fn started(
-        starts: &HeadStarts,
+        runs: &SpeculativeRuns,
         rows: impl Future<Output = Result<Rows>> + Send + 'static,
         stop: &CancellationToken,
-    ) -> HeadStart {
-        let head_start = HeadStart::default();
-        starts.begin(&head_start, rows, stop);
-        head_start
+    ) -> SpeculativeRun {
+        let run = SpeculativeRun::default();
+        runs.start(&run, rows, stop);
+        run
     }
 
     #[tokio::test]
-    async fn the_first_who_comes_in_time_has_the_rows() {
-        let (head_start, mut given_up) = begun(&CancellationToken::new());
-        let rows = head_start.rows().await.unwrap().unwrap();
-        assert!(head_start.rows().await.is_none());
+    async fn the_first_client_in_time_has_the_rows() {
+        let (run, mut cancelled) = running(&CancellationToken::new());
+        let rows = run.rows().await.unwrap().unwrap();
+        assert!(run.rows().await.is_none());
         tokio::time::sleep(LAPSES + LAPSES / 4).await;
-        assert!(given_up.try_recv().is_err_and(|e| e == oneshot::error::TryRecvError::Empty));
+        assert!(cancelled.try_recv().is_err_and(|e| e == oneshot::error::TryRecvError::Empty));
         drop(rows);
-        assert!(given_up.await.is_err());
+        assert!(cancelled.await.is_err());
     }
 
     #[tokio::test]
-    async fn what_nobody_comes_for_is_given_up() {
-        let (late, given_up) = begun(&CancellationToken::new());
-        tokio::time::timeout(2 * LAPSES, given_up).await.unwrap().unwrap_err();
+    async fn a_run_that_nobody_fetches_is_cancelled() {
+        let (late, cancelled) = running(&CancellationToken::new());
+        tokio::time::timeout(2 * LAPSES, cancelled).await.unwrap().unwrap_err();
         assert!(late.rows().await.is_none());
 
         let stop = CancellationToken::new();
-        let (stopped, given_up) = begun(&stop);
+        let (stopped, cancelled) = running(&stop);
         stop.cancel();
-        tokio::time::timeout(LAPSES / 2, given_up).await.unwrap().unwrap_err();
+        tokio::time::timeout(LAPSES / 2, cancelled).await.unwrap().unwrap_err();
         assert!(stopped.rows().await.is_none());
 
-        let (forgotten, given_up) = begun(&CancellationToken::new());
+        let (forgotten, cancelled) = running(&CancellationToken::new());
         drop(forgotten);
-        tokio::time::timeout(LAPSES / 2, given_up).await.unwrap().unwrap_err();
+        tokio::time::timeout(LAPSES / 2, cancelled).await.unwrap().unwrap_err();
     }
 
     #[tokio::test]
-    async fn no_more_are_begun_than_there_is_room_for() {
-        let (starts, stop) = (HeadStarts(Arc::new(Semaphore::new(1))), CancellationToken::new());
+    async fn no_more_runs_are_started_than_there_is_room_for() {
+        let (runs, stop) = (SpeculativeRuns(Arc::new(Semaphore::new(1))), CancellationToken::new());
         let rows = || async { Ok(stream::empty().boxed()) };
-        let first = started(&starts, rows(), &stop);
-        assert!(started(&starts, rows(), &stop).rows().await.is_none());
+        let first = started(&runs, rows(), &stop);
+        assert!(started(&runs, rows(), &stop).rows().await.is_none());
         assert!(first.rows().await.is_some());
-        assert!(started(&starts, rows(), &stop).rows().await.is_some());
-        let stale = started(&starts, rows(), &stop);
-        stale.give_up();
+        assert!(started(&runs, rows(), &stop).rows().await.is_some());
+        let stale = started(&runs, rows(), &stop);
+        stale.cancel();
         assert!(stale.rows().await.is_none());
         let refused = async { Err(Error::new(ErrorKind::ResourceExhausted, "no place")) };
-        assert!(started(&starts, refused, &stop).rows().await.is_none());
+        assert!(started(&runs, refused, &stop).rows().await.is_none());
         let failed = async { Err(Error::new(ErrorKind::SiteUnavailable, "down")) };
-        assert!(started(&starts, failed, &stop).rows().await.is_some_and(|rows| rows.is_err()));
+        assert!(started(&runs, failed, &stop).rows().await.is_some_and(|rows| rows.is_err()));
     }
 }
