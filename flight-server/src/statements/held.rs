@@ -1,5 +1,5 @@
-//! The statements that clients hold handles of: random handles, bound to their principal, bounded in number, forgotten
-//! when idle.
+//! The table of statements that clients hold handles of. Handles are random and belong to a principal. Their number is
+//! bounded, and idle statements are dropped.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -29,14 +29,15 @@ const PLANNED: usize = 16;
 
 /// The statements of a server.
 pub(crate) struct Statements {
-    held: Mutex<HashMap<String, Held>>,
+    held: Mutex<HashMap<String, HeldStatement>>,
     most: usize,
     most_per_principal: usize,
     idle: Duration,
     speculative_runs: SpeculativeRuns,
 }
 
-struct Held {
+/// A statement with its owner and its last use.
+struct HeldStatement {
     owner: Principal,
     statement: Arc<Statement>,
     used: Instant,
@@ -65,8 +66,8 @@ pub(crate) enum Kind {
     Prepared(Prepared, Mutex<Parameters>),
 }
 
-impl Held {
-    /// Whether another may have its place: clients close what they prepare, unless they crash.
+impl HeldStatement {
+    /// True if another statement may take the place: clients close what they prepare, unless they crash.
     fn may_go(&self) -> bool {
         !matches!(self.statement.kind, Kind::Prepared(..)) || self.used.elapsed() > ABANDONED
     }
@@ -120,7 +121,7 @@ impl Statements {
         let handle = random_token();
         held.insert(
             handle.clone(),
-            Held { owner: owner.clone(), statement: Arc::new(statement), used: Instant::now() },
+            HeldStatement { owner: owner.clone(), statement: Arc::new(statement), used: Instant::now() },
         );
         Ok(Bytes::from(handle))
     }
@@ -131,10 +132,17 @@ impl Statements {
     }
 
     /// Makes room for so many more statements of `owner`, and that many bytes.
-    fn make_room(&self, held: &mut HashMap<String, Held>, owner: &Principal, more: usize, bytes: usize) -> Result<()> {
-        let taken = |held: &HashMap<String, Held>| {
+    fn make_room(
+        &self,
+        held: &mut HashMap<String, HeldStatement>,
+        owner: &Principal,
+        more: usize,
+        bytes: usize,
+    ) -> Result<()> {
+        let taken = |held: &HashMap<String, HeldStatement>| {
             let of_owner = held.values().filter(|h| h.owner.is_same(owner));
-            let add = |(count, sum): (usize, usize), h: &Held| (count + 1, sum.saturating_add(h.statement.bytes()));
+            let add =
+                |(count, sum): (usize, usize), h: &HeldStatement| (count + 1, sum.saturating_add(h.statement.bytes()));
             of_owner.fold((more, bytes), add)
         };
         let fits = |all: usize, count: usize, sum: usize| {
@@ -209,7 +217,7 @@ impl Statements {
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Held>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, HeldStatement>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
