@@ -84,7 +84,7 @@ pub(crate) async fn announce_prepared(
             let handle = statements.hold(&caller.identity.principal, statement)?;
             let timeout = caller.session.settings().query_timeout;
             if kept.is_none() && timeout.is_none_or(|timeout| timeout >= LONG_ENOUGH) {
-                statements.speculative_runs().start(&speculative_run, execution.start(When::Ahead), &stop);
+                statements.speculative_runs().start(&speculative_run, execution.start(When::Speculative), &stop);
             }
             Ok(Announced { handle, schema, changed: None, kept })
         }

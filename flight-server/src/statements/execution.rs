@@ -42,7 +42,7 @@ pub(crate) enum When {
     /// A client asked for the rows.
     Asked,
     /// The query is announced, and no client has asked for the rows yet.
-    Ahead,
+    Speculative,
 }
 
 impl Runs {
@@ -78,7 +78,7 @@ impl Execution {
     async fn run(&self, parameters: &[ScalarValue], when: When) -> Result<QueryStream> {
         let rows = match when {
             When::Asked => self.prepared.execute(parameters).await?,
-            When::Ahead => self.prepared.execute_ahead(parameters).await?,
+            When::Speculative => self.prepared.execute_ahead(parameters).await?,
         };
         if !same_columns(&rows.schema(), &self.schema) {
             return Err(Error::new(
