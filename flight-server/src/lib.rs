@@ -17,7 +17,6 @@ mod put;
 mod rows;
 mod server;
 mod service;
-mod sql_info;
 mod statements;
 mod xdbc;
 

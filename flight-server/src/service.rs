@@ -26,9 +26,8 @@ use crate::dispatch::{
     Upload,
 };
 use crate::failure::unauthenticated;
-use crate::metadata::{SchemaCache, SystemViews};
+use crate::metadata::{Facts, SchemaCache, SystemViews, sql_info};
 use crate::options::ServerLimits;
-use crate::sql_info::{Facts, sql_info};
 use crate::statements::{Statements, create};
 
 /// How long a login may take to say who it is.

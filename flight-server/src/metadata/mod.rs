@@ -5,6 +5,7 @@ mod cache;
 mod keys;
 mod listing;
 mod pattern;
+mod sql_info;
 mod system_views;
 mod tables;
 
@@ -17,12 +18,13 @@ use crate::callers::Caller;
 use crate::failure::encoding;
 use crate::rows::Strings;
 use crate::service::Service;
-use crate::sql_info::answers;
 use crate::xdbc::type_info;
 
 pub(crate) use cache::SchemaCache;
 pub(crate) use listing::Listing;
 use pattern::Pattern;
+use sql_info::answers;
+pub(crate) use sql_info::{Facts, sql_info};
 use system_views::SystemView;
 pub(crate) use system_views::SystemViews;
 pub(crate) use tables::OwnTable;
