@@ -18,7 +18,6 @@ mod rows;
 mod server;
 mod service;
 mod statements;
-mod xdbc;
 
 pub use callers::hash_password;
 pub use options::{

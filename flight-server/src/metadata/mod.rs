@@ -8,6 +8,7 @@ mod pattern;
 mod sql_info;
 mod system_views;
 mod tables;
+mod xdbc;
 
 use arrow::array::RecordBatch;
 use arrow_flight::sql::{Command, CommandGetCatalogs, CommandGetDbSchemas, CommandGetTableTypes};
@@ -18,7 +19,6 @@ use crate::callers::Caller;
 use crate::failure::encoding;
 use crate::rows::Strings;
 use crate::service::Service;
-use crate::xdbc::type_info;
 
 pub(crate) use cache::SchemaCache;
 pub(crate) use listing::Listing;
@@ -28,6 +28,7 @@ pub(crate) use sql_info::{Facts, sql_info};
 use system_views::SystemView;
 pub(crate) use system_views::SystemViews;
 pub(crate) use tables::OwnTable;
+use xdbc::type_info;
 
 /// What output ports are to clients, who ask for `TABLE` and know no other word.
 const TABLE: &str = "TABLE";
