@@ -4,6 +4,7 @@
 mod cache;
 mod keys;
 mod listing;
+mod names;
 mod pattern;
 mod sql_info;
 mod system_views;
@@ -22,6 +23,7 @@ use crate::service::Service;
 
 pub(crate) use cache::SchemaCache;
 pub(crate) use listing::Listing;
+use names::{LOCAL_TEMPORARY, SESSION_SCHEMA, SYSTEM_CATALOG, TABLE, VIEW};
 use pattern::Pattern;
 use sql_info::answers;
 pub(crate) use sql_info::{Facts, sql_info};
@@ -29,17 +31,6 @@ use system_views::SystemView;
 pub(crate) use system_views::SystemViews;
 pub(crate) use tables::OwnTable;
 use xdbc::type_info;
-
-/// What output ports are to clients, who ask for `TABLE` and know no other word.
-const TABLE: &str = "TABLE";
-/// What the node's own tables are.
-const VIEW: &str = "VIEW";
-/// What the tables of a session are.
-const LOCAL_TEMPORARY: &str = "LOCAL TEMPORARY";
-/// The catalog that every node has.
-const SYSTEM_CATALOG: &str = "portolan";
-/// The schema of the tables of a session.
-const SESSION_SCHEMA: &str = "session";
 
 impl Service {
     /// The table that answers `command`; `None` if it is none about the catalog.

@@ -6,7 +6,7 @@ use futures::TryStreamExt;
 use portolan_engine::{Engine, Principal, Result};
 use tokio::sync::OnceCell;
 
-use super::SYSTEM_CATALOG;
+use super::names::SYSTEM_CATALOG;
 use crate::failure::arrow;
 
 /// The node's own tables, looked up once: they do not change while it runs.

@@ -12,9 +12,10 @@ use portolan_connectors::node::protocol::TARGET_MESSAGE_BYTES;
 use portolan_engine::Result;
 
 use super::cache::{PortTable, SchemaCache};
+use super::listing::Listing;
+use super::names::{LOCAL_TEMPORARY, SYSTEM_CATALOG, TABLE, VIEW};
 use super::pattern::{Pattern, named};
 use super::system_views::SystemView;
-use super::{LOCAL_TEMPORARY, Listing, SYSTEM_CATALOG, TABLE, VIEW};
 use crate::failure::arrow;
 use crate::rows::{Strings, describe_table_column, ipc_schema, plain_schema};
 
