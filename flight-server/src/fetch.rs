@@ -31,7 +31,8 @@ impl Service {
                 self.statement(caller, &announced.handle).await
             }
             _ => {
-                let table = self.metadata(caller, &command).await?.ok_or_else(|| unknown(command.type_url()))?;
+                let table =
+                    self.metadata.table(&caller.session, &command).await?.ok_or_else(|| unknown(command.type_url()))?;
                 Ok(table_messages(table.schema, table.batches))
             }
         }

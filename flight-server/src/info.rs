@@ -42,7 +42,8 @@ impl Service {
             false => Delivery::Stream,
         };
         let Some(announced) = self.announced(caller, &command, delivery).await? else {
-            let table = self.metadata(caller, &command).await?.ok_or_else(|| unknown(command.type_url()))?;
+            let table =
+                self.metadata.table(&caller.session, &command).await?.ok_or_else(|| unknown(command.type_url()))?;
             let rows = i64::try_from(table.rows).unwrap_or(-1);
             let ticket = descriptor.cmd.clone();
             return info(&table.schema, descriptor, vec![endpoint(ticket)], rows, -1);
@@ -187,7 +188,9 @@ impl Service {
                 let bound = bound(caller, &self.statements, &query.prepared_statement_handle)?;
                 bound_schema(&bound.prepared.refreshed().await?, &bound.parameters, bound.strings).await?
             }
-            _ => self.metadata(caller, command).await?.ok_or_else(|| unknown(command.type_url()))?.schema,
+            _ => {
+                self.metadata.table(&caller.session, command).await?.ok_or_else(|| unknown(command.type_url()))?.schema
+            }
         })
     }
 }

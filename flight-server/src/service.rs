@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
-use arrow_flight::sql::metadata::SqlInfoData;
 use arrow_flight::sql::{ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult};
 use arrow_flight::{
     Action, ActionType, BasicAuth, CancelStatus, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest,
@@ -26,7 +25,7 @@ use crate::dispatch::{
     Upload,
 };
 use crate::failure::unauthenticated;
-use crate::metadata::{Facts, SchemaCache, SystemViews, sql_info};
+use crate::metadata::Metadata;
 use crate::options::ServerLimits;
 use crate::statements::{Statements, create};
 
@@ -38,9 +37,7 @@ pub(crate) struct Service {
     pub(crate) engine: Engine,
     pub(crate) callers: Callers,
     pub(crate) statements: Statements,
-    pub(crate) system_views: SystemViews,
-    pub(crate) schemas: SchemaCache,
-    pub(crate) sql_info: SqlInfoData,
+    pub(crate) metadata: Metadata,
     /// Ends every stream: the server stops.
     pub(crate) stopping: CancellationToken,
 }
@@ -54,12 +51,10 @@ impl Service {
         stopping: CancellationToken,
     ) -> Result<Self> {
         Ok(Self {
-            sql_info: sql_info(&Facts { engine: &engine, limits })?,
+            metadata: Metadata::new(engine.clone(), limits)?,
             callers: Callers::new(engine.clone(), authenticator, delegations, limits),
             engine,
             statements: Statements::new(limits),
-            system_views: SystemViews::default(),
-            schemas: SchemaCache::default(),
             stopping,
         })
     }

@@ -12,42 +12,53 @@ mod tables;
 mod xdbc;
 
 use arrow::array::RecordBatch;
+use arrow_flight::sql::metadata::SqlInfoData;
 use arrow_flight::sql::{Command, CommandGetCatalogs, CommandGetDbSchemas, CommandGetTableTypes};
 use portolan_catalog::MeshSnapshot;
-use portolan_engine::Result;
+use portolan_engine::{Engine, Result, Session};
 
-use crate::callers::Caller;
 use crate::failure::encoding;
+use crate::options::ServerLimits;
 use crate::rows::Strings;
-use crate::service::Service;
 
-pub(crate) use cache::SchemaCache;
+use cache::SchemaCache;
 pub(crate) use listing::Listing;
 use names::{LOCAL_TEMPORARY, SESSION_SCHEMA, SYSTEM_CATALOG, TABLE, VIEW};
 use pattern::Pattern;
-use sql_info::answers;
-pub(crate) use sql_info::{Facts, sql_info};
-use system_views::SystemView;
-pub(crate) use system_views::SystemViews;
-pub(crate) use tables::OwnTable;
+use sql_info::{Facts, answers, sql_info};
+use system_views::{SystemView, SystemViews};
+use tables::OwnTable;
 use xdbc::type_info;
 
-impl Service {
-    /// The table that answers `command`; `None` if it is none about the catalog.
-    pub(crate) async fn metadata(&self, caller: &Caller, command: &Command) -> Result<Option<Listing>> {
+/// Answers the commands of Flight SQL that ask about the catalog, and keeps what many answers need.
+pub(crate) struct Metadata {
+    engine: Engine,
+    system_views: SystemViews,
+    schemas: SchemaCache,
+    sql_info: SqlInfoData,
+}
+
+impl Metadata {
+    pub(crate) fn new(engine: Engine, limits: &ServerLimits) -> Result<Self> {
+        let sql_info = sql_info(&Facts { engine: &engine, limits })?;
+        Ok(Self { engine, system_views: SystemViews::default(), schemas: SchemaCache::default(), sql_info })
+    }
+
+    /// Returns the table that answers `command` in `session`; `None` if the command does not ask about the catalog.
+    pub(crate) async fn table(&self, session: &Session, command: &Command) -> Result<Option<Listing>> {
         let mesh = self.engine.mesh();
         let table = match command {
             Command::CommandGetCatalogs(query) => catalogs(*query, &mesh)?,
             Command::CommandGetDbSchemas(query) => {
-                schemas(query, &mesh, self.system_views.get(&self.engine).await, &own_tables(caller))?
+                schemas(query, &mesh, self.system_views.get(&self.engine).await, &own_tables(session))?
             }
             Command::CommandGetTables(query) => {
                 let known = tables::Known {
                     mesh: &mesh,
                     system: self.system_views.get(&self.engine).await,
-                    own: own_tables(caller),
+                    own: own_tables(session),
                 };
-                let strings = Strings::of(&caller.session.settings());
+                let strings = Strings::of(&session.settings());
                 return tables::tables(query, known, &self.schemas, strings).map(Some);
             }
             Command::CommandGetTableTypes(query) => table_types(*query)?,
@@ -63,10 +74,10 @@ impl Service {
     }
 }
 
-/// The tables that the caller's session made.
-fn own_tables(caller: &Caller) -> Vec<OwnTable> {
+/// Returns the tables that a session made.
+fn own_tables(session: &Session) -> Vec<OwnTable> {
     let own = |(name, columns)| OwnTable { schema: SESSION_SCHEMA.to_owned(), name, columns };
-    caller.session.tables().into_iter().map(own).collect()
+    session.tables().into_iter().map(own).collect()
 }
 
 fn catalogs(query: CommandGetCatalogs, mesh: &MeshSnapshot) -> Result<RecordBatch> {
