@@ -53,13 +53,13 @@ impl Metadata {
                 schemas(query, &mesh, self.system_views.get(&self.engine).await, &own_tables(session))?
             }
             Command::CommandGetTables(query) => {
-                let known = tables::Known {
+                let sources = tables::TableSources {
                     mesh: &mesh,
                     system: self.system_views.get(&self.engine).await,
                     own: own_tables(session),
                 };
                 let strings = Strings::of(&session.settings());
-                return tables::tables(query, known, &self.schemas, strings).map(Some);
+                return tables::tables(query, sources, &self.schemas, strings).map(Some);
             }
             Command::CommandGetTableTypes(query) => table_types(*query)?,
             Command::CommandGetPrimaryKeys(query) => keys::primary_keys(query, &mesh)?,

@@ -32,8 +32,8 @@ pub(crate) struct OwnTable {
     pub(crate) columns: SchemaRef,
 }
 
-/// Whatever may be listed.
-pub(super) struct Known<'a> {
+/// The tables that a query may list: ports of the mesh, tables of the node, tables of the session.
+pub(super) struct TableSources<'a> {
     pub(super) mesh: &'a MeshSnapshot,
     pub(super) system: &'a [SystemView],
     pub(super) own: Vec<OwnTable>,
@@ -48,25 +48,25 @@ enum Row {
 /// The tables that `query` asks for, in the order of catalog, schema, name and type.
 pub(super) fn tables(
     query: &CommandGetTables,
-    known: Known<'_>,
+    sources: TableSources<'_>,
     cache: &SchemaCache,
     strings: Strings,
 ) -> Result<Listing> {
-    let rows = filtered(query, known, cache);
+    let rows = filtered(query, sources, cache);
     let include_schema = query.include_schema;
     let schema = schema(include_schema);
     let listing = Batches { rows: rows.into_iter(), schema: schema.clone(), include_schema, strings };
     Ok(Listing { schema, rows: listing.rows.len(), batches: Box::new(listing) })
 }
 
-fn filtered(query: &CommandGetTables, known: Known<'_>, cache: &SchemaCache) -> Vec<Row> {
+fn filtered(query: &CommandGetTables, sources: TableSources<'_>, cache: &SchemaCache) -> Vec<Row> {
     let pattern = |text: &Option<String>| text.as_deref().map_or(Pattern::Any, Pattern::new);
     let (schemas, names) = (pattern(&query.db_schema_filter_pattern), pattern(&query.table_name_filter_pattern));
     let has_type = |kind: &str| query.table_types.is_empty() || query.table_types.iter().any(|t| t == kind);
     let mut rows = Vec::new();
     if has_type(TABLE) {
-        for (_, domain) in named(&known.mesh.domains, query.catalog.as_deref()) {
-            let tables = cache.tables(known.mesh, &domain.catalog);
+        for (_, domain) in named(&sources.mesh.domains, query.catalog.as_deref()) {
+            let tables = cache.tables(sources.mesh, &domain.catalog);
             for (_, ports) in schemas.among(&tables.products) {
                 rows.extend(names.among(ports).map(|(_, port)| Row::Port(port.clone())));
             }
@@ -75,7 +75,7 @@ fn filtered(query: &CommandGetTables, known: Known<'_>, cache: &SchemaCache) -> 
     if query.catalog.as_deref().is_none_or(|catalog| catalog == SYSTEM_CATALOG) {
         let wanted = |schema: &str, name: &str| schemas.matches(schema) && names.matches(name);
         if has_type(VIEW) {
-            let views = known.system.iter().filter(|view| wanted(&view.schema, &view.name));
+            let views = sources.system.iter().filter(|view| wanted(&view.schema, &view.name));
             rows.extend(views.map(|view| Row::Other {
                 schema: view.schema.clone(),
                 name: view.name.clone(),
@@ -84,7 +84,7 @@ fn filtered(query: &CommandGetTables, known: Known<'_>, cache: &SchemaCache) -> 
             }));
         }
         if has_type(LOCAL_TEMPORARY) {
-            let own = known.own.into_iter().filter(|table| wanted(&table.schema, &table.name));
+            let own = sources.own.into_iter().filter(|table| wanted(&table.schema, &table.name));
             rows.extend(own.map(|OwnTable { schema, name, columns }| Row::Other {
                 schema,
                 name,

@@ -82,8 +82,8 @@ fn names(batch: &RecordBatch, columns: usize) -> Vec<String> {
 }
 
 fn listed(query: &CommandGetTables, mesh: &MeshSnapshot, cache: &SchemaCache, strings: Strings) -> RecordBatch {
-    let known = tables::Known { mesh, system: &views(), own: own() };
-    let Listing { schema, rows, batches } = tables::tables(query, known, cache, strings).unwrap();
+    let sources = tables::TableSources { mesh, system: &views(), own: own() };
+    let Listing { schema, rows, batches } = tables::tables(query, sources, cache, strings).unwrap();
     let batches: Vec<RecordBatch> = batches.collect::<Result<_>>().unwrap();
     let all = concat_batches(&schema, &batches).unwrap();
     assert_eq!(all.num_rows(), rows);
@@ -227,8 +227,8 @@ fn many_tables_come_in_several_batches() {
     };
     let mesh = mesh_of((0..1_000).map(wide));
     let query = CommandGetTables { include_schema: true, ..Default::default() };
-    let known = tables::Known { mesh: &mesh, system: &[], own: vec![] };
-    let listing = tables::tables(&query, known, &SchemaCache::default(), Strings::Plain).unwrap();
+    let sources = tables::TableSources { mesh: &mesh, system: &[], own: vec![] };
+    let listing = tables::tables(&query, sources, &SchemaCache::default(), Strings::Plain).unwrap();
     assert_eq!(listing.rows, 1_000);
     let batches: Vec<RecordBatch> = listing.batches.collect::<Result<_>>().unwrap();
     assert!(batches.len() > 1);
