@@ -27,12 +27,12 @@ pub(crate) struct SchemaCache {
 #[derive(Debug)]
 pub(super) struct DomainTables {
     catalog: Arc<DomainCatalog>,
-    pub(super) products: BTreeMap<ProductName, BTreeMap<PortName, Arc<PortTable>>>,
+    pub(super) products: BTreeMap<ProductName, BTreeMap<PortName, Arc<ListedPort>>>,
 }
 
 /// A port as a table that is listed.
 #[derive(Debug)]
-pub(super) struct PortTable {
+pub(super) struct ListedPort {
     pub(super) name: PortRef,
     catalog: Arc<DomainCatalog>,
     /// The encoded columns: with plain strings, and with views.
@@ -73,7 +73,7 @@ impl DomainTables {
         let table = |port: &Port| {
             let encoded = before.and_then(|before| before.encoded(port)).unwrap_or_default();
             let (name, catalog, kept) = (port.name.clone(), catalog.clone(), kept.clone());
-            (port.name.port.clone(), Arc::new(PortTable { name, catalog, encoded, kept }))
+            (port.name.port.clone(), Arc::new(ListedPort { name, catalog, encoded, kept }))
         };
         let products = catalog
             .products
@@ -91,7 +91,7 @@ impl DomainTables {
     }
 }
 
-impl PortTable {
+impl ListedPort {
     /// The columns as the message that Flight SQL carries them in.
     pub(super) fn columns(&self, strings: Strings) -> Result<Bytes> {
         let place = match strings {

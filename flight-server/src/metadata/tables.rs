@@ -11,7 +11,7 @@ use portolan_catalog::MeshSnapshot;
 use portolan_connectors::node::protocol::TARGET_MESSAGE_BYTES;
 use portolan_engine::Result;
 
-use super::cache::{PortTable, SchemaCache};
+use super::cache::{ListedPort, SchemaCache};
 use super::listing::Listing;
 use super::names::{LOCAL_TEMPORARY, SYSTEM_CATALOG, TABLE, VIEW};
 use super::pattern::{Pattern, named};
@@ -41,7 +41,7 @@ pub(super) struct TableSources<'a> {
 
 /// A table that is listed.
 enum Row {
-    Port(Arc<PortTable>),
+    Port(Arc<ListedPort>),
     Other { schema: String, name: String, kind: &'static str, columns: SchemaRef },
 }
 
