@@ -14,10 +14,10 @@ use prost::Message;
 use serde::Serialize;
 
 use crate::callers::Caller;
+use crate::calls::Service;
 use crate::dispatch::{
     CloseSessionStatus, OptionValue, Request, SessionOptions, SetSessionOptionErrorValue, plain, ticket, unknown,
 };
-use crate::service::Service;
 use crate::statements::handle_and_part;
 
 /// The actions of a node, and what they do.

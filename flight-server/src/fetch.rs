@@ -10,10 +10,10 @@ use portolan_engine::{EstimatedFragment, Result, SentFragment};
 use tokio_util::sync::CancellationToken;
 
 use crate::callers::{Asker, Caller, Purpose};
+use crate::calls::Service;
 use crate::dispatch::{Messages, Request, unknown};
 use crate::failure::{invalid, statement_cancelled};
 use crate::rows::{fragment_messages, no_rows, statement_messages, table_messages, until_cancelled};
-use crate::service::Service;
 use crate::statements::{Delivery, Execution, Kind, Part, Statement, When, announce_prepared, bound, handle_and_part};
 
 impl Service {

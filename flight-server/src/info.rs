@@ -12,10 +12,10 @@ use prost::Message;
 use prost_types::Timestamp;
 
 use crate::callers::Caller;
+use crate::calls::Service;
 use crate::dispatch::{Request, ticket, unknown};
 use crate::failure::{arrow, invalid, unsupported};
 use crate::rows::Strings;
-use crate::service::Service;
 use crate::statements::{
     Announced, Delivery, KeptResult, Kind, Part, announce_prepared, bound, bound_schema, handle_and_part,
     handle_of_part, prepare, unbound,

@@ -6,6 +6,7 @@
 
 mod actions;
 mod callers;
+mod calls;
 pub mod dispatch;
 mod failure;
 mod fetch;
@@ -16,7 +17,6 @@ mod options;
 mod put;
 mod rows;
 mod server;
-mod service;
 mod statements;
 
 pub use callers::hash_password;

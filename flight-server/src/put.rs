@@ -7,9 +7,9 @@ use arrow_flight::sql::{
 use portolan_engine::{IngestMode, IngestTarget, Result};
 
 use crate::callers::Caller;
+use crate::calls::Service;
 use crate::dispatch::{PutAnswer, Request, Upload, UploadedRows, unknown};
 use crate::failure::{invalid, unsupported};
-use crate::service::Service;
 use crate::statements::{Bound, apply, bind, bound, parameters, prepare, refuse_transaction};
 
 /// Bytes of parameters that one upload may bring.

@@ -13,10 +13,10 @@ use tonic::transport::Server as Transport;
 use tonic_health::ServingStatus;
 
 use crate::callers::{Authenticator, Delegations};
+use crate::calls::Service;
 use crate::dispatch::{FlightServer, reflection};
 use crate::listener::{Bounded, Tls, Watched, encrypted, plain};
 use crate::options::{DelegationOptions, ServerLimits, ServerOptions};
-use crate::service::Service;
 
 /// How often connections are probed, and how long the answer may take.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
