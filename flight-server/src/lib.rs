@@ -10,7 +10,6 @@ mod calls;
 pub mod dispatch;
 mod failure;
 mod fetch;
-mod info;
 mod listener;
 mod metadata;
 mod options;

@@ -1,5 +1,6 @@
 //! The calls of Flight SQL: what each request does.
 
+mod info;
 mod service;
 
 pub(crate) use service::Service;

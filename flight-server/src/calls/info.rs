@@ -11,8 +11,8 @@ use portolan_engine::{EstimatedFragment, Prepared, Progress, Result};
 use prost::Message;
 use prost_types::Timestamp;
 
+use super::service::Service;
 use crate::callers::Caller;
-use crate::calls::Service;
 use crate::dispatch::{Request, ticket, unknown};
 use crate::failure::{arrow, invalid, unsupported};
 use crate::rows::Strings;
