@@ -9,7 +9,6 @@ mod callers;
 mod calls;
 pub mod dispatch;
 mod failure;
-mod fetch;
 mod listener;
 mod metadata;
 mod options;

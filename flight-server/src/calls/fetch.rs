@@ -9,8 +9,8 @@ use portolan_connectors::node::protocol::{FragmentTicket, NodeHello};
 use portolan_engine::{EstimatedFragment, Result, SentFragment};
 use tokio_util::sync::CancellationToken;
 
+use super::service::Service;
 use crate::callers::{Asker, Caller, Purpose};
-use crate::calls::Service;
 use crate::dispatch::{Messages, Request, unknown};
 use crate::failure::{invalid, statement_cancelled};
 use crate::rows::{fragment_messages, no_rows, statement_messages, table_messages, until_cancelled};
