@@ -12,7 +12,6 @@ mod failure;
 mod listener;
 mod metadata;
 mod options;
-mod put;
 mod rows;
 mod server;
 mod statements;

@@ -2,6 +2,7 @@
 
 mod fetch;
 mod info;
+mod put;
 mod service;
 
 pub(crate) use service::Service;

@@ -6,8 +6,8 @@ use arrow_flight::sql::{
 };
 use portolan_engine::{IngestMode, IngestTarget, Result};
 
+use super::service::Service;
 use crate::callers::Caller;
-use crate::calls::Service;
 use crate::dispatch::{PutAnswer, Request, Upload, UploadedRows, unknown};
 use crate::failure::{invalid, unsupported};
 use crate::statements::{Bound, apply, bind, bound, parameters, prepare, refuse_transaction};
