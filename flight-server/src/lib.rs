@@ -4,7 +4,6 @@
 //! [`Server::bind`] takes an address, [`Server::serve`] answers Flight SQL clients and other nodes there until told to
 //! stop.
 
-mod actions;
 mod callers;
 mod calls;
 pub mod dispatch;

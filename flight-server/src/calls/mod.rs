@@ -1,5 +1,6 @@
 //! The calls of Flight SQL: what each request does.
 
+mod actions;
 mod fetch;
 mod info;
 mod put;

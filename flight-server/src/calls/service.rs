@@ -146,7 +146,7 @@ impl Handler for Service {
     }
 
     fn own_actions(&self) -> Vec<ActionType> {
-        crate::actions::own_actions()
+        super::actions::own_actions()
     }
 
     async fn create_prepared(
@@ -174,11 +174,11 @@ impl Handler for Service {
         caller: &Caller,
         options: SessionOptions,
     ) -> Result<HashMap<String, SetSessionOptionErrorValue>> {
-        crate::actions::set_options(caller, options)
+        super::actions::set_options(caller, options)
     }
 
     async fn options(&self, caller: &Caller) -> Result<SessionOptions> {
-        Ok(crate::actions::options(caller))
+        Ok(super::actions::options(caller))
     }
 
     async fn close_session(&self, caller: &Caller) -> Result<CloseSessionStatus> {

@@ -13,8 +13,8 @@ use portolan_engine::{Error, ErrorKind, Progress, Result};
 use prost::Message;
 use serde::Serialize;
 
+use super::service::Service;
 use crate::callers::Caller;
-use crate::calls::Service;
 use crate::dispatch::{
     CloseSessionStatus, OptionValue, Request, SessionOptions, SetSessionOptionErrorValue, plain, ticket, unknown,
 };
