@@ -2,6 +2,7 @@
 
 mod actions;
 mod fetch;
+mod handler;
 mod info;
 mod put;
 mod service;

@@ -1,44 +1,20 @@
-//! What a node answers: each decoded request goes to the module that knows the answer. Nothing else happens here.
+//! The service behind the calls: what they share.
 
-use std::collections::HashMap;
-use std::time::Duration;
-
-use arrow::datatypes::SchemaRef;
-use arrow_flight::sql::{ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult};
-use arrow_flight::{
-    Action, ActionType, BasicAuth, CancelStatus, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest,
-    PollInfo,
-};
-use bytes::Bytes;
-use futures::StreamExt;
-use futures::stream::BoxStream;
-use portolan_engine::{Engine, Error, ErrorKind, Result};
-use prost::Message;
-use tokio::time::timeout;
+use portolan_engine::{Engine, Result};
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
-use tonic::metadata::{AsciiMetadataValue, KeyAndValueRef, MetadataMap};
 
-use crate::callers::{Authenticator, Authorization, Caller, Callers, Delegations, Headers, Peer};
-use crate::dispatch::{
-    self, CloseSessionStatus, Handler, Head, Messages, PutAnswer, Request, SessionOptions, SetSessionOptionErrorValue,
-    Upload,
-};
-use crate::failure::unauthenticated;
+use crate::callers::{Authenticator, Callers, Delegations};
 use crate::metadata::Metadata;
 use crate::options::ServerLimits;
-use crate::statements::{Statements, create};
+use crate::statements::Statements;
 
-/// How long a login may take to say who it is.
-const LOGIN: Duration = Duration::from_secs(10);
-
-/// What every call shares.
+/// What all calls share: the engine, the callers, the statements and the metadata.
 pub(crate) struct Service {
     pub(crate) engine: Engine,
     pub(crate) callers: Callers,
     pub(crate) statements: Statements,
     pub(crate) metadata: Metadata,
-    /// Ends every stream: the server stops.
+    /// Ends every stream when the server stops.
     pub(crate) stopping: CancellationToken,
 }
 
@@ -59,136 +35,3 @@ impl Service {
         })
     }
 }
-
-/// Reads what the first message of a login shows. Older clients send user and password in the message.
-async fn shown_by_message(mut messages: BoxStream<'static, Result<HandshakeRequest, Status>>) -> Result<Authorization> {
-    let first = timeout(LOGIN, messages.next())
-        .await
-        .map_err(|_| Error::new(ErrorKind::DeadlineExceeded, "the login did not say who it is"))?;
-    let payload = match first {
-        Some(Ok(request)) => request.payload,
-        Some(Err(status)) => return Err(unauthenticated(format!("the login broke off: {}", status.message()))),
-        None => Bytes::new(),
-    };
-    if payload.is_empty() {
-        return Ok(Authorization::Nobody);
-    }
-    match BasicAuth::decode(payload) {
-        Ok(auth) if auth.username.is_empty() && auth.password.is_empty() => Ok(Authorization::Nobody),
-        Ok(auth) => Ok(Authorization::Basic(auth.username, auth.password)),
-        Err(_) => Err(unauthenticated("the login's message is malformed")),
-    }
-}
-
-/// Returns the headers of a call as plain pairs.
-fn plain_headers(metadata: &MetadataMap) -> Headers<'_> {
-    let pairs = metadata.iter().filter_map(|entry| match entry {
-        KeyAndValueRef::Ascii(name, value) => Some((name.as_str(), value.to_str().ok())),
-        KeyAndValueRef::Binary(..) => None,
-    });
-    pairs.collect()
-}
-
-impl dispatch::Caller for Caller {
-    fn name(&self) -> &str {
-        self.identity.principal.name()
-    }
-
-    fn mark(&self, headers: &mut MetadataMap) {
-        if let Some((name, value)) = self.answer_header()
-            && let Ok(value) = AsciiMetadataValue::try_from(value)
-        {
-            headers.insert(name, value);
-        }
-    }
-}
-
-#[tonic::async_trait]
-impl Handler for Service {
-    type Caller = Caller;
-
-    async fn identify(&self, head: &Head) -> Result<Caller> {
-        let (headers, peer) = (plain_headers(&head.headers), Peer::of(&head.extensions));
-        self.callers.identify(&headers, &peer).await
-    }
-
-    async fn log_in(
-        &self,
-        head: &Head,
-        messages: BoxStream<'static, Result<HandshakeRequest, Status>>,
-    ) -> Result<String> {
-        let (headers, peer) = (plain_headers(&head.headers), Peer::of(&head.extensions));
-        let mut authorization = Authorization::of(&headers)?;
-        if authorization == Authorization::Nobody {
-            authorization = shown_by_message(messages).await?;
-        }
-        self.callers.log_in(authorization, &headers, &peer).await
-    }
-
-    async fn info(&self, caller: &Caller, request: Request, descriptor: FlightDescriptor) -> Result<FlightInfo> {
-        self.flight_info(caller, request, descriptor).await
-    }
-
-    async fn poll(&self, caller: &Caller, request: Request, descriptor: FlightDescriptor) -> Result<PollInfo> {
-        self.poll_info(caller, request, descriptor).await
-    }
-
-    async fn schema(&self, caller: &Caller, request: Request) -> Result<SchemaRef> {
-        self.announced_schema(caller, request).await
-    }
-
-    async fn fetch(&self, caller: &Caller, request: Request) -> Result<Messages> {
-        self.answer(caller, request).await
-    }
-
-    async fn put(&self, caller: &Caller, request: Request, upload: Upload) -> Result<PutAnswer> {
-        self.take(caller, request, upload).await
-    }
-
-    fn own_actions(&self) -> Vec<ActionType> {
-        super::actions::own_actions()
-    }
-
-    async fn create_prepared(
-        &self,
-        caller: &Caller,
-        request: ActionCreatePreparedStatementRequest,
-    ) -> Result<ActionCreatePreparedStatementResult> {
-        create(caller, &self.statements, &request).await
-    }
-
-    async fn close_prepared(&self, caller: &Caller, handle: Bytes) -> Result<()> {
-        self.statements.close(&caller.identity.principal, &handle)
-    }
-
-    async fn cancel(&self, caller: &Caller, info: FlightInfo) -> Result<CancelStatus> {
-        self.cancel_statements(caller, &info)
-    }
-
-    async fn renew(&self, caller: &Caller, endpoint: FlightEndpoint) -> Result<FlightEndpoint> {
-        self.renewed(caller, endpoint)
-    }
-
-    async fn set_options(
-        &self,
-        caller: &Caller,
-        options: SessionOptions,
-    ) -> Result<HashMap<String, SetSessionOptionErrorValue>> {
-        super::actions::set_options(caller, options)
-    }
-
-    async fn options(&self, caller: &Caller) -> Result<SessionOptions> {
-        Ok(super::actions::options(caller))
-    }
-
-    async fn close_session(&self, caller: &Caller) -> Result<CloseSessionStatus> {
-        Ok(self.end_session(caller))
-    }
-
-    async fn act(&self, caller: &Caller, action: Action) -> Result<Option<Bytes>> {
-        self.own_action(caller, action).map(Some)
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -23,10 +23,11 @@ use portolan_connectors::{LocalDomain, OpenedPort};
 use portolan_engine::Engine;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use tokio_util::sync::CancellationToken;
 use tonic::Extensions;
-use tonic::metadata::MetadataMap;
 
 use super::*;
+use crate::callers::{Authenticator, Delegations};
 use crate::dispatch::ticket;
 use crate::options::{AuthOptions, DelegationOptions, ServerLimits};
 use crate::rows::random_batch;
