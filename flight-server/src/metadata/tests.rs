@@ -1,3 +1,5 @@
+//! Tests of the tables about the catalog: filters, order, columns and keys.
+
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! Tests of users and their passwords.
+
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;

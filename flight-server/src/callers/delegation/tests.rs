@@ -1,3 +1,5 @@
+//! Tests of signed fragments and of logins of nodes: what is accepted, and what is refused.
+
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeSet;

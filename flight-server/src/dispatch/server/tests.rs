@@ -1,3 +1,5 @@
+//! Tests of the Flight service with a handler that returns canned answers.
+
 #![allow(clippy::unwrap_used)]
 
 use std::sync::atomic::{AtomicBool, Ordering};

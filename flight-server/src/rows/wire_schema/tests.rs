@@ -1,3 +1,5 @@
+//! Tests of the columns that clients see, by hand and for random schemas.
+
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod random;

@@ -1,3 +1,5 @@
+//! Tests of sets of keys: which key fits a token, and when a set is read again.
+
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::Path;

@@ -1,3 +1,5 @@
+//! Tests of signatures by each algorithm.
+
 #![allow(clippy::unwrap_used)]
 
 use jsonwebtoken::crypto::verify;

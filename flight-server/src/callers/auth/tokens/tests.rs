@@ -1,3 +1,5 @@
+//! Tests of tokens of an identity provider: what they claim, and which are refused.
+
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::Path;
