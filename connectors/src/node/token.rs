@@ -36,12 +36,12 @@ pub struct NodeIdentity {
     key: NodeKey,
 }
 
-/// What a node says of a fragment that it sends.
+/// The claims of a node about a fragment that it sends.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IdentityClaims {
-    /// Who, until when, and for whom.
+    /// The claims that every token makes.
     #[serde(flatten)]
-    pub letter: Letter,
+    pub registered: Claims,
     /// The groups of the principal.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub groups: BTreeSet<String>,
@@ -59,9 +59,9 @@ pub struct IdentityClaims {
     pub act: Option<Actor>,
 }
 
-/// What every token says.
+/// The claims that every token makes: the registered claims of a JWT (RFC 7519).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Letter {
+pub struct Claims {
     /// The node that signed.
     pub iss: String,
     /// Of whom it speaks: the principal, or in a login the node itself.
@@ -131,7 +131,7 @@ impl NodeIdentity {
     /// # Errors
     /// `Internal` where it cannot be signed.
     pub fn login(&self, audience: &str) -> Result<String> {
-        self.signed(LOGIN_TYPE, &self.letter(&self.name, audience, Duration::MAX)?)
+        self.signed(LOGIN_TYPE, &self.registered(&self.name, audience, Duration::MAX)?)
     }
 
     /// A token that says to `audience` on whose behalf `request` runs. It is made anew whenever the request is sent.
@@ -143,7 +143,7 @@ impl NodeIdentity {
         let left = request.deadline.saturating_duration_since(std::time::Instant::now());
         let act = via.iter().fold(None, |before, node| Some(Actor { sub: node.clone(), act: before.map(Box::new) }));
         let claims = IdentityClaims {
-            letter: self.letter(principal, audience, left)?,
+            registered: self.registered(principal, audience, left)?,
             groups: groups.clone(),
             attributes: attributes.clone(),
             query_id: request.query_id.clone(),
@@ -165,11 +165,11 @@ impl NodeIdentity {
         Ok(token)
     }
 
-    fn letter(&self, sub: &str, aud: &str, left: Duration) -> Result<Letter> {
+    fn registered(&self, sub: &str, aud: &str, left: Duration) -> Result<Claims> {
         let iat = now()?;
         let life = left.as_secs().saturating_add(1).min(MAX_LIFE);
         let (sub, aud) = (sub.to_owned(), aud.to_owned());
-        Ok(Letter { iss: self.name.clone(), sub, aud, iat, exp: iat + life, jti: Uuid::new_v4().to_string() })
+        Ok(Claims { iss: self.name.clone(), sub, aud, iat, exp: iat + life, jti: Uuid::new_v4().to_string() })
     }
 
     fn signed<T: Serialize>(&self, typ: &str, claims: &T) -> Result<String> {
@@ -185,7 +185,7 @@ impl NodeIdentity {
 impl IdentityClaims {
     /// The nodes that the query went through, the first one first and the one that signed last.
     pub fn chain(&self) -> Vec<String> {
-        let mut chain = vec![self.letter.iss.clone()];
+        let mut chain = vec![self.registered.iss.clone()];
         let mut next = self.act.as_ref();
         while let Some(actor) = next {
             chain.push(actor.sub.clone());
@@ -306,15 +306,15 @@ mod tests {
         let read = UncheckedToken::read(&token).unwrap();
         assert_eq!((read.kind(), read.issuer()), (IDENTITY_TYPE, "gateway"));
         let claims: IdentityClaims = read.claims(IDENTITY_TYPE, gateway.key.public()).unwrap();
-        assert_eq!((claims.letter.sub.as_str(), claims.letter.aud.as_str()), ("ann", "grpc://owner:1"));
-        assert_eq!(claims.letter.exp - claims.letter.iat, MAX_LIFE);
+        assert_eq!((claims.registered.sub.as_str(), claims.registered.aud.as_str()), ("ann", "grpc://owner:1"));
+        assert_eq!(claims.registered.exp - claims.registered.iat, MAX_LIFE);
         assert_eq!(claims.chain(), ["a", "b", "gateway"]);
         assert_eq!(claims.fragment, fragment_digest(&b"plan"[..].into(), &[b"keys"[..].into()]));
         let short = gateway.identity("x", &request(Duration::from_secs(3))).unwrap();
         let short: IdentityClaims =
             UncheckedToken::read(&short).unwrap().claims(IDENTITY_TYPE, gateway.key.public()).unwrap();
-        assert!(short.letter.exp - short.letter.iat <= 4, "it does not outlive its query");
-        assert_ne!(short.letter.jti, claims.letter.jti);
+        assert!(short.registered.exp - short.registered.iat <= 4, "it does not outlive its query");
+        assert_ne!(short.registered.jti, claims.registered.jti);
     }
 
     #[test]
@@ -322,7 +322,7 @@ mod tests {
         let (key, other) = (gateway(), gateway());
         let token = key.login("grpc://owner:1").unwrap();
         let check = |token: &str, kind: &str, by: &NodeIdentity| {
-            UncheckedToken::read(token).and_then(|t| t.claims::<Letter>(kind, by.key.public())).is_some()
+            UncheckedToken::read(token).and_then(|t| t.claims::<Claims>(kind, by.key.public())).is_some()
         };
         assert!(check(&token, LOGIN_TYPE, &key));
         assert!(!check(&token, IDENTITY_TYPE, &key), "a login is no identity");

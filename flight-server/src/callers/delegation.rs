@@ -8,7 +8,7 @@ use std::fmt;
 
 use portolan_connectors::node::protocol::{FragmentTicket, NodeHello};
 use portolan_connectors::node::token::{
-    IDENTITY_TYPE, IdentityClaims, LOGIN_TYPE, Letter, MAX_LIFE, UncheckedToken, fragment_digest, is_node_name, now,
+    Claims, IDENTITY_TYPE, IdentityClaims, LOGIN_TYPE, MAX_LIFE, UncheckedToken, fragment_digest, is_node_name, now,
 };
 use portolan_engine::{Error, ErrorKind, Principal, Result};
 use serde::de::DeserializeOwned;
@@ -91,7 +91,7 @@ impl Delegations {
             )));
         };
         let (node, claims): (_, IdentityClaims) = self.believed(token, IDENTITY_TYPE, now)?;
-        let Letter { iss, exp, jti, .. } = &claims.letter;
+        let Claims { iss, exp, jti, .. } = &claims.registered;
         if sender.strip_prefix(NODE).is_some_and(|name| name != iss) {
             return Err(denied(format!("`{sender}` sent a fragment that node `{iss}` signed")));
         }
@@ -115,9 +115,9 @@ impl Delegations {
     }
 
     fn log_in_at(&self, token: &str, now: u64) -> Result<Identity> {
-        let name = self.vouched(token, now).and_then(|letter| {
-            self.first_use(&letter.iss, &letter.jti, letter.exp + SKEW, now)?;
-            Ok(letter.iss)
+        let name = self.vouched(token, now).and_then(|claims| {
+            self.first_use(&claims.iss, &claims.jti, claims.exp + SKEW, now)?;
+            Ok(claims.iss)
         });
         // A node that is not known is a caller who is not known.
         let name = name.map_err(|e| match e.kind() {
@@ -134,12 +134,12 @@ impl Delegations {
     }
 
     /// What a login token says, where it is one.
-    fn vouched(&self, token: &str, now: u64) -> Result<Letter> {
-        let (_, letter): (_, Letter) = self.believed(token, LOGIN_TYPE, now)?;
-        if letter.sub != letter.iss {
-            return Err(denied(format!("node `{}` cannot log in as another", letter.iss)));
+    fn vouched(&self, token: &str, now: u64) -> Result<Claims> {
+        let (_, claims): (_, Claims) = self.believed(token, LOGIN_TYPE, now)?;
+        if claims.sub != claims.iss {
+            return Err(denied(format!("node `{}` cannot log in as another", claims.iss)));
         }
-        Ok(letter)
+        Ok(claims)
     }
 
     /// What a trusted node signed for this one, and is still good.
@@ -155,20 +155,20 @@ impl Delegations {
         let (node, claims) = signed.ok_or_else(|| {
             denied(format!("what node `{name}` is said to have signed is not signed with its key in `trusted_nodes`"))
         })?;
-        in_time(claims.letter(), now)?;
-        self.meant_for_here(claims.letter())?;
+        in_time(claims.registered(), now)?;
+        self.meant_for_here(claims.registered())?;
         Ok((node, claims))
     }
 
-    fn meant_for_here(&self, letter: &Letter) -> Result<()> {
-        if self.audiences.contains(&plain(&letter.aud)) {
+    fn meant_for_here(&self, claims: &Claims) -> Result<()> {
+        if self.audiences.contains(&plain(&claims.aud)) {
             return Ok(());
         }
-        let shown: String = letter.aud.escape_debug().take(200).collect();
+        let shown: String = claims.aud.escape_debug().take(200).collect();
         Err(denied(format!(
             "what node `{}` signed is made out to `{shown}`, and this node is {}: set `audience` of the peer there, or \
              `node.audiences` here",
-            letter.iss,
+            claims.iss,
             self.audiences.iter().map(|here| format!("`{here}`")).collect::<Vec<_>>().join(" or "),
         )))
     }
@@ -179,25 +179,25 @@ impl Delegations {
     }
 }
 
-/// Claims that a letter comes with.
+/// Signed claims, with the registered ones among them.
 trait Signed {
-    fn letter(&self) -> &Letter;
+    fn registered(&self) -> &Claims;
 }
 
-impl Signed for Letter {
-    fn letter(&self) -> &Letter {
+impl Signed for Claims {
+    fn registered(&self) -> &Claims {
         self
     }
 }
 
 impl Signed for IdentityClaims {
-    fn letter(&self) -> &Letter {
-        &self.letter
+    fn registered(&self) -> &Claims {
+        &self.registered
     }
 }
 
-fn in_time(letter: &Letter, now: u64) -> Result<()> {
-    let Letter { iss, iat, exp, .. } = letter;
+fn in_time(claims: &Claims, now: u64) -> Result<()> {
+    let Claims { iss, iat, exp, .. } = claims;
     if exp.checked_sub(*iat).is_none_or(|life| life > MAX_LIFE) {
         return Err(denied(format!("what node `{iss}` signed is good for more than {MAX_LIFE} s, or for no time")));
     }
@@ -218,7 +218,7 @@ fn in_time(letter: &Letter, now: u64) -> Result<()> {
 
 /// That the token was made for the fragment that it came with. Through whom both came is returned.
 fn belongs(claims: &IdentityClaims, ticket: &FragmentTicket) -> Result<Vec<String>> {
-    let iss = &claims.letter.iss;
+    let iss = &claims.registered.iss;
     if claims.query_id != ticket.query_id
         || claims.hops != ticket.hops
         || claims.fragment != fragment_digest(&ticket.plan, &ticket.keys)
@@ -241,7 +241,7 @@ fn belongs(claims: &IdentityClaims, ticket: &FragmentTicket) -> Result<Vec<Strin
 
 /// The principal that a token speaks of, where its signer may act for it.
 fn acted_for(node: &TrustedNode, claims: &IdentityClaims) -> Result<Principal> {
-    let (name, principal) = (&node.name, &claims.letter.sub);
+    let (name, principal) = (&node.name, &claims.registered.sub);
     let names = std::iter::once(principal).chain(&claims.groups).chain(claims.attributes.keys());
     let values = claims.attributes.values().flatten();
     if !names.into_iter().all(|name| is_sound(name)) || !values.into_iter().all(|value| value.len() <= MAX_TEXT) {

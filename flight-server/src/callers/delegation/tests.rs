@@ -164,7 +164,7 @@ fn a_token_has_its_time() {
     refused_at(&delegations, &ticket, now - SKEW - 2, "is good in ");
     for (iat, exp) in [(now, now + MAX_LIFE + 1), (now, now - 1), (0, u64::MAX)] {
         let (iss, sub, aud, jti) = ("gateway".to_owned(), "ann".to_owned(), HERE.to_owned(), String::new());
-        assert!(in_time(&Letter { iss, sub, aud, iat, exp, jti }, now).is_err(), "{iat} {exp}");
+        assert!(in_time(&Claims { iss, sub, aud, iat, exp, jti }, now).is_err(), "{iat} {exp}");
     }
     assert!(delegations.asker_at(&mesh(), &ticket, Purpose::Run, now + MAX_LIFE).is_ok());
 }
