@@ -1,8 +1,19 @@
-//! The serving side of a node: the only owner of tonic and Flight there. Service, sessions, authentication, the schema
-//! that clients see, errors.
+//! The serving side of a node: the only owner of tonic and Flight there.
 //!
 //! [`Server::bind`] takes an address, [`Server::serve`] answers Flight SQL clients and other nodes there until told to
 //! stop.
+//!
+//! The modules are floors. Each one imports only what stands below it:
+//!
+//! - `server`: binds, serves and drains;
+//! - `calls`: what each request does;
+//! - `metadata`: tables about the catalog;
+//! - `statements`: handles, runs, kept results;
+//! - `rows`: columns, types and messages as clients see them;
+//! - `callers`: who calls;
+//! - `dispatch`: from Flight's calls to typed requests and back;
+//! - `listener`: connections, TLS, the bounds on a request;
+//! - `options` and `failure`: the configuration and the errors.
 
 mod callers;
 mod calls;

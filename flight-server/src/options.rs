@@ -1,4 +1,4 @@
-//! What a server is told: where to listen, whom to let in, what bounds it.
+//! The options of a server: address, TLS, authentication, delegation, limits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,6 +1,6 @@
-//! Who is calling: users with passwords, principals of tokens, names in client certificates, or nobody in particular.
+//! Authentication: users with passwords, principals of tokens, names in client certificates, and anonymous callers.
 //!
-//! [`Authenticator`] tells them apart; each way of saying who one is has a module of its own.
+//! [`Authenticator`] combines them. Each kind of credential has a module of its own.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! The one place that decides who calls: what a caller shows, at a login or with a call, becomes an identity or an open
-//! session.
+//! Authentication in one place: the credentials of a caller, at a login or with a call, become an identity or an
+//! open session.
 
 use std::sync::Arc;
 

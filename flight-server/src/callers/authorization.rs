@@ -1,4 +1,4 @@
-//! What an `authorization` header holds. What it claims is checked elsewhere.
+//! The `authorization` header and the kinds of credentials in it. The credentials are checked elsewhere.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;

@@ -1,5 +1,5 @@
-//! On whose behalf a fragment runs: what its sender signed is checked here, and nothing else is believed. A node without
-//! trusted nodes takes fragments unsigned, and runs them as whoever sent them.
+//! Delegation: the principal for whom a fragment runs. A node checks what the sender signed, and believes nothing
+//! else. A node without trusted nodes accepts unsigned fragments and runs them as their sender.
 
 mod used_tokens;
 

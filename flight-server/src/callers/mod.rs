@@ -1,4 +1,4 @@
-//! Who calls: authentication, sessions, and delegation between nodes.
+//! Callers: authentication, sessions, and delegation between nodes.
 
 mod auth;
 mod authenticate;

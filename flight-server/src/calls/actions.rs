@@ -1,4 +1,4 @@
-//! What nodes and the prompt ask beside Flight SQL, cancelling, and the options of a session.
+//! `DoAction`: the actions between nodes, cancellation, and the options of a session.
 
 use std::collections::HashMap;
 

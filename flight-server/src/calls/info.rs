@@ -1,4 +1,5 @@
-//! `GetFlightInfo`, `PollFlightInfo` and `GetSchema`: what a command will give, and the ticket that gives it.
+//! `GetFlightInfo`, `PollFlightInfo` and `GetSchema`: the columns of a command's rows, and the tickets for the
+//! rows.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,4 @@
-//! `DoPut`: statements that change something, the parameters of prepared ones, and rows to take in.
+//! `DoPut`: statements that change something, parameters of prepared statements, and rows for a table.
 
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::sql::{

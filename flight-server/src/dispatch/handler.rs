@@ -1,5 +1,5 @@
-//! What a server must be able to answer, once its requests are decoded. Everything that a handler does not take up is
-//! refused as unsupported, by name.
+//! The trait of a server that answers decoded requests. A request that a handler does not implement is refused as
+//! unsupported, by name.
 
 use std::collections::HashMap;
 

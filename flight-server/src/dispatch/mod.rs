@@ -1,5 +1,5 @@
-//! Flight's calls as typed requests: decodes what comes, hands it to a [`Handler`], encodes what the handler answers.
-//! It knows no engine: what is answered, and to whom, is the handler's.
+//! Flight's calls as typed requests: decodes a request, passes it to a [`Handler`], and encodes the answer.
+//! Dispatch knows no engine: the handler decides what is answered, and to whom.
 
 mod action;
 mod action_types;

@@ -1,4 +1,4 @@
-//! From the bytes of a descriptor or a ticket to what is asked for.
+//! Requests: the bytes of a descriptor or a ticket become a typed request.
 
 use arrow_flight::FlightDescriptor;
 use arrow_flight::flight_descriptor::DescriptorType;

@@ -1,4 +1,4 @@
-//! What a `DoPut` brings: its messages with a bound on the wait for each, and the rows in them.
+//! Uploads of `DoPut`: their messages, with a bound on the wait for each, and the rows in them.
 
 use std::future::{Ready, ready};
 use std::panic::AssertUnwindSafe;

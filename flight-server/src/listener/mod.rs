@@ -1,4 +1,4 @@
-//! The listener below Flight: connections and their TLS, and what the codec leaves out about a request.
+//! The listener: connections, TLS, and the ends and sizes of requests that the codec reports wrongly.
 
 mod aborted_uploads;
 mod incoming;

@@ -1,5 +1,5 @@
-//! TLS on a listener, from files that are read anew when they change: what is wrong with new ones is logged, and the
-//! last good ones stay.
+//! TLS on a listener, from files that are read again when they change. Bad new files are logged, and the last good
+//! ones stay.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;

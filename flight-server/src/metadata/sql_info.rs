@@ -1,5 +1,5 @@
-//! What this server is and can do, as `GetSqlInfo` tells it. Only identifiers of the specification, each in the type
-//! that it demands: drivers cast without looking.
+//! The properties and capabilities of the server, as `GetSqlInfo` reports them. Only identifiers of the
+//! specification, each in the type that it demands: drivers cast without looking.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The SQL types that drivers may name, as `GetXdbcTypeInfo` tells them.
+//! The SQL types that drivers may name, as `GetXdbcTypeInfo` reports them.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};

@@ -1,5 +1,5 @@
-//! What SQL calls Arrow's types, and how many digits they have: the words are those that `CAST` and `CREATE TABLE`
-//! take, where they take the type.
+//! The SQL names of Arrow's types, and their digits. `CAST` and `CREATE TABLE` accept the same names, if they
+//! accept the type.
 
 use arrow::datatypes::{DataType, TimeUnit};
 

@@ -1,5 +1,5 @@
-//! Results that are kept: a query runs to its end, whoever fetches, and its rows lie on disk in pieces until they expire.
-//! They are fetched in parallel, while they come or later, and again where a fetch broke off.
+//! Kept results: a query runs to its end, whoever fetches, and its rows are stored on disk in pieces until they
+//! expire. Clients fetch the pieces in parallel, during the query or later, and again after a broken fetch.
 
 use std::fmt;
 use std::fs::File;

@@ -1,7 +1,7 @@
-//! The public keys of one issuer of tokens: which of them fits a token, and when the set is read anew.
+//! The public keys of one issuer of tokens: which of them fits a token, and when the set is read again.
 //!
-//! A set that cannot be read anew stays as it was. A key that the set does not have makes it be read anew, though not
-//! more often than every few seconds, so that tokens with invented keys do not become questions to the issuer.
+//! If a set cannot be read again, the node keeps the old one. For a key that is not in the set, the node reads the
+//! set again, but at most every few seconds: tokens with invented keys must not become requests to the issuer.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Where a call comes from: the address, and the certificate that the client showed when it connected.
+//! The peer of a call: its address, and the client certificate of its connection.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What columns say of themselves in Flight SQL's keys: the name of their type in SQL, digits, and what may be done
-//! with them.
+//! The metadata of columns under Flight SQL's keys: the SQL name of the type, its digits, and what a client may do
+//! with the column.
 
 use std::sync::Arc;
 
