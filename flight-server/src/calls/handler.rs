@@ -31,49 +31,6 @@ use crate::statements::create;
 /// How long a login may take to say who it is.
 const LOGIN: Duration = Duration::from_secs(10);
 
-/// Reads what the first message of a login shows. Older clients send user and password in the message.
-async fn shown_by_message(mut messages: BoxStream<'static, Result<HandshakeRequest, Status>>) -> Result<Authorization> {
-    let first = timeout(LOGIN, messages.next())
-        .await
-        .map_err(|_| Error::new(ErrorKind::DeadlineExceeded, "the login did not say who it is"))?;
-    let payload = match first {
-        Some(Ok(request)) => request.payload,
-        Some(Err(status)) => return Err(unauthenticated(format!("the login broke off: {}", status.message()))),
-        None => Bytes::new(),
-    };
-    if payload.is_empty() {
-        return Ok(Authorization::Nobody);
-    }
-    match BasicAuth::decode(payload) {
-        Ok(auth) if auth.username.is_empty() && auth.password.is_empty() => Ok(Authorization::Nobody),
-        Ok(auth) => Ok(Authorization::Basic(auth.username, auth.password)),
-        Err(_) => Err(unauthenticated("the login's message is malformed")),
-    }
-}
-
-/// Returns the headers of a call as plain pairs.
-fn plain_headers(metadata: &MetadataMap) -> Headers<'_> {
-    let pairs = metadata.iter().filter_map(|entry| match entry {
-        KeyAndValueRef::Ascii(name, value) => Some((name.as_str(), value.to_str().ok())),
-        KeyAndValueRef::Binary(..) => None,
-    });
-    pairs.collect()
-}
-
-impl dispatch::Caller for Caller {
-    fn name(&self) -> &str {
-        self.identity.principal.name()
-    }
-
-    fn mark(&self, headers: &mut MetadataMap) {
-        if let Some((name, value)) = self.answer_header()
-            && let Ok(value) = AsciiMetadataValue::try_from(value)
-        {
-            headers.insert(name, value);
-        }
-    }
-}
-
 #[tonic::async_trait]
 impl Handler for Service {
     type Caller = Caller;
@@ -159,6 +116,49 @@ impl Handler for Service {
     async fn act(&self, caller: &Caller, action: Action) -> Result<Option<Bytes>> {
         self.own_action(caller, action).map(Some)
     }
+}
+
+impl dispatch::Caller for Caller {
+    fn name(&self) -> &str {
+        self.identity.principal.name()
+    }
+
+    fn mark(&self, headers: &mut MetadataMap) {
+        if let Some((name, value)) = self.answer_header()
+            && let Ok(value) = AsciiMetadataValue::try_from(value)
+        {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// Reads what the first message of a login shows. Older clients send user and password in the message.
+async fn shown_by_message(mut messages: BoxStream<'static, Result<HandshakeRequest, Status>>) -> Result<Authorization> {
+    let first = timeout(LOGIN, messages.next())
+        .await
+        .map_err(|_| Error::new(ErrorKind::DeadlineExceeded, "the login did not say who it is"))?;
+    let payload = match first {
+        Some(Ok(request)) => request.payload,
+        Some(Err(status)) => return Err(unauthenticated(format!("the login broke off: {}", status.message()))),
+        None => Bytes::new(),
+    };
+    if payload.is_empty() {
+        return Ok(Authorization::Nobody);
+    }
+    match BasicAuth::decode(payload) {
+        Ok(auth) if auth.username.is_empty() && auth.password.is_empty() => Ok(Authorization::Nobody),
+        Ok(auth) => Ok(Authorization::Basic(auth.username, auth.password)),
+        Err(_) => Err(unauthenticated("the login's message is malformed")),
+    }
+}
+
+/// Returns the headers of a call as plain pairs.
+fn plain_headers(metadata: &MetadataMap) -> Headers<'_> {
+    let pairs = metadata.iter().filter_map(|entry| match entry {
+        KeyAndValueRef::Ascii(name, value) => Some((name.as_str(), value.to_str().ok())),
+        KeyAndValueRef::Binary(..) => None,
+    });
+    pairs.collect()
 }
 
 #[cfg(test)]
