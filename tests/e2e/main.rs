@@ -6,6 +6,7 @@ mod clients;
 mod delegation;
 mod descriptors;
 mod files_gone;
+mod floors;
 mod library;
 mod lies;
 mod lifecycle;

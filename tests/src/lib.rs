@@ -2,6 +2,7 @@
 
 pub mod crossed;
 pub mod duckdb;
+pub mod floors;
 pub mod forced;
 pub mod go;
 pub mod java;
