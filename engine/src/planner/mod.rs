@@ -3,6 +3,7 @@
 
 mod adapt;
 mod analyse;
+mod candidates;
 pub(crate) mod cardinality;
 mod cost;
 mod cut;

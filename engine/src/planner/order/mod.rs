@@ -29,8 +29,8 @@ use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use self::enumerate::{Enumeration, Home, Tree};
 use self::equal::Class;
 use self::graph::{Graph, Set};
+use super::candidates;
 use super::cardinality;
-use super::place;
 use super::routes::Routes;
 use super::sides::{can_swap, swapped};
 use crate::execution::errors::from_datafusion;
@@ -112,7 +112,7 @@ fn needed(graph: &Graph, join: &Join) -> HashSet<Column> {
 }
 
 fn home(relation: &graph::Relation, needed: &HashSet<Column>) -> Result<Home> {
-    let (site, domains) = place::home(&relation.plan)?;
+    let (site, domains) = candidates::home(&relation.plan)?;
     let schema = relation.plan.schema();
     let all = relation.rows.row_bytes(schema);
     let columns = schema.fields().len().max(1) as f64;

@@ -4,8 +4,9 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::LogicalPlan;
 
-use super::node::{Node, peers};
+use super::node::Node;
 use crate::plan::SiteChoice;
+use crate::planner::candidates::{home, peers};
 use crate::planner::sides::{can_swap, swapped};
 use crate::settings::{Pushdown, Settings, StrategyChoice};
 
@@ -25,7 +26,7 @@ impl Numbers {
     /// What is forced, if the plan is a join across sites.
     pub(super) fn forced(&mut self, plan: &LogicalPlan, settings: &Settings) -> DataFusionResult<StrategyChoice> {
         let LogicalPlan::Join(join) = plan else { return Ok(StrategyChoice::Auto) };
-        let (left, right) = (super::home(&join.left)?.0, super::home(&join.right)?.0);
+        let (left, right) = (home(&join.left)?.0, home(&join.right)?.0);
         // `Here` is also where a side of several sites has its home: two such sides still meet across sites.
         let together = left == right && (left != SiteChoice::Here || peers(plan)?.is_empty());
         if together || left == SiteChoice::Anywhere || right == SiteChoice::Anywhere {

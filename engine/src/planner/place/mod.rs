@@ -5,12 +5,8 @@
 //! Before: `Join(Filter(scan sales.a), scan supply.b)`.
 //! After: `Join @here: combines sales at … with supply at … (Filter(scan sales.a) @sales, scan supply.b @supply)`.
 
-use std::collections::BTreeSet;
-
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::datasource::source_as_provider;
 use datafusion::error::Result as DataFusionResult;
-use datafusion::logical_expr::{Expr, LogicalPlan, Sort, Volatility};
+use datafusion::logical_expr::{LogicalPlan, Sort};
 use portolan_catalog::DomainName;
 
 mod forced;
@@ -21,10 +17,9 @@ mod ways;
 use self::forced::Numbers;
 pub(super) use self::forced::force_sides;
 use self::node::{Node, Scale};
+use super::candidates::peers;
 use super::routes::Routes;
-use crate::encode::admit;
 use crate::execution::errors::from_datafusion;
-use crate::names::{PortSite, PortTable};
 use crate::plan::{Edge, Placed, SiteChoice};
 use crate::{Error, ErrorKind, Result, Settings};
 
@@ -55,37 +50,8 @@ pub(super) fn cost(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) 
 
 /// The operators of a plan with the ways to have their rows.
 fn weighed(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> DataFusionResult<Node> {
-    let sites = node::peers(plan)?;
+    let sites = peers(plan)?;
     Node::of(plan, Scale { settings, routes, sites: &sites }, &mut Numbers::default())
-}
-
-/// Where the root of a plan has everything that it reads, and the domains that it reads: `Here` too where that is at
-/// several sites.
-pub(super) fn home(plan: &LogicalPlan) -> DataFusionResult<(SiteChoice, BTreeSet<DomainName>)> {
-    let mut site = SiteChoice::Anywhere;
-    let mut domains = BTreeSet::new();
-    plan.apply_with_subqueries(|node| {
-        let own = match node {
-            LogicalPlan::TableScan(scan) => match port_of(scan) {
-                Some((domain, own)) => {
-                    domains.insert(domain);
-                    own
-                }
-                None => SiteChoice::Here,
-            },
-            // What runs already comes here; so does what may not travel.
-            other if may_travel(other).is_err() => SiteChoice::Here,
-            _ => return Ok(TreeNodeRecursion::Continue),
-        };
-        site = if site == SiteChoice::Anywhere || site == own { own } else { SiteChoice::Here };
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    Ok((site, domains))
-}
-
-/// Where the root of a plan goes, by the rule that it goes where all of its inputs are.
-pub(super) fn site_of(plan: &LogicalPlan) -> DataFusionResult<SiteChoice> {
-    home(plan).map(|(site, _)| site)
 }
 
 impl Node {
@@ -141,17 +107,6 @@ impl Node {
     }
 }
 
-/// The domain and the site of a scanned port; `None` for a table of this node's own.
-fn port_of(scan: &datafusion::logical_expr::TableScan) -> Option<(DomainName, SiteChoice)> {
-    let provider = source_as_provider(&scan.source).ok()?;
-    let port = provider.downcast_ref::<PortTable>()?;
-    let site = match &port.site {
-        PortSite::Here(_) => SiteChoice::Here,
-        PortSite::Peer(site) => SiteChoice::Peer(site.clone()),
-    };
-    Some((port.name.domain.clone(), site))
-}
-
 /// "combines sales at grpc://a with supply at grpc://b".
 fn combines<'a>(inputs: impl Iterator<Item = &'a Placed>) -> String {
     let mut sides: Vec<String> = vec![];
@@ -167,28 +122,6 @@ fn combines<'a>(inputs: impl Iterator<Item = &'a Placed>) -> String {
         }
     }
     format!("combines {}", sides.join(" with "))
-}
-
-/// Whether an operator means the same at another node; the reason where it may not.
-fn may_travel(plan: &LogicalPlan) -> Result<(), String> {
-    admit::operator(plan)?;
-    let mut volatile = None;
-    let walked = plan.apply_expressions(|expr| {
-        expr.apply(|e| {
-            if let Expr::ScalarFunction(f) = e
-                && f.func.signature().volatility == Volatility::Volatile
-            {
-                volatile = Some(f.name().to_owned());
-                return Ok(TreeNodeRecursion::Stop);
-            }
-            Ok(TreeNodeRecursion::Continue)
-        })
-    });
-    match (walked, volatile) {
-        (Err(e), _) => Err(e.strip_backtrace()),
-        (_, Some(name)) => Err(format!("`{name}` is volatile: it is evaluated where the question was asked")),
-        _ => Ok(()),
-    }
 }
 
 /// Rows cross an edge in no promised order. Where a fragment's root hands an order upwards (a sort, or a limit or

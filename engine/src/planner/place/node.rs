@@ -8,7 +8,6 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use portolan_catalog::DomainName;
 
 use super::forced::Numbers;
-use super::port_of;
 use super::ways::{Crossing, Way};
 use crate::plan::{Cost, Edge, SiteChoice, Strategy};
 use crate::planner::cardinality::{self, Cardinality};
@@ -119,18 +118,4 @@ impl Node {
     pub(super) fn bytes(&self) -> f64 {
         self.rows.rows * self.row_bytes()
     }
-}
-
-/// The other nodes whose ports a plan reads.
-pub(super) fn peers(plan: &LogicalPlan) -> DataFusionResult<Vec<SiteChoice>> {
-    let mut found = BTreeSet::new();
-    plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node
-            && let Some((_, site @ SiteChoice::Peer(_))) = port_of(scan)
-        {
-            found.insert(site);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    Ok(found.into_iter().collect())
 }

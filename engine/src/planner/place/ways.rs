@@ -5,9 +5,9 @@ use datafusion::logical_expr::LogicalPlan;
 
 use super::keys::{Side, carried};
 use super::node::{Node, Scale};
-use super::{may_travel, port_of};
 use crate::mesh::Link;
 use crate::plan::{Alternative, Cost, Decision, Edge, Exchange, SiteChoice, Strategy};
+use crate::planner::candidates::{may_travel, port_of};
 use crate::planner::cost;
 use crate::settings::StrategyChoice;
 

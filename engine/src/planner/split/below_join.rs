@@ -18,7 +18,7 @@ use datafusion::logical_expr::{Aggregate, Expr, Join, JoinType, LogicalPlan, Pro
 
 use super::parts::{Parts, reduce};
 use crate::plan::SiteChoice;
-use crate::planner::place::site_of;
+use crate::planner::candidates::site_of;
 
 /// Puts a partial aggregate below the joins; `None` where that is not sound, or in vain.
 pub(super) fn aggregate(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {

@@ -11,20 +11,19 @@ mod branches;
 mod parts;
 mod top_n;
 
-use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
-use datafusion::datasource::source_as_provider;
+use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::LogicalPlan;
 
 use crate::execution::errors::from_datafusion;
-use crate::names::{PortSite, PortTable};
+use crate::planner::candidates::peers;
 use crate::planner::place;
 use crate::planner::routes::Routes;
 use crate::{Result, Settings};
 
 /// Splits what can be split where that costs less. The schema of the plan stays as it was.
 pub(super) fn split(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> Result<LogicalPlan> {
-    if !reads_peers(plan).map_err(|e| from_datafusion(&e))? {
+    if peers(plan).map_err(|e| from_datafusion(&e))?.is_empty() {
         return Ok(plan.clone());
     }
     let split = plan.clone().transform_up_with_subqueries(|node| {
@@ -65,21 +64,4 @@ fn same_columns(a: &LogicalPlan, b: &LogicalPlan) -> bool {
         && a.iter()
             .zip(b.iter())
             .all(|((q, f), (r, g))| q == r && f.name() == g.name() && f.data_type() == g.data_type())
-}
-
-/// Whether a port of another node is read anywhere below.
-fn reads_peers(plan: &LogicalPlan) -> DataFusionResult<bool> {
-    let mut found = false;
-    plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node
-            && let Ok(provider) = source_as_provider(&scan.source)
-            && let Some(port) = provider.downcast_ref::<PortTable>()
-            && matches!(port.site, PortSite::Peer(_))
-        {
-            found = true;
-            return Ok(TreeNodeRecursion::Stop);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    Ok(found)
 }

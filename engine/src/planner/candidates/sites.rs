@@ -1,0 +1,89 @@
+//! The sites of the ports that a plan reads, and the operators that may run at another node.
+
+use std::collections::BTreeSet;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::source_as_provider;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, Volatility};
+use portolan_catalog::DomainName;
+
+use crate::encode::admit;
+use crate::names::{PortSite, PortTable};
+use crate::plan::SiteChoice;
+
+/// Returns the only site that owns every port of a plan, and the domains of these ports. The site is `Here` too if several
+/// sites own them.
+pub(in crate::planner) fn home(plan: &LogicalPlan) -> DataFusionResult<(SiteChoice, BTreeSet<DomainName>)> {
+    let mut site = SiteChoice::Anywhere;
+    let mut domains = BTreeSet::new();
+    plan.apply_with_subqueries(|node| {
+        let own = match node {
+            LogicalPlan::TableScan(scan) => match port_of(scan) {
+                Some((domain, own)) => {
+                    domains.insert(domain);
+                    own
+                }
+                None => SiteChoice::Here,
+            },
+            // The rows of a running fragment come here, and so do the inputs of an operator that does not travel.
+            other if may_travel(other).is_err() => SiteChoice::Here,
+            _ => return Ok(TreeNodeRecursion::Continue),
+        };
+        site = if site == SiteChoice::Anywhere || site == own { own } else { SiteChoice::Here };
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok((site, domains))
+}
+
+/// As [`home`], without the domains.
+pub(in crate::planner) fn site_of(plan: &LogicalPlan) -> DataFusionResult<SiteChoice> {
+    home(plan).map(|(site, _)| site)
+}
+
+/// Returns the other nodes whose ports a plan reads.
+pub(in crate::planner) fn peers(plan: &LogicalPlan) -> DataFusionResult<Vec<SiteChoice>> {
+    let mut found = BTreeSet::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some((_, site @ SiteChoice::Peer(_))) = port_of(scan)
+        {
+            found.insert(site);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found.into_iter().collect())
+}
+
+/// Returns the domain and the site of a scanned port; `None` for a table of this node.
+pub(in crate::planner) fn port_of(scan: &TableScan) -> Option<(DomainName, SiteChoice)> {
+    let provider = source_as_provider(&scan.source).ok()?;
+    let port = provider.downcast_ref::<PortTable>()?;
+    let site = match &port.site {
+        PortSite::Here(_) => SiteChoice::Here,
+        PortSite::Peer(site) => SiteChoice::Peer(site.clone()),
+    };
+    Some((port.name.domain.clone(), site))
+}
+
+/// Checks that an operator means the same at another node. The error is the reason if it may not.
+pub(in crate::planner) fn may_travel(plan: &LogicalPlan) -> Result<(), String> {
+    admit::operator(plan)?;
+    let mut volatile = None;
+    let walked = plan.apply_expressions(|expr| {
+        expr.apply(|e| {
+            if let Expr::ScalarFunction(f) = e
+                && f.func.signature().volatility == Volatility::Volatile
+            {
+                volatile = Some(f.name().to_owned());
+                return Ok(TreeNodeRecursion::Stop);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+    });
+    match (walked, volatile) {
+        (Err(e), _) => Err(e.strip_backtrace()),
+        (_, Some(name)) => Err(format!("`{name}` is volatile: it is evaluated where the question was asked")),
+        _ => Ok(()),
+    }
+}
