@@ -12,7 +12,7 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Extension, LogicalPlan};
 
-use super::routes::Routes;
+use super::movement::Routes;
 use super::{cut, order, place};
 use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;

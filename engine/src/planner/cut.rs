@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
 use portolan_connectors::SiteId;
 
 use super::cardinality::estimate;
-use super::routes::Routes;
+use super::movement::Routes;
 use crate::Result;
 use crate::encode::{Encoded, encode};
 use crate::execution::errors::from_datafusion;

@@ -8,11 +8,11 @@ pub(crate) mod cardinality;
 mod cost;
 mod cut;
 mod failing;
+mod movement;
 mod normalise;
 mod order;
 mod place;
 pub(crate) mod resolve;
-mod routes;
 mod sides;
 mod split;
 
@@ -22,7 +22,7 @@ use datafusion::logical_expr::LogicalPlan;
 pub(crate) use adapt::{adapt, awaited};
 pub(crate) use analyse::{analyse, analyse_statement};
 
-use self::routes::Routes;
+use self::movement::Routes;
 use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
 use crate::plan::Planned;

@@ -12,8 +12,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use portolan_catalog::DomainName;
 
+use super::movement::Routes;
 use super::resolve::ExplainOptions;
-use super::routes::Routes;
 use super::{cut, normalise, order, place, plan, split};
 use crate::fake_mesh::{FakePeer, analysed, gateway, owned, state_of, tpch_domain};
 use crate::plan::Planned;

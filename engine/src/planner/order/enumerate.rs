@@ -12,7 +12,7 @@ use super::graph::{Graph, Set};
 use super::joins::{Way, Ways};
 use crate::plan::{Cost, SiteChoice};
 use crate::planner::cost;
-use crate::planner::routes::Routes;
+use crate::planner::movement::Routes;
 
 /// With more relations than this, or more pairs of sets, what gives the fewest rows is joined next.
 const MOST_RELATIONS: usize = 12;

@@ -31,7 +31,7 @@ use self::equal::Class;
 use self::graph::{Graph, Set};
 use super::candidates;
 use super::cardinality;
-use super::routes::Routes;
+use super::movement::Routes;
 use super::sides::{can_swap, swapped};
 use crate::execution::errors::from_datafusion;
 

@@ -7,8 +7,8 @@ use datafusion::logical_expr::LogicalPlan;
 
 use super::order;
 use crate::fake_mesh::{analysed, gateway, state_of};
+use crate::planner::movement::Routes;
 use crate::planner::normalise;
-use crate::planner::routes::Routes;
 
 /// The plan with its joins in order.
 async fn ordered(sql: &str) -> LogicalPlan {

@@ -18,7 +18,7 @@ use self::forced::Numbers;
 pub(super) use self::forced::force_sides;
 use self::node::{Node, Scale};
 use super::candidates::peers;
-use super::routes::Routes;
+use super::movement::Routes;
 use crate::execution::errors::from_datafusion;
 use crate::plan::{Edge, Placed, SiteChoice};
 use crate::{Error, ErrorKind, Result, Settings};

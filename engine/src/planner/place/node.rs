@@ -12,7 +12,7 @@ use super::ways::{Crossing, Way};
 use crate::plan::{Cost, Edge, SiteChoice, Strategy};
 use crate::planner::cardinality::{self, Cardinality};
 use crate::planner::cost;
-use crate::planner::routes::Routes;
+use crate::planner::movement::Routes;
 use crate::settings::Settings;
 
 /// An operator and every way to have its rows somewhere.

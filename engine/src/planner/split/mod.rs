@@ -17,8 +17,8 @@ use datafusion::logical_expr::LogicalPlan;
 
 use crate::execution::errors::from_datafusion;
 use crate::planner::candidates::peers;
+use crate::planner::movement::Routes;
 use crate::planner::place;
-use crate::planner::routes::Routes;
 use crate::{Result, Settings};
 
 /// Splits what can be split where that costs less. The schema of the plan stays as it was.

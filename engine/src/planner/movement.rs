@@ -1,21 +1,21 @@
-//! The ways between sites that a plan may use, and how fast they are.
+//! How rows move between sites: the routes that a plan may use, and their links.
 
 use portolan_catalog::DomainName;
 
 use crate::mesh::{Link, MeshView};
 use crate::plan::SiteChoice;
 
-/// The ways between sites, as the mesh is known at one moment.
+/// The routes between sites, in one view of the mesh.
 #[derive(Clone, Copy)]
 pub(super) struct Routes<'a> {
     pub(super) view: &'a MeshView,
-    /// Whether owners may be asked to pull from one another. Not while planning a fragment that another node sent: it
-    /// stays where it was put, so that no fragment goes in circles.
+    /// True if owners may fetch rows from one another. It is false for a fragment that another node sent: such a fragment
+    /// stays at its site, so that no fragment goes in circles.
     pub(super) delegate: bool,
 }
 
 impl Routes<'_> {
-    /// The link over which rows of `domains` go from one site to another; `None` where there is no way.
+    /// Returns the link for rows of `domains` from one site to another; `None` if there is no route.
     pub(super) fn link<'d>(
         &self,
         from: &SiteChoice,
