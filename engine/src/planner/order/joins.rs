@@ -9,6 +9,7 @@ use super::graph::Set;
 use crate::mesh::Link;
 use crate::plan::Cost;
 use crate::planner::cost;
+use crate::planner::movement::Share;
 
 /// Bytes of a column of a key.
 const KEY_BYTES: f64 = 8.0;
@@ -126,17 +127,23 @@ impl Enumeration<'_> {
 
     /// The link over which the rows of a set go from one site to another; `None` where they may not.
     pub(super) fn link(&self, set: Set, from: usize, to: usize) -> Option<Link> {
-        let own = self.native.get(from).copied().unwrap_or_default() & set;
-        // A peer is asked for what it has by itself, and this node asks for nothing that is without rows of the owner.
-        if own == 0 || (to != 0 && own != set) {
-            return None;
+        self.routes.link(&self.sites[from], &self.sites[to], self.share(set, from), || self.domains(set))
+    }
+
+    /// How much of a set a site owns. Of a set with a relation that reads no port no site owns the whole: the place pass,
+    /// which sees the plan below, counts such a relation for any site.
+    fn share(&self, set: Set, site: usize) -> Share {
+        match self.native.get(site).copied().unwrap_or_default() & set {
+            0 => Share::None,
+            own if own == set => Share::Whole,
+            _ => Share::Part,
         }
+    }
+
+    /// Returns the domains of a set, in order: of links with one bandwidth the first counts.
+    fn domains(&self, set: Set) -> BTreeSet<&DomainName> {
         let homes = self.homes.iter().enumerate().filter(|(i, _)| set & (1 << i) != 0);
-        let domains: BTreeSet<&DomainName> = homes.flat_map(|(_, h)| &h.domains).collect();
-        if to != 0 && domains.is_empty() {
-            return None;
-        }
-        self.routes.link(&self.sites[from], &self.sites[to], domains)
+        homes.flat_map(|(_, home)| &home.domains).collect()
     }
 
     /// The keys that each of two sets has for the other; `None` where no equality connects them. `rows` is what their

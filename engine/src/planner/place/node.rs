@@ -12,7 +12,7 @@ use super::ways::{Crossing, Way};
 use crate::plan::{Cost, Edge, SiteChoice, Strategy};
 use crate::planner::cardinality::{self, Cardinality};
 use crate::planner::cost;
-use crate::planner::movement::Routes;
+use crate::planner::movement::{Routes, Share};
 use crate::settings::Settings;
 
 /// An operator and every way to have its rows somewhere.
@@ -82,13 +82,23 @@ impl Node {
     /// The cheapest way to have the rows in this process, with its whole cost.
     pub(super) fn cheapest_here(&self, routes: Routes<'_>) -> Option<(&Way, Cost)> {
         let brought = |way: &Way| match &way.site {
-            SiteChoice::Peer(peer) => cost::transfer(&routes.view.link(peer), self.bytes()),
-            _ => Cost::default(),
+            SiteChoice::Peer(_) => {
+                let link = routes.link(&way.site, &SiteChoice::Here, self.share(&way.site), || &self.domains)?;
+                Some(cost::transfer(&link, self.bytes()))
+            }
+            _ => Some(Cost::default()),
         };
-        // A node is asked for rows of its own, or for what it joins with them: not to work for others alone.
-        let asked = |way: &&Way| !matches!(way.site, SiteChoice::Peer(_)) || self.homes.contains(&way.site);
-        let costs = self.ways.iter().filter(asked).map(|way| (way, way.cost + brought(way)));
+        let costs = self.ways.iter().filter_map(|way| Some((way, way.cost + brought(way)?)));
         costs.min_by(|a, b| a.1.milliseconds.total_cmp(&b.1.milliseconds))
+    }
+
+    /// How much of the ports that it and everything below reads a site owns.
+    pub(super) fn share(&self, site: &SiteChoice) -> Share {
+        match &self.native {
+            Some(native) if native == site => Share::Whole,
+            _ if self.homes.contains(site) => Share::Part,
+            _ => Share::None,
+        }
     }
 
     pub(super) fn way(&self, site: &SiteChoice) -> Option<&Way> {
@@ -105,7 +115,7 @@ impl Node {
             return Crossing { of: self.number, edge: Edge::default(), columns: vec![], keyed_by: vec![] };
         };
         let mut crossing = self.edge(routes.view.link(peer));
-        if self.native.as_ref() != Some(&way.site) {
+        if self.share(&way.site) != Share::Whole {
             crossing.edge.strategy = Strategy::Delegate;
         }
         crossing

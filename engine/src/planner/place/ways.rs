@@ -150,10 +150,10 @@ impl Node {
         Some(Way { site: site.clone(), cost, edges: edges.concat(), from, decision: None, what })
     }
 
-    /// Its rows at another node, which asks their owner for them: for what that has by itself, and never to pull in turn.
+    /// Its rows at another node, which asks their only owner for them.
     fn pulled_to(&self, site: &SiteChoice, scale: Scale<'_>) -> Option<Brought> {
-        let home = self.native.clone().filter(|home| home != site && !self.domains.is_empty())?;
-        let link = scale.routes.link(&home, site, &self.domains)?;
+        let home = self.native.clone().filter(|home| home != site)?;
+        let link = scale.routes.link(&home, site, self.share(&home), || &self.domains)?;
         let cost = self.way(&home)?.cost + cost::transfer(&link, self.bytes()) + cost::delegation();
         Some(Brought { cost, from: home, edges: vec![self.edge(link)] })
     }
