@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use portolan_catalog::DomainName;
 
 use super::graph::{Graph, Set};
-use super::joins::{Way, Ways};
+use super::joins::{Candidate, Candidates};
 use crate::plan::{Cost, SiteChoice};
 use crate::planner::cost;
 use crate::planner::movement::Routes;
@@ -41,7 +41,7 @@ pub(super) struct Enumeration<'a> {
     pub(super) sites: Vec<SiteChoice>,
     /// The relations that each site has by itself.
     pub(super) native: Vec<Set>,
-    pub(super) found: HashMap<Set, Ways>,
+    pub(super) found: HashMap<Set, Candidates>,
     pub(super) rows: HashMap<Set, f64>,
 }
 
@@ -58,8 +58,8 @@ impl<'a> Enumeration<'a> {
         let native = sites.iter().map(at).collect();
         let mut new = Self { graph, homes, routes, sites, native, found: HashMap::new(), rows: HashMap::new() };
         for i in 0..homes.len() {
-            let ways = new.relation(i);
-            new.found.insert(1 << i, ways);
+            let candidates = new.relation(i);
+            new.found.insert(1 << i, candidates);
             new.rows.insert(1 << i, graph.rows(1 << i));
         }
         new
@@ -156,10 +156,13 @@ impl<'a> Enumeration<'a> {
         }
     }
 
-    fn relation(&self, i: usize) -> Ways {
+    fn relation(&self, i: usize) -> Candidates {
         let home = &self.homes[i];
-        let way = Way { cost: Cost::default(), edges: vec![], parts: None };
-        self.sites.iter().map(|s| (home.site == *s || home.site == SiteChoice::Anywhere).then(|| way.clone())).collect()
+        let candidate = Candidate { cost: Cost::default(), edges: vec![], parts: None };
+        self.sites
+            .iter()
+            .map(|s| (home.site == *s || home.site == SiteChoice::Anywhere).then(|| candidate.clone()))
+            .collect()
     }
 
     pub(super) fn rows(&self, set: Set) -> f64 {
@@ -172,15 +175,15 @@ impl<'a> Enumeration<'a> {
 
     /// The site at which the set's rows, brought here, cost least.
     fn best(&self, set: Set) -> Option<(usize, f64)> {
-        let ways = self.found.get(&set)?;
-        let costs = ways.iter().enumerate().filter_map(|(site, way)| {
-            let way = way.as_ref()?;
+        let candidates = self.found.get(&set)?;
+        let costs = candidates.iter().enumerate().filter_map(|(site, candidate)| {
+            let candidate = candidate.as_ref()?;
             let bytes = self.rows(set) * self.row_bytes(set);
             let back = match site {
                 0 => Cost::default(),
                 _ => cost::transfer(&self.link(set, site, 0)?, bytes),
             };
-            Some((site, (way.cost + back).milliseconds))
+            Some((site, (candidate.cost + back).milliseconds))
         });
         costs.min_by(|a, b| a.1.total_cmp(&b.1))
     }

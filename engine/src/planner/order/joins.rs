@@ -1,4 +1,4 @@
-//! Joins two sets of relations: every way to bring their rows to a site, and what the keys of one do for the other.
+//! Joins two sets of relations: the candidates at every site, and the keys of one set for the other.
 
 use std::collections::BTreeSet;
 
@@ -14,9 +14,9 @@ use crate::planner::movement::Share;
 /// Bytes of a column of a key.
 const KEY_BYTES: f64 = 8.0;
 
-/// The cheapest way to have a set's rows at a site.
+/// The cheapest candidate for the rows of a set at a site.
 #[derive(Clone)]
-pub(super) struct Way {
+pub(super) struct Candidate {
     pub(super) cost: Cost,
     /// What crosses to this site and might yet be cut by keys.
     pub(super) edges: Vec<Open>,
@@ -30,7 +30,7 @@ struct Brought<'a> {
     /// Where they were before.
     from: usize,
     cost: Cost,
-    way: &'a Way,
+    candidate: &'a Candidate,
     /// The edge from there, where they were elsewhere.
     moved: Option<Open>,
 }
@@ -40,7 +40,7 @@ impl Brought<'_> {
     fn edges(&self) -> &[Open] {
         match &self.moved {
             Some(edge) => std::slice::from_ref(edge),
-            None => &self.way.edges,
+            None => &self.candidate.edges,
         }
     }
 
@@ -64,8 +64,8 @@ pub(super) struct Open {
     link: Link,
 }
 
-/// The cheapest ways for a set, by site.
-pub(super) type Ways = Vec<Option<Way>>;
+/// The cheapest candidates for a set, by site.
+pub(super) type Candidates = Vec<Option<Candidate>>;
 
 /// The keys of one side of a join for the other.
 struct Keys {
@@ -83,10 +83,10 @@ impl Enumeration<'_> {
     pub(super) fn join(&mut self, one: Set, other: Set) {
         let set = one | other;
         let rows = *self.rows.entry(set).or_insert_with(|| self.graph.rows(set));
-        let mut ways = self.found.remove(&set).unwrap_or_else(|| vec![None; self.sites.len()]);
+        let mut candidates = self.found.remove(&set).unwrap_or_else(|| vec![None; self.sites.len()]);
         let keys = self.keys(one, other, rows);
         let is_keyed = keys[0].is_some() || self.graph.compares(one, other);
-        for (site, best) in ways.iter_mut().enumerate() {
+        for (site, best) in candidates.iter_mut().enumerate() {
             let (ones, others) = (self.brought(one, site), self.brought(other, site));
             for (a, b) in ones.iter().flat_map(|a| others.iter().map(move |b| (a, b))) {
                 for (build, probe, keys) in [(a, b, &keys[0]), (b, a, &keys[1])] {
@@ -96,31 +96,33 @@ impl Enumeration<'_> {
                     let cost = build.cost + probe.cost - saved + work;
                     if best.as_ref().is_none_or(|b| cost.milliseconds < b.cost.milliseconds) {
                         let edges = build.edges().iter().copied().chain(cut).collect();
-                        *best =
-                            Some(Way { cost, edges, parts: Some([(build.set, build.from), (probe.set, probe.from)]) });
+                        *best = Some(Candidate {
+                            cost,
+                            edges,
+                            parts: Some([(build.set, build.from), (probe.set, probe.from)]),
+                        });
                     }
                 }
             }
         }
-        self.found.insert(set, ways);
+        self.found.insert(set, candidates);
     }
 
-    /// The ways to bring the rows of a set to a site. A peer asks each owner for what that has by itself; this node asks
-    /// owners for what they join with their own.
+    /// Returns each candidate of a set with its rows at a site, if these may move there.
     fn brought(&self, set: Set, site: usize) -> Vec<Brought<'_>> {
-        let ways = self.found.get(&set).into_iter().flatten().enumerate();
-        let brought = ways.filter_map(|(from, way)| {
-            let way = way.as_ref()?;
+        let candidates = self.found.get(&set).into_iter().flatten().enumerate();
+        let brought = candidates.filter_map(|(from, candidate)| {
+            let candidate = candidate.as_ref()?;
             if from == site {
-                return Some(Brought { set, from, cost: way.cost, way, moved: None });
+                return Some(Brought { set, from, cost: candidate.cost, candidate, moved: None });
             }
             let link = self.link(set, from, site)?;
             let bytes = self.rows(set) * self.row_bytes(set);
-            let mut cost = way.cost + cost::transfer(&link, bytes);
+            let mut cost = candidate.cost + cost::transfer(&link, bytes);
             if site != 0 {
                 cost += cost::delegation();
             }
-            Some(Brought { set, from, cost, way, moved: Some(Open { of: set, bytes, link }) })
+            Some(Brought { set, from, cost, candidate, moved: Some(Open { of: set, bytes, link }) })
         });
         brought.collect()
     }

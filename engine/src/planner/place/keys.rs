@@ -4,7 +4,7 @@ use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 
 use super::node::Node;
-use super::ways::Crossing;
+use super::search::Crossing;
 use crate::plan::{Cost, Edge, KeyPlan, Strategy};
 use crate::planner::cardinality::{self, Cardinality};
 use crate::planner::cost;

@@ -12,7 +12,7 @@ use portolan_catalog::DomainName;
 mod forced;
 mod keys;
 mod node;
-mod ways;
+mod search;
 
 use self::forced::Numbers;
 pub(super) use self::forced::force_sides;
@@ -26,16 +26,16 @@ use crate::{Error, ErrorKind, Result, Settings};
 /// Gives every operator a site.
 pub(super) fn place(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> Result<Placed> {
     let root = weighed(plan, settings, routes).map_err(|e| from_datafusion(&e))?;
-    let (way, _) = root
+    let (candidate, _) = root
         .cheapest_here(routes)
         .ok_or_else(|| Error::new(ErrorKind::Internal, "there is no way to have the rows of the plan here"))?;
-    let crossing = root.crossing(way, routes);
-    let mut edges = match way.site {
+    let crossing = root.crossing(candidate, routes);
+    let mut edges = match candidate.site {
         SiteChoice::Peer(_) => vec![crossing.edge],
-        _ => way.edges.iter().map(|c| c.edge.clone()).collect(),
+        _ => candidate.edges.iter().map(|c| c.edge.clone()).collect(),
     }
     .into_iter();
-    let mut placed = root.placed(&way.site, &SiteChoice::Here, settings, &mut edges);
+    let mut placed = root.placed(&candidate.site, &SiteChoice::Here, settings, &mut edges);
     if !matches!(placed.site, SiteChoice::Peer(_)) {
         keep_order(&mut placed);
     }
@@ -48,14 +48,14 @@ pub(super) fn cost(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) 
     Ok(root.cheapest_here(routes).map_or(f64::INFINITY, |(_, cost)| cost.milliseconds))
 }
 
-/// The operators of a plan with the ways to have their rows.
+/// Returns the operators of a plan with their candidates.
 fn weighed(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> DataFusionResult<Node> {
     let sites = peers(plan)?;
     Node::of(plan, Scale { settings, routes, sites: &sites }, &mut Numbers::default())
 }
 
 impl Node {
-    /// The operator and everything below it, at the sites that the way to `site` goes over. `wanted` is where its rows
+    /// The operator and everything below it, at the sites that lead to the candidate at `site`. `wanted` is where its rows
     /// are needed. `edges` are those that cross to this process, in order.
     fn placed(
         &self,
@@ -64,10 +64,10 @@ impl Node {
         settings: &Settings,
         edges: &mut impl Iterator<Item = Edge>,
     ) -> Placed {
-        let way = self.way(site);
+        let candidate = self.candidate(site);
         let crosses = matches!(site, SiteChoice::Peer(_)) && *wanted == SiteChoice::Here;
         let edge = if crosses { edges.next() } else { None };
-        let mut from = way.map(|w| w.from.clone()).unwrap_or_default().into_iter();
+        let mut from = candidate.map(|c| c.from.clone()).unwrap_or_default().into_iter();
         let mut part = |node: &Self| {
             let site_of_part = from.next().unwrap_or(SiteChoice::Anywhere);
             node.placed(&site_of_part, site, settings, edges)
@@ -83,7 +83,7 @@ impl Node {
             subqueries,
             domains: self.domains.clone(),
             rows: self.rows.rows,
-            decision: way.and_then(|w| w.decision.clone()),
+            decision: candidate.and_then(|c| c.decision.clone()),
             edge,
             fragment: None,
         }

@@ -1,4 +1,4 @@
-//! The operators of a plan, each with the ways to have its rows at a site.
+//! The operators of a plan, each with its candidates.
 
 use std::collections::BTreeSet;
 
@@ -8,14 +8,14 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use portolan_catalog::DomainName;
 
 use super::forced::Numbers;
-use super::ways::{Crossing, Way};
+use super::search::{Candidate, Crossing};
 use crate::plan::{Cost, Edge, SiteChoice, Strategy};
 use crate::planner::cardinality::{self, Cardinality};
 use crate::planner::cost;
 use crate::planner::movement::{Routes, Share};
 use crate::settings::Settings;
 
-/// An operator and every way to have its rows somewhere.
+/// An operator with its candidates.
 pub(super) struct Node {
     /// Tells it from the others of the plan.
     pub(super) number: usize,
@@ -29,12 +29,12 @@ pub(super) struct Node {
     /// Whether it and everything below reads ports alone, and may be evaluated anywhere.
     pub(super) portable: Result<(), String>,
     /// At most one a site, the cheapest.
-    pub(super) ways: Vec<Way>,
-    /// Whether every way that there was is to be had with one owner alone.
+    pub(super) candidates: Vec<Candidate>,
+    /// The only site that owns every port below; `None` if several do.
     pub(super) native: Option<SiteChoice>,
 }
 
-/// What the ways are weighed by.
+/// What the costs of candidates depend on.
 #[derive(Clone, Copy)]
 pub(super) struct Scale<'a> {
     pub(super) settings: &'a Settings,
@@ -70,25 +70,27 @@ impl Node {
             homes: inputs.iter().chain(&subqueries).flat_map(|i| i.homes.clone()).collect(),
             rows: cardinality::estimate_operator(plan, &below),
             portable: Ok(()),
-            ways: vec![],
+            candidates: vec![],
             native: None,
             inputs,
             subqueries,
         };
-        node.find_ways(scale, forced);
+        node.find_candidates(scale, forced);
         Ok(node)
     }
 
-    /// The cheapest way to have the rows in this process, with its whole cost.
-    pub(super) fn cheapest_here(&self, routes: Routes<'_>) -> Option<(&Way, Cost)> {
-        let brought = |way: &Way| match &way.site {
+    /// Returns the candidate whose rows cost least in this process, with this cost.
+    pub(super) fn cheapest_here(&self, routes: Routes<'_>) -> Option<(&Candidate, Cost)> {
+        let brought = |candidate: &Candidate| match &candidate.site {
             SiteChoice::Peer(_) => {
-                let link = routes.link(&way.site, &SiteChoice::Here, self.share(&way.site), || &self.domains)?;
+                let link =
+                    routes.link(&candidate.site, &SiteChoice::Here, self.share(&candidate.site), || &self.domains)?;
                 Some(cost::transfer(&link, self.bytes()))
             }
             _ => Some(Cost::default()),
         };
-        let costs = self.ways.iter().filter_map(|way| Some((way, way.cost + brought(way)?)));
+        let costs =
+            self.candidates.iter().filter_map(|candidate| Some((candidate, candidate.cost + brought(candidate)?)));
         costs.min_by(|a, b| a.1.milliseconds.total_cmp(&b.1.milliseconds))
     }
 
@@ -101,21 +103,22 @@ impl Node {
         }
     }
 
-    pub(super) fn way(&self, site: &SiteChoice) -> Option<&Way> {
-        self.ways.iter().find(|w| w.site == *site || w.site == SiteChoice::Anywhere)
+    /// Returns the candidate at a site. A candidate anywhere is at every site.
+    pub(super) fn candidate(&self, site: &SiteChoice) -> Option<&Candidate> {
+        self.candidates.iter().find(|c| c.site == *site || c.site == SiteChoice::Anywhere)
     }
 
     pub(super) fn may_travel(&self) -> &Result<(), String> {
         &self.portable
     }
 
-    /// The edge over which its rows come here from `way`.
-    pub(super) fn crossing(&self, way: &Way, routes: Routes<'_>) -> Crossing {
-        let SiteChoice::Peer(peer) = &way.site else {
+    /// The edge over which the rows of a candidate come here.
+    pub(super) fn crossing(&self, candidate: &Candidate, routes: Routes<'_>) -> Crossing {
+        let SiteChoice::Peer(peer) = &candidate.site else {
             return Crossing { of: self.number, edge: Edge::default(), columns: vec![], keyed_by: vec![] };
         };
         let mut crossing = self.edge(routes.view.link(peer));
-        if self.share(&way.site) != Share::Whole {
+        if self.share(&candidate.site) != Share::Whole {
             crossing.edge.strategy = Strategy::Delegate;
         }
         crossing

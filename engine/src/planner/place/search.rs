@@ -1,4 +1,4 @@
-//! The ways to have an operator's rows at a site, each with its cost: the tables that placing chooses from.
+//! The search for the candidates of each operator, from the candidates of its inputs.
 
 use datafusion::common::Column;
 use datafusion::logical_expr::LogicalPlan;
@@ -11,9 +11,9 @@ use crate::planner::candidates::{may_travel, port_of};
 use crate::planner::cost;
 use crate::settings::StrategyChoice;
 
-/// One way to have an operator's rows at a site.
+/// A candidate: a site for an operator's rows, with the cost and the decisions.
 #[derive(Clone)]
-pub(super) struct Way {
+pub(super) struct Candidate {
     pub(super) site: SiteChoice,
     pub(super) cost: Cost,
     /// What crosses to that site and may yet be cut by keys, in the order of the inputs.
@@ -24,7 +24,7 @@ pub(super) struct Way {
     what: String,
 }
 
-/// An edge to the site of a way.
+/// An edge to the site of a candidate.
 #[derive(Clone)]
 pub(super) struct Crossing {
     /// The number of the operator whose rows cross.
@@ -45,22 +45,22 @@ struct Brought {
 }
 
 impl Node {
-    /// Finds every way, from those of the inputs.
-    pub(super) fn find_ways(&mut self, scale: Scale<'_>, forced: StrategyChoice) {
-        self.ways = self.all_ways(scale, forced);
-        for edge in self.ways.iter_mut().flat_map(|way| &mut way.edges) {
+    /// Finds the candidates, from those of the inputs.
+    pub(super) fn find_candidates(&mut self, scale: Scale<'_>, forced: StrategyChoice) {
+        self.candidates = self.all_candidates(scale, forced);
+        for edge in self.candidates.iter_mut().flat_map(|candidate| &mut candidate.edges) {
             edge.columns = carried(&self.plan, &edge.columns);
         }
     }
 
-    fn all_ways(&mut self, scale: Scale<'_>, forced: StrategyChoice) -> Vec<Way> {
+    fn all_candidates(&mut self, scale: Scale<'_>, forced: StrategyChoice) -> Vec<Candidate> {
         if let Some(exchange) = Exchange::of(&self.plan) {
             // Its rows are on their way here.
             self.portable = Err("its rows come here already".into());
             self.domains = exchange.fragment.domain_names();
             self.native = Some(SiteChoice::Here);
             self.homes.insert(SiteChoice::Here);
-            return vec![Way::leaf(SiteChoice::Here, Cost::default())];
+            return vec![Candidate::leaf(SiteChoice::Here, Cost::default())];
         }
         if let LogicalPlan::TableScan(scan) = &self.plan {
             let site = match port_of(scan) {
@@ -75,7 +75,7 @@ impl Node {
             };
             self.native = Some(site.clone());
             self.homes.insert(site.clone());
-            return vec![Way::leaf(site, cost::scan(self.rows.rows))];
+            return vec![Candidate::leaf(site, cost::scan(self.rows.rows))];
         }
         let parts = || self.inputs.iter().chain(&self.subqueries);
         self.portable = match parts().find_map(|p| p.portable.clone().err()) {
@@ -89,34 +89,37 @@ impl Node {
             Some(_) => None,
         };
         if self.native == Some(SiteChoice::Anywhere) {
-            return vec![Way::leaf(SiteChoice::Anywhere, Cost::default())];
+            return vec![Candidate::leaf(SiteChoice::Anywhere, Cost::default())];
         }
-        let mut ways = vec![];
+        let mut candidates = vec![];
         if scale.settings.placement && self.portable.is_ok() && self.is_pushed(scale.settings) {
-            ways.extend(scale.sites.iter().filter_map(|site| self.way_at_peer(site, scale)));
+            candidates.extend(scale.sites.iter().filter_map(|site| self.candidate_at_peer(site, scale)));
         }
-        ways.extend(self.ways_here(scale, forced));
+        candidates.extend(self.candidates_here(scale, forced));
         if !matches!(self.plan, LogicalPlan::Join(_)) {
-            return cheapest_each(ways);
+            return cheapest_each(candidates);
         }
         if let Some(wanted) = self.forced_site(forced)
-            && ways.iter().any(|w| w.site == wanted)
+            && candidates.iter().any(|c| c.site == wanted)
         {
-            ways.retain(|w| w.site == wanted);
+            candidates.retain(|c| c.site == wanted);
         }
-        cheapest_each(decided(ways, self.native.is_none()))
+        cheapest_each(decided(candidates, self.native.is_none()))
     }
 
     /// The operator at another node: all inputs are there, or are pulled there from their owners.
-    fn way_at_peer(&self, site: &SiteChoice, scale: Scale<'_>) -> Option<Way> {
+    fn candidate_at_peer(&self, site: &SiteChoice, scale: Scale<'_>) -> Option<Candidate> {
         let mut cost = self.work();
         let mut edges = vec![];
         let mut from = vec![];
         let mut pulled = vec![];
         let pulls_inputs = matches!(self.plan, LogicalPlan::Join(_));
         for (i, part) in self.inputs.iter().chain(&self.subqueries).enumerate() {
-            let there =
-                part.way(site).map(|way| Brought { cost: way.cost, from: way.site.clone(), edges: way.edges.clone() });
+            let there = part.candidate(site).map(|candidate| Brought {
+                cost: candidate.cost,
+                from: candidate.site.clone(),
+                edges: candidate.edges.clone(),
+            });
             let whole = if pulls_inputs || i >= self.inputs.len() { part.pulled_to(site, scale) } else { None };
             let is_pulled = match (&there, &whole) {
                 (Some(there), Some(whole)) => whole.cost.milliseconds < there.cost.milliseconds,
@@ -147,14 +150,14 @@ impl Node {
             true => format!("at {}", name(site)),
             false => format!("delegate to {}, which pulls from {}", name(site), pulled.join(", ")),
         };
-        Some(Way { site: site.clone(), cost, edges: edges.concat(), from, decision: None, what })
+        Some(Candidate { site: site.clone(), cost, edges: edges.concat(), from, decision: None, what })
     }
 
     /// Its rows at another node, which asks their only owner for them.
     fn pulled_to(&self, site: &SiteChoice, scale: Scale<'_>) -> Option<Brought> {
         let home = self.native.clone().filter(|home| home != site)?;
         let link = scale.routes.link(&home, site, self.share(&home), || &self.domains)?;
-        let cost = self.way(&home)?.cost + cost::transfer(&link, self.bytes()) + cost::delegation();
+        let cost = self.candidate(&home)?.cost + cost::transfer(&link, self.bytes()) + cost::delegation();
         Some(Brought { cost, from: home, edges: vec![self.edge(link)] })
     }
 
@@ -172,20 +175,20 @@ impl Node {
     }
 
     /// Inputs come here, or are here; with keys where that pays.
-    fn ways_here(&self, scale: Scale<'_>, forced: StrategyChoice) -> Vec<Way> {
+    fn candidates_here(&self, scale: Scale<'_>, forced: StrategyChoice) -> Vec<Candidate> {
         let mut cost = self.work();
         let mut edges: Vec<Vec<Crossing>> = vec![];
         let mut from = vec![];
         for part in self.inputs.iter().chain(&self.subqueries) {
-            let Some((way, cost_here)) = part.cheapest_here(scale.routes) else { return vec![] };
+            let Some((candidate, cost_here)) = part.cheapest_here(scale.routes) else { return vec![] };
             cost += cost_here;
-            from.push(way.site.clone());
-            edges.push(match way.site {
-                SiteChoice::Peer(_) => vec![part.crossing(way, scale.routes)],
-                _ => way.edges.clone(),
+            from.push(candidate.site.clone());
+            edges.push(match candidate.site {
+                SiteChoice::Peer(_) => vec![part.crossing(candidate, scale.routes)],
+                _ => candidate.edges.clone(),
             });
         }
-        let gather = Way {
+        let gather = Candidate {
             site: SiteChoice::Here,
             cost,
             edges: edges.concat(),
@@ -193,19 +196,19 @@ impl Node {
             decision: None,
             what: "gather".into(),
         };
-        let mut ways = vec![gather];
+        let mut candidates = vec![gather];
         if forced != StrategyChoice::Gather
             && let LogicalPlan::Join(join) = &self.plan
             && let Some((what, saved)) = self.send_keys(join, Side::Left, &mut edges, scale.settings, forced)
         {
             let cost = cost - saved;
-            let keyed = Way { site: SiteChoice::Here, cost, edges: edges.concat(), from, decision: None, what };
+            let keyed = Candidate { site: SiteChoice::Here, cost, edges: edges.concat(), from, decision: None, what };
             if matches!(forced, StrategyChoice::KeysFromLeft | StrategyChoice::KeysFromRight) {
-                ways.clear();
+                candidates.clear();
             }
-            ways.push(keyed);
+            candidates.push(keyed);
         }
-        ways
+        candidates
     }
 
     /// The work of the operator itself, wherever it runs.
@@ -222,35 +225,36 @@ impl Node {
     }
 }
 
-impl Way {
+impl Candidate {
     fn leaf(site: SiteChoice, cost: Cost) -> Self {
         Self { site, cost, edges: vec![], from: vec![], decision: None, what: String::new() }
     }
 }
 
-/// Each way to join across sites with what else there was.
-fn decided(ways: Vec<Way>, crosses: bool) -> Vec<Way> {
+/// Gives each candidate for a join across sites its decision, with the other candidates as runners-up.
+fn decided(candidates: Vec<Candidate>, crosses: bool) -> Vec<Candidate> {
     if !crosses {
-        return ways;
+        return candidates;
     }
-    let mut all: Vec<Alternative> = ways.iter().map(|w| Alternative { what: w.what.clone(), cost: w.cost }).collect();
+    let mut all: Vec<Alternative> =
+        candidates.iter().map(|c| Alternative { what: c.what.clone(), cost: c.cost }).collect();
     all.sort_by(|a, b| a.cost.milliseconds.total_cmp(&b.cost.milliseconds));
-    let decided = ways.into_iter().map(|way| {
-        let chosen = Alternative { what: way.what.clone(), cost: way.cost };
+    let decided = candidates.into_iter().map(|candidate| {
+        let chosen = Alternative { what: candidate.what.clone(), cost: candidate.cost };
         let runners_up = all.iter().filter(|a| **a != chosen).cloned().collect();
-        Way { decision: Some(Decision { chosen, runners_up }), ..way }
+        Candidate { decision: Some(Decision { chosen, runners_up }), ..candidate }
     });
     decided.collect()
 }
 
-/// The cheapest way to each site.
-fn cheapest_each(ways: Vec<Way>) -> Vec<Way> {
-    let mut best: Vec<Way> = vec![];
-    for way in ways {
-        match best.iter_mut().find(|b| b.site == way.site) {
-            Some(known) if known.cost.milliseconds <= way.cost.milliseconds => {}
-            Some(known) => *known = way,
-            None => best.push(way),
+/// Returns the cheapest candidate at each site.
+fn cheapest_each(candidates: Vec<Candidate>) -> Vec<Candidate> {
+    let mut best: Vec<Candidate> = vec![];
+    for candidate in candidates {
+        match best.iter_mut().find(|b| b.site == candidate.site) {
+            Some(known) if known.cost.milliseconds <= candidate.cost.milliseconds => {}
+            Some(known) => *known = candidate,
+            None => best.push(candidate),
         }
     }
     best
