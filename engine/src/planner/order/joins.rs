@@ -24,8 +24,8 @@ pub(super) struct Candidate {
     pub(super) parts: Option<[(Set, usize); 2]>,
 }
 
-/// A way to bring a set's rows to the site of a join.
-struct Brought<'a> {
+/// A transfer of a set's rows to the site of a join.
+struct Transfer<'a> {
     set: Set,
     /// Where they were before.
     from: usize,
@@ -35,7 +35,7 @@ struct Brought<'a> {
     moved: Option<Open>,
 }
 
-impl Brought<'_> {
+impl Transfer<'_> {
     /// What crosses to the site of the join and might yet be cut.
     fn edges(&self) -> &[Open] {
         match &self.moved {
@@ -87,7 +87,7 @@ impl Enumeration<'_> {
         let keys = self.keys(one, other, rows);
         let is_keyed = keys[0].is_some() || self.graph.compares(one, other);
         for (site, best) in candidates.iter_mut().enumerate() {
-            let (ones, others) = (self.brought(one, site), self.brought(other, site));
+            let (ones, others) = (self.transfers(one, site), self.transfers(other, site));
             for (a, b) in ones.iter().flat_map(|a| others.iter().map(move |b| (a, b))) {
                 for (build, probe, keys) in [(a, b, &keys[0]), (b, a, &keys[1])] {
                     let keys = keys.as_ref();
@@ -109,12 +109,12 @@ impl Enumeration<'_> {
     }
 
     /// Returns each candidate of a set with its rows at a site, if these may move there.
-    fn brought(&self, set: Set, site: usize) -> Vec<Brought<'_>> {
+    fn transfers(&self, set: Set, site: usize) -> Vec<Transfer<'_>> {
         let candidates = self.found.get(&set).into_iter().flatten().enumerate();
-        let brought = candidates.filter_map(|(from, candidate)| {
+        let transfers = candidates.filter_map(|(from, candidate)| {
             let candidate = candidate.as_ref()?;
             if from == site {
-                return Some(Brought { set, from, cost: candidate.cost, candidate, moved: None });
+                return Some(Transfer { set, from, cost: candidate.cost, candidate, moved: None });
             }
             let link = self.link(set, from, site)?;
             let bytes = self.rows(set) * self.row_bytes(set);
@@ -122,9 +122,9 @@ impl Enumeration<'_> {
             if site != 0 {
                 cost += cost::delegation();
             }
-            Some(Brought { set, from, cost, candidate, moved: Some(Open { of: set, bytes, link }) })
+            Some(Transfer { set, from, cost, candidate, moved: Some(Open { of: set, bytes, link }) })
         });
-        brought.collect()
+        transfers.collect()
     }
 
     /// The link over which the rows of a set go from one site to another; `None` where they may not.

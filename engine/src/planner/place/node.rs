@@ -81,7 +81,7 @@ impl Node {
 
     /// Returns the candidate whose rows cost least in this process, with this cost.
     pub(super) fn cheapest_here(&self, routes: Routes<'_>) -> Option<(&Candidate, Cost)> {
-        let brought = |candidate: &Candidate| match &candidate.site {
+        let moved = |candidate: &Candidate| match &candidate.site {
             SiteChoice::Peer(_) => {
                 let link =
                     routes.link(&candidate.site, &SiteChoice::Here, self.share(&candidate.site), || &self.domains)?;
@@ -90,7 +90,7 @@ impl Node {
             _ => Some(Cost::default()),
         };
         let costs =
-            self.candidates.iter().filter_map(|candidate| Some((candidate, candidate.cost + brought(candidate)?)));
+            self.candidates.iter().filter_map(|candidate| Some((candidate, candidate.cost + moved(candidate)?)));
         costs.min_by(|a, b| a.1.milliseconds.total_cmp(&b.1.milliseconds))
     }
 

@@ -36,8 +36,8 @@ pub(super) struct Crossing {
     pub(super) columns: Vec<Column>,
 }
 
-/// The rows of an input where an operator is done.
-struct Brought {
+/// A transfer of an input's rows to the site of an operator.
+struct Transfer {
     cost: Cost,
     /// Where they were before.
     from: SiteChoice,
@@ -115,7 +115,7 @@ impl Node {
         let mut pulled = vec![];
         let pulls_inputs = matches!(self.plan, LogicalPlan::Join(_));
         for (i, part) in self.inputs.iter().chain(&self.subqueries).enumerate() {
-            let there = part.candidate(site).map(|candidate| Brought {
+            let there = part.candidate(site).map(|candidate| Transfer {
                 cost: candidate.cost,
                 from: candidate.site.clone(),
                 edges: candidate.edges.clone(),
@@ -125,13 +125,13 @@ impl Node {
                 (Some(there), Some(whole)) => whole.cost.milliseconds < there.cost.milliseconds,
                 (there, _) => there.is_none(),
             };
-            let brought = if is_pulled { whole? } else { there? };
+            let transfer = if is_pulled { whole? } else { there? };
             if is_pulled {
                 pulled.extend(part.domains.iter().map(ToString::to_string));
             }
-            cost += brought.cost;
-            from.push(brought.from);
-            edges.push(brought.edges);
+            cost += transfer.cost;
+            from.push(transfer.from);
+            edges.push(transfer.edges);
         }
         // Its planner sends keys where they pay, whichever side is done first.
         if let LogicalPlan::Join(join) = &self.plan {
@@ -154,11 +154,11 @@ impl Node {
     }
 
     /// Its rows at another node, which asks their only owner for them.
-    fn pulled_to(&self, site: &SiteChoice, scale: Scale<'_>) -> Option<Brought> {
+    fn pulled_to(&self, site: &SiteChoice, scale: Scale<'_>) -> Option<Transfer> {
         let home = self.native.clone().filter(|home| home != site)?;
         let link = scale.routes.link(&home, site, self.share(&home), || &self.domains)?;
         let cost = self.candidate(&home)?.cost + cost::transfer(&link, self.bytes()) + cost::delegation();
-        Some(Brought { cost, from: home, edges: vec![self.edge(link)] })
+        Some(Transfer { cost, from: home, edges: vec![self.edge(link)] })
     }
 
     /// The edge over which its rows go whole.
