@@ -4,7 +4,7 @@ use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 
 use super::node::Node;
-use super::search::Crossing;
+use super::search::EdgeCandidate;
 use crate::plan::{Cost, Edge, KeyPlan, Strategy};
 use crate::planner::cardinality::{self, Cardinality};
 use crate::planner::cost;
@@ -33,7 +33,7 @@ impl Node {
         &self,
         join: &Join,
         build_side: Side,
-        edges: &mut [Vec<Crossing>],
+        edges: &mut [Vec<EdgeCandidate>],
         settings: &Settings,
         forced: StrategyChoice,
     ) -> Option<(String, Cost)> {
@@ -53,14 +53,14 @@ impl Node {
         let is_forced = matches!(forced, StrategyChoice::KeysFromLeft | StrategyChoice::KeysFromRight);
         let mut total = Cost::default();
         let mut cut = vec![];
-        for crossing in edges.iter_mut() {
-            let reads = |e: &Expr| e.column_refs().into_iter().all(|c| crossing.columns.contains(c));
-            let before = crossing.edge.rows;
+        for candidate in edges.iter_mut() {
+            let reads = |e: &Expr| e.column_refs().into_iter().all(|c| candidate.columns.contains(c));
+            let before = candidate.edge.rows;
             if keys.on.iter().any(|(probed, _)| reads(probed))
-                && let Some(saved) = keys.cut(&mut crossing.edge, &from, settings, is_forced)
+                && let Some(saved) = keys.cut(&mut candidate.edge, &from, settings, is_forced)
             {
-                crossing.keyed_by.extend(given.iter().map(|g| g.of));
-                cut.push((crossing.of, crossing.edge.rows / before.max(1.0)));
+                candidate.keyed_by.extend(given.iter().map(|g| g.of));
+                cut.push((candidate.of, candidate.edge.rows / before.max(1.0)));
                 total += saved;
             }
         }
@@ -83,23 +83,23 @@ fn both(one: &str, other: &str) -> String {
 
 /// Where an edge is cut that gives keys to another, that one gets fewer keys and is cut as well: a chain of small sides
 /// that reduce larger ones. Gives what that saves.
-fn pass_on(edges: &mut [Crossing], mut cut: Vec<(usize, f64)>) -> Cost {
+fn pass_on(edges: &mut [EdgeCandidate], mut cut: Vec<(usize, f64)>) -> Cost {
     let mut saved = Cost::default();
     let mut done: Vec<usize> = cut.iter().map(|(of, _)| *of).collect();
     while let Some((of, kept)) = cut.pop() {
-        for crossing in edges.iter_mut().filter(|c| c.keyed_by.contains(&of)) {
-            if done.contains(&crossing.of) {
+        for candidate in edges.iter_mut().filter(|c| c.keyed_by.contains(&of)) {
+            if done.contains(&candidate.of) {
                 continue;
             }
-            let edge = &mut crossing.edge;
+            let edge = &mut candidate.edge;
             let bytes = edge.rows * edge.row_bytes * (1.0 - kept);
             saved += cost::transfer(&edge.link, bytes) - cost::transfer(&edge.link, 0.0);
             edge.rows *= kept;
             if let Some(keys) = &mut edge.keys {
                 keys.keys *= kept;
             }
-            done.push(crossing.of);
-            cut.push((crossing.of, kept));
+            done.push(candidate.of);
+            cut.push((candidate.of, kept));
         }
     }
     saved

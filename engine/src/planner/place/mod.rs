@@ -29,9 +29,9 @@ pub(super) fn place(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>)
     let (candidate, _) = root
         .cheapest_here(routes)
         .ok_or_else(|| Error::new(ErrorKind::Internal, "there is no way to have the rows of the plan here"))?;
-    let crossing = root.crossing(candidate, routes);
+    let edge = root.edge_here(candidate, routes);
     let mut edges = match candidate.site {
-        SiteChoice::Peer(_) => vec![crossing.edge],
+        SiteChoice::Peer(_) => vec![edge.edge],
         _ => candidate.edges.iter().map(|c| c.edge.clone()).collect(),
     }
     .into_iter();

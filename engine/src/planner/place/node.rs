@@ -8,7 +8,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use portolan_catalog::DomainName;
 
 use super::forced::Numbers;
-use super::search::{Candidate, Crossing};
+use super::search::{Candidate, EdgeCandidate};
 use crate::plan::{Cost, Edge, SiteChoice, Strategy};
 use crate::planner::cardinality::{self, Cardinality};
 use crate::planner::cost;
@@ -113,15 +113,15 @@ impl Node {
     }
 
     /// The edge over which the rows of a candidate come here.
-    pub(super) fn crossing(&self, candidate: &Candidate, routes: Routes<'_>) -> Crossing {
+    pub(super) fn edge_here(&self, candidate: &Candidate, routes: Routes<'_>) -> EdgeCandidate {
         let SiteChoice::Peer(peer) = &candidate.site else {
-            return Crossing { of: self.number, edge: Edge::default(), columns: vec![], keyed_by: vec![] };
+            return EdgeCandidate { of: self.number, edge: Edge::default(), columns: vec![], keyed_by: vec![] };
         };
-        let mut crossing = self.edge(routes.view.link(peer));
+        let mut edge = self.edge(routes.view.link(peer));
         if self.share(&candidate.site) != Share::Whole {
-            crossing.edge.strategy = Strategy::Delegate;
+            edge.edge.strategy = Strategy::Delegate;
         }
-        crossing
+        edge
     }
 
     pub(super) fn row_bytes(&self) -> f64 {

@@ -17,16 +17,16 @@ pub(super) struct Candidate {
     pub(super) site: SiteChoice,
     pub(super) cost: Cost,
     /// What crosses to that site and may yet be cut by keys, in the order of the inputs.
-    pub(super) edges: Vec<Crossing>,
+    pub(super) edges: Vec<EdgeCandidate>,
     /// The site of each input, then of each subquery.
     pub(super) from: Vec<SiteChoice>,
     pub(super) decision: Option<Decision>,
     what: String,
 }
 
-/// An edge to the site of a candidate.
+/// An edge to the site of a candidate, over which an operator's rows cross.
 #[derive(Clone)]
-pub(super) struct Crossing {
+pub(super) struct EdgeCandidate {
     /// The number of the operator whose rows cross.
     pub(super) of: usize,
     pub(super) edge: Edge,
@@ -41,7 +41,7 @@ struct Transfer {
     cost: Cost,
     /// Where they were before.
     from: SiteChoice,
-    edges: Vec<Crossing>,
+    edges: Vec<EdgeCandidate>,
 }
 
 impl Node {
@@ -162,7 +162,7 @@ impl Node {
     }
 
     /// The edge over which its rows go whole.
-    pub(super) fn edge(&self, link: Link) -> Crossing {
+    pub(super) fn edge(&self, link: Link) -> EdgeCandidate {
         let edge = Edge {
             strategy: Strategy::Gather,
             keys: None,
@@ -171,20 +171,20 @@ impl Node {
             rows: self.rows.rows,
             row_bytes: self.row_bytes(),
         };
-        Crossing { of: self.number, edge, keyed_by: vec![], columns: self.plan.schema().columns() }
+        EdgeCandidate { of: self.number, edge, keyed_by: vec![], columns: self.plan.schema().columns() }
     }
 
     /// Inputs come here, or are here; with keys where that pays.
     fn candidates_here(&self, scale: Scale<'_>, forced: StrategyChoice) -> Vec<Candidate> {
         let mut cost = self.work();
-        let mut edges: Vec<Vec<Crossing>> = vec![];
+        let mut edges: Vec<Vec<EdgeCandidate>> = vec![];
         let mut from = vec![];
         for part in self.inputs.iter().chain(&self.subqueries) {
             let Some((candidate, cost_here)) = part.cheapest_here(scale.routes) else { return vec![] };
             cost += cost_here;
             from.push(candidate.site.clone());
             edges.push(match candidate.site {
-                SiteChoice::Peer(_) => vec![part.crossing(candidate, scale.routes)],
+                SiteChoice::Peer(_) => vec![part.edge_here(candidate, scale.routes)],
                 _ => candidate.edges.clone(),
             });
         }
