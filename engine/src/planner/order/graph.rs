@@ -39,7 +39,7 @@ pub(super) struct Relation {
 
 /// The equalities that connect two sets of relations.
 #[derive(Default)]
-pub(super) struct Crossing {
+pub(super) struct SetConnection {
     pub(super) pairs: usize,
     /// The relations of each set that they are of.
     pub(super) over: (Set, Set),
@@ -163,9 +163,9 @@ impl Graph {
     }
 
     /// The equalities that connect two sets, in sum.
-    pub(super) fn crossing(&self, one: Set, other: Set) -> Crossing {
-        let mut crossing = Crossing { distinct: (1.0, 1.0), ..Crossing::default() };
-        self.each_crossing(one, other, |edge, is_forward, new| {
+    pub(super) fn connection(&self, one: Set, other: Set) -> SetConnection {
+        let mut connection = SetConnection { distinct: (1.0, 1.0), ..SetConnection::default() };
+        self.each_connection(one, other, |edge, is_forward, new| {
             let pairs = edge.pairs.iter().filter(|p| new & (1 << p.class) != 0);
             let (l, r) = match new.count_ones() as usize == edge.pairs.len() {
                 true => edge.distinct,
@@ -173,18 +173,18 @@ impl Graph {
             };
             let (left, right) = (1 << edge.left, 1 << edge.right);
             let (distinct, over) = if is_forward { ((l, r), (left, right)) } else { ((r, l), (right, left)) };
-            crossing.pairs += new.count_ones() as usize;
-            crossing.distinct = (crossing.distinct.0 * distinct.0, crossing.distinct.1 * distinct.1);
-            crossing.over = (crossing.over.0 | over.0, crossing.over.1 | over.1);
+            connection.pairs += new.count_ones() as usize;
+            connection.distinct = (connection.distinct.0 * distinct.0, connection.distinct.1 * distinct.1);
+            connection.over = (connection.over.0 | over.0, connection.over.1 | over.1);
         });
-        crossing
+        connection
     }
 
     /// The equalities that connect two sets, as pairs of an expression of the one and one of the other: a pair for each
     /// class that has members in both. With the members within a set equal already, all of them are then.
     pub(super) fn equalities(&self, one: Set, other: Set) -> Vec<(Expr, Expr)> {
         let mut on = vec![];
-        self.each_crossing(one, other, |edge, is_forward, new| {
+        self.each_connection(one, other, |edge, is_forward, new| {
             let pairs = edge.pairs.iter().filter(|p| new & (1 << p.class) != 0).map(|p| p.on.clone());
             on.extend(pairs.map(|(left, right)| if is_forward { (left, right) } else { (right, left) }));
         });
@@ -193,7 +193,7 @@ impl Graph {
 
     /// Visits edges between two sets until each class that has members in both was met: those with the most in common
     /// first. Tells of each whether its left relation is of the first set, and the classes that are met first.
-    fn each_crossing(&self, one: Set, other: Set, mut visit: impl FnMut(&Equalities, bool, Set)) {
+    fn each_connection(&self, one: Set, other: Set, mut visit: impl FnMut(&Equalities, bool, Set)) {
         let mut met: Set = 0;
         for edge in &self.edges {
             let (left, right): (Set, Set) = (1 << edge.left, 1 << edge.right);

@@ -151,14 +151,17 @@ impl Enumeration<'_> {
     /// The keys that each of two sets has for the other; `None` where no equality connects them. `rows` is what their
     /// join gives.
     fn keys(&self, one: Set, other: Set, rows: f64) -> [Option<Keys>; 2] {
-        let crossing = self.graph.crossing(one, other);
+        let connection = self.graph.connection(one, other);
         let of = |build: Set, distinct: f64, probe: Set, over: Set| {
             let count = distinct.min(self.rows(build)).max(1.0);
             // A row that has a match has as many as there are rows with one key.
             let matches = (self.rows(build) / count).max(1.0);
             let matched = (rows / self.rows(probe).max(1.0) / matches).min(1.0);
-            (over != 0).then_some(Keys { over, count, matched, bytes: KEY_BYTES * crossing.pairs as f64 })
+            (over != 0).then_some(Keys { over, count, matched, bytes: KEY_BYTES * connection.pairs as f64 })
         };
-        [of(one, crossing.distinct.0, other, crossing.over.1), of(other, crossing.distinct.1, one, crossing.over.0)]
+        [
+            of(one, connection.distinct.0, other, connection.over.1),
+            of(other, connection.distinct.1, one, connection.over.0),
+        ]
     }
 }
