@@ -19,7 +19,7 @@ const KEY_BYTES: f64 = 8.0;
 pub(super) struct Candidate {
     pub(super) cost: Cost,
     /// What crosses to this site and might yet be cut by keys.
-    pub(super) edges: Vec<Open>,
+    pub(super) edges: Vec<EdgeCandidate>,
     /// The two parts, each with its site; `None` for a relation.
     pub(super) parts: Option<[(Set, usize); 2]>,
 }
@@ -32,12 +32,12 @@ struct Transfer<'a> {
     cost: Cost,
     candidate: &'a Candidate,
     /// The edge from there, where they were elsewhere.
-    moved: Option<Open>,
+    moved: Option<EdgeCandidate>,
 }
 
 impl Transfer<'_> {
     /// What crosses to the site of the join and might yet be cut.
-    fn edges(&self) -> &[Open] {
+    fn edges(&self) -> &[EdgeCandidate] {
         match &self.moved {
             Some(edge) => std::slice::from_ref(edge),
             None => &self.candidate.edges,
@@ -45,20 +45,21 @@ impl Transfer<'_> {
     }
 
     /// What the keys of the other side save, and the edges as they are with them.
-    fn cut(&self, keys: Option<&Keys>) -> (Cost, impl Iterator<Item = Open>) {
-        let keyed = move |edge: &Open| {
+    fn cut(&self, keys: Option<&Keys>) -> (Cost, impl Iterator<Item = EdgeCandidate>) {
+        let keyed = move |edge: &EdgeCandidate| {
             let keys = keys.filter(|keys| edge.of & keys.over != 0)?;
             cost::keyed(&edge.link, edge.bytes, keys.count, keys.bytes, keys.matched)
         };
         let saved = self.edges().iter().filter_map(keyed).fold(Cost::default(), |sum, keyed| sum + keyed.saved);
-        let cut = move |edge: &Open| Open { bytes: keyed(edge).map_or(edge.bytes, |k| k.bytes), ..*edge };
+        let cut =
+            move |edge: &EdgeCandidate| EdgeCandidate { bytes: keyed(edge).map_or(edge.bytes, |k| k.bytes), ..*edge };
         (saved, self.edges().iter().map(cut))
     }
 }
 
 /// Rows of a set that cross an edge.
 #[derive(Clone, Copy)]
-pub(super) struct Open {
+pub(super) struct EdgeCandidate {
     of: Set,
     bytes: f64,
     link: Link,
@@ -122,7 +123,7 @@ impl Enumeration<'_> {
             if site != 0 {
                 cost += cost::delegation();
             }
-            Some(Transfer { set, from, cost, candidate, moved: Some(Open { of: set, bytes, link }) })
+            Some(Transfer { set, from, cost, candidate, moved: Some(EdgeCandidate { of: set, bytes, link }) })
         });
         transfers.collect()
     }
