@@ -39,8 +39,8 @@ pub(super) struct Enumeration<'a> {
     pub(super) routes: Routes<'a>,
     /// Here first, then the owners.
     pub(super) sites: Vec<SiteChoice>,
-    /// The relations that each site has by itself.
-    pub(super) native: Vec<Set>,
+    /// The relations that each site owns.
+    pub(super) owned: Vec<Set>,
     pub(super) found: HashMap<Set, Candidates>,
     pub(super) rows: HashMap<Set, f64>,
 }
@@ -55,8 +55,8 @@ impl<'a> Enumeration<'a> {
         }
         let at =
             |site: &SiteChoice| (0..homes.len()).filter(|i| homes[*i].site == *site).fold(0, |set, i| set | (1 << i));
-        let native = sites.iter().map(at).collect();
-        let mut new = Self { graph, homes, routes, sites, native, found: HashMap::new(), rows: HashMap::new() };
+        let owned = sites.iter().map(at).collect();
+        let mut new = Self { graph, homes, routes, sites, owned, found: HashMap::new(), rows: HashMap::new() };
         for i in 0..homes.len() {
             let candidates = new.relation(i);
             new.found.insert(1 << i, candidates);

@@ -136,7 +136,7 @@ impl Enumeration<'_> {
     /// How much of a set a site owns. Of a set with a relation that reads no port no site owns the whole: the place pass,
     /// which sees the plan below, counts such a relation for any site.
     fn share(&self, set: Set, site: usize) -> Share {
-        match self.native.get(site).copied().unwrap_or_default() & set {
+        match self.owned.get(site).copied().unwrap_or_default() & set {
             0 => Share::None,
             own if own == set => Share::Whole,
             _ => Share::Part,

@@ -69,14 +69,14 @@ impl Node {
 
     /// The site that a setting asks for.
     pub(super) fn forced_site(&self, forced: StrategyChoice) -> Option<SiteChoice> {
-        let native = |i: usize| self.inputs.get(i).and_then(|n| n.native.clone());
+        let sole_site = |i: usize| self.inputs.get(i).and_then(|n| n.sole_site.clone());
         match forced {
             StrategyChoice::Auto => None,
             StrategyChoice::Gather | StrategyChoice::KeysFromLeft | StrategyChoice::KeysFromRight => {
                 Some(SiteChoice::Here)
             }
-            StrategyChoice::DelegateToLeft => native(0),
-            StrategyChoice::DelegateToRight => native(1),
+            StrategyChoice::DelegateToLeft => sole_site(0),
+            StrategyChoice::DelegateToRight => sole_site(1),
         }
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct Node {
     /// At most one a site, the cheapest.
     pub(super) candidates: Vec<Candidate>,
     /// The only site that owns every port below; `None` if several do.
-    pub(super) native: Option<SiteChoice>,
+    pub(super) sole_site: Option<SiteChoice>,
 }
 
 /// What the costs of candidates depend on.
@@ -71,7 +71,7 @@ impl Node {
             rows: cardinality::estimate_operator(plan, &below),
             portable: Ok(()),
             candidates: vec![],
-            native: None,
+            sole_site: None,
             inputs,
             subqueries,
         };
@@ -96,8 +96,8 @@ impl Node {
 
     /// How much of the ports that it and everything below reads a site owns.
     pub(super) fn share(&self, site: &SiteChoice) -> Share {
-        match &self.native {
-            Some(native) if native == site => Share::Whole,
+        match &self.sole_site {
+            Some(sole) if sole == site => Share::Whole,
             _ if self.homes.contains(site) => Share::Part,
             _ => Share::None,
         }

@@ -58,7 +58,7 @@ impl Node {
             // Its rows are on their way here.
             self.portable = Err("its rows come here already".into());
             self.domains = exchange.fragment.domain_names();
-            self.native = Some(SiteChoice::Here);
+            self.sole_site = Some(SiteChoice::Here);
             self.homes.insert(SiteChoice::Here);
             return vec![Candidate::leaf(SiteChoice::Here, Cost::default())];
         }
@@ -73,7 +73,7 @@ impl Node {
                     SiteChoice::Here
                 }
             };
-            self.native = Some(site.clone());
+            self.sole_site = Some(site.clone());
             self.homes.insert(site.clone());
             return vec![Candidate::leaf(site, cost::scan(self.rows.rows))];
         }
@@ -82,13 +82,13 @@ impl Node {
             Some(reason) => Err(reason),
             None => may_travel(&self.plan),
         };
-        let mut homes = parts().filter(|p| p.native != Some(SiteChoice::Anywhere)).map(|p| p.native.clone());
-        self.native = match homes.next() {
+        let mut homes = parts().filter(|p| p.sole_site != Some(SiteChoice::Anywhere)).map(|p| p.sole_site.clone());
+        self.sole_site = match homes.next() {
             None => Some(SiteChoice::Anywhere),
             Some(first) if homes.all(|h| h == first) => first,
             Some(_) => None,
         };
-        if self.native == Some(SiteChoice::Anywhere) {
+        if self.sole_site == Some(SiteChoice::Anywhere) {
             return vec![Candidate::leaf(SiteChoice::Anywhere, Cost::default())];
         }
         let mut candidates = vec![];
@@ -104,7 +104,7 @@ impl Node {
         {
             candidates.retain(|c| c.site == wanted);
         }
-        cheapest_each(decided(candidates, self.native.is_none()))
+        cheapest_each(decided(candidates, self.sole_site.is_none()))
     }
 
     /// The operator at another node: all inputs are there, or are pulled there from their owners.
@@ -155,7 +155,7 @@ impl Node {
 
     /// Its rows at another node, which asks their only owner for them.
     fn pulled_to(&self, site: &SiteChoice, scale: Scale<'_>) -> Option<Transfer> {
-        let home = self.native.clone().filter(|home| home != site)?;
+        let home = self.sole_site.clone().filter(|home| home != site)?;
         let link = scale.routes.link(&home, site, self.share(&home), || &self.domains)?;
         let cost = self.candidate(&home)?.cost + cost::transfer(&link, self.bytes()) + cost::delegation();
         Some(Transfer { cost, from: home, edges: vec![self.edge(link)] })
