@@ -27,7 +27,7 @@ pub(in crate::planner) fn home(plan: &LogicalPlan) -> DataFusionResult<(SiteChoi
                 None => SiteChoice::Here,
             },
             // The rows of a running fragment come here, and so do the inputs of an operator that does not travel.
-            other if may_travel(other).is_err() => SiteChoice::Here,
+            other if refusal(other).is_some() => SiteChoice::Here,
             _ => return Ok(TreeNodeRecursion::Continue),
         };
         site = if site == SiteChoice::Anywhere || site == own { own } else { SiteChoice::Here };
@@ -66,9 +66,11 @@ pub(in crate::planner) fn port_of(scan: &TableScan) -> Option<(DomainName, SiteC
     Some((port.name.domain.clone(), site))
 }
 
-/// Checks that an operator means the same at another node. The error is the reason if it may not.
-pub(in crate::planner) fn may_travel(plan: &LogicalPlan) -> Result<(), String> {
-    admit::operator(plan)?;
+/// Returns why another node may not evaluate an operator; `None` if it means the same at every node.
+pub(in crate::planner) fn refusal(plan: &LogicalPlan) -> Option<String> {
+    if let Err(reason) = admit::operator(plan) {
+        return Some(reason);
+    }
     let mut volatile = None;
     let walked = plan.apply_expressions(|expr| {
         expr.apply(|e| {
@@ -82,8 +84,8 @@ pub(in crate::planner) fn may_travel(plan: &LogicalPlan) -> Result<(), String> {
         })
     });
     match (walked, volatile) {
-        (Err(e), _) => Err(e.strip_backtrace()),
-        (_, Some(name)) => Err(format!("`{name}` is volatile: it is evaluated where the question was asked")),
-        _ => Ok(()),
+        (Err(e), _) => Some(e.strip_backtrace()),
+        (_, Some(name)) => Some(format!("`{name}` is volatile: it is evaluated where the question was asked")),
+        _ => None,
     }
 }

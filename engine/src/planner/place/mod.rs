@@ -97,11 +97,11 @@ impl Node {
         if !sites.all(|s| s == first) {
             return Some(combines(parts()));
         }
-        match (first, self.may_travel()) {
+        match (first, &self.refusal) {
             (SiteChoice::Peer(_), _) if !settings.placement => Some("portolan.placement is off".into()),
             (SiteChoice::Peer(_), _) if !self.is_pushed(settings) => Some("portolan.pushdown is scans".into()),
-            (SiteChoice::Peer(_), Err(reason)) => Some(reason.clone()),
-            (SiteChoice::Peer(_), Ok(())) => Some("it costs less here than there".into()),
+            (SiteChoice::Peer(_), Some(reason)) => Some(reason.clone()),
+            (SiteChoice::Peer(_), None) => Some("it costs less here than there".into()),
             _ => None,
         }
     }

@@ -26,8 +26,8 @@ pub(super) struct Node {
     /// Where the ports are that it and everything below reads.
     pub(super) homes: BTreeSet<SiteChoice>,
     pub(super) rows: Cardinality,
-    /// Whether it and everything below reads ports alone, and may be evaluated anywhere.
-    pub(super) portable: Result<(), String>,
+    /// Why another node may not evaluate it with everything below; `None` if every node may.
+    pub(super) refusal: Option<String>,
     /// At most one a site, the cheapest.
     pub(super) candidates: Vec<Candidate>,
     /// The only site that owns every port below; `None` if several do.
@@ -69,7 +69,7 @@ impl Node {
             domains: inputs.iter().chain(&subqueries).flat_map(|i| i.domains.clone()).collect(),
             homes: inputs.iter().chain(&subqueries).flat_map(|i| i.homes.clone()).collect(),
             rows: cardinality::estimate_operator(plan, &below),
-            portable: Ok(()),
+            refusal: None,
             candidates: vec![],
             sole_site: None,
             inputs,
@@ -106,10 +106,6 @@ impl Node {
     /// Returns the candidate at a site. A candidate anywhere is at every site.
     pub(super) fn candidate(&self, site: &SiteChoice) -> Option<&Candidate> {
         self.candidates.iter().find(|c| c.site == *site || c.site == SiteChoice::Anywhere)
-    }
-
-    pub(super) fn may_travel(&self) -> &Result<(), String> {
-        &self.portable
     }
 
     /// The edge over which the rows of a candidate come here.

@@ -7,7 +7,7 @@ use super::keys::{Side, carried};
 use super::node::{Node, Scale};
 use crate::mesh::Link;
 use crate::plan::{Alternative, Cost, Decision, Edge, Exchange, SiteChoice, Strategy};
-use crate::planner::candidates::{may_travel, port_of};
+use crate::planner::candidates::{port_of, refusal};
 use crate::planner::cost;
 use crate::settings::StrategyChoice;
 
@@ -56,7 +56,7 @@ impl Node {
     fn all_candidates(&mut self, scale: Scale<'_>, forced: StrategyChoice) -> Vec<Candidate> {
         if let Some(exchange) = Exchange::of(&self.plan) {
             // Its rows are on their way here.
-            self.portable = Err("its rows come here already".into());
+            self.refusal = Some("its rows come here already".into());
             self.domains = exchange.fragment.domain_names();
             self.sole_site = Some(SiteChoice::Here);
             self.homes.insert(SiteChoice::Here);
@@ -69,7 +69,7 @@ impl Node {
                     site
                 }
                 None => {
-                    self.portable = Err("it reads a table of this node".into());
+                    self.refusal = Some("it reads a table of this node".into());
                     SiteChoice::Here
                 }
             };
@@ -78,10 +78,7 @@ impl Node {
             return vec![Candidate::leaf(site, cost::scan(self.rows.rows))];
         }
         let parts = || self.inputs.iter().chain(&self.subqueries);
-        self.portable = match parts().find_map(|p| p.portable.clone().err()) {
-            Some(reason) => Err(reason),
-            None => may_travel(&self.plan),
-        };
+        self.refusal = parts().find_map(|p| p.refusal.clone()).or_else(|| refusal(&self.plan));
         let mut homes = parts().filter(|p| p.sole_site != Some(SiteChoice::Anywhere)).map(|p| p.sole_site.clone());
         self.sole_site = match homes.next() {
             None => Some(SiteChoice::Anywhere),
@@ -92,7 +89,7 @@ impl Node {
             return vec![Candidate::leaf(SiteChoice::Anywhere, Cost::default())];
         }
         let mut candidates = vec![];
-        if scale.settings.placement && self.portable.is_ok() && self.is_pushed(scale.settings) {
+        if scale.settings.placement && self.refusal.is_none() && self.is_pushed(scale.settings) {
             candidates.extend(scale.sites.iter().filter_map(|site| self.candidate_at_peer(site, scale)));
         }
         candidates.extend(self.candidates_here(scale, forced));
