@@ -25,8 +25,8 @@ pub(super) enum Tree {
     Join(Box<Tree>, Box<Tree>),
 }
 
-/// What is known of a relation's place.
-pub(super) struct Home {
+/// The site of a relation.
+pub(super) struct RelationSite {
     pub(super) site: SiteChoice,
     pub(super) domains: BTreeSet<DomainName>,
     /// Bytes of a row, with the columns that are needed.
@@ -35,7 +35,7 @@ pub(super) struct Home {
 
 pub(super) struct Enumeration<'a> {
     pub(super) graph: &'a Graph,
-    pub(super) homes: &'a [Home],
+    pub(super) relation_sites: &'a [RelationSite],
     pub(super) routes: Routes<'a>,
     /// Here first, then the owners.
     pub(super) sites: Vec<SiteChoice>,
@@ -46,18 +46,19 @@ pub(super) struct Enumeration<'a> {
 }
 
 impl<'a> Enumeration<'a> {
-    pub(super) fn new(graph: &'a Graph, homes: &'a [Home], routes: Routes<'a>) -> Self {
+    pub(super) fn new(graph: &'a Graph, relation_sites: &'a [RelationSite], routes: Routes<'a>) -> Self {
         let mut sites = vec![SiteChoice::Here];
-        for home in homes {
-            if matches!(home.site, SiteChoice::Peer(_)) && !sites.contains(&home.site) {
-                sites.push(home.site.clone());
+        for relation in relation_sites {
+            if matches!(relation.site, SiteChoice::Peer(_)) && !sites.contains(&relation.site) {
+                sites.push(relation.site.clone());
             }
         }
-        let at =
-            |site: &SiteChoice| (0..homes.len()).filter(|i| homes[*i].site == *site).fold(0, |set, i| set | (1 << i));
+        let at = |site: &SiteChoice| {
+            (0..relation_sites.len()).filter(|i| relation_sites[*i].site == *site).fold(0, |set, i| set | (1 << i))
+        };
         let owned = sites.iter().map(at).collect();
-        let mut new = Self { graph, homes, routes, sites, owned, found: HashMap::new(), rows: HashMap::new() };
-        for i in 0..homes.len() {
+        let mut new = Self { graph, relation_sites, routes, sites, owned, found: HashMap::new(), rows: HashMap::new() };
+        for i in 0..relation_sites.len() {
             let candidates = new.relation(i);
             new.found.insert(1 << i, candidates);
             new.rows.insert(1 << i, graph.rows(1 << i));
@@ -136,7 +137,7 @@ impl<'a> Enumeration<'a> {
 
     /// Greedy operator ordering (Fegaras 1998): the pair that gives the fewest rows is joined next.
     fn greedily(&mut self, all: Set) {
-        let mut parts: Vec<Set> = (0..self.homes.len()).map(|i| 1 << i).filter(|s| s & all != 0).collect();
+        let mut parts: Vec<Set> = (0..self.relation_sites.len()).map(|i| 1 << i).filter(|s| s & all != 0).collect();
         while parts.len() > 1 {
             let mut best: Option<(f64, usize, usize)> = None;
             for (i, one) in parts.iter().enumerate() {
@@ -157,12 +158,9 @@ impl<'a> Enumeration<'a> {
     }
 
     fn relation(&self, i: usize) -> Candidates {
-        let home = &self.homes[i];
+        let own = &self.relation_sites[i].site;
         let candidate = Candidate { cost: Cost::default(), edges: vec![], parts: None };
-        self.sites
-            .iter()
-            .map(|s| (home.site == *s || home.site == SiteChoice::Anywhere).then(|| candidate.clone()))
-            .collect()
+        self.sites.iter().map(|s| (own == s || *own == SiteChoice::Anywhere).then(|| candidate.clone())).collect()
     }
 
     pub(super) fn rows(&self, set: Set) -> f64 {
@@ -170,7 +168,7 @@ impl<'a> Enumeration<'a> {
     }
 
     pub(super) fn row_bytes(&self, set: Set) -> f64 {
-        self.homes.iter().enumerate().filter(|(i, _)| set & (1 << i) != 0).map(|(_, h)| h.row_bytes).sum()
+        self.relation_sites.iter().enumerate().filter(|(i, _)| set & (1 << i) != 0).map(|(_, r)| r.row_bytes).sum()
     }
 
     /// The site at which the set's rows, brought here, cost least.

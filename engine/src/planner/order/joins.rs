@@ -145,8 +145,8 @@ impl Enumeration<'_> {
 
     /// Returns the domains of a set, in order: of links with one bandwidth the first counts.
     fn domains(&self, set: Set) -> BTreeSet<&DomainName> {
-        let homes = self.homes.iter().enumerate().filter(|(i, _)| set & (1 << i) != 0);
-        homes.flat_map(|(_, home)| &home.domains).collect()
+        let relation_sites = self.relation_sites.iter().enumerate().filter(|(i, _)| set & (1 << i) != 0);
+        relation_sites.flat_map(|(_, relation)| &relation.domains).collect()
     }
 
     /// The keys that each of two sets has for the other; `None` where no equality connects them. `rows` is what their

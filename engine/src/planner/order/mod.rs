@@ -26,7 +26,7 @@ use datafusion::logical_expr::{Expr, Join, JoinConstraint, JoinType, LogicalPlan
 use datafusion::optimizer::Optimizer;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 
-use self::enumerate::{Enumeration, Home, Tree};
+use self::enumerate::{Enumeration, RelationSite, Tree};
 use self::equal::Class;
 use self::graph::{Graph, Set};
 use super::candidates;
@@ -73,8 +73,8 @@ fn inner_joins(join: &Join, routes: Routes<'_>) -> Result<Option<LogicalPlan>> {
         relation.plan = inside.data;
     }
     let needed = needed(&graph, join);
-    let homes = graph.relations.iter().map(|r| home(r, &needed)).collect::<Result<Vec<_>>>()?;
-    let Some(tree) = Enumeration::new(&graph, &homes, routes).cheapest() else { return Ok(None) };
+    let sites = graph.relations.iter().map(|r| relation_site(r, &needed)).collect::<Result<Vec<_>>>()?;
+    let Some(tree) = Enumeration::new(&graph, &sites, routes).cheapest() else { return Ok(None) };
     let mut left = Left { graph: &graph, conditions: graph.conditions.iter().map(Some).collect() };
     let (joined, _) = left.joined(&tree)?;
     if left.conditions.iter().any(Option::is_some) {
@@ -111,13 +111,13 @@ fn needed(graph: &Graph, join: &Join) -> HashSet<Column> {
     needed
 }
 
-fn home(relation: &graph::Relation, needed: &HashSet<Column>) -> Result<Home> {
+fn relation_site(relation: &graph::Relation, needed: &HashSet<Column>) -> Result<RelationSite> {
     let (site, domains) = candidates::home(&relation.plan)?;
     let schema = relation.plan.schema();
     let all = relation.rows.row_bytes(schema);
     let columns = schema.fields().len().max(1) as f64;
     let read = schema.columns().iter().filter(|c| needed.contains(c)).count() as f64;
-    Ok(Home { site, domains, row_bytes: (all * read / columns).max(1.0) })
+    Ok(RelationSite { site, domains, row_bytes: (all * read / columns).max(1.0) })
 }
 
 /// Puts a tree together; conditions are taken where all that they read has come together.
