@@ -23,8 +23,8 @@ pub(super) struct Node {
     pub(super) inputs: Vec<Node>,
     pub(super) subqueries: Vec<Node>,
     pub(super) domains: BTreeSet<DomainName>,
-    /// Where the ports are that it and everything below reads.
-    pub(super) homes: BTreeSet<SiteChoice>,
+    /// The sites of the ports that it and everything below reads.
+    pub(super) port_sites: BTreeSet<SiteChoice>,
     pub(super) rows: Cardinality,
     /// Why another node may not evaluate it with everything below; `None` if every node may.
     pub(super) refusal: Option<String>,
@@ -67,7 +67,7 @@ impl Node {
             number: numbers.operator(),
             plan: plan.clone(),
             domains: inputs.iter().chain(&subqueries).flat_map(|i| i.domains.clone()).collect(),
-            homes: inputs.iter().chain(&subqueries).flat_map(|i| i.homes.clone()).collect(),
+            port_sites: inputs.iter().chain(&subqueries).flat_map(|i| i.port_sites.clone()).collect(),
             rows: cardinality::estimate_operator(plan, &below),
             refusal: None,
             candidates: vec![],
@@ -98,7 +98,7 @@ impl Node {
     pub(super) fn share(&self, site: &SiteChoice) -> Share {
         match &self.sole_site {
             Some(sole) if sole == site => Share::Whole,
-            _ if self.homes.contains(site) => Share::Part,
+            _ if self.port_sites.contains(site) => Share::Part,
             _ => Share::None,
         }
     }

@@ -59,7 +59,7 @@ impl Node {
             self.refusal = Some("its rows come here already".into());
             self.domains = exchange.fragment.domain_names();
             self.sole_site = Some(SiteChoice::Here);
-            self.homes.insert(SiteChoice::Here);
+            self.port_sites.insert(SiteChoice::Here);
             return vec![Candidate::leaf(SiteChoice::Here, Cost::default())];
         }
         if let LogicalPlan::TableScan(scan) = &self.plan {
@@ -74,15 +74,15 @@ impl Node {
                 }
             };
             self.sole_site = Some(site.clone());
-            self.homes.insert(site.clone());
+            self.port_sites.insert(site.clone());
             return vec![Candidate::leaf(site, cost::scan(self.rows.rows))];
         }
         let parts = || self.inputs.iter().chain(&self.subqueries);
         self.refusal = parts().find_map(|p| p.refusal.clone()).or_else(|| refusal(&self.plan));
-        let mut homes = parts().filter(|p| p.sole_site != Some(SiteChoice::Anywhere)).map(|p| p.sole_site.clone());
-        self.sole_site = match homes.next() {
+        let mut sites = parts().filter(|p| p.sole_site != Some(SiteChoice::Anywhere)).map(|p| p.sole_site.clone());
+        self.sole_site = match sites.next() {
             None => Some(SiteChoice::Anywhere),
-            Some(first) if homes.all(|h| h == first) => first,
+            Some(first) if sites.all(|s| s == first) => first,
             Some(_) => None,
         };
         if self.sole_site == Some(SiteChoice::Anywhere) {
@@ -152,10 +152,10 @@ impl Node {
 
     /// Its rows at another node, which asks their only owner for them.
     fn pulled_to(&self, site: &SiteChoice, scale: Scale<'_>) -> Option<Transfer> {
-        let home = self.sole_site.clone().filter(|home| home != site)?;
-        let link = scale.routes.link(&home, site, self.share(&home), || &self.domains)?;
-        let cost = self.candidate(&home)?.cost + cost::transfer(&link, self.bytes()) + cost::delegation();
-        Some(Transfer { cost, from: home, edges: vec![self.edge(link)] })
+        let owner = self.sole_site.clone().filter(|owner| owner != site)?;
+        let link = scale.routes.link(&owner, site, self.share(&owner), || &self.domains)?;
+        let cost = self.candidate(&owner)?.cost + cost::transfer(&link, self.bytes()) + cost::delegation();
+        Some(Transfer { cost, from: owner, edges: vec![self.edge(link)] })
     }
 
     /// The edge over which its rows go whole.
