@@ -2,4 +2,4 @@
 
 mod sites;
 
-pub(super) use self::sites::{home, peers, port_of, refusal, site_of};
+pub(super) use self::sites::{peers, port_of, refusal, site_and_domains, site_of};

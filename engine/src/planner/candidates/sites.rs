@@ -14,7 +14,7 @@ use crate::plan::SiteChoice;
 
 /// Returns the only site that owns every port of a plan, and the domains of these ports. The site is `Here` too if several
 /// sites own them.
-pub(in crate::planner) fn home(plan: &LogicalPlan) -> DataFusionResult<(SiteChoice, BTreeSet<DomainName>)> {
+pub(in crate::planner) fn site_and_domains(plan: &LogicalPlan) -> DataFusionResult<(SiteChoice, BTreeSet<DomainName>)> {
     let mut site = SiteChoice::Anywhere;
     let mut domains = BTreeSet::new();
     plan.apply_with_subqueries(|node| {
@@ -36,9 +36,9 @@ pub(in crate::planner) fn home(plan: &LogicalPlan) -> DataFusionResult<(SiteChoi
     Ok((site, domains))
 }
 
-/// As [`home`], without the domains.
+/// As [`site_and_domains`], without the domains.
 pub(in crate::planner) fn site_of(plan: &LogicalPlan) -> DataFusionResult<SiteChoice> {
-    home(plan).map(|(site, _)| site)
+    site_and_domains(plan).map(|(site, _)| site)
 }
 
 /// Returns the other nodes whose ports a plan reads.

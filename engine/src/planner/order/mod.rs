@@ -112,7 +112,7 @@ fn needed(graph: &Graph, join: &Join) -> HashSet<Column> {
 }
 
 fn relation_site(relation: &graph::Relation, needed: &HashSet<Column>) -> Result<RelationSite> {
-    let (site, domains) = candidates::home(&relation.plan)?;
+    let (site, domains) = candidates::site_and_domains(&relation.plan)?;
     let schema = relation.plan.schema();
     let all = relation.rows.row_bytes(schema);
     let columns = schema.fields().len().max(1) as f64;

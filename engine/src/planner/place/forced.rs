@@ -6,7 +6,7 @@ use datafusion::logical_expr::LogicalPlan;
 
 use super::node::Node;
 use crate::plan::SiteChoice;
-use crate::planner::candidates::{home, peers};
+use crate::planner::candidates::{peers, site_and_domains};
 use crate::planner::sides::{can_swap, swapped};
 use crate::settings::{Pushdown, Settings, StrategyChoice};
 
@@ -26,8 +26,8 @@ impl Numbers {
     /// What is forced, if the plan is a join across sites.
     pub(super) fn forced(&mut self, plan: &LogicalPlan, settings: &Settings) -> DataFusionResult<StrategyChoice> {
         let LogicalPlan::Join(join) = plan else { return Ok(StrategyChoice::Auto) };
-        let (left, right) = (home(&join.left)?.0, home(&join.right)?.0);
-        // `Here` is also where a side of several sites has its home: two such sides still meet across sites.
+        let (left, right) = (site_and_domains(&join.left)?.0, site_and_domains(&join.right)?.0);
+        // `Here` also stands for several sites: a join of two such sides is still a join across sites.
         let together = left == right && (left != SiteChoice::Here || peers(plan)?.is_empty());
         if together || left == SiteChoice::Anywhere || right == SiteChoice::Anywhere {
             return Ok(StrategyChoice::Auto);
