@@ -75,9 +75,9 @@ fn inner_joins(join: &Join, routes: Routes<'_>) -> Result<Option<LogicalPlan>> {
     let needed = needed(&graph, join);
     let sites = graph.relations.iter().map(|r| relation_site(r, &needed)).collect::<Result<Vec<_>>>()?;
     let Some(tree) = Enumeration::new(&graph, &sites, routes).cheapest() else { return Ok(None) };
-    let mut left = Left { graph: &graph, conditions: graph.conditions.iter().map(Some).collect() };
-    let (joined, _) = left.joined(&tree)?;
-    if left.conditions.iter().any(Option::is_some) {
+    let mut builder = TreeBuilder { graph: &graph, conditions: graph.conditions.iter().map(Some).collect() };
+    let (joined, _) = builder.joined(&tree)?;
+    if builder.conditions.iter().any(Option::is_some) {
         return Ok(None);
     }
     let columns: Vec<Expr> = join.schema.columns().into_iter().map(Expr::Column).collect();
@@ -120,13 +120,14 @@ fn relation_site(relation: &graph::Relation, needed: &HashSet<Column>) -> Result
     Ok(RelationSite { site, domains, row_bytes: (all * read / columns).max(1.0) })
 }
 
-/// Puts a tree together; conditions are taken where all that they read has come together.
-struct Left<'a> {
+/// Builds the plan of a tree. A join gets each condition whose relations it has, if no join below has them all.
+struct TreeBuilder<'a> {
     graph: &'a Graph,
+    /// The conditions that no join has yet.
     conditions: Vec<Option<&'a conditions::Condition>>,
 }
 
-impl Left<'_> {
+impl TreeBuilder<'_> {
     fn joined(&mut self, tree: &Tree) -> Result<(LogicalPlan, Set)> {
         let (build, probe) = match tree {
             Tree::Relation(i) => return Ok((self.graph.relations[*i].plan.clone(), 1 << i)),
