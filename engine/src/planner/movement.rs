@@ -1,7 +1,8 @@
-//! How rows move between sites: the routes that a plan may use, and their links.
+//! How rows move between sites: the routes that a plan may use, and the edges of candidates.
 
 use portolan_catalog::DomainName;
 
+use super::cost::Keyed;
 use crate::mesh::{Link, MeshView};
 use crate::plan::SiteChoice;
 
@@ -61,5 +62,44 @@ impl Routes<'_> {
             }
             _ => None,
         }
+    }
+}
+
+/// An edge of a candidate: rows that cross a link to the candidate's site, and that keys may still cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EdgeCandidate<R> {
+    /// The rows in the terms of a search: a set of relations, or an operator.
+    pub(super) of: R,
+    pub(super) link: Link,
+    /// Rows that are expected to cross.
+    pub(super) rows: f64,
+    /// Bytes of a row.
+    pub(super) row_bytes: f64,
+    /// Bytes that are expected to cross.
+    pub(super) bytes: f64,
+}
+
+impl<R> EdgeCandidate<R> {
+    /// Returns the edge over which all rows cross.
+    pub(super) fn whole(of: R, link: Link, rows: f64, row_bytes: f64) -> Self {
+        Self { of, link, rows, row_bytes, bytes: rows * row_bytes }
+    }
+
+    /// Cuts the edge by keys whose bytes count among the edge's bytes.
+    ///
+    /// The order pass counts so: an edge has one number there, and the cost of a set must include the keys. The place pass
+    /// counts by [`Self::cut`]. So the two differ on an edge that keys of a second join cut: here these save a share of the
+    /// first keys as well.
+    pub(super) fn cut_including_keys(&mut self, keyed: &Keyed) {
+        self.rows *= keyed.kept;
+        self.bytes = keyed.bytes;
+    }
+
+    /// Cuts the edge to a share of its rows.
+    ///
+    /// The place pass counts so: EXPLAIN shows the rows, and their cost includes the keys already.
+    pub(super) fn cut(&mut self, kept: f64) {
+        self.rows *= kept;
+        self.bytes = self.rows * self.row_bytes;
     }
 }

@@ -9,7 +9,7 @@ use super::graph::Set;
 use crate::mesh::Link;
 use crate::plan::Cost;
 use crate::planner::cost;
-use crate::planner::movement::Share;
+use crate::planner::movement::{EdgeCandidate, Share};
 
 /// Bytes of a column of a key.
 const KEY_BYTES: f64 = 8.0;
@@ -19,7 +19,7 @@ const KEY_BYTES: f64 = 8.0;
 pub(super) struct Candidate {
     pub(super) cost: Cost,
     /// What crosses to this site and might yet be cut by keys.
-    pub(super) edges: Vec<EdgeCandidate>,
+    pub(super) edges: Vec<EdgeCandidate<Set>>,
     /// The two parts, each with its site; `None` for a relation.
     pub(super) parts: Option<[(Set, usize); 2]>,
 }
@@ -32,12 +32,12 @@ struct Transfer<'a> {
     cost: Cost,
     candidate: &'a Candidate,
     /// The edge from there, where they were elsewhere.
-    moved: Option<EdgeCandidate>,
+    moved: Option<EdgeCandidate<Set>>,
 }
 
 impl Transfer<'_> {
     /// What crosses to the site of the join and might yet be cut.
-    fn edges(&self) -> &[EdgeCandidate] {
+    fn edges(&self) -> &[EdgeCandidate<Set>] {
         match &self.moved {
             Some(edge) => std::slice::from_ref(edge),
             None => &self.candidate.edges,
@@ -45,24 +45,21 @@ impl Transfer<'_> {
     }
 
     /// What the keys of the other side save, and the edges as they are with them.
-    fn cut(&self, keys: Option<&Keys>) -> (Cost, impl Iterator<Item = EdgeCandidate>) {
-        let keyed = move |edge: &EdgeCandidate| {
+    fn cut(&self, keys: Option<&Keys>) -> (Cost, impl Iterator<Item = EdgeCandidate<Set>>) {
+        let keyed = move |edge: &EdgeCandidate<Set>| {
             let keys = keys.filter(|keys| edge.of & keys.over != 0)?;
             cost::keyed(&edge.link, edge.bytes, keys.count, keys.bytes, keys.matched)
         };
         let saved = self.edges().iter().filter_map(keyed).fold(Cost::default(), |sum, keyed| sum + keyed.saved);
-        let cut =
-            move |edge: &EdgeCandidate| EdgeCandidate { bytes: keyed(edge).map_or(edge.bytes, |k| k.bytes), ..*edge };
+        let cut = move |edge: &EdgeCandidate<Set>| {
+            let mut cut = *edge;
+            if let Some(keyed) = keyed(edge) {
+                cut.cut_including_keys(&keyed);
+            }
+            cut
+        };
         (saved, self.edges().iter().map(cut))
     }
-}
-
-/// Rows of a set that cross an edge.
-#[derive(Clone, Copy)]
-pub(super) struct EdgeCandidate {
-    of: Set,
-    bytes: f64,
-    link: Link,
 }
 
 /// The cheapest candidates for a set, by site.
@@ -118,12 +115,12 @@ impl Enumeration<'_> {
                 return Some(Transfer { set, from, cost: candidate.cost, candidate, moved: None });
             }
             let link = self.link(set, from, site)?;
-            let bytes = self.rows(set) * self.row_bytes(set);
-            let mut cost = candidate.cost + cost::transfer(&link, bytes);
+            let edge = EdgeCandidate::whole(set, link, self.rows(set), self.row_bytes(set));
+            let mut cost = candidate.cost + cost::transfer(&link, edge.bytes);
             if site != 0 {
                 cost += cost::delegation();
             }
-            Some(Transfer { set, from, cost, candidate, moved: Some(EdgeCandidate { of: set, bytes, link }) })
+            Some(Transfer { set, from, cost, candidate, moved: Some(edge) })
         });
         transfers.collect()
     }

@@ -3,9 +3,9 @@
 use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 
+use super::edges::OperatorEdge;
 use super::node::Node;
-use super::search::EdgeCandidate;
-use crate::plan::{Cost, Edge, KeyPlan, Strategy};
+use crate::plan::{Cost, KeyPlan, Strategy};
 use crate::planner::cardinality::{self, Cardinality};
 use crate::planner::cost;
 use crate::settings::{Pushdown, Settings, StrategyChoice};
@@ -33,7 +33,7 @@ impl Node {
         &self,
         join: &Join,
         build_side: Side,
-        edges: &mut [Vec<EdgeCandidate>],
+        edges: &mut [Vec<OperatorEdge>],
         settings: &Settings,
         forced: StrategyChoice,
     ) -> Option<(String, Cost)> {
@@ -53,14 +53,14 @@ impl Node {
         let is_forced = matches!(forced, StrategyChoice::KeysFromLeft | StrategyChoice::KeysFromRight);
         let mut total = Cost::default();
         let mut cut = vec![];
-        for candidate in edges.iter_mut() {
-            let reads = |e: &Expr| e.column_refs().into_iter().all(|c| candidate.columns.contains(c));
-            let before = candidate.edge.rows;
+        for edge in edges.iter_mut() {
+            let reads = |e: &Expr| e.column_refs().into_iter().all(|c| edge.of.columns.contains(c));
+            let before = edge.rows;
             if keys.on.iter().any(|(probed, _)| reads(probed))
-                && let Some(saved) = keys.cut(&mut candidate.edge, &from, settings, is_forced)
+                && let Some(saved) = keys.cut(edge, &from, settings, is_forced)
             {
-                candidate.keyed_by.extend(given.iter().map(|g| g.of));
-                cut.push((candidate.of, candidate.edge.rows / before.max(1.0)));
+                edge.of.keyed_by.extend(given.iter().map(|g| g.of.number));
+                cut.push((edge.of.number, edge.rows / before.max(1.0)));
                 total += saved;
             }
         }
@@ -83,23 +83,22 @@ fn both(one: &str, other: &str) -> String {
 
 /// Where an edge is cut that gives keys to another, that one gets fewer keys and is cut as well: a chain of small sides
 /// that reduce larger ones. Gives what that saves.
-fn pass_on(edges: &mut [EdgeCandidate], mut cut: Vec<(usize, f64)>) -> Cost {
+fn pass_on(edges: &mut [OperatorEdge], mut cut: Vec<(usize, f64)>) -> Cost {
     let mut saved = Cost::default();
-    let mut done: Vec<usize> = cut.iter().map(|(of, _)| *of).collect();
-    while let Some((of, kept)) = cut.pop() {
-        for candidate in edges.iter_mut().filter(|c| c.keyed_by.contains(&of)) {
-            if done.contains(&candidate.of) {
+    let mut done: Vec<usize> = cut.iter().map(|(number, _)| *number).collect();
+    while let Some((number, kept)) = cut.pop() {
+        for edge in edges.iter_mut().filter(|e| e.of.keyed_by.contains(&number)) {
+            if done.contains(&edge.of.number) {
                 continue;
             }
-            let edge = &mut candidate.edge;
-            let bytes = edge.rows * edge.row_bytes * (1.0 - kept);
+            let bytes = edge.bytes * (1.0 - kept);
             saved += cost::transfer(&edge.link, bytes) - cost::transfer(&edge.link, 0.0);
-            edge.rows *= kept;
-            if let Some(keys) = &mut edge.keys {
+            edge.cut(kept);
+            if let Some(keys) = &mut edge.of.keys {
                 keys.keys *= kept;
             }
-            done.push(candidate.of);
-            cut.push((candidate.of, kept));
+            done.push(edge.of.number);
+            cut.push((edge.of.number, kept));
         }
     }
     saved
@@ -125,19 +124,18 @@ impl Keys {
     }
 
     /// Lets them cut an edge; gives what that saves, or `None` where it does not pay and nothing forces it.
-    fn cut(&self, edge: &mut Edge, from: &str, settings: &Settings, is_forced: bool) -> Option<Cost> {
-        let bytes = edge.rows * edge.row_bytes;
-        let (kept, saved) = match cost::keyed(&edge.link, bytes, self.count, self.bytes, self.matched) {
+    fn cut(&self, edge: &mut OperatorEdge, from: &str, settings: &Settings, is_forced: bool) -> Option<Cost> {
+        let (kept, saved) = match cost::keyed(&edge.link, edge.bytes, self.count, self.bytes, self.matched) {
             Some(keyed) => (keyed.kept, keyed.saved),
             None if is_forced => (self.matched, Cost::default()),
             None => return None,
         };
-        edge.rows *= kept;
-        if edge.strategy == Strategy::Gather {
-            edge.strategy = Strategy::Keys;
+        edge.cut(kept);
+        if edge.of.strategy == Strategy::Gather {
+            edge.of.strategy = Strategy::Keys;
         }
         let wait = if is_forced { settings.key_wait } else { cost::wait(saved, settings.key_wait) };
-        edge.keys = Some(match edge.keys.take() {
+        edge.of.keys = Some(match edge.of.keys.take() {
             Some(before) => KeyPlan {
                 wait: before.wait.max(wait),
                 keys: before.keys.min(self.count),

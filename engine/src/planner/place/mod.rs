@@ -9,6 +9,7 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{LogicalPlan, Sort};
 use portolan_catalog::DomainName;
 
+mod edges;
 mod forced;
 mod keys;
 mod node;
@@ -29,12 +30,9 @@ pub(super) fn place(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>)
     let (candidate, _) = root
         .cheapest_here(routes)
         .ok_or_else(|| Error::new(ErrorKind::Internal, "there is no way to have the rows of the plan here"))?;
-    let edge = root.edge_here(candidate, routes);
-    let mut edges = match candidate.site {
-        SiteChoice::Peer(_) => vec![edge.edge],
-        _ => candidate.edges.iter().map(|c| c.edge.clone()).collect(),
-    }
-    .into_iter();
+    let edge = root.edge_here(&candidate.site, routes);
+    let edges = edge.as_ref().map_or(candidate.edges.as_slice(), std::slice::from_ref);
+    let mut edges = edges.iter().map(|edge| edge.decided());
     let mut placed = root.placed(&candidate.site, &SiteChoice::Here, settings, &mut edges);
     if !matches!(placed.site, SiteChoice::Peer(_)) {
         keep_order(&mut placed);

@@ -8,8 +8,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use portolan_catalog::DomainName;
 
 use super::forced::Numbers;
-use super::search::{Candidate, EdgeCandidate};
-use crate::plan::{Cost, Edge, SiteChoice, Strategy};
+use super::search::Candidate;
+use crate::plan::{Cost, SiteChoice};
 use crate::planner::cardinality::{self, Cardinality};
 use crate::planner::cost;
 use crate::planner::movement::{Routes, Share};
@@ -106,18 +106,6 @@ impl Node {
     /// Returns the candidate at a site. A candidate anywhere is at every site.
     pub(super) fn candidate(&self, site: &SiteChoice) -> Option<&Candidate> {
         self.candidates.iter().find(|c| c.site == *site || c.site == SiteChoice::Anywhere)
-    }
-
-    /// The edge over which the rows of a candidate come here.
-    pub(super) fn edge_here(&self, candidate: &Candidate, routes: Routes<'_>) -> EdgeCandidate {
-        let SiteChoice::Peer(peer) = &candidate.site else {
-            return EdgeCandidate { of: self.number, edge: Edge::default(), columns: vec![], keyed_by: vec![] };
-        };
-        let mut edge = self.edge(routes.view.link(peer));
-        if self.share(&candidate.site) != Share::Whole {
-            edge.edge.strategy = Strategy::Delegate;
-        }
-        edge
     }
 
     pub(super) fn row_bytes(&self) -> f64 {

@@ -1,12 +1,11 @@
 //! The search for the candidates of each operator, from the candidates of its inputs.
 
-use datafusion::common::Column;
 use datafusion::logical_expr::LogicalPlan;
 
+use super::edges::OperatorEdge;
 use super::keys::{Side, carried};
 use super::node::{Node, Scale};
-use crate::mesh::Link;
-use crate::plan::{Alternative, Cost, Decision, Edge, Exchange, SiteChoice, Strategy};
+use crate::plan::{Alternative, Cost, Decision, Exchange, SiteChoice};
 use crate::planner::candidates::{port_of, refusal};
 use crate::planner::cost;
 use crate::settings::StrategyChoice;
@@ -17,23 +16,11 @@ pub(super) struct Candidate {
     pub(super) site: SiteChoice,
     pub(super) cost: Cost,
     /// What crosses to that site and may yet be cut by keys, in the order of the inputs.
-    pub(super) edges: Vec<EdgeCandidate>,
+    pub(super) edges: Vec<OperatorEdge>,
     /// The site of each input, then of each subquery.
     pub(super) from: Vec<SiteChoice>,
     pub(super) decision: Option<Decision>,
     what: String,
-}
-
-/// An edge to the site of a candidate, over which an operator's rows cross.
-#[derive(Clone)]
-pub(super) struct EdgeCandidate {
-    /// The number of the operator whose rows cross.
-    pub(super) of: usize,
-    pub(super) edge: Edge,
-    /// Those whose rows give the keys that cut it.
-    pub(super) keyed_by: Vec<usize>,
-    /// The columns that cross, as the operator above names them, where keys may cut the edge by them.
-    pub(super) columns: Vec<Column>,
 }
 
 /// A transfer of an input's rows to the site of an operator.
@@ -41,7 +28,7 @@ struct Transfer {
     cost: Cost,
     /// Where they were before.
     from: SiteChoice,
-    edges: Vec<EdgeCandidate>,
+    edges: Vec<OperatorEdge>,
 }
 
 impl Node {
@@ -49,7 +36,7 @@ impl Node {
     pub(super) fn find_candidates(&mut self, scale: Scale<'_>, forced: StrategyChoice) {
         self.candidates = self.all_candidates(scale, forced);
         for edge in self.candidates.iter_mut().flat_map(|candidate| &mut candidate.edges) {
-            edge.columns = carried(&self.plan, &edge.columns);
+            edge.of.columns = carried(&self.plan, &edge.of.columns);
         }
     }
 
@@ -155,34 +142,22 @@ impl Node {
         let owner = self.sole_site.clone().filter(|owner| owner != site)?;
         let link = scale.routes.link(&owner, site, self.share(&owner), || &self.domains)?;
         let cost = self.candidate(&owner)?.cost + cost::transfer(&link, self.bytes()) + cost::delegation();
-        Some(Transfer { cost, from: owner, edges: vec![self.edge(link)] })
-    }
-
-    /// The edge over which its rows go whole.
-    pub(super) fn edge(&self, link: Link) -> EdgeCandidate {
-        let edge = Edge {
-            strategy: Strategy::Gather,
-            keys: None,
-            link,
-            rows_whole: self.rows.rows,
-            rows: self.rows.rows,
-            row_bytes: self.row_bytes(),
-        };
-        EdgeCandidate { of: self.number, edge, keyed_by: vec![], columns: self.plan.schema().columns() }
+        let edge = self.edge(&owner, link);
+        Some(Transfer { cost, from: owner, edges: vec![edge] })
     }
 
     /// Inputs come here, or are here; with keys where that pays.
     fn candidates_here(&self, scale: Scale<'_>, forced: StrategyChoice) -> Vec<Candidate> {
         let mut cost = self.work();
-        let mut edges: Vec<Vec<EdgeCandidate>> = vec![];
+        let mut edges: Vec<Vec<OperatorEdge>> = vec![];
         let mut from = vec![];
         for part in self.inputs.iter().chain(&self.subqueries) {
             let Some((candidate, cost_here)) = part.cheapest_here(scale.routes) else { return vec![] };
             cost += cost_here;
             from.push(candidate.site.clone());
-            edges.push(match candidate.site {
-                SiteChoice::Peer(_) => vec![part.edge_here(candidate, scale.routes)],
-                _ => candidate.edges.clone(),
+            edges.push(match part.edge_here(&candidate.site, scale.routes) {
+                Some(edge) => vec![edge],
+                None => candidate.edges.clone(),
             });
         }
         let gather = Candidate {

@@ -1,0 +1,64 @@
+//! The edges over which operators' rows cross.
+
+use datafusion::common::Column;
+
+use super::node::Node;
+use crate::mesh::Link;
+use crate::plan::{Edge, KeyPlan, SiteChoice, Strategy};
+use crate::planner::movement::{EdgeCandidate, Routes, Share};
+
+/// The rows of an operator on an edge, with the decisions about them.
+#[derive(Clone, Debug)]
+pub(super) struct OperatorRows {
+    /// The number of the operator.
+    pub(super) number: usize,
+    /// Rows of the operator, before keys cut them.
+    pub(super) whole: f64,
+    pub(super) strategy: Strategy,
+    pub(super) keys: Option<KeyPlan>,
+    /// The operators whose rows supply the keys.
+    pub(super) keyed_by: Vec<usize>,
+    /// The columns by which keys may cut the edge, as the operator at the edge's end names them.
+    pub(super) columns: Vec<Column>,
+}
+
+/// An edge over which an operator's rows cross.
+pub(super) type OperatorEdge = EdgeCandidate<OperatorRows>;
+
+impl Node {
+    /// Returns the edge over which all rows cross, from a site.
+    pub(super) fn edge(&self, from: &SiteChoice, link: Link) -> OperatorEdge {
+        let strategy = if self.share(from) == Share::Whole { Strategy::Gather } else { Strategy::Delegate };
+        let of = OperatorRows {
+            number: self.number,
+            whole: self.rows.rows,
+            strategy,
+            keys: None,
+            keyed_by: vec![],
+            columns: self.plan.schema().columns(),
+        };
+        EdgeCandidate::whole(of, link, self.rows.rows, self.row_bytes())
+    }
+
+    /// Returns the edge from a site to this process; `None` if the rows are here or anywhere.
+    pub(super) fn edge_here(&self, from: &SiteChoice, routes: Routes<'_>) -> Option<OperatorEdge> {
+        match from {
+            SiteChoice::Peer(peer) => Some(self.edge(from, routes.view.link(peer))),
+            SiteChoice::Here | SiteChoice::Anywhere => None,
+        }
+    }
+}
+
+impl EdgeCandidate<OperatorRows> {
+    /// Returns the edge of the plan that the candidate becomes.
+    pub(super) fn decided(&self) -> Edge {
+        Edge {
+            strategy: self.of.strategy,
+            keys: self.of.keys.clone(),
+            link: self.link,
+            rows_whole: self.of.whole,
+            rows: self.rows,
+            row_bytes: self.row_bytes,
+        }
+    }
+}
