@@ -64,6 +64,11 @@ impl Cardinality {
         expressions::distinct(self, expr).unwrap_or(self.rows / ASSUMED_ROWS_PER_VALUE).clamp(1.0, most)
     }
 
+    /// How many different keys over `exprs` these rows are likely to have; at least 1.
+    pub(crate) fn distinct_keys<'e>(&self, exprs: impl Iterator<Item = &'e Expr>) -> f64 {
+        exprs.map(|expr| self.distinct(expr)).product::<f64>().min(self.rows).max(1.0)
+    }
+
     /// Bytes of one row with the columns of `schema`, in Arrow's form.
     pub(crate) fn row_bytes(&self, schema: &DFSchema) -> f64 {
         widths::row_bytes(self, schema)

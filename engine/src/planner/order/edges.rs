@@ -4,7 +4,7 @@ use datafusion::logical_expr::Expr;
 
 use super::equal::Class;
 use super::graph::{Relation, Set};
-use crate::planner::cardinality::{self, Cardinality};
+use crate::planner::cardinality;
 
 /// What two relations must have equal.
 pub(super) struct Equalities {
@@ -48,10 +48,7 @@ impl Equalities {
     fn new(relations: &[Relation], left: usize, right: usize, on: Vec<(usize, (Expr, Expr))>) -> Self {
         let (l, r) = (&relations[left].rows, &relations[right].rows);
         let distinct = |on: &[(Expr, Expr)]| {
-            let of = |side: &Cardinality, values: f64| values.min(side.rows).max(1.0);
-            let left: f64 = on.iter().map(|(e, _)| l.distinct(e)).product();
-            let right: f64 = on.iter().map(|(_, e)| r.distinct(e)).product();
-            (of(l, left), of(r, right))
+            (l.distinct_keys(on.iter().map(|(e, _)| e)), r.distinct_keys(on.iter().map(|(_, e)| e)))
         };
         let all: Vec<(Expr, Expr)> = on.iter().map(|(_, pair)| pair.clone()).collect();
         let pair = |(class, on): (usize, (Expr, Expr))| {

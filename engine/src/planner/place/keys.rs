@@ -6,7 +6,7 @@ use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 use super::edges::OperatorEdge;
 use super::node::Node;
 use crate::plan::{Cost, KeyPlan, Strategy};
-use crate::planner::cardinality::{self, Cardinality};
+use crate::planner::cardinality;
 use crate::planner::cost;
 use crate::settings::{Pushdown, Settings, StrategyChoice};
 
@@ -111,14 +111,11 @@ impl Keys {
             Side::Right => (l.clone(), r.clone()),
         };
         let on: Vec<(Expr, Expr)> = join.on.iter().map(pair).collect();
-        let distinct = |of: &Cardinality, exprs: Vec<&Expr>| {
-            exprs.into_iter().map(|e| of.distinct(e)).product::<f64>().min(of.rows).max(1.0)
-        };
         Self {
-            count: distinct(&build.rows, on.iter().map(|(_, b)| b).collect()),
+            count: build.rows.distinct_keys(on.iter().map(|(_, b)| b)),
             bytes: 8.0 * on.len() as f64,
             matched: cardinality::matched_fraction(&probe.rows, &build.rows, &on).clamp(0.0, 1.0),
-            probe_distinct: distinct(&probe.rows, on.iter().map(|(p, _)| p).collect()),
+            probe_distinct: probe.rows.distinct_keys(on.iter().map(|(p, _)| p)),
             on,
         }
     }
