@@ -1,10 +1,15 @@
-//! How rows move between sites: the routes that a plan may use, and the edges of candidates.
+//! How rows move between sites: the routes that a plan may use, the edges of candidates, and what keys save on an edge.
 
+use datafusion::logical_expr::Expr;
 use portolan_catalog::DomainName;
 
-use super::cost::Keyed;
+use super::cardinality::{self, Cardinality};
+use super::cost::{self, Keyed};
 use crate::mesh::{Link, MeshView};
 use crate::plan::SiteChoice;
+
+/// Bytes of a column of a key.
+const KEY_COLUMN_BYTES: f64 = 8.0;
 
 /// The routes between sites, in one view of the mesh.
 #[derive(Clone, Copy)]
@@ -101,5 +106,46 @@ impl<R> EdgeCandidate<R> {
     pub(super) fn cut(&mut self, kept: f64) {
         self.rows *= kept;
         self.bytes = self.rows * self.row_bytes;
+    }
+}
+
+/// The expected keys of a join's build side, which may cut the edges of the probe side.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyEstimate {
+    /// How many different keys are expected.
+    pub(super) count: f64,
+    /// Bytes of a key.
+    bytes: f64,
+    /// The share of the probe side's rows that has a match.
+    pub(super) matched: f64,
+}
+
+impl KeyEstimate {
+    /// Returns the keys of a set of relations, with `distinct` values over `columns` columns, for another set.
+    ///
+    /// The order pass has no plan of a set, only numbers of rows: of both sets, and of their join.
+    pub(super) fn of_sets(columns: usize, distinct: f64, build: f64, probe: f64, joined: f64) -> Self {
+        let count = distinct.min(build).max(1.0);
+        // A probed row with a match has as many matches as there are build rows with one key.
+        let matches = (build / count).max(1.0);
+        let matched = (joined / probe.max(1.0) / matches).min(1.0);
+        Self { count, bytes: KEY_COLUMN_BYTES * columns as f64, matched }
+    }
+
+    /// Returns the keys of one plan for another. `on` has pairs of an expression of the probe side and one of the build side.
+    ///
+    /// The place pass knows the columns of both plans, and so compares the values of the keys. The result can differ from
+    /// [`Self::of_sets`].
+    pub(super) fn of_plans(on: &[(Expr, Expr)], build: &Cardinality, probe: &Cardinality) -> Self {
+        Self {
+            count: build.distinct_keys(on.iter().map(|(_, build)| build)),
+            bytes: KEY_COLUMN_BYTES * on.len() as f64,
+            matched: cardinality::matched_fraction(probe, build, on).clamp(0.0, 1.0),
+        }
+    }
+
+    /// Returns the edge's bytes, kept share and saved cost if the keys cut it; `None` if keys do not pay.
+    pub(super) fn on<R>(&self, edge: &EdgeCandidate<R>) -> Option<Keyed> {
+        cost::keyed(&edge.link, edge.bytes, self.count, self.bytes, self.matched)
     }
 }

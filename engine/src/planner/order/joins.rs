@@ -9,10 +9,7 @@ use super::graph::Set;
 use crate::mesh::Link;
 use crate::plan::Cost;
 use crate::planner::cost;
-use crate::planner::movement::{EdgeCandidate, Share};
-
-/// Bytes of a column of a key.
-const KEY_BYTES: f64 = 8.0;
+use crate::planner::movement::{EdgeCandidate, KeyEstimate, Share};
 
 /// The cheapest candidate for the rows of a set at a site.
 #[derive(Clone)]
@@ -26,7 +23,6 @@ pub(super) struct Candidate {
 
 /// A transfer of a set's rows to the site of a join.
 struct Transfer<'a> {
-    set: Set,
     /// Where they were before.
     from: usize,
     cost: Cost,
@@ -43,14 +39,30 @@ impl Transfer<'_> {
             None => &self.candidate.edges,
         }
     }
+}
 
-    /// What the keys of the other side save, and the edges as they are with them.
-    fn cut(&self, keys: Option<&Keys>) -> (Cost, impl Iterator<Item = EdgeCandidate<Set>>) {
+/// The cheapest candidates for a set, by site.
+pub(super) type Candidates = Vec<Option<Candidate>>;
+
+/// A join of two sets, with one of them as the build side.
+struct Direction {
+    build: Set,
+    probe: Set,
+    /// The work of the join itself.
+    work: Cost,
+    /// The keys for the probe side; `None` if no equality connects the sets.
+    keys: Option<KeyEstimate>,
+    /// The relations of the probe side that the keys are columns of.
+    over: Set,
+}
+
+impl Direction {
+    /// Returns what the keys save on the edges of a transfer of the probe side, and the edges after the cut.
+    fn cut(&self, probe: &Transfer<'_>) -> (Cost, impl Iterator<Item = EdgeCandidate<Set>>) {
         let keyed = move |edge: &EdgeCandidate<Set>| {
-            let keys = keys.filter(|keys| edge.of & keys.over != 0)?;
-            cost::keyed(&edge.link, edge.bytes, keys.count, keys.bytes, keys.matched)
+            self.keys.as_ref().filter(|_| edge.of & self.over != 0).and_then(|keys| keys.on(edge))
         };
-        let saved = self.edges().iter().filter_map(keyed).fold(Cost::default(), |sum, keyed| sum + keyed.saved);
+        let saved = probe.edges().iter().filter_map(keyed).fold(Cost::default(), |sum, keyed| sum + keyed.saved);
         let cut = move |edge: &EdgeCandidate<Set>| {
             let mut cut = *edge;
             if let Some(keyed) = keyed(edge) {
@@ -58,22 +70,8 @@ impl Transfer<'_> {
             }
             cut
         };
-        (saved, self.edges().iter().map(cut))
+        (saved, probe.edges().iter().map(cut))
     }
-}
-
-/// The cheapest candidates for a set, by site.
-pub(super) type Candidates = Vec<Option<Candidate>>;
-
-/// The keys of one side of a join for the other.
-struct Keys {
-    /// The relations of the other side that they are columns of.
-    over: Set,
-    count: f64,
-    /// The share of the other side's rows that has a match.
-    matched: f64,
-    /// Bytes of a key.
-    bytes: f64,
 }
 
 impl Enumeration<'_> {
@@ -82,23 +80,17 @@ impl Enumeration<'_> {
         let set = one | other;
         let rows = *self.rows.entry(set).or_insert_with(|| self.graph.rows(set));
         let mut candidates = self.found.remove(&set).unwrap_or_else(|| vec![None; self.sites.len()]);
-        let keys = self.keys(one, other, rows);
-        let is_keyed = keys[0].is_some() || self.graph.compares(one, other);
+        let [forward, backward] = self.directions(one, other, rows);
         for (site, best) in candidates.iter_mut().enumerate() {
             let (ones, others) = (self.transfers(one, site), self.transfers(other, site));
             for (a, b) in ones.iter().flat_map(|a| others.iter().map(move |b| (a, b))) {
-                for (build, probe, keys) in [(a, b, &keys[0]), (b, a, &keys[1])] {
-                    let keys = keys.as_ref();
-                    let (saved, cut) = probe.cut(keys);
-                    let work = cost::join(self.rows(build.set), self.rows(probe.set), rows, is_keyed);
-                    let cost = build.cost + probe.cost - saved + work;
+                for (direction, build, probe) in [(&forward, a, b), (&backward, b, a)] {
+                    let (saved, cut) = direction.cut(probe);
+                    let cost = build.cost + probe.cost - saved + direction.work;
                     if best.as_ref().is_none_or(|b| cost.milliseconds < b.cost.milliseconds) {
                         let edges = build.edges().iter().copied().chain(cut).collect();
-                        *best = Some(Candidate {
-                            cost,
-                            edges,
-                            parts: Some([(build.set, build.from), (probe.set, probe.from)]),
-                        });
+                        let parts = Some([(direction.build, build.from), (direction.probe, probe.from)]);
+                        *best = Some(Candidate { cost, edges, parts });
                     }
                 }
             }
@@ -112,7 +104,7 @@ impl Enumeration<'_> {
         let transfers = candidates.filter_map(|(from, candidate)| {
             let candidate = candidate.as_ref()?;
             if from == site {
-                return Some(Transfer { set, from, cost: candidate.cost, candidate, moved: None });
+                return Some(Transfer { from, cost: candidate.cost, candidate, moved: None });
             }
             let link = self.link(set, from, site)?;
             let edge = EdgeCandidate::whole(set, link, self.rows(set), self.row_bytes(set));
@@ -120,7 +112,7 @@ impl Enumeration<'_> {
             if site != 0 {
                 cost += cost::delegation();
             }
-            Some(Transfer { set, from, cost, candidate, moved: Some(edge) })
+            Some(Transfer { from, cost, candidate, moved: Some(edge) })
         });
         transfers.collect()
     }
@@ -146,16 +138,14 @@ impl Enumeration<'_> {
         relation_sites.flat_map(|(_, relation)| &relation.domains).collect()
     }
 
-    /// The keys that each of two sets has for the other; `None` where no equality connects them. `rows` is what their
-    /// join gives.
-    fn keys(&self, one: Set, other: Set, rows: f64) -> [Option<Keys>; 2] {
+    /// Returns the joins of two sets with either as the build side: first with `one`. `rows` is the size of their join.
+    fn directions(&self, one: Set, other: Set, rows: f64) -> [Direction; 2] {
         let connection = self.graph.connection(one, other);
+        let has_keys = connection.pairs > 0 || self.graph.compares(one, other);
         let of = |build: Set, distinct: f64, probe: Set, over: Set| {
-            let count = distinct.min(self.rows(build)).max(1.0);
-            // A row that has a match has as many as there are rows with one key.
-            let matches = (self.rows(build) / count).max(1.0);
-            let matched = (rows / self.rows(probe).max(1.0) / matches).min(1.0);
-            (over != 0).then_some(Keys { over, count, matched, bytes: KEY_BYTES * connection.pairs as f64 })
+            let (built, probed) = (self.rows(build), self.rows(probe));
+            let keys = (over != 0).then(|| KeyEstimate::of_sets(connection.pairs, distinct, built, probed, rows));
+            Direction { build, probe, work: cost::join(built, probed, rows, has_keys), keys, over }
         };
         [
             of(one, connection.distinct.0, other, connection.over.1),

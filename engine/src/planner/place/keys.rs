@@ -6,8 +6,8 @@ use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 use super::edges::OperatorEdge;
 use super::node::Node;
 use crate::plan::{Cost, KeyPlan, Strategy};
-use crate::planner::cardinality;
 use crate::planner::cost;
+use crate::planner::movement::KeyEstimate;
 use crate::settings::{Pushdown, Settings, StrategyChoice};
 
 /// A side of a join.
@@ -18,12 +18,11 @@ pub(super) enum Side {
 }
 
 /// The keys of one side of a join for the other.
-struct Keys {
-    /// What must be equal: expressions of the side that is cut and of the side that has the keys.
+struct OperatorKeys {
+    /// The join keys: pairs of an expression of the probe side and one of the build side.
     on: Vec<(Expr, Expr)>,
-    count: f64,
-    bytes: f64,
-    matched: f64,
+    estimate: KeyEstimate,
+    /// How many different keys the probe side has.
     probe_distinct: f64,
 }
 
@@ -47,7 +46,7 @@ impl Node {
         if !owners_test_keys || join.on.is_empty() || join.null_aware || !may_be_cut {
             return None;
         }
-        let keys = Keys::of(join, build, probe, build_side);
+        let keys = OperatorKeys::of(join, build, probe, build_side);
         let domains: Vec<String> = build.domains.iter().map(ToString::to_string).collect();
         let from = if domains.is_empty() { "this node".to_owned() } else { domains.join(", ") };
         let is_forced = matches!(forced, StrategyChoice::KeysFromLeft | StrategyChoice::KeysFromRight);
@@ -66,7 +65,7 @@ impl Node {
         }
         let any = !cut.is_empty();
         total += pass_on(edges, cut);
-        any.then(|| (format!("keys from {from} (about {})", keys.count.round()), total))
+        any.then(|| (format!("keys from {from} (about {})", keys.estimate.count.round()), total))
     }
 }
 
@@ -104,27 +103,23 @@ fn pass_on(edges: &mut [OperatorEdge], mut cut: Vec<(usize, f64)>) -> Cost {
     saved
 }
 
-impl Keys {
+impl OperatorKeys {
     fn of(join: &Join, build: &Node, probe: &Node, build_side: Side) -> Self {
         let pair = |(l, r): &(Expr, Expr)| match build_side {
             Side::Left => (r.clone(), l.clone()),
             Side::Right => (l.clone(), r.clone()),
         };
         let on: Vec<(Expr, Expr)> = join.on.iter().map(pair).collect();
-        Self {
-            count: build.rows.distinct_keys(on.iter().map(|(_, b)| b)),
-            bytes: 8.0 * on.len() as f64,
-            matched: cardinality::matched_fraction(&probe.rows, &build.rows, &on).clamp(0.0, 1.0),
-            probe_distinct: probe.rows.distinct_keys(on.iter().map(|(p, _)| p)),
-            on,
-        }
+        let estimate = KeyEstimate::of_plans(&on, &build.rows, &probe.rows);
+        let probe_distinct = probe.rows.distinct_keys(on.iter().map(|(probe, _)| probe));
+        Self { on, estimate, probe_distinct }
     }
 
     /// Lets them cut an edge; gives what that saves, or `None` where it does not pay and nothing forces it.
     fn cut(&self, edge: &mut OperatorEdge, from: &str, settings: &Settings, is_forced: bool) -> Option<Cost> {
-        let (kept, saved) = match cost::keyed(&edge.link, edge.bytes, self.count, self.bytes, self.matched) {
+        let (kept, saved) = match self.estimate.on(edge) {
             Some(keyed) => (keyed.kept, keyed.saved),
-            None if is_forced => (self.matched, Cost::default()),
+            None if is_forced => (self.estimate.matched, Cost::default()),
             None => return None,
         };
         edge.cut(kept);
@@ -135,14 +130,14 @@ impl Keys {
         edge.of.keys = Some(match edge.of.keys.take() {
             Some(before) => KeyPlan {
                 wait: before.wait.max(wait),
-                keys: before.keys.min(self.count),
+                keys: before.keys.min(self.estimate.count),
                 from: both(&before.from, from),
                 ..before
             },
             None => KeyPlan {
                 wait,
                 form: settings.key_form.map(Into::into),
-                keys: self.count,
+                keys: self.estimate.count,
                 probe_distinct: self.probe_distinct,
                 from: from.to_owned(),
                 adapt_factor: settings.adapt_factor,
