@@ -1,4 +1,5 @@
-//! How rows move between sites: the routes that a plan may use, the edges of candidates, and what keys save on an edge.
+//! How rows move between sites: the routes that a plan may use, the edges of candidates, transfers of rows over an edge, and
+//! what keys save on an edge.
 
 use datafusion::logical_expr::Expr;
 use portolan_catalog::DomainName;
@@ -6,7 +7,7 @@ use portolan_catalog::DomainName;
 use super::cardinality::{self, Cardinality};
 use super::cost::{self, Keyed};
 use crate::mesh::{Link, MeshView};
-use crate::plan::SiteChoice;
+use crate::plan::{Cost, SiteChoice};
 
 /// Bytes of a column of a key.
 const KEY_COLUMN_BYTES: f64 = 8.0;
@@ -106,6 +107,48 @@ impl<R> EdgeCandidate<R> {
     pub(super) fn cut(&mut self, kept: f64) {
         self.rows *= kept;
         self.bytes = self.rows * self.row_bytes;
+    }
+}
+
+/// A transfer of a candidate's rows to the site of the operator that reads them. `S` is a search's type of sites.
+pub(super) struct Transfer<'a, S, R> {
+    /// The site of the candidate.
+    pub(super) from: &'a S,
+    /// The cost of the rows at the operator's site.
+    pub(super) cost: Cost,
+    /// The edges of the candidate, if its rows stay at its site.
+    kept: &'a [EdgeCandidate<R>],
+    /// The edge over which the rows cross, if they do.
+    crossed: Option<EdgeCandidate<R>>,
+}
+
+impl<'a, S, R> Transfer<'a, S, R> {
+    /// Returns the transfer of rows that are at the operator's site already. `cost` and `edges` are those of the candidate.
+    pub(super) fn stay(from: &'a S, cost: Cost, edges: &'a [EdgeCandidate<R>]) -> Self {
+        Self { from, cost, kept: edges, crossed: None }
+    }
+
+    /// Returns the transfer over an edge to the site `to`. `cost` is the candidate's.
+    pub(super) fn cross(from: &'a S, cost: Cost, edge: EdgeCandidate<R>, to: &SiteChoice) -> Self {
+        Self { from, cost: moved(cost, &edge.link, edge.bytes, to), kept: &[], crossed: Some(edge) }
+    }
+
+    /// The edges to the operator's site that keys may still cut.
+    pub(super) fn edges(&self) -> &[EdgeCandidate<R>] {
+        match &self.crossed {
+            Some(edge) => std::slice::from_ref(edge),
+            None => self.kept,
+        }
+    }
+}
+
+/// Returns the cost of rows at the site `to`, which fetches them over a link. `cost` is their cost where they are.
+pub(super) fn moved(cost: Cost, link: &Link, bytes: f64, to: &SiteChoice) -> Cost {
+    let crossed = cost + cost::transfer(link, bytes);
+    match to {
+        // A peer that fetches plans what it fetches, and is one hop more.
+        SiteChoice::Peer(_) => crossed + cost::delegation(),
+        SiteChoice::Here | SiteChoice::Anywhere => crossed,
     }
 }
 

@@ -11,8 +11,7 @@ use portolan_catalog::DomainName;
 use super::graph::{Graph, Set};
 use super::joins::{Candidate, Candidates};
 use crate::plan::{Cost, SiteChoice};
-use crate::planner::cost;
-use crate::planner::movement::Routes;
+use crate::planner::movement::{Routes, moved};
 
 /// With more relations than this, or more pairs of sets, what gives the fewest rows is joined next.
 const MOST_RELATIONS: usize = 12;
@@ -159,8 +158,9 @@ impl<'a> Enumeration<'a> {
 
     fn relation(&self, i: usize) -> Candidates {
         let own = &self.relation_sites[i].site;
-        let candidate = Candidate { cost: Cost::default(), edges: vec![], parts: None };
-        self.sites.iter().map(|s| (own == s || *own == SiteChoice::Anywhere).then(|| candidate.clone())).collect()
+        let candidate = |site| Candidate { site, cost: Cost::default(), edges: vec![], parts: None };
+        let is_at = |site: &SiteChoice| own == site || *own == SiteChoice::Anywhere;
+        self.sites.iter().enumerate().map(|(i, site)| is_at(site).then(|| candidate(i))).collect()
     }
 
     pub(super) fn rows(&self, set: Set) -> f64 {
@@ -171,17 +171,18 @@ impl<'a> Enumeration<'a> {
         self.relation_sites.iter().enumerate().filter(|(i, _)| set & (1 << i) != 0).map(|(_, r)| r.row_bytes).sum()
     }
 
-    /// The site at which the set's rows, brought here, cost least.
+    /// Returns the site of the candidate whose rows cost least here, with this cost.
     fn best(&self, set: Set) -> Option<(usize, f64)> {
         let candidates = self.found.get(&set)?;
-        let costs = candidates.iter().enumerate().filter_map(|(site, candidate)| {
-            let candidate = candidate.as_ref()?;
-            let bytes = self.rows(set) * self.row_bytes(set);
-            let back = match site {
-                0 => Cost::default(),
-                _ => cost::transfer(&self.link(set, site, 0)?, bytes),
+        let costs = candidates.iter().flatten().filter_map(|candidate| {
+            let cost = match candidate.site {
+                0 => candidate.cost,
+                site => {
+                    let bytes = self.rows(set) * self.row_bytes(set);
+                    moved(candidate.cost, &self.link(set, site, 0)?, bytes, &SiteChoice::Here)
+                }
             };
-            Some((site, (candidate.cost + back).milliseconds))
+            Some((candidate.site, cost.milliseconds))
         });
         costs.min_by(|a, b| a.1.total_cmp(&b.1))
     }

@@ -9,36 +9,18 @@ use super::graph::Set;
 use crate::mesh::Link;
 use crate::plan::Cost;
 use crate::planner::cost;
-use crate::planner::movement::{EdgeCandidate, KeyEstimate, Share};
+use crate::planner::movement::{EdgeCandidate, KeyEstimate, Share, Transfer};
 
 /// The cheapest candidate for the rows of a set at a site.
 #[derive(Clone)]
 pub(super) struct Candidate {
+    /// The number of the site.
+    pub(super) site: usize,
     pub(super) cost: Cost,
     /// What crosses to this site and might yet be cut by keys.
     pub(super) edges: Vec<EdgeCandidate<Set>>,
     /// The two parts, each with its site; `None` for a relation.
     pub(super) parts: Option<[(Set, usize); 2]>,
-}
-
-/// A transfer of a set's rows to the site of a join.
-struct Transfer<'a> {
-    /// Where they were before.
-    from: usize,
-    cost: Cost,
-    candidate: &'a Candidate,
-    /// The edge from there, where they were elsewhere.
-    moved: Option<EdgeCandidate<Set>>,
-}
-
-impl Transfer<'_> {
-    /// What crosses to the site of the join and might yet be cut.
-    fn edges(&self) -> &[EdgeCandidate<Set>] {
-        match &self.moved {
-            Some(edge) => std::slice::from_ref(edge),
-            None => &self.candidate.edges,
-        }
-    }
 }
 
 /// The cheapest candidates for a set, by site.
@@ -58,7 +40,7 @@ struct Direction {
 
 impl Direction {
     /// Returns what the keys save on the edges of a transfer of the probe side, and the edges after the cut.
-    fn cut(&self, probe: &Transfer<'_>) -> (Cost, impl Iterator<Item = EdgeCandidate<Set>>) {
+    fn cut(&self, probe: &Transfer<'_, usize, Set>) -> (Cost, impl Iterator<Item = EdgeCandidate<Set>>) {
         let keyed = move |edge: &EdgeCandidate<Set>| {
             self.keys.as_ref().filter(|_| edge.of & self.over != 0).and_then(|keys| keys.on(edge))
         };
@@ -89,8 +71,8 @@ impl Enumeration<'_> {
                     let cost = build.cost + probe.cost - saved + direction.work;
                     if best.as_ref().is_none_or(|b| cost.milliseconds < b.cost.milliseconds) {
                         let edges = build.edges().iter().copied().chain(cut).collect();
-                        let parts = Some([(direction.build, build.from), (direction.probe, probe.from)]);
-                        *best = Some(Candidate { cost, edges, parts });
+                        let parts = Some([(direction.build, *build.from), (direction.probe, *probe.from)]);
+                        *best = Some(Candidate { site, cost, edges, parts });
                     }
                 }
             }
@@ -99,20 +81,16 @@ impl Enumeration<'_> {
     }
 
     /// Returns each candidate of a set with its rows at a site, if these may move there.
-    fn transfers(&self, set: Set, site: usize) -> Vec<Transfer<'_>> {
-        let candidates = self.found.get(&set).into_iter().flatten().enumerate();
-        let transfers = candidates.filter_map(|(from, candidate)| {
-            let candidate = candidate.as_ref()?;
-            if from == site {
-                return Some(Transfer { from, cost: candidate.cost, candidate, moved: None });
+    fn transfers(&self, set: Set, site: usize) -> Vec<Transfer<'_, usize, Set>> {
+        let candidates = self.found.get(&set).into_iter().flatten().flatten();
+        let transfers = candidates.filter_map(|candidate| {
+            let from = &candidate.site;
+            if *from == site {
+                return Some(Transfer::stay(from, candidate.cost, &candidate.edges));
             }
-            let link = self.link(set, from, site)?;
+            let link = self.link(set, *from, site)?;
             let edge = EdgeCandidate::whole(set, link, self.rows(set), self.row_bytes(set));
-            let mut cost = candidate.cost + cost::transfer(&link, edge.bytes);
-            if site != 0 {
-                cost += cost::delegation();
-            }
-            Some(Transfer { from, cost, candidate, moved: Some(edge) })
+            Some(Transfer::cross(from, candidate.cost, edge, &self.sites[site]))
         });
         transfers.collect()
     }

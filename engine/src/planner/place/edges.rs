@@ -1,11 +1,11 @@
-//! The edges over which operators' rows cross.
+//! The edges over which operators' rows cross, and their transfers.
 
 use datafusion::common::Column;
 
 use super::node::Node;
 use crate::mesh::Link;
 use crate::plan::{Edge, KeyPlan, SiteChoice, Strategy};
-use crate::planner::movement::{EdgeCandidate, Routes, Share};
+use crate::planner::movement::{EdgeCandidate, Share, Transfer};
 
 /// The rows of an operator on an edge, with the decisions about them.
 #[derive(Clone, Debug)]
@@ -25,6 +25,9 @@ pub(super) struct OperatorRows {
 /// An edge over which an operator's rows cross.
 pub(super) type OperatorEdge = EdgeCandidate<OperatorRows>;
 
+/// A transfer of an operator's rows.
+pub(super) type OperatorTransfer<'a> = Transfer<'a, SiteChoice, OperatorRows>;
+
 impl Node {
     /// Returns the edge over which all rows cross, from a site.
     pub(super) fn edge(&self, from: &SiteChoice, link: Link) -> OperatorEdge {
@@ -38,14 +41,6 @@ impl Node {
             columns: self.plan.schema().columns(),
         };
         EdgeCandidate::whole(of, link, self.rows.rows, self.row_bytes())
-    }
-
-    /// Returns the edge from a site to this process; `None` if the rows are here or anywhere.
-    pub(super) fn edge_here(&self, from: &SiteChoice, routes: Routes<'_>) -> Option<OperatorEdge> {
-        match from {
-            SiteChoice::Peer(peer) => Some(self.edge(from, routes.view.link(peer))),
-            SiteChoice::Here | SiteChoice::Anywhere => None,
-        }
     }
 }
 

@@ -27,13 +27,11 @@ use crate::{Error, ErrorKind, Result, Settings};
 /// Gives every operator a site.
 pub(super) fn place(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> Result<Placed> {
     let root = weighed(plan, settings, routes).map_err(|e| from_datafusion(&e))?;
-    let (candidate, _) = root
+    let transfer = root
         .cheapest_here(routes)
         .ok_or_else(|| Error::new(ErrorKind::Internal, "there is no way to have the rows of the plan here"))?;
-    let edge = root.edge_here(&candidate.site, routes);
-    let edges = edge.as_ref().map_or(candidate.edges.as_slice(), std::slice::from_ref);
-    let mut edges = edges.iter().map(|edge| edge.decided());
-    let mut placed = root.placed(&candidate.site, &SiteChoice::Here, settings, &mut edges);
+    let mut edges = transfer.edges().iter().map(|edge| edge.decided());
+    let mut placed = root.placed(transfer.from, &SiteChoice::Here, settings, &mut edges);
     if !matches!(placed.site, SiteChoice::Peer(_)) {
         keep_order(&mut placed);
     }
@@ -43,7 +41,7 @@ pub(super) fn place(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>)
 /// What it costs, in milliseconds, to have the rows of a plan here.
 pub(super) fn cost(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> DataFusionResult<f64> {
     let root = weighed(plan, settings, routes)?;
-    Ok(root.cheapest_here(routes).map_or(f64::INFINITY, |(_, cost)| cost.milliseconds))
+    Ok(root.cheapest_here(routes).map_or(f64::INFINITY, |transfer| transfer.cost.milliseconds))
 }
 
 /// Returns the operators of a plan with their candidates.

@@ -7,12 +7,12 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use portolan_catalog::DomainName;
 
+use super::edges::OperatorTransfer;
 use super::forced::Numbers;
 use super::search::Candidate;
-use crate::plan::{Cost, SiteChoice};
+use crate::plan::SiteChoice;
 use crate::planner::cardinality::{self, Cardinality};
-use crate::planner::cost;
-use crate::planner::movement::{Routes, Share};
+use crate::planner::movement::{Routes, Share, Transfer, moved};
 use crate::settings::Settings;
 
 /// An operator with its candidates.
@@ -79,19 +79,22 @@ impl Node {
         Ok(node)
     }
 
-    /// Returns the candidate whose rows cost least in this process, with this cost.
-    pub(super) fn cheapest_here(&self, routes: Routes<'_>) -> Option<(&Candidate, Cost)> {
-        let moved = |candidate: &Candidate| match &candidate.site {
-            SiteChoice::Peer(_) => {
-                let link =
-                    routes.link(&candidate.site, &SiteChoice::Here, self.share(&candidate.site), || &self.domains)?;
-                Some(cost::transfer(&link, self.bytes()))
+    /// Returns the transfer to this process of the candidate whose rows cost least here.
+    pub(super) fn cheapest_here(&self, routes: Routes<'_>) -> Option<OperatorTransfer<'_>> {
+        let here = &SiteChoice::Here;
+        let costs = self.candidates.iter().filter_map(|candidate| {
+            let from = &candidate.site;
+            if !matches!(from, SiteChoice::Peer(_)) {
+                return Some((candidate, None, candidate.cost));
             }
-            _ => Some(Cost::default()),
-        };
-        let costs =
-            self.candidates.iter().filter_map(|candidate| Some((candidate, candidate.cost + moved(candidate)?)));
-        costs.min_by(|a, b| a.1.milliseconds.total_cmp(&b.1.milliseconds))
+            let link = routes.link(from, here, self.share(from), || &self.domains)?;
+            Some((candidate, Some(link), moved(candidate.cost, &link, self.bytes(), here)))
+        });
+        let (candidate, link, _) = costs.min_by(|(.., a), (.., b)| a.milliseconds.total_cmp(&b.milliseconds))?;
+        Some(match link {
+            Some(link) => Transfer::cross(&candidate.site, candidate.cost, self.edge(&candidate.site, link), here),
+            None => candidate.stay(),
+        })
     }
 
     /// How much of the ports that it and everything below reads a site owns.

@@ -2,12 +2,13 @@
 
 use datafusion::logical_expr::LogicalPlan;
 
-use super::edges::OperatorEdge;
+use super::edges::{OperatorEdge, OperatorTransfer};
 use super::keys::{Side, carried};
 use super::node::{Node, Scale};
 use crate::plan::{Alternative, Cost, Decision, Exchange, SiteChoice};
 use crate::planner::candidates::{port_of, refusal};
 use crate::planner::cost;
+use crate::planner::movement::Transfer;
 use crate::settings::StrategyChoice;
 
 /// A candidate: a site for an operator's rows, with the cost and the decisions.
@@ -21,14 +22,6 @@ pub(super) struct Candidate {
     pub(super) from: Vec<SiteChoice>,
     pub(super) decision: Option<Decision>,
     what: String,
-}
-
-/// A transfer of an input's rows to the site of an operator.
-struct Transfer {
-    cost: Cost,
-    /// Where they were before.
-    from: SiteChoice,
-    edges: Vec<OperatorEdge>,
 }
 
 impl Node {
@@ -99,11 +92,7 @@ impl Node {
         let mut pulled = vec![];
         let pulls_inputs = matches!(self.plan, LogicalPlan::Join(_));
         for (i, part) in self.inputs.iter().chain(&self.subqueries).enumerate() {
-            let there = part.candidate(site).map(|candidate| Transfer {
-                cost: candidate.cost,
-                from: candidate.site.clone(),
-                edges: candidate.edges.clone(),
-            });
+            let there = part.candidate(site).map(Candidate::stay);
             let whole = if pulls_inputs || i >= self.inputs.len() { part.pulled_to(site, scale) } else { None };
             let is_pulled = match (&there, &whole) {
                 (Some(there), Some(whole)) => whole.cost.milliseconds < there.cost.milliseconds,
@@ -114,8 +103,8 @@ impl Node {
                 pulled.extend(part.domains.iter().map(ToString::to_string));
             }
             cost += transfer.cost;
-            from.push(transfer.from);
-            edges.push(transfer.edges);
+            from.push(transfer.from.clone());
+            edges.push(transfer.edges().to_vec());
         }
         // Its planner sends keys where they pay, whichever side is done first.
         if let LogicalPlan::Join(join) = &self.plan {
@@ -137,13 +126,12 @@ impl Node {
         Some(Candidate { site: site.clone(), cost, edges: edges.concat(), from, decision: None, what })
     }
 
-    /// Its rows at another node, which asks their only owner for them.
-    fn pulled_to(&self, site: &SiteChoice, scale: Scale<'_>) -> Option<Transfer> {
-        let owner = self.sole_site.clone().filter(|owner| owner != site)?;
-        let link = scale.routes.link(&owner, site, self.share(&owner), || &self.domains)?;
-        let cost = self.candidate(&owner)?.cost + cost::transfer(&link, self.bytes()) + cost::delegation();
-        let edge = self.edge(&owner, link);
-        Some(Transfer { cost, from: owner, edges: vec![edge] })
+    /// Returns the transfer of its rows to another node, which fetches them from their only owner.
+    fn pulled_to(&self, site: &SiteChoice, scale: Scale<'_>) -> Option<OperatorTransfer<'_>> {
+        let owner = self.sole_site.as_ref().filter(|owner| *owner != site)?;
+        let link = scale.routes.link(owner, site, self.share(owner), || &self.domains)?;
+        let candidate = self.candidate(owner)?;
+        Some(Transfer::cross(&candidate.site, candidate.cost, self.edge(owner, link), site))
     }
 
     /// Inputs come here, or are here; with keys where that pays.
@@ -152,13 +140,10 @@ impl Node {
         let mut edges: Vec<Vec<OperatorEdge>> = vec![];
         let mut from = vec![];
         for part in self.inputs.iter().chain(&self.subqueries) {
-            let Some((candidate, cost_here)) = part.cheapest_here(scale.routes) else { return vec![] };
-            cost += cost_here;
-            from.push(candidate.site.clone());
-            edges.push(match part.edge_here(&candidate.site, scale.routes) {
-                Some(edge) => vec![edge],
-                None => candidate.edges.clone(),
-            });
+            let Some(transfer) = part.cheapest_here(scale.routes) else { return vec![] };
+            cost += transfer.cost;
+            from.push(transfer.from.clone());
+            edges.push(transfer.edges().to_vec());
         }
         let gather = Candidate {
             site: SiteChoice::Here,
@@ -200,6 +185,11 @@ impl Node {
 impl Candidate {
     fn leaf(site: SiteChoice, cost: Cost) -> Self {
         Self { site, cost, edges: vec![], from: vec![], decision: None, what: String::new() }
+    }
+
+    /// Returns the transfer of the rows to an operator at the same site.
+    pub(super) fn stay(&self) -> OperatorTransfer<'_> {
+        Transfer::stay(&self.site, self.cost, &self.edges)
     }
 }
 
