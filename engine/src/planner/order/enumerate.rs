@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use portolan_catalog::DomainName;
 
 use super::graph::{Graph, Set};
-use super::joins::{Candidate, Candidates};
+use super::joins::{SetCandidate, SetCandidates};
 use crate::plan::{Cost, SiteChoice};
 use crate::planner::movement::{Routes, moved};
 
@@ -40,7 +40,7 @@ pub(super) struct Enumeration<'a> {
     pub(super) sites: Vec<SiteChoice>,
     /// The relations that each site owns.
     pub(super) owned: Vec<Set>,
-    pub(super) found: HashMap<Set, Candidates>,
+    pub(super) found: HashMap<Set, SetCandidates>,
     pub(super) rows: HashMap<Set, f64>,
 }
 
@@ -156,11 +156,14 @@ impl<'a> Enumeration<'a> {
         }
     }
 
-    fn relation(&self, i: usize) -> Candidates {
+    fn relation(&self, i: usize) -> SetCandidates {
         let own = &self.relation_sites[i].site;
-        let candidate = |site| Candidate { site, cost: Cost::default(), edges: vec![], parts: None };
         let is_at = |site: &SiteChoice| own == site || *own == SiteChoice::Anywhere;
-        self.sites.iter().enumerate().map(|(i, site)| is_at(site).then(|| candidate(i))).collect()
+        self.sites
+            .iter()
+            .enumerate()
+            .map(|(i, site)| is_at(site).then(|| SetCandidate::leaf(i, Cost::default())))
+            .collect()
     }
 
     pub(super) fn rows(&self, set: Set) -> f64 {
@@ -188,7 +191,7 @@ impl<'a> Enumeration<'a> {
     }
 
     fn tree(&self, set: Set, site: usize) -> Option<Tree> {
-        match self.found.get(&set)?.get(site)?.as_ref()?.parts {
+        match self.found.get(&set)?.get(site)?.as_ref()?.decisions {
             None => Some(Tree::Relation(set.trailing_zeros() as usize)),
             Some([(build, b), (probe, p)]) => {
                 Some(Tree::Join(Box::new(self.tree(build, b)?), Box::new(self.tree(probe, p)?)))

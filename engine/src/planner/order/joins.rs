@@ -8,23 +8,16 @@ use super::enumerate::Enumeration;
 use super::graph::Set;
 use crate::mesh::Link;
 use crate::plan::Cost;
+use crate::planner::candidates::Candidate;
 use crate::planner::cost;
 use crate::planner::movement::{EdgeCandidate, KeyEstimate, Share, Transfer};
 
-/// The cheapest candidate for the rows of a set at a site.
-#[derive(Clone)]
-pub(super) struct Candidate {
-    /// The number of the site.
-    pub(super) site: usize,
-    pub(super) cost: Cost,
-    /// What crosses to this site and might yet be cut by keys.
-    pub(super) edges: Vec<EdgeCandidate<Set>>,
-    /// The two parts, each with its site; `None` for a relation.
-    pub(super) parts: Option<[(Set, usize); 2]>,
-}
+/// A candidate for the rows of a set. It has the number of the site. The decisions are the build side and the probe side of
+/// the join, each with its site; `None` for a relation.
+pub(super) type SetCandidate = Candidate<usize, Set, Option<[(Set, usize); 2]>>;
 
 /// The cheapest candidates for a set, by site.
-pub(super) type Candidates = Vec<Option<Candidate>>;
+pub(super) type SetCandidates = Vec<Option<SetCandidate>>;
 
 /// A join of two sets, with one of them as the build side.
 struct Direction {
@@ -71,8 +64,8 @@ impl Enumeration<'_> {
                     let cost = build.cost + probe.cost - saved + direction.work;
                     if best.as_ref().is_none_or(|b| cost.milliseconds < b.cost.milliseconds) {
                         let edges = build.edges().iter().copied().chain(cut).collect();
-                        let parts = Some([(direction.build, *build.from), (direction.probe, *probe.from)]);
-                        *best = Some(Candidate { site, cost, edges, parts });
+                        let decisions = Some([(direction.build, *build.from), (direction.probe, *probe.from)]);
+                        *best = Some(Candidate { site, cost, edges, decisions });
                     }
                 }
             }
@@ -84,13 +77,12 @@ impl Enumeration<'_> {
     fn transfers(&self, set: Set, site: usize) -> Vec<Transfer<'_, usize, Set>> {
         let candidates = self.found.get(&set).into_iter().flatten().flatten();
         let transfers = candidates.filter_map(|candidate| {
-            let from = &candidate.site;
-            if *from == site {
-                return Some(Transfer::stay(from, candidate.cost, &candidate.edges));
+            if candidate.site == site {
+                return Some(candidate.stay());
             }
-            let link = self.link(set, *from, site)?;
+            let link = self.link(set, candidate.site, site)?;
             let edge = EdgeCandidate::whole(set, link, self.rows(set), self.row_bytes(set));
-            Some(Transfer::cross(from, candidate.cost, edge, &self.sites[site]))
+            Some(candidate.cross(edge, &self.sites[site]))
         });
         transfers.collect()
     }

@@ -63,7 +63,7 @@ impl Node {
         let candidate = self.candidate(site);
         let crosses = matches!(site, SiteChoice::Peer(_)) && *wanted == SiteChoice::Here;
         let edge = if crosses { edges.next() } else { None };
-        let mut from = candidate.map(|c| c.from.clone()).unwrap_or_default().into_iter();
+        let mut from = candidate.map(|c| c.decisions.from.clone()).unwrap_or_default().into_iter();
         let mut part = |node: &Self| {
             let site_of_part = from.next().unwrap_or(SiteChoice::Anywhere);
             node.placed(&site_of_part, site, settings, edges)
@@ -79,7 +79,7 @@ impl Node {
             subqueries,
             domains: self.domains.clone(),
             rows: self.rows.rows,
-            decision: candidate.and_then(|c| c.decision.clone()),
+            decision: candidate.and_then(|c| c.decisions.decision.clone()),
             edge,
             fragment: None,
         }

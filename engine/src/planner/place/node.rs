@@ -9,10 +9,10 @@ use portolan_catalog::DomainName;
 
 use super::edges::OperatorTransfer;
 use super::forced::Numbers;
-use super::search::Candidate;
+use super::search::OperatorCandidate;
 use crate::plan::SiteChoice;
 use crate::planner::cardinality::{self, Cardinality};
-use crate::planner::movement::{Routes, Share, Transfer, moved};
+use crate::planner::movement::{Routes, Share, moved};
 use crate::settings::Settings;
 
 /// An operator with its candidates.
@@ -29,7 +29,7 @@ pub(super) struct Node {
     /// Why another node may not evaluate it with everything below; `None` if every node may.
     pub(super) refusal: Option<String>,
     /// At most one a site, the cheapest.
-    pub(super) candidates: Vec<Candidate>,
+    pub(super) candidates: Vec<OperatorCandidate>,
     /// The only site that owns every port below; `None` if several do.
     pub(super) sole_site: Option<SiteChoice>,
 }
@@ -92,7 +92,7 @@ impl Node {
         });
         let (candidate, link, _) = costs.min_by(|(.., a), (.., b)| a.milliseconds.total_cmp(&b.milliseconds))?;
         Some(match link {
-            Some(link) => Transfer::cross(&candidate.site, candidate.cost, self.edge(&candidate.site, link), here),
+            Some(link) => candidate.cross(self.edge(&candidate.site, link), here),
             None => candidate.stay(),
         })
     }
@@ -107,7 +107,7 @@ impl Node {
     }
 
     /// Returns the candidate at a site. A candidate anywhere is at every site.
-    pub(super) fn candidate(&self, site: &SiteChoice) -> Option<&Candidate> {
+    pub(super) fn candidate(&self, site: &SiteChoice) -> Option<&OperatorCandidate> {
         self.candidates.iter().find(|c| c.site == *site || c.site == SiteChoice::Anywhere)
     }
 

@@ -2,27 +2,27 @@
 
 use datafusion::logical_expr::LogicalPlan;
 
-use super::edges::{OperatorEdge, OperatorTransfer};
+use super::edges::{OperatorEdge, OperatorRows, OperatorTransfer};
 use super::keys::{Side, carried};
 use super::node::{Node, Scale};
 use crate::plan::{Alternative, Cost, Decision, Exchange, SiteChoice};
-use crate::planner::candidates::{port_of, refusal};
+use crate::planner::candidates::{Candidate, port_of, refusal};
 use crate::planner::cost;
-use crate::planner::movement::Transfer;
 use crate::settings::StrategyChoice;
 
-/// A candidate: a site for an operator's rows, with the cost and the decisions.
-#[derive(Clone)]
-pub(super) struct Candidate {
-    pub(super) site: SiteChoice,
-    pub(super) cost: Cost,
-    /// What crosses to that site and may yet be cut by keys, in the order of the inputs.
-    pub(super) edges: Vec<OperatorEdge>,
+/// The decisions that lead to a candidate of an operator.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Choices {
     /// The site of each input, then of each subquery.
     pub(super) from: Vec<SiteChoice>,
+    /// The candidate among the others, if the operator combines sites.
     pub(super) decision: Option<Decision>,
+    /// The candidate in words.
     what: String,
 }
+
+/// A candidate of an operator.
+pub(super) type OperatorCandidate = Candidate<SiteChoice, OperatorRows, Choices>;
 
 impl Node {
     /// Finds the candidates, from those of the inputs.
@@ -33,7 +33,7 @@ impl Node {
         }
     }
 
-    fn all_candidates(&mut self, scale: Scale<'_>, forced: StrategyChoice) -> Vec<Candidate> {
+    fn all_candidates(&mut self, scale: Scale<'_>, forced: StrategyChoice) -> Vec<OperatorCandidate> {
         if let Some(exchange) = Exchange::of(&self.plan) {
             // Its rows are on their way here.
             self.refusal = Some("its rows come here already".into());
@@ -85,7 +85,7 @@ impl Node {
     }
 
     /// The operator at another node: all inputs are there, or are pulled there from their owners.
-    fn candidate_at_peer(&self, site: &SiteChoice, scale: Scale<'_>) -> Option<Candidate> {
+    fn candidate_at_peer(&self, site: &SiteChoice, scale: Scale<'_>) -> Option<OperatorCandidate> {
         let mut cost = self.work();
         let mut edges = vec![];
         let mut from = vec![];
@@ -123,7 +123,8 @@ impl Node {
             true => format!("at {}", name(site)),
             false => format!("delegate to {}, which pulls from {}", name(site), pulled.join(", ")),
         };
-        Some(Candidate { site: site.clone(), cost, edges: edges.concat(), from, decision: None, what })
+        let decisions = Choices { from, decision: None, what };
+        Some(Candidate { site: site.clone(), cost, edges: edges.concat(), decisions })
     }
 
     /// Returns the transfer of its rows to another node, which fetches them from their only owner.
@@ -131,11 +132,11 @@ impl Node {
         let owner = self.sole_site.as_ref().filter(|owner| *owner != site)?;
         let link = scale.routes.link(owner, site, self.share(owner), || &self.domains)?;
         let candidate = self.candidate(owner)?;
-        Some(Transfer::cross(&candidate.site, candidate.cost, self.edge(owner, link), site))
+        Some(candidate.cross(self.edge(owner, link), site))
     }
 
     /// Inputs come here, or are here; with keys where that pays.
-    fn candidates_here(&self, scale: Scale<'_>, forced: StrategyChoice) -> Vec<Candidate> {
+    fn candidates_here(&self, scale: Scale<'_>, forced: StrategyChoice) -> Vec<OperatorCandidate> {
         let mut cost = self.work();
         let mut edges: Vec<Vec<OperatorEdge>> = vec![];
         let mut from = vec![];
@@ -149,9 +150,7 @@ impl Node {
             site: SiteChoice::Here,
             cost,
             edges: edges.concat(),
-            from: from.clone(),
-            decision: None,
-            what: "gather".into(),
+            decisions: Choices { from: from.clone(), decision: None, what: "gather".into() },
         };
         let mut candidates = vec![gather];
         if forced != StrategyChoice::Gather
@@ -159,7 +158,8 @@ impl Node {
             && let Some((what, saved)) = self.send_keys(join, Side::Left, &mut edges, scale.settings, forced)
         {
             let cost = cost - saved;
-            let keyed = Candidate { site: SiteChoice::Here, cost, edges: edges.concat(), from, decision: None, what };
+            let decisions = Choices { from, decision: None, what };
+            let keyed = Candidate { site: SiteChoice::Here, cost, edges: edges.concat(), decisions };
             if matches!(forced, StrategyChoice::KeysFromLeft | StrategyChoice::KeysFromRight) {
                 candidates.clear();
             }
@@ -182,36 +182,26 @@ impl Node {
     }
 }
 
-impl Candidate {
-    fn leaf(site: SiteChoice, cost: Cost) -> Self {
-        Self { site, cost, edges: vec![], from: vec![], decision: None, what: String::new() }
-    }
-
-    /// Returns the transfer of the rows to an operator at the same site.
-    pub(super) fn stay(&self) -> OperatorTransfer<'_> {
-        Transfer::stay(&self.site, self.cost, &self.edges)
-    }
-}
-
 /// Gives each candidate for a join across sites its decision, with the other candidates as runners-up.
-fn decided(candidates: Vec<Candidate>, crosses: bool) -> Vec<Candidate> {
+fn decided(candidates: Vec<OperatorCandidate>, crosses: bool) -> Vec<OperatorCandidate> {
     if !crosses {
         return candidates;
     }
     let mut all: Vec<Alternative> =
-        candidates.iter().map(|c| Alternative { what: c.what.clone(), cost: c.cost }).collect();
+        candidates.iter().map(|c| Alternative { what: c.decisions.what.clone(), cost: c.cost }).collect();
     all.sort_by(|a, b| a.cost.milliseconds.total_cmp(&b.cost.milliseconds));
-    let decided = candidates.into_iter().map(|candidate| {
-        let chosen = Alternative { what: candidate.what.clone(), cost: candidate.cost };
+    let decided = candidates.into_iter().map(|mut candidate| {
+        let chosen = Alternative { what: candidate.decisions.what.clone(), cost: candidate.cost };
         let runners_up = all.iter().filter(|a| **a != chosen).cloned().collect();
-        Candidate { decision: Some(Decision { chosen, runners_up }), ..candidate }
+        candidate.decisions.decision = Some(Decision { chosen, runners_up });
+        candidate
     });
     decided.collect()
 }
 
 /// Returns the cheapest candidate at each site.
-fn cheapest_each(candidates: Vec<Candidate>) -> Vec<Candidate> {
-    let mut best: Vec<Candidate> = vec![];
+fn cheapest_each(candidates: Vec<OperatorCandidate>) -> Vec<OperatorCandidate> {
+    let mut best: Vec<OperatorCandidate> = vec![];
     for candidate in candidates {
         match best.iter_mut().find(|b| b.site == candidate.site) {
             Some(known) if known.cost.milliseconds <= candidate.cost.milliseconds => {}
