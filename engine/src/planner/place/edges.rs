@@ -2,7 +2,7 @@
 
 use datafusion::common::Column;
 
-use super::node::Node;
+use super::tree::CandidateTree;
 use crate::mesh::Link;
 use crate::plan::{Edge, KeyPlan, SiteChoice, Strategy};
 use crate::planner::movement::{EdgeCandidate, Share, Transfer};
@@ -28,7 +28,7 @@ pub(super) type OperatorEdge = EdgeCandidate<OperatorRows>;
 /// A transfer of an operator's rows.
 pub(super) type OperatorTransfer<'a> = Transfer<'a, SiteChoice, OperatorRows>;
 
-impl Node {
+impl CandidateTree {
     /// Returns the edge over which all rows cross, from a site.
     pub(super) fn edge(&self, from: &SiteChoice, link: Link) -> OperatorEdge {
         let strategy = if self.share(from) == Share::Whole { Strategy::Gather } else { Strategy::Delegate };

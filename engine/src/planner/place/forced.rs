@@ -4,7 +4,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::LogicalPlan;
 
-use super::node::Node;
+use super::tree::CandidateTree;
 use crate::plan::SiteChoice;
 use crate::planner::candidates::{peers, site_and_domains};
 use crate::planner::sides::{can_swap, swapped};
@@ -59,7 +59,7 @@ fn exchange_sides(plan: LogicalPlan, settings: &Settings, numbers: &mut Numbers)
     }
 }
 
-impl Node {
+impl CandidateTree {
     /// Whether a setting allows that an owner does it.
     pub(super) fn is_pushed(&self, settings: &Settings) -> bool {
         let of_a_port =

@@ -4,7 +4,7 @@ use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 
 use super::edges::OperatorEdge;
-use super::node::Node;
+use super::tree::CandidateTree;
 use crate::plan::{Cost, KeyPlan, Strategy};
 use crate::planner::cost;
 use crate::planner::movement::KeyEstimate;
@@ -26,7 +26,7 @@ struct OperatorKeys {
     probe_distinct: f64,
 }
 
-impl Node {
+impl CandidateTree {
     /// Lets the keys of one side cut the edges of the other. Gives it in words, with what it saves.
     pub(super) fn send_keys(
         &self,
@@ -104,7 +104,7 @@ fn pass_on(edges: &mut [OperatorEdge], mut cut: Vec<(usize, f64)>) -> Cost {
 }
 
 impl OperatorKeys {
-    fn of(join: &Join, build: &Node, probe: &Node, build_side: Side) -> Self {
+    fn of(join: &Join, build: &CandidateTree, probe: &CandidateTree, build_side: Side) -> Self {
         let pair = |(l, r): &(Expr, Expr)| match build_side {
             Side::Left => (r.clone(), l.clone()),
             Side::Right => (l.clone(), r.clone()),

@@ -12,12 +12,12 @@ use portolan_catalog::DomainName;
 mod edges;
 mod forced;
 mod keys;
-mod node;
 mod search;
+mod tree;
 
 use self::forced::Numbers;
 pub(super) use self::forced::force_sides;
-use self::node::{Node, Scale};
+use self::tree::{CandidateTree, Scale};
 use super::candidates::peers;
 use super::movement::Routes;
 use crate::execution::errors::from_datafusion;
@@ -45,12 +45,12 @@ pub(super) fn cost(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) 
 }
 
 /// Returns the operators of a plan with their candidates.
-fn weighed(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> DataFusionResult<Node> {
+fn weighed(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> DataFusionResult<CandidateTree> {
     let sites = peers(plan)?;
-    Node::of(plan, Scale { settings, routes, sites: &sites }, &mut Numbers::default())
+    CandidateTree::of(plan, Scale { settings, routes, sites: &sites }, &mut Numbers::default())
 }
 
-impl Node {
+impl CandidateTree {
     /// The operator and everything below it, at the sites that lead to the candidate at `site`. `wanted` is where its rows
     /// are needed. `edges` are those that cross to this process, in order.
     fn placed(

@@ -4,7 +4,7 @@ use datafusion::logical_expr::LogicalPlan;
 
 use super::edges::{OperatorEdge, OperatorRows, OperatorTransfer};
 use super::keys::{Side, carried};
-use super::node::{Node, Scale};
+use super::tree::{CandidateTree, Scale};
 use crate::plan::{Alternative, Cost, Decision, Exchange, SiteChoice};
 use crate::planner::candidates::{Candidate, port_of, refusal};
 use crate::planner::cost;
@@ -24,7 +24,7 @@ pub(super) struct Choices {
 /// A candidate of an operator.
 pub(super) type OperatorCandidate = Candidate<SiteChoice, OperatorRows, Choices>;
 
-impl Node {
+impl CandidateTree {
     /// Finds the candidates, from those of the inputs.
     pub(super) fn find_candidates(&mut self, scale: Scale<'_>, forced: StrategyChoice) {
         self.candidates = self.all_candidates(scale, forced);

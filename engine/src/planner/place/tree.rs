@@ -1,4 +1,4 @@
-//! The operators of a plan, each with its candidates.
+//! The operators of a plan as a tree, each with its candidates.
 
 use std::collections::BTreeSet;
 
@@ -15,13 +15,13 @@ use crate::planner::cardinality::{self, Cardinality};
 use crate::planner::movement::{Routes, Share, moved};
 use crate::settings::Settings;
 
-/// An operator with its candidates.
-pub(super) struct Node {
+/// An operator with its candidates, and the trees of its inputs and subqueries.
+pub(super) struct CandidateTree {
     /// Tells it from the others of the plan.
     pub(super) number: usize,
     pub(super) plan: LogicalPlan,
-    pub(super) inputs: Vec<Node>,
-    pub(super) subqueries: Vec<Node>,
+    pub(super) inputs: Vec<CandidateTree>,
+    pub(super) subqueries: Vec<CandidateTree>,
     pub(super) domains: BTreeSet<DomainName>,
     /// The sites of the ports that it and everything below reads.
     pub(super) port_sites: BTreeSet<SiteChoice>,
@@ -43,7 +43,7 @@ pub(super) struct Scale<'a> {
     pub(super) sites: &'a [SiteChoice],
 }
 
-impl Node {
+impl CandidateTree {
     pub(super) fn of(plan: &LogicalPlan, scale: Scale<'_>, numbers: &mut Numbers) -> DataFusionResult<Self> {
         let forced = numbers.forced(plan, scale.settings)?;
         let inputs: Vec<Self> =
