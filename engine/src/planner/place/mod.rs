@@ -17,7 +17,7 @@ mod tree;
 
 use self::forced::Numbers;
 pub(super) use self::forced::force_sides;
-use self::tree::{CandidateTree, Scale};
+use self::tree::{CandidateTree, SearchSpace};
 use super::candidates::peers;
 use super::movement::Routes;
 use crate::execution::errors::from_datafusion;
@@ -47,7 +47,7 @@ pub(super) fn cost(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) 
 /// Returns the operators of a plan with their candidates.
 fn weighed(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> DataFusionResult<CandidateTree> {
     let sites = peers(plan)?;
-    CandidateTree::of(plan, Scale { settings, routes, sites: &sites }, &mut Numbers::default())
+    CandidateTree::of(plan, SearchSpace { settings, routes, sites: &sites }, &mut Numbers::default())
 }
 
 impl CandidateTree {

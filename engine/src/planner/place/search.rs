@@ -4,7 +4,7 @@ use datafusion::logical_expr::LogicalPlan;
 
 use super::edges::{OperatorEdge, OperatorRows, OperatorTransfer};
 use super::keys::{Side, carried};
-use super::tree::{CandidateTree, Scale};
+use super::tree::{CandidateTree, SearchSpace};
 use crate::plan::{Alternative, Cost, Decision, Exchange, SiteChoice};
 use crate::planner::candidates::{Candidate, port_of, refusal};
 use crate::planner::cost;
@@ -26,14 +26,14 @@ pub(super) type OperatorCandidate = Candidate<SiteChoice, OperatorRows, Choices>
 
 impl CandidateTree {
     /// Finds the candidates, from those of the inputs.
-    pub(super) fn find_candidates(&mut self, scale: Scale<'_>, forced: StrategyChoice) {
-        self.candidates = self.all_candidates(scale, forced);
+    pub(super) fn find_candidates(&mut self, space: SearchSpace<'_>, forced: StrategyChoice) {
+        self.candidates = self.all_candidates(space, forced);
         for edge in self.candidates.iter_mut().flat_map(|candidate| &mut candidate.edges) {
             edge.of.columns = carried(&self.plan, &edge.of.columns);
         }
     }
 
-    fn all_candidates(&mut self, scale: Scale<'_>, forced: StrategyChoice) -> Vec<OperatorCandidate> {
+    fn all_candidates(&mut self, space: SearchSpace<'_>, forced: StrategyChoice) -> Vec<OperatorCandidate> {
         if let Some(exchange) = Exchange::of(&self.plan) {
             // Its rows are on their way here.
             self.refusal = Some("its rows come here already".into());
@@ -69,10 +69,10 @@ impl CandidateTree {
             return vec![Candidate::leaf(SiteChoice::Anywhere, Cost::default())];
         }
         let mut candidates = vec![];
-        if scale.settings.placement && self.refusal.is_none() && self.is_pushed(scale.settings) {
-            candidates.extend(scale.sites.iter().filter_map(|site| self.candidate_at_peer(site, scale)));
+        if space.settings.placement && self.refusal.is_none() && self.is_pushed(space.settings) {
+            candidates.extend(space.sites.iter().filter_map(|site| self.candidate_at_peer(site, space)));
         }
-        candidates.extend(self.candidates_here(scale, forced));
+        candidates.extend(self.candidates_here(space, forced));
         if !matches!(self.plan, LogicalPlan::Join(_)) {
             return cheapest_each(candidates);
         }
@@ -85,7 +85,7 @@ impl CandidateTree {
     }
 
     /// The operator at another node: all inputs are there, or are pulled there from their owners.
-    fn candidate_at_peer(&self, site: &SiteChoice, scale: Scale<'_>) -> Option<OperatorCandidate> {
+    fn candidate_at_peer(&self, site: &SiteChoice, space: SearchSpace<'_>) -> Option<OperatorCandidate> {
         let mut cost = self.work();
         let mut edges = vec![];
         let mut from = vec![];
@@ -93,7 +93,7 @@ impl CandidateTree {
         let pulls_inputs = matches!(self.plan, LogicalPlan::Join(_));
         for (i, part) in self.inputs.iter().chain(&self.subqueries).enumerate() {
             let there = part.candidate(site).map(Candidate::stay);
-            let whole = if pulls_inputs || i >= self.inputs.len() { part.pulled_to(site, scale) } else { None };
+            let whole = if pulls_inputs || i >= self.inputs.len() { part.pulled_to(site, space) } else { None };
             let is_pulled = match (&there, &whole) {
                 (Some(there), Some(whole)) => whole.cost.milliseconds < there.cost.milliseconds,
                 (there, _) => there.is_none(),
@@ -110,7 +110,7 @@ impl CandidateTree {
         if let LogicalPlan::Join(join) = &self.plan {
             let keyed = [Side::Left, Side::Right].map(|build| {
                 let mut cut = edges.clone();
-                let sent = self.send_keys(join, build, &mut cut, scale.settings, StrategyChoice::Auto);
+                let sent = self.send_keys(join, build, &mut cut, space.settings, StrategyChoice::Auto);
                 (sent.map_or_else(Cost::default, |(_, saved)| saved), cut)
             });
             let best = keyed.into_iter().max_by(|a, b| a.0.milliseconds.total_cmp(&b.0.milliseconds));
@@ -128,20 +128,20 @@ impl CandidateTree {
     }
 
     /// Returns the transfer of its rows to another node, which fetches them from their only owner.
-    fn pulled_to(&self, site: &SiteChoice, scale: Scale<'_>) -> Option<OperatorTransfer<'_>> {
+    fn pulled_to(&self, site: &SiteChoice, space: SearchSpace<'_>) -> Option<OperatorTransfer<'_>> {
         let owner = self.sole_site.as_ref().filter(|owner| *owner != site)?;
-        let link = scale.routes.link(owner, site, self.share(owner), || &self.domains)?;
+        let link = space.routes.link(owner, site, self.share(owner), || &self.domains)?;
         let candidate = self.candidate(owner)?;
         Some(candidate.cross(self.edge(owner, link), site))
     }
 
     /// Inputs come here, or are here; with keys where that pays.
-    fn candidates_here(&self, scale: Scale<'_>, forced: StrategyChoice) -> Vec<OperatorCandidate> {
+    fn candidates_here(&self, space: SearchSpace<'_>, forced: StrategyChoice) -> Vec<OperatorCandidate> {
         let mut cost = self.work();
         let mut edges: Vec<Vec<OperatorEdge>> = vec![];
         let mut from = vec![];
         for part in self.inputs.iter().chain(&self.subqueries) {
-            let Some(transfer) = part.cheapest_here(scale.routes) else { return vec![] };
+            let Some(transfer) = part.cheapest_here(space.routes) else { return vec![] };
             cost += transfer.cost;
             from.push(transfer.from.clone());
             edges.push(transfer.edges().to_vec());
@@ -155,7 +155,7 @@ impl CandidateTree {
         let mut candidates = vec![gather];
         if forced != StrategyChoice::Gather
             && let LogicalPlan::Join(join) = &self.plan
-            && let Some((what, saved)) = self.send_keys(join, Side::Left, &mut edges, scale.settings, forced)
+            && let Some((what, saved)) = self.send_keys(join, Side::Left, &mut edges, space.settings, forced)
         {
             let cost = cost - saved;
             let decisions = Choices { from, decision: None, what };

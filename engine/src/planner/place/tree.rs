@@ -34,20 +34,20 @@ pub(super) struct CandidateTree {
     pub(super) sole_site: Option<SiteChoice>,
 }
 
-/// What the costs of candidates depend on.
+/// What a search for candidates depends on besides the plan.
 #[derive(Clone, Copy)]
-pub(super) struct Scale<'a> {
+pub(super) struct SearchSpace<'a> {
     pub(super) settings: &'a Settings,
     pub(super) routes: Routes<'a>,
-    /// The other nodes whose ports are read: each may be asked to do a part.
+    /// The other nodes whose ports the plan reads. Each may run a part.
     pub(super) sites: &'a [SiteChoice],
 }
 
 impl CandidateTree {
-    pub(super) fn of(plan: &LogicalPlan, scale: Scale<'_>, numbers: &mut Numbers) -> DataFusionResult<Self> {
-        let forced = numbers.forced(plan, scale.settings)?;
+    pub(super) fn of(plan: &LogicalPlan, space: SearchSpace<'_>, numbers: &mut Numbers) -> DataFusionResult<Self> {
+        let forced = numbers.forced(plan, space.settings)?;
         let inputs: Vec<Self> =
-            plan.inputs().into_iter().map(|i| Self::of(i, scale, numbers)).collect::<DataFusionResult<_>>()?;
+            plan.inputs().into_iter().map(|i| Self::of(i, space, numbers)).collect::<DataFusionResult<_>>()?;
         let mut subqueries = vec![];
         // Only the subqueries of this operator's own expressions: their inputs come with the recursion.
         plan.apply_expressions(|expr| {
@@ -58,7 +58,7 @@ impl CandidateTree {
                     Expr::Exists(s) => &s.subquery,
                     _ => return Ok(TreeNodeRecursion::Continue),
                 };
-                subqueries.push(Self::of(&LogicalPlan::Subquery(subquery.clone()), scale, numbers)?);
+                subqueries.push(Self::of(&LogicalPlan::Subquery(subquery.clone()), space, numbers)?);
                 Ok(TreeNodeRecursion::Continue)
             })
         })?;
@@ -75,7 +75,7 @@ impl CandidateTree {
             inputs,
             subqueries,
         };
-        node.find_candidates(scale, forced);
+        node.find_candidates(space, forced);
         Ok(node)
     }
 
