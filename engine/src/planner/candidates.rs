@@ -1,9 +1,23 @@
 //! Candidates: the sites for an operator's rows, with what it costs to have them there.
+//!
+//! The order pass searches for candidates of sets of relations, in many orders. The other passes use [`CandidateTree`], the
+//! candidates of one plan's operators.
 
+mod edges;
+mod forced;
+mod keys;
+mod search;
 mod sites;
+mod tree;
 
-pub(super) use self::sites::{peers, port_of, refusal, site_and_domains, site_of};
-use super::movement::{EdgeCandidate, Transfer};
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::LogicalPlan;
+
+pub(super) use self::forced::force_sides;
+pub(super) use self::sites::{peers, site_and_domains, site_of};
+pub(super) use self::tree::CandidateTree;
+use super::movement::{EdgeCandidate, Routes, Transfer};
+use crate::Settings;
 use crate::plan::{Cost, SiteChoice};
 
 /// A candidate: a site for some rows, the cost of the rows there, and the decisions that lead to it.
@@ -36,4 +50,10 @@ impl<S, R, D> Candidate<S, R, D> {
     pub(super) fn cross(&self, edge: EdgeCandidate<R>, to: &SiteChoice) -> Transfer<'_, S, R> {
         Transfer::cross(&self.site, self.cost, edge, to)
     }
+}
+
+/// Returns the cost, in milliseconds, of a plan's rows in this process.
+pub(super) fn cost_here(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> DataFusionResult<f64> {
+    let tree = CandidateTree::of(plan, settings, routes)?;
+    Ok(tree.cheapest_here(routes).map_or(f64::INFINITY, |transfer| transfer.cost.milliseconds))
 }

@@ -56,7 +56,7 @@ pub(in crate::planner) fn peers(plan: &LogicalPlan) -> DataFusionResult<Vec<Site
 }
 
 /// Returns the domain and the site of a scanned port; `None` for a table of this node.
-pub(in crate::planner) fn port_of(scan: &TableScan) -> Option<(DomainName, SiteChoice)> {
+pub(super) fn port_of(scan: &TableScan) -> Option<(DomainName, SiteChoice)> {
     let provider = source_as_provider(&scan.source).ok()?;
     let port = provider.downcast_ref::<PortTable>()?;
     let site = match &port.site {
@@ -67,7 +67,7 @@ pub(in crate::planner) fn port_of(scan: &TableScan) -> Option<(DomainName, SiteC
 }
 
 /// Returns why another node may not evaluate an operator; `None` if it means the same at every node.
-pub(in crate::planner) fn refusal(plan: &LogicalPlan) -> Option<String> {
+pub(super) fn refusal(plan: &LogicalPlan) -> Option<String> {
     if let Err(reason) = admit::operator(plan) {
         return Some(reason);
     }

@@ -16,9 +16,8 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::LogicalPlan;
 
 use crate::execution::errors::from_datafusion;
-use crate::planner::candidates::peers;
+use crate::planner::candidates::{cost_here, peers};
 use crate::planner::movement::Routes;
-use crate::planner::place;
 use crate::{Result, Settings};
 
 /// Splits what can be split where that costs less. The schema of the plan stays as it was.
@@ -33,7 +32,7 @@ pub(super) fn split(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>)
             None
         });
         // What does not come out with the very same columns is left as it was.
-        let cost = |plan: &LogicalPlan| place::cost(plan, settings, routes);
+        let cost = |plan: &LogicalPlan| cost_here(plan, settings, routes);
         Ok(match parts {
             Some(parts) if same_columns(&parts, &node) && cost(&parts)? < cost(&node)? => Transformed::yes(parts),
             _ => Transformed::no(node),

@@ -4,9 +4,9 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::LogicalPlan;
 
+use super::sites::{peers, site_of};
 use super::tree::CandidateTree;
 use crate::plan::SiteChoice;
-use crate::planner::candidates::{peers, site_and_domains};
 use crate::planner::sides::{can_swap, swapped};
 use crate::settings::{Pushdown, Settings, StrategyChoice};
 
@@ -26,7 +26,7 @@ impl Numbers {
     /// What is forced, if the plan is a join across sites.
     pub(super) fn forced(&mut self, plan: &LogicalPlan, settings: &Settings) -> DataFusionResult<StrategyChoice> {
         let LogicalPlan::Join(join) = plan else { return Ok(StrategyChoice::Auto) };
-        let (left, right) = (site_and_domains(&join.left)?.0, site_and_domains(&join.right)?.0);
+        let (left, right) = (site_of(&join.left)?, site_of(&join.right)?);
         // `Here` also stands for several sites: a join of two such sides is still a join across sites.
         let together = left == right && (left != SiteChoice::Here || peers(plan)?.is_empty());
         if together || left == SiteChoice::Anywhere || right == SiteChoice::Anywhere {
@@ -61,7 +61,7 @@ fn exchange_sides(plan: LogicalPlan, settings: &Settings, numbers: &mut Numbers)
 
 impl CandidateTree {
     /// Whether a setting allows that an owner does it.
-    pub(super) fn is_pushed(&self, settings: &Settings) -> bool {
+    pub(in crate::planner) fn is_pushed(&self, settings: &Settings) -> bool {
         let of_a_port =
             matches!(self.plan, LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_));
         settings.pushdown == Pushdown::All || of_a_port && self.subqueries.is_empty()

@@ -2,21 +2,22 @@
 
 use datafusion::logical_expr::LogicalPlan;
 
+use super::Candidate;
 use super::edges::{OperatorEdge, OperatorRows, OperatorTransfer};
 use super::keys::{Side, carried};
+use super::sites::{port_of, refusal};
 use super::tree::{CandidateTree, SearchSpace};
 use crate::plan::{Alternative, Cost, Decision, Exchange, SiteChoice};
-use crate::planner::candidates::{Candidate, port_of, refusal};
 use crate::planner::cost;
 use crate::settings::StrategyChoice;
 
 /// The decisions that lead to a candidate of an operator.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Choices {
+pub(in crate::planner) struct Choices {
     /// The site of each input, then of each subquery.
-    pub(super) from: Vec<SiteChoice>,
+    pub(in crate::planner) from: Vec<SiteChoice>,
     /// The candidate among the others, if the operator combines sites.
-    pub(super) decision: Option<Decision>,
+    pub(in crate::planner) decision: Option<Decision>,
     /// The candidate in words.
     what: String,
 }

@@ -10,24 +10,25 @@ use portolan_catalog::DomainName;
 use super::edges::OperatorTransfer;
 use super::forced::Numbers;
 use super::search::OperatorCandidate;
+use super::sites::peers;
 use crate::plan::SiteChoice;
 use crate::planner::cardinality::{self, Cardinality};
 use crate::planner::movement::{Routes, Share, moved};
 use crate::settings::Settings;
 
 /// An operator with its candidates, and the trees of its inputs and subqueries.
-pub(super) struct CandidateTree {
+pub(in crate::planner) struct CandidateTree {
     /// Tells it from the others of the plan.
     pub(super) number: usize,
-    pub(super) plan: LogicalPlan,
-    pub(super) inputs: Vec<CandidateTree>,
-    pub(super) subqueries: Vec<CandidateTree>,
-    pub(super) domains: BTreeSet<DomainName>,
+    pub(in crate::planner) plan: LogicalPlan,
+    pub(in crate::planner) inputs: Vec<CandidateTree>,
+    pub(in crate::planner) subqueries: Vec<CandidateTree>,
+    pub(in crate::planner) domains: BTreeSet<DomainName>,
     /// The sites of the ports that it and everything below reads.
     pub(super) port_sites: BTreeSet<SiteChoice>,
-    pub(super) rows: Cardinality,
+    pub(in crate::planner) rows: Cardinality,
     /// Why another node may not evaluate it with everything below; `None` if every node may.
-    pub(super) refusal: Option<String>,
+    pub(in crate::planner) refusal: Option<String>,
     /// At most one a site, the cheapest.
     pub(super) candidates: Vec<OperatorCandidate>,
     /// The only site that owns every port below; `None` if several do.
@@ -44,10 +45,20 @@ pub(super) struct SearchSpace<'a> {
 }
 
 impl CandidateTree {
-    pub(super) fn of(plan: &LogicalPlan, space: SearchSpace<'_>, numbers: &mut Numbers) -> DataFusionResult<Self> {
+    /// Finds the candidates of a plan's operators.
+    pub(in crate::planner) fn of(
+        plan: &LogicalPlan,
+        settings: &Settings,
+        routes: Routes<'_>,
+    ) -> DataFusionResult<Self> {
+        let sites = peers(plan)?;
+        Self::of_operator(plan, SearchSpace { settings, routes, sites: &sites }, &mut Numbers::default())
+    }
+
+    fn of_operator(plan: &LogicalPlan, space: SearchSpace<'_>, numbers: &mut Numbers) -> DataFusionResult<Self> {
         let forced = numbers.forced(plan, space.settings)?;
         let inputs: Vec<Self> =
-            plan.inputs().into_iter().map(|i| Self::of(i, space, numbers)).collect::<DataFusionResult<_>>()?;
+            plan.inputs().into_iter().map(|i| Self::of_operator(i, space, numbers)).collect::<DataFusionResult<_>>()?;
         let mut subqueries = vec![];
         // Only the subqueries of this operator's own expressions: their inputs come with the recursion.
         plan.apply_expressions(|expr| {
@@ -58,7 +69,7 @@ impl CandidateTree {
                     Expr::Exists(s) => &s.subquery,
                     _ => return Ok(TreeNodeRecursion::Continue),
                 };
-                subqueries.push(Self::of(&LogicalPlan::Subquery(subquery.clone()), space, numbers)?);
+                subqueries.push(Self::of_operator(&LogicalPlan::Subquery(subquery.clone()), space, numbers)?);
                 Ok(TreeNodeRecursion::Continue)
             })
         })?;
@@ -80,7 +91,7 @@ impl CandidateTree {
     }
 
     /// Returns the transfer to this process of the candidate whose rows cost least here.
-    pub(super) fn cheapest_here(&self, routes: Routes<'_>) -> Option<OperatorTransfer<'_>> {
+    pub(in crate::planner) fn cheapest_here(&self, routes: Routes<'_>) -> Option<OperatorTransfer<'_>> {
         let here = &SiteChoice::Here;
         let costs = self.candidates.iter().filter_map(|candidate| {
             let from = &candidate.site;
@@ -107,7 +118,7 @@ impl CandidateTree {
     }
 
     /// Returns the candidate at a site. A candidate anywhere is at every site.
-    pub(super) fn candidate(&self, site: &SiteChoice) -> Option<&OperatorCandidate> {
+    pub(in crate::planner) fn candidate(&self, site: &SiteChoice) -> Option<&OperatorCandidate> {
         self.candidates.iter().find(|c| c.site == *site || c.site == SiteChoice::Anywhere)
     }
 

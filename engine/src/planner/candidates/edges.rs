@@ -9,7 +9,7 @@ use crate::planner::movement::{EdgeCandidate, Share, Transfer};
 
 /// The rows of an operator on an edge, with the decisions about them.
 #[derive(Clone, Debug)]
-pub(super) struct OperatorRows {
+pub(in crate::planner) struct OperatorRows {
     /// The number of the operator.
     pub(super) number: usize,
     /// Rows of the operator, before keys cut them.
@@ -46,7 +46,7 @@ impl CandidateTree {
 
 impl EdgeCandidate<OperatorRows> {
     /// Returns the edge of the plan that the candidate becomes.
-    pub(super) fn decided(&self) -> Edge {
+    pub(in crate::planner) fn decided(&self) -> Edge {
         Edge {
             strategy: self.of.strategy,
             keys: self.of.keys.clone(),
