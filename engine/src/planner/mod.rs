@@ -50,7 +50,7 @@ pub(crate) fn plan(
         true => order::order(&normalised, state, routes)?,
         false => normalised.clone(),
     };
-    let ordered = candidates::force_sides(ordered, settings).map_err(|e| from_datafusion(&e))?;
+    let ordered = sides::force_sides(ordered, settings).map_err(|e| from_datafusion(&e))?;
     let splits = settings.placement && settings.pushdown == Pushdown::All;
     let split = if splits { split::split(&ordered, settings, routes)? } else { ordered };
     let placed = place::place(&split, settings, routes)?;

@@ -3,8 +3,12 @@
 
 use std::sync::Arc;
 
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, Projection};
+
+use super::candidates::Numbers;
+use crate::settings::{Settings, StrategyChoice};
 
 /// True if the sides may be exchanged. A mark join names its mark by its side.
 pub(super) fn can_swap(join: &Join) -> bool {
@@ -29,4 +33,21 @@ pub(super) fn swapped(join: &Join) -> Result<LogicalPlan> {
     }
     let columns = join.schema.columns().into_iter().map(Expr::Column).collect();
     Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(swapped))?))
+}
+
+/// Exchanges the sides of the joins across sites whose right side a setting makes the build side.
+pub(super) fn force_sides(plan: LogicalPlan, settings: &Settings) -> Result<LogicalPlan> {
+    if !settings.strategy.contains(&StrategyChoice::KeysFromRight) {
+        return Ok(plan);
+    }
+    exchange_sides(plan, settings, &mut Numbers::default())
+}
+
+fn exchange_sides(plan: LogicalPlan, settings: &Settings, numbers: &mut Numbers) -> Result<LogicalPlan> {
+    let exchange = numbers.forced(&plan, settings)? == StrategyChoice::KeysFromRight;
+    let plan = plan.map_children(|child| Ok(Transformed::yes(exchange_sides(child, settings, numbers)?)))?.data;
+    match &plan {
+        LogicalPlan::Join(join) if exchange && can_swap(join) => swapped(join),
+        _ => Ok(plan),
+    }
 }

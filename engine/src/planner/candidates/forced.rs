@@ -1,18 +1,16 @@
 //! What settings force: a strategy for each join across sites, or how much is left to owners.
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::LogicalPlan;
 
 use super::sites::{peers, site_of};
 use super::tree::CandidateTree;
 use crate::plan::SiteChoice;
-use crate::planner::sides::{can_swap, swapped};
 use crate::settings::{Pushdown, Settings, StrategyChoice};
 
 /// Numbers operators, and joins across sites in the order of the plan's printed form: a setting may force each.
 #[derive(Default)]
-pub(super) struct Numbers {
+pub(in crate::planner) struct Numbers {
     joins: usize,
     operators: usize,
 }
@@ -24,7 +22,11 @@ impl Numbers {
     }
 
     /// What is forced, if the plan is a join across sites.
-    pub(super) fn forced(&mut self, plan: &LogicalPlan, settings: &Settings) -> DataFusionResult<StrategyChoice> {
+    pub(in crate::planner) fn forced(
+        &mut self,
+        plan: &LogicalPlan,
+        settings: &Settings,
+    ) -> DataFusionResult<StrategyChoice> {
         let LogicalPlan::Join(join) = plan else { return Ok(StrategyChoice::Auto) };
         let (left, right) = (site_of(&join.left)?, site_of(&join.right)?);
         // `Here` also stands for several sites: a join of two such sides is still a join across sites.
@@ -39,23 +41,6 @@ impl Numbers {
             [all] => *all,
             each => each.get(index).copied().unwrap_or(StrategyChoice::Auto),
         })
-    }
-}
-
-/// Joins across sites whose right side is to be done first, as a setting says, get their sides exchanged.
-pub(in crate::planner) fn force_sides(plan: LogicalPlan, settings: &Settings) -> DataFusionResult<LogicalPlan> {
-    if !settings.strategy.contains(&StrategyChoice::KeysFromRight) {
-        return Ok(plan);
-    }
-    exchange_sides(plan, settings, &mut Numbers::default())
-}
-
-fn exchange_sides(plan: LogicalPlan, settings: &Settings, numbers: &mut Numbers) -> DataFusionResult<LogicalPlan> {
-    let exchange = numbers.forced(&plan, settings)? == StrategyChoice::KeysFromRight;
-    let plan = plan.map_children(|child| Ok(Transformed::yes(exchange_sides(child, settings, numbers)?)))?.data;
-    match &plan {
-        LogicalPlan::Join(join) if exchange && can_swap(join) => swapped(join),
-        _ => Ok(plan),
     }
 }
 
