@@ -1,7 +1,7 @@
 //! Candidates: the sites for an operator's rows, with what it costs to have them there.
 //!
-//! The order pass searches for candidates of sets of relations, in many orders. The other passes use [`CandidateTree`], the
-//! candidates of one plan's operators.
+//! The order pass searches for candidates of sets of relations, in many orders. The other passes use [`CandidateTree`],
+//! the candidates of one plan's operators.
 
 mod edges;
 mod forced;

@@ -1,5 +1,6 @@
-//! How rows move between sites: the routes that a plan may use, the edges of candidates, transfers of rows over an edge, and
-//! what keys save on an edge.
+//! How rows move between sites: routes, the edges of candidates, transfers over an edge, and the keys that cut an edge.
+//!
+//! The passes order and place use the same types. Where the two passes count differently, both ways stand side by side.
 
 use datafusion::logical_expr::Expr;
 use portolan_catalog::DomainName;
@@ -16,8 +17,8 @@ const KEY_COLUMN_BYTES: f64 = 8.0;
 #[derive(Clone, Copy)]
 pub(super) struct Routes<'a> {
     pub(super) view: &'a MeshView,
-    /// True if owners may fetch rows from one another. It is false for a fragment that another node sent: such a fragment
-    /// stays at its site, so that no fragment goes in circles.
+    /// True if owners may fetch rows from one another. It is false for a fragment that another node sent: such a
+    /// fragment stays at its site, so that no fragment goes in circles.
     pub(super) delegate: bool,
 }
 
@@ -35,8 +36,8 @@ pub(super) enum Share {
 impl Share {
     /// True if a site with this share may send the rows to `receiver`.
     ///
-    /// No node works for others alone: a site sends only rows that it owns, or that it joins with rows that it owns. To a
-    /// peer it sends only rows that it owns alone, so that no owner fetches rows in order to send them on.
+    /// No node works for others alone: a site sends only rows that it owns, or that it joins with rows that it owns. To
+    /// a peer it sends only rows that it owns alone, so that no owner fetches rows in order to send them on.
     fn may_send(self, receiver: &SiteChoice) -> bool {
         match receiver {
             SiteChoice::Peer(_) => self == Self::Whole,
@@ -91,19 +92,18 @@ impl<R> EdgeCandidate<R> {
         Self { of, link, rows, row_bytes, bytes: rows * row_bytes }
     }
 
-    /// Cuts the edge by keys whose bytes count among the edge's bytes.
+    /// Cuts the edge by keys. The bytes of the keys count as bytes of the edge.
     ///
-    /// The order pass counts so: an edge has one number there, and the cost of a set must include the keys. The place pass
-    /// counts by [`Self::cut`]. So the two differ on an edge that keys of a second join cut: here these save a share of the
-    /// first keys as well.
+    /// The order pass counts so, the place pass by [`Self::cut`]. The two differ if keys of a second join cut the edge:
+    /// here they save a share of the first keys as well.
     pub(super) fn cut_including_keys(&mut self, keyed: &Keyed) {
         self.rows *= keyed.kept;
         self.bytes = keyed.bytes;
     }
 
-    /// Cuts the edge to a share of its rows.
+    /// Cuts the edge to a share of its rows. The bytes of the keys do not count.
     ///
-    /// The place pass counts so: EXPLAIN shows the rows, and their cost includes the keys already.
+    /// The place pass counts so: EXPLAIN shows the rows. The cost of the keys is in what they save, [`Keyed::saved`].
     pub(super) fn cut(&mut self, kept: f64) {
         self.rows *= kept;
         self.bytes = self.rows * self.row_bytes;
@@ -123,7 +123,8 @@ pub(super) struct Transfer<'a, S, R> {
 }
 
 impl<'a, S, R> Transfer<'a, S, R> {
-    /// Returns the transfer of rows that are at the operator's site already. `cost` and `edges` are those of the candidate.
+    /// Returns the transfer of rows that are at the operator's site already. `cost` and `edges` are those of the
+    /// candidate.
     pub(super) fn stay(from: &'a S, cost: Cost, edges: &'a [EdgeCandidate<R>]) -> Self {
         Self { from, cost, kept: edges, crossed: None }
     }
@@ -164,9 +165,10 @@ pub(super) struct KeyEstimate {
 }
 
 impl KeyEstimate {
-    /// Returns the keys of a set of relations, with `distinct` values over `columns` columns, for another set.
+    /// Returns the keys of one set of relations for another: `distinct` values of `columns` columns.
     ///
-    /// The order pass has no plan of a set, only numbers of rows: of both sets, and of their join.
+    /// The order pass counts so. A set has no plan, and so no statistics of columns: it knows `distinct`, and the rows
+    /// of both sets and of their join.
     pub(super) fn of_sets(columns: usize, distinct: f64, build: f64, probe: f64, joined: f64) -> Self {
         let count = distinct.min(build).max(1.0);
         // A probed row with a match has as many matches as there are build rows with one key.
@@ -175,9 +177,10 @@ impl KeyEstimate {
         Self { count, bytes: KEY_COLUMN_BYTES * columns as f64, matched }
     }
 
-    /// Returns the keys of one plan for another. `on` has pairs of an expression of the probe side and one of the build side.
+    /// Returns the keys of one plan for another. A pair of `on` is an expression of the probe side and one of the build
+    /// side.
     ///
-    /// The place pass knows the columns of both plans, and so compares the values of the keys. The result can differ from
+    /// The place pass counts so. The statistics of both plans' columns are known, and the result can differ from
     /// [`Self::of_sets`].
     pub(super) fn of_plans(on: &[(Expr, Expr)], build: &Cardinality, probe: &Cardinality) -> Self {
         Self {
@@ -187,8 +190,8 @@ impl KeyEstimate {
         }
     }
 
-    /// Returns the edge's bytes, kept share and saved cost if the keys cut it; `None` if keys do not pay.
-    pub(super) fn on<R>(&self, edge: &EdgeCandidate<R>) -> Option<Keyed> {
+    /// Returns the bytes, the kept share and the saved cost if the keys cut an edge; `None` if they do not pay.
+    pub(super) fn applied_to<R>(&self, edge: &EdgeCandidate<R>) -> Option<Keyed> {
         cost::keyed(&edge.link, edge.bytes, self.count, self.bytes, self.matched)
     }
 }

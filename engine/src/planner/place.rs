@@ -1,6 +1,6 @@
 //! Pass 6, place: every operator gets a site, so that the whole costs least: here, where everything comes, or an owner
-//! of what it reads. A join of two owners is done here, with or without keys of one side for the other, or by one of the
-//! two, which pulls from the other. Each operator that stays here though an owner holds its input keeps the reason.
+//! of what it reads. A join of two owners is done here, with or without keys of one side for the other, or by one of
+//! the two, which pulls from the other. Each operator that stays here though an owner holds its input keeps the reason.
 //!
 //! Before: `Join(Filter(scan sales.a), scan supply.b)`.
 //! After: `Join @here: combines sales at … with supply at … (Filter(scan sales.a) @sales, scan supply.b @supply)`.
@@ -28,8 +28,8 @@ pub(super) fn place(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>)
     Ok(placed)
 }
 
-/// Returns an operator and everything below it, at the sites that lead to the candidate at `site`. Its rows are needed at
-/// `wanted`. `edges` are the edges to this process, in order.
+/// Returns an operator and everything below it, at the sites that lead to the candidate at `site`. Its rows are needed
+/// at `wanted`. `edges` are the edges to this process, in order.
 fn placed(
     operator: &CandidateTree,
     site: &SiteChoice,

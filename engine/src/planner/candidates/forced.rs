@@ -1,4 +1,4 @@
-//! What settings force: a strategy for each join across sites, or how much is left to owners.
+//! The decisions that settings force: a strategy for each join across sites, and the operators that owners may run.
 
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::LogicalPlan;
@@ -8,7 +8,7 @@ use super::tree::CandidateTree;
 use crate::plan::SiteChoice;
 use crate::settings::{Pushdown, Settings, StrategyChoice};
 
-/// Numbers operators, and joins across sites in the order of the plan's printed form: a setting may force each.
+/// The numbers of operators, and of joins across sites in the order of the printed plan. A setting can force each join.
 #[derive(Default)]
 pub(in crate::planner) struct Numbers {
     joins: usize,
@@ -21,7 +21,7 @@ impl Numbers {
         self.operators
     }
 
-    /// What is forced, if the plan is a join across sites.
+    /// Returns the strategy that a setting forces, if the plan is a join across sites.
     pub(in crate::planner) fn forced(
         &mut self,
         plan: &LogicalPlan,
@@ -45,14 +45,14 @@ impl Numbers {
 }
 
 impl CandidateTree {
-    /// Whether a setting allows that an owner does it.
+    /// True if the settings allow an owner to run the operator.
     pub(in crate::planner) fn is_pushed(&self, settings: &Settings) -> bool {
         let of_a_port =
             matches!(self.plan, LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_));
         settings.pushdown == Pushdown::All || of_a_port && self.subqueries.is_empty()
     }
 
-    /// The site that a setting asks for.
+    /// Returns the site that a forced strategy asks for.
     pub(super) fn forced_site(&self, forced: StrategyChoice) -> Option<SiteChoice> {
         let sole_site = |i: usize| self.inputs.get(i).and_then(|n| n.sole_site.clone());
         match forced {

@@ -1,4 +1,4 @@
-//! What the keys of one side of a join do to the edges of the other.
+//! Keys that one side of a join supplies to cut the edges of the other side.
 
 use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, Join, LogicalPlan};
@@ -17,7 +17,7 @@ pub(super) enum Side {
     Right,
 }
 
-/// The keys of one side of a join for the other.
+/// The keys of a join's build side for its probe side.
 struct OperatorKeys {
     /// The join keys: pairs of an expression of the probe side and one of the build side.
     on: Vec<(Expr, Expr)>,
@@ -27,7 +27,8 @@ struct OperatorKeys {
 }
 
 impl CandidateTree {
-    /// Lets the keys of one side cut the edges of the other. Gives it in words, with what it saves.
+    /// Cuts the edges of the probe side by keys of the build side. Returns a text for EXPLAIN and the saved cost;
+    /// `None` if the keys cut no edge.
     pub(super) fn send_keys(
         &self,
         join: &Join,
@@ -69,7 +70,7 @@ impl CandidateTree {
     }
 }
 
-/// Two lists of domains as one.
+/// Returns the union of two lists of domains.
 fn both(one: &str, other: &str) -> String {
     let mut domains: Vec<&str> = one.split(", ").collect();
     for domain in other.split(", ") {
@@ -80,8 +81,8 @@ fn both(one: &str, other: &str) -> String {
     domains.join(", ")
 }
 
-/// Where an edge is cut that gives keys to another, that one gets fewer keys and is cut as well: a chain of small sides
-/// that reduce larger ones. Gives what that saves.
+/// Cuts the edges further down a chain of keys: an edge that supplies fewer rows also supplies fewer keys. `cut` has
+/// the number and the kept share of each edge that keys have cut. Returns the saved cost.
 fn pass_on(edges: &mut [OperatorEdge], mut cut: Vec<(usize, f64)>) -> Cost {
     let mut saved = Cost::default();
     let mut done: Vec<usize> = cut.iter().map(|(number, _)| *number).collect();
@@ -115,9 +116,9 @@ impl OperatorKeys {
         Self { on, estimate, probe_distinct }
     }
 
-    /// Lets them cut an edge; gives what that saves, or `None` where it does not pay and nothing forces it.
+    /// Cuts an edge by the keys. Returns the saved cost; `None` if the keys do not pay and no setting forces them.
     fn cut(&self, edge: &mut OperatorEdge, from: &str, settings: &Settings, is_forced: bool) -> Option<Cost> {
-        let (kept, saved) = match self.estimate.on(edge) {
+        let (kept, saved) = match self.estimate.applied_to(edge) {
             Some(keyed) => (keyed.kept, keyed.saved),
             None if is_forced => (self.estimate.matched, Cost::default()),
             None => return None,
@@ -147,8 +148,8 @@ impl OperatorKeys {
     }
 }
 
-/// What an operator calls the columns of its inputs by which keys that come from above may still cut what is below it:
-/// none where it would then give other rows, as a limit would.
+/// Returns the columns by which keys from above an operator may cut the edges below it, as the operator names them.
+/// `columns` are their names in its inputs. An operator that would then return other rows, such as a limit, has none.
 pub(super) fn carried(plan: &LogicalPlan, columns: &[Column]) -> Vec<Column> {
     let above = plan.schema().columns();
     let named = |index: usize, below: &Column| columns.contains(below).then(|| above.get(index).cloned()).flatten();

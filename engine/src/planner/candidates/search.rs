@@ -36,7 +36,7 @@ impl CandidateTree {
 
     fn all_candidates(&mut self, space: SearchSpace<'_>, forced: StrategyChoice) -> Vec<OperatorCandidate> {
         if let Some(exchange) = Exchange::of(&self.plan) {
-            // Its rows are on their way here.
+            // The fragment runs: its rows are on their way here.
             self.refusal = Some("its rows come here already".into());
             self.domains = exchange.fragment.domain_names();
             self.sole_site = Some(SiteChoice::Here);
@@ -85,7 +85,7 @@ impl CandidateTree {
         cheapest_each(decided(candidates, self.sole_site.is_none()))
     }
 
-    /// The operator at another node: all inputs are there, or are pulled there from their owners.
+    /// Returns the candidate at another node, which has each input or fetches it from the input's owner.
     fn candidate_at_peer(&self, site: &SiteChoice, space: SearchSpace<'_>) -> Option<OperatorCandidate> {
         let mut cost = self.work();
         let mut edges = vec![];
@@ -107,7 +107,7 @@ impl CandidateTree {
             from.push(transfer.from.clone());
             edges.push(transfer.edges().to_vec());
         }
-        // Its planner sends keys where they pay, whichever side is done first.
+        // The node's planner sends keys if they pay, from whichever side it builds.
         if let LogicalPlan::Join(join) = &self.plan {
             let keyed = [Side::Left, Side::Right].map(|build| {
                 let mut cut = edges.clone();
@@ -136,7 +136,7 @@ impl CandidateTree {
         Some(candidate.cross(self.edge(owner, link), site))
     }
 
-    /// Inputs come here, or are here; with keys where that pays.
+    /// Returns the candidates in this process, which fetches the inputs: all rows, and with keys if these pay.
     fn candidates_here(&self, space: SearchSpace<'_>, forced: StrategyChoice) -> Vec<OperatorCandidate> {
         let mut cost = self.work();
         let mut edges: Vec<Vec<OperatorEdge>> = vec![];
@@ -169,7 +169,7 @@ impl CandidateTree {
         candidates
     }
 
-    /// The work of the operator itself, wherever it runs.
+    /// Returns the cost of the operator itself, at any site.
     fn work(&self) -> Cost {
         let input = |i: usize| self.inputs.get(i).map_or(0.0, |n| n.rows.rows);
         match &self.plan {

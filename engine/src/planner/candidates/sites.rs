@@ -12,8 +12,8 @@ use crate::encode::admit;
 use crate::names::{PortSite, PortTable};
 use crate::plan::SiteChoice;
 
-/// Returns the only site that owns every port of a plan, and the domains of these ports. The site is `Here` too if several
-/// sites own them.
+/// Returns the only site that owns every port of a plan, and the domains of these ports. The site is `Here` too if
+/// several sites own them.
 pub(in crate::planner) fn site_and_domains(plan: &LogicalPlan) -> DataFusionResult<(SiteChoice, BTreeSet<DomainName>)> {
     let mut site = SiteChoice::Anywhere;
     let mut domains = BTreeSet::new();

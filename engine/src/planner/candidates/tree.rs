@@ -18,20 +18,20 @@ use crate::settings::Settings;
 
 /// An operator with its candidates, and the trees of its inputs and subqueries.
 pub(in crate::planner) struct CandidateTree {
-    /// Tells it from the others of the plan.
+    /// The number of the operator in its plan.
     pub(super) number: usize,
     pub(in crate::planner) plan: LogicalPlan,
     pub(in crate::planner) inputs: Vec<CandidateTree>,
     pub(in crate::planner) subqueries: Vec<CandidateTree>,
     pub(in crate::planner) domains: BTreeSet<DomainName>,
-    /// The sites of the ports that it and everything below reads.
+    /// The sites of the ports that the operator and everything below read.
     pub(super) port_sites: BTreeSet<SiteChoice>,
     pub(in crate::planner) rows: Cardinality,
-    /// Why another node may not evaluate it with everything below; `None` if every node may.
+    /// Why another node may not run the operator with everything below; `None` if every node may.
     pub(in crate::planner) refusal: Option<String>,
-    /// At most one a site, the cheapest.
+    /// The cheapest candidate for each site that has one.
     pub(super) candidates: Vec<OperatorCandidate>,
-    /// The only site that owns every port below; `None` if several do.
+    /// The only site that owns ports below, `Anywhere` if there are no ports; `None` if several sites do.
     pub(super) sole_site: Option<SiteChoice>,
 }
 
@@ -74,7 +74,7 @@ impl CandidateTree {
             })
         })?;
         let below: Vec<Cardinality> = inputs.iter().map(|i| i.rows.clone()).collect();
-        let mut node = Self {
+        let mut tree = Self {
             number: numbers.operator(),
             plan: plan.clone(),
             domains: inputs.iter().chain(&subqueries).flat_map(|i| i.domains.clone()).collect(),
@@ -86,8 +86,8 @@ impl CandidateTree {
             inputs,
             subqueries,
         };
-        node.find_candidates(space, forced);
-        Ok(node)
+        tree.find_candidates(space, forced);
+        Ok(tree)
     }
 
     /// Returns the transfer to this process of the candidate whose rows cost least here.
@@ -108,7 +108,7 @@ impl CandidateTree {
         })
     }
 
-    /// How much of the ports that it and everything below reads a site owns.
+    /// Returns how much of the ports below a site owns.
     pub(super) fn share(&self, site: &SiteChoice) -> Share {
         match &self.sole_site {
             Some(sole) if sole == site => Share::Whole,

@@ -32,6 +32,7 @@ pub(super) struct RelationSite {
     pub(super) row_bytes: f64,
 }
 
+/// The search for the cheapest join tree.
 pub(super) struct Enumeration<'a> {
     pub(super) graph: &'a Graph,
     pub(super) relation_sites: &'a [RelationSite],
@@ -41,6 +42,7 @@ pub(super) struct Enumeration<'a> {
     /// The relations that each site owns.
     pub(super) owned: Vec<Set>,
     pub(super) found: HashMap<Set, SetCandidates>,
+    /// The rows of each set.
     pub(super) rows: HashMap<Set, f64>,
 }
 

@@ -12,8 +12,8 @@ use crate::planner::candidates::Candidate;
 use crate::planner::cost;
 use crate::planner::movement::{EdgeCandidate, KeyEstimate, Share, Transfer};
 
-/// A candidate for the rows of a set. It has the number of the site. The decisions are the build side and the probe side of
-/// the join, each with its site; `None` for a relation.
+/// A candidate for the rows of a set. A site is its number. The decisions are the build side and the probe side of the
+/// join, each with its site; `None` for a relation.
 pub(super) type SetCandidate = Candidate<usize, Set, Option<[(Set, usize); 2]>>;
 
 /// The cheapest candidates for a set, by site.
@@ -35,7 +35,7 @@ impl Direction {
     /// Returns what the keys save on the edges of a transfer of the probe side, and the edges after the cut.
     fn cut(&self, probe: &Transfer<'_, usize, Set>) -> (Cost, impl Iterator<Item = EdgeCandidate<Set>>) {
         let keyed = move |edge: &EdgeCandidate<Set>| {
-            self.keys.as_ref().filter(|_| edge.of & self.over != 0).and_then(|keys| keys.on(edge))
+            self.keys.as_ref().filter(|_| edge.of & self.over != 0).and_then(|keys| keys.applied_to(edge))
         };
         let saved = probe.edges().iter().filter_map(keyed).fold(Cost::default(), |sum, keyed| sum + keyed.saved);
         let cut = move |edge: &EdgeCandidate<Set>| {
@@ -50,7 +50,7 @@ impl Direction {
 }
 
 impl Enumeration<'_> {
-    /// Tries both sides as the one that is built, at every site.
+    /// Tries both sets as the build side, at every site.
     pub(super) fn join(&mut self, one: Set, other: Set) {
         let set = one | other;
         let rows = *self.rows.entry(set).or_insert_with(|| self.graph.rows(set));
@@ -87,13 +87,15 @@ impl Enumeration<'_> {
         transfers.collect()
     }
 
-    /// The link over which the rows of a set go from one site to another; `None` where they may not.
+    /// Returns the link for the rows of a set from one site to another; `None` if they may not move so.
     pub(super) fn link(&self, set: Set, from: usize, to: usize) -> Option<Link> {
         self.routes.link(&self.sites[from], &self.sites[to], self.share(set, from), || self.domains(set))
     }
 
-    /// How much of a set a site owns. Of a set with a relation that reads no port no site owns the whole: the place pass,
-    /// which sees the plan below, counts such a relation for any site.
+    /// Returns how much of a set a site owns.
+    ///
+    /// A relation that reads no port counts for no site, so no site owns the whole of its set. The place pass counts
+    /// otherwise: there such an input does not matter.
     fn share(&self, set: Set, site: usize) -> Share {
         match self.owned.get(site).copied().unwrap_or_default() & set {
             0 => Share::None,
@@ -102,13 +104,14 @@ impl Enumeration<'_> {
         }
     }
 
-    /// Returns the domains of a set, in order: of links with one bandwidth the first counts.
+    /// Returns the domains of a set in their order: among links with the same bandwidth, the plan uses the first
+    /// domain's.
     fn domains(&self, set: Set) -> BTreeSet<&DomainName> {
         let relation_sites = self.relation_sites.iter().enumerate().filter(|(i, _)| set & (1 << i) != 0);
         relation_sites.flat_map(|(_, relation)| &relation.domains).collect()
     }
 
-    /// Returns the joins of two sets with either as the build side: first with `one`. `rows` is the size of their join.
+    /// Returns the join of two sets with `one` as the build side, then with `other`. `rows` are the rows of the join.
     fn directions(&self, one: Set, other: Set, rows: f64) -> [Direction; 2] {
         let connection = self.graph.connection(one, other);
         let has_keys = connection.pairs > 0 || self.graph.compares(one, other);

@@ -1,3 +1,5 @@
+//! The order of joins for small queries over the fake mesh.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Instant;
