@@ -1,5 +1,8 @@
 //! Plans a query across owners: one ordered list of passes, one pass a file. After each pass the plan still runs here
 //! and gives the same rows; placement changes where work is done, never what comes out.
+//!
+//! No pass imports another. They share candidates (sites with costs), movement (rows between sites), cardinalities and
+//! costs.
 
 mod adapt;
 mod analyse;
