@@ -91,3 +91,55 @@ fn names_that_would_deceive_are_refused() {
     }
     assert!(!format!("{:?}", gateway()).contains("PRIVATE"));
 }
+
+/// The claims of a fragment as its sender signs them. Other nodes read them: they stay within a version of the protocol.
+const CLAIMS: &str = concat!(
+    r#"{"iss":"gateway","sub":"ann","aud":"grpc://owner:1","iat":1,"exp":61,"jti":"n","groups":["analysts"],"#,
+    r#""attributes":{"region":["eu","us"]},"query_id":"q","hops":3,"fragment":"d","#,
+    r#""act":{"sub":"b","act":{"sub":"a"}}}"#,
+);
+
+#[test]
+fn claims_keep_their_form() {
+    let text = str::to_owned;
+    let claims = IdentityClaims {
+        registered: Claims {
+            iss: text("gateway"),
+            sub: text("ann"),
+            aud: text("grpc://owner:1"),
+            iat: 1,
+            exp: 61,
+            jti: text("n"),
+        },
+        groups: [text("analysts")].into(),
+        attributes: [(text("region"), vec![text("eu"), text("us")])].into(),
+        query_id: text("q"),
+        hops: 3,
+        fragment: text("d"),
+        act: Some(Actor { sub: text("b"), act: Some(Box::new(Actor { sub: text("a"), act: None })) }),
+    };
+    assert_eq!(serde_json::to_string(&claims).unwrap(), CLAIMS);
+    // What a receiver does not know grants nothing.
+    for more in ["", r#""admin":true,"#, r#""principal":{"admin":true},"#] {
+        let sent = CLAIMS.replacen('{', &format!("{{{more}"), 1);
+        assert_eq!(serde_json::from_str::<IdentityClaims>(&sent).unwrap(), claims, "{more}");
+    }
+}
+
+#[test]
+fn a_request_is_signed_with_what_its_receiver_reads() {
+    let token = gateway().identity("grpc://owner:1", &request(Duration::from_secs(600))).unwrap();
+    let read = UncheckedToken::read(&token).unwrap();
+    let mut claims: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&read.claims).unwrap();
+    claims.retain(|name, _| !["iat", "exp", "jti"].contains(&name.as_str()));
+    let expected = serde_json::json!({
+        "iss": "gateway",
+        "sub": "ann",
+        "aud": "grpc://owner:1",
+        "query_id": "q",
+        "hops": 3,
+        "fragment": fragment_digest(&b"plan"[..].into(), &[b"keys"[..].into()]),
+        "act": { "sub": "b", "act": { "sub": "a" } },
+    });
+    assert_eq!(serde_json::Value::Object(claims), expected);
+}
