@@ -8,6 +8,7 @@ pub mod files;
 pub mod node;
 mod open;
 mod panics;
+pub mod principal;
 pub mod site;
 pub mod source;
 pub mod statistics;
@@ -16,6 +17,7 @@ pub mod testing;
 
 pub use error::{Error, ErrorKind, Result};
 pub use open::open_domain;
+pub use principal::Principal;
 pub use site::{
     CatalogAnswer, Delegation, FragmentEstimate, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary,
     OperatorMetrics, Peer, PulledRows, Reach, Site, SiteId,

@@ -16,7 +16,6 @@ mod mesh;
 mod names;
 mod plan;
 mod planner;
-pub mod principal;
 pub mod progress;
 pub mod query;
 pub mod session;
@@ -28,8 +27,7 @@ pub use bounds::MOST_STATEMENT_BYTES;
 pub use engine::{Engine, EngineBuilder};
 pub use limits::Limits;
 pub use mesh::LinkOverride;
-pub use portolan_connectors::{Error, ErrorKind, Result};
-pub use principal::Principal;
+pub use portolan_connectors::{Error, ErrorKind, Principal, Result, principal};
 pub use progress::{EdgeProgress, Progress, ProgressHandle};
 pub use query::{
     EstimatedFragment, IngestMode, IngestTarget, Prepared, QueryStream, SentFragment, StatementKind, rows_of,

@@ -29,14 +29,13 @@ const CRATES: [Floors; 7] = [
     },
     Floors {
         crate_folder: "connectors",
-        order: &["error", "panics", "source", "statistics", "open", "site", "files", "node", "testing"],
+        order: &["error", "panics", "principal", "source", "statistics", "open", "site", "files", "node", "testing"],
         exceptions: &[],
     },
     Floors {
         crate_folder: "engine",
         order: &[
             "limits",
-            "principal",
             "settings",
             "progress",
             "mesh",

@@ -1,10 +1,13 @@
-//! On whose behalf a query runs.
+//! Principals: on whose behalf a query runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// On whose behalf a query runs: a name, and what is known of who has it. What somebody owns goes by the name alone:
 /// the rest may change from login to login.
+///
+/// A principal is never serialized. The receiver of a fragment builds one from claims that it has verified, and none of
+/// them makes an administrator.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Principal {
     name: String,
