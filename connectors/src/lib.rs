@@ -4,6 +4,7 @@
 pub mod error;
 #[cfg(feature = "files")]
 pub mod files;
+pub mod fragment;
 #[cfg(feature = "node")]
 pub mod node;
 mod open;
@@ -16,11 +17,12 @@ pub mod statistics;
 pub mod testing;
 
 pub use error::{Error, ErrorKind, Result};
+pub use fragment::{
+    Delegation, FragmentEstimate, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, OperatorMetrics,
+    PulledRows,
+};
 pub use open::open_domain;
 pub use principal::Principal;
-pub use site::{
-    CatalogAnswer, Delegation, FragmentEstimate, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary,
-    OperatorMetrics, Peer, PulledRows, Reach, Site, SiteId,
-};
+pub use site::{CatalogAnswer, Peer, Reach, Site, SiteId};
 pub use source::{Footprint, LocalDomain, OpenedPort, PortWriter, SourceOpener};
 pub use statistics::{changed_statistics, statistic_value};

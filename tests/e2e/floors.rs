@@ -29,7 +29,19 @@ const CRATES: [Floors; 7] = [
     },
     Floors {
         crate_folder: "connectors",
-        order: &["error", "panics", "principal", "source", "statistics", "open", "site", "files", "node", "testing"],
+        order: &[
+            "error",
+            "panics",
+            "principal",
+            "source",
+            "statistics",
+            "open",
+            "fragment",
+            "site",
+            "files",
+            "node",
+            "testing",
+        ],
         exceptions: &[],
     },
     Floors {

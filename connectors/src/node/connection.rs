@@ -21,7 +21,8 @@ use super::protocol::{ACTION_HELLO, FragmentTicket, MAX_MESSAGE_BYTES, NodeHello
 use super::status::{from_status, to_status};
 use super::token::NodeIdentity;
 use crate::error::{Error, ErrorKind, Result};
-use crate::site::{FragmentRequest, SiteId};
+use crate::fragment::FragmentRequest;
+use crate::site::SiteId;
 
 /// How long connecting may take, and each step that opens a connection.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);

@@ -15,7 +15,7 @@ use datafusion::DATAFUSION_VERSION;
 use prost::Message;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::site::FragmentRequest;
+use crate::fragment::FragmentRequest;
 
 /// The version of this protocol. Nodes with different versions do not exchange fragments.
 pub const PROTOCOL_VERSION: u32 = 3;

@@ -23,7 +23,8 @@ use tonic::Streaming;
 use super::message::check_message;
 use super::status::from_status;
 use crate::error::{Error, ErrorKind, Result};
-use crate::site::{FragmentItem, FragmentStream, FragmentSummary, SiteId};
+use crate::fragment::{FragmentItem, FragmentStream, FragmentSummary};
+use crate::site::SiteId;
 
 /// Messages that wait between the network and the consumer.
 const WAITING_MESSAGES: usize = 4;

@@ -14,7 +14,8 @@ use super::options::NodeOptions;
 use super::protocol::{ACTION_CATALOG, CatalogRequest};
 use super::receive::fragment_stream;
 use crate::error::{Error, ErrorKind, Result};
-use crate::site::{CatalogAnswer, FragmentEstimate, FragmentRequest, FragmentStream, Peer, Site, SiteId};
+use crate::fragment::{FragmentEstimate, FragmentRequest, FragmentStream};
+use crate::site::{CatalogAnswer, Peer, Site, SiteId};
 
 /// Another Portolan node. Its connection is made when it is first needed and made again when it broke. All network I/O
 /// happens on the runtime that the site was created on, whatever runtime its streams are read on.

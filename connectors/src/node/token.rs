@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::keys::{NodeKey, PublicKey};
 use crate::error::{Error, ErrorKind, Result};
-use crate::site::{Delegation, FragmentRequest};
+use crate::fragment::{Delegation, FragmentRequest};
 
 /// The type of a token that says on whose behalf a fragment runs.
 pub const IDENTITY_TYPE: &str = "portolan-identity+jwt";

@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use portolan_catalog::DomainCatalog;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::site::{
-    CatalogAnswer, FragmentEstimate, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, OperatorMetrics,
-    Peer, Reach, Site, SiteId,
+use crate::fragment::{
+    FragmentEstimate, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, OperatorMetrics,
 };
+use crate::site::{CatalogAnswer, Peer, Reach, Site, SiteId};
 
 /// The bytes that a batch of a fake peer takes on the wire.
 const WIRE_BYTES: usize = 77;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::Schema;
 
 use super::*;
-use crate::site::Delegation;
+use crate::fragment::Delegation;
 
 #[test]
 fn a_ticket_keeps_its_bytes() {
