@@ -11,6 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
+/// The plan of a fragment as it travels.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct EncodedPlan {
+    /// The plan, as the engine encodes it.
+    pub plan: Bytes,
+    /// The keys that the plan tests rows for, as the engine packs them, in the order of the plan's numbers.
+    pub keys: Vec<Bytes>,
+}
+
 /// A part of a plan on its way to a site.
 #[derive(Clone, Debug)]
 pub struct FragmentRequest {
@@ -18,10 +27,8 @@ pub struct FragmentRequest {
     pub query_id: String,
     /// On whose behalf the query runs.
     pub delegation: Delegation,
-    /// The plan, as the engine's `wire` module encodes it.
-    pub plan: Bytes,
-    /// The keys that the plan tests rows for, as the same module packs them.
-    pub keys: Vec<Bytes>,
+    /// Its plan.
+    pub encoded: EncodedPlan,
     /// What comes back, column by column.
     pub schema: SchemaRef,
     /// How many nodes the query went through on its way, to bound cascades.

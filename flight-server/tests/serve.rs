@@ -20,7 +20,9 @@ use portolan_connectors::node::protocol::{
 use portolan_connectors::node::status::ERROR_KIND_KEY;
 use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeKey, NodeOptions, NodeSite, NodeTls};
 use portolan_connectors::testing::{FakePeer, catalog, columns, local_domain};
-use portolan_connectors::{CatalogAnswer, Delegation, FragmentRequest, FragmentSummary, LocalDomain, Peer, Site};
+use portolan_connectors::{
+    CatalogAnswer, Delegation, EncodedPlan, FragmentRequest, FragmentSummary, LocalDomain, Peer, Site,
+};
 use portolan_engine::{Engine, ErrorKind, Progress};
 use portolan_flight_server::{
     Allowed, AuthOptions, DelegationOptions, Server, ServerLimits, ServerOptions, ServerTls, TrustedNode, User,
@@ -309,8 +311,7 @@ async fn users_log_in_and_keep_their_statements_to_themselves() {
     };
     let request = || FragmentRequest {
         query_id: "q".to_owned(),
-        plan: b"no plan"[..].into(),
-        keys: vec![],
+        encoded: EncodedPlan { plan: b"no plan"[..].into(), keys: vec![] },
         delegation: Delegation::of("ann"),
         schema: Arc::new(Schema::empty()),
         hops: 0,
@@ -366,7 +367,7 @@ async fn the_info_of_a_fragment_leads_to_its_rows() {
         query_id: "q".to_owned(),
         hops: 1,
         remaining_ms: 60_000,
-        plan: fragment.plan.clone(),
+        plan: fragment.encoded.plan.clone(),
         keys: vec![],
         identity: None,
         measured: false,
@@ -602,8 +603,7 @@ async fn a_node_that_hangs_is_named_in_time() {
     let site = NodeSite::new(&url, NodeOptions::default()).unwrap();
     let request = FragmentRequest {
         query_id: "q".to_owned(),
-        plan: b"no plan"[..].into(),
-        keys: vec![],
+        encoded: EncodedPlan { plan: b"no plan"[..].into(), keys: vec![] },
         delegation: Delegation::of("ann"),
         schema: Arc::new(Schema::empty()),
         hops: 0,

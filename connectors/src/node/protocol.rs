@@ -161,8 +161,8 @@ impl FragmentTicket {
             query_id: request.query_id.clone(),
             hops: request.hops,
             remaining_ms: u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX),
-            plan: request.plan.clone(),
-            keys: request.keys.clone(),
+            plan: request.encoded.plan.clone(),
+            keys: request.encoded.keys.clone(),
             identity,
             measured: request.measured,
         };

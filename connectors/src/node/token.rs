@@ -148,7 +148,7 @@ impl NodeIdentity {
             attributes: attributes.clone(),
             query_id: request.query_id.clone(),
             hops: request.hops,
-            fragment: fragment_digest(&request.plan, &request.keys),
+            fragment: fragment_digest(&request.encoded.plan, &request.encoded.keys),
             act,
         };
         let token = self.signed(IDENTITY_TYPE, &claims)?;

@@ -3,7 +3,6 @@
 
 use std::sync::{Arc, LazyLock};
 
-use bytes::Bytes;
 use datafusion::common::tree_node::Transformed;
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
@@ -12,6 +11,7 @@ use datafusion::prelude::lit;
 use datafusion_proto::bytes::{
     logical_plan_from_bytes_with_extension_codec, logical_plan_to_bytes_with_extension_codec,
 };
+use portolan_connectors::EncodedPlan;
 
 use super::admit;
 use super::codec::PortCodec;
@@ -27,19 +27,11 @@ const MAX_PLAN_BYTES: usize = 4 << 20;
 /// The functions that a plan may call. Every node has them and finds them by name.
 static FUNCTIONS: LazyLock<Arc<TaskContext>> = LazyLock::new(|| crate::upstream::state_builder().build().task_ctx());
 
-/// A plan as it travels.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Encoded {
-    pub(crate) plan: Bytes,
-    /// The keys that it tests rows for, beside it.
-    pub(crate) keys: Vec<Bytes>,
-}
-
 /// Encodes a plan, if it comes out of the encoding as it went in.
 ///
 /// # Errors
 /// `Unsupported`, with the reason in words for EXPLAIN.
-pub(crate) fn encode(plan: &LogicalPlan, state: &SessionState) -> Result<Encoded> {
+pub(crate) fn encode(plan: &LogicalPlan, state: &SessionState) -> Result<EncodedPlan> {
     let refuse = |reason: String| Error::new(ErrorKind::Unsupported, reason);
     let plan = as_encoded(plan).map_err(|e| refuse(e.strip_backtrace()))?;
     let codec = PortCodec::new(view_of(state)?, vec![]);
@@ -54,7 +46,7 @@ pub(crate) fn encode(plan: &LogicalPlan, state: &SessionState) -> Result<Encoded
         tracing::debug!(%plan, %decoded, "a plan changed by being encoded");
         return Err(refuse("its plan would change by being encoded".into()));
     }
-    Ok(Encoded { plan: encoded, keys: codec.keys().iter().map(|k| k.packed.clone()).collect() })
+    Ok(EncodedPlan { plan: encoded, keys: codec.keys().iter().map(|k| k.packed.clone()).collect() })
 }
 
 /// Decodes a fragment and admits it.
@@ -62,8 +54,8 @@ pub(crate) fn encode(plan: &LogicalPlan, state: &SessionState) -> Result<Encoded
 /// # Errors
 /// `InvalidQuery` for bytes that are no plan or a plan that holds anything but known operators over ports, and for keys
 /// that are none; `NotFound` for a port that is not known here.
-pub(crate) fn decode(encoded: &Encoded, state: &SessionState) -> Result<LogicalPlan> {
-    let Encoded { plan: encoded, keys } = encoded;
+pub(crate) fn decode(encoded: &EncodedPlan, state: &SessionState) -> Result<LogicalPlan> {
+    let EncodedPlan { plan: encoded, keys } = encoded;
     let keys = SentKeys::unpack_all(keys)?;
     if encoded.len() > MAX_PLAN_BYTES {
         return Err(Error::new(

@@ -11,12 +11,11 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, Literal};
 use datafusion::physical_plan::metrics::{Count, Time};
-use portolan_connectors::{FragmentRequest, FragmentStream, Peer};
+use portolan_connectors::{EncodedPlan, FragmentRequest, FragmentStream, Peer};
 use tokio::sync::Notify;
 
 use super::keys::{KeyReport, Restriction, restrict};
 use crate::Result;
-use crate::encode::Encoded;
 use crate::plan::{Fragment, KeyPlan};
 use crate::progress::EdgeCounters;
 use crate::state::QueryContext;
@@ -47,12 +46,10 @@ impl Start {
                 None => return Ok(None),
             },
         };
-        let Encoded { plan, keys } = encoded;
         let request = FragmentRequest {
             query_id: self.query.query_id.clone(),
             delegation: self.query.delegation(),
-            plan,
-            keys,
+            encoded,
             schema: self.schema.clone(),
             hops: self.query.hops + 1,
             deadline: self.query.deadline,
@@ -63,7 +60,7 @@ impl Start {
     }
 
     /// Waits for keys and puts them onto the fragment; `None` where no row can match.
-    async fn with_keys(&self, plan: &KeyPlan, wanted: &Notify) -> Option<Encoded> {
+    async fn with_keys(&self, plan: &KeyPlan, wanted: &Notify) -> Option<EncodedPlan> {
         let asked = Instant::now();
         // Of the longest wait a part may be over.
         let wait = plan.wait.saturating_sub(self.query.waiting_since.get().map_or(Duration::ZERO, Instant::elapsed));
@@ -114,7 +111,7 @@ impl Start {
     }
 }
 
-fn size(encoded: &Encoded) -> usize {
+fn size(encoded: &EncodedPlan) -> usize {
     encoded.plan.len() + encoded.keys.iter().map(bytes::Bytes::len).sum::<usize>()
 }
 

@@ -17,7 +17,7 @@ use datafusion::physical_plan::{collect, execute_stream};
 use portolan_connectors::{CatalogAnswer, FragmentRequest, FragmentStream, Peer, Site, SiteId};
 
 use super::Physical;
-use crate::encode::{Encoded, decode};
+use crate::encode::decode;
 use crate::fake_mesh::{OwnerPeer, analysed, state_of};
 use crate::mesh::Link;
 use crate::plan::{Exchange, Fragment, KeyForm, KeyPlan};
@@ -86,8 +86,7 @@ impl Mesh {
     /// The plan that `large` was asked for last.
     fn asked(&self) -> String {
         let request = self.large.requests().pop().expect("it was asked");
-        let encoded = Encoded { plan: request.plan, keys: request.keys };
-        decode(&encoded, &state_of(&self.large.engine)).unwrap().display_indent().to_string()
+        decode(&request.encoded, &state_of(&self.large.engine)).unwrap().display_indent().to_string()
     }
 }
 
@@ -294,7 +293,7 @@ async fn keys_beyond_the_limit_stay_here() {
     collect(physical.plan.clone(), physical.state.task_ctx()).await.unwrap();
     let report = physical.scans.iter().find_map(|s| s.key_report()).unwrap();
     assert!(report.forms.is_empty() && report.to_string().contains("do not fit"), "{report}");
-    assert!(mesh.large.requests().pop().unwrap().keys.is_empty());
+    assert!(mesh.large.requests().pop().unwrap().encoded.keys.is_empty());
 }
 
 /// A peer that answers once another was asked, or never, and tells whether it was asked and whether the asker went

@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use datafusion::common::DFSchemaRef;
 use datafusion::logical_expr::LogicalPlan;
 use portolan_catalog::DomainName;
-use portolan_connectors::SiteId;
+use portolan_connectors::{EncodedPlan, SiteId};
 
 use super::Edge;
-use crate::encode::Encoded;
 
 /// A part of a plan that runs at a peer.
 #[derive(Clone, Debug)]
@@ -20,7 +19,7 @@ pub(crate) struct Fragment {
     pub(crate) domains: Vec<String>,
     pub(crate) plan: LogicalPlan,
     /// The plan as it travels.
-    pub(crate) encoded: Encoded,
+    pub(crate) encoded: EncodedPlan,
     pub(crate) schema: DFSchemaRef,
     /// How many rows it is likely to give, where anything is known.
     pub(crate) rows: Option<usize>,

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
-use portolan_connectors::SiteId;
+use portolan_connectors::{EncodedPlan, SiteId};
 
 use super::cardinality::estimate;
 use super::movement::Routes;
 use crate::Result;
-use crate::encode::{Encoded, encode};
+use crate::encode::encode;
 use crate::execution::errors::from_datafusion;
 use crate::plan::{Edge, Exchange, Fragment, Placed, SiteChoice};
 
@@ -113,7 +113,7 @@ impl Cutter<'_> {
         LogicalPlan::Extension(Extension { node: Arc::new(Exchange { fragment, ..exchange }) })
     }
 
-    fn exchange(&mut self, placed: &mut Placed, site: SiteId, encoded: Encoded) -> LogicalPlan {
+    fn exchange(&mut self, placed: &mut Placed, site: SiteId, encoded: EncodedPlan) -> LogicalPlan {
         let number = self.fragments.len() + 1;
         placed.fragment = Some(number);
         let edge = placed.edge.clone().unwrap_or_else(|| self.gather(&placed.plan, &site));

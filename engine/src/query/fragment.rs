@@ -5,11 +5,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use portolan_connectors::FragmentEstimate;
+use portolan_connectors::{EncodedPlan, FragmentEstimate};
 use tokio_util::sync::CancellationToken;
 
 use super::{Entry, Query, QueryStream, nullable};
-use crate::encode::{Encoded, decode};
+use crate::encode::decode;
 use crate::planner::cardinality;
 use crate::state::{EngineState, QueryContext, RunningQuery};
 use crate::{Error, ErrorKind, Principal, Result, Settings, planner};
@@ -24,9 +24,7 @@ pub struct SentFragment {
     /// The query that it is a part of.
     pub query_id: String,
     /// The plan.
-    pub plan: Bytes,
-    /// The keys that it tests rows for.
-    pub keys: Vec<Bytes>,
+    pub encoded: EncodedPlan,
     /// How many nodes the query went through.
     pub hops: u32,
     /// How much of its time the query has left.
@@ -51,7 +49,7 @@ pub(crate) async fn run_fragment(engine: &Arc<EngineState>, fragment: SentFragme
         .cpu
         .run(async move {
             let state = query.state();
-            let plan = planner::analyse(&state, decode(&encoded(fragment), &state)?)?;
+            let plan = planner::analyse(&state, decode(&fragment.encoded, &state)?)?;
             query.start_in(state, &plan, nullable(plan.schema().as_arrow())).await
         })
         .await
@@ -64,7 +62,7 @@ pub(crate) async fn estimate_fragment(engine: &Arc<EngineState>, fragment: SentF
         .cpu
         .run(async move {
             let state = query.state();
-            let plan = planner::analyse(&state, decode(&encoded(fragment), &state)?)?;
+            let plan = planner::analyse(&state, decode(&fragment.encoded, &state)?)?;
             let planned = planner::plan(&state, &plan, &query.settings, &query.view, query.is_fragment())?;
             let expected = cardinality::estimate(&planned.normalised);
             let rows = expected.known.then(|| expected.rows.round());
@@ -76,10 +74,6 @@ pub(crate) async fn estimate_fragment(engine: &Arc<EngineState>, fragment: SentF
             Ok(EstimatedFragment { schema: nullable(plan.schema().as_arrow()), estimate })
         })
         .await
-}
-
-fn encoded(fragment: SentFragment) -> Encoded {
-    Encoded { plan: fragment.plan, keys: fragment.keys }
 }
 
 /// The fragment as a query of this node, where it is within bounds.
@@ -95,7 +89,7 @@ fn admitted(engine: &Arc<EngineState>, fragment: &SentFragment) -> Result<Query>
             ),
         ));
     }
-    let (key_bytes, limit) = (fragment.keys.iter().map(Bytes::len).sum::<usize>(), engine.limits.key_bytes);
+    let (key_bytes, limit) = (fragment.encoded.keys.iter().map(Bytes::len).sum::<usize>(), engine.limits.key_bytes);
     if key_bytes > limit {
         return Err(Error::new(
             ErrorKind::ResourceExhausted,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arrow_flight::sql::Command;
 use futures::StreamExt;
+use portolan_connectors::EncodedPlan;
 use portolan_connectors::node::protocol::{FragmentTicket, NodeHello};
 use portolan_engine::{EstimatedFragment, Result, SentFragment};
 use tokio_util::sync::CancellationToken;
@@ -99,8 +100,7 @@ impl Service {
             principal,
             via,
             query_id: ticket.query_id,
-            plan: ticket.plan,
-            keys: ticket.keys,
+            encoded: EncodedPlan { plan: ticket.plan, keys: ticket.keys },
             hops: ticket.hops,
             remaining: Duration::from_millis(ticket.remaining_ms),
             measured: ticket.measured,

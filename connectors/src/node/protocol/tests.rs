@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::Schema;
 
 use super::*;
-use crate::fragment::Delegation;
+use crate::fragment::{Delegation, EncodedPlan};
 
 #[test]
 fn a_ticket_keeps_its_bytes() {
@@ -35,8 +35,7 @@ fn a_request_keeps_its_bytes() {
     let request = FragmentRequest {
         query_id: "q".to_owned(),
         delegation: Delegation { via: vec!["a".to_owned()], ..Delegation::of("ann") },
-        plan: b"plan"[..].into(),
-        keys: vec![b"k1"[..].into(), Bytes::new()],
+        encoded: EncodedPlan { plan: b"plan"[..].into(), keys: vec![b"k1"[..].into(), Bytes::new()] },
         schema: Arc::new(Schema::empty()),
         hops: 2,
         // Its time is over: nothing stands for 0 milliseconds.

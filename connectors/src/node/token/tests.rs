@@ -8,6 +8,7 @@ use std::time::Instant;
 use arrow::datatypes::Schema;
 
 use super::*;
+use crate::fragment::EncodedPlan;
 
 fn gateway() -> NodeIdentity {
     let key = NodeKey::from_pem(NodeKey::generate().unwrap().as_bytes()).unwrap();
@@ -18,8 +19,7 @@ fn request(left: Duration) -> FragmentRequest {
     FragmentRequest {
         query_id: "q".to_owned(),
         delegation: Delegation { via: vec!["a".to_owned(), "b".to_owned()], ..Delegation::of("ann") },
-        plan: b"plan"[..].into(),
-        keys: vec![b"keys"[..].into()],
+        encoded: EncodedPlan { plan: b"plan"[..].into(), keys: vec![b"keys"[..].into()] },
         schema: Arc::new(Schema::empty()),
         hops: 3,
         deadline: Instant::now() + left,

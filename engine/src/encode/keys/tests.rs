@@ -3,11 +3,12 @@
 use arrow::array::{Array, Float64Array, Int32Array, Int64Array, StringArray, StringViewArray};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, ScalarUDFImpl};
 use datafusion::prelude::col;
+use portolan_connectors::EncodedPlan;
 use prost::Message;
 
 use super::*;
 use crate::ErrorKind;
-use crate::encode::{Encoded, decode, encode};
+use crate::encode::{decode, encode};
 use crate::fake_mesh::{analysed, gateway, state_of};
 
 fn ints(values: impl IntoIterator<Item = i64>) -> ArrayRef {
@@ -182,10 +183,10 @@ async fn keys_travel_beside_the_plan_once_each() {
 #[tokio::test]
 async fn a_plan_without_its_keys_is_refused() {
     let (plan, state) = plan_with_keys().await;
-    let Encoded { plan, keys } = encode(&plan, &state).unwrap();
+    let EncodedPlan { plan, keys } = encode(&plan, &state).unwrap();
     let swapped = vec![keys[1].clone(), keys[0].clone()];
     for keys in [vec![], keys[..1].to_vec(), swapped] {
-        let error = decode(&Encoded { plan: plan.clone(), keys }, &state).unwrap_err();
+        let error = decode(&EncodedPlan { plan: plan.clone(), keys }, &state).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{}", error.chain());
     }
 }

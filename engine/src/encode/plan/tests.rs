@@ -14,9 +14,10 @@ use datafusion_proto::bytes::logical_plan_to_bytes;
 use datafusion_proto::protobuf::logical_plan_node::LogicalPlanType;
 use datafusion_proto::protobuf::{LimitNode, LogicalPlanNode};
 use portolan_catalog::{DomainCatalog, PortName, ProductName};
+use portolan_connectors::EncodedPlan;
 use prost::Message;
 
-use super::{Encoded, MAX_PLAN_BYTES, encode};
+use super::{MAX_PLAN_BYTES, encode};
 use crate::fake_mesh::{FakePeer, analysed, gateway, owned, state_of, tpch_domain};
 use crate::{Engine, Error, ErrorKind};
 
@@ -37,7 +38,7 @@ async fn sent(sql: &str) -> (LogicalPlan, Bytes) {
 
 /// Decodes a plan without keys.
 fn decode(plan: &[u8], state: &SessionState) -> Result<LogicalPlan, Error> {
-    super::decode(&Encoded { plan: Bytes::copy_from_slice(plan), keys: vec![] }, state)
+    super::decode(&EncodedPlan { plan: Bytes::copy_from_slice(plan), keys: vec![] }, state)
 }
 
 const QUERY: &str = "SELECT n_name, count(*) AS n FROM geo.places.nation JOIN geo.places.region \

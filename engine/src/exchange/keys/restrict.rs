@@ -7,12 +7,13 @@ use datafusion::common::ScalarValue;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, lit};
 use datafusion::prelude::in_list;
+use portolan_connectors::EncodedPlan;
 
 use super::form::{FORCED_LITERALS, Figures};
 use super::restriction::{Body, Condition, Restriction};
 use super::set::KeySet;
+use crate::encode::encode;
 use crate::encode::keys::{InKeys, SentKeys, travels};
-use crate::encode::{Encoded, encode};
 use crate::plan::{Fragment, KeyForm, KeyPlan};
 use crate::planner::cardinality::{Cardinality, estimate};
 
@@ -20,7 +21,7 @@ use crate::planner::cardinality::{Cardinality, estimate};
 #[derive(Debug, Default)]
 pub(in crate::exchange) struct Restricted {
     /// Its plan with a filter for keys on top; `None` where there is nothing to filter by.
-    pub(in crate::exchange) encoded: Option<Encoded>,
+    pub(in crate::exchange) encoded: Option<EncodedPlan>,
     pub(in crate::exchange) forms: Vec<KeyForm>,
     /// How many keys there are, of the join that has the fewest.
     pub(in crate::exchange) keys: Option<usize>,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use arrow::datatypes::Schema;
 use portolan_connectors::node::{NodeIdentity, NodeKey};
-use portolan_connectors::{Delegation, FragmentRequest};
+use portolan_connectors::{Delegation, EncodedPlan, FragmentRequest};
 
 use super::*;
 use crate::dispatch::{Request, ticket};
@@ -43,8 +43,7 @@ fn request(delegation: Delegation) -> FragmentRequest {
         query_id: "q".to_owned(),
         hops: delegation.via.len() as u32 + 1,
         delegation,
-        plan: b"plan"[..].into(),
-        keys: vec![b"keys"[..].into()],
+        encoded: EncodedPlan { plan: b"plan"[..].into(), keys: vec![b"keys"[..].into()] },
         schema: Arc::new(Schema::empty()),
         deadline: Instant::now() + Duration::from_secs(600),
         measured: false,
