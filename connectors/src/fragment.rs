@@ -1,6 +1,5 @@
 //! Fragments: what a site is sent, and what comes back from it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
@@ -10,6 +9,45 @@ use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::principal::Principal;
+
+/// The head of a query's fragments: everything beside the plan that a site must know. The engine keeps it with the query,
+/// a request carries it, and `node/protocol.rs` gives it the form in which it travels.
+#[derive(Clone, Debug)]
+pub struct FragmentHead {
+    /// The identity of the query, the same at every node that the query reaches.
+    pub query_id: String,
+    /// On whose behalf the query runs.
+    pub principal: Principal,
+    /// The nodes that the query went through, the first one first, as far as they are known. A sender does not name
+    /// itself: its signature does.
+    pub via: Vec<String>,
+    /// The number of nodes that the query went through. It bounds cascades.
+    pub hops: u32,
+    /// When the whole query must be done.
+    pub deadline: Instant,
+    /// True if the sender wants a report of what each operator did.
+    pub measured: bool,
+}
+
+impl FragmentHead {
+    /// Returns the head of a query that starts here.
+    pub fn new(query_id: impl Into<String>, principal: Principal, deadline: Instant) -> Self {
+        Self { query_id: query_id.into(), principal, via: vec![], hops: 0, deadline, measured: false }
+    }
+
+    /// Returns the head of the fragments that this node sends for the query: one hop further.
+    #[must_use]
+    pub fn sent_on(&self) -> Self {
+        let mut head = self.clone();
+        head.hops += 1;
+        // What an administrator may do holds at the node where it was granted, and does not travel.
+        head.principal = head.principal.with_admin(false);
+        // Of what owners pull from one another, they report numbers of rows and bytes alone.
+        head.measured &= self.hops == 0;
+        head
+    }
+}
 
 /// The plan of a fragment as it travels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -23,40 +61,21 @@ pub struct EncodedPlan {
 /// A part of a plan on its way to a site.
 #[derive(Clone, Debug)]
 pub struct FragmentRequest {
-    /// The query that it is part of; the same at every site that the query reaches.
-    pub query_id: String,
-    /// On whose behalf the query runs.
-    pub delegation: Delegation,
+    /// Its head.
+    pub head: FragmentHead,
     /// Its plan.
     pub encoded: EncodedPlan,
-    /// What comes back, column by column.
+    /// The columns of its rows.
     pub schema: SchemaRef,
-    /// How many nodes the query went through on its way, to bound cascades.
-    pub hops: u32,
-    /// When the whole query must be done.
-    pub deadline: Instant,
-    /// Whether it is to tell what each of its operators did.
-    pub measured: bool,
 }
 
-/// On whose behalf a query runs, and through whom it came.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Delegation {
-    /// The principal.
-    pub principal: String,
-    /// The groups that it is in.
-    pub groups: BTreeSet<String>,
-    /// What else is known of it: names with one value or several.
-    pub attributes: BTreeMap<String, Vec<String>>,
-    /// The nodes that the query went through before it came here, the first one first.
-    pub via: Vec<String>,
-}
-
-impl Delegation {
-    /// On behalf of a principal of whom the name is known, who asked here.
-    pub fn of(principal: impl Into<String>) -> Self {
-        Self { principal: principal.into(), ..Self::default() }
-    }
+/// A part of a plan that another node sent, once the receiver has verified on whose behalf.
+#[derive(Clone, Debug)]
+pub struct SentFragment {
+    /// Its head.
+    pub head: FragmentHead,
+    /// Its plan.
+    pub encoded: EncodedPlan,
 }
 
 /// What comes back from a site: batches, and at the very end how it went.
@@ -131,4 +150,29 @@ pub struct OperatorMetrics {
     /// How many rows the planner of that site expected, where the operator does the work of one in its plan.
     #[serde(default)]
     pub estimated_rows: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_administrator_travels_as_a_principal_like_others() {
+        let ann = Principal::new("ann").with_groups(["analysts"]).with_attribute("region", ["eu"]);
+        let head = FragmentHead::new("q", ann.clone().with_admin(true), Instant::now());
+        assert_eq!(head.sent_on().principal, ann);
+    }
+
+    #[test]
+    fn each_hop_counts_and_only_the_first_is_measured() {
+        let via = vec!["a".to_owned()];
+        let asked = FragmentHead {
+            via: via.clone(),
+            measured: true,
+            ..FragmentHead::new("q", Principal::anonymous(), Instant::now())
+        };
+        let (first, second) = (asked.sent_on(), asked.sent_on().sent_on());
+        assert_eq!((first.hops, first.measured, second.hops, second.measured), (1, true, 2, false));
+        assert_eq!((&second.query_id, &second.via, second.deadline), (&asked.query_id, &via, asked.deadline));
+    }
 }

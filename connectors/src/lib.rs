@@ -18,8 +18,8 @@ pub mod testing;
 
 pub use error::{Error, ErrorKind, Result};
 pub use fragment::{
-    Delegation, EncodedPlan, FragmentEstimate, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary,
-    OperatorMetrics, PulledRows,
+    EncodedPlan, FragmentEstimate, FragmentHead, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary,
+    OperatorMetrics, PulledRows, SentFragment,
 };
 pub use open::open_domain;
 pub use principal::Principal;

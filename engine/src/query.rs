@@ -21,6 +21,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::streaming::StreamingTableExec;
 use futures::StreamExt;
+use portolan_connectors::FragmentHead;
 
 use self::prepared::nullable;
 use crate::exchange::{Physical, RemoteScanExec};
@@ -36,10 +37,11 @@ use crate::state::{EngineState, Listed, QueryContext, RunningQuery, SessionHandl
 use crate::{Error, ErrorKind, ProgressHandle, Result, Settings, explain, planner};
 
 pub use change::rows_of;
-pub use fragment::{EstimatedFragment, SentFragment};
+pub use fragment::EstimatedFragment;
 pub(crate) use fragment::{estimate_fragment, run_fragment};
 pub(crate) use ingest::ingest;
 pub use ingest::{IngestMode, IngestTarget};
+pub use portolan_connectors::SentFragment;
 pub use prepared::{Prepared, StatementKind};
 pub use stream::QueryStream;
 
@@ -87,8 +89,11 @@ impl Query {
         let limit = engine.limits.query_timeout;
         let timeout = settings.query_timeout.map_or(limit, |t| t.min(limit));
         let query_id = uuid::Uuid::new_v4().to_string();
+        let deadline = Instant::now() + timeout;
+        let head =
+            FragmentHead { measured, ..FragmentHead::new(query_id.clone(), session.principal().clone(), deadline) };
         let listed = Arc::new(engine.activity.started(RunningQuery {
-            id: query_id.clone(),
+            id: query_id,
             session: Some(session.id().to_owned()),
             principal: session.principal().clone(),
             sql: Some(statement.to_owned()),
@@ -99,16 +104,7 @@ impl Query {
         Self {
             view,
             settings,
-            context: Arc::new(QueryContext {
-                query_id,
-                principal: session.principal().clone(),
-                hops: 0,
-                via: vec![],
-                deadline: Instant::now() + timeout,
-                key_bytes: engine.limits.key_bytes,
-                waiting_since: OnceLock::new(),
-                measured,
-            }),
+            context: Arc::new(QueryContext::new(head, engine.limits.key_bytes)),
             engine,
             names: Some(names),
             listed,
@@ -136,7 +132,7 @@ impl Query {
 
     /// Planning lists files and reads their ends, and a store may hang.
     async fn ready_in_time(&self, plan: &LogicalPlan, state: SessionState) -> Result<Ready> {
-        let ready = tokio::time::timeout_at(self.context.deadline.into(), self.ready(plan, state));
+        let ready = tokio::time::timeout_at(self.context.head.deadline.into(), self.ready(plan, state));
         tokio::select! {
             biased;
             () = self.listed.query.stop.cancelled() => Err(cancelled()),
@@ -152,8 +148,8 @@ impl Query {
     async fn admit(&self) -> Result<Place> {
         let place = async {
             match (self.is_fragment(), self.entry) {
-                (true, _) => self.engine.admission.fragment(self.context.deadline).await,
-                (false, Entry::InLine) => self.engine.admission.query(self.context.deadline).await,
+                (true, _) => self.engine.admission.fragment(self.context.head.deadline).await,
+                (false, Entry::InLine) => self.engine.admission.query(self.context.head.deadline).await,
                 (false, Entry::Ahead) => self.engine.admission.query_ahead(),
             }
         };
@@ -181,8 +177,9 @@ impl Query {
 
     fn drive(self, ready: Ready, place: Place, schema: SchemaRef) -> QueryStream {
         let progress = ProgressHandle::new(ready.scans.iter().map(|s| s.counters.clone()).collect());
-        let (query_id, deadline, engine) = (self.context.query_id.clone(), self.context.deadline, self.engine.clone());
-        let measured = !self.is_fragment() || self.context.measured;
+        let (head, engine) = (&self.context.head, self.engine.clone());
+        let (query_id, deadline) = (head.query_id.clone(), head.deadline);
+        let measured = !self.is_fragment() || head.measured;
         let ready = Arc::new(Mutex::new(Arc::new(ready)));
         // It is set here alone.
         let _ = self.listed.query.progress.set(progress.clone());

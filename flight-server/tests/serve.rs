@@ -21,7 +21,7 @@ use portolan_connectors::node::status::ERROR_KIND_KEY;
 use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeKey, NodeOptions, NodeSite, NodeTls};
 use portolan_connectors::testing::{FakePeer, catalog, columns, local_domain};
 use portolan_connectors::{
-    CatalogAnswer, Delegation, EncodedPlan, FragmentRequest, FragmentSummary, LocalDomain, Peer, Site,
+    CatalogAnswer, EncodedPlan, FragmentHead, FragmentRequest, FragmentSummary, LocalDomain, Peer, Principal, Site,
 };
 use portolan_engine::{Engine, ErrorKind, Progress};
 use portolan_flight_server::{
@@ -262,9 +262,7 @@ async fn nonsense_is_answered_and_the_node_lives() {
         hops: 0,
         remaining_ms: 1000,
         plan: b"no plan"[..].into(),
-        keys: vec![],
-        identity: None,
-        measured: false,
+        ..FragmentTicket::default()
     };
     let older = FragmentTicket { datafusion: "1.0.0".to_owned(), ..fragment.clone() };
     let wrap = |ticket: &FragmentTicket| {
@@ -310,13 +308,9 @@ async fn users_log_in_and_keep_their_statements_to_themselves() {
         NodeSite::new(&node.url, NodeOptions { credentials: Some(credentials), ..Default::default() }).unwrap()
     };
     let request = || FragmentRequest {
-        query_id: "q".to_owned(),
+        head: FragmentHead::new("q", Principal::new("ann"), Instant::now() + Duration::from_secs(10)),
         encoded: EncodedPlan { plan: b"no plan"[..].into(), keys: vec![] },
-        delegation: Delegation::of("ann"),
         schema: Arc::new(Schema::empty()),
-        hops: 0,
-        deadline: Instant::now() + Duration::from_secs(10),
-        measured: false,
     };
     let denied = fragment("ann").execute(request()).await.err().unwrap();
     assert_eq!(denied.kind(), ErrorKind::PermissionDenied, "{}", denied.chain());
@@ -334,7 +328,7 @@ async fn fragment_of(node: &Node, credentials: Option<NodeCredentials>, sql: &st
     gateway.refresh().await;
     gateway.sql(sql).await.unwrap().try_collect::<Vec<_>>().await.unwrap();
     let mut fragment = peer.requests().pop().unwrap();
-    fragment.deadline = Instant::now() + Duration::from_secs(60);
+    fragment.head.deadline = Instant::now() + Duration::from_secs(60);
     (peer, fragment)
 }
 
@@ -368,9 +362,7 @@ async fn the_info_of_a_fragment_leads_to_its_rows() {
         hops: 1,
         remaining_ms: 60_000,
         plan: fragment.encoded.plan.clone(),
-        keys: vec![],
-        identity: None,
-        measured: false,
+        ..FragmentTicket::default()
     };
     let command = Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: sent.encode_to_vec().into() }.encode_to_vec();
     let mut client = node.client().await;
@@ -602,13 +594,9 @@ async fn a_node_that_hangs_is_named_in_time() {
     let url = format!("grpc://{}", silent.local_addr().unwrap());
     let site = NodeSite::new(&url, NodeOptions::default()).unwrap();
     let request = FragmentRequest {
-        query_id: "q".to_owned(),
+        head: FragmentHead::new("q", Principal::new("ann"), Instant::now() + Duration::from_millis(300)),
         encoded: EncodedPlan { plan: b"no plan"[..].into(), keys: vec![] },
-        delegation: Delegation::of("ann"),
         schema: Arc::new(Schema::empty()),
-        hops: 0,
-        deadline: Instant::now() + Duration::from_millis(300),
-        measured: false,
     };
     let error = site.execute(request).await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{}", error.chain());

@@ -38,9 +38,7 @@ fn fragment(plan: &[u8]) -> Vec<u8> {
         hops: 1,
         remaining_ms: 5_000,
         plan: plan.to_vec().into(),
-        keys: vec![],
-        identity: None,
-        measured: false,
+        ..FragmentTicket::default()
     };
     Any { type_url: FRAGMENT_TYPE_URL.into(), value: ticket.encode_to_vec().into() }.encode_to_vec()
 }

@@ -134,7 +134,7 @@ impl Connection {
 
     /// Sends a fragment.
     pub(super) async fn do_get(&self, fragment: &FragmentRequest, until: Until) -> Result<Streaming<FlightData>> {
-        let query_id = self.query_header(&fragment.query_id)?;
+        let query_id = self.query_header(&fragment.head.query_id)?;
         self.call(until, |mut client, authorization| {
             let ticket = self.ticket(fragment);
             let query_id = query_id.clone();
@@ -148,7 +148,7 @@ impl Connection {
 
     /// Asks what a fragment will give.
     pub(super) async fn flight_info(&self, fragment: &FragmentRequest, until: Until) -> Result<FlightInfo> {
-        let query_id = self.query_header(&fragment.query_id)?;
+        let query_id = self.query_header(&fragment.head.query_id)?;
         self.call(until, |mut client, authorization| {
             let ticket = self.ticket(fragment);
             let query_id = query_id.clone();

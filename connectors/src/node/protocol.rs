@@ -7,7 +7,7 @@
 //! short. Batches are not compressed.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow_flight::sql::Any;
 use bytes::Bytes;
@@ -15,7 +15,8 @@ use datafusion::DATAFUSION_VERSION;
 use prost::Message;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::fragment::FragmentRequest;
+use crate::fragment::{EncodedPlan, FragmentHead, FragmentRequest, SentFragment};
+use crate::principal::Principal;
 
 /// The version of this protocol. Nodes with different versions do not exchange fragments.
 pub const PROTOCOL_VERSION: u32 = 3;
@@ -32,6 +33,8 @@ pub const FRAGMENT_TYPE_URL: &str = "type.googleapis.com/portolan.v1.FragmentTic
 
 /// The header that carries the query's identity from node to node.
 pub const QUERY_ID_KEY: &str = "portolan-query-id";
+/// The time that a query has left, if its sender names a time beyond what the clock can show.
+const MOST_REMAINING: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// No message between nodes is larger: a single row beyond it is refused by its sender.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 /// Rows are split into messages of about this size, which every client takes (gRPC's default bound is 4 MiB).
@@ -117,6 +120,9 @@ pub struct ProgressRequest {
 
 /// A fragment: the ticket of a `DoGet` between nodes. Whole in itself, so that one round trip starts the rows. Its
 /// `Debug` form does not show who asks.
+///
+/// The ticket is the wire form of a [`FragmentHead`] and an [`EncodedPlan`], in both directions. The deadline travels as
+/// the time that is left. The principal and the nodes before the sender travel in the identity token alone.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct FragmentTicket {
@@ -154,20 +160,32 @@ impl FragmentTicket {
     /// A request as it travels: the bytes of a ticket, or of a command.
     pub fn bytes(request: &FragmentRequest, identity: Option<String>) -> Bytes {
         let NodeHello { protocol, datafusion, .. } = NodeHello::current();
-        let remaining = request.deadline.saturating_duration_since(Instant::now());
+        let FragmentRequest { head, encoded: EncodedPlan { plan, keys }, schema: _ } = request;
+        let FragmentHead { query_id, principal: _, via: _, hops, deadline, measured } = head;
+        let remaining = deadline.saturating_duration_since(Instant::now());
         let ticket = Self {
             protocol,
             datafusion,
-            query_id: request.query_id.clone(),
-            hops: request.hops,
+            query_id: query_id.clone(),
+            hops: *hops,
             remaining_ms: u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX),
-            plan: request.encoded.plan.clone(),
-            keys: request.encoded.keys.clone(),
+            plan: plan.clone(),
+            keys: keys.clone(),
             identity,
-            measured: request.measured,
+            measured: *measured,
         };
         let ticket = Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: Bytes::from(ticket.encode_to_vec()) };
         Bytes::from(ticket.encode_to_vec())
+    }
+
+    /// Returns the fragment of a ticket. `principal` and `via` are what the receiver has verified: nothing in a ticket
+    /// makes an administrator.
+    pub fn into_fragment(self, principal: Principal, via: Vec<String>) -> SentFragment {
+        let Self { protocol: _, datafusion: _, query_id, hops, remaining_ms, plan, keys, identity: _, measured } = self;
+        let now = Instant::now();
+        let deadline = now.checked_add(Duration::from_millis(remaining_ms)).unwrap_or(now + MOST_REMAINING);
+        let head = FragmentHead { query_id, principal: principal.with_admin(false), via, hops, deadline, measured };
+        SentFragment { head, encoded: EncodedPlan { plan, keys } }
     }
 }
 

@@ -74,7 +74,7 @@ impl Site for NodeSite {
     }
 
     async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream> {
-        let (schema, deadline) = (request.schema.clone(), request.deadline);
+        let (schema, deadline) = (request.schema.clone(), request.head.deadline);
         let connection = self.connection.clone();
         let answer = self.on_io(async move { connection.do_get(&request, Until::deadline(deadline)).await }).await?;
         Ok(fragment_stream(self.id.clone(), schema, deadline, answer, &self.io))
@@ -84,7 +84,7 @@ impl Site for NodeSite {
         let connection = self.connection.clone();
         let info = self
             .on_io(async move {
-                let until = Until::deadline(request.deadline).sooner(Until::small_answer());
+                let until = Until::deadline(request.head.deadline).sooner(Until::small_answer());
                 connection.flight_info(&request, until).await
             })
             .await?;

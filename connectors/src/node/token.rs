@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::keys::{NodeKey, PublicKey};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fragment::{Delegation, FragmentRequest};
+use crate::fragment::{FragmentHead, FragmentRequest};
 
 /// The type of a token that says on whose behalf a fragment runs.
 pub const IDENTITY_TYPE: &str = "portolan-identity+jwt";
@@ -139,15 +139,15 @@ impl NodeIdentity {
     /// # Errors
     /// `ResourceExhausted` for a principal of whom too much is to be said; `Internal` where it cannot be signed.
     pub fn identity(&self, audience: &str, request: &FragmentRequest) -> Result<String> {
-        let Delegation { principal, groups, attributes, via } = &request.delegation;
-        let left = request.deadline.saturating_duration_since(std::time::Instant::now());
+        let FragmentHead { query_id, principal, via, hops, deadline, measured: _ } = &request.head;
+        let left = deadline.saturating_duration_since(std::time::Instant::now());
         let act = via.iter().fold(None, |before, node| Some(Actor { sub: node.clone(), act: before.map(Box::new) }));
         let claims = IdentityClaims {
-            registered: self.registered(principal, audience, left)?,
-            groups: groups.clone(),
-            attributes: attributes.clone(),
-            query_id: request.query_id.clone(),
-            hops: request.hops,
+            registered: self.registered(principal.name(), audience, left)?,
+            groups: principal.groups().clone(),
+            attributes: principal.attributes().clone(),
+            query_id: query_id.clone(),
+            hops: *hops,
             fragment: fragment_digest(&request.encoded.plan, &request.encoded.keys),
             act,
         };

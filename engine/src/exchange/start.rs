@@ -46,16 +46,7 @@ impl Start {
                 None => return Ok(None),
             },
         };
-        let request = FragmentRequest {
-            query_id: self.query.query_id.clone(),
-            delegation: self.query.delegation(),
-            encoded,
-            schema: self.schema.clone(),
-            hops: self.query.hops + 1,
-            deadline: self.query.deadline,
-            // What owners pull from one another is told as numbers of rows and bytes.
-            measured: self.query.measured && self.query.hops == 0,
-        };
+        let request = FragmentRequest { head: self.query.head.sent_on(), encoded, schema: self.schema.clone() };
         self.site.execute(request).await.map(Some)
     }
 

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::{Extension, LogicalPlan};
 use datafusion::physical_plan::{collect, execute_stream};
-use portolan_connectors::{CatalogAnswer, FragmentRequest, FragmentStream, Peer, Site, SiteId};
+use portolan_connectors::{CatalogAnswer, FragmentHead, FragmentRequest, FragmentStream, Peer, Site, SiteId};
 
 use super::Physical;
 use crate::encode::decode;
@@ -127,16 +127,8 @@ async fn plan(engine: &Engine, sql: &str, keys: Option<KeyPlan>, rows_known: boo
             None => Transformed::no(node),
         })
     });
-    let query = QueryContext {
-        query_id: "q".into(),
-        principal: Principal::anonymous(),
-        hops: 0,
-        via: vec![],
-        deadline: Instant::now() + Duration::from_secs(60),
-        key_bytes,
-        waiting_since: OnceLock::new(),
-        measured: false,
-    };
+    let head = FragmentHead::new("q", Principal::anonymous(), Instant::now() + Duration::from_secs(60));
+    let query = QueryContext::new(head, key_bytes);
     Physical::of(&plan.unwrap().data, state, view, Arc::new(query), &[]).await.unwrap()
 }
 

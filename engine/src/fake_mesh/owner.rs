@@ -10,10 +10,10 @@ use futures::StreamExt;
 use portolan_catalog::{Port, PortRef, PortStatistics};
 use portolan_connectors::testing::{catalog, columns, local_domain};
 use portolan_connectors::{
-    CatalogAnswer, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, Peer, Site, SiteId,
+    CatalogAnswer, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, Peer, SentFragment, Site, SiteId,
 };
 
-use crate::{Engine, Principal, Result, SentFragment};
+use crate::{Engine, Result};
 
 /// A peer that owns a domain and runs what it is sent, in this process.
 #[derive(Debug)]
@@ -52,16 +52,7 @@ impl Site for OwnerPeer {
 
     async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream> {
         self.requests.lock().unwrap().push(request.clone());
-        let rows = self.engine.fragment(SentFragment {
-            principal: Principal::new(request.delegation.principal),
-            via: request.delegation.via,
-            query_id: request.query_id,
-            encoded: request.encoded,
-            hops: request.hops,
-            remaining: request.deadline.saturating_duration_since(std::time::Instant::now()),
-            measured: request.measured,
-        });
-        let rows = rows.await?;
+        let rows = self.engine.fragment(SentFragment { head: request.head, encoded: request.encoded }).await?;
         let state = (rows, 0_u64, false);
         Ok(Box::pin(futures::stream::try_unfold(state, |(mut rows, count, ended)| async move {
             if ended {

@@ -55,7 +55,7 @@ impl Query {
             Ok(None) => return Ok(None),
             Err(e) => {
                 // The plan that it began with is as right as another.
-                tracing::warn!(query = self.context.query_id, "could not be planned again: {}", e.chain());
+                tracing::warn!(query = self.context.head.query_id, "could not be planned again: {}", e.chain());
                 return Ok(None);
             }
         };

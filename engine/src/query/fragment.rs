@@ -1,37 +1,18 @@
 //! Fragments that other nodes send: admitted, then run, or only estimated.
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use portolan_connectors::{EncodedPlan, FragmentEstimate};
+use portolan_connectors::{FragmentEstimate, FragmentHead, SentFragment};
 use tokio_util::sync::CancellationToken;
 
 use super::{Entry, Query, QueryStream, nullable};
 use crate::encode::decode;
 use crate::planner::cardinality;
 use crate::state::{EngineState, QueryContext, RunningQuery};
-use crate::{Error, ErrorKind, Principal, Result, Settings, planner};
-
-/// A fragment as another node sent it.
-#[derive(Clone, Debug)]
-pub struct SentFragment {
-    /// On whose behalf it runs.
-    pub principal: Principal,
-    /// The nodes that the query went through, as far as they are known: the first one first, the sender last.
-    pub via: Vec<String>,
-    /// The query that it is a part of.
-    pub query_id: String,
-    /// The plan.
-    pub encoded: EncodedPlan,
-    /// How many nodes the query went through.
-    pub hops: u32,
-    /// How much of its time the query has left.
-    pub remaining: Duration,
-    /// Whether it is to tell what each of its operators did.
-    pub measured: bool,
-}
+use crate::{Error, ErrorKind, Result, Settings, planner};
 
 /// A fragment that was planned and not run.
 #[derive(Clone, Debug)]
@@ -78,8 +59,9 @@ pub(crate) async fn estimate_fragment(engine: &Arc<EngineState>, fragment: SentF
 
 /// The fragment as a query of this node, where it is within bounds.
 fn admitted(engine: &Arc<EngineState>, fragment: &SentFragment) -> Result<Query> {
-    let SentFragment { principal, via, query_id, hops, remaining, .. } = fragment;
-    let hops = *hops;
+    let SentFragment { head, encoded } = fragment;
+    let FragmentHead { query_id, principal, via, .. } = head;
+    let hops = head.hops;
     if hops > engine.limits.max_hops {
         return Err(Error::new(
             ErrorKind::PermissionDenied,
@@ -89,7 +71,7 @@ fn admitted(engine: &Arc<EngineState>, fragment: &SentFragment) -> Result<Query>
             ),
         ));
     }
-    let (key_bytes, limit) = (fragment.encoded.keys.iter().map(Bytes::len).sum::<usize>(), engine.limits.key_bytes);
+    let (key_bytes, limit) = (encoded.keys.iter().map(Bytes::len).sum::<usize>(), engine.limits.key_bytes);
     if key_bytes > limit {
         return Err(Error::new(
             ErrorKind::ResourceExhausted,
@@ -97,20 +79,12 @@ fn admitted(engine: &Arc<EngineState>, fragment: &SentFragment) -> Result<Query>
         ));
     }
     tracing::debug!(query = query_id, %principal, via = via.join(" "), hops, key_bytes, "fragment");
+    let deadline = head.deadline.min(Instant::now() + engine.limits.query_timeout);
     Ok(Query {
         engine: engine.clone(),
         view: engine.mesh.view(),
         settings: Settings::default(),
-        context: Arc::new(QueryContext {
-            query_id: query_id.clone(),
-            principal: principal.clone(),
-            hops,
-            via: via.clone(),
-            deadline: Instant::now() + (*remaining).min(engine.limits.query_timeout),
-            key_bytes: limit,
-            waiting_since: OnceLock::new(),
-            measured: fragment.measured,
-        }),
+        context: Arc::new(QueryContext::new(FragmentHead { deadline, ..head.clone() }, limit)),
         names: None,
         listed: Arc::new(engine.activity.started(RunningQuery {
             id: query_id.clone(),

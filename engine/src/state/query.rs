@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime};
 
-use portolan_connectors::Delegation;
+use portolan_connectors::FragmentHead;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Principal, ProgressHandle};
@@ -28,32 +28,17 @@ pub(crate) struct RunningQuery {
 /// What the fragments of one query have in common.
 #[derive(Debug)]
 pub(crate) struct QueryContext {
-    pub(crate) query_id: String,
-    /// On whose behalf it runs.
-    pub(crate) principal: Principal,
-    /// How many nodes the query went through before it came here.
-    pub(crate) hops: u32,
-    /// These nodes, as far as they are known.
-    pub(crate) via: Vec<String>,
-    pub(crate) deadline: Instant,
+    /// The head of each of them, before the hop to its site.
+    pub(crate) head: FragmentHead,
     /// Bytes of keys that may go with a fragment.
     pub(crate) key_bytes: usize,
     /// Since when fragments wait for keys, once they do.
     pub(crate) waiting_since: OnceLock<Instant>,
-    /// Whether somebody wants to know what each operator did.
-    pub(crate) measured: bool,
 }
 
 impl QueryContext {
-    /// Returns the principal in the form that goes with its fragments.
-    pub(crate) fn delegation(&self) -> Delegation {
-        let (name, groups, attributes) = (self.principal.name(), self.principal.groups(), self.principal.attributes());
-        // What somebody may do to others' queries holds at the node where it was granted, and does not travel.
-        Delegation {
-            principal: name.to_owned(),
-            groups: groups.clone(),
-            attributes: attributes.clone(),
-            via: self.via.clone(),
-        }
+    /// Returns the context of a query, before any of its fragments waits.
+    pub(crate) fn new(head: FragmentHead, key_bytes: usize) -> Self {
+        Self { head, key_bytes, waiting_since: OnceLock::new() }
     }
 }

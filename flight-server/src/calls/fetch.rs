@@ -1,11 +1,9 @@
 //! `DoGet`: statements, tables about the catalog, fragments of other nodes.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow_flight::sql::Command;
 use futures::StreamExt;
-use portolan_connectors::EncodedPlan;
 use portolan_connectors::node::protocol::{FragmentTicket, NodeHello};
 use portolan_engine::{EstimatedFragment, Result, SentFragment};
 use tokio_util::sync::CancellationToken;
@@ -96,15 +94,7 @@ impl Service {
         // First: one of another version may not be able to say who asks.
         NodeHello::current().check(&NodeHello { protocol, datafusion, ..NodeHello::default() })?;
         let Asker { principal, via } = self.callers.delegations.asker(&caller.identity, &ticket, purpose)?;
-        Ok(SentFragment {
-            principal,
-            via,
-            query_id: ticket.query_id,
-            encoded: EncodedPlan { plan: ticket.plan, keys: ticket.keys },
-            hops: ticket.hops,
-            remaining: Duration::from_millis(ticket.remaining_ms),
-            measured: ticket.measured,
-        })
+        Ok(ticket.into_fragment(principal, via))
     }
 }
 

@@ -8,13 +8,9 @@ use std::sync::Arc;
 use arrow::datatypes::Schema;
 
 use super::*;
-use crate::fragment::{Delegation, EncodedPlan};
 
-#[test]
-fn a_ticket_keeps_its_bytes() {
-    let bytes =
-        b"\x08\x03\x12\x0655.2.0\x1a\x01q\x20\x02\x28\xac\x02\x32\x04plan\x42\x02k1\x42\x00\x4a\x05a.b.c\x50\x01";
-    let ticket = FragmentTicket {
+fn ticket() -> FragmentTicket {
+    FragmentTicket {
         protocol: 3,
         datafusion: "55.2.0".to_owned(),
         query_id: "q".to_owned(),
@@ -24,23 +20,31 @@ fn a_ticket_keeps_its_bytes() {
         keys: vec![b"k1"[..].into(), Bytes::new()],
         identity: Some("a.b.c".to_owned()),
         measured: true,
-    };
-    assert_eq!(ticket.encode_to_vec(), bytes);
-    assert_eq!(FragmentTicket::decode(&bytes[..]).unwrap(), ticket);
+    }
+}
+
+#[test]
+fn a_ticket_keeps_its_bytes() {
+    let bytes =
+        b"\x08\x03\x12\x0655.2.0\x1a\x01q\x20\x02\x28\xac\x02\x32\x04plan\x42\x02k1\x42\x00\x4a\x05a.b.c\x50\x01";
+    assert_eq!(ticket().encode_to_vec(), bytes);
+    assert_eq!(FragmentTicket::decode(&bytes[..]).unwrap(), ticket());
     assert_eq!(FragmentTicket::decode(&b"\x32\x04plan"[..]).unwrap().plan, Bytes::from_static(b"plan"));
 }
 
 #[test]
 fn a_request_keeps_its_bytes() {
+    let ann = Principal::new("ann").with_groups(["analysts"]).with_admin(true);
     let request = FragmentRequest {
-        query_id: "q".to_owned(),
-        delegation: Delegation { via: vec!["a".to_owned()], ..Delegation::of("ann") },
+        // Its time is over: nothing stands for 0 milliseconds.
+        head: FragmentHead {
+            via: vec!["a".to_owned()],
+            hops: 2,
+            measured: true,
+            ..FragmentHead::new("q", ann, Instant::now())
+        },
         encoded: EncodedPlan { plan: b"plan"[..].into(), keys: vec![b"k1"[..].into(), Bytes::new()] },
         schema: Arc::new(Schema::empty()),
-        hops: 2,
-        // Its time is over: nothing stands for 0 milliseconds.
-        deadline: Instant::now(),
-        measured: true,
     };
     let version = DATAFUSION_VERSION.as_bytes();
     let rest = &b"\x1a\x01q\x20\x02\x32\x04plan\x42\x02k1\x42\x00\x4a\x05a.b.c\x50\x01"[..];
@@ -48,4 +52,18 @@ fn a_request_keeps_its_bytes() {
     let url = &b"\x0a\x2etype.googleapis.com/portolan.v1.FragmentTicket\x12"[..];
     let expected = [url, &[ticket.len() as u8][..], ticket.as_slice()].concat();
     assert_eq!(FragmentTicket::bytes(&request, Some("a.b.c".to_owned())), expected);
+}
+
+#[test]
+fn a_ticket_becomes_a_fragment_of_whom_its_receiver_names() {
+    let (ann, via) = (Principal::new("ann").with_groups(["analysts"]), vec!["gateway".to_owned()]);
+    for (remaining_ms, least) in [(0, 0), (60_000, 60_000), (u64::MAX, 60_000)] {
+        let before = Instant::now();
+        let sent = FragmentTicket { remaining_ms, ..ticket() };
+        let SentFragment { head, encoded } = sent.into_fragment(ann.clone().with_admin(true), via.clone());
+        assert_eq!((&head.principal, &head.via), (&ann, &via), "nobody administers by what another node sends");
+        assert_eq!((head.query_id.as_str(), head.hops, head.measured), ("q", 2, true));
+        assert!(head.deadline >= before + Duration::from_millis(least), "{remaining_ms}");
+        assert_eq!(encoded, EncodedPlan { plan: ticket().plan, keys: ticket().keys });
+    }
 }

@@ -9,6 +9,7 @@ use arrow::datatypes::Schema;
 
 use super::*;
 use crate::fragment::EncodedPlan;
+use crate::principal::Principal;
 
 fn gateway() -> NodeIdentity {
     let key = NodeKey::from_pem(NodeKey::generate().unwrap().as_bytes()).unwrap();
@@ -16,14 +17,11 @@ fn gateway() -> NodeIdentity {
 }
 
 fn request(left: Duration) -> FragmentRequest {
+    let via = vec!["a".to_owned(), "b".to_owned()];
     FragmentRequest {
-        query_id: "q".to_owned(),
-        delegation: Delegation { via: vec!["a".to_owned(), "b".to_owned()], ..Delegation::of("ann") },
+        head: FragmentHead { via, hops: 3, ..FragmentHead::new("q", Principal::new("ann"), Instant::now() + left) },
         encoded: EncodedPlan { plan: b"plan"[..].into(), keys: vec![b"keys"[..].into()] },
         schema: Arc::new(Schema::empty()),
-        hops: 3,
-        deadline: Instant::now() + left,
-        measured: false,
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use arrow::datatypes::Schema;
 use portolan_connectors::node::{NodeIdentity, NodeKey};
-use portolan_connectors::{Delegation, EncodedPlan, FragmentRequest};
+use portolan_connectors::{EncodedPlan, FragmentHead, FragmentRequest};
 
 use super::*;
 use crate::dispatch::{Request, ticket};
@@ -30,23 +30,17 @@ fn trusting(trusted: Vec<TrustedNode>) -> Delegations {
     Delegations::new(&DelegationOptions { trusted, audiences: vec![] }, vec![HERE.to_owned()]).unwrap()
 }
 
-fn ann() -> Delegation {
-    Delegation {
-        groups: ["analysts".to_owned()].into(),
-        attributes: [("region".to_owned(), vec!["eu".to_owned(), "us".to_owned()])].into(),
-        ..Delegation::of("ann")
-    }
+fn ann() -> Principal {
+    Principal::new("ann").with_groups(["analysts"]).with_attribute("region", ["eu", "us"])
 }
 
-fn request(delegation: Delegation) -> FragmentRequest {
+fn request(principal: Principal, via: &[&str]) -> FragmentRequest {
+    let deadline = Instant::now() + Duration::from_secs(600);
+    let via: Vec<String> = via.iter().map(|node| (*node).to_owned()).collect();
     FragmentRequest {
-        query_id: "q".to_owned(),
-        hops: delegation.via.len() as u32 + 1,
-        delegation,
+        head: FragmentHead { hops: via.len() as u32 + 1, via, ..FragmentHead::new("q", principal, deadline) },
         encoded: EncodedPlan { plan: b"plan"[..].into(), keys: vec![b"keys"[..].into()] },
         schema: Arc::new(Schema::empty()),
-        deadline: Instant::now() + Duration::from_secs(600),
-        measured: false,
     }
 }
 
@@ -57,8 +51,12 @@ fn sent(request: &FragmentRequest, identity: Option<String>) -> FragmentTicket {
     ticket
 }
 
-fn signed(by: &NodeIdentity, delegation: Delegation) -> FragmentTicket {
-    let request = request(delegation);
+fn signed(by: &NodeIdentity, principal: Principal) -> FragmentTicket {
+    signed_via(by, principal, &[])
+}
+
+fn signed_via(by: &NodeIdentity, principal: Principal, via: &[&str]) -> FragmentTicket {
+    let request = request(principal, via);
     sent(&request, Some(by.identity(HERE, &request).unwrap()))
 }
 
@@ -84,14 +82,10 @@ fn refused_at(delegations: &Delegations, ticket: &FragmentTicket, now: u64, says
 fn who_asks_arrives_with_what_is_known_of_them() {
     let (gateway, trusted) = node("gateway");
     let delegations = trusting(vec![trusted]);
-    let ticket = signed(&gateway, Delegation { via: vec!["front".to_owned()], ..ann() });
+    let ticket = signed_via(&gateway, ann().with_admin(true), &["front"]);
     let asker = delegations.asker(&mesh(), &ticket, Purpose::Run).unwrap();
     assert_eq!(asker.via, ["front", "gateway"]);
-    assert_eq!(
-        asker.principal,
-        Principal::new("ann").with_groups(["analysts"]).with_attribute("region", ["eu", "us"]),
-        "nobody administers by what another node says"
-    );
+    assert_eq!(asker.principal, ann(), "nobody administers by what another node says");
 }
 
 #[test]
@@ -141,7 +135,7 @@ fn strangers_are_refused() {
 #[test]
 fn a_token_for_another_node_is_refused() {
     let (gateway, trusted) = node("gateway");
-    let request = request(ann());
+    let request = request(ann(), &[]);
     let ticket = sent(&request, Some(gateway.identity("grpc://other:1/", &request).unwrap()));
     let delegations = trusting(vec![trusted.clone()]);
     refused(
@@ -174,17 +168,17 @@ fn a_node_acts_for_whom_it_may() {
     let only = |names: &[&str]| Allowed::Only(names.iter().map(|n| (*n).to_owned()).collect::<BTreeSet<_>>());
     let limited = |may_act_for, groups| trusting(vec![TrustedNode { may_act_for, groups, ..trusted.clone() }]);
     let for_ann = limited(only(&["ann"]), only(&["analysts"]));
-    let plain = Delegation { attributes: Default::default(), ..ann() };
+    let plain = Principal::new("ann").with_groups(["analysts"]);
     assert!(for_ann.asker(&mesh(), &signed(&gateway, plain.clone()), Purpose::Run).is_ok());
     refused(&for_ann, &signed(&gateway, ann()), "may not say more of `ann` than its groups");
-    let bob = Delegation { principal: "bob".to_owned(), ..plain.clone() };
+    let bob = Principal::new("bob").with_groups(["analysts"]);
     refused(&for_ann, &signed(&gateway, bob), "node `gateway` may not act for `bob` (`may_act_for`");
-    let more = Delegation { groups: ["analysts".to_owned(), "owners".to_owned()].into(), ..plain };
+    let more = plain.with_groups(["analysts", "owners"]);
     refused(&for_ann, &signed(&gateway, more), "`ann` is in the group `owners`");
     let all = limited(Allowed::All, Allowed::All);
-    refused(&all, &signed(&gateway, Delegation::of("node:gateway")), "may not act for `node:gateway`");
+    refused(&all, &signed(&gateway, Principal::new("node:gateway")), "may not act for `node:gateway`");
     for name in ["", "ann\nroot", &"x".repeat(600)] {
-        refused(&all, &signed(&gateway, Delegation::of(name)), "says of a principal what cannot be");
+        refused(&all, &signed(&gateway, Principal::new(name)), "says of a principal what cannot be");
     }
 }
 
@@ -192,15 +186,11 @@ fn a_node_acts_for_whom_it_may() {
 fn a_chain_is_no_longer_than_the_way() {
     let (gateway, trusted) = node("gateway");
     let delegations = trusting(vec![trusted]);
-    let longer =
-        FragmentRequest { hops: 2, ..request(Delegation { via: vec!["a".to_owned(), "b".to_owned()], ..ann() }) };
+    let mut longer = request(ann(), &["a", "b"]);
+    longer.head.hops = 2;
     let ticket = sent(&longer, Some(gateway.identity(HERE, &longer).unwrap()));
     refused(&delegations, &ticket, "names 3 nodes that the query came through, and counts 2");
-    refused(
-        &delegations,
-        &signed(&gateway, Delegation { via: vec!["a\nb".to_owned()], ..ann() }),
-        "names nodes that cannot be any",
-    );
+    refused(&delegations, &signed_via(&gateway, ann(), &["a\nb"]), "names nodes that cannot be any");
 }
 
 #[test]
@@ -234,7 +224,7 @@ fn a_node_logs_in_with_its_key() {
     for token in [&token, &wrong_audience, &forged, &node("stranger").0.login(HERE).unwrap()] {
         assert_eq!(log_in(token).unwrap().unwrap_err().kind(), ErrorKind::Unauthenticated);
     }
-    let request = request(Delegation::of("gateway"));
+    let request = request(Principal::new("gateway"), &[]);
     for no_login in ["", "x", "a.b.c", &gateway.identity(HERE, &request).unwrap()] {
         assert!(log_in(no_login).is_none());
     }
