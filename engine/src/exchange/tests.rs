@@ -138,7 +138,7 @@ fn keys(form: Option<KeyForm>) -> Option<KeyPlan> {
         form,
         keys: 100.0,
         probe_distinct: 1000.0,
-        from: "small".into(),
+        from: vec!["small".to_owned()],
         adapt_factor: 4.0,
     })
 }

@@ -204,7 +204,7 @@ fn edge_entry(fragment: &Fragment, pulls_from: Vec<String>) -> EdgeEntry {
             Strategy::Delegate => "delegate",
         },
         keys: edge.keys.as_ref().map(|keys| Keys {
-            from: keys.from.clone(),
+            from: keys.from.join(", "),
             expected: whole(keys.keys),
             form: keys.form.map(|form| match form {
                 KeyForm::Literals => "literals",

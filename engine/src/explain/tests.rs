@@ -123,7 +123,7 @@ async fn weighed() -> Planned {
             wait: std::time::Duration::from_secs(2),
             form: None,
             keys: 750.0,
-            from: from.into(),
+            from: vec![from.to_owned()],
             adapt_factor: 4.0,
         });
         Arc::new(Fragment {

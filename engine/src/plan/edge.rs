@@ -41,6 +41,9 @@ impl From<KeyFormChoice> for KeyForm {
     }
 }
 
+/// The source of keys from tables of this node's own.
+pub(crate) const THIS_NODE: &str = "this node";
+
 /// What an exchange does about keys: it waits for those of the joins above it, and sends them where they pay.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct KeyPlan {
@@ -52,8 +55,8 @@ pub(crate) struct KeyPlan {
     pub(crate) keys: f64,
     /// How many different keys the whole fragment has; 0 where nothing is known.
     pub(crate) probe_distinct: f64,
-    /// The domain that the keys come from, in words.
-    pub(crate) from: String,
+    /// The sources of the keys, each once: domains, or [`THIS_NODE`].
+    pub(crate) from: Vec<String>,
     /// How often the expected number of keys must be off before that counts as a surprise (`portolan.adapt_factor`).
     pub(crate) adapt_factor: f64,
 }

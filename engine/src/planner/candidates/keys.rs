@@ -5,7 +5,7 @@ use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 
 use super::edges::OperatorEdge;
 use super::tree::CandidateTree;
-use crate::plan::{Cost, KeyPlan, Strategy};
+use crate::plan::{Cost, KeyPlan, Strategy, THIS_NODE};
 use crate::planner::cost;
 use crate::planner::movement::KeyEstimate;
 use crate::settings::{Pushdown, Settings, StrategyChoice};
@@ -49,7 +49,7 @@ impl CandidateTree {
         }
         let keys = OperatorKeys::of(join, build, probe, build_side);
         let domains: Vec<String> = build.domains.iter().map(ToString::to_string).collect();
-        let from = if domains.is_empty() { "this node".to_owned() } else { domains.join(", ") };
+        let from = if domains.is_empty() { vec![THIS_NODE.to_owned()] } else { domains };
         let is_forced = matches!(forced, StrategyChoice::KeysFromLeft | StrategyChoice::KeysFromRight);
         let mut total = Cost::default();
         let mut cut = vec![];
@@ -66,19 +66,18 @@ impl CandidateTree {
         }
         let any = !cut.is_empty();
         total += pass_on(edges, cut);
-        any.then(|| (format!("keys from {from} (about {})", keys.estimate.count.round()), total))
+        any.then(|| (format!("keys from {} (about {})", from.join(", "), keys.estimate.count.round()), total))
     }
 }
 
-/// Returns the union of two lists of domains.
-fn both(one: &str, other: &str) -> String {
-    let mut domains: Vec<&str> = one.split(", ").collect();
-    for domain in other.split(", ") {
-        if !domains.contains(&domain) {
-            domains.push(domain);
+/// Returns the sources of both lists, each once.
+fn both(mut sources: Vec<String>, more: &[String]) -> Vec<String> {
+    for source in more {
+        if !sources.contains(source) {
+            sources.push(source.clone());
         }
     }
-    domains.join(", ")
+    sources
 }
 
 /// Cuts the edges further down a chain of keys: an edge that supplies fewer rows also supplies fewer keys. `cut` has
@@ -117,7 +116,7 @@ impl OperatorKeys {
     }
 
     /// Cuts an edge by the keys. Returns the saved cost; `None` if the keys do not pay and no setting forces them.
-    fn cut(&self, edge: &mut OperatorEdge, from: &str, settings: &Settings, is_forced: bool) -> Option<Cost> {
+    fn cut(&self, edge: &mut OperatorEdge, from: &[String], settings: &Settings, is_forced: bool) -> Option<Cost> {
         let (kept, saved) = match self.estimate.applied_to(edge) {
             Some(keyed) => (keyed.kept, keyed.saved),
             None if is_forced => (self.estimate.matched, Cost::default()),
@@ -132,7 +131,7 @@ impl OperatorKeys {
             Some(before) => KeyPlan {
                 wait: before.wait.max(wait),
                 keys: before.keys.min(self.estimate.count),
-                from: both(&before.from, from),
+                from: both(before.from, from),
                 ..before
             },
             None => KeyPlan {
