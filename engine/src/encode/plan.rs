@@ -27,14 +27,22 @@ const MAX_PLAN_BYTES: usize = 4 << 20;
 /// The functions that a plan may call. Every node has them and finds them by name.
 static FUNCTIONS: LazyLock<Arc<TaskContext>> = LazyLock::new(|| crate::upstream::state_builder().build().task_ctx());
 
-/// Encodes a plan, if it comes out of the encoding as it went in.
+/// Encodes a plan over the ports that a session sees.
+///
+/// # Errors
+/// As [`encode_over`].
+pub(crate) fn encode(plan: &LogicalPlan, state: &SessionState) -> Result<EncodedPlan> {
+    encode_over(plan, view_of(state)?)
+}
+
+/// Encodes a plan over the ports of a view, if it comes out of the encoding as it went in.
 ///
 /// # Errors
 /// `Unsupported`, with the reason in words for EXPLAIN.
-pub(crate) fn encode(plan: &LogicalPlan, state: &SessionState) -> Result<EncodedPlan> {
+pub(crate) fn encode_over(plan: &LogicalPlan, view: Arc<MeshView>) -> Result<EncodedPlan> {
     let refuse = |reason: String| Error::new(ErrorKind::Unsupported, reason);
     let plan = as_encoded(plan).map_err(|e| refuse(e.strip_backtrace()))?;
-    let codec = PortCodec::new(view_of(state)?, vec![]);
+    let codec = PortCodec::new(view, vec![]);
     let encoded = logical_plan_to_bytes_with_extension_codec(&plan, &codec)
         .map_err(|e| refuse(format!("its plan cannot be encoded: {}", e.strip_backtrace())))?;
     if encoded.len() > MAX_PLAN_BYTES {
@@ -49,12 +57,20 @@ pub(crate) fn encode(plan: &LogicalPlan, state: &SessionState) -> Result<Encoded
     Ok(EncodedPlan { plan: encoded, keys: codec.keys().iter().map(|k| k.packed.clone()).collect() })
 }
 
-/// Decodes a fragment and admits it.
+/// Decodes a fragment over the ports that a session sees, and admits it.
+///
+/// # Errors
+/// As [`decode_over`].
+pub(crate) fn decode(encoded: &EncodedPlan, state: &SessionState) -> Result<LogicalPlan> {
+    decode_over(encoded, view_of(state)?)
+}
+
+/// Decodes a fragment over the ports of a view, and admits it.
 ///
 /// # Errors
 /// `InvalidQuery` for bytes that are no plan or a plan that holds anything but known operators over ports, and for keys
 /// that are none; `NotFound` for a port that is not known here.
-pub(crate) fn decode(encoded: &EncodedPlan, state: &SessionState) -> Result<LogicalPlan> {
+pub(crate) fn decode_over(encoded: &EncodedPlan, view: Arc<MeshView>) -> Result<LogicalPlan> {
     let EncodedPlan { plan: encoded, keys } = encoded;
     let keys = SentKeys::unpack_all(keys)?;
     if encoded.len() > MAX_PLAN_BYTES {
@@ -63,7 +79,7 @@ pub(crate) fn decode(encoded: &EncodedPlan, state: &SessionState) -> Result<Logi
             format!("a fragment takes {} bytes and {MAX_PLAN_BYTES} are taken", encoded.len()),
         ));
     }
-    let codec = PortCodec::new(view_of(state)?, keys);
+    let codec = PortCodec::new(view, keys);
     let plan = logical_plan_from_bytes_with_extension_codec(encoded, &FUNCTIONS, &codec).map_err(|e| {
         let error = crate::execution::errors::from_datafusion(&e);
         match error.kind() {

@@ -80,8 +80,7 @@ impl Physical {
         aggregate_filters::restrict(plan, optimizer).map_err(|e| from_datafusion(&e))?;
         topk_groups::restrict(plan, optimizer).map_err(|e| from_datafusion(&e))?;
         let (state, scans) = (Arc::new(state), RemoteScans::default());
-        let exchanges =
-            ExchangePlanner { view, query, scans: scans.clone(), state: state.clone(), running: running.to_vec() };
+        let exchanges = ExchangePlanner { view, query, scans: scans.clone(), running: running.to_vec() };
         let plan = executable(plan).map_err(|e| from_datafusion(&e))?;
         let plan = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(exchanges)])
             .create_physical_plan(&plan, state.as_ref())

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::Result;
-use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_plan::ExecutionPlan;
@@ -28,8 +27,6 @@ pub(crate) struct ExchangePlanner {
     pub(crate) view: Arc<MeshView>,
     pub(crate) query: Arc<QueryContext>,
     pub(crate) scans: RemoteScans,
-    /// What fragments are encoded with, once keys are known.
-    pub(crate) state: Arc<SessionState>,
     /// The scans of a plan that this one takes the place of.
     pub(crate) running: Vec<Arc<RemoteScanExec>>,
 }
@@ -59,7 +56,7 @@ impl ExtensionPlanner for ExchangePlanner {
             into_datafusion(Error::new(ErrorKind::Internal, format!("there is no connection to {}", fragment.site)))
         })?;
         let meter = self.view.meter(&fragment.site);
-        let scan = Arc::new(RemoteScanExec::new(fragment, site, self.query.clone(), self.state.clone(), meter));
+        let scan = Arc::new(RemoteScanExec::new(fragment, site, self.query.clone(), self.view.clone(), meter));
         self.scans.lock().unwrap_or_else(PoisonError::into_inner).push(scan.clone());
         Ok(Some(scan))
     }

@@ -11,7 +11,6 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, internal_err};
-use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
@@ -30,7 +29,7 @@ use super::ahead::Ahead;
 use super::keys::KeyReport;
 use super::reading::{Reading, read_all};
 use super::start::Start;
-use crate::mesh::{LinkMeter, StreamMeter};
+use crate::mesh::{LinkMeter, MeshView, StreamMeter};
 use crate::plan::{Counted, Fragment};
 use crate::progress::EdgeCounters;
 use crate::state::QueryContext;
@@ -46,8 +45,8 @@ pub(crate) struct RemoteScanExec {
     pub(crate) fragment: Arc<Fragment>,
     site: Arc<dyn Peer>,
     query: Arc<QueryContext>,
-    /// What fragments are encoded with.
-    state: Arc<SessionState>,
+    /// The ports that fragments may read.
+    view: Arc<MeshView>,
     /// Measures the link to the site.
     meter: Arc<LinkMeter>,
     /// What joins above will tell of the rows that can match.
@@ -69,7 +68,7 @@ impl RemoteScanExec {
         fragment: Arc<Fragment>,
         site: Arc<dyn Peer>,
         query: Arc<QueryContext>,
-        state: Arc<SessionState>,
+        view: Arc<MeshView>,
         meter: Arc<LinkMeter>,
     ) -> Self {
         let schema: SchemaRef = Arc::new(Schema::clone(fragment.schema.as_arrow()));
@@ -92,7 +91,7 @@ impl RemoteScanExec {
             fragment,
             site,
             query,
-            state,
+            view,
             meter,
             filters: vec![],
             schema,
@@ -215,7 +214,7 @@ impl ExecutionPlan for RemoteScanExec {
             fragment: self.fragment.clone(),
             site: self.site.clone(),
             query: self.query.clone(),
-            state: self.state.clone(),
+            view: self.view.clone(),
             schema: self.schema.clone(),
             filters: self.filters.clone(),
             counters: self.counters.clone(),

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
-use datafusion::execution::session_state::SessionState;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, Literal};
 use datafusion::physical_plan::metrics::{Count, Time};
@@ -16,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::keys::{KeyReport, Restriction, restrict};
 use crate::Result;
+use crate::mesh::MeshView;
 use crate::plan::{Fragment, KeyPlan};
 use crate::progress::EdgeCounters;
 use crate::state::QueryContext;
@@ -25,7 +25,8 @@ pub(super) struct Start {
     pub(super) fragment: Arc<Fragment>,
     pub(super) site: Arc<dyn Peer>,
     pub(super) query: Arc<QueryContext>,
-    pub(super) state: Arc<SessionState>,
+    /// The ports that the fragment may read, to encode it with its keys.
+    pub(super) view: Arc<MeshView>,
     pub(super) schema: SchemaRef,
     pub(super) filters: Vec<Arc<dyn PhysicalExpr>>,
     pub(super) counters: Arc<EdgeCounters>,
@@ -72,7 +73,7 @@ impl Start {
         if !complete {
             report.reasons.push(format!("they did not come within {} ms", plan.wait.as_millis()));
         }
-        let restricted = restrict(&self.fragment, plan, &restrictions, self.query.key_bytes, &self.state);
+        let restricted = restrict(&self.fragment, plan, &restrictions, self.query.key_bytes, &self.view);
         let encoded = restricted.encoded.unwrap_or_else(|| self.fragment.encoded.clone());
         let before = size(&self.fragment.encoded);
         report.bytes = size(&encoded).saturating_sub(before);

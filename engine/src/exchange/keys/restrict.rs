@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use datafusion::common::ScalarValue;
-use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, lit};
 use datafusion::prelude::in_list;
 use portolan_connectors::EncodedPlan;
@@ -12,8 +11,9 @@ use portolan_connectors::EncodedPlan;
 use super::form::{FORCED_LITERALS, Figures};
 use super::restriction::{Body, Condition, Restriction};
 use super::set::KeySet;
-use crate::encode::encode;
+use crate::encode::encode_over;
 use crate::encode::keys::{InKeys, SentKeys, travels};
+use crate::mesh::MeshView;
 use crate::plan::{Fragment, KeyForm, KeyPlan};
 use crate::planner::cardinality::{Cardinality, estimate};
 
@@ -35,7 +35,7 @@ pub(in crate::exchange) fn restrict(
     plan: &KeyPlan,
     restrictions: &[Restriction],
     limit: usize,
-    state: &SessionState,
+    view: &Arc<MeshView>,
 ) -> Restricted {
     let expected = estimate(&fragment.plan);
     let mut writer = Writer { fragment, plan, expected, room: limit, left: 1.0, result: Restricted::default() };
@@ -44,7 +44,7 @@ pub(in crate::exchange) fn restrict(
     let Some(predicate) = tests.into_iter().reduce(Expr::and) else { return result };
     let filtered = Filter::try_new(predicate, Arc::new(fragment.plan.clone()))
         .map_err(|e| e.strip_backtrace())
-        .and_then(|f| encode(&LogicalPlan::Filter(f), state).map_err(|e| e.context().to_owned()));
+        .and_then(|f| encode_over(&LogicalPlan::Filter(f), view.clone()).map_err(|e| e.context().to_owned()));
     match filtered {
         Ok(encoded) => result.encoded = Some(encoded),
         Err(reason) => {
