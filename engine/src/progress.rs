@@ -49,6 +49,19 @@ pub(crate) struct EdgeCounters {
 }
 
 impl EdgeCounters {
+    /// Returns the counters of an edge over which nothing has come yet.
+    pub(crate) fn new(domains: Vec<String>, site: String) -> Self {
+        Self {
+            domains,
+            site,
+            rows: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            bytes_sent: AtomicU64::new(0),
+            finished: AtomicBool::new(false),
+            pulled: Mutex::default(),
+        }
+    }
+
     /// The edge as it is now, then those beyond it, as far as its site told.
     fn now(&self) -> Vec<EdgeProgress> {
         let own = EdgeProgress {

@@ -24,7 +24,7 @@ use futures::StreamExt;
 use portolan_connectors::FragmentHead;
 
 use self::prepared::nullable;
-use crate::exchange::{Physical, RemoteScanExec};
+use crate::exchange::{LiveEdges, Physical};
 use crate::execution::admission::Place;
 use crate::execution::errors::{cancelled, from_datafusion};
 use crate::execution::memory::QueryMemory;
@@ -73,7 +73,7 @@ struct Ready {
     memory: Arc<RuntimeEnv>,
     planned: Arc<Planned>,
     physical: Arc<dyn ExecutionPlan>,
-    scans: Vec<Arc<RemoteScanExec>>,
+    edges: Arc<LiveEdges>,
 }
 
 impl Query {
@@ -124,10 +124,10 @@ impl Query {
 
     async fn ready(&self, plan: &LogicalPlan, state: SessionState) -> Result<Ready> {
         let planned = planner::plan(&state, plan, &self.settings, &self.view, self.is_fragment())?;
-        let Physical { state, plan: physical, scans } =
-            Physical::of(&planned.plan, state, self.view.clone(), self.context.clone(), &[]).await?;
+        let edges = LiveEdges::new(self.view.clone(), self.context.clone());
+        let Physical { state, plan: physical, edges } = Physical::of(&planned.plan, state, edges).await?;
         let memory = query_memory(&self.engine)?;
-        Ok(Ready { state, memory, planned: Arc::new(planned), physical, scans })
+        Ok(Ready { state, memory, planned: Arc::new(planned), physical, edges })
     }
 
     /// Planning lists files and reads their ends, and a store may hang.
@@ -176,7 +176,7 @@ impl Query {
     }
 
     fn drive(self, ready: Ready, place: Place, schema: SchemaRef) -> QueryStream {
-        let progress = ProgressHandle::new(ready.scans.iter().map(|s| s.counters.clone()).collect());
+        let progress = ProgressHandle::new(ready.edges.counters());
         let (head, engine) = (&self.context.head, self.engine.clone());
         let (query_id, deadline) = (head.query_id.clone(), head.deadline);
         let measured = !self.is_fragment() || head.measured;
@@ -207,7 +207,7 @@ impl Query {
         }
         // It may not be the plan that it began with.
         let Some(ready) = stream.ready() else { return Ok(vec![]) };
-        explain::rows(&ready.planned, &ready.physical, options, Some(&ready.scans))
+        explain::rows(&ready.planned, &ready.physical, options, Some(&ready.edges.all()))
     }
 }
 

@@ -1,8 +1,10 @@
-//! The edge where rows come from another site: the operator that runs in the place of an exchange.
+//! The edge where rows come from another site: the operator that runs in the place of an exchange, and what lives while
+//! it runs.
 
 mod ahead;
 mod ambiguous;
 mod keys;
+mod live;
 mod physical;
 mod planner;
 mod reading;
@@ -10,6 +12,7 @@ mod remote_scan;
 mod start;
 
 pub(crate) use ahead::COUNTED_BYTES;
+pub(crate) use live::{LiveEdge, LiveEdges};
 pub(crate) use physical::Physical;
 pub(crate) use remote_scan::RemoteScanExec;
 

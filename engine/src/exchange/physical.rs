@@ -1,6 +1,6 @@
 //! The physical plan of what runs here, and how it is to run where its inputs come from other sites.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::session_state::SessionState;
@@ -8,14 +8,12 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 
-use super::planner::{ExchangePlanner, RemoteScans};
-use super::remote_scan::RemoteScanExec;
+use super::live::LiveEdges;
+use super::planner::ExchangePlanner;
 use crate::Result;
 use crate::execution::errors::from_datafusion;
 use crate::execution::yielding::with_yielding_joins;
-use crate::mesh::MeshView;
 use crate::plan::Exchange;
-use crate::state::QueryContext;
 use crate::upstream::{aggregate_filters, executable, nested_keys, topk_groups};
 
 /// A join lists its keys up to so many bytes and keys: beyond, only their range is known. The list takes some 300 bytes
@@ -53,19 +51,13 @@ pub(crate) struct Physical {
     /// What it is to be run with.
     pub(crate) state: Arc<SessionState>,
     pub(crate) plan: Arc<dyn ExecutionPlan>,
-    /// Its remote scans, in the order of their fragments.
-    pub(crate) scans: Vec<Arc<RemoteScanExec>>,
+    /// The edges that its remote scans read.
+    pub(crate) edges: Arc<LiveEdges>,
 }
 
 impl Physical {
-    /// Plans what runs here. `running` are scans of the plan before, of which those go on that the plan still has.
-    pub(crate) async fn of(
-        plan: &LogicalPlan,
-        state: SessionState,
-        view: Arc<MeshView>,
-        query: Arc<QueryContext>,
-        running: &[Arc<RemoteScanExec>],
-    ) -> Result<Self> {
+    /// Plans what runs here, over these edges.
+    pub(crate) async fn of(plan: &LogicalPlan, state: SessionState, edges: LiveEdges) -> Result<Self> {
         let mut state = match expected_keys(plan).map_err(|e| from_datafusion(&e))? {
             Some(keys) => across_owners(state, keys),
             None => state,
@@ -79,18 +71,17 @@ impl Physical {
         let optimizer = &mut state.config_mut().options_mut().optimizer;
         aggregate_filters::restrict(plan, optimizer).map_err(|e| from_datafusion(&e))?;
         topk_groups::restrict(plan, optimizer).map_err(|e| from_datafusion(&e))?;
-        let (state, scans) = (Arc::new(state), RemoteScans::default());
-        let exchanges = ExchangePlanner { view, query, scans: scans.clone(), running: running.to_vec() };
+        let edges = Arc::new(edges);
+        state.config_mut().set_extension(edges.clone());
+        let state = Arc::new(state);
         let plan = executable(plan).map_err(|e| from_datafusion(&e))?;
-        let plan = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(exchanges)])
+        let plan = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(ExchangePlanner)])
             .create_physical_plan(&plan, state.as_ref())
             .await
             .and_then(super::ambiguous::without_ambiguous_filters)
             .and_then(with_yielding_joins)
             .map_err(|e| from_datafusion(&e))?;
-        let mut scans = std::mem::take(&mut *scans.lock().unwrap_or_else(PoisonError::into_inner));
-        scans.sort_by_key(|s| s.fragment.number);
-        Ok(Self { state, plan, scans })
+        Ok(Self { state, plan, edges })
     }
 }
 

@@ -1,7 +1,6 @@
-//! Turns exchanges into remote scans when the plan of a query becomes physical, and remembers them: what crossed each
-//! edge is asked of them later.
+//! Turns exchanges into remote scans when the plan of a query becomes physical.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::Session;
@@ -11,25 +10,13 @@ use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
+use super::live::LiveEdges;
 use super::remote_scan::RemoteScanExec;
-use crate::execution::errors::into_datafusion;
-use crate::mesh::MeshView;
 use crate::plan::Exchange;
-use crate::state::QueryContext;
-use crate::{Error, ErrorKind};
 
-/// The remote scans of one query, in the order of planning. The optimizer puts others in their place, which count and
-/// report together with them.
-pub(crate) type RemoteScans = Arc<Mutex<Vec<Arc<RemoteScanExec>>>>;
-
-/// Plans exchanges.
-pub(crate) struct ExchangePlanner {
-    pub(crate) view: Arc<MeshView>,
-    pub(crate) query: Arc<QueryContext>,
-    pub(crate) scans: RemoteScans,
-    /// The scans of a plan that this one takes the place of.
-    pub(crate) running: Vec<Arc<RemoteScanExec>>,
-}
+/// Plans exchanges. The scans are made for the live edges in the session's configuration, and count and report together
+/// with them, as do those that the optimizer puts in their place.
+pub(crate) struct ExchangePlanner;
 
 #[async_trait]
 impl ExtensionPlanner for ExchangePlanner {
@@ -39,25 +26,13 @@ impl ExtensionPlanner for ExchangePlanner {
         node: &dyn UserDefinedLogicalNode,
         _: &[&LogicalPlan],
         _: &[Arc<dyn ExecutionPlan>],
-        _: &dyn Session,
+        session: &dyn Session,
         _: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let Some(exchange) = node.as_any().downcast_ref::<Exchange>() else {
             return Ok(None);
         };
-        let fragment = exchange.fragment.clone();
-        let number = exchange.running.map(|r| r.number);
-        if let Some(running) = self.running.iter().find(|scan| Some(scan.fragment.number) == number) {
-            let scan = Arc::new(running.renumbered(fragment));
-            self.scans.lock().unwrap_or_else(PoisonError::into_inner).push(scan.clone());
-            return Ok(Some(scan));
-        }
-        let site = self.view.peers.get(&fragment.site).cloned().ok_or_else(|| {
-            into_datafusion(Error::new(ErrorKind::Internal, format!("there is no connection to {}", fragment.site)))
-        })?;
-        let meter = self.view.meter(&fragment.site);
-        let scan = Arc::new(RemoteScanExec::new(fragment, site, self.query.clone(), self.view.clone(), meter));
-        self.scans.lock().unwrap_or_else(PoisonError::into_inner).push(scan.clone());
-        Ok(Some(scan))
+        let edge = LiveEdges::of(session.config())?.edge(&exchange.fragment)?;
+        Ok(Some(Arc::new(RemoteScanExec::new(exchange.fragment.clone(), edge.metrics.clone()))))
     }
 }

@@ -16,7 +16,7 @@ use datafusion::logical_expr::{Extension, LogicalPlan};
 use datafusion::physical_plan::{collect, execute_stream};
 use portolan_connectors::{CatalogAnswer, FragmentHead, FragmentRequest, FragmentStream, Peer, Site, SiteId};
 
-use super::Physical;
+use super::{LiveEdges, Physical};
 use crate::encode::decode;
 use crate::fake_mesh::{OwnerPeer, analysed, state_of};
 use crate::mesh::Link;
@@ -98,12 +98,13 @@ struct Ran {
 impl Ran {
     /// What crossed the edge from `large`.
     fn crossed(&self) -> u64 {
-        let scan = self.physical.scans.iter().find(|s| s.fragment.site.as_str() == "grpc://large").unwrap();
-        scan.counters.rows.load(Ordering::Relaxed)
+        let edges = self.physical.edges.all();
+        let edge = edges.iter().find(|e| e.fragment.site.as_str() == "grpc://large").unwrap();
+        edge.counters.rows.load(Ordering::Relaxed)
     }
 
     fn report(&self) -> super::keys::KeyReport {
-        self.physical.scans.iter().find_map(|s| s.key_report()).expect("there is a report")
+        self.physical.edges.all().iter().find_map(|e| e.key_report()).expect("there is a report")
     }
 }
 
@@ -129,7 +130,7 @@ async fn plan(engine: &Engine, sql: &str, keys: Option<KeyPlan>, rows_known: boo
     });
     let head = FragmentHead::new("q", Principal::anonymous(), Instant::now() + Duration::from_secs(60));
     let query = QueryContext::new(head, key_bytes);
-    Physical::of(&plan.unwrap().data, state, view, Arc::new(query), &[]).await.unwrap()
+    Physical::of(&plan.unwrap().data, state, LiveEdges::new(view, Arc::new(query))).await.unwrap()
 }
 
 fn keys(form: Option<KeyForm>) -> Option<KeyPlan> {
@@ -188,7 +189,8 @@ async fn the_cheapest_form_is_taken_and_told() {
     let report = ran.report();
     assert_eq!((report.forms.as_slice(), report.keys), (&[KeyForm::Batch][..], Some(98)), "{report}");
     assert!(!report.adapted && report.bytes > 0, "{report}");
-    let counters = &ran.physical.scans.iter().find(|s| s.key_report().is_some()).unwrap().counters;
+    let edges = ran.physical.edges.all();
+    let counters = &edges.iter().find(|e| e.key_report().is_some()).unwrap().counters;
     assert_eq!(counters.bytes_sent.load(Ordering::Relaxed), report.bytes as u64);
     let surprised = KeyPlan { keys: 4.0, ..keys(None).unwrap() };
     assert!(mesh.run(INNER, Some(surprised), true).await.report().adapted);
@@ -283,7 +285,7 @@ async fn keys_beyond_the_limit_stay_here() {
     let mesh = Mesh::new().await;
     let physical = plan(&mesh.gateway, INNER, keys(Some(KeyForm::Batch)), true, 10).await;
     collect(physical.plan.clone(), physical.state.task_ctx()).await.unwrap();
-    let report = physical.scans.iter().find_map(|s| s.key_report()).unwrap();
+    let report = physical.edges.all().iter().find_map(|e| e.key_report()).unwrap();
     assert!(report.forms.is_empty() && report.to_string().contains("do not fit"), "{report}");
     assert!(mesh.large.requests().pop().unwrap().encoded.keys.is_empty());
 }

@@ -14,14 +14,14 @@ use super::document::{
 use super::measured::edge_actual;
 use super::relate::relate;
 use super::sql;
-use crate::exchange::RemoteScanExec;
+use crate::exchange::LiveEdge;
 use crate::plan::{self, Fragment, KeyForm, Placed, Planned, SiteChoice, Strategy};
 use crate::planner::cardinality::q_error::q_error;
 
 /// A query that ran.
 #[derive(Clone, Copy)]
 pub(crate) struct Ran<'a> {
-    pub(crate) scans: &'a [Arc<RemoteScanExec>],
+    pub(crate) edges: &'a [Arc<LiveEdge>],
     pub(crate) physical: &'a dyn ExecutionPlan,
 }
 
@@ -125,8 +125,8 @@ impl<'a> Writer<'a> {
         let Some(fragment) = self.planned.fragments.iter().find(|f| f.number == number) else { return true };
         let edge = edge_entry(fragment, pulled(root, &fragment.site));
         let mut complete = true;
-        let actual = self.ran.and_then(|ran| ran.scans.iter().find(|s| s.fragment.number == number)).map(|scan| {
-            let mut actual = edge_actual(scan);
+        let actual = self.ran.and_then(|ran| ran.edges.iter().find(|e| e.fragment.number == number)).map(|live| {
+            let mut actual = edge_actual(live);
             complete = actual.complete;
             let estimate = rows_expected(fragment).filter(|_| complete);
             actual.q_error = estimate.map(|e| self.compare(e, actual.rows, || format!("edge {number}")));

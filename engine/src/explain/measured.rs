@@ -10,7 +10,7 @@ use portolan_connectors::{OperatorMetrics, PulledRows};
 use super::document::{EdgeActual, Pulled};
 use super::figures::count;
 use super::relate::relate;
-use crate::exchange::RemoteScanExec;
+use crate::exchange::LiveEdge;
 use crate::plan::Placed;
 use crate::planner::cardinality::q_error::q_error;
 
@@ -30,17 +30,17 @@ const METRICS_TOLD: &[&str] = &[
 ];
 
 /// What crossed an edge.
-pub(super) fn edge_actual(scan: &RemoteScanExec) -> EdgeActual {
-    let metrics = scan.metrics().unwrap_or_default();
+pub(super) fn edge_actual(edge: &LiveEdge) -> EdgeActual {
+    let metrics = edge.metrics.clone_inner();
     let first_batch = metrics.sum_by_name("time_to_first_batch").map(|m| m.as_usize() as f64 / 1e6);
-    let summary = scan.summary();
+    let summary = edge.summary();
     EdgeActual {
         rows: metrics.output_rows().unwrap_or(0) as u64,
         bytes: metrics.sum_by_name("wire_bytes").map_or(0, |m| m.as_usize()) as u64,
         first_batch_ms: first_batch.filter(|ms| *ms > 0.0),
         complete: summary.is_some(),
         q_error: None,
-        keys: keys_report(scan),
+        keys: keys_report(edge),
         pulled: summary.iter().flat_map(|s| &s.pulled).map(pulled).collect(),
         operators: summary.map(|s| s.operators).unwrap_or_default(),
     }
@@ -53,8 +53,8 @@ fn pulled(rows: &PulledRows) -> Pulled {
 
 /// What became of the keys that were sent to an owner: their form and number, their bytes, how long the scan waited,
 /// and whether the plan was adapted. `None` where no keys were sent.
-fn keys_report(scan: &RemoteScanExec) -> Option<String> {
-    scan.key_report().map(|report| report.to_string())
+fn keys_report(edge: &LiveEdge) -> Option<String> {
+    edge.key_report().map(|report| report.to_string())
 }
 
 pub(super) fn lines(operators: &[OperatorMetrics]) -> String {

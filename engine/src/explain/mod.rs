@@ -24,7 +24,7 @@ pub(crate) use measured::local_operators;
 
 use self::compose::{Ran, document};
 use self::document::{Document, FragmentEntry};
-use crate::exchange::RemoteScanExec;
+use crate::exchange::LiveEdge;
 use crate::plan::Planned;
 use crate::planner::resolve::{ExplainOptions, Format};
 use crate::{Error, ErrorKind, Result};
@@ -34,7 +34,7 @@ pub(crate) fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("plan_type", DataType::Utf8, true), Field::new("plan", DataType::Utf8, true)]))
 }
 
-/// The rows of EXPLAIN, as pairs; those of `EXPLAIN ANALYZE` where the scans of a query that ran are given.
+/// The rows of EXPLAIN, as pairs; those of `EXPLAIN ANALYZE` where the edges of a query that ran are given.
 ///
 /// # Errors
 /// `Unsupported` for a picture of more operators than a picture can show.
@@ -42,9 +42,9 @@ pub(crate) fn rows(
     planned: &Planned,
     physical: &Arc<dyn ExecutionPlan>,
     options: ExplainOptions,
-    scans: Option<&[Arc<RemoteScanExec>]>,
+    edges: Option<&[Arc<LiveEdge>]>,
 ) -> Result<Vec<(String, String)>> {
-    let document = document(planned, scans.map(|scans| Ran { scans, physical: physical.as_ref() }));
+    let document = document(planned, edges.map(|edges| Ran { edges, physical: physical.as_ref() }));
     let one = |kind: &str, text| Ok(vec![(kind.to_owned(), text)]);
     match options.format {
         Format::Text => {
@@ -54,7 +54,7 @@ pub(crate) fn rows(
                 rows.push(("here".into(), planned.plan.display_indent().to_string()));
                 rows.push(("physical".into(), measured::lines(&local_operators(physical.as_ref(), None))));
             }
-            if scans.is_some() {
+            if edges.is_some() {
                 rows.extend(document.fragments.iter().map(|f| (format!("edge {}", f.number), edges::crossed(f))));
                 let operators = local_operators(physical.as_ref(), Some(&planned.placed));
                 rows.push(("here".into(), measured::lines(&operators)));

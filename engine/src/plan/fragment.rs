@@ -1,7 +1,9 @@
 //! A fragment: a part of a plan that runs at a peer.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::DFSchemaRef;
 use datafusion::logical_expr::LogicalPlan;
 use portolan_catalog::DomainName;
@@ -28,6 +30,11 @@ pub(crate) struct Fragment {
 }
 
 impl Fragment {
+    /// Returns the columns of its rows.
+    pub(crate) fn arrow_schema(&self) -> SchemaRef {
+        Arc::new(Schema::clone(self.schema.as_arrow()))
+    }
+
     /// Returns the names of the domains whose ports it reads.
     pub(crate) fn domain_names(&self) -> BTreeSet<DomainName> {
         self.domains.iter().map(|domain| DomainName::new(domain.clone())).collect()

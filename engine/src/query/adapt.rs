@@ -10,7 +10,7 @@ use datafusion::execution::session_state::SessionState;
 use futures::future::try_join_all;
 
 use super::{Query, Ready};
-use crate::exchange::{COUNTED_BYTES, Physical, RemoteScanExec};
+use crate::exchange::{COUNTED_BYTES, LiveEdge, Physical};
 use crate::execution::errors::from_datafusion;
 use crate::execution::run::Driven;
 use crate::plan::Counted;
@@ -24,7 +24,7 @@ impl Query {
             None => first,
             Some(again) => {
                 let again = Arc::new(again);
-                progress.replace_edges(again.scans.iter().map(|s| s.counters.clone()).collect());
+                progress.replace_edges(again.edges.counters());
                 ready.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&again);
                 again
             }
@@ -38,15 +38,14 @@ impl Query {
         if awaited.is_empty() {
             return Ok(None);
         }
-        let context = ready.task_context();
+        let (context, edges) = (ready.task_context(), ready.edges.all());
         // Whatever waits for nothing starts, as it would without this.
-        for scan in ready.scans.iter().filter(|s| s.fragment.edge.keys.is_none()) {
-            scan.start_ahead(context.clone()).map_err(|e| from_datafusion(&e))?;
+        for edge in edges.iter().filter(|e| e.fragment.edge.keys.is_none()) {
+            ready.edges.start_ahead(edge).map_err(|e| from_datafusion(&e))?;
         }
         let _ = self.context.waiting_since.set(Instant::now());
-        let wait =
-            ready.scans.iter().filter_map(|s| Some(s.fragment.edge.keys.as_ref()?.wait)).max().unwrap_or_default();
-        let counted = try_join_all(awaited.into_iter().map(|scan| count(scan, &context, wait))).await?;
+        let wait = edges.iter().filter_map(|e| Some(e.fragment.edge.keys.as_ref()?.wait)).max().unwrap_or_default();
+        let counted = try_join_all(awaited.iter().map(|edge| count(edge, &context, wait))).await?;
         let counted: BTreeMap<usize, Counted> = counted.into_iter().collect();
         let fragment = self.is_fragment();
         let planned = match planner::adapt(&ready.state, &ready.planned, &counted, &self.settings, &self.view, fragment)
@@ -59,29 +58,30 @@ impl Query {
                 return Ok(None);
             }
         };
-        let (state, view, context) = (SessionState::clone(&ready.state), self.view.clone(), self.context.clone());
-        let Physical { state, plan: physical, scans } =
-            Physical::of(&planned.plan, state, view, context, &ready.scans).await?;
+        let edges = ready.edges.replaced_by(&planned.plan).map_err(|e| from_datafusion(&e))?;
+        let state = SessionState::clone(&ready.state);
+        let Physical { state, plan: physical, edges } = Physical::of(&planned.plan, state, edges).await?;
         let memory = ready.memory.clone();
-        Ok(Some(Ready { state, memory, planned: Arc::new(planned), physical, scans }))
+        Ok(Some(Ready { state, memory, planned: Arc::new(planned), physical, edges }))
     }
 
-    /// The scans to count first: those whose keys others wait for, where they are expected to fit in memory. What a
+    /// The edges to count first: those whose keys others wait for, where they are expected to fit in memory. What a
     /// setting forces is not weighed again.
-    fn awaited<'a>(&self, ready: &'a Ready) -> Result<Vec<&'a Arc<RemoteScanExec>>> {
+    fn awaited(&self, ready: &Ready) -> Result<Vec<Arc<LiveEdge>>> {
         if !self.settings.strategy.is_empty() || !self.settings.placement {
             return Ok(vec![]);
         }
         let numbers = planner::awaited(&ready.planned).map_err(|e| from_datafusion(&e))?;
-        let scans: Vec<_> = ready.scans.iter().filter(|s| numbers.contains(&s.fragment.number)).collect();
-        let bytes: f64 = scans.iter().map(|s| s.fragment.edge.rows * s.fragment.edge.row_bytes).sum();
-        Ok(if bytes <= COUNTED_BYTES as f64 { scans } else { vec![] })
+        let mut edges = ready.edges.all();
+        edges.retain(|e| numbers.contains(&e.fragment.number));
+        let bytes: f64 = edges.iter().map(|e| e.fragment.edge.rows * e.fragment.edge.row_bytes).sum();
+        Ok(if bytes <= COUNTED_BYTES as f64 { edges } else { vec![] })
     }
 }
 
-async fn count(scan: &Arc<RemoteScanExec>, context: &TaskContext, wait: Duration) -> Result<(usize, Counted)> {
-    let counted = scan.read_ahead(context, wait).await.map_err(|e| from_datafusion(&e))?;
-    Ok((scan.fragment.number, counted))
+async fn count(edge: &LiveEdge, context: &TaskContext, wait: Duration) -> Result<(usize, Counted)> {
+    let counted = edge.read_ahead(context, wait).await.map_err(|e| from_datafusion(&e))?;
+    Ok((edge.fragment.number, counted))
 }
 
 #[cfg(test)]

@@ -1,0 +1,229 @@
+//! The live side of a plan's edges: the site of each fragment, what counts and measures its rows, and what came of its
+//! keys.
+//!
+//! A remote scan is a description. Once executed, it finds its edge in [`LiveEdges`], an extension of the configuration
+//! that its task runs with.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, internal_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder};
+use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
+use datafusion::prelude::SessionConfig;
+use futures::StreamExt;
+use portolan_connectors::{FragmentSummary, Peer};
+use tokio::sync::Notify;
+
+use super::ahead::Ahead;
+use super::keys::KeyReport;
+use super::reading::{Reading, read_all};
+use super::start::Start;
+use crate::execution::errors::into_datafusion;
+use crate::mesh::{LinkMeter, MeshView, StreamMeter};
+use crate::plan::{Counted, Exchange, Fragment};
+use crate::progress::EdgeCounters;
+use crate::state::QueryContext;
+use crate::{Error, ErrorKind};
+
+/// Batches that wait for their reader, at most: beyond them the owner waits.
+const BATCHES_AHEAD: usize = 2;
+/// The only partition of a remote scan.
+const PARTITION: usize = 0;
+
+/// The edges of one plan of one query, by the numbers of their fragments. A number means an edge of this plan alone: a
+/// plan that replaces it has edges of its own.
+#[derive(Debug)]
+pub(crate) struct LiveEdges {
+    view: Arc<MeshView>,
+    query: Arc<QueryContext>,
+    edges: Mutex<BTreeMap<usize, Arc<LiveEdge>>>,
+}
+
+/// An edge of a plan. Its clones count and report together.
+#[derive(Clone, Debug)]
+pub(crate) struct LiveEdge {
+    pub(crate) fragment: Arc<Fragment>,
+    site: Arc<dyn Peer>,
+    /// Measures the link to the site.
+    meter: Arc<LinkMeter>,
+    pub(crate) counters: Arc<EdgeCounters>,
+    /// The metrics of the scan that was planned for the edge.
+    pub(crate) metrics: ExecutionPlanMetricsSet,
+    /// What the site said at the end.
+    summary: Arc<Mutex<Option<FragmentSummary>>>,
+    /// What came of keys.
+    report: Arc<Mutex<Option<KeyReport>>>,
+    /// Its rows, where it was started before the plan around it.
+    ahead: Ahead,
+}
+
+/// What a remote scan hands over when it is executed.
+pub(super) struct ScanRun {
+    pub(super) schema: SchemaRef,
+    /// What joins above will tell of the rows that can match.
+    pub(super) filters: Vec<Arc<dyn PhysicalExpr>>,
+    pub(super) metrics: ExecutionPlanMetricsSet,
+}
+
+impl LiveEdges {
+    /// Returns the edges of a plan none of whose fragments runs yet.
+    pub(crate) fn new(view: Arc<MeshView>, query: Arc<QueryContext>) -> Self {
+        Self { view, query, edges: Mutex::default() }
+    }
+
+    /// Returns the edges of `plan`, which replaces the plan of these edges. Those of the plan's exchanges that run
+    /// already go on, under their new numbers.
+    pub(crate) fn replaced_by(&self, plan: &LogicalPlan) -> Result<Self> {
+        let mut edges = BTreeMap::new();
+        plan.apply_with_subqueries(|node| {
+            if let Some(exchange) = Exchange::of(node)
+                && let Some(running) = exchange.running
+                && let Some(edge) = self.lock().get(&running.number)
+            {
+                let fragment = exchange.fragment.clone();
+                edges.insert(fragment.number, Arc::new(LiveEdge { fragment, ..edge.as_ref().clone() }));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(Self { view: self.view.clone(), query: self.query.clone(), edges: Mutex::new(edges) })
+    }
+
+    /// Finds the edges in the configuration that a plan is made with, or runs with.
+    ///
+    /// # Errors
+    /// If there are none.
+    pub(super) fn of(config: &SessionConfig) -> Result<Arc<Self>> {
+        match config.get_extension() {
+            Some(edges) => Ok(edges),
+            None => internal_err!("a remote scan needs the edges of its query in the configuration of its session"),
+        }
+    }
+
+    /// Returns the edge of a fragment, and adds it first if the fragment is new.
+    ///
+    /// # Errors
+    /// If the fragment's site is no peer of this node.
+    pub(super) fn edge(&self, fragment: &Arc<Fragment>) -> Result<Arc<LiveEdge>> {
+        let mut edges = self.lock();
+        if let Some(edge) = edges.get(&fragment.number) {
+            return Ok(edge.clone());
+        }
+        let edge = Arc::new(LiveEdge::new(fragment.clone(), &self.view)?);
+        edges.insert(fragment.number, edge.clone());
+        Ok(edge)
+    }
+
+    /// Returns the edges in the order of their fragments.
+    pub(crate) fn all(&self) -> Vec<Arc<LiveEdge>> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// Returns the counters of the edges, in the same order.
+    pub(crate) fn counters(&self) -> Vec<Arc<EdgeCounters>> {
+        self.lock().values().map(|edge| edge.counters.clone()).collect()
+    }
+
+    /// Returns the rows of a fragment. A fragment that was started before the plan around it is not started again.
+    ///
+    /// # Errors
+    /// As [`LiveEdges::edge`].
+    pub(super) fn rows(&self, fragment: &Arc<Fragment>, run: ScanRun) -> Result<SendableRecordBatchStream> {
+        let edge = self.edge(fragment)?;
+        Ok(match edge.ahead.take() {
+            Some(rows) => rows,
+            None => edge.start(run, self.query.clone(), self.view.clone()),
+        })
+    }
+
+    /// Asks for the rows of an edge before the plan around it runs.
+    pub(crate) fn start_ahead(&self, edge: &LiveEdge) -> Result<()> {
+        let run = ScanRun { schema: edge.fragment.arrow_schema(), filters: vec![], metrics: edge.metrics.clone() };
+        edge.ahead.put(self.rows(&edge.fragment, run)?);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Arc<LiveEdge>>> {
+        self.edges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LiveEdge {
+    fn new(fragment: Arc<Fragment>, view: &MeshView) -> Result<Self> {
+        let site = view.peers.get(&fragment.site).cloned().ok_or_else(|| {
+            into_datafusion(Error::new(ErrorKind::Internal, format!("there is no connection to {}", fragment.site)))
+        })?;
+        Ok(Self {
+            site,
+            meter: view.meter(&fragment.site),
+            counters: Arc::new(EdgeCounters::new(fragment.domains.clone(), fragment.site.to_string())),
+            metrics: ExecutionPlanMetricsSet::new(),
+            summary: Arc::default(),
+            report: Arc::default(),
+            ahead: Ahead::default(),
+            fragment,
+        })
+    }
+
+    /// Starts to read the rows of the fragment. That runs beside whatever else the query does, so that both sides of a
+    /// join come at once. Dropping the stream ends it: it holds neither the edge nor the configuration that leads to it.
+    fn start(&self, run: ScanRun, query: Arc<QueryContext>, view: Arc<MeshView>) -> SendableRecordBatchStream {
+        let ScanRun { schema, filters, metrics } = run;
+        let start = Start {
+            fragment: self.fragment.clone(),
+            site: self.site.clone(),
+            query,
+            view,
+            schema: schema.clone(),
+            filters,
+            counters: self.counters.clone(),
+            report: self.report.clone(),
+            keys_sent: MetricBuilder::new(&metrics).counter("keys_sent", PARTITION),
+            key_bytes: MetricBuilder::new(&metrics).counter("key_bytes", PARTITION),
+            key_wait: MetricBuilder::new(&metrics).subset_time("key_wait", PARTITION),
+        };
+        let reading = Reading {
+            rows: 0,
+            schema: schema.clone(),
+            counters: self.counters.clone(),
+            summary: self.summary.clone(),
+            baseline: BaselineMetrics::new(&metrics, PARTITION),
+            bytes: MetricBuilder::new(&metrics).counter("wire_bytes", PARTITION),
+            first_batch: MetricBuilder::new(&metrics).subset_time("time_to_first_batch", PARTITION),
+            started: Instant::now(),
+            meter: StreamMeter::new(self.meter.clone()),
+            fragment: self.fragment.clone(),
+        };
+        let wanted = Arc::new(Notify::new());
+        let mut task = RecordBatchReceiverStream::builder(schema.clone(), BATCHES_AHEAD);
+        task.spawn(read_all(start, reading, wanted.clone(), task.tx()));
+        let rows = task.build();
+        let stream = futures::stream::once(async move {
+            wanted.notify_one();
+            rows
+        })
+        .flatten();
+        Box::pin(RecordBatchStreamAdapter::new(schema, stream))
+    }
+
+    /// Reads rows before the plan around it runs, up to a bound and for so long at most; gives how many there are.
+    pub(crate) async fn read_ahead(&self, context: &TaskContext, wait: Duration) -> Result<Counted> {
+        self.ahead.read(&self.fragment.arrow_schema(), context, wait).await
+    }
+
+    /// What the site said at the end; `None` while the fragment runs, or where it never ran.
+    pub(crate) fn summary(&self) -> Option<FragmentSummary> {
+        self.summary.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What came of keys; `None` where none were asked for, and until it is known.
+    pub(crate) fn key_report(&self) -> Option<KeyReport> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
