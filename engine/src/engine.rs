@@ -14,6 +14,7 @@ use datafusion::prelude::SessionConfig;
 use portolan_catalog::{DomainName, MeshSnapshot, PortRef, PortStatistics};
 use portolan_connectors::{CatalogAnswer, LocalDomain, Peer};
 
+use crate::exchange::MeshPlanner;
 use crate::execution::admission::Admission;
 use crate::execution::memory::SharedMemory;
 use crate::execution::runtime::CpuRuntime;
@@ -173,7 +174,11 @@ fn base_state(partitions: usize, query_memory: usize, runtime: Arc<RuntimeEnv>) 
     let to_merge = query_memory / (8 * partitions);
     options.execution.sort_spill_reservation_bytes =
         to_merge.clamp(MERGE_RESERVATION_LEAST, options.execution.sort_spill_reservation_bytes);
-    upstream::state_builder().with_config(config).with_runtime_env(runtime).build()
+    upstream::state_builder()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_query_planner(Arc::new(MeshPlanner))
+        .build()
 }
 
 impl Engine {

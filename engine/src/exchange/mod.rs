@@ -14,6 +14,7 @@ mod start;
 pub(crate) use ahead::COUNTED_BYTES;
 pub(crate) use live::{LiveEdge, LiveEdges};
 pub(crate) use physical::Physical;
+pub(crate) use planner::MeshPlanner;
 pub(crate) use remote_scan::RemoteScanExec;
 
 #[cfg(test)]

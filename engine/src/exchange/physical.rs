@@ -6,15 +6,12 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 
 use super::live::LiveEdges;
-use super::planner::ExchangePlanner;
 use crate::Result;
 use crate::execution::errors::from_datafusion;
-use crate::execution::yielding::with_yielding_joins;
 use crate::plan::Exchange;
-use crate::upstream::{aggregate_filters, executable, nested_keys, topk_groups};
+use crate::upstream::{aggregate_filters, nested_keys, topk_groups};
 
 /// A join lists its keys up to so many bytes and keys: beyond, only their range is known. The list takes some 300 bytes
 /// of memory a key.
@@ -74,13 +71,8 @@ impl Physical {
         let edges = Arc::new(edges);
         state.config_mut().set_extension(edges.clone());
         let state = Arc::new(state);
-        let plan = executable(plan).map_err(|e| from_datafusion(&e))?;
-        let plan = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(ExchangePlanner)])
-            .create_physical_plan(&plan, state.as_ref())
-            .await
-            .and_then(super::ambiguous::without_ambiguous_filters)
-            .and_then(with_yielding_joins)
-            .map_err(|e| from_datafusion(&e))?;
+        let planner = state.query_planner();
+        let plan = planner.create_physical_plan(plan, state.as_ref()).await.map_err(|e| from_datafusion(&e))?;
         Ok(Self { state, plan, edges })
     }
 }

@@ -1,22 +1,44 @@
-//! Turns exchanges into remote scans when the plan of a query becomes physical.
+//! The query planner of the engine's sessions: makes the plan of what runs here physical, with a remote scan for each
+//! exchange.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::Result;
+use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
+use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
+use super::ambiguous::without_ambiguous_filters;
 use super::live::LiveEdges;
 use super::remote_scan::RemoteScanExec;
+use crate::execution::yielding::with_yielding_joins;
 use crate::plan::Exchange;
+use crate::upstream::executable;
 
-/// Plans exchanges. The scans are made for the live edges in the session's configuration, and count and report together
-/// with them, as do those that the optimizer puts in their place.
-pub(crate) struct ExchangePlanner;
+/// Makes a logical plan physical as DataFusion does, and its exchanges remote scans. A plan with exchanges needs its
+/// live edges in the session's configuration.
+#[derive(Debug)]
+pub(crate) struct MeshPlanner;
+
+#[async_trait]
+impl QueryPlanner for MeshPlanner {
+    async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = executable(plan)?;
+        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(ExchangePlanner)])
+            .create_physical_plan(&plan, session)
+            .await
+            .and_then(without_ambiguous_filters)
+            .and_then(with_yielding_joins)
+    }
+}
+
+/// Plans exchanges. The scans count and report together with the live edges, as do those that the optimizer puts in
+/// their place.
+struct ExchangePlanner;
 
 #[async_trait]
 impl ExtensionPlanner for ExchangePlanner {
