@@ -12,15 +12,15 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionConfig;
 use portolan_catalog::{DomainName, MeshSnapshot, PortRef, PortStatistics};
-use portolan_connectors::{CatalogAnswer, LocalDomain, Peer};
+use portolan_connectors::{CatalogAnswer, FragmentHead, LocalDomain, Peer};
 
-use crate::exchange::MeshPlanner;
+use crate::exchange::{LiveEdges, MeshPlanner};
 use crate::execution::admission::Admission;
 use crate::execution::memory::SharedMemory;
 use crate::execution::runtime::CpuRuntime;
 use crate::mesh::{LinkOverride, Mesh};
 use crate::names::RESERVED_CATALOG;
-use crate::state::EngineState;
+use crate::state::{EngineState, QueryContext};
 use crate::{
     Error, ErrorKind, EstimatedFragment, Limits, Principal, QueryStream, Result, SentFragment, Session, query, upstream,
 };
@@ -210,6 +210,15 @@ impl Engine {
         self.0.base.runtime_env().disk_manager.create_tmp_file(what_for).map_err(|e| {
             Error::new(ErrorKind::ResourceExhausted, "the spill folder takes no more files").with_source(e)
         })
+    }
+
+    /// Returns a configuration with what the remote scans of one query run with: the peers of this engine, and the head
+    /// of the query as the node has it that plans it. Tasks with the configuration decode and run the parts of a plan
+    /// that [`RemoteScanCodec`](crate::RemoteScanCodec) encoded.
+    #[must_use]
+    pub fn with_remote_scans(&self, config: SessionConfig, head: FragmentHead) -> SessionConfig {
+        let query = QueryContext::new(head, self.0.limits.key_bytes);
+        config.with_extension(Arc::new(LiveEdges::new(self.0.mesh.view(), Arc::new(query))))
     }
 
     /// Opens a session.

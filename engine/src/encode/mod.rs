@@ -5,4 +5,4 @@ mod codec;
 pub(crate) mod keys;
 mod plan;
 
-pub(crate) use plan::{decode, encode, encode_over};
+pub(crate) use plan::{decode, decode_over, encode, encode_over};

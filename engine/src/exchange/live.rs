@@ -106,6 +106,11 @@ impl LiveEdges {
         }
     }
 
+    /// Returns the view of the mesh in which the sites of the edges are found.
+    pub(super) fn view(&self) -> Arc<MeshView> {
+        self.view.clone()
+    }
+
     /// Returns the edge of a fragment, and adds it first if the fragment is new.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 mod ahead;
 mod ambiguous;
+mod codec;
 mod keys;
 mod live;
 mod physical;
@@ -12,6 +13,7 @@ mod remote_scan;
 mod start;
 
 pub(crate) use ahead::COUNTED_BYTES;
+pub use codec::RemoteScanCodec;
 pub(crate) use live::{LiveEdge, LiveEdges};
 pub(crate) use physical::Physical;
 pub(crate) use planner::MeshPlanner;

@@ -52,7 +52,17 @@ impl RemoteScanExec {
 
     /// The same scan, of all rows whatever joins tell.
     pub(super) fn without_filters(&self) -> Self {
-        Self { filters: vec![], ..self.clone() }
+        self.clone().with_filters(vec![])
+    }
+
+    /// The same scan, which waits for these filters of joins above.
+    pub(super) fn with_filters(self, filters: Vec<Arc<dyn PhysicalExpr>>) -> Self {
+        Self { filters, ..self }
+    }
+
+    /// The filters of joins above that it waits for.
+    pub(super) fn filters(&self) -> &[Arc<dyn PhysicalExpr>] {
+        &self.filters
     }
 }
 

@@ -54,14 +54,14 @@ fn matching() -> u64 {
     keys(probe()).into_iter().filter(|k| wanted.contains(k)).count() as u64
 }
 
-struct Mesh {
-    gateway: Engine,
+pub(super) struct Mesh {
+    pub(super) gateway: Engine,
     small: Arc<OwnerPeer>,
     large: Arc<OwnerPeer>,
 }
 
 impl Mesh {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let small = OwnerPeer::new("small", &[("build", build()), ("none", build().slice(0, 0))]);
         let large = OwnerPeer::new("large", &[("probe", probe())]);
         let gateway = Engine::builder().cpu_threads(2).peer(small.clone()).peer(large.clone()).build().unwrap();
@@ -70,29 +70,34 @@ impl Mesh {
     }
 
     /// Plans a query whose fragments at `large` have this key plan.
-    async fn plan(&self, sql: &str, keys: Option<KeyPlan>, rows_known: bool) -> Physical {
+    pub(super) async fn plan(&self, sql: &str, keys: Option<KeyPlan>, rows_known: bool) -> Physical {
         plan(&self.gateway, sql, keys, rows_known, Limits::default().key_bytes).await
     }
 
-    async fn run(&self, sql: &str, keys: Option<KeyPlan>, rows_known: bool) -> Ran {
+    pub(super) async fn run(&self, sql: &str, keys: Option<KeyPlan>, rows_known: bool) -> Ran {
         let physical = self.plan(sql, keys, rows_known).await;
         let batches = collect(physical.plan.clone(), physical.state.task_ctx()).await.unwrap();
-        let text = pretty_format_batches(&batches).unwrap().to_string();
-        let mut rows: Vec<_> = text.lines().map(str::to_owned).collect();
-        rows.sort();
-        Ran { rows, physical }
+        Ran { rows: sorted(&batches), physical }
     }
 
     /// The plan that `large` was asked for last.
-    fn asked(&self) -> String {
+    pub(super) fn asked(&self) -> String {
         let request = self.large.requests().pop().expect("it was asked");
         decode(&request.encoded, &state_of(&self.large.engine)).unwrap().display_indent().to_string()
     }
 }
 
-struct Ran {
-    rows: Vec<String>,
+pub(super) struct Ran {
+    pub(super) rows: Vec<String>,
     physical: Physical,
+}
+
+/// The lines of a table of the rows, in their order.
+pub(super) fn sorted(batches: &[RecordBatch]) -> Vec<String> {
+    let text = pretty_format_batches(batches).unwrap().to_string();
+    let mut rows: Vec<_> = text.lines().map(str::to_owned).collect();
+    rows.sort();
+    rows
 }
 
 impl Ran {
@@ -128,12 +133,16 @@ async fn plan(engine: &Engine, sql: &str, keys: Option<KeyPlan>, rows_known: boo
             None => Transformed::no(node),
         })
     });
-    let head = FragmentHead::new("q", Principal::anonymous(), Instant::now() + Duration::from_secs(60));
-    let query = QueryContext::new(head, key_bytes);
+    let query = QueryContext::new(head(), key_bytes);
     Physical::of(&plan.unwrap().data, state, LiveEdges::new(view, Arc::new(query))).await.unwrap()
 }
 
-fn keys(form: Option<KeyForm>) -> Option<KeyPlan> {
+/// The head of a query that starts here.
+pub(super) fn head() -> FragmentHead {
+    FragmentHead::new("q", Principal::anonymous(), Instant::now() + Duration::from_secs(60))
+}
+
+pub(super) fn keys(form: Option<KeyForm>) -> Option<KeyPlan> {
     Some(KeyPlan {
         wait: Duration::from_secs(20),
         form,
@@ -144,7 +153,7 @@ fn keys(form: Option<KeyForm>) -> Option<KeyPlan> {
     })
 }
 
-const INNER: &str = "SELECT b.v, p.v, p.t FROM small.p.build b JOIN large.p.probe p ON b.k = p.k";
+pub(super) const INNER: &str = "SELECT b.v, p.v, p.t FROM small.p.build b JOIN large.p.probe p ON b.k = p.k";
 const COMPOSITE: &str = "SELECT b.v, p.v FROM small.p.build b JOIN large.p.probe p ON b.k = p.k AND b.t = p.t";
 
 #[tokio::test]

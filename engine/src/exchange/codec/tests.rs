@@ -1,0 +1,116 @@
+//! Plans with remote scans that are encoded, decoded in another task, and run there.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::{collect, displayable};
+use datafusion::prelude::SessionConfig;
+use datafusion_proto::bytes::{
+    physical_plan_from_bytes_with_proto_converter, physical_plan_to_bytes_with_proto_converter,
+};
+use datafusion_proto::physical_plan::DeduplicatingProtoConverter;
+
+use super::*;
+use crate::exchange::tests::{INNER, Mesh, head, keys, sorted};
+use crate::plan::KeyForm;
+
+const CONVERTER: DeduplicatingProtoConverter = DeduplicatingProtoConverter {};
+
+/// A task of another process, which has these options and the peers of the gateway.
+fn task(mesh: &Mesh, options: &SessionConfig) -> TaskContext {
+    TaskContext::default().with_session_config(mesh.gateway.with_remote_scans(options.clone(), head()))
+}
+
+fn scans(plan: &Arc<dyn ExecutionPlan>) -> Vec<Arc<dyn ExecutionPlan>> {
+    if plan.is::<RemoteScanExec>() {
+        return vec![plan.clone()];
+    }
+    plan.children().into_iter().flat_map(scans).collect()
+}
+
+fn encoded(scan: &Arc<dyn ExecutionPlan>) -> Vec<u8> {
+    let mut bytes = vec![];
+    RemoteScanCodec.try_encode(scan.clone(), &mut bytes, &CONVERTER).unwrap();
+    bytes
+}
+
+fn indented(plan: &Arc<dyn ExecutionPlan>) -> String {
+    displayable(plan.as_ref()).indent(false).to_string()
+}
+
+#[tokio::test]
+async fn a_scan_is_what_it_was() {
+    let mesh = Mesh::new().await;
+    for rows_known in [true, false] {
+        let physical = mesh.plan(INNER, keys(Some(KeyForm::Bloom)), rows_known).await;
+        let task = task(&mesh, physical.state.config());
+        let scans = scans(&physical.plan);
+        assert_eq!(scans.len(), 2);
+        for scan in scans {
+            let decoded = RemoteScanCodec.try_decode(&encoded(&scan), &[], &task, &CONVERTER).unwrap();
+            let before = scan.downcast_ref::<RemoteScanExec>().unwrap();
+            let after = decoded.downcast_ref::<RemoteScanExec>().unwrap();
+            assert_eq!((indented(&decoded), decoded.schema()), (indented(&scan), scan.schema()));
+            assert_eq!(after.filters().len(), before.filters().len());
+            let (after, before) = (&after.fragment, &before.fragment);
+            assert_eq!((after.number, &after.site, &after.domains), (before.number, &before.site, &before.domains));
+            assert_eq!((&after.encoded, after.rows, &after.edge), (&before.encoded, before.rows, &before.edge));
+            assert_eq!(after.plan.display_indent_schema().to_string(), before.plan.display_indent_schema().to_string());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_decoded_plan_gives_the_same_rows_and_sends_the_same_keys() {
+    let mesh = Mesh::new().await;
+    let whole = mesh.run(INNER, None, true).await;
+    for (form, word) in [(KeyForm::Batch, "portolan_in_keys("), (KeyForm::Range, ">=")] {
+        let physical = mesh.plan(INNER, keys(Some(form)), true).await;
+        let plan = physical.plan.clone();
+        let bytes = physical_plan_to_bytes_with_proto_converter(plan, &RemoteScanCodec, &CONVERTER).unwrap();
+        let task = Arc::new(task(&mesh, physical.state.config()));
+        let decoded = physical_plan_from_bytes_with_proto_converter(&bytes, &task, &RemoteScanCodec, &CONVERTER);
+        let decoded = decoded.unwrap();
+        assert_eq!(indented(&decoded), indented(&physical.plan));
+        // Nothing of the query that was planned is left in this process.
+        drop(physical);
+        let rows = collect(decoded, task.clone()).await.unwrap();
+        assert_eq!(sorted(&rows), whole.rows, "{form:?}");
+        assert!(mesh.asked().contains(word), "{form:?}: {}", mesh.asked());
+        let edges = LiveEdges::of(task.session_config()).unwrap().all();
+        assert_eq!(edges.iter().find_map(|edge| edge.key_report()).expect("keys were sent").forms, [form]);
+        assert!(edges.iter().all(|edge| edge.summary().is_some()), "{form:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_without_the_edges_of_a_query_is_refused() {
+    let mesh = Mesh::new().await;
+    let physical = mesh.plan(INNER, None, true).await;
+    let scan = scans(&physical.plan).remove(0);
+    let without = TaskContext::default();
+    let error = RemoteScanCodec.try_decode(&encoded(&scan), &[], &without, &CONVERTER).unwrap_err();
+    assert!(error.to_string().contains("the edges of its query"), "{error}");
+    let error = scan.execute(0, Arc::new(without)).err().unwrap();
+    assert!(error.to_string().contains("the edges of its query"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_no_scan_is_refused() {
+    let mesh = Mesh::new().await;
+    let physical = mesh.plan(INNER, keys(None), true).await;
+    let task = task(&mesh, physical.state.config());
+    let scan = scans(&physical.plan).remove(0);
+    let bytes = encoded(&scan);
+    let decode =
+        |bytes: &[u8], inputs: &[Arc<dyn ExecutionPlan>]| RemoteScanCodec.try_decode(bytes, inputs, &task, &CONVERTER);
+    assert!(decode(&[], &[]).is_err() && decode(&[0xff; 50], &[]).is_err());
+    assert!(decode(&bytes, &[scan.clone()]).is_err());
+    // What was cut short may still be a scan, of fewer columns or without filters. It is no reason to panic.
+    for end in (0..bytes.len()).step_by(7) {
+        let _ = decode(&bytes[..end], &[]);
+    }
+    let other: Arc<dyn ExecutionPlan> = Arc::new(EmptyExec::new(scan.schema()));
+    let error = RemoteScanCodec.try_encode(other, &mut vec![], &CONVERTER).unwrap_err();
+    assert!(error.to_string().contains("`EmptyExec` is no remote scan"), "{error}");
+}
