@@ -1,3 +1,5 @@
+//! Tests of EXPLAIN in every format, for a query that is planned and for one that ran.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! Tests of keys: what travels tests rows as before, and what are no keys is refused.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use arrow::array::{Array, Float64Array, Int32Array, Int64Array, StringArray, StringViewArray};

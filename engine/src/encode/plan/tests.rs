@@ -1,3 +1,5 @@
+//! Tests of plans as bytes: a plan comes out as it went in, and nothing but known operators over ports is admitted.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;
