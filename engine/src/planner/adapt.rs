@@ -13,7 +13,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Extension, LogicalPlan};
 
 use super::movement::Routes;
-use super::{cut, order, place};
+use super::passes::{Draft, Observer, PASSES, Planning};
 use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
 use crate::plan::{Counted, Exchange, Planned, Running};
@@ -44,7 +44,7 @@ fn exchanges(plan: &LogicalPlan) -> DataFusionResult<Vec<Exchange>> {
 }
 
 /// Plans again what waits for keys, with the true sizes of what has come: `counted`, by the number of the fragment.
-/// `None` where those are as they were expected to be.
+/// `None` where those are as they were expected to be. Shows the plan to `observe` as [`super::plan_observed`] does.
 ///
 /// # Errors
 /// As [`super::plan`].
@@ -55,14 +55,16 @@ pub(crate) fn adapt(
     settings: &Settings,
     view: &MeshView,
     pinned: bool,
+    observe: &mut Observer<'_>,
 ) -> Result<Option<Planned>> {
     let Some(surprise) = surprise(planned, counted, settings) else { return Ok(None) };
     let routes = Routes { view, delegate: !pinned };
+    let planning = Planning { state, settings, routes, running: Some(&planned.placed) };
     let plan = unstarted(planned, counted).map_err(|e| from_datafusion(&e))?;
-    let ordered = if settings.join_order { order::order(&plan, state, routes)? } else { plan };
-    let placed = place::place(&ordered, settings, routes)?;
-    let (plan, placed, fragments) = cut::cut(placed, state, routes, Some(&planned.placed))?;
-    Ok(Some(Planned { normalised: planned.normalised.clone(), placed, plan, fragments, adapted: Some(surprise) }))
+    let draft = Draft::new(planned.normalised.clone(), plan);
+    observe("adapt", &draft);
+    let draft = draft.through(PASSES.iter().filter(|pass| pass.adapts), &planning, observe)?;
+    draft.planned(Some(surprise)).map(Some)
 }
 
 /// What came in another number than expected, in words.

@@ -14,6 +14,7 @@ mod failing;
 mod movement;
 mod normalise;
 mod order;
+mod passes;
 mod place;
 pub(crate) mod resolve;
 mod sides;
@@ -24,12 +25,12 @@ use datafusion::logical_expr::LogicalPlan;
 
 pub(crate) use adapt::{adapt, awaited};
 pub(crate) use analyse::{analyse, analyse_statement};
+pub(crate) use passes::{Draft, Observer};
 
 use self::movement::Routes;
-use crate::execution::errors::from_datafusion;
+use self::passes::{PASSES, Planning};
 use crate::mesh::MeshView;
 use crate::plan::Planned;
-use crate::settings::Pushdown;
 use crate::{Result, Settings};
 
 /// Runs the passes over an analysed plan. No I/O.
@@ -47,18 +48,26 @@ pub(crate) fn plan(
     view: &MeshView,
     pinned: bool,
 ) -> Result<Planned> {
+    plan_observed(state, analysed, settings, view, pinned, &mut |_, _| {})
+}
+
+/// As [`plan`], and shows the plan to `observe` before the first pass and after each one.
+///
+/// # Errors
+/// As [`plan`].
+pub(crate) fn plan_observed(
+    state: &SessionState,
+    analysed: &LogicalPlan,
+    settings: &Settings,
+    view: &MeshView,
+    pinned: bool,
+    observe: &mut Observer<'_>,
+) -> Result<Planned> {
     let routes = Routes { view, delegate: !pinned };
-    let normalised = normalise::normalise(state, analysed)?;
-    let ordered = match settings.placement && settings.join_order {
-        true => order::order(&normalised, state, routes)?,
-        false => normalised.clone(),
-    };
-    let ordered = sides::force_sides(ordered, settings).map_err(|e| from_datafusion(&e))?;
-    let splits = settings.placement && settings.pushdown == Pushdown::All;
-    let split = if splits { split::split(&ordered, settings, routes)? } else { ordered };
-    let placed = place::place(&split, settings, routes)?;
-    let (plan, placed, fragments) = cut::cut(placed, state, routes, None)?;
-    Ok(Planned { normalised, placed, plan, fragments, adapted: None })
+    let planning = Planning { state, settings, routes, running: None };
+    let draft = Draft::new(analysed.clone(), analysed.clone());
+    observe("analyse", &draft);
+    draft.through(PASSES, &planning, observe)?.planned(None)
 }
 
 #[cfg(test)]

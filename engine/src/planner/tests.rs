@@ -12,47 +12,40 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use portolan_catalog::DomainName;
 
-use super::movement::Routes;
+use super::passes::PASSES;
 use super::resolve::ExplainOptions;
-use super::{cut, normalise, order, place, plan, split};
+use super::{Draft, plan, plan_observed};
 use crate::fake_mesh::{FakePeer, analysed, gateway, owned, state_of, tpch_domain};
 use crate::plan::Planned;
-use crate::{Engine, Pushdown, Settings, explain};
+use crate::{Engine, Settings, explain};
 
-/// Takes a query through the passes one by one and snapshots the plan after each. The columns stay the same.
+/// Plans a query and snapshots the plan after each pass. The columns stay the same.
 async fn check(engine: &Engine, name: &str, sql: &str) {
     check_with(engine, name, sql, &Settings::default()).await;
 }
 
 async fn check_with(engine: &Engine, name: &str, sql: &str, settings: &Settings) {
-    let state = state_of(engine);
     let before = analysed(engine, sql).await;
-    let normalised = normalise::normalise(&state, &before).unwrap();
-    same_columns(before.schema(), normalised.schema(), "normalise");
-    let mut text = format!("{sql}\n\n-- analysed\n{}\n\n-- normalised\n{}", show(&before), show(&normalised));
+    let (mut text, mut previous) = (sql.to_owned(), None);
+    let mut observe = |pass: &'static str, draft: &Draft| {
+        same_columns(before.schema(), draft.plan.schema(), pass);
+        let title = match pass {
+            "analyse" => "analysed",
+            "normalise" => "normalised",
+            "order" => "ordered",
+            other => other,
+        };
+        // The rows of EXPLAIN below show the sites, and the cut.
+        if draft.placed.is_some() {
+            return;
+        }
+        let _ = match previous.replace(draft.plan.clone()) {
+            Some(plan) if plan == draft.plan && pass != "normalise" => write!(text, "\n\n-- {title}: as before"),
+            _ => write!(text, "\n\n-- {title}\n{}", show(&draft.plan)),
+        };
+    };
     let view = engine.inner().mesh.view();
-    let routes = Routes { view: &view, delegate: true };
-    let ordered =
-        if settings.placement { order::order(&normalised, &state, routes).unwrap() } else { normalised.clone() };
-    same_columns(before.schema(), ordered.schema(), "order");
-    if ordered == normalised {
-        text.push_str("\n\n-- ordered: as before");
-    } else {
-        let _ = write!(text, "\n\n-- ordered\n{}", show(&ordered));
-    }
-    let splits = settings.placement && settings.pushdown == Pushdown::All;
-    let split = if splits { split::split(&ordered, settings, routes).unwrap() } else { ordered.clone() };
-    same_columns(before.schema(), split.schema(), "split");
-    if split == ordered {
-        text.push_str("\n\n-- split: as before");
-    } else {
-        let _ = write!(text, "\n\n-- split\n{}", show(&split));
-    }
-    let placed = place::place(&split, settings, routes).unwrap();
-    same_columns(before.schema(), placed.plan.schema(), "place");
-    let (here, placed, fragments) = cut::cut(placed, &state, routes, None).unwrap();
-    same_columns(before.schema(), here.schema(), "cut");
-    let planned = Planned { normalised, placed, plan: here, fragments, adapted: None };
+    let planned = plan_observed(&state_of(engine), &before, settings, &view, false, &mut observe).unwrap();
     for (what, plan) in rows(&planned) {
         let _ = write!(text, "\n\n-- {what}\n{plan}");
     }
@@ -230,5 +223,15 @@ async fn tpch() {
         insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
             insta::assert_snapshot!(format!("tpch_q{number:02}"), text.join("\n\n"));
         });
+    }
+}
+
+#[test]
+fn the_book_lists_the_passes() {
+    let book = include_str!("../../../docs/src/planning.md");
+    // Resolve and analyse run before, when a statement is prepared.
+    for (number, pass) in (3..).zip(PASSES) {
+        let row = format!("| {number} {} | {} |", pass.name, pass.what);
+        assert!(book.contains(&row), "{row}");
     }
 }

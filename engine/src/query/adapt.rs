@@ -47,9 +47,9 @@ impl Query {
         let wait = edges.iter().filter_map(|e| Some(e.fragment.edge.keys.as_ref()?.wait)).max().unwrap_or_default();
         let counted = try_join_all(awaited.iter().map(|edge| count(edge, &context, wait))).await?;
         let counted: BTreeMap<usize, Counted> = counted.into_iter().collect();
-        let fragment = self.is_fragment();
-        let planned = match planner::adapt(&ready.state, &ready.planned, &counted, &self.settings, &self.view, fragment)
-        {
+        let (before, settings, fragment) = (&ready.planned, &self.settings, self.is_fragment());
+        let adapted = planner::adapt(&ready.state, before, &counted, settings, &self.view, fragment, &mut |_, _| {});
+        let planned = match adapted {
             Ok(Some(planned)) => planned,
             Ok(None) => return Ok(None),
             Err(e) => {

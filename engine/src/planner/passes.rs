@@ -1,0 +1,155 @@
+//! The list of the passes that run over an analysed plan. Planning, planning again while a query runs, `EXPLAIN VERBOSE`
+//! and the snapshot tests all walk this list.
+
+use std::sync::Arc;
+
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+
+use super::movement::Routes;
+use super::{cut, normalise, order, place, sides, split};
+use crate::execution::errors::from_datafusion;
+use crate::plan::{Fragment, Placed, Planned};
+use crate::settings::Pushdown;
+use crate::{Error, ErrorKind, Result, Settings};
+
+/// A planning pass: it leaves a plan that runs here and gives the same rows.
+pub(super) struct Pass {
+    pub(super) name: &'static str,
+    /// What the pass does, in one line. The book's chapter on planning has the same line.
+    pub(super) what: &'static str,
+    /// True if the pass runs again when a query is adapted.
+    pub(super) adapts: bool,
+    run: fn(&Planning<'_>, Draft) -> Result<Draft>,
+}
+
+/// The passes over an analysed plan, in order.
+pub(super) const PASSES: &[Pass] = &[
+    Pass {
+        name: "normalise",
+        what: "DataFusion's optimizer: pushes filters and projections down",
+        adapts: false,
+        run: normalise,
+    },
+    Pass {
+        name: "order",
+        what: "puts inner joins into the cheapest order, with the build side on the left",
+        adapts: true,
+        run: order,
+    },
+    Pass {
+        name: "split",
+        what: "divides an aggregate or a TopN above the owners' rows into parts, if this costs less",
+        adapts: false,
+        run: split,
+    },
+    Pass { name: "place", what: "gives every operator a site", adapts: true, run: place },
+    Pass {
+        name: "cut",
+        what: "turns each part at one site into a fragment, with an exchange in its place",
+        adapts: true,
+        run: cut,
+    },
+];
+
+/// The inputs of planning that stay the same from pass to pass.
+#[derive(Clone, Copy)]
+pub(super) struct Planning<'a> {
+    pub(super) state: &'a SessionState,
+    pub(super) settings: &'a Settings,
+    pub(super) routes: Routes<'a>,
+    /// The placed plan whose fragments run already, when a query is adapted.
+    pub(super) running: Option<&'a Placed>,
+}
+
+/// A plan between two passes.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    /// The plan that the pass `normalise` gave. Before this pass, the analysed plan.
+    pub(super) normalised: LogicalPlan,
+    /// The plan that the local node would run now.
+    pub(crate) plan: LogicalPlan,
+    /// The operators with their sites, from the pass `place` on.
+    pub(crate) placed: Option<Placed>,
+    /// The parts that run elsewhere, from the pass `cut` on.
+    pub(super) fragments: Vec<Arc<Fragment>>,
+}
+
+/// Receives the plan after each pass, with the name of the pass.
+pub(crate) type Observer<'a> = dyn FnMut(&'static str, &Draft) + 'a;
+
+impl Draft {
+    /// Returns a plan that no pass has changed yet.
+    pub(super) fn new(normalised: LogicalPlan, plan: LogicalPlan) -> Self {
+        Self { normalised, plan, placed: None, fragments: vec![] }
+    }
+
+    /// Runs passes over the plan.
+    ///
+    /// # Errors
+    /// As [`super::plan`].
+    pub(super) fn through<'p>(
+        mut self,
+        passes: impl IntoIterator<Item = &'p Pass>,
+        planning: &Planning<'_>,
+        observe: &mut Observer<'_>,
+    ) -> Result<Self> {
+        for pass in passes {
+            tracing::trace!(pass = pass.name, "{}", pass.what);
+            self = (pass.run)(planning, self)?;
+            observe(pass.name, &self);
+        }
+        Ok(self)
+    }
+
+    /// Returns the query after the last pass. `adapted` is the reason, if it was planned again while it ran.
+    ///
+    /// # Errors
+    /// `Internal` if no pass has placed the plan.
+    pub(super) fn planned(self, adapted: Option<String>) -> Result<Planned> {
+        let Self { normalised, plan, placed, fragments } = self;
+        let placed = placed.ok_or_else(unplaced)?;
+        Ok(Planned { normalised, placed, plan, fragments, adapted })
+    }
+}
+
+fn normalise(planning: &Planning<'_>, draft: Draft) -> Result<Draft> {
+    let plan = normalise::normalise(planning.state, &draft.plan)?;
+    Ok(Draft { normalised: plan.clone(), plan, ..draft })
+}
+
+fn order(planning: &Planning<'_>, draft: Draft) -> Result<Draft> {
+    let Planning { state, settings, routes, .. } = *planning;
+    let ordered = match settings.placement && settings.join_order {
+        true => order::order(&draft.plan, state, routes)?,
+        false => draft.plan,
+    };
+    // A setting that forces a strategy may choose the build side too.
+    let plan = sides::force_sides(ordered, settings).map_err(|e| from_datafusion(&e))?;
+    Ok(Draft { plan, ..draft })
+}
+
+fn split(planning: &Planning<'_>, draft: Draft) -> Result<Draft> {
+    let Planning { settings, routes, .. } = *planning;
+    if !settings.placement || settings.pushdown != Pushdown::All {
+        return Ok(draft);
+    }
+    let plan = split::split(&draft.plan, settings, routes)?;
+    Ok(Draft { plan, ..draft })
+}
+
+fn place(planning: &Planning<'_>, draft: Draft) -> Result<Draft> {
+    let placed = place::place(&draft.plan, planning.settings, planning.routes)?;
+    Ok(Draft { placed: Some(placed), ..draft })
+}
+
+fn cut(planning: &Planning<'_>, draft: Draft) -> Result<Draft> {
+    let Planning { state, routes, running, .. } = *planning;
+    let placed = draft.placed.ok_or_else(unplaced)?;
+    let (plan, placed, fragments) = cut::cut(placed, state, routes, running)?;
+    Ok(Draft { plan, placed: Some(placed), fragments, ..draft })
+}
+
+fn unplaced() -> Error {
+    Error::new(ErrorKind::Internal, "a plan was cut before its operators had sites")
+}
