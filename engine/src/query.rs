@@ -29,6 +29,7 @@ use crate::execution::admission::Place;
 use crate::execution::errors::{cancelled, from_datafusion};
 use crate::execution::memory::QueryMemory;
 use crate::execution::run::Run;
+use crate::explain::PassRows;
 use crate::mesh::MeshView;
 use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames};
 use crate::plan::Planned;
@@ -74,6 +75,8 @@ struct Ready {
     planned: Arc<Planned>,
     physical: Arc<dyn ExecutionPlan>,
     edges: Arc<LiveEdges>,
+    /// The plan after each pass, if EXPLAIN shows it.
+    passes: Option<PassRows>,
 }
 
 impl Query {
@@ -122,17 +125,19 @@ impl Query {
         session_state(&self.engine, &self.view, self.names.clone())
     }
 
-    async fn ready(&self, plan: &LogicalPlan, state: SessionState) -> Result<Ready> {
-        let planned = planner::plan(&state, plan, &self.settings, &self.view, self.is_fragment())?;
+    async fn ready(&self, plan: &LogicalPlan, state: SessionState, mut passes: Option<PassRows>) -> Result<Ready> {
+        let (settings, view, fragment) = (&self.settings, &self.view, self.is_fragment());
+        let planned =
+            planner::plan_observed(&state, plan, settings, view, fragment, &mut PassRows::observer(&mut passes))?;
         let edges = LiveEdges::new(self.view.clone(), self.context.clone());
         let Physical { state, plan: physical, edges } = Physical::of(&planned.plan, state, edges).await?;
         let memory = query_memory(&self.engine)?;
-        Ok(Ready { state, memory, planned: Arc::new(planned), physical, edges })
+        Ok(Ready { state, memory, planned: Arc::new(planned), physical, edges, passes })
     }
 
     /// Planning lists files and reads their ends, and a store may hang.
-    async fn ready_in_time(&self, plan: &LogicalPlan, state: SessionState) -> Result<Ready> {
-        let ready = tokio::time::timeout_at(self.context.head.deadline.into(), self.ready(plan, state));
+    async fn ready_in_time(&self, plan: &LogicalPlan, state: SessionState, passes: Option<PassRows>) -> Result<Ready> {
+        let ready = tokio::time::timeout_at(self.context.head.deadline.into(), self.ready(plan, state, passes));
         tokio::select! {
             biased;
             () = self.listed.query.stop.cancelled() => Err(cancelled()),
@@ -171,7 +176,7 @@ impl Query {
         let place = self.admit().await?;
         // The moment that `now()` means, wherever in the query it stands.
         state.mark_start_execution();
-        let ready = self.ready_in_time(plan, state).await?;
+        let ready = self.ready_in_time(plan, state, None).await?;
         Ok(self.drive(ready, place, schema))
     }
 
@@ -197,9 +202,10 @@ impl Query {
 
     async fn explain(self, plan: &LogicalPlan, options: ExplainOptions) -> Result<Vec<(String, String)>> {
         let place = self.admit().await?;
-        let ready = self.ready_in_time(plan, self.state()).await?;
+        let passes = options.verbose.then(PassRows::default);
+        let ready = self.ready_in_time(plan, self.state(), passes).await?;
         if !options.analyze {
-            return explain::rows(&ready.planned, &ready.physical, options, None);
+            return ready.explained(options, false);
         }
         let mut stream = self.drive(ready, place, nullable(plan.schema().as_arrow()));
         while let Some(batch) = stream.next().await {
@@ -207,11 +213,19 @@ impl Query {
         }
         // It may not be the plan that it began with.
         let Some(ready) = stream.ready() else { return Ok(vec![]) };
-        explain::rows(&ready.planned, &ready.physical, options, Some(&ready.edges.all()))
+        ready.explained(options, true)
     }
 }
 
 impl Ready {
+    /// Returns the rows of EXPLAIN, and what the query did if it `ran`.
+    fn explained(&self, options: ExplainOptions, ran: bool) -> Result<Vec<(String, String)>> {
+        let mut rows = self.passes.clone().map(PassRows::into_rows).unwrap_or_default();
+        let edges = ran.then(|| self.edges.all());
+        rows.extend(explain::rows(&self.planned, &self.physical, options, edges.as_deref())?);
+        Ok(rows)
+    }
+
     /// What its operators run with: memory of the query's own.
     fn task_context(&self) -> Arc<TaskContext> {
         let memory = self.memory.clone();

@@ -7,6 +7,7 @@ mod edges;
 mod figures;
 mod graphviz;
 mod measured;
+mod passes;
 mod picture;
 mod relate;
 mod svg;
@@ -21,6 +22,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::unparser::plan_to_sql;
 
 pub(crate) use measured::local_operators;
+pub(crate) use passes::PassRows;
 
 use self::compose::{Ran, document};
 use self::document::{Document, FragmentEntry};
@@ -34,7 +36,8 @@ pub(crate) fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("plan_type", DataType::Utf8, true), Field::new("plan", DataType::Utf8, true)]))
 }
 
-/// The rows of EXPLAIN, as pairs; those of `EXPLAIN ANALYZE` where the edges of a query that ran are given.
+/// The rows of EXPLAIN, as pairs; those of `EXPLAIN ANALYZE` where the edges of a query that ran are given. The rows of
+/// `EXPLAIN VERBOSE` about planning come before: see [`PassRows`].
 ///
 /// # Errors
 /// `Unsupported` for a picture of more operators than a picture can show.
@@ -50,8 +53,6 @@ pub(crate) fn rows(
         Format::Text => {
             let mut rows = pages(&document);
             if options.verbose {
-                rows.push(("normalised".into(), planned.normalised.display_indent().to_string()));
-                rows.push(("here".into(), planned.plan.display_indent().to_string()));
                 rows.push(("physical".into(), measured::lines(&local_operators(physical.as_ref(), None))));
             }
             if edges.is_some() {

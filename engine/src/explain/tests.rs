@@ -49,12 +49,36 @@ async fn it_tells_sites_fragments_and_reasons() {
 }
 
 #[tokio::test]
-async fn verbose_shows_every_pass() {
+async fn verbose_shows_the_plan_after_every_pass() {
     let rows = explain(&gateway().await, &format!("EXPLAIN VERBOSE {ACROSS}")).await;
-    assert_eq!(kinds(&rows), ["placement", "edges", "fragment 1", "fragment 2", "normalised", "here", "physical"]);
-    assert!(rows[4].1.contains("TableScan: geo.places.nation"), "{}", rows[4].1);
-    assert!(rows[5].1.contains("Exchange: fragment 1 at grpc://geo"), "{}", rows[5].1);
-    assert!(rows[6].1.contains("RemoteScanExec: fragment=2, site=grpc://sales"), "{}", rows[6].1);
+    let passes = ["analyse", "normalise", "order", "split", "place", "cut"].map(|p| format!("logical_plan after {p}"));
+    assert_eq!(kinds(&rows)[..6], passes);
+    assert_eq!(kinds(&rows)[6..], ["placement", "edges", "fragment 1", "fragment 2", "physical"]);
+    let plan = |i: usize| rows[i].1.as_str();
+    assert!(plan(0).contains("TableScan: sales.customers.customer\n"), "{}", plan(0));
+    assert!(plan(1).contains("TableScan: geo.places.nation projection=[n_nationkey, n_name]"), "{}", plan(1));
+    assert!(plan(2).contains("geo.places.nation.n_nationkey = sales.customers.customer.c_nationkey"), "{}", plan(2));
+    assert_eq!(plan(3), "same as above");
+    assert!(plan(4).contains("[here: combines geo at grpc://geo with sales at grpc://sales]"), "{}", plan(4));
+    assert!(plan(4).contains("n_name]  [at grpc://geo]\n"), "{}", plan(4));
+    assert!(plan(5).contains("Exchange: fragment 1 at grpc://geo"), "{}", plan(5));
+    assert!(plan(10).contains("RemoteScanExec: fragment=2, site=grpc://sales"), "{}", plan(10));
+}
+
+#[tokio::test]
+async fn verbose_says_what_changes_nothing() {
+    let rows = explain(&gateway().await, "EXPLAIN VERBOSE SELECT 1 AS one").await;
+    let same: Vec<_> = rows.iter().filter(|(_, plan)| plan == "same as above").map(|(kind, _)| kind.as_str()).collect();
+    let unchanged = ["normalise", "order", "split", "place", "cut"].map(|p| format!("logical_plan after {p}"));
+    assert_eq!(same, unchanged);
+}
+
+#[tokio::test]
+async fn verbose_is_text() {
+    let sql = format!("EXPLAIN (VERBOSE, FORMAT JSON) {ACROSS}");
+    let error = gateway().await.sql(&sql).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidQuery);
+    assert!(error.context().contains("EXPLAIN VERBOSE writes text"), "{error}");
 }
 
 #[tokio::test]

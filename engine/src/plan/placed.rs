@@ -1,6 +1,7 @@
 //! A plan with the site of each operator, as placing leaves it and EXPLAIN shows it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use datafusion::logical_expr::LogicalPlan;
 use portolan_catalog::DomainName;
@@ -49,5 +50,27 @@ impl Placed {
             return Some(self);
         }
         self.inputs.iter().chain(&self.subqueries).find_map(|part| part.fragment_root(number))
+    }
+
+    fn write(&self, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if depth > 0 {
+            writeln!(f)?;
+        }
+        write!(f, "{:indent$}{}", "", self.plan.display(), indent = depth * 2)?;
+        match (&self.site, &self.reason) {
+            (SiteChoice::Anywhere, _) => {}
+            (SiteChoice::Here, Some(reason)) => write!(f, "  [here: {reason}]")?,
+            (SiteChoice::Here, None) => write!(f, "  [here]")?,
+            (SiteChoice::Peer(site), _) => write!(f, "  [at {site}]")?,
+        }
+        // The order of the operators in `LogicalPlan::display_indent`.
+        self.subqueries.iter().chain(&self.inputs).try_for_each(|part| part.write(depth + 1, f))
+    }
+}
+
+/// One operator a line, with its site and the reason.
+impl fmt::Display for Placed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(0, f)
     }
 }

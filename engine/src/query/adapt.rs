@@ -13,6 +13,7 @@ use super::{Query, Ready};
 use crate::exchange::{COUNTED_BYTES, LiveEdge, Physical};
 use crate::execution::errors::from_datafusion;
 use crate::execution::run::Driven;
+use crate::explain::PassRows;
 use crate::plan::Counted;
 use crate::{ProgressHandle, Result, planner};
 
@@ -47,8 +48,17 @@ impl Query {
         let wait = edges.iter().filter_map(|e| Some(e.fragment.edge.keys.as_ref()?.wait)).max().unwrap_or_default();
         let counted = try_join_all(awaited.iter().map(|edge| count(edge, &context, wait))).await?;
         let counted: BTreeMap<usize, Counted> = counted.into_iter().collect();
+        let mut passes = ready.passes.clone();
         let (before, settings, fragment) = (&ready.planned, &self.settings, self.is_fragment());
-        let adapted = planner::adapt(&ready.state, before, &counted, settings, &self.view, fragment, &mut |_, _| {});
+        let adapted = planner::adapt(
+            &ready.state,
+            before,
+            &counted,
+            settings,
+            &self.view,
+            fragment,
+            &mut PassRows::observer(&mut passes),
+        );
         let planned = match adapted {
             Ok(Some(planned)) => planned,
             Ok(None) => return Ok(None),
@@ -62,7 +72,7 @@ impl Query {
         let state = SessionState::clone(&ready.state);
         let Physical { state, plan: physical, edges } = Physical::of(&planned.plan, state, edges).await?;
         let memory = ready.memory.clone();
-        Ok(Some(Ready { state, memory, planned: Arc::new(planned), physical, edges }))
+        Ok(Some(Ready { state, memory, planned: Arc::new(planned), physical, edges, passes }))
     }
 
     /// The edges to count first: those whose keys others wait for, where they are expected to fit in memory. What a

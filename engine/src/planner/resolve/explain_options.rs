@@ -12,7 +12,7 @@ use crate::{Error, ErrorKind, Result};
 pub(crate) struct ExplainOptions {
     /// Whether the query runs, and is measured.
     pub(crate) analyze: bool,
-    /// Whether every pass is shown.
+    /// True if the plan after each pass is shown. Then the format is [`Format::Text`].
     pub(crate) verbose: bool,
     pub(crate) format: Format,
 }
@@ -55,7 +55,7 @@ impl Format {
 /// statement is no EXPLAIN.
 ///
 /// # Errors
-/// `InvalidQuery` for options that there are not, with the nearest.
+/// `InvalidQuery` for options that there are not, with the nearest, and for VERBOSE with a format that is no text.
 pub(super) fn take_explain(sql: &str) -> Result<Option<(ExplainOptions, String)>> {
     // What cannot be split into tokens is an error that the parser of statements tells.
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location() else { return Ok(None) };
@@ -70,6 +70,9 @@ pub(super) fn take_explain(sql: &str) -> Result<Option<(ExplainOptions, String)>
         words.list(&mut options)?;
     } else {
         words.keywords(&mut options)?;
+    }
+    if options.verbose && options.format != Format::Text {
+        return Err(invalid("EXPLAIN VERBOSE writes text: leave out FORMAT, or VERBOSE".into()));
     }
     match words.tokens.get(words.next) {
         Some(first) => Ok(Some((options, blanked(sql, first.span.start)))),
@@ -220,6 +223,7 @@ mod tests {
             ("(FORMAT JSON) ", ExplainOptions { format: json, ..off }),
             ("(ANALYZE, FORMAT dot) ", ExplainOptions { analyze: true, format: Format::Graphviz, ..off }),
             ("(ANALYZE off, verbose on, format TREE)", ExplainOptions { verbose: true, ..off }),
+            ("(VERBOSE off, FORMAT JSON) ", ExplainOptions { format: json, ..off }),
         ] {
             let (options, rest) = take_explain(&format!("EXPLAIN {text}SELECT 1")).unwrap().unwrap();
             assert_eq!((options, rest.trim()), (wanted, "SELECT 1"), "{text}");
@@ -248,6 +252,8 @@ mod tests {
             ("EXPLAIN (ANALYZE maybe) SELECT 1", "not `maybe`"),
             ("EXPLAIN (ANALYZE VERBOSE) SELECT 1", "not `VERBOSE`"),
             ("EXPLAIN (ANALYZE", "end with `)`"),
+            ("EXPLAIN (VERBOSE, FORMAT JSON) SELECT 1", "leave out FORMAT, or VERBOSE"),
+            ("EXPLAIN ANALYZE VERBOSE FORMAT svg SELECT 1", "leave out FORMAT, or VERBOSE"),
             ("EXPLAIN", "takes a query"),
         ] {
             let error = take_explain(text).unwrap_err();

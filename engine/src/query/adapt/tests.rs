@@ -77,6 +77,17 @@ async fn what_waits_is_planned_again_and_what_runs_goes_on() {
 }
 
 #[tokio::test]
+async fn explain_shows_the_passes_that_ran_again() {
+    let mesh = Mesh::new().await;
+    let rows = mesh.rows(&format!("EXPLAIN ANALYZE VERBOSE {MORE}")).await;
+    let kinds = rows[0].column(0).as_string::<i32>();
+    let passes: Vec<_> = kinds.iter().flatten().filter_map(|kind| kind.strip_prefix("logical_plan after ")).collect();
+    let first = ["analyse", "normalise", "order", "split", "place", "cut"];
+    let again = ["adapt", "order", "place", "cut"];
+    assert_eq!(passes, [first.as_slice(), again.as_slice()].concat());
+}
+
+#[tokio::test]
 async fn no_row_is_less_than_expected_too() {
     let mesh = Mesh::new().await;
     let none = MORE.replace("x.a % 1 = 0", "x.a % 1 = 1");
