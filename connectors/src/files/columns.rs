@@ -7,12 +7,13 @@ use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::error::DataFusionError;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
+use portolan_catalog::logical_type::fits;
 use portolan_catalog::{Diagnostics, FileFormat};
 
 use super::Opening;
 use super::checked::{CheckedFiles, FileColumns};
 use super::format::{Encoding, Found};
-use super::layout::{Layout, declared_type, fits};
+use super::layout::{Layout, declared_type};
 use super::sample;
 use super::widening::common_type;
 use crate::error::Error;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use portolan_catalog::logical_type::fits;
 use portolan_catalog::nearest::nearest;
 use portolan_catalog::{Column, Diagnostic, Diagnostics, FileFormat, Place, Port, PortSource};
 
@@ -219,27 +220,5 @@ pub(super) fn declared_type(column: &Column) -> Option<DataType> {
         "timestamp" => Some(DataType::Timestamp(TimeUnit::Microsecond, None)),
         "time" => Some(DataType::Time64(TimeUnit::Microsecond)),
         _ => None,
-    }
-}
-
-/// Whether a file's type belongs to the family that the contract's `logicalType` names.
-pub(super) fn fits(logical: &str, real: &DataType) -> bool {
-    if let DataType::Dictionary(_, value) = real {
-        return fits(logical, value);
-    }
-    match logical {
-        "string" => {
-            real.is_string() || real.is_binary() || matches!(real, DataType::FixedSizeBinary(_) | DataType::BinaryView)
-        }
-        "integer" => real.is_integer() || matches!(real, DataType::Decimal128(_, 0) | DataType::Decimal256(_, 0)),
-        "number" => real.is_numeric(),
-        "boolean" => *real == DataType::Boolean,
-        // Before 3.1 the standard had no `timestamp`, and `date` stood for both.
-        "date" => matches!(real, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..)),
-        "timestamp" => matches!(real, DataType::Timestamp(..) | DataType::Date64),
-        "time" => matches!(real, DataType::Time32(_) | DataType::Time64(_)),
-        "object" => matches!(real, DataType::Struct(_) | DataType::Map(..)),
-        "array" => real.is_nested() && !matches!(real, DataType::Struct(_) | DataType::Map(..)),
-        _ => true,
     }
 }
