@@ -244,15 +244,6 @@ impl DomainCatalog {
         self.with_version()
     }
 
-    /// The same catalog, with every product telling why the newest descriptors were not taken.
-    pub fn with_load_error(&self, error: &str) -> Self {
-        let mut catalog = self.clone();
-        for product in catalog.products.values_mut() {
-            product.load_error = Some(error.to_string());
-        }
-        catalog.with_version()
-    }
-
     /// Sets the version to the digest of everything that travels; where the data lies does not.
     pub(crate) fn with_version(mut self) -> Self {
         self.version = String::new();
