@@ -188,7 +188,7 @@ mod tests {
         ]);
         for entry in mesh.domains.values_mut() {
             for product in Arc::make_mut(&mut entry.catalog).products.values_mut() {
-                product.ports.values_mut().for_each(|port| port.columns.push(column("id")));
+                product.ports.values_mut().for_each(|port| port.columns.push(Column::new("id")));
             }
         }
         let from = PortRef::new("sales", "orders", "orders");
@@ -209,20 +209,6 @@ mod tests {
         assert_eq!(meant("new.item", "id").as_deref(), Some("sales.new.item"));
         for (table, column) in [("item", "id"), ("nation", "key"), ("nowhere", "id"), ("a.b.c.d", "id")] {
             assert_eq!(meant(table, column), None, "{table}.{column}");
-        }
-    }
-
-    fn column(name: &str) -> Column {
-        Column {
-            name: name.into(),
-            data_type: None,
-            nullable: false,
-            logical_type: None,
-            description: None,
-            classification: None,
-            unique: false,
-            enumeration: vec![],
-            tags: vec![],
         }
     }
 

@@ -199,6 +199,21 @@ impl Port {
 const OPEN_CLASSIFICATIONS: [&str; 2] = ["public", "internal"];
 
 impl Column {
+    /// Returns a column that may hold NULL, and of which nothing else is known.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            data_type: None,
+            nullable: true,
+            logical_type: None,
+            description: None,
+            classification: None,
+            unique: false,
+            enumeration: vec![],
+            tags: vec![],
+        }
+    }
+
     /// Whether single values of it may be shown to whoever sees the column: it is not classified, or as `public` or
     /// `internal`.
     pub fn is_open(&self) -> bool {

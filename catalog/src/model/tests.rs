@@ -9,17 +9,7 @@ use super::*;
 fn catalog() -> DomainCatalog {
     let mut port = Port::new(PortRef::new("sales", "orders", "orders"));
     for name in ["id", "note"] {
-        port.columns.push(Column {
-            name: name.into(),
-            data_type: None,
-            nullable: false,
-            logical_type: None,
-            description: None,
-            classification: None,
-            unique: false,
-            enumeration: vec![],
-            tags: vec![],
-        });
+        port.columns.push(Column { nullable: false, ..Column::new(name) });
     }
     let mut product = Product::new("orders");
     product.ports.insert(PortName::new("orders"), port);

@@ -138,17 +138,8 @@ pub(super) fn place(field: &str) -> Place {
 }
 
 pub(super) fn column(name: &str, logical: &str) -> Column {
-    Column {
-        name: name.to_owned(),
-        data_type: None,
-        nullable: false,
-        logical_type: (!logical.is_empty()).then(|| logical.to_owned()),
-        description: None,
-        classification: None,
-        unique: false,
-        enumeration: vec![],
-        tags: vec![],
-    }
+    let logical_type = (!logical.is_empty()).then(|| logical.to_owned());
+    Column { nullable: false, logical_type, ..Column::new(name) }
 }
 
 pub(super) fn batch(ids: &[i64]) -> RecordBatch {

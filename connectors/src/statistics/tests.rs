@@ -27,17 +27,7 @@ fn port(parts: Vec<RecordBatch>) -> (Port, OpenedPort) {
     let mut port = Port::new(PortRef::new("sales", "orders", "orders"));
     let schema = parts[0].schema();
     for field in schema.fields() {
-        port.columns.push(Column {
-            name: field.name().clone(),
-            data_type: Some(field.data_type().clone()),
-            nullable: true,
-            logical_type: None,
-            description: None,
-            classification: None,
-            unique: false,
-            enumeration: vec![],
-            tags: vec![],
-        });
+        port.columns.push(Column { data_type: Some(field.data_type().clone()), ..Column::new(field.name()) });
     }
     let table = MemTable::try_new(schema.clone(), parts.into_iter().map(|p| vec![p]).collect()).unwrap();
     let opened = OpenedPort { name: port.name.clone(), provider: Arc::new(table), schema, writer: None };

@@ -14,17 +14,7 @@ use crate::source::{LocalDomain, OpenedPort};
 
 /// Returns a column that is never NULL, and that a contract says nothing else of.
 pub fn column(name: &str, data_type: DataType) -> Column {
-    Column {
-        name: name.into(),
-        data_type: Some(data_type),
-        nullable: false,
-        logical_type: None,
-        description: None,
-        classification: None,
-        unique: false,
-        enumeration: vec![],
-        tags: vec![],
-    }
+    Column { data_type: Some(data_type), nullable: false, ..Column::new(name) }
 }
 
 /// Returns a column for each field of `schema`.

@@ -228,17 +228,7 @@ mod tests {
 
     #[test]
     fn values_are_shown_as_their_column_would() {
-        let mut column = Column {
-            name: "c".into(),
-            data_type: None,
-            nullable: true,
-            logical_type: None,
-            description: None,
-            classification: None,
-            unique: false,
-            enumeration: vec![],
-            tags: vec![],
-        };
+        let mut column = Column::new("c");
         for (data_type, number, expected) in [
             (DataType::Int64, 6_000_000.0, "6000000"),
             (DataType::Decimal128(15, 2), -999.99, "-999.99"),

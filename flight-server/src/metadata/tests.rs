@@ -18,17 +18,8 @@ use portolan_catalog::{
 use super::*;
 
 fn column(name: &str) -> Column {
-    Column {
-        name: name.to_owned(),
-        data_type: Some(DataType::Utf8View),
-        nullable: false,
-        logical_type: None,
-        description: Some(format!("what {name} means")),
-        classification: None,
-        unique: false,
-        enumeration: vec![],
-        tags: Vec::new(),
-    }
+    let description = Some(format!("what {name} means"));
+    Column { data_type: Some(DataType::Utf8View), nullable: false, description, ..Column::new(name) }
 }
 
 fn port(name: PortRef) -> Port {

@@ -55,17 +55,7 @@ fn port(name: &str, rows: Option<u64>, key: &[&str], columns: Vec<Described>) ->
     let known = columns.iter().filter_map(|(name, _, s)| Some(((*name).to_owned(), s.clone()?)));
     port.statistics = Arc::new(PortStatistics { rows, columns: known.collect(), ..Default::default() });
     port.primary_key = key.iter().map(|k| (*k).to_owned()).collect();
-    let column = |(name, data_type, _): &Described| Column {
-        name: (*name).into(),
-        data_type: Some(data_type.clone()),
-        nullable: true,
-        logical_type: None,
-        description: None,
-        classification: None,
-        unique: false,
-        enumeration: vec![],
-        tags: vec![],
-    };
+    let column = |(name, data_type, _): &Described| Column { data_type: Some(data_type.clone()), ..Column::new(*name) };
     port.columns = columns.iter().map(column).collect();
     port
 }

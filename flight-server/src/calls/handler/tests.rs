@@ -35,17 +35,7 @@ use crate::rows::random_batch;
 const PORTS: u64 = 120;
 
 fn column(field: &arrow::datatypes::Field) -> Column {
-    Column {
-        name: field.name().clone(),
-        data_type: Some(field.data_type().clone()),
-        nullable: true,
-        logical_type: None,
-        description: None,
-        classification: None,
-        unique: false,
-        enumeration: vec![],
-        tags: vec![],
-    }
+    Column { data_type: Some(field.data_type().clone()), ..Column::new(field.name()) }
 }
 
 /// `lab.samples.port<n>` with random columns each.
