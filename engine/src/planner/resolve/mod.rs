@@ -3,8 +3,8 @@
 
 pub(crate) mod change;
 mod explain_options;
+mod ignored_clauses;
 mod labels;
-mod passed_over;
 mod row_values;
 
 use std::ops::ControlFlow;
@@ -132,7 +132,7 @@ fn parse(sql: &str) -> Result<Statement> {
     match (statements.pop_front(), statements.len()) {
         (Some(statement), 0) => {
             bounds::check_statement(&statement)?;
-            passed_over::check(&statement)?;
+            ignored_clauses::check(&statement)?;
             Ok(statement)
         }
         (None, _) => Err(Error::new(ErrorKind::InvalidQuery, "the statement is empty")),

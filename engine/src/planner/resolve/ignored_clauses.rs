@@ -1,5 +1,5 @@
-//! Clauses that the parser reads and DataFusion's planner passes over: without them, the rows would be others than those that
-//! were asked for. They are refused. A field that a later parser adds does not compile here until somebody has looked at it.
+//! Rejects clauses that the parser accepts and DataFusion's planner ignores: the result would be that of another query. A field
+//! that a later parser adds does not compile here until somebody has looked at it.
 
 use std::fmt::Display;
 use std::ops::ControlFlow;
