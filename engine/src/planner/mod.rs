@@ -10,7 +10,7 @@ mod candidates;
 pub(crate) mod cardinality;
 mod cost;
 mod cut;
-mod failing;
+mod infallible;
 mod movement;
 mod normalise;
 mod order;

@@ -11,7 +11,7 @@ use super::conditions::{Condition, equality, over, sides};
 use super::edges::{Equalities, Pair, edges};
 use super::equal::{self, Class};
 use crate::planner::cardinality::{self, Cardinality};
-use crate::planner::failing::never_fails;
+use crate::planner::infallible::never_fails;
 
 /// A set of relations, by their positions.
 pub(super) type Set = u64;

@@ -16,7 +16,7 @@ use datafusion::logical_expr::{Aggregate, AggregateUDF, Cast, Expr, ExprSchemabl
 use datafusion::prelude::lit;
 
 use super::branches;
-use crate::planner::failing::{never_fails, widened};
+use crate::planner::infallible::{never_fails, widened};
 use crate::upstream::sums::{in_parts, sum_udaf};
 
 /// How the columns of a partial aggregate are named, before their number: no column of a port is named so.

@@ -1,5 +1,5 @@
-//! Whether an expression may fail. A rewrite that has one meet rows that it did not meet as it was written must not make
-//! a query fail: a division by a zero of a row that nobody asked for, say.
+//! Finds expressions that never fail. A rewrite that shows an expression more rows than the query text does must not make
+//! the query fail: with a division by the zero of a dropped row, for example.
 
 use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, TimeUnit};
 use datafusion::common::DFSchema;
