@@ -76,7 +76,7 @@ pub(super) fn register(
     let built = build.store(&location.store, options);
     let secrets = build.secrets;
     // A builder's error may repeat what it was given.
-    let clean = |text: String| super::name_errors::Redaction(secrets.0.clone()).clean(&text);
+    let clean = |text: String| super::error_context::Redaction(secrets.0.clone()).clean(&text);
     let store: Arc<dyn ObjectStore> =
         Arc::new(ScopedStore::new(built.map_err(clean)?, &scope, !options.writers.is_empty()));
     runtime.register_object_store(url.as_ref(), store.clone());

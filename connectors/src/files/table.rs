@@ -30,11 +30,11 @@ use portolan_catalog::FileFormat;
 
 use super::adapter::LosslessAdapters;
 use super::checked::{CheckedFiles, is_same_version};
+use super::error_context::{Origin, with_error_context};
 use super::footers::{Footer, with_sound_footers};
 use super::format::{Encoding, compression_of};
 use super::layout::Layout;
 use super::listing::{self, ListingError};
-use super::name_errors::{Origin, name_errors};
 use crate::panics::caught_async;
 use crate::statistics::Estimating;
 
@@ -101,7 +101,7 @@ impl TableProvider for PortTable {
             .build();
         let plan = reader.create_physical_plan(state, config).await?;
         let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
-        Ok(name_errors(with_sound_footers(plan, store, footers), &self.origin, &self.encoding))
+        Ok(with_error_context(with_sound_footers(plan, store, footers), &self.origin, &self.encoding))
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {

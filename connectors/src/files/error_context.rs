@@ -101,7 +101,7 @@ impl Debug for Redaction {
 }
 
 /// Puts the naming source below a scan that a file format planned, and our own reader of the format if there is one.
-pub(super) fn name_errors(
+pub(super) fn with_error_context(
     plan: Arc<dyn ExecutionPlan>,
     origin: &Arc<Origin>,
     encoding: &Encoding,
