@@ -11,8 +11,8 @@ use portolan_connectors::SiteId;
 use super::document::{
     Alternative, Decision, Document, EdgeEntry, Errors, FragmentEntry, Keys, Operator, OperatorActual, Site,
 };
+use super::match_operators::match_operators;
 use super::measured::edge_actual;
-use super::relate::relate;
 use super::sql;
 use crate::exchange::LiveEdge;
 use crate::plan::{self, Fragment, KeyForm, Placed, Planned, SiteChoice, Strategy};
@@ -64,7 +64,7 @@ impl<'a> Writer<'a> {
         if let Some(ran) = ran {
             let mut executed = vec![];
             note_rows(ran.physical, &StatisticsContext::new(), &mut executed);
-            for (here, there) in relate(&planned.placed, ran.physical) {
+            for (here, there) in match_operators(&planned.placed, ran.physical) {
                 if let Some((Some(rows), estimate)) = executed.get(there) {
                     measures.insert(here, (*rows, *estimate));
                 }

@@ -9,7 +9,7 @@ use portolan_connectors::{OperatorMetrics, PulledRows};
 
 use super::document::{EdgeActual, Pulled};
 use super::figures::count;
-use super::relate::relate;
+use super::match_operators::match_operators;
 use crate::exchange::LiveEdge;
 use crate::plan::Placed;
 use crate::planner::cardinality::q_error::q_error;
@@ -84,7 +84,7 @@ pub(crate) fn local_operators(plan: &dyn ExecutionPlan, placed: Option<&Placed>)
     if let Some(placed) = placed {
         let mut expected = vec![];
         note_expected(placed, false, &mut expected);
-        for (here, there) in relate(placed, plan) {
+        for (here, there) in match_operators(placed, plan) {
             if let (Some(rows), Some(operator)) = (expected.get(here), operators.get_mut(there)) {
                 operator.estimated_rows = *rows;
             }

@@ -6,10 +6,10 @@ mod document;
 mod edges;
 mod figures;
 mod graphviz;
+mod match_operators;
 mod measured;
 mod passes;
 mod picture;
-mod relate;
 mod svg;
 mod tree;
 

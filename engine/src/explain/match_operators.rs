@@ -1,6 +1,5 @@
-//! Finds for an operator of the placed plan the physical operator that does its work, to compare what was expected of
-//! it with what it did. Two operators are taken for one where both do the same kind of work over the same leaves and
-//! nothing else does; where that is open, nothing is said.
+//! Matches operators of the placed plan with the physical operators that do their work, to compare estimates with actual
+//! figures. Two operators match if both, and no others, do the same kind of work over the same leaves.
 
 use std::collections::BTreeMap;
 
@@ -35,27 +34,28 @@ struct Found {
     end: usize,
 }
 
-/// The places, root first and every operator before its inputs, of operators that do the same work: here in the placed
-/// plan (where an operator's subqueries come before its inputs), there in the physical one. The roots are related.
-pub(super) fn relate(placed: &Placed, physical: &dyn ExecutionPlan) -> Vec<(usize, usize)> {
+/// Returns pairs of operators that do the same work: the place in the placed plan, where an operator's subqueries come
+/// before its inputs, and the place in the physical plan. Places count from the root, every operator before its inputs.
+/// The roots match.
+pub(super) fn match_operators(placed: &Placed, physical: &dyn ExecutionPlan) -> Vec<(usize, usize)> {
     let (mut logical, mut executed) = (Operators::default(), Operators::default());
     logical.placed(placed);
     executed.physical(physical);
-    let mut related = vec![];
+    let mut matched = vec![];
     for (work, there) in &executed.found {
         if let Some(here) = logical.found.get(work)
             && here.len() == there.len()
             && is_chain(here)
             && is_chain(there)
         {
-            related.extend(here.iter().zip(there).map(|(h, t)| (h.place, t.place)));
+            matched.extend(here.iter().zip(there).map(|(h, t)| (h.place, t.place)));
         }
     }
-    if !related.iter().any(|(h, t)| *h == 0 || *t == 0) {
-        related.push((0, 0));
+    if !matched.iter().any(|(h, t)| *h == 0 || *t == 0) {
+        matched.push((0, 0));
     }
-    related.sort_unstable();
-    related
+    matched.sort_unstable();
+    matched
 }
 
 /// Whether each stands below the one before: then they are the same from the top in both plans.
