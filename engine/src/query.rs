@@ -34,7 +34,7 @@ use crate::mesh::MeshView;
 use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames};
 use crate::plan::Planned;
 use crate::planner::resolve::ExplainOptions;
-use crate::state::{EngineState, Listed, QueryContext, RunningQuery, SessionHandle};
+use crate::state::{ActivityGuard, EngineState, QueryContext, RunningQuery, SessionHandle};
 use crate::{Error, ErrorKind, ProgressHandle, Result, Settings, explain, planner};
 
 pub use change::rows_of;
@@ -54,7 +54,7 @@ struct Query {
     context: Arc<QueryContext>,
     /// What the session's statements see beside the mesh; `None` for a fragment of another node.
     names: Option<Arc<SessionNames>>,
-    listed: Arc<Listed>,
+    listed: Arc<ActivityGuard>,
     entry: Entry,
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Activity {
 
 /// Keeps a query in the list for as long as it lives.
 #[derive(Debug)]
-pub(crate) struct Listed {
+pub(crate) struct ActivityGuard {
     pub(crate) query: Arc<RunningQuery>,
     number: u64,
     activity: Arc<Activity>,
@@ -37,11 +37,11 @@ impl Activity {
     }
 
     /// Lists a query.
-    pub(crate) fn started(self: &Arc<Self>, query: RunningQuery) -> Listed {
+    pub(crate) fn started(self: &Arc<Self>, query: RunningQuery) -> ActivityGuard {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let query = Arc::new(query);
         lock(&self.queries).insert(number, query.clone());
-        Listed { query, number, activity: self.clone() }
+        ActivityGuard { query, number, activity: self.clone() }
     }
 
     /// The sessions that `viewer` may see, in the order of their identities.
@@ -95,7 +95,7 @@ impl Activity {
     }
 }
 
-impl Drop for Listed {
+impl Drop for ActivityGuard {
     fn drop(&mut self) {
         lock(&self.activity.queries).remove(&self.number);
     }

@@ -6,7 +6,7 @@ mod query;
 mod session;
 pub(crate) mod tables;
 
-pub(crate) use activity::{Activity, Listed};
+pub(crate) use activity::{Activity, ActivityGuard};
 pub(crate) use engine::EngineState;
 pub(crate) use query::{QueryContext, RunningQuery};
 pub(crate) use session::SessionHandle;
