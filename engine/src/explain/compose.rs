@@ -20,13 +20,13 @@ use crate::planner::cardinality::q_error::q_error;
 
 /// A query that ran.
 #[derive(Clone, Copy)]
-pub(crate) struct Ran<'a> {
+pub(crate) struct ExecutedPlan<'a> {
     pub(crate) edges: &'a [Arc<LiveEdge>],
     pub(crate) physical: &'a dyn ExecutionPlan,
 }
 
 /// Writes the document.
-pub(super) fn document(planned: &Planned, ran: Option<Ran<'_>>) -> Document {
+pub(super) fn document(planned: &Planned, ran: Option<ExecutedPlan<'_>>) -> Document {
     let mut writer = Writer::new(planned, ran);
     let plan = writer.operator(&planned.placed, None, false).0;
     let Writer { mut fragments, errors, .. } = writer;
@@ -50,7 +50,7 @@ fn note_sites(placed: &Placed, sites: &mut BTreeMap<String, Vec<String>>) {
 
 struct Writer<'a> {
     planned: &'a Planned,
-    ran: Option<Ran<'a>>,
+    ran: Option<ExecutedPlan<'a>>,
     /// For operators of the placed plan, by their places: rows, and the estimate of DataFusion.
     measures: BTreeMap<usize, (u64, Option<f64>)>,
     place: usize,
@@ -59,7 +59,7 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(planned: &'a Planned, ran: Option<Ran<'a>>) -> Self {
+    fn new(planned: &'a Planned, ran: Option<ExecutedPlan<'a>>) -> Self {
         let mut measures = BTreeMap::new();
         if let Some(ran) = ran {
             let mut executed = vec![];

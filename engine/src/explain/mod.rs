@@ -24,7 +24,7 @@ use datafusion::sql::unparser::plan_to_sql;
 pub(crate) use measured::local_operators;
 pub(crate) use passes::PassRows;
 
-use self::compose::{Ran, document};
+use self::compose::{ExecutedPlan, document};
 use self::document::{Document, FragmentEntry};
 use crate::exchange::LiveEdge;
 use crate::plan::Planned;
@@ -47,7 +47,7 @@ pub(crate) fn rows(
     options: ExplainOptions,
     edges: Option<&[Arc<LiveEdge>]>,
 ) -> Result<Vec<(String, String)>> {
-    let document = document(planned, edges.map(|edges| Ran { edges, physical: physical.as_ref() }));
+    let document = document(planned, edges.map(|edges| ExecutedPlan { edges, physical: physical.as_ref() }));
     let one = |kind: &str, text| Ok(vec![(kind.to_owned(), text)]);
     match options.format {
         Format::Text => {
