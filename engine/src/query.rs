@@ -64,7 +64,7 @@ enum Entry {
     /// It waits in line for one.
     InLine,
     /// Nobody has asked for its rows yet: it takes one that is free, or gives up.
-    Ahead,
+    Speculative,
 }
 
 /// A query whose plan is ready.
@@ -155,7 +155,7 @@ impl Query {
             match (self.is_fragment(), self.entry) {
                 (true, _) => self.engine.admission.fragment(self.context.head.deadline).await,
                 (false, Entry::InLine) => self.engine.admission.query(self.context.head.deadline).await,
-                (false, Entry::Ahead) => self.engine.admission.query_ahead(),
+                (false, Entry::Speculative) => self.engine.admission.query_ahead(),
             }
         };
         tokio::select! {

@@ -173,7 +173,7 @@ impl Prepared {
     /// # Errors
     /// As [`Prepared::execute`]; `ResourceExhausted` where there is no place for it.
     pub async fn execute_ahead(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
-        self.enter(parameters, Entry::Ahead).await
+        self.enter(parameters, Entry::Speculative).await
     }
 
     async fn enter(&self, parameters: &[ScalarValue], entry: Entry) -> Result<QueryStream> {
