@@ -63,7 +63,7 @@ struct Query {
 enum Entry {
     /// It waits in line for one.
     InLine,
-    /// Nobody has asked for its rows yet: it takes one that is free, or gives up.
+    /// No client has requested its rows yet: it takes a free place, or fails.
     Speculative,
 }
 

@@ -24,7 +24,7 @@ use crate::{Error, ErrorKind, Result};
 /// What this engine knows of the mesh.
 #[derive(Debug)]
 pub(crate) struct Mesh {
-    known: Mutex<Known>,
+    state: Mutex<MeshState>,
     view: ArcSwap<MeshView>,
     refresher: Mutex<Vec<AbortOnDropHandle<()>>>,
     /// Where connections live. The engine's own threads drive plans only.
@@ -68,8 +68,9 @@ impl MeshView {
     }
 }
 
+/// The local domains and the peers, as this engine knows them now.
 #[derive(Debug, Default)]
-struct Known {
+struct MeshState {
     local: BTreeMap<DomainName, LocalDomain>,
     peers: Vec<KnownPeer>,
 }
@@ -116,16 +117,16 @@ impl Mesh {
                 error: None,
             })
             .collect();
-        let known = Known { local, peers };
-        let view = ArcSwap::from_pointee(known.view());
-        Ok(Arc::new_cyclic(|me| Self { known: Mutex::new(known), view, refresher: Mutex::default(), me: me.clone() }))
+        let state = MeshState { local, peers };
+        let view = ArcSwap::from_pointee(state.view());
+        Ok(Arc::new_cyclic(|me| Self { state: Mutex::new(state), view, refresher: Mutex::default(), me: me.clone() }))
     }
 
     /// Starts one task a peer that asks for its catalog every `interval`, until the mesh is dropped.
     pub(crate) fn start_refreshing(&self, interval: Duration) -> Result<()> {
         let handle = tokio::runtime::Handle::try_current()
             .map_err(|e| Error::new(ErrorKind::Internal, "an engine is built on a tokio runtime").with_source(e))?;
-        let peers = self.with_known(|known| known.peers.len());
+        let peers = self.with_state(|state| state.peers.len());
         let tasks = (0..peers)
             .map(|index| AbortOnDropHandle::new(handle.spawn(refresh::keep_fresh(self.me.clone(), index, interval))))
             .collect();
@@ -142,27 +143,27 @@ impl Mesh {
     }
 
     pub(crate) async fn refresh_all(&self) {
-        let peers = self.with_known(|known| known.peers.len());
+        let peers = self.with_state(|state| state.peers.len());
         futures::future::join_all((0..peers).map(|index| refresh::ask(self, index))).await;
     }
 
     pub(crate) fn replace_local(&self, domain: LocalDomain) {
-        self.change(|known| {
-            known.local.insert(domain.catalog.domain.clone(), domain);
+        self.change(|state| {
+            state.local.insert(domain.catalog.domain.clone(), domain);
         });
     }
 
     pub(crate) fn update_statistics(&self, domain: &DomainName, statistics: &BTreeMap<PortRef, Arc<PortStatistics>>) {
-        self.change(|known| {
-            if let Some(local) = known.local.get_mut(domain) {
+        self.change(|state| {
+            if let Some(local) = state.local.get_mut(domain) {
                 local.catalog = Arc::new((*local.catalog).clone().with_statistics(statistics));
             }
         });
     }
 
     pub(crate) fn report_load_error(&self, domain: &DomainName, error: &str) {
-        self.change(|known| {
-            if let Some(local) = known.local.get_mut(domain) {
+        self.change(|state| {
+            if let Some(local) = state.local.get_mut(domain) {
                 let mut catalog = (*local.catalog).clone();
                 for product in catalog.products.values_mut() {
                     product.load_error = Some(error.to_owned());
@@ -174,31 +175,31 @@ impl Mesh {
 
     /// Answers a peer that asks for the catalogs of the domains that this engine owns.
     pub(crate) fn answer(&self, asked: Option<&str>) -> CatalogAnswer {
-        self.with_known(|known| {
-            let reaches = reach::reached(known);
-            let version = known.local_version(&reaches);
+        self.with_state(|state| {
+            let reaches = reach::reached(state);
+            let version = state.local_version(&reaches);
             if asked == Some(version.as_str()) {
                 return CatalogAnswer::Unchanged;
             }
-            let domains = known.local.values().map(|l| (*l.catalog).clone()).collect();
+            let domains = state.local.values().map(|l| (*l.catalog).clone()).collect();
             CatalogAnswer::Changed { version, domains, reaches }
         })
     }
 
-    fn with_known<T>(&self, read: impl FnOnce(&Known) -> T) -> T {
-        read(&self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_state<T>(&self, read: impl FnOnce(&MeshState) -> T) -> T {
+        read(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Changes what is known and publishes a new view, in one step.
-    fn change(&self, change: impl FnOnce(&mut Known)) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut known);
-        known.peers.iter_mut().for_each(KnownPeer::tell_link);
-        self.view.store(Arc::new(known.view()));
+    fn change(&self, change: impl FnOnce(&mut MeshState)) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut state);
+        state.peers.iter_mut().for_each(KnownPeer::tell_link);
+        self.view.store(Arc::new(state.view()));
     }
 }
 
-impl Known {
+impl MeshState {
     fn local_version(&self, reaches: &[Reach]) -> String {
         let parts: Vec<String> = self
             .local

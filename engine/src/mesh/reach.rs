@@ -6,7 +6,7 @@ use std::time::Duration;
 use portolan_catalog::{DomainName, NodeState};
 use portolan_connectors::Reach;
 
-use super::{Known, KnownPeer, Link};
+use super::{KnownPeer, Link, MeshState};
 
 /// A link that changed by no more than this factor is told as it was.
 const WORTH_TELLING: f64 = 2.0;
@@ -29,13 +29,13 @@ impl KnownPeer {
 
 /// The domains of other nodes that this node can send fragments to now. Not those that two nodes claim: they are refused
 /// here.
-pub(super) fn reached(known: &Known) -> Vec<Reach> {
-    let mut claims: BTreeMap<&DomainName, usize> = known.local.keys().map(|domain| (domain, 1)).collect();
-    for domain in known.peers.iter().flat_map(|p| &p.domains) {
+pub(super) fn reached(state: &MeshState) -> Vec<Reach> {
+    let mut claims: BTreeMap<&DomainName, usize> = state.local.keys().map(|domain| (domain, 1)).collect();
+    for domain in state.peers.iter().flat_map(|p| &p.domains) {
         *claims.entry(&domain.domain).or_default() += 1;
     }
     let mut reached = vec![];
-    for peer in known.peers.iter().filter(|p| p.takes_fragments()) {
+    for peer in state.peers.iter().filter(|p| p.takes_fragments()) {
         let Link { latency, bandwidth } = peer.told;
         let latency_ms = latency.as_secs_f64() * 1e3;
         let domains = peer.domains.iter().map(|d| &d.domain).filter(|domain| claims.get(domain) == Some(&1));

@@ -24,7 +24,7 @@ pub(super) async fn keep_fresh(mesh: Weak<Mesh>, index: usize, interval: Duratio
         let pause = {
             let Some(mesh) = mesh.upgrade() else { return };
             ask(&mesh, index).await;
-            answers += usize::from(mesh.with_known(|known| known.peers[index].version.is_some()));
+            answers += usize::from(mesh.with_state(|state| state.peers[index].version.is_some()));
             if answers > FIRST_ANSWERS { interval } else { FIRST_CONTACT_INTERVAL.min(interval) }
         };
         tokio::time::sleep(pause).await;
@@ -34,12 +34,12 @@ pub(super) async fn keep_fresh(mesh: Weak<Mesh>, index: usize, interval: Duratio
 /// Asks the peer at `index` once and takes down what it says.
 pub(super) async fn ask(mesh: &Mesh, index: usize) {
     let (peer, version) =
-        mesh.with_known(|known| (known.peers[index].peer.clone(), known.peers[index].version.clone()));
+        mesh.with_state(|state| (state.peers[index].peer.clone(), state.peers[index].version.clone()));
     let asked = Instant::now();
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, peer.catalog(version.as_deref())).await;
     let took = asked.elapsed();
-    mesh.change(|known| {
-        let known = &mut known.peers[index];
+    mesh.change(|state| {
+        let known = &mut state.peers[index];
         match answer {
             Ok(Ok(answer)) => {
                 if known.state != NodeState::Up {
