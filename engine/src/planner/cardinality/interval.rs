@@ -19,14 +19,14 @@ const NULL: f64 = 0.05;
 
 /// What is known of an expression and of the rows around it.
 #[derive(Clone, Copy)]
-pub(super) struct Known<'a> {
+pub(super) struct ExpressionStatistics<'a> {
     pub(super) column: Option<&'a ColumnStatistics>,
     /// How many values it has, where that is known.
     pub(super) distinct: Option<f64>,
     pub(super) rows: f64,
 }
 
-impl Known<'_> {
+impl ExpressionStatistics<'_> {
     /// The share of rows that meet a constraint.
     pub(super) fn share(&self, constraint: &Constraint) -> f64 {
         let one_row = 1.0 / self.rows.max(1.0);

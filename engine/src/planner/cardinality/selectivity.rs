@@ -8,7 +8,7 @@ use portolan_catalog::{ColumnStatistics, StatisticValue};
 
 use super::constraints::{Constraint, constraint, flatten};
 use super::expressions::{self, stripped};
-use super::interval::{EQUAL, Known, OPEN_RANGE};
+use super::interval::{EQUAL, ExpressionStatistics, OPEN_RANGE};
 use super::{Cardinality, float, keys, null_share, sane, share, strings, thin};
 
 /// A predicate of which nothing can be said: a subquery, a function that gives a boolean.
@@ -103,8 +103,8 @@ impl<'a> Judged<'a> {
     }
 }
 
-fn known<'a>(input: &Cardinality, expr: &Expr, column: Option<&'a ColumnStatistics>) -> Known<'a> {
-    Known { column, distinct: expressions::distinct(input, expr), rows: input.rows }
+fn known<'a>(input: &Cardinality, expr: &Expr, column: Option<&'a ColumnStatistics>) -> ExpressionStatistics<'a> {
+    ExpressionStatistics { column, distinct: expressions::distinct(input, expr), rows: input.rows }
 }
 
 fn conjunction(input: &Cardinality, predicate: &Expr, depth: usize) -> f64 {
