@@ -15,7 +15,7 @@ use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use portolan_catalog::StatisticValue;
 
-use super::distinct::Seen;
+use super::distinct::DistinctCounts;
 use super::sample::Sample;
 use super::value::statistic_value;
 use super::width::bytes_of;
@@ -31,7 +31,7 @@ const REPEATS: u64 = 4;
 /// What a sample tells of one column.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sampled {
-    pub(super) seen: Seen,
+    pub(super) distinct: DistinctCounts,
     pub(super) rows: u64,
     pub(super) nulls: u64,
     /// Bytes of the values that are not NULL.
@@ -60,7 +60,7 @@ impl Sampled {
         let arrays: Vec<ArrayRef> = first.into_iter().chain(second).collect();
         let (min, max) = if sample.complete { range(&arrays, field)? } else { (None, None) };
         Ok(Self {
-            seen: Seen { half, whole },
+            distinct: DistinctCounts { half, whole },
             rows: counts.rows,
             nulls: counts.nulls,
             bytes: arrays.iter().map(|a| bytes_of(a)).sum(),

@@ -3,16 +3,16 @@
 /// Enough to halve any ratio of two counts of rows down to nothing.
 const BISECTIONS: usize = 64;
 
-/// What a sample tells of one column's values, NULL aside.
+/// The numbers of different values in a sample of one column, NULL aside.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Seen {
+pub(super) struct DistinctCounts {
     /// Values in the first half of each run, and how many of them differ.
     pub(super) half: (u64, u64),
     /// The same of all runs in full.
     pub(super) whole: (u64, u64),
 }
 
-impl Seen {
+impl DistinctCounts {
     /// The number of different values among `total`, of which the sample has `n` values, `d(n)` of them different, and
     /// the first halves of its runs `n₀` and `d(n₀)`.
     ///
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     /// What 16 runs of 1024 values show, where the value at each of `total` places is given.
-    fn seen(total: u64, value: impl Fn(u64) -> u64) -> Seen {
+    fn seen(total: u64, value: impl Fn(u64) -> u64) -> DistinctCounts {
         let (mut first, mut all) = (HashSet::new(), HashSet::new());
         for run in 0..16 {
             for i in 0..1024 {
@@ -93,7 +93,7 @@ mod tests {
                 }
             }
         }
-        Seen { half: (16 * 512, first.len() as u64), whole: (16 * 1024, all.len() as u64) }
+        DistinctCounts { half: (16 * 512, first.len() as u64), whole: (16 * 1024, all.len() as u64) }
     }
 
     fn scattered(i: u64) -> u64 {
@@ -142,13 +142,13 @@ mod tests {
 
     #[test]
     fn bounds() {
-        let nothing = Seen { half: (0, 0), whole: (0, 0) };
+        let nothing = DistinctCounts { half: (0, 0), whole: (0, 0) };
         assert_eq!(nothing.extrapolate(0), 0);
         assert_eq!(nothing.extrapolate(10), 0);
-        let one = Seen { half: (0, 0), whole: (1, 1) };
+        let one = DistinctCounts { half: (0, 0), whole: (1, 1) };
         assert_eq!(one.extrapolate(1), 1);
         assert_eq!(one.extrapolate(10), 10);
-        let all = Seen { half: (5, 5), whole: (10, 10) };
+        let all = DistinctCounts { half: (5, 5), whole: (10, 10) };
         assert_eq!(all.extrapolate(10), 10);
         assert_eq!(all.extrapolate(1000), 1000);
         assert_eq!(all.extrapolate(7), 7, "fewer rows than the sample found: the source has changed");

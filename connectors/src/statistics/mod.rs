@@ -277,11 +277,11 @@ impl Known<'_> {
         }
         let sampled = self.sampled?;
         let estimate = match values {
-            _ if self.is_complete => sampled.seen.whole.1,
+            _ if self.is_complete => sampled.distinct.whole.1,
             Some(0) => 0,
             // Rows and not one of them was read.
             Some(_) if sampled.rows == 0 => return None,
-            Some(values) => sampled.seen.extrapolate(values),
+            Some(values) => sampled.distinct.extrapolate(values),
             None => return None,
         };
         let declared = self.declared.enumeration.len() as u64;
