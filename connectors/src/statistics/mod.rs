@@ -58,9 +58,9 @@ pub(crate) async fn of_domain(
 ) -> BTreeMap<PortRef, Arc<PortStatistics>> {
     let session = session(runtime);
     let sampled_until = Instant::now() + SAMPLING_BUDGET;
-    let taking = |(port, opened)| Taking { port, opened, opener, runtime, session: &session };
-    let taken: Vec<_> = pairs(catalog, ports).map(|pair| taking(pair).first(sampled_until)).collect();
-    stream::iter(taken).buffered(OPENINGS).collect().await
+    let collector = |(port, opened)| PortCollector { port, opened, opener, runtime, session: &session };
+    let collected: Vec<_> = pairs(catalog, ports).map(|pair| collector(pair).first(sampled_until)).collect();
+    stream::iter(collected).buffered(OPENINGS).collect().await
 }
 
 /// The statistics of those ports whose data has changed since theirs were taken, or that have not been sampled yet.
@@ -72,11 +72,11 @@ pub async fn changed_statistics(
 ) -> BTreeMap<PortRef, Arc<PortStatistics>> {
     let session = session(runtime);
     let sampled_until = Instant::now() + SAMPLING_BUDGET;
-    let taking = |(port, opened)| Taking { port, opened, opener, runtime, session: &session };
+    let collector = |(port, opened)| PortCollector { port, opened, opener, runtime, session: &session };
     let pairs = pairs(&domain.catalog, &domain.ports);
-    let taken: Vec<_> = pairs.map(|pair| taking(pair).again(sampled_until)).collect();
-    let taken: Vec<Option<_>> = stream::iter(taken).buffered(REFRESHES).collect().await;
-    taken.into_iter().flatten().collect()
+    let collected: Vec<_> = pairs.map(|pair| collector(pair).again(sampled_until)).collect();
+    let collected: Vec<Option<_>> = stream::iter(collected).buffered(REFRESHES).collect().await;
+    collected.into_iter().flatten().collect()
 }
 
 fn pairs<'a>(catalog: &'a DomainCatalog, ports: &'a [OpenedPort]) -> impl Iterator<Item = (&'a Port, &'a OpenedPort)> {
@@ -89,8 +89,8 @@ fn session(runtime: &Arc<RuntimeEnv>) -> SessionState {
     SessionStateBuilder::new().with_config(config).with_runtime_env(runtime.clone()).build()
 }
 
-/// One port whose statistics are taken.
-struct Taking<'a> {
+/// Collects the statistics of one port.
+struct PortCollector<'a> {
     port: &'a Port,
     opened: &'a OpenedPort,
     opener: &'a dyn SourceOpener,
@@ -98,18 +98,18 @@ struct Taking<'a> {
     session: &'a SessionState,
 }
 
-type Taken = (PortRef, Arc<PortStatistics>);
+type Collected = (PortRef, Arc<PortStatistics>);
 
-impl Taking<'_> {
-    /// Takes them, with a sample unless it is too late for one.
-    async fn first(self, sampled_until: Instant) -> Taken {
+impl PortCollector<'_> {
+    /// Collects them, with a sample unless it is too late for one.
+    async fn first(self, sampled_until: Instant) -> Collected {
         let footprint = self.footprint().await;
         let bounds = (Instant::now() < sampled_until).then(Bounds::default);
         (self.port.name.clone(), Arc::new(self.caught(footprint, bounds).await))
     }
 
-    /// Takes them if the data has changed, and it is not too late.
-    async fn again(self, sampled_until: Instant) -> Option<Taken> {
+    /// Collects them if the data has changed, and it is not too late.
+    async fn again(self, sampled_until: Instant) -> Option<Collected> {
         let footprint = self.footprint().await?;
         let is_known = self.port.statistics.data_version.as_deref() == Some(footprint.version.as_str());
         if is_known || Instant::now() >= sampled_until {
@@ -160,8 +160,8 @@ impl Taking<'_> {
         for (i, field) in self.opened.schema.fields().iter().enumerate() {
             let Some(declared) = self.port.columns.iter().find(|c| c.name == *field.name()) else { continue };
             let footer = footers.columns.get(i).cloned().unwrap_or_default();
-            let known = Known { rows, is_complete, field, declared, footer, sampled: sampled.get(&i) };
-            let statistics = known.statistics();
+            let facts = ColumnFacts { rows, is_complete, field, declared, footer, sampled: sampled.get(&i) };
+            let statistics = facts.statistics();
             if statistics != ColumnStatistics::default() {
                 columns.insert(field.name().clone(), statistics);
             }
@@ -231,7 +231,7 @@ impl Taking<'_> {
 }
 
 /// All that is known of one column.
-struct Known<'a> {
+struct ColumnFacts<'a> {
     /// Rows of the port.
     rows: Option<u64>,
     /// Whether the sample has all of them.
@@ -242,7 +242,7 @@ struct Known<'a> {
     sampled: Option<&'a Sampled>,
 }
 
-impl Known<'_> {
+impl ColumnFacts<'_> {
     fn statistics(&self) -> ColumnStatistics {
         let min = self.footer.min.clone().or_else(|| self.sampled.and_then(|s| s.min.clone()));
         let max = self.footer.max.clone().or_else(|| self.sampled.and_then(|s| s.max.clone()));

@@ -37,7 +37,7 @@ fn port(parts: Vec<RecordBatch>) -> (Port, OpenedPort) {
 async fn take(port: &Port, opened: &OpenedPort, bounds: Option<Bounds>) -> PortStatistics {
     let runtime = Arc::new(RuntimeEnv::default());
     let session = session(&runtime);
-    Taking { port, opened, opener: &Silent, runtime: &runtime, session: &session }.statistics(None, bounds).await
+    PortCollector { port, opened, opener: &Silent, runtime: &runtime, session: &session }.statistics(None, bounds).await
 }
 
 fn rows(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
