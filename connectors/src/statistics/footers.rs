@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::stats::Precision;
-use datafusion::common::{ColumnStatistics as Told, ScalarValue};
+use datafusion::common::{ColumnStatistics as ScanStatistics, ScalarValue};
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
@@ -62,7 +62,7 @@ impl Footers {
 }
 
 impl Footer {
-    fn of(told: &Told) -> Self {
+    fn of(told: &ScanStatistics) -> Self {
         Self {
             nulls: count(&told.null_count),
             min: value(&told.min_value),
