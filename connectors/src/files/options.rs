@@ -113,10 +113,10 @@ pub struct HttpOptions {
 
 /// A text that is never shown: written out, or named as `{env: NAME}` or `{file: path}`.
 #[derive(Clone)]
-pub struct Secret(Kept);
+pub struct Secret(SecretSource);
 
 #[derive(Clone)]
-enum Kept {
+enum SecretSource {
     Literal(String),
     Env(String),
     File(PathBuf),
@@ -125,7 +125,7 @@ enum Kept {
 impl Secret {
     /// A secret that is written out.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(Kept::Literal(text.into()))
+        Self(SecretSource::Literal(text.into()))
     }
 
     /// The text itself.
@@ -134,11 +134,11 @@ impl Secret {
     /// The environment variable or the file that it should come from is not there, as text for a person.
     pub(super) fn reveal(&self) -> Result<String, String> {
         match &self.0 {
-            Kept::Literal(text) => Ok(text.clone()),
-            Kept::Env(name) => {
+            SecretSource::Literal(text) => Ok(text.clone()),
+            SecretSource::Env(name) => {
                 std::env::var(name).map_err(|_| format!("the environment variable `{name}` is not set, or is not text"))
             }
-            Kept::File(path) => match std::fs::read_to_string(path) {
+            SecretSource::File(path) => match std::fs::read_to_string(path) {
                 Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
                 Err(e) => Err(format!("the secret in {} cannot be read: {e}", path.display())),
             },
@@ -202,8 +202,8 @@ impl<'de> Visitor<'de> for SecretVisitor {
             return Err(A::Error::custom(FORMS));
         }
         match entry {
-            Some((key, name)) if key == "env" => Ok(Secret(Kept::Env(name))),
-            Some((key, path)) if key == "file" => Ok(Secret(Kept::File(path.into()))),
+            Some((key, name)) if key == "env" => Ok(Secret(SecretSource::Env(name))),
+            Some((key, path)) if key == "file" => Ok(Secret(SecretSource::File(path.into()))),
             _ => Err(A::Error::custom(FORMS)),
         }
     }
