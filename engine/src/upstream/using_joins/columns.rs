@@ -31,7 +31,7 @@ pub(super) struct Columns {
 
 /// The side whose value a merged column has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(super) enum MergedSide {
     /// The left side. The columns of both sides remain.
     Left,
     /// The right side. The columns of both sides remain.
@@ -74,7 +74,7 @@ impl Columns {
     }
 
     /// Joins two relations by columns of these names. Returns the condition, and the columns of the join.
-    pub(super) fn join(mut self, mut right: Self, names: &[String], kept: Kept) -> Result<(Expr, Self)> {
+    pub(super) fn join(mut self, mut right: Self, names: &[String], kept: MergedSide) -> Result<(Expr, Self)> {
         let mut condition: Option<Expr> = None;
         let mut merged = Self::default();
         for name in names {
@@ -86,15 +86,15 @@ impl Columns {
             });
             merged.hidden.extend([l.clone(), r.clone()]);
             let value = match kept {
-                Kept::Left | Kept::OnlyLeft => l.value,
-                Kept::Right | Kept::OnlyRight => r.value,
-                Kept::Either => coalesce(&l.value, &r.value)?,
+                MergedSide::Left | MergedSide::OnlyLeft => l.value,
+                MergedSide::Right | MergedSide::OnlyRight => r.value,
+                MergedSide::Either => coalesce(&l.value, &r.value)?,
             };
             merged.all.push(Column { name: name.clone(), value, merged: true });
         }
         let rest = match kept {
-            Kept::OnlyLeft => self,
-            Kept::OnlyRight => right,
+            MergedSide::OnlyLeft => self,
+            MergedSide::OnlyRight => right,
             _ => self.beside(right),
         };
         // Without a common column, every row matches every row.

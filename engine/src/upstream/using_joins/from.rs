@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{Expr, Join, JoinConstraint, JoinOperator, SelectItem, SetExpr, TableFactor, TableWithJoins};
 
-use super::columns::{Column, Columns, Kept, is_named, last, quoted};
+use super::columns::{Column, Columns, MergedSide, is_named, last, quoted};
 use super::probe::parsed;
 use super::select::replace;
 use crate::upstream::identifiers::normal;
@@ -65,21 +65,21 @@ fn spelled_out(join: &mut Join, left: Columns, right: Columns) -> Result<Columns
     Ok(columns)
 }
 
-fn remaining(left: Columns, right: Columns, kept: Kept) -> Columns {
+fn remaining(left: Columns, right: Columns, kept: MergedSide) -> Columns {
     match kept {
-        Kept::OnlyLeft => left,
-        Kept::OnlyRight => right,
-        Kept::Left | Kept::Right | Kept::Either => left.beside(right),
+        MergedSide::OnlyLeft => left,
+        MergedSide::OnlyRight => right,
+        MergedSide::Left | MergedSide::Right | MergedSide::Either => left.beside(right),
     }
 }
 
-fn kept(operator: &JoinOperator) -> Kept {
+fn kept(operator: &JoinOperator) -> MergedSide {
     match operator {
-        JoinOperator::Right(_) | JoinOperator::RightOuter(_) => Kept::Right,
-        JoinOperator::FullOuter(_) => Kept::Either,
-        JoinOperator::LeftSemi(_) | JoinOperator::LeftAnti(_) => Kept::OnlyLeft,
-        JoinOperator::RightSemi(_) | JoinOperator::RightAnti(_) => Kept::OnlyRight,
-        _ => Kept::Left,
+        JoinOperator::Right(_) | JoinOperator::RightOuter(_) => MergedSide::Right,
+        JoinOperator::FullOuter(_) => MergedSide::Either,
+        JoinOperator::LeftSemi(_) | JoinOperator::LeftAnti(_) => MergedSide::OnlyLeft,
+        JoinOperator::RightSemi(_) | JoinOperator::RightAnti(_) => MergedSide::OnlyRight,
+        _ => MergedSide::Left,
     }
 }
 
