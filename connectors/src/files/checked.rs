@@ -15,7 +15,7 @@ use portolan_catalog::FileFormat;
 
 use super::format::Found;
 use super::layout::Layout;
-use super::table::PortTable;
+use super::table::FileTable;
 use super::widening::{common_type, widens};
 
 /// The largest number of names in an error.
@@ -173,7 +173,7 @@ fn version_of(file: &ObjectMeta) -> u64 {
     hasher.finish()
 }
 
-impl PortTable {
+impl FileTable {
     /// Checks the columns of a file. CSV is read by position, and its header is compared elsewhere.
     ///
     /// # Errors

@@ -10,14 +10,14 @@ use futures::{StreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::listing;
-use super::table::PortTable;
+use super::table::FileTable;
 use crate::source::Footprint;
 
 /// How many files are looked into to guess rows, and how much of each.
 const GUESSED_FILES: usize = 4;
 const GUESSED_BYTES: u64 = 256 << 10;
 
-impl PortTable {
+impl FileTable {
     /// Sizes, times and tags of all files.
     pub(super) async fn footprint(&self, runtime: &Arc<RuntimeEnv>) -> Option<Footprint> {
         let (_, files) = self.listed(runtime).await?;

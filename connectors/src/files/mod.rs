@@ -47,7 +47,7 @@ use self::format::{Encoding, compression_of};
 use self::layout::{Layout, one};
 use self::location::Location;
 pub use self::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, Secret, SourceOptions};
-use self::table::PortTable;
+use self::table::FileTable;
 use crate::source::{Footprint, OpenedPort, PortWriter, SourceOpener};
 
 /// Opens ports over files.
@@ -97,11 +97,11 @@ impl SourceOpener for FileSources {
     }
 
     async fn footprint(&self, opened: &OpenedPort, runtime: &Arc<RuntimeEnv>) -> Option<Footprint> {
-        opened.provider.downcast_ref::<PortTable>()?.footprint(runtime).await
+        opened.provider.downcast_ref::<FileTable>()?.footprint(runtime).await
     }
 
     async fn guess_rows(&self, opened: &OpenedPort, runtime: &Arc<RuntimeEnv>) -> Option<u64> {
-        opened.provider.downcast_ref::<PortTable>()?.guess_rows(runtime).await
+        opened.provider.downcast_ref::<FileTable>()?.guess_rows(runtime).await
     }
 }
 
@@ -120,7 +120,7 @@ struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    async fn open(&self, url: ObjectStoreUrl) -> Result<PortTable, Diagnostics> {
+    async fn open(&self, url: ObjectStoreUrl) -> Result<FileTable, Diagnostics> {
         let location = &self.origin.location;
         let listed = listing::list(self.store.as_ref(), location, self.source.format, self.max_files).await;
         let files = listed.map_err(|error| {
@@ -135,7 +135,7 @@ impl Opening<'_> {
         let columns = self.columns(&encoding, &files).await?;
         let layout = Layout::new(self.port, self.source, &encoding, &columns.merged, &partitions)?;
         let known_files = self.check(&encoding, &layout, columns.files)?;
-        Ok(PortTable {
+        Ok(FileTable {
             origin: self.origin.clone(),
             store: url,
             fingerprint: Arc::new(SchemaFingerprint::from_schema(&layout.file_schema)),

@@ -43,7 +43,7 @@ const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// The files of one port as a table.
 #[derive(Debug)]
-pub(super) struct PortTable {
+pub(super) struct FileTable {
     pub(super) origin: Arc<Origin>,
     pub(super) store: ObjectStoreUrl,
     pub(super) encoding: Encoding,
@@ -56,7 +56,7 @@ pub(super) struct PortTable {
 }
 
 #[async_trait]
-impl TableProvider for PortTable {
+impl TableProvider for FileTable {
     fn schema(&self) -> SchemaRef {
         self.layout.schema.clone()
     }
@@ -113,7 +113,7 @@ impl TableProvider for PortTable {
     }
 }
 
-impl PortTable {
+impl FileTable {
     /// The files that are there now, with the values that their folders give.
     async fn files(&self, state: &dyn Session, store: &dyn ObjectStore) -> Result<Vec<PartitionedFile>> {
         let location = &self.origin.location;
