@@ -9,13 +9,14 @@ use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use portolan_connectors::SiteId;
 
 use super::document::{
-    Alternative, Decision, Document, EdgeEntry, Errors, FragmentEntry, Keys, Operator, OperatorActual, Site,
+    AlternativeEntry, DecisionEntry, EdgeEntry, Errors, FragmentEntry, KeysEntry, OperatorActual, OperatorEntry,
+    PlanDocument, SiteEntry,
 };
 use super::match_operators::match_operators;
 use super::measured::edge_actual;
 use super::sql;
 use crate::exchange::LiveEdge;
-use crate::plan::{self, Fragment, KeyForm, Placed, Planned, SiteChoice, Strategy};
+use crate::plan::{Alternative, Decision, Fragment, KeyForm, Placed, Planned, SiteChoice, Strategy};
 use crate::planner::cardinality::q_error::q_error;
 
 /// A query that ran.
@@ -26,15 +27,15 @@ pub(crate) struct ExecutedPlan<'a> {
 }
 
 /// Writes the document.
-pub(super) fn document(planned: &Planned, ran: Option<ExecutedPlan<'_>>) -> Document {
+pub(super) fn document(planned: &Planned, ran: Option<ExecutedPlan<'_>>) -> PlanDocument {
     let mut writer = Writer::new(planned, ran);
     let plan = writer.operator(&planned.placed, None, false).0;
     let Writer { mut fragments, errors, .. } = writer;
     fragments.sort_by_key(|f| f.number);
     let mut sites: BTreeMap<String, Vec<String>> = BTreeMap::new();
     note_sites(&planned.placed, &mut sites);
-    let sites = sites.into_iter().map(|(url, domains)| Site { url, domains }).collect();
-    Document { sites, fragments, plan, adapted: planned.adapted.clone(), q_error: summarised(errors) }
+    let sites = sites.into_iter().map(|(url, domains)| SiteEntry { url, domains }).collect();
+    PlanDocument { sites, fragments, plan, adapted: planned.adapted.clone(), q_error: summarised(errors) }
 }
 
 /// The owners whose ports are read, be it by way of another.
@@ -74,7 +75,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Gives the operator, and whether all of its inputs came to their end.
-    fn operator(&mut self, placed: &Placed, above: Option<&Decision>, limited: bool) -> (Operator, bool) {
+    fn operator(&mut self, placed: &Placed, above: Option<&DecisionEntry>, limited: bool) -> (OperatorEntry, bool) {
         let measure = self.measures.get(&self.place).copied();
         self.place += 1;
         let decision = placed.decision.as_ref().map(decided);
@@ -86,12 +87,12 @@ impl<'a> Writer<'a> {
             _ => limited,
         };
         let mut complete = true;
-        let mut inputs = |writer: &mut Self, inputs: &[Placed]| -> Vec<Operator> {
+        let mut inputs = |writer: &mut Self, inputs: &[Placed]| -> Vec<OperatorEntry> {
             let written = inputs.iter().map(|input| writer.operator(input, nearest.as_ref(), limited));
             written.map(|(input, ended)| (input, complete &= ended).0).collect()
         };
         let (subqueries, inputs) = (inputs(self, &placed.subqueries), inputs(self, &placed.inputs));
-        let mut operator = Operator {
+        let mut operator = OperatorEntry {
             operator: placed.plan.display().to_string(),
             site: site_name(&placed.site),
             domains: placed.domains.iter().map(ToString::to_string).collect(),
@@ -121,7 +122,13 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes a fragment with its edge; gives whether it came to its end.
-    fn fragment(&mut self, number: usize, root: &Placed, decision: Option<Decision>, operator: &mut Operator) -> bool {
+    fn fragment(
+        &mut self,
+        number: usize,
+        root: &Placed,
+        decision: Option<DecisionEntry>,
+        operator: &mut OperatorEntry,
+    ) -> bool {
         let Some(fragment) = self.planned.fragments.iter().find(|f| f.number == number) else { return true };
         let edge = edge_entry(fragment, pulled(root, &fragment.site));
         let mut complete = true;
@@ -203,7 +210,7 @@ fn edge_entry(fragment: &Fragment, pulls_from: Vec<String>) -> EdgeEntry {
             Strategy::Keys => "keys",
             Strategy::Delegate => "delegate",
         },
-        keys: edge.keys.as_ref().map(|keys| Keys {
+        keys: edge.keys.as_ref().map(|keys| KeysEntry {
             from: keys.from.join(", "),
             expected: whole(keys.keys),
             form: keys.form.map(|form| match form {
@@ -228,13 +235,13 @@ fn rows_expected(fragment: &Fragment) -> Option<f64> {
     known(fragment.edge.rows).or(fragment.rows.map(|rows| rows as f64))
 }
 
-fn decided(decision: &plan::Decision) -> Decision {
-    let alternative = |a: &plan::Alternative| Alternative {
+fn decided(decision: &Decision) -> DecisionEntry {
+    let alternative = |a: &Alternative| AlternativeEntry {
         what: a.what.clone(),
         bytes: whole(a.cost.bytes),
         milliseconds: thousandths(a.cost.milliseconds),
     };
-    Decision {
+    DecisionEntry {
         chosen: alternative(&decision.chosen),
         runners_up: decision.runners_up.iter().map(alternative).collect(),
     }

@@ -6,10 +6,10 @@ use serde::Serialize;
 
 /// A query's plan, and what it did where it ran.
 #[derive(Debug, Serialize)]
-pub(super) struct Document {
-    pub(super) sites: Vec<Site>,
+pub(super) struct PlanDocument {
+    pub(super) sites: Vec<SiteEntry>,
     pub(super) fragments: Vec<FragmentEntry>,
-    pub(super) plan: Operator,
+    pub(super) plan: OperatorEntry,
     /// Why a part was planned again while the query ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) adapted: Option<String>,
@@ -20,7 +20,7 @@ pub(super) struct Document {
 
 /// An owner that is asked.
 #[derive(Debug, Serialize)]
-pub(super) struct Site {
+pub(super) struct SiteEntry {
     pub(super) url: String,
     pub(super) domains: Vec<String>,
 }
@@ -35,7 +35,7 @@ pub(super) struct FragmentEntry {
     pub(super) edge: EdgeEntry,
     /// What was decided where its rows meet those of another site.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) decision: Option<Decision>,
+    pub(super) decision: Option<DecisionEntry>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) actual: Option<EdgeActual>,
 }
@@ -45,7 +45,7 @@ pub(super) struct FragmentEntry {
 pub(super) struct EdgeEntry {
     /// `gather`, `keys` or `delegate`.
     pub(super) strategy: &'static str,
-    pub(super) keys: Option<Keys>,
+    pub(super) keys: Option<KeysEntry>,
     /// The domains whose rows the site pulls from their owners.
     pub(super) pulls_from: Vec<String>,
     /// Rows before keys cut them.
@@ -58,7 +58,7 @@ pub(super) struct EdgeEntry {
 
 /// The keys that cut a fragment's rows.
 #[derive(Debug, Serialize)]
-pub(super) struct Keys {
+pub(super) struct KeysEntry {
     pub(super) from: String,
     pub(super) expected: u64,
     /// `None`: whatever costs least once the keys are there.
@@ -97,7 +97,7 @@ pub(super) struct Pulled {
 
 /// An operator with its site, and its inputs likewise.
 #[derive(Debug, Serialize)]
-pub(super) struct Operator {
+pub(super) struct OperatorEntry {
     /// As it prints itself in a line.
     pub(super) operator: String,
     /// `here`, or the URL of an owner; `None` for what reads nothing.
@@ -115,12 +115,12 @@ pub(super) struct Operator {
     /// How many rows it is expected to give.
     pub(super) rows: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) decision: Option<Decision>,
+    pub(super) decision: Option<DecisionEntry>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) actual: Option<OperatorActual>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) subqueries: Vec<Operator>,
-    pub(super) inputs: Vec<Operator>,
+    pub(super) subqueries: Vec<OperatorEntry>,
+    pub(super) inputs: Vec<OperatorEntry>,
 }
 
 /// What an operator did.
@@ -133,15 +133,15 @@ pub(super) struct OperatorActual {
 
 /// What was done where sites are combined, and what it was weighed against.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Decision {
-    pub(super) chosen: Alternative,
+pub(super) struct DecisionEntry {
+    pub(super) chosen: AlternativeEntry,
     /// The cheapest first.
-    pub(super) runners_up: Vec<Alternative>,
+    pub(super) runners_up: Vec<AlternativeEntry>,
 }
 
 /// One way to do it.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Alternative {
+pub(super) struct AlternativeEntry {
     pub(super) what: String,
     pub(super) bytes: u64,
     pub(super) milliseconds: f64,

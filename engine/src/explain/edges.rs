@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::document::{Document, EdgeEntry, FragmentEntry, Pulled};
+use super::document::{EdgeEntry, FragmentEntry, PlanDocument, Pulled};
 use super::figures::{bytes, count, milliseconds, table};
 use super::measured::lines;
 
@@ -21,7 +21,7 @@ pub(super) fn strategy(edge: &EdgeEntry) -> String {
 }
 
 /// A table of edges, or nothing.
-pub(super) fn overview(document: &Document) -> Option<String> {
+pub(super) fn overview(document: &PlanDocument) -> Option<String> {
     if document.fragments.is_empty() {
         return None;
     }

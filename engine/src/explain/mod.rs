@@ -25,7 +25,7 @@ pub(crate) use measured::local_operators;
 pub(crate) use passes::PassRows;
 
 use self::compose::{ExecutedPlan, document};
-use self::document::{Document, FragmentEntry};
+use self::document::{FragmentEntry, PlanDocument};
 use crate::exchange::LiveEdge;
 use crate::plan::Planned;
 use crate::planner::resolve::{ExplainOptions, Format};
@@ -78,7 +78,7 @@ pub(crate) fn rows(
 }
 
 /// What is known before a query runs, and how far that was off where it ran.
-fn pages(document: &Document) -> Vec<(String, String)> {
+fn pages(document: &PlanDocument) -> Vec<(String, String)> {
     let mut rows = vec![("placement".to_owned(), tree::draw(&document.plan, &document.fragments))];
     rows.extend(edges::overview(document).map(|text| ("edges".to_owned(), text)));
     rows.extend(document.adapted.as_ref().map(|why| ("adapted".to_owned(), why.clone())));

@@ -1,7 +1,7 @@
 //! What a picture of a plan shows: a box for each fragment in the colour of its site, a box for each operator of
 //! weight that runs here, and arrows along which rows flow, as thick as their bytes are many.
 
-use super::document::{Document, FragmentEntry, Operator, Pulled};
+use super::document::{FragmentEntry, OperatorEntry, PlanDocument, Pulled};
 use super::edges::strategy;
 use super::figures::{bytes, count};
 use crate::{Error, ErrorKind, Result};
@@ -46,7 +46,7 @@ pub(super) struct Arrow {
 ///
 /// # Errors
 /// `Unsupported` where there would be more boxes than a picture can show.
-pub(super) fn picture(document: &Document) -> Result<Picture> {
+pub(super) fn picture(document: &PlanDocument) -> Result<Picture> {
     let mut places = vec!["here".to_owned()];
     places.extend(document.sites.iter().map(|s| format!("{} at {}", s.domains.join(", "), s.url)));
     let mut painter = Painter { document, picture: Picture { places, ..Picture::default() } };
@@ -65,12 +65,12 @@ pub(super) fn picture(document: &Document) -> Result<Picture> {
 }
 
 struct Painter<'a> {
-    document: &'a Document,
+    document: &'a PlanDocument,
     picture: Picture,
 }
 
 impl Painter<'_> {
-    fn operator(&mut self, plan: &Operator, target: usize) {
+    fn operator(&mut self, plan: &OperatorEntry, target: usize) {
         let fragment = plan.fragment.and_then(|n| self.document.fragments.iter().find(|f| f.number == n));
         if let Some(fragment) = fragment {
             let source = self.fragment(plan, fragment, target);
@@ -94,7 +94,7 @@ impl Painter<'_> {
         plan.subqueries.iter().chain(&plan.inputs).for_each(|input| self.operator(input, target));
     }
 
-    fn fragment(&mut self, plan: &Operator, fragment: &FragmentEntry, target: usize) -> usize {
+    fn fragment(&mut self, plan: &OperatorEntry, fragment: &FragmentEntry, target: usize) -> usize {
         let lines = vec![
             fragment.domains.join(", "),
             format!("fragment {}", fragment.number),
@@ -114,7 +114,7 @@ impl Painter<'_> {
 
     /// The parts below a fragment's root that come from other owners; `crossed` are those that did. Their owner may have
     /// cut the fragment in another way, and then their arrows are told as they were expected.
-    fn pulled(&mut self, plan: &Operator, site: &str, target: usize, crossed: &mut Vec<Pulled>) {
+    fn pulled(&mut self, plan: &OperatorEntry, site: &str, target: usize, crossed: &mut Vec<Pulled>) {
         match plan.site.as_deref() {
             Some(other) if other != site => {
                 let lines = vec![plan.domains.join(", "), format!("reads {}", ports(plan, None)), works(plan)];
@@ -144,11 +144,11 @@ impl Painter<'_> {
 }
 
 /// `Inner Join`, `TableScan`.
-fn name(plan: &Operator) -> &str {
+fn name(plan: &OperatorEntry) -> &str {
     plan.operator.split_once(':').map_or(plan.operator.as_str(), |(name, _)| name)
 }
 
-fn rows_of(plan: &Operator) -> Option<String> {
+fn rows_of(plan: &OperatorEntry) -> Option<String> {
     let rows = plan.actual.as_ref().map(|a| a.rows).or(plan.rows)?;
     Some(rows_text(rows))
 }
@@ -174,10 +174,10 @@ fn unqualified(detail: &str) -> String {
 }
 
 /// The ports that are read at a site, without the names of domain and product.
-fn ports(plan: &Operator, site: Option<&str>) -> String {
+fn ports(plan: &OperatorEntry, site: Option<&str>) -> String {
     let site = site.or(plan.site.as_deref());
     let mut names = vec![];
-    fn note<'a>(plan: &'a Operator, site: Option<&str>, names: &mut Vec<&'a str>) {
+    fn note<'a>(plan: &'a OperatorEntry, site: Option<&str>, names: &mut Vec<&'a str>) {
         if plan.site.is_some() && plan.site.as_deref() != site {
             return;
         }
@@ -194,9 +194,9 @@ fn ports(plan: &Operator, site: Option<&str>) -> String {
 }
 
 /// The operators of weight at one site, root first: `Aggregate, Inner Join, Filter`.
-fn works(plan: &Operator) -> String {
+fn works(plan: &OperatorEntry) -> String {
     let mut names: Vec<&str> = vec![];
-    fn note<'a>(plan: &'a Operator, site: &Option<String>, names: &mut Vec<&'a str>) {
+    fn note<'a>(plan: &'a OperatorEntry, site: &Option<String>, names: &mut Vec<&'a str>) {
         if plan.site.is_some() && plan.site != *site {
             return;
         }

@@ -3,19 +3,19 @@
 
 use std::fmt::Write;
 
-use super::document::{Alternative, Decision, FragmentEntry, Operator, OperatorActual};
+use super::document::{AlternativeEntry, DecisionEntry, FragmentEntry, OperatorActual, OperatorEntry};
 use super::edges::strategy;
 use super::figures::{bytes, count, milliseconds, table};
 
 /// Draws the plan, one operator a line.
-pub(super) fn draw(plan: &Operator, fragments: &[FragmentEntry]) -> String {
+pub(super) fn draw(plan: &OperatorEntry, fragments: &[FragmentEntry]) -> String {
     let mut text = String::new();
     operator(plan, fragments, 0, &mut text);
     text.truncate(text.trim_end().len());
     text
 }
 
-fn operator(plan: &Operator, fragments: &[FragmentEntry], depth: usize, text: &mut String) {
+fn operator(plan: &OperatorEntry, fragments: &[FragmentEntry], depth: usize, text: &mut String) {
     let mut depth = depth;
     let mut indent = "  ".repeat(depth);
     if let Some(number) = plan.fragment {
@@ -47,7 +47,7 @@ fn operator(plan: &Operator, fragments: &[FragmentEntry], depth: usize, text: &m
 }
 
 /// The rows of an operator. A fragment's are told with its edge; those of an operator that hands on what it gets, below.
-fn rows(plan: &Operator) -> String {
+fn rows(plan: &OperatorEntry) -> String {
     match (plan.fragment, &plan.actual, plan.rows) {
         (Some(_), ..) | (None, None, None) => String::new(),
         (None, Some(actual), estimate) => did(actual, estimate),
@@ -71,8 +71,8 @@ fn did(actual: &OperatorActual, estimate: Option<u64>) -> String {
 }
 
 /// What was chosen, and below it what was not.
-fn weighed(decision: &Decision) -> String {
-    let row = |word: &str, a: &Alternative| {
+fn weighed(decision: &DecisionEntry) -> String {
+    let row = |word: &str, a: &AlternativeEntry| {
         vec![word.to_owned(), a.what.clone(), bytes(a.bytes as f64), milliseconds(a.milliseconds)]
     };
     let mut rows = vec![row("by", &decision.chosen)];
