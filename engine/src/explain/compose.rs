@@ -28,9 +28,9 @@ pub(crate) struct ExecutedPlan<'a> {
 
 /// Writes the document.
 pub(super) fn document(planned: &Planned, ran: Option<ExecutedPlan<'_>>) -> PlanDocument {
-    let mut writer = Writer::new(planned, ran);
+    let mut writer = DocumentWriter::new(planned, ran);
     let plan = writer.operator(&planned.placed, None, false).0;
-    let Writer { mut fragments, errors, .. } = writer;
+    let DocumentWriter { mut fragments, errors, .. } = writer;
     fragments.sort_by_key(|f| f.number);
     let mut sites: BTreeMap<String, Vec<String>> = BTreeMap::new();
     note_sites(&planned.placed, &mut sites);
@@ -49,7 +49,7 @@ fn note_sites(placed: &Placed, sites: &mut BTreeMap<String, Vec<String>>) {
     placed.inputs.iter().chain(&placed.subqueries).for_each(|input| note_sites(input, sites));
 }
 
-struct Writer<'a> {
+struct DocumentWriter<'a> {
     planned: &'a Planned,
     ran: Option<ExecutedPlan<'a>>,
     /// For operators of the placed plan, by their places: rows, and the estimate of DataFusion.
@@ -59,7 +59,7 @@ struct Writer<'a> {
     errors: Vec<(f64, String)>,
 }
 
-impl<'a> Writer<'a> {
+impl<'a> DocumentWriter<'a> {
     fn new(planned: &'a Planned, ran: Option<ExecutedPlan<'a>>) -> Self {
         let mut measures = BTreeMap::new();
         if let Some(ran) = ran {
