@@ -17,7 +17,7 @@ use crate::plan::Placed;
 
 /// The kinds of work that both plans know. A sort or a window may become several physical operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum WorkKind {
     Aggregate,
     Filter,
     Join,
@@ -25,11 +25,11 @@ enum Kind {
 }
 
 /// What tells operators apart: their kind, and the leaves below them.
-type Work = (Kind, Vec<String>);
+type Work = (WorkKind, Vec<String>);
 
 /// An operator by its place in its plan, and the place behind its last descendant.
 #[derive(Clone, Copy, Debug)]
-struct Found {
+struct OperatorSpan {
     place: usize,
     end: usize,
 }
@@ -59,14 +59,14 @@ pub(super) fn match_operators(placed: &Placed, physical: &dyn ExecutionPlan) -> 
 }
 
 /// Whether each stands below the one before: then they are the same from the top in both plans.
-fn is_chain(operators: &[Found]) -> bool {
+fn is_chain(operators: &[OperatorSpan]) -> bool {
     operators.windows(2).all(|pair| matches!(pair, [above, below] if below.place < above.end))
 }
 
 #[derive(Default)]
 struct Operators {
     next: usize,
-    found: BTreeMap<Work, Vec<Found>>,
+    found: BTreeMap<Work, Vec<OperatorSpan>>,
 }
 
 impl Operators {
@@ -102,11 +102,11 @@ impl Operators {
         self.note(kind_done_by(plan), leaves, place)
     }
 
-    fn note(&mut self, kind: Option<Kind>, mut leaves: Vec<String>, place: usize) -> Vec<String> {
+    fn note(&mut self, kind: Option<WorkKind>, mut leaves: Vec<String>, place: usize) -> Vec<String> {
         leaves.sort_unstable();
         if let Some(kind) = kind {
             let found = self.found.entry((kind, leaves.clone())).or_default();
-            found.push(Found { place, end: self.next });
+            found.push(OperatorSpan { place, end: self.next });
             found.sort_unstable_by_key(|f| f.place);
         }
         leaves
@@ -124,21 +124,21 @@ fn columns<'a>(names: impl Iterator<Item = &'a str>) -> String {
     format!("columns {}", names.join(" "))
 }
 
-fn kind_of(plan: &LogicalPlan) -> Option<Kind> {
+fn kind_of(plan: &LogicalPlan) -> Option<WorkKind> {
     match plan {
-        LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) => Some(Kind::Aggregate),
-        LogicalPlan::Filter(_) => Some(Kind::Filter),
-        LogicalPlan::Join(_) => Some(Kind::Join),
-        LogicalPlan::Union(_) => Some(Kind::Union),
+        LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) => Some(WorkKind::Aggregate),
+        LogicalPlan::Filter(_) => Some(WorkKind::Filter),
+        LogicalPlan::Join(_) => Some(WorkKind::Join),
+        LogicalPlan::Union(_) => Some(WorkKind::Union),
         _ => None,
     }
 }
 
-fn kind_done_by(plan: &dyn ExecutionPlan) -> Option<Kind> {
+fn kind_done_by(plan: &dyn ExecutionPlan) -> Option<WorkKind> {
     if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
         // A partial one gives a group once for each partition.
         let whole = !matches!(aggregate.mode(), AggregateMode::Partial | AggregateMode::PartialReduce);
-        return whole.then_some(Kind::Aggregate);
+        return whole.then_some(WorkKind::Aggregate);
     }
     let joins = plan.is::<HashJoinExec>()
         || plan.is::<NestedLoopJoinExec>()
@@ -146,11 +146,11 @@ fn kind_done_by(plan: &dyn ExecutionPlan) -> Option<Kind> {
         || plan.is::<PiecewiseMergeJoinExec>()
         || plan.is::<CrossJoinExec>();
     if joins {
-        Some(Kind::Join)
+        Some(WorkKind::Join)
     } else if plan.is::<FilterExec>() {
-        Some(Kind::Filter)
+        Some(WorkKind::Filter)
     } else if plan.is::<UnionExec>() || plan.is::<InterleaveExec>() {
-        Some(Kind::Union)
+        Some(WorkKind::Union)
     } else {
         None
     }
