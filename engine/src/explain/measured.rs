@@ -105,9 +105,9 @@ fn note_expected(placed: &Placed, limited: bool, expected: &mut Vec<Option<f64>>
 }
 
 /// An operator as it prints itself in one line.
-struct Line<'a>(&'a dyn ExecutionPlan);
+struct OperatorLine<'a>(&'a dyn ExecutionPlan);
 
-impl fmt::Display for Line<'_> {
+impl fmt::Display for OperatorLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt_as(DisplayFormatType::Default, f)
     }
@@ -146,7 +146,7 @@ impl ExecutionPlanVisitor for Collector {
             .collect();
         self.operators.push(OperatorMetrics {
             depth: self.depth,
-            operator: without_locations(&Line(plan).to_string()),
+            operator: without_locations(&OperatorLine(plan).to_string()),
             metrics: told.join(", "),
             rows: metrics.as_ref().and_then(|m| m.output_rows()).map(|rows| rows as u64),
             estimated_rows: None,
