@@ -25,7 +25,7 @@ use portolan_connectors::FragmentHead;
 
 use self::prepared::nullable;
 use crate::exchange::{LiveEdges, Physical};
-use crate::execution::admission::Place;
+use crate::execution::admission::Slot;
 use crate::execution::errors::{cancelled, from_datafusion};
 use crate::execution::memory::QueryMemory;
 use crate::execution::run::Run;
@@ -150,7 +150,7 @@ impl Query {
         }
     }
 
-    async fn admit(&self) -> Result<Place> {
+    async fn admit(&self) -> Result<Slot> {
         let place = async {
             match (self.is_fragment(), self.entry) {
                 (true, _) => self.engine.admission.fragment(self.context.head.deadline).await,
@@ -180,7 +180,7 @@ impl Query {
         Ok(self.drive(ready, place, schema))
     }
 
-    fn drive(self, ready: Ready, place: Place, schema: SchemaRef) -> QueryStream {
+    fn drive(self, ready: Ready, place: Slot, schema: SchemaRef) -> QueryStream {
         let progress = ProgressHandle::new(ready.edges.counters());
         let (head, engine) = (&self.context.head, self.engine.clone());
         let (query_id, deadline) = (head.query_id.clone(), head.deadline);

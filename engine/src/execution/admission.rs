@@ -15,12 +15,12 @@ const FRAGMENTS_PER_QUERY: usize = 4;
 /// Admits queries and fragments.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    queries: Line,
-    fragments: Line,
+    queries: SlotQueue,
+    fragments: SlotQueue,
 }
 
 #[derive(Debug)]
-struct Line {
+struct SlotQueue {
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
     may_wait: usize,
@@ -28,15 +28,15 @@ struct Line {
     setting: usize,
 }
 
-/// A place that is held while a query runs.
+/// A slot that a query holds while it runs.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Slot {
     _permit: OwnedSemaphorePermit,
 }
 
 impl Admission {
     pub(crate) fn new(limits: &Limits) -> Self {
-        let line = |places: usize, may_wait, what| Line {
+        let line = |places: usize, may_wait, what| SlotQueue {
             places: Arc::new(Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS))),
             waiting: AtomicUsize::new(0),
             may_wait,
@@ -53,7 +53,7 @@ impl Admission {
         }
     }
 
-    pub(crate) async fn query(&self, deadline: Instant) -> Result<Place> {
+    pub(crate) async fn query(&self, deadline: Instant) -> Result<Slot> {
         self.queries.enter(deadline).await
     }
 
@@ -61,28 +61,28 @@ impl Admission {
     ///
     /// # Errors
     /// `ResourceExhausted`.
-    pub(crate) fn query_ahead(&self) -> Result<Place> {
+    pub(crate) fn query_ahead(&self) -> Result<Slot> {
         let free = self.queries.places.available_permits() > self.queries.setting.div_ceil(2);
         let permit = free.then(|| self.queries.places.clone().try_acquire_owned().ok()).flatten();
         let permit = permit.ok_or_else(|| {
             Error::new(ErrorKind::ResourceExhausted, "no place is free for a query ahead of its time")
         })?;
-        Ok(Place { _permit: permit })
+        Ok(Slot { _permit: permit })
     }
 
-    pub(crate) async fn fragment(&self, deadline: Instant) -> Result<Place> {
+    pub(crate) async fn fragment(&self, deadline: Instant) -> Result<Slot> {
         self.fragments.enter(deadline).await
     }
 }
 
-impl Line {
-    async fn enter(&self, deadline: Instant) -> Result<Place> {
+impl SlotQueue {
+    async fn enter(&self, deadline: Instant) -> Result<Slot> {
         if let Ok(permit) = self.places.clone().try_acquire_owned() {
-            return Ok(Place { _permit: permit });
+            return Ok(Slot { _permit: permit });
         }
         let _waiting = Waiting::join(self)?;
         match tokio::time::timeout_at(deadline.into(), self.places.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Place { _permit: permit }),
+            Ok(Ok(permit)) => Ok(Slot { _permit: permit }),
             Ok(Err(_)) => Err(Error::new(ErrorKind::Cancelled, "the engine is shutting down")),
             Err(_) => Err(Error::new(
                 ErrorKind::DeadlineExceeded,
@@ -93,10 +93,10 @@ impl Line {
 }
 
 /// Counts one who waits, for as long as it waits.
-struct Waiting<'a>(&'a Line);
+struct Waiting<'a>(&'a SlotQueue);
 
 impl<'a> Waiting<'a> {
-    fn join(line: &'a Line) -> Result<Self> {
+    fn join(line: &'a SlotQueue) -> Result<Self> {
         let admitted =
             line.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < line.may_wait).then_some(n + 1));
         match admitted {

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::admission::Place;
+use super::admission::Slot;
 use super::conform::conform;
 use super::errors::{cancelled, from_datafusion};
 use super::runtime::CpuRuntime;
@@ -36,7 +36,7 @@ pub(crate) struct Run {
     pub(crate) schema: SchemaRef,
     pub(crate) deadline: Instant,
     pub(crate) progress: ProgressHandle,
-    pub(crate) place: Place,
+    pub(crate) place: Slot,
     /// Stops the run.
     pub(crate) stop: CancellationToken,
     /// Dropped when the plan has ended, before the reader of the batches learns of the end.
