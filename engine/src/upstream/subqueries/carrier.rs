@@ -23,7 +23,7 @@ use super::simple::is_left_join;
 
 /// The place of an expression in a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum ExprPosition {
     /// A filter: DataFusion plans an `EXISTS` there as a join.
     Filter,
     /// The list of a `SELECT`: DataFusion plans a scalar subquery there as a join, too.
@@ -39,12 +39,12 @@ pub(super) struct Carrier<'a> {
     base: LogicalPlan,
     /// The same plan with a column for each subquery.
     pub(super) plan: LogicalPlan,
-    place: Place,
+    place: ExprPosition,
     names: &'a Names,
 }
 
 impl<'a> Carrier<'a> {
-    pub(super) fn new(plan: LogicalPlan, place: Place, names: &'a Names) -> Self {
+    pub(super) fn new(plan: LogicalPlan, place: ExprPosition, names: &'a Names) -> Self {
         Self { base: plan.clone(), plan, place, names }
     }
 
@@ -106,7 +106,7 @@ impl<'a> Carrier<'a> {
     fn operand(&mut self, expr: Expr) -> Result<Expr> {
         let expr = match has_subquery(&expr) {
             true => {
-                let place = std::mem::replace(&mut self.place, Place::Other);
+                let place = std::mem::replace(&mut self.place, ExprPosition::Other);
                 let resolved = self.resolve(expr, false);
                 self.place = place;
                 resolved?
@@ -141,7 +141,7 @@ impl<'a> Carrier<'a> {
                 false => self.uncorrelated(&subquery(plan, of.spans.clone())),
             };
         };
-        if self.place == Place::Filter && !further_out {
+        if self.place == ExprPosition::Filter && !further_out {
             let plan = LogicalPlanBuilder::from(plan).filter(condition)?.build()?;
             return Ok(Expr::Exists(Exists { subquery: subquery(plan, of.spans.clone()), negated: false }));
         }
@@ -151,7 +151,7 @@ impl<'a> Carrier<'a> {
     /// Returns a test whether a subquery has rows. The subquery reads no column of the queries around it.
     fn uncorrelated(&mut self, of: &Subquery) -> Result<Expr> {
         match self.place {
-            Place::Filter => Ok(Expr::Exists(Exists { subquery: of.clone(), negated: false })),
+            ExprPosition::Filter => Ok(Expr::Exists(Exists { subquery: of.clone(), negated: false })),
             // A lateral subquery in it reads columns of its own query. DataFusion takes them for columns of a query
             // around.
             _ if !of.outer_ref_columns.is_empty() => self.marked(of.subquery.as_ref().clone(), lit(true)),
@@ -191,7 +191,7 @@ impl<'a> Carrier<'a> {
         if columns.is_empty() {
             return maybe_nothing(of);
         }
-        if self.place != Place::Other && is_left_join(&of, &self.base)? {
+        if self.place != ExprPosition::Other && is_left_join(&of, &self.base)? {
             return Ok(Expr::ScalarSubquery(of));
         }
         let columns: Vec<_> = columns.into_iter().filter(|c| self.base.schema().has_column(c)).collect();

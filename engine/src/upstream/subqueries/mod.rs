@@ -36,7 +36,7 @@ use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr};
 use datafusion::optimizer::AnalyzerRule;
 
-use self::carrier::{Carrier, Place};
+use self::carrier::{Carrier, ExprPosition};
 use self::domain::Names;
 use self::scope::has_subquery;
 use crate::execution::errors::into_datafusion;
@@ -84,16 +84,16 @@ fn rewrite(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan> {
     match plan {
         LogicalPlan::Filter(filter) => filtered(filter, names),
         LogicalPlan::Join(join) => on::rewritten(join, names),
-        LogicalPlan::Projection(ref p) => over_one_input(&plan, &p.input, Place::List, names),
-        LogicalPlan::Aggregate(ref a) => over_one_input(&plan, &a.input, Place::Other, names),
-        LogicalPlan::Window(ref w) => over_one_input(&plan, &w.input, Place::Other, names),
+        LogicalPlan::Projection(ref p) => over_one_input(&plan, &p.input, ExprPosition::List, names),
+        LogicalPlan::Aggregate(ref a) => over_one_input(&plan, &a.input, ExprPosition::Other, names),
+        LogicalPlan::Window(ref w) => over_one_input(&plan, &w.input, ExprPosition::Other, names),
         LogicalPlan::Sort(sort) => sorted(sort, names),
         other => Ok(other),
     }
 }
 
 /// Rewrites the expressions of an operator with one input.
-fn over_one_input(plan: &LogicalPlan, input: &LogicalPlan, place: Place, names: &Names) -> Result<LogicalPlan> {
+fn over_one_input(plan: &LogicalPlan, input: &LogicalPlan, place: ExprPosition, names: &Names) -> Result<LogicalPlan> {
     let keeper = NamePreserver::new(plan);
     let mut carrier = Carrier::new(input.clone(), place, names);
     let mut exprs = vec![];
@@ -119,7 +119,7 @@ fn over_one_input(plan: &LogicalPlan, input: &LogicalPlan, place: Place, names: 
 /// Replaces the expressions of a sort with columns.
 fn sorted(sort: Sort, names: &Names) -> Result<LogicalPlan> {
     let columns = sort.input.schema().columns();
-    let mut carrier = Carrier::new(sort.input.as_ref().clone(), Place::Other, names);
+    let mut carrier = Carrier::new(sort.input.as_ref().clone(), ExprPosition::Other, names);
     let (mut order, mut values) = (vec![], vec![]);
     for by in sort.expr {
         let value = carrier.resolve(by.expr, false)?;
@@ -158,7 +158,7 @@ fn filtered(filter: Filter, names: &Names) -> Result<LogicalPlan> {
         Some(plain) => LogicalPlan::Filter(Filter::try_new(plain, filter.input)?),
         None => filter.input.as_ref().clone(),
     };
-    let mut carrier = Carrier::new(base, Place::Filter, names);
+    let mut carrier = Carrier::new(base, ExprPosition::Filter, names);
     let mut conditions = kept;
     for conjunct in hard {
         conditions.push(carrier.resolve(conjunct, true)?);

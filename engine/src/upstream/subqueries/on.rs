@@ -9,7 +9,7 @@ use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::lit;
 
-use super::carrier::{Carrier, Place};
+use super::carrier::{Carrier, ExprPosition};
 use super::domain::Names;
 use super::scope::{has_subquery, outer_columns_of};
 use super::{filtered, only, refused};
@@ -31,8 +31,8 @@ pub(super) fn rewritten(join: Join, names: &Names) -> Result<LogicalPlan> {
         let plan = rebuilt(&join, left, right, on, rest)?;
         return filtered(Filter::try_new(predicate, Arc::new(plan))?, names);
     }
-    let mut left = Carrier::new(left, Place::Other, names);
-    let mut right = Carrier::new(right, Place::Other, names);
+    let mut left = Carrier::new(left, ExprPosition::Other, names);
+    let mut right = Carrier::new(right, ExprPosition::Other, names);
     for conjunct in hard {
         match (reads(&conjunct, join.left.schema())?, reads(&conjunct, join.right.schema())?) {
             (true, true) => {
