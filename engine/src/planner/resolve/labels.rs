@@ -17,14 +17,14 @@ const LONGEST: usize = 256;
 /// The columns that a plan calls otherwise than the statement does: which, and the names that the statement gives them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Labels {
-    places: Vec<(Place, String)>,
+    places: Vec<(ListPosition, String)>,
     /// How many columns there are, where the list tells that.
     columns: Option<usize>,
 }
 
 /// A column: how many there are before it, or after it. How many `*` stands for is not known yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum ListPosition {
     After(usize),
     Before(usize),
 }
@@ -39,8 +39,8 @@ impl Labels {
         let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
         for (place, label) in &self.places {
             let at = match place {
-                Place::After(columns) => Some(*columns),
-                Place::Before(columns) => fields.len().checked_sub(columns + 1),
+                ListPosition::After(columns) => Some(*columns),
+                ListPosition::Before(columns) => fields.len().checked_sub(columns + 1),
             };
             if let Some(field) = at.and_then(|at| fields.get_mut(at)) {
                 *field = field.as_ref().clone().with_name(label).into();
@@ -52,7 +52,7 @@ impl Labels {
 
 /// What a column of the list goes by.
 #[derive(PartialEq)]
-enum Name {
+enum ColumnLabel {
     /// A name alone.
     Plain(String),
     /// A column with its table: what the name means, and the name alone.
@@ -65,7 +65,7 @@ enum Name {
 /// nothing else has.
 pub(super) fn label(statement: &mut Statement) -> Labels {
     let Some(list) = list_of(statement) else { return Labels::default() };
-    let names: Vec<Option<Name>> = list.iter().map(name).collect();
+    let names: Vec<Option<ColumnLabel>> = list.iter().map(name).collect();
     let mut places = vec![];
     for (at, item) in list.iter_mut().enumerate() {
         let (Some(own), Some(place)) = (&names[at], place(&names, at)) else { continue };
@@ -92,9 +92,9 @@ pub(super) enum Renamed {
 /// `CAST(x AS INT)`, or `x` and what `*` stands for.
 pub(super) fn tell_apart(statement: &mut Statement, which: Renamed) {
     let Some(list) = list_of(statement) else { return };
-    let names: Vec<Option<Name>> = list.iter().map(name).collect();
+    let names: Vec<Option<ColumnLabel>> = list.iter().map(name).collect();
     for (at, item) in list.iter_mut().enumerate() {
-        let wanted = which == Renamed::All || matches!(names[at], Some(Name::Expression(_)));
+        let wanted = which == Renamed::All || matches!(names[at], Some(ColumnLabel::Expression(_)));
         // What has no place would keep that name.
         if wanted && place(&names, at).is_some() {
             rename(item, at);
@@ -105,7 +105,7 @@ pub(super) fn tell_apart(statement: &mut Statement, which: Renamed) {
 /// Whether columns may share a name that no two of the list are written with.
 pub(super) fn may_clash(statement: &mut Statement) -> bool {
     let Some(list) = list_of(statement) else { return false };
-    let hides_names = |item: &SelectItem| !matches!(name(item), Some(Name::Plain(_)));
+    let hides_names = |item: &SelectItem| !matches!(name(item), Some(ColumnLabel::Plain(_)));
     list.len() > 1 && list.iter().any(hides_names)
 }
 
@@ -134,12 +134,12 @@ fn plain(query: &mut Query) -> Option<&mut SetExpr> {
 }
 
 /// Which column an item is: `None` between two that stand for any number of columns.
-fn place(names: &[Option<Name>], at: usize) -> Option<Place> {
+fn place(names: &[Option<ColumnLabel>], at: usize) -> Option<ListPosition> {
     if names[..at].iter().all(Option::is_some) {
-        return Some(Place::After(at));
+        return Some(ListPosition::After(at));
     }
     let after = &names[at + 1..];
-    after.iter().all(Option::is_some).then_some(Place::Before(after.len()))
+    after.iter().all(Option::is_some).then_some(ListPosition::Before(after.len()))
 }
 
 fn rename(item: &mut SelectItem, at: usize) {
@@ -148,24 +148,24 @@ fn rename(item: &mut SelectItem, at: usize) {
 }
 
 /// `None` for what may stand for several columns.
-fn name(item: &SelectItem) -> Option<Name> {
+fn name(item: &SelectItem) -> Option<ColumnLabel> {
     if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
         && unnests(expr)
     {
         return None;
     }
     match item {
-        SelectItem::ExprWithAlias { alias, .. } => Some(Name::Plain(normal(alias))),
-        SelectItem::UnnamedExpr(Expr::Identifier(ident)) => Some(Name::Plain(normal(ident))),
+        SelectItem::ExprWithAlias { alias, .. } => Some(ColumnLabel::Plain(normal(alias))),
+        SelectItem::UnnamedExpr(Expr::Identifier(ident)) => Some(ColumnLabel::Plain(normal(ident))),
         SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => {
-            Some(Name::Qualified(parts.iter().map(normal).collect(), parts.last().map(normal)?))
+            Some(ColumnLabel::Qualified(parts.iter().map(normal).collect(), parts.last().map(normal)?))
         }
-        SelectItem::UnnamedExpr(expr) => Some(Name::Expression(written(expr))),
+        SelectItem::UnnamedExpr(expr) => Some(ColumnLabel::Expression(written(expr))),
         _ => None,
     }
 }
 
-impl Name {
+impl ColumnLabel {
     fn text(&self) -> &str {
         match self {
             Self::Plain(name) | Self::Qualified(_, name) | Self::Expression(name) => name,
@@ -205,9 +205,10 @@ fn written(expr: &Expr) -> String {
 }
 
 /// Whether a plan cannot have columns of both names. It can where both name their tables.
-fn clash(a: &Name, b: &Name) -> bool {
+fn clash(a: &ColumnLabel, b: &ColumnLabel) -> bool {
     match (a, b) {
-        (Name::Plain(plain), Name::Qualified(_, own)) | (Name::Qualified(_, own), Name::Plain(plain)) => plain == own,
+        (ColumnLabel::Plain(plain), ColumnLabel::Qualified(_, own))
+        | (ColumnLabel::Qualified(_, own), ColumnLabel::Plain(plain)) => plain == own,
         _ => a == b,
     }
 }
