@@ -18,7 +18,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::sql::parser::Statement as Parsed;
 use sqlparser::ast::{Query, Statement, VisitMut};
 
-use self::columns::Columns;
+use self::columns::JoinedColumns;
 use self::probe::{Find, Found};
 use self::select::Rewrite;
 use crate::execution::errors::from_datafusion;
@@ -54,11 +54,11 @@ pub(crate) async fn spell_out(statement: &mut Statement, state: &SessionState) -
 }
 
 /// Returns the columns of the relations that a `SELECT` reads; `None` if they are not known and not needed.
-async fn known(found: &Found, state: &SessionState) -> Result<Option<Vec<Columns>>> {
+async fn known(found: &Found, state: &SessionState) -> Result<Option<Vec<JoinedColumns>>> {
     let mut all = vec![];
     for (relation, query) in &found.relations {
         let planned = match query {
-            Some(query) => plan(query.clone(), state).await.map(|schema| Columns::of(&schema)),
+            Some(query) => plan(query.clone(), state).await.map(|schema| JoinedColumns::of(&schema)),
             None => Err(Error::new(ErrorKind::Unsupported, "the relation has no name")),
         };
         match planned {

@@ -12,7 +12,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// One column.
 #[derive(Clone, Debug)]
-pub(super) struct Column {
+pub(super) struct JoinedColumn {
     pub(super) name: String,
     /// The expression of the column, with qualified names.
     pub(super) value: Expr,
@@ -22,11 +22,11 @@ pub(super) struct Column {
 
 /// The columns of a relation.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Columns {
+pub(super) struct JoinedColumns {
     /// The columns in the order of `*`.
-    pub(super) all: Vec<Column>,
+    pub(super) all: Vec<JoinedColumn>,
     /// The columns that only a qualified name reaches.
-    hidden: Vec<Column>,
+    hidden: Vec<JoinedColumn>,
 }
 
 /// The side whose value a merged column has.
@@ -44,13 +44,11 @@ pub(super) enum MergedSide {
     OnlyRight,
 }
 
-impl Columns {
+impl JoinedColumns {
     /// Returns the columns of a planned relation.
     pub(super) fn of(schema: &DFSchema) -> Self {
-        let column = |(table, field): (Option<&TableReference>, &std::sync::Arc<arrow::datatypes::Field>)| Column {
-            name: field.name().clone(),
-            value: reference(table, field.name()),
-            merged: false,
+        let column = |(table, field): (Option<&TableReference>, &std::sync::Arc<arrow::datatypes::Field>)| {
+            JoinedColumn { name: field.name().clone(), value: reference(table, field.name()), merged: false }
         };
         Self::from(schema.iter().map(column).collect::<Vec<_>>())
     }
@@ -65,7 +63,7 @@ impl Columns {
     /// Returns the names that both relations have, in the order of the left one.
     pub(super) fn shared(&self, right: &Self) -> Vec<String> {
         let mut shared: Vec<String> = vec![];
-        for Column { name, .. } in &self.all {
+        for JoinedColumn { name, .. } in &self.all {
             if right.all.iter().any(|c| c.name == *name) && !shared.contains(name) {
                 shared.push(name.clone());
             }
@@ -90,7 +88,7 @@ impl Columns {
                 MergedSide::Right | MergedSide::OnlyRight => r.value,
                 MergedSide::Either => coalesce(&l.value, &r.value)?,
             };
-            merged.all.push(Column { name: name.clone(), value, merged: true });
+            merged.all.push(JoinedColumn { name: name.clone(), value, merged: true });
         }
         let rest = match kept {
             MergedSide::OnlyLeft => self,
@@ -102,7 +100,7 @@ impl Columns {
         Ok((condition, merged.beside(rest)))
     }
 
-    fn take(&mut self, name: &str, side: &str) -> Result<Column> {
+    fn take(&mut self, name: &str, side: &str) -> Result<JoinedColumn> {
         let invalid = |what: String| Err(Error::new(ErrorKind::InvalidQuery, what));
         let mut places = self.all.iter().enumerate().filter(|(_, c)| c.name == name).map(|(place, _)| place);
         match (places.next(), places.next()) {
@@ -118,7 +116,7 @@ impl Columns {
 
     /// Returns the column names of a table.
     pub(super) fn of_table(&self, table: &str) -> impl Iterator<Item = &str> {
-        let is_of = move |column: &&Column| match &column.value {
+        let is_of = move |column: &&JoinedColumn| match &column.value {
             Expr::CompoundIdentifier(parts) => {
                 parts.len().checked_sub(2).and_then(|at| parts.get(at)).is_some_and(|part| normal(part) == table)
             }
@@ -130,7 +128,7 @@ impl Columns {
     /// Returns the expressions of merged columns by name; `None` for a name that another column has as well.
     pub(super) fn merged(&self) -> BTreeMap<String, Option<Expr>> {
         let mut names = BTreeMap::new();
-        for Column { name, value, .. } in self.all.iter().filter(|c| c.merged) {
+        for JoinedColumn { name, value, .. } in self.all.iter().filter(|c| c.merged) {
             let alone = self.all.iter().filter(|c| c.name == *name).count() == 1;
             names.insert(name.clone(), alone.then(|| value.clone()));
         }
@@ -138,8 +136,8 @@ impl Columns {
     }
 }
 
-impl From<Vec<Column>> for Columns {
-    fn from(all: Vec<Column>) -> Self {
+impl From<Vec<JoinedColumn>> for JoinedColumns {
+    fn from(all: Vec<JoinedColumn>) -> Self {
         Self { all, hidden: vec![] }
     }
 }

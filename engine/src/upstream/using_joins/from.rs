@@ -2,14 +2,17 @@
 
 use sqlparser::ast::{Expr, Join, JoinConstraint, JoinOperator, SelectItem, SetExpr, TableFactor, TableWithJoins};
 
-use super::columns::{Column, Columns, MergedSide, is_named, last, quoted};
+use super::columns::{JoinedColumn, JoinedColumns, MergedSide, is_named, last, quoted};
 use super::probe::parsed;
 use super::select::replace;
 use crate::upstream::identifiers::normal;
 use crate::{Error, ErrorKind, Result};
 
 /// Spells out an item of `FROM`. `relations` gives the columns of each relation, in order.
-pub(super) fn item(item: &mut TableWithJoins, relations: &mut impl Iterator<Item = Columns>) -> Result<Columns> {
+pub(super) fn item(
+    item: &mut TableWithJoins,
+    relations: &mut impl Iterator<Item = JoinedColumns>,
+) -> Result<JoinedColumns> {
     let mut left = relation(&mut item.relation, relations)?;
     for join in &mut item.joins {
         let right = relation(&mut join.relation, relations)?;
@@ -18,7 +21,7 @@ pub(super) fn item(item: &mut TableWithJoins, relations: &mut impl Iterator<Item
     Ok(left)
 }
 
-fn relation(relation: &mut TableFactor, relations: &mut impl Iterator<Item = Columns>) -> Result<Columns> {
+fn relation(relation: &mut TableFactor, relations: &mut impl Iterator<Item = JoinedColumns>) -> Result<JoinedColumns> {
     let TableFactor::NestedJoin { table_with_joins, alias } = relation else {
         let missing = || Error::new(ErrorKind::Internal, "a relation without its columns");
         return relations.next().ok_or_else(missing);
@@ -36,14 +39,14 @@ fn relation(relation: &mut TableFactor, relations: &mut impl Iterator<Item = Col
     let columns = columns.all.iter().zip(names).map(|(column, renamed)| {
         let name = renamed.unwrap_or_else(|| column.name.clone());
         let value = Expr::CompoundIdentifier(vec![quoted(&normal(&alias.name)), quoted(&name)]);
-        Column { name, value, merged: false }
+        JoinedColumn { name, value, merged: false }
     });
-    let columns = Columns::from(columns.collect::<Vec<_>>());
+    let columns = JoinedColumns::from(columns.collect::<Vec<_>>());
     *relation = TableFactor::Derived { lateral: false, subquery: Box::new(query), alias: Some(alias), sample: None };
     Ok(columns)
 }
 
-fn spelled_out(join: &mut Join, left: Columns, right: Columns) -> Result<Columns> {
+fn spelled_out(join: &mut Join, left: JoinedColumns, right: JoinedColumns) -> Result<JoinedColumns> {
     let kept = kept(&join.join_operator);
     let Some(constraint) = constraint_mut(&mut join.join_operator) else { return Ok(left.beside(right)) };
     let names = match constraint {
@@ -65,7 +68,7 @@ fn spelled_out(join: &mut Join, left: Columns, right: Columns) -> Result<Columns
     Ok(columns)
 }
 
-fn remaining(left: Columns, right: Columns, kept: MergedSide) -> Columns {
+fn remaining(left: JoinedColumns, right: JoinedColumns, kept: MergedSide) -> JoinedColumns {
     match kept {
         MergedSide::OnlyLeft => left,
         MergedSide::OnlyRight => right,
@@ -101,7 +104,7 @@ fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
 }
 
 /// Returns the list that `*` abbreviates.
-pub(super) fn list(columns: &Columns) -> Vec<SelectItem> {
+pub(super) fn list(columns: &JoinedColumns) -> Vec<SelectItem> {
     columns.all.iter().map(|column| listed(column.value.clone(), &column.name)).collect()
 }
 

@@ -8,7 +8,7 @@ use sqlparser::ast::{
     SelectItemQualifiedWildcardKind, SetExpr, VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 
-use super::columns::{Column, Columns, is_named, last};
+use super::columns::{JoinedColumn, JoinedColumns, is_named, last};
 use super::from::{item, list, listed};
 use super::probe::is_to_be_spelled_out;
 use crate::upstream::identifiers::normal;
@@ -20,14 +20,14 @@ type Names = BTreeMap<String, Option<Expr>>;
 /// Rewrites the `SELECT` that the search found, and the `ORDER BY` after it.
 pub(super) struct Rewrite {
     skip: usize,
-    relations: Option<Vec<Columns>>,
+    relations: Option<Vec<JoinedColumns>>,
     depth: usize,
     /// The depth of the query whose `SELECT` was rewritten, and the names for its `ORDER BY`.
     done: Option<(usize, Names)>,
 }
 
 impl Rewrite {
-    pub(super) fn new(skip: usize, relations: Vec<Columns>) -> Self {
+    pub(super) fn new(skip: usize, relations: Vec<JoinedColumns>) -> Self {
         Self { skip, relations: Some(relations), depth: 0, done: None }
     }
 }
@@ -68,9 +68,9 @@ impl VisitorMut for Rewrite {
 }
 
 /// Rewrites a `SELECT`. Returns the expressions of its merged columns for an `ORDER BY`.
-fn rewrite(select: &mut Select, relations: Vec<Columns>) -> Result<Names> {
+fn rewrite(select: &mut Select, relations: Vec<JoinedColumns>) -> Result<Names> {
     let mut relations = relations.into_iter();
-    let mut columns = Columns::default();
+    let mut columns = JoinedColumns::default();
     for from in &mut select.from {
         columns = columns.beside(item(from, &mut relations)?);
     }
@@ -114,7 +114,7 @@ fn order_by(query: &mut Query, names: &Names) -> Result<()> {
 }
 
 /// Returns the column names of a list, with true for a merged column under its own name.
-fn outputs(items: &[SelectItem], columns: &Columns) -> BTreeMap<String, bool> {
+fn outputs(items: &[SelectItem], columns: &JoinedColumns) -> BTreeMap<String, bool> {
     let mut outputs = BTreeMap::new();
     for item in items {
         match item {
@@ -154,7 +154,7 @@ fn names_behind(names: &Names, outputs: &BTreeMap<String, bool>) -> Names {
 }
 
 /// Returns the list that `*` with such options abbreviates.
-fn star(options: WildcardAdditionalOptions, columns: &Columns, names: &Names) -> Result<Vec<SelectItem>> {
+fn star(options: WildcardAdditionalOptions, columns: &JoinedColumns, names: &Names) -> Result<Vec<SelectItem>> {
     let WildcardAdditionalOptions {
         wildcard_token: _,
         opt_ilike,
@@ -180,15 +180,16 @@ fn star(options: WildcardAdditionalOptions, columns: &Columns, names: &Names) ->
     if let Some(unknown) = excluded.iter().find(|name| !columns.all.iter().any(|c| c.name == **name)) {
         return Err(Error::new(ErrorKind::InvalidQuery, format!("`*` has no column `{unknown}` to leave out")));
     }
-    let twice =
-        |column: &&Column| matches!(names.get(&column.name), Some(None)) && !is_named(&column.value, &column.name);
+    let twice = |column: &&JoinedColumn| {
+        matches!(names.get(&column.name), Some(None)) && !is_named(&column.value, &column.name)
+    };
     if let Some(column) = columns.all.iter().find(twice) {
         let what =
             format!("`*` has two columns `{}`: list the columns and give one of the two another name", column.name);
         return Err(Error::new(ErrorKind::InvalidQuery, what));
     }
     let kept: Vec<_> = columns.all.iter().filter(|c| !excluded.contains(&c.name)).cloned().collect();
-    let kept = Columns::from(kept);
+    let kept = JoinedColumns::from(kept);
     let mut items = list(&kept);
     for element in opt_replace.into_iter().flat_map(|replaced| replaced.items) {
         let name = normal(&element.column_name);
