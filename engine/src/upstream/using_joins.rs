@@ -19,7 +19,7 @@ use datafusion::sql::parser::Statement as Parsed;
 use sqlparser::ast::{Query, Statement, VisitMut};
 
 use self::columns::JoinedColumns;
-use self::probe::{Find, Found};
+use self::probe::{Find, SelectWithJoins};
 use self::select::Rewrite;
 use crate::execution::errors::from_datafusion;
 use crate::{Error, ErrorKind, Result};
@@ -54,7 +54,7 @@ pub(crate) async fn spell_out(statement: &mut Statement, state: &SessionState) -
 }
 
 /// Returns the columns of the relations that a `SELECT` reads; `None` if they are not known and not needed.
-async fn known(found: &Found, state: &SessionState) -> Result<Option<Vec<JoinedColumns>>> {
+async fn known(found: &SelectWithJoins, state: &SessionState) -> Result<Option<Vec<JoinedColumns>>> {
     let mut all = vec![];
     for (relation, query) in &found.relations {
         let planned = match query {

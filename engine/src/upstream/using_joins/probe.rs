@@ -14,7 +14,7 @@ use crate::upstream::identifiers::normal;
 
 /// A `SELECT` with such joins.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct SelectWithJoins {
     /// The relations that the `SELECT` reads, in the order of the statement, each with a query for its columns.
     pub(super) relations: Vec<(String, Option<Query>)>,
     /// True if DataFusion plans one of the joins wrongly unless it is spelled out.
@@ -27,11 +27,11 @@ pub(super) struct Found {
 #[derive(Default)]
 pub(super) struct Find {
     skip: usize,
-    open: Vec<Scope>,
+    open: Vec<OpenQuery>,
 }
 
 /// A query whose parts the visitor visits.
-struct Scope {
+struct OpenQuery {
     with: Option<With>,
     /// The number of visited queries directly below. The queries of its `WITH` come first.
     visited: usize,
@@ -39,7 +39,7 @@ struct Scope {
 
 impl Find {
     /// Returns the first such `SELECT` after `skip` others.
-    pub(super) fn first(statement: &Statement, skip: usize) -> Option<Found> {
+    pub(super) fn first(statement: &Statement, skip: usize) -> Option<SelectWithJoins> {
         match statement.visit(&mut Self { skip, open: vec![] }) {
             ControlFlow::Break(found) => Some(*found),
             ControlFlow::Continue(()) => None,
@@ -78,10 +78,10 @@ impl Find {
 }
 
 impl Visitor for Find {
-    type Break = Box<Found>;
+    type Break = Box<SelectWithJoins>;
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Self::Break> {
-        self.open.push(Scope { with: query.with.clone(), visited: 0 });
+        self.open.push(OpenQuery { with: query.with.clone(), visited: 0 });
         ControlFlow::Continue(())
     }
 
@@ -95,7 +95,7 @@ impl Visitor for Find {
             _ => None,
         });
         match joins.any(|join| names_columns(join) && !keeps_left(join)) {
-            true => ControlFlow::Break(Box::new(Found { in_pipe: true, ..Found::default() })),
+            true => ControlFlow::Break(Box::new(SelectWithJoins { in_pipe: true, ..SelectWithJoins::default() })),
             false => ControlFlow::Continue(()),
         }
     }
@@ -122,7 +122,7 @@ impl Visitor for Find {
         };
         let relations = relations.into_iter().map(|r| (r.to_string(), query(r))).collect();
         let is_outer = all_joins.iter().any(|join| names_columns(join) && !keeps_left(join));
-        ControlFlow::Break(Box::new(Found { relations, is_outer, in_pipe: false }))
+        ControlFlow::Break(Box::new(SelectWithJoins { relations, is_outer, in_pipe: false }))
     }
 }
 
