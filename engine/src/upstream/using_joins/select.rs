@@ -15,7 +15,7 @@ use crate::upstream::identifiers::normal;
 use crate::{Error, ErrorKind, Result};
 
 /// The expressions of merged columns, by name.
-type Names = BTreeMap<String, Option<Expr>>;
+type MergedColumns = BTreeMap<String, Option<Expr>>;
 
 /// Rewrites the `SELECT` that the search found, and the `ORDER BY` after it.
 pub(super) struct Rewrite {
@@ -23,7 +23,7 @@ pub(super) struct Rewrite {
     relations: Option<Vec<JoinedColumns>>,
     depth: usize,
     /// The depth of the query whose `SELECT` was rewritten, and the names for its `ORDER BY`.
-    done: Option<(usize, Names)>,
+    done: Option<(usize, MergedColumns)>,
 }
 
 impl Rewrite {
@@ -68,7 +68,7 @@ impl VisitorMut for Rewrite {
 }
 
 /// Rewrites a `SELECT`. Returns the expressions of its merged columns for an `ORDER BY`.
-fn rewrite(select: &mut Select, relations: Vec<JoinedColumns>) -> Result<Names> {
+fn rewrite(select: &mut Select, relations: Vec<JoinedColumns>) -> Result<MergedColumns> {
     let mut relations = relations.into_iter();
     let mut columns = JoinedColumns::default();
     for from in &mut select.from {
@@ -104,7 +104,7 @@ fn rewrite(select: &mut Select, relations: Vec<JoinedColumns>) -> Result<Names> 
     Ok(behind)
 }
 
-fn order_by(query: &mut Query, names: &Names) -> Result<()> {
+fn order_by(query: &mut Query, names: &MergedColumns) -> Result<()> {
     let is_of_select = matches!(query.body.as_ref(), SetExpr::Select(_));
     match query.order_by.as_mut().map(|order_by| &mut order_by.kind) {
         // After a set operation, `ORDER BY` reads the names of the operation's columns.
@@ -143,7 +143,7 @@ fn outputs(items: &[SelectItem], columns: &JoinedColumns) -> BTreeMap<String, bo
 }
 
 /// Returns the names of merged columns that no name of the list hides.
-fn names_behind(names: &Names, outputs: &BTreeMap<String, bool>) -> Names {
+fn names_behind(names: &MergedColumns, outputs: &BTreeMap<String, bool>) -> MergedColumns {
     let stays = |(name, value): &(&String, &Option<Expr>)| match (outputs.get(*name), value) {
         (None, _) => true,
         // A column without an alias: the list may have the merged column itself.
@@ -154,7 +154,7 @@ fn names_behind(names: &Names, outputs: &BTreeMap<String, bool>) -> Names {
 }
 
 /// Returns the list that `*` with such options abbreviates.
-fn star(options: WildcardAdditionalOptions, columns: &JoinedColumns, names: &Names) -> Result<Vec<SelectItem>> {
+fn star(options: WildcardAdditionalOptions, columns: &JoinedColumns, names: &MergedColumns) -> Result<Vec<SelectItem>> {
     let WildcardAdditionalOptions {
         wildcard_token: _,
         opt_ilike,
@@ -205,7 +205,7 @@ fn star(options: WildcardAdditionalOptions, columns: &JoinedColumns, names: &Nam
 
 /// Replaces the names of merged columns with their expressions, except in subqueries: there a name may mean another
 /// column.
-pub(super) fn replace(part: &mut impl VisitMut, names: Names) -> Result<()> {
+pub(super) fn replace(part: &mut impl VisitMut, names: MergedColumns) -> Result<()> {
     if names.is_empty() {
         return Ok(());
     }
@@ -219,7 +219,7 @@ pub(super) fn replace(part: &mut impl VisitMut, names: Names) -> Result<()> {
 }
 
 struct Replace {
-    names: Names,
+    names: MergedColumns,
     subqueries: usize,
     /// The parameters of the enclosing lambda functions.
     hidden: Vec<String>,
