@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 use datafusion::prelude::lit;
 
 use super::dependent::Independent;
-use super::domain::{Domain, Names, aliased, check_size};
+use super::domain::{Domain, FreshNames, aliased, check_size};
 use super::predicate::{Flat, compared, is_in, links};
 use super::refused;
 use super::scope::{has_subquery, outer_columns, subquery, subquery_of};
@@ -40,11 +40,11 @@ pub(super) struct Carrier<'a> {
     /// The same plan with a column for each subquery.
     pub(super) plan: LogicalPlan,
     place: ExprPosition,
-    names: &'a Names,
+    names: &'a FreshNames,
 }
 
 impl<'a> Carrier<'a> {
-    pub(super) fn new(plan: LogicalPlan, place: ExprPosition, names: &'a Names) -> Self {
+    pub(super) fn new(plan: LogicalPlan, place: ExprPosition, names: &'a FreshNames) -> Self {
         Self { base: plan.clone(), plan, place, names }
     }
 

@@ -14,9 +14,9 @@ use crate::upstream::expressions::{any, has_expression, is_volatile};
 
 /// Names that no query has. Each occurs once in a plan.
 #[derive(Debug, Default)]
-pub(super) struct Names(Cell<usize>);
+pub(super) struct FreshNames(Cell<usize>);
 
-impl Names {
+impl FreshNames {
     /// Returns a new name.
     pub(super) fn next(&self, what: &str) -> String {
         self.0.set(self.0.get() + 1);
@@ -31,11 +31,11 @@ pub(super) struct Domain<'a> {
     /// The outer columns.
     pub(super) columns: Vec<Column>,
     /// The source of new names.
-    pub(super) names: &'a Names,
+    pub(super) names: &'a FreshNames,
 }
 
 impl<'a> Domain<'a> {
-    pub(super) fn new(base: &'a LogicalPlan, columns: Vec<Column>, names: &'a Names) -> Self {
+    pub(super) fn new(base: &'a LogicalPlan, columns: Vec<Column>, names: &'a FreshNames) -> Self {
         Self { base, columns, names }
     }
 

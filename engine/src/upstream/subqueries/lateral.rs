@@ -9,7 +9,7 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery};
 
 use super::dependent::{Independent, same};
-use super::domain::{Domain, Names};
+use super::domain::{Domain, FreshNames};
 use super::scope::{has_subquery, outer_columns};
 use super::simple::reads_in_filters;
 use crate::upstream::expressions::has_expression;
@@ -31,7 +31,7 @@ fn lateral(join: &Join) -> Option<(&Subquery, Option<TableReference>)> {
 ///
 /// # Errors
 /// `Unsupported` for subqueries that cannot be evaluated for all rows at once.
-pub(super) fn joined(join: &Join, names: &Names) -> Result<Option<LogicalPlan>> {
+pub(super) fn joined(join: &Join, names: &FreshNames) -> Result<Option<LogicalPlan>> {
     let Some((subquery, alias)) = lateral(join) else { return Ok(None) };
     let plan = subquery.subquery.as_ref();
     let columns: Vec<_> = outer_columns(plan)?.into_iter().filter(|c| join.left.schema().has_column(c)).collect();

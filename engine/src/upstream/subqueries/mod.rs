@@ -37,7 +37,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr};
 use datafusion::optimizer::AnalyzerRule;
 
 use self::carrier::{Carrier, ExprPosition};
-use self::domain::Names;
+use self::domain::FreshNames;
 use self::scope::has_subquery;
 use crate::execution::errors::into_datafusion;
 use crate::upstream::expressions::has_expression;
@@ -49,7 +49,7 @@ pub(super) struct SubqueriesAsJoins;
 
 impl AnalyzerRule for SubqueriesAsJoins {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        rewritten(plan, &Names::default())
+        rewritten(plan, &FreshNames::default())
     }
 
     fn name(&self) -> &str {
@@ -58,7 +58,7 @@ impl AnalyzerRule for SubqueriesAsJoins {
 }
 
 /// Returns the plan with all of its subqueries as joins, or as DataFusion plans them rightly.
-fn rewritten(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan> {
+fn rewritten(plan: LogicalPlan, names: &FreshNames) -> Result<LogicalPlan> {
     let rewritten = plan.transform_up_with_subqueries(|node| {
         let node = rows::compared_by_value(node)?;
         let lateral = match &node.data {
@@ -80,7 +80,7 @@ fn refused(what: &str, instead: &str) -> DataFusionError {
 }
 
 /// Rewrites an operator whose expressions hold subqueries. The subqueries of its inputs are rewritten already.
-fn rewrite(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan> {
+fn rewrite(plan: LogicalPlan, names: &FreshNames) -> Result<LogicalPlan> {
     match plan {
         LogicalPlan::Filter(filter) => filtered(filter, names),
         LogicalPlan::Join(join) => on::rewritten(join, names),
@@ -93,7 +93,12 @@ fn rewrite(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan> {
 }
 
 /// Rewrites the expressions of an operator with one input.
-fn over_one_input(plan: &LogicalPlan, input: &LogicalPlan, place: ExprPosition, names: &Names) -> Result<LogicalPlan> {
+fn over_one_input(
+    plan: &LogicalPlan,
+    input: &LogicalPlan,
+    place: ExprPosition,
+    names: &FreshNames,
+) -> Result<LogicalPlan> {
     let keeper = NamePreserver::new(plan);
     let mut carrier = Carrier::new(input.clone(), place, names);
     let mut exprs = vec![];
@@ -117,7 +122,7 @@ fn over_one_input(plan: &LogicalPlan, input: &LogicalPlan, place: ExprPosition, 
 }
 
 /// Replaces the expressions of a sort with columns.
-fn sorted(sort: Sort, names: &Names) -> Result<LogicalPlan> {
+fn sorted(sort: Sort, names: &FreshNames) -> Result<LogicalPlan> {
     let columns = sort.input.schema().columns();
     let mut carrier = Carrier::new(sort.input.as_ref().clone(), ExprPosition::Other, names);
     let (mut order, mut values) = (vec![], vec![]);
@@ -138,7 +143,7 @@ fn only(plan: LogicalPlan, columns: Vec<Column>) -> Result<LogicalPlan> {
 }
 
 /// Rewrites a filter: conditions that DataFusion plans rightly stay beside the rewritten ones.
-fn filtered(filter: Filter, names: &Names) -> Result<LogicalPlan> {
+fn filtered(filter: Filter, names: &FreshNames) -> Result<LogicalPlan> {
     let columns = filter.input.schema().columns();
     let (mut plain, mut kept, mut hard) = (vec![], vec![], vec![]);
     for conjunct in split_conjunction_owned(filter.predicate.clone()) {

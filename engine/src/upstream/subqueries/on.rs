@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::lit;
 
 use super::carrier::{Carrier, ExprPosition};
-use super::domain::Names;
+use super::domain::FreshNames;
 use super::scope::{has_subquery, outer_columns_of};
 use super::{filtered, only, refused};
 
@@ -18,7 +18,7 @@ use super::{filtered, only, refused};
 ///
 /// # Errors
 /// `Unsupported` for subqueries in the `ON` of an outer join that read both of its sides.
-pub(super) fn rewritten(join: Join, names: &Names) -> Result<LogicalPlan> {
+pub(super) fn rewritten(join: Join, names: &FreshNames) -> Result<LogicalPlan> {
     let columns = join.schema.columns();
     let (hard, mut rest): (Vec<_>, Vec<_>) =
         join.filter.clone().map(split_conjunction_owned).unwrap_or_default().into_iter().partition(has_subquery);

@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
 use datafusion::prelude::lit;
 
 use super::dependent::{Independent, same};
-use super::domain::{Domain, Names, check_size};
+use super::domain::{Domain, FreshNames, check_size};
 use super::scope::{as_outer, has_subquery, outer_columns, outer_columns_of, subquery};
 
 /// Returns NULL as a truth value.
@@ -143,7 +143,7 @@ impl Flat {
     ///
     /// # Errors
     /// `Unsupported` for plans that cannot be made independent of the query around them.
-    pub(super) fn of(plan: &LogicalPlan, base: &LogicalPlan, names: &Names) -> Result<Self> {
+    pub(super) fn of(plan: &LogicalPlan, base: &LogicalPlan, names: &FreshNames) -> Result<Self> {
         check_size(plan)?;
         let (mut plan, mut conditions) = (plan.clone(), vec![]);
         while let Some(below) = peeled(&plan, &mut conditions)? {
@@ -161,7 +161,7 @@ impl Flat {
     }
 
     /// Gives the columns that the conditions read new names, and drops the others.
-    pub(super) fn named(self, names: &Names) -> Result<Self> {
+    pub(super) fn named(self, names: &FreshNames) -> Result<Self> {
         let mut columns: Vec<Column> = vec![];
         for condition in &self.conditions {
             for column in condition.column_refs() {
