@@ -109,9 +109,9 @@ impl ExactSum {
         Self { extent, signature, plain }
     }
 
-    fn types(&self, input: &DataType) -> Result<Option<Types>> {
+    fn types(&self, input: &DataType) -> Result<Option<SumTypes>> {
         let Some(wide) = wide_type(input) else { return Ok(None) };
-        Ok(Some(Types { wide, result: self.return_type(std::slice::from_ref(input))? }))
+        Ok(Some(SumTypes { wide, result: self.return_type(std::slice::from_ref(input))? }))
     }
 
     /// Returns an accumulator of values of a type; `None` for types that do not overflow.
@@ -125,13 +125,13 @@ impl ExactSum {
 }
 
 /// Returns an accumulator of values of a type whose sums have other types.
-fn adding(input: &DataType, types: Types) -> Option<Box<dyn Accumulator>> {
+fn adding(input: &DataType, types: SumTypes) -> Option<Box<dyn Accumulator>> {
     use total::Total;
     for_type!(input, Total::new(types))
 }
 
 /// As [`adding`], for many groups.
-fn adding_groups(input: &DataType, types: Types) -> Option<Box<dyn GroupsAccumulator>> {
+fn adding_groups(input: &DataType, types: SumTypes) -> Option<Box<dyn GroupsAccumulator>> {
     use groups::Groups;
     for_type!(input, Groups::new(types))
 }
@@ -262,12 +262,12 @@ fn wide_type(input: &DataType) -> Option<DataType> {
 
 /// The types of a sum, for one type of values.
 #[derive(Debug)]
-struct Types {
+struct SumTypes {
     wide: DataType,
     result: DataType,
 }
 
-impl Types {
+impl SumTypes {
     fn overflow(&self) -> DataFusionError {
         overflow(&self.result)
     }

@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, EmitTo, GroupsAccumulator, ReversedUDAF, Signature,
 };
 
-use super::{Types, WIDE_INTEGER, adding, adding_groups, input_type};
+use super::{SumTypes, WIDE_INTEGER, adding, adding_groups, input_type};
 
 static AVG: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Arc::new(AggregateUDF::new_from_impl(ExactAvg(Avg::new()))));
 
@@ -93,8 +93,8 @@ fn is_duration(data_type: &DataType) -> bool {
 }
 
 /// Totals that are divided before they must fit.
-fn sums() -> Types {
-    Types { wide: WIDE_INTEGER, result: WIDE_INTEGER }
+fn sums() -> SumTypes {
+    SumTypes { wide: WIDE_INTEGER, result: WIDE_INTEGER }
 }
 
 /// Returns quotients in the result's type, rounded towards zero as by DataFusion. NULL if there was no value.

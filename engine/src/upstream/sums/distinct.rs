@@ -7,7 +7,7 @@ use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Int64Type};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::Accumulator;
 
-use super::{Types, adding, narrow, wide_type};
+use super::{SumTypes, adding, narrow, wide_type};
 
 /// Returns an accumulator that gets distinct values from DataFusion's, and adds them up exactly.
 pub(super) fn of(values: Box<dyn Accumulator>, result: DataType) -> Box<dyn Accumulator> {
@@ -32,8 +32,8 @@ impl Accumulator for Distinct {
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
         let state = self.values.state()?;
-        let total =
-            wide_type(&self.result).and_then(|wide| adding(&self.result, Types { wide, result: self.result.clone() }));
+        let total = wide_type(&self.result)
+            .and_then(|wide| adding(&self.result, SumTypes { wide, result: self.result.clone() }));
         let ([ScalarValue::List(list)], Some(mut total)) = (state.as_slice(), total) else {
             return exec_err!("expected a list of distinct values to add up, got {state:?}");
         };

@@ -11,7 +11,7 @@ use datafusion::common::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::NullState;
 
-use super::{Types, Wide, narrow};
+use super::{SumTypes, Wide, narrow};
 
 /// Sums of values of `I`, added up in `W`.
 #[derive(Debug)]
@@ -20,12 +20,12 @@ pub(super) struct Groups<I, W: ArrowPrimitiveType> {
     /// The groups that had a value.
     seen: NullState,
     overflowed: bool,
-    types: Types,
+    types: SumTypes,
     input: PhantomData<fn() -> I>,
 }
 
 impl<I, W: ArrowPrimitiveType> Groups<I, W> {
-    pub(super) fn new(types: Types) -> Self {
+    pub(super) fn new(types: SumTypes) -> Self {
         Self { totals: vec![], seen: NullState::new(), overflowed: false, types, input: PhantomData }
     }
 

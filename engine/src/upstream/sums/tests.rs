@@ -33,7 +33,7 @@ async fn sums_are_exact_or_fail() {
 
 #[test]
 fn states_hold_more_than_results() {
-    let types = || Types { wide: WIDE_INTEGER, result: DataType::Int64 };
+    let types = || SumTypes { wide: WIDE_INTEGER, result: DataType::Int64 };
     let of = |values: Vec<Option<i64>>| -> ArrayRef { Arc::new(Int64Array::from(values)) };
     let mut part = Groups::<Int64Type, Decimal128Type>::new(types());
     part.update_batch(&[of(vec![Some(i64::MAX), Some(5), Some(i64::MAX), None])], &[0, 1, 0, 2], None, 3).unwrap();

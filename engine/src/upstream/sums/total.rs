@@ -9,7 +9,7 @@ use arrow::datatypes::ArrowPrimitiveType;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::Accumulator;
 
-use super::{Types, Wide, narrow};
+use super::{SumTypes, Wide, narrow};
 
 /// The sum of values of `I`, added up in `W`.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(super) struct Total<I, W: ArrowPrimitiveType> {
     /// The number of values: a sum of none is NULL.
     count: usize,
     overflowed: bool,
-    types: Types,
+    types: SumTypes,
     input: PhantomData<fn() -> I>,
 }
 
@@ -26,7 +26,7 @@ impl<I, W: ArrowPrimitiveType> Total<I, W>
 where
     W::Native: Wide,
 {
-    pub(super) fn new(types: Types) -> Self {
+    pub(super) fn new(types: SumTypes) -> Self {
         Self { total: W::default_value(), count: 0, overflowed: false, types, input: PhantomData }
     }
 
