@@ -37,7 +37,7 @@ pub(crate) fn rewrite(plan: LogicalPlan, state: &SessionState) -> Result<Logical
     let mut last = None;
     let rewritten = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Join(join) if is_set_operation(&join) => {
-            let types = Types { state, last: last.take() };
+            let types = BranchTypes { state, last: last.take() };
             let (plan, schema) = set_operation(join, &types)?;
             last = Some((plan.clone(), schema));
             Ok(Transformed::yes(plan))
@@ -48,13 +48,13 @@ pub(crate) fn rewrite(plan: LogicalPlan, state: &SessionState) -> Result<Logical
 }
 
 /// The types of the columns of plans that were not analysed.
-struct Types<'a> {
+struct BranchTypes<'a> {
     state: &'a SessionState,
     /// The set operation that was rewritten last, with its types: in a chain it is a side of the next one.
     last: Option<(LogicalPlan, Arc<DFSchema>)>,
 }
 
-impl Types<'_> {
+impl BranchTypes<'_> {
     /// The plan's columns with the types that they have once the plan is analysed.
     fn of(&self, plan: &LogicalPlan) -> Result<Arc<DFSchema>> {
         if let Some((last, schema)) = &self.last
@@ -79,7 +79,7 @@ fn is_set_operation(join: &Join) -> bool {
 }
 
 /// The set operation, and its columns with their types.
-fn set_operation(join: Join, types: &Types<'_>) -> Result<(LogicalPlan, Arc<DFSchema>)> {
+fn set_operation(join: Join, types: &BranchTypes<'_>) -> Result<(LogicalPlan, Arc<DFSchema>)> {
     // Below a DISTINCT, so that it also merges values that only a wider type makes equal.
     let (left, distinct) = match Arc::unwrap_or_clone(join.left) {
         LogicalPlan::Distinct(Distinct::All(input)) => (Arc::unwrap_or_clone(input), true),
@@ -113,7 +113,7 @@ fn joined(
 fn of_one_type(
     left: LogicalPlan,
     right: LogicalPlan,
-    types: &Types<'_>,
+    types: &BranchTypes<'_>,
 ) -> Result<(LogicalPlan, LogicalPlan, Arc<DFSchema>)> {
     let (of_left, of_right) = (types.of(&left)?, types.of(&right)?);
     for (l, r) in of_left.fields().iter().zip(of_right.fields()) {
