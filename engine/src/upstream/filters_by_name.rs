@@ -20,18 +20,18 @@ use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
-type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
+type PhysicalRule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
 /// The name of the rule before other rules change the plan. The one after them hands down the filters of joins.
 pub(super) const RULE: &str = "FilterPushdown";
 
 /// Returns the rule, guarded if it is the one that hands filters down.
-pub(super) fn guarded(rule: Rule) -> Rule {
+pub(super) fn guarded(rule: PhysicalRule) -> PhysicalRule {
     if rule.name() == RULE { Arc::new(FiltersByName(rule)) } else { rule }
 }
 
 #[derive(Debug)]
-struct FiltersByName(Rule);
+struct FiltersByName(PhysicalRule);
 
 impl PhysicalOptimizerRule for FiltersByName {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {

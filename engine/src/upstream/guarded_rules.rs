@@ -8,7 +8,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
-pub(super) type Rule = Arc<dyn OptimizerRule + Send + Sync>;
+pub(super) type LogicalRule = Arc<dyn OptimizerRule + Send + Sync>;
 
 /// A guard, and the names of the rules that it is for.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ pub(super) enum Action {
 }
 
 /// Returns the rule with the guards around that are for it. The last guard of the list sees a plan first.
-pub(super) fn guarded(rule: Rule, guards: &[Guard]) -> Rule {
+pub(super) fn guarded(rule: LogicalRule, guards: &[Guard]) -> LogicalRule {
     guards.iter().fold(rule, |rule, guard| match guard.rules.contains(&rule.name()) {
         true => Arc::new(GuardedRule { rule, action: guard.action }),
         false => rule,
@@ -36,7 +36,7 @@ pub(super) fn guarded(rule: Rule, guards: &[Guard]) -> Rule {
 
 #[derive(Debug)]
 struct GuardedRule {
-    rule: Rule,
+    rule: LogicalRule,
     action: Action,
 }
 
