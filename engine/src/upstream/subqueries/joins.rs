@@ -16,7 +16,7 @@ use super::refused;
 use super::scope::{outer_columns, outer_columns_of, outer_columns_of_right, replace};
 
 /// A side of a join, with keys if it carries them.
-struct Side {
+struct CarriedSide {
     plan: LogicalPlan,
     keys: Option<Vec<Column>>,
 }
@@ -73,13 +73,13 @@ fn carriers(domain: &Domain<'_>, join: &Join) -> Result<(bool, bool)> {
     })
 }
 
-fn side(domain: &Domain<'_>, carries: bool, input: &LogicalPlan) -> Result<Side> {
+fn side(domain: &Domain<'_>, carries: bool, input: &LogicalPlan) -> Result<CarriedSide> {
     Ok(match carries {
         true => {
             let Independent { plan, keys } = domain.independent(input)?;
-            Side { plan, keys: Some(keys) }
+            CarriedSide { plan, keys: Some(keys) }
         }
-        false => Side { plan: input.clone(), keys: None },
+        false => CarriedSide { plan: input.clone(), keys: None },
     })
 }
 
@@ -89,8 +89,8 @@ fn side(domain: &Domain<'_>, carries: bool, input: &LogicalPlan) -> Result<Side>
 fn conditions(
     domain: &Domain<'_>,
     join: &Join,
-    left: &Side,
-    right: &Side,
+    left: &CarriedSide,
+    right: &CarriedSide,
     keys: &[Column],
 ) -> Result<(Vec<(Expr, Expr)>, Vec<Expr>)> {
     let both = left.plan.schema().join(right.plan.schema())?;
