@@ -154,7 +154,8 @@ fn integers(floats: &[ArrayRef]) -> Vec<ArrayRef> {
     floats.iter().map(of).collect()
 }
 
-type F16 = <Float16Type as ArrowPrimitiveType>::Native;
+/// Arrow's floats of 16 bits.
+pub(super) type F16 = <Float16Type as ArrowPrimitiveType>::Native;
 
 /// Converts floats to integers in the same order, or such integers back to floats: inverts all bits of a negative
 /// number but the sign.

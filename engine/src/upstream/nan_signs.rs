@@ -23,6 +23,7 @@ use datafusion::logical_expr::{
 };
 
 use super::expressions::{any, has_expression, rewrite_named, schema_below};
+use super::float_extrema::F16;
 use super::same_column;
 
 /// Returns the plan with one NaN, for physical planning only.
@@ -139,8 +140,6 @@ fn positive(nan: &ScalarValue) -> ScalarValue {
         other => other.clone(),
     }
 }
-
-type F16 = <Float16Type as ArrowPrimitiveType>::Native;
 
 /// The expression in a call of the function.
 fn one_nan(expr: Expr) -> Expr {
