@@ -21,7 +21,7 @@ use parquet::schema::types::ColumnDescriptor;
 
 /// When the bounds of a column hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bounds {
+enum BoundsUse {
     Always,
     UnlessDeprecated,
     /// The bounds leave out NaN.
@@ -37,7 +37,7 @@ pub(super) fn sound(footer: ParquetMetaData) -> Result<ParquetMetaData> {
     let schema = footer.file_metadata().schema_descr_ptr();
     let omits_zero = omits_zero_nulls(footer.file_metadata().created_by());
     let leaves = schema.columns().iter().enumerate();
-    let bounds: Vec<Bounds> = leaves.map(|(i, c)| bounds_of(c, footer.file_metadata().column_order(i))).collect();
+    let bounds: Vec<BoundsUse> = leaves.map(|(i, c)| bounds_of(c, footer.file_metadata().column_order(i))).collect();
     let mut builder = footer.into_builder();
     let mut index = builder.take_column_index();
     let mut groups = vec![];
@@ -48,7 +48,7 @@ pub(super) fn sound(footer: ParquetMetaData) -> Result<ParquetMetaData> {
         groups.push(group.set_column_metadata(chunks).build()?);
         let pages = index.as_mut().and_then(|index| index.get_mut(number)).into_iter().flatten();
         for (pages, bounds) in pages.zip(&bounds) {
-            if matches!(bounds, Bounds::OfFloats | Bounds::Never) {
+            if matches!(bounds, BoundsUse::OfFloats | BoundsUse::Never) {
                 *pages = ColumnIndexMetaData::NONE;
             }
         }
@@ -71,32 +71,32 @@ pub(super) fn declared_floats(footer: &ParquetMetaData) -> Vec<Option<(f64, f64)
     leaves.map(of_leaf).collect()
 }
 
-fn bounds_of(column: &ColumnDescriptor, order: ColumnOrder) -> Bounds {
+fn bounds_of(column: &ColumnDescriptor, order: ColumnOrder) -> BoundsUse {
     let logical = column.logical_type_ref();
     let is_float =
         matches!(column.physical_type(), Type::FLOAT | Type::DOUBLE) || matches!(logical, Some(LogicalType::Float16));
     let sorted = ColumnOrder::sort_order_for_type(logical, column.converted_type(), column.physical_type());
     match (column.physical_type(), order, sorted) {
-        _ if is_float => Bounds::OfFloats,
-        (_, ColumnOrder::UNKNOWN, _) | (_, _, SortOrder::UNDEFINED) | (Type::INT96, ..) => Bounds::Never,
-        (Type::BOOLEAN, ..) | (Type::INT32 | Type::INT64, _, SortOrder::SIGNED) => Bounds::Always,
-        (_, ColumnOrder::TYPE_DEFINED_ORDER(_), _) => Bounds::UnlessDeprecated,
-        (_, ColumnOrder::UNDEFINED, _) => Bounds::Never,
+        _ if is_float => BoundsUse::OfFloats,
+        (_, ColumnOrder::UNKNOWN, _) | (_, _, SortOrder::UNDEFINED) | (Type::INT96, ..) => BoundsUse::Never,
+        (Type::BOOLEAN, ..) | (Type::INT32 | Type::INT64, _, SortOrder::SIGNED) => BoundsUse::Always,
+        (_, ColumnOrder::TYPE_DEFINED_ORDER(_), _) => BoundsUse::UnlessDeprecated,
+        (_, ColumnOrder::UNDEFINED, _) => BoundsUse::Never,
     }
 }
 
-fn sound_chunk(chunk: ColumnChunkMetaData, bounds: Bounds, omits_zero: bool) -> Result<ColumnChunkMetaData> {
+fn sound_chunk(chunk: ColumnChunkMetaData, bounds: BoundsUse, omits_zero: bool) -> Result<ColumnChunkMetaData> {
     let can_be_null = chunk.column_descr().max_def_level() > 0;
     let statistics = chunk.statistics().map(|declared| {
         let keep = match bounds {
-            Bounds::Always => true,
-            Bounds::UnlessDeprecated => !declared.is_min_max_deprecated(),
-            Bounds::OfFloats | Bounds::Never => false,
+            BoundsUse::Always => true,
+            BoundsUse::UnlessDeprecated => !declared.is_min_max_deprecated(),
+            BoundsUse::OfFloats | BoundsUse::Never => false,
         };
         let nulls = declared.null_count_opt().or((!can_be_null || omits_zero).then_some(0));
         nulls.map(|nulls| with(declared, keep, nulls))
     });
-    let is_unbounded = matches!(bounds, Bounds::OfFloats | Bounds::Never);
+    let is_unbounded = matches!(bounds, BoundsUse::OfFloats | BoundsUse::Never);
     let mut builder = chunk.into_builder();
     builder = match statistics {
         None => builder,
@@ -107,7 +107,7 @@ fn sound_chunk(chunk: ColumnChunkMetaData, bounds: Bounds, omits_zero: bool) -> 
     if is_unbounded {
         builder = builder.set_column_index_offset(None).set_column_index_length(None);
     }
-    if bounds == Bounds::OfFloats {
+    if bounds == BoundsUse::OfFloats {
         // A Bloom filter compares bits, and one value may have several encodings: 0.0 and -0.0, and the many NaN.
         builder = builder.set_bloom_filter_offset(None).set_bloom_filter_length(None);
     }
