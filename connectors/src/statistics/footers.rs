@@ -20,12 +20,12 @@ use crate::statistics::Estimating;
 pub(super) struct Footers {
     pub(super) rows: Option<u64>,
     /// In the order of the port's columns.
-    pub(super) columns: Vec<Footer>,
+    pub(super) columns: Vec<FooterColumn>,
 }
 
 /// What is known of one column.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Footer {
+pub(super) struct FooterColumn {
     pub(super) nulls: Option<u64>,
     pub(super) min: Option<StatisticValue>,
     pub(super) max: Option<StatisticValue>,
@@ -35,7 +35,7 @@ pub(super) struct Footer {
 impl Footers {
     /// Nothing is known.
     pub(super) fn unknown(schema: &SchemaRef) -> Self {
-        Self { rows: None, columns: vec![Footer::default(); schema.fields().len()] }
+        Self { rows: None, columns: vec![FooterColumn::default(); schema.fields().len()] }
     }
 
     /// Plans a scan of every column and takes down what the plan knows.
@@ -51,7 +51,7 @@ impl Footers {
         footers.rows = count(&told.num_rows);
         for ((footer, told), field) in footers.columns.iter_mut().zip(&told.column_statistics).zip(port.schema.fields())
         {
-            *footer = Footer::of(told);
+            *footer = FooterColumn::of(told);
             if is_nested(field.data_type()) {
                 // Footers count the NULLs of what lies within.
                 footer.nulls = None;
@@ -61,7 +61,7 @@ impl Footers {
     }
 }
 
-impl Footer {
+impl FooterColumn {
     fn of(told: &ScanStatistics) -> Self {
         Self {
             nulls: count(&told.null_count),

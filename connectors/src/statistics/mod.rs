@@ -25,7 +25,7 @@ use portolan_catalog::{
 use tokio::time::{Instant, timeout};
 
 use self::columns::Sampled;
-use self::footers::{Footer, Footers};
+use self::footers::{FooterColumn, Footers};
 use self::sample::{Bounds, RUNS, Sample};
 pub use self::value::statistic_value;
 use self::width::{fixed_width, is_nested};
@@ -238,7 +238,7 @@ struct ColumnFacts<'a> {
     is_complete: bool,
     field: &'a FieldRef,
     declared: &'a Column,
-    footer: Footer,
+    footer: FooterColumn,
     sampled: Option<&'a Sampled>,
 }
 
