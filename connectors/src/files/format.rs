@@ -22,7 +22,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use portolan_catalog::{FileFormat, PortSource};
 
 use super::footers::forget_other_version;
-use super::sample::{SAMPLE_RECORDS, Sample, keys};
+use super::sample::{SAMPLE_RECORDS, TextSample, keys};
 
 /// The unit in which timestamps of Parquet's type INT96 are read. Nanoseconds hold only the years 1677 to 2262, and
 /// Parquet's reader wraps other years around.
@@ -90,7 +90,7 @@ impl Encoding {
             let schema = self.reader(session).infer_schema(session, store, std::slice::from_ref(file)).await?;
             return Ok(Found { schema, is_whole: true });
         }
-        let sample = Sample::read(self, store, &file.location, SAMPLE_RECORDS).await?;
+        let sample = TextSample::read(self, store, &file.location, SAMPLE_RECORDS).await?;
         let bytes = sample.bytes.as_slice();
         if self.format == FileFormat::Csv {
             return Ok(Found { schema: Arc::new(self.csv_schema(bytes)?), is_whole: true });
@@ -102,7 +102,7 @@ impl Encoding {
     /// Returns the column names of one file, if their types do not matter or cannot be found. `None` if the file has no
     /// records or is no JSON: in that case its reader reports the error.
     pub(super) async fn names_in(&self, store: &Arc<dyn ObjectStore>, file: &ObjectMeta) -> Result<Option<Found>> {
-        let sample = Sample::read(self, store, &file.location, SAMPLE_RECORDS).await?;
+        let sample = TextSample::read(self, store, &file.location, SAMPLE_RECORDS).await?;
         let Some(keys) = keys(&sample.bytes) else { return Ok(None) };
         let fields: Vec<Field> = keys.into_iter().map(|key| Field::new(key, DataType::Null, true)).collect();
         let found = Found { schema: Arc::new(Schema::new(fields)), is_whole: sample.is_whole };
@@ -111,7 +111,7 @@ impl Encoding {
 
     /// The names in the first line of a CSV file.
     pub(super) async fn header_of(&self, store: &Arc<dyn ObjectStore>, file: &ObjectMeta) -> Result<Vec<String>> {
-        let sample = Sample::read(self, store, &file.location, 1).await?;
+        let sample = TextSample::read(self, store, &file.location, 1).await?;
         let schema = self.csv_schema(&sample.bytes)?;
         Ok(schema.fields().iter().map(|f| f.name().clone()).collect())
     }

@@ -21,14 +21,14 @@ const SEARCHED_BYTES: usize = 64 << 20;
 
 /// The records at the beginning of a file.
 #[derive(Debug)]
-pub(super) struct Sample {
+pub(super) struct TextSample {
     /// Their text.
     pub(super) bytes: Vec<u8>,
     /// True if the file has no more.
     pub(super) is_whole: bool,
 }
 
-impl Sample {
+impl TextSample {
     /// Reads `records` records, and the records that arrive in the same chunk.
     ///
     /// # Errors
