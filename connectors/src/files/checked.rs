@@ -13,7 +13,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 use portolan_catalog::FileFormat;
 
-use super::format::Found;
+use super::format::FoundColumns;
 use super::layout::Layout;
 use super::table::FileTable;
 use super::widening::{common_type, widens};
@@ -45,7 +45,7 @@ impl FileColumns {
     /// # Errors
     /// Columns that cannot be read without loss; a lacking column that the contract requires; a file that has none of
     /// the columns.
-    pub(super) fn new(layout: &Layout, found: &Found, has_types: bool) -> Result<Self, String> {
+    pub(super) fn new(layout: &Layout, found: &FoundColumns, has_types: bool) -> Result<Self, String> {
         let mut wrong = vec![];
         let mut states = vec![];
         let mut by_name: HashMap<&str, (&FieldRef, bool)> = HashMap::with_capacity(found.schema.fields().len());

@@ -12,7 +12,7 @@ use portolan_catalog::{Diagnostics, FileFormat};
 
 use super::Opening;
 use super::checked::{CheckedFiles, FileColumns};
-use super::format::{Encoding, Found};
+use super::format::{Encoding, FoundColumns};
 use super::layout::{Layout, declared_type};
 use super::sample;
 use super::widening::common_type;
@@ -37,7 +37,7 @@ pub(super) struct Columns {
     /// The header that the CSV files share.
     pub(super) header: Option<Vec<String>>,
     /// The columns of each file.
-    pub(super) files: Vec<(ObjectMeta, Found)>,
+    pub(super) files: Vec<(ObjectMeta, FoundColumns)>,
 }
 
 impl Opening<'_> {
@@ -45,7 +45,7 @@ impl Opening<'_> {
     pub(super) async fn columns(&self, encoding: &Encoding, files: &[ObjectMeta]) -> Result<Columns, Diagnostics> {
         // Text is sampled: the first file with rows shows as much as all files.
         let count = if encoding.is_text() { CONCURRENCY } else { SCHEMA_FILES };
-        let files: Vec<(ObjectMeta, Found)> = stream::iter(files.iter().take(count).cloned())
+        let files: Vec<(ObjectMeta, FoundColumns)> = stream::iter(files.iter().take(count).cloned())
             .map(|file| async move {
                 match caught_async(encoding.columns_of(&self.session, &self.store, &file)).await {
                     Ok(Ok(found)) => Ok((file, found)),
@@ -67,11 +67,13 @@ impl Opening<'_> {
     }
 
     /// Merges the columns of all files into one schema. Each column has the type that holds the values of all files.
-    fn merge(&self, encoding: &Encoding, files: &[(ObjectMeta, Found)]) -> Result<Schema, Diagnostics> {
+    fn merge(&self, encoding: &Encoding, files: &[(ObjectMeta, FoundColumns)]) -> Result<Schema, Diagnostics> {
         let Some(((first_file, first), others)) = files.split_first() else { return Ok(Schema::empty()) };
         let first = &first.schema;
         let mut merged: Vec<Field> = first.fields().iter().map(|f| f.as_ref().clone()).collect();
-        for (file, Found { schema, .. }) in others.iter().filter(|(_, found)| found.schema.fields() != first.fields()) {
+        for (file, FoundColumns { schema, .. }) in
+            others.iter().filter(|(_, found)| found.schema.fields() != first.fields())
+        {
             if encoding.format == FileFormat::Csv && names(schema) != names(first) {
                 let (first, file) = (self.name_of(first_file), self.name_of(file));
                 return Err(self.wrong(format!("{first} and {file} differ in their columns, or in the order of them")));
@@ -111,7 +113,7 @@ impl Opening<'_> {
     async fn add_late_keys(
         &self,
         encoding: &Encoding,
-        files: &[(ObjectMeta, Found)],
+        files: &[(ObjectMeta, FoundColumns)],
         merged: &mut Schema,
     ) -> Result<(), Diagnostics> {
         let cut: Vec<ObjectMeta> = files.iter().filter(|(_, f)| !f.is_whole).map(|(file, _)| file.clone()).collect();
@@ -145,7 +147,7 @@ impl Opening<'_> {
         &self,
         encoding: &Encoding,
         layout: &Layout,
-        files: Vec<(ObjectMeta, Found)>,
+        files: Vec<(ObjectMeta, FoundColumns)>,
     ) -> Result<CheckedFiles, Diagnostics> {
         let checked = CheckedFiles::default();
         if encoding.format == FileFormat::Csv {

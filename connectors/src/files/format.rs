@@ -30,7 +30,7 @@ const INT96_UNIT: &str = "us";
 
 /// The columns of a file, or of its beginning.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(super) struct FoundColumns {
     /// Its columns.
     pub(super) schema: SchemaRef,
     /// True if there can be no others.
@@ -84,28 +84,32 @@ impl Encoding {
         session: &dyn Session,
         store: &Arc<dyn ObjectStore>,
         file: &ObjectMeta,
-    ) -> Result<Found> {
+    ) -> Result<FoundColumns> {
         if !self.is_text() {
             forget_other_version(session.runtime_env().cache_manager.get_file_metadata_cache().as_ref(), file);
             let schema = self.reader(session).infer_schema(session, store, std::slice::from_ref(file)).await?;
-            return Ok(Found { schema, is_whole: true });
+            return Ok(FoundColumns { schema, is_whole: true });
         }
         let sample = TextSample::read(self, store, &file.location, SAMPLE_RECORDS).await?;
         let bytes = sample.bytes.as_slice();
         if self.format == FileFormat::Csv {
-            return Ok(Found { schema: Arc::new(self.csv_schema(bytes)?), is_whole: true });
+            return Ok(FoundColumns { schema: Arc::new(self.csv_schema(bytes)?), is_whole: true });
         }
         let (schema, _) = arrow::json::reader::infer_json_schema(bytes, Some(SAMPLE_RECORDS))?;
-        Ok(Found { schema: Arc::new(schema), is_whole: sample.is_whole })
+        Ok(FoundColumns { schema: Arc::new(schema), is_whole: sample.is_whole })
     }
 
     /// Returns the column names of one file, if their types do not matter or cannot be found. `None` if the file has no
     /// records or is no JSON: in that case its reader reports the error.
-    pub(super) async fn names_in(&self, store: &Arc<dyn ObjectStore>, file: &ObjectMeta) -> Result<Option<Found>> {
+    pub(super) async fn names_in(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        file: &ObjectMeta,
+    ) -> Result<Option<FoundColumns>> {
         let sample = TextSample::read(self, store, &file.location, SAMPLE_RECORDS).await?;
         let Some(keys) = keys(&sample.bytes) else { return Ok(None) };
         let fields: Vec<Field> = keys.into_iter().map(|key| Field::new(key, DataType::Null, true)).collect();
-        let found = Found { schema: Arc::new(Schema::new(fields)), is_whole: sample.is_whole };
+        let found = FoundColumns { schema: Arc::new(Schema::new(fields)), is_whole: sample.is_whole };
         Ok(Some(found))
     }
 
