@@ -23,7 +23,7 @@ const NAMED: usize = 10;
 
 /// The representation of a port's column in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ColumnState {
     Same,
     /// A column of a narrower type.
     Narrower,
@@ -36,7 +36,7 @@ pub(super) struct FileColumns {
     /// The file's own columns.
     pub(super) schema: SchemaRef,
     /// The representation of each column of the port's files.
-    states: Vec<State>,
+    states: Vec<ColumnState>,
 }
 
 impl FileColumns {
@@ -54,7 +54,7 @@ impl FileColumns {
         }
         for field in layout.file_schema.fields() {
             let Some((own, is_repeated)) = by_name.get(field.name().as_str()) else {
-                states.push(State::Lacking);
+                states.push(ColumnState::Lacking);
                 continue;
             };
             if *is_repeated {
@@ -64,7 +64,7 @@ impl FileColumns {
             if has_types && !widens(from, to) {
                 wrong.push(unlike(field.name(), from, to));
             }
-            states.push(if has_types && from != to { State::Narrower } else { State::Same });
+            states.push(if has_types && from != to { ColumnState::Narrower } else { ColumnState::Same });
         }
         if !wrong.is_empty() {
             return Err(wrong.join("; "));
@@ -93,21 +93,21 @@ impl FileColumns {
 
     /// Returns the positions of the columns that the file lacks: they are NULL.
     pub(super) fn lacking(&self) -> Vec<usize> {
-        self.states.iter().enumerate().filter(|(_, s)| **s == State::Lacking).map(|(i, _)| i).collect()
+        self.states.iter().enumerate().filter(|(_, s)| **s == ColumnState::Lacking).map(|(i, _)| i).collect()
     }
 
     /// Removes the statistics of columns whose type is not the port's.
     pub(super) fn vouched(&self, statistics: Arc<Statistics>) -> Arc<Statistics> {
-        if self.states.iter().all(|state| *state == State::Same) {
+        if self.states.iter().all(|state| *state == ColumnState::Same) {
             return statistics;
         }
         let mut statistics = Arc::unwrap_or_clone(statistics);
         let rows = statistics.num_rows;
         for (column, state) in statistics.column_statistics.iter_mut().zip(&self.states) {
             match state {
-                State::Same => {}
-                State::Narrower => *column = ColumnStatistics::new_unknown(),
-                State::Lacking => *column = ColumnStatistics::new_unknown().with_null_count(rows),
+                ColumnState::Same => {}
+                ColumnState::Narrower => *column = ColumnStatistics::new_unknown(),
+                ColumnState::Lacking => *column = ColumnStatistics::new_unknown().with_null_count(rows),
             }
         }
         Arc::new(statistics)

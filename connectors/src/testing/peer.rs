@@ -21,12 +21,12 @@ const WIRE_BYTES: usize = 77;
 pub struct FakePeer {
     id: SiteId,
     inner: Option<Arc<dyn Peer>>,
-    state: Mutex<State>,
+    state: Mutex<PeerState>,
     abandoned: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct PeerState {
     /// The version and the domains; `None` if the peer is down.
     catalog: Option<(String, Vec<DomainCatalog>)>,
     /// The domains of others that it says it reaches.
@@ -54,7 +54,7 @@ impl Drop for Caller<'_> {
 impl FakePeer {
     /// Returns a peer that is up, publishes these domains at version `1`, and runs no fragments.
     pub fn new(url: &str, domains: Vec<DomainCatalog>) -> Arc<Self> {
-        let state = State { catalog: Some(("1".into(), domains)), ..State::default() };
+        let state = PeerState { catalog: Some(("1".into(), domains)), ..PeerState::default() };
         Arc::new(Self { id: SiteId::new(url), inner: None, state: Mutex::new(state), abandoned: AtomicUsize::new(0) })
     }
 
@@ -109,7 +109,7 @@ impl FakePeer {
         self.abandoned.load(Ordering::SeqCst)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PeerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
