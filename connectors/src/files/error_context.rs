@@ -301,7 +301,7 @@ struct NamedMorselizer {
 
 impl Morselizer for NamedMorselizer {
     fn plan_file(&self, file: PartitionedFile) -> Result<Box<dyn MorselPlanner>> {
-        let name = Name { origin: self.origin.clone(), file: Arc::new(file.object_meta.location.clone()) };
+        let name = NamedFile { origin: self.origin.clone(), file: Arc::new(file.object_meta.location.clone()) };
         let planner = name.guard(|| self.inner.plan_file(file))?;
         Ok(name.planner(planner))
     }
@@ -309,12 +309,12 @@ impl Morselizer for NamedMorselizer {
 
 /// The file that an error is to name.
 #[derive(Clone, Debug)]
-struct Name {
+struct NamedFile {
     origin: Arc<Origin>,
     file: Arc<Path>,
 }
 
-impl Name {
+impl NamedFile {
     fn put_on(&self, error: DataFusionError) -> DataFusionError {
         self.origin.name(&self.file, error)
     }
@@ -339,7 +339,7 @@ impl Name {
 #[derive(Debug)]
 struct NamedPlanner {
     inner: Box<dyn MorselPlanner>,
-    name: Name,
+    name: NamedFile,
 }
 
 impl MorselPlanner for NamedPlanner {
@@ -364,7 +364,7 @@ impl MorselPlanner for NamedPlanner {
 #[derive(Debug)]
 struct NamedMorsel {
     inner: Box<dyn Morsel>,
-    name: Name,
+    name: NamedFile,
 }
 
 impl Morsel for NamedMorsel {
