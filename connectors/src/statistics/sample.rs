@@ -60,16 +60,17 @@ impl Sample {
         session: &SessionState,
         bounds: Bounds,
     ) -> Result<Self> {
-        let reading = Reading { port, columns, session, bytes: bounds.bytes, deadline: Instant::now() + bounds.time };
+        let reading =
+            SampleReader { port, columns, session, bytes: bounds.bytes, deadline: Instant::now() + bounds.time };
         let share = (bounds.rows / RUNS).max(1);
         let mut places = reading.runs(share, None).await?;
         let longer: Vec<usize> = (0..places.len()).filter(|i| places[*i].end == End::Rows).collect();
-        let rows: usize = places.iter().map(Run::rows).sum();
+        let rows: usize = places.iter().map(SampleRun::rows).sum();
         if rows < bounds.rows / 2 && !longer.is_empty() && places.iter().all(|p| p.end != End::Spent) {
-            let short: usize = places.iter().filter(|p| p.end == End::Data).map(Run::rows).sum();
+            let short: usize = places.iter().filter(|p| p.end == End::Data).map(SampleRun::rows).sum();
             let share = (bounds.rows.saturating_sub(short) / longer.len()).max(1);
             let again = reading.runs(share, Some(&longer)).await?;
-            if again.iter().map(Run::rows).sum::<usize>() > rows - short {
+            if again.iter().map(SampleRun::rows).sum::<usize>() > rows - short {
                 places.retain(|p| p.end == End::Data);
                 places.extend(again);
             }
@@ -91,18 +92,18 @@ enum End {
 }
 
 #[derive(Debug)]
-struct Run {
+struct SampleRun {
     batches: Vec<RecordBatch>,
     end: End,
 }
 
-impl Run {
+impl SampleRun {
     fn rows(&self) -> usize {
         self.batches.iter().map(RecordBatch::num_rows).sum()
     }
 }
 
-struct Reading<'a> {
+struct SampleReader<'a> {
     port: &'a OpenedPort,
     columns: &'a [usize],
     session: &'a SessionState,
@@ -110,9 +111,9 @@ struct Reading<'a> {
     deadline: Instant,
 }
 
-impl Reading<'_> {
+impl SampleReader<'_> {
     /// Reads up to `rows` of each part of the data, or of those parts only.
-    async fn runs(&self, rows: usize, only: Option<&[usize]>) -> Result<Vec<Run>> {
+    async fn runs(&self, rows: usize, only: Option<&[usize]>) -> Result<Vec<SampleRun>> {
         let plan = self.plan(rows).await?;
         let partitions = plan.output_partitioning().partition_count();
         let wanted: Vec<usize> = match only {
@@ -140,16 +141,16 @@ impl Reading<'_> {
         Ok(parts.with_preserve_order(true).unwrap_or(parts))
     }
 
-    async fn run(&self, plan: &Arc<dyn ExecutionPlan>, partition: usize, rows: usize, bytes: u64) -> Result<Run> {
+    async fn run(&self, plan: &Arc<dyn ExecutionPlan>, partition: usize, rows: usize, bytes: u64) -> Result<SampleRun> {
         let mut stream = plan.execute(partition, self.session.task_ctx())?;
         let (mut batches, mut left, mut spent) = (vec![], rows, 0);
         while left > 0 {
             if spent >= bytes {
-                return Ok(Run { batches, end: End::Spent });
+                return Ok(SampleRun { batches, end: End::Spent });
             }
             let batch = match timeout_at(self.deadline, stream.next()).await {
-                Err(_) => return Ok(Run { batches, end: End::Spent }),
-                Ok(None) => return Ok(Run { batches, end: End::Data }),
+                Err(_) => return Ok(SampleRun { batches, end: End::Spent }),
+                Ok(None) => return Ok(SampleRun { batches, end: End::Data }),
                 Ok(Some(batch)) => batch?,
             };
             let batch = batch.slice(0, batch.num_rows().min(left));
@@ -159,6 +160,6 @@ impl Reading<'_> {
                 batches.push(batch);
             }
         }
-        Ok(Run { batches, end: End::Rows })
+        Ok(SampleRun { batches, end: End::Rows })
     }
 }
