@@ -16,7 +16,7 @@ pub(crate) struct Contract {
     pub(crate) id: String,
     pub(crate) version: String,
     #[serde(default)]
-    pub(crate) servers: Vec<Server>,
+    pub(crate) servers: Vec<ContractServer>,
     #[serde(default)]
     pub(crate) schema: Vec<SchemaObject>,
     #[serde(default)]
@@ -26,7 +26,7 @@ pub(crate) struct Contract {
 /// Where data lies. The keys depend on `type`; the standard's schema has checked that they fit it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Server {
+pub(crate) struct ContractServer {
     pub(crate) server: String,
     #[serde(rename = "type")]
     pub(crate) kind: String,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::model::{FileFormat, PortSource};
 use crate::nearest::nearest;
-use crate::odcs::{CustomProperty, ReadContract, SchemaObject, Server, wrong};
+use crate::odcs::{ContractServer, CustomProperty, ReadContract, SchemaObject, wrong};
 use crate::yaml::Step;
 use crate::{Diagnostic, Place};
 
@@ -36,7 +36,7 @@ const NO_CREDENTIALS: &str = "credentials do not belong in a contract: give them
 
 /// What `customProperties` say of files, at one level of the contract.
 #[derive(Default)]
-struct Settings {
+struct FileSettings {
     header: Option<(bool, Place)>,
     delimiter: Option<(u8, Place)>,
     partition_columns: Option<(Vec<String>, Place)>,
@@ -106,7 +106,7 @@ fn unknown_setting(property: &str, place: Place) -> Diagnostic {
     Diagnostic { place, message, suggestion }
 }
 
-fn holds_files(server: &Server) -> bool {
+fn holds_files(server: &ContractServer) -> bool {
     match server.kind.as_str() {
         "local" | "s3" | "azure" => true,
         "custom" => match &server.location {
@@ -132,7 +132,12 @@ fn no_server(read: &ReadContract) -> Diagnostic {
     )
 }
 
-fn location(server: &Server, object: &str, at: &impl Fn(&str) -> Place, errors: &mut Vec<Diagnostic>) -> String {
+fn location(
+    server: &ContractServer,
+    object: &str,
+    at: &impl Fn(&str) -> Place,
+    errors: &mut Vec<Diagnostic>,
+) -> String {
     let (key, text) = match (server.kind.as_str(), &server.location, &server.path) {
         ("local", _, Some(path)) | ("custom", None, Some(path)) => ("path", path),
         (_, Some(location), _) => ("location", location),
@@ -188,7 +193,12 @@ fn has_credentials(url: &str) -> bool {
         || ["sig=", "signature=", "token=", "credential="].iter().any(|secret| query.contains(secret))
 }
 
-fn format(server: &Server, location: &str, at: &impl Fn(&str) -> Place, errors: &mut Vec<Diagnostic>) -> FileFormat {
+fn format(
+    server: &ContractServer,
+    location: &str,
+    at: &impl Fn(&str) -> Place,
+    errors: &mut Vec<Diagnostic>,
+) -> FileFormat {
     let named = |name: &str| FORMATS.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, format)| *format);
     let guess = Path::new(location).extension().and_then(|e| named(e.to_str()?));
     match &server.format {
@@ -207,7 +217,7 @@ fn format(server: &Server, location: &str, at: &impl Fn(&str) -> Place, errors: 
     }
 }
 
-fn check_encoding(server: &Server, at: &impl Fn(&str) -> Place, errors: &mut Vec<Diagnostic>) {
+fn check_encoding(server: &ContractServer, at: &impl Fn(&str) -> Place, errors: &mut Vec<Diagnostic>) {
     if let Some(encoding) = &server.encoding
         && !["utf-8", "utf8", "ascii", "us-ascii"].contains(&encoding.to_lowercase().as_str())
     {
@@ -217,7 +227,7 @@ fn check_encoding(server: &Server, at: &impl Fn(&str) -> Place, errors: &mut Vec
 
 /// The server's own `delimiter`: for CSV what separates values, for JSON what separates documents.
 fn server_delimiter(
-    server: &Server,
+    server: &ContractServer,
     format: FileFormat,
     at: &impl Fn(&str) -> Place,
     errors: &mut Vec<Diagnostic>,
@@ -251,8 +261,8 @@ fn settings(
     properties: &[CustomProperty],
     parent: &[Step],
     errors: &mut Vec<Diagnostic>,
-) -> Settings {
-    let mut settings = Settings::default();
+) -> FileSettings {
+    let mut settings = FileSettings::default();
     for (i, CustomProperty { property, value }) in properties.iter().enumerate() {
         if !property.starts_with(PREFIX) {
             continue;
@@ -288,7 +298,7 @@ fn settings(
 }
 
 /// A server's own settings for CSV need CSV. Those of the whole contract may be meant for another server.
-fn check_format_settings(format: FileFormat, own: &Settings, errors: &mut Vec<Diagnostic>) {
+fn check_format_settings(format: FileFormat, own: &FileSettings, errors: &mut Vec<Diagnostic>) {
     if format == FileFormat::Csv {
         return;
     }
