@@ -113,7 +113,7 @@ pub struct PeerConfig {
     /// The user that this node logs in as.
     pub user: Option<String>,
     /// The password of the user.
-    pub password: Option<Secret>,
+    pub password: Option<SecretString>,
     /// The environment variable with the password.
     pub password_env: Option<String>,
     /// The certificates to trust (PEM). A `grpc+tls://` URL needs them: those of the system are not used.
@@ -162,7 +162,7 @@ pub struct UserConfig {
     /// The name.
     pub name: String,
     /// The hash of the password, as `portolan hash-password` prints it; absent for a user with a client certificate.
-    pub password_hash: Option<Secret>,
+    pub password_hash: Option<SecretString>,
     /// True if the user is a node of the mesh, which may send fragments.
     #[serde(default)]
     pub node: bool,
@@ -228,9 +228,9 @@ pub struct LimitsConfig {
 /// A string that is never printed.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
-pub struct Secret(String);
+pub struct SecretString(String);
 
-impl Secret {
+impl SecretString {
     /// Wraps a string.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
@@ -242,7 +242,7 @@ impl Secret {
     }
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for SecretString {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("…")
     }

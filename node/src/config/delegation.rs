@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 
 use super::check::Check;
-use super::{NodeConfig, Secret};
+use super::{NodeConfig, SecretString};
 use crate::{Error, Result};
 
 /// The identity of the node towards other nodes.
@@ -47,7 +47,7 @@ pub struct TrustedNodeConfig {
 #[derive(Clone, Debug)]
 pub enum TrustedKey {
     /// The PEM itself. It is not printed, since it may be a private key by mistake.
-    Inline(Secret),
+    Inline(SecretString),
     /// The file.
     File(PathBuf),
 }
@@ -66,7 +66,7 @@ impl<'de> Deserialize<'de> for TrustedKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let is_key = text.trim_start().starts_with("-----BEGIN");
-        Ok(if is_key { Self::Inline(Secret(text)) } else { Self::File(text.into()) })
+        Ok(if is_key { Self::Inline(SecretString(text)) } else { Self::File(text.into()) })
     }
 }
 
