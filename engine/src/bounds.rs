@@ -74,23 +74,23 @@ pub(crate) fn check_text(sql: &str) -> Result<()> {
     let mut levels = 0_usize;
     for token in &tokens {
         match step(token) {
-            Step::None => {}
-            Step::Open(what) => {
+            DepthChange::None => {}
+            DepthChange::Open(what) => {
                 open.push((what, 1));
                 levels += 1;
             }
-            Step::Close(what) if open.last().is_some_and(|(opened, _)| *opened == what) => {
+            DepthChange::Close(what) if open.last().is_some_and(|(opened, _)| *opened == what) => {
                 levels -= open.pop().map_or(0, |(_, within)| within);
             }
-            Step::Close(_) => {}
-            Step::Next => {
+            DepthChange::Close(_) => {}
+            DepthChange::Next => {
                 if let Some((what, within)) = open.last_mut() {
                     let first = usize::from(*what != Opened::Statement);
                     levels = levels + first - *within;
                     *within = first;
                 }
             }
-            Step::Deeper => {
+            DepthChange::Deeper => {
                 if let Some((_, within)) = open.last_mut() {
                     *within += 1;
                     levels += 1;
@@ -117,7 +117,7 @@ fn is_type_cast(name: &str) -> bool {
 }
 
 /// What a token does to the depth.
-enum Step {
+enum DepthChange {
     None,
     Open(Opened),
     Close(Opened),
@@ -126,26 +126,34 @@ enum Step {
     Deeper,
 }
 
-fn step(token: &Token) -> Step {
+fn step(token: &Token) -> DepthChange {
     match token {
-        Token::LParen | Token::LBracket | Token::LBrace => Step::Open(Opened::Bracket),
-        Token::RParen | Token::RBracket | Token::RBrace => Step::Close(Opened::Bracket),
-        Token::Comma | Token::SemiColon => Step::Next,
+        Token::LParen | Token::LBracket | Token::LBrace => DepthChange::Open(Opened::Bracket),
+        Token::RParen | Token::RBracket | Token::RBrace => DepthChange::Close(Opened::Bracket),
+        Token::Comma | Token::SemiColon => DepthChange::Next,
         Token::Word(word) => match word.keyword {
-            Keyword::CASE => Step::Open(Opened::Case),
-            Keyword::END => Step::Close(Opened::Case),
-            Keyword::WHEN | Keyword::THEN | Keyword::ELSE => Step::Next,
+            Keyword::CASE => DepthChange::Open(Opened::Case),
+            Keyword::END => DepthChange::Close(Opened::Case),
+            Keyword::WHEN | Keyword::THEN | Keyword::ELSE => DepthChange::Next,
             Keyword::AND | Keyword::OR | Keyword::XOR | Keyword::NOT | Keyword::IS | Keyword::IN | Keyword::LIKE => {
-                Step::Deeper
+                DepthChange::Deeper
             }
-            Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS | Keyword::JOIN => Step::Deeper,
-            Keyword::SELECT | Keyword::EXPLAIN | Keyword::COLLATE | Keyword::AT | Keyword::INTERVAL => Step::Deeper,
-            Keyword::BETWEEN | Keyword::ILIKE | Keyword::SIMILAR | Keyword::RLIKE | Keyword::REGEXP => Step::Deeper,
-            _ => Step::None,
+            Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS | Keyword::JOIN => {
+                DepthChange::Deeper
+            }
+            Keyword::SELECT | Keyword::EXPLAIN | Keyword::COLLATE | Keyword::AT | Keyword::INTERVAL => {
+                DepthChange::Deeper
+            }
+            Keyword::BETWEEN | Keyword::ILIKE | Keyword::SIMILAR | Keyword::RLIKE | Keyword::REGEXP => {
+                DepthChange::Deeper
+            }
+            _ => DepthChange::None,
         },
-        Token::Whitespace(_) | Token::Number(..) | Token::SingleQuotedString(_) | Token::Placeholder(_) => Step::None,
-        Token::Period | Token::Char(_) | Token::Colon | Token::EOF => Step::None,
-        _ => Step::Deeper,
+        Token::Whitespace(_) | Token::Number(..) | Token::SingleQuotedString(_) | Token::Placeholder(_) => {
+            DepthChange::None
+        }
+        Token::Period | Token::Char(_) | Token::Colon | Token::EOF => DepthChange::None,
+        _ => DepthChange::Deeper,
     }
 }
 
@@ -155,16 +163,16 @@ fn step(token: &Token) -> Step {
 /// `InvalidQuery`.
 pub(crate) fn check_statement(statement: &Statement) -> Result<()> {
     let Statement::Statement(statement) = statement else { return Ok(()) };
-    match statement.visit(&mut Tables(0)) {
+    match statement.visit(&mut TableCounter(0)) {
         ControlFlow::Break(what) => Err(too_much(what)),
         ControlFlow::Continue(()) => Ok(()),
     }
 }
 
 /// Counts the tables.
-struct Tables(usize);
+struct TableCounter(usize);
 
-impl Visitor for Tables {
+impl Visitor for TableCounter {
     type Break = String;
 
     fn pre_visit_table_factor(&mut self, _: &TableFactor) -> ControlFlow<String> {
