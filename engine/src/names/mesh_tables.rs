@@ -35,9 +35,9 @@ pub(super) fn table(name: &str, mesh: &MeshSnapshot) -> Result<Option<Arc<dyn Ta
     Ok(Some(SystemView::new(move || Ok(batch.clone()))?))
 }
 
-type Columns = Vec<(&'static str, ArrayRef)>;
+type NamedColumns = Vec<(&'static str, ArrayRef)>;
 
-fn domains(mesh: &MeshSnapshot) -> Columns {
+fn domains(mesh: &MeshSnapshot) -> NamedColumns {
     let known: Vec<_> = mesh.domains.values().collect();
     let claims: Vec<_> = mesh.conflicts.iter().collect();
     let of = |f: &dyn Fn(&DomainCatalog) -> i64| {
@@ -56,7 +56,7 @@ fn domains(mesh: &MeshSnapshot) -> Columns {
     ]
 }
 
-fn nodes(mesh: &MeshSnapshot) -> Columns {
+fn nodes(mesh: &MeshSnapshot) -> NamedColumns {
     let nodes = &mesh.nodes;
     vec![
         (
@@ -85,7 +85,7 @@ fn nodes(mesh: &MeshSnapshot) -> Columns {
     ]
 }
 
-fn products(mesh: &MeshSnapshot) -> Columns {
+fn products(mesh: &MeshSnapshot) -> NamedColumns {
     let rows: Vec<(&DomainCatalog, &Product)> =
         mesh.domains.values().flat_map(|d| d.catalog.products.values().map(|p| (d.catalog.as_ref(), p))).collect();
     vec![
@@ -101,7 +101,7 @@ fn products(mesh: &MeshSnapshot) -> Columns {
     ]
 }
 
-fn ports(mesh: &MeshSnapshot) -> Columns {
+fn ports(mesh: &MeshSnapshot) -> NamedColumns {
     let rows: Vec<&Port> = mesh.ports().collect();
     let mut columns = port_names(rows.iter().copied());
     columns.extend([
@@ -117,7 +117,7 @@ fn ports(mesh: &MeshSnapshot) -> Columns {
     columns
 }
 
-fn columns(mesh: &MeshSnapshot) -> Columns {
+fn columns(mesh: &MeshSnapshot) -> NamedColumns {
     let rows: Vec<(&Port, usize, &Column)> =
         mesh.ports().flat_map(|p| p.columns.iter().enumerate().map(move |(i, c)| (p, i, c))).collect();
     let mut columns = port_names(rows.iter().map(|(p, ..)| *p));
@@ -170,7 +170,7 @@ fn counts(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
     Arc::new(Int64Array::from_iter(values.map(|v| v.and_then(|v| i64::try_from(v).ok()))))
 }
 
-fn port_names<'a>(ports: impl Iterator<Item = &'a Port> + Clone) -> Columns {
+fn port_names<'a>(ports: impl Iterator<Item = &'a Port> + Clone) -> NamedColumns {
     vec![
         ("domain", strings(ports.clone().map(|p| Some(p.name.domain.as_str())))),
         ("product", strings(ports.clone().map(|p| Some(p.name.product.as_str())))),
