@@ -13,11 +13,11 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 /// What makes the rows, always with the same columns.
-type Rows = Box<dyn Fn() -> Result<RecordBatch> + Send + Sync>;
+type MakeRows = Box<dyn Fn() -> Result<RecordBatch> + Send + Sync>;
 
 /// Rows that a function makes, as a view.
 pub(super) struct SystemView {
-    rows: Rows,
+    rows: MakeRows,
     schema: SchemaRef,
 }
 
