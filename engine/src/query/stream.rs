@@ -21,7 +21,7 @@ pub struct QueryStream {
     query_id: String,
     progress: ProgressHandle,
     plan: Option<Final>,
-    rows: Rows,
+    rows: RowSource,
     /// Whether somebody wants to know what the operators did.
     measured: bool,
 }
@@ -30,7 +30,7 @@ pub struct QueryStream {
 type Final = Arc<Mutex<Arc<Ready>>>;
 
 #[derive(Debug)]
-enum Rows {
+enum RowSource {
     Running(Batches),
     Fixed(std::vec::IntoIter<RecordBatch>),
 }
@@ -44,7 +44,7 @@ impl QueryStream {
         batches: Batches,
         measured: bool,
     ) -> Self {
-        Self { schema, query_id, progress, plan: Some(plan), rows: Rows::Running(batches), measured }
+        Self { schema, query_id, progress, plan: Some(plan), rows: RowSource::Running(batches), measured }
     }
 
     /// The plan that it runs by now.
@@ -58,7 +58,7 @@ impl QueryStream {
             query_id: uuid::Uuid::new_v4().to_string(),
             progress: ProgressHandle::default(),
             plan: None,
-            rows: Rows::Fixed(batches.into_iter()),
+            rows: RowSource::Fixed(batches.into_iter()),
             measured: false,
         }
     }
@@ -115,8 +115,8 @@ impl Stream for QueryStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match &mut self.rows {
-            Rows::Running(batches) => batches.poll_next_unpin(cx),
-            Rows::Fixed(batches) => {
+            RowSource::Running(batches) => batches.poll_next_unpin(cx),
+            RowSource::Fixed(batches) => {
                 let next = batches.next();
                 match &next {
                     Some(batch) => self.progress.add_rows(batch.num_rows()),
