@@ -81,7 +81,7 @@ pub(super) fn label(statement: &mut Statement) -> Labels {
 
 /// Which columns get names that nothing else has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Renamed {
+pub(super) enum RenamedColumns {
     /// Those that have none: the names of the others may stand behind `ORDER BY`.
     Expressions,
     /// All.
@@ -90,11 +90,11 @@ pub(super) enum Renamed {
 
 /// Gives columns names that nothing else has. To a plan, two may have one name that are written differently: `x` and
 /// `CAST(x AS INT)`, or `x` and what `*` stands for.
-pub(super) fn tell_apart(statement: &mut Statement, which: Renamed) {
+pub(super) fn tell_apart(statement: &mut Statement, which: RenamedColumns) {
     let Some(list) = list_of(statement) else { return };
     let names: Vec<Option<ColumnLabel>> = list.iter().map(name).collect();
     for (at, item) in list.iter_mut().enumerate() {
-        let wanted = which == Renamed::All || matches!(names[at], Some(ColumnLabel::Expression(_)));
+        let wanted = which == RenamedColumns::All || matches!(names[at], Some(ColumnLabel::Expression(_)));
         // What has no place would keep that name.
         if wanted && place(&names, at).is_some() {
             rename(item, at);

@@ -23,7 +23,7 @@ use self::change::{Change, Scope, change};
 use self::explain_options::take_explain;
 pub(crate) use self::explain_options::{ExplainOptions, Format};
 pub(crate) use self::labels::Labels;
-use self::labels::Renamed;
+use self::labels::RenamedColumns;
 use crate::bounds;
 use crate::execution::errors::from_datafusion;
 use crate::mesh::describe;
@@ -165,7 +165,7 @@ async fn labelled(
     let labels = labels::label(&mut statement);
     let spare = labels::may_clash(&mut statement).then(|| statement.clone());
     let mut planned = query(Statement::Statement(Box::new(statement)), state, mesh).await;
-    for which in [Renamed::Expressions, Renamed::All] {
+    for which in [RenamedColumns::Expressions, RenamedColumns::All] {
         match (&planned, &spare) {
             (Err(e), Some(spare)) if SAME_NAME.iter().any(|said| e.context().contains(said)) => {
                 let mut apart = spare.clone();
