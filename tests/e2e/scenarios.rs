@@ -42,7 +42,7 @@ struct Anyone {
     header: Option<(&'static str, AsciiMetadataValue)>,
 }
 
-impl dispatch::Caller for Anyone {
+impl dispatch::CallContext for Anyone {
     fn name(&self) -> &str {
         "anyone"
     }

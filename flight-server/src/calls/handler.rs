@@ -118,7 +118,7 @@ impl Handler for Service {
     }
 }
 
-impl dispatch::Caller for Caller {
+impl dispatch::CallContext for Caller {
     fn name(&self) -> &str {
         self.identity.principal.name()
     }

@@ -17,7 +17,7 @@ use tonic::metadata::AsciiMetadataValue;
 use tonic::{Request as Call, Response, Status, Streaming};
 
 use super::action::act;
-use super::handler::{Caller, Handler, Head, PutAnswer};
+use super::handler::{CallContext, Handler, Head, PutAnswer};
 use super::message::Message;
 use super::request::{descriptor, ticket};
 use super::upload::Upload;
@@ -60,7 +60,7 @@ impl<H: Handler> Dispatch<H> {
 
 /// The answer to a call, or the status of why there is none, with a line in the log. Both carry the caller's headers: a
 /// session begins with a call that fails, too.
-fn close<T>(call: &str, caller: &impl Caller, outcome: Result<T>) -> Result<Response<T>, Status> {
+fn close<T>(call: &str, caller: &impl CallContext, outcome: Result<T>) -> Result<Response<T>, Status> {
     match outcome {
         Ok(answer) => {
             let mut response = Response::new(answer);
@@ -77,7 +77,7 @@ fn close<T>(call: &str, caller: &impl Caller, outcome: Result<T>) -> Result<Resp
 
 fn statuses<T: Send + 'static>(
     call: &'static str,
-    caller: &impl Caller,
+    caller: &impl CallContext,
     items: impl Stream<Item = Result<T>> + Send + 'static,
 ) -> Statuses<T> {
     let who = caller.name().to_owned();

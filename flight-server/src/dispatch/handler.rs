@@ -39,8 +39,8 @@ pub struct Head {
     pub extensions: Extensions,
 }
 
-/// Who makes a call.
-pub trait Caller: Send + Sync + 'static {
+/// The caller of a call, as the dispatcher knows it.
+pub trait CallContext: Send + Sync + 'static {
     /// The name, for the log.
     fn name(&self) -> &str;
 
@@ -66,7 +66,7 @@ pub enum PutAnswer {
 #[tonic::async_trait]
 pub trait Handler: Send + Sync + 'static {
     /// What a call's headers come to.
-    type Caller: Caller;
+    type Caller: CallContext;
 
     /// Finds out who calls.
     async fn identify(&self, head: &Head) -> Result<Self::Caller>;

@@ -12,7 +12,7 @@ mod server;
 mod session_messages;
 mod upload;
 
-pub use handler::{Answers, Caller, Handler, Head, Messages, PutAnswer};
+pub use handler::{Answers, CallContext, Handler, Head, Messages, PutAnswer};
 pub use message::Message;
 pub use request::Request;
 pub use server::FlightServer;

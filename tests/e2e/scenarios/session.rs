@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use arrow_flight::{FlightDescriptor, FlightInfo, PollInfo};
 use portolan_flight_server::Result;
 use portolan_flight_server::dispatch::{
-    Caller, CloseSessionStatus, Handler, Head, Messages, OptionValue, PutAnswer, Request, SessionOptions,
+    CallContext, CloseSessionStatus, Handler, Head, Messages, OptionValue, PutAnswer, Request, SessionOptions,
     SetSessionOptionErrorValue, Upload,
 };
 use tonic::metadata::MetadataMap;
@@ -29,7 +29,7 @@ pub(super) struct Visitor {
     fresh: bool,
 }
 
-impl Caller for Visitor {
+impl CallContext for Visitor {
     fn name(&self) -> &str {
         "a visitor"
     }

@@ -14,12 +14,12 @@ use prost::Message as _;
 use tonic::Code;
 
 use super::*;
-use crate::dispatch::{Caller, Head, Messages, PutAnswer, Request as Asked, Upload};
+use crate::dispatch::{CallContext, Head, Messages, PutAnswer, Request as Asked, Upload};
 use crate::failure::unsupported;
 
 struct Anyone;
 
-impl Caller for Anyone {
+impl CallContext for Anyone {
     fn name(&self) -> &str {
         "anyone"
     }
