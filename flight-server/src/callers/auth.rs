@@ -21,7 +21,7 @@ mod tokens;
 
 use passwords::Passwords;
 pub use passwords::hash_password;
-pub(crate) use peer::Peer;
+pub(crate) use peer::CallOrigin;
 use throttle::{Attempt, Throttle};
 use tokens::Tokens;
 pub(crate) use tokens::is_jwt;
@@ -73,7 +73,7 @@ impl Authenticator {
 
     /// The identity of callers who give neither password nor token: the name in the certificate, or nobody's where those
     /// are let in.
-    pub(crate) fn nobody(&self, peer: &Peer) -> Result<Identity> {
+    pub(crate) fn nobody(&self, peer: &CallOrigin) -> Result<Identity> {
         if let Some(name) = peer.certificate_name()? {
             return Ok(self.users.get(&name).cloned().unwrap_or_else(|| Identity::of(Principal::new(name))));
         }
@@ -87,7 +87,7 @@ impl Authenticator {
     }
 
     /// Checks a user's password, or the token that is given as one.
-    pub(crate) async fn check(&self, user: &str, password: String, peer: &Peer) -> Result<Identity> {
+    pub(crate) async fn check(&self, user: &str, password: String, peer: &CallOrigin) -> Result<Identity> {
         if self.takes_tokens() && is_jwt(&password) {
             return logged(self.check_token_of(user, &password).await, user, peer);
         }
@@ -106,7 +106,7 @@ impl Authenticator {
 
     /// Checks a token. One that is refused slows nothing down: a signature cannot be guessed, and tools go on showing a
     /// token that has expired.
-    pub(crate) async fn check_token(&self, token: &str, peer: &Peer) -> Result<Identity> {
+    pub(crate) async fn check_token(&self, token: &str, peer: &CallOrigin) -> Result<Identity> {
         logged(self.tokens.check(token).await, TOKEN_USER, peer)
     }
 
@@ -158,7 +158,7 @@ impl fmt::Debug for Authenticator {
 }
 
 /// The outcome of a login that is not slowed down, which is logged where it failed.
-fn logged(outcome: Result<Identity>, user: &str, peer: &Peer) -> Result<Identity> {
+fn logged(outcome: Result<Identity>, user: &str, peer: &CallOrigin) -> Result<Identity> {
     outcome.inspect_err(|e| {
         if e.kind() == ErrorKind::Unauthenticated {
             log_failure(e, user, peer, 0);
@@ -167,7 +167,7 @@ fn logged(outcome: Result<Identity>, user: &str, peer: &Peer) -> Result<Identity
 }
 
 /// Says that a login failed, and after how many failures; what was shown is no part of that.
-fn log_failure(error: &Error, user: &str, peer: &Peer, failures: u32) {
+fn log_failure(error: &Error, user: &str, peer: &CallOrigin, failures: u32) {
     let (user, next_after) = (throttle::shortened(user), throttle::delay(failures));
     let address = peer.address.map(|address| address.to_string()).unwrap_or_default();
     tracing::warn!(?user, address, failures, ?next_after, "login failed: {}", error.chain());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use portolan_engine::{Engine, Result, Session};
 
-use super::auth::{Authenticator, Peer, is_jwt};
+use super::auth::{Authenticator, CallOrigin, is_jwt};
 use super::authorization::Authorization;
 use super::caller::{Caller, preset, session_cookie};
 use super::delegation::Delegations;
@@ -51,7 +51,7 @@ impl Callers {
     }
 
     /// Identifies the caller of a call by the call's headers.
-    pub(crate) async fn identify(&self, headers: &Headers<'_>, peer: &Peer) -> Result<Caller> {
+    pub(crate) async fn identify(&self, headers: &Headers<'_>, peer: &CallOrigin) -> Result<Caller> {
         let caller = match self.authenticate(Authorization::of(headers)?, peer, Occasion::Call).await? {
             Shown::Session { key, identity, session } => Caller::kept(identity, session, key),
             Shown::Identity(identity) => match session_cookie(headers) {
@@ -75,7 +75,7 @@ impl Callers {
         &self,
         authorization: Authorization,
         headers: &Headers<'_>,
-        peer: &Peer,
+        peer: &CallOrigin,
     ) -> Result<String> {
         let identity = match self.authenticate(authorization, peer, Occasion::Login).await? {
             Shown::Session { key, .. } => return Ok(key),
@@ -89,7 +89,7 @@ impl Callers {
     }
 
     /// Checks what a caller shows.
-    async fn authenticate(&self, authorization: Authorization, peer: &Peer, occasion: Occasion) -> Result<Shown> {
+    async fn authenticate(&self, authorization: Authorization, peer: &CallOrigin, occasion: Occasion) -> Result<Shown> {
         match authorization {
             Authorization::Nobody => self.authenticator.nobody(peer).map(Shown::Identity),
             Authorization::Basic(user, password) => {
@@ -100,7 +100,7 @@ impl Callers {
     }
 
     /// Checks a token: that of a node that logs in, an identity provider's, or a session's.
-    async fn check_token(&self, token: String, peer: &Peer, occasion: Occasion) -> Result<Shown> {
+    async fn check_token(&self, token: String, peer: &CallOrigin, occasion: Occasion) -> Result<Shown> {
         // First, since a node's token looks like an identity provider's. A node's token serves for one login, and for no
         // call.
         if occasion == Occasion::Login
@@ -120,7 +120,7 @@ impl Callers {
 
     /// Checks a token of an identity provider. Calls with the same token share a session, and the token is not checked
     /// again while that session is open. A login always checks the token.
-    async fn check_provider_token(&self, token: &str, peer: &Peer, occasion: Occasion) -> Result<Shown> {
+    async fn check_provider_token(&self, token: &str, peer: &CallOrigin, occasion: Occasion) -> Result<Shown> {
         if occasion == Occasion::Login {
             return self.authenticator.check_token(token, peer).await.map(Shown::Identity);
         }

@@ -10,7 +10,7 @@ mod identity;
 mod sessions;
 
 pub use auth::hash_password;
-pub(crate) use auth::{Authenticator, Peer};
+pub(crate) use auth::{Authenticator, CallOrigin};
 pub(crate) use authenticate::Callers;
 pub(crate) use authorization::Authorization;
 pub(crate) use caller::Caller;

@@ -20,7 +20,7 @@ use tonic::metadata::{AsciiMetadataValue, KeyAndValueRef, MetadataMap};
 
 use super::actions;
 use super::service::Service;
-use crate::callers::{Authorization, Caller, Headers, Peer};
+use crate::callers::{Authorization, CallOrigin, Caller, Headers};
 use crate::dispatch::{
     self, CloseSessionStatus, Handler, Head, Messages, PutAnswer, Request, SessionOptions, SetSessionOptionErrorValue,
     Upload,
@@ -36,7 +36,7 @@ impl Handler for Service {
     type Caller = Caller;
 
     async fn identify(&self, head: &Head) -> Result<Caller> {
-        let (headers, peer) = (plain_headers(&head.headers), Peer::of(&head.extensions));
+        let (headers, peer) = (plain_headers(&head.headers), CallOrigin::of(&head.extensions));
         self.callers.identify(&headers, &peer).await
     }
 
@@ -45,7 +45,7 @@ impl Handler for Service {
         head: &Head,
         messages: BoxStream<'static, Result<HandshakeRequest, Status>>,
     ) -> Result<String> {
-        let (headers, peer) = (plain_headers(&head.headers), Peer::of(&head.extensions));
+        let (headers, peer) = (plain_headers(&head.headers), CallOrigin::of(&head.extensions));
         let mut authorization = Authorization::of(&headers)?;
         if authorization == Authorization::Nobody {
             authorization = shown_by_message(messages).await?;

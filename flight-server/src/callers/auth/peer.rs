@@ -14,13 +14,13 @@ use crate::failure::unauthenticated;
 
 /// Where a call comes from.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Peer {
+pub(crate) struct CallOrigin {
     pub(crate) address: Option<IpAddr>,
     /// The chain that TLS has verified, the client's own certificate first.
     certificates: Option<Arc<Vec<CertificateDer<'static>>>>,
 }
 
-impl Peer {
+impl CallOrigin {
     /// What the transport left with a request.
     pub(crate) fn of(extensions: &Extensions) -> Self {
         let tls = extensions.get::<TlsConnectInfo<TcpConnectInfo>>();
@@ -109,7 +109,7 @@ mod tests {
         params.subject_alt_names = alternative;
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
         let certificates = Some(Arc::new(vec![certificate.der().clone()]));
-        Peer { address: None, certificates }.certificate_name()
+        CallOrigin { address: None, certificates }.certificate_name()
     }
 
     #[test]
@@ -127,6 +127,6 @@ mod tests {
         assert!(named(Some("anonymous"), vec![]).is_err());
         assert!(named(Some("an\nn"), vec![]).is_err());
         assert!(named(Some(&"n".repeat(300)), vec![]).is_err());
-        assert_eq!(Peer::default().certificate_name().unwrap(), None);
+        assert_eq!(CallOrigin::default().certificate_name().unwrap(), None);
     }
 }

@@ -18,7 +18,7 @@ fn authenticator(options: &AuthOptions) -> Result<Authenticator> {
 #[tokio::test]
 async fn passwords_are_checked() {
     let authenticator = authenticator(&ann()).unwrap();
-    let nowhere = Peer::default();
+    let nowhere = CallOrigin::default();
     let identity = authenticator.check("ann", "se:cret".to_owned(), &nowhere).await.unwrap();
     assert_eq!(identity, Identity { principal: Principal::new("ann"), node: true, expires: None });
     for (user, password) in [("ann", "se"), ("ann", ""), ("bob", "se:cret"), ("bob", "")] {
@@ -36,7 +36,7 @@ async fn one_without_a_password_cannot_give_one() {
     options.users.push(User { name: "node".to_owned(), node: true, ..User::default() });
     let authenticator = authenticator(&options).unwrap();
     for password in ["", "se:cret"] {
-        assert!(authenticator.check("node", password.to_owned(), &Peer::default()).await.is_err());
+        assert!(authenticator.check("node", password.to_owned(), &CallOrigin::default()).await.is_err());
     }
 }
 

@@ -33,11 +33,11 @@ fn headers(authorization: Option<&str>) -> Headers<'_> {
 }
 
 async fn log_in(callers: &Callers, authorization: Authorization) -> Result<String> {
-    callers.log_in(authorization, &headers(None), &Peer::default()).await
+    callers.log_in(authorization, &headers(None), &CallOrigin::default()).await
 }
 
 async fn call(callers: &Callers, authorization: Option<&str>) -> Result<Caller> {
-    callers.identify(&headers(authorization), &Peer::default()).await
+    callers.identify(&headers(authorization), &CallOrigin::default()).await
 }
 
 async fn call_with(callers: &Callers, token: &str) -> Result<Caller> {
