@@ -36,13 +36,13 @@ pub(super) struct Keys {
 
 /// One version of an issuer's keys.
 struct KeySet {
-    keys: Vec<PublicKey>,
+    keys: Vec<IssuerKey>,
     read: Instant,
 }
 
 /// A key that signatures may be checked with.
 #[derive(Clone)]
-pub(super) struct PublicKey {
+pub(super) struct IssuerKey {
     id: Option<String>,
     pub(super) key: DecodingKey,
     /// What it may be used with.
@@ -66,7 +66,7 @@ impl Keys {
     }
 
     /// The key that signed a token whose header names `id` and `algorithm`.
-    pub(super) async fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<PublicKey> {
+    pub(super) async fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<IssuerKey> {
         let set = self.fresh().await?;
         match set.find(id, algorithm) {
             Found::Key(key) => return Ok(key),
@@ -153,7 +153,7 @@ impl Keys {
 }
 
 enum Found {
-    Key(PublicKey),
+    Key(IssuerKey),
     /// It is there, and is not meant for this algorithm.
     Unfit,
     Unknown,
@@ -181,12 +181,12 @@ struct JwkSet {
 }
 
 /// The keys that tokens may be signed with; others are none of ours.
-fn parse(text: &str) -> serde_json::Result<Vec<PublicKey>> {
+fn parse(text: &str) -> serde_json::Result<Vec<IssuerKey>> {
     let set: JwkSet = serde_json::from_str(text)?;
     Ok(set.keys.into_iter().take(MAX_KEYS).filter_map(|key| public_key(serde_json::from_value(key).ok()?)).collect())
 }
 
-fn public_key(jwk: Jwk) -> Option<PublicKey> {
+fn public_key(jwk: Jwk) -> Option<IssuerKey> {
     if jwk.common.public_key_use.as_ref().is_some_and(|given| *given != PublicKeyUse::Signature) {
         return None;
     }
@@ -202,7 +202,7 @@ fn public_key(jwk: Jwk) -> Option<PublicKey> {
         Some(given) => only(given, kind)?,
     };
     let key = DecodingKey::from_jwk(&jwk).ok().filter(|key| key.family() != AlgorithmFamily::Hmac)?;
-    Some(PublicKey { id: jwk.common.key_id, key, algorithms })
+    Some(IssuerKey { id: jwk.common.key_id, key, algorithms })
 }
 
 static RSA: [Algorithm; 6] =

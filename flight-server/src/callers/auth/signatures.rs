@@ -39,7 +39,7 @@ fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerif
     if key.family() != family {
         return Err(new_error(ErrorKind::InvalidKeyFormat));
     }
-    Ok(Box::new(PublicKey { algorithm: *algorithm, check, key: key.clone() }))
+    Ok(Box::new(SignatureKey { algorithm: *algorithm, check, key: key.clone() }))
 }
 
 enum Check {
@@ -47,13 +47,13 @@ enum Check {
     Point(&'static dyn VerificationAlgorithm),
 }
 
-struct PublicKey {
+struct SignatureKey {
     algorithm: Algorithm,
     check: Check,
     key: DecodingKey,
 }
 
-impl Verifier<Vec<u8>> for PublicKey {
+impl Verifier<Vec<u8>> for SignatureKey {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> std::result::Result<(), signature::Error> {
         let verified = match (&self.check, self.key.kind()) {
             (Check::Rsa(parameters), DecodingKeyKind::RsaModulusExponent { n, e }) => {
@@ -75,7 +75,7 @@ fn without_zeros(number: &[u8]) -> &[u8] {
     number.get(zeros..).unwrap_or_default()
 }
 
-impl JwtVerifier for PublicKey {
+impl JwtVerifier for SignatureKey {
     fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
