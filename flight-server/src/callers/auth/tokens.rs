@@ -26,16 +26,16 @@ const MAX_VALUES: usize = 1000;
 
 /// The issuers that a node trusts.
 pub(crate) struct Tokens {
-    issuers: Vec<Issuer>,
+    issuers: Vec<TrustedIssuer>,
 }
 
-struct Issuer {
+struct TrustedIssuer {
     options: TokenIssuer,
     keys: Keys,
 }
 
 #[derive(Deserialize)]
-struct Header {
+struct JwtHeader {
     alg: String,
     kid: Option<String>,
     #[serde(default)]
@@ -51,7 +51,7 @@ pub(crate) fn is_jwt(text: &str) -> bool {
 
 impl Tokens {
     pub(crate) fn new(options: &AuthOptions) -> Result<Self> {
-        let mut issuers: Vec<Issuer> = Vec::new();
+        let mut issuers: Vec<TrustedIssuer> = Vec::new();
         for given in &options.issuers {
             let name = &given.issuer;
             if name.is_empty() || given.audience.iter().all(String::is_empty) {
@@ -64,7 +64,7 @@ impl Tokens {
                 return Err(invalid(format!("the issuer `{name}` is there twice")));
             }
             let keys = Keys::new(name, &given.keys, given.keys_interval);
-            issuers.push(Issuer { options: given.clone(), keys });
+            issuers.push(TrustedIssuer { options: given.clone(), keys });
         }
         if !issuers.is_empty() {
             signatures::install();
@@ -94,7 +94,7 @@ impl Tokens {
             return Err(unauthenticated(format!("the token is larger than {MAX_BYTES} bytes")));
         }
         let mut parts = token.split('.');
-        let header: Header = part(parts.next(), "header")?;
+        let header: JwtHeader = part(parts.next(), "header")?;
         let claims: Map<String, Value> = part(parts.next(), "claims")?;
         let algorithm = algorithm(&header)?;
         // Not believed yet: it says only whose keys to take.
@@ -110,7 +110,7 @@ impl Tokens {
     }
 }
 
-impl Issuer {
+impl TrustedIssuer {
     fn validation(&self, algorithm: Algorithm) -> Validation {
         let mut validation = Validation::new(algorithm);
         validation.set_issuer(&[&self.options.issuer]);
@@ -175,7 +175,7 @@ fn part<T: for<'de> Deserialize<'de>>(text: Option<&str>, name: &str) -> Result<
 }
 
 /// The algorithm of a token's signature, if it is one by public keys. A shared secret could be the public key itself.
-fn algorithm(header: &Header) -> Result<Algorithm> {
+fn algorithm(header: &JwtHeader) -> Result<Algorithm> {
     if header.crit.is_some() {
         return Err(unauthenticated("the token has extensions (`crit`) that this node does not know"));
     }
