@@ -23,7 +23,7 @@ struct Named<'a> {
 }
 
 /// A reference between two ports that are there.
-struct Link<'a> {
+struct ForeignKey<'a> {
     from: &'a Port,
     to: &'a Port,
     reference: &'a Reference,
@@ -59,7 +59,7 @@ pub(super) fn primary_keys(query: &CommandGetPrimaryKeys, mesh: &MeshSnapshot) -
 /// `GetExportedKeys`: what refers to a table.
 pub(super) fn exported_keys(query: &CommandGetExportedKeys, mesh: &MeshSnapshot) -> Result<RecordBatch> {
     let wanted = Named { catalog: query.catalog.as_deref(), schema: query.db_schema.as_deref(), table: &query.table };
-    let mut links: Vec<Link<'_>> = mesh.ports().flat_map(|port| links(port, mesh, wanted)).collect();
+    let mut links: Vec<ForeignKey<'_>> = mesh.ports().flat_map(|port| links(port, mesh, wanted)).collect();
     links.sort_by(|a, b| a.order(a.from).cmp(&b.order(b.from)));
     references(&links)
 }
@@ -67,7 +67,7 @@ pub(super) fn exported_keys(query: &CommandGetExportedKeys, mesh: &MeshSnapshot)
 /// `GetImportedKeys`: what a table refers to.
 pub(super) fn imported_keys(query: &CommandGetImportedKeys, mesh: &MeshSnapshot) -> Result<RecordBatch> {
     let wanted = Named { catalog: query.catalog.as_deref(), schema: query.db_schema.as_deref(), table: &query.table };
-    let mut links: Vec<Link<'_>> = wanted.ports(mesh).flat_map(|port| all_links(port, mesh)).collect();
+    let mut links: Vec<ForeignKey<'_>> = wanted.ports(mesh).flat_map(|port| all_links(port, mesh)).collect();
     links.sort_by(|a, b| a.order(a.to).cmp(&b.order(b.to)));
     references(&links)
 }
@@ -78,7 +78,7 @@ pub(super) fn cross_reference(query: &CommandGetCrossReference, mesh: &MeshSnaps
         Named { catalog: query.pk_catalog.as_deref(), schema: query.pk_db_schema.as_deref(), table: &query.pk_table };
     let from =
         Named { catalog: query.fk_catalog.as_deref(), schema: query.fk_db_schema.as_deref(), table: &query.fk_table };
-    let mut links: Vec<Link<'_>> = from.ports(mesh).flat_map(|port| links(port, mesh, to)).collect();
+    let mut links: Vec<ForeignKey<'_>> = from.ports(mesh).flat_map(|port| links(port, mesh, to)).collect();
     links.sort_by(|a, b| a.order(a.from).cmp(&b.order(b.from)));
     references(&links)
 }
@@ -98,7 +98,7 @@ impl<'a> Named<'a> {
     }
 }
 
-impl Link<'_> {
+impl ForeignKey<'_> {
     /// The order that the specification asks for, by the port of one side.
     fn order<'a>(&'a self, side: &'a Port) -> (&'a PortRef, String) {
         (&side.name, self.name())
@@ -111,22 +111,22 @@ impl Link<'_> {
 }
 
 /// The references of a port to one that `to` means. Most mean another by their name already.
-fn links<'a>(port: &'a Port, mesh: &'a MeshSnapshot, to: Named<'_>) -> impl Iterator<Item = Link<'a>> {
+fn links<'a>(port: &'a Port, mesh: &'a MeshSnapshot, to: Named<'_>) -> impl Iterator<Item = ForeignKey<'a>> {
     let named_so = move |reference: &&Reference| reference.table.last().is_some_and(|table| table == to.table);
     let links = port.references.iter().filter(named_so).filter_map(move |reference| link(port, mesh, reference));
     links.filter(move |link| to.means(&link.to.name))
 }
 
-fn all_links<'a>(port: &'a Port, mesh: &'a MeshSnapshot) -> impl Iterator<Item = Link<'a>> {
+fn all_links<'a>(port: &'a Port, mesh: &'a MeshSnapshot) -> impl Iterator<Item = ForeignKey<'a>> {
     port.references.iter().filter_map(move |reference| link(port, mesh, reference))
 }
 
-fn link<'a>(from: &'a Port, mesh: &'a MeshSnapshot, reference: &'a Reference) -> Option<Link<'a>> {
-    mesh.referenced(&from.name, reference).map(|to| Link { from, to, reference })
+fn link<'a>(from: &'a Port, mesh: &'a MeshSnapshot, reference: &'a Reference) -> Option<ForeignKey<'a>> {
+    mesh.referenced(&from.name, reference).map(|to| ForeignKey { from, to, reference })
 }
 
-fn references(links: &[Link<'_>]) -> Result<RecordBatch> {
-    let mut rows: Vec<(&Link<'_>, (&String, &String), i32)> = vec![];
+fn references(links: &[ForeignKey<'_>]) -> Result<RecordBatch> {
+    let mut rows: Vec<(&ForeignKey<'_>, (&String, &String), i32)> = vec![];
     for link in links {
         let pairs = link.reference.referenced_columns.iter().zip(&link.reference.columns);
         rows.extend(pairs.zip(1..).map(|(pair, place)| (link, pair, place)));
@@ -157,7 +157,7 @@ fn primary_key_name(table: &PortRef) -> String {
 }
 
 /// The primary key that is referred to, if these columns are one.
-fn referenced_key_name(link: &Link<'_>) -> Option<String> {
+fn referenced_key_name(link: &ForeignKey<'_>) -> Option<String> {
     let (mut key, mut columns) = (link.to.primary_key.clone(), link.reference.referenced_columns.clone());
     key.sort();
     columns.sort();
