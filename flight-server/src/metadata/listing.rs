@@ -14,10 +14,10 @@ pub(crate) struct Listing {
     /// How many rows there are.
     pub(crate) rows: usize,
     /// The rows; made when they are asked for.
-    pub(crate) batches: Batches,
+    pub(crate) batches: ListingBatches,
 }
 
-type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
+type ListingBatches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
 impl Listing {
     /// A listing that is all there.

@@ -55,7 +55,7 @@ pub(super) fn tables(
     let rows = filtered(query, sources, cache);
     let include_schema = query.include_schema;
     let schema = schema(include_schema);
-    let listing = Batches { rows: rows.into_iter(), schema: schema.clone(), include_schema, strings };
+    let listing = TableBatches { rows: rows.into_iter(), schema: schema.clone(), include_schema, strings };
     Ok(Listing { schema, rows: listing.rows.len(), batches: Box::new(listing) })
 }
 
@@ -120,14 +120,14 @@ impl Row {
 }
 
 /// The rows as batches that fit into messages.
-struct Batches {
+struct TableBatches {
     rows: std::vec::IntoIter<Row>,
     schema: SchemaRef,
     include_schema: bool,
     strings: Strings,
 }
 
-impl Iterator for Batches {
+impl Iterator for TableBatches {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -135,7 +135,7 @@ impl Iterator for Batches {
     }
 }
 
-impl Batches {
+impl TableBatches {
     fn batch(&mut self) -> Result<RecordBatch> {
         let mut texts: [StringBuilder; 4] = Default::default();
         let mut columns = BinaryBuilder::new();
