@@ -34,7 +34,7 @@ use super::format::Encoding;
 use super::strict::{as_text, value_of_text};
 use super::widening::{read_as, widens};
 
-type Batches = BoxStream<'static, Result<RecordBatch>>;
+type BatchStream = BoxStream<'static, Result<RecordBatch>>;
 
 /// A file source that differs from DataFusion's only in how it opens files.
 pub(super) struct OwnReader {
@@ -228,7 +228,7 @@ async fn json_batches(
     file: &PartitionedFile,
     compression: FileCompressionType,
     reader: ReaderBuilder,
-) -> Result<Batches> {
+) -> Result<BatchStream> {
     let path = &file.object_meta.location;
     let chunks: BoxStream<'static, Result<bytes::Bytes>> = match &file.range {
         Some(range) => {
