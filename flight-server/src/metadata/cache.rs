@@ -36,13 +36,13 @@ pub(super) struct ListedPort {
     pub(super) name: PortRef,
     catalog: Arc<DomainCatalog>,
     /// The encoded columns: with plain strings, and with views.
-    encoded: [OnceLock<Arc<Encoded>>; 2],
+    encoded: [OnceLock<Arc<EncodedColumns>>; 2],
     kept: Arc<AtomicUsize>,
 }
 
 /// Encoded columns; they count as kept for as long as they live.
 #[derive(Debug)]
-struct Encoded {
+struct EncodedColumns {
     bytes: Bytes,
     kept: Arc<AtomicUsize>,
 }
@@ -84,7 +84,7 @@ impl DomainTables {
     }
 
     /// What was encoded of a port that has these columns here too.
-    fn encoded(&self, port: &Port) -> Option<[OnceLock<Arc<Encoded>>; 2]> {
+    fn encoded(&self, port: &Port) -> Option<[OnceLock<Arc<EncodedColumns>>; 2]> {
         let known = self.catalog.port(&port.name.product, &port.name.port)?;
         let table = self.products.get(&port.name.product)?.get(&port.name.port)?;
         (known.columns == port.columns).then(|| table.encoded.clone())
@@ -104,20 +104,20 @@ impl ListedPort {
         let port = self.catalog.port(&self.name.product, &self.name.port);
         let bytes = ipc_schema(&port.map_or_else(Schema::empty, |port| columns(port, strings)))?;
         if self.kept.load(Ordering::Relaxed) + bytes.len() <= KEPT_BYTES {
-            place.get_or_init(|| Encoded::new(bytes.clone(), &self.kept));
+            place.get_or_init(|| EncodedColumns::new(bytes.clone(), &self.kept));
         }
         Ok(bytes)
     }
 }
 
-impl Encoded {
+impl EncodedColumns {
     fn new(bytes: Bytes, kept: &Arc<AtomicUsize>) -> Arc<Self> {
         kept.fetch_add(bytes.len(), Ordering::Relaxed);
         Arc::new(Self { bytes, kept: kept.clone() })
     }
 }
 
-impl Drop for Encoded {
+impl Drop for EncodedColumns {
     fn drop(&mut self) {
         self.kept.fetch_sub(self.bytes.len(), Ordering::Relaxed);
     }
