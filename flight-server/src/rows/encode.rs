@@ -99,7 +99,7 @@ pub(crate) fn until_cancelled(
 }
 
 /// What is counted of the rows of a fragment.
-struct Counted {
+struct FragmentCount {
     rows: u64,
     started: bool,
     /// How long the rows after the first ones were waited for.
@@ -111,7 +111,7 @@ fn counted(
     rows: QueryStream,
     summary: Arc<Mutex<Option<FragmentSummary>>>,
 ) -> impl Stream<Item = Result<RecordBatch>> + Send {
-    let counted = Counted { rows: 0, started: false, producing: Duration::ZERO };
+    let counted = FragmentCount { rows: 0, started: false, producing: Duration::ZERO };
     stream::unfold((Box::pin(rows), counted, summary), |(mut rows, mut counted, summary)| async move {
         let asked = Instant::now();
         let item = rows.next().await;
