@@ -26,7 +26,7 @@ pub(crate) use listing::Listing;
 use names::{LOCAL_TEMPORARY, SESSION_SCHEMA, SYSTEM_CATALOG, TABLE, VIEW};
 use pattern::Pattern;
 use sql_info::{Facts, answers, sql_info};
-use system_views::{SystemView, SystemViews};
+use system_views::{ListedView, SystemViews};
 use tables::OwnTable;
 use xdbc::type_info;
 
@@ -92,7 +92,7 @@ fn catalogs(query: CommandGetCatalogs, mesh: &MeshSnapshot) -> Result<RecordBatc
 fn schemas(
     query: &CommandGetDbSchemas,
     mesh: &MeshSnapshot,
-    system: &[SystemView],
+    system: &[ListedView],
     own: &[OwnTable],
 ) -> Result<RecordBatch> {
     let wanted = query.db_schema_filter_pattern.as_deref().map_or(Pattern::Any, Pattern::new);

@@ -11,18 +11,18 @@ use crate::failure::arrow;
 
 /// The node's own tables, looked up once: they do not change while it runs.
 #[derive(Debug, Default)]
-pub(crate) struct SystemViews(OnceCell<Vec<SystemView>>);
+pub(crate) struct SystemViews(OnceCell<Vec<ListedView>>);
 
 /// One of the node's own tables.
 #[derive(Debug)]
-pub(super) struct SystemView {
+pub(super) struct ListedView {
     pub(super) schema: String,
     pub(super) name: String,
     pub(super) columns: SchemaRef,
 }
 
 impl SystemViews {
-    pub(super) async fn get(&self, engine: &Engine) -> &[SystemView] {
+    pub(super) async fn get(&self, engine: &Engine) -> &[ListedView] {
         let found = self.0.get_or_try_init(|| find_system_views(engine)).await;
         // Browsing goes on without them.
         found.map(Vec::as_slice).unwrap_or_else(|e| {
@@ -32,7 +32,7 @@ impl SystemViews {
     }
 }
 
-async fn find_system_views(engine: &Engine) -> Result<Vec<SystemView>> {
+async fn find_system_views(engine: &Engine) -> Result<Vec<ListedView>> {
     let session = engine.session(Principal::anonymous());
     let names = format!(
         "SELECT CAST(table_schema AS VARCHAR) AS s, CAST(table_name AS VARCHAR) AS t \
@@ -45,7 +45,7 @@ async fn find_system_views(engine: &Engine) -> Result<Vec<SystemView>> {
         let (schemas, tables) = (schemas.as_string::<i32>(), tables.as_string::<i32>());
         for (schema, name) in schemas.iter().flatten().zip(tables.iter().flatten()) {
             let statement = session.prepare(&format!("SELECT * FROM {SYSTEM_CATALOG}.{schema}.{name}")).await?;
-            views.push(SystemView { schema: schema.to_owned(), name: name.to_owned(), columns: statement.schema() });
+            views.push(ListedView { schema: schema.to_owned(), name: name.to_owned(), columns: statement.schema() });
         }
     }
     Ok(views)

@@ -15,7 +15,7 @@ use super::cache::{ListedPort, SchemaCache};
 use super::listing::Listing;
 use super::names::{LOCAL_TEMPORARY, SYSTEM_CATALOG, TABLE, VIEW};
 use super::pattern::{Pattern, named};
-use super::system_views::SystemView;
+use super::system_views::ListedView;
 use crate::failure::arrow;
 use crate::rows::{Strings, describe_table_column, ipc_schema, plain_schema};
 
@@ -35,7 +35,7 @@ pub(crate) struct OwnTable {
 /// The tables that a query may list: ports of the mesh, tables of the node, tables of the session.
 pub(super) struct TableSources<'a> {
     pub(super) mesh: &'a MeshSnapshot,
-    pub(super) system: &'a [SystemView],
+    pub(super) system: &'a [ListedView],
     pub(super) own: Vec<OwnTable>,
 }
 

@@ -55,8 +55,8 @@ fn mesh() -> MeshSnapshot {
     mesh_of(names.map(|(domain, product, name)| port(PortRef::new(domain, product, name))))
 }
 
-fn views() -> Vec<SystemView> {
-    vec![SystemView { schema: "mesh".to_owned(), name: "ports".to_owned(), columns: Arc::new(Schema::empty()) }]
+fn views() -> Vec<ListedView> {
+    vec![ListedView { schema: "mesh".to_owned(), name: "ports".to_owned(), columns: Arc::new(Schema::empty()) }]
 }
 
 fn own() -> Vec<OwnTable> {
