@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use portolan_connectors::lock;
 use portolan_node::{Error, Result};
 use portolan_testbed::mesh::Way;
 use serde_json::Value;
@@ -61,7 +62,7 @@ impl Direction {
 
     /// Takes the time that so many bytes need; gives when the last of them has left, at the earliest now.
     fn take(&self, bytes: usize, now: Instant) -> Instant {
-        let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free_at = lock(&self.free_at);
         let since = if *free_at + MADE_UP < now { now } else { *free_at };
         *free_at = since + Duration::from_secs_f64(bytes as f64 / self.link.bytes_per_second);
         (*free_at).max(now)

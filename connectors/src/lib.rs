@@ -9,6 +9,7 @@ pub mod fragment;
 pub mod node;
 mod open;
 mod panics;
+mod poison;
 pub mod principal;
 pub mod site;
 pub mod source;
@@ -22,6 +23,7 @@ pub use fragment::{
     OperatorMetrics, PulledRows, SentFragment,
 };
 pub use open::open_domain;
+pub use poison::lock;
 pub use principal::Principal;
 pub use site::{CatalogAnswer, Peer, Reach, Site, SiteId};
 pub use source::{Footprint, LocalDomain, OpenedPort, PortWriter, SourceOpener};

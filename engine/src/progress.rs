@@ -1,9 +1,9 @@
 //! How far a query is: rows and bytes that crossed each edge so far.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use portolan_connectors::PulledRows;
+use portolan_connectors::{PulledRows, lock};
 use serde::{Deserialize, Serialize};
 
 /// How far a query is.
@@ -72,7 +72,7 @@ impl EdgeCounters {
             bytes_sent: self.bytes_sent.load(Ordering::Relaxed),
             finished: self.finished.load(Ordering::Relaxed),
         };
-        let beyond = self.pulled.lock().unwrap_or_else(PoisonError::into_inner);
+        let beyond = lock(&self.pulled);
         let beyond = beyond.iter().map(|p| EdgeProgress {
             domains: p.domains.clone(),
             site: p.site.clone(),
@@ -103,7 +103,7 @@ impl ProgressHandle {
 
     /// The query goes on over other edges.
     pub(crate) fn replace_edges(&self, edges: Vec<Arc<EdgeCounters>>) {
-        *self.0.edges.lock().unwrap_or_else(PoisonError::into_inner) = edges;
+        *lock(&self.0.edges) = edges;
     }
 
     pub(crate) fn add_rows(&self, rows: usize) {
@@ -119,7 +119,7 @@ impl ProgressHandle {
         Progress {
             rows: self.0.rows.load(Ordering::Relaxed),
             finished: self.0.finished.load(Ordering::Relaxed),
-            edges: self.0.edges.lock().unwrap_or_else(PoisonError::into_inner).iter().flat_map(|e| e.now()).collect(),
+            edges: lock(&self.0.edges).iter().flat_map(|e| e.now()).collect(),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Takes up changes while a node runs: descriptors that were edited, and data that was written.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use portolan_connectors::files::FileSources;
-use portolan_connectors::{LocalDomain, changed_statistics};
+use portolan_connectors::{LocalDomain, changed_statistics, lock};
 
 use crate::Node;
 use crate::assemble::open;
@@ -45,6 +45,6 @@ impl Node {
     }
 
     fn opened(&self) -> MutexGuard<'_, Option<LocalDomain>> {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.opened)
     }
 }

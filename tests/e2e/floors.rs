@@ -30,16 +30,7 @@ const CRATES: [Floors; 7] = [
     Floors {
         crate_folder: "connectors",
         order: &[
-            "error",
-            "panics",
-            "principal",
-            "source",
-            "statistics",
-            "open",
-            "fragment",
-            "site",
-            "files",
-            "node",
+            "poison", "error", "panics", "principal", "source", "statistics", "open", "fragment", "site", "files", "node",
             "testing",
         ],
         exceptions: &[],

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion::catalog::Session;
@@ -17,6 +17,7 @@ use super::format::FoundColumns;
 use super::layout::Layout;
 use super::table::FileTable;
 use super::widening::{common_type, widens};
+use crate::poison::lock;
 
 /// The largest number of names in an error.
 const NAMED: usize = 10;
@@ -139,13 +140,13 @@ pub(super) struct CheckedFiles(Mutex<HashMap<Path, (u64, Arc<FileColumns>)>>);
 impl CheckedFiles {
     /// Returns the columns of a file that was checked at this version.
     fn get(&self, file: &ObjectMeta) -> Option<Arc<FileColumns>> {
-        let files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = lock(&self.0);
         files.get(&file.location).filter(|(version, _)| *version == version_of(file)).map(|(_, c)| c.clone())
     }
 
     /// Keeps the columns of a file. Files with equal columns share them.
     pub(super) fn put(&self, file: &ObjectMeta, columns: FileColumns) -> Arc<FileColumns> {
-        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = lock(&self.0);
         let is_equal = |known: &&Arc<FileColumns>| known.states == columns.states && known.schema == columns.schema;
         let known = files.values().map(|(_, known)| known).take(NAMED).find(is_equal).cloned();
         let columns = known.unwrap_or_else(|| Arc::new(columns));
@@ -155,7 +156,7 @@ impl CheckedFiles {
 
     /// Bounds the memory: if there are more than `limit` files, removes most of them.
     fn bound(&self, limit: usize) {
-        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = lock(&self.0);
         if files.len() > limit {
             files.clear();
         }

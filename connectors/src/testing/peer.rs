@@ -1,7 +1,7 @@
 //! A peer without a network: it gives the answers that a test sets, or those of another peer, and records the calls.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fragment::{
     FragmentEstimate, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, OperatorMetrics,
 };
+use crate::poison::lock;
 use crate::site::{CatalogAnswer, Peer, Reach, Site, SiteId};
 
 /// The bytes that a batch of a fake peer takes on the wire.
@@ -110,7 +111,7 @@ impl FakePeer {
     }
 
     fn state(&self) -> MutexGuard<'_, PeerState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     async fn hang<T>(&self) -> T {

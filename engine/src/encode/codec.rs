@@ -1,7 +1,7 @@
 //! A scan on the wire: the port's name and nothing else. Who receives it resolves the name for itself. A test for keys
 //! on the wire: the number of the keys beside the plan.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
@@ -11,6 +11,7 @@ use datafusion::execution::TaskContext;
 use datafusion::logical_expr::{Extension, LogicalPlan, ScalarUDF};
 use datafusion_proto::logical_plan::LogicalExtensionCodec;
 use portolan_catalog::PortRef;
+use portolan_connectors::lock;
 
 use super::keys::{InKeys, SentKeys};
 use crate::execution::errors::into_datafusion;
@@ -33,7 +34,7 @@ impl PortCodec {
 
     /// The keys that the plan needs beside it.
     pub(super) fn keys(&self) -> Vec<Arc<SentKeys>> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.keys).clone()
     }
 }
 
@@ -58,7 +59,7 @@ impl LogicalExtensionCodec for PortCodec {
     fn try_encode_udf(&self, node: &ScalarUDF, buf: &mut Vec<u8>) -> Result<()> {
         let function: &dyn std::any::Any = node.inner().as_ref();
         let Some(function) = function.downcast_ref::<InKeys>() else { return Ok(()) };
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = lock(&self.keys);
         let number = keys.iter().position(|k| Arc::ptr_eq(k, &function.keys)).unwrap_or_else(|| {
             keys.push(function.keys.clone());
             keys.len() - 1

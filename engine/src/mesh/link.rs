@@ -1,10 +1,10 @@
 //! How fast the link to a peer is: measured while nodes talk, unless the owner of the config knows better.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use portolan_connectors::FragmentSummary;
+use portolan_connectors::{FragmentSummary, lock};
 
 /// How many measurements count: as many of the last ones.
 const REMEMBERED: usize = 16;
@@ -66,7 +66,7 @@ impl LinkMeter {
 
     /// A small question was answered.
     pub(crate) fn record_round_trip(&self, took: Duration) {
-        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut measured = lock(&self.measured);
         remember(&mut measured.round_trips, took);
     }
 
@@ -79,7 +79,7 @@ impl LinkMeter {
         }
         let rate = bytes as f64 / took.as_secs_f64();
         if pace == Pace::Link || rate > self.link().bandwidth {
-            let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut measured = lock(&self.measured);
             remember(&mut measured.rates, rate);
         }
     }
@@ -88,7 +88,7 @@ impl LinkMeter {
     /// nodes did then made them slower; what was never measured is as by default.
     pub(crate) fn link(&self) -> Link {
         let default = Link::default();
-        let measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        let measured = lock(&self.measured);
         // Below the default it is the time that tasks take to be woken, which says nothing of the link.
         let latency = measured.round_trips.iter().min().map(|quickest| (*quickest).max(default.latency));
         let bandwidth = measured.rates.iter().copied().max_by(f64::total_cmp);

@@ -6,7 +6,7 @@ mod reach;
 mod refresh;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -14,7 +14,7 @@ use datafusion::catalog::TableProvider;
 use portolan_catalog::{
     DomainCatalog, DomainEntry, DomainName, MeshSnapshot, NodeEntry, NodeLocation, NodeState, PortRef, PortStatistics,
 };
-use portolan_connectors::{CatalogAnswer, LocalDomain, Peer, PortWriter, Reach, SiteId};
+use portolan_connectors::{CatalogAnswer, LocalDomain, Peer, PortWriter, Reach, SiteId, lock};
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::link::LinkOverride;
@@ -130,7 +130,7 @@ impl Mesh {
         let tasks = (0..peers)
             .map(|index| AbortOnDropHandle::new(handle.spawn(refresh::keep_fresh(self.me.clone(), index, interval))))
             .collect();
-        *self.refresher.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
+        *lock(&self.refresher) = tasks;
         Ok(())
     }
 
@@ -187,12 +187,12 @@ impl Mesh {
     }
 
     fn with_state<T>(&self, read: impl FnOnce(&MeshState) -> T) -> T {
-        read(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        read(&lock(&self.state))
     }
 
     /// Changes what is known and publishes a new view, in one step.
     fn change(&self, change: impl FnOnce(&mut MeshState)) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         change(&mut state);
         state.peers.iter_mut().for_each(KnownPeer::tell_link);
         self.view.store(Arc::new(state.view()));

@@ -2,12 +2,13 @@
 //! rest planned again where that is far more or far less than was expected.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use futures::future::try_join_all;
+use portolan_connectors::lock;
 
 use super::{Query, Ready};
 use crate::exchange::{COUNTED_BYTES, LiveEdge, Physical};
@@ -20,13 +21,13 @@ use crate::{ProgressHandle, Result, planner};
 impl Query {
     /// The plan that the query is to be run by, once that is known; until then `ready` is it.
     pub(super) async fn adapted(self, ready: Arc<Mutex<Arc<Ready>>>, progress: ProgressHandle) -> Result<Driven> {
-        let first = ready.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let first = lock(&ready).clone();
         let last = match self.again(&first).await? {
             None => first,
             Some(again) => {
                 let again = Arc::new(again);
                 progress.replace_edges(again.edges.counters());
-                ready.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&again);
+                lock(&ready).clone_from(&again);
                 again
             }
         };

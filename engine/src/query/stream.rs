@@ -1,13 +1,13 @@
 //! The rows of a running statement, and what is known of it meanwhile.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow::datatypes::SchemaRef;
 use futures::{Stream, StreamExt};
-use portolan_connectors::{FragmentSummary, PulledRows};
+use portolan_connectors::{FragmentSummary, PulledRows, lock};
 
 use super::Ready;
 use crate::execution::run::Batches;
@@ -49,7 +49,7 @@ impl QueryStream {
 
     /// The plan that it runs by now.
     pub(super) fn ready(&self) -> Option<Arc<Ready>> {
-        self.plan.as_ref().map(|plan| plan.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        self.plan.as_ref().map(|plan| lock(plan).clone())
     }
 
     pub(super) fn fixed(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {

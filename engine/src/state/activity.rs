@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
+
+use portolan_connectors::lock;
 
 use super::RunningQuery;
 use super::session::Shared;
@@ -104,8 +106,4 @@ impl Drop for ActivityGuard {
 /// Whether `viewer` may see and stop what `owner` runs.
 fn may_manage(viewer: &Principal, owner: &Principal) -> bool {
     viewer.is_admin() || viewer.is_same(owner)
-}
-
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
 }

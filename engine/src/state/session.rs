@@ -1,8 +1,9 @@
 //! An open session: its identity, its settings and its tables, and the engine that it is open on.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use portolan_connectors::lock;
 use tokio_util::sync::CancellationToken;
 
 use super::EngineState;
@@ -58,7 +59,7 @@ impl SessionHandle {
 
     /// Changes the settings, and returns what `change` returns.
     pub(crate) fn change_settings<T>(&self, change: impl FnOnce(&mut Settings) -> T) -> T {
-        change(&mut self.shared.settings.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut lock(&self.shared.settings))
     }
 
     /// Checks that the session was not closed.

@@ -2,13 +2,14 @@
 //! sees them as they were when it was planned, and changes a table in one step or not at all.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use portolan_catalog::nearest::nearest;
+use portolan_connectors::lock;
 
 use crate::execution::conform::conform;
 use crate::execution::memory::SharedMemory;
@@ -202,7 +203,7 @@ impl SessionTables {
     }
 
     fn lock(&self) -> MutexGuard<'_, Tables> {
-        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.tables)
     }
 }
 

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use arrow::datatypes::Schema;
 use bytes::Bytes;
 use portolan_catalog::{DomainCatalog, DomainName, MeshSnapshot, Port, PortName, PortRef, ProductName};
+use portolan_connectors::lock;
 use portolan_engine::Result;
 
 use crate::rows::{Strings, describe_table_column, ipc_schema, plain_schema};
@@ -50,7 +51,7 @@ struct EncodedColumns {
 impl SchemaCache {
     /// The ports of a domain of `mesh`. Ports whose columns are as in the version before keep what was encoded.
     pub(super) fn tables(&self, mesh: &MeshSnapshot, catalog: &Arc<DomainCatalog>) -> Arc<DomainTables> {
-        let mut domains = self.domains.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut domains = lock(&self.domains);
         let before = domains.get(&catalog.domain);
         if let Some(same) = before.filter(|tables| Arc::ptr_eq(&tables.catalog, catalog)) {
             return same.clone();

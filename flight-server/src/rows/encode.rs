@@ -1,6 +1,6 @@
 //! Rows as streams of Flight messages. A stream ends early when its statement is cancelled or the server stops.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::{Schema, SchemaRef};
@@ -11,8 +11,8 @@ use arrow_flight::{FlightData, IpcMessage, SchemaAsIpc};
 use bytes::Bytes;
 use futures::stream;
 use futures::{Stream, StreamExt, TryStreamExt};
-use portolan_connectors::FragmentSummary;
 use portolan_connectors::node::protocol::TARGET_MESSAGE_BYTES;
+use portolan_connectors::{FragmentSummary, lock};
 use portolan_engine::{Compression, Error, ErrorKind, QueryStream, Result};
 use tokio_util::sync::CancellationToken;
 
@@ -56,7 +56,7 @@ pub(crate) fn fragment_messages(rows: QueryStream) -> Messages {
     let rows = counted(rows, summary.clone());
     let end = stream::once(async move {
         // Only rows that ended well leave a summary.
-        let summary = summary.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let summary = lock(&summary).take();
         match summary.as_ref().map(serde_json::to_vec) {
             Some(Ok(json)) => Ok(FlightData { app_metadata: json.into(), ..FlightData::default() }.into()),
             Some(Err(e)) => {
@@ -128,7 +128,7 @@ fn counted(
             None => {
                 let producing_ms = u64::try_from(counted.producing.as_millis()).ok();
                 let told = FragmentSummary { rows: counted.rows, producing_ms, ..rows.summary() };
-                *summary.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+                *lock(&summary) = Some(told);
                 None
             }
         }

@@ -1,12 +1,13 @@
 //! The execution of a query with its parameters, and the runs of a statement.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::scalar::ScalarValue;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
+use portolan_connectors::lock;
 use portolan_engine::{Error, ErrorKind, Prepared, ProgressHandle, QueryStream, Result, rows_of};
 use tokio_util::sync::CancellationToken;
 
@@ -48,12 +49,12 @@ pub(crate) enum When {
 impl Runs {
     /// Returns the progress of the newest run; `None` before the first.
     pub(crate) fn progress(&self) -> Option<ProgressHandle> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.newest).clone()
     }
 
     /// Records the newest run.
     pub(crate) fn started(&self, progress: ProgressHandle) {
-        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+        *lock(&self.newest) = Some(progress);
     }
 }
 

@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use datafusion::common::utils::memory::get_record_batch_memory_size;
+use portolan_connectors::lock;
 use portolan_engine::{Error, ErrorKind, Prepared, Principal, Result};
 
 use super::execution::{Parameters, Runs};
@@ -90,7 +91,7 @@ impl Statement {
         match &self.kind {
             Kind::Query(prepared, parameters, _) => prepared.text().len() * PLANNED + bytes_of(parameters),
             Kind::Prepared(prepared, parameters) => {
-                let parameters = parameters.lock().unwrap_or_else(PoisonError::into_inner);
+                let parameters = lock(parameters);
                 prepared.text().len() * PLANNED + bytes_of(&parameters)
             }
             Kind::Kept(_) | Kind::Applied => 0,
@@ -218,7 +219,7 @@ impl Statements {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, HeldStatement>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.held)
     }
 }
 

@@ -4,6 +4,7 @@ use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use arrow_flight::sql::{ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult};
 use bytes::Bytes;
+use portolan_connectors::lock;
 use portolan_engine::{Prepared, Result, StatementKind};
 
 use super::execution::Parameters;
@@ -63,7 +64,7 @@ pub(crate) fn bound(caller: &Caller, statements: &Statements, handle: &[u8]) -> 
     let statement = statements.find(&caller.identity.principal, handle)?;
     match &statement.kind {
         Kind::Prepared(prepared, parameters) => {
-            let parameters = parameters.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+            let parameters = lock(parameters).clone();
             Ok(Bound { prepared: prepared.clone(), parameters, strings: statement.strings })
         }
         Kind::Query(..) | Kind::Kept(_) | Kind::Applied => {
@@ -78,7 +79,7 @@ pub(crate) fn bind(caller: &Caller, statements: &Statements, handle: &[u8], valu
     match &statement.kind {
         Kind::Prepared(_, parameters) => {
             statements.room_for(&caller.identity.principal, &values)?;
-            *parameters.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = values;
+            *lock(parameters) = values;
             Ok(())
         }
         Kind::Query(..) | Kind::Kept(_) | Kind::Applied => {

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::BufReader;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use arrow::datatypes::SchemaRef;
@@ -15,6 +15,7 @@ use datafusion::execution::SpillFile;
 use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
+use portolan_connectors::lock;
 use portolan_engine::{Engine, Error, ErrorKind, Result};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -90,7 +91,7 @@ impl KeptResult {
 
     /// When it expires, unless it is renewed.
     pub(crate) fn expires(&self) -> SystemTime {
-        *self.expires.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.expires)
     }
 
     /// Whether nobody may fetch it any more.
@@ -101,7 +102,7 @@ impl KeptResult {
     /// Lets it expire a lifetime from now.
     pub(crate) fn renew(&self) -> SystemTime {
         let expires = SystemTime::now() + self.lifetime;
-        *self.expires.lock().unwrap_or_else(PoisonError::into_inner) = expires;
+        *lock(&self.expires) = expires;
         expires
     }
 

@@ -1,9 +1,10 @@
 //! Speculative runs: a query starts when it is announced, so that its owners work before the client fetches the rows.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use portolan_connectors::lock;
 use portolan_engine::{Error, ErrorKind, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -83,10 +84,6 @@ impl SpeculativeRun {
 
 fn taken(run: &Mutex<Option<StartedRun>>) -> Option<StartedRun> {
     lock(run).take()
-}
-
-fn lock(run: &Mutex<Option<StartedRun>>) -> MutexGuard<'_, Option<StartedRun>> {
-    run.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for SpeculativeRun {

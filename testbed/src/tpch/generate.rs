@@ -13,6 +13,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchReader};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
+use portolan_connectors::lock;
 use portolan_node::{Error, ErrorKind, Result};
 use tpchgen::generators::{
     CustomerGenerator, LineItemGenerator, NationGenerator, OrderGenerator, PartGenerator, PartSuppGenerator,
@@ -60,7 +61,7 @@ pub fn generate(folder: &Path, scale: f64, on_batch: OnBatch<'_>, cancel: &Atomi
     let queue = Mutex::new(TABLES.iter());
     let work = || -> Result<()> {
         loop {
-            let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
+            let next = lock(&queue).next();
             let Some(table) = next else { return Ok(()) };
             let written = write_table(&folder.join(format!("{}.parquet", table.name)), table.name, scale, &|rows| {
                 on_batch(table.name, rows);

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
+use portolan_connectors::lock;
 use portolan_engine::{Error, ErrorKind, Result};
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};
@@ -89,7 +90,7 @@ impl Fetcher {
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Option<Version>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.seen)
     }
 }
 

@@ -1,8 +1,9 @@
 //! The tokens of one node that were used and have not expired.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
+use portolan_connectors::lock;
 use portolan_engine::{Error, ErrorKind, Result};
 use uuid::Uuid;
 
@@ -18,7 +19,7 @@ impl UsedTokens {
     /// until one expires.
     pub(super) fn first_use(&self, issuer: &str, jti: &str, until: u64, now: u64) -> Result<()> {
         let id = Uuid::parse_str(jti).map_err(|_| denied(format!("what node `{issuer}` signed has no number")))?;
-        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = lock(&self.0);
         while used.first().is_some_and(|(until, _)| *until < now) {
             used.pop_first();
         }
