@@ -40,7 +40,7 @@ mod statements;
 #[path = "fuzz/wire.rs"]
 mod wire;
 
-use requests::{Known, call, close_call, fetch_call, statement_call};
+use requests::{ServerValues, call, close_call, fetch_call, statement_call};
 use wire::{Answer, Call, connect, send};
 
 /// How long a request may take: more than the queries here may, and the machine may be busy.
@@ -185,7 +185,7 @@ fn shown(bytes: &Bytes) -> String {
 /// Somebody who asks.
 struct Worker {
     channel: Channel,
-    known: Known,
+    known: ServerValues,
     /// Handles of prepared statements that are in no request any more, and were not closed.
     left_open: Vec<Bytes>,
     findings: Arc<Findings>,
@@ -290,7 +290,7 @@ async fn workers(count: u64) -> (Vec<Worker>, Arc<Findings>) {
     for number in 0..count {
         let trace = std::env::var("PORTOLAN_FUZZ_TRACE").ok();
         let trace = trace.map(|folder| PathBuf::from(folder).join(format!("worker{number}")));
-        let known = Known { functions: functions.clone(), ..Known::default() };
+        let known = ServerValues { functions: functions.clone(), ..ServerValues::default() };
         all.push(Worker { channel: connect(&http).await, known, left_open: vec![], findings: findings.clone(), trace });
     }
     (all, findings)

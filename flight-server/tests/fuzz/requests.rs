@@ -32,7 +32,7 @@ use super::wire::Call;
 
 /// What the server gave out, for the requests to come.
 #[derive(Default)]
-pub(super) struct Known {
+pub(super) struct ServerValues {
     pub(super) functions: Vec<String>,
     pub(super) handles: Vec<Bytes>,
     pub(super) tickets: Vec<Bytes>,
@@ -87,7 +87,7 @@ pub(super) fn close_call(handle: Bytes) -> Call {
 }
 
 /// Any call.
-pub(super) fn call(random: &mut StdRng, known: &Known) -> Call {
+pub(super) fn call(random: &mut StdRng, known: &ServerValues) -> Call {
     let (method, messages) = match random.random_range(0..20) {
         0..5 => (*["GetFlightInfo", "GetSchema", "PollFlightInfo"].choose(random).unwrap(), descriptor(random, known)),
         5..8 => ("DoGet", vec![Ticket { ticket: ticket(random, known) }.encode_to_vec().into()]),
@@ -113,7 +113,7 @@ pub(super) fn call(random: &mut StdRng, known: &Known) -> Call {
     Call { method, headers: headers(random, known), messages }
 }
 
-fn headers(random: &mut StdRng, known: &Known) -> Vec<(&'static str, String)> {
+fn headers(random: &mut StdRng, known: &ServerValues) -> Vec<(&'static str, String)> {
     let mut headers = vec![];
     match random.random_range(0..10) {
         0..5 => headers.extend(known.cookies.choose(random).map(|cookie| ("cookie", cookie.clone()))),
@@ -138,7 +138,7 @@ fn headers(random: &mut StdRng, known: &Known) -> Vec<(&'static str, String)> {
     headers
 }
 
-fn descriptor(random: &mut StdRng, known: &Known) -> Vec<Bytes> {
+fn descriptor(random: &mut StdRng, known: &ServerValues) -> Vec<Bytes> {
     let mut descriptor = FlightDescriptor::new_cmd(command(random, known));
     match random.random_range(0..30) {
         0 => descriptor = FlightDescriptor::new_path(vec!["a".to_owned(), String::new()]),
@@ -149,7 +149,7 @@ fn descriptor(random: &mut StdRng, known: &Known) -> Vec<Bytes> {
     vec![descriptor.encode_to_vec().into()]
 }
 
-fn ticket(random: &mut StdRng, known: &Known) -> Bytes {
+fn ticket(random: &mut StdRng, known: &ServerValues) -> Bytes {
     match (random.random_range(0..10), known.tickets.choose(random)) {
         (0..4, Some(ticket)) => ticket.clone(),
         (4, Some(ticket)) => damaged(random, ticket),
@@ -158,7 +158,7 @@ fn ticket(random: &mut StdRng, known: &Known) -> Bytes {
 }
 
 /// A command, as a descriptor or a ticket has it.
-fn command(random: &mut StdRng, known: &Known) -> Bytes {
+fn command(random: &mut StdRng, known: &ServerValues) -> Bytes {
     let any = match random.random_range(0..10) {
         0..5 => statement_command(random, known),
         5..8 => metadata(random),
@@ -184,7 +184,7 @@ fn wrapped(random: &mut StdRng, mut any: Any) -> Bytes {
     any.encode_to_vec().into()
 }
 
-fn handle(random: &mut StdRng, known: &Known) -> Bytes {
+fn handle(random: &mut StdRng, known: &ServerValues) -> Bytes {
     match random.random_range(0..10) {
         0 => Bytes::new(),
         1 => Bytes::from(vec![0xff; 64]),
@@ -197,7 +197,7 @@ fn transaction(random: &mut StdRng) -> Option<Bytes> {
     random.random_bool(0.05).then(|| Bytes::from_static(b"1"))
 }
 
-fn statement_command(random: &mut StdRng, known: &Known) -> Any {
+fn statement_command(random: &mut StdRng, known: &ServerValues) -> Any {
     let query = statement(random, &known.functions);
     match random.random_range(0..10) {
         0..6 => CommandStatementQuery { query, transaction_id: transaction(random) }.as_any(),
@@ -250,7 +250,7 @@ fn metadata(random: &mut StdRng) -> Any {
     }
 }
 
-fn fragment(random: &mut StdRng, known: &Known) -> Any {
+fn fragment(random: &mut StdRng, known: &ServerValues) -> Any {
     let NodeHello { protocol, datafusion, .. } = NodeHello::current();
     let plan = known.plans.choose(random).cloned().unwrap_or_default();
     let plan = if random.random_bool(0.6) { damaged(random, &plan) } else { plan };
@@ -270,7 +270,7 @@ fn fragment(random: &mut StdRng, known: &Known) -> Any {
     Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: ticket.encode_to_vec().into() }
 }
 
-fn put(random: &mut StdRng, known: &Known) -> Vec<Bytes> {
+fn put(random: &mut StdRng, known: &ServerValues) -> Vec<Bytes> {
     let any = match random.random_range(0..10) {
         0..2 => statement_command(random, known),
         2..5 => CommandPreparedStatementQuery { prepared_statement_handle: handle(random, known) }.as_any(),
@@ -297,7 +297,7 @@ fn ingest(random: &mut StdRng) -> CommandStatementIngest {
     }
 }
 
-fn flight_info(random: &mut StdRng, known: &Known) -> FlightInfo {
+fn flight_info(random: &mut StdRng, known: &ServerValues) -> FlightInfo {
     let mut info = FlightInfo::new();
     for _ in 0..random.random_range(0..3) {
         info = info.with_endpoint(FlightEndpoint::new().with_ticket(Ticket { ticket: ticket(random, known) }));
@@ -305,7 +305,7 @@ fn flight_info(random: &mut StdRng, known: &Known) -> FlightInfo {
     info
 }
 
-fn action(random: &mut StdRng, known: &Known) -> Action {
+fn action(random: &mut StdRng, known: &ServerValues) -> Action {
     let wrap = |random: &mut StdRng, any: Any| wrapped(random, any);
     let (kind, body): (&str, Bytes) = match random.random_range(0..20) {
         0..5 => {
