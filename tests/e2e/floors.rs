@@ -30,7 +30,17 @@ const CRATES: [Floors; 7] = [
     Floors {
         crate_folder: "connectors",
         order: &[
-            "poison", "error", "panics", "principal", "source", "statistics", "open", "fragment", "site", "files", "node",
+            "poison",
+            "error",
+            "panics",
+            "principal",
+            "source",
+            "statistics",
+            "open",
+            "fragment",
+            "site",
+            "files",
+            "node",
             "testing",
         ],
         exceptions: &[],

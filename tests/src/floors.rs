@@ -47,12 +47,16 @@ impl Display for Upward {
 /// Returns the imports of a crate that go up.
 ///
 /// # Errors
-/// A file that cannot be read or parsed, and a top-level module that has no floor.
+/// A file that cannot be read or parsed, a top-level module without a floor, and a floor without a module.
 pub fn upward(workspace: &Path, floors: &Floors) -> io::Result<Vec<Upward>> {
     let root = Module::read(&workspace.join(floors.crate_folder).join("src"))?;
     let rank = |module: &str| floors.order.iter().position(|floor| *floor == module);
     if let Some(unknown) = root.children.keys().find(|name| rank(name).is_none()) {
         let text = format!("the module `{unknown}` of {} has no floor", floors.crate_folder);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
+    if let Some(gone) = floors.order.iter().find(|floor| !root.children.contains_key(**floor)) {
+        let text = format!("{} has no module `{gone}`, but a floor of that name", floors.crate_folder);
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
     let mut found = vec![];
