@@ -16,7 +16,8 @@ use portolan_catalog::{
 };
 
 use super::{COLUMNS, FileSources, Fixture, batch};
-use crate::source::{LocalDomain, SourceOpener, open_domain};
+use crate::open::open_domain;
+use crate::source::{LocalDomain, SourceOpener};
 use crate::statistics::{Estimating, changed_statistics};
 
 /// The fixture's port as a domain.
