@@ -4,7 +4,7 @@ use super::expressions::{pairs, where_clause};
 use super::generator::Generator;
 use super::made_up::EMPTY;
 use super::scope::{Column, Kind, Output, Relation};
-use super::tables::{self, ColumnSpec};
+use super::tables;
 
 /// A join gives so many rows at most, and one without an equality looks at so many pairs.
 const MAX_ROWS: f64 = 40_000.0;

@@ -105,7 +105,7 @@ async fn what_is_no_scan_is_refused() {
     let decode =
         |bytes: &[u8], inputs: &[Arc<dyn ExecutionPlan>]| RemoteScanCodec.try_decode(bytes, inputs, &task, &CONVERTER);
     assert!(decode(&[], &[]).is_err() && decode(&[0xff; 50], &[]).is_err());
-    assert!(decode(&bytes, &[scan.clone()]).is_err());
+    assert!(decode(&bytes, std::slice::from_ref(&scan)).is_err());
     // What was cut short may still be a scan, of fewer columns or without filters. It is no reason to panic.
     for end in (0..bytes.len()).step_by(7) {
         let _ = decode(&bytes[..end], &[]);
