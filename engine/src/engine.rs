@@ -214,7 +214,7 @@ impl Engine {
 
     /// Returns a configuration with what the remote scans of one query run with: the peers of this engine, and the head
     /// of the query as the node has it that plans it. Tasks with the configuration decode and run the parts of a plan
-    /// that [`RemoteScanCodec`](crate::RemoteScanCodec) encoded.
+    /// that [`RemoteScanCodec`](crate::RemoteScanCodec) encoded. Each plan needs a configuration of its own.
     #[must_use]
     pub fn with_remote_scans(&self, config: SessionConfig, head: FragmentHead) -> SessionConfig {
         let query = QueryContext::new(head, self.0.limits.key_bytes);

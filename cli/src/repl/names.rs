@@ -1,13 +1,14 @@
 //! The names of the mesh for completion: fetched in the background, so that a key press never waits for a node.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
+use portolan_connectors::lock;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::connection::Connection;
@@ -82,7 +83,7 @@ impl Names {
 /// Names that are kept fresh.
 #[derive(Debug, Default)]
 pub struct NameCache {
-    names: Arc<RwLock<Arc<Names>>>,
+    names: Arc<Mutex<Arc<Names>>>,
     fetch: Option<(Instant, AbortOnDropHandle<()>)>,
 }
 
@@ -95,7 +96,7 @@ impl NameCache {
     /// Reads the names as they are now, from any thread.
     pub fn reader(&self) -> impl Fn() -> Arc<Names> + Send + use<> {
         let names = self.names.clone();
-        move || names.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        move || lock(&names).clone()
     }
 
     /// Starts to fetch the names if they are old.
@@ -106,7 +107,7 @@ impl NameCache {
         let (names, connection) = (self.names.clone(), connection.clone());
         let fetch = tokio::spawn(async move {
             let fetched = fetch(&connection).await;
-            *names.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(fetched);
+            *lock(&names) = Arc::new(fetched);
         });
         self.fetch = Some((Instant::now(), AbortOnDropHandle::new(fetch)));
     }

@@ -1,7 +1,7 @@
 //! The connection to one node: made when it is first needed and made again when it broke, opened by logging in and by
 //! the version handshake. Everything here runs on the I/O runtime.
 
-use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
+use std::sync::{Arc, Mutex as SyncMutex};
 use std::time::{Duration, Instant};
 
 use arrow_flight::flight_service_client::FlightServiceClient;
@@ -22,6 +22,7 @@ use super::status::{from_status, to_status};
 use super::token::NodeIdentity;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fragment::FragmentRequest;
+use crate::poison::lock;
 use crate::site::SiteId;
 
 /// How long connecting may take, and each step that opens a connection.
@@ -129,7 +130,7 @@ impl Connection {
 
     /// Whether the node takes fragments from here, as it said when the connection was opened last.
     pub(super) fn takes_fragments(&self) -> Option<bool> {
-        *self.takes_fragments.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.takes_fragments)
     }
 
     /// Sends a fragment.
@@ -234,7 +235,7 @@ impl Connection {
         let theirs = NodeHello::decode(answer)
             .map_err(|e| self.error(ErrorKind::SiteUnavailable, "the version handshake is malformed").with_source(e))?;
         NodeHello::current().check(&theirs).map_err(|e| e.within(format!("node {}", self.site)))?;
-        *self.takes_fragments.lock().unwrap_or_else(PoisonError::into_inner) = theirs.takes_fragments;
+        *lock(&self.takes_fragments) = theirs.takes_fragments;
         Ok(Opened { authorization })
     }
 

@@ -1,7 +1,7 @@
 //! The rows of a remote scan that was started before the plan around it: so that they can be counted while the rest may
 //! still be planned in another way.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
@@ -11,6 +11,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, stream};
+use portolan_connectors::lock;
 use tokio::time::{Instant, timeout_at};
 
 use crate::plan::Counted;
@@ -30,11 +31,11 @@ impl std::fmt::Debug for Ahead {
 
 impl Ahead {
     pub(super) fn put(&self, rows: SendableRecordBatchStream) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(rows);
+        *lock(&self.0) = Some(rows);
     }
 
     pub(super) fn take(&self) -> Option<SendableRecordBatchStream> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.0).take()
     }
 
     /// Reads until the end, the bound, or for so long at most, and puts back what was read with what is to come.

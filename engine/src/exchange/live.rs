@@ -5,7 +5,7 @@
 //! that its task runs with.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
@@ -18,7 +18,7 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSe
 use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use datafusion::prelude::SessionConfig;
 use futures::StreamExt;
-use portolan_connectors::{FragmentSummary, Peer};
+use portolan_connectors::{FragmentSummary, Peer, lock};
 use tokio::sync::Notify;
 
 use super::ahead::Ahead;
@@ -114,10 +114,21 @@ impl LiveEdges {
     /// Returns the edge of a fragment, and adds it first if the fragment is new.
     ///
     /// # Errors
-    /// If the fragment's site is no peer of this node.
+    /// If the fragment's site is no peer of this node, and if the number is that of another plan's fragment: one plan
+    /// would get the rows of the other.
     pub(super) fn edge(&self, fragment: &Arc<Fragment>) -> Result<Arc<LiveEdge>> {
         let mut edges = self.lock();
         if let Some(edge) = edges.get(&fragment.number) {
+            if !edge.is_of(fragment) {
+                return Err(into_datafusion(Error::new(
+                    ErrorKind::Internal,
+                    format!(
+                        "fragment {} at {} does not belong to the plan that this configuration already runs: call \
+                         `with_remote_scans` once for each plan",
+                        fragment.number, fragment.site
+                    ),
+                )));
+            }
             return Ok(edge.clone());
         }
         let edge = Arc::new(LiveEdge::new(fragment.clone(), &self.view)?);
@@ -155,7 +166,7 @@ impl LiveEdges {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Arc<LiveEdge>>> {
-        self.edges.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.edges)
     }
 }
 
@@ -174,6 +185,13 @@ impl LiveEdge {
             ahead: Ahead::default(),
             fragment,
         })
+    }
+
+    /// True if the fragment is that of the edge, or a decoded copy of it.
+    fn is_of(&self, fragment: &Arc<Fragment>) -> bool {
+        let own = &self.fragment;
+        Arc::ptr_eq(own, fragment)
+            || own.site == fragment.site && own.encoded == fragment.encoded && own.edge == fragment.edge
     }
 
     /// Starts to read the rows of the fragment. That runs beside whatever else the query does, so that both sides of a
@@ -224,11 +242,11 @@ impl LiveEdge {
 
     /// What the site said at the end; `None` while the fragment runs, or where it never ran.
     pub(crate) fn summary(&self) -> Option<FragmentSummary> {
-        self.summary.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.summary).clone()
     }
 
     /// What came of keys; `None` where none were asked for, and until it is known.
     pub(crate) fn key_report(&self) -> Option<KeyReport> {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.report).clone()
     }
 }

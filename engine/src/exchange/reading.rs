@@ -1,7 +1,7 @@
 //! Reads the rows of a fragment as they come, and counts them.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
@@ -9,7 +9,7 @@ use arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count, Time};
 use futures::StreamExt;
-use portolan_connectors::{FragmentItem, FragmentStream, FragmentSummary};
+use portolan_connectors::{FragmentItem, FragmentStream, FragmentSummary, lock};
 use tokio::sync::{Notify, mpsc};
 
 use super::start::Start;
@@ -91,8 +91,8 @@ async fn read_next(stream: &mut FragmentStream, reading: &mut Reading) -> Result
         Some(Ok(FragmentItem::Finished(summary))) if summary.rows == reading.rows => {
             reading.counters.finished.store(true, Ordering::Relaxed);
             reading.meter.finish(&summary);
-            reading.counters.pulled.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&summary.pulled);
-            *reading.summary.lock().unwrap_or_else(PoisonError::into_inner) = Some(summary);
+            lock(&reading.counters.pulled).clone_from(&summary.pulled);
+            *lock(&reading.summary) = Some(summary);
             reading.baseline.done();
             Ok(None)
         }

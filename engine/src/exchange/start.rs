@@ -2,7 +2,7 @@
 //! wait for them is over.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
@@ -10,7 +10,7 @@ use datafusion::common::ScalarValue;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, Literal};
 use datafusion::physical_plan::metrics::{Count, Time};
-use portolan_connectors::{EncodedPlan, FragmentRequest, FragmentStream, Peer};
+use portolan_connectors::{EncodedPlan, FragmentRequest, FragmentStream, Peer, lock};
 use tokio::sync::Notify;
 
 use super::keys::{KeyReport, Restriction, restrict};
@@ -99,7 +99,7 @@ impl Start {
     }
 
     fn tell(&self, report: KeyReport) {
-        *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
+        *lock(&self.report) = Some(report);
     }
 }
 

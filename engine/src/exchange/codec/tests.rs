@@ -96,6 +96,22 @@ async fn a_task_without_the_edges_of_a_query_is_refused() {
 }
 
 #[tokio::test]
+async fn two_plans_with_one_configuration_are_refused() {
+    let mesh = Mesh::new().await;
+    let physical = mesh.plan(INNER, keys(None), true).await;
+    let task = Arc::new(task(&mesh, physical.state.config()));
+    let run = async |sql: &str| {
+        let physical = mesh.plan(sql, keys(None), true).await;
+        let bytes = physical_plan_to_bytes_with_proto_converter(physical.plan, &RemoteScanCodec, &CONVERTER)?;
+        let plan = physical_plan_from_bytes_with_proto_converter(&bytes, &task, &RemoteScanCodec, &CONVERTER)?;
+        collect(plan, task.clone()).await
+    };
+    assert!(!run(INNER).await.unwrap().is_empty());
+    let error = run("SELECT p.t FROM small.p.build b JOIN large.p.probe p ON b.k = p.k").await.unwrap_err();
+    assert!(error.to_string().contains("call `with_remote_scans` once for each plan"), "{error}");
+}
+
+#[tokio::test]
 async fn what_is_no_scan_is_refused() {
     let mesh = Mesh::new().await;
     let physical = mesh.plan(INNER, keys(None), true).await;
