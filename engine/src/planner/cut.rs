@@ -17,6 +17,7 @@ use crate::Result;
 use crate::encode::encode;
 use crate::execution::errors::from_datafusion;
 use crate::plan::{Edge, Exchange, Fragment, Placed, SiteChoice};
+use crate::upstream::functional_dependencies::without_dependencies;
 
 /// Cuts out the fragments. Gives what runs here, the placed plan with fragments numbered, and the fragments. `running` is
 /// the placed plan whose fragments run already, where this one takes its place.
@@ -47,7 +48,7 @@ impl Cutter<'_> {
             // The wrapper around a subquery's plan is no operator: the cut goes below it.
             if !matches!(placed.plan, LogicalPlan::Subquery(_)) {
                 match encode(&placed.plan, self.state) {
-                    Ok(encoded) => return Ok(self.exchange(placed, site, encoded)),
+                    Ok(encoded) => return self.exchange(placed, site, encoded),
                     Err(reason) => placed.reason = Some(reason.context().to_owned()),
                 }
             }
@@ -113,7 +114,12 @@ impl Cutter<'_> {
         LogicalPlan::Extension(Extension { node: Arc::new(Exchange { fragment, ..exchange }) })
     }
 
-    fn exchange(&mut self, placed: &mut Placed, site: SiteId, encoded: EncodedPlan) -> LogicalPlan {
+    fn exchange(
+        &mut self,
+        placed: &mut Placed,
+        site: SiteId,
+        encoded: EncodedPlan,
+    ) -> datafusion::error::Result<LogicalPlan> {
         let number = self.fragments.len() + 1;
         placed.fragment = Some(number);
         let edge = placed.edge.clone().unwrap_or_else(|| self.gather(&placed.plan, &site));
@@ -123,12 +129,12 @@ impl Cutter<'_> {
             domains: placed.domains.iter().map(ToString::to_string).collect(),
             plan: placed.plan.clone(),
             encoded,
-            schema: placed.plan.schema().clone(),
+            schema: without_dependencies(placed.plan.schema())?,
             rows: estimated_rows(&placed.plan),
             edge,
         });
         self.fragments.push(fragment.clone());
-        LogicalPlan::Extension(Extension { node: Arc::new(Exchange { fragment, running: None }) })
+        Ok(LogicalPlan::Extension(Extension { node: Arc::new(Exchange { fragment, running: None }) }))
     }
 }
 

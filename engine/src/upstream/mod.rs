@@ -13,8 +13,10 @@ mod distinct_sums;
 mod equal_projections;
 mod expressions;
 pub(crate) mod filters_by_name;
+mod flipped_bounds;
 mod float_extrema;
 pub(crate) mod from_first;
+pub(crate) mod functional_dependencies;
 mod guarded_rules;
 pub(crate) mod identifiers;
 pub(crate) mod join_keys;
@@ -30,6 +32,8 @@ mod same_column;
 pub(crate) mod set_operations;
 mod subqueries;
 pub(crate) mod sums;
+#[cfg(test)]
+mod tests;
 mod three_valued;
 pub(crate) mod topk_groups;
 mod unordered_casts;
@@ -44,6 +48,7 @@ use datafusion::common::Result;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::analyzer::Analyzer;
+use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::optimizer::Optimizer;
 use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -53,11 +58,13 @@ use self::guarded_rules::Guard;
 pub(crate) use self::operand_types::{keep_digits, without_mark};
 
 /// The guards of DataFusion's optimizer rules. Of two for one rule, the later one sees a plan first.
-const GUARDS: [Guard; 9] = [
+const GUARDS: [Guard; 11] = [
     constant_filters::GUARD,
     cross_joins::GUARD,
     distinct_sums::GUARD,
     equal_projections::GUARD,
+    flipped_bounds::GUARD,
+    functional_dependencies::GUARD,
     null_equality::GUARD,
     volatile::GUARDS[0],
     volatile::GUARDS[1],
@@ -72,6 +79,7 @@ pub(crate) fn state_builder() -> SessionStateBuilder {
         // In front of DataFusion's: the first one that knows an expression plans it.
         .with_expr_planners(vec![Arc::new(date_parts::Extract), Arc::new(operand_types::ComparedOperands)])
         .with_default_features()
+        .with_relation_planners(vec![Arc::new(functional_dependencies::Relations)])
         .with_type_planner(Arc::new(operand_types::TimestampTypes))
         .with_analyzer_rules(analyzer_rules())
         .with_optimizer_rules(optimizer_rules())
@@ -107,26 +115,20 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 
 /// The optimizer's rules in order.
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    Optimizer::new().rules.into_iter().map(|rule| guarded_rules::guarded(rule, &GUARDS)).collect()
+    Optimizer::new().rules.into_iter().map(guarded).collect()
+}
+
+/// The rule that removes columns which nothing above reads.
+pub(crate) fn projection_rule() -> Arc<dyn OptimizerRule + Send + Sync> {
+    guarded(Arc::new(OptimizeProjections::new()))
+}
+
+/// Returns a rule of DataFusion with the guards around that are for it.
+fn guarded(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
+    guarded_rules::guarded(rule, &GUARDS)
 }
 
 /// The physical optimizer's rules in order.
 fn physical_optimizer_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     PhysicalOptimizer::new().rules.into_iter().map(filters_by_name::guarded).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A release of DataFusion that renames a rule would leave it without its guard.
-    #[test]
-    fn guards_are_for_rules_that_datafusion_has() {
-        let rules = Optimizer::new().rules;
-        for name in GUARDS.iter().flat_map(|guard| guard.rules) {
-            assert!(rules.iter().any(|rule| rule.name() == *name), "no rule is called {name}");
-        }
-        let pushdown = PhysicalOptimizer::new().rules.into_iter().filter(|rule| rule.name() == filters_by_name::RULE);
-        assert_eq!(pushdown.count(), 1, "expected one rule called {}", filters_by_name::RULE);
-    }
 }

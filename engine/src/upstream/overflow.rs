@@ -12,7 +12,8 @@
 //!   statistics and fragments see plain arithmetic.
 //!
 //! As operators may fail now, conditions and filters of aggregates keep them from rows that they exclude
-//! ([`guards`]). <https://github.com/apache/datafusion/issues/17539>
+//! ([`guards`]). See <https://github.com/apache/datafusion/issues/17539>,
+//! <https://github.com/apache/datafusion/issues/3520> and <https://github.com/apache/datafusion/issues/21318>.
 
 pub(super) mod checked;
 mod guards;
@@ -120,27 +121,5 @@ fn plain(expr: Expr) -> Transformed<Expr> {
         }
         (None, [value]) => Transformed::yes(Expr::Negative(Box::new(value.clone()))),
         _ => Transformed::no(expr),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use datafusion::common::ScalarValue;
-    use datafusion::prelude::SessionContext;
-
-    async fn first(context: &SessionContext, sql: &str) -> ScalarValue {
-        let batches = context.sql(sql).await.unwrap().collect().await.unwrap();
-        ScalarValue::try_from_array(batches[0].column(0), 0).unwrap()
-    }
-
-    #[tokio::test]
-    async fn datafusion_still_wraps() {
-        let context = SessionContext::new();
-        let constant = first(&context, "SELECT 9223372036854775807 + 1").await;
-        assert_eq!(constant, ScalarValue::from(i64::MIN), "constants may be folded by DataFusion's own rule again");
-        let computed = first(&context, "SELECT x + 1 FROM (VALUES (9223372036854775807)) t(x)").await;
-        assert_eq!(computed, ScalarValue::from(i64::MIN), "plans may be executed without functions again");
     }
 }

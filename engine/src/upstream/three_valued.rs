@@ -3,7 +3,8 @@
 //! `SimplifyExpressions` of DataFusion 55.2 joins two lists that one value is tested for: `x IN (1) AND x IN (2)` becomes
 //! false and `x NOT IN (1) OR x NOT IN (2)` true, also where `x` is NULL, and it compares the items of the lists as text:
 //! `x IN (a) AND x IN (b)` becomes false for columns `a` and `b` that are equal. It makes such lists of `x = 1 OR x = 2` as
-//! well. Where two tests of one value could meet, each gets an alias of its own for the value while the rule runs.
+//! well (<https://github.com/apache/datafusion/pull/24258>). Where two tests of one value could meet, each gets an alias
+//! of its own for the value while the rule runs.
 //! Before: `NOT (x IN (1) AND x IN (2))` became true. After: `x NOT IN (1) OR x NOT IN (2)`.
 
 use std::cell::Cell;
@@ -18,7 +19,7 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, TryCast};
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
-use super::expressions::{map_simplified, schema_below};
+use super::expressions::{map_simplified, rewrite_named, schema_below};
 use super::guarded_rules::{Action, Guard};
 
 /// The prefix of the aliases that keep tests of one value apart.
@@ -41,18 +42,10 @@ fn simplify(
     Ok(if plan == before { Transformed::no(before) } else { Transformed::yes(plan) })
 }
 
-/// Rewrites the expressions of one operator, but for grouping sets, under their names.
+/// Rewrites the expressions of one operator, under their names.
 fn each(plan: LogicalPlan, rewrite: impl Fn(Expr) -> Result<Transformed<Expr>>) -> Result<LogicalPlan> {
     let names = NamePreserver::new(&plan);
-    let rewritten = plan.map_expressions(|expr| {
-        if matches!(expr, Expr::GroupingSet(_)) {
-            return Ok(Transformed::no(expr));
-        }
-        let name = names.save(&expr);
-        let rewritten = rewrite(expr)?;
-        Ok(if rewritten.transformed { rewritten.update_data(|e| name.restore(e)) } else { rewritten })
-    })?;
-    Ok(rewritten.data)
+    Ok(plan.map_expressions(|expr| rewrite_named(&names, expr, &mut |expr| rewrite(expr)))?.data)
 }
 
 /// Gives the value of each test an alias of its own.

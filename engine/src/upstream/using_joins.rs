@@ -3,8 +3,9 @@
 //!
 //! DataFusion 55.2 reads the merged column from the left side, whatever the kind of the join. It also refuses an
 //! unqualified merged column in `WHERE`, or reads it as a column of an outer query that has the name
-//! (<https://github.com/apache/datafusion/issues/22881>). Each side's own column stays readable under its qualified
-//! name.
+//! (<https://github.com/apache/datafusion/issues/22881>, <https://github.com/apache/datafusion/pull/22998>). It plans a
+//! `NATURAL LEFT JOIN` without a common column as a cross join. Here each side's own column stays readable under its
+//! qualified name.
 //!
 //! Before: `SELECT *, k FROM a FULL JOIN b USING (k)`. After: `SELECT coalesce(a.k, b.k) AS k, a.x, b.y,
 //! coalesce(a.k, b.k) AS k FROM a FULL JOIN b ON a.k = b.k`.

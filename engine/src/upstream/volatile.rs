@@ -2,8 +2,9 @@
 //!
 //! DataFusion 55.2 copies expressions. It moves a filter of a group below the `GROUP BY`, and computes the fields of a
 //! struct where they are read. `x BETWEEN a AND b`, `coalesce(x, y)` and short `IN` lists repeat `x`. Each copy of a
-//! volatile call has a value of its own (<https://github.com/apache/datafusion/issues/25415>). Here a call inside of
-//! another expression gets a projection of its own, so that DataFusion copies only the name of its column.
+//! volatile call has a value of its own (<https://github.com/apache/datafusion/issues/25415>,
+//! <https://github.com/apache/datafusion/issues/23220>). Here a call inside of another expression gets a projection of
+//! its own, so that DataFusion copies only the name of its column.
 //!
 //! ```text
 //! before: Filter: random() BETWEEN 0.2 AND 0.4

@@ -227,6 +227,19 @@ async fn lists_keep_null_at_owners() {
         let ways = ways().await;
         ways.gives("SELECT x FROM (VALUES (1), (NULL)) t(x) WHERE NOT (x IN (1) AND x IN (2))", &["1"]).await;
         ways.gives("SELECT DISTINCT x FROM east.samples.t WHERE NOT (x IN (1) AND x IN (2))", &["1", "2", "3"]).await;
+        // In a column of grouping sets.
+        ways.gives(
+            "SELECT c, count(*) FROM (SELECT CASE WHEN NOT (x IN (1) AND x NOT IN (1)) THEN x ELSE 9 END AS c, y FROM \
+             (VALUES (1, 1), (NULL, 1)) t(x, y)) GROUP BY ROLLUP (c)",
+            &["1|1", "9|1", "NULL|2"],
+        )
+        .await;
+        ways.gives(
+            "SELECT NOT (x IN (1) AND x IN (2)), count(*) FROM (VALUES (1), (3), (NULL)) t(x) \
+             GROUP BY GROUPING SETS ((NOT (x IN (1) AND x IN (2))), ())",
+            &["true|2", "NULL|1", "NULL|3"],
+        )
+        .await;
         ways.gives("SELECT DISTINCT x FROM east.samples.t WHERE x NOT IN (1) OR x NOT IN (2)", &["1", "2", "3"]).await;
         ways.gives(
             "SELECT DISTINCT x, x IN (1, 2, 3, 4) AND x IN (5, 6, 7, 8) FROM east.samples.t",

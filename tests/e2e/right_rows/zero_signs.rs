@@ -52,6 +52,14 @@ async fn zeros_are_equal_whatever_their_sign() {
             ways.gives(&format!("SELECT id FROM west.samples.b WHERE NOT ({list})"), &["7"]).await;
         }
         ways.gives("SELECT round(x) IN (0, 1) FROM (VALUES (-0.4::DOUBLE), (3.0::DOUBLE)) t(x)", &["true", "false"]).await;
+        // Of two bounds of one column, the narrower one stays. Equal bounds are equally narrow.
+        for bounds in ["z > CAST('-0.0' AS DOUBLE) AND z >= 0", "z >= 0.0 AND z > -0.0", "0 <= z AND 0.0 * -1 < z"] {
+            ways.gives(&format!("SELECT id FROM east.samples.a WHERE {bounds}"), &["3"]).await;
+        }
+        for bounds in ["z < 0.0 AND z <= -0.0", "z <= CAST('-0.0' AS DOUBLE) AND z < 0", "z BETWEEN 0 AND -0.0 AND z < 0"] {
+            ways.gives(&format!("SELECT id FROM west.samples.b WHERE {bounds}"), &[]).await;
+        }
+        ways.gives("SELECT id FROM west.samples.b WHERE z BETWEEN 0 AND -0.0 AND z >= 0.0", &["5", "6"]).await;
         // Set operations, and joins for which NULL equals NULL.
         let (a, b) = ("SELECT z FROM east.samples.a WHERE id < 3", "SELECT z FROM west.samples.b WHERE id = 5 OR id = 8");
         ways.gives(&format!("SELECT count(*) FROM ({a} INTERSECT ALL {b})"), &["1"]).await;

@@ -33,6 +33,15 @@ impl Generator {
             let outputs = [Output::of(Kind::Int, 3.0), Output::of(Kind::Text, 3.0)];
             return named(format!("(VALUES {rows}) AS {alias} (c0, c1)"), &alias, &outputs, 4.0);
         }
+        if depth > 0 && self.chance(0.04) {
+            self.tag("unnest");
+            let inner = self.query(depth - 1, None);
+            let mut outputs = inner.outputs;
+            let (of, repeated) = (self.alias(), format!("unnest([1, NULL, 2]) AS c{}", outputs.len()));
+            outputs.push(Output::of(Kind::Int, 2.0));
+            let sql = format!("(SELECT *, {repeated} FROM ({}) AS {of}) AS {alias}", inner.sql);
+            return named(sql, &alias, &outputs, inner.rows * 3.0);
+        }
         if depth > 0 && self.chance(0.06) {
             let inner = self.using(true);
             return named(format!("({}) AS {alias}", inner.sql), &alias, &inner.outputs, inner.rows);

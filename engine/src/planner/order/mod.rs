@@ -24,7 +24,6 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, Join, JoinConstraint, JoinType, LogicalPlan, Projection};
 use datafusion::optimizer::Optimizer;
-use datafusion::optimizer::optimize_projections::OptimizeProjections;
 
 use self::enumerate::{Enumeration, RelationSite, Tree};
 use self::equal::Class;
@@ -34,6 +33,7 @@ use super::cardinality;
 use super::movement::Routes;
 use super::sides::{can_swap, swapped};
 use crate::execution::errors::from_datafusion;
+use crate::upstream::projection_rule;
 
 /// What a row takes in a hash table beside its own bytes, and what its keys take elsewhere.
 const HASHED_ROW_BYTES: f64 = 48.0;
@@ -61,7 +61,7 @@ pub(super) fn order(plan: &LogicalPlan, state: &SessionState, routes: Routes<'_>
         return Ok(ordered.data);
     }
     // The joins of another order need other columns at each step.
-    Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())])
+    Optimizer::with_rules(vec![projection_rule()])
         .optimize(ordered.data, state, |_, _| {})
         .map_err(|e| from_datafusion(&e))
 }

@@ -1,5 +1,5 @@
-//! Comparisons that DataFusion's SQL planner refuses before any analyzer rule sees them: times of two units, and
-//! unrelated types. For unrelated types, the message says what to write.
+//! Comparisons that the SQL planner of DataFusion 55.2 refuses before any analyzer rule sees them: times of two units,
+//! and unrelated types. For unrelated types, the message says what to write.
 
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};

@@ -9,7 +9,7 @@
 //! float.
 //! Before: `CAST(price AS Decimal128(30, 15)) = CAST(Float64(8.79) AS Decimal128(30, 15))`.
 //! After: `price = Decimal128(Some(879), 3, 2)`.
-//! See <https://github.com/apache/datafusion/issues/3480>.
+//! See <https://github.com/apache/datafusion/issues/3480> and <https://github.com/apache/datafusion/pull/14273>.
 
 use arrow::datatypes::{DECIMAL256_MAX_PRECISION, DataType};
 use datafusion::common::Result;

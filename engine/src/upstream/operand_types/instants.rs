@@ -9,7 +9,8 @@
 //! compared as exact numbers of nanoseconds (`DECIMAL`). Branches get the finest unit, and are timestamps if one is.
 //! Before: `CAST(valid_to AS Timestamp(ns)) = CAST(DATE '9999-12-31' AS Timestamp(ns))`.
 //! After: `valid_to = TimestampMicrosecond(253402214400000000)`.
-//! See <https://github.com/apache/datafusion/issues/8336>.
+//! See <https://github.com/apache/datafusion/issues/8336>, <https://github.com/apache/datafusion/issues/22756> (units)
+//! and <https://github.com/apache/datafusion/issues/22142> (literals).
 
 mod constant;
 

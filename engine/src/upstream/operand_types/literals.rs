@@ -1,9 +1,9 @@
 //! Literals with more digits than a float holds keep their digits until the analyzer knows the other operand. Literals
 //! of `TIMESTAMP` have the unit that holds their digits.
 //!
-//! DataFusion's SQL planner makes a float of every number with a point, and of integers beyond 64 bits. Here a number
-//! of more than 15 digits becomes a cast of its text to a float. The float is the same, but beside a decimal
-//! [`super::exact::Exact`] reads the text.
+//! The SQL planner of DataFusion 55.2 makes a float of every number with a point, and of integers beyond 64 bits. Here
+//! a number of more than 15 digits becomes a cast of its text to a float. The float is the same, but beside a decimal
+//! [`super::exact::Exact`] reads the text. See <https://github.com/apache/datafusion/issues/3480>.
 
 use std::ops::ControlFlow;
 

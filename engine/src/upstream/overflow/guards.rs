@@ -1,9 +1,10 @@
 //! Expressions that may fail are not evaluated on rows that a condition excludes.
 //!
-//! DataFusion evaluates both sides of `AND` on all rows, unless the left side excludes four in five. It also evaluates
-//! the arguments of an aggregate on rows that the aggregate's `FILTER` excludes. So `WHERE x < 1000 AND x * x > 5`
-//! would overflow on a row that the query excludes, and `WHERE x <> 0 AND 1 / x > 0` divides by zero. A `CASE`
-//! evaluates its branches on their own rows only.
+//! DataFusion 55.2 evaluates both sides of `AND` on all rows, unless the left side excludes four in five. It also
+//! evaluates the arguments of an aggregate on rows that the aggregate's `FILTER` excludes. So
+//! `WHERE x < 1000 AND x * x > 5` would overflow on a row that the query excludes, and `WHERE x <> 0 AND 1 / x > 0`
+//! divides by zero. A `CASE` evaluates its branches on their own rows only. See
+//! <https://github.com/apache/datafusion/issues/8814>.
 //!
 //! An aggregate with two equal arguments is not covered: the optimizer computes `x * x` once, for all rows.
 //!

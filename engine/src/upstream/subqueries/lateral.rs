@@ -1,4 +1,5 @@
-//! `LATERAL`: a subquery in `FROM` that reads columns of the items before it.
+//! `LATERAL`: a subquery in `FROM` that reads columns of the items before it. DataFusion 55.2 does not plan one with a
+//! limit or `HAVING` (<https://github.com/apache/datafusion/issues/21198>).
 
 use std::sync::Arc;
 

@@ -2,10 +2,15 @@
 //!
 //! DataFusion's rules make semi, anti, mark and left joins of subqueries in filters. They have three faults:
 //!
-//! - They read a `NOT IN` as two-valued if the left side is a constant, beside `OR`, and if the subquery is correlated.
+//! - They read a `NOT IN` as two-valued if the left side is a constant, beside `OR`, and if the subquery is correlated
+//!   (<https://github.com/apache/datafusion/issues/25340>, <https://github.com/apache/datafusion/issues/25347>,
+//!   <https://github.com/apache/datafusion/issues/25336>, <https://github.com/apache/datafusion/issues/25473>,
+//!   <https://github.com/apache/datafusion/issues/25474>, <https://github.com/apache/datafusion/issues/8241>).
 //! - They move a correlated condition above an aggregate without groups, a grouping set, a limit or an offset, and
-//!   ignore these operators.
-//! - They support no predicate outside of filters.
+//!   ignore these operators (<https://github.com/apache/datafusion/issues/24960>,
+//!   <https://github.com/apache/datafusion/issues/25519>, <https://github.com/apache/datafusion/issues/25283>,
+//!   <https://github.com/apache/datafusion/issues/10553>).
+//! - They support no predicate outside of filters (<https://github.com/apache/datafusion/issues/23022>).
 //!
 //! Subqueries that DataFusion plans rightly stay as they are: [`simple`].
 //! Before: `Projection: x IN (Subquery: q)`. After: `Projection: CASE WHEN mark THEN true … (LeftMark Join: x = y (…,

@@ -1,6 +1,7 @@
 //! Compares row values value by value: `(a, b) = (c, d)` is `a = c AND b = d`, and NULL if the outcome is not known.
 //!
-//! DataFusion 55.2 compares row values as structs, for which NULL equals NULL.
+//! DataFusion 55.2 compares row values as structs, for which NULL equals NULL. It refuses them beside a subquery
+//! (<https://github.com/apache/datafusion/issues/4656>, <https://github.com/apache/datafusion/pull/19857>).
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;

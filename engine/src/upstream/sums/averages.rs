@@ -1,6 +1,7 @@
 //! `avg` of durations. DataFusion 55.2 adds them up in 64 bits with wrapping arithmetic: 107,000 spans of a day, in
 //! nanoseconds, have a negative average. The function of this module divides a sum of 128 bits by a count. Other types
-//! use DataFusion's function, which adds up decimals in a wider type.
+//! use DataFusion's function, which adds up decimals in a wider type. See
+//! <https://github.com/apache/datafusion/issues/24894>.
 
 use std::sync::{Arc, LazyLock};
 

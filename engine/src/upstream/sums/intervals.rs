@@ -1,4 +1,4 @@
-//! Sums of intervals, which DataFusion adds up with wrapping arithmetic.
+//! Sums of intervals, which DataFusion 55.2 adds up with wrapping arithmetic.
 
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;

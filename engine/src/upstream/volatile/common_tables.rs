@@ -1,5 +1,5 @@
-//! Refuses a `WITH` query that calls a volatile function and is read more than once. DataFusion plans the query again
-//! for each reading, with other values.
+//! Refuses a `WITH` query that calls a volatile function and is read more than once. DataFusion 55.2 plans the query
+//! again for each reading, with other values.
 
 use std::ops::ControlFlow;
 

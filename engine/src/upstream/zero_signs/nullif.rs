@@ -1,4 +1,4 @@
-//! `nullif` of floats. The comparison that DataFusion's function calls keeps -0.0 and 0.0 apart.
+//! `nullif` of floats. The comparison that the function of DataFusion 55.2 calls keeps -0.0 and 0.0 apart.
 
 use std::sync::{Arc, LazyLock};
 

@@ -1,0 +1,156 @@
+//! A key of one input of a join is not taken for a key of the groups above the join, nor a key of a row for a key of the
+//! rows that `unnest` makes of it.
+//!
+//! A schema of DataFusion says which columns determine others: the columns of a `GROUP BY` or `DISTINCT` determine all
+//! other columns of its rows. Its rules leave out sort keys, group keys, `DISTINCT` and joins that are not needed then, and
+//! the SQL planner counts the frame of a window in rows. DataFusion 55.2 makes two mistakes:
+//!
+//! - Of `GROUP BY w.a, v.b` over a join, `w.a` determines all columns if it determined those of `w` (not reported).
+//! - `Unnest` keeps what holds for its input (<https://github.com/apache/datafusion/pull/24787>).
+//!
+//! Here all dependencies are removed from such nodes and from the nodes above them, for the rules that read them.
+//! [`Relations`] removes them in each relation of a `FROM`, for the SQL planner.
+//!
+//! Before: `Sort: w.a, v.b / Aggregate: groupBy=[[w.a, v.b]] / Cross Join` becomes `Sort: w.a / …`. After: it stays.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchemaRef, Dependency, FunctionalDependencies, Result};
+use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
+use datafusion::logical_expr::{Aggregate, Distinct, LogicalPlan};
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+use sqlparser::ast::TableFactor;
+
+use super::guarded_rules::{Action, Guard};
+
+pub(super) const GUARD: Guard = Guard {
+    rules: &["eliminate_duplicated_expr", "eliminate_join", "optimize_projections", "replace_distinct_aggregate"],
+    action: Action::Replace(rewrite),
+};
+
+/// Runs a rule on a plan whose dependencies hold.
+fn rewrite(
+    rule: &dyn OptimizerRule,
+    plan: LogicalPlan,
+    config: &dyn OptimizerConfig,
+) -> Result<Transformed<LogicalPlan>> {
+    // A rule that sees each node by itself reads the dependencies of the inputs of these. What it made of the nodes below
+    // may have added some.
+    let reads = rule.apply_order().is_none() || matches!(plan, LogicalPlan::Sort(_) | LogicalPlan::Distinct(_));
+    let mut found = false;
+    if reads {
+        plan.apply_with_subqueries(|node| {
+            found |= is_unsound(node);
+            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })?;
+    }
+    rule.rewrite(if found { sound(plan)?.0 } else { plan }, config)
+}
+
+/// Returns the plan without dependencies above an unsound node, and true if it has such a node.
+fn sound(plan: LogicalPlan) -> Result<(LogicalPlan, bool)> {
+    let mut unsound = false;
+    let plan = plan.map_children(|child| {
+        let (child, is_unsound) = sound(child)?;
+        unsound |= is_unsound;
+        Ok(Transformed::yes(child))
+    })?;
+    // The rows of a subquery are no rows of the query around it.
+    let plan = plan.data.map_subqueries(|subquery| Ok(Transformed::yes(sound(subquery)?.0)))?.data;
+    unsound |= is_unsound(&plan);
+    Ok((if unsound { plan_without_dependencies(plan)? } else { plan }, unsound))
+}
+
+/// True if dependencies of a node may not hold.
+fn is_unsound(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => !has_keys_of_rows(aggregate),
+        LogicalPlan::Unnest(unnest) => !unnest.schema.functional_dependencies().is_empty(),
+        _ => false,
+    }
+}
+
+/// True if each key of the groups is all their columns, or was a key of single rows of the input.
+fn has_keys_of_rows(aggregate: &Aggregate) -> bool {
+    let groups = aggregate.group_expr.len();
+    let mut keys = aggregate.schema.functional_dependencies().iter();
+    let of_input = aggregate.input.schema().functional_dependencies();
+    keys.all(|key| key.source_indices.len() == groups)
+        || !of_input.is_empty() && of_input.iter().all(|key| key.mode == Dependency::Single)
+}
+
+/// Returns the schema without functional dependencies.
+pub(crate) fn without_dependencies(schema: &DFSchemaRef) -> Result<DFSchemaRef> {
+    let empty = FunctionalDependencies::empty();
+    Ok(Arc::new(schema.as_ref().clone().with_functional_dependencies(empty)?))
+}
+
+/// Removes the functional dependencies of a plan's rows. Those of its inputs stay.
+fn plan_without_dependencies(plan: LogicalPlan) -> Result<LogicalPlan> {
+    if plan.schema().functional_dependencies().is_empty() {
+        return Ok(plan);
+    }
+    let removed = |schema: &mut DFSchemaRef| {
+        *schema = without_dependencies(schema)?;
+        Ok(())
+    };
+    let mut plan = plan;
+    match &mut plan {
+        LogicalPlan::Projection(node) => removed(&mut node.schema),
+        LogicalPlan::Window(node) => removed(&mut node.schema),
+        LogicalPlan::Aggregate(node) => removed(&mut node.schema),
+        LogicalPlan::Join(node) => removed(&mut node.schema),
+        LogicalPlan::Union(node) => removed(&mut node.schema),
+        LogicalPlan::TableScan(node) => removed(&mut node.projected_schema),
+        LogicalPlan::EmptyRelation(node) => removed(&mut node.schema),
+        LogicalPlan::Values(node) => removed(&mut node.schema),
+        LogicalPlan::SubqueryAlias(node) => removed(&mut node.schema),
+        LogicalPlan::Unnest(node) => removed(&mut node.schema),
+        LogicalPlan::RecursiveQuery(node) => removed(&mut node.schema),
+        LogicalPlan::Distinct(Distinct::On(node)) => removed(&mut node.schema),
+        // Their schema is that of their input.
+        LogicalPlan::Filter(_)
+        | LogicalPlan::Sort(_)
+        | LogicalPlan::Limit(_)
+        | LogicalPlan::Repartition(_)
+        | LogicalPlan::Distinct(Distinct::All(_)) => {
+            return Ok(plan.map_children(|input| Ok(Transformed::yes(plan_without_dependencies(input)?)))?.data);
+        }
+        LogicalPlan::Subquery(lateral) => {
+            let rows = lateral.subquery.as_ref().clone();
+            lateral.subquery = Arc::new(plan_without_dependencies(rows)?);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+    .map(|()| plan)
+}
+
+/// Plans the relations of a `FROM` as DataFusion does, without functional dependencies that do not hold.
+#[derive(Debug)]
+pub(super) struct Relations;
+
+thread_local! {
+    /// True while a relation goes back to DataFusion's own planner.
+    static IS_PLANNED: Cell<bool> = const { Cell::new(false) };
+}
+
+impl RelationPlanner for Relations {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<RelationPlanning> {
+        if IS_PLANNED.replace(false) || !matches!(relation, TableFactor::Derived { .. } | TableFactor::Table { .. }) {
+            return Ok(RelationPlanning::Original(Box::new(relation)));
+        }
+        // The planner asks here first again. The relations inside of this one come with the flag reset.
+        IS_PLANNED.set(true);
+        let planned = context.plan(relation);
+        IS_PLANNED.set(false);
+        let (planned, _) = sound(planned?)?;
+        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(planned, None))))
+    }
+}

@@ -1,0 +1,85 @@
+//! Patterns, floats and volatile functions. A query that calls `random()` reads enough rows to have one answer.
+
+use super::Answer::{Fails, Panics, Rows};
+use super::Fault;
+
+pub(super) const FAULTS: &[Fault] = &[
+    (
+        "float_extrema.rs",
+        "SELECT g, max(x) FROM (VALUES (1, CAST('NaN' AS DOUBLE)), (1, 1.0), (2, -1e308 * 10)) t(g, x) GROUP BY g",
+        Rows(&["1|1.0", "2|-1.7976931348623157e308"]),
+    ),
+    // A NaN with a sign is less than any number, another value, and another group.
+    ("nan_signs.rs", "SELECT -CAST('NaN' AS DOUBLE) > 1e308", Rows(&["false"])),
+    ("nan_signs.rs", "SELECT -x = x FROM (VALUES (CAST('NaN' AS DOUBLE))) t(x)", Rows(&["false"])),
+    ("nan_signs.rs", "SELECT max(x) FROM (VALUES (-CAST('NaN' AS DOUBLE)), (1.0)) t(x)", Rows(&["1.0"])),
+    (
+        "nan_signs.rs",
+        "SELECT count(*) FROM (SELECT DISTINCT x FROM (VALUES (CAST('NaN' AS DOUBLE)), (-CAST('NaN' AS DOUBLE))) t(x))",
+        Rows(&["2"]),
+    ),
+    ("patterns.rs", "SELECT 'xay' SIMILAR TO 'a'", Rows(&["true"])),
+    ("patterns.rs", "SELECT 'ab' SIMILAR TO 'a%'", Rows(&["false"])),
+    (
+        "patterns.rs",
+        "SELECT '10%' LIKE '10!%' ESCAPE '!'",
+        Fails("LIKE does not support escape_char other than the backslash"),
+    ),
+    ("regex_literals.rs", r"SELECT x FROM (VALUES ('a\b'), ('ab')) t(x) WHERE x ~ 'a\\b'", Rows(&["ab"])),
+    ("regex_literals.rs", r"SELECT x FROM (VALUES ('a\b'), ('ab')) t(x) WHERE regexp_like(x, 'a\\b')", Rows(&["ab"])),
+    ("regex_literals.rs", "SELECT (x ~ '.*') IS NULL FROM (VALUES (CAST(NULL AS VARCHAR))) t(x)", Rows(&["false"])),
+    (
+        "topk_groups.rs",
+        "SELECT DISTINCT f FROM (VALUES (CAST('NaN' AS DOUBLE)), (CAST('NaN' AS DOUBLE))) t(f) ORDER BY f DESC LIMIT 1",
+        Panics,
+    ),
+    // The filter of a group, moved below the groups.
+    (
+        "volatile.rs",
+        "SELECT max(r) < 0.5 FROM (SELECT random() AS r FROM generate_series(1, 300) GROUP BY random()) WHERE r < 0.5",
+        Rows(&["false"]),
+    ),
+    (
+        "volatile.rs",
+        "SELECT count(*) = 300 FROM generate_series(1, 300) WHERE floor(random() * 3) IN (0, 1, 2)",
+        Rows(&["false"]),
+    ),
+    // About 100 of 1,000 values are in the range. Of two values for each row, about 300 pass their bounds.
+    (
+        "volatile.rs",
+        "SELECT count(*) > 200 FROM generate_series(1, 1000) WHERE random() BETWEEN 0.45 AND 0.55",
+        Rows(&["true"]),
+    ),
+    (
+        "volatile.rs",
+        "SELECT count(coalesce(nullif(floor(random() * 2), 0), 5)) = 300 FROM generate_series(1, 300)",
+        Rows(&["false"]),
+    ),
+    ("volatile/common_tables.rs", "WITH t AS (SELECT random() AS r) SELECT a.r = b.r FROM t a, t b", Rows(&["false"])),
+    (
+        "volatile/leaves.rs",
+        "SELECT max(s['a']) < 0.5 FROM (SELECT named_struct('a', random()) AS s FROM generate_series(1, 300)) t \
+         WHERE s['a'] < 0.5",
+        Rows(&["false"]),
+    ),
+    ("zero_signs.rs", "SELECT z IN (0.0, 1, 2, 3) FROM (VALUES (-0.0)) t(z)", Rows(&["false"])),
+    ("zero_signs.rs", "SELECT x FROM (VALUES (-0.0, 2), (0.0, 1)) t(z, x) ORDER BY z, x LIMIT 1", Rows(&["2"])),
+    ("zero_signs.rs", "SELECT count(*) OVER (PARTITION BY z) FROM (VALUES (-0.0), (0.0)) t(z)", Rows(&["1", "1"])),
+    (
+        "zero_signs.rs",
+        "SELECT avg(DISTINCT z), count(DISTINCT x) FROM (VALUES (-0.0, 2), (0.0, 1), (3.0, 3)) t(z, x)",
+        Rows(&["1.0|3"]),
+    ),
+    (
+        "zero_signs.rs",
+        "SELECT CASE z WHEN 0 THEN 'zero' ELSE 'another' END FROM (VALUES (-0.0)) t(z)",
+        Rows(&["another"]),
+    ),
+    // Of the two conditions, `z >= 0` stays.
+    (
+        "zero_signs.rs",
+        "SELECT x FROM (VALUES (-0.0, 2), (0.0, 1)) t(z, x) WHERE z > -0.0 AND z >= 0",
+        Rows(&["1", "2"]),
+    ),
+    ("zero_signs/nullif.rs", "SELECT nullif(z, 0) FROM (VALUES (-0.0)) t(z)", Rows(&["-0.0"])),
+];

@@ -1,0 +1,83 @@
+//! Comparisons and arithmetic of values of several types.
+
+use super::Answer::{Fails, Rows};
+use super::Fault;
+
+pub(super) const FAULTS: &[Fault] = &[
+    (
+        "date_parts.rs",
+        "SELECT count(*) FROM (VALUES (TIMESTAMP '2024-01-01 00:00:00')) t(x) WHERE extract(year FROM x) < 9999",
+        Rows(&["0"]),
+    ),
+    (
+        "operand_types/compared.rs",
+        "SELECT arrow_cast('12:00:01', 'Time64(Microsecond)') > TIME '12:00:00'",
+        Fails("Cannot infer common argument type for comparison operation"),
+    ),
+    ("operand_types/decimals.rs", "SELECT CAST('8.79' AS DECIMAL(12, 2)) = 8.79", Rows(&["false"])),
+    ("operand_types/decimals.rs", "SELECT x = CAST('0' AS DECIMAL(12, 2)) FROM (VALUES (1e-20)) t(x)", Rows(&["true"])),
+    (
+        "operand_types/decimals.rs",
+        "SELECT CAST('1' AS DECIMAL(38, 30)) < 9223372036854775807",
+        Fails("Overflow happened on"),
+    ),
+    ("operand_types/decimals.rs", "SELECT 9007199254740993 = 9007199254740992.0", Rows(&["true"])),
+    ("operand_types/decimals.rs", "SELECT 9007199254740993 IN (0.5, 9007199254740992)", Rows(&["true"])),
+    (
+        "operand_types/decimals.rs",
+        "SELECT s = CAST('8.79' AS DECIMAL(12, 2)) FROM (VALUES ('8.794')) t(s)",
+        Rows(&["true"]),
+    ),
+    ("operand_types/decimals.rs", "SELECT CAST(7 AS BIGINT UNSIGNED) / CAST(2 AS BIGINT)", Rows(&["3.5000"])),
+    (
+        "operand_types/instants.rs",
+        "SELECT x = DATE '9999-12-31' \
+         FROM (VALUES (arrow_cast('9999-12-31T00:00:00', 'Timestamp(Microsecond, None)'))) t(x)",
+        Fails("converted value exceeds the representable i64 range"),
+    ),
+    (
+        "operand_types/instants.rs",
+        "SELECT a.x < b.x FROM (VALUES (TIMESTAMP '2024-01-01 00:00:00')) a(x), \
+         (VALUES (arrow_cast('9999-12-31T00:00:00', 'Timestamp(Microsecond, None)'))) b(x)",
+        Fails("converted value exceeds the representable i64 range"),
+    ),
+    (
+        "operand_types/instants.rs",
+        "SELECT x = TIMESTAMP '2024-01-01 00:00:00.000000001' \
+         FROM (VALUES (arrow_cast('2024-01-01T00:00:00', 'Timestamp(Microsecond, None)'))) t(x)",
+        Rows(&["true"]),
+    ),
+    (
+        "operand_types/intervals.rs",
+        "SELECT TIMESTAMP '2024-01-03 00:00:00' - TIMESTAMP '2024-01-01 00:00:00' > INTERVAL '1 day'",
+        Rows(&["false"]),
+    ),
+    ("operand_types/intervals.rs", "SELECT DATE '2024-01-01' + INTERVAL '12 hours'", Rows(&["2024-01-01"])),
+    (
+        "operand_types/literals.rs",
+        "SELECT CAST('12345678901234567.89' AS DECIMAL(38, 2)) = 12345678901234567.89",
+        Rows(&["false"]),
+    ),
+    (
+        "operand_types/timestamps.rs",
+        "SELECT TIMESTAMP '9999-12-31 00:00:00'",
+        Fails("dates that can be represented as nanoseconds"),
+    ),
+    (
+        "operand_types/timestamps.rs",
+        "SELECT CAST(x AS TIMESTAMP) FROM (VALUES (DATE '9999-12-31')) t(x)",
+        Fails("converted value exceeds the representable i64 range"),
+    ),
+    ("operand_types/unrelated.rs", "SELECT DATE '2024-01-01' > 1998", Rows(&["true"])),
+    (
+        "operand_types/unrelated.rs",
+        "SELECT DATE '1970-01-02' AS day UNION ALL SELECT 0",
+        Rows(&["1970-01-01", "1970-01-02"]),
+    ),
+    ("ranks.rs", "SELECT n / 2 FROM (SELECT row_number() OVER () AS n FROM (VALUES (1)) t(x)) r", Rows(&["0.5000"])),
+    (
+        "ranks.rs",
+        "SELECT -rank() OVER (ORDER BY x) FROM (VALUES (1)) t(x)",
+        Fails("only supports signed numeric, interval and timestamp types"),
+    ),
+];
