@@ -1,0 +1,332 @@
+//! The servers of a contract that hold files: the location, the format, and the settings that go with it.
+
+use std::path::Path;
+
+use super::{PREFIX, declared_at, list, unknown_setting};
+use crate::model::{FileFormat, PortSource};
+use crate::nearest::nearest;
+use crate::odcs::{ContractServer, CustomProperty, ReadContract, SchemaObject, wrong};
+use crate::yaml::Step;
+use crate::{Diagnostic, Place};
+
+const HEADER: &str = "portolan.header";
+const DELIMITER: &str = "portolan.delimiter";
+const PARTITION_COLUMNS: &str = "portolan.partitionColumns";
+
+/// The custom properties that describe files.
+pub(super) const SETTINGS: [&str; 3] = [HEADER, DELIMITER, PARTITION_COLUMNS];
+
+const FORMATS: [(&str, FileFormat); 8] = [
+    ("parquet", FileFormat::Parquet),
+    ("csv", FileFormat::Csv),
+    ("json", FileFormat::Json),
+    ("jsonl", FileFormat::Json),
+    ("ndjson", FileFormat::Json),
+    ("arrow", FileFormat::Arrow),
+    ("ipc", FileFormat::Arrow),
+    ("feather", FileFormat::Arrow),
+];
+
+const S3: &[&str] = &["s3", "s3a"];
+const AZURE: &[&str] = &["az", "azure", "abfs", "abfss", "adl", "https"];
+const ANY_STORE: &[&str] = &["s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "http", "https"];
+
+const NO_CREDENTIALS: &str = "credentials do not belong in a contract: give them in the node's config";
+
+/// What `customProperties` say of files, at one level of the contract.
+#[derive(Default)]
+struct FileSettings {
+    header: Option<(bool, Place)>,
+    delimiter: Option<(u8, Place)>,
+    partition_columns: Option<(Vec<String>, Place)>,
+}
+
+/// Returns the source of the port whose rows are `read.contract.schema[object]` in the files of `servers[i]`.
+///
+/// # Errors
+/// Every location, format or setting that is not understood.
+pub(super) fn file_source(read: &ReadContract, object: usize, i: usize) -> Result<PortSource, Vec<Diagnostic>> {
+    let contract = &read.contract;
+    let server = &contract.servers[i];
+    let mut errors = vec![];
+    let at = |key: &str| read.document.place(&["servers".into(), i.into(), key.into()]);
+
+    let location = location(server, &contract.schema[object].name, &at, &mut errors);
+    let format = format(server, &location, &at, &mut errors);
+    check_encoding(server, &at, &mut errors);
+    if server.endpoint_url.as_deref().is_some_and(has_credentials) {
+        errors.push(wrong(at("endpointUrl"), NO_CREDENTIALS));
+    }
+    let own = settings(read, &server.custom_properties, &["servers".into(), i.into()], &mut errors);
+    let shared = settings(read, &contract.custom_properties, &[], &mut errors);
+    check_format_settings(format, &own, &mut errors);
+    let delimiter = own.delimiter.or(shared.delimiter).map(|(d, _)| d);
+    let delimiter = delimiter.or_else(|| server_delimiter(server, format, &at, &mut errors));
+    let partition_columns = own.partition_columns.or(shared.partition_columns);
+    let partition_columns = partitions(read, object, partition_columns, &mut errors);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+
+    let folder = read.document.file().parent().unwrap_or(Path::new(""));
+    Ok(PortSource {
+        server: server.server.clone(),
+        location,
+        base: std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf()),
+        format,
+        delimiter: delimiter.filter(|_| format == FileFormat::Csv),
+        has_header: own.header.or(shared.header).is_none_or(|(header, _)| header),
+        partition_columns,
+        endpoint: server.endpoint_url.clone(),
+        declared_at: declared_at(read, object),
+        place: read.document.place(&["servers".into(), i.into()]),
+    })
+}
+
+/// True if a server holds files.
+pub(super) fn holds_files(server: &ContractServer) -> bool {
+    match server.kind.as_str() {
+        "local" | "s3" | "azure" => true,
+        "custom" => match &server.location {
+            Some(location) => scheme(location).is_some_and(|s| ANY_STORE.contains(&s)),
+            None => server.path.is_some(),
+        },
+        _ => false,
+    }
+}
+
+fn location(
+    server: &ContractServer,
+    object: &str,
+    at: &impl Fn(&str) -> Place,
+    errors: &mut Vec<Diagnostic>,
+) -> String {
+    let (key, text) = match (server.kind.as_str(), &server.location, &server.path) {
+        ("local", _, Some(path)) | ("custom", None, Some(path)) => ("path", path),
+        (_, Some(location), _) => ("location", location),
+        _ => {
+            errors.push(wrong(at("location"), "the server says neither `location` nor `path`"));
+            return String::new();
+        }
+    };
+    let schemes = match server.kind.as_str() {
+        "s3" => S3,
+        "azure" => AZURE,
+        _ => ANY_STORE,
+    };
+    match (key, scheme(text)) {
+        (_, None) if text.trim().is_empty() => errors.push(wrong(at(key), "the location is empty")),
+        ("path", None) => {}
+        ("path", _) => {
+            let message = "expected a path, found a URL: that goes with a server of type `s3`, `azure` or `custom`, \
+                           under `location`";
+            errors.push(wrong(at(key), message));
+        }
+        ("location", None) => {
+            errors.push(wrong(at(key), format!("a location begins with one of {}", list(schemes, "://"))));
+        }
+        (_, Some(scheme)) if !schemes.contains(&scheme) => errors.push(wrong(
+            at(key),
+            format!(
+                "`{scheme}://` does not go with a server of type `{}`; one of {}",
+                server.kind,
+                list(schemes, "://")
+            ),
+        )),
+        _ if has_credentials(text) => {
+            errors.push(wrong(at(key), NO_CREDENTIALS));
+        }
+        _ => {}
+    }
+    // One server for several objects: the standard's own examples write the object's name so.
+    text.replace("{model}", object)
+}
+
+fn scheme(location: &str) -> Option<&str> {
+    location.split_once("://").map(|(scheme, _)| scheme)
+}
+
+/// Whether a URL carries a user, a token or a signature. Azure's `container@account` is neither.
+fn has_credentials(url: &str) -> bool {
+    let Some((scheme, rest)) = url.split_once("://") else { return false };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map(|(user, _)| user);
+    let query = rest.split_once('?').map(|(_, query)| query.to_lowercase()).unwrap_or_default();
+    user.is_some_and(|user| user.contains(':') || scheme.starts_with("http"))
+        || ["sig=", "signature=", "token=", "credential="].iter().any(|secret| query.contains(secret))
+}
+
+fn format(
+    server: &ContractServer,
+    location: &str,
+    at: &impl Fn(&str) -> Place,
+    errors: &mut Vec<Diagnostic>,
+) -> FileFormat {
+    let named = |name: &str| FORMATS.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, format)| *format);
+    let guess = Path::new(location).extension().and_then(|e| named(e.to_str()?));
+    match &server.format {
+        Some(name) => named(name).unwrap_or_else(|| {
+            let suggestion = nearest(name, FORMATS.map(|(n, _)| n)).map(str::to_string);
+            let message = format!("the format `{name}` is not read; one of `parquet`, `csv`, `json`, `arrow`");
+            errors.push(Diagnostic { place: at("format"), message, suggestion });
+            FileFormat::Parquet
+        }),
+        None => guess.unwrap_or_else(|| {
+            let message = "the key `format` is missing, and the location does not end in one of `.parquet`, `.csv`, \
+                           `.json`, `.arrow`";
+            errors.push(wrong(at("format"), message));
+            FileFormat::Parquet
+        }),
+    }
+}
+
+fn check_encoding(server: &ContractServer, at: &impl Fn(&str) -> Place, errors: &mut Vec<Diagnostic>) {
+    if let Some(encoding) = &server.encoding
+        && !["utf-8", "utf8", "ascii", "us-ascii"].contains(&encoding.to_lowercase().as_str())
+    {
+        errors.push(wrong(at("encoding"), format!("text in `{encoding}` is not read; only UTF-8 is")));
+    }
+}
+
+/// The server's own `delimiter`: for CSV what separates values, for JSON what separates documents.
+fn server_delimiter(
+    server: &ContractServer,
+    format: FileFormat,
+    at: &impl Fn(&str) -> Place,
+    errors: &mut Vec<Diagnostic>,
+) -> Option<u8> {
+    let text = server.delimiter.as_deref()?;
+    match format {
+        FileFormat::Csv => match delimiter(text) {
+            Ok(delimiter) => return Some(delimiter),
+            Err(message) => errors.push(wrong(at("delimiter"), message)),
+        },
+        FileFormat::Json if text != "new_line" => {
+            let message = format!("JSON documents separated by `{text}` are not read; only `new_line`, one a line, is");
+            errors.push(wrong(at("delimiter"), message));
+        }
+        _ => {}
+    }
+    None
+}
+
+fn delimiter(text: &str) -> Result<u8, String> {
+    match (text, text.as_bytes()) {
+        ("tab" | "\\t", _) => Ok(b'\t'),
+        (_, [b'\n' | b'\r' | b'"', ..]) => Err("a line break or a quote cannot separate values".into()),
+        (_, [byte]) if byte.is_ascii() => Ok(*byte),
+        _ => Err("expected a single ASCII character, or `tab`".into()),
+    }
+}
+
+fn settings(
+    read: &ReadContract,
+    properties: &[CustomProperty],
+    parent: &[Step],
+    errors: &mut Vec<Diagnostic>,
+) -> FileSettings {
+    let mut settings = FileSettings::default();
+    for (i, CustomProperty { property, value }) in properties.iter().enumerate() {
+        if !property.starts_with(PREFIX) {
+            continue;
+        }
+        let at = |key: &str| {
+            let steps: Vec<Step> =
+                parent.iter().cloned().chain(["customProperties".into(), i.into(), key.into()]).collect();
+            read.document.place(&steps)
+        };
+        let place = at("value");
+        let expected = match property.as_str() {
+            HEADER => {
+                settings.header = value.as_bool().map(|v| (v, place.clone()));
+                settings.header.is_none().then_some("expected a boolean: whether the first line names the columns")
+            }
+            DELIMITER => {
+                settings.delimiter = value.as_str().and_then(|v| delimiter(v).ok()).map(|v| (v, place.clone()));
+                settings.delimiter.is_none().then_some("expected a single ASCII character, or `tab`")
+            }
+            PARTITION_COLUMNS => {
+                let names = value.as_array().and_then(|v| v.iter().map(|v| v.as_str().map(String::from)).collect());
+                settings.partition_columns = names.map(|v| (v, place.clone()));
+                settings.partition_columns.is_none().then_some("expected a list of column names, outermost first")
+            }
+            _ => {
+                errors.push(unknown_setting(property, at("property")));
+                None
+            }
+        };
+        errors.extend(expected.map(|message| wrong(place, message)));
+    }
+    settings
+}
+
+/// A server's own settings for CSV need CSV. Those of the whole contract may be meant for another server.
+fn check_format_settings(format: FileFormat, own: &FileSettings, errors: &mut Vec<Diagnostic>) {
+    if format == FileFormat::Csv {
+        return;
+    }
+    let header = own.header.as_ref().map(|(_, place)| (HEADER, place));
+    let delimiter = own.delimiter.as_ref().map(|(_, place)| (DELIMITER, place));
+    for (name, place) in header.into_iter().chain(delimiter) {
+        errors.push(wrong(place.clone(), format!("`{name}` goes with the format `csv` only")));
+    }
+}
+
+/// Hive partition columns, from our setting or from the columns marked `partitioned`; both must agree.
+fn partitions(
+    read: &ReadContract,
+    object: usize,
+    set: Option<(Vec<String>, Place)>,
+    errors: &mut Vec<Diagnostic>,
+) -> Vec<String> {
+    let schema = &read.contract.schema[object];
+    let marked = schema.partition_columns().unwrap_or_else(|(i, message)| {
+        errors.push(wrong(read.property_place(object, i), message));
+        vec![]
+    });
+    let Some((set, place)) = set else { return marked };
+    if !marked.is_empty() && marked != set {
+        let message = format!("the columns marked `partitioned` are others: {}", list(&marked, ""));
+        errors.push(wrong(place.clone(), message));
+    }
+    for name in &set {
+        errors.extend(unknown_column(schema, name, &place));
+    }
+    set
+}
+
+fn unknown_column(schema: &SchemaObject, name: &str, place: &Place) -> Option<Diagnostic> {
+    let names = || schema.columns().map(|(_, p)| p.name.as_str());
+    if names().any(|n| n == name) {
+        return None;
+    }
+    let suggestion = nearest(name, names()).map(str::to_string);
+    let message = format!("`{}` has no column `{name}`", schema.name);
+    Some(Diagnostic { place: place.clone(), message, suggestion })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_credentials;
+
+    #[test]
+    fn credentials_in_urls() {
+        for url in [
+            "https://me:pw@example.org/x",
+            "https://token@example.org/x",
+            "s3://key:secret@lake/x",
+            "https://example.org/x?sv=1&sig=abc",
+            "https://example.org/x?X-Amz-Signature=abc",
+        ] {
+            assert!(has_credentials(url), "{url}");
+        }
+        for url in [
+            "data/a@b:c.csv",
+            "s3://lake/a@b:c/x",
+            "abfss://container@account.dfs.core.windows.net/x",
+            "http://[::1]:9/x",
+        ] {
+            assert!(!has_credentials(url), "{url}");
+        }
+    }
+}
