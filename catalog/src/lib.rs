@@ -19,6 +19,6 @@ pub use diagnostic::{Diagnostic, Diagnostics, Place};
 pub use lint::{Warning, lint};
 pub use load::load_domain;
 pub use mesh::{DomainEntry, MeshSnapshot, NodeEntry, NodeLocation, NodeState};
-pub use model::{Column, DomainCatalog, FileFormat, Port, PortSource, Product, Reference};
+pub use model::{Column, DomainCatalog, FileFormat, FileSource, Port, PortSource, Product, Reference, SourceKind};
 pub use names::{DomainName, PortName, PortRef, ProductName};
 pub use statistics::{ColumnStatistics, PortStatistics, StatisticValue};

@@ -2,12 +2,14 @@
 //! This is the form that nodes exchange; the standards' documents are parsed into it and left behind.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::diagnostic::Place;
 use crate::names::{DomainName, PortName, PortRef, ProductName};
 use crate::statistics::PortStatistics;
 
@@ -124,17 +126,36 @@ pub enum FileFormat {
     Arrow,
 }
 
-/// Where a port's data lies, as its contract's `servers` say.
+/// The source of a port's rows, as the `servers` of its contract describe it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PortSource {
-    /// The `server` that the contract names: `sources.<name>` in the node's config adds to it
-    /// what does not belong in a contract, such as credentials.
+    /// The name of the `server` in the contract. `sources.<name>` in the node's config adds the options that do not
+    /// belong in a contract, such as credentials.
     pub server: String,
+    /// The kind of the source, with the properties that only this kind has.
+    pub kind: SourceKind,
+    /// The place of each column in the contract, so that an error about a column can point there.
+    pub declared_at: BTreeMap<String, Place>,
+    /// The place of the server in the contract.
+    pub place: Place,
+}
+
+/// The kind of a source, with the properties that only this kind has. An opener rejects a kind that it does not know.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum SourceKind {
+    /// Files, on local disk or in an object store.
+    Files(FileSource),
+}
+
+/// The files of a port.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileSource {
     /// An absolute path, a path relative to the descriptor's folder, or a URL (`s3://`, `gs://`, `az://`,
     /// `http(s)://`); a single file, a folder, or a glob.
     pub location: String,
     /// The folder that a relative `location` starts from.
-    pub base: std::path::PathBuf,
+    pub base: PathBuf,
     /// The files' format.
     pub format: FileFormat,
     /// CSV: the delimiter. `None`: a comma.
@@ -143,12 +164,8 @@ pub struct PortSource {
     pub has_header: bool,
     /// Hive partition columns (`…/year=2024/…`), outermost first.
     pub partition_columns: Vec<String>,
-    /// What the contract gives for reaching the store, such as an endpoint.
+    /// The URL of the object store, if the contract has one.
     pub endpoint: Option<String>,
-    /// Where in the contract each column stands, so that a mismatch with the source can point there.
-    pub declared_at: BTreeMap<String, crate::diagnostic::Place>,
-    /// Where in the contract the source stands.
-    pub place: crate::diagnostic::Place,
 }
 
 impl Product {
@@ -192,6 +209,23 @@ impl Port {
             .map(|c| Some(Field::new(&c.name, c.data_type.clone()?, c.nullable)))
             .collect::<Option<Vec<_>>>()?;
         Some(Schema::new(fields).into())
+    }
+}
+
+impl PortSource {
+    /// Returns the files of the port, or `None` if the source is of another kind.
+    pub fn files(&self) -> Option<&FileSource> {
+        let SourceKind::Files(files) = &self.kind;
+        Some(files)
+    }
+}
+
+impl SourceKind {
+    /// Returns the name of the kind, for errors.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Files(_) => "files",
+        }
     }
 }
 

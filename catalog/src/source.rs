@@ -4,7 +4,7 @@ mod files;
 
 use std::collections::BTreeMap;
 
-use crate::model::PortSource;
+use crate::model::{PortSource, SourceKind};
 use crate::nearest::nearest;
 use crate::odcs::{ReadContract, wrong};
 use crate::{Diagnostic, Place};
@@ -19,9 +19,22 @@ pub(crate) const PREFIX: &str = "portolan.";
 /// # Errors
 /// No server whose data can be read; every fault of the first server whose data can.
 pub(crate) fn port_source(read: &ReadContract, object: usize) -> Result<PortSource, Vec<Diagnostic>> {
-    match read.contract.servers.iter().position(files::holds_files) {
-        Some(i) => files::file_source(read, object, i),
-        None => Err(vec![no_server(read)]),
+    let mut servers = read.contract.servers.iter().enumerate();
+    let found = servers.find_map(|(i, server)| Some((i, server, source_kind(read, object, i)?)));
+    let Some((i, server, kind)) = found else { return Err(vec![no_server(read)]) };
+    Ok(PortSource {
+        server: server.server.clone(),
+        kind: kind?,
+        declared_at: declared_at(read, object),
+        place: read.document.place(&["servers".into(), i.into()]),
+    })
+}
+
+/// Reads `servers[i]` as the kind of source that its type stands for. Returns `None` if its data cannot be read.
+fn source_kind(read: &ReadContract, object: usize, i: usize) -> Option<Result<SourceKind, Vec<Diagnostic>>> {
+    match &read.contract.servers[i] {
+        server if files::holds_files(server) => Some(files::file_source(read, object, i).map(SourceKind::Files)),
+        _ => None,
     }
 }
 

@@ -77,8 +77,9 @@ fn a_good_folder() {
     assert_eq!(orders.tags, ["finance", "fact"]);
     assert_eq!(orders.primary_key, ["id"]);
     let source = orders.source.as_ref().unwrap();
-    assert_eq!((source.server.as_str(), source.location.as_str()), ("files", "data/orders.parquet"));
-    assert_eq!(source.base, testdata().join("good/orders"));
+    let files = source.files().unwrap();
+    assert_eq!((source.server.as_str(), files.location.as_str()), ("files", "data/orders.parquet"));
+    assert_eq!(files.base, testdata().join("good/orders"));
     assert!(source.declared_at["email"].to_string().ends_with("contract.yaml:19: schema[0].properties[1]"));
     assert!(source.place.to_string().ends_with("contract.yaml:10: servers[1]"));
 
@@ -96,20 +97,22 @@ fn sources_of_all_kinds() {
     let catalog = load_domain(&sales(), &testdata().join("good")).unwrap();
     let product = &catalog.products[&ProductName::new("Der Größte See")];
     let source = |port: &str| product.ports[&PortName::new(port)].source.clone().unwrap();
+    let files = |port: &str| source(port).files().unwrap().clone();
 
-    let s3 = source("s3");
+    let s3 = files("s3");
     assert_eq!((s3.location.as_str(), s3.format, s3.delimiter), ("s3://lake/events/", FileFormat::Csv, Some(b'|')));
     assert_eq!(s3.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
     assert!(!s3.has_header, "said for the whole contract");
     assert_eq!(s3.partition_columns, ["country", "day"]);
 
-    let gcs = source("gcs");
+    let gcs = files("gcs");
     assert_eq!((gcs.location.as_str(), gcs.format), ("gs://lake/x/*.jsonl", FileFormat::Json));
-    assert_eq!(source("azure").format, FileFormat::Arrow);
-    let web = source("web");
-    assert_eq!((web.server.as_str(), web.format, web.delimiter), ("web", FileFormat::Csv, Some(b'\t')));
+    assert_eq!(files("azure").format, FileFormat::Arrow);
+    assert_eq!(source("web").server, "web");
+    let web = files("web");
+    assert_eq!((web.format, web.delimiter), (FileFormat::Csv, Some(b'\t')));
     assert!(web.has_header);
-    assert_eq!(source("folder").partition_columns, ["year", "month"]);
+    assert_eq!(files("folder").partition_columns, ["year", "month"]);
 }
 
 #[test]

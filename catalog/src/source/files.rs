@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::{PREFIX, declared_at, list, unknown_setting};
-use crate::model::{FileFormat, PortSource};
+use super::{PREFIX, list, unknown_setting};
+use crate::model::{FileFormat, FileSource};
 use crate::nearest::nearest;
 use crate::odcs::{ContractServer, CustomProperty, ReadContract, SchemaObject, wrong};
 use crate::yaml::Step;
@@ -41,11 +41,11 @@ struct FileSettings {
     partition_columns: Option<(Vec<String>, Place)>,
 }
 
-/// Returns the source of the port whose rows are `read.contract.schema[object]` in the files of `servers[i]`.
+/// Returns the files of the port whose rows are `read.contract.schema[object]` at `servers[i]`.
 ///
 /// # Errors
 /// Every location, format or setting that is not understood.
-pub(super) fn file_source(read: &ReadContract, object: usize, i: usize) -> Result<PortSource, Vec<Diagnostic>> {
+pub(super) fn file_source(read: &ReadContract, object: usize, i: usize) -> Result<FileSource, Vec<Diagnostic>> {
     let contract = &read.contract;
     let server = &contract.servers[i];
     let mut errors = vec![];
@@ -69,8 +69,7 @@ pub(super) fn file_source(read: &ReadContract, object: usize, i: usize) -> Resul
     }
 
     let folder = read.document.file().parent().unwrap_or(Path::new(""));
-    Ok(PortSource {
-        server: server.server.clone(),
+    Ok(FileSource {
         location,
         base: std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf()),
         format,
@@ -78,8 +77,6 @@ pub(super) fn file_source(read: &ReadContract, object: usize, i: usize) -> Resul
         has_header: own.header.or(shared.header).is_none_or(|(header, _)| header),
         partition_columns,
         endpoint: server.endpoint_url.clone(),
-        declared_at: declared_at(read, object),
-        place: read.document.place(&["servers".into(), i.into()]),
     })
 }
 

@@ -19,7 +19,7 @@ use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
-use portolan_catalog::{FileFormat, PortSource};
+use portolan_catalog::{FileFormat, FileSource};
 
 use super::footers::forget_other_version;
 use super::sample::{SAMPLE_RECORDS, TextSample, keys};
@@ -52,7 +52,7 @@ pub(super) struct Encoding {
 
 impl Encoding {
     /// What the contract says, with the compression that the files' names tell.
-    pub(super) fn new(source: &PortSource, compression: CompressionTypeVariant) -> Self {
+    pub(super) fn new(source: &FileSource, compression: CompressionTypeVariant) -> Self {
         let delimiter = source.delimiter.unwrap_or(b',');
         Self { format: source.format, delimiter, has_header: source.has_header, compression }
     }

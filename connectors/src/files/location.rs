@@ -5,7 +5,7 @@ use std::path::{Component, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 use object_store::path::Path;
-use portolan_catalog::PortSource;
+use portolan_catalog::FileSource;
 use url::Url;
 
 /// Which store holds the files.
@@ -70,7 +70,7 @@ impl Location {
     ///
     /// # Errors
     /// What is wrong with it, as text that goes after its place in the contract.
-    pub(super) fn parse(source: &PortSource) -> Result<Self, String> {
+    pub(super) fn parse(source: &FileSource) -> Result<Self, String> {
         match source.location.split_once("://") {
             None => Self::local(source.base.join(&source.location), &source.location),
             Some(("file", _)) => {

@@ -39,7 +39,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 use object_store::{ObjectMeta, ObjectStore};
-use portolan_catalog::{Diagnostics, Port, PortSource};
+use portolan_catalog::{Diagnostics, FileSource, Port, PortSource};
 
 use self::append::FileAppender;
 use self::error_context::{Origin, Redaction};
@@ -70,15 +70,21 @@ impl SourceOpener for FileSources {
             return Err(one(&Default::default(), format!("port {} has no source on this node", port.name)));
         };
         let wrong = |message: String| one(&source.place, message);
-        let location = Location::parse(source).map_err(wrong)?;
+        let Some(file_source) = source.files() else {
+            let kind = source.kind.name();
+            return Err(wrong(format!("port {}: expected a source of files, got one of kind `{kind}`", port.name)));
+        };
+        let location = Location::parse(file_source).map_err(wrong)?;
         let default = SourceOptions::default();
         let options = self.options.get(&source.server).unwrap_or(&default);
-        let registered = store::register(source, location, options, runtime).map_err(wrong)?;
+        let endpoint = file_source.endpoint.as_deref();
+        let registered = store::register(&source.server, endpoint, location, options, runtime).map_err(wrong)?;
         let redact = Redaction(registered.secrets.0);
         let origin = Origin { port: port.name.clone(), location: registered.location, redact };
         let opening = Opening {
             port,
             source,
+            file_source,
             origin: Arc::new(origin),
             store: registered.store,
             session: session(runtime),
@@ -90,7 +96,8 @@ impl SourceOpener for FileSources {
             [] => None,
             writers => {
                 let place = (&opening.origin, &opening.store);
-                Some(Arc::new(FileAppender::new(port, source.format, &table.layout, place, writers).map_err(wrong)?))
+                let format = file_source.format;
+                Some(Arc::new(FileAppender::new(port, format, &table.layout, place, writers).map_err(wrong)?))
             }
         };
         Ok(OpenedPort { name: port.name.clone(), provider: Arc::new(table), schema, writer })
@@ -113,6 +120,7 @@ fn session(runtime: &Arc<RuntimeEnv>) -> SessionState {
 struct Opening<'a> {
     port: &'a Port,
     source: &'a PortSource,
+    file_source: &'a FileSource,
     origin: Arc<Origin>,
     store: Arc<dyn ObjectStore>,
     session: SessionState,
@@ -122,7 +130,7 @@ struct Opening<'a> {
 impl Opening<'_> {
     async fn open(&self, url: ObjectStoreUrl) -> Result<FileTable, Diagnostics> {
         let location = &self.origin.location;
-        let listed = listing::list(self.store.as_ref(), location, self.source.format, self.max_files).await;
+        let listed = listing::list(self.store.as_ref(), location, self.file_source.format, self.max_files).await;
         let files = listed.map_err(|error| {
             let message = error.message(location);
             match error {
@@ -148,7 +156,7 @@ impl Opening<'_> {
     }
 
     fn encoding(&self, files: &[ObjectMeta]) -> Result<Encoding, Diagnostics> {
-        let mut kinds = files.iter().map(|f| (compression_of(&f.location, self.source.format), f));
+        let mut kinds = files.iter().map(|f| (compression_of(&f.location, self.file_source.format), f));
         let Some((compression, first)) = kinds.next() else { return Err(self.wrong("there is no file".to_owned())) };
         if let Some((_, other)) = kinds.find(|(kind, _)| *kind != compression) {
             let (first, other) = (self.name_of(first), self.name_of(other));
@@ -156,14 +164,14 @@ impl Opening<'_> {
                 self.wrong(format!("{first} and {other} are compressed differently: choose one kind by a glob"))
             );
         }
-        Ok(Encoding::new(self.source, compression))
+        Ok(Encoding::new(self.file_source, compression))
     }
 
     /// The columns that the folders give: those that the contract calls so, and the declared ones that they name.
     fn partitions(&self, files: &[ObjectMeta]) -> Result<Vec<String>, Diagnostics> {
         let Some(first) = files.first() else { return Ok(Vec::new()) };
         let named = Layout::partitions_in(self.port, first.location.as_ref());
-        let declared = &self.source.partition_columns;
+        let declared = &self.file_source.partition_columns;
         if let Some(lacking) = declared.iter().find(|d| !named.contains(d)) {
             let message = format!("partition column `{lacking}` names no folder: {} has none", self.name_of(first));
             return Err(self.wrong(message));

@@ -15,7 +15,6 @@ use object_store::client::SpawnedReqwestConnector;
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
 use object_store::{ClientConfigKey, ClientOptions, HeaderMap, HeaderValue, ObjectStore, RetryConfig};
-use portolan_catalog::PortSource;
 use tokio::runtime::Handle;
 
 use super::location::{Location, StoreAddress};
@@ -51,7 +50,8 @@ impl std::fmt::Debug for Secrets {
     }
 }
 
-/// Makes the store for `source` and registers it with `runtime`, in place of an earlier one for the same server.
+/// Creates the store at a location of the contract's `server`, and registers the store with `runtime`. Replaces an earlier
+/// store of the same server.
 ///
 /// DataFusion knows a store by scheme and host, and its caches know a file by its path alone. Both therefore carry the
 /// server's name and a digest of the address, so that two servers with a bucket of the same name stay apart.
@@ -59,7 +59,8 @@ impl std::fmt::Debug for Secrets {
 /// # Errors
 /// What is wrong with the options, as text that goes after the source's place.
 pub(super) fn register(
-    source: &PortSource,
+    server: &str,
+    endpoint: Option<&str>,
     location: Location,
     options: &SourceOptions,
     runtime: &Arc<RuntimeEnv>,
@@ -69,10 +70,10 @@ pub(super) fn register(
         let store = runtime.object_store(&url).map_err(|e| format!("the local file system is not to be read: {e}"))?;
         return Ok(Registered { url, store, location, secrets: Secrets::default() });
     }
-    let scope = scope(source, &location.store);
+    let scope = scope(server, endpoint, &location.store);
     let url =
         ObjectStoreUrl::parse(format!("portolan://{scope}")).map_err(|e| format!("the store has no name: {e}"))?;
-    let mut build = Build { endpoint: source.endpoint.as_deref(), secrets: Secrets::default() };
+    let mut build = Build { endpoint, secrets: Secrets::default() };
     let built = build.store(&location.store, options);
     let secrets = build.secrets;
     // A builder's error may repeat what it was given.
@@ -84,10 +85,10 @@ pub(super) fn register(
 }
 
 /// A name for a store that no other server has and that is fit for a host.
-fn scope(source: &PortSource, address: &StoreAddress) -> String {
+fn scope(server: &str, endpoint: Option<&str>, address: &StoreAddress) -> String {
     let mut hasher = DefaultHasher::new();
-    (&source.server, address, &source.endpoint).hash(&mut hasher);
-    let letters = source.server.chars().map(|c| c.to_ascii_lowercase());
+    (server, address, endpoint).hash(&mut hasher);
+    let letters = server.chars().map(|c| c.to_ascii_lowercase());
     let slug: String = letters.map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(32).collect();
     format!("{slug}-{:016x}", hasher.finish())
 }

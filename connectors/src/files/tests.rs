@@ -19,7 +19,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use portolan_catalog::{Column, Diagnostics, FileFormat, Place, Port, PortRef, PortSource};
+use portolan_catalog::{Column, Diagnostics, FileFormat, FileSource, Place, Port, PortRef, PortSource, SourceKind};
 use tempfile::TempDir;
 
 use super::FileSources;
@@ -36,8 +36,7 @@ impl Fixture {
     /// A port with these columns (`name: logicalType`, an empty type for none) over `location` in a new folder.
     pub(super) fn new(format: FileFormat, location: &str, columns: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().unwrap();
-        let source = PortSource {
-            server: "lake".to_owned(),
+        let files = FileSource {
             location: location.to_owned(),
             base: folder.path().to_owned(),
             format,
@@ -45,6 +44,10 @@ impl Fixture {
             has_header: true,
             partition_columns: vec![],
             endpoint: None,
+        };
+        let source = PortSource {
+            server: "lake".to_owned(),
+            kind: SourceKind::Files(files),
             declared_at: columns.iter().map(|(name, _)| ((*name).to_owned(), place(name))).collect(),
             place: place("servers[0]"),
         };
@@ -63,8 +66,11 @@ impl Fixture {
         Self { folder, port }
     }
 
-    pub(super) fn source(&mut self) -> &mut PortSource {
-        self.port.source.as_mut().unwrap()
+    pub(super) fn files(&mut self) -> &mut FileSource {
+        match &mut self.port.source.as_mut().unwrap().kind {
+            SourceKind::Files(files) => files,
+            other => panic!("the fixture has files, got {}", other.name()),
+        }
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {

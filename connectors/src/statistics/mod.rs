@@ -20,7 +20,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 use futures::{StreamExt, stream};
 use portolan_catalog::{
-    Column, ColumnStatistics, DomainCatalog, FileFormat, Port, PortRef, PortStatistics, StatisticValue,
+    Column, ColumnStatistics, DomainCatalog, FileFormat, Port, PortRef, PortSource, PortStatistics, StatisticValue,
 };
 use tokio::time::{Instant, timeout};
 
@@ -221,7 +221,8 @@ impl PortCollector<'_> {
         if guess.is_some() {
             return guess;
         }
-        let is_arrow = self.port.source.as_ref().is_some_and(|s| s.format == FileFormat::Arrow);
+        let files = self.port.source.as_ref().and_then(PortSource::files);
+        let is_arrow = files.is_some_and(|files| files.format == FileFormat::Arrow);
         if !is_arrow || sampled.len() < self.opened.schema.fields().len() {
             return None;
         }

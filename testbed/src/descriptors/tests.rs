@@ -20,8 +20,8 @@ fn the_descriptors_load_and_publish_every_table() {
         let products = write(domain, &data, &folder.path().join(domain)).unwrap();
         let catalog = load_domain(&DomainName::new(domain), &products).unwrap();
         for port in catalog.ports() {
-            let source = port.source.as_ref().unwrap();
-            assert_eq!(source.location, data.join(format!("{}.parquet", port.name.port)).display().to_string());
+            let files = port.source.as_ref().unwrap().files().unwrap();
+            assert_eq!(files.location, data.join(format!("{}.parquet", port.name.port)).display().to_string());
             assert!(!port.primary_key.is_empty(), "{}", port.name);
             assert!(port.columns.iter().all(|c| c.description.is_some() && !c.nullable), "{}", port.name);
             ports.push(port.name.to_string());

@@ -63,14 +63,14 @@ async fn a_place_without_data_is_refused() {
     let refused = fixture.refused().await;
     assert!(refused.starts_with("orders.odcs.yaml:7: servers[0]: "), "{refused}");
     assert!(refused.contains("nowhere/o.parquet"), "{refused}");
-    fixture.source().location = "*.parquet".to_owned();
+    fixture.files().location = "*.parquet".to_owned();
     assert!(fixture.refused().await.contains("no file of the declared format at *.parquet"));
-    fixture.source().location = "ftp://host/x".to_owned();
+    fixture.files().location = "ftp://host/x".to_owned();
     assert!(fixture.refused().await.contains("`ftp://` is not known"));
-    fixture.source().location = "s3://key:hunter2@bucket/x".to_owned();
+    fixture.files().location = "s3://key:hunter2@bucket/x".to_owned();
     let refused = fixture.refused().await;
     assert!(refused.contains("credentials") && !refused.contains("hunter2"), "{refused}");
-    fixture.source().location = "https://host/x.csv?sig=hunter2".to_owned();
+    fixture.files().location = "https://host/x.csv?sig=hunter2".to_owned();
     let refused = fixture.refused().await;
     assert!(refused.contains("without query") && !refused.contains("hunter2"), "{refused}");
 }
@@ -287,7 +287,7 @@ async fn partitions_that_do_not_fit_are_refused() {
     fails_at(&context, "SELECT id FROM t", "/c.parquet").await;
     assert!(fixture.refused().await.contains("different partition columns"));
     fs::remove_file(fixture.path("data/c.parquet")).unwrap();
-    fixture.source().partition_columns = vec!["month".to_owned()];
+    fixture.files().partition_columns = vec!["month".to_owned()];
     assert!(fixture.refused().await.contains("`month`"));
 }
 
@@ -312,7 +312,7 @@ async fn columns_of_two_types_name_both_files() {
 #[tokio::test]
 async fn csv_without_header_must_have_as_many_columns_as_declared() {
     let mut fixture = Fixture::new(FileFormat::Csv, "o.csv", COLUMNS);
-    fixture.source().has_header = false;
+    fixture.files().has_header = false;
     fixture.write("o.csv", "1,a\n");
     assert!(fixture.refused().await.contains("2 columns and the contract declares 3"));
 }

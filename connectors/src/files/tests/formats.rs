@@ -25,7 +25,7 @@ async fn parquet_shows_the_declared_columns_in_their_order() {
     assert!(opened.schema.fields().iter().all(|f| f.is_nullable()), "`required` is not checked, so not relied on");
     assert_eq!(rows(&context, "SELECT * FROM t ORDER BY id").await.unwrap(), "| 0.5   | 1  |\n| 1.0   | 2  |");
     assert_eq!(rows(&context, "SELECT id FROM t WHERE price > 0.5").await.unwrap(), "| 2  |");
-    fixture.source().location = fixture.path("o.parquet").display().to_string();
+    fixture.files().location = fixture.path("o.parquet").display().to_string();
     assert_eq!(fixture.query("SELECT count(*) FROM t").await, "| 2        |");
 }
 
@@ -63,7 +63,7 @@ async fn a_glob_chooses_files() {
     fixture.parquet("data/deep/2024-03.parquet", &batch(&[4]));
     fixture.write("data/2024-notes.txt", "not data");
     assert_eq!(fixture.query("SELECT id FROM t ORDER BY id").await, "| 1  |\n| 2  |");
-    fixture.source().location = "data/**/2024-0[34].parquet".to_owned();
+    fixture.files().location = "data/**/2024-0[34].parquet".to_owned();
     assert_eq!(fixture.query("SELECT id FROM t ORDER BY id").await, "| 4  |");
 }
 
@@ -154,8 +154,8 @@ async fn csv_takes_its_types_from_the_contract() {
 #[tokio::test]
 async fn csv_without_header_and_with_another_delimiter() {
     let mut fixture = Fixture::new(FileFormat::Csv, "o.csv", COLUMNS);
-    fixture.source().has_header = false;
-    fixture.source().delimiter = Some(b'|');
+    fixture.files().has_header = false;
+    fixture.files().delimiter = Some(b'|');
     fixture.write("o.csv", "1|\"a|b\"|0.5\n2|\"line\nbreak\"|1\n");
     assert_eq!(fixture.query("SELECT id, price FROM t ORDER BY id").await, "| 1  | 0.5   |\n| 2  | 1.0   |");
     assert_eq!(fixture.query("SELECT name FROM t WHERE id = 1").await, "| a|b  |");
@@ -239,7 +239,7 @@ async fn hive_folders_are_columns_and_prune() {
 async fn hive_folders_work_below_a_glob_and_with_csv() {
     let columns = &[("id", "integer"), ("day", "date"), ("name", "string")];
     let mut fixture = Fixture::new(FileFormat::Csv, "data/day=2024-*/*.csv", columns);
-    fixture.source().partition_columns = vec!["day".to_owned()];
+    fixture.files().partition_columns = vec!["day".to_owned()];
     fixture.write("data/day=2024-02-29/a.csv", "id,name\n1,x\n");
     fixture.write("data/day=2023-02-28/a.csv", "id,name\n2,y\n");
     assert_eq!(fixture.query("SELECT * FROM t").await, "| 1  | 2024-02-29 | x    |");

@@ -40,8 +40,8 @@ async fn a_scoped_store_reads_in_pieces_and_writes_nothing() {
 fn locations_of_stores_are_split_into_base_and_choice() {
     let mut fixture = Fixture::new(FileFormat::Parquet, "", COLUMNS);
     let mut parse = |text: &str| {
-        fixture.source().location = text.to_owned();
-        Location::parse(fixture.source()).unwrap()
+        fixture.files().location = text.to_owned();
+        Location::parse(fixture.files()).unwrap()
     };
     let location = parse("s3://lake/raw/day=*/x.parquet").within("scope");
     assert_eq!(location.base, Path::from("scope/raw"));
@@ -69,12 +69,11 @@ fn options() -> SourceOptions {
 async fn two_servers_with_one_bucket_stay_apart() {
     let runtime = Arc::new(RuntimeEnv::default());
     let mut fixture = Fixture::new(FileFormat::Parquet, "s3://lake/x.parquet", COLUMNS);
+    let files = fixture.files();
     let mut urls = Vec::new();
     for (server, endpoint) in [("a", None), ("b", None), ("a", Some("https://other"))] {
-        fixture.source().server = server.to_owned();
-        fixture.source().endpoint = endpoint.map(str::to_owned);
-        let location = Location::parse(fixture.source()).unwrap();
-        let registered = store::register(fixture.source(), location, &options(), &runtime).unwrap();
+        let location = Location::parse(files).unwrap();
+        let registered = store::register(server, endpoint, location, &options(), &runtime).unwrap();
         urls.push((registered.url.as_str().to_owned(), registered.location.base.to_string()));
     }
     let apart: std::collections::HashSet<_> = urls.iter().collect();
@@ -83,7 +82,7 @@ async fn two_servers_with_one_bucket_stay_apart() {
 
 #[tokio::test]
 async fn a_secret_is_in_no_error_and_in_no_debug_form() {
-    let fixture = Fixture::new(FileFormat::Parquet, "s3://lake/x.parquet", COLUMNS);
+    let mut fixture = Fixture::new(FileFormat::Parquet, "s3://lake/x.parquet", COLUMNS);
     let sources = FileSources::new(HashMap::from([("lake".to_owned(), options())]));
     // An endpoint without TLS is refused before anything is sent.
     let error = sources.open(&fixture.port, &Arc::new(RuntimeEnv::default())).await.unwrap_err();
@@ -94,9 +93,9 @@ async fn a_secret_is_in_no_error_and_in_no_debug_form() {
     let registered = {
         let mut options = options();
         options.s3.allow_http = true;
-        let location = Location::parse(fixture.port.source.as_ref().unwrap()).unwrap();
+        let location = Location::parse(fixture.files()).unwrap();
         let runtime = Arc::new(RuntimeEnv::default());
-        store::register(fixture.port.source.as_ref().unwrap(), location, &options, &runtime).unwrap()
+        store::register("lake", None, location, &options, &runtime).unwrap()
     };
     let shown = format!("{registered:?}");
     assert!(!shown.contains("hunter"), "{shown}");
@@ -149,10 +148,10 @@ async fn an_s3_server_is_read() {
     fixture = Fixture::new(FileFormat::Csv, "s3://lake/large.csv", COLUMNS);
     let (_, context) = fixture.open_with(&sources).await.unwrap();
     assert_eq!(super::rows(&context, "SELECT count(price) FROM t").await.unwrap(), "| 1048576        |");
-    fixture.source().location = "s3://lake/nothing".to_owned();
+    fixture.files().location = "s3://lake/nothing".to_owned();
     let refused = fixture.open_with(&sources).await.err().unwrap().to_string();
     assert!(refused.contains("s3://lake/nothing"), "{refused}");
-    fixture.source().location = "s3://no-such-bucket/nothing".to_owned();
+    fixture.files().location = "s3://no-such-bucket/nothing".to_owned();
     let refused = fixture.open_with(&sources).await.err().unwrap().to_string();
     assert!(refused.contains("s3://no-such-bucket/nothing"), "{refused}");
 }
