@@ -13,6 +13,7 @@ mod poison;
 pub mod principal;
 pub mod site;
 pub mod source;
+mod sources;
 pub mod statistics;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -27,4 +28,5 @@ pub use poison::lock;
 pub use principal::Principal;
 pub use site::{CatalogAnswer, Peer, Reach, Site, SiteId};
 pub use source::{Footprint, LocalDomain, OpenedPort, PortWriter, SourceOpener};
+pub use sources::Sources;
 pub use statistics::{changed_statistics, statistic_value};

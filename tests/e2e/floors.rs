@@ -40,6 +40,7 @@ const CRATES: [Floors; 7] = [
             "fragment",
             "site",
             "files",
+            "sources",
             "node",
             "testing",
         ],

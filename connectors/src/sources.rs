@@ -1,0 +1,126 @@
+//! The opener of a node's ports: hands each port to the opener for the kind of its source.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use portolan_catalog::{Diagnostic, Diagnostics, Place, Port, SourceKind};
+
+#[cfg(feature = "files")]
+use crate::files::FileSources;
+use crate::source::{Footprint, OpenedPort, SourceOpener};
+
+/// The openers of all kinds of sources that this build has.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    #[cfg(feature = "files")]
+    files: FileSources,
+}
+
+impl Sources {
+    /// Replaces the opener of files. The default one has no options.
+    #[cfg(feature = "files")]
+    #[must_use]
+    pub fn with_files(mut self, files: FileSources) -> Self {
+        self.files = files;
+        self
+    }
+
+    /// Returns the opener for a kind of source, or `None` if this build has none.
+    fn opener(&self, kind: &SourceKind) -> Option<&dyn SourceOpener> {
+        match kind {
+            #[cfg(feature = "files")]
+            SourceKind::Files(_) => Some(&self.files),
+            _ => None,
+        }
+    }
+
+    /// Returns every opener. An opener recognizes its ports by their provider, and returns `None` for all others.
+    fn openers(&self) -> Vec<&dyn SourceOpener> {
+        let openers = std::iter::empty::<&dyn SourceOpener>();
+        #[cfg(feature = "files")]
+        let openers = openers.chain(std::iter::once(&self.files as &dyn SourceOpener));
+        openers.collect()
+    }
+}
+
+#[async_trait]
+impl SourceOpener for Sources {
+    async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, Diagnostics> {
+        let Some(source) = &port.source else {
+            return Err(wrong(&Place::default(), format!("port {} has no source on this node", port.name)));
+        };
+        match self.opener(&source.kind) {
+            Some(opener) => opener.open(port, runtime).await,
+            None => {
+                let (port, kind) = (&port.name, source.kind.name());
+                let message = format!("port {port}: this program has no opener for a source of kind `{kind}`");
+                Err(wrong(&source.place, message))
+            }
+        }
+    }
+
+    async fn footprint(&self, opened: &OpenedPort, runtime: &Arc<RuntimeEnv>) -> Option<Footprint> {
+        for opener in self.openers() {
+            if let Some(footprint) = opener.footprint(opened, runtime).await {
+                return Some(footprint);
+            }
+        }
+        None
+    }
+
+    async fn guess_rows(&self, opened: &OpenedPort, runtime: &Arc<RuntimeEnv>) -> Option<u64> {
+        for opener in self.openers() {
+            if let Some(rows) = opener.guess_rows(opened, runtime).await {
+                return Some(rows);
+            }
+        }
+        None
+    }
+}
+
+fn wrong(place: &Place, message: String) -> Diagnostics {
+    Diagnostics(vec![Diagnostic { place: place.clone(), message, suggestion: None }])
+}
+
+#[cfg(all(test, feature = "files"))]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::BTreeMap;
+
+    use portolan_catalog::{Column, FileFormat, FileSource, PortRef, PortSource};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_opener_of_the_kind_opens_a_port() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("o.csv"), "id\n1\n2\n").unwrap();
+        let mut port = Port::new(PortRef::new("sales", "orders", "orders"));
+        port.columns.push(Column::new("id"));
+        let (sources, runtime) = (Sources::default(), Arc::new(RuntimeEnv::default()));
+        let refused = sources.open(&port, &runtime).await.unwrap_err().to_string();
+        assert!(refused.ends_with("port sales.orders.orders has no source on this node"), "{refused}");
+
+        let files = FileSource {
+            location: "o.csv".to_owned(),
+            base: folder.path().to_owned(),
+            format: FileFormat::Csv,
+            delimiter: None,
+            has_header: true,
+            partition_columns: vec![],
+            endpoint: None,
+        };
+        port.source = Some(PortSource {
+            server: "lake".to_owned(),
+            kind: SourceKind::Files(files),
+            declared_at: BTreeMap::new(),
+            place: Place::default(),
+        });
+        let opened = sources.open(&port, &runtime).await.unwrap();
+        assert_eq!(opened.name, port.name);
+        assert_eq!(sources.footprint(&opened, &runtime).await.unwrap().bytes, 7);
+        assert_eq!(sources.guess_rows(&opened, &runtime).await, Some(2));
+    }
+}
