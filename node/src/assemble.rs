@@ -7,7 +7,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use portolan_catalog::{DomainCatalog, DomainName, load_domain};
 use portolan_connectors::files::FileSources;
 use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeOptions, NodeSite, NodeTls};
-use portolan_connectors::{LocalDomain, open_domain};
+use portolan_connectors::{LocalDomain, Sources, open_domain};
 use portolan_engine::Engine;
 
 use crate::config::{NodeConfig, PeerConfig};
@@ -55,6 +55,8 @@ pub struct Node {
     pub(crate) engine: Engine,
     pub(crate) config: Arc<NodeConfig>,
     pub(crate) runtime: Arc<RuntimeEnv>,
+    /// The openers of the domain's ports.
+    pub(crate) sources: Arc<Sources>,
     /// The domain as the engine has it; `None` for a gateway.
     pub(crate) opened: Arc<Mutex<Option<LocalDomain>>>,
 }
@@ -104,7 +106,8 @@ impl NodeBuilder {
         let config = self.config;
         let runtime = Arc::new(RuntimeEnv::default());
         let mut builder = Engine::builder().limits(config.limits()).runtime_env(runtime.clone());
-        let opened = open(&config, &runtime).await?;
+        let sources = Arc::new(sources(&config));
+        let opened = open(&config, &sources, &runtime).await?;
         if let Some(domain) = opened.clone() {
             builder = builder.local_domain(domain);
         }
@@ -124,7 +127,7 @@ impl NodeBuilder {
             builder = builder.cpu_threads(threads);
         }
         let engine = builder.build()?;
-        Ok(Node { engine, config: Arc::new(config), runtime, opened: Arc::new(Mutex::new(opened)) })
+        Ok(Node { engine, config: Arc::new(config), runtime, sources, opened: Arc::new(Mutex::new(opened)) })
     }
 }
 
@@ -146,10 +149,18 @@ impl Node {
 }
 
 /// Reads the domain's descriptors and opens every port that they name; `None` for a gateway.
-pub(crate) async fn open(config: &NodeConfig, runtime: &Arc<RuntimeEnv>) -> Result<Option<LocalDomain>> {
+pub(crate) async fn open(
+    config: &NodeConfig,
+    sources: &Sources,
+    runtime: &Arc<RuntimeEnv>,
+) -> Result<Option<LocalDomain>> {
     let Some(catalog) = load(config).await? else { return Ok(None) };
-    let files = FileSources::new(config.sources.clone());
-    Ok(Some(open_domain(catalog, &files, runtime).await?))
+    Ok(Some(open_domain(catalog, sources, runtime).await?))
+}
+
+/// Returns the openers of all kinds of sources, with the options in the config.
+fn sources(config: &NodeConfig) -> Sources {
+    Sources::default().with_files(FileSources::new(config.sources.clone()))
 }
 
 async fn load(config: &NodeConfig) -> Result<Option<DomainCatalog>> {

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, MutexGuard};
 
-use portolan_connectors::files::FileSources;
 use portolan_connectors::{LocalDomain, changed_statistics, lock};
 
 use crate::Node;
@@ -13,7 +12,7 @@ impl Node {
     /// `mesh.products`, and the present one stays.
     pub async fn reload(&self) {
         let Some(domain) = &self.config.domain else { return };
-        match open(&self.config, &self.runtime).await {
+        match open(&self.config, &self.sources, &self.runtime).await {
             Ok(Some(opened)) => {
                 tracing::info!(%domain, version = %opened.catalog.version, "descriptors were reloaded");
                 let mut current = self.opened();
@@ -31,8 +30,7 @@ impl Node {
     /// Computes the statistics of the ports whose data has changed.
     pub async fn refresh_statistics(&self) {
         let Some(domain) = self.opened().clone() else { return };
-        let files = FileSources::new(self.config.sources.clone());
-        let changed = changed_statistics(&domain, &files, &self.runtime).await;
+        let changed = changed_statistics(&domain, &*self.sources, &self.runtime).await;
         if changed.is_empty() {
             return;
         }
