@@ -1,5 +1,5 @@
-//! What a domain publishes, as types: products, their output ports, columns, keys and where the data lies.
-//! This is the form that nodes exchange; the standards' documents are parsed into it and left behind.
+//! The catalog of a domain: products, output ports, columns, keys and the sources of rows. Nodes exchange catalogs in
+//! this representation. The standards' documents are parsed into it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,12 +13,12 @@ use crate::diagnostic::Place;
 use crate::names::{DomainName, PortName, PortRef, ProductName};
 use crate::statistics::PortStatistics;
 
-/// Everything that one domain publishes, at one version.
+/// The products of one domain, at one version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DomainCatalog {
     /// The domain.
     pub domain: DomainName,
-    /// A digest of the content: equal digests mean equal catalogs.
+    /// A digest of the content. Equal digests mean equal catalogs.
     pub version: String,
     /// The products, by name.
     pub products: BTreeMap<ProductName, Product>,
@@ -27,49 +27,49 @@ pub struct DomainCatalog {
 /// A data product: a SQL schema.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Product {
-    /// Its name, which is its SQL schema.
+    /// The name, which is also the name of the SQL schema.
     pub name: ProductName,
-    /// Its version, as its descriptor gives it.
+    /// The version in the descriptor.
     pub version: Option<String>,
-    /// Its state in its life cycle (`draft`, `active`, `deprecated`, …), as its descriptor gives it.
+    /// The state in the life cycle (`draft`, `active`, `deprecated`, …) in the descriptor.
     pub status: String,
-    /// What it is for, in its owner's words.
+    /// The purpose, as the descriptor states it.
     pub description: Option<String>,
-    /// The person or team to ask.
+    /// The responsible person or team.
     pub owner: Option<String>,
     /// Free labels.
     pub tags: Vec<String>,
     /// The output ports, by name.
     pub ports: BTreeMap<PortName, Port>,
-    /// Why the newest descriptor was not taken, where it was not: the product is then as it was before.
+    /// The error of the newest descriptor, if it cannot be loaded. The product then follows the last good descriptor.
     pub load_error: Option<String>,
 }
 
 /// An output port: one governed relation, a SQL table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Port {
-    /// Its full name.
+    /// The full name.
     pub name: PortRef,
-    /// Its version, as its descriptor gives it.
+    /// The version in the descriptor.
     pub version: Option<String>,
-    /// What a row of it is, in its owner's words.
+    /// The meaning of a row, as the descriptor states it.
     pub description: Option<String>,
-    /// The `id` of the contract that describes it.
+    /// The `id` of the contract that describes the port.
     pub contract: Option<String>,
-    /// Its columns, in order.
+    /// The columns, in order.
     pub columns: Vec<Column>,
-    /// The columns of the primary key that its contract declares, in key order; empty if none is declared.
-    /// Declared, not checked: it may guide cost and never license a rewrite that changes results.
+    /// The columns of the primary key that the contract declares, in key order. Empty if the contract declares none.
+    /// The node does not check the key: it may guide costs, and must never permit a rewrite that changes results.
     pub primary_key: Vec<String>,
-    /// The references to other ports that its contract declares. Declared, not checked, as the primary key.
+    /// The references to other ports that the contract declares. The node does not check them.
     #[serde(default)]
     pub references: Vec<Reference>,
-    /// What its owner knows of its data. It guides cost.
+    /// The statistics of the data, which guide costs. The owner collects them.
     #[serde(default)]
     pub statistics: Arc<PortStatistics>,
     /// Free labels.
     pub tags: Vec<String>,
-    /// Where the data lies. Known to the owner alone: it does not travel.
+    /// The source of the rows. Only the owner knows the source: a node does not send it.
     #[serde(skip)]
     pub source: Option<PortSource>,
 }
@@ -77,50 +77,52 @@ pub struct Port {
 /// A column of a port.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Column {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its Arrow type. `None` until the source was opened: a contract gives a family of types only.
+    /// The Arrow type. `None` until the source is opened: a contract has only a family of types.
     pub data_type: Option<DataType>,
-    /// Whether it may hold NULL.
+    /// True if a value may be NULL.
     pub nullable: bool,
-    /// The contract's `logicalType`, where given.
+    /// The `logicalType` in the contract, if there is one.
     pub logical_type: Option<String>,
-    /// What it means, in its owner's words.
+    /// The meaning, as the contract states it.
     pub description: Option<String>,
-    /// How sensitive it is (`public`, `restricted`, …), where given.
+    /// The sensitivity (`public`, `restricted`, …) in the contract, if there is one.
     pub classification: Option<String>,
-    /// Whether its contract declares its values unique. Declared, not checked.
+    /// True if the contract declares the values unique. The node does not check this.
     pub unique: bool,
-    /// The values that its contract allows, as text; empty where it allows any. Declared, not checked.
+    /// The values that the contract allows, as strings. Empty if it allows any value. The node does not
+    /// check this.
     #[serde(default)]
     pub enumeration: Vec<String>,
     /// Free labels.
     pub tags: Vec<String>,
 }
 
-/// A foreign key: columns of one port whose values are found in those of another, or of the same.
+/// A foreign key: columns whose values are also in columns of another port, or of the same port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reference {
-    /// Its name, where the contract gives one.
+    /// The name, if the contract has one.
     pub name: Option<String>,
-    /// The columns that refer.
+    /// The referencing columns.
     pub columns: Vec<String>,
-    /// The names of what they refer to, as the contract gives them: a port, a product and a port, or all three.
-    /// [`crate::MeshSnapshot::referenced`] finds the port.
+    /// The name of the referenced port, as it is in the contract: the port, the product and the port, or all three
+    /// parts. [`crate::MeshSnapshot::referenced`] finds the port.
     pub table: Vec<String>,
-    /// The columns there, in the order of `columns`.
+    /// The columns of the referenced port, in the order of `columns`.
     pub referenced_columns: Vec<String>,
 }
 
-/// The kind of files that a port reads.
+/// The format of a port's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FileFormat {
     /// Apache Parquet.
     Parquet,
-    /// Comma-separated values (or another delimiter), with a header line unless told otherwise.
+    /// Comma-separated values, or values with another delimiter. Files have a header line, unless the contract says
+    /// otherwise.
     Csv,
-    /// One JSON object a line.
+    /// One JSON object on each line.
     Json,
     /// Arrow IPC files.
     Arrow,
@@ -151,25 +153,25 @@ pub enum SourceKind {
 /// The files of a port.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FileSource {
-    /// An absolute path, a path relative to the descriptor's folder, or a URL (`s3://`, `gs://`, `az://`,
-    /// `http(s)://`); a single file, a folder, or a glob.
+    /// A single file, a folder, or a glob: an absolute path, a path relative to `base`, or a URL (`s3://`, `gs://`,
+    /// `az://`, `http(s)://`).
     pub location: String,
-    /// The folder that a relative `location` starts from.
+    /// The folder of the contract.
     pub base: PathBuf,
-    /// The files' format.
+    /// The format.
     pub format: FileFormat,
-    /// CSV: the delimiter. `None`: a comma.
+    /// CSV: the delimiter. `None` stands for a comma.
     pub delimiter: Option<u8>,
-    /// CSV: whether the first line names the columns.
+    /// CSV: true if the first line has the names of the columns.
     pub has_header: bool,
-    /// Hive partition columns (`…/year=2024/…`), outermost first.
+    /// The Hive partition columns (`…/year=2024/…`), outermost first.
     pub partition_columns: Vec<String>,
     /// The URL of the object store, if the contract has one.
     pub endpoint: Option<String>,
 }
 
 impl Product {
-    /// An empty product of that name, active, of which nothing else is said.
+    /// Returns an active product without ports, of which only the name is known.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: ProductName::new(name),
@@ -185,7 +187,7 @@ impl Product {
 }
 
 impl Port {
-    /// A port of that name without columns, of which nothing else is said.
+    /// Returns a port without columns, of which only the name is known.
     pub fn new(name: PortRef) -> Self {
         Self {
             name,
@@ -201,7 +203,7 @@ impl Port {
         }
     }
 
-    /// The port's Arrow schema; `None` while its source was never opened.
+    /// Returns the port's Arrow schema, or `None` if the source was never opened.
     pub fn schema(&self) -> Option<SchemaRef> {
         let fields = self
             .columns
@@ -229,11 +231,11 @@ impl SourceKind {
     }
 }
 
-/// Classifications of columns whose values everybody may see who sees the column.
+/// The classifications of columns whose values every reader of the column may see.
 const OPEN_CLASSIFICATIONS: [&str; 2] = ["public", "internal"];
 
 impl Column {
-    /// Returns a column that may hold NULL, and of which nothing else is known.
+    /// Returns a column that may be NULL, of which only the name is known.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -248,8 +250,7 @@ impl Column {
         }
     }
 
-    /// Whether single values of it may be shown to whoever sees the column: it is not classified, or as `public` or
-    /// `internal`.
+    /// True if every reader of the column may see single values: the classification is absent, `public` or `internal`.
     pub fn is_open(&self) -> bool {
         let is_open = |c: &String| OPEN_CLASSIFICATIONS.iter().any(|open| open.eq_ignore_ascii_case(c));
         self.classification.as_ref().is_none_or(is_open)
@@ -257,19 +258,19 @@ impl Column {
 }
 
 impl DomainCatalog {
-    /// The port of that name, if the domain publishes it.
+    /// Returns the port of that name, if the domain publishes it.
     pub fn port(&self, product: &ProductName, port: &PortName) -> Option<&Port> {
         self.products.get(product)?.ports.get(port)
     }
 
-    /// Every port, in the order of their names.
+    /// Returns every port, in the order of the names.
     pub fn ports(&self) -> impl Iterator<Item = &Port> {
         self.products.values().flat_map(|p| p.ports.values())
     }
 
-    /// The catalog once its sources were opened: each column takes its type, and whether it may hold NULL, from
-    /// `schema` of its port. What the contract says of NULL is declared and not checked, and a plan must not rely
-    /// on it. Ports without a schema and columns that the schema lacks stay as they are.
+    /// Returns the catalog with the types and the nullability of opened sources. `schema` returns the schema of a port.
+    /// A plan must not rely on the nullability in the contract, which is only declared. Ports without a schema and
+    /// columns that the schema lacks stay as they are.
     pub fn with_schemas(mut self, schema: impl Fn(&PortRef) -> Option<SchemaRef>) -> Self {
         for port in self.products.values_mut().flat_map(|p| p.ports.values_mut()) {
             let Some(schema) = schema(&port.name) else { continue };
@@ -283,7 +284,7 @@ impl DomainCatalog {
         self.with_version()
     }
 
-    /// The catalog with what is now known of the data of these ports. The others stay as they are.
+    /// Returns the catalog with new statistics of these ports. Other ports stay as they are.
     pub fn with_statistics(mut self, statistics: &BTreeMap<PortRef, Arc<PortStatistics>>) -> Self {
         for port in self.products.values_mut().flat_map(|p| p.ports.values_mut()) {
             if let Some(statistics) = statistics.get(&port.name) {
@@ -293,10 +294,10 @@ impl DomainCatalog {
         self.with_version()
     }
 
-    /// Sets the version to the digest of everything that travels; where the data lies does not.
+    /// Sets the version to the digest of the content that nodes exchange, which excludes the sources.
     pub(crate) fn with_version(mut self) -> Self {
         self.version = String::new();
-        // Field metadata are hash maps: their order must not matter.
+        // Field metadata are hash maps, whose order must not change the digest.
         let mut content = serde_json::to_value(&self).unwrap_or_default();
         content.sort_all_objects();
         let digest = Sha256::digest(content.to_string());

@@ -38,7 +38,7 @@ fn source_kind(read: &ReadContract, object: usize, i: usize) -> Option<Result<So
     }
 }
 
-/// What is wrong with a custom property of ours that stands where it means nothing.
+/// Returns the error for a custom property of this project at a place where it has no meaning.
 pub(crate) fn misplaced(property: &str, place: Place) -> Diagnostic {
     if SETTINGS.contains(&property) {
         return wrong(place, format!("`{property}` means something in a contract and in its `servers`, and not here"));
@@ -47,7 +47,7 @@ pub(crate) fn misplaced(property: &str, place: Place) -> Diagnostic {
 }
 
 fn unknown_setting(property: &str, place: Place) -> Diagnostic {
-    // Without the prefix, which is alike in all of them.
+    // The prefix is the same in all names, and would make unrelated names look similar.
     let short = |name: &'static str| name.strip_prefix(PREFIX).unwrap_or(name);
     let own = property.strip_prefix(PREFIX).unwrap_or(property);
     let suggestion = nearest(own, SETTINGS.map(short)).map(|name| format!("{PREFIX}{name}"));
@@ -58,6 +58,7 @@ fn unknown_setting(property: &str, place: Place) -> Diagnostic {
     Diagnostic { place, message, suggestion }
 }
 
+/// Returns the error for a contract without a server whose data can be read.
 fn no_server(read: &ReadContract) -> Diagnostic {
     let place = read.document.place(&["servers".into()]);
     let id = &read.contract.id;
@@ -73,6 +74,7 @@ fn no_server(read: &ReadContract) -> Diagnostic {
     )
 }
 
+/// Returns the place of each column in the contract.
 fn declared_at(read: &ReadContract, object: usize) -> BTreeMap<String, Place> {
     let columns = read.contract.schema[object].columns();
     columns.map(|(i, p)| (p.name.clone(), read.property_place(object, i))).collect()

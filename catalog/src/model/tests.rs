@@ -1,4 +1,4 @@
-//! The catalog's version, and what opening the sources adds.
+//! The catalog's version, and the types that opened sources add.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashMap;

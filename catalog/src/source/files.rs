@@ -1,4 +1,4 @@
-//! The servers of a contract that hold files: the location, the format, and the settings that go with it.
+//! The servers of a contract that hold files: location, format and settings.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ const ANY_STORE: &[&str] = &["s3", "s3a", "gs", "az", "azure", "abfs", "abfss", 
 
 const NO_CREDENTIALS: &str = "credentials do not belong in a contract: give them in the node's config";
 
-/// What `customProperties` say of files, at one level of the contract.
+/// The `customProperties` that describe files, at one level of the contract.
 #[derive(Default)]
 struct FileSettings {
     header: Option<(bool, Place)>,
@@ -44,7 +44,7 @@ struct FileSettings {
 /// Returns the files of the port whose rows are `read.contract.schema[object]` at `servers[i]`.
 ///
 /// # Errors
-/// Every location, format or setting that is not understood.
+/// Every fault of the location, the format and the settings.
 pub(super) fn file_source(read: &ReadContract, object: usize, i: usize) -> Result<FileSource, Vec<Diagnostic>> {
     let contract = &read.contract;
     let server = &contract.servers[i];
@@ -135,7 +135,7 @@ fn location(
         }
         _ => {}
     }
-    // One server for several objects: the standard's own examples write the object's name so.
+    // A server can stand for several objects. The standard's examples write the object's name in this way.
     text.replace("{model}", object)
 }
 
@@ -143,7 +143,7 @@ fn scheme(location: &str) -> Option<&str> {
     location.split_once("://").map(|(scheme, _)| scheme)
 }
 
-/// Whether a URL carries a user, a token or a signature. Azure's `container@account` is neither.
+/// True if a URL contains a user, a token or a signature. Azure's `container@account` is none of these.
 fn has_credentials(url: &str) -> bool {
     let Some((scheme, rest)) = url.split_once("://") else { return false };
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
@@ -185,7 +185,7 @@ fn check_encoding(server: &ContractServer, at: &impl Fn(&str) -> Place, errors: 
     }
 }
 
-/// The server's own `delimiter`: for CSV what separates values, for JSON what separates documents.
+/// Returns the server's own `delimiter` for CSV. For JSON, it separates documents, and only line breaks are accepted.
 fn server_delimiter(
     server: &ContractServer,
     format: FileFormat,
@@ -257,7 +257,8 @@ fn settings(
     settings
 }
 
-/// A server's own settings for CSV need CSV. Those of the whole contract may be meant for another server.
+/// Rejects a server's own settings for CSV if the format is another one. Settings of the whole contract may be meant
+/// for another server.
 fn check_format_settings(format: FileFormat, own: &FileSettings, errors: &mut Vec<Diagnostic>) {
     if format == FileFormat::Csv {
         return;
@@ -269,7 +270,8 @@ fn check_format_settings(format: FileFormat, own: &FileSettings, errors: &mut Ve
     }
 }
 
-/// Hive partition columns, from our setting or from the columns marked `partitioned`; both must agree.
+/// Returns the Hive partition columns, from the custom property or from the columns marked `partitioned`. If the
+/// contract has both, they must agree.
 fn partitions(
     read: &ReadContract,
     object: usize,
