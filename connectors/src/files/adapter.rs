@@ -1,5 +1,5 @@
-//! The last check of a column's type, where DataFusion adapts a query to the columns that the Parquet reader found in a
-//! file. DataFusion's own adapter casts each column to the type of the table, and cuts values that do not fit.
+//! The last check of a column's type. DataFusion adapts a query to the columns that the Parquet reader found in a file.
+//! DataFusion's own adapter casts each column to the type of the table, and cuts values that do not fit.
 
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
@@ -29,7 +29,7 @@ impl ColumnError {
         DataFusionError::External(Box::new(Self(format!("column `{name}`: {what}"))))
     }
 
-    /// Returns the error of a column that a file has in a type that the port's does not hold.
+    /// Returns the error of a column whose type in a file does not fit the type in the port.
     pub(super) fn unlike(own: &Field, port: &Field) -> DataFusionError {
         Self::of(port.name(), &format!("it is {} here and {} in the port", own.data_type(), port.data_type()))
     }
@@ -43,7 +43,7 @@ impl Display for ColumnError {
 
 impl std::error::Error for ColumnError {}
 
-/// Returns the place and the field of each column. Of columns with one name, returns the first.
+/// Returns the position and the field of each column. If columns share a name, returns the first one.
 pub(super) fn fields_by_name(schema: &Schema) -> HashMap<&str, (usize, &FieldRef)> {
     let mut by_name = HashMap::with_capacity(schema.fields().len());
     for (place, field) in schema.fields().iter().enumerate() {

@@ -1,5 +1,5 @@
-//! Adds rows to a port over Parquet files: all rows of a statement become one new file, which its store shows when it is
-//! complete, or never. Readers list the files for every scan, so that they see all of a statement or nothing of it.
+//! Adds rows to a port over Parquet files. All rows of a statement become one new file. The store shows the file when
+//! it is complete, or never. Scans list the files again, so a reader sees all rows of a statement or none.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,10 +26,10 @@ use super::location::Selection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::PortWriter;
 
-/// The name that stands for everybody.
+/// The name that stands for every principal.
 const EVERYBODY: &str = "*";
 
-/// What stands before the name of a group.
+/// The prefix of a group's name.
 const GROUP: &str = "group:";
 
 /// Adds rows to a port over Parquet files in a folder.
@@ -39,18 +39,19 @@ pub(super) struct FileAppender {
     store: Arc<dyn ObjectStore>,
     schema: SchemaRef,
     file_schema: SchemaRef,
-    /// For each column of a file, its place in the port; `None` where the port does not have it.
+    /// The position in the port of each column of a file; `None` if the port does not have the column.
     columns: Vec<Option<usize>>,
-    /// The columns that the contract requires a value of.
+    /// The positions of the columns that must have a value, as the contract requires.
     required: Vec<usize>,
     writers: BTreeSet<String>,
 }
 
 impl FileAppender {
-    /// What adds rows to `port`, which `writers` may do: names, `group:` and the name of a group, or `*` for everybody.
+    /// Returns the writer of `port` for `writers`: names of principals, `group:` and the name of a group, or `*` for
+    /// every principal.
     ///
     /// # Errors
-    /// Why a port of that kind takes no rows.
+    /// The reason why the port cannot accept rows.
     pub(super) fn new(
         port: &Port,
         format: FileFormat,
@@ -81,7 +82,10 @@ impl FileAppender {
         })
     }
 
-    /// The rows in the form of the port's files.
+    /// Returns the rows with the columns of the port's files.
+    ///
+    /// # Errors
+    /// A value that is missing or does not fit its column.
     fn file_rows(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         if batch.num_columns() != self.schema.fields().len() {
             return Err(self.error(ErrorKind::Internal, "the rows have other columns than the port"));
@@ -115,7 +119,7 @@ impl FileAppender {
 #[async_trait]
 impl PortWriter for FileAppender {
     fn takes_from(&self, name: &str, groups: &BTreeSet<String>) -> bool {
-        // A name that somebody chose must not pass for a group.
+        // A user may choose a name that looks like a group.
         let in_group = |group: &String| self.writers.contains(&format!("{GROUP}{group}"));
         self.writers.contains(EVERYBODY)
             || (self.writers.contains(name) && !name.starts_with(GROUP))
@@ -155,7 +159,8 @@ impl PortWriter for FileAppender {
             },
             Err(e) => {
                 drop(writer);
-                // What was uploaded of it is shown to nobody; a store that does not answer keeps it until it cleans up.
+                // No reader sees the uploaded part. If the store does not respond, it keeps the part until it cleans
+                // up.
                 let _ = file.abort().await;
                 Err(e)
             }

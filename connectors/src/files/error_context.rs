@@ -1,6 +1,5 @@
-//! Names the port and the file in every error that reading a file raises, where it is raised: around the reader of
-//! each single file, below every operator that DataFusion pushes into a scan. A panic of a reader becomes an error,
-//! too.
+//! Adds the names of the port and the file to every error of reading a file. The wrapper is around the reader of each
+//! file, below every operator that DataFusion pushes into a scan. A panic of a reader becomes an error, too.
 
 use std::fmt::{self, Debug};
 use std::panic::AssertUnwindSafe;
@@ -35,23 +34,23 @@ use super::readers::OwnReader;
 use crate::error::{Error, ErrorKind};
 use crate::panics::{Panic, caught, caught_async};
 
-/// Whose rows a file holds, so that an error can say it.
+/// The origin of a file's rows, for errors.
 #[derive(Debug)]
 pub(super) struct Origin {
     /// The port.
     pub(super) port: PortRef,
-    /// Where its files lie.
+    /// The location of the files.
     pub(super) location: Location,
-    /// What no error may repeat.
+    /// The strings that no error may repeat.
     pub(super) redact: Redaction,
 }
 
-/// Texts that no error may repeat.
+/// Strings that no error may repeat.
 #[derive(Clone, Default)]
 pub(super) struct Redaction(pub(super) Vec<String>);
 
 impl Origin {
-    /// The error for a file that cannot be read.
+    /// Returns the error for a file that cannot be read.
     pub(super) fn unreadable(&self, file: &Path, cause: DataFusionError) -> DataFusionError {
         let name = self.location.name_of(file);
         let what = if is_gone(&cause) { "is gone" } else { "cannot be read" };
@@ -64,19 +63,19 @@ impl Origin {
         self.unavailable(format!("port {}: file {name} cannot be read", self.port), panic)
     }
 
-    /// The error for files that cannot be found.
+    /// Returns the error for files that cannot be found or read.
     pub(super) fn unavailable(&self, context: String, cause: &dyn std::error::Error) -> DataFusionError {
         let cause = Cause(self.redact.clean(&without_row(&cause.to_string())));
         let error = Error::new(ErrorKind::SiteUnavailable, self.redact.clean(&context)).with_source(cause);
         DataFusionError::External(Box::new(error))
     }
 
-    /// The error for files that are there and cannot be used.
+    /// Returns the error for files that exist and cannot be used.
     pub(super) fn failed(&self, context: String) -> DataFusionError {
         DataFusionError::External(Box::new(Error::new(ErrorKind::SiteUnavailable, self.redact.clean(&context))))
     }
 
-    /// Names the file in an error of its reader; errors of the query's own expressions stay as they are.
+    /// Adds the name of the file to an error of its reader. Errors of the query's own expressions stay as they are.
     fn name(&self, file: &Path, error: DataFusionError) -> DataFusionError {
         if let DataFusionError::External(column) = error.find_root()
             && let Some(ColumnError(what)) = column.downcast_ref()
@@ -88,7 +87,7 @@ impl Origin {
 }
 
 impl Redaction {
-    /// `text` with everything secret replaced.
+    /// Returns `text` with every secret replaced.
     pub(super) fn clean(&self, text: &str) -> String {
         self.0.iter().filter(|s| !s.is_empty()).fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
@@ -100,7 +99,8 @@ impl Debug for Redaction {
     }
 }
 
-/// Puts the naming source below a scan that a file format planned, and our own reader of the format if there is one.
+/// Wraps the file source of a planned scan, so that errors name the file. Uses this crate's own reader of the format,
+/// if there is one.
 pub(super) fn with_error_context(
     plan: Arc<dyn ExecutionPlan>,
     origin: &Arc<Origin>,
@@ -113,7 +113,7 @@ pub(super) fn with_error_context(
     DataSourceExec::from_data_source(FileScanConfigBuilder::from(config.clone()).with_source(named).build())
 }
 
-/// What a reader said, without the secrets and the rows that it quoted.
+/// The message of a reader, without secrets and rows.
 #[derive(Debug)]
 struct Cause(String);
 
@@ -125,12 +125,12 @@ impl fmt::Display for Cause {
 
 impl std::error::Error for Cause {}
 
-/// The CSV reader quotes the whole row, of which the asker may not be allowed to see each column.
+/// Removes the row from a message of the CSV reader. The principal may not be authorized to see every column.
 fn without_row(message: &str) -> String {
     message.split(". Row data:").next().unwrap_or(message).to_owned()
 }
 
-/// Whether an error says, however deep, that a file is not there.
+/// True if an error, or one of its causes, is that a file is missing.
 fn is_gone(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -142,7 +142,7 @@ fn is_gone(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-/// Whether an error comes from the bytes of a file, and not from an expression of the query that runs in its scan.
+/// True if an error comes from the bytes of a file, and not from an expression of the query that runs in the scan.
 fn is_of_file(error: &DataFusionError) -> bool {
     match error.find_root() {
         DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) | DataFusionError::ParquetError(_) => true,
@@ -162,7 +162,7 @@ fn is_of_file_in_arrow(error: &ArrowError) -> bool {
         | ArrowError::IoError(..)
         | ArrowError::ParquetError(_)
         | ArrowError::SchemaError(_) => true,
-        // The CSV reader shares this variant with casts, whose messages begin otherwise.
+        // The CSV reader and casts share this variant. The messages of casts have other beginnings.
         ArrowError::ParseError(message) => {
             message.starts_with("Error while parsing value") || message.starts_with("Error parsing column")
         }
@@ -173,7 +173,7 @@ fn is_of_file_in_arrow(error: &ArrowError) -> bool {
     }
 }
 
-/// A file source that names files in errors and leaves the rest to another one.
+/// A file source that adds the names of files to errors. The inner source does all other work.
 struct NamedSource {
     inner: Arc<dyn FileSource>,
     origin: Arc<Origin>,
@@ -307,7 +307,7 @@ impl Morselizer for NamedMorselizer {
     }
 }
 
-/// The file that an error is to name.
+/// The file that errors name.
 #[derive(Clone, Debug)]
 struct NamedFile {
     origin: Arc<Origin>,

@@ -1,5 +1,5 @@
-//! What the files of a port tell without being read in full: how large they are, whether they have changed, and for text
-//! about how many rows they hold.
+//! Facts about a port's files that do not need all of their bytes: the size, a version that changes with the files, and
+//! the estimated number of rows of text.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use super::listing;
 use super::table::FileTable;
 use crate::source::Footprint;
 
-/// How many files are looked into to guess rows, and how much of each.
+/// The number of files from which rows are estimated, and the bytes that are read of each.
 const GUESSED_FILES: usize = 4;
 const GUESSED_BYTES: u64 = 256 << 10;
 
 impl FileTable {
-    /// Sizes, times and tags of all files.
+    /// Returns the total size, and a digest of the sizes, times and tags of all files.
     pub(super) async fn footprint(&self, runtime: &Arc<RuntimeEnv>) -> Option<Footprint> {
         let (_, files) = self.listed(runtime).await?;
         let mut hasher = DefaultHasher::new();
@@ -28,8 +28,8 @@ impl FileTable {
         Some(Footprint { bytes: bytes(&files), version: format!("{:016x}", hasher.finish()) })
     }
 
-    /// Lines of text, by how many there are at the beginning of some files. `None` for files without lines, and for
-    /// compressed ones.
+    /// Estimates the number of lines from the beginnings of some files. Returns `None` for files without lines, and for
+    /// compressed files.
     pub(super) async fn guess_rows(&self, runtime: &Arc<RuntimeEnv>) -> Option<u64> {
         if !self.encoding.is_text() || self.encoding.compression != CompressionTypeVariant::UNCOMPRESSED {
             return None;
@@ -61,6 +61,7 @@ fn bytes(files: &[ObjectMeta]) -> u64 {
     files.iter().map(|f| f.size).sum()
 }
 
+/// Returns the beginning of a file, or `None` if it cannot be read.
 async fn beginning(store: &dyn ObjectStore, file: &ObjectMeta) -> Option<Vec<u8>> {
     if file.size == 0 {
         return Some(vec![]);

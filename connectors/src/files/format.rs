@@ -1,4 +1,5 @@
-//! The four file formats: which names they go by, how their text is compressed, and DataFusion's reader for each.
+//! The four file formats: the extensions of file names, the compression of text, and DataFusion's reader for each
+//! format.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -24,45 +25,45 @@ use portolan_catalog::{FileFormat, FileSource};
 use super::footers::forget_other_version;
 use super::sample::{SAMPLE_RECORDS, TextSample, keys};
 
-/// The unit in which timestamps of Parquet's type INT96 are read. Nanoseconds hold only the years 1677 to 2262, and
+/// The unit in which timestamps of Parquet's type INT96 are read. Nanoseconds have only the years 1677 to 2262, and
 /// Parquet's reader wraps other years around.
 const INT96_UNIT: &str = "us";
 
 /// The columns of a file, or of its beginning.
 #[derive(Clone, Debug)]
 pub(super) struct FoundColumns {
-    /// Its columns.
+    /// The columns.
     pub(super) schema: SchemaRef,
-    /// True if there can be no others.
+    /// True if the file has no other columns.
     pub(super) is_whole: bool,
 }
 
-/// How the bytes of a port's files are to be read.
+/// The encoding of a port's files.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Encoding {
     /// The format.
     pub(super) format: FileFormat,
-    /// CSV: what stands between two values.
+    /// CSV: the delimiter of values.
     pub(super) delimiter: u8,
-    /// CSV: whether the first line names the columns.
+    /// CSV: true if the first line has the names of the columns.
     pub(super) has_header: bool,
-    /// CSV and JSON: how the text is compressed.
+    /// CSV and JSON: the compression of the text.
     pub(super) compression: CompressionTypeVariant,
 }
 
 impl Encoding {
-    /// What the contract says, with the compression that the files' names tell.
+    /// Returns the encoding in the contract, with the compression that the names of the files imply.
     pub(super) fn new(source: &FileSource, compression: CompressionTypeVariant) -> Self {
         let delimiter = source.delimiter.unwrap_or(b',');
         Self { format: source.format, delimiter, has_header: source.has_header, compression }
     }
 
-    /// Whether the format is text, so that the contract and not the file gives the types.
+    /// True if the format is text, so that the contract and not the file determines the types.
     pub(super) fn is_text(&self) -> bool {
         matches!(self.format, FileFormat::Csv | FileFormat::Json)
     }
 
-    /// DataFusion's reader, with the session's options.
+    /// Returns DataFusion's reader, with the session's options.
     pub(super) fn reader(&self, session: &dyn Session) -> Arc<dyn Reader> {
         let compression = FileCompressionType::from(self.compression);
         match self.format {
@@ -78,7 +79,7 @@ impl Encoding {
         }
     }
 
-    /// The columns of one file, with the types that it has or seems to have.
+    /// Returns the columns of one file, with the stored types. For text, infers the types from a sample.
     pub(super) async fn columns_of(
         &self,
         session: &dyn Session,
@@ -113,7 +114,7 @@ impl Encoding {
         Ok(Some(found))
     }
 
-    /// The names in the first line of a CSV file.
+    /// Returns the names in the first line of a CSV file.
     pub(super) async fn header_of(&self, store: &Arc<dyn ObjectStore>, file: &ObjectMeta) -> Result<Vec<String>> {
         let sample = TextSample::read(self, store, &file.location, 1).await?;
         let schema = self.csv_schema(&sample.bytes)?;
@@ -145,7 +146,7 @@ impl Encoding {
     }
 
     fn csv(&self) -> CsvFormat {
-        // Quoted values may hold line breaks, so a file must not be cut by bytes to be read in parallel.
+        // Quoted values may contain line breaks, so a file must not be split at byte positions for parallel reads.
         CsvFormat::default()
             .with_has_header(self.has_header)
             .with_delimiter(self.delimiter)
@@ -166,7 +167,7 @@ fn in_microseconds(field: &FieldRef) -> FieldRef {
     }
 }
 
-/// Whether a file's name says that it is of this format.
+/// True if the extension of a file's name belongs to this format.
 pub(super) fn has_extension(path: &str, format: FileFormat) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path).to_lowercase();
     let name = match format {
@@ -182,7 +183,7 @@ pub(super) fn has_extension(path: &str, format: FileFormat) -> bool {
     name.rsplit_once('.').is_some_and(|(_, extension)| extensions.contains(&extension))
 }
 
-/// How a file is compressed, as its name says.
+/// Returns the compression that the name of a file implies.
 pub(super) fn compression_of(path: &Path, format: FileFormat) -> CompressionTypeVariant {
     match format {
         FileFormat::Csv | FileFormat::Json => without_compression(&path.as_ref().to_lowercase()).1,

@@ -1,5 +1,5 @@
-//! Brings the columns that a contract declares together with those that the files have: which of them come from the
-//! files and which from the names of folders, of what type each is, and what does not fit.
+//! Matches the columns that a contract declares with the columns of the files and of the folders' names. Finds the type
+//! of each column, and reports the columns that do not fit.
 
 use std::sync::Arc;
 
@@ -10,21 +10,21 @@ use portolan_catalog::{Column, Diagnostic, Diagnostics, FileFormat, Place, Port,
 
 use super::format::Encoding;
 
-/// The columns of a port and where each comes from.
+/// The columns of a port, and the origin of each column.
 ///
-/// Every column is nullable, whatever the contract says: `required` is declared and not checked, and a plan that
-/// relied on it could return wrong rows.
+/// Every column may be NULL, also if the contract says `required`. The node does not check each value, and a plan that
+/// relied on `required` could return wrong rows.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
-    /// The columns as the contract lists them.
+    /// The columns, in the order of the contract.
     pub(super) schema: SchemaRef,
-    /// What is read from the files; for text that is read by position, every column that they have.
+    /// The columns that are read from the files. CSV is read by position, so these are all columns of the files.
     pub(super) file_schema: SchemaRef,
-    /// What the names of the folders give.
+    /// The columns whose values are in the names of folders.
     pub(super) partitions: Vec<FieldRef>,
-    /// For each column of `schema`, its place in `file_schema` followed by `partitions`.
+    /// The position of each column of `schema` in `file_schema` followed by `partitions`.
     pub(super) positions: Vec<usize>,
-    /// For each column of `file_schema`, whether the contract requires it.
+    /// True for each column of `file_schema` that the contract requires.
     pub(super) required: Vec<bool>,
 }
 
@@ -32,7 +32,7 @@ impl Layout {
     /// Finds each declared column of `port` among `found`, the columns of the files, and `partitions`.
     ///
     /// # Errors
-    /// Every column that is lacking or of another kind.
+    /// Every column that is missing or has another type.
     pub(super) fn new(
         port: &Port,
         source: &PortSource,
@@ -44,7 +44,7 @@ impl Layout {
         resolver.resolve(found)
     }
 
-    /// The declared columns that the folders of `path` name, in the order in which they do.
+    /// Returns the declared columns that the folders of `path` name, in the order of the folders.
     pub(super) fn partitions_in(port: &Port, path: &str) -> Vec<String> {
         let folders = path.rsplit_once('/').map_or("", |(folders, _)| folders);
         let keys = folders.split('/').filter_map(|folder| folder.split_once('=')).map(|(key, _)| key);
@@ -58,6 +58,7 @@ impl Layout {
     }
 }
 
+/// Finds the columns of a port, and collects the problems.
 struct Resolver<'a> {
     port: &'a Port,
     source: &'a PortSource,
@@ -108,7 +109,7 @@ impl Resolver<'_> {
         Ok(Layout { schema: Arc::new(schema), file_schema, partitions, positions, required })
     }
 
-    /// Without a header a CSV file has positions only: the contract's columns, in its order, name them.
+    /// Names the columns of CSV files without a header: the contract's columns, in the order of the contract.
     fn name_by_position(&self, found: &Schema) -> Result<Schema, Diagnostics> {
         if self.encoding.format != FileFormat::Csv || self.encoding.has_header {
             return Ok(Schema::new(found.fields().clone()));
@@ -127,6 +128,8 @@ impl Resolver<'_> {
         Ok(Schema::new(declared.iter().zip(found.fields()).map(rename).collect::<Vec<_>>()))
     }
 
+    /// Returns the position of a declared column among the columns of the files. Reports a column that is missing or
+    /// not unique.
     fn find(&mut self, column: &Column, found: &Schema) -> Option<usize> {
         let mut matches = found.fields().iter().enumerate().filter(|(_, f)| *f.name() == column.name).map(|(i, _)| i);
         let first = matches.next();
@@ -143,7 +146,7 @@ impl Resolver<'_> {
         first
     }
 
-    /// The field of a column of a CSV file: by the contract where it is declared, plain text where it is not.
+    /// Returns the field of a CSV column. The contract decides the type of a declared column. Other columns are text.
     fn field_in_text(&mut self, found: &Field) -> FieldRef {
         let is_declared = |c: &&Column| c.name == *found.name() && !self.partitions.contains(&c.name);
         match self.port.columns.iter().find(is_declared) {
@@ -170,10 +173,12 @@ impl Resolver<'_> {
         }
     }
 
+    /// Returns the field of a declared column. Reports a column of another type.
     fn field(&mut self, column: &Column, found: &Field) -> FieldRef {
         let real = found.data_type();
         let data_type = if self.encoding.is_text() {
-            // Our reader of JSON accepts `2.0` as an integer, and checks each value. Arrow's reader of CSV accepts none.
+            // Our reader of JSON accepts `2.0` as an integer, and checks each value. Arrow's reader of CSV accepts
+            // none.
             let has_fractions = matches!((declared_type(column), real), (Some(DataType::Int64), DataType::Float64));
             if has_fractions && self.encoding.format == FileFormat::Csv {
                 self.report(column, format!("column `{}` is integer here and has fractions", column.name), None);
@@ -204,12 +209,12 @@ impl Resolver<'_> {
     }
 }
 
-/// One thing that is wrong with the source as a whole.
+/// Returns a single diagnostic.
 pub(super) fn one(place: &Place, message: String) -> Diagnostics {
     Diagnostics(vec![Diagnostic { place: place.clone(), message, suggestion: None }])
 }
 
-/// The type in which text is read, where the contract decides it.
+/// Returns the type as which text is read, if the contract decides it.
 pub(super) fn declared_type(column: &Column) -> Option<DataType> {
     match column.logical_type.as_deref()? {
         "string" => Some(DataType::Utf8),

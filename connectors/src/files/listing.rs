@@ -1,4 +1,5 @@
-//! Finds the files of a port, afresh for every scan: hidden and foreign files are left out, and their number is bound.
+//! Lists the files of a port, again for every scan. Leaves out hidden files and files of other formats. The number of
+//! files is bounded.
 
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
@@ -7,21 +8,21 @@ use portolan_catalog::FileFormat;
 use super::format;
 use super::location::{Location, Selection, StoreAddress};
 
-/// Why the files of a port cannot be listed.
+/// The reason why the files of a port cannot be listed.
 #[derive(Debug)]
 pub(super) enum ListingError {
-    /// The store does not answer, or refuses.
+    /// The store does not respond, or rejects the request.
     Store(object_store::Error),
-    /// There are more than the limit allows.
+    /// There are more files than the limit, which is the value.
     TooMany(usize),
-    /// There is none.
+    /// There is no file.
     Empty,
-    /// The folder is a Delta table: some of its files are no longer part of it.
+    /// The folder is a Delta table, in which some files no longer belong to the table.
     DeltaTable,
 }
 
 impl ListingError {
-    /// What to tell, without the store's own words.
+    /// Returns the message, without the store's own text.
     pub(super) fn message(&self, location: &Location) -> String {
         let at = location.as_str();
         match self {
@@ -38,7 +39,7 @@ impl ListingError {
     }
 }
 
-/// The files of a port, in the order of their paths. At least one.
+/// Returns the files of a port, in the order of their paths. There is at least one.
 ///
 /// # Errors
 /// See [`ListingError`].
@@ -76,12 +77,13 @@ pub(super) async fn list(
     Ok(files)
 }
 
-/// Whether the file at this path below the base is data: not hidden, and of the format where its name has to tell.
+/// True if the file at this path below the base has data. The file is not hidden, and its extension belongs to the
+/// format unless a glob selects the extension.
 fn is_wanted(below: &str, location: &Location, format: FileFormat) -> bool {
     let hidden = |segment: &str| segment.starts_with('.') || (segment.starts_with('_') && !segment.contains('='));
     let asked_for = match &location.selection {
         Selection::Glob(pattern) => {
-            // A glob that spells hidden names or an extension means what it says.
+            // A glob may select hidden names or an extension explicitly.
             let spelt = pattern.as_str();
             let last = spelt.rsplit('/').next().unwrap_or(spelt);
             if spelt.split('/').any(hidden) {
@@ -94,7 +96,7 @@ fn is_wanted(below: &str, location: &Location, format: FileFormat) -> bool {
     !below.split('/').any(hidden) && (asked_for || format::has_extension(below, format))
 }
 
-/// Whether a file without bytes stands for nothing. In a format with a footer it stands for a file that was cut short.
+/// True if an empty file is only a marker. In a format with a footer, an empty file was cut short.
 fn is_marker(file: &ObjectMeta, format: FileFormat) -> bool {
     file.size == 0 && matches!(format, FileFormat::Csv | FileFormat::Json)
 }

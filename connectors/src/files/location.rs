@@ -1,5 +1,5 @@
-//! Where the files of a port lie: the contract's `location` as a store, a path in it, and a choice of files.
-//! Credentials have no place here; a location that carries some is refused without being repeated.
+//! The location of a port's files: the contract's `location` as a store, a path in the store, and a selection of files.
+//! A location with credentials is refused. The error does not repeat the location.
 
 use std::path::{Component, PathBuf};
 
@@ -8,12 +8,12 @@ use object_store::path::Path;
 use portolan_catalog::FileSource;
 use url::Url;
 
-/// Which store holds the files.
+/// The store that holds the files.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum StoreAddress {
     /// The local file system.
     Local,
-    /// A bucket of Amazon S3 or of a server that speaks its protocol.
+    /// A bucket of Amazon S3, or of a server with the same protocol.
     S3 {
         /// The bucket.
         bucket: String,
@@ -25,51 +25,51 @@ pub(super) enum StoreAddress {
     },
     /// A container of Azure Blob Storage.
     Azure {
-        /// The storage account, where the location names it.
+        /// The storage account, if the location names it.
         account: Option<String>,
         /// The container.
         container: String,
     },
-    /// A web server: single files, as it lists none.
+    /// A web server: single files only, because it does not list files.
     Http {
         /// Scheme, host and port.
         origin: String,
     },
 }
 
-/// Which files below the base belong to the port.
+/// The files below the base that belong to the port.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Selection {
-    /// The base itself if it is a file, else every data file below it.
+    /// The base itself if it is a file. Otherwise, every data file below the base.
     FileOrFolder,
     /// Every data file below the base.
     Folder,
-    /// The files below the base whose path from there matches.
+    /// The files below the base whose path relative to the base matches.
     Glob(Pattern),
 }
 
-/// Where the files of a port lie.
+/// The location of a port's files.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Location {
     /// The store.
     pub(super) store: StoreAddress,
-    /// The file, or the folder below which the files lie.
+    /// The file, or the folder with the files.
     pub(super) base: Path,
-    /// The choice of files.
+    /// The selection of files.
     pub(super) selection: Selection,
-    /// What comes before a path of the store to make it a location that people know.
+    /// The text before a path of the store in messages, such as `s3://bucket/`.
     pub(super) prefix: String,
-    /// The first segment of the store's paths that is the store's own, with a slash; empty where there is none.
+    /// The first segment of the store's paths, with a slash, if the store adds one. Otherwise, empty.
     scope: String,
-    /// The location as the contract gives it.
+    /// The location as it is in the contract.
     text: String,
 }
 
 impl Location {
-    /// Reads the location that a contract gives.
+    /// Parses the location in a contract.
     ///
     /// # Errors
-    /// What is wrong with it, as text that goes after its place in the contract.
+    /// The fault of the location, as text for a diagnostic at the source's place.
     pub(super) fn parse(source: &FileSource) -> Result<Self, String> {
         match source.location.split_once("://") {
             None => Self::local(source.base.join(&source.location), &source.location),
@@ -82,32 +82,32 @@ impl Location {
         }
     }
 
-    /// The path of a file as people know it.
+    /// Returns the name of a file for messages.
     pub(super) fn name_of(&self, path: &Path) -> String {
         let path = path.as_ref();
         format!("{}{}", self.prefix, path.strip_prefix(&self.scope).unwrap_or(path))
     }
 
-    /// The same location in a store whose paths begin with `scope`.
+    /// Returns the same location in a store whose paths begin with `scope`.
     pub(super) fn within(mut self, scope: &str) -> Self {
         self.base = Path::from(scope).parts().chain(self.base.parts()).collect();
         self.scope = format!("{scope}/");
         self
     }
 
-    /// The location as the contract gives it.
+    /// Returns the location as it is in the contract.
     pub(super) fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether `path`, which lies below the base, is chosen by the glob. Without a glob everything is.
+    /// True if the glob matches `path`, which is below the base. Without a glob, every path matches.
     pub(super) fn chooses(&self, path: &Path) -> bool {
         let Selection::Glob(pattern) = &self.selection else { return true };
         let options = MatchOptions { require_literal_separator: true, ..MatchOptions::new() };
         self.below_base(path).is_some_and(|rest| pattern.matches_with(rest, options))
     }
 
-    /// The part of `path` below the base.
+    /// Returns the part of `path` below the base.
     pub(super) fn below_base<'a>(&self, path: &'a Path) -> Option<&'a str> {
         let rest = path.as_ref().strip_prefix(self.base.as_ref())?;
         Some(rest.strip_prefix('/').unwrap_or(rest))
@@ -122,7 +122,7 @@ impl Location {
         let is_glob = |c: &Component<'_>| c.as_os_str().to_string_lossy().contains(GLOB_CHARACTERS);
         let literal: PathBuf = path.components().take_while(|c| !is_glob(c)).collect();
         let rest: PathBuf = path.components().skip_while(|c| !is_glob(c)).collect();
-        // `..` and links are followed once, here, so that a port stays with the folder that it was opened on.
+        // `..` and links are resolved once, so that a port keeps the folder with which it was opened.
         let found = literal.canonicalize().map_err(|e| format!("{} cannot be read: {e}", literal.display()))?;
         let base =
             Path::from_absolute_path(&found).map_err(|e| format!("{} is no usable path: {e}", found.display()))?;

@@ -1,8 +1,8 @@
 //! Ports over files: Parquet, CSV, JSON lines and Arrow IPC, on local disk and in object stores.
 //!
-//! A scan reads what lies there when it is planned. Nothing is taken on trust that the files themselves can tell:
-//! columns and their types are compared with the contract when a port is opened, and the columns of every file with
-//! those of the port before it is scanned. An error names the port and the file.
+//! A scan reads the files that exist when it is planned. When a port is opened, the columns of the files and their
+//! types are compared with the contract. Before a file is scanned, its columns are compared with those of the port. An
+//! error names the port and the file.
 
 mod adapter;
 mod append;
@@ -57,7 +57,7 @@ pub struct FileSources {
 }
 
 impl FileSources {
-    /// `options` says, by the name of a contract's server, what does not belong into a contract.
+    /// Returns an opener with the options that do not belong in a contract, by the name of a contract's server.
     pub fn new(options: HashMap<String, SourceOptions>) -> Self {
         Self { options }
     }
@@ -112,11 +112,12 @@ impl SourceOpener for FileSources {
     }
 }
 
-/// A session for what DataFusion's readers want one for while no query runs.
+/// Returns a session for DataFusion's readers while no query runs.
 fn session(runtime: &Arc<RuntimeEnv>) -> SessionState {
     SessionStateBuilder::new().with_config(SessionConfig::new()).with_runtime_env(runtime.clone()).build()
 }
 
+/// A port that is being opened.
 struct Opening<'a> {
     port: &'a Port,
     source: &'a PortSource,
@@ -167,7 +168,8 @@ impl Opening<'_> {
         Ok(Encoding::new(self.file_source, compression))
     }
 
-    /// The columns that the folders give: those that the contract calls so, and the declared ones that they name.
+    /// Returns the columns whose values are in the names of folders: the declared partition columns, and other declared
+    /// columns that the folders name.
     fn partitions(&self, files: &[ObjectMeta]) -> Result<Vec<String>, Diagnostics> {
         let Some(first) = files.first() else { return Ok(Vec::new()) };
         let named = Layout::partitions_in(self.port, first.location.as_ref());

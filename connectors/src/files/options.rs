@@ -1,5 +1,5 @@
-//! What a node's config adds to the sources that contracts name: credentials, endpoints and limits.
-//! A secret is never shown, and may be named instead of written out.
+//! The options of sources in a node's config: credentials, endpoints and limits. A secret is never shown. The config
+//! can have the secret itself, or name its environment variable or file.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,22 +7,23 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
-/// What the config says of one source, under `sources.<server>`. Where it says nothing, the environment is asked.
+/// The options of one source, under `sources.<server>` in the config. A store without credentials in the config uses
+/// those of the environment.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceOptions {
-    /// How many files a port may have. Default: 100,000.
+    /// The largest number of files of a port. Default: 100,000.
     pub max_files: usize,
-    /// Who may add rows to its ports, which must be folders of Parquet files: names of principals, `group:` and the name of a group, or `*` for
-    /// everybody. Default: nobody.
+    /// The principals that may add rows to the ports, which must be folders of Parquet files: names of principals,
+    /// `group:` and the name of a group, or `*` for every principal. Default: none.
     pub writers: Vec<String>,
-    /// How to reach `s3://`.
+    /// The access to `s3://`.
     pub s3: S3Options,
-    /// How to reach `gs://`.
+    /// The access to `gs://`.
     pub gcs: GcsOptions,
-    /// How to reach `az://` and `abfs://`.
+    /// The access to `az://` and `abfs://`.
     pub azure: AzureOptions,
-    /// How to reach `http://` and `https://`.
+    /// The access to `http://` and `https://`.
     pub http: HttpOptions,
 }
 
@@ -39,65 +40,65 @@ impl Default for SourceOptions {
     }
 }
 
-/// How to reach Amazon S3, or a server that speaks its protocol. Default: what the `AWS_…` environment says.
+/// The access to Amazon S3, or to a server with the same protocol. Default: the `AWS_…` environment variables.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct S3Options {
-    /// The server's URL, where it is not Amazon's.
+    /// The server's URL. Default: Amazon's.
     pub endpoint: Option<String>,
     /// The region.
     pub region: Option<String>,
-    /// Who asks.
+    /// The id of the access key.
     pub access_key_id: Option<Secret>,
-    /// The proof of that.
+    /// The secret access key.
     pub secret_access_key: Option<Secret>,
-    /// The token that goes with temporary keys.
+    /// The session token of temporary keys.
     pub session_token: Option<Secret>,
-    /// Whether an endpoint without TLS may be used. Default: no.
+    /// Permits an endpoint without TLS if true. Default: false.
     pub allow_http: bool,
-    /// Whether the bucket stands in the host name. Default: in the path.
+    /// True if the bucket is in the host name, false if it is in the path. Default: false.
     pub virtual_hosted_style: bool,
-    /// Whether to ask without credentials, for public buckets. Default: no.
+    /// Sends requests without credentials if true, for public buckets. Default: false.
     pub anonymous: bool,
 }
 
-/// How to reach Google Cloud Storage. Default: what the `GOOGLE_…` environment says.
+/// The access to Google Cloud Storage. Default: the `GOOGLE_…` environment variables.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GcsOptions {
-    /// The server's URL, where it is not Google's.
+    /// The server's URL. Default: Google's.
     pub endpoint: Option<String>,
     /// The file with the service account's key.
     pub service_account_path: Option<PathBuf>,
-    /// The service account's key itself, as JSON.
+    /// The service account's key, as JSON.
     pub service_account_key: Option<Secret>,
-    /// Whether an endpoint without TLS may be used. Default: no.
+    /// Permits an endpoint without TLS if true. Default: false.
     pub allow_http: bool,
-    /// Whether to ask without credentials, for public buckets. Default: no.
+    /// Sends requests without credentials if true, for public buckets. Default: false.
     pub anonymous: bool,
 }
 
-/// How to reach Azure Blob Storage. Default: what the `AZURE_…` environment says.
+/// The access to Azure Blob Storage. Default: the `AZURE_…` environment variables.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AzureOptions {
-    /// The server's URL, where it is not Azure's.
+    /// The server's URL. Default: Azure's.
     pub endpoint: Option<String>,
-    /// The storage account, where the location does not name it.
+    /// The storage account, if the location does not name it.
     pub account: Option<String>,
     /// The account's key.
     pub access_key: Option<Secret>,
-    /// A shared access signature, as the portal gives it.
+    /// A shared access signature, as the portal shows it.
     pub sas_token: Option<Secret>,
     /// A bearer token.
     pub bearer_token: Option<Secret>,
-    /// Whether an endpoint without TLS may be used. Default: no.
+    /// Permits an endpoint without TLS if true. Default: false.
     pub allow_http: bool,
-    /// Whether to ask without credentials, for public containers. Default: no.
+    /// Sends requests without credentials if true, for public containers. Default: false.
     pub anonymous: bool,
 }
 
-/// How to reach a web server.
+/// The access to a web server.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpOptions {
@@ -107,11 +108,11 @@ pub struct HttpOptions {
     pub username: Option<String>,
     /// The password of basic authentication.
     pub password: Option<Secret>,
-    /// Whether the credentials may go to a server without TLS. Default: no.
+    /// Permits sending the credentials to a server without TLS if true. Default: false.
     pub allow_http: bool,
 }
 
-/// A text that is never shown: written out, or named as `{env: NAME}` or `{file: path}`.
+/// A string that is never shown: the string itself, or a reference such as `{env: NAME}` or `{file: path}`.
 #[derive(Clone)]
 pub struct Secret(SecretSource);
 
@@ -123,15 +124,15 @@ enum SecretSource {
 }
 
 impl Secret {
-    /// A secret that is written out.
+    /// Wraps a string.
     pub fn new(text: impl Into<String>) -> Self {
         Self(SecretSource::Literal(text.into()))
     }
 
-    /// The text itself.
+    /// Returns the string.
     ///
     /// # Errors
-    /// The environment variable or the file that it should come from is not there, as text for a person.
+    /// The environment variable or the file is missing or is not text. The error is a message for a person.
     pub(super) fn reveal(&self) -> Result<String, String> {
         match &self.0 {
             SecretSource::Literal(text) => Ok(text.clone()),
@@ -164,7 +165,7 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// Written by hand: the derived one would repeat a value of the wrong type in its error.
+/// Parses a secret. A derived visitor would repeat a value of the wrong type in its error.
 struct SecretVisitor;
 
 const FORMS: &str = "a secret is text in quotes, `{env: NAME}` or `{file: path}`";

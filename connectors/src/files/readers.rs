@@ -1,4 +1,4 @@
-//! Readers for the formats for which DataFusion's own reader gives wrong rows. DataFusion finds the columns of Arrow
+//! Readers for the formats for which DataFusion's own reader returns wrong rows. DataFusion finds the columns of Arrow
 //! files by their position in the port, whatever the file's order. It reads text with Arrow's parsers, which cut
 //! values.
 

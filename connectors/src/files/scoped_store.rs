@@ -1,7 +1,8 @@
-//! A store whose paths begin with a segment of its own and which reads, and puts new files where it may.
+//! A store that adds its own first segment to every path. The store reads files, and writes new files if permitted.
 //!
-//! The segment keeps files of different stores apart in caches that know paths alone. Large reads are cut into pieces,
-//! so that neither a slow consumer fills the memory nor the time allowed for a request bounds the size of a file.
+//! The segment separates the files of different stores in caches that know only paths. Large reads are split into
+//! pieces. A slow consumer then does not fill the memory, and the time limit of a request does not bound the size of a
+//! file.
 
 use std::fmt;
 use std::ops::Range;
@@ -17,10 +18,10 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
-/// How much of a file one request reads.
+/// The largest number of bytes that one request reads.
 pub(super) const PIECE: u64 = 8 << 20;
 
-/// See the module.
+/// A store with its own first segment in every path. The module describes it.
 pub(super) struct ScopedStore {
     inner: Arc<dyn ObjectStore>,
     scope: Path,
@@ -28,22 +29,24 @@ pub(super) struct ScopedStore {
 }
 
 impl ScopedStore {
-    /// Puts `scope` before every path of `inner`. New files are put there only where it `takes_files`.
+    /// Returns a store that adds `scope` to every path of `inner`. The store accepts new files if `takes_files` is
+    /// true.
     pub(super) fn new(inner: Arc<dyn ObjectStore>, scope: &str, takes_files: bool) -> Self {
         Self { inner, scope: Path::from(scope), takes_files }
     }
 
-    /// Where a new file goes.
+    /// Returns the path of a new file in the inner store.
     fn new_file(&self, path: &Path) -> Result<Path> {
         if self.takes_files { self.inside(path) } else { Err(read_only()) }
     }
 
+    /// Returns a path without the scope.
     fn inside(&self, path: &Path) -> Result<Path> {
         let inside = path.prefix_match(&self.scope).map(|parts| parts.collect());
         inside.ok_or_else(|| Error::NotFound { path: path.to_string(), source: "not a path of this store".into() })
     }
 
-    /// Reads `range` piece by piece, and fails if the file changes meanwhile.
+    /// Reads `range` piece by piece. Fails if the file changes in the meantime.
     async fn get_in_pieces(&self, location: &Path, range: Range<u64>, options: GetOptions) -> Result<GetResult> {
         let path = self.inside(location)?;
         let piece = |range: Range<u64>, e_tag: Option<String>| GetOptions {
@@ -53,7 +56,7 @@ impl ScopedStore {
         };
         let upto = range.end.min(range.start.saturating_add(PIECE));
         let first = match self.inner.get_opts(&path, piece(range.start..upto, options.if_match.clone())).await {
-            // A web server need not serve ranges.
+            // A web server may not support ranges.
             Err(Error::NotSupported { .. }) => {
                 let mut whole = self.inner.get_opts(&path, options).await?;
                 whole.meta.location = location.clone();
@@ -88,7 +91,7 @@ impl ScopedStore {
     }
 }
 
-/// Without the inner store, which shows identities that its requests carry.
+/// Leaves out the inner store, whose `Debug` shows the identities in requests.
 impl fmt::Debug for ScopedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ScopedStore").field("scope", &self.scope).finish_non_exhaustive()

@@ -1,5 +1,5 @@
-//! Object stores for the places that contracts name: one for each server and bucket, never shared between two servers,
-//! with bounded retries, and with its network traffic on the runtime that opened it.
+//! Object stores for the locations in contracts: one for each server and bucket. Two servers never share a store.
+//! Retries are bounded. Network traffic runs on the runtime that opened the store.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -21,26 +21,26 @@ use super::location::{Location, StoreAddress};
 use super::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, Secret, SourceOptions};
 use super::scoped_store::ScopedStore;
 
-/// A whole request, body included; bodies are read in pieces, so that a large file is no single request.
+/// The time limit of one request, with its body. Bodies are read in pieces, so a large file takes several requests.
 const REQUEST_TIMEOUT: &str = "30 seconds";
 const CONNECT_TIMEOUT: &str = "5 seconds";
 const RETRIES: usize = 3;
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A store that a runtime knows.
+/// A store that is registered with a runtime.
 #[derive(Debug)]
 pub(super) struct Registered {
-    /// What the runtime knows it by.
+    /// The URL of the store in the runtime.
     pub(super) url: ObjectStoreUrl,
     /// The store.
     pub(super) store: Arc<dyn ObjectStore>,
-    /// The location, with paths as the store takes them.
+    /// The location, with the paths of the store.
     pub(super) location: Location,
-    /// What no error may repeat.
+    /// The strings that no error may repeat.
     pub(super) secrets: Secrets,
 }
 
-/// The secrets that went into a store.
+/// The secrets of a store.
 #[derive(Default)]
 pub(super) struct Secrets(pub(super) Vec<String>);
 
@@ -50,14 +50,15 @@ impl std::fmt::Debug for Secrets {
     }
 }
 
-/// Creates the store at a location of the contract's `server`, and registers the store with `runtime`. Replaces an earlier
-/// store of the same server.
+/// Creates the store at a location of the contract's `server`, and registers the store with `runtime`. Replaces an
+/// earlier store of the same server.
 ///
-/// DataFusion knows a store by scheme and host, and its caches know a file by its path alone. Both therefore carry the
-/// server's name and a digest of the address, so that two servers with a bucket of the same name stay apart.
+/// DataFusion identifies a store by scheme and host. DataFusion's caches identify a file by path only. The host and the
+/// paths therefore begin with the server's name and a digest of the address. Two servers with a bucket of the same name
+/// do not share a store or cached files.
 ///
 /// # Errors
-/// What is wrong with the options, as text that goes after the source's place.
+/// The fault of the options, as text for a diagnostic at the source's place.
 pub(super) fn register(
     server: &str,
     endpoint: Option<&str>,
@@ -76,7 +77,7 @@ pub(super) fn register(
     let mut build = Build { endpoint, secrets: Secrets::default() };
     let built = build.store(&location.store, options);
     let secrets = build.secrets;
-    // A builder's error may repeat what it was given.
+    // A builder's error may repeat its input.
     let clean = |text: String| super::error_context::Redaction(secrets.0.clone()).clean(&text);
     let store: Arc<dyn ObjectStore> =
         Arc::new(ScopedStore::new(built.map_err(clean)?, &scope, !options.writers.is_empty()));
@@ -84,7 +85,7 @@ pub(super) fn register(
     Ok(Registered { url, store, location: location.within(&scope), secrets })
 }
 
-/// A name for a store that no other server has and that is fit for a host.
+/// Returns a name that no other server has, and that can be the host of a URL.
 fn scope(server: &str, endpoint: Option<&str>, address: &StoreAddress) -> String {
     let mut hasher = DefaultHasher::new();
     (server, address, endpoint).hash(&mut hasher);
@@ -93,6 +94,7 @@ fn scope(server: &str, endpoint: Option<&str>, address: &StoreAddress) -> String
     format!("{slug}-{:016x}", hasher.finish())
 }
 
+/// Builds a store, and collects the secrets that it uses.
 struct Build<'a> {
     endpoint: Option<&'a str>,
     secrets: Secrets,
@@ -110,7 +112,7 @@ impl Build<'_> {
     }
 
     fn s3(&mut self, bucket: &str, options: &S3Options) -> Result<Arc<dyn ObjectStore>, String> {
-        // Keys from the config must not be mixed with, say, a session token from the environment.
+        // Keys from the config must not be mixed with others from the environment, such as a session token.
         let own = options.access_key_id.is_some() || options.secret_access_key.is_some() || options.anonymous;
         let mut builder = if own { AmazonS3Builder::new() } else { AmazonS3Builder::from_env() };
         builder = builder
@@ -246,6 +248,7 @@ impl Build<'_> {
         Ok(Arc::new(builder.build().map_err(|e| told(&e))?))
     }
 
+    /// Returns the string of a secret, and keeps it for redaction.
     fn reveal(&mut self, secret: Option<&Secret>) -> Result<Option<String>, String> {
         let revealed = secret.map(Secret::reveal).transpose()?;
         self.secrets.0.extend(revealed.clone());
@@ -261,7 +264,8 @@ fn timeouts() -> [(ClientConfigKey, &'static str); 2] {
     [(ClientConfigKey::Timeout, REQUEST_TIMEOUT), (ClientConfigKey::ConnectTimeout, CONNECT_TIMEOUT)]
 }
 
-/// Plans run on another runtime than the one that opens ports; their requests must not wait for its CPU work.
+/// Returns a connector that sends requests on the current runtime. Plans run on the CPU runtime, and requests must not
+/// wait for its work.
 fn connector() -> Result<SpawnedReqwestConnector, String> {
     let handle =
         Handle::try_current().map_err(|_| "a remote source can only be opened on a tokio runtime".to_owned())?;

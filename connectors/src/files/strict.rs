@@ -17,7 +17,7 @@ use arrow::temporal_conversions::SECONDS_IN_DAY;
 /// The number of characters of a value that an error repeats.
 const SHOWN: usize = 40;
 
-/// Returns the schema in which a reader gives the columns of `schema`, so that [`value_of_text`] can parse the rest.
+/// Returns the schema in which a reader returns the columns of `schema`, so that [`value_of_text`] can parse the rest.
 pub(super) fn as_text(schema: &Schema, reads_whole_numbers: bool) -> SchemaRef {
     let fields = schema.fields().iter().map(|f| field_as_text(f, reads_whole_numbers));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))

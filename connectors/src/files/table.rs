@@ -1,5 +1,5 @@
-//! The table of one port: lists its files afresh for every scan, leaves out those whose folders the filters exclude,
-//! collects statistics, and has DataFusion's own readers do the rest.
+//! The table of one port. Each scan lists the files again, leaves out the files whose folders the filters exclude, and
+//! collects statistics. DataFusion's readers read the files.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ use super::listing::{self, ListingError};
 use crate::panics::caught_async;
 use crate::statistics::Estimating;
 
-/// The folder name by which Hive and its heirs write NULL.
+/// The folder name that stands for NULL in Hive and in tools that follow Hive.
 const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// The files of one port as a table.
@@ -48,7 +48,7 @@ pub(super) struct FileTable {
     pub(super) store: ObjectStoreUrl,
     pub(super) encoding: Encoding,
     pub(super) layout: Layout,
-    /// CSV with a header: the names that every file's first line must give.
+    /// CSV with a header: the names that the first line of every file must have.
     pub(super) header: Option<Vec<String>>,
     pub(super) max_files: usize,
     pub(super) fingerprint: Arc<SchemaFingerprint>,
@@ -114,7 +114,7 @@ impl TableProvider for FileTable {
 }
 
 impl FileTable {
-    /// The files that are there now, with the values that their folders give.
+    /// Returns the present files, with the values in the names of their folders.
     async fn files(&self, state: &dyn Session, store: &dyn ObjectStore) -> Result<Vec<PartitionedFile>> {
         let location = &self.origin.location;
         let found = listing::list(store, location, self.encoding.format, self.max_files).await;
@@ -129,6 +129,7 @@ impl FileTable {
         found.into_iter().map(|file| self.partitioned(file)).collect()
     }
 
+    /// Returns a file with the values in the names of its folders.
     fn partitioned(&self, file: ObjectMeta) -> Result<PartitionedFile> {
         let name = || format!("port {}: file {}", self.origin.port, self.origin.location.name_of(&file.location));
         if compression_of(&file.location, self.encoding.format) != self.encoding.compression {
@@ -159,7 +160,7 @@ impl FileTable {
         TableReference::full(port.domain.as_str(), port.product.as_str(), port.port.as_str())
     }
 
-    /// Whether a filter can be decided by the folders alone.
+    /// True if the names of folders decide a filter.
     fn is_of_partitions(&self, filter: &Expr) -> bool {
         let names: Vec<&str> = self.layout.partitions.iter().map(|f| f.name().as_str()).collect();
         let asks_elsewhere = |e: &Expr| {
@@ -182,7 +183,7 @@ impl FileTable {
             && !filter.exists(asks_elsewhere).unwrap_or(true)
     }
 
-    /// Leaves out the files whose folders the filters exclude.
+    /// Removes the files whose folders the filters exclude.
     fn without_excluded(
         &self,
         state: &dyn Session,
@@ -239,7 +240,7 @@ impl FileTable {
         Ok(self.with_folder_statistics(file, statistics))
     }
 
-    /// What the file says of itself. For CSV this is where its header is compared with that of the others.
+    /// Returns the statistics that a file stores. For CSV, compares the file's header with the header of the port.
     async fn statistics_of(
         &self,
         state: &dyn Session,
@@ -282,7 +283,8 @@ impl FileTable {
         Ok(statistics)
     }
 
-    /// CSV is read by position, so a file with other columns, or in another order, would be misread without a word.
+    /// Checks the header of a CSV file. CSV is read by position, so a file with other columns, or with another order of
+    /// columns, would return wrong values without an error.
     async fn check_header(&self, store: &Arc<dyn ObjectStore>, file: &ObjectMeta, expected: &[String]) -> Result<()> {
         let header = self.encoding.header_of(store, file).await;
         let header = header.map_err(|e| self.origin.unreadable(&file.location, e))?;
@@ -298,7 +300,8 @@ impl FileTable {
         )))
     }
 
-    /// Adds what the folders say. A file that may hold no row at all says nothing sure of its folders' values.
+    /// Adds statistics of the values in the names of folders. If the file may have no rows, these statistics are
+    /// inexact.
     fn with_folder_statistics(&self, file: PartitionedFile, statistics: Arc<Statistics>) -> PartitionedFile {
         let rows = statistics.num_rows;
         let has_rows = matches!(rows, Precision::Exact(n) if n > 0);
@@ -323,13 +326,14 @@ impl FileTable {
     }
 }
 
-/// The value of the folder `name=…` in a path.
+/// Returns the value of the folder `name=…` in a path.
 fn folder_value(path: &str, name: &str) -> Option<String> {
     let folders = path.rsplit_once('/').map_or("", |(folders, _)| folders);
     let value = folders.split('/').filter_map(|f| f.split_once('=')).find(|(key, _)| *key == name)?.1;
     Some(percent_decode_str(value).decode_utf8().map_or_else(|_| value.to_owned(), Into::into))
 }
 
+/// Parses the value in a folder's name. Returns `None` if it is no value of the type.
 fn parse_folder_value(text: &str, data_type: &DataType) -> Option<ScalarValue> {
     if text == HIVE_NULL {
         return ScalarValue::try_from(data_type).ok();
@@ -338,7 +342,7 @@ fn parse_folder_value(text: &str, data_type: &DataType) -> Option<ScalarValue> {
     (!value.is_null()).then_some(value)
 }
 
-/// Takes the table's name off the columns of a filter.
+/// Removes the table's name from the columns of a filter.
 fn unqualified(filter: Expr) -> Result<Expr, DataFusionError> {
     use datafusion::common::tree_node::{Transformed, TreeNode};
     let transformed = filter.transform(|e| match e {

@@ -33,7 +33,7 @@ pub(super) struct Fixture {
 }
 
 impl Fixture {
-    /// A port with these columns (`name: logicalType`, an empty type for none) over `location` in a new folder.
+    /// Returns a port with these columns (`name: logicalType`, an empty type for none) over `location` in a new folder.
     pub(super) fn new(format: FileFormat, location: &str, columns: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().unwrap();
         let files = FileSource {
@@ -66,6 +66,7 @@ impl Fixture {
         Self { folder, port }
     }
 
+    /// Returns the description of the port's files.
     pub(super) fn files(&mut self) -> &mut FileSource {
         match &mut self.port.source.as_mut().unwrap().kind {
             SourceKind::Files(files) => files,
@@ -103,7 +104,7 @@ impl Fixture {
         Ok((opened, context))
     }
 
-    /// What is wrong with the port, as a person reads it.
+    /// Returns the error of opening the port, as a person reads it.
     pub(super) async fn refused(&self) -> String {
         self.open().await.err().expect("the port opens").to_string()
     }
@@ -118,11 +119,11 @@ impl Fixture {
 pub(super) async fn rows(context: &SessionContext, sql: &str) -> Result<String, DataFusionError> {
     let batches = context.sql(sql).await?.collect().await?;
     let text = pretty_format_batches(&batches)?.to_string();
-    // Header and rows without the frame.
+    // The header and the rows, without the frame.
     Ok(text.lines().filter(|l| l.starts_with('|')).skip(1).collect::<Vec<_>>().join("\n"))
 }
 
-/// The project's own error inside one of DataFusion.
+/// Returns the project's own error within an error of DataFusion.
 pub(super) fn ours(error: &DataFusionError) -> &Error {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(e) = next {

@@ -110,7 +110,8 @@ impl FileMetadata for CachedFooter {
     }
 }
 
-/// Gives a scan that a file format planned a reader of sound footers only. Scans of other formats have no footers.
+/// Replaces the reader of footers in a planned scan with a reader of sound footers. Scans of other formats have no
+/// footers.
 pub(super) fn with_sound_footers(
     plan: Arc<dyn ExecutionPlan>,
     store: Arc<dyn ObjectStore>,
@@ -166,9 +167,9 @@ struct SoundReader {
 }
 
 /// Checks that a file still has the version whose footer the scan uses. Pages of another version would be read by the
-/// wrong footer. A file that is gone was read before it went.
+/// wrong footer. If the file is gone, its pages were read before.
 ///
-/// Object stores are not asked: a listing and a request may write the tag of one version differently.
+/// Object stores are not checked: a listing and a request may write the tag of one version differently.
 async fn check_version(store: &dyn ObjectStore, file: &ObjectMeta, is_local: bool) -> ParquetResult<()> {
     if !is_local {
         return Ok(());

@@ -1,8 +1,8 @@
 //! Removes from a footer every statistic that may not hold for all rows.
 //!
 //! Parquet's writers leave NaN out of the bounds of floats. They need not count NULLs. Old writers compared strings and
-//! unsigned numbers as signed ones. DataFusion 55.2 takes bounds for the bounds of every value, and a missing count of
-//! NULLs for zero. It ignores the order of the bounds. So it replaces columns with constants, skips row groups and
+//! unsigned numbers as signed ones. DataFusion 55.2 assumes that bounds cover every value, and that a missing count
+//! of NULLs is zero. It ignores the order of the bounds. So it replaces columns with constants, skips row groups and
 //! pages, and answers `min`, `max` and `count` wrongly.
 //!
 //! | statistic | is kept |
@@ -19,7 +19,7 @@ use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::schema::types::ColumnDescriptor;
 
-/// When the bounds of a column hold.
+/// The condition under which the bounds of a column hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BoundsUse {
     Always,
@@ -100,7 +100,7 @@ fn sound_chunk(chunk: ColumnChunkMetaData, bounds: BoundsUse, omits_zero: bool) 
     let mut builder = chunk.into_builder();
     builder = match statistics {
         None => builder,
-        // DataFusion would take a missing count for zero.
+        // DataFusion would read a missing count as zero.
         Some(None) => builder.clear_statistics(),
         Some(Some(statistics)) => builder.set_statistics(statistics),
     };

@@ -1,4 +1,4 @@
-//! The statistics that a sound footer gives for its whole file.
+//! The statistics of a whole file, from its sound footer.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ impl Footer {
     /// Returns the file's statistics. Bounds that do not cover every row are left out; for estimates, they are kept as
     /// inexact.
     ///
-    /// DataFusion 55.2 takes the bounds of the row groups that have bounds for the bounds of the file.
+    /// DataFusion 55.2 uses the bounds of the row groups that have bounds as the bounds of the file.
     ///
     /// # Errors
     /// A schema that Arrow does not know.
@@ -31,7 +31,7 @@ impl Footer {
         let stored = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())?;
         let (by_name, leaves) = (fields_by_name(&stored), first_leaves(file.schema_descr()));
         for (field, column) in schema.fields().iter().zip(&mut statistics.column_statistics) {
-            // Some writers estimate it.
+            // Some writers estimate the count.
             column.distinct_count = column.distinct_count.to_inexact();
             let Some((place, own)) = by_name.get(field.name().as_str()) else {
                 // Every row is NULL.

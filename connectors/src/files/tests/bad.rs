@@ -1,4 +1,4 @@
-//! What is refused when a port is opened, and what fails when it is read: always with the port, the place or the file.
+//! Ports that are refused when they are opened, and reads that fail. Each error names the port, the place or the file.
 
 use std::collections::HashMap;
 use std::fs;
@@ -129,7 +129,7 @@ async fn a_file_that_is_corrupted_later_is_named_among_others() {
 async fn corrupt_pages_below_a_good_footer_name_the_file() {
     let fixture = Fixture::new(FileFormat::Parquet, ".", COLUMNS);
     for i in 0..3 {
-        // Two rows: of a column with one value the footer tells all, and its pages are not read.
+        // Two rows: the footer describes a column with one value completely, and its pages are not read.
         fixture.parquet(&format!("{i}.parquet"), &batch(&[i, i + 10]));
     }
     let (_, context) = fixture.open().await.unwrap();
@@ -148,12 +148,12 @@ async fn files_that_vanish_are_named() {
         write_parquet(&fixture.write(&format!("{i}.parquet"), ""), &batch(&[i, i + 10]));
     }
     let (_, context) = fixture.open().await.unwrap();
-    // Between listing and reading.
+    // The file is removed between listing and reading.
     let plan = context.sql("SELECT id FROM t").await.unwrap().create_physical_plan().await.unwrap();
     fs::remove_file(fixture.path("2.parquet")).unwrap();
     let error = collect(plan, context.task_ctx()).await.unwrap_err();
     assert!(named(&error, "/2.parquet").contains("is gone"));
-    // All of them: no rows would be a lie.
+    // All files are removed: an empty result would be wrong.
     fs::remove_file(fixture.path("0.parquet")).unwrap();
     fs::remove_file(fixture.path("1.parquet")).unwrap();
     fails_at(&context, "SELECT id FROM t", "there is no file").await;
@@ -213,7 +213,7 @@ async fn a_json_value_that_does_not_fit_is_an_error() {
         fs::write(&path, bad).unwrap();
         fails_at(&context, "SELECT id FROM t", "/b.json").await;
     }
-    // The port opens, as other numbers of the column may be whole.
+    // The port opens: other numbers of the column may be integers.
     fs::write(&path, "{\"id\":1.5}\n").unwrap();
     let (_, context) = fixture.open().await.unwrap();
     let told = fails_at(&context, "SELECT id FROM t", "/b.json").await;

@@ -1,4 +1,4 @@
-//! What is read, and as what.
+//! The rows that are read from each format, and their types.
 
 use std::fs;
 use std::sync::Arc;

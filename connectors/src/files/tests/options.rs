@@ -1,4 +1,4 @@
-//! Secrets are taken in three forms and shown in none.
+//! Secrets can be written in three ways, and are never shown.
 
 use crate::files::{Secret, SourceOptions};
 

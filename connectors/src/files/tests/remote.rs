@@ -1,4 +1,4 @@
-//! Stores that are not local, without a network: paths, pieces, separation and secrets.
+//! Remote stores, without a network: paths, pieces, separation and secrets.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -111,7 +111,7 @@ async fn credentials_do_not_go_to_a_web_server_in_the_clear() {
     assert!(error.contains("without TLS") && !error.contains("hunter2"), "{error}");
 }
 
-/// By hand: `moto_server -p 5000`, then with `PORTOLAN_TEST_S3=http://127.0.0.1:5000` run the ignored test.
+/// Start `moto_server -p 5000`, then run the ignored test with `PORTOLAN_TEST_S3=http://127.0.0.1:5000`.
 #[tokio::test]
 #[ignore = "needs a server that speaks S3"]
 async fn an_s3_server_is_read() {

@@ -1,4 +1,4 @@
-//! What a node tells of the data in files.
+//! The statistics that a node collects from files.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::open::open_domain;
 use crate::source::{LocalDomain, SourceOpener};
 use crate::statistics::{Estimating, changed_statistics};
 
-/// The fixture's port as a domain.
+/// Returns a domain with the fixture's port.
 pub(super) async fn opened(fixture: &Fixture, runtime: &Arc<RuntimeEnv>) -> LocalDomain {
     opened_by(fixture, &FileSources::default(), runtime).await.unwrap()
 }
@@ -47,7 +47,8 @@ fn number(value: f64) -> Option<StatisticValue> {
     Some(StatisticValue::Number(value))
 }
 
-/// Rows of a fact table: a key, a foreign key that lies together, one at random, a date, a text of few values.
+/// Returns rows of a fact table: a key, a clustered foreign key, a random foreign key, a date, and a string of few
+/// values.
 fn facts(rows: i64) -> RecordBatch {
     let scattered = |i: i64| (i.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1) >> 33) & 0x7fff_ffff;
     let columns: Vec<(&str, ArrayRef)> = vec![
