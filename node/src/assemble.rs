@@ -13,11 +13,11 @@ use portolan_engine::Engine;
 use crate::config::{NodeConfig, PeerConfig};
 use crate::{Error, Result};
 
-/// A node that does not listen yet. Cheap to clone; clones share the engine.
+/// A node that does not listen yet. A clone is cheap, and shares the engine.
 ///
 /// # Examples
 ///
-/// A node from a config file, which serves until Ctrl-C:
+/// A node from a config file that serves until Ctrl-C:
 ///
 /// ```no_run
 /// use std::path::Path;
@@ -33,16 +33,16 @@ use crate::{Error, Result};
 /// # }
 /// ```
 ///
-/// A gateway that answers queries of this process alone:
+/// A gateway that runs queries of this process only:
 ///
 /// ```no_run
 /// use portolan_engine::Principal;
 /// use portolan_node::Node;
 /// use portolan_node::config::PeerConfig;
 ///
-/// # async fn ask() -> portolan_node::Result<()> {
+/// # async fn run() -> portolan_node::Result<()> {
 /// let node = Node::builder().peer(PeerConfig::new("grpc://127.0.0.1:50052")).build().await?;
-/// // The engine asks its peers in the background. A program that queries at once waits for them.
+/// // The engine fetches the catalogs of its peers in the background. A program that queries at once waits for them.
 /// node.engine().refresh().await;
 /// let session = node.engine().session(Principal::new("analytics"));
 /// let rows = session.sql("SELECT * FROM mesh.ports").await?;
@@ -57,7 +57,7 @@ pub struct Node {
     pub(crate) runtime: Arc<RuntimeEnv>,
     /// The openers of the domain's ports.
     pub(crate) sources: Arc<Sources>,
-    /// The domain as the engine has it; `None` for a gateway.
+    /// The domain in the engine; `None` for a gateway.
     pub(crate) opened: Arc<Mutex<Option<LocalDomain>>>,
 }
 
@@ -68,7 +68,7 @@ pub struct NodeBuilder {
 }
 
 impl NodeBuilder {
-    /// Replaces everything that was set before by `config`.
+    /// Replaces all earlier settings with `config`.
     #[must_use]
     pub fn config(mut self, config: NodeConfig) -> Self {
         self.config = config;
@@ -83,7 +83,7 @@ impl NodeBuilder {
         self
     }
 
-    /// Sets the address that the node listens on: `host:port`, where port 0 takes a free one.
+    /// Sets the address that the node listens on: `host:port`. Port 0 selects a free port.
     #[must_use]
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.config.listen = address.into();
@@ -148,7 +148,7 @@ impl Node {
     }
 }
 
-/// Reads the domain's descriptors and opens every port that they name; `None` for a gateway.
+/// Reads the domain's descriptors and opens every port. Returns `None` for a gateway.
 pub(crate) async fn open(
     config: &NodeConfig,
     sources: &Sources,

@@ -38,7 +38,7 @@ pub struct ConnectOptions {
     pub ca: Option<PathBuf>,
 }
 
-/// A session on a node. Cheap to clone; clones share the session.
+/// A session on a node. A clone is cheap, and shares the session.
 #[derive(Clone, Debug)]
 pub struct Client {
     channel: Channel,
@@ -172,7 +172,7 @@ impl Client {
         serde_json::from_slice(&answer).ok()
     }
 
-    /// Asks the node to cancel a statement. An error is only logged: dropping the rows cancels the statement as well.
+    /// Cancels a statement at the node. An error is only logged: dropping the rows cancels the statement as well.
     pub async fn cancel(&self, statement: &Statement) {
         let body = CancelFlightInfoRequest::new(statement.info.clone()).encode_to_vec();
         if let Err(e) = self.short(self.action("CancelFlightInfo", body)).await {
@@ -192,7 +192,7 @@ impl Client {
         let response = self.flight().handshake(request).await?;
         let mut token = response.metadata().get("authorization").cloned();
         token.iter_mut().for_each(|t| t.set_sensitive(true));
-        // The call ends with its answers. Their content is not needed.
+        // Reads the responses to the end of the call. Their content is not needed.
         response.into_inner().try_collect::<Vec<_>>().await?;
         Ok(token)
     }
@@ -236,7 +236,7 @@ impl Client {
     fn error(&self, status: &Status) -> Error {
         let error = from_status(status, &self.site);
         match error.kind() {
-            // These name the node. In every other case the statement is at fault.
+            // These messages name the node. In every other case the statement is at fault.
             ErrorKind::SiteUnavailable | ErrorKind::Unauthenticated => error,
             kind => match error.context().strip_prefix(&format!("node {}: ", self.site)) {
                 Some(said) => Error::new(kind, said),

@@ -22,7 +22,7 @@ mod tokens;
 pub use delegation::{AllowedConfig, OwnIdentityConfig, TrustedKey, TrustedNodeConfig};
 pub use tokens::{Jwks, OneOrMore, TokenConfig};
 
-/// A listing of every port's data is cheap, but an object store charges for it.
+/// The default of `statistics_interval`. A listing of every port's data is cheap, but an object store charges for it.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The config of a node. Relative paths in a file start from the folder of the file.
@@ -31,7 +31,7 @@ const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
 pub struct NodeConfig {
     /// The domain that the node serves; absent for a gateway.
     pub domain: Option<DomainName>,
-    /// The address that the node listens on. Default: `127.0.0.1:50051`. Port 0 takes a free one.
+    /// The address that the node listens on. Default: `127.0.0.1:50051`. Port 0 selects a free port.
     #[serde(default = "default_listen")]
     pub listen: String,
     /// The folder with the domain's descriptors. Default: `products`.
@@ -148,7 +148,7 @@ impl PeerConfig {
         }
     }
 
-    /// Returns the given properties of the link.
+    /// Returns the properties of the link that the config has.
     pub fn link(&self) -> LinkOverride {
         let bandwidth = self.bandwidth.map(|size| size.0 as f64);
         LinkOverride { latency: self.latency.map(|length| length.0), bandwidth }

@@ -1,7 +1,7 @@
-//! A node of the mesh as a library, for the command line and for every other program that runs a node.
+//! A node of the mesh as a library, for the command line and other programs that run a node.
 //!
-//! [`NodeConfig::load`] reads a config file, [`Node::builder`] builds a node, [`Node::bind`] takes its address, and
-//! [`BoundNode::serve`] answers clients and other nodes. [`client::Client`] is a session on a node that runs elsewhere.
+//! [`NodeConfig::load`] reads a config file, [`Node::builder`] builds a node, [`Node::bind`] binds its address, and
+//! [`BoundNode::serve`] serves clients and other nodes. [`client::Client`] is a session on a node that runs elsewhere.
 
 mod assemble;
 pub mod client;

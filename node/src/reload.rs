@@ -1,4 +1,4 @@
-//! Takes up changes while a node runs: descriptors that were edited, and data that was written.
+//! Applies changes while a node runs: changed descriptors and changed data.
 
 use std::sync::{Arc, MutexGuard};
 
@@ -27,7 +27,7 @@ impl Node {
         }
     }
 
-    /// Computes the statistics of the ports whose data has changed.
+    /// Collects the statistics of the ports whose data has changed.
     pub async fn refresh_statistics(&self) {
         let Some(domain) = self.opened().clone() else { return };
         let changed = changed_statistics(&domain, &*self.sources, &self.runtime).await;
@@ -35,9 +35,9 @@ impl Node {
             return;
         }
         let mut opened = self.opened();
-        // A reload in the meantime has computed them, too.
+        // If the domain was reloaded in the meantime, the reload has collected the statistics.
         let Some(current) = opened.as_mut().filter(|d| Arc::ptr_eq(&d.catalog, &domain.catalog)) else { return };
-        tracing::debug!(domain = %domain.catalog.domain, ports = changed.len(), "statistics were taken anew");
+        tracing::debug!(domain = %domain.catalog.domain, ports = changed.len(), "statistics were collected again");
         self.engine.update_statistics(&domain.catalog.domain, &changed);
         current.catalog = Arc::new((*domain.catalog).clone().with_statistics(&changed));
     }

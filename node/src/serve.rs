@@ -1,4 +1,4 @@
-//! The serving side of a node: an address that is taken, and answers until the node is stopped.
+//! The server of a node: binds the address, and serves until the node is stopped.
 
 use portolan_flight_server::{AuthOptions, ClientCertificates, ErrorKind, Server, ServerOptions, ServerTls, User};
 use tokio_util::task::AbortOnDropHandle;
@@ -7,7 +7,7 @@ use crate::config::{ClientCertificate, TokenConfig};
 use crate::watch::{watch_data, watch_descriptors};
 use crate::{Error, Node, Result};
 
-/// A node that has taken its address and does not answer yet.
+/// A node that is bound to its address and does not serve yet.
 #[derive(Debug)]
 pub struct BoundNode {
     node: Node,
@@ -15,10 +15,10 @@ pub struct BoundNode {
 }
 
 impl Node {
-    /// Takes the address that the node listens on.
+    /// Binds the address that the node listens on.
     ///
     /// # Errors
-    /// Options that cannot be right, such as an address beyond loopback without TLS; an address that is taken.
+    /// Options that are never valid, such as an address beyond loopback without TLS; an address that is in use.
     pub async fn bind(&self) -> Result<BoundNode> {
         let server = Server::bind(self.server_options()?).await.map_err(|e| match e.kind() {
             ErrorKind::InvalidQuery => Error::config(e.chain()),
@@ -30,7 +30,7 @@ impl Node {
     /// Returns the options of the node's server.
     ///
     /// # Errors
-    /// Keys that cannot be read, and URLs that keys are not fetched from.
+    /// Keys that cannot be read, and URLs from which the server does not fetch keys.
     pub fn server_options(&self) -> Result<ServerOptions> {
         let mut options = ServerOptions::new(&self.config.listen);
         options.allow_plaintext = self.config.allow_plaintext;
@@ -65,13 +65,13 @@ impl Node {
 }
 
 impl BoundNode {
-    /// Returns the URL that clients and other nodes reach the node by.
+    /// Returns the URL at which clients and other nodes reach the node.
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// Answers callers until `stop` is done, and then drains: statements that run may finish within a grace period.
-    /// In the meantime the node takes up changed descriptors and data. On Unix, SIGHUP reloads the descriptors at once.
+    /// Serves callers until `stop` completes, and then drains: running statements may finish within a grace period.
+    /// While it serves, the node applies changed descriptors and data. On Unix, SIGHUP reloads the descriptors at once.
     ///
     /// # Errors
     /// A listener that fails.

@@ -38,7 +38,7 @@ impl Size {
             Ok(whole) => whole.checked_mul(factor)?,
             Err(_) => {
                 let bytes = number.parse::<f64>().ok()? * factor as f64;
-                // Beyond this a float no longer counts single bytes.
+                // A larger float does not count single bytes.
                 (bytes < 9e15).then_some(bytes.round() as u64)?
             }
         };

@@ -1,4 +1,4 @@
-//! Watches over a running node: changed descriptors are reloaded, and statistics of changed data are refreshed.
+//! The background tasks of a running node: reload changed descriptors, and collect statistics of changed data again.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::Node;
 
-/// The time between two looks at the folder with descriptors.
+/// The time between two checks of the folder with descriptors.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// The number of files, and of levels of folders, that are searched for changes.
 const MAX_FILES: usize = 50_000;
@@ -44,7 +44,7 @@ pub(crate) async fn watch_descriptors(node: Node) {
     }
 }
 
-/// Refreshes the statistics of ports whose data has changed, once every interval, until the task is dropped.
+/// Collects the statistics of ports whose data has changed, once every interval, until the task is dropped.
 pub(crate) async fn watch_data(node: Node) {
     if node.config().domain.is_none() {
         return;

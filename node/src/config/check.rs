@@ -11,18 +11,20 @@ use portolan_catalog::{Diagnostic, Diagnostics};
 use super::{NodeConfig, tokens};
 use crate::client::endpoint_url;
 
-/// Collects what is wrong, and the place of each fault in the file.
+/// Collects the faults of a config, each with its place in the file.
 pub(super) struct Check<'a> {
     document: &'a Document,
     found: Vec<Diagnostic>,
 }
 
 impl Check<'_> {
+    /// Adds a fault at `pointer`.
     pub(super) fn report(&mut self, pointer: &str, message: &str) {
         let place = self.document.place(&self.document.steps(pointer));
         self.found.push(Diagnostic { place, message: message.into(), suggestion: None });
     }
 
+    /// Reports a file that cannot be read.
     pub(super) fn file(&mut self, pointer: &str, path: Option<&Path>) {
         if let Some(path) = path
             && let Err(e) = std::fs::File::open(path)
@@ -31,6 +33,7 @@ impl Check<'_> {
         }
     }
 
+    /// Reports a folder that cannot be read.
     fn folder(&mut self, pointer: &str, path: Option<&Path>) {
         if let Some(path) = path
             && let Err(e) = std::fs::read_dir(path)
@@ -41,7 +44,7 @@ impl Check<'_> {
 }
 
 impl NodeConfig {
-    /// Checks everything that a parser cannot know, the files that the config names included.
+    /// Checks what the parser does not check, such as the files that the config names.
     ///
     /// # Errors
     /// Every fault, each with its place in `document`.

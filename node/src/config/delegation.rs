@@ -58,7 +58,7 @@ pub enum AllowedConfig {
     /// All.
     #[default]
     All,
-    /// These.
+    /// Only these names.
     Only(BTreeSet<String>),
 }
 
@@ -153,7 +153,7 @@ impl NodeConfig {
         NodeIdentity::new(name, key).map(Some).map_err(|e| Error::config(e.chain()))
     }
 
-    /// Returns the nodes that are trusted, and the audiences of this node.
+    /// Returns the trusted nodes, and the audiences of this node.
     ///
     /// # Errors
     /// Files that cannot be read or are no keys.
@@ -162,7 +162,7 @@ impl NodeConfig {
         Ok(DelegationOptions { trusted, audiences: self.node.audiences.clone() })
     }
 
-    /// Returns the paths in this part of the config.
+    /// Returns the paths of the key files in the config.
     pub(super) fn key_files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let trusted = self.trusted_nodes.iter_mut().filter_map(|node| match &mut node.key {
             TrustedKey::File(path) => Some(path),

@@ -94,10 +94,10 @@ impl OneOrMore {
 }
 
 impl TokenConfig {
-    /// Returns the issuer in the form of the server's options.
+    /// Returns the issuer for the server's options.
     ///
     /// # Errors
-    /// A URL that keys are not fetched from.
+    /// A URL from which the server does not fetch keys.
     pub fn issuer(&self) -> portolan_flight_server::Result<TokenIssuer> {
         let keys = match &self.jwks {
             Jwks::File(path) => KeySource::File(path.clone()),
