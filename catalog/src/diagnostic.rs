@@ -1,4 +1,4 @@
-//! What is wrong in a file that a person wrote: where it stands, what it is, and the nearest valid name.
+//! Diagnostics about a file that a person wrote: the place, the message, and the nearest valid name.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,24 +8,24 @@ use std::path::PathBuf;
 pub struct Place {
     /// The file.
     pub file: PathBuf,
-    /// The line, from 1; `None` where the whole file is meant.
+    /// The line, from 1. `None` if the whole file is meant.
     pub line: Option<usize>,
-    /// The path of the field, such as `schema[0].properties[2].name`; empty where the whole file is meant.
+    /// The path of the field, such as `schema[0].properties[2].name`. Empty if the whole file is meant.
     pub field: String,
 }
 
-/// One thing that is wrong.
+/// One error in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// Where.
+    /// The place of the error.
     pub place: Place,
-    /// What: lower case, no final period.
+    /// The message: lower case, no final period.
     pub message: String,
-    /// The nearest valid name, where there is one.
+    /// The nearest valid name, if there is one.
     pub suggestion: Option<String>,
 }
 
-/// Everything that is wrong, in the order in which it was found. Never empty.
+/// All errors, in the order in which they were found. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 

@@ -1,4 +1,4 @@
-//! Domains, data products, contracts: parse, validate, look up. No query engine, no network.
+//! Domains, data products and contracts: parses, validates and finds them. No query engine, no network.
 
 pub mod diagnostic;
 pub mod lint;

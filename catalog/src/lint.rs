@@ -1,18 +1,19 @@
-//! What is not wrong in a catalog and could be better: for people, never a reason not to serve.
+//! Warnings about a catalog that is valid but could be better. They are for people, and never keep a node from serving.
 
 use std::fmt;
 
 use crate::Place;
 use crate::model::{DomainCatalog, Port, Product};
 
-/// One thing that could be better.
+/// A warning about one part of a catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// What it is about: `domain`, `domain.product`, `domain.product.port` or `domain.product.port.column`.
+    /// The part that the warning is about: `domain`, `domain.product`, `domain.product.port` or
+    /// `domain.product.port.column`.
     pub subject: String,
-    /// Where it stands, where that is known.
+    /// The place of this part in a file, if it is known.
     pub place: Option<Place>,
-    /// What could be better: lower case, no final period.
+    /// The message: lower case, no final period.
     pub message: String,
 }
 
@@ -25,7 +26,7 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Everything in `catalog` that could be better, in the order of the names.
+/// Returns all warnings about `catalog`, in the order of the names.
 pub fn lint(catalog: &DomainCatalog) -> Vec<Warning> {
     let mut warnings = vec![];
     if catalog.products.is_empty() {
@@ -89,7 +90,7 @@ fn lint_port(port: &Port, warnings: &mut Vec<Warning>) {
             warn("the column has no description");
         }
         if column.logical_type.is_none() {
-            warn("the column has no `logicalType`, so that its type is not checked");
+            warn("the column has no `logicalType`, so its type is not checked");
         }
         if column.classification.is_none() && column.tags.iter().any(|t| is_personal(t)) {
             warn("the column is tagged as personal data and has no classification");
@@ -97,7 +98,7 @@ fn lint_port(port: &Port, warnings: &mut Vec<Warning>) {
     }
 }
 
-/// `pii`, and what is below it: `pii.email`, `pii:email`, `PII/email`.
+/// True if the tag is `pii`, or a tag below it, such as `pii.email`, `pii:email` or `PII/email`.
 fn is_personal(tag: &str) -> bool {
     tag.split(['.', ':', '/']).next().is_some_and(|head| head.eq_ignore_ascii_case("pii"))
 }

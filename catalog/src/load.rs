@@ -1,4 +1,4 @@
-//! A domain's `products/` folder into its catalog: find the files, check them, resolve each port's contract.
+//! Loads a domain's `products/` folder into a catalog: finds the files, checks them, and resolves each port's contract.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -15,17 +15,18 @@ use crate::{Diagnostic, Diagnostics, DomainCatalog, DomainName, Place, PortRef, 
 
 mod files;
 
-/// Domains that the engine keeps for itself.
+/// Names of domains that the engine reserves.
 pub const RESERVED_DOMAINS: [&str; 1] = ["portolan"];
-/// Products that every domain has, made by the engine.
+/// Names of products that the engine adds to every domain.
 pub const RESERVED_PRODUCTS: [&str; 2] = ["information_schema", "mesh"];
 
 /// Loads every product descriptor (ODPS) below `folder` and the contracts (ODCS) that they name.
 ///
-/// The columns' Arrow types are not known yet: [`DomainCatalog::with_schemas`] adds them once the sources are open.
+/// The catalog does not have the columns' Arrow types. [`DomainCatalog::with_schemas`] adds them when the sources are
+/// open.
 ///
 /// # Errors
-/// Everything that is wrong in any file.
+/// All errors in all files.
 pub fn load_domain(domain: &DomainName, folder: &Path) -> Result<DomainCatalog, Diagnostics> {
     if let Err(message) = check_domain_name(domain) {
         return Err(yaml::whole_file(folder, message));
@@ -44,14 +45,14 @@ pub fn load_domain(domain: &DomainName, folder: &Path) -> Result<DomainCatalog, 
     Ok(DomainCatalog { domain: domain.clone(), version: String::new(), products }.with_version())
 }
 
-/// Whether a domain may be called so.
+/// Checks that a domain can have this name.
 ///
 /// # Errors
-/// Why not.
+/// The reason why the name is not allowed.
 pub fn check_domain_name(domain: &DomainName) -> Result<(), String> {
-    check_name(domain.as_str()).map_err(|e| format!("the domain cannot be called so: {e}"))?;
+    check_name(domain.as_str()).map_err(|e| format!("the domain's name is not valid: {e}"))?;
     match is_reserved(domain.as_str(), &RESERVED_DOMAINS) {
-        true => Err(format!("the domain cannot be called `{domain}`: the engine keeps that name for itself")),
+        true => Err(format!("the domain cannot be called `{domain}`: the engine reserves this name")),
         false => Ok(()),
     }
 }
@@ -60,12 +61,12 @@ fn is_reserved(name: &str, reserved: &[&str]) -> bool {
     reserved.iter().any(|r| r.eq_ignore_ascii_case(name))
 }
 
-/// What was read so far, and everything that was wrong with it.
+/// The files that were read so far, and their errors.
 #[derive(Default)]
 struct Loader {
     descriptors: Vec<(Descriptor, Document)>,
     contracts: BTreeMap<String, ReadContract>,
-    /// Contracts that are there and broken: that a port names one is not another error.
+    /// The ids of contracts that have errors. A port that names one of them is not another error.
     broken_contracts: HashSet<String>,
     errors: Vec<Diagnostic>,
 }
@@ -125,7 +126,8 @@ impl Loader {
         }
     }
 
-    /// Our own custom properties mean something in a contract and in its servers only.
+    /// Checks that Portolan's custom properties are in a contract or in one of its servers. They have no meaning
+    /// elsewhere.
     fn check_custom_properties(&mut self, json: &serde_json::Value, document: &Document, is_contract: bool) {
         let mut found = vec![];
         own_properties(json, &mut vec![], &mut found);
@@ -227,11 +229,14 @@ impl Loader {
         port
     }
 
-    /// The contract that a port names, or what is wrong with that, unless it was said already.
+    /// Returns the contract that a port names.
+    ///
+    /// # Errors
+    /// The error, or `None` if it was already reported.
     fn contract(&self, output: &OutputPort, at: &impl Fn(&str) -> Place) -> Result<&ReadContract, Option<Diagnostic>> {
         let Some(id) = &output.contract_id else {
             let message = format!(
-                "the port `{}` has no `contractId`: its columns and the place of its data stand in a contract",
+                "the port `{}` has no `contractId`: a contract describes its columns and the location of its data",
                 output.name
             );
             return Err(Some(wrong(at("contractId"), message)));
@@ -248,7 +253,7 @@ impl Loader {
     }
 }
 
-/// The port as its contract describes it.
+/// Returns the port as its contract describes it.
 fn port_of(
     name: PortRef,
     output: &OutputPort,
@@ -296,7 +301,7 @@ fn port_of(
     })
 }
 
-/// Which schema object a port's rows are: the one of the port's name, or the only one.
+/// Returns the index of the schema object that describes a port's rows: the one with the port's name, or the only one.
 fn object_of(output: &OutputPort, read: &ReadContract, at: &impl Fn(&str) -> Place) -> Result<usize, Diagnostic> {
     let schema = &read.contract.schema;
     let named = schema.iter().position(|o| o.name == output.name);
@@ -320,14 +325,14 @@ fn not_a_kind(kind: Option<&str>, document: &Document) -> Diagnostic {
     match kind {
         Some(kind) => Diagnostic {
             place: document.place(&["kind".into()]),
-            message: format!("`{kind}` is no kind of descriptor; one of `DataProduct`, `DataContract`"),
+            message: format!("`{kind}` is not a kind of descriptor; one of `DataProduct`, `DataContract`"),
             suggestion: nearest(kind, KINDS).map(str::to_string),
         },
         None => wrong(document.place(&[]), "the key `kind` is missing; one of `DataProduct`, `DataContract`"),
     }
 }
 
-/// Every custom property whose name begins as ours do, wherever it stands.
+/// Finds every custom property whose name starts with Portolan's prefix, anywhere in a document.
 fn own_properties(json: &serde_json::Value, path: &mut Vec<Step>, found: &mut Vec<(Vec<Step>, String)>) {
     match json {
         serde_json::Value::Object(entries) => {

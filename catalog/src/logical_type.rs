@@ -2,10 +2,11 @@
 
 use arrow_schema::DataType;
 
-/// True if a column of `data_type` is what `logical_type` promises.
+/// True if a column of `data_type` has the type that `logical_type` promises.
 ///
-/// Dictionaries and run-end encoded columns count as their values. A column that never holds a value (Arrow's `Null`) is
-/// every type. So is a logical type that is not known here: the standard's schema has admitted it.
+/// Dictionaries and run-end encoded columns count as their values. A column that never holds a value (Arrow's `Null`)
+/// fits every logical type. A logical type that this function does not know fits every column: the standard's schema
+/// has already accepted it.
 pub fn fits(logical_type: &str, data_type: &DataType) -> bool {
     use DataType as T;
 

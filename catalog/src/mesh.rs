@@ -1,5 +1,5 @@
-//! The mesh as one node knows it: every domain's last known catalog and the state of the node that serves it.
-//! Immutable: a change makes a new snapshot.
+//! The mesh as one node knows it: the last known catalog of each domain, and the state of the node that serves it.
+//! A snapshot is immutable. Each change makes a new one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,27 +11,27 @@ use crate::model::{DomainCatalog, Port, Reference};
 use crate::names::{DomainName, PortName, PortRef};
 use crate::nearest::similarity;
 
-/// What one node knows of the mesh at one moment.
+/// An immutable view of the mesh, as one node knows it at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct MeshSnapshot {
-    /// The domains that are known, each claimed by exactly one node.
+    /// The known domains. Exactly one node claims each of them.
     pub domains: BTreeMap<DomainName, DomainEntry>,
-    /// The nodes that are known, this one included, in the order of the config.
+    /// The known nodes, including the local node, in the order of the config.
     pub nodes: Vec<NodeEntry>,
-    /// The domains that more than one node claims: refused until one of them gives way.
+    /// The domains that more than one node claims. They are rejected until only one node claims them.
     pub conflicts: BTreeMap<DomainName, Vec<String>>,
 }
 
-/// A domain and who serves it.
+/// A domain and the node that serves it.
 #[derive(Clone, Debug)]
 pub struct DomainEntry {
-    /// Its last known catalog.
+    /// The last known catalog of the domain.
     pub catalog: Arc<DomainCatalog>,
-    /// The node that serves it.
+    /// The node that serves the domain.
     pub node: NodeLocation,
 }
 
-/// Where a node is, seen from here.
+/// The location of a node, from the view of the local node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeLocation {
     /// This process.
@@ -40,51 +40,57 @@ pub enum NodeLocation {
     Peer(String),
 }
 
-/// How a node is doing.
+/// The state of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeState {
-    /// It answered when last asked.
+    /// The node answered the last request.
     Up,
-    /// It did not answer when last asked; its catalog is as it last was.
+    /// The node did not answer the last request. Its last known catalog is still in use.
     Down,
-    /// It was not reached yet.
+    /// The node was not reached yet.
     Unknown,
 }
 
 /// A node of the mesh.
 #[derive(Clone, Debug)]
 pub struct NodeEntry {
-    /// Where it is.
+    /// The location of the node.
     pub location: NodeLocation,
-    /// How it is doing.
+    /// The state of the node.
     pub state: NodeState,
-    /// When it last answered.
+    /// The time of the node's last answer.
     pub last_seen: Option<SystemTime>,
-    /// Why it is down, where it is.
+    /// The reason why the node is down, if it is.
     pub error: Option<String>,
-    /// The domains that it serves, as far as known.
+    /// The known domains that the node serves.
     pub domains: Vec<DomainName>,
-    /// Time of a round trip to it; `None` for this process.
+    /// The time of a round trip to the node. `None` for this process.
     pub latency: Option<Duration>,
-    /// Bytes a second from it; `None` for this process.
+    /// The bytes per second from the node. `None` for this process.
     pub bandwidth: Option<f64>,
 }
 
 impl MeshSnapshot {
-    /// The port of that name, if any domain publishes it.
+    /// Returns the port with this name, if a domain publishes it.
     pub fn port(&self, name: &PortRef) -> Option<&Port> {
         self.domains.get(&name.domain)?.catalog.port(&name.product, &name.port)
     }
 
-    /// Every port of every domain, in the order of their names.
+    /// Returns all ports of all domains, in the order of their names.
     pub fn ports(&self) -> impl Iterator<Item = &Port> {
         self.domains.values().flat_map(|d| d.catalog.ports())
     }
 
-    /// The port that `reference` of the port `from` means, if there is one that has these columns. A port's name alone
-    /// means the one of the same product, else the only one of the domain, else the only one of the mesh; with its
-    /// product's name, the one of the same domain, else the only one of the mesh.
+    /// Returns the port that `reference`, a reference of the port `from`, refers to. `None` if there is no such port,
+    /// or if it does not have the referenced columns. A reference with the port's name alone is resolved in this order:
+    ///
+    /// 1. the port in the same product,
+    /// 2. the only port with this name in the domain,
+    /// 3. the only port with this name in the mesh.
+    ///
+    /// A reference with the names of product and port is resolved in the same domain first, and then to the only such
+    /// port in the mesh.
     pub fn referenced(&self, from: &PortRef, reference: &Reference) -> Option<&Port> {
         let port = match reference.table.as_slice() {
             [domain, product, port] => self.port(&PortRef::new(domain, product, port)),
@@ -110,16 +116,18 @@ impl MeshSnapshot {
         only(self.called(port))
     }
 
-    /// The ports of that name, in any product.
+    /// Returns the ports with this name, in any product.
     fn called(&self, port: &str) -> impl Iterator<Item = &Port> {
         let port = PortName::new(port);
         let products = self.domains.values().flat_map(|d| d.catalog.products.values());
         products.filter_map(move |product| product.ports.get(&port))
     }
 
-    /// The ports that may be meant by a name of one, two or three parts that names none: at most three, best first.
+    /// Returns suggestions for a name of one, two or three parts that matches no port: at most three ports, the best
+    /// first.
     ///
-    /// A port whose own name is right comes first, whatever its domain; then by likeness of the parts that were given.
+    /// Ports with exactly this port name come first, in any domain. The similarity of the given parts decides the order
+    /// of the others.
     pub fn nearest_port(&self, parts: &[&str]) -> Vec<PortRef> {
         let mut scored: Vec<_> = self.ports().filter_map(|p| Some((closeness(parts, &p.name)?, &p.name))).collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
@@ -127,14 +135,14 @@ impl MeshSnapshot {
     }
 }
 
-/// The only one; `None` of several.
+/// Returns the only port. `None` if there are none or several.
 fn only<'a>(mut ports: impl Iterator<Item = &'a Port>) -> Option<&'a Port> {
     let first = ports.next()?;
     ports.next().is_none().then_some(first)
 }
 
-/// How likely `parts`, aligned at the right, mean `name`: above 1 where the port's own name is right, `None` where
-/// it is too far off.
+/// Returns how well `parts`, aligned at the right, match `name`: above 1 if the port's own name matches, `None` if
+/// `name` is too different.
 fn closeness(parts: &[&str], name: &PortRef) -> Option<f64> {
     let full = [name.domain.as_str(), name.product.as_str(), name.port.as_str()];
     let given = &parts[parts.len().saturating_sub(full.len())..];

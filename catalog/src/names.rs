@@ -13,12 +13,12 @@ macro_rules! name {
         pub struct $type(String);
 
         impl $type {
-            /// Wraps a name as it stands.
+            /// Wraps a name without changes.
             pub fn new(name: impl Into<String>) -> Self {
                 Self(name.into())
             }
 
-            /// The name as text, without quotes.
+            /// Returns the name, without quotes.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -59,11 +59,11 @@ pub struct PortRef {
 /// The longest name of a domain, product or port, in characters.
 pub const MAX_NAME_LENGTH: usize = 128;
 
-/// Whether a domain, product or port may be called `name`: any text that people can type between double quotes,
-/// without dots, which separate the parts of a full name.
+/// Checks that a domain, product or port can be called `name`. Any text that can be typed between double quotes is
+/// allowed, except for dots, which separate the parts of a full name.
 ///
 /// # Errors
-/// Why not.
+/// The reason why the name is not allowed.
 pub fn check_name(name: &str) -> Result<(), String> {
     if name.trim().is_empty() {
         return Err("a name may not be empty".into());
@@ -72,16 +72,16 @@ pub fn check_name(name: &str) -> Result<(), String> {
         return Err(format!("a name may not be longer than {MAX_NAME_LENGTH} characters"));
     }
     if name.chars().any(char::is_control) {
-        return Err("a name may not hold control characters".into());
+        return Err("a name may not contain control characters".into());
     }
     if name.contains('.') {
-        return Err(format!("the name `{name}` holds a dot, which separates domain, product and port"));
+        return Err(format!("the name `{name}` contains a dot, which separates domain, product and port"));
     }
     Ok(())
 }
 
 impl PortRef {
-    /// Puts the three parts together.
+    /// Returns the full name of these three parts.
     pub fn new(domain: impl Into<String>, product: impl Into<String>, port: impl Into<String>) -> Self {
         Self { domain: DomainName::new(domain), product: ProductName::new(product), port: PortName::new(port) }
     }

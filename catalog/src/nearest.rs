@@ -1,12 +1,12 @@
-//! The nearest valid name to one that is not: for "did you mean".
+//! Finds the valid name that is nearest to an invalid one, for "did you mean" suggestions.
 
-/// The least similarity at which a name may be meant.
+/// The smallest similarity at which a name is suggested.
 const CLOSE_ENOUGH: f64 = 0.8;
 
-/// The candidate closest to `name`, if any is close enough to be meant.
+/// Returns the candidate that is closest to `name`, if one is close enough to be suggested.
 ///
-/// Closeness is Jaro-Winkler similarity on lower-cased text (at least 0.8), or a single slip of the keyboard
-/// in a name of three letters or more.
+/// A candidate is close enough if the Jaro-Winkler similarity of the lower-case names is at least 0.8, or if one typing
+/// error in a name of three letters or more explains the difference.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
@@ -16,16 +16,17 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, c)| c)
 }
 
-/// Characters of a name that are compared.
+/// The number of characters of a name that are compared.
 const LONGEST: usize = 200;
 
-/// How alike two names are, whatever their case: from 0 to 1, and at least 0.8 where one may be meant by the other.
+/// Returns the similarity of two names, ignoring case: from 0 to 1, and at least 0.8 if one is a suggestion for the
+/// other.
 pub fn similarity(a: &str, b: &str) -> f64 {
-    // Comparing takes the product of the lengths, and a name may be whatever somebody sent.
+    // The time of a comparison grows with the product of the lengths, and a client can send a name of any length.
     let start = |name: &str| name.chars().take(LONGEST).collect::<String>().to_lowercase();
     let (a, b) = (start(a), start(b));
     let score = strsim::jaro_winkler(&a, &b);
-    // Jaro-Winkler is hard on short names: `tsl` for `tls` scores 0.56.
+    // Jaro-Winkler scores short names too low: `tsl` for `tls` scores 0.56.
     let one_slip = a.chars().count() >= 3 && strsim::osa_distance(&a, &b) <= 1;
     if one_slip { score.max(0.9) } else { score }
 }

@@ -1,4 +1,4 @@
-//! The part of an ODCS contract that the engine uses. The rest was checked by the standard's schema.
+//! The parts of an ODCS contract that the engine uses. The standard's schema has checked the rest.
 
 mod relationships;
 
@@ -23,7 +23,7 @@ pub(crate) struct Contract {
     pub(crate) custom_properties: Vec<CustomProperty>,
 }
 
-/// Where data lies. The keys depend on `type`; the standard's schema has checked that they fit it.
+/// The location of the data. The keys depend on `type`. The standard's schema has checked that they fit the type.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ContractServer {
@@ -92,7 +92,7 @@ struct EnumValue {
     value: serde_json::Value,
 }
 
-/// A contract that was read, and the document that it stands in.
+/// A contract that was read, and its document.
 #[derive(Debug)]
 pub(crate) struct ReadContract {
     pub(crate) contract: Contract,
@@ -100,41 +100,42 @@ pub(crate) struct ReadContract {
 }
 
 impl ReadContract {
-    /// Where `schema[object].properties[property]` stands.
+    /// Returns the place of `schema[object].properties[property]`.
     pub(crate) fn property_place(&self, object: usize, property: usize) -> Place {
         let steps = ["schema".into(), object.into(), "properties".into(), property.into()];
         self.document.place(&steps)
     }
 
-    /// The references that `schema[object]` and its properties declare.
+    /// Returns the references that `schema[object]` and its properties declare.
     pub(crate) fn references(&self, object: usize) -> Vec<Reference> {
         references(&self.contract.schema, object)
     }
 }
 
 impl SchemaObject {
-    /// What rows hold, in order. A `measure` is computed by who queries and is no column.
+    /// Returns the columns of the rows, in order. A `measure` is not a column: clients compute it.
     pub(crate) fn columns(&self) -> impl Iterator<Item = (usize, &Property)> {
         self.properties.iter().enumerate().filter(|(_, p)| p.semantic_type.as_deref() != Some("measure"))
     }
 
-    /// The columns of the primary key, in key order.
+    /// Returns the columns of the primary key, in key order.
     ///
     /// # Errors
-    /// Two columns at one position, with the index of the second.
+    /// Two columns have the same position. The error has the index of the second.
     pub(crate) fn primary_key(&self) -> Result<Vec<String>, (usize, String)> {
         self.in_order("primaryKeyPosition", |p| p.primary_key.then_some(p.primary_key_position))
     }
 
-    /// The columns that the data is partitioned by, outermost first.
+    /// Returns the columns that the data is partitioned by, outermost first.
     ///
     /// # Errors
-    /// As [`Self::primary_key`].
+    /// The same as for [`Self::primary_key`].
     pub(crate) fn partition_columns(&self) -> Result<Vec<String>, (usize, String)> {
         self.in_order("partitionKeyPosition", |p| p.partitioned.then_some(p.partition_key_position))
     }
 
-    /// The columns that `position` takes, by position; those without one follow as they stand.
+    /// Returns the columns for which `position` returns `Some`, sorted by position. Columns without a position come
+    /// last, in the order of the contract.
     fn in_order(
         &self,
         key: &str,
@@ -155,7 +156,7 @@ impl SchemaObject {
 }
 
 impl Property {
-    /// The property as a column whose Arrow type is not known yet.
+    /// Returns the property as a column. The Arrow type of the column is not known yet.
     pub(crate) fn column(&self, primary_key: &[String]) -> Column {
         Column {
             name: self.name.clone(),
@@ -187,7 +188,7 @@ impl From<usize> for Step {
     }
 }
 
-/// One thing that is wrong at `place`.
+/// Returns a diagnostic at `place`, without a suggestion.
 pub(crate) fn wrong(place: Place, message: impl Into<String>) -> Diagnostic {
     Diagnostic { place, message: message.into(), suggestion: None }
 }

@@ -1,4 +1,4 @@
-//! The part of an ODPS product descriptor that the engine uses. The rest was checked by the standard's schema.
+//! The parts of an ODPS product descriptor that the engine uses. The standard's schema has checked the rest.
 
 use serde::Deserialize;
 
@@ -49,14 +49,14 @@ struct Member {
 }
 
 impl Description {
-    /// The purpose, or else what comes closest to one.
+    /// Returns the purpose, or else the usage, or else the limitations.
     pub(crate) fn text(&self) -> Option<String> {
         self.purpose.clone().or_else(|| self.usage.clone()).or_else(|| self.limitations.clone())
     }
 }
 
 impl Team {
-    /// The member whose role is `owner`, or else the team's name.
+    /// Returns the member whose role is `owner`, or else the team's name.
     pub(crate) fn owner(&self) -> Option<String> {
         let is_owner = |m: &&Member| m.role.as_deref().is_some_and(|r| r.eq_ignore_ascii_case("owner"));
         self.members.iter().find(is_owner).map(|m| m.username.clone()).or_else(|| self.name.clone())

@@ -1,4 +1,4 @@
-//! The standards' JSON Schemas, compiled once, and what they say against a document in a person's words.
+//! The JSON Schemas of the standards, compiled once. They check a document and return errors that people understand.
 
 use std::sync::LazyLock;
 
@@ -10,29 +10,29 @@ use crate::Diagnostic;
 use crate::nearest::nearest;
 use crate::yaml::Document;
 
-/// The Open Data Product Standard, 1.0.0 (0.9.0 documents included).
+/// The Open Data Product Standard, 1.0.0 (including documents of 0.9.0).
 pub(crate) static ODPS: LazyLock<Schema> =
     LazyLock::new(|| Schema::compile(include_str!("../schemas/odps-1.0.0.json"), |_| {}));
-/// The Open Data Contract Standard, 3.2.0 (3.1 and older documents included, as far as they fit).
+/// The Open Data Contract Standard, 3.2.0 (including documents of 3.1 and older, as far as they fit).
 pub(crate) static ODCS: LazyLock<Schema> =
     LazyLock::new(|| Schema::compile(include_str!("../schemas/odcs-3.2.0.json"), guard_conditionals));
 
-/// How many things one document is told about.
+/// The largest number of errors that are reported about one document.
 const MAX_ERRORS: usize = 50;
-/// How far `$ref`, `allOf` and the like are followed to find which names an object may have.
+/// The largest depth to which `$ref`, `allOf` and similar keywords are followed to find the valid names in an object.
 const MAX_SCHEMA_DEPTH: usize = 16;
 
 /// A JSON Schema that is ready to check documents.
 pub(crate) struct Schema {
     source: Value,
-    /// Why not, where the schema itself is not a schema: a test keeps that from being released.
+    /// An error if the schema itself is not valid. A test checks that the vendored schemas are valid.
     validator: Result<Validator, String>,
 }
 
 impl Schema {
-    fn compile(text: &str, mend: fn(&mut Value)) -> Self {
+    fn compile(text: &str, patch: fn(&mut Value)) -> Self {
         let mut source: Value = serde_json::from_str(text).unwrap_or_default();
-        mend(&mut source);
+        patch(&mut source);
         let validator = match source {
             Value::Object(_) => jsonschema::options().build(&source).map_err(|e| e.to_string()),
             _ => Err("not a JSON object".into()),
@@ -40,7 +40,7 @@ impl Schema {
         Self { source, validator }
     }
 
-    /// Everything that `document` does against the schema.
+    /// Returns the errors of `document`.
     pub(crate) fn check(&self, document: &Document) -> Vec<Diagnostic> {
         let validator = match &self.validator {
             Ok(validator) => validator,
@@ -51,8 +51,8 @@ impl Schema {
         };
         let json = document.to_json();
         let errors: Vec<_> = validator.iter_errors(&json).take(MAX_ERRORS).collect();
-        // Which keys an object may have can hang on a value, such as a server's type: where that is none, only
-        // keys that look mistyped are worth a word.
+        // The valid keys of an object can depend on a value, such as a server's type. If that value is not valid, only
+        // keys that look mistyped are reported.
         let undecided: Vec<&str> = errors
             .iter()
             .filter(|e| matches!(e.kind(), Kind::Enum { .. }))
@@ -68,8 +68,8 @@ impl Schema {
             }
             found.append(&mut explained);
         }
-        // A key is called unevaluated also where it is fine and its object is not. Where that is all there is,
-        // the schema is not understood, and saying it as it comes beats saying nothing.
+        // A valid key is also reported as unevaluated if its object has another error. If no other error was found,
+        // this code does not understand the schema, and the validator's own message is better than none.
         if found.is_empty() && !errors.is_empty() {
             found = errors.iter().map(|e| plain(e, document, e.masked().to_string())).collect();
         }
@@ -112,7 +112,7 @@ impl Schema {
         }
     }
 
-    /// The names that the object at fault may have.
+    /// Returns the names that are valid in the object that has the error.
     fn known_names(&self, error: &ValidationError<'_>) -> Vec<String> {
         let mut names = vec![];
         let pointer = error.schema_path().as_str();
@@ -141,8 +141,8 @@ impl Schema {
     }
 }
 
-/// The vendored copy demands a `map` of every property that has no `logicalType`, by mistake: mended upstream later
-/// (bitol-io/open-data-contract-standard#322), and in the same way here.
+/// Fixes a mistake of the vendored copy: it requires a `map` in every property that has no `logicalType`. The fix is
+/// the same as in a later version of the standard (bitol-io/open-data-contract-standard#322).
 fn guard_conditionals(odcs: &mut Value) {
     let branches = odcs.pointer_mut("/$defs/SchemaBaseProperty/allOf").and_then(Value::as_array_mut);
     for branch in branches.into_iter().flatten() {
@@ -153,7 +153,8 @@ fn guard_conditionals(odcs: &mut Value) {
     }
 }
 
-/// Whether an `if` of the kinds that the standards use holds: constants and required keys.
+/// True if `condition` is true for `instance`. `condition` is an `if` of a kind that the standards use: constants and
+/// required keys.
 fn applies(condition: &Value, instance: &Value) -> bool {
     let properties = condition["properties"].as_object().into_iter().flatten();
     let constants = properties.filter_map(|(key, schema)| Some((instance.get(key)?, schema.get("const")?)));
@@ -164,7 +165,8 @@ fn applies(condition: &Value, instance: &Value) -> bool {
         && any_of.is_none_or(|branches| branches.iter().any(|b| applies(b, instance)))
 }
 
-/// The alternative that the author meant: the one of the right type with the least wrong, where there is just one.
+/// Returns the alternative that the author probably meant: among those of the right type, the one with the fewest
+/// errors.
 fn meant<'a>(
     error: &ValidationError<'_>,
     branches: &'a [Vec<ValidationError<'static>>],
@@ -199,7 +201,7 @@ fn not_an_option(error: &ValidationError<'_>, document: &Document, options: &Val
     let list = names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
     let message = match (&suggestion, names.as_slice()) {
         (_, [only]) => format!("{found} is not valid here; only `{only}` is"),
-        // Long lists, such as that of the server types, drown the suggestion.
+        // A long list, such as the list of server types, would hide the suggestion.
         (Some(_), names) if names.len() > 8 => format!("{found} is not valid here"),
         _ => format!("{found} is not valid here; one of {list}"),
     };
@@ -213,8 +215,8 @@ fn plain(error: &ValidationError<'_>, document: &Document, message: String) -> D
 
 fn expected(kind: &TypeKind) -> String {
     let word = |name: String| match name.as_str() {
-        "string" => "text".to_string(),
-        "integer" => "a whole number".into(),
+        "string" => "a string".to_string(),
+        "integer" => "an integer".into(),
         "number" => "a number".into(),
         "boolean" => "a boolean".into(),
         "array" => "a list".into(),
@@ -232,8 +234,8 @@ fn kind_of(value: &Value) -> &'static str {
         Value::Null => "nothing",
         Value::Bool(_) => "a boolean",
         Value::Number(n) if n.is_f64() => "a number",
-        Value::Number(_) => "a whole number",
-        Value::String(_) => "text",
+        Value::Number(_) => "an integer",
+        Value::String(_) => "a string",
         Value::Array(_) => "a list",
         Value::Object(_) => "a mapping",
     }

@@ -1,49 +1,49 @@
-//! What a node knows of a port's data: how many rows, and per column how many values, of which size and range. It was
-//! measured or sampled, and nobody checks it when a query runs: it guides cost and never licenses a rewrite.
+//! Statistics of a port's data: the number of rows, and for each column the number, the size and the range of its
+//! values. The owner measures or samples them, and no query checks them. They guide cost, and never justify a rewrite.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What is known of a port's data.
+/// The statistics of a port's data.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PortStatistics {
-    /// Rows.
+    /// The number of rows.
     pub rows: Option<u64>,
-    /// Bytes that the rows take at their source, as it stores them.
+    /// The size of the rows at their source, as stored, in bytes.
     pub bytes: Option<u64>,
-    /// Per column, by its name; a column of which nothing is known is not in it.
+    /// The statistics of each column, by name. Columns without statistics are absent.
     pub columns: BTreeMap<String, ColumnStatistics>,
-    /// The state of the data that all this was taken from, as its source tells states apart; `None` where it does not,
-    /// or where a part is still to be taken.
+    /// The version of the data that these statistics describe, as the source identifies it. `None` if the source does
+    /// not identify versions, or if some statistics are not collected yet.
     #[serde(default)]
     pub data_version: Option<String>,
 }
 
-/// What is known of a column's values.
+/// The statistics of a column's values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ColumnStatistics {
-    /// How many different values there are, NULL aside.
+    /// The number of distinct values, without NULL.
     pub distinct: Option<u64>,
-    /// How many rows hold NULL.
+    /// The number of rows with NULL.
     pub nulls: Option<u64>,
-    /// A value that none is below.
+    /// A lower bound of the values.
     pub min: Option<StatisticValue>,
-    /// A value that none is above.
+    /// An upper bound of the values.
     pub max: Option<StatisticValue>,
-    /// Bytes of a value in Arrow's form, on average.
+    /// The average size of a value in the Arrow format, in bytes.
     pub width: Option<f64>,
-    /// The values that occur most often, with the share of rows (0 to 1) that hold each, most frequent first.
+    /// The most frequent values, each with its share of the rows (0 to 1), the most frequent first.
     pub frequent: Vec<(StatisticValue, f64)>,
 }
 
-/// A value as statistics know it: on a scale, or as text.
+/// A value in statistics: a number on a scale, or a string.
 #[derive(Clone, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum StatisticValue {
-    /// Numbers as they are, decimals with their fraction; booleans as 0 and 1; dates as days, timestamps, times and
-    /// durations as seconds, dates and timestamps since 1970-01-01.
+    /// A number, with its fraction. Booleans are 0 and 1. Dates are days since 1970-01-01, and timestamps are seconds
+    /// since then. Times and durations are seconds.
     Number(f64),
-    /// Text.
+    /// A string.
     Text(String),
 }

@@ -1,5 +1,5 @@
-//! YAML into types, with diagnostics that point at the line and the field and offer the nearest valid key.
-//! A document is read into a tree that knows its lines; types and JSON Schemas are then matched against the tree.
+//! Parses YAML into types. Diagnostics point at the line and the field, and suggest the nearest valid key.
+//! A document becomes a tree whose nodes have line numbers. Types and JSON Schemas are then matched against the tree.
 
 use std::path::Path;
 
@@ -13,10 +13,10 @@ mod node;
 
 pub use node::{Document, Step};
 
-/// The largest file that is read, in bytes: 4 MiB.
+/// The size of the largest file that is read: 4 MiB, in bytes.
 pub const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// How many unknown keys one call of [`parse`] reports.
+/// The largest number of unknown keys that one call of [`parse`] reports.
 const MAX_UNKNOWN_KEYS: usize = 20;
 
 /// Reads the text of `file`, at most [`MAX_FILE_BYTES`].
@@ -38,26 +38,26 @@ pub fn read(file: &Path) -> Result<String, Diagnostics> {
         let good = e.utf8_error().valid_up_to();
         let line = e.as_bytes().iter().take(good).filter(|b| **b == b'\n').count() + 1;
         let place = Place { file: file.into(), line: Some(line), field: String::new() };
-        let message = format!("is not UTF-8 text: byte {good} is none; save the file as UTF-8");
+        let message = format!("is not valid UTF-8 at byte {good}; save the file as UTF-8");
         Diagnostics(vec![Diagnostic { place, message, suggestion: None }])
     })
 }
 
 /// Parses `text`, read from `file`, into `T`.
 ///
-/// Scalars are what they look like: `5` is a number and does not pass for text, `"5"` is text. Only `true` and `false`
-/// are booleans.
+/// The notation of a scalar decides its type: `5` is a number and never a string, `"5"` is a string. Only `true` and
+/// `false` are booleans.
 ///
 /// # Errors
-/// Everything that is wrong: syntax, unknown keys (with the nearest known one), wrong types, missing keys.
+/// All errors: syntax, unknown keys (with the nearest known one), wrong types, missing keys.
 pub fn parse<T: DeserializeOwned>(text: &str, file: &Path) -> Result<T, Diagnostics> {
     from_document(Document::parse(text, file)?)
 }
 
-/// Matches a document that was already read against `T`.
+/// Deserializes a parsed document into `T`.
 ///
 /// # Errors
-/// As [`parse`].
+/// The same as for [`parse`].
 pub fn from_document<T: DeserializeOwned>(mut document: Document) -> Result<T, Diagnostics> {
     let mut diagnostics = vec![];
     loop {
@@ -69,7 +69,7 @@ pub fn from_document<T: DeserializeOwned>(mut document: Document) -> Result<T, D
         let path = fault.path.clone();
         let unknown_key = matches!(fault.cause, de::Cause::UnknownKey { .. });
         diagnostics.push(diagnose(&document, fault));
-        // An unknown key is taken out and the rest looked at again, so that all of them are reported at once.
+        // Removes an unknown key and checks the rest again, so that one call reports all unknown keys.
         if !unknown_key || diagnostics.len() >= MAX_UNKNOWN_KEYS || !document.remove(&path) {
             return Err(Diagnostics(diagnostics));
         }
@@ -104,7 +104,7 @@ fn one_of(names: &[&str]) -> String {
     }
 }
 
-/// One diagnostic that is about all of `file`.
+/// Returns one diagnostic about the whole of `file`.
 pub(crate) fn whole_file(file: &Path, message: String) -> Diagnostics {
     let place = Place { file: file.into(), line: None, field: String::new() };
     Diagnostics(vec![Diagnostic { place, message, suggestion: None }])

@@ -1,20 +1,20 @@
-//! The descriptors below a folder: bounded in depth and number, in the order of their paths.
+//! Finds the descriptors below a folder, in the order of their paths. Depth and number are bounded.
 
 use std::path::{Path, PathBuf};
 
 use crate::{Diagnostics, yaml};
 
-/// How deep folders may nest.
+/// The largest depth of nested folders.
 const MAX_DEPTH: usize = 8;
-/// How many descriptors a domain may have.
+/// The largest number of descriptors of a domain.
 const MAX_FILES: usize = 2_000;
-/// How many files and folders of any kind are looked at: data may lie beside descriptors.
+/// The largest number of files and folders of any kind that are listed: data may be stored beside descriptors.
 const MAX_ENTRIES: usize = 50_000;
 
-/// Every `*.yaml` and `*.yml` below `folder`. Names that begin with a dot are passed over, and so are links to folders.
+/// Returns every `*.yaml` and `*.yml` file below `folder`. Ignores names that start with a dot, and links to folders.
 ///
 /// # Errors
-/// A folder that is missing or cannot be read, or that holds more than the bounds allow.
+/// A folder that is missing, cannot be read, or exceeds the bounds.
 pub(super) fn find(folder: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
     let mut files = vec![];
     let mut entries = 0;
@@ -51,6 +51,6 @@ pub(super) fn find(folder: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
 
 fn is_descriptor(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str()).map(str::to_lowercase);
-    // A pipe would block whoever reads it; a dangling link is for the reader to complain of.
+    // Reading a pipe would block. The reader reports a dangling link.
     matches!(extension.as_deref(), Some("yaml" | "yml")) && path.metadata().map_or(true, |m| m.is_file())
 }

@@ -1,5 +1,5 @@
-//! Real folders, good and bad. Each folder of `testdata/bad` holds, beside what is wrong, `expected.txt`: what a
-//! person gets to read, word for word. `UPDATE_EXPECTED=1` writes these files anew.
+//! Tests of real folders, good and bad. Each folder of `testdata/bad` has files with errors, and `expected.txt` with
+//! the exact messages that a user sees. `UPDATE_EXPECTED=1` rewrites the `expected.txt` files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ fn sales() -> DomainName {
     DomainName::new("sales")
 }
 
-/// What is wrong with the folder, with paths relative to it.
+/// Returns the errors of the folder, with paths relative to it.
 fn errors(folder: &Path) -> String {
     let errors = load_domain(&sales(), folder).expect_err(&format!("{} must be refused", folder.display()));
     format!("{errors}\n").replace(&format!("{}/", folder.display()), "")
@@ -102,7 +102,7 @@ fn sources_of_all_kinds() {
     let s3 = files("s3");
     assert_eq!((s3.location.as_str(), s3.format, s3.delimiter), ("s3://lake/events/", FileFormat::Csv, Some(b'|')));
     assert_eq!(s3.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
-    assert!(!s3.has_header, "said for the whole contract");
+    assert!(!s3.has_header, "the setting applies to the whole contract");
     assert_eq!(s3.partition_columns, ["country", "day"]);
 
     let gcs = files("gcs");
@@ -189,14 +189,12 @@ fn folders() {
 #[test]
 fn domains_that_cannot_be() {
     let load = |name: &str| load_domain(&DomainName::new(name), Path::new("products")).unwrap_err().to_string();
-    assert_eq!(
-        load("Portolan"),
-        "products: the domain cannot be called `Portolan`: the engine keeps that name for itself"
-    );
-    assert_eq!(load(""), "products: the domain cannot be called so: a name may not be empty");
+    assert_eq!(load("Portolan"), "products: the domain cannot be called `Portolan`: the engine reserves this name");
+    assert_eq!(load(""), "products: the domain's name is not valid: a name may not be empty");
 }
 
-/// The book's examples are the files that it says, and load as it says; its errors are ones that are tested.
+/// The YAML examples in the book load as one folder, and the book names their ports. The tests above expect the errors
+/// that the book shows.
 #[test]
 fn the_book_is_right() {
     let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/descriptors.md");

@@ -1,4 +1,4 @@
-//! The catalog's version, and the types that opened sources add.
+//! Tests of a catalog's version, and of the types that open sources add.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashMap;

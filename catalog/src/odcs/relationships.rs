@@ -1,16 +1,16 @@
-//! The `relationships` of an ODCS contract into references between ports. A relationship that names no columns of this
-//! contract, or of which the parts do not fit together, declares nothing: it is documentation then.
+//! Turns the `relationships` of an ODCS contract into references between ports. A relationship that names no columns of
+//! this contract, or whose parts do not fit together, declares no reference: it is only documentation.
 
 use serde::Deserialize;
 
 use super::SchemaObject;
 use crate::model::Reference;
 
-/// A relationship, at a property or at a schema object. `type` knows one word: `foreignKey`.
+/// A relationship of a property or of a schema object. The only valid `type` is `foreignKey`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Relationship {
     id: Option<String>,
-    /// At a schema object only: at a property, that property.
+    /// The columns that refer. Only for a schema object: a property's relationship starts at the property.
     from: Option<OneOrMany>,
     to: OneOrMany,
 }
@@ -22,14 +22,14 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
-/// A column that a relationship names: the names of its table, outermost first, and its own.
+/// A column that a relationship names: the parts of the table's name, outermost first, and the column's name.
 #[derive(Debug, PartialEq, Eq)]
 struct ColumnRef {
     table: Vec<String>,
     column: String,
 }
 
-/// The references that `objects[index]` and its properties declare.
+/// Returns the references that `objects[index]` and its properties declare.
 pub(crate) fn references(objects: &[SchemaObject], index: usize) -> Vec<Reference> {
     let Some(object) = objects.get(index) else { return vec![] };
     let own = object.columns().flat_map(|(_, property)| {
@@ -65,8 +65,8 @@ fn targets(objects: &[SchemaObject], named: &OneOrMany) -> Option<Vec<ColumnRef>
     named.iter().map(|text| target(objects, text)).collect()
 }
 
-/// Reads `table.column`, with a product and a domain before it where the table is elsewhere, or
-/// `schema/table/properties/column`, where ids may stand for the names.
+/// Parses `table.column`, with a product and a domain before it if the table is elsewhere, or
+/// `schema/table/properties/column`, which may have ids instead of names.
 fn target(objects: &[SchemaObject], text: &str) -> Option<ColumnRef> {
     if !text.contains('/') {
         let mut parts: Vec<String> = text.split('.').map(str::to_owned).collect();
@@ -76,7 +76,7 @@ fn target(objects: &[SchemaObject], text: &str) -> Option<ColumnRef> {
     let (file, path) = text.rsplit_once('#').unwrap_or(("", text));
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let ["schema", table, "properties", column] = parts.as_slice() else { return None };
-    // The ids of another file are not known here; they are mostly the names.
+    // This function does not know the ids in other files. In most files, the ids are the names.
     let object = objects.iter().find(|o| file.is_empty() && (o.id.as_deref() == Some(*table) || o.name == *table));
     let property =
         object.and_then(|o| o.properties.iter().find(|p| p.id.as_deref() == Some(*column) || p.name == *column));

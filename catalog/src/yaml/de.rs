@@ -1,4 +1,4 @@
-//! Serde over a [`Document`]: an error knows the path of the node that it is about, and which names were valid there.
+//! A serde deserializer over a [`Document`]. Its errors have the path of the node, and the names that are valid there.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde::forward_to_deserialize_any;
 
 use super::node::{Document, Entry, Node, Step, Value};
 
-/// What is wrong, and with which node.
+/// An error, and the path of its node.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) path: Vec<Step>,
@@ -35,7 +35,7 @@ impl Fault {
         Self { path: vec![], placed: false, cause }
     }
 
-    /// The innermost node that saw the fault is the one that it is about.
+    /// Sets the path, unless an inner node has already set it: an error belongs to the innermost node that reported it.
     fn at(mut self, path: &[Step]) -> Self {
         if !self.placed {
             self.path = path.to_vec();
@@ -63,7 +63,7 @@ impl de::Error for Fault {
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        // Text may be a secret; a number out of range is not.
+        // A string may be a secret. A number out of range is not.
         let found = match found {
             Unexpected::Unsigned(n) => n.to_string(),
             Unexpected::Signed(n) => n.to_string(),
@@ -89,9 +89,9 @@ impl de::Error for Fault {
 fn kind(found: &Unexpected<'_>) -> &'static str {
     match found {
         Unexpected::Bool(_) => "a boolean",
-        Unexpected::Unsigned(_) | Unexpected::Signed(_) => "a whole number",
+        Unexpected::Unsigned(_) | Unexpected::Signed(_) => "an integer",
         Unexpected::Float(_) => "a number",
-        Unexpected::Char(_) | Unexpected::Str(_) => "text",
+        Unexpected::Char(_) | Unexpected::Str(_) => "a string",
         Unexpected::Unit | Unexpected::Option => "nothing",
         Unexpected::Seq => "a list",
         Unexpected::Map => "a mapping",
@@ -99,12 +99,12 @@ fn kind(found: &Unexpected<'_>) -> &'static str {
     }
 }
 
-/// What serde calls a type, in YAML's words.
+/// Returns the YAML name of a type, from serde's description of it.
 fn wanted(expected: &dyn Expected) -> String {
     match expected.to_string().as_str() {
-        "a string" | "string" | "str" | "a character" => "text".into(),
+        "a string" | "string" | "str" | "a character" => "a string".into(),
         "u8" | "u16" | "u32" | "u64" | "u128" | "usize" | "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => {
-            "a whole number".into()
+            "an integer".into()
         }
         "f32" | "f64" => "a number".into(),
         "a sequence" => "a list".into(),
@@ -116,14 +116,15 @@ fn wanted(expected: &dyn Expected) -> String {
     }
 }
 
-/// As [`wanted`], where the kind is right and the value is not.
+/// Returns the same as [`wanted`] for a value that has the right type but is not valid, with the range of an integer
+/// type.
 fn wanted_value(expected: &dyn Expected) -> String {
-    let range = |min: &dyn fmt::Display, max: &dyn fmt::Display| format!("a whole number from {min} to {max}");
+    let range = |min: &dyn fmt::Display, max: &dyn fmt::Display| format!("an integer from {min} to {max}");
     match expected.to_string().as_str() {
         "u8" => range(&u8::MIN, &u8::MAX),
         "u16" => range(&u16::MIN, &u16::MAX),
         "u32" => range(&u32::MIN, &u32::MAX),
-        "u64" | "u128" | "usize" => "a whole number that is not negative".into(),
+        "u64" | "u128" | "usize" => "an integer that is not negative".into(),
         "i8" => range(&i8::MIN, &i8::MAX),
         "i16" => range(&i16::MIN, &i16::MAX),
         "i32" => range(&i32::MIN, &i32::MAX),
@@ -192,7 +193,7 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        // Serde would take a list for the fields in their order: too easy to get wrong.
+        // Serde would accept a list as the fields in their order, which is error-prone.
         match self.node.value {
             Value::List(_) => Err(<Fault as de::Error>::invalid_type(Unexpected::Seq, &visitor).at(&self.path)),
             _ => self.deserialize_any(visitor),

@@ -1,4 +1,4 @@
-//! A YAML document as a tree whose nodes know their lines.
+//! A YAML document as a tree whose nodes have line numbers.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,24 +10,24 @@ use serde_saphyr::Spanned;
 use super::whole_file;
 use crate::{Diagnostic, Diagnostics, Place};
 
-/// How deep mappings and lists may nest.
+/// The largest depth of nested mappings and lists.
 const MAX_DEPTH: usize = 40;
-/// How many nodes a document may hold, what its aliases stand for included.
+/// The largest number of nodes in a document, with aliases expanded.
 const MAX_NODES: usize = 200_000;
 
-/// A YAML document that was read, and the file that it came from.
+/// A parsed YAML document, and its file.
 #[derive(Clone, Debug)]
 pub struct Document {
     file: PathBuf,
     pub(super) root: Node,
 }
 
-/// One step down a document: into a mapping or into a list.
+/// One step of a path in a document, into a mapping or a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// To the value of this key.
+    /// The value of this key.
     Key(String),
-    /// To this item, from 0.
+    /// The item at this index, from 0.
     Index(usize),
 }
 
@@ -55,10 +55,10 @@ pub(super) struct Entry {
 }
 
 impl Document {
-    /// Reads `text`, which came from `file`. Depth and the number of nodes are bounded, aliases included.
+    /// Parses `text`, which was read from `file`. The depth and the number of nodes are bounded, with aliases expanded.
     ///
     /// # Errors
-    /// Bad syntax, a key that occurs twice, more than one document, a document past the bounds.
+    /// Invalid syntax, a key that occurs twice, more than one document, or a document that exceeds the bounds.
     pub fn parse(text: &str, file: &Path) -> Result<Self, Diagnostics> {
         let options = serde_saphyr::options! {
             budget: serde_saphyr::budget! {
@@ -80,17 +80,17 @@ impl Document {
         }
     }
 
-    /// The file that the document came from.
+    /// Returns the file that the document was read from.
     pub fn file(&self) -> &Path {
         &self.file
     }
 
-    /// The document as JSON.
+    /// Returns the document as JSON.
     pub fn to_json(&self) -> serde_json::Value {
         self.root.to_json()
     }
 
-    /// Where `path` stands. Where the document has no such node, the line is that of its nearest parent.
+    /// Returns the place of `path`. If the document has no such node, the line is that of the nearest parent.
     pub fn place(&self, path: &[Step]) -> Place {
         let mut line = self.root.line;
         let mut node = Some(&self.root);
@@ -107,7 +107,7 @@ impl Document {
         Place { file: self.file.clone(), line: Some(line), field: field(path) }
     }
 
-    /// Where a JSON Pointer points, as steps. Numbers are taken as indices where the document has a list there.
+    /// Returns the steps of a JSON Pointer. A number is an index if the document has a list at this place.
     pub fn steps(&self, pointer: &str) -> Vec<Step> {
         let mut node = Some(&self.root);
         let mut steps = vec![];
@@ -127,7 +127,7 @@ impl Document {
         steps
     }
 
-    /// Takes the node at `path` out of its mapping. False where there is none.
+    /// Removes the node at `path` from its mapping. Returns false if there is no such node.
     pub(super) fn remove(&mut self, path: &[Step]) -> bool {
         let Some((Step::Key(last), parents)) = path.split_last() else { return false };
         let mut node = &mut self.root;
@@ -149,7 +149,7 @@ impl Document {
     }
 }
 
-/// A path as people write it: `schema[0].properties[2].name`.
+/// Returns a path in a readable notation, such as `schema[0].properties[2].name`.
 fn field(path: &[Step]) -> String {
     let mut field = String::new();
     for step in path {
@@ -175,11 +175,8 @@ fn diagnose(error: &serde_saphyr::Error, file: &Path) -> Diagnostic {
 fn explain(error: &serde_saphyr::Error) -> String {
     use serde_saphyr::Error as E;
 
-    let too_large = || {
-        format!(
-            "too large or too deep: at most {MAX_DEPTH} levels and {MAX_NODES} values, what aliases stand for included"
-        )
-    };
+    let too_large =
+        || format!("too large or too deep: at most {MAX_DEPTH} levels and {MAX_NODES} values, with aliases expanded");
     match error {
         E::AliasError { error, .. } => explain(error),
         E::Message { msg, .. } => msg.clone(),
@@ -260,7 +257,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number that is not finite"))
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("expected a finite number"))
     }
 
     fn visit_i128<E: de::Error>(self, value: i128) -> Result<Value, E> {
