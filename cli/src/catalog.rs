@@ -37,31 +37,31 @@ enum Action {
 
 #[derive(Args, Clone, Debug)]
 struct Folder {
-    /// The folder with descriptors
+    /// The folder with the descriptors
     #[arg(long, value_name = "DIR", default_value = "products")]
     products: PathBuf,
-    /// The domain that they belong to
+    /// The domain that the descriptors belong to
     #[arg(long, value_name = "NAME")]
     domain: String,
 }
 
 #[derive(Args, Clone, Debug)]
 struct Source {
-    /// Look at the descriptors in this folder instead of asking a node
+    /// Read the descriptors in this folder instead of querying a node
     #[arg(long, value_name = "DIR", requires = "domain")]
     products: Option<PathBuf>,
-    /// The domain that they belong to
+    /// The domain that the descriptors belong to
     #[arg(long, value_name = "NAME", requires = "products")]
     domain: Option<String>,
-    /// The node to ask [default: PORTOLAN_URL, or grpc://127.0.0.1:50051]
+    /// The URL of the node to query [default: PORTOLAN_URL, or grpc://127.0.0.1:50051]
     #[arg(long, value_name = "URL", conflicts_with = "products")]
     url: Option<String>,
 }
 
-/// Runs what the arguments say.
+/// Runs `portolan catalog`.
 ///
 /// # Errors
-/// Descriptors that are wrong; a node that cannot be reached; a name that nothing has.
+/// Invalid descriptors, a node that cannot be reached, or a name that does not exist.
 pub async fn catalog(args: CatalogArgs) -> Result<()> {
     match args.action {
         Action::Lint(folder) => {
@@ -102,12 +102,12 @@ impl Source {
     }
 }
 
-/// How many rows of a listing are shown.
+/// The largest number of rows of a list that are shown.
 const LIMIT: usize = 100_000;
 
 async fn ask(connection: &Connection, sql: &str) -> Result<()> {
     let (schema, batches) = connection.query(sql, LIMIT).await?;
-    let shown = |e| Error::failed("cannot show the answer").with_source(e);
+    let shown = |e| Error::failed("cannot show the rows").with_source(e);
     let layout = Layout::new(&schema, &batches, None).map_err(shown)?;
     let mut text = layout.head();
     for batch in &batches {
@@ -127,7 +127,7 @@ fn show(catalog: &DomainCatalog, name: &str) -> Result<()> {
         let names = catalog.ports().map(|port| port.name.to_string()).collect::<Vec<_>>();
         let hint = portolan_catalog::nearest::nearest(name, names.iter().map(String::as_str));
         let hint = hint.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        return Err(Error::failed(format!("nothing is called `{name}`{hint}")));
+        return Err(Error::failed(format!("there is no domain, product or port `{name}`{hint}")));
     }
     let mut text = String::new();
     for port in ports {

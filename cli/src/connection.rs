@@ -1,4 +1,4 @@
-//! Where statements run: on a node that is reached over Flight SQL, or on one embedded in this process.
+//! Connections that run statements: to a remote node over Flight SQL, or to a node embedded in this process.
 
 use std::path::PathBuf;
 
@@ -10,57 +10,57 @@ use portolan_engine::{Principal, Progress, ProgressHandle, Session};
 use portolan_node::client::{Client, ConnectOptions, Statement};
 use portolan_node::{Error, Node, NodeConfig, Result};
 
-/// Which node to ask.
+/// The node to connect to.
 #[derive(Clone)]
 pub enum Target {
-    /// One that runs somewhere.
+    /// A node in another process.
     Url {
-        /// Its URL.
+        /// The URL of the node.
         url: String,
-        /// How to log in there.
+        /// The credentials and the trusted certificates.
         options: ConnectOptions,
     },
-    /// One that this process embeds, by its config file.
+    /// A node that this process embeds, with this config file.
     Config(PathBuf),
 }
 
 impl Target {
-    /// A node without a login.
+    /// Returns the target for a node that needs no login.
     pub fn url(url: impl Into<String>) -> Self {
         Self::Url { url: url.into(), options: ConnectOptions::default() }
     }
 }
 
-/// A session on a node. Cheap to clone; clones share the session.
+/// A session on a node. Cheap to clone. Clones share the session.
 #[derive(Clone, Debug)]
 pub enum Connection {
-    /// On a node that runs somewhere.
+    /// On a node in another process.
     Remote(Client),
     /// On a node in this process.
     Embedded {
         /// The session.
         session: Session,
-        /// What the node is called.
+        /// The name of the node.
         name: String,
     },
 }
 
-/// A statement under way.
+/// A running statement.
 pub struct Running {
-    /// The columns; none if it gives no rows.
+    /// The columns. None if the statement returns no rows.
     pub schema: SchemaRef,
-    /// The rows. Dropping them stops the work.
+    /// The rows. Dropping the stream stops the statement.
     pub rows: BoxStream<'static, portolan_engine::Result<RecordBatch>>,
-    /// Watches it and stops it.
+    /// The handle that reports progress and cancels the statement.
     pub control: Control,
-    /// How many rows it changed, where it changed some and gives none.
+    /// The number of rows that the statement changed, if it changed some and returns none.
     pub changed: Option<u64>,
 }
 
-/// Watches a statement and stops it. Cheap to clone.
+/// A handle that reports the progress of a statement and cancels it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub enum Control {
-    /// On a node that runs somewhere.
+    /// On a node in another process.
     Remote(Client, Box<Statement>),
     /// On a node in this process.
     Embedded(ProgressHandle),
@@ -70,13 +70,13 @@ impl Connection {
     /// Opens a session.
     ///
     /// # Errors
-    /// A node that does not answer or refuses the login; a config that is wrong.
+    /// A node that does not answer or rejects the login, or an invalid config.
     pub async fn open(target: &Target) -> Result<Self> {
         match target {
             Target::Url { url, options } => Ok(Self::Remote(Client::connect(url, options).await?)),
             Target::Config(file) => {
                 let node = Node::builder().config(NodeConfig::load(file)?).build().await?;
-                // Whoever asks first should see the whole mesh, as far as it can be reached.
+                // The first statement should see every peer that can be reached.
                 node.engine().refresh().await;
                 let name = node.config().domain.as_ref().map_or_else(|| "gateway".into(), ToString::to_string);
                 Ok(Self::Embedded { session: node.engine().session(Principal::anonymous()), name })
@@ -84,7 +84,7 @@ impl Connection {
         }
     }
 
-    /// What the node is called, for people.
+    /// Returns the name of the node for messages.
     pub fn name(&self) -> &str {
         match self {
             Self::Remote(client) => client.url(),
@@ -95,7 +95,7 @@ impl Connection {
     /// Plans and starts a statement.
     ///
     /// # Errors
-    /// What the node says about the statement.
+    /// The node's error about the statement.
     pub async fn start(&self, sql: &str) -> portolan_engine::Result<Running> {
         match self {
             Self::Remote(client) => {
@@ -116,7 +116,7 @@ impl Connection {
     /// Runs a statement and collects its rows, at most `limit` of them.
     ///
     /// # Errors
-    /// What the node says about the statement, or about running it.
+    /// The node's error about the statement, or an error of its execution.
     pub async fn query(&self, sql: &str, limit: usize) -> portolan_engine::Result<(SchemaRef, Vec<RecordBatch>)> {
         let mut running = self.start(sql).await?;
         let (mut batches, mut left) = (vec![], limit);
@@ -133,7 +133,7 @@ impl Connection {
 }
 
 impl Control {
-    /// How far it is, if the node still knows.
+    /// Returns the progress of the statement, if the node still keeps it.
     pub async fn progress(&self) -> Option<Progress> {
         match self {
             Self::Remote(client, statement) => client.progress(statement).await,
@@ -141,7 +141,7 @@ impl Control {
         }
     }
 
-    /// Asks the node to stop it; the rows are to be dropped as well.
+    /// Sends the node a request to cancel the statement. The caller must also drop the rows.
     pub async fn cancel(&self) {
         match self {
             Self::Remote(client, statement) => client.cancel(statement).await,
@@ -150,10 +150,10 @@ impl Control {
     }
 }
 
-/// The address of the node to ask when nobody names one.
+/// Returns the URL of the node to connect to if no argument names one.
 ///
 /// # Errors
-/// `PORTOLAN_URL` that is no text.
+/// The variable `PORTOLAN_URL` is not valid Unicode.
 pub fn default_url() -> Result<String> {
     match std::env::var("PORTOLAN_URL") {
         Ok(url) => Ok(url),

@@ -1,5 +1,5 @@
-//! `portolan demo`: TPC-H data over three domains, each served by a process of its own, and a gateway to ask. For the
-//! REPL, for scripts, or to run the benchmark's queries and check them against one process.
+//! `portolan demo`: TPC-H data in three domains, each served by its own process, and a gateway. It opens a prompt,
+//! keeps the mesh running for scripts, or runs the benchmark's queries and checks them against one process.
 
 pub mod run;
 
@@ -24,18 +24,18 @@ use crate::sql::{self, Questions, Target};
 /// Arguments of `portolan demo`.
 #[derive(Args, Clone, Debug)]
 pub struct DemoArgs {
-    /// How much data: 1 is about a gigabyte
+    /// The scale factor of the data: 1 is about a gigabyte
     #[arg(long, default_value_t = 0.1, value_name = "FACTOR")]
     pub scale: f64,
     /// Run the 22 queries of TPC-H, check each against one process over the same files, and exit
     #[arg(long, conflicts_with = "serve")]
     pub run: bool,
-    /// Keep the mesh up without a prompt, and print where it is as one line of JSON
+    /// Keep the mesh running without a prompt, and print its URLs and process ids as one line of JSON
     #[arg(long)]
     pub serve: bool,
 }
 
-const QUESTIONS: &str = r"Three domains are up: sales, supply and geo. A few things to start with:
+const QUESTIONS: &str = r"Three domains are running: sales, supply and geo. Some commands and queries to start with:
 
   \dn
   \d sales.orders.lineitem
@@ -43,30 +43,32 @@ const QUESTIONS: &str = r"Three domains are up: sales, supply and geo. A few thi
   SELECT n_name, count(*) AS customers
     FROM sales.customers.customer JOIN geo.places.nation ON c_nationkey = n_nationkey
     GROUP BY n_name ORDER BY customers DESC LIMIT 5;
-  -- who does what, and why
+  -- where each operator runs, and why
   EXPLAIN SELECT p_brand, sum(l_extendedprice) AS sold
     FROM sales.orders.lineitem JOIN supply.parts.part ON l_partkey = p_partkey
     WHERE l_shipdate >= DATE '1998-01-01' GROUP BY p_brand ORDER BY sold DESC LIMIT 5;
 
 ";
 
-/// The exit code of a process that SIGTERM ended: 128 and the signal's number.
+/// The exit code of a process that SIGTERM ended: 128 plus the signal's number.
 const TERMINATED: i32 = 143;
 
 /// Runs the demo.
 ///
 /// # Errors
-/// Data that cannot be generated, nodes that do not start, queries whose results differ.
+/// Data that cannot be generated, nodes that do not start, or queries whose results differ.
 pub async fn demo(args: DemoArgs) -> Result<()> {
     if !args.run && !args.serve && !std::io::stdin().is_terminal() {
         return Err(Error::config(
-            "the demo's prompt needs a terminal: `demo --serve` keeps the mesh up, and `sql --url` reads statements from a pipe",
+            "the demo's prompt needs a terminal: `demo --serve` keeps the mesh running, and `sql --url` reads statements \
+             from a pipe",
         ));
     }
     let stop = CancellationToken::new();
     let signals = stop_on_signals(stop.clone())?;
     let data = tpch_data(&cache_folder()?, args.scale, &stop).await?;
-    let program = std::env::current_exe().map_err(|e| Error::failed("cannot find my own program").with_source(e))?;
+    let program =
+        std::env::current_exe().map_err(|e| Error::failed("cannot find the path of this program").with_source(e))?;
     let spinner = spinner("starting three domain nodes and a gateway");
     let mut mesh = tokio::select! {
         mesh = LocalMesh::start(&program, &data) => mesh?,
@@ -88,7 +90,7 @@ pub async fn demo(args: DemoArgs) -> Result<()> {
         tokio::select! {
             outcome = sql::interactive(Target::url(mesh.gateway().url()), Questions(QUESTIONS)) => outcome,
             () = terminate.wait() => {
-                // The prompt waits for a key on a thread that nothing can wake: leave it there.
+                // The prompt waits for a key on a thread that cannot be interrupted: exit without waiting for it.
                 let _ = crossterm::terminal::disable_raw_mode();
                 mesh.stop().await;
                 std::process::exit(TERMINATED);
@@ -99,10 +101,11 @@ pub async fn demo(args: DemoArgs) -> Result<()> {
     outcome
 }
 
-/// The TPC-H data at this scale, generated now if it is not there, with its progress on standard error.
+/// Returns the folder of the TPC-H data at this scale. Generates the data if it is missing, and shows the progress on
+/// standard error.
 ///
 /// # Errors
-/// As [`cache::ensure`].
+/// The same as for [`cache::ensure`].
 pub async fn tpch_data(root: &Path, scale: f64, stop: &CancellationToken) -> Result<PathBuf> {
     let cancel = Arc::new(AtomicBool::new(false));
     let (root, cancelled) = (root.to_path_buf(), cancel.clone());
@@ -118,7 +121,7 @@ pub async fn tpch_data(root: &Path, scale: f64, stop: &CancellationToken) -> Res
     let outcome = tokio::select! {
         outcome = &mut work => outcome,
         () = stop.cancelled() => {
-            // It stops between two batches, and takes away what it has written.
+            // The generator stops between two batches, and removes the files that it has written.
             cancel.store(true, Ordering::Relaxed);
             work.await
         }
@@ -160,7 +163,7 @@ impl Bars {
         for bar in self.bars.values() {
             bar.finish_and_clear();
         }
-        // A bar that cannot be wiped off the screen is no reason to fail.
+        // A bar that cannot be removed from the screen is not an error.
         let _ = self.all.clear();
     }
 }

@@ -1,4 +1,4 @@
-//! Exit codes: 0 for success, 1 for work that failed, 2 for input that is wrong, 130 for an interrupted command.
+//! Exit codes: 0 for success, 1 for a failure, 2 for invalid input, 130 for an interrupted command.
 
 use portolan_node::{Error, ErrorKind};
 

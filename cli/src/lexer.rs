@@ -1,9 +1,9 @@
-//! Splits SQL text into words, quoted things, numbers, comments and the rest, for whatever has to look at text that
-//! may be unfinished: cutting statements apart, colours, completion. It never fails.
+//! Splits SQL text into tokens, also if the text is unfinished. Statement splitting, colours and completion use the
+//! tokens. The lexer never fails.
 
 use std::ops::Range;
 
-/// What a piece of text is.
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A keyword or an unquoted name.
@@ -14,24 +14,24 @@ pub enum Kind {
     Text,
     /// A number.
     Number,
-    /// A comment of either form.
+    /// A line comment or a block comment.
     Comment,
-    /// A semicolon outside everything else.
+    /// A semicolon outside quotes and comments.
     Semicolon,
     /// White space.
     Space,
-    /// Anything else, one character.
+    /// Any other single character.
     Other,
 }
 
-/// A piece of text: every character belongs to exactly one.
+/// A token. Every character of the text belongs to exactly one token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// What it is.
+    /// The kind of the token.
     pub kind: Kind,
-    /// Where it stands, in bytes.
+    /// The byte range of the token in the text.
     pub range: Range<usize>,
-    /// Whether it ends as its kind must; text that is still open is not.
+    /// True if the token is complete. False for a quote or a comment that is still open.
     pub closed: bool,
 }
 
@@ -84,7 +84,8 @@ fn token(sql: &str, start: usize) -> Token {
     Token { kind, range: start..start + length, closed }
 }
 
-/// The length of a quoted thing at the start of `text`, where a doubled quote stands for itself.
+/// Returns the length of the quoted string or name at the start of `text`, and true if it is closed. Two quotes in a
+/// row stand for one.
 fn quoted(text: &str, quote: char) -> (usize, bool) {
     let mut at = quote.len_utf8();
     while let Some(found) = text[at..].find(quote) {
@@ -97,7 +98,7 @@ fn quoted(text: &str, quote: char) -> (usize, bool) {
     (text.len(), false)
 }
 
-/// The length of a comment at the start of `text`; comments nest.
+/// Returns the length of the block comment at the start of `text`, and true if it is closed. Comments nest.
 fn block_comment(text: &str) -> (usize, bool) {
     let (mut at, mut depth) = (2, 1);
     while depth > 0 {
@@ -110,7 +111,7 @@ fn block_comment(text: &str) -> (usize, bool) {
     (at, true)
 }
 
-/// The length of `$tag$…$tag$` at the start of `text`.
+/// Returns the length of `$tag$…$tag$` at the start of `text`, and true if it is closed.
 fn dollar_quoted(text: &str) -> Option<(usize, bool)> {
     let end = text[1..].find('$')? + 2;
     let tag = &text[..end];
@@ -126,13 +127,13 @@ fn dollar_quoted(text: &str) -> Option<(usize, bool)> {
 /// A statement of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece<'a> {
-    /// Its text, without the semicolon and the space around it.
+    /// The text of the statement, without the semicolon and the surrounding space.
     pub text: &'a str,
-    /// Whether a semicolon ended it.
+    /// True if a semicolon ends the statement.
     pub ended: bool,
 }
 
-/// Cuts a script into its statements; those that are nothing but comments and space are left out.
+/// Splits a script into statements. Omits statements that have only comments and space.
 pub fn statements(sql: &str) -> Vec<Piece<'_>> {
     let mut pieces = vec![];
     let (mut start, mut end, mut empty) = (None, 0, true);
@@ -158,7 +159,7 @@ pub fn statements(sql: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// Whether `sql` is whole: its last statement ended by a semicolon, and nothing but space and comments behind it.
+/// True if `sql` is complete: a semicolon ends the last statement, and only space and comments follow.
 pub fn is_complete(sql: &str) -> bool {
     let tokens = tokens(sql);
     tokens.last().is_none_or(|last| last.closed) && statements(sql).last().is_none_or(|last| last.ended)

@@ -1,5 +1,5 @@
-//! The `portolan` command line as a library: its commands, the prompt and the demo. The binary is a thin shell around
-//! it, and the benchmarks use parts of it.
+//! The `portolan` command line as a library: its commands, the prompt and the demo. The binary is a thin layer above
+//! the library, and the benchmarks use parts of it.
 
 pub mod catalog;
 pub mod connection;

@@ -1,4 +1,4 @@
-//! The `portolan` binary: arguments to library calls, errors to exit codes.
+//! The `portolan` binary: it turns arguments into library calls, and errors into exit codes.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -18,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// SQL across the output ports of data products: one question, many owners
+/// SQL across the output ports of data products: one query, many owners
 #[derive(Parser)]
 #[command(name = "portolan", version, arg_required_else_help = true)]
 struct Arguments {
@@ -30,15 +30,15 @@ struct Arguments {
 enum Command {
     /// Run a node from a config file
     Serve(ServeArgs),
-    /// Ask a node: at a prompt, or statements from an argument, a file or standard input
+    /// Run SQL on a node: at a prompt, or from an argument, a file or standard input
     Sql(SqlArgs),
-    /// Bring up three domains of TPC-H data and a gateway on this machine, and ask them
+    /// Start three domains of TPC-H data and a gateway on this machine, and query them
     Demo(DemoArgs),
     /// List, show and check data products
     Catalog(CatalogArgs),
     /// Read a password from standard input and print its hash for a node's config
     HashPassword,
-    /// Make a node's key, and print what other nodes put into `trusted_nodes`
+    /// Create a node's key, and print the `trusted_nodes` entry for the configs of other nodes
     NodeKey(NodeKeyArgs),
 }
 
@@ -64,7 +64,7 @@ fn run(command: Command) -> Result<()> {
         _ => "warn".into(),
     };
     start_log(&default)?;
-    // Connections live here; plans are driven on the engine's own threads.
+    // Connections run on this runtime. The engine drives plans on its own threads.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -86,10 +86,14 @@ fn run(command: Command) -> Result<()> {
 
 fn start_log(default: &str) -> Result<()> {
     let filter = match std::env::var("PORTOLAN_LOG") {
-        Ok(filter) => EnvFilter::try_new(filter).map_err(|e| Error::config("PORTOLAN_LOG").with_source(e))?,
-        Err(_) => EnvFilter::try_new(default).map_err(|e| Error::config("the filter for logs").with_source(e))?,
+        Ok(filter) => {
+            EnvFilter::try_new(filter).map_err(|e| Error::config("cannot parse PORTOLAN_LOG").with_source(e))?
+        }
+        Err(_) => {
+            EnvFilter::try_new(default).map_err(|e| Error::config("cannot parse the log filter").with_source(e))?
+        }
     };
-    // What reads a log from a file or a pipe looks for plain text.
+    // Programs that read the log from a file or a pipe expect plain text.
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     Ok(())

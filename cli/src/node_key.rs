@@ -1,4 +1,5 @@
-//! `portolan node-key`: makes the key that a node signs with, and says what others must know of it.
+//! `portolan node-key`: creates the key that a node signs with, and prints the public half for the configs of other
+//! nodes.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind as IoErrorKind, Write};
@@ -13,7 +14,7 @@ use crate::output::print;
 /// Arguments of `portolan node-key`.
 #[derive(Args, Clone, Debug)]
 pub struct NodeKeyArgs {
-    /// Where the key goes; one that is there already is kept
+    /// The file for the key. An existing key is kept
     #[arg(long, value_name = "FILE", default_value = "node-key.pem")]
     pub out: PathBuf,
     /// The node's name
@@ -21,11 +22,11 @@ pub struct NodeKeyArgs {
     pub name: String,
 }
 
-/// Makes a key, or takes the one that is there, and prints its public half as others' configs take it. The key itself
-/// goes to its file alone.
+/// Creates a key, or reads the existing one, and prints the public half as an entry for the configs of other nodes. The
+/// private half is written only to the file.
 ///
 /// # Errors
-/// A file that cannot be written, or holds something else than a key.
+/// A file that cannot be written, or that has something other than a key.
 pub fn node_key(args: &NodeKeyArgs) -> Result<()> {
     let file = &args.out;
     let pem = match std::fs::read(file) {
@@ -38,7 +39,7 @@ pub fn node_key(args: &NodeKeyArgs) -> Result<()> {
     print(&format!("trusted_nodes:\n- name: {}\n  key: |\n{public}", args.name))
 }
 
-/// A new key in a file that its owner alone can read.
+/// Writes a new key to a file that only its owner can read.
 fn create(file: &Path) -> Result<Vec<u8>> {
     let pem = NodeKey::generate().map_err(|e| Error::failed(e.chain()))?;
     let mut options = OpenOptions::new();
@@ -65,7 +66,7 @@ mod tests {
         node_key(&args).unwrap();
         let made = std::fs::read(&args.out).unwrap();
         node_key(&args).unwrap();
-        assert_eq!(std::fs::read(&args.out).unwrap(), made, "it is not made anew");
+        assert_eq!(std::fs::read(&args.out).unwrap(), made, "an existing key is kept");
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Writes results in the formats that `portolan sql` offers, batch by batch, and files only whole.
+//! Writes results in the formats of `portolan sql`, batch by batch. An output file appears only when it is complete.
 
 mod csv;
 
@@ -23,7 +23,7 @@ use crate::render::{Layout, plan_document};
 /// Writes text to standard output.
 ///
 /// # Errors
-/// What writing gives; `BrokenPipe` where nobody reads any more.
+/// The error of the write. `BrokenPipe` if the reader has closed the pipe.
 pub fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| Error::output("standard output", e))
@@ -34,14 +34,14 @@ pub fn rows_changed(rows: u64) -> String {
     if rows == 1 { "1 row changed".into() } else { format!("{rows} rows changed") }
 }
 
-/// How results are written.
+/// The format of results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// A table for people
+    /// A table for readers
     Table,
-    /// Comma-separated values, with a line of names
+    /// Comma-separated values, with a header line
     Csv,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
     /// An Arrow IPC stream
     Arrow,
@@ -49,8 +49,7 @@ pub enum Format {
     Parquet,
 }
 
-/// Where the results of a script go: standard output, or a file that is there when all of it was written and not
-/// before.
+/// The output of a script's results: standard output, or a file that appears only when it is complete.
 pub struct Output {
     format: Format,
     to: To,
@@ -62,7 +61,7 @@ enum To {
     File { path: PathBuf, unfinished: NamedTempFile },
 }
 
-/// One result on its way out.
+/// A writer of one result.
 pub struct ResultWriter<'a> {
     what: String,
     sink: Sink<'a>,
@@ -75,7 +74,7 @@ enum Sink<'a> {
         layout: Option<Layout>,
         rows: usize,
     },
-    /// A plan for programs, after it was written.
+    /// The output after a plan for programs was written.
     Document(Box<dyn Write + Send + 'a>),
     Csv(csv::Writer<Box<dyn Write + Send + 'a>>),
     Json(arrow::json::Writer<Box<dyn Write + Send + 'a>, LineDelimited>),
@@ -84,7 +83,7 @@ enum Sink<'a> {
 }
 
 impl Output {
-    /// Results as `format`, to `file` or else to standard output.
+    /// Returns an output in `format`, to `file` or else to standard output.
     ///
     /// # Errors
     /// A folder that cannot be written to.
@@ -92,7 +91,7 @@ impl Output {
         let to = match file {
             None => To::Stdout,
             Some(path) => {
-                // In the same folder, so that it can be given its name in one step.
+                // In the same folder, so that one rename gives the file its name.
                 let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
                 let unfinished = tempfile::Builder::new()
                     .prefix(".portolan-")
@@ -104,15 +103,15 @@ impl Output {
         Ok(Self { format, to, results: 0 })
     }
 
-    /// Begins another result.
+    /// Starts another result.
     ///
     /// # Errors
-    /// A second result where the format holds one only; what writing gives.
+    /// A second result in a format that holds only one, or the error of the write.
     pub fn begin(&mut self, schema: &SchemaRef) -> Result<ResultWriter<'_>> {
         self.results += 1;
         if self.results > 1 && matches!(self.format, Format::Arrow | Format::Parquet) {
             return Err(Error::config(
-                "arrow and parquet hold one result only; give each statement an output of its own",
+                "arrow and parquet hold only one result; write each statement to its own output",
             ));
         }
         let (what, out): (_, Box<dyn Write + Send + '_>) = match &mut self.to {
@@ -135,10 +134,10 @@ impl Output {
         Ok(ResultWriter { what, sink })
     }
 
-    /// Gives the file its name.
+    /// Completes the output. A file gets its name now.
     ///
     /// # Errors
-    /// What the file system gives.
+    /// The error of the file system.
     pub fn finish(self) -> Result<()> {
         let To::File { path, unfinished } = self.to else { return Ok(()) };
         unfinished.as_file().sync_all().map_err(|e| Error::output(path.display(), e))?;
@@ -149,8 +148,8 @@ impl Output {
     }
 }
 
-/// Temporary files are for their owner alone; a file that was asked for is as readable as the one that it replaces, or
-/// as any new one.
+/// Gives the file the permissions of the file that it replaces, or those of any new file. As a temporary file, only its
+/// owner could read it.
 #[cfg(unix)]
 fn readable_as_any_other(unfinished: &NamedTempFile, path: &Path) {
     use std::os::unix::fs::PermissionsExt;
@@ -165,7 +164,7 @@ impl ResultWriter<'_> {
     /// Writes some rows.
     ///
     /// # Errors
-    /// What writing gives; a type that the format cannot hold.
+    /// The error of the write, or a type that the format cannot hold.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         let what = &self.what;
         let failed = |e: ArrowError| Error::output(what, e);
@@ -197,10 +196,10 @@ impl ResultWriter<'_> {
         }
     }
 
-    /// Writes what comes after the last row.
+    /// Writes the end of the result.
     ///
     /// # Errors
-    /// As [`ResultWriter::write`].
+    /// The same as for [`ResultWriter::write`].
     pub fn finish(mut self) -> Result<()> {
         if let Sink::Table { schema, layout: None, .. } = &self.sink {
             let empty = RecordBatch::new_empty(schema.clone());

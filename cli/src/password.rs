@@ -1,4 +1,4 @@
-//! Passwords: asked for without showing them, and hashed for a node's config.
+//! Prompts for passwords without showing them, and hashes passwords for a node's config.
 
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -8,17 +8,17 @@ use portolan_node::{Error, Result};
 
 use crate::output::print;
 
-/// The longest password that is taken, in bytes.
+/// The length of the longest accepted password, in bytes.
 const MAX_BYTES: usize = 1024;
 
-/// Asks for a password on the terminal.
+/// Prompts for a password on the terminal.
 ///
 /// # Errors
-/// No terminal; Ctrl-C.
+/// There is no terminal, or the user pressed Ctrl-C.
 pub fn ask(prompt: &str) -> Result<String> {
     let unreadable = |e| Error::failed("cannot read the password from the terminal").with_source(e);
     if !std::io::stdin().is_terminal() {
-        return Err(Error::config("there is no terminal to ask for the password; set PORTOLAN_PASSWORD"));
+        return Err(Error::config("cannot prompt for the password without a terminal; set PORTOLAN_PASSWORD"));
     }
     eprint!("{prompt}");
     std::io::stderr().flush().map_err(unreadable)?;
@@ -51,10 +51,10 @@ fn read_hidden() -> Result<String> {
     }
 }
 
-/// Reads a password from standard input, asking for it where that is a terminal, and prints its hash.
+/// Reads a password from standard input, with a prompt if that is a terminal, and prints its hash.
 ///
 /// # Errors
-/// An empty password; one that cannot be hashed.
+/// A password that is empty, too long, or cannot be hashed.
 pub fn hash_from_stdin() -> Result<()> {
     let password = if std::io::stdin().is_terminal() {
         ask("password: ")?
@@ -67,7 +67,7 @@ pub fn hash_from_stdin() -> Result<()> {
         line.trim_end_matches(['\r', '\n']).to_string()
     };
     if password.is_empty() || password.len() > MAX_BYTES {
-        return Err(Error::config(format!("a password has between 1 and {MAX_BYTES} bytes")));
+        return Err(Error::config(format!("a password must have between 1 and {MAX_BYTES} bytes")));
     }
     print(&format!("{}\n", portolan_flight_server::hash_password(&password)?))
 }

@@ -1,6 +1,6 @@
-//! Draws the place in a statement that an error message speaks of.
+//! Draws the place in a statement that an error message refers to.
 
-/// The line and the column, from 1, that `message` speaks of, as in `line 2, column 7` or `Line: 2, Column: 7`.
+/// Returns the line and the column, from 1, that `message` refers to, as in `line 2, column 7` or `Line: 2, Column: 7`.
 pub fn find_place(message: &str) -> Option<(usize, usize)> {
     let message = message.to_lowercase();
     message.match_indices("line").find_map(|(at, word)| {
@@ -11,13 +11,13 @@ pub fn find_place(message: &str) -> Option<(usize, usize)> {
     })
 }
 
-/// `message`, and below it the line of `sql` that it speaks of with a mark under the place.
+/// Returns `message`, followed by the line of `sql` that it refers to, with a mark under the place.
 pub fn draw(message: &str, sql: &str) -> String {
     let drawn = find_place(message).and_then(|(line, column)| {
         let text = sql.lines().nth(line.checked_sub(1)?)?;
         let number = line.to_string();
         let gutter = " ".repeat(number.len());
-        // Tabs stay tabs, so that the mark stands where the terminal puts the character.
+        // Keeps tabs, so that the mark is below the character on the terminal.
         let lead: String = text
             .chars()
             .take(column.checked_sub(1)?)
@@ -30,7 +30,7 @@ pub fn draw(message: &str, sql: &str) -> String {
     drawn.unwrap_or_else(|| message.to_string())
 }
 
-/// The number at the start of `text`, after space and a colon, and what follows it.
+/// Returns the number at the start of `text`, after spaces and colons, and the rest of the text.
 fn number(text: &str) -> Option<(usize, &str)> {
     let text = text.trim_start_matches([' ', ':']);
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

@@ -1,5 +1,5 @@
-//! Batches as text for people: a table, or one block for each row. Control characters are shown and not sent to the
-//! terminal.
+//! Renders batches as text for people: a table, or one block for each row. Control characters are escaped, and never
+//! sent to the terminal.
 
 use std::fmt::Write as _;
 
@@ -10,16 +10,16 @@ use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// No column is made narrower than this to fit the terminal.
+/// The smallest width to which a column is shrunk to fit the terminal.
 const NARROWEST: usize = 6;
 
-/// How a table is laid out: fixed by the first rows, so that later ones can follow without being known beforehand.
+/// The layout of a table. The first rows fix it, so that later rows can be written as they arrive.
 #[derive(Clone, Debug)]
 pub struct Layout {
     names: Vec<String>,
     widths: Vec<usize>,
     right: Vec<bool>,
-    /// Plans are pages of text: each is shown below its title, as it stands.
+    /// True for plans. They are pages of text, shown unchanged below a title.
     pages: bool,
 }
 
@@ -27,7 +27,7 @@ pub struct Layout {
 const PLAN_COLUMNS: [&str; 2] = ["plan_type", "plan"];
 
 impl Layout {
-    /// Fits the columns to `rows`, and to a terminal of `width` columns if there is one.
+    /// Returns a layout that fits `rows`, and a terminal of `width` columns if there is one.
     ///
     /// # Errors
     /// Values that cannot be shown.
@@ -43,14 +43,14 @@ impl Layout {
             }
         }
         if let Some(width) = width {
-            // Each column has a space on both sides, and a line between it and the next.
+            // Each column has a space on both sides, and a line separates it from the next.
             shrink(&mut widths, width.saturating_sub(names.len() * 3));
         }
         let right = schema.fields().iter().map(|f| is_number(f.data_type())).collect();
         Ok(Self { names, widths, right, pages })
     }
 
-    /// The names of the columns and the line below them.
+    /// Returns the names of the columns and the line below them.
     pub fn head(&self) -> String {
         if self.pages {
             return String::new();
@@ -60,7 +60,7 @@ impl Layout {
         format!("{}\n{}\n", names.collect::<Vec<_>>().join("│").trim_end(), lines.collect::<Vec<_>>().join("┼"))
     }
 
-    /// The rows, one a line.
+    /// Returns the rows, one per line.
     ///
     /// # Errors
     /// Values that cannot be shown.
@@ -79,7 +79,7 @@ impl Layout {
     }
 }
 
-/// Each row as a block of `name │ value` lines; `first` is the number of the first one.
+/// Returns each row as a block of `name │ value` lines. `first` is the number of the first row.
 ///
 /// # Errors
 /// Values that cannot be shown.
@@ -115,7 +115,8 @@ fn cells(batch: &RecordBatch) -> Result<Vec<Vec<String>>, ArrowError> {
         .collect()
 }
 
-/// The document of an EXPLAIN that is one: JSON, or a picture. It is for programs: nothing is put around it.
+/// Returns the document of an EXPLAIN in JSON, Graphviz or SVG. Documents are for programs, so nothing is added to
+/// them.
 pub(crate) fn plan_document(batch: &RecordBatch) -> Option<String> {
     let schema = batch.schema();
     let are_plans = schema.fields().iter().map(|f| f.name().as_str()).eq(PLAN_COLUMNS);
@@ -126,7 +127,7 @@ pub(crate) fn plan_document(batch: &RecordBatch) -> Option<String> {
     is_document.then(|| plans.value(0).trim_end().chars().map(clean).chain(['\n']).collect())
 }
 
-/// Each row as a title and the text below it; line breaks stay.
+/// Returns each row as a title and the text below it. Line breaks are kept.
 fn pages(batch: &RecordBatch) -> Result<String, ArrowError> {
     let options = FormatOptions::default();
     let formatters =
@@ -143,7 +144,7 @@ fn pages(batch: &RecordBatch) -> Result<String, ArrowError> {
     Ok(text)
 }
 
-/// Shows control characters in place of sending them to the terminal.
+/// Escapes control characters, so that they are not sent to the terminal.
 pub(crate) fn printable(text: &str) -> String {
     if !text.chars().any(char::is_control) {
         return text.into();
@@ -155,7 +156,7 @@ fn is_number(data_type: &DataType) -> bool {
     data_type.is_numeric()
 }
 
-/// Takes from the widest columns until all fit, as far as that can be read.
+/// Shrinks the widest columns until all fit, but not below [`NARROWEST`].
 fn shrink(widths: &mut [usize], room: usize) {
     while widths.iter().sum::<usize>() > room {
         let Some(widest) = widths.iter_mut().max() else { return };
@@ -166,7 +167,7 @@ fn shrink(widths: &mut [usize], room: usize) {
     }
 }
 
-/// The text in a field of so many columns, cut or filled up.
+/// Returns the text in a field of `width` columns, cut or padded.
 pub(crate) fn fit(text: &str, width: usize, right: bool) -> String {
     let taken = text.width();
     if taken <= width {

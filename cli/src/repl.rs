@@ -1,4 +1,4 @@
-//! The prompt: reads statements and commands, runs them on a connection, shows what comes.
+//! The prompt: reads statements and commands, runs them on a connection, and shows the results.
 
 pub mod commands;
 mod complete;
@@ -29,7 +29,7 @@ use crate::place::draw;
 use crate::render::{Layout, expanded};
 use crate::units::{show_count, show_time};
 
-/// How many rows of a result are shown unless told otherwise.
+/// The number of rows of a result that are shown by default.
 const DEFAULT_ROWS: usize = 1000;
 
 /// The prompt.
@@ -49,16 +49,17 @@ enum Next {
     Leave,
 }
 
-/// The rows of a result that are shown, and whether there are more.
+/// The part of a result that is shown.
 struct Shown {
     running: Running,
     batches: Vec<RecordBatch>,
     rows: usize,
+    /// True if the result has more rows.
     more: bool,
 }
 
 impl Repl {
-    /// A prompt on this connection.
+    /// Returns a prompt on this connection.
     ///
     /// # Errors
     /// A history file that cannot be used.
@@ -68,12 +69,12 @@ impl Repl {
         Ok(Self { connection, editor, names, timing: true, expanded: false, rows: DEFAULT_ROWS, last: None })
     }
 
-    /// Asks until Ctrl-D or `\q`.
+    /// Runs the prompt until Ctrl-D or `\q`.
     ///
     /// # Errors
     /// A terminal that cannot be used.
     pub async fn run(mut self) -> Result<()> {
-        print(&format!("connected to {}; \\? lists the commands, Ctrl-D leaves\n", self.connection.name()))?;
+        print(&format!("connected to {}; \\? lists the commands, Ctrl-D quits\n", self.connection.name()))?;
         loop {
             self.names.refresh(&self.connection);
             let line = tokio::task::block_in_place(|| self.editor.read_line(&SqlPrompt));
@@ -142,7 +143,7 @@ impl Repl {
 
     async fn show_plan(&mut self, sql: Option<String>) -> Result<()> {
         let sql = sql.or_else(|| self.last.clone());
-        let sql = sql.ok_or_else(|| Error::failed("there is no statement yet: `\\plan SQL` takes one"))?;
+        let sql = sql.ok_or_else(|| Error::failed("there is no last statement; use `\\plan SQL`"))?;
         let plan = tokio::select! {
             plan = plan::ask(&self.connection, &sql) => plan?,
             _ = tokio::signal::ctrl_c() => return print("cancelled\n"),
@@ -154,12 +155,13 @@ impl Repl {
         pager::show(&plan.show(colours, terminal.filter(|_| is_terminal && !pager::scrolls())))
     }
 
-    /// Runs a question about the mesh, whose answer is of no use in part.
+    /// Runs a query about the mesh. A part of the answer would be of no use, so the limit on rows is at least the
+    /// default.
     async fn run_question(&mut self, sql: &str) -> Result<()> {
         self.run_statement(sql, self.rows.max(DEFAULT_ROWS)).await
     }
 
-    /// Runs a statement and shows at most so many of its rows; Ctrl-C stops the statement and nothing else.
+    /// Runs a statement and shows at most `most` rows. Ctrl-C cancels the statement, but does not quit the prompt.
     async fn run_statement(&mut self, sql: &str, most: usize) -> Result<()> {
         let started = Instant::now();
         let failed = |e: portolan_engine::Error| Error::failed(draw(&e.chain(), sql));
@@ -187,7 +189,7 @@ impl Repl {
             control.cancel().await;
         }
         if shown.running.schema.fields().is_empty() {
-            // A table may have come or gone, or names may mean others now.
+            // The statement may have changed the tables, or the default catalog and schema.
             self.names.expire();
         }
         self.show(&shown, elapsed)
@@ -218,14 +220,14 @@ impl Repl {
             }
         }
         let noun = if shown.rows == 1 { "row" } else { "rows" };
-        let more = if shown.more { "; … there are more: `\\rows N` shows more of them" } else { "" };
+        let more = if shown.more { "; … there are more: `\\rows N` raises the limit" } else { "" };
         let time = if time.is_empty() { time } else { format!(", {time}") };
         text.push_str(&format!("({} {noun}{time}{more})\n", show_count(shown.rows as u64)));
         pager::show(&text)
     }
 }
 
-/// Takes at most `limit` rows, and looks whether there are more.
+/// Reads at most `limit` rows, and checks if there are more.
 async fn collect(mut running: Running, limit: usize) -> portolan_engine::Result<Shown> {
     let (mut batches, mut rows, mut more) = (vec![], 0, false);
     while let Some(batch) = running.rows.next().await {

@@ -1,4 +1,4 @@
-//! `portolan serve`: runs a node until it is told to stop, and takes up changed descriptors while it runs.
+//! `portolan serve`: runs a node until a signal stops it. The node reloads changed descriptors while it runs.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub struct ServeArgs {
     /// The node's config file
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
-    /// Check the config, the descriptors and the data that they name, and exit
+    /// Check the config, the descriptors and their data, and exit
     #[arg(long)]
     pub check: bool,
     /// Stop when standard input ends
@@ -28,7 +28,7 @@ pub struct ServeArgs {
 /// Runs a node until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// A config or descriptors that are wrong; an address that is taken.
+/// An invalid config, invalid descriptors, or an address that is in use.
 pub async fn serve(config: NodeConfig, args: &ServeArgs) -> Result<()> {
     let stop = CancellationToken::new();
     let _signals = stop_on_signals(stop.clone())?;
@@ -45,15 +45,15 @@ pub async fn serve(config: NodeConfig, args: &ServeArgs) -> Result<()> {
     let server = node.bind().await?;
     let domain = node.config().domain.as_ref().map(ToString::to_string);
     let ready = json!({ "url": server.url(), "domain": domain, "pid": std::process::id() });
-    // Whoever started it may not care to read this.
+    // The parent process may have closed standard output.
     let _ = print(&format!("{ready}\n"));
     server.serve(stop.cancelled_owned()).await
 }
 
-/// Cancels `stop` on the first SIGTERM or SIGINT, for as long as the handle lives.
+/// Cancels `stop` on the first SIGTERM or SIGINT. Dropping the handle stops listening.
 ///
 /// # Errors
-/// Signals that cannot be listened to.
+/// The process cannot listen to signals.
 pub fn stop_on_signals(stop: CancellationToken) -> Result<AbortOnDropHandle<()>> {
     let mut terminate = Terminate::new()?;
     let wait = async move {
@@ -66,7 +66,7 @@ pub fn stop_on_signals(stop: CancellationToken) -> Result<AbortOnDropHandle<()>>
     Ok(AbortOnDropHandle::new(tokio::spawn(wait)))
 }
 
-/// Listens to SIGTERM, where there is such a thing.
+/// A listener for SIGTERM, on systems that have it.
 pub struct Terminate {
     #[cfg(unix)]
     signal: tokio::signal::unix::Signal,
@@ -76,7 +76,7 @@ impl Terminate {
     /// Starts to listen.
     ///
     /// # Errors
-    /// Signals that cannot be listened to.
+    /// The process cannot listen to signals.
     pub fn new() -> Result<Self> {
         Ok(Self {
             #[cfg(unix)]
@@ -85,7 +85,7 @@ impl Terminate {
         })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next SIGTERM.
     pub async fn wait(&mut self) {
         #[cfg(unix)]
         self.signal.recv().await;
@@ -96,7 +96,7 @@ impl Terminate {
 
 /// Cancels `stop` when standard input ends.
 pub fn stop_with_stdin(stop: CancellationToken) {
-    // A thread of its own: a read of standard input cannot be cancelled, and must not hold up the end of the runtime.
+    // A separate thread: a read of standard input cannot be cancelled, and must not delay the shutdown of the runtime.
     std::thread::spawn(move || {
         let mut buffer = [0; 64];
         while matches!(std::io::stdin().read(&mut buffer), Ok(n) if n > 0) {}

@@ -1,4 +1,5 @@
-//! `portolan sql`: statements from arguments, a file or standard input, run one after the other; or else the prompt.
+//! `portolan sql`: runs statements from an argument, a file or standard input, one after the other, or opens the
+//! prompt.
 
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
@@ -15,22 +16,22 @@ use crate::output::{Format, Output, print, rows_changed};
 use crate::place::draw;
 use crate::repl::Repl;
 
-/// The longest script that is read, in bytes.
+/// The size of the longest script that is read, in bytes.
 const MAX_SCRIPT_BYTES: u64 = 64 << 20;
 
 /// Arguments of `portolan sql`.
 #[derive(Args, Clone, Debug)]
 pub struct SqlArgs {
-    /// The node to ask [default: PORTOLAN_URL, or grpc://127.0.0.1:50051]
+    /// The URL of the node to query [default: PORTOLAN_URL, or grpc://127.0.0.1:50051]
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     pub url: Option<String>,
-    /// Log in as this user; the password comes from PORTOLAN_PASSWORD, or is asked for
+    /// Log in as this user. The password comes from PORTOLAN_PASSWORD, or from a prompt
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
     pub user: Option<String>,
-    /// For grpc+tls:// URLs: the certificates to trust (PEM)
+    /// For grpc+tls:// URLs: the file with the trusted certificates (PEM)
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     pub ca: Option<PathBuf>,
-    /// Embed a node with this config instead of asking one
+    /// Embed a node with this config instead of connecting to one
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Run these statements, and exit
@@ -39,20 +40,20 @@ pub struct SqlArgs {
     /// Run the statements in this file, and exit
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// How results are written
+    /// The format of the results
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
-    /// Write results to this file, which is there when all of it was written and not before
+    /// Write the results to this file. The file appears when it is complete
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
 
-/// What the prompt says before it asks for the first statement.
+/// The text that is printed before the first prompt.
 #[derive(Clone, Copy, Debug)]
 pub struct Questions(pub &'static str);
 
 impl SqlArgs {
-    /// Which node to ask, its password asked for where that is needed.
+    /// Returns the node to connect to. Prompts for the password if one is needed.
     ///
     /// # Errors
     /// A password that cannot be read.
@@ -97,14 +98,16 @@ impl SqlArgs {
     }
 }
 
-/// Runs what the arguments say.
+/// Runs `portolan sql`.
 ///
 /// # Errors
-/// A node that cannot be reached; the first statement that fails.
+/// A node that cannot be reached, or the first statement that fails.
 pub async fn sql(args: SqlArgs) -> Result<()> {
     let target = args.target()?;
     match args.script()? {
-        None if args.output.is_some() => Err(Error::config("`--output` goes with `-c`, `-f` or standard input")),
+        None if args.output.is_some() => {
+            Err(Error::config("`--output` needs statements from `-c`, `-f` or standard input"))
+        }
         None => interactive(target, Questions("")).await,
         Some(script) => {
             let connection = Connection::open(&target).await?;
@@ -118,10 +121,10 @@ pub async fn sql(args: SqlArgs) -> Result<()> {
     }
 }
 
-/// Asks for statements at a prompt until there are no more.
+/// Runs statements from a prompt until the user quits.
 ///
 /// # Errors
-/// A node that cannot be reached; a terminal that cannot be used.
+/// A node that cannot be reached, or a terminal that cannot be used.
 pub async fn interactive(target: Target, questions: Questions) -> Result<()> {
     let connection = Connection::open(&target).await?;
     print(questions.0)?;
@@ -139,11 +142,11 @@ async fn run_statement(connection: &Connection, sql: &str, output: &mut Output) 
     let failed = |e: portolan_engine::Error| Error::failed(draw(&e.chain(), sql));
     let mut running = connection.start(sql).await.map_err(failed)?;
     if running.schema.fields().is_empty() {
-        // Nothing to show; it is done when its rows have ended.
+        // The statement returns no columns. It is done when its stream has ended.
         while let Some(batch) = running.rows.next().await {
             batch.map_err(failed)?;
         }
-        // Beside the rows of other statements, which a program may read.
+        // Not on standard output, where a program may read the rows of other statements.
         if let Some(rows) = running.changed {
             eprintln!("{}", rows_changed(rows));
         }

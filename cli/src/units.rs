@@ -1,8 +1,8 @@
-//! Sizes, times and counts for people: `1.5 MB`, `3.4 s`, `1,234,567`.
+//! Formats sizes, times and counts for people: `1.5 MB`, `3.4 s`, `1,234,567`.
 
 use std::time::Duration;
 
-/// Bytes for people: `1.5 MB`.
+/// Formats a number of bytes, such as `1.5 MB`.
 pub fn show_bytes(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "kB", "MB", "GB"] {
@@ -14,7 +14,7 @@ pub fn show_bytes(bytes: u64) -> String {
     format!("{value:.1} TB")
 }
 
-/// A time for people: `12 ms`, `3.4 s`, `2 m 05 s`.
+/// Formats a time, such as `12 ms`, `3.4 s` or `2 m 05 s`.
 pub fn show_time(time: Duration) -> String {
     match time.as_secs() {
         0 => format!("{} ms", time.as_millis()),
@@ -23,7 +23,7 @@ pub fn show_time(time: Duration) -> String {
     }
 }
 
-/// A count for people: `1,234,567`.
+/// Formats a count, such as `1,234,567`.
 pub fn show_count(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);

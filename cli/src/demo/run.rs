@@ -18,12 +18,12 @@ use crate::output::print;
 use crate::units::{show_bytes, show_count, show_time};
 use portolan_testbed::tpch::{DOMAINS, QUERIES, Query};
 
-/// How one query went.
+/// The outcome of one query.
 struct Outcome {
     rows: usize,
     mesh: Duration,
     single: Duration,
-    /// Bytes that crossed the edge of each of [`DOMAINS`]; `None` where the node no longer knew.
+    /// The bytes that crossed the edge of each of [`DOMAINS`]. `None` if the node no longer keeps the progress.
     bytes: Option<[u64; DOMAINS.len()]>,
     difference: Option<String>,
 }
@@ -31,7 +31,7 @@ struct Outcome {
 /// Runs the queries and prints a table.
 ///
 /// # Errors
-/// A query that fails, or whose result differs: how is printed.
+/// A query that fails, or whose result differs. The function prints the details.
 pub async fn run(mesh: &LocalMesh, data: &Path) -> Result<()> {
     let client = Client::connect(mesh.gateway().url(), &ConnectOptions::default()).await?;
     let single = single_process(data).await?;
@@ -59,7 +59,7 @@ pub async fn run(mesh: &LocalMesh, data: &Path) -> Result<()> {
         }
     }
     if wrong > 0 {
-        return Err(Error::failed(format!("{wrong} of {} queries failed or gave other rows", QUERIES.len())));
+        return Err(Error::failed(format!("{wrong} of {} queries failed or returned different rows", QUERIES.len())));
     }
     print(&format!(
         "all {} results equal those of one process: decimals exactly, floats within {FLOAT_TOLERANCE:e}\n",

@@ -1,5 +1,5 @@
-//! Comma-separated values (RFC 4180). NULL is nothing and the empty string is `""`, as readers of PostgreSQL and DuckDB
-//! expect. The writer of `arrow-csv` writes both alike.
+//! Comma-separated values (RFC 4180). NULL is an empty field and the empty string is `""`, as the readers of PostgreSQL
+//! and DuckDB expect. The writer of `arrow-csv` writes both in the same way.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,7 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-/// Writes batches below a line of column names.
+/// A writer of batches below a line of column names.
 pub(super) struct Writer<W: Write> {
     out: W,
     /// The records that are not written yet.

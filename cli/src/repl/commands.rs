@@ -1,4 +1,4 @@
-//! The backslash commands of the prompt, and the questions about the mesh that they stand for.
+//! The backslash commands of the prompt, and their queries about the mesh.
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
@@ -6,57 +6,57 @@ use portolan_node::{Error, Result};
 
 use crate::connection::Connection;
 
-/// Every command and what it does.
+/// Every command and its description.
 pub const COMMANDS: &[(&str, &str)] = &[
     ("\\d", "[NAME]  list ports and the session's tables, or show a domain, a product, a port or a table"),
-    ("\\dn", "list the domains and who serves them"),
-    ("\\l", "list the domains and who serves them"),
-    ("\\nodes", "list the nodes and how they are"),
-    ("\\plan", "[SQL]  show where each operator of a statement runs; of the last one without SQL"),
+    ("\\dn", "list the domains and the nodes that serve them"),
+    ("\\l", "list the domains and the nodes that serve them"),
+    ("\\nodes", "list the nodes and their state"),
+    ("\\plan", "[SQL]  show where each operator of a statement runs. Without SQL, of the last statement"),
     ("\\timing", "[on|off]  show how long statements take"),
     ("\\x", "[on|off]  show each row as a block"),
     ("\\rows", "[N]  show at most N rows of a result"),
     ("\\set", "[NAME VALUE]  show the session's settings, or change one"),
     ("\\?", "list the commands"),
-    ("\\q", "leave"),
+    ("\\q", "quit"),
 ];
 
-/// Whether a line is a command, which no semicolon has to end.
+/// True if a line is a command. A command needs no semicolon.
 pub fn is_command(line: &str) -> bool {
     let line = line.trim();
     line.starts_with('\\') || matches!(line.trim_end_matches(';'), "quit" | "exit" | "help")
 }
 
-/// A command that was understood.
+/// A parsed command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Show what a name stands for; every port without one.
+    /// Describe the object with a name. Without a name, list the ports and the session's tables.
     Describe(Option<String>),
     /// List the domains.
     Domains,
     /// List the nodes.
     Nodes,
-    /// Show a statement's plan as a tree; that of the last one without SQL.
+    /// Show a statement's plan as a tree. Without SQL, the plan of the last statement.
     Plan(Option<String>),
-    /// Show times, or not; the other way round without a word.
+    /// Show times, or not. Without an argument, toggle.
     Timing(Option<bool>),
-    /// Show rows as blocks, or not; the other way round without a word.
+    /// Show rows as blocks, or not. Without an argument, toggle.
     Expanded(Option<bool>),
-    /// Show at most so many rows; tell how many without a number.
+    /// Limit the rows that are shown. Without a number, show the limit.
     Rows(Option<usize>),
-    /// Change a setting; show all without one.
+    /// Change a setting. Without an argument, show all settings.
     Set(Option<(String, String)>),
     /// List the commands.
     Help,
-    /// Leave.
+    /// Quit the prompt.
     Quit,
 }
 
 impl Command {
-    /// Understands a line.
+    /// Parses a line.
     ///
     /// # Errors
-    /// A command that there is not, or words that do not fit it.
+    /// A command that does not exist, or arguments that the command does not accept.
     pub fn parse(line: &str) -> Result<Self> {
         let line = line.trim().trim_end_matches(';');
         let mut words = line.split_whitespace();
@@ -66,7 +66,7 @@ impl Command {
             [] => Ok(None),
             ["on"] => Ok(Some(true)),
             ["off"] => Ok(Some(false)),
-            _ => Err(Error::failed(format!("`{name}` takes `on`, `off` or nothing"))),
+            _ => Err(Error::failed(format!("`{name}` accepts `on`, `off` or no argument"))),
         };
         Ok(match (name, words.as_slice()) {
             ("\\d", []) => Self::Describe(None),
@@ -74,14 +74,14 @@ impl Command {
             ("\\dn" | "\\l", []) => Self::Domains,
             ("\\nodes", []) => Self::Nodes,
             ("\\plan", []) => Self::Plan(None),
-            // As it was written: spaces may stand within quotes.
+            // Without splitting at spaces, which may be within quotes.
             ("\\plan", _) => Self::Plan(line.split_once(char::is_whitespace).map(|(_, sql)| sql.trim().into())),
             ("\\timing", _) => Self::Timing(switch()?),
             ("\\x", _) => Self::Expanded(switch()?),
             ("\\rows", []) => Self::Rows(None),
             ("\\rows", [n]) => match n.parse::<usize>() {
                 Ok(n) if n > 0 => Self::Rows(Some(n)),
-                _ => return Err(Error::failed(format!("`\\rows` takes a number above 0, not `{n}`"))),
+                _ => return Err(Error::failed(format!("`\\rows` expects a number above 0, got `{n}`"))),
             },
             ("\\set", []) => Self::Set(None),
             ("\\set", [name, value @ ..]) if !value.is_empty() => {
@@ -90,18 +90,20 @@ impl Command {
             ("\\?" | "help", _) => Self::Help,
             ("\\q" | "quit" | "exit", []) => Self::Quit,
             (name, _) if COMMANDS.iter().any(|(command, _)| *command == name) => {
-                return Err(Error::failed(format!("`{name}` does not take these words; `\\?` shows what it takes")));
+                return Err(Error::failed(format!(
+                    "`{name}` does not accept these arguments; `\\?` lists the commands"
+                )));
             }
             (name, _) => {
                 let near = portolan_catalog::nearest::nearest(name, COMMANDS.iter().map(|(command, _)| *command));
                 let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
-                return Err(Error::failed(format!("there is no command `{name}`{hint}; `\\?` lists them")));
+                return Err(Error::failed(format!("there is no command `{name}`{hint}; `\\?` lists the commands")));
             }
         })
     }
 }
 
-/// What `\?` says.
+/// Returns the text of `\?`.
 pub fn help() -> String {
     let width = COMMANDS.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let lines = COMMANDS.iter().map(|(name, about)| format!("  {name:width$}  {about}\n"));
@@ -109,17 +111,17 @@ pub fn help() -> String {
     lines.collect::<String>() + end
 }
 
-/// Asks for every domain.
+/// Returns the query for every domain.
 pub fn list_domains() -> String {
     "SELECT domain, node, state, products, ports FROM mesh.domains ORDER BY domain".into()
 }
 
-/// Asks for every node.
+/// Returns the query for every node.
 pub fn list_nodes() -> String {
     "SELECT url, here, state, last_seen, domains, error FROM mesh.nodes ORDER BY url".into()
 }
 
-/// Asks for every port, and for every table of the session.
+/// Returns the query for every port, and for every table of the session.
 pub fn list_ports() -> String {
     "SELECT domain, product, port, description FROM mesh.ports UNION ALL \
      SELECT table_catalog, table_schema, table_name, 'a table of this session' FROM information_schema.tables \
@@ -127,10 +129,10 @@ pub fn list_ports() -> String {
         .into()
 }
 
-/// The question that shows what `name` (`a`, `a.b` or `a.b.c`, quoted or not) stands for.
+/// Returns the query that describes the object called `name` (`a`, `a.b` or `a.b.c`, quoted or not).
 ///
 /// # Errors
-/// A name that nothing has; a node that does not answer.
+/// A name that does not exist, or a node that does not answer.
 pub async fn describe(connection: &Connection, name: &str) -> Result<String> {
     let parts: Vec<_> = parts(name);
     for (table, condition) in candidates(&parts) {
@@ -155,13 +157,13 @@ pub async fn describe(connection: &Connection, name: &str) -> Result<String> {
             });
         }
     }
-    Err(Error::failed(format!("nothing is called `{name}`; `\\d` lists the ports")))
+    Err(Error::failed(format!("there is no domain, product, port or table `{name}`; `\\d` lists the ports")))
 }
 
-/// Where the columns of the session's tables and of the node's own are listed.
+/// The table that lists the columns of the session's tables and of the node's own tables.
 const OWN_COLUMNS: &str = "information_schema.columns";
 
-/// What a name of so many parts may be, the likeliest first.
+/// Returns what a name can refer to: pairs of a table to search and a condition, the most likely first.
 fn candidates(parts: &[String]) -> Vec<(&'static str, String)> {
     let is = |column: &str, value: &str| format!("{column} = '{}'", value.replace('\'', "''"));
     let own = |schema: &str, table: &str| {
@@ -191,7 +193,7 @@ fn candidates(parts: &[String]) -> Vec<(&'static str, String)> {
     }
 }
 
-/// The parts of a dotted name, without their quotes.
+/// Returns the parts of a dotted name, without quotes.
 fn parts(name: &str) -> Vec<String> {
     use crate::lexer::{Kind, tokens};
     let names = tokens(name).into_iter().filter(|t| matches!(t.kind, Kind::Word | Kind::QuotedName));

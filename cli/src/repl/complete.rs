@@ -11,16 +11,16 @@ use super::commands::COMMANDS;
 use super::names::{Columns, Names};
 use crate::lexer::{Kind, Token, tokens};
 
-/// How many suggestions are made at once.
+/// The largest number of suggestions.
 const MAX_SUGGESTIONS: usize = 200;
 
-/// Completes what stands before the cursor.
+/// A completer for the text before the cursor.
 pub struct SqlCompleter<F> {
     names: F,
 }
 
 impl<F: Fn() -> Arc<Names>> SqlCompleter<F> {
-    /// Completes with the names that `names` reads.
+    /// Returns a completer that reads the names with `names`.
     pub fn new(names: F) -> Self {
         Self { names }
     }
@@ -34,7 +34,7 @@ impl<F: Fn() -> Arc<Names>> Completer for SqlCompleter<F> {
     }
 }
 
-/// A name that may be quoted, as it is meant.
+/// Returns the name of a token, without quotes.
 fn plain(token: &Token, text: &str) -> String {
     let text = &text[token.range.clone()];
     match token.kind {
@@ -43,7 +43,7 @@ fn plain(token: &Token, text: &str) -> String {
     }
 }
 
-/// A name as it must be written.
+/// Returns a name as it must be written in SQL, with quotes if they are needed.
 fn written(name: &str) -> String {
     let simple = name.chars().next().is_some_and(|c| c.is_ascii_lowercase() || c == '_')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
@@ -58,7 +58,7 @@ fn is_reserved(name: &str) -> bool {
     })
 }
 
-/// What fits at `pos` of `text`.
+/// Returns the suggestions at `pos` in `text`.
 fn suggest(names: &Names, text: &str, pos: usize) -> Vec<Suggestion> {
     let Some(before) = text.get(..pos) else { return vec![] };
     if before.starts_with('\\') && !before.contains(char::is_whitespace) {
@@ -120,7 +120,7 @@ fn suggestion(value: String, description: Option<&str>, span: Span) -> Suggestio
     Suggestion { value, description: description.map(Into::into), span, ..Suggestion::default() }
 }
 
-/// What is typed of the name of a setting, where one must stand.
+/// Returns the typed part of a setting's name, if the cursor is where the name of a setting belongs.
 fn setting_before<'a>(before: &[Token], text: &'a str) -> Option<&'a str> {
     let start = before.iter().rposition(|t| &text[t.range.clone()] == ";").map_or(0, |semicolon| semicolon + 1);
     let first = before.get(start..)?.iter().find(|t| !text[t.range.clone()].trim().is_empty())?;
@@ -132,7 +132,8 @@ fn setting_before<'a>(before: &[Token], text: &'a str) -> Option<&'a str> {
     (names_setting && is_name && rest.len() > typed.len()).then_some(typed)
 }
 
-/// The parts of the dotted name before the cursor, what is typed of its last part, and where that starts.
+/// Returns the dotted name before the cursor: its complete parts, the typed part of the last one, and where that
+/// starts.
 fn path_before(before: &[Token], text: &str, pos: usize) -> (Vec<String>, String, usize) {
     let is_name = |t: &Token| matches!(t.kind, Kind::Word | Kind::QuotedName);
     let is_dot = |t: &Token| t.kind == Kind::Other && &text[t.range.clone()] == ".";
@@ -154,7 +155,7 @@ fn path_before(before: &[Token], text: &str, pos: usize) -> (Vec<String>, String
     (path, prefix, start)
 }
 
-/// The tables that the text names, by alias and by their own name, with their columns.
+/// Returns the tables that the text names, by alias and by name, with their columns.
 fn relations(names: &Names, text: &str) -> BTreeMap<String, Columns> {
     let tokens: Vec<_> = tokens(text).into_iter().filter(|t| !matches!(t.kind, Kind::Space | Kind::Comment)).collect();
     let is_dot = |t: &Token| &text[t.range.clone()] == ".";

@@ -1,4 +1,4 @@
-//! The line editor: colours, when a statement is whole, history, completion, and what the prompt looks like.
+//! The line editor: colours, the end of a statement, history, completion, and the look of the prompt.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use crate::lexer::{Kind, is_complete, tokens};
 const HISTORY_LINES: usize = 10_000;
 const MENU: &str = "completion";
 
-/// A line editor for SQL.
+/// Returns a line editor for SQL.
 ///
 /// # Errors
 /// A history file that cannot be read.
@@ -43,14 +43,14 @@ pub fn editor(completer: Box<dyn Completer + Send>) -> Result<Reedline> {
     Ok(editor)
 }
 
-/// `portolan/history` below the user's folder for state.
+/// Returns the path of the history: `portolan/history` below the user's folder for state.
 fn history_file() -> Option<PathBuf> {
     let given = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let state = given.or_else(|| std::env::home_dir().map(|home| home.join(".local/state")))?;
     Some(state.join("portolan/history"))
 }
 
-/// Whether a line can be run as it stands: commands always, SQL once a semicolon ends it.
+/// True if the text can run: commands always, SQL if a semicolon ends it.
 pub(super) fn is_whole(text: &str) -> bool {
     let text = text.trim();
     is_command(text) || is_complete(text)
@@ -92,7 +92,7 @@ fn is_keyword(word: &str) -> bool {
     ALL_KEYWORDS.binary_search(&word.to_uppercase().as_str()).is_ok()
 }
 
-/// What stands before the cursor.
+/// The prompt before the cursor.
 pub(super) struct SqlPrompt;
 
 impl Prompt for SqlPrompt {
@@ -115,7 +115,7 @@ impl Prompt for SqlPrompt {
     fn render_prompt_history_search_indicator(&self, search: PromptHistorySearch) -> Cow<'_, str> {
         let failing = match search.status {
             PromptHistorySearchStatus::Passing => "",
-            PromptHistorySearchStatus::Failing => "nothing for ",
+            PromptHistorySearchStatus::Failing => "no match for ",
         };
         format!(" (history: {failing}{}) ", search.term).into()
     }

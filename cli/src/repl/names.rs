@@ -1,4 +1,4 @@
-//! The names of the mesh for completion: fetched in the background, so that a key press never waits for a node.
+//! The names of the mesh for completion. A background task fetches them, so that a key press never waits for a node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -13,50 +13,51 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::connection::Connection;
 
-/// How old names may be before they are fetched again.
+/// The age at which names are fetched again.
 const MAX_AGE: Duration = Duration::from_secs(15);
-/// How many columns of the mesh are kept.
+/// The largest number of columns of the mesh that are kept.
 const MAX_COLUMNS: usize = 50_000;
 
-/// The catalog of every node's own tables, and its schemas: what exists, which is found in every catalog, and the tables
-/// of the session.
+/// The catalog of the node's own tables. Its schemas are `mesh`, which is visible in every catalog, and `session`, with
+/// the tables of the session.
 const OWN_CATALOG: &str = "portolan";
 const MESH: &str = "mesh";
 const SESSION: &str = "session";
 
-/// Columns, with their types.
+/// The names and types of columns.
 pub type Columns = Vec<(String, String)>;
 /// Tables by name.
 pub type Tables = BTreeMap<String, Columns>;
 
-/// What completion knows.
+/// The names that completion suggests.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    /// Catalog to schema to table: domain to product to port, and the node's own.
+    /// Tables by catalog and schema: the ports by domain and product, and the node's own tables.
     pub catalogs: BTreeMap<String, BTreeMap<String, Tables>>,
     /// The functions.
     pub functions: BTreeSet<String>,
-    /// The session's catalog and schema, where it has any.
+    /// The session's default catalog and schema, if they are set.
     pub current: [Option<String>; 2],
 }
 
 impl Names {
-    /// The domains.
+    /// Returns the domains.
     pub fn domains(&self) -> impl Iterator<Item = &str> {
         self.catalogs.keys().map(String::as_str).filter(|catalog| *catalog != OWN_CATALOG)
     }
 
-    /// The schemas that need no catalog before them.
+    /// Returns the schemas that can be named without a catalog.
     pub fn schemas(&self) -> impl Iterator<Item = &str> {
         self.schemas_of(self.current[0].as_deref().unwrap_or(OWN_CATALOG)).chain([MESH])
     }
 
-    /// The products of a domain, or the schemas of another catalog.
+    /// Returns the products of a domain, or the schemas of another catalog.
     pub fn schemas_of(&self, catalog: &str) -> impl Iterator<Item = &str> {
         self.catalogs.get(catalog).into_iter().flat_map(BTreeMap::keys).map(String::as_str)
     }
 
-    /// The tables of all schemas that the parts of a name may mean; of no parts: the tables that need none before them.
+    /// Returns the tables of all schemas that `path` may refer to. Without a path, the tables that can be named without
+    /// one.
     pub fn tables(&self, path: &[&str]) -> Vec<&Tables> {
         let of = |catalog: &str, schema: &str| {
             let catalog = if schema == MESH { OWN_CATALOG } else { catalog };
@@ -73,14 +74,14 @@ impl Names {
         found.into_iter().flatten().collect()
     }
 
-    /// The columns of the table that a name means.
+    /// Returns the columns of the table that a name refers to.
     pub fn columns(&self, name: &[&str]) -> Option<&Columns> {
         let (table, path) = name.split_last()?;
         self.tables(path).into_iter().find_map(|tables| tables.get(*table))
     }
 }
 
-/// Names that are kept fresh.
+/// A cache of names that is refreshed in the background.
 #[derive(Debug, Default)]
 pub struct NameCache {
     names: Arc<Mutex<Arc<Names>>>,
@@ -88,12 +89,12 @@ pub struct NameCache {
 }
 
 impl NameCache {
-    /// Has the names fetched again for the next line.
+    /// Marks the names as old, so that the next refresh fetches them.
     pub fn expire(&mut self) {
         self.fetch = None;
     }
 
-    /// Reads the names as they are now, from any thread.
+    /// Returns a function that reads the current names, from any thread.
     pub fn reader(&self) -> impl Fn() -> Arc<Names> + Send + use<> {
         let names = self.names.clone();
         move || lock(&names).clone()
@@ -113,7 +114,7 @@ impl NameCache {
     }
 }
 
-/// What cannot be fetched is left out: completion is a comfort.
+/// Fetches the names. Omits names that cannot be fetched, because completion is optional.
 async fn fetch(connection: &Connection) -> Names {
     let mut names = Names::default();
     let sql = "SELECT table_catalog, table_schema, table_name, column_name, data_type FROM information_schema.columns \

@@ -1,4 +1,4 @@
-//! Sends what does not fit the screen through the user's pager.
+//! Sends text that does not fit the screen to the user's pager.
 
 use std::io::{IsTerminal, Write};
 use std::process::{Command, Stdio};
@@ -7,10 +7,10 @@ use portolan_node::Result;
 
 use crate::output::print;
 
-/// Shows `text`: through `$PAGER` where that is set and the text is longer than the terminal, else as it is.
+/// Shows `text`, through `$PAGER` if the variable is set and the text is longer than the terminal.
 ///
 /// # Errors
-/// What writing gives.
+/// The error of the write.
 pub fn show(text: &str) -> Result<()> {
     let height = crossterm::terminal::size().map_or(usize::MAX, |(_, rows)| rows.into());
     let pager = std::env::var("PAGER").ok().filter(|pager| !pager.trim().is_empty());
@@ -25,7 +25,7 @@ pub fn show(text: &str) -> Result<()> {
     }
 }
 
-/// Whether wide lines can be scrolled, so that nothing needs to be cut.
+/// True if a pager is set, so that wide lines can be scrolled and need not be cut.
 pub fn scrolls() -> bool {
     std::env::var("PAGER").is_ok_and(|pager| !pager.trim().is_empty())
 }
@@ -35,12 +35,12 @@ fn page(pager: &str, text: &str) -> std::io::Result<()> {
     let mut command = Command::new(words.next().unwrap_or("less"));
     command.args(words).stdin(Stdio::piped());
     if std::env::var_os("LESS").is_none() {
-        // Leave short texts on the screen, do not wrap lines, keep colours.
+        // Keep short text on the screen, do not wrap lines, keep colours.
         command.env("LESS", "FRSX");
     }
     let mut child = command.spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
-        // Who leaves the pager early has seen enough.
+        // The write fails if the user quits the pager early.
         let _ = stdin.write_all(text.as_bytes());
     }
     child.wait()?;

@@ -1,4 +1,4 @@
-//! `\plan`: a statement's plan as a tree, drawn from what `EXPLAIN (FORMAT JSON)` tells.
+//! `\plan`: draws a statement's plan as a tree, from the output of `EXPLAIN (FORMAT JSON)`.
 
 use arrow::array::AsArray;
 use nu_ansi_term::{Color, Style};
@@ -12,12 +12,12 @@ use crate::place::draw;
 use crate::render::{fit, printable};
 use crate::units::{show_bytes, show_count};
 
-/// Given to sites in turn; what runs here has the terminal's own.
+/// The colours of the sites. Operators at the local node have the terminal's own colour.
 const COLOURS: &[Color] = &[Color::Cyan, Color::Green, Color::Yellow, Color::Purple, Color::Blue, Color::Red];
-/// No operator is cut shorter than this to fit the terminal.
+/// The smallest length to which an operator is cut to fit the terminal.
 const NARROWEST: usize = 30;
 
-/// A plan, as far as it is drawn.
+/// The parts of a plan that are drawn.
 #[derive(Debug, Deserialize)]
 pub struct Plan {
     sites: Vec<Site>,
@@ -74,29 +74,29 @@ struct Alternative {
     what: String,
 }
 
-/// Whether a statement has a plan of its own, and is no question about one.
+/// True if a statement has a plan, unlike `EXPLAIN`, `SHOW`, `DESCRIBE` and statements that change settings.
 pub fn has_plan(sql: &str) -> bool {
     const HAVE_NONE: &[&str] = &["EXPLAIN", "SET", "RESET", "USE", "SHOW", "DESCRIBE", "DESC"];
     let first = tokens(sql).into_iter().next().map(|t| sql[t.range].to_uppercase());
     first.is_some_and(|first| !HAVE_NONE.contains(&first.as_str()))
 }
 
-/// Asks for a statement's plan.
+/// Fetches a statement's plan.
 ///
 /// # Errors
-/// What the node says about the statement; an answer that is no plan.
+/// The node's error about the statement, or an answer that is not a plan.
 pub async fn ask(connection: &Connection, sql: &str) -> Result<Plan> {
     let question = format!("EXPLAIN (FORMAT JSON) {sql}");
-    // The place of an error is that in the question.
+    // An error has its place in the EXPLAIN statement.
     let (_, batches) = connection.query(&question, 1).await.map_err(|e| Error::failed(draw(&e.chain(), &question)))?;
-    let unknown = || Error::failed("the plan cannot be read here; ask with EXPLAIN");
+    let unknown = || Error::failed("cannot read the node's plan; use EXPLAIN instead");
     let batch = batches.first().filter(|b| b.num_rows() == 1).ok_or_else(unknown)?;
     let text = batch.column_by_name("plan").and_then(|c| c.as_string_opt::<i32>()).ok_or_else(unknown)?;
     serde_json::from_str(text.value(0)).map_err(|e| unknown().with_source(e))
 }
 
 impl Plan {
-    /// The tree, in colours if wanted, and no wider than `width` if there is one.
+    /// Returns the tree, in colours if `colours` is true, and no wider than `width` if there is one.
     pub fn show(&self, colours: bool, width: Option<usize>) -> String {
         let mut drawing = Drawing { plan: self, colours, width, text: String::new() };
         drawing.operator(&self.plan, "", "");
@@ -112,7 +112,7 @@ struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
-    /// `before` stands before the operator, `below` before all that is below it.
+    /// Draws an operator after the prefix `before`, and its inputs after the prefix `below`.
     fn operator(&mut self, operator: &Operator, before: &str, below: &str) {
         let place = match operator.site.as_deref() {
             Some("here") => "here".to_owned(),
@@ -142,7 +142,7 @@ impl Drawing<'_> {
         }
     }
 
-    /// How a fragment's rows come: `gather, 37,500 rows, 1.2 MB`.
+    /// Describes a fragment's edge, such as `gather, 37,500 rows, 1.2 MB`.
     fn edge(&self, number: usize) -> Option<String> {
         let edge = &self.plan.fragments.iter().find(|f| f.number == number)?.edge;
         let mut text = match (&edge.keys, edge.pulls_from.as_slice()) {

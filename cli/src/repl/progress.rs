@@ -1,4 +1,4 @@
-//! The line that shows how far a long query is: rows and bytes from each domain.
+//! The line that shows the progress of a long query: rows and bytes from each domain.
 
 use std::time::{Duration, Instant};
 
@@ -9,11 +9,11 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::connection::Control;
 use crate::units::{show_bytes, show_count, show_time};
 
-/// How long a query runs before the line appears.
+/// The time that a query runs before the line appears.
 const PATIENCE: Duration = Duration::from_millis(500);
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The line; gone once this is dropped.
+/// The progress line. Dropping it removes the line from the screen.
 #[derive(Debug)]
 pub struct ProgressLine {
     bar: ProgressBar,
@@ -21,7 +21,7 @@ pub struct ProgressLine {
 }
 
 impl ProgressLine {
-    /// Watches a query from now on; `control` is missing while it is planned.
+    /// Starts to show the progress of a query. `control` is `None` while the query is planned.
     pub fn start(control: Option<Control>, started: Instant) -> Self {
         let bar = ProgressBar::hidden();
         if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
@@ -48,7 +48,7 @@ impl ProgressLine {
 impl Drop for ProgressLine {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
-        // The task may still be between two awaits; what it draws from here on goes nowhere.
+        // The task may still run until its next await. Its output is hidden from now on.
         self.bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
     }
 }
