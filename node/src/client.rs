@@ -185,7 +185,7 @@ impl Client {
         if let Some((user, password)) = credentials {
             let basic = BASE64_STANDARD.encode(format!("{user}:{password}"));
             let mut basic = AsciiMetadataValue::try_from(format!("Basic {basic}"))
-                .map_err(|_| Status::invalid_argument("user and password do not fit a header"))?;
+                .map_err(|_| Status::invalid_argument("the user and the password cannot be sent in a header"))?;
             basic.set_sensitive(true);
             request.metadata_mut().insert("authorization", basic);
         }

@@ -1,5 +1,5 @@
-//! The connection to one node: made when it is first needed and made again when it broke, opened by logging in and by
-//! the version handshake. Everything here runs on the I/O runtime.
+//! The connection to one node. It is opened on first use and opened again after a failure, with a login and the version
+//! handshake. This module runs on the I/O runtime.
 
 use std::sync::{Arc, Mutex as SyncMutex};
 use std::time::{Duration, Instant};
@@ -25,14 +25,14 @@ use crate::fragment::FragmentRequest;
 use crate::poison::lock;
 use crate::site::SiteId;
 
-/// How long connecting may take, and each step that opens a connection.
+/// The time limit of connecting, and of each step that opens a connection.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often the connection is probed, and how long the answer may take: a node that hangs is noticed after both.
+/// The interval of keep-alive probes, and the time limit of their answers. A node that hangs is noticed after both.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// Bytes that one stream may have under way before its reader takes them.
+/// The bytes of one stream that may be in flight before the reader consumes them.
 const STREAM_WINDOW: u32 = 2 << 20;
-/// All streams together are bounded by their number only. With a tighter bound, streams that wait for their reader
-/// could hold up the one that this reader waits for.
+/// Only the number of streams bounds all streams of a connection together. With a tighter bound, streams that wait for
+/// their reader could block the stream that this reader waits for.
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 
 pub(super) struct Connection {
@@ -41,24 +41,25 @@ pub(super) struct Connection {
     credentials: Option<NodeCredentials>,
     signer: Signer,
     state: Mutex<State>,
-    /// Whether the node takes fragments from here, as it said last.
+    /// True if the node accepts fragments from the local node, as it reported in the last handshake. `None` if it has
+    /// not reported this.
     takes_fragments: SyncMutex<Option<bool>>,
 }
 
-/// Signs for the node at the other end.
+/// The identity that signs tokens for the node.
 struct Signer {
     identity: Option<Arc<NodeIdentity>>,
     audience: String,
 }
 
-/// How opening the connection went last.
+/// The outcome of the last attempt to open the connection.
 enum State {
     Unopened,
     Opened(Opened),
     Failed { at: Instant, kind: ErrorKind, context: String },
 }
 
-/// How long to wait, and what it means when that is over: the query ran out of time, or the node does not answer.
+/// A time limit, and the kind of error when it is exceeded: the query ran out of time, or the node does not answer.
 #[derive(Clone, Copy)]
 pub(super) struct Until {
     at: Instant,
@@ -66,12 +67,12 @@ pub(super) struct Until {
 }
 
 impl Until {
-    /// Until the query's deadline.
+    /// Returns the limit of a query's deadline.
     pub(super) fn deadline(at: Instant) -> Self {
         Self { at, kind: ErrorKind::DeadlineExceeded }
     }
 
-    /// As long as a healthy node needs for a small answer.
+    /// Returns the limit for a small answer of a healthy node.
     pub(super) fn small_answer() -> Self {
         Self { at: Instant::now() + OPEN_TIMEOUT, kind: ErrorKind::SiteUnavailable }
     }
@@ -81,14 +82,14 @@ impl Until {
     }
 }
 
-/// What opening the connection gave.
+/// The state of an open connection.
 #[derive(Clone)]
 struct Opened {
     authorization: Option<AsciiMetadataValue>,
 }
 
 impl Connection {
-    /// Prepares a connection; nothing is sent yet. Must be called on the I/O runtime.
+    /// Prepares a connection without sending anything. Must be called on the I/O runtime.
     pub(super) fn new(site: &SiteId, options: &NodeOptions) -> Result<Self> {
         let url = site.as_str();
         let invalid = |what: &str| Error::new(ErrorKind::InvalidQuery, format!("node {url}: {what}"));
@@ -113,7 +114,7 @@ impl Connection {
             endpoint = endpoint.tls_config(config).map_err(|e| invalid("TLS cannot be set up").with_source(e))?;
         }
         if options.credentials.as_ref().is_some_and(|c| c.user.contains(':')) {
-            return Err(invalid("a user's name holds no colon"));
+            return Err(invalid("the user's name must not contain a colon"));
         }
         Ok(Self {
             site: site.clone(),
@@ -128,7 +129,8 @@ impl Connection {
         })
     }
 
-    /// Whether the node takes fragments from here, as it said when the connection was opened last.
+    /// Returns true if the node accepts fragments from the local node, as it reported when the connection was last
+    /// opened. `None` if it has not reported this.
     pub(super) fn takes_fragments(&self) -> Option<bool> {
         *lock(&self.takes_fragments)
     }
@@ -147,7 +149,7 @@ impl Connection {
         .await
     }
 
-    /// Asks what a fragment will give.
+    /// Requests the expected size of a fragment's result.
     pub(super) async fn flight_info(&self, fragment: &FragmentRequest, until: Until) -> Result<FlightInfo> {
         let query_id = self.query_header(&fragment.head.query_id)?;
         self.call(until, |mut client, authorization| {
@@ -161,19 +163,20 @@ impl Connection {
         .await
     }
 
-    /// The fragment as it travels: signed anew for each call, since no token is taken twice.
+    /// Encodes the fragment as a ticket, signed again for each call because the receiver accepts a token only once.
     fn ticket(&self, fragment: &FragmentRequest) -> Result<Bytes, Status> {
         let Signer { identity, audience } = &self.signer;
         let signed = identity.as_ref().map(|identity| identity.identity(audience, fragment)).transpose();
         signed.map(|identity| FragmentTicket::bytes(fragment, identity)).map_err(|e| to_status(&e))
     }
 
-    /// Runs a `DoAction` that answers one result.
+    /// Runs a `DoAction` that returns one result.
     pub(super) async fn do_action(&self, kind: &str, body: Bytes, until: Until) -> Result<Bytes> {
         self.call(until, |client, authorization| action(client, authorization, kind.to_owned(), body.clone())).await
     }
 
-    /// Opens the connection where that is due, makes the call, and opens it again, once, where the node forgot us.
+    /// Opens the connection if needed, and makes the call. If the node rejects the session, opens the connection again,
+    /// once.
     async fn call<T, F>(
         &self,
         until: Until,
@@ -190,7 +193,7 @@ impl Connection {
                 Ok(value) => return Ok(value),
                 Err(status) => from_status(&status, &self.site),
             };
-            // Whoever answers next at this address may be another process, of another version, that knows no tokens.
+            // The next process at this address may be another one, with another version, that does not know the token.
             if matches!(error.kind(), ErrorKind::SiteUnavailable | ErrorKind::Unauthenticated) {
                 *self.state.lock().await = State::Unopened;
             }
@@ -202,25 +205,26 @@ impl Connection {
     }
 
     async fn open(&self, until: Until) -> Result<Opened> {
-        let asked = Instant::now();
+        let called = Instant::now();
         let mut state = self.state.lock().await;
         match &*state {
             State::Opened(opened) => return Ok(opened.clone()),
-            // It failed while this call waited for it: trying again would make the calls fail one after another.
-            State::Failed { at, kind, context } if *at >= asked => return Err(Error::new(*kind, context)),
+            // Opening failed while this call waited. If each waiting call tried again, they would fail one after
+            // another.
+            State::Failed { at, kind, context } if *at >= called => return Err(Error::new(*kind, context)),
             State::Unopened | State::Failed { .. } => {}
         }
         let outcome = self.open_now(until.sooner(Until::small_answer())).await;
         *state = match &outcome {
             Ok(opened) => State::Opened(opened.clone()),
-            // This call had too little time, which says nothing about the others.
+            // The time limit of this call was too short. Other calls may succeed.
             Err(e) if e.kind() == ErrorKind::DeadlineExceeded => State::Unopened,
             Err(e) => State::Failed { at: Instant::now(), kind: e.kind(), context: e.chain() },
         };
         outcome
     }
 
-    /// Logs in and shakes hands.
+    /// Logs in, and exchanges versions with the node.
     async fn open_now(&self, until: Until) -> Result<Opened> {
         let authorization = match self.claim()? {
             Some(claim) => Some(self.bounded(until, self.log_in(claim)).await??),
@@ -239,7 +243,7 @@ impl Connection {
         Ok(Opened { authorization })
     }
 
-    /// What the login says: user and password, or else the node's own word.
+    /// Returns the credentials of the login: user and password, or else a token that the local node signs.
     fn claim(&self) -> Result<Option<AsciiMetadataValue>> {
         let claim = match &self.credentials {
             Some(NodeCredentials { user, password }) => {
@@ -249,18 +253,18 @@ impl Connection {
         };
         let Some(claim) = claim else { return Ok(None) };
         let mut claim = AsciiMetadataValue::try_from(claim)
-            .map_err(|_| self.error(ErrorKind::InvalidQuery, "user and password do not fit a header"))?;
+            .map_err(|_| self.error(ErrorKind::InvalidQuery, "the user and the password cannot be sent in a header"))?;
         claim.set_sensitive(true);
         Ok(Some(claim))
     }
 
-    /// That this node is who it is, signed for the other end.
+    /// Returns a token that authenticates the local node to the other node.
     fn login_token(&self) -> Result<Option<String>> {
         let Signer { identity, audience } = &self.signer;
         identity.as_ref().map(|identity| identity.login(audience)).transpose()
     }
 
-    /// Trades what is claimed for a session's token.
+    /// Logs in with these credentials, and returns the session's token.
     async fn log_in(&self, claim: AsciiMetadataValue) -> Result<AsciiMetadataValue> {
         let mut request = Request::new(futures::stream::iter([HandshakeRequest::default()]));
         request.metadata_mut().insert("authorization", claim);
@@ -274,11 +278,9 @@ impl Connection {
         Ok(token)
     }
 
-    /// Waits for `what`.
+    /// Waits for `what`, at most until the time limit.
     async fn bounded<T>(&self, until: Until, what: impl Future<Output = T>) -> Result<T> {
-        timeout_at(until.at.into(), what)
-            .await
-            .map_err(|_| self.error(until.kind, "it did not answer in the time that was allowed"))
+        timeout_at(until.at.into(), what).await.map_err(|_| self.error(until.kind, "it did not answer in time"))
     }
 
     fn client(&self) -> FlightServiceClient<Channel> {
@@ -289,7 +291,7 @@ impl Connection {
 
     fn query_header(&self, query_id: &str) -> Result<AsciiMetadataValue> {
         AsciiMetadataValue::try_from(query_id)
-            .map_err(|e| self.error(ErrorKind::Internal, "the query's identity does not fit a header").with_source(e))
+            .map_err(|e| self.error(ErrorKind::Internal, "the query's id cannot be sent in a header").with_source(e))
     }
 
     fn error(&self, kind: ErrorKind, what: &str) -> Error {

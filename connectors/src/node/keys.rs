@@ -1,5 +1,5 @@
-//! The keys of nodes: one half signs what a node says of its users, the other half checks it. Ed25519, or ECDSA over
-//! P-256. Nothing else of a node's identity is known here.
+//! The keys of nodes. The private half signs a node's claims, and the public half verifies them. Keys are Ed25519, or
+//! ECDSA over P-256. This module knows nothing else about a node's identity.
 
 use std::fmt;
 
@@ -16,22 +16,22 @@ use webpki::EndEntityCert;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// What stands before the 32 bytes of a public Ed25519 key (RFC 8410, section 4).
+/// The prefix of the 32 bytes of a public Ed25519 key (RFC 8410, section 4).
 const ED25519_PUBLIC: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
-/// What stands before the 32 bytes of a private one (section 7): the form that every tool reads.
+/// The prefix of the 32 bytes of a private Ed25519 key (section 7), in the encoding that every tool reads.
 const ED25519_PRIVATE: &[u8] = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
-/// What stands before the 65 bytes of a public key over P-256 (RFC 5480, section 2), written without compression.
+/// The prefix of the 65 bytes of an uncompressed public key over P-256 (RFC 5480, section 2).
 const P256_PUBLIC: &[u8] =
     b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
 
-/// How a key signs, by its name in a JWT.
+/// The signature algorithm of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Algorithm {
     EdDsa,
     Es256,
 }
 
-/// A node's own key. Its `Debug` form shows the public half.
+/// A node's own key. `Debug` shows only the public half.
 pub struct NodeKey {
     pair: Pair,
     public: PublicKey,
@@ -39,11 +39,11 @@ pub struct NodeKey {
 
 enum Pair {
     Ed25519(Ed25519KeyPair),
-    // Twice the size of the other.
+    // In a box, because it has twice the size of the other variant.
     P256(Box<EcdsaKeyPair>),
 }
 
-/// The half of a node's key that others know.
+/// The public half of a node's key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
     algorithm: Algorithm,
@@ -51,6 +51,7 @@ pub struct PublicKey {
 }
 
 impl Algorithm {
+    /// Returns the name of the algorithm in a JWT.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::EdDsa => "EdDSA",
@@ -58,7 +59,7 @@ impl Algorithm {
         }
     }
 
-    /// What a public key of this kind begins with.
+    /// Returns the prefix of public keys of this kind.
     fn prefix(self) -> &'static [u8] {
         match self {
             Self::EdDsa => ED25519_PUBLIC,
@@ -66,7 +67,7 @@ impl Algorithm {
         }
     }
 
-    /// How long a public key of this kind is.
+    /// Returns the length of public keys of this kind, in bytes.
     fn length(self) -> usize {
         match self {
             Self::EdDsa => 32,
@@ -76,29 +77,29 @@ impl Algorithm {
 }
 
 impl NodeKey {
-    /// A new Ed25519 key, as PEM: what a node's config names as `node.key`.
+    /// Generates an Ed25519 key, as PEM. A node's config names the file of such a key as `node.key`.
     ///
     /// # Errors
-    /// `Internal` where the system has no randomness to give.
+    /// `Internal` if the system's random number generator fails.
     pub fn generate() -> Result<String> {
         let mut der = ED25519_PRIVATE.to_vec();
         let mut seed = [0; 32];
         SystemRandom::new()
             .fill(&mut seed)
-            .map_err(|_| Error::new(ErrorKind::Internal, "the system has no randomness to give"))?;
+            .map_err(|_| Error::new(ErrorKind::Internal, "the system's random number generator failed"))?;
         der.extend_from_slice(&seed);
         Ok(pem("PRIVATE KEY", &der))
     }
 
-    /// The key in a PEM file: PKCS#8, Ed25519 or EC P-256.
+    /// Reads the key from the text of a PEM file: PKCS#8, Ed25519 or EC P-256.
     ///
     /// # Errors
-    /// `InvalidQuery` for anything else. The error holds nothing of the text.
+    /// `InvalidQuery` for anything else. The error contains no part of the text.
     pub fn from_pem(text: &[u8]) -> Result<Self> {
         let wrong = || {
             invalid(
-                "is no private key of a node: it takes PEM in PKCS#8 (`BEGIN PRIVATE KEY`) with an Ed25519 or EC P-256 \
-                 key, as `portolan node-key` makes it",
+                "is not a node's private key: expected PEM in PKCS#8 (`BEGIN PRIVATE KEY`) with an Ed25519 or EC P-256 \
+                 key; `portolan node-key` creates one",
             )
         };
         let der = PrivatePkcs8KeyDer::from_pem_slice(text).map_err(|_| wrong())?;
@@ -118,28 +119,28 @@ impl NodeKey {
         Ok(Self { pair, public: PublicKey { algorithm, key } })
     }
 
-    /// The half that others must know.
+    /// Returns the public half, for the configs of other nodes.
     pub fn public(&self) -> &PublicKey {
         &self.public
     }
 
-    /// The signature of `message`, in the form that a JWT takes.
+    /// Signs `message`. Returns the signature in the encoding of a JWT.
     pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
         match &self.pair {
             Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
             Pair::P256(pair) => pair
                 .sign(&SystemRandom::new(), message)
                 .map(|signature| signature.as_ref().to_vec())
-                .map_err(|_| Error::new(ErrorKind::Internal, "the node's key does not sign")),
+                .map_err(|_| Error::new(ErrorKind::Internal, "cannot sign with the node's key")),
         }
     }
 }
 
 impl PublicKey {
-    /// The key in PEM: a public key, or a certificate, of which the key alone counts.
+    /// Reads a PEM text: a public key, or a certificate. Only the key of a certificate is used.
     ///
     /// # Errors
-    /// `InvalidQuery` for anything else; a private key, which belongs elsewhere, is named as such.
+    /// `InvalidQuery` for anything else. The error says so if the text is a private key.
     pub fn from_pem(text: &[u8]) -> Result<Self> {
         let der = match SubjectPublicKeyInfoDer::from_pem_slice(text) {
             Ok(der) => der.as_ref().to_vec(),
@@ -151,10 +152,10 @@ impl PublicKey {
                 let key = der.strip_prefix(algorithm.prefix())?;
                 (key.len() == algorithm.length()).then(|| Self { algorithm, key: key.to_vec() })
             })
-            .ok_or_else(|| invalid("is a public key of another kind: nodes' keys are Ed25519 or EC P-256"))
+            .ok_or_else(|| invalid("is a public key of an unsupported kind: expected Ed25519 or EC P-256"))
     }
 
-    /// The key in PEM, as others' `trusted_nodes` take it.
+    /// Returns the key in PEM, for the `trusted_nodes` of other nodes.
     pub fn to_pem(&self) -> String {
         let der: Vec<u8> = self.algorithm.prefix().iter().chain(&self.key).copied().collect();
         pem("PUBLIC KEY", &der)
@@ -164,7 +165,7 @@ impl PublicKey {
         self.algorithm
     }
 
-    /// Whether this key's other half made the signature.
+    /// True if the private half of this key made the signature.
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         let verified = match self.algorithm {
             Algorithm::EdDsa => UnparsedPublicKey::new(&ED25519, &self.key).verify(message, signature),
@@ -186,10 +187,10 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// The public key that a certificate is for.
+/// Returns the public key of a certificate.
 fn certified(text: &[u8]) -> Result<Vec<u8>> {
     if PrivatePkcs8KeyDer::from_pem_slice(text).is_ok() {
-        return Err(invalid("is a private key: others are told the public one, which `portolan node-key` prints"));
+        return Err(invalid("is a private key: expected the public key, which `portolan node-key` prints"));
     }
     let wrong = || invalid("is neither a public key nor a certificate in PEM");
     let certificate = CertificateDer::from_pem_slice(text).map_err(|_| wrong())?;
@@ -213,7 +214,7 @@ mod tests {
 
     use super::*;
 
-    /// A key over P-256 and a certificate for it.
+    /// Returns a key over P-256 and a certificate for it.
     fn p256() -> (String, String) {
         let made = rcgen::generate_simple_self_signed(vec!["gateway".to_owned()]).unwrap();
         (made.signing_key.serialize_pem(), made.cert.pem())

@@ -3,15 +3,15 @@
 use arrow::ipc::{MessageHeader, root_as_message};
 use arrow_flight::FlightData;
 
-/// Rows that a batch may have whatever its body holds. Some types take no bytes for a row, and what is made of such rows
-/// does.
+/// The number of rows that a batch may have even if its body is empty. Some types need no bytes in the body, but their
+/// rows need memory later.
 const ROWS_WITHOUT_BYTES: usize = 1 << 20;
 
-/// Refuses compressed bodies: their claimed sizes are allocated before anything is decompressed, so that a message of a
-/// few bytes could take all memory. Refuses more rows than the body has bits for the same reason.
+/// Rejects compressed bodies. The decoder allocates their claimed sizes before it decompresses them, so a message of a
+/// few bytes could use all memory. Rejects more rows than the body has bits for the same reason.
 ///
 /// # Errors
-/// What is wrong with the message.
+/// The reason why the message is rejected.
 pub fn check_message(data: &FlightData) -> Result<(), String> {
     let message = root_as_message(&data.data_header).map_err(|e| format!("a message's header is malformed: {e}"))?;
     let batch = message
@@ -19,7 +19,7 @@ pub fn check_message(data: &FlightData) -> Result<(), String> {
         .or_else(|| message.header_as_dictionary_batch().and_then(|dictionary| dictionary.data()));
     let Some(batch) = batch else { return Ok(()) };
     if batch.compression().is_some() {
-        return Err("compressed batches are not taken: send them uncompressed".to_owned());
+        return Err("compressed batches are not accepted: send them uncompressed".to_owned());
     }
     let most = data.data_body.len().saturating_mul(8).saturating_add(ROWS_WITHOUT_BYTES);
     let nodes = batch.nodes().into_iter().flatten().map(|node| node.length());
@@ -29,8 +29,8 @@ pub fn check_message(data: &FlightData) -> Result<(), String> {
     }
 }
 
-/// Bytes of a message that are added to a dictionary which its stream sent before: such a dictionary grows without an
-/// end. 0 for any other message.
+/// Returns the bytes that a message adds to a dictionary of its stream. Such a dictionary can grow without a bound.
+/// Returns 0 for any other message.
 pub fn added_to_dictionary(data: &FlightData) -> usize {
     let message = root_as_message(&data.data_header).ok().filter(|m| m.header_type() == MessageHeader::DictionaryBatch);
     let is_delta = message.and_then(|m| m.header_as_dictionary_batch()).is_some_and(|dictionary| dictionary.isDelta());

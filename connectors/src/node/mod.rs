@@ -1,4 +1,4 @@
-//! Another Portolan node as a site: its Flight endpoint, its catalog, fragments sent to it as plans.
+//! Another Portolan node as a site: its Flight endpoint, its catalog, and the fragments that are sent to it as plans.
 
 mod connection;
 pub mod keys;

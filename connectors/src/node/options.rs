@@ -1,4 +1,4 @@
-//! How to reach another node: who to be there, and what to trust.
+//! The options of a connection to another node: credentials, TLS and identity.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,22 +9,22 @@ use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 use super::token::NodeIdentity;
 use crate::error::{Error, ErrorKind, Result};
 
-/// How to reach another node.
+/// The options of a connection to another node.
 #[derive(Clone, Debug, Default)]
 pub struct NodeOptions {
-    /// Who to log in as. Default: the `identity`, or else nobody, which the node must allow.
+    /// The user to log in as. Default: the `identity`, or else anonymous, which the node must allow.
     pub credentials: Option<NodeCredentials>,
     /// TLS, for `grpc+tls://` URLs.
     pub tls: NodeTls,
-    /// Who this node is: it signs on whose behalf fragments run, and logs in by it where there are no credentials.
-    /// Default: nobody in particular, who signs nothing.
+    /// The identity of the local node. It signs the principal of each fragment, and is the login if there are no
+    /// `credentials`. Default: none, so that the local node signs nothing.
     pub identity: Option<Arc<NodeIdentity>>,
-    /// What the node is called in what is signed for it. It is said here and never by the node itself, which could
-    /// otherwise have tokens made out to another node and use them there. Default: its URL.
+    /// The audience of the tokens that are signed for the node. Only this option sets it. If the node itself could set
+    /// it, the node could obtain tokens for another node and use them there. Default: the node's URL.
     pub audience: Option<String>,
 }
 
-/// A user of another node. Its `Debug` form does not show the password.
+/// A user of another node. `Debug` does not show the password.
 #[derive(Clone)]
 pub struct NodeCredentials {
     /// The user's name, without a colon.
@@ -33,16 +33,16 @@ pub struct NodeCredentials {
     pub password: String,
 }
 
-/// What TLS towards another node needs. The files hold PEM.
+/// The TLS options of a connection to another node. The files are PEM files.
 #[derive(Clone, Debug, Default)]
 pub struct NodeTls {
-    /// The certificates of the authorities to trust. Needed for `grpc+tls://`.
+    /// The certificates of the trusted authorities. Required for `grpc+tls://`.
     pub ca_file: Option<PathBuf>,
-    /// The certificate to show, where the node asks for one.
+    /// The client certificate, if the node requests one.
     pub cert_file: Option<PathBuf>,
     /// The key of that certificate.
     pub key_file: Option<PathBuf>,
-    /// The name that the node's certificate must carry. Default: the host of its URL.
+    /// The name that the node's certificate must have. Default: the host of the URL.
     pub domain: Option<String>,
 }
 
@@ -56,13 +56,19 @@ impl NodeTls {
     /// Reads the files.
     pub(super) fn load(&self, url: &str) -> Result<ClientTlsConfig> {
         let Some(ca_file) = &self.ca_file else {
-            return Err(invalid(format!("node {url}: a `grpc+tls://` URL needs the file of the authority to trust")));
+            return Err(invalid(format!(
+                "node {url}: a `grpc+tls://` URL needs a file with the certificates of the trusted authorities"
+            )));
         };
         let mut config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(url, ca_file)?));
         match (&self.cert_file, &self.key_file) {
             (Some(cert), Some(key)) => config = config.identity(Identity::from_pem(read(url, cert)?, read(url, key)?)),
             (None, None) => {}
-            _ => return Err(invalid(format!("node {url}: a client certificate and its key belong together"))),
+            _ => {
+                return Err(invalid(format!(
+                    "node {url}: a client certificate needs its key, and a key needs its certificate"
+                )));
+            }
         }
         if let Some(domain) = &self.domain {
             config = config.domain_name(domain);

@@ -1,10 +1,10 @@
-//! What Portolan nodes say to one another over Flight, beside Flight SQL: the version handshake, the catalog
-//! exchange, fragments, progress. Serving and asking side share these types.
+//! The messages between Portolan nodes over Flight, in addition to Flight SQL: the version handshake, the catalog
+//! exchange, fragments, and progress. The server and the client side share these types.
 //!
-//! A fragment's answer is a Flight stream: the schema, batches, dictionaries where it has some, and at its very end one
-//! message without header and body, whose `app_metadata` is a JSON [`FragmentSummary`](crate::FragmentSummary):
-//! `{"rows": 42, "operators": [{"depth": 0, "operator": "…", "metrics": "…"}]}`. A stream that ends without it was cut
-//! short. Batches are not compressed.
+//! The answer to a fragment is a Flight stream: the schema, batches, dictionaries if it has any, and at the end one
+//! message without header and body. The `app_metadata` of this message is a [`FragmentSummary`](crate::FragmentSummary)
+//! in JSON, such as `{"rows": 42, "operators": [{"depth": 0, "operator": "…", "metrics": "…"}]}`. A stream that ends
+//! without a summary was cut short. Batches are not compressed.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -21,48 +21,51 @@ use crate::principal::Principal;
 /// The version of this protocol. Nodes with different versions do not exchange fragments.
 pub const PROTOCOL_VERSION: u32 = 3;
 
-/// `DoAction`: the version handshake. Body and answer: [`NodeHello`].
+/// `DoAction`: the version handshake. Body and answer are a [`NodeHello`].
 pub const ACTION_HELLO: &str = "portolan.hello";
-/// `DoAction`: the catalog exchange. Body: [`CatalogRequest`]; answer: a JSON `CatalogAnswer`.
+/// `DoAction`: the catalog exchange. The body is a [`CatalogRequest`], the answer a JSON `CatalogAnswer`.
 pub const ACTION_CATALOG: &str = "portolan.catalog";
-/// `DoAction`: how far a query is. Body: [`ProgressRequest`]; answer: a JSON `Progress` of the engine.
+/// `DoAction`: the progress of a query. The body is a [`ProgressRequest`], the answer a JSON `Progress` of the engine.
 pub const ACTION_PROGRESS: &str = "portolan.progress";
-/// The `type_url` of a fragment, an `Any` around a [`FragmentTicket`]: the ticket of a `DoGet`, which runs it, or the
-/// command of a `GetFlightInfo`, whose `total_records` and `total_bytes` are what its site expects (-1: it cannot tell).
+/// The `type_url` of a fragment, which is an `Any` around a [`FragmentTicket`]. It is the ticket of a `DoGet`, which
+/// runs the fragment, or the command of a `GetFlightInfo`. The answer of `GetFlightInfo` has the site's estimates in
+/// `total_records` and `total_bytes` (-1 if the site has no estimate).
 pub const FRAGMENT_TYPE_URL: &str = "type.googleapis.com/portolan.v1.FragmentTicket";
 
-/// The header that carries the query's identity from node to node.
+/// The header that carries the query's id from node to node.
 pub const QUERY_ID_KEY: &str = "portolan-query-id";
-/// The time that a query has left, if its sender names a time beyond what the clock can show.
+/// The remaining time of a query whose sender names a time that the clock cannot represent.
 const MOST_REMAINING: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// No message between nodes is larger: a single row beyond it is refused by its sender.
+/// The size of the largest message between nodes, in bytes. The sender rejects a single row that is larger.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
-/// Rows are split into messages of about this size, which every client takes (gRPC's default bound is 4 MiB).
+/// The size of the messages that rows are split into, in bytes, approximately. Every client accepts it (gRPC's default
+/// limit is 4 MiB).
 pub const TARGET_MESSAGE_BYTES: usize = 2 << 20;
 
-/// Who is speaking: what must agree before a plan can travel. Its `Debug` form does not show the proof.
+/// A node's part of the version handshake: the versions that must match before a plan can be sent. `Debug` does not
+/// show the proof.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct NodeHello {
-    /// [`PROTOCOL_VERSION`] of the speaker.
+    /// The [`PROTOCOL_VERSION`] of the sender.
     #[prost(uint32, tag = "1")]
     pub protocol: u32,
-    /// The speaker's DataFusion version; its major version must agree.
+    /// The DataFusion version of the sender. The major versions must match.
     #[prost(string, tag = "2")]
     pub datafusion: String,
-    /// The speaker's own version, for people.
+    /// The Portolan version of the sender, for people.
     #[prost(string, tag = "3")]
     pub portolan: String,
-    /// In an answer: whether the speaker takes fragments from whom it answers.
+    /// In an answer: true if the sender accepts fragments from the node that it answers.
     #[prost(bool, optional, tag = "4")]
     pub takes_fragments: Option<bool>,
-    /// In a question: the speaker's [login token](super::token::LOGIN_TYPE), where it signs its fragments.
+    /// In a request: the sender's [login token](super::token::LOGIN_TYPE), if the sender signs its fragments.
     #[prost(string, optional, tag = "5")]
     pub proof: Option<String>,
 }
 
 impl NodeHello {
-    /// This process.
+    /// Returns the versions of this process.
     pub fn current() -> Self {
         Self {
             protocol: PROTOCOL_VERSION,
@@ -73,20 +76,22 @@ impl NodeHello {
         }
     }
 
-    /// Whether plans can travel between `self` and `other`.
+    /// Checks that `self` and `other` can exchange plans.
     ///
     /// # Errors
-    /// `Unsupported`, with both versions, where they cannot.
+    /// `Unsupported`, with both versions, if they cannot.
     pub fn check(&self, other: &Self) -> Result<()> {
         if self.protocol != other.protocol {
             return Err(unsupported(format!(
-                "nodes exchange plans in one version of the protocol only: version {} here, {} there",
+                "nodes can exchange plans only with the same version of the protocol: the local node has {}, the other \
+                 node {}",
                 self.protocol, other.protocol
             )));
         }
         if major(&self.datafusion) != major(&other.datafusion) {
             return Err(unsupported(format!(
-                "nodes exchange plans within one major version of DataFusion only: {} here, {} there",
+                "nodes can exchange plans only with the same major version of DataFusion: the local node has {}, the \
+                 other node {}",
                 self.datafusion, other.datafusion
             )));
         }
@@ -102,31 +107,31 @@ fn unsupported(context: String) -> Error {
     Error::new(ErrorKind::Unsupported, context)
 }
 
-/// Asks for a node's catalog.
+/// A request for a node's catalog.
 #[derive(Clone, PartialEq, Message)]
 pub struct CatalogRequest {
-    /// The version that the last answer carried.
+    /// The version in the last answer.
     #[prost(string, optional, tag = "1")]
     pub known: Option<String>,
 }
 
-/// Asks how far a query is.
+/// A request for the progress of a query.
 #[derive(Clone, PartialEq, Message)]
 pub struct ProgressRequest {
-    /// The statement handle that `GetFlightInfo` gave.
+    /// The statement handle that `GetFlightInfo` returned.
     #[prost(bytes = "bytes", tag = "1")]
     pub handle: Bytes,
 }
 
-/// A fragment: the ticket of a `DoGet` between nodes. Whole in itself, so that one round trip starts the rows. Its
-/// `Debug` form does not show who asks.
+/// A fragment as the ticket of a `DoGet` between nodes. It is self-contained, so that one round trip starts the rows.
+/// `Debug` does not show the principal.
 ///
-/// The ticket is the wire form of a [`FragmentHead`] and an [`EncodedPlan`], in both directions. The deadline travels as
-/// the time that is left. The principal and the nodes before the sender travel in the identity token alone.
+/// The ticket is the wire format of a [`FragmentHead`] and an [`EncodedPlan`], in both directions. It has the remaining
+/// time instead of the deadline. Only the identity token contains the principal and the nodes before the sender.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct FragmentTicket {
-    /// [`PROTOCOL_VERSION`] of the sender.
+    /// The [`PROTOCOL_VERSION`] of the sender.
     #[prost(uint32, tag = "1")]
     pub protocol: u32,
     /// The sender's DataFusion version.
@@ -135,29 +140,31 @@ pub struct FragmentTicket {
     /// The query that the fragment is part of.
     #[prost(string, tag = "3")]
     pub query_id: String,
-    /// How many nodes the query went through.
+    /// The number of nodes that the query has passed through.
     #[prost(uint32, tag = "4")]
     pub hops: u32,
-    /// How many milliseconds the query has left.
+    /// The remaining time of the query, in milliseconds.
     #[prost(uint64, tag = "5")]
     pub remaining_ms: u64,
     /// The plan.
     #[prost(bytes = "bytes", tag = "6")]
     pub plan: Bytes,
-    /// The keys of other sides of joins that the plan tests rows for, in the order of the plan's numbers.
+    /// The pushed-down keys of other sides of joins, by which the plan filters rows, in the order of the plan's
+    /// numbers.
     #[prost(bytes = "bytes", repeated, tag = "8")]
     pub keys: Vec<Bytes>,
-    /// On whose behalf the query runs: an [identity token](super::token::IDENTITY_TYPE) that the sender signed. Nothing
-    /// beside it says so.
+    /// The principal of the query: an [identity token](super::token::IDENTITY_TYPE) that the sender signed. No other
+    /// field names the principal.
     #[prost(string, optional, tag = "9")]
     pub identity: Option<String>,
-    /// Whether the sender wants to know what each operator did: it takes longer to tell than a small fragment to run.
+    /// True if the sender requests the metrics of each operator. For a small fragment, reporting them takes longer than
+    /// the fragment itself.
     #[prost(bool, tag = "10")]
     pub measured: bool,
 }
 
 impl FragmentTicket {
-    /// A request as it travels: the bytes of a ticket, or of a command.
+    /// Encodes a request as the bytes of a ticket, or of a command.
     pub fn bytes(request: &FragmentRequest, identity: Option<String>) -> Bytes {
         let NodeHello { protocol, datafusion, .. } = NodeHello::current();
         let FragmentRequest { head, encoded: EncodedPlan { plan, keys }, schema: _ } = request;
@@ -178,8 +185,8 @@ impl FragmentTicket {
         Bytes::from(ticket.encode_to_vec())
     }
 
-    /// Returns the fragment of a ticket. `principal` and `via` are what the receiver has verified: nothing in a ticket
-    /// makes an administrator.
+    /// Returns the fragment of a ticket. `principal` and `via` are those that the receiver has verified. Nothing in a
+    /// ticket makes a principal an administrator.
     pub fn into_fragment(self, principal: Principal, via: Vec<String>) -> SentFragment {
         let Self { protocol: _, datafusion: _, query_id, hops, remaining_ms, plan, keys, identity: _, measured } = self;
         let now = Instant::now();

@@ -1,5 +1,5 @@
-//! From a node's Flight stream to the rows of a fragment. The network is read by a task of the I/O runtime and the rows
-//! are decoded where they are consumed; a few messages wait in between. Nothing that a node sends is believed unchecked.
+//! Reads the rows of a fragment from a node's Flight stream. A task of the I/O runtime reads the network, and the
+//! consumer decodes the rows. A few messages wait between them. Everything that a node sends is checked.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,11 +26,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fragment::{FragmentItem, FragmentStream, FragmentSummary};
 use crate::site::SiteId;
 
-/// Messages that wait between the network and the consumer.
+/// The largest number of messages that wait between the network and the consumer.
 const WAITING_MESSAGES: usize = 4;
 
-/// The rows of a fragment whose answer is `answer`. Dropping the stream ends the task that reads it, which resets the
-/// request, which stops the work at the node.
+/// Returns the rows of the fragment whose answer is `answer`. Dropping the stream ends the task that reads the network.
+/// This resets the request, and stops the work at the node.
 pub(super) fn fragment_stream(
     site: SiteId,
     schema: SchemaRef,
@@ -44,7 +44,7 @@ pub(super) fn fragment_stream(
     decode(site, schema, waiting, reader)
 }
 
-/// Reads the network until the answer ends, fails, or nobody wants it any more.
+/// Reads the network until the answer ends, an error occurs, or the consumer drops the stream.
 async fn read(
     site: SiteId,
     deadline: Instant,
@@ -56,10 +56,9 @@ async fn read(
             Ok(Ok(Some(data))) => Ok(data),
             Ok(Ok(None)) => return,
             Ok(Err(status)) => Err(from_status(&status, &site)),
-            Err(_) => Err(Error::new(
-                ErrorKind::DeadlineExceeded,
-                format!("node {site}: its rows did not come in the time that was allowed"),
-            )),
+            Err(_) => {
+                Err(Error::new(ErrorKind::DeadlineExceeded, format!("node {site}: its rows did not arrive in time")))
+            }
         };
         let last = item.is_err();
         if messages.send(item).await.is_err() || last {
@@ -68,9 +67,9 @@ async fn read(
     }
 }
 
-/// What the messages told beside rows.
+/// The state of a stream that the network reader and the decoder share.
 #[derive(Default)]
-struct Told {
+struct StreamState {
     wire_bytes: AtomicUsize,
     summary: OnceLock<Bytes>,
 }
@@ -79,7 +78,7 @@ struct Decoding {
     site: SiteId,
     schema: SchemaRef,
     decoder: FlightDataDecoder,
-    told: Arc<Told>,
+    shared: Arc<StreamState>,
     rows: u64,
     schema_seen: bool,
     done: bool,
@@ -92,16 +91,16 @@ fn decode(
     waiting: mpsc::Receiver<Result<FlightData>>,
     reader: JoinSet<()>,
 ) -> FragmentStream {
-    let told = Arc::new(Told::default());
-    let messages = stream::unfold((waiting, told.clone()), |(mut waiting, told)| async move {
+    let shared = Arc::new(StreamState::default());
+    let messages = stream::unfold((waiting, shared.clone()), |(mut waiting, shared)| async move {
         let item = match waiting.recv().await? {
-            Ok(data) => admit(data, &told)?,
+            Ok(data) => admit(data, &shared)?,
             Err(error) => Err(FlightError::from_external_error(Box::new(error))),
         };
-        Some((item, (waiting, told)))
+        Some((item, (waiting, shared)))
     });
     let decoder = FlightDataDecoder::new(messages);
-    let state = Decoding { site, schema, decoder, told, rows: 0, schema_seen: false, done: false, _reader: reader };
+    let state = Decoding { site, schema, decoder, shared, rows: 0, schema_seen: false, done: false, _reader: reader };
     stream::unfold(state, |mut state| async move {
         if state.done {
             return None;
@@ -113,12 +112,13 @@ fn decode(
     .boxed()
 }
 
-/// Counts a message and checks what must be checked before decoding. `None` at the summary, which is the end.
-fn admit(data: FlightData, told: &Told) -> Option<Result<FlightData, FlightError>> {
+/// Counts the bytes of a message, and checks the message before it is decoded. Returns `None` for the summary, which is
+/// the end.
+fn admit(data: FlightData, shared: &StreamState) -> Option<Result<FlightData, FlightError>> {
     let bytes = data.data_header.len() + data.data_body.len() + data.app_metadata.len();
-    told.wire_bytes.fetch_add(bytes, Ordering::Relaxed);
+    shared.wire_bytes.fetch_add(bytes, Ordering::Relaxed);
     if data.data_header.is_empty() {
-        let _ = told.summary.set(data.app_metadata);
+        let _ = shared.summary.set(data.app_metadata);
         return None;
     }
     Some(check_message(&data).map(|()| data).map_err(FlightError::DecodeError))
@@ -127,7 +127,7 @@ fn admit(data: FlightData, told: &Told) -> Option<Result<FlightData, FlightError
 impl Decoding {
     async fn next(&mut self) -> Result<FragmentItem> {
         loop {
-            // Malformed messages make the decoder panic in places; that must stay the node's error.
+            // The decoder panics on some malformed messages. The panic becomes an error about the node.
             let decoded = AssertUnwindSafe(self.decoder.next())
                 .catch_unwind()
                 .await
@@ -145,7 +145,7 @@ impl Decoding {
                 DecodedPayload::RecordBatch(batch) => {
                     self.rows += batch.num_rows() as u64;
                     let batch = self.conform(batch)?;
-                    let wire_bytes = self.told.wire_bytes.swap(0, Ordering::Relaxed);
+                    let wire_bytes = self.shared.wire_bytes.swap(0, Ordering::Relaxed);
                     return Ok(FragmentItem::Batch { batch, wire_bytes });
                 }
             }
@@ -153,16 +153,14 @@ impl Decoding {
     }
 
     fn finish(&self) -> Result<FragmentItem> {
-        let Some(summary) = self.told.summary.get() else {
+        let Some(summary) = self.shared.summary.get() else {
             return Err(self.wrong("its rows were cut short"));
         };
         let summary: FragmentSummary = serde_json::from_slice(summary)
             .map_err(|e| self.wrong("the summary of its rows is malformed").with_source(e))?;
         if summary.rows != self.rows {
-            return Err(self.wrong(&format!(
-                "its rows were cut short: it sent {} and says that it sent {}",
-                self.rows, summary.rows
-            )));
+            return Err(self
+                .wrong(&format!("its rows were cut short: got {} rows, but it reports {}", self.rows, summary.rows)));
         }
         Ok(FragmentItem::Finished(summary))
     }
@@ -170,31 +168,27 @@ impl Decoding {
     fn check_schema(&self, theirs: &Schema) -> Result<()> {
         let ours = self.schema.fields();
         if theirs.fields().len() != ours.len() {
-            return Err(self.wrong(&format!(
-                "it sent {} columns where {} were asked for",
-                theirs.fields().len(),
-                ours.len()
-            )));
+            return Err(self.wrong(&format!("expected {} columns, got {}", ours.len(), theirs.fields().len())));
         }
         for (place, (theirs, ours)) in theirs.fields().iter().zip(ours).enumerate() {
             if theirs.data_type() != ours.data_type() {
                 return Err(self.wrong(&format!(
-                    "column {} (`{}`) came as {} where {} was asked for",
+                    "column {} (`{}`): expected {}, got {}",
                     place + 1,
                     ours.name(),
-                    theirs.data_type(),
-                    ours.data_type()
+                    ours.data_type(),
+                    theirs.data_type()
                 )));
             }
         }
         Ok(())
     }
 
-    /// The batch under the names and the nullability that were asked for; NULLs where there may be none are refused.
+    /// Returns the batch with the requested names and nullability. Rejects NULL in a column that may have none.
     fn conform(&self, batch: RecordBatch) -> Result<RecordBatch> {
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         RecordBatch::try_new_with_options(self.schema.clone(), batch.columns().to_vec(), &options)
-            .map_err(|e| self.wrong("it sent rows that are not what was asked for").with_source(e))
+            .map_err(|e| self.wrong("it sent rows that do not match the requested schema").with_source(e))
     }
 
     fn decoding_error(&self, error: FlightError) -> Error {

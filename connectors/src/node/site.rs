@@ -1,4 +1,4 @@
-//! [`NodeSite`]: another Portolan node, as the engine knows it.
+//! [`NodeSite`]: another Portolan node as a site.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fragment::{FragmentEstimate, FragmentRequest, FragmentStream};
 use crate::site::{CatalogAnswer, Peer, Site, SiteId};
 
-/// Another Portolan node. Its connection is made when it is first needed and made again when it broke. All network I/O
-/// happens on the runtime that the site was created on, whatever runtime its streams are read on.
+/// Another Portolan node. Its connection is opened on first use, and again after a failure. All network I/O runs on the
+/// runtime that created the site, also if another runtime reads the streams.
 pub struct NodeSite {
     id: SiteId,
     connection: Arc<Connection>,
@@ -26,11 +26,11 @@ pub struct NodeSite {
 }
 
 impl NodeSite {
-    /// A node at `url` (`grpc://host:port` or `grpc+tls://host:port`). Nothing is sent yet. Must be called on a tokio
-    /// runtime with I/O and time, which must live as long as the site is used.
+    /// Returns the node at `url` (`grpc://host:port` or `grpc+tls://host:port`), without sending anything. Must be
+    /// called on a tokio runtime with I/O and time, which must live as long as the site is used.
     ///
     /// # Errors
-    /// `InvalidQuery` for a URL, a TLS file or a user's name that cannot be right.
+    /// `InvalidQuery` for a URL, a TLS file or a user's name that is not valid.
     pub fn new(url: &str, options: NodeOptions) -> Result<Self> {
         let id = SiteId::new(url);
         let io = Handle::try_current().map_err(|e| {
@@ -40,14 +40,15 @@ impl NodeSite {
         Ok(Self { id, connection, io })
     }
 
-    /// Runs `what` on the I/O runtime; dropping the future ends it there.
+    /// Runs `what` on the I/O runtime. Dropping the future cancels `what`.
     async fn on_io<T: Send + 'static>(&self, what: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
         let mut task = JoinSet::new();
         task.spawn_on(what, &self.io);
         match task.join_next().await {
-            // It is this node that is not known there: whoever asks here is, and must not take it for himself.
+            // The peer rejected the credentials of the local node. With `Unauthenticated`, the client would log in
+            // again.
             Some(Ok(Err(e))) if e.kind() == ErrorKind::Unauthenticated => {
-                let what = format!("{}; this node cannot log in there, as its config says", e.context());
+                let what = format!("{}; the peer rejects the credentials in the local node's config", e.context());
                 Err(Error::new(ErrorKind::SiteUnavailable, what).with_source(e))
             }
             Some(Ok(outcome)) => outcome,
@@ -88,7 +89,7 @@ impl Site for NodeSite {
                 connection.flight_info(&request, until).await
             })
             .await?;
-        // Negative: not known.
+        // A negative number means unknown.
         let known = |figure: i64| u64::try_from(figure).ok();
         Ok(FragmentEstimate { rows: known(info.total_records), bytes: known(info.total_bytes) })
     }

@@ -1,5 +1,5 @@
-//! The one mapping between the kinds of errors and gRPC statuses, for the serving and the asking side. The exact kind
-//! travels in a header of its own, since several kinds could share a code.
+//! The one mapping between the kinds of errors and gRPC statuses, for the server and the client side. A separate header
+//! carries the exact kind, because several kinds could share a code.
 
 use std::error::Error as StdError;
 
@@ -12,13 +12,13 @@ use tonic::{Code, Status};
 use crate::error::{Error, ErrorKind};
 use crate::site::SiteId;
 
-/// The header of a status that carries the exact [`ErrorKind`], as it is serialised.
+/// The header of a status that carries the exact [`ErrorKind`], as serialized.
 pub const ERROR_KIND_KEY: &str = "portolan-error-kind";
 
-/// How long a status message may be once it is encoded: clients refuse headers beyond 8 KiB.
+/// The largest length of an encoded status message, in bytes: clients reject headers above 8 KiB.
 const MAX_MESSAGE: usize = 4096;
 
-/// The status that tells a caller of `error`: every cause, in one line.
+/// Returns the status for `error`. The message has every cause, in one line.
 pub fn to_status(error: &Error) -> Status {
     let (name, code) = wire_form(error.kind());
     let mut status = Status::new(code, shortened(&error.chain()));
@@ -26,12 +26,12 @@ pub fn to_status(error: &Error) -> Status {
     status
 }
 
-/// The error that a node's `status` tells of, with the node named.
+/// Returns the error for a node's `status`. The message names the node.
 pub fn from_status(status: &Status, site: &SiteId) -> Error {
-    let told = status.metadata().get(ERROR_KIND_KEY).and_then(|v| v.to_str().ok()).and_then(parse_kind);
+    let sent = status.metadata().get(ERROR_KIND_KEY).and_then(|v| v.to_str().ok()).and_then(parse_kind);
     let mut message = status.message().to_owned();
-    if told.is_none() {
-        // The connection's own failures hide what happened behind a general word.
+    if sent.is_none() {
+        // For failures of the connection, the message is general and the causes have the details.
         let mut next = status.source();
         while let Some(cause) = next {
             let said = cause.to_string();
@@ -44,7 +44,7 @@ pub fn from_status(status: &Status, site: &SiteId) -> Error {
     if message.is_empty() {
         message = format!("answered {:?}", status.code());
     }
-    Error::new(told.unwrap_or_else(|| kind_of(status.code())), format!("node {site}: {message}"))
+    Error::new(sent.unwrap_or_else(|| kind_of(status.code())), format!("node {site}: {message}"))
 }
 
 fn wire_form(kind: ErrorKind) -> (&'static str, Code) {
@@ -63,7 +63,7 @@ fn wire_form(kind: ErrorKind) -> (&'static str, Code) {
     }
 }
 
-/// The kind of a status that no Portolan node made: the connection did, or something in between.
+/// Returns the kind for a status that was not made by a Portolan node, but by the connection or an intermediary.
 fn kind_of(code: Code) -> ErrorKind {
     match code {
         Code::InvalidArgument => ErrorKind::InvalidQuery,
@@ -73,7 +73,7 @@ fn kind_of(code: Code) -> ErrorKind {
         Code::PermissionDenied => ErrorKind::PermissionDenied,
         Code::Unimplemented => ErrorKind::Unsupported,
         Code::DeadlineExceeded => ErrorKind::DeadlineExceeded,
-        // The codec answers `OutOfRange` for a message beyond its bound.
+        // The codec returns `OutOfRange` for a message above its size limit.
         Code::ResourceExhausted | Code::OutOfRange => ErrorKind::ResourceExhausted,
         Code::Ok
         | Code::Cancelled
@@ -91,7 +91,8 @@ fn parse_kind(name: &str) -> Option<ErrorKind> {
     ErrorKind::deserialize(name).ok()
 }
 
-/// gRPC percent-encodes whatever is not printable ASCII, so that a character may take twelve bytes.
+/// Shortens a message to [`MAX_MESSAGE`] encoded bytes. gRPC percent-encodes everything except printable ASCII, so one
+/// character may need twelve bytes.
 fn shortened(message: &str) -> String {
     let mut budget = MAX_MESSAGE;
     for (at, c) in message.char_indices() {

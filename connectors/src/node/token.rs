@@ -1,6 +1,6 @@
-//! What a node says and signs: that it is itself (to log in), and on whose behalf a fragment runs. Compact JWTs (RFC
-//! 7519) with one algorithm to a key. Who signs and who checks share these types; whom to believe is the checker's
-//! business.
+//! The tokens that nodes sign: a login token authenticates a node, and an identity token names the principal of a
+//! fragment. Tokens are compact JWTs (RFC 7519), with one algorithm for each kind of key. The signer and the verifier
+//! share these types. The verifier decides which nodes it trusts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,19 +17,18 @@ use super::keys::{NodeKey, PublicKey};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fragment::{FragmentHead, FragmentRequest};
 
-/// The type of a token that says on whose behalf a fragment runs.
+/// The type of a token that names the principal of a fragment.
 pub const IDENTITY_TYPE: &str = "portolan-identity+jwt";
 /// The type of a token that a node logs in with.
 pub const LOGIN_TYPE: &str = "portolan-login+jwt";
-/// How long a token is good, in seconds, at most: as long as it may be on its way.
+/// The longest validity of a token, in seconds. It only has to cover the time of transfer.
 pub const MAX_LIFE: u64 = 60;
-/// Bytes of the longest token that is made or read.
+/// The size of the longest token that is signed or read, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 16 << 10;
-/// Characters of a node's name.
+/// The largest number of characters of a node's name.
 const MAX_NAME: usize = 128;
 
-/// A node as others know it: its name, and the key that it signs with. Its `Debug` form does not show the key's private
-/// half.
+/// The identity of a node: its name, and the key that it signs with. `Debug` does not show the private half of the key.
 #[derive(Debug)]
 pub struct NodeIdentity {
     name: String,
@@ -39,44 +38,44 @@ pub struct NodeIdentity {
 /// The claims of a node about a fragment that it sends.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IdentityClaims {
-    /// The claims that every token makes.
+    /// The claims of every token.
     #[serde(flatten)]
     pub registered: Claims,
     /// The groups of the principal.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub groups: BTreeSet<String>,
-    /// What else is known of the principal.
+    /// The attributes of the principal.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, Vec<String>>,
     /// The query that the fragment is part of.
     pub query_id: String,
-    /// How many nodes the query went through.
+    /// The number of nodes that the query has passed through.
     pub hops: u32,
-    /// [`fragment_digest`] of the fragment.
+    /// The [`fragment_digest`] of the fragment.
     pub fragment: String,
-    /// From whom the sender had the query, where another node sent it.
+    /// The node that sent the query to the signer, if another node sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Actor>,
 }
 
-/// The claims that every token makes: the registered claims of a JWT (RFC 7519).
+/// The claims of every token: the registered claims of a JWT (RFC 7519).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Claims {
-    /// The node that signed.
+    /// The node that signed the token.
     pub iss: String,
-    /// Of whom it speaks: the principal, or in a login the node itself.
+    /// The subject: the principal, or the node itself in a login token.
     pub sub: String,
-    /// The node that it speaks to, as its own config names that one.
+    /// The node that the token is for, as the signer's config names it.
     pub aud: String,
-    /// When it was signed, in seconds since 1970.
+    /// The time of the signature, in seconds since 1970.
     pub iat: u64,
-    /// Until when it is good.
+    /// The time of expiry, in seconds since 1970.
     pub exp: u64,
-    /// A number that no other token has.
+    /// A unique id of the token.
     pub jti: String,
 }
 
-/// A node that a query went through, and from whom that one had it.
+/// A node that a query has passed through, and the node before it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Actor {
     /// The node.
@@ -86,17 +85,17 @@ pub struct Actor {
     pub act: Option<Box<Actor>>,
 }
 
-/// A token whose signature is not checked yet. Not to be printed: whoever reads it can use it.
+/// A token whose signature is not verified yet. Never print it: anyone who has a token can use it.
 pub struct UncheckedToken {
     header: Header,
     issuer: String,
-    /// Header and claims, as they were signed.
+    /// The header and the claims, as signed.
     message: String,
     claims: Vec<u8>,
     signature: Vec<u8>,
 }
 
-/// Keys that are not known here, `crit` among them, are refused.
+/// The header of a token. Unknown keys are rejected, including `crit`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
@@ -110,10 +109,10 @@ struct Issuer {
 }
 
 impl NodeIdentity {
-    /// A node of that name with that key.
+    /// Returns the identity of a node with this name and this key.
     ///
     /// # Errors
-    /// `InvalidQuery` for a name that is none.
+    /// `InvalidQuery` for an invalid name.
     pub fn new(name: &str, key: NodeKey) -> Result<Self> {
         if !is_node_name(name) {
             return Err(Error::new(ErrorKind::InvalidQuery, format!("`{}` {NO_NAME}", name.escape_debug())));
@@ -121,23 +120,25 @@ impl NodeIdentity {
         Ok(Self { name: name.to_owned(), key })
     }
 
-    /// The node's name.
+    /// Returns the node's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// A token that says to `audience` that this is the node.
+    /// Returns a token that authenticates this node to `audience`.
     ///
     /// # Errors
-    /// `Internal` where it cannot be signed.
+    /// `Internal` if the token cannot be signed.
     pub fn login(&self, audience: &str) -> Result<String> {
         self.signed(LOGIN_TYPE, &self.registered(&self.name, audience, Duration::MAX)?)
     }
 
-    /// A token that says to `audience` on whose behalf `request` runs. It is made anew whenever the request is sent.
+    /// Returns a token that proves the principal of `request` to `audience`. The sender needs a new token each time it
+    /// sends the request.
     ///
     /// # Errors
-    /// `ResourceExhausted` for a principal of whom too much is to be said; `Internal` where it cannot be signed.
+    /// `ResourceExhausted` if the principal's groups and attributes are too long. `Internal` if the token cannot be
+    /// signed.
     pub fn identity(&self, audience: &str, request: &FragmentRequest) -> Result<String> {
         let FragmentHead { query_id, principal, via, hops, deadline, measured: _ } = &request.head;
         let left = deadline.saturating_duration_since(std::time::Instant::now());
@@ -156,8 +157,8 @@ impl NodeIdentity {
             return Err(Error::new(
                 ErrorKind::ResourceExhausted,
                 format!(
-                    "groups and attributes of `{principal}` take {} bytes, and {MAX_TOKEN_BYTES} can travel with a \
-                     fragment",
+                    "the groups and attributes of `{principal}` make a token of {} bytes; a fragment can carry at most \
+                     {MAX_TOKEN_BYTES}",
                     token.len()
                 ),
             ));
@@ -183,7 +184,7 @@ impl NodeIdentity {
 }
 
 impl IdentityClaims {
-    /// The nodes that the query went through, the first one first and the one that signed last.
+    /// Returns the nodes that the query has passed through, in order. The signer is the last one.
     pub fn chain(&self) -> Vec<String> {
         let mut chain = vec![self.registered.iss.clone()];
         let mut next = self.act.as_ref();
@@ -197,7 +198,7 @@ impl IdentityClaims {
 }
 
 impl UncheckedToken {
-    /// Reads a token; `None` where it is none of a node's.
+    /// Parses a token. Returns `None` if it is not a node's token.
     pub fn read(token: &str) -> Option<Self> {
         if token.len() > MAX_TOKEN_BYTES {
             return None;
@@ -211,18 +212,18 @@ impl UncheckedToken {
         Some(Self { header, issuer: iss, message: message.to_owned(), claims, signature })
     }
 
-    /// Its type, as it says itself.
+    /// Returns the type that the token claims.
     pub fn kind(&self) -> &str {
         &self.header.typ
     }
 
-    /// The node that it says to be signed by.
+    /// Returns the node that the token claims as its signer.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// What it says, where that is of type `kind` and signed with `key`. The algorithm is the key's: what the token says
-    /// of it must agree and chooses nothing.
+    /// Returns the claims if the token is of type `kind` and signed with `key`. The key decides the algorithm: the
+    /// algorithm in the token must match, and never selects one.
     pub fn claims<T: DeserializeOwned>(&self, kind: &str, key: &PublicKey) -> Option<T> {
         let agrees = self.header.typ == kind && self.header.alg == key.algorithm().name();
         if agrees && key.verifies(self.message.as_bytes(), &self.signature) {
@@ -233,19 +234,20 @@ impl UncheckedToken {
     }
 }
 
-const NO_NAME: &str = "is no name for a node: it has letters, digits, `.`, `-` and `_`, at most 128 of them";
+const NO_NAME: &str = "is not a valid node name: use letters, digits, `.`, `-` and `_`, at most 128 characters";
 
-/// Whether `name` can be a node's: it is shown in errors and logs before anything is known of who says it.
+/// True if `name` is a valid name of a node. Errors and logs show such names before the sender is authenticated, so
+/// they are restricted.
 pub fn is_node_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     !name.is_empty() && name.len() <= MAX_NAME && name.chars().all(fits)
 }
 
-/// What ties a token to a fragment: a digest of the plan and of the keys that go with it.
+/// Returns the digest that binds a token to a fragment: a digest of the plan and of the pushed-down keys.
 pub fn fragment_digest(plan: &Bytes, keys: &[Bytes]) -> String {
     let mut digest = Sha256::new();
     digest.update(b"portolan fragment\0");
-    // With their lengths, so that no bytes can be moved from one to the next.
+    // The lengths ensure that no bytes can be moved from one part to the next.
     for part in std::iter::once(plan).chain(keys) {
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part);
@@ -253,15 +255,15 @@ pub fn fragment_digest(plan: &Bytes, keys: &[Bytes]) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest.finalize())
 }
 
-/// Seconds since 1970.
+/// Returns the current time, in seconds since 1970.
 ///
 /// # Errors
-/// `Internal` where the clock stands before that.
+/// `Internal` if the clock is set to a time before 1970.
 pub fn now() -> Result<u64> {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map(|since| since.as_secs())
-        .map_err(|e| Error::new(ErrorKind::Internal, "the clock stands before 1970").with_source(e))
+        .map_err(|e| Error::new(ErrorKind::Internal, "the clock is set to a time before 1970").with_source(e))
 }
 
 fn encoded<T: Serialize>(value: &T) -> Result<String> {

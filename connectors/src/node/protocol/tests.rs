@@ -1,5 +1,5 @@
-//! Tests of the bytes of a fragment. They are written by hand: other nodes read them, and they stay within a version of
-//! the protocol.
+//! Tests of the encoding of a fragment. The expected bytes are written by hand: other nodes read them, so they must not
+//! change within a version of the protocol.
 
 #![allow(clippy::unwrap_used)]
 
@@ -36,7 +36,7 @@ fn a_ticket_keeps_its_bytes() {
 fn a_request_keeps_its_bytes() {
     let ann = Principal::new("ann").with_groups(["analysts"]).with_admin(true);
     let request = FragmentRequest {
-        // Its time is over: nothing stands for 0 milliseconds.
+        // The deadline has passed: 0 milliseconds are encoded as no field.
         head: FragmentHead {
             via: vec!["a".to_owned()],
             hops: 2,
@@ -61,7 +61,7 @@ fn a_ticket_becomes_a_fragment_of_whom_its_receiver_names() {
         let before = Instant::now();
         let sent = FragmentTicket { remaining_ms, ..ticket() };
         let SentFragment { head, encoded } = sent.into_fragment(ann.clone().with_admin(true), via.clone());
-        assert_eq!((&head.principal, &head.via), (&ann, &via), "nobody administers by what another node sends");
+        assert_eq!((&head.principal, &head.via), (&ann, &via), "a ticket never makes an administrator");
         assert_eq!((head.query_id.as_str(), head.hops, head.measured), ("q", 2, true));
         assert!(head.deadline >= before + Duration::from_millis(least), "{remaining_ms}");
         assert_eq!(encoded, EncodedPlan { plan: ticket().plan, keys: ticket().keys });

@@ -1,4 +1,4 @@
-//! Tests of tokens: what is signed can be read, and nothing else passes for it.
+//! Tests of tokens: signed tokens can be verified, and no others.
 
 #![allow(clippy::unwrap_used)]
 
@@ -39,7 +39,7 @@ fn what_is_signed_is_read() {
     let short = gateway.identity("x", &request(Duration::from_secs(3))).unwrap();
     let short: IdentityClaims =
         UncheckedToken::read(&short).unwrap().claims(IDENTITY_TYPE, gateway.key.public()).unwrap();
-    assert!(short.registered.exp - short.registered.iat <= 4, "it does not outlive its query");
+    assert!(short.registered.exp - short.registered.iat <= 4, "a token does not outlive its query");
     assert_ne!(short.registered.jti, claims.registered.jti);
 }
 
@@ -51,7 +51,7 @@ fn nothing_else_passes_for_it() {
         UncheckedToken::read(token).and_then(|t| t.claims::<Claims>(kind, by.key.public())).is_some()
     };
     assert!(check(&token, LOGIN_TYPE, &key));
-    assert!(!check(&token, IDENTITY_TYPE, &key), "a login is no identity");
+    assert!(!check(&token, IDENTITY_TYPE, &key), "a login token is not an identity token");
     assert!(!check(&token, LOGIN_TYPE, &other));
     let [header, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else { unreachable!() };
     let header_of = |alg: &str, more: &str| {
@@ -90,7 +90,8 @@ fn names_that_would_deceive_are_refused() {
     assert!(!format!("{:?}", gateway()).contains("PRIVATE"));
 }
 
-/// The claims of a fragment as its sender signs them. Other nodes read them: they stay within a version of the protocol.
+/// The claims of a fragment as its sender signs them. Other nodes read them, so they must not change within a version
+/// of the protocol.
 const CLAIMS: &str = concat!(
     r#"{"iss":"gateway","sub":"ann","aud":"grpc://owner:1","iat":1,"exp":61,"jti":"n","groups":["analysts"],"#,
     r#""attributes":{"region":["eu","us"]},"query_id":"q","hops":3,"fragment":"d","#,
@@ -117,7 +118,7 @@ fn claims_keep_their_form() {
         act: Some(Actor { sub: text("b"), act: Some(Box::new(Actor { sub: text("a"), act: None })) }),
     };
     assert_eq!(serde_json::to_string(&claims).unwrap(), CLAIMS);
-    // What a receiver does not know grants nothing.
+    // Claims that a receiver does not know grant nothing.
     for more in ["", r#""admin":true,"#, r#""principal":{"admin":true},"#] {
         let sent = CLAIMS.replacen('{', &format!("{{{more}"), 1);
         assert_eq!(serde_json::from_str::<IdentityClaims>(&sent).unwrap(), claims, "{more}");

@@ -53,8 +53,8 @@ fn what_cannot_be_is_said_where_it_stands() {
     for (text, expected) in [
         ("node: {name: a}\n", "node.yaml:1: node: a node that signs has a `name` and a `key`"),
         ("node: {name: a, key: none.pem}\n", "node.yaml:1: node.key: cannot read none.pem"),
-        ("node: {name: a, key: public.pem}\n", "node.yaml:1: node.key: public.pem is no private key of a node"),
-        ("node: {name: 'a b', key: key.pem}\n", "node.yaml:1: node.key: `a b` is no name for a node"),
+        ("node: {name: a, key: public.pem}\n", "node.yaml:1: node.key: public.pem is not a node's private key"),
+        ("node: {name: 'a b', key: key.pem}\n", "node.yaml:1: node.key: `a b` is not a valid node name"),
         ("trusted_nodes:\n- {name: a, key: key.pem}\n", "node.yaml:2: trusted_nodes[0].key: is a private key"),
         (
             &format!("trusted_nodes:\n- name: a\n  key: |\n    {inline}\n"),
