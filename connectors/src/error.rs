@@ -1,35 +1,36 @@
-//! The one error type of the query path: what kind it is tells the caller what to do, the context where it arose.
+//! The one error type of the query path. The kind of an error shows the caller what to do, and the context shows where
+//! the error arose.
 
 use std::error::Error as StdError;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What kind of thing went wrong, and so what the caller can do about it.
+/// The kind of an error, which decides what the caller can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
-    /// The query or the request is wrong: change it.
+    /// The query or the request is invalid: change it.
     InvalidQuery,
-    /// Something named does not exist.
+    /// A named object does not exist.
     NotFound,
-    /// Something of that name exists already.
+    /// An object with this name already exists.
     AlreadyExists,
-    /// The caller is not known: log in.
+    /// The caller is not authenticated: log in.
     Unauthenticated,
-    /// The caller may not do this.
+    /// The caller is not authorized.
     PermissionDenied,
-    /// It is right, and cannot be done here.
+    /// The query or the request is valid, but this node does not support it.
     Unsupported,
-    /// A node or a source does not answer, or answers nonsense: try again later, or ask its owner.
+    /// A node or a source does not answer, or its answer is not valid: try again later, or contact the owner.
     SiteUnavailable,
-    /// The time that was allowed is over.
+    /// The time limit was exceeded.
     DeadlineExceeded,
-    /// A limit was reached: memory, disk, concurrency, message size.
+    /// A limit was reached, such as memory, disk, concurrency or message size.
     ResourceExhausted,
-    /// Somebody cancelled it.
+    /// The query was cancelled.
     Cancelled,
-    /// A bug of ours.
+    /// A bug in Portolan.
     Internal,
 }
 
@@ -41,11 +42,11 @@ pub struct Error {
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// The result of anything on the query path.
+/// A result on the query path.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error of this kind. `context` says what happened, where, and what to do: lower case, no final period.
+    /// Returns an error of this kind. `context` says what happened, where, and what to do: lower case, no final period.
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
         Self { kind, context: context.into(), source: None }
     }
@@ -57,24 +58,24 @@ impl Error {
         self
     }
 
-    /// Puts `outer` before the context: the larger thing that was being done.
+    /// Puts `outer`, the larger operation that failed, before the context.
     #[must_use]
     pub fn within(mut self, outer: impl fmt::Display) -> Self {
         self.context = format!("{outer}: {}", self.context);
         self
     }
 
-    /// What kind of thing went wrong.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// What happened, where, and what to do, without the causes.
+    /// Returns what happened, where, and what to do, without the causes.
     pub fn context(&self) -> &str {
         &self.context
     }
 
-    /// The context and every cause below it, in one line; a cause that the line says already is not said again.
+    /// Returns the context and every cause in one line. Omits a cause whose message is already in the line.
     pub fn chain(&self) -> String {
         let mut text = self.context.clone();
         let mut next = self.source();

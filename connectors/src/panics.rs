@@ -35,7 +35,7 @@ impl Panic {
 /// # Errors
 /// The work panicked.
 pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
-    // The state that the work has touched is dropped with it.
+    // The state that the work has changed is dropped with the work.
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Panic::of(payload.as_ref()))
 }
 

@@ -1,10 +1,10 @@
-//! Locks that outlive a panic of their holder.
+//! Locks that stay usable after a panic of their holder.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Locks a mutex, also if a thread has panicked while it held the lock.
 ///
-/// For values that every holder leaves whole: each change is one step.
+/// Use it only for values that are always consistent, because each change is one step.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

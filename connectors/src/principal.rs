@@ -1,13 +1,13 @@
-//! Principals: on whose behalf a query runs.
+//! Principals: the identities on whose behalf queries run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// On whose behalf a query runs: a name, and what is known of who has it. What somebody owns goes by the name alone:
-/// the rest may change from login to login.
+/// The identity on whose behalf a query runs: a name, groups and attributes. The name alone decides what a principal
+/// owns, because groups and attributes may change from login to login.
 ///
-/// A principal is never serialized. The receiver of a fragment builds one from claims that it has verified, and none of
-/// them makes an administrator.
+/// A principal is never serialized. The receiver of a fragment builds one from claims that it has verified. No claim
+/// makes a principal an administrator.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Principal {
     name: String,
@@ -17,24 +17,24 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// A principal of that name: in no group, without attributes, and no administrator.
+    /// Returns a principal with this name, without groups and attributes, that is not an administrator.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), groups: BTreeSet::new(), attributes: BTreeMap::new(), admin: false }
     }
 
-    /// Nobody in particular.
+    /// Returns the anonymous principal.
     pub fn anonymous() -> Self {
         Self::new("anonymous")
     }
 
-    /// The principal with these groups in the place of those that it was in.
+    /// Replaces the groups of the principal.
     #[must_use]
     pub fn with_groups(mut self, groups: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.groups = groups.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The principal with these values of an attribute in the place of those that it had.
+    /// Replaces the values of an attribute of the principal.
     #[must_use]
     pub fn with_attribute(
         mut self,
@@ -45,34 +45,34 @@ impl Principal {
         self
     }
 
-    /// The principal as an administrator, or as none: administrators may see and stop what others run.
+    /// Makes the principal an administrator, or not. Administrators may see and cancel the queries of others.
     #[must_use]
     pub fn with_admin(mut self, admin: bool) -> Self {
         self.admin = admin;
         self
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The groups that it is in.
+    /// Returns the groups of the principal.
     pub fn groups(&self) -> &BTreeSet<String> {
         &self.groups
     }
 
-    /// What else is known of it, such as the claims of its token: each with one value or several.
+    /// Returns the attributes, such as the claims of the principal's token. Each has one or more values.
     pub fn attributes(&self) -> &BTreeMap<String, Vec<String>> {
         &self.attributes
     }
 
-    /// Whether it may see and stop what others run.
+    /// True if the principal may see and cancel the queries of others.
     pub fn is_admin(&self) -> bool {
         self.admin
     }
 
-    /// Whether both have the same name, so that the one owns what the other owns.
+    /// True if both principals have the same name, so that each owns what the other owns.
     pub fn is_same(&self, other: &Self) -> bool {
         self.name == other.name
     }

@@ -1,4 +1,4 @@
-//! What the values of a sample tell: how many there are, how wide they are, which occur most often.
+//! Statistics of the columns of a sample: the number and the width of the values, and the most frequent values.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -20,21 +20,21 @@ use super::sample::Sample;
 use super::value::statistic_value;
 use super::width::bytes_of;
 
-/// How many of the most frequent values are kept.
+/// The number of the most frequent values that are kept.
 const FREQUENT: usize = 20;
-/// Columns of more values keep those only that hold at least [`FREQUENT_SHARE`] of the rows.
+/// Columns with more values keep only values with at least [`FREQUENT_SHARE`] of the rows.
 const FEW: u64 = 100;
 const FREQUENT_SHARE: f64 = 0.005;
-/// Columns whose values occur less often than this on average have none that is worth counting.
+/// If the values of a column occur less often than this on average, no frequent values are kept.
 const REPEATS: u64 = 4;
 
-/// What a sample tells of one column.
+/// The statistics of one column of a sample.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sampled {
     pub(super) distinct: DistinctCounts,
     pub(super) rows: u64,
     pub(super) nulls: u64,
-    /// Bytes of the values that are not NULL.
+    /// The size of the values that are not NULL, in bytes.
     pub(super) bytes: Option<u64>,
     pub(super) frequent: Vec<(StatisticValue, f64)>,
     pub(super) min: Option<StatisticValue>,
@@ -42,14 +42,14 @@ pub(super) struct Sampled {
 }
 
 impl Sampled {
-    /// Looks at the column at `position` of the sample.
+    /// Computes the statistics of the column at `position` of the sample.
     ///
-    /// Values are counted one by one. A sketch such as HyperLogLog would save memory that the sample's bounds limit
-    /// already, and its error of 1 % is not one of 1 % after extrapolation: a key of which it sees 99 of 100 values
-    /// looks like a foreign key with a tenth of them.
+    /// Distinct values are counted exactly. A sketch such as HyperLogLog would save memory, but the sample's bounds
+    /// already limit it. The sketch's error of 1 % would grow with extrapolation: a key of which it counts 99 of 100
+    /// values looks like a foreign key with a tenth of the values.
     ///
     /// # Errors
-    /// Types that DataFusion does not count.
+    /// DataFusion cannot count values of this type.
     pub(super) fn new(sample: &Sample, position: usize, field: &FieldRef) -> Result<Self> {
         let (first, second) = halves(sample, position);
         let mut counts = Counts::new(field)?;
@@ -71,10 +71,10 @@ impl Sampled {
     }
 }
 
-/// How often each value of a column occurs.
+/// The number of rows of each value of a column.
 struct Counts {
     groups: Box<dyn GroupValues>,
-    /// By group; one of them may be that of NULL.
+    /// The rows of each group. One group may be that of NULL.
     rows_of: Vec<u64>,
     rows: u64,
     nulls: u64,
@@ -100,12 +100,12 @@ impl Counts {
         Ok(())
     }
 
-    /// How many values there are, and how many of them differ, NULL aside.
+    /// Returns the number of values and the number of distinct values, without NULL.
     fn values_and_distinct(&self) -> (u64, u64) {
         (self.rows - self.nulls, self.rows_of.len() as u64 - u64::from(self.nulls > 0))
     }
 
-    /// The values that occur most often, with their share of the rows.
+    /// Returns the most frequent values, each with its share of the rows.
     fn frequent(mut self) -> Result<Vec<(StatisticValue, f64)>> {
         let is_few = self.rows_of.len() as u64 <= FEW;
         let Some(values) = self.groups.emit(EmitTo::All)?.pop() else { return Ok(vec![]) };
@@ -125,7 +125,7 @@ impl Counts {
     }
 }
 
-/// The column's values in the first half of each run, and in the second.
+/// Returns the column's values in the first half of each run, and in the second half.
 fn halves(sample: &Sample, position: usize) -> (Vec<ArrayRef>, Vec<ArrayRef>) {
     let (mut first, mut second) = (vec![], vec![]);
     for run in &sample.runs {
@@ -146,7 +146,7 @@ fn halves(sample: &Sample, position: usize) -> (Vec<ArrayRef>, Vec<ArrayRef>) {
     (first, second)
 }
 
-/// The least and the greatest value.
+/// Returns the smallest and the largest value.
 fn range(arrays: &[ArrayRef], field: &FieldRef) -> Result<(Option<StatisticValue>, Option<StatisticValue>)> {
     let (mut min, mut max) = (accumulator(min_udaf(), field)?, accumulator(max_udaf(), field)?);
     for array in arrays {

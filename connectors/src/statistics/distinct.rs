@@ -1,42 +1,44 @@
-//! How many different values a column has, from how many a sample of it has.
+//! Estimates the number of distinct values of a column from the number in a sample.
 
-/// Enough to halve any ratio of two counts of rows down to nothing.
+/// The number of bisection steps. They reduce any ratio of two row counts to a negligible interval.
 const BISECTIONS: usize = 64;
 
-/// The numbers of different values in a sample of one column, NULL aside.
+/// The numbers of distinct values in a sample of one column, without NULL.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct DistinctCounts {
-    /// Values in the first half of each run, and how many of them differ.
+    /// The number of values in the first halves of all runs, and how many of them are distinct.
     pub(super) half: (u64, u64),
-    /// The same of all runs in full.
+    /// The same for the whole runs.
     pub(super) whole: (u64, u64),
 }
 
 impl DistinctCounts {
-    /// The number of different values among `total`, of which the sample has `n` values, `d(n)` of them different, and
-    /// the first halves of its runs `n₀` and `d(n₀)`.
+    /// Estimates the number of distinct values among `total` values. The sample has `n` values, `d(n)` of them
+    /// distinct. The first halves of the runs have `n₀` values, `d(n₀)` of them distinct.
     ///
-    /// If the rows of a value lie anywhere, and each of `D` values has `total / D` of them, a sample that takes the share
-    /// `q = n / total` of the rows misses a value with the chance `(1 - q)^(total / D)`, and so sees
+    /// Assume that the rows of a value are at random places, and that each of `D` values has `total / D` rows. A sample
+    /// with the share `q = n / total` of the rows then misses a value with probability `(1 - q)^(total / D)`, and so
+    /// has
     ///
     /// ```text
     /// s(D, q) = D · (1 - (1 - q)^(total / D))
     /// ```
     ///
-    /// of them. Solving `s(D, n / total) = d(n)` gives `D`: right for keys, for few values, for foreign keys at random.
+    /// distinct values. Solving `s(D, n / total) = d(n)` gives `D`. This estimate is right for keys, for few values,
+    /// and for foreign keys at random places.
     ///
-    /// Where rows of a value lie together, such as the lines of an order, or where a few values are frequent and many
-    /// are rare, more values are still to come than that. How fast they come tells the growth from the first halves to
-    /// the whole, `β = ln(d(n) / d(n₀)) / ln(n / n₀)`, from 0, where nothing new comes, to 1, where the second halves
-    /// bring as many as the first. `β₁` is the same for `s(D, n₀ / total)`, which is what values at random
-    /// would show. The larger β is than that, the more the estimate goes from `D` to growth in proportion:
+    /// It is too low if the rows of a value are adjacent, such as the lines of an order, or if a few values are
+    /// frequent and many are rare. The growth from the first halves to the whole runs measures how fast new values
+    /// appear: `β = ln(d(n) / d(n₀)) / ln(n / n₀)`. It is 0 if the second halves have no new values, and 1 if they have
+    /// as many new values as the first halves. `β₁` is the same growth for `s(D, n₀ / total)`, that is, for values at
+    /// random places. The more `β` exceeds `β₁`, the more the estimate moves from `D` to proportional growth:
     ///
     /// ```text
     /// w = (β - β₁) / (1 - β₁)        between 0 and 1
     /// estimate = D^(1 - w) · (d(n) · total / n)^w
     /// ```
     ///
-    /// Halving each run, rather than leaving out runs, is what makes rows that lie together show.
+    /// The method halves each run instead of omitting whole runs, because only the halves of a run show adjacent rows.
     pub(super) fn extrapolate(&self, total: u64) -> u64 {
         let ((half, half_distinct), (n, distinct)) = (self.half, self.whole);
         if total <= n || distinct == 0 {
@@ -49,7 +51,7 @@ impl DistinctCounts {
         let beta = growth(half_distinct as f64);
         let beta_at_random = growth(seen_at_random(at_random, half / all, all));
         let weight = (beta - beta_at_random) / (1.0 - beta_at_random);
-        // Too few rows to have halves, and keys, for which both ends are the same.
+        // Not finite if there are too few rows for halves, and for keys, whose two estimates are the same.
         let weight = if weight.is_finite() { weight.clamp(0.0, 1.0) } else { 0.0 };
         let estimate = at_random.powf(1.0 - weight) * (d * all / n).powf(weight);
         // A cast from a float saturates.
@@ -57,12 +59,13 @@ impl DistinctCounts {
     }
 }
 
-/// How many of `distinct` values the share `q` of `total` rows shows, where each value has as many rows, anywhere.
+/// Returns how many of `distinct` values occur in the share `q` of `total` rows, if each value has equally many rows at
+/// random places.
 fn seen_at_random(distinct: f64, q: f64, total: f64) -> f64 {
     -distinct * ((-q).ln_1p() * total / distinct).exp_m1()
 }
 
-/// How many values there are if that share shows `seen`.
+/// Returns the number of distinct values if `seen` of them occur in the share `q` of the rows.
 fn values_at_random(seen: f64, q: f64, total: f64) -> f64 {
     let (mut low, mut high) = (seen, total);
     for _ in 0..BISECTIONS {
@@ -81,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    /// What 16 runs of 1024 values show, where the value at each of `total` places is given.
+    /// Returns the counts of 16 runs of 1024 values. `value` returns the value at each of `total` places.
     fn seen(total: u64, value: impl Fn(u64) -> u64) -> DistinctCounts {
         let (mut first, mut all) = (HashSet::new(), HashSet::new());
         for run in 0..16 {

@@ -1,4 +1,4 @@
-//! What a source tells of its rows without being read: the footers of Parquet files, by way of the plan of a scan.
+//! Statistics from a source without reading rows: the footers of Parquet files, through the plan of a scan.
 
 use std::sync::Arc;
 
@@ -15,15 +15,15 @@ use super::width::is_nested;
 use crate::source::OpenedPort;
 use crate::statistics::Estimating;
 
-/// What is known without reading a row.
+/// The statistics of a port from its footers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Footers {
     pub(super) rows: Option<u64>,
-    /// In the order of the port's columns.
+    /// The columns, in the order of the port.
     pub(super) columns: Vec<FooterColumn>,
 }
 
-/// What is known of one column.
+/// The statistics of one column from the footers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct FooterColumn {
     pub(super) nulls: Option<u64>,
@@ -33,27 +33,27 @@ pub(super) struct FooterColumn {
 }
 
 impl Footers {
-    /// Nothing is known.
+    /// Returns statistics without any known value.
     pub(super) fn unknown(schema: &SchemaRef) -> Self {
         Self { rows: None, columns: vec![FooterColumn::default(); schema.fields().len()] }
     }
 
-    /// Plans a scan of every column and takes down what the plan knows.
+    /// Plans a scan of every column, and reads the statistics of the plan.
     ///
     /// # Errors
-    /// Whatever the source says.
+    /// The error of the source.
     pub(super) async fn read(port: &OpenedPort, session: &SessionState) -> Result<Self> {
         let mut session = session.clone();
         session.config_mut().set_extension(Arc::new(Estimating));
         let scan = port.provider.scan(&session, None, &[], None).await?;
-        let told = StatisticsContext::new().compute(scan.as_ref(), &StatisticsArgs::new())?;
+        let statistics = StatisticsContext::new().compute(scan.as_ref(), &StatisticsArgs::new())?;
         let mut footers = Self::unknown(&port.schema);
-        footers.rows = count(&told.num_rows);
-        for ((footer, told), field) in footers.columns.iter_mut().zip(&told.column_statistics).zip(port.schema.fields())
-        {
-            *footer = FooterColumn::of(told);
+        footers.rows = count(&statistics.num_rows);
+        let columns = footers.columns.iter_mut().zip(&statistics.column_statistics);
+        for ((footer, column), field) in columns.zip(port.schema.fields()) {
+            *footer = FooterColumn::of(column);
             if is_nested(field.data_type()) {
-                // Footers count the NULLs of what lies within.
+                // Footers count the NULLs of the nested values.
                 footer.nulls = None;
             }
         }
@@ -62,23 +62,23 @@ impl Footers {
 }
 
 impl FooterColumn {
-    fn of(told: &ScanStatistics) -> Self {
+    fn of(column: &ScanStatistics) -> Self {
         Self {
-            nulls: count(&told.null_count),
-            min: value(&told.min_value),
-            max: value(&told.max_value),
-            bytes: count(&told.byte_size),
+            nulls: count(&column.null_count),
+            min: value(&column.min_value),
+            max: value(&column.max_value),
+            bytes: count(&column.byte_size),
         }
     }
 }
 
-/// A count, exact or not: footers of some files may lack what those of others give, and what is off guides cost all
-/// the same.
-fn count(told: &Precision<usize>) -> Option<u64> {
-    told.get_value().and_then(|n| u64::try_from(*n).ok())
+/// Returns a count, exact or not. The footers of some files may lack values that others have. An inexact count can
+/// still guide cost.
+fn count(figure: &Precision<usize>) -> Option<u64> {
+    figure.get_value().and_then(|n| u64::try_from(*n).ok())
 }
 
-/// A bound. One that is not exact, such as a text that its file cuts short, is a bound nevertheless.
-fn value(told: &Precision<ScalarValue>) -> Option<StatisticValue> {
-    told.get_value().and_then(statistic_value)
+/// Returns a bound, exact or not. A string that is truncated in the file is still a bound.
+fn value(figure: &Precision<ScalarValue>) -> Option<StatisticValue> {
+    figure.get_value().and_then(statistic_value)
 }

@@ -1,5 +1,5 @@
-//! What a node tells of its ports' data: what footers say, what a bounded sample of rows shows, and what contracts
-//! declare, as [`PortStatistics`]. Nothing here fails: what cannot be found out is left out.
+//! Collects the statistics of ports: from footers, from a bounded sample of rows, and from the contracts, as
+//! [`PortStatistics`]. Collecting never fails: statistics that cannot be determined are omitted.
 
 mod columns;
 mod distinct;
@@ -32,24 +32,26 @@ use self::width::{fixed_width, is_nested};
 use crate::panics::caught_async;
 use crate::source::{Footprint, LocalDomain, OPENINGS, OpenedPort, SourceOpener};
 
-/// A source that takes longer to list its data, to give its footers or to guess its rows is not waited for.
+/// The time limit for a source to list its data, to return its footers, or to guess its rows.
 const SOURCE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Ports that are not sampled by then, when a domain is opened, are sampled once the node is up.
+/// The time for sampling when a domain is opened. Ports that are not sampled by then are sampled after the node has
+/// started.
 const SAMPLING_BUDGET: Duration = Duration::from_secs(5);
-/// How many ports are looked at at once while queries run.
+/// The number of ports whose statistics are collected at once while queries run.
 const REFRESHES: usize = 2;
-/// Rows of a batch of a sample: few, so that a batch of wide rows stays small.
+/// The rows of a batch of a sample. There are few, so that a batch of wide rows stays small.
 const BATCH_ROWS: usize = 1024;
-/// Files from this size on are sampled in several places.
+/// Files of at least this size, in bytes, are sampled in several places.
 const DIVIDED_BYTES: usize = 1 << 20;
-/// Columns of wider values are not sampled.
+/// Columns whose values are wider than this on average, in bytes, are not sampled.
 const MAX_WIDTH: u64 = 16 << 10;
 
-/// Marks a session that plans a scan to estimate by its statistics, and never runs it: bounds may leave out some rows.
+/// A marker for a session that plans a scan only for its statistics, and never runs it. In such a session, bounds may
+/// disregard some rows.
 #[derive(Debug)]
 pub(crate) struct Estimating;
 
-/// The statistics of every port of a domain that is being opened.
+/// Collects the statistics of every port of a domain that is being opened.
 pub(crate) async fn of_domain(
     catalog: &DomainCatalog,
     ports: &[OpenedPort],
@@ -63,8 +65,8 @@ pub(crate) async fn of_domain(
     stream::iter(collected).buffered(OPENINGS).collect().await
 }
 
-/// The statistics of those ports whose data has changed since theirs were taken, or that have not been sampled yet.
-/// Where there are many it gives some: the rest comes with the next call.
+/// Collects the statistics of the ports whose data has changed since the last collection, or that have not been sampled
+/// yet. If there are many such ports, one call returns some of them, and the next calls return the rest.
 pub async fn changed_statistics(
     domain: &LocalDomain,
     opener: &dyn SourceOpener,
@@ -89,7 +91,7 @@ fn session(runtime: &Arc<RuntimeEnv>) -> SessionState {
     SessionStateBuilder::new().with_config(config).with_runtime_env(runtime.clone()).build()
 }
 
-/// Collects the statistics of one port.
+/// A collector of the statistics of one port.
 struct PortCollector<'a> {
     port: &'a Port,
     opened: &'a OpenedPort,
@@ -101,14 +103,14 @@ struct PortCollector<'a> {
 type Collected = (PortRef, Arc<PortStatistics>);
 
 impl PortCollector<'_> {
-    /// Collects them, with a sample unless it is too late for one.
+    /// Collects the statistics, with a sample if there is still time for one.
     async fn first(self, sampled_until: Instant) -> Collected {
         let footprint = self.footprint().await;
         let bounds = (Instant::now() < sampled_until).then(Bounds::default);
         (self.port.name.clone(), Arc::new(self.caught(footprint, bounds).await))
     }
 
-    /// Collects them if the data has changed, and it is not too late.
+    /// Collects the statistics if the data has changed and there is still time.
     async fn again(self, sampled_until: Instant) -> Option<Collected> {
         let footprint = self.footprint().await?;
         let is_known = self.port.statistics.data_version.as_deref() == Some(footprint.version.as_str());
@@ -124,7 +126,7 @@ impl PortCollector<'_> {
         match caught_async(footprint).await {
             Ok(footprint) => footprint.ok().flatten(),
             Err(panic) => {
-                tracing::warn!(port = %self.port.name, %panic, "its files cannot be listed");
+                tracing::warn!(port = %self.port.name, %panic, "the port's files cannot be listed");
                 None
             }
         }
@@ -179,7 +181,7 @@ impl PortCollector<'_> {
         Footers::unknown(&self.opened.schema)
     }
 
-    /// The columns that are worth reading, and fit to be.
+    /// Returns the columns to sample: those that are neither nested nor too wide.
     fn sampled_columns(&self, footers: &Footers) -> Vec<usize> {
         let fields = self.opened.schema.fields().iter().enumerate();
         let is_wide = |i: usize| {
@@ -193,7 +195,7 @@ impl PortCollector<'_> {
         if columns.is_empty() {
             return None;
         }
-        // Planning the scan lists files and is not part of what `bounds` times.
+        // Planning the scan lists files. The time limit in `bounds` does not include it.
         match timeout(SOURCE_TIMEOUT, Sample::read(self.opened, columns, self.session, bounds)).await {
             Ok(Ok(sample)) => return Some(sample),
             Ok(Err(error)) => tracing::debug!(port = %self.port.name, %error, "no sample"),
@@ -202,7 +204,7 @@ impl PortCollector<'_> {
         None
     }
 
-    /// What the sample shows, by the columns' positions in the port.
+    /// Returns the statistics of the sample's columns, by their positions in the port.
     fn sampled(&self, sample: &Sample, columns: &[usize]) -> BTreeMap<usize, Sampled> {
         let mut sampled = BTreeMap::new();
         for (position, i) in columns.iter().enumerate() {
@@ -214,8 +216,8 @@ impl PortCollector<'_> {
         sampled
     }
 
-    /// Rows where nothing counts them: as the source guesses, or for Arrow files, which store values as they are, by the
-    /// width of a row.
+    /// Estimates the number of rows if nothing counts them: by the source's guess, or from the width of a row for Arrow
+    /// files, which store values in their memory layout.
     async fn guessed_rows(&self, bytes: Option<u64>, sampled: &BTreeMap<usize, Sampled>) -> Option<u64> {
         let guess = timeout(SOURCE_TIMEOUT, self.opener.guess_rows(self.opened, self.runtime)).await.ok().flatten();
         if guess.is_some() {
@@ -231,11 +233,11 @@ impl PortCollector<'_> {
     }
 }
 
-/// All that is known of one column.
+/// The inputs for the statistics of one column.
 struct ColumnFacts<'a> {
-    /// Rows of the port.
+    /// The number of rows of the port.
     rows: Option<u64>,
-    /// Whether the sample has all of them.
+    /// True if the sample has all rows.
     is_complete: bool,
     field: &'a FieldRef,
     declared: &'a Column,
@@ -250,8 +252,8 @@ impl ColumnFacts<'_> {
         let nulls = self.nulls();
         let distinct = self.distinct(nulls, min.as_ref(), max.as_ref());
         let width = self.width();
-        // What somebody wrote does not leave its port by way of statistics. Ends of scales do, since much depends on them,
-        // and `mesh.columns` does not show them.
+        // The statistics of a classified column contain no strings and no frequent values. Numeric bounds stay, because
+        // many estimates depend on them, and `mesh.columns` does not show them.
         if !self.declared.is_open() {
             let scale = |value: Option<StatisticValue>| value.filter(|v| matches!(v, StatisticValue::Number(_)));
             return ColumnStatistics { distinct, nulls, min: scale(min), max: scale(max), width, frequent: vec![] };
@@ -269,8 +271,8 @@ impl ColumnFacts<'_> {
         self.footer.nulls.or_else(in_sample)
     }
 
-    /// A declared key has as many values as rows. Any other column has what the sample tells, within what its type, its
-    /// range and its contract leave room for.
+    /// Estimates the number of distinct values. A declared key has as many values as rows. For any other column, the
+    /// sample gives the estimate, limited by the type, the range and the contract.
     fn distinct(&self, nulls: Option<u64>, min: Option<&StatisticValue>, max: Option<&StatisticValue>) -> Option<u64> {
         let values = self.rows.map(|rows| rows.saturating_sub(nulls.unwrap_or_default()));
         if self.declared.unique {
@@ -280,7 +282,7 @@ impl ColumnFacts<'_> {
         let estimate = match values {
             _ if self.is_complete => sampled.distinct.whole.1,
             Some(0) => 0,
-            // Rows and not one of them was read.
+            // The port has rows, but the sample has none.
             Some(_) if sampled.rows == 0 => return None,
             Some(values) => sampled.distinct.extrapolate(values),
             None => return None,
@@ -304,7 +306,8 @@ impl ColumnFacts<'_> {
     }
 }
 
-/// How many values of a type lie in a range, where they can be counted: whole numbers, dates, decimals, Booleans.
+/// Returns the number of values in a range, for types whose values can be counted: integers, dates, decimals and
+/// Booleans.
 fn range_size(data_type: &DataType, min: Option<&StatisticValue>, max: Option<&StatisticValue>) -> Option<u64> {
     let steps = match data_type {
         DataType::Boolean => return Some(2),
@@ -317,7 +320,7 @@ fn range_size(data_type: &DataType, min: Option<&StatisticValue>, max: Option<&S
         _ => return None,
     };
     let (StatisticValue::Number(min), StatisticValue::Number(max)) = (min?, max?) else { return None };
-    // Beyond 2^53 neighbours cannot be told apart, and such a range bounds nothing.
+    // Above 2^53, floats cannot distinguish neighbouring integers, so such a range is not a useful bound.
     let size = (max - min) * steps + 1.0;
     (1.0..9e15).contains(&size).then_some(size.round() as u64)
 }

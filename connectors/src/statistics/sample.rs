@@ -1,4 +1,4 @@
-//! Reads a bounded sample of a port's rows, spread over its data where the source can be read in parts.
+//! Reads a bounded sample of a port's rows. The sample is spread over the data if the source can be read in parts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use tokio::time::{Instant, timeout_at};
 use super::width::bytes_of;
 use crate::source::OpenedPort;
 
-/// How much is read.
+/// The bounds of a sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Rows of one port.
+    /// The rows of one port.
     pub(super) rows: usize,
-    /// Bytes of one port's rows in Arrow's form.
+    /// The size of one port's rows in the Arrow format, in bytes.
     pub(super) bytes: u64,
-    /// Time for one port. What was read by then is the sample.
+    /// The time for one port. The sample has the rows that were read within this time.
     pub(super) time: Duration,
 }
 
@@ -30,15 +30,15 @@ impl Default for Bounds {
     }
 }
 
-/// In how many places of the data a sample is taken.
+/// The number of places in the data that a sample reads.
 pub(super) const RUNS: usize = 16;
 
-/// Rows that were read.
+/// A sample of a port's rows.
 #[derive(Debug, Default)]
 pub(super) struct Sample {
-    /// Rows that follow one another in the data, per place.
+    /// The consecutive rows of each place.
     pub(super) runs: Vec<Vec<RecordBatch>>,
-    /// Whether these are all rows that there are.
+    /// True if the sample has all rows of the port.
     pub(super) complete: bool,
 }
 
@@ -49,11 +49,11 @@ impl Sample {
 
     /// Reads the columns at these positions.
     ///
-    /// Each run has its share of the rows. Where most places turn out to hold less than that, as in a file that cannot
-    /// be divided, those that hold more are read a second time, further.
+    /// Each run has an equal share of the rows. If most places have fewer rows than that, as in a file that cannot be
+    /// divided, the places with more rows are read a second time, with a larger share.
     ///
     /// # Errors
-    /// Whatever the source says.
+    /// The error of the source.
     pub(super) async fn read(
         port: &OpenedPort,
         columns: &[usize],
@@ -80,14 +80,14 @@ impl Sample {
     }
 }
 
-/// Why a run ended.
+/// The reason why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum End {
     /// There are no more rows.
     Data,
-    /// It has its share of the rows.
+    /// The run has its share of the rows.
     Rows,
-    /// Bytes or time are used up.
+    /// The bytes or the time are used up.
     Spent,
 }
 
@@ -112,7 +112,7 @@ struct SampleReader<'a> {
 }
 
 impl SampleReader<'_> {
-    /// Reads up to `rows` of each part of the data, or of those parts only.
+    /// Reads up to `rows` rows of each part of the data, or only of the parts in `only`.
     async fn runs(&self, rows: usize, only: Option<&[usize]>) -> Result<Vec<SampleRun>> {
         let plan = self.plan(rows).await?;
         let partitions = plan.output_partitioning().partition_count();
@@ -121,7 +121,7 @@ impl SampleReader<'_> {
             None => (0..partitions).collect(),
         };
         let bytes = self.bytes / wanted.len().max(1) as u64;
-        // Sources that are in more parts than a sample has runs.
+        // A source may have more parts than a sample has runs.
         let rows = if partitions > RUNS { (rows * RUNS / partitions).max(1) } else { rows };
         let mut runs = Vec::with_capacity(wanted.len());
         for partition in wanted {
@@ -130,14 +130,15 @@ impl SampleReader<'_> {
         Ok(runs)
     }
 
-    /// A scan of as many parts as a sample has runs. Its limit lets readers fetch no more than the first rows of each.
+    /// Plans a scan with as many parts as a sample has runs. With its limit, readers fetch only the first rows of each
+    /// part.
     async fn plan(&self, rows: usize) -> Result<Arc<dyn ExecutionPlan>> {
         let scan = self.port.provider.scan(self.session, Some(&self.columns.to_vec()), &[], Some(rows)).await?;
         let parts = match scan.output_partitioning().partition_count() < RUNS {
             true => scan.repartitioned(RUNS, self.session.config_options())?.unwrap_or(scan),
             false => scan,
         };
-        // Otherwise parts that end early would go on with the files of their neighbours.
+        // Otherwise, parts that end early would continue with the files of other parts.
         Ok(parts.with_preserve_order(true).unwrap_or(parts))
     }
 

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-//! Statistics of rows in memory, whose source tells their number only: what sampling makes of types, NULLs and bounds.
+//! Tests of the statistics of rows in memory: types, NULLs and bounds of a sample. The source reports only the number
+//! of rows.
 
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array, ListArray,
@@ -12,7 +13,7 @@ use portolan_catalog::Diagnostics;
 
 use super::*;
 
-/// A source that tells neither bytes nor versions.
+/// A source that reports neither bytes nor versions.
 #[derive(Debug)]
 struct Silent;
 
@@ -68,7 +69,7 @@ async fn every_type_is_counted_or_left_out() {
     let (port, opened) = port(vec![batch]);
     let known = take(&port, &opened, Some(Bounds::default())).await;
     assert_eq!(known.rows, Some(3));
-    let told: Vec<_> = known.columns.iter().map(|(name, c)| (name.as_str(), c.distinct, c.nulls, c.width)).collect();
+    let found: Vec<_> = known.columns.iter().map(|(name, c)| (name.as_str(), c.distinct, c.nulls, c.width)).collect();
     let expected = [
         ("bool", Some(1), Some(1), Some(1.0)),
         ("bytes", Some(2), Some(0), Some(4.0 + 4.0 / 3.0)),
@@ -81,8 +82,8 @@ async fn every_type_is_counted_or_left_out() {
         ("time", Some(2), Some(0), Some(8.0)),
         ("view", Some(2), Some(1), Some(16.0 + 9.0)),
     ];
-    let told: Vec<_> = told.into_iter().filter(|(name, ..)| !["list", "null"].contains(name)).collect();
-    assert_eq!(told, expected);
+    let found: Vec<_> = found.into_iter().filter(|(name, ..)| !["list", "null"].contains(name)).collect();
+    assert_eq!(found, expected);
     assert_eq!(
         (known.columns["decimal"].min.clone(), known.columns["decimal"].max.clone()),
         (number(1.5), number(2.5))
@@ -137,7 +138,7 @@ async fn a_sample_that_is_cut_short_is_extrapolated() {
         let known = take(&port, &opened, Some(bounds)).await;
         let id = &known.columns["id"];
         assert_eq!((id.distinct, id.nulls, id.width), (Some(2000), Some(0), Some(8.0)), "{bounds:?}");
-        assert_eq!((id.min.clone(), id.max.clone()), (None, None), "nothing bounds what was not read: {bounds:?}");
+        assert_eq!((id.min.clone(), id.max.clone()), (None, None), "a partial sample gives no range: {bounds:?}");
         let nulls = known.columns["maybe"].nulls.unwrap();
         assert!(nulls.abs_diff(1000) < 200, "{nulls} for {bounds:?}");
     }

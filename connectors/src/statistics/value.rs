@@ -1,15 +1,16 @@
-//! A value of any type as statistics know it.
+//! Converts values of any type into values of statistics.
 
 use datafusion::common::ScalarValue;
 use portolan_catalog::StatisticValue;
 
-/// Longer texts are left out: statistics travel, and nobody estimates by what stands that far behind.
+/// The length of the longest string in statistics, in bytes. Nodes exchange statistics, and longer strings do not
+/// improve estimates.
 const MAX_TEXT_BYTES: usize = 256;
 
 const SECONDS_A_DAY: f64 = 86_400.0;
 
-/// The value on the scale of its type, in the units that [`StatisticValue`] tells; `None` for NULL, for what is not
-/// finite, for long texts, and for types without a scale.
+/// Returns the value on the scale of its type, in the units of [`StatisticValue`]. Returns `None` for NULL, for numbers
+/// that are not finite, for long strings, and for types without a scale.
 pub fn statistic_value(value: &ScalarValue) -> Option<StatisticValue> {
     if let Some(text) = value.try_as_str() {
         return text.filter(|t| t.len() <= MAX_TEXT_BYTES).map(|t| StatisticValue::Text(t.to_owned()));

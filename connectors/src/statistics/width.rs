@@ -1,18 +1,18 @@
-//! How many bytes values take in Arrow's form.
+//! The sizes of values in the Arrow format.
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{ArrowNativeType, ByteArrayType, DataType};
 
-/// What a value of a view type takes besides its bytes, and how many bytes fit within that.
+/// The size of a view, and the length of the longest value that a view stores inline, in bytes.
 const VIEW_BYTES: u64 = 16;
 const INLINE_BYTES: u64 = 12;
 
-/// Whether values of the type hold other values. Such columns are not sampled.
+/// True if values of the type contain other values, and for `Null`. Such columns are not sampled.
 pub(super) fn is_nested(data_type: &DataType) -> bool {
     data_type.is_nested() || matches!(data_type, DataType::Null)
 }
 
-/// The bytes that each value of the type takes, where they are of one size.
+/// Returns the size of each value of the type in bytes, if all values have the same size.
 pub(super) fn fixed_width(data_type: &DataType) -> Option<u64> {
     match data_type {
         DataType::Boolean => Some(1),
@@ -21,7 +21,7 @@ pub(super) fn fixed_width(data_type: &DataType) -> Option<u64> {
     }
 }
 
-/// The bytes of the values that are not NULL; `None` for nested types.
+/// Returns the size of the values that are not NULL, in bytes. Returns `None` for nested types.
 pub(super) fn bytes_of(array: &dyn Array) -> Option<u64> {
     let values = (array.len() - array.logical_null_count()) as u64;
     let viewed = |lengths: &mut dyn Iterator<Item = u32>| {

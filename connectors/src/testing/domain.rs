@@ -12,7 +12,7 @@ use portolan_catalog::{Column, DomainCatalog, DomainName, Port, PortRef, Product
 
 use crate::source::{LocalDomain, OpenedPort};
 
-/// Returns a column that is never NULL, and that a contract says nothing else of.
+/// Returns a column that is never NULL, without other properties.
 pub fn column(name: &str, data_type: DataType) -> Column {
     Column { data_type: Some(data_type), nullable: false, ..Column::new(name) }
 }
@@ -35,10 +35,10 @@ pub fn catalog(domain: &str, ports: impl IntoIterator<Item = Port>) -> DomainCat
     DomainCatalog { domain: DomainName::new(domain), version: "1".into(), products }
 }
 
-/// Returns a domain as its owner holds it. `rows` gives the batches of a port, in the port's columns.
+/// Returns a domain as its owner opens it. `rows` returns the batches of a port, with the port's columns.
 ///
 /// # Panics
-/// Columns without a type; batches with other columns.
+/// A column has no type, or a batch has other columns.
 pub fn local_domain(catalog: DomainCatalog, rows: impl Fn(&PortRef) -> Vec<RecordBatch>) -> LocalDomain {
     let open = |port: &Port| {
         let schema = port.schema().expect("every column has a type");

@@ -1,4 +1,4 @@
-//! Fakes for tests and benchmarks: domains whose rows are in memory, and a peer without a network. Only with the
+//! Fakes for tests and benchmarks: domains whose rows are in memory, and a peer without a network. They need the
 //! feature `testing`.
 
 mod domain;

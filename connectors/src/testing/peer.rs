@@ -1,4 +1,4 @@
-//! A peer without a network: it gives the answers that a test sets, or those of another peer, and records the calls.
+//! A peer without a network. It returns the answers that a test sets, or those of another peer, and records the calls.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,10 +14,10 @@ use crate::fragment::{
 use crate::poison::lock;
 use crate::site::{CatalogAnswer, Peer, Reach, Site, SiteId};
 
-/// The bytes that a batch of a fake peer takes on the wire.
+/// The size of a fake peer's batch on the wire, in bytes.
 const WIRE_BYTES: usize = 77;
 
-/// A peer that gives the answers that a test sets, or those of another peer, and records the calls.
+/// A peer that returns the answers that a test sets, or those of another peer, and records the calls.
 #[derive(Debug)]
 pub struct FakePeer {
     id: SiteId,
@@ -30,16 +30,16 @@ pub struct FakePeer {
 struct PeerState {
     /// The version and the domains; `None` if the peer is down.
     catalog: Option<(String, Vec<DomainCatalog>)>,
-    /// The domains of others that it says it reaches.
+    /// The domains of other nodes that the peer reports as reachable.
     reaches: Vec<Reach>,
     /// The rows of every fragment.
     rows: Option<RecordBatch>,
     takes_fragments: Option<bool>,
-    /// The number of catalogs that it answers with before it hangs.
+    /// The number of catalog requests that the peer answers before it hangs.
     hangs_after: Option<usize>,
-    /// The versions that it was asked with, in order.
+    /// The known versions in the catalog requests, in order.
     asked: Vec<Option<String>>,
-    /// The fragments that it was sent, in order.
+    /// The received fragments, in order.
     requests: Vec<FragmentRequest>,
 }
 
@@ -59,7 +59,7 @@ impl FakePeer {
         Arc::new(Self { id: SiteId::new(url), inner: None, state: Mutex::new(state), abandoned: AtomicUsize::new(0) })
     }
 
-    /// Returns a peer that hands every call on to `inner`.
+    /// Returns a peer that passes every call on to `inner`.
     pub fn before(inner: Arc<dyn Peer>) -> Arc<Self> {
         let id = inner.id().clone();
         Arc::new(Self { id, inner: Some(inner), state: Mutex::default(), abandoned: AtomicUsize::new(0) })
@@ -70,37 +70,37 @@ impl FakePeer {
         self.state().catalog = Some((version.to_owned(), domains));
     }
 
-    /// Reports from the next version on that it reaches these domains.
+    /// Sets the domains that the peer reports as reachable from the next version on.
     pub fn reach(&self, reaches: Vec<Reach>) {
         self.state().reaches = reaches;
     }
 
-    /// Reports that it takes no fragments.
+    /// Makes the peer report that it accepts no fragments.
     pub fn refuse_fragments(&self) {
         self.state().takes_fragments = Some(false);
     }
 
-    /// Refuses connections from now on.
+    /// Makes the peer refuse connections from now on.
     pub fn go_down(&self) {
         self.state().catalog = None;
     }
 
-    /// Answers every fragment with these rows.
+    /// Sets the rows that answer every fragment.
     pub fn give(&self, rows: RecordBatch) {
         self.state().rows = Some(rows);
     }
 
-    /// Answers so many calls for its catalog, and no call after them. No fragment is answered.
+    /// Makes the peer hang after it has answered `catalogs` catalog requests. It answers no fragment.
     pub fn hang_after(&self, catalogs: usize) {
         self.state().hangs_after = Some(catalogs);
     }
 
-    /// Returns the versions that its catalog was asked for with, in order.
+    /// Returns the known versions in the catalog requests, in order.
     pub fn asked(&self) -> Vec<Option<String>> {
         self.state().asked.clone()
     }
 
-    /// Returns the fragments that it was sent, in order.
+    /// Returns the received fragments, in order.
     pub fn requests(&self) -> Vec<FragmentRequest> {
         self.state().requests.clone()
     }
