@@ -24,8 +24,8 @@ pub enum Order {
     /// None: the rows are a multiset.
     Any,
     /// The rows are sorted by these columns (from 0, outermost first). Rows that are equal in all of them may be in any
-    /// order. If `limit` cut the result, the last such run may hold any of the rows that tie, so that only the sort
-    /// columns of that run are compared.
+    /// order. If `limit` cut the result, the last run of equal rows may have any of the rows that tie. In this run,
+    /// only the sort columns are compared.
     Sorted {
         /// The columns.
         keys: Vec<usize>,
@@ -99,7 +99,7 @@ pub fn compare_within(
             let mut difference = compare_multisets(&expected, 0..rows, &actual, 0..other_rows)
                 .err()
                 .unwrap_or_else(|| Difference { what: String::new(), expected: vec![], actual: vec![] });
-            difference.what = format!("{rows} rows expected, {other_rows} came");
+            difference.what = format!("expected {rows} rows, got {other_rows}");
             Err(difference)
         }
         Order::Any => compare_multisets(&expected, 0..rows, &actual, 0..rows),
@@ -204,7 +204,7 @@ fn broken(error: arrow::error::ArrowError) -> Difference {
     Difference { what: format!("a result cannot be read: {error}"), expected: vec![], actual: vec![] }
 }
 
-/// Returns the values in the one layout of their kind. Types that cannot be compared become strings.
+/// Returns the values in one layout for each kind of value. Types that cannot be compared become strings.
 fn normalised(column: &ArrayRef) -> arrow::error::Result<ArrayRef> {
     let plain = match column.data_type() {
         DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
@@ -248,7 +248,7 @@ fn compare_rows(expected: &Table, actual: &Table, columns: &[usize]) -> Result<(
     match (0..keys.batch.num_rows()).find(|&row| keys.compare(row, &other_keys, row).is_ne()) {
         None => Ok(()),
         Some(row) => Err(Difference {
-            what: format!("row {} is another one", row + 1),
+            what: format!("row {} differs", row + 1),
             expected: expected.show(&[row]),
             actual: actual.show(&[row]),
         }),
@@ -307,7 +307,7 @@ fn compare_multisets(
         return Ok(());
     }
     Err(Difference {
-        what: format!("{} rows are missing and {} are too many", missing.len(), extra.len()),
+        what: format!("{} rows are missing and {} are unexpected", missing.len(), extra.len()),
         expected: expected.show(&missing),
         actual: actual.show(&extra),
     })

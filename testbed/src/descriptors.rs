@@ -35,7 +35,7 @@ const DESCRIPTORS: &[(&str, &str, &str)] = descriptors![
 pub fn write(domain: &str, data: &Path, folder: &Path) -> Result<PathBuf> {
     let products = folder.join("products");
     fs::create_dir_all(&products).map_err(|e| Error::output(products.display(), e))?;
-    // The place stands between double quotes, where YAML escapes as JSON does.
+    // The path is between double quotes, where YAML uses the escapes of JSON.
     let data = serde_json::Value::from(data.display().to_string()).to_string();
     let data = data.trim_matches('"');
     for (_, file, text) in DESCRIPTORS.iter().filter(|descriptor| descriptor.0 == domain) {

@@ -47,7 +47,7 @@ pub struct NodeProcess {
     url: String,
     pid: u32,
     child: Child,
-    // Kept open for what the node may still print.
+    // Kept open, because the node may still print.
     _stdout: Option<BufReader<ChildStdout>>,
     log: PathBuf,
 }
@@ -127,7 +127,7 @@ impl LocalMesh {
                 Err(StartError::Other(error)) => return Err(error),
             }
         }
-        Err(Error::failed("other processes keep taking the ports that the nodes were to listen on; try again"))
+        Err(Error::failed("other processes keep using the ports that the nodes need; try again"))
     }
 
     async fn try_start(
@@ -183,8 +183,8 @@ impl LocalMesh {
         json!({ "gateway": { "url": self.gateway.url, "pid": self.gateway.pid }, "nodes": nodes })
     }
 
-    /// Returns the bytes that crossed the edge of each of [`DOMAINS`], on the way to the gateway or to another owner,
-    /// keys included.
+    /// Returns the bytes that crossed the edge of each of [`DOMAINS`], to the gateway or to another owner, including
+    /// keys.
     pub fn bytes_by_domain(&self, progress: &Progress) -> [u64; DOMAINS.len()] {
         DOMAINS.map(|domain| {
             let node = self.nodes.iter().find(|node| node.domain() == Some(domain));
@@ -239,7 +239,7 @@ impl LocalMesh {
             };
             if Instant::now() + POLL_INTERVAL > deadline {
                 return Err(Error::failed(format!(
-                    "the gateway at {} did not get to know the domains in {} seconds: {seen}{}",
+                    "the gateway at {} does not know all domains after {} seconds: {seen}{}",
                     self.gateway.url,
                     START_TIMEOUT.as_secs(),
                     self.gateway.log_tail()
@@ -261,7 +261,7 @@ impl NodeProcess {
         &self.url
     }
 
-    /// Returns the process.
+    /// Returns the id of the process.
     pub fn pid(&self) -> u32 {
         self.pid
     }
@@ -295,7 +295,7 @@ impl NodeProcess {
         if let Some(stdout) = &mut self._stdout {
             match tokio::time::timeout_at(deadline.into(), stdout.read_line(&mut line)).await {
                 Ok(Ok(_)) => {}
-                Ok(Err(e)) => return Err(self.error("cannot be heard").with_source(e).into()),
+                Ok(Err(e)) => return Err(self.error("has no readable output").with_source(e).into()),
                 Err(_) => return Err(self.error("did not start in time").into()),
             }
         }
@@ -339,7 +339,7 @@ impl NodeProcess {
     }
 }
 
-/// Returns different addresses on loopback that were free a moment ago.
+/// Returns distinct addresses on loopback that were free a moment ago.
 fn free_addresses(count: usize) -> Result<Vec<String>> {
     let listeners = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<Vec<_>>>();
     listeners

@@ -16,7 +16,7 @@ use crate::tpch::DOMAINS;
 /// Returns an engine that owns all three domains over the tables in `data`. Must be called on a tokio runtime.
 ///
 /// # Errors
-/// Data that is missing; an engine that does not start.
+/// Missing data, or an engine that does not start.
 pub async fn single_process(data: &Path) -> Result<Engine> {
     let folder = tempfile::tempdir().map_err(|e| Error::output("the temporary folder", e))?;
     let runtime = Arc::new(RuntimeEnv::default());

@@ -1,4 +1,4 @@
-//! Results that are equal, and results that differ in one way each.
+//! Tests of the comparison: results that are equal, and results that differ in one way each.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -50,7 +50,7 @@ fn equal_results_are_equal() {
 fn a_dropped_row_is_found() {
     for order in [Order::Any, Order::Exact, by_id(None)] {
         let difference = check(&ROWS, &ROWS[1..], &order).unwrap_err();
-        assert_eq!(difference.to_string(), "4 rows expected, 3 came\n  - 1 | 1.00 | a | 0.5");
+        assert_eq!(difference.to_string(), "expected 4 rows, got 3\n  - 1 | 1.00 | a | 0.5");
     }
 }
 
@@ -60,7 +60,7 @@ fn a_row_that_came_twice_in_the_place_of_another_is_found() {
     let difference = check(&ROWS, &doubled, &Order::Any).unwrap_err();
     assert_eq!(
         difference.to_string(),
-        "1 rows are missing and 1 are too many\n  - 2 | 2.00 | b | 1.5\n  + 1 | 1.00 | a | 0.5"
+        "1 rows are missing and 1 are unexpected\n  - 2 | 2.00 | b | 1.5\n  + 1 | 1.00 | a | 0.5"
     );
 }
 
@@ -78,7 +78,7 @@ fn order_counts_where_the_query_orders() {
     let mut swapped = ROWS;
     swapped.swap(0, 1);
     check(&ROWS, &swapped, &Order::Any).unwrap();
-    assert!(check(&ROWS, &swapped, &by_id(None)).unwrap_err().to_string().starts_with("row 1 is another one"));
+    assert!(check(&ROWS, &swapped, &by_id(None)).unwrap_err().to_string().starts_with("row 1 differs"));
     let mut tied = ROWS;
     tied.swap(1, 2);
     check(&ROWS, &tied, &by_id(None)).unwrap();

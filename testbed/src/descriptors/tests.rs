@@ -1,4 +1,4 @@
-//! The descriptors beside the tables that are generated.
+//! Tests of the descriptors against the generated tables.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -12,7 +12,7 @@ use crate::tpch::{DOMAINS, TABLES, generate};
 #[test]
 fn the_descriptors_load_and_publish_every_table() {
     let folder = tempfile::tempdir().unwrap();
-    // A place that has to be escaped in YAML.
+    // A path that has to be escaped in YAML.
     let data = folder.path().join("da\"ta");
     let mut ports = vec![];
     let mut mesh = MeshSnapshot::default();

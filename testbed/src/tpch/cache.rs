@@ -18,7 +18,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Returns the folder that generated data is kept in: `portolan` below the user's cache folder.
 ///
 /// # Errors
-/// No home folder.
+/// There is no home folder.
 pub fn cache_folder() -> Result<PathBuf> {
     let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     variable("XDG_CACHE_HOME")
@@ -30,7 +30,8 @@ pub fn cache_folder() -> Result<PathBuf> {
 /// Returns the folder with the tables of a scale below `root`. Generates the tables if they are missing.
 ///
 /// # Errors
-/// As [`generate`]; a cache folder that cannot be written; another process that generates the same for too long.
+/// The errors of [`generate`], a cache folder that cannot be written, or another process that generates the same data
+/// for too long.
 pub fn ensure(root: &Path, scale: f64, on_batch: OnBatch<'_>, cancel: &AtomicBool) -> Result<PathBuf> {
     let name = format!("tpch-sf{scale}-{LAYOUT}");
     let folder = root.join(&name);

@@ -51,10 +51,10 @@ pub fn expected_rows(table: &str, scale: f64) -> u64 {
 /// Writes `folder/<table>.parquet` for every table, on two threads. `cancel` stops it between two batches.
 ///
 /// # Errors
-/// A scale that is not above 0 and at most 1000; a disk that is full or cannot be written; `cancel`.
+/// A scale that is not above 0 and at most 1000, a disk that is full or cannot be written, or `cancel`.
 pub fn generate(folder: &Path, scale: f64, on_batch: OnBatch<'_>, cancel: &AtomicBool) -> Result<()> {
     if !(scale.is_finite() && scale > 0.0 && scale <= 1000.0) {
-        return Err(Error::config(format!("the scale is a number above 0 and at most 1000, not {scale}")));
+        return Err(Error::config(format!("expected a scale above 0 and at most 1000, got {scale}")));
     }
     let failed = AtomicBool::new(false);
     let stopped = || cancel.load(Ordering::Relaxed) || failed.load(Ordering::Relaxed);
@@ -76,7 +76,7 @@ pub fn generate(folder: &Path, scale: f64, on_batch: OnBatch<'_>, cancel: &Atomi
     let (first, second) = std::thread::scope(|scope| {
         let other = scope.spawn(work);
         let here = work();
-        let there = other.join().unwrap_or_else(|_| Err(Error::failed("a thread that generates data died")));
+        let there = other.join().unwrap_or_else(|_| Err(Error::failed("a thread that generates data panicked")));
         (here, there)
     });
     // A thread that was stopped because the other one failed has no error of its own.

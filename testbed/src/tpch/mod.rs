@@ -1,4 +1,5 @@
-//! The TPC-H benchmark over the demo's three domains: its tables, its 22 queries, and its data, generated in process.
+//! The TPC-H benchmark over the demo's three domains: its tables, its 22 queries, and its data, generated in this
+//! process.
 
 pub mod cache;
 pub mod generate;
@@ -53,7 +54,7 @@ impl Query {
         if self.sort_keys.is_empty() {
             Order::Any
         } else {
-            // No rows tie at a limit. The data is the same every time, so that this is known.
+            // No rows tie at a limit. This is certain, because the data is the same every time.
             Order::Sorted { keys: self.sort_keys.to_vec(), limit: None }
         }
     }

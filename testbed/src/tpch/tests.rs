@@ -1,4 +1,4 @@
-//! The generated data and its cache, and the texts of the queries.
+//! Tests of the generated data, of its cache, and of the queries' text.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
