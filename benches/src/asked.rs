@@ -1,4 +1,4 @@
-//! Asks the gateway a query in a session with some settings, and keeps what came and what crossed edges for it.
+//! Runs queries on the gateway in sessions with settings, and keeps the results and the bytes that crossed edges.
 
 use std::time::{Duration, Instant};
 
@@ -12,33 +12,33 @@ use portolan_testbed::compare::compare;
 use portolan_testbed::mesh::LocalMesh;
 use portolan_testbed::tpch::Query;
 
-/// Settings of a session, by name and without `portolan.`.
+/// Settings of a session: pairs of a name without `portolan.` and a value.
 pub type Settings = &'static [(&'static str, &'static str)];
 
-/// What federated engines do with any source: filters and columns of each port are pushed, its rows are gathered, and
-/// all joins and aggregates are done by who asked, in the order in which the query is written.
+/// The strategy of federated engines for any source. They push the filters and columns of each port down and gather the
+/// rows. The gateway runs all joins and aggregates, in the order of the query's text.
 pub const GATHERED: Settings = &[("pushdown", "scans"), ("strategy", "gather"), ("join_order", "off")];
-/// Joins across sites are done by who asked and no keys are sent, while an owner does all that it can do alone.
+/// The gateway runs the joins across sites and sends no keys. An owner runs everything that needs no other site.
 pub const JOINS_GATHERED: Settings = &[("strategy", "gather")];
-/// Ports come whole, in the columns that are read.
+/// The gateway gathers all rows of each port, in the columns that the query reads.
 pub const UNPLACED: Settings = &[("placement", "off")];
 
-/// An answer.
+/// The answer to a query.
 pub struct Answer {
-    /// Its columns.
+    /// The columns.
     pub schema: SchemaRef,
-    /// Its rows.
+    /// The rows.
     pub batches: Vec<RecordBatch>,
-    /// From the text to the last row decoded.
+    /// The time from sending the text to decoding the last row.
     pub time: Duration,
-    /// What crossed edges.
+    /// The rows and bytes that crossed edges.
     pub progress: Progress,
 }
 
-/// A session on the gateway.
+/// Opens a session on the gateway.
 ///
 /// # Errors
-/// A gateway that does not answer, or knows no such setting.
+/// The gateway does not answer, or does not know a setting.
 pub async fn session(mesh: &LocalMesh, settings: Settings) -> Result<Client> {
     let client = Client::connect(mesh.gateway().url(), &ConnectOptions::default()).await?;
     for (name, value) in settings {
@@ -50,52 +50,53 @@ pub async fn session(mesh: &LocalMesh, settings: Settings) -> Result<Client> {
 /// Changes a setting of a session.
 ///
 /// # Errors
-/// There is no such setting, or it takes no such value.
+/// The setting does not exist, or does not accept the value.
 pub async fn set(client: &Client, name: &str, value: &str) -> Result<()> {
     client.query(&format!("SET portolan.{name} = '{value}'")).await?;
     Ok(())
 }
 
 impl Answer {
-    /// Asks for one.
+    /// Runs a query and reads the answer.
     ///
     /// # Errors
-    /// What the gateway says.
+    /// The gateway's error.
     pub async fn of(client: &Client, sql: &str) -> Result<Self> {
         let started = Instant::now();
         let statement = client.prepare(sql).await?;
         let batches = client.rows(&statement).try_collect().await?;
         let time = started.elapsed();
         let progress = client.progress(&statement).await;
-        let progress = progress.ok_or_else(|| Error::failed("the gateway forgot how far a query was"))?;
+        let progress =
+            progress.ok_or_else(|| Error::failed("the gateway no longer keeps the progress of the query"))?;
         Ok(Self { schema: statement.schema().clone(), batches, time, progress })
     }
 
-    /// Bytes over every edge between nodes: rows that came to the gateway, rows that owners pulled from one another, and
-    /// the keys that were sent for either. Not those from the gateway to its client.
+    /// Returns the bytes over all edges between nodes: rows that the gateway fetched, rows that owners fetched from one
+    /// another, and the keys that were sent for either. The bytes from the gateway to its client are not included.
     pub fn bytes(&self) -> u64 {
         self.progress.edges.iter().map(|edge| edge.bytes + edge.bytes_sent).sum()
     }
 
-    /// Whether an edge was stopped before its end: its owner did not tell then what it pulled from others.
+    /// True if an edge was stopped before its end. Its owner then did not report the bytes that it fetched from others.
     pub fn was_stopped(&self) -> bool {
         self.progress.edges.iter().any(|edge| !edge.finished)
     }
 
-    /// How many rows it has.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.batches.iter().map(RecordBatch::num_rows).sum()
     }
 
-    /// Its columns and rows.
+    /// Returns the columns and rows.
     pub fn result(&self) -> (&SchemaRef, &[RecordBatch]) {
         (&self.schema, &self.batches)
     }
 
-    /// Whether another result of the same query is the same.
+    /// Checks that this answer equals another result of the same query.
     ///
     /// # Errors
-    /// How they differ.
+    /// The difference.
     pub fn same_as(&self, expected: (&SchemaRef, &[RecordBatch]), query: &Query) -> Result<()> {
         compare(expected, self.result(), &query.order())
             .map_err(|difference| Error::failed(format!("query {}: {difference}", query.number)))

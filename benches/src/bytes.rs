@@ -1,5 +1,5 @@
-//! Bytes across edges as the planner chooses, against gathering and against the best of all placements, which is found
-//! by trying every list of strategies for the joins across sites.
+//! Measures the bytes across edges for the planner's choice, and compares them with gathering and with the best of all
+//! placements. The benchmark finds the best placement by trying every list of strategies for the joins across sites.
 
 use std::collections::BTreeSet;
 
@@ -17,12 +17,12 @@ use crate::table::{Table, geometric_mean, percentile};
 const STRATEGIES: [&str; 5] = ["gather", "keys_from_left", "keys_from_right", "delegate_to_left", "delegate_to_right"];
 const LEAST_BYTES: u64 = 1000;
 
-/// What is enumerated.
+/// The bounds of the enumeration.
 #[derive(Clone, Copy)]
 pub struct Bounds {
-    /// Queries that read more ports are not.
+    /// The largest number of ports of a query that is enumerated.
     pub relations: usize,
-    /// At most so many lists are tried for a query, with one order of joins.
+    /// The largest number of lists that are tried for a query and an order of joins.
     pub lists: usize,
 }
 
@@ -39,29 +39,30 @@ struct Sessions {
 struct Best {
     bytes: u64,
     how: String,
-    /// Different plans among the lists.
+    /// The number of distinct plans among the lists.
     plans: usize,
-    /// Lists that were tried, of all that there are.
+    /// The number of lists that were tried, and the number of all lists.
     tried: (usize, usize),
 }
 
-/// What is known of one query.
+/// The measurements of one query.
 struct Compared {
     query: &'static Query,
-    /// Whether it reads several domains.
+    /// True if the query reads several domains.
     crosses: bool,
     chosen: u64,
     gathered: u64,
     joins_gathered: u64,
     best: Option<Best>,
-    /// Whether an edge of the plan that was chosen was stopped before its end.
+    /// True if an edge of the chosen plan was stopped before its end.
     stopped: bool,
 }
 
-/// The table: one row for each query.
+/// Measures the queries, and returns a table with one row for each query.
 ///
 /// # Errors
-/// A query that fails as it is chosen or gathered. Forced plans that fail or give other rows are told in the table.
+/// A query that fails with the chosen plan or with gathering. The table lists forced plans that fail or return other
+/// rows.
 pub async fn measure(mesh: &LocalMesh, queries: &[u32], runs: u32, bounds: Bounds) -> Result<Table> {
     let sessions = Sessions {
         chosen: session(mesh, &[]).await?,
@@ -111,7 +112,7 @@ impl Sessions {
         Ok(Compared { query, crosses, chosen, gathered, joins_gathered, best, stopped })
     }
 
-    /// Tries every list of strategies, with both orders of joins. A plan that was seen before is not run again.
+    /// Tries every list of strategies, with both orders of joins. Does not run the same plan again.
     async fn best(
         &self,
         query: &Query,
@@ -152,12 +153,13 @@ impl Sessions {
     }
 }
 
-/// How many times more, where less than a message's own headers take is no difference.
+/// Returns the ratio of two numbers of bytes. Fewer than [`LEAST_BYTES`] count as that many, because a message's own
+/// headers take about as much.
 fn ratio(more: u64, fewer: u64) -> f64 {
     more.max(LEAST_BYTES) as f64 / fewer.max(LEAST_BYTES) as f64
 }
 
-/// The list with this number: its digits are strategies.
+/// Returns the list with this number. The digits of the number are strategies.
 fn list(mut number: usize, joins: usize) -> String {
     let mut words = vec![];
     for _ in 0..joins.max(1) {

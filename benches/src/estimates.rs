@@ -1,4 +1,4 @@
-//! How far the planner's estimates are off over TPC-H's plans, as `EXPLAIN ANALYZE` tells it.
+//! Measures the errors of the planner's estimates in TPC-H's plans, from `EXPLAIN ANALYZE`.
 
 use portolan_node::Result;
 use portolan_testbed::mesh::LocalMesh;
@@ -9,7 +9,8 @@ use crate::chosen;
 use crate::explained::Explained;
 use crate::table::{Table, percentile};
 
-/// The table: one row for each query, and below it the figures over all operators of all queries.
+/// Measures the queries, and returns a table with one row for each query and the figures over all operators of all
+/// queries.
 ///
 /// # Errors
 /// A query that fails.

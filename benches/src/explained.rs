@@ -1,4 +1,5 @@
-//! Reads what `EXPLAIN` tells of a query as JSON: what is asked of whom, joins across sites, how far estimates were off.
+//! Reads the JSON output of `EXPLAIN`: the fragments of each owner, the joins across sites, and the errors of
+//! estimates.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +12,10 @@ use serde_json::{Value, json};
 pub struct Explained(Value);
 
 impl Explained {
-    /// Plans a query, and runs it where `analyze` is set.
+    /// Plans a query, and runs it if `analyze` is true.
     ///
     /// # Errors
-    /// A query that fails; an answer in another form.
+    /// A query that fails, or an answer in another format.
     pub async fn of(client: &Client, sql: &str, analyze: bool) -> Result<Self> {
         let options = if analyze { "ANALYZE, FORMAT JSON" } else { "FORMAT JSON" };
         let (_, batches) = client.query(&format!("EXPLAIN ({options}) {sql}")).await?;
@@ -27,18 +28,18 @@ impl Explained {
         serde_json::from_str(&text).map(Self).map_err(|e| unreadable().with_source(e))
     }
 
-    /// The domains that rows come from.
+    /// Returns the domains that rows come from.
     pub fn domains(&self) -> BTreeSet<String> {
         let fragments = list(&self.0["fragments"]).iter();
         fragments.flat_map(|f| list(&f["domains"])).filter_map(|d| Some(d.as_str()?.to_owned())).collect()
     }
 
-    /// How many ports are read, each as often as it is named.
+    /// Returns the number of ports in the query. A port that the query names twice counts twice.
     pub fn relations(&self) -> usize {
         count(&self.0["plan"], &|operator| operator["port"].is_string())
     }
 
-    /// How many joins meet rows of several sites.
+    /// Returns the number of joins across sites.
     pub fn joins_across(&self) -> usize {
         let crosses = |operator: &Value| {
             operator["decision"].is_object() && operator["operator"].as_str().is_some_and(|o| o.contains("Join"))
@@ -46,17 +47,18 @@ impl Explained {
         count(&self.0["plan"], &crosses)
     }
 
-    /// What tells this way to run a query from others: what is asked of whom, and how its rows come.
+    /// Returns a string that identifies a plan: the fragments, their sites and edges, and the shape of the plan.
     pub fn fingerprint(&self) -> String {
         let fragments = list(&self.0["fragments"]).iter().map(|f| {
             let edge = &f["edge"];
             json!([f["site"], f["sql"], edge["strategy"], edge["keys"]["from"], edge["pulls_from"]])
         });
-        // The plan of what is done here matters, too: the sides of a join are who sends keys to whom.
+        // Plans also differ in the part at the gateway: the sides of a join decide which side sends keys.
         json!([fragments.collect::<Vec<_>>(), shape(&self.0["plan"])]).to_string()
     }
 
-    /// How far every estimate was off that could be compared: of edges, and of operators here and at owners.
+    /// Returns the q-errors of all estimates that can be compared: of edges, and of operators at the gateway and at
+    /// owners.
     pub fn q_errors(&self) -> Vec<f64> {
         let mut errors = vec![];
         note_errors(&self.0["plan"], &mut errors);
@@ -64,7 +66,7 @@ impl Explained {
             errors.extend(fragment["actual"]["q_error"].as_f64());
             for operator in list(&fragment["actual"]["operators"]) {
                 if let (Some(rows), Some(expected)) = (operator["rows"].as_f64(), operator["estimated_rows"].as_f64()) {
-                    // As the planner reckons it: none counts as one.
+                    // Like the planner, counts no rows as one row.
                     let (rows, expected) = (rows.max(1.0), expected.max(1.0));
                     errors.push((rows / expected).max(expected / rows));
                 }
@@ -95,7 +97,7 @@ fn shape(operator: &Value) -> Value {
     ])
 }
 
-/// The errors of what is done here. The root of a fragment says the same as its edge.
+/// Adds the q-errors of the operators at the gateway. Skips roots of fragments, whose q-error is that of the edge.
 fn note_errors(operator: &Value, errors: &mut Vec<f64>) {
     if operator["fragment"].is_null() {
         errors.extend(operator["actual"]["q_error"].as_f64());

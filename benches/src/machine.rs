@@ -1,8 +1,8 @@
-//! What the benchmark ran on. Linux tells; elsewhere what is not known is said to be so.
+//! Describes the machine of the benchmark. The details are known on Linux only. On other systems, they are "unknown".
 
 use std::fs;
 
-/// Cores, processor, memory and operating system, in one line.
+/// Returns the cores, the processor, the memory and the operating system, in one line.
 pub fn describe() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let cpu = field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".into());
@@ -15,12 +15,12 @@ pub fn describe() -> String {
     format!("{cores} cores of {cpu} ({}), {memory}, {}", std::env::consts::ARCH, system.trim())
 }
 
-/// How many threads ran or waited on average in the last minute.
+/// Returns the average number of threads that ran or waited in the last minute.
 pub fn load() -> Option<f64> {
     fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
 }
 
-/// Bytes of memory that a process has resident.
+/// Returns the resident memory of a process, in bytes.
 pub fn resident(pid: u32) -> Option<u64> {
     let kib: u64 = field(&format!("/proc/{pid}/status"), "VmRSS")?.trim_end_matches("kB").trim().parse().ok()?;
     Some(kib << 10)

@@ -1,7 +1,7 @@
-//! The benchmarks. Without a subcommand: TPC-H over a mesh of four processes and in one process over the same files, side
-//! by side.
+//! The benchmarks. Without a subcommand, the program compares TPC-H over a mesh of four processes with one process over
+//! the same files.
 //!
-//! It brings its own nodes: started as `portolan-bench serve …`, it is what `portolan serve` is, from the same build.
+//! The program starts its own nodes, from the same build: `portolan-bench serve …` does the same as `portolan serve`.
 
 mod asked;
 mod bytes;
@@ -52,86 +52,86 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Bytes across edges: as chosen, gathered, and by the best of all placements
+    /// Measure the bytes across edges: with the chosen plan, with gathering, and with the best of all placements
     Bytes {
         #[command(flatten)]
         bench: BenchArgs,
-        /// Milliseconds from node to node and back, as the nodes are told; as they measure if absent
+        /// The round trip between nodes in milliseconds, for the nodes' configs. Without it, the nodes measure it
         #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=10_000), requires = "bandwidth")]
         round_trip: Option<u64>,
-        /// Megabits in a second, as the nodes are told; as they measure if absent
+        /// The bandwidth in megabits per second, for the nodes' configs. Without it, the nodes measure it
         #[arg(long, value_name = "MBIT", value_parser = clap::value_parser!(u32).range(1..=100_000), requires = "round_trip")]
         bandwidth: Option<u32>,
-        /// The best placement is sought for queries that read at most so many ports
+        /// Search for the best placement only for queries that read at most this many ports
         #[arg(long, default_value_t = 5, value_name = "N")]
         relations: usize,
-        /// At most how many lists of strategies are tried for a query, with one order of joins
+        /// The largest number of lists of strategies to try for a query and an order of joins
         #[arg(long, default_value_t = 625, value_name = "N")]
         lists: usize,
     },
-    /// Times over slow links between all nodes: as chosen and gathered
+    /// Measure times over slow links between all nodes: with the chosen plan and with gathering
     SlowLink {
         #[command(flatten)]
         bench: BenchArgs,
-        /// Milliseconds from node to node and back
+        /// The round trip between nodes, in milliseconds
         #[arg(long, default_value_t = 50, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=10_000))]
         round_trip: u64,
-        /// Megabits in a second, each way
+        /// The bandwidth in each direction, in megabits per second
         #[arg(long, default_value_t = 100, value_name = "MBIT", value_parser = clap::value_parser!(u32).range(1..=100_000))]
         bandwidth: u32,
     },
-    /// How long planning takes, by shape, number of relations and size of the catalog
+    /// Measure the time of planning, by shape, number of relations and size of the catalog
     Planning {
-        /// How many ports the catalog has
+        /// The numbers of ports in the catalog
         #[arg(long, value_delimiter = ',', default_values_t = [100, 1000, 10_000], value_name = "NUMBERS", value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
         ports: Vec<u32>,
-        /// How many relations are joined
+        /// The numbers of joined relations
         #[arg(long, value_delimiter = ',', default_values_t = [4, 8, 12, 16], value_name = "NUMBERS", value_parser = clap::value_parser!(u32).range(2..=30))]
         relations: Vec<u32>,
-        /// How often each query is planned; medians are reported
+        /// The number of times to plan each query. The medians are reported
         #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
         runs: u32,
-        /// How the result is printed
+        /// The output format
         #[arg(long, value_enum, default_value_t = Format::Markdown)]
         format: Format,
     },
-    /// How long browsing takes, by size of the catalog: Flight SQL's catalog commands over loopback
+    /// Measure the time of browsing, by size of the catalog: Flight SQL's catalog commands over loopback
     Metadata {
-        /// How many ports the catalog has
+        /// The numbers of ports in the catalog
         #[arg(long, value_delimiter = ',', default_values_t = [100, 1000, 10_000], value_name = "NUMBERS", value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
         ports: Vec<u32>,
-        /// How often each question is asked; medians are reported
+        /// The number of times to send each command. The medians are reported
         #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
         runs: u32,
-        /// How the result is printed
+        /// The output format
         #[arg(long, value_enum, default_value_t = Format::Markdown)]
         format: Format,
     },
-    /// Rows a second of a large scan, latency of a small query, and memory of idle sessions
+    /// Measure the rows per second of a large scan, the latency of a small query, and the memory of idle sessions
     Server(ServerArgs),
-    /// How far estimates are off
+    /// Measure the errors of the planner's estimates
     Estimates(BenchArgs),
-    /// Run a node: the benchmark starts itself with this
+    /// Run a node: the benchmark starts itself with this command
     #[command(hide = true)]
     Serve(ServeArgs),
-    /// Run a Flight service that knows no SQL: the benchmark starts itself with this
+    /// Run a Flight service without SQL: the benchmark starts itself with this command
     #[command(hide = true)]
     Bare(BareArgs),
 }
 
-/// What is measured, and how it is printed.
+/// The options of a measurement and of the output.
 #[derive(Args)]
 struct BenchArgs {
-    /// How much data: 1 is about a gigabyte
+    /// The scale factor of the data: 1 is about a gigabyte
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
     scale: f64,
-    /// How often each query is measured on each side; medians are reported
+    /// The number of times to measure each query on each side. The medians are reported
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
-    /// Only these queries, by number
+    /// Measure only these queries, by number
     #[arg(long, value_delimiter = ',', value_name = "NUMBERS", value_parser = clap::value_parser!(u32).range(1..=22))]
     queries: Vec<u32>,
-    /// How the result is printed
+    /// The output format
     #[arg(long, value_enum, default_value_t = Format::Markdown)]
     format: Format,
 }
@@ -169,8 +169,8 @@ fn run(arguments: Arguments) -> Result<()> {
             }
             Some(Command::Metadata { ports, runs, format }) => metadata::measure(&ports, runs).await?.print(format),
             Some(Command::Bytes { bench, round_trip, bandwidth, relations, lists }) => {
-                let told = round_trip.zip(bandwidth).map(|(round_trip, bandwidth)| link(round_trip, bandwidth));
-                on_mesh(&bench, Kind::Bytes(told, bytes::Bounds { relations, lists })).await
+                let configured = round_trip.zip(bandwidth).map(|(round_trip, bandwidth)| link(round_trip, bandwidth));
+                on_mesh(&bench, Kind::Bytes(configured, bytes::Bounds { relations, lists })).await
             }
             Some(Command::Estimates(bench)) => on_mesh(&bench, Kind::Estimates).await,
             Some(Command::SlowLink { bench, round_trip, bandwidth }) => {
@@ -189,7 +189,8 @@ async fn bench(args: &BenchArgs) -> Result<()> {
     let stop = CancellationToken::new();
     let _signals = stop_on_signals(stop.clone())?;
     let data = tpch_data(&cache_folder()?, args.scale, &stop).await?;
-    let program = std::env::current_exe().map_err(|e| Error::failed("cannot find my own program").with_source(e))?;
+    let program =
+        std::env::current_exe().map_err(|e| Error::failed("cannot find the path of this program").with_source(e))?;
     let load = machine::load();
     let single = single_process(&data).await?;
     let mesh = tokio::select! {
@@ -208,7 +209,7 @@ async fn bench(args: &BenchArgs) -> Result<()> {
     }
 }
 
-/// What is measured on a mesh alone.
+/// The benchmarks that run on a mesh alone.
 #[derive(Clone, Copy)]
 enum Kind {
     Bytes(Option<Link>, bytes::Bounds),
@@ -220,7 +221,8 @@ async fn on_mesh(args: &BenchArgs, kind: Kind) -> Result<()> {
     let stop = CancellationToken::new();
     let _signals = stop_on_signals(stop.clone())?;
     let data = tpch_data(&cache_folder()?, args.scale, &stop).await?;
-    let program = std::env::current_exe().map_err(|e| Error::failed("cannot find my own program").with_source(e))?;
+    let program =
+        std::env::current_exe().map_err(|e| Error::failed("cannot find the path of this program").with_source(e))?;
     // Dropped after the mesh has stopped.
     let mut proxies = None;
     let mesh = tokio::select! {
@@ -240,11 +242,11 @@ async fn on_mesh(args: &BenchArgs, kind: Kind) -> Result<()> {
     };
     mesh.stop().await;
     let mut table = outcome?;
-    let told = match kind {
-        Kind::Bytes(Some(link), _) => format!(", nodes being told of links of {link}"),
+    let links = match kind {
+        Kind::Bytes(Some(link), _) => format!(", with links of {link} in the nodes' configs"),
         _ => String::new(),
     };
-    table.title = format!("TPC-H at scale {}, {}{told}", args.scale, table.title);
+    table.title = format!("TPC-H at scale {}, {}{links}", args.scale, table.title);
     table.print(args.format)
 }
 
@@ -256,7 +258,7 @@ async fn start(program: &Path, data: &Path, kind: Kind, proxies: &mut Option<Pro
                 let address = proxies.get_or_insert_with(|| Proxies::new(link)).between(way)?;
                 peer = Way { address: &address, ..way }.direct();
             }
-            Kind::Bytes(Some(told), _) => told.tell(&mut peer),
+            Kind::Bytes(Some(link), _) => link.configure(&mut peer),
             _ => {}
         }
         Ok(peer)
@@ -264,7 +266,7 @@ async fn start(program: &Path, data: &Path, kind: Kind, proxies: &mut Option<Pro
     LocalMesh::start_over(program, data, &mut { between }).await
 }
 
-/// The queries with these numbers, or all where none is named.
+/// Returns the queries with these numbers, or all queries if there are no numbers.
 fn chosen(numbers: &[u32]) -> impl Iterator<Item = &'static Query> {
     QUERIES.iter().filter(move |q| numbers.is_empty() || numbers.contains(&(q.number as u32)))
 }

@@ -1,4 +1,4 @@
-//! Runs each query on both sides, checks once that they give the same rows, and then takes times.
+//! Runs each query on both sides, checks once that they return the same rows, and then measures the times.
 
 use std::time::{Duration, Instant};
 
@@ -14,22 +14,22 @@ use portolan_testbed::tpch::{DOMAINS, Query};
 use crate::asked::{Answer, session};
 use crate::chosen;
 
-/// How one query went.
+/// The measurements of one query.
 pub struct Measurement {
-    /// Its number in the specification.
+    /// The number of the query in the specification.
     pub query: usize,
-    /// Rows of its result.
+    /// The number of rows of the result.
     pub rows: usize,
-    /// Median time of one process.
+    /// The median time of one process.
     pub single: Duration,
-    /// Median time of the mesh.
+    /// The median time of the mesh.
     pub mesh: Duration,
-    /// Bytes that crossed the edge of each of [`DOMAINS`].
+    /// The bytes that crossed the edge of each of [`DOMAINS`].
     pub bytes: [u64; DOMAINS.len()],
 }
 
-/// Measures these queries, or all where none is named. A first run of each is compared and not counted: it also
-/// warms the caches of both sides.
+/// Measures these queries, or all queries if there are no numbers. The first run of each query compares the results,
+/// warms the caches of both sides, and is not counted.
 ///
 /// # Errors
 /// A query that fails, or whose results differ.
@@ -41,7 +41,7 @@ pub async fn measure(mesh: &LocalMesh, single: &Engine, queries: &[u32], runs: u
         let (rows, bytes) = check(mesh, &client, single, query).await?;
         let (mut single_times, mut mesh_times) = (vec![], vec![]);
         for run in 0..runs {
-            // Who goes first changes, so that neither side has it better.
+            // The sides take turns to go first, so that neither has an advantage.
             if run % 2 == 0 {
                 single_times.push(in_one_process(single, query.sql).await?.2);
                 mesh_times.push(Answer::of(&client, query.sql).await?.time);
@@ -56,7 +56,7 @@ pub async fn measure(mesh: &LocalMesh, single: &Engine, queries: &[u32], runs: u
     Ok(measurements)
 }
 
-/// The number of rows, and the bytes over each domain's edge.
+/// Compares the results of both sides. Returns the number of rows, and the bytes over each domain's edge.
 async fn check(
     mesh: &LocalMesh,
     client: &Client,
@@ -69,7 +69,7 @@ async fn check(
     Ok((answer.rows(), mesh.bytes_by_domain(&answer.progress)))
 }
 
-/// From the text to the last row, through the library.
+/// Runs a query through the library. Returns the result, and the time from the text to the last row.
 async fn in_one_process(engine: &Engine, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>, Duration)> {
     let started = Instant::now();
     let stream = engine.sql(sql).await?;
@@ -78,7 +78,7 @@ async fn in_one_process(engine: &Engine, sql: &str) -> Result<(SchemaRef, Vec<Re
     Ok((schema, batches, started.elapsed()))
 }
 
-/// The one in the middle, or the mean of the two.
+/// Returns the median: the time in the middle, or the mean of the two in the middle.
 pub fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
     match times.as_slice() {

@@ -1,5 +1,5 @@
-//! How long browsing takes: Flight SQL's catalog commands, asked of a server in this process over loopback, with
-//! catalogs of several sizes that peers published.
+//! Measures the time of browsing: Flight SQL's catalog commands, sent to a server in this process over loopback, with
+//! catalogs of several sizes that peers have published.
 
 use std::time::{Duration, Instant};
 
@@ -26,12 +26,12 @@ use crate::table::Table;
 const DOMAINS: usize = 10;
 const PORTS_PER_PRODUCT: usize = 20;
 const COLUMNS: usize = 20;
-/// Longer than any measurement: catalogs stay as they are.
+/// Longer than any measurement, so that catalogs do not change.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// What is asked for.
+/// A catalog command.
 #[derive(Clone, Copy)]
-enum Asked {
+enum Command {
     TablesWithColumns,
     Tables,
     OneTable,
@@ -40,7 +40,7 @@ enum Asked {
     Schemas,
 }
 
-impl Asked {
+impl Command {
     const ALL: [Self; 6] =
         [Self::TablesWithColumns, Self::Tables, Self::OneTable, Self::Pattern, Self::OneSchema, Self::Schemas];
 
@@ -75,14 +75,15 @@ impl Asked {
     }
 }
 
-/// What came, and when.
+/// The size of an answer, and its time.
 struct Answer {
     rows: usize,
     bytes: usize,
     time: Duration,
 }
 
-/// The table: one row for each size of the catalog and each question. Must be called on a tokio runtime.
+/// Measures the commands, and returns a table with one row for each size of the catalog and each command. Must be
+/// called on a tokio runtime.
 ///
 /// # Errors
 /// A server that cannot be started or does not answer.
@@ -97,7 +98,7 @@ pub async fn measure(ports: &[u32], runs: u32) -> Result<Table> {
         let serving = tokio::spawn(server.serve(engine, async move { stopped.cancelled().await }));
         let measured = ask(&address, ports, runs).await;
         stop.cancel();
-        serving.await.map_err(|e| Error::failed("the server broke").with_source(e))??;
+        serving.await.map_err(|e| Error::failed("the server failed").with_source(e))??;
         rows.extend(measured?);
     }
     Ok(Table {
@@ -114,19 +115,19 @@ async fn ask(address: &str, ports: u32, runs: u32) -> Result<Vec<Vec<serde_json:
     let channel = Endpoint::from_shared(address.to_owned()).map_err(failed)?.connect().await.map_err(failed)?;
     let mut client = FlightSqlServiceClient::new(channel);
     let mut rows = vec![];
-    for asked in Asked::ALL {
-        let broken = |e: FlightError| Error::failed(format!("{} cannot be listed", asked.name())).with_source(e);
-        // The first one encodes what the others find.
-        let first = answer(&mut client, asked).await.map_err(broken)?;
+    for command in Command::ALL {
+        let broken = |e: FlightError| Error::failed(format!("{} cannot be listed", command.name())).with_source(e);
+        // For the first command, the server encodes the answer, which it reuses for the others.
+        let first = answer(&mut client, command).await.map_err(broken)?;
         let mut times = vec![];
         for _ in 0..runs {
-            times.push(answer(&mut client, asked).await.map_err(broken)?.time);
+            times.push(answer(&mut client, command).await.map_err(broken)?.time);
         }
         let time = millis(median(times));
-        eprintln!("{}, {ports} ports: {time:.1} ms", asked.name());
+        eprintln!("{}, {ports} ports: {time:.1} ms", command.name());
         rows.push(vec![
             json!(ports),
-            json!(asked.name()),
+            json!(command.name()),
             json!(first.rows),
             json!(first.bytes as f64 / 1e6),
             json!(millis(first.time)),
@@ -136,13 +137,13 @@ async fn ask(address: &str, ports: u32, runs: u32) -> Result<Vec<Vec<serde_json:
     Ok(rows)
 }
 
-/// From the question to the last row, decoded.
+/// Sends a command and decodes the answer. The time is from the command to the last row.
 async fn answer(
     client: &mut FlightSqlServiceClient<Channel>,
-    asked: Asked,
+    command: Command,
 ) -> std::result::Result<Answer, FlightError> {
     let started = Instant::now();
-    let info = asked.info(client).await?;
+    let info = command.info(client).await?;
     let (mut rows, mut bytes) = (0, 0);
     for ticket in info.endpoint.into_iter().filter_map(|endpoint| endpoint.ticket) {
         let mut batches = client.do_get(ticket).await?;

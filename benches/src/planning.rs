@@ -1,5 +1,5 @@
-//! How long planning takes: joins of many relations in several shapes, over catalogs of several sizes that peers publish,
-//! with statistics and with links between all of them.
+//! Measures the time of planning: joins of many relations in several shapes, over catalogs of several sizes. Peers
+//! publish the catalogs, with statistics and with links between all peers.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use crate::measure::median;
 use crate::table::Table;
 
 const DOMAINS: usize = 10;
-/// Neighbours in a query are of different domains, and each domain has several of them.
+/// The number of domains that a query reads. Neighbouring relations are in different domains, and each domain has
+/// several relations.
 const DOMAINS_READ: usize = 3;
 const COLUMNS: usize = 16;
 const SHAPES: [&str; 3] = ["chain", "star", "clique"];
@@ -27,12 +28,13 @@ const TWELVE: [&str; 3] = [
     "clique of 12 relations, slowest catalog, ms",
 ];
 const LATENCY_MS: f64 = 1.0;
-/// Bytes a second.
+/// The bandwidth, in bytes per second.
 const BANDWIDTH: f64 = 125e6;
-/// Longer than any measurement: catalogs stay as they are.
+/// Longer than any measurement, so that catalogs do not change.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// The table: one row for each shape, number of relations and number of ports. Must be called on a tokio runtime.
+/// Measures planning, and returns a table with one row for each shape, number of relations and number of ports. Must be
+/// called on a tokio runtime.
 ///
 /// # Errors
 /// A query that cannot be planned.
@@ -66,7 +68,7 @@ pub async fn measure(ports: &[u32], relations: &[u32], runs: u32) -> Result<Tabl
     })
 }
 
-/// Medians, in milliseconds: until names are known, and until the plan would ask for its first row.
+/// Returns the median times, in milliseconds: until names are resolved, and until the plan would request the first row.
 async fn times(session: &Session, sql: &str, runs: u32) -> Result<(f64, f64)> {
     let (mut named, mut planned) = (vec![], vec![]);
     // The first run warms caches and is not counted.
@@ -74,7 +76,7 @@ async fn times(session: &Session, sql: &str, runs: u32) -> Result<(f64, f64)> {
         let started = Instant::now();
         let prepared = session.prepare(sql).await?;
         let name_time = started.elapsed();
-        // Planning is done when this returns; its rows are not asked for, and dropping it stops the query.
+        // Planning is done when this returns. No rows are requested, and dropping the stream cancels the query.
         drop(prepared.execute(&[]).await?);
         if run > 0 {
             named.push(name_time);
@@ -84,7 +86,8 @@ async fn times(session: &Session, sql: &str, runs: u32) -> Result<(f64, f64)> {
     Ok((millis(median(named)), millis(median(planned))))
 }
 
-/// An engine that knows so many ports of [`DOMAINS`] domains, each of a peer of its own that reaches all others.
+/// Returns an engine that knows `ports` ports in [`DOMAINS`] domains. Each domain has its own peer, which reaches all
+/// others.
 async fn engine(ports: usize) -> Result<Engine> {
     let mut builder = Engine::builder().refresh_interval(REFRESH_INTERVAL);
     for domain in 0..DOMAINS {
@@ -107,7 +110,7 @@ fn name(domain: usize) -> DomainName {
 fn catalog(domain: usize, ports: usize) -> DomainCatalog {
     let port = |number: usize| {
         let mut port = Port::new(PortRef::new(name(domain).as_str(), "p", format!("t{number}")));
-        // Sizes of every order of magnitude.
+        // Sizes of many orders of magnitude.
         let place = number * DOMAINS_READ + domain;
         let rows = 10_u64.pow(1 + (place % 6) as u32) * (1 + (place % 9) as u64);
         port.columns = (0..COLUMNS).map(|c| column(&format!("c{c}"), DataType::Int64)).collect();
@@ -119,7 +122,7 @@ fn catalog(domain: usize, ports: usize) -> DomainCatalog {
     testing::catalog(name(domain).as_str(), (0..ports).map(port))
 }
 
-/// The first column is a key, the others have ever fewer values.
+/// Returns the statistics of a column. The first column is a key, and each further one has fewer distinct values.
 fn statistics(rows: u64, column: usize) -> ColumnStatistics {
     let distinct = (rows >> column).max(1);
     let (min, max) = (StatisticValue::Number(0.0), StatisticValue::Number(distinct as f64));
@@ -133,7 +136,7 @@ fn statistics(rows: u64, column: usize) -> ColumnStatistics {
     }
 }
 
-/// A query that joins so many relations: each with the next, each with the first, or each with every other.
+/// Returns a query that joins `relations` relations: each with the next, each with the first, or each with every other.
 fn query(shape: &str, relations: usize) -> String {
     let mut sql = "SELECT count(*) FROM ".to_owned();
     for r in 0..relations {
@@ -157,7 +160,7 @@ fn query(shape: &str, relations: usize) -> String {
     sql
 }
 
-/// Milliseconds.
+/// Returns a time in milliseconds.
 pub fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }

@@ -1,5 +1,5 @@
-//! Slow links: TCP proxies between nodes that hold bytes back by a latency and let only so many pass in a second, each
-//! way. What a proxy holds is bounded, so that a sender feels the link as one that is full.
+//! Slow links: TCP proxies between nodes that delay bytes by a latency and limit the bandwidth in each direction. The
+//! bytes in a proxy are bounded, so that a sender experiences a full link.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,25 +17,25 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 const CHUNK_BYTES: usize = 16 << 10;
-/// How many chunks of one connection are on their way: more than a link of 1 Gbit/s and 50 ms holds.
+/// The largest number of chunks of one connection in flight: more than a link of 1 Gbit/s and 50 ms holds.
 const CHUNKS_UNDER_WAY: usize = 512;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A timer wakes a little late. A link that was free for no longer than this counts as one that was never free, which
-/// keeps the bandwidth what it is said to be.
+/// The delay of a timer that is compensated. Timers wake a little late. If a link was free for at most this time, it
+/// counts as never free, so that the link reaches its bandwidth.
 const MADE_UP: Duration = Duration::from_millis(5);
 
-/// What a link is like.
+/// The properties of a link.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
-    /// From one end to the other and back.
+    /// The time from one end to the other and back.
     pub round_trip: Duration,
-    /// In each direction, shared by all connections.
+    /// The bandwidth in each direction. All connections share it.
     pub bytes_per_second: f64,
 }
 
 impl Link {
-    /// Says in a peer's config that the link to it is like this; nothing is slowed down by that.
-    pub fn tell(self, peer: &mut Value) {
+    /// Sets latency and bandwidth in the config of a peer. This does not slow the link down.
+    pub fn configure(self, peer: &mut Value) {
         peer["latency"] = format!("{}us", self.round_trip.as_micros()).into();
         peer["bandwidth"] = (self.bytes_per_second.round() as u64).into();
     }
@@ -48,7 +48,7 @@ impl fmt::Display for Link {
     }
 }
 
-/// One direction of a link, and until when it is taken.
+/// One direction of a link, and the time when it is free again.
 #[derive(Debug)]
 struct Direction {
     link: Link,
@@ -60,7 +60,7 @@ impl Direction {
         Arc::new(Self { link, free_at: Mutex::new(now) })
     }
 
-    /// Takes the time that so many bytes need; gives when the last of them has left, at the earliest now.
+    /// Reserves the time that `bytes` need. Returns the time when the last byte has left, at the earliest `now`.
     fn take(&self, bytes: usize, now: Instant) -> Instant {
         let mut free_at = lock(&self.free_at);
         let since = if *free_at + MADE_UP < now { now } else { *free_at };
@@ -69,25 +69,26 @@ impl Direction {
     }
 }
 
-/// Proxies, one for each way from a node to another. They end when this is dropped.
+/// The proxies, one for each connection from one node to another. They end on drop.
 #[derive(Debug)]
 pub struct Proxies {
     link: Link,
-    /// By where bytes come from and where they go: two nodes share one link, whichever of them connected.
+    /// The directions, by the source and the target of the bytes. Two nodes share one link, no matter which of them
+    /// connects.
     directions: BTreeMap<(Option<&'static str>, Option<&'static str>), Arc<Direction>>,
     serving: JoinSet<()>,
 }
 
 impl Proxies {
-    /// None yet.
+    /// Returns an empty set of proxies.
     pub fn new(link: Link) -> Self {
         Self { link, directions: BTreeMap::new(), serving: JoinSet::new() }
     }
 
-    /// Puts one in the way from a node to another, and gives its address. Must be called on a tokio runtime.
+    /// Starts a proxy between two nodes, and returns its address. Must be called on a tokio runtime.
     ///
     /// # Errors
-    /// No port that is free.
+    /// There is no free port.
     pub fn between(&mut self, way: Way<'_>) -> Result<String> {
         let failed = |e| Error::failed("cannot listen for a slow link").with_source(e);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(failed)?;
@@ -111,7 +112,7 @@ async fn serve(listener: TcpListener, target: String, there: Arc<Direction>, bac
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                // Whoever cannot be taken comes again.
+                // A client whose connection cannot be accepted tries again.
                 let Ok((near, _)) = accepted else { continue };
                 connections.spawn(connect(near, target.clone(), there.clone(), back.clone()));
             }
@@ -122,22 +123,22 @@ async fn serve(listener: TcpListener, target: String, there: Arc<Direction>, bac
 
 async fn connect(near: TcpStream, target: String, there: Arc<Direction>, back: Arc<Direction>) {
     let Ok(Ok(far)) = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(target)).await else { return };
-    // Without it, they are slower still.
+    // Without `nodelay`, the connections would be even slower.
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
     tokio::join!(carry(near_read, far_write, there), carry(far_read, near_write, back));
 }
 
-/// Carries bytes one way until an end closes. What the sender closes is closed for the receiver once all that was sent
-/// has arrived; where the receiver takes no more, the sender is read no more.
+/// Carries bytes in one direction until an end closes. If the sender closes, the proxy closes the receiver after all
+/// bytes have arrived. If the receiver accepts no more bytes, the proxy stops reading from the sender.
 async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, way: Arc<Direction>) {
     let (sender, mut receiver) = mpsc::channel::<(Instant, Vec<u8>)>(CHUNKS_UNDER_WAY);
     let read = async move {
         let mut buffer = vec![0; CHUNK_BYTES];
         while let Ok(count @ 1..) = from.read(&mut buffer).await {
             let left = way.take(count, Instant::now());
-            // The next bytes are read once these have left: whoever sends more waits.
+            // The next bytes are read after these have left, so the sender waits.
             sleep_until(left).await;
             if sender.send((left + way.link.round_trip / 2, buffer[..count].to_vec())).await.is_err() {
                 return;
@@ -151,7 +152,7 @@ async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin
                 return;
             }
         }
-        // A receiver that is gone already need not be told.
+        // An error means that the receiver is already closed.
         let _ = to.shutdown().await;
     };
     tokio::pin!(read, write);
@@ -169,7 +170,8 @@ mod tests {
 
     const FAST: Link = Link { round_trip: Duration::ZERO, bytes_per_second: 1e9 };
 
-    /// A server behind a proxy: answers with what it got, backwards, once the client has sent all.
+    /// Starts a server behind a proxy. It answers with the received bytes in reverse, after the client has sent all of
+    /// them.
     async fn behind_a_proxy() -> (Proxies, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -217,11 +219,11 @@ mod tests {
         let direction = Direction::new(link, start);
         let second = Duration::from_secs(1);
         assert_eq!(direction.take(1000, start), start + second);
-        assert_eq!(direction.take(500, start), start + second + second / 2, "behind those before");
+        assert_eq!(direction.take(500, start), start + second + second / 2, "bytes leave in order");
         let free = start + second + second / 2;
-        assert_eq!(direction.take(1000, free + MADE_UP), free + second, "a timer's delay is made up for");
+        assert_eq!(direction.take(1000, free + MADE_UP), free + second, "a timer's delay is compensated");
         let idle = free + second * 5;
-        assert_eq!(direction.take(1000, idle), idle + second, "and time without any bytes is not");
+        assert_eq!(direction.take(1000, idle), idle + second, "idle time is not compensated");
         assert_eq!(direction.take(1, idle + second + MADE_UP), idle + second + MADE_UP, "nothing leaves before now");
     }
 

@@ -1,4 +1,4 @@
-//! The measurements as a table for the book, or as JSON for programs.
+//! Renders the measurements as a table for the book, or as JSON for programs.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -10,20 +10,20 @@ use serde_json::{Map, Value, json};
 use crate::machine;
 use crate::measure::Measurement;
 
-/// Everything that is reported.
+/// The contents of the report.
 pub struct Report {
-    /// TPC-H's scale factor.
+    /// The scale factor of TPC-H.
     pub scale: f64,
-    /// How often each query was measured on each side.
+    /// The number of times that each query was measured on each side.
     pub runs: u32,
-    /// The machine's load average before the benchmark began.
+    /// The machine's load average before the benchmark started.
     pub load: Option<f64>,
-    /// One for each query.
+    /// The measurements, one for each query.
     pub measurements: Vec<Measurement>,
 }
 
 impl Report {
-    /// A heading and a table.
+    /// Returns a heading and a table.
     pub fn to_markdown(&self) -> String {
         let load = self.load.map_or_else(|| "unknown".into(), |load| format!("{load:.1}"));
         let mut text = format!(
@@ -46,7 +46,7 @@ impl Report {
         text
     }
 
-    /// One object.
+    /// Returns one object.
     pub fn to_json(&self) -> Value {
         let (single, mesh, bytes) = self.sums();
         let queries = self.measurements.iter().map(|m| {

@@ -1,4 +1,5 @@
-//! The Flight SQL server by itself: how fast it sends rows, how soon it answers, and what sessions that do nothing take.
+//! Measures the Flight SQL server: the rows per second of a scan, the latency of a small query, and the memory of idle
+//! sessions.
 
 pub mod bare;
 mod latency;
@@ -19,28 +20,28 @@ use tokio_util::sync::CancellationToken;
 use crate::table::Table;
 use crate::{Format, machine};
 
-/// What is measured, and how it is printed.
+/// The options of the measurement and of the output.
 #[derive(Args)]
 pub struct ServerArgs {
-    /// How much data: 1 is about a gigabyte
+    /// The scale factor of the data: 1 is about a gigabyte
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
     scale: f64,
-    /// How often each side is measured; medians are reported
+    /// The number of times to measure each side. The medians are reported
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
-    /// Over how many connections the small query is asked at once
+    /// The numbers of concurrent connections that send the small query
     #[arg(long, value_delimiter = ',', default_values_t = [1, 32, 256], value_name = "NUMBERS", value_parser = clap::value_parser!(u32).range(1..=256))]
     connections: Vec<u32>,
-    /// How often the small query is asked in a run, over all connections: at least so often, and a few times over each
+    /// The smallest number of small queries in a run, over all connections. Each connection sends a few at least
     #[arg(long, default_value_t = 1024, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     queries: u32,
-    /// How many sessions are idle
+    /// The number of idle sessions
     #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=2000))]
     sessions: u32,
-    /// Only these parts
+    /// Run only these parts
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PARTS")]
     only: Vec<Part>,
-    /// How the results are printed
+    /// The output format
     #[arg(long, value_enum, default_value_t = Format::Markdown)]
     format: Format,
 }
@@ -48,15 +49,15 @@ pub struct ServerArgs {
 /// A part of the benchmark.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// Rows a second
+    /// Rows per second of a scan
     Scan,
-    /// From a question to its answer
+    /// Latency of a small query
     Latency,
-    /// What idle sessions take
+    /// Memory of idle sessions
     Memory,
 }
 
-/// Measures the parts that are asked for, and prints a table for each.
+/// Measures the selected parts, and prints a table for each.
 ///
 /// # Errors
 /// A node that does not start, a query that fails, output that cannot be written.
@@ -64,13 +65,14 @@ pub async fn measure(args: &ServerArgs) -> Result<()> {
     let stop = CancellationToken::new();
     let _signals = stop_on_signals(stop.clone())?;
     let data = tpch_data(&cache_folder()?, args.scale, &stop).await?;
-    let program = std::env::current_exe().map_err(|e| Error::failed("cannot find my own program").with_source(e))?;
+    let program =
+        std::env::current_exe().map_err(|e| Error::failed("cannot find the path of this program").with_source(e))?;
     for part in [Part::Scan, Part::Latency, Part::Memory] {
         if !args.only.is_empty() && !args.only.contains(&part) {
             continue;
         }
         let load = machine::load();
-        // New processes for each part: what one leaves in memory is no other's.
+        // Each part has new processes, so that the memory of one part does not affect another.
         let mut table = tokio::select! {
             table = part.measure(args, &program, &data) => table?,
             () = stop.cancelled() => return Err(Error::interrupted()),
@@ -94,7 +96,7 @@ impl Part {
         table
     }
 
-    /// What the nodes' configs say beside the demo's.
+    /// Returns the keys that the nodes' configs have in addition to the demo's.
     fn config(self) -> Map<String, Value> {
         let config = match self {
             Self::Scan => json!({ "limits": { "session_tables": "6GiB", "query_memory": "6GiB" } }),

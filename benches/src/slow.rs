@@ -1,4 +1,4 @@
-//! TPC-H over slow links between all nodes, as the planner chooses against gathering.
+//! Measures TPC-H over slow links between all nodes, with the planner's choice and with gathering.
 
 use std::time::Duration;
 
@@ -14,15 +14,16 @@ use crate::measure::median;
 use crate::proxy::Link;
 use crate::table::Table;
 
-/// What each node asks once of the others, so that all links are measured before the first query: text of one port.
+/// Queries that each node runs once on the other nodes, so that all links are measured before the first query. They
+/// read strings of one port.
 const MEASURED_BY: [(&str, &str); 2] = [
     ("sales", "SELECT max(o_comment) FROM sales.orders.orders"),
     ("supply", "SELECT max(ps_comment) FROM supply.parts.partsupp"),
 ];
-/// Time for nodes to tell one another how fast the links are: a few of the mesh's refresh intervals.
-const TELLING: Duration = Duration::from_secs(4);
+/// The time for nodes to report the speed of their links to one another: a few of the mesh's refresh intervals.
+const EXCHANGE_TIME: Duration = Duration::from_secs(4);
 
-/// The table: one row for each query.
+/// Measures the queries, and returns a table with one row for each query.
 ///
 /// # Errors
 /// A query that fails, or whose results differ.
@@ -39,7 +40,7 @@ pub async fn measure(mesh: &LocalMesh, link: Link, queries: &[u32], runs: u32) -
         }
         let mut times = [const { vec![] }; 3];
         for run in 0..runs as usize {
-            // Who goes first changes, so that no side has it better.
+            // The sides take turns to go first, so that none has an advantage.
             for turn in 0..sides.len() {
                 let side = (run + turn) % sides.len();
                 times[side].push(Answer::of(&sides[side], query.sql).await?.time);
@@ -76,7 +77,7 @@ pub async fn measure(mesh: &LocalMesh, link: Link, queries: &[u32], runs: u32) -
     })
 }
 
-/// Has every node read rows of every other, which measures the links.
+/// Makes every node read rows of every other node, which measures the links.
 async fn measure_links(mesh: &LocalMesh) -> Result<()> {
     for node in mesh.nodes().iter().chain([mesh.gateway()]) {
         let client = Client::connect(node.url(), &ConnectOptions::default()).await?;
@@ -85,11 +86,11 @@ async fn measure_links(mesh: &LocalMesh) -> Result<()> {
             client.query(sql).await?;
         }
     }
-    tokio::time::sleep(TELLING).await;
+    tokio::time::sleep(EXCHANGE_TIME).await;
     Ok(())
 }
 
-/// Latency and bandwidth to each node, in words.
+/// Returns the latency and the bandwidth to each node, as text.
 async fn links(gateway: &Client) -> Result<String> {
     let sql = "SELECT concat(round(latency_ms, 1), ' ms and ', round(bandwidth_mb_s, 1), ' MB/s') \
                FROM mesh.nodes WHERE latency_ms IS NOT NULL";

@@ -1,4 +1,4 @@
-//! What the smaller benchmarks print: a heading, a table and figures below it, as markdown or as JSON.
+//! The output of the smaller benchmarks: a heading, a table, and figures below the table, as markdown or as JSON.
 
 use portolan_cli::output::print;
 use portolan_node::{Error, Result};
@@ -8,23 +8,23 @@ use crate::{Format, machine};
 
 /// A table of measurements.
 pub struct Table {
-    /// What was measured.
+    /// The description of the measurement.
     pub title: String,
     /// The names of the columns.
     pub columns: Vec<&'static str>,
     /// The rows.
     pub rows: Vec<Vec<Value>>,
-    /// What it comes to, by name.
+    /// The figures below the table, by name.
     pub summary: Vec<(&'static str, Value)>,
-    /// What went wrong while all of this was measured all the same.
+    /// Errors that did not stop the measurement.
     pub faults: Vec<String>,
 }
 
 impl Table {
-    /// Prints it.
+    /// Prints the table.
     ///
     /// # Errors
-    /// Output that cannot be written; the faults.
+    /// Output that cannot be written, or the faults.
     pub fn print(&self, format: Format) -> Result<()> {
         match format {
             Format::Markdown => print(&self.to_markdown()),
@@ -68,13 +68,13 @@ impl Table {
     }
 }
 
-/// The geometric mean; `None` of nothing.
+/// Returns the geometric mean. `None` if there are no values.
 pub fn geometric_mean(values: &[f64]) -> Option<f64> {
     let logarithms: f64 = values.iter().map(|v| v.max(1e-9).ln()).sum();
     (!values.is_empty()).then(|| (logarithms / values.len() as f64).exp())
 }
 
-/// The value below which this share of `values` lies: the nearest rank; `None` of nothing.
+/// Returns the percentile for a share of `values`, by the nearest rank. `None` if there are no values.
 pub fn percentile(values: &[f64], share: f64) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

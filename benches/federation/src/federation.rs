@@ -1,5 +1,5 @@
-//! The gateway that a user puts together from crates: DataFusion with the rules of `datafusion-federation`, and a
-//! Flight SQL executor for each owner, which no published crate brings.
+//! The gateway that a user can build from crates: DataFusion with the rules of `datafusion-federation`, and a Flight
+//! SQL executor for each owner, which no published crate provides.
 
 use std::sync::Arc;
 
@@ -27,16 +27,17 @@ use futures::stream::{self, StreamExt};
 use crate::flight::FlightClient;
 use crate::tpch::TABLES;
 
-/// Where the rule that cuts out each owner's part stands among DataFusion's rules.
+/// The place of the rule that separates each owner's part, among DataFusion's rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RulePlace {
-    /// Where `datafusion-federation` puts it: before filters and columns are pushed down
+    /// The default of `datafusion-federation`: before filters and columns are pushed down
     Default,
-    /// Behind all of DataFusion's rules
+    /// After all of DataFusion's rules
     Last,
 }
 
-/// A session that knows every table by the name of its port. `owners` are domains and the addresses of their nodes.
+/// Returns a session that knows every table by the name of its port. `owners` are domains and the addresses of their
+/// nodes.
 pub async fn gateway(owners: &[(&str, String)], rule: RulePlace, memory: usize) -> Result<SessionContext> {
     let rules = match rule {
         RulePlace::Default => default_optimizer_rules(),
@@ -71,7 +72,7 @@ pub async fn gateway(owners: &[(&str, String)], rule: RulePlace, memory: usize) 
     Ok(context)
 }
 
-/// Sends an owner its part of a query as SQL.
+/// An executor that sends an owner its part of a query as SQL.
 struct FlightExecutor {
     address: String,
     client: FlightClient,
@@ -111,7 +112,7 @@ impl SQLExecutor for FlightExecutor {
     }
 }
 
-/// Has the owner plan the query, and then gives its rows.
+/// Requests a plan of the query from the owner, and then returns the rows.
 async fn rows(client: FlightClient, query: String) -> DataFusionResult<SendableRecordBatchStream> {
     let info = client.plan(&query).await.map_err(external)?;
     let schema: SchemaRef = Arc::new(info.clone().try_decode_schema()?);

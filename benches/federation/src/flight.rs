@@ -1,4 +1,5 @@
-//! A Flight SQL client: what asks the owners for `datafusion-federation`, and Portolan's gateway for its own answers.
+//! A Flight SQL client. `datafusion-federation` queries the owners with it, and the benchmark queries Portolan's
+//! gateway.
 
 use anyhow::{Context, Result, bail};
 use arrow::array::RecordBatch;
@@ -10,26 +11,26 @@ use arrow_flight::sql::client::FlightSqlServiceClient;
 use futures::TryStreamExt;
 use tonic::transport::{Channel, Endpoint};
 
-/// A connection to a Flight SQL server. Clones share it.
+/// A connection to a Flight SQL server. Clones share the connection.
 #[derive(Clone)]
 pub struct FlightClient {
     channel: Channel,
 }
 
 impl FlightClient {
-    /// Connects to `address`, as in `127.0.0.1:50051`.
+    /// Connects to `address`, such as `127.0.0.1:50051`.
     pub async fn connect(address: &str) -> Result<Self> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
         let channel = endpoint.connect().await.with_context(|| format!("cannot connect to {address}"))?;
         Ok(Self { channel })
     }
 
-    /// Has the server plan a query.
+    /// Requests a plan of a query from the server.
     pub async fn plan(&self, sql: &str) -> Result<FlightInfo, FlightError> {
         FlightSqlServiceClient::new(self.channel.clone()).execute(sql.to_owned(), None).await
     }
 
-    /// The rows of a planned query, one stream for each endpoint.
+    /// Returns the rows of a planned query, one stream for each endpoint.
     pub async fn streams(&self, info: FlightInfo) -> Result<Vec<FlightRecordBatchStream>, FlightError> {
         let mut client = FlightSqlServiceClient::new(self.channel.clone());
         let mut streams = vec![];
@@ -39,7 +40,7 @@ impl FlightClient {
         Ok(streams)
     }
 
-    /// All rows of a query.
+    /// Returns all rows of a query.
     pub async fn query(&self, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
         let info = self.plan(sql).await?;
         let schema = info.clone().try_decode_schema()?;
@@ -48,7 +49,7 @@ impl FlightClient {
             batches.extend(stream.try_collect::<Vec<_>>().await?);
         }
         if batches.iter().any(|batch| batch.num_columns() != schema.fields().len()) {
-            bail!("the server sent other columns than it planned");
+            bail!("the server sent columns that differ from its plan");
         }
         Ok((schema.into(), batches))
     }

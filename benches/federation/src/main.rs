@@ -1,5 +1,5 @@
-//! TPC-H over three domains, asked through `datafusion-federation` and through a gateway of Portolan's: two gateways
-//! over the same owners and the same files, within one run.
+//! TPC-H over three domains, through `datafusion-federation` and through a Portolan gateway: two gateways over the same
+//! owners and the same files, in one run.
 
 mod federation;
 mod flight;
@@ -11,7 +11,7 @@ mod proxy;
 mod report;
 mod tpch;
 
-/// Results are compared as the demo compares them.
+/// The comparison of results, from the same source file as in the demo.
 #[path = "../../../testbed/src"]
 mod testbed {
     #[allow(dead_code)]
@@ -27,29 +27,29 @@ use clap::Parser;
 use crate::federation::RulePlace;
 use crate::measure::Bounds;
 
-/// TPC-H through datafusion-federation, compared with a gateway of Portolan's over the same owners
+/// TPC-H through datafusion-federation, compared with a Portolan gateway over the same owners
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
     /// The program `portolan`, built for release
     #[arg(long, value_name = "FILE")]
     portolan: PathBuf,
-    /// How much data: the demo's, which `portolan demo --scale FACTOR` generates
+    /// The scale factor of the demo's data, which `portolan demo --scale FACTOR` generates
     #[arg(long, default_value_t = 0.1, value_name = "FACTOR")]
     scale: f64,
-    /// How often each query is measured on each side; medians are reported
+    /// The number of times to measure each query on each side. The medians are reported
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
-    /// Only these queries, by number
+    /// Measure only these queries, by number
     #[arg(long, value_delimiter = ',', value_name = "NUMBERS", value_parser = clap::value_parser!(u32).range(1..=22))]
     queries: Vec<u32>,
-    /// How long a query may take before it counts as failed, in seconds
+    /// The time limit of a query, in seconds. A query that takes longer counts as failed
     #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: u64,
-    /// What the operators of one query may hold in datafusion-federation's gateway, in MiB
+    /// The memory limit for the operators of one query in datafusion-federation's gateway, in MiB
     #[arg(long, default_value_t = 2048, value_name = "MIB")]
     memory: usize,
-    /// Where datafusion-federation's rule stands among DataFusion's
+    /// The place of datafusion-federation's rule among DataFusion's rules
     #[arg(long, value_enum, default_value_t = RulePlace::Default)]
     rule: RulePlace,
     /// Print the plans of datafusion-federation to standard error

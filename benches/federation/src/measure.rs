@@ -1,4 +1,5 @@
-//! Asks both gateways each query: once through proxies, to compare rows and count bytes, and then directly, for times.
+//! Runs each query on both gateways: once through proxies, to compare rows and count bytes, and then directly, for
+//! times.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,28 +16,28 @@ use crate::mesh::{Counting, Mesh};
 use crate::testbed::compare::compare;
 use crate::tpch::Query;
 
-/// What is measured, and with what.
+/// The configuration of the two gateways.
 pub struct Gateways<'a> {
     /// The program that runs Portolan's nodes.
     pub portolan: &'a Path,
     /// The folder with the tables.
     pub data: &'a Path,
-    /// Where the rule of `datafusion-federation` stands.
+    /// The place of the rule of `datafusion-federation`.
     pub rule: RulePlace,
-    /// What a query may take.
+    /// The limits of a query.
     pub bounds: Bounds,
 }
 
-/// What a query may take before it counts as failed.
+/// The limits of a query. A query that exceeds them counts as failed.
 #[derive(Clone, Copy)]
 pub struct Bounds {
-    /// Time, on either side.
+    /// The time, on either side.
     pub timeout: Duration,
-    /// What its operators may hold in the gateway of `datafusion-federation`, in bytes.
+    /// The memory of the operators in the gateway of `datafusion-federation`, in bytes.
     pub memory: usize,
 }
 
-/// How one query went when it was asked once.
+/// The outcome of the checked run of one query.
 pub struct Checked {
     rows: usize,
     mesh: Vec<u64>,
@@ -44,39 +45,39 @@ pub struct Checked {
     verdict: Verdict,
 }
 
-/// What `datafusion-federation` made of a query.
+/// The outcome of a query in `datafusion-federation`.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// The same rows as the mesh
     Same,
-    /// Other rows than the mesh, and how they differ
+    /// Other rows than the mesh, with the difference
     Differs(String),
-    /// None, and why
+    /// An error, with the reason
     Fails(String),
 }
 
-/// How one query went altogether.
+/// All measurements of one query.
 pub struct Measurement {
-    /// Its number in the specification.
+    /// The number of the query in the specification.
     pub query: usize,
-    /// Rows of the mesh's result.
+    /// The number of rows of the mesh's result.
     pub rows: usize,
-    /// What `datafusion-federation` made of it.
+    /// The outcome in `datafusion-federation`.
     pub verdict: Verdict,
-    /// Median time of `datafusion-federation`; none where it fails.
+    /// The median time of `datafusion-federation`. `None` if it fails.
     pub federation: Option<Duration>,
-    /// Median time of the mesh.
+    /// The median time of the mesh.
     pub mesh: Duration,
-    /// Bytes that each owner sent for `datafusion-federation`.
+    /// The bytes that each owner sent for `datafusion-federation`.
     pub federation_bytes: Vec<u64>,
-    /// Bytes that each owner sent for the mesh, to the gateway or to another owner.
+    /// The bytes that each owner sent for the mesh, to the gateway or to another owner.
     pub mesh_bytes: Vec<u64>,
 }
 
 type Rows = (SchemaRef, Vec<RecordBatch>);
 
 impl Gateways<'_> {
-    /// Asks each query once on both sides, through proxies.
+    /// Runs each query once on both sides, through proxies.
     pub async fn check(&self, queries: &[Query], explain: bool) -> Result<Vec<Checked>> {
         let (mesh, client, context) = self.start(Counting::On).await?;
         let mut checked = vec![];
@@ -109,7 +110,7 @@ impl Gateways<'_> {
         Ok(checked)
     }
 
-    /// Measures each query on both sides, directly. What failed before is not asked again.
+    /// Measures each query on both sides, without proxies. Queries that failed before do not run again.
     pub async fn time(&self, queries: &[Query], checked: Vec<Checked>, runs: u32) -> Result<Vec<Measurement>> {
         let (mesh, client, context) = self.start(Counting::Off).await?;
         let mut measurements = vec![];
@@ -117,7 +118,7 @@ impl Gateways<'_> {
             eprintln!("query {}: measured {runs} times", query.number);
             let (mut federation, mut in_mesh) = (vec![], vec![]);
             for run in 0..=runs {
-                // Who goes first changes, so that neither side has it better.
+                // The sides take turns to go first, so that neither has an advantage.
                 if run % 2 == 1 {
                     in_mesh.push(self.ask_mesh(&client, query).await?.1);
                 }
@@ -152,7 +153,7 @@ impl Gateways<'_> {
         Ok((mesh, client, context))
     }
 
-    /// From the text to the last row decoded, through Portolan's gateway.
+    /// Runs a query through Portolan's gateway. The time is from the text to the last decoded row.
     async fn ask_mesh(&self, client: &FlightClient, query: &Query) -> Result<(Rows, Duration)> {
         let started = Instant::now();
         let rows = tokio::time::timeout(self.bounds.timeout, client.query(&query.sql)).await;
@@ -160,7 +161,7 @@ impl Gateways<'_> {
         Ok((rows.with_context(|| format!("the mesh does not answer query {}", query.number))?, started.elapsed()))
     }
 
-    /// From the text to the last row, in this process.
+    /// Runs a query through `datafusion-federation`, in this process. The time is from the text to the last row.
     async fn ask_federation(&self, context: &SessionContext, sql: &str) -> Result<(Rows, Duration)> {
         let started = Instant::now();
         let answer = async {
@@ -186,7 +187,7 @@ fn difference(before: &[u64], after: &[u64]) -> Vec<u64> {
     after.iter().zip(before).map(|(after, before)| after - before).collect()
 }
 
-/// What an owner said, where it was an owner that failed, or else the whole chain of errors.
+/// Returns the message of the owner if an owner failed, or else the whole chain of errors.
 fn reason(error: &anyhow::Error) -> String {
     let status = error.chain().find_map(|cause| {
         let boxed = cause.downcast_ref::<Box<tonic::Status>>().map(AsRef::as_ref);
@@ -195,7 +196,7 @@ fn reason(error: &anyhow::Error) -> String {
     status.map_or_else(|| format!("{error:#}"), |status| status.message().to_owned())
 }
 
-/// The median but for the first, which warms the caches.
+/// Returns the median of all times except the first, which warms the caches.
 fn warm_median(times: &[Duration]) -> Option<Duration> {
     let mut times = times.get(1..)?.to_vec();
     times.sort();

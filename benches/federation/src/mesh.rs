@@ -1,4 +1,4 @@
-//! A mesh of Portolan's nodes as processes on loopback: the owners, whom both gateways ask, and Portolan's gateway.
+//! A mesh of Portolan nodes as processes on loopback: the owners, which both gateways query, and Portolan's gateway.
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
@@ -18,41 +18,43 @@ use crate::flight::FlightClient;
 use crate::proxy::Proxy;
 use crate::tpch::{DOMAINS, TABLES, write_descriptors};
 
-/// How long all nodes may take until they answer and know one another.
+/// The time limit until all nodes answer and know one another.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// How many intervals are waited for owners to fall silent, and how much is silence: nodes also talk of themselves.
+/// The largest number of intervals to wait until the owners are idle, and the bytes in an interval that count as idle:
+/// nodes also send messages of their own.
 const MAX_SETTLING: usize = 100;
 const SETTLED_BYTES: u64 = 4_096;
 
-/// Whether what the owners send is counted on its way.
+/// The counting of the bytes that owners send.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Counting {
-    /// Every owner is reached through a proxy, by other nodes as well
+    /// All nodes connect to each owner through a proxy
     On,
-    /// Owners are reached directly, as for measuring times
+    /// All nodes connect to owners directly, for measuring times
     Off,
 }
 
-/// A mesh of processes, which end with it.
+/// A mesh of processes. They end on drop.
 pub struct Mesh {
     nodes: Vec<Node>,
     owners: Vec<SocketAddr>,
     gateway: SocketAddr,
     proxies: Vec<Proxy>,
-    // Dropped last: configs and logs.
+    // The configs and logs. Dropped last.
     _folder: TempDir,
 }
 
 struct Node {
     child: Child,
-    // Kept open, never read again.
+    // Kept open, but never read again.
     _stdout: Option<BufReader<ChildStdout>>,
 }
 
 impl Mesh {
-    /// Starts a node for each domain over the tables in `data`, and a gateway, and waits until it knows every port.
+    /// Starts a node for each domain over the tables in `data`, and a gateway. Waits until the gateway knows every
+    /// port.
     pub async fn start(portolan: &Path, data: &Path, counting: Counting) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("portolan-federation-").tempdir()?;
         let listening = free_addresses(DOMAINS.len() + 1)?;
@@ -81,22 +83,22 @@ impl Mesh {
         }
         tokio::time::timeout(START_TIMEOUT, mesh.wait_until_known())
             .await
-            .context("the nodes do not meet in time")??;
+            .context("the nodes do not know one another in time")??;
         Ok(mesh)
     }
 
-    /// The address of the gateway.
+    /// Returns the address of the gateway.
     pub fn gateway(&self) -> String {
         self.gateway.to_string()
     }
 
-    /// The domains, and where their owners are reached.
+    /// Returns the domains and the addresses of their owners.
     pub fn owners(&self) -> Vec<(&'static str, String)> {
         DOMAINS.into_iter().zip(self.owners.iter().map(ToString::to_string)).collect()
     }
 
-    /// The bytes that each owner has sent so far, to whomever; none where they are not counted. What an abandoned query
-    /// leaves on its way is waited for.
+    /// Returns the bytes that each owner has sent so far to all clients. Empty if they are not counted. Waits until the
+    /// bytes of an abandoned query have arrived.
     pub async fn settled(&self) -> Vec<u64> {
         let sent = || self.proxies.iter().map(Proxy::sent).collect::<Vec<_>>();
         let mut last = sent();
@@ -124,7 +126,7 @@ impl Mesh {
         }
     }
 
-    /// Until the gateway knows every port, and all nodes have told one another what they reach.
+    /// Waits until the gateway knows every port, and all nodes have reported to one another which domains they reach.
     async fn wait_until_known(&self) -> Result<()> {
         let client = FlightClient::connect(&self.gateway()).await?;
         loop {
@@ -136,7 +138,7 @@ impl Mesh {
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
-        // Nodes ask one another eight times more, at short intervals, to get to know their links.
+        // Nodes send one another eight more requests at short intervals, to measure their links.
         tokio::time::sleep(Duration::from_secs(4)).await;
         Ok(())
     }
@@ -163,7 +165,7 @@ impl Node {
             let ready = tokio::time::timeout_at((Instant::now() + START_TIMEOUT).into(), stdout.read_line(&mut line));
             ready.await.context("a node does not start in time")??;
         }
-        // A node that is ready says where it is.
+        // A node that is ready prints its address.
         if line.is_empty() {
             bail!("a node does not start; its log is\n{}", fs::read_to_string(&log)?);
         }
@@ -171,14 +173,14 @@ impl Node {
     }
 }
 
-/// What the program says its version is.
+/// Returns the version that the program prints.
 pub async fn version(portolan: &Path) -> Result<String> {
     let output = Command::new(portolan).arg("--version").output().await?;
     let text = String::from_utf8_lossy(&output.stdout);
     Ok(text.trim().trim_start_matches("portolan ").to_owned())
 }
 
-/// Addresses of loopback that were free a moment ago, each another one.
+/// Returns distinct addresses on loopback that were free a moment ago.
 fn free_addresses(count: usize) -> Result<Vec<SocketAddr>> {
     let listeners = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<Vec<_>>>()?;
     Ok(listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<_>>()?)

@@ -1,5 +1,5 @@
-//! A TCP proxy that counts what its server sends, so that the bytes of every client are counted alike: framing, schemas
-//! and all.
+//! A TCP proxy that counts the bytes that its server sends. It counts the bytes of every client in the same way,
+//! including framing and schemas.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use tokio::task::JoinSet;
 
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Passes bytes on for as long as it lives.
+/// A running proxy. It stops on drop.
 pub struct Proxy {
     address: SocketAddr,
     sent: Arc<AtomicU64>,
-    // Ends with the proxy, and every connection with it.
+    // Dropping it ends every connection.
     _accepting: JoinSet<()>,
 }
 
 impl Proxy {
-    /// Listens on a free port of loopback, for the server at `target`, which need not be there yet.
+    /// Listens on a free port of loopback, for the server at `target`, which need not be running yet.
     pub async fn start(target: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on 127.0.0.1")?;
         let address = listener.local_addr()?;
@@ -31,12 +31,12 @@ impl Proxy {
         Ok(Self { address, sent, _accepting: accepting })
     }
 
-    /// Where clients connect.
+    /// Returns the address for clients.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The bytes that the server has sent to all clients so far.
+    /// Returns the bytes that the server has sent to all clients so far.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
@@ -48,7 +48,7 @@ async fn accept(listener: TcpListener, target: SocketAddr, sent: Arc<AtomicU64>)
         tokio::select! {
             accepted = listener.accept() => if let Ok((client, _)) = accepted {
                 let sent = sent.clone();
-                // A connection that breaks breaks for the client as well, which says so.
+                // If a connection breaks, the client reports the error.
                 connections.spawn(async move { pass_on(client, target, &sent).await.ok(); });
             },
             Some(_) = connections.join_next() => {}

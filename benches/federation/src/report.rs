@@ -1,4 +1,4 @@
-//! The measurements as a table for the book.
+//! Renders the measurements as a table for the book.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -8,32 +8,32 @@ use crate::machine;
 use crate::measure::{Measurement, Verdict};
 use crate::tpch::DOMAINS;
 
-/// How much of an error the table shows; all of it was printed before.
+/// The number of characters of an error that the table shows. The whole error is printed before.
 const REASON_CHARS: usize = 100;
 
-/// Everything that is reported.
+/// The contents of the report.
 pub struct Report {
-    /// Portolan's.
+    /// The version of Portolan.
     pub version: String,
-    /// TPC-H's scale factor.
+    /// The scale factor of TPC-H.
     pub scale: f64,
-    /// How often each query was measured on each side.
+    /// The number of times that each query was measured on each side.
     pub runs: u32,
-    /// Where the rule of `datafusion-federation` stood.
+    /// The place of the rule of `datafusion-federation`.
     pub rule: RulePlace,
-    /// The machine's load average before the benchmark began.
+    /// The machine's load average before the benchmark started.
     pub load: Option<f64>,
-    /// One for each query.
+    /// The measurements, one for each query.
     pub measurements: Vec<Measurement>,
 }
 
 impl Report {
-    /// A heading and a table. The sum is over the queries that both sides answer alike.
+    /// Returns a heading and a table. The sum is over the queries for which both sides return the same rows.
     pub fn to_markdown(&self) -> String {
         let load = self.load.map_or_else(|| "unknown".into(), |load| format!("{load:.1}"));
         let rule = match self.rule {
-            RulePlace::Default => "its rule where it puts it",
-            RulePlace::Last => "its rule behind DataFusion's",
+            RulePlace::Default => "its rule in its default place",
+            RulePlace::Last => "its rule after DataFusion's rules",
         };
         let mut text = format!(
             "Portolan {} and datafusion-federation {} ({rule}), TPC-H at scale {}, medians of {} runs. Measured on: \
@@ -84,7 +84,7 @@ impl Report {
     }
 }
 
-/// The version that this program was built with.
+/// Returns the version of `datafusion-federation` that this program was built with.
 fn federation_version() -> &'static str {
     let package = include_str!("../Cargo.lock").split("name = \"datafusion-federation\"").nth(1);
     package.and_then(|package| package.split('"').nth(1)).unwrap_or("of unknown version")
@@ -94,7 +94,7 @@ fn cells(bytes: &[u64]) -> String {
     bytes.iter().map(|bytes| shown(*bytes)).collect::<Vec<_>>().join(" | ")
 }
 
-/// The first line of a reason, cut, without what would break the table.
+/// Returns the first line of a reason, truncated, with escapes for the table.
 fn short(reason: &str) -> String {
     let line = reason.lines().next().unwrap_or_default().replace('|', "\\|");
     match line.char_indices().nth(REASON_CHARS) {

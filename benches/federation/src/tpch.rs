@@ -1,4 +1,4 @@
-//! The demo's tables, queries and data, as they lie beside this program and in the demo's cache.
+//! The demo's tables, queries and data, from the source tree and the demo's cache.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,14 +50,14 @@ const SORT_KEYS: [&[usize]; 22] = [
 
 /// One of the 22 queries.
 pub struct Query {
-    /// Its number in the specification, from 1.
+    /// The number in the specification, from 1.
     pub number: usize,
-    /// Its text, with the names that ports have in SQL.
+    /// The text, with the names that ports have in SQL.
     pub sql: String,
 }
 
 impl Query {
-    /// What it demands of the order of its rows. No rows tie where a limit cuts: the data is the same every time.
+    /// Returns the order of the rows. No rows tie at a limit, and the data is the same every time.
     pub fn order(&self) -> Order {
         match SORT_KEYS[self.number - 1] {
             [] => Order::Any,
@@ -66,7 +66,7 @@ impl Query {
     }
 }
 
-/// The queries with these numbers, or all where none is named.
+/// Returns the queries with these numbers, or all queries if there are no numbers.
 pub fn queries(numbers: &[u32]) -> Result<Vec<Query>> {
     let chosen = (1..=22).filter(|number| numbers.is_empty() || numbers.contains(number));
     chosen
@@ -78,7 +78,7 @@ pub fn queries(numbers: &[u32]) -> Result<Vec<Query>> {
         .collect()
 }
 
-/// Where the demo keeps its data at this scale.
+/// Returns the folder of the demo's data at this scale.
 pub fn data_folder(scale: f64) -> Result<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = cache.or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
@@ -95,7 +95,7 @@ pub fn data_folder(scale: f64) -> Result<PathBuf> {
 /// Writes the demo's descriptors of `domain` over the tables in `data` to `folder`.
 pub fn write_descriptors(domain: &str, data: &Path, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
-    // The place stands between double quotes, where YAML escapes as JSON does.
+    // The path is between double quotes, where YAML uses the escapes of JSON.
     let data = serde_json::Value::from(data.display().to_string()).to_string();
     let descriptors = repository().join("testbed/src/descriptors").join(domain);
     for entry in fs::read_dir(&descriptors).with_context(|| format!("cannot read {}", descriptors.display()))? {

@@ -1,5 +1,5 @@
-//! A Flight service that knows no SQL: it fetches the rows of one query from a node, once, keeps the batches as they
-//! came, and sends them to whoever asks for any ticket, encoded by `arrow-flight`. Runs as a process of its own.
+//! A Flight service without SQL. It fetches the rows of one query from a node once, keeps the batches unchanged, and
+//! sends them for any ticket, encoded by `arrow-flight`. It runs in its own process.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -27,32 +27,32 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
-/// How long fetching the rows may take.
+/// The time limit for fetching the rows.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Arguments of the hidden subcommand.
 #[derive(Args)]
 pub struct BareArgs {
-    /// The node that has the rows
+    /// The URL of the node that has the rows
     #[arg(long)]
     url: String,
-    /// The query that gives them
+    /// The query that returns the rows
     #[arg(long)]
     sql: String,
 }
 
-/// The service as a process; it ends when this is dropped.
+/// The process of the service. It ends on drop.
 pub struct Bare {
-    /// Where it listens, for HTTP/2.
+    /// The address that it listens on, for HTTP/2.
     pub address: String,
     _child: Child,
 }
 
 impl Bare {
-    /// Starts it over the rows that `sql` gives at the node at `url`.
+    /// Starts the service with the rows that `sql` returns from the node at `url`.
     ///
     /// # Errors
-    /// A process that does not start, or does not get its rows.
+    /// A process that does not start, or cannot fetch its rows.
     pub async fn start(program: &Path, url: &str, sql: &str) -> Result<Self> {
         let broken = |what: &str| Error::failed(format!("the bare Flight service {what}"));
         let mut child = Command::new(program)
@@ -66,18 +66,19 @@ impl Bare {
         if let Some(stdout) = child.stdout.take() {
             let mut stdout = BufReader::new(stdout);
             let said = tokio::time::timeout(START_TIMEOUT, stdout.read_line(&mut line)).await;
-            said.map_err(|_| broken("did not start in time"))?.map_err(|e| broken("cannot be heard").with_source(e))?;
+            said.map_err(|_| broken("did not start in time"))?
+                .map_err(|e| broken("has no readable output").with_source(e))?;
         }
         let ready: Value = serde_json::from_str(&line).map_err(|e| broken("did not start").with_source(e))?;
         let address = ready["address"].as_str().map(ToOwned::to_owned);
-        Ok(Self { address: address.ok_or_else(|| broken("does not say where it listens"))?, _child: child })
+        Ok(Self { address: address.ok_or_else(|| broken("does not report its address"))?, _child: child })
     }
 }
 
-/// Runs it until standard input ends.
+/// Runs the service until standard input ends.
 ///
 /// # Errors
-/// Rows that cannot be fetched; a listener that fails.
+/// Rows that cannot be fetched, or a listener that fails.
 pub async fn serve(args: &BareArgs) -> Result<()> {
     let client = Client::connect(&args.url, &ConnectOptions::default()).await?;
     let (schema, batches) = client.query(&args.sql).await?;
@@ -92,7 +93,7 @@ pub async fn serve(args: &BareArgs) -> Result<()> {
         .add_service(FlightServiceServer::new(Rows { schema, batches }).max_encoding_message_size(usize::MAX))
         .serve_with_incoming_shutdown(incoming.with_nodelay(Some(true)), stop.cancelled_owned())
         .await
-        .map_err(|e| failed("broke").with_source(e))
+        .map_err(|e| failed("failed").with_source(e))
 }
 
 struct Rows {
@@ -103,7 +104,7 @@ struct Rows {
 type Answers<T> = BoxStream<'static, Result<T, Status>>;
 
 fn unknown<T>() -> Result<T, Status> {
-    Err(Status::unimplemented("this service gives rows and nothing else"))
+    Err(Status::unimplemented("this service only sends rows"))
 }
 
 #[tonic::async_trait]
@@ -119,7 +120,7 @@ impl FlightService for Rows {
     async fn do_get(&self, _: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
         let messages = FlightDataEncoderBuilder::new()
             .with_schema(self.schema.clone())
-            // The batches have the size of a message already: it was one that they came in.
+            // The batches already have the size of a message, because each arrived in one.
             .with_max_flight_data_size(usize::MAX)
             .build(stream::iter(self.batches.clone()).map(Ok))
             .map_err(Status::from);

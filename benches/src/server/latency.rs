@@ -1,4 +1,4 @@
-//! From a question of one row to its answer: asked at the gateway and at the owner, over some connections at once.
+//! Measures the latency of a query of one row at the gateway and at the owner, over several concurrent connections.
 
 use std::time::{Duration, Instant};
 
@@ -14,20 +14,21 @@ use crate::table::{Table, percentile};
 
 pub(super) const DOMAIN: &str = "geo";
 pub(super) const QUERY: &str = "SELECT n_name FROM geo.places.nation WHERE n_nationkey = 3";
-/// How often each connection asks in a run, at least: its first question finds nobody else in line.
+/// The smallest number of queries of each connection in a run. The first query of a connection does not wait for
+/// others.
 const LEAST: u32 = 8;
-/// How often each connection asks before anything is counted.
+/// The number of queries of each connection before the measurement starts.
 const WARM_UP: u32 = 4;
 
-/// One run, or the medians of several.
+/// The results of one run, or the medians of several.
 struct Run {
     p50: Duration,
     p95: Duration,
-    /// Answers a second.
+    /// The answers per second.
     rate: f64,
 }
 
-/// The table: one row for each number of connections.
+/// Measures the query, and returns a table with one row for each number of connections.
 ///
 /// # Errors
 /// A node that does not answer.
@@ -44,7 +45,7 @@ pub async fn measure(mesh: &LocalMesh, connections: &[u32], queries: u32, runs: 
         }
         let mut taken = [vec![], vec![]];
         for run in 0..runs as usize {
-            // Who goes first changes, so that neither side has it better.
+            // The sides take turns to go first, so that neither has an advantage.
             for turn in 0..sides.len() {
                 let side = (run + turn) % sides.len();
                 taken[side].push(burst(&sides[side], each).await?);
@@ -76,7 +77,7 @@ pub async fn measure(mesh: &LocalMesh, connections: &[u32], queries: u32, runs: 
     })
 }
 
-/// Connections of their own, each with its session.
+/// Opens separate connections, each with its own session.
 async fn connect(url: &str, number: u32) -> Result<Vec<Client>> {
     let mut clients = vec![];
     for _ in 0..number {
@@ -85,7 +86,8 @@ async fn connect(url: &str, number: u32) -> Result<Vec<Client>> {
     Ok(clients)
 }
 
-/// Each client asks so often, the next time when it has its answer; all at once.
+/// Sends `each` queries from each client. All clients run concurrently. Each waits for an answer before it sends the
+/// next query.
 async fn burst(clients: &[Client], each: u32) -> Result<Run> {
     let started = Instant::now();
     let mut asking = JoinSet::new();
@@ -98,7 +100,7 @@ async fn burst(clients: &[Client], each: u32) -> Result<Run> {
                 let (_, batches) = client.query(QUERY).await?;
                 times.push(asked.elapsed().as_secs_f64());
                 if batches.iter().map(|b| b.num_rows()).sum::<usize>() != 1 {
-                    return Err(Error::failed("another number of rows came than one"));
+                    return Err(Error::failed("expected one row, got another number of rows"));
                 }
             }
             Ok(times)
@@ -106,7 +108,7 @@ async fn burst(clients: &[Client], each: u32) -> Result<Run> {
     }
     let mut times = vec![];
     while let Some(asked) = asking.join_next().await {
-        times.extend(asked.map_err(|e| Error::failed("asking broke off").with_source(e))??);
+        times.extend(asked.map_err(|e| Error::failed("a client task failed").with_source(e))??);
     }
     let at = |share| Duration::from_secs_f64(percentile(&times, share).unwrap_or_default());
     Ok(Run { p50: at(0.5), p95: at(0.95), rate: times.len() as f64 / started.elapsed().as_secs_f64() })

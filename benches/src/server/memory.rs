@@ -1,4 +1,5 @@
-//! What sessions take that do nothing: a node's resident memory before they log in, while they are there, and after.
+//! Measures the memory of idle sessions: a node's resident memory before they log in, while they exist, and after they
+//! end.
 
 use std::time::Duration;
 
@@ -18,18 +19,19 @@ use super::latency::{DOMAIN, QUERY};
 use crate::machine;
 use crate::table::Table;
 
-/// A node keeps 512 sessions of one principal.
+/// The number of users. There are several, because a node keeps at most 512 sessions of one principal.
 const USERS: u32 = 8;
 const PASSWORD: &str = "bench";
-/// Of that password, made with the least work and memory that argon2 allows: it is sessions that are measured here.
+/// The hash of the password, with the smallest work and memory that argon2 allows, because the benchmark measures
+/// sessions.
 const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$uTOoMplzj8IsmOJQf2WatA$QHMO3yexqJ3KDYVP8R35fiOfVq6OZ9i+BPifuZnJj1E";
 const SETTING: &str = "SET portolan.query_timeout = '30'";
-/// So many sessions come and go before anything is counted, for what a node allocates once.
+/// The number of sessions that open and end before the measurement, for memory that a node allocates only once.
 const WARM_UP: u32 = 100;
-/// How long a node may take to notice what ended.
+/// The time for a node to notice that connections and sessions have ended.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// Those who log in, as they stand in a node's config. The first sees everybody's sessions.
+/// Returns the users for a node's config. The first one is an administrator, who sees all sessions.
 pub fn users() -> Vec<Value> {
     let user = |i| json!({ "name": name(i), "password_hash": HASH, "admin": i == 0 });
     (0..USERS).map(user).collect()
@@ -39,10 +41,10 @@ fn name(session: u32) -> String {
     format!("user{}", session % USERS)
 }
 
-/// The table: one row for each moment.
+/// Measures the memory, and returns a table with one row for each moment.
 ///
 /// # Errors
-/// A node that does not answer or whose memory is not known, as elsewhere than on Linux.
+/// A node that does not answer, or whose memory is unknown because the system is not Linux.
 pub async fn measure(mesh: &LocalMesh, sessions: u32) -> Result<Table> {
     let missing = || Error::failed(format!("the mesh has no node of domain `{DOMAIN}`"));
     let node = mesh.nodes().iter().find(|node| node.domain() == Some(DOMAIN)).ok_or_else(missing)?;
@@ -74,7 +76,7 @@ pub async fn measure(mesh: &LocalMesh, sessions: u32) -> Result<Table> {
     })
 }
 
-/// Looks at a node from time to time.
+/// An observer of a node's memory.
 struct Watcher<'a> {
     node: &'a NodeProcess,
     client: FlightSqlServiceClient<Channel>,
@@ -86,8 +88,9 @@ struct Watcher<'a> {
 impl Watcher<'_> {
     async fn look(&mut self, moment: &str) -> Result<()> {
         tokio::time::sleep(SETTLE).await;
-        let known = count(&mut self.client).await.map_err(|e| Error::failed("sessions are not told").with_source(e))?;
-        let unknown = || Error::failed("how much memory a node takes is told on Linux alone");
+        let known =
+            count(&mut self.client).await.map_err(|e| Error::failed("cannot count the sessions").with_source(e))?;
+        let unknown = || Error::failed("the memory of a process is known only on Linux");
         let resident = machine::resident(self.node.pid()).ok_or_else(unknown)?;
         let more = resident as f64 - *self.before.get_or_insert(resident) as f64;
         let each = more / f64::from(self.sessions) / 1e3;
@@ -96,7 +99,7 @@ impl Watcher<'_> {
     }
 }
 
-/// How many sessions the node knows.
+/// Returns the number of sessions that the node knows.
 async fn count(client: &mut FlightSqlServiceClient<Channel>) -> std::result::Result<i64, FlightError> {
     let info = client.execute("SELECT count(*) FROM mesh.sessions".to_owned(), None).await?;
     let mut count = 0;
@@ -122,7 +125,7 @@ async fn log_in(node: &NodeProcess, session: u32) -> Result<FlightSqlServiceClie
     Ok(client)
 }
 
-/// Sessions over connections of their own, which ran a query and changed a setting.
+/// Opens sessions, each over its own connection. Each session runs a query and changes a setting.
 async fn open(node: &NodeProcess, sessions: u32) -> Result<Vec<FlightSqlServiceClient<Channel>>> {
     let mut open = vec![];
     for session in 0..sessions {
@@ -142,7 +145,7 @@ async fn use_once(client: &mut FlightSqlServiceClient<Channel>) -> std::result::
     Ok(())
 }
 
-/// Ends the session whose token the client shows.
+/// Ends the session of the client's token.
 async fn end(client: &mut FlightSqlServiceClient<Channel>) -> Result<()> {
     let broken = |e: FlightError| Error::failed("a session cannot be ended").with_source(e);
     let action = Action { r#type: "CloseSession".into(), ..Action::default() };

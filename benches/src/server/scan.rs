@@ -1,4 +1,5 @@
-//! Rows a second of all of `lineitem`: through the server, and from a bare Flight service that has the same batches.
+//! Measures the rows per second of a scan of `lineitem`: through the server, and from a bare Flight service with the
+//! same batches.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -27,13 +28,13 @@ const KEPT: &str = "SELECT * FROM kept";
 /// Larger than any message that either side sends.
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
-/// Whose rows are read.
+/// A source of the rows.
 enum Side {
     Node { name: &'static str, client: Client, sql: &'static str },
     Bare(FlightServiceClient<Channel>),
 }
 
-/// What came, and when.
+/// The size of a result, and its time.
 struct Read {
     rows: usize,
     batches: usize,
@@ -41,7 +42,7 @@ struct Read {
     time: Duration,
 }
 
-/// The table: one row for each way to the rows.
+/// Measures the scan, and returns a table with one row for each source of the rows.
 ///
 /// # Errors
 /// A node that does not answer, or other rows from one side than from another.
@@ -60,7 +61,7 @@ pub async fn measure(mesh: &LocalMesh, program: &Path, runs: u32) -> Result<Tabl
     }
     let mut times = vec![vec![]; sides.len()];
     for run in 0..runs as usize {
-        // Who goes first changes, so that no side has it better.
+        // The sides take turns to go first, so that none has an advantage.
         for turn in 0..sides.len() {
             let side = (run + turn) % sides.len();
             times[side].push(sides[side].read().await?.time);
@@ -88,7 +89,7 @@ pub async fn measure(mesh: &LocalMesh, program: &Path, runs: u32) -> Result<Tabl
     })
 }
 
-/// The bare service first.
+/// Returns the sources of the rows. The bare service is the first.
 async fn sides(mesh: &LocalMesh, program: &Path) -> Result<(Bare, Vec<Side>)> {
     let missing = || Error::failed(format!("the mesh has no node of domain `{DOMAIN}`"));
     let owner = mesh.nodes().iter().find(|node| node.domain() == Some(DOMAIN)).ok_or_else(missing)?;
@@ -116,7 +117,7 @@ impl Side {
         }
     }
 
-    /// From the question to the last row, decoded.
+    /// Reads all rows. The time is from the query to the last decoded row.
     async fn read(&self) -> Result<Read> {
         let started = Instant::now();
         match self {
@@ -125,7 +126,7 @@ impl Side {
                 drain(started, client.rows(&statement)).await.map_err(Error::from)
             }
             Self::Bare(client) => {
-                let broken = |e: FlightError| Error::failed("the bare service broke off").with_source(e);
+                let broken = |e: FlightError| Error::failed("the bare service failed").with_source(e);
                 let answer = client.clone().do_get(Ticket::default()).await.map_err(|e| broken(e.into()))?;
                 let messages = answer.into_inner().map_err(FlightError::from);
                 drain(started, FlightRecordBatchStream::new_from_flight_data(messages)).await.map_err(broken)
