@@ -1,4 +1,4 @@
-//! The errors that many files build, and what becomes of an error: a status for the caller and a line in the log.
+//! Errors that many files create, and what happens to an error: a status for the caller and a line in the log.
 
 use arrow::error::ArrowError;
 use arrow_flight::error::FlightError;
@@ -6,7 +6,7 @@ use portolan_connectors::node::status::to_status;
 use portolan_engine::{Error, ErrorKind};
 use tonic::Status;
 
-/// The status of a failed call, with one line in the log. `call` is what failed; `who` asked for it.
+/// Returns the status of a failed call, and logs one line. `call` is the call that failed, and `who` is its caller.
 pub(crate) fn refuse(error: &Error, call: &str, who: &str) -> Status {
     match error.kind() {
         ErrorKind::Internal => tracing::error!(call, who, kind = ?error.kind(), "{}", error.chain()),
@@ -15,27 +15,27 @@ pub(crate) fn refuse(error: &Error, call: &str, who: &str) -> Status {
     to_status(error)
 }
 
-/// A request that cannot be right.
+/// Returns the error for an invalid request.
 pub(crate) fn invalid(context: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidQuery, context)
 }
 
-/// Something that this server does not do.
+/// Returns the error for a request that this server does not support.
 pub(crate) fn unsupported(context: impl Into<String>) -> Error {
     Error::new(ErrorKind::Unsupported, context)
 }
 
-/// A statement that its client cancelled.
+/// Returns the error for a statement that its client cancelled.
 pub(crate) fn statement_cancelled() -> Error {
     Error::new(ErrorKind::Cancelled, "the statement was cancelled")
 }
 
-/// A caller who did not authenticate.
+/// Returns the error for a caller that did not authenticate.
 pub(crate) fn unauthenticated(context: impl Into<String>) -> Error {
     Error::new(ErrorKind::Unauthenticated, context)
 }
 
-/// An answer that could not be put into Arrow's form.
+/// Returns the error for a response that could not be encoded as Arrow.
 pub(crate) fn encoding(error: FlightError) -> Error {
     match error {
         FlightError::ExternalError(inner) => match inner.downcast::<Error>() {
@@ -46,7 +46,7 @@ pub(crate) fn encoding(error: FlightError) -> Error {
     }
 }
 
-/// As [`encoding`], for errors of Arrow itself.
+/// Returns the error of [`encoding`] for an error of Arrow itself.
 pub(crate) fn arrow(error: ArrowError) -> Error {
     encoding(FlightError::Arrow(error))
 }

@@ -1,18 +1,18 @@
-//! The serving side of a node: the only owner of tonic and Flight there.
+//! The serving side of a node, and the only crate there that uses tonic and Flight.
 //!
-//! [`Server::bind`] takes an address, [`Server::serve`] answers Flight SQL clients and other nodes there until told to
-//! stop.
+//! [`Server::bind`] takes an address. [`Server::serve`] answers Flight SQL clients and other nodes at that address
+//! until it is stopped.
 //!
-//! The modules are floors. Each one imports only what stands below it:
+//! The modules are floors. Each one imports only modules that stand below it:
 //!
 //! - `server`: binds, serves and drains;
-//! - `calls`: what each request does;
+//! - `calls`: one file for each kind of request;
 //! - `metadata`: tables about the catalog;
 //! - `statements`: handles, runs, kept results;
 //! - `rows`: columns, types and messages as clients see them;
-//! - `callers`: who calls;
+//! - `callers`: authentication, sessions and delegation;
 //! - `dispatch`: from Flight's calls to typed requests and back;
-//! - `listener`: connections, TLS, the bounds on a request;
+//! - `listener`: connections, TLS, the limits of a request;
 //! - `options` and `failure`: the configuration and the errors.
 
 mod callers;

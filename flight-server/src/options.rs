@@ -8,51 +8,51 @@ use std::time::Duration;
 use portolan_connectors::node::PublicKey;
 use portolan_engine::Principal;
 
-/// What a server is told.
+/// The options of a server.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// Where to listen: `host:port`. Port 0 takes a free one.
+    /// The address to listen on: `host:port`. Port 0 selects a free port.
     pub listen: String,
     /// TLS. Default: none.
     pub tls: Option<ServerTls>,
-    /// Whether a listener off loopback may go without TLS. Default: no.
+    /// True if the server may listen on an address off loopback without TLS. Default: false.
     pub allow_plaintext: bool,
-    /// Whom to let in.
+    /// The users and issuers that may log in.
     pub auth: AuthOptions,
-    /// Which nodes it believes when they say who asks.
+    /// The nodes that may send fragments for other principals.
     pub delegation: DelegationOptions,
-    /// What bounds it.
+    /// The limits.
     pub limits: ServerLimits,
 }
 
-/// Which nodes are believed when they say on whose behalf they ask.
+/// The nodes that may send fragments for other principals.
 #[derive(Clone, Debug, Default)]
 pub struct DelegationOptions {
-    /// These nodes. None: fragments are taken unsigned, and run as whoever sent them.
+    /// The trusted nodes. If there are none, the server accepts unsigned fragments and runs them as their sender.
     pub trusted: Vec<TrustedNode>,
-    /// How this node is called in what others sign for it. Empty: by the URLs of the address that it listens on.
+    /// The names of this node in tokens that others sign for it. Empty: the URLs of the address that it listens on.
     pub audiences: Vec<String>,
 }
 
-/// A node that is believed when it says on whose behalf it asks.
+/// A node that may send fragments for other principals.
 #[derive(Clone, Debug)]
 pub struct TrustedNode {
-    /// Its name.
+    /// The name of the node.
     pub name: String,
-    /// What it signs with. A node whose key is being replaced is named twice.
+    /// The key that verifies the node's signatures. While a key is being replaced, the node is listed twice.
     pub key: PublicKey,
-    /// The principals that it may act for.
+    /// The principals that the node may act for.
     pub may_act_for: Allowed,
-    /// The groups that it may say they are in; anything else of them only where all groups are allowed.
+    /// The groups that the node may claim for them. It may claim attributes only if all groups are allowed.
     pub groups: Allowed,
 }
 
-/// Which names are allowed.
+/// A set of allowed names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Allowed {
-    /// All.
+    /// All names.
     All,
-    /// These.
+    /// These names.
     Only(BTreeSet<String>),
 }
 
@@ -65,48 +65,48 @@ impl Allowed {
     }
 }
 
-/// The TLS side of a listener: files in PEM, which are read anew when they change.
+/// The TLS files of a listener in PEM. The server reads them again when they change.
 #[derive(Clone, Debug)]
 pub struct ServerTls {
     /// The certificate, with the chain up to its authority.
     pub cert: PathBuf,
     /// The certificate's key.
     pub key: PathBuf,
-    /// Whose client certificates are taken. `None`: no certificate is asked for.
+    /// The accepted client certificates. `None`: the server requests no certificate.
     pub clients: Option<ClientCertificates>,
 }
 
-/// Whose client certificates are taken. Whoever shows one is let in under the name in it.
+/// The client certificates that are accepted. A certificate authenticates the principal whose name it contains.
 #[derive(Clone, Debug)]
 pub struct ClientCertificates {
-    /// The authorities that sign them: a file in PEM.
+    /// A PEM file with the authorities that sign the certificates.
     pub ca: PathBuf,
-    /// Whether those without one may connect too, to log in otherwise.
+    /// True if clients without a certificate may connect too, and log in another way.
     pub optional: bool,
 }
 
-/// Whom to let in.
+/// The accepted credentials.
 #[derive(Clone, Debug, Default)]
 pub struct AuthOptions {
-    /// Whether callers may come without a name. `None`: on loopback, if there is no other way to
-    /// say who one is.
+    /// True if anonymous callers are accepted. `None`: only on loopback, and only if no other way to authenticate is
+    /// configured.
     pub anonymous: Option<bool>,
     /// The users.
     pub users: Vec<User>,
-    /// Whose tokens are taken.
+    /// The identity providers whose tokens are accepted.
     pub issuers: Vec<TokenIssuer>,
 }
 
-/// An identity provider whose tokens (JWT) are taken: in place of a login, and as passwords.
+/// An identity provider whose tokens (JWT) are accepted, both instead of a login and as passwords.
 #[derive(Clone, Debug)]
 pub struct TokenIssuer {
-    /// Its name: what tokens have as `iss`.
+    /// The issuer's name, which is `iss` in its tokens.
     pub issuer: String,
-    /// Names of this node: a token has one of them at least in `aud`.
+    /// The names of this node. `aud` of a token must contain at least one of them.
     pub audience: BTreeSet<String>,
-    /// Where its public keys are.
+    /// The location of the issuer's public keys.
     pub keys: KeySource,
-    /// How often they are read anew. Default: 5 minutes.
+    /// The interval at which the server reads the keys again. Default: 5 minutes.
     pub keys_interval: Duration,
     /// The claim with the principal's name. Default: `sub`.
     pub principal_claim: String,
@@ -114,23 +114,23 @@ pub struct TokenIssuer {
     pub groups_claim: String,
     /// The claims that become the principal's attributes. Default: none.
     pub attributes: BTreeSet<String>,
-    /// How far clocks may differ. Default: 60 seconds.
+    /// The largest accepted difference between clocks. Default: 60 seconds.
     pub skew: Duration,
-    /// Principals, and groups of principals, that may see and stop what others run. Default: none.
+    /// The principals and groups that may see and stop other principals' statements. Default: none.
     pub admins: BTreeSet<String>,
 }
 
-/// Where an issuer's public keys (JWKS) are.
+/// The location of an issuer's public keys (JWKS).
 #[derive(Clone, Debug)]
 pub enum KeySource {
-    /// In a file, which is read anew when it changed.
+    /// A file, which the server reads again when it changes.
     File(PathBuf),
-    /// Behind a URL, from [`KeySource::url`].
+    /// A URL, from [`KeySource::url`].
     Url(String),
 }
 
 impl TokenIssuer {
-    /// An issuer, with the defaults otherwise.
+    /// Creates an issuer with default values for the other fields.
     pub fn new(
         issuer: impl Into<String>,
         audience: impl IntoIterator<Item = impl Into<String>>,
@@ -150,56 +150,58 @@ impl TokenIssuer {
     }
 }
 
-/// Somebody who is known by name. Its `Debug` form does not show the password's hash.
+/// A user who is known by name. `Debug` does not show the password's hash.
 #[derive(Clone, Default)]
 pub struct User {
-    /// The name; without a colon where there is a password.
+    /// The name. It contains no colon if the user has a password.
     pub name: String,
-    /// The password's argon2 hash, in PHC form (`$argon2id$…`). `None`: known by its client certificate only.
+    /// The password's argon2 hash, in PHC format (`$argon2id$…`). `None`: the user authenticates with a client
+    /// certificate only.
     pub password_hash: Option<String>,
-    /// Whether it is another node, which may send fragments.
+    /// True if the user is another node, which may send fragments.
     pub node: bool,
-    /// The groups that it is in.
+    /// The user's groups.
     pub groups: BTreeSet<String>,
-    /// What else is known of it.
+    /// The user's attributes.
     pub attributes: BTreeMap<String, Vec<String>>,
-    /// Whether it may see and stop what others run.
+    /// True if the user may see and stop other principals' statements.
     pub admin: bool,
 }
 
 impl User {
-    /// The user as a principal.
+    /// Returns the user as a principal.
     pub(crate) fn principal(&self) -> Principal {
         let principal = Principal::new(&self.name).with_groups(&self.groups).with_admin(self.admin);
         self.attributes.iter().fold(principal, |p, (name, values)| p.with_attribute(name, values))
     }
 }
 
-/// What bounds a server.
+/// The limits of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
-    /// Bytes of a request's message. Default: 16 MiB.
+    /// The largest size of a request message, in bytes. Default: 16 MiB.
     pub request_bytes: usize,
-    /// How long running streams may go on once the server is told to stop. Default: 10 seconds.
+    /// The time that running streams have to finish when the server stops. Default: 10 seconds.
     pub grace: Duration,
-    /// Sessions in all. Default: 4096.
+    /// The largest number of sessions. Default: 4096.
     pub sessions: usize,
-    /// Sessions of one principal: the one that was idle for longest makes way for a new one. Default: 512.
+    /// The largest number of sessions of one principal. A new session replaces the one that was idle for longest.
+    /// Default: 512.
     pub sessions_per_principal: usize,
-    /// How long a session may be idle before it, and its token, are forgotten. Default: 1 hour.
+    /// The time after which an idle session, and its token, are dropped. Default: 1 hour.
     pub session_idle: Duration,
-    /// Statements, prepared ones included, that are kept for one principal. Default: 1024.
+    /// The largest number of one principal's statements, prepared ones included. Default: 1024.
     pub statements_per_principal: usize,
-    /// Statements that are kept in all. Default: 16384.
+    /// The largest number of statements. Default: 16384.
     pub statements: usize,
-    /// How long a statement is kept after it was last used. Default: 15 minutes.
+    /// The time after its last use for which a statement is kept. Default: 15 minutes.
     pub statement_idle: Duration,
-    /// How many passwords are checked at once. Default: 2.
+    /// The number of passwords that are checked at once. Default: 2.
     pub password_checks: usize,
 }
 
 impl ServerOptions {
-    /// A server at `listen`, with the defaults otherwise.
+    /// Creates the options of a server at `listen`, with default values for the other fields.
     pub fn new(listen: impl Into<String>) -> Self {
         Self {
             listen: listen.into(),

@@ -1,4 +1,4 @@
-//! The listener: binds an address, serves Flight and gRPC health there, and drains when told to stop.
+//! The listener: binds an address, serves Flight and gRPC health at that address, and drains when it is stopped.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,17 +18,17 @@ use crate::dispatch::{FlightServer, reflection};
 use crate::listener::{Bounded, Tls, Watched, encrypted, plain};
 use crate::options::{DelegationOptions, ServerLimits, ServerOptions};
 
-/// How often connections are probed, and how long the answer may take.
+/// The interval between probes of a connection, and the timeout of a probe.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// Streams that one connection may have open: a bound that no query comes near, since streams that wait for their
-/// reader must not keep out the one that this reader waits for.
+/// The largest number of open streams on one connection. No query comes near it: streams that wait for their reader
+/// must not keep out the stream that the reader waits for.
 const STREAMS_PER_CONNECTION: u32 = 4096;
-/// How often what is idle for too long is looked for.
+/// The interval at which expired sessions and statements are dropped.
 const SWEEP: Duration = Duration::from_secs(30);
-/// How long the last messages may take once the grace period is over.
+/// The time for the last messages after the grace period.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// A bound listener that does not answer yet.
+/// A bound listener that does not serve yet.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
@@ -41,12 +41,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the address.
+    /// Binds the address.
     ///
     /// # Errors
-    /// `InvalidQuery` for options that cannot be right: an address that means nothing, an address off loopback without
-    /// TLS, a malformed certificate or password hash, nobody who could log in; `SiteUnavailable` for an address that is
-    /// taken.
+    /// - `InvalidQuery` if the options are invalid: an address that cannot be resolved, an address off loopback without
+    ///   TLS, a malformed certificate or password hash, or no way to log in.
+    /// - `SiteUnavailable` if the address is in use.
     pub async fn bind(options: ServerOptions) -> Result<Self> {
         let listen = &options.listen;
         let candidates: Vec<SocketAddr> = lookup_host(listen)
@@ -80,21 +80,21 @@ impl Server {
         Ok(Self { listener, address, scheme, tls, authenticator, delegations, limits: options.limits })
     }
 
-    /// The address, with the port that was taken.
+    /// Returns the address, with the actual port.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// The URL that other nodes and clients reach it by.
+    /// Returns the URL for other nodes and clients.
     pub fn url(&self) -> String {
         format!("{}://{}", self.scheme, self.address)
     }
 
-    /// Answers callers until `stop` is done; then takes no new ones, lets running streams go on for the grace period,
-    /// and ends those that are left.
+    /// Serves callers until `stop` completes. It then accepts no new callers, lets running streams go on for the grace
+    /// period, and ends the remaining ones.
     ///
     /// # Errors
-    /// `Internal` where the listener fails.
+    /// `Internal` if the listener fails.
     pub async fn serve(self, engine: Engine, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let Self { listener, address, scheme, tls, authenticator, delegations, limits } = self;
         let end_streams = CancellationToken::new();
@@ -163,7 +163,7 @@ async fn authenticator(options: &ServerOptions, address: SocketAddr, certificate
     Ok(authenticator)
 }
 
-/// `listen`: the address as the options have it.
+/// Creates the checks of delegation. `listen` is the address in the options.
 fn delegations(options: &DelegationOptions, scheme: &str, address: SocketAddr, listen: &str) -> Result<Delegations> {
     if address.ip().is_unspecified() && !options.trusted.is_empty() && options.audiences.is_empty() {
         return Err(invalid(format!(
@@ -173,7 +173,7 @@ fn delegations(options: &DelegationOptions, scheme: &str, address: SocketAddr, l
     Delegations::new(options, vec![format!("{scheme}://{address}"), format!("{scheme}://{listen}")])
 }
 
-/// Gives back what nobody came for again: tables of sessions, rows of results.
+/// Drops expired sessions and statements at intervals, with their tables and results.
 async fn sweep(service: Arc<Service>) {
     loop {
         tokio::time::sleep(SWEEP).await;

@@ -28,22 +28,23 @@ pub(crate) use tokens::is_jwt;
 #[cfg(test)]
 pub(super) use tokens::tests::issuer_and_token;
 
-/// Who shows a token as the password may leave the user empty, or give this one.
+/// The user name that a client may send with a token as the password. The name may also be empty.
 const TOKEN_USER: &str = "token";
 
-/// Tells who is calling.
+/// Identifies the caller of a request.
 pub(crate) struct Authenticator {
     anonymous: bool,
     users: HashMap<String, Identity>,
     passwords: Passwords,
     tokens: Tokens,
-    /// Whether client certificates are asked for.
+    /// True if the server requests client certificates.
     certificates: bool,
     throttle: Throttle,
 }
 
 impl Authenticator {
-    /// `certificates` says whether client certificates are asked for; `checks` passwords are checked at once.
+    /// Creates an authenticator. `certificates` is true if the server requests client certificates. At most `checks`
+    /// passwords are checked at once.
     pub(crate) fn new(options: &AuthOptions, anonymous: bool, certificates: bool, checks: usize) -> Result<Self> {
         let mut users = HashMap::new();
         for user in &options.users {
@@ -61,24 +62,24 @@ impl Authenticator {
         Ok(Self { anonymous, users, passwords, tokens: Tokens::new(options)?, certificates, throttle: Throttle::new() })
     }
 
-    /// Checks what lies in files, apart from certificates.
+    /// Checks the contents of files, except certificates.
     pub(crate) async fn check_files(&self) -> Result<()> {
         self.tokens.check_files().await
     }
 
-    /// Whether one can show tokens of identity providers here.
+    /// True if this node accepts tokens of identity providers.
     pub(crate) fn takes_tokens(&self) -> bool {
         !self.tokens.is_empty()
     }
 
-    /// The identity of callers who give neither password nor token: the name in the certificate, or nobody's where those
-    /// are let in.
+    /// Returns the identity of a caller without a password or a token: the name in the client certificate, or the
+    /// anonymous principal if this node accepts anonymous callers.
     pub(crate) fn nobody(&self, peer: &CallOrigin) -> Result<Identity> {
         if let Some(name) = peer.certificate_name()? {
             return Ok(self.users.get(&name).cloned().unwrap_or_else(|| Identity::of(Principal::new(name))));
         }
         if self.anonymous {
-            // Where anybody is known, nodes are among them.
+            // If every caller is anonymous, nodes are anonymous too.
             let node = self.users.is_empty() && self.tokens.is_empty() && !self.certificates;
             Ok(Identity { node, ..Identity::of(Principal::anonymous()) })
         } else {
@@ -86,7 +87,7 @@ impl Authenticator {
         }
     }
 
-    /// Checks a user's password, or the token that is given as one.
+    /// Checks a user's password, or a token sent as the password.
     pub(crate) async fn check(&self, user: &str, password: String, peer: &CallOrigin) -> Result<Identity> {
         if self.takes_tokens() && is_jwt(&password) {
             return logged(self.check_token_of(user, &password).await, user, peer);
@@ -104,8 +105,8 @@ impl Authenticator {
         outcome
     }
 
-    /// Checks a token. One that is refused slows nothing down: a signature cannot be guessed, and tools go on showing a
-    /// token that has expired.
+    /// Checks a token. A rejected token delays no later login: a signature cannot be guessed, and tools keep sending an
+    /// expired token.
     pub(crate) async fn check_token(&self, token: &str, peer: &CallOrigin) -> Result<Identity> {
         logged(self.tokens.check(token).await, TOKEN_USER, peer)
     }
@@ -120,7 +121,7 @@ impl Authenticator {
         let turn = loop {
             self.throttle.wait(attempt).await?;
             let turn = self.passwords.turn().await?;
-            // Many attempts at once are all there before the first of them has failed.
+            // Many concurrent attempts can pass the first check before the first of them fails.
             if !self.throttle.owes(attempt) {
                 break turn;
             }
@@ -157,7 +158,7 @@ impl fmt::Debug for Authenticator {
     }
 }
 
-/// The outcome of a login that is not slowed down, which is logged where it failed.
+/// Logs a failed login that is not throttled, and returns the outcome unchanged.
 fn logged(outcome: Result<Identity>, user: &str, peer: &CallOrigin) -> Result<Identity> {
     outcome.inspect_err(|e| {
         if e.kind() == ErrorKind::Unauthenticated {
@@ -166,7 +167,7 @@ fn logged(outcome: Result<Identity>, user: &str, peer: &CallOrigin) -> Result<Id
     })
 }
 
-/// Says that a login failed, and after how many failures; what was shown is no part of that.
+/// Logs a failed login and the number of failures. The log contains no credentials.
 fn log_failure(error: &Error, user: &str, peer: &CallOrigin, failures: u32) {
     let (user, next_after) = (throttle::shortened(user), throttle::delay(failures));
     let address = peer.address.map(|address| address.to_string()).unwrap_or_default();

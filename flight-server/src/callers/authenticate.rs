@@ -1,5 +1,5 @@
-//! Authentication in one place: the credentials of a caller, at a login or with a call, become an identity or an
-//! open session.
+//! Authentication in one place: the credentials of a caller, from a login or from a call, become an identity or an open
+//! session.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::sessions::Sessions;
 use crate::failure::unauthenticated;
 use crate::options::ServerLimits;
 
-/// Everything that tells callers apart: users, issuers, trusted nodes, and the sessions that are open.
+/// The state that identifies callers: users, issuers, trusted nodes, and open sessions.
 pub(crate) struct Callers {
     engine: Engine,
     authenticator: Authenticator,
@@ -23,7 +23,7 @@ pub(crate) struct Callers {
     pub(crate) sessions: Arc<Sessions>,
 }
 
-/// When a caller shows something.
+/// The occasion on which a caller sends credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Occasion {
     /// Once, to open a session.
@@ -32,7 +32,7 @@ enum Occasion {
     Call,
 }
 
-/// What a caller has shown, checked.
+/// The result of checking a caller's credentials.
 enum Shown {
     /// An identity without a session.
     Identity(Identity),
@@ -69,8 +69,8 @@ impl Callers {
         Ok(caller)
     }
 
-    /// Logs a caller in. Returns the token of the session that is opened, or the caller's own token if the session of
-    /// that token is open. `authorization` is what the headers hold, or a message in their place.
+    /// Logs a caller in. Returns the token of the new session, or the caller's own token if it belongs to an open
+    /// session. `authorization` comes from the headers, or from a message in their place.
     pub(crate) async fn log_in(
         &self,
         authorization: Authorization,
@@ -88,7 +88,7 @@ impl Callers {
         Ok(token)
     }
 
-    /// Checks what a caller shows.
+    /// Checks a caller's credentials.
     async fn authenticate(&self, authorization: Authorization, peer: &CallOrigin, occasion: Occasion) -> Result<Shown> {
         match authorization {
             Authorization::Nobody => self.authenticator.nobody(peer).map(Shown::Identity),
@@ -99,10 +99,10 @@ impl Callers {
         }
     }
 
-    /// Checks a token: that of a node that logs in, an identity provider's, or a session's.
+    /// Checks a token from another node's login, from an identity provider, or from a session.
     async fn check_token(&self, token: String, peer: &CallOrigin, occasion: Occasion) -> Result<Shown> {
-        // First, since a node's token looks like an identity provider's. A node's token serves for one login, and for no
-        // call.
+        // This check comes first, because a node's token looks like an identity provider's. A node's token is valid for
+        // one login, and for no call.
         if occasion == Occasion::Login
             && let Some(node) = self.delegations.log_in(&token, || self.authenticator.nobody(peer))
         {

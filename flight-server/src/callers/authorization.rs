@@ -1,4 +1,4 @@
-//! The `authorization` header and the kinds of credentials in it. The credentials are checked elsewhere.
+//! The `authorization` header and the kinds of credentials in it. `authenticate.rs` checks the credentials.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -8,25 +8,25 @@ use portolan_engine::{Error, Result};
 use super::headers::Headers;
 use crate::failure::unauthenticated;
 
-/// Go's clients leave the padding out.
+/// A decoder that accepts missing padding, because Go's clients omit it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What an `authorization` header holds.
+/// The contents of an `authorization` header.
 #[derive(PartialEq, Eq)]
 pub(crate) enum Authorization {
-    /// Nothing, or what drivers send that have nothing to say.
+    /// No credentials, or a placeholder that drivers send instead.
     Nobody,
-    /// A token: a session's that a login gave, or an identity provider's.
+    /// A token of a session, which a login returned, or of an identity provider.
     Bearer(String),
-    /// A user's name and password.
+    /// A user name and a password.
     Basic(String, String),
 }
 
 impl Authorization {
-    /// Returns what the `authorization` header of a call holds.
+    /// Reads the `authorization` header of a call.
     pub(crate) fn of(headers: &Headers<'_>) -> Result<Self> {
         match headers.all("authorization").next() {
             Some(Some(text)) => Self::parse(text),
@@ -35,7 +35,7 @@ impl Authorization {
         }
     }
 
-    /// Reads the header.
+    /// Parses the header.
     fn parse(header: &str) -> Result<Self> {
         let (scheme, rest) = header.trim().split_once(' ').unwrap_or((header.trim(), ""));
         let rest = rest.trim();

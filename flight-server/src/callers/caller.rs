@@ -1,4 +1,4 @@
-//! The caller of a request: an identity and the session that the caller is in.
+//! The caller of a request: an identity and a session.
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ const SESSION_COOKIE: &str = "arrow_flight_session_id";
 pub(crate) struct Caller {
     pub(crate) identity: Identity,
     pub(crate) session: Session,
-    /// The key under which the session is kept; `None` if the session ends with the request.
+    /// The key of the session; `None` if the session ends with the request.
     pub(crate) kept_as: Option<String>,
-    /// Set for a caller who shows neither a token nor a cookie.
+    /// Set for a caller without a token or a cookie.
     fresh: Option<Fresh>,
 }
 
@@ -27,18 +27,18 @@ struct Fresh {
 }
 
 impl Caller {
-    /// A caller whose session is kept under `key`.
+    /// Returns a caller whose session is kept under `key`.
     pub(super) fn kept(identity: Identity, session: Session, key: String) -> Self {
         Self { identity, session, kept_as: Some(key), fresh: None }
     }
 
-    /// A caller whose session ends with the request, unless `sessions` keep it.
+    /// Returns a caller whose session ends with the request, unless `sessions` keep it.
     pub(super) fn fresh(identity: Identity, session: Session, sessions: Arc<Sessions>) -> Self {
         Self { identity, session, kept_as: None, fresh: Some(Fresh { cookie: random_token(), sessions }) }
     }
 
-    /// Keeps the session beyond the request. A driver that does not log in may change the session with its first call. The
-    /// session is then kept under the cookie in the answer to that call.
+    /// Keeps the session beyond the request. A driver that does not log in may change the session with its first call.
+    /// The node then keeps the session under the cookie in the response to that call.
     pub(crate) fn require_kept_session(&self) -> Result<()> {
         match &self.fresh {
             Some(Fresh { cookie, sessions }) => sessions.keep_as_cookie(cookie, &self.identity, &self.session),
@@ -46,19 +46,19 @@ impl Caller {
         }
     }
 
-    /// True if all who show the caller's token share the session, which ends with the token.
+    /// True if all callers with the same token share the session, which ends with the token.
     pub(crate) fn shares_session(&self) -> bool {
         self.kept_as.as_deref().is_some_and(Sessions::is_of_token)
     }
 
-    /// Returns the header that an answer to the caller carries: a cookie, if the caller has no session yet.
+    /// Returns the header of a response to the caller: a cookie, if the caller has no session yet.
     pub(crate) fn answer_header(&self) -> Option<(&'static str, String)> {
         self.fresh.as_ref().map(|fresh| ("set-cookie", format!("{SESSION_COOKIE}={}", fresh.cookie)))
     }
 }
 
-/// Applies the settings that a connection names in headers, if the session has none. JDBC sends unknown properties as
-/// headers, and tools without catalogs have no other way to name theirs.
+/// Applies the settings in a connection's headers, if the session has none. JDBC sends unknown properties as headers,
+/// and tools without catalogs have no other way to name their catalog.
 pub(super) fn preset(session: &Session, headers: &Headers<'_>) -> Result<()> {
     let settings = session.settings();
     for (name, known) in [("catalog", settings.catalog), ("schema", settings.schema)] {
@@ -70,7 +70,7 @@ pub(super) fn preset(session: &Session, headers: &Headers<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Returns the cookie of a session.
+/// Returns the session cookie.
 pub(super) fn session_cookie(headers: &Headers<'_>) -> Option<String> {
     headers
         .all("cookie")

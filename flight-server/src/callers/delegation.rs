@@ -1,5 +1,5 @@
-//! Delegation: the principal for whom a fragment runs. A node checks what the sender signed, and believes nothing
-//! else. A node without trusted nodes accepts unsigned fragments and runs them as their sender.
+//! Delegation: the principal for whom a fragment runs. A node accepts a principal only if the sender has signed it. A
+//! node without trusted nodes accepts unsigned fragments and runs them as their sender.
 
 mod used_tokens;
 
@@ -18,44 +18,44 @@ use super::identity::{Identity, NODE};
 use crate::failure::{invalid, unauthenticated};
 use crate::options::{Allowed, DelegationOptions, TrustedNode};
 
-/// How far the clocks of two nodes may be apart, in seconds.
+/// The largest difference between the clocks of two nodes, in seconds.
 const SKEW: u64 = 30;
-/// Bytes of a principal's name, of a group's, or of an attribute.
+/// The largest size of a principal's name, a group's name or an attribute, in bytes.
 const MAX_TEXT: usize = 512;
 
-/// Whom this node believes, and what it is called itself.
+/// The nodes that this node trusts, and the URLs of this node.
 pub(crate) struct Delegations {
     trusted: HashMap<String, Trusted>,
     audiences: Vec<String>,
 }
 
-/// What is known of a node that may say on whose behalf it asks.
+/// A node that may send fragments for other principals.
 #[derive(Default)]
 struct Trusted {
-    /// Several while its key is replaced by another.
+    /// The node's keys: several while one key replaces another.
     keys: Vec<TrustedNode>,
     used: UsedTokens,
 }
 
-/// Who asks for a fragment.
+/// The principal of a fragment.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Asker {
     pub(crate) principal: Principal,
-    /// The nodes that the query went through, the first one first, as far as they are known.
+    /// The known nodes on the query's path, the first one first.
     pub(crate) via: Vec<String>,
 }
 
-/// What a fragment is sent for.
+/// The purpose of a fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To be estimated: its token stays good.
+    /// The sender wants an estimate. The token stays valid.
     Estimate,
-    /// To be run: once.
+    /// The fragment runs. The token is valid once.
     Run,
 }
 
 impl Delegations {
-    /// `here`: how this node is called where the options do not say so.
+    /// Creates the checks. `here` has the URLs of this node, for use if the options name none.
     pub(crate) fn new(options: &DelegationOptions, here: Vec<String>) -> Result<Self> {
         let mut trusted: HashMap<String, Trusted> = HashMap::new();
         for node in &options.trusted {
@@ -69,7 +69,7 @@ impl Delegations {
         Ok(Self { trusted, audiences: audiences.iter().map(|url| plain(url)).collect() })
     }
 
-    /// Who asks for the fragment of a ticket that came from `caller`.
+    /// Returns the principal of the fragment in a ticket that came from `caller`.
     pub(crate) fn asker(&self, caller: &Identity, ticket: &FragmentTicket, purpose: Purpose) -> Result<Asker> {
         self.asker_at(caller, ticket, purpose, now()?)
     }
@@ -97,15 +97,15 @@ impl Delegations {
         }
         let via = belongs(&claims, ticket)?;
         let principal = acted_for(node, &claims)?;
-        // Last, so that nothing is kept of what is refused.
+        // This check comes last, so that refused tokens are not recorded.
         if purpose == Purpose::Run {
             self.first_use(iss, jti, exp + SKEW, now)?;
         }
         Ok(Asker { principal, via })
     }
 
-    /// The identity of a node that logs in with a token of its own; `None` where it is no such token. A node that
-    /// believes nobody cannot check it: its caller is who anybody is, `nobody`.
+    /// Returns the identity of a node that logs in with a token of its own; `None` if the token is of another kind. A
+    /// node that trusts no node cannot check the token, and returns the identity from `nobody`.
     pub(crate) fn log_in(&self, token: &str, nobody: impl FnOnce() -> Result<Identity>) -> Option<Result<Identity>> {
         UncheckedToken::read(token).filter(|token| token.kind() == LOGIN_TYPE)?;
         if self.trusted.is_empty() {
@@ -119,7 +119,7 @@ impl Delegations {
             self.first_use(&claims.iss, &claims.jti, claims.exp + SKEW, now)?;
             Ok(claims.iss)
         });
-        // A node that is not known is a caller who is not known.
+        // For a login, an unknown node is an unauthenticated caller.
         let name = name.map_err(|e| match e.kind() {
             ErrorKind::PermissionDenied => unauthenticated(e.context()),
             _ => e,
@@ -127,13 +127,13 @@ impl Delegations {
         Ok(Identity { principal: Principal::new(format!("{NODE}{name}")), node: true, expires: None })
     }
 
-    /// Whether fragments from whom `hello` came from would be let in.
+    /// True if this node would accept fragments from the sender of `hello`.
     pub(crate) fn takes_fragments(&self, caller: &Identity, hello: &NodeHello) -> bool {
         let vouched = |token: &String| now().is_ok_and(|now| self.vouched(token, now).is_ok());
         caller.node && (self.trusted.is_empty() || hello.proof.as_ref().is_some_and(vouched))
     }
 
-    /// What a login token says, where it is one.
+    /// Verifies a login token, and returns its claims.
     fn vouched(&self, token: &str, now: u64) -> Result<Claims> {
         let (_, claims): (_, Claims) = self.believed(token, LOGIN_TYPE, now)?;
         if claims.sub != claims.iss {
@@ -142,7 +142,7 @@ impl Delegations {
         Ok(claims)
     }
 
-    /// What a trusted node signed for this one, and is still good.
+    /// Verifies a token that a trusted node signed for this node, and returns its claims if they are still valid.
     fn believed<T: DeserializeOwned + Signed>(&self, token: &str, kind: &str, now: u64) -> Result<(&TrustedNode, T)> {
         let token = UncheckedToken::read(token)
             .filter(|token| is_node_name(token.issuer()))
@@ -179,7 +179,7 @@ impl Delegations {
     }
 }
 
-/// Signed claims, with the registered ones among them.
+/// Claims of a signed token that include the registered ones.
 trait Signed {
     fn registered(&self) -> &Claims;
 }
@@ -216,7 +216,7 @@ fn in_time(claims: &Claims, now: u64) -> Result<()> {
     Ok(())
 }
 
-/// That the token was made for the fragment that it came with. Through whom both came is returned.
+/// Checks that the token was made for the fragment that it came with. Returns the nodes on the path of the fragment.
 fn belongs(claims: &IdentityClaims, ticket: &FragmentTicket) -> Result<Vec<String>> {
     let iss = &claims.registered.iss;
     if claims.query_id != ticket.query_id
@@ -239,7 +239,7 @@ fn belongs(claims: &IdentityClaims, ticket: &FragmentTicket) -> Result<Vec<Strin
     Ok(chain)
 }
 
-/// The principal that a token speaks of, where its signer may act for it.
+/// Returns the principal that a token claims, if the signer may act for it.
 fn acted_for(node: &TrustedNode, claims: &IdentityClaims) -> Result<Principal> {
     let (name, principal) = (&node.name, &claims.registered.sub);
     let names = std::iter::once(principal).chain(&claims.groups).chain(claims.attributes.keys());
@@ -267,18 +267,18 @@ fn acted_for(node: &TrustedNode, claims: &IdentityClaims) -> Result<Principal> {
     Ok(claims.attributes.iter().fold(principal, |p, (name, values)| p.with_attribute(name, values)))
 }
 
-/// Whether a text can be a name, and does no harm in a log.
+/// True if a text can be a name, and is safe to log.
 fn is_sound(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_TEXT && !text.chars().any(char::is_control)
 }
 
-/// Who sent a fragment that nobody signed.
+/// Returns the sender of an unsigned fragment.
 fn sent_by(sender: &str, hops: u32) -> Vec<String> {
     let name = sender.strip_prefix(NODE).unwrap_or(sender);
     if hops == 0 { vec![] } else { vec![name.to_owned()] }
 }
 
-/// A URL as it is compared: both schemes without TLS mean the same.
+/// Returns a URL in the form that is compared: both schemes without TLS mean the same.
 fn plain(url: &str) -> String {
     url.trim_end_matches('/').replacen("grpc+tcp://", "grpc://", 1)
 }

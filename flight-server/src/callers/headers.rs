@@ -1,16 +1,16 @@
-//! The headers of a call as plain pairs, by whatever protocol they arrive.
+//! The headers of a call as plain pairs, independent of the protocol.
 
-/// The headers of a call: pairs of a name in lower case and a value, or `None` for a value that is no text. The type has
-/// no `Debug`, since headers hold secrets.
+/// The headers of a call: pairs of a name in lower case and a value, or `None` for a value that is not text. The type
+/// has no `Debug`, because headers contain secrets.
 pub(crate) struct Headers<'a>(Vec<(&'a str, Option<&'a str>)>);
 
 impl<'a> Headers<'a> {
-    /// Returns the values of a header in the order in which they arrived.
+    /// Returns the values of a header in the order of arrival.
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = Option<&'a str>> {
         self.0.iter().filter(move |(given, _)| *given == name).map(|(_, value)| *value)
     }
 
-    /// Returns the first value of a header; `None` if the header is missing or its first value is no text.
+    /// Returns the first value of a header; `None` if the header is missing or its first value is not text.
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
         self.all(name).next().flatten()
     }

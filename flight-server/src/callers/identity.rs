@@ -6,18 +6,18 @@ use portolan_engine::{Principal, Result};
 
 use crate::failure::unauthenticated;
 
-/// The prefix of the name of a node that logged in with its key. No user has a colon in its name.
+/// The prefix of the names of nodes that logged in with a key. User names contain no colon.
 pub(super) const NODE: &str = "node:";
 /// The longest name of a principal, in bytes.
 const MAX_NAME: usize = 256;
 
-/// The identity of a caller who has authenticated.
+/// The identity of an authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) principal: Principal,
     /// True if the caller may send fragments.
     pub(crate) node: bool,
-    /// When the token that the caller showed expires; `None` if nothing expires.
+    /// The time when the caller's token expires; `None` if nothing expires.
     pub(crate) expires: Option<SystemTime>,
 }
 
@@ -27,13 +27,13 @@ impl Identity {
         Self { principal, node: false, expires: None }
     }
 
-    /// True if the token that the caller showed has expired.
+    /// True if the caller's token has expired.
     pub(crate) fn has_expired(&self) -> bool {
         self.expires.is_some_and(|end| end < SystemTime::now())
     }
 }
 
-/// Returns a name from a token or a certificate if a principal may have that name.
+/// Returns a name from a token or a certificate, if a principal may have that name.
 pub(super) fn principal_name(name: &str) -> Result<&str> {
     if name.trim().is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
         return Err(unauthenticated(format!(

@@ -1,4 +1,4 @@
-//! The sessions of callers, each under a random token. Their number is bounded, and idle ones are closed.
+//! The sessions of callers, each under a random token. Their number is bounded, and idle sessions are closed.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,27 +21,28 @@ pub(crate) struct Sessions {
     idle: Duration,
 }
 
-/// A session that is kept.
+/// An open session.
 struct OpenSession {
     identity: Identity,
     session: Session,
     used: Instant,
 }
 
-/// What the keys of sessions begin with that belong to a token of an identity provider.
+/// The prefix of the keys of sessions that belong to an identity provider's token.
 const TOKEN: &str = "token ";
 
-/// Under its principal, so that a cookie alone gives nobody another's session.
+/// Returns the key of a cookie's session. The key contains the principal, so a cookie alone does not open another
+/// principal's session.
 fn cookie_key(cookie: &str, identity: &Identity) -> String {
     format!("cookie {cookie} {}", identity.principal)
 }
 
-/// A token that cannot be guessed.
+/// Returns a token that cannot be guessed.
 pub(crate) fn random_token() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
 }
 
-/// Whether `text` has the form of [`random_token`].
+/// True if `text` has the format of [`random_token`].
 pub(crate) fn is_token(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
@@ -56,27 +57,27 @@ impl Sessions {
         }
     }
 
-    /// Opens a session; its token is returned.
+    /// Opens a session, and returns its token.
     pub(crate) fn open(&self, engine: &Engine, identity: Identity) -> Result<String> {
         let token = random_token();
         self.keep(&mut self.lock(), token.clone(), engine, identity)?;
         Ok(token)
     }
 
-    /// The session under `token`.
+    /// Returns the session under `token`.
     pub(crate) fn find(&self, token: &str) -> Option<(Identity, Session)> {
-        // The sessions of cookies are found by their callers only.
+        // Only their own callers find the sessions of cookies.
         if is_token(token) { self.used(&mut self.lock(), token) } else { None }
     }
 
-    /// The session of a caller that is told from others by a cookie; opened when the cookie first comes back.
+    /// Returns the session of a caller with a cookie, and opens it when the caller first sends the cookie back.
     pub(crate) fn of_cookie(&self, engine: &Engine, identity: &Identity, cookie: &str) -> Result<(String, Session)> {
         let key = cookie_key(cookie, identity);
         let session = self.open_as(key.clone(), engine, identity)?;
         Ok((key, session))
     }
 
-    /// Keeps a session that began with this request, for the cookie that its answer gives out.
+    /// Keeps a session that began with this request, under the cookie in the response.
     pub(crate) fn keep_as_cookie(&self, cookie: &str, identity: &Identity, session: &Session) -> Result<()> {
         let mut kept = self.lock();
         let key = cookie_key(cookie, identity);
@@ -88,13 +89,13 @@ impl Sessions {
         Ok(())
     }
 
-    /// True if all who show one token share the session of `key`.
+    /// True if all callers with one token share the session of `key`.
     pub(crate) fn is_of_token(key: &str) -> bool {
         key.starts_with(TOKEN)
     }
 
-    /// The key of the session of those who show an identity provider's `token` with each call, and that session where it
-    /// is open. The token itself is not kept.
+    /// Returns the key of the session shared by calls with an identity provider's `token`, and the session if it is
+    /// open. The token itself is not stored.
     pub(crate) fn of_token(&self, token: &str) -> (String, Option<(Identity, Session)>) {
         let digest: String = Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect();
         let key = format!("{TOKEN}{digest}");
@@ -102,7 +103,8 @@ impl Sessions {
         (key, found)
     }
 
-    /// The session under `key`; opened where there is none, or one of somebody of whom something else was known.
+    /// Returns the session under `key`. Opens a new one if there is none, or if its principal differs from that of
+    /// `identity`.
     pub(crate) fn open_as(&self, key: String, engine: &Engine, identity: &Identity) -> Result<Session> {
         let mut kept = self.lock();
         if let Some((_, session)) =
@@ -116,7 +118,7 @@ impl Sessions {
         self.keep(&mut kept, key, engine, identity.clone())
     }
 
-    /// Forgets those that were idle for too long.
+    /// Closes the sessions that were idle for too long.
     pub(crate) fn sweep(&self) {
         self.retain_open(&mut self.lock());
     }
@@ -131,7 +133,7 @@ impl Sessions {
         });
     }
 
-    /// Forgets the session under `key`.
+    /// Closes the session under `key`. True if there was one.
     pub(crate) fn close(&self, key: &str) -> bool {
         let removed = self.lock().remove(key);
         removed.is_some_and(|kept| {
@@ -140,7 +142,7 @@ impl Sessions {
         })
     }
 
-    /// The session under `key`, which is used now.
+    /// Returns the session under `key`, and marks it as used now.
     fn used(&self, kept: &mut HashMap<String, OpenSession>, key: &str) -> Option<(Identity, Session)> {
         let entry = kept.get_mut(key)?;
         if !entry.is_open(self.idle) {

@@ -20,14 +20,14 @@ use crate::dispatch::{
 };
 use crate::statements::handle_and_part;
 
-/// The actions of a node, and what they do.
+/// The node's own actions, each with a description.
 const ACTIONS: [(&str, &str); 3] = [
     (ACTION_HELLO, "the version handshake between nodes"),
     (ACTION_CATALOG, "the catalogs of the domains that this node owns"),
     (ACTION_PROGRESS, "how far a running statement is"),
 ];
 
-/// The actions of a node.
+/// Returns the node's own actions.
 pub(crate) fn own_actions() -> Vec<ActionType> {
     ACTIONS
         .iter()
@@ -36,7 +36,7 @@ pub(crate) fn own_actions() -> Vec<ActionType> {
 }
 
 impl Service {
-    /// Does what is asked.
+    /// Runs one of the node's own actions.
     pub(crate) fn own_action(&self, caller: &Caller, action: Action) -> Result<Bytes> {
         match action.r#type.as_str() {
             ACTION_HELLO => Ok(self.hello(caller, &plain(action.body)?).encode_to_vec().into()),
@@ -89,13 +89,13 @@ impl Service {
     }
 }
 
-/// The options of the caller's session.
+/// Returns the options of the caller's session.
 pub(crate) fn options(caller: &Caller) -> SessionOptions {
     let values = caller.session.settings().values();
     values.into_iter().map(|(name, value)| (name.to_owned(), Some(OptionValue::String(value)))).collect()
 }
 
-/// Sets options of the caller's session; gives what was wrong with those that were not taken.
+/// Sets options of the caller's session, and returns an error for each option that it rejects.
 pub(crate) fn set_options(
     caller: &Caller,
     options: SessionOptions,

@@ -1,4 +1,4 @@
-//! `DoGet`: statements, tables about the catalog, fragments of other nodes.
+//! `DoGet`: statements, tables about the catalog, and other nodes' fragments.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::rows::{fragment_messages, no_rows, statement_messages, table_messages
 use crate::statements::{Delivery, Execution, Kind, Part, Statement, When, announce_prepared, bound, handle_and_part};
 
 impl Service {
-    /// Starts what a ticket asks for.
+    /// Starts the request in a ticket.
     pub(crate) async fn answer(&self, caller: &Caller, request: Request) -> Result<Messages> {
         let command = match request {
             Request::Fragment(fragment) => return self.fragment(caller, fragment).await,
@@ -50,7 +50,7 @@ impl Service {
                     runs: statement.runs.clone(),
                 };
                 let rows = async {
-                    // A client sees what was inserted after the announcement.
+                    // The client must see rows that were inserted after the announcement.
                     if !prepared.is_current() {
                         speculative_run.cancel();
                     }
@@ -83,22 +83,22 @@ impl Service {
         Ok(until_cancelled(fragment_messages(rows), CancellationToken::new(), self.stopping.clone()))
     }
 
-    /// Plans a fragment and does not run it.
+    /// Plans a fragment without running it.
     pub(crate) async fn estimate(&self, caller: &Caller, ticket: FragmentTicket) -> Result<EstimatedFragment> {
         self.engine.estimate_fragment(self.sent(caller, ticket, Purpose::Estimate)?).await
     }
 
-    /// The fragment of a caller that may send it.
+    /// Returns the fragment in a ticket, if the caller may send it.
     fn sent(&self, caller: &Caller, ticket: FragmentTicket, purpose: Purpose) -> Result<SentFragment> {
         let (protocol, datafusion) = (ticket.protocol, ticket.datafusion.clone());
-        // First: one of another version may not be able to say who asks.
+        // This check comes first, because another version may not be able to send a principal.
         NodeHello::current().check(&NodeHello { protocol, datafusion, ..NodeHello::default() })?;
         let Asker { principal, via } = self.callers.delegations.asker(&caller.identity, &ticket, purpose)?;
         Ok(ticket.into_fragment(principal, via))
     }
 }
 
-/// Keeps the statement for as long as its rows flow, so that it can be cancelled and asked for its progress.
+/// Keeps the statement while its rows flow, so that clients can cancel it and query its progress.
 fn held_by(messages: Messages, statement: Arc<Statement>) -> Messages {
     messages
         .inspect(move |_| {

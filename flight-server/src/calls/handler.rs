@@ -1,4 +1,4 @@
-//! The handler of decoded requests: passes each one to the file that answers it.
+//! The handler of decoded requests, which passes each request to the file that answers it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -28,7 +28,7 @@ use crate::dispatch::{
 use crate::failure::unauthenticated;
 use crate::statements::create;
 
-/// How long a login may take to say who it is.
+/// The longest time until a login sends credentials.
 const LOGIN: Duration = Duration::from_secs(10);
 
 #[tonic::async_trait]
@@ -132,7 +132,7 @@ impl dispatch::CallContext for Caller {
     }
 }
 
-/// Reads what the first message of a login shows. Older clients send user and password in the message.
+/// Reads the credentials in the first message of a login. Older clients send user and password in the message.
 async fn shown_by_message(mut messages: BoxStream<'static, Result<HandshakeRequest, Status>>) -> Result<Authorization> {
     let first = timeout(LOGIN, messages.next())
         .await

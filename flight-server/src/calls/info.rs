@@ -22,11 +22,11 @@ use crate::statements::{
     handle_of_part, prepare, unbound,
 };
 
-/// How long an answer to a poll waits for news.
+/// The longest time that the response to a poll waits for progress.
 const POLL: Duration = Duration::from_secs(2);
 
 impl Service {
-    /// Plans what a descriptor asks for; a setting is applied.
+    /// Plans the request in a descriptor. A statement that changes a setting is applied.
     pub(crate) async fn flight_info(
         &self,
         caller: &Caller,
@@ -50,7 +50,7 @@ impl Service {
             return info(&table.schema, descriptor, vec![endpoint(ticket)], rows, -1);
         };
         let Announced { handle, schema, changed, kept } = announced;
-        // That of a change is how many rows it changed: clients without another way to learn it take it from there.
+        // The row count of a change is the number of changed rows. Some clients have no other way to read it.
         let rows = changed.map_or(-1, |rows| i64::try_from(rows).unwrap_or(i64::MAX));
         let endpoints = match kept {
             None => vec![endpoint(statement_ticket(handle))],
@@ -61,7 +61,7 @@ impl Service {
         info(&schema, descriptor, endpoints, rows, -1)
     }
 
-    /// Announces a statement; `None` for a command that is none.
+    /// Announces a statement; `None` if the command is not a statement.
     async fn announced(
         &self,
         caller: &Caller,
@@ -79,8 +79,8 @@ impl Service {
         announce_prepared(caller, &self.statements, bound, delivery).await.map(Some)
     }
 
-    /// What is expected of a fragment. Nodes take the figures for estimates; to clients, which take them for exact, a
-    /// statement's are not told.
+    /// Returns the estimate for a fragment. Nodes read the figures as estimates. Clients read them as exact, so a
+    /// statement's estimate is not sent.
     async fn fragment_info(
         &self,
         caller: &Caller,
@@ -93,8 +93,8 @@ impl Service {
         info(&schema, descriptor, vec![endpoint(ticket)], figure(estimate.rows), figure(estimate.bytes))
     }
 
-    /// Starts a query, or tells how far it is: what can be fetched of it by now, and what to ask for next. Anything else
-    /// is done at once.
+    /// Starts a query, or reports its progress: the parts that can be fetched now, and the descriptor of the next poll.
+    /// Any other request is complete at once.
     pub(crate) async fn poll_info(
         &self,
         caller: &Caller,
@@ -129,7 +129,7 @@ impl Service {
         self.polled(caller, handle, seen, descriptor).await
     }
 
-    /// How far a kept result is, once it is further than the piece that was seen last.
+    /// Waits until a kept result has more pieces than the client has seen, and returns its progress.
     async fn polled(
         &self,
         caller: &Caller,
@@ -157,7 +157,7 @@ impl Service {
         poll.with_descriptor(FlightDescriptor::new_cmd(next)).try_with_progress(progress).map_err(arrow)
     }
 
-    /// Lets a part of a kept result, and so all of it, expire later.
+    /// Extends the expiry of a part of a kept result, and so of the whole result.
     pub(crate) fn renewed(&self, caller: &Caller, mut endpoint: FlightEndpoint) -> Result<FlightEndpoint> {
         let bytes = endpoint.ticket.as_ref().map(|ticket| &ticket.ticket);
         let request = ticket(bytes.ok_or_else(|| invalid("the endpoint to renew has no ticket"))?)?;
@@ -171,7 +171,7 @@ impl Service {
         Ok(endpoint)
     }
 
-    /// The columns that a command will give; nothing is run or applied.
+    /// Returns the columns of a command's rows, without running or applying it.
     pub(crate) async fn announced_schema(&self, caller: &Caller, request: Request) -> Result<SchemaRef> {
         match request {
             Request::Fragment(fragment) => Ok(self.estimate(caller, fragment).await?.schema),
@@ -208,12 +208,12 @@ fn info(
     Ok(info.with_descriptor(descriptor).with_total_records(total_records).with_total_bytes(total_bytes))
 }
 
-/// An endpoint without a location means: fetch it from where you asked.
+/// Returns an endpoint without a location, which means that the client fetches it from the same node.
 fn endpoint(ticket: Bytes) -> FlightEndpoint {
     FlightEndpoint::new().with_ticket(Ticket { ticket })
 }
 
-/// The endpoint of a part of a kept result.
+/// Returns the endpoint of a part of a kept result.
 fn part(handle: &Bytes, part: Part, kept: &KeptResult) -> FlightEndpoint {
     endpoint(statement_ticket(handle_of_part(handle, part))).with_expiration_time(timestamp(kept.expires()))
 }
@@ -226,7 +226,7 @@ fn timestamp(time: SystemTime) -> Timestamp {
     Timestamp::from(time)
 }
 
-/// The share of the edges from other sites that are done; what is done here after them is not known.
+/// Returns the share of the edges from other sites that are done. The work at the local node after them is unknown.
 fn share_done(progress: &Progress) -> f64 {
     let done = progress.edges.iter().filter(|edge| edge.finished).count();
     if progress.edges.is_empty() { 0.0 } else { 0.9 * done as f64 / progress.edges.len() as f64 }

@@ -1,4 +1,4 @@
-//! The calls of Flight SQL: what each request does.
+//! The calls of Flight SQL, one file for each kind of request.
 
 mod actions;
 mod fetch;

@@ -1,4 +1,4 @@
-//! `DoPut`: statements that change something, parameters of prepared statements, and rows for a table.
+//! `DoPut`: statements that change data, parameters of prepared statements, and rows for a table.
 
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::sql::{
@@ -12,11 +12,11 @@ use crate::dispatch::{PutAnswer, Request, Upload, UploadedRows, unknown};
 use crate::failure::{invalid, unsupported};
 use crate::statements::{Bound, apply, bind, bound, parameters, prepare, refuse_transaction};
 
-/// Bytes of parameters that one upload may bring.
+/// The largest size of one upload's parameters, in bytes.
 const PARAMETER_BYTES: usize = 64 << 20;
 
 impl Service {
-    /// Takes an upload.
+    /// Handles an upload.
     pub(crate) async fn take(&self, caller: &Caller, request: Request, upload: Upload) -> Result<PutAnswer> {
         match request.sql()? {
             Command::CommandStatementUpdate(update) => {
@@ -62,7 +62,7 @@ fn updated(rows: u64) -> Result<PutAnswer> {
     Ok(PutAnswer::Updated(i64::try_from(rows).unwrap_or(i64::MAX)))
 }
 
-/// What the two options come to. Where one is left open, what is not said is an error, as the protocol has it.
+/// Combines the two options into a mode. If an option is unset, its case is an error, as the protocol requires.
 fn mode(options: Option<&TableDefinitionOptions>) -> Result<IngestMode> {
     let (if_not_exist, if_exists) = options.map_or_else(Default::default, |o| (o.if_not_exist(), o.if_exists()));
     Ok(match (if_not_exist, if_exists) {

@@ -1,4 +1,4 @@
-//! The service behind the calls: what they share.
+//! The service behind the calls: the state that they share.
 
 use portolan_engine::{Engine, Result};
 use tokio_util::sync::CancellationToken;
@@ -8,7 +8,7 @@ use crate::metadata::Metadata;
 use crate::options::ServerLimits;
 use crate::statements::Statements;
 
-/// What all calls share: the engine, the callers, the statements and the metadata.
+/// The state that all calls share: the engine, the callers, the statements and the metadata.
 pub(crate) struct Service {
     pub(crate) engine: Engine,
     pub(crate) callers: Callers,

@@ -1,4 +1,4 @@
-//! `DoAction`: Flight's and Flight SQL's actions, each decoded for the handler's method of its name.
+//! `DoAction`: Flight's and Flight SQL's actions, each decoded for its own method of the handler.
 
 use arrow_flight::sql::{
     ActionBeginSavepointRequest, ActionBeginSavepointResult, ActionBeginTransactionRequest,
@@ -25,7 +25,7 @@ use super::session_messages::{
 };
 use crate::failure::{invalid, unsupported};
 
-/// Does what is asked; `None` where there is nothing to answer.
+/// Runs an action; `None` if it has no response.
 pub(super) async fn act<H: Handler>(handler: &H, caller: &H::Caller, action: Action) -> Result<Option<Bytes>> {
     let body = action.body.clone();
     let answer: Bytes = match action.r#type.as_str() {
@@ -51,7 +51,7 @@ pub(super) async fn act<H: Handler>(handler: &H, caller: &H::Caller, action: Act
             let request: ActionCancelQueryRequest = wrapped(&body)?;
             let info = FlightInfo::decode(request.info)
                 .map_err(|e| invalid("the query to cancel is malformed").with_source(e))?;
-            // `CancelQuery` and `CancelFlightInfo` number the outcomes alike.
+            // `CancelQuery` and `CancelFlightInfo` use the same numbers for the outcomes.
             pack(&ActionCancelQueryResult { result: handler.cancel(caller, info).await? as i32 })
         }
         RENEW => {
@@ -111,7 +111,8 @@ async fn transaction<H: Handler>(handler: &H, caller: &H::Caller, kind: &str, bo
     }
 }
 
-/// Says in so many words whether the statement is an update, which older clients see by its lack of columns.
+/// Encodes a prepared statement, with an explicit flag for updates. Older clients recognize an update by its missing
+/// columns.
 fn created(result: ActionCreatePreparedStatementResult) -> Bytes {
     let type_url = ActionCreatePreparedStatementResult::type_url().to_owned();
     let value = CreatedStatement {
@@ -127,12 +128,12 @@ fn pack(message: &impl ProstMessageExt) -> Bytes {
     message.as_any().encode_to_vec().into()
 }
 
-/// A body that is the message itself.
+/// Decodes a body that is the message itself.
 pub(crate) fn plain<M: Message + Default>(body: Bytes) -> Result<M> {
     M::decode(body).map_err(|e| invalid("the action's body is malformed").with_source(e))
 }
 
-/// A body that wraps the message, as Flight SQL's do.
+/// Decodes a body that wraps the message, as in Flight SQL.
 fn wrapped<M: ProstMessageExt>(body: &[u8]) -> Result<M> {
     let any: Any = any(body)?;
     any.unpack()

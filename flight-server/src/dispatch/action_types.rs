@@ -1,4 +1,4 @@
-//! The actions of Flight and Flight SQL: their names, and what each does, as `ListActions` shows them.
+//! The actions of Flight and Flight SQL, with the names and descriptions that `ListActions` returns.
 
 use arrow_flight::ActionType;
 

@@ -1,4 +1,5 @@
-//! The Flight service over a [`Handler`]: finds out who calls, decodes, hands over, and turns errors into statuses.
+//! The Flight service over a [`Handler`]. It identifies the caller, decodes the request, passes it to the handler, and
+//! turns errors into statuses.
 
 use std::sync::Arc;
 
@@ -34,12 +35,13 @@ pub(super) struct Dispatch<H> {
 pub(super) type Statuses<T> = BoxStream<'static, Result<T, Status>>;
 
 impl<H: Handler> Dispatch<H> {
-    /// Calls that `handler` answers. `message_bytes` is what the listener takes of one message, for the errors.
+    /// Returns the service for `handler`. `message_bytes` is the listener's limit for one message, and is used in
+    /// errors.
     pub(super) fn new(handler: Arc<H>, message_bytes: usize) -> Self {
         Self { handler, message_bytes }
     }
 
-    /// `DoGet`, its messages in pieces.
+    /// Answers `DoGet` with messages in pieces.
     pub(super) async fn messages(&self, request: Call<Ticket>) -> Result<Response<Statuses<Message>>, Status> {
         let (caller, message) = self.open("DoGet", request).await?;
         let messages = match ticket(&message.ticket) {
@@ -49,7 +51,7 @@ impl<H: Handler> Dispatch<H> {
         close("DoGet", &caller, messages.map(|messages| statuses("DoGet", &caller, messages)))
     }
 
-    /// Who makes the call, and its message.
+    /// Identifies the caller of a call, and returns the caller and the message.
     async fn open<M>(&self, call: &str, request: Call<M>) -> Result<(H::Caller, M), Status> {
         let (headers, extensions, message) = request.into_parts();
         let head = Head { headers, extensions };
@@ -58,8 +60,8 @@ impl<H: Handler> Dispatch<H> {
     }
 }
 
-/// The answer to a call, or the status of why there is none, with a line in the log. Both carry the caller's headers: a
-/// session begins with a call that fails, too.
+/// Returns the response to a call, or logs the error and returns its status. Both carry the caller's headers, because a
+/// failed call can also open a session.
 fn close<T>(call: &str, caller: &impl CallContext, outcome: Result<T>) -> Result<Response<T>, Status> {
     match outcome {
         Ok(answer) => {
@@ -145,13 +147,13 @@ impl<H: Handler> FlightService for Dispatch<H> {
         close("GetSchema", &caller, encoded)
     }
 
-    /// [`FlightServer`](super::FlightServer) answers it by [`Dispatch::messages`], and asks this for nothing.
+    /// Never called: [`FlightServer`](super::FlightServer) answers `DoGet` with [`Dispatch::messages`].
     async fn do_get(&self, _: Call<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
         Err(Status::unimplemented("DoGet is answered elsewhere"))
     }
 
     async fn do_put(&self, request: Call<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
-        // If nothing watches the request, an end is an end.
+        // If no service watches the request, its end is a complete end.
         let aborted = request.extensions().get::<AbortFlag>().cloned().unwrap_or_default();
         let (caller, messages) = self.open("DoPut", request).await?;
         let upload = Upload::open(messages, self.message_bytes, aborted).await;

@@ -25,54 +25,54 @@ use super::session_messages::{CloseSessionStatus, SessionOptions, SetSessionOpti
 use super::upload::Upload;
 use crate::failure::unsupported;
 
-/// Answers of a streaming call.
+/// The responses of a streaming call.
 pub type Answers<T> = BoxStream<'static, Result<T>>;
 /// The messages of a `DoGet`.
 pub type Messages = Answers<Message>;
 
-/// What is known of a call before its message is read: its headers, and what the connection is known by. It has no
-/// `Debug`, since headers hold secrets.
+/// The parts of a call that are known before its message is read: the headers, and facts about the connection. The type
+/// has no `Debug`, because headers contain secrets.
 pub struct Head {
     /// The call's headers.
     pub headers: MetadataMap,
-    /// What the listener knows of the connection: the peer's address and certificates.
+    /// The listener's facts about the connection: the peer's address and certificates.
     pub extensions: Extensions,
 }
 
-/// The caller of a call, as the dispatcher knows it.
+/// The caller of a call, as the dispatcher sees it.
 pub trait CallContext: Send + Sync + 'static {
-    /// The name, for the log.
+    /// Returns the name for the log.
     fn name(&self) -> &str;
 
-    /// Adds the headers that the caller's answers carry, such as a session's cookie; never those of gRPC itself.
+    /// Adds the headers of the caller's responses, such as a session's cookie, but never gRPC's own headers.
     fn mark(&self, _headers: &mut MetadataMap) {}
 }
 
-/// What a `DoPut` came to.
+/// The response to a `DoPut`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PutAnswer {
-    /// So many rows were changed; -1 where that is not known.
+    /// The number of changed rows; -1 if it is unknown.
     Updated(i64),
-    /// The parameters are bound, and the statement goes by this handle from now on.
+    /// The parameters are bound, and this is now the handle of the statement.
     Bound(Bytes),
-    /// Metadata of the server's own.
+    /// Server-specific metadata.
     Metadata(Bytes),
 }
 
-/// Answers decoded requests.
+/// A server that answers decoded requests.
 ///
 /// # Errors
-/// Whatever a method gives travels to the client as a status of its kind. The defaults refuse with `Unsupported`.
+/// The client receives each method's error as a status of its kind. The default methods return `Unsupported`.
 #[tonic::async_trait]
 pub trait Handler: Send + Sync + 'static {
-    /// What a call's headers come to.
+    /// The caller that a call's headers identify.
     type Caller: CallContext;
 
-    /// Finds out who calls.
+    /// Identifies the caller.
     async fn identify(&self, head: &Head) -> Result<Self::Caller>;
 
-    /// Logs in; gives the token that further calls show. `messages` are the client's part of the handshake, which those
-    /// that say who they are in a header leave empty.
+    /// Logs in, and returns the token for further calls. `messages` are the client's messages of the handshake. Clients
+    /// that send credentials in a header leave them empty.
     async fn log_in(
         &self,
         head: &Head,
@@ -84,13 +84,13 @@ pub trait Handler: Send + Sync + 'static {
         Ok(stream::empty().boxed())
     }
 
-    /// `GetFlightInfo`. A statement that changes something is run here, exactly once.
+    /// `GetFlightInfo`. A statement that changes something runs here, exactly once.
     async fn info(&self, caller: &Self::Caller, request: Request, descriptor: FlightDescriptor) -> Result<FlightInfo>;
 
     /// `PollFlightInfo`.
     async fn poll(&self, caller: &Self::Caller, request: Request, descriptor: FlightDescriptor) -> Result<PollInfo>;
 
-    /// `GetSchema`. Nothing is run.
+    /// `GetSchema`, which runs nothing.
     async fn schema(&self, caller: &Self::Caller, request: Request) -> Result<SchemaRef>;
 
     /// `DoGet`.
@@ -104,12 +104,12 @@ pub trait Handler: Send + Sync + 'static {
         Err(unsupported("this node has no exchanges"))
     }
 
-    /// The actions of the server's own, beside those of Flight and Flight SQL.
+    /// Returns the server's own actions, in addition to those of Flight and Flight SQL.
     fn own_actions(&self) -> Vec<ActionType> {
         vec![]
     }
 
-    /// `ListActions`: those of Flight and Flight SQL, then the server's own.
+    /// `ListActions`: the actions of Flight and Flight SQL, then the server's own.
     fn actions(&self) -> Vec<ActionType> {
         action_types(self.own_actions())
     }
@@ -137,7 +137,7 @@ pub trait Handler: Send + Sync + 'static {
         Err(unsupported("this node has no prepared statements"))
     }
 
-    /// `CancelFlightInfo`, and its older form `CancelQuery`.
+    /// `CancelFlightInfo`, and its older form, `CancelQuery`.
     async fn cancel(&self, _caller: &Self::Caller, _info: FlightInfo) -> Result<CancelStatus> {
         Ok(CancelStatus::NotCancellable)
     }
@@ -147,7 +147,7 @@ pub trait Handler: Send + Sync + 'static {
         Err(unsupported("the endpoints of this node do not expire"))
     }
 
-    /// `SetSessionOptions`; gives what was wrong with those that were not taken.
+    /// `SetSessionOptions`. Returns an error for each option that it rejects.
     async fn set_options(
         &self,
         _caller: &Self::Caller,
@@ -166,7 +166,7 @@ pub trait Handler: Send + Sync + 'static {
         Ok(CloseSessionStatus::NotCloseable)
     }
 
-    /// `BeginTransaction`; gives the transaction's identity.
+    /// `BeginTransaction`. Returns the identifier of the transaction.
     async fn begin_transaction(&self, _caller: &Self::Caller) -> Result<Bytes> {
         Err(unsupported("this node has no transactions: each statement stands for itself"))
     }
@@ -176,7 +176,7 @@ pub trait Handler: Send + Sync + 'static {
         Err(unsupported("this node has no transactions: each statement stands for itself"))
     }
 
-    /// `BeginSavepoint`; gives the savepoint's identity.
+    /// `BeginSavepoint`. Returns the identifier of the savepoint.
     async fn begin_savepoint(&self, _caller: &Self::Caller, _request: ActionBeginSavepointRequest) -> Result<Bytes> {
         Err(unsupported("this node has no transactions, and no savepoints in them"))
     }
@@ -186,7 +186,7 @@ pub trait Handler: Send + Sync + 'static {
         Err(unsupported("this node has no transactions, and no savepoints in them"))
     }
 
-    /// An action of the server's own; `None` where there is nothing to answer.
+    /// Runs one of the server's own actions; `None` if it has no response.
     async fn act(&self, _caller: &Self::Caller, action: Action) -> Result<Option<Bytes>> {
         Err(unknown(&action.r#type))
     }

@@ -1,5 +1,5 @@
-//! The messages of `DoGet`, and their form on the wire: rows are sent from where they lie. The codec for `FlightData` would
-//! copy each message into one piece, and that again into what is sent.
+//! The messages of `DoGet`, and their wire format. Rows are sent without a copy. The codec for `FlightData` would copy
+//! each message into one buffer, and that buffer again into the output.
 
 use std::collections::VecDeque;
 
@@ -9,28 +9,29 @@ use portolan_connectors::node::protocol::MAX_MESSAGE_BYTES;
 use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
-/// The field of `FlightData` that is its body (Flight.proto).
+/// The number of the field `data_body` of `FlightData` (Flight.proto).
 const BODY_FIELD: u32 = 1000;
-/// Bytes before each message: whether it is compressed, and its length (gRPC over HTTP/2, "Length-Prefixed-Message").
+/// The number of bytes before each message: a compression flag and the message's length (gRPC over HTTP/2,
+/// "Length-Prefixed-Message").
 const PREFIX: usize = 5;
-/// Pieces below this size are copied together: each that is sent by itself costs a frame.
+/// The size below which pieces are copied together, because each separate piece costs a frame.
 const SMALL: usize = 8 << 10;
 
-/// A message of `DoGet`: as [`FlightData`], with a body in pieces.
+/// A message of `DoGet`: a [`FlightData`] whose body is in pieces.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Message {
-    /// Everything but the body, which is empty here.
+    /// All fields but the body, which is empty here.
     head: FlightData,
     body: Vec<Bytes>,
 }
 
 impl Message {
-    /// A message of Arrow's: its metadata, and the pieces of its body in order.
+    /// Returns an Arrow message from its metadata and the pieces of its body in order.
     pub fn new(data_header: Bytes, body: Vec<Bytes>) -> Self {
         Self { head: FlightData { data_header, ..FlightData::default() }, body }
     }
 
-    /// Bytes that it takes, encoded.
+    /// Returns the size of the encoded message in bytes.
     pub fn size(&self) -> usize {
         let body = self.body_size();
         let announced = if body == 0 { 0 } else { key_len(BODY_FIELD) + encoded_len_varint(body as u64) };
@@ -41,14 +42,14 @@ impl Message {
         self.body.iter().map(Bytes::len).sum()
     }
 
-    /// What goes over the wire, in pieces. `None` for a message beyond what nodes and clients take.
+    /// Returns the encoded message in pieces; `None` if it is larger than nodes and clients accept.
     pub(super) fn pieces(self) -> Option<VecDeque<Bytes>> {
         let (size, body) = (self.size(), self.body_size());
         let length = u32::try_from(size).ok().filter(|_| size <= MAX_MESSAGE_BYTES)?;
         let mut joined = BytesMut::with_capacity(PREFIX + size - body + body.min(SMALL));
         joined.put_u8(0);
         joined.put_u32(length);
-        // `BytesMut` grows: that it has no room is the only way to fail.
+        // `BytesMut` grows, so encoding fails only for lack of space.
         self.head.encode(&mut joined).ok()?;
         if body > 0 {
             encode_key(BODY_FIELD, WireType::LengthDelimited, &mut joined);
@@ -79,7 +80,7 @@ impl From<FlightData> for Message {
     }
 }
 
-/// The body becomes one piece.
+/// Joins the body into one piece.
 impl From<Message> for FlightData {
     fn from(Message { head, mut body }: Message) -> Self {
         let data_body = if body.len() == 1 { body.swap_remove(0) } else { body.concat().into() };
@@ -99,7 +100,7 @@ mod tests {
         message.pieces().unwrap().iter().flat_map(|piece| piece.to_vec()).collect()
     }
 
-    /// As the codec encodes it.
+    /// Returns the message as the codec encodes it.
     fn expected(data: &FlightData) -> Vec<u8> {
         let mut bytes = vec![0];
         bytes.put_u32(u32::try_from(data.encoded_len()).unwrap());

@@ -1,5 +1,5 @@
-//! Flight's calls as typed requests: decodes a request, passes it to a [`Handler`], and encodes the answer.
-//! Dispatch knows no engine: the handler decides what is answered, and to whom.
+//! Flight's calls as typed requests. Dispatch decodes a request, passes it to a [`Handler`], and encodes the response.
+//! It does not use the engine: the handler decides how to respond to each caller.
 
 mod action;
 mod action_types;

@@ -1,5 +1,5 @@
-//! The description of the Flight service for gRPC reflection, so that generic tools can call the service. `arrow-flight`
-//! carries the generated code but not the description (`Flight.proto`), which this file repeats.
+//! The description of the Flight service for gRPC reflection, so that generic tools can call the service.
+//! `arrow-flight` contains the generated code but not the description (`Flight.proto`), which this file repeats.
 
 use portolan_engine::{Error, ErrorKind, Result};
 use prost_types::field_descriptor_proto::{Label, Type};
@@ -13,7 +13,7 @@ use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 const PACKAGE: &str = "arrow.flight.protocol";
 const TIMESTAMP: &str = ".google.protobuf.Timestamp";
 
-/// A field: its name, its number, and what it holds.
+/// A field: its name, its number and its type.
 type FieldOf = (&'static str, i32, Holds);
 
 #[derive(Clone, Copy)]
@@ -29,7 +29,7 @@ enum Holds {
     /// Messages of the package.
     Many(&'static str),
     Moment,
-    /// The enumeration of [`ENUMS`] within the message itself.
+    /// An enumeration of [`ENUMS`] within the message itself.
     Choice(&'static str),
     Double,
 }
@@ -65,7 +65,7 @@ const MESSAGES: &[(&str, &[FieldOf])] = &[
         &[
             ("info", 1, Holds::One("FlightInfo")),
             ("flight_descriptor", 2, Holds::One("FlightDescriptor")),
-            // The protocol tells an absent one from zero; to readers it is a double.
+            // The field is optional in the protocol. Readers see a double.
             ("progress", 3, Holds::Double),
             ("expiration_time", 4, Holds::Moment),
         ],
@@ -93,13 +93,13 @@ const MESSAGES: &[(&str, &[FieldOf])] = &[
     ("PutResult", &[("app_metadata", 1, Holds::Bytes)]),
 ];
 
-/// The enumerations, by the message that they stand in.
+/// The enumerations, by the message that contains them.
 const ENUMS: &[(&str, &str, &[&str])] = &[("FlightDescriptor", "DescriptorType", &["UNKNOWN", "PATH", "CMD"])];
 
-/// What a method takes or gives: a message of the package, and whether it is a stream of them.
+/// The input or output of a method: a message of the package, and whether it is a stream.
 type Passed = (&'static str, bool);
 
-/// The methods: name, what each takes, and what it gives.
+/// The methods: name, input and output.
 const METHODS: &[(&str, Passed, Passed)] = &[
     ("Handshake", ("HandshakeRequest", true), ("HandshakeResponse", true)),
     ("ListFlights", ("Criteria", false), ("FlightInfo", true)),
@@ -113,10 +113,10 @@ const METHODS: &[(&str, Passed, Passed)] = &[
     ("ListActions", ("Empty", false), ("ActionType", true)),
 ];
 
-/// The service that tells of Flight, of health and of itself.
+/// Returns the reflection service, which describes Flight, health and itself.
 ///
 /// # Errors
-/// `Internal` for a description that does not fit together.
+/// `Internal` if the description is inconsistent.
 pub(crate) fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>> {
     Builder::configure()
         .register_file_descriptor_set(FileDescriptorSet { file: vec![timestamp(), flight()] })

@@ -1,4 +1,4 @@
-//! Requests: the bytes of a descriptor or a ticket become a typed request.
+//! Typed requests, read from the bytes of a descriptor or a ticket.
 
 use arrow_flight::FlightDescriptor;
 use arrow_flight::flight_descriptor::DescriptorType;
@@ -10,26 +10,26 @@ use prost::Message;
 
 use crate::failure::{invalid, unsupported};
 
-/// What a descriptor or a ticket asks for.
+/// The request in a descriptor or a ticket.
 #[derive(Debug)]
 pub enum Request {
-    /// Something of Flight SQL.
+    /// A Flight SQL command.
     Sql(Command),
     /// A fragment from another node.
     Fragment(FragmentTicket),
-    /// A message of no kind that is known here: its type.
+    /// A message of an unknown type, by the name of the type.
     Unknown(String),
-    /// Bytes that are no Flight SQL message.
+    /// Bytes that are not a Flight SQL message.
     Bytes(Bytes),
-    /// A path, as Flight without SQL names what it has.
+    /// A path, which is how Flight without SQL names its streams.
     Path(Vec<String>),
 }
 
 impl Request {
-    /// The command of Flight SQL.
+    /// Returns the Flight SQL command.
     ///
     /// # Errors
-    /// `InvalidQuery` for bytes that are none, `Unsupported` for anything else.
+    /// `InvalidQuery` if the bytes are not a command, `Unsupported` for any other request.
     pub fn sql(self) -> Result<Command> {
         match self {
             Self::Sql(command) => Ok(command),
@@ -37,7 +37,7 @@ impl Request {
         }
     }
 
-    /// Why nothing is known of it.
+    /// Returns the error that refuses the request.
     pub fn refused(&self) -> Error {
         match self {
             Self::Sql(command) => unknown(command.type_url()),
@@ -51,7 +51,7 @@ impl Request {
 
 /// Reads a ticket.
 pub(crate) fn ticket(bytes: &Bytes) -> Result<Request> {
-    // Much plain text is a message without known fields as well: only the type tells.
+    // Much plain text also decodes as a message without known fields. Only the type distinguishes them.
     let any = match Any::decode(bytes.as_ref()) {
         Ok(any) if !any.type_url.is_empty() => any,
         _ => return Ok(Request::Bytes(bytes.clone())),
@@ -76,12 +76,12 @@ pub(crate) fn descriptor(descriptor: &FlightDescriptor) -> Result<Request> {
     }
 }
 
-/// Reads the message that Flight SQL wraps everything in.
+/// Reads the message that wraps every Flight SQL message.
 pub(super) fn any(bytes: &[u8]) -> Result<Any> {
     Any::decode(bytes).map_err(|e| invalid("the request is malformed: it is no Flight SQL message").with_source(e))
 }
 
-/// A command that nothing here answers.
+/// Returns the error for a command that this node does not answer.
 pub(crate) fn unknown(type_url: &str) -> Error {
     let name: String = type_url.rsplit('/').next().unwrap_or(type_url).chars().take(200).collect();
     unsupported(format!("this node does not do `{name}`"))

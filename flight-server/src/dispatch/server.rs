@@ -1,4 +1,5 @@
-//! Flight as a service for a listener: `DoGet` with its messages in pieces, everything else by the generated code.
+//! Flight as a service for a listener. This file answers `DoGet` with messages in pieces, and the generated code
+//! answers every other call.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -37,7 +38,7 @@ pub struct FlightServer<H> {
 }
 
 impl<H: Handler> FlightServer<H> {
-    /// A service that `handler` answers. `request_bytes`: what it takes of one message, at most.
+    /// Returns a service that `handler` answers. `request_bytes` is the largest size of one request message.
     pub fn new(handler: Arc<H>, request_bytes: usize) -> Self {
         let dispatch = Arc::new(Dispatch::new(handler, request_bytes));
         let others = FlightServiceServer::from_arc(dispatch.clone())
@@ -78,7 +79,7 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        // Of compressed messages none is taken: the generated code refuses them.
+        // The generated code refuses compressed messages.
         if request.uri().path() != DO_GET || request.headers().contains_key("grpc-encoding") {
             return self.others.call(request);
         }
@@ -114,10 +115,10 @@ fn message_too_large() -> Error {
     Error::new(ErrorKind::ResourceExhausted, what)
 }
 
-/// The messages as the body of an answer, and how they ended in its trailers.
+/// The body of a response: the messages, with the final status in the trailers.
 struct Pieces {
     messages: Statuses<Message>,
-    /// Those of the message that is being sent.
+    /// The pieces of the message that is being sent.
     waiting: VecDeque<Bytes>,
     ended: bool,
 }

@@ -1,16 +1,16 @@
-//! The messages of Flight's session options, and the newer form of one of Flight SQL's, which the `arrow-flight` crate
-//! does not carry.
+//! The messages of Flight's session options, and the newer version of one Flight SQL message. The `arrow-flight` crate
+//! has neither.
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
 use prost::{Enumeration, Message, Oneof};
 
-/// `DoAction`: sets options of the session.
+/// The action that sets options of the session.
 pub(super) const SET_SESSION_OPTIONS: &str = "SetSessionOptions";
-/// `DoAction`: gives the options of the session.
+/// The action that returns the options of the session.
 pub(super) const GET_SESSION_OPTIONS: &str = "GetSessionOptions";
-/// `DoAction`: ends the session.
+/// The action that ends the session.
 pub(super) const CLOSE_SESSION: &str = "CloseSession";
 
 /// A prepared statement, and whether it is an update.
@@ -32,30 +32,30 @@ pub(super) struct SessionOptionValue {
     pub(super) option_value: Option<OptionValue>,
 }
 
-/// The value of a session's option.
+/// The value of a session option.
 #[derive(Clone, PartialEq, Oneof)]
 pub enum OptionValue {
-    /// Text.
+    /// A string.
     #[prost(string, tag = "1")]
     String(String),
-    /// A truth value.
+    /// A Boolean.
     #[prost(bool, tag = "2")]
     Bool(bool),
-    /// A whole number.
+    /// An integer.
     #[prost(sfixed64, tag = "3")]
     Int64(i64),
-    /// A number.
+    /// A floating-point number.
     #[prost(double, tag = "4")]
     Double(f64),
-    /// Texts.
+    /// A list of strings.
     #[prost(message, tag = "5")]
     StringList(StringListValue),
 }
 
-/// Texts, as the value of a session's option.
+/// A list of strings, as the value of a session option.
 #[derive(Clone, PartialEq, Message)]
 pub struct StringListValue {
-    /// The texts.
+    /// The strings.
     #[prost(string, repeated, tag = "1")]
     pub values: Vec<String>,
 }
@@ -80,15 +80,15 @@ pub(super) struct SetSessionOptionError {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]
 #[repr(i32)]
-/// Why an option was not taken.
+/// The reason why an option was rejected.
 pub enum SetSessionOptionErrorValue {
-    /// Not said.
+    /// Not specified.
     Unspecified = 0,
-    /// There is no option of that name.
+    /// No option has this name.
     InvalidName = 1,
-    /// The option does not take that value.
+    /// The option does not accept this value.
     InvalidValue = 2,
-    /// It cannot be set now.
+    /// The option cannot be set now.
     Error = 3,
 }
 
@@ -106,33 +106,33 @@ pub(super) struct CloseSessionResult {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]
 #[repr(i32)]
-/// What closing a session came to.
+/// The outcome of closing a session.
 pub enum CloseSessionStatus {
-    /// Not said.
+    /// Not specified.
     Unspecified = 0,
-    /// It is closed.
+    /// The session is closed.
     Closed = 1,
-    /// It will be closed.
+    /// The session will be closed.
     Closing = 2,
-    /// There is none that could be closed.
+    /// There is no session that could be closed.
     NotCloseable = 3,
 }
 
-/// Options of a session by name; `None` for one that goes back to its default.
+/// Session options by name; `None` resets an option to its default.
 pub type SessionOptions = HashMap<String, Option<OptionValue>>;
 
-/// The options as a handler takes them.
+/// Converts the options from their wire format.
 pub(super) fn from_options(options: HashMap<String, SessionOptionValue>) -> SessionOptions {
     options.into_iter().map(|(name, value)| (name, value.option_value)).collect()
 }
 
-/// The options as they travel.
+/// Converts the options to their wire format.
 pub(super) fn into_options(options: SessionOptions) -> HashMap<String, SessionOptionValue> {
     options.into_iter().map(|(name, option_value)| (name, SessionOptionValue { option_value })).collect()
 }
 
 impl OptionValue {
-    /// The value as `SET` takes it; `None` for a list.
+    /// Returns the value in the form that `SET` accepts; `None` for a list.
     pub fn as_text(&self) -> Option<String> {
         match self {
             Self::String(value) => Some(value.clone()),

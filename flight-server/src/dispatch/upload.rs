@@ -1,4 +1,4 @@
-//! Uploads of `DoPut`: their messages, with a bound on the wait for each, and the rows in them.
+//! Uploads of `DoPut`: their messages, with a timeout for each, and the rows in them.
 
 use std::future::{Ready, ready};
 use std::panic::AssertUnwindSafe;
@@ -20,30 +20,31 @@ use tonic::{Code, Status};
 use crate::failure::invalid;
 use crate::listener::{AbortFlag, is_undecodable, too_large, undecodable};
 
-/// Bytes that are counted for a batch beside its rows, and bytes that an upload may add to dictionaries that it sent.
+/// The bytes that count for a batch in addition to its rows, and the bytes that an upload may append to dictionaries
+/// that it sent earlier.
 const OF_A_BATCH: usize = 256;
 const ADDED_TO_DICTIONARIES: usize = 64 << 20;
-/// Rows of parameters that an upload may bring.
+/// The largest number of parameter rows in an upload.
 const ROWS: usize = 4 << 20;
-/// How long the next message of an upload may take.
+/// The longest wait for the next message of an upload.
 const NEXT_MESSAGE: Duration = Duration::from_secs(30);
 
-/// The messages of a `DoPut`, the one with its descriptor first.
+/// The messages of a `DoPut`. The first one has the descriptor.
 pub struct Upload {
     first: FlightData,
     rest: BoxStream<'static, Result<FlightData>>,
 }
 
-/// The rows of an upload, read as they come.
+/// The rows of an upload, read as they arrive.
 pub struct UploadedRows {
-    /// Their columns; `None` where the upload said none.
+    /// The columns; `None` if the upload has no schema.
     pub schema: Option<SchemaRef>,
     /// The rows.
     pub batches: BoxStream<'static, Result<RecordBatch>>,
 }
 
 impl Upload {
-    /// Waits for the first message. `message_bytes` is what the listener takes of one. `aborted` is set if the
+    /// Waits for the first message. `message_bytes` is the listener's limit for one message. `aborted` is set if the
     /// client aborts the upload.
     pub(super) async fn open(
         messages: impl Stream<Item = Result<FlightData, Status>> + Send + Unpin + 'static,
@@ -55,15 +56,15 @@ impl Upload {
         Ok(Self { first, rest })
     }
 
-    /// The message with the descriptor.
+    /// Returns the message with the descriptor.
     pub fn first(&self) -> &FlightData {
         &self.first
     }
 
-    /// Reads up to the columns.
+    /// Reads the upload as far as its columns.
     ///
     /// # Errors
-    /// `InvalidQuery` for messages that are no rows.
+    /// `InvalidQuery` if the messages are not rows.
     pub async fn rows(self) -> Result<UploadedRows> {
         let messages = stream::iter([Ok(self.first)])
             .chain(self.rest)
@@ -81,10 +82,10 @@ impl Upload {
         Ok(UploadedRows { schema, batches: stream::iter([Ok(first)]).chain(rest).boxed() })
     }
 
-    /// All of the rows with their columns, where they are few.
+    /// Reads all rows, with their columns.
     ///
     /// # Errors
-    /// As [`Upload::rows`]; `ResourceExhausted` for more than `bytes` of them.
+    /// As [`Upload::rows`]; `ResourceExhausted` if the rows take more than `bytes`.
     pub async fn all_rows(self, bytes: usize) -> Result<(Option<SchemaRef>, Vec<RecordBatch>)> {
         let UploadedRows { schema, mut batches } = self.rows().await?;
         let (mut all, mut held, mut rows) = (Vec::new(), 0, 0);
@@ -104,7 +105,7 @@ impl Upload {
     }
 }
 
-/// Takes messages that do no harm when they are decoded.
+/// Returns a check that accepts only messages that are safe to decode.
 fn checked() -> impl FnMut(FlightData) -> Ready<Result<FlightData, FlightError>> {
     let mut added = 0;
     move |data| {
@@ -119,7 +120,8 @@ fn checked() -> impl FnMut(FlightData) -> Ready<Result<FlightData, FlightError>>
     }
 }
 
-/// The next rows. Malformed messages make the decoder panic in places; that must stay the caller's error.
+/// Returns the next rows. The decoder panics on some malformed messages, and such a panic must remain the caller's
+/// error.
 async fn next(decoder: &mut FlightRecordBatchStream) -> Option<Result<RecordBatch>> {
     match AssertUnwindSafe(decoder.next()).catch_unwind().await {
         Ok(None) => None,
@@ -133,7 +135,7 @@ async fn next(decoder: &mut FlightRecordBatchStream) -> Option<Result<RecordBatc
     }
 }
 
-/// The messages of an upload, with a bound on the wait for each.
+/// Returns the messages of an upload, with a timeout for each.
 fn bounded(
     messages: impl Stream<Item = Result<FlightData, Status>> + Send + Unpin + 'static,
     message_bytes: usize,

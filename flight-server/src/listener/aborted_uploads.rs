@@ -1,4 +1,4 @@
-//! Uploads that the client aborts. The codec takes a client's cancel for a clean end of the request, so that half of an
+//! Uploads that the client aborts. The codec reports a client's cancel as a clean end of the request, so half of an
 //! upload would pass for the whole. [`Watched`] records whether the body of a request ended with an error.
 
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use tonic::server::NamedService;
 pub(crate) struct AbortFlag(Arc<AtomicBool>);
 
 impl AbortFlag {
-    /// True if the body has ended with an error by now.
+    /// True if the body has ended with an error.
     pub(crate) fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }

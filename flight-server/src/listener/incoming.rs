@@ -1,5 +1,5 @@
-//! The connections of a listener. Handshakes of TLS run side by side, with a time limit and a bound on their number: a
-//! slow one holds up nobody.
+//! The connections of a listener. TLS handshakes run concurrently, with a timeout and a bound on their number, so a
+//! slow handshake delays no other connection.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,19 +14,19 @@ use tokio_rustls::server::TlsStream;
 
 use super::tls::Tls;
 
-/// How long a handshake may take.
+/// The timeout of a handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// The most handshakes at once; beyond it, the one that has taken longest makes way.
+/// The largest number of concurrent handshakes. One more aborts the oldest.
 const MAX_HANDSHAKES: usize = 256;
-/// How long the listener rests when it can accept nothing, as when the process has no file handles left.
+/// The pause of the listener if it cannot accept connections, for example if the process has no file handles left.
 const REST: Duration = Duration::from_millis(100);
 
-/// The connections without TLS.
+/// Returns the connections without TLS.
 pub(crate) fn plain(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> {
     stream::unfold(listener, |listener| async move { Some((Ok(accept(&listener).await), listener)) })
 }
 
-/// The connections whose handshakes succeeded.
+/// Returns the connections whose handshakes succeeded.
 pub(crate) fn encrypted(listener: TcpListener, tls: Tls) -> impl Stream<Item = io::Result<TlsStream<TcpStream>>> {
     let handshakes = Handshakes { listener, tls, running: JoinSet::new(), by_age: VecDeque::new() };
     stream::unfold(handshakes, |mut handshakes| async move { Some((Ok(handshakes.next().await), handshakes)) })
@@ -36,7 +36,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((connection, _)) => {
-                // A connection that is gone already shows so later.
+                // If the connection is already closed, a later read reports it.
                 let _ = connection.set_nodelay(true);
                 return connection;
             }
@@ -54,7 +54,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | Interrupted | TimedOut | WouldBlock)
 }
 
-/// The handshakes that run; they end when this is dropped.
+/// The running handshakes. Dropping this value aborts them.
 struct Handshakes {
     listener: TcpListener,
     tls: Tls,

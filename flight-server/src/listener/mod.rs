@@ -1,4 +1,4 @@
-//! The listener: connections, TLS, and the ends and sizes of requests that the codec reports wrongly.
+//! The listener: connections, TLS, and aborted or oversized requests, which the codec reports wrongly.
 
 mod aborted_uploads;
 mod incoming;

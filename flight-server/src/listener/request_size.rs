@@ -1,5 +1,5 @@
-//! Requests that the codec refuses before the service sees them: messages beyond the size limit, and bytes that are no
-//! message. The codec refuses them with a misleading status and does not log them. [`Bounded`] corrects both.
+//! Requests that the codec refuses before the service sees them: messages over the size limit, and bytes that are not a
+//! message. The codec returns a misleading status for them and does not log them. [`Bounded`] corrects both.
 
 use std::task::{Context, Poll};
 
@@ -19,26 +19,26 @@ pub(crate) struct Bounded<S> {
 }
 
 impl<S> Bounded<S> {
-    /// `limit`: the bytes that `service` was told to take at most.
+    /// Wraps a service. `limit` is the limit of `service` for one request, in bytes.
     pub(crate) fn new(service: S, limit: usize) -> Self {
         Self { service, limit }
     }
 }
 
-/// The error of a request beyond `limit` bytes.
+/// Returns the error for a request over `limit` bytes.
 pub(crate) fn too_large(limit: usize) -> Error {
     Error::new(ErrorKind::ResourceExhausted, format!("the request is larger than the {limit} bytes that are taken"))
 }
 
-/// How the codec's message for bytes that are no message begins.
+/// The prefix of the codec's message for bytes that are not a message.
 const UNDECODABLE: &str = "failed to decode Protobuf message";
 
-/// Whether the codec refused a message since it is none: it takes the blame for that.
+/// True if the codec refused bytes that are not a message, which it reports as its own error.
 pub(crate) fn is_undecodable(status: &Status) -> bool {
     status.code() == Code::Internal && status.message().starts_with(UNDECODABLE)
 }
 
-/// The error of a message that is none.
+/// Returns the error for bytes that are not a message.
 pub(crate) fn undecodable(why: &str) -> Error {
     let why: String = why.chars().take(200).collect();
     Error::new(ErrorKind::InvalidQuery, format!("the request is malformed: {why}"))
@@ -64,7 +64,7 @@ where
         Box::pin(async move {
             let response = answer.await?;
             let code = response.headers().get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
-            // Nothing else here answers with this code: it is the codec's for a message beyond its bound.
+            // Only the codec uses this code, for a message over its limit.
             if code == Some(Code::OutOfRange) {
                 return Ok(refuse(&too_large(limit), &call, "somebody").into_http());
             }

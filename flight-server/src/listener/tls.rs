@@ -1,5 +1,5 @@
-//! TLS on a listener, from files that are read again when they change. Bad new files are logged, and the last good
-//! ones stay.
+//! TLS on a listener, from files that the node reads again when they change. If new files are invalid, the node logs an
+//! error and keeps the last valid ones.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
@@ -19,21 +19,21 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::failure::invalid;
 use crate::options::{ClientCertificates, ServerTls};
 
-/// How often the files are looked at.
+/// The interval between checks of the files.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// The most bytes of a file.
+/// The largest size of a file, in bytes.
 const MAX_BYTES: u64 = 4 << 20;
 
-/// What new connections are accepted with.
+/// The TLS configuration for new connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
     files: ServerTls,
     current: Arc<ArcSwap<ServerConfig>>,
-    /// What the files held.
+    /// The digest of the files' contents.
     seen: u64,
 }
 
-/// What the files hold.
+/// The contents of the files.
 struct Contents {
     cert: Vec<u8>,
     key: Vec<u8>,
@@ -44,7 +44,7 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// `InvalidQuery` for files that cannot be read, hold something else, or do not belong together.
+    /// `InvalidQuery` if files cannot be read, have other contents, or do not belong together.
     pub(crate) async fn load(files: ServerTls) -> Result<Self> {
         let contents = read(files.clone()).await?;
         let seen = contents.digest();
@@ -52,12 +52,12 @@ impl Tls {
         Ok(Self { files, current, seen })
     }
 
-    /// What a connection that comes now is accepted with.
+    /// Returns the configuration for a new connection.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
         self.current.load_full()
     }
 
-    /// Looks at the files from time to time, for as long as the handle lives.
+    /// Checks the files at intervals, while the returned handle lives.
     pub(crate) fn watch(&self) -> AbortOnDropHandle<()> {
         let mut tls = self.clone();
         AbortOnDropHandle::new(tokio::spawn(async move {
@@ -69,13 +69,13 @@ impl Tls {
     }
 
     async fn look(&mut self) {
-        // A file may be gone for a moment while it is replaced.
+        // A file may be missing for a moment while it is replaced.
         let Ok(contents) = read(self.files.clone()).await else { return };
         let seen = contents.digest();
         if seen == self.seen {
             return;
         }
-        // What is wrong is said once.
+        // Each error is logged once.
         self.seen = seen;
         match contents.config(&self.files) {
             Ok(config) => {
@@ -114,7 +114,7 @@ impl Contents {
 
     fn config(&self, files: &ServerTls) -> Result<ServerConfig> {
         let chain = certificates(&self.cert, &files.cert)?;
-        // What is wrong with a key is not said in more detail.
+        // The error has no more detail, because it concerns a key.
         let key = PrivateKeyDer::from_pem_slice(&self.key)
             .map_err(|_| invalid(format!("{} holds no private key in PEM", files.key.display())))?;
         let unusable = |e| Error::new(ErrorKind::Internal, "TLS cannot be set up").with_source(e);
@@ -176,7 +176,7 @@ mod tests {
         tls.look().await;
         assert!(Arc::ptr_eq(&first, &tls.config()));
 
-        // The certificate is there before its key is.
+        // The new certificate arrives before its key.
         std::fs::copy(&other.cert, &files.cert).unwrap();
         tls.look().await;
         assert!(Arc::ptr_eq(&first, &tls.config()));

@@ -1,5 +1,5 @@
-//! The encoded columns of ports, kept for as long as the ports have them: encoding is most of the work of listing
-//! tables with their columns, and a catalog changes far less often than it is browsed.
+//! A cache of the encoded columns of ports. Encoding is most of the work of listing tables with their columns, and a
+//! catalog changes far less often than clients browse it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,35 +13,35 @@ use portolan_engine::Result;
 
 use crate::rows::{Strings, describe_table_column, ipc_schema, plain_schema};
 
-/// Bytes of encoded columns that are kept: those of some 13,000 ports with 20 described columns each. Others are encoded
-/// whenever they are asked for.
+/// The largest size of the cache, in bytes: enough for some 13,000 ports with 20 described columns each. The columns of
+/// other ports are encoded for each request.
 const KEPT_BYTES: usize = 192 << 20;
 
-/// The encoded columns of the ports of the mesh, by domain and version of its catalog.
+/// The encoded columns of the ports of the mesh, by domain and catalog version.
 #[derive(Debug, Default)]
 pub(crate) struct SchemaCache {
     domains: Mutex<HashMap<DomainName, Arc<DomainTables>>>,
     kept: Arc<AtomicUsize>,
 }
 
-/// The ports of one domain, as one version of its catalog has them.
+/// The ports of one domain in one version of its catalog.
 #[derive(Debug)]
 pub(super) struct DomainTables {
     catalog: Arc<DomainCatalog>,
     pub(super) products: BTreeMap<ProductName, BTreeMap<PortName, Arc<ListedPort>>>,
 }
 
-/// A port as a table that is listed.
+/// A port that is listed as a table.
 #[derive(Debug)]
 pub(super) struct ListedPort {
     pub(super) name: PortRef,
     catalog: Arc<DomainCatalog>,
-    /// The encoded columns: with plain strings, and with views.
+    /// The encoded columns, with plain strings and with views.
     encoded: [OnceLock<Arc<EncodedColumns>>; 2],
     kept: Arc<AtomicUsize>,
 }
 
-/// Encoded columns; they count as kept for as long as they live.
+/// Encoded columns, which count towards the size of the cache until they are dropped.
 #[derive(Debug)]
 struct EncodedColumns {
     bytes: Bytes,
@@ -49,7 +49,8 @@ struct EncodedColumns {
 }
 
 impl SchemaCache {
-    /// The ports of a domain of `mesh`. Ports whose columns are as in the version before keep what was encoded.
+    /// Returns the ports of a domain of `mesh`. A port keeps its encoded columns if its columns are the same as in the
+    /// previous version.
     pub(super) fn tables(&self, mesh: &MeshSnapshot, catalog: &Arc<DomainCatalog>) -> Arc<DomainTables> {
         let mut domains = lock(&self.domains);
         let before = domains.get(&catalog.domain);
@@ -62,7 +63,7 @@ impl SchemaCache {
         tables
     }
 
-    /// Bytes that are kept.
+    /// Returns the size of the cache in bytes.
     #[cfg(test)]
     pub(super) fn kept(&self) -> usize {
         self.kept.load(Ordering::Relaxed)
@@ -84,7 +85,7 @@ impl DomainTables {
         Self { catalog: catalog.clone(), products }
     }
 
-    /// What was encoded of a port that has these columns here too.
+    /// Returns the encoded columns of a port, if this version has the same columns.
     fn encoded(&self, port: &Port) -> Option<[OnceLock<Arc<EncodedColumns>>; 2]> {
         let known = self.catalog.port(&port.name.product, &port.name.port)?;
         let table = self.products.get(&port.name.product)?.get(&port.name.port)?;
@@ -93,7 +94,7 @@ impl DomainTables {
 }
 
 impl ListedPort {
-    /// The columns as the message that Flight SQL carries them in.
+    /// Returns the columns as the message that Flight SQL puts them in.
     pub(super) fn columns(&self, strings: Strings) -> Result<Bytes> {
         let place = match strings {
             Strings::Plain => &self.encoded[0],
@@ -124,7 +125,8 @@ impl Drop for EncodedColumns {
     }
 }
 
-/// The columns of a port, with what its contract says of them. None are known before its owner opened it.
+/// Returns the columns of a port, with the metadata from its contract. There are no columns before the owner has opened
+/// the port.
 fn columns(port: &Port, strings: Strings) -> Schema {
     let Some(schema) = port.schema() else { return Schema::empty() };
     let plain = plain_schema(&schema, strings);

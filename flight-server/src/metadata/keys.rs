@@ -1,5 +1,5 @@
-//! The keys that contracts declare: primary keys, and references between ports. Names are compared as they stand: these
-//! are no patterns.
+//! The keys that contracts declare: primary keys, and references between ports. The names in these requests are
+//! literal, not patterns.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use portolan_engine::Result;
 use super::pattern::named;
 use crate::failure::arrow;
 
-/// A table that a client names: catalog, schema and name, the first two where it gives them.
+/// A table that a client names: a table name, with an optional catalog and schema.
 #[derive(Clone, Copy)]
 struct Named<'a> {
     catalog: Option<&'a str>,
@@ -22,14 +22,14 @@ struct Named<'a> {
     table: &'a str,
 }
 
-/// A reference between two ports that are there.
+/// A reference between two ports that exist.
 struct ForeignKey<'a> {
     from: &'a Port,
     to: &'a Port,
     reference: &'a Reference,
 }
 
-/// `GetPrimaryKeys`: the columns of a table's key.
+/// Answers `GetPrimaryKeys` with the columns of a table's key.
 pub(super) fn primary_keys(query: &CommandGetPrimaryKeys, mesh: &MeshSnapshot) -> Result<RecordBatch> {
     let wanted = Named { catalog: query.catalog.as_deref(), schema: query.db_schema.as_deref(), table: &query.table };
     let keys: Vec<(&Port, &str, i32)> = wanted
@@ -44,7 +44,8 @@ pub(super) fn primary_keys(query: &CommandGetPrimaryKeys, mesh: &MeshSnapshot) -
         Arc::new(Int32Array::from_iter_values(keys.iter().map(|(.., place)| *place))),
         texts(&keys, |(port, ..)| primary_key_name(&port.name)),
     ];
-    // Of the last two, the specification's text has the name first, and Arrow's own clients and servers the sequence.
+    // For the last two columns, the specification's text puts the name first, but Arrow's own clients and servers put
+    // the sequence first.
     let schema = Schema::new(vec![
         Field::new("catalog_name", DataType::Utf8, true),
         Field::new("db_schema_name", DataType::Utf8, true),
@@ -56,7 +57,7 @@ pub(super) fn primary_keys(query: &CommandGetPrimaryKeys, mesh: &MeshSnapshot) -
     RecordBatch::try_new(Arc::new(schema), columns).map_err(arrow)
 }
 
-/// `GetExportedKeys`: what refers to a table.
+/// Answers `GetExportedKeys` with the references to a table.
 pub(super) fn exported_keys(query: &CommandGetExportedKeys, mesh: &MeshSnapshot) -> Result<RecordBatch> {
     let wanted = Named { catalog: query.catalog.as_deref(), schema: query.db_schema.as_deref(), table: &query.table };
     let mut links: Vec<ForeignKey<'_>> = mesh.ports().flat_map(|port| links(port, mesh, wanted)).collect();
@@ -64,7 +65,7 @@ pub(super) fn exported_keys(query: &CommandGetExportedKeys, mesh: &MeshSnapshot)
     references(&links)
 }
 
-/// `GetImportedKeys`: what a table refers to.
+/// Answers `GetImportedKeys` with the references from a table.
 pub(super) fn imported_keys(query: &CommandGetImportedKeys, mesh: &MeshSnapshot) -> Result<RecordBatch> {
     let wanted = Named { catalog: query.catalog.as_deref(), schema: query.db_schema.as_deref(), table: &query.table };
     let mut links: Vec<ForeignKey<'_>> = wanted.ports(mesh).flat_map(|port| all_links(port, mesh)).collect();
@@ -72,7 +73,7 @@ pub(super) fn imported_keys(query: &CommandGetImportedKeys, mesh: &MeshSnapshot)
     references(&links)
 }
 
-/// `GetCrossReference`: what of one table refers to another.
+/// Answers `GetCrossReference` with the references from one table to another.
 pub(super) fn cross_reference(query: &CommandGetCrossReference, mesh: &MeshSnapshot) -> Result<RecordBatch> {
     let to =
         Named { catalog: query.pk_catalog.as_deref(), schema: query.pk_db_schema.as_deref(), table: &query.pk_table };
@@ -99,7 +100,7 @@ impl<'a> Named<'a> {
 }
 
 impl ForeignKey<'_> {
-    /// The order that the specification asks for, by the port of one side.
+    /// Returns the sort key that the specification requires, by the port of one side.
     fn order<'a>(&'a self, side: &'a Port) -> (&'a PortRef, String) {
         (&side.name, self.name())
     }
@@ -110,7 +111,7 @@ impl ForeignKey<'_> {
     }
 }
 
-/// The references of a port to one that `to` means. Most mean another by their name already.
+/// Returns the references of a port to the table `to`. The name alone excludes most others.
 fn links<'a>(port: &'a Port, mesh: &'a MeshSnapshot, to: Named<'_>) -> impl Iterator<Item = ForeignKey<'a>> {
     let named_so = move |reference: &&Reference| reference.table.last().is_some_and(|table| table == to.table);
     let links = port.references.iter().filter(named_so).filter_map(move |reference| link(port, mesh, reference));
@@ -131,7 +132,7 @@ fn references(links: &[ForeignKey<'_>]) -> Result<RecordBatch> {
         let pairs = link.reference.referenced_columns.iter().zip(&link.reference.columns);
         rows.extend(pairs.zip(1..).map(|(pair, place)| (link, pair, place)));
     }
-    // Declared, not enforced.
+    // The references are declared, not enforced.
     let rule = || -> ArrayRef { Arc::new(UInt8Array::from(vec![UpdateDeleteRules::NoAction as u8; rows.len()])) };
     let columns: Vec<ArrayRef> = vec![
         texts(&rows, |(link, ..)| link.to.name.domain.as_str()),
@@ -151,12 +152,12 @@ fn references(links: &[ForeignKey<'_>]) -> Result<RecordBatch> {
     RecordBatch::try_new(Arc::new(reference_schema()), columns).map_err(arrow)
 }
 
-/// Contracts give primary keys no names.
+/// Returns the name of a primary key, because contracts do not name primary keys.
 fn primary_key_name(table: &PortRef) -> String {
     format!("{}_pkey", table.port)
 }
 
-/// The primary key that is referred to, if these columns are one.
+/// Returns the name of the referenced primary key, if the columns are a primary key.
 fn referenced_key_name(link: &ForeignKey<'_>) -> Option<String> {
     let (mut key, mut columns) = (link.to.primary_key.clone(), link.reference.referenced_columns.clone());
     key.sort();

@@ -1,4 +1,5 @@
-//! An answer about the catalog: its columns and number of rows at once, its rows as they are fetched.
+//! A response about the catalog. The columns and the number of rows are known at once, and the rows are created as they
+//! are fetched.
 
 use std::fmt;
 use std::iter;
@@ -9,18 +10,18 @@ use portolan_engine::Result;
 
 /// Rows about the catalog.
 pub(crate) struct Listing {
-    /// Its columns.
+    /// The columns.
     pub(crate) schema: SchemaRef,
-    /// How many rows there are.
+    /// The number of rows.
     pub(crate) rows: usize,
-    /// The rows; made when they are asked for.
+    /// The rows, created on demand.
     pub(crate) batches: ListingBatches,
 }
 
 type ListingBatches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
 impl Listing {
-    /// A listing that is all there.
+    /// Returns a listing whose rows are all in `batch`.
     pub(crate) fn whole(batch: RecordBatch) -> Self {
         Self { schema: batch.schema(), rows: batch.num_rows(), batches: Box::new(iter::once(Ok(batch))) }
     }

@@ -1,5 +1,5 @@
-//! The tables that Flight SQL gives about the catalog: catalogs, schemas, tables, keys, types. They come from the mesh
-//! as it is known now, so that browsing never waits for a node.
+//! The tables that Flight SQL returns about the catalog: catalogs, schemas, tables, keys, types. They come from the
+//! current view of the mesh, so browsing never waits for a node.
 
 mod cache;
 mod keys;
@@ -30,7 +30,7 @@ use system_views::{ListedView, SystemViews};
 use tables::OwnTable;
 use xdbc::type_info;
 
-/// Answers the commands of Flight SQL that ask about the catalog, and keeps what many answers need.
+/// The answers to the catalog commands of Flight SQL, with the state that many answers need.
 pub(crate) struct Metadata {
     engine: Engine,
     system_views: SystemViews,
@@ -44,7 +44,7 @@ impl Metadata {
         Ok(Self { engine, system_views: SystemViews::default(), schemas: SchemaCache::default(), sql_info })
     }
 
-    /// Returns the table that answers `command` in `session`; `None` if the command does not ask about the catalog.
+    /// Returns the table that answers `command` in `session`; `None` if it is not a catalog command.
     pub(crate) async fn table(&self, session: &Session, command: &Command) -> Result<Option<Listing>> {
         let mesh = self.engine.mesh();
         let table = match command {
@@ -74,7 +74,7 @@ impl Metadata {
     }
 }
 
-/// Returns the tables that a session made.
+/// Returns the tables that a session has created.
 fn own_tables(session: &Session) -> Vec<OwnTable> {
     let own = |(name, columns)| OwnTable { schema: SESSION_SCHEMA.to_owned(), name, columns };
     session.tables().into_iter().map(own).collect()
@@ -96,7 +96,7 @@ fn schemas(
     own: &[OwnTable],
 ) -> Result<RecordBatch> {
     let wanted = query.db_schema_filter_pattern.as_deref().map_or(Pattern::Any, Pattern::new);
-    // The rows come filtered; the builder puts them in order.
+    // The rows are already filtered, and the builder sorts them.
     let mut builder = CommandGetDbSchemas::default().into_builder();
     for (domain, entry) in pattern::named(&mesh.domains, query.catalog.as_deref()) {
         for product in wanted.among(&entry.catalog.products).map(|(name, _)| name) {

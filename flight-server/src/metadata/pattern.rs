@@ -1,18 +1,18 @@
-//! The patterns of Flight SQL's filters: `%` stands for any text, `_` for one character, and a backslash takes the
-//! meaning from the character that follows it.
+//! The patterns of Flight SQL's filters: `%` matches any string, `_` matches one character, and a backslash escapes the
+//! character after it.
 
 use std::collections::BTreeMap;
 
 use portolan_catalog::{DomainName, PortName, ProductName};
 
-/// A pattern, taken apart once.
+/// A parsed pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Pattern {
-    /// Any text.
+    /// Any string.
     Any,
-    /// This text: it can be looked up.
+    /// Only this string, which can be looked up.
     Exactly(String),
-    /// Text of this form.
+    /// Strings that match the tokens.
     Like(Vec<Token>),
 }
 
@@ -28,7 +28,7 @@ pub(super) enum Token {
 }
 
 impl Pattern {
-    /// Takes a pattern apart. A backslash at its end stands for itself.
+    /// Parses a pattern. A backslash at the end stands for itself.
     pub(super) fn new(pattern: &str) -> Self {
         let mut tokens = Vec::new();
         let mut characters = pattern.chars();
@@ -54,7 +54,7 @@ impl Pattern {
         text.map_or(Self::Like(tokens), Self::Exactly)
     }
 
-    /// Whether the whole of `text` has this form.
+    /// True if the whole of `text` matches.
     pub(super) fn matches(&self, text: &str) -> bool {
         match self {
             Self::Any => true,
@@ -63,7 +63,7 @@ impl Pattern {
         }
     }
 
-    /// The entries whose names have this form, in order.
+    /// Returns the entries whose names match, in order.
     pub(super) fn among<'a, K: Name, V>(
         &'a self,
         entries: &'a BTreeMap<K, V>,
@@ -76,7 +76,7 @@ impl Pattern {
     }
 }
 
-/// The entry of that name; all of them, if none is given. The name is no pattern.
+/// Returns the entry with the given name, or all entries if no name is given. The name is not a pattern.
 pub(super) fn named<'a, K: Name, V>(
     entries: &'a BTreeMap<K, V>,
     name: Option<&str>,
@@ -88,11 +88,11 @@ pub(super) fn named<'a, K: Name, V>(
     exact.into_iter().chain(rest.into_iter().flatten())
 }
 
-/// The names of the mesh, which order as their text does.
+/// The names of the mesh, which sort like their strings.
 pub(super) trait Name: Ord {
-    /// The name of that text.
+    /// Returns the name with this string.
     fn named(text: &str) -> Self;
-    /// Its text.
+    /// Returns the string.
     fn text(&self) -> &str;
 }
 
@@ -112,8 +112,8 @@ macro_rules! name {
 
 name!(DomainName, ProductName, PortName);
 
-/// Steps back to the newest `%` only: those before it have matched as little as they can, so that the time is bounded
-/// by the product of the lengths.
+/// Matches tokens against a string. It backtracks to the newest `%` only, because the earlier ones have matched as
+/// little as possible. The time is therefore bounded by the product of the lengths.
 fn like(tokens: &[Token], text: &str) -> bool {
     let (mut token, mut rest) = (0, text.chars());
     let mut newest: Option<(usize, std::str::Chars<'_>)> = None;
@@ -130,7 +130,7 @@ fn like(tokens: &[Token], text: &str) -> bool {
             (Some(Token::Literal(wanted)), Some(character)) if *wanted == character => token += 1,
             _ => {
                 let Some((after, from)) = &mut newest else { return false };
-                // One character more for the newest `%`.
+                // Let the newest `%` match one more character.
                 if from.next().is_none() {
                     return false;
                 }

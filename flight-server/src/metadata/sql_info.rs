@@ -1,5 +1,5 @@
-//! The properties and capabilities of the server, as `GetSqlInfo` reports them. Only identifiers of the
-//! specification, each in the type that it demands: drivers cast without looking.
+//! The properties and capabilities of the server, as `GetSqlInfo` reports them. Only identifiers of the specification
+//! are reported, each with the type that it requires, because drivers cast without checking.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,17 +20,17 @@ use crate::failure::{arrow, encoding};
 use crate::options::ServerLimits;
 
 const KEYWORDS: &[&str] = &["ANTI", "EXCEPT", "ILIKE", "LIMIT", "OFFSET", "QUALIFY", "SEMI", "UNNEST"];
-/// Identifiers that drivers before version 17 of JDBC do not know: they fail on every answer that holds one.
+/// Identifiers that JDBC drivers before version 17 do not know. These drivers fail on every response that contains one.
 const YOUNG: &[i32] =
     &[SqlInfo::FlightSqlServerBulkIngestion as i32, SqlInfo::FlightSqlServerIngestTransactionsSupported as i32];
 
-/// What only the running server knows of itself.
+/// The facts that only the running server knows.
 pub(crate) struct Facts<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) limits: &'a ServerLimits,
 }
 
-/// Everything that can be told.
+/// Returns all properties.
 pub(crate) fn sql_info(facts: &Facts<'_>) -> Result<SqlInfoData> {
     let mut info = SqlInfoDataBuilder::new();
     server(&mut info, facts);
@@ -43,8 +43,9 @@ pub(crate) fn sql_info(facts: &Facts<'_>) -> Result<SqlInfoData> {
     info.build().map_err(encoding)
 }
 
-/// What was asked for, by its identifiers; everything where none is named, but for the identifiers that older drivers
-/// do not know and break on. In the columns that Arrow's own clients compare with: those of the builder may be NULL.
+/// Returns the properties with the requested identifiers. If none are requested, returns all properties except those
+/// that make older drivers fail. The columns are the ones that Arrow's own clients compare with, because the builder's
+/// columns may be NULL.
 pub(crate) fn answers(info: &SqlInfoData, asked: &[u32]) -> Result<RecordBatch> {
     let built = info.record_batch(asked.iter().copied()).map_err(encoding)?;
     let ids = built.column(0).as_primitive::<UInt32Type>();
@@ -76,7 +77,7 @@ fn server(info: &mut SqlInfoDataBuilder, facts: &Facts<'_>) {
     info.append(SqlInfo::FlightSqlServerCancel, true);
     info.append(SqlInfo::FlightSqlServerBulkIngestion, true);
     info.append(SqlInfo::FlightSqlServerIngestTransactionsSupported, false);
-    // How long a handle is kept after it was last used, in milliseconds.
+    // The time until an unused handle is dropped, in milliseconds.
     let idle = i32::try_from(facts.limits.statement_idle.as_millis()).unwrap_or(i32::MAX);
     info.append(SqlInfo::FlightSqlServerStatementTimeout, idle);
     info.append(SqlInfo::FlightSqlServerTransactionTimeout, 0_i32);
@@ -88,10 +89,10 @@ fn syntax(info: &mut SqlInfoDataBuilder) {
     info.append(SqlInfo::SqlDdlTable, true);
     info.append(SqlInfo::SqlIdentifierCase, SqlSupportedCaseSensitivity::SqlCaseSensitivityLowercase as i32);
     info.append(SqlInfo::SqlIdentifierQuoteChar, "\"");
-    // The protocol has no word for names that keep their case; drivers take "unknown" for it.
+    // The protocol has no value for names that keep their case, and drivers read "unknown" as that.
     info.append(SqlInfo::SqlQuotedIdentifierCase, SqlSupportedCaseSensitivity::SqlCaseSensitivityUnknown as i32);
     info.append(SqlInfo::SqlAllTablesAreSelectable, true);
-    // NULLs come last when ascending and first when descending.
+    // NULLs sort last in ascending order and first in descending order.
     info.append(SqlInfo::SqlNullOrdering, SqlNullOrdering::SqlNullsSortedHigh as i32);
     info.append(SqlInfo::SqlKeywords, KEYWORDS);
     info.append(SqlInfo::SqlSearchStringEscape, "\\");
@@ -102,7 +103,7 @@ fn syntax(info: &mut SqlInfoDataBuilder) {
     info.append(SqlInfo::SqlCatalogAtStart, true);
 }
 
-/// The engine's own functions, sorted into the four lists that the protocol knows.
+/// Adds the engine's functions, sorted into the four lists of the protocol.
 fn functions(info: &mut SqlInfoDataBuilder, functions: Vec<(String, &'static str)>) {
     let list_of = |chapter: &str| match chapter {
         "Math Functions" => SqlInfo::SqlNumericFunctions,
@@ -126,7 +127,7 @@ fn functions(info: &mut SqlInfoDataBuilder, functions: Vec<(String, &'static str
     }
 }
 
-/// What `CAST` turns into what: as Arrow's casts do, which it comes to.
+/// Adds the conversions that `CAST` supports, which are those of Arrow's casts.
 fn conversions(info: &mut SqlInfoDataBuilder) {
     use SqlSupportsConvert as Convert;
     let types = [
@@ -182,7 +183,7 @@ fn capabilities(info: &mut SqlInfoDataBuilder) {
     ] {
         info.append(no, false);
     }
-    // Several rows that are bound to one change.
+    // Several rows bound to one change.
     info.append(SqlInfo::SqlBatchUpdatesSupported, true);
     let group_by =
         bits(&[SqlSupportedGroupBy::SqlGroupByUnrelated as i32, SqlSupportedGroupBy::SqlGroupByBeyondSelect as i32]);
@@ -212,7 +213,7 @@ fn capabilities(info: &mut SqlInfoDataBuilder) {
     info.append(SqlInfo::SqlSupportedConcurrenciesForResultSetScrollInsensitive, 0_i32);
 }
 
-/// Zero: no limit, or none that is known.
+/// Adds the limits. Zero means that there is no limit, or no known one.
 fn limits(info: &mut SqlInfoDataBuilder, limits: &ServerLimits) {
     for unlimited in [
         SqlInfo::SqlMaxBinaryLiteralLength,
@@ -291,7 +292,7 @@ mod tests {
         let ids = all.column(0).as_primitive::<UInt32Type>();
         assert!(ids.values().iter().all(|id| SqlInfo::try_from(*id as i32).is_ok()));
         let defined = (0..1000).filter(|id| SqlInfo::try_from(*id).is_ok()).count();
-        // Substrait's two versions have no value here.
+        // The two Substrait versions have no value here.
         assert_eq!(all.num_rows(), defined - 2);
         for (id, expected) in [
             (SqlInfo::FlightSqlServerName, 0),

@@ -1,4 +1,4 @@
-//! The node's own tables, as they are listed.
+//! The node's own tables, as clients list them.
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 use super::names::SYSTEM_CATALOG;
 use crate::failure::arrow;
 
-/// The node's own tables, looked up once: they do not change while it runs.
+/// The node's own tables, looked up once because they do not change while the node runs.
 #[derive(Debug, Default)]
 pub(crate) struct SystemViews(OnceCell<Vec<ListedView>>);
 
@@ -24,7 +24,7 @@ pub(super) struct ListedView {
 impl SystemViews {
     pub(super) async fn get(&self, engine: &Engine) -> &[ListedView] {
         let found = self.0.get_or_try_init(|| find_system_views(engine)).await;
-        // Browsing goes on without them.
+        // The catalog is listed without them.
         found.map(Vec::as_slice).unwrap_or_else(|e| {
             tracing::warn!("the node's own tables are missing from the catalog: {}", e.chain());
             &[]

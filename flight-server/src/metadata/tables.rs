@@ -1,5 +1,5 @@
-//! `GetTables`: the ports of all domains, the node's own tables and those of the session, filtered before anything is
-//! made of them.
+//! `GetTables`: the ports of all domains, the node's own tables and the session's tables. They are filtered before any
+//! row is built.
 
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ use super::system_views::ListedView;
 use crate::failure::arrow;
 use crate::rows::{Strings, describe_table_column, ipc_schema, plain_schema};
 
-/// Rows of a batch, at most.
+/// The largest number of rows in a batch.
 const BATCH_ROWS: usize = 8192;
-/// Bytes of a batch, at most, unless a single row has more: it goes into a message whole.
+/// The size at which a batch ends, in bytes. A single larger row still goes into one message.
 const BATCH_BYTES: usize = TARGET_MESSAGE_BYTES / 2;
 
-/// A table that a session made.
+/// A table that a session has created.
 #[derive(Clone, Debug)]
 pub(crate) struct OwnTable {
     pub(crate) schema: String,
@@ -32,20 +32,20 @@ pub(crate) struct OwnTable {
     pub(crate) columns: SchemaRef,
 }
 
-/// The tables that a query may list: ports of the mesh, tables of the node, tables of the session.
+/// The tables that a query may list: ports of the mesh, tables of the node, and tables of the session.
 pub(super) struct TableSources<'a> {
     pub(super) mesh: &'a MeshSnapshot,
     pub(super) system: &'a [ListedView],
     pub(super) own: Vec<OwnTable>,
 }
 
-/// A table that is listed.
+/// A table in the list.
 enum Row {
     Port(Arc<ListedPort>),
     Other { schema: String, name: String, kind: &'static str, columns: SchemaRef },
 }
 
-/// The tables that `query` asks for, in the order of catalog, schema, name and type.
+/// Returns the tables that `query` selects, ordered by catalog, schema, name and type.
 pub(super) fn tables(
     query: &CommandGetTables,
     sources: TableSources<'_>,
@@ -92,14 +92,14 @@ fn filtered(query: &CommandGetTables, sources: TableSources<'_>, cache: &SchemaC
                 columns,
             }));
         }
-        // The ports are in order already: that makes this quick.
+        // The ports are already sorted, which makes this fast.
         rows.sort_by(|a, b| a.place().cmp(&b.place()));
     }
     rows
 }
 
 impl Row {
-    /// Catalog, schema, name and type.
+    /// Returns catalog, schema, name and type.
     fn place(&self) -> (&str, &str, &str, &'static str) {
         match self {
             Self::Port(port) => (port.name.domain.as_str(), port.name.product.as_str(), port.name.port.as_str(), TABLE),
@@ -119,7 +119,7 @@ impl Row {
     }
 }
 
-/// The rows as batches that fit into messages.
+/// The rows in batches that fit into messages.
 struct TableBatches {
     rows: std::vec::IntoIter<Row>,
     schema: SchemaRef,

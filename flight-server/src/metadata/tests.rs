@@ -64,7 +64,7 @@ fn own() -> Vec<OwnTable> {
     vec![OwnTable { schema: "session".to_owned(), name: "list".to_owned(), columns }]
 }
 
-/// The columns of the first rows as text, such as `sales.orders.line_items`.
+/// Returns the first columns of the rows as strings, such as `sales.orders.line_items`.
 fn names(batch: &RecordBatch, columns: usize) -> Vec<String> {
     (0..batch.num_rows())
         .map(|row| {
@@ -132,7 +132,7 @@ fn no_catalog_means_all_and_an_empty_one_means_none() {
         found(CommandGetTables { catalog: Some("geo".to_owned()), ..Default::default() }),
         ["geo.places.nation.TABLE"]
     );
-    // A catalog is a name, no pattern.
+    // A catalog is a name, not a pattern.
     assert!(found(CommandGetTables { catalog: Some("%".to_owned()), ..Default::default() }).is_empty());
 }
 
@@ -196,7 +196,7 @@ fn a_changed_port_is_encoded_again_and_the_others_are_kept() {
     ports.ports.values_mut().next().unwrap().columns.pop();
     let filtered = CommandGetTables { table_name_filter_pattern: Some("nothing".to_owned()), ..query.clone() };
     listed(&filtered, &mesh, &cache, Strings::Plain);
-    // What was encoded of the changed port is gone, that of the others is not.
+    // The encoded columns of the changed port are dropped, and those of the others are kept.
     assert!(cache.kept() < kept && cache.kept() > kept / 2, "{} of {kept}", cache.kept());
     let after = listed(&query, &mesh, &cache, Strings::Plain);
     assert_eq!(columns(&before, 3).fields().len(), 2);

@@ -1,4 +1,4 @@
-//! The SQL types that drivers may name, as `GetXdbcTypeInfo` reports them.
+//! The SQL types that `GetXdbcTypeInfo` reports.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
@@ -9,7 +9,7 @@ use portolan_engine::Result;
 use crate::failure::encoding;
 use crate::rows::{SqlType, sql_type};
 
-/// Type, one of the Arrow types that SQL calls so, and the quote around literals, where they have one.
+/// The type, an Arrow type that SQL maps to it, and the quote around its literals, if any.
 const TYPES: &[(XdbcDataType, DataType, Option<&str>)] = &[
     (XdbcDataType::XdbcBit, DataType::Boolean, None),
     (XdbcDataType::XdbcTinyint, DataType::Int8, None),
@@ -32,12 +32,12 @@ const TYPES: &[(XdbcDataType, DataType, Option<&str>)] = &[
     (XdbcDataType::XdbcUnknownType, DataType::Null, None),
 ];
 
-/// Types that the protocol has no number for.
+/// Types without a number in the protocol.
 const OTHERS: [&str; 4] = ["ARRAY", "MAP", "STRUCT", "UNION"];
-/// Its Arrow type holds a zone, which no constant can.
+/// The name of a type whose Arrow type includes a time zone, which no constant can hold.
 const WITH_ZONE: &str = "TIMESTAMP WITH TIME ZONE";
 
-/// The types of that number; all, if none is given.
+/// Returns the types with this number, or all types if no number is given.
 pub(crate) fn type_info(data_type: Option<i32>) -> Result<RecordBatch> {
     let mut types = XdbcTypeInfoDataBuilder::new();
     for (id, arrow, quote) in TYPES {
@@ -59,7 +59,7 @@ fn describe(sql: SqlType, data_type: XdbcDataType, quote: Option<&str>, arrow: &
     let is_sized = is_text || data_type == XdbcDataType::XdbcVarbinary;
     let is_number = arrow.is_numeric();
     let (sql_data_type, datetime_subcode) = match data_type {
-        // The protocol calls ODBC's code for dates the one for years.
+        // The protocol names ODBC's code for dates after years.
         XdbcDataType::XdbcDate => (XdbcDataType::XdbcDatetime, Some(XdbcDatetimeSubcode::XdbcSubcodeYear)),
         XdbcDataType::XdbcTime => (XdbcDataType::XdbcDatetime, Some(XdbcDatetimeSubcode::XdbcSubcodeTime)),
         XdbcDataType::XdbcTimestamp if sql.name == WITH_ZONE => {
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn all_or_one() {
         assert_eq!(type_info(None).unwrap().num_rows(), TYPES.len() + OTHERS.len() + 1);
-        // The signed one and the unsigned one.
+        // The signed type and the unsigned type.
         assert_eq!(type_info(Some(XdbcDataType::XdbcBigint as i32)).unwrap().num_rows(), 2);
     }
 

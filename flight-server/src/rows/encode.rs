@@ -1,4 +1,4 @@
-//! Rows as streams of Flight messages. A stream ends early when its statement is cancelled or the server stops.
+//! Rows as streams of Flight messages. A stream ends early if its statement is cancelled or the server stops.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use super::split::split;
 use crate::dispatch::{Message, Messages};
 use crate::failure::{arrow, statement_cancelled};
 
-/// The rows of a statement, in the form that clients see, compressed as their session asks.
+/// Encodes the rows of a statement with the columns that clients see, compressed as the session's settings require.
 pub(crate) fn statement_messages(
     rows: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
     schema: SchemaRef,
@@ -36,7 +36,7 @@ pub(crate) fn statement_messages(
     Ok(messages(rows, schema, options))
 }
 
-/// Encodes the rows of a table about the catalog. Each batch is made when the one before it was taken.
+/// Encodes the rows of a table about the catalog. Each batch is created when the client has read the one before it.
 pub(crate) fn table_messages(
     schema: SchemaRef,
     batches: impl Iterator<Item = Result<RecordBatch>> + Send + 'static,
@@ -44,18 +44,18 @@ pub(crate) fn table_messages(
     messages(stream::iter(batches), schema, IpcWriteOptions::default())
 }
 
-/// No rows, of these columns.
+/// Encodes an empty result with these columns.
 pub(crate) fn no_rows(schema: SchemaRef) -> Messages {
     messages(stream::empty(), schema, IpcWriteOptions::default())
 }
 
-/// The rows of a fragment as they are, and the summary at their end.
+/// Encodes the rows of a fragment unchanged, and appends the summary.
 pub(crate) fn fragment_messages(rows: QueryStream) -> Messages {
     let schema = rows.schema();
     let summary = Arc::new(Mutex::new(None));
     let rows = counted(rows, summary.clone());
     let end = stream::once(async move {
-        // Only rows that ended well leave a summary.
+        // Only a successful fragment has a summary.
         let summary = lock(&summary).take();
         match summary.as_ref().map(serde_json::to_vec) {
             Some(Ok(json)) => Ok(FlightData { app_metadata: json.into(), ..FlightData::default() }.into()),
@@ -68,14 +68,14 @@ pub(crate) fn fragment_messages(rows: QueryStream) -> Messages {
     messages(rows, schema, IpcWriteOptions::default()).chain(end).boxed()
 }
 
-/// Encodes a schema as the message in which Flight SQL carries it.
+/// Encodes a schema as the message that Flight SQL puts it in.
 pub(crate) fn ipc_schema(schema: &Schema) -> Result<Bytes> {
     let options = IpcWriteOptions::default();
     let message: IpcMessage = SchemaAsIpc::new(schema, &options).try_into().map_err(arrow)?;
     Ok(message.0)
 }
 
-/// Ends `messages` with an error once `cancelled` or `stopping` says so.
+/// Ends `messages` with an error when `cancelled` or `stopping` is triggered.
 pub(crate) fn until_cancelled(
     messages: Messages,
     cancelled: CancellationToken,
@@ -98,15 +98,15 @@ pub(crate) fn until_cancelled(
     .boxed()
 }
 
-/// What is counted of the rows of a fragment.
+/// The statistics of a fragment's rows.
 struct FragmentCount {
     rows: u64,
     started: bool,
-    /// How long the rows after the first ones were waited for.
+    /// The time spent waiting for the rows after the first ones.
     producing: Duration,
 }
 
-/// Counts the rows of a fragment; at their end the engine's summary is left in `summary`.
+/// Counts the rows of a fragment. At their end, it puts the engine's summary into `summary`.
 fn counted(
     rows: QueryStream,
     summary: Arc<Mutex<Option<FragmentSummary>>>,
@@ -140,7 +140,7 @@ fn messages(
     schema: SchemaRef,
     options: IpcWriteOptions,
 ) -> Messages {
-    // The columns go out before the first row is there.
+    // The schema is sent before the first row arrives.
     let first = IpcDataGenerator::default().schema_to_bytes_with_dictionary_tracker(
         &schema,
         &mut DictionaryTracker::new(false),

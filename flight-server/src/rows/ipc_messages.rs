@@ -14,11 +14,11 @@ use portolan_engine::{Error, ErrorKind, Result};
 use crate::dispatch::Message;
 use crate::failure::arrow;
 
-/// Encodes rows as Flight messages: dictionaries as dictionaries, and uncompressed buffers without copying them. Flight's
-/// own encoder announces large lists as small ones, and sends them as they are.
+/// Encodes rows as Flight messages, with dictionaries as dictionaries, and without copying uncompressed buffers.
+/// Flight's own encoder declares large lists as small ones, but sends them unchanged.
 pub(super) struct Encoder {
     stream: StreamEncoder,
-    /// Whether the columns were encoded, which come before the first rows.
+    /// True if the schema was encoded, which comes before the first rows.
     begun: bool,
 }
 
@@ -27,7 +27,7 @@ impl Encoder {
         Ok(Self { stream: StreamEncoder::try_new_with_options(schema, options).map_err(arrow)?, begun: false })
     }
 
-    /// Encodes a batch, and before it the dictionaries that it adds or replaces.
+    /// Encodes a batch, after the dictionaries that the batch adds or replaces.
     pub(super) fn batch(&mut self, batch: &RecordBatch) -> Result<Vec<Message>> {
         let begun = std::mem::replace(&mut self.begun, true);
         let mut stream = IpcMessages::of(self.stream.encode(batch).map_err(arrow)?);
@@ -55,8 +55,8 @@ fn malformed() -> Error {
     Error::new(ErrorKind::Internal, "rows were encoded into a malformed stream")
 }
 
-/// The messages of a stream that are not read yet. A message is a marker, the length of its metadata, the metadata, and a
-/// body of the length that the metadata says (Arrow's format, "Encapsulated message format").
+/// The unread messages of a stream. A message consists of a marker, the length of its metadata, the metadata, and a
+/// body whose length is in the metadata (Arrow's format, "Encapsulated message format").
 struct IpcMessages(VecDeque<Bytes>);
 
 impl IpcMessages {
@@ -64,14 +64,14 @@ impl IpcMessages {
         Self(buffers.into_iter().filter(|buffer| !buffer.is_empty()).map(bytes).collect())
     }
 
-    /// Takes the metadata of the next message; `None` if no message follows.
+    /// Removes and returns the metadata of the next message; `None` if there is no further message.
     fn header(&mut self) -> Option<Bytes> {
         let prefix = self.take(8)?.concat();
         let length = i32::from_le_bytes(prefix.get(4..)?.try_into().ok()?);
         Some(self.take(usize::try_from(length).ok()?)?.concat().into())
     }
 
-    /// Takes the next `length` bytes; `None` if there are fewer.
+    /// Removes and returns the next `length` bytes; `None` if there are fewer.
     fn take(&mut self, mut length: usize) -> Option<Vec<Bytes>> {
         let mut taken = Vec::new();
         while length > 0 {

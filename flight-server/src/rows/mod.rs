@@ -1,4 +1,4 @@
-//! Rows as clients see them: their columns, their types in SQL, and their messages.
+//! Rows as clients see them: columns, SQL types and messages.
 
 mod encode;
 mod ipc_messages;

@@ -1,4 +1,4 @@
-//! Batches in pieces that fit into messages, without the buffers that no row uses.
+//! Splits batches into pieces that fit into messages, and drops buffers that no row uses.
 
 use std::sync::Arc;
 
@@ -21,7 +21,8 @@ pub(super) fn split(batch: RecordBatch, limit: usize) -> Vec<RecordBatch> {
         let step = rows.div_ceil(parts);
         let slices = (0..rows).step_by(step).map(|offset| compact(batch.slice(offset, step.min(rows - offset))));
         if batch.columns().iter().any(|c| is_nested(c.data_type())) {
-            // These count what they hold whole, however small the slice: cutting again would go on to single rows.
+            // The size of a nested column includes all of its values, however small the slice is. A further split would
+            // go on to single rows.
             pieces.extend(slices);
         } else {
             waiting.extend(slices.rev());
@@ -34,14 +35,15 @@ fn is_nested(data_type: &DataType) -> bool {
     data_type.is_nested() || matches!(data_type, DataType::Dictionary(..) | DataType::RunEndEncoded(..))
 }
 
-/// The batch without the buffers of its view columns that hold little of it: IPC writes every buffer whole.
+/// Returns the batch without view buffers of which its rows use little, because IPC writes every buffer whole.
 fn compact(batch: RecordBatch) -> RecordBatch {
     let is_view = |column: &ArrayRef| matches!(column.data_type(), DataType::Utf8View | DataType::BinaryView);
     if !batch.columns().iter().any(is_view) {
         return batch;
     }
     let columns = batch.columns().iter().map(compact_column).collect();
-    // The columns keep their types and lengths, so that this cannot fail; were it to, the batch is right as it is.
+    // The columns keep their types and lengths, so this cannot fail. If it did, the original batch would still be
+    // correct.
     RecordBatch::try_new(batch.schema(), columns).unwrap_or(batch)
 }
 
@@ -62,7 +64,7 @@ fn compact_column(column: &ArrayRef) -> ArrayRef {
     }
 }
 
-/// Bytes that the column takes in a message, about.
+/// Returns the approximate size of a column in a message, in bytes.
 fn size_of(column: &ArrayRef) -> usize {
     match column.data_type() {
         DataType::Utf8View => {

@@ -1,25 +1,25 @@
-//! The SQL names of Arrow's types, and their digits. `CAST` and `CREATE TABLE` accept the same names, if they
+//! The SQL names of Arrow's types, with precision and scale. `CAST` and `CREATE TABLE` accept the same names, if they
 //! accept the type.
 
 use arrow::datatypes::{DataType, TimeUnit};
 
-/// A type in SQL's words.
+/// An SQL type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SqlType {
-    /// Its name.
+    /// The name of the type.
     pub(crate) name: &'static str,
-    /// Digits, or the characters of a moment in its longest form; `None` where there is no bound.
+    /// The number of digits, or the longest length of a time in characters; `None` if there is no bound.
     pub(crate) precision: Option<i32>,
-    /// Digits after the point, where they are a fixed number.
+    /// The number of digits after the point, if it is fixed.
     pub(crate) scale: Option<i32>,
 }
 
-/// The type of a column in SQL's words.
+/// Returns the SQL type of a column.
 pub(crate) fn sql_type(data_type: &DataType) -> SqlType {
     let whole = |name, digits| SqlType { name, precision: Some(digits), scale: Some(0) };
     let sized = |name, digits| SqlType { name, precision: Some(digits), scale: None };
     let unbounded = |name| SqlType { name, precision: None, scale: None };
-    // The length without a fraction, and with one its point and digits.
+    // The length without a fraction, plus the point and the digits if there is one.
     let moment = |name, length: i32, unit: &TimeUnit| {
         let digits = fraction_digits(unit);
         SqlType { name, precision: Some(length + digits + i32::from(digits > 0)), scale: Some(digits) }

@@ -1,6 +1,6 @@
-//! The one place that says which columns clients see: view, dictionary and other compact types become the plain ones
-//! that every driver reads, and each column says what SQL calls its type. Batches are brought into it. Fragments
-//! between nodes travel as they are.
+//! The one place that defines the columns that clients see. Views, dictionaries and other compact types become plain
+//! ones that every driver reads, and each column carries the SQL name of its type. This file also converts batches to
+//! these columns. Fragments between nodes travel unchanged.
 
 mod column_metadata;
 mod lower;
@@ -17,42 +17,43 @@ use portolan_engine::{Error, ErrorKind, Result, Settings};
 pub(crate) use column_metadata::{describe_result, describe_table_column};
 pub(crate) use lower::lower;
 
-/// How strings and binary values with views travel.
+/// The encoding of view strings and view binaries on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Strings {
-    /// As `Utf8` and `Binary`, which every driver reads.
+    /// `Utf8` and `Binary`, which every driver reads.
     Plain,
-    /// As they are: less to copy for clients that read views.
+    /// Views, which save a copy for clients that read them.
     Views,
 }
 
 impl Strings {
-    /// As a session's settings say.
+    /// Returns the encoding that a session's settings select.
     pub(crate) fn of(settings: &Settings) -> Self {
         if settings.string_views { Self::Views } else { Self::Plain }
     }
 }
 
-/// The columns that clients see for rows of `schema`. Nullability stays. What columns say of themselves in Flight SQL's
-/// keys is said anew; the schema's own metadata stay behind.
+/// Returns the columns that clients see for rows of `schema`. Nullability stays. Metadata under Flight SQL's keys is
+/// replaced, and the metadata of the schema is dropped.
 pub(crate) fn wire_schema(schema: &Schema, strings: Strings) -> SchemaRef {
     let fields = plain_schema(schema, strings).fields().iter().map(describe_result).collect::<Vec<_>>();
     Arc::new(Schema::new(fields))
 }
 
-/// As [`wire_schema`], without what Flight SQL's keys say of results.
+/// Returns the columns of [`wire_schema`] without the metadata of result columns.
 pub(crate) fn plain_schema(schema: &Schema, strings: Strings) -> Schema {
     Schema::new(schema.fields().iter().map(|field| plain_field(field, strings)).collect::<Vec<_>>())
 }
 
-/// Whether two schemas have the same columns for clients: names and types, in order, whether or not with views. The
-/// mesh may have changed between the moment when a statement was announced and the one when its rows are fetched.
+/// True if clients see the same columns in both schemas: names and types in order, with or without views. The mesh may
+/// change after a statement is announced and before its rows are fetched.
 pub(crate) fn same_columns(a: &Schema, b: &Schema) -> bool {
     let column = |field: &FieldRef| (field.name().clone(), plain(field.data_type(), Strings::Plain));
     a.fields().iter().map(column).eq(b.fields().iter().map(column))
 }
 
-/// A batch as clients see it. `schema` is what [`wire_schema`] gave when the statement was announced.
+/// Converts a batch to the columns that clients see. `schema` is the result of [`wire_schema`] when the statement was
+/// announced.
 pub(crate) fn to_wire(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     if batch.num_columns() != schema.fields().len() {
         return Err(Error::new(
@@ -88,10 +89,10 @@ fn plain_field(field: &FieldRef, strings: Strings) -> FieldRef {
     Arc::new(Field::new(field.name(), plain, field.is_nullable()).with_metadata(field.metadata().clone()))
 }
 
-/// The type as clients see it: what the JDBC driver cannot read (views before its version 19, half floats, run ends,
-/// list views, decimals of 32 and 64 bits) and what is hydrated anyway (dictionaries), at every depth. It reads all the
-/// others: large and fixed sizes, `Decimal256`, dates, times, timestamps with and without zones, durations, intervals,
-/// maps, unions.
+/// Returns the type that clients see. At every depth, it replaces types that the JDBC driver cannot read (views before
+/// version 19, half floats, run ends, list views, decimals of 32 and 64 bits), and dictionaries, which are hydrated
+/// anyway. The driver reads all other types: large and fixed sizes, `Decimal256`, dates, times, timestamps with and
+/// without zones, durations, intervals, maps and unions.
 fn plain(data_type: &DataType, strings: Strings) -> DataType {
     let field = |field: &FieldRef| plain_field(field, strings);
     match data_type {

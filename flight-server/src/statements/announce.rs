@@ -1,4 +1,4 @@
-//! Statements that are announced: a query gets a handle and may start at once, and a change is carried out.
+//! Announced statements: a query gets a handle and may start at once, and a change runs at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,41 +18,41 @@ use super::speculative_runs::SpeculativeRun;
 use crate::callers::Caller;
 use crate::rows::{Strings, wire_schema};
 
-/// How long a result is kept after it was asked for, or renewed.
+/// The lifetime of a result after it was last requested or renewed.
 const RESULT_LIFETIME: Duration = Duration::from_secs(300);
 
-/// A query is started speculatively if it may take at least this long, since the speculative run may cost a second of that
+/// The shortest timeout for which a query starts speculatively, because the speculative run may cost a second of that
 /// time.
 const LONG_ENOUGH: Duration = Duration::from_secs(10);
 
-/// A statement that was announced: the handle for its ticket, its columns, and how many rows it changed.
+/// An announced statement: the handle for its ticket, its columns, and the number of changed rows.
 pub(crate) struct Announced {
     pub(crate) handle: Bytes,
     pub(crate) schema: SchemaRef,
-    /// `None` for a query.
+    /// The number of changed rows; `None` for a query.
     pub(crate) changed: Option<u64>,
-    /// Its rows, where they are kept.
+    /// The result, if it is kept.
     pub(crate) kept: Option<Arc<KeptResult>>,
 }
 
-/// How the rows of a query are to be had.
+/// The delivery of a query's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
-    /// They are made while they are fetched, from now on if they are fetched soon.
+    /// The query runs while the client fetches its rows, and starts now if the client fetches soon.
     Stream,
-    /// They are made at once, and kept.
+    /// The query runs at once, and its result is kept.
     Keep,
 }
 
-/// Plans a statement that is to be announced.
+/// Plans a statement for its announcement.
 pub(crate) async fn unbound(caller: &Caller, command: &CommandStatementQuery) -> Result<Bound> {
     let prepared = prepare(caller, &command.query, command.transaction_id.as_ref()).await?;
     let strings = Strings::of(&caller.session.settings());
     Ok(Bound { prepared, parameters: Parameters::default(), strings })
 }
 
-/// Holds a statement; one that changes something is carried out here, once. The parameters are those of now: binding
-/// others later changes nothing for a handle that was given out.
+/// Announces a statement. A statement that changes something runs here, once. The handle keeps the current parameters:
+/// binding others later does not change an announced statement.
 pub(crate) async fn announce_prepared(
     caller: &Caller,
     statements: &Statements,
@@ -89,7 +89,7 @@ pub(crate) async fn announce_prepared(
             Ok(Announced { handle, schema, changed: None, kept })
         }
         StatementKind::Setting | StatementKind::Change => {
-            // First the place for its handle: a change that was carried out must not be told to have failed.
+            // The handle is reserved first, because a change that has run must not be reported as failed.
             let schema = SchemaRef::new(Schema::empty());
             let owner = &caller.identity.principal;
             let handle = statements.hold(owner, Statement::new(Kind::Applied, schema.clone(), strings))?;
@@ -104,7 +104,8 @@ pub(crate) async fn announce_prepared(
     }
 }
 
-/// The columns that clients see of a statement with these parameters; none of one that changes something.
+/// Returns the columns that clients see for a statement with these parameters. A statement that changes something has
+/// no columns.
 pub(crate) async fn bound_schema(
     prepared: &Prepared,
     parameters: &[RecordBatch],
@@ -117,14 +118,14 @@ pub(crate) async fn bound_schema(
     Ok(wire_schema(prepared.schema_with(&first).await?.as_ref(), strings))
 }
 
-/// Runs a query to its end, whoever fetches its rows.
+/// Runs a query to its end, even if no client fetches its rows.
 fn keep(engine: Engine, execution: Execution) -> KeptResult {
     let (schema, stop) = (execution.schema.clone(), execution.runs.stop.clone());
     let rows = stream::once(execution.start(When::Asked)).try_flatten();
     KeptResult::start(engine, schema, rows, stop, RESULT_LIFETIME)
 }
 
-/// Carries out a statement that changes something; gives how many rows it changed.
+/// Runs a statement that changes something, and returns the number of changed rows.
 pub(crate) async fn apply(caller: &Caller, prepared: &Prepared, parameters: &[RecordBatch]) -> Result<u64> {
     if prepared.changes_session() {
         caller.require_kept_session()?;

@@ -16,38 +16,39 @@ use crate::rows::{same_columns, to_wire};
 /// The rows of a statement, as clients see them.
 pub(crate) type Rows = BoxStream<'static, Result<RecordBatch>>;
 
-/// The parameters that are bound to a statement: one set in each row, or nothing if none are bound.
+/// The parameters of a statement, with one set in each row; empty if none are bound.
 pub(crate) type Parameters = Arc<[RecordBatch]>;
 
-/// The runs of a statement: the progress of the newest, and the signal that ends them all. Clones share the runs.
+/// The runs of a statement: the progress of the newest run, and the signal that ends all of them. Clones share the
+/// runs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Runs {
-    /// Ends the runs.
+    /// The signal that ends the runs.
     pub(crate) stop: CancellationToken,
     newest: Arc<Mutex<Option<ProgressHandle>>>,
 }
 
-/// A query with the parameters that are bound to it, ready to run.
+/// A query with its parameters, ready to run.
 #[derive(Clone)]
 pub(crate) struct Execution {
     pub(crate) prepared: Prepared,
     pub(crate) parameters: Parameters,
-    /// The columns that were announced.
+    /// The announced columns.
     pub(crate) schema: SchemaRef,
     pub(crate) runs: Runs,
 }
 
-/// When a query runs: after a client asked for its rows, or before.
+/// The occasion for a run: a client's request for the rows, or the announcement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
-    /// A client asked for the rows.
+    /// A client has requested the rows.
     Asked,
-    /// The query is announced, and no client has asked for the rows yet.
+    /// The query is announced, and no client has requested the rows yet.
     Speculative,
 }
 
 impl Runs {
-    /// Returns the progress of the newest run; `None` before the first.
+    /// Returns the progress of the newest run; `None` before the first run.
     pub(crate) fn progress(&self) -> Option<ProgressHandle> {
         lock(&self.newest).clone()
     }
@@ -59,7 +60,7 @@ impl Runs {
 }
 
 impl Execution {
-    /// Starts the query with each set of its parameters, one after another.
+    /// Starts the query with each set of parameters, one after another.
     pub(crate) async fn start(self, when: When) -> Result<Rows> {
         let unbound = self.parameters.is_empty().then(|| Ok(Vec::new()));
         let mut sets = unbound.into_iter().chain(sets(self.parameters.clone()));
@@ -92,8 +93,8 @@ impl Execution {
     }
 }
 
-/// Returns the sets of parameters. Each set is made when its turn comes, since scalars take more memory than the rows that
-/// hold them.
+/// Returns the sets of parameters. Each set is created when it is needed, because scalars take more memory than the
+/// rows that contain them.
 fn sets(parameters: Parameters) -> impl Iterator<Item = Result<Vec<ScalarValue>>> + Send {
     let rows: Vec<usize> = parameters.iter().map(RecordBatch::num_rows).collect();
     let places = rows.into_iter().enumerate().flat_map(|(batch, rows)| (0..rows).map(move |row| (batch, row)));

@@ -1,5 +1,5 @@
-//! The table of statements that clients hold handles of. Handles are random and belong to a principal. Their number is
-//! bounded, and idle statements are dropped.
+//! The table of statements for which clients hold handles. Handles are random and belong to a principal. Their number
+//! is bounded, and idle statements are dropped.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,13 +19,13 @@ use crate::callers::{is_token, random_token};
 use crate::options::ServerLimits;
 use crate::rows::Strings;
 
-/// Prepared statements that were not used for so long make way where there is no room for new ones.
+/// The idle time after which a prepared statement may be dropped if there is no room for new ones.
 const ABANDONED: Duration = Duration::from_secs(60);
-/// Bytes that the statements of one principal may take.
+/// The largest size of one principal's statements, in bytes.
 const MOST_BYTES: usize = 256 << 20;
-/// This part of a principal's places is made free at once where it has none left.
+/// The share of a principal's places that is freed at once when all are taken.
 const AT_A_TIME: usize = 16;
-/// Bytes that a planned statement takes for each of its text.
+/// The bytes that a planned statement takes for each byte of its text.
 const PLANNED: usize = 16;
 
 /// The statements of a server.
@@ -44,31 +44,32 @@ struct HeldStatement {
     used: Instant,
 }
 
-/// A statement that a client holds a handle of.
+/// A statement for which a client holds a handle.
 pub(crate) struct Statement {
     pub(crate) kind: Kind,
     /// The columns that clients see.
     pub(crate) schema: SchemaRef,
-    /// How strings travel, as its session was set when it was announced first.
+    /// The encoding of strings, from the session's settings when the statement was first announced.
     pub(crate) strings: Strings,
-    /// Its runs.
+    /// The runs of the statement.
     pub(crate) runs: Runs,
 }
 
-/// What a handle stands for.
+/// The kind of a statement that has a handle.
 pub(crate) enum Kind {
-    /// A query with its parameters: its ticket runs it.
+    /// A query with its parameters. Its ticket runs the query.
     Query(Prepared, Parameters, SpeculativeRun),
-    /// A query that runs to its end by itself, and whose rows are kept.
+    /// A query that runs to its end without a client, and whose rows are kept.
     Kept(Arc<KeptResult>),
-    /// A change that was carried out: its ticket gives no rows and changes nothing again.
+    /// A change that has run. Its ticket returns no rows and runs nothing again.
     Applied,
-    /// A prepared statement and the parameters that are bound to it at present.
+    /// A prepared statement with its current parameters.
     Prepared(Prepared, Mutex<Parameters>),
 }
 
 impl HeldStatement {
-    /// True if another statement may take the place: clients close what they prepare, unless they crash.
+    /// True if the statement may be dropped for another one. Clients close their prepared statements, unless they
+    /// crash.
     fn may_go(&self) -> bool {
         !matches!(self.statement.kind, Kind::Prepared(..)) || self.used.elapsed() > ABANDONED
     }
@@ -86,7 +87,7 @@ impl Statement {
         Self { kind, schema, strings, runs: Runs::default() }
     }
 
-    /// About how many bytes of memory it takes.
+    /// Returns the approximate memory size in bytes.
     fn bytes(&self) -> usize {
         match &self.kind {
             Kind::Query(prepared, parameters, _) => prepared.text().len() * PLANNED + bytes_of(parameters),
@@ -110,12 +111,12 @@ impl Statements {
         }
     }
 
-    /// Returns the starter of the queries that are announced.
+    /// Returns the starter of speculative runs.
     pub(crate) fn speculative_runs(&self) -> &SpeculativeRuns {
         &self.speculative_runs
     }
 
-    /// Holds a statement for `owner`; its handle is returned.
+    /// Stores a statement for `owner`, and returns its handle.
     pub(crate) fn hold(&self, owner: &Principal, statement: Statement) -> Result<Bytes> {
         let mut held = self.lock();
         self.make_room(&mut held, owner, 1, statement.bytes())?;
@@ -127,12 +128,12 @@ impl Statements {
         Ok(Bytes::from(handle))
     }
 
-    /// Sees to it that `owner` may hold that many bytes of parameters more.
+    /// Makes room for additional parameters of `owner`.
     pub(crate) fn room_for(&self, owner: &Principal, parameters: &Parameters) -> Result<()> {
         self.make_room(&mut self.lock(), owner, 0, bytes_of(parameters))
     }
 
-    /// Makes room for so many more statements of `owner`, and that many bytes.
+    /// Makes room for `more` statements of `owner`, with `bytes` in total.
     fn make_room(
         &self,
         held: &mut HashMap<String, HeldStatement>,
@@ -155,15 +156,16 @@ impl Statements {
         }
         held.retain(|_, h| h.is_alive(self.idle));
         let (mut count, mut sum) = taken(held);
-        // Clients close what they prepare and never say that they are done with a query. A stream that still runs holds its
-        // statement too, which keeps it cancellable.
+        // Clients close prepared statements, but do not report when they are done with a query. A running stream also
+        // holds its statement, so that it can be cancelled.
         let mut idle: Vec<(Instant, String)> = held
             .iter()
             .filter(|(_, h)| h.owner.is_same(owner) && h.may_go() && Arc::strong_count(&h.statement) == 1)
             .map(|(handle, h)| (h.used, handle.clone()))
             .collect();
         idle.sort_unstable();
-        // Of a full principal's some more go than must, so that not every new statement has to look for them.
+        // For a principal at its limit, more statements are dropped than necessary, so that not every new statement has
+        // to search.
         let wanted = match count > self.most_per_principal {
             true => self.most_per_principal - self.most_per_principal / AT_A_TIME,
             false => self.most_per_principal,
@@ -190,7 +192,7 @@ impl Statements {
         ))
     }
 
-    /// The statement of `handle`, if it is `caller`'s.
+    /// Returns the statement of `handle`, if it belongs to `caller`.
     pub(crate) fn find(&self, caller: &Principal, handle: &[u8]) -> Result<Arc<Statement>> {
         let mut held = self.lock();
         let key = key_of(handle)?;
@@ -206,12 +208,12 @@ impl Statements {
         Ok(entry.statement.clone())
     }
 
-    /// Forgets those that were idle for too long, and results that expired.
+    /// Drops statements that were idle for too long, and expired results.
     pub(crate) fn sweep(&self) {
         self.lock().retain(|_, h| h.is_alive(self.idle));
     }
 
-    /// Forgets the statement of `handle`, if it is `caller`'s.
+    /// Drops the statement of `handle`, if it belongs to `caller`.
     pub(crate) fn close(&self, caller: &Principal, handle: &[u8]) -> Result<()> {
         self.find(caller, handle)?;
         self.lock().remove(key_of(handle)?);
@@ -229,7 +231,7 @@ impl fmt::Debug for Statements {
     }
 }
 
-/// A handle, and which part of its rows is meant where it says so.
+/// Splits a handle into the statement's handle and the part of its rows, if it names one.
 pub(crate) fn handle_and_part(bytes: &[u8]) -> Result<(&str, Option<Part>)> {
     let text = std::str::from_utf8(bytes).map_err(|_| unknown())?;
     let mut words = text.split('/');
@@ -243,7 +245,7 @@ pub(crate) fn handle_and_part(bytes: &[u8]) -> Result<(&str, Option<Part>)> {
     }
 }
 
-/// The handle of a part of a statement's rows.
+/// Returns the handle of a part of a statement's rows.
 pub(crate) fn handle_of_part(handle: &[u8], part: Part) -> Bytes {
     let handle = String::from_utf8_lossy(handle);
     Bytes::from(match part {
@@ -333,7 +335,7 @@ mod tests {
             assert_eq!(left(&store, &handles), 32);
             store.hold(&ann, applied()).unwrap();
             assert_eq!(left(&store, &handles), stay);
-            // The oldest went.
+            // The oldest statements were dropped.
             assert_eq!(left(&store, &handles[32 - stay..]), stay);
         }
     }

@@ -1,4 +1,4 @@
-//! Statements: their handles, their runs, and the results that are kept.
+//! Statements: handles, runs and kept results.
 
 mod announce;
 mod execution;

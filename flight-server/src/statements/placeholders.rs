@@ -1,5 +1,5 @@
-//! `?` placeholders, which JDBC and ODBC clients write, become the engine's `$1`, `$2`, …: on tokens, so that strings,
-//! quoted names and comments stay as they are.
+//! Converts the `?` placeholders of JDBC and ODBC clients to the engine's `$1`, `$2`, …. The conversion works on
+//! tokens, so strings, quoted names and comments stay unchanged.
 
 use std::borrow::Cow;
 
@@ -9,11 +9,11 @@ use sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::failure::invalid;
 
-/// The statement with every `?` numbered. Text that does not tokenise, or is too long, is left to the engine, which says
-/// what is wrong.
+/// Numbers every `?` of a statement. If the text cannot be tokenized or is too long, it stays unchanged, and the engine
+/// reports the error.
 ///
 /// # Errors
-/// `InvalidQuery` where both forms are used.
+/// `InvalidQuery` if the statement uses both kinds of placeholder.
 pub(crate) fn number_placeholders(sql: &str) -> Result<Cow<'_, str>> {
     if sql.len() > MOST_STATEMENT_BYTES || !sql.contains('?') {
         return Ok(Cow::Borrowed(sql));

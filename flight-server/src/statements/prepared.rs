@@ -1,4 +1,4 @@
-//! Prepared statements: planning a statement's text, and the parameters that are bound to it.
+//! Prepared statements: their plans, and the parameters that are bound to them.
 
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
@@ -35,7 +35,7 @@ pub(crate) async fn create(
             let ipc = ipc_schema(&schema)?;
             (schema, ipc)
         }
-        // Clients take a statement without columns for an update.
+        // Clients treat a statement without columns as an update.
         StatementKind::Setting | StatementKind::Change => {
             if prepared.changes_session() {
                 caller.require_kept_session()?;
@@ -58,8 +58,8 @@ pub(crate) struct Bound {
     pub(crate) strings: Strings,
 }
 
-/// Returns the prepared statement of `handle` with the parameters that are bound to it, and with strings as the session
-/// had them when it prepared the statement.
+/// Returns the prepared statement of `handle` with its parameters, and with the string encoding of the session when the
+/// statement was prepared.
 pub(crate) fn bound(caller: &Caller, statements: &Statements, handle: &[u8]) -> Result<Bound> {
     let statement = statements.find(&caller.identity.principal, handle)?;
     match &statement.kind {
@@ -88,14 +88,14 @@ pub(crate) fn bind(caller: &Caller, statements: &Statements, handle: &[u8], valu
     }
 }
 
-/// The parameters in uploaded rows, each row a set of them; `None` where there are no columns. Columns without rows are
-/// no set of parameters, which is not the same.
+/// Returns the parameters in uploaded rows, with one set in each row; `None` if there are no columns. Columns without
+/// rows are zero sets of parameters, which is different.
 pub(crate) fn parameters((schema, batches): (Option<SchemaRef>, Vec<RecordBatch>)) -> Option<Parameters> {
     let schema = schema.filter(|schema| !schema.fields().is_empty())?;
     Some(if batches.is_empty() { [RecordBatch::new_empty(schema)].into() } else { batches.into() })
 }
 
-/// Refuses a statement that is part of a transaction, since the node has none.
+/// Refuses a statement in a transaction, because the node has no transactions.
 pub(crate) fn refuse_transaction(transaction: Option<&Bytes>) -> Result<()> {
     match transaction {
         Some(id) if !id.is_empty() => Err(unsupported("this node has no transactions")),
@@ -103,15 +103,15 @@ pub(crate) fn refuse_transaction(transaction: Option<&Bytes>) -> Result<()> {
     }
 }
 
-/// Returns the parameters as they are announced to clients. The JDBC driver puts milliseconds into whatever unit a time is
-/// announced in; the engine casts what the driver binds to the right unit.
+/// Returns the parameters as they are announced to clients. The JDBC driver sends milliseconds whatever the announced
+/// unit of a time is. The engine casts bound values to the right unit.
 fn parameter_schema(parameters: &Schema, strings: Strings) -> SchemaRef {
     let plain = plain_schema(parameters, strings);
     let fields = plain.fields().iter().map(|field| {
         let announced = match field.data_type() {
             DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
             DataType::Time32(_) | DataType::Time64(_) => DataType::Time32(TimeUnit::Millisecond),
-            // Nothing tells its type, and drivers take nothing but NULL for a column of NULLs.
+            // The type of the parameter is unknown, and drivers accept only NULL for a column of type NULL.
             DataType::Null => DataType::Utf8,
             other => other.clone(),
         };

@@ -1,5 +1,5 @@
-//! Kept results: a query runs to its end, whoever fetches, and its rows are stored on disk in pieces until they
-//! expire. Clients fetch the pieces in parallel, during the query or later, and again after a broken fetch.
+//! Kept results. A query runs to its end even if no client fetches, and its rows are stored on disk in pieces until
+//! they expire. Clients fetch the pieces in parallel, during the query or later, and again after an interrupted fetch.
 
 use std::fmt;
 use std::fs::File;
@@ -23,10 +23,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::failure::statement_cancelled;
 
-/// Bytes of rows that make a piece.
+/// The size of a piece, in bytes of rows.
 const PIECE_BYTES: usize = 4 << 20;
 
-/// The rows of a query, as far as they have come.
+/// The rows of a query that have arrived.
 pub(crate) struct KeptResult {
     written: watch::Receiver<Written>,
     expires: Mutex<SystemTime>,
@@ -34,40 +34,40 @@ pub(crate) struct KeptResult {
     _task: AbortOnDropHandle<()>,
 }
 
-/// What lies on disk.
+/// The pieces on disk.
 #[derive(Clone, Default)]
 struct Written {
     pieces: Vec<Piece>,
     rows: u64,
-    /// How the query ended, once it has.
+    /// The outcome of the query, once it has ended.
     end: Option<Result<(), (ErrorKind, String)>>,
 }
 
 #[derive(Clone)]
 struct Piece(Arc<dyn SpillFile>);
 
-/// How far a result has come.
+/// The progress of a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
-    /// Pieces that can be fetched.
+    /// The number of pieces that can be fetched.
     pub(crate) pieces: usize,
-    /// Rows in them.
+    /// The number of rows in the pieces.
     pub(crate) rows: u64,
-    /// Whether there will be no more.
+    /// True if there will be no more pieces.
     pub(crate) finished: bool,
 }
 
-/// Which pieces of a result are fetched.
+/// The pieces of a result to fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// This one.
+    /// The piece with this number.
     Piece(usize),
-    /// Every `of`-th, from `first` on.
+    /// Every `of`-th piece, starting with `first`.
     Share { first: usize, of: usize },
 }
 
 impl KeptResult {
-    /// Starts to keep `rows`, until `stop`, for `lifetime` after they are asked for last.
+    /// Starts to store `rows`, until `stop`. The result expires `lifetime` after its last request.
     pub(crate) fn start(
         engine: Engine,
         schema: SchemaRef,
@@ -89,44 +89,44 @@ impl KeptResult {
         Self { written, expires, lifetime, _task: AbortOnDropHandle::new(task) }
     }
 
-    /// When it expires, unless it is renewed.
+    /// Returns the time at which the result expires, unless it is renewed.
     pub(crate) fn expires(&self) -> SystemTime {
         *lock(&self.expires)
     }
 
-    /// Whether nobody may fetch it any more.
+    /// True if the result can no longer be fetched.
     pub(crate) fn has_expired(&self) -> bool {
         self.expires() <= SystemTime::now()
     }
 
-    /// Lets it expire a lifetime from now.
+    /// Extends the result's expiry to one lifetime from now.
     pub(crate) fn renew(&self) -> SystemTime {
         let expires = SystemTime::now() + self.lifetime;
         *lock(&self.expires) = expires;
         expires
     }
 
-    /// How far it has come.
+    /// Returns the progress of the result.
     ///
     /// # Errors
-    /// How the query failed.
+    /// The query's error, if it failed.
     pub(crate) fn extent(&self) -> Result<Extent> {
         self.written.borrow().extent()
     }
 
-    /// Waits until it has come further than `seen` pieces or has ended, at most for `wait`.
+    /// Waits until the result has more than `seen` pieces or has ended, but no longer than `wait`.
     ///
     /// # Errors
-    /// How the query failed.
+    /// The query's error, if it failed.
     pub(crate) async fn further(&self, seen: usize, wait: Duration) -> Result<Extent> {
         let mut written = self.written.clone();
         let further = |w: &Written| w.end.is_some() || w.pieces.len() > seen;
-        // Where the time is over, it is as far as it is.
+        // After a timeout, the progress is what it is.
         let _ = tokio::time::timeout(wait, written.wait_for(further)).await;
         self.extent()
     }
 
-    /// The rows of a part, waited for where they have not come yet.
+    /// Returns the rows of a part, and waits for those that have not arrived yet.
     pub(crate) fn rows(self: Arc<Self>, part: Part) -> BoxStream<'static, Result<RecordBatch>> {
         let (first, step) = match part {
             Part::Piece(piece) => (piece, None),
@@ -146,7 +146,7 @@ impl KeptResult {
         pieces.try_flatten().boxed()
     }
 
-    /// A piece, once it is there; `None` where there will be none of that number.
+    /// Waits for a piece; `None` if there will be no piece with this number.
     async fn piece(&self, number: usize) -> Result<Option<Piece>> {
         let mut written = self.written.clone();
         let there = written.wait_for(|w| w.end.is_some() || w.pieces.len() > number).await;
@@ -165,7 +165,7 @@ impl Written {
     }
 }
 
-/// Writes the rows down, piece by piece.
+/// Stores the rows, piece by piece.
 async fn keep(
     engine: &Engine,
     schema: &SchemaRef,

@@ -12,15 +12,16 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::execution::Rows;
 
-/// How long a started query waits for a client to fetch its rows. A later fetch starts the query again.
+/// The time that a started query waits for a client to fetch its rows. A later fetch starts the query again.
 const LAPSES: Duration = Duration::from_secs(1);
-/// The most queries that are started and not fetched. A query that has ended holds rows but no place.
+/// The largest number of started queries that no client has fetched yet. A query that has ended holds rows, but no
+/// admission slot.
 const MOST: usize = 256;
 
-/// Starts queries speculatively, so many at once.
+/// The starter of speculative runs, with a bound on their number.
 pub(crate) struct SpeculativeRuns(Arc<Semaphore>);
 
-/// The speculative run of a query, until a client fetches its rows; empty until the run starts.
+/// The speculative run of a query, until a client fetches its rows. It is empty until the run starts.
 #[derive(Clone, Default)]
 pub(crate) struct SpeculativeRun(Arc<Mutex<Option<StartedRun>>>);
 
@@ -31,8 +32,8 @@ struct StartedRun {
 }
 
 impl SpeculativeRuns {
-    /// Starts `rows` as the run of a query, if there is room. The run is cancelled if no client fetches it in time, or at
-    /// `stop`.
+    /// Starts `rows` as the run of a query, if there is room. The run is cancelled if no client fetches it in time, or
+    /// at `stop`.
     pub(crate) fn start(
         &self,
         run: &SpeculativeRun,
@@ -42,7 +43,7 @@ impl SpeculativeRuns {
         let Ok(permit) = self.0.clone().try_acquire_owned() else { return };
         let (waiting, stop) = (Arc::downgrade(&run.0), stop.clone());
         let lapse = async move {
-            // Either way, its time is over.
+            // In both cases, the run is over.
             let _ = tokio::time::timeout(LAPSES, stop.cancelled()).await;
             if let Some(run) = waiting.upgrade() {
                 drop(taken(&run));
@@ -63,16 +64,16 @@ impl Default for SpeculativeRuns {
 }
 
 impl SpeculativeRun {
-    /// Cancels the run: its rows are not those that the query would return now.
+    /// Cancels the run, because its rows are not those that the query would return now.
     pub(crate) fn cancel(&self) {
         drop(taken(&self.0));
     }
 
-    /// Returns the rows to the first client that asks in time; `None` if the query has to start again.
+    /// Returns the rows to the first client that requests them in time; `None` if the query has to start again.
     pub(crate) async fn rows(&self) -> Option<Result<Rows>> {
         let started = taken(&self.0)?;
         match started.rows.await {
-            // A client that asks may wait for resources that a speculative run did not get.
+            // A client's request may wait for resources that a speculative run did not get.
             Ok(Err(e)) if matches!(e.kind(), ErrorKind::ResourceExhausted | ErrorKind::DeadlineExceeded) => None,
             Ok(rows) => Some(rows),
             Err(e) => {
@@ -101,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    /// A run that was started, and a channel that closes when the run is cancelled.
+    /// Returns a started run, and a channel that closes when the run is cancelled.
     fn running(stop: &CancellationToken) -> (SpeculativeRun, oneshot::Receiver<()>) {
         let (held, cancelled) = oneshot::channel();
         let rows = stream::once(async move {

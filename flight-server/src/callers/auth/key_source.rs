@@ -15,33 +15,33 @@ use tokio::sync::OnceCell;
 use crate::failure::invalid;
 use crate::options::KeySource;
 
-/// How long a server may take to answer.
+/// The timeout of a request for a key set.
 const TIME: Duration = Duration::from_secs(5);
-/// The most bytes of a set.
+/// The largest size of a key set, in bytes.
 const MAX_BYTES: usize = 1 << 20;
-/// How often a server may send us on.
+/// The largest number of redirects.
 const MAX_REDIRECTS: usize = 3;
 
 pub(super) struct Fetcher {
     source: KeySource,
     client: OnceCell<Client>,
-    /// The file as it was when it was last read.
+    /// The version of the file when the node last read it.
     seen: Mutex<Option<Version>>,
 }
 
 type Version = (Option<SystemTime>, u64);
 
-/// What was read, and where.
+/// The text of a key set, and the place that it comes from.
 pub(super) struct Fetched {
     pub(super) text: String,
     pub(super) place: String,
 }
 
 impl KeySource {
-    /// Keys behind a URL.
+    /// Returns the source for a URL.
     ///
     /// # Errors
-    /// `InvalidQuery` for what is no `https://` URL; `http://` is taken on loopback only.
+    /// `InvalidQuery` if `text` is not an `https://` URL. `http://` is accepted on loopback only.
     pub fn url(text: &str) -> Result<Self> {
         let url = Url::parse(text).map_err(|e| invalid(format!("`{text}` is no URL")).with_source(e))?;
         if !url.username().is_empty() || url.password().is_some() {
@@ -68,7 +68,7 @@ impl Fetcher {
         matches!(self.source, KeySource::File(_))
     }
 
-    /// Whether a file is another one than when it was read. What is behind a URL does not say.
+    /// True if a file has changed since the node last read it. Always false for a URL.
     pub(super) async fn has_changed(&self) -> bool {
         match &self.source {
             KeySource::File(path) => version(path).await.is_some_and(|now| Some(now) != *self.seen()),
@@ -112,7 +112,7 @@ async fn read(path: &Path) -> Result<String> {
 
 async fn download(client: &Client, url: &str) -> Result<String> {
     let failed = |e: reqwest::Error| {
-        // The error names the URL again.
+        // The error would repeat the URL.
         Error::new(ErrorKind::SiteUnavailable, format!("cannot read {url}")).with_source(e.without_url())
     };
     let mut response = client.get(url).send().await.map_err(failed)?;
@@ -138,7 +138,7 @@ fn client(url: &str) -> Result<Client> {
     let unusable = |e| Error::new(ErrorKind::Internal, "no client for the keys of issuers can be made").with_source(e);
     let url = Url::parse(url).map_err(|e| invalid(format!("`{url}` is no URL")).with_source(e))?;
     let plain = url.scheme() == "http";
-    // Where a server sends us elsewhere, whoever is there would say who may log in.
+    // After a redirect to another host, that host would decide who may log in.
     let same = Policy::custom(move |attempt| {
         let is_same = attempt.url().host() == url.host()
             && attempt.url().port_or_known_default() == url.port_or_known_default()
@@ -150,7 +150,7 @@ fn client(url: &str) -> Result<Client> {
         .connect_timeout(TIME)
         .redirect(same)
         .https_only(!plain)
-        // A machine without authorities can still ask on loopback.
+        // A machine without root certificates can still send requests on loopback.
         .tls_built_in_root_certs(!plain)
         .build()
         .map_err(unusable)

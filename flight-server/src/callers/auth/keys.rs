@@ -18,11 +18,11 @@ use super::key_source::{Fetched, Fetcher};
 use crate::failure::{invalid, unauthenticated};
 use crate::options::KeySource;
 
-/// The least time between two attempts to read a set.
+/// The shortest time between two attempts to read a set.
 const PAUSE: Duration = Duration::from_secs(3);
-/// The least time between two attempts where the set at hand is merely old.
+/// The shortest time between two attempts if the current set is only old.
 const LONG_PAUSE: Duration = Duration::from_secs(30);
-/// The most keys of a set.
+/// The largest number of keys in a set.
 const MAX_KEYS: usize = 256;
 
 /// The keys of an issuer.
@@ -40,12 +40,12 @@ struct KeySet {
     read: Instant,
 }
 
-/// A key that signatures may be checked with.
+/// A key that checks signatures.
 #[derive(Clone)]
 pub(super) struct IssuerKey {
     id: Option<String>,
     pub(super) key: DecodingKey,
-    /// What it may be used with.
+    /// The algorithms that the key may be used with.
     algorithms: &'static [Algorithm],
 }
 
@@ -60,12 +60,13 @@ impl Keys {
         }
     }
 
-    /// Reads the keys for the first time where they lie in a file: what is wrong with it is told before anybody comes.
+    /// Reads the keys for the first time if they are in a file, so that errors in the file appear before the first
+    /// login.
     pub(super) async fn check_file(&self) -> Result<()> {
         if self.fetcher.is_file() { self.read().await } else { Ok(()) }
     }
 
-    /// The key that signed a token whose header names `id` and `algorithm`.
+    /// Returns the key that signed a token whose header names `id` and `algorithm`.
     pub(super) async fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<IssuerKey> {
         let set = self.fresh().await?;
         match set.find(id, algorithm) {
@@ -78,7 +79,7 @@ impl Keys {
             }
             Found::Unknown => {}
         }
-        // It may be newer than the set.
+        // The key may be newer than the set.
         self.read_anew(&set).await;
         match self.current.load_full().map(|set| set.find(id, algorithm)) {
             Some(Found::Key(key)) => Ok(key),
@@ -88,11 +89,11 @@ impl Keys {
         }
     }
 
-    /// The set, read anew where that is due.
+    /// Returns the set, after reading it again if that is due.
     async fn fresh(&self) -> Result<Arc<KeySet>> {
         let Some(set) = self.current.load_full() else {
             let mut attempted = self.attempted.lock().await;
-            // Whoever waited for another one's attempt has what it brought.
+            // Another task may have read the keys while this one waited for the lock.
             if self.current.load().is_none() {
                 self.attempt_or_keep(&mut attempted).await;
             }
@@ -104,13 +105,13 @@ impl Keys {
             && let Ok(mut attempted) = self.attempted.try_lock()
             && attempted.is_none_or(|last| last.elapsed() >= LONG_PAUSE.min(self.interval))
         {
-            // The set is old, and good: nobody else waits for the new one.
+            // The set is old but valid, so other callers do not wait for the new one.
             self.attempt_or_keep(&mut attempted).await;
         }
         Ok(self.current.load_full().unwrap_or(set))
     }
 
-    /// Reads the set anew unless somebody else has done so since `old`; where it fails, the old one stays.
+    /// Reads the set again, unless another task has done so since `old`. On failure, the old set stays.
     async fn read_anew(&self, old: &Arc<KeySet>) {
         let mut attempted = self.attempted.lock().await;
         if self.current.load_full().is_some_and(|now| !Arc::ptr_eq(&now, old)) {
@@ -119,8 +120,8 @@ impl Keys {
         self.attempt_or_keep(&mut attempted).await;
     }
 
-    /// Reads the set, unless that was tried just now. Why it failed is for the log: a caller who is not known yet learns
-    /// nothing of where keys are.
+    /// Reads the set, unless the last attempt was very recent. The reason for a failure goes to the log only: an
+    /// unauthenticated caller must not learn where the keys are.
     async fn attempt_or_keep(&self, attempted: &mut Option<Instant>) {
         if attempted.is_some_and(|last| last.elapsed() < PAUSE) {
             return;
@@ -154,7 +155,7 @@ impl Keys {
 
 enum Found {
     Key(IssuerKey),
-    /// It is there, and is not meant for this algorithm.
+    /// The key exists, but is not meant for this algorithm.
     Unfit,
     Unknown,
 }
@@ -168,7 +169,7 @@ impl KeySet {
         let mut fitting = named.filter(|key| key.algorithms.contains(&algorithm));
         match (fitting.next(), fitting.next()) {
             (Some(key), None) => Found::Key(key.clone()),
-            // Where a token names no key, it must be clear which one is meant.
+            // A token without a key ID is accepted only if exactly one key fits.
             (Some(_), Some(_)) => Found::Unknown,
             (None, _) => Found::Unfit,
         }
@@ -180,7 +181,7 @@ struct JwkSet {
     keys: Vec<serde_json::Value>,
 }
 
-/// The keys that tokens may be signed with; others are none of ours.
+/// Returns the keys that may sign tokens, and ignores all others.
 fn parse(text: &str) -> serde_json::Result<Vec<IssuerKey>> {
     let set: JwkSet = serde_json::from_str(text)?;
     Ok(set.keys.into_iter().take(MAX_KEYS).filter_map(|key| public_key(serde_json::from_value(key).ok()?)).collect())
@@ -208,7 +209,7 @@ fn public_key(jwk: Jwk) -> Option<IssuerKey> {
 static RSA: [Algorithm; 6] =
     [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::PS256, Algorithm::PS384, Algorithm::PS512];
 
-/// The one algorithm that a key says it is for, out of those that its kind could do.
+/// Returns the one algorithm that a key names, if the key's type supports it.
 fn only(given: KeyAlgorithm, kind: &'static [Algorithm]) -> Option<&'static [Algorithm]> {
     let given: Algorithm = given.to_string().parse().ok()?;
     kind.iter().position(|algorithm| *algorithm == given).and_then(|at| kind.get(at..=at))

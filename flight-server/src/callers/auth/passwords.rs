@@ -1,4 +1,4 @@
-//! Users' passwords: argon2 hashes, checked on blocking threads, a few at once.
+//! Users' passwords: argon2 hashes, checked on blocking threads, a few at a time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,26 +12,26 @@ use tokio::time::timeout;
 use crate::failure::invalid;
 use crate::options::User;
 
-/// How long a caller waits for its password's turn to be checked.
+/// The longest time that a caller waits until the password is checked.
 const TURN: Duration = Duration::from_secs(10);
 
-/// The passwords of those who have one.
+/// The password hashes of the users that have one.
 pub(crate) struct Passwords {
     hashes: HashMap<String, String>,
     turns: Arc<Semaphore>,
-    /// Checked for names that nobody has, so that they take as long to refuse as wrong passwords.
+    /// The hash that is checked for unknown users, so that refusing them takes as long as refusing a wrong password.
     decoy: String,
 }
 
-/// The right to have a password checked now.
+/// The permission to check one password now.
 pub(crate) struct Turn {
     _permit: OwnedSemaphorePermit,
 }
 
-/// The argon2 hash of a password, in the form that [`User::password_hash`](crate::User::password_hash) takes.
+/// Returns the argon2 hash of a password, in the format of [`User::password_hash`](crate::User::password_hash).
 ///
 /// # Errors
-/// `Internal` where the system has no randomness to give.
+/// `Internal` if the system provides no randomness.
 pub fn hash_password(password: &str) -> Result<String> {
     let hash: PasswordHash = Argon2::default()
         .hash_password(password.as_bytes())
@@ -40,7 +40,7 @@ pub fn hash_password(password: &str) -> Result<String> {
 }
 
 impl Passwords {
-    /// At most `checks` are checked at once.
+    /// Creates the table of hashes. At most `checks` passwords are checked at once.
     pub(crate) fn new(users: &[User], checks: usize) -> Result<Self> {
         let mut hashes = HashMap::new();
         for user in users {
@@ -55,7 +55,7 @@ impl Passwords {
         Ok(Self { hashes, turns: Arc::new(Semaphore::new(checks.max(1))), decoy })
     }
 
-    /// Whether nobody has one.
+    /// True if no user has a password.
     pub(crate) fn is_empty(&self) -> bool {
         self.hashes.is_empty()
     }
@@ -69,12 +69,12 @@ impl Passwords {
             .map_err(|e| Error::new(ErrorKind::Internal, "logins ended").with_source(e))
     }
 
-    /// Whether `password` is that of `user`.
+    /// True if `password` is the password of `user`.
     pub(crate) async fn matches(&self, turn: Turn, user: &str, password: String) -> Result<bool> {
         let known = self.hashes.get(user);
         let hash = known.unwrap_or(&self.decoy).clone();
         let matches = tokio::task::spawn_blocking(move || {
-            // The turn ends with the work, not with the wait for it.
+            // The turn ends with the work, even if the caller no longer waits for it.
             let _turn = turn;
             Argon2::default().verify_password(password.as_bytes(), hash.as_str()).is_ok()
         })

@@ -1,4 +1,4 @@
-//! The peer of a call: its address, and the client certificate of its connection.
+//! The origin of a call: its address, and the client certificate of its connection.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use webpki::EndEntityCert;
 use crate::callers::identity::principal_name;
 use crate::failure::unauthenticated;
 
-/// Where a call comes from.
+/// The origin of a call.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CallOrigin {
     pub(crate) address: Option<IpAddr>,
-    /// The chain that TLS has verified, the client's own certificate first.
+    /// The certificate chain that TLS has verified, with the client's own certificate first.
     certificates: Option<Arc<Vec<CertificateDer<'static>>>>,
 }
 
 impl CallOrigin {
-    /// What the transport left with a request.
+    /// Reads the origin from the extensions that the transport attached to a request.
     pub(crate) fn of(extensions: &Extensions) -> Self {
         let tls = extensions.get::<TlsConnectInfo<TcpConnectInfo>>();
         let tcp = tls.map(TlsConnectInfo::get_ref).or_else(|| extensions.get::<TcpConnectInfo>());
@@ -31,7 +31,7 @@ impl CallOrigin {
         }
     }
 
-    /// The name in the client's certificate; `None` where it showed none.
+    /// Returns the name in the client's certificate; `None` if the client sent no certificate.
     pub(crate) fn certificate_name(&self) -> Result<Option<String>> {
         match self.certificates.as_deref().and_then(|chain| chain.first()) {
             Some(certificate) => name_in(certificate).map(Some),
@@ -40,7 +40,7 @@ impl CallOrigin {
     }
 }
 
-/// The subject's common name, or else the first DNS name or URI among the alternative ones.
+/// Returns the subject's common name, or else the first alternative DNS name or URI.
 fn name_in(certificate: &CertificateDer<'_>) -> Result<String> {
     let parsed = EndEntityCert::try_from(certificate)
         .map_err(|e| unauthenticated("the client certificate is malformed").with_source(e))?;
@@ -54,8 +54,8 @@ fn name_in(certificate: &CertificateDer<'_>) -> Result<String> {
         .map_err(|e| unauthenticated("the name in the client certificate is none for a principal").with_source(e))
 }
 
-/// The first common name in a subject: a sequence of sets of pairs of a type and a text (RFC 5280, 4.1.2.4). What holds
-/// it was verified.
+/// Returns the first common name in a subject, which is a sequence of sets of pairs of a type and a string (RFC 5280,
+/// 4.1.2.4). The certificate is already verified.
 fn common_name(mut subject: &[u8]) -> Option<&str> {
     while let Some((SET, mut set, rest)) = element(subject) {
         while let Some((SEQUENCE, pair, more)) = element(set) {
@@ -80,7 +80,7 @@ const IA5: u8 = 0x16;
 /// 2.5.4.3
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
-/// The first element of DER: its tag, what it holds, and what follows it. One beyond 64 KiB is none.
+/// Splits off the first element of DER: its tag, its content, and the bytes after it. Elements over 64 KiB are refused.
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (length, content) = match der.get(1..)? {
         [short @ 0..=0x7f, content @ ..] => (usize::from(*short), content),

@@ -1,5 +1,5 @@
-//! Signatures by public keys, checked with `ring`, for `jsonwebtoken`. There is nothing here that could sign, and nothing
-//! for shared secrets.
+//! Public-key signatures for `jsonwebtoken`, checked with `ring`. This module cannot sign, and does not support shared
+//! secrets.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwkUtils, JwtSigner, JwtVerifier};
 use jsonwebtoken::errors::{ErrorKind, Result, new_error};
@@ -11,8 +11,8 @@ use ring_signature::{RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, V
 static PROVIDER: CryptoProvider =
     CryptoProvider { signer_factory: no_signer, verifier_factory: verifier, jwk_utils: JwkUtils::new_unimplemented() };
 
-/// Makes `jsonwebtoken` check signatures with `ring`. A program that this crate is part of, and that chose otherwise
-/// before, keeps its choice.
+/// Makes `jsonwebtoken` check signatures with `ring`. If the embedding program has already chosen another provider,
+/// that choice stays.
 pub(super) fn install() {
     let _ = PROVIDER.install_default();
 }
@@ -35,7 +35,7 @@ fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerif
         Algorithm::EdDSA => (Ed, Check::Point(&ring_signature::ED25519)),
         _ => return Err(new_error(ErrorKind::InvalidAlgorithm)),
     };
-    // A secret or a key of another kind must not be taken for a key of this one.
+    // A secret or a key of another type must not be used as a key of this type.
     if key.family() != family {
         return Err(new_error(ErrorKind::InvalidKeyFormat));
     }
@@ -69,7 +69,7 @@ impl Verifier<Vec<u8>> for SignatureKey {
     }
 }
 
-/// Some providers put a zero before a number, as ASN.1 does; `ring` takes none.
+/// Some providers put a zero before a number, as ASN.1 does, and `ring` rejects it.
 fn without_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     number.get(zeros..).unwrap_or_default()

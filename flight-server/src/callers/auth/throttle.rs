@@ -1,5 +1,5 @@
-//! Slows failed logins down: by name at an address and by address, each failure more than the one before. Nothing here waits longer
-//! than a few seconds, and what it remembers is bounded and forgotten.
+//! Throttles logins after failures, by name and address, and by address alone. Each failure costs more than the one
+//! before. No attempt waits longer than a few seconds, and the record of failures is bounded and expires.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,21 +11,21 @@ use portolan_connectors::lock;
 use portolan_engine::{Error, ErrorKind, Result};
 use tokio::sync::Semaphore;
 
-/// Failures that cost nothing: people mistype.
+/// The number of failures after which attempts are delayed. It is above one because people mistype.
 const FREE: u32 = 3;
-/// What the next one costs; it doubles with each.
+/// The first delay. It doubles with each further failure.
 const FIRST_DELAY: Duration = Duration::from_millis(125);
 const MAX_DELAY: Duration = Duration::from_secs(4);
-/// The longest that an attempt stands in line; who would have to wait for longer is sent away.
+/// The longest wait of an attempt. An attempt that would have to wait longer is refused.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Attempts that stand in line.
+/// The largest number of waiting attempts.
 const MAX_WAITING: usize = 256;
-/// How long after the last failure it is forgotten.
+/// The time after the last failure until the entry is forgotten.
 const MEMORY: Duration = Duration::from_secs(900);
-/// What is remembered of names and addresses.
+/// The largest number of entries.
 const MAX_ENTRIES: usize = 10_000;
 
-/// Who failed how often.
+/// The recent failures, by name and address.
 pub(crate) struct Throttle {
     entries: Mutex<HashMap<Key, Entry>>,
     waiting: Arc<Semaphore>,
@@ -33,7 +33,7 @@ pub(crate) struct Throttle {
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Key {
-    /// A name, from one address: nobody elsewhere can keep its owner out.
+    /// A name from one address, so that nobody at another address can lock out the user.
     Name(String, Option<IpAddr>),
     Address(IpAddr),
 }
@@ -42,15 +42,15 @@ enum Key {
 struct Entry {
     failures: u32,
     last: Instant,
-    /// When the next attempt may be made.
+    /// The earliest time of the next attempt.
     next: Instant,
 }
 
-/// Whose login it is.
+/// The keys of a login in the throttle.
 #[derive(Clone)]
 pub(crate) struct Attempt {
     keys: Vec<Key>,
-    /// The failures that it has waited for.
+    /// The number of failures that the attempt has already waited for.
     paid: u32,
 }
 
@@ -59,7 +59,7 @@ impl Throttle {
         Self { entries: Mutex::default(), waiting: Arc::new(Semaphore::new(MAX_WAITING)) }
     }
 
-    /// A login as `name`, where it gives one, from `address`.
+    /// Returns an attempt to log in from `address`, as `name` if the client sends one.
     pub(crate) fn attempt(name: Option<&str>, address: Option<IpAddr>) -> Attempt {
         let address = address.map(network);
         let name = name.filter(|name| !name.is_empty()).map(|name| Key::Name(shortened(name).to_owned(), address));
@@ -67,7 +67,7 @@ impl Throttle {
         Attempt { keys: name.into_iter().chain(address).collect(), paid: 0 }
     }
 
-    /// Waits for as long as the failures before make it. Those that were added meanwhile are for the next call.
+    /// Waits as long as earlier failures require. The next call waits for failures that were added meanwhile.
     pub(crate) async fn wait(&self, attempt: &mut Attempt) -> Result<()> {
         let Some(delay) = self.reserve(attempt, Instant::now())? else { return Ok(()) };
         let _place = self.waiting.clone().try_acquire_owned().map_err(|_| too_many())?;
@@ -75,13 +75,13 @@ impl Throttle {
         Ok(())
     }
 
-    /// Whether there were failures that it has not waited for.
+    /// True if there are failures that the attempt has not waited for.
     pub(crate) fn owes(&self, attempt: &Attempt) -> bool {
         let failures = self.failures(attempt, Instant::now());
         failures >= FREE && failures > attempt.paid
     }
 
-    /// Takes the next place in line; `None` where there is no line.
+    /// Reserves the next place in the queue; `None` if no wait is needed.
     fn reserve(&self, attempt: &mut Attempt, now: Instant) -> Result<Option<Duration>> {
         let mut entries = self.lock();
         let slow: Vec<(&Key, Entry)> = attempt
@@ -104,7 +104,7 @@ impl Throttle {
         Ok(Some(wait))
     }
 
-    /// Remembers a failure; how many there were is returned.
+    /// Records a failure, and returns the number of failures.
     pub(crate) fn failed(&self, attempt: &Attempt) -> u32 {
         self.fail(attempt, Instant::now())
     }
@@ -128,8 +128,8 @@ impl Throttle {
         most
     }
 
-    /// Forgets the failures of the name. Those of the address are halved: many share one, and one who has a login could
-    /// otherwise use it to guess others'.
+    /// Forgets the failures of the name, and halves those of the address. Many clients can share an address. A client
+    /// with a valid login could otherwise use it to guess other users' passwords.
     pub(crate) fn succeeded(&self, attempt: &Attempt) {
         let mut entries = self.lock();
         for key in &attempt.keys {
@@ -164,7 +164,7 @@ impl fmt::Debug for Throttle {
     }
 }
 
-/// What the next attempt waits after so many failures.
+/// Returns the delay before the next attempt after this number of failures.
 pub(crate) fn delay(failures: u32) -> Duration {
     match failures.checked_sub(FREE) {
         None => Duration::ZERO,
@@ -172,7 +172,7 @@ pub(crate) fn delay(failures: u32) -> Duration {
     }
 }
 
-/// Forgets what is old, or else the oldest.
+/// Removes expired entries, or else the oldest entry.
 fn make_room(entries: &mut HashMap<Key, Entry>, now: Instant) {
     entries.retain(|_, entry| entry.is_remembered(now));
     if entries.len() >= MAX_ENTRIES {
@@ -181,12 +181,12 @@ fn make_room(entries: &mut HashMap<Key, Entry>, now: Instant) {
     }
 }
 
-/// Names come from anybody, and are as long as they like.
+/// Shortens a name, because unauthenticated clients send names of any length.
 pub(crate) fn shortened(name: &str) -> &str {
     name.get(..name.floor_char_boundary(128)).unwrap_or_default()
 }
 
-/// Who has one address of the sixth version has 2^64 of them.
+/// Returns the network of an address. A client with one IPv6 address usually has 2^64 of them.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
@@ -235,10 +235,10 @@ mod tests {
         let second = throttle.reserve(&mut ann(), now).unwrap().unwrap();
         assert_eq!((first, second), (MAX_DELAY, 2 * MAX_DELAY));
         assert_eq!(throttle.reserve(&mut ann(), now).unwrap_err().kind(), ErrorKind::ResourceExhausted);
-        // Others go by.
+        // Attempts with other names and addresses do not wait.
         let bob = || Throttle::attempt(Some("bob"), Some([192, 0, 2, 2].into()));
         assert_eq!(throttle.reserve(&mut bob(), now).unwrap(), None);
-        // Nobody elsewhere is kept out by it, and the address is slowed for other names.
+        // The same name at another address does not wait, but other names at the same address do.
         let mut elsewhere = Throttle::attempt(Some("ann"), Some([192, 0, 2, 3].into()));
         assert_eq!(throttle.reserve(&mut elsewhere, now).unwrap(), None);
         assert!(throttle.owes(&Throttle::attempt(Some("eve"), Some([192, 0, 2, 1].into()))));

@@ -1,5 +1,5 @@
-//! Tokens of identity providers (JWT): signed by a public key of an issuer that the node trusts, meant for this node,
-//! and valid now. What they claim becomes a principal.
+//! Tokens of identity providers (JWT). A token is signed with a public key of an issuer that the node trusts, is meant
+//! for this node, and is valid now. Its claims become a principal.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,11 +17,11 @@ use crate::callers::identity::{Identity, principal_name};
 use crate::failure::{invalid, unauthenticated};
 use crate::options::{AuthOptions, TokenIssuer};
 
-/// The most bytes of a token.
+/// The largest size of a token, in bytes.
 const MAX_BYTES: usize = 16 << 10;
-/// The most that clocks may differ.
+/// The largest difference between clocks that an issuer may allow.
 const MAX_SKEW: Duration = Duration::from_secs(600);
-/// The most groups of a principal, and the most values of one of its attributes.
+/// The largest number of a principal's groups, and of the values of one attribute.
 const MAX_VALUES: usize = 1000;
 
 /// The issuers that a node trusts.
@@ -42,7 +42,7 @@ struct JwtHeader {
     crit: Option<Value>,
 }
 
-/// Whether `text` has the form of a token: three parts in base64, of which the first is a JSON object.
+/// True if `text` looks like a token: three parts in base64, of which the first is a JSON object.
 pub(crate) fn is_jwt(text: &str) -> bool {
     text.starts_with("ey")
         && text.split('.').count() == 3
@@ -72,10 +72,10 @@ impl Tokens {
         Ok(Self { issuers })
     }
 
-    /// Reads the keys that lie in files.
+    /// Reads the keys that are in files.
     ///
     /// # Errors
-    /// Files that cannot be read, or hold no keys.
+    /// If a file cannot be read, or contains no keys.
     pub(crate) async fn check_files(&self) -> Result<()> {
         for issuer in &self.issuers {
             issuer.keys.check_file().await?;
@@ -83,12 +83,12 @@ impl Tokens {
         Ok(())
     }
 
-    /// Whether nobody's tokens are taken.
+    /// True if this node trusts no issuer.
     pub(crate) fn is_empty(&self) -> bool {
         self.issuers.is_empty()
     }
 
-    /// Whom a token stands for.
+    /// Checks a token, and returns the identity that it claims.
     pub(crate) async fn check(&self, token: &str) -> Result<Identity> {
         if token.len() > MAX_BYTES {
             return Err(unauthenticated(format!("the token is larger than {MAX_BYTES} bytes")));
@@ -97,7 +97,7 @@ impl Tokens {
         let header: JwtHeader = part(parts.next(), "header")?;
         let claims: Map<String, Value> = part(parts.next(), "claims")?;
         let algorithm = algorithm(&header)?;
-        // Not believed yet: it says only whose keys to take.
+        // This claim is not verified yet. It only selects the issuer whose keys to use.
         let issuer = claims.get("iss").and_then(Value::as_str);
         let issuer = issuer.and_then(|name| self.issuers.iter().find(|known| known.options.issuer == name));
         let issuer = issuer.ok_or_else(|| {
@@ -159,7 +159,7 @@ impl TrustedIssuer {
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
             .and_then(|length| SystemTime::UNIX_EPOCH.checked_add(length + options.skew))
             .ok_or_else(|| unauthenticated("the token's `exp` is malformed"))?;
-        // The library counts whole seconds; a session must not be opened that is over.
+        // The library counts whole seconds, and a session must not open with an expired token.
         if expires <= SystemTime::now() {
             return Err(unauthenticated("the token has expired: get a new one"));
         }
@@ -168,13 +168,14 @@ impl TrustedIssuer {
 }
 
 fn part<T: for<'de> Deserialize<'de>>(text: Option<&str>, name: &str) -> Result<T> {
-    // What is wrong is not said in more detail: it would repeat the token.
+    // The error has no more detail, because the detail would repeat the token.
     text.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .ok_or_else(|| unauthenticated(format!("the token is malformed: its {name} cannot be read")))
 }
 
-/// The algorithm of a token's signature, if it is one by public keys. A shared secret could be the public key itself.
+/// Returns the algorithm of a token's signature, if it uses public keys. With a shared-secret algorithm, an attacker
+/// could use the public key as the secret.
 fn algorithm(header: &JwtHeader) -> Result<Algorithm> {
     if header.crit.is_some() {
         return Err(unauthenticated("the token has extensions (`crit`) that this node does not know"));
@@ -190,7 +191,7 @@ fn algorithm(header: &JwtHeader) -> Result<Algorithm> {
     }
 }
 
-/// A claim by its name, or by the path to it (`realm_access.roles`).
+/// Returns a claim by its name or by its path (`realm_access.roles`).
 fn claim<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     if let Some(value) = claims.get(name) {
         return Some(value);
@@ -200,7 +201,7 @@ fn claim<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     steps.try_fold(first, |value, step| value.as_object()?.get(step))
 }
 
-/// Groups are a list, or a text with spaces between them as in `scope`.
+/// Returns the groups in a claim: a list, or a string separated by spaces as in `scope`.
 fn groups(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => text.split_whitespace().take(MAX_VALUES).map(str::to_owned).collect(),
@@ -208,7 +209,7 @@ fn groups(value: &Value) -> Vec<String> {
     }
 }
 
-/// The values of a claim as text. Objects are none.
+/// Returns the values of a claim as strings, without objects.
 fn values(value: &Value) -> Vec<String> {
     match value {
         Value::Array(values) => values.iter().take(MAX_VALUES).filter_map(scalar).collect(),

@@ -1,4 +1,5 @@
-//! Each kind of [`Authorization`], at a login and with a call: which of the two accepts it, and what both refuse.
+//! Tests of each kind of [`Authorization`], at a login and with a call: which of the two accepts it, and what both
+//! refuse.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,7 +12,7 @@ use crate::options::{Allowed, AuthOptions, DelegationOptions, TrustedNode, User}
 
 const HERE: &str = "grpc://here:1";
 
-/// A server with these options. It accepts anonymous callers if `anonymous`.
+/// Returns callers with these options. They may be anonymous if `anonymous` is true.
 fn callers(auth: &AuthOptions, anonymous: bool, trusted: Vec<TrustedNode>) -> Callers {
     let engine = Engine::builder().cpu_threads(1).build().unwrap();
     let authenticator = Authenticator::new(auth, anonymous, false, 2).unwrap();
@@ -20,14 +21,14 @@ fn callers(auth: &AuthOptions, anonymous: bool, trusted: Vec<TrustedNode>) -> Ca
     Callers::new(engine, authenticator, delegations, &ServerLimits::default())
 }
 
-/// The options of a server that knows the user `ann`, with the password `secret`.
+/// Returns the options of a server with the user `ann`, whose password is `secret`.
 fn ann() -> AuthOptions {
     let password_hash = Some(hash_password("secret").unwrap());
     let user = User { name: "ann".to_owned(), password_hash, ..User::default() };
     AuthOptions { users: vec![user], ..AuthOptions::default() }
 }
 
-/// The headers of a call: `authorization`, if it is given.
+/// Returns the headers of a call, with `authorization` if it is given.
 fn headers(authorization: Option<&str>) -> Headers<'_> {
     authorization.map(|value| ("authorization", Some(value))).into_iter().collect()
 }
@@ -91,7 +92,7 @@ async fn logins_and_calls_accept_the_token_of_an_open_session() {
     let token = log_in(&callers, password).await.unwrap();
     let caller = call_with(&callers, &token).await.unwrap();
     assert!(caller.kept_as.as_deref() == Some(token.as_str()) && caller.answer_header().is_none());
-    // A login with the token of an open session opens no other one.
+    // A login with the token of an open session opens no other session.
     assert_eq!(log_in(&callers, Authorization::Bearer(token.clone())).await.unwrap(), token);
     assert!(callers.sessions.close(&token));
     for unknown in [token.as_str(), "guess", "a.b.c", "token abc"] {

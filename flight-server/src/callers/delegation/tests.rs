@@ -1,4 +1,4 @@
-//! Tests of signed fragments and of logins of nodes: what is accepted, and what is refused.
+//! Tests of signed fragments and of nodes' logins: what is accepted, and what is refused.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -60,7 +60,7 @@ fn signed_via(by: &NodeIdentity, principal: Principal, via: &[&str]) -> Fragment
     sent(&request, Some(by.identity(HERE, &request).unwrap()))
 }
 
-/// A connection of a node that logged in by password.
+/// Returns the identity of a node that logged in with a password.
 fn mesh() -> Identity {
     Identity { principal: Principal::new("mesh"), node: true, expires: None }
 }
@@ -128,7 +128,7 @@ fn strangers_are_refused() {
     }
     let login = Some(gateway.login(HERE).unwrap());
     refused(&delegations, &FragmentTicket { identity: login, ..unsigned }, "is not signed with its key");
-    // While a key is replaced, both are good.
+    // While one key replaces another, both are valid.
     assert!(trusting(vec![other, trusted]).asker(&mesh(), &signed(&gateway, ann()), Purpose::Run).is_ok());
 }
 
@@ -228,7 +228,7 @@ fn a_node_logs_in_with_its_key() {
     for no_login in ["", "x", "a.b.c", &gateway.identity(HERE, &request).unwrap()] {
         assert!(log_in(no_login).is_none());
     }
-    // A node that believes nobody lets it in as it does everybody.
+    // A node that trusts no node accepts the login as from any caller.
     let nobody = Identity { principal: Principal::anonymous(), node: true, expires: None };
     assert_eq!(trusting(vec![]).log_in(&token, || Ok(nobody.clone())).unwrap().unwrap(), nobody);
 }

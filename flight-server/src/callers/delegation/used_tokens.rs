@@ -1,4 +1,4 @@
-//! The tokens of one node that were used and have not expired.
+//! The used tokens of one node that have not expired.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -7,16 +7,16 @@ use portolan_connectors::lock;
 use portolan_engine::{Error, ErrorKind, Result};
 use uuid::Uuid;
 
-/// The most tokens that are kept. A node sends fewer fragments while its tokens are valid.
+/// The largest number of recorded tokens. A node sends fewer fragments while its tokens are valid.
 const MOST: usize = 1 << 20;
 
-/// Used tokens, ordered by when they expire.
+/// Used tokens, ordered by expiry.
 #[derive(Default)]
 pub(super) struct UsedTokens(Mutex<BTreeSet<(u64, Uuid)>>);
 
 impl UsedTokens {
-    /// Records a token, and refuses a token that was used before. If [`MOST`] tokens are kept, no further token is accepted
-    /// until one expires.
+    /// Records a token, and refuses a token that was used before. If [`MOST`] tokens are recorded, further tokens are
+    /// refused until one expires.
     pub(super) fn first_use(&self, issuer: &str, jti: &str, until: u64, now: u64) -> Result<()> {
         let id = Uuid::parse_str(jti).map_err(|_| denied(format!("what node `{issuer}` signed has no number")))?;
         let mut used = lock(&self.0);

@@ -1,5 +1,5 @@
-//! For any schema, all ways to ask for the columns of a statement agree: when it is prepared, `GetFlightInfo`,
-//! `GetSchema`, and the rows themselves.
+//! Tests that all requests for a statement's columns agree for any schema: preparing it, `GetFlightInfo`, `GetSchema`,
+//! and the rows themselves.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -38,7 +38,7 @@ fn column(field: &arrow::datatypes::Field) -> Column {
     Column { data_type: Some(field.data_type().clone()), ..Column::new(field.name()) }
 }
 
-/// `lab.samples.port<n>` with random columns each.
+/// Returns a domain of tables `lab.samples.port<n>`, each with random columns.
 fn domain() -> LocalDomain {
     let mut product = Product::new("samples");
     let ports = (0..PORTS).map(|number| {
@@ -69,7 +69,7 @@ async fn serving(domain: LocalDomain) -> Service {
     Service::new(engine, authenticator, delegations, &limits, CancellationToken::new()).unwrap()
 }
 
-/// A table that counts how often it is read.
+/// A table that counts its scans.
 #[derive(Debug)]
 struct Counting {
     table: MemTable,
@@ -141,7 +141,7 @@ async fn all_ways_to_ask_for_columns_agree_for_any_schema() {
     }
 }
 
-/// The rows of a ticket.
+/// Returns the number of rows of a ticket.
 async fn fetched(service: &Service, caller: &Caller, bytes: &Bytes) -> usize {
     let messages = service.fetch(caller, ticket(bytes).unwrap()).await.unwrap();
     let failed = |e: Error| arrow_flight::error::FlightError::ProtocolError(e.chain());
@@ -163,7 +163,7 @@ async fn a_query_that_was_begun_is_not_run_again() {
     let head = Head { headers: MetadataMap::new(), extensions: Extensions::new() };
     let caller = service.identify(&head).await.unwrap();
     let query = CommandStatementQuery { query: "SELECT * FROM lab.samples.port0".to_owned(), transaction_id: None };
-    // How often it was read for two fetches of each of several announcements. A machine that is busy may be late for one.
+    // The number of scans for two fetches of each of several announcements. A busy machine may be late for one of them.
     let mut counts = vec![];
     for _ in 0..5 {
         let before = reads.load(Ordering::SeqCst);
@@ -175,7 +175,7 @@ async fn a_query_that_was_begun_is_not_run_again() {
         counts.push(reads.load(Ordering::SeqCst) - before);
     }
     assert!(counts.iter().all(|count| *count >= 2) && counts.contains(&2), "{counts:?}");
-    // What a session's table gets after the announcement is seen.
+    // A fetch sees what a session inserts into its table after the announcement.
     let session = &caller.session;
     session.prepare("CREATE TABLE mine AS SELECT 1 AS n").await.unwrap().apply(&[]).await.unwrap();
     let query = CommandStatementQuery { query: "SELECT * FROM mine".to_owned(), transaction_id: None };

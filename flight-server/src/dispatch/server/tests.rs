@@ -29,13 +29,14 @@ impl CallContext for Anyone {
     }
 }
 
-/// Gives what a ticket asks for: `rows`, `breaks` in the midst of them, `endless` ones, or nothing but an error.
+/// A handler whose tickets name the response: `rows`, rows that end with an error (`breaks`), `endless` rows, or only
+/// an error.
 #[derive(Default)]
 struct Canned {
     dropped: Arc<AtomicBool>,
 }
 
-/// Notes when it is dropped.
+/// A value that records when it is dropped.
 struct Noted(Arc<AtomicBool>);
 
 impl Drop for Noted {
@@ -102,7 +103,7 @@ impl Handler for Canned {
 
 type InProcess = FlightServiceClient<FlightServer<Canned>>;
 
-/// A client of the service without a network between them.
+/// Returns a client of the service, without a network between them.
 fn client(handler: Canned) -> InProcess {
     FlightServiceClient::new(FlightServer::new(Arc::new(handler), 1000)).max_decoding_message_size(usize::MAX)
 }
@@ -141,7 +142,7 @@ async fn what_cannot_be_answered_is_refused() {
     for (ticket, code) in [
         ("nothing", Code::NotFound),
         ("huge", Code::ResourceExhausted),
-        // The wrapper around the service makes that an error of ours.
+        // The wrapper around the service turns this status into one of our errors.
         (&"x".repeat(2000), Code::OutOfRange),
     ] {
         let (messages, end) = read(&mut client, ticket).await;

@@ -1,5 +1,5 @@
-//! The metadata of columns under Flight SQL's keys: the SQL name of the type, its digits, and what a client may do
-//! with the column.
+//! The metadata of columns under Flight SQL's keys: the SQL name of the type, its precision and scale, and flags for
+//! clients.
 
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ const IS_READ_ONLY: &str = "ARROW:FLIGHT:SQL:IS_READ_ONLY";
 const IS_SEARCHABLE: &str = "ARROW:FLIGHT:SQL:IS_SEARCHABLE";
 const REMARKS: &str = "ARROW:FLIGHT:SQL:REMARKS";
 
-/// The column of a result. Without remarks: the JDBC driver shows them in the place of the column's name.
+/// Returns a result column with its metadata. It has no remarks, because the JDBC driver shows remarks in place of the
+/// column's name.
 pub(crate) fn describe_result(field: &FieldRef) -> FieldRef {
     let is_text = matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     let flag = |is: bool| if is { "1" } else { "0" }.to_owned();
@@ -25,20 +26,20 @@ pub(crate) fn describe_result(field: &FieldRef) -> FieldRef {
         field,
         [
             (IS_CASE_SENSITIVE, flag(is_text)),
-            // A result is a copy: there is nothing to update in it.
+            // A result is a copy, so it cannot be updated.
             (IS_READ_ONLY, flag(true)),
             (IS_SEARCHABLE, flag(true)),
         ],
     )
 }
 
-/// The column of a table, with its owner's words on it.
+/// Returns a column of a table, with the owner's description as remarks.
 pub(crate) fn describe_table_column(field: &FieldRef, remarks: Option<&str>) -> FieldRef {
     described(field, remarks.map(|remarks| (REMARKS, remarks.to_owned())))
 }
 
-/// The field with these entries and those that follow from its type. Other keys of Flight SQL's go: rows that were
-/// uploaded may bring what another server said of them.
+/// Returns the field with these entries and those of its type. Other entries under Flight SQL's keys are removed,
+/// because uploaded rows may carry another server's metadata.
 fn described(field: &FieldRef, more: impl IntoIterator<Item = (&'static str, String)>) -> FieldRef {
     let SqlType { name, precision, scale } = sql_type(field.data_type());
     let mut metadata = field.metadata().clone();

@@ -1,5 +1,5 @@
-//! Arrays into the types that clients see, at every depth: Arrow's casts stop at unions and at types that differ in
-//! the metadata or the nullability of what they contain.
+//! Converts arrays to the types that clients see, at every depth. Arrow's casts do not support unions, or types whose
+//! children differ in metadata or nullability.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 
-/// `array` as `to`.
+/// Converts `array` to the type `to`.
 ///
 /// # Errors
-/// Values that do not fit, and types that do not turn into each other.
+/// If a value does not fit, or the types cannot be converted.
 pub(crate) fn lower(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     if array.data_type() == to {
         return Ok(array.clone());
@@ -30,7 +30,7 @@ pub(crate) fn lower(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowEr
         (DataType::BinaryView, DataType::Binary) => super::views::binary(array),
         (DataType::Dictionary(..), _) => {
             let dictionary = array.as_any_dictionary();
-            // In this order: taken by a key that is NULL, run ends would give their first value.
+            // The order matters: with a NULL key, run ends would return their first value.
             take(&lower(dictionary.values(), to)?, dictionary.keys(), None)
         }
         (DataType::RunEndEncoded(ends, _), _) => match ends.data_type() {
@@ -60,12 +60,12 @@ pub(crate) fn lower(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowEr
     }
 }
 
-/// A cast that fails where a value does not fit.
+/// Casts an array, and fails if a value does not fit.
 fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     cast_with_options(array, to, &CastOptions { safe: false, ..CastOptions::default() })
 }
 
-/// The values of a run-end encoded array, each as often as it stands there.
+/// Expands a run-end encoded array to one value for each row.
 fn hydrated<R: RunEndIndexType>(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     let runs: &RunArray<R> = array.as_run();
     let rows: Vec<u64> = (0..runs.len() as u64).collect();
@@ -74,7 +74,7 @@ fn hydrated<R: RunEndIndexType>(array: &ArrayRef, to: &DataType) -> Result<Array
 }
 
 fn list<O: OffsetSizeTrait>(lists: &GenericListArray<O>, item: &FieldRef) -> Result<ArrayRef, ArrowError> {
-    // A small slice of large lists holds all of their values.
+    // A small slice of large lists still contains all of their values.
     let offsets = lists.offsets();
     let (first, last) = (offsets[0].as_usize(), offsets[lists.len()].as_usize());
     let values = lower(&lists.values().slice(first, last - first), item.data_type())?;

@@ -1,4 +1,4 @@
-//! Tests of the columns that clients see, by hand and for random schemas.
+//! Tests of the columns that clients see, with fixed and random schemas.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -14,13 +14,13 @@ use rand::rngs::StdRng;
 
 use super::*;
 
-/// Types of every kind.
+/// Returns types of every kind.
 pub(crate) fn types() -> Vec<DataType> {
     let mut random = StdRng::seed_from_u64(7);
     (0..500).map(|_| random::data_type(&mut random, 1)).collect()
 }
 
-/// A batch of columns of any types.
+/// Returns a batch with columns of random types.
 pub(crate) fn random_batch(random: &mut StdRng) -> RecordBatch {
     random::batch(random)
 }
@@ -136,7 +136,7 @@ fn assert_plain(field: &Field, strings: Strings, seed: u64) {
     children(data_type).iter().for_each(|child| assert_plain(child, strings, seed));
 }
 
-/// The fields within a type, where a reader finds them.
+/// Returns the fields within a type that a reader sees.
 fn children(data_type: &DataType) -> Vec<FieldRef> {
     match data_type {
         DataType::Dictionary(_, values) => children(values),
@@ -158,11 +158,11 @@ fn nullability(data_type: &DataType) -> Vec<bool> {
     children(data_type).iter().flat_map(below).collect()
 }
 
-/// The values as text, which is the same for a value in any form.
+/// Returns the values as strings, which do not depend on the encoding of a value.
 fn texts(column: &ArrayRef) -> Vec<String> {
     let options = FormatOptions::default().with_null("NULL");
     match ArrayFormatter::try_new(column, &options) {
-        // Half floats are printed without a fraction where they have none.
+        // Half floats without a fraction are printed without the point.
         Ok(formatter) => (0..column.len()).map(|row| formatter.value(row).to_string().replace(".0", "")).collect(),
         Err(e) => panic!("{}: {e}", column.data_type()),
     }

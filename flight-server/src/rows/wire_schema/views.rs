@@ -1,5 +1,5 @@
-//! Strings and binary values with views as plain ones. Arrow's cast appends value by value, each with a call to copy bytes
-//! of a length that is known then; most values are short, and copying a few bytes too many costs less than that call.
+//! Converts view strings and view binaries to plain ones. Arrow's cast appends each value with its own call to copy a
+//! variable number of bytes. Most values are short, so copying a few extra bytes costs less than that call.
 
 use std::sync::Arc;
 
@@ -8,37 +8,37 @@ use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::ByteViewType;
 use arrow::error::ArrowError;
 
-/// Bytes that a view holds in itself, behind its length (Arrow's format, "Variable-size Binary View Layout").
+/// The number of bytes that a view stores inline after its length (Arrow's format, "Variable-size Binary View Layout").
 const INLINE: usize = 12;
-/// Bytes that are copied of a value that has fewer.
+/// The number of bytes that are copied for a shorter value.
 const SHORT: usize = 48;
 
-/// As `Utf8`.
+/// Converts an array to `Utf8`.
 ///
 /// # Errors
-/// More bytes than its offsets can tell.
+/// If the values have more bytes than offsets can address.
 pub(super) fn strings(array: &dyn Array) -> Result<ArrayRef, ArrowError> {
     let views = array.as_string_view();
     let (offsets, values) = gathered(views)?;
     Ok(Arc::new(StringArray::try_new(offsets, values, views.nulls().cloned())?))
 }
 
-/// As `Binary`.
+/// Converts an array to `Binary`.
 ///
 /// # Errors
-/// More bytes than its offsets can tell.
+/// If the values have more bytes than offsets can address.
 pub(super) fn binary(array: &dyn Array) -> Result<ArrayRef, ArrowError> {
     let views = array.as_binary_view();
     let (offsets, values) = gathered(views)?;
     Ok(Arc::new(BinaryArray::try_new(offsets, values, views.nulls().cloned())?))
 }
 
-/// The values one after another, and where each ends. NULL takes no bytes.
+/// Returns the concatenated values and their offsets. NULL takes no bytes.
 fn gathered<T: ByteViewType>(array: &GenericByteViewArray<T>) -> Result<(OffsetBuffer<i32>, Buffer), ArrowError> {
     let (views, buffers, nulls) = (array.views(), array.data_buffers(), array.nulls());
     let total: usize = match nulls {
         None => views.iter().map(|view| length(*view)).sum(),
-        // Behind NULL a view may say anything.
+        // A view under a NULL may have any content.
         Some(nulls) => nulls.valid_indices().map(|row| length(views[row])).sum(),
     };
     if i32::try_from(total).is_err() {
@@ -69,7 +69,7 @@ fn gathered<T: ByteViewType>(array: &GenericByteViewArray<T>) -> Result<(OffsetB
     Ok((OffsetBuffer::new(ScalarBuffer::from(offsets)), Buffer::from_vec(values)))
 }
 
-/// The length is what a view begins with.
+/// Returns the length of a value, which is the first field of a view.
 fn length(view: u128) -> usize {
     view as u32 as usize
 }
@@ -85,7 +85,7 @@ mod tests {
 
     use super::*;
 
-    /// Texts of all lengths around those where something changes, some of them not there.
+    /// Returns strings with all lengths near the limits, and some NULLs.
     fn texts() -> Vec<Option<String>> {
         let lengths = (0..=INLINE + 2).chain(SHORT - 2..=SHORT + 2).chain([1_000, 3, 20_000, 13]);
         let texts =
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(strings(&whole.gc()).unwrap().as_ref(), cast(&whole, &DataType::Utf8).unwrap().as_ref());
     }
 
-    /// Views of one text of a mebibyte, in all more than offsets can tell.
+    /// Returns views of one string of a mebibyte, in all more bytes than offsets can address.
     fn large() -> StringViewArray {
         let mut builder = StringViewBuilder::new();
         let block = builder.append_block(Buffer::from("x".repeat(1 << 20).as_bytes()));
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn what_stands_behind_null_does_not_count() {
         let (views, buffers, _) = large().into_parts();
-        // As kernels leave it that only change what is NULL.
+        // Kernels that change only the nulls produce such an array.
         let nulls = NullBuffer::from_iter((0..views.len()).map(|row| row == 7));
         let array = StringViewArray::new(views, buffers, Some(nulls));
         let plain = strings(&array).unwrap();

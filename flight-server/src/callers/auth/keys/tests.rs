@@ -1,4 +1,4 @@
-//! Tests of sets of keys: which key fits a token, and when a set is read again.
+//! Tests of key sets: which key fits a token, and when the node reads a set again.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -106,7 +106,7 @@ async fn a_file_is_read_anew_and_a_bad_one_is_not_taken() {
     write(&path, &[point("first")]);
     keys.check_file().await.unwrap();
     assert!(found(&keys, "first").await && !found(&keys, "second").await);
-    // An attempt was made just now: no other one is, whatever tokens name.
+    // An attempt was just made, so there is no other one, whichever keys tokens name.
     write(&path, &[point("second"), point("third")]);
     assert!(!found(&keys, "second").await);
     *keys.attempted.lock().await = None;
@@ -118,7 +118,7 @@ async fn a_file_is_read_anew_and_a_bad_one_is_not_taken() {
 
 #[tokio::test]
 async fn keys_that_never_came_are_not_the_tokens_fault() {
-    // Nobody listens there.
+    // No server listens at this address.
     let url = KeySource::url("http://127.0.0.1:1/keys").unwrap();
     let keys = Keys::new("https://id.test", &url, Duration::from_secs(300));
     keys.check_file().await.unwrap();

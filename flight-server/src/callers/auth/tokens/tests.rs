@@ -1,4 +1,4 @@
-//! Tests of tokens of an identity provider: what they claim, and which are refused.
+//! Tests of identity providers' tokens: their claims, and which tokens are refused.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -177,7 +177,7 @@ async fn only_signatures_by_the_published_key_are_taken() {
         assert!(said.contains(says), "{said}");
         assert!(!said.contains(signature) && !said.contains(body), "{said}");
     }
-    // With one key, a token need not name it.
+    // A token need not name the key if there is only one.
     assert!(node.tokens.check(&with(json!({ "alg": "ES256" }))).await.is_ok());
 }
 

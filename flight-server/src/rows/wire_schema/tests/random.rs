@@ -1,4 +1,4 @@
-//! Random schemas of every type, and rows for them.
+//! Random schemas with types of every kind, and rows for them.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
-/// A batch of up to five columns.
+/// Returns a batch of up to five columns.
 pub(super) fn batch(random: &mut StdRng) -> RecordBatch {
     let rows = random.random_range(2..20);
     let fields: Vec<FieldRef> = (0..random.random_range(1..6)).map(|i| field(random, &format!("c{i}"), 3)).collect();
@@ -28,12 +28,12 @@ pub(super) fn batch(random: &mut StdRng) -> RecordBatch {
 
 fn field(random: &mut StdRng, name: &str, depth: usize) -> FieldRef {
     let data_type = data_type(random, depth);
-    // All values of the one type are NULL, and the other takes its NULLs from its members.
+    // All values of `Null` are NULL, and a union takes its NULLs from its members.
     let nullable = matches!(data_type, DataType::Null | DataType::Union(..)) || random.random_bool(0.6);
     Arc::new(Field::new(name, data_type, nullable))
 }
 
-/// A type of at most that depth.
+/// Returns a type of at most this depth.
 pub(super) fn data_type(random: &mut StdRng, depth: usize) -> DataType {
     if depth == 0 || random.random_bool(0.4) {
         return leaf(random);
@@ -69,15 +69,15 @@ pub(super) fn data_type(random: &mut StdRng, depth: usize) -> DataType {
     }
 }
 
-/// A type that Arrow can repeat single values of: its kernel for it stops at unions, which have no NULLs of their own, and
-/// at lists of no items.
+/// Returns a type whose single values Arrow can repeat. Arrow's kernel does not support unions, which have no NULLs of
+/// their own, or lists without items.
 fn repeatable(random: &mut StdRng, field: FieldRef) -> DataType {
     fn is_repeatable(field: &FieldRef) -> bool {
         let stops = matches!(field.data_type(), DataType::Union(..) | DataType::FixedSizeList(_, 0));
         !stops && super::children(field.data_type()).iter().all(is_repeatable)
     }
     let data_type = if is_repeatable(&field) { field.data_type().clone() } else { leaf(random) };
-    // Nothing but NULLs does not fit where none is allowed.
+    // A column of NULLs does not fit where none is allowed.
     if data_type.is_null() { DataType::Int64 } else { data_type }
 }
 
@@ -138,7 +138,7 @@ fn leaf(random: &mut StdRng) -> DataType {
     all.choose(random).unwrap().clone()
 }
 
-/// An array of that type and length; without NULLs where they are not allowed.
+/// Returns an array of this type and length, without NULLs if they are not allowed.
 fn array(random: &mut StdRng, data_type: &DataType, rows: usize, nullable: bool) -> ArrayRef {
     let nulls = nulls(random, rows, nullable);
     match data_type {
@@ -237,7 +237,7 @@ fn leaf_array(random: &mut StdRng, data_type: &DataType, rows: usize, nulls: Opt
     }
 }
 
-/// Short texts, and some that are longer than a view.
+/// Returns short strings, and some that are too long to be stored inline in a view.
 fn text(numbers: &[i64], nulls: Option<&NullBuffer>, data_type: &DataType) -> ArrayRef {
     let value = |(row, n): (usize, &i64)| {
         let is_null = nulls.is_some_and(|nulls| nulls.is_null(row));
