@@ -40,9 +40,9 @@ pub(crate) fn encoding(error: FlightError) -> Error {
     match error {
         FlightError::ExternalError(inner) => match inner.downcast::<Error>() {
             Ok(ours) => *ours,
-            Err(other) => Error::new(ErrorKind::Internal, "an answer cannot be encoded").with_source(other),
+            Err(other) => Error::new(ErrorKind::Internal, "a response cannot be encoded").with_source(other),
         },
-        other => Error::new(ErrorKind::Internal, "an answer cannot be encoded").with_source(other),
+        other => Error::new(ErrorKind::Internal, "a response cannot be encoded").with_source(other),
     }
 }
 

@@ -51,7 +51,7 @@ impl Server {
         let listen = &options.listen;
         let candidates: Vec<SocketAddr> = lookup_host(listen)
             .await
-            .map_err(|e| invalid(format!("cannot listen on `{listen}`: it is no `host:port`")).with_source(e))?
+            .map_err(|e| invalid(format!("cannot listen on `{listen}`: expected `host:port`")).with_source(e))?
             .collect();
         let listener = TcpListener::bind(candidates.as_slice()).await.map_err(|e| {
             let hint = match e.kind() {
@@ -131,7 +131,7 @@ impl Server {
                 match tokio::time::timeout(limits.grace, &mut serving).await {
                     Ok(ended) => Some(ended),
                     Err(_) => {
-                        tracing::warn!(%address, "stopping: the statements that still run are ended");
+                        tracing::warn!(%address, "stopping: ending the statements that still run");
                         end_streams.cancel();
                         tokio::time::timeout(FAREWELL, &mut serving).await.ok()
                     }
@@ -166,9 +166,7 @@ async fn authenticator(options: &ServerOptions, address: SocketAddr, certificate
 /// Creates the checks of delegation. `listen` is the address in the options.
 fn delegations(options: &DelegationOptions, scheme: &str, address: SocketAddr, listen: &str) -> Result<Delegations> {
     if address.ip().is_unspecified() && !options.trusted.is_empty() && options.audiences.is_empty() {
-        return Err(invalid(format!(
-            "a node that listens on {address} must be told how others call it: which URLs it has there is not known"
-        )));
+        return Err(invalid(format!("the URLs of a node that listens on {address} are unknown: set `node.audiences`")));
     }
     Delegations::new(options, vec![format!("{scheme}://{address}"), format!("{scheme}://{listen}")])
 }

@@ -300,7 +300,7 @@ async fn users_log_in_and_keep_their_statements_to_themselves() {
     bob.handshake("bob", "se:cret").await.unwrap();
     let info = ann.execute("SELECT 1".to_owned(), None).await.unwrap();
     let refused = bob.do_get(ticket(&info)).await.unwrap_err().to_string();
-    assert!(refused.contains("belongs to somebody else"), "{refused}");
+    assert!(refused.contains("belongs to another principal"), "{refused}");
     assert_eq!(single(&rows(&mut ann, info).await), 1);
 
     let fragment = |user: &str| {
@@ -418,7 +418,7 @@ async fn a_signed_fragment_runs_once() {
     };
     run(&mut client, &signed).await.unwrap();
     let unsigned = FragmentTicket::bytes(&fragment, None);
-    for (ticket, says) in [(&signed, "used before"), (&unsigned, "does not say in a signed form who asks")] {
+    for (ticket, says) in [(&signed, "used before"), (&unsigned, "has no signed principal")] {
         let status = run(&mut client, ticket).await.unwrap_err();
         assert_eq!((status.code(), kind(&status).as_str()), (Code::PermissionDenied, "permission_denied"));
         assert!(status.message().contains(says), "{}", status.message());

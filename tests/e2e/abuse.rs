@@ -122,7 +122,7 @@ async fn a_statement_belongs_to_who_asked() {
         let info = ann.execute("SELECT 42".to_owned(), None).await.unwrap();
         let ticket = info.endpoint[0].ticket.clone().unwrap();
         let refused = bob.do_get(ticket.clone()).await.map(|_| ()).expect_err("it is ann's").to_string();
-        assert!(refused.contains("belongs to somebody else"), "{refused}");
+        assert!(refused.contains("belongs to another principal"), "{refused}");
         // A caller without a name gets no further, and one that is no node sends no fragments.
         let mut nobody = FlightServiceClient::new(channel(&node).await);
         assert_eq!(nobody.do_get(ticket.clone()).await.unwrap_err().code(), Code::Unauthenticated);

@@ -157,7 +157,7 @@ async fn nodes_that_are_not_trusted_get_nothing() {
         let (unsigned, ann) = keys.gateway("unsigned", &json!({ "peers": peer(by_password) })).await;
         known(&ann).await;
         let error = failure(&ann, NATIONS).await;
-        let parts = [geo.url(), "`mesh` sent does not say in a signed form who asks", "trusted_nodes"];
+        let parts = [geo.url(), "`mesh` sent has no signed principal", "trusted_nodes"];
         assert_says(&error, ErrorKind::PermissionDenied, &parts);
         said.extend([error.chain(), unsigned.log()]);
 

@@ -49,10 +49,13 @@ impl Authenticator {
         let mut users = HashMap::new();
         for user in &options.users {
             if user.name.is_empty() || (user.password_hash.is_some() && user.name.contains(':')) {
-                return Err(invalid(format!("`{}` is no name for a user: it is empty or holds a colon", user.name)));
+                return Err(invalid(format!(
+                    "`{}` is not a valid user name: it is empty or contains a colon",
+                    user.name
+                )));
             }
             principal_name(&user.name)
-                .map_err(|e| invalid(format!("no user may be named `{}`", user.name)).with_source(e))?;
+                .map_err(|e| invalid(format!("`{}` is not a valid user name", user.name)).with_source(e))?;
             let identity = Identity { principal: user.principal(), node: user.node, expires: None };
             if users.insert(user.name.clone(), identity).is_some() {
                 return Err(invalid(format!("there are two users named `{}`", user.name)));
@@ -83,7 +86,10 @@ impl Authenticator {
             let node = self.users.is_empty() && self.tokens.is_empty() && !self.certificates;
             Ok(Identity { node, ..Identity::of(Principal::anonymous()) })
         } else {
-            Err(unauthenticated(format!("this node lets nobody in without {}", self.ways().join(" or "))))
+            Err(unauthenticated(format!(
+                "this node accepts no anonymous callers: connect with {}",
+                self.ways().join(" or ")
+            )))
         }
     }
 
@@ -135,7 +141,7 @@ impl Authenticator {
         let identity = self.tokens.check(token).await?;
         if !user.is_empty() && user != TOKEN_USER && user != identity.principal.name() {
             return Err(unauthenticated(format!(
-                "the token that was given as the password is not the user's: leave the user empty, or say `{TOKEN_USER}`"
+                "the token sent as the password belongs to another user: leave the user empty, or use `{TOKEN_USER}`"
             )));
         }
         Ok(identity)

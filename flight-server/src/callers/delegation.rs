@@ -85,9 +85,9 @@ impl Delegations {
         }
         let Some(token) = &ticket.identity else {
             return Err(denied(format!(
-                "the fragment that `{sender}` sent does not say in a signed form who asks, and this node takes no \
-                 other: give its sender a key (`node` in its config; `portolan node-key` makes one), and put the \
-                 public key into `trusted_nodes` here"
+                "the fragment that `{sender}` sent has no signed principal, and this node requires one: give the \
+                 sender a key (`node` in its config; `portolan node-key` creates one), and put the public key into \
+                 `trusted_nodes` of this node"
             )));
         };
         let (node, claims): (_, IdentityClaims) = self.believed(token, IDENTITY_TYPE, now)?;
@@ -146,14 +146,14 @@ impl Delegations {
     fn believed<T: DeserializeOwned + Signed>(&self, token: &str, kind: &str, now: u64) -> Result<(&TrustedNode, T)> {
         let token = UncheckedToken::read(token)
             .filter(|token| is_node_name(token.issuer()))
-            .ok_or_else(|| denied("what says who asks is no token of a node"))?;
+            .ok_or_else(|| denied("the identity is not a node's token"))?;
         let name = token.issuer();
         let trusted = self.trusted.get(name).ok_or_else(|| {
             denied(format!("node `{name}` is not trusted here: put its public key into `trusted_nodes` of this node"))
         })?;
         let signed = trusted.keys.iter().find_map(|node| Some((node, token.claims::<T>(kind, &node.key)?)));
         let (node, claims) = signed.ok_or_else(|| {
-            denied(format!("what node `{name}` is said to have signed is not signed with its key in `trusted_nodes`"))
+            denied(format!("the token of node `{name}` is not signed with its key in `trusted_nodes`"))
         })?;
         in_time(claims.registered(), now)?;
         self.meant_for_here(claims.registered())?;
@@ -166,8 +166,8 @@ impl Delegations {
         }
         let shown: String = claims.aud.escape_debug().take(200).collect();
         Err(denied(format!(
-            "what node `{}` signed is made out to `{shown}`, and this node is {}: set `audience` of the peer there, or \
-             `node.audiences` here",
+            "the token of node `{}` is meant for `{shown}`, but this node is {}: set `audience` of the peer at the \
+             sender, or `node.audiences` at this node",
             claims.iss,
             self.audiences.iter().map(|here| format!("`{here}`")).collect::<Vec<_>>().join(" or "),
         )))
@@ -199,17 +199,17 @@ impl Signed for IdentityClaims {
 fn in_time(claims: &Claims, now: u64) -> Result<()> {
     let Claims { iss, iat, exp, .. } = claims;
     if exp.checked_sub(*iat).is_none_or(|life| life > MAX_LIFE) {
-        return Err(denied(format!("what node `{iss}` signed is good for more than {MAX_LIFE} s, or for no time")));
+        return Err(denied(format!("the token of node `{iss}` is valid for more than {MAX_LIFE} s, or never")));
     }
     if now > exp.saturating_add(SKEW) {
         return Err(denied(format!(
-            "what node `{iss}` signed ran out {} s ago: are the clocks of both nodes right?",
+            "the token of node `{iss}` expired {} s ago: check the clocks of both nodes",
             now - exp
         )));
     }
     if *iat > now + SKEW {
         return Err(denied(format!(
-            "what node `{iss}` signed is good in {} s only: are the clocks of both nodes right?",
+            "the token of node `{iss}` is not valid until {} s from now: check the clocks of both nodes",
             iat - now
         )));
     }
@@ -223,18 +223,18 @@ fn belongs(claims: &IdentityClaims, ticket: &FragmentTicket) -> Result<Vec<Strin
         || claims.hops != ticket.hops
         || claims.fragment != fragment_digest(&ticket.plan, &ticket.keys)
     {
-        return Err(denied(format!("what node `{iss}` signed belongs to another fragment")));
+        return Err(denied(format!("the token of node `{iss}` belongs to another fragment")));
     }
     let chain = claims.chain();
     if chain.len() > ticket.hops as usize {
         return Err(denied(format!(
-            "node `{iss}` names {} nodes that the query came through, and counts {}",
+            "node `{iss}` names {} nodes on the path of the query, but counts {}",
             chain.len(),
             ticket.hops
         )));
     }
     if chain.iter().any(|name| !is_sound(name)) {
-        return Err(denied(format!("node `{iss}` names nodes that cannot be any")));
+        return Err(denied(format!("node `{iss}` names invalid nodes on the path of the query")));
     }
     Ok(chain)
 }
@@ -245,7 +245,7 @@ fn acted_for(node: &TrustedNode, claims: &IdentityClaims) -> Result<Principal> {
     let names = std::iter::once(principal).chain(&claims.groups).chain(claims.attributes.keys());
     let values = claims.attributes.values().flatten();
     if !names.into_iter().all(|name| is_sound(name)) || !values.into_iter().all(|value| value.len() <= MAX_TEXT) {
-        return Err(denied(format!("node `{name}` says of a principal what cannot be: an empty or endless text")));
+        return Err(denied(format!("node `{name}` sent an invalid principal: a name or value is empty or too long")));
     }
     if principal.starts_with(NODE) || !node.may_act_for.allows(principal) {
         return Err(denied(format!(
@@ -254,13 +254,13 @@ fn acted_for(node: &TrustedNode, claims: &IdentityClaims) -> Result<Principal> {
     }
     if let Some(group) = claims.groups.iter().find(|group| !node.groups.allows(group)) {
         return Err(denied(format!(
-            "node `{name}` may not say that `{principal}` is in the group `{group}` (`groups` in `trusted_nodes` of \
+            "node `{name}` may not claim that `{principal}` is in the group `{group}` (`groups` in `trusted_nodes` of \
              this node)"
         )));
     }
     if node.groups != Allowed::All && !claims.attributes.is_empty() {
         return Err(denied(format!(
-            "node `{name}` may not say more of `{principal}` than its groups (`groups` in `trusted_nodes` of this node)"
+            "node `{name}` may not claim attributes of `{principal}` (`groups` in `trusted_nodes` of this node)"
         )));
     }
     let principal = Principal::new(principal).with_groups(&claims.groups);

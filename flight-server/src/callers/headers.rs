@@ -32,7 +32,7 @@ mod tests {
         let headers: Headers<'_> = pairs.into_iter().collect();
         assert!(headers.all("cookie").flatten().eq(["a=1", "b=2"]));
         assert_eq!(headers.text("cookie"), Some("a=1"));
-        assert_eq!(headers.text("catalog"), None, "the first value is no text");
+        assert_eq!(headers.text("catalog"), None, "the first value is not text");
         assert!(headers.all("schema").next().is_none());
     }
 }

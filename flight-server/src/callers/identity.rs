@@ -37,15 +37,15 @@ impl Identity {
 pub(super) fn principal_name(name: &str) -> Result<&str> {
     if name.trim().is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
         return Err(unauthenticated(format!(
-            "the name of a principal is not empty, has at most {MAX_NAME} bytes, and holds no control characters"
+            "the name of a principal must not be empty, over {MAX_NAME} bytes, or contain control characters"
         )));
     }
     if name == Principal::anonymous().name() {
-        return Err(unauthenticated(format!("`{name}` is the name of those without one")));
+        return Err(unauthenticated(format!("`{name}` is the name of principals without a name")));
     }
     if name.starts_with(NODE) || name.starts_with("group:") {
         return Err(unauthenticated(format!(
-            "names that begin with `{NODE}` or `group:` are those of nodes and groups"
+            "names that begin with `{NODE}` or `group:` are reserved for nodes and groups"
         )));
     }
     Ok(name)

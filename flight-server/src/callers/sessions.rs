@@ -187,7 +187,7 @@ impl Sessions {
                     return Err(Error::new(
                         ErrorKind::ResourceExhausted,
                         format!(
-                            "`{}` has {} sessions and all hold tables or run something: close some",
+                            "`{}` has {} sessions, and all of them have tables or run statements: close some",
                             identity.principal, self.most_per_principal
                         ),
                     ));
@@ -197,7 +197,7 @@ impl Sessions {
         if kept.len() >= self.most {
             return Err(Error::new(
                 ErrorKind::ResourceExhausted,
-                format!("this node keeps {} sessions and all are in use: try again later", self.most),
+                format!("this node has {} sessions, and all of them are in use: try again later", self.most),
             ));
         }
         Ok(())

@@ -24,7 +24,7 @@ use crate::statements::handle_and_part;
 const ACTIONS: [(&str, &str); 3] = [
     (ACTION_HELLO, "the version handshake between nodes"),
     (ACTION_CATALOG, "the catalogs of the domains that this node owns"),
-    (ACTION_PROGRESS, "how far a running statement is"),
+    (ACTION_PROGRESS, "the progress of a running statement"),
 ];
 
 /// Returns the node's own actions.
@@ -74,7 +74,7 @@ impl Service {
     fn hello(&self, caller: &Caller, theirs: &NodeHello) -> NodeHello {
         let ours = NodeHello::current();
         if let Err(e) = ours.check(theirs) {
-            tracing::warn!(portolan = theirs.portolan, "a node cannot send fragments here: {}", e.chain());
+            tracing::warn!(portolan = theirs.portolan, "a node cannot send fragments to this one: {}", e.chain());
         }
         NodeHello { takes_fragments: Some(self.callers.delegations.takes_fragments(&caller.identity, theirs)), ..ours }
     }
@@ -123,5 +123,5 @@ pub(crate) fn set_options(
 fn json<T: Serialize>(value: &T) -> Result<Bytes> {
     serde_json::to_vec(value)
         .map(Bytes::from)
-        .map_err(|e| Error::new(ErrorKind::Internal, "an answer cannot be encoded").with_source(e))
+        .map_err(|e| Error::new(ErrorKind::Internal, "a response cannot be encoded").with_source(e))
 }

@@ -69,9 +69,11 @@ impl Service {
             (Kind::Kept(result), part) => result.clone().rows(part.unwrap_or(Part::Share { first: 0, of: 1 })),
             (Kind::Applied, _) => return Ok(no_rows(schema)),
             (Kind::Query(..), Some(_)) => {
-                return Err(invalid("the rows of the statement are not kept: it has no parts"));
+                return Err(invalid("the statement has no parts, because its rows are not kept"));
             }
-            (Kind::Prepared(..), _) => return Err(invalid("the handle is that of a prepared statement")),
+            (Kind::Prepared(..), _) => {
+                return Err(invalid("the handle belongs to a prepared statement, which must be executed first"));
+            }
         };
         let messages = statement_messages(rows, schema, caller.session.settings().compression)?;
         let messages = until_cancelled(messages, stop, self.stopping.clone());

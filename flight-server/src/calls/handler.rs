@@ -136,10 +136,10 @@ impl dispatch::CallContext for Caller {
 async fn shown_by_message(mut messages: BoxStream<'static, Result<HandshakeRequest, Status>>) -> Result<Authorization> {
     let first = timeout(LOGIN, messages.next())
         .await
-        .map_err(|_| Error::new(ErrorKind::DeadlineExceeded, "the login did not say who it is"))?;
+        .map_err(|_| Error::new(ErrorKind::DeadlineExceeded, "the login sent no credentials in time"))?;
     let payload = match first {
         Some(Ok(request)) => request.payload,
-        Some(Err(status)) => return Err(unauthenticated(format!("the login broke off: {}", status.message()))),
+        Some(Err(status)) => return Err(unauthenticated(format!("the login was interrupted: {}", status.message()))),
         None => Bytes::new(),
     };
     if payload.is_empty() {

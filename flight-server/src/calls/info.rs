@@ -138,7 +138,7 @@ impl Service {
         descriptor: FlightDescriptor,
     ) -> Result<PollInfo> {
         let statement = self.statements.find(&caller.identity.principal, &handle)?;
-        let Kind::Kept(kept) = &statement.kind else { return Err(invalid("the statement is not one to poll for")) };
+        let Kind::Kept(kept) = &statement.kind else { return Err(invalid("the statement cannot be polled")) };
         let seen = match seen {
             Some(Part::Piece(pieces)) => pieces,
             _ => 0,

@@ -45,12 +45,12 @@ impl Service {
         let mode = mode(ingest.table_definition_options.as_ref())?;
         let target = IngestTarget { catalog: ingest.catalog, schema: ingest.schema, table: ingest.table };
         if target.table.is_empty() {
-            return Err(invalid("the rows to take in go into no table: name one"));
+            return Err(invalid("the upload names no table"));
         }
         if target.is_of_session() {
             caller.require_kept_session()?;
         } else if ingest.temporary {
-            return Err(invalid("a temporary table is one of the session: give neither catalog nor schema"));
+            return Err(invalid("a temporary table belongs to the session: name neither catalog nor schema"));
         }
         let UploadedRows { schema, batches } = upload.rows().await?;
         let columns = schema.unwrap_or_else(|| SchemaRef::new(Schema::empty()));
@@ -71,12 +71,10 @@ fn mode(options: Option<&TableDefinitionOptions>) -> Result<IngestMode> {
         (TableNotExistOption::Create, _) => IngestMode::Create,
         (_, TableExistsOption::Append) => IngestMode::Append,
         (_, TableExistsOption::Replace) => {
-            return Err(unsupported("rows replace those of a table only where the table may be made as well"));
+            return Err(unsupported("uploaded rows can replace a table only if the upload may also create it"));
         }
         _ => {
-            return Err(invalid(
-                "the upload does not say what becomes of a table that exists, and of one that does not",
-            ));
+            return Err(invalid("the upload must say what to do if the table exists, and if it does not exist"));
         }
     })
 }

@@ -44,7 +44,7 @@ pub(super) async fn act<H: Handler>(handler: &H, caller: &H::Caller, action: Act
         }
         CANCEL_INFO => {
             let request: CancelFlightInfoRequest = plain(body)?;
-            let info = request.info.ok_or_else(|| invalid("there is nothing to cancel in the request"))?;
+            let info = request.info.ok_or_else(|| invalid("the request names nothing to cancel"))?;
             CancelFlightInfoResult::new(handler.cancel(caller, info).await?).encode_to_vec().into()
         }
         CANCEL_QUERY => {
@@ -56,7 +56,7 @@ pub(super) async fn act<H: Handler>(handler: &H, caller: &H::Caller, action: Act
         }
         RENEW => {
             let request: RenewFlightEndpointRequest = plain(body)?;
-            let endpoint = request.endpoint.ok_or_else(|| invalid("there is no endpoint to renew in the request"))?;
+            let endpoint = request.endpoint.ok_or_else(|| invalid("the request names no endpoint to renew"))?;
             handler.renew(caller, endpoint).await?.encode_to_vec().into()
         }
         SET_SESSION_OPTIONS | GET_SESSION_OPTIONS | CLOSE_SESSION => {
@@ -138,5 +138,5 @@ fn wrapped<M: ProstMessageExt>(body: &[u8]) -> Result<M> {
     let any: Any = any(body)?;
     any.unpack()
         .map_err(|e| invalid("the action's body is malformed").with_source(e))?
-        .ok_or_else(|| unsupported("the action's body is another message than the action takes"))
+        .ok_or_else(|| unsupported("the body of the action is a message of another action"))
 }

@@ -20,10 +20,10 @@ const ACTIONS: [(&str, &str); 8] = [
     (CREATE_PREPARED, "creates a prepared statement"),
     (CLOSE_PREPARED, "closes a prepared statement"),
     (CANCEL_INFO, "cancels a running statement"),
-    (CANCEL_QUERY, "cancels a running statement, in Flight SQL's older form"),
-    (RENEW, "lets an endpoint expire later"),
+    (CANCEL_QUERY, "cancels a running statement (older version of CancelFlightInfo)"),
+    (RENEW, "extends the expiry of an endpoint"),
     (SET_SESSION_OPTIONS, "sets options of the session"),
-    (GET_SESSION_OPTIONS, "gives the options of the session"),
+    (GET_SESSION_OPTIONS, "returns the options of the session"),
     (CLOSE_SESSION, "ends the session"),
 ];
 

@@ -55,7 +55,7 @@ impl<H: Handler> Dispatch<H> {
     async fn open<M>(&self, call: &str, request: Call<M>) -> Result<(H::Caller, M), Status> {
         let (headers, extensions, message) = request.into_parts();
         let head = Head { headers, extensions };
-        let caller = self.handler.identify(&head).await.map_err(|e| refuse(&e, call, "somebody"))?;
+        let caller = self.handler.identify(&head).await.map_err(|e| refuse(&e, call, "unknown"))?;
         Ok((caller, message))
     }
 }
@@ -101,7 +101,7 @@ impl<H: Handler> FlightService for Dispatch<H> {
         request: Call<Streaming<HandshakeRequest>>,
     ) -> Result<Response<Self::HandshakeStream>, Status> {
         let (headers, extensions, messages) = request.into_parts();
-        let refused = |e: Error| refuse(&e, "Handshake", "somebody");
+        let refused = |e: Error| refuse(&e, "Handshake", "unknown");
         let token = self.handler.log_in(&Head { headers, extensions }, messages.boxed()).await.map_err(refused)?;
         let mut bearer = AsciiMetadataValue::try_from(format!("Bearer {token}"))
             .map_err(|e| refused(Error::new(ErrorKind::Internal, "the token does not fit a header").with_source(e)))?;
@@ -185,7 +185,8 @@ impl<H: Handler> FlightService for Dispatch<H> {
         request: Call<Streaming<FlightData>>,
     ) -> Result<Response<Self::DoExchangeStream>, Status> {
         let (caller, messages) = self.open("DoExchange", request).await?;
-        let broken = |status: Status| Error::new(ErrorKind::Cancelled, format!("the exchange broke off: {status}"));
+        let broken =
+            |status: Status| Error::new(ErrorKind::Cancelled, format!("the exchange was interrupted: {status}"));
         let messages = messages.map(move |message| message.map_err(broken)).boxed();
         let answer = self.handler.exchange(&caller, messages).await;
         close("DoExchange", &caller, answer.map(|answer| statuses("DoExchange", &caller, answer)))
@@ -194,7 +195,7 @@ impl<H: Handler> FlightService for Dispatch<H> {
 
 async fn put<H: Handler>(handler: &H, caller: &H::Caller, upload: Upload) -> Result<PutResult> {
     let described = upload.first().flight_descriptor.as_ref();
-    let request = descriptor(described.ok_or_else(|| invalid("the upload does not say what it is for"))?)?;
+    let request = descriptor(described.ok_or_else(|| invalid("the upload has no descriptor"))?)?;
     let app_metadata = match handler.put(caller, request, upload).await? {
         PutAnswer::Updated(record_count) => DoPutUpdateResult { record_count }.encode_to_vec().into(),
         PutAnswer::Bound(handle) => {

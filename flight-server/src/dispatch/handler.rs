@@ -101,7 +101,7 @@ pub trait Handler: Send + Sync + 'static {
 
     /// `DoExchange`.
     async fn exchange(&self, _caller: &Self::Caller, _messages: Answers<FlightData>) -> Result<Answers<FlightData>> {
-        Err(unsupported("this node has no exchanges"))
+        Err(unsupported("this node does not support DoExchange"))
     }
 
     /// Returns the server's own actions, in addition to those of Flight and Flight SQL.
@@ -120,7 +120,7 @@ pub trait Handler: Send + Sync + 'static {
         _caller: &Self::Caller,
         _request: ActionCreatePreparedStatementRequest,
     ) -> Result<ActionCreatePreparedStatementResult> {
-        Err(unsupported("this node has no prepared statements"))
+        Err(unsupported("this node does not support prepared statements"))
     }
 
     /// `CreatePreparedSubstraitPlan`.
@@ -129,12 +129,12 @@ pub trait Handler: Send + Sync + 'static {
         _caller: &Self::Caller,
         _request: ActionCreatePreparedSubstraitPlanRequest,
     ) -> Result<ActionCreatePreparedStatementResult> {
-        Err(unsupported("this node takes SQL, not Substrait plans"))
+        Err(unsupported("this node does not support Substrait plans: send SQL"))
     }
 
     /// `ClosePreparedStatement`.
     async fn close_prepared(&self, _caller: &Self::Caller, _handle: Bytes) -> Result<()> {
-        Err(unsupported("this node has no prepared statements"))
+        Err(unsupported("this node does not support prepared statements"))
     }
 
     /// `CancelFlightInfo`, and its older form, `CancelQuery`.
@@ -153,12 +153,12 @@ pub trait Handler: Send + Sync + 'static {
         _caller: &Self::Caller,
         _options: SessionOptions,
     ) -> Result<HashMap<String, SetSessionOptionErrorValue>> {
-        Err(unsupported("this node has no session options"))
+        Err(unsupported("this node does not support session options"))
     }
 
     /// `GetSessionOptions`.
     async fn options(&self, _caller: &Self::Caller) -> Result<SessionOptions> {
-        Err(unsupported("this node has no session options"))
+        Err(unsupported("this node does not support session options"))
     }
 
     /// `CloseSession`.
@@ -168,22 +168,22 @@ pub trait Handler: Send + Sync + 'static {
 
     /// `BeginTransaction`. Returns the identifier of the transaction.
     async fn begin_transaction(&self, _caller: &Self::Caller) -> Result<Bytes> {
-        Err(unsupported("this node has no transactions: each statement stands for itself"))
+        Err(unsupported("this node does not support transactions: each statement is independent"))
     }
 
     /// `EndTransaction`.
     async fn end_transaction(&self, _caller: &Self::Caller, _request: ActionEndTransactionRequest) -> Result<()> {
-        Err(unsupported("this node has no transactions: each statement stands for itself"))
+        Err(unsupported("this node does not support transactions: each statement is independent"))
     }
 
     /// `BeginSavepoint`. Returns the identifier of the savepoint.
     async fn begin_savepoint(&self, _caller: &Self::Caller, _request: ActionBeginSavepointRequest) -> Result<Bytes> {
-        Err(unsupported("this node has no transactions, and no savepoints in them"))
+        Err(unsupported("this node does not support transactions or savepoints"))
     }
 
     /// `EndSavepoint`.
     async fn end_savepoint(&self, _caller: &Self::Caller, _request: ActionEndSavepointRequest) -> Result<()> {
-        Err(unsupported("this node has no transactions, and no savepoints in them"))
+        Err(unsupported("this node does not support transactions or savepoints"))
     }
 
     /// Runs one of the server's own actions; `None` if it has no response.

@@ -122,7 +122,7 @@ pub(crate) fn reflection() -> Result<ServerReflectionServer<impl ServerReflectio
         .register_file_descriptor_set(FileDescriptorSet { file: vec![timestamp(), flight()] })
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
-        .map_err(|e| Error::new(ErrorKind::Internal, "the description of the service is broken").with_source(e))
+        .map_err(|e| Error::new(ErrorKind::Internal, "the description of the service is inconsistent").with_source(e))
 }
 
 fn flight() -> FileDescriptorProto {

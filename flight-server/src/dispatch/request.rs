@@ -43,8 +43,8 @@ impl Request {
             Self::Sql(command) => unknown(command.type_url()),
             Self::Fragment(_) => unknown(FRAGMENT_TYPE_URL),
             Self::Unknown(type_url) => unknown(type_url),
-            Self::Bytes(_) => invalid("the request is malformed: it is no Flight SQL message"),
-            Self::Path(_) => unsupported("this node answers Flight SQL commands; it has no flights under paths"),
+            Self::Bytes(_) => invalid("the request is malformed: it is not a Flight SQL message"),
+            Self::Path(_) => unsupported("this node supports Flight SQL commands, not paths"),
         }
     }
 }
@@ -78,13 +78,13 @@ pub(crate) fn descriptor(descriptor: &FlightDescriptor) -> Result<Request> {
 
 /// Reads the message that wraps every Flight SQL message.
 pub(super) fn any(bytes: &[u8]) -> Result<Any> {
-    Any::decode(bytes).map_err(|e| invalid("the request is malformed: it is no Flight SQL message").with_source(e))
+    Any::decode(bytes).map_err(|e| invalid("the request is malformed: it is not a Flight SQL message").with_source(e))
 }
 
 /// Returns the error for a command that this node does not answer.
 pub(crate) fn unknown(type_url: &str) -> Error {
     let name: String = type_url.rsplit('/').next().unwrap_or(type_url).chars().take(200).collect();
-    unsupported(format!("this node does not do `{name}`"))
+    unsupported(format!("this node does not support `{name}`"))
 }
 
 #[cfg(test)]
@@ -116,7 +116,7 @@ mod tests {
         assert!(matches!(ticket(&"heavy query".into()).unwrap(), Request::Bytes(text) if text == "heavy query"));
         let other = Any { type_url: "type.googleapis.com/x.Y".to_owned(), value: Default::default() };
         let error = read(other.encode_to_vec()).unwrap_err();
-        assert_eq!((error.kind(), error.context()), (ErrorKind::Unsupported, "this node does not do `x.Y`"));
+        assert_eq!((error.kind(), error.context()), (ErrorKind::Unsupported, "this node does not support `x.Y`"));
         let path = FlightDescriptor::new_path(vec!["a".to_owned()]);
         assert_eq!(descriptor(&path).unwrap().sql().unwrap_err().kind(), ErrorKind::Unsupported);
         let broken = Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: b"\xff"[..].into() };

@@ -112,7 +112,7 @@ fn checked() -> impl FnMut(FlightData) -> Ready<Result<FlightData, FlightError>>
         added += added_to_dictionary(&data);
         ready(match check_message(&data) {
             Ok(()) if added > ADDED_TO_DICTIONARIES => Err(FlightError::DecodeError(format!(
-                "more than {ADDED_TO_DICTIONARIES} bytes were added to dictionaries: send them anew"
+                "the upload appended more than {ADDED_TO_DICTIONARIES} bytes to dictionaries: send new dictionaries"
             ))),
             Ok(()) => Ok(data),
             Err(wrong) => Err(FlightError::DecodeError(wrong)),
@@ -143,17 +143,18 @@ fn bounded(
 ) -> impl Stream<Item = Result<FlightData>> + Send {
     stream::unfold((messages, aborted), move |(mut messages, aborted)| async move {
         let item = match timeout(NEXT_MESSAGE, messages.next()).await {
-            Ok(None) if aborted.is_set() => {
-                Err(Error::new(ErrorKind::Cancelled, "the upload broke off before its end: nothing of it is taken"))
-            }
+            Ok(None) if aborted.is_set() => Err(Error::new(
+                ErrorKind::Cancelled,
+                "the upload was interrupted before its end: none of its rows are stored",
+            )),
             Ok(None) => return None,
             Ok(Some(Ok(data))) => Ok(data),
             Ok(Some(Err(status))) if status.code() == Code::OutOfRange => Err(too_large(message_bytes)),
             Ok(Some(Err(status))) if is_undecodable(&status) => Err(undecodable(status.message())),
             Ok(Some(Err(status))) => {
-                Err(Error::new(ErrorKind::Cancelled, format!("the upload broke off: {}", status.message())))
+                Err(Error::new(ErrorKind::Cancelled, format!("the upload was interrupted: {}", status.message())))
             }
-            Err(_) => Err(Error::new(ErrorKind::DeadlineExceeded, "the upload did not go on for 30 seconds")),
+            Err(_) => Err(Error::new(ErrorKind::DeadlineExceeded, "the upload sent nothing for 30 seconds")),
         };
         Some((item, (messages, aborted)))
     })

@@ -40,9 +40,9 @@ async fn accept(listener: &TcpListener) -> TcpStream {
                 let _ = connection.set_nodelay(true);
                 return connection;
             }
-            Err(e) if is_of_one_connection(&e) => tracing::debug!("a connection was not accepted: {e}"),
+            Err(e) if is_of_one_connection(&e) => tracing::debug!("cannot accept a connection: {e}"),
             Err(e) => {
-                tracing::warn!("connections cannot be accepted: {e}");
+                tracing::warn!("cannot accept connections: {e}");
                 tokio::time::sleep(REST).await;
             }
         }
@@ -93,11 +93,11 @@ async fn shake_hands(acceptor: TlsAcceptor, connection: TcpStream) -> Option<Tls
     match timeout(HANDSHAKE, acceptor.accept(connection)).await {
         Ok(Ok(connection)) => Some(connection),
         Ok(Err(e)) => {
-            tracing::debug!(address, "a handshake of TLS failed: {e}");
+            tracing::debug!(address, "a TLS handshake failed: {e}");
             None
         }
         Err(_) => {
-            tracing::debug!(address, "a handshake of TLS took too long");
+            tracing::debug!(address, "a TLS handshake timed out");
             None
         }
     }

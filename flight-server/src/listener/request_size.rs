@@ -27,7 +27,7 @@ impl<S> Bounded<S> {
 
 /// Returns the error for a request over `limit` bytes.
 pub(crate) fn too_large(limit: usize) -> Error {
-    Error::new(ErrorKind::ResourceExhausted, format!("the request is larger than the {limit} bytes that are taken"))
+    Error::new(ErrorKind::ResourceExhausted, format!("the request is larger than the limit of {limit} bytes"))
 }
 
 /// The prefix of the codec's message for bytes that are not a message.
@@ -66,11 +66,11 @@ where
             let code = response.headers().get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
             // Only the codec uses this code, for a message over its limit.
             if code == Some(Code::OutOfRange) {
-                return Ok(refuse(&too_large(limit), &call, "somebody").into_http());
+                return Ok(refuse(&too_large(limit), &call, "unknown").into_http());
             }
             match Status::from_header_map(response.headers()) {
                 Some(status) if is_undecodable(&status) => {
-                    Ok(refuse(&undecodable(status.message()), &call, "somebody").into_http())
+                    Ok(refuse(&undecodable(status.message()), &call, "unknown").into_http())
                 }
                 _ => Ok(response),
             }

@@ -80,9 +80,9 @@ impl Tls {
         match contents.config(&self.files) {
             Ok(config) => {
                 self.current.store(Arc::new(config));
-                tracing::info!(cert = %self.files.cert.display(), "the files for TLS were read anew");
+                tracing::info!(cert = %self.files.cert.display(), "read the changed TLS files");
             }
-            Err(e) => tracing::warn!("the files for TLS were not taken, the last good ones stay: {}", e.chain()),
+            Err(e) => tracing::warn!("the new TLS files are invalid, keeping the last valid ones: {}", e.chain()),
         }
     }
 }
@@ -94,13 +94,13 @@ async fn read(files: ServerTls) -> Result<Contents> {
     };
     tokio::task::spawn_blocking(read)
         .await
-        .map_err(|e| Error::new(ErrorKind::Internal, "reading the files for TLS ended abnormally").with_source(e))?
+        .map_err(|e| Error::new(ErrorKind::Internal, "reading the TLS files ended abnormally").with_source(e))?
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>> {
     let unreadable = |e| invalid(format!("cannot read {}", path.display())).with_source(e);
     if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_BYTES {
-        return Err(invalid(format!("{} is no PEM file: it is too large", path.display())));
+        return Err(invalid(format!("{} is too large for a PEM file", path.display())));
     }
     std::fs::read(path).map_err(unreadable)
 }
@@ -116,7 +116,7 @@ impl Contents {
         let chain = certificates(&self.cert, &files.cert)?;
         // The error has no more detail, because it concerns a key.
         let key = PrivateKeyDer::from_pem_slice(&self.key)
-            .map_err(|_| invalid(format!("{} holds no private key in PEM", files.key.display())))?;
+            .map_err(|_| invalid(format!("{} contains no private key in PEM", files.key.display())))?;
         let unusable = |e| Error::new(ErrorKind::Internal, "TLS cannot be set up").with_source(e);
         let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
@@ -136,7 +136,7 @@ impl Contents {
 
 fn verifier(clients: &ClientCertificates, ca: &[u8]) -> Result<Arc<dyn ClientCertVerifier>> {
     let mut roots = RootCertStore::empty();
-    let malformed = || invalid(format!("{} holds a malformed certificate", clients.ca.display()));
+    let malformed = || invalid(format!("{} contains a malformed certificate", clients.ca.display()));
     for certificate in certificates(ca, &clients.ca)? {
         roots.add(certificate).map_err(|e| malformed().with_source(e))?;
     }
@@ -146,7 +146,7 @@ fn verifier(clients: &ClientCertificates, ca: &[u8]) -> Result<Arc<dyn ClientCer
 }
 
 fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let malformed = || invalid(format!("{} holds no certificate in PEM", path.display()));
+    let malformed = || invalid(format!("{} contains no certificate in PEM", path.display()));
     let chain: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|_| malformed())?;
     if chain.is_empty() { Err(malformed()) } else { Ok(chain) }
 }

@@ -54,7 +54,7 @@ pub(crate) fn answers(info: &SqlInfoData, asked: &[u32]) -> Result<RecordBatch> 
     let built = filter_record_batch(&built, &known).map_err(arrow)?;
     let (_, kinds, offsets, values) = built.column(1).as_union().clone().into_parts();
     let DataType::Union(fields, mode) = built.schema().field(1).data_type().clone() else {
-        return Err(Error::new(ErrorKind::Internal, "what the server says of itself is no union"));
+        return Err(Error::new(ErrorKind::Internal, "the values of GetSqlInfo are not a union"));
     };
     let strict: UnionFields =
         fields.iter().map(|(id, field)| (id, Arc::new(field.as_ref().clone().with_nullable(false)))).collect();

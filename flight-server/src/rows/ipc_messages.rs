@@ -45,7 +45,7 @@ impl Encoder {
             None => Ok(messages),
             Some(size) => Err(Error::new(
                 ErrorKind::ResourceExhausted,
-                format!("a row takes {size} bytes, more than the {MAX_MESSAGE_BYTES} of a message"),
+                format!("a row takes {size} bytes, more than the limit of a message ({MAX_MESSAGE_BYTES} bytes)"),
             )),
         }
     }

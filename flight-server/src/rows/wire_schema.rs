@@ -58,17 +58,15 @@ pub(crate) fn to_wire(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
     if batch.num_columns() != schema.fields().len() {
         return Err(Error::new(
             ErrorKind::Internal,
-            format!("{} columns were announced and {} came", schema.fields().len(), batch.num_columns()),
+            format!("expected {} columns, as announced, got {}", schema.fields().len(), batch.num_columns()),
         ));
     }
     let differs = |e| match e {
         ArrowError::OffsetOverflowError(bytes) => Error::new(
             ErrorKind::ResourceExhausted,
-            format!(
-                "{bytes} bytes of text stand in one batch of a column: `SET portolan.string_views = on` sends them"
-            ),
+            format!("one batch of a column has {bytes} bytes of text, too many: use `SET portolan.string_views = on`"),
         ),
-        other => Error::new(ErrorKind::Internal, "the rows are not what the statement announced").with_source(other),
+        other => Error::new(ErrorKind::Internal, "the rows differ from the announced columns").with_source(other),
     };
     let columns = batch
         .columns()

@@ -85,7 +85,7 @@ impl Execution {
         if !same_columns(&rows.schema(), &self.schema) {
             return Err(Error::new(
                 ErrorKind::SiteUnavailable,
-                "the columns of the statement changed since it was announced: ask for it again",
+                "the columns of the statement changed since it was announced: send it again",
             ));
         }
         self.runs.started(rows.progress());

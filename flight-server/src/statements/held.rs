@@ -185,8 +185,8 @@ impl Statements {
         Err(Error::new(
             ErrorKind::ResourceExhausted,
             format!(
-                "too many statements are open, or too large ones (at most {} for one user, {} in all, and \
-                 {MOST_BYTES} bytes of text and parameters for one user): close some",
+                "too many or too large statements are open (at most {} for one user, {} in all, and {MOST_BYTES} bytes \
+                 of text and parameters for one user): close some",
                 self.most_per_principal, self.most
             ),
         ))
@@ -198,7 +198,7 @@ impl Statements {
         let key = key_of(handle)?;
         let entry = held.get_mut(key).ok_or_else(unknown)?;
         if !entry.owner.is_same(caller) {
-            return Err(Error::new(ErrorKind::PermissionDenied, "the statement belongs to somebody else"));
+            return Err(Error::new(ErrorKind::PermissionDenied, "the statement belongs to another principal"));
         }
         if !entry.is_alive(self.idle) {
             held.remove(key);

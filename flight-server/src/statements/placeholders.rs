@@ -36,7 +36,7 @@ pub(crate) fn number_placeholders(sql: &str) -> Result<Cow<'_, str>> {
         return Ok(Cow::Borrowed(sql));
     }
     if numbered {
-        return Err(invalid("a statement takes its parameters as `?` or as `$1`, `$2`, …, not both"));
+        return Err(invalid("a statement cannot mix the parameters `?` and `$1`, `$2`, …"));
     }
     Ok(Cow::Owned(replace(sql, &marks)))
 }

@@ -68,7 +68,7 @@ pub(crate) fn bound(caller: &Caller, statements: &Statements, handle: &[u8]) -> 
             Ok(Bound { prepared: prepared.clone(), parameters, strings: statement.strings })
         }
         Kind::Query(..) | Kind::Kept(_) | Kind::Applied => {
-            Err(invalid("the handle is not that of a prepared statement"))
+            Err(invalid("the handle does not belong to a prepared statement"))
         }
     }
 }
@@ -83,7 +83,7 @@ pub(crate) fn bind(caller: &Caller, statements: &Statements, handle: &[u8], valu
             Ok(())
         }
         Kind::Query(..) | Kind::Kept(_) | Kind::Applied => {
-            Err(invalid("the handle is not that of a prepared statement"))
+            Err(invalid("the handle does not belong to a prepared statement"))
         }
     }
 }
@@ -98,7 +98,7 @@ pub(crate) fn parameters((schema, batches): (Option<SchemaRef>, Vec<RecordBatch>
 /// Refuses a statement in a transaction, because the node has no transactions.
 pub(crate) fn refuse_transaction(transaction: Option<&Bytes>) -> Result<()> {
     match transaction {
-        Some(id) if !id.is_empty() => Err(unsupported("this node has no transactions")),
+        Some(id) if !id.is_empty() => Err(unsupported("this node does not support transactions")),
         _ => Ok(()),
     }
 }

@@ -150,7 +150,7 @@ impl KeptResult {
     async fn piece(&self, number: usize) -> Result<Option<Piece>> {
         let mut written = self.written.clone();
         let there = written.wait_for(|w| w.end.is_some() || w.pieces.len() > number).await;
-        let there = there.map_err(|e| broken("it was given up").with_source(e))?;
+        let there = there.map_err(|e| broken("its query was cancelled").with_source(e))?;
         there.extent()?;
         Ok(there.pieces.get(number).cloned())
     }
@@ -192,7 +192,7 @@ async fn keep(
         if count == 0 {
             continue;
         }
-        let (file, schema) = (engine.spill_file("a result that is kept")?, schema.clone());
+        let (file, schema) = (engine.spill_file("a kept result")?, schema.clone());
         let piece = tokio::task::spawn_blocking(move || write(file, &schema, &batches))
             .await
             .map_err(|e| broken("writing it ended abnormally").with_source(e))??;
@@ -222,7 +222,7 @@ fn write(file: Arc<dyn SpillFile>, schema: &SchemaRef, batches: &[RecordBatch]) 
 
 impl Piece {
     fn read(&self) -> Result<Vec<RecordBatch>> {
-        let path = self.0.path().ok_or_else(|| broken("it does not lie on disk"))?;
+        let path = self.0.path().ok_or_else(|| broken("it is not on disk"))?;
         let file = File::open(path).map_err(|e| broken("it cannot be opened").with_source(e))?;
         let reader = StreamReader::try_new(BufReader::new(file), None);
         let batches = reader.and_then(Iterator::collect);
@@ -231,7 +231,7 @@ impl Piece {
 }
 
 fn broken(what: &str) -> Error {
-    Error::new(ErrorKind::Internal, format!("a piece of a result: {what}"))
+    Error::new(ErrorKind::Internal, format!("a piece of a kept result: {what}"))
 }
 
 impl fmt::Debug for KeptResult {

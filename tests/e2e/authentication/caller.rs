@@ -113,7 +113,7 @@ impl Caller {
         let ticket = self.plan("SELECT 1").await.unwrap();
         match other.fetch(ticket).await {
             Ok(_) => true,
-            Err(status) if status.message().contains("somebody else") => false,
+            Err(status) if status.message().contains("another principal") => false,
             Err(status) => panic!("{status:?}"),
         }
     }

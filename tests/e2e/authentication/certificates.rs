@@ -135,7 +135,7 @@ async fn a_certificate_is_changed_while_the_node_runs() {
 
         // What is wrong is not taken.
         fs::write(&cert, "no certificate").unwrap();
-        until("the bad file is seen", SOON, async || node.log().contains("the last good ones stay")).await;
+        until("the bad file is seen", SOON, async || node.log().contains("keeping the last valid ones")).await;
         assert!(trusts(&old).await);
         write(folder.path(), "node", &signed(&new, "node"));
         until("the new certificate is shown", SOON, async || trusts(&new).await).await;

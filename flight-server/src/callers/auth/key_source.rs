@@ -43,9 +43,9 @@ impl KeySource {
     /// # Errors
     /// `InvalidQuery` if `text` is not an `https://` URL. `http://` is accepted on loopback only.
     pub fn url(text: &str) -> Result<Self> {
-        let url = Url::parse(text).map_err(|e| invalid(format!("`{text}` is no URL")).with_source(e))?;
+        let url = Url::parse(text).map_err(|e| invalid(format!("`{text}` is not a URL")).with_source(e))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(invalid("a URL of keys holds no user and no password"));
+            return Err(invalid("the URL of a key set must not contain a user or a password"));
         }
         let is_safe = match url.scheme() {
             "https" => url.has_host(),
@@ -53,7 +53,9 @@ impl KeySource {
             _ => false,
         };
         if !is_safe {
-            return Err(invalid(format!("`{text}` is no `https://` URL (`http://` is taken on loopback only)")));
+            return Err(invalid(format!(
+                "expected an `https://` URL, got `{text}` (`http://` is accepted on loopback only)"
+            )));
         }
         Ok(Self::Url(url.into()))
     }
@@ -117,7 +119,7 @@ async fn download(client: &Client, url: &str) -> Result<String> {
     };
     let mut response = client.get(url).send().await.map_err(failed)?;
     if response.status() != StatusCode::OK {
-        let context = format!("cannot read {url}: the server answers `{}`", response.status());
+        let context = format!("cannot read {url}: the server returned `{}`", response.status());
         return Err(Error::new(ErrorKind::SiteUnavailable, context));
     }
     let mut bytes = Vec::new();
@@ -127,16 +129,17 @@ async fn download(client: &Client, url: &str) -> Result<String> {
         }
         bytes.extend_from_slice(&chunk);
     }
-    String::from_utf8(bytes).map_err(|e| invalid(format!("{url} is no text")).with_source(e))
+    String::from_utf8(bytes).map_err(|e| invalid(format!("{url} is not UTF-8 text")).with_source(e))
 }
 
 fn too_large(place: &str) -> Error {
-    invalid(format!("{place} is larger than a set of keys may be ({MAX_BYTES} bytes)"))
+    invalid(format!("{place} is larger than {MAX_BYTES} bytes, the limit of a key set"))
 }
 
 fn client(url: &str) -> Result<Client> {
-    let unusable = |e| Error::new(ErrorKind::Internal, "no client for the keys of issuers can be made").with_source(e);
-    let url = Url::parse(url).map_err(|e| invalid(format!("`{url}` is no URL")).with_source(e))?;
+    let unusable =
+        |e| Error::new(ErrorKind::Internal, "cannot create the HTTP client for issuers' keys").with_source(e);
+    let url = Url::parse(url).map_err(|e| invalid(format!("`{url}` is not a URL")).with_source(e))?;
     let plain = url.scheme() == "http";
     // After a redirect to another host, that host would decide who may log in.
     let same = Policy::custom(move |attempt| {

@@ -73,7 +73,7 @@ impl Keys {
             Found::Key(key) => return Ok(key),
             Found::Unfit => {
                 return Err(unauthenticated(format!(
-                    "the token is not signed by {algorithm:?} with a key of `{}` that is meant for it",
+                    "the token is signed with {algorithm:?}, but the key of `{}` is not meant for it",
                     self.issuer
                 )));
             }
@@ -129,18 +129,18 @@ impl Keys {
         let read = self.read().await;
         *attempted = Some(Instant::now());
         if let Err(e) = read {
-            let kept = if self.current.load().is_some() { "the last good ones stay" } else { "there are none yet" };
-            tracing::warn!(issuer = self.issuer, "the keys were not read, {kept}: {}", e.chain());
+            let kept = if self.current.load().is_some() { "keeping the last valid ones" } else { "there are none yet" };
+            tracing::warn!(issuer = self.issuer, "cannot read the keys, {kept}: {}", e.chain());
         }
     }
 
     async fn read(&self) -> Result<()> {
         let Fetched { text, place } = self.fetcher.fetch().await?;
-        let keys = parse(&text).map_err(|e| invalid(format!("{place} is no set of keys (JWKS)")).with_source(e))?;
+        let keys = parse(&text).map_err(|e| invalid(format!("{place} is not a key set (JWKS)")).with_source(e))?;
         if keys.is_empty() {
             return Err(invalid(format!("{place} has no public key that signs tokens")));
         }
-        tracing::debug!(issuer = self.issuer, keys = keys.len(), "keys were read");
+        tracing::debug!(issuer = self.issuer, keys = keys.len(), "read the keys");
         self.current.store(Some(Arc::new(KeySet { keys, read: Instant::now() })));
         Ok(())
     }
@@ -148,7 +148,10 @@ impl Keys {
     fn missing(&self) -> Error {
         Error::new(
             ErrorKind::SiteUnavailable,
-            format!("the token cannot be checked: the keys of `{}` cannot be had now, try again later", self.issuer),
+            format!(
+                "the token cannot be checked: the keys of `{}` are not available now, try again later",
+                self.issuer
+            ),
         )
     }
 }

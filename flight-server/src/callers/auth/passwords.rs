@@ -47,7 +47,7 @@ impl Passwords {
             let Some(hash) = &user.password_hash else { continue };
             if PasswordHash::new(hash).is_err() {
                 let name = &user.name;
-                return Err(invalid(format!("the password hash of user `{name}` is no argon2 hash in PHC form")));
+                return Err(invalid(format!("the password hash of user `{name}` is not an argon2 hash in PHC format")));
             }
             hashes.insert(user.name.clone(), hash.clone());
         }
@@ -66,7 +66,7 @@ impl Passwords {
             .await
             .map_err(|_| Error::new(ErrorKind::ResourceExhausted, "too many logins at once: try again"))?
             .map(|permit| Turn { _permit: permit })
-            .map_err(|e| Error::new(ErrorKind::Internal, "logins ended").with_source(e))
+            .map_err(|e| Error::new(ErrorKind::Internal, "the queue of logins is closed").with_source(e))
     }
 
     /// True if `password` is the password of `user`.

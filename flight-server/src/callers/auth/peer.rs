@@ -47,11 +47,11 @@ fn name_in(certificate: &CertificateDer<'_>) -> Result<String> {
     let common = common_name(parsed.subject()).filter(|name| !name.is_empty());
     let name = common.or_else(|| parsed.valid_dns_names().next()).or_else(|| parsed.valid_uri_names().next());
     let name = name.ok_or_else(|| {
-        unauthenticated("the client certificate names nobody: it has no common name, no DNS name and no URI")
+        unauthenticated("the client certificate names no principal: it has no common name, no DNS name and no URI")
     })?;
     principal_name(name)
         .map(str::to_owned)
-        .map_err(|e| unauthenticated("the name in the client certificate is none for a principal").with_source(e))
+        .map_err(|e| unauthenticated("the name in the client certificate is not a valid principal name").with_source(e))
 }
 
 /// Returns the first common name in a subject, which is a sequence of sets of pairs of a type and a string (RFC 5280,

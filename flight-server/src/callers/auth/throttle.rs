@@ -197,7 +197,7 @@ fn network(address: IpAddr) -> IpAddr {
 fn too_many() -> Error {
     Error::new(
         ErrorKind::ResourceExhausted,
-        "too many logins failed for this name or from this address: try again in some seconds",
+        "too many logins failed for this name or from this address: try again in a few seconds",
     )
 }
 

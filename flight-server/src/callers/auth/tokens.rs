@@ -55,13 +55,13 @@ impl Tokens {
         for given in &options.issuers {
             let name = &given.issuer;
             if name.is_empty() || given.audience.iter().all(String::is_empty) {
-                return Err(invalid(format!("tokens of `{name}`: an issuer and an audience must be named")));
+                return Err(invalid(format!("tokens of `{name}`: an issuer and an audience are required")));
             }
             if given.skew > MAX_SKEW {
                 return Err(invalid(format!("tokens of `{name}`: clocks may differ by 10 minutes at most")));
             }
             if issuers.iter().any(|known| known.options.issuer == *name) {
-                return Err(invalid(format!("the issuer `{name}` is there twice")));
+                return Err(invalid(format!("the issuer `{name}` is configured twice")));
             }
             let keys = Keys::new(name, &given.keys, given.keys_interval);
             issuers.push(TrustedIssuer { options: given.clone(), keys });
@@ -100,9 +100,8 @@ impl Tokens {
         // This claim is not verified yet. It only selects the issuer whose keys to use.
         let issuer = claims.get("iss").and_then(Value::as_str);
         let issuer = issuer.and_then(|name| self.issuers.iter().find(|known| known.options.issuer == name));
-        let issuer = issuer.ok_or_else(|| {
-            unauthenticated("the token is of an issuer (`iss`) that this node does not take tokens of")
-        })?;
+        let issuer =
+            issuer.ok_or_else(|| unauthenticated("this node does not trust the issuer (`iss`) of the token"))?;
         let key = issuer.keys.find(header.kid.as_deref(), algorithm).await?;
         let verified = decode::<Map<String, Value>>(token, &key.key, &issuer.validation(algorithm))
             .map_err(|e| issuer.refusal(&e))?;
@@ -128,7 +127,7 @@ impl TrustedIssuer {
             JwtErrorKind::ImmatureSignature => "the token is not valid yet (`nbf`)".to_owned(),
             JwtErrorKind::InvalidAudience => {
                 let names: Vec<_> = self.options.audience.iter().map(|name| format!("`{name}`")).collect();
-                format!("the token is meant for others: its audience (`aud`) must hold {}", names.join(" or "))
+                format!("the token is for another audience: `aud` must contain {}", names.join(" or "))
             }
             JwtErrorKind::InvalidSignature => format!("the token's signature is not that of `{issuer}`"),
             JwtErrorKind::MissingRequiredClaim(claim) => format!("the token has no valid `{claim}`"),
@@ -141,7 +140,7 @@ impl TrustedIssuer {
         let options = &self.options;
         let name = claim(claims, &options.principal_claim).and_then(Value::as_str).ok_or_else(|| {
             unauthenticated(format!(
-                "the token has no text `{}`, which would name its principal",
+                "the token has no string claim `{}`, which names the principal",
                 options.principal_claim
             ))
         })?;
@@ -178,16 +177,16 @@ fn part<T: for<'de> Deserialize<'de>>(text: Option<&str>, name: &str) -> Result<
 /// could use the public key as the secret.
 fn algorithm(header: &JwtHeader) -> Result<Algorithm> {
     if header.crit.is_some() {
-        return Err(unauthenticated("the token has extensions (`crit`) that this node does not know"));
+        return Err(unauthenticated("the token has extensions (`crit`) that this node does not support"));
     }
     let known: Option<Algorithm> = header.alg.parse().ok();
     match known {
         Some(Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512) => Err(unauthenticated(
-            "the token is signed with a shared secret (HMAC): this node takes signatures by public keys only",
+            "the token is signed with a shared secret (HMAC): this node accepts public-key signatures only",
         )),
         Some(algorithm) => Ok(algorithm),
         None if header.alg.eq_ignore_ascii_case("none") => Err(unauthenticated("the token is not signed")),
-        None => Err(unauthenticated("the token is signed by an algorithm that this node does not know")),
+        None => Err(unauthenticated("the token is signed with an algorithm that this node does not support")),
     }
 }
 

@@ -109,7 +109,7 @@ fn a_token_runs_one_fragment_once() {
     for alter in altered {
         let mut ticket = signed(&gateway, ann());
         alter(&mut ticket);
-        refused(&delegations, &ticket, "node `gateway` signed belongs to another fragment");
+        refused(&delegations, &ticket, "the token of node `gateway` belongs to another fragment");
     }
 }
 
@@ -121,10 +121,10 @@ fn strangers_are_refused() {
     refused(&trusting(vec![other.clone()]), &signed(&gateway, ann()), "is not signed with its key");
     let mut unsigned = signed(&gateway, ann());
     unsigned.identity = None;
-    refused(&delegations, &unsigned, "the fragment that `mesh` sent does not say in a signed form who asks");
+    refused(&delegations, &unsigned, "the fragment that `mesh` sent has no signed principal");
     for nonsense in ["", "a.b.c", &"x".repeat(1 << 20)] {
         let ticket = FragmentTicket { identity: Some(nonsense.to_owned()), ..unsigned.clone() };
-        refused(&delegations, &ticket, "is no token of a node");
+        refused(&delegations, &ticket, "is not a node's token");
     }
     let login = Some(gateway.login(HERE).unwrap());
     refused(&delegations, &FragmentTicket { identity: login, ..unsigned }, "is not signed with its key");
@@ -138,23 +138,19 @@ fn a_token_for_another_node_is_refused() {
     let request = request(ann(), &[]);
     let ticket = sent(&request, Some(gateway.identity("grpc://other:1/", &request).unwrap()));
     let delegations = trusting(vec![trusted.clone()]);
-    refused(
-        &delegations,
-        &ticket,
-        "is made out to `grpc://other:1/`, and this node is `grpc://owner:1`: set `audience`",
-    );
+    refused(&delegations, &ticket, "is meant for `grpc://other:1/`, but this node is `grpc://owner:1`: set `audience`");
     let options = DelegationOptions { trusted: vec![trusted], audiences: vec!["grpc+tcp://other:1".to_owned()] };
     let renamed = Delegations::new(&options, vec![HERE.to_owned()]).unwrap();
     assert!(renamed.asker(&mesh(), &ticket, Purpose::Run).is_ok());
-    refused(&renamed, &signed(&gateway, ann()), "is made out to `grpc://owner:1`");
+    refused(&renamed, &signed(&gateway, ann()), "is meant for `grpc://owner:1`");
 }
 
 #[test]
 fn a_token_has_its_time() {
     let (gateway, trusted) = node("gateway");
     let (delegations, ticket, now) = (trusting(vec![trusted]), signed(&gateway, ann()), now().unwrap());
-    refused_at(&delegations, &ticket, now + MAX_LIFE + SKEW + 2, "ran out ");
-    refused_at(&delegations, &ticket, now - SKEW - 2, "is good in ");
+    refused_at(&delegations, &ticket, now + MAX_LIFE + SKEW + 2, " expired ");
+    refused_at(&delegations, &ticket, now - SKEW - 2, "is not valid until ");
     for (iat, exp) in [(now, now + MAX_LIFE + 1), (now, now - 1), (0, u64::MAX)] {
         let (iss, sub, aud, jti) = ("gateway".to_owned(), "ann".to_owned(), HERE.to_owned(), String::new());
         assert!(in_time(&Claims { iss, sub, aud, iat, exp, jti }, now).is_err(), "{iat} {exp}");
@@ -170,7 +166,7 @@ fn a_node_acts_for_whom_it_may() {
     let for_ann = limited(only(&["ann"]), only(&["analysts"]));
     let plain = Principal::new("ann").with_groups(["analysts"]);
     assert!(for_ann.asker(&mesh(), &signed(&gateway, plain.clone()), Purpose::Run).is_ok());
-    refused(&for_ann, &signed(&gateway, ann()), "may not say more of `ann` than its groups");
+    refused(&for_ann, &signed(&gateway, ann()), "may not claim attributes of `ann`");
     let bob = Principal::new("bob").with_groups(["analysts"]);
     refused(&for_ann, &signed(&gateway, bob), "node `gateway` may not act for `bob` (`may_act_for`");
     let more = plain.with_groups(["analysts", "owners"]);
@@ -178,7 +174,7 @@ fn a_node_acts_for_whom_it_may() {
     let all = limited(Allowed::All, Allowed::All);
     refused(&all, &signed(&gateway, Principal::new("node:gateway")), "may not act for `node:gateway`");
     for name in ["", "ann\nroot", &"x".repeat(600)] {
-        refused(&all, &signed(&gateway, Principal::new(name)), "says of a principal what cannot be");
+        refused(&all, &signed(&gateway, Principal::new(name)), "sent an invalid principal");
     }
 }
 
@@ -189,8 +185,8 @@ fn a_chain_is_no_longer_than_the_way() {
     let mut longer = request(ann(), &["a", "b"]);
     longer.head.hops = 2;
     let ticket = sent(&longer, Some(gateway.identity(HERE, &longer).unwrap()));
-    refused(&delegations, &ticket, "names 3 nodes that the query came through, and counts 2");
-    refused(&delegations, &signed_via(&gateway, ann(), &["a\nb"]), "names nodes that cannot be any");
+    refused(&delegations, &ticket, "names 3 nodes on the path of the query, but counts 2");
+    refused(&delegations, &signed_via(&gateway, ann(), &["a\nb"]), "names invalid nodes on the path of the query");
 }
 
 #[test]

@@ -18,18 +18,19 @@ impl UsedTokens {
     /// Records a token, and refuses a token that was used before. If [`MOST`] tokens are recorded, further tokens are
     /// refused until one expires.
     pub(super) fn first_use(&self, issuer: &str, jti: &str, until: u64, now: u64) -> Result<()> {
-        let id = Uuid::parse_str(jti).map_err(|_| denied(format!("what node `{issuer}` signed has no number")))?;
+        let id =
+            Uuid::parse_str(jti).map_err(|_| denied(format!("the token of node `{issuer}` has no valid `jti`")))?;
         let mut used = lock(&self.0);
         while used.first().is_some_and(|(until, _)| *until < now) {
             used.pop_first();
         }
         if used.contains(&(until, id)) {
-            return Err(denied(format!("what node `{issuer}` signed was used before, and is good once")));
+            return Err(denied(format!("the token of node `{issuer}` was used before, and is valid once")));
         }
         if used.len() >= MOST {
             return Err(Error::new(
                 ErrorKind::ResourceExhausted,
-                format!("node `{issuer}` sent {MOST} fragments within its tokens' time: try again"),
+                format!("node `{issuer}` sent {MOST} fragments while their tokens were valid: try again"),
             ));
         }
         used.insert((until, id));
@@ -53,7 +54,7 @@ mod tests {
         used.first_use("a", &id, 100, 50).unwrap();
         assert_eq!(used.first_use("a", &id, 100, 100).unwrap_err().kind(), ErrorKind::PermissionDenied);
         used.first_use("a", &Uuid::new_v4().to_string(), 200, 101).unwrap();
-        assert_eq!(used.0.lock().unwrap().len(), 1, "what ran out is not kept");
+        assert_eq!(used.0.lock().unwrap().len(), 1, "an expired token is dropped");
         assert!(used.first_use("a", "x", 200, 101).is_err());
     }
 

@@ -97,7 +97,7 @@ fn structs(from: &StructArray, fields: &Fields) -> Result<StructArray, ArrowErro
 
 fn map(maps: &MapArray, entries: &FieldRef, sorted: bool) -> Result<ArrayRef, ArrowError> {
     let DataType::Struct(fields) = entries.data_type() else {
-        return Err(ArrowError::CastError("the entries of a map are no structs".to_owned()));
+        return Err(ArrowError::CastError("the entries of a map are not structs".to_owned()));
     };
     let offsets = maps.offsets();
     let (first, last) = (offsets[0].as_usize(), offsets[maps.len()].as_usize());
