@@ -1,6 +1,6 @@
-//! How deep and how large a statement may be. Parsing, planning and dropping a plan call themselves for each level, and
-//! a thread whose stack is used up ends the process: what is too deep is refused before it is parsed, and what became
-//! too deep or too large by names that stand for more, before it is planned further.
+//! The limits on the depth and the size of a statement. Parsing, planning and dropping a plan recurse for each level,
+//! and a stack overflow ends the process. A statement that is too deep is therefore refused before it is parsed. A plan
+//! that becomes too deep or too large when names are expanded is refused before it is planned further.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -18,30 +18,32 @@ use sqlparser::tokenizer::{Token, Tokenizer};
 use crate::execution::errors::from_datafusion;
 use crate::{Error, ErrorKind, Result};
 
-/// Bytes of a statement's text: each takes some hundred bytes of memory while it is parsed.
+/// The largest size of a statement's text, in bytes. Each byte takes some hundred bytes of memory during parsing.
 pub const MOST_STATEMENT_BYTES: usize = 1 << 20;
-/// Levels that expressions and queries of a statement may be nested, an operator in a row of them counted as one.
+/// The largest nesting depth of a statement's expressions and queries. Each operator in a sequence of operators counts
+/// as one level.
 const MOST_LEVELS: usize = 2_000;
-/// Tables and subqueries that a statement may read from.
+/// The largest number of tables and subqueries that a statement may read from.
 const MOST_TABLES: usize = 500;
-/// Columns that a query may list: planning takes the square of them.
+/// The largest number of columns in a select list. Planning time grows with the square of this number.
 const MOST_COLUMNS: usize = 4_000;
-/// Levels that the operators of a plan may be nested.
+/// The largest nesting depth of a plan's operators.
 const MOST_OPERATORS_NESTED: usize = 1_000;
-/// Operators of a plan. A query that stands for itself several times over doubles with each level.
+/// The largest number of operators in a plan. Common table expressions that each use the one before twice double the
+/// operators at each level.
 const MOST_OPERATORS: usize = 20_000;
 
-/// Levels that a type may be nested: lists of lists, and the like.
+/// The largest nesting depth of a type, such as lists of lists.
 const MOST_TYPES_NESTED: usize = 64;
-/// Values or bytes of a type of fixed size: a NULL takes as much as a value.
+/// The largest size of a fixed-size type, in values or bytes. A NULL takes as much space as a value.
 const LARGEST_FIXED: i32 = 1 << 16;
 
-/// Centroids of a percentile that is estimated.
+/// The largest number of centroids of an approximate percentile.
 const MOST_CENTROIDS: f64 = 10_000.0;
-/// Characters, or items, that one call may make.
+/// The largest number of characters or items that one call may create.
 const LONGEST_MADE: f64 = 16_777_216.0;
 
-/// What opened a level.
+/// The kind of a nesting level.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Opened {
     Statement,
@@ -49,12 +51,12 @@ enum Opened {
     Case,
 }
 
-/// Refuses text that is too long or nested too deep. Text that does not tokenise is left to the parser.
+/// Refuses text that is too long or nested too deep. Text that cannot be tokenized is left to the parser.
 ///
 /// # Errors
 /// `InvalidQuery`.
 pub(crate) fn check_text(sql: &str) -> Result<()> {
-    // Each level takes a character at the least.
+    // Each level takes at least one character.
     if sql.len() <= MOST_LEVELS {
         return Ok(());
     }
@@ -65,7 +67,7 @@ pub(crate) fn check_text(sql: &str) -> Result<()> {
         )));
     }
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else { return Ok(()) };
-    // The names of types in it are text, and are parsed by a parser that calls itself for each level.
+    // These functions have type names in strings, and the parser of type names recurses for each level.
     let casts = tokens.iter().any(|token| matches!(token, Token::Word(word) if is_type_cast(&word.value)));
     if casts && tokens.iter().any(|token| token.to_string().matches('(').count() > MOST_LEVELS) {
         return Err(too_much(format!("names a type of more than {MOST_LEVELS} levels")));
@@ -111,17 +113,17 @@ pub(crate) fn check_text(sql: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether a function of that name takes the name of a type.
+/// True if the function with this name has an argument that is the name of a type.
 fn is_type_cast(name: &str) -> bool {
     ["arrow_cast", "arrow_try_cast"].iter().any(|cast| name.eq_ignore_ascii_case(cast))
 }
 
-/// What a token does to the depth.
+/// The effect of a token on the depth.
 enum DepthChange {
     None,
     Open(Opened),
     Close(Opened),
-    /// What follows stands beside what was before.
+    /// The tokens that follow are at the same level as those before.
     Next,
     Deeper,
 }
@@ -157,7 +159,8 @@ fn step(token: &Token) -> DepthChange {
     }
 }
 
-/// Refuses a statement that reads from too many tables, which are joined one below the other, or lists too many columns.
+/// Refuses a statement that reads from too many tables, because each join nests one level deeper, or that lists too
+/// many columns.
 ///
 /// # Errors
 /// `InvalidQuery`.
@@ -169,7 +172,7 @@ pub(crate) fn check_statement(statement: &Statement) -> Result<()> {
     }
 }
 
-/// Counts the tables.
+/// The number of tables.
 struct TableCounter(usize);
 
 impl Visitor for TableCounter {
@@ -203,8 +206,8 @@ pub(crate) fn check_plan(plan: &LogicalPlan) -> Result<()> {
     Ok(())
 }
 
-/// Refuses columns whose types are nested too deep, since whatever walks over their values calls itself for each level,
-/// and types whose NULLs take too much.
+/// Refuses columns whose types are nested too deep, because code that visits their values recurses for each level. Also
+/// refuses types whose NULLs take too much space.
 ///
 /// # Errors
 /// `InvalidQuery`.
@@ -239,8 +242,8 @@ fn is_beyond(data_type: &DataType, levels: usize) -> bool {
     }
 }
 
-/// Refuses calls that name an amount which is taken at once, whatever the query may hold: DataFusion asks for it without
-/// counting it, and where it is not there the process ends.
+/// Refuses calls with an argument that makes DataFusion allocate too much at once. DataFusion does not account for that
+/// memory, and the process ends if the allocation fails.
 fn check_demands(plan: &LogicalPlan) -> Result<()> {
     let mut refused = None;
     plan.apply_expressions(|e| {
@@ -274,7 +277,7 @@ fn demand(call: &Expr) -> Option<String> {
         _ => None,
     };
     let beyond = match name {
-        // The last argument, which is left out as a rule, must be a literal to DataFusion too.
+        // DataFusion also requires that the last argument, which is usually omitted, is a literal.
         "approx_percentile_cont" => arguments.len() > 2 && number(2).is_none_or(|n| n > MOST_CENTROIDS),
         "approx_percentile_cont_with_weight" => arguments.len() > 3 && number(3).is_none_or(|n| n > MOST_CENTROIDS),
         "repeat" | "lpad" | "rpad" | "array_repeat" | "list_repeat" => number(1).is_some_and(|n| n > LONGEST_MADE),
@@ -283,7 +286,7 @@ fn demand(call: &Expr) -> Option<String> {
     beyond.then(|| format!("asks `{name}` for too much at once"))
 }
 
-/// Whether DataFusion would count past the largest number.
+/// True if DataFusion would count past the largest integer.
 fn is_endless(bound: &WindowFrameBound) -> bool {
     match bound {
         WindowFrameBound::Preceding(ScalarValue::UInt64(Some(rows)))
@@ -292,7 +295,8 @@ fn is_endless(bound: &WindowFrameBound) -> bool {
     }
 }
 
-/// The operators of a plan. Those that stand in several places are counted in each, and looked at once.
+/// Returns the number of operators of a plan. An operator that is in several places counts in each, but is checked
+/// once.
 fn size(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, usize>, level: usize) -> Result<usize> {
     if level > MOST_OPERATORS_NESTED {
         return Err(too_much(format!("comes to more than {MOST_OPERATORS_NESTED} operators one below the other")));
@@ -309,7 +313,7 @@ fn size(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, usize>, leve
     }
     let mut refused = None;
     plan.apply_subqueries(|subquery| {
-        // What is handed in may live for the call alone: its place tells nothing.
+        // The plan that is passed in may live for this call only, so its address identifies nothing.
         match size(subquery, &mut HashMap::new(), level + 1) {
             Ok(size) => {
                 total = total.saturating_add(size);

@@ -1,7 +1,7 @@
 //! The library to embed: sessions, the planner, execution, EXPLAIN.
 //!
-//! [`Engine::builder`] puts an engine together, [`Engine::session`] opens a session on it, and [`Session::sql`] answers
-//! a question with a stream of record batches.
+//! [`Engine::builder`] creates an engine, [`Engine::session`] opens a session, and [`Session::sql`] answers a query
+//! with a stream of record batches.
 
 mod bounds;
 mod encode;

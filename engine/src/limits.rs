@@ -1,28 +1,28 @@
-//! What bounds an engine's queries, with defaults that work.
+//! The limits of an engine's queries, with defaults that work.
 
 use std::time::Duration;
 
-/// What bounds an engine's queries.
+/// The limits of an engine's queries.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// Bytes of memory that one query's operators may hold; what can spill, spills beyond it. Default: 2 GiB.
+    /// The largest memory of one query's operators, in bytes. Operators that can spill do so beyond it. Default: 2 GiB.
     pub query_memory: usize,
-    /// Bytes of memory that all queries together may hold. Default: 8 GiB.
+    /// The largest memory of all queries together, in bytes. Default: 8 GiB.
     pub memory: usize,
-    /// How long a query may take, planning and every node included. Default: 10 minutes.
+    /// The timeout of a query, planning and every node included. Default: 10 minutes.
     pub query_timeout: Duration,
-    /// How many queries run at once; more wait in line. Default: 64.
+    /// The number of queries that run at once. Further queries wait. Default: 64.
     pub concurrent_queries: usize,
-    /// How many queries may wait in line; more are refused. Default: 256.
+    /// The number of queries that may wait. Further queries are refused. Default: 256.
     pub queued_queries: usize,
-    /// How many nodes a query may go through before it is refused. Default: 4.
+    /// The largest number of nodes on the path of a query. Default: 4.
     pub max_hops: u32,
-    /// Bytes of disk that spilling may take, over all queries. Default: 50 GiB.
+    /// The largest disk space for spilled data of all queries, in bytes. Default: 50 GiB.
     pub spill_bytes: u64,
-    /// Bytes of keys that may come with a fragment, and that are sent with one. Default: 8 MiB.
+    /// The largest size of the join keys of a received or sent fragment, in bytes. Default: 8 MiB.
     pub key_bytes: usize,
-    /// Bytes of memory that the tables of one session may hold; those of all
-    /// sessions, a quarter of `memory`, beside it. Default: 256 MiB.
+    /// The largest memory of one session's tables, in bytes. In addition, the tables of all sessions together may hold
+    /// a quarter of `memory`. Default: 256 MiB.
     pub session_tables: usize,
 }
 

@@ -1,4 +1,4 @@
-//! How far a query is: rows and bytes that crossed each edge so far.
+//! The progress of a query: the rows and bytes that have crossed each edge.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -6,36 +6,36 @@ use std::sync::{Arc, Mutex};
 use portolan_connectors::{PulledRows, lock};
 use serde::{Deserialize, Serialize};
 
-/// How far a query is.
+/// The progress of a query.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Rows that left the query so far.
+    /// The number of rows that the query has returned so far.
     pub rows: u64,
-    /// Whether the last row has left.
+    /// True if the query has returned its last row.
     pub finished: bool,
     /// The edges from other sites.
     pub edges: Vec<EdgeProgress>,
 }
 
-/// What crossed one edge so far.
+/// The progress of one edge.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EdgeProgress {
     /// The domains whose ports the fragment reads.
     pub domains: Vec<String>,
-    /// The site that the rows come from.
+    /// The site that sends the rows.
     pub site: String,
-    /// Rows so far.
+    /// The number of rows so far.
     pub rows: u64,
-    /// Bytes on the wire so far.
+    /// The number of bytes on the wire so far.
     pub bytes: u64,
-    /// Bytes of keys that were sent to the site.
+    /// The bytes of join keys that were sent to the site.
     #[serde(default)]
     pub bytes_sent: u64,
-    /// Whether the edge is done.
+    /// True if the edge is done.
     pub finished: bool,
 }
 
-/// The counters of one edge, written by the operator that reads it.
+/// The counters of one edge, which the operator that reads the edge updates.
 #[derive(Debug)]
 pub(crate) struct EdgeCounters {
     pub(crate) domains: Vec<String>,
@@ -44,12 +44,12 @@ pub(crate) struct EdgeCounters {
     pub(crate) bytes: AtomicU64,
     pub(crate) bytes_sent: AtomicU64,
     pub(crate) finished: AtomicBool,
-    /// What the site pulled from others, once it said so.
+    /// The rows that the site fetched from others, once the site has reported them.
     pub(crate) pulled: Mutex<Vec<PulledRows>>,
 }
 
 impl EdgeCounters {
-    /// Returns the counters of an edge over which nothing has come yet.
+    /// Returns the counters of an edge that nothing has crossed yet.
     pub(crate) fn new(domains: Vec<String>, site: String) -> Self {
         Self {
             domains,
@@ -62,7 +62,7 @@ impl EdgeCounters {
         }
     }
 
-    /// The edge as it is now, then those beyond it, as far as its site told.
+    /// Returns the progress of the edge, and then of the edges behind it that the site has reported.
     fn now(&self) -> Vec<EdgeProgress> {
         let own = EdgeProgress {
             domains: self.domains.clone(),
@@ -92,7 +92,7 @@ struct Counters {
     edges: Mutex<Vec<Arc<EdgeCounters>>>,
 }
 
-/// Reads how far a query is while somebody else drives it.
+/// A handle that reads the progress of a running query.
 #[derive(Clone, Debug, Default)]
 pub struct ProgressHandle(Arc<Counters>);
 
@@ -101,7 +101,7 @@ impl ProgressHandle {
         Self(Arc::new(Counters { edges: Mutex::new(edges), ..Counters::default() }))
     }
 
-    /// The query goes on over other edges.
+    /// Replaces the edges after the query was planned again.
     pub(crate) fn replace_edges(&self, edges: Vec<Arc<EdgeCounters>>) {
         *lock(&self.0.edges) = edges;
     }
@@ -114,7 +114,7 @@ impl ProgressHandle {
         self.0.finished.store(true, Ordering::Relaxed);
     }
 
-    /// How far the query is now.
+    /// Returns the current progress.
     pub fn now(&self) -> Progress {
         Progress {
             rows: self.0.rows.load(Ordering::Relaxed),

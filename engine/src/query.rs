@@ -52,22 +52,22 @@ struct Query {
     view: Arc<MeshView>,
     settings: Settings,
     context: Arc<QueryContext>,
-    /// What the session's statements see beside the mesh; `None` for a fragment of another node.
+    /// The names that the session adds to the mesh; `None` for a fragment of another node.
     names: Option<Arc<SessionNames>>,
     listed: Arc<ActivityGuard>,
     entry: Entry,
 }
 
-/// How a query comes to its place.
+/// The way in which a query gets its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Entry {
-    /// It waits in line for one.
+    /// The query waits in the queue.
     InLine,
-    /// No client has requested its rows yet: it takes a free place, or fails.
+    /// No client has requested the query's rows yet. The query takes a free place, or fails.
     Speculative,
 }
 
-/// A query whose plan is ready.
+/// A query whose plan is ready to run.
 #[derive(Debug)]
 struct Ready {
     state: Arc<SessionState>,
@@ -115,12 +115,12 @@ impl Query {
         }
     }
 
-    /// Whether it is a part of another node's query.
+    /// True if this is a fragment of another node's query.
     fn is_fragment(&self) -> bool {
         self.names.is_none()
     }
 
-    /// What planning of it sees.
+    /// Returns the state in which the query is planned.
     fn state(&self) -> SessionState {
         session_state(&self.engine, &self.view, self.names.clone())
     }
@@ -135,7 +135,7 @@ impl Query {
         Ok(Ready { state, memory, planned: Arc::new(planned), physical, edges, passes })
     }
 
-    /// Planning lists files and reads their ends, and a store may hang.
+    /// Plans with a timeout, because planning lists files and reads their footers, and a store may hang.
     async fn ready_in_time(&self, plan: &LogicalPlan, state: SessionState, passes: Option<PassRows>) -> Result<Ready> {
         let ready = tokio::time::timeout_at(self.context.head.deadline.into(), self.ready(plan, state, passes));
         tokio::select! {
@@ -165,16 +165,16 @@ impl Query {
         }
     }
 
-    /// Starts a plan whose rows are brought into the form of `schema`.
+    /// Starts a plan whose rows are converted to `schema`.
     async fn start(self, plan: &LogicalPlan, schema: SchemaRef) -> Result<QueryStream> {
         let state = self.state();
         self.start_in(state, plan, schema).await
     }
 
-    /// As [`Query::start`], where what planning sees is there already.
+    /// As [`Query::start`], with a state that already exists.
     async fn start_in(self, mut state: SessionState, plan: &LogicalPlan, schema: SchemaRef) -> Result<QueryStream> {
         let place = self.admit().await?;
-        // The moment that `now()` means, wherever in the query it stands.
+        // This sets the time of `now()`, at every place in the query.
         state.mark_start_execution();
         let ready = self.ready_in_time(plan, state, None).await?;
         Ok(self.drive(ready, place, schema))
@@ -186,7 +186,7 @@ impl Query {
         let (query_id, deadline) = (head.query_id.clone(), head.deadline);
         let measured = !self.is_fragment() || head.measured;
         let ready = Arc::new(Mutex::new(Arc::new(ready)));
-        // It is set here alone.
+        // This is the only place that sets the progress.
         let _ = self.listed.query.progress.set(progress.clone());
         let run = Run {
             stop: self.listed.query.stop.clone(),
@@ -211,14 +211,14 @@ impl Query {
         while let Some(batch) = stream.next().await {
             batch?;
         }
-        // It may not be the plan that it began with.
+        // The query may have changed its plan.
         let Some(ready) = stream.ready() else { return Ok(vec![]) };
         ready.explained(options, true)
     }
 }
 
 impl Ready {
-    /// Returns the rows of EXPLAIN, and what the query did if it `ran`.
+    /// Returns the rows of EXPLAIN, with measurements if the query `ran`.
     fn explained(&self, options: ExplainOptions, ran: bool) -> Result<Vec<(String, String)>> {
         let mut rows = self.passes.clone().map(PassRows::into_rows).unwrap_or_default();
         let edges = ran.then(|| self.edges.all());
@@ -226,13 +226,14 @@ impl Ready {
         Ok(rows)
     }
 
-    /// What its operators run with: memory of the query's own.
+    /// Returns the context in which the operators run, with the query's own memory.
     fn task_context(&self) -> Arc<TaskContext> {
         let memory = self.memory.clone();
         if lists_functions(self.physical.as_ref()) {
             return Arc::new(TaskContext::from(self.state.as_ref()).with_runtime(memory));
         }
-        // Whatever else runs has found its functions: copying the tables of their names would take longer than a small query.
+        // All other plans have resolved their functions. Copying the tables of function names would take longer than a
+        // small query.
         let (session, config) = (self.state.session_id().to_owned(), self.state.config().clone());
         Arc::new(TaskContext::new(None, session, config, none(), none(), none(), none(), memory))
     }
@@ -242,15 +243,15 @@ fn none<T>() -> HashMap<String, T> {
     HashMap::new()
 }
 
-/// Whether the plan may read the `information_schema`, which lists the functions that it is run with.
+/// True if the plan may read `information_schema`, which lists the functions in the context.
 fn lists_functions(plan: &dyn ExecutionPlan) -> bool {
     plan.is::<StreamingTableExec>() || plan.children().into_iter().any(|input| lists_functions(input.as_ref()))
 }
 
-/// What planning of one query sees: its view of the mesh, and what its session adds.
+/// Returns the state in which one query is planned: its view of the mesh, and the names that its session adds.
 ///
-/// A copy of the engine's state, changed in place: a builder would register every function anew, which takes longer than
-/// planning a small query. What a builder alone can change is [`query_memory`].
+/// The state is a copy of the engine's state, changed in place. A builder would register every function again, which
+/// takes longer than planning a small query. [`query_memory`] makes the change that needs a builder.
 fn session_state(engine: &EngineState, view: &Arc<MeshView>, names: Option<Arc<SessionNames>>) -> SessionState {
     let mut state = engine.base.clone();
     if let Some(names) = &names {
@@ -260,12 +261,12 @@ fn session_state(engine: &EngineState, view: &Arc<MeshView>, names: Option<Arc<S
         options.default_schema = SEARCH_SCHEMA.to_owned();
     }
     state.register_catalog_list(Arc::new(MeshCatalogs::new(view.clone(), names)));
-    // The moment that `now()` means, wherever in the query it stands.
+    // This sets the time of `now()`, at every place in the query.
     state.mark_start_execution();
     state
 }
 
-/// The engine's runtime, with memory that one query has for itself.
+/// Returns the engine's runtime with the memory of one query.
 fn query_memory(engine: &EngineState) -> Result<Arc<RuntimeEnv>> {
     let memory = QueryMemory::new(engine.limits.query_memory, engine.memory.clone());
     RuntimeEnvBuilder::from_runtime_env(engine.base.runtime_env())

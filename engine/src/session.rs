@@ -1,4 +1,4 @@
-//! A session: a principal, its settings, its tables, and the statements it runs.
+//! A session: a principal with settings and tables, and the statements that it runs.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -8,7 +8,7 @@ use crate::query::{ingest, settings};
 use crate::state::SessionHandle;
 use crate::{Engine, IngestMode, IngestTarget, Prepared, Principal, QueryStream, Result, Settings};
 
-/// A session on an engine. Cheap to clone; clones share settings and tables.
+/// A session on an engine. Cloning is cheap, and clones share settings and tables.
 #[derive(Clone, Debug)]
 pub struct Session(SessionHandle);
 
@@ -17,22 +17,22 @@ impl Session {
         Self(SessionHandle::open(engine.inner(), principal))
     }
 
-    /// Its identity, as `mesh.sessions` shows it. It opens nothing: it is no token.
+    /// Returns the identifier of the session, as in `mesh.sessions`. It is not a token, and gives no access.
     pub fn id(&self) -> &str {
         self.0.id()
     }
 
-    /// The engine that it is open on.
+    /// Returns the engine of the session.
     pub fn engine(&self) -> Engine {
         Engine::of(self.0.engine.clone())
     }
 
-    /// On whose behalf it runs.
+    /// Returns the principal of the session.
     pub fn principal(&self) -> &Principal {
         self.0.principal()
     }
 
-    /// The settings as they are now.
+    /// Returns the current settings.
     pub fn settings(&self) -> Settings {
         self.0.settings()
     }
@@ -40,12 +40,12 @@ impl Session {
     /// Changes one setting, as `SET name = value` does.
     ///
     /// # Errors
-    /// As [`Settings::set`]; `NotFound` for a catalog that there is not.
+    /// As [`Settings::set`]; `NotFound` if the catalog does not exist.
     pub fn set(&self, name: &str, value: &str) -> Result<()> {
         settings::set(&self.0, name, value)
     }
 
-    /// Sets one setting back to its default, as `RESET name` does.
+    /// Resets one setting to its default, as `RESET name` does.
     ///
     /// # Errors
     /// As [`Settings::reset`].
@@ -53,23 +53,23 @@ impl Session {
         settings::reset(&self.0, name)
     }
 
-    /// The tables that it made, with their columns, in the order of their names.
+    /// Returns the session's tables with their columns, ordered by name.
     pub fn tables(&self) -> Vec<(String, SchemaRef)> {
         let tables = self.0.shared.tables.snapshot();
         tables.iter().map(|(name, content)| (name.clone(), content.schema.clone())).collect()
     }
 
-    /// Whether it has tables or runs something, which would be lost with it.
+    /// True if the session has tables or runs statements, which would be lost with it.
     pub fn is_in_use(&self) -> bool {
         !self.0.shared.tables.snapshot().is_empty() || self.0.engine.activity.queries_of(self.id()) > 0
     }
 
-    /// Ends it: what it runs is stopped, its tables are gone, and it takes no further statement.
+    /// Closes the session: stops its statements, drops its tables, and refuses further statements.
     pub fn close(&self) {
         self.0.shared.close();
     }
 
-    /// Whether it was closed.
+    /// True if the session is closed.
     pub fn is_closed(&self) -> bool {
         self.0.shared.closed.is_cancelled()
     }
@@ -77,7 +77,7 @@ impl Session {
     /// Parses and plans one statement, without running it.
     ///
     /// # Errors
-    /// `InvalidQuery` or `NotFound` with the place in the statement and the nearest names.
+    /// `InvalidQuery` or `NotFound`, with the place in the statement and the nearest names.
     pub async fn prepare(&self, sql: &str) -> Result<Prepared> {
         Prepared::new(&self.0, sql).await
     }
@@ -90,13 +90,15 @@ impl Session {
         Box::pin(self.prepare(sql)).await?.execute(&[]).await
     }
 
-    /// Takes uploaded rows; gives how many there were. Columns go by their names; those that the target has beside are
-    /// NULL. All rows take effect, or none.
+    /// Stores uploaded rows, and returns their number. Columns are matched by name, and further columns of the target
+    /// are NULL. All rows take effect, or none.
     ///
     /// # Errors
-    /// `AlreadyExists` or `NotFound`, as `mode` says; `PermissionDenied` for a port that takes no rows from the
-    /// principal; `InvalidQuery` for columns that the target lacks, and values that do not fit; `ResourceExhausted` past
-    /// the bound of a session's tables; what `rows` ends with.
+    /// - `AlreadyExists` or `NotFound`, depending on `mode`.
+    /// - `PermissionDenied` if the port accepts no rows from the principal.
+    /// - `InvalidQuery` if the target lacks a column, or values do not fit.
+    /// - `ResourceExhausted` if the rows exceed the limit of a session's tables.
+    /// - The error that `rows` ends with.
     pub async fn ingest(
         &self,
         target: &IngestTarget,

@@ -1,4 +1,5 @@
-//! What a session can set: typed, parsed once, unknown names refused with the nearest known one.
+//! The settings of a session. They are typed and parsed once, and an unknown name is rejected with the nearest known
+//! one.
 
 use std::time::Duration;
 
@@ -6,67 +7,68 @@ use portolan_catalog::nearest::nearest;
 
 use crate::{Error, ErrorKind, Result};
 
-/// Bytes of a setting's value: sessions keep them.
+/// The largest size of a setting's value, in bytes, because sessions keep the values.
 const LONGEST_VALUE: usize = 4096;
 
 /// The settings of a session, changed by `SET name = value`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// `catalog`: the domain that names of two parts (`product.port`) are looked up in. Default: none.
+    /// `catalog`: the domain of names with two parts (`product.port`). Default: none.
     pub catalog: Option<String>,
-    /// `schema`: the data product that names of one part are looked up in, after the session's own tables. Default:
-    /// `mesh`.
+    /// `schema`: the data product of names with one part, which are first looked up among the session's own tables.
+    /// Default: `mesh`.
     pub schema: Option<String>,
-    /// `portolan.compression`: how rows to this session's client are compressed. Default: none.
+    /// `portolan.compression`: the compression of rows to this session's client. Default: none.
     pub compression: Compression,
-    /// `portolan.endpoints`: in how many parts a client may fetch a result at once, 1 to 64. With more than one the
-    /// query runs to its end on its own, and its rows are kept until they expire. Results that are in order have one.
-    /// Default: 1, since some clients read no more.
+    /// `portolan.endpoints`: the number of parts in which a client may fetch a result in parallel, 1 to 64. With more
+    /// than one part, the query runs to its end without the client, and the node keeps the rows until they expire.
+    /// Ordered results have one part. Default: 1, because some clients read only one.
     pub endpoints: usize,
-    /// `portolan.placement`: whether work is placed at the owners of data. Off: every row of every
-    /// port that is read comes here, in the columns that the query needs, and all work is done here; the rows are the
-    /// same. Default: on.
+    /// `portolan.placement`: true if work is placed at the owners of data. Off: the local node gathers every row of
+    /// every port that the query reads, in the columns that it needs, and does all of the work. The rows of the result
+    /// are the same. Default: on.
     pub placement: bool,
-    /// `portolan.pushdown`: what of a query is placed at the owners of data. Default: all that may and pays.
+    /// `portolan.pushdown`: the parts of a query that may be placed at the owners of data. Default: all parts that may
+    /// be, if that costs least.
     pub pushdown: Pushdown,
-    /// `portolan.query_timeout`: seconds that a query may take; at most the node's own limit. Default: that limit.
+    /// `portolan.query_timeout`: the timeout of a query in seconds, up to the node's own limit. Default: that limit.
     pub query_timeout: Option<Duration>,
-    /// `portolan.strategy`: how rows cross between owners: one word for every join across sites, or a list with one
-    /// for each in the order of the plan's printed form. Default: `auto`, whatever costs least.
+    /// `portolan.strategy`: how rows cross between owners. The value is one word for every join across sites, or a list
+    /// with one word for each join in the order of the printed plan. Default: `auto`, the strategy that costs least.
     pub strategy: Vec<StrategyChoice>,
-    /// `portolan.key_form`: how keys travel. Default: `auto`, whatever costs least.
+    /// `portolan.key_form`: the encoding of join keys. Default: `auto`, the encoding that costs least.
     pub key_form: Option<KeyFormChoice>,
-    /// `portolan.key_wait`: the longest that a scan at an owner waits for keys, in seconds. Default: 2.
+    /// `portolan.key_wait`: the longest time that a scan at an owner waits for join keys, in seconds. Default: 2.
     pub key_wait: Duration,
-    /// `portolan.join_order`: whether joins are put into the order that costs least. Off: as written. Default: on.
+    /// `portolan.join_order`: true if the planner orders joins by cost. Off: joins run as written. Default: on.
     pub join_order: bool,
-    /// `portolan.adapt_factor`: how many times larger or smaller than expected a side must turn out before what did
-    /// not start yet is decided again. At least 1. Default: 4.
+    /// `portolan.adapt_factor`: the factor by which the rows of a side must differ from their estimate before the
+    /// fragments that have not started are planned again. At least 1. Default: 4.
     pub adapt_factor: f64,
-    /// `portolan.string_views`: whether clients are sent strings and binary values with views as they are. Off: as
-    /// `Utf8` and `Binary`, which every driver reads. Default: off.
+    /// `portolan.string_views`: true if clients receive strings and binary values as views. Off: clients receive `Utf8`
+    /// and `Binary`, which every driver reads. Default: off.
     pub string_views: bool,
 }
 
-/// What of a query is placed at the owners of data.
+/// The parts of a query that may be placed at the owners of data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pushdown {
-    /// Whatever may be there and costs least there.
+    /// All parts that may run at an owner and cost least there.
     #[default]
     All,
-    /// Filters and projections of single ports: what federated engines ask of any source.
+    /// Filters and projections of single ports, which federated engines push down to any source.
     Scans,
 }
 
-/// How rows to a client are compressed.
+/// The compression of rows to a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
-    /// They are not.
+    /// No compression.
     #[default]
     None,
-    /// By LZ4: quick.
+    /// LZ4, which is fast.
     Lz4,
-    /// By Zstandard: smaller.
+    /// Zstandard, whose output is smaller.
     Zstd,
 }
 
@@ -77,30 +79,30 @@ impl Compression {
 /// A forced strategy for a join across sites.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StrategyChoice {
-    /// Whatever costs least.
+    /// The strategy that costs least.
     Auto,
-    /// Both sides come here.
+    /// The local node gathers both sides.
     Gather,
-    /// The left side's keys cut the right side.
+    /// The left side's join keys reduce the right side.
     KeysFromLeft,
-    /// The right side's keys cut the left side.
+    /// The right side's join keys reduce the left side.
     KeysFromRight,
-    /// The owner of the left side pulls the right side and joins.
+    /// The owner of the left side fetches the right side and joins.
     DelegateToLeft,
-    /// The owner of the right side pulls the left side and joins.
+    /// The owner of the right side fetches the left side and joins.
     DelegateToRight,
 }
 
-/// A forced form of keys.
+/// A forced encoding of join keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyFormChoice {
-    /// As literals in the fragment's plan.
+    /// Literals in the fragment's plan.
     Literals,
-    /// As a batch beside it.
+    /// A batch that is sent with the plan.
     Batch,
-    /// As a Bloom filter.
+    /// A Bloom filter.
     Bloom,
-    /// As the least and the greatest.
+    /// The smallest and the largest key.
     Range,
 }
 
@@ -162,10 +164,10 @@ pub const SETTINGS: &[&str] = &[
 ];
 
 impl Settings {
-    /// Sets one setting from text.
+    /// Sets one setting from a string.
     ///
     /// # Errors
-    /// `InvalidQuery` for an unknown name (with the nearest known one) or a value that does not fit.
+    /// `InvalidQuery` if the name is unknown (with the nearest known one), or the value does not fit.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         if value.len() > LONGEST_VALUE {
             let what = format!("the value of a setting takes at most {LONGEST_VALUE} bytes");
@@ -215,10 +217,10 @@ impl Settings {
         Ok(())
     }
 
-    /// Sets one setting back to its default.
+    /// Resets one setting to its default.
     ///
     /// # Errors
-    /// `InvalidQuery` for an unknown name, with the nearest known one.
+    /// `InvalidQuery` if the name is unknown, with the nearest known one.
     pub fn reset(&mut self, name: &str) -> Result<()> {
         let default = Self::default();
         match name.to_lowercase().as_str() {
@@ -232,7 +234,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Every setting's name and present value, as text.
+    /// Returns the name and the current value of every setting, as strings.
     pub fn values(&self) -> Vec<(&'static str, String)> {
         let on_off = |on| if on { "on" } else { "off" }.to_owned();
         let strategies: Vec<_> = self.strategy.iter().map(|s| word(*s, StrategyChoice::ALL)).collect();

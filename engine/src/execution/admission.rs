@@ -1,4 +1,4 @@
-//! Admits queries: so many at once, so many more in line, the rest refused.
+//! Admission: a number of queries run at once, a number of queries wait, and the rest are refused.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,11 +8,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{Error, ErrorKind, Limits, Result};
 
-/// Fragments get places of their own, so many times those of queries: two nodes whose queries wait for one another's
-/// fragments must not keep one another out.
+/// The number of fragments that run at once for each query that may run. Fragments have places of their own, because
+/// two nodes whose queries wait for each other's fragments must not block each other.
 const FRAGMENTS_PER_QUERY: usize = 4;
 
-/// Admits queries and fragments.
+/// The admission of queries and fragments.
 #[derive(Debug)]
 pub(crate) struct Admission {
     queries: SlotQueue,
@@ -57,7 +57,8 @@ impl Admission {
         self.queries.enter(deadline).await
     }
 
-    /// A place for a query whose rows nobody has asked for yet: one that is free now, while more than half of them are.
+    /// Takes a place for a speculative query, whose rows no client has requested yet. It takes only a free place, and
+    /// only if more than half of the places are free.
     ///
     /// # Errors
     /// `ResourceExhausted`.
@@ -92,7 +93,7 @@ impl SlotQueue {
     }
 }
 
-/// Counts one who waits, for as long as it waits.
+/// A query in the queue, which is counted while it waits.
 struct Waiting<'a>(&'a SlotQueue);
 
 impl<'a> Waiting<'a> {

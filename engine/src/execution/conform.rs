@@ -1,4 +1,4 @@
-//! Converts rows to the promised columns, and refuses a value that would become another one.
+//! Converts rows to the promised columns, and refuses a value that would change.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use crate::{Error, ErrorKind, Result};
 /// Converts a batch to the promised columns: by position, with the promised names and types.
 ///
 /// # Errors
-/// `Internal` if the number of columns differs; `InvalidQuery` if a value does not fit the promised type, or would
-/// become another value in it.
+/// `Internal` if the number of columns differs; `InvalidQuery` if a value does not fit the promised type or would
+/// change.
 pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     if batch.num_columns() != schema.fields().len() {
         return Err(Error::new(
@@ -39,13 +39,13 @@ pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
         .map_err(|e| Error::new(ErrorKind::InvalidQuery, "the rows do not fit the promised columns").with_source(e))
 }
 
-/// A value, or why there is none; see [`lossless`].
+/// A value, or the reason why there is none; see [`lossless`].
 type Outcome<T> = std::result::Result<T, Option<ArrowError>>;
 
-/// Returns the values in another type, if each keeps its meaning.
+/// Converts the values to another type, if each keeps its meaning.
 ///
 /// # Errors
-/// The reason why a value does not fit the type; `None` if the value would become another one.
+/// The reason why a value does not fit the type; `None` if the value would change.
 pub(crate) fn lossless(column: &ArrayRef, to: &DataType) -> Outcome<ArrayRef> {
     let from = column.data_type();
     if from == to {
@@ -53,7 +53,7 @@ pub(crate) fn lossless(column: &ArrayRef, to: &DataType) -> Outcome<ArrayRef> {
     }
     let strict = CastOptions { safe: false, ..CastOptions::default() };
     match (from, to) {
-        // The values of a dictionary decide, not the keys.
+        // The values of a dictionary matter, not the keys.
         (DataType::Dictionary(_, a), DataType::Dictionary(_, b)) if a == b => {
             return Ok(cast_with_options(column, to, &strict)?);
         }
@@ -80,7 +80,7 @@ pub(crate) fn lossless(column: &ArrayRef, to: &DataType) -> Outcome<ArrayRef> {
         };
         return if infinite(column)? == infinite(&cast)? { Ok(cast) } else { Err(None) };
     }
-    // A cast cuts fractions: a value that the reverse cast does not restore would become another value.
+    // A cast truncates fractions. If the reverse cast does not restore a value, the cast has changed it.
     if !(from.is_numeric() || from.is_temporal() || from.is_nested()) {
         return Ok(cast);
     }
@@ -93,8 +93,8 @@ pub(crate) fn lossless(column: &ArrayRef, to: &DataType) -> Outcome<ArrayRef> {
     if is_same { Ok(cast) } else { Err(None) }
 }
 
-/// Parses strings as values of another type. Arrow's casts round digits beyond the scale of a decimal, and cut digits
-/// beyond the unit of a time.
+/// Parses strings as values of another type. Arrow's casts round digits beyond the scale of a decimal, and truncate
+/// digits beyond the unit of a time.
 fn from_text(column: &ArrayRef, to: &DataType, strict: &CastOptions<'_>) -> Outcome<ArrayRef> {
     if matches!(to, DataType::Date32 | DataType::Date64) {
         // A cast to dates accepts a string with a time, and drops the time.
@@ -110,7 +110,7 @@ fn from_text(column: &ArrayRef, to: &DataType, strict: &CastOptions<'_>) -> Outc
     Ok(cast_with_options(column, to, strict)?)
 }
 
-/// Returns the number of digits that values of a decimal or time have after their point. `None` for other types.
+/// Returns the number of digits that values of a decimal or time type have after their point; `None` for other types.
 fn digits_after_point(data_type: &DataType) -> Option<usize> {
     match data_type {
         DataType::Decimal32(_, scale)

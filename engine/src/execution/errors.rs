@@ -1,5 +1,5 @@
-//! DataFusion's errors into ours: the kind tells the caller what to do, the text says where. The error of a cancelled
-//! query stands here too: whatever runs a query returns the same one.
+//! Converts DataFusion's errors to ours. The kind determines what the caller can do, and the text contains the place.
+//! The error of a cancelled query is here too, so that all code that runs a query returns the same one.
 
 use std::error::Error as StdError;
 
@@ -10,7 +10,7 @@ use portolan_catalog::nearest::nearest;
 
 use crate::{Error, ErrorKind};
 
-/// Turns an error of DataFusion's into ours. One of ours that travelled through DataFusion comes out as it went in.
+/// Converts an error of DataFusion to ours. One of our errors that travelled through DataFusion comes out unchanged.
 pub(crate) fn from_datafusion(error: &DataFusionError) -> Error {
     if let Some(ours) = find_ours(error) {
         return Error::new(ours.kind(), ours.chain());
@@ -28,17 +28,17 @@ pub(crate) fn into_datafusion(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
-/// Returns the error of a query that was cancelled.
+/// Returns the error of a cancelled query.
 pub(crate) fn cancelled() -> Error {
     Error::new(ErrorKind::Cancelled, "the query was cancelled")
 }
 
-/// A place in a statement, in words.
+/// Describes a place in a statement.
 pub(crate) fn place(span: Span) -> String {
     format!("line {}, column {}", span.start.line, span.start.column)
 }
 
-/// An error of ours anywhere in the chain of causes.
+/// Returns the first of our errors in the chain of causes.
 fn find_ours<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     let mut next = Some(error);
     while let Some(cause) = next {
@@ -54,14 +54,14 @@ fn find_ours<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     None
 }
 
-/// A pattern that is none, or one that would take too much.
+/// True if the error is about an invalid regular expression, or one that takes too much memory.
 fn is_of_regex(error: &(dyn StdError + 'static)) -> bool {
     let said = error.to_string();
     said.starts_with("regex parse error") || said.starts_with("Compiled regex exceeds size limit")
 }
 
 fn kind(error: &DataFusionError) -> ErrorKind {
-    // Its root is an error of another crate, which tells nothing.
+    // The root is an error of another crate, which does not show the kind.
     if let DataFusionError::Context(context, inner) = error {
         return if context == "Invalid regex" { ErrorKind::InvalidQuery } else { kind(inner) };
     }
@@ -72,7 +72,7 @@ fn kind(error: &DataFusionError) -> ErrorKind {
         | DataFusionError::Configuration(_)
         | DataFusionError::Execution(_)
         | DataFusionError::ArrowError(..) => ErrorKind::InvalidQuery,
-        // The one library below a function whose errors are about the statement.
+        // This is the only library below a function whose errors concern the statement.
         DataFusionError::External(inner) if is_of_regex(inner.as_ref()) => ErrorKind::InvalidQuery,
         DataFusionError::NotImplemented(_) | DataFusionError::Substrait(_) => ErrorKind::Unsupported,
         DataFusionError::ResourcesExhausted(_) => ErrorKind::ResourceExhausted,
@@ -84,7 +84,7 @@ fn kind(error: &DataFusionError) -> ErrorKind {
     }
 }
 
-/// The message without DataFusion's prefixes and backtraces.
+/// Returns the message without DataFusion's prefixes and backtraces.
 fn text(error: &DataFusionError) -> String {
     match error {
         DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
@@ -101,11 +101,11 @@ fn text(error: &DataFusionError) -> String {
         DataFusionError::Shared(inner) => text(inner),
         DataFusionError::Collection(errors) => errors.first().map_or_else(|| error.strip_backtrace(), text),
         DataFusionError::ResourcesExhausted(message) => exhausted(without_backtrace(message)),
-        // What is added to a lack of memory names settings that are DataFusion's and not ours.
+        // The context of a memory error names settings of DataFusion, not ours.
         DataFusionError::Context(_, inner) if matches!(inner.find_root(), DataFusionError::ResourcesExhausted(_)) => {
             text(inner)
         }
-        // Which of the optimizer's rules found it is of no use to who asked.
+        // The client has no use for the name of the optimizer rule that found the error.
         DataFusionError::Context(context, inner) if context.contains(" rule '") => text(inner),
         DataFusionError::Context(context, inner) => format!("{context}: {}", text(inner)),
         DataFusionError::Plan(message) if message.contains(NO_SUCH_FUNCTION) => {
@@ -123,14 +123,13 @@ fn text(error: &DataFusionError) -> String {
     }
 }
 
-/// The beginning of DataFusion's message about a subquery, or a column of the query around one, that no rule turned
-/// into a join.
+/// The start of DataFusion's message about a subquery, or a column of the outer query, that no rule turned into a join.
 const NO_SUBQUERY: &str = "Physical plan does not support logical expression";
 
-/// Where DataFusion comes to the point when a function does not take what it was given.
+/// The start of the useful part of DataFusion's message if a function does not accept its arguments.
 const NO_SUCH_FUNCTION: &str = "No function matches the given name and argument types";
 
-/// A lack of memory or disk, with the limit of ours that was reached.
+/// Describes a lack of memory or disk, with the limit of ours that was reached.
 fn exhausted(message: &str) -> String {
     let limit = if message.contains("limits.memory") {
         return message.to_owned();
@@ -144,7 +143,7 @@ fn exhausted(message: &str) -> String {
     format!("{limit}: {}", lower_first(what))
 }
 
-/// At most so many columns are listed where none comes near.
+/// The largest number of columns that an error lists if no name is similar.
 const COLUMNS_LISTED: usize = 8;
 
 fn no_such_column(field: &Column, valid: &[Column]) -> String {
@@ -156,7 +155,7 @@ fn no_such_column(field: &Column, valid: &[Column]) -> String {
         None => {
             let listed: Vec<_> = names().take(COLUMNS_LISTED).collect();
             let more = if valid.len() > COLUMNS_LISTED { ", …" } else { "" };
-            // Only double quotes keep capitals and spaces in a name, and some write texts with them.
+            // Only double quotes keep capitals and spaces in a name, and some users write strings with them.
             let kept = |c: char| c.is_ascii_uppercase() || c == ' ';
             let text = match field.relation.is_none() && field.name.contains(kept) && !field.name.contains('(') {
                 true => format!("; if the text is meant, write '{}'", field.name.replace('\'', "''")),
@@ -168,7 +167,8 @@ fn no_such_column(field: &Column, valid: &[Column]) -> String {
     format!("there is no column `{wanted}`{hint}")
 }
 
-/// DataFusion's messages begin with a capital; ours do not. A word in capitals stays as it is.
+/// Changes the capital at the start of DataFusion's messages to lower case, as in our messages. A word in capitals
+/// stays.
 fn lower_first(message: &str) -> String {
     let mut chars = message.chars();
     match (chars.next(), chars.next()) {

@@ -1,4 +1,4 @@
-//! Memory of one query: a bound of its own, and below the bound that all queries of the engine share.
+//! The memory of one query: a limit of its own, and the limit that all queries of the engine share.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -10,10 +10,10 @@ use datafusion::execution::memory_pool::{
     FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation, TrackConsumersPool,
 };
 
-/// How many of a query's operators an error for too much memory names.
+/// The number of a query's operators that a memory error names.
 const LARGEST_CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
 
-/// What all queries of an engine hold together.
+/// The memory that all queries of an engine hold together.
 #[derive(Debug)]
 pub(crate) struct SharedMemory {
     held: AtomicUsize,
@@ -41,7 +41,7 @@ impl SharedMemory {
     }
 }
 
-/// The memory of one query. What can spill, spills when either bound is reached; what cannot, fails.
+/// The memory of one query. If either limit is reached, operators that can spill do so, and other operators fail.
 #[derive(Debug)]
 pub(crate) struct QueryMemory {
     own: TrackConsumersPool<FairSpillPool>,
@@ -74,7 +74,7 @@ impl MemoryPool for QueryMemory {
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
-        // Asked for where it cannot be refused: counted, so that others are refused.
+        // This request cannot be refused. It is counted, so that others are refused.
         self.shared.held.fetch_add(additional, Ordering::Relaxed);
         self.own.grow(reservation, additional);
     }
@@ -114,12 +114,12 @@ mod tests {
         let (a, b) = (query(&shared), query(&shared));
         let first = MemoryConsumer::new("a").register(&a);
         first.try_grow(50).unwrap();
-        // Its own bound; nothing stays taken of the shared one.
+        // The query's own limit. None of the shared memory stays taken.
         assert!(first.try_grow(20).is_err());
         assert_eq!(shared.held.load(Ordering::Relaxed), 50);
         let second = MemoryConsumer::new("b").register(&b);
         second.try_grow(50).unwrap();
-        // The shared bound, though its own would allow it.
+        // The shared limit, although the query's own limit would allow it.
         assert!(second.try_grow(5).unwrap_err().to_string().contains("limits.memory"));
         drop(first);
         second.try_grow(5).unwrap();

@@ -1,4 +1,4 @@
-//! Runs physical plans: on threads of their own, within limits, as streams with back-pressure.
+//! Runs physical plans: on their own threads, within limits, as streams with back-pressure.
 
 pub(crate) mod admission;
 pub(crate) mod conform;

@@ -1,5 +1,5 @@
-//! Drives one physical plan on the engine's threads and hands its batches over through a small channel, so that a
-//! reader that stops reading stops the plan.
+//! Drives one physical plan on the engine's threads and sends its batches through a small channel, so that a reader
+//! that stops reading stops the plan.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,28 +22,28 @@ use super::errors::{cancelled, from_datafusion};
 use super::runtime::CpuRuntime;
 use crate::{Error, ErrorKind, ProgressHandle, Result};
 
-/// Batches that wait for their reader, at most.
+/// The largest number of batches that wait for the reader.
 const BATCHES_IN_FLIGHT: usize = 2;
 
-/// What is driven, and with what.
+/// A plan to drive, and its context.
 pub(crate) type Driven = (Arc<dyn ExecutionPlan>, Arc<TaskContext>);
 
 /// A plan that is ready to run.
 pub(crate) struct Run {
     /// The plan, once it is final.
     pub(crate) plan: BoxFuture<'static, Result<Driven>>,
-    /// The columns that were promised: batches are brought into that form.
+    /// The promised columns, to which batches are converted.
     pub(crate) schema: SchemaRef,
     pub(crate) deadline: Instant,
     pub(crate) progress: ProgressHandle,
     pub(crate) place: Slot,
-    /// Stops the run.
+    /// The signal that stops the run.
     pub(crate) stop: CancellationToken,
-    /// Dropped when the plan has ended, before the reader of the batches learns of the end.
+    /// A value that is dropped when the plan has ended, before the reader of the batches sees the end.
     pub(crate) guard: Arc<dyn Send + Sync>,
 }
 
-/// The batches of a running plan. Dropping it stops the plan.
+/// The batches of a running plan. Dropping them stops the plan.
 #[derive(Debug)]
 pub(crate) struct Batches {
     receiver: mpsc::Receiver<Result<RecordBatch>>,
@@ -69,7 +69,7 @@ impl Run {
         let end = match outcome {
             Ok(Ok(())) => {
                 progress.finish();
-                // The end is said in so many words: a channel that closes without it was cut short.
+                // The end is explicit: a channel that closes without it was cut short.
                 None
             }
             Ok(Err(error)) => Some(error),
@@ -78,10 +78,10 @@ impl Run {
                 format!("the query took longer than it may{}; raise `portolan.query_timeout`", waiting_for(&progress)),
             )),
         };
-        // The query is no longer listed when its reader learns of the end.
+        // The query is no longer listed when its reader sees the end.
         drop(guard);
         if let Some(error) = end {
-            // Nobody may be reading any more, and then nobody wants to know.
+            // The reader may be gone, and then no one needs the error.
             let _ = sender.send(Err(error)).await;
         }
     }
@@ -101,7 +101,7 @@ impl Run {
     }
 }
 
-/// The sites that have not finished, for the message of a deadline.
+/// Describes the sites that have not finished, for the message of a deadline.
 fn waiting_for(progress: &ProgressHandle) -> String {
     let waiting: Vec<String> = progress
         .now()
@@ -125,7 +125,7 @@ impl Stream for Batches {
             self.ended = item.is_err();
             return Poll::Ready(Some(item));
         }
-        // The channel is closed. Whether the plan ended well, only its task can tell: one that panicked or was
+        // The channel is closed, and only the task knows whether the plan ended well. A plan that panicked or was
         // stopped must not pass for complete.
         let outcome = std::task::ready!(Pin::new(&mut self.task).poll(cx));
         self.ended = true;

@@ -1,5 +1,5 @@
-//! The threads that drive plans, apart from those that serve connections: a plan that computes for long must not keep
-//! a connection waiting.
+//! The threads that drive plans. They are separate from those that serve connections, because a long computation must
+//! not keep a connection waiting.
 
 use std::future::Future;
 
@@ -9,8 +9,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{Error, ErrorKind, Result};
 
-/// Bytes of a thread's stack, of which none is taken before it is used: planning calls itself for each level of a plan,
-/// and a stack that is used up ends the process. It holds the deepest that is let in (`bounds.rs`).
+/// The stack size of a thread, in bytes. The stack takes no memory before it is used. Planning recurses for each level
+/// of a plan, and a stack overflow ends the process. This size fits the deepest plan that `bounds.rs` accepts.
 const STACK: usize = 128 << 20;
 
 /// The threads that drive plans.
@@ -32,7 +32,7 @@ impl CpuRuntime {
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 
-    /// Runs a future there. Dropping the handle aborts it.
+    /// Runs a future on these threads. Dropping the handle aborts the future.
     pub(crate) fn spawn<T: Send + 'static>(
         &self,
         future: impl Future<Output = T> + Send + 'static,
@@ -40,12 +40,12 @@ impl CpuRuntime {
         AbortOnDropHandle::new(self.handle.spawn(future))
     }
 
-    /// Runs a future there to its end.
+    /// Runs a future on these threads to its end.
     pub(crate) fn run<T: Send + 'static>(
         &self,
         future: impl Future<Output = Result<T>> + Send + 'static,
     ) -> BoxFuture<'static, Result<T>> {
-        // On the heap, and begun at once: its caller waits on a stack that may be small.
+        // The future is on the heap and starts at once, because its caller may wait on a small stack.
         let task = self.spawn(Box::pin(future));
         Box::pin(async move {
             task.await.map_err(|e| Error::new(ErrorKind::Internal, "planning stopped short").with_source(e))?
@@ -55,7 +55,7 @@ impl CpuRuntime {
 
 impl Drop for CpuRuntime {
     fn drop(&mut self) {
-        // An engine may be dropped on a runtime, where waiting for threads is not allowed.
+        // An engine may be dropped on a runtime, which must not wait for threads.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

@@ -1,7 +1,7 @@
-//! Hands batches on in pieces, and lets others run between them.
+//! Splits batches into pieces, and yields to other tasks between them.
 //!
-//! DataFusion's nested loop join works off a whole batch of one side against all rows of the other before it gives way:
-//! where its condition holds for few pairs, a query that was cancelled would run on for minutes.
+//! DataFusion's nested loop join compares a whole batch of one side with all rows of the other side before it yields.
+//! If the join condition holds for few pairs, a cancelled query would run on for minutes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,23 +20,24 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-/// Pairs of rows that a join may look at before it gives way, about: tens of milliseconds.
+/// The approximate number of row pairs that a join may compare before it yields, which takes tens of milliseconds.
 const PAIRS: usize = 4 << 20;
-/// Rows of the other side, where nothing tells how many there are.
+/// The assumed number of rows on the other side, if it is unknown.
 const ASSUMED_ROWS: usize = 8192;
-/// Pieces smaller than this cost more than they save.
+/// The smallest piece. Smaller pieces cost more than they save.
 const LEAST: usize = 16;
-/// Pieces larger than this are batches as they come.
+/// The largest piece. Batches that may be larger are not split.
 const MOST: usize = 8192;
 
-/// Hands batches on in pieces of at most `rows` rows.
+/// An operator that splits batches into pieces of at most `rows` rows.
 #[derive(Clone, Debug)]
 pub(crate) struct SmallBatchesExec {
     input: Arc<dyn ExecutionPlan>,
     rows: usize,
 }
 
-/// The join with a probe side in pieces that fit the size of its build side; `None` where batches are small enough.
+/// Returns the join with a probe side in pieces whose size depends on the size of the build side; `None` if batches are
+/// small enough.
 pub(crate) fn with_small_batches(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() else { return Ok(None) };
     let (build, probe) = (join.left(), join.right());

@@ -1,6 +1,6 @@
-//! Joins that give way. A plan can be stopped only where its task yields, and DataFusion's operators yield by what
-//! they read: a join that makes thousands of batches out of one that it read would run on long after its query was
-//! cancelled. A nested loop join yields while it gives nothing, too.
+//! Joins that yield. A plan can be stopped only where its task yields, and DataFusion's operators yield depending on
+//! their input. A join that returns thousands of batches for one input batch would run on long after its query was
+//! cancelled. A nested loop join also yields while it returns nothing.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use datafusion::physical_plan::coop::CooperativeExec;
 
 use super::small_batches::with_small_batches;
 
-/// The plan with joins that yield by what they give as well.
+/// Returns the plan with joins that also yield depending on their output.
 pub(crate) fn with_yielding_joins(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let wrapped = plan.transform_up(|node| {
         let is_join = node.children().len() == 2 && node.name().contains("Join");

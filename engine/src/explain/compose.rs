@@ -1,4 +1,4 @@
-//! Writes the document of a query from its placed plan and, where it ran, from what its operators did.
+//! Creates the document of a query from its placed plan and, if it ran, from the metrics of its operators.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(crate) struct ExecutedPlan<'a> {
     pub(crate) physical: &'a dyn ExecutionPlan,
 }
 
-/// Writes the document.
+/// Creates the document.
 pub(super) fn document(planned: &Planned, ran: Option<ExecutedPlan<'_>>) -> PlanDocument {
     let mut writer = DocumentWriter::new(planned, ran);
     let plan = writer.operator(&planned.placed, None, false).0;
@@ -38,7 +38,7 @@ pub(super) fn document(planned: &Planned, ran: Option<ExecutedPlan<'_>>) -> Plan
     PlanDocument { sites, fragments, plan, adapted: planned.adapted.clone(), q_error: summarised(errors) }
 }
 
-/// The owners whose ports are read, be it by way of another.
+/// Notes the owners of the ports that the plan reads, directly or through another owner.
 fn note_sites(placed: &Placed, sites: &mut BTreeMap<String, Vec<String>>) {
     if let (LogicalPlan::TableScan(_), SiteChoice::Peer(site)) = (&placed.plan, &placed.site) {
         let domains = sites.entry(site.to_string()).or_default();
@@ -52,7 +52,7 @@ fn note_sites(placed: &Placed, sites: &mut BTreeMap<String, Vec<String>>) {
 struct DocumentWriter<'a> {
     planned: &'a Planned,
     ran: Option<ExecutedPlan<'a>>,
-    /// For operators of the placed plan, by their places: rows, and the estimate of DataFusion.
+    /// The measured rows and DataFusion's estimate of operators of the placed plan, by their places.
     measures: BTreeMap<usize, (u64, Option<f64>)>,
     place: usize,
     fragments: Vec<FragmentEntry>,
@@ -74,7 +74,7 @@ impl<'a> DocumentWriter<'a> {
         Self { planned, ran, measures, place: 0, fragments: vec![], errors: vec![] }
     }
 
-    /// Gives the operator, and whether all of its inputs came to their end.
+    /// Returns the operator, and true if all of its inputs ran to their end.
     fn operator(&mut self, placed: &Placed, above: Option<&DecisionEntry>, limited: bool) -> (OperatorEntry, bool) {
         let measure = self.measures.get(&self.place).copied();
         self.place += 1;
@@ -82,7 +82,7 @@ impl<'a> DocumentWriter<'a> {
         let nearest = decision.as_ref().or(above).cloned();
         let limited = match placed.plan {
             LogicalPlan::Limit(_) => true,
-            // They read all of their inputs.
+            // These operators read all of their inputs.
             LogicalPlan::Aggregate(_) | LogicalPlan::Sort(_) | LogicalPlan::Window(_) => false,
             _ => limited,
         };
@@ -121,7 +121,7 @@ impl<'a> DocumentWriter<'a> {
         (operator, complete)
     }
 
-    /// Writes a fragment with its edge; gives whether it came to its end.
+    /// Adds a fragment with its edge. True if the fragment ran to its end.
     fn fragment(
         &mut self,
         number: usize,
@@ -165,7 +165,7 @@ impl<'a> DocumentWriter<'a> {
     }
 }
 
-/// Rows and DataFusion's own estimate for every operator, in the order of the plan's printed form.
+/// Notes the rows and DataFusion's own estimate for every operator, in the order of the printed plan.
 fn note_rows(plan: &dyn ExecutionPlan, statistics: &StatisticsContext, rows: &mut Vec<(Option<u64>, Option<f64>)>) {
     let actual = plan.metrics().and_then(|m| m.output_rows()).map(|r| r as u64);
     let expected = statistics.compute(plan, &StatisticsArgs::new()).ok();
@@ -190,7 +190,7 @@ fn site_name(site: &SiteChoice) -> Option<String> {
     }
 }
 
-/// The domains below a fragment's root whose rows come from another owner.
+/// Returns the domains below a fragment's root whose rows come from another owner.
 fn pulled(placed: &Placed, site: &SiteId) -> Vec<String> {
     let mut domains: Vec<String> = match &placed.site {
         SiteChoice::Peer(other) if other != site => placed.domains.iter().map(ToString::to_string).collect(),
@@ -230,7 +230,7 @@ fn edge_entry(fragment: &Fragment, pulls_from: Vec<String>) -> EdgeEntry {
     }
 }
 
-/// How many rows of a fragment are expected to cross.
+/// Returns the number of a fragment's rows that are expected to cross the edge.
 fn rows_expected(fragment: &Fragment) -> Option<f64> {
     known(fragment.edge.rows).or(fragment.rows.map(|rows| rows as f64))
 }
@@ -247,7 +247,7 @@ fn decided(decision: &Decision) -> DecisionEntry {
     }
 }
 
-/// An estimate that is 0 was never made.
+/// Returns the estimate; `None` if it is 0, which means that no estimate was made.
 fn known(estimate: f64) -> Option<f64> {
     (estimate > 0.0 && estimate.is_finite()).then_some(estimate)
 }
@@ -256,7 +256,7 @@ fn whole(estimate: f64) -> u64 {
     estimate.round() as u64
 }
 
-/// More digits than anyone reads would make every document differ.
+/// Rounds to thousandths. Digits that no one reads would make every document differ.
 fn thousandths(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }

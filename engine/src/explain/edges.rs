@@ -1,4 +1,4 @@
-//! Tells of edges: how rows come over each, how many were expected, and how many came.
+//! Describes edges: how rows cross each one, how many were expected, and how many crossed.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use super::document::{EdgeEntry, FragmentEntry, PlanDocument, Pulled};
 use super::figures::{bytes, count, milliseconds, table};
 use super::measured::lines;
 
-/// How rows come: `gather`, `keys from sales (about 25)`, `delegate: pulls from supply`.
+/// Describes how rows cross an edge: `gather`, `keys from sales (about 25)`, `delegate: pulls from supply`.
 pub(super) fn strategy(edge: &EdgeEntry) -> String {
     match (edge.strategy, &edge.keys) {
         ("keys", Some(keys)) => {
@@ -20,7 +20,7 @@ pub(super) fn strategy(edge: &EdgeEntry) -> String {
     }
 }
 
-/// A table of edges, or nothing.
+/// Returns a table of the edges; `None` if there are none.
 pub(super) fn overview(document: &PlanDocument) -> Option<String> {
     if document.fragments.is_empty() {
         return None;
@@ -68,7 +68,7 @@ fn measured_row(fragment: &FragmentEntry) -> Vec<String> {
     [named(fragment), told, vec![figure(fragment.edge.bytes, bytes), figure(carried, bytes)]].concat()
 }
 
-/// An edge between two owners, below the one that it made possible.
+/// Returns the row of an edge between two owners, which is below the edge that needs its rows.
 fn pulled_row(fragment: &FragmentEntry, pulled: &Pulled) -> Vec<String> {
     let from = format!("  {} ({})", pulled.domains.join(", "), pulled.site);
     let keys =
@@ -82,7 +82,7 @@ fn figure(value: Option<u64>, show: fn(f64) -> String) -> String {
     value.map_or_else(|| "?".into(), |v| show(v as f64))
 }
 
-/// What crossed an edge, and what the owner's operators did.
+/// Describes the rows that crossed an edge, and the metrics of the owner's operators.
 pub(super) fn crossed(fragment: &FragmentEntry) -> String {
     let Some(actual) = &fragment.actual else { return "it was not read".into() };
     let mut text = format!(

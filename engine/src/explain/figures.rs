@@ -1,16 +1,16 @@
-//! Figures as people read them, and how far an estimate was off.
+//! Figures in a readable format.
 
-/// A count: `25`, `37.5 k`, `6.0 M`.
+/// Formats a count: `25`, `37.5 k`, `6.0 M`.
 pub(super) fn count(value: f64) -> String {
     scaled(value, &["", " k", " M", " G", " T"])
 }
 
-/// Bytes: `77 B`, `1.2 MB`.
+/// Formats bytes: `77 B`, `1.2 MB`.
 pub(super) fn bytes(value: f64) -> String {
     scaled(value, &[" B", " kB", " MB", " GB", " TB"])
 }
 
-/// Milliseconds: `0.5 ms`, `35 ms`, `3.4 s`.
+/// Formats milliseconds: `0.5 ms`, `35 ms`, `3.4 s`.
 pub(super) fn milliseconds(value: f64) -> String {
     match value {
         v if v < 9.95 => format!("{v:.1} ms"),
@@ -29,7 +29,7 @@ fn scaled(value: f64, units: &[&str]) -> String {
     if unit == 0 || value >= 99.95 { format!("{value:.0}{unit_name}") } else { format!("{value:.1}{unit_name}") }
 }
 
-/// A table with its columns under one another; those of numbers, told by `right`, end under one another.
+/// Formats a table with aligned columns. `right` is true for the columns of numbers, which are aligned to the right.
 pub(super) fn table(rows: &[Vec<String>], right: &[bool]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|v| v.chars().count()).max().unwrap_or(0);

@@ -1,11 +1,11 @@
-//! Writes a picture in Graphviz' language: a cluster for each place, for `dot -Tsvg` and what else reads it.
+//! Writes a picture in Graphviz's language, with a cluster for each place, for `dot -Tsvg` and other tools.
 
 use std::fmt::Write;
 
 use super::picture::Picture;
 use super::svg::fill;
 
-/// The whole text.
+/// Returns the whole text.
 pub(super) fn write(picture: &Picture) -> String {
     let mut text = String::from(
         "digraph plan {\n  rankdir=LR;\n  fontname=\"monospace\";\n  fontsize=11;\n  \
@@ -34,7 +34,7 @@ pub(super) fn write(picture: &Picture) -> String {
     text
 }
 
-/// Lines as one string of the language.
+/// Returns lines as one string of Graphviz's language.
 fn quoted(lines: &[impl AsRef<str>]) -> String {
     let escaped = lines.iter().map(|l| l.as_ref().replace('\\', "\\\\").replace('"', "\\\""));
     format!("\"{}\"", escaped.collect::<Vec<_>>().join("\\n"))

@@ -1,5 +1,6 @@
-//! Matches operators of the placed plan with the physical operators that do their work, to compare estimates with actual
-//! figures. Two operators match if both, and no others, do the same kind of work over the same leaves.
+//! Matches operators of the placed plan with the physical operators that do their work, to compare estimates with
+//! actual figures. Two operators match if they do the same kind of work over the same leaves, and no other operators
+//! do.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 use crate::exchange::RemoteScanExec;
 use crate::plan::Placed;
 
-/// The kinds of work that both plans know. A sort or a window may become several physical operators.
+/// The kinds of work that both plans have. A sort or a window may become several physical operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum WorkKind {
     Aggregate,
@@ -24,19 +25,19 @@ enum WorkKind {
     Union,
 }
 
-/// What tells operators apart: their kind, and the leaves below them.
+/// The features that identify an operator: its kind, and the leaves below it.
 type Work = (WorkKind, Vec<String>);
 
-/// An operator by its place in its plan, and the place behind its last descendant.
+/// The place of an operator in its plan, and the place after its last descendant.
 #[derive(Clone, Copy, Debug)]
 struct OperatorSpan {
     place: usize,
     end: usize,
 }
 
-/// Returns pairs of operators that do the same work: the place in the placed plan, where an operator's subqueries come
-/// before its inputs, and the place in the physical plan. Places count from the root, every operator before its inputs.
-/// The roots match.
+/// Returns pairs of operators that do the same work: the place in the placed plan, and the place in the physical plan.
+/// Places count from the root, and every operator comes before its inputs. In the placed plan, an operator's subqueries
+/// come before its inputs. The roots match.
 pub(super) fn match_operators(placed: &Placed, physical: &dyn ExecutionPlan) -> Vec<(usize, usize)> {
     let (mut logical, mut executed) = (Operators::default(), Operators::default());
     logical.placed(placed);
@@ -58,7 +59,7 @@ pub(super) fn match_operators(placed: &Placed, physical: &dyn ExecutionPlan) -> 
     matched
 }
 
-/// Whether each stands below the one before: then they are the same from the top in both plans.
+/// True if each operator is below the one before. The operators are then the same from the top in both plans.
 fn is_chain(operators: &[OperatorSpan]) -> bool {
     operators.windows(2).all(|pair| matches!(pair, [above, below] if below.place < above.end))
 }
@@ -70,14 +71,14 @@ struct Operators {
 }
 
 impl Operators {
-    /// Gives the leaves.
+    /// Returns the leaves.
     fn placed(&mut self, placed: &Placed) -> Vec<String> {
         let place = self.next;
         self.next += 1;
         let mut leaves: Vec<String> =
             placed.subqueries.iter().chain(&placed.inputs).flat_map(|i| self.placed(i)).collect();
         if let Some(number) = placed.fragment {
-            // What is below runs elsewhere.
+            // The operators below run at another site.
             self.found.retain(|_, found| {
                 found.retain(|f| f.place < place);
                 !found.is_empty()
@@ -117,7 +118,7 @@ fn fragment(number: usize) -> String {
     format!("fragment {number}")
 }
 
-/// A scan is known by its columns: a physical one does not tell its table's name.
+/// Returns the name of a scan, built from its columns, because a physical scan does not have its table's name.
 fn columns<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let mut names: Vec<_> = names.collect();
     names.sort_unstable();
@@ -136,7 +137,7 @@ fn kind_of(plan: &LogicalPlan) -> Option<WorkKind> {
 
 fn kind_done_by(plan: &dyn ExecutionPlan) -> Option<WorkKind> {
     if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
-        // A partial one gives a group once for each partition.
+        // A partial aggregate returns a group once for each partition.
         let whole = !matches!(aggregate.mode(), AggregateMode::Partial | AggregateMode::PartialReduce);
         return whole.then_some(WorkKind::Aggregate);
     }

@@ -1,5 +1,5 @@
-//! What a query did, once it ran: rows, bytes and times per edge, and the metrics of every operator, the remote ones'
-//! included.
+//! The measurements of a query that ran: rows, bytes and times for each edge, and the metrics of every operator, remote
+//! ones included.
 
 use std::fmt::{self, Write};
 
@@ -14,7 +14,7 @@ use crate::exchange::LiveEdge;
 use crate::plan::Placed;
 use crate::planner::cardinality::q_error::q_error;
 
-/// The metrics that are told of an operator, where they are not zero: what helps to find where time and bytes go.
+/// The metrics of an operator that are shown if they are not zero. They help to find where time and bytes go.
 const METRICS_TOLD: &[&str] = &[
     "output_rows",
     "elapsed_compute",
@@ -29,7 +29,7 @@ const METRICS_TOLD: &[&str] = &[
     "time_to_first_batch",
 ];
 
-/// What crossed an edge.
+/// Returns the measurements of an edge.
 pub(super) fn edge_actual(edge: &LiveEdge) -> EdgeActual {
     let metrics = edge.metrics.clone_inner();
     let first_batch = metrics.sum_by_name("time_to_first_batch").map(|m| m.as_usize() as f64 / 1e6);
@@ -51,8 +51,8 @@ fn pulled(rows: &PulledRows) -> Pulled {
     Pulled { domains, site, rows, bytes, key_bytes: bytes_sent }
 }
 
-/// What became of the keys that were sent to an owner: their form and number, their bytes, how long the scan waited,
-/// and whether the plan was adapted. `None` where no keys were sent.
+/// Describes the keys that were sent to an owner: their encoding and number, their bytes, how long the scan waited, and
+/// whether the plan was adapted. `None` if no keys were sent.
 fn keys_report(edge: &LiveEdge) -> Option<String> {
     edge.key_report().map(|report| report.to_string())
 }
@@ -75,7 +75,7 @@ pub(super) fn lines(operators: &[OperatorMetrics]) -> String {
     text
 }
 
-/// Every operator of a physical plan with what it did, and with what the planner expected of it where that is known.
+/// Returns every operator of a physical plan with its metrics, and with the planner's estimate if it is known.
 pub(crate) fn local_operators(plan: &dyn ExecutionPlan, placed: Option<&Placed>) -> Vec<OperatorMetrics> {
     let mut collector = Collector { depth: 0, operators: vec![] };
     // The collector itself never fails.
@@ -93,7 +93,7 @@ pub(crate) fn local_operators(plan: &dyn ExecutionPlan, placed: Option<&Placed>)
     operators
 }
 
-/// The estimates in the order of the plan's printed form; none below a limit, where operators are stopped.
+/// Notes the estimates in the order of the printed plan, but none below a limit, which stops operators early.
 fn note_expected(placed: &Placed, limited: bool, expected: &mut Vec<Option<f64>>) {
     let limited = match placed.plan {
         LogicalPlan::Limit(_) => true,
@@ -104,7 +104,7 @@ fn note_expected(placed: &Placed, limited: bool, expected: &mut Vec<Option<f64>>
     placed.subqueries.iter().chain(&placed.inputs).for_each(|input| note_expected(input, limited, expected));
 }
 
-/// An operator as it prints itself in one line.
+/// An operator that prints itself in one line.
 struct OperatorLine<'a>(&'a dyn ExecutionPlan);
 
 impl fmt::Display for OperatorLine<'_> {
@@ -113,14 +113,14 @@ impl fmt::Display for OperatorLine<'_> {
     }
 }
 
-/// Where files lie is their owner's business: only how many groups of them are read is told.
+/// Removes the locations of files, which only their owner may know, and keeps the number of file groups.
 fn without_locations(line: &str) -> String {
     const OPEN: &str = "file_groups={";
     let Some(start) = line.find(OPEN) else { return line.to_owned() };
     let (head, rest) = line.split_at(start + OPEN.len());
     match (rest.find(':'), rest.find("]]}")) {
         (Some(count), Some(end)) => format!("{head}{}{}", &rest[..count], &rest[end + 2..]),
-        // A form that is not known might hold a location anywhere.
+        // An unknown format might contain a location anywhere.
         _ => "DataSourceExec".to_owned(),
     }
 }

@@ -1,5 +1,5 @@
-//! Says how a query runs, and how it ran: sites, fragments as SQL for people, how rows cross each edge and what that
-//! was weighed against, and why each operator that stayed here was not placed at an owner.
+//! EXPLAIN: how a query runs, and how it ran. It shows sites, fragments as SQL, how rows cross each edge and the
+//! alternatives. If an operator stayed at the local node, it shows the reason why it was not placed at an owner.
 
 mod compose;
 mod document;
@@ -31,13 +31,13 @@ use crate::plan::Planned;
 use crate::planner::resolve::{ExplainOptions, Format};
 use crate::{Error, ErrorKind, Result};
 
-/// The columns of EXPLAIN: what a row is about, and the text. The names are DataFusion's, which clients know.
+/// Returns the columns of EXPLAIN: the subject of a row, and its text. The names are DataFusion's, which clients know.
 pub(crate) fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("plan_type", DataType::Utf8, true), Field::new("plan", DataType::Utf8, true)]))
 }
 
-/// The rows of EXPLAIN, as pairs; those of `EXPLAIN ANALYZE` where the edges of a query that ran are given. The rows of
-/// `EXPLAIN VERBOSE` about planning come before: see [`PassRows`].
+/// Returns the rows of EXPLAIN as pairs, or the rows of `EXPLAIN ANALYZE` if `edges` has the edges of a query that ran.
+/// The rows of `EXPLAIN VERBOSE` about planning come first: see [`PassRows`].
 ///
 /// # Errors
 /// `Unsupported` for a picture of more operators than a picture can show.
@@ -65,7 +65,7 @@ pub(crate) fn rows(
         Format::Json => {
             let text = serde_json::to_string_pretty(&document)
                 .map_err(|e| Error::new(ErrorKind::Internal, "EXPLAIN has no JSON").with_source(e))?;
-            // The form leaves these as they are, and a terminal does not.
+            // JSON allows these characters unescaped, but a terminal interprets them.
             let text = text.chars().map(|c| match c {
                 '\u{7f}'..='\u{9f}' => format!("\\u{:04x}", u32::from(c)),
                 c => c.to_string(),
@@ -77,7 +77,7 @@ pub(crate) fn rows(
     }
 }
 
-/// What is known before a query runs, and how far that was off where it ran.
+/// Returns the pages with the estimates and, if the query ran, their errors.
 fn pages(document: &PlanDocument) -> Vec<(String, String)> {
     let mut rows = vec![("placement".to_owned(), tree::draw(&document.plan, &document.fragments))];
     rows.extend(edges::overview(document).map(|text| ("edges".to_owned(), text)));
@@ -91,13 +91,13 @@ fn pages(document: &PlanDocument) -> Vec<(String, String)> {
     rows
 }
 
-/// A fragment in words: its site, its estimate, and its SQL.
+/// Describes a fragment: its site, its estimate, and its SQL.
 fn describe(fragment: &FragmentEntry) -> String {
     let rows = fragment.edge.rows.map(|r| format!(", about {r} rows")).unwrap_or_default();
     format!("at {} ({}){rows}\n{}", fragment.domains.join(", "), fragment.site, fragment.sql)
 }
 
-/// SQL for people. It is not what travels: the plan is.
+/// Returns a plan as readable SQL. The owner receives the plan, not this text.
 fn sql(plan: &LogicalPlan) -> String {
     match plan_to_sql(plan) {
         Ok(statement) => format!("{statement:#}"),
@@ -105,10 +105,10 @@ fn sql(plan: &LogicalPlan) -> String {
     }
 }
 
-/// The rows as a batch.
+/// Returns the rows as a batch.
 ///
 /// # Errors
-/// `Internal`, which a test would find.
+/// `Internal`, which would be a bug.
 pub(crate) fn batch(rows: Vec<(String, String)>) -> Result<RecordBatch> {
     let (types, plans): (Vec<_>, Vec<_>) = rows.into_iter().map(|(t, p)| (Some(t), Some(p))).unzip();
     let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(types)), Arc::new(StringArray::from(plans))];

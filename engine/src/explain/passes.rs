@@ -30,7 +30,7 @@ impl PassRows {
         let sites = draft.placed.as_ref().map(ToString::to_string);
         let text = match &sites {
             _ if plan != self.plan => plan.clone(),
-            // A pass that only gives sites changes nothing of a plan that reads no port.
+            // A pass that only assigns sites changes nothing in a plan that reads no port.
             Some(sites) if *sites != plan && self.sites.as_ref() != Some(sites) => sites.clone(),
             _ => SAME.to_owned(),
         };

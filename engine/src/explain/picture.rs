@@ -1,36 +1,37 @@
-//! What a picture of a plan shows: a box for each fragment in the colour of its site, a box for each operator of
-//! weight that runs here, and arrows along which rows flow, as thick as their bytes are many.
+//! The contents of a plan's picture: a box for each fragment in the colour of its site, a box for each significant
+//! operator at the local node, and arrows along which rows flow. An arrow is wider if it carries more bytes.
 
 use super::document::{FragmentEntry, OperatorEntry, PlanDocument, Pulled};
 use super::edges::strategy;
 use super::figures::{bytes, count};
 use crate::{Error, ErrorKind, Result};
 
-/// More boxes than this no one can read, and laying them out takes time that grows faster than their number.
+/// The largest number of boxes. A picture with more is not readable, and its layout takes time that grows faster than
+/// their number.
 const MAX_BOXES: usize = 150;
-/// How many letters of a line are shown.
+/// The number of characters of a line that are shown.
 const MAX_LETTERS: usize = 40;
-/// Operators that rename or pass on.
+/// Operators that only rename columns or pass rows on.
 const SLIGHT: &[&str] = &["Projection", "SubqueryAlias", "Subquery"];
 
-/// A picture, not yet laid out.
+/// A picture before its layout.
 #[derive(Debug, Default)]
 pub(super) struct Picture {
-    /// What each place is called; the first is here.
+    /// The names of the places. The first is the local node.
     pub(super) places: Vec<String>,
     pub(super) boxes: Vec<Labelled>,
     pub(super) arrows: Vec<Arrow>,
 }
 
-/// A box with its lines, the first a title.
+/// A box with its lines, the first of which is a title.
 #[derive(Debug)]
 pub(super) struct Labelled {
     pub(super) lines: Vec<String>,
-    /// Which of the places it stands at.
+    /// The index of the box's place.
     pub(super) place: usize,
 }
 
-/// Rows that flow from a box to another.
+/// Rows that flow from one box to another.
 #[derive(Debug)]
 pub(super) struct Arrow {
     pub(super) from: usize,
@@ -38,14 +39,14 @@ pub(super) struct Arrow {
     pub(super) lines: Vec<String>,
     /// From 1 to 9.
     pub(super) width: usize,
-    /// Whether rows cross from one site to another.
+    /// True if rows cross from one site to another.
     pub(super) crosses: bool,
 }
 
-/// Gives the picture of a document.
+/// Returns the picture of a document.
 ///
 /// # Errors
-/// `Unsupported` where there would be more boxes than a picture can show.
+/// `Unsupported` if there are more boxes than a picture can show.
 pub(super) fn picture(document: &PlanDocument) -> Result<Picture> {
     let mut places = vec!["here".to_owned()];
     places.extend(document.sites.iter().map(|s| format!("{} at {}", s.domains.join(", "), s.url)));
@@ -112,8 +113,8 @@ impl Painter<'_> {
         source
     }
 
-    /// The parts below a fragment's root that come from other owners; `crossed` are those that did. Their owner may have
-    /// cut the fragment in another way, and then their arrows are told as they were expected.
+    /// Adds the parts below a fragment's root that come from other owners. `crossed` has the parts that the owner
+    /// fetched. The owner may have cut the fragment in another way, and then the arrows show the estimates.
     fn pulled(&mut self, plan: &OperatorEntry, site: &str, target: usize, crossed: &mut Vec<Pulled>) {
         match plan.site.as_deref() {
             Some(other) if other != site => {
@@ -143,7 +144,7 @@ impl Painter<'_> {
     }
 }
 
-/// `Inner Join`, `TableScan`.
+/// Returns the name of an operator, such as `Inner Join` or `TableScan`.
 fn name(plan: &OperatorEntry) -> &str {
     plan.operator.split_once(':').map_or(plan.operator.as_str(), |(name, _)| name)
 }
@@ -157,7 +158,7 @@ fn rows_text(rows: u64) -> String {
     format!("{} {}", count(rows as f64), if rows == 1 { "row" } else { "rows" })
 }
 
-/// Columns without the names of domain, product and port, for which a box has no room.
+/// Removes the names of domain, product and port from columns, because a box has no room for them.
 fn unqualified(detail: &str) -> String {
     let in_name = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
     let mut text = String::with_capacity(detail.len());
@@ -173,7 +174,7 @@ fn unqualified(detail: &str) -> String {
     text
 }
 
-/// The ports that are read at a site, without the names of domain and product.
+/// Returns the ports that a site reads, without the names of domain and product.
 fn ports(plan: &OperatorEntry, site: Option<&str>) -> String {
     let site = site.or(plan.site.as_deref());
     let mut names = vec![];
@@ -193,7 +194,7 @@ fn ports(plan: &OperatorEntry, site: Option<&str>) -> String {
     names.join(", ")
 }
 
-/// The operators of weight at one site, root first: `Aggregate, Inner Join, Filter`.
+/// Returns the significant operators at one site, root first: `Aggregate, Inner Join, Filter`.
 fn works(plan: &OperatorEntry) -> String {
     let mut names: Vec<&str> = vec![];
     fn note<'a>(plan: &'a OperatorEntry, site: &Option<String>, names: &mut Vec<&'a str>) {
@@ -210,13 +211,13 @@ fn works(plan: &OperatorEntry) -> String {
     names.join(", ")
 }
 
-/// Ten times the bytes is one step thicker; a kilobyte is the first.
+/// Returns the width of an arrow. Ten times the bytes is one step wider, and the first step is a kilobyte.
 fn width(carried: Option<u64>) -> usize {
     let steps = carried.map_or(0.0, |b| (b as f64 / 1e3).max(1.0).log10());
     (1.0 + steps * 1.25).clamp(1.0, 9.0).round() as usize
 }
 
-/// At most so many letters, none of which moves a cursor or ends a file.
+/// Shortens a text, and replaces characters that move a cursor or end a file.
 fn shortened(text: &str) -> String {
     let clean = |c: char| if c.is_control() || c == '\u{fffe}' || c == '\u{ffff}' { ' ' } else { c };
     if text.chars().count() <= MAX_LETTERS {

@@ -1,5 +1,5 @@
-//! Draws a picture as SVG. `layout-rs` finds where boxes and labels go; the drawing is ours, since its own cuts long
-//! labels off and makes arrow heads as large as their lines are thick.
+//! Draws a picture as SVG. `layout-rs` computes the positions of boxes and labels. This file does the drawing, because
+//! the drawing of `layout-rs` cuts off long labels and makes arrow heads as large as their lines are wide.
 
 use std::fmt::Write;
 
@@ -13,22 +13,22 @@ use layout::topo::layout::VisualGraph;
 
 use super::picture::Picture;
 
-/// Of a letter, at the font's size.
+/// The width of a character at the font's size.
 const LETTER_WIDTH: f64 = 7.0;
 const LINE_HEIGHT: f64 = 16.0;
 const MARGIN: f64 = 16.0;
-/// What the layout takes for the width and the height of a letter of a label.
+/// The width and the height of a label's character in the layout.
 const LABEL_LETTER: usize = 7;
-/// Here, and one for each site, from the start again where there are more.
+/// The colours: the local node's, and one for each site, which repeat if there are more sites.
 const FILLS: &[u32] = &[0xffffff, 0xd9e8f7, 0xe1f0d8, 0xfdf0cd, 0xf9dcdc, 0xe7dff4, 0xd7f0ee, 0xf6e3d0];
 
-/// The colour of a place, as red, green and blue.
+/// Returns the colour of a place, as red, green and blue.
 pub(super) fn fill(place: usize) -> u32 {
     let at = if place == 0 { 0 } else { 1 + (place - 1) % (FILLS.len() - 1) };
     FILLS.get(at).copied().unwrap_or(0xffffff)
 }
 
-/// The whole document.
+/// Returns the whole document.
 pub(super) fn write(picture: &Picture) -> String {
     let mut graph = VisualGraph::new(Orientation::LeftToRight);
     let boxes: Vec<_> = picture
@@ -47,7 +47,7 @@ pub(super) fn write(picture: &Picture) -> String {
         let (Some(from), Some(to)) = (boxes.get(arrow.from), boxes.get(arrow.to)) else { continue };
         let colour = opaque(if arrow.crosses { 0x2b5c8a } else { 0x999999 });
         let look = StyleAttr::new(colour, arrow.width, None, 0, LABEL_LETTER);
-        // Lines are higher than the layout takes them to be: it is given as many again.
+        // Lines are higher than the layout assumes, so it gets twice as many.
         let mut label = arrow.lines.join("\n");
         label.push_str(&"\n ".repeat(arrow.lines.len()));
         let (start, end) = (LineEndKind::None, LineEndKind::Arrow);
@@ -65,7 +65,7 @@ fn opaque(rgb: u32) -> Color {
 
 #[derive(Default)]
 struct Canvas {
-    /// Boxes and lines, and above them all texts.
+    /// Boxes and lines. The texts are drawn above them.
     shapes: String,
     texts: String,
     width: f64,
@@ -110,7 +110,7 @@ impl RenderBackend for Canvas {
 
     fn draw_circle(&mut self, _: Point, _: Point, _: &StyleAttr, _: Option<String>) {}
 
-    /// Boxes have a fill, and their first line is a title; labels of arrows have none.
+    /// Boxes have a fill, and their first line is a title. Labels of arrows have no fill.
     fn draw_text(&mut self, at: Point, text: &str, look: &StyleAttr) {
         let lines: Vec<_> = text.lines().filter(|l| !l.trim().is_empty()).collect();
         let boxed = look.fill_color.is_some();
@@ -119,7 +119,7 @@ impl RenderBackend for Canvas {
             let x = at.x;
             let y = match (boxed, number) {
                 (true, _) => top + number as f64 * LINE_HEIGHT,
-                // The line runs through the middle of its label: half stands above it, half below.
+                // The arrow runs through the middle of its label, with half of the label above it and half below.
                 (false, 0) => at.y - 5.0 - look.line_width as f64 / 2.0,
                 (false, _) => at.y + look.line_width as f64 / 2.0 + (number as f64 - 0.2) * LINE_HEIGHT,
             };
@@ -128,7 +128,7 @@ impl RenderBackend for Canvas {
             let style = match (boxed, number) {
                 (true, 0) => " font-weight=\"bold\"",
                 (true, _) => "",
-                // A rim in the paper's colour parts the label from a line that slants through it.
+                // An outline in the colour of the paper separates the label from an arrow that crosses it.
                 (false, _) => " stroke=\"#ffffff\" stroke-width=\"3\" paint-order=\"stroke\"",
             };
             let _ = writeln!(
@@ -158,7 +158,7 @@ impl RenderBackend for Canvas {
         let (long, half) = (5.0 + width * 1.6, 3.0 + width * 0.9);
         let away = ((tip.x - from.x).powi(2) + (tip.y - from.y).powi(2)).sqrt().max(1e-6);
         let (x, y) = ((tip.x - from.x) / away, (tip.y - from.y) / away);
-        // The line ends where its head begins, else it would show at the tip's sides.
+        // The line ends where its head starts, because it would otherwise show beside the tip.
         let neck = Point::new(tip.x - x * long, tip.y - y * long);
         let end = |point: Point, is_last: bool| if is_last { neck } else { point };
         let mut line = format!("M {:.1} {:.1} C {}", first.0.x, first.0.y, pair(first.1));
@@ -186,7 +186,7 @@ fn pair(point: Point) -> String {
     format!("{:.1},{:.1}", point.x, point.y)
 }
 
-/// `#rrggbb`: not every reader of SVG knows the form with eight digits.
+/// Returns `#rrggbb`, because not every SVG reader knows the format with eight digits.
 fn web(colour: Color) -> String {
     colour.to_web_color().chars().take(7).collect()
 }

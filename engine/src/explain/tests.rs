@@ -1,4 +1,4 @@
-//! Tests of EXPLAIN in every format, for a query that is planned and for one that ran.
+//! Tests of EXPLAIN in every format, for a planned query and for one that ran.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -15,7 +15,7 @@ use crate::mesh::Link;
 use crate::plan::{Alternative, Cost, Decision, Edge, Fragment, KeyPlan, Placed, SiteChoice, Strategy};
 use crate::{Engine, ErrorKind, Principal, Settings, planner};
 
-/// The rows of an EXPLAIN.
+/// Returns the rows of an EXPLAIN.
 async fn explain(engine: &Engine, sql: &str) -> Vec<(String, String)> {
     let batches: Vec<RecordBatch> = engine.sql(sql).await.unwrap().try_collect().await.unwrap();
     let rows = batches.iter().flat_map(|b| {
@@ -132,7 +132,8 @@ const THREE_DOMAINS: &str = "SELECT n_name, s_name, sum(l_extendedprice) AS sold
     JOIN supply.suppliers.supplier ON l_suppkey = s_suppkey JOIN geo.places.nation ON s_nationkey = n_nationkey \
     WHERE l_shipdate > DATE '1998-01-01' AND n_name < 'F' GROUP BY n_name, s_name ORDER BY sold DESC LIMIT 5";
 
-/// A planner's work for that query, as it might be: the planner is not asked, so that its changes change nothing here.
+/// Returns a possible result of the planner for that query. The planner does not decide it, so that changes in the
+/// planner change nothing here.
 async fn weighed() -> Planned {
     let engine = gateway().await;
     let plan = analysed(&engine, THREE_DOMAINS).await;
@@ -168,7 +169,7 @@ async fn weighed() -> Planned {
     planned
 }
 
-/// Gives joins a decision, and every operator rows.
+/// Sets a decision for joins, and the rows of every operator.
 fn decide(placed: &mut Placed) {
     placed.rows = 9_000.0;
     if placed.site == SiteChoice::Here && matches!(placed.plan, LogicalPlan::Join(_)) {
@@ -233,7 +234,7 @@ async fn svg_is_well_formed_and_shows_every_fragment() {
     for text in ["fragment 1<", "fragment 2<", "fragment 3<", ">reads lineitem<", ">9.0 k rows, 216 kB<", ">result<"] {
         assert!(svg.contains(text), "{text}: {svg}");
     }
-    // Elements without content end themselves; those with text hold no other.
+    // Elements without content are self-closing. Those with text contain no other element.
     for line in svg.lines().filter(|l| !l.starts_with("<svg") && !l.starts_with("</svg")) {
         let text = line.strip_prefix("<text ").and_then(|l| l.strip_suffix("</text>"));
         let text = text.and_then(|l| l.split_once('>')).map(|(_, text)| text);

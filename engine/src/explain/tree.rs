@@ -1,5 +1,5 @@
-//! Draws a plan as a tree: each operator with its site, the reason where it stayed here, what was decided where sites
-//! are combined, and rows.
+//! Draws a plan as a tree: each operator with its site and rows, the reason why it stayed at the local node, and the
+//! decision where sites are combined.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use super::document::{AlternativeEntry, DecisionEntry, FragmentEntry, OperatorAc
 use super::edges::strategy;
 use super::figures::{bytes, count, milliseconds, table};
 
-/// Draws the plan, one operator a line.
+/// Draws the plan, with one operator in each line.
 pub(super) fn draw(plan: &OperatorEntry, fragments: &[FragmentEntry]) -> String {
     let mut text = String::new();
     operator(plan, fragments, 0, &mut text);
@@ -20,7 +20,7 @@ fn operator(plan: &OperatorEntry, fragments: &[FragmentEntry], depth: usize, tex
     let mut indent = "  ".repeat(depth);
     if let Some(number) = plan.fragment {
         let entry = fragments.iter().find(|f| f.number == number);
-        // Gathering is what is done where nothing else is said.
+        // Gathering is the default, which is not shown.
         let how = entry.filter(|e| e.edge.strategy != "gather").map(|e| format!(": {}", strategy(&e.edge)));
         let how = how.unwrap_or_default();
         let crossed = plan.actual.as_ref().map(|a| did(a, plan.rows)).unwrap_or_default();
@@ -46,7 +46,8 @@ fn operator(plan: &OperatorEntry, fragments: &[FragmentEntry], depth: usize, tex
     }
 }
 
-/// The rows of an operator. A fragment's are told with its edge; those of an operator that hands on what it gets, below.
+/// Describes the rows of an operator. A fragment shows its rows with its edge, and an operator that passes rows on
+/// unchanged shows them below.
 fn rows(plan: &OperatorEntry) -> String {
     match (plan.fragment, &plan.actual, plan.rows) {
         (Some(_), ..) | (None, None, None) => String::new(),
@@ -58,7 +59,7 @@ fn rows(plan: &OperatorEntry) -> String {
     }
 }
 
-/// `  (1.9 k rows, expected 2.0 k: q-error 1.1)`.
+/// Returns ` (1.9 k rows, expected 2.0 k: q-error 1.1)`.
 fn did(actual: &OperatorActual, estimate: Option<u64>) -> String {
     let rows = count(actual.rows as f64);
     match (estimate, actual.q_error) {
@@ -70,7 +71,7 @@ fn did(actual: &OperatorActual, estimate: Option<u64>) -> String {
     }
 }
 
-/// What was chosen, and below it what was not.
+/// Returns the chosen alternative, and the others below it.
 fn weighed(decision: &DecisionEntry) -> String {
     let row = |word: &str, a: &AlternativeEntry| {
         vec![word.to_owned(), a.what.clone(), bytes(a.bytes as f64), milliseconds(a.milliseconds)]

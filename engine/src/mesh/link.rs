@@ -1,4 +1,4 @@
-//! How fast the link to a peer is: measured while nodes talk, unless the owner of the config knows better.
+//! The speed of the link to a peer. The engine measures it while nodes communicate, unless the config sets it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -6,46 +6,46 @@ use std::time::{Duration, Instant};
 
 use portolan_connectors::{FragmentSummary, lock};
 
-/// How many measurements count: as many of the last ones.
+/// The number of measurements that count, which are the last ones.
 const REMEMBERED: usize = 16;
-/// Shorter streams say more of buffers than of the link.
+/// The smallest stream that is measured. Shorter streams measure buffers rather than the link.
 const LEAST_STREAM_BYTES: u64 = 256 << 10;
 
 /// The speed of the link between two nodes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Link {
-    /// Time of a round trip.
+    /// The time of a round trip.
     pub(crate) latency: Duration,
-    /// Bytes a second.
+    /// The bytes per second.
     pub(crate) bandwidth: f64,
 }
 
 impl Default for Link {
-    /// Two nodes on one machine or in one rack.
+    /// Returns the link of two nodes on one machine or in one rack.
     fn default() -> Self {
         Self { latency: Duration::from_micros(500), bandwidth: 500e6 }
     }
 }
 
-/// What is known of the link to a peer from elsewhere; it goes before what is measured.
+/// The configured speed of the link to a peer, which takes precedence over measurements.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LinkOverride {
-    /// Time of a round trip.
+    /// The time of a round trip.
     pub latency: Option<Duration>,
-    /// Bytes a second, above 0.
+    /// The bytes per second, above 0.
     pub bandwidth: Option<f64>,
 }
 
-/// What set the pace of a stream.
+/// The factor that limited the speed of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// The rows were there and the link took its time.
+    /// The link: the rows were ready before it could carry them.
     Link,
-    /// Perhaps the plan at the peer: the link is at least as fast.
+    /// Perhaps the plan at the peer. The link is at least as fast.
     Unknown,
 }
 
-/// Measures the link to one peer.
+/// The measurements of the link to one peer.
 #[derive(Debug, Default)]
 pub(crate) struct LinkMeter {
     given: LinkOverride,
@@ -55,7 +55,7 @@ pub(crate) struct LinkMeter {
 #[derive(Debug, Default)]
 struct Measured {
     round_trips: VecDeque<Duration>,
-    /// Bytes a second.
+    /// Bytes per second.
     rates: VecDeque<f64>,
 }
 
@@ -64,15 +64,15 @@ impl LinkMeter {
         Self { given, measured: Mutex::default() }
     }
 
-    /// A small question was answered.
+    /// Records the round trip of a small request.
     pub(crate) fn record_round_trip(&self, took: Duration) {
         let mut measured = lock(&self.measured);
         remember(&mut measured.round_trips, took);
     }
 
-    /// Rows came. Streams that are too short to tell are left out, and so are those that a slow plan may have held up,
-    /// unless they came faster than the link was known to be: a link that looks slow is used less, and would hardly be
-    /// measured again.
+    /// Records a stream of rows. Streams that are too short are ignored. Streams that a slow plan may have delayed are
+    /// also ignored, unless they were faster than the known speed of the link. A link that seems slow is used less, so
+    /// it would rarely be measured again.
     pub(crate) fn record_stream(&self, bytes: u64, took: Duration, pace: Pace) {
         if bytes < LEAST_STREAM_BYTES || took.is_zero() {
             return;
@@ -84,12 +84,12 @@ impl LinkMeter {
         }
     }
 
-    /// The link as it is known now. The quickest round trip and the fastest stream count, since whatever else the two
-    /// nodes did then made them slower; what was never measured is as by default.
+    /// Returns the link as measured. The fastest round trip and the fastest stream count, because any other work of the
+    /// two nodes makes them slower. A figure without a measurement has its default.
     pub(crate) fn link(&self) -> Link {
         let default = Link::default();
         let measured = lock(&self.measured);
-        // Below the default it is the time that tasks take to be woken, which says nothing of the link.
+        // A shorter time is mostly the time to wake tasks, not that of the link.
         let latency = measured.round_trips.iter().min().map(|quickest| (*quickest).max(default.latency));
         let bandwidth = measured.rates.iter().copied().max_by(f64::total_cmp);
         let given = self.given.bandwidth.filter(|b| b.is_finite() && *b > 0.0);
@@ -100,12 +100,12 @@ impl LinkMeter {
     }
 }
 
-/// Measures one stream of rows.
+/// The measurement of one stream of rows.
 #[derive(Debug)]
 pub(crate) struct StreamMeter {
     link: Arc<LinkMeter>,
     first_batch: Option<Instant>,
-    /// Bytes after the first batch, whose own way was not timed.
+    /// The bytes after the first batch, whose own transfer was not timed.
     bytes: u64,
     blocked: Duration,
 }
@@ -115,7 +115,7 @@ impl StreamMeter {
         Self { link, first_batch: None, bytes: 0, blocked: Duration::ZERO }
     }
 
-    /// A batch came.
+    /// Records a batch that has arrived.
     pub(crate) fn received(&mut self, bytes: usize) {
         match self.first_batch {
             None => self.first_batch = Some(Instant::now()),
@@ -123,12 +123,12 @@ impl StreamMeter {
         }
     }
 
-    /// The reader let rows wait for this long.
+    /// Records the time that the reader let rows wait.
     pub(crate) fn waited(&mut self, time: Duration) {
         self.blocked += time;
     }
 
-    /// The stream is at its end. One that mostly waited for its reader says nothing of the link.
+    /// Ends the measurement. A stream that mostly waited for its reader does not count.
     pub(crate) fn finish(&self, summary: &FragmentSummary) {
         let Some(took) = self.first_batch.map(|first| first.elapsed()) else { return };
         if self.blocked < took / 2 {
@@ -137,9 +137,9 @@ impl StreamMeter {
     }
 }
 
-/// The link set the pace where the sender had its rows in less than half of the time in which they came.
+/// Returns `Link` if the sender produced its rows in less than half of the time in which they arrived.
 fn pace(summary: &FragmentSummary, took: Duration) -> Pace {
-    // What the sender says is in whole milliseconds.
+    // The sender reports whole milliseconds.
     let producing = summary.producing_ms.map(|ms| Duration::from_millis(ms.saturating_add(1)));
     if producing.is_some_and(|producing| producing < took / 2) { Pace::Link } else { Pace::Unknown }
 }
@@ -213,7 +213,7 @@ mod tests {
         stream.received(1 << 20);
         stream.received(1 << 20);
         stream.waited(Duration::from_secs(3600));
-        // Longer than twice the millisecond that a sender's figure may be off.
+        // Longer than twice the millisecond by which a sender's figure may be wrong.
         std::thread::sleep(MS * 3);
         let ready = FragmentSummary { producing_ms: Some(0), ..FragmentSummary::default() };
         stream.finish(&ready);

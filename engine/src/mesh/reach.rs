@@ -1,4 +1,5 @@
-//! Which domains of others a node reaches, as nodes tell one another: whom a part of a plan can be delegated to.
+//! The domains of other nodes that a node reaches, as nodes report them to each other. A part of a plan can be
+//! delegated to a node that reaches its domains.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,11 +9,11 @@ use portolan_connectors::Reach;
 
 use super::{KnownPeer, Link, MeshState};
 
-/// A link that changed by no more than this factor is told as it was.
+/// The factor by which a link must change before the new figures are reported.
 const WORTH_TELLING: f64 = 2.0;
 
 impl KnownPeer {
-    /// Brings what others are told of the link up to date.
+    /// Updates the reported figures of the link.
     pub(super) fn tell_link(&mut self) {
         let (now, told) = (self.meter.link(), self.told);
         let differs = |a: f64, b: f64| a.max(b) > a.min(b) * WORTH_TELLING;
@@ -21,14 +22,14 @@ impl KnownPeer {
         }
     }
 
-    /// Whether fragments can be sent to it now.
+    /// True if fragments can be sent to the peer now.
     fn takes_fragments(&self) -> bool {
         self.state == NodeState::Up && self.peer.takes_fragments() != Some(false)
     }
 }
 
-/// The domains of other nodes that this node can send fragments to now. Not those that two nodes claim: they are refused
-/// here.
+/// Returns the domains of other nodes that this node can send fragments to now. Domains that two nodes claim are left
+/// out, because this node refuses them.
 pub(super) fn reached(state: &MeshState) -> Vec<Reach> {
     let mut claims: BTreeMap<&DomainName, usize> = state.local.keys().map(|domain| (domain, 1)).collect();
     for domain in state.peers.iter().flat_map(|p| &p.domains) {
@@ -45,14 +46,15 @@ pub(super) fn reached(state: &MeshState) -> Vec<Reach> {
     reached
 }
 
-/// Changes where it matters: peers fetch the whole catalog again then, so links that only tremble must not show.
+/// Returns a version that changes only if the figures change much. Peers fetch the whole catalog again after each
+/// change, so small variations of a link must not show.
 pub(super) fn version(reached: &[Reach]) -> String {
     let power = |figure: f64| figure.log2().round() as i64;
     let parts = reached.iter().map(|r| format!("{}:{}:{}", r.domain, power(r.latency_ms), power(r.bandwidth)));
     parts.collect::<Vec<_>>().join(",")
 }
 
-/// What a peer said, without what makes no sense.
+/// Reads a peer's report, and ignores invalid entries.
 pub(super) fn understand(told: Vec<Reach>) -> BTreeMap<DomainName, Link> {
     let link = |reach: &Reach| {
         let latency = Duration::try_from_secs_f64(reach.latency_ms / 1e3).ok()?;

@@ -1,4 +1,4 @@
-//! Asks peers for their catalogs, at once and then at an interval; a peer that does not answer keeps its last known
+//! Requests the catalogs of peers, at once and then at an interval. A peer that does not respond keeps its last known
 //! catalog.
 
 use std::sync::{Arc, Weak};
@@ -9,15 +9,15 @@ use portolan_connectors::CatalogAnswer;
 
 use super::{Mesh, reach};
 
-/// While nothing is known of a peer it is asked this often: a mesh that starts is complete sooner.
+/// The interval while nothing is known about a peer, so that a starting mesh is complete sooner.
 const FIRST_CONTACT_INTERVAL: Duration = Duration::from_millis(250);
-/// Once it answered it is asked so many times more at that pace: its link is measured sooner, and what it reaches changes
-/// while a mesh starts.
+/// The number of responses after which the normal interval applies. The link is measured sooner this way, and the
+/// domains that a peer reaches change while a mesh starts.
 const FIRST_ANSWERS: usize = 8;
-/// A peer that takes longer to answer is down.
+/// The timeout of a response. A peer that takes longer is down.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Asks the peer at `index` again and again until the mesh is gone.
+/// Requests the catalog of the peer at `index` at intervals, until the mesh is dropped.
 pub(super) async fn keep_fresh(mesh: Weak<Mesh>, index: usize, interval: Duration) {
     let mut answers = 0;
     loop {
@@ -31,7 +31,7 @@ pub(super) async fn keep_fresh(mesh: Weak<Mesh>, index: usize, interval: Duratio
     }
 }
 
-/// Asks the peer at `index` once and takes down what it says.
+/// Requests the catalog of the peer at `index` once, and records the response.
 pub(super) async fn ask(mesh: &Mesh, index: usize) {
     let (peer, version) =
         mesh.with_state(|state| (state.peers[index].peer.clone(), state.peers[index].version.clone()));

@@ -23,7 +23,7 @@ fn domains(mesh: &Mesh) -> Vec<String> {
     mesh.snapshot().domains.keys().map(ToString::to_string).collect()
 }
 
-/// `geo` with one port less.
+/// Returns `geo` with one port less.
 fn geo_without_regions() -> DomainCatalog {
     let mut catalog = tpch_domain("geo");
     catalog.products.get_mut(&ProductName::new("places")).unwrap().ports.remove(&PortName::new("region"));
@@ -173,7 +173,7 @@ async fn refreshing_ends_with_the_mesh() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     drop(mesh);
-    // The task that asked let go of the peer.
+    // The refreshing task has dropped the peer.
     while Arc::strong_count(&peer) > 1 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -241,7 +241,7 @@ async fn a_link_is_told_anew_when_it_changed_much() {
         mesh.refresh_all().await;
         version(&mesh)
     };
-    // From the default of 500 MB/s; each of them is another power of two.
+    // From the default of 500 MB/s. Each figure is at another power of two.
     assert_eq!(version_at(300).await, first);
     assert_eq!(version_at(800).await, first);
     let fast = version_at(1_100).await;
@@ -264,7 +264,7 @@ async fn whoever_takes_no_fragments_is_not_reached() {
     assert_eq!(domains(&mesh), ["sales"], "its catalog is known all the same");
 }
 
-/// Another mesh as a peer, as if it was asked over a network.
+/// Another mesh as a peer, as if it were reached over a network.
 #[derive(Debug)]
 struct Through(SiteId, Mutex<Weak<Mesh>>);
 

@@ -1,5 +1,5 @@
-//! `mesh.sessions` and `mesh.queries`: what this node is doing, as far as the asking principal may see it. Their rows are
-//! those of the moment when they are read.
+//! `mesh.sessions` and `mesh.queries`: the current activity of this node, as far as the principal may see it. Their
+//! rows are computed when they are read.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,10 +11,10 @@ use datafusion::common::Result;
 use super::SessionNames;
 use super::system_view::SystemView;
 
-/// The tables that there are.
+/// The names of the tables.
 pub(super) const NAMES: &[&str] = &["queries", "sessions"];
 
-/// The table of that name.
+/// Returns the table with this name.
 pub(super) fn table(name: &str, viewer: &Arc<SessionNames>) -> Result<Option<Arc<dyn TableProvider>>> {
     let rows: fn(&SessionNames) -> Result<RecordBatch> = match name {
         "queries" => queries,

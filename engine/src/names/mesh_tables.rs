@@ -1,4 +1,5 @@
-//! The tables of the `mesh` schema: what exists, who owns it, what it means, and how its node is doing.
+//! The tables of the `mesh` schema: domains, products, ports and columns with their owners and descriptions, and the
+//! state of the nodes.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -18,10 +19,10 @@ use portolan_catalog::{
 use super::system_view::SystemView;
 use crate::mesh::describe;
 
-/// The tables that there are.
+/// The names of the tables.
 pub(super) const NAMES: &[&str] = &["columns", "domains", "nodes", "ports", "products"];
 
-/// The table of that name, as the mesh is now.
+/// Returns the table with this name, with the current state of the mesh.
 pub(super) fn table(name: &str, mesh: &MeshSnapshot) -> Result<Option<Arc<dyn TableProvider>>> {
     let columns = match name {
         "columns" => columns(mesh),
@@ -138,12 +139,12 @@ fn columns(mesh: &MeshSnapshot) -> NamedColumns {
     columns
 }
 
-/// What is known of the column's values.
+/// Returns the statistics of the column.
 fn known<'a>((port, _, column): &(&'a Port, usize, &'a Column)) -> Option<&'a ColumnStatistics> {
     port.statistics.columns.get(&column.name)
 }
 
-/// A value of the column as SQL shows it, unless its classification keeps it.
+/// Returns a value of the column as SQL prints it, unless the column's classification forbids it.
 fn shown(value: &StatisticValue, column: &Column) -> Option<String> {
     if !column.is_open() {
         return None;
@@ -152,7 +153,7 @@ fn shown(value: &StatisticValue, column: &Column) -> Option<String> {
         StatisticValue::Text(text) => return Some(text.clone()),
         StatisticValue::Number(number) => *number,
     };
-    // Casts from floats saturate, and what Arrow cannot show is shown as the number that it is.
+    // Casts from floats saturate. A value that Arrow cannot print is shown as a plain number.
     let scalar = match &column.data_type {
         Some(DataType::Boolean) => ScalarValue::Boolean(Some(number != 0.0)),
         Some(DataType::Date32 | DataType::Date64) => ScalarValue::Date32(Some(number as i32)),
@@ -207,7 +208,7 @@ fn word(state: NodeState) -> &'static str {
     }
 }
 
-/// A type as clients see it: that a text is held in views is nobody's concern.
+/// Returns the name of a type as clients see it, without the views that encode strings.
 fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Utf8View => DataType::Utf8.to_string(),

@@ -1,5 +1,5 @@
-//! The mesh as SQL sees it: domains as catalogs, products as schemas, ports as tables, and the `mesh` schema that
-//! tells what there is.
+//! The mesh as SQL names: domains as catalogs, products as schemas, ports as tables, and the `mesh` schema that
+//! describes them.
 
 mod activity_tables;
 mod catalogs;
@@ -12,9 +12,9 @@ pub(crate) use catalogs::{MeshCatalogs, port_table};
 pub(crate) use port_table::{PortSite, PortTable};
 pub(crate) use session_names::{SESSION_SCHEMA, SessionNames};
 
-/// The catalog that every node has: it holds the `mesh` schema. No domain may be named so.
+/// The catalog that every node has, with the `mesh` schema. No domain may have this name.
 pub(crate) const RESERVED_CATALOG: &str = "portolan";
-/// The schema that tells what there is, in every catalog.
+/// The schema that describes the mesh, in every catalog.
 pub(crate) const MESH_SCHEMA: &str = "mesh";
-/// The schema that names of one part stand in. It cannot be written without quotes, and is listed nowhere.
+/// The schema of unqualified names. It cannot be written without quotes, and is not listed.
 pub(crate) const SEARCH_SCHEMA: &str = "#search";

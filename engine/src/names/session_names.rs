@@ -1,4 +1,4 @@
-//! What a session's statements see beside the mesh: its tables, and where names without a domain are looked up.
+//! The names that a session adds to the mesh: its tables, and the defaults for names without a domain.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,25 +18,25 @@ use crate::Principal;
 use crate::state::tables::{NUMBERED, ROW_NUMBER, TableContent};
 use crate::state::{Activity, SessionHandle};
 
-/// The schema of the tables that a session makes for itself, in the catalog that every node has.
+/// The schema of the tables that a session creates, in the catalog that every node has.
 pub(crate) const SESSION_SCHEMA: &str = "session";
 
-/// What a session's statements see beside the mesh.
+/// The names that a session adds to the mesh, for its statements.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionNames {
     pub(crate) tables: Arc<BTreeMap<String, Arc<TableContent>>>,
-    /// Where names of two parts are looked up.
+    /// The catalog of names with two parts.
     pub(crate) catalog: Option<String>,
-    /// Where names of one part are looked up, after the session's own tables.
+    /// The schema of names with one part, after the session's own tables.
     pub(crate) schema: Option<String>,
-    /// Who asks.
+    /// The principal of the session.
     pub(crate) principal: Principal,
-    /// What the node is doing.
+    /// The activity of the node.
     pub(crate) activity: Arc<Activity>,
 }
 
 impl SessionNames {
-    /// Returns what the statements of a session see now.
+    /// Returns the current names of a session.
     pub(crate) fn of(session: &SessionHandle) -> Self {
         let settings = session.settings();
         Self {
@@ -48,12 +48,12 @@ impl SessionNames {
         }
     }
 
-    /// Whether names mean the same by both.
+    /// True if names have the same meaning in both.
     pub(crate) fn same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.tables, &other.tables) && self.catalog == other.catalog && self.schema == other.schema
     }
 
-    /// A session's table, with its rows numbered where the name asks for that.
+    /// Returns a session's table, with numbered rows if the name requests them.
     pub(crate) fn table(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
         let (name, numbered) = match name.strip_suffix(NUMBERED) {
             Some(name) => (name, true),
@@ -65,7 +65,7 @@ impl SessionNames {
     }
 }
 
-/// The schema with the session's tables in it.
+/// The schema with the session's tables.
 #[derive(Debug)]
 pub(crate) struct SessionSchema(pub(crate) Arc<SessionNames>);
 
@@ -84,7 +84,7 @@ impl SchemaProvider for SessionSchema {
     }
 }
 
-/// Where names of one part are looked up: the session's tables, then its current schema.
+/// The schema of names with one part: the session's tables, then the session's current schema.
 #[derive(Debug)]
 pub(crate) struct SearchPath {
     pub(crate) own: Arc<SessionNames>,
@@ -111,7 +111,7 @@ impl SchemaProvider for SearchPath {
     }
 }
 
-/// A table of a session, as it was when the statement was planned.
+/// A table of a session, with its content when the statement was planned.
 #[derive(Debug)]
 pub(crate) struct SessionTable {
     content: Arc<TableContent>,

@@ -1,4 +1,4 @@
-//! A table of the node's own: its rows are made when it is read.
+//! A table of the node itself, whose rows are computed when it is read.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use datafusion::common::Result;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
-/// What makes the rows, always with the same columns.
+/// A function that returns the rows, always with the same columns.
 type MakeRows = Box<dyn Fn() -> Result<RecordBatch> + Send + Sync>;
 
-/// Rows that a function makes, as a view.
+/// A view over the rows that a function returns.
 pub(super) struct SystemView {
     rows: MakeRows,
     schema: SchemaRef,

@@ -1,5 +1,5 @@
-//! Runs the first part of a plan while the rest may still change: reads what others wait for the keys of, and has the
-//! rest planned again where that is far more or far less than was expected.
+//! Runs the first part of a plan while the rest may still change. It reads and counts the fragments that supply join
+//! keys. If a count is far from its estimate, the rest is planned again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ use crate::plan::Counted;
 use crate::{ProgressHandle, Result, planner};
 
 impl Query {
-    /// The plan that the query is to be run by, once that is known; until then `ready` is it.
+    /// Returns the final plan of the query, once it is known. Until then, the plan is `ready`.
     pub(super) async fn adapted(self, ready: Arc<Mutex<Arc<Ready>>>, progress: ProgressHandle) -> Result<Driven> {
         let first = lock(&ready).clone();
         let last = match self.again(&first).await? {
@@ -34,14 +34,14 @@ impl Query {
         Ok((last.physical.clone(), last.task_context()))
     }
 
-    /// The rest planned again; `None` where there is no reason to.
+    /// Plans the rest again; `None` if there is no reason to.
     async fn again(&self, ready: &Ready) -> Result<Option<Ready>> {
         let awaited = self.awaited(ready)?;
         if awaited.is_empty() {
             return Ok(None);
         }
         let (context, edges) = (ready.task_context(), ready.edges.all());
-        // Whatever waits for nothing starts, as it would without this.
+        // Edges that wait for no keys start now, as they would without this step.
         for edge in edges.iter().filter(|e| e.fragment.edge.keys.is_none()) {
             ready.edges.start_ahead(edge).map_err(|e| from_datafusion(&e))?;
         }
@@ -64,7 +64,7 @@ impl Query {
             Ok(Some(planned)) => planned,
             Ok(None) => return Ok(None),
             Err(e) => {
-                // The plan that it began with is as right as another.
+                // The original plan is as correct as another.
                 tracing::warn!(query = self.context.head.query_id, "could not be planned again: {}", e.chain());
                 return Ok(None);
             }
@@ -76,8 +76,8 @@ impl Query {
         Ok(Some(Ready { state, memory, planned: Arc::new(planned), physical, edges, passes }))
     }
 
-    /// The edges to count first: those whose keys others wait for, where they are expected to fit in memory. What a
-    /// setting forces is not weighed again.
+    /// Returns the edges to count first: those that supply join keys, if their rows are expected to fit in memory. None
+    /// are counted if a setting forces the plan.
     fn awaited(&self, ready: &Ready) -> Result<Vec<Arc<LiveEdge>>> {
         if !self.settings.strategy.is_empty() || !self.settings.placement {
             return Ok(vec![]);

@@ -1,5 +1,5 @@
-//! Many rows of parameters for one `INSERT … VALUES (…)`: the rows take the place of the one of `VALUES`, so that they
-//! are planned, run and take effect as one statement.
+//! Many rows of parameters for one `INSERT … VALUES (…)`. The rows replace the single row of `VALUES`, so that they are
+//! planned, run and take effect as one statement.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use crate::execution::errors::from_datafusion;
 use crate::{Error, ErrorKind, Result};
 
 impl Prepared {
-    /// The rows of parameters in the types that the statement takes them in, or as they came where it leaves a type open;
-    /// `None` where there is but one row, or a type for each value.
+    /// Returns the rows of parameters in the types that the statement expects, or unchanged if the statement leaves a
+    /// type open. `None` if there is only one row, or each value has a type of its own.
     pub(super) fn uploaded(&self, parameters: &[RecordBatch]) -> Result<Option<Vec<RecordBatch>>> {
         let wanted = self.parameters();
         let rows: usize = parameters.iter().map(RecordBatch::num_rows).sum();
@@ -31,7 +31,7 @@ impl Prepared {
     }
 }
 
-/// `rows` with the uploaded rows in the place of its one row of values. `None` for another shape.
+/// Returns `rows` with the uploaded rows in place of its one row of values; `None` for a plan of another shape.
 pub(super) fn with_rows(rows: &LogicalPlan, uploaded: Vec<RecordBatch>) -> Result<Option<LogicalPlan>> {
     replaced(rows, uploaded).map_err(|e| from_datafusion(&e))
 }
@@ -52,8 +52,8 @@ fn replaced(rows: &LogicalPlan, uploaded: Vec<RecordBatch>) -> DataFusionResult<
     Ok((!open).then_some(plan))
 }
 
-/// The plan over the table in the place of its one row of values. Only operators that do to each row what they do to it
-/// alone may stand above: a sum, a limit or DISTINCT would be over all sets of parameters.
+/// Returns the plan over the table in place of its one row of values. Only operators that handle each row separately
+/// may be above it: an aggregate, a limit or DISTINCT would apply to all sets of parameters together.
 fn over(plan: &LogicalPlan, table: &Arc<dyn TableSource>) -> DataFusionResult<Option<LogicalPlan>> {
     match plan {
         LogicalPlan::Values(values) if values.values.len() == 1 => {
@@ -75,7 +75,7 @@ fn over(plan: &LogicalPlan, table: &Arc<dyn TableSource>) -> DataFusionResult<Op
     }
 }
 
-/// The expression with columns in the place of parameters.
+/// Returns the expression with columns in place of parameters.
 fn of_columns(expr: Expr) -> DataFusionResult<Expr> {
     let replaced = expr.transform(|e| match e {
         Expr::Placeholder(parameter) => {
@@ -86,7 +86,7 @@ fn of_columns(expr: Expr) -> DataFusionResult<Expr> {
     Ok(replaced.data)
 }
 
-/// The rows in the types that are wanted.
+/// Returns the rows in the expected types.
 fn fit(batch: &RecordBatch, wanted: &Schema) -> Result<RecordBatch> {
     if batch.num_columns() != wanted.fields().len() {
         return Err(Error::new(

@@ -1,5 +1,5 @@
-//! Carries out what a statement changes: the rows that it needs come from a query like any other, and then take effect in
-//! one step or not at all.
+//! Runs statements that change something. The rows that a statement needs come from a query like any other, and then
+//! take effect in one step or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,15 +24,15 @@ use crate::state::tables::{TableContent, unknown};
 use crate::{Error, ErrorKind, Principal, Result};
 
 impl Prepared {
-    /// Carries out a [`StatementKind::Change`](crate::StatementKind::Change) or a
-    /// [`StatementKind::Setting`](crate::StatementKind::Setting), once for each row of parameters; gives how many rows
-    /// it changed. A statement without parameters runs once, whatever is given.
+    /// Runs a [`StatementKind::Change`](crate::StatementKind::Change) or a
+    /// [`StatementKind::Setting`](crate::StatementKind::Setting) once for each row of parameters, and returns the
+    /// number of changed rows. A statement without parameters runs once, whatever `parameters` contains.
     ///
-    /// Rows of parameters for `INSERT … VALUES (…)` take effect together. Any other statement runs once for each, and
-    /// where one fails those before it have taken effect, as the error says.
+    /// Rows of parameters for `INSERT … VALUES (…)` take effect together. Any other statement runs once for each row.
+    /// If one run fails, the runs before it have taken effect, as the error says.
     ///
     /// # Errors
-    /// `InvalidQuery` for a statement that gives rows, and where values do not fit; whatever running it can give.
+    /// `InvalidQuery` if the statement returns rows, or values do not fit; any error of running the statement.
     pub async fn apply(&self, parameters: &[RecordBatch]) -> Result<u64> {
         let (this, parameters) = (self.clone(), parameters.to_vec());
         self.on_cpu(async move { Box::pin(this.apply_here(&parameters)).await }).await
@@ -51,7 +51,7 @@ impl Prepared {
             return Ok(0);
         };
         if current.parameters().fields().is_empty() || parameters.is_empty() {
-            // Without the values that it wants, it says so.
+            // If the statement needs values, it returns the error.
             return current.apply_once(change, &[]).await;
         }
         if let (Change::Insert { into, rows }, Some(uploaded)) = (change, current.uploaded(parameters)?)
@@ -61,7 +61,7 @@ impl Prepared {
         }
         let mut changed = 0;
         for (done, values) in rows_of(parameters).enumerate() {
-            // Each run may change what the next one reads.
+            // Each run may change the tables that the next one reads.
             let outcome = Box::pin(async { self.current().await?.apply_row(&values?).await }).await;
             changed += outcome.map_err(|e| match done {
                 0 => e,
@@ -78,7 +78,7 @@ impl Prepared {
         }
     }
 
-    /// Carries out a change once.
+    /// Runs a change once.
     pub(super) async fn apply_once(&self, change: &Change, parameters: &[ScalarValue]) -> Result<u64> {
         let tables = &self.session.shared.tables;
         match change {
@@ -126,7 +126,7 @@ impl Prepared {
         }
     }
 
-    /// The table as the statement was planned over it.
+    /// Returns the content of the table when the statement was planned.
     fn content(&self, table: &str) -> Result<Arc<TableContent>> {
         let tables = &self.names.tables;
         tables.get(table).cloned().ok_or_else(|| unknown(table, tables))
@@ -153,7 +153,7 @@ impl Prepared {
         self.held(rows).await
     }
 
-    /// All rows of a query whose result stays in the session.
+    /// Returns all rows of a query whose result stays in the session.
     async fn held(&self, mut rows: QueryStream) -> Result<Vec<RecordBatch>> {
         let limit = self.session.engine.limits.session_tables;
         let (mut batches, mut bytes) = (vec![], 0);
@@ -173,7 +173,7 @@ impl Prepared {
     }
 }
 
-/// What adds rows to a port, where it is here and takes some from `principal`.
+/// Returns the writer of a port, if the port is at this node and accepts rows from `principal`.
 pub(super) fn writer(view: &MeshView, port: &PortRef, principal: &Principal) -> Result<Arc<dyn PortWriter>> {
     let denied = |what: String| Err(Error::new(ErrorKind::PermissionDenied, what));
     let Some(writer) = view.writers.get(port) else {
@@ -191,15 +191,15 @@ pub(super) fn writer(view: &MeshView, port: &PortRef, principal: &Principal) -> 
     Ok(writer.clone())
 }
 
-/// The rows of parameters, one after another.
+/// Returns the rows of parameters, one after another.
 ///
 /// # Errors
-/// Each row: `InvalidQuery` for a value of a type that has no scalar form.
+/// Each row: `InvalidQuery` if a value has a type without a scalar.
 pub fn rows_of(parameters: &[RecordBatch]) -> impl Iterator<Item = Result<Vec<ScalarValue>>> + '_ {
     parameters.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| (batch, row))).map(|(batch, row)| {
         let value = |column: &ArrayRef| {
             match ScalarValue::try_from_array(column, row) {
-                // Clients that know no types send each value as one of several.
+                // Clients that know no types send each value as a union of types.
                 Ok(ScalarValue::Union(value, ..)) => Ok(value.map_or(ScalarValue::Null, |(_, value)| *value)),
                 Ok(value) => Ok(value),
                 Err(e) => Err(Error::new(ErrorKind::InvalidQuery, "a parameter cannot be read").with_source(e)),
@@ -232,7 +232,8 @@ fn without(seen: &TableContent, removed: &BTreeSet<u64>) -> Result<TableContent>
     TableContent::new(seen.schema.clone(), &batches)
 }
 
-/// The table with new values in `columns`, and how many rows got some. `rows` has the number of each, then the values.
+/// Returns the table with new values in `columns`, and the number of changed rows. `rows` has the number of each row,
+/// followed by the values.
 fn updated(seen: &TableContent, columns: &[usize], rows: &[RecordBatch]) -> Result<(TableContent, u64)> {
     let mut places = BTreeMap::new();
     for (place, number) in numbers(rows)?.into_iter().enumerate() {
@@ -245,7 +246,7 @@ fn updated(seen: &TableContent, columns: &[usize], rows: &[RecordBatch]) -> Resu
     };
     let old = concat_batches(&seen.schema, &seen.batches).map_err(internal)?;
     let new = concat_batches(&first.schema(), rows).map_err(internal)?;
-    // From the old rows, or from the new values.
+    // The source of each row: the old rows, or the new values.
     let chosen: Vec<(usize, usize)> =
         (0..old.num_rows()).map(|row| places.get(&(row as u64)).map_or((0, row), |place| (1, *place))).collect();
     let mut arrays = old.columns().to_vec();

@@ -1,4 +1,4 @@
-//! Rows that a client uploads: into a table of its session, which is made where asked, or into a port.
+//! Rows that a client uploads: into a table of its session, which may be created, or into a port.
 
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -21,13 +21,14 @@ use crate::state::tables::{Creation, TableContent, unknown};
 use crate::state::{RunningQuery, SessionHandle};
 use crate::{Error, ErrorKind, Result};
 
-/// Bytes that are counted for a batch beside its rows: some have rows that take none, and there is no end to those.
+/// The bytes that count for a batch in addition to its rows. Without them, batches whose rows take no memory would have
+/// no limit.
 pub(super) const OF_A_BATCH: usize = 256;
 
-/// Where uploaded rows go.
+/// The target of uploaded rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IngestTarget {
-    /// The domain. Without one, the table is one of the session.
+    /// The domain. If there is none, the table belongs to the session.
     pub catalog: Option<String>,
     /// The data product.
     pub schema: Option<String>,
@@ -35,21 +36,21 @@ pub struct IngestTarget {
     pub table: String,
 }
 
-/// What becomes of a table that exists, and of one that does not.
+/// The handling of a table that exists, and of one that does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IngestMode {
-    /// It is made; one that exists is an error.
+    /// The table is created. If it exists, that is an error.
     Create,
-    /// Rows are added; a lacking table is an error.
+    /// Rows are appended. If the table does not exist, that is an error.
     Append,
-    /// It is made, in the place of one that exists.
+    /// The table is created, and replaces one that exists.
     Replace,
-    /// It is made where it is lacking, and rows are added.
+    /// The table is created if it does not exist, and rows are appended.
     CreateAppend,
 }
 
 impl IngestTarget {
-    /// Whether it is a table of the session.
+    /// True if the target is a table of the session.
     pub fn is_of_session(&self) -> bool {
         let given = |part: &Option<String>| part.clone().filter(|p| !p.is_empty());
         match (given(&self.catalog).as_deref(), given(&self.schema).as_deref()) {
@@ -64,7 +65,7 @@ impl IngestTarget {
     }
 }
 
-/// Takes rows that a client uploads into `target`, as [`Session::ingest`](crate::Session::ingest).
+/// Stores the rows that a client uploads in `target`, as [`Session::ingest`](crate::Session::ingest).
 ///
 /// # Errors
 /// As [`Session::ingest`](crate::Session::ingest).
@@ -103,7 +104,7 @@ async fn into_table(
 ) -> Result<u64> {
     let (tables, table) = (&session.shared.tables, target.table.as_str());
     let known = tables.snapshot().get(table).cloned();
-    // What cannot be is said before the rows are sent.
+    // These errors are returned before the client sends the rows.
     match (mode, &known) {
         (IngestMode::Create, Some(_)) => {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("the session has a table `{table}` already")));
@@ -123,7 +124,7 @@ async fn into_table(
             let rows = content.rows() as u64;
             let how = if mode == IngestMode::Replace { Creation::OrReplace } else { Creation::New };
             match tables.create(table, content, how) {
-                // Somebody was quicker.
+                // Another upload created the table first.
                 Err(e) if mode == IngestMode::CreateAppend && e.kind() == ErrorKind::AlreadyExists => {
                     let known = tables.snapshot().get(table).cloned();
                     let known = known.ok_or_else(|| unknown(table, &tables.snapshot()))?;
@@ -136,7 +137,7 @@ async fn into_table(
     }
 }
 
-/// The rows, where a session may hold so many.
+/// Returns the rows, if they fit into the memory of a session's tables.
 async fn bounded(
     session: &SessionHandle,
     mut rows: BoxStream<'static, Result<RecordBatch>>,
@@ -191,7 +192,7 @@ async fn into_port(
     session.engine.cpu.run(async move { writer.append(rows).await }).await
 }
 
-/// The rows, with an error for an end once somebody stopped the upload or its session.
+/// Returns the rows, which end with an error if the upload or its session is stopped.
 fn until_stopped(
     rows: BoxStream<'static, Result<RecordBatch>>,
     stop: CancellationToken,
@@ -217,7 +218,7 @@ fn not_published(name: &str, mode: IngestMode, port: &PortRef, view: &MeshView) 
     Error::new(ErrorKind::NotFound, format!("there is no port `{name}`{near}"))
 }
 
-/// The rows with the columns of `schema`, found by their names.
+/// Returns the rows with the columns of `schema`, which are found by name.
 fn by_name(batch: &RecordBatch, schema: &SchemaRef, table: &str) -> Result<RecordBatch> {
     let given = batch.schema();
     if let Some(foreign) = given.fields().iter().find(|f| schema.index_of(f.name()).is_err()) {

@@ -1,4 +1,4 @@
-//! A statement that was parsed and planned, and the values of its parameters.
+//! A parsed and planned statement, and the values of its parameters.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -24,26 +24,26 @@ use crate::planner::resolve::{Assignment, Resolved, resolve};
 use crate::state::SessionHandle;
 use crate::{Error, ErrorKind, Result, explain};
 
-/// What a statement does.
+/// The kind of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatementKind {
-    /// It gives rows: `SELECT`, `EXPLAIN`, `SHOW`.
+    /// A statement that returns rows: `SELECT`, `EXPLAIN`, `SHOW`.
     Query,
-    /// It changes a setting of the session and gives no rows: `SET`.
+    /// A statement that changes a setting of the session and returns no rows: `SET`.
     Setting,
-    /// It changes tables or stops something, and gives a number of rows: `CREATE TABLE`, `DROP TABLE`, `INSERT`,
-    /// `UPDATE`, `DELETE`, `CALL`.
+    /// A statement that changes tables or stops something, and returns a number of rows: `CREATE TABLE`, `DROP TABLE`,
+    /// `INSERT`, `UPDATE`, `DELETE`, `CALL`.
     Change,
 }
 
-/// A statement that was parsed and planned: it can run any number of times, and follows the mesh as that changes.
+/// A parsed and planned statement. It can run any number of times, and is planned again if the mesh changes.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     pub(super) session: SessionHandle,
     pub(super) sql: String,
     pub(super) view: Arc<MeshView>,
     pub(super) names: Arc<SessionNames>,
-    /// It may be deep: it is copied on the threads whose stacks hold that.
+    /// The plan may be deep, so it is copied only on threads with a large stack.
     resolved: Arc<Resolved>,
     schema: SchemaRef,
     parameters: SchemaRef,
@@ -60,7 +60,7 @@ impl Prepared {
                 let view = session.engine.mesh.view();
                 let names = Arc::new(SessionNames::of(&session));
                 let state = session_state(&session.engine, &view, Some(names.clone()));
-                // It is large, and would be moved about on the caller's stack.
+                // The future is large, and would be moved on the caller's stack.
                 let resolved = Box::pin(resolve(&sql, &state, &view.snapshot, &names)).await?;
                 let plan = match &resolved {
                     Resolved::Query(plan, _) | Resolved::Explain { query: plan, .. } => Some(plan),
@@ -74,7 +74,7 @@ impl Prepared {
                     check_types(content.columns())?;
                 }
                 let parameters = plan.map_or_else(|| Ok(Arc::new(Schema::empty())), parameters)?;
-                // The types of a plan are not known before its parameters have values: it is analysed then.
+                // The types of a plan are unknown until its parameters have values, and the plan is analysed then.
                 let resolved = match parameters.fields().is_empty() {
                     true => analysed(resolved, &state)?,
                     false => resolved,
@@ -85,12 +85,12 @@ impl Prepared {
             .await
     }
 
-    /// Its text.
+    /// Returns the text of the statement.
     pub fn text(&self) -> &str {
         &self.sql
     }
 
-    /// What it does.
+    /// Returns the kind of the statement.
     pub fn kind(&self) -> StatementKind {
         match *self.resolved {
             Resolved::Set(_) => StatementKind::Setting,
@@ -99,7 +99,7 @@ impl Prepared {
         }
     }
 
-    /// Whether it leaves something in the session, so that it means nothing in one that ends with it.
+    /// True if the statement changes the session, so that it has no effect in a session that ends with it.
     pub fn changes_session(&self) -> bool {
         match self.resolved.as_ref() {
             Resolved::Set(_) => true,
@@ -108,7 +108,7 @@ impl Prepared {
         }
     }
 
-    /// Whether its rows come in an order that the statement asks for.
+    /// True if the statement orders its rows.
     pub fn is_ordered(&self) -> bool {
         let mut plan = match self.resolved.as_ref() {
             Resolved::Query(plan, _) => plan,
@@ -125,19 +125,19 @@ impl Prepared {
         }
     }
 
-    /// The columns that it gives; without columns for a [`StatementKind::Setting`], and `count` for a
-    /// [`StatementKind::Change`].
+    /// Returns the columns of the rows. A [`StatementKind::Setting`] has no columns, and a [`StatementKind::Change`]
+    /// has the column `count`.
     ///
-    /// A column whose type only a parameter tells has type `Null` until that parameter is bound: the stream that
-    /// [`Prepared::execute`] gives has the final columns.
+    /// A column whose type depends on a parameter has type `Null` until that parameter is bound. The stream of
+    /// [`Prepared::execute`] has the final columns.
     pub fn schema(&self) -> SchemaRef {
         self.schema.clone()
     }
 
-    /// The columns that it gives with these values for its parameters.
+    /// Returns the columns of the rows for these values of the parameters.
     ///
     /// # Errors
-    /// `InvalidQuery` where the values do not fit the parameters.
+    /// `InvalidQuery` if the values do not fit the parameters.
     pub async fn schema_with(&self, parameters: &[ScalarValue]) -> Result<SchemaRef> {
         if parameters.is_empty() {
             return Ok(self.schema());
@@ -154,24 +154,25 @@ impl Prepared {
         .await
     }
 
-    /// Its parameters in order, named `$1`, `$2`, …; type `Null` where nothing tells the type. All nullable.
+    /// Returns the parameters in order, named `$1`, `$2`, …. The type of a parameter is `Null` if the statement does
+    /// not determine it. All parameters are nullable.
     pub fn parameters(&self) -> SchemaRef {
         self.parameters.clone()
     }
 
-    /// Runs it with one value for each parameter.
+    /// Runs the statement with one value for each parameter.
     ///
     /// # Errors
-    /// `InvalidQuery` where the values do not fit the parameters; whatever planning and starting can give.
+    /// `InvalidQuery` if the values do not fit the parameters; any error of planning and starting.
     pub async fn execute(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
         self.enter(parameters, Entry::InLine).await
     }
 
-    /// As [`Prepared::execute`], for rows that nobody has asked for yet: it does not wait in line for a place, and leaves
-    /// about half of them to others.
+    /// As [`Prepared::execute`], for rows that no client has requested yet. The query does not wait for a place, and
+    /// leaves about half of the places to other queries.
     ///
     /// # Errors
-    /// As [`Prepared::execute`]; `ResourceExhausted` where there is no place for it.
+    /// As [`Prepared::execute`]; `ResourceExhausted` if there is no place.
     pub async fn execute_ahead(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
         self.enter(parameters, Entry::Speculative).await
     }
@@ -181,12 +182,13 @@ impl Prepared {
         self.on_cpu(Box::pin(async move { Box::pin(this.current().await?.run(&parameters, entry)).await })).await
     }
 
-    /// Whether its names still mean what they meant when it was planned.
+    /// True if the names of the statement have the same meaning as when it was planned.
     pub fn is_current(&self) -> bool {
         Arc::ptr_eq(&self.session.engine.mesh.view(), &self.view) && self.names.same(&SessionNames::of(&self.session))
     }
 
-    /// The statement as it means what its names mean now: planned again where the mesh or the session's tables changed.
+    /// Returns the statement with the current meaning of its names. It is planned again if the mesh or the session's
+    /// tables have changed.
     ///
     /// # Errors
     /// As [`Session::prepare`](crate::Session::prepare).
@@ -194,7 +196,7 @@ impl Prepared {
         Ok(self.current().await?.into_owned())
     }
 
-    /// Itself, planned again where names may mean something else by now.
+    /// Returns the statement itself, or plans it again if the meaning of its names may have changed.
     pub(super) async fn current(&self) -> Result<Cow<'_, Self>> {
         self.session.require_open()?;
         if self.is_current() {
@@ -203,7 +205,7 @@ impl Prepared {
         Ok(Cow::Owned(Box::pin(Self::new(&self.session, &self.sql)).await?))
     }
 
-    /// What it changes.
+    /// Returns the change that the statement makes.
     pub(super) fn change(&self) -> Option<&Change> {
         match self.resolved.as_ref() {
             Resolved::Change(change) => Some(change),
@@ -211,7 +213,7 @@ impl Prepared {
         }
     }
 
-    /// On the threads that drive plans, as all that plans below.
+    /// Runs the statement. As everything that plans below, this happens on the threads that drive plans.
     async fn run(&self, parameters: &[ScalarValue], entry: Entry) -> Result<QueryStream> {
         let settings = self.session.settings();
         match self.resolved.as_ref().clone() {
@@ -243,7 +245,7 @@ impl Prepared {
         }
     }
 
-    /// A run of it; `measured` where owners are to tell what each of their operators did.
+    /// Returns a run of the statement. `measured` is true if owners return the metrics of each operator.
     fn query(&self, measured: bool) -> Query {
         Query::of_session(&self.session, &self.sql, self.view.clone(), self.names.clone(), measured)
     }
@@ -254,7 +256,7 @@ impl Prepared {
         self.start_as(plan, schema, Entry::InLine).await
     }
 
-    /// As [`Prepared::start`], for rows of these columns.
+    /// As [`Prepared::start`], for rows with these columns.
     async fn start_as(&self, plan: LogicalPlan, schema: SchemaRef, entry: Entry) -> Result<QueryStream> {
         let query = Query { entry, ..self.query(false) };
         Box::pin(query.start(&plan, schema)).await
@@ -267,7 +269,7 @@ impl Prepared {
         self.session.engine.cpu.run(work).await
     }
 
-    /// Returns the plan with values for its parameters, analysed.
+    /// Returns the plan with values for its parameters, and analyses it.
     pub(super) fn bind(&self, plan: LogicalPlan, values: &[ScalarValue]) -> Result<LogicalPlan> {
         let fields = self.parameters.fields();
         if values.len() != fields.len() {
@@ -308,7 +310,7 @@ impl Prepared {
     }
 }
 
-/// Returns the statement with its plan analysed.
+/// Returns the statement with an analysed plan.
 fn analysed(resolved: Resolved, state: &SessionState) -> Result<Resolved> {
     Ok(match resolved {
         Resolved::Query(plan, labels) => Resolved::Query(analyse_statement(state, plan)?, labels),
@@ -318,8 +320,8 @@ fn analysed(resolved: Resolved, state: &SessionState) -> Result<Resolved> {
     })
 }
 
-/// The columns that a statement promises: all nullable, since what is known of NULLs differs between a plan and its
-/// execution, and clients compare.
+/// Returns the columns that a statement promises. All are nullable, because what is known about NULLs differs between a
+/// plan and its execution, and clients compare the columns.
 fn promised(resolved: &Resolved) -> SchemaRef {
     match resolved {
         Resolved::Query(plan, labels) => labels.named(nullable(plan.schema().as_arrow())),
@@ -335,7 +337,7 @@ pub(super) fn nullable(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// The parameters, `$1` first.
+/// Returns the parameters, `$1` first.
 fn parameters(plan: &LogicalPlan) -> Result<SchemaRef> {
     let found = plan.get_parameter_types().map_err(|e| from_datafusion(&e))?;
     let mut told = told_types(plan).map_err(|e| from_datafusion(&e))?;
@@ -357,7 +359,7 @@ fn parameters(plan: &LogicalPlan) -> Result<SchemaRef> {
     Ok(Arc::new(Schema::new(fields)))
 }
 
-/// The types of parameters that the plan does not say itself: of those that are cast, and of bounds on rows.
+/// Returns the types of parameters that DataFusion does not infer: those of casts, and of LIMIT and OFFSET.
 fn told_types(plan: &LogicalPlan) -> datafusion::error::Result<HashMap<String, DataType>> {
     let mut told = HashMap::new();
     plan.apply_with_subqueries(|node| {

@@ -15,7 +15,7 @@ use crate::{Error, ErrorKind, Result, Settings};
 /// Changes one setting of a session.
 ///
 /// # Errors
-/// As [`Settings::set`]; `NotFound` for a catalog that there is not.
+/// As [`Settings::set`]; `NotFound` if the catalog does not exist.
 pub(crate) fn set(session: &SessionHandle, name: &str, value: &str) -> Result<()> {
     if name.eq_ignore_ascii_case("catalog") {
         check_catalog(&session.engine.mesh.snapshot(), value)?;
@@ -23,7 +23,7 @@ pub(crate) fn set(session: &SessionHandle, name: &str, value: &str) -> Result<()
     session.change_settings(|settings| settings.set(name, value))
 }
 
-/// Sets one setting of a session back to its default.
+/// Resets one setting of a session to its default.
 ///
 /// # Errors
 /// As [`Settings::reset`].
@@ -48,12 +48,12 @@ pub(super) fn show_schema() -> SchemaRef {
 /// Returns the rows of `SHOW name`, or of `SHOW portolan.all`.
 ///
 /// # Errors
-/// `InvalidQuery` for a name that there is not, with the nearest.
+/// `InvalidQuery` if the name is unknown, with the nearest known one.
 pub(super) fn show(settings: &Settings, name: &str) -> Result<QueryStream> {
     let all = settings.values();
     let shown: Vec<_> = all.iter().filter(|(n, _)| name == "portolan.all" || *n == name).collect();
     if shown.is_empty() {
-        // The error of setting it names the nearest one.
+        // This returns the error for an unknown setting, with the nearest name.
         Settings::default().set(name, "")?;
     }
     let names: StringArray = shown.iter().map(|(n, _)| Some(*n)).collect();

@@ -1,4 +1,4 @@
-//! The rows of a running statement, and what is known of it meanwhile.
+//! The rows of a running statement, with its progress and summary.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use crate::execution::run::Batches;
 use crate::progress::EdgeProgress;
 use crate::{Error, ErrorKind, ProgressHandle, Result, explain};
 
-/// The rows of a running statement. Dropping it stops the work, here and at every other site.
+/// The rows of a running statement. Dropping the stream stops the work at the local node and at every other site.
 #[derive(Debug)]
 pub struct QueryStream {
     schema: SchemaRef,
@@ -22,11 +22,11 @@ pub struct QueryStream {
     progress: ProgressHandle,
     plan: Option<Final>,
     rows: RowSource,
-    /// Whether somebody wants to know what the operators did.
+    /// True if the summary includes the metrics of the operators.
     measured: bool,
 }
 
-/// The plan that a query runs, or ran, by.
+/// The current plan of a query. It is final when the query has ended.
 type Final = Arc<Mutex<Arc<Ready>>>;
 
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl QueryStream {
         Self { schema, query_id, progress, plan: Some(plan), rows: RowSource::Running(batches), measured }
     }
 
-    /// The plan that it runs by now.
+    /// Returns the current plan.
     pub(super) fn ready(&self) -> Option<Arc<Ready>> {
         self.plan.as_ref().map(|plan| lock(plan).clone())
     }
@@ -63,7 +63,7 @@ impl QueryStream {
         }
     }
 
-    /// A number of rows that were changed.
+    /// Returns a stream with the number of changed rows.
     pub(super) fn counted(schema: SchemaRef, count: u64) -> Result<Self> {
         let counts: ArrayRef = Arc::new(UInt64Array::from(vec![count]));
         let batch = RecordBatch::try_new(schema.clone(), vec![counts])
@@ -71,23 +71,23 @@ impl QueryStream {
         Ok(Self::fixed(schema, vec![batch]))
     }
 
-    /// The columns.
+    /// Returns the columns.
     pub fn schema(&self) -> SchemaRef {
         self.schema.clone()
     }
 
-    /// The query's identity, the same at every node that it reaches.
+    /// Returns the identifier of the query, which is the same at every node on the query's path.
     pub fn query_id(&self) -> &str {
         &self.query_id
     }
 
-    /// Tells how far it is while somebody drives it.
+    /// Returns a handle that reads the progress while the stream is driven.
     pub fn progress(&self) -> ProgressHandle {
         self.progress.clone()
     }
 
-    /// What it did, and its operators too unless it is a [fragment](crate::SentFragment) whose sender does not ask for that;
-    /// complete once the stream has ended.
+    /// Returns the summary of the query, which is complete when the stream has ended. It includes the metrics of the
+    /// operators, unless this is a [fragment](crate::SentFragment) whose sender does not request them.
     pub fn summary(&self) -> FragmentSummary {
         let plan = if self.measured { self.ready() } else { None };
         FragmentSummary {
@@ -96,13 +96,13 @@ impl QueryStream {
                 .map(|ready| explain::local_operators(ready.physical.as_ref(), Some(&ready.planned.placed)))
                 .unwrap_or_default(),
             pulled: self.progress.now().edges.into_iter().take(MOST_EDGES_TOLD).map(pulled).collect(),
-            // Whoever sends the rows on knows that.
+            // The code that sends the rows on measures this.
             producing_ms: None,
         }
     }
 }
 
-/// A caller is told of so many edges beyond its own.
+/// The largest number of edges beyond its own that a caller receives.
 const MOST_EDGES_TOLD: usize = 1000;
 
 fn pulled(edge: EdgeProgress) -> PulledRows {

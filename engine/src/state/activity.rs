@@ -1,5 +1,5 @@
-//! What an engine is doing: the sessions that are open and the queries that run, each to be seen and stopped by who owns
-//! it and by administrators.
+//! The activity of an engine: the open sessions and the running queries. Their owner and administrators can see and
+//! stop them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use super::RunningQuery;
 use super::session::Shared;
 use crate::{Error, ErrorKind, Principal, Result};
 
-/// What an engine is doing.
+/// The open sessions and running queries of an engine.
 #[derive(Debug, Default)]
 pub(crate) struct Activity {
     sessions: Mutex<BTreeMap<String, Weak<Shared>>>,
@@ -19,7 +19,7 @@ pub(crate) struct Activity {
     next: AtomicU64,
 }
 
-/// Keeps a query in the list for as long as it lives.
+/// A guard that lists a query until it is dropped.
 #[derive(Debug)]
 pub(crate) struct ActivityGuard {
     pub(crate) query: Arc<RunningQuery>,
@@ -31,7 +31,7 @@ impl Activity {
     /// Lists a session until it is dropped or closed.
     pub(crate) fn opened(&self, session: &Arc<Shared>) {
         let mut sessions = lock(&self.sessions);
-        // Those that are gone leave when the list has doubled, so that opening stays cheap.
+        // Dropped sessions are removed when the list has doubled, so that opening a session stays cheap.
         if sessions.len().is_power_of_two() {
             sessions.retain(|_, session| session.strong_count() > 0);
         }
@@ -46,21 +46,21 @@ impl Activity {
         ActivityGuard { query, number, activity: self.clone() }
     }
 
-    /// The sessions that `viewer` may see, in the order of their identities.
+    /// Returns the sessions that `viewer` may see, ordered by identifier.
     pub(crate) fn sessions(&self, viewer: &Principal) -> Vec<Arc<Shared>> {
         let sessions = lock(&self.sessions).values().filter_map(Weak::upgrade).collect::<Vec<_>>();
         sessions.into_iter().filter(|s| !s.closed.is_cancelled() && may_manage(viewer, &s.principal)).collect()
     }
 
-    /// The queries that `viewer` may see, the oldest first.
+    /// Returns the queries that `viewer` may see, the oldest first.
     pub(crate) fn queries(&self, viewer: &Principal) -> Vec<Arc<RunningQuery>> {
         lock(&self.queries).values().filter(|q| may_manage(viewer, &q.principal)).cloned().collect()
     }
 
-    /// Ends every query of that identity that runs here; gives how many there were.
+    /// Cancels every query with this identifier that runs at this node, and returns their number.
     ///
     /// # Errors
-    /// `NotFound` where `viewer` can see none: that others run one of that identity is not told.
+    /// `NotFound` if `viewer` can see none. The error does not reveal whether another principal runs one.
     pub(crate) fn cancel_query(&self, viewer: &Principal, id: &str) -> Result<usize> {
         let found: Vec<_> = self.queries(viewer).into_iter().filter(|q| q.id == id).collect();
         if found.is_empty() {
@@ -73,10 +73,10 @@ impl Activity {
         Ok(found.len())
     }
 
-    /// Ends a session.
+    /// Closes a session.
     ///
     /// # Errors
-    /// `NotFound` where `viewer` can see none of that identity.
+    /// `NotFound` if `viewer` can see no session with this identifier.
     pub(crate) fn close_session(&self, viewer: &Principal, id: &str) -> Result<()> {
         let found = self.sessions(viewer).into_iter().find(|s| s.id == id);
         let session = found.ok_or_else(|| {
@@ -91,7 +91,7 @@ impl Activity {
         Ok(())
     }
 
-    /// How many queries a session runs.
+    /// Returns the number of queries that a session runs.
     pub(crate) fn queries_of(&self, session: &str) -> usize {
         lock(&self.queries).values().filter(|q| q.session.as_deref() == Some(session)).count()
     }
@@ -103,7 +103,7 @@ impl Drop for ActivityGuard {
     }
 }
 
-/// Whether `viewer` may see and stop what `owner` runs.
+/// True if `viewer` may see and stop the activity of `owner`.
 fn may_manage(viewer: &Principal, owner: &Principal) -> bool {
     viewer.is_admin() || viewer.is_same(owner)
 }

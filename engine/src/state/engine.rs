@@ -1,4 +1,5 @@
-//! What the sessions of one engine share: the mesh, the limits, and what queries take threads, places and memory from.
+//! The state that the sessions of one engine share: the mesh, the limits, and the threads, places and memory of
+//! queries.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::execution::memory::SharedMemory;
 use crate::execution::runtime::CpuRuntime;
 use crate::mesh::Mesh;
 
-/// What the sessions of one engine share.
+/// The state that the sessions of one engine share.
 #[derive(Debug)]
 pub(crate) struct EngineState {
     pub(crate) mesh: Arc<Mesh>,
@@ -19,9 +20,9 @@ pub(crate) struct EngineState {
     pub(crate) cpu: CpuRuntime,
     pub(crate) admission: Admission,
     pub(crate) memory: Arc<SharedMemory>,
-    /// What sessions hold beside what their queries do: a share of `memory`, so that it starves no query.
+    /// The memory of sessions outside their queries. It is a share of `memory`, so that it leaves enough for queries.
     pub(crate) held: Arc<SharedMemory>,
     pub(crate) activity: Arc<Activity>,
-    /// Functions, rules and configuration: each query starts from a copy.
+    /// Functions, rules and configuration. Each query starts with a copy.
     pub(crate) base: SessionState,
 }

@@ -1,4 +1,5 @@
-//! What lives as long as an engine or one of its sessions: what the engine holds, what it runs, and what a session made.
+//! State that lives as long as an engine or one of its sessions: the shared state, the activity, and the tables of
+//! sessions.
 
 mod activity;
 mod engine;

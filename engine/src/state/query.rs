@@ -1,4 +1,4 @@
-//! A query that an engine runs: what others see of it, and what its fragments have in common.
+//! A running query: the facts that others can see, and the context that its fragments share.
 
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime};
@@ -11,33 +11,33 @@ use crate::{Principal, ProgressHandle};
 /// A query that is planned, waits, or runs.
 #[derive(Debug)]
 pub(crate) struct RunningQuery {
-    /// The query's identity, the same at every node that it reaches.
+    /// The identifier of the query, which is the same at every node on the query's path.
     pub(crate) id: String,
-    /// The session that it runs in; `None` for a part of another node's query.
+    /// The session of the query; `None` for a fragment of another node's query.
     pub(crate) session: Option<String>,
     pub(crate) principal: Principal,
-    /// The statement; `None` for a part of another node's query.
+    /// The statement; `None` for a fragment of another node's query.
     pub(crate) sql: Option<String>,
     pub(crate) started: SystemTime,
-    /// How far it is, once it runs.
+    /// The progress of the query, once it runs.
     pub(crate) progress: OnceLock<ProgressHandle>,
-    /// Ends it.
+    /// The signal that cancels the query.
     pub(crate) stop: CancellationToken,
 }
 
-/// What the fragments of one query have in common.
+/// The context that the fragments of one query share.
 #[derive(Debug)]
 pub(crate) struct QueryContext {
-    /// The head of each of them, before the hop to its site.
+    /// The head of each fragment, before the hop to its site.
     pub(crate) head: FragmentHead,
-    /// Bytes of keys that may go with a fragment.
+    /// The largest size of a fragment's join keys, in bytes.
     pub(crate) key_bytes: usize,
-    /// Since when fragments wait for keys, once they do.
+    /// The time when fragments started to wait for join keys.
     pub(crate) waiting_since: OnceLock<Instant>,
 }
 
 impl QueryContext {
-    /// Returns the context of a query, before any of its fragments waits.
+    /// Returns the context of a query, before any fragment waits.
     pub(crate) fn new(head: FragmentHead, key_bytes: usize) -> Self {
         Self { head, key_bytes, waiting_since: OnceLock::new() }
     }

@@ -1,4 +1,4 @@
-//! An open session: its identity, its settings and its tables, and the engine that it is open on.
+//! An open session: its identifier, settings and tables, and its engine.
 
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -10,21 +10,21 @@ use super::EngineState;
 use super::tables::SessionTables;
 use crate::{Error, ErrorKind, Principal, Result, Settings};
 
-/// An open session. Cheap to clone; clones share settings and tables.
+/// An open session. Cloning is cheap, and clones share settings and tables.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionHandle {
     pub(crate) engine: Arc<EngineState>,
     pub(crate) shared: Arc<Shared>,
 }
 
-/// What the clones of a session share.
+/// The state that the clones of a session share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) id: String,
     pub(crate) principal: Principal,
     pub(crate) opened: SystemTime,
     pub(crate) tables: SessionTables,
-    /// Ends what it runs: it was closed.
+    /// The signal that the session was closed, which cancels its queries.
     pub(crate) closed: CancellationToken,
     settings: Mutex<Settings>,
 }
@@ -52,7 +52,7 @@ impl SessionHandle {
         &self.shared.principal
     }
 
-    /// The settings as they are now.
+    /// Returns the current settings.
     pub(crate) fn settings(&self) -> Settings {
         self.change_settings(|settings| settings.clone())
     }
@@ -62,7 +62,7 @@ impl SessionHandle {
         change(&mut lock(&self.shared.settings))
     }
 
-    /// Checks that the session was not closed.
+    /// Checks that the session is open.
     ///
     /// # Errors
     /// `Unauthenticated`.
@@ -75,7 +75,7 @@ impl SessionHandle {
 }
 
 impl Shared {
-    /// Stops what the session runs, and drops its tables.
+    /// Stops the session's queries, and drops its tables.
     pub(crate) fn close(&self) {
         self.closed.cancel();
         self.tables.clear();

@@ -1,5 +1,5 @@
-//! The tables that a session made for itself: held in memory, within bounds, and gone with the session. Each statement
-//! sees them as they were when it was planned, and changes a table in one step or not at all.
+//! The tables that a session has created. They are in memory, have limits, and are dropped with the session. Each
+//! statement sees them as they were when it was planned, and changes a table in one step or not at all.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,16 +15,17 @@ use crate::execution::conform::conform;
 use crate::execution::memory::SharedMemory;
 use crate::{Error, ErrorKind, Result};
 
-/// The end of a table's name where a statement reads its rows with their numbers. It cannot be written without quotes.
+/// The suffix of a table's name for rows with row numbers. It cannot be written without quotes.
 pub(crate) const NUMBERED: &str = "#rows";
-/// The column with a row's number.
+/// The name of the column with a row's number.
 pub(crate) const ROW_NUMBER: &str = "#row";
-/// Tables of one session, at most.
+/// The largest number of one session's tables.
 const MOST_TABLES: usize = 1000;
-/// Columns of such a table, and bytes of its name: neither counts towards the memory of its rows.
+/// The largest number of columns, and the longest name in bytes. Neither counts towards the memory of the rows.
 const MOST_COLUMNS: usize = 4_000;
 const LONGEST_NAME: usize = 1_000;
-/// Rows up to which a batch is merged with the next: many small inserts must not leave as many batches.
+/// The largest number of rows up to which a batch is merged with the next one, so that many small inserts do not leave
+/// as many batches.
 const SMALL_BATCH: usize = 4096;
 
 /// The tables of a session.
@@ -41,7 +42,7 @@ struct Tables {
     bytes: usize,
 }
 
-/// What a table holds. Immutable: a change makes a new one.
+/// The content of a table. It is immutable, and a change creates a new one.
 #[derive(Debug)]
 pub(crate) struct TableContent {
     pub(crate) schema: SchemaRef,
@@ -49,10 +50,10 @@ pub(crate) struct TableContent {
 }
 
 impl TableContent {
-    /// Rows of these columns.
+    /// Returns a content with these columns and rows.
     ///
     /// # Errors
-    /// `InvalidQuery` where a value does not fit its column.
+    /// `InvalidQuery` if a value does not fit its column.
     pub(crate) fn new(schema: SchemaRef, batches: &[RecordBatch]) -> Result<Self> {
         let batches = batches.iter().filter(|batch| batch.num_rows() > 0);
         let batches = batches.map(|batch| conform(batch, &schema)).collect::<Result<_>>()?;
@@ -67,7 +68,7 @@ impl TableContent {
         self.batches.iter().map(get_record_batch_memory_size).sum()
     }
 
-    /// The rows of both.
+    /// Returns a content with additional rows.
     fn with(&self, more: Vec<RecordBatch>) -> Result<Self> {
         let mut batches = self.batches.clone();
         for batch in more {
@@ -89,15 +90,15 @@ impl SessionTables {
         Self { tables: Mutex::default(), shared, limit }
     }
 
-    /// The tables as they are now. Two of these are the same pointer as long as nothing changed.
+    /// Returns the current tables. Two snapshots are the same pointer if nothing changed between them.
     pub(crate) fn snapshot(&self) -> Arc<BTreeMap<String, Arc<TableContent>>> {
         self.lock().by_name.clone()
     }
 
-    /// Makes a table. `false` where there is one already, and `if_not_exists` leaves it.
+    /// Creates a table. `false` if the table already exists and `how` is [`Creation::IfNotExists`].
     ///
     /// # Errors
-    /// `AlreadyExists`; `ResourceExhausted` past a bound.
+    /// `AlreadyExists`; `ResourceExhausted` if a limit is exceeded.
     pub(crate) fn create(&self, name: &str, content: TableContent, how: Creation) -> Result<bool> {
         if name.ends_with(NUMBERED) || content.schema.index_of(ROW_NUMBER).is_ok() {
             return Err(Error::new(
@@ -129,7 +130,7 @@ impl SessionTables {
         Ok(true)
     }
 
-    /// Removes a table. `false` where there is none.
+    /// Removes a table. `false` if there is none.
     pub(crate) fn remove(&self, name: &str) -> bool {
         let mut tables = self.lock();
         let Some(content) = tables.by_name.get(name) else { return false };
@@ -147,11 +148,11 @@ impl SessionTables {
         *tables = Tables::default();
     }
 
-    /// Adds rows to a table, whatever others added meanwhile.
+    /// Appends rows to a table, even if other statements appended rows meanwhile.
     ///
     /// # Errors
-    /// `InvalidQuery` where a value does not fit its column, or the table does not have the columns any more that it was
-    /// `seen` with; `NotFound`; `ResourceExhausted`.
+    /// `InvalidQuery` if a value does not fit its column, or the table no longer has the `seen` columns; `NotFound`;
+    /// `ResourceExhausted`.
     pub(crate) fn append(&self, name: &str, seen: &SchemaRef, batches: &[RecordBatch]) -> Result<u64> {
         let mut tables = self.lock();
         let known = tables.by_name.get(name).ok_or_else(|| unknown(name, &tables.by_name))?;
@@ -165,10 +166,10 @@ impl SessionTables {
         Ok(rows)
     }
 
-    /// Puts new content in the place of `seen`.
+    /// Replaces the content `seen` with a new one.
     ///
     /// # Errors
-    /// `InvalidQuery` where another statement changed the table since it was seen.
+    /// `InvalidQuery` if another statement has changed the table since it was seen.
     pub(crate) fn replace(&self, name: &str, seen: &Arc<TableContent>, content: TableContent) -> Result<()> {
         let mut tables = self.lock();
         if !tables.by_name.get(name).is_some_and(|now| Arc::ptr_eq(now, seen)) {
@@ -218,18 +219,18 @@ fn changed_meanwhile(name: &str) -> Error {
     Error::new(ErrorKind::InvalidQuery, what)
 }
 
-/// What becomes of a table of the same name.
+/// The handling of a table with the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Creation {
-    /// It is an error.
+    /// An error.
     New,
-    /// It stays, and nothing is made.
+    /// The table stays, and none is created.
     IfNotExists,
-    /// It is replaced.
+    /// The table is replaced.
     OrReplace,
 }
 
-/// The error for a name that is no table of the session.
+/// Returns the error for a name that is not a table of the session.
 pub(crate) fn unknown(name: &str, tables: &BTreeMap<String, Arc<TableContent>>) -> Error {
     let hint = nearest(name, tables.keys().map(String::as_str));
     let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Queries over owners in this process, of whose data a gateway expects something else than there is.
+//! Queries over owners in this process, whose actual rows differ from the gateway's estimates.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -11,7 +11,7 @@ use futures::TryStreamExt;
 use crate::fake_mesh::OwnerPeer;
 use crate::{Engine, Principal, Session};
 
-/// Rows of the ports, of which each has a column that the next one has too.
+/// The rows of each port. Each port shares a column with the next one.
 const ROWS: i64 = 2000;
 
 struct Mesh {
@@ -46,7 +46,7 @@ impl Mesh {
         pretty_format_batches(&self.rows(&format!("EXPLAIN ANALYZE {sql}")).await).unwrap().to_string()
     }
 
-    /// How often each owner was asked since it was last asked about.
+    /// Returns the number of requests to each owner since the previous call.
     fn asked(&self, before: &mut Vec<usize>) -> Vec<usize> {
         let now: Vec<usize> = self.owners.iter().map(|o| o.requests().len()).collect();
         let since = now.iter().zip(before.iter()).map(|(now, before)| now - before).collect();
@@ -55,7 +55,7 @@ impl Mesh {
     }
 }
 
-/// Of an equality little is expected, and this one lets every row through.
+/// The estimate for an equality is small, but this one lets every row through.
 const MORE: &str = "SELECT a, d FROM first.p.t x JOIN second.p.t y ON x.b = y.b JOIN third.p.t z ON y.c = z.c \
                     WHERE x.a % 1 = 0";
 
@@ -116,7 +116,8 @@ async fn an_owner_that_fails_fails_the_query() {
     assert!(error.contains("first") && error.to_lowercase().contains("divide by zero"), "{error}");
 }
 
-/// Two faults of DataFusion's rule for products, by the numbers: placed and unplaced were wrong alike.
+/// Two faults of DataFusion's rule for cross joins, tested by the number of rows: placed and unplaced execution were
+/// equally wrong.
 #[tokio::test]
 async fn no_condition_is_lost_where_joins_are_taken_apart() {
     let mesh = Mesh::new().await;

@@ -1,4 +1,5 @@
-//! What sessions make, change and see of one another, over a mesh of fakes.
+//! Tests of the tables and settings that sessions create and change, and of what sessions see of each other, over a
+//! mesh of fakes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -16,7 +17,7 @@ async fn run(session: &Session, sql: &str) -> Result<String> {
     Ok(pretty_format_batches(&batches).unwrap().to_string())
 }
 
-/// The values of a query's first column.
+/// Returns the values of a query's first column.
 async fn values(session: &Session, sql: &str) -> Vec<String> {
     let batches: Vec<RecordBatch> = session.sql(sql).await.unwrap().try_collect().await.unwrap();
     let text = |b: &RecordBatch| {
@@ -55,7 +56,7 @@ async fn tables_are_made_changed_and_dropped() {
         ["3:-", "4:-", "11:A", "12:B"]
     );
     assert_eq!(changed(&session, "DELETE FROM t AS x WHERE x.s IS NULL AND x.n = 3").await, 1);
-    // NULL is neither in the list nor not in it.
+    // With a NULL in the list, `NOT IN` is never true.
     assert_eq!(changed(&session, "DELETE FROM t WHERE s NOT IN ('A', NULL)").await, 0);
     assert_eq!(changed(&session, "CREATE TEMPORARY TABLE u AS SELECT n * 2 AS m, s FROM t").await, 3);
     assert_eq!(changed(&session, "DELETE FROM t WHERE n IN (SELECT m / 2 FROM u WHERE s = 'A')").await, 1);
@@ -119,7 +120,7 @@ async fn an_uploaded_list_joins_the_mesh() {
     assert!(error.context().contains("no column `m`"), "{error}");
     assert_eq!(ingest(IngestMode::Replace, two).await.unwrap(), 2);
     assert!(session.prepare("SELECT n_name FROM geo.places.nation JOIN list ON n_nationkey = n").await.is_ok());
-    // Others do not see it.
+    // Other sessions do not see it.
     let other = engine.session(Principal::new("ann"));
     assert_eq!(refused(&other, "SELECT * FROM list").await.kind(), ErrorKind::NotFound);
 }
@@ -137,7 +138,7 @@ async fn many_rows_of_parameters_take_effect_together() {
     let delete = session.prepare("DELETE FROM t WHERE n = $1 AND s = $2").await.unwrap();
     assert_eq!(delete.apply(&[rows(vec![Some(1), Some(2), None], vec!["x", "y", "x"])]).await.unwrap(), 2);
     assert_eq!(values(&session, "SELECT count(*) FROM t").await, ["1998"]);
-    // A prepared query sees what is there when it runs.
+    // A prepared query sees the rows at the time of its run.
     let count = session.prepare("SELECT count(*) FROM t").await.unwrap();
     changed(&session, "DELETE FROM t").await;
     let batches: Vec<RecordBatch> = count.execute(&[]).await.unwrap().try_collect().await.unwrap();
@@ -161,7 +162,7 @@ async fn names_without_a_domain_go_by_the_session() {
     assert_eq!(values(&session, "SELECT count(*) FROM domains").await, ["3"]);
     run(&session, "USE geo.places").await.unwrap();
     assert!(session.prepare("SELECT r_name FROM region").await.is_ok());
-    // What is refused changes nothing.
+    // A refused statement changes nothing.
     run(&session, "USE sales").await.unwrap();
     assert_eq!(values(&session, "SELECT count(*) FROM domains").await, ["3"]);
     for known in ["USE portolan.mesh", "USE sales.mesh", "USE geo.places"] {
@@ -205,7 +206,7 @@ async fn sessions_and_queries_are_seen_and_stopped_by_their_owner_and_by_adminis
     assert_eq!(values(&root, "SELECT count(*) FROM mesh.sessions").await, ["2"]);
 }
 
-/// The join gives no row at all: it must give way all the same.
+/// The join returns no row, but it must yield all the same.
 #[tokio::test]
 async fn a_nested_loop_join_ends_when_nobody_reads_it() {
     let session = gateway().await.session(Principal::new("ann"));
@@ -259,7 +260,7 @@ async fn columns_are_called_as_they_are_written() {
         ("SELECT unnest(named_struct('a', 1, 'b', 2)) , 1 + 1", &["*", "*", "1 + 1"]),
         ("SELECT 1 + 1, unnest([1, 2]), 2 + 2", &["1 + 1", "*", "2 + 2"]),
         ("SELECT * EXCLUDE (r_name), 1 + 1 FROM geo.places.region", &["r_regionkey", "r_comment", "1 + 1"]),
-        // What is behind a pipe, or in either list by name, is not called by the first list.
+        // The names of the first list do not apply after a pipe, or to either list of a union by name.
         ("SELECT upper(r_name), r_regionkey FROM geo.places.region |> SELECT r_regionkey", &["r_regionkey"]),
         (
             "SELECT *, 1 + 1 FROM geo.places.region UNION ALL BY NAME SELECT 5 AS z",
@@ -267,7 +268,7 @@ async fn columns_are_called_as_they_are_written() {
         ),
         ("SELECT s.a, s.b, s.a FROM (SELECT named_struct('a', 1, 'b', 2) AS s)", &["a", "b", "a"]),
         ("SELECT 'x', 'x' UNION ALL SELECT 'y', 'z'", &["'x'", "'x'"]),
-        // To DataFusion, each of these has one name twice.
+        // In DataFusion, each of these has two columns of one name.
         ("SELECT nation.n_name, geo.places.nation.n_name FROM geo.places.nation", &["n_name", "n_name"]),
         ("SELECT *, upper(r_name) AS r_name FROM geo.places.region", &["r_regionkey", "r_name", "r_comment", "r_name"]),
         (
@@ -371,7 +372,7 @@ async fn rows_of_parameters_mean_what_each_means_alone() {
         assert_eq!(prepared.apply(std::slice::from_ref(&three)).await.unwrap(), 3, "{insert}");
         assert_eq!(values(&session, "SELECT n FROM t ORDER BY 1").await, expected, "{insert}");
     }
-    // Of a statement that leaves a type open, too, all take effect or none.
+    // If a statement leaves a type open, either all rows take effect or none.
     changed(&session, "CREATE OR REPLACE TABLE t (n INT, s VARCHAR)").await;
     let insert = session.prepare("INSERT INTO t VALUES ($1, upper($2))").await.unwrap();
     let misfit = rows(vec![Some(1), Some(1 << 40)], vec!["a", "b"]);
@@ -424,7 +425,7 @@ async fn names_and_forms_that_would_mislead_are_refused() {
     assert_eq!(changed(&session, "INSERT INTO session.t VALUES (3)").await, 1);
     assert_eq!(values(&session, "SELECT n FROM t ORDER BY 1").await, ["1", "2", "3"]);
     assert!(run(&session, "EXPLAIN SELECT 1, 1").await.is_ok());
-    // With a current domain, two parts are one of its products and a port.
+    // With a current domain, a name of two parts is a product of that domain and a port.
     run(&session, "USE geo").await.unwrap();
     assert_eq!(refused(&session, "DELETE FROM session.t").await.kind(), ErrorKind::NotFound);
     assert_eq!(values(&session, "SELECT count(*) FROM t").await, ["3"]);
