@@ -62,7 +62,8 @@ pub(crate) fn check_text(sql: &str) -> Result<()> {
     }
     if sql.len() > MOST_STATEMENT_BYTES {
         return Err(too_much(format!(
-            "has {} bytes, and may have {MOST_STATEMENT_BYTES}: put long lists into a table of the session, or bind them as parameters",
+            "has {} bytes, and the limit is {MOST_STATEMENT_BYTES}: put long lists into a table of the session, \
+             or bind them as parameters",
             sql.len()
         )));
     }
@@ -201,7 +202,7 @@ impl Visitor for TableCounter {
 pub(crate) fn check_plan(plan: &LogicalPlan) -> Result<()> {
     let size = size(plan, &mut HashMap::new(), 0)?;
     if size > MOST_OPERATORS {
-        return Err(too_much(format!("comes to more than {MOST_OPERATORS} operators")));
+        return Err(too_much(format!("has more than {MOST_OPERATORS} operators")));
     }
     Ok(())
 }
@@ -216,8 +217,8 @@ pub(crate) fn check_types(schema: &Schema) -> Result<()> {
         Some(field) => {
             let name: String = field.name().chars().take(100).collect();
             Err(too_much(format!(
-                "gives column `{name}` a type of more than {MOST_TYPES_NESTED} levels, or of a fixed size beyond \
-                 {LARGEST_FIXED}"
+                "has a column `{name}` whose type is nested more than {MOST_TYPES_NESTED} levels deep, or has a fixed \
+                 size over {LARGEST_FIXED}"
             )))
         }
         None => Ok(()),
@@ -263,7 +264,7 @@ fn demand(call: &Expr) -> Option<String> {
         Expr::WindowFunction(call) => {
             let frame = &call.params.window_frame;
             if [&frame.start_bound, &frame.end_bound].into_iter().any(is_endless) {
-                return Some("has a window frame of more rows than there can be".to_owned());
+                return Some("has a window frame of too many rows".to_owned());
             }
             (call.fun.name(), &call.params.args)
         }
@@ -283,7 +284,7 @@ fn demand(call: &Expr) -> Option<String> {
         "repeat" | "lpad" | "rpad" | "array_repeat" | "list_repeat" => number(1).is_some_and(|n| n > LONGEST_MADE),
         _ => false,
     };
-    beyond.then(|| format!("asks `{name}` for too much at once"))
+    beyond.then(|| format!("calls `{name}` with an argument that is too large"))
 }
 
 /// True if DataFusion would count past the largest integer.
@@ -299,7 +300,7 @@ fn is_endless(bound: &WindowFrameBound) -> bool {
 /// once.
 fn size(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, usize>, level: usize) -> Result<usize> {
     if level > MOST_OPERATORS_NESTED {
-        return Err(too_much(format!("comes to more than {MOST_OPERATORS_NESTED} operators one below the other")));
+        return Err(too_much(format!("nests operators more than {MOST_OPERATORS_NESTED} levels deep")));
     }
     let place: *const LogicalPlan = plan;
     if let Some(size) = known.get(&place) {
@@ -328,7 +329,7 @@ fn size(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, usize>, leve
     .map_err(|e| from_datafusion(&e))?;
     match refused {
         Some(refused) => Err(refused),
-        None if total > MOST_OPERATORS => Err(too_much(format!("comes to more than {MOST_OPERATORS} operators"))),
+        None if total > MOST_OPERATORS => Err(too_much(format!("has more than {MOST_OPERATORS} operators"))),
         None => {
             known.insert(place, total);
             Ok(total)

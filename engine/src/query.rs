@@ -144,7 +144,7 @@ impl Query {
             ready = ready => ready.map_err(|_| {
                 Error::new(
                     ErrorKind::DeadlineExceeded,
-                    "planning took longer than the query may; raise `portolan.query_timeout`",
+                    "planning exceeded the query's timeout; raise `portolan.query_timeout`",
                 )
             })?,
         }

@@ -170,7 +170,7 @@ impl Settings {
     /// `InvalidQuery` if the name is unknown (with the nearest known one), or the value does not fit.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         if value.len() > LONGEST_VALUE {
-            let what = format!("the value of a setting takes at most {LONGEST_VALUE} bytes");
+            let what = format!("the value of a setting may have at most {LONGEST_VALUE} bytes");
             return Err(Error::new(ErrorKind::InvalidQuery, what));
         }
         match name.to_lowercase().as_str() {
@@ -261,7 +261,7 @@ impl Settings {
 
 fn number(name: &str, value: &str, what: &str, fits: impl Fn(f64) -> bool) -> Result<f64> {
     let parsed = value.parse().ok().filter(|n: &f64| n.is_finite() && fits(*n));
-    parsed.ok_or_else(|| invalid(format!("`{name}` takes a number {what}, not `{value}`")))
+    parsed.ok_or_else(|| invalid(format!("`{name}`: expected a number {what}, got `{value}`")))
 }
 
 fn choice<T: Copy>(name: &str, value: &str, all: &[(&str, T)]) -> Result<T> {
@@ -269,7 +269,7 @@ fn choice<T: Copy>(name: &str, value: &str, all: &[(&str, T)]) -> Result<T> {
         let words: Vec<_> = all.iter().map(|(word, _)| format!("`{word}`")).collect();
         let hint = nearest(value, all.iter().map(|(word, _)| *word));
         let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-        invalid(format!("`{name}` is {}, not `{value}`{hint}", words.join(", ")))
+        invalid(format!("`{name}`: expected {}, got `{value}`{hint}", words.join(", ")))
     })
 }
 
@@ -281,7 +281,7 @@ fn switch(name: &str, value: &str) -> Result<bool> {
     match value.to_lowercase().as_str() {
         "on" | "true" | "1" => Ok(true),
         "off" | "false" | "0" => Ok(false),
-        _ => Err(invalid(format!("`{name}` is `on` or `off`, not `{value}`"))),
+        _ => Err(invalid(format!("`{name}`: expected `on` or `off`, got `{value}`"))),
     }
 }
 

@@ -65,9 +65,8 @@ impl Admission {
     pub(crate) fn query_ahead(&self) -> Result<Slot> {
         let free = self.queries.places.available_permits() > self.queries.setting.div_ceil(2);
         let permit = free.then(|| self.queries.places.clone().try_acquire_owned().ok()).flatten();
-        let permit = permit.ok_or_else(|| {
-            Error::new(ErrorKind::ResourceExhausted, "no place is free for a query ahead of its time")
-        })?;
+        let permit = permit
+            .ok_or_else(|| Error::new(ErrorKind::ResourceExhausted, "no place is free for a speculative query"))?;
         Ok(Slot { _permit: permit })
     }
 
@@ -87,7 +86,10 @@ impl SlotQueue {
             Ok(Err(_)) => Err(Error::new(ErrorKind::Cancelled, "the engine is shutting down")),
             Err(_) => Err(Error::new(
                 ErrorKind::DeadlineExceeded,
-                format!("{} {} are running and none ended within the time this one had", self.setting, self.what),
+                format!(
+                    "{} {} are running, and none of them ended before the timeout of this one",
+                    self.setting, self.what
+                ),
             )),
         }
     }
@@ -105,7 +107,7 @@ impl<'a> Waiting<'a> {
             Err(waiting) => Err(Error::new(
                 ErrorKind::ResourceExhausted,
                 format!(
-                    "{} {} are running and {waiting} wait in line (limits.concurrent_queries, \
+                    "{} {} are running and {waiting} are waiting (limits.concurrent_queries, \
                      limits.queued_queries): try again later",
                     line.setting, line.what
                 ),

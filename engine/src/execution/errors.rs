@@ -114,7 +114,8 @@ fn text(error: &DataFusionError) -> String {
         }
         // The message continues with a dump of the expression.
         DataFusionError::NotImplemented(message) if message.contains(NO_SUBQUERY) => {
-            "a subquery is not supported at this place: write it as a join, or in the list of a query in FROM".into()
+            "a subquery is not supported at this place: write it as a join, or in the select list of a subquery in FROM"
+                .into()
         }
         DataFusionError::Plan(message)
         | DataFusionError::Execution(message)
@@ -134,9 +135,9 @@ fn exhausted(message: &str) -> String {
     let limit = if message.contains("limits.memory") {
         return message.to_owned();
     } else if message.contains("max_temp_directory_size") {
-        "the disk that spilling may take (limits.spill) is used up"
+        "the disk space for spilled data (limits.spill) is used up"
     } else {
-        "the query holds all the memory that it may (limits.query_memory)"
+        "the query reached its memory limit (limits.query_memory)"
     };
     let what = message.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" ");
     let what = what.split(" Please try increasing").next().unwrap_or_default();
@@ -158,10 +159,10 @@ fn no_such_column(field: &Column, valid: &[Column]) -> String {
             // Only double quotes keep capitals and spaces in a name, and some users write strings with them.
             let kept = |c: char| c.is_ascii_uppercase() || c == ' ';
             let text = match field.relation.is_none() && field.name.contains(kept) && !field.name.contains('(') {
-                true => format!("; if the text is meant, write '{}'", field.name.replace('\'', "''")),
+                true => format!("; for a string, write '{}'", field.name.replace('\'', "''")),
                 false => String::new(),
             };
-            format!("; there are {}{more}{text}", listed.join(", "))
+            format!("; valid columns are {}{more}{text}", listed.join(", "))
         }
     };
     format!("there is no column `{wanted}`{hint}")

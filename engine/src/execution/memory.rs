@@ -30,7 +30,7 @@ impl SharedMemory {
         match self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
             Ok(_) => Ok(()),
             Err(held) => Err(DataFusionError::ResourcesExhausted(format!(
-                "{held} of {} bytes are held (limits.memory) and {bytes} more were asked for: try again later",
+                "{held} of {} bytes are in use (limits.memory), and {bytes} more were requested: try again later",
                 self.limit
             ))),
         }

@@ -75,7 +75,7 @@ impl Run {
             Ok(Err(error)) => Some(error),
             Err(_) => Some(Error::new(
                 ErrorKind::DeadlineExceeded,
-                format!("the query took longer than it may{}; raise `portolan.query_timeout`", waiting_for(&progress)),
+                format!("the query exceeded its timeout{}; raise `portolan.query_timeout`", waiting_for(&progress)),
             )),
         };
         // The query is no longer listed when its reader sees the end.

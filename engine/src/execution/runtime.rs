@@ -28,7 +28,7 @@ impl CpuRuntime {
             .thread_stack_size(STACK)
             .enable_all()
             .build()
-            .map_err(|e| Error::new(ErrorKind::Internal, "no threads to drive plans").with_source(e))?;
+            .map_err(|e| Error::new(ErrorKind::Internal, "cannot start the threads that drive plans").with_source(e))?;
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 
@@ -48,7 +48,7 @@ impl CpuRuntime {
         // The future is on the heap and starts at once, because its caller may wait on a small stack.
         let task = self.spawn(Box::pin(future));
         Box::pin(async move {
-            task.await.map_err(|e| Error::new(ErrorKind::Internal, "planning stopped short").with_source(e))?
+            task.await.map_err(|e| Error::new(ErrorKind::Internal, "planning ended abnormally").with_source(e))?
         })
     }
 }

@@ -83,7 +83,7 @@ impl ExecutionPlan for SmallBatchesExec {
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         match (children.pop(), children.is_empty()) {
             (Some(input), true) => Ok(Arc::new(Self { input, rows: self.rows })),
-            _ => internal_err!("batches come from one input"),
+            _ => internal_err!("SmallBatchesExec has one input"),
         }
     }
 
@@ -104,7 +104,7 @@ impl ExecutionPlan for SmallBatchesExec {
     fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
         match inputs {
             [input] => Ok(input.clone()),
-            _ => internal_err!("batches come from one input"),
+            _ => internal_err!("SmallBatchesExec has one input"),
         }
     }
 

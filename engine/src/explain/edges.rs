@@ -84,7 +84,7 @@ fn figure(value: Option<u64>, show: fn(f64) -> String) -> String {
 
 /// Describes the rows that crossed an edge, and the metrics of the owner's operators.
 pub(super) fn crossed(fragment: &FragmentEntry) -> String {
-    let Some(actual) = &fragment.actual else { return "it was not read".into() };
+    let Some(actual) = &fragment.actual else { return "the edge was not read".into() };
     let mut text = format!(
         "from {} ({}): {} rows, {} bytes, first batch after {}",
         fragment.domains.join(", "),
@@ -100,7 +100,7 @@ pub(super) fn crossed(fragment: &FragmentEntry) -> String {
     if actual.complete {
         let _ = write!(text, "\n{}", lines(&actual.operators));
     } else {
-        text.push_str("\nit was stopped before its end: its operators tell nothing");
+        text.push_str("\nthe fragment was stopped before its end, so its operators have no metrics");
     }
     text
 }

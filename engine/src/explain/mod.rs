@@ -64,7 +64,7 @@ pub(crate) fn rows(
         }
         Format::Json => {
             let text = serde_json::to_string_pretty(&document)
-                .map_err(|e| Error::new(ErrorKind::Internal, "EXPLAIN has no JSON").with_source(e))?;
+                .map_err(|e| Error::new(ErrorKind::Internal, "EXPLAIN cannot be encoded as JSON").with_source(e))?;
             // JSON allows these characters unescaped, but a terminal interprets them.
             let text = text.chars().map(|c| match c {
                 '\u{7f}'..='\u{9f}' => format!("\\u{:04x}", u32::from(c)),
@@ -113,7 +113,7 @@ pub(crate) fn batch(rows: Vec<(String, String)>) -> Result<RecordBatch> {
     let (types, plans): (Vec<_>, Vec<_>) = rows.into_iter().map(|(t, p)| (Some(t), Some(p))).unzip();
     let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(types)), Arc::new(StringArray::from(plans))];
     RecordBatch::try_new(schema(), columns)
-        .map_err(|e| Error::new(ErrorKind::Internal, "EXPLAIN has no form").with_source(e))
+        .map_err(|e| Error::new(ErrorKind::Internal, "the rows of EXPLAIN do not form a batch").with_source(e))
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub(super) fn picture(document: &PlanDocument) -> Result<Picture> {
     if boxes > MAX_BOXES {
         return Err(Error::new(
             ErrorKind::Unsupported,
-            format!("a picture shows {MAX_BOXES} boxes and this plan has {boxes}: use EXPLAIN (FORMAT JSON)"),
+            format!("a picture has at most {MAX_BOXES} boxes, and this plan has {boxes}: use EXPLAIN (FORMAT JSON)"),
         ));
     }
     Ok(painter.picture)

@@ -172,7 +172,7 @@ mod tests {
         for _ in 0..REMEMBERED {
             meter.record_round_trip(MS * 80);
         }
-        assert_eq!(meter.link().latency, MS * 80, "the way may get longer");
+        assert_eq!(meter.link().latency, MS * 80, "the latency may increase");
         assert_eq!(meter.measured.lock().map(|m| m.round_trips.len()).ok(), Some(REMEMBERED));
         meter.record_round_trip(Duration::from_nanos(10));
         assert_eq!(meter.link().latency, Link::default().latency);
@@ -183,7 +183,7 @@ mod tests {
         let meter = LinkMeter::default();
         meter.record_stream(LEAST_STREAM_BYTES - 1, MS, Pace::Link);
         meter.record_stream(1 << 30, Duration::ZERO, Pace::Link);
-        assert_eq!(meter.link().bandwidth, Link::default().bandwidth, "neither says anything");
+        assert_eq!(meter.link().bandwidth, Link::default().bandwidth, "neither stream counts");
         meter.record_stream(5_000_000, MS * 1000, Pace::Link);
         meter.record_stream(12_500_000, MS * 1000, Pace::Link);
         meter.record_stream(10_000_000, MS * 1000, Pace::Link);
@@ -234,7 +234,7 @@ mod tests {
         meter.record_stream(1_000_000, MS * 1000, Pace::Unknown);
         assert_eq!(meter.link(), Link::default());
         meter.record_stream(900_000_000, MS * 1000, Pace::Unknown);
-        assert_eq!(meter.link().bandwidth, 900e6, "it is at least so fast");
+        assert_eq!(meter.link().bandwidth, 900e6, "the link is at least as fast");
         meter.record_stream(800_000_000, MS * 1000, Pace::Unknown);
         assert_eq!(meter.measured.lock().map(|m| m.rates.len()).ok(), Some(1));
     }

@@ -65,7 +65,11 @@ impl Query {
             Ok(None) => return Ok(None),
             Err(e) => {
                 // The original plan is as correct as another.
-                tracing::warn!(query = self.context.head.query_id, "could not be planned again: {}", e.chain());
+                tracing::warn!(
+                    query = self.context.head.query_id,
+                    "the query could not be planned again: {}",
+                    e.chain()
+                );
                 return Ok(None);
             }
         };

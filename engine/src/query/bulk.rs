@@ -91,16 +91,16 @@ fn fit(batch: &RecordBatch, wanted: &Schema) -> Result<RecordBatch> {
     if batch.num_columns() != wanted.fields().len() {
         return Err(Error::new(
             ErrorKind::InvalidQuery,
-            format!(
-                "the statement has {} parameters and {} values were given",
-                wanted.fields().len(),
-                batch.num_columns()
-            ),
+            format!("expected {} parameters, got {} values", wanted.fields().len(), batch.num_columns()),
         ));
     }
     let columns = batch.columns().iter().zip(wanted.fields()).map(|(column, field)| {
-        let wrong =
-            || Error::new(ErrorKind::InvalidQuery, format!("a value of {} is no {}", field.name(), field.data_type()));
+        let wrong = || {
+            Error::new(
+                ErrorKind::InvalidQuery,
+                format!("a value of {} is not a valid {}", field.name(), field.data_type()),
+            )
+        };
         if field.data_type().is_null() {
             return Ok(column.clone());
         }
@@ -113,5 +113,5 @@ fn fit(batch: &RecordBatch, wanted: &Schema) -> Result<RecordBatch> {
     let fields = wanted.fields().iter().zip(&columns);
     let fields = fields.map(|(f, column)| Field::new(f.name(), column.data_type().clone(), true));
     RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), columns)
-        .map_err(|e| Error::new(ErrorKind::InvalidQuery, "the parameters have no form").with_source(e))
+        .map_err(|e| Error::new(ErrorKind::InvalidQuery, "the parameters do not form a batch").with_source(e))
 }

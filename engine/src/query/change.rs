@@ -44,7 +44,7 @@ impl Prepared {
             if self.kind() == crate::StatementKind::Query {
                 return Err(Error::new(
                     ErrorKind::InvalidQuery,
-                    "the statement gives rows: run it as a query, not as an update",
+                    "the statement returns rows: run it as a query, not as an update",
                 ));
             }
             current.execute(&[]).await?.try_collect::<Vec<_>>().await?;
@@ -65,7 +65,7 @@ impl Prepared {
             let outcome = Box::pin(async { self.current().await?.apply_row(&values?).await }).await;
             changed += outcome.map_err(|e| match done {
                 0 => e,
-                _ => e.within(format!("the first {done} sets of parameters took effect, the next did not")),
+                _ => e.within(format!("the first {done} sets of parameters took effect, the next one failed")),
             })?;
         }
         Ok(changed)
@@ -74,7 +74,9 @@ impl Prepared {
     async fn apply_row(&self, values: &[ScalarValue]) -> Result<u64> {
         match self.change() {
             Some(change) => self.apply_once(change, values).await,
-            None => Err(Error::new(ErrorKind::InvalidQuery, "the statement means something else by now")),
+            None => {
+                Err(Error::new(ErrorKind::InvalidQuery, "the statement no longer changes anything: prepare it again"))
+            }
         }
     }
 
@@ -162,9 +164,7 @@ impl Prepared {
             if bytes > limit {
                 return Err(Error::new(
                     ErrorKind::ResourceExhausted,
-                    format!(
-                        "the rows take more than the {limit} bytes that a session's tables may hold (limits.session_tables)"
-                    ),
+                    format!("the rows exceed the limit of a session's tables, {limit} bytes (limits.session_tables)"),
                 ));
             }
             batches.push(batch);
@@ -180,13 +180,13 @@ pub(super) fn writer(view: &MeshView, port: &PortRef, principal: &Principal) -> 
         return match view.snapshot.domains.get(&port.domain).map(|d| &d.node) {
             Some(NodeLocation::Peer(url)) => Err(Error::new(
                 ErrorKind::Unsupported,
-                format!("port `{port}` takes rows at its owner alone: connect to {url}"),
+                format!("port `{port}` accepts rows only at its owner: connect to {url}"),
             )),
-            _ => denied(format!("port `{port}` takes no rows: its node's config names no writers")),
+            _ => denied(format!("port `{port}` accepts no rows: its node's config names no writers")),
         };
     };
     if !writer.takes_from(principal.name(), principal.groups()) {
-        return denied(format!("`{principal}` is not among those whom port `{port}` takes rows from"));
+        return denied(format!("port `{port}` accepts no rows from `{principal}`"));
     }
     Ok(writer.clone())
 }
@@ -213,8 +213,7 @@ fn numbers(batches: &[RecordBatch]) -> Result<Vec<u64>> {
     let mut numbers = vec![];
     for batch in batches {
         let column = batch.columns().first().and_then(|c| c.as_primitive_opt::<UInt64Type>());
-        let column =
-            column.ok_or_else(|| Error::new(ErrorKind::Internal, "the rows to change came without numbers"))?;
+        let column = column.ok_or_else(|| Error::new(ErrorKind::Internal, "the rows to change have no numbers"))?;
         numbers.extend(column.values());
     }
     Ok(numbers)
@@ -270,7 +269,7 @@ fn updated(seen: &TableContent, columns: &[usize], rows: &[RecordBatch]) -> Resu
 }
 
 fn internal(error: ArrowError) -> Error {
-    Error::new(ErrorKind::Internal, "the rows of a table cannot be put together").with_source(error)
+    Error::new(ErrorKind::Internal, "the rows of a table cannot be combined").with_source(error)
 }
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ async fn into_table(
     // These errors are returned before the client sends the rows.
     match (mode, &known) {
         (IngestMode::Create, Some(_)) => {
-            return Err(Error::new(ErrorKind::AlreadyExists, format!("the session has a table `{table}` already")));
+            return Err(Error::new(ErrorKind::AlreadyExists, format!("the session already has a table `{table}`")));
         }
         (IngestMode::Append, None) => return Err(unknown(table, &tables.snapshot())),
         _ => {}
@@ -148,8 +148,7 @@ async fn bounded(
         bytes += OF_A_BATCH + get_record_batch_memory_size(&batch);
         if bytes > limit {
             let what = format!(
-                "the uploaded rows take more than the {limit} bytes that a session's tables may hold \
-                 (limits.session_tables)"
+                "the uploaded rows exceed the limit of a session's tables, {limit} bytes (limits.session_tables)"
             );
             return Err(Error::new(ErrorKind::ResourceExhausted, what));
         }
@@ -167,7 +166,7 @@ async fn into_port(
     let name = target.name();
     let view = session.engine.mesh.view();
     let (Some(domain), Some(product)) = (target.catalog.as_deref(), target.schema.as_deref()) else {
-        let what = format!("`{name}` names no port: give its domain as catalog and its data product as schema");
+        let what = format!("`{name}` names no port: send the domain as catalog and the data product as schema");
         return Err(Error::new(ErrorKind::InvalidQuery, what));
     };
     let port = PortRef::new(domain, product, &target.table);
@@ -177,7 +176,7 @@ async fn into_port(
     match mode {
         IngestMode::Append | IngestMode::CreateAppend => {}
         IngestMode::Create => {
-            return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a port `{name}` already")));
+            return Err(Error::new(ErrorKind::AlreadyExists, format!("port `{name}` already exists")));
         }
         IngestMode::Replace => {
             let what = format!("port `{name}` cannot be replaced: rows can only be added");
@@ -229,7 +228,8 @@ fn by_name(batch: &RecordBatch, schema: &SchemaRef, table: &str) -> Result<Recor
     }
     let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
         Some(column) => lossless(column, field.data_type()).map_err(|e| {
-            let what = format!("a value of `{}` in the uploaded rows is no {}", field.name(), field.data_type());
+            let what =
+                format!("a value of `{}` in the uploaded rows is not a valid {}", field.name(), field.data_type());
             let error = Error::new(ErrorKind::InvalidQuery, format!("`{table}`: {what}"));
             match e {
                 Some(e) => error.with_source(e),
@@ -244,6 +244,6 @@ fn by_name(batch: &RecordBatch, schema: &SchemaRef, table: &str) -> Result<Recor
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     let arranged = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let arranged = RecordBatch::try_new_with_options(arranged, columns, &options)
-        .map_err(|e| Error::new(ErrorKind::InvalidQuery, "the uploaded rows have no form").with_source(e))?;
+        .map_err(|e| Error::new(ErrorKind::InvalidQuery, "the uploaded rows do not form a batch").with_source(e))?;
     conform(&arranged, schema).map_err(|e| e.within(format!("`{table}`")))
 }

@@ -275,7 +275,7 @@ impl Prepared {
         if values.len() != fields.len() {
             return Err(Error::new(
                 ErrorKind::InvalidQuery,
-                format!("the statement has {} parameters and {} values were given", fields.len(), values.len()),
+                format!("expected {} parameters, got {} values", fields.len(), values.len()),
             ));
         }
         if values.is_empty() {
@@ -289,7 +289,7 @@ impl Prepared {
                 return Ok(value.clone());
             }
             let wrong = || {
-                let what = format!("the value of {} is no {}", field.name(), field.data_type());
+                let what = format!("the value of {} is not a valid {}", field.name(), field.data_type());
                 Error::new(ErrorKind::InvalidQuery, what)
             };
             let array = value.to_array().map_err(|e| wrong().with_source(e))?;
@@ -344,7 +344,7 @@ fn parameters(plan: &LogicalPlan) -> Result<SchemaRef> {
     let mut numbered = vec![];
     for (name, data_type) in found {
         let number: usize = name.trim_start_matches('$').parse().ok().filter(|n| *n > 0).ok_or_else(|| {
-            Error::new(ErrorKind::InvalidQuery, format!("a parameter is `$1`, `$2`, …, not `{name}`"))
+            Error::new(ErrorKind::InvalidQuery, format!("expected a parameter `$1`, `$2`, …, got `{name}`"))
         })?;
         numbered.push((number, data_type.or_else(|| told.remove(&name)).unwrap_or(DataType::Null)));
     }
@@ -352,7 +352,7 @@ fn parameters(plan: &LogicalPlan) -> Result<SchemaRef> {
     if let Some((i, (number, _))) = numbered.iter().enumerate().find(|(i, (number, _))| *number != i + 1) {
         return Err(Error::new(
             ErrorKind::InvalidQuery,
-            format!("the statement has a parameter ${number} and no ${}", i + 1),
+            format!("the statement has a parameter ${number} but no ${}", i + 1),
         ));
     }
     let fields: Vec<_> = numbered.into_iter().map(|(n, t)| Field::new(format!("${n}"), t, true)).collect();

@@ -59,6 +59,6 @@ pub(super) fn show(settings: &Settings, name: &str) -> Result<QueryStream> {
     let names: StringArray = shown.iter().map(|(n, _)| Some(*n)).collect();
     let values: StringArray = shown.iter().map(|(_, v)| Some(v.as_str())).collect();
     let batch = RecordBatch::try_new(show_schema(), vec![Arc::new(names), Arc::new(values)])
-        .map_err(|e| Error::new(ErrorKind::Internal, "the settings have no form").with_source(e))?;
+        .map_err(|e| Error::new(ErrorKind::Internal, "the settings do not form a batch").with_source(e))?;
     Ok(QueryStream::fixed(show_schema(), vec![batch]))
 }

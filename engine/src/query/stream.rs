@@ -67,7 +67,7 @@ impl QueryStream {
     pub(super) fn counted(schema: SchemaRef, count: u64) -> Result<Self> {
         let counts: ArrayRef = Arc::new(UInt64Array::from(vec![count]));
         let batch = RecordBatch::try_new(schema.clone(), vec![counts])
-            .map_err(|e| Error::new(ErrorKind::Internal, "a count has no form").with_source(e))?;
+            .map_err(|e| Error::new(ErrorKind::Internal, "a count does not form a batch").with_source(e))?;
         Ok(Self::fixed(schema, vec![batch]))
     }
 

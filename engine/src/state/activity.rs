@@ -66,7 +66,9 @@ impl Activity {
         if found.is_empty() {
             return Err(Error::new(
                 ErrorKind::NotFound,
-                format!("no query `{id}` of yours runs here: `SELECT query_id FROM mesh.queries` tells which do"),
+                format!(
+                    "this node runs no query `{id}` of yours: `SELECT query_id FROM mesh.queries` lists your queries"
+                ),
             ));
         }
         found.iter().for_each(|query| query.stop.cancel());
@@ -83,7 +85,8 @@ impl Activity {
             Error::new(
                 ErrorKind::NotFound,
                 format!(
-                    "no session `{id}` of yours is open here: `SELECT session_id FROM mesh.sessions` tells which are"
+                    "this node has no open session `{id}` of yours: `SELECT session_id FROM mesh.sessions` lists \
+                     your sessions"
                 ),
             )
         })?;

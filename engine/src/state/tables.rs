@@ -75,7 +75,7 @@ impl TableContent {
             match batches.last_mut() {
                 Some(last) if last.num_rows() + batch.num_rows() <= SMALL_BATCH => {
                     *last = concat_batches(&self.schema, [&*last, &batch]).map_err(|e| {
-                        Error::new(ErrorKind::Internal, "the rows of a table cannot be put together").with_source(e)
+                        Error::new(ErrorKind::Internal, "the rows of a table cannot be combined").with_source(e)
                     })?;
                 }
                 _ => batches.push(batch),
@@ -103,20 +103,22 @@ impl SessionTables {
         if name.ends_with(NUMBERED) || content.schema.index_of(ROW_NUMBER).is_ok() {
             return Err(Error::new(
                 ErrorKind::InvalidQuery,
-                format!("`{name}`: no table ends in `{NUMBERED}`, and no column is named `{ROW_NUMBER}`"),
+                format!(
+                    "`{name}`: a table's name must not end in `{NUMBERED}`, and no column may be named `{ROW_NUMBER}`"
+                ),
             ));
         }
         if name.len() > LONGEST_NAME || content.schema.fields().len() > MOST_COLUMNS {
             return Err(Error::new(
                 ErrorKind::InvalidQuery,
-                format!("a table has at most {MOST_COLUMNS} columns, and {LONGEST_NAME} bytes of a name"),
+                format!("a table may have at most {MOST_COLUMNS} columns, and a name of {LONGEST_NAME} bytes"),
             ));
         }
         let mut tables = self.lock();
         match (tables.by_name.contains_key(name), how) {
             (true, Creation::IfNotExists) => return Ok(false),
             (true, Creation::New) => {
-                return Err(Error::new(ErrorKind::AlreadyExists, format!("the session has a table `{name}` already")));
+                return Err(Error::new(ErrorKind::AlreadyExists, format!("the session already has a table `{name}`")));
             }
             (true, Creation::OrReplace) | (false, _) => {}
         }
