@@ -1,4 +1,5 @@
-//! Callers that send nonsense or what is not theirs: a status, a log line, and the node lives.
+//! Clients that send invalid requests, or use what belongs to others: they get a status, the node logs a line and keeps
+//! running.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -105,7 +106,7 @@ async fn bytes_that_are_no_http2(node: &Node) {
     stream.write_all(&[0x16; 4096]).await.unwrap();
     let mut answer = vec![];
     let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
-    // It hangs up, by whatever means.
+    // The node hangs up, in whatever way.
     let _ = read.expect("the node hangs up");
 }
 
@@ -123,7 +124,7 @@ async fn a_statement_belongs_to_who_asked() {
         let ticket = info.endpoint[0].ticket.clone().unwrap();
         let refused = bob.do_get(ticket.clone()).await.map(|_| ()).expect_err("it is ann's").to_string();
         assert!(refused.contains("belongs to another principal"), "{refused}");
-        // A caller without a name gets no further, and one that is no node sends no fragments.
+        // An anonymous caller is refused earlier, and a caller that is not a node may not send fragments.
         let mut nobody = FlightServiceClient::new(channel(&node).await);
         assert_eq!(nobody.do_get(ticket.clone()).await.unwrap_err().code(), Code::Unauthenticated);
         let refused = ann.do_get(Ticket { ticket: fragment(b"plan").into() }).await.err().unwrap().to_string();

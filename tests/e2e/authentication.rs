@@ -1,5 +1,5 @@
-//! Every way to say who one is, between real processes: tokens of an identity provider, passwords, client certificates;
-//! what is refused and how; and that no secret shows in what nodes say.
+//! Every way to authenticate, between real processes: tokens of an identity provider, passwords and client
+//! certificates. The tests also check which credentials are refused and how, and that nodes print no secret.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -24,7 +24,7 @@ use provider::{AUDIENCE, ISSUER, Key, Provider, now};
 const PASSWORD: &str = "correct-horse-battery";
 const SOON: Duration = Duration::from_secs(60);
 
-/// A gateway without peers, which logs much.
+/// Starts a gateway without peers, with a verbose log.
 fn node(home: &Path, more: Value) -> Node {
     let mut config = json!({ "log": "debug" });
     for (name, value) in more.as_object().unwrap() {
@@ -37,18 +37,18 @@ fn user(name: &str) -> Value {
     json!({ "name": name, "password_hash": hash_password(PASSWORD).unwrap() })
 }
 
-/// That nothing of these tokens, and no password, is in what was said.
+/// Asserts that the output contains no part of these tokens, and no password.
 #[track_caller]
 fn assert_no_secret(said: &str, tokens: &[&str]) {
     assert!(!said.is_empty());
-    // A part is as good as a whole: the signature, and the claims.
+    // A part is as secret as the whole: the signature, and the claims.
     let parts = tokens.iter().flat_map(|token| token.split('.').skip(1)).filter(|part| !part.is_empty());
     for secret in parts.chain([PASSWORD, "$argon2", "PRIVATE KEY"]) {
         assert!(!said.contains(secret), "`{secret}` shows in\n{said}");
     }
 }
 
-/// What a caller can read of a node, beside the rows of its domains.
+/// Returns everything that a caller can read from a node, except the rows of its domains.
 async fn everything_told(caller: &Caller) -> String {
     let mut told = String::new();
     for sql in [
@@ -73,7 +73,7 @@ async fn a_token_is_taken_in_each_way() {
         let nobody = Caller::connect(node.url(), None).await.unwrap();
         let (ann, again, bob) = (key.token("ann", json!({})), key.token("ann", json!({})), key.token("bob", json!({})));
 
-        // With each call, there is one session for each token.
+        // For tokens sent with each call, there is one session for each token.
         let bearer = nobody.bearer(&ann);
         assert!(!bearer.is_marked().await);
         bearer.mark_session().await.unwrap();
@@ -82,14 +82,14 @@ async fn a_token_is_taken_in_each_way() {
         assert!(elsewhere.is_marked().await);
         assert!(!nobody.bearer(&again).is_marked().await && !nobody.bearer(&bob).is_marked().await);
 
-        // A login gives a token of the session, as drivers want it.
+        // A login returns a token of the session, as drivers expect.
         let session = bearer.log_in().await.unwrap();
         assert!(session.authorization().starts_with("Bearer ") && session.authorization() != bearer.authorization());
         assert!(!session.is_marked().await);
         session.mark_session().await.unwrap();
         assert!(session.is_marked().await);
 
-        // As a password.
+        // The token as a password.
         for user in ["", "token", "ann"] {
             let basic = nobody.basic(user, &ann);
             assert!(basic.is_let_in().await && basic.log_in().await.unwrap().is_same(&bearer).await, "{user}");
@@ -98,7 +98,7 @@ async fn a_token_is_taken_in_each_way() {
         assert_eq!(refused.code(), Code::Unauthenticated);
         assert!(refused.message().contains("belongs to another user"), "{refused:?}");
 
-        // Whichever way it comes, it is the same principal.
+        // The principal is the same, whichever way it authenticates.
         let password = nobody.basic("ann", PASSWORD);
         assert!(password.is_same(&bearer).await && bearer.is_same(&nobody.bearer(&again)).await);
         assert!(!bearer.is_same(&nobody.bearer(&bob)).await);
@@ -162,7 +162,7 @@ async fn tokens_that_are_wrong_are_refused() {
             for caller in [nobody.bearer(token), nobody.basic("token", token)] {
                 let refused = caller.refusal().await;
                 assert_eq!(refused.code(), Code::Unauthenticated, "{refused:?}");
-                assert!(refused.message().contains(says), "`{says}` is missing in {refused:?}");
+                assert!(refused.message().contains(says), "expected `{says}`, got {refused:?}");
                 said += &format!("{refused:?}\n");
             }
             assert!(nobody.bearer(token).log_in().await.is_err());
@@ -185,25 +185,25 @@ async fn keys_change_while_the_node_runs() {
         let node = node(folder.path(), json!({ "tokens": [provider.config()] }));
         let nobody = Caller::connect(node.url(), None).await.unwrap();
 
-        // Before the keys were ever had, it is not the token that is at fault.
+        // Before the first fetch of the keys, the token is not at fault.
         let unknown = nobody.bearer(&first.token("ann", json!({}))).refusal().await;
         assert_eq!(unknown.code(), Code::Unavailable, "{unknown:?}");
         assert!(unknown.message().contains(ISSUER), "{unknown:?}");
         provider.listen().await;
         let lets = async |key: &Key| nobody.bearer(&key.token("ann", json!({}))).is_let_in().await;
-        until("the keys are had", SOON, async || lets(&first).await).await;
+        until("the keys are fetched", SOON, async || lets(&first).await).await;
 
-        // A key that is not known is asked for, though not for each token.
+        // The node fetches the keys for an unknown key, but not for each token.
         assert!(!lets(&second).await);
         provider.publish(&[&first, &second]);
-        until("the new key is had", SOON, async || lets(&second).await).await;
+        until("the new key is fetched", SOON, async || lets(&second).await).await;
         let asked = provider.asked();
         for id in ["x", "y", "z", "u", "v"] {
             assert!(!lets(&Key::new(id)).await);
         }
         assert!(provider.asked() <= asked + 2, "{asked} {}", provider.asked());
 
-        // Bad answers, another host's, and none at all change nothing.
+        // Bad responses, a redirect to another host, and a stopped server change nothing.
         for (status, headers, body) in [
             ("500 Internal Server Error", "", "{}"),
             ("200 OK", "", "{\"keys\": []}"),
@@ -211,14 +211,17 @@ async fn keys_change_while_the_node_runs() {
         ] {
             provider.answer(status, headers, body);
             let asked = provider.asked();
-            until("it is asked", SOON, async || !lets(&Key::new("other")).await && provider.asked() > asked).await;
+            until("the provider receives a request", SOON, async || {
+                !lets(&Key::new("other")).await && provider.asked() > asked
+            })
+            .await;
             assert!(lets(&first).await && lets(&second).await, "{status}");
         }
         provider.stop().await;
         assert!(lets(&first).await && lets(&second).await);
         assert!(node.log().contains("keeping the last valid ones"), "{}", node.log());
 
-        // One that is withdrawn is gone once the set is read anew.
+        // A withdrawn key is gone when the node has read the set again.
         provider.publish(&[&second]);
         provider.listen().await;
         until("the old key is gone", SOON, async || !lets(&Key::new("other")).await && !lets(&first).await).await;
@@ -259,14 +262,14 @@ async fn failed_logins_are_slowed_and_logged() {
             let refused = nobody.basic("ann", &format!("guess-{i}-{PASSWORD}")).log_in().await.err().unwrap();
             assert_eq!(refused.code(), Code::Unauthenticated);
         }
-        // Slow is not locked out.
+        // Failed logins slow the user down, but do not lock the user out.
         assert!(nobody.basic("ann", PASSWORD).is_let_in().await);
         let log = node.log();
         let lines: Vec<_> = log.lines().filter(|line| line.contains("login failed")).collect();
         assert_eq!(lines.len(), 6, "{log}");
         for (i, (line, delay)) in lines.iter().zip(["0ns", "0ns", "125ms", "250ms", "500ms", "1s"]).enumerate() {
             for part in ["WARN", "ann", "127.0.0.1", &format!("failures={}", i + 1), &format!("next_after={delay}")] {
-                assert!(line.contains(part), "`{part}` is missing in {line}");
+                assert!(line.contains(part), "expected `{part}`, got {line}");
             }
         }
         assert!(!log.contains("guess-"), "{log}");
@@ -299,7 +302,7 @@ fn a_config_that_would_let_in_the_wrong_is_refused() {
         let (code, _, err) =
             portolan_tests::node::run(&["serve", "--check", "--config", config.to_str().unwrap()], &[]);
         assert_eq!(code, Some(2), "{config_value} {err}");
-        assert!(err.contains(says) && err.contains("node.yaml:"), "`{says}` is missing in {err}");
+        assert!(err.contains(says) && err.contains("node.yaml:"), "expected `{says}`, got {err}");
         assert!(!err.contains("s3cret"), "{err}");
     }
 }

@@ -1,5 +1,5 @@
-//! Clients that others wrote, unmodified: programs that say which features each of them has before our nodes, and the book's
-//! table of that. All of them are tried by one test, so that the table is whole whatever order tests run in.
+//! Unmodified third-party clients. Programs report which features each client has with our nodes, and the book has a
+//! table of them. One test runs all programs, so that the table is complete whatever order the tests run in.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -16,10 +16,11 @@ mod table;
 use servers::Servers;
 use table::Client;
 
-/// How many clients are tried at a time.
+/// The number of clients that run at once.
 const AT_A_TIME: usize = 2;
 
-/// Every program finds what it expects, and the book says the same; `PORTOLAN_UPDATE=1` writes the book's table anew.
+/// Every program finds the expected features, and the book's table is the same. `PORTOLAN_UPDATE=1` writes the table
+/// again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_find_their_features() {
     within(1800, async {
@@ -39,7 +40,7 @@ async fn clients_find_their_features() {
         if is_whole {
             table::compare(&clients);
         } else {
-            eprintln!("SKIPPED: not every usual client was tried, so that the book's table of clients is NOT checked");
+            eprintln!("SKIPPED: not every usual client ran, so the book's table of clients is NOT checked");
         }
     })
     .await;

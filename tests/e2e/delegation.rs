@@ -1,5 +1,5 @@
-//! Who asks travels from node to node, signed; nodes that nobody trusts get nothing. Real processes, and a search for
-//! secrets in all that they say.
+//! The principal of a query travels from node to node, signed, and nodes that are not trusted get nothing. The tests
+//! run real processes, and search for secrets in all of their output.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -23,7 +23,7 @@ const NATIONS: &str = "SELECT count(*) FROM geo.places.nation WHERE n_name <> 'x
 const SUPPLIERS: &str = "SELECT count(*) FROM supply.suppliers.supplier WHERE s_name <> 'x'";
 const BOTH: &str = "SELECT count(*) FROM geo.places.nation, supply.suppliers.supplier WHERE n_nationkey = s_nationkey";
 
-/// Nodes of two domains and gateways, each with a key of its own.
+/// The keys of nodes of two domains and of gateways.
 struct Keys {
     folder: TempDir,
 }
@@ -37,7 +37,7 @@ impl Keys {
         self.folder.path().join(format!("{name}.pem"))
     }
 
-    /// What `portolan node-key` says that others must know: a public key.
+    /// Creates a key with `portolan node-key`, and returns the public key that it prints for other nodes.
     fn made(&self, name: &str) -> String {
         let file = self.file(name);
         let (code, out, err) =
@@ -48,7 +48,7 @@ impl Keys {
         pem.lines().map(|line| format!("{}\n", line.trim())).collect()
     }
 
-    /// What a node's config says of its own key.
+    /// Returns the entry for the node's own key in its config.
     fn own(&self, name: &str) -> Value {
         json!({ "name": name, "key": self.file(name) })
     }
@@ -60,7 +60,7 @@ impl Keys {
         Node::start(&home, merged(necessary, config))
     }
 
-    /// A gateway where ann, an analyst, may log in; and ann.
+    /// Starts a gateway where the analyst `ann` may log in, and logs in as `ann`.
     async fn gateway(&self, home: &str, config: &Value) -> (Node, Client) {
         let ann = json!({ "name": "ann", "password_hash": hash_password(PASSWORD).unwrap(), "groups": ["analysts"] });
         let necessary = json!({ "log": "debug", "refresh_interval": "500ms", "users": [ann] });
@@ -70,18 +70,18 @@ impl Keys {
         (node, client)
     }
 
-    /// That nothing of this holds a key, a token or a password.
+    /// Asserts that none of the output contains a key, a token or a password.
     fn assert_no_secret(&self, said: &[String]) {
         let mut secrets = vec!["PRIVATE".to_owned(), PASSWORD.to_owned()];
         for entry in fs::read_dir(self.folder.path()).unwrap().flatten() {
             if entry.path().extension().is_some_and(|e| e == "pem") {
-                // What differs from key to key.
+                // The part that differs from key to key.
                 let pem = fs::read_to_string(entry.path()).unwrap();
                 secrets.push(pem.lines().nth(1).unwrap()[24..].to_owned());
             }
         }
         assert!(secrets.len() > 3, "there are keys");
-        // The header that every token begins with.
+        // The header of every token.
         secrets.push("eyJhbGciOi".to_owned());
         for said in said {
             assert!(!said.is_empty());
@@ -99,7 +99,7 @@ async fn who_asks_arrives_over_two_nodes() {
         let trusted = |name: &str| json!({ "name": name, "key": keys.made(name) });
         let gateway = trusted("gateway");
         let supplier = trusted("supply-node");
-        // Nodes' tokens look like those of an identity provider, and are told from them.
+        // Nodes' tokens look like those of an identity provider, but are not mistaken for them.
         let tokens = json!([{ "issuer": "https://id.test", "audience": "mesh", "jwks": "https://id.test/keys" }]);
         let geo = keys.owner("geo", &json!({ "trusted_nodes": [gateway, supplier], "tokens": tokens }));
         let peers = json!([{ "url": geo.url() }]);
@@ -114,7 +114,7 @@ async fn who_asks_arrives_over_two_nodes() {
         let arrived = "principal=ann via=\"gateway\" hops=1";
         assert!(fragments(&geo).contains(arrived), "{}", fragments(&geo));
 
-        // The supplier's node pulls what it needs of the other domain, for ann.
+        // The supplier's node fetches rows of the other domain, for `ann`.
         let arrived = "principal=ann via=\"gateway supply-node\" hops=2";
         until("the join is done by the supplier's node", SOON, async || {
             for strategy in ["delegate_to_left", "delegate_to_right"] {
@@ -125,7 +125,7 @@ async fn who_asks_arrives_over_two_nodes() {
         })
         .await;
 
-        // One connection, many fragments: each signed anew.
+        // One connection carries many fragments, and each is signed separately.
         for _ in 0..5 {
             assert_eq!(count(&ann, NATIONS).await, Ok(25));
         }
@@ -152,7 +152,7 @@ async fn nodes_that_are_not_trusted_get_nothing() {
         };
         let mut said = vec![];
 
-        // One that logs in as a user, and does not sign.
+        // A node that logs in as a user, and does not sign.
         let by_password = json!({ "user": "mesh", "password": PASSWORD });
         let (unsigned, ann) = keys.gateway("unsigned", &json!({ "peers": peer(by_password) })).await;
         known(&ann).await;
@@ -161,7 +161,7 @@ async fn nodes_that_are_not_trusted_get_nothing() {
         assert_says(&error, ErrorKind::PermissionDenied, &parts);
         said.extend([error.chain(), unsigned.log()]);
 
-        // One that is trusted, and not for everybody.
+        // A node that is trusted, but not for every principal.
         let config = json!({ "node": keys.own("limited"), "peers": peer(json!({})) });
         let (node, ann) = keys.gateway("limited", &config).await;
         known(&ann).await;
@@ -169,13 +169,13 @@ async fn nodes_that_are_not_trusted_get_nothing() {
         assert_says(&error, ErrorKind::PermissionDenied, &[geo.url(), "`limited` may not act for `ann`"]);
         said.extend([error.chain(), node.log()]);
 
-        // One that calls the owner by another name.
+        // A node that uses another name for the owner.
         let config = json!({ "node": keys.own("limited"), "peers": peer(json!({ "audience": "grpc://elsewhere:1" })) });
         let (elsewhere, ann) = keys.gateway("elsewhere", &config).await;
         said.push(down(&ann, &["`grpc://elsewhere:1`", geo.url()]).await);
         said.push(elsewhere.log());
 
-        // Those whose keys are not the ones that are trusted.
+        // Nodes whose keys are not the trusted ones.
         keys.made("stranger");
         for (home, name, says) in [
             ("stranger", "stranger", "node `stranger` is not trusted here"),
@@ -187,14 +187,14 @@ async fn nodes_that_are_not_trusted_get_nothing() {
             said.push(failure(&ann, NATIONS).await.chain());
             said.push(node.log());
         }
-        assert_eq!(fragments(&geo), "", "none was let in");
+        assert_eq!(fragments(&geo), "", "no fragment was accepted");
         said.push(geo.log());
         keys.assert_no_secret(&said);
     })
     .await;
 }
 
-/// The fragments that a node let in, as it logged them, without colours.
+/// Returns the accepted fragments in a node's log, without colours.
 fn fragments(node: &Node) -> String {
     let log = node.log();
     let mut parts = log.split('\x1b');
@@ -203,10 +203,10 @@ fn fragments(node: &Node) -> String {
     plain.lines().filter(|line| line.contains("principal=")).map(|line| format!("{line}\n")).collect()
 }
 
-/// Waits until the gateway says why its peer is out of reach.
+/// Waits until the gateway reports why its peer is down.
 async fn down(client: &Client, parts: &[&str]) -> String {
     let down = "SELECT count(*) FROM mesh.nodes WHERE state = 'down' AND error IS NOT NULL";
-    until("the peer is known to be out of reach", SOON, async || count(client, down).await == Ok(1)).await;
+    until("the peer is known to be down", SOON, async || count(client, down).await == Ok(1)).await;
     let nodes = text(client, "SELECT url, error FROM mesh.nodes").await;
     for part in parts {
         assert!(nodes.contains(part), "{part}\n{nodes}");

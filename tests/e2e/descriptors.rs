@@ -1,5 +1,5 @@
-//! Configs and descriptors that are wrong: at the start the node says where and does not start, while it runs it keeps
-//! the last good version.
+//! Invalid configs and descriptors. At the start, the node reports the place and does not start. While it runs, it
+//! keeps the last valid version.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -23,7 +23,7 @@ fn serve(config: &Path) -> (Option<i32>, String, String) {
 fn lines(said: &str, parts: &[&str]) {
     assert!(
         said.lines().any(|line| parts.iter().all(|part| line.contains(part))),
-        "{parts:?} is in no line of\n{said}"
+        "expected a line with {parts:?}, got\n{said}"
     );
 }
 
@@ -54,7 +54,7 @@ fn a_wrong_descriptor_is_told_line_by_line() {
     let folder = tempfile::tempdir().unwrap();
     let products = descriptors::write("geo", &data(), folder.path()).unwrap();
     let config = folder.path().join("node.yaml");
-    // Somebody listens there: a node that got as far as listening would say so.
+    // Another process listens at this address, so a node that gets as far as listening reports it.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     fs::write(&config, format!("domain: geo\nlisten: {}\n", taken.local_addr().unwrap())).unwrap();
 

@@ -31,7 +31,7 @@ async fn a_spoiled_file_is_named_with_its_port() {
         assert!(drain(&client, sql).await.unwrap() > 0);
         assert_eq!(count(&client, "SELECT count(DISTINCT n_name) FROM lab.samples.nation").await, Ok(25));
 
-        // The footer stays whole, and so does the length: only the pages are spoiled.
+        // The footer and the length stay intact, and only the pages are corrupt.
         let mut bytes = fs::read(&corrupt).unwrap();
         let footer = u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap()) as usize;
         let pages = bytes.len() - 8 - footer;
@@ -43,7 +43,7 @@ async fn a_spoiled_file_is_named_with_its_port() {
             (sql, "lab.samples.customer", "customer.parquet"),
             ("SELECT n_name, n_nationkey FROM lab.samples.nation", "lab.samples.nation", "nation.parquet"),
         ] {
-            let error = drain(&client, sql).await.expect_err("the file is spoiled");
+            let error = drain(&client, sql).await.expect_err("the file is corrupt");
             let url = mesh.node(DOMAIN).url();
             assert_says(&error, error.kind(), &[port, file, url]);
             assert!(
@@ -53,7 +53,7 @@ async fn a_spoiled_file_is_named_with_its_port() {
                 error.chain()
             );
         }
-        // The node lives.
+        // The node keeps running.
         assert_eq!(count(&client, "SELECT count(*) FROM mesh.ports").await, Ok(2));
     })
     .await;

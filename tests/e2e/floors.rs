@@ -1,4 +1,4 @@
-//! Each crate is built in floors: a module imports only what stands below it. The drawing is in ARCHITECTURE.md.
+//! Each crate is built in floors: a module imports only what stands below it. ARCHITECTURE.md shows the floors.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use std::path::Path;
@@ -125,7 +125,7 @@ fn no_import_goes_up_a_floor() {
     assert!(found.is_empty(), "{} imports go up a floor:\n{}", found.len(), found.join("\n"));
 }
 
-/// Writes a crate of four modules. `below` may not import `above`, whatever way the import is written.
+/// Writes a crate of four modules. `below` may not import `above`, however the import is written.
 fn fixture(below: &str) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let files = [
@@ -162,7 +162,7 @@ fn an_import_that_goes_up_is_found() {
     }
     let right = [
         "use crate::lowest::Ground;",
-        // What `above` only re-exports stands where it is defined.
+        // An item that `above` only re-exports belongs to the module that defines it.
         "use crate::above::Ground;",
         "use std::fmt::Debug;",
         "#[cfg(test)]\nmod tests { use crate::above::Roof; }",

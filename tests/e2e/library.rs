@@ -1,4 +1,4 @@
-//! The engine embedded in another program, which is an example in the engine's crate.
+//! The engine embedded in another program, which is an example of the engine's crate.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! A peer that lies about its rows: each lie is an error that names it, and none passes for a result.
+//! A peer that sends wrong rows: each kind is an error that describes it, and none passes for a result.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! The demo as a process: what it says, and that nothing of it is left whatever ends it.
+//! The demo as a process: its output, and that it leaves nothing behind however it ends.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(60);
 
-/// The demo with `--serve`, killed when it is dropped.
+/// The demo with `--serve`, which is killed when this value is dropped.
 struct Demo {
     child: Child,
     ready: Value,
@@ -42,7 +42,7 @@ impl Demo {
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        // One that ended before is fine.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -82,7 +82,7 @@ fn a_cache_that_cannot_be_written_is_named() {
 #[test]
 fn a_full_disk_is_said_and_nothing_half_done_is_kept() {
     let folder = tempfile::tempdir().unwrap();
-    // A bound on the size of files, which needs no rights, instead of a disk that is full.
+    // A limit on the size of files replaces a full disk, because it needs no special rights.
     let script = format!("trap '' XFSZ; ulimit -f 64; exec '{}' demo --serve --scale 0.01", program().display());
     let mut command = Command::new("sh");
     command.args(["-c", &script]).env("XDG_CACHE_HOME", folder.path()).stdin(Stdio::null());
@@ -92,7 +92,7 @@ fn a_full_disk_is_said_and_nothing_half_done_is_kept() {
     assert!(unfinished(&folder.path().join("portolan")).is_empty());
 }
 
-/// Files and folders of a cache that hold data.
+/// Returns the files and folders of a cache that contain data.
 fn unfinished(cache: &Path) -> Vec<String> {
     let entries = fs::read_dir(cache).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
     entries.filter(|name| !name.ends_with(".lock")).collect()

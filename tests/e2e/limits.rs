@@ -1,4 +1,5 @@
-//! Limits: memory, places for queries, messages. Each is an error that says so, and the node goes on.
+//! Limits of memory, places for queries, and messages. Exceeding each one is an error that names it, and the node keeps
+//! running.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -44,7 +45,7 @@ async fn more_queries_than_places_wait_in_line_or_are_refused() {
         let options = MeshOptions { gateway: limits, ..MeshOptions::of(&["sales"]) };
         let mesh = Mesh::start(options).await;
         let client = mesh.client().await;
-        // Two take the places and hold them: nobody reads on.
+        // Two queries take the places and keep them, because no client reads on.
         let mut held = vec![];
         for _ in 0..2 {
             let statement = client.prepare(BIG).await.unwrap();
@@ -54,16 +55,16 @@ async fn more_queries_than_places_wait_in_line_or_are_refused() {
         }
         let sql = "SELECT count(*) FROM sales.orders.orders WHERE o_orderstatus <> 'x'";
         let mut crowd: FuturesUnordered<_> = (0..320).map(|_| client.query(sql)).collect();
-        // Four wait in line for as long as nobody gives up a place; only the others come back.
+        // Four queries wait until a place is free, and only the others return.
         for _ in 0..316 {
-            let error = crowd.next().await.unwrap().expect_err("neither a place nor one in the line");
+            let error = crowd.next().await.unwrap().expect_err("there is no place, and the queue is full");
             let said = ["limits.concurrent_queries", "limits.queued_queries"];
             assert_says(&error, ErrorKind::ResourceExhausted, &said);
         }
-        assert!(crowd.next().now_or_never().is_none(), "those in line wait");
+        assert!(crowd.next().now_or_never().is_none(), "the queued queries wait");
         drop(held);
         while let Some(outcome) = crowd.next().await {
-            outcome.expect("it had a place in the line");
+            outcome.expect("the query was queued");
         }
         assert_eq!(count(&client, sql).await, Ok(15_000));
     })
@@ -75,7 +76,7 @@ async fn several_hundred_queries_at_once_are_answered() {
     within(180, async {
         let client = Mesh::shared().await.client().await;
         let sql = "SELECT count(*) FROM geo.places.nation JOIN geo.places.region ON n_regionkey = r_regionkey";
-        // As many as have places or may wait, by default.
+        // By default, all of these queries have places or may wait.
         let outcomes = join_all((0..300).map(|_| count(&client, sql))).await;
         assert!(outcomes.iter().all(|outcome| *outcome == Ok(25)), "{outcomes:?}");
     })

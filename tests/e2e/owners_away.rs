@@ -1,5 +1,5 @@
-//! Nodes that are down, die while they send, or hang: the query says which, nothing partial passes for whole, the rest
-//! of the mesh goes on.
+//! Nodes that are down, die while they send, or hang. The error names the node, partial rows never pass for a complete
+//! result, and the rest of the mesh keeps running.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -15,7 +15,7 @@ use portolan_tests::node::cpu_ticks;
 use portolan_tests::rows::{assert_says, count, drain, failure, text};
 use tonic::transport::Endpoint;
 
-/// Rows that are made at their owner and are many times more than waits anywhere on the way.
+/// Returns a query whose rows are produced at their owner, and are many times more than all buffers on the way hold.
 fn big() -> String {
     ["SELECT * FROM sales.orders.lineitem"; 12].join(" UNION ALL ")
 }
@@ -39,7 +39,7 @@ async fn a_node_that_is_down_is_named_and_the_others_answer() {
         assert_says(&failure(&client, both).await, ErrorKind::SiteUnavailable, &["domain geo", &url]);
         assert_eq!(count(&client, SUPPLIERS).await, Ok(100));
 
-        // What is known of it can be browsed on.
+        // Clients can still browse its catalog.
         let down =
             format!("SELECT count(*) FROM mesh.nodes WHERE url = '{url}' AND state = 'down' AND error IS NOT NULL");
         until("the node is known to be down", SOON, async || count(&client, &down).await == Ok(1)).await;
@@ -50,7 +50,7 @@ async fn a_node_that_is_down_is_named_and_the_others_answer() {
         assert_eq!(count(&client, tables).await, Ok(2));
         assert_eq!(flight_tables(mesh.gateway().url(), "geo").await, 2);
 
-        // It comes back where it was.
+        // The node returns at the same address.
         mesh.restart("geo");
         until("the node answers again", SOON, async || count(&client, NATIONS).await == Ok(25)).await;
         let up = format!("SELECT count(*) FROM mesh.nodes WHERE url = '{url}' AND state = 'up'");
@@ -59,7 +59,7 @@ async fn a_node_that_is_down_is_named_and_the_others_answer() {
     .await;
 }
 
-/// How many tables of `places` in a catalog Flight SQL's GetTables tells of.
+/// Returns the number of tables of `places` in a catalog that Flight SQL's GetTables returns.
 async fn flight_tables(url: &str, catalog: &str) -> usize {
     let endpoint = Endpoint::from_shared(url.replace("grpc://", "http://")).unwrap();
     let mut client = FlightSqlServiceClient::new(endpoint.connect().await.unwrap());
@@ -88,7 +88,7 @@ async fn a_node_that_dies_while_it_sends_is_named() {
             match rows.next().await {
                 Some(Ok(batch)) => received += batch.num_rows(),
                 Some(Err(e)) => break e,
-                None => panic!("{received} of the rows passed for all of them\n{}", mesh.gateway().log()),
+                None => panic!("{received} rows passed for the complete result\n{}", mesh.gateway().log()),
             }
         };
         assert_says(&error, ErrorKind::SiteUnavailable, &["domain sales", &url]);
@@ -122,7 +122,7 @@ async fn a_node_that_hangs_is_named_by_the_deadline() {
 async fn a_client_that_goes_stops_the_work_at_the_owner() {
     within(240, async {
         let mesh = Mesh::start(MeshOptions::of(&["sales"])).await;
-        // Placed whole at its owner, and busy there for minutes.
+        // The whole query is placed at its owner, and takes minutes there.
         let endless = "SELECT sum(a.l_quantity * b.l_tax), sum(a.l_tax * b.l_quantity), max(a.l_comment || b.l_comment) \
                        FROM sales.orders.lineitem a CROSS JOIN sales.orders.lineitem b";
         let owner = mesh.node("sales").pid();
@@ -141,7 +141,7 @@ async fn a_client_that_goes_stops_the_work_at_the_owner() {
                 reading.abort();
                 drop(client);
             }
-            until("the owner rests", SOON, async || is_idle(owner).await).await;
+            until("the owner is idle", SOON, async || is_idle(owner).await).await;
         }
         let client = mesh.client().await;
         assert_eq!(count(&client, "SELECT count(*) FROM sales.orders.orders").await, Ok(15_000));
@@ -149,7 +149,7 @@ async fn a_client_that_goes_stops_the_work_at_the_owner() {
     .await;
 }
 
-/// Whether a process takes next to no time of the processor for a second.
+/// True if a process uses almost no processor time for a second.
 async fn is_idle(pid: u32) -> bool {
     let before = cpu_ticks(pid);
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -161,7 +161,7 @@ async fn a_node_that_is_told_to_stop_finishes_what_runs() {
     within(120, async {
         let mut mesh = Mesh::start(MeshOptions::of(&["sales"])).await;
         let client = mesh.node("sales").client().await;
-        // More than fits between the node and a client that does not read yet.
+        // These are more rows than fit between the node and a client that does not read yet.
         let sql = "SELECT l.* FROM sales.orders.lineitem l CROSS JOIN (VALUES (1), (2), (3), (4)) v";
         let statement = client.prepare(sql).await.unwrap();
         let mut rows = client.rows(&statement);

@@ -1,5 +1,5 @@
-//! What crosses between domains, by the names of the bugs that other engines have had: rows and bytes of a million-row
-//! fact against small tables elsewhere, and what joins make of NULLs by whichever strategy. No test asserts a time.
+//! The rows and bytes that cross between domains, in cases named after bugs of other engines: a million-row fact table
+//! against small tables elsewhere, and joins with NULLs under each strategy. No test asserts a time.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -13,21 +13,21 @@ use portolan_tests::rows::{count, text};
 
 use self::data::{FACTS, ITEMS, MATCHING, PICKS};
 
-/// A session whose scans wait for keys however loaded the machine is.
+/// Returns a client whose scans wait for join keys even on a loaded machine.
 async fn patient() -> Client {
     let client = data::mesh().await.client().await;
     client.query("SET portolan.key_wait = 30").await.unwrap();
     client
 }
 
-/// That at most so many rows crossed.
+/// Asserts that at most this number of rows crossed.
 #[track_caller]
 fn assert_at_most(rows: u64, crossed: &Crossed) {
     assert!(crossed.rows <= rows, "{} rows crossed, not {rows} at most:\n{crossed}", crossed.rows);
 }
 
-/// trinodb/trino#10855: the whole fact came, though few of its rows meet the filtered dimension. Gathering, which the
-/// last lines do, is what that looks like.
+/// trinodb/trino#10855: the whole fact table was transferred, though few of its rows match the filtered dimension. The
+/// last lines show the same with a forced gather.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_filtered_dimension_cuts_the_fact() {
     within(180, async {
@@ -46,7 +46,7 @@ async fn a_filtered_dimension_cuts_the_fact() {
     .await;
 }
 
-/// trinodb/trino#13464: the rows of a subquery of another domain did not cut what they were compared with.
+/// trinodb/trino#13464: the rows of a subquery in another domain did not reduce the rows that they were compared with.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_a_subquery_of_another_domain_cuts_the_fact() {
     within(180, async {
@@ -59,7 +59,7 @@ async fn in_a_subquery_of_another_domain_cuts_the_fact() {
     .await;
 }
 
-/// trinodb/trino#14016: many keys became the range from the least to the greatest, which lets every row through.
+/// trinodb/trino#14016: many keys became the range from the smallest to the largest, which lets every row through.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scattered_keys_are_not_widened_into_a_range() {
     within(180, async {
@@ -67,15 +67,15 @@ async fn scattered_keys_are_not_widened_into_a_range() {
         let sql = "SELECT s.sale_id, amount, p.note FROM facts.samples.sale s \
                    JOIN shop.samples.pick p ON s.sale_id = p.sale_id";
         let picked = crossed(&client, sql).await;
-        // The keys' own side, the rows that match, and what a Bloom filter lets through beside them.
+        // The keys' own side, the rows that match, and the false positives of a Bloom filter.
         assert_at_most(2 * PICKS + FACTS / 50, &picked);
         assert_eq!(count(&client, &format!("SELECT count(*) FROM ({sql}) AS t")).await, Ok(PICKS as i64));
     })
     .await;
 }
 
-/// trinodb/trino#22442: a join of two tables of one owner was pushed because it could be, and its result, far larger
-/// than both, came over the edge.
+/// trinodb/trino#22442: a join of two tables of one owner was pushed down because it could be. Its result, which
+/// crossed the edge, was far larger than both tables.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_join_that_explodes_is_not_pushed() {
     within(180, async {
@@ -97,7 +97,7 @@ async fn a_join_that_explodes_is_not_pushed() {
     .await;
 }
 
-/// trinodb/trino#4171: an aggregate was pushed over a plain column alone.
+/// trinodb/trino#4171: only an aggregate over a plain column was pushed down.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_aggregate_over_an_expression_is_pushed() {
     within(180, async {
@@ -109,7 +109,8 @@ async fn an_aggregate_over_an_expression_is_pushed() {
         assert_at_most(10, &groups.await);
         let whole = crossed(&client, "SELECT sum(amount * quantity) FROM facts.samples.sale WHERE quantity > 3").await;
         assert_at_most(1, &whole);
-        // Below a join the groups are those of what it joins by. Done here, so that this is what is looked at.
+        // Below a join, the groups are those of its join columns. The join is forced to run at the local node, so that
+        // the test observes this.
         client.query("SET portolan.strategy = gather").await.unwrap();
         let sql = "SELECT category, sum(amount * quantity) FROM facts.samples.sale s \
                    JOIN shop.samples.item i ON s.item_id = i.item_id GROUP BY category";
@@ -137,7 +138,7 @@ async fn limit_and_top_n_reach_the_owner() {
     .await;
 }
 
-/// One item has few sales, and those have few buyers.
+/// One item has few sales, and those sales have few buyers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_domains_in_a_chain() {
     within(180, async {

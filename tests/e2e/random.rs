@@ -1,10 +1,14 @@
-//! Random queries: placed freely, placed in one way that is forced, unplaced and by one process they give the same rows.
-//! Which way is forced hangs on the query's index, so that all of them have their share.
+//! Random queries return the same rows whether they are placed freely, placed in a forced way, unplaced, or run in one
+//! process. The query's index determines the forced way, so that all ways are used.
 //!
-//! A few hundred with a fixed seed; any number by hand:
-//! `PORTOLAN_RANDOM_QUERIES=10000 PORTOLAN_RANDOM_SEED=7 cargo test --workspace --test e2e random -- --nocapture`.
-//! `PORTOLAN_RANDOM_INDEX=42` runs that one query alone and shows it; `PORTOLAN_RANDOM_SQL='SELECT …'` shows that
-//! one instead.
+//! The test runs a few hundred queries with a fixed seed. By hand, it runs any number:
+//!
+//! ```sh
+//! PORTOLAN_RANDOM_QUERIES=10000 PORTOLAN_RANDOM_SEED=7 cargo test --workspace --test e2e random -- --nocapture
+//! ```
+//!
+//! `PORTOLAN_RANDOM_INDEX=42` runs only that query and shows it. `PORTOLAN_RANDOM_SQL='SELECT …'` shows the given query
+//! instead.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -22,12 +26,12 @@ use tempfile::TempDir;
 
 const QUERIES: u64 = 400;
 const SEED: u64 = 20;
-/// Queries that run at once.
+/// The number of queries that run at once.
 const AT_ONCE: usize = 3;
-/// A run by hand goes on after a difference, up to so many.
+/// The number of differences after which a run by hand stops.
 const MAX_DIFFERENCES: usize = 25;
 
-/// Queries that once gave other rows in one of the ways, each with how many rows it gives.
+/// Queries that once returned other rows in one of the ways, each with the number of its rows.
 const ONCE_DIFFERENT: &[(&str, usize)] = &[
     (
         "SELECT c0, count(*) OVER () AS c1, count(*) OVER (PARTITION BY c0) AS c2 \
@@ -47,7 +51,7 @@ const ONCE_DIFFERENT: &[(&str, usize)] = &[
          WHERE k < 5 GROUP BY k",
         5,
     ),
-    // A group below the join stands for all its rows, once for each row that it meets.
+    // A group below the join counts all its rows, once for each row that it matches.
     (
         "SELECT r_name, count(c_acctbal), sum(c_acctbal), max(c_acctbal) FROM sales.customers.customer \
          JOIN geo.places.nation ON c_nationkey = n_nationkey JOIN geo.places.region ON n_regionkey <> r_regionkey \
@@ -60,7 +64,7 @@ const ONCE_DIFFERENT: &[(&str, usize)] = &[
          WHERE c_acctbal > 1000000 GROUP BY n_name",
         0,
     ),
-    // Keys for the second of two columns of one name are none for the first.
+    // Join keys for the second of two columns with the same name do not apply to the first.
     (
         "SELECT t1.n_nationkey, t2.n_nationkey FROM supply.suppliers.supplier t3 JOIN (geo.places.nation t1 \
          JOIN geo.places.nation t2 ON t1.n_regionkey = t2.n_regionkey) ON t2.n_nationkey = t3.s_nationkey",
@@ -76,7 +80,7 @@ const ONCE_DIFFERENT: &[(&str, usize)] = &[
 
 fn variable(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is a whole number, not `{text}`")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}: expected an integer, got `{text}`")))
 }
 
 /// Returns the mesh, and the folder with its data.
@@ -158,15 +162,15 @@ pub(crate) async fn placed() {
     assert!(succeeded > 0.9 || total < 100, "only {:.0} % of the queries ran", succeeded * 100.0);
 }
 
-/// The way that is forced on the query at an index.
+/// Returns the way that is forced on the query at an index.
 fn forced(index: u64) -> &'static Forced {
     &FORCED[index as usize % FORCED.len()]
 }
 
-/// The difference with the simplest query that shows it.
+/// Returns the difference, with the simplest query that shows it.
 async fn report(trial: &Trial, seed: u64, index: u64, query: &RandomQuery, how: &str) -> String {
     let (mut sql, mut how) = (query.sql.clone(), how.to_owned());
-    // Simpler queries have fewer columns to be in order: only where the order is what differs is it kept.
+    // Simpler queries have fewer columns to order by: the order is kept only if the order differs.
     let order = match trial.run(&sql, &Order::Any, forced(index)).await {
         Outcome::Different(_) => Order::Any,
         _ => query.order.clone(),
@@ -184,7 +188,7 @@ async fn report(trial: &Trial, seed: u64, index: u64, query: &RandomQuery, how: 
     format!("seed {seed}, index {index}: {how}\nshrunk: {sql}\nwhole: {}", query.sql)
 }
 
-/// What ran, by kind.
+/// The outcomes by kind of query.
 #[derive(Default)]
 struct Tally {
     equal: usize,
@@ -192,7 +196,8 @@ struct Tally {
     rows: usize,
     empty: usize,
     kinds: BTreeMap<&'static str, (usize, usize)>,
-    /// By the way that was forced: queries that were equal, all, and how many had an edge of each strategy.
+    /// For each forced way: the number of equal queries, the number of all queries, and how many had an edge of each
+    /// strategy.
     forced: BTreeMap<&'static str, (usize, usize, BTreeMap<String, usize>)>,
 }
 
@@ -234,13 +239,13 @@ impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(
             f,
-            "{} queries equal ({} without rows, {} rows in all), {} refused every way; equal of all, by kind:",
+            "{} queries equal ({} without rows, {} rows in all), {} refused in every way; equal of all, by kind:",
             self.equal, self.empty, self.rows, self.refused
         )?;
         for (kind, (ran, all)) in &self.kinds {
             writeln!(f, "  {kind}: {ran} of {all}")?;
         }
-        writeln!(f, "equal of all, by the way that was forced, and how many had edges of each strategy:")?;
+        writeln!(f, "equal of all, by the forced way, with the number of queries that have edges of each strategy:")?;
         for (name, (equal, all, strategies)) in &self.forced {
             let strategies: Vec<_> = strategies.iter().map(|(strategy, n)| format!("{strategy} {n}")).collect();
             writeln!(f, "  {name}: {equal} of {all} ({})", strategies.join(", "))?;

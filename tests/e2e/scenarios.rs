@@ -1,5 +1,5 @@
-//! Arrow's own cross-language integration client, in Go, against our dispatch layer with the answers that its scenarios
-//! ask for.
+//! Arrow's own cross-language integration client, in Go, against our dispatch layer with the responses that its
+//! scenarios expect.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -34,10 +34,10 @@ use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-/// What a message may take.
+/// The largest size of a message, in bytes.
 const MESSAGE_BYTES: usize = 16 << 20;
 
-/// Whoever calls, and the header that the answer carries.
+/// Any caller, and the header of the responses to it.
 struct Anyone {
     header: Option<(&'static str, AsciiMetadataValue)>,
 }
@@ -54,7 +54,7 @@ impl dispatch::CallContext for Anyone {
     }
 }
 
-/// Runs a scenario against a handler. The client tries thrice; once must do.
+/// Runs a scenario against a handler. The client tries three times, and the first try must succeed.
 async fn passes<H: Handler>(scenario: &'static str, handler: H) {
     within(1500, async {
         let Some(programs) = tokio::task::spawn_blocking(programs).await.unwrap() else { return };
@@ -88,10 +88,10 @@ fn run(programs: &Path, scenario: &str, port: u16) -> Result<(), String> {
 }
 
 fn unexpected(what: impl std::fmt::Debug) -> Error {
-    Error::new(ErrorKind::InvalidQuery, format!("the scenario does not ask for {what:?}"))
+    Error::new(ErrorKind::InvalidQuery, format!("the scenario does not request {what:?}"))
 }
 
-/// An error unless it was asked for exactly what the scenario asks for.
+/// Returns an error unless the request is exactly the one of the scenario.
 fn demand<T: PartialEq + std::fmt::Debug>(got: &T, wanted: &T) -> Result<()> {
     if got == wanted { Ok(()) } else { Err(unexpected(got)) }
 }
@@ -100,7 +100,7 @@ fn anyone(_: &Head) -> Anyone {
     Anyone { header: None }
 }
 
-/// One column that has no nulls.
+/// Returns a schema with one column that has no NULLs.
 fn number(data_type: DataType) -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("number", data_type, false)]))
 }
@@ -121,7 +121,7 @@ fn info(schema: &Schema, descriptor: FlightDescriptor, endpoints: Vec<FlightEndp
     info.with_endpoints(endpoints).with_total_records(-1).with_total_bytes(-1)
 }
 
-/// A result: the columns, and the batches if there are any.
+/// Returns a result: the schema, and the batches if there are any.
 fn messages(schema: SchemaRef, batches: Vec<RecordBatch>) -> Messages {
     let rows = stream::iter(batches.into_iter().map(Ok));
     let encoded = FlightDataEncoderBuilder::new().with_schema(schema).build(rows);
@@ -129,7 +129,7 @@ fn messages(schema: SchemaRef, batches: Vec<RecordBatch>) -> Messages {
     encoded.map_ok(Message::from).map_err(broken).boxed()
 }
 
-/// The rest of a handshake, unread.
+/// The rest of a handshake, which is not read.
 type Handshake = BoxStream<'static, Result<arrow_flight::HandshakeRequest, tonic::Status>>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

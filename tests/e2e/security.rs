@@ -1,4 +1,4 @@
-//! Users, passwords and TLS between real processes; and that no secret shows in what they say.
+//! Users, passwords and TLS between real processes. The tests also check that the output contains no secret.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -21,7 +21,7 @@ const NODE_PASSWORD: &str = "staple-between-nodes";
 const WRONG: &str = "wrong-horse-battery";
 const SOON: Duration = Duration::from_secs(60);
 
-/// A certificate for loopback that is its own authority, and its key, as files.
+/// Writes a self-signed certificate for loopback and its key, and returns their files.
 fn certificate(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
     let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
     let (cert, key) = (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")));
@@ -34,7 +34,7 @@ fn options(password: &str, ca: Option<&Path>) -> ConnectOptions {
     ConnectOptions { credentials: Some(("ann".into(), password.into())), ca: ca.map(Path::to_path_buf) }
 }
 
-/// Everything that is said by the node or comes out of an error, and may hold no secret.
+/// Asserts that the output of the node or an error contains no secret.
 fn assert_no_secret(said: &str) {
     for secret in [PASSWORD, NODE_PASSWORD, WRONG, "argon2", "PRIVATE KEY"] {
         assert!(!said.contains(secret), "`{secret}` shows in\n{said}");
@@ -91,7 +91,7 @@ async fn users_log_in_and_nodes_speak_over_tls() {
         let error = Client::connect(good.url(), &anonymous).await.unwrap_err();
         assert_says(&error, ErrorKind::Unauthenticated, &[]);
 
-        // Gateways that may not, or do not trust whom they speak to.
+        // Gateways that may not send fragments, or that do not trust the owner.
         for (name, peer) in [("wrong", peer(WRONG, &owner_cert)), ("stranger", peer(NODE_PASSWORD, &gateway_cert))] {
             let bad = gateway(name, peer);
             let client = Client::connect(bad.url(), &options(PASSWORD, Some(&gateway_cert))).await.unwrap();

@@ -1,4 +1,4 @@
-//! Ports over every kind of file, asked for through a gateway: CSV, JSON lines, Arrow IPC, partitioned Parquet, and
+//! Ports over every kind of file, queried through a gateway: CSV, JSON lines, Arrow IPC, partitioned Parquet, and
 //! Parquet on a server that speaks S3.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -129,7 +129,7 @@ async fn files_on_a_server_that_speaks_s3() {
         let home = folder.path().join("lab");
         write_parquet(&home.join("a.parquet"), &batch(0..30));
         write_parquet(&home.join("b.parquet"), &batch(30..60));
-        // Free a moment ago; the server cannot tell which port it took.
+        // The port was free a moment ago. The server cannot report which port it took.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let _server = Server::start(&python, S3_SERVER, &[&address.port().to_string()]);
         let soon = Duration::from_secs(60);
@@ -160,7 +160,7 @@ async fn files_on_a_server_that_speaks_s3() {
         assert!(single.contains("| 19 | 41    |"), "{single}");
         assert!(!mesh.node(DOMAIN).log().contains(SECRET), "{}", mesh.node(DOMAIN).log());
 
-        // A bucket that is not there is told with its name, and without the secret.
+        // The error for a missing bucket has the bucket's name, and no secret.
         products::write(&home, &[all, s3("missing", "s3://pond/raw/*.parquet")]);
         let config = home.join("node.yaml").display().to_string();
         let (code, _, err) =

@@ -1,4 +1,4 @@
-//! Statements that cannot be right: the place, and the nearest names.
+//! Invalid statements: the error has the place, and the nearest names.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -59,8 +59,8 @@ async fn plans_tell_who_does_what() {
     .await;
 }
 
-/// A query begins at all its nodes when it is announced; where nobody comes for its rows it ends there, and begins anew for
-/// who comes late.
+/// A query starts at all of its nodes when it is announced. If no client fetches its rows, the run ends, and a later
+/// fetch starts it again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queries_begin_before_their_rows_are_asked_for() {
     within(120, async {
@@ -75,7 +75,7 @@ async fn queries_begin_before_their_rows_are_asked_for() {
         };
         let here = "statement LIKE 'SELECT count%begun before%'";
         let at_owner = async || {
-            // It may be over before the owner is asked: each try announces it anew.
+            // The query may end before the test queries the owner, so each attempt announces it again.
             asking.prepare(sql).await.unwrap();
             match running(&gateway, here).await {
                 Some(id) => running(&owner, &format!("query_id = '{id}'")).await.is_some(),
@@ -84,7 +84,7 @@ async fn queries_begin_before_their_rows_are_asked_for() {
         };
         until("the owner is at work", Duration::from_secs(30), at_owner).await;
         let gone = async || running(&gateway, here).await.is_none();
-        until("nobody works for nobody", Duration::from_secs(10), gone).await;
+        until("the abandoned query is cancelled", Duration::from_secs(10), gone).await;
 
         let cheap = asking.prepare("SELECT count(*) FROM geo.places.nation").await.unwrap();
         tokio::time::sleep(Duration::from_millis(1500)).await;

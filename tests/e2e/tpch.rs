@@ -1,5 +1,5 @@
-//! The 22 queries of TPC-H over three domains: freely planned, in every way that can be forced, unplaced, and by one
-//! process, they give the same rows.
+//! The 22 queries of TPC-H over three domains return the same rows: planned freely, in every forced way, unplaced, and
+//! in one process.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -51,7 +51,7 @@ async fn the_mesh_answers_as_one_process_does() {
             println!("{how}: {count} edges by {strategy}");
         }
         assert!(differences.is_empty(), "{}", differences.join("\n"));
-        // What is forced is done.
+        // Forced strategies are used.
         for (how, strategy) in [
             ("keys from left", "keys"),
             ("keys from right", "keys"),

@@ -1,4 +1,4 @@
-//! Rows that clients bring: lists that join the mesh, and ports that take rows, read while they are added to.
+//! Rows that clients upload: lists that join the mesh, and ports that accept rows while other clients read them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -29,14 +29,14 @@ async fn an_uploaded_list_joins_the_mesh() {
         assert!(placed.contains("CANADA") && placed.contains("GERMANY"), "{placed}");
         client.query("SET portolan.placement = off").await.unwrap();
         assert_eq!(text(&client, join).await, placed);
-        // Few rows come for a short list.
+        // For a short list, few rows are transferred.
         client.query("SET portolan.placement = on").await.unwrap();
         let plan = text(&client, &format!("EXPLAIN {join}")).await;
         assert!(plan.contains("keys"), "{plan}");
-        // A name without quotes keeps its letters beyond ASCII, in both statements.
+        // An unquoted name keeps its letters beyond ASCII, in both statements.
         assert_eq!(client.prepare("CREATE TABLE Ärger AS SELECT 1 AS grund").await.unwrap().changed(), Some(1));
         assert_eq!(text(&client, "SELECT grund FROM ÄRGER").await, text(&client, "SELECT 1 AS grund").await);
-        // Another session has no such table, and the owner never hears of it.
+        // Another session has no such table, and the owner never sees it.
         let other = mesh.client().await;
         assert_says(&failure(&other, "SELECT * FROM wanted").await, ErrorKind::NotFound, &["wanted"]);
     })
@@ -71,7 +71,7 @@ async fn a_port_takes_all_rows_of_a_statement_or_none() {
         let added = client.prepare("INSERT INTO lab.samples.events VALUES (3, 'c'), (4, NULL)").await.unwrap();
         assert_eq!(added.changed(), Some(2));
         assert_eq!(count(&client, "SELECT count(*) FROM lab.samples.events").await, Ok(4));
-        // A statement that fails in the middle leaves nothing.
+        // A statement that fails halfway leaves no rows.
         let fails = "INSERT INTO lab.samples.events SELECT value, CAST(1 / (200000 - value) AS VARCHAR) \
                      FROM generate_series(1, 300000)";
         assert_says(&failure(&client, fails).await, ErrorKind::InvalidQuery, &[]);
@@ -79,7 +79,7 @@ async fn a_port_takes_all_rows_of_a_statement_or_none() {
         let files = || std::fs::read_dir(&data).unwrap().count();
         assert_eq!(files(), 2);
 
-        // Whoever reads meanwhile sees whole statements.
+        // Concurrent readers see complete statements only.
         let stop = Arc::new(AtomicBool::new(false));
         let (reader, stopped) = (node.client().await, stop.clone());
         let reading = tokio::spawn(async move {

@@ -1,5 +1,5 @@
-//! What crossed the edges of a query that ran, from `EXPLAIN (ANALYZE, FORMAT JSON)`: rows and bytes, those between
-//! owners included.
+//! The rows and bytes that crossed the edges of a query, from `EXPLAIN (ANALYZE, FORMAT JSON)`. They include those
+//! between owners.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -11,16 +11,16 @@ use arrow::datatypes::DataType;
 use portolan_node::client::Client;
 use serde_json::Value;
 
-/// What crossed edges.
+/// The rows and bytes that crossed edges.
 #[derive(Clone, Debug, Default)]
 pub struct Crossed {
-    /// Rows over every edge.
+    /// The rows over every edge.
     pub rows: u64,
-    /// Bytes over the edges to the node that was asked.
+    /// The bytes over the edges to the local node.
     pub bytes: u64,
-    /// Rows that scans of files gave at their owners.
+    /// The rows that scans of files returned at their owners.
     pub rows_read: u64,
-    /// Each edge to the node that was asked, in words.
+    /// A description of each edge to the local node.
     edges: Vec<String>,
 }
 
@@ -30,7 +30,7 @@ impl fmt::Display for Crossed {
     }
 }
 
-/// Runs a query and tells what crossed.
+/// Runs a query, and returns what crossed its edges.
 pub async fn crossed(client: &Client, sql: &str) -> Crossed {
     let document = explain(client, "ANALYZE, FORMAT JSON", sql).await;
     let mut crossed = Crossed::default();
@@ -51,18 +51,18 @@ pub async fn crossed(client: &Client, sql: &str) -> Crossed {
     crossed
 }
 
-/// The strategies of a query's edges, without running it.
+/// Returns the strategies of a query's edges, without running the query.
 pub async fn strategies(client: &Client, sql: &str) -> Vec<String> {
     strategies_in(&explain(client, "FORMAT JSON", sql).await)
 }
 
-/// The strategies of the edges in a document of EXPLAIN.
+/// Returns the strategies of the edges in a document of EXPLAIN.
 pub fn strategies_in(document: &Value) -> Vec<String> {
     let fragments = document["fragments"].as_array().into_iter().flatten();
     fragments.filter_map(|f| f["edge"]["strategy"].as_str().map(str::to_owned)).collect()
 }
 
-/// An edge and its fragment in a few lines.
+/// Describes an edge and its fragment in a few lines.
 fn told(fragment: &Value) -> String {
     let (edge, actual, decision) = (&fragment["edge"], &fragment["actual"], &fragment["decision"]);
     let sql = fragment["sql"].as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");

@@ -22,12 +22,12 @@ use crate::ways::Rows;
 pub use comparable::compare_with_duckdb;
 
 const SCRIPT: &str = include_str!("duckdb/oracle.py");
-/// DuckDB cancels a query after this time.
+/// The time after which DuckDB cancels a query.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
-/// A process that has not answered by then is broken.
+/// The time after which a process without a response is broken.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A running DuckDB; killed when it is dropped.
+/// A running DuckDB, which is killed when this value is dropped.
 #[derive(Debug)]
 pub struct DuckDb {
     pipes: Mutex<Pipes>,
@@ -44,7 +44,7 @@ struct Pipes {
 /// The Parquet files of a port, under the port's full name.
 #[derive(Clone, Debug)]
 pub struct PortFiles {
-    /// `<domain>.<product>.<port>`.
+    /// The full name: `<domain>.<product>.<port>`.
     pub name: String,
     /// The port's files.
     pub files: Vec<PathBuf>,
@@ -54,7 +54,7 @@ impl DuckDb {
     /// Starts the process with these settings and reads the ports.
     ///
     /// # Errors
-    /// A process that does not start, a setting that DuckDB does not know, a file that it cannot read.
+    /// If the process does not start, DuckDB does not know a setting, or a file cannot be read.
     pub async fn start(python: &Path, settings: &[&str], ports: &[PortFiles]) -> Result<Self, String> {
         let mut command = Command::new(python);
         command.args(["-c", SCRIPT]).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
@@ -69,7 +69,7 @@ impl DuckDb {
     /// Runs a query.
     ///
     /// # Errors
-    /// DuckDB's message; a query that exceeds the time limit.
+    /// DuckDB's message, also if the query exceeds the time limit.
     pub async fn query(&self, sql: &str) -> Result<Rows, String> {
         self.run(sql, true).await
     }
@@ -96,17 +96,17 @@ impl DuckDb {
 }
 
 impl Pipes {
-    /// Sends a request and waits for the answer with this id.
+    /// Sends a request and waits for the response with this identifier.
     async fn ask(&mut self, request: &Value, id: u64) -> Result<Value, String> {
         let exchange = async {
             let line = format!("{request}\n");
-            self.requests.write_all(line.as_bytes()).await.expect("DuckDB's process takes requests");
-            self.requests.flush().await.expect("DuckDB's process takes requests");
+            self.requests.write_all(line.as_bytes()).await.expect("DuckDB's process accepts requests");
+            self.requests.flush().await.expect("DuckDB's process accepts requests");
             loop {
                 let mut line = String::new();
                 let length = self.answers.read_line(&mut line).await.expect("DuckDB's process answers");
                 assert!(length > 0, "DuckDB's process ended");
-                // The answer to a cancelled request may come first, or the end of it.
+                // The response to a cancelled request, or the rest of one, may come first.
                 let Ok(answer) = serde_json::from_str::<Value>(&line) else { continue };
                 if answer["id"].as_u64() == Some(id) {
                     return answer;

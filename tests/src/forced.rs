@@ -1,16 +1,16 @@
-//! The ways that the planner can be made to take: every strategy for joins across sites, every form of keys,
-//! owners that only filter and project, joins in the order in which they are written. The rows are the same in all of them.
+//! The plans that settings can force: every strategy for joins across sites, every encoding of keys, owners that only
+//! filter and project, and joins in the order in which they are written. The rows are the same in all of them.
 
-/// One way, by the settings that force it.
+/// A forced plan, with the settings that force it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forced {
-    /// What it is called.
+    /// The name of the plan.
     pub name: &'static str,
     /// The settings, by name.
     pub settings: &'static [(&'static str, &'static str)],
 }
 
-/// All of them.
+/// All forced plans.
 pub const FORCED: &[Forced] = &[
     Forced { name: "gather", settings: &[("portolan.strategy", "gather")] },
     Forced { name: "keys from left", settings: &[("portolan.strategy", "keys_from_left")] },
@@ -38,7 +38,7 @@ pub const FORCED: &[Forced] = &[
 ];
 
 impl Forced {
-    /// The statements that force it in a session.
+    /// Returns the statements that force the plan in a session.
     pub fn statements(&self) -> impl Iterator<Item = String> {
         self.settings.iter().map(|(name, value)| format!("SET {name} = {value}"))
     }

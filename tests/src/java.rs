@@ -1,5 +1,5 @@
-//! The JDBC driver: each version that is tried, fetched by Maven into the build folder when a test first needs it, and the
-//! program over them, compiled once.
+//! The JDBC driver. Maven fetches each tested version into the build folder when a test first needs it. The program
+//! that uses the driver is compiled once.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -10,14 +10,14 @@ use std::sync::OnceLock;
 
 use crate::node::{kept_folder, output};
 
-/// The versions of the driver, the newest first. The project has released 19.0.0, and Maven Central has none: once it is
-/// there, it belongs here.
+/// The versions of the driver, the newest first. The project has released 19.0.0, but Maven Central does not have it
+/// yet. Once it does, add it here.
 const VERSIONS: &[&str] = &["18.3.0", "16.1.0"];
 
-/// Names other versions instead, with commas between: such as the local Maven repository alone has.
+/// The variable that names other versions, separated by commas, such as versions in the local Maven repository only.
 const OTHER_VERSIONS: &str = "PORTOLAN_JDBC_VERSIONS";
 
-/// The versions of the driver that are tried.
+/// Returns the versions of the driver to test.
 pub fn versions() -> Vec<String> {
     match std::env::var(OTHER_VERSIONS) {
         Ok(versions) => versions.split(',').map(|version| version.trim().to_owned()).collect(),
@@ -25,16 +25,16 @@ pub fn versions() -> Vec<String> {
     }
 }
 
-/// Whether they are those that the book's table of clients speaks of.
+/// True if these are the versions in the book's table of clients.
 pub fn are_the_usual() -> bool {
     versions() == VERSIONS
 }
 
-/// Where the program lies.
+/// The folder of the program.
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/clients/java");
 
-/// A call of the program with the driver of this version. `None` where there is no Java or no Maven, said loudly; never so
-/// under CI.
+/// Returns a call of the program with this version of the driver. Without Java or Maven, it prints a message and
+/// returns `None`. Under CI, it panics instead.
 pub fn program(version: &str) -> Option<Command> {
     static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
     let folder = FOLDER.get_or_init(build).as_deref()?;
@@ -50,16 +50,16 @@ fn build() -> Option<PathBuf> {
         let asked = Command::new(tool).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status();
         if !asked.is_ok_and(|status| status.success()) {
             assert!(std::env::var_os("CI").is_none(), "the tests need {tool}");
-            eprintln!("SKIPPED: there is no {tool}, so that the JDBC driver is NOT tested");
+            eprintln!("SKIPPED: {tool} is missing, so the JDBC driver is NOT tested");
             return None;
         }
     }
     let folder = kept_folder("java");
     let lock = File::create(folder.join("lock")).unwrap();
-    // Another run of these tests may be at it; given back when this function returns.
+    // Another run of these tests may be building. The lock ends when this function returns.
     lock.lock().unwrap();
     let (wanted, marker) = (sources(), folder.join("built"));
-    // Maven takes seconds and asks its servers: it runs only where something changed.
+    // Maven takes seconds and queries its servers, so it runs only if something has changed.
     if !fs::read_to_string(&marker).is_ok_and(|text| text == wanted) {
         for version in versions() {
             let mut maven = Command::new("mvn");
@@ -74,7 +74,7 @@ fn build() -> Option<PathBuf> {
     Some(folder)
 }
 
-/// Everything that the program is made of.
+/// Returns the contents of all files of the program.
 fn sources() -> String {
     let folder = Path::new(PROGRAM).join("src/main/java/portolan");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();

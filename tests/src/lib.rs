@@ -1,4 +1,4 @@
-//! What the end-to-end tests and tools for trying things by hand share.
+//! Code that the end-to-end tests share with tools for experiments by hand.
 
 pub mod crossed;
 pub mod duckdb;

@@ -1,5 +1,5 @@
-//! A node that lies: it stands in front of a real node, forwards the version handshake and the catalog exchange, and
-//! spoils the rows of fragments.
+//! A node that lies. It stands in front of a real node, forwards the version handshake and the catalog exchange, and
+//! changes the rows of fragments.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -23,26 +23,26 @@ use tonic::{Request, Response, Status, Streaming};
 
 type Answers<T> = BoxStream<'static, Result<T, Status>>;
 
-/// The ways to spoil the rows of a fragment.
+/// The ways to change the rows of a fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
-    /// Nothing.
+    /// No change.
     None,
-    /// The stream ends before the summary that every fragment ends with.
+    /// The stream ends without the summary that ends every fragment.
     NoSummary,
-    /// The first batch is left out, and the summary says that it was sent.
+    /// The first batch is missing, but the summary counts it.
     FewerRows,
-    /// The rows of another table come.
+    /// The rows are those of another table.
     OtherColumns,
-    /// Messages that are no rows at all.
+    /// The messages are not rows.
     Garbage,
-    /// The call is never answered.
+    /// The call gets no response.
     Silence,
-    /// The call is answered and nothing follows.
+    /// The call gets a response, but no messages.
     EndlessWait,
 }
 
-/// The node. It ends when it is dropped.
+/// The lying node. It ends when this value is dropped.
 #[derive(Debug)]
 pub struct LyingPeer {
     url: String,
@@ -51,7 +51,7 @@ pub struct LyingPeer {
 }
 
 impl LyingPeer {
-    /// Stands in front of the node at `url`.
+    /// Starts the lying node in front of the node at `url`.
     pub async fn in_front_of(url: &str) -> Self {
         let address = url.replace("grpc://", "http://");
         let channel = Endpoint::from_shared(address).unwrap().connect().await.unwrap();
@@ -67,12 +67,12 @@ impl LyingPeer {
         Self { url, lie, _serving: serving }
     }
 
-    /// Its URL.
+    /// Returns the URL of the lying node.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Lies so from now on.
+    /// Changes rows in this way from now on.
     pub fn tell(&self, lie: Lie) {
         *self.lie.lock().unwrap() = lie;
     }

@@ -1,4 +1,4 @@
-//! One `portolan serve` as a real process: started from a config, signalled, restarted, and stopped whatever happens.
+//! A `portolan serve` as a real process, which is started from a config, signalled, restarted, and stopped in any case.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -12,28 +12,28 @@ use std::time::{Duration, Instant};
 use portolan_node::client::{Client, ConnectOptions};
 use serde_json::Value;
 
-/// How long a node may take to start or to end.
+/// The time limit for a node to start or to end.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The `portolan` binary that `cargo test --workspace` built beside this test.
+/// Returns the `portolan` binary that `cargo test --workspace` built with this test.
 pub fn program() -> PathBuf {
     let program = build_folder().join("portolan");
     assert!(
         program.is_file(),
-        "{} is not there; these tests run the binary that `cargo test --workspace` builds",
+        "{} is missing; these tests run the binary that `cargo test --workspace` builds",
         program.display()
     );
     program
 }
 
-/// An example that `cargo test --workspace` built beside this test.
+/// Returns an example that `cargo test --workspace` built with this test.
 pub fn example(name: &str) -> PathBuf {
     let example = build_folder().join("examples").join(name);
-    assert!(example.is_file(), "{} is not there; `cargo test --workspace` builds it", example.display());
+    assert!(example.is_file(), "{} is missing; `cargo test --workspace` builds it", example.display());
     example
 }
 
-/// A folder of the build that tests may keep things in from run to run.
+/// Returns a folder in the build folder that tests keep between runs.
 pub fn kept_folder(name: &str) -> PathBuf {
     let folder = build_folder().join("../tmp/portolan-tests").join(name);
     fs::create_dir_all(&folder).unwrap();
@@ -43,10 +43,10 @@ pub fn kept_folder(name: &str) -> PathBuf {
 fn build_folder() -> PathBuf {
     // <target>/<profile>/deps/<this test>
     let own = std::env::current_exe().unwrap();
-    own.ancestors().nth(2).expect("a test lies in the build folder").to_path_buf()
+    own.ancestors().nth(2).expect("a test is in the build folder").to_path_buf()
 }
 
-/// What a node does that ends by itself: its exit code, its standard output and error. `arguments` go to `portolan`.
+/// Runs `portolan` with these arguments until it ends. Returns its exit code, standard output and standard error.
 pub fn run(arguments: &[&str], environment: &[(&str, &Path)]) -> (Option<i32>, String, String) {
     let mut command = Command::new(program());
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -54,7 +54,7 @@ pub fn run(arguments: &[&str], environment: &[(&str, &Path)]) -> (Option<i32>, S
     output(command)
 }
 
-/// Runs a command to its end; one that does not end in time is killed and fails the test.
+/// Runs a command to its end. A command that exceeds the time limit is killed, and the test fails.
 pub fn output(mut command: Command) -> (Option<i32>, String, String) {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = child.id();
@@ -72,26 +72,26 @@ pub fn output(mut command: Command) -> (Option<i32>, String, String) {
     }
 }
 
-/// Sends a signal, by its name.
+/// Sends a signal by name.
 pub fn signal(pid: u32, name: &str) {
     let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
     assert!(sent.success(), "kill -{name} {pid}");
 }
 
-/// Whether a process runs; one that ended and was not waited for does not.
+/// True if a process runs. A process that has ended but was not waited for does not run.
 pub fn is_running(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X'])))
 }
 
-/// The processor time that a process has taken, in clock ticks.
+/// Returns the processor time that a process has used, in clock ticks.
 pub fn cpu_ticks(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
-/// A node. It is killed when it is dropped, and ends with this process in any case.
+/// A node. It is killed when this value is dropped, and ends with this process in any case.
 #[derive(Debug)]
 pub struct Node {
     home: PathBuf,
@@ -102,8 +102,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a node with this config in `home`, where its log goes, and waits until it listens. It listens on a free
-    /// port of loopback unless the config says otherwise.
+    /// Starts a node with this config in `home`, which also has its log, and waits until the node listens. It listens
+    /// on a free port of loopback, unless the config has another address.
     pub fn start(home: &Path, config: Value) -> Self {
         Self::spawn(home, config).ready()
     }
@@ -120,16 +120,18 @@ impl Node {
         node
     }
 
-    /// Waits until it listens.
+    /// Waits until the node listens.
     pub fn ready(mut self) -> Self {
-        let mut stdout = self.stdout.take().expect("a node is waited for once");
+        let mut stdout = self.stdout.take().expect("ready is called once");
         let (sender, receiver) = mpsc::channel();
         std::thread::spawn(move || {
             let mut line = String::new();
             let read = stdout.read_line(&mut line);
             let _ = sender.send((read.map(|_| line), stdout));
         });
-        let Ok((line, stdout)) = receiver.recv_timeout(TIMEOUT) else { panic!("no word from\n{}", self.log()) };
+        let Ok((line, stdout)) = receiver.recv_timeout(TIMEOUT) else {
+            panic!("no output from the node\n{}", self.log())
+        };
         let ready: Value = serde_json::from_str(&line.unwrap())
             .unwrap_or_else(|_| panic!("the node in {} did not start\n{}", self.home.display(), self.log()));
         self.url = ready["url"].as_str().unwrap().to_owned();
@@ -137,7 +139,7 @@ impl Node {
         self
     }
 
-    /// Starts it again, where it listened before.
+    /// Restarts the node at the same address.
     pub fn restart(self) -> Self {
         let (home, mut config) = (self.home.clone(), self.config.clone());
         let address = self.url.rsplit_once('/').unwrap().1.to_owned();
@@ -146,39 +148,39 @@ impl Node {
         Self::start(&home, config)
     }
 
-    /// Its URL.
+    /// Returns the URL of the node.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Its process.
+    /// Returns the process of the node.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its folder.
+    /// Returns the folder of the node.
     pub fn home(&self) -> &Path {
         &self.home
     }
 
-    /// Everything that it logged.
+    /// Returns the log of the node.
     pub fn log(&self) -> String {
         fs::read_to_string(self.home.join("log")).unwrap_or_default()
     }
 
-    /// Sends it a signal, by its name.
+    /// Sends a signal to the node, by name.
     pub fn signal(&self, name: &str) {
         signal(self.pid(), name);
     }
 
-    /// Kills it, and waits until it is gone.
+    /// Kills the node, and waits for the end of the process.
     pub fn kill(&mut self) {
-        // One that ended before is fine.
+        // The process may have ended already.
         let _ = self.child.kill();
         self.child.wait().unwrap();
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the node ends by itself.
     pub fn wait(&mut self) -> ExitStatus {
         let started = Instant::now();
         loop {
@@ -190,12 +192,12 @@ impl Node {
         }
     }
 
-    /// A session on it, for nobody in particular.
+    /// Opens an anonymous session on the node.
     pub async fn client(&self) -> Client {
         self.client_with(&ConnectOptions::default()).await
     }
 
-    /// A session on it.
+    /// Opens a session on the node.
     pub async fn client_with(&self, options: &ConnectOptions) -> Client {
         Client::connect(&self.url, options).await.unwrap_or_else(|e| panic!("{}\n{}", e.chain(), self.log()))
     }
@@ -208,7 +210,7 @@ impl Drop for Node {
 }
 
 fn launch(home: &Path, config: &Value) -> Child {
-    // JSON is YAML, too.
+    // JSON is also YAML.
     let file = home.join("node.yaml");
     fs::write(&file, config.to_string()).unwrap();
     let log = File::options().create(true).append(true).open(home.join("log")).unwrap();

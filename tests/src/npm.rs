@@ -1,4 +1,5 @@
-//! npm's clients: the packages and the scripts over them, installed in the build folder when a test first needs them.
+//! npm's clients. The packages, and the scripts that use them, are installed in the build folder when a test first
+//! needs them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -9,11 +10,11 @@ use std::sync::OnceLock;
 
 use crate::node::{kept_folder, output};
 
-/// Where the scripts lie. The lock file beside them pins every package.
+/// The folder of the scripts. Its lock file pins every package.
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/clients/node");
 
-/// The folder with `gizmosql.js` and `lakehouse.js`, to be run by `node`. `None` where there is no npm at all, said loudly;
-/// never so under CI.
+/// Returns the folder with `gizmosql.js` and `lakehouse.js`, for `node`. Without npm, it prints a message and returns
+/// `None`. Under CI, it panics instead.
 pub fn scripts() -> Option<&'static Path> {
     static SCRIPTS: OnceLock<Option<PathBuf>> = OnceLock::new();
     SCRIPTS.get_or_init(install).as_deref()
@@ -23,12 +24,12 @@ fn install() -> Option<PathBuf> {
     let there = Command::new("npm").arg("--version").stdout(Stdio::null()).status().is_ok_and(|s| s.success());
     if !there {
         assert!(std::env::var_os("CI").is_none(), "the tests need npm");
-        eprintln!("SKIPPED: there is no npm, so that Node's clients are NOT tested");
+        eprintln!("SKIPPED: npm is missing, so Node's clients are NOT tested");
         return None;
     }
     let folder = kept_folder("node");
     let lock = File::create(folder.join("lock")).unwrap();
-    // Another run of these tests may be at it; given back when this function returns.
+    // Another run of these tests may be installing. The lock ends when this function returns.
     lock.lock().unwrap();
     for file in fs::read_dir(SCRIPTS).unwrap() {
         let file = file.unwrap();

@@ -1,4 +1,4 @@
-//! Writes Parquet files as other writers do: with several row groups, and with footers that leave statistics out.
+//! Writes Parquet files as other writers do: with several row groups, and with footers that omit statistics.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -14,16 +14,16 @@ use parquet::file::metadata::{
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::statistics::{Statistics, ValueStatistics};
 
-/// The statistics of a column that a footer leaves out.
+/// The statistics of a column that a footer omits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeftOut {
     /// All statistics.
     Everything,
-    /// The least and the greatest value.
+    /// The smallest and the largest value.
     Bounds,
     /// The number of NULLs.
     NullCount,
-    /// The second byte of a character: both bounds of strings are the first byte of `é`, and inexact.
+    /// The second byte of a character: both bounds of strings are the first byte of `é`, and are marked as inexact.
     HalfCharacter,
 }
 
@@ -51,7 +51,7 @@ pub fn leave_out(file: &Path, column: &str, group: Option<usize>, what: LeftOut)
             return chunk;
         }
         let statistics = chunk.statistics().cloned();
-        // The page index holds the same statistics as the footer.
+        // The page index has the same statistics as the footer.
         let chunk = chunk.into_builder().set_column_index_offset(None).set_column_index_length(None).clear_statistics();
         match statistics.filter(|_| what != LeftOut::Everything) {
             None => chunk.build().unwrap(),

@@ -1,4 +1,4 @@
-//! Descriptors for products that a test makes up: a domain, one product, ports over files.
+//! Descriptors for generated products: a domain, one product, and ports over files.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -7,22 +7,22 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-/// The domain of made-up products.
+/// The domain of the generated products.
 pub const DOMAIN: &str = "lab";
 
 /// A port `<domain>.samples.<name>`.
 #[derive(Clone, Debug)]
 pub struct PortFile {
-    /// Its name.
+    /// The name of the port.
     pub name: &'static str,
-    /// The contract's server, as ODCS says it.
+    /// The server of the contract, as in ODCS.
     pub server: Value,
-    /// Its columns: name, logical type, and whether the data is partitioned by it.
+    /// The columns: the name, the logical type, and true if the data is partitioned by the column.
     pub columns: Vec<(&'static str, &'static str, bool)>,
 }
 
 impl PortFile {
-    /// A port over files on local disk.
+    /// Returns a port over files on local disk.
     pub fn local(name: &'static str, path: &Path, format: &str, columns: &[(&'static str, &'static str)]) -> Self {
         let server = json!({ "server": "files", "type": "local", "path": path, "format": format });
         Self { name, server, columns: columns.iter().map(|(name, kind)| (*name, *kind, false)).collect() }
@@ -34,8 +34,8 @@ pub fn write(home: &Path, ports: &[PortFile]) -> Vec<PathBuf> {
     write_domain(DOMAIN, home, ports)
 }
 
-/// Writes the descriptors to `home/products`, one contract a port, pretty enough for lines to mean something. Returns
-/// the contracts' files.
+/// Writes the descriptors to `home/products`, with one contract for each port. They are formatted, so that line numbers
+/// are useful. Returns the contracts' files.
 pub fn write_domain(domain: &str, home: &Path, ports: &[PortFile]) -> Vec<PathBuf> {
     let products = home.join("products");
     fs::create_dir_all(&products).unwrap();
@@ -54,7 +54,7 @@ pub fn write_domain(domain: &str, home: &Path, ports: &[PortFile]) -> Vec<PathBu
                 .iter()
                 .map(|(name, kind, partitioned)| {
                     let mut property = json!({ "name": name, "partitioned": partitioned });
-                    // An empty type stands for none.
+                    // An empty type means that there is none.
                     if !kind.is_empty() {
                         property["logicalType"] = json!(kind);
                     }
@@ -73,7 +73,7 @@ pub fn write_domain(domain: &str, home: &Path, ports: &[PortFile]) -> Vec<PathBu
         .collect()
 }
 
-// JSON is YAML, too.
+// JSON is also YAML.
 fn pretty(document: &Value) -> String {
     serde_json::to_string_pretty(document).unwrap()
 }

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use crate::node::{kept_folder, output};
 
-/// What is installed, each in the version that the tests were written against.
+/// The packages to install, in the versions for which the tests were written.
 const PACKAGES: &[&str] = &[
     "adbc-driver-flightsql==1.13.0",
     "adbc-driver-manager==1.13.0",
@@ -22,7 +22,8 @@ const PACKAGES: &[&str] = &[
     "pyarrow==26.0.1",
 ];
 
-/// The environment's Python. `None` where there is no Python at all, said loudly; never so under CI.
+/// Returns the environment's Python. Without Python, it prints a message and returns `None`. Under CI, it panics
+/// instead.
 pub fn python() -> Option<PathBuf> {
     static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
     PYTHON.get_or_init(set_up).clone()
@@ -32,12 +33,12 @@ fn set_up() -> Option<PathBuf> {
     let there = Command::new("python3").arg("--version").stdout(Stdio::null()).status().is_ok_and(|s| s.success());
     if !there {
         assert!(std::env::var_os("CI").is_none(), "the tests need python3");
-        eprintln!("SKIPPED: there is no python3, so that Python's clients and the S3 server are NOT tested");
+        eprintln!("SKIPPED: python3 is missing, so Python's clients and the S3 server are NOT tested");
         return None;
     }
     let folder = kept_folder("python");
     let lock = File::create(folder.join("lock")).unwrap();
-    // Another run of these tests may be at it; given back when this function returns.
+    // Another run of these tests may be installing. The lock ends when this function returns.
     lock.lock().unwrap();
     let (venv, marker) = (folder.join("venv"), folder.join("installed"));
     let python = venv.join("bin/python");
@@ -58,7 +59,7 @@ fn succeed(command: &mut Command) {
     assert_eq!(code, Some(0), "{out}{err}");
 }
 
-/// Runs a script with arguments to its end; returns what it printed.
+/// Runs a script with arguments to its end, and returns its output.
 pub fn run_script(python: &Path, script: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(python);
     command.args(["-c", script]).args(arguments).stdin(Stdio::null());
@@ -67,7 +68,7 @@ pub fn run_script(python: &Path, script: &str, arguments: &[&str]) -> String {
     out
 }
 
-/// A server that a test runs; killed when it is dropped.
+/// A server of a test, which is killed when this value is dropped.
 #[derive(Debug)]
 pub struct Server(Child);
 
@@ -82,7 +83,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // One that ended before is fine.
+        // The process may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,5 +1,5 @@
-//! Random queries over the eight ports of the demo's three domains and the ports of two made-up domains, and the
-//! comparison of their results: placed with unplaced with one process over the same files, and with DuckDB. A query
+//! Random queries over the eight ports of the demo's three domains and the ports of two generated domains, and the
+//! comparison of their results: placed with unplaced, with one process over the same files, and with DuckDB. A query
 //! depends only on its seed and its index.
 
 mod dialect;
@@ -27,23 +27,23 @@ pub use shrink::simpler;
 pub use tables::SCALE;
 pub use trial::{Outcome, Trial, Verdict};
 
-/// How deep subqueries and derived tables nest.
+/// The largest nesting depth of subqueries and derived tables.
 const DEPTH: usize = 2;
-/// Spreads the indices of one seed.
+/// The factor that spreads the indices of one seed.
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// A query, what it demands of the order of its rows, and what it exercises.
+/// A query, the required order of its rows, and the kinds of constructs in it.
 #[derive(Clone, Debug)]
 pub struct RandomQuery {
-    /// Its text.
+    /// The text of the query.
     pub sql: String,
-    /// What it demands of the order of its rows.
+    /// The required order of the rows.
     pub order: Order,
-    /// The kinds of things in it.
+    /// The kinds of constructs in the query.
     pub kinds: BTreeSet<&'static str>,
 }
 
-/// The query at `index` of the sequence that `seed` starts.
+/// Returns the query at `index` of the sequence that `seed` starts.
 pub fn random_query(seed: u64, index: u64) -> RandomQuery {
     let mut generator = Generator::new(seed.wrapping_add(index.wrapping_mul(SPREAD)));
     let g = &mut generator;
@@ -60,7 +60,7 @@ pub fn random_query(seed: u64, index: u64) -> RandomQuery {
     RandomQuery { sql: format!("{with}{}{tail}", select.sql), order, kinds: generator.kinds }
 }
 
-/// A common table expression, of which the main query uses two.
+/// Returns a common table expression, which the main query uses twice.
 fn common_table_expression(g: &mut Generator) -> String {
     let inner = g.query(DEPTH - 1, None);
     g.tag("common table expression");
@@ -69,11 +69,11 @@ fn common_table_expression(g: &mut Generator) -> String {
     format!("WITH w0 AS ({}) ", inner.sql)
 }
 
-/// `ORDER BY` and `LIMIT`, and what they demand. Only a total order is cut by a limit.
+/// Returns `ORDER BY` and `LIMIT`, and the order that they require. A limit is used only with a total order.
 fn tail(g: &mut Generator, select: &Select) -> (String, Order) {
     let columns = select.outputs.len();
-    // DataFusion 55.2 takes a grouping column that a filter fixes for constant also where grouping sets make it NULL,
-    // and leaves the sort out.
+    // DataFusion 55.2 treats a grouping column that a filter fixes as constant, even if grouping sets make it NULL, and
+    // omits the sort.
     let exact = select.outputs.iter().all(|o| o.exact) && !g.kinds.contains("grouping sets");
     // It also moves a limit below a window function.
     if exact && !g.kinds.contains("window") && g.chance(0.35) {

@@ -1,5 +1,5 @@
-//! Runs one query in every way that the planner knows: in one process that owns everything, and at the gateway of a
-//! mesh unplaced, placed, and placed by each strategy that can be forced. Only the processes of the mesh are not real:
+//! Runs one query in every way of the planner: in one process that owns everything, and at the gateway of a mesh
+//! unplaced, placed, and placed with each strategy that can be forced. Only the processes of the mesh are not real:
 //! each domain has one engine in this process, and the engines use Flight over loopback.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -31,7 +31,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 /// The columns and the rows of a query.
 pub type Rows = (SchemaRef, Vec<RecordBatch>);
 
-/// The settings with which every row comes to the gateway.
+/// The settings with which the gateway gathers every row.
 pub const UNPLACED: &[(&str, &str)] = &[("portolan.placement", "off")];
 /// The time limit of a query.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -49,7 +49,7 @@ impl Ways {
     /// Starts a mesh of these domains. Each has its descriptors in a folder.
     ///
     /// # Errors
-    /// Descriptors or data that cannot be opened; nodes that do not start or do not learn of one another.
+    /// If descriptors or data cannot be opened, or nodes do not start or do not learn of one another.
     pub async fn start(domains: &[(&str, PathBuf)]) -> Result<Self> {
         let mut nodes = JoinSet::new();
         let mut servers = vec![];
@@ -76,7 +76,7 @@ impl Ways {
                 let _ = server.serve(engine, std::future::pending()).await;
             });
         }
-        // The nodes must know one another before the gateway asks them for their peers.
+        // The nodes must know one another before the gateway requests their catalogs.
         for engine in &engines {
             engine.refresh().await;
         }
@@ -90,8 +90,7 @@ impl Ways {
         Ok(Self { gateway, single, _nodes: nodes, _folder: None })
     }
 
-    /// Starts a mesh over tables that a test makes up: the port `<domain>.samples.<name>` for each domain, name and
-    /// rows.
+    /// Starts a mesh over generated tables: the port `<domain>.samples.<name>` for each domain, name and rows.
     pub async fn of_tables(tables: &[(&'static str, &'static str, RecordBatch)]) -> Self {
         let folder = tempfile::Builder::new().prefix("portolan-ways-").tempdir().unwrap();
         let mut ports: BTreeMap<&str, Vec<PortFile>> = BTreeMap::new();
@@ -146,8 +145,8 @@ impl Ways {
         all
     }
 
-    /// Asserts that a query returns these rows in every way. A row is its values as SQL prints them, with `|` in
-    /// between. The order of the rows does not matter, unless the query has an `ORDER BY` at its end.
+    /// Asserts that a query returns these rows in every way. A row consists of its values as SQL prints them, separated
+    /// by `|`. The order of the rows does not matter, unless the query ends with an `ORDER BY`.
     pub async fn gives(&self, sql: &str, expected: &[&str]) {
         let ordered = is_ordered(sql);
         let mut expected: Vec<String> = expected.iter().map(|row| (*row).to_owned()).collect();
@@ -164,7 +163,7 @@ impl Ways {
         }
     }
 
-    /// Asserts that a query is refused in every way with this kind of error and a message that has all of these parts.
+    /// Asserts that every way refuses a query with this kind of error, and a message that has all of these parts.
     pub async fn refuses(&self, sql: &str, kind: ErrorKind, says: &[&str]) {
         for (way, outcome) in self.all(sql).await {
             let error = match outcome {
@@ -174,7 +173,7 @@ impl Ways {
             let said = error.chain();
             assert_eq!(error.kind(), kind, "{way}: {said}\n{sql}");
             for part in says {
-                assert!(said.contains(part), "{way}: `{part}` is missing in: {said}\n{sql}");
+                assert!(said.contains(part), "{way}: expected `{part}`, got: {said}\n{sql}");
             }
         }
     }
@@ -192,7 +191,7 @@ fn is_ordered(sql: &str) -> bool {
     outside.collect::<String>().contains("ORDER BY")
 }
 
-/// Returns the rows as strings: the values as SQL prints them, with `|` in between, and NULL as `NULL`.
+/// Returns the rows as strings: the values as SQL prints them, separated by `|`, and NULL as `NULL`.
 pub fn lines(batches: &[RecordBatch]) -> Vec<String> {
     let options = FormatOptions::default().with_null("NULL");
     let mut lines = vec![];
@@ -223,7 +222,7 @@ pub fn write_parquet(file: &Path, rows: &RecordBatch) {
 fn port_of(name: &'static str, file: &Path, rows: &RecordBatch) -> PortFile {
     let mut port = PortFile::local(name, file, "parquet", &[]);
     let columns = rows.schema();
-    // Descriptors keep their names as long as the program runs. The names are few and short.
+    // Descriptors keep their names while the program runs. The names are few and short.
     let leak = |name: &String| -> &'static str { Box::leak(name.clone().into_boxed_str()) };
     port.columns = columns.fields().iter().map(|f| (leak(f.name()), logical_type(f.data_type()), false)).collect();
     port

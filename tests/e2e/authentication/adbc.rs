@@ -1,4 +1,5 @@
-//! ADBC's driver, as tools use it, with tokens and a certificate: OAuth's client credentials take nothing more at a node.
+//! ADBC's driver with tokens and a certificate, as tools use it. OAuth's client credentials need no further support
+//! from a node.
 
 use std::fs;
 

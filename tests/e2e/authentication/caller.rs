@@ -1,4 +1,4 @@
-//! A Flight SQL client that says who it is in every way there is.
+//! A Flight SQL client that authenticates in every way.
 
 use arrow::record_batch::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
@@ -15,11 +15,11 @@ use prost::Message;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
-/// What sets one session apart from another: a setting's default, and what it is set to.
+/// A setting that distinguishes sessions: the statements that change and show it.
 const SET: &str = "SET portolan.key_wait = 17";
 const SHOW: &str = "SHOW portolan.key_wait";
 
-/// A connection, and what its calls say.
+/// A connection, and the credentials of its calls.
 #[derive(Clone)]
 pub struct Caller {
     channel: Channel,
@@ -37,31 +37,31 @@ impl Caller {
         Ok(Self { channel, authorization: None })
     }
 
-    /// Shows a token with each call.
+    /// Returns a caller that sends a token with each call.
     pub fn bearer(&self, token: &str) -> Self {
         Self { authorization: Some(format!("Bearer {token}")), ..self.clone() }
     }
 
-    /// Shows user and password with each call.
+    /// Returns a caller that sends user and password with each call.
     pub fn basic(&self, user: &str, password: &str) -> Self {
         let text = BASE64_STANDARD.encode(format!("{user}:{password}"));
         Self { authorization: Some(format!("Basic {text}")), ..self.clone() }
     }
 
-    /// Logs in; the calls of what comes back show the token that was given for it.
+    /// Logs in. The returned caller sends the token of the login with each call.
     pub async fn log_in(&self) -> Result<Self, Status> {
         let first = HandshakeRequest { protocol_version: 0, payload: Default::default() };
         let answer = self.flight().handshake(self.request(stream::iter([first]))).await?;
         let given = answer.metadata().get("authorization").map(|value| value.to_str().unwrap().to_owned());
-        Ok(Self { authorization: Some(given.expect("a login gives a token")), ..self.clone() })
+        Ok(Self { authorization: Some(given.expect("a login returns a token")), ..self.clone() })
     }
 
-    /// What its calls say.
+    /// Returns the `authorization` header of the calls.
     pub fn authorization(&self) -> &str {
         self.authorization.as_deref().unwrap_or_default()
     }
 
-    /// Plans a statement; its ticket.
+    /// Plans a statement, and returns its ticket.
     pub async fn plan(&self, sql: &str) -> Result<Ticket, Status> {
         let command = CommandStatementQuery { query: sql.to_owned(), transaction_id: None };
         let descriptor = FlightDescriptor::new_cmd(command.as_any().encode_to_vec());
@@ -69,7 +69,7 @@ impl Caller {
         Ok(info.endpoint[0].ticket.clone().unwrap())
     }
 
-    /// The rows of a ticket.
+    /// Fetches the rows of a ticket.
     pub async fn fetch(&self, ticket: Ticket) -> Result<Vec<RecordBatch>, Status> {
         let messages = self.flight().do_get(self.request(ticket)).await?.into_inner();
         let rows = FlightRecordBatchStream::new_from_flight_data(messages.map_err(FlightError::from));
@@ -79,36 +79,36 @@ impl Caller {
         })
     }
 
-    /// The rows of a statement, as text.
+    /// Returns the rows of a statement as text.
     pub async fn ask(&self, sql: &str) -> Result<String, Status> {
         let batches = self.fetch(self.plan(sql).await?).await?;
         Ok(pretty_format_batches(&batches).unwrap().to_string())
     }
 
-    /// Whether it is let in.
+    /// True if the node accepts the credentials.
     pub async fn is_let_in(&self) -> bool {
         self.ask("SELECT 1").await.is_ok()
     }
 
-    /// How it is refused, which it must be.
+    /// Returns the status with which the node refuses the credentials, and panics if it accepts them.
     pub async fn refusal(&self) -> Status {
         match self.ask("SELECT 1").await {
-            Ok(_) => panic!("it was let in"),
+            Ok(_) => panic!("the node accepted the credentials"),
             Err(status) => status,
         }
     }
 
-    /// Changes its session.
+    /// Changes the session's setting.
     pub async fn mark_session(&self) -> Result<String, Status> {
         self.ask(SET).await
     }
 
-    /// Whether its session was changed.
+    /// True if the session's setting was changed.
     pub async fn is_marked(&self) -> bool {
         self.ask(SHOW).await.unwrap().contains("17")
     }
 
-    /// Whether it is the principal that `other` is: what the one has planned is the other's too.
+    /// True if `other` is the same principal, and so can fetch what this caller has planned.
     pub async fn is_same(&self, other: &Self) -> bool {
         let ticket = self.plan("SELECT 1").await.unwrap();
         match other.fetch(ticket).await {

@@ -1,4 +1,4 @@
-//! Client certificates as names, and the node's own certificate changed while it runs.
+//! Client certificates as identities, and the node's own certificate, which changes while the node runs.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub fn authority() -> Authority {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// A certificate with this common name, signed by `authority`.
+/// Returns a certificate with this common name, signed by `authority`.
 pub fn signed(authority: &Authority, name: &str) -> (String, String) {
     let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
@@ -66,17 +66,17 @@ async fn a_certificate_names_its_principal() {
         let bob = connect(showing(&ours, &bob)).await.unwrap();
         let nobody = connect(trusting(&ours)).await.unwrap();
 
-        // The name is the one that passwords have, and a login says more than a certificate.
+        // The principal is the same as with a password, and a login takes precedence over a certificate.
         let password = nobody.basic("ann", PASSWORD);
         assert!(ann.is_same(&password).await && ann.log_in().await.unwrap().is_same(&ann).await);
         assert!(!bob.is_same(&ann).await && bob.basic("ann", PASSWORD).is_same(&ann).await);
         let refused = nobody.refusal().await;
         assert_eq!(refused.code(), Code::Unauthenticated);
         assert!(refused.message().contains("client certificate"), "{refused:?}");
-        // One without a password has none that could be guessed.
+        // A user without a password cannot log in with an empty one.
         assert_eq!(nobody.basic("bob", "").refusal().await.code(), Code::Unauthenticated);
 
-        // Another authority's certificate is worth nothing, nor is one that names those without a name.
+        // The node refuses a certificate of another authority, and one with the name of the anonymous principal.
         let stranger = connect(showing(&ours, &eve)).await;
         assert!(stranger.is_err() || !stranger.unwrap().is_let_in().await);
         let unnamed = connect(showing(&ours, &signed(&ours, "anonymous"))).await.unwrap();
@@ -112,9 +112,9 @@ async fn a_node_is_known_by_its_certificate() {
         let sql = "SELECT count(*) FROM geo.places.nation WHERE n_name <> 'x'";
         let (known, stranger) = (gateway("gateway"), gateway("stranger"));
         let asking = Caller::connect(known.url(), None).await.unwrap();
-        until("the gateway is let in", SOON, async || asking.ask(sql).await.is_ok_and(|rows| rows.contains("25")))
+        until("the gateway is authorized", SOON, async || asking.ask(sql).await.is_ok_and(|rows| rows.contains("25")))
             .await;
-        // It may read the catalog as anybody may whom the authority names, and send nothing.
+        // Like any client with a certificate of this authority, it may read the catalog, but it may not send fragments.
         let asking = Caller::connect(stranger.url(), None).await.unwrap();
         let denied = async || asking.ask(sql).await.is_err_and(|e| e.code() == Code::PermissionDenied);
         until("the stranger is refused", SOON, denied).await;
@@ -133,7 +133,7 @@ async fn a_certificate_is_changed_while_the_node_runs() {
         let before = Caller::connect(node.url(), Some(trusting(&old))).await.unwrap();
         assert!(before.is_let_in().await && !trusts(&new).await);
 
-        // What is wrong is not taken.
+        // An invalid file is not used.
         fs::write(&cert, "no certificate").unwrap();
         until("the bad file is seen", SOON, async || node.log().contains("keeping the last valid ones")).await;
         assert!(trusts(&old).await);
@@ -153,7 +153,7 @@ async fn a_slow_handshake_holds_up_nobody() {
         let (cert, key) = write(folder.path(), "node", &signed(&ours, "node"));
         let node = node(folder.path(), json!({ "tls": { "cert": cert, "key": key } }));
         let address = node.url().rsplit_once('/').unwrap().1;
-        // More than may be under way at once; none of them says a word.
+        // These are more handshakes than may run at once, and none of them sends a byte.
         let mut silent = vec![];
         for _ in 0..300 {
             silent.push(tokio::net::TcpStream::connect(address).await.unwrap());

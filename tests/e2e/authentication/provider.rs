@@ -1,4 +1,4 @@
-//! An identity provider: it signs tokens, and publishes its keys by HTTP as it is told to.
+//! An identity provider that signs tokens, and publishes its keys by HTTP.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 pub const ISSUER: &str = "https://id.test/mesh";
 pub const AUDIENCE: &str = "portolan";
 
-/// A key with its id.
+/// A key with its identifier.
 pub struct Key {
     pub id: &'static str,
     pair: EcdsaKeyPair,
@@ -32,24 +32,24 @@ impl Key {
         Self { id, pair, random }
     }
 
-    /// What is published of it.
+    /// Returns the public part of the key.
     pub fn public(&self) -> Value {
         let (x, y) = self.pair.public_key().as_ref()[1..].split_at(32);
         let (x, y) = (BASE64_URL_SAFE_NO_PAD.encode(x), BASE64_URL_SAFE_NO_PAD.encode(y));
         json!({ "kty": "EC", "crv": "P-256", "kid": self.id, "use": "sig", "x": x, "y": y })
     }
 
-    /// A token for `name`, with these claims in the place of the usual ones.
+    /// Returns a token for `name`, with these claims in place of the usual ones.
     pub fn token(&self, name: &str, changed: Value) -> String {
         self.sign(&json!({ "alg": "ES256", "kid": self.id, "typ": "JWT" }), &claims(name, changed))
     }
 
-    /// A token that says that it is not signed.
+    /// Returns a token that declares itself unsigned.
     pub fn unsigned(&self, name: &str) -> String {
         format!("{}.", message(&json!({ "alg": "none", "kid": self.id }), &claims(name, json!({}))))
     }
 
-    /// A token whose signature takes the published key for a shared secret.
+    /// Returns a token that is signed with the published key as a shared secret.
     pub fn confused(&self, name: &str) -> String {
         let message = message(&json!({ "alg": "HS256", "kid": self.id }), &claims(name, json!({})));
         let secret = hmac::Key::new(hmac::HMAC_SHA256, self.pair.public_key().as_ref());
@@ -76,7 +76,7 @@ fn claims(name: &str, changed: Value) -> Value {
     claims
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 pub fn now() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()
 }
@@ -86,7 +86,7 @@ fn unique() -> usize {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// The server of keys.
+/// The server of the keys.
 pub struct Provider {
     address: String,
     answer: Arc<Mutex<String>>,
@@ -96,7 +96,7 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// One that publishes these keys.
+    /// Starts a server that publishes these keys.
     pub async fn start(keys: &[&Key]) -> Self {
         let mut provider = Self {
             address: "127.0.0.1:0".to_owned(),
@@ -110,7 +110,7 @@ impl Provider {
         provider
     }
 
-    /// What a node's config says of it.
+    /// Returns the provider's entry in a node's config.
     pub fn config(&self) -> Value {
         json!({ "issuer": ISSUER, "audience": AUDIENCE, "jwks": self.url() })
     }
@@ -125,24 +125,24 @@ impl Provider {
         self.answer("200 OK", "", &json!({ "keys": keys }).to_string());
     }
 
-    /// Answers so instead.
+    /// Sends this response instead.
     pub fn answer(&self, status: &str, headers: &str, body: &str) {
         let length = body.len();
         let text = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}");
         *self.answer.lock().unwrap() = text;
     }
 
-    /// Answers only who says one of these texts, and refuses everybody else.
+    /// Answers only requests that contain one of these texts, and refuses all others.
     pub fn demand(&self, texts: &[String]) {
         *self.demanded.lock().unwrap() = texts.to_vec();
     }
 
-    /// How often it was asked.
+    /// Returns the number of requests.
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// Takes connections, where it did before.
+    /// Accepts connections at the same address as before.
     pub async fn listen(&mut self) {
         let listener = TcpListener::bind(&self.address).await.unwrap();
         self.address = listener.local_addr().unwrap().to_string();
@@ -156,7 +156,7 @@ impl Provider {
         }));
     }
 
-    /// Takes no more connections.
+    /// Stops accepting connections.
     pub async fn stop(&mut self) {
         if let Some(task) = self.task.take() {
             task.abort();
@@ -188,7 +188,7 @@ async fn reply(mut connection: TcpStream, text: &str, demanded: &[String]) -> st
     connection.shutdown().await
 }
 
-/// Whether the head is there, and the body as long as the head says.
+/// True if the head is complete, and the body has the length in the head.
 fn is_whole(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request);
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };

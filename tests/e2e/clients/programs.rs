@@ -1,4 +1,4 @@
-//! The programs, each over one client: how they are called, and what they say.
+//! The programs, one for each client: how to run them, and their output.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,9 +9,9 @@ use portolan_tests::{go, java, npm, python};
 use super::servers::{PASSWORD, Servers, USER};
 use super::table::Client;
 
-/// Where the programs in Python lie.
+/// The folder of the Python programs.
 const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/clients/python");
-/// Flags of programs that know every way to connect; the others know the first of them.
+/// The flags of programs that support every way to connect. Other programs have only the first ones.
 const FLAGS: &[&str] = &[
     "url",
     "user",
@@ -30,22 +30,22 @@ const FLAGS: &[&str] = &[
     "client-secret",
     "writable",
 ];
-/// Up to these flags: TLS, certificates, everything.
+/// The number of flags up to TLS, and up to certificates.
 const TLS: usize = 8;
 const CERTIFICATES: usize = 11;
 const EVERYTHING: usize = FLAGS.len();
-/// What the Java program tries once it is logged in by a password.
+/// The groups of features that the Java program tests after a login with a password.
 const JAVA: &str = "connect-password,browsing,types,zones,reading,parameters,stopping,writing,sessions";
 
-/// One client, and how it is tried.
+/// A client, and how to test it.
 pub enum Program {
-    /// A program, what stands before the names of its flags, and how many of [`FLAGS`] it has.
+    /// A program with its name, its command, the prefix of its flags, and the number of [`FLAGS`] that it has.
     Flags(&'static str, Box<Command>, &'static str, usize),
-    /// The JDBC driver, in this version.
+    /// The JDBC driver in this version.
     Jdbc(String),
 }
 
-/// All of them, in the order of the table; `None` for one that cannot be run here.
+/// Returns all programs in the order of the table; `None` for a program that cannot run on this machine.
 pub fn all() -> Vec<Option<Program>> {
     let mut all = vec![];
     let python = python::python();
@@ -77,7 +77,8 @@ pub fn all() -> Vec<Option<Program>> {
 }
 
 impl Program {
-    /// Runs it to its end, which must be a good one; the error is all that it said. `nth` tells programs apart.
+    /// Runs the program to its end, which must be successful. The error is its whole output. `nth` distinguishes the
+    /// programs.
     pub fn run(self, servers: &Servers, nth: usize) -> Result<Client, String> {
         let started = std::time::Instant::now();
         let (name, said) = match self {
@@ -85,7 +86,8 @@ impl Program {
                 for flag in &FLAGS[..known] {
                     command.arg(format!("{dashes}{flag}")).arg(servers.flag(flag, nth));
                 }
-                // GizmoSQL's client takes whom it trusts from here alone; others must do without.
+                // GizmoSQL's client reads its root certificates from this variable only. Other clients must not have
+                // it.
                 if name == "gizmosql" {
                     command.env("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", servers.flag("ca", nth));
                 }
@@ -94,27 +96,27 @@ impl Program {
             Self::Jdbc(version) => (format!("jdbc-{version}"), jdbc(&version, servers)?),
         };
         eprintln!("{name} took {:?}", started.elapsed());
-        // For whoever wants to look at it afterwards.
+        // The output is kept for inspection.
         std::fs::write(kept_folder("clients").join(format!("{name}.txt")), &said).unwrap();
         Ok(Client::parse(&said))
     }
 }
 
-/// What a program says that ends well.
+/// Returns the output of a program that ends successfully.
 fn finish(name: &str, mut command: Command) -> Result<String, String> {
     command.stdin(Stdio::null());
     let (code, out, err) = output(command);
     match (code, out.lines().last()) {
         (Some(0), Some("fine")) => Ok(out),
         _ => {
-            // Drivers log whole traces: what the program itself says of the failure stands first.
+            // Drivers log whole traces, so the program's own failures come first.
             let failed: Vec<_> = err.lines().filter(|line| line.starts_with("failed ")).collect();
             Err(format!("{name} ended with {code:?}; {}\n{out}{err}", failed.join("; ")))
         }
     }
 }
 
-/// The driver for JDBC is asked anew for each way to connect.
+/// Runs the Java program once for each way to connect.
 fn jdbc(version: &str, servers: &Servers) -> Result<String, String> {
     let given = |property: &str, flag: &str| format!("{property}={}", servers.flag(flag, 0));
     let log_in = || vec![format!("user={USER}"), format!("password={PASSWORD}")];

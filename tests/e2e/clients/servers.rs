@@ -1,4 +1,4 @@
-//! What clients are tried with: nodes that let callers in by every way there is.
+//! The servers for the clients: nodes that accept callers in every way.
 
 use std::fs;
 use std::path::PathBuf;
@@ -22,15 +22,15 @@ pub const USER: &str = "ann";
 pub const PASSWORD: &str = "se:cret";
 const OAUTH_CLIENT: &str = "tool";
 const OAUTH_SECRET: &str = "tools-own-secret";
-/// One port that takes rows for each client that adds to one.
+/// A port with write access for each client that appends rows.
 const PORTS: [&str; 3] = ["people_a", "people_b", "people_c"];
 
 pub struct Servers {
-    /// Takes passwords and tokens, and owns ports that take rows.
+    /// A node that accepts passwords and tokens, and owns ports with write access.
     gateway: Node,
-    /// As the gateway, without ports of its own: the demo's domains and nothing else.
+    /// The same without ports of its own: only the demo's domains.
     plain: Node,
-    /// As that, by TLS, and takes certificates too.
+    /// The same with TLS, which also accepts client certificates.
     tls: Node,
     anonymous: String,
     token: String,
@@ -77,7 +77,7 @@ impl Servers {
         Self { gateway, plain, tls, anonymous, token, fetched, tokens, _keys: keys, folder }
     }
 
-    /// What the flags of programs say of these servers, by the flag's name. `nth` is which program it is.
+    /// Returns the value of a flag for these servers. `nth` is the number of the program.
     pub fn flag(&self, name: &str, nth: usize) -> String {
         let uri = |url: &str| url.replace("grpc://", "grpc+tcp://");
         match name {

@@ -1,21 +1,21 @@
-//! The book's table of clients: what was measured, and whether the book says so.
+//! The book's table of clients: the measured features, and the comparison with the book.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-/// The part of the book.
+/// The part of the book with the table.
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/src/clients/table.md");
-/// So many clients make a feature one of the table.
+/// The number of clients that makes a feature a line of the table.
 const COMMON: usize = 3;
 
-/// What a program found of one client.
+/// The features that a program found in one client.
 #[derive(Debug)]
 pub struct Client {
     name: String,
     version: String,
-    /// By feature: nothing where it works, else why it does not.
+    /// Each feature with the reason why it does not work; `None` if it works.
     found: BTreeMap<String, Option<String>>,
 }
 
@@ -42,7 +42,7 @@ impl Client {
     }
 }
 
-/// Checks that the book has the table of these clients, or writes it where `PORTOLAN_UPDATE` says so.
+/// Checks that the book has the table of these clients, or writes the table if `PORTOLAN_UPDATE` is set.
 #[track_caller]
 pub fn compare(clients: &[Client]) {
     let (path, measured) = (Path::new(TABLE), render(clients));
@@ -50,12 +50,12 @@ pub fn compare(clients: &[Client]) {
         fs::write(path, &measured).unwrap();
     }
     let written = fs::read_to_string(path).unwrap_or_default();
-    assert!(written == measured, "{TABLE} says other things: PORTOLAN_UPDATE=1 writes it anew. Measured:\n{measured}");
+    assert!(written == measured, "{TABLE} is out of date: PORTOLAN_UPDATE=1 writes it again. Measured:\n{measured}");
 }
 
 fn render(clients: &[Client]) -> String {
     let mut text =
-        "<!-- Written by the test `clients_find_their_features`; PORTOLAN_UPDATE=1 writes it anew. -->\n\n".to_owned();
+        "<!-- Written by the test `clients_find_their_features`; PORTOLAN_UPDATE=1 writes it again. -->\n\n".to_owned();
     let titles: Vec<_> = clients.iter().map(|client| format!("{}<br>{}", client.name, client.version)).collect();
     writeln!(text, "| | {} |", titles.join(" | ")).unwrap();
     writeln!(text, "|---{}|", "|:-:".repeat(clients.len())).unwrap();
@@ -66,7 +66,7 @@ fn render(clients: &[Client]) -> String {
         let cells: Vec<_> = clients.iter().map(|client| cell(client, feature, &mut notes)).collect();
         writeln!(text, "| `{feature}` | {} |", cells.join(" | ")).unwrap();
     }
-    text.push_str("\nTried with fewer clients:\n\n| | |\n|---|---|\n");
+    text.push_str("\nTested with fewer clients:\n\n| | |\n|---|---|\n");
     for feature in rare {
         let with = clients.iter().filter(|client| client.found.contains_key(feature));
         let cells: Vec<_> = with
@@ -95,17 +95,17 @@ fn cell<'a>(client: &'a Client, feature: &str, notes: &mut Vec<&'a str>) -> Stri
     }
 }
 
-/// Whether it is worth a line of the table, which has a column for each client.
+/// True if the feature gets a line of the table, which has a column for each client.
 fn is_common(feature: &str, clients: &[Client]) -> bool {
     known(feature, clients) >= COMMON
 }
 
-/// With how many clients it was tried.
+/// Returns the number of clients with which the feature was tested.
 fn known(feature: &str, clients: &[Client]) -> usize {
     clients.iter().filter(|client| client.found.contains_key(feature)).count()
 }
 
-/// The ways to connect, then what most clients have.
+/// Returns the features: the ways to connect first, then those that most clients have.
 fn features(clients: &[Client]) -> Vec<&str> {
     let all: BTreeSet<&str> = clients.iter().flat_map(|client| client.found.keys().map(String::as_str)).collect();
     let mut all: Vec<_> = all.into_iter().collect();

@@ -1,5 +1,5 @@
-//! Three domains that a test makes up: `shop` with small tables, `facts` with a million sales, `people` who buy. The
-//! files are written once and kept from run to run.
+//! Three domains that the tests generate: `shop` with small tables, `facts` with a million sales, and `people` who buy.
+//! The files are written once and kept between runs.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,23 +14,23 @@ use portolan_tests::products::{PortFile, write_domain};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-/// Sales.
+/// The number of sales.
 pub(super) const FACTS: u64 = 1_000_000;
-/// Items; each has the same number of sales.
+/// The number of items. Each has the same number of sales.
 pub(super) const ITEMS: u64 = 5_000;
-/// Sales of the items of one category.
+/// The number of sales of the items in one category.
 pub(super) const MATCHING: u64 = FACTS / CATEGORIES as u64;
-/// Sales that were picked out, scattered over all.
+/// The number of selected sales, which are spread over all sales.
 pub(super) const PICKS: u64 = 5_000;
 
 const CATEGORIES: i64 = 50;
 const BUYERS: i64 = 100_000;
-/// Rows that fall into one of ten groups each.
+/// The number of trades. Each belongs to one of ten groups.
 const TRADES: i64 = 3_000;
-/// Changed with what is written, so that old files are not taken for it.
+/// The version of the data. It changes with the data, so that old files are not used.
 const VERSION: &str = "1";
 
-/// The mesh that all tests share.
+/// Returns the mesh that all tests share.
 pub(super) async fn mesh() -> &'static Mesh {
     static SHARED: OnceCell<Mesh> = OnceCell::const_new();
     SHARED
@@ -44,7 +44,7 @@ pub(super) async fn mesh() -> &'static Mesh {
                 (domain, home, json!({}))
             });
             let homes = homes.collect();
-            // What is measured on loopback differs from run to run, and plans with it.
+            // The measured bandwidth of loopback differs between runs, and plans depend on it.
             Mesh::of_homes(folder, homes, json!({ "peer": { "bandwidth": "200MB" } })).await
         })
         .await
@@ -53,10 +53,10 @@ pub(super) async fn mesh() -> &'static Mesh {
 type Columns = Vec<(&'static str, ArrayRef)>;
 type Names = &'static [(&'static str, &'static str)];
 
-/// A table's name, and what makes its columns.
+/// A table's name, and the function that returns its columns.
 type Table = (&'static str, fn() -> Columns);
 
-/// What the files of each table hold.
+/// The contents of each table's files.
 const TABLES: &[Table] = &[
     ("item", item),
     ("pick", pick),
@@ -101,7 +101,8 @@ fn port(files: &Path, name: &'static str, columns: Names) -> PortFile {
     PortFile::local(name, &files.join(format!("{name}.parquet")), "parquet", columns)
 }
 
-/// The folder with the files, written where they are not there. One that is being written has another name.
+/// Returns the folder with the files, and writes the files if it does not exist. While files are being written, their
+/// folder has another name.
 fn files() -> PathBuf {
     let kept = kept_folder("planning");
     let folder = kept.join(VERSION);
@@ -132,7 +133,7 @@ fn texts(values: impl Iterator<Item = String>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(values))
 }
 
-/// The items' keys lie scattered over a wide range.
+/// Returns the key of an item. The keys are spread over a wide range.
 fn item_key(i: i64) -> i64 {
     i * 7_919 % 1_000_003
 }
@@ -167,7 +168,7 @@ fn pick() -> Columns {
     ]
 }
 
-/// Few groups of many rows. The sums of what two such tables hold are few items' keys.
+/// Returns few groups of many rows. The sums over two such tables are the keys of few items.
 fn trade(factor: i64, value: &'static str) -> Columns {
     let all = || 0..TRADES;
     vec![

@@ -1,5 +1,5 @@
-//! NULL keys: NOT IN, anti, semi and outer joins give the rows that SQL says they give, by every strategy and by every
-//! form of keys.
+//! NULL keys: NOT IN, anti, semi and outer joins return the rows that SQL defines, with every strategy and every
+//! encoding of keys.
 
 use portolan_tests::forced::FORCED;
 use portolan_tests::mesh::within;
@@ -7,8 +7,8 @@ use portolan_tests::rows::drain;
 
 use super::data;
 
-/// Queries over `code`, whose `(k, j)` are (1, 1), (2, 1), (2, NULL), (NULL, 1), (3, 3), (NULL, NULL), and `mark`, whose
-/// are (2, 1), (3, 3), (3, NULL), (NULL, 1), (5, 5); and how many rows each gives.
+/// Queries over `code`, whose `(k, j)` are (1, 1), (2, 1), (2, NULL), (NULL, 1), (3, 3), (NULL, NULL), and `mark`, with
+/// (2, 1), (3, 3), (3, NULL), (NULL, 1), (5, 5). Each has the number of rows that it returns.
 const QUERIES: &[(&str, usize)] = &[
     ("SELECT * FROM code c JOIN mark m ON c.k = m.k", 4),
     ("SELECT * FROM code c LEFT JOIN mark m ON c.k = m.k", 7),

@@ -18,9 +18,9 @@ const QUERIES: u64 = 300;
 const SEED: u64 = 7;
 /// The largest share of refused queries.
 const MAX_REFUSED: f64 = 0.05;
-/// At least this share must be compared, and be equal.
+/// The smallest share of queries that must be compared and be equal.
 const MIN_EQUAL: f64 = 0.9;
-/// The least number of queries for which the share has a meaning.
+/// The smallest number of queries for which the share has a meaning.
 const FEW: usize = 100;
 /// The time limit of each query, in seconds.
 const SECONDS: u64 = 3;
@@ -57,7 +57,7 @@ pub(crate) async fn beside_duckdb() {
         let mut differences = vec![];
         while let Some((index, query, verdict)) = verdicts.next().await {
             let Some(verdict) = verdict else {
-                eprintln!("SKIPPED: without DuckDB, wrong rows that every way has alike are NOT seen");
+                eprintln!("SKIPPED: without DuckDB, wrong rows that are the same in every way are NOT found");
                 return;
             };
             tally.count(&query, &verdict);
@@ -167,7 +167,7 @@ impl Tally {
     }
 }
 
-/// Returns the beginning of a message, without numbers and names.
+/// Returns the start of a message, without numbers and names.
 fn gist(message: &str) -> String {
     const LONGEST: usize = 160;
     let line = message.lines().next().unwrap_or_default();
@@ -185,7 +185,7 @@ impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(
             f,
-            "beside DuckDB: {} queries equal ({} without rows, {} rows in all), {} different, {} refused, {} not compared",
+            "compared with DuckDB: {} queries equal ({} without rows, {} rows in all), {} different, {} refused, {} not compared",
             self.equal,
             self.empty,
             self.rows,

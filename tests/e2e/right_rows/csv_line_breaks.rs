@@ -22,7 +22,7 @@ async fn a_sample_of_several_reads_is_cut_between_records() {
             writeln!(text, "{i},\"{a}\n{b}\"").unwrap();
         }
         fs::write(east.join("1.csv"), &text).unwrap();
-        // Doubled quotes, quotes inside of a value, line breaks of both kinds, and more records than a sample has.
+        // Doubled quotes, quotes inside a value, line breaks of both kinds, and more records than a sample has.
         let mut text = "i,t\r\n".to_owned();
         for i in 0..3000 {
             match i % 4 {

@@ -55,7 +55,7 @@ async fn literals_are_compared_as_written() {
         ids("12345678.91 = price", &["3"]).await;
         ids("price <> 8.79", &["2", "3", "5"]).await;
         ids("price IN (0.07, 12345678.91)", &["2", "3"]).await;
-        // A float that no decimal holds makes all operands floats.
+        // A float that no decimal can represent makes all operands floats.
         ids("price IN (0.07, 1e300)", &["2"]).await;
         ids("price NOT IN (8.79, 0.07)", &["3", "5"]).await;
         ids("price BETWEEN 0.06 - 0.01 AND 0.06 + 0.01", &["2"]).await;

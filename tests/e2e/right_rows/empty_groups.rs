@@ -91,7 +91,7 @@ async fn scalar_subqueries_of_nothing_have_their_value() {
             ("SELECT count(DISTINCT v) FROM west.samples.b AS b WHERE b.id = a.id", &["1|1", "2|0", "3|1", "NULL|0"]),
             ("SELECT count(*) FROM (SELECT DISTINCT b.id FROM west.samples.b AS b WHERE b.id = a.id) t", &["1|1", "2|0", "3|1", "NULL|0"]),
             ("SELECT v FROM west.samples.b AS b WHERE b.id = a.id ORDER BY v LIMIT 1", &["1|1", "2|NULL", "3|5", "NULL|NULL"]),
-            // The order of the inner rows decides, also below the name of the inner query.
+            // The order of the inner rows decides, also below the alias of the inner query.
             ("SELECT v FROM (SELECT v FROM west.samples.b AS b WHERE b.id >= a.id ORDER BY v DESC NULLS LAST LIMIT 2) t LIMIT 1", &["1|5", "2|5", "3|5", "NULL|NULL"]),
             ("SELECT count(*) FROM (SELECT v FROM west.samples.b AS b WHERE b.id = a.id LIMIT 1) t", &["1|1", "2|0", "3|1", "NULL|0"]),
             ("SELECT sum(b.v) FROM west.samples.b AS b WHERE b.id = a.id AND b.v > (SELECT min(c.v) FROM west.samples.b AS c)", &["1|NULL", "2|NULL", "3|5", "NULL|NULL"]),

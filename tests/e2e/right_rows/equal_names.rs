@@ -1,4 +1,4 @@
-//! Columns of one name on both sides of a join: a condition of one is no condition of the other.
+//! Columns with the same name on both sides of a join: a condition on one is not a condition on the other.
 
 use portolan_tests::mesh::within;
 
@@ -10,7 +10,7 @@ async fn conditions_stay_with_their_column() {
         // `a` (id, x) has (1, 1), (2, NULL), (3, 3) and (NULL, 2). `b` (id, v) has (1, 1), (1, NULL) and (3, 5).
         let ways = two_owners().await;
         let (a, b) = ("(SELECT id, x AS t, x AS n FROM east.samples.a)", "(SELECT id, v AS t FROM west.samples.b)");
-        // Of the rows without a match, `y.t` is NULL: the condition is not known, unless `x.n` decides.
+        // For rows without a match, `y.t` is NULL. The condition is then unknown, unless `x.n` decides it.
         for join in [format!("{a} x LEFT JOIN {b} y ON x.id = y.id"), format!("{b} y RIGHT JOIN {a} x ON x.id = y.id")]
         {
             ways.gives(

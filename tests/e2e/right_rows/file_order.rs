@@ -1,5 +1,5 @@
-//! Arrow files whose columns have another order than in the contract, or are among other columns. DataFusion finds them
-//! by their position in the table, and so returns the values of another column.
+//! Arrow files whose columns are in another order than in the contract, or among other columns. DataFusion finds
+//! columns by their position in the table, and so returns the values of another column.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `min` and `max` of floats do not depend on groups: NaN is the greatest value, and infinities are values.
+//! `min` and `max` of floats do not depend on groups: NaN is the largest value, and infinities are values.
 
 use std::sync::Arc;
 

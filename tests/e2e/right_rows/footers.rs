@@ -1,5 +1,5 @@
-//! Footers of Parquet files that do not describe every row: bounds leave out NaN, row groups have no bounds, NULLs are
-//! not counted. The values of a column, the rows of a filter, and `min`, `max` and `count` must not follow from them.
+//! Footers of Parquet files that do not describe every row: bounds omit NaN, row groups have no bounds, or NULLs are
+//! not counted. The values of a column, the rows of a filter, and `min`, `max` and `count` must not depend on them.
 
 use std::sync::Arc;
 
@@ -35,8 +35,8 @@ impl Files {
         Self { folder: TempDir::new().unwrap(), ports: vec![] }
     }
 
-    /// Adds a port of one file with these row groups. The footer leaves out some statistics, given by column, row group
-    /// and kind.
+    /// Adds a port of one file with these row groups. The footer omits some statistics, given by column, row group and
+    /// kind.
     fn port(
         &mut self,
         (domain, name): (&'static str, &'static str),

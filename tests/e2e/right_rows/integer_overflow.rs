@@ -7,7 +7,7 @@ use portolan_engine::ErrorKind;
 use portolan_tests::mesh::within;
 use portolan_tests::ways::{Ways, table};
 
-/// The parts of an error message: the fault, and what to write instead.
+/// The parts of an error message: the fault, and its fix.
 const SAYS: &[&str] = &["integer overflow", "CAST"];
 
 async fn ways() -> Ways {

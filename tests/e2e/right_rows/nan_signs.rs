@@ -1,4 +1,4 @@
-//! NaN with a sign, as processors compute it and files have it, is NaN as any other: one value, the greatest.
+//! A NaN with a sign, which processors compute and files contain, is the same as any other NaN: one value, the largest.
 
 use std::sync::Arc;
 

@@ -22,7 +22,7 @@ async fn not_in_knows_of_null() {
             ("x NOT IN (SELECT v FROM west.samples.b WHERE v > 1)", &["1", "3", "NULL"]),
             ("x + 1 NOT IN (SELECT v FROM west.samples.b WHERE id = 3)", &["1", "3", "NULL"]),
             ("nullif(x, 3) NOT IN (SELECT v FROM west.samples.b WHERE id = 3)", &["1", "NULL"]),
-            // No value is equal, and there are no values: even NULL is not in an empty list.
+            // No value is equal, or there are no values: NULL is not in an empty list.
             ("x NOT IN (SELECT v FROM west.samples.b WHERE id = 9)", &["1", "2", "3", "NULL"]),
             ("CAST(NULL AS BIGINT) NOT IN (SELECT v FROM west.samples.b WHERE id = 9)", &["1", "2", "3", "NULL"]),
             ("CAST(NULL AS BIGINT) NOT IN (SELECT v FROM west.samples.b WHERE id = 3)", &[]),
@@ -69,7 +69,7 @@ async fn of_one_node(ways: &Ways) {
     ways.gives("SELECT 1 WHERE 1 NOT IN (SELECT x FROM (VALUES (1), (2)) t(x))", &[]).await;
 }
 
-/// A key for which NULL equals NULL does not change how another key is compared.
+/// One key treats NULL as equal to NULL. That does not change how another key is compared.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_are_compared_each_in_its_way() {
     within(900, async {

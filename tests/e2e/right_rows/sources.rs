@@ -1,4 +1,4 @@
-//! A source that cannot be read takes down neither its node nor other sources. The error names it.
+//! A source that cannot be read stops neither its node nor other sources. The error names it.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! A subquery may be anywhere an expression may be: in the list, in `CASE`, in `ORDER BY` and `GROUP BY`, in `ON`, in
-//! the arguments of aggregates.
+//! A subquery may be anywhere that an expression may be: in the select list, in `CASE`, in `ORDER BY` and `GROUP BY`,
+//! in `ON`, in the arguments of aggregates.
 
 use portolan_engine::ErrorKind;
 use portolan_tests::mesh::within;
@@ -43,7 +43,7 @@ async fn subqueries_stand_anywhere() {
     .await;
 }
 
-/// A lateral subquery reads the items of `FROM` before it, also if a query around has a table of the same name.
+/// A lateral subquery reads the items of `FROM` before it, even if an outer query has a table with the same name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lateral_subqueries_read_their_own_query() {
     within(900, async {
@@ -83,7 +83,7 @@ async fn lateral_subqueries_read_their_own_query() {
     .await;
 }
 
-/// A scalar subquery that surely has at most one row is not refused.
+/// A scalar subquery that has at most one row is not refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subqueries_of_one_row_are_values() {
     within(900, async {

@@ -1,6 +1,6 @@
-//! Text values that do not fit the contract's type are read in full, or are an error. Arrow's readers cut the fraction
-//! of an integer in JSON, digits beyond the unit of a time, and the time from a date. They also read a bare number as a
-//! time of an arbitrary unit.
+//! Text values that do not fit the contract's type are read in full, or are an error. Arrow's readers truncate the
+//! fraction of an integer in JSON, digits beyond the unit of a time, and the time of a date. They also read a bare
+//! number as a time of an arbitrary unit.
 
 use std::fmt::Write;
 use std::fs;

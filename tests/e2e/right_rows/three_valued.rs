@@ -1,5 +1,5 @@
 //! Predicates keep three values after the simplifier. Trees of tests are compared with the test's own truth tables, in
-//! the list and in `WHERE`.
+//! the select list and in `WHERE`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -95,7 +95,7 @@ impl Tree {
     }
 }
 
-/// True if one value is true; NULL if one may be.
+/// True if one value is true; NULL if one may be true.
 fn or(a: Option<bool>, b: Option<bool>) -> Option<bool> {
     match (a, b) {
         (Some(true), _) | (_, Some(true)) => Some(true),
@@ -123,7 +123,7 @@ fn leaves() -> Vec<Tree> {
     lists.chain(equal).chain(others).collect()
 }
 
-/// Every pair of tests with several expressions around it, and some thousand larger trees.
+/// Returns every pair of tests with several expressions around it, and some thousand larger trees.
 fn trees() -> Vec<Tree> {
     let leaves = leaves();
     let mut trees = vec![];

@@ -25,10 +25,10 @@ const NEW_YEAR: i64 = 1_704_067_200;
 const FOREVER: i64 = 253_402_214_400;
 
 /// Events in the east, in nanoseconds: new year; new year and one nanosecond; one nanosecond before 1970; NULL. Their
-/// `time` is 00:00, 12:00, 12:00:00.5 and NULL. `noon` is `time` in seconds, cut.
+/// `time` is 00:00, 12:00, 12:00:00.5 and NULL. `noon` is `time` in seconds, truncated.
 ///
-/// Periods in the west: from 2023-12-31 to new year in microseconds; from new year to 9999-12-31; from the year 1 to 1970;
-/// from new year to NULL. `ms` and `s` are `since` in milliseconds and seconds, `day` is the day of `till`.
+/// Periods in the west: from 2023-12-31 to new year in microseconds; from new year to 9999-12-31; from the year 1 to
+/// 1970; from new year to NULL. `ms` and `s` are `since` in milliseconds and seconds, `day` is the day of `till`.
 async fn ways() -> Ways {
     let nanoseconds = vec![Some(NEW_YEAR * 1_000_000_000), Some(NEW_YEAR * 1_000_000_000 + 1), Some(-1), None];
     let noon = 43_200;
@@ -89,7 +89,7 @@ async fn literals_beyond_nanoseconds() {
             &["3|1970-01-01T00:00:00", "4|9999-12-31T00:00:00"],
         )
         .await;
-        // A timestamp makes timestamps of dates, also at midnight.
+        // A timestamp converts dates to timestamps, also at midnight.
         ways.gives(
             "SELECT coalesce(day, TIMESTAMP '2024-01-01 00:00:00') + INTERVAL '12 hours' FROM west.samples.b WHERE id > 2",
             &["1970-01-01T12:00:00", "2024-01-01T12:00:00"],
@@ -151,8 +151,8 @@ async fn units_meet_exactly() {
         events("at <> '9999-12-31'", &["1", "2", "3"]).await;
         events("at = TIMESTAMP '2024-01-01 00:00:00'", &["1"]).await;
         events("at = TIMESTAMP '2024-01-01 00:00:00.000000001'", &["2"]).await;
-        // Cut to microseconds, one nanosecond past the bound would be within it, and one nanosecond before 1970 would
-        // be 1970.
+        // Truncated to microseconds, one nanosecond past the bound would be within it, and one nanosecond before 1970
+        // would be 1970.
         events("at BETWEEN TIMESTAMP '2024-01-01 00:00:00' AND TIMESTAMP '9999-12-31 00:00:00'", &["1", "2"]).await;
         events("at BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '2024-01-01 00:00:00'", &["1", "3"]).await;
         events("at IN (TIMESTAMP '1970-01-01 00:00:00', TIMESTAMP '9999-12-31 00:00:00')", &[]).await;
@@ -226,7 +226,7 @@ async fn times_meet_times() {
     .await;
 }
 
-/// A date keeps the hours that an interval adds to it. With days alone it stays a date.
+/// A date keeps the hours that an interval adds to it. With only days, it stays a date.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dates_keep_the_hours_of_an_interval() {
     within(300, async {
@@ -293,7 +293,8 @@ async fn int96_holds_every_year() {
         let east = folders.port("east", "a", "parquet", &[("at", "timestamp")]);
         let west = folders.port("west", "b", "parquet", &[("at", "timestamp")]);
         let [epoch, forever, first, new_year] = DAYS;
-        // The timestamp of 2024 has nine digits after the second. Portolan cuts them to six, as Spark and DuckDB do.
+        // The timestamp of 2024 has nine digits after the second. Portolan truncates them to six, as Spark and DuckDB
+        // do.
         let values = [
             Some((forever, 0)),
             Some((first, 43_200_000_000_000)),

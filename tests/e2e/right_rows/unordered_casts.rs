@@ -1,4 +1,4 @@
-//! Casts that do not keep the order of values: the bounds of a column say nothing of what they give.
+//! Casts that do not keep the order of values: the bounds of a column say nothing about the results.
 
 use std::sync::Arc;
 

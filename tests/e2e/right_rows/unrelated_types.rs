@@ -1,4 +1,4 @@
-//! Values of unrelated types are not compared, and the message says what to write.
+//! Values of unrelated types are not compared, and the message shows what to write.
 
 use std::sync::Arc;
 

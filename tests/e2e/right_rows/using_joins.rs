@@ -66,7 +66,7 @@ async fn merged_columns_have_values() {
             &["2", "4"],
         )
         .await;
-        // The relation is a WITH query that reads another one.
+        // The relation is a WITH query that reads another WITH query.
         ways.gives(
             &format!(
                 "WITH x AS (SELECT k FROM {a}), other AS (SELECT 1 AS z), y AS (SELECT k FROM x) SELECT k FROM y FULL JOIN {b} USING (k)"

@@ -1,6 +1,6 @@
-//! Folders whose files have a column in several types. One of the types holds the values of all, and the column is read
-//! as that type. DataFusion has one schema for a table. It moves casts between units of time to the other side of a
-//! comparison, and cuts the literal there.
+//! Folders whose files have a column in several types. One of the types can represent the values of all files, and the
+//! column is read as that type. DataFusion has one schema for a table. It moves casts between units of time to the
+//! other side of a comparison, and truncates the literal there.
 
 use std::sync::Arc;
 

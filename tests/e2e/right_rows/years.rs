@@ -1,4 +1,4 @@
-//! A nanosecond column is compared with a year that nanoseconds do not hold.
+//! A nanosecond column is compared with a year that nanoseconds cannot represent.
 
 use std::sync::Arc;
 

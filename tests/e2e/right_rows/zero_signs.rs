@@ -41,12 +41,12 @@ async fn zeros_are_equal_whatever_their_sign() {
         .await;
         ways.gives("SELECT count(*) FROM (SELECT DISTINCT z FROM east.samples.a) AS t", &["3"]).await;
 
-        // The keys that follow decide.
+        // The sort keys after it decide.
         ways.gives("SELECT id FROM east.samples.a ORDER BY z NULLS LAST, id DESC", &["2", "1", "3", "4"]).await;
         ways.gives("SELECT id FROM west.samples.b ORDER BY z DESC NULLS LAST, id LIMIT 2", &["7", "5"]).await;
         ways.gives("SELECT array_agg(id ORDER BY z, id DESC) FROM east.samples.a WHERE id < 4", &["[2, 1, 3]"]).await;
         ways.gives("SELECT first_value(id ORDER BY z, id DESC) FROM west.samples.b WHERE id < 8", &["6"]).await;
-        // Lists, short and long, and what becomes a list.
+        // Short and long lists, and predicates that become lists.
         for list in ["z IN (0.0, 9)", "z IN (-0.0, 9)", "z IN (0.0, 2, 3, 4, 5)", "z = 0 OR z = 2 OR z = 3 OR z = 4"] {
             ways.gives(&format!("SELECT id FROM east.samples.a WHERE {list}"), &["1", "2"]).await;
             ways.gives(&format!("SELECT id FROM west.samples.b WHERE NOT ({list})"), &["7"]).await;
@@ -75,7 +75,8 @@ async fn zeros_are_equal_whatever_their_sign() {
         // Aggregates of distinct values.
         ways.gives("SELECT avg(DISTINCT z), count(DISTINCT id) FROM east.samples.a", &["0.75|4"]).await;
         ways.gives("SELECT count(DISTINCT z) OVER () FROM east.samples.a WHERE id < 3", &["1", "1"]).await;
-        // No value is copied, so that depth costs little. (DataFusion's pruning takes long for a CASE within many.)
+        // No value is copied, so nesting costs little. (DataFusion's pruning takes long for deeply nested CASE
+        // expressions.)
         let nested = (0..40).fold("z".to_owned(), |inner, _| format!("nullif({inner}, 9)"));
         ways.gives(&format!("SELECT id FROM east.samples.a WHERE {nested} = 0"), &["1", "2"]).await;
         let nested = (0..12).fold("z".to_owned(), |inner, _| format!("CASE {inner} WHEN 0 THEN 1.5 ELSE 0.0 END"));

@@ -1,4 +1,4 @@
-//! `auth:basic_proto`: user and password in the handshake's message, and a token in a header of an older kind.
+//! `auth:basic_proto`: user and password in the handshake's message, and a token in an older kind of header.
 
 use arrow::datatypes::SchemaRef;
 use arrow_flight::{Action, BasicAuth, FlightDescriptor, FlightInfo, PollInfo};
@@ -13,7 +13,7 @@ use super::{Anyone, Handshake, unexpected};
 const USER: &str = "arrow";
 const PASSWORD: &str = "flight";
 
-/// Knows one user, whose name is the token.
+/// A handler with one user, whose name is the token.
 pub(super) struct Basic;
 
 fn refused(why: &str) -> Error {
@@ -33,7 +33,7 @@ impl Handler for Basic {
     }
 
     async fn log_in(&self, _head: &Head, mut messages: Handshake) -> Result<String> {
-        // The client keeps its side open: its first message is all that there is.
+        // The client keeps its side of the stream open, and sends only the first message.
         let Some(Ok(first)) = messages.next().await else { return Err(refused("the login says nothing")) };
         let auth = BasicAuth::decode(first.payload).map_err(|_| refused("the login is malformed"))?;
         if auth.username == USER && auth.password == PASSWORD {

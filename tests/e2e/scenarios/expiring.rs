@@ -1,4 +1,4 @@
-//! `expiration_time:*`: three endpoints, two of which expire; what is cancelled cannot be had any more.
+//! `expiration_time:*`: three endpoints, two of which expire. A cancelled endpoint can no longer be fetched.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -12,7 +12,7 @@ use portolan_flight_server::dispatch::{Handler, Head, Messages, PutAnswer, Reque
 
 use super::{Anyone, Handshake, anyone, endpoint, expire, info, messages, number, unexpected};
 
-/// What is known of an endpoint.
+/// The state of an endpoint.
 #[derive(Clone, Copy)]
 struct State {
     expires: Option<SystemTime>,
@@ -20,13 +20,13 @@ struct State {
     cancelled: bool,
 }
 
-/// The endpoints of the flight that was asked for last.
+/// The endpoints of the last requested flight.
 #[derive(Default)]
 pub(super) struct Expiring {
     endpoints: Mutex<Vec<State>>,
 }
 
-/// The endpoint that a ticket names, by the number that it begins with.
+/// Returns the index of the endpoint that a ticket names, which is the number at the start of the ticket.
 fn index(ticket: &[u8]) -> Result<usize> {
     let text = std::str::from_utf8(ticket).map_err(|_| unexpected(ticket))?;
     let number = text.split_once(':').and_then(|(number, _)| number.parse().ok());

@@ -1,4 +1,4 @@
-//! `flight_sql:ingestion`: rows for a table that is made for them.
+//! `flight_sql:ingestion`: rows for a table that is created for them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use portolan_flight_server::dispatch::{Handler, Head, Messages, PutAnswer, Reque
 
 use super::{Anyone, Handshake, anyone, demand, unexpected};
 
-/// Takes the one ingest of the scenario.
+/// A handler that accepts the one ingest of the scenario.
 pub(super) struct Ingestion;
 
 fn wanted() -> CommandStatementIngest {

@@ -1,5 +1,5 @@
-//! `middleware`, `ordered`, `location:reuse_connection`, `poll_flight_info` and `app_metadata_flight_info_endpoint`: Flight
-//! without SQL, whose commands are words.
+//! `middleware`, `ordered`, `location:reuse_connection`, `poll_flight_info` and `app_metadata_flight_info_endpoint`:
+//! Flight without SQL, whose commands are words.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,7 +15,7 @@ use super::{Anyone, Handshake, endpoint, expire, info, messages, number, unexpec
 
 const ECHOED: &str = "x-middleware";
 
-/// Answers each command as its scenario wants, with the header that came.
+/// A handler that answers each command as its scenario expects, with the header of the request.
 pub(super) struct Plain;
 
 #[tonic::async_trait]

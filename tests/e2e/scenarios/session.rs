@@ -17,13 +17,13 @@ use super::{Handshake, unexpected};
 const COOKIE: &str = "arrow_flight_session_id";
 const INVALID: &str = "lol_invalid";
 
-/// The open sessions; a session's name is its place.
+/// The open sessions. A session's name is its index.
 #[derive(Default)]
 pub(super) struct Sessions {
     options: Mutex<Vec<Option<SessionOptions>>>,
 }
 
-/// Who is in a session.
+/// The caller in a session.
 pub(super) struct Visitor {
     session: usize,
     fresh: bool,

@@ -1,5 +1,5 @@
-//! `flight_sql` and `flight_sql:extension`: every command and action of Flight SQL, in transactions and without. What comes
-//! is checked field by field, as Arrow's own servers check it.
+//! `flight_sql` and `flight_sql:extension`: every command and action of Flight SQL, inside and outside of transactions.
+//! The handler checks requests field by field, as Arrow's own servers do.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,13 +29,13 @@ const UPDATE: &str = "UPDATE STATEMENT";
 const TRANSACTION: &str = "transaction_id";
 const SAVEPOINT: &str = "savepoint_id";
 
-/// Knows the two statements of the scenarios, the two that are prepared, and one plan.
+/// A handler with the two statements of the scenarios, the two prepared statements, and one plan.
 #[derive(Default)]
 pub(super) struct Sql {
     in_transaction: AtomicBool,
 }
 
-/// Whether a request is in the transaction.
+/// True if a request is in the transaction.
 fn within_transaction(id: Option<&Bytes>) -> Result<bool> {
     match id {
         None => Ok(false),
@@ -48,18 +48,18 @@ fn check_plan(plan: Option<&SubstraitPlan>) -> Result<()> {
     demand(&plan, &Some(&SubstraitPlan { plan: "plan".into(), version: "version".to_owned() }))
 }
 
-/// What a handle or a statement's text was made from, and whether in the transaction.
+/// Returns a handle made from a statement's text, which shows if the statement is in the transaction.
 fn handle(text: &str, in_transaction: bool) -> Bytes {
     format!("{text}{} HANDLE", if in_transaction { " WITH TXN" } else { "" }).into()
 }
 
-/// Whether the statement of a handle is in the transaction; it must be one of these.
+/// True if the statement of a handle is in the transaction. The statement must be one of `texts`.
 fn opened(found: &Bytes, texts: &[&str]) -> Result<bool> {
     let matching = texts.iter().find_map(|text| [false, true].into_iter().find(|t| *found == handle(text, *t)));
     matching.ok_or_else(|| unexpected(found))
 }
 
-/// That a command about metadata came with the fields that the scenario fills in.
+/// Checks that a metadata command has the fields that the scenario sets.
 fn check_metadata(command: &Command) -> Result<()> {
     let text = |text: &str| Some(text.to_owned());
     let (catalog, db_schema, table) = (text("catalog"), text("db_schema"), "table".to_owned());
@@ -98,7 +98,7 @@ fn check_metadata(command: &Command) -> Result<()> {
     }
 }
 
-/// The columns that a command gives, and its ticket where that is not the command.
+/// Returns the columns of a command, and its ticket if it differs from the command.
 fn announced(command: &Command) -> Result<(SchemaRef, Option<Bytes>)> {
     let ticket = |text, in_transaction| {
         let ticket = TicketStatementQuery { statement_handle: handle(text, in_transaction) };
@@ -121,7 +121,8 @@ fn announced(command: &Command) -> Result<(SchemaRef, Option<Bytes>)> {
     }
 }
 
-/// What the server says of itself, in the columns that Flight SQL lays down: those of the builder allow absent values.
+/// Returns the server's properties with the schema that Flight SQL specifies, because the schema of the builder allows
+/// NULLs.
 fn server_info(ids: &[u32], schema: SchemaRef) -> RecordBatch {
     let mut info = SqlInfoDataBuilder::new();
     info.append(SqlInfo::FlightSqlServerSql, false);

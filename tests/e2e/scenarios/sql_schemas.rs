@@ -1,4 +1,4 @@
-//! The columns that Flight SQL lays down for its metadata, and those of the scenarios' results.
+//! The schemas that Flight SQL specifies for its metadata, and those of the scenarios' results.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use portolan_flight_server::Result;
 
 use super::unexpected;
 
-/// A name, a type, and whether there may be nulls.
+/// A name, a type, and true if the column may have NULLs.
 type Column = (&'static str, DataType, bool);
 
 fn columns(columns: impl IntoIterator<Item = Column>) -> SchemaRef {
@@ -18,7 +18,7 @@ fn columns(columns: impl IntoIterator<Item = Column>) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// The columns of a command about metadata.
+/// Returns the columns of a metadata command.
 pub(super) fn metadata(command: &Command) -> Result<SchemaRef> {
     Ok(match command {
         Command::CommandGetCatalogs(_) => columns([("catalog_name", Utf8, false)]),
@@ -51,7 +51,7 @@ pub(super) fn metadata(command: &Command) -> Result<SchemaRef> {
     })
 }
 
-/// What the server can say of itself. No kind of value can be absent.
+/// Returns the type of the server's properties. None of its members is nullable.
 fn info_value() -> DataType {
     let list = |of| DataType::List(Arc::new(Field::new("item", of, true)));
     let pair = vec![Field::new("key", Int32, false), Field::new("value", list(Int32), true)];
@@ -109,7 +109,7 @@ fn type_info() -> SchemaRef {
     ])
 }
 
-/// The columns of a query's result, in a transaction or not.
+/// Returns the columns of a query's result, in a transaction or outside.
 pub(super) fn query(in_transaction: bool) -> SchemaRef {
     let (name, kind) = if in_transaction { ("pkey", Int32) } else { ("id", Int64) };
     let metadata = [

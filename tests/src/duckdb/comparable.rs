@@ -1,5 +1,5 @@
 //! Converts DuckDB's and Portolan's rows to one type for each column, in which equal values are equal. Then compares
-//! them as two results of Portolan are compared.
+//! them like two results of Portolan.
 
 use std::sync::Arc;
 
@@ -81,7 +81,7 @@ fn scale(data_type: &DataType) -> i8 {
 }
 
 /// Returns the tolerance for two numbers. DuckDB's averages and quotients of decimals are floating-point numbers.
-/// Portolan's are decimals, right to their last digit.
+/// Portolan's are decimals, exact to their last digit.
 fn tolerance(expected: &DataType, actual: &DataType) -> f64 {
     let unit = |scale: i8| 10f64.powi(-i32::from(scale));
     match (expected, actual) {

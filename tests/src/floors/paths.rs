@@ -47,7 +47,7 @@ impl Collected {
         }
     }
 
-    /// The paths in a macro's arguments that begin with `crate` or `super`.
+    /// Adds the paths in a macro's arguments that begin with `crate` or `super`.
     fn tokens(&mut self, tokens: TokenStream) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         for (at, token) in tokens.iter().enumerate() {
@@ -66,7 +66,7 @@ fn follows_path(before: &[TokenTree]) -> bool {
     matches!(before.last(), Some(TokenTree::Punct(punct)) if punct.as_char() == ':')
 }
 
-/// The names that tokens begin with, as far as `::` joins them.
+/// Returns the names that tokens begin with, as far as `::` joins them.
 fn written(tokens: &[TokenTree]) -> Vec<String> {
     let mut path = vec![];
     for chunk in tokens.chunks(3) {
@@ -123,7 +123,7 @@ impl<'ast> Visit<'ast> for Collected {
     }
 }
 
-/// True if attributes hold `cfg(test)`, by itself or among other conditions.
+/// True if attributes contain `cfg(test)`, alone or among other conditions.
 pub(super) fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
     fn has_test(tokens: TokenStream) -> bool {
         tokens.into_iter().any(|token| match token {

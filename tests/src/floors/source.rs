@@ -8,7 +8,7 @@ use syn::visit::Visit;
 
 use super::paths::{Collected, is_for_tests};
 
-/// A module: what it declares, and what it imports.
+/// A module with its declarations and imports.
 #[derive(Debug, Default)]
 pub(super) struct Module {
     /// The names from the crate's root down to this module.
@@ -78,15 +78,15 @@ impl Module {
         self.children.values().for_each(|child| child.walk(see));
     }
 
-    /// Returns the top-level module that defines what a path names for the module `from`. `None` for a path into another
-    /// crate, and for what the crate's root defines.
+    /// Returns the top-level module that defines the target of a path in the module `from`; `None` if the path leads
+    /// into another crate, or the crate's root defines the target.
     pub(super) fn definition(&self, from: &[String], path: &[String]) -> Option<String> {
         self.resolve(from, path, 0)?.into_iter().next()
     }
 
     /// Returns the path of the module that defines the last name of a path.
     fn resolve(&self, from: &[String], path: &[String], depth: usize) -> Option<Vec<String>> {
-        // Two globs may name one another.
+        // Two globs may refer to each other.
         if depth > 16 {
             return None;
         }

@@ -1,5 +1,5 @@
 //! The constructs that mean something else in DuckDB's SQL than in Portolan's, and the treatment of each
-//! ([`Treatment`]). Every other construct means the same, and is compared.
+//! ([`Treatment`]). All other constructs mean the same, and are compared.
 
 use std::ops::ControlFlow;
 
@@ -42,7 +42,7 @@ const fn differs(construct: &'static str, treatment: Treatment, reason: &'static
     DialectDifference { construct, treatment, reason }
 }
 
-/// The reason for which a query is not compared: DuckDB itself has two results.
+/// The reason why a query is not compared: DuckDB itself has two results.
 pub(super) const DUCKDB_DISAGREES: &str = "DuckDB 2.0.0 returns Portolan's rows without its optimizer, and others with it: the \
                                            filter of `ORDER BY … LIMIT` below a left join makes NULL of rows that have a match";
 

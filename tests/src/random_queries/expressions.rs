@@ -4,7 +4,7 @@ use super::generator::Generator;
 use super::scope::{Column, Kind, Output};
 
 impl Generator {
-    /// An expression, and what is known of its values. `kind`: the type that it must have.
+    /// Writes an expression, and returns the properties of its values. `kind` is the type that it must have.
     pub(super) fn expression(&mut self, columns: &[Column], kind: Option<Kind>) -> (String, Output) {
         let fitting: Vec<&Column> = columns.iter().filter(|c| kind.is_none_or(|k| c.kind == k)).collect();
         let Some(column) = self.pick(&fitting).map(|c| (*c).clone()) else {
@@ -48,7 +48,7 @@ impl Generator {
     fn mixed_types(&mut self, columns: &[Column], column: &Column) -> Option<(String, Output)> {
         let wider = |other: &&Column| match (column.kind, other.kind) {
             (Kind::Int, Kind::Decimal | Kind::Float) | (Kind::Decimal, Kind::Float) => true,
-            // The decimals have other scales.
+            // The decimals have different scales.
             (Kind::Decimal, Kind::Decimal) => other.sql != column.sql && other.base && column.base,
             (Kind::Date, Kind::Stamp) => true,
             _ => false,
@@ -67,7 +67,7 @@ impl Generator {
         Some((sql, Output::of(other.kind, column.distinct + other.distinct)))
     }
 
-    /// A function or arithmetic that keeps the column's type.
+    /// Writes a function or arithmetic that keeps the column's type.
     fn function(&mut self, column: &Column, literal: &str) -> String {
         let c = &column.sql;
         let options: Vec<String> = match column.kind {
@@ -78,7 +78,7 @@ impl Generator {
                 format!("abs({c} - 10)"),
                 format!("-{c}"),
             ],
-            // Not round(): DataFusion 55.2 gives it another type than it promises.
+            // round() is not used, because DataFusion 55.2 returns another type than it promises.
             Kind::Decimal if column.base => {
                 let rate = self.plainly("CAST('0.95' AS DECIMAL(3, 2))", "decimal literal as a value");
                 vec![
@@ -116,7 +116,7 @@ impl Generator {
         self.pick(&options).cloned().unwrap_or_else(|| c.clone())
     }
 
-    /// An expression of a type that no column in scope has.
+    /// Writes an expression of a type that no column in scope has.
     fn conversion(&mut self, columns: &[Column], kind: Kind) -> String {
         let other = self.pick(columns).cloned();
         self.tag("casts");
@@ -147,13 +147,13 @@ impl Generator {
         }
     }
 
-    /// Writes a literal in the place of a column.
+    /// Writes a literal in place of a column.
     pub(super) fn literal(&mut self, column: &Column) -> String {
         let literal = *self.pick(column.literals).unwrap_or(&"NULL");
         self.plainly(literal, "decimal literal as a value")
     }
 
-    /// Writes a literal as people do: a decimal with its point, if queries may have things of this kind.
+    /// Writes a literal in its usual form: a decimal with its point, if queries may have constructs of this kind.
     pub(super) fn plainly(&mut self, literal: &str, tag: &'static str) -> String {
         match literal.strip_prefix("CAST('").and_then(|rest| rest.split_once("' AS DECIMAL")) {
             Some((digits, _)) if self.maybe(tag, 0.6) => digits.to_owned(),
@@ -167,7 +167,7 @@ fn is_extreme(column: &Column) -> bool {
     column.literals.iter().any(|literal| literal.contains("9999-"))
 }
 
-/// The pairs of columns that `fit`.
+/// Returns the pairs of columns that `fit`.
 pub(super) fn pairs<'a>(
     left: &'a [Column],
     right: &'a [Column],
@@ -176,7 +176,7 @@ pub(super) fn pairs<'a>(
     left.iter().flat_map(|l| right.iter().map(move |r| (l, r))).filter(|(l, r)| fit(l, r)).collect()
 }
 
-/// ` WHERE a AND b`, or nothing.
+/// Returns ` WHERE a AND b`, or an empty string.
 pub(super) fn where_clause(conditions: &[String]) -> String {
     if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) }
 }

@@ -1,4 +1,4 @@
-//! Writes the rows of the made-up ports as Parquet files, the same in every run.
+//! Writes the rows of the generated ports as Parquet files, the same in every run.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -50,7 +50,7 @@ const DOUBLES: &[f64] = &[
     100.25,
     1e300,
 ];
-/// The value in units of the tenth decimal place.
+/// The values in units of the tenth decimal place.
 const AMOUNTS: &[i128] = &[
     0,
     10_000_000_000,
@@ -68,7 +68,7 @@ const AMOUNTS: &[i128] = &[
     999_999_900_000_000,
 ];
 
-/// Writes the ports of every made-up domain and their descriptors below `folder`. Returns the domains with their
+/// Writes the ports of every generated domain and their descriptors below `folder`. Returns the domains with their
 /// descriptors, and the files of each port.
 pub(super) fn write(folder: &Path) -> (Vec<(&'static str, PathBuf)>, Vec<PortFiles>) {
     let mut random = StdRng::seed_from_u64(SEED);

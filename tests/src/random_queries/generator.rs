@@ -1,4 +1,4 @@
-//! The generator's state: its source of randomness, the names that it gave, and what its query exercises so far.
+//! The generator's state: its source of randomness, the names that it has used, and the constructs of its query so far.
 
 use std::collections::BTreeSet;
 
@@ -8,13 +8,13 @@ use rand::{Rng, SeedableRng};
 
 use super::scope::Output;
 
-/// Writes one query.
+/// A generator of one query.
 pub(super) struct Generator {
     random: StdRng,
     aliases: usize,
-    /// The common table expressions that can be named: name, columns, rows.
+    /// The common table expressions that can be used: name, columns, rows.
     pub(super) expressions: Vec<(String, Vec<Output>, f64)>,
-    /// Those that the next relations must be.
+    /// The common table expressions that the next relations must use.
     pub(super) forced: Vec<usize>,
     pub(super) kinds: BTreeSet<&'static str>,
     /// The number of queries around the one that is being written.
@@ -37,7 +37,7 @@ impl Generator {
         self.random.random_bool(probability)
     }
 
-    /// A number from 0 up to and without `bound`.
+    /// Returns a number from 0 up to, but without, `bound`.
     pub(super) fn below(&mut self, bound: usize) -> usize {
         self.random.random_range(0..bound)
     }
@@ -46,13 +46,13 @@ impl Generator {
         from.choose(&mut self.random)
     }
 
-    /// A new alias.
+    /// Returns a new alias.
     pub(super) fn alias(&mut self) -> String {
         self.aliases += 1;
         format!("t{}", self.aliases)
     }
 
-    /// Decides whether the query gets something of this kind, and records it.
+    /// Decides whether the query gets a construct of this kind, and records it.
     pub(super) fn maybe(&mut self, kind: &'static str, probability: f64) -> bool {
         let chosen = self.chance(probability);
         if chosen {
@@ -61,7 +61,7 @@ impl Generator {
         chosen
     }
 
-    /// Takes down that the query holds something of this kind.
+    /// Records that the query has a construct of this kind.
     pub(super) fn tag(&mut self, kind: &'static str) {
         self.kinds.insert(kind);
     }

@@ -1,10 +1,10 @@
-//! Ports that the tests make up for the generator, beside TPC-H's. The ports of two domains share column names. They
+//! Generated ports for the query generator, in addition to TPC-H's. The ports of two domains share column names. They
 //! have decimals of several scales, NaN, infinities, -0.0, extreme dates, empty strings, and NULLs in every column.
 
 use super::scope::Kind::{Bool, Date, Decimal, Float, Int, Stamp, Text, Wide};
 use super::tables::{ColumnSpec, TableSpec};
 
-/// A port, as the generator knows it, and the storage of its rows.
+/// A port for the generator, and the storage of its rows.
 pub(super) struct MadeUp {
     pub(super) table: TableSpec,
     /// The storage of each column.
@@ -111,7 +111,7 @@ pub(super) const DOMAINS: &[&str] = &["north", "south"];
 /// The port without rows.
 pub(super) const EMPTY: &str = "south.samples.nothing";
 
-/// The made-up ports. Each has the name `<domain>.samples.<name>`.
+/// The generated ports. Each has the name `<domain>.samples.<name>`.
 pub(super) const PORTS: &[MadeUp] = &[
     MadeUp {
         table: TableSpec { name: "north.samples.entry", rows: 160.0, columns: &[K, I, V, D, T, F, Z, DAY, AT, FLAG] },

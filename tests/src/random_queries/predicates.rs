@@ -4,7 +4,7 @@ use super::generator::Generator;
 use super::scope::{Column, Kind};
 
 impl Generator {
-    /// Writes two literals, the lesser first if the column's list of literals is in order.
+    /// Writes two literals, the smaller first if the column's list of literals is sorted.
     fn two_literals(&mut self, column: &Column) -> (String, String) {
         let count = column.literals.len().max(1);
         let (i, j) = (self.below(count), self.below(count));
@@ -50,7 +50,7 @@ impl Generator {
                 (7 | 8, Some(other)) => format!("{c} {compare} {other}"),
                 _ => format!("{c} = {a}"),
             },
-            // Tables hold few NULLs: a condition without matches finds no faults.
+            // Tables have few NULLs: a condition without matches finds no faults.
             (0, _) if column.base && self.chance(0.7) => format!("{c} IS NOT NULL"),
             (0, _) => format!("{c} IS {not}NULL"),
             (1, _) if !column.base => format!("{c} IS {not}NULL"),

@@ -1,6 +1,6 @@
-//! What the generator knows of a relation while it writes a query: columns with their types, and about how many rows.
+//! The generator's view of a relation: columns with their types, and an approximate number of rows.
 
-/// The type of an expression, as far as the generator cares.
+/// The type of an expression, in the generator's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Int,
@@ -12,65 +12,65 @@ pub(super) enum Kind {
     /// An instant without a zone.
     Stamp,
     Bool,
-    /// A floating-point number whose value does not hang on the order of evaluation.
+    /// A floating-point number whose value does not depend on the order of evaluation.
     Float,
 }
 
 /// A column that an expression can name.
 #[derive(Clone, Debug)]
 pub(super) struct Column {
-    /// How to name it.
+    /// The name of the column in SQL.
     pub(super) sql: String,
     pub(super) kind: Kind,
-    /// About how many distinct values it has.
+    /// The approximate number of distinct values.
     pub(super) distinct: f64,
-    /// What its values identify; `""` where nothing.
+    /// The entity that the values identify; `""` if there is none.
     pub(super) family: &'static str,
-    /// Values that occur, or nearly.
+    /// Values that occur, or almost occur.
     pub(super) literals: &'static [&'static str],
-    /// Whether it is a table's own column: arithmetic on those stays within the bounds of decimals.
+    /// True for a table's own column. Arithmetic on such columns stays within the bounds of decimals.
     pub(super) base: bool,
 }
 
 /// A relation, or several joined ones.
 #[derive(Clone, Debug)]
 pub(super) struct Relation {
-    /// Its text in `FROM`.
+    /// The relation's text in `FROM`.
     pub(super) sql: String,
     pub(super) columns: Vec<Column>,
-    /// About how many rows it has.
+    /// The approximate number of rows.
     pub(super) rows: f64,
-    /// Conditions that belong into `WHERE`: those of joins by comma.
+    /// Conditions for `WHERE`, from joins by comma.
     pub(super) conditions: Vec<String>,
 }
 
-/// A `SELECT`, or a set operation over some.
+/// A `SELECT`, or a set operation over several.
 #[derive(Clone, Debug)]
 pub(super) struct Select {
     pub(super) sql: String,
-    /// What it gives, named `c0`, `c1`, … where it was asked to name them.
+    /// The columns, named `c0`, `c1`, … if names were requested.
     pub(super) outputs: Vec<Output>,
     pub(super) rows: f64,
 }
 
-/// A column that a `SELECT` gives.
+/// A column of a `SELECT`.
 #[derive(Clone, Debug)]
 pub(super) struct Output {
     pub(super) kind: Kind,
     pub(super) distinct: f64,
     pub(super) family: &'static str,
     pub(super) literals: &'static [&'static str],
-    /// Whether its value is the same whatever the order of evaluation.
+    /// True if the value does not depend on the order of evaluation.
     pub(super) exact: bool,
 }
 
 impl Output {
-    /// A column of which only the type is known.
+    /// Returns a column of which only the type is known.
     pub(super) fn of(kind: Kind, distinct: f64) -> Self {
         Self { kind, distinct, family: "", literals: super::tables::literals(kind), exact: true }
     }
 
-    /// The column as others name it.
+    /// Returns the column under the name that others use.
     pub(super) fn named(&self, sql: String) -> Column {
         Column {
             sql,

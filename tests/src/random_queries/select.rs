@@ -1,17 +1,16 @@
-//! `SELECT` in its forms: plain, aggregating, with window functions; set operations of them; and what bounds and
-//! orders their rows.
+//! The kinds of `SELECT`: plain, with aggregates, with window functions; their set operations; and limits and orders.
 
 use super::generator::Generator;
 use super::scope::{Kind, Output, Relation, Select};
 
-/// Columns of an ungrouped result.
+/// The largest number of columns of a result without groups.
 const MAX_ITEMS: usize = 4;
-/// A derived table that other relations are joined with has so many rows at most, by a limit if need be.
+/// The largest number of rows of a derived table in a join. A limit is added if necessary.
 const MAX_DERIVED_ROWS: f64 = 15_000.0;
 
 impl Generator {
-    /// A query whose columns are named `c0`, `c1`, …, to stand in `FROM` or in a set operation. `kinds`: the types of
-    /// its columns, where they are demanded.
+    /// Returns a query with columns named `c0`, `c1`, …, for `FROM` or a set operation. `kinds` are the types of its
+    /// columns, if they are required.
     pub(super) fn query(&mut self, depth: usize, kinds: Option<&[Kind]>) -> Select {
         self.nesting += 1;
         let select = self.any_query(depth, kinds);
@@ -32,7 +31,7 @@ impl Generator {
             self.tag("limit in subquery");
             let limit = [3, 10, 200][self.below(3)];
             let order = self.total_order(select.outputs.len());
-            // In its own parentheses: a set operation's order belongs to the whole of it.
+            // The query is in parentheses of its own, because the order of a set operation belongs to the whole.
             let inner = self.alias();
             select.sql = format!("SELECT * FROM ({}) AS {inner} ORDER BY {order} LIMIT {limit}", select.sql);
             select.rows = select.rows.min(f64::from(limit));
@@ -40,7 +39,7 @@ impl Generator {
         select
     }
 
-    /// `SELECT` without aggregates.
+    /// Returns a `SELECT` without aggregates.
     pub(super) fn plain(&mut self, depth: usize, kinds: Option<&[Kind]>, named: bool) -> Select {
         let from = self.from(depth);
         let filter = self.filter(&from, depth);
@@ -67,7 +66,7 @@ impl Generator {
         Select { sql: format!("{keyword} {list} FROM {}{filter}", from.sql), outputs, rows }
     }
 
-    /// The items' text and what they are. Items that are not named and come twice come once.
+    /// Returns the items' text, and the items. If items have no names, duplicates are removed.
     pub(super) fn list(&mut self, mut items: Vec<(String, Output)>, named: bool) -> (String, Vec<Output>) {
         if !named {
             let mut seen = std::collections::BTreeSet::new();
@@ -80,7 +79,7 @@ impl Generator {
         (list.join(", "), items.into_iter().map(|(_, output)| output).collect())
     }
 
-    /// `SELECT` with aggregates, grouped or not.
+    /// Returns a `SELECT` with aggregates, grouped or not.
     pub(super) fn aggregate(&mut self, depth: usize, kinds: Option<&[Kind]>, named: bool) -> Select {
         let from = self.from(depth);
         let filter = self.filter(&from, depth);
@@ -144,7 +143,7 @@ impl Generator {
         format!(" HAVING {condition}")
     }
 
-    /// Writes the least and the greatest values of some columns, and of expressions that no statistics cover.
+    /// Writes the smallest and the largest values of some columns, and of expressions that no statistics cover.
     fn extremes(&mut self, from: &Relation) -> Vec<(String, Output)> {
         self.tag("several min and max");
         let mut items = vec![];
@@ -164,7 +163,8 @@ impl Generator {
         if items.is_empty() { vec![("count(*)".into(), Output::of(Kind::Int, 1.0))] } else { items }
     }
 
-    /// An aggregate over the columns in scope; `exact`: one whose value does not hang on the order of evaluation.
+    /// Returns an aggregate over the columns in scope. If `exact`, its value does not depend on the order of
+    /// evaluation.
     fn aggregate_function(&mut self, from: &Relation, exact: bool) -> (String, Output) {
         let columns = &from.columns;
         let any = self.expression(columns, None);
@@ -211,7 +211,7 @@ impl Generator {
         (format!("{sql}{filter}"), Output::of(kind, 100.0))
     }
 
-    /// Window functions over a derived table: rows that tie in all of its columns are the same.
+    /// Returns window functions over a derived table. Rows that tie in all of its columns are the same.
     pub(super) fn window(&mut self, depth: usize, named: bool) -> Select {
         let inner = self.plain(depth.saturating_sub(1), None, true);
         let alias = self.alias();
@@ -229,7 +229,7 @@ impl Generator {
             let first = names.first().cloned().unwrap_or_default();
             let numbers: Vec<_> = columns.iter().filter(|c| matches!(c.kind, Kind::Int | Kind::Decimal)).collect();
             let number = self.pick(&numbers).map(|c| (c.sql.clone(), c.kind));
-            // Only one may tell rows apart that tie: two would each do so in their own way.
+            // Only one function may distinguish rows that tie, because two would each do so in their own way.
             let any = self.below(5);
             let choice = if i == 0 { any } else { 1 + any % 2 };
             let item = match (choice, number) {
@@ -250,7 +250,7 @@ impl Generator {
         Select { sql: format!("SELECT {list} FROM ({}) AS {alias}", inner.sql), outputs, rows: inner.rows }
     }
 
-    /// A set operation of two queries with the same types.
+    /// Returns a set operation of two queries with the same types.
     pub(super) fn set_operation(&mut self, depth: usize) -> Select {
         let depth = depth.saturating_sub(1);
         let mut left = self.plain(depth, None, true);
@@ -292,7 +292,7 @@ impl Generator {
         }
     }
 
-    /// Every column, each in one direction or the other.
+    /// Returns an order by every column, each ascending or descending.
     pub(super) fn total_order(&mut self, columns: usize) -> String {
         let keys: Vec<String> = (1..=columns).map(|i| format!("{i}{}", self.direction())).collect();
         keys.join(", ")

@@ -1,5 +1,5 @@
-//! Makes a query simpler, one clause at a time, so that a difference is easier to understand. What comes out need not
-//! make sense: whoever tries it keeps it only where the difference is still there.
+//! Makes a query simpler, one clause at a time, so that a difference is easier to understand. The simpler query may be
+//! invalid: the caller keeps it only if the difference remains.
 
 use std::ops::ControlFlow;
 
@@ -9,7 +9,7 @@ use sqlparser::ast::{
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
-/// Every form of the query with one thing less, larger cuts first.
+/// Returns every query with one part less, larger cuts first.
 pub fn simpler(sql: &str) -> Vec<String> {
     let Ok(mut statements) = Parser::parse_sql(&GenericDialect {}, sql) else { return vec![] };
     let Some(statement) = statements.pop() else { return vec![] };
@@ -17,7 +17,7 @@ pub fn simpler(sql: &str) -> Vec<String> {
     for step in 0.. {
         let mut copy: Statement = statement.clone();
         let mut cut = Cut { left: step, done: false };
-        // The visitor never breaks for an error.
+        // The visitor never breaks.
         let _ = VisitMut::visit(&mut copy, &mut cut);
         if !cut.done {
             break;
@@ -29,14 +29,14 @@ pub fn simpler(sql: &str) -> Vec<String> {
     found
 }
 
-/// Does the cut number `left` that it comes by.
+/// A visitor that makes the cut with number `left`.
 struct Cut {
     left: usize,
     done: bool,
 }
 
 impl Cut {
-    /// Whether it is the turn of this cut.
+    /// True if this cut is to be made.
     fn now(&mut self) -> bool {
         if self.done {
             return false;
@@ -119,7 +119,7 @@ impl VisitorMut for Cut {
         if query.limit_clause.is_some() && self.now() {
             query.limit_clause = None;
         }
-        // Without its order a limit takes any rows.
+        // Without the order, a limit returns any rows.
         if query.limit_clause.is_none() && query.order_by.is_some() && self.now() {
             query.order_by = None;
         }

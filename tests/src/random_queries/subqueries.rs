@@ -52,7 +52,7 @@ impl Generator {
         Some(format!("{c} {not}IN ({inner})"))
     }
 
-    /// Writes a subquery in the place of a value that is true, false or NULL.
+    /// Writes a subquery in place of a value that is true, false or NULL.
     pub(super) fn subquery_value(&mut self, columns: &[Column], rows: f64, depth: usize) -> String {
         let predicate = self.subquery_predicate(columns, rows, depth);
         if self.chance(0.3) {
@@ -61,7 +61,7 @@ impl Generator {
         format!("({predicate})")
     }
 
-    /// Writes a subquery of one value of that type.
+    /// Writes a subquery with one value of this type.
     pub(super) fn scalar_subquery(&mut self, outer: &[Column], kind: Kind, depth: usize) -> String {
         let inner = self.relation(depth.min(1));
         let (value, _) = self.expression(&inner.columns, Some(kind));
@@ -79,7 +79,7 @@ impl Generator {
         format!("(SELECT {aggregate}({value}) FROM {}{filter})", inner.sql)
     }
 
-    /// Writes a subquery for `IN`: one column of that type.
+    /// Writes a subquery for `IN`, with one column of this type.
     fn small_select(&mut self, kind: Kind, family: &str, outer: &[Column], rows: f64, depth: usize) -> String {
         let inner = self.relation(depth);
         let related: Vec<Column> =
@@ -132,7 +132,7 @@ impl Generator {
         format!("SELECT 1 FROM {from}{filter}")
     }
 
-    /// Writes `a = b` over columns that identify the same thing.
+    /// Writes `a = b` over columns that identify the same entity.
     pub(super) fn equality(&mut self, left: &[Column], right: &[Column]) -> Option<String> {
         let pairs = pairs(left, right, |l, r| !l.family.is_empty() && l.family == r.family);
         self.pick(&pairs).map(|(l, r)| format!("{} = {}", l.sql, r.sql))
@@ -145,7 +145,7 @@ impl Generator {
         self.pick(&pairs).map(|(l, r)| format!("{} {compare} {}", l.sql, r.sql))
     }
 
-    /// Writes a subquery in the list of a `SELECT`. Returns the column that it gives as well.
+    /// Writes a subquery in the list of a `SELECT`. Also returns its column.
     pub(super) fn subquery_item(
         &mut self,
         columns: &[Column],

@@ -1,24 +1,24 @@
-//! TPC-H's tables as the generator knows them: columns, types, joins, and values that occur.
+//! TPC-H's tables for the generator: columns, types, joins, and values that occur.
 
 use super::made_up::PORTS;
 use super::scope::Kind::{self, Date, Decimal, Int, Text};
 
-/// The scale of the data that the queries run over: small enough for cross joins, large enough for several batches.
+/// The scale of the data: small enough for cross joins, large enough for several batches.
 pub const SCALE: f64 = 0.002;
 
-/// A table as the generator knows it.
+/// A table for the generator.
 pub(super) struct TableSpec {
     pub(super) name: &'static str,
     pub(super) rows: f64,
     pub(super) columns: &'static [ColumnSpec],
 }
 
-/// Returns every table: TPC-H's and the made-up ones.
+/// Returns every table: TPC-H's and the generated ones.
 pub(super) fn tables() -> Vec<&'static TableSpec> {
     TABLES.iter().chain(PORTS.iter().map(|port| &port.table)).collect()
 }
 
-/// A column: its name, type, number of distinct values, what its values identify (`""`: nothing), and literals.
+/// A column: its name, type, number of distinct values, the entity that its values identify (`""`: none), and literals.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ColumnSpec(
     pub(super) &'static str,
@@ -34,7 +34,7 @@ const MODES: &[&str] = &["'AIR'", "'MAIL'", "'SHIP'", "'TRUCK'", "'REG AIR'"];
 const FLAGS: &[&str] = &["'F'", "'O'", "'P'", "'N'", "'R'", "'A'"];
 const SEGMENTS: &[&str] = &["'BUILDING'", "'MACHINERY'", "'AUTOMOBILE'"];
 const DATES: &[&str] = &["DATE '1992-06-01'", "DATE '1994-01-01'", "DATE '1995-03-15'", "DATE '1997-09-02'"];
-// A literal with a point alone is a floating-point number: sums of those hang on the order of addition.
+// A bare literal with a point is a floating-point number, and sums of those depend on the order of addition.
 const MONEY: &[&str] =
     &["0", "CAST('100.50' AS DECIMAL(15, 2))", "1000", "CAST('5000.01' AS DECIMAL(15, 2))", "25000", "150000"];
 const KEYS: &[&str] = &["1", "3", "7", "20", "150", "1000", "-1"];
@@ -140,7 +140,7 @@ const TABLES: &[TableSpec] = &[
     },
 ];
 
-/// Literals for a column of which only the type is known.
+/// Returns literals for a column of which only the type is known.
 pub(super) fn literals(kind: Kind) -> &'static [&'static str] {
     match kind {
         Int => SMALL,

@@ -1,5 +1,5 @@
-//! Runs a query four ways, on the gateway of a mesh placed freely, placed in one forced way and unplaced, and in one
-//! process that owns everything, and compares what comes; and runs it by one way and with DuckDB.
+//! Runs a query in four ways and compares the results: on the gateway of a mesh placed freely, in one forced way and
+//! unplaced, and in one process that owns everything. It also runs a query in one way, and compares it with DuckDB.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -25,42 +25,42 @@ use crate::ways::{Rows, UNPLACED, Ways};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// The mesh, and what it is compared with: one process, and DuckDB where there is Python.
+/// The mesh, and the systems that it is compared with: one process, and DuckDB if there is Python.
 pub struct Trial {
     ways: Ways,
     duckdb: Option<DuckDb>,
     _folder: TempDir,
 }
 
-/// How a query went.
+/// The outcome of a query.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// Every way gave the same rows; so many.
+    /// Every way returned the same rows, of this number.
     Equal(usize),
-    /// Every way failed in the same manner.
+    /// Every way failed with the same kind of error.
     Refused(String),
-    /// The ways differ: how.
+    /// The ways differ, as described.
     Different(String),
 }
 
-/// How a query went beside DuckDB.
+/// The outcome of a query in comparison with DuckDB.
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// The same rows; so many.
+    /// The same rows, of this number.
     Equal(usize),
-    /// Portolan refuses it, DuckDB answers it: Portolan's message.
+    /// Portolan refuses the query with this message, and DuckDB answers it.
     Refused(String),
-    /// It was not compared: why not.
+    /// The query was not compared, for this reason.
     Skipped(String),
-    /// The rows differ: how.
+    /// The rows differ, as described.
     Different(String),
 }
 
 impl Trial {
-    /// Starts the mesh over the tables in `data` and over ports that are made up, and DuckDB over the same files.
+    /// Starts the mesh over the tables in `data` and over generated ports, and DuckDB over the same files.
     ///
     /// # Errors
-    /// Data that is not there; nodes that do not start or do not learn of one another; files that DuckDB cannot read.
+    /// If data is missing, nodes do not start or do not learn of one another, or DuckDB cannot read files.
     pub async fn start(data: &Path) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let (mut homes, mut ports) = files::write(&folder.path().join("made-up"));
@@ -78,8 +78,8 @@ impl Trial {
         Ok(Self { ways: Ways::start(&homes).await?, duckdb, _folder: folder })
     }
 
-    /// Runs the query by the way at `way`, counted round: in one process, unplaced, placed freely, placed by each way
-    /// that can be forced; and compares its rows with DuckDB's. `None` where there is no DuckDB.
+    /// Runs the query in the way with the number `way`, modulo the number of ways: in one process, unplaced, placed
+    /// freely, or placed in each forced way. Compares its rows with DuckDB's. `None` if there is no DuckDB.
     pub async fn judge(&self, query: &RandomQuery, way: usize) -> Option<Verdict> {
         let duckdb = self.duckdb.as_ref()?;
         if let Some(reason) = dialect::skipped(query) {
@@ -109,7 +109,7 @@ impl Trial {
         })
     }
 
-    /// Runs the query every way and compares. `forced` is the way that is forced.
+    /// Runs the query in every way, and compares. `forced` is the forced way.
     pub async fn run(&self, sql: &str, order: &Order, forced: &Forced) -> Outcome {
         let unplaced = self.ways.at_gateway(sql, UNPLACED).await;
         let single = self.ways.in_one_process(sql).await;
@@ -130,7 +130,7 @@ impl Trial {
         outcome
     }
 
-    /// The strategies of the edges that the query has where this way is forced; none for a query that cannot be
+    /// Returns the strategies of the query's edges if this way is forced. There are none if the query cannot be
     /// planned.
     pub async fn strategies(&self, sql: &str, forced: &Forced) -> Vec<String> {
         let explained = self.ways.at_gateway(&format!("EXPLAIN (FORMAT JSON) {sql}"), forced.settings).await;
@@ -138,10 +138,10 @@ impl Trial {
         document.map(|d| strategies_in(&d)).unwrap_or_default()
     }
 
-    /// How the gateway runs the query, and what each way and DuckDB give.
+    /// Describes how the gateway runs the query, and the results of each way and of DuckDB.
     ///
     /// # Errors
-    /// Rows that cannot be printed.
+    /// If rows cannot be printed.
     pub async fn show(&self, sql: &str) -> Result<String> {
         let mut text = String::new();
         let single = self.ways.in_one_process(sql).await;
@@ -193,13 +193,13 @@ fn agree(expected: &EngineResult<Rows>, actual: &EngineResult<Rows>, order: &Ord
     }
 }
 
-/// DataFusion 55.2 loses a sort where a filter fixes an expression below a join, and notices: whether a query meets
-/// that hangs on the sizes that it sees. An error, and never wrong rows: see the upstream notes.
+/// DataFusion 55.2 loses a sort if a filter fixes an expression below a join, and detects it. Whether a query meets
+/// this depends on the sizes that it sees. The result is an error, never wrong rows: see the upstream notes.
 fn is_planner_gap(error: &portolan_engine::Error) -> bool {
     error.chain().contains("SanityCheckPlan")
 }
 
-/// No query may meet an internal error, in whatever way it runs.
+/// True if the error is internal, which must not happen in any way.
 fn is_fault(error: &portolan_engine::Error) -> bool {
     error.kind() == ErrorKind::Internal && !is_planner_gap(error)
 }

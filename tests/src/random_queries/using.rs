@@ -1,4 +1,4 @@
-//! Joins by `USING` and `NATURAL`: the columns that both sides have are merged.
+//! Joins by `USING` and `NATURAL`, which merge the columns that both sides have.
 
 use super::generator::Generator;
 use super::made_up::{EMPTY, PORTS};
@@ -9,7 +9,7 @@ use super::tables::{ColumnSpec, TableSpec};
 struct Side {
     sql: String,
     alias: String,
-    /// The columns beside the shared ones.
+    /// The columns other than the shared ones.
     rest: Vec<ColumnSpec>,
 }
 
@@ -81,7 +81,7 @@ impl Generator {
         let one = self.pick(&rest).copied();
         let renamed = one.map(|c| format!(", {} AS {alias}_x", c.0)).unwrap_or_default();
         let sql = format!("(SELECT {}{renamed} FROM {}) AS {alias}", keys.join(", "), table.name);
-        // Under the name that it has there.
+        // An empty name stands for the new name, `<alias>_x`.
         let rest = one.map(|c| ColumnSpec("", c.1, c.2, "", c.4)).into_iter().collect();
         Side { sql, alias, rest }
     }
