@@ -1,4 +1,4 @@
-"""ADBC's driver for Flight SQL: a token that it fetches, one that it is given, one as the password, a certificate."""
+"""ADBC's driver for Flight SQL: a token that it fetches, a given token, a token as the password, and a certificate."""
 
 import sys
 
@@ -17,7 +17,7 @@ def read(path):
 def ask(options):
     options = {DatabaseOptions.TLS_ROOT_CERTS.value: read(ca)} | options
     with dbapi.connect(url, db_kwargs=options, autocommit=True) as connection, connection.cursor() as cursor:
-        # The setting outlives the statement only where there is a session.
+        # The setting outlives the statement only if there is a session.
         cursor.execute("SET portolan.key_wait = 17")
         cursor.execute("SHOW portolan.key_wait")
         assert cursor.fetchone()[1] == "17"

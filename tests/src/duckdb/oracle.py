@@ -1,8 +1,8 @@
-"""Answers queries with DuckDB: a JSON object a line on standard input, one a line on standard output.
+"""Answers queries with DuckDB: one JSON object in each line of standard input and of standard output.
 
 The first line opens ports: {"settings": ["SET ..."], "ports": [{"name": "domain.product.port", "files": [...]}]}.
-Each later one is a query: {"id": 1, "sql": "SELECT ...", "seconds": 20, "optimize": true}. Its answer has the id, and either "rows" (an
-Arrow IPC stream in base64) or "error".
+Each later line is a query: {"id": 1, "sql": "SELECT ...", "seconds": 20, "optimize": true}. The response has the id,
+and either "rows" (an Arrow IPC stream in base64) or "error".
 """
 
 import base64
@@ -23,7 +23,7 @@ def literal(text):
 
 
 def open_ports(connection, ports):
-    """Reads every port into a table: nothing of the files' statistics takes part in a query then."""
+    """Reads every port into a table, so that no statistics of the files affect a query."""
     catalogs, schemas = set(), set()
     for port in ports:
         catalog, schema, table = map(quoted, port["name"].split("."))

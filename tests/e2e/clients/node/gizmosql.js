@@ -1,5 +1,5 @@
-// GizmoSQL's client, which is written in JavaScript: queries and metadata. Its prepared statements and its keys send messages
-// that are not Flight SQL's, to any server.
+// GizmoSQL's client, which is written in JavaScript: queries and metadata. For prepared statements and keys, it sends
+// messages to every server that are not Flight SQL's.
 
 import { FlightSQLClient } from "@gizmodata/gizmosql-client";
 
@@ -21,12 +21,12 @@ function options() {
   return { ...address(url), plaintext: true, ...login };
 }
 
-/** A check over a connection to --url. */
+/** Returns a check over a connection to --url. */
 function at(use) {
   return () => using(options(), use);
 }
 
-/** The rows of a query, each an array of its values as texts. */
+/** Returns the rows of a query, each as an array of its values as strings. */
 async function rows(client, sql) {
   const table = await client.execute(sql);
   const columns = table.schema.fields.map((_, index) => table.getChildAt(index));
@@ -136,7 +136,7 @@ if (token) {
   const login = { username: settings["token-user"], password: token };
   checks.push(["connect-token-as-password", () => connects({ ...address(url), plaintext: true, ...login })]);
 }
-// Whom it trusts is what gRPC reads from GRPC_DEFAULT_SSL_ROOTS_FILE_PATH; there is no option for it.
+// The client trusts the roots that gRPC reads from GRPC_DEFAULT_SSL_ROOTS_FILE_PATH, and has no option for them.
 if (tls) checks.push(["connect-tls", () => connects({ ...options(), ...address(tls), plaintext: false })]);
 checks.push(
   ["connect-mtls", () => Promise.reject(new Limit("the client takes no certificate of its own"))],
@@ -154,6 +154,6 @@ checks.push(
   ["ingest", () => Promise.reject(new Limit("the client has no ingest"))],
   ["cancel", () => Promise.reject(new Limit("the client cannot cancel; it gives up after 60 seconds"))],
 );
-// The client keeps no cookies, so that only a log-in gives it a session.
+// The client keeps no cookies, so only a login gives it a session.
 if (user) checks.push(["updates", at(updates)], ["session-catalog", at(catalog)]);
 await run("@gizmodata/gizmosql-client", checks);

@@ -1,4 +1,5 @@
-// The client of lakehouse-rs: Arrow's Rust client, compiled for Node. It does queries and metadata, and gives IPC streams.
+// The client of lakehouse-rs: Arrow's Rust client, compiled for Node. It does queries and metadata, and returns IPC
+// streams.
 
 import lakehouse from "@lakehouse-rs/flight-sql-client";
 import { tableFromIPC } from "apache-arrow";
@@ -16,7 +17,7 @@ function options() {
   return { ...address(url), ...login };
 }
 
-/** A check over a connection to --url. */
+/** Returns a check over a connection to --url. */
 function at(use) {
   return async () => use(await open(options()));
 }
@@ -79,7 +80,7 @@ async function errors(client) {
 
 const checks = [];
 if (anonymous) checks.push(["connect-anonymous", () => connects(address(anonymous))]);
-// A log-in that is refused panics within the client and is never told: only the right one is tried.
+// A refused login panics within the client and is never reported, so only the right one is tested.
 if (user) checks.push(["connect-password", () => connects(options())]);
 if (token) checks.push(["connect-token", () => connects({ ...address(url), token })]);
 checks.push(

@@ -1,13 +1,13 @@
-// Says line by line which features a client has: `ok <feature>`, `no <feature>: why` for what the client itself cannot do, and
-// `fine` at the end. A failed check goes to standard error, and the exit code is then 1.
+// Prints the features of a client line by line: `ok <feature>`, or `no <feature>: why` if the client itself does not
+// support it, and `fine` at the end. A failed check is printed to standard error, and the exit code is then 1.
 
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 
-/** What a check throws for what the client cannot do, whatever the server does. */
+/** The error of a check if the client does not support a feature with any server. */
 export class Limit extends Error {}
 
-/** Bounds one check: a client that waits forever must not hold up the tests. */
+/** The time limit of one check, because a client that waits forever must not block the tests. */
 const PATIENCE_MS = 120_000;
 
 /** The flags, as in the Go programs. */
@@ -20,7 +20,7 @@ export const settings = parseArgs({
   ),
 }).values;
 
-/** Host and port of `grpc+tcp://host:port`. */
+/** Returns host and port of `grpc+tcp://host:port`. */
 export function address(url) {
   const { hostname, port } = new URL(url.replace(/^[a-z+]+:/, "http:"));
   return { host: hostname, port: Number(port) };
@@ -41,7 +41,7 @@ export async function fails(promise, ...texts) {
   return message;
 }
 
-/** What fails with one of these texts is beyond the client; what fails otherwise is a failure. */
+/** Reports a failure with one of these texts as a limit of the client, and any other failure as such. */
 export async function beyond(reason, text, promise) {
   try {
     return await promise;
@@ -50,7 +50,7 @@ export async function beyond(reason, text, promise) {
   }
 }
 
-/** Tries the checks, pairs of a feature and a function, and ends the program. */
+/** Runs the checks, pairs of a feature and a function, and ends the program. */
 export async function run(name, checks) {
   const version = JSON.parse(readFileSync(new URL(`node_modules/${name}/package.json`, import.meta.url))).version;
   console.log(`client ${name} ${version}`);

@@ -1,6 +1,6 @@
 """ADBC's driver for Flight SQL, unmodified, through its DBAPI, feature by feature.
 
-Features are tried at --url, as --user if one is given. Each way to connect is tried if its flags are given.
+Features are tested at --url, as --user if one is given. Each way to connect is tested if its flags are given.
 """
 
 import concurrent.futures
@@ -22,12 +22,12 @@ from report import Limit, eventually, expect, fails, run, same, settings, text_o
 
 SETTINGS = settings()
 
-# What takes longer than anybody waits, and gives no row before its end.
+# A query that takes longer than any test waits, and returns no row before its end.
 ENDLESS = (
     "SELECT sum(length(a.l_comment || b.l_comment)) FROM sales.orders.lineitem a "
     "JOIN sales.orders.lineitem b ON a.l_linestatus = b.l_linestatus"
 )
-# Seconds within which a query that is stopped must be over.
+# The number of seconds within which a stopped query must end.
 SOON = 20
 
 NATIONS = ["n_nationkey", "n_name", "n_regionkey", "n_comment"]
@@ -38,7 +38,7 @@ def password_options(user, password):
 
 
 def connect(url=None, options=None, **others):
-    """A connection, by default as the settings say. Cookies carry the session of one who does not log in."""
+    """Returns a connection, by default with the settings. Cookies carry the session of a client that does not log in."""
     if options is None:
         options = password_options(SETTINGS.user, SETTINGS.password)
         options[DatabaseOptions.WITH_COOKIE_MIDDLEWARE.value] = "true"
@@ -47,7 +47,7 @@ def connect(url=None, options=None, **others):
 
 
 def with_cursor(check):
-    """A check with a cursor of a connection of its own."""
+    """Returns a check with a cursor of its own connection."""
 
     def checked():
         with connect() as connection, connection.cursor() as cursor:
@@ -67,7 +67,7 @@ def one(cursor, sql, parameters=None):
 
 
 def changes(cursor, sql, wanted):
-    """Checks how many rows an update says that it changed."""
+    """Checks the number of rows that an update reports as changed."""
     cursor.executemany(sql, None)
     same((sql, cursor.rowcount), (sql, wanted))
 
@@ -148,7 +148,8 @@ def knows_peers(cursor):
 
 
 def objects(connection, **filters):
-    """What GetObjects finds, as {catalog: {schema: {table: [columns]}}}, with None for what was not looked for."""
+    """Returns the result of GetObjects as {catalog: {schema: {table: [columns]}}}, with None for levels that were not
+    requested."""
 
     def named(entries, name, below):
         return None if entries is None else {entry[name]: below(entry) for entry in entries}
@@ -269,7 +270,7 @@ def types(cursor):
 
 @with_cursor
 def schema(cursor):
-    """Prepare and GetFlightInfo say the schema that DoGet then sends."""
+    """Prepare and GetFlightInfo return the schema that DoGet then sends."""
     for sql in [
         "SELECT * FROM geo.places.nation",
         "SELECT min(n_name) AS least, max(n_nationkey) AS most, count(*) AS n FROM geo.places.nation",
@@ -317,7 +318,7 @@ def parameter_many(cursor):
 
 @with_cursor
 def parameter_types(cursor):
-    """A value of each type comes back as it was bound."""
+    """A value of each type comes back unchanged."""
     moment = datetime.datetime(2024, 2, 29, 12, 34, 56, 789000)
     for kind, value in [
         ("Int8", 1), ("Int64", -(2**63)), ("Float32", 1.5), ("Float64", 2.5), ("Boolean", False),
@@ -361,7 +362,7 @@ def limit_parameter(cursor):
 
 @with_cursor
 def parameter_batches(cursor):
-    """Several rows bound to one query: it runs for each, and all rows come."""
+    """Several rows are bound to one query, which runs for each and returns all rows."""
     bound = pa.record_batch([pa.array([3, 18, 99, 3])], names=["0"])
     nation = "SELECT n_name FROM geo.places.nation WHERE n_nationkey = ?"
     same(cursor.execute(nation, bound).fetchall(), [("CANADA",), ("CHINA",), ("CANADA",)])
@@ -386,7 +387,7 @@ def prepared_reuse(cursor):
 
 @with_cursor
 def prepared_replan(cursor):
-    """A prepared statement follows its table when that is made anew with other columns."""
+    """A prepared statement follows its table if the table is replaced by one with other columns."""
     rows(cursor, "CREATE TABLE py_replan (a BIGINT)")
     changes(cursor, "INSERT INTO py_replan VALUES (1)", 1)
     with contextlib.closing(cursor.connection.cursor()) as prepared:
@@ -403,7 +404,7 @@ def prepared_replan(cursor):
 
 @with_cursor
 def prepared_types(cursor):
-    """A parameter that nothing gives a type takes that of each value; one that has a type takes no value that would lose by it."""
+    """An untyped parameter has the type of each value. A typed one refuses values that would lose digits."""
     for value in (1, "x", 2.5, None, b"q", True, datetime.date(2024, 1, 1), [1, 2], decimal.Decimal("1.5")):
         same(rows(cursor, "SELECT ? AS v", (value,)), [(value,)])
     nation = "SELECT count(*) FROM geo.places.nation WHERE n_nationkey = ?"
@@ -417,7 +418,7 @@ def prepared_types(cursor):
 
 @with_cursor
 def concurrency(cursor):
-    """Many threads over one connection, each with a cursor of its own."""
+    """Many threads use one connection, each with its own cursor."""
 
     def doubled(number):
         with cursor.connection.cursor() as own:
@@ -435,7 +436,7 @@ def concurrency(cursor):
 
 @with_cursor
 def updates(cursor):
-    """Makes a table of the session, fills it, changes it, joins it and drops it."""
+    """Creates a table of the session, fills it, changes it, joins it and drops it."""
     rows(cursor, "CREATE TABLE py_people (id BIGINT, name VARCHAR)")
     changes(cursor, "INSERT INTO py_people VALUES (1, 'Ada'), (2, 'Grace'), (3, 'Edsger')", 3)
     changes(cursor, "UPDATE py_people SET name = 'Barbara' WHERE id >= 2", 2)
@@ -444,7 +445,7 @@ def updates(cursor):
     same(rows(cursor, "SELECT id, name FROM py_people ORDER BY id"), [(1, "Ada"), (2, "Barbara")])
     joined = "SELECT name, n_name FROM py_people JOIN geo.places.nation ON n_nationkey = id ORDER BY id"
     same(rows(cursor, joined), [("Ada", "ARGENTINA"), ("Barbara", "BRAZIL")])
-    # A driver that runs DML the way that it runs a query: it happens once, whether its result is read or not.
+    # A driver may run DML as a query: it runs once, whether its result is read or not.
     cursor.execute("INSERT INTO py_people VALUES (20, 'once')")
     same(one(cursor, "SELECT count(*) FROM py_people WHERE id = 20"), 1)
     rows(cursor, "INSERT INTO py_people VALUES (21, 'once')")
@@ -524,11 +525,11 @@ def ingest(cursor):
     none = two.to_batches()[0].slice(0, 0)
     same(cursor.adbc_ingest("py_none", none), 0)
     same(counted("py_none"), 0)
-    # What is not the session's own and takes no rows.
+    # Targets that are not the session's and accept no rows.
     port = {"catalog_name": "geo", "db_schema_name": "places"}
     refuses("nation", table_name="nation", data=other, mode="append", kind=adbc_driver_manager.Error, **port)
     refuses(table_name="newcomer", data=other, mode="create", **port)
-    # What another session does not see.
+    # Another session does not see the table.
     with connect() as elsewhere, elsewhere.cursor() as stranger:
         fails(lambda: one(stranger, "SELECT count(*) FROM py_list"), "py_list", kind=adbc_driver_manager.Error)
 
@@ -545,7 +546,7 @@ def ingest_empty(cursor):
 
 
 def broken(batches, columns):
-    """So many batches, and then an error."""
+    """Returns this number of batches, and then an error."""
     for _ in range(batches):
         yield pa.record_batch(columns)
     raise RuntimeError("the source fails")
@@ -553,7 +554,8 @@ def broken(batches, columns):
 
 @with_cursor
 def ingest_broken_off(cursor):
-    """Nothing is kept of an upload whose source fails on the way. Over and over, for the end and the cancelling may race."""
+    """No row is stored of an upload whose source fails halfway. The check repeats, because the end and the cancelling
+    may race."""
 
     def fails_to_load(table, batches, mode):
         stream = pa.RecordBatchReader.from_batches(pa.schema({"id": pa.int64()}), broken(batches, {"id": [9]}))
@@ -571,7 +573,7 @@ def ingest_broken_off(cursor):
 
 @with_cursor
 def ingest_shapes(cursor):
-    """Columns go by their names; what does not fit leaves the table as it was."""
+    """Columns are matched by name. If a value does not fit, the table stays as it was."""
     cursor.adbc_ingest("py_shape", pa.table({"a": [1], "b": ["x"]}))
     for fits in [
         {"b": ["y"], "a": [2]},
@@ -592,7 +594,7 @@ def ingest_shapes(cursor):
 
 @with_cursor
 def ingest_large(cursor):
-    """As many batches as it takes; one batch is one message, which the driver bounds at 16 MiB."""
+    """Uploads as many batches as necessary. One batch is one message, which the driver limits to 16 MiB."""
     large = pa.table({"id": range(1_000_000), "name": ["some text here"] * 1_000_000})
     same(cursor.adbc_ingest("py_large", large.to_reader(max_chunksize=100_000)), 1_000_000)
     same(rows(cursor, "SELECT count(*), max(id) FROM py_large"), [(1_000_000, 999_999)])
@@ -607,7 +609,7 @@ def ingest_large(cursor):
 
 @with_cursor
 def ingest_types(cursor):
-    """What is ingested comes back as it was."""
+    """Ingested values come back unchanged."""
     moment = datetime.datetime(2024, 2, 29, 12, 34, 56, 789000)
     columns = {
         "b": pa.array([True, None]),
@@ -638,7 +640,7 @@ def ingest_types(cursor):
 
 
 def ingest_port():
-    """Appends to a port that takes rows."""
+    """Appends to a port that accepts rows."""
     domain, product, port = SETTINGS.writable.split(".")
     with connect() as connection, connection.cursor() as cursor:
         before = one(cursor, f"SELECT count(*) FROM {SETTINGS.writable}")
@@ -662,7 +664,7 @@ def ingest_port():
 
 
 def transactions():
-    """As far as the server says that they hold: not at all. The DBAPI warns, and goes on."""
+    """The driver refuses transactions, because the server reports none. The DBAPI warns, and continues."""
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         connection = connect(autocommit=False)
@@ -679,7 +681,7 @@ def transactions():
 
 
 def stopped(attempt, stop, *texts):
-    """Checks that an attempt that is stopped ends soon."""
+    """Checks that a stopped attempt ends soon."""
     timer = threading.Timer(1.5, stop) if stop else None
     started = time.monotonic()
     if timer:
@@ -692,7 +694,7 @@ def stopped(attempt, stop, *texts):
 
 @with_cursor
 def cancel(cursor):
-    """adbc_cancel from another thread, before the first row and between rows; and a cursor that is closed before its end."""
+    """adbc_cancel from another thread, before the first row and between rows, and a cursor that is closed early."""
     stopped(lambda: rows(cursor, ENDLESS), cursor.adbc_cancel, "ancel")
     same(one(cursor, "SELECT 1"), 1)
     many = "SELECT a.l_orderkey FROM sales.orders.lineitem a CROSS JOIN sales.orders.lineitem b"
@@ -728,7 +730,7 @@ def cancel_statement(cursor):
 
 @with_cursor
 def timeouts(cursor):
-    """The driver's own time-outs, which are gRPC deadlines, and the server's."""
+    """The driver's own timeouts, which are gRPC deadlines, and the server's."""
     limited = {StatementOptions.TIMEOUT_QUERY.value: 2.0, StatementOptions.TIMEOUT_FETCH.value: 2.0}
     with cursor.connection.cursor() as hurried:
         hurried.adbc_statement.set_options(**limited)
@@ -776,14 +778,14 @@ def session_options(cursor):
 
 
 def resident():
-    """Bytes of memory that this process holds now."""
+    """Returns the current memory of this process in bytes."""
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * 4096
 
 
 @with_cursor
 def large_results(cursor):
-    """A small result whole, and a large one batch by batch in little memory."""
+    """A small result as a whole, and a large one batch by batch in little memory."""
     table = cursor.execute("SELECT * FROM sales.orders.lineitem").fetch_arrow_table()
     same((table.num_rows, table.num_columns), (60175, 16))
     del table
@@ -801,7 +803,7 @@ def large_results(cursor):
 
 @with_cursor
 def partitions(cursor):
-    """A result part by part, each over a connection of its own, as a cluster of readers would."""
+    """A result in parts, each over its own connection, like a cluster of readers."""
     parts, schema = cursor.adbc_execute_partitions("SELECT l_orderkey FROM sales.orders.lineitem")
     same(schema.names, ["l_orderkey"])
     seen = 0

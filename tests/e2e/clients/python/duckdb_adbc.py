@@ -1,6 +1,6 @@
-"""DuckDB beside ADBC's driver for Flight SQL: DuckDB reads the Arrow stream that the driver gives, and the driver uploads what DuckDB
-gives. DuckDB itself speaks no Flight SQL here: its ADBC extensions are no part of the package. DuckDB's SQL finds the streams as
-Python's variables, by their names."""
+"""DuckDB with ADBC's driver for Flight SQL: DuckDB reads the Arrow stream of the driver, and the driver uploads
+DuckDB's results. DuckDB itself does not use Flight SQL here, because its ADBC extensions are not in the package.
+DuckDB's SQL finds the streams as Python's variables, by name."""
 
 import adbc_driver_flightsql.dbapi as dbapi
 import duckdb
@@ -20,7 +20,7 @@ def log_in():
 
 
 def with_cursors(check):
-    """A check with a cursor at the node, and a database of DuckDB's."""
+    """Returns a check with a cursor at the node, and a DuckDB database."""
 
     def checked():
         options = log_in() if SETTINGS.user else {DatabaseOptions.WITH_COOKIE_MIDDLEWARE.value: "true"}
@@ -44,7 +44,7 @@ def knows_peers(cursor, _):
 
 @with_cursors
 def queries(cursor, duck):
-    """A stream of the mesh, joined with a table of DuckDB's while it comes."""
+    """A stream of the mesh, joined with a DuckDB table while it arrives."""
     duck.execute("CREATE TABLE chosen AS SELECT * FROM (VALUES (3, 'a'), (18, 'b')) AS t (key, label)")
     nations = cursor.execute("SELECT n_nationkey, n_name FROM geo.places.nation").fetch_record_batch()
     joined = duck.execute("SELECT n_name, label FROM nations JOIN chosen ON key = n_nationkey ORDER BY 1").fetchall()
@@ -73,7 +73,7 @@ def parameters(cursor, duck):
 
 @with_cursors
 def ingest(cursor, duck):
-    """A relation of DuckDB's, uploaded batch by batch and joined with the mesh."""
+    """A DuckDB relation, uploaded batch by batch and joined with the mesh."""
     duck.execute("CREATE TABLE made AS SELECT range AS id, 'row ' || range AS name, range / 2 AS half FROM range(100000)")
     same(cursor.adbc_ingest("duck_list", duck.sql("SELECT * FROM made").to_arrow_reader(), mode="create"), 100_000)
     same(cursor.adbc_ingest("duck_list", duck.sql("SELECT * FROM made LIMIT 10"), mode="append"), 10)
@@ -84,7 +84,7 @@ def ingest(cursor, duck):
 
 @with_cursors
 def large_results(cursor, duck):
-    """All batches of a large result, and the first ones of one that is left unread."""
+    """All batches of a large result, and the first batches of one that is not read to its end."""
     lines = cursor.execute("SELECT * FROM sales.orders.lineitem").fetch_record_batch()
     same(duck.execute("SELECT count(*), count(DISTINCT l_orderkey) FROM lines").fetchall(), [(60175, 15000)])
     lines = cursor.execute("SELECT l_orderkey FROM sales.orders.lineitem").fetch_record_batch()
@@ -108,7 +108,7 @@ def duplicate_names(cursor, duck):
 
 @with_cursors
 def errors(cursor, duck):
-    """An error that comes while DuckDB reads reaches it."""
+    """An error that occurs while DuckDB reads is passed on to DuckDB."""
     broken = "SELECT 1 / (c_custkey - 1400) AS x FROM sales.customers.customer"
 
     def read():

@@ -42,7 +42,7 @@ def knows_peers(connection):
 
 @with_connection
 def browse(connection):
-    """read_sql_table looks for the table before it reads it, and read_sql takes a name of a table as well."""
+    """read_sql_table checks for the table before it reads it, and read_sql also accepts a table's name."""
     catalog = {"schema": "places"}
     connection.adbc_current_catalog = "geo"
     connection.adbc_current_db_schema = "places"
@@ -88,7 +88,7 @@ def types(connection):
 
 @with_connection
 def parameters(connection):
-    """pandas refuses them over ADBC; the connection's own cursor takes them, and gives a frame as well."""
+    """pandas refuses parameters over ADBC. The connection's own cursor accepts them, and also returns a frame."""
     nation = "SELECT n_name FROM geo.places.nation WHERE n_nationkey = ?"
     with connection.cursor() as cursor:
         same(cursor.execute(nation, (3,)).fetch_df()["n_name"].tolist(), ["CANADA"])
@@ -110,7 +110,7 @@ def frame():
 
 @with_connection
 def ingest(connection):
-    """to_sql in every way, and what it made joined with the mesh."""
+    """to_sql in every way, and its table joined with the mesh."""
 
     def counted(table):
         return int(pd.read_sql(f"SELECT count(*) AS n FROM {table}", connection)["n"][0])

@@ -41,8 +41,8 @@ def read(connection, sql, *parameters):
 
 
 def connect_uri():
-    """read_database_uri takes the driver's name from the address's scheme, which Flight SQL's driver does not know."""
-    warnings.simplefilter("ignore")  # polars opens its connection with transactions, which there are none of
+    """read_database_uri reads the driver's name from the scheme of the address, and does not know Flight SQL's driver."""
+    warnings.simplefilter("ignore")  # polars opens its connection with transactions, which the server does not have
     for url in (SETTINGS.anonymous, SETTINGS.anonymous.replace("grpc+tcp", "flightsql")):
         try:
             same(pl.read_database_uri("SELECT 1 AS one", url, engine="adbc")["one"].to_list(), [1])
@@ -131,7 +131,7 @@ def frame():
 
 @with_connection
 def ingest(connection):
-    """write_database in every way, and what it made joined with the mesh."""
+    """write_database in every way, and its table joined with the mesh."""
     people = frame()
 
     def writes(table, mode, wanted, data=people, **options):
@@ -182,7 +182,7 @@ def empty_results(connection):
 
 @with_connection
 def duplicate_names(connection):
-    """A frame of polars has each name once, so that it refuses such a result, or renames what comes."""
+    """A polars frame has unique names, so polars refuses such a result, or renames its columns."""
     joined = (
         "SELECT n.n_name, m.n_name FROM geo.places.nation n JOIN geo.places.nation m ON n.n_nationkey = m.n_nationkey "
         "WHERE n.n_nationkey = 3"

@@ -1,4 +1,4 @@
-"""pyarrow's Flight client, which knows no Flight SQL: its messages are put together by hand, as --user if one is given."""
+"""pyarrow's Flight client, which does not know Flight SQL: the messages are built by hand, as --user if one is given."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ ENDLESS = (
     "SELECT sum(length(a.l_comment || b.l_comment)) FROM sales.orders.lineitem a "
     "JOIN sales.orders.lineitem b ON a.l_linestatus = b.l_linestatus"
 )
-# Seconds within which a query that is stopped must be over.
+# The number of seconds within which a stopped query must end.
 SOON = 20
 
 
@@ -27,7 +27,7 @@ def varint(number):
 
 
 def field(number, value):
-    """A field of a protobuf message: an integer, a text, bytes or a message."""
+    """Encodes a field of a protobuf message: an integer, a string, bytes or a message."""
     if isinstance(value, int):
         return varint(number << 3) + varint(value)
     value = value.encode() if isinstance(value, str) else value
@@ -35,7 +35,7 @@ def field(number, value):
 
 
 def message(data):
-    """The fields of a protobuf message, the last of each number: integers and bytes."""
+    """Decodes the fields of a protobuf message, the last of each number, as integers and bytes."""
     fields, at = {}, 0
 
     def number():
@@ -63,7 +63,7 @@ def any_of(kind, value=b""):
 
 
 def inside(data):
-    """The message that an Any holds."""
+    """Returns the message in an Any."""
     return message(message(data).get(2, b""))
 
 
@@ -102,7 +102,7 @@ class Client:
         return self.client.get_schema(flight.FlightDescriptor.for_command(command), self.options).schema
 
     def command(self, command):
-        """The answer to a command; GetSchema and GetFlightInfo say the schema that DoGet then sends."""
+        """Returns the rows of a command. GetSchema and GetFlightInfo must return the schema that DoGet then sends."""
         info = self.info(command)
         expect(len(info.endpoints) >= 1, info)
         found = [self.client.do_get(endpoint.ticket, self.options).read_all() for endpoint in info.endpoints]
@@ -117,7 +117,7 @@ class Client:
         return [bytes(result.body) for result in self.client.do_action(flight.Action(kind, body), self.options)]
 
     def put(self, command, batch):
-        """What DoPut answers to a batch."""
+        """Returns the response of DoPut to a batch."""
         descriptor = flight.FlightDescriptor.for_command(command)
         writer, reader = self.client.do_put(descriptor, batch.schema, self.options)
         writer.write_batch(batch)
@@ -127,13 +127,13 @@ class Client:
         return message(bytes(answer)) if answer else {}
 
     def update(self, sql):
-        """Runs an update; gives back how many rows it changed."""
+        """Runs an update, and returns the number of changed rows."""
         nothing = pa.record_batch([], schema=pa.schema([]))
         return self.put(any_of("CommandStatementUpdate", field(1, sql)), nothing).get(1, 0)
 
 
 class Cookies(flight.ClientMiddlewareFactory):
-    """Keeps the cookies of a server, which is how one who does not log in keeps a session."""
+    """Keeps the cookies of a server, which give a client without a login its session."""
 
     def __init__(self):
         super().__init__()
@@ -274,7 +274,7 @@ def queries(client):
 
 @with_client
 def schema(client):
-    """`command` compares the three ways to learn a schema; here for what often differs."""
+    """`command` compares the three ways to read a schema, here for results whose schemas often differ."""
     for sql in [
         "SELECT * FROM geo.places.nation",
         "SELECT min(n_name) AS least, max(n_nationkey) AS most, count(*) AS n FROM geo.places.nation",
@@ -323,7 +323,7 @@ def updates(client):
 @with_client
 def ingest(client):
     client.ask("SELECT 1 AS one")
-    # Made where it is not there, appended to where it is.
+    # The table is created if it does not exist, and rows are appended.
     options = field(1, field(1, 1) + field(2, 2))
     command = any_of("CommandStatementIngest", options + field(2, "flight_list"))
     batch = pa.record_batch({"id": [1, 2, 3]})
@@ -348,7 +348,7 @@ def transactions(client):
 
 @with_client
 def session_catalog(client):
-    """SetSessionOptions, whose body is no Any, sets the catalog and the schema of the names that follow."""
+    """SetSessionOptions, whose body is not an Any, sets the catalog and the schema of the names that follow."""
     client.ask("SELECT 1 AS one")
 
     def option(name, value):
@@ -366,7 +366,7 @@ def session_catalog(client):
 
 
 def read(reader):
-    """Reads to the end. `read_all` takes a stream that is cancelled for a Ctrl-C."""
+    """Reads to the end. `read_all` treats a cancelled stream as a Ctrl-C."""
     try:
         while True:
             reader.read_chunk()
@@ -375,7 +375,7 @@ def read(reader):
 
 
 def stopped(attempt, stop):
-    """Checks that an attempt that is stopped ends soon."""
+    """Checks that a stopped attempt ends soon."""
     timer = threading.Timer(1.5, stop)
     started = time.monotonic()
     timer.start()

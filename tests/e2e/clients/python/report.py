@@ -1,5 +1,5 @@
-"""Says line by line which features a client has: `ok FEATURE`, `no FEATURE: why` for what the client itself cannot do, and `fine`
-at the end. A failed check goes to standard error, and the exit code is then 1."""
+"""Prints the features of a client line by line: `ok FEATURE`, or `no FEATURE: why` if the client itself does not
+support it, and `fine` at the end. A failed check is printed to standard error, and the exit code is then 1."""
 
 import argparse
 import faulthandler
@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 
-# Seconds that bound one check: a client that waits forever must not hold up the tests.
+# The number of seconds that limits one check, because a client that waits forever must not block the tests.
 PATIENCE = 150
 
 FLAGS = {
@@ -46,7 +46,7 @@ def text_of(file):
 
 
 class Limit(Exception):
-    """What a check raises for what the client cannot do, whatever the server does."""
+    """The error of a check if the client does not support a feature with any server."""
 
 
 def expect(holds, *told):
@@ -59,7 +59,7 @@ def same(got, wanted):
 
 
 def fails(attempt, *texts, kind=Exception):
-    """Checks that an attempt fails, in this kind and with these texts in its message, which it gives back."""
+    """Checks that an attempt fails with this kind of error and these texts in its message, and returns the message."""
     try:
         got = attempt()
     except kind as error:
@@ -70,7 +70,7 @@ def fails(attempt, *texts, kind=Exception):
 
 
 def eventually(holds, wanted):
-    """Waits for what takes a moment, such as that a node that has just started knows its peers."""
+    """Waits for a condition, such as that a node that has just started knows its peers."""
     for _ in range(300):
         if holds():
             return
@@ -79,7 +79,7 @@ def eventually(holds, wanted):
 
 
 def run(package, only, checks):
-    """Names the client by a package that is installed, tries the checks and ends the program."""
+    """Names the client by an installed package, runs the checks and ends the program."""
     print(f"client {package} {importlib.metadata.version(package)}", flush=True)
     wanted = set(filter(None, only.split(",")))
     failed = False

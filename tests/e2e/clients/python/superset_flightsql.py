@@ -42,7 +42,7 @@ def answers(made):
 
 
 def by_nobody():
-    """It sends `Bearer None`."""
+    """The client sends `Bearer None`."""
     answers(engine_at(SETTINGS.anonymous))
 
 
@@ -78,7 +78,7 @@ def knows_peers(connection):
 
 
 def browse():
-    """What Superset's dialogs ask: schemas, tables of one, columns of a table."""
+    """The queries of Superset's dialogs: schemas, tables of one, columns of a table."""
     inspector = sqlalchemy.inspect(engine())
     schemas = inspector.get_schema_names()
     expect({"places", "orders", "customers", "mesh"} <= set(schemas), schemas)
@@ -108,7 +108,7 @@ def metadata_getters():
 
 @with_connection
 def queries(connection):
-    """What Superset sends for a chart: whole names, functions of dates, aggregates, labels with spaces, a limit."""
+    """The query of a Superset chart: full names, date functions, aggregates, labels with spaces, a limit."""
     sql = (
         "SELECT date_trunc('month', o_orderdate) AS __timestamp, n_name AS \"Nation's name\", SUM(o_totalprice) AS \"SUM(o_totalprice)\", "
         "COUNT(DISTINCT c_custkey) AS customers FROM sales.orders.orders JOIN sales.customers.customer ON o_custkey = c_custkey "
@@ -119,7 +119,7 @@ def queries(connection):
     result = connection.execute(sqlalchemy.text(sql))
     same(list(result.keys()), ["__timestamp", "Nation's name", "SUM(o_totalprice)", "customers"])
     same(len(result.fetchall()), 50)
-    # A virtual data set: a query in parentheses.
+    # A virtual data set is a query in parentheses.
     virtual = "SELECT n_name, count(*) AS n FROM (SELECT * FROM geo.places.nation) AS virtual_table GROUP BY n_name LIMIT 1000"
     same(len(rows(connection, virtual)), 25)
     nation = sqlalchemy.Table("nation", sqlalchemy.MetaData(), sqlalchemy.Column("n_name"), schema="geo.places")
@@ -142,7 +142,7 @@ def types(connection):
 
 @with_connection
 def schema(connection):
-    """What it writes for a table that was chosen from its lists: the schema, and no catalog."""
+    """The query that Superset writes for a table from its lists: with the schema, and without a catalog."""
     try:
         same(rows(connection, "SELECT count(*) FROM places.nation"), [(25,)])
     except Exception as error:
@@ -152,14 +152,14 @@ def schema(connection):
 
 @with_connection
 def literal_parameters(connection):
-    """Unless told otherwise the dialect puts the values into the SQL, and only those that are bound before it is run."""
+    """By default, the dialect puts the values into the SQL, but only those that are bound before the query runs."""
     sql = sqlalchemy.text("SELECT n_name FROM geo.places.nation WHERE n_nationkey = :key OR n_name = :name ORDER BY 1")
     found = connection.execute(sql.bindparams(key=3, name="CHINA")).fetchall()
     same([tuple(row) for row in found], [("CANADA",), ("CHINA",)])
 
 
 def parameters():
-    """Prepared statements when asked for. Each value comes as a dense union of five types."""
+    """Prepared statements, if enabled. Each value is sent as a dense union of five types."""
     with engine(**{"feature-sqlalchemy-prepared-statements": "on"}).connect() as connection:
         sql = "SELECT n_name FROM geo.places.nation WHERE n_nationkey = :key OR n_name = :name ORDER BY 1"
         same(rows(connection, sql, key=3, name="CHINA"), [("CANADA",), ("CHINA",)])
@@ -171,7 +171,7 @@ def parameters():
 
 @with_connection
 def updates(connection):
-    """The dialect runs everything as a query; its client has an update besides."""
+    """The dialect runs every statement as a query. Its client also has an update."""
     if SETTINGS.user:
         rows_changed = connection.connection.client.execute_update
         rows_changed("CREATE TABLE alchemy_people (id BIGINT, name VARCHAR)")
@@ -223,7 +223,7 @@ def errors(connection):
 
 
 if __name__ == "__main__":
-    # It is written for SQLAlchemy 1.4, which says so at every step.
+    # The dialect is written for SQLAlchemy 1.4, and warns at every step.
     warnings.simplefilter("ignore")
     knows_peers()
     ways = [

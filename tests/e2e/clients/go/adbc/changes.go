@@ -78,7 +78,7 @@ func insertBatch(s *session) error {
 	)
 }
 
-// unfetched runs DML the way that a query is run: it happens once, whether its result is read or not.
+// unfetched runs DML as a query: it runs once, whether its result is read or not.
 func unfetched(s *session) error {
 	if _, err := s.query("INSERT INTO go_people VALUES (20, 'once')"); err != nil {
 		return err
@@ -115,7 +115,7 @@ func (s *session) load(table, mode, json string, options map[string]string) (int
 	return statement.ExecuteUpdate(s.context)
 }
 
-// loads checks how many rows an ingest takes.
+// loads checks the number of rows that an ingest stores.
 func (s *session) loads(table, mode, json string, rows int64, options map[string]string) error {
 	taken, err := s.load(table, mode, json, options)
 	if err != nil {
@@ -146,11 +146,11 @@ func ingest(s *session) error {
 	}
 	_, refused := s.load("nation", adbc.OptionValueIngestModeAppend, one, map[string]string{
 		adbc.OptionValueIngestTargetCatalog: "geo", adbc.OptionValueIngestTargetDBSchema: "places"})
-	// At a gateway it is not the rights that are asked first: rows are taken at the owner.
+	// A gateway does not check the rights first: only the owner accepts rows.
 	return isStatus(refused, adbc.StatusNotImplemented, "nation", "owner")
 }
 
-// ingestPort appends to a port that takes rows.
+// ingestPort appends to a port that accepts rows.
 func (s settings) ingestPort() error {
 	session, err := s.open()
 	if err != nil {
@@ -172,7 +172,7 @@ func (s settings) ingestPort() error {
 	return session.answers(fmt.Sprintf("SELECT count(*) - %s FROM %s", before.rows[0], s.writable), "2")
 }
 
-// transactions are offered as far as the server says that they hold: not at all.
+// transactions are refused, because the server reports that it has none.
 func transactions(s *session) error {
 	off := s.Connection.(adbc.PostInitOptions).SetOption(adbc.OptionKeyAutoCommit, adbc.OptionValueDisabled)
 	return errors.Join(

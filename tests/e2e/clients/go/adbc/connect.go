@@ -11,7 +11,7 @@ import (
 	"portolan.test/clients/internal/report"
 )
 
-// ways are the ways to connect that these settings allow.
+// ways returns the ways to connect that these settings allow.
 func (s settings) ways() []report.Check {
 	var checks []report.Check
 	add := func(feature, needed string, try func() error) {
@@ -46,7 +46,7 @@ func connects(options map[string]string) error {
 	return session.answers("SELECT 1 AS one", "1")
 }
 
-// refuses is an error unless the options are refused, and told so without the secret.
+// refuses returns an error unless the server refuses the options, with a message that does not contain the secret.
 func refuses(options map[string]string, secret string) error {
 	err := connects(options)
 	if told := isStatus(err, adbc.StatusUnauthenticated); told != nil {
@@ -76,7 +76,7 @@ func (s settings) byToken() error {
 	return refuses(header("not-a-token"), "not-a-token")
 }
 
-// authority are the options that trust -ca at a node.
+// authority returns the options that trust -ca at a node.
 func (s settings) authority(url string) (map[string]string, error) {
 	ca, err := os.ReadFile(s.CA)
 	return map[string]string{adbc.OptionKeyURI: url, flightsql.OptionSSLRootCerts: string(ca)}, err
@@ -126,7 +126,7 @@ func (s settings) byCertificate() error {
 	return nil
 }
 
-// byOAuth has the driver fetch a token. gRPC in Go sends such tokens over TLS only.
+// byOAuth makes the driver fetch a token. gRPC in Go sends such tokens over TLS only.
 func (s settings) byOAuth() error {
 	options, err := s.authority(s.oauth)
 	if err != nil {

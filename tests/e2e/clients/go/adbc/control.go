@@ -17,7 +17,7 @@ import (
 const endless = "SELECT count(*) FROM sales.orders.lineitem a, sales.orders.lineitem b, sales.orders.lineitem c " +
 	"WHERE a.l_comment || b.l_comment < c.l_comment"
 
-// soon is when a query that is stopped must be over.
+// soon is the time within which a cancelled query must end.
 const soon = 20 * time.Second
 
 func errorsTold(s *session) error {
@@ -83,7 +83,7 @@ func sessionCatalog(s *session) error {
 	)
 }
 
-// cancel gives up a query while it runs, once while it is planned or starts and once while it is read.
+// cancel cancels a query while it is planned or starts, and another one while its rows are read.
 func cancel(s *session) error {
 	for _, wait := range []time.Duration{50 * time.Millisecond, 2 * time.Second} {
 		statement, err := s.statement(endless)
@@ -112,7 +112,7 @@ func cancel(s *session) error {
 	return s.answers("SELECT 1", "1")
 }
 
-// timeouts lets the driver's own timeouts run out, which are gRPC deadlines.
+// timeouts lets the driver's own timeouts expire, which are gRPC deadlines.
 func timeouts(s *session) error {
 	statement, err := s.statement(endless)
 	if err != nil {

@@ -1,6 +1,5 @@
-// ADBC's driver for Flight SQL, unmodified, feature by feature.
-//
-// Features are tried at -url, as -user if one is given. Each way to connect is tried if its flags are given.
+// ADBC's driver for Flight SQL, unmodified, feature by feature. Features are tested at -url, as -user if one is given.
+// Each way to connect is tested if its flags are given.
 package main
 
 import (
@@ -12,7 +11,7 @@ import (
 	"portolan.test/clients/internal/report"
 )
 
-// settings is where and as whom to connect.
+// settings has the address and the credentials of a connection.
 type settings struct {
 	report.Servers
 	oauth, tokenURI, client, secret string
@@ -32,7 +31,7 @@ func main() {
 	report.Run("adbc-go", "github.com/apache/arrow-adbc/go/adbc", *only, s.checks())
 }
 
-// checks are those that these settings allow.
+// checks returns the checks that these settings allow.
 func (s settings) checks() []report.Check {
 	checks := s.ways()
 	for _, feature := range []struct {
@@ -77,7 +76,7 @@ func (s settings) checks() []report.Check {
 	return checks
 }
 
-// options are those for -url. Cookies carry the session of one who does not log in.
+// options returns the options for -url. Cookies carry the session of a client that does not log in.
 func (s settings) options() map[string]string {
 	options := map[string]string{
 		adbc.OptionKeyURI:                s.URL,

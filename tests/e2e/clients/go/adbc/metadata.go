@@ -11,7 +11,7 @@ import (
 	"portolan.test/clients/internal/report"
 )
 
-// browse looks at GetObjects at each depth, filtered and not.
+// browse checks GetObjects at each depth, with and without filters.
 func browse(s *session) error {
 	domain, product, port, column := "geo", "places", "nation", "n_name"
 	for _, step := range []struct {
@@ -39,7 +39,7 @@ func browse(s *session) error {
 		}
 		text := strings.Join(found.rows, "\n")
 		for _, wanted := range step.wanted {
-			// A catalog's name is a column of its own, so that it stands without quotes.
+			// A catalog's name is in a column of its own, without quotes.
 			if !strings.Contains(text, wanted) && !strings.Contains("\n"+text, "\n"+strings.Trim(wanted, `"`)+"|") {
 				return fmt.Errorf("depth %d: expected %s in %s", step.depth, wanted, text)
 			}
@@ -53,7 +53,7 @@ func browse(s *session) error {
 	return nil
 }
 
-// metadataGetters looks at what is said of the server, of the kinds of tables, and of one table.
+// metadataGetters checks the metadata of the server, the table types, and one table.
 func metadataGetters(s *session) error {
 	reader, err := s.GetInfo(s.context, nil)
 	if err != nil {
@@ -92,7 +92,7 @@ func metadataGetters(s *session) error {
 	return isStatus(err, adbc.StatusNotFound)
 }
 
-// keys cannot be had: the driver leaves the constraints of GetObjects empty and asks the server for none.
+// keys are not available: the driver leaves the constraints of GetObjects empty, and does not request them.
 func keys(s *session) error {
 	port := "nation"
 	reader, err := s.GetObjects(s.context, adbc.ObjectDepthColumns, nil, nil, &port, nil, nil)

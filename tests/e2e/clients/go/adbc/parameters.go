@@ -23,7 +23,7 @@ func fields(types ...arrow.DataType) *arrow.Schema {
 	return arrow.NewSchema(made, nil)
 }
 
-// bound checks the rows of a query that one batch of parameters is bound to.
+// bound checks the rows of a query with one batch of parameters.
 func (s *session) bound(sql string, schema *arrow.Schema, json string, rows ...string) error {
 	values, err := batch(schema, json)
 	if err != nil {
@@ -51,7 +51,7 @@ func parameters(s *session) error {
 	)
 }
 
-// parameterSchema looks at what the server says of parameters that were not bound yet.
+// parameterSchema checks the server's types of parameters that are not bound yet.
 func parameterSchema(s *session) error {
 	statement, err := s.statement("SELECT n_name FROM geo.places.nation WHERE n_nationkey = ? AND n_name = ?")
 	if err != nil {
@@ -77,13 +77,13 @@ func limitParameter(s *session) error {
 	)
 }
 
-// parameterBatches binds several rows to one query: it runs for each, and all rows come.
+// parameterBatches binds several rows to one query, which runs for each and returns all rows.
 func parameterBatches(s *session) error {
 	return s.bound("SELECT n_name FROM geo.places.nation WHERE n_nationkey = ?",
 		integers, `[{"0": 3}, {"0": 18}, {"0": 99}, {"0": 3}]`, "CANADA", "CHINA", "CANADA")
 }
 
-// preparedReuse runs one prepared statement again and again, with other values and without new ones.
+// preparedReuse runs one prepared statement several times, with new values and without.
 func preparedReuse(s *session) error {
 	statement, err := s.statement("SELECT n_name FROM geo.places.nation WHERE n_nationkey = ?")
 	if err != nil {

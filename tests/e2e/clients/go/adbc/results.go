@@ -10,7 +10,7 @@ import (
 	"portolan.test/clients/internal/report"
 )
 
-// types looks at a value of each type, at its text and at its Arrow type.
+// types checks a value of each type, as text and with its Arrow type.
 func types(s *session) error {
 	var failures []error
 	for _, step := range []struct{ sql, kind, text string }{
@@ -48,7 +48,7 @@ func types(s *session) error {
 	return errors.Join(failures...)
 }
 
-// schemas compares the four ways to learn a result's schema.
+// schemas compares the four ways to read a result's schema.
 func schemas(s *session) error {
 	for _, sql := range []string{
 		"SELECT n_nationkey, n_name, n_regionkey, n_comment FROM geo.places.nation",
@@ -105,7 +105,7 @@ func largeResults(s *session) error {
 	return report.Expect(len(answer.rows) == 60175, "60175 rows, got %d", len(answer.rows))
 }
 
-// partitions reads a large result part by part, each over another connection, as a cluster of readers would.
+// partitions reads a large result in parts, each over another connection, like a cluster of readers.
 func partitions(s *session) error {
 	statement, err := s.statement("SELECT l_orderkey FROM sales.orders.lineitem")
 	if err != nil {
@@ -134,7 +134,7 @@ func partitions(s *session) error {
 	return report.Expect(rows == 60175, "60175 rows, got %d", rows)
 }
 
-// poll runs a query incrementally: PollFlightInfo until it is done, and its parts as they come.
+// poll runs a query incrementally: PollFlightInfo until the query is done, and its parts as they arrive.
 func poll(s *session) error {
 	statement, err := s.statement("SELECT n_name FROM geo.places.nation")
 	if err != nil {

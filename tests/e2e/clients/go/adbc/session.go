@@ -42,13 +42,13 @@ func (s *session) close() {
 	s.stop()
 }
 
-// result is a whole answer: its schema, and a row for each of its rows, as texts.
+// result is a complete result: its schema, and its rows as strings.
 type result struct {
 	schema *arrow.Schema
 	rows   []string
 }
 
-// read reads an answer to its end. A row's values have `|` between them.
+// read reads a result to its end. A row's values are separated by `|`.
 func read(reader array.RecordReader) (result, error) {
 	defer reader.Release()
 	answer := result{schema: reader.Schema()}
@@ -65,7 +65,7 @@ func read(reader array.RecordReader) (result, error) {
 	return answer, reader.Err()
 }
 
-// statement makes a statement of SQL, which the caller closes.
+// statement creates a statement of SQL, which the caller closes.
 func (s *session) statement(sql string) (adbc.Statement, error) {
 	statement, err := s.NewStatement()
 	if err != nil {
@@ -92,7 +92,7 @@ func (s *session) run(statement adbc.Statement) (result, error) {
 	return read(reader)
 }
 
-// prepared runs SQL with a batch of parameters bound.
+// prepared runs SQL with a batch of bound parameters.
 func (s *session) prepared(sql string, batch arrow.RecordBatch) (result, error) {
 	statement, err := s.statement(sql)
 	if err != nil {
@@ -108,7 +108,7 @@ func (s *session) prepared(sql string, batch arrow.RecordBatch) (result, error) 
 	return s.run(statement)
 }
 
-// update runs SQL for its count of rows.
+// update runs SQL, and returns the number of changed rows.
 func (s *session) update(sql string) (int64, error) {
 	statement, err := s.statement(sql)
 	if err != nil {
@@ -118,7 +118,7 @@ func (s *session) update(sql string) (int64, error) {
 	return statement.ExecuteUpdate(s.context)
 }
 
-// answers checks a query's rows, and is an error that names it if they are others.
+// answers returns an error that names the query if its rows differ.
 func (s *session) answers(sql string, rows ...string) error {
 	answer, err := s.query(sql)
 	return same(sql, answer, err, rows)
@@ -134,13 +134,13 @@ func same(sql string, answer result, err error, rows []string) error {
 	return nil
 }
 
-// batch makes a batch of JSON rows.
+// batch returns a batch of JSON rows.
 func batch(schema *arrow.Schema, json string) (arrow.RecordBatch, error) {
 	made, _, err := array.RecordFromJSON(memory.DefaultAllocator, schema, strings.NewReader(json))
 	return made, err
 }
 
-// status is the code of ADBC that an error has.
+// status returns the ADBC code of an error.
 func status(err error) adbc.Status {
 	var told adbc.Error
 	if errors.As(err, &told) {
@@ -149,7 +149,7 @@ func status(err error) adbc.Status {
 	return adbc.StatusOK
 }
 
-// isStatus is an error unless `err` has this code and says the texts.
+// isStatus returns an error unless `err` has this code and contains the texts.
 func isStatus(err error, code adbc.Status, texts ...string) error {
 	if err == nil {
 		return fmt.Errorf("expected %s and %q, got no error", code, texts)

@@ -1,6 +1,5 @@
-// Go's database/sql over ADBC's driver for Flight SQL, unmodified, feature by feature.
-//
-// Its connection string is `key=value` with `;` between, so that no password can contain a semicolon.
+// Go's database/sql over ADBC's driver for Flight SQL, unmodified, feature by feature. Its connection string consists
+// of `key=value` pairs separated by `;`, so no password can contain a semicolon.
 package main
 
 import (
@@ -106,7 +105,7 @@ func with(source string, try func(context.Context, *sql.Conn) error) error {
 	return try(ctx, connection)
 }
 
-// collect reads rows to their end, each as a text with `|` between its values.
+// collect reads rows to their end, each as a string with `|` between its values.
 func collect(rows *sql.Rows, err error) ([]string, error) {
 	if err != nil {
 		return nil, err
@@ -146,7 +145,7 @@ func answers(ctx context.Context, db *sql.Conn, query string, rows ...string) er
 	return same(query, got, err, rows)
 }
 
-// prepared checks the rows of a prepared query. The values' Go types must be exactly those that the server says.
+// prepared checks the rows of a prepared query. The values must have exactly the Go types that the server reports.
 func prepared(ctx context.Context, db *sql.Conn, query string, values []any, rows ...string) error {
 	statement, err := db.PrepareContext(ctx, query)
 	if err != nil {
@@ -268,7 +267,7 @@ func updates(ctx context.Context, db *sql.Conn) error {
 	)
 }
 
-// transactions are refused, since the server says that it has none.
+// transactions are refused, because the server reports that it has none.
 func transactions(ctx context.Context, db *sql.Conn) error {
 	if _, err := db.BeginTx(ctx, nil); err == nil {
 		return fmt.Errorf("expected that a transaction is refused")
@@ -276,7 +275,7 @@ func transactions(ctx context.Context, db *sql.Conn) error {
 	return answers(ctx, db, "SELECT 1", "1")
 }
 
-// sessionCatalog is set by SQL here; the `SET` and the query are calls of one connection.
+// sessionCatalog sets the catalog by SQL. The `SET` and the query are calls of one connection.
 func sessionCatalog(ctx context.Context, db *sql.Conn) error {
 	for _, set := range []string{"SET catalog = 'geo'", "SET schema = 'places'"} {
 		if _, err := db.ExecContext(ctx, set); err != nil {

@@ -1,4 +1,4 @@
-// Arrow's own Go client for Flight SQL, call by call: what drivers are made of.
+// Arrow's own Go client for Flight SQL, call by call. Drivers are built on this client.
 package main
 
 import (
@@ -28,7 +28,7 @@ import (
 	"portolan.test/clients/internal/report"
 )
 
-// session is one connection; its context carries the log-in.
+// session is one connection. Its context has the credentials of the login.
 type session struct {
 	*flightsql.Client
 	context context.Context
@@ -97,7 +97,7 @@ func main() {
 	report.Run("flightsql-go", "github.com/apache/arrow-go/v18", *only, checks)
 }
 
-// trusting is TLS that trusts the authority in this file.
+// trusting returns a TLS config that trusts the authority in this file.
 func trusting(ca string) (*tls.Config, error) {
 	text, err := os.ReadFile(ca)
 	authorities := x509.NewCertPool()
@@ -116,7 +116,7 @@ func withToken(url, token string) error {
 	})
 }
 
-// withSecurity runs a check over one connection: without TLS where there is no config of it.
+// withSecurity runs a check over one connection, without TLS if there is no config.
 func withSecurity(url string, security *tls.Config, user, password string, try func(*session) error) error {
 	_, host, _ := strings.Cut(url, "://")
 	cookies := []flight.ClientMiddleware{flight.NewClientCookieMiddleware()}
@@ -139,7 +139,7 @@ func withSecurity(url string, security *tls.Config, user, password string, try f
 	return try(&session{Client: client, context: ctx})
 }
 
-// rows reads every endpoint of a flight; gives the columns and how many rows there are.
+// rows reads every endpoint of a flight, and returns the columns and the number of rows.
 func (s *session) rows(info *flight.FlightInfo) (*arrow.Schema, int64, error) {
 	var schema *arrow.Schema
 	var count int64
@@ -174,7 +174,7 @@ func refused(err error) error {
 	return report.Expect(status.Code(err) == codes.Unauthenticated, "UNAUTHENTICATED, got %v", err)
 }
 
-// primaryKeys are the columns as the text of Flight SQL orders them; Arrow's own implementations exchange the last two.
+// primaryKeys has the columns in the order of Flight SQL's text. Arrow's own implementations swap the last two.
 var primaryKeys = func() *arrow.Schema {
 	columns := schema_ref.PrimaryKeys.Fields()
 	last := len(columns) - 1
@@ -182,7 +182,8 @@ var primaryKeys = func() *arrow.Schema {
 	return arrow.NewSchema(columns, nil)
 }()
 
-// metadataSchemas compares what GetSchema, GetFlightInfo and DoGet say of each call about metadata with what Flight SQL says.
+// metadataSchemas compares the schemas that GetSchema, GetFlightInfo and DoGet return for each metadata call with
+// Flight SQL's.
 func metadataSchemas(s *session) error {
 	catalog, product := "geo", "places"
 	nation := flightsql.TableRef{Catalog: &catalog, DBSchema: &product, Table: "nation"}
@@ -253,7 +254,7 @@ func (s *session) conforms(wanted *arrow.Schema, schema func() (*flight.SchemaRe
 	return errors.Join(failures...)
 }
 
-// keys are those that contracts declare: that of one port, and the one that refers to another.
+// keys checks the keys that contracts declare: the primary key of one port, and a reference to another port.
 func keys(s *session) error {
 	catalog, product := "geo", "places"
 	nation := flightsql.TableRef{Catalog: &catalog, DBSchema: &product, Table: "nation"}
@@ -268,7 +269,7 @@ func keys(s *session) error {
 	return report.Expect(primary == 1, "one column in the key of nation, got %d", primary)
 }
 
-// sessionClose ends a session, and the next call begins another.
+// sessionClose closes a session, and the next call opens another one.
 func sessionClose(s *session) error {
 	result, err := s.CloseSession(s.context, &flight.CloseSessionRequest{})
 	if err != nil {
@@ -278,7 +279,7 @@ func sessionClose(s *session) error {
 	return report.Expect(closed, "a closed session, or none, got %s", result.GetStatus())
 }
 
-// cancelFlightInfo cancels a query by its flight, and what it was is not to be had any more.
+// cancelFlightInfo cancels a query by its flight, whose rows can then no longer be fetched.
 func cancelFlightInfo(s *session) error {
 	info, err := s.Execute(s.context, "SELECT * FROM sales.orders.lineitem")
 	if err != nil {
@@ -297,7 +298,7 @@ func cancelFlightInfo(s *session) error {
 	return nil
 }
 
-// transactions are refused as what the node does not do, which drivers take for their absence.
+// transactions are refused as unsupported, which drivers read as their absence.
 func transactions(s *session) error {
 	_, err := s.BeginTransaction(s.context)
 	return report.Expect(status.Code(err) == codes.Unimplemented, "UNIMPLEMENTED, got %v", err)

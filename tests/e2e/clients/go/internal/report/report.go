@@ -1,5 +1,6 @@
-// Package report says line by line which features a client has: `ok <feature>`, `no <feature>: why` for what the client itself
-// cannot do, and `fine` at the end. A failed check goes to standard error, and the exit code is then 1.
+// Package report prints the features of a client line by line: `ok <feature>`, or `no <feature>: why` if the client
+// itself does not support it, and `fine` at the end. A failed check is printed to standard error, and the exit code is
+// then 1.
 package report
 
 import (
@@ -12,10 +13,10 @@ import (
 	"time"
 )
 
-// patience bounds one check: a client that waits forever must not hold up the tests.
+// patience limits the time of one check, because a client that waits forever must not block the tests.
 const patience = 2 * time.Minute
 
-// Check is one feature and how it is tried.
+// Check is one feature and its test.
 type Check struct {
 	Feature string
 	Try     func() error
@@ -25,12 +26,12 @@ type limit string
 
 func (l limit) Error() string { return string(l) }
 
-// Limit is what a check returns for what the client cannot do, whatever the server does.
+// Limit returns the error for a feature that the client does not support with any server.
 func Limit(format string, values ...any) error {
 	return limit(fmt.Sprintf(format, values...))
 }
 
-// Expect is an error unless it holds.
+// Expect returns an error unless `holds` is true.
 func Expect(holds bool, format string, values ...any) error {
 	if holds {
 		return nil
@@ -38,7 +39,7 @@ func Expect(holds bool, format string, values ...any) error {
 	return fmt.Errorf("expected "+format, values...)
 }
 
-// Says is an error unless `err` is one that contains all the texts.
+// Says returns an error unless `err` contains all the texts.
 func Says(err error, texts ...string) error {
 	if err == nil {
 		return fmt.Errorf("expected an error that says %q", texts)
@@ -51,7 +52,7 @@ func Says(err error, texts ...string) error {
 	return nil
 }
 
-// Run names the client by a module that this program is built with, tries the checks and ends the program.
+// Run names the client by a module of this program, runs the checks and ends the program.
 func Run(client, module string, only string, checks []Check) {
 	fmt.Printf("client %s %s\n", client, version(module))
 	failed := false

@@ -2,14 +2,14 @@ package report
 
 import "flag"
 
-// Servers is where features are tried, and how to log in there. What is empty is not there to be tried.
+// Servers has the addresses at which features are tested, and the credentials for them. An empty one is not tested.
 type Servers struct {
 	URL, User, Password, Anonymous string
 	Token, TokenUser               string
 	TLS, CA, MTLS, Cert, Key       string
 }
 
-// Declare declares the flags that name them; they are known once flag.Parse was called.
+// Declare declares the flags of the servers. Their values are known after flag.Parse.
 func (s *Servers) Declare() {
 	flag.StringVar(&s.URL, "url", "", "where features are tried: grpc+tcp://host:port")
 	flag.StringVar(&s.User, "user", "", "the user at -url; none: nobody in particular")

@@ -8,7 +8,7 @@ import java.sql.Types;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Sensible arguments for each method of {@link DatabaseMetaData}. */
+/** Useful arguments for each method of {@link DatabaseMetaData}. */
 final class Arguments {
     private static final int[] RESULT_SETS = {
         ResultSet.TYPE_FORWARD_ONLY, ResultSet.TYPE_SCROLL_INSENSITIVE, ResultSet.TYPE_SCROLL_SENSITIVE
@@ -20,7 +20,7 @@ final class Arguments {
 
     private Arguments() {}
 
-    /** Lists of arguments to call it with. */
+    /** Returns lists of arguments for calls of a method. */
     static List<Object[]> of(Method method) {
         return switch (method.getName()) {
             case "supportsConvert" -> method.getParameterCount() == 0
@@ -41,7 +41,7 @@ final class Arguments {
             case "getCrossReference" -> List.<Object[]>of(
                     new Object[] {"geo", "places", "region", "geo", "places", "nation"});
             case "getUDTs" -> List.<Object[]>of(new Object[] {null, null, "%", new int[] {Types.STRUCT}});
-            // What every object has.
+            // The methods that every object has.
             case "unwrap", "isWrapperFor" -> List.<Object[]>of(new Object[] {DatabaseMetaData.class});
             default -> named(method);
         };

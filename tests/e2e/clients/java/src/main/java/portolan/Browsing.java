@@ -12,7 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
-/** What {@link DatabaseMetaData} tells of the demo's domains. */
+/** The metadata of the demo's domains in {@link DatabaseMetaData}. */
 final class Browsing {
     private static final List<List<String>> PORTS = List.of(
             List.of("geo", "places", "nation"),
@@ -120,7 +120,7 @@ final class Browsing {
                             List.of("sales", "orders", "lineitem", "l_linenumber", "2")),
                     Check.columns(() -> about.getPrimaryKeys("sales", "orders", "lineitem"), names));
             Check.equal("of no table", List.of(), Check.columns(() -> about.getPrimaryKeys("geo", "places", "natio_"), names));
-            // Whether there are any is the contracts' affair; asking must not fail, and rows must be whole.
+            // The contracts may declare no references. The call must not fail, and rows must be complete.
             String[] sides = {"PKTABLE_NAME", "PKCOLUMN_NAME", "FKTABLE_NAME", "FKCOLUMN_NAME", "KEY_SEQ"};
             for (List<String> port : PORTS) {
                 String[] of = port.toArray(String[]::new);
@@ -135,7 +135,7 @@ final class Browsing {
         }
     }
 
-    /** Calls every getter; none may throw. */
+    /** Calls every getter. None may throw an exception. */
     private static void getters(Target target) throws Exception {
         try (Connection connection = target.connect()) {
             DatabaseMetaData about = connection.getMetaData();
@@ -155,7 +155,7 @@ final class Browsing {
                     }
                 }
             }
-            // The driver's own base says so of ten: see `cursor-getters`.
+            // Ten getters fail in the driver's own base class: see `cursor-getters`.
             broken.removeIf(failure -> failure.endsWith(TODO));
             Check.equal("getters that throw", Set.of(), broken);
             Check.that("all were called: " + got.size(), got.size() > 160);

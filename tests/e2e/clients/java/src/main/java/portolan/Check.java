@@ -9,16 +9,16 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 
-/** What is expected, and what came. */
+/** Comparisons of expected and actual values. */
 final class Check {
     private Check() {}
 
-    /** Something that may fail. */
+    /** An action that may fail. */
     interface Action {
         void run() throws Exception;
     }
 
-    /** Something that gives a value. */
+    /** A source of a value. */
     interface Source<T> {
         T get() throws Exception;
     }
@@ -44,7 +44,7 @@ final class Check {
         }
     }
 
-    /** Runs what must fail with an SQLException, whose text (causes included) holds `expected`. */
+    /** Runs an action that must fail with an SQLException whose text (causes included) contains `expected`. */
     static SQLException refused(String what, String expected, Action action) throws Exception {
         try {
             action.run();
@@ -55,14 +55,17 @@ final class Check {
         throw new AssertionError(what + ": expected an SQLException, and it went through");
     }
 
-    /** The rows of a query, each value as text. */
+    /** Returns the rows of a query, each value as a string. */
     static List<List<String>> rows(Connection connection, String sql) throws SQLException {
         try (Statement statement = connection.createStatement(); ResultSet rows = statement.executeQuery(sql)) {
             return rows(rows);
         }
     }
 
-    /** All rows, each value as text. The columns are counted in the first row: without rows there are none. */
+    /**
+     * Returns all rows, each value as a string. The columns are counted in the first row, so without rows there are
+     * none.
+     */
     static List<List<String>> rows(ResultSet rows) throws SQLException {
         List<List<String>> all = new ArrayList<>();
         while (rows.next()) {
@@ -75,7 +78,7 @@ final class Check {
         return all;
     }
 
-    /** The rows of a table about the catalog, in some of its columns. */
+    /** Returns the rows of a catalog table, with some of its columns. */
     static List<List<String>> columns(Source<ResultSet> source, String... names) throws Exception {
         List<List<String>> all = new ArrayList<>();
         try (ResultSet rows = source.get()) {
@@ -90,14 +93,14 @@ final class Check {
         return all;
     }
 
-    /** The only value that a query gives. */
+    /** Returns the only value of a query. */
     static String value(Connection connection, String sql) throws SQLException {
         List<List<String>> rows = rows(connection, sql);
         equal("rows and columns of `" + sql + "`", List.of(1, 1), List.of(rows.size(), rows.get(0).size()));
         return rows.get(0).get(0);
     }
 
-    /** Waits until it holds. */
+    /** Waits until the condition holds. */
     static void until(String what, int seconds, Source<Boolean> holds) throws Exception {
         long end = System.nanoTime() + seconds * 1_000_000_000L;
         while (!holds.get()) {
@@ -106,7 +109,7 @@ final class Check {
         }
     }
 
-    /** An exception's texts, from the outermost to the innermost. */
+    /** Returns an exception's texts, from the outermost to the innermost. */
     static String chain(Throwable failure) {
         StringBuilder text = new StringBuilder();
         for (Throwable cause = failure; cause != null; cause = cause.getCause()) {

@@ -7,7 +7,7 @@ import java.sql.Statement;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** Every way to say who is connecting. */
+/** Every way to authenticate. */
 final class Connecting {
     private Connecting() {}
 
@@ -25,10 +25,10 @@ final class Connecting {
 
     private static void anonymous(Target target) throws Exception {
         works(target.connectWith("user", null, "password", null, "token", null));
-        // Everything in the URL, as people paste it.
+        // The URL contains everything, as users paste it.
         works(DriverManager.getConnection(target.url() + "?useEncryption=false"));
         works(DriverManager.getConnection(target.url() + "/?useEncryption=false&threadPoolSize=2"));
-        // What drivers are given that have nothing to say.
+        // Tools send these to drivers if there are no credentials.
         works(target.connectWith("user", "", "password", ""));
     }
 
@@ -36,7 +36,7 @@ final class Connecting {
         String user = target.needed("user");
         String password = target.needed("password");
         works(target.connect());
-        // The two of the URL, encoded, and those of the call.
+        // Two properties are in the URL, encoded, and the others are in the call.
         String url = target.url() + "/?useEncryption=" + target.given("useEncryption");
         if (target.given("tlsRootCerts") == null) {
             works(DriverManager.getConnection(url, user, password));
@@ -56,7 +56,7 @@ final class Connecting {
         Check.that("the error does not tell the token", !Check.chain(wrong).contains(token));
     }
 
-    /** The token is said as {@code token}, and the name to go with it, if any, as {@code user}. */
+    /** The token is in {@code token}, and the user name for it, if any, in {@code user}. */
     private static void tokenAsPassword(Target target) throws Exception {
         String user = target.given("user") == null ? "token" : target.given("user");
         String token = target.needed("token");
@@ -89,7 +89,7 @@ final class Connecting {
         refused(target, "no certificate", "", "useEncryption", "true", "clientCertificate", null, "clientKey", null);
     }
 
-    /** Asks something and closes. */
+    /** Runs a query and closes the connection. */
     private static void works(Connection opened) throws SQLException {
         try (Connection connection = opened) {
             Check.equal("SELECT 42", "42", Check.value(connection, "SELECT 42"));
@@ -97,7 +97,7 @@ final class Connecting {
         }
     }
 
-    /** Connecting or asking is refused. */
+    /** Checks that the connection or its first query is refused. */
     private static Exception refused(Target target, String what, String expected, String... changes) throws Exception {
         return Check.refused(what, expected, () -> {
             try (Connection connection = target.connectWith(changes); Statement statement = connection.createStatement()) {

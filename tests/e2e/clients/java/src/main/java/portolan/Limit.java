@@ -1,6 +1,8 @@
 package portolan;
 
-/** What this version of the driver cannot do with any server. Thrown only where it was seen not to. */
+/**
+ * A feature that this version of the driver does not support with any server. It is thrown only if that was observed.
+ */
 final class Limit extends Exception {
     private static final long serialVersionUID = 1;
 

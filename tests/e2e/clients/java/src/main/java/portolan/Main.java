@@ -8,16 +8,17 @@ import java.util.Map;
 import java.util.TimeZone;
 
 /**
- * Checks what the Flight SQL JDBC driver on the class path can do with a server: one line a feature on standard output,
- * {@code ok ID} or {@code no ID: REASON} for what this version of the driver cannot do with any server, and
- * {@code fine} at the end. What fails is told on standard error, and the exit code is 1.
+ * Checks the features of the Flight SQL JDBC driver on the class path with a server. Standard output has one line for
+ * each feature: {@code ok ID}, or {@code no ID: REASON} if this version of the driver does not support the feature with
+ * any server. {@code fine} is the last line. Failures are on standard error, and the exit code is then 1.
  */
 public final class Main {
     private static final Map<String, Feature> FEATURES = new LinkedHashMap<>();
     private static final Map<String, List<String>> GROUPS = new LinkedHashMap<>();
 
     static {
-        // The driver shifts dates and times elsewhere: see `other-time-zones`. Before any class computes a date.
+        // In other zones, the driver shifts dates and times: see `other-time-zones`. This comes before any class
+        // computes a date.
         TimeZone.setDefault(TimeZone.getTimeZone("UTC"));
         group("connecting", Connecting.features());
         group("browsing", Browsing.features());
@@ -32,7 +33,7 @@ public final class Main {
 
     private Main() {}
 
-    /** A thing that a driver should be able to do. */
+    /** A feature that a driver should support. */
     interface Feature {
         void check(Target target) throws Exception;
     }
@@ -50,7 +51,7 @@ public final class Main {
         if (fine) {
             System.out.println("fine");
         }
-        // Threads of a driver that was cancelled may linger.
+        // Threads of a cancelled driver may still run.
         System.exit(fine ? 0 : 1);
     }
 

@@ -14,7 +14,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** Parameters of prepared statements: every setter that makes sense, in the places where queries have them. */
+/** Parameters of prepared statements: every useful setter, at the usual places in queries. */
 final class Parameters {
     private Parameters() {}
 
@@ -38,7 +38,7 @@ final class Parameters {
         void set(PreparedStatement statement) throws SQLException;
     }
 
-    /** The first column of the first row, as text. */
+    /** Returns the first column of the first row as a string. */
     private static String asked(Connection connection, String sql, Setter setter) throws SQLException {
         try (PreparedStatement statement = connection.prepareStatement(sql)) {
             setter.set(statement);
@@ -81,7 +81,7 @@ final class Parameters {
         Check.equal("CAST(? AS " + type + ")", expected, asked(connection, "SELECT CAST(? AS " + type + ") AS v", setter));
     }
 
-    /** Parameters whose types come from what they are compared with. */
+    /** Parameters whose types come from the columns that they are compared with. */
     private static void columns(Connection connection) throws SQLException {
         String lineitem = "SELECT count(*) > 0 FROM sales.orders.lineitem WHERE ";
         Check.equal("a long", "true", asked(connection, lineitem + "l_orderkey = ?", s -> s.setLong(1, 1)));
@@ -144,7 +144,7 @@ final class Parameters {
             Timestamp moment = Timestamp.valueOf("2024-02-29 12:34:56.789");
             for (String unit : List.of("Second", "Millisecond", "Microsecond", "Nanosecond")) {
                 String type = "arrow_cast(TIMESTAMP '2024-02-29 12:34:56.789', 'Timestamp(" + unit + ", None)')";
-                // What a column of seconds cannot hold is refused, as other values are that would change.
+                // A value that a column of seconds cannot hold is refused, like other values that would change.
                 Timestamp held = unit.equals("Second") ? Timestamp.valueOf("2024-02-29 12:34:56") : moment;
                 Check.equal("compared with a timestamp in units of a " + unit, "true",
                         asked(connection, "SELECT " + type + " = ?", s -> s.setTimestamp(1, held)));
@@ -182,7 +182,7 @@ final class Parameters {
         }
     }
 
-    /** Parameters of which nothing tells the type. */
+    /** Parameters whose types the statement does not determine. */
     private static void untyped(Target target) throws Exception {
         try (Connection connection = target.connect()) {
             Check.equal("SELECT ?", "text", asked(connection, "SELECT ? AS v", s -> s.setString(1, "text")));
@@ -222,7 +222,7 @@ final class Parameters {
 
     private static void errors(Target target) throws Exception {
         String sql = "SELECT n_name FROM geo.places.nation WHERE n_nationkey = ? OR n_name = ?";
-        // Drivers lose memory where a parameter is missing.
+        // Drivers leak memory if a parameter is missing.
         try (Connection connection = Target.forgiving(target.connect());
                 PreparedStatement statement = connection.prepareStatement(sql)) {
             statement.setLong(1, 3);
@@ -235,7 +235,7 @@ final class Parameters {
                     Check.equal("rows with NULL for the other", List.of(List.of("CANADA")), Check.rows(rows));
                 }
             } else {
-                // The driver says so without asking.
+                // The driver reports this without a request to the server.
                 fails("a parameter that is not set", () -> statement.executeQuery().close());
             }
             fails("a parameter that there is not", () -> statement.setLong(3, 1));

@@ -14,9 +14,9 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 
-/** Queries and their results, large, empty and wrong ones. */
+/** Queries and their results: large, empty and invalid ones. */
 final class Reading {
-    /** How many connections are open at once. */
+    /** The number of connections that are open at once. */
     private static final int CONNECTIONS = 32;
 
     private Reading() {}
@@ -69,7 +69,7 @@ final class Reading {
                     }
                 }
             }
-            // Other statements between do not disturb it.
+            // Other statements in between do not disturb the result.
             Check.equal("another", "25", Check.value(connection, "SELECT count(*) FROM geo.places.nation"));
             try (ResultSet rows = statement.executeQuery()) {
                 Check.equal("as bound before", List.of(List.of("CANADA")), Check.rows(rows));
@@ -92,7 +92,7 @@ final class Reading {
             }
             Check.equal("rows", rows, read);
             Check.equal("sum", sum, added);
-            // Long texts: batches of more than gRPC's 4 MiB.
+            // Long strings make batches of more than gRPC's 4 MiB.
             String wide = "SELECT repeat(l_comment, 200) AS c FROM sales.orders.lineitem LIMIT 5000";
             try (ResultSet result = statement.executeQuery(wide)) {
                 int wideRows = 0;
@@ -113,7 +113,7 @@ final class Reading {
                     Check.that("no rows of `" + sql + "`", !rows.next());
                 }
             }
-            // How Spark and others learn columns.
+            // Spark and other tools read columns in this way.
             String sql = "SELECT * FROM geo.places.nation WHERE 1 = 0";
             try (PreparedStatement prepared = connection.prepareStatement(sql)) {
                 Check.equal("columns before it runs", 4, prepared.getMetaData().getColumnCount());
@@ -175,12 +175,12 @@ final class Reading {
             };
             for (String[] statementAndWord : wrong) {
                 Check.refused(statementAndWord[0], statementAndWord[1], () -> statement.execute(statementAndWord[0]));
-                // A setting is looked at when it is set.
+                // A setting is checked when it is set.
                 if (!statementAndWord[0].startsWith("SET")) {
                     Check.refused(statementAndWord[0], statementAndWord[1], () -> connection.prepareStatement(statementAndWord[0]));
                 }
             }
-            // What goes wrong when rows are computed already.
+            // Errors after the first rows were computed.
             Check.refused("a division by zero", "ivide by zero",
                     () -> Check.rows(connection, "SELECT 1 / (n_nationkey - n_nationkey) FROM geo.places.nation"));
             Check.equal("the connection lives on", "1", Check.value(connection, "SELECT 1"));
@@ -226,7 +226,7 @@ final class Reading {
         Statement statement = connection.createStatement();
         ResultSet rows = statement.executeQuery("SELECT * FROM sales.orders.lineitem");
         Check.that("a row", rows.next());
-        // Rows that nobody reads to the end.
+        // Rows that are not read to their end.
         rows.close();
         Check.that("closed rows", rows.isClosed());
         Check.equal("the connection lives on", "1", Check.value(connection, "SELECT 1"));

@@ -6,7 +6,7 @@ import java.sql.Statement;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** What a connection keeps from statement to statement. */
+/** The state that a connection keeps between statements. */
 final class Sessions {
     private Sessions() {}
 
@@ -38,7 +38,7 @@ final class Sessions {
         return Check.rows(connection, "SHOW portolan.query_timeout").get(0).get(1);
     }
 
-    /** There are none, and nothing says otherwise. */
+    /** There are no transactions, and no metadata claims otherwise. */
     private static void transactions(Target target) throws Exception {
         try (Connection connection = target.connect()) {
             Check.that("none are advertised", !connection.getMetaData().supportsTransactions());

@@ -10,16 +10,16 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 
-/** Long queries that do not go on for long. */
+/** Long queries that are stopped early. */
 final class Stopping {
-    /** Gives rows at once, and does not end. */
+    /** A query that returns rows at once, and does not end. */
     private static final String ENDLESS =
             "SELECT a.l_orderkey, b.l_comment FROM sales.orders.lineitem a CROSS JOIN sales.orders.lineitem b";
-    /** Gives its only row after a very long time, a batch of candidates at a time. */
+    /** A query that returns its only row after a very long time, and checks its candidates in batches. */
     private static final String SLOW =
             "SELECT sum(length(a.l_comment || b.l_comment)) FROM sales.orders.lineitem a "
                     + "JOIN sales.orders.lineitem b ON a.l_linestatus = b.l_linestatus";
-    /** Within how many seconds things have to stop. */
+    /** The number of seconds within which queries must stop. */
     private static final int SOON = 30;
 
     private Stopping() {}
@@ -34,7 +34,7 @@ final class Stopping {
     }
 
     private static void cancel(Target target) throws Exception {
-        // The driver may complain of memory that it lost itself where rows were under way.
+        // The driver may report its own memory leak if rows were on their way.
         try (Connection connection = Target.forgiving(target.connect())) {
             Statement statement = connection.createStatement();
             ResultSet rows = statement.executeQuery(ENDLESS);
@@ -60,7 +60,8 @@ final class Stopping {
             try {
                 cancelled.get(SOON, TimeUnit.SECONDS);
             } catch (ExecutionException complaint) {
-                // `cancel` closes streams that the other thread reads from, and where the two meet may complain of it.
+                // `cancel` closes streams that the other thread reads from, and may report an error if both happen at
+                // once.
                 System.err.println("cancel: " + Check.chain(complaint));
             }
             Check.that("reading fails once it is cancelled", ended != null);
@@ -72,7 +73,7 @@ final class Stopping {
     }
 
     private static void cancelBeforeRows(Target target) throws Exception {
-        // The driver may complain of memory that it lost itself where rows were under way.
+        // The driver may report its own memory leak if rows were on their way.
         try (Connection connection = Target.forgiving(target.connect())) {
             Statement statement = connection.createStatement();
             CompletableFuture<Exception> ended = CompletableFuture.supplyAsync(() -> {
@@ -89,7 +90,7 @@ final class Stopping {
             try {
                 Check.that("it fails once it is cancelled", ended.get(10, TimeUnit.SECONDS) != null);
             } catch (java.util.concurrent.TimeoutException e) {
-                // Another connection stops it, so that it does not go on for as long as it may.
+                // Another connection stops the query, so that it does not run until its timeout.
                 throw new Limit("cancel() does nothing before the first rows are there: the driver has no result set to cancel yet");
             } finally {
                 closed(statement);
@@ -99,7 +100,7 @@ final class Stopping {
     }
 
     private static void timeout(Target target) throws Exception {
-        // The driver may complain of memory that it lost itself where rows were under way.
+        // The driver may report its own memory leak if rows were on their way.
         try (Connection connection = Target.forgiving(target.connect())) {
             Statement statement = connection.createStatement();
             statement.setQueryTimeout(2);
@@ -130,7 +131,7 @@ final class Stopping {
         }
     }
 
-    /** Waits until the server runs none of the long queries, where it says what it runs. */
+    /** Waits until the server runs none of the long queries, if it reports its queries. */
     private static void gone(Connection connection) throws Exception {
         String shown = Check.value(
                 connection,
@@ -139,7 +140,7 @@ final class Stopping {
             String running = "SELECT count(*) FROM mesh.queries WHERE statement LIKE '%lineitem ' || 'b%' AND state = 'running'";
             Check.until("the server has stopped it", SOON, () -> Check.value(connection, running).equals("0"));
         }
-        // Nothing that goes on stands in the way of others.
+        // The stopped queries do not block others.
         try (Statement statement = connection.createStatement()) {
             statement.setQueryTimeout(SOON);
             try (ResultSet rows = statement.executeQuery("SELECT max(l_orderkey) FROM sales.orders.lineitem WHERE l_quantity > 1")) {
@@ -148,12 +149,12 @@ final class Stopping {
         }
     }
 
-    /** Closes what was cancelled, which may complain of it. */
+    /** Closes a cancelled object, which may report an error. */
     private static void closed(AutoCloseable cancelled) {
         try {
             cancelled.close();
         } catch (Exception expected) {
-            // It is over, one way or another.
+            // The query has ended, in one way or another.
         }
     }
 }

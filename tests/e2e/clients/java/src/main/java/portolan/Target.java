@@ -11,12 +11,14 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Properties;
 
-/** The server that is checked, and how to connect to it: {@code host}, {@code port}, and the driver's own properties. */
+/**
+ * The tested server, and the properties of the connection: {@code host}, {@code port}, and the driver's own properties.
+ */
 final class Target {
-    /** What the driver says where it lost memory itself. */
+    /** The driver's message about its own memory leak. */
     static final String LEAK = "Memory was leaked by query";
 
-    /** What 18.3 says where it closes a session that it closed before. */
+    /** The message of 18.3 if it closes a session twice. */
     static final String CLOSED_TWICE = "Channel shutdown invoked";
 
     private final Map<String, String> given = new LinkedHashMap<>();
@@ -30,7 +32,7 @@ final class Target {
         }
     }
 
-    /** As if `key=value` had been said, too. */
+    /** Returns a target with an additional property. */
     Target with(String key, String value) {
         Target target = new Target(new String[0]);
         target.given.putAll(given);
@@ -38,12 +40,12 @@ final class Target {
         return target;
     }
 
-    /** What was said of `key`. */
+    /** Returns the value of a property. */
     String given(String key) {
         return given.get(key);
     }
 
-    /** What was said of `key`, without which the feature cannot be checked. */
+    /** Returns the value of a property without which the feature cannot be checked. */
     String needed(String key) {
         String value = given.get(key);
         if (value == null) {
@@ -52,12 +54,12 @@ final class Target {
         return value;
     }
 
-    /** Where the server is, without any property. */
+    /** Returns the URL of the server without any property. */
     String url() {
         return "jdbc:arrow-flight-sql://" + needed("host") + ":" + needed("port");
     }
 
-    /** Everything that was said. */
+    /** Returns all properties. */
     Properties properties() {
         Properties properties = new Properties();
         given.forEach((key, value) -> {
@@ -68,12 +70,12 @@ final class Target {
         return properties;
     }
 
-    /** A connection as everything says that was said. */
+    /** Opens a connection with all properties. */
     Connection connect() throws SQLException {
         return connectWith();
     }
 
-    /** As {@link #connect()}, with other values of some properties; a null takes one away. */
+    /** As {@link #connect()}, with other values of some properties. A null removes a property. */
     Connection connectWith(String... keysAndValues) throws SQLException {
         Properties properties = properties();
         for (int i = 0; i < keysAndValues.length; i += 2) {
@@ -88,8 +90,8 @@ final class Target {
     }
 
     /**
-     * A connection whose driver may complain of itself when it is closed: 16.1 does after parameters, 18.3 with a default
-     * catalog. `close-after-parameters` and `session-catalog-close` check that.
+     * Returns a connection whose driver may report errors of its own when it is closed: 16.1 does so after parameters,
+     * and 18.3 with a default catalog. `close-after-parameters` and `session-catalog-close` check that.
      */
     static Connection forgiving(Connection connection) {
         InvocationHandler handler = (proxy, method, arguments) -> {
@@ -107,12 +109,14 @@ final class Target {
         return (Connection) Proxy.newProxyInstance(Target.class.getClassLoader(), interfaces, handler);
     }
 
-    /** The driver's version. */
+    /** Returns the major version of the driver. */
     static int major() throws SQLException {
         return driver().getMajorVersion();
     }
 
-    /** Whether the driver has a property of this name. Its own list of properties, for tools, does not hold all. */
+    /**
+     * True if the driver has a property with this name. The driver's own list of properties, for tools, is incomplete.
+     */
     static boolean knows(String property) throws ReflectiveOperationException {
         Class<?> properties = Class.forName(
                 "org.apache.arrow.driver.jdbc.utils.ArrowFlightConnectionConfigImpl$ArrowFlightConnectionProperty");

@@ -18,7 +18,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** Values of every type that the server gives, and NULLs of each, read through every getter that makes sense. */
+/** Values of every type that the server returns, and NULLs of each, read with every useful getter. */
 final class Types {
     private static final List<Case> CASES = List.of(
             new Case("Boolean", "true", java.sql.Types.BOOLEAN, true, "true"),
@@ -68,14 +68,14 @@ final class Types {
 
     private Types() {}
 
-    /** A type, a value to cast to it, and how Java sees that. Null: not compared. */
+    /** A type, a value to cast to it, and the value in Java. Null: not compared. */
     private record Case(String arrow, String sql, int type, Object object, String text) {
         String value() {
             return "arrow_cast(" + sql + ", '" + arrow + "')";
         }
 
         String none() {
-            // Not every type is cast to from nothing.
+            // Not every type can be cast from an untyped NULL.
             return "CASE WHEN random() < 2 THEN NULL ELSE " + value() + " END";
         }
     }
@@ -90,7 +90,7 @@ final class Types {
         return features;
     }
 
-    /** Something to do with a row. */
+    /** An action on a row. */
     interface Reader {
         void read(ResultSet row) throws Exception;
     }
@@ -128,7 +128,7 @@ final class Types {
             int at = row.findColumn(column);
             Check.equal("JDBC's type of " + type.arrow, type.type, row.getMetaData().getColumnType(at));
         }
-        // By its place: by name the driver takes another way, without conversions to JDBC's classes.
+        // By index, because by name the driver takes another path, without conversions to JDBC's classes.
         Object value = row.getObject(row.findColumn("v"));
         Check.that(type.arrow + " is not NULL", value != null && !row.wasNull());
         if (type.object != null) {

@@ -11,7 +11,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** Statements that change something: tables of the session. */
+/** Statements that change tables of the session. */
 final class Writing {
     private Writing() {}
 
@@ -43,7 +43,7 @@ final class Writing {
             Check.equal("what is left", "9", Check.value(connection, "SELECT sum(a) FROM jdbc_updates"));
             Check.equal("from a query", 5, statement.executeUpdate(
                     "INSERT INTO jdbc_updates SELECT n_nationkey, n_name FROM geo.places.nation WHERE n_regionkey = 1"));
-            // A list that is joined with the mesh.
+            // An uploaded list is joined with the mesh.
             Check.equal("joined", "5", Check.value(connection, "SELECT count(*) FROM jdbc_updates JOIN geo.places.nation ON b = n_name"));
             statement.execute("CREATE TABLE jdbc_copy AS SELECT a FROM jdbc_updates WHERE a < 4");
             Check.that("a copy", Integer.parseInt(Check.value(connection, "SELECT count(*) FROM jdbc_copy")) > 0);
@@ -102,7 +102,7 @@ final class Writing {
         }
     }
 
-    /** As tools do that do not know what a statement is. It must be done once. */
+    /** Tools that do not know the kind of a statement call it like this. The statement must run once. */
     private static void execute(Target target) throws Exception {
         try (Connection connection = target.connect(); Statement statement = connection.createStatement()) {
             statement.execute("CREATE TABLE jdbc_execute (a INT)");
@@ -138,7 +138,7 @@ final class Writing {
                         insert.setString(2, i % 10 == 0 ? null : "row " + i);
                         insert.addBatch();
                     }
-                    // The driver sends a batch as one update and gives its one count.
+                    // The driver sends a batch as one update and returns its one count.
                     Check.equal("rows inserted", 100, Arrays.stream(insert.executeBatch()).sum());
                 }
             }

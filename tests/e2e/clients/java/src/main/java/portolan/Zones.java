@@ -9,7 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.TimeZone;
 
-/** Timestamps with a zone, and timestamps where Java is in another one. */
+/** Timestamps with a zone, and timestamps while Java is in another zone. */
 final class Zones {
     private static final Instant MOMENT = Instant.parse("2024-02-29T12:34:56.789Z");
 
@@ -35,7 +35,7 @@ final class Zones {
         for (String zone : List.of("UTC", "+00:00")) {
             Types.row(target, zoned("Millisecond", zone), row -> {
                 int type = row.getMetaData().getColumnType(2);
-                // 16.1 calls it a TIMESTAMP.
+                // 16.1 reports the type as TIMESTAMP.
                 int expected = Target.major() < 17 ? java.sql.Types.TIMESTAMP : java.sql.Types.TIMESTAMP_WITH_TIMEZONE;
                 Check.equal("type", expected, type);
                 Check.equal("an instant in " + zone, MOMENT, row.getTimestamp("v").toInstant());
@@ -65,7 +65,7 @@ final class Zones {
         });
     }
 
-    /** Java elsewhere than in UTC. */
+    /** Java in a zone other than UTC. */
     private static void otherZones(Target target) throws Exception {
         String got = inNewYork(target);
         if (!got.equals("2024-02-29 12:34:56.0")) {
@@ -78,7 +78,7 @@ final class Zones {
         Check.equal("with timeZone=UTC", "2024-02-29 12:34:56.0", inNewYork(target.with("timeZone", "UTC")));
     }
 
-    /** A timestamp without a zone, as Java shows it there. */
+    /** Returns a timestamp without a zone, as Java shows it in New York. */
     private static String inNewYork(Target target) throws Exception {
         TimeZone before = TimeZone.getDefault();
         TimeZone.setDefault(TimeZone.getTimeZone("America/New_York"));
