@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::principal::Principal;
 
 /// The head of a query's fragments: everything beside the plan that a site must know. The engine keeps it with the query,
@@ -58,13 +58,44 @@ pub struct EncodedPlan {
     pub keys: Vec<Bytes>,
 }
 
+/// A fragment in the form in which it travels to its site.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum FragmentPlan {
+    /// An encoded plan, for a node.
+    Encoded(EncodedPlan),
+    /// A query in SQL, for a database. Its columns are those of the fragment, in order, under names of their own. For a
+    /// fragment without columns, the query has one.
+    Sql(String),
+}
+
+impl FragmentPlan {
+    /// Returns the bytes that it takes, those of its keys included.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Encoded(encoded) => encoded.plan.len() + encoded.keys.iter().map(Bytes::len).sum::<usize>(),
+            Self::Sql(sql) => sql.len(),
+        }
+    }
+
+    /// Returns the encoded plan.
+    ///
+    /// # Errors
+    /// `Internal` if it is SQL.
+    pub fn encoded(&self) -> Result<&EncodedPlan> {
+        match self {
+            Self::Encoded(encoded) => Ok(encoded),
+            Self::Sql(_) => Err(Error::new(ErrorKind::Internal, "a node runs encoded plans, and this fragment is SQL")),
+        }
+    }
+}
+
 /// A part of a plan on its way to a site.
 #[derive(Clone, Debug)]
 pub struct FragmentRequest {
     /// Its head.
     pub head: FragmentHead,
     /// Its plan.
-    pub encoded: EncodedPlan,
+    pub plan: FragmentPlan,
     /// The columns of its rows.
     pub schema: SchemaRef,
 }

@@ -1,6 +1,7 @@
 //! The places where rows lie and where plans run: the traits that the engine knows them by, and one module and one
 //! cargo feature for each kind.
 
+pub mod capabilities;
 pub mod error;
 #[cfg(feature = "files")]
 pub mod files;
@@ -9,24 +10,30 @@ pub mod fragment;
 pub mod node;
 mod open;
 mod panics;
+pub mod peer;
 mod poison;
 pub mod principal;
+pub mod refusal;
 pub mod site;
 pub mod source;
 mod sources;
+pub mod sql;
 pub mod statistics;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use capabilities::{Capabilities, KeyForm, SiteCosts, WireForm};
 pub use error::{Error, ErrorKind, Result};
 pub use fragment::{
-    EncodedPlan, FragmentEstimate, FragmentHead, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary,
-    OperatorMetrics, PulledRows, SentFragment,
+    EncodedPlan, FragmentEstimate, FragmentHead, FragmentItem, FragmentPlan, FragmentRequest, FragmentStream,
+    FragmentSummary, OperatorMetrics, PulledRows, SentFragment,
 };
 pub use open::open_domain;
+pub use peer::{CatalogAnswer, Peer, Reach};
 pub use poison::lock;
 pub use principal::Principal;
-pub use site::{CatalogAnswer, Peer, Reach, Site, SiteId};
-pub use source::{Footprint, LocalDomain, OpenedPort, PortWriter, SourceOpener};
+pub use refusal::Refusal;
+pub use site::{Site, SiteId};
+pub use source::{Footprint, LocalDomain, OpenedPort, PortAtSite, PortWriter, SourceOpener};
 pub use sources::Sources;
 pub use statistics::{changed_statistics, statistic_value};

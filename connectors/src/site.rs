@@ -1,16 +1,16 @@
-//! What the engine asks of a place where part of a plan can run, and of a node that it exchanges catalogs with.
+//! A site: a place where part of a plan can run, such as another node or a database.
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use portolan_catalog::{DomainCatalog, DomainName};
 use serde::{Deserialize, Serialize};
 
+use crate::capabilities::Capabilities;
 use crate::error::Result;
 use crate::fragment::{FragmentEstimate, FragmentRequest, FragmentStream};
 
-/// The identity of a site: the URL of a node.
+/// The identity of a site: the URL of a node or of a database, without credentials.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SiteId(Arc<str>);
@@ -21,7 +21,7 @@ impl SiteId {
         Self(url.as_ref().into())
     }
 
-    /// The URL.
+    /// Returns the URL.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -36,66 +36,27 @@ impl fmt::Display for SiteId {
 /// A place where part of a plan can run.
 #[async_trait]
 pub trait Site: Debug + Send + Sync {
-    /// Who it is.
+    /// Returns its identity.
     fn id(&self) -> &SiteId;
 
-    /// Runs a fragment. Dropping the stream stops the work there.
+    /// Returns what it can run. The default is a node: everything that travels.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::node()
+    }
+
+    /// Runs a fragment. The columns of its rows have the names and types of the request's schema. The site stops the
+    /// work if the stream is dropped.
     ///
     /// # Errors
-    /// `SiteUnavailable` where it cannot be reached or speaks another version; whatever the site answers otherwise.
-    /// Every error names the site.
+    /// `SiteUnavailable` if the site cannot be reached or has another version; otherwise the error of the site. Every
+    /// error names the site.
     async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream>;
 
-    /// What the site expects of a fragment; nothing is run. A site that does not tell expects nothing.
+    /// Returns what the site expects of a fragment, without running it. By default nothing is known.
     ///
     /// # Errors
     /// As [`Site::execute`].
     async fn estimate(&self, _: FragmentRequest) -> Result<FragmentEstimate> {
         Ok(FragmentEstimate::default())
     }
-}
-
-/// Another Portolan node: a site that also tells what it publishes.
-#[async_trait]
-pub trait Peer: Site {
-    /// Asks for the catalogs of the domains that the node itself owns. `known` is the version that the last answer
-    /// carried: an unchanged catalog costs one small round trip.
-    ///
-    /// # Errors
-    /// As [`Site::execute`].
-    async fn catalog(&self, known: Option<&str>) -> Result<CatalogAnswer>;
-
-    /// Whether the node takes fragments from here, as it said when it was last connected to; `None` where it did not
-    /// say.
-    fn takes_fragments(&self) -> Option<bool> {
-        None
-    }
-}
-
-/// What a node answers when asked for its catalog.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum CatalogAnswer {
-    /// Nothing changed since the version asked about.
-    Unchanged,
-    /// What it publishes now.
-    Changed {
-        /// The version, to ask with next time.
-        version: String,
-        /// The catalogs of the domains that it owns.
-        domains: Vec<DomainCatalog>,
-        /// The domains of other nodes that it reaches: what it can pull from their owners, who take its fragments.
-        #[serde(default)]
-        reaches: Vec<Reach>,
-    },
-}
-
-/// A domain of another node that a node reaches, and how fast the link there is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Reach {
-    /// The domain.
-    pub domain: DomainName,
-    /// Milliseconds of a round trip.
-    pub latency_ms: f64,
-    /// Bytes a second.
-    pub bandwidth: f64,
 }

@@ -13,6 +13,7 @@ use futures::stream::BoxStream;
 use portolan_catalog::{Diagnostics, DomainCatalog, Port, PortRef};
 
 use crate::error::Result;
+use crate::site::{Site, SiteId};
 
 /// Opens the ports of a domain. One per kind of source.
 #[async_trait]
@@ -69,8 +70,19 @@ pub struct OpenedPort {
     pub provider: Arc<dyn TableProvider>,
     /// Its columns as they really are, in the order of the contract.
     pub schema: SchemaRef,
-    /// Adds rows to it, where its node takes some.
+    /// Adds rows to it, if its node accepts some.
     pub writer: Option<Arc<dyn PortWriter>>,
+    /// The site that has its rows, such as a database; `None` if this process reads them.
+    pub site: Option<PortAtSite>,
+}
+
+/// The table of a port at a site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortAtSite {
+    /// The site. The domain of the port has it in its list.
+    pub site: SiteId,
+    /// The parts of the table's name there, such as its schema and its name.
+    pub table: Vec<String>,
 }
 
 /// A domain whose ports are all open: what an engine that owns the domain is given.
@@ -80,6 +92,8 @@ pub struct LocalDomain {
     pub catalog: Arc<DomainCatalog>,
     /// The ports, in the order of their names.
     pub ports: Vec<OpenedPort>,
+    /// The sites that have rows of the ports, such as databases.
+    pub sites: Vec<Arc<dyn Site>>,
 }
 
 /// How many ports of a domain are opened at once.

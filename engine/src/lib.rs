@@ -28,10 +28,10 @@ pub use engine::{Engine, EngineBuilder};
 pub use exchange::RemoteScanCodec;
 pub use limits::Limits;
 pub use mesh::LinkOverride;
-pub use portolan_connectors::{Error, ErrorKind, Principal, Result, principal};
+pub use portolan_connectors::{Error, ErrorKind, KeyForm, Principal, Result, principal};
 pub use progress::{EdgeProgress, Progress, ProgressHandle};
 pub use query::{
     EstimatedFragment, IngestMode, IngestTarget, Prepared, QueryStream, SentFragment, StatementKind, rows_of,
 };
 pub use session::Session;
-pub use settings::{Compression, KeyFormChoice, Pushdown, SETTINGS, Settings, StrategyChoice};
+pub use settings::{Compression, Pushdown, SETTINGS, Settings, StrategyChoice};

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use portolan_catalog::nearest::nearest;
+use portolan_connectors::KeyForm;
 
 use crate::{Error, ErrorKind, Result};
 
@@ -37,7 +38,7 @@ pub struct Settings {
     /// with one word for each join in the order of the printed plan. Default: `auto`, the strategy that costs least.
     pub strategy: Vec<StrategyChoice>,
     /// `portolan.key_form`: the encoding of join keys. Default: `auto`, the encoding that costs least.
-    pub key_form: Option<KeyFormChoice>,
+    pub key_form: Option<KeyForm>,
     /// `portolan.key_wait`: the longest time that a scan at an owner waits for join keys, in seconds. Default: 2.
     pub key_wait: Duration,
     /// `portolan.join_order`: true if the planner orders joins by cost. Off: joins run as written. Default: on.
@@ -93,19 +94,6 @@ pub enum StrategyChoice {
     DelegateToRight,
 }
 
-/// A forced encoding of join keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyFormChoice {
-    /// Literals in the fragment's plan.
-    Literals,
-    /// A batch that is sent with the plan.
-    Batch,
-    /// A Bloom filter.
-    Bloom,
-    /// The smallest and the largest key.
-    Range,
-}
-
 impl Pushdown {
     const ALL: &[(&str, Self)] = &[("all", Self::All), ("scans", Self::Scans)];
 }
@@ -121,10 +109,9 @@ impl StrategyChoice {
     ];
 }
 
-impl KeyFormChoice {
-    const ALL: &[(&str, Self)] =
-        &[("literals", Self::Literals), ("batch", Self::Batch), ("bloom", Self::Bloom), ("range", Self::Range)];
-}
+/// The values of `portolan.key_form`, beside `auto`.
+const KEY_FORMS: &[(&str, KeyForm)] =
+    &[("literals", KeyForm::Literals), ("batch", KeyForm::Batch), ("bloom", KeyForm::Bloom), ("range", KeyForm::Range)];
 
 impl Default for Settings {
     fn default() -> Self {
@@ -199,7 +186,7 @@ impl Settings {
             "portolan.key_form" => {
                 self.key_form = match value.to_lowercase().as_str() {
                     "auto" => None,
-                    word => Some(choice(name, word, KeyFormChoice::ALL)?),
+                    word => Some(choice(name, word, KEY_FORMS)?),
                 }
             }
             "portolan.strategy" => {
@@ -244,7 +231,7 @@ impl Settings {
             ("portolan.compression", word(self.compression, Compression::ALL).into()),
             ("portolan.endpoints", self.endpoints.to_string()),
             ("portolan.join_order", on_off(self.join_order)),
-            ("portolan.key_form", self.key_form.map_or("auto", |f| word(f, KeyFormChoice::ALL)).into()),
+            ("portolan.key_form", self.key_form.map_or("auto", |f| word(f, KEY_FORMS)).into()),
             ("portolan.key_wait", self.key_wait.as_secs_f64().to_string()),
             ("portolan.placement", on_off(self.placement)),
             ("portolan.pushdown", word(self.pushdown, Pushdown::ALL).into()),

@@ -21,7 +21,8 @@ use portolan_connectors::node::status::ERROR_KIND_KEY;
 use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeKey, NodeOptions, NodeSite, NodeTls};
 use portolan_connectors::testing::{FakePeer, catalog, columns, local_domain};
 use portolan_connectors::{
-    CatalogAnswer, EncodedPlan, FragmentHead, FragmentRequest, FragmentSummary, LocalDomain, Peer, Principal, Site,
+    CatalogAnswer, EncodedPlan, FragmentHead, FragmentPlan, FragmentRequest, FragmentSummary, LocalDomain, Peer,
+    Principal, Site,
 };
 use portolan_engine::{Engine, ErrorKind, Progress};
 use portolan_flight_server::{
@@ -309,7 +310,7 @@ async fn users_log_in_and_keep_their_statements_to_themselves() {
     };
     let request = || FragmentRequest {
         head: FragmentHead::new("q", Principal::new("ann"), Instant::now() + Duration::from_secs(10)),
-        encoded: EncodedPlan { plan: b"no plan"[..].into(), keys: vec![] },
+        plan: FragmentPlan::Encoded(EncodedPlan { plan: b"no plan"[..].into(), keys: vec![] }),
         schema: Arc::new(Schema::empty()),
     };
     let denied = fragment("ann").execute(request()).await.err().unwrap();
@@ -361,7 +362,7 @@ async fn the_info_of_a_fragment_leads_to_its_rows() {
         query_id: "q".to_owned(),
         hops: 1,
         remaining_ms: 60_000,
-        plan: fragment.encoded.plan.clone(),
+        plan: fragment.plan.encoded().unwrap().plan.clone(),
         ..FragmentTicket::default()
     };
     let command = Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: sent.encode_to_vec().into() }.encode_to_vec();
@@ -407,7 +408,7 @@ async fn a_signed_fragment_runs_once() {
 
     // By hand, on a connection of nobody in particular.
     let mut client = node.client().await;
-    let signed = FragmentTicket::bytes(&fragment, Some(identity.identity("sales", &fragment).unwrap()));
+    let signed = FragmentTicket::bytes(&fragment, Some(identity.identity("sales", &fragment).unwrap())).unwrap();
     client.get_flight_info(FlightDescriptor::new_cmd(signed.clone())).await.unwrap();
     let run = async |client: &mut FlightServiceClient<Channel>, ticket: &bytes::Bytes| match client
         .do_get(Ticket { ticket: ticket.clone() })
@@ -417,7 +418,7 @@ async fn a_signed_fragment_runs_once() {
         Err(status) => Err(status),
     };
     run(&mut client, &signed).await.unwrap();
-    let unsigned = FragmentTicket::bytes(&fragment, None);
+    let unsigned = FragmentTicket::bytes(&fragment, None).unwrap();
     for (ticket, says) in [(&signed, "used before"), (&unsigned, "has no signed principal")] {
         let status = run(&mut client, ticket).await.unwrap_err();
         assert_eq!((status.code(), kind(&status).as_str()), (Code::PermissionDenied, "permission_denied"));
@@ -595,7 +596,7 @@ async fn a_node_that_hangs_is_named_in_time() {
     let site = NodeSite::new(&url, NodeOptions::default()).unwrap();
     let request = FragmentRequest {
         head: FragmentHead::new("q", Principal::new("ann"), Instant::now() + Duration::from_millis(300)),
-        encoded: EncodedPlan { plan: b"no plan"[..].into(), keys: vec![] },
+        plan: FragmentPlan::Encoded(EncodedPlan { plan: b"no plan"[..].into(), keys: vec![] }),
         schema: Arc::new(Schema::empty()),
     };
     let error = site.execute(request).await.err().unwrap();

@@ -18,6 +18,7 @@ mod right_rows;
 mod scenarios;
 mod security;
 mod sources;
+mod sql_site;
 mod statements;
 mod tpch;
 mod writes;

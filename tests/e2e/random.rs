@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `PORTOLAN_RANDOM_INDEX=42` runs only that query and shows it. `PORTOLAN_RANDOM_SQL='SELECT …'` shows the given query
-//! instead.
+//! instead. With `PORTOLAN_RANDOM_DATABASES=1`, the ports of each domain are tables of a database.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -87,7 +87,10 @@ fn variable(name: &str) -> Option<u64> {
 pub(crate) async fn trial() -> (TempDir, Trial) {
     let folder = tempfile::tempdir().unwrap();
     let data = cache::ensure(folder.path(), SCALE, &|_, _| {}, &AtomicBool::new(false)).unwrap();
-    let trial = Trial::start(&data).await.unwrap();
+    let trial = match std::env::var("PORTOLAN_RANDOM_DATABASES") {
+        Ok(_) => Trial::start_behind_databases(&data).await.unwrap(),
+        Err(_) => Trial::start(&data).await.unwrap(),
+    };
     (folder, trial)
 }
 

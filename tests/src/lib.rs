@@ -15,4 +15,5 @@ pub mod products;
 pub mod python;
 pub mod random_queries;
 pub mod rows;
+pub mod sql_site;
 pub mod ways;

@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 
 use crate::forced::{FORCED, Forced};
 use crate::products::{PortFile, write_domain};
+use crate::sql_site::SqlSite;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 /// The columns and the rows of a query.
@@ -40,6 +41,10 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 pub struct Ways {
     gateway: Engine,
     single: Engine,
+    /// The databases behind the nodes, if there are some.
+    databases: Vec<Arc<SqlSite>>,
+    /// The engine of each domain's node.
+    engines: BTreeMap<String, Engine>,
     // Dropping the set stops the nodes.
     _nodes: JoinSet<()>,
     _folder: Option<TempDir>,
@@ -51,13 +56,26 @@ impl Ways {
     /// # Errors
     /// If descriptors or data cannot be opened, or nodes do not start or do not learn of one another.
     pub async fn start(domains: &[(&str, PathBuf)]) -> Result<Self> {
+        Self::start_nodes(domains, false).await
+    }
+
+    /// Starts a mesh as [`Ways::start`] does. The ports of each domain are tables of a database of its own.
+    ///
+    /// # Errors
+    /// As [`Ways::start`].
+    pub async fn start_behind_databases(domains: &[(&str, PathBuf)]) -> Result<Self> {
+        Self::start_nodes(domains, true).await
+    }
+
+    async fn start_nodes(domains: &[(&str, PathBuf)], behind_databases: bool) -> Result<Self> {
         let mut nodes = JoinSet::new();
         let mut servers = vec![];
         for (domain, products) in domains {
             servers.push((*domain, products, Server::bind(ServerOptions::new("127.0.0.1:0")).await?));
         }
         let urls: Vec<_> = servers.iter().map(|(domain, _, server)| (*domain, server.url())).collect();
-        let mut engines = vec![];
+        let mut engines = BTreeMap::new();
+        let mut databases = vec![];
         let shared = Arc::default();
         let mut single = Engine::builder().runtime_env(Arc::clone(&shared));
         for (domain, products, server) in servers {
@@ -66,18 +84,25 @@ impl Ways {
                 open_domain(catalog, &FileSources::default(), &runtime).await.map_err(|e| e.to_string())
             };
             let runtime: Arc<_> = Arc::default();
-            let local = open(Arc::clone(&runtime)).await?;
+            let mut local = open(Arc::clone(&runtime)).await?;
+            if behind_databases {
+                let database =
+                    Engine::builder().local_domain(local.clone()).runtime_env(Arc::clone(&runtime)).build()?;
+                let site = SqlSite::new(&format!("sql://{domain}"), database);
+                local = site.before(local);
+                databases.push(site);
+            }
             let engine = Engine::builder().local_domain(local).runtime_env(Arc::clone(&runtime));
             single = single.local_domain(open(Arc::clone(&shared)).await?);
             let engine = with_peers(engine, urls.iter().filter(|(other, _)| *other != domain))?.build()?;
-            engines.push(engine.clone());
+            engines.insert((*domain).to_owned(), engine.clone());
             nodes.spawn(async move {
                 // Serves until the task is aborted.
                 let _ = server.serve(engine, std::future::pending()).await;
             });
         }
         // The nodes must know one another before the gateway requests their catalogs.
-        for engine in &engines {
+        for engine in engines.values() {
             engine.refresh().await;
         }
         let gateway = with_peers(Engine::builder(), urls.iter())?.build()?;
@@ -87,11 +112,20 @@ impl Ways {
         if known != all {
             return Err(format!("the gateway knows {known} of {all} ports").into());
         }
-        Ok(Self { gateway, single, _nodes: nodes, _folder: None })
+        Ok(Self { gateway, single, databases, engines, _nodes: nodes, _folder: None })
     }
 
     /// Starts a mesh over generated tables: the port `<domain>.samples.<name>` for each domain, name and rows.
     pub async fn of_tables(tables: &[(&'static str, &'static str, RecordBatch)]) -> Self {
+        Self::with_tables(tables, false).await
+    }
+
+    /// Starts a mesh as [`Ways::of_tables`] does. The ports of each domain are tables of a database of its own.
+    pub async fn of_tables_behind_databases(tables: &[(&'static str, &'static str, RecordBatch)]) -> Self {
+        Self::with_tables(tables, true).await
+    }
+
+    async fn with_tables(tables: &[(&'static str, &'static str, RecordBatch)], behind_databases: bool) -> Self {
         let folder = tempfile::Builder::new().prefix("portolan-ways-").tempdir().unwrap();
         let mut ports: BTreeMap<&str, Vec<PortFile>> = BTreeMap::new();
         for (domain, name, rows) in tables {
@@ -105,9 +139,19 @@ impl Ways {
             (domain, home.join("products"))
         });
         let homes: Vec<_> = homes.collect();
-        let mut ways = Self::start(&homes).await.unwrap();
+        let mut ways = Self::start_nodes(&homes, behind_databases).await.unwrap();
         ways._folder = Some(folder);
         ways
+    }
+
+    /// Returns the databases behind the nodes, in the order of the domains.
+    pub fn databases(&self) -> &[Arc<SqlSite>] {
+        &self.databases
+    }
+
+    /// Returns the engine of a domain's node.
+    pub fn node(&self, domain: &str) -> &Engine {
+        &self.engines[domain]
     }
 
     /// Returns the gateway of the mesh.
@@ -254,7 +298,11 @@ fn with_peers<'a>(
     Ok(engine)
 }
 
-async fn rows(session: &Session, sql: &str) -> EngineResult<Rows> {
+/// Runs a query in a session, within a time limit.
+///
+/// # Errors
+/// The error of the query, or a timeout.
+pub async fn rows(session: &Session, sql: &str) -> EngineResult<Rows> {
     let work = async {
         let stream = session.sql(sql).await?;
         let schema = stream.schema();

@@ -100,7 +100,7 @@ impl SourceOpener for FileSources {
                 Some(Arc::new(FileAppender::new(port, format, &table.layout, place, writers).map_err(wrong)?))
             }
         };
-        Ok(OpenedPort { name: port.name.clone(), provider: Arc::new(table), schema, writer })
+        Ok(OpenedPort { name: port.name.clone(), provider: Arc::new(table), schema, writer, site: None })
     }
 
     async fn footprint(&self, opened: &OpenedPort, runtime: &Arc<RuntimeEnv>) -> Option<Footprint> {

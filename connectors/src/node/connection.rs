@@ -167,7 +167,7 @@ impl Connection {
     fn ticket(&self, fragment: &FragmentRequest) -> Result<Bytes, Status> {
         let Signer { identity, audience } = &self.signer;
         let signed = identity.as_ref().map(|identity| identity.identity(audience, fragment)).transpose();
-        signed.map(|identity| FragmentTicket::bytes(fragment, identity)).map_err(|e| to_status(&e))
+        signed.and_then(|identity| FragmentTicket::bytes(fragment, identity)).map_err(|e| to_status(&e))
     }
 
     /// Runs a `DoAction` that returns one result.

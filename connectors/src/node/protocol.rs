@@ -165,9 +165,13 @@ pub struct FragmentTicket {
 
 impl FragmentTicket {
     /// Encodes a request as the bytes of a ticket, or of a command.
-    pub fn bytes(request: &FragmentRequest, identity: Option<String>) -> Bytes {
+    ///
+    /// # Errors
+    /// `Internal` if the request's plan is not an encoded plan.
+    pub fn bytes(request: &FragmentRequest, identity: Option<String>) -> Result<Bytes> {
         let NodeHello { protocol, datafusion, .. } = NodeHello::current();
-        let FragmentRequest { head, encoded: EncodedPlan { plan, keys }, schema: _ } = request;
+        let FragmentRequest { head, plan, schema: _ } = request;
+        let EncodedPlan { plan, keys } = plan.encoded()?;
         let FragmentHead { query_id, principal: _, via: _, hops, deadline, measured } = head;
         let remaining = deadline.saturating_duration_since(Instant::now());
         let ticket = Self {
@@ -182,7 +186,7 @@ impl FragmentTicket {
             measured: *measured,
         };
         let ticket = Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: Bytes::from(ticket.encode_to_vec()) };
-        Bytes::from(ticket.encode_to_vec())
+        Ok(Bytes::from(ticket.encode_to_vec()))
     }
 
     /// Returns the fragment of a ticket. `principal` and `via` are those that the receiver has verified. Nothing in a

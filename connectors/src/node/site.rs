@@ -15,7 +15,8 @@ use super::protocol::{ACTION_CATALOG, CatalogRequest};
 use super::receive::fragment_stream;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fragment::{FragmentEstimate, FragmentRequest, FragmentStream};
-use crate::site::{CatalogAnswer, Peer, Site, SiteId};
+use crate::peer::{CatalogAnswer, Peer};
+use crate::site::{Site, SiteId};
 
 /// Another Portolan node. Its connection is opened on first use, and again after a failure. All network I/O runs on the
 /// runtime that created the site, also if another runtime reads the streams.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::keys::{NodeKey, PublicKey};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fragment::{FragmentHead, FragmentRequest};
+use crate::fragment::{EncodedPlan, FragmentHead, FragmentRequest};
 
 /// The type of a token that names the principal of a fragment.
 pub const IDENTITY_TYPE: &str = "portolan-identity+jwt";
@@ -141,6 +141,7 @@ impl NodeIdentity {
     /// signed.
     pub fn identity(&self, audience: &str, request: &FragmentRequest) -> Result<String> {
         let FragmentHead { query_id, principal, via, hops, deadline, measured: _ } = &request.head;
+        let EncodedPlan { plan, keys } = request.plan.encoded()?;
         let left = deadline.saturating_duration_since(std::time::Instant::now());
         let act = via.iter().fold(None, |before, node| Some(Actor { sub: node.clone(), act: before.map(Box::new) }));
         let claims = IdentityClaims {
@@ -149,7 +150,7 @@ impl NodeIdentity {
             attributes: principal.attributes().clone(),
             query_id: query_id.clone(),
             hops: *hops,
-            fragment: fragment_digest(&request.encoded.plan, &request.encoded.keys),
+            fragment: fragment_digest(plan, keys),
             act,
         };
         let token = self.signed(IDENTITY_TYPE, &claims)?;

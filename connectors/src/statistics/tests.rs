@@ -31,7 +31,7 @@ fn port(parts: Vec<RecordBatch>) -> (Port, OpenedPort) {
         port.columns.push(Column { data_type: Some(field.data_type().clone()), ..Column::new(field.name()) });
     }
     let table = MemTable::try_new(schema.clone(), parts.into_iter().map(|p| vec![p]).collect()).unwrap();
-    let opened = OpenedPort { name: port.name.clone(), provider: Arc::new(table), schema, writer: None };
+    let opened = OpenedPort { name: port.name.clone(), provider: Arc::new(table), schema, writer: None, site: None };
     (port, opened)
 }
 

@@ -43,8 +43,8 @@ pub fn local_domain(catalog: DomainCatalog, rows: impl Fn(&PortRef) -> Vec<Recor
     let open = |port: &Port| {
         let schema = port.schema().expect("every column has a type");
         let table = MemTable::try_new(schema.clone(), vec![rows(&port.name)]).expect("batches of the port's columns");
-        OpenedPort { name: port.name.clone(), provider: Arc::new(table), schema, writer: None }
+        OpenedPort { name: port.name.clone(), provider: Arc::new(table), schema, writer: None, site: None }
     };
     let ports = catalog.ports().map(open).collect();
-    LocalDomain { catalog: Arc::new(catalog), ports }
+    LocalDomain { catalog: Arc::new(catalog), ports, sites: vec![] }
 }

@@ -11,8 +11,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fragment::{
     FragmentEstimate, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, OperatorMetrics,
 };
+use crate::peer::{CatalogAnswer, Peer, Reach};
 use crate::poison::lock;
-use crate::site::{CatalogAnswer, Peer, Reach, Site, SiteId};
+use crate::site::{Site, SiteId};
 
 /// The size of a fake peer's batch on the wire, in bytes.
 const WIRE_BYTES: usize = 77;

@@ -4,12 +4,13 @@
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::LogicalPlan;
+use portolan_connectors::Refusal;
 
 use crate::names::PortTable;
 use crate::{Error, ErrorKind, Result};
 
 /// Whether this one operator travels; the reason where it does not.
-pub(crate) fn operator(plan: &LogicalPlan) -> Result<(), String> {
+pub(crate) fn operator(plan: &LogicalPlan) -> Result<(), Refusal> {
     match plan {
         LogicalPlan::Projection(_)
         | LogicalPlan::Filter(_)
@@ -27,9 +28,9 @@ pub(crate) fn operator(plan: &LogicalPlan) -> Result<(), String> {
         | LogicalPlan::Unnest(_) => Ok(()),
         LogicalPlan::TableScan(scan) => match source_as_provider(&scan.source) {
             Ok(provider) if provider.downcast_ref::<PortTable>().is_some() => Ok(()),
-            _ => Err(format!("`{}` is a table of this node", scan.table_name)),
+            _ => Err(Refusal::LocalTable(scan.table_name.to_string())),
         },
-        LogicalPlan::RecursiveQuery(_) => Err("recursive queries run where they were asked".into()),
+        LogicalPlan::RecursiveQuery(_) => Err(Refusal::RecursiveQuery),
         LogicalPlan::Repartition(_)
         | LogicalPlan::Statement(_)
         | LogicalPlan::Explain(_)
@@ -38,7 +39,7 @@ pub(crate) fn operator(plan: &LogicalPlan) -> Result<(), String> {
         | LogicalPlan::Dml(_)
         | LogicalPlan::Ddl(_)
         | LogicalPlan::Copy(_)
-        | LogicalPlan::DescribeTable(_) => Err("this operator does not travel".into()),
+        | LogicalPlan::DescribeTable(_) => Err(Refusal::Operator),
     }
 }
 

@@ -11,11 +11,12 @@ use datafusion::prelude::lit;
 use datafusion_proto::bytes::{
     logical_plan_from_bytes_with_extension_codec, logical_plan_to_bytes_with_extension_codec,
 };
-use portolan_connectors::EncodedPlan;
+use portolan_connectors::{EncodedPlan, FragmentPlan, SiteId, WireForm};
 
 use super::admit;
 use super::codec::PortCodec;
 use super::keys::SentKeys;
+use super::sql;
 use crate::bounds::check_plan;
 use crate::mesh::MeshView;
 use crate::names::MeshCatalogs;
@@ -27,10 +28,30 @@ const MAX_PLAN_BYTES: usize = 4 << 20;
 /// The functions that a plan may call. Every node has them and finds them by name.
 static FUNCTIONS: LazyLock<Arc<TaskContext>> = LazyLock::new(|| crate::upstream::state_builder().build().task_ctx());
 
+/// Writes a fragment's plan in the form in which it travels to a site, over the ports that a session sees.
+///
+/// # Errors
+/// As [`write_over`].
+pub(crate) fn write(plan: &LogicalPlan, site: &SiteId, state: &SessionState) -> Result<FragmentPlan> {
+    write_over(plan, site, view_of(state)?)
+}
+
+/// Writes a fragment's plan in the form in which it travels to a site, over the ports of a view.
+///
+/// # Errors
+/// `Unsupported`, with the reason in words for EXPLAIN.
+pub(crate) fn write_over(plan: &LogicalPlan, site: &SiteId, view: Arc<MeshView>) -> Result<FragmentPlan> {
+    match view.capabilities(site).wire_form {
+        WireForm::Plan => encode_over(plan, view).map(FragmentPlan::Encoded),
+        WireForm::Sql(dialect) => sql::write(plan, site, dialect),
+    }
+}
+
 /// Encodes a plan over the ports that a session sees.
 ///
 /// # Errors
 /// As [`encode_over`].
+#[cfg(test)]
 pub(crate) fn encode(plan: &LogicalPlan, state: &SessionState) -> Result<EncodedPlan> {
     encode_over(plan, view_of(state)?)
 }
@@ -39,7 +60,7 @@ pub(crate) fn encode(plan: &LogicalPlan, state: &SessionState) -> Result<Encoded
 ///
 /// # Errors
 /// `Unsupported`, with the reason in words for EXPLAIN.
-pub(crate) fn encode_over(plan: &LogicalPlan, view: Arc<MeshView>) -> Result<EncodedPlan> {
+fn encode_over(plan: &LogicalPlan, view: Arc<MeshView>) -> Result<EncodedPlan> {
     let refuse = |reason: String| Error::new(ErrorKind::Unsupported, reason);
     let plan = as_encoded(plan).map_err(|e| refuse(e.strip_backtrace()))?;
     let codec = PortCodec::new(view, vec![]);

@@ -16,7 +16,7 @@ use datafusion_proto::physical_plan::{
     PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
 };
 use datafusion_proto::protobuf;
-use portolan_connectors::{EncodedPlan, SiteId};
+use portolan_connectors::{EncodedPlan, FragmentPlan, SiteId};
 use prost::Message;
 
 use self::edge::WireEdge;
@@ -66,8 +66,10 @@ struct WireScan {
 
 impl WireScan {
     fn of(fragment: &Fragment, filters: Vec<protobuf::PhysicalExprNode>) -> Result<Self> {
-        let Fragment { number, site, domains, plan: _, encoded, schema, rows, edge } = fragment;
-        let EncodedPlan { plan, keys } = encoded.clone();
+        let Fragment { number, site, domains, plan: _, sent, schema, rows, edge } = fragment;
+        let FragmentPlan::Encoded(EncodedPlan { plan, keys }) = sent.clone() else {
+            return not_impl_err!("the scan of {site} cannot run in another process: it is no scan of a node");
+        };
         Ok(Self {
             number: *number as u64,
             site: site.to_string(),
@@ -101,7 +103,7 @@ impl WireScan {
             domains,
             schema: Arc::new(DFSchema::from_field_specific_qualified_schema(qualifiers, &columns)?),
             plan,
-            encoded,
+            sent: FragmentPlan::Encoded(encoded),
             rows: rows.map(|rows| rows as usize),
             edge: edge.edge()?,
         })

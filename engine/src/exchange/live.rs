@@ -18,7 +18,7 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSe
 use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use datafusion::prelude::SessionConfig;
 use futures::StreamExt;
-use portolan_connectors::{FragmentSummary, Peer, lock};
+use portolan_connectors::{FragmentSummary, Site, lock};
 use tokio::sync::Notify;
 
 use super::ahead::Ahead;
@@ -50,7 +50,7 @@ pub(crate) struct LiveEdges {
 #[derive(Clone, Debug)]
 pub(crate) struct LiveEdge {
     pub(crate) fragment: Arc<Fragment>,
-    site: Arc<dyn Peer>,
+    site: Arc<dyn Site>,
     /// Measures the link to the site.
     meter: Arc<LinkMeter>,
     pub(crate) counters: Arc<EdgeCounters>,
@@ -172,7 +172,7 @@ impl LiveEdges {
 
 impl LiveEdge {
     fn new(fragment: Arc<Fragment>, view: &MeshView) -> Result<Self> {
-        let site = view.peers.get(&fragment.site).cloned().ok_or_else(|| {
+        let site = view.sites.get(&fragment.site).cloned().ok_or_else(|| {
             into_datafusion(Error::new(ErrorKind::Internal, format!("there is no connection to {}", fragment.site)))
         })?;
         Ok(Self {
@@ -191,7 +191,7 @@ impl LiveEdge {
     fn is_of(&self, fragment: &Arc<Fragment>) -> bool {
         let own = &self.fragment;
         Arc::ptr_eq(own, fragment)
-            || own.site == fragment.site && own.encoded == fragment.encoded && own.edge == fragment.edge
+            || own.site == fragment.site && own.sent == fragment.sent && own.edge == fragment.edge
     }
 
     /// Starts to read the rows of the fragment. That runs beside whatever else the query does, so that both sides of a

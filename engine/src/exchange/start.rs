@@ -10,7 +10,7 @@ use datafusion::common::ScalarValue;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, Literal};
 use datafusion::physical_plan::metrics::{Count, Time};
-use portolan_connectors::{EncodedPlan, FragmentRequest, FragmentStream, Peer, lock};
+use portolan_connectors::{FragmentPlan, FragmentRequest, FragmentStream, Site, lock};
 use tokio::sync::Notify;
 
 use super::keys::{KeyReport, Restriction, restrict};
@@ -23,7 +23,7 @@ use crate::state::QueryContext;
 /// What is needed to ask an owner for a fragment.
 pub(super) struct Start {
     pub(super) fragment: Arc<Fragment>,
-    pub(super) site: Arc<dyn Peer>,
+    pub(super) site: Arc<dyn Site>,
     pub(super) query: Arc<QueryContext>,
     /// The ports that the fragment may read, to encode it with its keys.
     pub(super) view: Arc<MeshView>,
@@ -40,19 +40,19 @@ impl Start {
     /// Asks for the rows; `None` where no row can match anything. `wanted` tells when somebody first reads.
     pub(super) async fn start(self, wanted: &Notify) -> Result<Option<FragmentStream>> {
         let plan = self.fragment.edge.keys.clone();
-        let encoded = match plan.filter(|_| !self.filters.is_empty()) {
-            None => self.fragment.encoded.clone(),
+        let plan = match plan.filter(|_| !self.filters.is_empty()) {
+            None => self.fragment.sent.clone(),
             Some(plan) => match self.with_keys(&plan, wanted).await {
-                Some(encoded) => encoded,
+                Some(sent) => sent,
                 None => return Ok(None),
             },
         };
-        let request = FragmentRequest { head: self.query.head.sent_on(), encoded, schema: self.schema.clone() };
+        let request = FragmentRequest { head: self.query.head.sent_on(), plan, schema: self.schema.clone() };
         self.site.execute(request).await.map(Some)
     }
 
     /// Waits for keys and puts them onto the fragment; `None` where no row can match.
-    async fn with_keys(&self, plan: &KeyPlan, wanted: &Notify) -> Option<EncodedPlan> {
+    async fn with_keys(&self, plan: &KeyPlan, wanted: &Notify) -> Option<FragmentPlan> {
         let asked = Instant::now();
         // Of the longest wait a part may be over.
         let wait = plan.wait.saturating_sub(self.query.waiting_since.get().map_or(Duration::ZERO, Instant::elapsed));
@@ -74,9 +74,8 @@ impl Start {
             report.reasons.push(format!("they did not come within {} ms", plan.wait.as_millis()));
         }
         let restricted = restrict(&self.fragment, plan, &restrictions, self.query.key_bytes, &self.view);
-        let encoded = restricted.encoded.unwrap_or_else(|| self.fragment.encoded.clone());
-        let before = size(&self.fragment.encoded);
-        report.bytes = size(&encoded).saturating_sub(before);
+        let sent = restricted.sent.unwrap_or_else(|| self.fragment.sent.clone());
+        report.bytes = sent.size().saturating_sub(self.fragment.sent.size());
         report.keys = restricted.keys;
         report.forms = restricted.forms;
         report.reasons.extend(restricted.reasons);
@@ -87,7 +86,7 @@ impl Start {
             self.counters.bytes_sent.fetch_add(report.bytes as u64, Ordering::Relaxed);
         }
         self.tell(report);
-        Some(encoded)
+        Some(sent)
     }
 
     async fn complete(&self) {
@@ -101,10 +100,6 @@ impl Start {
     fn tell(&self, report: KeyReport) {
         *lock(&self.report) = Some(report);
     }
-}
-
-fn size(encoded: &EncodedPlan) -> usize {
-    encoded.plan.len() + encoded.keys.iter().map(bytes::Bytes::len).sum::<usize>()
 }
 
 /// Whether a filter lets all rows through, as one does that was never filled.

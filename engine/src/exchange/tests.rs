@@ -20,9 +20,10 @@ use super::{LiveEdges, Physical};
 use crate::encode::decode;
 use crate::fake_mesh::{OwnerPeer, analysed, state_of};
 use crate::mesh::Link;
-use crate::plan::{Exchange, Fragment, KeyForm, KeyPlan};
+use crate::plan::{Exchange, Fragment, KeyPlan};
 use crate::state::QueryContext;
 use crate::{Engine, Limits, Principal, Settings, StrategyChoice, planner};
+use portolan_connectors::KeyForm;
 
 /// Rows of the larger port: `k` goes over 0..1000 and is NULL at times, `t` says `k` in words, `v` counts rows.
 const PROBE_ROWS: i64 = 5000;
@@ -83,7 +84,7 @@ impl Mesh {
     /// The plan that `large` was asked for last.
     pub(super) fn asked(&self) -> String {
         let request = self.large.requests().pop().expect("it was asked");
-        decode(&request.encoded, &state_of(&self.large.engine)).unwrap().display_indent().to_string()
+        decode(request.plan.encoded().unwrap(), &state_of(&self.large.engine)).unwrap().display_indent().to_string()
     }
 }
 
@@ -296,7 +297,7 @@ async fn keys_beyond_the_limit_stay_here() {
     collect(physical.plan.clone(), physical.state.task_ctx()).await.unwrap();
     let report = physical.edges.all().iter().find_map(|e| e.key_report()).unwrap();
     assert!(report.forms.is_empty() && report.to_string().contains("do not fit"), "{report}");
-    assert!(mesh.large.requests().pop().unwrap().encoded.keys.is_empty());
+    assert!(mesh.large.requests().pop().unwrap().plan.encoded().unwrap().keys.is_empty());
 }
 
 /// A peer that answers once another was asked, or never, and tells whether it was asked and whether the asker went

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
-use portolan_connectors::SiteId;
+use portolan_connectors::{FragmentPlan, SiteId};
 
 use super::document::{
     AlternativeEntry, DecisionEntry, EdgeEntry, Errors, FragmentEntry, KeysEntry, OperatorActual, OperatorEntry,
@@ -16,8 +16,9 @@ use super::match_operators::match_operators;
 use super::measured::edge_actual;
 use super::sql;
 use crate::exchange::LiveEdge;
-use crate::plan::{Alternative, Decision, Fragment, KeyForm, Placed, Planned, SiteChoice, Strategy};
+use crate::plan::{Alternative, Decision, Fragment, Placed, Planned, SiteChoice, Strategy};
 use crate::planner::cardinality::q_error::q_error;
+use portolan_connectors::KeyForm;
 
 /// A query that ran.
 #[derive(Clone, Copy)]
@@ -40,7 +41,7 @@ pub(super) fn document(planned: &Planned, ran: Option<ExecutedPlan<'_>>) -> Plan
 
 /// Notes the owners of the ports that the plan reads, directly or through another owner.
 fn note_sites(placed: &Placed, sites: &mut BTreeMap<String, Vec<String>>) {
-    if let (LogicalPlan::TableScan(_), SiteChoice::Peer(site)) = (&placed.plan, &placed.site) {
+    if let (LogicalPlan::TableScan(_), SiteChoice::Site(site)) = (&placed.plan, &placed.site) {
         let domains = sites.entry(site.to_string()).or_default();
         domains.extend(placed.domains.iter().map(ToString::to_string));
         domains.sort_unstable();
@@ -101,7 +102,7 @@ impl<'a> DocumentWriter<'a> {
             } else {
                 None
             },
-            reason: placed.reason.clone(),
+            reason: placed.reason.as_ref().map(ToString::to_string),
             fragment: placed.fragment,
             rows: known(placed.rows).map(whole),
             decision,
@@ -150,7 +151,10 @@ impl<'a> DocumentWriter<'a> {
             number,
             site: fragment.site.to_string(),
             domains: fragment.domains.clone(),
-            sql: sql(&fragment.plan),
+            sql: match &fragment.sent {
+                FragmentPlan::Sql(sql) => sql.clone(),
+                FragmentPlan::Encoded(_) => sql(&fragment.plan),
+            },
             edge,
             decision,
             actual,
@@ -186,14 +190,14 @@ fn site_name(site: &SiteChoice) -> Option<String> {
     match site {
         SiteChoice::Anywhere => None,
         SiteChoice::Here => Some("here".into()),
-        SiteChoice::Peer(site) => Some(site.to_string()),
+        SiteChoice::Site(site) => Some(site.to_string()),
     }
 }
 
 /// Returns the domains below a fragment's root whose rows come from another owner.
 fn pulled(placed: &Placed, site: &SiteId) -> Vec<String> {
     let mut domains: Vec<String> = match &placed.site {
-        SiteChoice::Peer(other) if other != site => placed.domains.iter().map(ToString::to_string).collect(),
+        SiteChoice::Site(other) if other != site => placed.domains.iter().map(ToString::to_string).collect(),
         _ => placed.inputs.iter().chain(&placed.subqueries).flat_map(|input| pulled(input, site)).collect(),
     };
     domains.sort_unstable();

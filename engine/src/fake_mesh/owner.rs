@@ -52,7 +52,8 @@ impl Site for OwnerPeer {
 
     async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream> {
         self.requests.lock().unwrap().push(request.clone());
-        let rows = self.engine.fragment(SentFragment { head: request.head, encoded: request.encoded }).await?;
+        let rows =
+            self.engine.fragment(SentFragment { head: request.head, encoded: request.plan.encoded()?.clone() }).await?;
         let state = (rows, 0_u64, false);
         Ok(Box::pin(futures::stream::try_unfold(state, |(mut rows, count, ended)| async move {
             if ended {

@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use datafusion::catalog::TableProvider;
 use portolan_catalog::{
     DomainCatalog, DomainEntry, DomainName, MeshSnapshot, NodeEntry, NodeLocation, NodeState, PortRef, PortStatistics,
 };
-use portolan_connectors::{CatalogAnswer, LocalDomain, Peer, PortWriter, Reach, SiteId, lock};
+use portolan_connectors::{
+    Capabilities, CatalogAnswer, LocalDomain, OpenedPort, Peer, PortWriter, Reach, Site, SiteCosts, SiteId, lock,
+};
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::link::LinkOverride;
@@ -35,10 +36,11 @@ pub(crate) struct Mesh {
 #[derive(Debug, Default)]
 pub(crate) struct MeshView {
     pub(crate) snapshot: Arc<MeshSnapshot>,
-    pub(crate) local: BTreeMap<PortRef, Arc<dyn TableProvider>>,
+    pub(crate) local: BTreeMap<PortRef, OpenedPort>,
     /// The ports of this process that take rows.
     pub(crate) writers: BTreeMap<PortRef, Arc<dyn PortWriter>>,
-    pub(crate) peers: BTreeMap<SiteId, Arc<dyn Peer>>,
+    /// The peers, and the sites that have rows of local ports.
+    pub(crate) sites: BTreeMap<SiteId, Arc<dyn Site>>,
     links: BTreeMap<SiteId, PeerLink>,
 }
 
@@ -62,6 +64,11 @@ impl MeshView {
         self.links.get(site)?.reaches.get(domain).copied()
     }
 
+    /// Returns what a site can run. A site that is not known is a node that has left.
+    pub(crate) fn capabilities(&self, site: &SiteId) -> Capabilities {
+        self.sites.get(site).map_or_else(Capabilities::node, |site| site.capabilities())
+    }
+
     /// What measures the link to a peer.
     pub(crate) fn meter(&self, site: &SiteId) -> Arc<LinkMeter> {
         self.links.get(site).map(|l| l.meter.clone()).unwrap_or_default()
@@ -73,6 +80,8 @@ impl MeshView {
 struct MeshState {
     local: BTreeMap<DomainName, LocalDomain>,
     peers: Vec<KnownPeer>,
+    /// The meters of the links to the sites that have rows of local ports.
+    site_meters: BTreeMap<SiteId, Arc<LinkMeter>>,
 }
 
 #[derive(Debug)]
@@ -117,7 +126,8 @@ impl Mesh {
                 error: None,
             })
             .collect();
-        let state = MeshState { local, peers };
+        let mut state = MeshState { local, peers, site_meters: BTreeMap::new() };
+        state.measure_sites();
         let view = ArcSwap::from_pointee(state.view());
         Ok(Arc::new_cyclic(|me| Self { state: Mutex::new(state), view, refresher: Mutex::default(), me: me.clone() }))
     }
@@ -194,12 +204,32 @@ impl Mesh {
     fn change(&self, change: impl FnOnce(&mut MeshState)) {
         let mut state = lock(&self.state);
         change(&mut state);
+        state.measure_sites();
         state.peers.iter_mut().for_each(KnownPeer::tell_link);
         self.view.store(Arc::new(state.view()));
     }
 }
 
 impl MeshState {
+    /// Returns the sites that have rows of local ports.
+    fn local_sites(&self) -> impl Iterator<Item = &Arc<dyn Site>> {
+        self.local.values().flat_map(|domain| &domain.sites)
+    }
+
+    /// Measures the links to the present sites, and no others.
+    fn measure_sites(&mut self) {
+        let meter = |site: &Arc<dyn Site>| {
+            let SiteCosts { latency, bandwidth, work: _ } = site.capabilities().costs;
+            Arc::new(LinkMeter::new(LinkOverride { latency, bandwidth }))
+        };
+        let mut before = std::mem::take(&mut self.site_meters);
+        let sites: Vec<_> = self.local_sites().cloned().collect();
+        self.site_meters = sites
+            .iter()
+            .map(|site| (site.id().clone(), before.remove(site.id()).unwrap_or_else(|| meter(site))))
+            .collect();
+    }
+
     fn local_version(&self, reaches: &[Reach]) -> String {
         let parts: Vec<String> = self
             .local
@@ -245,6 +275,10 @@ impl MeshState {
                 bandwidth: Some(link.bandwidth),
             });
         }
+        for (site, meter) in &self.site_meters {
+            let reaches = Arc::default();
+            links.insert(site.clone(), PeerLink { link: meter.link(), meter: meter.clone(), reaches });
+        }
         let mut snapshot = MeshSnapshot { nodes, ..MeshSnapshot::default() };
         for (domain, mut claimed) in claims {
             if claimed.len() > 1 {
@@ -255,10 +289,11 @@ impl MeshState {
             }
         }
         let ports = || self.local.values().flat_map(|l| &l.ports);
-        let local = ports().map(|p| (p.name.clone(), p.provider.clone())).collect();
+        let local = ports().map(|p| (p.name.clone(), p.clone())).collect();
         let writers = ports().filter_map(|p| Some((p.name.clone(), p.writer.clone()?))).collect();
-        let peers = self.peers.iter().map(|p| (p.peer.id().clone(), p.peer.clone())).collect();
-        MeshView { snapshot: Arc::new(snapshot), local, writers, peers, links }
+        let peers = self.peers.iter().map(|known| known.peer.clone() as Arc<dyn Site>);
+        let sites = peers.chain(self.local_sites().cloned()).map(|site| (site.id().clone(), site)).collect();
+        MeshView { snapshot: Arc::new(snapshot), local, writers, sites, links }
     }
 }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::common::Result;
 use portolan_catalog::{DomainEntry, DomainName, NodeLocation, PortRef, Product, ProductName};
-use portolan_connectors::SiteId;
+use portolan_connectors::{PortAtSite, SiteId};
 
 use super::port_table::{PortSite, PortTable};
 use super::session_names::{SearchPath, SessionSchema};
@@ -127,13 +127,16 @@ impl ProductSchema {
 /// The port as a table, if its columns are known.
 pub(crate) fn port_table(view: &MeshView, entry: &DomainEntry, name: &PortRef) -> Option<PortTable> {
     let site = match &entry.node {
-        NodeLocation::Here => PortSite::Here(view.local.get(name)?.clone()),
-        NodeLocation::Peer(url) => PortSite::Peer(SiteId::new(url)),
+        NodeLocation::Here => {
+            let opened = view.local.get(name)?;
+            opened.site.clone().map_or_else(|| PortSite::Here(opened.provider.clone()), PortSite::Site)
+        }
+        NodeLocation::Peer(url) => PortSite::Site(PortAtSite { site: SiteId::new(url), table: vec![] }),
     };
     let port = entry.catalog.port(&name.product, &name.port)?;
     let schema = match &site {
         PortSite::Here(provider) => provider.schema(),
-        PortSite::Peer(_) => nullable(port.schema()?.as_ref()),
+        PortSite::Site(_) => nullable(port.schema()?.as_ref()),
     };
     Some(PortTable::new(port, site, schema))
 }

@@ -11,15 +11,15 @@ use datafusion::common::{Result, Statistics, internal_err};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use portolan_catalog::{Port, PortRef, PortStatistics};
-use portolan_connectors::SiteId;
+use portolan_connectors::PortAtSite;
 
 /// Where a port's rows are.
 #[derive(Clone, Debug)]
 pub(crate) enum PortSite {
     /// In this process.
     Here(Arc<dyn TableProvider>),
-    /// At another node.
-    Peer(SiteId),
+    /// At another site. The table has no name there if the site is a node: the port has one.
+    Site(PortAtSite),
 }
 
 /// A port as a table.
@@ -77,14 +77,14 @@ impl TableProvider for PortTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match &self.site {
             PortSite::Here(provider) => provider.scan(state, projection, filters, limit).await,
-            PortSite::Peer(site) => internal_err!("the scan of {} at {site} was not cut into a fragment", self.name),
+            PortSite::Site(at) => not_cut(&self.name, at),
         }
     }
 
     async fn scan_with_args<'a>(&self, state: &dyn Session, args: ScanArgs<'a>) -> Result<ScanResult> {
         match &self.site {
             PortSite::Here(provider) => provider.scan_with_args(state, args).await,
-            PortSite::Peer(site) => internal_err!("the scan of {} at {site} was not cut into a fragment", self.name),
+            PortSite::Site(at) => not_cut(&self.name, at),
         }
     }
 
@@ -92,7 +92,11 @@ impl TableProvider for PortTable {
         match &self.site {
             PortSite::Here(provider) => provider.supports_filters_pushdown(filters),
             // Filters stay operators of their own: placing them is the planner's work, not the scan's.
-            PortSite::Peer(_) => Ok(vec![TableProviderFilterPushDown::Unsupported; filters.len()]),
+            PortSite::Site(_) => Ok(vec![TableProviderFilterPushDown::Unsupported; filters.len()]),
         }
     }
+}
+
+fn not_cut<T>(port: &PortRef, at: &PortAtSite) -> Result<T> {
+    internal_err!("the scan of {port} at {} was not cut into a fragment", at.site)
 }

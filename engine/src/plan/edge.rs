@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use portolan_connectors::KeyForm;
+
 use crate::mesh::Link;
-use crate::settings::KeyFormChoice;
 
 /// How the rows of a fragment come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,30 +16,6 @@ pub(crate) enum Strategy {
     Keys,
     /// The site that gives them pulls what it joins from other owners.
     Delegate,
-}
-
-/// The form in which keys travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum KeyForm {
-    /// As literals in the fragment's plan.
-    Literals,
-    /// As a batch beside it.
-    Batch,
-    /// As a Bloom filter: some rows without a match come too.
-    Bloom,
-    /// As the least and the greatest.
-    Range,
-}
-
-impl From<KeyFormChoice> for KeyForm {
-    fn from(choice: KeyFormChoice) -> Self {
-        match choice {
-            KeyFormChoice::Literals => Self::Literals,
-            KeyFormChoice::Batch => Self::Batch,
-            KeyFormChoice::Bloom => Self::Bloom,
-            KeyFormChoice::Range => Self::Range,
-        }
-    }
 }
 
 /// The source of keys from tables of this node's own.

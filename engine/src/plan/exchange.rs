@@ -41,7 +41,7 @@ impl PartialEq for Exchange {
     fn eq(&self, other: &Self) -> bool {
         self.fragment.number == other.fragment.number
             && self.fragment.site == other.fragment.site
-            && self.fragment.encoded == other.fragment.encoded
+            && self.fragment.sent == other.fragment.sent
     }
 }
 
@@ -50,7 +50,7 @@ impl Eq for Exchange {}
 impl Hash for Exchange {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.fragment.number.hash(state);
-        self.fragment.encoded.hash(state);
+        self.fragment.sent.hash(state);
     }
 }
 

@@ -7,7 +7,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::DFSchemaRef;
 use datafusion::logical_expr::LogicalPlan;
 use portolan_catalog::DomainName;
-use portolan_connectors::{EncodedPlan, SiteId};
+use portolan_connectors::{FragmentPlan, SiteId};
 
 use super::Edge;
 
@@ -21,7 +21,7 @@ pub(crate) struct Fragment {
     pub(crate) domains: Vec<String>,
     pub(crate) plan: LogicalPlan,
     /// The plan as it travels.
-    pub(crate) encoded: EncodedPlan,
+    pub(crate) sent: FragmentPlan,
     pub(crate) schema: DFSchemaRef,
     /// How many rows it is likely to give, where anything is known.
     pub(crate) rows: Option<usize>,

@@ -10,8 +10,8 @@ mod planned;
 
 pub(crate) use counted::Counted;
 pub(crate) use decision::{Alternative, Cost, Decision};
-pub(crate) use edge::{Edge, KeyForm, KeyPlan, Strategy, THIS_NODE};
+pub(crate) use edge::{Edge, KeyPlan, Strategy, THIS_NODE};
 pub(crate) use exchange::{Exchange, Running};
 pub(crate) use fragment::Fragment;
-pub(crate) use placed::{Placed, SiteChoice};
+pub(crate) use placed::{Placed, Reason, SiteChoice};
 pub(crate) use planned::Planned;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use datafusion::logical_expr::LogicalPlan;
 use portolan_catalog::DomainName;
-use portolan_connectors::SiteId;
+use portolan_connectors::{Refusal, SiteId};
 
 use super::{Decision, Edge};
 
@@ -16,8 +16,41 @@ pub(crate) enum SiteChoice {
     Anywhere,
     /// In this process.
     Here,
-    /// At another node.
-    Peer(SiteId),
+    /// At another site, such as another node or a database.
+    Site(SiteId),
+}
+
+/// The reason why an operator runs in this process although another site has an input.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Reason {
+    /// `portolan.placement` is off.
+    PlacementOff,
+    /// `portolan.pushdown` is `scans`.
+    PushdownOff,
+    /// The site refuses the operator or one below it.
+    Refused(Refusal),
+    /// It costs less here.
+    Cost,
+    /// The inputs are at several sites: each side in words.
+    Combines(Vec<String>),
+    /// The order of the rows must reach the result.
+    Order,
+    /// The fragment cannot be written in the form in which it travels: the error.
+    Unwritable(String),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PlacementOff => f.write_str("portolan.placement is off"),
+            Self::PushdownOff => f.write_str("portolan.pushdown is scans"),
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Cost => f.write_str("it costs less here than there"),
+            Self::Combines(sides) => write!(f, "combines {}", sides.join(" with ")),
+            Self::Order => f.write_str("its order must reach the result"),
+            Self::Unwritable(error) => f.write_str(error),
+        }
+    }
 }
 
 /// An operator with its site, its reason, and its inputs likewise.
@@ -27,7 +60,7 @@ pub(crate) struct Placed {
     pub(crate) plan: LogicalPlan,
     pub(crate) site: SiteChoice,
     /// Why it runs here though an owner holds an input; `None` where nothing needs a reason.
-    pub(crate) reason: Option<String>,
+    pub(crate) reason: Option<Reason>,
     pub(crate) inputs: Vec<Placed>,
     /// The subqueries in its expressions, in the order of `LogicalPlan::apply_subqueries`.
     pub(crate) subqueries: Vec<Placed>,
@@ -61,7 +94,7 @@ impl Placed {
             (SiteChoice::Anywhere, _) => {}
             (SiteChoice::Here, Some(reason)) => write!(f, "  [here: {reason}]")?,
             (SiteChoice::Here, None) => write!(f, "  [here]")?,
-            (SiteChoice::Peer(site), _) => write!(f, "  [at {site}]")?,
+            (SiteChoice::Site(site), _) => write!(f, "  [at {site}]")?,
         }
         // The order of the operators in `LogicalPlan::display_indent`.
         self.subqueries.iter().chain(&self.inputs).try_for_each(|part| part.write(depth + 1, f))

@@ -62,6 +62,14 @@ impl std::ops::Sub for Cost {
     }
 }
 
+impl std::ops::Mul<f64> for Cost {
+    type Output = Self;
+
+    fn mul(self, factor: f64) -> Self {
+        Self { bytes: self.bytes * factor, milliseconds: self.milliseconds * factor }
+    }
+}
+
 impl std::ops::AddAssign for Cost {
     fn add_assign(&mut self, other: Self) {
         *self = *self + other;

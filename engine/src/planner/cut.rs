@@ -9,14 +9,14 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
-use portolan_connectors::{EncodedPlan, SiteId};
+use portolan_connectors::{FragmentPlan, SiteId};
 
 use super::cardinality::estimate;
 use super::movement::Routes;
 use crate::Result;
-use crate::encode::encode;
+use crate::encode::write;
 use crate::execution::errors::from_datafusion;
-use crate::plan::{Edge, Exchange, Fragment, Placed, SiteChoice};
+use crate::plan::{Edge, Exchange, Fragment, Placed, Reason, SiteChoice};
 use crate::upstream::functional_dependencies::without_dependencies;
 
 /// Cuts out the fragments. Gives what runs here, the placed plan with fragments numbered, and the fragments. `running` is
@@ -44,12 +44,12 @@ impl Cutter<'_> {
         if let Some(exchange) = Exchange::of(&placed.plan).cloned() {
             return Ok(self.running(placed, exchange));
         }
-        if let SiteChoice::Peer(site) = placed.site.clone() {
+        if let SiteChoice::Site(site) = placed.site.clone() {
             // The wrapper around a subquery's plan is no operator: the cut goes below it.
             if !matches!(placed.plan, LogicalPlan::Subquery(_)) {
-                match encode(&placed.plan, self.state) {
-                    Ok(encoded) => return self.exchange(placed, site, encoded),
-                    Err(reason) => placed.reason = Some(reason.context().to_owned()),
+                match write(&placed.plan, &site, self.state) {
+                    Ok(sent) => return self.exchange(placed, site, sent),
+                    Err(error) => placed.reason = Some(Reason::Unwritable(error.context().to_owned())),
                 }
             }
             placed.site = SiteChoice::Here;
@@ -118,7 +118,7 @@ impl Cutter<'_> {
         &mut self,
         placed: &mut Placed,
         site: SiteId,
-        encoded: EncodedPlan,
+        sent: FragmentPlan,
     ) -> datafusion::error::Result<LogicalPlan> {
         let number = self.fragments.len() + 1;
         placed.fragment = Some(number);
@@ -128,7 +128,7 @@ impl Cutter<'_> {
             site,
             domains: placed.domains.iter().map(ToString::to_string).collect(),
             plan: placed.plan.clone(),
-            encoded,
+            sent,
             schema: without_dependencies(placed.plan.schema())?,
             rows: estimated_rows(&placed.plan),
             edge,

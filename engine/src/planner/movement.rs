@@ -40,13 +40,21 @@ impl Share {
     /// a peer it sends only rows that it owns alone, so that no owner fetches rows in order to send them on.
     fn may_send(self, receiver: &SiteChoice) -> bool {
         match receiver {
-            SiteChoice::Peer(_) => self == Self::Whole,
+            SiteChoice::Site(_) => self == Self::Whole,
             SiteChoice::Here | SiteChoice::Anywhere => self != Self::None,
         }
     }
 }
 
 impl Routes<'_> {
+    /// Returns the time of an operator at a site, as a multiple of its time at a node.
+    pub(super) fn work_factor(&self, site: &SiteChoice) -> f64 {
+        match site {
+            SiteChoice::Site(id) => self.view.capabilities(id).costs.work,
+            SiteChoice::Here | SiteChoice::Anywhere => 1.0,
+        }
+    }
+
     /// Returns the link for rows from one site to another; `None` if the rows may not move so.
     ///
     /// `share` is the part of their inputs that the sender owns. `domains` returns the domains of the inputs.
@@ -61,8 +69,8 @@ impl Routes<'_> {
             return None;
         }
         match (from, to) {
-            (SiteChoice::Peer(site), SiteChoice::Here) => Some(self.view.link(site)),
-            (SiteChoice::Here | SiteChoice::Peer(_), SiteChoice::Peer(site)) if self.delegate => {
+            (SiteChoice::Site(site), SiteChoice::Here) => Some(self.view.link(site)),
+            (SiteChoice::Here | SiteChoice::Site(_), SiteChoice::Site(site)) if self.delegate => {
                 let links = domains().into_iter().map(|domain| self.view.reach(site, domain));
                 let links = links.collect::<Option<Vec<_>>>()?;
                 links.into_iter().min_by(|a, b| a.bandwidth.total_cmp(&b.bandwidth))
@@ -148,7 +156,7 @@ pub(super) fn moved(cost: Cost, link: &Link, bytes: f64, to: &SiteChoice) -> Cos
     let crossed = cost + cost::transfer(link, bytes);
     match to {
         // A peer that fetches plans what it fetches, and is one hop more.
-        SiteChoice::Peer(_) => crossed + cost::delegation(),
+        SiteChoice::Site(_) => crossed + cost::delegation(),
         SiteChoice::Here | SiteChoice::Anywhere => crossed,
     }
 }

@@ -125,7 +125,7 @@ fn order(planning: &Planning<'_>, draft: Draft) -> Result<Draft> {
         false => draft.plan,
     };
     // A setting that forces a strategy may choose the build side too.
-    let plan = sides::force_sides(ordered, settings).map_err(|e| from_datafusion(&e))?;
+    let plan = sides::force_sides(ordered, settings, routes.view).map_err(|e| from_datafusion(&e))?;
     Ok(Draft { plan, ..draft })
 }
 

@@ -11,7 +11,7 @@ use portolan_catalog::DomainName;
 use super::candidates::CandidateTree;
 use super::movement::Routes;
 use crate::execution::errors::from_datafusion;
-use crate::plan::{Edge, Placed, SiteChoice};
+use crate::plan::{Edge, Placed, Reason, SiteChoice};
 use crate::{Error, ErrorKind, Result, Settings};
 
 /// Gives every operator a site.
@@ -22,7 +22,7 @@ pub(super) fn place(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>)
         .ok_or_else(|| Error::new(ErrorKind::Internal, "there is no way to have the rows of the plan here"))?;
     let mut edges = transfer.edges().iter().map(|edge| edge.decided());
     let mut placed = placed(&root, transfer.from, &SiteChoice::Here, settings, &mut edges);
-    if !matches!(placed.site, SiteChoice::Peer(_)) {
+    if !matches!(placed.site, SiteChoice::Site(_)) {
         keep_order(&mut placed);
     }
     Ok(placed)
@@ -38,7 +38,7 @@ fn placed(
     edges: &mut impl Iterator<Item = Edge>,
 ) -> Placed {
     let candidate = operator.candidate(site);
-    let crosses = matches!(site, SiteChoice::Peer(_)) && *wanted == SiteChoice::Here;
+    let crosses = matches!(site, SiteChoice::Site(_)) && *wanted == SiteChoice::Here;
     let edge = if crosses { edges.next() } else { None };
     let mut from = candidate.map(|c| c.decisions.from.clone()).unwrap_or_default().into_iter();
     let mut part = |part: &CandidateTree| {
@@ -63,29 +63,29 @@ fn placed(
 }
 
 /// Returns why an operator runs here although an owner holds an input; `None` if nothing needs a reason.
-fn reason(operator: &CandidateTree, inputs: &[Placed], subqueries: &[Placed], settings: &Settings) -> Option<String> {
+fn reason(operator: &CandidateTree, inputs: &[Placed], subqueries: &[Placed], settings: &Settings) -> Option<Reason> {
     let parts = || inputs.iter().chain(subqueries);
     let mut sites = parts().map(|i| &i.site).filter(|s| **s != SiteChoice::Anywhere);
     let first = sites.next()?;
     if !sites.all(|s| s == first) {
         return Some(combines(parts()));
     }
-    match (first, &operator.refusal) {
-        (SiteChoice::Peer(_), _) if !settings.placement => Some("portolan.placement is off".into()),
-        (SiteChoice::Peer(_), _) if !operator.is_pushed(settings) => Some("portolan.pushdown is scans".into()),
-        (SiteChoice::Peer(_), Some(reason)) => Some(reason.clone()),
-        (SiteChoice::Peer(_), None) => Some("it costs less here than there".into()),
-        _ => None,
-    }
+    let SiteChoice::Site(site) = first else { return None };
+    Some(match operator.refusal.as_ref().or_else(|| operator.refusals.get(site)) {
+        _ if !settings.placement => Reason::PlacementOff,
+        _ if !operator.is_pushed(settings) => Reason::PushdownOff,
+        Some(refusal) => Reason::Refused(refusal.clone()),
+        None => Reason::Cost,
+    })
 }
 
 /// "combines sales at grpc://a with supply at grpc://b".
-fn combines<'a>(inputs: impl Iterator<Item = &'a Placed>) -> String {
+fn combines<'a>(inputs: impl Iterator<Item = &'a Placed>) -> Reason {
     let mut sides: Vec<String> = vec![];
     for input in inputs.filter(|i| i.site != SiteChoice::Anywhere) {
         let domains: Vec<&str> = input.domains.iter().map(DomainName::as_str).collect();
         let side = match &input.site {
-            SiteChoice::Peer(site) => format!("{} at {site}", domains.join(", ")),
+            SiteChoice::Site(site) => format!("{} at {site}", domains.join(", ")),
             _ if domains.is_empty() => "tables of this node".into(),
             _ => format!("{} here", domains.join(", ")),
         };
@@ -93,7 +93,7 @@ fn combines<'a>(inputs: impl Iterator<Item = &'a Placed>) -> String {
             sides.push(side);
         }
     }
-    format!("combines {}", sides.join(" with "))
+    Reason::Combines(sides)
 }
 
 /// Rows cross an edge in no promised order. Where a fragment's root hands an order upwards (a sort, or a limit or
@@ -101,8 +101,8 @@ fn combines<'a>(inputs: impl Iterator<Item = &'a Placed>) -> String {
 fn keep_order(here: &mut Placed) {
     let hands_order_up = hands_order_up(&here.plan);
     for input in &mut here.inputs {
-        if hands_order_up && matches!(input.site, SiteChoice::Peer(_)) && carries_order(&input.plan) {
-            let reason = Some("its order must reach the result".into());
+        if hands_order_up && matches!(input.site, SiteChoice::Site(_)) && carries_order(&input.plan) {
+            let reason = Some(Reason::Order);
             match &input.plan {
                 LogicalPlan::Sort(Sort { fetch: Some(_), .. }) => {
                     let below = input.clone();
@@ -115,12 +115,12 @@ fn keep_order(here: &mut Placed) {
                 }
             }
         }
-        if !matches!(input.site, SiteChoice::Peer(_)) {
+        if !matches!(input.site, SiteChoice::Site(_)) {
             keep_order(input);
         }
     }
     for subquery in &mut here.subqueries {
-        if !matches!(subquery.site, SiteChoice::Peer(_)) {
+        if !matches!(subquery.site, SiteChoice::Site(_)) {
             keep_order(subquery);
         }
     }

@@ -8,6 +8,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, Projection};
 
 use super::candidates::Numbers;
+use crate::mesh::MeshView;
 use crate::settings::{Settings, StrategyChoice};
 
 /// True if the sides may be exchanged. A mark join names its mark by its side.
@@ -36,16 +37,21 @@ pub(super) fn swapped(join: &Join) -> Result<LogicalPlan> {
 }
 
 /// Exchanges the sides of the joins across sites whose right side a setting makes the build side.
-pub(super) fn force_sides(plan: LogicalPlan, settings: &Settings) -> Result<LogicalPlan> {
+pub(super) fn force_sides(plan: LogicalPlan, settings: &Settings, view: &MeshView) -> Result<LogicalPlan> {
     if !settings.strategy.contains(&StrategyChoice::KeysFromRight) {
         return Ok(plan);
     }
-    exchange_sides(plan, settings, &mut Numbers::default())
+    exchange_sides(plan, settings, view, &mut Numbers::default())
 }
 
-fn exchange_sides(plan: LogicalPlan, settings: &Settings, numbers: &mut Numbers) -> Result<LogicalPlan> {
-    let exchange = numbers.forced(&plan, settings)? == StrategyChoice::KeysFromRight;
-    let plan = plan.map_children(|child| Ok(Transformed::yes(exchange_sides(child, settings, numbers)?)))?.data;
+fn exchange_sides(
+    plan: LogicalPlan,
+    settings: &Settings,
+    view: &MeshView,
+    numbers: &mut Numbers,
+) -> Result<LogicalPlan> {
+    let exchange = numbers.forced(&plan, settings, view)? == StrategyChoice::KeysFromRight;
+    let plan = plan.map_children(|child| Ok(Transformed::yes(exchange_sides(child, settings, view, numbers)?)))?.data;
     match &plan {
         LogicalPlan::Join(join) if exchange && can_swap(join) => swapped(join),
         _ => Ok(plan),

@@ -204,7 +204,8 @@ fn float_of(expr: &Expr, schema: &DFSchema) -> Option<ScalarValue> {
 
 /// Adds zero to a constant that may be -0.0. True if it did.
 fn add_zero_to_bound(expr: &mut Expr, schema: &DFSchema) -> bool {
-    let is_constant = !any(expr, |e| matches!(e, Expr::Column(_) | Expr::OuterReferenceColumn(..)));
+    let varies = |e: &Expr| matches!(e, Expr::Column(_) | Expr::OuterReferenceColumn(..) | Expr::ScalarSubquery(_));
+    let is_constant = !any(expr, varies);
     let may_be_negative = constant(expr).is_none_or(|value| value == 0.0 && value.is_sign_negative());
     is_constant && may_be_negative && add_zero(expr, schema)
 }

@@ -62,6 +62,18 @@ impl Trial {
     /// # Errors
     /// If data is missing, nodes do not start or do not learn of one another, or DuckDB cannot read files.
     pub async fn start(data: &Path) -> Result<Self> {
+        Self::start_nodes(data, false).await
+    }
+
+    /// Starts the mesh as [`Trial::start`] does. The ports of each domain are tables of a database of its own.
+    ///
+    /// # Errors
+    /// As [`Trial::start`].
+    pub async fn start_behind_databases(data: &Path) -> Result<Self> {
+        Self::start_nodes(data, true).await
+    }
+
+    async fn start_nodes(data: &Path, behind_databases: bool) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let (mut homes, mut ports) = files::write(&folder.path().join("made-up"));
         for domain in DOMAINS {
@@ -75,7 +87,16 @@ impl Trial {
             Some(python) => Some(DuckDb::start(&python, &dialect::settings(), &ports).await?),
             None => None,
         };
-        Ok(Self { ways: Ways::start(&homes).await?, duckdb, _folder: folder })
+        let ways = match behind_databases {
+            true => Ways::start_behind_databases(&homes).await?,
+            false => Ways::start(&homes).await?,
+        };
+        Ok(Self { ways, duckdb, _folder: folder })
+    }
+
+    /// Returns the ways to run a query.
+    pub fn ways(&self) -> &Ways {
+        &self.ways
     }
 
     /// Runs the query in the way with the number `way`, modulo the number of ways: in one process, unplaced, placed

@@ -8,7 +8,7 @@ use std::time::Instant;
 use arrow::datatypes::Schema;
 
 use super::*;
-use crate::fragment::EncodedPlan;
+use crate::fragment::{EncodedPlan, FragmentPlan};
 use crate::principal::Principal;
 
 fn gateway() -> NodeIdentity {
@@ -20,7 +20,7 @@ fn request(left: Duration) -> FragmentRequest {
     let via = vec!["a".to_owned(), "b".to_owned()];
     FragmentRequest {
         head: FragmentHead { via, hops: 3, ..FragmentHead::new("q", Principal::new("ann"), Instant::now() + left) },
-        encoded: EncodedPlan { plan: b"plan"[..].into(), keys: vec![b"keys"[..].into()] },
+        plan: FragmentPlan::Encoded(EncodedPlan { plan: b"plan"[..].into(), keys: vec![b"keys"[..].into()] }),
         schema: Arc::new(Schema::empty()),
     }
 }

@@ -6,7 +6,8 @@ use datafusion::common::{Result, plan_err};
 use prost::Message;
 
 use crate::mesh::Link;
-use crate::plan::{Edge, KeyForm, KeyPlan, Strategy};
+use crate::plan::{Edge, KeyPlan, Strategy};
+use portolan_connectors::KeyForm;
 
 /// An edge.
 #[derive(Clone, PartialEq, Message)]

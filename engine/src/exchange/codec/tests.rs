@@ -12,7 +12,7 @@ use datafusion_proto::physical_plan::DeduplicatingProtoConverter;
 
 use super::*;
 use crate::exchange::tests::{INNER, Mesh, head, keys, sorted};
-use crate::plan::KeyForm;
+use portolan_connectors::KeyForm;
 
 const CONVERTER: DeduplicatingProtoConverter = DeduplicatingProtoConverter {};
 
@@ -54,7 +54,7 @@ async fn a_scan_is_what_it_was() {
             assert_eq!(after.filters().len(), before.filters().len());
             let (after, before) = (&after.fragment, &before.fragment);
             assert_eq!((after.number, &after.site, &after.domains), (before.number, &before.site, &before.domains));
-            assert_eq!((&after.encoded, after.rows, &after.edge), (&before.encoded, before.rows, &before.edge));
+            assert_eq!((&after.sent, after.rows, &after.edge), (&before.sent, before.rows, &before.edge));
             assert_eq!(after.plan.display_indent_schema().to_string(), before.plan.display_indent_schema().to_string());
         }
     }

@@ -12,7 +12,8 @@
 //! is not known, the fragment is taken to be worth cutting.
 
 use crate::encode::keys::BLOOM_ERROR;
-use crate::plan::{Edge, KeyForm};
+use crate::plan::Edge;
+use portolan_connectors::KeyForm;
 
 /// At most so many keys become literals by choice: they are planned at the owner one by one.
 pub(super) const LITERALS: usize = 64;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::plan::KeyForm;
+use portolan_connectors::KeyForm;
 
 /// What came of the keys that a remote scan was to send.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -6,22 +6,23 @@ use std::sync::Arc;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, lit};
 use datafusion::prelude::in_list;
-use portolan_connectors::EncodedPlan;
+use portolan_connectors::FragmentPlan;
 
 use super::form::{FORCED_LITERALS, Figures};
 use super::restriction::{Body, Condition, Restriction};
 use super::set::KeySet;
-use crate::encode::encode_over;
 use crate::encode::keys::{InKeys, SentKeys, travels};
+use crate::encode::write_over;
 use crate::mesh::MeshView;
-use crate::plan::{Fragment, KeyForm, KeyPlan};
+use crate::plan::{Fragment, KeyPlan};
 use crate::planner::cardinality::{Cardinality, estimate};
+use portolan_connectors::KeyForm;
 
 /// A fragment as its owner is to be asked for it.
 #[derive(Debug, Default)]
 pub(in crate::exchange) struct Restricted {
     /// Its plan with a filter for keys on top; `None` where there is nothing to filter by.
-    pub(in crate::exchange) encoded: Option<EncodedPlan>,
+    pub(in crate::exchange) sent: Option<FragmentPlan>,
     pub(in crate::exchange) forms: Vec<KeyForm>,
     /// How many keys there are, of the join that has the fewest.
     pub(in crate::exchange) keys: Option<usize>,
@@ -38,15 +39,20 @@ pub(in crate::exchange) fn restrict(
     view: &Arc<MeshView>,
 ) -> Restricted {
     let expected = estimate(&fragment.plan);
-    let mut writer = Writer { fragment, plan, expected, room: limit, left: 1.0, result: Restricted::default() };
+    let forms = view.capabilities(&fragment.site).key_forms;
+    // A form that is forced and that the site does not take is no form at all.
+    let forced = plan.form.filter(|form| forms.contains(form));
+    let result = Restricted::default();
+    let mut writer = Writer { fragment, plan, forms, forced, expected, room: limit, left: 1.0, result };
     let tests: Vec<_> = restrictions.iter().filter_map(|r| writer.write(r)).collect();
     let mut result = writer.result;
     let Some(predicate) = tests.into_iter().reduce(Expr::and) else { return result };
-    let filtered = Filter::try_new(predicate, Arc::new(fragment.plan.clone()))
-        .map_err(|e| e.strip_backtrace())
-        .and_then(|f| encode_over(&LogicalPlan::Filter(f), view.clone()).map_err(|e| e.context().to_owned()));
+    let filtered =
+        Filter::try_new(predicate, Arc::new(fragment.plan.clone())).map_err(|e| e.strip_backtrace()).and_then(|f| {
+            write_over(&LogicalPlan::Filter(f), &fragment.site, view.clone()).map_err(|e| e.context().to_owned())
+        });
     match filtered {
-        Ok(encoded) => result.encoded = Some(encoded),
+        Ok(sent) => result.sent = Some(sent),
         Err(reason) => {
             result.forms.clear();
             result.reasons.push(reason);
@@ -58,6 +64,10 @@ pub(in crate::exchange) fn restrict(
 struct Writer<'a> {
     fragment: &'a Fragment,
     plan: &'a KeyPlan,
+    /// The forms that the site takes.
+    forms: &'static [KeyForm],
+    /// The form that a setting forces.
+    forced: Option<KeyForm>,
     /// What is expected of the fragment's rows.
     expected: Cardinality,
     /// Bytes that keys may still take.
@@ -126,7 +136,7 @@ impl Writer<'_> {
             probe_distinct: self.plan.probe_distinct,
             left: self.left,
         };
-        let wanted = match self.plan.form {
+        let wanted = match self.forced {
             Some(form) => form == KeyForm::Range,
             None => figures.only_range_pays(&self.fragment.edge),
         };
@@ -190,8 +200,8 @@ impl Writer<'_> {
             // None of the values can be equal to anything.
             return Some(lit(false));
         }
-        let forced = self.plan.form;
-        let packs = |form| forced.is_none_or(|f| f == form);
+        let forced = self.forced;
+        let packs = |form| forced.is_none_or(|f| f == form) && self.forms.contains(&form);
         let fits = |sent: crate::Result<Arc<SentKeys>>| sent.ok().filter(|s| s.packed.len() <= self.room);
         let batch = packs(KeyForm::Batch).then(|| fits(SentKeys::batch(&keys.columns))).flatten();
         let bloom = packs(KeyForm::Bloom).then(|| fits(SentKeys::bloom(&keys.columns))).flatten();

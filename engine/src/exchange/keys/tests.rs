@@ -19,7 +19,8 @@ use super::form::Figures;
 use super::restriction::{Body, Condition, Restriction};
 use super::set::KeySet;
 use crate::mesh::Link;
-use crate::plan::{Edge, KeyForm};
+use crate::plan::Edge;
+use portolan_connectors::KeyForm;
 
 type Expr = Arc<dyn PhysicalExpr>;
 

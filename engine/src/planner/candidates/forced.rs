@@ -3,8 +3,9 @@
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::LogicalPlan;
 
-use super::sites::{peers, site_of};
+use super::sites::{other_sites, site_of};
 use super::tree::CandidateTree;
+use crate::mesh::MeshView;
 use crate::plan::SiteChoice;
 use crate::settings::{Pushdown, Settings, StrategyChoice};
 
@@ -26,11 +27,12 @@ impl Numbers {
         &mut self,
         plan: &LogicalPlan,
         settings: &Settings,
+        view: &MeshView,
     ) -> DataFusionResult<StrategyChoice> {
         let LogicalPlan::Join(join) = plan else { return Ok(StrategyChoice::Auto) };
-        let (left, right) = (site_of(&join.left)?, site_of(&join.right)?);
+        let (left, right) = (site_of(&join.left, view)?, site_of(&join.right, view)?);
         // `Here` also stands for several sites: a join of two such sides is still a join across sites.
-        let together = left == right && (left != SiteChoice::Here || peers(plan)?.is_empty());
+        let together = left == right && (left != SiteChoice::Here || other_sites(plan)?.is_empty());
         if together || left == SiteChoice::Anywhere || right == SiteChoice::Anywhere {
             return Ok(StrategyChoice::Auto);
         }

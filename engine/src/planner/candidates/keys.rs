@@ -136,7 +136,7 @@ impl OperatorKeys {
             },
             None => KeyPlan {
                 wait,
-                form: settings.key_form.map(Into::into),
+                form: settings.key_form,
                 keys: self.estimate.count,
                 probe_distinct: self.probe_distinct,
                 from: from.to_owned(),

@@ -1,6 +1,9 @@
 //! The search for the candidates of each operator, from the candidates of its inputs.
 
+use std::collections::BTreeMap;
+
 use datafusion::logical_expr::LogicalPlan;
+use portolan_connectors::{Refusal, SiteId};
 
 use super::Candidate;
 use super::edges::{OperatorEdge, OperatorRows, OperatorTransfer};
@@ -35,9 +38,10 @@ impl CandidateTree {
     }
 
     fn all_candidates(&mut self, space: SearchSpace<'_>, forced: StrategyChoice) -> Vec<OperatorCandidate> {
+        self.refusals = self.find_refusals(space);
         if let Some(exchange) = Exchange::of(&self.plan) {
             // The fragment runs: its rows are on their way here.
-            self.refusal = Some("its rows come here already".into());
+            self.refusal = Some(Refusal::RowsComeHere);
             self.domains = exchange.fragment.domain_names();
             self.sole_site = Some(SiteChoice::Here);
             self.port_sites.insert(SiteChoice::Here);
@@ -50,13 +54,14 @@ impl CandidateTree {
                     site
                 }
                 None => {
-                    self.refusal = Some("it reads a table of this node".into());
+                    self.refusal = Some(Refusal::ReadsLocalTable);
                     SiteChoice::Here
                 }
             };
             self.sole_site = Some(site.clone());
             self.port_sites.insert(site.clone());
-            return vec![Candidate::leaf(site, cost::scan(self.rows.rows))];
+            let cost = cost::scan(self.rows.rows) * space.routes.work_factor(&site);
+            return vec![Candidate::leaf(site, cost)];
         }
         let parts = || self.inputs.iter().chain(&self.subqueries);
         self.refusal = parts().find_map(|p| p.refusal.clone()).or_else(|| refusal(&self.plan));
@@ -71,7 +76,7 @@ impl CandidateTree {
         }
         let mut candidates = vec![];
         if space.settings.placement && self.refusal.is_none() && self.is_pushed(space.settings) {
-            candidates.extend(space.sites.iter().filter_map(|site| self.candidate_at_peer(site, space)));
+            candidates.extend(space.sites.iter().filter_map(|site| self.candidate_at(site, space)));
         }
         candidates.extend(self.candidates_here(space, forced));
         if !matches!(self.plan, LogicalPlan::Join(_)) {
@@ -85,9 +90,29 @@ impl CandidateTree {
         cheapest_each(decided(candidates, self.sole_site.is_none()))
     }
 
-    /// Returns the candidate at another node, which has each input or fetches it from the input's owner.
-    fn candidate_at_peer(&self, site: &SiteChoice, space: SearchSpace<'_>) -> Option<OperatorCandidate> {
-        let mut cost = self.work();
+    /// Returns why sites do not run the operator with everything below, for each site that does not.
+    fn find_refusals(&self, space: SearchSpace<'_>) -> BTreeMap<SiteId, Refusal> {
+        let below = self.inputs.iter().chain(&self.subqueries).flat_map(|part| part.refusals.clone());
+        let mut refusals: BTreeMap<SiteId, Refusal> = below.collect();
+        for site in space.sites {
+            if let SiteChoice::Site(id) = site
+                && !refusals.contains_key(id)
+                && let Err(refusal) = space.routes.view.capabilities(id).admits(&self.plan)
+            {
+                refusals.insert(id.clone(), refusal);
+            }
+        }
+        refusals
+    }
+
+    /// Returns the candidate at another site, which has each input or fetches it from the input's owner.
+    fn candidate_at(&self, site: &SiteChoice, space: SearchSpace<'_>) -> Option<OperatorCandidate> {
+        if let SiteChoice::Site(id) = site
+            && self.refusals.contains_key(id)
+        {
+            return None;
+        }
+        let mut cost = self.work() * space.routes.work_factor(site);
         let mut edges = vec![];
         let mut from = vec![];
         let mut pulled = vec![];
@@ -215,7 +240,7 @@ fn cheapest_each(candidates: Vec<OperatorCandidate>) -> Vec<OperatorCandidate> {
 
 fn name(site: &SiteChoice) -> String {
     match site {
-        SiteChoice::Peer(site) => site.to_string(),
+        SiteChoice::Site(site) => site.to_string(),
         SiteChoice::Here => "this node".into(),
         SiteChoice::Anywhere => "anywhere".into(),
     }

@@ -7,14 +7,19 @@ use datafusion::datasource::source_as_provider;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, Volatility};
 use portolan_catalog::DomainName;
+use portolan_connectors::{Capabilities, Refusal};
 
 use crate::encode::admit;
+use crate::mesh::MeshView;
 use crate::names::{PortSite, PortTable};
 use crate::plan::SiteChoice;
 
 /// Returns the only site that owns every port of a plan, and the domains of these ports. The site is `Here` too if
-/// several sites own them.
-pub(in crate::planner) fn site_and_domains(plan: &LogicalPlan) -> DataFusionResult<(SiteChoice, BTreeSet<DomainName>)> {
+/// several sites own them, or if their site does not run the plan.
+pub(in crate::planner) fn site_and_domains(
+    plan: &LogicalPlan,
+    view: &MeshView,
+) -> DataFusionResult<(SiteChoice, BTreeSet<DomainName>)> {
     let mut site = SiteChoice::Anywhere;
     let mut domains = BTreeSet::new();
     plan.apply_with_subqueries(|node| {
@@ -33,20 +38,36 @@ pub(in crate::planner) fn site_and_domains(plan: &LogicalPlan) -> DataFusionResu
         site = if site == SiteChoice::Anywhere || site == own { own } else { SiteChoice::Here };
         Ok(TreeNodeRecursion::Continue)
     })?;
-    Ok((site, domains))
+    let refused = match &site {
+        SiteChoice::Site(id) => refuses_part(plan, &view.capabilities(id))?,
+        SiteChoice::Here | SiteChoice::Anywhere => false,
+    };
+    Ok((if refused { SiteChoice::Here } else { site }, domains))
+}
+
+/// Returns true if a site does not run an operator of a plan.
+fn refuses_part(plan: &LogicalPlan, capabilities: &Capabilities) -> DataFusionResult<bool> {
+    let mut refused = false;
+    if !capabilities.runs_everything() {
+        plan.apply_with_subqueries(|node| {
+            refused = capabilities.admits(node).is_err();
+            Ok(if refused { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })?;
+    }
+    Ok(refused)
 }
 
 /// As [`site_and_domains`], without the domains.
-pub(in crate::planner) fn site_of(plan: &LogicalPlan) -> DataFusionResult<SiteChoice> {
-    site_and_domains(plan).map(|(site, _)| site)
+pub(in crate::planner) fn site_of(plan: &LogicalPlan, view: &MeshView) -> DataFusionResult<SiteChoice> {
+    site_and_domains(plan, view).map(|(site, _)| site)
 }
 
-/// Returns the other nodes whose ports a plan reads.
-pub(in crate::planner) fn peers(plan: &LogicalPlan) -> DataFusionResult<Vec<SiteChoice>> {
+/// Returns the other sites whose ports a plan reads.
+pub(in crate::planner) fn other_sites(plan: &LogicalPlan) -> DataFusionResult<Vec<SiteChoice>> {
     let mut found = BTreeSet::new();
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node
-            && let Some((_, site @ SiteChoice::Peer(_))) = port_of(scan)
+            && let Some((_, site @ SiteChoice::Site(_))) = port_of(scan)
         {
             found.insert(site);
         }
@@ -61,13 +82,13 @@ pub(super) fn port_of(scan: &TableScan) -> Option<(DomainName, SiteChoice)> {
     let port = provider.downcast_ref::<PortTable>()?;
     let site = match &port.site {
         PortSite::Here(_) => SiteChoice::Here,
-        PortSite::Peer(site) => SiteChoice::Peer(site.clone()),
+        PortSite::Site(at) => SiteChoice::Site(at.site.clone()),
     };
     Some((port.name.domain.clone(), site))
 }
 
-/// Returns why another node may not evaluate an operator; `None` if it means the same at every node.
-pub(super) fn refusal(plan: &LogicalPlan) -> Option<String> {
+/// Returns why no other site may evaluate an operator; `None` if it means the same at every node.
+pub(super) fn refusal(plan: &LogicalPlan) -> Option<Refusal> {
     if let Err(reason) = admit::operator(plan) {
         return Some(reason);
     }
@@ -84,8 +105,8 @@ pub(super) fn refusal(plan: &LogicalPlan) -> Option<String> {
         })
     });
     match (walked, volatile) {
-        (Err(e), _) => Some(e.strip_backtrace()),
-        (_, Some(name)) => Some(format!("`{name}` is volatile: it is evaluated where the question was asked")),
+        (Err(e), _) => Some(Refusal::Unreadable(e.strip_backtrace())),
+        (_, Some(name)) => Some(Refusal::VolatileFunction(name)),
         _ => None,
     }
 }

@@ -1,16 +1,17 @@
 //! The operators of a plan as a tree, each with its candidates.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use portolan_catalog::DomainName;
+use portolan_connectors::{Refusal, SiteId};
 
 use super::edges::OperatorTransfer;
 use super::forced::Numbers;
 use super::search::OperatorCandidate;
-use super::sites::peers;
+use super::sites::other_sites;
 use crate::plan::SiteChoice;
 use crate::planner::cardinality::{self, Cardinality};
 use crate::planner::movement::{Routes, Share, moved};
@@ -27,8 +28,10 @@ pub(in crate::planner) struct CandidateTree {
     /// The sites of the ports that the operator and everything below read.
     pub(super) port_sites: BTreeSet<SiteChoice>,
     pub(in crate::planner) rows: Cardinality,
-    /// Why another node may not run the operator with everything below; `None` if every node may.
-    pub(in crate::planner) refusal: Option<String>,
+    /// Why no other site may run the operator with everything below; `None` if a node may.
+    pub(in crate::planner) refusal: Option<Refusal>,
+    /// Why a site does not run the operator with everything below, for the sites of the plan that do not.
+    pub(in crate::planner) refusals: BTreeMap<SiteId, Refusal>,
     /// The cheapest candidate for each site that has one.
     pub(super) candidates: Vec<OperatorCandidate>,
     /// The only site that owns ports below, `Anywhere` if there are no ports; `None` if several sites do.
@@ -40,7 +43,7 @@ pub(in crate::planner) struct CandidateTree {
 pub(super) struct SearchSpace<'a> {
     pub(super) settings: &'a Settings,
     pub(super) routes: Routes<'a>,
-    /// The other nodes whose ports the plan reads. Each may run a part.
+    /// The other sites whose ports the plan reads. Each may run a part.
     pub(super) sites: &'a [SiteChoice],
 }
 
@@ -51,12 +54,12 @@ impl CandidateTree {
         settings: &Settings,
         routes: Routes<'_>,
     ) -> DataFusionResult<Self> {
-        let sites = peers(plan)?;
+        let sites = other_sites(plan)?;
         Self::of_operator(plan, SearchSpace { settings, routes, sites: &sites }, &mut Numbers::default())
     }
 
     fn of_operator(plan: &LogicalPlan, space: SearchSpace<'_>, numbers: &mut Numbers) -> DataFusionResult<Self> {
-        let forced = numbers.forced(plan, space.settings)?;
+        let forced = numbers.forced(plan, space.settings, space.routes.view)?;
         let inputs: Vec<Self> =
             plan.inputs().into_iter().map(|i| Self::of_operator(i, space, numbers)).collect::<DataFusionResult<_>>()?;
         let mut subqueries = vec![];
@@ -81,6 +84,7 @@ impl CandidateTree {
             port_sites: inputs.iter().chain(&subqueries).flat_map(|i| i.port_sites.clone()).collect(),
             rows: cardinality::estimate_operator(plan, &below),
             refusal: None,
+            refusals: BTreeMap::new(),
             candidates: vec![],
             sole_site: None,
             inputs,
@@ -95,7 +99,7 @@ impl CandidateTree {
         let here = &SiteChoice::Here;
         let costs = self.candidates.iter().filter_map(|candidate| {
             let from = &candidate.site;
-            if !matches!(from, SiteChoice::Peer(_)) {
+            if !matches!(from, SiteChoice::Site(_)) {
                 return Some((candidate, None, candidate.cost));
             }
             let link = routes.link(from, here, self.share(from), || &self.domains)?;

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use datafusion::common::JoinType;
 use portolan_catalog::DomainName;
 
 use super::graph::{Graph, Set};
@@ -39,6 +40,8 @@ pub(super) struct Enumeration<'a> {
     pub(super) routes: Routes<'a>,
     /// Here first, then the owners.
     pub(super) sites: Vec<SiteChoice>,
+    /// The time of a join at each site, as a multiple of its time at a node; `None` if the site runs no inner joins.
+    pub(super) join_factors: Vec<Option<f64>>,
     /// The relations that each site owns.
     pub(super) owned: Vec<Set>,
     pub(super) found: HashMap<Set, SetCandidates>,
@@ -50,7 +53,7 @@ impl<'a> Enumeration<'a> {
     pub(super) fn new(graph: &'a Graph, relation_sites: &'a [RelationSite], routes: Routes<'a>) -> Self {
         let mut sites = vec![SiteChoice::Here];
         for relation in relation_sites {
-            if matches!(relation.site, SiteChoice::Peer(_)) && !sites.contains(&relation.site) {
+            if matches!(relation.site, SiteChoice::Site(_)) && !sites.contains(&relation.site) {
                 sites.push(relation.site.clone());
             }
         }
@@ -58,7 +61,13 @@ impl<'a> Enumeration<'a> {
             (0..relation_sites.len()).filter(|i| relation_sites[*i].site == *site).fold(0, |set, i| set | (1 << i))
         };
         let owned = sites.iter().map(at).collect();
-        let mut new = Self { graph, relation_sites, routes, sites, owned, found: HashMap::new(), rows: HashMap::new() };
+        let joins = |site: &SiteChoice| match site {
+            SiteChoice::Site(id) => routes.view.capabilities(id).joins(JoinType::Inner),
+            SiteChoice::Here | SiteChoice::Anywhere => true,
+        };
+        let join_factors = sites.iter().map(|site| joins(site).then(|| routes.work_factor(site))).collect();
+        let (found, rows) = (HashMap::new(), HashMap::new());
+        let mut new = Self { graph, relation_sites, routes, sites, join_factors, owned, found, rows };
         for i in 0..relation_sites.len() {
             let candidates = new.relation(i);
             new.found.insert(1 << i, candidates);

@@ -57,11 +57,12 @@ impl Enumeration<'_> {
         let mut candidates = self.found.remove(&set).unwrap_or_else(|| vec![None; self.sites.len()]);
         let [forward, backward] = self.directions(one, other, rows);
         for (site, best) in candidates.iter_mut().enumerate() {
+            let Some(factor) = self.join_factors[site] else { continue };
             let (ones, others) = (self.transfers(one, site), self.transfers(other, site));
             for (a, b) in ones.iter().flat_map(|a| others.iter().map(move |b| (a, b))) {
                 for (direction, build, probe) in [(&forward, a, b), (&backward, b, a)] {
                     let (saved, cut) = direction.cut(probe);
-                    let cost = build.cost + probe.cost - saved + direction.work;
+                    let cost = build.cost + probe.cost - saved + direction.work * factor;
                     if best.as_ref().is_none_or(|b| cost.milliseconds < b.cost.milliseconds) {
                         let edges = build.edges().iter().copied().chain(cut).collect();
                         let decisions = Some([(direction.build, *build.from), (direction.probe, *probe.from)]);

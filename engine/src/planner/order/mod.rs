@@ -73,7 +73,7 @@ fn inner_joins(join: &Join, routes: Routes<'_>) -> Result<Option<LogicalPlan>> {
         relation.plan = inside.data;
     }
     let needed = needed(&graph, join);
-    let sites = graph.relations.iter().map(|r| relation_site(r, &needed)).collect::<Result<Vec<_>>>()?;
+    let sites = graph.relations.iter().map(|r| relation_site(r, &needed, routes)).collect::<Result<Vec<_>>>()?;
     let Some(tree) = Enumeration::new(&graph, &sites, routes).cheapest() else { return Ok(None) };
     let mut builder = TreeBuilder { graph: &graph, conditions: graph.conditions.iter().map(Some).collect() };
     let (joined, _) = builder.joined(&tree)?;
@@ -111,8 +111,8 @@ fn needed(graph: &Graph, join: &Join) -> HashSet<Column> {
     needed
 }
 
-fn relation_site(relation: &graph::Relation, needed: &HashSet<Column>) -> Result<RelationSite> {
-    let (site, domains) = candidates::site_and_domains(&relation.plan)?;
+fn relation_site(relation: &graph::Relation, needed: &HashSet<Column>, routes: Routes<'_>) -> Result<RelationSite> {
+    let (site, domains) = candidates::site_and_domains(&relation.plan, routes.view)?;
     let schema = relation.plan.schema();
     let all = relation.rows.row_bytes(schema);
     let columns = schema.fields().len().max(1) as f64;

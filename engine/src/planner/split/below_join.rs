@@ -17,11 +17,12 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Aggregate, Expr, Join, JoinType, LogicalPlan, Projection};
 
 use super::parts::{Parts, reduce};
+use crate::mesh::MeshView;
 use crate::plan::SiteChoice;
 use crate::planner::candidates::site_of;
 
 /// Puts a partial aggregate below the joins; `None` where that is not sound, or in vain.
-pub(super) fn aggregate(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
+pub(super) fn aggregate(aggregate: &Aggregate, view: &MeshView) -> Result<Option<LogicalPlan>> {
     if aggregate.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_)) || e.is_volatile()) {
         return Ok(None);
     }
@@ -33,7 +34,7 @@ pub(super) fn aggregate(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
         }
         other => (aggregate.group_expr.clone(), aggregate.aggr_expr.clone(), other),
     };
-    if !matches!(joins, LogicalPlan::Join(_)) || site_of(joins)? != SiteChoice::Here {
+    if !matches!(joins, LogicalPlan::Join(_)) || site_of(joins, view)? != SiteChoice::Here {
         return Ok(None);
     }
     let Some(parts) = Parts::of(&values, joins.schema())? else { return Ok(None) };
@@ -44,7 +45,7 @@ pub(super) fn aggregate(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
         // A count of rows might go to any side: without a cost there is no telling to which.
         return Ok(None);
     }
-    let Some(owner) = owner_of(joins, &read)? else { return Ok(None) };
+    let Some(owner) = owner_of(joins, &read, view)? else { return Ok(None) };
     let mut needed = Needed { owner: owner.schema().as_ref(), columns: vec![], refused: false };
     needed.of_joins(joins, owner)?;
     needed.of_exprs(&groups);
@@ -62,20 +63,20 @@ pub(super) fn aggregate(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
 }
 
 /// The largest part below the joins that is at one peer and gives all the columns that the values read.
-fn owner_of<'a>(plan: &'a LogicalPlan, read: &HashSet<Column>) -> Result<Option<&'a LogicalPlan>> {
+fn owner_of<'a>(plan: &'a LogicalPlan, read: &HashSet<Column>, view: &MeshView) -> Result<Option<&'a LogicalPlan>> {
     if !read.iter().all(|c| gives(plan.schema(), c)) {
         return Ok(None);
     }
-    if matches!(site_of(plan)?, SiteChoice::Peer(_)) {
+    if matches!(site_of(plan, view)?, SiteChoice::Site(_)) {
         return Ok(Some(plan));
     }
     match plan {
-        LogicalPlan::Join(join) if join.join_type == JoinType::Inner => match owner_of(&join.left, read)? {
-            None => owner_of(&join.right, read),
+        LogicalPlan::Join(join) if join.join_type == JoinType::Inner => match owner_of(&join.left, read, view)? {
+            None => owner_of(&join.right, read, view),
             found => Ok(found),
         },
         LogicalPlan::Projection(projection) if projection.expr.iter().all(|e| matches!(e, Expr::Column(_))) => {
-            owner_of(&projection.input, read)
+            owner_of(&projection.input, read, view)
         }
         _ => Ok(None),
     }

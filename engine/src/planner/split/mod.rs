@@ -1,6 +1,6 @@
 //! Pass 5, split: an aggregate or a TopN over a union, an aggregate over inner joins of several sites, and a TopN over a
 //! left join are done in parts where that is sound: a part below, where an owner can do it, and a last one above. Each
-//! owner reduces its rows before they travel.
+//! owner reduces its rows before they travel. A filter that a database runs in part is two filters.
 //!
 //! Before: `Aggregate: sum(x) by k (Union(a, b))`.
 //! After: `Projection(Aggregate: sum(s) by k (Union(Aggregate: sum(x) AS s by k (a), Aggregate: … (b))))`.
@@ -8,6 +8,7 @@
 mod aggregate;
 mod below_join;
 mod branches;
+mod filter;
 mod parts;
 mod top_n;
 
@@ -16,18 +17,24 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::LogicalPlan;
 
 use crate::execution::errors::from_datafusion;
-use crate::planner::candidates::{cost_here, peers};
+use crate::mesh::MeshView;
+use crate::planner::candidates::{cost_here, other_sites};
 use crate::planner::movement::Routes;
 use crate::{Result, Settings};
 
 /// Splits what can be split where that costs less. The schema of the plan stays as it was.
 pub(super) fn split(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> Result<LogicalPlan> {
-    if peers(plan).map_err(|e| from_datafusion(&e))?.is_empty() {
+    if other_sites(plan).map_err(|e| from_datafusion(&e))?.is_empty() {
         return Ok(plan.clone());
     }
     let split = plan.clone().transform_up_with_subqueries(|node| {
+        if let LogicalPlan::Filter(filter) = &node
+            && let Some(parts) = filter::by_site(filter, routes.view)?
+        {
+            return Ok(Transformed::yes(parts));
+        }
         // A rewrite that fails is none: the plan as it was is right.
-        let parts = in_parts(&node).unwrap_or_else(|error| {
+        let parts = in_parts(&node, routes.view).unwrap_or_else(|error| {
             tracing::debug!(%error, "an operator was not split");
             None
         });
@@ -42,10 +49,10 @@ pub(super) fn split(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>)
 }
 
 /// The operator in parts, where it can be split.
-fn in_parts(node: &LogicalPlan) -> DataFusionResult<Option<LogicalPlan>> {
+fn in_parts(node: &LogicalPlan, view: &MeshView) -> DataFusionResult<Option<LogicalPlan>> {
     match node {
         LogicalPlan::Aggregate(aggregate) => match aggregate::over_union(aggregate)? {
-            None => below_join::aggregate(aggregate),
+            None => below_join::aggregate(aggregate, view),
             parts => Ok(parts),
         },
         LogicalPlan::Sort(sort) => match top_n::over_union(sort)? {

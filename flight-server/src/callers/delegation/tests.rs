@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use arrow::datatypes::Schema;
 use portolan_connectors::node::{NodeIdentity, NodeKey};
-use portolan_connectors::{EncodedPlan, FragmentHead, FragmentRequest};
+use portolan_connectors::{EncodedPlan, FragmentHead, FragmentPlan, FragmentRequest};
 
 use super::*;
 use crate::dispatch::{Request, ticket};
@@ -39,13 +39,13 @@ fn request(principal: Principal, via: &[&str]) -> FragmentRequest {
     let via: Vec<String> = via.iter().map(|node| (*node).to_owned()).collect();
     FragmentRequest {
         head: FragmentHead { hops: via.len() as u32 + 1, via, ..FragmentHead::new("q", principal, deadline) },
-        encoded: EncodedPlan { plan: b"plan"[..].into(), keys: vec![b"keys"[..].into()] },
+        plan: FragmentPlan::Encoded(EncodedPlan { plan: b"plan"[..].into(), keys: vec![b"keys"[..].into()] }),
         schema: Arc::new(Schema::empty()),
     }
 }
 
 fn sent(request: &FragmentRequest, identity: Option<String>) -> FragmentTicket {
-    let Request::Fragment(ticket) = ticket(&FragmentTicket::bytes(request, identity)).unwrap() else {
+    let Request::Fragment(ticket) = ticket(&FragmentTicket::bytes(request, identity).unwrap()).unwrap() else {
         panic!("a fragment was sent")
     };
     ticket

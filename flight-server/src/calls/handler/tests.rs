@@ -49,12 +49,12 @@ fn domain() -> LocalDomain {
         product.ports.insert(name.port.clone(), Port { columns, ..Port::new(name.clone()) });
         let schema = batch.schema();
         let provider = Arc::new(MemTable::try_new(schema.clone(), vec![vec![batch]]).unwrap());
-        OpenedPort { name, provider, schema, writer: None }
+        OpenedPort { name, provider, schema, writer: None, site: None }
     });
     let ports = ports.collect();
     let products = [(ProductName::new("samples"), product)].into();
     let catalog = DomainCatalog { domain: DomainName::new("lab"), version: "1".to_owned(), products };
-    LocalDomain { catalog: Arc::new(catalog), ports }
+    LocalDomain { catalog: Arc::new(catalog), ports, sites: vec![] }
 }
 
 async fn service() -> Service {

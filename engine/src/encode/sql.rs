@@ -1,0 +1,34 @@
+//! A fragment's plan as SQL, for a site that is a database.
+
+use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::{LogicalPlan, TableScan};
+use portolan_connectors::sql::{self, SqlDialect};
+use portolan_connectors::{FragmentPlan, SiteId};
+
+use crate::names::{PortSite, PortTable};
+use crate::{Error, ErrorKind, Result};
+
+/// The largest query, in bytes.
+const MAX_SQL_BYTES: usize = 1 << 20;
+
+/// Writes a plan over the ports of a site.
+///
+/// # Errors
+/// `Unsupported`, with the reason in words for EXPLAIN.
+pub(super) fn write(plan: &LogicalPlan, site: &SiteId, dialect: &SqlDialect) -> Result<FragmentPlan> {
+    let refuse = |reason: String| Error::new(ErrorKind::Unsupported, reason);
+    let query = sql::query(plan, dialect, &|scan| table(scan, site)).map_err(|refusal| refuse(refusal.to_string()))?;
+    if query.len() > MAX_SQL_BYTES {
+        return Err(refuse(format!("its query takes {} bytes and {MAX_SQL_BYTES} may travel", query.len())));
+    }
+    Ok(FragmentPlan::Sql(query))
+}
+
+/// Returns the name of a port's table at a site; `None` if the port is not there.
+fn table(scan: &TableScan, site: &SiteId) -> Option<Vec<String>> {
+    let provider = source_as_provider(&scan.source).ok()?;
+    match &provider.downcast_ref::<PortTable>()?.site {
+        PortSite::Site(at) if at.site == *site && !at.table.is_empty() => Some(at.table.clone()),
+        _ => None,
+    }
+}
