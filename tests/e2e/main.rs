@@ -2,6 +2,7 @@
 
 mod abuse;
 mod authentication;
+mod book;
 mod clients;
 mod delegation;
 mod descriptors;
