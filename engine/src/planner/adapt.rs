@@ -1,7 +1,8 @@
-//! Plans the rest again once the true size of a part is known: what waits for that part's keys has not started yet, and
-//! may be joined in another order, at another site, or by another strategy.
+//! Plans a part of a running query again when the row counts of other fragments are known. The fragments that wait for
+//! join keys have not started. So their joins can still change in order, site and strategy.
 //!
-//! Before: `Join(Exchange #1, Exchange #2 that waits for keys of #1)`, and #1 gives 3 rows where 20,000 were expected.
+//! Before: `Join(Exchange #1, Exchange #2 that waits for keys of #1)`, and #1 returns 3 rows instead of the expected
+//! 20,000.
 //! After: the same with #1 as it runs, and the fragment of #2 as if it had never been cut.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +20,7 @@ use crate::mesh::MeshView;
 use crate::plan::{Counted, Exchange, Planned, Running};
 use crate::{Result, Settings};
 
-/// The fragments whose keys others wait for, and that wait for none: by their numbers.
+/// Returns the numbers of the fragments that supply join keys for others and that wait for no keys themselves.
 pub(crate) fn awaited(planned: &Planned) -> DataFusionResult<BTreeSet<usize>> {
     let mut awaited = BTreeSet::new();
     planned.plan.apply_with_subqueries(|node| {
@@ -43,11 +44,12 @@ fn exchanges(plan: &LogicalPlan) -> DataFusionResult<Vec<Exchange>> {
     Ok(found)
 }
 
-/// Plans again what waits for keys, with the true sizes of what has come: `counted`, by the number of the fragment.
-/// `None` where those are as they were expected to be. Shows the plan to `observe` as [`super::plan_observed`] does.
+/// Plans the fragments that wait for keys again. `counted` has the row counts of the others, by the number of the
+/// fragment. Returns `None` if the counts are close to their estimates. Shows the plan to `observe`, as
+/// [`super::plan_observed`] does.
 ///
 /// # Errors
-/// As [`super::plan`].
+/// As for [`super::plan`].
 pub(crate) fn adapt(
     state: &SessionState,
     planned: &Planned,
@@ -57,18 +59,18 @@ pub(crate) fn adapt(
     pinned: bool,
     observe: &mut Observer<'_>,
 ) -> Result<Option<Planned>> {
-    let Some(surprise) = surprise(planned, counted, settings) else { return Ok(None) };
+    let Some(deviation) = deviation(planned, counted, settings) else { return Ok(None) };
     let routes = Routes { view, delegate: !pinned };
     let planning = Planning { state, settings, routes, running: Some(&planned.placed) };
     let plan = unstarted(planned, counted).map_err(|e| from_datafusion(&e))?;
     let draft = Draft::new(planned.normalised.clone(), plan);
     observe("adapt", &draft);
     let draft = draft.through(PASSES.iter().filter(|pass| pass.adapts), &planning, observe)?;
-    draft.planned(Some(surprise)).map(Some)
+    draft.planned(Some(deviation)).map(Some)
 }
 
-/// What came in another number than expected, in words.
-fn surprise(planned: &Planned, counted: &BTreeMap<usize, Counted>, settings: &Settings) -> Option<String> {
+/// Describes the first fragment whose row count is far from its estimate; `None` if there is none.
+fn deviation(planned: &Planned, counted: &BTreeMap<usize, Counted>, settings: &Settings) -> Option<String> {
     planned.fragments.iter().find_map(|fragment| {
         let counted = counted.get(&fragment.number)?;
         let (rows, expected) = ((counted.rows as f64).max(1.0), fragment.edge.rows.max(1.0));
@@ -86,7 +88,8 @@ fn surprise(planned: &Planned, counted: &BTreeMap<usize, Counted>, settings: &Se
     })
 }
 
-/// The plan with its fragments that wait for keys as if they had not been cut, and the others as they run.
+/// Returns the plan with the plans of the fragments that wait for keys in the place of their exchanges. The other
+/// fragments stay exchanges, which run already.
 fn unstarted(planned: &Planned, counted: &BTreeMap<usize, Counted>) -> DataFusionResult<LogicalPlan> {
     let plan = planned.plan.clone().transform_up_with_subqueries(|node| {
         let Some(exchange) = Exchange::of(&node) else { return Ok(Transformed::no(node)) };
@@ -95,7 +98,7 @@ fn unstarted(planned: &Planned, counted: &BTreeMap<usize, Counted>) -> DataFusio
             return Ok(Transformed::yes(fragment.plan.clone()));
         }
         let rows = counted.get(&fragment.number).map(|c| c.rows as f64);
-        // Of what was not counted to its end there may be as many as were expected, and more.
+        // A fragment that was not counted to its end may return as many rows as were expected, or more.
         let whole = counted.get(&fragment.number).is_some_and(|c| c.all);
         let rows = rows.map(|rows| if whole { rows } else { rows.max(fragment.edge.rows) });
         let running = Some(Running { number: fragment.number, rows });

@@ -1,12 +1,12 @@
-//! What work and edges cost: the model that decides between orders, sites and strategies, in one place.
+//! The costs of work and edges: the one model that decides between orders, sites and strategies.
 //!
 //! The unit is a millisecond. The cost of a plan is the sum of
 //! - each **edge**: `latency + bytes / bandwidth` of its link, with `bytes = rows * bytes of a row`;
-//! - the **work** of each operator at its site: rows in and out by the constants below;
-//! - a fixed price for each part that an owner is asked to pull others' rows for: planning it there, one hop more.
+//! - the **work** of each operator at its site: rows in and out, times the constants below;
+//! - a fixed price for each part whose owner fetches rows of other owners: it plans the part, and is one more hop.
 //!
-//! Times are added up as if nothing ran side by side: total work, not the time until the answer, as in System R*
-//! (Mackert and Lohman 1986). That is what a mesh pays whose nodes answer many questions at once.
+//! Times are added up as if nothing ran in parallel: the model counts total work, not response time, as System R* does
+//! (Mackert and Lohman 1986). Total work is what limits a mesh whose nodes answer many queries at once.
 
 use crate::mesh::Link;
 use crate::plan::Cost;
@@ -17,30 +17,32 @@ const SCAN_ROW: f64 = 10e-6;
 const BUILD_ROW: f64 = 60e-6;
 /// Milliseconds for a row that is looked up in a hash table.
 const PROBE_ROW: f64 = 15e-6;
-/// Milliseconds for a row that a join gives.
+/// Milliseconds for a row that a join returns.
 const JOINED_ROW: f64 = 15e-6;
-/// Milliseconds for a pair of rows that a join without keys compares.
+/// Milliseconds for a pair of rows that a join without join keys compares.
 const COMPARED_PAIR: f64 = 2e-6;
 /// Milliseconds for a row that is put into its group.
 const GROUPED_ROW: f64 = 30e-6;
 /// Milliseconds for a row that is sorted, for each doubling of the rows.
 const SORTED_ROW: f64 = 5e-6;
 
-/// Milliseconds that it takes to have another node plan what it pulls and to reach it, latency aside.
+/// Milliseconds for another node to be reached and to plan the rows that it fetches, latency aside.
 const DELEGATION: f64 = 2.0;
 
-/// A key in a Bloom filter takes so many bytes, and so many of the rows without a match come all the same.
+/// The bytes of a key in a Bloom filter.
 const BLOOM_KEY_BYTES: f64 = 1.25;
+/// The share of the rows without a match that pass a Bloom filter.
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
-/// Keys that save fewer bytes than this are not worth waiting for.
-const LEAST_SAVED_BYTES: f64 = 4096.0;
-/// Nor are those that leave more than this share of the bytes.
-const MOST_KEPT: f64 = 0.9;
-/// With this saving, in milliseconds, keys are waited for as long as the setting allows; with less, for less.
-const SAVING_WORTH_THE_WHOLE_WAIT: f64 = 20.0;
+/// The smallest saving, in bytes, for which a scan waits for keys.
+const MIN_SAVED_BYTES: f64 = 4096.0;
+/// The largest share of the bytes that keys may leave if a scan waits for them.
+const MAX_KEPT: f64 = 0.9;
+/// The saving, in milliseconds, for which a scan waits for keys as long as the setting allows. It waits less for a
+/// smaller saving.
+const SAVING_FOR_FULL_WAIT: f64 = 20.0;
 
 impl Cost {
-    /// Work that moves nothing.
+    /// Returns the cost of work that moves no bytes.
     fn work(milliseconds: f64) -> Self {
         Self { bytes: 0.0, milliseconds }
     }
@@ -76,52 +78,52 @@ impl std::ops::AddAssign for Cost {
     }
 }
 
-/// Bytes over an edge.
+/// Returns the cost of bytes over an edge.
 pub(super) fn transfer(link: &Link, bytes: f64) -> Cost {
     let milliseconds = link.latency.as_secs_f64() * 1e3 + bytes / link.bandwidth.max(1.0) * 1e3;
     Cost { bytes, milliseconds }
 }
 
-/// Having another node pull what it joins.
+/// Returns the fixed cost of a join at another node that fetches an input.
 pub(super) fn delegation() -> Cost {
     Cost::work(DELEGATION)
 }
 
-/// Reading `rows` at their source.
+/// Returns the cost of reading `rows` at their source.
 pub(super) fn scan(rows: f64) -> Cost {
     Cost::work(rows * SCAN_ROW)
 }
 
-/// A hash join, or one that compares all pairs where there are no keys.
+/// Returns the cost of a hash join, or of a join that compares all pairs if it has no join keys.
 pub(super) fn join(build: f64, probe: f64, out: f64, has_keys: bool) -> Cost {
     let find = if has_keys { build * BUILD_ROW + probe * PROBE_ROW } else { build * probe * COMPARED_PAIR };
     Cost::work(find + out * JOINED_ROW)
 }
 
-/// Grouping `rows`.
+/// Returns the cost of grouping `rows`.
 pub(super) fn group(rows: f64) -> Cost {
     Cost::work(rows * GROUPED_ROW)
 }
 
-/// Sorting `rows`, of which `fetch` are kept.
+/// Returns the cost of sorting `rows`, of which `fetch` are kept.
 pub(super) fn sort(rows: f64, fetch: Option<usize>) -> Cost {
     let kept = fetch.map_or(rows, |f| rows.min(f as f64)).max(2.0);
     Cost::work(rows * SORTED_ROW * kept.log2())
 }
 
-/// What keys make of an edge.
+/// An edge whose rows are cut by keys.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Keyed {
-    /// Bytes over the edge, the keys included.
+    /// Bytes over the edge, including the keys.
     pub(super) bytes: f64,
-    /// The share of its rows that still cross.
+    /// The share of the edge's rows that still cross.
     pub(super) kept: f64,
-    /// The time that is saved.
+    /// The saved cost.
     pub(super) saved: Cost,
 }
 
-/// An edge of `bytes` whose rows are cut by `keys` of `key_bytes` each, of which a share `matched` has a match. `None`
-/// where it does not pay.
+/// Estimates an edge of `bytes` bytes whose rows are cut by `keys` keys of `key_bytes` bytes. A share `matched` of the
+/// rows has a match. Returns `None` if the keys do not pay.
 pub(super) fn keyed(link: &Link, bytes: f64, keys: f64, key_bytes: f64, matched: f64) -> Option<Keyed> {
     let (exact, bloom) = (keys * key_bytes, keys * BLOOM_KEY_BYTES);
     let with_bloom = (matched + BLOOM_FALSE_POSITIVES).min(1.0);
@@ -130,7 +132,7 @@ pub(super) fn keyed(link: &Link, bytes: f64, keys: f64, key_bytes: f64, matched:
         false => (bloom, with_bloom),
     };
     let left = sent + kept * bytes;
-    if bytes - left < LEAST_SAVED_BYTES || left > bytes * MOST_KEPT {
+    if bytes - left < MIN_SAVED_BYTES || left > bytes * MAX_KEPT {
         return None;
     }
     let saved_bytes = bytes - left;
@@ -138,9 +140,9 @@ pub(super) fn keyed(link: &Link, bytes: f64, keys: f64, key_bytes: f64, matched:
     Some(Keyed { bytes: left, kept, saved })
 }
 
-/// How long a scan waits for keys that save so much: in proportion to what they save, up to `most`.
+/// Returns how long a scan waits for keys: in proportion to the time that they save, up to `most`.
 pub(super) fn wait(saved: Cost, most: std::time::Duration) -> std::time::Duration {
-    most.mul_f64((saved.milliseconds / SAVING_WORTH_THE_WHOLE_WAIT).clamp(0.25, 1.0))
+    most.mul_f64((saved.milliseconds / SAVING_FOR_FULL_WAIT).clamp(0.25, 1.0))
 }
 
 #[cfg(test)]

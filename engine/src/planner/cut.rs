@@ -1,8 +1,9 @@
-//! Pass 7, cut: each maximal part at one peer becomes a fragment, which an exchange replaces in the plan.
+//! Pass 7, cut: each maximal part at one peer becomes a fragment, and an exchange replaces it in the plan.
 //!
-//! A fragment that does not survive encoding is not sent: its root stays here, with the reason, and what is below it
-//! is cut instead.
-//! Before: `Join @here(Filter(scan sales.a) @sales, …)`. After: `Join(Exchange #1, …)`, fragment 1 = `Filter(scan a)`.
+//! A fragment that cannot be encoded is not sent: its root stays here, with the reason, and the parts below it are cut
+//! instead.
+//! Before: `Join @here(Filter(scan sales.a) @sales, …)`.
+//! After: `Join(Exchange #1, …)`, fragment 1 = `Filter(scan a)`.
 
 use std::sync::Arc;
 
@@ -19,8 +20,9 @@ use crate::execution::errors::from_datafusion;
 use crate::plan::{Edge, Exchange, Fragment, Placed, Reason, SiteChoice};
 use crate::upstream::functional_dependencies::without_dependencies;
 
-/// Cuts out the fragments. Gives what runs here, the placed plan with fragments numbered, and the fragments. `running` is
-/// the placed plan whose fragments run already, where this one takes its place.
+/// Cuts out the fragments. Returns the plan that runs here, the placed plan with numbered fragments, and the fragments.
+/// `running` is the placed plan that the new one replaces, if a running query is planned again. Its fragments run
+/// already.
 pub(super) fn cut(
     mut placed: Placed,
     state: &SessionState,
@@ -45,7 +47,7 @@ impl Cutter<'_> {
             return Ok(self.running(placed, exchange));
         }
         if let SiteChoice::Site(site) = placed.site.clone() {
-            // The wrapper around a subquery's plan is no operator: the cut goes below it.
+            // The wrapper around a subquery's plan is not an operator: the cut goes below it.
             if !matches!(placed.plan, LogicalPlan::Subquery(_)) {
                 match write(&placed.plan, &site, self.state) {
                     Ok(sent) => return self.exchange(placed, site, sent),
@@ -89,7 +91,8 @@ impl Cutter<'_> {
         Ok(plan.data)
     }
 
-    /// The edge of a fragment that placing knew nothing of: a part of one that did not survive encoding, say.
+    /// Returns the edge of a fragment that the place pass did not see, such as a part of a fragment that could not be
+    /// encoded.
     fn gather(&self, plan: &LogicalPlan, site: &SiteId) -> Edge {
         let expected = estimate(plan);
         Edge {
@@ -101,7 +104,7 @@ impl Cutter<'_> {
         }
     }
 
-    /// A fragment that runs already: it stays what it was, under a number of this plan.
+    /// Keeps a fragment that runs already as it was, under a number of this plan.
     fn running(&mut self, placed: &mut Placed, exchange: Exchange) -> LogicalPlan {
         let number = self.fragments.len() + 1;
         let before = self.running.and_then(|root| root.fragment_root(exchange.fragment.number));
@@ -138,7 +141,7 @@ impl Cutter<'_> {
     }
 }
 
-/// `None` where the size of a port below is not known.
+/// Returns the estimated number of rows; `None` if the size of a port below is unknown.
 fn estimated_rows(plan: &LogicalPlan) -> Option<usize> {
     let expected = estimate(plan);
     expected.known.then(|| expected.rows.round() as usize)

@@ -1,5 +1,5 @@
-//! Finds expressions that never fail. A rewrite that shows an expression more rows than the query text does must not make
-//! the query fail: with a division by the zero of a dropped row, for example.
+//! Finds expressions that never fail. A rewrite may evaluate an expression for more rows than the query does. It must
+//! not make the query fail, for example by a division by a zero in a row that the query drops.
 
 use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, TimeUnit};
 use datafusion::common::DFSchema;
@@ -8,7 +8,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 use datafusion::prelude::cast;
 use datafusion::scalar::ScalarValue;
 
-/// Whether evaluating an expression never fails, whatever the row, and gives the same each time.
+/// True if evaluating an expression never fails, for any row, and returns the same value each time.
 pub(super) fn never_fails(expr: &Expr, schema: &DFSchema) -> bool {
     let mut safe = true;
     let walked = expr.apply(|e| {
@@ -48,7 +48,7 @@ pub(super) fn never_fails(expr: &Expr, schema: &DFSchema) -> bool {
     walked.is_ok() && safe
 }
 
-/// Functions that have a result for whatever they are given.
+/// Functions that return a result for all arguments.
 const FUNCTIONS: &[&str] = &[
     "btrim",
     "character_length",
@@ -66,7 +66,7 @@ const FUNCTIONS: &[&str] = &[
     "upper",
 ];
 
-/// Comparisons that never fail: those by pattern may meet a malformed one.
+/// Comparisons that never fail. Pattern matching is not one of them, because a pattern may be malformed.
 const COMPARISONS: &[Operator] = &[
     Operator::Eq,
     Operator::NotEq,
@@ -80,8 +80,8 @@ const COMPARISONS: &[Operator] = &[
     Operator::IsNotDistinctFrom,
 ];
 
-/// True if a sum, difference or product always fits. DataFusion widens decimals up to 38 digits. Integers keep their
-/// type, and fit if their operands are small enough.
+/// True if a sum, difference or product always fits its type. DataFusion widens decimals up to 38 digits. Integers keep
+/// their type, and fit if their operands are small enough.
 fn never_overflows(expr: &Expr, schema: &DFSchema) -> bool {
     match expr.get_type(schema) {
         Ok(DataType::Decimal128(precision, _)) => precision < DECIMAL128_MAX_PRECISION,
@@ -91,8 +91,8 @@ fn never_overflows(expr: &Expr, schema: &DFSchema) -> bool {
     }
 }
 
-/// Returns the least and the greatest value of an integer expression; `None` if it may overflow, or if they are not
-/// known.
+/// Returns the smallest and the largest value of an integer expression; `None` if it may overflow, or if the values are
+/// unknown.
 fn range(expr: &Expr, schema: &DFSchema) -> Option<(i128, i128)> {
     let (least, most) = range_of(&expr.get_type(schema).ok()?)?;
     let found = match expr {
@@ -106,7 +106,7 @@ fn range(expr: &Expr, schema: &DFSchema) -> Option<(i128, i128)> {
     (found.0 >= least && found.1 <= most).then_some(found)
 }
 
-/// Returns the range of an operator's result, for operands within the range that `operand` finds.
+/// Returns the range of an operator's result, for operands within the ranges that `operand` returns.
 fn reach(
     binary: &BinaryExpr,
     schema: &DFSchema,
@@ -142,7 +142,7 @@ pub(super) fn widened(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
     (least >= -MOST && most <= MOST).then(|| wide(expr, schema)).flatten().map(|e| cast(e, WIDEST))
 }
 
-/// As [`range`], in a type that holds every value.
+/// Returns the smallest and the largest value as [`range`] does, for arithmetic in a type that holds every value.
 fn unbounded(expr: &Expr, schema: &DFSchema) -> Option<(i128, i128)> {
     match expr {
         Expr::BinaryExpr(binary) => reach(binary, schema, unbounded),
@@ -173,7 +173,7 @@ fn range_of(data_type: &DataType) -> Option<(i128, i128)> {
     }
 }
 
-/// Whether each value of a type is one of another.
+/// True if each value of one type is also a value of the other.
 fn widens(from: &DataType, to: &DataType) -> bool {
     use DataType::{Date32, Decimal128, Float32, Float64, LargeUtf8, Null, Timestamp, Utf8, Utf8View};
     match (from, to) {
@@ -185,8 +185,7 @@ fn widens(from: &DataType, to: &DataType) -> bool {
             t >= s && i16::from(*wider) - i16::from(*t) >= i16::from(*p) - i16::from(*s)
         }
         (from, Decimal128(p, s)) => digits(from).is_some_and(|d| i16::from(*p) - i16::from(*s) >= d),
-        // Days reach further than nanoseconds do.
-        // A zone may skip a midnight.
+        // The range of dates is wider than that of nanoseconds. A time zone may skip a midnight.
         (Date32, Timestamp(unit, None)) => *unit == TimeUnit::Second,
         (from, to) => match (from.primitive_width(), to.primitive_width()) {
             (Some(narrow), Some(wide)) if from.is_integer() && to.is_integer() => {
@@ -197,7 +196,7 @@ fn widens(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-/// How many digits an integer may have.
+/// Returns the maximum number of digits of an integer type.
 fn digits(data_type: &DataType) -> Option<i16> {
     match data_type {
         DataType::Int8 | DataType::UInt8 => Some(3),
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_fail_is_told_from_what_may_not() {
+    fn expressions_that_may_fail_are_recognized() {
         assert!(safe(&col("i").eq(col("i")).and(col("t").like(lit("a%")))));
         assert!(!safe(&(lit(100) / col("i")).gt(lit(1))));
         assert!(!safe(&(col("l") % col("i")).eq(lit(1))));

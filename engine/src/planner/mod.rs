@@ -1,5 +1,5 @@
-//! Plans a query across owners: one ordered list of passes, one pass a file. After each pass the plan still runs here
-//! and gives the same rows; placement changes where work is done, never what comes out.
+//! Plans a query across owners: an ordered list of passes, one pass a file. After each pass, the local node can run the
+//! plan, with the same rows. Placement changes where work is done, and never the result.
 //!
 //! No pass imports another. They share candidates (sites with costs), movement (rows between sites), cardinalities and
 //! costs.
@@ -33,14 +33,15 @@ use crate::mesh::MeshView;
 use crate::plan::Planned;
 use crate::{Result, Settings};
 
-/// Runs the passes over an analysed plan. No I/O.
+/// Runs the passes over an analysed plan. Planning does no I/O.
 ///
 /// Two passes run before: [`resolve::resolve`] turns text into a plan over known ports, and [`analyse()`] gives every
-/// expression its type. `pinned` marks a fragment that another node sent: it is not sent on to a third node.
+/// expression its type. `pinned` marks a fragment that another node sent: the local node does not send it on to a third
+/// node.
 ///
 /// # Errors
-/// `InvalidQuery` where the query makes no sense (a type that does not fit, say); `Unsupported` where a shape cannot
-/// be planned.
+/// `InvalidQuery` if the query is invalid, such as one whose types do not match; `Unsupported` if the planner cannot
+/// plan its shape.
 pub(crate) fn plan(
     state: &SessionState,
     analysed: &LogicalPlan,
@@ -51,10 +52,10 @@ pub(crate) fn plan(
     plan_observed(state, analysed, settings, view, pinned, &mut |_, _| {})
 }
 
-/// As [`plan`], and shows the plan to `observe` before the first pass and after each one.
+/// Runs the passes as [`plan`] does, and shows the plan to `observe` before the first pass and after each one.
 ///
 /// # Errors
-/// As [`plan`].
+/// As for [`plan`].
 pub(crate) fn plan_observed(
     state: &SessionState,
     analysed: &LogicalPlan,

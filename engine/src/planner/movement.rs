@@ -1,6 +1,8 @@
-//! How rows move between sites: routes, the edges of candidates, transfers over an edge, and the keys that cut an edge.
+//! The movement of rows between sites: routes, the edges of candidates, transfers over an edge, and the keys that cut
+//! an edge.
 //!
-//! The passes order and place use the same types. Where the two passes count differently, both ways stand side by side.
+//! The passes order and place use the same types. If the two passes count differently, this file has a function for
+//! each.
 
 use datafusion::logical_expr::Expr;
 use portolan_catalog::DomainName;
@@ -10,7 +12,7 @@ use super::cost::{self, Keyed};
 use crate::mesh::{Link, MeshView};
 use crate::plan::{Cost, SiteChoice};
 
-/// Bytes of a column of a key.
+/// The bytes of a key's column.
 const KEY_COLUMN_BYTES: f64 = 8.0;
 
 /// The routes between sites, in one view of the mesh.
@@ -22,7 +24,7 @@ pub(super) struct Routes<'a> {
     pub(super) delegate: bool,
 }
 
-/// How much of the inputs of some rows a site owns.
+/// The share of some rows' inputs that a site owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Share {
     /// The site owns no input.
@@ -55,7 +57,7 @@ impl Routes<'_> {
         }
     }
 
-    /// Returns the link for rows from one site to another; `None` if the rows may not move so.
+    /// Returns the link for rows from one site to another; `None` if the rows must not take this route.
     ///
     /// `share` is the part of their inputs that the sender owns. `domains` returns the domains of the inputs.
     pub(super) fn link<'d, D: IntoIterator<Item = &'d DomainName>>(
@@ -102,8 +104,8 @@ impl<R> EdgeCandidate<R> {
 
     /// Cuts the edge by keys. The bytes of the keys count as bytes of the edge.
     ///
-    /// The order pass counts so, the place pass by [`Self::cut`]. The two differ if keys of a second join cut the edge:
-    /// here they save a share of the first keys as well.
+    /// The order pass uses this method, and the place pass uses [`Self::cut`]. They differ if the keys of a second join
+    /// cut the edge: this method then also saves a share of the first keys' bytes.
     pub(super) fn cut_including_keys(&mut self, keyed: &Keyed) {
         self.rows *= keyed.kept;
         self.bytes = keyed.bytes;
@@ -111,7 +113,7 @@ impl<R> EdgeCandidate<R> {
 
     /// Cuts the edge to a share of its rows. The bytes of the keys do not count.
     ///
-    /// The place pass counts so: EXPLAIN shows the rows. The cost of the keys is in what they save, [`Keyed::saved`].
+    /// The place pass uses this method, because EXPLAIN shows the rows. [`Keyed::saved`] includes the cost of the keys.
     pub(super) fn cut(&mut self, kept: f64) {
         self.rows *= kept;
         self.bytes = self.rows * self.row_bytes;
@@ -142,7 +144,7 @@ impl<'a, S, R> Transfer<'a, S, R> {
         Self { from, cost: moved(cost, &edge.link, edge.bytes, to), kept: &[], crossed: Some(edge) }
     }
 
-    /// The edges to the operator's site that keys may still cut.
+    /// Returns the edges to the operator's site that keys may still cut.
     pub(super) fn edges(&self) -> &[EdgeCandidate<R>] {
         match &self.crossed {
             Some(edge) => std::slice::from_ref(edge),
@@ -155,7 +157,7 @@ impl<'a, S, R> Transfer<'a, S, R> {
 pub(super) fn moved(cost: Cost, link: &Link, bytes: f64, to: &SiteChoice) -> Cost {
     let crossed = cost + cost::transfer(link, bytes);
     match to {
-        // A peer that fetches plans what it fetches, and is one hop more.
+        // A peer that fetches rows also plans them, and is one more hop.
         SiteChoice::Site(_) => crossed + cost::delegation(),
         SiteChoice::Here | SiteChoice::Anywhere => crossed,
     }
@@ -164,22 +166,22 @@ pub(super) fn moved(cost: Cost, link: &Link, bytes: f64, to: &SiteChoice) -> Cos
 /// The expected keys of a join's build side, which may cut the edges of the probe side.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeyEstimate {
-    /// How many different keys are expected.
+    /// The expected number of distinct keys.
     pub(super) count: f64,
     /// Bytes of a key.
     bytes: f64,
-    /// The share of the probe side's rows that has a match.
+    /// The share of the probe side's rows that have a match.
     pub(super) matched: f64,
 }
 
 impl KeyEstimate {
     /// Returns the keys of one set of relations for another: `distinct` values of `columns` columns.
     ///
-    /// The order pass counts so. A set has no plan, and so no statistics of columns: it knows `distinct`, and the rows
-    /// of both sets and of their join.
+    /// The order pass uses this function. A set has no plan, and so no statistics of its columns. Only `distinct`, and
+    /// the rows of both sets and of their join, are known.
     pub(super) fn of_sets(columns: usize, distinct: f64, build: f64, probe: f64, joined: f64) -> Self {
         let count = distinct.min(build).max(1.0);
-        // A probed row with a match has as many matches as there are build rows with one key.
+        // A probed row with a match has as many matches as the build side has rows with one key.
         let matches = (build / count).max(1.0);
         let matched = (joined / probe.max(1.0) / matches).min(1.0);
         Self { count, bytes: KEY_COLUMN_BYTES * columns as f64, matched }
@@ -188,8 +190,8 @@ impl KeyEstimate {
     /// Returns the keys of one plan for another. A pair of `on` is an expression of the probe side and one of the build
     /// side.
     ///
-    /// The place pass counts so. The statistics of both plans' columns are known, and the result can differ from
-    /// [`Self::of_sets`].
+    /// The place pass uses this function. The statistics of both plans' columns are known, so the result can differ
+    /// from that of [`Self::of_sets`].
     pub(super) fn of_plans(on: &[(Expr, Expr)], build: &Cardinality, probe: &Cardinality) -> Self {
         Self {
             count: build.distinct_keys(on.iter().map(|(_, build)| build)),

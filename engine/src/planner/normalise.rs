@@ -1,7 +1,8 @@
 //! Pass 3, normalise: DataFusion's own optimizer with the rules of `upstream/`, through filter and projection pushdown.
 //!
-//! Ours come after it, so that a cut never loses a filter or asks for columns that nobody reads.
-//! Before: `Projection: a; Filter: a.x = b.x; CrossJoin: a, b`. After: `Inner Join: a.x = b.x` over narrowed scans.
+//! The planner's own passes come after it, so that a fragment has all its filters and only the columns that are read.
+//! Before: `Projection: a; Filter: a.x = b.x; CrossJoin: a, b`.
+//! After: `Inner Join: a.x = b.x` over narrowed scans.
 
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;

@@ -1,5 +1,5 @@
-//! The list of the passes that run over an analysed plan. Planning, planning again while a query runs, `EXPLAIN VERBOSE`
-//! and the snapshot tests all walk this list.
+//! The list of the passes that run over an analysed plan. Planning, planning a running query again, `EXPLAIN VERBOSE`
+//! and the snapshot tests all use this list.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::plan::{Fragment, Placed, Planned};
 use crate::settings::Pushdown;
 use crate::{Error, ErrorKind, Result, Settings};
 
-/// A planning pass: it leaves a plan that runs here and gives the same rows.
+/// A planning pass: it returns a plan that the local node can run, with the same rows.
 pub(super) struct Pass {
     pub(super) name: &'static str,
     /// What the pass does, in one line. The book's chapter on planning has the same line.
@@ -65,7 +65,7 @@ pub(super) struct Planning<'a> {
 /// A plan between two passes.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
-    /// The plan that the pass `normalise` gave. Before this pass, the analysed plan.
+    /// The result of the pass `normalise`. Before this pass, the analysed plan.
     pub(super) normalised: LogicalPlan,
     /// The plan that the local node would run now.
     pub(crate) plan: LogicalPlan,
@@ -87,7 +87,7 @@ impl Draft {
     /// Runs passes over the plan.
     ///
     /// # Errors
-    /// As [`super::plan`].
+    /// As for [`super::plan`].
     pub(super) fn through<'p>(
         mut self,
         passes: impl IntoIterator<Item = &'p Pass>,
@@ -102,7 +102,7 @@ impl Draft {
         Ok(self)
     }
 
-    /// Returns the query after the last pass. `adapted` is the reason, if it was planned again while it ran.
+    /// Returns the planned query after the last pass. `adapted` is the reason if a running query was planned again.
     ///
     /// # Errors
     /// `Internal` if no pass has placed the plan.

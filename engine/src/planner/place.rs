@@ -1,6 +1,7 @@
-//! Pass 6, place: every operator gets a site, so that the whole costs least: here, where everything comes, or an owner
-//! of what it reads. A join of two owners is done here, with or without keys of one side for the other, or by one of
-//! the two, which pulls from the other. Each operator that stays here though an owner holds its input keeps the reason.
+//! Pass 6, place: every operator gets a site, so that the whole plan costs least. The site is the local node, which
+//! fetches the rows, or an owner of a port that the operator reads. A join of two owners' rows runs at the local node,
+//! with or without keys from one side to the other, or at one of the owners, which fetches the rows of the other. An
+//! operator that stays here although an owner holds its input keeps the reason.
 //!
 //! Before: `Join(Filter(scan sales.a), scan supply.b)`.
 //! After: `Join @here: combines sales at … with supply at … (Filter(scan sales.a) @sales, scan supply.b @supply)`.
@@ -19,7 +20,7 @@ pub(super) fn place(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>)
     let root = CandidateTree::of(plan, settings, routes).map_err(|e| from_datafusion(&e))?;
     let transfer = root
         .cheapest_here(routes)
-        .ok_or_else(|| Error::new(ErrorKind::Internal, "there is no way to have the rows of the plan here"))?;
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "no site can return the rows of the plan to this node"))?;
     let mut edges = transfer.edges().iter().map(|edge| edge.decided());
     let mut placed = placed(&root, transfer.from, &SiteChoice::Here, settings, &mut edges);
     if !matches!(placed.site, SiteChoice::Site(_)) {
@@ -79,7 +80,7 @@ fn reason(operator: &CandidateTree, inputs: &[Placed], subqueries: &[Placed], se
     })
 }
 
-/// "combines sales at grpc://a with supply at grpc://b".
+/// Returns a reason such as "combines sales at grpc://a with supply at grpc://b".
 fn combines<'a>(inputs: impl Iterator<Item = &'a Placed>) -> Reason {
     let mut sides: Vec<String> = vec![];
     for input in inputs.filter(|i| i.site != SiteChoice::Anywhere) {
@@ -96,12 +97,13 @@ fn combines<'a>(inputs: impl Iterator<Item = &'a Placed>) -> Reason {
     Reason::Combines(sides)
 }
 
-/// Rows cross an edge in no promised order. Where a fragment's root hands an order upwards (a sort, or a limit or
-/// projection over one), the operators down to the sort stay here; a sort with a limit runs on both sides.
+/// Keeps the order of rows, which an edge does not promise. If a fragment's root returns rows in an order that the
+/// operator above relies on, the operators down to the sort stay here. Such a root is a sort, or a limit or projection
+/// over one. A sort with a limit runs on both sides.
 fn keep_order(here: &mut Placed) {
-    let hands_order_up = hands_order_up(&here.plan);
+    let preserves_order = preserves_order(&here.plan);
     for input in &mut here.inputs {
-        if hands_order_up && matches!(input.site, SiteChoice::Site(_)) && carries_order(&input.plan) {
+        if preserves_order && matches!(input.site, SiteChoice::Site(_)) && carries_order(&input.plan) {
             let reason = Some(Reason::Order);
             match &input.plan {
                 LogicalPlan::Sort(Sort { fetch: Some(_), .. }) => {
@@ -126,18 +128,19 @@ fn keep_order(here: &mut Placed) {
     }
 }
 
-/// Whether the rows of an operator come in the order in which its input gives them.
-fn hands_order_up(plan: &LogicalPlan) -> bool {
+/// True if an operator returns rows in the order of its input.
+fn preserves_order(plan: &LogicalPlan) -> bool {
     matches!(
         plan,
         LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Limit(_) | LogicalPlan::Filter(_)
     )
 }
 
+/// True if an operator returns rows in the order of a sort below.
 fn carries_order(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::Sort(_) => true,
-        _ if hands_order_up(plan) => plan.inputs().first().is_some_and(|i| carries_order(i)),
+        _ if preserves_order(plan) => plan.inputs().first().is_some_and(|i| carries_order(i)),
         _ => false,
     }
 }

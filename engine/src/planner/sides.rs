@@ -1,5 +1,5 @@
-//! Exchanges the sides of a join. The left side is the one that is built: the order pass chooses it by cost, and a
-//! setting may force it.
+//! Exchanges the sides of a join. The left side is the build side: the order pass chooses it by cost, and a setting may
+//! force it.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(super) fn can_swap(join: &Join) -> bool {
     !join.null_aware && !matches!(join.join_type, JoinType::LeftMark | JoinType::RightMark)
 }
 
-/// Returns the same join with its sides exchanged, and its columns in the order that they had.
+/// Returns the same join with its sides exchanged, and its columns in the same order as before.
 pub(super) fn swapped(join: &Join) -> Result<LogicalPlan> {
     let on = join.on.iter().map(|(l, r)| (r.clone(), l.clone())).collect();
     let swapped = LogicalPlan::Join(Join::try_new(

@@ -1,5 +1,5 @@
-//! Each pass on small queries, and the placement of TPC-H's 22: what the plan is before and after, as snapshots.
-//! After a change that is meant, `INSTA_UPDATE=always` in the environment of the tests writes them anew.
+//! Snapshots of the plan before and after each pass for small queries, and of the placement of the 22 TPC-H queries.
+//! After an intended change, run the tests with `INSTA_UPDATE=always` to write the snapshots again.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -59,7 +59,7 @@ fn show(plan: &LogicalPlan) -> String {
     plan.display_indent().to_string()
 }
 
-/// Names and types stay; what is known of NULLs may change.
+/// Checks that names and types stay the same. Nullability may change.
 fn same_columns(before: &DFSchemaRef, after: &DFSchemaRef, pass: &str) {
     let columns = |schema: &DFSchemaRef| -> Vec<_> {
         schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect()
@@ -67,7 +67,7 @@ fn same_columns(before: &DFSchemaRef, after: &DFSchemaRef, pass: &str) {
     assert_eq!(columns(before), columns(after), "{pass} changed the columns");
 }
 
-/// The rows of EXPLAIN about placement and fragments.
+/// Returns the rows of EXPLAIN about placement and fragments.
 fn rows(planned: &Planned) -> Vec<(String, String)> {
     let physical: Arc<dyn ExecutionPlan> = Arc::new(EmptyExec::new(Arc::new(arrow::datatypes::Schema::empty())));
     let rows = explain::rows(planned, &physical, ExplainOptions::default(), None).unwrap();

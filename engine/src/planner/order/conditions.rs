@@ -1,4 +1,4 @@
-//! The conditions of joins: which relations they read, and which of them compare two.
+//! The conditions of joins: the relations that they read, and the equalities that compare two relations.
 
 use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, LogicalPlan, Operator};
@@ -26,7 +26,7 @@ impl Condition {
         Self { over, expr, selectivity, sides }
     }
 
-    /// As an equality of two sets: the expression of the one and that of the other.
+    /// Returns the condition as an equality of two sets: the expression of the one set, and that of the other.
     pub(super) fn between(&self, one: Set, other: Set) -> Option<(Expr, Expr)> {
         let [(left, l), (right, r)] = self.sides.as_ref()?;
         match (left & !one, right & !other, left & !other, right & !one) {
@@ -37,7 +37,8 @@ impl Condition {
     }
 }
 
-/// The two sides of an equality, with the relations that each reads: at least one, and none in common.
+/// Returns the two sides of an equality, with the relations that each reads. Each side reads at least one relation, and
+/// no relation is on both sides.
 pub(super) fn sides(expr: &Expr, relations: &[LogicalPlan]) -> Option<[(Set, Expr); 2]> {
     let Expr::BinaryExpr(binary) = expr else { return None };
     let (left, right) = (over(&binary.left, relations), over(&binary.right, relations));
@@ -45,14 +46,14 @@ pub(super) fn sides(expr: &Expr, relations: &[LogicalPlan]) -> Option<[(Set, Exp
     compares.then(|| [(left, (*binary.left).clone()), (right, (*binary.right).clone())])
 }
 
-/// An equality of two relations.
+/// Returns the two sides of an equality of two relations, each with its relation.
 pub(super) fn equality(expr: &Expr, relations: &[LogicalPlan]) -> Option<[(usize, Expr); 2]> {
     let sides = sides(expr, relations)?;
     let alone = sides.iter().all(|(over, _)| over.count_ones() == 1);
     alone.then(|| sides.map(|(over, expr)| (over.trailing_zeros() as usize, expr)))
 }
 
-/// The relations whose columns an expression reads.
+/// Returns the relations whose columns an expression reads.
 pub(super) fn over(expr: &Expr, relations: &[LogicalPlan]) -> Set {
     let has = |column: &Column| relations.iter().position(|r| r.schema().has_column(column));
     expr.column_refs().into_iter().filter_map(has).fold(0, |set, i| set | (1 << i))

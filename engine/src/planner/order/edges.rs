@@ -1,4 +1,4 @@
-//! The edges of the join graph: what two relations must have equal.
+//! The edges of the join graph: the equalities between two relations.
 
 use datafusion::logical_expr::Expr;
 
@@ -6,20 +6,20 @@ use super::equal::Class;
 use super::graph::{Relation, Set};
 use crate::planner::cardinality;
 
-/// What two relations must have equal.
+/// The equalities between two relations.
 pub(super) struct Equalities {
     pub(super) left: usize,
     pub(super) right: usize,
     pub(super) pairs: Vec<Pair>,
     /// The classes of the pairs, by their positions.
     pub(super) classes: Set,
-    /// The share of all pairs of rows that has all of them equal.
+    /// The share of all pairs of rows for which all equalities hold.
     pub(super) selectivity: f64,
-    /// How many different keys each side has.
+    /// The number of distinct keys on each side.
     pub(super) distinct: (f64, f64),
 }
 
-/// An expression of each of two relations, which must be equal.
+/// An expression of each of two relations. The two must be equal.
 pub(super) struct Pair {
     /// The class of both, by its position.
     pub(super) class: usize,
@@ -28,7 +28,7 @@ pub(super) struct Pair {
     pub(super) distinct: (f64, f64),
 }
 
-/// Pairs of relations with members of the same classes.
+/// Returns the edges between relations that have members of the same classes.
 pub(super) fn edges(classes: &[Class], relations: &[Relation]) -> Vec<Equalities> {
     let mut edges = vec![];
     for left in 0..relations.len() {

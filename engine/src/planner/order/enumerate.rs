@@ -1,8 +1,9 @@
-//! Finds the cheapest tree of joins, each with the site that it runs at: by dynamic programming over connected sets of
-//! relations while they are few, joining whatever gives the fewest rows next beyond.
+//! Finds the cheapest join tree, with a site for each join. It uses dynamic programming over connected sets of
+//! relations. If there are too many relations or pairs of sets, it always joins the pair with the fewest result rows.
 //!
-//! The state is a set of relations and the site that its rows are at, as in System R* (Lohman et al. 1985); sets are
-//! enumerated as subsets of subsets (Vance and Maier 1996). How many rows a set has does not depend on the order.
+//! The state is a set of relations and the site of its rows, as in System R* (Lohman et al. 1985). The search
+//! enumerates sets as subsets of subsets (Vance and Maier 1996). The row count of a set does not depend on the join
+//! order.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -14,11 +15,11 @@ use super::joins::{SetCandidate, SetCandidates};
 use crate::plan::{Cost, SiteChoice};
 use crate::planner::movement::{Routes, moved};
 
-/// With more relations than this, or more pairs of sets, what gives the fewest rows is joined next.
-const MOST_RELATIONS: usize = 12;
-const MOST_PAIRS: usize = 12_000;
+/// The limits of dynamic programming: with more relations or more pairs of sets, the search is greedy.
+const MAX_RELATIONS: usize = 12;
+const MAX_PAIRS: usize = 12_000;
 
-/// A tree of joins: the left side is the one that is built, the right side the one that is probed.
+/// A join tree: the left side is the build side, the right side the probe side.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Tree {
     Relation(usize),
@@ -29,7 +30,7 @@ pub(super) enum Tree {
 pub(super) struct RelationSite {
     pub(super) site: SiteChoice,
     pub(super) domains: BTreeSet<DomainName>,
-    /// Bytes of a row, with the columns that are needed.
+    /// Bytes of a row that has only the columns that are needed.
     pub(super) row_bytes: f64,
 }
 
@@ -38,7 +39,7 @@ pub(super) struct Enumeration<'a> {
     pub(super) graph: &'a Graph,
     pub(super) relation_sites: &'a [RelationSite],
     pub(super) routes: Routes<'a>,
-    /// Here first, then the owners.
+    /// The sites: the local node first, then the owners.
     pub(super) sites: Vec<SiteChoice>,
     /// The time of a join at each site, as a multiple of its time at a node; `None` if the site runs no inner joins.
     pub(super) join_factors: Vec<Option<f64>>,
@@ -76,7 +77,7 @@ impl<'a> Enumeration<'a> {
         new
     }
 
-    /// The cheapest tree over every relation.
+    /// Returns the cheapest tree over all relations.
     pub(super) fn cheapest(mut self) -> Option<Tree> {
         let mut components: Vec<Set> = vec![];
         let mut left = self.graph.all();
@@ -86,11 +87,11 @@ impl<'a> Enumeration<'a> {
             left &= !component;
         }
         for component in &components {
-            if component.count_ones() as usize > MOST_RELATIONS || !self.exhaustively(*component) {
+            if component.count_ones() as usize > MAX_RELATIONS || !self.exhaustively(*component) {
                 self.greedily(*component);
             }
         }
-        // What nothing connects is multiplied, the smallest first.
+        // Sets that no condition connects get a cross join, the smallest first.
         components.sort_by(|a, b| self.graph.rows(*a).total_cmp(&self.graph.rows(*b)));
         let whole = components.into_iter().reduce(|whole, next| {
             self.join(whole, next);
@@ -100,7 +101,7 @@ impl<'a> Enumeration<'a> {
         self.tree(whole, site)
     }
 
-    /// The relations that are connected with those of `set`.
+    /// Returns `set` and the relations that are connected with it.
     fn component(&self, mut set: Set) -> Set {
         loop {
             let more = self.graph.neighbours(set);
@@ -111,13 +112,13 @@ impl<'a> Enumeration<'a> {
         }
     }
 
-    /// Every connected subset of `all`, smaller ones first. `false` where there are too many pairs to try.
+    /// Joins every connected subset of `all`, smaller ones first. Returns `false` if there are too many pairs.
     fn exhaustively(&mut self, all: Set) -> bool {
         let mut subsets: Vec<Set> = subsets(all).filter(|s| s.count_ones() > 1 && self.is_connected(*s)).collect();
         subsets.sort_by_key(|s| s.count_ones());
         let mut pairs = 0;
         for set in subsets {
-            // Each split once: the part with the lowest relation, and the other.
+            // Each split once: the part with the first relation, and the other part.
             let lowest = 1 << set.trailing_zeros();
             for rest in subsets_of(set & !lowest) {
                 let (one, other) = (rest | lowest, set & !(rest | lowest));
@@ -125,7 +126,7 @@ impl<'a> Enumeration<'a> {
                     continue;
                 }
                 pairs += 1;
-                if pairs > MOST_PAIRS {
+                if pairs > MAX_PAIRS {
                     return false;
                 }
                 self.join(one, other);
@@ -145,7 +146,7 @@ impl<'a> Enumeration<'a> {
         }
     }
 
-    /// Greedy operator ordering (Fegaras 1998): the pair that gives the fewest rows is joined next.
+    /// Joins by greedy operator ordering (Fegaras 1998): the pair with the fewest result rows is joined next.
     fn greedily(&mut self, all: Set) {
         let mut parts: Vec<Set> = (0..self.relation_sites.len()).map(|i| 1 << i).filter(|s| s & all != 0).collect();
         while parts.len() > 1 {
@@ -211,12 +212,12 @@ impl<'a> Enumeration<'a> {
     }
 }
 
-/// Every subset of `set` that is not empty.
+/// Returns every nonempty subset of `set`.
 fn subsets(set: Set) -> impl Iterator<Item = Set> {
     subsets_of(set).filter(|s| *s != 0)
 }
 
-/// Every subset of `set`, the empty one first.
+/// Returns every subset of `set`, the empty one first.
 fn subsets_of(set: Set) -> impl Iterator<Item = Set> {
     let mut next = Some(0);
     std::iter::from_fn(move || {

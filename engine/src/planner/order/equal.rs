@@ -1,21 +1,22 @@
-//! What the conditions of joins make equal. Equality is transitive: with `a = b` and `b = c` the relations of `a` and `c`
-//! are joined as well, and an order may begin with these two.
+//! Classes of expressions that join conditions make equal. Equality is transitive: with `a = b` and `b = c`, the
+//! relations of `a` and `c` can be joined as well, and a join order may begin with these two.
 
 use datafusion::logical_expr::Expr;
 
 use super::graph::Set;
 
-/// Expressions that are equal in every row of the join, no two of one relation.
+/// Expressions that are equal in every row of the join. Each is of a different relation.
 #[derive(Debug)]
 pub(super) struct Class {
     members: Vec<(usize, Expr)>,
     relations: Set,
-    /// Whether others may be added: not where the two differ in type, so that a third might compare with one alone.
+    /// True if other expressions may be added. It is false if the two members differ in type: a third one might then
+    /// compare with only one of them.
     is_open: bool,
 }
 
 impl Class {
-    /// The relations of its members.
+    /// Returns the relations of the members.
     pub(super) fn relations(&self) -> Set {
         self.relations
     }
@@ -31,7 +32,7 @@ impl Class {
         self.members.extend(members);
     }
 
-    /// Its member of a relation.
+    /// Returns the member of a relation.
     pub(super) fn of(&self, relation: usize) -> Option<&Expr> {
         self.members.iter().find(|(r, _)| *r == relation).map(|(_, expr)| expr)
     }
@@ -45,8 +46,8 @@ impl Class {
     }
 }
 
-/// Adds that two expressions, of two relations, are equal. What would give a class two members of one relation stays a
-/// class of its own: the two would have to be compared within that relation.
+/// Adds the equality of two expressions of two relations. If it would give a class two members of one relation, it
+/// becomes a class of its own: the relation would have to compare the two members.
 pub(super) fn add(classes: &mut Vec<Class>, left: (usize, Expr), right: (usize, Expr), same_type: bool) {
     let position = |classes: &[Class], member: &(usize, Expr)| classes.iter().position(|c| c.has(member));
     if same_type {
@@ -91,13 +92,13 @@ mod tests {
 
     #[test]
     fn no_class_has_two_of_one_relation() {
-        // a = x and b = x: that a = b is for relation 0 to say.
+        // With a = x and b = x, only relation 0 itself can compare a and b.
         assert_eq!(classes(&[(0, "a", 1, "x"), (0, "b", 1, "x")]), [(0b11, 2), (0b11, 2)]);
         assert_eq!(classes(&[(0, "a", 1, "x"), (0, "b", 2, "y"), (1, "x", 2, "y")]).len(), 3);
     }
 
     #[test]
-    fn what_differs_in_type_is_not_carried_on() {
+    fn an_equality_of_different_types_is_not_transitive() {
         let mut found = vec![];
         add(&mut found, (0, col("a")), (1, col("b")), false);
         add(&mut found, (1, col("b")), (2, col("c")), true);

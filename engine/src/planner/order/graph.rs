@@ -1,4 +1,4 @@
-//! The join graph: the inputs of a tree of inner joins, and what connects them.
+//! The join graph: the inputs of a tree of inner joins, and the conditions that connect them.
 
 use std::sync::Arc;
 
@@ -16,18 +16,17 @@ use crate::planner::infallible::never_fails;
 /// A set of relations, by their positions.
 pub(super) type Set = u64;
 
-/// More relations than a [`Set`] holds are left in the order in which they were written, and so are those that more
-/// than as many things connect.
-const MOST_RELATIONS: usize = 64;
+/// The largest number of relations in a [`Set`], and of classes. Joins with more of either keep their written order.
+const MAX_RELATIONS: usize = 64;
 
-/// The inputs of a tree of inner joins, and what connects them.
+/// The inputs of a tree of inner joins, and the conditions that connect them.
 pub(super) struct Graph {
     pub(super) relations: Vec<Relation>,
-    /// What must be equal.
+    /// The classes of expressions that must be equal.
     pub(super) classes: Vec<Class>,
-    /// Pairs of relations that must have something equal: those with the most of it first, then the most selective.
+    /// Pairs of relations with equalities: those with the most equalities first, then the most selective.
     edges: Vec<Equalities>,
-    /// Every other condition: one that is no equality of two relations.
+    /// Every other condition: one that is not an equality of two relations.
     pub(super) conditions: Vec<Condition>,
 }
 
@@ -41,33 +40,33 @@ pub(super) struct Relation {
 #[derive(Default)]
 pub(super) struct SetConnection {
     pub(super) pairs: usize,
-    /// The relations of each set that they are of.
+    /// The relations of each set that the equalities read.
     pub(super) over: (Set, Set),
-    /// How many different keys each set has, if it had the rows of these relations.
+    /// The number of distinct keys of each set, as if the set had all rows of these relations.
     pub(super) distinct: (f64, f64),
 }
 
-/// Whether a join may be put elsewhere among its neighbours.
+/// True if a join may change its place among its neighbours.
 pub(super) fn is_free(join: &Join) -> bool {
     join.join_type == JoinType::Inner
         && join.null_equality == NullEquality::NullEqualsNothing
         && !join.null_aware
-        // In another order a condition meets rows that it did not meet before. None that may fail is asked of those; nor
-        // is one that is volatile, or a subquery.
+        // In another order, a condition is evaluated for rows that it did not read before. It must not fail for those,
+        // nor be volatile or have a subquery.
         && join.on.iter().all(|(l, r)| never_fails(l, join.left.schema()) && never_fails(r, join.right.schema()))
         && join.filter.iter().all(|filter| never_fails(filter, &join.schema))
 }
 
 impl Graph {
-    /// The graph of the joins at and below `join`; `None` where there is nothing to order.
+    /// Returns the graph of the joins at and below `join`; `None` if the joins cannot be ordered.
     pub(super) fn of(join: &Join) -> Result<Option<Self>> {
-        let mut found = Found::default();
+        let mut found = FlattenedJoins::default();
         found.join(join);
-        if found.relations.len() > MOST_RELATIONS {
+        if found.relations.len() > MAX_RELATIONS {
             return Ok(None);
         }
         let mut relations = found.relations;
-        // Names must tell the relations apart.
+        // Column names must be unique across relations.
         for (i, relation) in relations.iter().enumerate() {
             for column in relation.schema().columns() {
                 if relations[..i].iter().any(|r| r.schema().has_column(&column)) {
@@ -87,10 +86,10 @@ impl Graph {
                 None => others.push((over(&expr, &relations), expr)),
             }
         }
-        if classes.len() > MOST_RELATIONS {
+        if classes.len() > MAX_RELATIONS {
             return Ok(None);
         }
-        // What reads one relation alone is asked of it alone; what reads none may be asked of any.
+        // A condition on one relation becomes a filter of the relation. A condition on no relation may filter any.
         let (alone, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|(over, _)| over.count_ones() <= 1);
         for (over, expr) in alone {
             let relation = &mut relations[(over.trailing_zeros() % 64) as usize % found.count.max(1)];
@@ -112,7 +111,7 @@ impl Graph {
         Ok(Some(Self { relations, classes, edges, conditions }))
     }
 
-    /// Every relation.
+    /// Returns the set of all relations.
     pub(super) fn all(&self) -> Set {
         match self.relations.len() {
             64.. => Set::MAX,
@@ -120,14 +119,14 @@ impl Graph {
         }
     }
 
-    /// The relations that something connects with one of `set`, `set` aside.
+    /// Returns the relations outside `set` that a condition connects with it.
     pub(super) fn neighbours(&self, set: Set) -> Set {
         let classes = self.classes.iter().map(Class::relations);
         let connected = classes.chain(self.conditions.iter().map(|c| c.over));
         connected.filter(|over| over & set != 0).fold(0, |found, over| found | over) & !set
     }
 
-    /// How many rows the join of `set` gives, in whatever order it is made.
+    /// Returns the rows of the join of `set`, which do not depend on the join order.
     pub(super) fn rows(&self, set: Set) -> f64 {
         let mut rows = 1.0;
         for (i, relation) in self.relations.iter().enumerate() {
@@ -136,7 +135,7 @@ impl Graph {
             }
         }
         let within = |edge: &&Equalities| set & (1 << edge.left) != 0 && set & (1 << edge.right) != 0;
-        // Two relations that are equal by way of a third add nothing: the first edges that connect a class count.
+        // Two relations that are equal through a third add nothing: only the first edges that connect a class count.
         let mut connected: Vec<Vec<Set>> = vec![];
         let shared = self.classes.iter().enumerate().filter(|(_, c)| (c.relations() & set).count_ones() > 2);
         let shared = shared.fold(0, |shared: Set, (class, _)| shared | (1 << class));
@@ -162,7 +161,7 @@ impl Graph {
         rows.clamp(0.0, f64::MAX)
     }
 
-    /// The equalities that connect two sets, in sum.
+    /// Returns the equalities that connect two sets, added up.
     pub(super) fn connection(&self, one: Set, other: Set) -> SetConnection {
         let mut connection = SetConnection { distinct: (1.0, 1.0), ..SetConnection::default() };
         self.each_connection(one, other, |edge, is_forward, new| {
@@ -180,8 +179,8 @@ impl Graph {
         connection
     }
 
-    /// The equalities that connect two sets, as pairs of an expression of the one and one of the other: a pair for each
-    /// class that has members in both. With the members within a set equal already, all of them are then.
+    /// Returns the equalities that connect two sets, as pairs of an expression of each set. There is one pair for each
+    /// class with members in both sets. The members within a set are equal already, so all members are equal then.
     pub(super) fn equalities(&self, one: Set, other: Set) -> Vec<(Expr, Expr)> {
         let mut on = vec![];
         self.each_connection(one, other, |edge, is_forward, new| {
@@ -191,8 +190,9 @@ impl Graph {
         on
     }
 
-    /// Visits edges between two sets until each class that has members in both was met: those with the most in common
-    /// first. Tells of each whether its left relation is of the first set, and the classes that are met first.
+    /// Visits edges between two sets until it has met each class that has members in both sets. Edges with the most
+    /// equalities come first. `visit` gets the edge, true if the edge's left relation is in the first set, and the
+    /// classes that are met for the first time.
     fn each_connection(&self, one: Set, other: Set, mut visit: impl FnMut(&Equalities, bool, Set)) {
         let mut met: Set = 0;
         for edge in &self.edges {
@@ -210,14 +210,14 @@ impl Graph {
         }
     }
 
-    /// Whether an equality over more than two relations compares the two sets.
+    /// True if an equality over more than two relations compares the two sets.
     pub(super) fn compares(&self, one: Set, other: Set) -> bool {
         let relevant = self.conditions.iter().filter(|c| c.over & !(one | other) == 0);
         relevant.filter_map(|c| c.between(one, other)).next().is_some()
     }
 }
 
-/// Puts the sets that share a relation with `more` together with it.
+/// Merges `more` with the sets that share a relation with it.
 fn connect(sets: &mut Vec<Set>, mut more: Set) {
     sets.retain(|set| {
         let apart = set & more == 0;
@@ -229,15 +229,15 @@ fn connect(sets: &mut Vec<Set>, mut more: Set) {
     sets.push(more);
 }
 
-/// The inputs and the conditions of a tree of joins, as they are met.
+/// The inputs and the conditions of a tree of joins, in the order of a walk over the tree.
 #[derive(Default)]
-struct Found {
+struct FlattenedJoins {
     relations: Vec<LogicalPlan>,
     conditions: Vec<Expr>,
     count: usize,
 }
 
-impl Found {
+impl FlattenedJoins {
     fn join(&mut self, join: &Join) {
         for (left, right) in &join.on {
             self.conditions.push(left.clone().eq(right.clone()));
@@ -260,7 +260,7 @@ impl Found {
     }
 }
 
-/// The join that a plan is, or that it narrows by leaving out columns.
+/// Returns the join, if a plan is one or only drops columns of one.
 fn inner(plan: &LogicalPlan) -> Option<&Join> {
     match plan {
         LogicalPlan::Join(join) if is_free(join) => Some(join),

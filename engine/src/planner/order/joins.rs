@@ -27,12 +27,12 @@ struct Direction {
     work: Cost,
     /// The keys for the probe side; `None` if no equality connects the sets.
     keys: Option<KeyEstimate>,
-    /// The relations of the probe side that the keys are columns of.
+    /// The relations of the probe side whose columns are keys.
     over: Set,
 }
 
 impl Direction {
-    /// Returns what the keys save on the edges of a transfer of the probe side, and the edges after the cut.
+    /// Returns the cost that the keys save on the edges of a transfer of the probe side, and the edges after the cut.
     fn cut(&self, probe: &Transfer<'_, usize, Set>) -> (Cost, impl Iterator<Item = EdgeCandidate<Set>>) {
         let keyed = move |edge: &EdgeCandidate<Set>| {
             self.keys.as_ref().filter(|_| edge.of & self.over != 0).and_then(|keys| keys.applied_to(edge))
@@ -50,7 +50,7 @@ impl Direction {
 }
 
 impl Enumeration<'_> {
-    /// Tries both sets as the build side, at every site.
+    /// Adds candidates for the join of two sets, at every site, with each set as the build side.
     pub(super) fn join(&mut self, one: Set, other: Set) {
         let set = one | other;
         let rows = *self.rows.entry(set).or_insert_with(|| self.graph.rows(set));
@@ -88,15 +88,15 @@ impl Enumeration<'_> {
         transfers.collect()
     }
 
-    /// Returns the link for the rows of a set from one site to another; `None` if they may not move so.
+    /// Returns the link for the rows of a set from one site to another; `None` if they must not take this route.
     pub(super) fn link(&self, set: Set, from: usize, to: usize) -> Option<Link> {
         self.routes.link(&self.sites[from], &self.sites[to], self.share(set, from), || self.domains(set))
     }
 
-    /// Returns how much of a set a site owns.
+    /// Returns the share of a set that a site owns.
     ///
-    /// A relation that reads no port counts for no site, so no site owns the whole of its set. The place pass counts
-    /// otherwise: there such an input does not matter.
+    /// A relation that reads no port counts for no site, so no site owns all of a set with such a relation. The place
+    /// pass differs: there such an input does not matter.
     fn share(&self, set: Set, site: usize) -> Share {
         match self.owned.get(site).copied().unwrap_or_default() & set {
             0 => Share::None,

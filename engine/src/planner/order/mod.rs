@@ -1,9 +1,10 @@
-//! Pass 4, order: puts inner joins into the order that costs least, with the side that is built on the left. Outer, semi
-//! and anti joins stay where they are; of theirs only the sides are chosen.
+//! Pass 4, order: puts inner joins into the cheapest order, with the build side on the left. Outer, semi and anti joins
+//! stay in place. The pass only chooses their sides.
 //!
-//! Order and site are decided together here, so that an order that only pays because an owner can do a part of it is
-//! found; the sites themselves are given by the next passes, which look at the same costs.
-//! Before: `Join(Join(lineitem, orders), Filter(customer))`. After: `Join(Join(Filter(customer), orders), lineitem)`.
+//! The pass decides on order and site together, so that it finds an order that pays only because an owner can run a
+//! part of it. The next passes set the sites, with the same costs.
+//! Before: `Join(Join(lineitem, orders), Filter(customer))`.
+//! After: `Join(Join(Filter(customer), orders), lineitem)`.
 
 mod conditions;
 mod edges;
@@ -35,20 +36,20 @@ use super::sides::{can_swap, swapped};
 use crate::execution::errors::from_datafusion;
 use crate::upstream::projection_rule;
 
-/// What a row takes in a hash table beside its own bytes, and what its keys take elsewhere.
+/// Bytes of a row in a hash table besides its values. They include the copies of its keys.
 const HASHED_ROW_BYTES: f64 = 48.0;
 
-/// Orders the joins of a plan. Its columns stay as they were.
+/// Orders the joins of a plan. The plan's columns stay the same.
 pub(super) fn order(plan: &LogicalPlan, state: &SessionState, routes: Routes<'_>) -> crate::Result<LogicalPlan> {
     let ordered = plan.clone().transform_down_with_subqueries(|node| match &node {
         LogicalPlan::Join(join) if graph::is_free(join) => {
-            // An order that cannot be found is none: the plan as it was is right.
+            // If no order can be found, the plan stays as it was, which is correct.
             let ordered = inner_joins(join, routes).unwrap_or_else(|error| {
                 tracing::debug!(%error, "joins were left in their order");
                 None
             });
             Ok(match ordered {
-                // Its inputs are done already.
+                // The inputs are ordered already.
                 Some(ordered) => Transformed::new(ordered, true, TreeNodeRecursion::Jump),
                 None => Transformed::no(node),
             })
@@ -60,7 +61,7 @@ pub(super) fn order(plan: &LogicalPlan, state: &SessionState, routes: Routes<'_>
     if !ordered.transformed {
         return Ok(ordered.data);
     }
-    // The joins of another order need other columns at each step.
+    // In another order, joins need other columns at each step.
     Optimizer::with_rules(vec![projection_rule()])
         .optimize(ordered.data, state, |_, _| {})
         .map_err(|e| from_datafusion(&e))
@@ -87,7 +88,7 @@ fn inner_joins(join: &Join, routes: Routes<'_>) -> Result<Option<LogicalPlan>> {
     Ok(Some(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(joined))?)))
 }
 
-/// Orders what is below an input of joins.
+/// Orders the joins below an input of joins.
 fn nested(plan: LogicalPlan, routes: Routes<'_>) -> Result<Transformed<LogicalPlan>> {
     plan.transform_down_with_subqueries(|node| match &node {
         LogicalPlan::Join(join) if graph::is_free(join) => Ok(match inner_joins(join, routes)? {
@@ -99,7 +100,7 @@ fn nested(plan: LogicalPlan, routes: Routes<'_>) -> Result<Transformed<LogicalPl
     })
 }
 
-/// The columns that are read above the relations.
+/// Returns the columns that are read above the relations.
 fn needed(graph: &Graph, join: &Join) -> HashSet<Column> {
     let mut needed: HashSet<Column> = join.schema.columns().into_iter().collect();
     for member in graph.classes.iter().flat_map(Class::members) {
@@ -120,10 +121,10 @@ fn relation_site(relation: &graph::Relation, needed: &HashSet<Column>, routes: R
     Ok(RelationSite { site, domains, row_bytes: (all * read / columns).max(1.0) })
 }
 
-/// Builds the plan of a tree. A join gets each condition whose relations it has, if no join below has them all.
+/// A builder of a join tree's plan. A join gets each condition whose relations it has, if no join below has them all.
 struct TreeBuilder<'a> {
     graph: &'a Graph,
-    /// The conditions that no join has yet.
+    /// The conditions that are in no join yet.
     conditions: Vec<Option<&'a conditions::Condition>>,
 }
 
@@ -160,8 +161,8 @@ impl TreeBuilder<'_> {
     }
 }
 
-/// Puts the side of an outer, semi or anti join that takes fewer bytes on the left, to be built, where its columns come
-/// out as before.
+/// Makes the smaller side, in bytes, of an outer, semi or anti join the build side, on the left. The columns stay the
+/// same.
 fn sides(join: &Join) -> Result<Transformed<LogicalPlan>> {
     let as_it_was = || Transformed::no(LogicalPlan::Join(join.clone()));
     if !can_swap(join) || join.on.is_empty() {

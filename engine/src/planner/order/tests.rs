@@ -12,7 +12,7 @@ use crate::fake_mesh::{analysed, gateway, state_of};
 use crate::planner::movement::Routes;
 use crate::planner::normalise;
 
-/// The plan with its joins in order.
+/// Returns the plan with its joins in order.
 async fn ordered(sql: &str) -> LogicalPlan {
     let engine = gateway().await;
     let state = state_of(&engine);
@@ -23,7 +23,7 @@ async fn ordered(sql: &str) -> LogicalPlan {
     ordered
 }
 
-/// The ports that are read, in the order of the plan's printed form.
+/// Returns the ports that the plan reads, in the order of its printed form.
 fn ports(plan: &LogicalPlan) -> Vec<String> {
     let mut ports = vec![];
     plan.apply_with_subqueries(|node| {
@@ -57,7 +57,7 @@ async fn the_small_side_is_built_and_the_large_one_comes_last() {
 }
 
 #[tokio::test]
-async fn what_nothing_connects_is_multiplied_last() {
+async fn unconnected_relations_are_cross_joined_last() {
     let plan = ordered(
         "SELECT n_name, c_name, s_name FROM geo.places.region, sales.customers.customer, supply.suppliers.supplier,
          geo.places.nation WHERE n_regionkey = r_regionkey AND c_nationkey = s_nationkey",
@@ -101,14 +101,14 @@ async fn not_in_keeps_its_sides() {
 
 #[tokio::test]
 async fn many_relations_are_ordered_in_bounded_time() {
-    // More than dynamic programming is tried with: what gives the fewest rows is joined next.
+    // Too many relations for dynamic programming: the greedy search joins the pair with the fewest result rows.
     let tables: Vec<String> = (0..30).map(|i| format!("geo.places.nation n{i}")).collect();
     let conditions: Vec<String> = (1..30).map(|i| format!("n{}.n_nationkey = n{i}.n_nationkey", i - 1)).collect();
     let started = Instant::now();
     let plan =
         ordered(&format!("SELECT n0.n_name FROM {} WHERE {}", tables.join(", "), conditions.join(" AND "))).await;
     assert_eq!((joins(&plan), ports(&plan).len()), (29, 30));
-    // Not a measure: a search that tried every order would not end at all.
+    // This is not a benchmark: a search of all orders would never end.
     assert!(started.elapsed().as_secs() < 60);
 }
 
@@ -124,7 +124,7 @@ async fn a_subquery_inside_is_ordered_too() {
 }
 
 #[tokio::test]
-async fn an_equality_over_three_inputs_is_a_key_and_no_reason_to_multiply() {
+async fn an_equality_over_three_inputs_is_a_join_key_and_needs_no_cross_join() {
     let plan = ordered(
         "SELECT a.s_suppkey, b.s_suppkey, c_name FROM supply.suppliers.supplier a
          JOIN supply.suppliers.supplier b ON a.s_nationkey = b.s_nationkey
@@ -146,12 +146,12 @@ async fn relations_that_a_third_makes_equal_are_joined_first_where_that_is_cheap
     let text = plan.display_indent().to_string();
     assert_eq!(ports(&plan), ["part", "partsupp", "lineitem"], "{text}");
     assert!(text.contains("part.p_partkey = supply.parts.partsupp.ps_partkey"), "{text}");
-    // Two equalities with lineitem, not three: the third follows.
+    // There are two equalities with lineitem, not three: the third follows from them.
     assert_eq!(text.matches("l_partkey").count(), 2, "{text}");
 }
 
 #[tokio::test]
-async fn a_condition_that_may_fail_meets_the_rows_that_it_was_written_for() {
+async fn a_condition_that_may_fail_is_evaluated_for_the_same_rows() {
     let plan = ordered(
         "SELECT count(*) FROM (SELECT * FROM sales.orders.lineitem JOIN sales.orders.orders ON l_orderkey = o_orderkey
          AND l_partkey / o_shippriority > 1) JOIN geo.places.nation ON n_nationkey = l_suppkey",

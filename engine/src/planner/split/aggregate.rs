@@ -1,4 +1,4 @@
-//! An aggregate over a union: a partial aggregate below each branch, and one above that combines them.
+//! An aggregate over a union: a partial aggregate below each branch, and an aggregate above that combines them.
 
 use datafusion::common::Column;
 use datafusion::error::Result;
@@ -7,7 +7,7 @@ use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use super::branches;
 use super::parts::{Parts, reduce};
 
-/// Splits an aggregate over a union; `None` where it is not over one, or cannot be split.
+/// Splits an aggregate over a union; `None` if its input is not a union, or if it cannot be split.
 pub(super) fn over_union(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     if aggregate.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_)) || e.is_volatile()) {
         return Ok(None);

@@ -1,9 +1,9 @@
-//! An aggregate over inner joins of several sites, all of whose values come from one of them: that site groups its rows
-//! by what the rest of the query needs of them (the join keys and its share of the grouping) and sends groups.
+//! An aggregate over inner joins of several sites, whose values all come from one site. That site groups its rows by
+//! the columns that the rest of the query needs (the join keys and its share of the grouping), and sends groups.
 //!
-//! A group that meets `n` rows of the other side counts `n` times, as each of its rows would have: sound for `sum`,
-//! `count`, `min`, `max` and what is made of them. Whether it pays is for the caller to say: where nearly each row is a
-//! group of its own it does not.
+//! A group that joins `n` rows of the other side counts `n` times, as each of its rows would. This is correct for
+//! `sum`, `count`, `min`, `max` and the aggregates made of them. The caller decides if the split pays. It does not pay
+//! if nearly each row is its own group.
 //!
 //! Before: `Aggregate: sum(x) by b.k (Join: a.j = b.j (a, b))`.
 //! After: `Aggregate: sum(s) by b.k (Join: a.j = b.j (Aggregate: sum(x) AS s by a.j (a), b))`.
@@ -21,12 +21,12 @@ use crate::mesh::MeshView;
 use crate::plan::SiteChoice;
 use crate::planner::candidates::site_of;
 
-/// Puts a partial aggregate below the joins; `None` where that is not sound, or in vain.
+/// Puts a partial aggregate below the joins; `None` if that is incorrect or useless.
 pub(super) fn aggregate(aggregate: &Aggregate, view: &MeshView) -> Result<Option<LogicalPlan>> {
     if aggregate.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_)) || e.is_volatile()) {
         return Ok(None);
     }
-    // The grouping and the values in terms of the columns that the joins give.
+    // The grouping and the values as expressions over the columns that the joins return.
     let (groups, values, joins) = match aggregate.input.as_ref() {
         LogicalPlan::Projection(projection) if !projection.expr.iter().any(Expr::is_volatile) => {
             let inline = |exprs: &[Expr]| exprs.iter().map(|e| inlined(e, projection)).collect::<Result<Vec<_>>>();
@@ -38,18 +38,18 @@ pub(super) fn aggregate(aggregate: &Aggregate, view: &MeshView) -> Result<Option
         return Ok(None);
     }
     let Some(parts) = Parts::of(&values, joins.schema())? else { return Ok(None) };
-    // Below a join they meet rows that the join would have dropped.
+    // Below a join, the aggregates read rows that the join would have dropped.
     let Some(parts) = parts.without_failure(joins.schema()) else { return Ok(None) };
     let read: HashSet<Column> = values.iter().flat_map(|e| e.column_refs().into_iter().cloned()).collect();
     if read.is_empty() {
-        // A count of rows might go to any side: without a cost there is no telling to which.
+        // A count of rows could go to any side. This function has no costs to choose one.
         return Ok(None);
     }
     let Some(owner) = owner_of(joins, &read, view)? else { return Ok(None) };
     let mut needed = Needed { owner: owner.schema().as_ref(), columns: vec![], refused: false };
     needed.of_joins(joins, owner)?;
     needed.of_exprs(&groups);
-    // Without keys the part would be an aggregate of everything: one row, even where the owner has none.
+    // Without keys, the part would aggregate all rows into one row, even if the owner has none.
     if needed.refused || needed.columns.is_empty() {
         return Ok(None);
     }
@@ -62,9 +62,9 @@ pub(super) fn aggregate(aggregate: &Aggregate, view: &MeshView) -> Result<Option
     parts.combine(rebuilt, groups, &values, &aggregate.schema).map(Some)
 }
 
-/// The largest part below the joins that is at one peer and gives all the columns that the values read.
+/// Returns the largest part below the joins that is at one peer and returns all columns that the values read.
 fn owner_of<'a>(plan: &'a LogicalPlan, read: &HashSet<Column>, view: &MeshView) -> Result<Option<&'a LogicalPlan>> {
-    if !read.iter().all(|c| gives(plan.schema(), c)) {
+    if !read.iter().all(|c| has_column(plan.schema(), c)) {
         return Ok(None);
     }
     if matches!(site_of(plan, view)?, SiteChoice::Site(_)) {
@@ -86,12 +86,12 @@ fn owner_of<'a>(plan: &'a LogicalPlan, read: &HashSet<Column>, view: &MeshView) 
 struct Needed<'a> {
     owner: &'a DFSchema,
     columns: Vec<Column>,
-    /// Whether a condition is volatile: it is asked for each pair of rows, not for each group.
+    /// True if a condition is volatile: it must be evaluated for each pair of rows, not for each group.
     refused: bool,
 }
 
 impl Needed<'_> {
-    /// Those that the conditions of the joins above `owner` read.
+    /// Adds the columns that the conditions of the joins above `owner` read.
     fn of_joins(&mut self, plan: &LogicalPlan, owner: &LogicalPlan) -> Result<()> {
         if std::ptr::eq(plan, owner) {
             return Ok(());
@@ -110,17 +110,17 @@ impl Needed<'_> {
     fn of_exprs<'e>(&mut self, exprs: impl IntoIterator<Item = &'e Expr>) {
         for expr in exprs {
             for column in expr.column_refs() {
-                if gives(self.owner, column) && !self.columns.contains(column) {
+                if has_column(self.owner, column) && !self.columns.contains(column) {
                     self.columns.push(column.clone());
                 }
             }
         }
-        // Sets of columns come in no order, and a plan should be the same every time.
+        // A set of columns has no order, and the plan should be the same every time.
         self.columns.sort();
     }
 }
 
-/// The owner's columns under the names that its partial aggregate gives them, by position.
+/// The owner's columns, with their names in the owner's partial aggregate, by position.
 struct Renamed {
     from: Vec<Column>,
     to: DFSchema,
@@ -143,7 +143,7 @@ impl Renamed {
     }
 }
 
-/// The joins again, with `reduced` in the place of `owner`; `None` where something between them cannot be rebuilt.
+/// Rebuilds the joins with `reduced` in the place of `owner`; `None` if an operator between them cannot be rebuilt.
 fn rebuild(
     plan: &LogicalPlan,
     owner: &LogicalPlan,
@@ -176,8 +176,10 @@ fn rebuild(
         }
         LogicalPlan::Projection(projection) => {
             let Some(input) = rebuild(&projection.input, owner, reduced, renamed)? else { return Ok(None) };
-            // It only narrows: what is not the owner's stays, and of the owner's come the groups.
-            let others = projection.expr.iter().filter(|e| !matches!(e, Expr::Column(c) if gives(owner.schema(), c)));
+            // The projection only drops columns. It keeps the columns of other inputs, and replaces the owner's columns
+            // with the groups.
+            let others =
+                projection.expr.iter().filter(|e| !matches!(e, Expr::Column(c) if has_column(owner.schema(), c)));
             let groups = (0..renamed.to.fields().len()).map(|i| renamed.column(i));
             let exprs = groups.chain(others.cloned()).collect();
             Ok(Some(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(input))?)))
@@ -186,8 +188,8 @@ fn rebuild(
     }
 }
 
-/// Whether a column is one of a schema's, by its whole name: `x` of another side is not the `x` of `t.x`.
-fn gives(schema: &DFSchema, column: &Column) -> bool {
+/// True if a schema has a column by its full name: `x` of another side is not the `x` of `t.x`.
+fn has_column(schema: &DFSchema, column: &Column) -> bool {
     schema.iter().any(|(qualifier, field)| qualifier == column.relation.as_ref() && *field.name() == column.name)
 }
 
@@ -215,12 +217,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_column_is_known_by_its_whole_name() {
+    fn a_column_is_found_by_its_full_name() {
         let schema = Schema::new(vec![Field::new("x", DataType::Int64, true)]);
         let owner = DFSchema::try_from_qualified_schema("t", &schema).unwrap();
-        assert!(gives(&owner, &Column::new(Some("t"), "x")));
+        assert!(has_column(&owner, &Column::new(Some("t"), "x")));
         // The `x` that another side computes has no table.
-        assert!(!gives(&owner, &Column::new_unqualified("x")));
-        assert!(!gives(&owner, &Column::new(Some("u"), "x")));
+        assert!(!has_column(&owner, &Column::new_unqualified("x")));
+        assert!(!has_column(&owner, &Column::new(Some("u"), "x")));
     }
 }

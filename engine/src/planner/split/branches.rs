@@ -7,8 +7,8 @@ use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection, Union};
 
-/// The branches of the union that `plan` is, with the projections and aliases above it pushed into each; `None` where
-/// it is none, or where pushing might change something.
+/// Returns the branches of a union, with the projections and aliases above it pushed into each. `None` if `plan` is not
+/// a union, or if the pushdown might change something.
 pub(super) fn of(plan: &LogicalPlan) -> Result<Option<Vec<LogicalPlan>>> {
     match plan {
         LogicalPlan::Union(union) => {
@@ -39,7 +39,7 @@ pub(super) fn on_branch(exprs: &[Expr], union: &DFSchema, branch: &DFSchema) -> 
     exprs.iter().map(|e| one_on_branch(e, union, branch)).collect()
 }
 
-/// As [`on_branch`], for one expression.
+/// Rewrites one expression as [`on_branch`] does.
 pub(super) fn one_on_branch(expr: &Expr, union: &DFSchema, branch: &DFSchema) -> Result<Expr> {
     let rewritten = expr.clone().transform(|e| match &e {
         Expr::Column(column) => {
@@ -51,19 +51,19 @@ pub(super) fn one_on_branch(expr: &Expr, union: &DFSchema, branch: &DFSchema) ->
     Ok(rewritten.data)
 }
 
-/// A projection whose columns are named `<prefix>0`, `<prefix>1`, …: branches that came from different places must not
-/// differ in names, nor repeat one.
+/// Returns a projection whose columns are named `<prefix>0`, `<prefix>1`, …: branches from different sources must not
+/// differ in names, nor repeat a name.
 pub(super) fn numbered(input: LogicalPlan, exprs: Vec<Expr>, prefix: &str) -> Result<LogicalPlan> {
     let exprs = exprs.into_iter().enumerate().map(|(i, e)| e.unalias().alias(format!("{prefix}{i}"))).collect();
     Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(input))?))
 }
 
-/// The union of branches that have the same columns.
+/// Returns the union of branches that have the same columns.
 pub(super) fn union(branches: Vec<LogicalPlan>) -> Result<LogicalPlan> {
     Ok(LogicalPlan::Union(Union::try_new(branches.into_iter().map(Arc::new).collect())?))
 }
 
-/// A projection that gives `exprs` the names of `schema`, casting where a type differs.
+/// Returns a projection that gives `exprs` the names of `schema`, and casts them if a type differs.
 pub(super) fn named_as(input: LogicalPlan, exprs: Vec<Expr>, schema: &DFSchema) -> Result<LogicalPlan> {
     let exprs = exprs
         .into_iter()

@@ -1,4 +1,4 @@
-//! A filter that a site runs in part: the site tests what it can, and the rest is tested here.
+//! A filter that a site runs in part: the site tests the conditions that it can, and the local node tests the others.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::mesh::MeshView;
 use crate::plan::SiteChoice;
 use crate::planner::candidates::site_of;
 
-/// Returns a filter above one that the site of its input runs; `None` if the site runs all of it, or nothing.
+/// Returns a filter above another that the site of its input runs; `None` if the site runs all of it, or nothing.
 pub(super) fn by_site(filter: &Filter, view: &MeshView) -> Result<Option<LogicalPlan>> {
     let SiteChoice::Site(site) = site_of(&filter.input, view)? else { return Ok(None) };
     let capabilities = view.capabilities(&site);

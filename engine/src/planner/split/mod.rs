@@ -1,6 +1,9 @@
-//! Pass 5, split: an aggregate or a TopN over a union, an aggregate over inner joins of several sites, and a TopN over a
-//! left join are done in parts where that is sound: a part below, where an owner can do it, and a last one above. Each
-//! owner reduces its rows before they travel. A filter that a database runs in part is two filters.
+//! Pass 5, split: splits an operator into parts if the result stays the same: one part below, where an owner can run
+//! it, and a final part above. Each owner then reduces its rows before they travel. The pass splits
+//! - an aggregate or a TopN over a union,
+//! - an aggregate over inner joins of several sites,
+//! - a TopN over a left join,
+//! - a filter that a database runs in part, into two filters.
 //!
 //! Before: `Aggregate: sum(x) by k (Union(a, b))`.
 //! After: `Projection(Aggregate: sum(s) by k (Union(Aggregate: sum(x) AS s by k (a), Aggregate: … (b))))`.
@@ -22,7 +25,7 @@ use crate::planner::candidates::{cost_here, other_sites};
 use crate::planner::movement::Routes;
 use crate::{Result, Settings};
 
-/// Splits what can be split where that costs less. The schema of the plan stays as it was.
+/// Splits operators into parts if the parts cost less. The schema of the plan stays the same.
 pub(super) fn split(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>) -> Result<LogicalPlan> {
     if other_sites(plan).map_err(|e| from_datafusion(&e))?.is_empty() {
         return Ok(plan.clone());
@@ -33,12 +36,12 @@ pub(super) fn split(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>)
         {
             return Ok(Transformed::yes(parts));
         }
-        // A rewrite that fails is none: the plan as it was is right.
+        // If a rewrite fails, the plan stays as it was, which is correct.
         let parts = in_parts(&node, routes.view).unwrap_or_else(|error| {
             tracing::debug!(%error, "an operator was not split");
             None
         });
-        // What does not come out with the very same columns is left as it was.
+        // A rewrite that would change the columns is discarded.
         let cost = |plan: &LogicalPlan| cost_here(plan, settings, routes);
         Ok(match parts {
             Some(parts) if same_columns(&parts, &node) && cost(&parts)? < cost(&node)? => Transformed::yes(parts),
@@ -48,7 +51,7 @@ pub(super) fn split(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>)
     split.map(|s| s.data).map_err(|e| from_datafusion(&e))
 }
 
-/// The operator in parts, where it can be split.
+/// Returns the operator in parts; `None` if it cannot be split.
 fn in_parts(node: &LogicalPlan, view: &MeshView) -> DataFusionResult<Option<LogicalPlan>> {
     match node {
         LogicalPlan::Aggregate(aggregate) => match aggregate::over_union(aggregate)? {
@@ -63,7 +66,8 @@ fn in_parts(node: &LogicalPlan, view: &MeshView) -> DataFusionResult<Option<Logi
     }
 }
 
-/// The same names and types, nullability aside: a sum of counts is nullable as far as the types tell.
+/// True if two plans have columns with the same names and types. Nullability may differ: by its type, a sum of counts
+/// is nullable.
 fn same_columns(a: &LogicalPlan, b: &LogicalPlan) -> bool {
     let (a, b) = (a.schema(), b.schema());
     a.fields().len() == b.fields().len()

@@ -1,9 +1,8 @@
-//! Aggregates in parts: the partial ones that an owner computes, and how they are combined.
+//! Aggregates in parts: the partial aggregates that an owner computes, and how they are combined.
 //!
 //! The pass splits `count`, `sum` (of BIGINT with wider parts), `min`, `max`, the boolean and bitwise functions, and
-//! `avg` of floats (a sum and a count).
-//! `avg` of decimals, DISTINCT, ORDER BY within, grouping sets and everything else are left whole: their parts cannot
-//! be combined to the same value.
+//! `avg` of floats (a sum and a count). It does not split `avg` of decimals, aggregates with DISTINCT or ORDER BY,
+//! grouping sets and everything else: their parts cannot be combined to the same value.
 
 use std::sync::Arc;
 
@@ -19,27 +18,27 @@ use super::branches;
 use crate::planner::infallible::{never_fails, widened};
 use crate::upstream::sums::{in_parts, sum_udaf};
 
-/// How the columns of a partial aggregate are named, before their number: no column of a port is named so.
+/// The prefix of the columns of a partial aggregate, before their number. No column of a port has such a name.
 const PART: &str = "__part_";
-/// What the columns of an aggregate that is done in parts are called, inside of it: no port's column should be.
+/// The prefixes of the columns inside a split aggregate. No column of a port should have such a name.
 const GROUP: &str = "__group_";
 const VALUE: &str = "__value_";
 
 /// The aggregates of one operator, each in parts.
 pub(super) struct Parts(Vec<(Vec<Expr>, Combine)>);
 
-/// How one aggregate is put together from its parts.
+/// The way to combine the parts of one aggregate.
 enum Combine {
     /// The function that combines the partial values.
     By(Arc<AggregateUDF>),
     /// A sum of counts.
     Count,
-    /// A sum of sums, by a sum of counts.
+    /// A sum of sums, divided by a sum of counts.
     Average,
 }
 
 impl Parts {
-    /// Splits aggregates over `schema`; `None` where one of them cannot be split.
+    /// Splits aggregates over `schema`; `None` if one of them cannot be split.
     pub(super) fn of(aggregates: &[Expr], schema: &DFSchema) -> Result<Option<Self>> {
         let mut parts = vec![];
         for expr in aggregates {
@@ -53,7 +52,8 @@ impl Parts {
 
     /// Returns the parts if the partial aggregates never fail for any rows over `schema`; `None` if they may.
     ///
-    /// A sum whose argument may overflow as BIGINT adds up decimals instead: `sum(CAST(a AS DECIMAL) * CAST(b AS DECIMAL))`.
+    /// A sum whose argument may overflow as BIGINT adds up decimals instead:
+    /// `sum(CAST(a AS DECIMAL) * CAST(b AS DECIMAL))`.
     pub(super) fn without_failure(self, schema: &DFSchema) -> Option<Self> {
         let (of_part, _) = in_parts();
         let safe = |part: Expr| match part {
@@ -72,12 +72,12 @@ impl Parts {
         parts.collect::<Option<_>>().map(Self)
     }
 
-    /// The partial aggregates, in order.
+    /// Returns the partial aggregates, in order.
     pub(super) fn partial(&self) -> Vec<Expr> {
         self.0.iter().flat_map(|(partial, _)| partial.clone()).collect()
     }
 
-    /// Combines partial values: an aggregate over `input`, grouped by `groups`, with the columns of `whole`.
+    /// Combines partial values: returns an aggregate over `input`, grouped by `groups`, with the columns of `whole`.
     /// `values` are the partial values in the order of [`Parts::partial`].
     pub(super) fn combine(
         &self,
@@ -92,7 +92,7 @@ impl Parts {
         for (partial, combine) in &self.0 {
             finals.extend(next.by_ref().take(partial.len()).map(|value| call(combine.function(), value.clone())));
         }
-        // Two aggregates may be equal, and one operator may not have two columns of one name.
+        // Two aggregates may be equal, but an operator must not have two columns of the same name.
         let named = finals.into_iter().enumerate().map(|(i, e)| e.alias(format!("{VALUE}{i}"))).collect();
         let groups = groups.into_iter().enumerate().map(|(i, e)| e.alias(format!("{GROUP}{i}"))).collect();
         let combined = LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), groups, named)?);
@@ -102,7 +102,7 @@ impl Parts {
         for (partial, combine) in &self.0 {
             outputs.push(match combine {
                 Combine::By(_) => result(next),
-                // A `CASE`, since the optimizer that would make one of `coalesce` has run.
+                // This is a `CASE`, because the optimizer rule that rewrites `coalesce` to `CASE` has already run.
                 Combine::Count => when(result(next).is_null(), lit(0_i64)).otherwise(result(next))?,
                 Combine::Average => result(next) / Expr::Cast(Cast::new(Box::new(result(next + 1)), DataType::Float64)),
             });
@@ -121,7 +121,7 @@ impl Combine {
     }
 }
 
-/// The partial aggregates that an aggregate needs, and how they are combined.
+/// Returns the partial aggregates of an aggregate, and the way to combine them; `None` if it cannot be split.
 fn split(expr: &Expr, schema: &DFSchema) -> Result<Option<(Vec<Expr>, Combine)>> {
     let Expr::AggregateFunction(function) = expr.clone().unalias() else { return Ok(None) };
     let params = &function.params;
@@ -130,15 +130,15 @@ fn split(expr: &Expr, schema: &DFSchema) -> Result<Option<(Vec<Expr>, Combine)>>
     }
     let whole = Expr::AggregateFunction(function.clone());
     Ok(match function.func.name() {
-        // Of several arguments it counts the rows in which none is NULL, and so does the part.
+        // A count of several arguments counts the rows in which none is NULL. Its parts do the same.
         "count" => Some((vec![whole], Combine::Count)),
-        // A partial sum that does not fit may fit again with the parts of other owners.
+        // A partial sum that does not fit BIGINT may fit after the parts of other owners are added.
         "sum" if params.args.len() == 1 && params.args[0].get_type(schema)? == DataType::Int64 => {
             let (of_part, of_parts) = in_parts();
             let part = Expr::AggregateFunction(AggregateFunction { func: of_part, params: params.clone() });
             Some((vec![part], Combine::By(of_parts)))
         }
-        // What two aggregates make of a sum beside a DISTINCT one.
+        // Two aggregates that replace a sum next to a DISTINCT aggregate use this function.
         "sum_wide" => Some((vec![whole], Combine::By(sum_udaf()))),
         "sum" | "min" | "max" | "bool_and" | "bool_or" | "bit_and" | "bit_or" => {
             Some((vec![whole], Combine::By(function.func.clone())))
@@ -154,9 +154,9 @@ fn split(expr: &Expr, schema: &DFSchema) -> Result<Option<(Vec<Expr>, Combine)>>
     })
 }
 
-/// A partial aggregate over `input`, its columns named by [`PART`]: groups first, then values.
+/// Returns a partial aggregate over `input`. The prefix of its columns is [`PART`]: groups first, then values.
 pub(super) fn reduce(input: LogicalPlan, groups: Vec<Expr>, partial: Vec<Expr>) -> Result<LogicalPlan> {
-    // Equal expressions would give equal names, which one aggregate may not have: each gets an alias of its own.
+    // Equal expressions would have equal names, which an aggregate must not have. So each gets its own alias.
     let alias = |exprs: Vec<Expr>, prefix: &str| -> Vec<Expr> {
         exprs.into_iter().enumerate().map(|(i, e)| e.unalias().alias(format!("{prefix}{i}"))).collect()
     };

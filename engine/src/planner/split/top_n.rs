@@ -1,5 +1,6 @@
-//! A TopN over a union: one below each branch and the same above. A TopN over a left or right join, ordered by columns of
-//! the side that keeps its rows: one below on that side, since each of its rows gives at least one.
+//! A TopN over a union: one TopN below each branch, and the same above. A TopN over a left or right join, ordered by
+//! columns of the preserved side: one TopN below on that side, because each of its rows is in at least one row of the
+//! join.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, Projection, So
 
 use super::branches;
 
-/// Splits a TopN over a union; `None` where it is not over one, or has no limit.
+/// Splits a TopN over a union; `None` if its input is not a union, or if it has no limit.
 pub(super) fn over_union(sort: &Sort) -> Result<Option<LogicalPlan>> {
     if sort.fetch.is_none() || sort.expr.iter().any(|s| s.expr.is_volatile()) {
         return Ok(None);
@@ -32,8 +33,8 @@ pub(super) fn over_union(sort: &Sort) -> Result<Option<LogicalPlan>> {
     Ok(Some(LogicalPlan::Sort(Sort { input: Arc::new(restored), ..sort.clone() })))
 }
 
-/// Puts a TopN below a left or right join on the side that keeps its rows, where it is ordered by columns of that side
-/// alone. Projections may lie in between.
+/// Puts a TopN below a left or right join, on the preserved side, if all sort keys are columns of that side.
+/// Projections may be between the TopN and the join.
 pub(super) fn over_outer_join(sort: &Sort) -> Result<Option<LogicalPlan>> {
     if sort.fetch.is_none() {
         return Ok(None);
@@ -72,7 +73,7 @@ pub(super) fn over_outer_join(sort: &Sort) -> Result<Option<LogicalPlan>> {
     Ok(Some(LogicalPlan::Sort(Sort { input: Arc::new(input), ..sort.clone() })))
 }
 
-/// The column, of the side of the join that keeps its rows, that a sort key is; `None` where it is anything else.
+/// Returns the column of the join's preserved side that a sort key stands for; `None` if the key is anything else.
 fn below(key: &Expr, projections: &[&Projection], join: &Join) -> Option<Column> {
     let Expr::Column(mut column) = key.clone() else { return None };
     for projection in projections {
