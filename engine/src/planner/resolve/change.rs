@@ -1,8 +1,8 @@
-//! Statements that change something: the session's own tables, and ports that take rows. Each becomes a query for the
-//! rows that it needs, planned like any other, and what is to be done with them.
+//! Statements that change something: the session's own tables, and ports that accept rows. Each becomes a query for the
+//! rows that it needs, planned like any other query, and a change to make with these rows.
 //!
-//! `DELETE` and `UPDATE` ask for the numbers of the rows that their condition holds for, so that the condition means
-//! what it means in a query:
+//! `DELETE` and `UPDATE` query the numbers of the rows for which their condition holds. So the condition means the same
+//! as in a query:
 //!
 //! ```text
 //! UPDATE t SET a = a + 1 WHERE b IN (SELECT …)
@@ -31,18 +31,18 @@ use crate::upstream::identifiers::normal;
 use crate::upstream::without_mark;
 use crate::{Error, ErrorKind, Result};
 
-/// What a statement changes.
+/// The change that a statement makes.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
-    /// Makes a table of the session.
+    /// Creates a table of the session.
     Create { table: String, content: Content, how: Creation },
     /// Drops a table of the session.
     Drop { table: String, if_exists: bool },
     /// Adds rows.
     Insert { into: Target, rows: LogicalPlan },
-    /// Removes the rows of these numbers from a table of the session.
+    /// Removes the rows with these numbers from a table of the session.
     Delete { table: String, rows: LogicalPlan },
-    /// Gives columns of a table of the session new values: rows of a number and one value for each.
+    /// Sets columns of a table of the session. Each row has a number, and a new value for each column.
     Update { table: String, columns: Vec<usize>, rows: LogicalPlan },
     /// Stops a query.
     CancelQuery { id: String },
@@ -69,7 +69,7 @@ impl Content {
     }
 }
 
-/// What takes rows.
+/// A table or port that accepts rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// A table of the session.
@@ -79,7 +79,7 @@ pub(crate) enum Target {
 }
 
 impl Change {
-    /// The query for the rows that it needs.
+    /// Returns the query for the rows that the change needs.
     pub(crate) fn rows(&self) -> Option<&LogicalPlan> {
         match self {
             Self::Create { content: Content::Rows(rows), .. } => Some(rows),
@@ -101,7 +101,7 @@ impl Change {
         })
     }
 
-    /// Whether it leaves something in the session.
+    /// True if the change is to a table of the session.
     pub(crate) fn is_of_session(&self) -> bool {
         match self {
             Self::Insert { into, .. } => matches!(into, Target::Session(_)),
@@ -111,14 +111,14 @@ impl Change {
     }
 }
 
-/// What names are resolved against.
+/// The names that a statement can refer to, and the state that plans it.
 pub(super) struct Scope<'a> {
     pub(super) state: &'a SessionState,
     pub(super) mesh: &'a MeshSnapshot,
     pub(super) session: &'a SessionNames,
 }
 
-/// The change that a statement asks for; `None` for one that asks for none.
+/// Returns the change that a statement makes; `None` if it makes none.
 pub(super) async fn change(statement: &SqlStatement, scope: &Scope<'_>) -> Result<Option<Change>> {
     Ok(Some(match statement {
         SqlStatement::CreateTable(create) => scope.create(create).await?,
@@ -131,7 +131,7 @@ pub(super) async fn change(statement: &SqlStatement, scope: &Scope<'_>) -> Resul
                 return Err(unsupported("INSERT INTO takes the name of a table"));
             };
             if insert.overwrite || insert.replace_into || insert.or.is_some() {
-                return Err(unsupported("INSERT adds rows: it replaces none"));
+                return Err(unsupported("INSERT can add rows, but cannot replace them"));
             }
             let into = scope.target(name)?;
             let plan = scope.plan(SqlStatement::Insert(insert.clone()), &reference(&parts(name)?)).await?;
@@ -151,7 +151,7 @@ impl Scope<'_> {
         let plain = |option: &ColumnOption| matches!(option, ColumnOption::Null | ColumnOption::NotNull);
         let has_options = create.columns.iter().flat_map(|c| &c.options).any(|o| !plain(&o.option));
         if has_options || !create.constraints.is_empty() {
-            return Err(unsupported("a session's table has columns that are NULL or NOT NULL, and nothing else"));
+            return Err(unsupported("a column of a session's table is NULL or NOT NULL: it has no other options"));
         }
         let create = CreateTable { temporary: false, ..create.clone() };
         let how = match (create.if_not_exists, create.or_replace) {
@@ -229,13 +229,14 @@ impl Scope<'_> {
         Ok(Change::Update { table, columns, rows })
     }
 
-    /// The table of the session that a statement changes, as the query for its numbered rows reads it.
+    /// Returns the table of the session that a statement changes, and the table as the query for its numbered rows
+    /// reads it.
     fn numbered(&self, from: &TableWithJoins, verb: &str) -> Result<(String, TableWithJoins)> {
         let TableFactor::Table { name, alias, .. } = &from.relation else {
             return Err(unsupported(&format!("{verb} takes the name of a table")));
         };
         if !from.joins.is_empty() {
-            return Err(unsupported(&format!("{verb} takes one table: ask for others in a subquery")));
+            return Err(unsupported(&format!("{verb} takes one table: read others in a subquery")));
         }
         let table = self.own_table(name, verb, false)?;
         let alias = alias.clone().unwrap_or_else(|| TableAlias {
@@ -254,7 +255,7 @@ impl Scope<'_> {
         Ok((table, TableWithJoins { relation, joins: vec![] }))
     }
 
-    /// The query for the numbers of the rows that `condition` holds for, and `values` beside each.
+    /// Returns the query for the numbers of the rows for which `condition` holds, with `values` next to each number.
     async fn numbers(
         &self,
         from: TableWithJoins,
@@ -262,7 +263,7 @@ impl Scope<'_> {
         condition: Option<Expr>,
     ) -> Result<LogicalPlan> {
         let number = SelectItem::UnnamedExpr(Expr::Identifier(Ident::with_quote('"', ROW_NUMBER)));
-        // A query with the right shape is the safest way to one of the parser's type.
+        // Parsing a query with the right shape is the safest way to get the parser's type.
         let mut select = parsed_query("SELECT 1")?;
         if let SetExpr::Select(body) = select.body.as_mut() {
             body.projection = [number].into_iter().chain(values).collect();
@@ -280,7 +281,7 @@ impl Scope<'_> {
         plan_of(statement, self.state).await
     }
 
-    /// What an INSERT adds rows to.
+    /// Returns the table or port to which an INSERT adds rows.
     fn target(&self, name: &ObjectName) -> Result<Target> {
         let parts = parts(name)?;
         if let Some(table) = self.own(&parts)
@@ -299,7 +300,7 @@ impl Scope<'_> {
             return Err(unknown_table(&table, &self.session.tables));
         };
         if domain == RESERVED_CATALOG {
-            let what = format!("`{name}` is the node's own: it takes no rows");
+            let what = format!("`{name}` is a table of the node: it accepts no rows");
             return Err(Error::new(ErrorKind::PermissionDenied, what));
         }
         let port = PortRef::new(domain, product, &table);
@@ -309,8 +310,8 @@ impl Scope<'_> {
         }
     }
 
-    /// The name of the session's table that these parts mean, if they can mean one. Two parts mean what they mean in a
-    /// query: with a current domain, one of its products.
+    /// Returns the name of the session's table that these parts can refer to, if any. Two parts mean the same as in a
+    /// query: with a current domain, they name one of its products.
     fn own(&self, parts: &[String]) -> Option<String> {
         let here = self.session.catalog.as_deref().is_none_or(|catalog| catalog == RESERVED_CATALOG);
         match parts {
@@ -321,20 +322,20 @@ impl Scope<'_> {
         }
     }
 
-    /// The name of a table that the session is to make.
+    /// Returns the name of a table that the session will create.
     fn new_table(&self, name: &ObjectName) -> Result<String> {
         self.own(&parts(name)?).ok_or_else(|| {
             Error::new(
                 ErrorKind::PermissionDenied,
                 format!(
-                    "`{name}` cannot be created: domains publish their ports themselves; a name without domain and \
-                     product makes a table of the session"
+                    "`{name}` cannot be created: domains publish their ports themselves; to create a table \
+                     of the session, leave out the domain and the product"
                 ),
             )
         })
     }
 
-    /// The name of a table that the session has; with `may_lack`, or that it might have had.
+    /// Returns the name of one of the session's tables. With `may_lack`, the table need not exist.
     fn own_table(&self, name: &ObjectName, verb: &str, may_lack: bool) -> Result<String> {
         let parts = parts(name)?;
         let own = self.own(&parts);
@@ -349,7 +350,7 @@ impl Scope<'_> {
         if port.is_some_and(|port| self.mesh.port(&port).is_some()) {
             return Err(Error::new(
                 ErrorKind::PermissionDenied,
-                format!("{verb} is not for the port `{name}`: its domain alone changes what it publishes"),
+                format!("{verb} cannot change the port `{name}`: only its domain changes its rows"),
             ));
         }
         if own.is_none() && may_lack {
@@ -361,7 +362,7 @@ impl Scope<'_> {
     }
 }
 
-/// `CALL mesh.cancel_query('…')` and `CALL mesh.close_session('…')`.
+/// Returns the change of `CALL mesh.cancel_query('…')` or `CALL mesh.close_session('…')`.
 fn call(function: &Function) -> Result<Change> {
     let name = parts(&function.name)?;
     let argument = match &function.args {
@@ -387,7 +388,7 @@ fn call(function: &Function) -> Result<Change> {
         _ => Err(Error::new(
             ErrorKind::NotFound,
             format!(
-                "there is no procedure `{}`: there are `mesh.cancel_query('…')` and `mesh.close_session('…')`",
+                "there is no procedure `{}`: call `mesh.cancel_query('…')` or `mesh.close_session('…')`",
                 function.name
             ),
         )),
@@ -398,13 +399,13 @@ fn parsed_query(sql: &str) -> Result<Query> {
     match super::parse(sql)? {
         Statement::Statement(statement) => match *statement {
             SqlStatement::Query(query) => Ok(*query),
-            _ => Err(unsupported("the statement is no query")),
+            _ => Err(unsupported("the statement is not a query")),
         },
-        _ => Err(unsupported("the statement is no query")),
+        _ => Err(unsupported("the statement is not a query")),
     }
 }
 
-/// A column can only be meant by a name that no other has.
+/// Rejects columns with the same name: a statement can refer to a column only by its name.
 pub(crate) fn distinct_names(schema: &Schema) -> Result<()> {
     let mut seen = std::collections::BTreeSet::new();
     match schema.fields().iter().find(|f| !seen.insert(f.name())) {
@@ -416,12 +417,12 @@ pub(crate) fn distinct_names(schema: &Schema) -> Result<()> {
     }
 }
 
-/// The parts of a name, as SQL means them: in lower case where they are not quoted.
+/// Returns the parts of a name as SQL reads them: in lower case if they are not quoted.
 fn parts(name: &ObjectName) -> Result<Vec<String>> {
     let parts: Option<Vec<_>> = name.0.iter().map(|part| part.as_ident().map(normal)).collect();
     match parts {
         Some(parts) if (1..=3).contains(&parts.len()) => Ok(parts),
-        _ => Err(Error::new(ErrorKind::InvalidQuery, format!("`{name}` is no name of a table"))),
+        _ => Err(Error::new(ErrorKind::InvalidQuery, format!("`{name}` is not a table name"))),
     }
 }
 

@@ -1,5 +1,6 @@
-//! What stands between `EXPLAIN` and the query. DataFusion's parser knows formats of its own and not ours: we take the
-//! words off the front, and leave the query where it stood, so that errors tell its place in the whole statement.
+//! The options between `EXPLAIN` and the query. DataFusion's parser knows its own formats, but not Portolan's. So this
+//! module removes EXPLAIN and its options, and leaves the query in its place: errors then show the place in the whole
+//! statement.
 
 use portolan_catalog::nearest::nearest;
 use sqlparser::dialect::GenericDialect;
@@ -7,27 +8,27 @@ use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Word};
 
 use crate::{Error, ErrorKind, Result};
 
-/// What an EXPLAIN shows.
+/// The options of an EXPLAIN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ExplainOptions {
-    /// Whether the query runs, and is measured.
+    /// True if the query runs and is measured.
     pub(crate) analyze: bool,
     /// True if the plan after each pass is shown. Then the format is [`Format::Text`].
     pub(crate) verbose: bool,
     pub(crate) format: Format,
 }
 
-/// How an EXPLAIN is written.
+/// The output format of an EXPLAIN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// Pages for people.
+    /// Text for people.
     #[default]
     Text,
     /// One document for programs.
     Json,
-    /// A picture in Graphviz' language.
+    /// A picture in the language of Graphviz.
     Graphviz,
-    /// A picture.
+    /// A picture in SVG.
     Svg,
 }
 
@@ -46,18 +47,18 @@ impl Format {
         Self::ALL.iter().find(|(n, _)| *n == wanted).map(|(_, format)| *format).ok_or_else(|| {
             let hint = nearest(&wanted, Self::ALL.iter().map(|(n, _)| *n));
             let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-            invalid(format!("EXPLAIN has no format `{name}`: TEXT, TREE, JSON, GRAPHVIZ or SVG{hint}"))
+            invalid(format!("EXPLAIN has no format `{name}`: use TEXT, TREE, JSON, GRAPHVIZ or SVG{hint}"))
         })
     }
 }
 
-/// The options of an EXPLAIN, and the statement with spaces in place of EXPLAIN and its options; `None` where the
-/// statement is no EXPLAIN.
+/// Returns the options of an EXPLAIN, and the statement with spaces in the place of EXPLAIN and its options; `None` if
+/// the statement is not an EXPLAIN.
 ///
 /// # Errors
-/// `InvalidQuery` for options that there are not, with the nearest, and for VERBOSE with a format that is no text.
+/// `InvalidQuery` for an unknown option, with the nearest one, and for VERBOSE with a format that is not text.
 pub(super) fn take_explain(sql: &str) -> Result<Option<(ExplainOptions, String)>> {
-    // What cannot be split into tokens is an error that the parser of statements tells.
+    // If the text cannot be split into tokens, the parser of statements reports the error.
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location() else { return Ok(None) };
     let tokens: Vec<_> = tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
     let mut words = Words { tokens: &tokens, next: 0 };
@@ -80,7 +81,7 @@ pub(super) fn take_explain(sql: &str) -> Result<Option<(ExplainOptions, String)>
     }
 }
 
-/// A place among the tokens.
+/// A position among the tokens.
 struct Words<'a> {
     tokens: &'a [TokenWithSpan],
     next: usize,
@@ -103,14 +104,14 @@ impl Words<'_> {
         found
     }
 
-    /// Whether a bracket opens options, and not the query.
+    /// True if a bracket opens options, and not the query.
     fn opens_options(&self) -> bool {
         const OPENS_QUERY: &[&str] = &["SELECT", "WITH", "VALUES", "TABLE", "FROM"];
         self.token(0) == Some(&Token::LParen)
             && unquoted(self.token(1)).is_some_and(|w| !OPENS_QUERY.iter().any(|q| w.value.eq_ignore_ascii_case(q)))
     }
 
-    /// `ANALYZE VERBOSE FORMAT JSON`.
+    /// Reads options such as `ANALYZE VERBOSE FORMAT JSON`.
     fn keywords(&mut self, options: &mut ExplainOptions) -> Result<()> {
         loop {
             if self.take_word("ANALYZE") {
@@ -125,7 +126,7 @@ impl Words<'_> {
         }
     }
 
-    /// `(ANALYZE, VERBOSE off, FORMAT json)`.
+    /// Reads options such as `(ANALYZE, VERBOSE off, FORMAT json)`.
     fn list(&mut self, options: &mut ExplainOptions) -> Result<()> {
         const NAMES: &[&str] = &["ANALYZE", "VERBOSE", "FORMAT"];
         self.next += 1;
@@ -139,7 +140,9 @@ impl Words<'_> {
                 Some(other) => {
                     let hint = nearest(other, NAMES.iter().copied());
                     let hint = hint.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
-                    return Err(invalid(format!("EXPLAIN has no option {other}: ANALYZE, VERBOSE or FORMAT{hint}")));
+                    return Err(invalid(format!(
+                        "EXPLAIN has no option {other}: use ANALYZE, VERBOSE or FORMAT{hint}"
+                    )));
                 }
                 None => return Err(invalid("an option of EXPLAIN is ANALYZE, VERBOSE or FORMAT".into())),
             }
@@ -147,12 +150,12 @@ impl Words<'_> {
                 return Ok(());
             }
             if !self.take_token(&Token::Comma) {
-                return Err(invalid("options of EXPLAIN are parted by commas and end with `)`".into()));
+                return Err(invalid("options of EXPLAIN are separated by commas and end with `)`".into()));
             }
         }
     }
 
-    /// A switch without a word is on.
+    /// Reads a switch. A switch without a word is on.
     fn switch(&mut self, name: &str) -> Result<bool> {
         let word = match self.token(0) {
             Some(Token::Comma | Token::RParen) | None => return Ok(true),
@@ -186,7 +189,7 @@ fn unquoted(token: Option<&Token>) -> Option<&Word> {
     }
 }
 
-/// The text with spaces for all that stands before a place; lines stay lines.
+/// Returns the text with spaces for everything before a place. Lines stay lines.
 fn blanked(sql: &str, from: Location) -> String {
     let (mut line, mut column) = (1, 1);
     let blank = |c: char| {
@@ -231,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_query_stays_where_it_stood() {
+    fn the_query_stays_in_its_place() {
         let sql = "EXPLAIN -- why?\n  (FORMAT json) SELECT 'ä'\nFROM é";
         let (_, rest) = take_explain(sql).unwrap().unwrap();
         assert_eq!(rest, "               \n                SELECT 'ä'\nFROM é");
@@ -243,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_there_is_not_is_told_with_the_nearest() {
+    fn unknown_options_are_errors_with_the_nearest_name() {
         for (text, says) in [
             ("EXPLAIN (FORMAT jsn) SELECT 1", "did you mean `json`?"),
             ("EXPLAIN FORMAT xml SELECT 1", "no format `xml`"),

@@ -1,5 +1,5 @@
-//! Rejects clauses that the parser accepts and DataFusion's planner ignores: the result would be that of another query. A field
-//! that a later parser adds does not compile here until somebody has looked at it.
+//! Rejects clauses that the parser accepts and DataFusion's planner ignores: the result would be that of another query.
+//! The code names every field, so a field that a later parser adds does not compile until somebody has looked at it.
 
 use std::fmt::Display;
 use std::ops::ControlFlow;
@@ -11,7 +11,7 @@ use sqlparser::ast::{
 
 use crate::{Error, ErrorKind, Result};
 
-/// Refuses a statement with such a clause.
+/// Rejects a statement with such a clause.
 ///
 /// # Errors
 /// `Unsupported`, with the clause.
@@ -64,7 +64,7 @@ impl Visitor for Clauses {
             optimizer_hints: _,
             distinct: _,
             select_modifiers,
-            // What stands before or after what matters to the clauses alone, and those are planned or refused.
+            // The position of a clause matters only with the clause itself, which is planned or rejected.
             top: _,
             top_before_distinct: _,
             projection: _,
@@ -121,7 +121,7 @@ impl Visitor for Clauses {
                 when(sample.is_some(), "TABLESAMPLE")
             }
             TableFactor::Derived { lateral: _, subquery: _, alias: _, sample } => when(sample.is_some(), "TABLESAMPLE"),
-            // DataFusion plans these, or says that it does not.
+            // DataFusion plans these or rejects them.
             _ => ControlFlow::Continue(()),
         }
     }
@@ -150,7 +150,7 @@ fn when(present: bool, clause: &str) -> ControlFlow<String> {
     if present { ControlFlow::Break(clause.to_owned()) } else { ControlFlow::Continue(()) }
 }
 
-/// Refuses the first of them.
+/// Rejects the first of the clauses.
 fn each<'a, T: Display + 'a>(clauses: impl IntoIterator<Item = &'a T>) -> ControlFlow<String> {
     match clauses.into_iter().next() {
         Some(clause) => ControlFlow::Break(clause.to_string()),

@@ -1,5 +1,5 @@
-//! What the columns of a query are called: as the statement has it. DataFusion calls `sum(x)` by the table's whole name and
-//! `1 + 1` by its types, and refuses two columns of one name, which SQL allows.
+//! The names of a query's columns, as the statement has them. DataFusion names `sum(x)` after the table's full name and
+//! `1 + 1` after its types. It rejects two columns with the same name, which SQL allows.
 
 use std::ops::ControlFlow;
 
@@ -11,18 +11,19 @@ use sqlparser::ast::{
 
 use crate::upstream::identifiers::normal;
 
-/// Characters of an expression that a column is called by.
-const LONGEST: usize = 256;
+/// The maximum number of characters of an expression that is the name of a column.
+const MAX_LENGTH: usize = 256;
 
-/// The columns that a plan calls otherwise than the statement does: which, and the names that the statement gives them.
+/// The columns whose names in the plan differ from those in the statement, with their names in the statement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Labels {
     places: Vec<(ListPosition, String)>,
-    /// How many columns there are, where the list tells that.
+    /// The number of columns, if the list determines it.
     columns: Option<usize>,
 }
 
-/// A column: how many there are before it, or after it. How many `*` stands for is not known yet.
+/// The position of a column: the number of columns before it, or after it. The number of columns that `*` stands for is
+/// not known yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ListPosition {
     After(usize),
@@ -30,9 +31,9 @@ enum ListPosition {
 }
 
 impl Labels {
-    /// The columns with the names that the statement gives them.
+    /// Returns the columns with the names that the statement gives them.
     pub(crate) fn named(&self, schema: SchemaRef) -> SchemaRef {
-        // A list that makes another number of columns than it seems is one that is not understood here.
+        // If the list makes an unexpected number of columns, its names are not used.
         if self.places.is_empty() || self.columns.is_some_and(|columns| columns != schema.fields().len()) {
             return schema;
         }
@@ -50,19 +51,18 @@ impl Labels {
     }
 }
 
-/// What a column of the list goes by.
+/// The name of a column in the list.
 #[derive(PartialEq)]
 enum ColumnLabel {
     /// A name alone.
     Plain(String),
-    /// A column with its table: what the name means, and the name alone.
+    /// A column with its table: the parts of the name, and the last part alone.
     Qualified(Vec<String>, String),
     /// An expression without a name.
     Expression(String),
 }
 
-/// Finds what the columns of a statement are called, and gives those that share the name of an earlier one names that
-/// nothing else has.
+/// Finds the names of a statement's columns. If a column has the name of an earlier one, it gets a unique name.
 pub(super) fn label(statement: &mut Statement) -> Labels {
     let Some(list) = list_of(statement) else { return Labels::default() };
     let names: Vec<Option<ColumnLabel>> = list.iter().map(name).collect();
@@ -79,37 +79,37 @@ pub(super) fn label(statement: &mut Statement) -> Labels {
     Labels { places, columns }
 }
 
-/// Which columns get names that nothing else has.
+/// The columns that get unique names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RenamedColumns {
-    /// Those that have none: the names of the others may stand behind `ORDER BY`.
+    /// Columns without a name. `ORDER BY` may use the names of the others.
     Expressions,
-    /// All.
+    /// All columns.
     All,
 }
 
-/// Gives columns names that nothing else has. To a plan, two may have one name that are written differently: `x` and
-/// `CAST(x AS INT)`, or `x` and what `*` stands for.
-pub(super) fn tell_apart(statement: &mut Statement, which: RenamedColumns) {
+/// Gives columns unique names. A plan may have one name for two columns that are written differently: `x` and `CAST(x
+/// AS INT)`, or `x` and a column of `*`.
+pub(super) fn make_unique(statement: &mut Statement, which: RenamedColumns) {
     let Some(list) = list_of(statement) else { return };
     let names: Vec<Option<ColumnLabel>> = list.iter().map(name).collect();
     for (at, item) in list.iter_mut().enumerate() {
         let wanted = which == RenamedColumns::All || matches!(names[at], Some(ColumnLabel::Expression(_)));
-        // What has no place would keep that name.
+        // A column without a known position would keep the unique name.
         if wanted && place(&names, at).is_some() {
             rename(item, at);
         }
     }
 }
 
-/// Whether columns may share a name that no two of the list are written with.
+/// True if two columns that are written differently may have the same name in the plan.
 pub(super) fn may_clash(statement: &mut Statement) -> bool {
     let Some(list) = list_of(statement) else { return false };
     let hides_names = |item: &SelectItem| !matches!(name(item), Some(ColumnLabel::Plain(_)));
     list.len() > 1 && list.iter().any(hides_names)
 }
 
-/// The list that gives a query its columns and their names; in a union, that is the first.
+/// Returns the list that determines a query's columns and their names. In a union, that is the first list.
 fn list_of(statement: &mut Statement) -> Option<&mut Vec<SelectItem>> {
     let Statement::Query(query) = statement else { return None };
     let mut body = plain(query)?;
@@ -117,7 +117,7 @@ fn list_of(statement: &mut Statement) -> Option<&mut Vec<SelectItem>> {
         body = match body {
             SetExpr::Select(select) => return Some(&mut select.projection),
             SetExpr::Query(inner) => plain(inner)?,
-            // The columns of both sides, wherever they stand.
+            // The columns of both sides, in any position.
             SetExpr::SetOperation {
                 set_quantifier: SetQuantifier::ByName | SetQuantifier::AllByName | SetQuantifier::DistinctByName,
                 ..
@@ -128,12 +128,12 @@ fn list_of(statement: &mut Statement) -> Option<&mut Vec<SelectItem>> {
     }
 }
 
-/// What gives a query its columns; `None` where something behind a `|>` may.
+/// Returns the part of a query that determines its columns; `None` if an operator after a `|>` may.
 fn plain(query: &mut Query) -> Option<&mut SetExpr> {
     query.pipe_operators.is_empty().then_some(query.body.as_mut())
 }
 
-/// Which column an item is: `None` between two that stand for any number of columns.
+/// Returns the position of an item. `None` if items before and after it stand for any number of columns.
 fn place(names: &[Option<ColumnLabel>], at: usize) -> Option<ListPosition> {
     if names[..at].iter().all(Option::is_some) {
         return Some(ListPosition::After(at));
@@ -147,7 +147,7 @@ fn rename(item: &mut SelectItem, at: usize) {
     *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', format!("#{at}")) };
 }
 
-/// `None` for what may stand for several columns.
+/// Returns the name of an item's column; `None` if the item may stand for several columns.
 fn name(item: &SelectItem) -> Option<ColumnLabel> {
     if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
         && unnests(expr)
@@ -173,7 +173,7 @@ impl ColumnLabel {
     }
 }
 
-/// Whether it has a `unnest`, which makes as many columns of a struct as it has fields.
+/// True if an expression has an `unnest`, which makes a column for each field of a struct.
 fn unnests(expr: &Expr) -> bool {
     let found = visit_expressions(expr, |expr| match expr {
         Expr::Function(function) if function.name.to_string().to_lowercase().contains("unnest") => {
@@ -184,7 +184,7 @@ fn unnests(expr: &Expr) -> bool {
     found.is_break()
 }
 
-/// An expression as it is written, with functions in small letters as names are.
+/// Returns an expression as it is written, with function names in lower case, like other names.
 fn written(expr: &Expr) -> String {
     let mut expr = expr.clone();
     let _ = visit_expressions_mut(&mut expr, |expr| {
@@ -198,13 +198,13 @@ fn written(expr: &Expr) -> String {
         ControlFlow::<()>::Continue(())
     });
     let text = expr.to_string();
-    match text.char_indices().nth(LONGEST) {
+    match text.char_indices().nth(MAX_LENGTH) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
 }
 
-/// Whether a plan cannot have columns of both names. It can where both name their tables.
+/// True if a plan cannot have columns with both names. It can if both names include their tables.
 fn clash(a: &ColumnLabel, b: &ColumnLabel) -> bool {
     match (a, b) {
         (ColumnLabel::Plain(plain), ColumnLabel::Qualified(_, own))

@@ -1,5 +1,5 @@
-//! Pass 1, resolve: text to a plan over the ports that the mesh knows at this moment. All look-ups are done before
-//! planning begins, against one immutable view: planning itself does no I/O.
+//! Pass 1, resolve: turns text into a plan over the ports that the mesh knows at this moment. All look-ups happen
+//! before planning begins, in one immutable view: planning itself does no I/O.
 
 pub(crate) mod change;
 mod explain_options;
@@ -35,27 +35,27 @@ use crate::{Error, ErrorKind, Result};
 /// A statement over known names.
 #[derive(Clone, Debug)]
 pub(crate) enum Resolved {
-    /// It gives rows, in columns that the plan may call otherwise than the statement does.
+    /// A query. Its columns may have other names in the plan than in the statement.
     Query(LogicalPlan, Labels),
-    /// It tells how a query would run, or ran.
+    /// An EXPLAIN of a query.
     Explain {
         /// The query.
         query: LogicalPlan,
-        /// What is told, and how.
+        /// The options of the EXPLAIN.
         options: ExplainOptions,
     },
-    /// It changes settings of the session.
+    /// A change of the session's settings.
     Set(Vec<Assignment>),
-    /// It changes tables or stops something.
+    /// A change of tables, or a statement that stops something.
     Change(Change),
-    /// It tells a setting's value.
+    /// A request for a setting's value.
     Show {
         /// The setting.
         name: String,
     },
 }
 
-/// A setting, and what it is to be.
+/// A setting and its new value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Assignment {
     /// The setting.
@@ -67,9 +67,9 @@ pub(crate) struct Assignment {
 /// Parses one statement and resolves its names.
 ///
 /// # Errors
-/// `InvalidQuery` where it does not parse, `NotFound` where it names nothing: with the place in the statement and the
-/// nearest names. `PermissionDenied` for one that would change what is not the session's, `Unsupported` for one that no
-/// node does.
+/// `InvalidQuery` if the text does not parse, and `NotFound` for an unknown name. Both have the place in the statement,
+/// and the second has the nearest names. `PermissionDenied` if the statement would change something outside the
+/// session, and `Unsupported` if no node can run it.
 pub(crate) async fn resolve(
     sql: &str,
     state: &SessionState,
@@ -79,7 +79,7 @@ pub(crate) async fn resolve(
     bounds::check_text(sql)?;
     if let Some((options, sql)) = take_explain(sql)? {
         let query = match parse(&sql)? {
-            // What its columns are called is not shown.
+            // EXPLAIN does not show the names of the columns.
             Statement::Statement(statement) => labelled(*statement, state, mesh).await?.0,
             other => query(other, state, mesh).await?,
         };
@@ -140,7 +140,7 @@ fn parse(sql: &str) -> Result<Statement> {
     }
 }
 
-/// A syntax error, with the place in our words: the parser ends its message with `at Line: 1, Column: 8`.
+/// Returns a syntax error with the place in Portolan's words: the parser ends its message with `at Line: 1, Column: 8`.
 fn syntax(error: &datafusion::error::DataFusionError) -> Error {
     let mut message = error.strip_backtrace();
     for prefix in ["SQL error: ", "ParserError(\"", "TokenizerError(\""] {
@@ -156,7 +156,7 @@ fn syntax(error: &datafusion::error::DataFusionError) -> Error {
     Error::new(ErrorKind::InvalidQuery, format!("syntax error: {message}"))
 }
 
-/// A query, and what its columns are called.
+/// Returns a query's plan, and the names of its columns.
 async fn labelled(
     mut statement: SqlStatement,
     state: &SessionState,
@@ -169,7 +169,7 @@ async fn labelled(
         match (&planned, &spare) {
             (Err(e), Some(spare)) if SAME_NAME.iter().any(|said| e.context().contains(said)) => {
                 let mut apart = spare.clone();
-                labels::tell_apart(&mut apart, which);
+                labels::make_unique(&mut apart, which);
                 planned = query(Statement::Statement(Box::new(apart)), state, mesh).await;
             }
             _ => break,
@@ -187,7 +187,7 @@ fn described(plan: LogicalPlan, labels: &Labels, state: &SessionState) -> Result
     Ok(LogicalPlan::DescribeTable(DescribeTable { schema, output_schema }))
 }
 
-/// How DataFusion says that it has one name for two expressions, which may be written differently.
+/// Parts of DataFusion's errors for two expressions with the same name, which may be written differently.
 const SAME_NAME: [&str; 2] = ["require unique expression names", "would be ambiguous"];
 
 async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) -> Result<LogicalPlan> {
@@ -197,7 +197,7 @@ async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) 
     match plan {
         LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
             Err(unsupported(
-                "it is none of the statements that run here: SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, DROP TABLE, INSERT, UPDATE, DELETE, CALL",
+                "the statement is not supported: use SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, DROP TABLE, INSERT, UPDATE, DELETE or CALL",
             ))
         }
         plan => Ok(plan),
@@ -217,7 +217,7 @@ async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<Logic
     state.statement_to_plan(statement).await.map_err(|e| from_datafusion(&e))
 }
 
-/// Refuses what would write or define something before any name is looked up.
+/// Rejects statements that would write or define something, before any name is looked up.
 fn only_reads(statement: &Statement) -> Result<()> {
     let reads = match statement {
         Statement::Statement(statement) => matches!(
@@ -245,8 +245,8 @@ fn only_reads(statement: &Statement) -> Result<()> {
     )))
 }
 
-/// Checks every table name, so that the error for an unknown one can say where it stands and what comes near.
-/// `target` is looked up elsewhere.
+/// Checks every table name, so that the error for an unknown name has its place and similar names. The caller looks up
+/// `target`.
 async fn known_names(
     statement: &Statement,
     state: &SessionState,
@@ -275,7 +275,7 @@ async fn known_names(
     Ok(())
 }
 
-/// The session's table whose name comes near, as it is to be written.
+/// Returns the session's table with the most similar name, quoted if necessary.
 fn own_table(reference: &TableReference, state: &SessionState) -> Option<String> {
     let schema = state.catalog_list().catalog(RESERVED_CATALOG)?.schema(SESSION_SCHEMA)?;
     if reference.schema().is_some_and(|schema| schema != SESSION_SCHEMA) {
@@ -309,13 +309,13 @@ fn unknown(reference: &TableReference, span: Option<Span>, mesh: &MeshSnapshot) 
     let missing = if missing.is_empty() || hint.is_some() {
         String::new()
     } else {
-        format!("; nothing is known yet of what {} publishes: it did not answer", missing.join(", "))
+        format!("; the ports of {} are not known: it has not answered yet", missing.join(", "))
     };
     let hint = hint.map(|h| format!("; did you mean {h}?")).unwrap_or_default();
     Error::new(ErrorKind::NotFound, format!("there is no port `{name}`{place}{hint}{missing}"))
 }
 
-/// The names that come nearest: ports of that very name elsewhere first, then those that are spelt alike.
+/// Returns the most similar names: first ports with the same name elsewhere, then ports with a similar spelling.
 fn suggestion(reference: &TableReference, mesh: &MeshSnapshot) -> Option<String> {
     let same: Vec<String> = mesh
         .ports()
@@ -340,7 +340,7 @@ fn suggestion(reference: &TableReference, mesh: &MeshSnapshot) -> Option<String>
     .or_else(|| (reference.schema() == Some(MESH_SCHEMA)).then(|| format!("`{RESERVED_CATALOG}.{MESH_SCHEMA}.ports`")))
 }
 
-/// Where a name stands in the statement.
+/// Returns the place of a name in the statement.
 fn span(statement: &Statement, reference: &TableReference) -> Option<Span> {
     let Statement::Statement(statement) = statement else { return None };
     let found = visit_relations(statement.as_ref(), |name: &ObjectName| {
@@ -360,13 +360,13 @@ fn span(statement: &Statement, reference: &TableReference) -> Option<Span> {
     }
 }
 
-/// Whether a name that SHOW asks for is one of our settings, or all of them.
+/// True if a name in SHOW is a setting of Portolan, or stands for all of them.
 fn is_setting(first: &str) -> bool {
     first.starts_with("portolan") || matches!(first, "catalog" | "schema")
 }
 
-/// What `USE` makes the current catalog and schema. A catalog alone comes without a schema: the one from before may not be
-/// one of it.
+/// Returns the current catalog and schema that `USE` sets. If it names only a catalog, the schema is reset, because the
+/// old schema may not be in that catalog.
 fn current(used: &Use, mesh: &MeshSnapshot) -> Result<Vec<Assignment>> {
     let parts: Option<Vec<&str>> = match used {
         Use::Object(name) => name.0.iter().map(|part| Some(part.as_ident()?.value.as_str())).collect(),
@@ -386,7 +386,7 @@ fn current(used: &Use, mesh: &MeshSnapshot) -> Result<Vec<Assignment>> {
     ])
 }
 
-/// Refuses a schema that a catalog does not have. That there is no such catalog is said where it is set.
+/// Rejects a schema that a catalog does not have. The code that sets the catalog rejects an unknown catalog.
 fn known_schema(catalog: &str, schema: &str, mesh: &MeshSnapshot) -> Result<()> {
     let products: Vec<&str> = match mesh.domains.get(&DomainName::new(catalog)) {
         Some(entry) => entry.catalog.products.keys().map(|name| name.as_str()).collect(),
@@ -402,7 +402,7 @@ fn known_schema(catalog: &str, schema: &str, mesh: &MeshSnapshot) -> Result<()> 
     Err(Error::new(ErrorKind::NotFound, format!("{} `{catalog}` has no {} `{schema}`{hint}", what.0, what.1)))
 }
 
-/// A setting's value as text, without quotes.
+/// Returns a setting's value as text, without quotes.
 fn literal(value: &Expr) -> String {
     match value {
         Expr::Value(v) => match &v.value {

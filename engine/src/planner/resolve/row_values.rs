@@ -55,7 +55,7 @@ fn is_row(expr: &Expr) -> bool {
     matches!(expr, Expr::Tuple(values) if values.len() > 1)
 }
 
-/// Replaces a row with a function, and returns the number of its values; `None` if the expression is no row.
+/// Replaces a row with a function, and returns the number of its values; `None` if the expression is not a row.
 fn as_function(expr: &mut Expr) -> Option<usize> {
     let Expr::Tuple(values) = expr else { return None };
     let width = values.len();
@@ -66,7 +66,7 @@ fn as_function(expr: &mut Expr) -> Option<usize> {
     Some(width)
 }
 
-/// Returns a subquery that gives its columns as rows.
+/// Returns a subquery that returns its columns as rows.
 fn rows_of(subquery: &Query, width: usize) -> Option<Query> {
     let names: Vec<_> = (0..width).map(|i| format!("c{i}")).collect();
     let names = names.join(", ");
