@@ -1,4 +1,4 @@
-//! How many groups there are.
+//! The number of groups of an aggregate.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use super::expressions::{self, stripped};
 use super::origin::{Origin, Relation, determines};
 use super::{Cardinality, count, float, sane};
 
-/// Several columns of one port make at most this share of its rows groups, unless one alone makes more (PostgreSQL's
-/// `estimate_num_groups`): columns of one port are seldom independent.
+/// The largest number of groups by several columns of one port, as a share of its rows. One column alone may have more
+/// values (PostgreSQL's `estimate_num_groups`). Columns of one port are seldom independent.
 const COMBINED_SHARE: f64 = 0.1;
 
 pub(super) fn aggregate(input: Cardinality, aggregate: &Aggregate) -> Cardinality {
@@ -33,21 +33,21 @@ pub(super) fn aggregate(input: Cardinality, aggregate: &Aggregate) -> Cardinalit
     grouped
 }
 
-/// One row for each combination of values of all columns.
+/// Estimates one row for each combination of values of all columns.
 pub(super) fn distinct(input: Cardinality, schema: &DFSchema) -> Cardinality {
     let exprs: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
     let rows = groups(&input, &exprs.iter().collect::<Vec<_>>());
     grouped(&input, &exprs, schema, rows, exprs.len() == 1)
 }
 
-/// How many different combinations of values the expressions have in the rows of `input`.
+/// Returns the number of distinct combinations of the expressions' values in the rows of `input`.
 pub(super) fn groups(input: &Cardinality, exprs: &[&Expr]) -> f64 {
     if exprs.is_empty() {
         return 1.0;
     }
     let mut covered: Vec<Arc<Relation>> = vec![];
     let mut order: Vec<(&Expr, Option<&Origin>)> = exprs.iter().map(|e| (*e, origin(input, e))).collect();
-    // What determines most comes first, so that the rest adds nothing.
+    // Columns that determine the most come first, so that the others add nothing.
     order.sort_by_key(|(_, origin)| std::cmp::Reverse(origin.map_or(0, |o| o.determines.len())));
     let mut by_relation: Vec<(Option<&Arc<Relation>>, Vec<f64>)> = vec![];
     for (expr, origin) in order {
@@ -75,15 +75,15 @@ pub(super) fn groups(input: &Cardinality, exprs: &[&Expr]) -> f64 {
 }
 
 fn grouping_sets(input: &Cardinality, sets: &GroupingSet) -> f64 {
-    /// Of a cube more sets than this are not told apart.
-    const MOST_CUBED: usize = 10;
+    /// The largest number of columns of a cube whose grouping sets are estimated one by one.
+    const MAX_CUBED: usize = 10;
     match sets {
         GroupingSet::GroupingSets(sets) => sets.iter().map(|s| groups(input, &s.iter().collect::<Vec<_>>())).sum(),
         GroupingSet::Rollup(exprs) => {
             let all: Vec<&Expr> = exprs.iter().collect();
             (0..=all.len()).filter_map(|n| all.get(..n)).map(|e| groups(input, e)).sum()
         }
-        GroupingSet::Cube(exprs) if exprs.len() > MOST_CUBED => {
+        GroupingSet::Cube(exprs) if exprs.len() > MAX_CUBED => {
             sane(groups(input, &exprs.iter().collect::<Vec<_>>()) * 2.0)
         }
         GroupingSet::Cube(exprs) => {
@@ -96,7 +96,7 @@ fn grouping_sets(input: &Cardinality, sets: &GroupingSet) -> f64 {
     }
 }
 
-/// The group columns, of which each value occurs less often than before.
+/// Returns the group columns, whose values occur less often than before.
 fn grouped(input: &Cardinality, exprs: &[impl AsExpr], schema: &DFSchema, rows: f64, single: bool) -> Cardinality {
     let mut grouped = Cardinality::rows_only(rows, input.known);
     let relation = Arc::new(Relation { rows: grouped.rows });
@@ -116,7 +116,7 @@ fn grouped(input: &Cardinality, exprs: &[impl AsExpr], schema: &DFSchema, rows: 
             grouped.origins.insert(column, origin);
         }
     }
-    // What the aggregates give is determined by the groups.
+    // The groups determine the results of the aggregates.
     for column in schema.columns().into_iter().skip(exprs.len()) {
         let origin =
             Origin { domain: grouped.rows.max(1.0), assumed: true, relation: relation.clone(), determines: vec![] };
@@ -125,7 +125,7 @@ fn grouped(input: &Cardinality, exprs: &[impl AsExpr], schema: &DFSchema, rows: 
     grouped
 }
 
-/// `min`, `max` and `avg` stay within the range of what they are taken of.
+/// Returns the statistics of `min`, `max` and `avg`, which stay within the range of their argument.
 fn aggregated(input: &Cardinality, expr: &Expr, groups: f64) -> Option<ColumnStatistics> {
     let Expr::AggregateFunction(function) = stripped(expr).0 else { return None };
     if !matches!(function.func.name(), "min" | "max" | "avg") {

@@ -1,4 +1,4 @@
-//! Which conjuncts of a predicate compare one expression with values: those on the same expression are joined into one
+//! The conjuncts of a predicate that compare one expression with values. Conjuncts on the same expression become one
 //! constraint, so that `a >= 1 AND a < 5` is one interval and not two independent events.
 
 use std::cmp::Ordering;
@@ -11,29 +11,29 @@ use super::Cardinality;
 use super::expressions::{self, stripped};
 use portolan_connectors::statistic_value;
 
-/// An end of an interval; its value is `None` where only a run will tell (a parameter, a subquery).
+/// An end of an interval. Its value is `None` if it is known only at execution (a parameter, a subquery).
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Bound {
     pub(super) value: Option<StatisticValue>,
     pub(super) inclusive: bool,
 }
 
-/// What several conjuncts ask of one expression.
+/// The constraint that several conjuncts put on one expression.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Constraint {
     pub(super) lower: Option<Bound>,
     pub(super) upper: Option<Bound>,
-    /// It is one of these; a value is `None` as in [`Bound`].
+    /// The expression has one of these values. A value is `None` as in [`Bound`].
     pub(super) among: Option<Vec<Option<StatisticValue>>>,
-    /// It is none of these.
+    /// The expression has none of these values.
     pub(super) none_of: Vec<Option<StatisticValue>>,
-    /// It is NULL, or it is not.
+    /// True if the expression is NULL, false if it is not.
     pub(super) null: Option<bool>,
-    /// No value can do.
+    /// True if no value meets the constraint.
     pub(super) never: bool,
 }
 
-/// The conjuncts of a predicate, found without recursion: there may be thousands.
+/// Returns the operands of a chain of AND or OR. It does not recurse, because there may be thousands.
 pub(super) fn flatten(predicate: &Expr, operator: Operator) -> Vec<&Expr> {
     let (mut pending, mut found) = (vec![predicate], vec![]);
     while let Some(expr) = pending.pop() {
@@ -46,7 +46,7 @@ pub(super) fn flatten(predicate: &Expr, operator: Operator) -> Vec<&Expr> {
     found
 }
 
-/// Reads a conjunct as a constraint on one expression; `None` where it is something else.
+/// Reads a conjunct as a constraint on one expression; `None` if it is something else.
 pub(super) fn constraint<'a>(input: &Cardinality, conjunct: &'a Expr) -> Option<(&'a Expr, Constraint)> {
     match conjunct {
         Expr::BinaryExpr(b) if b.op == Operator::Or => disjunction(input, conjunct),
@@ -77,7 +77,7 @@ pub(super) fn constraint<'a>(input: &Cardinality, conjunct: &'a Expr) -> Option<
     }
 }
 
-/// A boolean column as a predicate.
+/// Reads a boolean column as a predicate.
 fn boolean(expr: &Expr, value: f64) -> Option<(&Expr, Constraint)> {
     let column = stripped(expr).0;
     let among = Some(vec![Some(StatisticValue::Number(value))]);
@@ -110,12 +110,12 @@ fn comparison<'a>(input: &Cardinality, b: &'a BinaryExpr) -> Option<(&'a Expr, C
     Some((subject.expr, found))
 }
 
-/// `a = 1 OR a IN (2, 3)` as one list.
+/// Reads `a = 1 OR a IN (2, 3)` as one list.
 fn disjunction<'a>(input: &Cardinality, predicate: &'a Expr) -> Option<(&'a Expr, Constraint)> {
     let mut subject: Option<&Expr> = None;
     let mut values = vec![];
     for disjunct in flatten(predicate, Operator::Or) {
-        // One level only: a conjunction or another disjunction within is no list.
+        // Only one level is read: a nested conjunction or disjunction is not a list.
         if matches!(disjunct, Expr::BinaryExpr(b) if b.op != Operator::Eq) {
             return None;
         }
@@ -131,7 +131,7 @@ fn disjunction<'a>(input: &Cardinality, predicate: &'a Expr) -> Option<(&'a Expr
 }
 
 impl Constraint {
-    /// Both hold.
+    /// Combines two constraints, so that both must hold.
     pub(super) fn and(&mut self, other: Self) {
         tighten(&mut self.lower, other.lower, Ordering::Greater);
         tighten(&mut self.upper, other.upper, Ordering::Less);
@@ -147,12 +147,12 @@ impl Constraint {
         self.null = self.null.or(other.null);
     }
 
-    /// Whether a value lies within the bounds and is not excluded; a value that does not compare does.
+    /// True if a value is within the bounds and not excluded. So is a value that cannot be compared.
     pub(super) fn admits(&self, value: &StatisticValue) -> bool {
         self.within(value) && !self.none_of.iter().flatten().any(|v| same(v, value))
     }
 
-    /// Whether a value lies within the bounds.
+    /// True if a value is within the bounds.
     pub(super) fn within(&self, value: &StatisticValue) -> bool {
         let outside = |bound: &Option<Bound>, wrong: Ordering| {
             let Some(Bound { value: Some(end), inclusive }) = bound else { return false };
@@ -165,7 +165,7 @@ impl Constraint {
     }
 }
 
-/// Keeps the bound that leaves less; where that cannot be said, the one that was there.
+/// Keeps the tighter of two bounds. If they cannot be compared, keeps the first.
 fn tighten(bound: &mut Option<Bound>, other: Option<Bound>, tighter: Ordering) {
     let Some(other) = other else { return };
     let replace = match bound {
@@ -182,7 +182,7 @@ fn tighten(bound: &mut Option<Bound>, other: Option<Bound>, tighter: Ordering) {
     }
 }
 
-/// Compares values of one kind.
+/// Compares values of the same kind.
 pub(super) fn compared(a: &StatisticValue, b: &StatisticValue) -> Option<Ordering> {
     match (a, b) {
         (StatisticValue::Number(a), StatisticValue::Number(b)) => a.partial_cmp(b),
@@ -191,7 +191,7 @@ pub(super) fn compared(a: &StatisticValue, b: &StatisticValue) -> Option<Orderin
     }
 }
 
-/// Whether two values are the same but for rounding.
+/// True if two values are the same, rounding aside.
 pub(super) fn same(a: &StatisticValue, b: &StatisticValue) -> bool {
     match (a, b) {
         (StatisticValue::Number(a), StatisticValue::Number(b)) => (a - b).abs() <= 1e-12 * a.abs().max(b.abs()),
@@ -200,7 +200,7 @@ pub(super) fn same(a: &StatisticValue, b: &StatisticValue) -> bool {
 }
 
 fn distinct_values(values: Vec<Option<StatisticValue>>) -> Vec<Option<StatisticValue>> {
-    // Beyond so many, comparing each with each costs more than a duplicate misleads.
+    // With more values than this, comparing all pairs costs more than duplicates distort the estimate.
     const COMPARED: usize = 100;
     if values.len() > COMPARED {
         return values;
@@ -214,7 +214,7 @@ fn distinct_values(values: Vec<Option<StatisticValue>>) -> Vec<Option<StatisticV
     kept
 }
 
-/// Whether an expression has one value for all rows of the operator.
+/// True if an expression has one value for all rows of the operator.
 pub(super) fn is_value(expr: &Expr) -> bool {
     match expr {
         Expr::Literal(..) => true,
@@ -227,14 +227,15 @@ fn is_null(expr: &Expr) -> bool {
     matches!(stripped(expr).0, Expr::Literal(value, _) if value.is_null())
 }
 
-/// The compared expression without casts, and what is needed to put a value on its scale.
+/// The compared expression without casts, and the information that converts a value to its scale.
 struct Subject<'a> {
     expr: &'a Expr,
     cast: Option<&'a DataType>,
     magnitude: f64,
 }
 
-/// Days from 1970 that no date reaches, seconds from 1970 that are over within a fortnight: tells the scales apart.
+/// A number that distinguishes days from seconds since 1970: no date has so many days, and so many seconds are less
+/// than a fortnight.
 const DAYS_OR_SECONDS: f64 = 1e6;
 
 impl<'a> Subject<'a> {
@@ -247,8 +248,8 @@ impl<'a> Subject<'a> {
         Self { expr, cast, magnitude }
     }
 
-    /// A value on the scale of the expression below its casts: a date compared with a timestamp that was cast to a date
-    /// is days, the timestamp's range seconds.
+    /// Returns a value on the scale of the expression below its casts. For example, a timestamp may be cast to a date
+    /// and compared with a date: the date is in days, and the timestamp's range is in seconds.
     fn value(&self, expr: &Expr) -> Option<StatisticValue> {
         const SECONDS: f64 = 86_400.0;
         let Expr::Literal(literal, _) = stripped(expr).0 else { return None };

@@ -1,4 +1,4 @@
-//! What is known of the values of an expression, from what is known of the columns that it reads.
+//! The statistics of an expression's values, from the statistics of the columns that it reads.
 
 use std::borrow::Cow;
 
@@ -9,10 +9,10 @@ use portolan_catalog::{ColumnStatistics, StatisticValue};
 use super::{Cardinality, float, functions};
 use portolan_connectors::statistic_value;
 
-/// Expressions within expressions are read to this depth.
+/// The maximum depth of nested expressions that are read.
 const DEPTH: usize = 32;
 
-/// An expression without aliases and casts, and the type of its outermost cast.
+/// Returns an expression without aliases and casts, and the type of its outermost cast.
 pub(super) fn stripped(mut expr: &Expr) -> (&Expr, Option<&DataType>) {
     let mut cast = None;
     loop {
@@ -31,7 +31,7 @@ pub(super) fn stripped(mut expr: &Expr) -> (&Expr, Option<&DataType>) {
     }
 }
 
-/// What is known of the values, the scale being that of the expression below its casts.
+/// Returns the statistics of an expression's values, on the scale of the expression below its casts.
 pub(super) fn statistics<'a>(input: &'a Cardinality, expr: &Expr) -> Option<Cow<'a, ColumnStatistics>> {
     match stripped(expr).0 {
         Expr::Column(column) => input.columns.get(column).map(Cow::Borrowed),
@@ -47,7 +47,7 @@ pub(super) fn statistics<'a>(input: &'a Cardinality, expr: &Expr) -> Option<Cow<
     }
 }
 
-/// The least and the greatest number.
+/// Returns the smallest and the largest number.
 pub(super) fn range(column: &ColumnStatistics) -> Option<(f64, f64)> {
     match (&column.min, &column.max) {
         (Some(StatisticValue::Number(min)), Some(StatisticValue::Number(max)))
@@ -59,7 +59,8 @@ pub(super) fn range(column: &ColumnStatistics) -> Option<(f64, f64)> {
     }
 }
 
-/// A column plus, minus or times a literal. Only of columns: a chain of operators would be read once for each link.
+/// Returns the statistics of a column and a literal that an operator combines. It accepts only columns: it would read a
+/// chain of operators once for each link.
 fn shifted(input: &Cardinality, b: &BinaryExpr) -> Option<ColumnStatistics> {
     let (Expr::Column(column), Expr::Literal(literal, _)) = (stripped(&b.left).0, stripped(&b.right).0) else {
         return None;
@@ -84,7 +85,7 @@ fn shifted(input: &Cardinality, b: &BinaryExpr) -> Option<ColumnStatistics> {
     })
 }
 
-/// How many different values; `None` where nothing is known.
+/// Returns the number of distinct values; `None` if nothing is known.
 pub(super) fn distinct(input: &Cardinality, expr: &Expr) -> Option<f64> {
     Some(values(input, expr, 0)?.clamp(1.0, input.rows.max(1.0)))
 }
@@ -101,7 +102,7 @@ fn values(input: &Cardinality, expr: &Expr, depth: usize) -> Option<f64> {
             let known = input.columns.get(column)?;
             let distinct = float(known.distinct?);
             match (cast, range(known)) {
-                // The days of timestamps.
+                // The number of days in a range of timestamps.
                 (Some(DataType::Date32 | DataType::Date64), Some((min, max))) if max - min > 1e6 => {
                     Some(distinct.min((max - min) / SECONDS + 1.0))
                 }

@@ -1,4 +1,4 @@
-//! What is known of the values of a few functions: parts of dates, and parts of texts.
+//! The statistics of a few functions: parts of dates, and parts of strings.
 
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::ScalarFunction;
@@ -7,10 +7,11 @@ use portolan_catalog::{ColumnStatistics, StatisticValue};
 use super::expressions::{range, stripped};
 use super::{Cardinality, count, float};
 
-/// How many different characters there are taken to be at one place of a text: digits, for the most part.
+/// The assumed number of different characters at one position of a string. Most of them are digits.
 const CHARACTERS: f64 = 10.0;
 
-/// The range and the number of values; only of functions of a column, so that no chain is read again and again.
+/// Returns the range and the number of values. It accepts only functions of a column, so that no chain is read
+/// repeatedly.
 pub(super) fn statistics(input: &Cardinality, function: &ScalarFunction) -> Option<ColumnStatistics> {
     if function.name() == "date_part" {
         let (part, column) = part_of(input, function)?;
@@ -32,7 +33,7 @@ pub(super) fn statistics(input: &Cardinality, function: &ScalarFunction) -> Opti
     Some(ColumnStatistics { distinct: Some(count(distinct)), ..ColumnStatistics::default() })
 }
 
-/// The number of values; `None` where that follows from the arguments as for any function.
+/// Returns the number of distinct values; `None` if it follows from the arguments, as for any other function.
 pub(super) fn distinct(input: &Cardinality, function: &ScalarFunction) -> Option<f64> {
     match function.name() {
         "date_part" => match statistics(input, function) {
@@ -68,7 +69,7 @@ pub(super) fn distinct(input: &Cardinality, function: &ScalarFunction) -> Option
     }
 }
 
-/// The part's name, and what is known of the column that it is taken of.
+/// Returns the name of a date part, and the statistics of the column that has the date.
 fn part_of<'a>(input: &'a Cardinality, function: &ScalarFunction) -> Option<(String, &'a ColumnStatistics)> {
     Some((text(function.args.first()?)?, column(input, function.args.get(1)?)?))
 }
@@ -97,14 +98,14 @@ fn number(expr: &Expr) -> Option<f64> {
     }
 }
 
-/// First and last day since 1970; a range that is too wide for days is seconds.
+/// Returns the first and the last day since 1970. A range that is too wide for days is in seconds.
 fn days(column: &ColumnStatistics) -> Option<(f64, f64)> {
     let (min, max) = range(column)?;
     let unit = if min.abs().max(max.abs()) > 1e6 { 86_400.0 } else { 1.0 };
     Some((min / unit, max / unit))
 }
 
-/// The least and the greatest of a part that comes round again.
+/// Returns the smallest and the largest value of a date part that repeats.
 fn cycle(part: &str) -> Option<(f64, f64)> {
     Some(match part {
         "quarter" => (1.0, 4.0),
@@ -119,14 +120,14 @@ fn cycle(part: &str) -> Option<(f64, f64)> {
     })
 }
 
-/// The year of a day since 1970 in the Gregorian calendar, by its cycle of 146097 days in 400 years.
+/// Returns the year of a day since 1970 in the Gregorian calendar, by its cycle of 146097 days in 400 years.
 fn year(day: f64) -> f64 {
     let guess = (1970.0 + day / 365.2425).floor();
-    // The mean length is off by two days at most: one of the neighbours is right.
+    // The mean length of a year is off by two days at most, so the year or a neighbour of it is right.
     [guess + 1.0, guess].into_iter().find(|y| first_day(*y) <= day).unwrap_or(guess - 1.0)
 }
 
-/// The first day of a year, since 1970.
+/// Returns the first day of a year, since 1970.
 fn first_day(year: f64) -> f64 {
     let leaps = |y: f64| (y / 4.0).floor() - (y / 100.0).floor() + (y / 400.0).floor();
     (year - 1970.0) * 365.0 + leaps(year - 1.0) - leaps(1969.0)

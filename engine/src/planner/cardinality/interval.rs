@@ -1,4 +1,4 @@
-//! The share of rows whose value meets a constraint, and what is known of the column in those rows.
+//! The share of rows whose value meets a constraint, and the statistics of the column in those rows.
 
 use portolan_catalog::{ColumnStatistics, StatisticValue};
 
@@ -6,28 +6,28 @@ use super::constraints::{Bound, Constraint, compared, same};
 use super::strings::position;
 use super::{count, float, null_share, share};
 
-/// `column = value` where the number of values is unknown (System R, 1979).
+/// The share of `column = value` if the number of values is unknown (System R, 1979).
 pub(super) const EQUAL: f64 = 1.0 / 10.0;
-/// `column > value` where the range is unknown (System R, 1979).
+/// The share of `column > value` if the range is unknown (System R, 1979).
 pub(super) const OPEN_RANGE: f64 = 1.0 / 3.0;
-/// `column BETWEEN a AND b` where the range is unknown (System R, 1979).
+/// The share of `column BETWEEN a AND b` if the range is unknown (System R, 1979).
 const CLOSED_RANGE: f64 = 1.0 / 4.0;
-/// The most that a list of values keeps where the number of values is unknown (System R, 1979).
+/// The largest share of a list of values if the number of values is unknown (System R, 1979).
 const LIST: f64 = 1.0 / 2.0;
-/// `column IS NULL` where the number of NULLs is unknown.
+/// The share of `column IS NULL` if the number of NULLs is unknown.
 const NULL: f64 = 0.05;
 
-/// What is known of an expression and of the rows around it.
+/// The statistics of an expression, and the number of rows.
 #[derive(Clone, Copy)]
 pub(super) struct ExpressionStatistics<'a> {
     pub(super) column: Option<&'a ColumnStatistics>,
-    /// How many values it has, where that is known.
+    /// The number of distinct values, if it is known.
     pub(super) distinct: Option<f64>,
     pub(super) rows: f64,
 }
 
 impl ExpressionStatistics<'_> {
-    /// The share of rows that meet a constraint.
+    /// Returns the share of rows that meet a constraint.
     pub(super) fn share(&self, constraint: &Constraint) -> f64 {
         let one_row = 1.0 / self.rows.max(1.0);
         let bounded = constraint.lower.is_some() || constraint.upper.is_some();
@@ -55,7 +55,8 @@ impl ExpressionStatistics<'_> {
         share(kept.max(one_row))
     }
 
-    /// `column = value`: PostgreSQL's `eqsel`. A frequent value has its share, another an equal part of what is left.
+    /// Returns the share of `column = value`, as PostgreSQL's `eqsel` does. A frequent value has its own share. The
+    /// other values have equal parts of the rest.
     pub(super) fn equal(&self, value: Option<&StatisticValue>) -> f64 {
         let one_row = 1.0 / self.rows.max(1.0);
         let Some(column) = self.column else { return self.distinct.map_or(EQUAL, |d| 1.0 / d.max(1.0)) };
@@ -79,7 +80,8 @@ impl ExpressionStatistics<'_> {
         each.min(least).max(one_row)
     }
 
-    /// The share within bounds: frequent values are counted, the rest is taken to be spread evenly.
+    /// Returns the share of rows within bounds. The frequent values within the bounds are counted, and the other values
+    /// are assumed to be uniformly distributed.
     fn range(&self, constraint: &Constraint) -> f64 {
         let both = constraint.lower.is_some() && constraint.upper.is_some();
         let guess = if both { CLOSED_RANGE } else { OPEN_RANGE };
@@ -91,10 +93,10 @@ impl ExpressionStatistics<'_> {
         share(inside + share(1.0 - null_share(column, self.rows) - listed) * spread)
     }
 
-    /// The share of the values from the least to the greatest that lies within the bounds.
+    /// Returns the share of the range, from the smallest to the largest value, that is within the bounds.
     ///
-    /// `d` values that are spread evenly are `(max - min) / (d - 1)` apart, so `[a, b]` has one more than fit between
-    /// its ends, `[a, b)` as many, `(a, b)` one fewer.
+    /// `d` evenly spaced values are `(max - min) / (d - 1)` apart. So `[a, b]` has one value more than fit between its
+    /// ends, `[a, b)` as many, and `(a, b)` one fewer.
     fn spread(&self, column: &ColumnStatistics, constraint: &Constraint) -> Option<f64> {
         let (min, max) = (column.min.as_ref()?, column.max.as_ref()?);
         let scaled = |bound: &Option<Bound>, none: f64| match bound {
@@ -115,7 +117,7 @@ impl ExpressionStatistics<'_> {
         Some(share(((upper - lower) * steps + ends) / (steps + 1.0)))
     }
 
-    /// What is known of the column in the rows that meet the constraint, of which there are `rows`.
+    /// Returns the column's statistics in the rows that meet the constraint. `kept` is the share of these rows.
     pub(super) fn refined(&self, constraint: &Constraint, kept: f64) -> ColumnStatistics {
         let mut column = self.column.cloned().unwrap_or_default();
         if constraint.null == Some(true) {
@@ -152,7 +154,7 @@ impl ExpressionStatistics<'_> {
     }
 }
 
-/// Moves the least and the greatest value to the bounds.
+/// Moves the smallest and the largest value to the bounds.
 fn narrow(column: &mut ColumnStatistics, constraint: &Constraint) {
     let tighter = |end: &Option<StatisticValue>, bound: &Option<Bound>, order| {
         let value = bound.as_ref()?.value.as_ref()?;
@@ -166,7 +168,8 @@ fn narrow(column: &mut ColumnStatistics, constraint: &Constraint) {
     }
 }
 
-/// Where a value lies between the least (0) and the greatest (1); outside of both it is below 0 or above 1.
+/// Returns the place of a value between the smallest (0) and the largest (1). It is below 0 or above 1 if the value is
+/// outside the range.
 fn place(value: &StatisticValue, min: &StatisticValue, max: &StatisticValue) -> Option<f64> {
     match (value, min, max) {
         (StatisticValue::Number(v), StatisticValue::Number(min), StatisticValue::Number(max)) => {
@@ -188,7 +191,7 @@ fn place(value: &StatisticValue, min: &StatisticValue, max: &StatisticValue) -> 
     }
 }
 
-/// Whether no value of the column can be this one.
+/// True if a value is outside the column's range.
 pub(super) fn outside(column: &ColumnStatistics, value: &StatisticValue) -> bool {
     let order = |end: &Option<StatisticValue>, order| {
         end.as_ref().is_some_and(|e| !same(value, e) && compared(value, e) == Some(order))

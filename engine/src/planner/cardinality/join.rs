@@ -1,4 +1,4 @@
-//! How many rows a join gives, and what is known of its columns.
+//! The rows of a join, and the statistics of its columns.
 
 use datafusion::common::{Column, JoinType, NullEquality};
 use datafusion::logical_expr::Expr;
@@ -9,9 +9,10 @@ use super::keys::{Key, Sides, key_selectivity};
 use super::origin::equate;
 use super::{Cardinality, count, float, remaining, sane, selectivity, share};
 
-/// An anti join keeps at least this: that all values are found is an assumption and no fact.
-const ANTI_LEAST: f64 = 0.01;
-/// The share of all pairs of rows (0 to 1) that an inner join by these keys and this filter keeps.
+/// The smallest share of rows that an anti join keeps: it is only an assumption that all values have a match.
+const MIN_ANTI: f64 = 0.01;
+
+/// Returns the share of all pairs of rows (0 to 1) that an inner join by these keys and this filter keeps.
 pub(crate) fn join_selectivity(
     left: &Cardinality,
     right: &Cardinality,
@@ -22,10 +23,10 @@ pub(crate) fn join_selectivity(
     share(keys * filter.map_or(1.0, |f| selectivity::selectivity(&pairs(left, right, f), f)))
 }
 
-/// The share of the rows of `probe` (0 to 1) whose keys are found in `build`. `keys` are pairs (of the probe side, of
-/// the build side).
+/// Returns the share of the rows of `probe` (0 to 1) whose keys are found in `build`. `keys` are pairs of an expression
+/// of the probe side and one of the build side.
 ///
-/// Values are contained: the values of the side that has fewer are among those of the other.
+/// The estimate assumes containment: the side with fewer values has only values of the other side.
 pub(crate) fn matched_fraction(probe: &Cardinality, build: &Cardinality, keys: &[(Expr, Expr)]) -> f64 {
     if build.rows <= 0.0 || keys.is_empty() {
         return share(build.rows);
@@ -54,7 +55,8 @@ pub(crate) fn matched_fraction(probe: &Cardinality, build: &Cardinality, keys: &
     share(found.min(build.rows) / values.max(1.0)) * share(nulls)
 }
 
-/// A join of two inputs that are estimated; columns of both sides that the join gives are known afterwards.
+/// Estimates a join from the estimates of its inputs. The result has the statistics of both sides' columns that the
+/// join returns.
 pub(crate) fn join(
     left: Cardinality,
     right: Cardinality,
@@ -84,7 +86,7 @@ pub(crate) fn join(
     joined
 }
 
-/// The columns of both sides that an expression reads, as of the pairs of their rows.
+/// Returns the columns of both sides that an expression reads, with their statistics in the pairs of rows.
 fn pairs(left: &Cardinality, right: &Cardinality, filter: &Expr) -> Cardinality {
     let mut pairs = Cardinality::rows_only(left.rows * right.rows, left.known && right.known);
     for column in filter.column_refs() {
@@ -153,7 +155,7 @@ fn outer(
     joined
 }
 
-/// Rows that have no partner hold NULL in the other side's columns.
+/// Adds a NULL to the columns of one side for each row of the other side that has no match.
 fn add_nulls(joined: &mut Cardinality, columns: &[Column], absent: f64) {
     let present = share(1.0 - absent / joined.rows.max(1.0));
     for column in columns {
@@ -181,12 +183,12 @@ fn semi(probe: Cardinality, build: &Cardinality, on: &[(Expr, Expr)], filter: Op
 }
 
 fn anti(probe: Cardinality, build: &Cardinality, on: &[(Expr, Expr)], filter: Option<&Expr>) -> Cardinality {
-    let kept = (1.0 - matched_with_filter(&probe, build, on, filter)).max(ANTI_LEAST);
+    let kept = (1.0 - matched_with_filter(&probe, build, on, filter)).max(MIN_ANTI);
     probe.thinned(kept)
 }
 
-/// The share of the rows of `probe` that have a partner for which the filter holds, where a row has as many partners as
-/// rows of `build` share a key.
+/// Returns the share of the rows of `probe` that have a match for which the filter holds. A row has as many matches as
+/// `build` has rows with the same key.
 fn matched_with_filter(probe: &Cardinality, build: &Cardinality, keys: &[(Expr, Expr)], filter: Option<&Expr>) -> f64 {
     let matched = matched_fraction(probe, build, keys);
     let Some(filter) = filter else { return matched };
@@ -195,7 +197,7 @@ fn matched_with_filter(probe: &Cardinality, build: &Cardinality, keys: &[(Expr, 
     share(matched * (1.0 - (1.0 - holds).powf(partners.max(1.0))))
 }
 
-/// The columns of both sides in the rows of a join, of which each side's rows keep a share.
+/// Returns the columns of both sides in the rows of a join. `kept` is the share of its rows that each side keeps.
 fn both(mut left: Cardinality, mut right: Cardinality, rows: f64, kept: (f64, f64)) -> Cardinality {
     let rows = sane(rows);
     for (side, kept) in [(&mut left, kept.0), (&mut right, kept.1)] {
@@ -205,7 +207,7 @@ fn both(mut left: Cardinality, mut right: Cardinality, rows: f64, kept: (f64, f6
             statistics.nulls = statistics.nulls.map(|n| count(float(n) * rows / side.rows.max(1.0)));
         }
     }
-    // Into the larger map.
+    // The smaller map is moved into the larger one.
     if left.columns.len() < right.columns.len() {
         std::mem::swap(&mut left, &mut right);
     }
@@ -215,7 +217,8 @@ fn both(mut left: Cardinality, mut right: Cardinality, rows: f64, kept: (f64, f6
     left
 }
 
-/// After an inner join the two columns hold the same values: no more than the side with fewer, within both ranges.
+/// Gives the two key columns of an inner join the same statistics: the number of values of the side with fewer, within
+/// both ranges.
 fn meet(joined: &mut Cardinality, l: &Column, r: &Column, nulls: NullEquality) {
     if let (Some(a), Some(b)) = (joined.origins.get(l), joined.origins.get(r)) {
         let domain = match (a.assumed, b.assumed) {

@@ -1,4 +1,4 @@
-//! The keys of a join: which share of pairs has equal ones.
+//! The keys of a join: the share of pairs of rows with equal keys.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use super::expressions::{self, range, stripped};
 use super::origin::Relation;
 use super::{Cardinality, null_share, sane, share};
 
-/// So many of the frequent values of either side are compared.
+/// The number of frequent values of each side that are compared.
 const FREQUENT_COMPARED: usize = 20;
 
-/// The share of pairs for which two expressions are equal, each of its own input.
+/// Returns the share of pairs of rows for which two expressions, each of its own input, are equal.
 pub(super) fn pair(left: &Cardinality, of_left: &Expr, right: &Cardinality, of_right: &Expr) -> f64 {
     Key::of(left, of_left).equal(&Key::of(right, of_right))
 }
@@ -22,11 +22,11 @@ pub(super) fn pair(left: &Cardinality, of_left: &Expr, right: &Cardinality, of_r
 /// One side of `a = b`.
 #[derive(Clone)]
 pub(super) struct Key<'a> {
-    /// How many values there are before rows are filtered.
+    /// The number of values before rows are filtered.
     pub(super) domain: f64,
-    /// Whether that is a guess.
+    /// True if that number is a guess.
     pub(super) assumed: bool,
-    /// How many there are in the rows.
+    /// The number of values in the rows.
     pub(super) distinct: Option<f64>,
     pub(super) nulls: f64,
     pub(super) rows: f64,
@@ -57,8 +57,9 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// How many values the two have together: that of the side that has more, as the other's are among them. Where one
-    /// is a guess, the other; where both are, the smaller input is taken to be the one with the key.
+    /// Returns the number of values of both sides together. The side with more values determines it, because the other
+    /// side's values are among them. A guess does not count against a known number. If both are guesses, the smaller
+    /// input is assumed to have the key.
     pub(super) fn common(&self, other: &Self) -> f64 {
         match (self.assumed, other.assumed) {
             (false, false) => self.domain.max(other.domain),
@@ -87,7 +88,7 @@ impl<'a> Key<'a> {
         share(matched + rest.max(0.0) * others_rest.max(0.0) / values.max(1.0))
     }
 
-    /// How much of the range of these numbers lies within the range of the other's; 1 where ranges are unknown.
+    /// Returns the share of this range of numbers that is within the other range; 1 if a range is unknown.
     pub(super) fn share_within(&self, other: &Self) -> f64 {
         let ranges = (self.statistics.as_deref().and_then(range), other.statistics.as_deref().and_then(range));
         let (Some((min, max)), Some((low, high))) = ranges else { return 1.0 };
@@ -98,8 +99,9 @@ impl<'a> Key<'a> {
     }
 }
 
-/// The keys multiply, but a combination of columns of one port has no more values than the port has rows, and the side
-/// that has fewer combinations sets how many there are.
+/// Returns the share of pairs of rows with equal keys. The shares of the keys are multiplied. But a combination of
+/// columns of one port has at most as many values as the port has rows, and the side with fewer combinations determines
+/// their number.
 pub(super) fn key_selectivity(left: &Cardinality, right: &Cardinality, on: &[(Expr, Expr)]) -> f64 {
     let each = on.iter().map(|(l, r)| pair(left, l, right, r));
     let product: f64 = each.clone().product();
@@ -110,7 +112,7 @@ pub(super) fn key_selectivity(left: &Cardinality, right: &Cardinality, on: &[(Ex
     share(product.max(1.0 / Sides::of(left, right, on).fewest()).min(least))
 }
 
-/// How many combinations of keys either side can have.
+/// The number of combinations of keys that each side can have.
 pub(super) struct Sides {
     left: f64,
     right: f64,

@@ -1,4 +1,4 @@
-//! What each operator makes of its inputs' rows and columns.
+//! The estimates of operators, from the estimates of their inputs.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,14 +11,14 @@ use super::{ASSUMED_ROWS, Cardinality, aggregate, constraints, count, estimate, 
 use crate::plan::Exchange;
 use portolan_connectors::statistic_value;
 
-/// How many values a list has, one row each when it is unnested.
+/// The assumed number of values in a list. Unnesting makes a row of each.
 const LIST_LENGTH: f64 = 4.0;
-/// How many rounds a recursive query makes.
+/// The assumed number of rounds of a recursive query.
 const ROUNDS: f64 = 10.0;
-/// Of literal rows, so many are read for what their columns hold.
+/// The largest number of literal rows that are read for column statistics.
 const LITERAL_ROWS_READ: usize = 1000;
 
-/// The estimate for an operator; it takes its inputs' estimates, so that the columns move up without copies.
+/// Returns the estimate for an operator. It consumes its inputs' estimates, so that columns move up without copies.
 pub(super) fn operator(plan: &LogicalPlan, inputs: Vec<Cardinality>) -> Cardinality {
     let mut inputs = inputs.into_iter();
     let mut input = || inputs.next().unwrap_or_default();
@@ -66,18 +66,19 @@ pub(super) fn operator(plan: &LogicalPlan, inputs: Vec<Cardinality>) -> Cardinal
             }
             None => inputs.next().unwrap_or_else(|| Cardinality::rows_only(ASSUMED_ROWS, false)),
         },
-        // The same rows, with columns added or none: windows, partitions, subqueries, EXPLAIN and statements.
+        // Operators that return the same rows, with more columns or the same: windows, partitions, subqueries, EXPLAIN
+        // and statements.
         _ => inputs.next().unwrap_or_else(|| Cardinality::rows_only(1.0, true)),
     }
 }
 
-/// What is expected where the rows turned out to be so many.
+/// Returns the estimate after the actual number of rows became known.
 fn counted(expected: Cardinality, rows: f64) -> Cardinality {
     let kept = rows / expected.rows.max(1.0);
     Cardinality { known: true, ..expected.thinned(kept) }
 }
 
-/// At most `fetch` rows after the first `skip`.
+/// Returns the estimate for at most `fetch` rows after the first `skip`.
 pub(super) fn limit(input: Cardinality, skip: usize, fetch: Option<usize>) -> Cardinality {
     let left = (input.rows - float(skip as u64)).max(0.0);
     let rows = fetch.map_or(left, |fetch| left.min(float(fetch as u64)));
@@ -85,7 +86,7 @@ pub(super) fn limit(input: Cardinality, skip: usize, fetch: Option<usize>) -> Ca
         return input;
     }
     let kept = rows / input.rows;
-    // A limit is known to hold whatever is below it.
+    // A limit holds even if the size of its input is unknown.
     let known = input.known || (fetch.is_some() && rows < left);
     Cardinality { known, ..input.thinned(kept) }
 }
@@ -110,7 +111,7 @@ fn projected(input: &Cardinality, exprs: &[Expr], schema: &DFSchema) -> Cardinal
         {
             projected.origins.insert(column.clone(), origin.clone());
         }
-        // A cast may change the scale of the range; the count of values and of NULLs stays.
+        // A cast may change the scale of the range. The number of values and of NULLs stays the same.
         let statistics = match (stripped(expr), expressions::statistics(input, expr)) {
             ((_, None), Some(statistics)) => Some(statistics.into_owned()),
             ((_, Some(to)), Some(statistics)) => Some(cast(statistics.into_owned(), to)),
@@ -124,7 +125,8 @@ fn projected(input: &Cardinality, exprs: &[Expr], schema: &DFSchema) -> Cardinal
     projected
 }
 
-/// Numbers stay on their scale when they are cast to numbers; other casts keep counts only.
+/// Returns the statistics after a cast. Numbers keep their scale in a cast to numbers. Casts between other types keep
+/// only the counts.
 fn cast(statistics: ColumnStatistics, to: &arrow::datatypes::DataType) -> ColumnStatistics {
     use arrow::datatypes::DataType;
     let numbers = range(&statistics).is_some();
@@ -135,7 +137,7 @@ fn cast(statistics: ColumnStatistics, to: &arrow::datatypes::DataType) -> Column
     ColumnStatistics { distinct: statistics.distinct, nulls: statistics.nulls, ..ColumnStatistics::default() }
 }
 
-/// The same columns under other names.
+/// Returns the same columns with other names.
 fn renamed(mut input: Cardinality, from: &DFSchema, to: &DFSchema) -> Cardinality {
     let mut columns = HashMap::with_capacity(input.columns.len());
     let mut origins = HashMap::with_capacity(input.origins.len());
@@ -150,7 +152,8 @@ fn renamed(mut input: Cardinality, from: &DFSchema, to: &DFSchema) -> Cardinalit
     Cardinality { columns, origins, ..input }
 }
 
-/// Columns by position. Where ranges lie apart their values add up; else they are taken to be the same.
+/// Estimates a union, column by column. If the ranges do not overlap, the numbers of values add up. Otherwise the
+/// inputs are assumed to have the same values.
 fn union(inputs: Vec<Cardinality>, u: &Union) -> Cardinality {
     let rows = inputs.iter().map(|i| i.rows).sum();
     let mut union = Cardinality::rows_only(rows, inputs.iter().all(|i| i.known));
@@ -213,7 +216,7 @@ fn values(v: &Values) -> Cardinality {
     rows
 }
 
-/// What a recursive query starts with says little about where it ends.
+/// Estimates a recursive query. The rows that it starts with say little about its result.
 fn recursive(first: &Cardinality) -> Cardinality {
     Cardinality::rows_only(first.rows * ROUNDS, false)
 }

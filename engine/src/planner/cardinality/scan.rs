@@ -1,4 +1,4 @@
-//! What is known of the columns of a port when it is scanned.
+//! The column statistics of a scanned port.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use super::{ASSUMED_ROWS, Cardinality, count, float, operators, sane, selectivit
 use crate::names::PortTable;
 use portolan_connectors::statistic_value;
 
-/// A column with as many values as this share of its rows is a key: sampled counts are not exact.
+/// A column is a key if its number of values is at least this share of the rows. Sampled counts are not exact.
 const KEY_SHARE: f64 = 0.95;
 
-/// The rows of a scan, its filters and its limit applied.
+/// Returns the rows of a scan after its filters and its limit.
 pub(super) fn scan(scan: &TableScan) -> Cardinality {
     let provider = source_as_provider(&scan.source).ok();
     let scanned = match &provider {
@@ -32,14 +32,14 @@ pub(super) fn scan(scan: &TableScan) -> Cardinality {
     operators::limit(filtered, 0, scan.fetch)
 }
 
-/// A port has the statistics that its owner serves, and its contract's key.
+/// Estimates a port from the statistics that its owner serves, and from the key of its contract.
 fn of_port(scan: &TableScan, port: &PortTable) -> Cardinality {
     let known = &port.statistics;
     let key = match port.primary_key.as_slice() {
         [key] => Some(key.as_str()),
         _ => None,
     };
-    // Measured counts are of the whole port, also of columns that only a filter reads.
+    // The statistics describe the whole port, and include columns that only a filter reads.
     let columns = columns_of(scan, |name| known.columns.get(name).cloned());
     with_origins(scan, columns, known.rows.map(float), key)
 }
@@ -56,7 +56,7 @@ fn of_provider(scan: &TableScan, provider: &dyn TableProvider) -> Cardinality {
     with_origins(scan, columns, rows, None)
 }
 
-/// The columns that the scan gives, and those that its filters read.
+/// Returns the columns of the scan's result, and those that its filters read.
 fn columns_of(scan: &TableScan, of: impl Fn(&str) -> Option<ColumnStatistics>) -> HashMap<Column, ColumnStatistics> {
     let filtered = scan.filters.iter().flat_map(|f| f.column_refs()).cloned();
     let columns = scan.projected_schema.columns().into_iter().chain(filtered);

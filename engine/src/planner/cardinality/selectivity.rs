@@ -1,4 +1,4 @@
-//! The share of rows that a predicate keeps, and what is known of the columns afterwards.
+//! The share of rows that a predicate keeps, and the column statistics afterwards.
 
 use std::collections::HashMap;
 
@@ -11,20 +11,21 @@ use super::expressions::{self, stripped};
 use super::interval::{EQUAL, ExpressionStatistics, OPEN_RANGE};
 use super::{Cardinality, float, keys, null_share, sane, share, strings, thin};
 
-/// A predicate of which nothing can be said: a subquery, a function that gives a boolean.
+/// The share of a predicate that cannot be estimated, such as a subquery or a function that returns a boolean.
 const UNKNOWN: f64 = 1.0 / 3.0;
-/// `EXISTS` and `IN` that stayed subqueries (PostgreSQL takes a half too).
+/// The share of `EXISTS` and `IN` that remain subqueries (PostgreSQL uses a half too).
 const SUBQUERY: f64 = 0.5;
-/// A regular expression that is not read.
+/// The share of a regular expression, which the planner does not analyse.
 const PATTERN: f64 = 0.1;
-/// Predicates within predicates are judged to this depth.
+/// The maximum depth of nested predicates that are estimated.
 const DEPTH: usize = 32;
-/// So many independent conjuncts count in full; of each further one the square root, the fourth root, and so on.
+/// The number of independent conjuncts that count in full. Each further one counts with its square root, its fourth
+/// root, and so on.
 const IN_FULL: usize = 2;
 
-/// The rows that meet all predicates.
+/// Returns the rows that meet all predicates.
 pub(super) fn filter<'a>(mut input: Cardinality, predicates: impl IntoIterator<Item = &'a Expr>) -> Cardinality {
-    let judged = Judged::of(&input, predicates.into_iter().flat_map(|p| flatten(p, Operator::And)), 0);
+    let judged = Conjuncts::of(&input, predicates.into_iter().flat_map(|p| flatten(p, Operator::And)), 0);
     if judged.constraints.is_empty() && judged.factors.is_empty() {
         return input;
     }
@@ -57,18 +58,19 @@ pub(super) fn filter<'a>(mut input: Cardinality, predicates: impl IntoIterator<I
     input
 }
 
-/// The share of rows (0 to 1) that meet a predicate.
+/// Returns the share of rows (0 to 1) that meet a predicate.
 pub(super) fn selectivity(input: &Cardinality, predicate: &Expr) -> f64 {
     conjunction(input, predicate, 0)
 }
 
-/// What conjuncts ask for: constraints on one expression each, and the shares of those that are something else.
-struct Judged<'a> {
+/// The conjuncts of a predicate: constraints on one expression each, with their shares, and the shares of all other
+/// conjuncts.
+struct Conjuncts<'a> {
     constraints: Vec<(&'a Expr, Constraint, f64)>,
     factors: Vec<f64>,
 }
 
-impl<'a> Judged<'a> {
+impl<'a> Conjuncts<'a> {
     fn of(input: &Cardinality, conjuncts: impl IntoIterator<Item = &'a Expr>, depth: usize) -> Self {
         let mut by_expression: HashMap<&Expr, usize> = HashMap::new();
         let mut judged = Self { constraints: vec![], factors: vec![] };
@@ -92,8 +94,8 @@ impl<'a> Judged<'a> {
         judged
     }
 
-    /// The share that meets all: the most selective ones are taken to be independent, the others to overlap with them
-    /// more and more (exponential back-off, as SQL Server has it since 2014).
+    /// Returns the share of rows that meet all conjuncts. The most selective conjuncts count as independent. The others
+    /// count less and less, because they overlap (exponential back-off, as in SQL Server since 2014).
     fn share(&self) -> f64 {
         let mut factors = self.factors.clone();
         factors.extend(self.constraints.iter().map(|(_, _, share)| *share));
@@ -111,10 +113,10 @@ fn conjunction(input: &Cardinality, predicate: &Expr, depth: usize) -> f64 {
     if depth > DEPTH {
         return UNKNOWN;
     }
-    Judged::of(input, flatten(predicate, Operator::And), depth).share()
+    Conjuncts::of(input, flatten(predicate, Operator::And), depth).share()
 }
 
-/// A conjunct that is no constraint on one expression.
+/// Returns the share of a conjunct that is not a constraint on one expression.
 fn other(input: &Cardinality, predicate: &Expr, depth: usize) -> f64 {
     let inner = |expr: &Expr| conjunction(input, expr, depth + 1);
     match predicate {
@@ -145,8 +147,9 @@ fn other(input: &Cardinality, predicate: &Expr, depth: usize) -> f64 {
     }
 }
 
-/// Disjuncts are taken to be independent, `1 - (1 - a)(1 - b)`; where all constrain one expression, what two of them
-/// share is counted once: `a < 1 OR a > 5` adds up, `a < 1 OR a < 5` is the latter.
+/// Returns the share of a disjunction. Disjuncts count as independent, `1 - (1 - a)(1 - b)`. If all of them constrain
+/// one expression, the overlap of two counts once: the shares of `a < 1 OR a > 5` add up, and `a < 1 OR a < 5` has the
+/// share of the latter.
 fn disjunction(input: &Cardinality, predicate: &Expr, depth: usize) -> f64 {
     const COMPARED: usize = 16;
     let disjuncts = flatten(predicate, Operator::Or);
@@ -155,13 +158,13 @@ fn disjunction(input: &Cardinality, predicate: &Expr, depth: usize) -> f64 {
     if disjuncts.len() > COMPARED {
         return independent(&disjuncts);
     }
-    // Another disjunction within would be read once more for each level.
+    // A nested disjunction would be read once more for each level.
     let simple = |e: &&Expr| {
         flatten(e, Operator::And).into_iter().all(|c| !matches!(c, Expr::BinaryExpr(b) if b.op == Operator::Or))
     };
     let mut judged = vec![];
     for disjunct in disjuncts.iter().filter(|e| simple(e)) {
-        let mut one = Judged::of(input, flatten(disjunct, Operator::And), depth + 1);
+        let mut one = Conjuncts::of(input, flatten(disjunct, Operator::And), depth + 1);
         match (one.constraints.pop(), one.constraints.is_empty() && one.factors.is_empty()) {
             (Some(constraint), true) => judged.push(constraint),
             _ => return independent(&disjuncts),
@@ -185,7 +188,7 @@ fn disjunction(input: &Cardinality, predicate: &Expr, depth: usize) -> f64 {
     share(any)
 }
 
-/// `CASE` as a predicate: each branch by the chance that it is taken.
+/// Returns the share of a `CASE` as a predicate: each branch counts with its probability.
 fn branches(input: &Cardinality, case: &Case, depth: usize) -> f64 {
     let inner = |expr: &Expr| conjunction(input, expr, depth + 1);
     let (mut holds, mut rest) = (0.0, 1.0);
@@ -205,7 +208,7 @@ fn negated(negated: bool, share: f64) -> f64 {
     if negated { 1.0 - share } else { share }
 }
 
-/// `NOT BETWEEN` values, and `BETWEEN` where an end is a column.
+/// Returns the share of a `NOT BETWEEN` with values, or of a `BETWEEN` if an end is a column.
 fn range_between(input: &Cardinality, between: &Between, depth: usize) -> f64 {
     let inside = Expr::Between(Between { negated: false, ..between.clone() });
     match constraint(input, &inside) {
@@ -237,7 +240,7 @@ fn like(input: &Cardinality, like: &Like) -> f64 {
     if like.negated { share(1.0 - nulls - matching) } else { matching }
 }
 
-/// Two expressions of the rows are compared with each other.
+/// Returns the share of a comparison of two expressions of the rows.
 fn compared(input: &Cardinality, b: &BinaryExpr) -> f64 {
     match b.op {
         Operator::Eq | Operator::IsNotDistinctFrom => equal(input, b),
@@ -252,13 +255,14 @@ fn compared(input: &Cardinality, b: &BinaryExpr) -> f64 {
     }
 }
 
-/// `a = b`: one in as many as the side with more values has.
+/// Returns the share of `a = b`: 1 divided by the number of values of the side with more values.
 fn equal(input: &Cardinality, b: &BinaryExpr) -> f64 {
     let (left, right) = (expressions::distinct(input, &b.left), expressions::distinct(input, &b.right));
     if left.is_none() && right.is_none() { EQUAL } else { keys::pair(input, &b.left, input, &b.right) }
 }
 
-/// `a < b`: for ranges that are known, the chance for two independent values that are spread evenly; else as any range.
+/// Returns the share of `a < b`. For known ranges, this is the probability for two independent, uniformly distributed
+/// values. Otherwise it is the default share of a range.
 fn at_most(input: &Cardinality, less: &Expr, more: &Expr) -> f64 {
     const STEPS: u32 = 16;
     let range = |expr| expressions::range(expressions::statistics(input, expr).as_deref()?);

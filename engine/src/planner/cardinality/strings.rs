@@ -1,20 +1,20 @@
-//! Texts on a scale, and LIKE patterns.
+//! Strings on a scale, and LIKE patterns.
 
 use portolan_catalog::{ColumnStatistics, StatisticValue};
 
 use super::{null_share, share};
 
-/// `LIKE 'abc%'` where no frequent value tells.
+/// The share of `LIKE 'abc%'` if there are too few frequent values.
 const PREFIX: f64 = 0.05;
-/// `LIKE '%abc%'` where no frequent value tells.
+/// The share of `LIKE '%abc%'` if there are too few frequent values.
 const CONTAINS: f64 = 0.1;
-/// What each further part between wildcards leaves.
+/// The factor for each further part between wildcards.
 const FURTHER_PART: f64 = 0.2;
-/// The frequent values speak for the rest where they hold this share of the rows.
-const TELLING_SHARE: f64 = 0.3;
+/// The share of the rows that the frequent values need, so that they stand for the other values too.
+const REPRESENTATIVE_SHARE: f64 = 0.3;
 
-/// Where a text lies between two others, from 0 to 1: the common prefix is cut off, the next bytes are digits of base
-/// 256 (PostgreSQL's `convert_string_to_scalar`).
+/// Returns the place of a string between two others, from 0 to 1. The common prefix is cut off, and the next bytes are
+/// digits to the base 256 (PostgreSQL's `convert_string_to_scalar`).
 pub(super) fn position(text: &str, min: &str, max: &str) -> f64 {
     let common = min.bytes().zip(max.bytes()).take_while(|(a, b)| a == b).count();
     if !text.as_bytes().starts_with(min.as_bytes().get(..common).unwrap_or_default()) {
@@ -28,7 +28,7 @@ pub(super) fn position(text: &str, min: &str, max: &str) -> f64 {
     if high <= low { 0.5 } else { ((digits(text) - low) / (high - low)).clamp(0.0, 1.0) }
 }
 
-/// The share of the rows that a pattern matches.
+/// Returns the share of the rows that a pattern matches.
 pub(super) fn like(
     pattern: &str,
     insensitive: bool,
@@ -55,11 +55,11 @@ pub(super) fn like(
         }
     }
     let rest = share(1.0 - null_share(column, rows) - listed);
-    let rest_matches = if listed >= TELLING_SHARE { matched / listed } else { guess };
+    let rest_matches = if listed >= REPRESENTATIVE_SHARE { matched / listed } else { guess };
     share(matched + rest * rest_matches).max(1.0 / rows.max(1.0)).min(1.0)
 }
 
-/// What stands between the `%` of a pattern: the first is anchored at the start, the last at the end.
+/// Returns the parts between the `%` of a pattern. The first part is anchored at the start, and the last at the end.
 fn parts(pattern: &str, escape: Option<char>) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut characters = pattern.chars();
@@ -76,7 +76,7 @@ fn parts(pattern: &str, escape: Option<char>) -> Vec<String> {
     parts
 }
 
-/// Whether a value matches; `_` stands for one character.
+/// True if a value matches. `_` stands for one character.
 fn matches(value: &str, parts: &[String], insensitive: bool) -> bool {
     let lower = |s: &str| if insensitive { s.to_lowercase() } else { s.to_owned() };
     let text: Vec<char> = lower(value).chars().collect();

@@ -1,4 +1,4 @@
-//! Estimates for queries over a small mesh whose owner knows everything of most ports and nothing of some.
+//! Estimates for queries over a small mesh. Its owner has full statistics for most ports, and none for some.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -149,7 +149,7 @@ async fn estimated(sql: &str) -> Cardinality {
     estimate(&planned(&mesh().await, sql).await)
 }
 
-/// Each query with the rows that are expected of it; the estimate is within 2 %, or one row.
+/// Checks the estimated rows of each query. The estimate must be within 2 %, or one row.
 async fn check(cases: &[(&str, f64)]) {
     let engine = mesh().await;
     let mut wrong = vec![];
@@ -163,7 +163,7 @@ async fn check(cases: &[(&str, f64)]) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// `SELECT o_orderkey FROM orders WHERE …` for each predicate, with the share of rows that it keeps.
+/// Checks the share of rows that `SELECT o_orderkey FROM orders WHERE …` keeps, for each predicate.
 async fn check_orders(cases: &[(&str, f64)]) {
     let cases: Vec<_> = cases
         .iter()
@@ -183,14 +183,14 @@ async fn equality_goes_by_distinct_counts_and_frequent_values() {
         ("o_clerk = 5", 0.8 / 1000.0),
         ("o_clerk <> 5", 0.8 - 0.8 / 1000.0),
         ("o_status = 'F'", 0.49),
-        // The one that is not listed has what is left.
+        // The only value that is not listed has the rest of the rows.
         ("o_status = 'P'", 0.02),
         ("o_status <> 'F'", 0.51),
         ("o_status IN ('F', 'P')", 0.51),
         ("o_status = 'F' OR o_status = 'O'", 0.98),
         ("o_status NOT IN ('F', 'O')", 0.02),
         ("o_custkey IN (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)", 1e-4),
-        // No value is out of the range; statistics may be old, so a row is left.
+        // No value is outside the range. But statistics may be old, so one row is left.
         ("o_custkey = 999999999", 1.0 / 1.5e6),
         ("o_flag", 0.1),
         ("NOT o_flag", 0.9),
@@ -215,7 +215,7 @@ async fn ranges_are_interpolated_and_two_ends_are_one_interval() {
         ("o_custkey IN (1, 2, 70000) AND o_custkey < 60000", 2e-5),
         ("o_orderdate >= DATE '1995-01-01' AND o_orderdate < DATE '1996-01-01'", 365.0 / 2406.0),
         ("o_orderdate < DATE '1992-01-11'", 10.0 / 2406.0),
-        // The range of timestamps is in seconds, whatever they are compared with.
+        // The range of timestamps is in seconds, whatever type they are compared with.
         ("CAST(o_at AS DATE) < DATE '1995-04-18'", 0.5),
         ("o_at >= TIMESTAMP '1995-04-18 00:00:00'", 0.5),
         ("CAST(o_orderdate AS TIMESTAMP) >= TIMESTAMP '1995-04-18 12:00:00'", 0.5),
@@ -275,7 +275,7 @@ async fn inner_joins_go_by_the_values_before_filters() {
         (&format!("{join} JOIN nation ON c_nationkey = n_nationkey"), 1.5e6),
         (&format!("{join} JOIN nation ON c_nationkey = n_nationkey WHERE n_name = 'PERU'"), 0.06e6),
         ("SELECT n_name FROM nation CROSS JOIN customer", 25.0 * 150_000.0),
-        // A join that explodes.
+        // A join that returns many more rows than it reads.
         ("SELECT a.c_name FROM customer AS a JOIN customer AS b ON a.c_nationkey = b.c_nationkey", 150_000.0 * 6000.0),
         // A composite key, of which partsupp has 800,000 values and not 2,000,000,000.
         ("SELECT l_line FROM lineitem JOIN partsupp ON l_partkey = ps_partkey AND l_suppkey = ps_suppkey", 6e6),
@@ -296,7 +296,7 @@ async fn outer_semi_and_anti_joins() {
         (&format!("SELECT o_orderkey FROM orders WHERE o_custkey NOT IN {few}"), 0.9e6),
         ("SELECT c_name FROM customer WHERE c_custkey IN (SELECT o_custkey FROM orders )", 100_000.0),
         ("SELECT c_name FROM customer WHERE NOT EXISTS (SELECT 1 FROM orders WHERE o_custkey = c_custkey)", 50_000.0),
-        // That all are found is an assumption: some are not.
+        // It is only an assumption that all rows have a match, so some have none.
         ("SELECT o_flag FROM orders WHERE NOT EXISTS (SELECT 1 FROM customer WHERE o_custkey = c_custkey)", 15_000.0),
     ])
     .await;
@@ -311,16 +311,16 @@ async fn groups_and_what_a_key_determines() {
         ("SELECT o_clerk, count(*) FROM orders GROUP BY o_clerk", 1001.0),
         ("SELECT DISTINCT o_status FROM orders ", 3.0),
         ("SELECT DISTINCT o_status, o_flag FROM orders ", 6.0),
-        // Columns of one port are not independent: a tenth of the rows at most.
+        // Columns of one port are not independent: they make at most a tenth of the rows groups.
         ("SELECT o_custkey, o_orderdate FROM orders GROUP BY o_custkey, o_orderdate", 150_000.0),
         ("SELECT o_orderkey, o_orderdate, o_status FROM orders GROUP BY o_orderkey, o_orderdate, o_status", 1.5e6),
-        // The customer determines its name and its nation's.
+        // The customer determines the names of itself and of its nation.
         (
             "SELECT c_custkey, c_name, n_name, count(*) FROM customer JOIN nation ON c_nationkey = n_nationkey
              GROUP BY c_custkey, c_name, n_name",
             150_000.0,
         ),
-        // The order that a line belongs to determines the customer.
+        // The order of a line determines the customer.
         (
             "SELECT l_orderkey, o_orderdate, o_custkey, count(*) FROM lineitem JOIN orders ON l_orderkey = o_orderkey
              GROUP BY l_orderkey, o_orderdate, o_custkey",
@@ -352,14 +352,14 @@ async fn the_other_operators() {
         ("SELECT k FROM (SELECT o_custkey AS k FROM orders ) AS t WHERE k = 1", 15.0),
         ("SELECT sum(o_custkey) OVER (PARTITION BY o_flag) FROM orders ", 1.5e6),
         ("SELECT unnest(make_array(n_nationkey, 1)) FROM nation ", 100.0),
-        // INTERSECT joins NULLs too.
+        // INTERSECT also joins NULLs.
         ("SELECT c_nationkey FROM customer INTERSECT SELECT n_nationkey FROM nation ", 25.0),
     ])
     .await;
 }
 
 #[tokio::test]
-async fn what_is_not_known_follows_rules_of_thumb() {
+async fn unknown_statistics_have_defaults() {
     check(&[
         ("SELECT d_x FROM dark ", 100_000.0),
         ("SELECT b_x FROM bare WHERE b_x = 1", 100.0),
@@ -367,7 +367,7 @@ async fn what_is_not_known_follows_rules_of_thumb() {
         ("SELECT b_x FROM bare WHERE b_x BETWEEN 1 AND 2", 250.0),
         ("SELECT b_x FROM bare WHERE b_key = 1", 1.0),
         ("SELECT b_x FROM bare GROUP BY b_x", 100.0),
-        // The smaller side is taken to have the key.
+        // The smaller side is assumed to have the key.
         ("SELECT b_x FROM bare JOIN dark ON b_x = d_x", 100_000.0),
         ("SELECT b_x FROM bare JOIN dark ON b_key = d_x", 100_000.0),
     ])
@@ -428,7 +428,7 @@ async fn matched_keys_and_pairs() {
 }
 
 #[tokio::test]
-async fn deep_plans_and_odd_figures_do_no_harm() {
+async fn deep_plans_and_odd_statistics_do_no_harm() {
     let engine = mesh().await;
     let mut plan = planned(&engine, "SELECT o_custkey FROM orders ").await;
     for _ in 0..3000 {

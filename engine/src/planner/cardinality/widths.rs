@@ -1,13 +1,13 @@
-//! How many bytes a row takes in Arrow's form.
+//! The bytes of a row, as Arrow stores it.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchema};
 
 use super::Cardinality;
 
-/// How wide a text or another value of variable width is taken to be.
+/// The assumed bytes of a string or another value of variable width.
 const ASSUMED_BYTES: f64 = 24.0;
-/// How many values a list is taken to have.
+/// The assumed number of values in a list.
 const ASSUMED_LIST_LENGTH: f64 = 4.0;
 /// The view of a value in a view array.
 const VIEW_BYTES: f64 = 16.0;
@@ -25,7 +25,7 @@ pub(super) fn row_bytes(input: &Cardinality, schema: &DFSchema) -> f64 {
         .sum()
 }
 
-/// Bytes of a value: of its type where that fixes it, the measured `width` otherwise.
+/// Returns the bytes of a value: those of its type if the type has a fixed width, otherwise the measured `width`.
 fn value_bytes(data_type: &DataType, width: Option<f64>) -> f64 {
     if let Some(bytes) = data_type.primitive_width() {
         return f64::from(u32::try_from(bytes).unwrap_or(u32::MAX));
