@@ -1,5 +1,5 @@
-//! The operators that travel: the same list for what is sent and for what is taken. Everything else is refused, so
-//! that a fragment can read ports and nothing else: no files, no writes, no definitions.
+//! The operators that travel. Senders and receivers use the same list. They refuse everything else, so that a fragment
+//! can read ports and nothing else: no files, no writes, no definitions.
 
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::source_as_provider;
@@ -9,7 +9,7 @@ use portolan_connectors::Refusal;
 use crate::names::PortTable;
 use crate::{Error, ErrorKind, Result};
 
-/// Whether this one operator travels; the reason where it does not.
+/// Returns an error with the reason if this operator does not travel.
 pub(crate) fn operator(plan: &LogicalPlan) -> Result<(), Refusal> {
     match plan {
         LogicalPlan::Projection(_)
@@ -43,10 +43,10 @@ pub(crate) fn operator(plan: &LogicalPlan) -> Result<(), Refusal> {
     }
 }
 
-/// Admits a whole plan, subqueries included.
+/// Admits a whole plan, including subqueries.
 ///
 /// # Errors
-/// `InvalidQuery` naming the first operator that is not on the list.
+/// `InvalidQuery` with the first operator that is not on the list.
 pub(crate) fn plan(plan: &LogicalPlan) -> Result<()> {
     let mut refused = None;
     let walked = plan.apply_with_subqueries(|node| {

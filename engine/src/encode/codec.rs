@@ -1,5 +1,5 @@
-//! A scan on the wire: the port's name and nothing else. Who receives it resolves the name for itself. A test for keys
-//! on the wire: the number of the keys beside the plan.
+//! The wire form of a scan and of a test for keys. A scan is the port's name and nothing else: the receiver resolves
+//! the name itself. A test for keys is the number of the keys, which are sent next to the plan.
 
 use std::sync::{Arc, Mutex};
 
@@ -23,7 +23,7 @@ use crate::{Error, ErrorKind};
 #[derive(Debug)]
 pub(super) struct PortCodec {
     view: Arc<MeshView>,
-    /// What tests for keys stand for, by number.
+    /// The keys of the plan's tests, by number.
     keys: Mutex<Vec<Arc<SentKeys>>>,
 }
 
@@ -32,7 +32,7 @@ impl PortCodec {
         Self { view, keys: Mutex::new(keys) }
     }
 
-    /// The keys that the plan needs beside it.
+    /// Returns the keys that are sent next to the plan.
     pub(super) fn keys(&self) -> Vec<Arc<SentKeys>> {
         lock(&self.keys).clone()
     }
@@ -109,7 +109,7 @@ impl LogicalExtensionCodec for PortCodec {
     }
 }
 
-/// The same names and types in the same order: a projection by position means the same.
+/// True if two schemas have the same names and types in the same order. Then a projection by position means the same.
 fn same_columns(a: &Schema, b: &Schema) -> bool {
     a.fields().len() == b.fields().len()
         && a.fields().iter().zip(b.fields()).all(|(a, b)| a.name() == b.name() && a.data_type() == b.data_type())

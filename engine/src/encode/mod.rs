@@ -1,5 +1,5 @@
-//! The form in which a fragment travels to its site: a plan as bytes for a node, with the keys that it tests rows for beside
-//! it, or SQL for a database.
+//! The wire form of a fragment. For a node, it is a plan as bytes, with the keys that the plan tests rows for next to
+//! it. For a database, it is SQL.
 
 pub(crate) mod admit;
 mod codec;

@@ -1,5 +1,6 @@
-//! A fragment's plan as bytes: the logical plan in DataFusion's protobuf form, a scan as the port's name and nothing
-//! else. What a sender encodes it decodes again and compares; what a receiver decodes it admits operator by operator.
+//! A fragment's plan as bytes: the logical plan in DataFusion's protobuf form. A scan is the port's name and nothing
+//! else. The sender decodes its bytes again and compares the plans. The receiver decodes the bytes and admits each
+//! operator.
 
 use std::sync::{Arc, LazyLock};
 
@@ -22,21 +23,21 @@ use crate::mesh::MeshView;
 use crate::names::MeshCatalogs;
 use crate::{Error, ErrorKind, Result};
 
-/// A fragment's plan may take so many bytes.
+/// The maximum size of a fragment's plan.
 const MAX_PLAN_BYTES: usize = 4 << 20;
 
 /// The functions that a plan may call. Every node has them and finds them by name.
 static FUNCTIONS: LazyLock<Arc<TaskContext>> = LazyLock::new(|| crate::upstream::state_builder().build().task_ctx());
 
-/// Writes a fragment's plan in the form in which it travels to a site, over the ports that a session sees.
+/// Writes a fragment's plan in the wire form of a site, over the ports that a session sees.
 ///
 /// # Errors
-/// As [`write_over`].
+/// As for [`write_over`].
 pub(crate) fn write(plan: &LogicalPlan, site: &SiteId, state: &SessionState) -> Result<FragmentPlan> {
     write_over(plan, site, view_of(state)?)
 }
 
-/// Writes a fragment's plan in the form in which it travels to a site, over the ports of a view.
+/// Writes a fragment's plan in the wire form of a site, over the ports of a view.
 ///
 /// # Errors
 /// `Unsupported`, with the reason in words for EXPLAIN.
@@ -50,13 +51,13 @@ pub(crate) fn write_over(plan: &LogicalPlan, site: &SiteId, view: Arc<MeshView>)
 /// Encodes a plan over the ports that a session sees.
 ///
 /// # Errors
-/// As [`encode_over`].
+/// As for [`encode_over`].
 #[cfg(test)]
 pub(crate) fn encode(plan: &LogicalPlan, state: &SessionState) -> Result<EncodedPlan> {
     encode_over(plan, view_of(state)?)
 }
 
-/// Encodes a plan over the ports of a view, if it comes out of the encoding as it went in.
+/// Encodes a plan over the ports of a view, if it is the same after decoding.
 ///
 /// # Errors
 /// `Unsupported`, with the reason in words for EXPLAIN.
@@ -81,7 +82,7 @@ fn encode_over(plan: &LogicalPlan, view: Arc<MeshView>) -> Result<EncodedPlan> {
 /// Decodes a fragment over the ports that a session sees, and admits it.
 ///
 /// # Errors
-/// As [`decode_over`].
+/// As for [`decode_over`].
 pub(crate) fn decode(encoded: &EncodedPlan, state: &SessionState) -> Result<LogicalPlan> {
     decode_over(encoded, view_of(state)?)
 }
@@ -89,15 +90,15 @@ pub(crate) fn decode(encoded: &EncodedPlan, state: &SessionState) -> Result<Logi
 /// Decodes a fragment over the ports of a view, and admits it.
 ///
 /// # Errors
-/// `InvalidQuery` for bytes that are no plan or a plan that holds anything but known operators over ports, and for keys
-/// that are none; `NotFound` for a port that is not known here.
+/// `InvalidQuery` for bytes that are not a plan or not keys, and for a plan with anything but known operators over
+/// ports; `NotFound` for a port that this node does not know.
 pub(crate) fn decode_over(encoded: &EncodedPlan, view: Arc<MeshView>) -> Result<LogicalPlan> {
     let EncodedPlan { plan: encoded, keys } = encoded;
     let keys = SentKeys::unpack_all(keys)?;
     if encoded.len() > MAX_PLAN_BYTES {
         return Err(Error::new(
             ErrorKind::ResourceExhausted,
-            format!("a fragment takes {} bytes and {MAX_PLAN_BYTES} are taken", encoded.len()),
+            format!("a fragment takes {} bytes, but at most {MAX_PLAN_BYTES} are accepted", encoded.len()),
         ));
     }
     let codec = PortCodec::new(view, keys);
@@ -105,7 +106,7 @@ pub(crate) fn decode_over(encoded: &EncodedPlan, view: Arc<MeshView>) -> Result<
         let error = crate::execution::errors::from_datafusion(&e);
         match error.kind() {
             ErrorKind::NotFound | ErrorKind::SiteUnavailable => error,
-            _ => Error::new(ErrorKind::InvalidQuery, format!("this is no fragment: {}", error.chain())),
+            _ => Error::new(ErrorKind::InvalidQuery, format!("this is not a fragment: {}", error.chain())),
         }
     })?;
     check_plan(&plan)?;
@@ -113,14 +114,14 @@ pub(crate) fn decode_over(encoded: &EncodedPlan, view: Arc<MeshView>) -> Result<
     Ok(plan)
 }
 
-/// Whether two plans are the same, schemas included.
+/// True if two plans are the same, including their schemas.
 fn same(a: &LogicalPlan, b: &LogicalPlan) -> bool {
     a == b && a.schema().logically_equivalent_names_and_types(b.schema())
 }
 
-/// The plan in the form that the encoding keeps. The limit that the optimizer hands to a scan is a hint that does not
-/// travel (the operator that asks for it does); a limit that skips 0 rows comes out as one that skips nothing, and one
-/// without an end as one at the largest number.
+/// Returns the plan in the form that the encoding keeps. The optimizer's limit on a scan is a hint that does not
+/// travel, unlike the operator that it comes from. A limit that skips 0 rows is decoded as one that skips nothing, and
+/// a limit without an end as one with the largest number.
 fn as_encoded(plan: &LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
     let plan = plan.clone().transform_up_with_subqueries(|node| match node {
         LogicalPlan::TableScan(mut scan) if scan.fetch.is_some() || !scan.statistics_requests.is_empty() => {

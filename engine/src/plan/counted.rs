@@ -1,4 +1,4 @@
-//! The number of rows that a fragment gave, counted while the rest of the plan may still change.
+//! The number of rows of a fragment, counted while the plan of the rest may still change.
 
 /// The rows of a fragment that were read so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The exchange in a logical plan: a leaf that stands where a fragment was cut out.
+//! The exchange in a logical plan: a leaf in the place of a fragment that was cut out.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -14,21 +14,21 @@ use super::Fragment;
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
     pub(crate) fragment: Arc<Fragment>,
-    /// Where it runs already while the rest is planned again; `None` where it is yet to be asked for.
+    /// The running fragment, while the rest of the plan is planned again; `None` if the fragment has not started.
     pub(crate) running: Option<Running>,
 }
 
 /// A fragment that runs while the rest is planned again.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Running {
-    /// Its number in the plan that started it.
+    /// The fragment's number in the plan that started it.
     pub(crate) number: usize,
-    /// How many rows it gives, if they are counted.
+    /// The number of rows that the fragment returns, if it is counted.
     pub(crate) rows: Option<f64>,
 }
 
 impl Exchange {
-    /// The exchange that a plan is.
+    /// Returns the exchange, if the plan is one.
     pub(crate) fn of(plan: &LogicalPlan) -> Option<&Self> {
         match plan {
             LogicalPlan::Extension(extension) => extension.node.as_any().downcast_ref(),

@@ -14,28 +14,28 @@ use super::Edge;
 /// A part of a plan that runs at a peer.
 #[derive(Clone, Debug)]
 pub(crate) struct Fragment {
-    /// From 1, in the order of the plan's printed form.
+    /// The number of the fragment, from 1, in the order of the plan's printed form.
     pub(crate) number: usize,
     pub(crate) site: SiteId,
-    /// The domains whose ports it reads.
+    /// The domains whose ports the fragment reads.
     pub(crate) domains: Vec<String>,
     pub(crate) plan: LogicalPlan,
-    /// The plan as it travels.
+    /// The plan in its wire form.
     pub(crate) sent: FragmentPlan,
     pub(crate) schema: DFSchemaRef,
-    /// How many rows it is likely to give, where anything is known.
+    /// The estimated number of rows, if it is known.
     pub(crate) rows: Option<usize>,
-    /// What was decided for its edge.
+    /// The planner's decision for the fragment's edge.
     pub(crate) edge: Edge,
 }
 
 impl Fragment {
-    /// Returns the columns of its rows.
+    /// Returns the columns of the fragment's rows.
     pub(crate) fn arrow_schema(&self) -> SchemaRef {
         Arc::new(Schema::clone(self.schema.as_arrow()))
     }
 
-    /// Returns the names of the domains whose ports it reads.
+    /// Returns the names of the domains whose ports the fragment reads.
     pub(crate) fn domain_names(&self) -> BTreeSet<DomainName> {
         self.domains.iter().map(|domain| DomainName::new(domain.clone())).collect()
     }

@@ -1,4 +1,4 @@
-//! A plan with the site of each operator, as placing leaves it and EXPLAIN shows it.
+//! A plan with the site of each operator, as the place pass returns it and EXPLAIN shows it.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,14 +9,14 @@ use portolan_connectors::{Refusal, SiteId};
 
 use super::{Decision, Edge};
 
-/// Where an operator runs.
+/// The site of an operator.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum SiteChoice {
-    /// Wherever it is needed: it reads no port.
+    /// Any site: the operator reads no port.
     Anywhere,
-    /// In this process.
+    /// This process.
     Here,
-    /// At another site, such as another node or a database.
+    /// Another site, such as another node or a database.
     Site(SiteId),
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum Reason {
     Combines(Vec<String>),
     /// The order of the rows must reach the result.
     Order,
-    /// The fragment cannot be written in the form in which it travels: the error.
+    /// The fragment cannot be written in its wire form: the error.
     Unwritable(String),
 }
 
@@ -53,31 +53,31 @@ impl fmt::Display for Reason {
     }
 }
 
-/// An operator with its site, its reason, and its inputs likewise.
+/// An operator with its site and its reason, and its inputs in the same form.
 #[derive(Clone, Debug)]
 pub(crate) struct Placed {
     /// The operator with everything below it, as it was before the cut.
     pub(crate) plan: LogicalPlan,
     pub(crate) site: SiteChoice,
-    /// Why it runs here though an owner holds an input; `None` where nothing needs a reason.
+    /// The reason why the operator runs here although an owner holds an input; `None` if nothing needs a reason.
     pub(crate) reason: Option<Reason>,
     pub(crate) inputs: Vec<Placed>,
     /// The subqueries in its expressions, in the order of `LogicalPlan::apply_subqueries`.
     pub(crate) subqueries: Vec<Placed>,
-    /// The domains whose ports it reads, with everything below it.
+    /// The domains whose ports the operator and everything below read.
     pub(crate) domains: BTreeSet<DomainName>,
-    /// How many rows it is expected to give.
+    /// The expected number of rows.
     pub(crate) rows: f64,
-    /// What was decided where it combines sites.
+    /// The decision, if the operator combines sites.
     pub(crate) decision: Option<Decision>,
-    /// How its rows come here, where they do.
+    /// The edge over which the operator's rows come here, if they cross one.
     pub(crate) edge: Option<Edge>,
-    /// The number of the fragment that it is the root of; set by the cut.
+    /// The number of the fragment whose root the operator is; set by the cut.
     pub(crate) fragment: Option<usize>,
 }
 
 impl Placed {
-    /// The operator that is the root of a fragment.
+    /// Returns the operator that is the root of a fragment.
     pub(crate) fn fragment_root(&self, number: usize) -> Option<&Self> {
         if self.fragment == Some(number) {
             return Some(self);
@@ -101,7 +101,7 @@ impl Placed {
     }
 }
 
-/// One operator a line, with its site and the reason.
+/// Writes one operator a line, with its site and the reason.
 impl fmt::Display for Placed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(0, f)

@@ -1,4 +1,4 @@
-//! A query after the last pass: what runs here, what runs elsewhere, and what EXPLAIN shows of both.
+//! A query after the last pass: the part that runs here, the parts that run elsewhere, and what EXPLAIN shows of both.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use super::{Fragment, Placed};
 /// A query after the last pass.
 #[derive(Clone, Debug)]
 pub(crate) struct Planned {
-    /// What DataFusion's optimizer made of it.
+    /// The result of DataFusion's optimizer.
     pub(crate) normalised: LogicalPlan,
-    /// Every operator with its site and why.
+    /// Every operator, with its site and the reason for it.
     pub(crate) placed: Placed,
-    /// What runs here, with an exchange where each fragment was.
+    /// The part that runs here, with an exchange in the place of each fragment.
     pub(crate) plan: LogicalPlan,
-    /// What runs elsewhere, in the order of the exchanges.
+    /// The parts that run elsewhere, in the order of their exchanges.
     pub(crate) fragments: Vec<Arc<Fragment>>,
-    /// Why a part of it was planned again while the query ran; `None` where it was not.
+    /// The reason why a part was planned again while the query ran; `None` if none was.
     pub(crate) adapted: Option<String>,
 }

@@ -75,7 +75,7 @@ fn admitted(engine: &Arc<EngineState>, fragment: &SentFragment) -> Result<Query>
     if key_bytes > limit {
         return Err(Error::new(
             ErrorKind::ResourceExhausted,
-            format!("a fragment came with {key_bytes} bytes of keys and {limit} are taken (limits.keys)"),
+            format!("a fragment came with {key_bytes} bytes of keys, but at most {limit} are accepted (limits.keys)"),
         ));
     }
     tracing::debug!(query = query_id, %principal, via = via.join(" "), hops, key_bytes, "fragment");

@@ -1,5 +1,5 @@
-//! The function that stands in a plan for keys: `portolan_in_keys(a, b)`, true for rows that have one of them, false
-//! for all others, NULLs included. It cannot be called from SQL: only a fragment binds it to its keys.
+//! The function that tests for keys in a plan: `portolan_in_keys(a, b)` is true for rows that have one of the keys, and
+//! false for all others, including NULLs. SQL cannot call it: only a fragment binds it to its keys.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::{KeyTest, SentKeys, same_values};
 const IN_KEYS: &str = "portolan_in_keys";
 const IN_BLOOM: &str = "portolan_in_bloom";
 
-/// Whether a row has one of the keys.
+/// A function that is true if a row has one of the keys.
 #[derive(Debug)]
 pub(crate) struct InKeys {
     pub(crate) keys: Arc<SentKeys>,
@@ -28,13 +28,13 @@ impl InKeys {
         Self { keys, signature }
     }
 
-    /// The call with these columns.
+    /// Returns a call with these columns.
     pub(crate) fn call(keys: Arc<SentKeys>, columns: Vec<Expr>) -> Expr {
         ScalarUDF::from(Self::new(keys)).call(columns)
     }
 }
 
-/// The same keys: within a process mostly the same object.
+/// True if the keys are the same. Within a process, they are usually the same object.
 impl PartialEq for InKeys {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.keys, &other.keys) || self.keys.packed == other.keys.packed
@@ -45,7 +45,7 @@ impl Eq for InKeys {}
 
 impl Hash for InKeys {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // Enough to tell most keys apart, without reading megabytes each time that a plan is compared.
+        // This distinguishes most keys, and does not read megabytes each time that plans are compared.
         self.keys.packed.len().hash(state);
         self.keys.packed.first_chunk::<64>().hash(state);
     }

@@ -1,5 +1,5 @@
-//! Keys of another side of a join that travel with a fragment: as data beside the plan, and in the plan as a call of a
-//! function that tells whether a row has one of them. Which keys travel, and in which form, is decided elsewhere.
+//! Keys of the other side of a join, which travel with a fragment. They are data next to the plan. In the plan, the
+//! call of a function tests if a row has one of them. Another module decides which keys travel, and in which form.
 
 mod function;
 mod packed;
@@ -17,43 +17,43 @@ use bytes::Bytes;
 
 use crate::Result;
 
-/// Keys as they travel and as rows are tested against them.
+/// Keys in their wire form, and as a test of rows.
 #[derive(Debug)]
 pub(crate) struct SentKeys {
-    /// What travels.
+    /// The wire form.
     pub(crate) packed: Bytes,
     pub(crate) test: KeyTest,
 }
 
 impl SentKeys {
-    /// These keys themselves: one array a column, without NULLs.
+    /// Packs the keys themselves: one array for each column, without NULLs.
     ///
     /// # Errors
-    /// `ResourceExhausted` where they are more than a receiver unpacks.
+    /// `ResourceExhausted` if they unpack to more than a receiver accepts.
     pub(crate) fn batch(columns: &[ArrayRef]) -> Result<Arc<Self>> {
         Ok(Arc::new(Self { packed: packed::pack_batch(columns)?, test: KeyTest::exact(columns.to_vec()) }))
     }
 
-    /// A Bloom filter that holds these keys: one array a column, without NULLs.
+    /// Packs a Bloom filter of the keys: one array for each column, without NULLs.
     ///
     /// # Errors
-    /// `Internal` where there are no columns or arrays of different lengths.
+    /// `Internal` if there are no columns, or if the arrays differ in length.
     pub(crate) fn bloom(columns: &[ArrayRef]) -> Result<Arc<Self>> {
         Self::unpack(packed::pack_bloom(columns)?)
     }
 
-    /// Takes what travelled.
+    /// Unpacks keys that have travelled.
     ///
     /// # Errors
-    /// `InvalidQuery` for bytes that hold no keys; `ResourceExhausted` where they unpack to more than is taken.
+    /// `InvalidQuery` for bytes that are not keys; `ResourceExhausted` if they unpack to more than is accepted.
     pub(crate) fn unpack(packed: Bytes) -> Result<Arc<Self>> {
         Self::unpack_into(packed, &mut { packed::MAX_ALL_UNPACKED_BYTES })
     }
 
-    /// Takes all that travelled with a fragment.
+    /// Unpacks all keys that have travelled with a fragment.
     ///
     /// # Errors
-    /// As [`SentKeys::unpack`].
+    /// As for [`SentKeys::unpack`].
     pub(crate) fn unpack_all(packed: &[Bytes]) -> Result<Vec<Arc<Self>>> {
         let mut room = packed::MAX_ALL_UNPACKED_BYTES;
         packed.iter().map(|packed| Self::unpack_into(packed.clone(), &mut room)).collect()
@@ -65,8 +65,8 @@ impl SentKeys {
     }
 }
 
-/// Whether keys of this type travel: their equality must be that of their bytes, which floating point and nested types
-/// do not promise.
+/// True if keys of this type travel. Their equality must be that of their bytes, which floating-point and nested types
+/// do not guarantee.
 pub(crate) fn travels(data_type: &DataType) -> bool {
     data_type.is_integer()
         || data_type.is_string()
@@ -76,7 +76,7 @@ pub(crate) fn travels(data_type: &DataType) -> bool {
         || matches!(data_type, DataType::Boolean | DataType::Decimal128(..) | DataType::Decimal256(..))
 }
 
-/// Whether values of one type are those of the other, only laid out in another way.
+/// True if two types have the same values, possibly in different layouts.
 pub(crate) fn same_values(a: &DataType, b: &DataType) -> bool {
     match (a, b) {
         (DataType::Dictionary(_, a), b) | (b, DataType::Dictionary(_, a)) => same_values(a, b),

@@ -1,6 +1,6 @@
-//! The bytes of keys. A set of them is an Arrow record batch, compressed as a whole so that its receiver can bound what
-//! comes out. A Bloom filter is Parquet's split block filter over the rows' sort encoding, and travels with a few of
-//! its keys: they carry the types, and show whether both sides encode rows alike.
+//! The bytes of keys. A set of keys is an Arrow record batch. It is compressed as a whole, so that its receiver can
+//! limit the unpacked size. A Bloom filter is Parquet's split block filter over the rows' sort encoding. It travels
+//! with a few of its keys, which have the types and show if both sides encode rows in the same way.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -23,15 +23,15 @@ use prost::Message;
 use super::KeyTest;
 use crate::{Error, ErrorKind, Result};
 
-/// Keys may unpack to so many bytes.
+/// The maximum size of unpacked keys.
 pub(crate) const MAX_UNPACKED_BYTES: usize = 64 << 20;
-/// All keys of a fragment take no more than this when they are unpacked.
+/// The maximum size of all unpacked keys of a fragment.
 pub(super) const MAX_ALL_UNPACKED_BYTES: usize = 4 * MAX_UNPACKED_BYTES;
-/// Level of compression: keys are sorted, and more than this buys little.
+/// The compression level. Keys are sorted, so a higher level saves little.
 const LEVEL: i32 = 1;
-/// So many keys go with a Bloom filter: a filter of other rows holds all of them by chance once in 10^16.
+/// The number of keys that travel with a Bloom filter. A filter of other rows has all of them by chance once in 10^16.
 const SAMPLES: usize = 8;
-/// Rows in which a Bloom filter may err.
+/// The share of false positives of a Bloom filter.
 pub(crate) const BLOOM_ERROR: f64 = 0.01;
 const BLOCK_BYTES: usize = 32;
 
@@ -40,12 +40,12 @@ struct Packed {
     /// Compressed [`Keys`].
     #[prost(bytes = "bytes", tag = "1")]
     keys: Bytes,
-    /// The bits of a Bloom filter; then `keys` are some of those that it holds.
+    /// The bits of a Bloom filter. If there are any, `keys` are some of the filter's keys.
     #[prost(bytes = "bytes", optional, tag = "2")]
     bloom: Option<Bytes>,
 }
 
-/// One Arrow record batch: the messages of its schema and of itself, and its buffers.
+/// One Arrow record batch: the message of its schema, its own message, and its buffers.
 #[derive(Clone, PartialEq, Message)]
 struct Keys {
     #[prost(bytes = "bytes", tag = "1")]
@@ -56,18 +56,18 @@ struct Keys {
     body: Bytes,
 }
 
-/// Packs keys, one array a column, without NULLs.
+/// Packs keys: one array for each column, without NULLs.
 ///
 /// # Errors
-/// `ResourceExhausted` where they are more than a receiver unpacks.
+/// `ResourceExhausted` if they unpack to more than a receiver accepts.
 pub(super) fn pack_batch(columns: &[ArrayRef]) -> Result<Bytes> {
     Ok(Packed { keys: compressed(columns)?, bloom: None }.encode_to_vec().into())
 }
 
-/// Packs a Bloom filter of keys, one array a column, without NULLs.
+/// Packs a Bloom filter of keys: one array for each column, without NULLs.
 ///
 /// # Errors
-/// `Internal` where there are no columns or arrays of different lengths.
+/// `Internal` if there are no columns, or if the arrays differ in length.
 pub(super) fn pack_bloom(columns: &[ArrayRef]) -> Result<Bytes> {
     let rows = columns.first().map_or(0, |c| c.len());
     let mut filter = Sbbf::new_with_ndv_fpp(rows as u64, BLOOM_ERROR).map_err(|e| broken("a Bloom filter", e))?;
@@ -82,7 +82,7 @@ pub(super) fn pack_bloom(columns: &[ArrayRef]) -> Result<Bytes> {
     Ok(Packed { keys: compressed(&samples)?, bloom: Some(bits.into()) }.encode_to_vec().into())
 }
 
-/// Unpacks keys into at most `room` bytes, and takes what they need off it.
+/// Unpacks keys into at most `room` bytes, and subtracts their size from `room`.
 pub(super) fn unpack(bytes: &Bytes, room: &mut usize) -> Result<KeyTest> {
     let malformed = |what: &str| Error::new(ErrorKind::InvalidQuery, format!("the keys of the fragment {what}"));
     let packed = Packed::decode(bytes.clone()).map_err(|e| malformed("are malformed").with_source(e))?;
@@ -94,13 +94,13 @@ pub(super) fn unpack(bytes: &Bytes, room: &mut usize) -> Result<KeyTest> {
         return Ok(KeyTest::exact(keys.columns().to_vec()));
     };
     if bits.is_empty() || bits.len() % BLOCK_BYTES != 0 {
-        return Err(malformed("are no Bloom filter"));
+        return Err(malformed("are not a Bloom filter"));
     }
     let types = keys.schema().fields().iter().map(|f| f.data_type().clone()).collect();
     let test = KeyTest::bloom(types, Sbbf::new(&bits))?;
     let found = test.contains(keys.columns(), keys.num_rows()).map_err(|e| malformed("do not fit").with_source(e))?;
     if found.true_count() < keys.num_rows() {
-        return Err(malformed("were put into their Bloom filter in another way than this node's"));
+        return Err(malformed("were added to their Bloom filter in another way than at this node"));
     }
     Ok(test)
 }
@@ -125,7 +125,7 @@ fn compressed(columns: &[ArrayRef]) -> Result<Bytes> {
     zstd::bulk::compress(&keys, LEVEL).map(Bytes::from).map_err(|e| broken("the keys", e))
 }
 
-/// Views keep all of what they were taken from, and would travel with it.
+/// Copies the values of views. A view array keeps all buffers that its values came from, and they would travel with it.
 fn compact(column: &ArrayRef) -> ArrayRef {
     match column.data_type() {
         DataType::Utf8View => Arc::new(column.as_string_view().gc()),
@@ -146,11 +146,11 @@ fn decompressed(bytes: &[u8], room: &mut usize) -> Result<RecordBatch> {
     }
     *room -= keys.len();
     let keys = Keys::decode(Bytes::from(keys)).map_err(|e| malformed().with_source(e))?;
-    // Arrow's reader panics at some types that do not exist.
+    // Arrow's reader panics on some types that do not exist.
     catch_unwind(AssertUnwindSafe(|| read(&keys))).map_err(|_| malformed())?.map_err(|e| malformed().with_source(e))
 }
 
-/// The batch. What its messages claim of sizes is not believed: nothing is allocated for it but what the body holds.
+/// Reads the batch. It does not trust the sizes in the messages, and allocates nothing beyond the body.
 fn read(keys: &Keys) -> Result<RecordBatch, ArrowError> {
     let wrong = |what: &str| ArrowError::IpcError(what.to_owned());
     let message = |bytes| root_as_message(bytes).map_err(|e| ArrowError::IpcError(e.to_string()));
@@ -163,7 +163,7 @@ fn read(keys: &Keys) -> Result<RecordBatch, ArrowError> {
     if batch.compression().is_some() {
         return Err(wrong("compressed buffers"));
     }
-    // A key takes a bit at the least.
+    // A key needs at least one bit.
     if usize::try_from(batch.length()).ok().is_none_or(|rows| rows > keys.body.len() * 8) {
         return Err(wrong("more keys than there are bits"));
     }

@@ -1,4 +1,4 @@
-//! Tells for each row whether it has one of the keys.
+//! Tests for each row if it has one of the keys.
 
 use std::sync::OnceLock;
 
@@ -14,15 +14,15 @@ use datafusion::parquet::bloom_filter::Sbbf;
 use super::same_values;
 use crate::{Error, ErrorKind, Result};
 
-/// Tells for each row whether it has one of the keys. A row with a NULL has none.
+/// A test if a row has one of the keys. A row with a NULL has none.
 pub(crate) enum KeyTest {
-    /// By the keys themselves.
+    /// A test by the keys themselves.
     Exact(Index),
-    /// By a Bloom filter: some rows pass that have none.
+    /// A test by a Bloom filter. Some rows pass without having one of the keys.
     Bloom { types: Vec<DataType>, converter: Box<RowConverter>, filter: Box<Sbbf> },
 }
 
-/// Keys, and where those of a hash are once somebody asks: who sends them does not.
+/// Keys, with an index by hash. The first test builds the index. The sender of the keys needs none.
 pub(crate) struct Index {
     columns: Vec<ArrayRef>,
     places: OnceLock<Places>,
@@ -30,7 +30,7 @@ pub(crate) struct Index {
 
 struct Places {
     first: HashMap<u64, usize>,
-    /// The next key of the same hash; its own number at the end of the chain.
+    /// The next key with the same hash. At the end of the chain, this is the key's own number.
     next: Vec<usize>,
 }
 
@@ -44,7 +44,7 @@ impl std::fmt::Debug for KeyTest {
 }
 
 impl KeyTest {
-    /// Over keys without NULLs, one array a column.
+    /// Returns a test for keys without NULLs, one array for each column.
     pub(super) fn exact(columns: Vec<ArrayRef>) -> Self {
         Self::Exact(Index { columns, places: OnceLock::new() })
     }
@@ -56,7 +56,7 @@ impl KeyTest {
         Ok(Self::Bloom { types, converter: Box::new(converter), filter: Box::new(filter) })
     }
 
-    /// The types of the keys' columns.
+    /// Returns the types of the keys' columns.
     pub(crate) fn types(&self) -> Vec<DataType> {
         match self {
             Self::Exact(index) => index.columns.iter().map(|c| c.data_type().clone()).collect(),
@@ -64,10 +64,10 @@ impl KeyTest {
         }
     }
 
-    /// Tells for each of `rows` rows whether it has one of the keys; never NULL.
+    /// Tests for each of `rows` rows if it has one of the keys. The result is never NULL.
     ///
     /// # Errors
-    /// Where the columns are not those of the keys.
+    /// If the columns are not those of the keys.
     pub(crate) fn contains(&self, columns: &[ArrayRef], rows: usize) -> DFResult<BooleanArray> {
         let columns = typed(columns, &self.types())?;
         let has_null = |row: usize| columns.iter().any(|c| c.is_null(row));
@@ -131,7 +131,7 @@ impl Places {
     }
 }
 
-/// Arrays of the keys' types. Only the layout may differ: any other cast could make keys equal that are not.
+/// Returns the arrays in the keys' types. Only the layout may differ: any other cast could make different keys equal.
 fn typed(columns: &[ArrayRef], types: &[DataType]) -> DFResult<Vec<ArrayRef>> {
     if columns.len() != types.len() {
         return exec_err!("keys of {} columns were compared with {}", types.len(), columns.len());

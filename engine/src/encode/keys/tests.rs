@@ -1,4 +1,4 @@
-//! Tests of keys: what travels tests rows as before, and what are no keys is refused.
+//! Tests of keys: after travelling, they test rows as before. Bytes that are not keys are refused.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -27,7 +27,7 @@ fn passed(keys: &SentKeys, columns: &[ArrayRef]) -> Vec<bool> {
     found.values().iter().collect()
 }
 
-/// The keys as they come out at the other side.
+/// Returns the keys as the receiver unpacks them.
 fn travelled(keys: &Arc<SentKeys>) -> Arc<SentKeys> {
     SentKeys::unpack(keys.packed.clone()).unwrap()
 }
@@ -81,7 +81,7 @@ fn another_layout_is_the_same_and_another_type_is_refused() {
 }
 
 #[test]
-fn what_are_no_keys_is_refused() {
+fn bytes_that_are_not_keys_are_refused() {
     let refused = |bytes: Vec<u8>| SentKeys::unpack(bytes.into()).unwrap_err();
     assert_eq!(refused(vec![]).kind(), ErrorKind::InvalidQuery);
     assert_eq!(refused(vec![0xff; 100]).kind(), ErrorKind::InvalidQuery);
@@ -89,7 +89,7 @@ fn what_are_no_keys_is_refused() {
     for end in 0..packed.len() {
         assert_eq!(refused(packed[..end].to_vec()).kind(), ErrorKind::InvalidQuery, "{end}");
     }
-    // A flipped bit may make other keys of them: they must then still be keys.
+    // A flipped bit may make other keys. The test must then still run.
     for place in 0..packed.len() {
         let mut bent = packed.to_vec();
         bent[place] ^= 1 << (place % 8);
@@ -111,7 +111,7 @@ fn what_are_no_keys_is_refused() {
     assert!(SentKeys::unpack(SentKeys::batch(&[floats]).unwrap().packed.clone()).is_err());
 }
 
-/// What travels, as somebody else would write it.
+/// The wire form, as another program could write it.
 #[derive(Clone, PartialEq, Message)]
 struct Packed {
     #[prost(bytes = "vec", tag = "1")]
@@ -130,12 +130,12 @@ fn a_bloom_filter_of_other_rows_is_refused() {
 }
 
 #[test]
-fn what_unpacks_to_too_much_is_refused() {
+fn keys_that_unpack_to_too_much_are_refused() {
     let zeros = vec![0_u8; packed::MAX_UNPACKED_BYTES + 1];
     let bomb = Packed { keys: zstd::bulk::compress(&zeros, 1).unwrap(), bloom: None }.encode_to_vec();
     assert!(bomb.len() < 1 << 20);
     assert_eq!(SentKeys::unpack(bomb.into()).unwrap_err().kind(), ErrorKind::ResourceExhausted);
-    // Nor do many that each would do.
+    // So are many sets of keys, even if each alone is small enough.
     let most = SentKeys::batch(&[ints(0..(packed::MAX_UNPACKED_BYTES / 16) as i64)]).unwrap().packed.clone();
     assert_eq!(SentKeys::unpack_all(&vec![most.clone(); 7]).unwrap().len(), 7);
     assert_eq!(SentKeys::unpack_all(&vec![most; 9]).unwrap_err().kind(), ErrorKind::ResourceExhausted);
@@ -145,13 +145,13 @@ fn what_unpacks_to_too_much_is_refused() {
 
 #[test]
 fn nulls_among_keys_are_refused() {
-    // Its columns say that they hold none.
+    // The packed schema has no nullable columns.
     let column: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
     assert!(SentKeys::batch(&[column]).is_err());
 }
 
 #[test]
-fn views_travel_without_what_they_were_taken_from() {
+fn views_travel_without_the_values_of_other_rows() {
     let long = words(&["a word that is too long for its view", "another that is too long, and does not travel"]);
     let one = SentKeys::batch(&[long.slice(0, 1)]).unwrap();
     let alone = SentKeys::batch(&[words(&["a word that is too long for its view"])]).unwrap();
@@ -159,7 +159,7 @@ fn views_travel_without_what_they_were_taken_from() {
     assert_eq!(passed(&travelled(&one), &[long]), [true, false]);
 }
 
-/// A plan that tests rows for two sets of keys, one of them twice.
+/// Returns a plan that tests rows for two sets of keys, one of them twice.
 async fn plan_with_keys() -> (LogicalPlan, datafusion::execution::session_state::SessionState) {
     let engine = gateway().await;
     let state = state_of(&engine);
@@ -178,7 +178,7 @@ async fn keys_travel_beside_the_plan_once_each() {
     assert_eq!(encoded.keys.len(), 2);
     let decoded = decode(&encoded, &state).unwrap();
     assert_eq!(decoded.display_indent().to_string(), plan.display_indent().to_string());
-    // Who takes it may send it on.
+    // The receiver may send it on.
     assert_eq!(encode(&decoded, &state).unwrap(), encoded);
 }
 
@@ -194,7 +194,7 @@ async fn a_plan_without_its_keys_is_refused() {
 }
 
 #[tokio::test]
-async fn nobody_calls_the_test_from_sql() {
+async fn sql_cannot_call_the_test() {
     let engine = gateway().await;
     let sql = "SELECT n_name FROM geo.places.nation WHERE portolan_in_keys(n_nationkey)";
     let error = engine.sql(sql).await.unwrap_err();

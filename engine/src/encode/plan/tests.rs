@@ -1,4 +1,4 @@
-//! Tests of plans as bytes: a plan comes out as it went in, and nothing but known operators over ports is admitted.
+//! Tests of plans as bytes: a plan is the same after decoding, and only known operators over ports are admitted.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -23,12 +23,12 @@ use super::{MAX_PLAN_BYTES, encode};
 use crate::fake_mesh::{FakePeer, analysed, gateway, owned, state_of, tpch_domain};
 use crate::{Engine, Error, ErrorKind};
 
-/// A node that owns this domain.
+/// Returns a node that owns this domain.
 fn owner(catalog: DomainCatalog) -> Engine {
     Engine::builder().cpu_threads(1).local_domain(owned(catalog)).build().unwrap()
 }
 
-/// The optimized plan of a query and how it travels.
+/// Returns the optimized plan of a query, and its bytes.
 async fn sent(sql: &str) -> (LogicalPlan, Bytes) {
     let engine = gateway().await;
     let state = state_of(&engine);
@@ -51,7 +51,7 @@ fn refused(bytes: &[u8], engine: &Engine) -> Error {
 }
 
 #[tokio::test]
-async fn a_plan_comes_out_as_it_went_in() {
+async fn a_plan_is_the_same_after_decoding() {
     for sql in [
         QUERY,
         "SELECT count(*) FROM geo.places.nation",
@@ -93,7 +93,7 @@ async fn garbage_is_no_fragment() {
 }
 
 #[tokio::test]
-async fn a_plan_cut_short_or_bent_is_refused_or_at_least_harmless() {
+async fn a_truncated_or_changed_plan_is_refused_or_harmless() {
     let (_, encoded) = sent(QUERY).await;
     let engine = owner(tpch_domain("geo"));
     let state = state_of(&engine);
@@ -101,7 +101,7 @@ async fn a_plan_cut_short_or_bent_is_refused_or_at_least_harmless() {
         let error = decode(&encoded[..end], &state).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{end}: {}", error.chain());
     }
-    // A flipped bit may give another plan that makes sense: it must then still be one that is admitted.
+    // A flipped bit may make another valid plan. That plan must then still be admitted.
     for place in 0..encoded.len() {
         let mut bent = encoded.to_vec();
         bent[place] ^= 1 << (place % 8);

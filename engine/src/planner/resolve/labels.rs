@@ -88,8 +88,8 @@ pub(super) enum RenamedColumns {
     All,
 }
 
-/// Gives columns unique names. A plan may have one name for two columns that are written differently: `x` and `CAST(x
-/// AS INT)`, or `x` and a column of `*`.
+/// Gives columns unique names. A plan may have one name for two columns that are written differently: `x` and
+/// `CAST(x AS INT)`, or `x` and a column of `*`.
 pub(super) fn make_unique(statement: &mut Statement, which: RenamedColumns) {
     let Some(list) = list_of(statement) else { return };
     let names: Vec<Option<ColumnLabel>> = list.iter().map(name).collect();
