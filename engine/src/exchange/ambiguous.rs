@@ -1,8 +1,11 @@
-//! Takes filters away from remote scans that may not mean the column that they name. DataFusion 55.2 hands a join's filter
-//! down by the name of its column, through operators whose rows may have several columns of that name, and takes the
-//! first: `t2.k` of a self-join becomes `t1.k`, and rows that match would be cut. Through a semi join it hands a filter of
-//! a key to the other side as well, again by name: `f.k`, which is equal to `r.id`, becomes `r.k`. Through an aggregate that
-//! names a group as another column of its input is named, it hands the filter of the group to that one.
+//! Removes filters from remote scans if they may not mean the column that they name.
+//!
+//! DataFusion 55.2 pushes a join's filter down by the name of its column. Some operators on the way have several
+//! columns of that name, and DataFusion takes the first. It makes three mistakes:
+//! - In a self-join, `t2.k` becomes `t1.k`, and the scan drops rows that match.
+//! - Through a semi join, it also pushes a filter of a key to the other side, again by name: `f.k`, which equals
+//!   `r.id`, becomes `r.k`.
+//! - If an aggregate names a group like another column of its input, it pushes the filter of the group to that column.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,8 +20,8 @@ use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 use super::remote_scan::RemoteScanExec;
 use crate::upstream::filters_by_name::{crosses_sides, has_ambiguous_names};
 
-/// Whether a filter of a join might be taken for another column's on its way to a scan of this node: there is such a
-/// scan, and below some join several columns have one name. Remote scans are looked at one by one instead.
+/// True if DataFusion might apply a join's filter to another column on its way to a scan of this node: there is such a
+/// scan, and several columns below a join have the same name. Remote scans are checked one by one instead.
 pub(super) fn may_mistake_columns(plan: &LogicalPlan) -> Result<bool> {
     let (mut scans, mut ambiguous) = (false, false);
     plan.apply_with_subqueries(|node| {
@@ -45,15 +48,17 @@ pub(super) fn may_mistake_columns(plan: &LogicalPlan) -> Result<bool> {
     Ok(scans && ambiguous)
 }
 
-/// The plan without filters in remote scans that came through an operator with several columns of one name.
+/// Returns the plan without those filters in remote scans that came through an operator with several columns of the
+/// same name.
 pub(super) fn without_ambiguous_filters(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     below(plan, false, false)
 }
 
-/// `probed`: whether a join above hands its filter down here. `ambiguous`: whether it came through an operator with
-/// several columns of one name.
+/// `probed` is true if a join above pushes its filter down here. `ambiguous` is true if the filter came through an
+/// operator with several columns of the same name.
 fn below(plan: Arc<dyn ExecutionPlan>, probed: bool, ambiguous: bool) -> Result<Arc<dyn ExecutionPlan>> {
-    // A recursive query starts its joins anew in each round and fills only the first one's filters: the scans would wait.
+    // A recursive query starts its joins again in each round and fills only the filter of the first one: the scans
+    // would wait.
     let ambiguous = ambiguous || plan.is::<RecursiveQueryExec>() || probed && has_ambiguous_names(plan.as_ref());
     if let Some(scan) = plan.downcast_ref::<RemoteScanExec>() {
         return Ok(if ambiguous { Arc::new(scan.without_filters()) } else { plan });
@@ -62,7 +67,7 @@ fn below(plan: Arc<dyn ExecutionPlan>, probed: bool, ambiguous: bool) -> Result<
     let mut changed = false;
     let mut children = vec![];
     for (i, child) in plan.children().into_iter().enumerate() {
-        // The right side of a hash join is the one that is probed.
+        // The right side of a hash join is the probe side.
         let new = below(child.clone(), probed || is_join && i == 1, ambiguous)?;
         changed |= !Arc::ptr_eq(&new, child);
         children.push(new);

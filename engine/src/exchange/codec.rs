@@ -1,5 +1,5 @@
-//! Remote scans as bytes, for an engine that distributes physical plans. The bytes are for processes of one build: nodes
-//! send each other logical plans (`encode/`), and their protocol knows nothing of these.
+//! Remote scans as bytes, for an engine that distributes physical plans. The bytes are for processes of one build.
+//! Nodes send each other logical plans instead (`encode/`), and these bytes are not part of their protocol.
 
 mod edge;
 
@@ -36,8 +36,8 @@ use crate::plan::Fragment;
 ///
 /// Convert plans with
 /// [`DeduplicatingProtoConverter`](datafusion_proto::physical_plan::DeduplicatingProtoConverter) in both directions: a
-/// join and the scan that waits for the join's keys then share one filter, as before. Otherwise the scan waits as long as
-/// its edge allows, and reads all rows.
+/// join and the scan that waits for the join's keys then share one filter, as before. Otherwise the scan waits as long
+/// as its edge allows, and reads all rows.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RemoteScanCodec;
 
@@ -68,7 +68,7 @@ impl WireScan {
     fn of(fragment: &Fragment, filters: Vec<protobuf::PhysicalExprNode>) -> Result<Self> {
         let Fragment { number, site, domains, plan: _, sent, schema, rows, edge } = fragment;
         let FragmentPlan::Encoded(EncodedPlan { plan, keys }) = sent.clone() else {
-            return not_impl_err!("the scan of {site} cannot run in another process: it is no scan of a node");
+            return not_impl_err!("the scan of {site} cannot run in another process: it does not read from a node");
         };
         Ok(Self {
             number: *number as u64,
@@ -83,8 +83,7 @@ impl WireScan {
         })
     }
 
-    /// Returns the fragment over the ports of a view. Its logical plan is decoded again from the form in which it travels
-    /// to its site.
+    /// Returns the fragment over the ports of a view. Its logical plan is decoded again from its wire form.
     fn fragment(self, view: Arc<MeshView>) -> Result<Fragment> {
         let Self { number, site, domains, plan, keys, schema, rows, edge, filters: _ } = self;
         let (Some(schema), Some(edge)) = (schema, edge) else {
@@ -118,7 +117,7 @@ impl PhysicalExtensionCodec for RemoteScanCodec {
         proto_converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<()> {
         let Some(scan) = node.downcast_ref::<RemoteScanExec>() else {
-            return not_impl_err!("`{}` is no remote scan", node.name());
+            return not_impl_err!("`{}` is not a remote scan", node.name());
         };
         let filters = scan.filters().iter().map(|filter| proto_converter.physical_expr_to_proto(filter, self));
         let scan = WireScan::of(&scan.fragment, filters.collect::<Result<Vec<_>>>()?)?;

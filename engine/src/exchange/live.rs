@@ -1,7 +1,7 @@
-//! The live side of a plan's edges: the site of each fragment, what counts and measures its rows, and what came of its
-//! keys.
+//! The live side of a plan's edges: the site of each fragment, the counters and metrics of its rows, and the report
+//! about its keys.
 //!
-//! A remote scan is a description. Once executed, it finds its edge in [`LiveEdges`], an extension of the configuration
+//! A remote scan is a description. At execution, it finds its edge in [`LiveEdges`], an extension of the configuration
 //! that its task runs with.
 
 use std::collections::BTreeMap;
@@ -21,8 +21,8 @@ use futures::StreamExt;
 use portolan_connectors::{FragmentSummary, Site, lock};
 use tokio::sync::Notify;
 
-use super::ahead::Ahead;
 use super::keys::KeyReport;
+use super::prefetch::Prefetched;
 use super::reading::{Reading, read_all};
 use super::start::Start;
 use crate::execution::errors::into_datafusion;
@@ -32,13 +32,13 @@ use crate::progress::EdgeCounters;
 use crate::state::QueryContext;
 use crate::{Error, ErrorKind};
 
-/// Batches that wait for their reader, at most: beyond them the owner waits.
+/// The largest number of batches that wait for their reader. If there are more, the owner waits.
 const BATCHES_AHEAD: usize = 2;
 /// The only partition of a remote scan.
 const PARTITION: usize = 0;
 
-/// The edges of one plan of one query, by the numbers of their fragments. A number means an edge of this plan alone: a
-/// plan that replaces it has edges of its own.
+/// The edges of one plan of one query, by the numbers of their fragments. A number identifies an edge of this plan
+/// only: a plan that replaces it has its own edges.
 #[derive(Debug)]
 pub(crate) struct LiveEdges {
     view: Arc<MeshView>,
@@ -46,7 +46,7 @@ pub(crate) struct LiveEdges {
     edges: Mutex<BTreeMap<usize, Arc<LiveEdge>>>,
 }
 
-/// An edge of a plan. Its clones count and report together.
+/// An edge of a plan. Its clones share counters and reports.
 #[derive(Clone, Debug)]
 pub(crate) struct LiveEdge {
     pub(crate) fragment: Arc<Fragment>,
@@ -56,30 +56,30 @@ pub(crate) struct LiveEdge {
     pub(crate) counters: Arc<EdgeCounters>,
     /// The metrics of the scan that was planned for the edge.
     pub(crate) metrics: ExecutionPlanMetricsSet,
-    /// What the site said at the end.
+    /// The summary that the site sent at the end.
     summary: Arc<Mutex<Option<FragmentSummary>>>,
-    /// What came of keys.
+    /// The report about keys.
     report: Arc<Mutex<Option<KeyReport>>>,
-    /// Its rows, where it was started before the plan around it.
-    ahead: Ahead,
+    /// The rows of the edge, if it was started before the plan around it.
+    prefetched: Prefetched,
 }
 
-/// What a remote scan hands over when it is executed.
+/// The parts of a remote scan that its execution needs.
 pub(super) struct ScanRun {
     pub(super) schema: SchemaRef,
-    /// What joins above will tell of the rows that can match.
+    /// The filters of joins above, which the joins fill with restrictions on the rows that can match.
     pub(super) filters: Vec<Arc<dyn PhysicalExpr>>,
     pub(super) metrics: ExecutionPlanMetricsSet,
 }
 
 impl LiveEdges {
-    /// Returns the edges of a plan none of whose fragments runs yet.
+    /// Returns the edges of a plan whose fragments have not started.
     pub(crate) fn new(view: Arc<MeshView>, query: Arc<QueryContext>) -> Self {
         Self { view, query, edges: Mutex::default() }
     }
 
-    /// Returns the edges of `plan`, which replaces the plan of these edges. Those of the plan's exchanges that run
-    /// already go on, under their new numbers.
+    /// Returns the edges of `plan`, which replaces the plan of these edges. Exchanges that run already keep their
+    /// edges, under their new numbers.
     pub(crate) fn replaced_by(&self, plan: &LogicalPlan) -> Result<Self> {
         let mut edges = BTreeMap::new();
         plan.apply_with_subqueries(|node| {
@@ -114,8 +114,8 @@ impl LiveEdges {
     /// Returns the edge of a fragment, and adds it first if the fragment is new.
     ///
     /// # Errors
-    /// If the fragment's site is no peer of this node, and if the number is that of another plan's fragment: one plan
-    /// would get the rows of the other.
+    /// If the fragment's site is not a peer of this node, or if the number is that of another plan's fragment. In the
+    /// second case, one plan would get the rows of the other.
     pub(super) fn edge(&self, fragment: &Arc<Fragment>) -> Result<Arc<LiveEdge>> {
         let mut edges = self.lock();
         if let Some(edge) = edges.get(&fragment.number) {
@@ -149,19 +149,19 @@ impl LiveEdges {
     /// Returns the rows of a fragment. A fragment that was started before the plan around it is not started again.
     ///
     /// # Errors
-    /// As [`LiveEdges::edge`].
+    /// As for [`LiveEdges::edge`].
     pub(super) fn rows(&self, fragment: &Arc<Fragment>, run: ScanRun) -> Result<SendableRecordBatchStream> {
         let edge = self.edge(fragment)?;
-        Ok(match edge.ahead.take() {
+        Ok(match edge.prefetched.take() {
             Some(rows) => rows,
             None => edge.start(run, self.query.clone(), self.view.clone()),
         })
     }
 
-    /// Asks for the rows of an edge before the plan around it runs.
+    /// Requests the rows of an edge before the plan around it runs.
     pub(crate) fn start_ahead(&self, edge: &LiveEdge) -> Result<()> {
         let run = ScanRun { schema: edge.fragment.arrow_schema(), filters: vec![], metrics: edge.metrics.clone() };
-        edge.ahead.put(self.rows(&edge.fragment, run)?);
+        edge.prefetched.put(self.rows(&edge.fragment, run)?);
         Ok(())
     }
 
@@ -182,7 +182,7 @@ impl LiveEdge {
             metrics: ExecutionPlanMetricsSet::new(),
             summary: Arc::default(),
             report: Arc::default(),
-            ahead: Ahead::default(),
+            prefetched: Prefetched::default(),
             fragment,
         })
     }
@@ -194,8 +194,9 @@ impl LiveEdge {
             || own.site == fragment.site && own.sent == fragment.sent && own.edge == fragment.edge
     }
 
-    /// Starts to read the rows of the fragment. That runs beside whatever else the query does, so that both sides of a
-    /// join come at once. Dropping the stream ends it: it holds neither the edge nor the configuration that leads to it.
+    /// Starts to read the rows of the fragment, in parallel with the rest of the query. So the rows of both sides of a
+    /// join come at the same time. Dropping the stream ends the reading task, which holds neither the edge nor the
+    /// configuration that leads to the edge.
     fn start(&self, run: ScanRun, query: Arc<QueryContext>, view: Arc<MeshView>) -> SendableRecordBatchStream {
         let ScanRun { schema, filters, metrics } = run;
         let start = Start {
@@ -235,17 +236,18 @@ impl LiveEdge {
         Box::pin(RecordBatchStreamAdapter::new(schema, stream))
     }
 
-    /// Reads rows before the plan around it runs, up to a bound and for so long at most; gives how many there are.
+    /// Reads rows before the plan around them runs, up to a size limit and for at most `wait`. Returns the number of
+    /// rows.
     pub(crate) async fn read_ahead(&self, context: &TaskContext, wait: Duration) -> Result<Counted> {
-        self.ahead.read(&self.fragment.arrow_schema(), context, wait).await
+        self.prefetched.read(&self.fragment.arrow_schema(), context, wait).await
     }
 
-    /// What the site said at the end; `None` while the fragment runs, or where it never ran.
+    /// Returns the summary that the site sent at the end; `None` while the fragment runs, or if it never ran.
     pub(crate) fn summary(&self) -> Option<FragmentSummary> {
         lock(&self.summary).clone()
     }
 
-    /// What came of keys; `None` where none were asked for, and until it is known.
+    /// Returns the report about keys; `None` if no keys were wanted, or if the report is not known yet.
     pub(crate) fn key_report(&self) -> Option<KeyReport> {
         lock(&self.report).clone()
     }

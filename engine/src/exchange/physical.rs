@@ -1,4 +1,4 @@
-//! The physical plan of what runs here, and how it is to run where its inputs come from other sites.
+//! The physical plan of the local part of a query, and its options if its inputs come from other sites.
 
 use std::sync::Arc;
 
@@ -13,47 +13,48 @@ use crate::execution::errors::from_datafusion;
 use crate::plan::Exchange;
 use crate::upstream::{aggregate_filters, nested_keys, topk_groups};
 
-/// A join lists its keys up to so many bytes and keys: beyond, only their range is known. The list takes some 300 bytes
-/// of memory a key.
+/// The limits, in bytes and in keys, up to which a join lists its keys. Beyond them, only the range of the keys is
+/// known. The list needs about 300 bytes of memory for each key.
 const LISTED_KEY_BYTES: usize = 8 << 20;
 const LISTED_KEYS: usize = 500_000;
-/// It lists so many in any case, and so many times more than are expected.
-const LISTED_KEYS_LEAST: usize = 10_000;
-const MORE_THAN_EXPECTED: f64 = 16.0;
-/// A build side that is expected to be smaller is collected as a whole, so that all of its keys are known at once.
+/// The limit in keys is at least this, or this multiple of the expected number of keys.
+const MIN_LISTED_KEYS: usize = 10_000;
+const LISTED_PER_EXPECTED_KEY: f64 = 16.0;
+/// If a build side is expected to be smaller, it is collected as a whole, so that all of its keys are known at once.
 const COLLECTED_BYTES: usize = 64 << 20;
 const COLLECTED_ROWS: usize = 2_000_000;
 
-/// How the part of a plan is to run here whose inputs come from other sites.
+/// Sets the options for a local part whose inputs come from other sites.
 fn across_owners(mut state: SessionState, keys: Option<f64>) -> SessionState {
     let optimizer = &mut state.config_mut().options_mut().optimizer;
-    // The order of joins, sides included, was chosen with what is known of every site.
+    // The planner has chosen the join order and the build sides. It knows every site.
     optimizer.join_reordering = false;
     optimizer.hash_join_single_partition_threshold = COLLECTED_BYTES;
     optimizer.hash_join_single_partition_threshold_rows = COLLECTED_ROWS;
-    // A list costs time in every join, also where its keys go nowhere: only as many as a scan may want.
+    // A list costs time in every join, even if its keys are not sent. So it has only as many keys as a scan may want.
     if let Some(keys) = keys {
-        let most = (keys * MORE_THAN_EXPECTED).clamp(LISTED_KEYS_LEAST as f64, LISTED_KEYS as f64);
+        let most = (keys * LISTED_PER_EXPECTED_KEY).clamp(MIN_LISTED_KEYS as f64, LISTED_KEYS as f64);
         optimizer.hash_join_inlist_pushdown_max_size = LISTED_KEY_BYTES;
         optimizer.hash_join_inlist_pushdown_max_distinct_values = most as usize;
     }
-    // A remote scan waits until a filter is complete, which those of TopN and MIN/MAX are at their very end.
+    // A remote scan waits until a filter is complete. The filters of TopN and MIN/MAX are complete only at the very
+    // end.
     optimizer.enable_topk_dynamic_filter_pushdown = false;
     optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     state
 }
 
-/// The physical plan of what runs here.
+/// The physical plan of the local part of a query.
 pub(crate) struct Physical {
-    /// What it is to be run with.
+    /// The session state for running the plan.
     pub(crate) state: Arc<SessionState>,
     pub(crate) plan: Arc<dyn ExecutionPlan>,
-    /// The edges that its remote scans read.
+    /// The edges that the plan's remote scans read.
     pub(crate) edges: Arc<LiveEdges>,
 }
 
 impl Physical {
-    /// Plans what runs here, over these edges.
+    /// Plans the local part of a query, over these edges.
     pub(crate) async fn of(plan: &LogicalPlan, state: SessionState, edges: LiveEdges) -> Result<Self> {
         let mut state = match expected_keys(plan).map_err(|e| from_datafusion(&e))? {
             Some(keys) => across_owners(state, keys),
@@ -77,7 +78,8 @@ impl Physical {
     }
 }
 
-/// The most keys that an exchange expects, if any wants keys; `None` where there is no exchange.
+/// Returns the largest number of keys that an exchange expects, if any exchange wants keys; `None` if there is no
+/// exchange.
 fn expected_keys(plan: &LogicalPlan) -> datafusion::error::Result<Option<Option<f64>>> {
     let mut found: Option<Option<f64>> = None;
     plan.apply_with_subqueries(|node| {

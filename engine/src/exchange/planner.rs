@@ -1,4 +1,4 @@
-//! The query planner of the engine's sessions: makes the plan of what runs here physical, with a remote scan for each
+//! The query planner of the engine's sessions. It makes the local part's plan physical, with a remote scan for each
 //! exchange.
 
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use crate::execution::yielding::with_yielding_joins;
 use crate::plan::Exchange;
 use crate::upstream::executable;
 
-/// Makes a logical plan physical as DataFusion does, and its exchanges remote scans. A plan with exchanges needs its
-/// live edges in the session's configuration.
+/// A planner that makes a logical plan physical as DataFusion does, and turns exchanges into remote scans. A plan with
+/// exchanges needs its live edges in the session's configuration.
 #[derive(Debug)]
 pub(crate) struct MeshPlanner;
 
@@ -36,8 +36,8 @@ impl QueryPlanner for MeshPlanner {
     }
 }
 
-/// Plans exchanges. The scans count and report together with the live edges, as do those that the optimizer puts in
-/// their place.
+/// A planner for exchanges. The scans share counters and reports with the live edges. So do the scans that the
+/// optimizer puts in their place.
 struct ExchangePlanner;
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! Reads the rows of a fragment as they come, and counts them.
+//! Reads the rows of a fragment as they arrive, and counts them.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ use crate::plan::Fragment;
 use crate::progress::EdgeCounters;
 use crate::{Error, ErrorKind};
 
-/// Asks for the fragment and hands its rows over.
+/// Requests the fragment and passes its rows on.
 pub(super) async fn read_all(
     start: Start,
     mut reading: Reading,
@@ -44,7 +44,7 @@ pub(super) async fn read_all(
     Ok(())
 }
 
-/// One fragment being read.
+/// A fragment that is being read.
 pub(super) struct Reading {
     pub(super) rows: u64,
     pub(super) schema: SchemaRef,
@@ -58,7 +58,7 @@ pub(super) struct Reading {
     pub(super) fragment: Arc<Fragment>,
 }
 
-/// The error of a fragment, with whose it is; many name their node themselves.
+/// Adds the domains of a fragment to its error, and the site unless the error already names it.
 fn of_fragment(error: Error, fragment: &Fragment) -> Error {
     let domains = fragment.domains.join(", ");
     if error.chain().contains(fragment.site.as_str()) {

@@ -1,6 +1,6 @@
-//! The operator that reads the rows of a fragment from its site: a description of the fragment and its edge. What lives
-//! while the fragment runs is found at execution (`live.rs`). Dropping the stream stops the work at the site; a stream
-//! that ends before the site said so is an error.
+//! The operator that reads the rows of a fragment from its site. It describes the fragment and its edge. At execution,
+//! it finds the state of the running fragment (`live.rs`). Dropping the stream stops the work at the site. A stream
+//! that ends before the site reports the end is an error.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,14 +23,14 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Par
 use super::live::{LiveEdges, ScanRun};
 use crate::plan::Fragment;
 
-/// How wide a value of variable width is taken to be.
+/// The assumed bytes of a value of variable width.
 const ASSUMED_TEXT_BYTES: usize = 24;
 
-/// Reads the rows of a fragment from its site.
+/// An operator that reads the rows of a fragment from its site.
 #[derive(Clone, Debug)]
 pub(crate) struct RemoteScanExec {
     pub(crate) fragment: Arc<Fragment>,
-    /// What joins above will tell of the rows that can match.
+    /// The filters of joins above, which the joins fill with restrictions on the rows that can match.
     filters: Vec<Arc<dyn PhysicalExpr>>,
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
@@ -38,7 +38,7 @@ pub(crate) struct RemoteScanExec {
 }
 
 impl RemoteScanExec {
-    /// Returns the scan of a fragment, of all its rows, which counts in `metrics`.
+    /// Returns the scan of all rows of a fragment, with its metrics in `metrics`.
     pub(super) fn new(fragment: Arc<Fragment>, metrics: ExecutionPlanMetricsSet) -> Self {
         let schema = fragment.arrow_schema();
         let properties = PlanProperties::new(
@@ -50,17 +50,17 @@ impl RemoteScanExec {
         Self { fragment, filters: vec![], schema, properties: Arc::new(properties), metrics }
     }
 
-    /// The same scan, of all rows whatever joins tell.
+    /// Returns the same scan without filters, which reads all rows.
     pub(super) fn without_filters(&self) -> Self {
         self.clone().with_filters(vec![])
     }
 
-    /// The same scan, which waits for these filters of joins above.
+    /// Returns the same scan, which waits for these filters of joins above.
     pub(super) fn with_filters(self, filters: Vec<Arc<dyn PhysicalExpr>>) -> Self {
         Self { filters, ..self }
     }
 
-    /// The filters of joins above that it waits for.
+    /// Returns the filters of joins above that the scan waits for.
     pub(super) fn filters(&self) -> &[Arc<dyn PhysicalExpr>] {
         &self.filters
     }
@@ -110,8 +110,8 @@ impl ExecutionPlan for RemoteScanExec {
         Ok(FilterDescription::all_unsupported(&parent_filters, &self.children()))
     }
 
-    /// Keeps the filters that joins fill while they run. The joins still do all of their work: rows that the filters
-    /// would drop may come.
+    /// Keeps the filters that joins fill while they run. The joins still check all rows: the scan may return rows that
+    /// the filters would drop.
     fn handle_child_pushdown_result(
         &self,
         phase: FilterPushdownPhase,

@@ -1,5 +1,5 @@
-//! Asks an owner for a fragment: at once where no keys are to cut it, else when the joins above have their keys or the
-//! wait for them is over.
+//! Requests a fragment from an owner. If no keys are to cut the fragment, the request is sent at once. Otherwise it is
+//! sent when the joins above have their keys, or when the wait for the keys is over.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ use crate::plan::{Fragment, KeyPlan};
 use crate::progress::EdgeCounters;
 use crate::state::QueryContext;
 
-/// What is needed to ask an owner for a fragment.
+/// The inputs of a request for a fragment.
 pub(super) struct Start {
     pub(super) fragment: Arc<Fragment>,
     pub(super) site: Arc<dyn Site>,
@@ -37,7 +37,7 @@ pub(super) struct Start {
 }
 
 impl Start {
-    /// Asks for the rows; `None` where no row can match anything. `wanted` tells when somebody first reads.
+    /// Requests the rows; `None` if no row can match. `wanted` is notified when the rows are read for the first time.
     pub(super) async fn start(self, wanted: &Notify) -> Result<Option<FragmentStream>> {
         let plan = self.fragment.edge.keys.clone();
         let plan = match plan.filter(|_| !self.filters.is_empty()) {
@@ -51,23 +51,23 @@ impl Start {
         self.site.execute(request).await.map(Some)
     }
 
-    /// Waits for keys and puts them onto the fragment; `None` where no row can match.
+    /// Waits for keys and adds them to the fragment; `None` if no row can match.
     async fn with_keys(&self, plan: &KeyPlan, wanted: &Notify) -> Option<FragmentPlan> {
-        let asked = Instant::now();
-        // Of the longest wait a part may be over.
+        let started = Instant::now();
+        // A part of the longest wait may be over already.
         let wait = plan.wait.saturating_sub(self.query.waiting_since.get().map_or(Duration::ZERO, Instant::elapsed));
         let complete = tokio::time::timeout(wait, self.complete()).await.is_ok();
-        let waited = asked.elapsed();
+        let waited = started.elapsed();
         self.key_wait.add_duration(waited);
         let restrictions: Vec<_> = self.filters.iter().map(|f| Restriction::of(f.as_ref())).collect();
         let mut report = KeyReport { expected: plan.keys, waited, ..KeyReport::default() };
-        if restrictions.iter().any(Restriction::lets_nothing_through) {
+        if restrictions.iter().any(Restriction::rejects_all_rows) {
             report.not_asked = true;
-            self.tell(report);
+            self.set_report(report);
             return None;
         }
-        if complete && self.filters.iter().any(|f| says_nothing(f.as_ref())) {
-            // A join whose build side is empty leaves its filter as it was, and mostly never reads this side.
+        if complete && self.filters.iter().any(|f| passes_all_rows(f.as_ref())) {
+            // A join whose build side is empty leaves its filter as it was, and usually never reads this side.
             wanted.notified().await;
         }
         if !complete {
@@ -79,13 +79,13 @@ impl Start {
         report.keys = restricted.keys;
         report.forms = restricted.forms;
         report.reasons.extend(restricted.reasons);
-        report.adapted = report.keys.is_some_and(|keys| is_surprise(keys, plan));
+        report.adapted = report.keys.is_some_and(|keys| deviates(keys, plan));
         if !report.forms.is_empty() {
             self.keys_sent.add(report.keys.unwrap_or(0));
             self.key_bytes.add(report.bytes);
             self.counters.bytes_sent.fetch_add(report.bytes as u64, Ordering::Relaxed);
         }
-        self.tell(report);
+        self.set_report(report);
         Some(sent)
     }
 
@@ -97,19 +97,20 @@ impl Start {
         }
     }
 
-    fn tell(&self, report: KeyReport) {
+    fn set_report(&self, report: KeyReport) {
         *lock(&self.report) = Some(report);
     }
 }
 
-/// Whether a filter lets all rows through, as one does that was never filled.
-fn says_nothing(filter: &dyn PhysicalExpr) -> bool {
+/// True if a filter lets all rows pass, like a filter that was never filled.
+fn passes_all_rows(filter: &dyn PhysicalExpr) -> bool {
     let current = filter.downcast_ref::<DynamicFilterPhysicalExpr>().and_then(|f| f.current().ok());
     let literal = current.as_ref().and_then(|e| e.downcast_ref::<Literal>());
     literal.is_some_and(|l| *l.value() == ScalarValue::Boolean(Some(true)))
 }
 
-fn is_surprise(keys: usize, plan: &KeyPlan) -> bool {
+/// True if the number of keys is far from the expected number.
+fn deviates(keys: usize, plan: &KeyPlan) -> bool {
     let (keys, expected) = ((keys as f64).max(1.0), plan.keys.max(1.0));
     (keys / expected).max(expected / keys) > plan.adapt_factor
 }

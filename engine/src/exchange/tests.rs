@@ -1,5 +1,5 @@
-//! Joins across two owners that run in this process: what the second is asked for once the first has answered, and that
-//! the rows are the same as without keys.
+//! Joins across two owners that run in this process. They check the request to the second owner after the first has
+//! answered, and that the rows are the same as without keys.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -25,7 +25,8 @@ use crate::state::QueryContext;
 use crate::{Engine, Limits, Principal, Settings, StrategyChoice, planner};
 use portolan_connectors::KeyForm;
 
-/// Rows of the larger port: `k` goes over 0..1000 and is NULL at times, `t` says `k` in words, `v` counts rows.
+/// The rows of the larger port: `k` runs through 0..1000 and is sometimes NULL, `t` is `k` in words, and `v` numbers
+/// the rows.
 const PROBE_ROWS: i64 = 5000;
 
 fn table(rows: impl Iterator<Item = (Option<i64>, i64)>) -> RecordBatch {
@@ -43,12 +44,12 @@ fn probe() -> RecordBatch {
     table((0..PROBE_ROWS).map(|v| ((v % 50 != 0).then_some(v % 1000), v)))
 }
 
-/// 100 scattered keys, some twice, some NULL, some that match nothing.
+/// Returns 100 scattered keys. Some occur twice, some are NULL, and some match nothing.
 fn build() -> RecordBatch {
     table((0..120).map(|v| ((v % 40 != 0).then_some((v % 100) * 37 % 1500), v)))
 }
 
-/// How many rows of `probe` have a key of `build`.
+/// Returns the number of rows of `probe` that have a key of `build`.
 fn matching() -> u64 {
     let keys = |batch: RecordBatch| batch.column(0).as_primitive::<Int64Type>().iter().flatten().collect::<Vec<_>>();
     let wanted = keys(build());
@@ -75,25 +76,25 @@ impl Mesh {
         plan(&self.gateway, sql, keys, rows_known, Limits::default().key_bytes).await
     }
 
-    pub(super) async fn run(&self, sql: &str, keys: Option<KeyPlan>, rows_known: bool) -> Ran {
+    pub(super) async fn run(&self, sql: &str, keys: Option<KeyPlan>, rows_known: bool) -> QueryRun {
         let physical = self.plan(sql, keys, rows_known).await;
         let batches = collect(physical.plan.clone(), physical.state.task_ctx()).await.unwrap();
-        Ran { rows: sorted(&batches), physical }
+        QueryRun { rows: sorted(&batches), physical }
     }
 
-    /// The plan that `large` was asked for last.
-    pub(super) fn asked(&self) -> String {
-        let request = self.large.requests().pop().expect("it was asked");
+    /// Returns the plan of the last request to `large`.
+    pub(super) fn last_plan(&self) -> String {
+        let request = self.large.requests().pop().expect("there was a request");
         decode(request.plan.encoded().unwrap(), &state_of(&self.large.engine)).unwrap().display_indent().to_string()
     }
 }
 
-pub(super) struct Ran {
+pub(super) struct QueryRun {
     pub(super) rows: Vec<String>,
     physical: Physical,
 }
 
-/// The lines of a table of the rows, in their order.
+/// Returns the lines of a table of the rows, sorted.
 pub(super) fn sorted(batches: &[RecordBatch]) -> Vec<String> {
     let text = pretty_format_batches(batches).unwrap().to_string();
     let mut rows: Vec<_> = text.lines().map(str::to_owned).collect();
@@ -101,8 +102,8 @@ pub(super) fn sorted(batches: &[RecordBatch]) -> Vec<String> {
     rows
 }
 
-impl Ran {
-    /// What crossed the edge from `large`.
+impl QueryRun {
+    /// Returns the number of rows that crossed the edge from `large`.
     fn crossed(&self) -> u64 {
         let edges = self.physical.edges.all();
         let edge = edges.iter().find(|e| e.fragment.site.as_str() == "grpc://large").unwrap();
@@ -116,7 +117,7 @@ impl Ran {
 
 async fn plan(engine: &Engine, sql: &str, keys: Option<KeyPlan>, rows_known: bool, key_bytes: usize) -> Physical {
     let (state, view) = (state_of(engine), engine.inner().mesh.view());
-    // The left side of each join is the build side, as written, and every fragment is asked for here.
+    // The left side of each join is the build side, as written, and this node requests every fragment.
     let settings = Settings { join_order: false, strategy: vec![StrategyChoice::Gather], ..Settings::default() };
     let planned = planner::plan(&state, &analysed(engine, sql).await, &settings, &view, false).unwrap();
     let with_keys = |fragment: &Fragment| {
@@ -138,7 +139,7 @@ async fn plan(engine: &Engine, sql: &str, keys: Option<KeyPlan>, rows_known: boo
     Physical::of(&plan.unwrap().data, state, LiveEdges::new(view, Arc::new(query))).await.unwrap()
 }
 
-/// The head of a query that starts here.
+/// Returns the head of a query that starts here.
 pub(super) fn head() -> FragmentHead {
     FragmentHead::new("q", Principal::anonymous(), Instant::now() + Duration::from_secs(60))
 }
@@ -158,7 +159,7 @@ pub(super) const INNER: &str = "SELECT b.v, p.v, p.t FROM small.p.build b JOIN l
 const COMPOSITE: &str = "SELECT b.v, p.v FROM small.p.build b JOIN large.p.probe p ON b.k = p.k AND b.t = p.t";
 
 #[tokio::test]
-async fn every_form_cuts_the_scan_and_no_row() {
+async fn every_form_cuts_the_scan_and_keeps_the_result() {
     let mesh = Mesh::new().await;
     let exact = matching();
     for sql in [INNER, COMPOSITE] {
@@ -173,18 +174,18 @@ async fn every_form_cuts_the_scan_and_no_row() {
             for rows_known in [true, false] {
                 let ran = mesh.run(sql, keys(Some(form)), rows_known).await;
                 assert_eq!(ran.rows, whole.rows, "{form:?}");
-                let (report, asked) = (ran.report(), mesh.asked());
+                let (report, sent) = (ran.report(), mesh.last_plan());
                 if sql == COMPOSITE && form == KeyForm::Literals {
                     assert!(report.to_string().contains("do not fit"), "{report}");
                     continue;
                 }
-                assert!(asked.contains(word), "{form:?}: {asked}");
+                assert!(sent.contains(word), "{form:?}: {sent}");
                 assert_eq!(report.forms, [form], "{report}");
                 let crossed = ran.crossed();
                 match form {
                     KeyForm::Literals | KeyForm::Batch => assert_eq!(crossed, exact, "{form:?}"),
                     KeyForm::Bloom => assert!((exact..exact + 500).contains(&crossed), "{crossed}"),
-                    // NULLs fall out.
+                    // NULLs are dropped.
                     KeyForm::Range => assert!((exact..whole.crossed()).contains(&crossed), "{crossed}"),
                 }
             }
@@ -193,7 +194,7 @@ async fn every_form_cuts_the_scan_and_no_row() {
 }
 
 #[tokio::test]
-async fn the_cheapest_form_is_taken_and_told() {
+async fn the_cheapest_form_is_chosen_and_reported() {
     let mesh = Mesh::new().await;
     let ran = mesh.run(INNER, keys(None), true).await;
     let report = ran.report();
@@ -228,10 +229,10 @@ async fn nulls_mean_the_same_in_every_kind_of_join() {
         "SELECT k FROM small.p.build EXCEPT SELECT k FROM large.p.probe",
         "SELECT v FROM small.p.none WHERE k NOT IN (SELECT k FROM large.p.probe)",
         "SELECT n.v, p.v FROM small.p.none n RIGHT JOIN large.p.probe p ON n.k = p.k",
-        // The name of a key that a semi join hands over means another column on its other side.
+        // A semi join passes on the name of a key, which means another column on its other side.
         "SELECT d.v, q.v FROM small.p.build d JOIN (SELECT f.k, f.v FROM small.p.build f WHERE EXISTS \
          (SELECT 1 FROM large.p.probe r WHERE r.v = f.k AND r.k <> f.v)) q ON d.k = q.k",
-        // So does the name that an aggregate gives to a group.
+        // So does the name that an aggregate gives a group.
         "SELECT b.v, g.s FROM small.p.build b JOIN (SELECT v AS k, sum(w) AS s FROM \
          (SELECT p.v, p.k, f.v AS w FROM large.p.probe p JOIN small.p.build f ON p.v = f.v) GROUP BY v) g ON b.v = g.k",
         "SELECT b.v, p.n FROM small.p.build b JOIN (SELECT k, count(*) AS n FROM large.p.probe GROUP BY k) p ON b.k = p.k",
@@ -242,14 +243,14 @@ async fn nulls_mean_the_same_in_every_kind_of_join() {
             let whole = mesh.run(sql, None, rows_known).await;
             for form in [KeyForm::Literals, KeyForm::Batch, KeyForm::Bloom, KeyForm::Range] {
                 let ran = mesh.run(sql, keys(Some(form)), rows_known).await;
-                assert_eq!(ran.rows, whole.rows, "{form:?}, rows known {rows_known}: {sql}\n{}", mesh.asked());
+                assert_eq!(ran.rows, whole.rows, "{form:?}, rows known {rows_known}: {sql}\n{}", mesh.last_plan());
             }
         }
     }
 }
 
 #[tokio::test]
-async fn an_owner_is_not_asked_for_what_nothing_can_match() {
+async fn an_owner_gets_no_request_if_no_row_can_match() {
     let mesh = Mesh::new().await;
     for rows_known in [true, false] {
         let sql = "SELECT n.v, p.v FROM small.p.none n JOIN large.p.probe p ON n.k = p.k";
@@ -263,13 +264,13 @@ async fn an_owner_is_not_asked_for_what_nothing_can_match() {
 async fn a_scan_does_not_wait_for_longer_than_it_may() {
     let mesh = Mesh::new().await;
     let whole = mesh.run(INNER, None, true).await;
-    // It has no keys before the other is asked.
+    // This owner answers only after the other one has got its request, so there are no keys before.
     let large = OwnerPeer::new("large", &[("probe", probe())]);
     let small = Arc::new(Silent {
         inner: mesh.small.clone(),
         after: Some(large.clone()),
-        asked: Mutex::default(),
-        left: Arc::default(),
+        requests: Mutex::default(),
+        cancelled: Arc::default(),
     });
     let gateway = Engine::builder().cpu_threads(2).peer(small).peer(large.clone()).build().unwrap();
     gateway.refresh().await;
@@ -281,13 +282,13 @@ async fn a_scan_does_not_wait_for_longer_than_it_may() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_computed_at_its_owner_is_left_alone() {
+async fn keys_are_not_sent_for_a_computed_column() {
     let mesh = Mesh::new().await;
     let sql = "SELECT b.v, p.d FROM small.p.build b \
                JOIN (SELECT 100 / k AS d FROM large.p.probe WHERE k > 0) p ON b.k = p.d";
     let ran = mesh.run(sql, keys(None), true).await;
     assert!(ran.report().to_string().contains("computed at its owner"), "{}", ran.report());
-    assert!(!mesh.asked().contains("portolan_in"), "{}", mesh.asked());
+    assert!(!mesh.last_plan().contains("portolan_in"), "{}", mesh.last_plan());
 }
 
 #[tokio::test]
@@ -300,19 +301,19 @@ async fn keys_beyond_the_limit_stay_here() {
     assert!(mesh.large.requests().pop().unwrap().plan.encoded().unwrap().keys.is_empty());
 }
 
-/// A peer that answers once another was asked, or never, and tells whether it was asked and whether the asker went
-/// away.
+/// A peer that answers after another peer has got a request, or never. It counts its requests, and records if a client
+/// cancelled one.
 #[derive(Debug)]
 struct Silent {
     inner: Arc<OwnerPeer>,
     after: Option<Arc<OwnerPeer>>,
-    asked: Mutex<usize>,
-    left: Arc<AtomicBool>,
+    requests: Mutex<usize>,
+    cancelled: Arc<AtomicBool>,
 }
 
-struct Leaving(Arc<AtomicBool>);
+struct SetOnDrop(Arc<AtomicBool>);
 
-impl Drop for Leaving {
+impl Drop for SetOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -325,8 +326,8 @@ impl Site for Silent {
     }
 
     async fn execute(&self, request: FragmentRequest) -> crate::Result<FragmentStream> {
-        *self.asked.lock().unwrap() += 1;
-        let _leaving = Leaving(self.left.clone());
+        *self.requests.lock().unwrap() += 1;
+        let _cancelled = SetOnDrop(self.cancelled.clone());
         match &self.after {
             Some(other) => until(|| !other.requests().is_empty()).await,
             None => futures::future::pending().await,
@@ -348,7 +349,7 @@ async fn until(condition: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("it never came about");
+    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the condition never became true");
 }
 
 #[tokio::test]
@@ -356,8 +357,8 @@ async fn both_sides_start_at_once_and_stop_when_dropped() {
     let small = Arc::new(Silent {
         inner: OwnerPeer::new("small", &[("build", build())]),
         after: None,
-        asked: Mutex::default(),
-        left: Arc::default(),
+        requests: Mutex::default(),
+        cancelled: Arc::default(),
     });
     let large = OwnerPeer::new("large", &[("probe", probe())]);
     let engine = Engine::builder().cpu_threads(2).peer(small.clone()).peer(large.clone()).build().unwrap();
@@ -365,16 +366,16 @@ async fn both_sides_start_at_once_and_stop_when_dropped() {
     let physical = plan(&engine, INNER, None, true, 0).await;
     let stream = execute_stream(physical.plan.clone(), physical.state.task_ctx()).unwrap();
     // Nobody reads yet.
-    until(|| *small.asked.lock().unwrap() == 1 && large.requests().len() == 1).await;
-    assert!(!small.left.load(Ordering::Relaxed));
-    // The plan holds what its operators share.
+    until(|| *small.requests.lock().unwrap() == 1 && large.requests().len() == 1).await;
+    assert!(!small.cancelled.load(Ordering::Relaxed));
+    // The plan keeps the state that its operators share.
     drop((stream, physical));
-    until(|| small.left.load(Ordering::Relaxed)).await;
+    until(|| small.cancelled.load(Ordering::Relaxed)).await;
 
     let physical = plan(&engine, INNER, keys(None), true, 0).await;
     let stream = execute_stream(physical.plan.clone(), physical.state.task_ctx()).unwrap();
-    until(|| *small.asked.lock().unwrap() == 2).await;
-    // It waits for keys that do not come.
+    until(|| *small.requests.lock().unwrap() == 2).await;
+    // The scan waits for keys that do not come.
     assert_eq!(large.requests().len(), 1);
     drop(stream);
 }

@@ -1,4 +1,4 @@
-//! An edge as bytes: what the planner decided and expected of it.
+//! An edge as bytes: the planner's decision and its estimates.
 
 use std::time::Duration;
 
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_edge_is_what_it_was() {
+    fn an_edge_is_the_same_after_decoding() {
         let link = Link { latency: Duration::from_micros(1500), bandwidth: 1e7 };
         let forms = [KeyForm::Literals, KeyForm::Batch, KeyForm::Bloom, KeyForm::Range];
         for form in forms.into_iter().map(Some).chain([None]) {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_mean_nothing_are_refused() {
+    fn unknown_numbers_are_refused() {
         let edge = WireEdge::of(&Edge::default());
         assert!(WireEdge { strategy: 3, ..edge.clone() }.edge().is_err());
         let keys = Some(WireKeys { form: Some(4), ..WireKeys::default() });

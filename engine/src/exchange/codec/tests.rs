@@ -1,4 +1,4 @@
-//! Plans with remote scans that are encoded, decoded in another task, and run there.
+//! Plans with remote scans that are encoded, and then decoded and run in another task.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -16,7 +16,7 @@ use portolan_connectors::KeyForm;
 
 const CONVERTER: DeduplicatingProtoConverter = DeduplicatingProtoConverter {};
 
-/// A task of another process, which has these options and the peers of the gateway.
+/// Returns a task of another process, with these options and the peers of the gateway.
 fn task(mesh: &Mesh, options: &SessionConfig) -> TaskContext {
     TaskContext::default().with_session_config(mesh.gateway.with_remote_scans(options.clone(), head()))
 }
@@ -39,7 +39,7 @@ fn indented(plan: &Arc<dyn ExecutionPlan>) -> String {
 }
 
 #[tokio::test]
-async fn a_scan_is_what_it_was() {
+async fn a_scan_is_the_same_after_decoding() {
     let mesh = Mesh::new().await;
     for rows_known in [true, false] {
         let physical = mesh.plan(INNER, keys(Some(KeyForm::Bloom)), rows_known).await;
@@ -61,7 +61,7 @@ async fn a_scan_is_what_it_was() {
 }
 
 #[tokio::test]
-async fn a_decoded_plan_gives_the_same_rows_and_sends_the_same_keys() {
+async fn a_decoded_plan_returns_the_same_rows_and_sends_the_same_keys() {
     let mesh = Mesh::new().await;
     let whole = mesh.run(INNER, None, true).await;
     for (form, word) in [(KeyForm::Batch, "portolan_in_keys("), (KeyForm::Range, ">=")] {
@@ -72,11 +72,11 @@ async fn a_decoded_plan_gives_the_same_rows_and_sends_the_same_keys() {
         let decoded = physical_plan_from_bytes_with_proto_converter(&bytes, &task, &RemoteScanCodec, &CONVERTER);
         let decoded = decoded.unwrap();
         assert_eq!(indented(&decoded), indented(&physical.plan));
-        // Nothing of the query that was planned is left in this process.
+        // Nothing of the planned query is left in this process.
         drop(physical);
         let rows = collect(decoded, task.clone()).await.unwrap();
         assert_eq!(sorted(&rows), whole.rows, "{form:?}");
-        assert!(mesh.asked().contains(word), "{form:?}: {}", mesh.asked());
+        assert!(mesh.last_plan().contains(word), "{form:?}: {}", mesh.last_plan());
         let edges = LiveEdges::of(task.session_config()).unwrap().all();
         assert_eq!(edges.iter().find_map(|edge| edge.key_report()).expect("keys were sent").forms, [form]);
         assert!(edges.iter().all(|edge| edge.summary().is_some()), "{form:?}");
@@ -112,7 +112,7 @@ async fn two_plans_with_one_configuration_are_refused() {
 }
 
 #[tokio::test]
-async fn what_is_no_scan_is_refused() {
+async fn bytes_that_are_not_a_scan_are_refused() {
     let mesh = Mesh::new().await;
     let physical = mesh.plan(INNER, keys(None), true).await;
     let task = task(&mesh, physical.state.config());
@@ -122,11 +122,11 @@ async fn what_is_no_scan_is_refused() {
         |bytes: &[u8], inputs: &[Arc<dyn ExecutionPlan>]| RemoteScanCodec.try_decode(bytes, inputs, &task, &CONVERTER);
     assert!(decode(&[], &[]).is_err() && decode(&[0xff; 50], &[]).is_err());
     assert!(decode(&bytes, std::slice::from_ref(&scan)).is_err());
-    // What was cut short may still be a scan, of fewer columns or without filters. It is no reason to panic.
+    // Truncated bytes may still be a scan, with fewer columns or without filters. They must not cause a panic.
     for end in (0..bytes.len()).step_by(7) {
         let _ = decode(&bytes[..end], &[]);
     }
     let other: Arc<dyn ExecutionPlan> = Arc::new(EmptyExec::new(scan.schema()));
     let error = RemoteScanCodec.try_encode(other, &mut vec![], &CONVERTER).unwrap_err();
-    assert!(error.to_string().contains("`EmptyExec` is no remote scan"), "{error}");
+    assert!(error.to_string().contains("`EmptyExec` is not a remote scan"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! The columns of a fragment that keys can be compared with: those that are columns all the way down. The owner's
-//! optimizer takes a filter as far down as it goes; over a column that is computed, that would compute it for rows that
-//! the fragment's own filters keep away from it, and a division by zero would come out of nowhere.
+//! optimizer pushes a filter down as far as it can. It would then compute a computed column for rows that the
+//! fragment's own filters drop, and a query could fail with an unexpected division by zero.
 
 use arrow::datatypes::DataType;
 use datafusion::common::Column;
@@ -8,7 +8,7 @@ use datafusion::logical_expr::{Distinct, Expr, JoinType, LogicalPlan, cast};
 
 use crate::encode::keys::same_values;
 
-/// A column of a fragment, by position, where need be as another type.
+/// A column of a fragment, by position, with a cast if it is needed as another type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::exchange) struct KeyColumn {
     pub(super) index: usize,
@@ -16,7 +16,8 @@ pub(in crate::exchange) struct KeyColumn {
 }
 
 impl KeyColumn {
-    /// The column as an expression over a fragment's rows, and its type; `None` where a filter over it could do harm.
+    /// Returns the column as an expression over a fragment's rows, and its type; `None` if a filter over it could do
+    /// harm.
     pub(super) fn of(&self, plan: &LogicalPlan) -> Option<(Expr, DataType)> {
         let schema = plan.schema();
         let (_, field) = (self.index < schema.fields().len()).then(|| schema.qualified_field(self.index))?;
@@ -32,7 +33,7 @@ impl KeyColumn {
     }
 }
 
-/// Whether every value of one type is one of the other.
+/// True if every value of one type is also a value of the other.
 fn never_fails(from: &DataType, to: &DataType) -> bool {
     let width = |t: &DataType| t.primitive_width();
     same_values(from, to)
@@ -41,7 +42,7 @@ fn never_fails(from: &DataType, to: &DataType) -> bool {
         || from.is_unsigned_integer() && to.is_signed_integer() && width(from) < width(to)
 }
 
-/// Whether an output column is one of a port's columns, a constant, or an aggregate's result, which no filter passes.
+/// True if an output column is one of a port's columns, a constant, or an aggregate's result, which no filter passes.
 fn is_column_below(plan: &LogicalPlan, index: usize) -> bool {
     let below = |expr: &Expr, input: &LogicalPlan| is_column(expr, input);
     match plan {

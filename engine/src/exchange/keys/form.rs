@@ -1,59 +1,63 @@
-//! Which form keys travel in, by true figures: the keys are there, and so are the bytes of each form.
+//! The form in which keys travel. Its choice uses actual numbers: the keys are known, and so are the bytes of each
+//! form.
 //!
 //! A form costs, in milliseconds,
 //!
 //! `1000 · (bytes(form) + rows · share(form) · row_bytes) / bandwidth + (keys · KEY_NS + rows · TEST_NS(form)) / 10⁶`
 //!
-//! where `rows` is what the fragment gives without keys, and `share` the part of it that crosses: for literals and for
-//! a batch `s = min(1, keys / probe_distinct)`, for a Bloom filter `s + ε (1 − s)` with ε its error, for a range
-//! `(max − min + 1) / probe_distinct` over integers and 1 over anything else. Sending no keys costs
-//! `1000 · rows · row_bytes / bandwidth`. The cheapest is taken. No form takes a trip of its own: keys go with the
-//! request for rows. Where `probe_distinct` is not known every row is taken to have a key of its own, and where `rows`
+//! Here `rows` is the number of the fragment's rows without keys, and `share` is the part of them that crosses:
+//! - for literals and for a batch, `s = min(1, keys / probe_distinct)`;
+//! - for a Bloom filter, `s + ε (1 − s)` with its error ε;
+//! - for a range, `(max − min + 1) / probe_distinct` over integers, and 1 over anything else.
+//!
+//! Sending no keys costs `1000 · rows · row_bytes / bandwidth`. The cheapest alternative is chosen. No form needs a
+//! round trip of its own: keys are part of the request for rows. If `probe_distinct` is unknown, every row is assumed
+//! to have its own key. If `rows` is unknown, the fragment is assumed to be worth cutting.
 //! is not known, the fragment is taken to be worth cutting.
 
 use crate::encode::keys::BLOOM_ERROR;
 use crate::plan::Edge;
 use portolan_connectors::KeyForm;
 
-/// At most so many keys become literals by choice: they are planned at the owner one by one.
+/// The largest number of keys that become literals by choice. The owner plans them one by one.
 pub(super) const LITERALS: usize = 64;
-/// At most so many by force.
+/// The largest number of keys that become literals if a setting forces it.
 pub(super) const FORCED_LITERALS: usize = 4096;
-/// A literal in an encoded plan takes so much more than its value.
+/// The bytes of a literal in an encoded plan, in addition to its value.
 const LITERAL_BYTES: f64 = 16.0;
-/// Both ends together pack, unpack and hash a key in so many nanoseconds.
+/// The nanoseconds in which both ends together pack, unpack and hash a key.
 const KEY_NS: f64 = 150.0;
-/// What a fragment is taken for of whose rows nothing is known.
+/// The assumed rows of a fragment of unknown size, and the assumed bytes of a row.
 const UNKNOWN_ROWS: f64 = 1e6;
 const UNKNOWN_ROW_BYTES: f64 = 32.0;
 
-/// What is known of keys when their form is chosen.
+/// The numbers from which the form of keys is chosen.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Figures {
-    /// How many there are.
+    /// The number of keys.
     pub(super) keys: usize,
     /// Bytes of a key's values.
     pub(super) key_bytes: f64,
-    /// How many values lie between the least and the greatest, where they can be counted.
+    /// The number of values between the smallest and the largest key, if they can be counted.
     pub(super) span: Option<f64>,
-    /// Bytes of the packed batch; `None` where it is over the limit.
+    /// Bytes of the packed batch; `None` if it exceeds the limit.
     pub(super) batch: Option<usize>,
-    /// Bytes of the packed Bloom filter; `None` where it is over the limit.
+    /// Bytes of the packed Bloom filter; `None` if it exceeds the limit.
     pub(super) bloom: Option<usize>,
-    /// How many different keys the fragment has; 0 where nothing is known.
+    /// The number of distinct keys of the fragment; 0 if it is unknown.
     pub(super) probe_distinct: f64,
-    /// Rows of the fragment that are left once other keys have cut it, as a share.
+    /// The share of the fragment's rows that is left after other keys have cut it.
     pub(super) left: f64,
 }
 
 impl Figures {
-    /// The part of the fragment's rows that has one of the keys.
+    /// Returns the share of the fragment's rows that have one of the keys.
     pub(super) fn share(&self, edge: &Edge) -> f64 {
         let distinct = if self.probe_distinct > 0.0 { self.probe_distinct } else { rows(edge) };
         (self.keys as f64 / distinct.max(1.0)).min(1.0)
     }
 
-    /// The part of the fragment's rows that a form lets through.
+    /// Returns the share of the fragment's rows that pass a form's test.
     pub(super) fn left_by(&self, form: KeyForm, edge: &Edge) -> f64 {
         let exact = self.share(edge);
         match form {
@@ -66,7 +70,7 @@ impl Figures {
         }
     }
 
-    /// The form that costs least; `None` where that is no keys at all.
+    /// Returns the cheapest form; `None` if sending no keys costs less.
     pub(super) fn cheapest(&self, edge: &Edge) -> Option<KeyForm> {
         let forms = [KeyForm::Literals, KeyForm::Batch, KeyForm::Bloom, KeyForm::Range];
         let costs = forms.into_iter().filter_map(|form| Some((form, self.cost(form, edge)?)));
@@ -74,7 +78,7 @@ impl Figures {
         (cost < self.gather(edge)).then_some(form)
     }
 
-    /// Whether a range pays where the keys themselves are not known.
+    /// True if a range pays, for keys that are not known one by one.
     pub(super) fn only_range_pays(&self, edge: &Edge) -> bool {
         self.cost(KeyForm::Range, edge).is_some_and(|cost| cost < self.gather(edge))
     }
@@ -83,7 +87,7 @@ impl Figures {
         1e3 * rows(edge) * self.left * row_bytes(edge) / edge.link.bandwidth
     }
 
-    /// Milliseconds; `None` where the keys cannot take this form.
+    /// Returns the cost in milliseconds; `None` if the keys cannot have this form.
     fn cost(&self, form: KeyForm, edge: &Edge) -> Option<f64> {
         let keys = self.keys as f64;
         let (bytes, test_ns) = match form {

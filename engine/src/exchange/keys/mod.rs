@@ -1,7 +1,8 @@
-//! Keys that cut a remote scan at its owner: what a join's filter says of them once its build side is there, the form
-//! in which they cost least, and the fragment's plan with a filter on top that tests rows for them.
+//! Keys that cut a remote scan at its owner: the restrictions in a join's filter after its build side is complete, the
+//! cheapest form of the keys, and the fragment's plan with a filter on top that tests rows for them.
 //!
-//! Before: `fragment = scan b`. After, as a join that built `a` asks for it:
+//! Before: `fragment = scan b`.
+//! After, with the keys of a join that has built `a`:
 //! `fragment = Filter: portolan_in_keys(b.k) AND b.k >= 3 AND b.k <= 99 (scan b)`.
 
 mod column;

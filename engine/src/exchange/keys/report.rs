@@ -1,28 +1,28 @@
-//! What came of the keys that a remote scan was to send, for EXPLAIN ANALYZE.
+//! The report about the keys of a remote scan, for EXPLAIN ANALYZE.
 
 use std::fmt;
 use std::time::Duration;
 
 use portolan_connectors::KeyForm;
 
-/// What came of the keys that a remote scan was to send.
+/// A report about the keys that a remote scan was to send.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct KeyReport {
-    /// The forms that were sent, one for each join whose keys were; empty where none were.
+    /// The forms that were sent, one for each join whose keys were sent; empty if none were.
     pub(crate) forms: Vec<KeyForm>,
-    /// How many keys there were, of the join that had the fewest; `None` where it is not known.
+    /// The number of keys of the join that had the fewest; `None` if it is unknown.
     pub(crate) keys: Option<usize>,
-    /// How many were expected.
+    /// The expected number of keys.
     pub(crate) expected: f64,
-    /// Bytes that they took.
+    /// Bytes of the keys.
     pub(crate) bytes: usize,
-    /// How long they were waited for.
+    /// The time that the scan waited for the keys.
     pub(crate) waited: Duration,
-    /// Whether there were so many more or fewer than expected that the form was chosen anew.
+    /// True if the number of keys differed so much from the expected number that the form was chosen again.
     pub(crate) adapted: bool,
-    /// Whether no row could match, so that the owner was not asked.
+    /// True if no row could match, so that the owner got no request.
     pub(crate) not_asked: bool,
-    /// Why keys were not sent, join by join.
+    /// The reasons why keys were not sent, join by join.
     pub(crate) reasons: Vec<String>,
 }
 

@@ -1,5 +1,6 @@
-//! Puts what joins' filters say onto a fragment: chooses a form for each join's keys, writes it as a filter on top of the
-//! fragment's plan, and encodes that. What cannot be said is left out: the join here drops the rows that it meant.
+//! Applies the restrictions of joins' filters to a fragment. It chooses a form for each join's keys, adds the keys as a
+//! filter on top of the fragment's plan, and encodes the plan. A restriction that cannot be written is left out: the
+//! local join then drops the rows.
 
 use std::sync::Arc;
 
@@ -18,19 +19,19 @@ use crate::plan::{Fragment, KeyPlan};
 use crate::planner::cardinality::{Cardinality, estimate};
 use portolan_connectors::KeyForm;
 
-/// A fragment as its owner is to be asked for it.
+/// A fragment as the request to its owner will have it.
 #[derive(Debug, Default)]
 pub(in crate::exchange) struct Restricted {
-    /// Its plan with a filter for keys on top; `None` where there is nothing to filter by.
+    /// The plan with a filter for keys on top; `None` if there is nothing to filter by.
     pub(in crate::exchange) sent: Option<FragmentPlan>,
     pub(in crate::exchange) forms: Vec<KeyForm>,
-    /// How many keys there are, of the join that has the fewest.
+    /// The number of keys of the join that has the fewest.
     pub(in crate::exchange) keys: Option<usize>,
-    /// Why keys are not sent, join by join.
+    /// The reasons why keys are not sent, join by join.
     pub(in crate::exchange) reasons: Vec<String>,
 }
 
-/// Puts restrictions on a fragment, with at most `limit` bytes of keys beside the plan.
+/// Applies restrictions to a fragment, with at most `limit` bytes of keys next to the plan.
 pub(in crate::exchange) fn restrict(
     fragment: &Fragment,
     plan: &KeyPlan,
@@ -40,7 +41,7 @@ pub(in crate::exchange) fn restrict(
 ) -> Restricted {
     let expected = estimate(&fragment.plan);
     let forms = view.capabilities(&fragment.site).key_forms;
-    // A form that is forced and that the site does not take is no form at all.
+    // A forced form that the site does not accept has no effect.
     let forced = plan.form.filter(|form| forms.contains(form));
     let result = Restricted::default();
     let mut writer = Writer { fragment, plan, forms, forced, expected, room: limit, left: 1.0, result };
@@ -64,21 +65,21 @@ pub(in crate::exchange) fn restrict(
 struct Writer<'a> {
     fragment: &'a Fragment,
     plan: &'a KeyPlan,
-    /// The forms that the site takes.
+    /// The forms that the site accepts.
     forms: &'static [KeyForm],
     /// The form that a setting forces.
     forced: Option<KeyForm>,
-    /// What is expected of the fragment's rows.
+    /// The estimate of the fragment's rows.
     expected: Cardinality,
     /// Bytes that keys may still take.
     room: usize,
-    /// The share of the fragment's rows that what is written so far leaves.
+    /// The share of the fragment's rows that pass the tests so far.
     left: f64,
     result: Restricted,
 }
 
 impl Writer<'_> {
-    /// A test for rows that a join's filter lets through; `None` where it is not worth it or cannot be said.
+    /// Returns a test for rows that pass a join's filter; `None` if the test does not pay or cannot be written.
     fn write(&mut self, restriction: &Restriction) -> Option<Expr> {
         let nulls = restriction.nulls.iter().map(|c| Some(c.of(&self.fragment.plan)?.0.is_null()));
         let Some(nulls) = nulls.collect::<Option<Vec<_>>>() else {
@@ -124,7 +125,7 @@ impl Writer<'_> {
         tests.into_iter().reduce(Expr::and)
     }
 
-    /// The keys are too many for the join to list: their range is all that is known.
+    /// Returns a test for the range of the keys. The keys are too many for the join to list.
     fn only_range(&mut self, ranges: Ranges) -> Option<Expr> {
         let keys = if self.plan.keys >= 1.0 { self.plan.keys } else { f64::MAX };
         let figures = Figures {
@@ -149,8 +150,8 @@ impl Writer<'_> {
         }
     }
 
-    /// How many different keys of these columns the fragment has. Each join has columns of its own, and the plan for keys
-    /// knows of one join.
+    /// Returns the number of distinct keys of these columns in the fragment. Each join has its own columns, and the key
+    /// plan is for one join.
     fn probe_distinct(&self, columns: &[Expr]) -> f64 {
         let distinct = |column: &Expr| match column {
             Expr::Column(column) => self.expected.columns.get(column)?.distinct,
@@ -162,7 +163,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Tests of least and greatest values.
+    /// Returns tests for the smallest and the largest keys.
     fn ranges(&self, conditions: &[Condition]) -> Ranges {
         let mut ranges = Ranges { tests: vec![], span: None };
         let (mut least, mut most) = (None, None);
@@ -197,7 +198,7 @@ impl Writer<'_> {
     fn keys(&mut self, columns: &[Expr], keys: &KeySet, ranges: &Ranges) -> Option<Expr> {
         self.result.keys = Some(self.result.keys.map_or(keys.keys, |k| k.min(keys.keys)));
         if keys.keys == 0 {
-            // None of the values can be equal to anything.
+            // No value can be equal to any of them.
             return Some(lit(false));
         }
         let forced = self.forced;
@@ -232,16 +233,16 @@ impl Writer<'_> {
         self.room -= sent.map_or(0, |s| s.packed.len().min(self.room));
         self.left *= figures.left_by(form, &self.fragment.edge);
         self.result.forms.push(form);
-        // A range beside them lets the owner skip whole parts of its files.
+        // A range in addition lets the owner skip whole parts of its files.
         let beside = range.filter(|_| matches!(form, KeyForm::Batch | KeyForm::Bloom));
         Some(beside.fold(test, Expr::and))
     }
 }
 
-/// What is known of least and greatest keys.
+/// The tests for the smallest and the largest keys.
 struct Ranges {
     tests: Vec<Expr>,
-    /// How many values lie between, where there is one column and they can be counted.
+    /// The number of values between them, if there is one column and its values can be counted.
     span: Option<f64>,
 }
 
@@ -253,7 +254,7 @@ fn number(value: &ScalarValue) -> Option<f64> {
     }
 }
 
-/// `k IN (1, 2)`, or `(a = 1 AND b = 2) OR …` for keys of several columns.
+/// Returns `k IN (1, 2)`, or `(a = 1 AND b = 2) OR …` for keys of several columns.
 fn literals(columns: &[Expr], keys: &KeySet) -> Option<Expr> {
     if keys.keys > FORCED_LITERALS || columns.len() > 1 && keys.keys > super::form::LITERALS {
         return None;

@@ -1,5 +1,6 @@
-//! What a join's filter says of the rows that can match: keys, ranges, or that none can. A reading may let more rows
-//! through than the filter does, never fewer: what is not understood restricts nothing.
+//! The restrictions that a join's filter puts on the rows that can match: keys, ranges, or no row at all. A restriction
+//! may let more rows pass than the filter does, and never fewer: an expression that is not understood restricts
+//! nothing.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::common::ScalarValue;
@@ -11,10 +12,10 @@ use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
 use super::column::KeyColumn;
 
-/// The rows that a filter lets through.
+/// The rows that pass a filter.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::exchange) struct Restriction {
-    /// Rows with a NULL here pass, whatever else is said.
+    /// Rows with a NULL in one of these columns pass in any case.
     pub(super) nulls: Vec<KeyColumn>,
     pub(in crate::exchange) body: Body,
 }
@@ -23,7 +24,7 @@ pub(in crate::exchange) struct Restriction {
 pub(in crate::exchange) enum Body {
     /// No row passes.
     Nothing,
-    /// A row passes that fulfils all of these; every row where there are none.
+    /// A row passes if it meets all of these conditions. Every row passes if there are none.
     All(Vec<Condition>),
 }
 
@@ -38,7 +39,7 @@ pub(in crate::exchange) enum Condition {
 }
 
 impl Restriction {
-    /// Reads a filter as it is now.
+    /// Reads a filter in its current state.
     pub(in crate::exchange) fn of(filter: &dyn PhysicalExpr) -> Self {
         if let Some(dynamic) = filter.downcast_ref::<DynamicFilterPhysicalExpr>() {
             return match dynamic.current() {
@@ -55,8 +56,8 @@ impl Restriction {
         Self { nulls: vec![], body: body(filter) }
     }
 
-    /// Whether no row passes at all.
-    pub(in crate::exchange) fn lets_nothing_through(&self) -> bool {
+    /// True if no row passes.
+    pub(in crate::exchange) fn rejects_all_rows(&self) -> bool {
         self.nulls.is_empty() && self.body == Body::Nothing
     }
 }
@@ -65,7 +66,7 @@ fn everything() -> Body {
     Body::All(vec![])
 }
 
-/// Whether the expression is `a IS NULL OR b IS NULL OR …`; collects the columns.
+/// True if the expression is `a IS NULL OR b IS NULL OR …`. Collects the columns.
 fn is_null(expr: &dyn PhysicalExpr, columns: &mut Vec<KeyColumn>) -> bool {
     if let Some(either) = binary(expr, Operator::Or) {
         return is_null(either.left().as_ref(), columns) && is_null(either.right().as_ref(), columns);
@@ -94,7 +95,7 @@ fn body(expr: &dyn PhysicalExpr) -> Body {
         return in_list(list).map_or_else(everything, |keys| Body::All(vec![keys]));
     }
     if let Some(case) = expr.downcast_ref::<CaseExpr>() {
-        // Which branch is a row's depends on its key's hash: a row that passes, passes one of them.
+        // The branch of a row depends on the hash of its key. A row that passes, passes one of the branches.
         let Some(otherwise) = case.else_expr() else { return everything() };
         let branches = case.when_then_expr().iter().map(|(_, then)| body(then.as_ref()));
         return branches.fold(body(otherwise.as_ref()), or);
@@ -150,7 +151,7 @@ fn and(a: Body, b: Body) -> Body {
     }
 }
 
-/// What rows fulfil that fulfil one of two lists of conditions: those that both lists have in some form.
+/// Returns the conditions of rows that meet one of two lists of conditions: those that both lists have in some form.
 fn or(a: Body, b: Body) -> Body {
     match (a, b) {
         (Body::Nothing, other) | (other, Body::Nothing) => other,
@@ -160,7 +161,7 @@ fn or(a: Body, b: Body) -> Body {
     }
 }
 
-/// A condition that rows fulfil which fulfil either.
+/// Returns a condition that rows meet if they meet either of two.
 fn weaker(a: &Condition, b: &Condition) -> Option<Condition> {
     match (a, b) {
         (Condition::Keys { columns, values: a }, Condition::Keys { columns: others, values: b }) => {

@@ -1,5 +1,5 @@
-//! Keys once each, sorted, without NULLs: a NULL equals no key, and rows with NULLs that still match pass by a condition
-//! of their own.
+//! Distinct, sorted keys without NULLs. A NULL equals no key. Rows with NULLs that still match pass by a condition of
+//! their own.
 
 use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
 use arrow::compute::{CastOptions, cast_with_options, filter, take};
@@ -9,7 +9,7 @@ use arrow::row::{RowConverter, SortField};
 
 use crate::encode::keys::{same_values, travels};
 
-/// Keys once each: one array a column.
+/// Distinct keys: one array for each column.
 #[derive(Debug)]
 pub(super) struct KeySet {
     pub(super) columns: Vec<ArrayRef>,
@@ -17,7 +17,7 @@ pub(super) struct KeySet {
 }
 
 impl KeySet {
-    /// The different keys among `values`, in these types; a reason in words where they cannot travel.
+    /// Returns the distinct keys among `values`, in these types; a reason in words if they cannot travel.
     pub(super) fn new(values: &[ArrayRef], types: &[DataType]) -> Result<Self, String> {
         let typed = values.iter().zip(types).map(|(v, t)| typed(v, t)).collect::<Result<Vec<_>, _>>()?;
         distinct(&typed).map_err(|e| format!("they cannot be sorted: {e}"))

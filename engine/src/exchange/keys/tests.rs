@@ -77,7 +77,7 @@ fn of(expr: Expr) -> Restriction {
     Restriction::of(expr.as_ref())
 }
 
-/// `CASE hash % 3 WHEN 0 THEN … ELSE false END`, as a join in partitions tells it.
+/// Returns `CASE hash % 3 WHEN 0 THEN … ELSE false END`, the filter of a join in partitions.
 fn partitions(branches: Vec<Expr>, otherwise: bool) -> Expr {
     let branches = branches.into_iter().enumerate().map(|(i, e)| (lit(i as i64), e)).collect();
     let hash = binary(column("a"), Operator::Modulo, lit(3_i64));
@@ -95,7 +95,7 @@ fn a_list_and_its_bounds_are_read() {
 }
 
 #[test]
-fn the_columns_are_those_of_where_the_filter_came_to() {
+fn the_columns_are_those_of_the_filtered_scan() {
     let dynamic = Arc::new(DynamicFilterPhysicalExpr::new(vec![column("a")], lit(true)));
     let below = Schema::new(vec![Field::new("x", DataType::Utf8, true), Field::new("k", DataType::Int64, true)]);
     let moved = dynamic.clone().with_new_children(vec![col("k", &below).unwrap()]).unwrap();
@@ -129,11 +129,11 @@ fn partitions_are_joined() {
     assert_eq!(of(two), all(&[at_least(1), at_most(7), keys(&[1, 4, 7, 2])]));
     let one_empty = partitions(vec![lit(false), branch(2, 7, &[2, 7])], false);
     assert_eq!(of(one_empty), all(&[at_least(2), at_most(7), keys(&[2, 7])]));
-    // One partition tells its bounds only, one nothing, one was cancelled.
+    // One partition has only bounds, one has no restriction, and one was cancelled.
     assert_eq!(of(partitions(vec![branch(1, 4, &[1]), between(0, 9)], false)), all(&[at_least(0), at_most(9)]));
     assert_eq!(of(partitions(vec![branch(1, 4, &[1]), lit(true)], false)), all(&[]));
     assert_eq!(of(partitions(vec![branch(1, 4, &[1])], true)), all(&[]));
-    assert!(of(partitions(vec![lit(false), lit(false)], false)).lets_nothing_through());
+    assert!(of(partitions(vec![lit(false), lit(false)], false)).rejects_all_rows());
 }
 
 #[test]
@@ -146,11 +146,11 @@ fn nulls_that_match_are_kept() {
     let only_nulls = binary(null("a"), Operator::Or, lit(false));
     let read = of(only_nulls);
     assert_eq!(read, Restriction { nulls: nulls[..1].to_vec(), body: Body::Nothing });
-    assert!(!read.lets_nothing_through());
+    assert!(!read.rejects_all_rows());
 }
 
 #[test]
-fn what_is_not_understood_restricts_nothing() {
+fn unknown_expressions_restrict_nothing() {
     let list = || among(ints(&[1]), false);
     for unknown in [
         Arc::new(NotExpr::new(list())) as Expr,
@@ -172,7 +172,7 @@ fn what_is_not_understood_restricts_nothing() {
 }
 
 #[test]
-fn keys_are_sorted_and_once_each() {
+fn keys_are_sorted_and_distinct() {
     let a: ArrayRef = Arc::new(Int64Array::from(vec![Some(5), None, Some(-1), Some(5), Some(5)]));
     let b: ArrayRef = Arc::new(StringArray::from(vec![Some("x"), Some("x"), Some("x"), None, Some("x")]));
     let set = KeySet::new(&[a, b], &[DataType::Int64, DataType::Utf8View]).unwrap();
@@ -193,7 +193,7 @@ fn edge() -> Edge {
     Edge { rows_whole: 1e6, row_bytes: 100.0, link, ..Edge::default() }
 }
 
-/// Scattered keys among a million.
+/// Returns the numbers of scattered keys among a million values.
 fn figures(keys: usize) -> Figures {
     Figures {
         keys,
@@ -211,7 +211,8 @@ fn a_form_is_chosen_by_its_cost() {
     let form = |figures: Figures| figures.cheapest(&edge());
     assert_eq!(form(figures(3)), Some(KeyForm::Literals));
     assert_eq!(form(figures(5_000)), Some(KeyForm::Batch));
-    // A hundredth of the rows more for a fraction of the bytes: with rows this small.
+    // The Bloom filter lets one percent more of the rows pass and needs a fraction of the bytes. That pays for rows
+    // this small.
     let slim = Edge { row_bytes: 8.0, ..edge() };
     assert_eq!(figures(400_000).cheapest(&slim), Some(KeyForm::Bloom));
     assert_eq!(form(figures(1_000_000)), None);

@@ -1,5 +1,5 @@
-//! The rows of a remote scan that was started before the plan around it: so that they can be counted while the rest may
-//! still be planned in another way.
+//! The rows of a remote scan that starts before the plan around it. The engine counts them while it can still plan the
+//! rest of the query in another way.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,20 +16,20 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::plan::Counted;
 
-/// Rows are counted up to so many bytes of them: they wait in memory.
+/// The largest size of the rows that are counted. They wait in memory.
 pub(crate) const COUNTED_BYTES: usize = 16 << 20;
 
 /// The rows of a scan that was started ahead, until its plan takes them.
 #[derive(Clone, Default)]
-pub(super) struct Ahead(Arc<Mutex<Option<SendableRecordBatchStream>>>);
+pub(super) struct Prefetched(Arc<Mutex<Option<SendableRecordBatchStream>>>);
 
-impl std::fmt::Debug for Ahead {
+impl std::fmt::Debug for Prefetched {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Ahead")
+        f.write_str("Prefetched")
     }
 }
 
-impl Ahead {
+impl Prefetched {
     pub(super) fn put(&self, rows: SendableRecordBatchStream) {
         *lock(&self.0) = Some(rows);
     }
@@ -38,7 +38,8 @@ impl Ahead {
         lock(&self.0).take()
     }
 
-    /// Reads until the end, the bound, or for so long at most, and puts back what was read with what is to come.
+    /// Reads rows until their end, until the size limit, or for at most `wait`. Then puts them back, in front of the
+    /// rows that have not come yet.
     pub(super) async fn read(&self, schema: &SchemaRef, context: &TaskContext, wait: Duration) -> Result<Counted> {
         let until = Instant::now() + wait;
         let Some(mut rest) = self.take() else { return Ok(Counted { rows: 0, all: false }) };
@@ -58,7 +59,7 @@ impl Ahead {
                 break;
             }
         }
-        // Whoever takes a batch accounts for it from then on.
+        // The reader of a batch accounts for its memory from then on.
         let read = stream::iter(batches).map(move |(batch, size)| {
             held.shrink(size);
             Ok(batch)
@@ -80,17 +81,17 @@ mod tests {
 
     use super::*;
 
-    /// A batch of 8 MB.
+    /// Returns a batch of 8 MB.
     fn batch(number: i64) -> RecordBatch {
         let values = Int64Array::from_value(number, 1_000_000);
         RecordBatch::try_from_iter([("v", Arc::new(values) as _)]).unwrap()
     }
 
-    fn ahead(rows: impl Stream<Item = Result<RecordBatch>> + Send + 'static) -> (Ahead, SchemaRef) {
+    fn prefetched(rows: impl Stream<Item = Result<RecordBatch>> + Send + 'static) -> (Prefetched, SchemaRef) {
         let schema = batch(0).schema();
-        let ahead = Ahead::default();
-        ahead.put(Box::pin(RecordBatchStreamAdapter::new(schema.clone(), rows)));
-        (ahead, schema)
+        let prefetched = Prefetched::default();
+        prefetched.put(Box::pin(RecordBatchStreamAdapter::new(schema.clone(), rows)));
+        (prefetched, schema)
     }
 
     #[tokio::test]
@@ -101,21 +102,21 @@ mod tests {
         for (batches, counted) in
             [(1, Counted { rows: 1_000_000, all: true }), (9, Counted { rows: 3_000_000, all: false })]
         {
-            let (ahead, schema) = ahead(stream::iter((0..batches).map(|n| Ok(batch(n)))));
-            assert_eq!(ahead.read(&schema, &context, Duration::from_secs(60)).await.unwrap(), counted);
+            let (prefetched, schema) = prefetched(stream::iter((0..batches).map(|n| Ok(batch(n)))));
+            assert_eq!(prefetched.read(&schema, &context, Duration::from_secs(60)).await.unwrap(), counted);
             assert!(pool.reserved() > 0);
-            let rows: Vec<RecordBatch> = ahead.take().unwrap().try_collect().await.unwrap();
+            let rows: Vec<RecordBatch> = prefetched.take().unwrap().try_collect().await.unwrap();
             assert_eq!(rows, (0..batches).map(batch).collect::<Vec<_>>());
             assert_eq!(pool.reserved(), 0);
         }
     }
 
     #[tokio::test]
-    async fn nobody_waits_for_longer_than_allowed() {
+    async fn a_read_waits_no_longer_than_allowed() {
         let rows = stream::iter([Ok(batch(1))]).chain(stream::pending());
-        let (ahead, schema) = ahead(rows);
-        let counted = ahead.read(&schema, &TaskContext::default(), Duration::from_millis(5)).await.unwrap();
+        let (prefetched, schema) = prefetched(rows);
+        let counted = prefetched.read(&schema, &TaskContext::default(), Duration::from_millis(5)).await.unwrap();
         assert_eq!(counted, Counted { rows: 1_000_000, all: false });
-        assert_eq!(ahead.take().unwrap().next().await.unwrap().unwrap(), batch(1));
+        assert_eq!(prefetched.take().unwrap().next().await.unwrap().unwrap(), batch(1));
     }
 }
