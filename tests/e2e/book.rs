@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use portolan_engine::{Engine, Principal, SETTINGS};
 use portolan_tests::ways::{lines, rows};
@@ -48,7 +48,8 @@ async fn the_book_lists_every_table_and_column_of_the_mesh() {
     assert_eq!(listed.keys().cloned().collect::<Vec<_>>(), lines(&batches));
     for (table, columns) in &listed {
         let (schema, _) = rows(&session, &format!("SELECT * FROM mesh.{table}")).await.unwrap();
-        let real: Vec<_> = schema.fields().iter().map(|field| field.name()).collect();
-        assert_eq!(columns.iter().collect::<Vec<_>>(), real, "mesh.{table}");
+        // The book puts columns with one meaning into one row.
+        let real: BTreeSet<_> = schema.fields().iter().map(|field| field.name()).collect();
+        assert_eq!(columns.iter().collect::<BTreeSet<_>>(), real, "mesh.{table}");
     }
 }

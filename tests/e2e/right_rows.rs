@@ -7,12 +7,12 @@
 mod aggregate_filters;
 mod branch_types;
 mod changing_files;
+mod column_bounds;
 mod csv_line_breaks;
 mod decimals;
 mod empty_groups;
 mod equal_names;
 mod file_order;
-mod flipped_bounds;
 mod float_extrema;
 mod folders;
 mod footers;

@@ -55,6 +55,26 @@ async fn a_database_runs_what_it_can() {
         assert!(last(&ways, 0).contains("JOIN") && last(&ways, 0).contains("GROUP BY"), "{}", last(&ways, 0));
         ways.gives("SELECT id FROM shop.samples.orders ORDER BY id DESC LIMIT 2", &["NULL", "3"]).await;
         assert!(last(&ways, 0).contains("NULLS FIRST LIMIT 2"), "{}", last(&ways, 0));
+        // The order of the result does not depend on the database.
+        for order in ["id DESC", "name", "weight DESC, id"] {
+            let text = format!("SELECT name FROM shop.samples.orders ORDER BY {order}");
+            let ordered = ways.in_one_process(&text).await.unwrap();
+            let expected = portolan_tests::ways::lines(&ordered.1);
+            ways.gives(&text, &expected.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        }
+        ways.gives("SELECT id, weight FROM shop.samples.orders ORDER BY weight NULLS LAST OFFSET 2", &["2|NaN", "NULL|NULL"])
+            .await;
+        // A key belongs to its side, although the other side has an alias of the same name.
+        ways.gives(
+            "SELECT id FROM (SELECT id FROM shop.samples.orders) AS items INTERSECT SELECT pieces FROM shop.samples.items",
+            &["1", "NULL"],
+        )
+        .await;
+        ways.gives(
+            "SELECT id FROM (SELECT id FROM shop.samples.orders) AS orders EXCEPT SELECT id FROM shop.samples.orders WHERE id = 1",
+            &["2", "3", "NULL"],
+        )
+        .await;
         // Its tables are joined with those of another database at a node.
         ways.gives(
             "SELECT o.name, i.pieces FROM shop.samples.orders o JOIN store.samples.items i ON o.id = i.order",

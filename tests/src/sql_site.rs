@@ -54,6 +54,8 @@ pub static DIALECT: SqlDialect = SqlDialect {
         }
         _ => false,
     },
+    // The parser of the database follows 50 levels, and a query takes several.
+    max_depth: 12,
 };
 
 fn is_text(types: &[DataType]) -> bool {

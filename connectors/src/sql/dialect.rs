@@ -21,11 +21,14 @@ pub struct SqlDialect {
     pub type_name: fn(&DataType) -> Option<String>,
     /// Returns true if values of a type compare, group, join and sort as they do at a node.
     pub compares: fn(&DataType) -> bool,
-    /// Returns true if an arithmetic operator over these two types has the values that it has at a node, and fails where
-    /// it fails there. The last type is that of the result.
+    /// Returns true if an arithmetic operator over these two types has the values that it has at a node, and never fails:
+    /// a database evaluates conditions in any order, so one does not keep rows from another. The last type is that of the
+    /// result.
     pub computes: fn(Operator, &DataType, &DataType, &DataType) -> bool,
     /// Returns true if a cast from the first type to the second keeps each value and never fails.
     pub casts: fn(&DataType, &DataType) -> bool,
+    /// The largest number of queries inside one another. Each operator of a fragment is a query.
+    pub max_depth: usize,
 }
 
 /// A scalar function.
@@ -35,7 +38,7 @@ pub struct SqlFunction {
     pub name: &'static str,
     /// Its name in the database.
     pub spelled: &'static str,
-    /// Returns true if it has the same values over arguments of these types.
+    /// Returns true if it has the same values over arguments of these types, and never fails.
     pub takes: fn(&[DataType]) -> bool,
 }
 

@@ -3,6 +3,7 @@
 use arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::expr::{AggregateFunction, InList, ScalarFunction};
+use datafusion::logical_expr::utils::split_binary;
 use datafusion::logical_expr::{Between, BinaryExpr, Case, Cast, Expr, ExprSchemable, Like, Operator};
 
 use super::dialect::SqlDialect;
@@ -95,9 +96,12 @@ impl Scope<'_> {
 
     fn binary(&self, binary: &BinaryExpr, expr: &Expr) -> Result<String> {
         let BinaryExpr { left, op, right } = binary;
+        if let Operator::And | Operator::Or = op {
+            // A chain has one pair of brackets: databases bound how deep these may be.
+            let operands = split_binary(expr, *op).into_iter().map(|operand| self.expression(operand));
+            return Ok(format!("({})", operands.collect::<Result<Vec<_>>>()?.join(&format!(" {op} "))));
+        }
         let word = match op {
-            Operator::And => "AND",
-            Operator::Or => "OR",
             Operator::Eq => "=",
             Operator::NotEq => "<>",
             Operator::Lt => "<",
@@ -112,7 +116,6 @@ impl Scope<'_> {
             _ => return Err(self.refused(expr)),
         };
         let (left, right) = match op {
-            Operator::And | Operator::Or => (self.expression(left)?, self.expression(right)?),
             Operator::Plus | Operator::Minus | Operator::Multiply => {
                 let (of_left, of_right, result) = (self.type_of(left)?, self.type_of(right)?, self.type_of(expr)?);
                 if !(self.dialect.computes)(*op, &of_left, &of_right, &result) {

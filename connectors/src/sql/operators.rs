@@ -41,6 +41,7 @@ type Relation<'a> = dyn Fn(&TableScan) -> Option<Vec<String>> + 'a;
 ///     compares: |data_type| *data_type == DataType::Int64,
 ///     computes: |_, _, _, _| false,
 ///     casts: |_, _| false,
+///     max_depth: 10,
 /// };
 ///
 /// let schema = Schema::new(vec![Field::new("id", DataType::Int64, true)]);
@@ -53,7 +54,7 @@ type Relation<'a> = dyn Fn(&TableScan) -> Option<Vec<String>> + 'a;
 /// # Ok::<_, datafusion::error::DataFusionError>(())
 /// ```
 pub fn query(plan: &LogicalPlan, dialect: &SqlDialect, relation: &Relation<'_>) -> Result<String> {
-    Writer { dialect, relation, aliases: Cell::new(0) }.query(plan)
+    Writer::new(dialect, relation).query(plan)
 }
 
 /// Checks that this one operator can be written, whatever its inputs are.
@@ -62,7 +63,7 @@ pub fn query(plan: &LogicalPlan, dialect: &SqlDialect, relation: &Relation<'_>) 
 /// The operator or the expression that the dialect does not have.
 pub(crate) fn admits(operator: &LogicalPlan, dialect: &SqlDialect) -> Result<()> {
     let anywhere = |_: &TableScan| Some(vec![]);
-    let writer = Writer { dialect, relation: &anywhere, aliases: Cell::new(0) };
+    let writer = Writer::new(dialect, &anywhere);
     let inputs = operator.inputs().into_iter().map(|plan| writer.input(plan, String::new())).collect();
     writer.operator(operator, inputs).map(drop)
 }
@@ -71,6 +72,8 @@ struct Writer<'a> {
     dialect: &'a SqlDialect,
     relation: &'a Relation<'a>,
     aliases: Cell<usize>,
+    /// How many queries are around the present one.
+    depth: Cell<usize>,
 }
 
 /// An input of an operator, as a derived table.
@@ -92,7 +95,23 @@ impl Input<'_> {
 }
 
 impl<'a> Writer<'a> {
+    fn new(dialect: &'a SqlDialect, relation: &'a Relation<'a>) -> Self {
+        Self { dialect, relation, aliases: Cell::new(0), depth: Cell::new(0) }
+    }
+
     fn query(&self, plan: &'a LogicalPlan) -> Result<String> {
+        let depth = self.depth.get();
+        if depth >= self.dialect.max_depth {
+            let nested = format!("more than {} queries inside one another", self.dialect.max_depth);
+            return Err(Refusal::SqlOperator(self.dialect.name, nested));
+        }
+        self.depth.set(depth + 1);
+        let query = self.nested(plan);
+        self.depth.set(depth);
+        query
+    }
+
+    fn nested(&self, plan: &'a LogicalPlan) -> Result<String> {
         // An order has an effect only in the query that has the limit.
         if let LogicalPlan::Limit(limit) = plan
             && let LogicalPlan::Sort(sort) = limit.input.as_ref()
@@ -137,11 +156,12 @@ impl<'a> Writer<'a> {
             (LogicalPlan::Sort(sort), [input]) => match sort.fetch {
                 Some(rows) => Ok(format!("{} LIMIT {rows}", self.sorted(sort, input)?)),
                 // Without a limit, an order has no effect on the rows of a derived table.
-                None => Ok(format!("SELECT {} FROM {}", input.columns(), input.from())),
+                None => Err(Refusal::SqlOperator(self.dialect.name, "a sort without a limit".to_owned())),
             },
             (LogicalPlan::Limit(limit), [input]) => {
                 let fetch = match limit.input.as_ref() {
-                    LogicalPlan::Sort(sort) => sort.fetch,
+                    // The query of both is written when the input is.
+                    LogicalPlan::Sort(sort) => self.sorted(sort, input).map(|_| sort.fetch)?,
                     below if is_ordered(below) => return Err(self.refused(plan)),
                     _ => None,
                 };
@@ -169,8 +189,7 @@ impl<'a> Writer<'a> {
 
     /// A sorted query, without the bounds that the order is for.
     fn sorted(&self, sort: &Sort, input: &Input<'_>) -> Result<String> {
-        let schema = input.plan.schema();
-        let scope = Scope { dialect: self.dialect, schema, inputs: vec![(schema, input.alias.clone())] };
+        let scope = self.scope_of(input);
         let key = |key: &datafusion::logical_expr::SortExpr| {
             let direction = if key.asc { "ASC" } else { "DESC" };
             let nulls = if key.nulls_first { "FIRST" } else { "LAST" };
@@ -180,13 +199,20 @@ impl<'a> Writer<'a> {
         Ok(format!("SELECT {} FROM {} ORDER BY {}", input.columns(), input.from(), keys.join(", ")))
     }
 
+    /// The scope of expressions that read one input.
+    fn scope_of<'b>(&'b self, input: &'b Input<'_>) -> Scope<'b> {
+        let schema = input.plan.schema();
+        Scope { dialect: self.dialect, schema, inputs: vec![(schema, input.alias.clone())] }
+    }
+
     /// The bounds of a limit over at most `fetch` rows.
     fn bounds(&self, limit: &Limit, fetch: Option<usize>) -> Result<String> {
         let refused = || Refusal::SqlOperator(self.dialect.name, "a limit that is computed".to_owned());
         let SkipType::Literal(skip) = limit.get_skip_type().map_err(|_| refused())? else { return Err(refused()) };
         let FetchType::Literal(own) = limit.get_fetch_type().map_err(|_| refused())? else { return Err(refused()) };
         let below = fetch.map(|fetch| fetch.saturating_sub(skip));
-        let rows = own.into_iter().chain(below).min();
+        // The largest number stands for no end, in plans that were decoded.
+        let rows = own.into_iter().chain(below).min().filter(|rows| *rows < i64::MAX as usize);
         Ok(match (rows, skip) {
             (Some(rows), 0) => format!("LIMIT {rows}"),
             (Some(rows), skip) => format!("LIMIT {rows} OFFSET {skip}"),
@@ -203,8 +229,10 @@ impl<'a> Writer<'a> {
             NullEquality::NullEqualsNull => "IS NOT DISTINCT FROM",
         };
         let mut conditions = vec![];
+        // Each key belongs to its side, although the other side may have a column that answers to its name.
+        let (of_left, of_right) = (self.scope_of(left), self.scope_of(right));
         for (left, right) in &join.on {
-            conditions.push(format!("({} {equal} {})", scope.compared(left)?, scope.compared(right)?));
+            conditions.push(format!("({} {equal} {})", of_left.compared(left)?, of_right.compared(right)?));
         }
         if let Some(filter) = &join.filter {
             conditions.push(scope.expression(filter)?);

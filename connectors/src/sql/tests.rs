@@ -35,6 +35,7 @@ static DIALECT: SqlDialect = SqlDialect {
     compares: |data_type| !data_type.is_floating(),
     computes: |op, _, _, result| op == Operator::Multiply && matches!(result, DataType::Decimal128(..)),
     casts: |from, to| *from == DataType::Int64 && matches!(to, DataType::Decimal128(..)),
+    max_depth: 5,
 };
 
 fn orders() -> LogicalPlanBuilder {
@@ -182,14 +183,33 @@ fn what_means_something_else_is_refused() {
 }
 
 #[test]
+fn queries_have_a_bound() {
+    let nested = |filters: i64| {
+        let filtered = |plan: LogicalPlanBuilder, i| plan.filter(col("id").gt(lit(i))).unwrap();
+        (0..filters).fold(orders(), filtered).build().unwrap()
+    };
+    assert!(query(&nested(4), &DIALECT, &relation).is_ok());
+    refuses(nested(5), "test SQL does not run `more than 5 queries inside one another`");
+    // A limit without an end, as it is decoded.
+    let all = orders().project([col("id")]).unwrap().limit(2, Some(i64::MAX as usize)).unwrap().build().unwrap();
+    let sql = query(&all, &DIALECT, &relation).unwrap();
+    assert!(sql.ends_with(" AS q2 OFFSET 2"), "{sql}");
+    let many = (0..100).map(|i| col("id").not_eq(lit(i))).reduce(Expr::and).unwrap();
+    let sql = query(&filtered(many), &DIALECT, &relation).unwrap();
+    assert!(!sql.contains("((("), "{sql}");
+}
+
+#[test]
 fn one_operator_is_admitted_as_it_is_written() {
     let bad = filtered(col("weight").gt(lit(1.5)));
     assert!(admits(&bad, &DIALECT).is_err());
     // What is below does not matter.
     let above = LogicalPlanBuilder::from(bad).project([col("id")]).unwrap().build().unwrap();
     assert_eq!(admits(&above, &DIALECT), Ok(()));
-    let sorted = orders().sort([col("weight").sort(true, false)]).unwrap().build().unwrap();
-    assert_eq!(admits(&sorted, &DIALECT), Ok(()));
+    let sorted = orders().sort([col("id").sort(true, false)]).unwrap().build().unwrap();
+    assert!(admits(&sorted, &DIALECT).is_err());
+    let all = orders().sort([col("weight").sort(true, false)]).unwrap().limit(1, None).unwrap().build().unwrap();
+    assert!(admits(&all, &DIALECT).is_err());
     let first = orders().sort_with_limit([col("weight").sort(true, false)], Some(1)).unwrap().build().unwrap();
     assert!(admits(&first, &DIALECT).is_err());
     let scan = Arc::new(orders().build().unwrap());

@@ -10,9 +10,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
+use datafusion::physical_expr::{PhysicalExpr, conjunction, split_conjunction};
+use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
@@ -63,6 +66,10 @@ fn below(plan: Arc<dyn ExecutionPlan>, probed: bool, ambiguous: bool) -> Result<
     if let Some(scan) = plan.downcast_ref::<RemoteScanExec>() {
         return Ok(if ambiguous { Arc::new(scan.without_filters()) } else { plan });
     }
+    let plan = match plan.downcast_ref::<FilterExec>() {
+        Some(filter) if ambiguous => without_dynamic_filters(filter)?.unwrap_or(plan),
+        _ => plan,
+    };
     let is_join = plan.is::<HashJoinExec>();
     let mut changed = false;
     let mut children = vec![];
@@ -76,4 +83,24 @@ fn below(plan: Arc<dyn ExecutionPlan>, probed: bool, ambiguous: bool) -> Result<
         return Ok(plan);
     }
     replace_children_if_necessary(plan, children)
+}
+
+/// Returns a filter without the conditions that joins above fill while they run; `None` if it has none. DataFusion puts
+/// such a filter below a sort if the operators further down do not take it.
+fn without_dynamic_filters(filter: &FilterExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let is_dynamic = |condition: &Arc<dyn PhysicalExpr>| {
+        condition.exists(|e| Ok(e.downcast_ref::<DynamicFilterPhysicalExpr>().is_some()))
+    };
+    let (mut kept, mut found) = (vec![], false);
+    for condition in split_conjunction(filter.predicate()) {
+        match is_dynamic(condition)? {
+            true => found = true,
+            false => kept.push(condition.clone()),
+        }
+    }
+    if !found {
+        return Ok(None);
+    }
+    let predicate = conjunction(kept);
+    Ok(Some(Arc::new(FilterExecBuilder::from(filter).with_predicate(predicate).build()?)))
 }

@@ -14,6 +14,7 @@ use portolan_connectors::{FragmentPlan, SiteId};
 
 use super::cardinality::estimate;
 use super::movement::Routes;
+use super::row_order::keep_order;
 use crate::Result;
 use crate::encode::write;
 use crate::execution::errors::from_datafusion;
@@ -55,6 +56,8 @@ impl Cutter<'_> {
                 }
             }
             placed.site = SiteChoice::Here;
+            // The operators below become fragments of their own.
+            keep_order(placed);
         }
         let mut inputs = placed.inputs.iter_mut();
         let plan = placed.plan.clone().map_children(|child| match inputs.next() {

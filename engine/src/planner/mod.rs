@@ -17,6 +17,7 @@ mod order;
 mod passes;
 mod place;
 pub(crate) mod resolve;
+mod row_order;
 mod sides;
 mod split;
 

@@ -6,11 +6,12 @@
 //! Before: `Join(Filter(scan sales.a), scan supply.b)`.
 //! After: `Join @here: combines sales at … with supply at … (Filter(scan sales.a) @sales, scan supply.b @supply)`.
 
-use datafusion::logical_expr::{LogicalPlan, Sort};
+use datafusion::logical_expr::LogicalPlan;
 use portolan_catalog::DomainName;
 
 use super::candidates::CandidateTree;
 use super::movement::Routes;
+use super::row_order::{carries_order, keep_order, sort_here};
 use crate::execution::errors::from_datafusion;
 use crate::plan::{Edge, Placed, Reason, SiteChoice};
 use crate::{Error, ErrorKind, Result, Settings};
@@ -23,6 +24,13 @@ pub(super) fn place(plan: &LogicalPlan, settings: &Settings, routes: Routes<'_>)
         .ok_or_else(|| Error::new(ErrorKind::Internal, "no site can return the rows of the plan to this node"))?;
     let mut edges = transfer.edges().iter().map(|edge| edge.decided());
     let mut placed = placed(&root, transfer.from, &SiteChoice::Here, settings, &mut edges);
+    // A node returns rows in the order of its plan. A database promises no order but that of a limit.
+    if let SiteChoice::Site(site) = &placed.site
+        && !routes.view.capabilities(site).runs_everything()
+        && carries_order(&placed.plan)
+    {
+        sort_here(&mut placed);
+    }
     if !matches!(placed.site, SiteChoice::Site(_)) {
         keep_order(&mut placed);
     }
@@ -95,52 +103,4 @@ fn combines<'a>(inputs: impl Iterator<Item = &'a Placed>) -> Reason {
         }
     }
     Reason::Combines(sides)
-}
-
-/// Keeps the order of rows, which an edge does not promise. If a fragment's root returns rows in an order that the
-/// operator above relies on, the operators down to the sort stay here. Such a root is a sort, or a limit or projection
-/// over one. A sort with a limit runs on both sides.
-fn keep_order(here: &mut Placed) {
-    let preserves_order = preserves_order(&here.plan);
-    for input in &mut here.inputs {
-        if preserves_order && matches!(input.site, SiteChoice::Site(_)) && carries_order(&input.plan) {
-            let reason = Some(Reason::Order);
-            match &input.plan {
-                LogicalPlan::Sort(Sort { fetch: Some(_), .. }) => {
-                    let below = input.clone();
-                    *input = Placed { site: SiteChoice::Here, reason, inputs: vec![below], ..input.clone() };
-                    continue;
-                }
-                _ => {
-                    input.site = SiteChoice::Here;
-                    input.reason = reason;
-                }
-            }
-        }
-        if !matches!(input.site, SiteChoice::Site(_)) {
-            keep_order(input);
-        }
-    }
-    for subquery in &mut here.subqueries {
-        if !matches!(subquery.site, SiteChoice::Site(_)) {
-            keep_order(subquery);
-        }
-    }
-}
-
-/// True if an operator returns rows in the order of its input.
-fn preserves_order(plan: &LogicalPlan) -> bool {
-    matches!(
-        plan,
-        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Limit(_) | LogicalPlan::Filter(_)
-    )
-}
-
-/// True if an operator returns rows in the order of a sort below.
-fn carries_order(plan: &LogicalPlan) -> bool {
-    match plan {
-        LogicalPlan::Sort(_) => true,
-        _ if preserves_order(plan) => plan.inputs().first().is_some_and(|i| carries_order(i)),
-        _ => false,
-    }
 }

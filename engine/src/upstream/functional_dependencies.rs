@@ -3,13 +3,16 @@
 //!
 //! A schema of DataFusion says which columns determine others: the columns of a `GROUP BY` or `DISTINCT` determine all
 //! other columns of its rows. Its rules leave out sort keys, group keys, `DISTINCT` and joins that are not needed then, and
-//! the SQL planner counts the frame of a window in rows. DataFusion 55.2 makes two mistakes:
+//! the SQL planner counts the frame of a window in rows. DataFusion 55.2 makes these mistakes:
 //!
 //! - Of `GROUP BY w.a, v.b` over a join, `w.a` determines all columns if it determined those of `w` (not reported).
 //! - `Unnest` keeps what holds for its input (<https://github.com/apache/datafusion/pull/24787>).
+//! - It finds the columns of sort and group keys by their names, and `CAST(a AS DATE)` has the name of `a` (not reported).
+//! - Above grouping sets, the SQL planner reads the keys of their input (not reported).
 //!
 //! Here all dependencies are removed from such nodes and from the nodes above them, for the rules that read them.
-//! [`Relations`] removes them in each relation of a `FROM`, for the SQL planner.
+//! [`Relations`] removes those of each relation of a `FROM`, for the SQL planner: a query that selects a column without an
+//! aggregate must group by the column.
 //!
 //! Before: `Sort: w.a, v.b / Aggregate: groupBy=[[w.a, v.b]] / Cross Join` becomes `Sort: w.a / …`. After: it stays.
 
@@ -19,7 +22,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchemaRef, Dependency, FunctionalDependencies, Result};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
-use datafusion::logical_expr::{Aggregate, Distinct, LogicalPlan};
+use datafusion::logical_expr::{Aggregate, Distinct, Expr, LogicalPlan};
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use sqlparser::ast::TableFactor;
 
@@ -39,14 +42,18 @@ fn rewrite(
     // A rule that sees each node by itself reads the dependencies of the inputs of these. What it made of the nodes below
     // may have added some.
     let reads = rule.apply_order().is_none() || matches!(plan, LogicalPlan::Sort(_) | LogicalPlan::Distinct(_));
+    let plan = if reads && has_unsound(&plan)? { sound(plan)?.0 } else { plan };
+    rule.rewrite(plan, config)
+}
+
+/// True if dependencies may not hold somewhere in a plan, or may be read for another column.
+pub(super) fn has_unsound(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
-    if reads {
-        plan.apply_with_subqueries(|node| {
-            found |= is_unsound(node);
-            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-        })?;
-    }
-    rule.rewrite(if found { sound(plan)?.0 } else { plan }, config)
+    plan.apply_with_subqueries(|node| {
+        found |= is_unsound(node) || takes_for_columns(node);
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }
 
 /// Returns the plan without dependencies above an unsound node, and true if it has such a node.
@@ -59,6 +66,10 @@ fn sound(plan: LogicalPlan) -> Result<(LogicalPlan, bool)> {
     })?;
     // The rows of a subquery are no rows of the query around it.
     let plan = plan.data.map_subqueries(|subquery| Ok(Transformed::yes(sound(subquery)?.0)))?.data;
+    let plan = match takes_for_columns(&plan) {
+        true => plan.map_children(|input| Ok(Transformed::yes(plan_without_dependencies(input)?)))?.data,
+        false => plan,
+    };
     unsound |= is_unsound(&plan);
     Ok((if unsound { plan_without_dependencies(plan)? } else { plan }, unsound))
 }
@@ -66,10 +77,24 @@ fn sound(plan: LogicalPlan) -> Result<(LogicalPlan, bool)> {
 /// True if dependencies of a node may not hold.
 fn is_unsound(plan: &LogicalPlan) -> bool {
     match plan {
-        LogicalPlan::Aggregate(aggregate) => !has_keys_of_rows(aggregate),
+        LogicalPlan::Aggregate(aggregate) => !has_keys_of_rows(aggregate) || takes_for_columns(plan),
         LogicalPlan::Unnest(unnest) => !unnest.schema.functional_dependencies().is_empty(),
         _ => false,
     }
+}
+
+/// True if a sort or group key of a node has the name of a column of its input, and is another expression.
+fn takes_for_columns(plan: &LogicalPlan) -> bool {
+    let (keys, input): (Vec<&Expr>, _) = match plan {
+        LogicalPlan::Sort(sort) => (sort.expr.iter().map(|key| &key.expr).collect(), &sort.input),
+        LogicalPlan::Aggregate(aggregate) => (aggregate.group_expr.iter().collect(), &aggregate.input),
+        _ => return false,
+    };
+    let schema = input.schema();
+    !schema.functional_dependencies().is_empty()
+        && keys
+            .into_iter()
+            .any(|key| !matches!(key, Expr::Column(_)) && schema.field_names().contains(&key.schema_name().to_string()))
 }
 
 /// True if each key of the groups is all their columns, or was a key of single rows of the input.
@@ -128,7 +153,7 @@ fn plan_without_dependencies(plan: LogicalPlan) -> Result<LogicalPlan> {
     .map(|()| plan)
 }
 
-/// Plans the relations of a `FROM` as DataFusion does, without functional dependencies that do not hold.
+/// Plans the relations of a `FROM` as DataFusion does, without functional dependencies.
 #[derive(Debug)]
 pub(super) struct Relations;
 
@@ -150,7 +175,7 @@ impl RelationPlanner for Relations {
         IS_PLANNED.set(true);
         let planned = context.plan(relation);
         IS_PLANNED.set(false);
-        let (planned, _) = sound(planned?)?;
+        let planned = plan_without_dependencies(planned?)?;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(planned, None))))
     }
 }

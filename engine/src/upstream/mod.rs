@@ -6,6 +6,7 @@
 //! - [`executable`] runs last before physical planning.
 
 pub(crate) mod aggregate_filters;
+mod column_bounds;
 mod constant_filters;
 mod cross_joins;
 mod date_parts;
@@ -13,7 +14,6 @@ mod distinct_sums;
 mod equal_projections;
 mod expressions;
 pub(crate) mod filters_by_name;
-mod flipped_bounds;
 mod float_extrema;
 pub(crate) mod from_first;
 pub(crate) mod functional_dependencies;
@@ -63,7 +63,7 @@ const GUARDS: [Guard; 11] = [
     cross_joins::GUARD,
     distinct_sums::GUARD,
     equal_projections::GUARD,
-    flipped_bounds::GUARD,
+    column_bounds::GUARD,
     functional_dependencies::GUARD,
     null_equality::GUARD,
     volatile::GUARDS[0],

@@ -2,8 +2,8 @@
 //!
 //! DataFusion 55.2 keeps them apart by Arrow's total order: in the partitions and the order of windows, in `ORDER BY`, in
 //! `CASE x WHEN`, in long lists of `IN`, in `INTERSECT`, `EXCEPT` and joins by `IS NOT DISTINCT FROM`, in aggregates of
-//! DISTINCT values, and in `NULLIF` ([`nullif`]). Of `z > -0.0 AND z >= 0`, its optimizer keeps the second condition alone.
-//! Adding 0.0 makes one value of both.
+//! DISTINCT values, and in `NULLIF` ([`nullif`]). Adding 0.0 makes one value of both. The optimizer also keeps them apart
+//! when it compares bounds of a column (`column_bounds.rs`).
 //!
 //! Before: `count(*) OVER (PARTITION BY z)`. After: `count(*) OVER (PARTITION BY z + 0.0)`.
 
@@ -47,10 +47,7 @@ impl AnalyzerRule for ZeroSigns {
 fn keeps_signs(expr: &Expr) -> bool {
     match expr {
         Expr::WindowFunction(_) | Expr::AggregateFunction(_) | Expr::Case(_) | Expr::InList(_) => true,
-        Expr::Between(_) => true,
-        Expr::BinaryExpr(binary) => {
-            matches!(binary.op, Operator::Eq | Operator::NotEq) || is_bound(binary.op) || is_distinct_from(binary.op)
-        }
+        Expr::BinaryExpr(binary) => matches!(binary.op, Operator::Eq | Operator::NotEq) || is_distinct_from(binary.op),
         _ => false,
     }
 }
@@ -58,11 +55,6 @@ fn keeps_signs(expr: &Expr) -> bool {
 /// True for the comparisons that may become keys of a join for which NULL equals NULL.
 fn is_distinct_from(op: Operator) -> bool {
     matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom)
-}
-
-/// True for the comparisons of which the optimizer keeps the narrowest.
-fn is_bound(op: Operator) -> bool {
-    matches!(op, Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq)
 }
 
 /// The keys of a join for which NULL equals NULL: such a join compares bits.
@@ -144,14 +136,6 @@ fn without_signs(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             }
             Ok(Transformed::new_transformed(Expr::BinaryExpr(binary), changed))
         }
-        Expr::BinaryExpr(mut binary) if is_bound(binary.op) => {
-            let changed = add_zero_to_bound(&mut binary.left, schema) | add_zero_to_bound(&mut binary.right, schema);
-            Ok(Transformed::new_transformed(Expr::BinaryExpr(binary), changed))
-        }
-        Expr::Between(mut between) => {
-            let changed = add_zero_to_bound(&mut between.low, schema) | add_zero_to_bound(&mut between.high, schema);
-            Ok(Transformed::new_transformed(Expr::Between(between), changed))
-        }
         Expr::InList(mut list) => {
             let mut changed = false;
             if list.list.iter().any(may_be_zero) {
@@ -200,14 +184,6 @@ fn float_of(expr: &Expr, schema: &DFSchema) -> Option<ScalarValue> {
         DataType::Float64 => Some(ScalarValue::Float64(Some(0.0))),
         _ => None,
     }
-}
-
-/// Adds zero to a constant that may be -0.0. True if it did.
-fn add_zero_to_bound(expr: &mut Expr, schema: &DFSchema) -> bool {
-    let varies = |e: &Expr| matches!(e, Expr::Column(_) | Expr::OuterReferenceColumn(..) | Expr::ScalarSubquery(_));
-    let is_constant = !any(expr, varies);
-    let may_be_negative = constant(expr).is_none_or(|value| value == 0.0 && value.is_sign_negative());
-    is_constant && may_be_negative && add_zero(expr, schema)
 }
 
 /// Adds zero to an expression of floats, once. True if it did.

@@ -40,3 +40,29 @@ async fn conditions_stay_with_their_column() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn filters_of_joins_stay_with_their_column() {
+    within(300, async {
+        // `a` (id, x) has (1, 1), (2, NULL), (3, 3) and (NULL, 2). `b` (id, v) has (1, 1), (1, NULL) and (3, 5).
+        let ways = two_owners().await;
+        let (a, b) =
+            ("(SELECT id AS c0, x AS c1 FROM east.samples.a)", "(SELECT id AS c2, v AS c1 FROM west.samples.b)");
+        let five = "(SELECT max(column1) FROM (VALUES (5), (4)) AS t)";
+        // The filter of the semi join is of `y.c1`, and `x.c1` is 3 in the row.
+        for join in [
+            format!("{a} AS x LEFT JOIN {b} AS y ON x.c0 = y.c2"),
+            format!("{b} AS y RIGHT JOIN {a} AS x ON x.c0 = y.c2"),
+        ] {
+            ways.gives(&format!("SELECT x.c0, y.c1 FROM {join} WHERE y.c1 IN {five} ORDER BY x.c0"), &["3|5"]).await;
+            ways.gives(
+                &format!(
+                    "SELECT x.c0, y.c1 FROM {join} WHERE nullif(x.c1, 9) IN (SELECT 3) AND y.c1 IN {five} ORDER BY y.c1"
+                ),
+                &["3|5"],
+            )
+            .await;
+        }
+    })
+    .await;
+}

@@ -122,3 +122,45 @@ async fn keys_of_rows_are_no_keys_of_their_items() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cast_of_a_key_is_another_value() {
+    within(300, async {
+        let events = table(vec![
+            ("at", Arc::new(Int64Array::from(vec![10, 11, 11, 11, 20, 20]))),
+            ("n", Arc::new(Int64Array::from(vec![1, 1, 2, 2, 1, 1]))),
+        ]);
+        let ways = Ways::of_tables(&[("east", "events", events)]).await;
+        let by_key = "(SELECT at, count(*) AS n FROM east.samples.events GROUP BY at) AS t";
+        // The casts of 10 and of 11 differ as numbers, and `left(…, 1)` does not.
+        let tens = "CAST(at AS VARCHAR) LIKE '1%'";
+        ways.gives(
+            &format!("SELECT {tens}, count(*) FROM {by_key} GROUP BY {tens}, n"),
+            &["true|1", "true|1", "false|1"],
+        )
+        .await;
+        ways.gives(
+            &format!("SELECT CAST(at AS BOOLEAN), count(*) FROM {by_key} GROUP BY CAST(at AS BOOLEAN), n"),
+            &["true|1", "true|1", "true|1"],
+        )
+        .await;
+        ways.gives(
+            &format!("SELECT CAST(at AS BOOLEAN), count(DISTINCT n) FROM {by_key} GROUP BY CAST(at AS BOOLEAN)"),
+            &["true|3"],
+        )
+        .await;
+        ways.gives(
+            &format!("SELECT at, n FROM {by_key} ORDER BY CAST(at AS BOOLEAN), n DESC LIMIT 2"),
+            &["11|3", "20|2"],
+        )
+        .await;
+        // The keys of the relation are none of the groups: the sum ends at the last row of a `k`.
+        ways.gives(
+            "SELECT k, z, sum(count(*)) OVER (ORDER BY k) FROM (SELECT at AS k, count(*) AS z FROM east.samples.events \
+             GROUP BY at) AS w GROUP BY ROLLUP (k, z)",
+            &["10|1|2", "10|NULL|2", "11|3|4", "11|NULL|4", "20|2|6", "20|NULL|6", "NULL|NULL|9"],
+        )
+        .await;
+    })
+    .await;
+}

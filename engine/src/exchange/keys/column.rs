@@ -24,7 +24,11 @@ impl KeyColumn {
         if !is_column_below(plan, self.index) {
             return None;
         }
-        let column = Expr::Column(Column::from(schema.qualified_field(self.index)));
+        let column = Column::from(schema.qualified_field(self.index));
+        if schema.maybe_index_of_column(&column) != Some(self.index) {
+            return None;
+        }
+        let column = Expr::Column(column);
         match &self.cast {
             None => Some((column, field.data_type().clone())),
             Some(to) if never_fails(field.data_type(), to) => Some((cast(column, to.clone()), to.clone())),

@@ -216,7 +216,8 @@ impl Writer<'_> {
             probe_distinct: self.probe_distinct(columns),
             left: self.left,
         };
-        let Some(form) = forced.or_else(|| figures.cheapest(&self.fragment.edge)) else {
+        let form = forced.or_else(|| figures.cheapest(&self.fragment.edge)).filter(|form| self.forms.contains(form));
+        let Some(form) = form else {
             return self.refuse("to send them would cost more than to send all rows".to_owned());
         };
         let call = |sent: Arc<SentKeys>| InKeys::call(sent, columns.to_vec());

@@ -27,6 +27,19 @@ async fn the_narrowest_bound_stays() {
                 ways.gives(&format!("SELECT id FROM {inner} AS t WHERE {second}"), ids).await;
             }
         }
+        // The literals come into the filter while it moves.
+        ways.gives(
+            "SELECT x FROM (SELECT id AS x, v AS lo FROM west.samples.b UNION ALL SELECT id, NULL FROM east.samples.a) AS d \
+             WHERE x > lo AND x > 0",
+            &[],
+        )
+        .await;
+        ways.gives(
+            "SELECT z FROM (SELECT CAST(x AS DOUBLE) - 1 AS z, CAST('-0.0' AS DOUBLE) AS n FROM east.samples.a) AS d \
+             WHERE z > n AND z >= 0",
+            &["2.0", "1.0"],
+        )
+        .await;
         ways.gives(
             "SELECT a.id, b.v FROM east.samples.a a JOIN west.samples.b b ON a.id = b.id WHERE b.v >= 1 AND abs(1) < b.v",
             &["3|5"],
