@@ -40,7 +40,7 @@ impl PortCodec {
 
 impl LogicalExtensionCodec for PortCodec {
     fn try_decode(&self, _: &[u8], _: &[LogicalPlan], _: &TaskContext) -> Result<Extension> {
-        not_impl_err!("no operator of another kind travels")
+        not_impl_err!("operators of other kinds do not travel")
     }
 
     fn try_encode(&self, node: &Extension, _: &mut Vec<u8>) -> Result<()> {

@@ -6,7 +6,7 @@ use portolan_connectors::KeyForm;
 
 use crate::mesh::Link;
 
-/// The way in which a fragment's rows come.
+/// The way in which a fragment's rows are fetched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Strategy {
     /// All rows of the fragment.

@@ -16,7 +16,7 @@ use crate::{Error, ErrorKind, Result, Settings};
 /// A planning pass: it returns a plan that the local node can run, with the same rows.
 pub(super) struct Pass {
     pub(super) name: &'static str,
-    /// What the pass does, in one line. The book's chapter on planning has the same line.
+    /// A description of the pass, in one line. The book's chapter on planning has the same line.
     pub(super) what: &'static str,
     /// True if the pass runs again when a query is adapted.
     pub(super) adapts: bool,

@@ -13,7 +13,6 @@
 //! Sending no keys costs `1000 · rows · row_bytes / bandwidth`. The cheapest alternative is chosen. No form needs a
 //! round trip of its own: keys are part of the request for rows. If `probe_distinct` is unknown, every row is assumed
 //! to have its own key. If `rows` is unknown, the fragment is assumed to be worth cutting.
-//! is not known, the fragment is taken to be worth cutting.
 
 use crate::encode::keys::BLOOM_ERROR;
 use crate::plan::Edge;

@@ -22,7 +22,7 @@ struct OperatorKeys {
     /// The join keys: pairs of an expression of the probe side and one of the build side.
     on: Vec<(Expr, Expr)>,
     estimate: KeyEstimate,
-    /// How many different keys the probe side has.
+    /// The number of distinct keys of the probe side.
     probe_distinct: f64,
 }
 

@@ -57,7 +57,7 @@ fn refuses_part(plan: &LogicalPlan, capabilities: &Capabilities) -> DataFusionRe
     Ok(refused)
 }
 
-/// As [`site_and_domains`], without the domains.
+/// Returns the site that [`site_and_domains`] returns, without the domains.
 pub(in crate::planner) fn site_of(plan: &LogicalPlan, view: &MeshView) -> DataFusionResult<SiteChoice> {
     site_and_domains(plan, view).map(|(site, _)| site)
 }

@@ -28,9 +28,9 @@ pub(in crate::planner) struct CandidateTree {
     /// The sites of the ports that the operator and everything below read.
     pub(super) port_sites: BTreeSet<SiteChoice>,
     pub(in crate::planner) rows: Cardinality,
-    /// Why no other site may run the operator with everything below; `None` if a node may.
+    /// The reason why no other site may run the operator with everything below; `None` if a node may.
     pub(in crate::planner) refusal: Option<Refusal>,
-    /// Why a site does not run the operator with everything below, for the sites of the plan that do not.
+    /// The reasons why sites do not run the operator with everything below, for each site of the plan that does not.
     pub(in crate::planner) refusals: BTreeMap<SiteId, Refusal>,
     /// The cheapest candidate for each site that has one.
     pub(super) candidates: Vec<OperatorCandidate>,
@@ -38,7 +38,7 @@ pub(in crate::planner) struct CandidateTree {
     pub(super) sole_site: Option<SiteChoice>,
 }
 
-/// What a search for candidates depends on besides the plan.
+/// The inputs of a search for candidates, besides the plan.
 #[derive(Clone, Copy)]
 pub(super) struct SearchSpace<'a> {
     pub(super) settings: &'a Settings,

@@ -151,7 +151,7 @@ impl Scope<'_> {
         let plain = |option: &ColumnOption| matches!(option, ColumnOption::Null | ColumnOption::NotNull);
         let has_options = create.columns.iter().flat_map(|c| &c.options).any(|o| !plain(&o.option));
         if has_options || !create.constraints.is_empty() {
-            return Err(unsupported("a column of a session's table is NULL or NOT NULL: it has no other options"));
+            return Err(unsupported("columns of a session's table can be NULL or NOT NULL, and have no other options"));
         }
         let create = CreateTable { temporary: false, ..create.clone() };
         let how = match (create.if_not_exists, create.or_replace) {
