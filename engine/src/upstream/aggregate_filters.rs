@@ -1,4 +1,4 @@
-//! A workaround for physical planning: the filter that an aggregate without groups hands to its scan.
+//! A workaround for physical planning: the filter that an aggregate without groups pushes down to its scan.
 //!
 //! The `AggregateExec` of DataFusion 55.2 lets a scan skip rows that cannot change its `min` and `max`. The filter of
 //! several aggregates may be too narrow. An aggregate of an expression adds no condition, although it reads the scan's

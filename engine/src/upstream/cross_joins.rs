@@ -1,10 +1,10 @@
-//! A workaround, part of normalising: DataFusion's rule that makes joins of products is kept from joins that it would
-//! change the meaning of.
+//! A workaround, part of normalising: DataFusion's rule that turns cross joins into joins skips plans whose meaning it
+//! would change.
 //!
-//! `EliminateCrossJoin` of DataFusion 55.2 takes a tree of inner joins apart and puts it together anew. A key whose one
-//! side reads several of the inputs (`a.k + b.h = c.k`) fits no single one of them and is lost. All joins get the NULL
-//! equality of the topmost, and so does an `=` of the filter above, which becomes a key (see the upstream notes in the
-//! book). Plans with such joins go without the rule.
+//! `EliminateCrossJoin` of DataFusion 55.2 takes a tree of inner joins apart and builds it again. It loses a key if one
+//! side of the key reads several of the inputs (`a.k + b.h = c.k`). It gives all joins the NULL equality of the topmost
+//! join. An `=` of the filter above becomes a key and gets this equality, too (see the upstream notes in the book).
+//! Here the rule skips plans with such joins.
 
 use std::collections::HashSet;
 
@@ -19,7 +19,7 @@ pub(super) const GUARD: Guard = Guard { rules: &["eliminate_cross_join"], action
 /// True if the rule may not take apart a tree of inner joins somewhere in the plan.
 fn has_joins_to_keep(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
-    // The joins of a tree that was looked at from its top.
+    // The joins of a tree that was checked from its top.
     let mut seen = HashSet::new();
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::Join(join) = node
@@ -50,7 +50,7 @@ fn take_apart<'a>(join: &'a Join, joins: &mut Vec<&'a Join>, leaves: &mut Vec<&'
     }
 }
 
-/// How many of the leaves an expression reads.
+/// Returns the number of the leaves that an expression reads.
 fn read(expr: &Expr, leaves: &[&LogicalPlan]) -> usize {
     let columns = expr.column_refs();
     leaves.iter().filter(|leaf| columns.iter().any(|c| leaf.schema().has_column(c))).count()

@@ -1,10 +1,11 @@
-//! A workaround, part of normalising: a sum beside a `DISTINCT` aggregate keeps its type, and only its total has to fit.
+//! A workaround, part of normalising: a sum next to a `DISTINCT` aggregate keeps its type, and only its total has to
+//! fit.
 //!
-//! `SingleDistinctToGroupBy` of DataFusion 55.2 makes two aggregates of `count(DISTINCT x), sum(y)`: the lower one groups
-//! by `x` and computes `sum(y)`, and the upper one adds up these sums. The sum of a decimal becomes wider twice, and a
-//! comparison with it fails. A sum of BIGINT fails if one of its parts does not fit. Here parts of BIGINT are wide, and a
-//! sum of decimals is cast to the type that the plan's columns have. Aggregates with any other sum that may fail stay as
-//! they are.
+//! `SingleDistinctToGroupBy` of DataFusion 55.2 makes two aggregates of `count(DISTINCT x), sum(y)`: the lower one
+//! groups by `x` and computes `sum(y)`, and the upper one adds up these sums. The sum of a decimal becomes wider twice,
+//! and a comparison with it fails. A sum of BIGINT fails if one of its parts does not fit. Here parts of BIGINT are
+//! wide, and a sum of decimals is cast to the type that the plan's columns have. Aggregates with any other sum that may
+//! fail stay as they are.
 //!
 //! Before: `Aggregate: count(DISTINCT x), sum(y)`. After:
 //! `Aggregate: count(alias1), sum_narrow(alias2) (Aggregate: groupBy=[x AS alias1], sum_wide(y) AS alias2)`.
@@ -45,10 +46,10 @@ fn in_two_steps(
     Ok(exact(rewritten.data, before.schema())?.map_or_else(|| Transformed::no(before), Transformed::yes))
 }
 
-/// The types of the sums, but for those of `DISTINCT` values.
+/// Returns the types of the sums, except those of `DISTINCT` values.
 fn sums(aggregate: &Aggregate) -> Vec<&DataType> {
     let fields = aggregate.schema.fields();
-    // Behind the columns of the groups.
+    // The results come after the columns of the groups.
     let results = fields.iter().skip(fields.len().saturating_sub(aggregate.aggr_expr.len()));
     let sums = aggregate.aggr_expr.iter().zip(results).filter(|(expr, _)| is_sum(expr));
     sums.map(|(_, field)| field.data_type()).collect()
@@ -67,7 +68,8 @@ fn may_have_parts(sum: &DataType) -> bool {
     }
 }
 
-/// The two aggregates with wide parts, below a projection to the promised types; `None` for a plan of another form.
+/// Returns the two aggregates with wide parts, below a projection to the promised types; `None` for a plan of another
+/// form.
 fn exact(plan: LogicalPlan, promised: &DFSchema) -> Result<Option<LogicalPlan>> {
     let LogicalPlan::Projection(Projection { expr, input, .. }) = plan else { return Ok(None) };
     let LogicalPlan::Aggregate(upper) = Arc::unwrap_or_clone(input) else { return Ok(None) };
@@ -122,7 +124,7 @@ fn reads(expr: &Expr, columns: &[String]) -> bool {
     expr.column_refs().iter().any(|column| columns.contains(&column.name))
 }
 
-/// The same call of another function.
+/// Returns the same call of another function.
 fn called(func: Arc<AggregateUDF>, call: Expr) -> Expr {
     match call {
         Expr::AggregateFunction(call) => Expr::AggregateFunction(AggregateFunction { func, ..call }),

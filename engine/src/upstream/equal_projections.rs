@@ -1,8 +1,8 @@
 //! A projection that computes from its input's columns stays, even if the projection below has the same expressions.
 //!
 //! `OptimizeProjections` of DataFusion 55.2 drops the upper one of two projections with equal expressions
-//! (`merge_consecutive_projections`): of `SELECT x + 1 AS x FROM (SELECT x + 1 AS x FROM (SELECT 1 AS x))` it computes one
-//! sum (<https://github.com/apache/datafusion/pull/24686>). While the rule runs, a name of its own inside of each
+//! (`merge_consecutive_projections`): of `SELECT x + 1 AS x FROM (SELECT x + 1 AS x FROM (SELECT 1 AS x))` it computes
+//! one sum (<https://github.com/apache/datafusion/pull/24686>). While the rule runs, a name of its own inside of each
 //! expression keeps them apart.
 //!
 //! Before: `Projection: x + 1 AS x; Projection: x + 1 AS x`. While the rule runs: `Projection: x + 1 AS #apart 2 AS x;
@@ -35,7 +35,7 @@ fn rewrite(
     Ok(Transformed::new_transformed(plan, rewritten.transformed))
 }
 
-/// A projection whose expressions read a column of the name that they give has names of its own.
+/// Gives the expressions of a projection unique inner names, if one of them reads a column with its own name.
 fn kept_apart(node: LogicalPlan, number: &mut usize) -> Result<Transformed<LogicalPlan>> {
     let LogicalPlan::Projection(projection) = node else { return Ok(Transformed::no(node)) };
     let reads_its_name = |expr: &Expr| match expr {

@@ -1,4 +1,4 @@
-//! The expressions of one operator: what the workarounds ask of them, and how they rewrite them.
+//! The expressions of one operator: the tests and the rewrites that the workarounds share.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ pub(super) fn rewrite_named(
     Ok(if rewritten.transformed { rewritten.update_data(|e| name.restore(e)) } else { rewritten })
 }
 
-/// The columns that an operator's expressions read.
+/// Returns the columns that an operator's expressions can read.
 pub(super) fn schema_below(plan: &LogicalPlan) -> Result<DFSchema> {
     match plan {
         LogicalPlan::TableScan(scan) => {
@@ -61,7 +61,8 @@ pub(super) fn schema_below(plan: &LogicalPlan) -> Result<DFSchema> {
     }
 }
 
-/// Rewrites what `SimplifyExpressions` made of one operator. Above an aggregate it may have put a projection.
+/// Rewrites an operator that `SimplifyExpressions` has returned. Above an aggregate, the rule may have added a
+/// projection.
 pub(super) fn map_simplified(
     plan: LogicalPlan,
     rewrite: impl Fn(LogicalPlan) -> Result<LogicalPlan>,

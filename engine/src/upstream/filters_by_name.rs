@@ -1,10 +1,10 @@
-//! A workaround for physical planning: no filter is handed through an operator that has several columns of one name.
+//! A workaround for physical planning: no filter is pushed through an operator that has several columns of one name.
 //!
 //! `FilterPushdown` of DataFusion 55.2 finds the columns of a filter below an operator by their names
 //! (`FilterRemapper::try_remap`). Of two columns `t`, it takes the first one: `x.v < 9 OR y.t <> 'a'` above
 //! `Projection: x.v, x.t, y.t (Right Join)` becomes `v < 9 OR t <> 'a'` over the rows of `x`. Here the rule runs on the
-//! parts of a plan in which each name is one column. The filters that joins make while they run have a check of their own
-//! (`exchange/ambiguous.rs`).
+//! parts of a plan in which each name is one column. The filters that joins make while they run have a check of their
+//! own (`exchange/ambiguous.rs`).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
 type PhysicalRule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
-/// The name of the rule before other rules change the plan. The one after them hands down the filters of joins.
+/// The name of the rule before other rules change the plan. The one after them pushes down the filters of joins.
 pub(super) const RULE: &str = "FilterPushdown";
 
-/// Returns the rule, guarded if it is the one that hands filters down.
+/// Returns the rule, guarded if it is the one that pushes filters down.
 pub(super) fn guarded(rule: PhysicalRule) -> PhysicalRule {
     if rule.name() == RULE { Arc::new(FiltersByName(rule)) } else { rule }
 }
@@ -52,8 +52,8 @@ impl PhysicalOptimizerRule for FiltersByName {
     }
 }
 
-/// True if a filter of a key that a semi join hands to its other side may meet another column there. `keys` are the names
-/// of the keys that are columns. `left` and `right` are true for the names of the sides.
+/// True if a filter of a key that a semi join pushes to its other side may meet another column there. `keys` are the
+/// names of the keys that are columns. `left` and `right` are true for the names of the sides.
 pub(crate) fn crosses_sides(
     join_type: JoinType,
     mut keys: impl Iterator<Item = (Option<String>, Option<String>)>,
@@ -70,7 +70,7 @@ pub(crate) fn crosses_sides(
     }
 }
 
-/// True if a filter that is handed through an operator by the name of its column may meet another column.
+/// True if a filter that is pushed through an operator by the name of its column may meet another column.
 pub(crate) fn has_ambiguous_names(plan: &dyn ExecutionPlan) -> bool {
     if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
         let name = |e: &Arc<dyn PhysicalExpr>| e.downcast_ref::<Column>().map(|c| c.name().to_owned());

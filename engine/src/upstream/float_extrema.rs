@@ -1,9 +1,9 @@
 //! `min` and `max` of floats by group, in the order in which all other operators compare floats.
 //!
-//! The grouped accumulators of DataFusion 55.2 compare floats partially and begin with the greatest finite number
+//! The grouped accumulators of DataFusion 55.2 compare floats partially and start with the largest finite number
 //! ([#24432](https://github.com/apache/datafusion/issues/24432),
 //! [#13415](https://github.com/apache/datafusion/issues/13415)). So `max` of NaN and 1 is 1 or NaN, depending on the
-//! order of the rows. `max` of -Infinity alone is -1.7976931348623157e308. Without groups, NaN is the greatest value.
+//! order of the rows. `max` of -Infinity alone is -1.7976931348623157e308. Without groups, NaN is the largest value.
 //! The accumulators of this module compare integers in the order of the floats: -Infinity < … < -0.0 < 0.0 < … < NaN.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `FROM t` without `SELECT` gives all columns.
+//! `FROM t` without `SELECT` returns all columns.
 //!
 //! The SQL planner of DataFusion 55.2 reads the missing list as an empty one: the rows have no columns.
 //!

@@ -1,5 +1,5 @@
-//! A key of one input of a join is not taken for a key of the groups above the join, nor a key of a row for a key of the
-//! rows that `unnest` makes of it.
+//! A key of one input of a join does not count as a key of the groups above the join. A key of a row does not count as
+//! a key of the rows that `unnest` makes of it.
 //!
 //! A schema of DataFusion says which columns determine others: the columns of a `GROUP BY` or `DISTINCT` determine all
 //! other columns of its rows. Its rules leave out sort keys, group keys, `DISTINCT` and joins that are not needed then, and
@@ -33,14 +33,14 @@ pub(super) const GUARD: Guard = Guard {
     action: Action::Replace(rewrite),
 };
 
-/// Runs a rule on a plan whose dependencies hold.
+/// Runs a rule on a plan without the dependencies that do not hold.
 fn rewrite(
     rule: &dyn OptimizerRule,
     plan: LogicalPlan,
     config: &dyn OptimizerConfig,
 ) -> Result<Transformed<LogicalPlan>> {
-    // A rule that sees each node by itself reads the dependencies of the inputs of these. What it made of the nodes below
-    // may have added some.
+    // A rule that sees one node at a time reads the dependencies of the inputs of these nodes. Its changes to the nodes
+    // below may have added some.
     let reads = rule.apply_order().is_none() || matches!(plan, LogicalPlan::Sort(_) | LogicalPlan::Distinct(_));
     let plan = if reads && has_unsound(&plan)? { sound(plan)?.0 } else { plan };
     rule.rewrite(plan, config)
@@ -64,7 +64,7 @@ fn sound(plan: LogicalPlan) -> Result<(LogicalPlan, bool)> {
         unsound |= is_unsound;
         Ok(Transformed::yes(child))
     })?;
-    // The rows of a subquery are no rows of the query around it.
+    // The rows of a subquery are not rows of the query around it.
     let plan = plan.data.map_subqueries(|subquery| Ok(Transformed::yes(sound(subquery)?.0)))?.data;
     let plan = match takes_for_columns(&plan) {
         true => plan.map_children(|input| Ok(Transformed::yes(plan_without_dependencies(input)?)))?.data,
@@ -171,7 +171,7 @@ impl RelationPlanner for Relations {
         if IS_PLANNED.replace(false) || !matches!(relation, TableFactor::Derived { .. } | TableFactor::Table { .. }) {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         }
-        // The planner asks here first again. The relations inside of this one come with the flag reset.
+        // The planner calls this function again first. For the relations inside this one, the flag is reset.
         IS_PLANNED.set(true);
         let planned = context.plan(relation);
         IS_PLANNED.set(false);

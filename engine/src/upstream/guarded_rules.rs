@@ -10,7 +10,7 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 pub(super) type LogicalRule = Arc<dyn OptimizerRule + Send + Sync>;
 
-/// A guard, and the names of the rules that it is for.
+/// A guard, and the names of the rules that it guards.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guard {
     pub(super) rules: &'static [&'static str],
@@ -26,7 +26,7 @@ pub(super) enum Action {
     Replace(fn(&dyn OptimizerRule, LogicalPlan, &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>>),
 }
 
-/// Returns the rule with the guards around that are for it. The last guard of the list sees a plan first.
+/// Returns the rule inside the guards for it. The last guard of the list sees a plan first.
 pub(super) fn guarded(rule: LogicalRule, guards: &[Guard]) -> LogicalRule {
     guards.iter().fold(rule, |rule, guard| match guard.rules.contains(&rule.name()) {
         true => Arc::new(GuardedRule { rule, action: guard.action }),

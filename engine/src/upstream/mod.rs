@@ -1,5 +1,5 @@
-//! Workarounds for DataFusion: one file or folder for each kind of fault. `tests` holds what DataFusion returns by itself,
-//! so that a release that is right is noticed. The book's page on the differences lists the kinds, with links.
+//! Workarounds for DataFusion: one file or folder for each kind of fault. `tests` has the answers of DataFusion alone,
+//! so that a release that fixes a fault is noticed. The book's page on the differences lists the kinds, with links.
 //!
 //! - [`analyzer_rules`] run over each plan before its columns are promised to a client.
 //! - [`optimizer_rules`] run in the pass that normalises.
@@ -57,7 +57,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use self::guarded_rules::Guard;
 pub(crate) use self::operand_types::{keep_digits, without_mark};
 
-/// The guards of DataFusion's optimizer rules. Of two for one rule, the later one sees a plan first.
+/// The guards of DataFusion's optimizer rules. If two guard one rule, the later one sees a plan first.
 const GUARDS: [Guard; 11] = [
     constant_filters::GUARD,
     cross_joins::GUARD,
@@ -69,14 +69,15 @@ const GUARDS: [Guard; 11] = [
     volatile::GUARDS[0],
     volatile::GUARDS[1],
     three_valued::GUARD,
-    // It takes operators apart that the guard before reads.
+    // This guard replaces operators that the guard before reads.
     overflow::GUARD,
 ];
 
-/// A session state with DataFusion's functions and rules, and those that stand in their place.
+/// Returns a session state with DataFusion's functions and rules, and with the functions and rules that replace some of
+/// them.
 pub(crate) fn state_builder() -> SessionStateBuilder {
     let mut builder = SessionStateBuilder::new()
-        // In front of DataFusion's: the first one that knows an expression plans it.
+        // They come before DataFusion's: the first planner that knows an expression plans it.
         .with_expr_planners(vec![Arc::new(date_parts::Extract), Arc::new(operand_types::ComparedOperands)])
         .with_default_features()
         .with_relation_planners(vec![Arc::new(functional_dependencies::Relations)])
@@ -84,13 +85,13 @@ pub(crate) fn state_builder() -> SessionStateBuilder {
         .with_analyzer_rules(analyzer_rules())
         .with_optimizer_rules(optimizer_rules())
         .with_physical_optimizer_rules(physical_optimizer_rules());
-    // Those of the same name as one of DataFusion's stand in its place.
+    // A function with the name of one of DataFusion's replaces it.
     builder.aggregate_functions().get_or_insert_default().extend(sums::functions());
     builder.aggregate_functions().get_or_insert_default().extend(float_extrema::functions());
     builder.window_functions().get_or_insert_default().extend(ranks::functions());
     let functions = builder.scalar_functions().get_or_insert_default();
     functions.extend(overflow::checked::functions());
-    // It names the files of a port, and fails above anything but a scan.
+    // This function shows the names of a port's files, and fails above anything but a scan.
     functions.retain(|function| function.name() != "input_file_name");
     functions.extend(patterns::functions());
     functions.push(date_parts::date_part());
@@ -103,7 +104,8 @@ pub(crate) fn executable(plan: &LogicalPlan) -> Result<LogicalPlan> {
     nan_signs::canonical(unordered_casts::hide(overflow::checked_plan(plan)?)?)
 }
 
-/// The analyzer's rules in order: ours that need a plan as it is written, DataFusion's, ours that need its types.
+/// Returns the analyzer's rules in order: those that need a plan as it is written, DataFusion's, and those that need
+/// its types.
 fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(subqueries::SubqueriesAsJoins)];
     rules.extend(Analyzer::new().rules.into_iter().map(operand_types::guarded));
@@ -113,22 +115,22 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules
 }
 
-/// The optimizer's rules in order.
+/// Returns the optimizer's rules in order.
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     Optimizer::new().rules.into_iter().map(guarded).collect()
 }
 
-/// The rule that removes columns which nothing above reads.
+/// Returns the rule that removes columns which nothing above reads.
 pub(crate) fn projection_rule() -> Arc<dyn OptimizerRule + Send + Sync> {
     guarded(Arc::new(OptimizeProjections::new()))
 }
 
-/// Returns a rule of DataFusion with the guards around that are for it.
+/// Returns a rule of DataFusion inside the guards for it.
 fn guarded(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
     guarded_rules::guarded(rule, &GUARDS)
 }
 
-/// The physical optimizer's rules in order.
+/// Returns the physical optimizer's rules in order.
 fn physical_optimizer_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     PhysicalOptimizer::new().rules.into_iter().map(filters_by_name::guarded).collect()
 }

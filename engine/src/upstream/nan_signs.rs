@@ -1,8 +1,8 @@
-//! All NaN are one value, the greatest, as in DuckDB and PostgreSQL.
+//! All NaN are one value, the largest, as in DuckDB and PostgreSQL.
 //!
-//! DataFusion 55.2 compares floats by their bits. A processor of x86-64 computes a NaN with a sign (`0/0`), and files that
-//! were written on one hold such NaN. A NaN with a sign is less than -Infinity, not equal to `'NaN'::double`, and a group
-//! of its own. Here every float that a scan reads or an expression computes has the NaN without a sign.
+//! DataFusion 55.2 compares floats by their bits. A processor of x86-64 computes a NaN with a sign (`0/0`), and files
+//! that were written on one hold such NaN. A NaN with a sign is less than -Infinity, not equal to `'NaN'::double`, and
+//! a group of its own. Here every float that a scan reads or an expression computes has the NaN without a sign.
 //!
 //! [`canonical`] runs last before physical planning, so that no plan that travels has the function. The results of
 //! aggregates stay as they are.
@@ -38,7 +38,7 @@ pub(super) fn canonical(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(canonical.data)
 }
 
-/// A scan of floats below a projection.
+/// Returns a scan of floats below a projection.
 fn scanned(scan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     if !scan.schema().fields().iter().any(|field| field.data_type().is_floating()) {
         return Ok(Transformed::no(scan));
@@ -54,7 +54,7 @@ fn scanned(scan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(scan))?)))
 }
 
-/// An operator that computes floats.
+/// Rewrites an operator that computes floats.
 fn computed(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     if !has_expression(&node, |e| any(e, may_compute)) {
         return Ok(Transformed::no(node));
@@ -74,7 +74,7 @@ fn may_compute(expr: &Expr) -> bool {
     }
 }
 
-/// Rewrites what computes a float, but not the operands of arithmetic: the result decides.
+/// Rewrites an expression that computes a float, but not the operands of arithmetic: the result decides.
 fn rewrite(expr: Expr, schema: &DFSchema, is_operand: bool) -> Result<Transformed<Expr>> {
     let has_operands = match &expr {
         Expr::BinaryExpr(binary) => is_arithmetic(binary.op),
@@ -131,7 +131,7 @@ fn is_nan(value: &ScalarValue) -> bool {
     }
 }
 
-/// The NaN without a sign, of the type of another.
+/// Returns the NaN without a sign, in the type of another NaN.
 fn positive(nan: &ScalarValue) -> ScalarValue {
     match nan {
         ScalarValue::Float16(_) => ScalarValue::Float16(Some(F16::NAN)),
@@ -141,13 +141,13 @@ fn positive(nan: &ScalarValue) -> ScalarValue {
     }
 }
 
-/// The expression in a call of the function.
+/// Returns a call of the function with the expression.
 fn one_nan(expr: Expr) -> Expr {
     static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| same_column::function("one_nan", without_signs));
     Expr::ScalarFunction(ScalarFunction::new_udf(FUNCTION.clone(), vec![expr]))
 }
 
-/// The floats with the NaN without a sign in the place of every other.
+/// Returns the floats with the NaN without a sign in the place of every other NaN.
 fn without_signs(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
         DataType::Float16 => one::<Float16Type>(array, F16::NAN, |v| v.is_nan() && v.to_bits() != F16::NAN.to_bits()),
@@ -157,10 +157,10 @@ fn without_signs(array: &ArrayRef) -> ArrayRef {
     }
 }
 
-/// The array itself, unless it has another NaN.
+/// Returns the array itself, unless it has another NaN.
 fn one<T: ArrowPrimitiveType>(array: &ArrayRef, nan: T::Native, is_other: impl Fn(T::Native) -> bool) -> ArrayRef {
     let floats: &PrimitiveArray<T> = array.as_primitive();
-    // A loop without an exit is one that the compiler makes of vector instructions.
+    // The compiler turns a loop without an exit into vector instructions.
     if !floats.values().iter().fold(false, |found, value| found | is_other(*value)) {
         return array.clone();
     }

@@ -1,8 +1,8 @@
 //! A workaround for joins by maps, lists and structs: such a plan runs without the dynamic filters of joins.
 //!
-//! `HashJoinExec` of DataFusion 55.2 computes the least and the greatest key for its filter, which fails for a map with
-//! `Internal error: Min/Max accumulator not implemented for type Map`. It also compares lists by their types, in which the
-//! name of the items differs between files and literals.
+//! `HashJoinExec` of DataFusion 55.2 computes the smallest and the largest key for its filter, which fails for a map
+//! with `Internal error: Min/Max accumulator not implemented for type Map`. It also compares lists by their types, in
+//! which the name of the items differs between files and literals.
 
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchema, Result};

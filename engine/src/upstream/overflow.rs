@@ -1,15 +1,15 @@
 //! Integer `+`, `-`, `*` and unary minus fail on overflow instead of wrapping around.
 //!
-//! DataFusion 55.2 wraps: `SELECT 9223372036854775807 + 1` gives -9223372036854775808, because nothing sets the switch
-//! `fail_on_overflow` of its physical `BinaryExpr`. It wraps in two places, and each place is covered:
+//! DataFusion 55.2 wraps: `SELECT 9223372036854775807 + 1` returns -9223372036854775808, because nothing sets the
+//! switch `fail_on_overflow` of its physical `BinaryExpr`. It wraps in two places, and each place is covered:
 //!
 //! - **Execution.** [`checked_plan`] runs last before physical planning. It turns the operators of integers into the
 //!   functions of [`checked`], which keep the operators' names. Scans, joins, aggregates, windows and sorts get them
 //!   alike. Before: `Projection: x + 1`. After: `Projection: checked_add(x, 1) AS "x + 1"`.
-//! - **Folding of constants.** [`GUARD`] wraps `SimplifyExpressions`: it sees the functions in the place of the
-//!   operators, so that it folds `2 + 3` and leaves `9223372036854775807 + 1` as a function that fails when it runs, if it
-//!   runs at all: a branch of a `CASE` may never. All other functions become operators again, so that every other rule,
-//!   statistics and fragments see plain arithmetic.
+//! - **Folding of constants.** [`GUARD`] wraps `SimplifyExpressions`, which sees the functions in the place of the
+//!   operators. It folds `2 + 3`. It leaves `9223372036854775807 + 1` as a function that fails when it runs, and a
+//!   branch of a `CASE` may never run. All other functions become operators again, so that every other rule, statistics
+//!   and fragments see plain arithmetic.
 //!
 //! As operators may fail now, conditions and filters of aggregates keep them from rows that they exclude
 //! ([`guards`]). See <https://github.com/apache/datafusion/issues/17539>,
@@ -75,13 +75,13 @@ fn may_fail(plan: &LogicalPlan) -> Result<bool> {
     Ok(found)
 }
 
-/// The expression with functions in the place of the operators that may overflow.
+/// Returns the expression with functions in the place of the operators that may overflow.
 fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let is_integer = |e: &Expr| type_source(e).get_type(schema).is_ok_and(|t| t.is_integer());
     expr.transform_up(|e| {
         Ok(match e {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => match Operation::of(op) {
-                // The right one first: in a chain it is a leaf.
+                // The right operand comes first: in a chain it is a leaf.
                 Some(operation) if is_integer(&right) && is_integer(&left) => {
                     Transformed::yes(checked::call(operation, vec![*left, *right]))
                 }
@@ -95,7 +95,7 @@ fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     })
 }
 
-/// An expression of the same type whose type is found at once, however long the chain of operators is.
+/// Returns an expression of the same type whose type is found at once, however long the chain of operators is.
 fn type_source(mut expr: &Expr) -> &Expr {
     while let Some((_, [.., last])) = checked::parts(expr) {
         expr = last;
@@ -103,12 +103,13 @@ fn type_source(mut expr: &Expr) -> &Expr {
     expr
 }
 
-/// One operator with plain arithmetic in its expressions.
+/// Returns an operator with plain arithmetic in its expressions.
 fn plain_node(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.map_expressions(|expr| expr.transform_up(|e| Ok(plain(e)))).data()
 }
 
-/// The operator in the place of its function, unless all that it reads is known: it would be folded, and wrap.
+/// Returns the operator in the place of its function, unless all its operands are known: then it would be folded, and
+/// wrap.
 fn plain(expr: Expr) -> Transformed<Expr> {
     let Some((operation, arguments)) = checked::parts(&expr) else { return Transformed::no(expr) };
     if arguments.iter().all(|a| matches!(a, Expr::Literal(..))) {

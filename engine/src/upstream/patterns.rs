@@ -1,5 +1,5 @@
 //! Translates the patterns of `LIKE … ESCAPE` and `SIMILAR TO`, before a statement is planned, into patterns that
-//! DataFusion evaluates as SQL means them. A pattern that is no literal goes through a function, `like_escape` or
+//! DataFusion evaluates as SQL means them. A pattern that is not a literal goes through a function, `like_escape` or
 //! `similar_to_escape`, as in PostgreSQL.
 //!
 //! DataFusion 55.2 accepts no escape character but the backslash. It reads the pattern of `SIMILAR TO` as a regular
@@ -39,7 +39,7 @@ pub(crate) fn translate(statement: &mut Statement) -> Result<()> {
     }
 }
 
-/// Returns the functions for patterns that are no literals.
+/// Returns the functions for patterns that are not literals.
 pub(super) fn functions() -> [Arc<ScalarUDF>; 2] {
     [functions::function("like_escape", like::translate), functions::function("similar_to_escape", similar::translate)]
 }

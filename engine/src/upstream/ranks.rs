@@ -28,7 +28,7 @@ static FUNCTIONS: LazyLock<[Arc<WindowUDF>; 4]> = LazyLock::new(|| {
         .map(|function| Arc::new(WindowUDF::new_from_impl(Signed(function))))
 });
 
-/// The functions, to be known in the place of DataFusion's.
+/// Returns the functions, which replace DataFusion's.
 pub(super) fn functions() -> impl Iterator<Item = Arc<WindowUDF>> {
     FUNCTIONS.iter().cloned()
 }

@@ -25,7 +25,7 @@ struct SameColumn {
     signature: Signature,
 }
 
-// Addresses of functions do not tell functions apart, so the name does.
+// Addresses do not identify functions, so the name does.
 impl PartialEq for SameColumn {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
@@ -45,8 +45,8 @@ impl ScalarUDFImpl for SameColumn {
         self.name
     }
 
-    /// The name of the argument's column, so that a plan's columns keep their names. A cast has the name of its operand,
-    /// beside which a join may need it.
+    /// Returns the name of the argument's column, so that a plan's columns keep their names. A cast has the name of its
+    /// operand, and a join may need the operand's column as well.
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
         Ok(match args {
             [cast @ (Expr::Cast(_) | Expr::TryCast(_))] => format!("{}({cast})", self.name),

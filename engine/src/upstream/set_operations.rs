@@ -32,7 +32,7 @@ use super::ranks::row_number;
 /// The column of each side with the number of a row among its equals.
 const COPY: [&str; 2] = ["#left copy", "#right copy"];
 
-/// Rewrites the set operations of a plan that is not analysed yet. Only set operations have such joins in it.
+/// Rewrites the set operations of a plan that is not analysed yet. Only set operations are such joins in that plan.
 pub(crate) fn rewrite(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
     let mut last = None;
     let rewritten = plan.transform_up_with_subqueries(|node| match node {
@@ -55,7 +55,7 @@ struct BranchTypes<'a> {
 }
 
 impl BranchTypes<'_> {
-    /// The plan's columns with the types that they have once the plan is analysed.
+    /// Returns the plan's columns with the types that they will have after the analysis.
     fn of(&self, plan: &LogicalPlan) -> Result<Arc<DFSchema>> {
         if let Some((last, schema)) = &self.last
             && last == plan
@@ -78,9 +78,9 @@ fn is_set_operation(join: &Join) -> bool {
         && !join.left.schema().fields().iter().any(|field| COPY.contains(&field.name().as_str()))
 }
 
-/// The set operation, and its columns with their types.
+/// Returns the set operation, and its columns with their types.
 fn set_operation(join: Join, types: &BranchTypes<'_>) -> Result<(LogicalPlan, Arc<DFSchema>)> {
-    // Below a DISTINCT, so that it also merges values that only a wider type makes equal.
+    // The casts are below a DISTINCT, so that it also merges values that only a wider type makes equal.
     let (left, distinct) = match Arc::unwrap_or_clone(join.left) {
         LogicalPlan::Distinct(Distinct::All(input)) => (Arc::unwrap_or_clone(input), true),
         other => (other, false),

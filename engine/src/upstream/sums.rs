@@ -1,11 +1,11 @@
 //! `sum` is exact or fails. DataFusion 55.2 wraps around.
 //!
-//! DataFusion adds up integers, durations and decimals in their own type with wrapping arithmetic. `SELECT sum(x) FROM
-//! (VALUES (9223372036854775807), (1)) t(x)` gives -9223372036854775808, and 107,000 days of nanoseconds wrap a sum of
-//! durations. The function of this module adds up values of at most 64 bits in 128 bits, and decimals with a check. It
-//! fails only if the total does not fit the result's type. So neither the order of rows nor their partitions decide
-//! whether a query fails. Partial states have the wide type as well: states stay within one process. Floats use
-//! DataFusion's function. <https://github.com/apache/datafusion/issues/17539>
+//! DataFusion adds up integers, durations and decimals in their own type with wrapping arithmetic.
+//! `SELECT sum(x) FROM (VALUES (9223372036854775807), (1)) t(x)` returns -9223372036854775808, and 107,000 days of
+//! nanoseconds wrap a sum of durations. The function of this module adds up values of at most 64 bits in 128 bits, and
+//! decimals with a check. It fails only if the total does not fit the result's type. So neither the order of rows nor
+//! their partitions decide whether a query fails. Partial states have the wide type as well: states stay within one
+//! process. Floats use DataFusion's function. <https://github.com/apache/datafusion/issues/17539>
 //!
 //! If the planner splits a sum of BIGINT over owners, its parts are wide as well: `sum_wide` computes an owner's part,
 //! and `sum_narrow` adds up parts. Only the total must fit.
@@ -130,7 +130,7 @@ fn adding(input: &DataType, types: SumTypes) -> Option<Box<dyn Accumulator>> {
     for_type!(input, Total::new(types))
 }
 
-/// As [`adding`], for many groups.
+/// Returns an accumulator as [`adding`] does, for many groups.
 fn adding_groups(input: &DataType, types: SumTypes) -> Option<Box<dyn GroupsAccumulator>> {
     use groups::Groups;
     for_type!(input, Groups::new(types))

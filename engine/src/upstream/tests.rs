@@ -66,7 +66,7 @@ const WITHOUT_QUERY: &[(&str, &str)] = &[
     ("nested_keys.rs", "lists whose items have several names: only files of other writers have them"),
 ];
 
-/// Files that are no workaround themselves, although they are in this folder or name a version of DataFusion.
+/// Files that are not workarounds themselves, although they are in this folder or name a version of DataFusion.
 const HELPERS: &[&str] = &[
     "expressions.rs",
     "guarded_rules.rs",
@@ -77,7 +77,7 @@ const HELPERS: &[&str] = &[
     "subqueries/simple.rs",
 ];
 
-/// Statements that make the tables and the Parquet files of the queries.
+/// Statements that create the tables and the Parquet files of the queries.
 const TABLES: &[&str] = &[
     "CREATE TABLE a AS SELECT * FROM (VALUES (1, 1), (2, NULL), (3, 3), (NULL, 2)) t(id, x)",
     "CREATE TABLE b AS SELECT * FROM (VALUES (1, 1), (1, NULL), (3, 5)) t(id, v)",
@@ -97,7 +97,7 @@ const TABLES: &[&str] = &[
     "CREATE EXTERNAL TABLE casts STORED AS PARQUET LOCATION 'memory:///casts/'",
 ];
 
-/// The answer that a query has now.
+/// The current answer to a query.
 enum Outcome {
     Rows(Vec<String>),
     Fails(String),

@@ -1,11 +1,12 @@
 //! A workaround, part of normalising: predicates keep their third value, NULL.
 //!
-//! `SimplifyExpressions` of DataFusion 55.2 joins two lists that one value is tested for: `x IN (1) AND x IN (2)` becomes
-//! false and `x NOT IN (1) OR x NOT IN (2)` true, also where `x` is NULL, and it compares the items of the lists as text:
-//! `x IN (a) AND x IN (b)` becomes false for columns `a` and `b` that are equal. It makes such lists of `x = 1 OR x = 2` as
-//! well (<https://github.com/apache/datafusion/pull/24258>). Where two tests of one value could meet, each gets an alias
-//! of its own for the value while the rule runs.
-//! Before: `NOT (x IN (1) AND x IN (2))` became true. After: `x NOT IN (1) OR x NOT IN (2)`.
+//! `SimplifyExpressions` of DataFusion 55.2 merges two lists that one value is tested for. It makes
+//! `x IN (1) AND x IN (2)` false and `x NOT IN (1) OR x NOT IN (2)` true, even if `x` is NULL. It compares the items of
+//! the lists as text: `x IN (a) AND x IN (b)` becomes false for columns `a` and `b` that are equal. It makes such lists
+//! of `x = 1 OR x = 2` as well (<https://github.com/apache/datafusion/pull/24258>). If two tests of one value could
+//! meet, each gets its own alias for the value while the rule runs.
+//! Before: `NOT (x IN (1) AND x IN (2))` became true.
+//! After: `x NOT IN (1) OR x NOT IN (2)`.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -48,7 +49,7 @@ fn each(plan: LogicalPlan, rewrite: impl Fn(Expr) -> Result<Transformed<Expr>>) 
     Ok(plan.map_expressions(|expr| rewrite_named(&names, expr, &mut |expr| rewrite(expr)))?.data)
 }
 
-/// Gives the value of each test an alias of its own.
+/// Gives the value of each test its own alias.
 fn kept_apart(expr: Expr, next: &Cell<usize>) -> Result<Transformed<Expr>> {
     let aliased = |value: Box<Expr>| {
         next.set(next.get() + 1);
@@ -68,7 +69,7 @@ fn kept_apart(expr: Expr, next: &Cell<usize>) -> Result<Transformed<Expr>> {
     })
 }
 
-/// Takes the aliases off.
+/// Removes the aliases.
 fn as_one(expr: Expr) -> Result<Transformed<Expr>> {
     expr.transform_up(|e| match e {
         Expr::Alias(alias) if alias.name.starts_with(ALIAS) => Ok(Transformed::yes(*alias.expr)),
@@ -76,7 +77,7 @@ fn as_one(expr: Expr) -> Result<Transformed<Expr>> {
     })
 }
 
-/// True if the rule could join tests of an operator's expressions that differ.
+/// True if the rule could merge different tests of an operator's expressions.
 fn is_risky(plan: &LogicalPlan) -> Result<bool> {
     let mut expressions = false;
     plan.apply_expressions(|expr| {
@@ -96,14 +97,15 @@ fn is_risky(plan: &LogicalPlan) -> Result<bool> {
     Ok(risky)
 }
 
-/// A test of a value for others: the value, whether it is negated, and whether all others are known.
+/// A test if a value equals others: the value, whether the test is negated, and whether all others are known.
 struct Test<'a> {
     value: &'a Expr,
     negated: bool,
     literal: bool,
 }
 
-/// The tests in an expression, with the sign that `NOT` gives them; those in the conditions of a `CASE` are apart.
+/// Returns the tests in an expression, with the sign that `NOT` gives them. Tests in the conditions of a `CASE` are
+/// separate.
 fn tests(expr: &Expr) -> Vec<Test<'_>> {
     let mut found = vec![];
     collect(expr, false, &mut found);
@@ -126,7 +128,7 @@ fn collect<'a>(expr: &'a Expr, opposite: bool, found: &mut Vec<Test<'a>>) {
         Expr::BinaryExpr(BinaryExpr { left, right, .. }) => both(left, right, opposite, found),
         Expr::Not(inner) => collect(inner, !opposite, found),
         other => {
-            // It is a value, of which the sign means nothing.
+            // It is a value, and the sign has no meaning for it.
             let _ = other.apply_children(|child| {
                 collect(child, opposite, found);
                 Ok(TreeNodeRecursion::Continue)
@@ -140,7 +142,7 @@ fn both<'a>(left: &'a Expr, right: &'a Expr, opposite: bool, found: &mut Vec<Tes
     collect(right, opposite, found);
 }
 
-/// True if joining tests could change a value that may be NULL.
+/// True if merging tests could change a value that may be NULL.
 fn value_differs(expr: &Expr, schema: &DFSchema) -> bool {
     if let Expr::Case(Case { expr: None, when_then_expr, else_expr }) = expr {
         let branches =
@@ -158,8 +160,8 @@ fn value_differs(expr: &Expr, schema: &DFSchema) -> bool {
     differs
 }
 
-/// True if joining tests could change whether a condition is true. Only tests for what a value is not matter, and lists
-/// of values that are not known.
+/// True if merging tests could change whether a condition is true. Only negated tests matter, and lists with unknown
+/// values.
 fn filter_differs(expr: &Expr, schema: &DFSchema) -> bool {
     split_conjunction(expr).into_iter().any(|conjunct| {
         let found = tests(conjunct);
@@ -168,13 +170,13 @@ fn filter_differs(expr: &Expr, schema: &DFSchema) -> bool {
     }) || meet(&tests(expr), |t| !t.literal)
 }
 
-/// True if an operand that is no condition itself holds conditions that differ.
+/// True if an operand that is not a condition itself has conditions that differ.
 fn has_values(expr: &Expr, schema: &DFSchema) -> bool {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::And | Operator::Or, right }) => {
             has_values(left, schema) || has_values(right, schema)
         }
-        // What is false instead of NULL below `NOT` is true above it.
+        // Below `NOT`, false instead of NULL becomes true above it.
         Expr::Not(inner) => meet(&tests(inner), |t| nullable(t.value, schema)) || has_values(inner, schema),
         other => {
             let mut differs = false;
@@ -202,7 +204,7 @@ fn meet(tests: &[Test<'_>], matters: impl Fn(&Test<'_>) -> bool) -> bool {
     })
 }
 
-/// The value below its casts: the rule takes casts off before it joins lists.
+/// Returns the value below its casts: the rule removes casts before it merges lists.
 fn uncast(mut value: &Expr) -> &Expr {
     while let Expr::Cast(Cast { expr, .. }) | Expr::TryCast(TryCast { expr, .. }) = value {
         value = expr;

@@ -1,6 +1,6 @@
 //! No statistic is carried through a cast that does not keep the order of values.
 //!
-//! DataFusion 55.2 casts the bounds of a column along with the column: of timestamps from 00:30 of one day to 01:00 of
+//! DataFusion 55.2 casts the bounds of a column along with the column: for timestamps from 00:30 of one day to 01:00 of
 //! another, it takes `CAST(at AS TIME)` to be from 00:30 to 01:00. It skips files, row groups and pages by such bounds
 //! (`PruningPredicate`), and answers `min` and `max` by them (`ProjectionExprs::project_statistics`). It also takes a
 //! literal for one distinct value of a table without rows. A function around the cast's operand keeps the bounds away.
@@ -45,7 +45,7 @@ fn without_bounds(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
             *cast.expr = hidden(std::mem::take(&mut cast.expr));
             Transformed::yes(Expr::Cast(cast))
         }
-        // What does not fit becomes NULL, bounds as well.
+        // A value that does not fit becomes NULL, and so does a bound.
         Expr::TryCast(mut cast) => {
             *cast.expr = hidden(std::mem::take(&mut cast.expr));
             Transformed::yes(Expr::TryCast(cast))
@@ -58,7 +58,7 @@ fn without_bounds(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     }
 }
 
-/// True if the cast of a value that is less than another is never greater than the other's.
+/// True if a cast never makes the smaller of two values the larger one.
 fn keeps_order(expr: &Expr, to: &DataType, schema: &DFSchema) -> bool {
     use DataType::{Boolean, Date32, Date64, Duration, Time32, Time64, Timestamp};
     let Ok(from) = expr.get_type(schema) else { return false };
@@ -84,7 +84,7 @@ fn plain(data_type: &DataType) -> &DataType {
     }
 }
 
-/// The expression in a call of the function. A literal has no statistics.
+/// Returns a call of the function with the expression. A literal has no statistics.
 fn hidden(expr: impl Into<Box<Expr>>) -> Expr {
     // DataFusion derives no bounds of a function's values.
     static FUNCTION: LazyLock<Arc<ScalarUDF>> =

@@ -1,9 +1,10 @@
 //! A workaround, part of normalising: a limit above a window function stays an operator of its own.
 //!
-//! DataFusion 55.2 takes a sort with a limit for done where its input is sorted already, and moves the limit below: under
-//! a window over the whole table that changes what the window sees, and so the rows (see the upstream notes in the
-//! book). A limit beside a sort without one is left where it is.
-//! Before: `Sort: c0, fetch=1 (Window: count(*) OVER () (…))`. After: `Limit: fetch=1 (Sort: c0 (Window: … (…)))`.
+//! DataFusion 55.2 drops a sort with a limit if its input is sorted already, and moves the limit below. Under a window
+//! over the whole table, the limit changes the rows that the window reads, and so the result (see the upstream notes in
+//! the book). A limit next to a sort without one stays in its place.
+//! Before: `Sort: c0, fetch=1 (Window: count(*) OVER () (…))`.
+//! After: `Limit: fetch=1 (Sort: c0 (Window: … (…)))`.
 
 use std::sync::Arc;
 

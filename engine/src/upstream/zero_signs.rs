@@ -19,7 +19,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::expressions::{any, has_expression, map_named};
 
-/// Makes one value of -0.0 and 0.0 where DataFusion keeps them apart. Needs typed expressions.
+/// A rule that makes -0.0 and 0.0 one value if DataFusion distinguishes them. It needs typed expressions.
 #[derive(Debug)]
 pub(super) struct ZeroSigns;
 
@@ -43,7 +43,7 @@ impl AnalyzerRule for ZeroSigns {
     }
 }
 
-/// True for an expression that may keep the signs of zeros apart.
+/// True for an expression that may distinguish the signs of zeros.
 fn keeps_signs(expr: &Expr) -> bool {
     match expr {
         Expr::WindowFunction(_) | Expr::AggregateFunction(_) | Expr::Case(_) | Expr::InList(_) => true,
@@ -57,7 +57,7 @@ fn is_distinct_from(op: Operator) -> bool {
     matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom)
 }
 
-/// The keys of a join for which NULL equals NULL: such a join compares bits.
+/// Adds zero to the keys of a join for which NULL equals NULL: such a join compares bits.
 fn joined(node: LogicalPlan) -> Transformed<LogicalPlan> {
     let LogicalPlan::Join(mut join) = node else { return Transformed::no(node) };
     let mut changed = false;
@@ -75,7 +75,7 @@ fn sorted(node: LogicalPlan, schema: &DFSchema) -> Transformed<LogicalPlan> {
     Transformed::new_transformed(LogicalPlan::Sort(sort), changed)
 }
 
-/// Orders rows whose zeros differ by their signs by the keys that follow. The last key has none.
+/// Adds zero to all sort keys but the last, so that the following keys order rows whose zeros differ only in sign.
 fn add_zero_to_keys(keys: &mut [SortExpr], schema: &DFSchema) -> bool {
     let mut changed = false;
     if let Some((_, followed)) = keys.split_last_mut() {
@@ -160,7 +160,7 @@ fn is_zero(expr: &Expr) -> bool {
     constant(expr) == Some(0.0)
 }
 
-/// The number that an expression without columns is, if it is written as one.
+/// Returns the number of an expression without columns, if the expression is written as a number.
 fn constant(expr: &Expr) -> Option<f64> {
     match expr {
         Expr::Literal(value, _) => match value.cast_to(&DataType::Float64).ok()? {
@@ -173,7 +173,7 @@ fn constant(expr: &Expr) -> Option<f64> {
     }
 }
 
-/// The zero of an expression's type, if that is a float. A volatile expression must stay one.
+/// Returns the zero of an expression's type, if that is a float. A volatile expression must not change.
 fn float_of(expr: &Expr, schema: &DFSchema) -> Option<ScalarValue> {
     if expr.is_volatile() {
         return None;

@@ -2,10 +2,10 @@
 //!
 //! To DataFusion 55.2 a literal with a point is a float. Beside a decimal it casts the float to `DECIMAL(30, 15)`. This
 //! cast shows that 8.79 is 8.789999999999999 in binary, so that `price = 8.79` finds nothing. It also cuts a float
-//! column beside a decimal to 15 digits after the point. It cuts common types of more than 38 digits to 38.
+//! column next to a decimal to 15 digits after the point. It cuts common types of more than 38 digits to 38.
 //!
-//! Here the literal becomes a decimal with the digits that the query writes. A decimal beside any other float becomes a
-//! float. Decimals that 38 digits do not hold together are compared with up to 76. A literal anywhere else stays a
+//! Here the literal becomes a decimal with the digits that the query writes. A decimal next to any other float becomes
+//! a float. Decimals that 38 digits do not hold together are compared with up to 76. A literal anywhere else stays a
 //! float.
 //! Before: `CAST(price AS Decimal128(30, 15)) = CAST(Float64(8.79) AS Decimal128(30, 15))`.
 //! After: `price = Decimal128(Some(879), 3, 2)`.
@@ -96,7 +96,7 @@ pub(super) fn settle(group: Group, operands: &mut [Operand<'_>]) -> Result<()> {
 /// Compares integers and literals with a point as decimals if floats would lose a digit: above 2^53, neighbours are
 /// equal as floats.
 ///
-/// All operands of a group get one type. So a literal with a point makes floats of the integers beside it, too.
+/// All operands of a group get one type. So a literal with a point makes floats of the integers next to it, too.
 fn compare_large_integers(operands: &mut [Operand<'_>], numbers: &[Number]) -> Result<()> {
     let large = |exact: &Exact| exact.value.abs() / 10_i128.pow(u32::from(exact.scale)) >= EXACT_FLOATS;
     let large_literal = |number: &Number| matches!(number, Number::Literal(exact) if large(exact));
@@ -163,8 +163,8 @@ fn widen(operands: &mut [Operand<'_>]) -> Result<()> {
     Ok(())
 }
 
-/// Divides integers as integers. DataFusion divides decimals if one of the two is `BIGINT UNSIGNED`. A number that BIGINT
-/// does not hold is an error.
+/// Divides integers as integers. DataFusion divides decimals if one of the two is `BIGINT UNSIGNED`. A number that
+/// BIGINT does not hold is an error.
 pub(super) fn divide(left: &mut Operand<'_>, right: &mut Operand<'_>) {
     let is_unsigned = |operand: &Operand<'_>| *operand.plain() == DataType::UInt64;
     let is_signed = |operand: &Operand<'_>| operand.plain().is_signed_integer();

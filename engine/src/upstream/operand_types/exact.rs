@@ -15,7 +15,7 @@ pub(super) struct Exact {
 }
 
 impl Exact {
-    /// Parses `-12.50`. `None` if the text is no number, or has more than 38 digits.
+    /// Parses `-12.50`. `None` if the text is not a number, or has more than 38 digits.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);

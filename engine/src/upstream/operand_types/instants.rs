@@ -61,7 +61,7 @@ pub(super) fn settle(group: Group, operands: &mut [Operand<'_>]) -> Result<()> {
     Instants { group, operands, instants }.settle()
 }
 
-/// Removes the zone of a timestamp beside a date, as DataFusion does.
+/// Removes the zone of a timestamp next to a date, as DataFusion does.
 fn drop_zones(operands: &mut [Operand<'_>]) {
     for operand in operands {
         if let DataType::Timestamp(unit, Some(_)) = operand.plain() {
@@ -103,7 +103,8 @@ impl Instants<'_, '_> {
     fn settle(mut self) -> Result<()> {
         let moving: Vec<DataType> = self.moving().map(without_zone).collect();
         let same = moving.windows(2).all(|pair| pair[0] == pair[1]);
-        // The type of a branch is visible: a timestamp beside a date column does not become a date, whatever its value.
+        // The type of a branch is visible: a timestamp next to a date column does not become a date, whatever its
+        // value.
         let keeps_type = match self.group {
             Group::Compared => true,
             Group::Branches => moving.first() == Some(&timestamp(self.finest_unit(&moving))),

@@ -65,8 +65,8 @@ pub(super) fn settle(group: Group, operands: &mut [Operand<'_>]) -> Result<()> {
     Ok(())
 }
 
-/// Makes a timestamp of a date that an interval with hours is added to, as in PostgreSQL and DuckDB: DataFusion cuts the
-/// hours off. A date and a constant number of days, months or years stay a date, as in Trino.
+/// Makes a timestamp of a date that an interval with hours is added to, as in PostgreSQL and DuckDB: DataFusion cuts
+/// the hours off. A date and a constant number of days, months or years stay a date, as in Trino.
 pub(super) fn keep_time_of_day(op: Operator, left: &mut Operand<'_>, right: &mut Operand<'_>) {
     let is_date = |operand: &Operand<'_>| matches!(operand.plain(), DataType::Date32 | DataType::Date64);
     let has_hours = |operand: &Operand<'_>| {

@@ -2,7 +2,7 @@
 //! of `TIMESTAMP` have the unit that holds their digits.
 //!
 //! The SQL planner of DataFusion 55.2 makes a float of every number with a point, and of integers beyond 64 bits. Here
-//! a number of more than 15 digits becomes a cast of its text to a float. The float is the same, but beside a decimal
+//! a number of more than 15 digits becomes a cast of its text to a float. The float is the same, but next to a decimal
 //! [`super::exact::Exact`] reads the text. See <https://github.com/apache/datafusion/issues/3480>.
 
 use std::ops::ControlFlow;
@@ -61,7 +61,7 @@ fn number(expr: &Expr) -> Option<&str> {
     }
 }
 
-/// True if a float may lose a digit, and the text is no 64-bit integer.
+/// True if a float may lose a digit, and the text is not a 64-bit integer.
 fn is_long(text: &str) -> bool {
     let is_integer = text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok();
     let digits = text.trim_start_matches(['-', '0', '.']).bytes().filter(u8::is_ascii_digit).count();

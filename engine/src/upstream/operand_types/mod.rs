@@ -147,7 +147,7 @@ impl Rewriter<'_> {
     }
 
     /// Returns the expression with the final types of its subqueries and outer columns.
-    fn read_anew(&self, expr: Expr) -> Result<Expr> {
+    fn with_final_types(&self, expr: Expr) -> Result<Expr> {
         Ok(match expr {
             Expr::ScalarSubquery(subquery) => Expr::ScalarSubquery(self.subquery(subquery)?),
             Expr::Exists(Exists { subquery, negated }) => {
@@ -183,9 +183,9 @@ impl TreeNodeRewriter for Rewriter<'_> {
     type Node = Expr;
 
     fn f_up(&mut self, expr: Expr) -> Result<Transformed<Expr>> {
-        let mut expr = self.read_anew(expr)?;
+        let mut expr = self.with_final_types(expr)?;
         groups::settle(&mut expr, self.schema)?;
-        // `transformed` says here only that the expression may have changed.
+        // Here `transformed` means only that the expression may have changed.
         Ok(Transformed::yes(TypeCoercionRewriter::new(self.schema).f_up(expr)?.data))
     }
 }

@@ -35,7 +35,8 @@ pub(super) fn settle(union: Union) -> Result<Union> {
     }
 }
 
-/// A side of `INTERSECT` or `EXCEPT` that is not analysed yet, and the types that its columns have once it is.
+/// A side of `INTERSECT` or `EXCEPT` that is not analysed yet, and the types that its columns will have after the
+/// analysis.
 pub(in crate::upstream) struct Side {
     pub(in crate::upstream) plan: LogicalPlan,
     pub(in crate::upstream) types: Vec<DataType>,
@@ -87,7 +88,7 @@ fn project(input: Arc<LogicalPlan>, list: Vec<Expr>) -> Result<Arc<LogicalPlan>>
     Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(list, below)?)))
 }
 
-/// Returns the plan with floats where it promised floats and exact arithmetic gives decimals.
+/// Returns the plan with floats where it promised floats and exact arithmetic returns decimals.
 pub(super) fn with_promised_floats(plan: LogicalPlan, promised: &DFSchema) -> Result<LogicalPlan> {
     let names = NamePreserver::new_for_projection();
     let own = plan.schema().clone();

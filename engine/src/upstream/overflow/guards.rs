@@ -25,7 +25,7 @@ pub(super) fn divides(operator: Operator) -> bool {
     matches!(operator, Operator::Divide | Operator::Modulo)
 }
 
-/// Returns the condition of a filter in which expressions that may fail meet only rows that the other conjuncts leave
+/// Returns the condition of a filter in which expressions that may fail read only rows that the other conjuncts leave
 /// open. A NULL may become false: a filter accepts neither.
 pub(super) fn of_condition(condition: Expr, schema: &DFSchema) -> Result<Expr> {
     let may_fail = |e: &Expr| may_fail(e, schema);
@@ -49,7 +49,7 @@ pub(super) fn of_condition(condition: Expr, schema: &DFSchema) -> Result<Expr> {
     })
 }
 
-/// Returns one conjunct in which alternatives that may fail meet only rows that the other alternatives do not accept.
+/// Returns one conjunct in which alternatives that may fail read only rows that the other alternatives do not accept.
 fn of_alternatives(conjunct: Expr, schema: &DFSchema) -> Result<Expr> {
     let alternatives = split_binary_owned(conjunct, Operator::Or);
     let (last, first): (Vec<Expr>, Vec<Expr>) = alternatives.into_iter().partition(|e| may_fail(e, schema));

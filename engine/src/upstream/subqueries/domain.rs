@@ -62,7 +62,7 @@ impl<'a> Domain<'a> {
     /// The rows may include combinations that no row of the base has.
     ///
     /// # Errors
-    /// `Unsupported` if two readings of the base may give different rows.
+    /// `Unsupported` if two readings of the base may return different rows.
     pub(super) fn rows(&self) -> Result<(LogicalPlan, Vec<Column>)> {
         check_size(self.base)?;
         let base = repeatable(self.base)?;
@@ -74,7 +74,7 @@ impl<'a> Domain<'a> {
     }
 }
 
-/// Returns a plan with at least the rows of `plan` that gives the same rows each time that it runs.
+/// Returns a plan with at least the rows of `plan` that returns the same rows each time that it runs.
 fn repeatable(plan: &LogicalPlan) -> Result<LogicalPlan> {
     match plan {
         LogicalPlan::Limit(limit) => repeatable(&limit.input),
@@ -117,7 +117,8 @@ fn depends_on_order(node: &LogicalPlan) -> bool {
     matches!(node, LogicalPlan::Distinct(Distinct::On(_))) || has_expression(node, |e| any(e, depends))
 }
 
-/// The functions whose values do not depend on the order of rows that are equal to `ORDER BY`, or of all rows without it.
+/// The functions whose values do not depend on the order of rows that are equal to `ORDER BY`, or of all rows without
+/// it.
 const OF_ANY_ORDER: [&str; 24] = [
     "approx_distinct",
     "avg",
@@ -157,8 +158,8 @@ fn rebuilt(plan: &LogicalPlan) -> Result<LogicalPlan> {
     plan.with_new_exprs(plan.expressions(), inputs)
 }
 
-/// The most operators that a subquery may have to become a join: it is copied for each of its uses.
-const MOST_OPERATORS: usize = 2_000;
+/// The largest number of operators of a subquery that becomes a join: the subquery is copied for each of its uses.
+const MAX_OPERATORS: usize = 2_000;
 
 /// Refuses a subquery that is too large to be copied.
 ///
@@ -168,18 +169,18 @@ pub(super) fn check_size(plan: &LogicalPlan) -> Result<()> {
     let mut operators = 0;
     plan.apply_with_subqueries(|_| {
         operators += 1;
-        Ok(if operators > MOST_OPERATORS { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        Ok(if operators > MAX_OPERATORS { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
-    match operators > MOST_OPERATORS {
+    match operators > MAX_OPERATORS {
         true => Err(refused(
-            &format!("a subquery and its inner subqueries have more than {MOST_OPERATORS} operators"),
+            &format!("a subquery and its inner subqueries have more than {MAX_OPERATORS} operators"),
             "nest fewer subqueries, or write them as joins",
         )),
         false => Ok(()),
     }
 }
 
-/// Returns the product of two plans.
+/// Returns the cross join of two plans.
 pub(super) fn product(left: LogicalPlan, right: LogicalPlan) -> Result<LogicalPlan> {
     LogicalPlanBuilder::from(left).cross_join(right)?.build()
 }

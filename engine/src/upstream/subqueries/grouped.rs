@@ -19,7 +19,7 @@ use crate::upstream::expressions::any;
 /// Makes an aggregate independent of the outer columns of a domain.
 ///
 /// # Errors
-/// `Unsupported` for `grouping()` beside an empty grouping set.
+/// `Unsupported` for `grouping()` with an empty grouping set.
 pub(super) fn independent(domain: &Domain<'_>, aggregate: &Aggregate) -> Result<Independent> {
     if aggregate.group_expr.is_empty() {
         return ungrouped(domain, aggregate);

@@ -24,8 +24,8 @@ struct CarriedSide {
 /// Makes a join independent of the outer columns of a domain.
 ///
 /// # Errors
-/// `Unsupported` for joins that know of NULL, for set operations that compare outer columns, and for lateral subqueries
-/// that read columns of the domain beside those of their own query.
+/// `Unsupported` for null-aware joins, for set operations that compare outer columns, and for lateral subqueries that
+/// read columns of the domain besides those of their own query.
 pub(super) fn independent(domain: &Domain<'_>, join: &Join) -> Result<Independent> {
     if join.null_aware {
         return Err(refused("a NOT IN inside a subquery reads columns of the query around it", "write NOT EXISTS"));

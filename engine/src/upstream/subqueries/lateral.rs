@@ -28,7 +28,7 @@ fn lateral(join: &Join) -> Option<(&Subquery, Option<TableReference>)> {
 }
 
 /// Joins a lateral subquery that DataFusion plans wrongly. DataFusion plans only filters, columns and inner joins
-/// rightly. Subqueries in the condition of the join become joins, too.
+/// correctly. Subqueries in the condition of the join become joins, too.
 ///
 /// # Errors
 /// `Unsupported` for subqueries that cannot be evaluated for all rows at once.

@@ -2,7 +2,7 @@
 //!
 //! DataFusion's rules make semi, anti, mark and left joins of subqueries in filters. They have three faults:
 //!
-//! - They read a `NOT IN` as two-valued if the left side is a constant, beside `OR`, and if the subquery is correlated
+//! - They read a `NOT IN` as two-valued if the left side is a constant, next to `OR`, and if the subquery is correlated
 //!   (<https://github.com/apache/datafusion/issues/25340>, <https://github.com/apache/datafusion/issues/25347>,
 //!   <https://github.com/apache/datafusion/issues/25336>, <https://github.com/apache/datafusion/issues/25473>,
 //!   <https://github.com/apache/datafusion/issues/25474>, <https://github.com/apache/datafusion/issues/8241>).
@@ -12,7 +12,7 @@
 //!   <https://github.com/apache/datafusion/issues/10553>).
 //! - They support no predicate outside of filters (<https://github.com/apache/datafusion/issues/23022>).
 //!
-//! Subqueries that DataFusion plans rightly stay as they are: [`simple`].
+//! Subqueries that DataFusion plans correctly stay as they are: [`simple`].
 //! Before: `Projection: x IN (Subquery: q)`. After: `Projection: CASE WHEN mark THEN true … (LeftMark Join: x = y (…,
 //! q))`.
 
@@ -62,7 +62,7 @@ impl AnalyzerRule for SubqueriesAsJoins {
     }
 }
 
-/// Returns the plan with all of its subqueries as joins, or as DataFusion plans them rightly.
+/// Returns the plan with its subqueries as joins, except those that DataFusion plans correctly.
 fn rewritten(plan: LogicalPlan, names: &FreshNames) -> Result<LogicalPlan> {
     let rewritten = plan.transform_up_with_subqueries(|node| {
         let node = rows::compared_by_value(node)?;
@@ -84,7 +84,7 @@ fn refused(what: &str, instead: &str) -> DataFusionError {
     into_datafusion(Error::new(ErrorKind::Unsupported, format!("{what}, which is not supported: {instead}")))
 }
 
-/// Rewrites an operator whose expressions hold subqueries. The subqueries of its inputs are rewritten already.
+/// Rewrites an operator whose expressions have subqueries. The subqueries of its inputs are rewritten already.
 fn rewrite(plan: LogicalPlan, names: &FreshNames) -> Result<LogicalPlan> {
     match plan {
         LogicalPlan::Filter(filter) => filtered(filter, names),
@@ -147,7 +147,7 @@ fn only(plan: LogicalPlan, columns: Vec<Column>) -> Result<LogicalPlan> {
     LogicalPlanBuilder::from(plan).project(columns.into_iter().map(Expr::Column))?.build()
 }
 
-/// Rewrites a filter: conditions that DataFusion plans rightly stay beside the rewritten ones.
+/// Rewrites a filter: conditions that DataFusion plans correctly stay next to the rewritten ones.
 fn filtered(filter: Filter, names: &FreshNames) -> Result<LogicalPlan> {
     let columns = filter.input.schema().columns();
     let (mut plain, mut kept, mut hard) = (vec![], vec![], vec![]);
@@ -178,7 +178,7 @@ fn filtered(filter: Filter, names: &FreshNames) -> Result<LogicalPlan> {
     if plan.schema().columns() == columns { Ok(plan) } else { only(plan, columns) }
 }
 
-/// True if DataFusion plans a condition of a filter rightly.
+/// True if DataFusion plans a condition of a filter correctly.
 fn is_right(conjunct: &Expr, input: &LogicalPlan) -> Result<bool> {
     let (predicate, opposite) = match conjunct {
         Expr::Not(inner) => (inner.as_ref(), true),

@@ -14,7 +14,7 @@ use super::domain::FreshNames;
 use super::scope::{has_subquery, outer_columns_of};
 use super::{filtered, only, refused};
 
-/// Rewrites a join whose conditions hold subqueries: as a filter above an inner join, as columns below any other join.
+/// Rewrites a join whose conditions have subqueries: as a filter above an inner join, as columns below any other join.
 ///
 /// # Errors
 /// `Unsupported` for subqueries in the `ON` of an outer join that read both of its sides.

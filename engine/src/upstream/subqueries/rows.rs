@@ -1,6 +1,6 @@
 //! Compares row values value by value: `(a, b) = (c, d)` is `a = c AND b = d`, and NULL if the outcome is not known.
 //!
-//! DataFusion 55.2 compares row values as structs, for which NULL equals NULL. It refuses them beside a subquery
+//! DataFusion 55.2 compares row values as structs, for which NULL equals NULL. It refuses them next to a subquery
 //! (<https://github.com/apache/datafusion/issues/4656>, <https://github.com/apache/datafusion/pull/19857>).
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -121,19 +121,19 @@ fn reads_volatile(plan: &LogicalPlan) -> bool {
     found || walked.is_err()
 }
 
-/// Most parts that comparisons of an expression may have: each comparison by order names its values twice.
-const MOST_PARTS: usize = 10_000;
+/// The largest number of parts of an expression's comparisons. Each comparison by order repeats its values.
+const MAX_PARTS: usize = 10_000;
 
 /// Refuses an expression that grew too large.
 fn check_parts(expr: &Expr) -> Result<()> {
     let mut parts = 0;
     expr.apply(|_| {
         parts += 1;
-        Ok(if parts > MOST_PARTS { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        Ok(if parts > MAX_PARTS { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
-    match parts > MOST_PARTS {
+    match parts > MAX_PARTS {
         true => Err(refused(
-            &format!("a comparison of rows has more than {MOST_PARTS} parts when it is written value by value"),
+            &format!("a comparison of rows has more than {MAX_PARTS} parts when it is written value by value"),
             "nest fewer comparisons in rows",
         )),
         false => Ok(()),

@@ -1,6 +1,6 @@
 //! The columns that a subquery reads from outside, and the replacement of such references.
 //!
-//! DataFusion's references to outer columns hold no level. A reference belongs to the innermost query around it whose
+//! DataFusion's references to outer columns have no level. A reference belongs to the innermost query around it whose
 //! input has the column.
 
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub(super) fn subquery_of(expr: &Expr) -> Option<&Subquery> {
     }
 }
 
-/// True if an expression holds a subquery of any kind.
+/// True if an expression has a subquery of any kind.
 pub(super) fn has_subquery(expr: &Expr) -> bool {
     any(expr, |e| subquery_of(e).is_some())
 }

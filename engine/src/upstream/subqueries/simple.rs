@@ -1,4 +1,4 @@
-//! The subqueries that DataFusion 55.2 plans rightly as joins. They stay as they are.
+//! The subqueries that DataFusion 55.2 plans correctly as joins. They stay as they are.
 
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, JoinType};
@@ -9,7 +9,7 @@ use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, ExprSchemable, Logica
 use super::scope::{has_subquery, outer_columns, outer_columns_of};
 use crate::upstream::expressions::any;
 
-/// True if DataFusion rightly plans an `EXISTS` or `IN` with this subquery over `outer` as a semi or anti join.
+/// True if DataFusion plans an `EXISTS` or `IN` with this subquery over `outer` correctly, as a semi or anti join.
 ///
 /// The conditions on outer columns must be in filters, with only columns, filters and inner joins above them.
 pub(super) fn is_semi_join(subquery: &Subquery, outer: &LogicalPlan) -> Result<bool> {
@@ -27,7 +27,7 @@ pub(super) fn is_semi_join(subquery: &Subquery, outer: &LogicalPlan) -> Result<b
 /// True if only filters read outer columns, and the compared inner columns have different names.
 pub(super) fn reads_in_filters(plan: &LogicalPlan) -> Result<bool> {
     let mut own = plan.schema().columns();
-    Ok(filters_only(plan, &mut own)? && are_told_apart(&own))
+    Ok(filters_only(plan, &mut own)? && have_distinct_names(&own))
 }
 
 /// True if only filters read outer columns. Adds the columns that they compare with outer ones to `own`.
@@ -73,12 +73,12 @@ fn reads_outer(plan: &LogicalPlan) -> Result<bool> {
     Ok(found)
 }
 
-/// True if no two columns have one name: DataFusion gives all of them one qualifier.
-fn are_told_apart(columns: &[Column]) -> bool {
+/// True if the columns have different names: DataFusion gives all of them the same qualifier.
+fn have_distinct_names(columns: &[Column]) -> bool {
     columns.iter().enumerate().all(|(i, a)| columns.iter().skip(i + 1).all(|b| a.name != b.name || a == b))
 }
 
-/// True if DataFusion rightly plans a scalar subquery over `outer` as a left join. The subquery must be an aggregate
+/// True if DataFusion plans a scalar subquery over `outer` correctly, as a left join. The subquery must be an aggregate
 /// that is NULL over no rows, of rows with columns that equal outer ones.
 pub(super) fn is_left_join(subquery: &Subquery, outer: &LogicalPlan) -> Result<bool> {
     let columns = outer_columns(&subquery.subquery)?;
@@ -102,7 +102,7 @@ pub(super) fn is_left_join(subquery: &Subquery, outer: &LogicalPlan) -> Result<b
     let simple = filters_only(&aggregate.input, &mut compared)? && all_equal(&aggregate.input, outer)?;
     own.dedup();
     own.extend(compared);
-    Ok(simple && are_told_apart(&own))
+    Ok(simple && have_distinct_names(&own))
 }
 
 /// True if the value is NULL whenever a column of the aggregate is.

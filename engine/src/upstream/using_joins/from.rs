@@ -1,4 +1,4 @@
-//! Spells out the joins of a `FROM`, and finds the columns that it gives.
+//! Spells out the joins of a `FROM`, and finds its columns.
 
 use sqlparser::ast::{Expr, Join, JoinConstraint, JoinOperator, SelectItem, SetExpr, TableFactor, TableWithJoins};
 
@@ -8,7 +8,7 @@ use super::select::replace;
 use crate::upstream::identifiers::normal;
 use crate::{Error, ErrorKind, Result};
 
-/// Spells out an item of `FROM`. `relations` gives the columns of each relation, in order.
+/// Spells out an item of `FROM`. `relations` has the columns of each relation, in order.
 pub(super) fn item(
     item: &mut TableWithJoins,
     relations: &mut impl Iterator<Item = JoinedColumns>,

@@ -52,7 +52,8 @@ impl Find {
         if let SetExpr::Select(select) = query.body.as_mut() {
             select.from = from;
         }
-        // Of the queries that it sees, only those that it reads: to plan all of them for each relation takes too long.
+        // The query keeps only the visible queries that it reads: planning all of them for each relation takes too
+        // long.
         let mut read = names_in(&query);
         for scope in self.open.iter().rev() {
             let Some(with) = &scope.with else { continue };

@@ -33,7 +33,7 @@ impl Rewrite {
 }
 
 impl VisitorMut for Rewrite {
-    // A small one, as visitors call themselves.
+    // The result is boxed to be small, because visitors recurse.
     type Break = Box<Result<()>>;
 
     fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<Self::Break> {

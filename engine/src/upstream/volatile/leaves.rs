@@ -1,5 +1,5 @@
-//! The rules of DataFusion 55.2 that move the fields of structs towards the scans do not run where a volatile function
-//! is called: they compute a field from the struct's definition, which calls the function once more.
+//! The rules of DataFusion 55.2 that move the fields of structs towards the scans do not run on plans that call a
+//! volatile function. They compute a field from the struct's definition, which calls the function once more.
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::TreeNodeRecursion;

@@ -12,14 +12,14 @@ use datafusion::functions::core;
 use datafusion::functions::utils::make_scalar_function;
 use datafusion::logical_expr::{ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature};
 
-/// The function, under its own name.
+/// Returns the function, under its own name.
 pub(in crate::upstream) fn function() -> Arc<ScalarUDF> {
     static FUNCTION: LazyLock<Arc<ScalarUDF>> =
         LazyLock::new(|| Arc::new(ScalarUDF::new_from_impl(NullIf(core::nullif()))));
     FUNCTION.clone()
 }
 
-/// DataFusion's function but for floats.
+/// DataFusion's function, except for floats.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct NullIf(Arc<ScalarUDF>);
 
