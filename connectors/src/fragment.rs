@@ -1,4 +1,4 @@
-//! Fragments: what a site is sent, and what comes back from it.
+//! Fragments: the requests that a site gets, and the streams that it returns.
 
 use std::time::Instant;
 
@@ -11,22 +11,22 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::principal::Principal;
 
-/// The head of a query's fragments: everything beside the plan that a site must know. The engine keeps it with the query,
-/// a request carries it, and `node/protocol.rs` gives it the form in which it travels.
+/// The head of a query's fragments: all that a site must know besides the plan. The engine keeps the head with the
+/// query, each request has it, and `node/protocol.rs` defines its wire form.
 #[derive(Clone, Debug)]
 pub struct FragmentHead {
     /// The identity of the query, the same at every node that the query reaches.
     pub query_id: String,
-    /// On whose behalf the query runs.
+    /// The principal on whose behalf the query runs.
     pub principal: Principal,
-    /// The nodes that the query went through, the first one first, as far as they are known. A sender does not name
-    /// itself: its signature does.
+    /// The nodes that the query has gone through, in order, as far as they are known. A sender does not name itself:
+    /// its signature does.
     pub via: Vec<String>,
-    /// The number of nodes that the query went through. It bounds cascades.
+    /// The number of nodes that the query has gone through. It limits cascades.
     pub hops: u32,
-    /// When the whole query must be done.
+    /// The time by which the whole query must be done.
     pub deadline: Instant,
-    /// True if the sender wants a report of what each operator did.
+    /// True if the sender wants a report about each operator.
     pub measured: bool,
 }
 
@@ -41,35 +41,35 @@ impl FragmentHead {
     pub fn sent_on(&self) -> Self {
         let mut head = self.clone();
         head.hops += 1;
-        // What an administrator may do holds at the node where it was granted, and does not travel.
+        // The rights of an administrator hold at the node that granted them, and do not travel.
         head.principal = head.principal.with_admin(false);
-        // Of what owners pull from one another, they report numbers of rows and bytes alone.
+        // For rows that owners fetch from one another, they report only the numbers of rows and bytes.
         head.measured &= self.hops == 0;
         head
     }
 }
 
-/// The plan of a fragment as it travels.
+/// The plan of a fragment in its wire form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct EncodedPlan {
     /// The plan, as the engine encodes it.
     pub plan: Bytes,
-    /// The keys that the plan tests rows for, as the engine packs them, in the order of the plan's numbers.
+    /// The keys that the plan tests rows for, as the engine packs them, in the order of their numbers in the plan.
     pub keys: Vec<Bytes>,
 }
 
-/// A fragment in the form in which it travels to its site.
+/// A fragment in the wire form of its site.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FragmentPlan {
     /// An encoded plan, for a node.
     Encoded(EncodedPlan),
-    /// A query in SQL, for a database. Its columns are those of the fragment, in order, under names of their own. For a
-    /// fragment without columns, the query has one.
+    /// A query in SQL, for a database. Its columns are those of the fragment, in order, with names of their own. For a
+    /// fragment without columns, the query has one column.
     Sql(String),
 }
 
 impl FragmentPlan {
-    /// Returns the bytes that it takes, those of its keys included.
+    /// Returns the size of the plan and its keys, in bytes.
     pub fn size(&self) -> usize {
         match self {
             Self::Encoded(encoded) => encoded.plan.len() + encoded.keys.iter().map(Bytes::len).sum::<usize>(),
@@ -80,7 +80,7 @@ impl FragmentPlan {
     /// Returns the encoded plan.
     ///
     /// # Errors
-    /// `Internal` if it is SQL.
+    /// `Internal` if the plan is SQL.
     pub fn encoded(&self) -> Result<&EncodedPlan> {
         match self {
             Self::Encoded(encoded) => Ok(encoded),
@@ -89,67 +89,67 @@ impl FragmentPlan {
     }
 }
 
-/// A part of a plan on its way to a site.
+/// A request to a site to run a part of a plan.
 #[derive(Clone, Debug)]
 pub struct FragmentRequest {
-    /// Its head.
+    /// The head of the query's fragments.
     pub head: FragmentHead,
-    /// Its plan.
+    /// The plan of the fragment.
     pub plan: FragmentPlan,
-    /// The columns of its rows.
+    /// The columns of the fragment's rows.
     pub schema: SchemaRef,
 }
 
-/// A part of a plan that another node sent, once the receiver has verified on whose behalf.
+/// A part of a plan that another node sent, after the receiver has verified on whose behalf.
 #[derive(Clone, Debug)]
 pub struct SentFragment {
-    /// Its head.
+    /// The head of the query's fragments.
     pub head: FragmentHead,
-    /// Its plan.
+    /// The plan of the fragment.
     pub encoded: EncodedPlan,
 }
 
-/// What comes back from a site: batches, and at the very end how it went.
+/// The stream that a site returns: batches, and a summary at the very end.
 pub type FragmentStream = BoxStream<'static, Result<FragmentItem>>;
 
 /// One item of a [`FragmentStream`].
 #[derive(Debug)]
 pub enum FragmentItem {
-    /// Rows, and how many bytes they took on the wire.
+    /// Rows, and the bytes that they took on the wire.
     Batch {
         /// The rows.
         batch: RecordBatch,
-        /// Bytes on the wire, encoding and dictionaries included.
+        /// Bytes on the wire, including encoding and dictionaries.
         wire_bytes: usize,
     },
-    /// The end: nothing follows. A stream that stops without it was cut short and is an error.
+    /// The end: nothing follows. A stream that stops without this item is truncated, which is an error.
     Finished(FragmentSummary),
 }
 
-/// How a fragment went, as the site that ran it says.
+/// The summary of a fragment, as the site that ran it reports it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FragmentSummary {
-    /// How many rows it sent.
+    /// The number of rows that the site sent.
     pub rows: u64,
-    /// Its operators, in the order of the plan's printed form.
+    /// The site's operators, in the order of the plan's printed form.
     pub operators: Vec<OperatorMetrics>,
-    /// What it pulled from other sites for the fragment, and they from others in turn.
+    /// The rows that the site fetched from other sites for the fragment, and that these fetched in turn.
     #[serde(default)]
     pub pulled: Vec<PulledRows>,
-    /// Milliseconds that its sender waited for the rows after the first ones, where it says so: tells a slow plan from a
-    /// slow link.
+    /// Milliseconds that the sender waited for the rows after the first ones, if it reports them. They distinguish a
+    /// slow plan from a slow link.
     #[serde(default)]
     pub producing_ms: Option<u64>,
 }
 
-/// What crossed an edge between two other sites.
+/// The rows that crossed an edge between two other sites.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PulledRows {
     /// The domains whose ports were read.
     pub domains: Vec<String>,
     /// The site that the rows came from.
     pub site: String,
-    /// Rows.
+    /// The number of rows.
     pub rows: u64,
     /// Bytes on the wire.
     pub bytes: u64,
@@ -157,28 +157,28 @@ pub struct PulledRows {
     pub bytes_sent: u64,
 }
 
-/// What a site expects of a fragment before it runs; `None` where it cannot tell.
+/// A site's estimate of a fragment before it runs; `None` if the site has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FragmentEstimate {
-    /// Rows.
+    /// The number of rows.
     pub rows: Option<u64>,
-    /// Bytes of these rows in Arrow's form.
+    /// Bytes of these rows as Arrow stores them.
     pub bytes: Option<u64>,
 }
 
-/// What one operator of a remote plan did.
+/// The metrics of one operator of a remote plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OperatorMetrics {
-    /// How deep it stands in the plan, the root at 0.
+    /// The depth of the operator in the plan. The root is at 0.
     pub depth: usize,
-    /// The operator, as it prints itself.
+    /// The operator in its printed form.
     pub operator: String,
-    /// Its metrics, as they print themselves.
+    /// The operator's metrics in their printed form.
     pub metrics: String,
-    /// How many rows it gave, where it counts them.
+    /// The number of rows that the operator returned, if it counts them.
     #[serde(default)]
     pub rows: Option<u64>,
-    /// How many rows the planner of that site expected, where the operator does the work of one in its plan.
+    /// The number of rows that the site's planner expected, if the operator does the work of one in the planner's plan.
     #[serde(default)]
     pub estimated_rows: Option<f64>,
 }

@@ -10,10 +10,10 @@ use crate::panics::caught_async;
 use crate::source::{LocalDomain, OPENINGS, OpenedPort, SourceOpener};
 use crate::statistics;
 
-/// Opens every port of a domain and fills the columns' real types, and what is known of the data, into its catalog.
+/// Opens every port of a domain. Adds the columns' actual types and the data's statistics to the domain's catalog.
 ///
 /// # Errors
-/// Everything that is wrong with any of the ports, in the order of their names.
+/// Every problem of any port, in the order of the ports' names.
 pub async fn open_domain(
     catalog: DomainCatalog,
     opener: &dyn SourceOpener,

@@ -1,4 +1,4 @@
-//! What the engine asks of a place where a port's rows lie.
+//! The interface of a place where a port's data is stored.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -15,77 +15,78 @@ use portolan_catalog::{Diagnostics, DomainCatalog, Port, PortRef};
 use crate::error::Result;
 use crate::site::{Site, SiteId};
 
-/// Opens the ports of a domain. One per kind of source.
+/// An opener of the ports of a domain. Each kind of source has one.
 #[async_trait]
 pub trait SourceOpener: Debug + Send + Sync {
-    /// Opens `port`: finds its data, reads its schema, compares that with what its contract declares.
-    /// Object stores that the scan will need are registered with `runtime`.
+    /// Opens `port`: finds its data, reads its schema, and compares the schema with the contract. Object stores that
+    /// the scan will need are registered with `runtime`.
     ///
     /// # Errors
-    /// What is wrong, pointing into the contract: data that is not there, a column that the source lacks,
-    /// a type that does not fit.
+    /// Every problem, with its place in the contract: data that does not exist, a column that the source lacks, a type
+    /// that does not match.
     async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, Diagnostics>;
 
-    /// What tells the present state of a port's data from others; `None` where the source cannot tell without reading
-    /// rows, or does not answer.
+    /// Returns a footprint that distinguishes the present state of a port's data from others; `None` if the source has
+    /// none without reading rows, or does not answer.
     async fn footprint(&self, _opened: &OpenedPort, _runtime: &Arc<RuntimeEnv>) -> Option<Footprint> {
         None
     }
 
-    /// About how many rows there are, where the source has a way to guess that without reading them.
+    /// Returns an estimate of the number of rows, if the source can make one without reading them.
     async fn guess_rows(&self, _opened: &OpenedPort, _runtime: &Arc<RuntimeEnv>) -> Option<u64> {
         None
     }
 }
 
-/// A state of a port's data, as cheaply as its source tells it.
+/// A state of a port's data, as far as its source can report it cheaply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Footprint {
-    /// Bytes that the rows take as they are stored.
+    /// Bytes of the rows as they are stored.
     pub bytes: u64,
-    /// A digest of what the source tells. Another one means that the data has changed.
+    /// A digest of what the source reports. If it changes, the data has changed.
     pub version: String,
 }
 
-/// Adds rows to a port.
+/// A writer that adds rows to a port.
 #[async_trait]
 pub trait PortWriter: Debug + Send + Sync {
-    /// Whether rows are taken from a principal of that name, in these groups.
+    /// True if the port accepts rows from a principal of that name, in these groups.
     fn takes_from(&self, name: &str, groups: &BTreeSet<String>) -> bool;
 
-    /// Adds rows of the port's columns, in their order; gives how many there were. A reader sees all of them or none.
+    /// Adds rows with the port's columns, in their order, and returns the number of rows. A reader sees all of them or
+    /// none.
     ///
     /// # Errors
-    /// `InvalidQuery` for a value that the port does not take; `SiteUnavailable` where they cannot be stored; what `rows`
-    /// ends with. Then none is added.
+    /// `InvalidQuery` for a value that the port does not accept; `SiteUnavailable` if the rows cannot be stored; the
+    /// error that `rows` ends with. Then no row is added.
     async fn append(&self, rows: BoxStream<'static, Result<RecordBatch>>) -> Result<u64>;
 }
 
 /// A port whose data was found.
 #[derive(Clone, Debug)]
 pub struct OpenedPort {
-    /// Its name.
+    /// The name of the port.
     pub name: PortRef,
-    /// Reads its rows. Its schema is exactly `schema`.
+    /// The provider that reads the port's rows. Its schema is exactly `schema`.
     pub provider: Arc<dyn TableProvider>,
-    /// Its columns as they really are, in the order of the contract.
+    /// The actual columns of the port, in the order of the contract.
     pub schema: SchemaRef,
-    /// Adds rows to it, if its node accepts some.
+    /// The writer that adds rows to the port, if its node accepts rows.
     pub writer: Option<Arc<dyn PortWriter>>,
-    /// The site that has its rows, such as a database; `None` if this process reads them.
+    /// The site that has the port's rows, such as a database; `None` if this process reads them.
     pub site: Option<PortAtSite>,
 }
 
 /// The table of a port at a site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortAtSite {
-    /// The site. The domain of the port has it in its list.
+    /// The site. It is in the list of the port's domain.
     pub site: SiteId,
-    /// The parts of the table's name there, such as its schema and its name.
+    /// The parts of the table's name at the site, such as its schema and its name.
     pub table: Vec<String>,
 }
 
-/// A domain whose ports are all open: what an engine that owns the domain is given.
+/// A domain whose ports are all open: the input of an engine that owns the domain.
 #[derive(Clone, Debug)]
 pub struct LocalDomain {
     /// The catalog, with the columns' real types filled in.
@@ -96,5 +97,5 @@ pub struct LocalDomain {
     pub sites: Vec<Arc<dyn Site>>,
 }
 
-/// How many ports of a domain are opened at once.
+/// The number of ports of a domain that are opened at the same time.
 pub(crate) const OPENINGS: usize = 8;
