@@ -1,6 +1,6 @@
-//! Right rows for the kinds of queries for which DataFusion 55.2 gives wrong ones: one file for each kind of fault. The
-//! expected values are written by hand, and each query runs in every way that the planner knows. The book's page on the
-//! differences from DataFusion lists the kinds.
+//! Correct rows for the kinds of queries for which DataFusion 55.2 returns wrong rows: one file for each kind of fault.
+//! The expected values are written by hand, and each query runs in every way that the planner knows. The book's page on
+//! the differences from DataFusion lists the kinds.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

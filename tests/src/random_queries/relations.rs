@@ -1,4 +1,4 @@
-//! What stands in `FROM`: tables, derived tables, common table expressions, literal rows, and joins of them.
+//! The relations in `FROM`: tables, derived tables, common table expressions, literal rows, and joins of them.
 
 use super::expressions::{pairs, where_clause};
 use super::generator::Generator;
@@ -6,13 +6,13 @@ use super::made_up::EMPTY;
 use super::scope::{Column, Kind, Output, Relation};
 use super::tables;
 
-/// A join gives so many rows at most, and one without an equality looks at so many pairs.
+/// The largest number of rows of a join, and of pairs that a join without an equality compares.
 const MAX_ROWS: f64 = 40_000.0;
-/// How often a relation that fits is looked for.
+/// The number of attempts to find a relation that fits.
 const ATTEMPTS: usize = 6;
 
 impl Generator {
-    /// One relation with an alias of its own.
+    /// Returns one relation with its own alias.
     pub(super) fn relation(&mut self, depth: usize) -> Relation {
         let alias = self.alias();
         if let Some(name) = self.forced.pop() {
@@ -68,13 +68,13 @@ impl Generator {
         }
     }
 
-    /// A common table expression under an alias.
+    /// Returns a common table expression under an alias.
     fn expression_table(&mut self, index: usize, alias: &str) -> Relation {
         let (name, outputs, rows) = self.expressions[index].clone();
         named(format!("{name} AS {alias}"), alias, &outputs, rows)
     }
 
-    /// Everything in `FROM`.
+    /// Returns everything in `FROM`.
     pub(super) fn from(&mut self, depth: usize) -> Relation {
         let mut from = self.relation(depth);
         let joins = [0, 0, 0, 1, 1, 1, 1, 2, 2, 3];
@@ -112,7 +112,7 @@ impl Generator {
         from
     }
 
-    /// An equality between two relations, and about how many rows the join has.
+    /// Returns an equality between two relations, and the approximate number of rows of the join.
     fn equal_columns(&mut self, left: &Relation, right: &Relation) -> Option<(String, f64)> {
         let same = |l: &Column, r: &Column| !l.family.is_empty() && l.family == r.family;
         let rows = |l: &Column, r: &Column| left.rows * right.rows / l.distinct.max(r.distinct).max(1.0);
@@ -134,7 +134,7 @@ impl Generator {
         Some((format!("{} = {}", l.sql, r.sql), rows(l, r)))
     }
 
-    /// Joins two relations; `None` where that would be too much work.
+    /// Joins two relations; `None` if that would be too much work.
     fn join(&mut self, left: &Relation, right: &Relation) -> Option<Relation> {
         let both: Vec<Column> = left.columns.iter().chain(&right.columns).cloned().collect();
         let pairs = left.rows * right.rows;
@@ -178,7 +178,7 @@ impl Generator {
         Some(joined(left, join, right, &condition, columns, rows))
     }
 
-    /// A table's column of that kind is joined, grouped and compared elsewhere; here only its filter is written.
+    /// Returns a `WHERE` with the conditions of the relations and some more.
     pub(super) fn filter(&mut self, from: &Relation, depth: usize) -> String {
         let mut conditions = from.conditions.clone();
         let count = [0, 0, 1, 1, 1, 2][self.below(6)];
@@ -194,7 +194,7 @@ fn joined(left: &Relation, join: &str, right: &Relation, on: &str, columns: Vec<
     Relation { sql: format!("{} {join} {}{on}", left.sql, right.sql), columns, rows, conditions }
 }
 
-/// A relation whose columns are called `c0`, `c1`, ….
+/// Returns a relation whose columns are named `c0`, `c1`, ….
 fn named(sql: String, alias: &str, outputs: &[Output], rows: f64) -> Relation {
     let columns = outputs.iter().enumerate().map(|(i, o)| {
         let mut column = o.named(format!("{alias}.c{i}"));
