@@ -1,4 +1,4 @@
-//! Puts an engine together, opens sessions on it, and takes the fragments that other nodes send.
+//! Builds an engine, opens sessions on it, and accepts the fragments that other nodes send.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,11 +25,11 @@ use crate::{
     Error, ErrorKind, EstimatedFragment, Limits, Principal, QueryStream, Result, SentFragment, Session, query, upstream,
 };
 
-/// Answers SQL across the ports of the domains that it owns or reaches through peers. Cheap to clone.
+/// An engine that answers SQL over the ports of the domains that it owns or reaches through peers. A clone is cheap.
 #[derive(Clone, Debug)]
 pub struct Engine(Arc<EngineState>);
 
-/// Puts an [`Engine`] together.
+/// A builder of an [`Engine`].
 #[derive(Debug)]
 pub struct EngineBuilder {
     domains: Vec<LocalDomain>,
@@ -63,61 +63,62 @@ impl EngineBuilder {
         self
     }
 
-    /// Adds another node. Its catalog is fetched in the background, at once and every refresh interval.
+    /// Adds another node. The engine fetches the node's catalog in the background, at once and at every refresh
+    /// interval.
     #[must_use]
     pub fn peer(self, peer: Arc<dyn Peer>) -> Self {
         self.peer_with_link(peer, LinkOverride::default())
     }
 
-    /// Adds another node as [`EngineBuilder::peer`] does, and says how fast the link to it is. What is not given is
-    /// measured while the nodes talk. Queries are planned by it; nothing is slowed down.
+    /// Adds another node as [`EngineBuilder::peer`] does, and sets the speed of the link to it. The engine measures
+    /// what is not set while the nodes communicate. The planner uses these values. They slow nothing down.
     #[must_use]
     pub fn peer_with_link(mut self, peer: Arc<dyn Peer>, link: LinkOverride) -> Self {
         self.peers.push((peer, link));
         self
     }
 
-    /// How often peers are asked for their catalogs. Default: 5 seconds.
+    /// Sets the interval at which the engine fetches the peers' catalogs. Default: 5 seconds.
     #[must_use]
     pub fn refresh_interval(mut self, interval: Duration) -> Self {
         self.refresh_interval = interval;
         self
     }
 
-    /// What bounds its queries.
+    /// Sets the limits of the engine's queries.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Threads that drive plans, and partitions of a plan. Default: the machine's cores.
+    /// Sets the number of threads that drive plans, and of partitions of a plan. Default: the machine's cores.
     #[must_use]
     pub fn cpu_threads(mut self, threads: usize) -> Self {
         self.cpu_threads = threads.max(1);
         self
     }
 
-    /// Where operators spill. Default: the system's temporary folder.
+    /// Sets the folder to which operators spill. Default: the system's temporary folder.
     #[must_use]
     pub fn spill_folder(mut self, folder: PathBuf) -> Self {
         self.spill_folder = Some(folder);
         self
     }
 
-    /// The object stores and caches that ports were opened with. Default: new ones.
+    /// Sets the object stores and caches that ports were opened with. Default: new ones.
     #[must_use]
     pub fn runtime_env(mut self, runtime: Arc<RuntimeEnv>) -> Self {
         self.runtime = Some(runtime);
         self
     }
 
-    /// Builds the engine. Must be called on a tokio runtime with I/O and time: connections live there; plans are
-    /// driven on threads of the engine's own.
+    /// Builds the engine. The caller must run on a tokio runtime with I/O and time: connections use that runtime. The
+    /// engine drives plans on its own threads.
     ///
     /// # Errors
-    /// `InvalidQuery` where two local domains have one name; `Internal` where threads or the spill folder cannot be
-    /// had.
+    /// `InvalidQuery` if two local domains have the same name; `Internal` if threads or the spill folder are not
+    /// available.
     pub fn build(self) -> Result<Engine> {
         let runtime = self.disk_bound_runtime()?;
         let base = base_state(self.cpu_threads, self.limits.query_memory, runtime);
@@ -153,10 +154,10 @@ impl EngineBuilder {
     }
 }
 
-/// All sessions together may hold the memory of queries divided by this.
+/// All sessions together may hold the memory of queries divided by this number.
 const SHARE_OF_SESSIONS: usize = 4;
-/// Less than this is not enough to merge with.
-const MERGE_RESERVATION_LEAST: usize = 256 << 10;
+/// A smaller reservation is not enough for a merge.
+const MIN_MERGE_RESERVATION: usize = 256 << 10;
 
 fn base_state(partitions: usize, query_memory: usize, runtime: Arc<RuntimeEnv>) -> SessionState {
     let mut config = SessionConfig::new()
@@ -165,15 +166,17 @@ fn base_state(partitions: usize, query_memory: usize, runtime: Arc<RuntimeEnv>) 
         .with_create_default_catalog_and_schema(false)
         .with_default_catalog_and_schema(RESERVED_CATALOG, "mesh");
     let options = config.options_mut();
-    // Positions in errors.
+    // Errors show positions.
     options.sql_parser.collect_spans = true;
-    // A check of DataFusion's refuses plans whose physical columns may be NULL where the logical ones may not, which a
-    // union of a literal and a column comes to (docs: upstream notes). Rows are brought into the promised form anyway.
+    // A check of DataFusion refuses plans whose physical columns may be NULL although the logical ones may not. A union
+    // of a literal and a column becomes such a plan (docs: upstream notes). The engine converts rows to the promised
+    // schema anyway.
     options.execution.skip_physical_aggregate_schema_check = true;
-    // Each sorter sets this much aside to merge what it spilled: with little memory it must be a small part of it.
+    // Each sorter reserves this much memory to merge the rows that it spilled. If memory is small, this must be a small
+    // part of it.
     let to_merge = query_memory / (8 * partitions);
     options.execution.sort_spill_reservation_bytes =
-        to_merge.clamp(MERGE_RESERVATION_LEAST, options.execution.sort_spill_reservation_bytes);
+        to_merge.clamp(MIN_MERGE_RESERVATION, options.execution.sort_spill_reservation_bytes);
     upstream::state_builder()
         .with_config(config)
         .with_runtime_env(runtime)
@@ -182,7 +185,7 @@ fn base_state(partitions: usize, query_memory: usize, runtime: Arc<RuntimeEnv>) 
 }
 
 impl Engine {
-    /// Starts to put an engine together.
+    /// Returns a builder of an engine.
     pub fn builder() -> EngineBuilder {
         EngineBuilder::default()
     }
@@ -195,26 +198,27 @@ impl Engine {
         self.0.clone()
     }
 
-    /// The names of the scalar functions, each with the chapter of DataFusion's reference that it stands in.
+    /// Returns the names of the scalar functions, each with its chapter in DataFusion's reference.
     pub fn functions(&self) -> Vec<(String, &'static str)> {
         let functions = self.0.base.scalar_functions().iter();
         let chapter = |f: &ScalarUDF| f.documentation().map_or("Other Functions", |d| d.doc_section.label);
         functions.map(|(name, function)| (name.clone(), chapter(function))).collect()
     }
 
-    /// A file for what does not fit into memory, gone when it is dropped; it counts towards `limits.spill_bytes`.
+    /// Creates a file for data that does not fit into memory. Dropping it removes the file. The file counts towards
+    /// `limits.spill_bytes`.
     ///
     /// # Errors
-    /// `ResourceExhausted` where there is no room.
+    /// `ResourceExhausted` if there is no room.
     pub fn spill_file(&self, what_for: &str) -> Result<Arc<dyn SpillFile>> {
         self.0.base.runtime_env().disk_manager.create_tmp_file(what_for).map_err(|e| {
-            Error::new(ErrorKind::ResourceExhausted, "the spill folder takes no more files").with_source(e)
+            Error::new(ErrorKind::ResourceExhausted, "the spill folder accepts no more files").with_source(e)
         })
     }
 
-    /// Returns a configuration with what the remote scans of one query run with: the peers of this engine, and the head
-    /// of the query as the node has it that plans it. Tasks with the configuration decode and run the parts of a plan
-    /// that [`RemoteScanCodec`](crate::RemoteScanCodec) encoded. Each plan needs a configuration of its own.
+    /// Returns a configuration with what the remote scans of one query need: the peers of this engine, and the head of
+    /// the query at the node that plans it. Tasks with the configuration decode and run the parts of a plan that
+    /// [`RemoteScanCodec`](crate::RemoteScanCodec) encoded. Each plan needs its own configuration.
     #[must_use]
     pub fn with_remote_scans(&self, config: SessionConfig, head: FragmentHead) -> SessionConfig {
         let query = QueryContext::new(head, self.0.limits.key_bytes);
@@ -229,37 +233,38 @@ impl Engine {
     /// Runs one statement in a session of its own, anonymously.
     ///
     /// # Errors
-    /// As [`Session::sql`].
+    /// As for [`Session::sql`].
     pub async fn sql(&self, sql: &str) -> Result<QueryStream> {
         self.session(Principal::anonymous()).sql(sql).await
     }
 
-    /// The mesh as it is known now.
+    /// Returns the mesh as it is known now.
     pub fn mesh(&self) -> Arc<MeshSnapshot> {
         self.0.mesh.snapshot()
     }
 
-    /// Asks every peer for its catalog now, and returns when each has answered or failed to.
+    /// Fetches every peer's catalog now, and returns when each peer has answered or failed.
     pub async fn refresh(&self) {
         self.0.mesh.refresh_all().await;
     }
 
-    /// Puts a newly loaded version of a local domain in the place of the present one. Queries that run keep theirs.
+    /// Replaces a local domain with a newly loaded version. Running queries keep the old version.
     pub fn replace_local_domain(&self, domain: LocalDomain) {
         self.0.mesh.replace_local(domain);
     }
 
-    /// Changes what is known of the data of these ports of a local domain. Peers learn it when they next ask.
+    /// Changes the statistics of these ports of a local domain. Peers get them with their next catalog request.
     pub fn update_statistics(&self, domain: &DomainName, statistics: &BTreeMap<PortRef, Arc<PortStatistics>>) {
         self.0.mesh.update_statistics(domain, statistics);
     }
 
-    /// Keeps the present version of a local domain and marks its products with why the newest was not taken.
+    /// Keeps the present version of a local domain, and marks its products with the reason why the newest version was
+    /// not loaded.
     pub fn report_load_error(&self, domain: &DomainName, error: &str) {
         self.0.mesh.report_load_error(domain, error);
     }
 
-    /// What this engine answers a peer that asks for its catalog.
+    /// Returns the answer to a peer that requests this engine's catalog.
     pub fn catalog(&self, known: Option<&str>) -> CatalogAnswer {
         self.0.mesh.answer(known)
     }
@@ -267,17 +272,17 @@ impl Engine {
     /// Plans and starts a fragment that another node sent.
     ///
     /// # Errors
-    /// `InvalidQuery` for bytes that are no fragment, or one that holds anything but known plan nodes over ports;
-    /// `NotFound` for a port that is not here; `PermissionDenied` past the bound on hops; `ResourceExhausted` for more
-    /// bytes of keys than are taken.
+    /// `InvalidQuery` for bytes that are not a fragment, or for a fragment with anything but known plan nodes over
+    /// ports; `NotFound` for a port that this node does not have; `PermissionDenied` beyond the limit on hops;
+    /// `ResourceExhausted` for more bytes of keys than are accepted.
     pub async fn fragment(&self, fragment: SentFragment) -> Result<QueryStream> {
         query::run_fragment(&self.0, fragment).await
     }
 
-    /// What is expected of a fragment that another node may send. It is planned and not run.
+    /// Estimates a fragment that another node may send. The fragment is planned and not run.
     ///
     /// # Errors
-    /// As [`Engine::fragment`].
+    /// As for [`Engine::fragment`].
     pub async fn estimate_fragment(&self, fragment: SentFragment) -> Result<EstimatedFragment> {
         query::estimate_fragment(&self.0, fragment).await
     }

@@ -1,4 +1,4 @@
-//! A mesh for tests that need no network: the fake peers of `connectors` with TPC-H's catalogs, and owners that run
+//! A mesh for tests that needs no network: the fake peers of `connectors` with TPC-H's catalogs, and owners that run
 //! fragments in this process.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -26,9 +26,9 @@ use crate::{Engine, Principal};
 pub(crate) use owner::OwnerPeer;
 pub(crate) use portolan_connectors::testing::FakePeer;
 
-/// TPC-H's tables: domain, product, port, rows at scale 1, and a column a line as `name type distinct min..max`, where the
-/// type is `i` for Int64, `j` for Int32, `m` for Decimal(15, 2), `t` for text and `d` for a date; dates are days since
-/// 1970-01-01.
+/// TPC-H's tables: domain, product, port, rows at scale 1, and a column a line as `name type distinct min..max`. The
+/// type is `i` for Int64, `j` for Int32, `m` for Decimal(15, 2), `t` for strings and `d` for dates. Dates are days
+/// since 1970-01-01.
 const TPCH: &[(&str, &str, &str, u64, &str)] = &[
     (
         "sales",
@@ -141,10 +141,10 @@ const TPCH: &[(&str, &str, &str, u64, &str)] = &[
     ),
 ];
 
-/// Bytes of a text, when it is not told.
+/// Bytes of a string without a known width.
 const TEXT_WIDTH: f64 = 30.0;
 
-/// The catalog of one of TPC-H's domains.
+/// Returns the catalog of one of TPC-H's domains.
 pub(crate) fn tpch_domain(domain: &str) -> DomainCatalog {
     let ports = TPCH.iter().filter(|t| t.0 == domain).map(|(_, product, name, rows, columns)| {
         let mut port = Port::new(PortRef::new(domain, *product, *name));
@@ -171,7 +171,7 @@ fn data_type(kind: &str) -> DataType {
     }
 }
 
-/// `known`: the distinct count, and the range where there is one.
+/// Returns the statistics of a column. `known` has the distinct count, and the range if there is one.
 fn column_statistics(column: &Column, known: &[&str]) -> ColumnStatistics {
     let ends = known.get(1).and_then(|range| range.split_once(".."));
     let number = |text: &str| StatisticValue::Number(text.parse().unwrap());
@@ -186,12 +186,12 @@ fn column_statistics(column: &Column, known: &[&str]) -> ColumnStatistics {
     }
 }
 
-/// The same domain as one that this engine owns, without rows.
+/// Returns the same domain as one that this engine owns, without rows.
 pub(crate) fn owned(catalog: DomainCatalog) -> LocalDomain {
     local_domain(catalog, |_| vec![])
 }
 
-/// A gateway whose three peers publish TPC-H's domains and reach one another, over links as fast as by default.
+/// Returns a gateway whose three peers publish TPC-H's domains and reach one another, over links of the default speed.
 pub(crate) async fn gateway() -> Engine {
     let mut builder = Engine::builder().cpu_threads(2);
     let all = ["sales", "supply", "geo"];
@@ -209,7 +209,7 @@ pub(crate) async fn gateway() -> Engine {
     engine
 }
 
-/// What a query of that engine plans against.
+/// Returns the session state that plans a query of that engine.
 pub(crate) fn state_of(engine: &Engine) -> SessionState {
     let inner = engine.inner();
     SessionStateBuilder::new_from_existing(inner.base.clone())

@@ -1,4 +1,4 @@
-//! A peer that runs what it is sent, in this process, and remembers it.
+//! A peer that runs fragments in this process, and records the requests.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -15,7 +15,7 @@ use portolan_connectors::{
 
 use crate::{Engine, Result};
 
-/// A peer that owns a domain and runs what it is sent, in this process.
+/// A peer that owns a domain, runs fragments in this process, and records the requests.
 #[derive(Debug)]
 pub(crate) struct OwnerPeer {
     id: SiteId,
@@ -24,7 +24,7 @@ pub(crate) struct OwnerPeer {
 }
 
 impl OwnerPeer {
-    /// The owner of `domain`, whose ports, all of product `p`, have these rows.
+    /// Returns the owner of `domain`. Its ports, all of product `p`, have these rows.
     pub(crate) fn new(domain: &str, ports: &[(&str, RecordBatch)]) -> Arc<Self> {
         let described = ports.iter().map(|(name, rows)| Port {
             columns: columns(&rows.schema()),
@@ -38,7 +38,7 @@ impl OwnerPeer {
         Arc::new(Self { id: SiteId::new(format!("grpc://{domain}")), engine, requests: Mutex::default() })
     }
 
-    /// What it was asked to run, in order.
+    /// Returns the requests to run fragments, in order.
     pub(crate) fn requests(&self) -> Vec<FragmentRequest> {
         self.requests.lock().unwrap().clone()
     }

@@ -1,5 +1,5 @@
-//! What this engine knows of the mesh: the domains it owns, the peers it talks to, and the immutable snapshot that
-//! each query plans against.
+//! The mesh as this engine knows it: the domains that the engine owns, its peers, and the immutable snapshot that each
+//! query plans against.
 
 mod link;
 mod reach;
@@ -22,13 +22,13 @@ pub use self::link::LinkOverride;
 pub(crate) use self::link::{Link, LinkMeter, StreamMeter};
 use crate::{Error, ErrorKind, Result};
 
-/// What this engine knows of the mesh.
+/// The mesh as this engine knows it.
 #[derive(Debug)]
 pub(crate) struct Mesh {
     state: Mutex<MeshState>,
     view: ArcSwap<MeshView>,
     refresher: Mutex<Vec<AbortOnDropHandle<()>>>,
-    /// Where connections live. The engine's own threads drive plans only.
+    /// A weak reference to the mesh itself, for the tasks that fetch the peers' catalogs.
     me: Weak<Mesh>,
 }
 
@@ -37,39 +37,40 @@ pub(crate) struct Mesh {
 pub(crate) struct MeshView {
     pub(crate) snapshot: Arc<MeshSnapshot>,
     pub(crate) local: BTreeMap<PortRef, OpenedPort>,
-    /// The ports of this process that take rows.
+    /// The ports of this process that accept rows.
     pub(crate) writers: BTreeMap<PortRef, Arc<dyn PortWriter>>,
     /// The peers, and the sites that have rows of local ports.
     pub(crate) sites: BTreeMap<SiteId, Arc<dyn Site>>,
     links: BTreeMap<SiteId, PeerLink>,
 }
 
-/// The link to a peer and those from there on.
+/// The link to a peer, and the peer's links to other nodes.
 #[derive(Debug)]
 struct PeerLink {
     link: Link,
-    /// What the link is measured with while queries run.
+    /// The meter of the link, which measures while queries run.
     meter: Arc<LinkMeter>,
     reaches: Arc<BTreeMap<DomainName, Link>>,
 }
 
 impl MeshView {
-    /// The link to a peer, as it was known when this view was made: all that a query weighs is weighed alike.
+    /// Returns the link to a peer, as it was known when this view was made: a query compares all alternatives by the
+    /// same values.
     pub(crate) fn link(&self, site: &SiteId) -> Link {
         self.links.get(site).map_or_else(Link::default, |l| l.link)
     }
 
-    /// The link over which a peer said that it reaches a domain of another node; `None` where it did not.
+    /// Returns the link over which a peer reports that it reaches a domain of another node; `None` if it reports none.
     pub(crate) fn reach(&self, site: &SiteId, domain: &DomainName) -> Option<Link> {
         self.links.get(site)?.reaches.get(domain).copied()
     }
 
-    /// Returns what a site can run. A site that is not known is a node that has left.
+    /// Returns what a site can run. An unknown site is a node that has left.
     pub(crate) fn capabilities(&self, site: &SiteId) -> Capabilities {
         self.sites.get(site).map_or_else(Capabilities::node, |site| site.capabilities())
     }
 
-    /// What measures the link to a peer.
+    /// Returns the meter of the link to a peer.
     pub(crate) fn meter(&self, site: &SiteId) -> Arc<LinkMeter> {
         self.links.get(site).map(|l| l.meter.clone()).unwrap_or_default()
     }
@@ -90,9 +91,9 @@ struct KnownPeer {
     meter: Arc<LinkMeter>,
     version: Option<String>,
     domains: Vec<Arc<DomainCatalog>>,
-    /// The domains of others that it reaches.
+    /// The domains of other nodes that the peer reaches.
     reaches: Arc<BTreeMap<DomainName, Link>>,
-    /// The link to it as other peers were told of it last.
+    /// The link to the peer, as this engine last reported it to other peers.
     told: Link,
     state: NodeState,
     last_seen: Option<SystemTime>,
@@ -132,10 +133,11 @@ impl Mesh {
         Ok(Arc::new_cyclic(|me| Self { state: Mutex::new(state), view, refresher: Mutex::default(), me: me.clone() }))
     }
 
-    /// Starts one task a peer that asks for its catalog every `interval`, until the mesh is dropped.
+    /// Starts one task for each peer, which fetches the peer's catalog every `interval` until the mesh is dropped.
     pub(crate) fn start_refreshing(&self, interval: Duration) -> Result<()> {
-        let handle = tokio::runtime::Handle::try_current()
-            .map_err(|e| Error::new(ErrorKind::Internal, "an engine is built on a tokio runtime").with_source(e))?;
+        let handle = tokio::runtime::Handle::try_current().map_err(|e| {
+            Error::new(ErrorKind::Internal, "an engine must be built on a tokio runtime").with_source(e)
+        })?;
         let peers = self.with_state(|state| state.peers.len());
         let tasks = (0..peers)
             .map(|index| AbortOnDropHandle::new(handle.spawn(refresh::keep_fresh(self.me.clone(), index, interval))))
@@ -183,12 +185,13 @@ impl Mesh {
         });
     }
 
-    /// Answers a peer that asks for the catalogs of the domains that this engine owns.
-    pub(crate) fn answer(&self, asked: Option<&str>) -> CatalogAnswer {
+    /// Returns the answer to a peer that requests the catalogs of the domains that this engine owns. `known` is the
+    /// version that the peer has.
+    pub(crate) fn answer(&self, known: Option<&str>) -> CatalogAnswer {
         self.with_state(|state| {
             let reaches = reach::reached(state);
             let version = state.local_version(&reaches);
-            if asked == Some(version.as_str()) {
+            if known == Some(version.as_str()) {
                 return CatalogAnswer::Unchanged;
             }
             let domains = state.local.values().map(|l| (*l.catalog).clone()).collect();
@@ -200,7 +203,7 @@ impl Mesh {
         read(&lock(&self.state))
     }
 
-    /// Changes what is known and publishes a new view, in one step.
+    /// Changes the state and publishes a new view, in one step.
     fn change(&self, change: impl FnOnce(&mut MeshState)) {
         let mut state = lock(&self.state);
         change(&mut state);
@@ -297,7 +300,7 @@ impl MeshState {
     }
 }
 
-/// A node in words.
+/// Returns a node in words.
 pub(crate) fn describe(location: &NodeLocation) -> String {
     match location {
         NodeLocation::Here => "this node".into(),

@@ -17,7 +17,7 @@ use crate::mesh::MeshView;
 #[derive(Debug)]
 pub(crate) struct MeshCatalogs {
     view: Arc<MeshView>,
-    /// What the session's statements see beside; `None` for fragments of other nodes.
+    /// The names of the session, which its statements see as well; `None` for fragments of other nodes.
     session: Option<Arc<SessionNames>>,
 }
 
@@ -25,7 +25,7 @@ pub(crate) struct MeshCatalogs {
 struct DomainCatalogProvider {
     view: Arc<MeshView>,
     session: Option<Arc<SessionNames>>,
-    /// `None`: the catalog that every node has.
+    /// The domain; `None` for the catalog that every node has.
     domain: Option<DomainName>,
 }
 
@@ -47,7 +47,7 @@ impl MeshCatalogs {
         Self { view, session }
     }
 
-    /// The view that names are resolved against.
+    /// Returns the view in which names are resolved.
     pub(crate) fn view(&self) -> Arc<MeshView> {
         self.view.clone()
     }
@@ -91,7 +91,7 @@ impl CatalogProvider for DomainCatalogProvider {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        // `mesh.ports` is found whatever the current catalog is.
+        // `mesh.ports` exists in every current catalog.
         if name == MESH_SCHEMA {
             return Some(Arc::new(MeshSchema { view: self.view.clone(), session: self.session.clone() }));
         }
@@ -124,7 +124,7 @@ impl ProductSchema {
     }
 }
 
-/// The port as a table, if its columns are known.
+/// Returns the port as a table, if its columns are known.
 pub(crate) fn port_table(view: &MeshView, entry: &DomainEntry, name: &PortRef) -> Option<PortTable> {
     let site = match &entry.node {
         NodeLocation::Here => {
@@ -141,7 +141,7 @@ pub(crate) fn port_table(view: &MeshView, entry: &DomainEntry, name: &PortRef) -
     Some(PortTable::new(port, site, schema))
 }
 
-/// A contract's `required` was declared and not checked: it must not license a rewrite, so every column may be NULL.
+/// Makes every column nullable. A contract's `required` is declared and not checked, so it must not justify a rewrite.
 fn nullable(schema: &arrow::datatypes::Schema) -> arrow::datatypes::SchemaRef {
     let fields: Vec<_> = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
     Arc::new(arrow::datatypes::Schema::new(fields))

@@ -1,4 +1,4 @@
-//! A port as a table: its name, its site, and for a port of this node where its rows come from.
+//! A port as a table: its name, its site, and for a port of this node, the provider of its rows.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use datafusion::physical_plan::ExecutionPlan;
 use portolan_catalog::{Port, PortRef, PortStatistics};
 use portolan_connectors::PortAtSite;
 
-/// Where a port's rows are.
+/// The place of a port's rows.
 #[derive(Clone, Debug)]
 pub(crate) enum PortSite {
     /// In this process.
     Here(Arc<dyn TableProvider>),
-    /// At another site. The table has no name there if the site is a node: the port has one.
+    /// At another site. If the site is a node, the table has no name there, because the port has one.
     Site(PortAtSite),
 }
 
@@ -27,14 +27,14 @@ pub(crate) struct PortTable {
     pub(crate) name: PortRef,
     pub(crate) site: PortSite,
     schema: SchemaRef,
-    /// What its owner knows of its data.
+    /// The owner's statistics of the port's data.
     pub(crate) statistics: Arc<PortStatistics>,
-    /// The key that its contract declares; empty where it declares none.
+    /// The key that the port's contract declares; empty if it declares none.
     pub(crate) primary_key: Vec<String>,
 }
 
 impl PortTable {
-    /// The port that a catalog describes, at that site and with those columns.
+    /// Returns the port that a catalog describes, at that site and with those columns.
     pub(crate) fn new(port: &Port, site: PortSite, schema: SchemaRef) -> Self {
         Self {
             name: port.name.clone(),
@@ -91,7 +91,7 @@ impl TableProvider for PortTable {
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
         match &self.site {
             PortSite::Here(provider) => provider.supports_filters_pushdown(filters),
-            // Filters stay operators of their own: placing them is the planner's work, not the scan's.
+            // Filters stay operators of their own: the planner places them, not the scan.
             PortSite::Site(_) => Ok(vec![TableProviderFilterPushDown::Unsupported; filters.len()]),
         }
     }

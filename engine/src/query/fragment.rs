@@ -1,4 +1,4 @@
-//! Fragments that other nodes send: admitted, then run, or only estimated.
+//! Fragments that other nodes send. They are admitted, and then run or only estimated.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
@@ -17,9 +17,9 @@ use crate::{Error, ErrorKind, Result, Settings, planner};
 /// A fragment that was planned and not run.
 #[derive(Clone, Debug)]
 pub struct EstimatedFragment {
-    /// Its columns.
+    /// The columns of the fragment's rows.
     pub schema: SchemaRef,
-    /// What is expected of its rows.
+    /// The estimate of the fragment's rows.
     pub estimate: FragmentEstimate,
 }
 
@@ -36,7 +36,7 @@ pub(crate) async fn run_fragment(engine: &Arc<EngineState>, fragment: SentFragme
         .await
 }
 
-/// What is expected of a fragment that another node may send.
+/// Estimates a fragment that another node may send.
 pub(crate) async fn estimate_fragment(engine: &Arc<EngineState>, fragment: SentFragment) -> Result<EstimatedFragment> {
     let query = admitted(engine, &fragment)?;
     engine
@@ -57,7 +57,7 @@ pub(crate) async fn estimate_fragment(engine: &Arc<EngineState>, fragment: SentF
         .await
 }
 
-/// The fragment as a query of this node, where it is within bounds.
+/// Returns the fragment as a query of this node, if it is within the limits.
 fn admitted(engine: &Arc<EngineState>, fragment: &SentFragment) -> Result<Query> {
     let SentFragment { head, encoded } = fragment;
     let FragmentHead { query_id, principal, via, .. } = head;
@@ -66,7 +66,7 @@ fn admitted(engine: &Arc<EngineState>, fragment: &SentFragment) -> Result<Query>
         return Err(Error::new(
             ErrorKind::PermissionDenied,
             format!(
-                "the query went through {hops} nodes and may go through {} (limits.max_hops)",
+                "the query has gone through {hops} nodes, but at most {} are allowed (limits.max_hops)",
                 engine.limits.max_hops
             ),
         ));
