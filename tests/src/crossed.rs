@@ -8,6 +8,7 @@ use std::fmt;
 use arrow::array::AsArray;
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use arrow::record_batch::RecordBatch;
 use portolan_node::client::Client;
 use serde_json::Value;
 
@@ -62,6 +63,13 @@ pub fn strategies_in(document: &Value) -> Vec<String> {
     fragments.filter_map(|f| f["edge"]["strategy"].as_str().map(str::to_owned)).collect()
 }
 
+/// Returns the document in the rows of `EXPLAIN (FORMAT JSON)`; `None` if there is none.
+pub fn document(batches: &[RecordBatch]) -> Option<Value> {
+    let batch = batches.iter().find(|b| b.num_rows() > 0)?;
+    let text = cast(batch.column(1), &DataType::Utf8).ok()?;
+    serde_json::from_str(text.as_string::<i32>().value(0)).ok()
+}
+
 /// Describes an edge and its fragment in a few lines.
 fn told(fragment: &Value) -> String {
     let (edge, actual, decision) = (&fragment["edge"], &fragment["actual"], &fragment["decision"]);
@@ -83,7 +91,5 @@ fn told(fragment: &Value) -> String {
 async fn explain(client: &Client, options: &str, sql: &str) -> Value {
     let (_, batches) =
         client.query(&format!("EXPLAIN ({options}) {sql}")).await.unwrap_or_else(|e| panic!("{}\n{sql}", e.chain()));
-    let batch = batches.iter().find(|b| b.num_rows() > 0).expect("EXPLAIN says something");
-    let text = cast(batch.column(1), &DataType::Utf8).unwrap();
-    serde_json::from_str(text.as_string::<i32>().value(0)).unwrap()
+    document(&batches).expect("EXPLAIN returns a document")
 }

@@ -4,20 +4,16 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use arrow::array::AsArray;
-use arrow::compute::cast;
-use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
 use portolan_engine::{ErrorKind, Result as EngineResult};
 use portolan_testbed::compare::{Order, compare};
 use portolan_testbed::descriptors;
 use portolan_testbed::tpch::{self, DOMAINS};
-use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{RandomQuery, dialect, files};
-use crate::crossed::strategies_in;
+use crate::crossed::{document, strategies_in};
 use crate::duckdb::{DuckDb, PortFiles, compare_with_duckdb};
 use crate::forced::{FORCED, Forced};
 use crate::python::python;
@@ -189,12 +185,6 @@ impl Trial {
         }
         Ok(text)
     }
-}
-
-fn document(batches: &[RecordBatch]) -> Option<Value> {
-    let batch = batches.iter().find(|b| b.num_rows() > 0)?;
-    let text = cast(batch.column(1), &DataType::Utf8).ok()?;
-    serde_json::from_str(text.as_string::<i32>().value(0)).ok()
 }
 
 fn agree(expected: &EngineResult<Rows>, actual: &EngineResult<Rows>, order: &Order) -> Outcome {
