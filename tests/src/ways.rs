@@ -131,7 +131,7 @@ impl Ways {
         for (domain, name, rows) in tables {
             let file = folder.path().join(format!("{domain}.{name}.parquet"));
             write_parquet(&file, rows);
-            ports.entry(domain).or_default().push(port_of(name, &file, rows));
+            ports.entry(domain).or_default().push(port_of(name, &file, "parquet", rows));
         }
         let homes = ports.into_iter().map(|(domain, ports)| {
             let home = folder.path().join(domain);
@@ -192,18 +192,9 @@ impl Ways {
     /// Asserts that a query returns these rows in every way. A row consists of its values as SQL prints them, separated
     /// by `|`. The order of the rows does not matter, unless the query ends with an `ORDER BY`.
     pub async fn gives(&self, sql: &str, expected: &[&str]) {
-        let ordered = is_ordered(sql);
-        let mut expected: Vec<String> = expected.iter().map(|row| (*row).to_owned()).collect();
-        if !ordered {
-            expected.sort();
-        }
         for (way, outcome) in self.all(sql).await {
             let (_, batches) = outcome.unwrap_or_else(|e| panic!("{way}: {}\n{sql}", e.chain()));
-            let mut came = lines(&batches);
-            if !ordered {
-                came.sort();
-            }
-            assert_eq!(came, expected, "{way}\n{sql}");
+            assert_lines(way, sql, &batches, expected);
         }
     }
 
@@ -221,6 +212,18 @@ impl Ways {
             }
         }
     }
+}
+
+/// Asserts that the result of a query has these rows, as [`Ways::gives`] does. `way` is the way in which the query ran.
+#[track_caller]
+pub fn assert_lines(way: &str, sql: &str, batches: &[RecordBatch], expected: &[impl AsRef<str>]) {
+    let mut expected: Vec<String> = expected.iter().map(|row| row.as_ref().to_owned()).collect();
+    let mut came = lines(batches);
+    if !is_ordered(sql) {
+        expected.sort();
+        came.sort();
+    }
+    assert_eq!(came, expected, "{way}\n{sql}");
 }
 
 /// True if the query as a whole has an `ORDER BY`, and not only a part of it in brackets.
@@ -262,9 +265,9 @@ pub fn write_parquet(file: &Path, rows: &RecordBatch) {
     writer.close().unwrap();
 }
 
-/// Returns the port over a file of such rows.
-fn port_of(name: &'static str, file: &Path, rows: &RecordBatch) -> PortFile {
-    let mut port = PortFile::local(name, file, "parquet", &[]);
+/// Returns the port over a file of a format with such rows.
+pub(crate) fn port_of(name: &'static str, file: &Path, format: &str, rows: &RecordBatch) -> PortFile {
+    let mut port = PortFile::local(name, file, format, &[]);
     let columns = rows.schema();
     // Descriptors keep their names while the program runs. The names are few and short.
     let leak = |name: &String| -> &'static str { Box::leak(name.clone().into_boxed_str()) };
