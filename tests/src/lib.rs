@@ -1,5 +1,6 @@
 //! Code that the end-to-end tests share with tools for experiments by hand.
 
+pub mod conformance;
 pub mod crossed;
 pub mod duckdb;
 pub mod floors;
