@@ -4,6 +4,7 @@ mod abuse;
 mod authentication;
 mod book;
 mod clients;
+mod conformance;
 mod delegation;
 mod descriptors;
 mod files_gone;
