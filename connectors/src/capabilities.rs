@@ -104,7 +104,7 @@ impl Capabilities {
     pub fn joins(&self, join_type: JoinType) -> bool {
         match self.wire_form {
             WireForm::Plan => true,
-            WireForm::Sql(dialect) => dialect.joins.contains(&join_type),
+            WireForm::Sql(dialect) => dialect.joins.contains(&join_type) || dialect.joins.contains(&join_type.swap()),
         }
     }
 }

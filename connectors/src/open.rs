@@ -35,7 +35,7 @@ pub async fn open_domain(
     let statistics = statistics::of_domain(&catalog, &ports, opener, runtime).await;
     let schema_of = |name: &PortRef| ports.iter().find(|p| p.name == *name).map(|p| p.schema.clone());
     let catalog = Arc::new(catalog.with_statistics(&statistics).with_schemas(schema_of));
-    Ok(LocalDomain { catalog, ports, sites: vec![] })
+    Ok(LocalDomain { catalog, ports })
 }
 
 /// Opens one port. A panic of a reader is reported like any other fault of the port.

@@ -8,8 +8,6 @@ use std::fmt;
 pub enum Refusal {
     /// A fragment reads ports, and this is a table of the local node.
     LocalTable(String),
-    /// An input is a table of the local node.
-    ReadsLocalTable,
     /// The rows of the operator are on their way to the local node.
     RowsComeHere,
     /// A recursive query.
@@ -34,7 +32,6 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LocalTable(name) => write!(f, "`{name}` is a table of this node"),
-            Self::ReadsLocalTable => f.write_str("it reads a table of this node"),
             Self::RowsComeHere => f.write_str("its rows come here already"),
             Self::RecursiveQuery => f.write_str("recursive queries run where they were asked"),
             Self::Operator => f.write_str("this operator does not travel"),

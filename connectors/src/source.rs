@@ -13,7 +13,7 @@ use futures::stream::BoxStream;
 use portolan_catalog::{Diagnostics, DomainCatalog, Port, PortRef};
 
 use crate::error::Result;
-use crate::site::{Site, SiteId};
+use crate::site::Site;
 
 /// An opener of the ports of a domain. Each kind of source has one.
 #[async_trait]
@@ -78,10 +78,10 @@ pub struct OpenedPort {
 }
 
 /// The table of a port at a site.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct PortAtSite {
-    /// The site. It is in the list of the port's domain.
-    pub site: SiteId,
+    /// The site.
+    pub site: Arc<dyn Site>,
     /// The parts of the table's name at the site, such as its schema and its name.
     pub table: Vec<String>,
 }
@@ -93,8 +93,6 @@ pub struct LocalDomain {
     pub catalog: Arc<DomainCatalog>,
     /// The ports, in the order of their names.
     pub ports: Vec<OpenedPort>,
-    /// The sites that have rows of the ports, such as databases.
-    pub sites: Vec<Arc<dyn Site>>,
 }
 
 /// The number of ports of a domain that are opened at the same time.

@@ -231,7 +231,9 @@ async fn database(tables: Vec<Table>, data: Data) -> Result<Opened, Diagnostics>
     let fault = FaultSwitch::default();
     let site = FaultySite::in_front_of(database.clone(), fault.clone());
     let mut local = database.before(local);
-    local.sites = vec![site.clone()];
+    for at in local.ports.iter_mut().filter_map(|port| port.site.as_mut()) {
+        at.site = site.clone();
+    }
     let engine = Engine::builder().local_domain(local).runtime_env(runtime).build().unwrap();
     let (id, capabilities) = (site.id().clone(), site.capabilities());
     let site = SiteUnderTest { id, capabilities, fault, database: Some(database) };

@@ -102,9 +102,8 @@ impl SqlSite {
         for port in &mut domain.ports {
             let name = [port.name.domain.as_str(), port.name.product.as_str(), port.name.port.as_str()];
             let table = name.map(str::to_owned).to_vec();
-            port.site = Some(PortAtSite { site: self.id.clone(), table });
+            port.site = Some(PortAtSite { site: self.clone(), table });
         }
-        domain.sites = vec![self.clone()];
         domain
     }
 

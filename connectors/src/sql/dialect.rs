@@ -11,7 +11,7 @@ pub struct SqlDialect {
     pub name: &'static str,
     /// The character around a name. It is doubled inside.
     pub quote: char,
-    /// The joins. Semi and anti joins are written with `EXISTS`.
+    /// The joins. Semi and anti joins are written with `EXISTS`, and right joins as left joins: only left ones are listed.
     pub joins: &'static [JoinType],
     /// The scalar functions.
     pub functions: &'static [SqlFunction],

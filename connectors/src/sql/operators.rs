@@ -221,8 +221,14 @@ impl<'a> Writer<'a> {
     }
 
     fn join(&self, join: &Join, scope: &Scope<'_>, left: &Input<'_>, right: &Input<'_>) -> Result<String> {
-        if !self.dialect.joins.contains(&join.join_type) || join.null_aware {
-            return Err(Refusal::SqlOperator(self.dialect.name, format!("{} Join", join.join_type)));
+        // A right join is a left join with its sides exchanged.
+        let (join_type, first, second) = match join.join_type {
+            JoinType::Right | JoinType::RightSemi | JoinType::RightAnti => (join.join_type.swap(), right, left),
+            other => (other, left, right),
+        };
+        let refused = || Refusal::SqlOperator(self.dialect.name, format!("{} Join", join.join_type));
+        if !self.dialect.joins.contains(&join_type) || join.null_aware {
+            return Err(refused());
         }
         let equal = match join.null_equality {
             NullEquality::NullEqualsNothing => "=",
@@ -238,21 +244,17 @@ impl<'a> Writer<'a> {
             conditions.push(scope.expression(filter)?);
         }
         let condition = if conditions.is_empty() { "TRUE".to_owned() } else { conditions.join(" AND ") };
-        let (columns, word) = match join.join_type {
-            JoinType::LeftSemi | JoinType::LeftAnti => return Ok(exists(left, right, &condition, join.join_type)),
-            JoinType::RightSemi | JoinType::RightAnti => return Ok(exists(right, left, &condition, join.join_type)),
-            JoinType::Inner => (vec![left, right], "INNER JOIN"),
-            JoinType::Left => (vec![left, right], "LEFT JOIN"),
-            JoinType::Right => (vec![left, right], "RIGHT JOIN"),
-            JoinType::Full => (vec![left, right], "FULL JOIN"),
-            JoinType::LeftMark | JoinType::RightMark => {
-                return Err(Refusal::SqlOperator(self.dialect.name, format!("{} Join", join.join_type)));
-            }
+        let word = match join_type {
+            JoinType::LeftSemi | JoinType::LeftAnti => return Ok(exists(first, second, &condition, join_type)),
+            JoinType::Inner => "INNER JOIN",
+            JoinType::Left => "LEFT JOIN",
+            JoinType::Full => "FULL JOIN",
+            _ => return Err(refused()),
         };
-        let columns = columns
+        let columns = [left, right]
             .into_iter()
             .flat_map(|input| (0..input.plan.schema().fields().len()).map(|i| format!("{}.c{i}", input.alias)));
-        Ok(format!("SELECT {} FROM {} {word} {} ON {condition}", named(columns), left.from(), right.from()))
+        Ok(format!("SELECT {} FROM {} {word} {} ON {condition}", named(columns), first.from(), second.from()))
     }
 
     fn refused(&self, plan: &LogicalPlan) -> Refusal {
@@ -262,7 +264,7 @@ impl<'a> Writer<'a> {
 
 /// The rows of one input with a match in the other, or without one.
 fn exists(kept: &Input<'_>, other: &Input<'_>, condition: &str, join_type: JoinType) -> String {
-    let not = if matches!(join_type, JoinType::LeftAnti | JoinType::RightAnti) { "NOT " } else { "" };
+    let not = if join_type == JoinType::LeftAnti { "NOT " } else { "" };
     let (columns, kept, other) = (kept.columns(), kept.from(), other.from());
     format!("SELECT {columns} FROM {kept} WHERE {not}EXISTS (SELECT 1 FROM {other} WHERE {condition})")
 }

@@ -18,7 +18,7 @@ use crate::refusal::Refusal;
 static DIALECT: SqlDialect = SqlDialect {
     name: "test SQL",
     quote: '"',
-    joins: &[JoinType::Inner, JoinType::LeftSemi, JoinType::RightAnti],
+    joins: &[JoinType::Inner, JoinType::Left, JoinType::LeftSemi, JoinType::LeftAnti],
     functions: &[SqlFunction { name: "upper", spelled: "ucase", takes: |types| matches!(types, [DataType::Utf8]) }],
     aggregates: &[
         SqlAggregate { name: "count", takes: |_| true },
@@ -126,6 +126,17 @@ fn each_operator_is_a_derived_table() {
 }
 
 #[test]
+fn a_right_join_is_a_left_join() {
+    let one = |name: &str| orders().project([col("id")]).unwrap().alias(name).unwrap().build().unwrap();
+    let joined = LogicalPlanBuilder::from(one("a")).join_on(one("b"), JoinType::Right, [col("a.id").eq(col("b.id"))]);
+    writes(
+        joined.unwrap().build().unwrap(),
+        "SELECT q3.c0 AS c0, q6.c0 AS c1 FROM (SELECT q4.c0 AS c0 FROM (SCAN) AS q4) AS q6 LEFT JOIN \
+         (SELECT q1.c0 AS c0 FROM (SCAN) AS q1) AS q3 ON (q3.c0 = q6.c0)",
+    );
+}
+
+#[test]
 fn each_expression_has_brackets() {
     for (predicate, expected) in [
         (col("id").gt(lit(i64::MIN)), "(q1.c0 > CAST('-9223372036854775808' AS BIGINT))"),
@@ -194,7 +205,7 @@ fn queries_have_a_bound() {
     let all = orders().project([col("id")]).unwrap().limit(2, Some(i64::MAX as usize)).unwrap().build().unwrap();
     let sql = query(&all, &DIALECT, &relation).unwrap();
     assert!(sql.ends_with(" AS q2 OFFSET 2"), "{sql}");
-    let many = (0..100).map(|i| col("id").not_eq(lit(i))).reduce(Expr::and).unwrap();
+    let many = (0..100_i64).map(|i| col("id").not_eq(lit(i))).reduce(Expr::and).unwrap();
     let sql = query(&filtered(many), &DIALECT, &relation).unwrap();
     assert!(!sql.contains("((("), "{sql}");
 }

@@ -46,5 +46,5 @@ pub fn local_domain(catalog: DomainCatalog, rows: impl Fn(&PortRef) -> Vec<Recor
         OpenedPort { name: port.name.clone(), provider: Arc::new(table), schema, writer: None, site: None }
     };
     let ports = catalog.ports().map(open).collect();
-    LocalDomain { catalog: Arc::new(catalog), ports, sites: vec![] }
+    LocalDomain { catalog: Arc::new(catalog), ports }
 }

@@ -28,7 +28,7 @@ pub(super) fn write(plan: &LogicalPlan, site: &SiteId, dialect: &SqlDialect) -> 
 fn table(scan: &TableScan, site: &SiteId) -> Option<Vec<String>> {
     let provider = source_as_provider(&scan.source).ok()?;
     match &provider.downcast_ref::<PortTable>()?.site {
-        PortSite::Site(at) if at.site == *site && !at.table.is_empty() => Some(at.table.clone()),
+        PortSite::Site { site: own, table } if own == site && !table.is_empty() => Some(table.clone()),
         _ => None,
     }
 }

@@ -216,7 +216,8 @@ impl Mesh {
 impl MeshState {
     /// Returns the sites that have rows of local ports.
     fn local_sites(&self) -> impl Iterator<Item = &Arc<dyn Site>> {
-        self.local.values().flat_map(|domain| &domain.sites)
+        let ports = self.local.values().flat_map(|domain| &domain.ports);
+        ports.filter_map(|port| Some(&port.site.as_ref()?.site))
     }
 
     /// Measures the links to the present sites, and no others.

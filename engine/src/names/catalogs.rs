@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::common::Result;
 use portolan_catalog::{DomainEntry, DomainName, NodeLocation, PortRef, Product, ProductName};
-use portolan_connectors::{PortAtSite, SiteId};
+use portolan_connectors::SiteId;
 
 use super::port_table::{PortSite, PortTable};
 use super::session_names::{SearchPath, SessionSchema};
@@ -129,14 +129,17 @@ pub(crate) fn port_table(view: &MeshView, entry: &DomainEntry, name: &PortRef) -
     let site = match &entry.node {
         NodeLocation::Here => {
             let opened = view.local.get(name)?;
-            opened.site.clone().map_or_else(|| PortSite::Here(opened.provider.clone()), PortSite::Site)
+            match &opened.site {
+                Some(at) => PortSite::Site { site: at.site.id().clone(), table: at.table.clone() },
+                None => PortSite::Here(opened.provider.clone()),
+            }
         }
-        NodeLocation::Peer(url) => PortSite::Site(PortAtSite { site: SiteId::new(url), table: vec![] }),
+        NodeLocation::Peer(url) => PortSite::Site { site: SiteId::new(url), table: vec![] },
     };
     let port = entry.catalog.port(&name.product, &name.port)?;
     let schema = match &site {
         PortSite::Here(provider) => provider.schema(),
-        PortSite::Site(_) => nullable(port.schema()?.as_ref()),
+        PortSite::Site { .. } => nullable(port.schema()?.as_ref()),
     };
     Some(PortTable::new(port, site, schema))
 }

@@ -11,7 +11,7 @@ use datafusion::common::{Result, Statistics, internal_err};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use portolan_catalog::{Port, PortRef, PortStatistics};
-use portolan_connectors::PortAtSite;
+use portolan_connectors::SiteId;
 
 /// The place of a port's rows.
 #[derive(Clone, Debug)]
@@ -19,7 +19,12 @@ pub(crate) enum PortSite {
     /// In this process.
     Here(Arc<dyn TableProvider>),
     /// At another site. If the site is a node, the table has no name there, because the port has one.
-    Site(PortAtSite),
+    Site {
+        /// The site.
+        site: SiteId,
+        /// The parts of the table's name at the site.
+        table: Vec<String>,
+    },
 }
 
 /// A port as a table.
@@ -77,14 +82,14 @@ impl TableProvider for PortTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match &self.site {
             PortSite::Here(provider) => provider.scan(state, projection, filters, limit).await,
-            PortSite::Site(at) => not_cut(&self.name, at),
+            PortSite::Site { site, .. } => not_cut(&self.name, site),
         }
     }
 
     async fn scan_with_args<'a>(&self, state: &dyn Session, args: ScanArgs<'a>) -> Result<ScanResult> {
         match &self.site {
             PortSite::Here(provider) => provider.scan_with_args(state, args).await,
-            PortSite::Site(at) => not_cut(&self.name, at),
+            PortSite::Site { site, .. } => not_cut(&self.name, site),
         }
     }
 
@@ -92,11 +97,11 @@ impl TableProvider for PortTable {
         match &self.site {
             PortSite::Here(provider) => provider.supports_filters_pushdown(filters),
             // Filters stay operators of their own: the planner places them, not the scan.
-            PortSite::Site(_) => Ok(vec![TableProviderFilterPushDown::Unsupported; filters.len()]),
+            PortSite::Site { .. } => Ok(vec![TableProviderFilterPushDown::Unsupported; filters.len()]),
         }
     }
 }
 
-fn not_cut<T>(port: &PortRef, at: &PortAtSite) -> Result<T> {
-    internal_err!("the scan of {port} at {} was not cut into a fragment", at.site)
+fn not_cut<T>(port: &PortRef, site: &SiteId) -> Result<T> {
+    internal_err!("the scan of {port} at {site} was not cut into a fragment")
 }

@@ -46,8 +46,14 @@ fn rewrite(
     rule.rewrite(plan, config)
 }
 
+/// Returns a plan with the dependencies that hold, also those that [`Relations`] removed.
+pub(super) fn with_dependencies(plan: &LogicalPlan) -> Result<LogicalPlan> {
+    let plan = plan.clone().transform_up(|node| Ok(Transformed::yes(node.recompute_schema()?)))?;
+    Ok(sound(plan.data)?.0)
+}
+
 /// True if dependencies may not hold somewhere in a plan, or may be read for another column.
-pub(super) fn has_unsound(plan: &LogicalPlan) -> Result<bool> {
+fn has_unsound(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {
         found |= is_unsound(node) || takes_for_columns(node);

@@ -54,7 +54,7 @@ impl CandidateTree {
                     site
                 }
                 None => {
-                    self.refusal = Some(Refusal::ReadsLocalTable);
+                    self.refusal = Some(Refusal::LocalTable(scan.table_name.to_string()));
                     SiteChoice::Here
                 }
             };

@@ -82,7 +82,7 @@ pub(super) fn port_of(scan: &TableScan) -> Option<(DomainName, SiteChoice)> {
     let port = provider.downcast_ref::<PortTable>()?;
     let site = match &port.site {
         PortSite::Here(_) => SiteChoice::Here,
-        PortSite::Site(at) => SiteChoice::Site(at.site.clone()),
+        PortSite::Site { site, .. } => SiteChoice::Site(site.clone()),
     };
     Some((port.name.domain.clone(), site))
 }

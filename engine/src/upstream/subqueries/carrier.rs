@@ -20,7 +20,7 @@ use super::predicate::{Flat, compared, is_in, links};
 use super::refused;
 use super::scope::{has_subquery, outer_columns, subquery, subquery_of};
 use super::simple::is_left_join;
-use crate::upstream::functional_dependencies::has_unsound;
+use crate::upstream::functional_dependencies::with_dependencies;
 
 /// The place of an expression in a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -282,10 +282,8 @@ fn is_one_row(plan: &LogicalPlan) -> bool {
 /// True if a filter compares all columns of a unique key, such as that of a `GROUP BY`, with values that are the same
 /// for all rows.
 fn finds_by_key(filter: &Filter) -> bool {
-    if !matches!(has_unsound(&filter.input), Ok(false)) {
-        return false;
-    }
-    let schema = filter.input.schema();
+    let Ok(input) = with_dependencies(&filter.input) else { return false };
+    let schema = input.schema();
     let constant = |value: &Expr| value.column_refs().is_empty() && !value.is_volatile() && !has_subquery(value);
     let mut found = vec![];
     for conjunct in split_conjunction(&filter.predicate) {

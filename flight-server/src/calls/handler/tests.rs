@@ -54,7 +54,7 @@ fn domain() -> LocalDomain {
     let ports = ports.collect();
     let products = [(ProductName::new("samples"), product)].into();
     let catalog = DomainCatalog { domain: DomainName::new("lab"), version: "1".to_owned(), products };
-    LocalDomain { catalog: Arc::new(catalog), ports, sites: vec![] }
+    LocalDomain { catalog: Arc::new(catalog), ports }
 }
 
 async fn service() -> Service {
