@@ -33,10 +33,10 @@ impl fmt::Display for Refusal {
         match self {
             Self::LocalTable(name) => write!(f, "`{name}` is a table of this node"),
             Self::RowsComeHere => f.write_str("its rows come here already"),
-            Self::RecursiveQuery => f.write_str("recursive queries run where they were asked"),
+            Self::RecursiveQuery => f.write_str("recursive queries run at the local node"),
             Self::Operator => f.write_str("this operator does not travel"),
             Self::VolatileFunction(name) => {
-                write!(f, "`{name}` is volatile: it is evaluated where the question was asked")
+                write!(f, "`{name}` is volatile: it runs at the local node")
             }
             Self::Unreadable(error) => f.write_str(error),
             Self::SqlOperator(sql, operator) => write!(f, "{sql} does not run `{operator}`"),

@@ -76,6 +76,12 @@ const ONCE_DIFFERENT: &[(&str, usize)] = &[
          WHERE n_nationkey < 3 GROUP BY p0",
         3,
     ),
+    // An owner combines an offset without a limit with the limit above it.
+    (
+        "SELECT count(*) FROM supply.parts.part WHERE EXISTS \
+         (SELECT ps_suppkey FROM supply.parts.partsupp JOIN supply.suppliers.supplier ON ps_suppkey = s_suppkey OFFSET 2)",
+        1,
+    ),
 ];
 
 fn variable(name: &str) -> Option<u64> {

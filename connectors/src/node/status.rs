@@ -111,9 +111,10 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [ErrorKind; 10] = [
+    const KINDS: [ErrorKind; 11] = [
         ErrorKind::InvalidQuery,
         ErrorKind::NotFound,
+        ErrorKind::AlreadyExists,
         ErrorKind::Unauthenticated,
         ErrorKind::PermissionDenied,
         ErrorKind::Unsupported,

@@ -1,9 +1,10 @@
 //! The operators that travel. Senders and receivers use the same list. They refuse everything else, so that a fragment
-//! can read ports and nothing else: no files, no writes, no definitions.
+//! can read ports and nothing else: no files, no writes, no definitions. A volatile function does not travel either: its
+//! values would depend on the site.
 
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use portolan_connectors::Refusal;
 
 use crate::names::PortTable;
@@ -25,7 +26,7 @@ pub(crate) fn operator(plan: &LogicalPlan) -> Result<(), Refusal> {
         | LogicalPlan::Limit(_)
         | LogicalPlan::Values(_)
         | LogicalPlan::Distinct(_)
-        | LogicalPlan::Unnest(_) => Ok(()),
+        | LogicalPlan::Unnest(_) => without_volatile_functions(plan),
         LogicalPlan::TableScan(scan) => match source_as_provider(&scan.source) {
             Ok(provider) if provider.downcast_ref::<PortTable>().is_some() => Ok(()),
             _ => Err(Refusal::LocalTable(scan.table_name.to_string())),
@@ -40,6 +41,26 @@ pub(crate) fn operator(plan: &LogicalPlan) -> Result<(), Refusal> {
         | LogicalPlan::Ddl(_)
         | LogicalPlan::Copy(_)
         | LogicalPlan::DescribeTable(_) => Err(Refusal::Operator),
+    }
+}
+
+fn without_volatile_functions(plan: &LogicalPlan) -> Result<(), Refusal> {
+    let mut volatile = None;
+    let walked = plan.apply_expressions(|expr| {
+        expr.apply(|e| {
+            if let Expr::ScalarFunction(f) = e
+                && f.func.signature().volatility == Volatility::Volatile
+            {
+                volatile = Some(f.name().to_owned());
+                return Ok(TreeNodeRecursion::Stop);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+    });
+    match (walked, volatile) {
+        (Err(e), _) => Err(Refusal::Unreadable(e.strip_backtrace())),
+        (_, Some(name)) => Err(Refusal::VolatileFunction(name)),
+        _ => Ok(()),
     }
 }
 

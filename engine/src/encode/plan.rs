@@ -111,7 +111,7 @@ pub(crate) fn decode_over(encoded: &EncodedPlan, view: Arc<MeshView>) -> Result<
     })?;
     check_plan(&plan)?;
     admit::plan(&plan)?;
-    Ok(plan)
+    without_largest_limits(plan).map_err(|e| Error::new(ErrorKind::InvalidQuery, e.strip_backtrace()))
 }
 
 /// True if two plans are the same, including their schemas.
@@ -136,6 +136,19 @@ fn as_encoded(plan: &LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
             if limit.fetch.is_none() {
                 limit.fetch = Some(Box::new(lit(i64::MAX)));
             }
+            Ok(Transformed::yes(LogicalPlan::Limit(limit)))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(plan.data)
+}
+
+/// Returns a decoded plan with limits that have no end in the place of those with the largest number. Together with rows
+/// that are skipped, that number overflows.
+fn without_largest_limits(plan: LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
+    let plan = plan.transform_up_with_subqueries(|node| match node {
+        LogicalPlan::Limit(mut limit) if limit.fetch.as_deref() == Some(&lit(i64::MAX)) => {
+            limit.fetch = None;
             Ok(Transformed::yes(LogicalPlan::Limit(limit)))
         }
         other => Ok(Transformed::no(other)),

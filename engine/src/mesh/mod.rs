@@ -14,7 +14,7 @@ use portolan_catalog::{
     DomainCatalog, DomainEntry, DomainName, MeshSnapshot, NodeEntry, NodeLocation, NodeState, PortRef, PortStatistics,
 };
 use portolan_connectors::{
-    Capabilities, CatalogAnswer, LocalDomain, OpenedPort, Peer, PortWriter, Reach, Site, SiteCosts, SiteId, lock,
+    Capabilities, CatalogAnswer, LocalDomain, OpenedPort, Peer, Reach, Site, SiteCosts, SiteId, lock,
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -37,8 +37,6 @@ pub(crate) struct Mesh {
 pub(crate) struct MeshView {
     pub(crate) snapshot: Arc<MeshSnapshot>,
     pub(crate) local: BTreeMap<PortRef, OpenedPort>,
-    /// The ports of this process that accept rows.
-    pub(crate) writers: BTreeMap<PortRef, Arc<dyn PortWriter>>,
     /// The peers, and the sites that have rows of local ports.
     pub(crate) sites: BTreeMap<SiteId, Arc<dyn Site>>,
     links: BTreeMap<SiteId, PeerLink>,
@@ -292,12 +290,11 @@ impl MeshState {
                 snapshot.domains.insert(domain, DomainEntry { catalog, node });
             }
         }
-        let ports = || self.local.values().flat_map(|l| &l.ports);
-        let local = ports().map(|p| (p.name.clone(), p.clone())).collect();
-        let writers = ports().filter_map(|p| Some((p.name.clone(), p.writer.clone()?))).collect();
+        let ports = self.local.values().flat_map(|l| &l.ports);
+        let local = ports.map(|p| (p.name.clone(), p.clone())).collect();
         let peers = self.peers.iter().map(|known| known.peer.clone() as Arc<dyn Site>);
         let sites = peers.chain(self.local_sites().cloned()).map(|site| (site.id().clone(), site)).collect();
-        MeshView { snapshot: Arc::new(snapshot), local, writers, sites, links }
+        MeshView { snapshot: Arc::new(snapshot), local, sites, links }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A fragment: a part of a plan that runs at a peer.
+//! A fragment: a part of a plan that runs at another site.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use portolan_connectors::{FragmentPlan, SiteId};
 
 use super::Edge;
 
-/// A part of a plan that runs at a peer.
+/// A part of a plan that runs at another site.
 #[derive(Clone, Debug)]
 pub(crate) struct Fragment {
     /// The number of the fragment, from 1, in the order of the plan's printed form.

@@ -8,6 +8,7 @@
 //! Times are added up as if nothing ran in parallel: the model counts total work, not response time, as System R* does
 //! (Mackert and Lohman 1986). Total work is what limits a mesh whose nodes answer many queries at once.
 
+use crate::encode::keys::BLOOM_ERROR;
 use crate::mesh::Link;
 use crate::plan::Cost;
 
@@ -31,8 +32,6 @@ const DELEGATION: f64 = 2.0;
 
 /// The bytes of a key in a Bloom filter.
 const BLOOM_KEY_BYTES: f64 = 1.25;
-/// The share of the rows without a match that pass a Bloom filter.
-const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 /// The smallest saving, in bytes, for which a scan waits for keys.
 const MIN_SAVED_BYTES: f64 = 4096.0;
 /// The largest share of the bytes that keys may leave if a scan waits for them.
@@ -126,7 +125,7 @@ pub(super) struct Keyed {
 /// rows has a match. Returns `None` if the keys do not pay.
 pub(super) fn keyed(link: &Link, bytes: f64, keys: f64, key_bytes: f64, matched: f64) -> Option<Keyed> {
     let (exact, bloom) = (keys * key_bytes, keys * BLOOM_KEY_BYTES);
-    let with_bloom = (matched + BLOOM_FALSE_POSITIVES).min(1.0);
+    let with_bloom = (matched + BLOOM_ERROR).min(1.0);
     let (sent, kept) = match exact + matched * bytes <= bloom + with_bloom * bytes {
         true => (exact, matched),
         false => (bloom, with_bloom),

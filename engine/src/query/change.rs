@@ -176,7 +176,7 @@ impl Prepared {
 /// Returns the writer of a port, if the port is at this node and accepts rows from `principal`.
 pub(super) fn writer(view: &MeshView, port: &PortRef, principal: &Principal) -> Result<Arc<dyn PortWriter>> {
     let denied = |what: String| Err(Error::new(ErrorKind::PermissionDenied, what));
-    let Some(writer) = view.writers.get(port) else {
+    let Some(writer) = view.local.get(port).and_then(|opened| opened.writer.as_ref()) else {
         return match view.snapshot.domains.get(&port.domain).map(|d| &d.node) {
             Some(NodeLocation::Peer(url)) => Err(Error::new(
                 ErrorKind::Unsupported,

@@ -60,6 +60,7 @@ async fn a_plan_is_the_same_after_decoding() {
         "SELECT string_agg(n_name, ',' ORDER BY n_name) FILTER (WHERE n_nationkey > 3) FROM geo.places.nation",
         "SELECT rank() OVER (PARTITION BY n_regionkey ORDER BY n_name) FROM geo.places.nation",
         "SELECT n_nationkey FROM geo.places.nation INTERSECT SELECT r_regionkey FROM geo.places.region",
+        "SELECT n_name FROM geo.places.nation OFFSET 2",
         "SELECT r_name, k FROM geo.places.region LEFT JOIN (VALUES (1, NULL)) AS v (k, l) ON r_regionkey = k",
     ] {
         let (plan, encoded) = sent(sql).await;

@@ -8,8 +8,9 @@ use portolan_connectors::{Refusal, SiteId};
 use super::Candidate;
 use super::edges::{OperatorEdge, OperatorRows, OperatorTransfer};
 use super::keys::{Side, carried};
-use super::sites::{port_of, refusal};
+use super::sites::port_of;
 use super::tree::{CandidateTree, SearchSpace};
+use crate::encode::admit;
 use crate::plan::{Alternative, Cost, Decision, Exchange, SiteChoice};
 use crate::planner::cost;
 use crate::settings::StrategyChoice;
@@ -64,7 +65,7 @@ impl CandidateTree {
             return vec![Candidate::leaf(site, cost)];
         }
         let parts = || self.inputs.iter().chain(&self.subqueries);
-        self.refusal = parts().find_map(|p| p.refusal.clone()).or_else(|| refusal(&self.plan));
+        self.refusal = parts().find_map(|p| p.refusal.clone()).or_else(|| admit::operator(&self.plan).err());
         let mut sites = parts().filter(|p| p.sole_site != Some(SiteChoice::Anywhere)).map(|p| p.sole_site.clone());
         self.sole_site = match sites.next() {
             None => Some(SiteChoice::Anywhere),

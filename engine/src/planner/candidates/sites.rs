@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::source_as_provider;
 use datafusion::error::Result as DataFusionResult;
-use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, Volatility};
+use datafusion::logical_expr::{LogicalPlan, TableScan};
 use portolan_catalog::DomainName;
-use portolan_connectors::{Capabilities, Refusal};
+use portolan_connectors::Capabilities;
 
 use crate::encode::admit;
 use crate::mesh::MeshView;
@@ -32,7 +32,7 @@ pub(in crate::planner) fn site_and_domains(
                 None => SiteChoice::Here,
             },
             // The rows of a running fragment come here, and so do the inputs of an operator that does not travel.
-            other if refusal(other).is_some() => SiteChoice::Here,
+            other if admit::operator(other).is_err() => SiteChoice::Here,
             _ => return Ok(TreeNodeRecursion::Continue),
         };
         site = if site == SiteChoice::Anywhere || site == own { own } else { SiteChoice::Here };
@@ -85,28 +85,4 @@ pub(super) fn port_of(scan: &TableScan) -> Option<(DomainName, SiteChoice)> {
         PortSite::Site { site, .. } => SiteChoice::Site(site.clone()),
     };
     Some((port.name.domain.clone(), site))
-}
-
-/// Returns why no other site may evaluate an operator; `None` if it means the same at every node.
-pub(super) fn refusal(plan: &LogicalPlan) -> Option<Refusal> {
-    if let Err(reason) = admit::operator(plan) {
-        return Some(reason);
-    }
-    let mut volatile = None;
-    let walked = plan.apply_expressions(|expr| {
-        expr.apply(|e| {
-            if let Expr::ScalarFunction(f) = e
-                && f.func.signature().volatility == Volatility::Volatile
-            {
-                volatile = Some(f.name().to_owned());
-                return Ok(TreeNodeRecursion::Stop);
-            }
-            Ok(TreeNodeRecursion::Continue)
-        })
-    });
-    match (walked, volatile) {
-        (Err(e), _) => Some(Refusal::Unreadable(e.strip_backtrace())),
-        (_, Some(name)) => Some(Refusal::VolatileFunction(name)),
-        _ => None,
-    }
 }
