@@ -34,7 +34,7 @@ use crate::mesh::MeshView;
 use crate::plan::Planned;
 use crate::{Result, Settings};
 
-/// Runs the passes over an analysed plan. Planning does no I/O.
+/// Runs the passes over an analysed plan. They do no I/O.
 ///
 /// Two passes run before: [`resolve::resolve`] turns text into a plan over known ports, and [`analyse()`] gives every
 /// expression its type. `pinned` marks a fragment that another node sent: the local node does not send it on to a third
