@@ -77,18 +77,25 @@ impl Error {
 
     /// Returns the context and every cause in one line. Omits a cause whose message is already in the line.
     pub fn chain(&self) -> String {
-        let mut text = self.context.clone();
-        let mut next = self.source();
-        while let Some(cause) = next {
-            let said = cause.to_string();
-            if !text.contains(&said) {
-                text.push_str(": ");
-                text.push_str(&said);
-            }
-            next = cause.source();
-        }
-        text
+        with_causes(&self.context, self)
     }
+}
+
+/// Returns `text` with every cause of `error`, in one line. Omits a cause whose message is already in the line.
+pub fn with_causes(text: &str, error: &dyn StdError) -> String {
+    let mut text = text.to_owned();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text
 }
 
 impl fmt::Display for Error {

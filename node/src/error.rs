@@ -68,17 +68,7 @@ impl Error {
 
     /// Returns the context and every cause, in one line. A cause whose text the line already contains is left out.
     pub fn chain(&self) -> String {
-        let mut text = self.context.clone();
-        let mut next = std::error::Error::source(self);
-        while let Some(cause) = next {
-            let said = cause.to_string();
-            if !text.contains(&said) {
-                text.push_str(": ");
-                text.push_str(&said);
-            }
-            next = cause.source();
-        }
-        text
+        portolan_connectors::error::with_causes(&self.context, self)
     }
 }
 

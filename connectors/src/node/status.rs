@@ -1,15 +1,13 @@
 //! The one mapping between the kinds of errors and gRPC statuses, for the server and the client side. A separate header
 //! carries the exact kind, because several kinds could share a code.
 
-use std::error::Error as StdError;
-
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, with_causes};
 use crate::site::SiteId;
 
 /// The header of a status that carries the exact [`ErrorKind`], as serialized.
@@ -32,14 +30,7 @@ pub fn from_status(status: &Status, site: &SiteId) -> Error {
     let mut message = status.message().to_owned();
     if sent.is_none() {
         // For failures of the connection, the message is general and the causes have the details.
-        let mut next = status.source();
-        while let Some(cause) = next {
-            let said = cause.to_string();
-            if !message.contains(&said) {
-                message = if message.is_empty() { said } else { format!("{message}: {said}") };
-            }
-            next = cause.source();
-        }
+        message = with_causes(&message, status);
     }
     if message.is_empty() {
         message = format!("answered {:?}", status.code());
