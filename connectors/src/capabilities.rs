@@ -29,6 +29,21 @@ pub enum KeyForm {
     Range,
 }
 
+impl KeyForm {
+    /// Every form, in the order of the variants: an encoded edge contains the number of a form.
+    pub const ALL: [Self; 4] = [Self::Literals, Self::Batch, Self::Bloom, Self::Range];
+
+    /// Returns the name of the form in settings and in EXPLAIN.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Literals => "literals",
+            Self::Batch => "batch",
+            Self::Bloom => "bloom",
+            Self::Range => "range",
+        }
+    }
+}
+
 /// What work costs at a site.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SiteCosts {
@@ -61,11 +76,7 @@ pub struct Capabilities {
 impl Capabilities {
     /// Returns the capabilities of a node: it runs every operator that travels, and takes keys in every form.
     pub fn node() -> Self {
-        Self {
-            wire_form: WireForm::Plan,
-            key_forms: &[KeyForm::Literals, KeyForm::Batch, KeyForm::Bloom, KeyForm::Range],
-            costs: SiteCosts::default(),
-        }
+        Self { wire_form: WireForm::Plan, key_forms: &KeyForm::ALL, costs: SiteCosts::default() }
     }
 
     /// Returns the capabilities of a database: it runs what can be written in its SQL. Keys are literals in the query.

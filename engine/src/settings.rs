@@ -109,10 +109,6 @@ impl StrategyChoice {
     ];
 }
 
-/// The values of `portolan.key_form`, beside `auto`.
-const KEY_FORMS: &[(&str, KeyForm)] =
-    &[("literals", KeyForm::Literals), ("batch", KeyForm::Batch), ("bloom", KeyForm::Bloom), ("range", KeyForm::Range)];
-
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -186,7 +182,7 @@ impl Settings {
             "portolan.key_form" => {
                 self.key_form = match value.to_lowercase().as_str() {
                     "auto" => None,
-                    word => Some(choice(name, word, KEY_FORMS)?),
+                    word => Some(choice(name, word, &KeyForm::ALL.map(|form| (form.name(), form)))?),
                 }
             }
             "portolan.strategy" => {
@@ -231,7 +227,7 @@ impl Settings {
             ("portolan.compression", word(self.compression, Compression::ALL).into()),
             ("portolan.endpoints", self.endpoints.to_string()),
             ("portolan.join_order", on_off(self.join_order)),
-            ("portolan.key_form", self.key_form.map_or("auto", |f| word(f, KEY_FORMS)).into()),
+            ("portolan.key_form", self.key_form.map_or("auto", KeyForm::name).into()),
             ("portolan.key_wait", self.key_wait.as_secs_f64().to_string()),
             ("portolan.placement", on_off(self.placement)),
             ("portolan.pushdown", word(self.pushdown, Pushdown::ALL).into()),

@@ -217,12 +217,7 @@ fn edge_entry(fragment: &Fragment, pulls_from: Vec<String>) -> EdgeEntry {
         keys: edge.keys.as_ref().map(|keys| KeysEntry {
             from: keys.from.join(", "),
             expected: whole(keys.keys),
-            form: keys.form.map(|form| match form {
-                KeyForm::Literals => "literals",
-                KeyForm::Batch => "batch",
-                KeyForm::Bloom => "bloom",
-                KeyForm::Range => "range",
-            }),
+            form: keys.form.map(KeyForm::name),
             wait_ms: keys.wait.as_secs_f64() * 1000.0,
         }),
         pulls_from,

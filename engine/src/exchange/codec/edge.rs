@@ -80,15 +80,9 @@ impl WireEdge {
 impl WireKeys {
     fn of(plan: &KeyPlan) -> Self {
         let KeyPlan { wait, form, keys, probe_distinct, from, adapt_factor } = plan;
-        let form = form.map(|form| match form {
-            KeyForm::Literals => 0,
-            KeyForm::Batch => 1,
-            KeyForm::Bloom => 2,
-            KeyForm::Range => 3,
-        });
         Self {
             wait_ns: nanoseconds(*wait),
-            form,
+            form: form.map(|form| form as u32),
             keys: *keys,
             probe_distinct: *probe_distinct,
             from: from.clone(),
@@ -100,11 +94,10 @@ impl WireKeys {
         let Self { wait_ns, form, keys, probe_distinct, from, adapt_factor } = self;
         let form = match form {
             None => None,
-            Some(0) => Some(KeyForm::Literals),
-            Some(1) => Some(KeyForm::Batch),
-            Some(2) => Some(KeyForm::Bloom),
-            Some(3) => Some(KeyForm::Range),
-            Some(other) => return plan_err!("a remote scan came with form {other} of keys, which is not known here"),
+            Some(number) => match KeyForm::ALL.get(number as usize) {
+                Some(form) => Some(*form),
+                None => return plan_err!("a remote scan came with form {number} of keys, which is not known here"),
+            },
         };
         Ok(KeyPlan { wait: Duration::from_nanos(wait_ns), form, keys, probe_distinct, from, adapt_factor })
     }
@@ -123,8 +116,7 @@ mod tests {
     #[test]
     fn an_edge_is_the_same_after_decoding() {
         let link = Link { latency: Duration::from_micros(1500), bandwidth: 1e7 };
-        let forms = [KeyForm::Literals, KeyForm::Batch, KeyForm::Bloom, KeyForm::Range];
-        for form in forms.into_iter().map(Some).chain([None]) {
+        for form in KeyForm::ALL.into_iter().map(Some).chain([None]) {
             let keys = KeyPlan {
                 wait: Duration::from_millis(250),
                 form,

@@ -71,8 +71,7 @@ impl Figures {
 
     /// Returns the cheapest form; `None` if sending no keys costs less.
     pub(super) fn cheapest(&self, edge: &Edge) -> Option<KeyForm> {
-        let forms = [KeyForm::Literals, KeyForm::Batch, KeyForm::Bloom, KeyForm::Range];
-        let costs = forms.into_iter().filter_map(|form| Some((form, self.cost(form, edge)?)));
+        let costs = KeyForm::ALL.into_iter().filter_map(|form| Some((form, self.cost(form, edge)?)));
         let (form, cost) = costs.min_by(|a, b| a.1.total_cmp(&b.1))?;
         (cost < self.gather(edge)).then_some(form)
     }
