@@ -16,6 +16,7 @@ use datafusion_proto::physical_plan::{
     PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
 };
 use datafusion_proto::protobuf;
+use portolan_catalog::DomainName;
 use portolan_connectors::{EncodedPlan, FragmentPlan, SiteId};
 use prost::Message;
 
@@ -73,7 +74,7 @@ impl WireScan {
         Ok(Self {
             number: *number as u64,
             site: site.to_string(),
-            domains: domains.clone(),
+            domains: domains.iter().map(ToString::to_string).collect(),
             plan,
             keys,
             schema: Some(protobuf::Schema::try_from(schema.as_arrow())?),
@@ -99,7 +100,7 @@ impl WireScan {
         Ok(Fragment {
             number: number as usize,
             site: SiteId::new(site),
-            domains,
+            domains: domains.into_iter().map(DomainName::new).collect(),
             schema: Arc::new(DFSchema::from_field_specific_qualified_schema(qualifiers, &columns)?),
             plan,
             sent: FragmentPlan::Encoded(encoded),

@@ -175,10 +175,11 @@ impl LiveEdge {
         let site = view.sites.get(&fragment.site).cloned().ok_or_else(|| {
             into_datafusion(Error::new(ErrorKind::Internal, format!("there is no connection to {}", fragment.site)))
         })?;
+        let domains = fragment.domains.iter().map(ToString::to_string).collect();
         Ok(Self {
             site,
             meter: view.meter(&fragment.site),
-            counters: Arc::new(EdgeCounters::new(fragment.domains.clone(), fragment.site.to_string())),
+            counters: Arc::new(EdgeCounters::new(domains, fragment.site.to_string())),
             metrics: ExecutionPlanMetricsSet::new(),
             summary: Arc::default(),
             report: Arc::default(),

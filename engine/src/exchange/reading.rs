@@ -60,7 +60,7 @@ pub(super) struct Reading {
 
 /// Adds the domains of a fragment to its error, and the site unless the error already names it.
 fn of_fragment(error: Error, fragment: &Fragment) -> Error {
-    let domains = fragment.domains.join(", ");
+    let domains = fragment.domain_list();
     if error.chain().contains(fragment.site.as_str()) {
         return error.within(format!("domain {domains}"));
     }

@@ -140,7 +140,7 @@ impl<'a> DocumentWriter<'a> {
             actual.q_error = estimate.map(|e| self.compare(e, actual.rows, || format!("edge {number}")));
             for there in &actual.operators {
                 if let (Some(estimate), Some(rows)) = (there.estimated_rows, there.rows) {
-                    self.compare(estimate, rows, || format!("at {}, {}", fragment.domains.join(", "), there.operator));
+                    self.compare(estimate, rows, || format!("at {}, {}", fragment.domain_list(), there.operator));
                 }
             }
             operator.actual = Some(OperatorActual { rows: actual.rows, q_error: actual.q_error });
@@ -150,7 +150,7 @@ impl<'a> DocumentWriter<'a> {
         self.fragments.push(FragmentEntry {
             number,
             site: fragment.site.to_string(),
-            domains: fragment.domains.clone(),
+            domains: fragment.domains.iter().map(ToString::to_string).collect(),
             sql: match &fragment.sent {
                 FragmentPlan::Sql(sql) => sql.clone(),
                 FragmentPlan::Encoded(_) => sql(&fragment.plan),

@@ -8,6 +8,7 @@ use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
 use datafusion::physical_plan::empty::EmptyExec;
 use futures::TryStreamExt;
 use layout::gv::DotParser;
+use portolan_catalog::DomainName;
 
 use super::*;
 use crate::fake_mesh::{FakePeer, analysed, gateway, owned, state_of, tpch_domain};
@@ -140,7 +141,7 @@ async fn weighed() -> Planned {
     let mut planned =
         planner::plan(&state_of(&engine), &plan, &Settings::default(), &engine.inner().mesh.view(), true).unwrap();
     let fragments = planned.fragments.iter().map(|f| {
-        let (keys, strategy, rows_whole, rows) = match f.domains[0].as_str() {
+        let (keys, strategy, rows_whole, rows) = match f.domain_list().as_str() {
             "sales" => (Some("supply"), Strategy::Keys, 120_000.0, 9_000.0),
             "geo" => (None, Strategy::Delegate, 25.0, 5.0),
             _ => (None, Strategy::Gather, 10_000.0, 10_000.0),
@@ -247,7 +248,8 @@ async fn names_cannot_break_out_of_a_picture() {
     let mut planned = weighed().await;
     let evil = "a\"]; x [label=\"<script>&\u{1b}\\";
     let fragments = planned.fragments.iter().map(|f| {
-        let fragment = Fragment { domains: vec![evil.into()], rows: f.rows, edge: f.edge.clone(), ..copy(f) };
+        let fragment =
+            Fragment { domains: [DomainName::new(evil)].into(), rows: f.rows, edge: f.edge.clone(), ..copy(f) };
         Arc::new(fragment)
     });
     planned.fragments = fragments.collect();

@@ -18,7 +18,7 @@ pub(crate) struct Fragment {
     pub(crate) number: usize,
     pub(crate) site: SiteId,
     /// The domains whose ports the fragment reads.
-    pub(crate) domains: Vec<String>,
+    pub(crate) domains: BTreeSet<DomainName>,
     pub(crate) plan: LogicalPlan,
     /// The plan in its wire form.
     pub(crate) sent: FragmentPlan,
@@ -35,8 +35,8 @@ impl Fragment {
         Arc::new(Schema::clone(self.schema.as_arrow()))
     }
 
-    /// Returns the names of the domains whose ports the fragment reads.
-    pub(crate) fn domain_names(&self) -> BTreeSet<DomainName> {
-        self.domains.iter().map(|domain| DomainName::new(domain.clone())).collect()
+    /// Returns the domains as a list in one line.
+    pub(crate) fn domain_list(&self) -> String {
+        self.domains.iter().map(DomainName::as_str).collect::<Vec<_>>().join(", ")
     }
 }

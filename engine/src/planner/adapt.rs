@@ -78,7 +78,7 @@ fn deviation(planned: &Planned, counted: &BTreeMap<usize, Counted>, settings: &S
         let is_less = counted.all && expected > rows * settings.adapt_factor;
         let least = if counted.all { "" } else { "at least " };
         (is_more || is_less).then(|| {
-            let from = fragment.domains.join(", ");
+            let from = fragment.domain_list();
             let expected = expected.round();
             format!(
                 "{from} gave {least}{} rows where {expected} were expected: what had not started was planned again",

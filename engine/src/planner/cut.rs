@@ -132,7 +132,7 @@ impl Cutter<'_> {
         let fragment = Arc::new(Fragment {
             number,
             site,
-            domains: placed.domains.iter().map(ToString::to_string).collect(),
+            domains: placed.domains.clone(),
             plan: placed.plan.clone(),
             sent,
             schema: without_dependencies(placed.plan.schema())?,

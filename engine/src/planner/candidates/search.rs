@@ -43,7 +43,7 @@ impl CandidateTree {
         if let Some(exchange) = Exchange::of(&self.plan) {
             // The fragment runs: its rows are on their way here.
             self.refusal = Some(Refusal::RowsComeHere);
-            self.domains = exchange.fragment.domain_names();
+            self.domains = exchange.fragment.domains.clone();
             self.sole_site = Some(SiteChoice::Here);
             self.port_sites.insert(SiteChoice::Here);
             return vec![Candidate::leaf(SiteChoice::Here, Cost::default())];
