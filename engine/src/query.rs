@@ -126,9 +126,9 @@ impl Query {
     }
 
     async fn ready(&self, plan: &LogicalPlan, state: SessionState, mut passes: Option<PassRows>) -> Result<Ready> {
-        let (settings, view, fragment) = (&self.settings, &self.view, self.is_fragment());
+        let (settings, view, is_fragment) = (&self.settings, &self.view, self.is_fragment());
         let planned =
-            planner::plan_observed(&state, plan, settings, view, fragment, &mut PassRows::observer(&mut passes))?;
+            planner::plan_observed(&state, plan, settings, view, is_fragment, &mut PassRows::observer(&mut passes))?;
         let edges = LiveEdges::new(self.view.clone(), self.context.clone());
         let Physical { state, plan: physical, edges } = Physical::of(&planned.plan, state, edges).await?;
         let memory = query_memory(&self.engine)?;

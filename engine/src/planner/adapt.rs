@@ -56,11 +56,11 @@ pub(crate) fn adapt(
     counted: &BTreeMap<usize, Counted>,
     settings: &Settings,
     view: &MeshView,
-    pinned: bool,
+    is_fragment: bool,
     observe: &mut Observer<'_>,
 ) -> Result<Option<Planned>> {
     let Some(deviation) = deviation(planned, counted, settings) else { return Ok(None) };
-    let routes = Routes { view, delegate: !pinned };
+    let routes = Routes { view, is_fragment };
     let planning = Planning { state, settings, routes, running: Some(&planned.placed) };
     let plan = unstarted(planned, counted).map_err(|e| from_datafusion(&e))?;
     let draft = Draft::new(planned.normalised.clone(), plan);

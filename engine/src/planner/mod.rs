@@ -37,8 +37,8 @@ use crate::{Result, Settings};
 /// Runs the passes over an analysed plan. They do no I/O.
 ///
 /// Two passes run before: [`resolve::resolve`] turns text into a plan over known ports, and [`analyse()`] gives every
-/// expression its type. `pinned` marks a fragment that another node sent: the local node does not send it on to a third
-/// node.
+/// expression its type. `is_fragment` is true for a fragment that another node sent: owners do not fetch rows from one
+/// another for it.
 ///
 /// # Errors
 /// `InvalidQuery` if the query is invalid, such as one whose types do not match; `Unsupported` if the planner cannot
@@ -48,9 +48,9 @@ pub(crate) fn plan(
     analysed: &LogicalPlan,
     settings: &Settings,
     view: &MeshView,
-    pinned: bool,
+    is_fragment: bool,
 ) -> Result<Planned> {
-    plan_observed(state, analysed, settings, view, pinned, &mut |_, _| {})
+    plan_observed(state, analysed, settings, view, is_fragment, &mut |_, _| {})
 }
 
 /// Runs the passes as [`plan`] does, and shows the plan to `observe` before the first pass and after each one.
@@ -62,10 +62,10 @@ pub(crate) fn plan_observed(
     analysed: &LogicalPlan,
     settings: &Settings,
     view: &MeshView,
-    pinned: bool,
+    is_fragment: bool,
     observe: &mut Observer<'_>,
 ) -> Result<Planned> {
-    let routes = Routes { view, delegate: !pinned };
+    let routes = Routes { view, is_fragment };
     let planning = Planning { state, settings, routes, running: None };
     let draft = Draft::new(analysed.clone(), analysed.clone());
     observe("analyse", &draft);

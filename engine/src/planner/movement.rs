@@ -19,9 +19,9 @@ const KEY_COLUMN_BYTES: f64 = 8.0;
 #[derive(Clone, Copy)]
 pub(super) struct Routes<'a> {
     pub(super) view: &'a MeshView,
-    /// True if owners may fetch rows from one another. It is false for a fragment that another node sent: such a
-    /// fragment stays at its site, so that no fragment goes in circles.
-    pub(super) delegate: bool,
+    /// True for a fragment that another node sent. Owners do not fetch rows from one another for it, so that no
+    /// fragment goes in circles.
+    pub(super) is_fragment: bool,
 }
 
 /// The share of some rows' inputs that a site owns.
@@ -72,7 +72,7 @@ impl Routes<'_> {
         }
         match (from, to) {
             (SiteChoice::Site(site), SiteChoice::Here) => Some(self.view.link(site)),
-            (SiteChoice::Here | SiteChoice::Site(_), SiteChoice::Site(site)) if self.delegate => {
+            (SiteChoice::Here | SiteChoice::Site(_), SiteChoice::Site(site)) if !self.is_fragment => {
                 let links = domains().into_iter().map(|domain| self.view.reach(site, domain));
                 let links = links.collect::<Option<Vec<_>>>()?;
                 links.into_iter().min_by(|a, b| a.bandwidth.total_cmp(&b.bandwidth))

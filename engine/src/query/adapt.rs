@@ -50,14 +50,14 @@ impl Query {
         let counted = try_join_all(awaited.iter().map(|edge| count(edge, &context, wait))).await?;
         let counted: BTreeMap<usize, Counted> = counted.into_iter().collect();
         let mut passes = ready.passes.clone();
-        let (before, settings, fragment) = (&ready.planned, &self.settings, self.is_fragment());
+        let (before, settings, is_fragment) = (&ready.planned, &self.settings, self.is_fragment());
         let adapted = planner::adapt(
             &ready.state,
             before,
             &counted,
             settings,
             &self.view,
-            fragment,
+            is_fragment,
             &mut PassRows::observer(&mut passes),
         );
         let planned = match adapted {

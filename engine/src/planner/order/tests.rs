@@ -18,7 +18,7 @@ async fn ordered(sql: &str) -> LogicalPlan {
     let state = state_of(&engine);
     let plan = normalise::normalise(&state, &analysed(&engine, sql).await).unwrap();
     let view = engine.inner().mesh.view();
-    let ordered = order(&plan, &state, Routes { view: &view, delegate: true }).unwrap();
+    let ordered = order(&plan, &state, Routes { view: &view, is_fragment: false }).unwrap();
     assert_eq!(ordered.schema().columns(), plan.schema().columns());
     ordered
 }
