@@ -9,4 +9,4 @@ mod sql;
 
 #[cfg(test)]
 pub(crate) use plan::encode;
-pub(crate) use plan::{decode, decode_over, write, write_over};
+pub(crate) use plan::{decode, write};

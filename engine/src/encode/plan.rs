@@ -6,7 +6,6 @@ use std::sync::{Arc, LazyLock};
 
 use datafusion::common::tree_node::Transformed;
 use datafusion::execution::TaskContext;
-use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{LogicalPlan, SkipType};
 use datafusion::prelude::lit;
 use datafusion_proto::bytes::{
@@ -20,7 +19,6 @@ use super::keys::SentKeys;
 use super::sql;
 use crate::bounds::check_plan;
 use crate::mesh::MeshView;
-use crate::names::MeshCatalogs;
 use crate::{Error, ErrorKind, Result};
 
 /// The maximum size of a fragment's plan.
@@ -29,42 +27,25 @@ const MAX_PLAN_BYTES: usize = 4 << 20;
 /// The functions that a plan may call. Every node has them and finds them by name.
 static FUNCTIONS: LazyLock<Arc<TaskContext>> = LazyLock::new(|| crate::upstream::state_builder().build().task_ctx());
 
-/// Writes a fragment's plan in the wire form of a site, over the ports that a session sees.
-///
-/// # Errors
-/// As for [`write_over`].
-pub(crate) fn write(plan: &LogicalPlan, site: &SiteId, state: &SessionState) -> Result<FragmentPlan> {
-    write_over(plan, site, view_of(state)?)
-}
-
 /// Writes a fragment's plan in the wire form of a site, over the ports of a view.
 ///
 /// # Errors
 /// `Unsupported`, with the reason in words for EXPLAIN.
-pub(crate) fn write_over(plan: &LogicalPlan, site: &SiteId, view: Arc<MeshView>) -> Result<FragmentPlan> {
+pub(crate) fn write(plan: &LogicalPlan, site: &SiteId, view: &Arc<MeshView>) -> Result<FragmentPlan> {
     match view.capabilities(site).wire_form {
-        WireForm::Plan => encode_over(plan, view).map(FragmentPlan::Encoded),
+        WireForm::Plan => encode(plan, view).map(FragmentPlan::Encoded),
         WireForm::Sql(dialect) => sql::write(plan, site, dialect),
     }
-}
-
-/// Encodes a plan over the ports that a session sees.
-///
-/// # Errors
-/// As for [`encode_over`].
-#[cfg(test)]
-pub(crate) fn encode(plan: &LogicalPlan, state: &SessionState) -> Result<EncodedPlan> {
-    encode_over(plan, view_of(state)?)
 }
 
 /// Encodes a plan over the ports of a view, if it is the same after decoding.
 ///
 /// # Errors
 /// `Unsupported`, with the reason in words for EXPLAIN.
-fn encode_over(plan: &LogicalPlan, view: Arc<MeshView>) -> Result<EncodedPlan> {
+pub(crate) fn encode(plan: &LogicalPlan, view: &Arc<MeshView>) -> Result<EncodedPlan> {
     let refuse = |reason: String| Error::new(ErrorKind::Unsupported, reason);
     let plan = as_encoded(plan).map_err(|e| refuse(e.strip_backtrace()))?;
-    let codec = PortCodec::new(view, vec![]);
+    let codec = PortCodec::new(view.clone(), vec![]);
     let encoded = logical_plan_to_bytes_with_extension_codec(&plan, &codec)
         .map_err(|e| refuse(format!("its plan cannot be encoded: {}", e.strip_backtrace())))?;
     if encoded.len() > MAX_PLAN_BYTES {
@@ -79,20 +60,12 @@ fn encode_over(plan: &LogicalPlan, view: Arc<MeshView>) -> Result<EncodedPlan> {
     Ok(EncodedPlan { plan: encoded, keys: codec.keys().iter().map(|k| k.packed.clone()).collect() })
 }
 
-/// Decodes a fragment over the ports that a session sees, and admits it.
-///
-/// # Errors
-/// As for [`decode_over`].
-pub(crate) fn decode(encoded: &EncodedPlan, state: &SessionState) -> Result<LogicalPlan> {
-    decode_over(encoded, view_of(state)?)
-}
-
 /// Decodes a fragment over the ports of a view, and admits it.
 ///
 /// # Errors
 /// `InvalidQuery` for bytes that are not a plan or not keys, and for a plan with anything but known operators over
 /// ports; `NotFound` for a port that this node does not know.
-pub(crate) fn decode_over(encoded: &EncodedPlan, view: Arc<MeshView>) -> Result<LogicalPlan> {
+pub(crate) fn decode(encoded: &EncodedPlan, view: &Arc<MeshView>) -> Result<LogicalPlan> {
     let EncodedPlan { plan: encoded, keys } = encoded;
     let keys = SentKeys::unpack_all(keys)?;
     if encoded.len() > MAX_PLAN_BYTES {
@@ -101,7 +74,7 @@ pub(crate) fn decode_over(encoded: &EncodedPlan, view: Arc<MeshView>) -> Result<
             format!("a fragment takes {} bytes, but at most {MAX_PLAN_BYTES} are accepted", encoded.len()),
         ));
     }
-    let codec = PortCodec::new(view, keys);
+    let codec = PortCodec::new(view.clone(), keys);
     let plan = logical_plan_from_bytes_with_extension_codec(encoded, &FUNCTIONS, &codec).map_err(|e| {
         let error = crate::execution::errors::from_datafusion(&e);
         match error.kind() {
@@ -154,14 +127,6 @@ fn without_largest_limits(plan: LogicalPlan) -> datafusion::error::Result<Logica
         other => Ok(Transformed::no(other)),
     })?;
     Ok(plan.data)
-}
-
-fn view_of(state: &SessionState) -> Result<Arc<MeshView>> {
-    let catalogs: &dyn std::any::Any = state.catalog_list().as_ref();
-    catalogs
-        .downcast_ref::<MeshCatalogs>()
-        .map(MeshCatalogs::view)
-        .ok_or_else(|| Error::new(ErrorKind::Internal, "the session plans against other catalogs than the mesh's"))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use prost::Message;
 use self::edge::WireEdge;
 use super::live::LiveEdges;
 use super::remote_scan::RemoteScanExec;
-use crate::encode::decode_over;
+use crate::encode::decode;
 use crate::execution::errors::into_datafusion;
 use crate::mesh::MeshView;
 use crate::plan::Fragment;
@@ -85,13 +85,13 @@ impl WireScan {
     }
 
     /// Returns the fragment over the ports of a view. Its logical plan is decoded again from its wire form.
-    fn fragment(self, view: Arc<MeshView>) -> Result<Fragment> {
+    fn fragment(self, view: &Arc<MeshView>) -> Result<Fragment> {
         let Self { number, site, domains, plan, keys, schema, rows, edge, filters: _ } = self;
         let (Some(schema), Some(edge)) = (schema, edge) else {
             return plan_err!("a remote scan came without its columns or its edge");
         };
         let encoded = EncodedPlan { plan, keys };
-        let plan = decode_over(&encoded, view).map_err(into_datafusion)?;
+        let plan = decode(&encoded, view).map_err(into_datafusion)?;
         let columns = Arc::new(Schema::try_from(&schema)?);
         let qualifiers: Vec<_> = plan.schema().iter().map(|(qualifier, _)| qualifier.cloned()).collect();
         if qualifiers.len() != columns.fields().len() {
@@ -138,7 +138,7 @@ impl PhysicalExtensionCodec for RemoteScanCodec {
         }
         let mut scan = WireScan::decode(buf).map_err(|e| DataFusionError::External(Box::new(e)))?;
         let filters = std::mem::take(&mut scan.filters);
-        let fragment = scan.fragment(LiveEdges::of(ctx.session_config())?.view())?;
+        let fragment = scan.fragment(&LiveEdges::of(ctx.session_config())?.view())?;
         let (schema, context) = (fragment.arrow_schema(), PhysicalPlanDecodeContext::new(ctx, self));
         let filters = filters.iter().map(|filter| proto_converter.proto_to_physical_expr(filter, &schema, &context));
         let filters = filters.collect::<Result<Vec<_>>>()?;

@@ -85,7 +85,8 @@ impl Mesh {
     /// Returns the plan of the last request to `large`.
     pub(super) fn last_plan(&self) -> String {
         let request = self.large.requests().pop().expect("there was a request");
-        decode(request.plan.encoded().unwrap(), &state_of(&self.large.engine)).unwrap().display_indent().to_string()
+        let view = self.large.engine.inner().mesh.view();
+        decode(request.plan.encoded().unwrap(), &view).unwrap().display_indent().to_string()
     }
 }
 

@@ -46,11 +46,6 @@ impl MeshCatalogs {
     pub(crate) fn new(view: Arc<MeshView>, session: Option<Arc<SessionNames>>) -> Self {
         Self { view, session }
     }
-
-    /// Returns the view in which names are resolved.
-    pub(crate) fn view(&self) -> Arc<MeshView> {
-        self.view.clone()
-    }
 }
 
 impl CatalogProviderList for MeshCatalogs {

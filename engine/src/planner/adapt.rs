@@ -55,7 +55,7 @@ pub(crate) fn adapt(
     planned: &Planned,
     counted: &BTreeMap<usize, Counted>,
     settings: &Settings,
-    view: &MeshView,
+    view: &Arc<MeshView>,
     is_fragment: bool,
     observe: &mut Observer<'_>,
 ) -> Result<Option<Planned>> {

@@ -8,7 +8,6 @@
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
 use portolan_connectors::{FragmentPlan, SiteId};
 
@@ -26,17 +25,15 @@ use crate::upstream::functional_dependencies::without_dependencies;
 /// already.
 pub(super) fn cut(
     mut placed: Placed,
-    state: &SessionState,
     routes: Routes<'_>,
     running: Option<&Placed>,
 ) -> Result<(LogicalPlan, Placed, Vec<Arc<Fragment>>)> {
-    let mut cutter = Cutter { state, routes, running, fragments: vec![] };
+    let mut cutter = Cutter { routes, running, fragments: vec![] };
     let plan = cutter.operator(&mut placed).map_err(|e| from_datafusion(&e))?;
     Ok((plan, placed, cutter.fragments))
 }
 
 struct Cutter<'a> {
-    state: &'a SessionState,
     routes: Routes<'a>,
     running: Option<&'a Placed>,
     fragments: Vec<Arc<Fragment>>,
@@ -50,7 +47,7 @@ impl Cutter<'_> {
         if let SiteChoice::Site(site) = placed.site.clone() {
             // The wrapper around a subquery's plan is not an operator: the cut goes below it.
             if !matches!(placed.plan, LogicalPlan::Subquery(_)) {
-                match write(&placed.plan, &site, self.state) {
+                match write(&placed.plan, &site, self.routes.view) {
                     Ok(sent) => return self.exchange(placed, site, sent),
                     Err(error) => placed.reason = Some(Reason::Unwritable(error.context().to_owned())),
                 }

@@ -21,6 +21,8 @@ mod row_order;
 mod sides;
 mod split;
 
+use std::sync::Arc;
+
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 
@@ -47,7 +49,7 @@ pub(crate) fn plan(
     state: &SessionState,
     analysed: &LogicalPlan,
     settings: &Settings,
-    view: &MeshView,
+    view: &Arc<MeshView>,
     is_fragment: bool,
 ) -> Result<Planned> {
     plan_observed(state, analysed, settings, view, is_fragment, &mut |_, _| {})
@@ -61,7 +63,7 @@ pub(crate) fn plan_observed(
     state: &SessionState,
     analysed: &LogicalPlan,
     settings: &Settings,
-    view: &MeshView,
+    view: &Arc<MeshView>,
     is_fragment: bool,
     observe: &mut Observer<'_>,
 ) -> Result<Planned> {

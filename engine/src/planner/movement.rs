@@ -4,6 +4,8 @@
 //! The passes order and place use the same types. If the two passes count differently, this file has a function for
 //! each.
 
+use std::sync::Arc;
+
 use datafusion::logical_expr::Expr;
 use portolan_catalog::DomainName;
 
@@ -18,7 +20,7 @@ const KEY_COLUMN_BYTES: f64 = 8.0;
 /// The routes between sites, in one view of the mesh.
 #[derive(Clone, Copy)]
 pub(super) struct Routes<'a> {
-    pub(super) view: &'a MeshView,
+    pub(super) view: &'a Arc<MeshView>,
     /// True for a fragment that another node sent. Owners do not fetch rows from one another for it, so that no
     /// fragment goes in circles.
     pub(super) is_fragment: bool,

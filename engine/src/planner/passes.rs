@@ -144,9 +144,9 @@ fn place(planning: &Planning<'_>, draft: Draft) -> Result<Draft> {
 }
 
 fn cut(planning: &Planning<'_>, draft: Draft) -> Result<Draft> {
-    let Planning { state, routes, running, .. } = *planning;
+    let Planning { routes, running, .. } = *planning;
     let placed = draft.placed.ok_or_else(unplaced)?;
-    let (plan, placed, fragments) = cut::cut(placed, state, routes, running)?;
+    let (plan, placed, fragments) = cut::cut(placed, routes, running)?;
     Ok(Draft { plan, placed: Some(placed), fragments, ..draft })
 }
 

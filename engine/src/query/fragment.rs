@@ -30,7 +30,7 @@ pub(crate) async fn run_fragment(engine: &Arc<EngineState>, fragment: SentFragme
         .cpu
         .run(async move {
             let state = query.state();
-            let plan = planner::analyse(&state, decode(&fragment.encoded, &state)?)?;
+            let plan = planner::analyse(&state, decode(&fragment.encoded, &query.view)?)?;
             query.start_in(state, &plan, nullable(plan.schema().as_arrow())).await
         })
         .await
@@ -43,7 +43,7 @@ pub(crate) async fn estimate_fragment(engine: &Arc<EngineState>, fragment: SentF
         .cpu
         .run(async move {
             let state = query.state();
-            let plan = planner::analyse(&state, decode(&fragment.encoded, &state)?)?;
+            let plan = planner::analyse(&state, decode(&fragment.encoded, &query.view)?)?;
             let planned = planner::plan(&state, &plan, &query.settings, &query.view, query.is_fragment())?;
             let expected = cardinality::estimate(&planned.normalised);
             let rows = expected.known.then(|| expected.rows.round());

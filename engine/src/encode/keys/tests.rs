@@ -11,7 +11,8 @@ use prost::Message;
 use super::*;
 use crate::ErrorKind;
 use crate::encode::{decode, encode};
-use crate::fake_mesh::{analysed, gateway, state_of};
+use crate::fake_mesh::{analysed, gateway};
+use crate::mesh::MeshView;
 
 fn ints(values: impl IntoIterator<Item = i64>) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(values))
@@ -160,35 +161,35 @@ fn views_travel_without_the_values_of_other_rows() {
 }
 
 /// Returns a plan that tests rows for two sets of keys, one of them twice.
-async fn plan_with_keys() -> (LogicalPlan, datafusion::execution::session_state::SessionState) {
+async fn plan_with_keys() -> (LogicalPlan, Arc<MeshView>) {
     let engine = gateway().await;
-    let state = state_of(&engine);
+    let view = engine.inner().mesh.view();
     let plan = analysed(&engine, "SELECT n_nationkey, n_name, n_regionkey FROM geo.places.nation").await;
     let (a, b) = (SentKeys::batch(&[ints([3])]).unwrap(), SentKeys::bloom(&[words(&["CHINA"])]).unwrap());
     let test = InKeys::call(a.clone(), vec![col("n_nationkey")])
         .and(InKeys::call(b, vec![col("n_name")]))
         .and(InKeys::call(a, vec![col("n_regionkey")]));
-    (LogicalPlanBuilder::from(plan).filter(test).unwrap().build().unwrap(), state)
+    (LogicalPlanBuilder::from(plan).filter(test).unwrap().build().unwrap(), view)
 }
 
 #[tokio::test]
 async fn keys_travel_beside_the_plan_once_each() {
-    let (plan, state) = plan_with_keys().await;
-    let encoded = encode(&plan, &state).unwrap();
+    let (plan, view) = plan_with_keys().await;
+    let encoded = encode(&plan, &view).unwrap();
     assert_eq!(encoded.keys.len(), 2);
-    let decoded = decode(&encoded, &state).unwrap();
+    let decoded = decode(&encoded, &view).unwrap();
     assert_eq!(decoded.display_indent().to_string(), plan.display_indent().to_string());
     // The receiver may send it on.
-    assert_eq!(encode(&decoded, &state).unwrap(), encoded);
+    assert_eq!(encode(&decoded, &view).unwrap(), encoded);
 }
 
 #[tokio::test]
 async fn a_plan_without_its_keys_is_refused() {
-    let (plan, state) = plan_with_keys().await;
-    let EncodedPlan { plan, keys } = encode(&plan, &state).unwrap();
+    let (plan, view) = plan_with_keys().await;
+    let EncodedPlan { plan, keys } = encode(&plan, &view).unwrap();
     let swapped = vec![keys[1].clone(), keys[0].clone()];
     for keys in [vec![], keys[..1].to_vec(), swapped] {
-        let error = decode(&EncodedPlan { plan: plan.clone(), keys }, &state).unwrap_err();
+        let error = decode(&EncodedPlan { plan: plan.clone(), keys }, &view).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{}", error.chain());
     }
 }

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use datafusion::datasource::file_format::format_as_file_type;
 use datafusion::datasource::file_format::parquet::{ParquetFormat, ParquetFormatFactory};
 use datafusion::datasource::listing::ListingOptions;
-use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::SessionContext;
 use datafusion_proto::bytes::logical_plan_to_bytes;
@@ -33,21 +32,22 @@ async fn sent(sql: &str) -> (LogicalPlan, Bytes) {
     let engine = gateway().await;
     let state = state_of(&engine);
     let plan = state.optimize(&analysed(&engine, sql).await).unwrap();
-    let encoded = encode(&plan, &state).unwrap();
+    let encoded = encode(&plan, &engine.inner().mesh.view()).unwrap();
     assert!(encoded.keys.is_empty());
     (plan, encoded.plan)
 }
 
 /// Decodes a plan without keys.
-fn decode(plan: &[u8], state: &SessionState) -> Result<LogicalPlan, Error> {
-    super::decode(&EncodedPlan { plan: Bytes::copy_from_slice(plan), keys: vec![] }, state)
+fn decode(plan: &[u8], engine: &Engine) -> Result<LogicalPlan, Error> {
+    let encoded = EncodedPlan { plan: Bytes::copy_from_slice(plan), keys: vec![] };
+    super::decode(&encoded, &engine.inner().mesh.view())
 }
 
 const QUERY: &str = "SELECT n_name, count(*) AS n FROM geo.places.nation JOIN geo.places.region \
                      ON n_regionkey = r_regionkey WHERE r_name <> 'ASIA' GROUP BY n_name";
 
 fn refused(bytes: &[u8], engine: &Engine) -> Error {
-    decode(bytes, &state_of(engine)).unwrap_err()
+    decode(bytes, engine).unwrap_err()
 }
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn a_plan_is_the_same_after_decoding() {
         "SELECT r_name, k FROM geo.places.region LEFT JOIN (VALUES (1, NULL)) AS v (k, l) ON r_regionkey = k",
     ] {
         let (plan, encoded) = sent(sql).await;
-        let decoded = decode(&encoded, &state_of(&gateway().await)).unwrap();
+        let decoded = decode(&encoded, &gateway().await).unwrap();
         assert_eq!(decoded.display_indent_schema().to_string(), plan.display_indent_schema().to_string(), "{sql}");
     }
 }
@@ -72,7 +72,7 @@ async fn a_plan_is_the_same_after_decoding() {
 #[tokio::test]
 async fn the_owner_reads_its_own_port() {
     let (_, encoded) = sent(QUERY).await;
-    let decoded = decode(&encoded, &state_of(&owner(tpch_domain("geo")))).unwrap();
+    let decoded = decode(&encoded, &owner(tpch_domain("geo"))).unwrap();
     let text = decoded.display_indent().to_string();
     assert!(text.contains("TableScan: geo.places.nation"), "{text}");
 }
@@ -97,16 +97,15 @@ async fn garbage_is_no_fragment() {
 async fn a_truncated_or_changed_plan_is_refused_or_harmless() {
     let (_, encoded) = sent(QUERY).await;
     let engine = owner(tpch_domain("geo"));
-    let state = state_of(&engine);
     for end in 0..encoded.len() {
-        let error = decode(&encoded[..end], &state).unwrap_err();
+        let error = decode(&encoded[..end], &engine).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{end}: {}", error.chain());
     }
     // A flipped bit may make another valid plan. That plan must then still be admitted.
     for place in 0..encoded.len() {
         let mut bent = encoded.to_vec();
         bent[place] ^= 1 << (place % 8);
-        if let Ok(plan) = decode(&bent, &state) {
+        if let Ok(plan) = decode(&bent, &engine) {
             super::admit::plan(&plan).unwrap();
         }
     }
@@ -185,11 +184,10 @@ async fn nesting_is_bounded() {
 #[tokio::test]
 async fn size_is_bounded_on_both_sides() {
     let engine = gateway().await;
-    let state = state_of(&engine);
     let long = "x".repeat(MAX_PLAN_BYTES);
     let plan = analysed(&engine, "SELECT n_name FROM geo.places.nation WHERE n_name <> $1").await;
     let plan = plan.with_param_values(vec![datafusion::scalar::ScalarValue::from(long)]).unwrap();
-    let error = encode(&plan, &state).unwrap_err();
+    let error = encode(&plan, &engine.inner().mesh.view()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.chain().contains("bytes"), "{}", error.chain());
     let error = refused(&vec![0; MAX_PLAN_BYTES + 1], &engine);
@@ -202,6 +200,6 @@ async fn a_table_of_this_node_does_not_travel() {
     let engine = Engine::builder().cpu_threads(1).peer(peer).build().unwrap();
     engine.refresh().await;
     let plan = analysed(&engine, "SELECT * FROM mesh.domains").await;
-    let error = encode(&plan, &state_of(&engine)).unwrap_err();
+    let error = encode(&plan, &engine.inner().mesh.view()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }

@@ -13,7 +13,7 @@ use super::form::{FORCED_LITERALS, Figures};
 use super::restriction::{Body, Condition, Restriction};
 use super::set::KeySet;
 use crate::encode::keys::{InKeys, SentKeys, travels};
-use crate::encode::write_over;
+use crate::encode::write;
 use crate::mesh::MeshView;
 use crate::plan::{Fragment, KeyPlan};
 use crate::planner::cardinality::{Cardinality, estimate};
@@ -48,10 +48,9 @@ pub(in crate::exchange) fn restrict(
     let tests: Vec<_> = restrictions.iter().filter_map(|r| writer.write(r)).collect();
     let mut result = writer.result;
     let Some(predicate) = tests.into_iter().reduce(Expr::and) else { return result };
-    let filtered =
-        Filter::try_new(predicate, Arc::new(fragment.plan.clone())).map_err(|e| e.strip_backtrace()).and_then(|f| {
-            write_over(&LogicalPlan::Filter(f), &fragment.site, view.clone()).map_err(|e| e.context().to_owned())
-        });
+    let filtered = Filter::try_new(predicate, Arc::new(fragment.plan.clone()))
+        .map_err(|e| e.strip_backtrace())
+        .and_then(|f| write(&LogicalPlan::Filter(f), &fragment.site, view).map_err(|e| e.context().to_owned()));
     match filtered {
         Ok(sent) => result.sent = Some(sent),
         Err(reason) => {
