@@ -96,31 +96,29 @@ impl CandidateTree {
         let below = self.inputs.iter().chain(&self.subqueries).flat_map(|part| part.refusals.clone());
         let mut refusals: BTreeMap<SiteId, Refusal> = below.collect();
         for site in space.sites {
-            if let SiteChoice::Site(id) = site
-                && !refusals.contains_key(id)
-                && let Err(refusal) = space.routes.view.capabilities(id).admits(&self.plan)
+            if !refusals.contains_key(site)
+                && let Err(refusal) = space.routes.view.capabilities(site).admits(&self.plan)
             {
-                refusals.insert(id.clone(), refusal);
+                refusals.insert(site.clone(), refusal);
             }
         }
         refusals
     }
 
     /// Returns the candidate at another site, which has each input or fetches it from the input's owner.
-    fn candidate_at(&self, site: &SiteChoice, space: SearchSpace<'_>) -> Option<OperatorCandidate> {
-        if let SiteChoice::Site(id) = site
-            && self.refusals.contains_key(id)
-        {
+    fn candidate_at(&self, id: &SiteId, space: SearchSpace<'_>) -> Option<OperatorCandidate> {
+        if self.refusals.contains_key(id) {
             return None;
         }
-        let mut cost = self.work() * space.routes.work_factor(site);
+        let site = SiteChoice::Site(id.clone());
+        let mut cost = self.work() * space.routes.work_factor(&site);
         let mut edges = vec![];
         let mut from = vec![];
         let mut pulled = vec![];
         let pulls_inputs = matches!(self.plan, LogicalPlan::Join(_));
         for (i, part) in self.inputs.iter().chain(&self.subqueries).enumerate() {
-            let there = part.candidate(site).map(Candidate::stay);
-            let whole = if pulls_inputs || i >= self.inputs.len() { part.pulled_to(site, space) } else { None };
+            let there = part.candidate(&site).map(Candidate::stay);
+            let whole = if pulls_inputs || i >= self.inputs.len() { part.pulled_to(&site, space) } else { None };
             let is_pulled = match (&there, &whole) {
                 (Some(there), Some(whole)) => whole.cost.milliseconds < there.cost.milliseconds,
                 (there, _) => there.is_none(),
@@ -147,11 +145,11 @@ impl CandidateTree {
             }
         }
         let what = match pulled.is_empty() {
-            true => format!("at {}", name(site)),
-            false => format!("delegate to {}, which pulls from {}", name(site), pulled.join(", ")),
+            true => format!("at {id}"),
+            false => format!("delegate to {id}, which pulls from {}", pulled.join(", ")),
         };
         let decisions = Choices { from, decision: None, what };
-        Some(Candidate { site: site.clone(), cost, edges: edges.concat(), decisions })
+        Some(Candidate { site, cost, edges: edges.concat(), decisions })
     }
 
     /// Returns the transfer of its rows to another node, which fetches them from their only owner.
@@ -237,12 +235,4 @@ fn cheapest_each(candidates: Vec<OperatorCandidate>) -> Vec<OperatorCandidate> {
         }
     }
     best
-}
-
-fn name(site: &SiteChoice) -> String {
-    match site {
-        SiteChoice::Site(site) => site.to_string(),
-        SiteChoice::Here => "this node".into(),
-        SiteChoice::Anywhere => "anywhere".into(),
-    }
 }

@@ -7,7 +7,7 @@ use datafusion::datasource::source_as_provider;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{LogicalPlan, TableScan};
 use portolan_catalog::DomainName;
-use portolan_connectors::Capabilities;
+use portolan_connectors::{Capabilities, SiteId};
 
 use crate::encode::admit;
 use crate::mesh::MeshView;
@@ -63,11 +63,11 @@ pub(in crate::planner) fn site_of(plan: &LogicalPlan, view: &MeshView) -> DataFu
 }
 
 /// Returns the other sites whose ports a plan reads.
-pub(in crate::planner) fn other_sites(plan: &LogicalPlan) -> DataFusionResult<Vec<SiteChoice>> {
+pub(in crate::planner) fn other_sites(plan: &LogicalPlan) -> DataFusionResult<Vec<SiteId>> {
     let mut found = BTreeSet::new();
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node
-            && let Some((_, site @ SiteChoice::Site(_))) = port_of(scan)
+            && let Some((_, SiteChoice::Site(site))) = port_of(scan)
         {
             found.insert(site);
         }

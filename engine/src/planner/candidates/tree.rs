@@ -44,7 +44,7 @@ pub(super) struct SearchSpace<'a> {
     pub(super) settings: &'a Settings,
     pub(super) routes: Routes<'a>,
     /// The other sites whose ports the plan reads. Each may run a part.
-    pub(super) sites: &'a [SiteChoice],
+    pub(super) sites: &'a [SiteId],
 }
 
 impl CandidateTree {
