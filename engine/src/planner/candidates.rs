@@ -13,7 +13,7 @@ mod tree;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::LogicalPlan;
 
-pub(super) use self::forced::Numbers;
+pub(super) use self::forced::OperatorCounter;
 pub(super) use self::sites::{other_sites, site_and_domains, site_of};
 pub(super) use self::tree::CandidateTree;
 use super::movement::{EdgeCandidate, Routes, Transfer};

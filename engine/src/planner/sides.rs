@@ -7,7 +7,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, Projection};
 
-use super::candidates::Numbers;
+use super::candidates::OperatorCounter;
 use crate::mesh::MeshView;
 use crate::settings::{Settings, StrategyChoice};
 
@@ -41,17 +41,17 @@ pub(super) fn force_sides(plan: LogicalPlan, settings: &Settings, view: &MeshVie
     if !settings.strategy.contains(&StrategyChoice::KeysFromRight) {
         return Ok(plan);
     }
-    exchange_sides(plan, settings, view, &mut Numbers::default())
+    exchange_sides(plan, settings, view, &mut OperatorCounter::default())
 }
 
 fn exchange_sides(
     plan: LogicalPlan,
     settings: &Settings,
     view: &MeshView,
-    numbers: &mut Numbers,
+    counter: &mut OperatorCounter,
 ) -> Result<LogicalPlan> {
-    let exchange = numbers.forced(&plan, settings, view)? == StrategyChoice::KeysFromRight;
-    let plan = plan.map_children(|child| Ok(Transformed::yes(exchange_sides(child, settings, view, numbers)?)))?.data;
+    let exchange = counter.forced(&plan, settings, view)? == StrategyChoice::KeysFromRight;
+    let plan = plan.map_children(|child| Ok(Transformed::yes(exchange_sides(child, settings, view, counter)?)))?.data;
     match &plan {
         LogicalPlan::Join(join) if exchange && can_swap(join) => swapped(join),
         _ => Ok(plan),

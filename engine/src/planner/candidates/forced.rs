@@ -9,15 +9,17 @@ use crate::mesh::MeshView;
 use crate::plan::SiteChoice;
 use crate::settings::{Pushdown, Settings, StrategyChoice};
 
-/// The numbers of operators, and of joins across sites in the order of the printed plan. A setting can force each join.
+/// A counter of a plan's operators, and of its joins across sites in the order of the printed plan. A setting can force
+/// each join.
 #[derive(Default)]
-pub(in crate::planner) struct Numbers {
+pub(in crate::planner) struct OperatorCounter {
     joins: usize,
     operators: usize,
 }
 
-impl Numbers {
-    pub(super) fn operator(&mut self) -> usize {
+impl OperatorCounter {
+    /// Returns the number of the next operator.
+    pub(super) fn next_operator(&mut self) -> usize {
         self.operators += 1;
         self.operators
     }

@@ -9,7 +9,7 @@ use portolan_catalog::DomainName;
 use portolan_connectors::{Refusal, SiteId};
 
 use super::edges::OperatorTransfer;
-use super::forced::Numbers;
+use super::forced::OperatorCounter;
 use super::search::OperatorCandidate;
 use super::sites::other_sites;
 use crate::plan::SiteChoice;
@@ -55,13 +55,17 @@ impl CandidateTree {
         routes: Routes<'_>,
     ) -> DataFusionResult<Self> {
         let sites = other_sites(plan)?;
-        Self::of_operator(plan, SearchSpace { settings, routes, sites: &sites }, &mut Numbers::default())
+        Self::of_operator(plan, SearchSpace { settings, routes, sites: &sites }, &mut OperatorCounter::default())
     }
 
-    fn of_operator(plan: &LogicalPlan, space: SearchSpace<'_>, numbers: &mut Numbers) -> DataFusionResult<Self> {
-        let forced = numbers.forced(plan, space.settings, space.routes.view)?;
+    fn of_operator(
+        plan: &LogicalPlan,
+        space: SearchSpace<'_>,
+        counter: &mut OperatorCounter,
+    ) -> DataFusionResult<Self> {
+        let forced = counter.forced(plan, space.settings, space.routes.view)?;
         let inputs: Vec<Self> =
-            plan.inputs().into_iter().map(|i| Self::of_operator(i, space, numbers)).collect::<DataFusionResult<_>>()?;
+            plan.inputs().into_iter().map(|i| Self::of_operator(i, space, counter)).collect::<DataFusionResult<_>>()?;
         let mut subqueries = vec![];
         // Only the subqueries of this operator's own expressions: their inputs come with the recursion.
         plan.apply_expressions(|expr| {
@@ -72,13 +76,13 @@ impl CandidateTree {
                     Expr::Exists(s) => &s.subquery,
                     _ => return Ok(TreeNodeRecursion::Continue),
                 };
-                subqueries.push(Self::of_operator(&LogicalPlan::Subquery(subquery.clone()), space, numbers)?);
+                subqueries.push(Self::of_operator(&LogicalPlan::Subquery(subquery.clone()), space, counter)?);
                 Ok(TreeNodeRecursion::Continue)
             })
         })?;
         let below: Vec<Cardinality> = inputs.iter().map(|i| i.rows.clone()).collect();
         let mut tree = Self {
-            number: numbers.operator(),
+            number: counter.next_operator(),
             plan: plan.clone(),
             domains: inputs.iter().chain(&subqueries).flat_map(|i| i.domains.clone()).collect(),
             port_sites: inputs.iter().chain(&subqueries).flat_map(|i| i.port_sites.clone()).collect(),
