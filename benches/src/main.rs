@@ -263,7 +263,7 @@ async fn start(program: &Path, data: &Path, kind: Kind, proxies: &mut Option<Pro
         }
         Ok(peer)
     };
-    LocalMesh::start_over(program, data, &mut { between }).await
+    LocalMesh::start_with_links(program, data, &mut { between }).await
 }
 
 /// Returns the queries with these numbers, or all queries if there are no numbers.

@@ -324,7 +324,7 @@ async fn users_log_in_and_keep_their_statements_to_themselves() {
 /// The fragment that a gateway sends to the node that owns `sales`.
 async fn fragment_of(node: &Node, credentials: Option<NodeCredentials>, sql: &str) -> (Arc<FakePeer>, FragmentRequest) {
     let options = NodeOptions { credentials, ..NodeOptions::default() };
-    let peer = FakePeer::before(Arc::new(NodeSite::new(&node.url, options).unwrap()));
+    let peer = FakePeer::in_front_of(Arc::new(NodeSite::new(&node.url, options).unwrap()));
     let gateway = Engine::builder().peer(peer.clone()).build().unwrap();
     gateway.refresh().await;
     gateway.sql(sql).await.unwrap().try_collect::<Vec<_>>().await.unwrap();
@@ -396,7 +396,7 @@ async fn a_signed_fragment_runs_once() {
     let node = Node::start(engine, ServerOptions { auth, delegation, ..options() }).await;
     let options =
         NodeOptions { identity: Some(identity.clone()), audience: Some("sales".to_owned()), ..NodeOptions::default() };
-    let peer = FakePeer::before(Arc::new(NodeSite::new(&node.url, options).unwrap()));
+    let peer = FakePeer::in_front_of(Arc::new(NodeSite::new(&node.url, options).unwrap()));
     let gateway = Engine::builder().peer(peer.clone()).build().unwrap();
     gateway.refresh().await;
     for _ in 0..3 {

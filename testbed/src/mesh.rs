@@ -88,7 +88,7 @@ impl LocalMesh {
     /// # Errors
     /// A node that does not start or does not answer in time, with the end of its log. No process is left running.
     pub async fn start(program: &Path, data: &Path) -> Result<Self> {
-        Self::start_over(program, data, &mut |way| Ok(way.direct())).await
+        Self::start_with_links(program, data, &mut |way| Ok(way.direct())).await
     }
 
     /// Starts a mesh as [`LocalMesh::start`] does, with the keys of `more` in the config of each node, such as limits
@@ -105,7 +105,7 @@ impl LocalMesh {
     ///
     /// # Errors
     /// As [`LocalMesh::start`]; the errors of `link`.
-    pub async fn start_over(
+    pub async fn start_with_links(
         program: &Path,
         data: &Path,
         link: &mut (dyn FnMut(Way<'_>) -> Result<Value> + Send),

@@ -61,7 +61,7 @@ impl FakePeer {
     }
 
     /// Returns a peer that passes every call on to `inner`.
-    pub fn before(inner: Arc<dyn Peer>) -> Arc<Self> {
+    pub fn in_front_of(inner: Arc<dyn Peer>) -> Arc<Self> {
         let id = inner.id().clone();
         Arc::new(Self { id, inner: Some(inner), state: Mutex::default(), abandoned: AtomicUsize::new(0) })
     }
