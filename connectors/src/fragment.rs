@@ -102,7 +102,7 @@ pub struct FragmentRequest {
 
 /// A part of a plan that another node sent, after the receiver has verified on whose behalf.
 #[derive(Clone, Debug)]
-pub struct SentFragment {
+pub struct ReceivedFragment {
     /// The head of the query's fragments.
     pub head: FragmentHead,
     /// The plan of the fragment.

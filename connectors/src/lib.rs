@@ -26,7 +26,7 @@ pub use capabilities::{Capabilities, KeyForm, SiteCosts, WireForm};
 pub use error::{Error, ErrorKind, Result};
 pub use fragment::{
     EncodedPlan, FragmentEstimate, FragmentHead, FragmentItem, FragmentPlan, FragmentRequest, FragmentStream,
-    FragmentSummary, OperatorMetrics, PulledRows, SentFragment,
+    FragmentSummary, OperatorMetrics, PulledRows, ReceivedFragment,
 };
 pub use open::open_domain;
 pub use peer::{CatalogAnswer, Peer, Reach};

@@ -22,7 +22,8 @@ use crate::mesh::{LinkOverride, Mesh};
 use crate::names::RESERVED_CATALOG;
 use crate::state::{EngineState, QueryContext};
 use crate::{
-    Error, ErrorKind, EstimatedFragment, Limits, Principal, QueryStream, Result, SentFragment, Session, query, upstream,
+    Error, ErrorKind, EstimatedFragment, Limits, Principal, QueryStream, ReceivedFragment, Result, Session, query,
+    upstream,
 };
 
 /// An engine that answers SQL over the ports of the domains that it owns or reaches through peers. A clone is cheap.
@@ -275,7 +276,7 @@ impl Engine {
     /// `InvalidQuery` for bytes that are not a fragment, or for a fragment with anything but known plan nodes over
     /// ports; `NotFound` for a port that this node does not have; `PermissionDenied` beyond the limit on hops;
     /// `ResourceExhausted` for more bytes of keys than are accepted.
-    pub async fn fragment(&self, fragment: SentFragment) -> Result<QueryStream> {
+    pub async fn fragment(&self, fragment: ReceivedFragment) -> Result<QueryStream> {
         query::run_fragment(&self.0, fragment).await
     }
 
@@ -283,7 +284,7 @@ impl Engine {
     ///
     /// # Errors
     /// As for [`Engine::fragment`].
-    pub async fn estimate_fragment(&self, fragment: SentFragment) -> Result<EstimatedFragment> {
+    pub async fn estimate_fragment(&self, fragment: ReceivedFragment) -> Result<EstimatedFragment> {
         query::estimate_fragment(&self.0, fragment).await
     }
 }

@@ -31,7 +31,7 @@ pub use mesh::LinkOverride;
 pub use portolan_connectors::{Error, ErrorKind, KeyForm, Principal, Result, principal};
 pub use progress::{EdgeProgress, Progress, ProgressHandle};
 pub use query::{
-    EstimatedFragment, IngestMode, IngestTarget, Prepared, QueryStream, SentFragment, StatementKind, rows_of,
+    EstimatedFragment, IngestMode, IngestTarget, Prepared, QueryStream, ReceivedFragment, StatementKind, rows_of,
 };
 pub use session::Session;
 pub use settings::{Compression, Pushdown, SETTINGS, Settings, StrategyChoice};

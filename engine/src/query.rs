@@ -42,7 +42,7 @@ pub use fragment::EstimatedFragment;
 pub(crate) use fragment::{estimate_fragment, run_fragment};
 pub(crate) use ingest::ingest;
 pub use ingest::{IngestMode, IngestTarget};
-pub use portolan_connectors::SentFragment;
+pub use portolan_connectors::ReceivedFragment;
 pub use prepared::{Prepared, StatementKind};
 pub use stream::QueryStream;
 

@@ -15,7 +15,7 @@ use datafusion::DATAFUSION_VERSION;
 use prost::Message;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::fragment::{EncodedPlan, FragmentHead, FragmentRequest, SentFragment};
+use crate::fragment::{EncodedPlan, FragmentHead, FragmentRequest, ReceivedFragment};
 use crate::principal::Principal;
 
 /// The version of this protocol. Nodes with different versions do not exchange fragments.
@@ -191,12 +191,12 @@ impl FragmentTicket {
 
     /// Returns the fragment of a ticket. `principal` and `via` are those that the receiver has verified. Nothing in a
     /// ticket makes a principal an administrator.
-    pub fn into_fragment(self, principal: Principal, via: Vec<String>) -> SentFragment {
+    pub fn into_fragment(self, principal: Principal, via: Vec<String>) -> ReceivedFragment {
         let Self { protocol: _, datafusion: _, query_id, hops, remaining_ms, plan, keys, identity: _, measured } = self;
         let now = Instant::now();
         let deadline = now.checked_add(Duration::from_millis(remaining_ms)).unwrap_or(now + MOST_REMAINING);
         let head = FragmentHead { query_id, principal: principal.with_admin(false), via, hops, deadline, measured };
-        SentFragment { head, encoded: EncodedPlan { plan, keys } }
+        ReceivedFragment { head, encoded: EncodedPlan { plan, keys } }
     }
 }
 

@@ -10,7 +10,7 @@ use futures::StreamExt;
 use portolan_catalog::{Port, PortRef, PortStatistics};
 use portolan_connectors::testing::{catalog, columns, local_domain};
 use portolan_connectors::{
-    CatalogAnswer, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, Peer, SentFragment, Site, SiteId,
+    CatalogAnswer, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, Peer, ReceivedFragment, Site, SiteId,
 };
 
 use crate::{Engine, Result};
@@ -52,8 +52,10 @@ impl Site for OwnerPeer {
 
     async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream> {
         self.requests.lock().unwrap().push(request.clone());
-        let rows =
-            self.engine.fragment(SentFragment { head: request.head, encoded: request.plan.encoded()?.clone() }).await?;
+        let rows = self
+            .engine
+            .fragment(ReceivedFragment { head: request.head, encoded: request.plan.encoded()?.clone() })
+            .await?;
         let state = (rows, 0_u64, false);
         Ok(Box::pin(futures::stream::try_unfold(state, |(mut rows, count, ended)| async move {
             if ended {

@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use portolan_connectors::{FragmentEstimate, FragmentHead, SentFragment};
+use portolan_connectors::{FragmentEstimate, FragmentHead, ReceivedFragment};
 use tokio_util::sync::CancellationToken;
 
 use super::{Entry, Query, QueryStream, nullable};
@@ -24,7 +24,7 @@ pub struct EstimatedFragment {
 }
 
 /// Plans and starts a fragment that another node sent.
-pub(crate) async fn run_fragment(engine: &Arc<EngineState>, fragment: SentFragment) -> Result<QueryStream> {
+pub(crate) async fn run_fragment(engine: &Arc<EngineState>, fragment: ReceivedFragment) -> Result<QueryStream> {
     let query = admitted(engine, &fragment)?;
     engine
         .cpu
@@ -37,7 +37,10 @@ pub(crate) async fn run_fragment(engine: &Arc<EngineState>, fragment: SentFragme
 }
 
 /// Estimates a fragment that another node may send.
-pub(crate) async fn estimate_fragment(engine: &Arc<EngineState>, fragment: SentFragment) -> Result<EstimatedFragment> {
+pub(crate) async fn estimate_fragment(
+    engine: &Arc<EngineState>,
+    fragment: ReceivedFragment,
+) -> Result<EstimatedFragment> {
     let query = admitted(engine, &fragment)?;
     engine
         .cpu
@@ -58,8 +61,8 @@ pub(crate) async fn estimate_fragment(engine: &Arc<EngineState>, fragment: SentF
 }
 
 /// Returns the fragment as a query of this node, if it is within the limits.
-fn admitted(engine: &Arc<EngineState>, fragment: &SentFragment) -> Result<Query> {
-    let SentFragment { head, encoded } = fragment;
+fn admitted(engine: &Arc<EngineState>, fragment: &ReceivedFragment) -> Result<Query> {
+    let ReceivedFragment { head, encoded } = fragment;
     let FragmentHead { query_id, principal, via, .. } = head;
     let hops = head.hops;
     if hops > engine.limits.max_hops {

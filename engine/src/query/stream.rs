@@ -87,7 +87,7 @@ impl QueryStream {
     }
 
     /// Returns the summary of the query, which is complete when the stream has ended. It includes the metrics of the
-    /// operators, unless this is a [fragment](crate::SentFragment) whose sender does not request them.
+    /// operators, unless this is a [fragment](crate::ReceivedFragment) whose sender does not request them.
     pub fn summary(&self) -> FragmentSummary {
         let plan = if self.measured { self.ready() } else { None };
         FragmentSummary {

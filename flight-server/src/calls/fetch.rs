@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_flight::sql::Command;
 use futures::StreamExt;
 use portolan_connectors::node::protocol::{FragmentTicket, NodeHello};
-use portolan_engine::{EstimatedFragment, Result, SentFragment};
+use portolan_engine::{EstimatedFragment, ReceivedFragment, Result};
 use tokio_util::sync::CancellationToken;
 
 use super::service::Service;
@@ -91,7 +91,7 @@ impl Service {
     }
 
     /// Returns the fragment in a ticket, if the caller may send it.
-    fn sent(&self, caller: &Caller, ticket: FragmentTicket, purpose: Purpose) -> Result<SentFragment> {
+    fn sent(&self, caller: &Caller, ticket: FragmentTicket, purpose: Purpose) -> Result<ReceivedFragment> {
         let (protocol, datafusion) = (ticket.protocol, ticket.datafusion.clone());
         // This check comes first, because another version may not be able to send a principal.
         NodeHello::current().check(&NodeHello { protocol, datafusion, ..NodeHello::default() })?;

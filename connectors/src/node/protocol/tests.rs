@@ -64,7 +64,7 @@ fn a_ticket_becomes_a_fragment_of_whom_its_receiver_names() {
     for (remaining_ms, least) in [(0, 0), (60_000, 60_000), (u64::MAX, 60_000)] {
         let before = Instant::now();
         let sent = FragmentTicket { remaining_ms, ..ticket() };
-        let SentFragment { head, encoded } = sent.into_fragment(ann.clone().with_admin(true), via.clone());
+        let ReceivedFragment { head, encoded } = sent.into_fragment(ann.clone().with_admin(true), via.clone());
         assert_eq!((&head.principal, &head.via), (&ann, &via), "a ticket never makes an administrator");
         assert_eq!((head.query_id.as_str(), head.hops, head.measured), ("q", 2, true));
         assert!(head.deadline >= before + Duration::from_millis(least), "{remaining_ms}");
