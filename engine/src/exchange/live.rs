@@ -33,7 +33,7 @@ use crate::state::QueryContext;
 use crate::{Error, ErrorKind};
 
 /// The largest number of batches that wait for their reader. If there are more, the owner waits.
-const BATCHES_AHEAD: usize = 2;
+const WAITING_BATCHES: usize = 2;
 /// The only partition of a remote scan.
 const PARTITION: usize = 0;
 
@@ -159,7 +159,7 @@ impl LiveEdges {
     }
 
     /// Requests the rows of an edge before the plan around it runs.
-    pub(crate) fn start_ahead(&self, edge: &LiveEdge) -> Result<()> {
+    pub(crate) fn prefetch(&self, edge: &LiveEdge) -> Result<()> {
         let run = ScanRun { schema: edge.fragment.arrow_schema(), filters: vec![], metrics: edge.metrics.clone() };
         edge.prefetched.put(self.rows(&edge.fragment, run)?);
         Ok(())
@@ -226,7 +226,7 @@ impl LiveEdge {
             fragment: self.fragment.clone(),
         };
         let wanted = Arc::new(Notify::new());
-        let mut task = RecordBatchReceiverStream::builder(schema.clone(), BATCHES_AHEAD);
+        let mut task = RecordBatchReceiverStream::builder(schema.clone(), WAITING_BATCHES);
         task.spawn(read_all(start, reading, wanted.clone(), task.tx()));
         let rows = task.build();
         let stream = futures::stream::once(async move {
@@ -239,7 +239,7 @@ impl LiveEdge {
 
     /// Reads rows before the plan around them runs, up to a size limit and for at most `wait`. Returns the number of
     /// rows.
-    pub(crate) async fn read_ahead(&self, context: &TaskContext, wait: Duration) -> Result<Counted> {
+    pub(crate) async fn count_prefetched(&self, context: &TaskContext, wait: Duration) -> Result<Counted> {
         self.prefetched.read(&self.fragment.arrow_schema(), context, wait).await
     }
 

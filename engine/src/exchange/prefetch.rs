@@ -19,7 +19,7 @@ use crate::plan::Counted;
 /// The largest size of the rows that are counted. They wait in memory.
 pub(crate) const COUNTED_BYTES: usize = 16 << 20;
 
-/// The rows of a scan that was started ahead, until its plan reads them.
+/// The rows of a scan that starts before the plan around it, until that plan reads them.
 #[derive(Clone, Default)]
 pub(super) struct Prefetched(Arc<Mutex<Option<SendableRecordBatchStream>>>);
 

@@ -43,7 +43,7 @@ impl Query {
         let (context, edges) = (ready.task_context(), ready.edges.all());
         // Edges that wait for no keys start now, as they would without this step.
         for edge in edges.iter().filter(|e| e.fragment.edge.keys.is_none()) {
-            ready.edges.start_ahead(edge).map_err(|e| from_datafusion(&e))?;
+            ready.edges.prefetch(edge).map_err(|e| from_datafusion(&e))?;
         }
         let _ = self.context.waiting_since.set(Instant::now());
         let wait = edges.iter().filter_map(|e| Some(e.fragment.edge.keys.as_ref()?.wait)).max().unwrap_or_default();
@@ -95,7 +95,7 @@ impl Query {
 }
 
 async fn count(edge: &LiveEdge, context: &TaskContext, wait: Duration) -> Result<(usize, Counted)> {
-    let counted = edge.read_ahead(context, wait).await.map_err(|e| from_datafusion(&e))?;
+    let counted = edge.count_prefetched(context, wait).await.map_err(|e| from_datafusion(&e))?;
     Ok((edge.fragment.number, counted))
 }
 
