@@ -1,10 +1,10 @@
-//! Collects the statistics of ports: from footers, from a bounded sample of rows, and from the contracts, as
+//! Collects the statistics of ports: from the plan of a scan, from a bounded sample of rows, and from the contracts, as
 //! [`PortStatistics`]. Collecting never fails: statistics that cannot be determined are omitted.
 
 mod columns;
 mod distinct;
-mod footers;
 mod sample;
+mod scan;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -25,14 +25,14 @@ use portolan_catalog::{
 use tokio::time::{Instant, timeout};
 
 use self::columns::Sampled;
-use self::footers::{FooterColumn, Footers};
 use self::sample::{Bounds, RUNS, Sample};
+use self::scan::{ScanColumn, ScanStatistics};
 pub use self::value::statistic_value;
 use self::width::{fixed_width, is_nested};
 use crate::panics::caught_async;
 use crate::source::{Footprint, LocalDomain, OPENINGS, OpenedPort, SourceOpener};
 
-/// The time limit for a source to list its data, to return its footers, or to guess its rows.
+/// The time limit for a source to list its data, to plan a scan, or to guess its rows.
 const SOURCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time for sampling when a domain is opened. Ports that are not sampled by then are sampled after the node has
 /// started.
@@ -144,15 +144,15 @@ impl PortCollector<'_> {
     }
 
     async fn statistics(&self, footprint: Option<Footprint>, bounds: Option<Bounds>) -> PortStatistics {
-        let footers = self.footers().await;
-        let wanted = self.sampled_columns(&footers);
+        let scan = self.scan_statistics().await;
+        let wanted = self.sampled_columns(&scan);
         let sample = match bounds {
             Some(bounds) => self.sample(&wanted, bounds).await,
             None => None,
         };
         let sampled = sample.as_ref().map(|s| self.sampled(s, &wanted)).unwrap_or_default();
         let bytes = footprint.as_ref().map(|f| f.bytes);
-        let rows = match (footers.rows, &sample) {
+        let rows = match (scan.rows, &sample) {
             (Some(rows), _) => Some(rows),
             (None, Some(sample)) if sample.complete => Some(sample.rows() as u64),
             (None, _) => self.guessed_rows(bytes, &sampled).await,
@@ -161,8 +161,8 @@ impl PortCollector<'_> {
         let mut columns = BTreeMap::new();
         for (i, field) in self.opened.schema.fields().iter().enumerate() {
             let Some(declared) = self.port.columns.iter().find(|c| c.name == *field.name()) else { continue };
-            let footer = footers.columns.get(i).cloned().unwrap_or_default();
-            let facts = ColumnFacts { rows, is_complete, field, declared, footer, sampled: sampled.get(&i) };
+            let scanned = scan.columns.get(i).cloned().unwrap_or_default();
+            let facts = ColumnFacts { rows, is_complete, field, declared, scanned, sampled: sampled.get(&i) };
             let statistics = facts.statistics();
             if statistics != ColumnStatistics::default() {
                 columns.insert(field.name().clone(), statistics);
@@ -172,21 +172,21 @@ impl PortCollector<'_> {
         PortStatistics { rows, bytes, columns, data_version }
     }
 
-    async fn footers(&self) -> Footers {
-        match timeout(SOURCE_TIMEOUT, Footers::read(self.opened, self.session)).await {
-            Ok(Ok(footers)) => return footers,
-            Ok(Err(error)) => tracing::debug!(port = %self.port.name, %error, "no footers"),
-            Err(_) => tracing::debug!(port = %self.port.name, "footers take too long"),
+    async fn scan_statistics(&self) -> ScanStatistics {
+        match timeout(SOURCE_TIMEOUT, ScanStatistics::read(self.opened, self.session)).await {
+            Ok(Ok(scan)) => return scan,
+            Ok(Err(error)) => tracing::debug!(port = %self.port.name, %error, "a scan cannot be planned"),
+            Err(_) => tracing::debug!(port = %self.port.name, "planning a scan takes too long"),
         }
-        Footers::unknown(&self.opened.schema)
+        ScanStatistics::unknown(&self.opened.schema)
     }
 
     /// Returns the columns to sample: those that are neither nested nor too wide.
-    fn sampled_columns(&self, footers: &Footers) -> Vec<usize> {
+    fn sampled_columns(&self, scan: &ScanStatistics) -> Vec<usize> {
         let fields = self.opened.schema.fields().iter().enumerate();
         let is_wide = |i: usize| {
-            let bytes = footers.columns.get(i).and_then(|c| c.bytes);
-            bytes.zip(footers.rows).is_some_and(|(bytes, rows)| bytes / rows.max(1) > MAX_WIDTH)
+            let bytes = scan.columns.get(i).and_then(|c| c.bytes);
+            bytes.zip(scan.rows).is_some_and(|(bytes, rows)| bytes / rows.max(1) > MAX_WIDTH)
         };
         fields.filter(|(i, field)| !is_nested(field.data_type()) && !is_wide(*i)).map(|(i, _)| i).collect()
     }
@@ -241,14 +241,14 @@ struct ColumnFacts<'a> {
     is_complete: bool,
     field: &'a FieldRef,
     declared: &'a Column,
-    footer: FooterColumn,
+    scanned: ScanColumn,
     sampled: Option<&'a Sampled>,
 }
 
 impl ColumnFacts<'_> {
     fn statistics(&self) -> ColumnStatistics {
-        let min = self.footer.min.clone().or_else(|| self.sampled.and_then(|s| s.min.clone()));
-        let max = self.footer.max.clone().or_else(|| self.sampled.and_then(|s| s.max.clone()));
+        let min = self.scanned.min.clone().or_else(|| self.sampled.and_then(|s| s.min.clone()));
+        let max = self.scanned.max.clone().or_else(|| self.sampled.and_then(|s| s.max.clone()));
         let nulls = self.nulls();
         let distinct = self.distinct(nulls, min.as_ref(), max.as_ref());
         let width = self.width();
@@ -268,7 +268,7 @@ impl ColumnFacts<'_> {
             let share = sampled.nulls as f64 / sampled.rows.max(1) as f64;
             Some((share * self.rows? as f64).round() as u64)
         };
-        self.footer.nulls.or_else(in_sample)
+        self.scanned.nulls.or_else(in_sample)
     }
 
     /// Estimates the number of distinct values. A declared key has as many values as rows. For any other column, the
@@ -302,7 +302,7 @@ impl ColumnFacts<'_> {
             return (values > 0).then_some(sampled.bytes? as f64 / values as f64);
         }
         let rows = self.rows.filter(|rows| *rows > 0)?;
-        Some(self.footer.bytes? as f64 / rows as f64)
+        Some(self.scanned.bytes? as f64 / rows as f64)
     }
 }
 

@@ -1,10 +1,10 @@
-//! Statistics from a source without reading rows: the footers of Parquet files, through the plan of a scan.
+//! Statistics that the plan of a scan has, so that no row is read. For Parquet files, they come from footers.
 
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::stats::Precision;
-use datafusion::common::{ColumnStatistics as ScanStatistics, ScalarValue};
+use datafusion::common::{ColumnStatistics, ScalarValue};
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
@@ -15,27 +15,27 @@ use super::width::is_nested;
 use crate::source::OpenedPort;
 use crate::statistics::Estimating;
 
-/// The statistics of a port from its footers.
+/// The statistics of a port from the plan of a scan.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Footers {
+pub(super) struct ScanStatistics {
     pub(super) rows: Option<u64>,
     /// The columns, in the order of the port.
-    pub(super) columns: Vec<FooterColumn>,
+    pub(super) columns: Vec<ScanColumn>,
 }
 
-/// The statistics of one column from the footers.
+/// The statistics of one column from the plan of a scan.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct FooterColumn {
+pub(super) struct ScanColumn {
     pub(super) nulls: Option<u64>,
     pub(super) min: Option<StatisticValue>,
     pub(super) max: Option<StatisticValue>,
     pub(super) bytes: Option<u64>,
 }
 
-impl Footers {
+impl ScanStatistics {
     /// Returns statistics without any known value.
     pub(super) fn unknown(schema: &SchemaRef) -> Self {
-        Self { rows: None, columns: vec![FooterColumn::default(); schema.fields().len()] }
+        Self { rows: None, columns: vec![ScanColumn::default(); schema.fields().len()] }
     }
 
     /// Plans a scan of every column, and reads the statistics of the plan.
@@ -47,22 +47,22 @@ impl Footers {
         session.config_mut().set_extension(Arc::new(Estimating));
         let scan = port.provider.scan(&session, None, &[], None).await?;
         let statistics = StatisticsContext::new().compute(scan.as_ref(), &StatisticsArgs::new())?;
-        let mut footers = Self::unknown(&port.schema);
-        footers.rows = count(&statistics.num_rows);
-        let columns = footers.columns.iter_mut().zip(&statistics.column_statistics);
-        for ((footer, column), field) in columns.zip(port.schema.fields()) {
-            *footer = FooterColumn::of(column);
+        let mut known = Self::unknown(&port.schema);
+        known.rows = count(&statistics.num_rows);
+        let columns = known.columns.iter_mut().zip(&statistics.column_statistics);
+        for ((scanned, column), field) in columns.zip(port.schema.fields()) {
+            *scanned = ScanColumn::of(column);
             if is_nested(field.data_type()) {
-                // Footers count the NULLs of the nested values.
-                footer.nulls = None;
+                // The footers of Parquet files count the NULLs of the nested values.
+                scanned.nulls = None;
             }
         }
-        Ok(footers)
+        Ok(known)
     }
 }
 
-impl FooterColumn {
-    fn of(column: &ScanStatistics) -> Self {
+impl ScanColumn {
+    fn of(column: &ColumnStatistics) -> Self {
         Self {
             nulls: count(&column.null_count),
             min: value(&column.min_value),
