@@ -79,7 +79,7 @@ impl Start {
         report.keys = restricted.keys;
         report.forms = restricted.forms;
         report.reasons.extend(restricted.reasons);
-        report.adapted = report.keys.is_some_and(|keys| deviates(keys, plan));
+        report.deviates = report.keys.is_some_and(|keys| deviates(keys, plan));
         if !report.forms.is_empty() {
             self.keys_sent.add(report.keys.unwrap_or(0));
             self.key_bytes.add(report.bytes);

@@ -200,12 +200,12 @@ async fn the_cheapest_form_is_chosen_and_reported() {
     let ran = mesh.run(INNER, keys(None), true).await;
     let report = ran.report();
     assert_eq!((report.forms.as_slice(), report.keys), (&[KeyForm::Batch][..], Some(98)), "{report}");
-    assert!(!report.adapted && report.bytes > 0, "{report}");
+    assert!(!report.deviates && report.bytes > 0, "{report}");
     let edges = ran.physical.edges.all();
     let counters = &edges.iter().find(|e| e.key_report().is_some()).unwrap().counters;
     assert_eq!(counters.bytes_sent.load(Ordering::Relaxed), report.bytes as u64);
     let surprised = KeyPlan { keys: 4.0, ..keys(None).unwrap() };
-    assert!(mesh.run(INNER, Some(surprised), true).await.report().adapted);
+    assert!(mesh.run(INNER, Some(surprised), true).await.report().deviates);
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ fn pulled(rows: &PulledRows) -> Pulled {
 }
 
 /// Describes the keys that were sent to an owner: their encoding and number, their bytes, how long the scan waited, and
-/// whether the plan was adapted. `None` if no keys were sent.
+/// whether their number deviates from the expected one. `None` if no keys were sent.
 fn keys_report(edge: &LiveEdge) -> Option<String> {
     edge.key_report().map(|report| report.to_string())
 }

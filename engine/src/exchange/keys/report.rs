@@ -18,8 +18,8 @@ pub(crate) struct KeyReport {
     pub(crate) bytes: usize,
     /// The time that the scan waited for the keys.
     pub(crate) waited: Duration,
-    /// True if the number of keys differed so much from the expected number that the form was chosen again.
-    pub(crate) adapted: bool,
+    /// True if the number of keys is far from the expected number (`portolan.adapt_factor`).
+    pub(crate) deviates: bool,
     /// True if no row could match, so that the owner got no request.
     pub(crate) not_asked: bool,
     /// The reasons why keys were not sent, join by join.
@@ -36,7 +36,7 @@ impl fmt::Display for KeyReport {
             Some(keys) => write!(f, "{keys} keys ({:.0} expected", self.expected)?,
             None => write!(f, "no keys known ({:.0} expected", self.expected)?,
         }
-        write!(f, "{})", if self.adapted { ", decided again" } else { "" })?;
+        write!(f, "{})", if self.deviates { ", decided again" } else { "" })?;
         if !self.forms.is_empty() {
             let forms: Vec<_> = self.forms.iter().map(|form| word(*form)).collect();
             write!(f, ", sent as {} in {} bytes", forms.join(" and "), self.bytes)?;
