@@ -18,15 +18,16 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSe
 use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use datafusion::prelude::SessionConfig;
 use futures::StreamExt;
-use portolan_connectors::{FragmentSummary, Site, lock};
+use portolan_connectors::{FragmentSummary, lock};
 use tokio::sync::Notify;
 
+use super::edge_state::EdgeState;
 use super::keys::KeyReport;
 use super::prefetch::Prefetched;
 use super::reading::{Reading, read_all};
 use super::start::Start;
 use crate::execution::errors::into_datafusion;
-use crate::mesh::{LinkMeter, MeshView, StreamMeter};
+use crate::mesh::{MeshView, StreamMeter};
 use crate::plan::{Counted, Exchange, Fragment};
 use crate::progress::EdgeCounters;
 use crate::state::QueryContext;
@@ -49,17 +50,9 @@ pub(crate) struct LiveEdges {
 /// An edge of a plan. Its clones share counters and reports.
 #[derive(Clone, Debug)]
 pub(crate) struct LiveEdge {
-    pub(crate) fragment: Arc<Fragment>,
-    site: Arc<dyn Site>,
-    /// Measures the link to the site.
-    meter: Arc<LinkMeter>,
-    pub(crate) counters: Arc<EdgeCounters>,
+    state: EdgeState,
     /// The metrics of the scan that was planned for the edge.
     pub(crate) metrics: ExecutionPlanMetricsSet,
-    /// The summary that the site sent at the end.
-    summary: Arc<Mutex<Option<FragmentSummary>>>,
-    /// The report about keys.
-    report: Arc<Mutex<Option<KeyReport>>>,
     /// The rows of the edge, if it was started before the plan around it.
     prefetched: Prefetched,
 }
@@ -87,8 +80,7 @@ impl LiveEdges {
                 && let Some(running) = exchange.running
                 && let Some(edge) = self.lock().get(&running.number)
             {
-                let fragment = exchange.fragment.clone();
-                edges.insert(fragment.number, Arc::new(LiveEdge { fragment, ..edge.as_ref().clone() }));
+                edges.insert(exchange.fragment.number, Arc::new(edge.with_fragment(exchange.fragment.clone())));
             }
             Ok(TreeNodeRecursion::Continue)
         })?;
@@ -143,7 +135,7 @@ impl LiveEdges {
 
     /// Returns the counters of the edges, in the same order.
     pub(crate) fn counters(&self) -> Vec<Arc<EdgeCounters>> {
-        self.lock().values().map(|edge| edge.counters.clone()).collect()
+        self.lock().values().map(|edge| edge.counters().clone()).collect()
     }
 
     /// Returns the rows of a fragment. A fragment that was started before the plan around it is not started again.
@@ -160,8 +152,9 @@ impl LiveEdges {
 
     /// Requests the rows of an edge before the plan around it runs.
     pub(crate) fn prefetch(&self, edge: &LiveEdge) -> Result<()> {
-        let run = ScanRun { schema: edge.fragment.arrow_schema(), filters: vec![], metrics: edge.metrics.clone() };
-        edge.prefetched.put(self.rows(&edge.fragment, run)?);
+        let schema = edge.fragment().arrow_schema();
+        let run = ScanRun { schema, filters: vec![], metrics: edge.metrics.clone() };
+        edge.prefetched.put(self.rows(edge.fragment(), run)?);
         Ok(())
     }
 
@@ -172,25 +165,30 @@ impl LiveEdges {
 
 impl LiveEdge {
     fn new(fragment: Arc<Fragment>, view: &MeshView) -> Result<Self> {
-        let site = view.sites.get(&fragment.site).cloned().ok_or_else(|| {
-            into_datafusion(Error::new(ErrorKind::Internal, format!("there is no connection to {}", fragment.site)))
-        })?;
-        let domains = fragment.domains.iter().map(ToString::to_string).collect();
-        Ok(Self {
-            site,
-            meter: view.meter(&fragment.site),
-            counters: Arc::new(EdgeCounters::new(domains, fragment.site.to_string())),
-            metrics: ExecutionPlanMetricsSet::new(),
-            summary: Arc::default(),
-            report: Arc::default(),
-            prefetched: Prefetched::default(),
-            fragment,
-        })
+        let state = EdgeState::new(fragment, view)?;
+        Ok(Self { state, metrics: ExecutionPlanMetricsSet::new(), prefetched: Prefetched::default() })
+    }
+
+    /// Returns the same edge for the fragment's description in another plan.
+    fn with_fragment(&self, fragment: Arc<Fragment>) -> Self {
+        let mut edge = self.clone();
+        edge.state.fragment = fragment;
+        edge
+    }
+
+    /// Returns the fragment whose rows cross the edge.
+    pub(crate) fn fragment(&self) -> &Arc<Fragment> {
+        &self.state.fragment
+    }
+
+    /// Returns the counters of the edge's rows.
+    pub(super) fn counters(&self) -> &Arc<EdgeCounters> {
+        &self.state.counters
     }
 
     /// True if the fragment is that of the edge, or a decoded copy of it.
     fn is_of(&self, fragment: &Arc<Fragment>) -> bool {
-        let own = &self.fragment;
+        let own = self.fragment();
         Arc::ptr_eq(own, fragment)
             || own.site == fragment.site && own.sent == fragment.sent && own.edge == fragment.edge
     }
@@ -201,29 +199,24 @@ impl LiveEdge {
     fn start(&self, run: ScanRun, query: Arc<QueryContext>, view: Arc<MeshView>) -> SendableRecordBatchStream {
         let ScanRun { schema, filters, metrics } = run;
         let start = Start {
-            fragment: self.fragment.clone(),
-            site: self.site.clone(),
+            edge: self.state.clone(),
             query,
             view,
             schema: schema.clone(),
             filters,
-            counters: self.counters.clone(),
-            report: self.report.clone(),
             keys_sent: MetricBuilder::new(&metrics).counter("keys_sent", PARTITION),
             key_bytes: MetricBuilder::new(&metrics).counter("key_bytes", PARTITION),
             key_wait: MetricBuilder::new(&metrics).subset_time("key_wait", PARTITION),
         };
         let reading = Reading {
+            edge: self.state.clone(),
             rows: 0,
             schema: schema.clone(),
-            counters: self.counters.clone(),
-            summary: self.summary.clone(),
             baseline: BaselineMetrics::new(&metrics, PARTITION),
             bytes: MetricBuilder::new(&metrics).counter("wire_bytes", PARTITION),
             first_batch: MetricBuilder::new(&metrics).subset_time("time_to_first_batch", PARTITION),
             started: Instant::now(),
-            meter: StreamMeter::new(self.meter.clone()),
-            fragment: self.fragment.clone(),
+            meter: StreamMeter::new(self.state.meter.clone()),
         };
         let wanted = Arc::new(Notify::new());
         let mut task = RecordBatchReceiverStream::builder(schema.clone(), WAITING_BATCHES);
@@ -240,16 +233,16 @@ impl LiveEdge {
     /// Reads rows before the plan around them runs, up to a size limit and for at most `wait`. Returns the number of
     /// rows.
     pub(crate) async fn count_prefetched(&self, context: &TaskContext, wait: Duration) -> Result<Counted> {
-        self.prefetched.read(&self.fragment.arrow_schema(), context, wait).await
+        self.prefetched.read(&self.fragment().arrow_schema(), context, wait).await
     }
 
     /// Returns the summary that the site sent at the end; `None` while the fragment runs, or if it never ran.
     pub(crate) fn summary(&self) -> Option<FragmentSummary> {
-        lock(&self.summary).clone()
+        lock(&self.state.summary).clone()
     }
 
     /// Returns the report about keys; `None` if no keys were wanted, or if the report is not known yet.
     pub(crate) fn key_report(&self) -> Option<KeyReport> {
-        lock(&self.report).clone()
+        lock(&self.state.report).clone()
     }
 }

@@ -3,6 +3,7 @@
 
 mod ambiguous;
 mod codec;
+mod edge_state;
 mod keys;
 mod live;
 mod physical;

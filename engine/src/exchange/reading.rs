@@ -1,7 +1,7 @@
 //! Reads the rows of a fragment as they arrive, and counts them.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
@@ -9,15 +9,15 @@ use arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count, Time};
 use futures::StreamExt;
-use portolan_connectors::{FragmentItem, FragmentStream, FragmentSummary, lock};
+use portolan_connectors::{FragmentItem, FragmentStream, lock};
 use tokio::sync::{Notify, mpsc};
 
+use super::edge_state::EdgeState;
 use super::start::Start;
 use crate::execution::conform::conform;
 use crate::execution::errors::into_datafusion;
 use crate::mesh::StreamMeter;
 use crate::plan::Fragment;
-use crate::progress::EdgeCounters;
 use crate::{Error, ErrorKind};
 
 /// Requests the fragment and passes its rows on.
@@ -28,9 +28,9 @@ pub(super) async fn read_all(
     rows: mpsc::Sender<Result<RecordBatch>>,
 ) -> Result<()> {
     let Some(mut stream) =
-        start.start(&wanted).await.map_err(|e| into_datafusion(of_fragment(e, &reading.fragment)))?
+        start.start(&wanted).await.map_err(|e| into_datafusion(of_fragment(e, &reading.edge.fragment)))?
     else {
-        reading.counters.finished.store(true, Ordering::Relaxed);
+        reading.edge.counters.finished.store(true, Ordering::Relaxed);
         reading.baseline.done();
         return Ok(());
     };
@@ -46,16 +46,14 @@ pub(super) async fn read_all(
 
 /// A fragment that is being read.
 pub(super) struct Reading {
+    pub(super) edge: EdgeState,
     pub(super) rows: u64,
     pub(super) schema: SchemaRef,
-    pub(super) counters: Arc<EdgeCounters>,
-    pub(super) summary: Arc<Mutex<Option<FragmentSummary>>>,
     pub(super) baseline: BaselineMetrics,
     pub(super) bytes: Count,
     pub(super) first_batch: Time,
     pub(super) started: Instant,
     pub(super) meter: StreamMeter,
-    pub(super) fragment: Arc<Fragment>,
 }
 
 /// Adds the domains of a fragment to its error, and the site unless the error already names it.
@@ -69,7 +67,7 @@ fn of_fragment(error: Error, fragment: &Fragment) -> Error {
 
 async fn read_next(stream: &mut FragmentStream, reading: &mut Reading) -> Result<Option<RecordBatch>> {
     let item = stream.next().await;
-    let fragment = reading.fragment.clone();
+    let fragment = reading.edge.fragment.clone();
     let fail = |error: Error| Err(into_datafusion(of_fragment(error, &fragment)));
     match item {
         Some(Ok(FragmentItem::Batch { batch, wire_bytes })) => {
@@ -84,15 +82,15 @@ async fn read_next(stream: &mut FragmentStream, reading: &mut Reading) -> Result
             reading.baseline.record_output(batch.num_rows());
             reading.bytes.add(wire_bytes);
             reading.meter.received(wire_bytes);
-            reading.counters.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-            reading.counters.bytes.fetch_add(wire_bytes as u64, Ordering::Relaxed);
+            reading.edge.counters.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+            reading.edge.counters.bytes.fetch_add(wire_bytes as u64, Ordering::Relaxed);
             Ok(Some(batch))
         }
         Some(Ok(FragmentItem::Finished(summary))) if summary.rows == reading.rows => {
-            reading.counters.finished.store(true, Ordering::Relaxed);
+            reading.edge.counters.finished.store(true, Ordering::Relaxed);
             reading.meter.finish(&summary);
-            lock(&reading.counters.pulled).clone_from(&summary.pulled);
-            *lock(&reading.summary) = Some(summary);
+            lock(&reading.edge.counters.pulled).clone_from(&summary.pulled);
+            *lock(&reading.edge.summary) = Some(summary);
             reading.baseline.done();
             Ok(None)
         }

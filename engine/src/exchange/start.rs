@@ -1,8 +1,8 @@
 //! Requests a fragment from an owner. If no keys are to cut the fragment, the request is sent at once. Otherwise it is
 //! sent when the joins above have their keys, or when the wait for the keys is over.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
@@ -10,27 +10,24 @@ use datafusion::common::ScalarValue;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, Literal};
 use datafusion::physical_plan::metrics::{Count, Time};
-use portolan_connectors::{FragmentPlan, FragmentRequest, FragmentStream, Site, lock};
+use portolan_connectors::{FragmentPlan, FragmentRequest, FragmentStream, lock};
 use tokio::sync::Notify;
 
+use super::edge_state::EdgeState;
 use super::keys::{KeyReport, Restriction, restrict};
 use crate::Result;
 use crate::mesh::MeshView;
-use crate::plan::{Fragment, KeyPlan};
-use crate::progress::EdgeCounters;
+use crate::plan::KeyPlan;
 use crate::state::QueryContext;
 
 /// The inputs of a request for a fragment.
 pub(super) struct Start {
-    pub(super) fragment: Arc<Fragment>,
-    pub(super) site: Arc<dyn Site>,
+    pub(super) edge: EdgeState,
     pub(super) query: Arc<QueryContext>,
     /// The ports that the fragment may read, to encode it with its keys.
     pub(super) view: Arc<MeshView>,
     pub(super) schema: SchemaRef,
     pub(super) filters: Vec<Arc<dyn PhysicalExpr>>,
-    pub(super) counters: Arc<EdgeCounters>,
-    pub(super) report: Arc<Mutex<Option<KeyReport>>>,
     pub(super) keys_sent: Count,
     pub(super) key_bytes: Count,
     pub(super) key_wait: Time,
@@ -39,16 +36,16 @@ pub(super) struct Start {
 impl Start {
     /// Requests the rows; `None` if no row can match. `wanted` is notified when the rows are read for the first time.
     pub(super) async fn start(self, wanted: &Notify) -> Result<Option<FragmentStream>> {
-        let plan = self.fragment.edge.keys.clone();
+        let plan = self.edge.fragment.edge.keys.clone();
         let plan = match plan.filter(|_| !self.filters.is_empty()) {
-            None => self.fragment.sent.clone(),
+            None => self.edge.fragment.sent.clone(),
             Some(plan) => match self.with_keys(&plan, wanted).await {
                 Some(sent) => sent,
                 None => return Ok(None),
             },
         };
         let request = FragmentRequest { head: self.query.head.sent_on(), plan, schema: self.schema.clone() };
-        self.site.execute(request).await.map(Some)
+        self.edge.site.execute(request).await.map(Some)
     }
 
     /// Waits for keys and adds them to the fragment; `None` if no row can match.
@@ -73,9 +70,9 @@ impl Start {
         if !complete {
             report.reasons.push(format!("they did not come within {} ms", plan.wait.as_millis()));
         }
-        let restricted = restrict(&self.fragment, plan, &restrictions, self.query.key_bytes, &self.view);
-        let sent = restricted.sent.unwrap_or_else(|| self.fragment.sent.clone());
-        report.bytes = sent.size().saturating_sub(self.fragment.sent.size());
+        let restricted = restrict(&self.edge.fragment, plan, &restrictions, self.query.key_bytes, &self.view);
+        let sent = restricted.sent.unwrap_or_else(|| self.edge.fragment.sent.clone());
+        report.bytes = sent.size().saturating_sub(self.edge.fragment.sent.size());
         report.keys = restricted.keys;
         report.forms = restricted.forms;
         report.reasons.extend(restricted.reasons);
@@ -83,7 +80,7 @@ impl Start {
         if !report.forms.is_empty() {
             self.keys_sent.add(report.keys.unwrap_or(0));
             self.key_bytes.add(report.bytes);
-            self.counters.bytes_sent.fetch_add(report.bytes as u64, Ordering::Relaxed);
+            self.edge.counters.bytes_sent.fetch_add(report.bytes as u64, Ordering::Relaxed);
         }
         self.set_report(report);
         Some(sent)
@@ -98,7 +95,7 @@ impl Start {
     }
 
     fn set_report(&self, report: KeyReport) {
-        *lock(&self.report) = Some(report);
+        *lock(&self.edge.report) = Some(report);
     }
 }
 

@@ -107,8 +107,8 @@ impl QueryRun {
     /// Returns the number of rows that crossed the edge from `large`.
     fn crossed(&self) -> u64 {
         let edges = self.physical.edges.all();
-        let edge = edges.iter().find(|e| e.fragment.site.as_str() == "grpc://large").unwrap();
-        edge.counters.rows.load(Ordering::Relaxed)
+        let edge = edges.iter().find(|e| e.fragment().site.as_str() == "grpc://large").unwrap();
+        edge.counters().rows.load(Ordering::Relaxed)
     }
 
     fn report(&self) -> super::keys::KeyReport {
@@ -202,7 +202,7 @@ async fn the_cheapest_form_is_chosen_and_reported() {
     assert_eq!((report.forms.as_slice(), report.keys), (&[KeyForm::Batch][..], Some(98)), "{report}");
     assert!(!report.deviates && report.bytes > 0, "{report}");
     let edges = ran.physical.edges.all();
-    let counters = &edges.iter().find(|e| e.key_report().is_some()).unwrap().counters;
+    let counters = edges.iter().find(|e| e.key_report().is_some()).unwrap().counters();
     assert_eq!(counters.bytes_sent.load(Ordering::Relaxed), report.bytes as u64);
     let surprised = KeyPlan { keys: 4.0, ..keys(None).unwrap() };
     assert!(mesh.run(INNER, Some(surprised), true).await.report().deviates);

@@ -133,7 +133,7 @@ impl<'a> DocumentWriter<'a> {
         let Some(fragment) = self.planned.fragments.iter().find(|f| f.number == number) else { return true };
         let edge = edge_entry(fragment, pulled(root, &fragment.site));
         let mut complete = true;
-        let actual = self.ran.and_then(|ran| ran.edges.iter().find(|e| e.fragment.number == number)).map(|live| {
+        let actual = self.ran.and_then(|ran| ran.edges.iter().find(|e| e.fragment().number == number)).map(|live| {
             let mut actual = edge_actual(live);
             complete = actual.complete;
             let estimate = rows_expected(fragment).filter(|_| complete);

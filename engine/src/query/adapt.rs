@@ -42,11 +42,11 @@ impl Query {
         }
         let (context, edges) = (ready.task_context(), ready.edges.all());
         // Edges that wait for no keys start now, as they would without this step.
-        for edge in edges.iter().filter(|e| e.fragment.edge.keys.is_none()) {
+        for edge in edges.iter().filter(|e| e.fragment().edge.keys.is_none()) {
             ready.edges.prefetch(edge).map_err(|e| from_datafusion(&e))?;
         }
         let _ = self.context.waiting_since.set(Instant::now());
-        let wait = edges.iter().filter_map(|e| Some(e.fragment.edge.keys.as_ref()?.wait)).max().unwrap_or_default();
+        let wait = edges.iter().filter_map(|e| Some(e.fragment().edge.keys.as_ref()?.wait)).max().unwrap_or_default();
         let counted = try_join_all(awaited.iter().map(|edge| count(edge, &context, wait))).await?;
         let counted: BTreeMap<usize, Counted> = counted.into_iter().collect();
         let mut passes = ready.passes.clone();
@@ -88,15 +88,15 @@ impl Query {
         }
         let numbers = planner::awaited(&ready.planned).map_err(|e| from_datafusion(&e))?;
         let mut edges = ready.edges.all();
-        edges.retain(|e| numbers.contains(&e.fragment.number));
-        let bytes: f64 = edges.iter().map(|e| e.fragment.edge.rows * e.fragment.edge.row_bytes).sum();
+        edges.retain(|e| numbers.contains(&e.fragment().number));
+        let bytes: f64 = edges.iter().map(|e| e.fragment().edge.rows * e.fragment().edge.row_bytes).sum();
         Ok(if bytes <= COUNTED_BYTES as f64 { edges } else { vec![] })
     }
 }
 
 async fn count(edge: &LiveEdge, context: &TaskContext, wait: Duration) -> Result<(usize, Counted)> {
     let counted = edge.count_prefetched(context, wait).await.map_err(|e| from_datafusion(&e))?;
-    Ok((edge.fragment.number, counted))
+    Ok((edge.fragment().number, counted))
 }
 
 #[cfg(test)]
