@@ -2,19 +2,19 @@
 //! and a stack overflow ends the process. A statement that is too deep is therefore refused before it is parsed. A plan
 //! that becomes too deep or too large when names are expanded is refused before it is planned further.
 
+mod statement;
+
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 
 use arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, WindowFrameBound};
 use datafusion::scalar::ScalarValue;
-use datafusion::sql::parser::Statement;
-use sqlparser::ast::{Select, TableFactor, Visit, Visitor};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, Tokenizer};
 
+pub(crate) use self::statement::check_statement;
 use crate::execution::errors::from_datafusion;
 use crate::{Error, ErrorKind, Result};
 
@@ -23,10 +23,6 @@ pub const MOST_STATEMENT_BYTES: usize = 1 << 20;
 /// The largest nesting depth of a statement's expressions and queries. Each operator in a sequence of operators counts
 /// as one level.
 const MOST_LEVELS: usize = 2_000;
-/// The largest number of tables and subqueries that a statement may read from.
-const MOST_TABLES: usize = 500;
-/// The largest number of columns in a select list. Planning time grows with the square of this number.
-const MOST_COLUMNS: usize = 4_000;
 /// The largest nesting depth of a plan's operators.
 const MOST_OPERATORS_NESTED: usize = 1_000;
 /// The largest number of operators in a plan. Common table expressions that each use the one before twice double the
@@ -157,41 +153,6 @@ fn step(token: &Token) -> DepthChange {
         }
         Token::Period | Token::Char(_) | Token::Colon | Token::EOF => DepthChange::None,
         _ => DepthChange::Deeper,
-    }
-}
-
-/// Refuses a statement that reads from too many tables, because each join nests one level deeper, or that lists too
-/// many columns.
-///
-/// # Errors
-/// `InvalidQuery`.
-pub(crate) fn check_statement(statement: &Statement) -> Result<()> {
-    let Statement::Statement(statement) = statement else { return Ok(()) };
-    match statement.visit(&mut TableCounter(0)) {
-        ControlFlow::Break(what) => Err(too_much(what)),
-        ControlFlow::Continue(()) => Ok(()),
-    }
-}
-
-/// The number of tables.
-struct TableCounter(usize);
-
-impl Visitor for TableCounter {
-    type Break = String;
-
-    fn pre_visit_table_factor(&mut self, _: &TableFactor) -> ControlFlow<String> {
-        self.0 += 1;
-        match self.0 > MOST_TABLES {
-            true => ControlFlow::Break(format!("reads from more than {MOST_TABLES} tables and subqueries")),
-            false => ControlFlow::Continue(()),
-        }
-    }
-
-    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<String> {
-        match select.projection.len() > MOST_COLUMNS {
-            true => ControlFlow::Break(format!("lists more than {MOST_COLUMNS} columns")),
-            false => ControlFlow::Continue(()),
-        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::exchange::{LiveEdges, MeshPlanner};
 use crate::execution::admission::Admission;
 use crate::execution::memory::SharedMemory;
 use crate::execution::runtime::CpuRuntime;
+use crate::functions::BoundedFunctions;
 use crate::mesh::{LinkOverride, Mesh};
 use crate::names::RESERVED_CATALOG;
 use crate::state::{EngineState, QueryContext};
@@ -182,6 +183,7 @@ fn base_state(partitions: usize, query_memory: usize, runtime: Arc<RuntimeEnv>) 
         .with_config(config)
         .with_runtime_env(runtime)
         .with_query_planner(Arc::new(MeshPlanner))
+        .with_analyzer_rule(Arc::new(BoundedFunctions))
         .build()
 }
 

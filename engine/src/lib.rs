@@ -11,6 +11,7 @@ mod execution;
 mod explain;
 #[cfg(test)]
 mod fake_mesh;
+mod functions;
 pub mod limits;
 mod mesh;
 mod names;

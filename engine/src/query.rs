@@ -30,6 +30,7 @@ use crate::execution::errors::{cancelled, from_datafusion};
 use crate::execution::memory::QueryMemory;
 use crate::execution::run::Run;
 use crate::explain::PassRows;
+use crate::functions::Budget;
 use crate::mesh::MeshView;
 use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames};
 use crate::plan::Planned;
@@ -72,6 +73,7 @@ enum Entry {
 struct Ready {
     state: Arc<SessionState>,
     memory: Arc<RuntimeEnv>,
+    budget: Arc<Budget>,
     planned: Arc<Planned>,
     physical: Arc<dyn ExecutionPlan>,
     edges: Arc<LiveEdges>,
@@ -80,36 +82,33 @@ struct Ready {
 }
 
 impl Query {
-    fn of_session(
-        session: &SessionHandle,
-        statement: &str,
-        view: Arc<MeshView>,
-        names: Arc<SessionNames>,
-        measured: bool,
-    ) -> Self {
+    /// Returns a run of a statement. `measured` is true if owners return the metrics of each operator.
+    fn of_session(statement: &Prepared, measured: bool) -> Self {
+        let Prepared { session, sql, view, names, .. } = statement;
         let engine = session.engine.clone();
         let settings = session.settings();
         let limit = engine.limits.query_timeout;
         let timeout = settings.query_timeout.map_or(limit, |t| t.min(limit));
         let query_id = uuid::Uuid::new_v4().to_string();
         let deadline = Instant::now() + timeout;
+        let deadline = statement.deadline.map_or(deadline, |all| all.min(deadline));
         let head =
             FragmentHead { measured, ..FragmentHead::new(query_id.clone(), session.principal().clone(), deadline) };
         let listed = Arc::new(engine.activity.started(RunningQuery {
             id: query_id,
             session: Some(session.id().to_owned()),
             principal: session.principal().clone(),
-            sql: Some(statement.to_owned()),
+            sql: Some(sql.clone()),
             started: SystemTime::now(),
             progress: OnceLock::new(),
             stop: session.shared.closed.child_token(),
         }));
         Self {
-            view,
+            view: view.clone(),
             settings,
             context: Arc::new(QueryContext::new(head, engine.limits.key_bytes)),
             engine,
-            names: Some(names),
+            names: Some(names.clone()),
             listed,
             entry: Entry::InLine,
         }
@@ -125,14 +124,17 @@ impl Query {
         session_state(&self.engine, &self.view, self.names.clone())
     }
 
-    async fn ready(&self, plan: &LogicalPlan, state: SessionState, mut passes: Option<PassRows>) -> Result<Ready> {
+    async fn ready(&self, plan: &LogicalPlan, mut state: SessionState, mut passes: Option<PassRows>) -> Result<Ready> {
+        let memory = query_memory(&self.engine)?;
+        let (deadline, stop) = (self.context.head.deadline, self.listed.query.stop.clone());
+        let budget = Arc::new(Budget::new(memory.memory_pool.clone(), deadline, stop));
+        state.config_mut().set_extension(budget.clone());
         let (settings, view, is_fragment) = (&self.settings, &self.view, self.is_fragment());
         let planned =
             planner::plan_observed(&state, plan, settings, view, is_fragment, &mut PassRows::observer(&mut passes))?;
         let edges = LiveEdges::new(self.view.clone(), self.context.clone());
         let Physical { state, plan: physical, edges } = Physical::of(&planned.plan, state, edges).await?;
-        let memory = query_memory(&self.engine)?;
-        Ok(Ready { state, memory, planned: Arc::new(planned), physical, edges, passes })
+        Ok(Ready { state, memory, budget, planned: Arc::new(planned), physical, edges, passes })
     }
 
     /// Plans with a timeout, because planning lists files and reads their footers, and a store may hang.

@@ -33,6 +33,12 @@ pub(crate) fn cancelled() -> Error {
     Error::new(ErrorKind::Cancelled, "the query was cancelled")
 }
 
+/// Returns the error of a query that ran out of time, with a description of what it waited for.
+pub(crate) fn timed_out(waiting: &str) -> Error {
+    let what = format!("the query exceeded its timeout{waiting}; raise `portolan.query_timeout`");
+    Error::new(ErrorKind::DeadlineExceeded, what)
+}
+
 /// Describes a place in a statement.
 pub(crate) fn place(span: Span) -> String {
     format!("line {}, column {}", span.start.line, span.start.column)

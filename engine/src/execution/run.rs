@@ -4,7 +4,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -13,17 +13,21 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::future::BoxFuture;
 use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio::time::Sleep;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::admission::Slot;
 use super::conform::conform;
-use super::errors::{cancelled, from_datafusion};
+use super::errors::{cancelled, from_datafusion, timed_out};
 use super::runtime::CpuRuntime;
 use crate::{Error, ErrorKind, ProgressHandle, Result};
 
 /// The largest number of batches that wait for the reader.
 const BATCHES_IN_FLIGHT: usize = 2;
+
+/// The time that a plan has to report its end, before the reader does not wait for it any more.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// A plan to drive, and its context.
 pub(crate) type Driven = (Arc<dyn ExecutionPlan>, Arc<TaskContext>);
@@ -44,18 +48,29 @@ pub(crate) struct Run {
 }
 
 /// The batches of a running plan. Dropping them stops the plan.
+///
+/// The plan watches the deadline and the stop signal itself, and reports them with more detail. A reader does not rely on
+/// that: an operator may be busy with one batch.
 #[derive(Debug)]
 pub(crate) struct Batches {
     receiver: mpsc::Receiver<Result<RecordBatch>>,
     task: AbortOnDropHandle<()>,
     ended: bool,
+    deadline: Instant,
+    progress: ProgressHandle,
+    stopped: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// The timer, from the first time that the reader waits. It belongs to the reader's runtime.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Run {
     /// Starts to drive the plan.
     pub(crate) fn start(self, cpu: &CpuRuntime) -> Batches {
         let (sender, receiver) = mpsc::channel(BATCHES_IN_FLIGHT);
-        Batches { receiver, task: cpu.spawn(self.drive(sender)), ended: false }
+        let (deadline, progress) = (self.deadline, self.progress.clone());
+        let stopped = Box::pin(self.stop.clone().cancelled_owned());
+        let task = cpu.spawn(self.drive(sender));
+        Batches { receiver, task, ended: false, deadline, progress, stopped, timer: None }
     }
 
     async fn drive(self, sender: mpsc::Sender<Result<RecordBatch>>) {
@@ -73,10 +88,7 @@ impl Run {
                 None
             }
             Ok(Err(error)) => Some(error),
-            Err(_) => Some(Error::new(
-                ErrorKind::DeadlineExceeded,
-                format!("the query exceeded its timeout{}; raise `portolan.query_timeout`", waiting_for(&progress)),
-            )),
+            Err(_) => Some(timed_out(&waiting_for(&progress))),
         };
         // The query is no longer listed when its reader sees the end.
         drop(guard);
@@ -113,6 +125,22 @@ fn waiting_for(progress: &ProgressHandle) -> String {
     if waiting.is_empty() { String::new() } else { format!(", waiting for {}", waiting.join(" and ")) }
 }
 
+impl Batches {
+    /// Returns the error of a plan that has not reported its end in time. A stopped plan has the same time as one past
+    /// its deadline.
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        let was_stopped = self.stopped.as_mut().poll(cx).is_ready();
+        if was_stopped && self.deadline > Instant::now() {
+            self.deadline = Instant::now();
+            self.timer = None;
+        }
+        let due = self.deadline + GRACE;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due.into())));
+        std::task::ready!(timer.as_mut().poll(cx));
+        Poll::Ready(if was_stopped { cancelled() } else { timed_out(&waiting_for(&self.progress)) })
+    }
+}
+
 impl Stream for Batches {
     type Item = Result<RecordBatch>;
 
@@ -120,7 +148,12 @@ impl Stream for Batches {
         if self.ended {
             return Poll::Ready(None);
         }
-        let item = std::task::ready!(self.receiver.poll_recv(cx));
+        let Poll::Ready(item) = self.receiver.poll_recv(cx) else {
+            let error = std::task::ready!(self.poll_overdue(cx));
+            self.ended = true;
+            self.task.abort();
+            return Poll::Ready(Some(Err(error)));
+        };
         if let Some(item) = item {
             self.ended = item.is_err();
             return Poll::Ready(Some(item));

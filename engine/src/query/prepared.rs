@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ParamValues;
@@ -47,6 +48,8 @@ pub struct Prepared {
     resolved: Arc<Resolved>,
     schema: SchemaRef,
     parameters: SchemaRef,
+    /// The deadline of all runs together, if a caller has set one.
+    pub(super) deadline: Option<Instant>,
 }
 
 impl Prepared {
@@ -80,7 +83,8 @@ impl Prepared {
                     false => resolved,
                 };
                 let schema = promised(&resolved);
-                Ok(Self { session, sql, view, names, resolved: Arc::new(resolved), schema, parameters })
+                let resolved = Arc::new(resolved);
+                Ok(Self { session, sql, view, names, resolved, schema, parameters, deadline: None })
             })
             .await
     }
@@ -177,6 +181,15 @@ impl Prepared {
         self.enter(parameters, Entry::Speculative).await
     }
 
+    /// Returns the statement with one deadline for all of its runs, which counts from now. Without it, each run has a
+    /// deadline of its own.
+    #[must_use]
+    pub fn with_one_deadline(&self) -> Self {
+        let limit = self.session.engine.limits.query_timeout;
+        let timeout = self.session.settings().query_timeout.map_or(limit, |t| t.min(limit));
+        Self { deadline: Some(self.deadline.unwrap_or_else(|| Instant::now() + timeout)), ..self.clone() }
+    }
+
     async fn enter(&self, parameters: &[ScalarValue], entry: Entry) -> Result<QueryStream> {
         let (this, parameters) = (self.clone(), parameters.to_vec());
         self.on_cpu(Box::pin(async move { Box::pin(this.current().await?.run(&parameters, entry)).await })).await
@@ -202,7 +215,8 @@ impl Prepared {
         if self.is_current() {
             return Ok(Cow::Borrowed(self));
         }
-        Ok(Cow::Owned(Box::pin(Self::new(&self.session, &self.sql)).await?))
+        let again = Box::pin(Self::new(&self.session, &self.sql)).await?;
+        Ok(Cow::Owned(Self { deadline: self.deadline, ..again }))
     }
 
     /// Returns the change that the statement makes.
@@ -247,7 +261,7 @@ impl Prepared {
 
     /// Returns a run of the statement. `measured` is true if owners return the metrics of each operator.
     fn query(&self, measured: bool) -> Query {
-        Query::of_session(&self.session, &self.sql, self.view.clone(), self.names.clone(), measured)
+        Query::of_session(self, measured)
     }
 
     /// Runs an analysed plan of this statement.

@@ -1,0 +1,253 @@
+//! A function whose calls are bounded.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef};
+use arrow::compute::concat;
+use arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{DataFusionError, Result, exec_err};
+use datafusion::logical_expr::interval_arithmetic::Interval;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
+use datafusion::logical_expr::{
+    ColumnarValue, Documentation, Expr, ExpressionPlacement, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature,
+};
+
+use super::budget::Budget;
+use super::cost::{Arguments, Cost};
+use super::held::held;
+use super::kinds::{Growth, Kind};
+use super::pace::{Pace, WORK_AT_ONCE};
+
+/// The largest number of characters or items of one value.
+const MOST_MADE: u64 = 16 << 20;
+/// The longest time for one row, in units of about a nanosecond.
+const MOST_WORK: u64 = 1_000_000_000;
+/// The largest constant that is worked out while a query is planned, in bytes, and the longest time for it.
+const PLANNED_BYTES: u64 = 64 << 10;
+const PLANNED_WORK: u64 = 1_000_000;
+/// A smaller result is not accounted for: a plan holds few batches at once.
+const COUNTED: u64 = 1 << 20;
+
+/// A function of DataFusion, with an estimate of its calls.
+#[derive(Debug)]
+pub(super) struct BoundedFunction {
+    function: Arc<ScalarUDF>,
+    kind: &'static Kind,
+    /// `None` while the query is planned.
+    budget: Option<Arc<Budget>>,
+    pace: Arc<Pace>,
+}
+
+/// The cost of all rows of a call.
+struct Total {
+    /// The largest row.
+    row: Cost,
+    bytes: u64,
+    /// The first row of each piece that takes a short time.
+    pieces: Vec<usize>,
+}
+
+impl BoundedFunction {
+    pub(super) fn new(function: Arc<ScalarUDF>, kind: &'static Kind, budget: Option<Arc<Budget>>) -> Self {
+        Self { function, kind, budget, pace: Arc::default() }
+    }
+
+    /// Returns the function without its bound.
+    pub(super) fn function(&self) -> Arc<ScalarUDF> {
+        self.function.clone()
+    }
+
+    /// Returns the pace of the calls; `None` if a result is no larger than the arguments.
+    pub(super) fn pace(&self) -> Option<Arc<Pace>> {
+        (self.kind.growth == Growth::Multiple).then(|| self.pace.clone())
+    }
+
+    fn total(&self, arguments: &Arguments, rows: usize) -> Total {
+        let cost = (self.kind.estimate)(arguments);
+        let mut total = Total { row: Cost::default(), bytes: 0, pieces: vec![0] };
+        if arguments.are_constant() {
+            total.row = cost(0);
+            total.bytes = total.row.bytes;
+            return total;
+        }
+        let mut work = 0_u64;
+        for row in 0..rows {
+            let Cost { made, bytes, work: of_row } = cost(row);
+            total.row.made = total.row.made.max(made);
+            total.row.bytes = total.row.bytes.max(bytes);
+            total.row.work = total.row.work.max(of_row);
+            total.bytes = total.bytes.saturating_add(bytes);
+            work = work.saturating_add(of_row);
+            if work > WORK_AT_ONCE && row > 0 {
+                total.pieces.push(row);
+                work = of_row;
+            }
+        }
+        total
+    }
+
+    fn run(&self, args: ScalarFunctionArgs, total: &Total, budget: &Budget) -> Result<ColumnarValue> {
+        let name = self.name();
+        if total.row.made > MOST_MADE {
+            return Err(DataFusionError::ResourcesExhausted(format!(
+                "a result of `{name}` may have {} characters or items, and the limit for one value is {MOST_MADE}",
+                total.row.made
+            )));
+        }
+        if total.row.work > MOST_WORK {
+            return Err(DataFusionError::ResourcesExhausted(format!(
+                "`{name}` would take too long: its arguments are too large"
+            )));
+        }
+        budget.check()?;
+        let counted = total.bytes >= COUNTED;
+        let bytes = if counted { usize::try_from(total.bytes).unwrap_or(usize::MAX) } else { 0 };
+        let reservation = budget.reserve(name, bytes)?;
+        let result = self.in_pieces(args, &total.pieces, budget)?;
+        match result {
+            ColumnarValue::Array(array) if counted => {
+                reservation.try_resize(array.get_array_memory_size())?;
+                Ok(ColumnarValue::Array(held(&array, reservation)?))
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// Calls the function for some rows after the other, and checks the deadline in between.
+    fn in_pieces(&self, args: ScalarFunctionArgs, pieces: &[usize], budget: &Budget) -> Result<ColumnarValue> {
+        if pieces.len() < 2 {
+            return self.function.invoke_with_args(args);
+        }
+        let rows = args.number_rows;
+        let ends = pieces.iter().skip(1).copied().chain([rows]);
+        let mut results: Vec<ArrayRef> = Vec::with_capacity(pieces.len());
+        for (from, to) in pieces.iter().copied().zip(ends) {
+            budget.check()?;
+            let slice = |value: &ColumnarValue| match value {
+                ColumnarValue::Array(array) => ColumnarValue::Array(array.slice(from, to - from)),
+                scalar @ ColumnarValue::Scalar(_) => scalar.clone(),
+            };
+            let piece = ScalarFunctionArgs {
+                args: args.args.iter().map(slice).collect(),
+                arg_fields: args.arg_fields.clone(),
+                number_rows: to - from,
+                return_field: args.return_field.clone(),
+                config_options: args.config_options.clone(),
+            };
+            results.push(self.function.invoke_with_args(piece)?.into_array(to - from)?);
+        }
+        let results: Vec<&dyn Array> = results.iter().map(AsRef::as_ref).collect();
+        Ok(ColumnarValue::Array(concat(&results)?))
+    }
+}
+
+impl PartialEq for BoundedFunction {
+    fn eq(&self, other: &Self) -> bool {
+        self.function == other.function
+    }
+}
+
+impl Eq for BoundedFunction {}
+
+impl Hash for BoundedFunction {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.function.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for BoundedFunction {
+    fn name(&self) -> &str {
+        self.function.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        self.function.aliases()
+    }
+
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        self.function.schema_name(args)
+    }
+
+    fn signature(&self) -> &Signature {
+        self.function.signature()
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        self.function.return_type(types)
+    }
+
+    fn with_updated_config(&self, config: &ConfigOptions) -> Option<ScalarUDF> {
+        let function = Arc::new(self.function.inner().with_updated_config(config)?);
+        Some(Self::new(function, self.kind, self.budget.clone()).into())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        self.function.return_field_from_args(args)
+    }
+
+    fn is_strict(&self) -> bool {
+        self.function.is_strict()
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let total = self.total(&Arguments::of(&args.args)?, args.number_rows);
+        match &self.budget {
+            Some(budget) if budget.runs() => {
+                self.pace.note(&total.row);
+                self.run(args, &total, budget)
+            }
+            _ if total.bytes > PLANNED_BYTES || total.row.work > PLANNED_WORK => {
+                exec_err!("`{}` of large constants runs with the query, not before", self.name())
+            }
+            _ => self.function.invoke_with_args(args),
+        }
+    }
+
+    fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        self.function.simplify(args, info)
+    }
+
+    fn short_circuits(&self) -> bool {
+        self.function.short_circuits()
+    }
+
+    fn conditional_arguments<'a>(&self, args: &'a [Expr]) -> Option<(Vec<&'a Expr>, Vec<&'a Expr>)> {
+        self.function.conditional_arguments(args)
+    }
+
+    fn evaluate_bounds(&self, inputs: &[&Interval]) -> Result<Interval> {
+        self.function.evaluate_bounds(inputs)
+    }
+
+    fn propagate_constraints(&self, interval: &Interval, inputs: &[&Interval]) -> Result<Option<Vec<Interval>>> {
+        self.function.propagate_constraints(interval, inputs)
+    }
+
+    fn output_ordering(&self, inputs: &[ExprProperties]) -> Result<SortProperties> {
+        self.function.output_ordering(inputs)
+    }
+
+    fn preserves_lex_ordering(&self, inputs: &[ExprProperties]) -> Result<bool> {
+        self.function.preserves_lex_ordering(inputs)
+    }
+
+    fn strictly_order_preserving(&self, inputs: &[ExprProperties]) -> Result<bool> {
+        self.function.strictly_order_preserving(inputs)
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        self.function.coerce_types(types)
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.function.documentation()
+    }
+
+    fn placement(&self, args: &[ExpressionPlacement]) -> ExpressionPlacement {
+        self.function.placement(args)
+    }
+}

@@ -1,0 +1,96 @@
+//! Calls of functions with a bound on their results and on their time.
+//!
+//! A function of DataFusion works on a whole batch at once. Between its begin and its end nothing looks at the deadline,
+//! at a cancellation, or at the memory that the result takes, so that one call of `range` could end the process. Here a
+//! call estimates its result and its time from its arguments before it runs ([`estimates`], one function of ours for
+//! each function that needs one; [`kinds`] has the list).
+//!
+//! - **While a query is planned**, [`BoundedFunctions`] keeps DataFusion from working out a constant that is large or
+//!   slow. The call stays in the plan, and runs with the query.
+//! - **While a query runs**, a call refuses a result that is too large, accounts for it in the query's memory, and checks
+//!   the deadline and the cancellation ([`with_budget`]). Operators with such calls read their input in pieces whose
+//!   size follows the estimates ([`with_paced_inputs`]).
+
+mod bounded;
+mod budget;
+mod cost;
+mod estimates;
+mod held;
+mod kinds;
+mod operators;
+mod pace;
+mod paced;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
+use datafusion::optimizer::AnalyzerRule;
+
+use self::bounded::BoundedFunction;
+pub(crate) use self::budget::Budget;
+pub(crate) use self::paced::with_paced_inputs;
+
+/// The rule that bounds the calls of a plan before any of them is worked out.
+#[derive(Debug)]
+pub(crate) struct BoundedFunctions;
+
+impl AnalyzerRule for BoundedFunctions {
+    fn name(&self) -> &'static str {
+        "bounded_functions"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        bound(plan, None)
+    }
+}
+
+/// Returns the plan that is executed, for physical planning only: its calls spend the budget of one run.
+pub(crate) fn with_budget(plan: LogicalPlan, budget: &Arc<Budget>) -> Result<LogicalPlan> {
+    bound(plan, Some(budget))
+}
+
+fn bound(plan: LogicalPlan, budget: Option<&Arc<Budget>>) -> Result<LogicalPlan> {
+    let bounded = plan.transform_up_with_subqueries(|node| {
+        node.map_expressions(|expr| match expr.exists(|e| Ok(needs_bound(e, budget.is_some())))? {
+            true => expr.transform_up(|e| Ok(bound_call(e, budget))),
+            false => Ok(Transformed::no(expr)),
+        })
+    })?;
+    Ok(bounded.data)
+}
+
+/// True if an expression has to be replaced.
+fn needs_bound(expr: &Expr, runs: bool) -> bool {
+    match expr {
+        Expr::ScalarFunction(call) => kinds::kind(call.func.name()).is_some(),
+        other => runs && operators::is_unbounded(other),
+    }
+}
+
+fn bound_call(expr: Expr, budget: Option<&Arc<Budget>>) -> Transformed<Expr> {
+    let expr = match (budget, expr) {
+        (Some(_), expr) if operators::is_unbounded(&expr) => operators::as_call(expr),
+        (_, expr) => expr,
+    };
+    match expr {
+        Expr::ScalarFunction(ScalarFunction { func, args }) => match kinds::kind(func.name()) {
+            Some(kind) => {
+                let function = BoundedFunction::new(plain(&func), kind, budget.cloned());
+                Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(function.into()), args)))
+            }
+            None => Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args })),
+        },
+        other => Transformed::no(other),
+    }
+}
+
+/// Returns a function without its bound.
+fn plain(function: &Arc<ScalarUDF>) -> Arc<ScalarUDF> {
+    function.inner().downcast_ref::<BoundedFunction>().map_or_else(|| function.clone(), BoundedFunction::function)
+}

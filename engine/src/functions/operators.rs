@@ -1,0 +1,151 @@
+//! The operators that need a bound, as functions: `||` makes strings, and a pattern that is not a short literal can take
+//! long to match.
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::logical_expr::expr::{Like, ScalarFunction};
+use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
+use datafusion::logical_expr::{
+    BinaryExpr, ColumnarValue, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature,
+    Volatility,
+};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{Column, Literal, binary, like};
+
+/// A pattern of at most this many bytes matches in a few passes over the text.
+const SHORT_PATTERN: usize = 256;
+
+/// The name of the function of `||`.
+pub(super) const CONCATENATE: &str = "concatenate";
+/// The name of the function of an operator that matches a regular expression.
+pub(super) const MATCH: &str = "match_pattern";
+/// The name of the function of `LIKE`.
+pub(super) const LIKE: &str = "match_like";
+
+/// True if the operator needs a bound.
+pub(super) fn is_unbounded(expr: &Expr) -> bool {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { op: Operator::StringConcat, .. }) => true,
+        Expr::BinaryExpr(BinaryExpr { op, right, .. }) if is_match(*op) => is_long_pattern(right),
+        // DataFusion refuses any other escape character.
+        Expr::Like(Like { pattern, escape_char: None, .. }) => is_long_pattern(pattern),
+        _ => false,
+    }
+}
+
+/// Returns an operator that needs a bound as a call.
+pub(super) fn as_call(expr: Expr) -> Expr {
+    let name = expr.schema_name().to_string();
+    let (operation, left, right) = match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => (Operation::Binary(op), left, right),
+        Expr::Like(Like { negated, expr, pattern, case_insensitive, .. }) => {
+            (Operation::Like { negated, case_insensitive }, expr, pattern)
+        }
+        other => return other,
+    };
+    let function = OperatorFunction { operation, name, signature: Signature::user_defined(Volatility::Immutable) };
+    Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(function.into()), vec![*left, *right]))
+}
+
+fn is_match(op: Operator) -> bool {
+    matches!(op, Operator::RegexMatch | Operator::RegexIMatch | Operator::RegexNotMatch | Operator::RegexNotIMatch)
+}
+
+fn is_long_pattern(pattern: &Expr) -> bool {
+    match pattern {
+        Expr::Literal(value, _) => value.try_as_str().flatten().is_some_and(|text| text.len() > SHORT_PATTERN),
+        _ => true,
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Operation {
+    Binary(Operator),
+    Like { negated: bool, case_insensitive: bool },
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct OperatorFunction {
+    operation: Operation,
+    /// The name of the operator's column.
+    name: String,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for OperatorFunction {
+    fn name(&self) -> &str {
+        match self.operation {
+            Operation::Binary(Operator::StringConcat) => CONCATENATE,
+            Operation::Binary(_) => MATCH,
+            Operation::Like { .. } => LIKE,
+        }
+    }
+
+    fn schema_name(&self, _: &[Expr]) -> Result<String> {
+        Ok(self.name.clone())
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        Ok(types.to_vec())
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        match (self.operation, types) {
+            (Operation::Binary(op), [left, right]) => BinaryTypeCoercer::new(left, &op, right).get_result_type(),
+            (Operation::Like { .. }, [_, _]) => Ok(DataType::Boolean),
+            _ => plan_err!("an operator has two operands"),
+        }
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let types: Vec<DataType> = args.arg_fields.iter().map(|f| f.data_type().clone()).collect();
+        let nullable = args.arg_fields.iter().any(|f| f.is_nullable());
+        Ok(Arc::new(Field::new(self.name(), self.return_type(&types)?, nullable)))
+    }
+
+    fn is_strict(&self) -> bool {
+        true
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let mut fields = vec![];
+        let mut columns: Vec<ArrayRef> = vec![];
+        let mut operands: Vec<Arc<dyn PhysicalExpr>> = vec![];
+        for (value, field) in args.args.iter().zip(&args.arg_fields) {
+            match value {
+                ColumnarValue::Scalar(scalar) => operands.push(Arc::new(Literal::new(scalar.clone()))),
+                ColumnarValue::Array(array) => {
+                    operands.push(Arc::new(Column::new(field.name(), columns.len())));
+                    fields.push(Field::new(field.name(), array.data_type().clone(), true));
+                    columns.push(array.clone());
+                }
+            }
+        }
+        let [left, right] = operands.as_slice() else { return plan_err!("an operator has two operands") };
+        let constant = columns.is_empty();
+        let rows = if constant { 1 } else { args.number_rows };
+        let schema = Arc::new(Schema::new(fields));
+        let operator = match self.operation {
+            Operation::Binary(op) => binary(left.clone(), op, right.clone(), &schema)?,
+            Operation::Like { negated, case_insensitive } => {
+                like(negated, case_insensitive, left.clone(), right.clone(), &schema)?
+            }
+        };
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let result = operator.evaluate(&RecordBatch::try_new_with_options(schema, columns, &options)?)?;
+        match result {
+            ColumnarValue::Array(array) if constant => {
+                Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?))
+            }
+            other => Ok(other),
+        }
+    }
+}
