@@ -35,7 +35,7 @@ use crate::mesh::MeshView;
 use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames};
 use crate::plan::Planned;
 use crate::planner::resolve::ExplainOptions;
-use crate::state::{ActivityGuard, EngineState, QueryContext, RunningQuery, SessionHandle};
+use crate::state::{ActivityGuard, EngineState, QueryContext, RunningQuery};
 use crate::{Error, ErrorKind, ProgressHandle, Result, Settings, explain, planner};
 
 pub use change::rows_of;
@@ -194,6 +194,7 @@ impl Query {
             stop: self.listed.query.stop.clone(),
             guard: self.listed.clone(),
             plan: Box::pin(self.adapted(ready.clone(), progress.clone())),
+            query: query_id.clone(),
             schema: schema.clone(),
             deadline,
             progress: progress.clone(),

@@ -59,6 +59,7 @@ const CRATES: [Floors; 7] = [
             "mesh",
             "execution",
             "bounds",
+            "functions",
             "upstream",
             "state",
             "names",

@@ -9,6 +9,7 @@ mod delegation;
 mod descriptors;
 mod files_gone;
 mod floors;
+mod hostile_statements;
 mod library;
 mod lies;
 mod lifecycle;

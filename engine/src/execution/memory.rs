@@ -36,6 +36,12 @@ impl SharedMemory {
         }
     }
 
+    /// Returns the memory that is held, in bytes.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn give(&self, bytes: usize) {
         self.held.fetch_sub(bytes, Ordering::Relaxed);
     }

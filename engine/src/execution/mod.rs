@@ -7,4 +7,5 @@ pub(crate) mod memory;
 pub(crate) mod run;
 pub(crate) mod runtime;
 pub(crate) mod small_batches;
+pub(crate) mod watch;
 pub(crate) mod yielding;

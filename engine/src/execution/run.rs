@@ -36,6 +36,8 @@ pub(crate) type Driven = (Arc<dyn ExecutionPlan>, Arc<TaskContext>);
 pub(crate) struct Run {
     /// The plan, once it is final.
     pub(crate) plan: BoxFuture<'static, Result<Driven>>,
+    /// The identifier of the query.
+    pub(crate) query: String,
     /// The promised columns, to which batches are converted.
     pub(crate) schema: SchemaRef,
     pub(crate) deadline: Instant,
@@ -69,7 +71,8 @@ impl Run {
         let (sender, receiver) = mpsc::channel(BATCHES_IN_FLIGHT);
         let (deadline, progress) = (self.deadline, self.progress.clone());
         let stopped = Box::pin(self.stop.clone().cancelled_owned());
-        let task = cpu.spawn(self.drive(sender));
+        let query = self.query.clone();
+        let task = cpu.spawn(&query, self.drive(sender));
         Batches { receiver, task, ended: false, deadline, progress, stopped, timer: None }
     }
 

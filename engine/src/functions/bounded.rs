@@ -21,6 +21,8 @@ use super::cost::{Arguments, Cost};
 use super::held::held;
 use super::kinds::{Growth, Kind};
 use super::pace::{Pace, WORK_AT_ONCE};
+use crate::execution::errors::into_datafusion;
+use crate::{Error, ErrorKind};
 
 /// The largest number of characters or items of one value.
 const MOST_MADE: u64 = 16 << 20;
@@ -93,15 +95,13 @@ impl BoundedFunction {
     fn run(&self, args: ScalarFunctionArgs, total: &Total, budget: &Budget) -> Result<ColumnarValue> {
         let name = self.name();
         if total.row.made > MOST_MADE {
-            return Err(DataFusionError::ResourcesExhausted(format!(
-                "a result of `{name}` may have {} characters or items, and the limit for one value is {MOST_MADE}",
+            return Err(refused(format!(
+                "a call of `{name}` would create a value of {} characters or items, and the limit is {MOST_MADE}",
                 total.row.made
             )));
         }
         if total.row.work > MOST_WORK {
-            return Err(DataFusionError::ResourcesExhausted(format!(
-                "`{name}` would take too long: its arguments are too large"
-            )));
+            return Err(refused(format!("a call of `{name}` would take too long: its arguments are too large")));
         }
         budget.check()?;
         let counted = total.bytes >= COUNTED;
@@ -143,6 +143,10 @@ impl BoundedFunction {
         let results: Vec<&dyn Array> = results.iter().map(AsRef::as_ref).collect();
         Ok(ColumnarValue::Array(concat(&results)?))
     }
+}
+
+fn refused(what: String) -> DataFusionError {
+    into_datafusion(Error::new(ErrorKind::ResourceExhausted, what))
 }
 
 impl PartialEq for BoundedFunction {

@@ -1,1 +1,179 @@
+#![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
+use datafusion::logical_expr::ColumnarValue;
+use datafusion::scalar::ScalarValue;
+use futures::TryStreamExt;
+use tokio_util::sync::CancellationToken;
+
+use super::cost::{Arguments, Cost};
+use super::kinds::{ACCOUNTED, BOUNDED, LINEAR, OVER_ITEMS, PER_ROW, kind};
+use super::*;
+use crate::{Engine, ErrorKind, Limits, upstream};
+
+/// A new function of DataFusion has to be put into one of the lists.
+#[test]
+fn every_function_is_in_one_list() {
+    let state = upstream::state_builder().build();
+    let bounded = BOUNDED.iter().map(|kind| kind.name);
+    let listed: Vec<&str> = bounded.chain(LINEAR.iter().copied()).collect();
+    let names: BTreeSet<&str> = listed.iter().copied().collect();
+    assert_eq!(names.len(), listed.len(), "a function is listed twice");
+    let operators = [operators::CONCATENATE, operators::LIKE, operators::MATCH];
+    let scalar: BTreeSet<&str> = state.scalar_functions().values().map(|f| f.name()).chain(operators).collect();
+    same(&scalar, &names);
+    same(&state.aggregate_functions().values().map(|f| f.name()).collect(), &ACCOUNTED.iter().copied().collect());
+    same(&state.window_functions().values().map(|f| f.name()).collect(), &PER_ROW.iter().copied().collect());
+    same(&state.higher_order_functions().values().map(|f| f.name()).collect(), &OVER_ITEMS.iter().copied().collect());
+}
+
+fn same(registered: &BTreeSet<&str>, listed: &BTreeSet<&str>) {
+    let unknown: Vec<_> = registered.difference(listed).collect();
+    let gone: Vec<_> = listed.difference(registered).collect();
+    assert!(unknown.is_empty() && gone.is_empty(), "in no list: {unknown:?}; listed, but gone: {gone:?}");
+}
+
+fn text(value: &str) -> ColumnarValue {
+    ColumnarValue::Scalar(ScalarValue::from(value))
+}
+
+fn number(value: i64) -> ColumnarValue {
+    ColumnarValue::Scalar(ScalarValue::Int64(Some(value)))
+}
+
+fn cost(function: &str, arguments: &[ColumnarValue], row: usize) -> Cost {
+    (kind(function).unwrap().estimate)(&Arguments::of(arguments).unwrap())(row)
+}
+
+#[test]
+fn costs_are_those_of_the_result() {
+    assert_eq!(cost("repeat", &[text("abc"), number(5)], 0), Cost::string(15));
+    assert_eq!(cost("repeat", &[text("abc"), number(-5)], 0), Cost::string(0));
+    assert_eq!(cost("repeat", &[text("abc"), number(i64::MAX)], 0), Cost::string(u64::MAX));
+    assert_eq!(cost("range", &[number(10)], 0), Cost::list(11, 88));
+    assert_eq!(cost("range", &[number(i64::MIN), number(i64::MAX)], 0).made, u64::MAX);
+    assert_eq!(cost("range", &[number(10), number(0), number(-2)], 0).made, 6);
+    assert_eq!(cost("lpad", &[text("a"), number(7), text("é")], 0), Cost { made: 7, bytes: 29, work: 0 });
+    assert_eq!(cost("concat", &[text("ab"), text("cde"), text("")], 0), Cost::string(5));
+    assert_eq!(cost("levenshtein", &[text("abcd"), text("abc")], 0), Cost::time(12));
+    assert_eq!(cost("replace", &[text("aaaa"), text("a"), text("bb")], 0), Cost::string(4 + 5 * 2));
+    // Only the matches of a long text are counted.
+    let long = "a".repeat(100_000);
+    assert_eq!(cost("replace", &[text(&long), text("b"), text("cc")], 0), Cost::string(100_000));
+    let rows: ArrayRef = Arc::new(StringArray::from(vec![Some("ab"), None, Some("abcd")]));
+    let times: ArrayRef = Arc::new(Int64Array::from(vec![2, 3, 4]));
+    let arguments = [ColumnarValue::Array(rows), ColumnarValue::Array(times)];
+    let costs: Vec<u64> = (0..3).map(|row| cost("repeat", &arguments, row).bytes).collect();
+    assert_eq!(costs, [4, 0, 16]);
+    let repeated = cost("regexp_like", &[text("abc"), text("(a{100}){1000}")], 0);
+    // The pattern counts as the largest that the library accepts.
+    assert_eq!(repeated, Cost::time(3 * 500_000 / 16));
+}
+
+async fn run(engine: &Engine, sql: &str) -> crate::Result<Vec<RecordBatch>> {
+    Box::pin(engine.sql(sql)).await?.try_collect().await
+}
+
+fn engine(query_memory: usize, seconds: u64) -> Engine {
+    let query_timeout = Duration::from_secs(seconds);
+    Engine::builder().limits(Limits { query_memory, query_timeout, ..Limits::default() }).build().unwrap()
+}
+
+/// Statements of a few bytes that ended the process, or held its threads for minutes.
+#[tokio::test]
+async fn hostile_statements_are_refused() {
+    let engine = engine(64 << 20, 20);
+    for sql in [
+        "SELECT range(0, 10000000000)",
+        "SELECT generate_series(1, 1000000000000)",
+        "SELECT generate_series(TIMESTAMP '0001-01-01', TIMESTAMP '2200-01-01', INTERVAL '1 second')",
+        "SELECT array_repeat(random(), cast(1000000000 + random() AS BIGINT))",
+        "SELECT sum(length(replace(repeat('a', 100000), 'a', repeat('b', 100000))))",
+        "SELECT length(repeat('x', 1000 * 1000 * 2000))",
+        "SELECT levenshtein(repeat('ab', 60000), repeat('ba', 60000))",
+        "SELECT max(cardinality(range(0, value * 2000))) FROM generate_series(1, 100000)",
+        "SELECT max(length(lpad('x', value * 100000, 'y'))) FROM generate_series(1, 100000)",
+        "SELECT count(*) FROM generate_series(1, 100000) WHERE cardinality(array_repeat(1, value * 100000)) < 0",
+        "SELECT array_resize([1], 2000000000, 2)",
+        "SELECT length(array_to_string(array_repeat(repeat('a', 1000), 100000), 'b'))",
+        "SELECT length(to_char(now(), repeat('%A', 8000000)))",
+        "SELECT regexp_count(repeat('a', 10000000), '.*[^A-Z]|[A-Z]')",
+        "SELECT repeat('a', 1000000) ~ repeat('(a|b)*c', 20000)",
+        "SELECT repeat('a', 1000000) LIKE repeat('%a', 200000)",
+        "WITH a AS (SELECT repeat('x', 1000000) s), b AS (SELECT s || s || s || s AS s FROM a), \
+         c AS (SELECT s || s || s || s AS s FROM b), d AS (SELECT s || s || s || s AS s FROM c) SELECT length(s) FROM d",
+        "WITH a AS (SELECT range(1000000) s), b AS (SELECT array_concat(s, s, s, s) AS s FROM a), \
+         c AS (SELECT array_concat(s, s, s, s, s) AS s FROM b) SELECT cardinality(s) FROM c",
+    ] {
+        let error = run(&engine, sql).await.expect_err(sql);
+        assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{sql}: {error}");
+    }
+    assert_eq!(engine.inner().memory.held(), 0);
+}
+
+/// A batch whose rows are expensive is cut, and rows that fit one after the other are answered.
+#[tokio::test]
+async fn expensive_rows_run_a_few_at_a_time() {
+    let engine = engine(128 << 20, 60);
+    for (sql, expected) in [
+        ("SELECT sum(length(repeat('x', value + 100000))) FROM generate_series(1, 20000)", "2200010000"),
+        ("SELECT sum(cardinality(range(0, value + 10000))) FROM generate_series(1, 20000)", "400010000"),
+        (
+            "SELECT count(*) FROM generate_series(1, 10000) WHERE length(lpad('x', value * 10, 'y')) = value * 10",
+            "10000",
+        ),
+        (
+            "SELECT count(*) FROM generate_series(1, 5000) a WHERE regexp_like(repeat('ab1', 200), \
+             '(.*)(.*)(.*)(.*)[0-9]x' || value)",
+            "0",
+        ),
+        ("SELECT sum(length('x' || repeat('y', value))) FROM generate_series(1, 1000)", "501500"),
+    ] {
+        let rows = run(&engine, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let value = arrow::util::display::array_value_to_string(rows[0].column(0), 0).unwrap();
+        assert_eq!(value, expected, "{sql}");
+    }
+    assert_eq!(engine.inner().memory.held(), 0);
+}
+
+/// The deadline ends a query in time, also between two pieces of one batch.
+#[tokio::test]
+async fn the_deadline_holds_within_a_batch() {
+    let engine = engine(1 << 30, 1);
+    let started = Instant::now();
+    let slow = "SELECT count(*) FROM generate_series(1, 100000) WHERE \
+                levenshtein(repeat('ab', 3000), repeat('ba', 3000) || value) > 0";
+    assert_eq!(run(&engine, slow).await.unwrap_err().kind(), ErrorKind::DeadlineExceeded);
+    assert!(started.elapsed() < Duration::from_secs(20));
+}
+
+/// Small constants are still worked out before a query runs, so that filters stay simple.
+#[tokio::test]
+async fn small_constants_are_planned() {
+    let engine = engine(64 << 20, 20);
+    let plan = "EXPLAIN VERBOSE SELECT * FROM mesh.domains WHERE domain = concat('a', repeat('b', 2))";
+    let rows = run(&engine, plan).await.unwrap();
+    let text = arrow::util::pretty::pretty_format_batches(&rows).unwrap().to_string();
+    assert!(text.contains("abb"), "{text}");
+}
+
+#[test]
+fn results_are_accounted_for_as_long_as_they_live() {
+    let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(10 << 20));
+    let budget = Budget::new(pool.clone(), Instant::now() + Duration::from_secs(60), CancellationToken::new());
+    let reservation = budget.reserve("f", 1 << 20).unwrap();
+    let array: ArrayRef = Arc::new(Int64Array::from_iter_values(0..100_000));
+    let held = held::held(&array, reservation).unwrap();
+    assert_eq!(&held, &array);
+    drop(array);
+    let slice = held.slice(10, 5);
+    drop(held);
+    assert_eq!(pool.reserved(), 1 << 20);
+    drop(slice);
+    assert_eq!(pool.reserved(), 0);
+    assert!(budget.reserve("f", 11 << 20).is_err());
+}

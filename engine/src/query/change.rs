@@ -60,9 +60,10 @@ impl Prepared {
             return current.insert(into, current.start(current.analyse(plan)?).await?).await;
         }
         let mut changed = 0;
+        let statement = self.with_one_deadline();
         for (done, values) in rows_of(parameters).enumerate() {
             // Each run may change the tables that the next one reads.
-            let outcome = Box::pin(async { self.current().await?.apply_row(&values?).await }).await;
+            let outcome = Box::pin(async { statement.current().await?.apply_row(&values?).await }).await;
             changed += outcome.map_err(|e| match done {
                 0 => e,
                 _ => e.within(format!("the first {done} sets of parameters took effect, the next one failed")),

@@ -60,8 +60,9 @@ impl Runs {
 }
 
 impl Execution {
-    /// Starts the query with each set of parameters, one after another.
-    pub(crate) async fn start(self, when: When) -> Result<Rows> {
+    /// Starts the query with each set of parameters, one after another, within one deadline.
+    pub(crate) async fn start(mut self, when: When) -> Result<Rows> {
+        self.prepared = self.prepared.with_one_deadline();
         let unbound = self.parameters.is_empty().then(|| Ok(Vec::new()));
         let mut sets = unbound.into_iter().chain(sets(self.parameters.clone()));
         let Some(first) = sets.next().transpose()? else { return Ok(stream::empty().boxed()) };

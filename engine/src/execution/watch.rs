@@ -1,0 +1,190 @@
+//! The watch over the threads that drive plans. An operator that works for long between two yields holds a thread: its
+//! query can neither be cancelled nor be timed meanwhile, and other queries wait. The watch logs which query it is.
+
+use std::any::Any;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use datafusion::common::runtime::{JoinSetTracer, set_join_set_tracer};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use portolan_connectors::lock;
+
+/// A task that is busy for longer is reported.
+const LONG: Duration = Duration::from_secs(10);
+/// The time between two looks at the tasks.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+tokio::task_local! {
+    /// The query of the current task, which is also that of the tasks that it spawns.
+    static CURRENT: Arc<Watched>;
+}
+
+/// The tasks of an engine that may hold a thread.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    epoch: Instant,
+    tasks: Mutex<Vec<Weak<Task>>>,
+}
+
+/// A query whose tasks are watched.
+struct Watched {
+    watch: Arc<Watch>,
+    query: Arc<str>,
+}
+
+#[derive(Debug)]
+struct Task {
+    query: Arc<str>,
+    /// When the current poll began, in milliseconds since the epoch plus one; 0 between polls.
+    since: AtomicU64,
+    reported: AtomicBool,
+}
+
+impl Watch {
+    /// Starts a watch that ends when it is dropped.
+    pub(crate) fn start() -> std::io::Result<Arc<Self>> {
+        // DataFusion has one tracer for the process. If the embedding program has set its own, only the first task of a
+        // query is watched.
+        let _ = set_join_set_tracer(&SpawnedTasks);
+        let watch = Arc::new(Self { epoch: Instant::now(), tasks: Mutex::default() });
+        let weak = Arc::downgrade(&watch);
+        std::thread::Builder::new().name("portolan-watch".into()).spawn(move || {
+            loop {
+                std::thread::sleep(INTERVAL);
+                match weak.upgrade() {
+                    Some(watch) => watch.look(),
+                    None => return,
+                }
+            }
+        })?;
+        Ok(watch)
+    }
+
+    /// Returns a future that is watched while it is polled, and with it the tasks that it spawns.
+    pub(crate) fn over<T: Send + 'static>(
+        self: &Arc<Self>,
+        query: &str,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> impl Future<Output = T> + Send + 'static {
+        let watched = Arc::new(Watched { watch: self.clone(), query: query.into() });
+        CURRENT.scope(watched.clone(), Polled { task: watched.task(), watched, future: Box::pin(future) })
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    fn look(&self) {
+        let now = self.now();
+        lock(&self.tasks).retain(|task| {
+            let Some(task) = task.upgrade() else { return false };
+            let since = task.since.load(Ordering::Relaxed);
+            let busy = Duration::from_millis(now.saturating_sub(since));
+            if since > 0 && busy >= LONG && !task.reported.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    query = &*task.query,
+                    "the query has held a thread for {} s: it cannot be stopped before the thread is free",
+                    busy.as_secs()
+                );
+            }
+            true
+        });
+    }
+}
+
+impl Watched {
+    fn task(&self) -> Arc<Task> {
+        let task =
+            Arc::new(Task { query: self.query.clone(), since: AtomicU64::new(0), reported: AtomicBool::new(false) });
+        lock(&self.watch.tasks).push(Arc::downgrade(&task));
+        task
+    }
+}
+
+/// A future that takes note of when its polls begin and end.
+struct Polled<F> {
+    task: Arc<Task>,
+    watched: Arc<Watched>,
+    future: Pin<Box<F>>,
+}
+
+impl<F: Future> Future for Polled<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.task.since.store(self.watched.watch.now(), Ordering::Relaxed);
+        let polled = self.future.as_mut().poll(cx);
+        self.task.since.store(0, Ordering::Relaxed);
+        polled
+    }
+}
+
+/// Watches the tasks that DataFusion spawns for a watched query.
+struct SpawnedTasks;
+
+impl JoinSetTracer for SpawnedTasks {
+    fn trace_future(&self, future: BoxFuture<'static, Box<dyn Any + Send>>) -> BoxFuture<'static, Box<dyn Any + Send>> {
+        match CURRENT.try_with(Arc::clone) {
+            Ok(watched) => CURRENT
+                .scope(watched.clone(), Polled { task: watched.task(), watched, future: Box::pin(future) })
+                .boxed(),
+            Err(_) => future,
+        }
+    }
+
+    fn trace_block(
+        &self,
+        block: Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>,
+    ) -> Box<dyn FnOnce() -> Box<dyn Any + Send> + Send> {
+        block
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use datafusion::common::runtime::SpawnedTask;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_poll_is_seen_in_spawned_tasks_too() {
+        let watch = Watch::start().unwrap();
+        let busy = |watch: &Watch| {
+            let tasks: Vec<_> = lock(&watch.tasks).iter().filter_map(Weak::upgrade).collect();
+            tasks
+                .iter()
+                .filter(|t| t.since.load(Ordering::Relaxed) > 0)
+                .map(|t| t.query.to_string())
+                .collect::<Vec<_>>()
+        };
+        let seen = watch.clone();
+        let within = watch.over("q", async move {
+            let outer = busy(&seen);
+            let inner = SpawnedTask::spawn(async move { busy(&seen) }).join().await.unwrap();
+            (outer, inner)
+        });
+        assert_eq!(within.await, (vec!["q".to_owned()], vec!["q".to_owned()]));
+        watch.look();
+        assert!(lock(&watch.tasks).is_empty(), "the tasks have ended");
+    }
+
+    #[test]
+    fn a_long_poll_is_reported_once() {
+        let watch = Watch { epoch: Instant::now() - 2 * LONG, tasks: Mutex::default() };
+        let task = Arc::new(Task { query: "q".into(), since: AtomicU64::new(1), reported: AtomicBool::new(false) });
+        lock(&watch.tasks).push(Arc::downgrade(&task));
+        watch.look();
+        assert!(task.reported.load(Ordering::Relaxed));
+        let idle = Arc::new(Task { query: "q".into(), since: AtomicU64::new(0), reported: AtomicBool::new(false) });
+        lock(&watch.tasks).push(Arc::downgrade(&idle));
+        watch.look();
+        assert!(!idle.reported.load(Ordering::Relaxed));
+    }
+}
