@@ -14,6 +14,7 @@ use arrow_flight::{Action, CancelFlightInfoRequest, FlightDescriptor, FlightInfo
 
 use futures::TryStreamExt;
 use portolan_catalog::{Port, PortRef, PortStatistics, ProductName};
+use portolan_connectors::node::checksum::StreamChecksum;
 use portolan_connectors::node::protocol::{
     ACTION_PROGRESS, FRAGMENT_TYPE_URL, FragmentTicket, PROTOCOL_VERSION, ProgressRequest,
 };
@@ -265,7 +266,9 @@ async fn nonsense_is_answered_and_the_node_lives() {
         plan: b"no plan"[..].into(),
         ..FragmentTicket::default()
     };
+    let fragment = fragment.sealed();
     let older = FragmentTicket { datafusion: "1.0.0".to_owned(), ..fragment.clone() };
+    let damaged = FragmentTicket { plan: b"no plaN"[..].into(), ..fragment.clone() };
     let wrap = |ticket: &FragmentTicket| {
         Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: ticket.encode_to_vec().into() }.encode_to_vec()
     };
@@ -274,6 +277,7 @@ async fn nonsense_is_answered_and_the_node_lives() {
         (forged, Code::NotFound),
         (wrap(&fragment), Code::InvalidArgument),
         (wrap(&older), Code::Unimplemented),
+        (wrap(&damaged), Code::Unavailable),
     ] {
         let status = client.do_get(Ticket { ticket: bytes.into() }).await.unwrap_err();
         assert_eq!(status.code(), expected, "{}", status.message());
@@ -365,6 +369,7 @@ async fn the_info_of_a_fragment_leads_to_its_rows() {
         plan: fragment.plan.encoded().unwrap().plan.clone(),
         ..FragmentTicket::default()
     };
+    let sent = sent.sealed();
     let command = Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: sent.encode_to_vec().into() }.encode_to_vec();
     let mut client = node.client().await;
     let info = client.get_flight_info(FlightDescriptor::new_cmd(command.clone())).await.unwrap().into_inner();
@@ -378,7 +383,9 @@ async fn the_info_of_a_fragment_leads_to_its_rows() {
     let announced = client.get_schema(FlightDescriptor::new_cmd(command)).await.unwrap().into_inner();
     assert_eq!(Schema::try_from(&announced).unwrap(), schema);
     let messages = client.do_get(ticket(&info)).await.unwrap().into_inner().try_collect::<Vec<_>>().await.unwrap();
-    let summary: FragmentSummary = serde_json::from_slice(&messages.last().unwrap().app_metadata).unwrap();
+    let mut checksum = StreamChecksum::default();
+    let metadata: Vec<_> = messages.iter().map(|message| checksum.open(message).expect("a right checksum")).collect();
+    let summary: FragmentSummary = serde_json::from_slice(metadata.last().unwrap()).unwrap();
     assert_eq!(summary.rows, 10);
     assert!(summary.producing_ms.is_some());
     node.stop().await;

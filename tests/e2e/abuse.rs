@@ -41,6 +41,7 @@ fn fragment(plan: &[u8]) -> Vec<u8> {
         plan: plan.to_vec().into(),
         ..FragmentTicket::default()
     };
+    let ticket = ticket.sealed();
     Any { type_url: FRAGMENT_TYPE_URL.into(), value: ticket.encode_to_vec().into() }.encode_to_vec()
 }
 

@@ -15,6 +15,7 @@ use arrow_flight::{
 };
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
+use portolan_connectors::node::checksum::{CHECKSUM_BYTES, StreamChecksum};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tonic::transport::server::TcpIncoming;
@@ -89,7 +90,15 @@ impl Liar {
     }
 }
 
-fn answer(messages: Vec<FlightData>) -> Answers<FlightData> {
+/// Returns the answer with these messages. A checksum finds damage and no lie: the lying node computes the checksums of
+/// what it sends.
+fn answer(mut messages: Vec<FlightData>) -> Answers<FlightData> {
+    let mut checksum = StreamChecksum::default();
+    for message in &mut messages {
+        let metadata = message.app_metadata.get(CHECKSUM_BYTES..).unwrap_or_default();
+        let body = [message.data_body.clone()];
+        message.app_metadata = checksum.seal(&message.data_header, &body, metadata);
+    }
     stream::iter(messages.into_iter().map(Ok)).boxed()
 }
 

@@ -1,5 +1,6 @@
 //! Another Portolan node as a site: its Flight endpoint, its catalog, and the fragments that are sent to it as plans.
 
+pub mod checksum;
 mod connection;
 pub mod keys;
 pub mod message;

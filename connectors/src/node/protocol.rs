@@ -2,9 +2,11 @@
 //! exchange, fragments, and progress. The server and the client side share these types.
 //!
 //! The answer to a fragment is a Flight stream: the schema, batches, dictionaries if it has any, and at the end one
-//! message without header and body. The `app_metadata` of this message is a [`FragmentSummary`](crate::FragmentSummary)
-//! in JSON, such as `{"rows": 42, "operators": [{"depth": 0, "operator": "…", "metrics": "…"}]}`. A stream that ends
-//! without a summary was cut short. Batches are not compressed.
+//! message without header and body. The `app_metadata` of every message begins with a
+//! [checksum](super::checksum::StreamChecksum) of the stream up to there. In the last message, a
+//! [`FragmentSummary`](crate::FragmentSummary) in JSON follows, such as
+//! `{"rows": 42, "operators": [{"depth": 0, "operator": "…", "metrics": "…"}]}`. A stream that ends without a summary
+//! was cut short. Batches are not compressed.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -14,12 +16,13 @@ use bytes::Bytes;
 use datafusion::DATAFUSION_VERSION;
 use prost::Message;
 
+use super::checksum::Checksum;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fragment::{EncodedPlan, FragmentHead, FragmentRequest, ReceivedFragment};
 use crate::principal::Principal;
 
 /// The version of this protocol. Nodes with different versions do not exchange fragments.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// `DoAction`: the version handshake. Body and answer are a [`NodeHello`].
 pub const ACTION_HELLO: &str = "portolan.hello";
@@ -41,6 +44,9 @@ pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 /// The size of the messages that rows are split into, in bytes, approximately. Every client accepts it (gRPC's default
 /// limit is 4 MiB).
 pub const TARGET_MESSAGE_BYTES: usize = 2 << 20;
+/// The advice that ends the errors about damaged messages.
+pub(super) const AGAINST_DAMAGE: &str =
+    "connect the nodes over TLS (`grpc+tls://`), and look for the fault in the network between them";
 
 /// A node's part of the version handshake: the versions that must match before a plan can be sent. `Debug` does not
 /// show the proof.
@@ -161,6 +167,9 @@ pub struct FragmentTicket {
     /// the fragment itself.
     #[prost(bool, tag = "10")]
     pub measured: bool,
+    /// The checksum of the other fields, as [`FragmentTicket::sealed`] sets it.
+    #[prost(fixed64, tag = "11")]
+    pub checksum: u64,
 }
 
 impl FragmentTicket {
@@ -184,15 +193,64 @@ impl FragmentTicket {
             keys: keys.clone(),
             identity,
             measured: *measured,
+            checksum: 0,
         };
+        let ticket = ticket.sealed();
         let ticket = Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: Bytes::from(ticket.encode_to_vec()) };
         Ok(Bytes::from(ticket.encode_to_vec()))
+    }
+
+    /// Returns the ticket with the checksum of its fields.
+    #[must_use]
+    pub fn sealed(self) -> Self {
+        Self { checksum: self.expected_checksum(), ..self }
+    }
+
+    /// Checks that the ticket arrived as it was sent. A token signs only some of the fields, and an unsigned fragment has
+    /// no token.
+    ///
+    /// # Errors
+    /// `SiteUnavailable` if the checksum is missing or wrong.
+    pub fn check(&self) -> Result<()> {
+        if self.checksum == self.expected_checksum() {
+            return Ok(());
+        }
+        let what = "the fragment was damaged on the way: its checksum is missing or wrong";
+        Err(Error::new(ErrorKind::SiteUnavailable, format!("{what}; {AGAINST_DAMAGE}")))
+    }
+
+    fn expected_checksum(&self) -> u64 {
+        // Every field is named, so that a new one cannot be forgotten.
+        let Self { protocol, datafusion, query_id, hops, remaining_ms, plan, keys, identity, measured, checksum: _ } =
+            self;
+        let mut checksum = Checksum::default();
+        let numbers = [u64::from(*protocol), u64::from(*hops), *remaining_ms, u64::from(*measured)];
+        numbers.into_iter().for_each(|number| checksum.number(number));
+        checksum.part(datafusion.as_bytes());
+        checksum.part(query_id.as_bytes());
+        checksum.part(plan);
+        checksum.number(keys.len() as u64);
+        keys.iter().for_each(|keys| checksum.part(keys));
+        checksum.number(u64::from(identity.is_some()));
+        checksum.part(identity.as_deref().unwrap_or_default().as_bytes());
+        checksum.value()
     }
 
     /// Returns the fragment of a ticket. `principal` and `via` are those that the receiver has verified. Nothing in a
     /// ticket makes a principal an administrator.
     pub fn into_fragment(self, principal: Principal, via: Vec<String>) -> ReceivedFragment {
-        let Self { protocol: _, datafusion: _, query_id, hops, remaining_ms, plan, keys, identity: _, measured } = self;
+        let Self {
+            protocol: _,
+            datafusion: _,
+            query_id,
+            hops,
+            remaining_ms,
+            plan,
+            keys,
+            identity: _,
+            measured,
+            checksum: _,
+        } = self;
         let now = Instant::now();
         let deadline = now.checked_add(Duration::from_millis(remaining_ms)).unwrap_or(now + MOST_REMAINING);
         let head = FragmentHead { query_id, principal: principal.with_admin(false), via, hops, deadline, measured };

@@ -20,7 +20,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 use tonic::Streaming;
 
+use super::checksum::StreamChecksum;
 use super::message::check_message;
+use super::protocol::AGAINST_DAMAGE;
 use super::status::from_status;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fragment::{FragmentItem, FragmentStream, FragmentSummary};
@@ -74,6 +76,14 @@ struct StreamState {
     summary: OnceLock<Bytes>,
 }
 
+/// The messages that have arrived from the network and are not decoded yet.
+struct Arrived {
+    site: SiteId,
+    waiting: mpsc::Receiver<Result<FlightData>>,
+    checksum: StreamChecksum,
+    shared: Arc<StreamState>,
+}
+
 struct Decoding {
     site: SiteId,
     schema: SchemaRef,
@@ -92,12 +102,10 @@ fn decode(
     reader: JoinSet<()>,
 ) -> FragmentStream {
     let shared = Arc::new(StreamState::default());
-    let messages = stream::unfold((waiting, shared.clone()), |(mut waiting, shared)| async move {
-        let item = match waiting.recv().await? {
-            Ok(data) => admit(data, &shared)?,
-            Err(error) => Err(FlightError::from_external_error(Box::new(error))),
-        };
-        Some((item, (waiting, shared)))
+    let arrived = Arrived { site: site.clone(), waiting, checksum: StreamChecksum::default(), shared: shared.clone() };
+    let messages = stream::unfold(arrived, |mut arrived| async move {
+        let item = arrived.next().await?;
+        Some((item, arrived))
     });
     let decoder = FlightDataDecoder::new(messages);
     let state = Decoding { site, schema, decoder, shared, rows: 0, schema_seen: false, done: false, _reader: reader };
@@ -112,16 +120,35 @@ fn decode(
     .boxed()
 }
 
-/// Counts the bytes of a message, and checks the message before it is decoded. Returns `None` for the summary, which is
-/// the end.
-fn admit(data: FlightData, shared: &StreamState) -> Option<Result<FlightData, FlightError>> {
-    let bytes = data.data_header.len() + data.data_body.len() + data.app_metadata.len();
-    shared.wire_bytes.fetch_add(bytes, Ordering::Relaxed);
-    if data.data_header.is_empty() {
-        let _ = shared.summary.set(data.app_metadata);
-        return None;
+impl Arrived {
+    /// Returns the next message; `None` after the last one.
+    async fn next(&mut self) -> Option<Result<FlightData, FlightError>> {
+        match self.waiting.recv().await? {
+            Ok(data) => self.admit(data).transpose(),
+            Err(error) => Some(Err(external(error))),
+        }
     }
-    Some(check_message(&data).map(|()| data).map_err(FlightError::DecodeError))
+
+    /// Counts the bytes of a message, and checks the message before it is decoded. Returns `None` for the summary, which
+    /// is the end.
+    fn admit(&mut self, data: FlightData) -> Result<Option<FlightData>, FlightError> {
+        let bytes = data.data_header.len() + data.data_body.len() + data.app_metadata.len();
+        self.shared.wire_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let Some(metadata) = self.checksum.open(&data) else {
+            let what = "its rows were damaged on the way: the checksum of a message is missing or wrong";
+            return Err(external(wrong(&self.site, &format!("{what}; {AGAINST_DAMAGE}"))));
+        };
+        if data.data_header.is_empty() {
+            let _ = self.shared.summary.set(metadata);
+            return Ok(None);
+        }
+        check_message(&data).map_err(FlightError::DecodeError)?;
+        Ok(Some(data))
+    }
+}
+
+fn external(error: Error) -> FlightError {
+    FlightError::from_external_error(Box::new(error))
 }
 
 impl Decoding {
@@ -202,8 +229,12 @@ impl Decoding {
     }
 
     fn wrong(&self, what: &str) -> Error {
-        Error::new(ErrorKind::SiteUnavailable, format!("node {}: {what}", self.site))
+        wrong(&self.site, what)
     }
+}
+
+fn wrong(site: &SiteId, what: &str) -> Error {
+    Error::new(ErrorKind::SiteUnavailable, format!("node {site}: {what}"))
 }
 
 #[cfg(test)]

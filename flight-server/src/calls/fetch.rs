@@ -95,6 +95,7 @@ impl Service {
         let (protocol, datafusion) = (ticket.protocol, ticket.datafusion.clone());
         // This check comes first, because another version may not be able to send a principal.
         NodeHello::current().check(&NodeHello { protocol, datafusion, ..NodeHello::default() })?;
+        ticket.check()?;
         let Asker { principal, via } = self.callers.delegations.asker(&caller.identity, &ticket, purpose)?;
         Ok(ticket.into_fragment(principal, via))
     }

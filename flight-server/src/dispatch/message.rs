@@ -31,6 +31,28 @@ impl Message {
         Self { head: FlightData { data_header, ..FlightData::default() }, body }
     }
 
+    /// Returns the metadata of the Arrow message.
+    pub fn header(&self) -> &Bytes {
+        &self.head.data_header
+    }
+
+    /// Returns the pieces of the body in order.
+    pub fn body(&self) -> &[Bytes] {
+        &self.body
+    }
+
+    /// Returns the application's metadata.
+    pub fn app_metadata(&self) -> &Bytes {
+        &self.head.app_metadata
+    }
+
+    /// Replaces the application's metadata.
+    #[must_use]
+    pub fn with_app_metadata(mut self, app_metadata: Bytes) -> Self {
+        self.head.app_metadata = app_metadata;
+        self
+    }
+
     /// Returns the size of the encoded message in bytes.
     pub fn size(&self) -> usize {
         let body = self.body_size();

@@ -11,6 +11,7 @@ use arrow_flight::{FlightData, IpcMessage, SchemaAsIpc};
 use bytes::Bytes;
 use futures::stream;
 use futures::{Stream, StreamExt, TryStreamExt};
+use portolan_connectors::node::checksum::StreamChecksum;
 use portolan_connectors::node::protocol::TARGET_MESSAGE_BYTES;
 use portolan_connectors::{FragmentSummary, lock};
 use portolan_engine::{Compression, Error, ErrorKind, QueryStream, Result};
@@ -49,7 +50,8 @@ pub(crate) fn no_rows(schema: SchemaRef) -> Messages {
     messages(stream::empty(), schema, IpcWriteOptions::default())
 }
 
-/// Encodes the rows of a fragment unchanged, and appends the summary.
+/// Encodes the rows of a fragment unchanged, appends the summary, and adds the checksums with which the receiver finds
+/// damage.
 pub(crate) fn fragment_messages(rows: QueryStream) -> Messages {
     let schema = rows.schema();
     let summary = Arc::new(Mutex::new(None));
@@ -65,7 +67,17 @@ pub(crate) fn fragment_messages(rows: QueryStream) -> Messages {
             None => Err(Error::new(ErrorKind::Internal, "a fragment ended without its summary")),
         }
     });
-    messages(rows, schema, IpcWriteOptions::default()).chain(end).boxed()
+    sealed(messages(rows, schema, IpcWriteOptions::default()).chain(end))
+}
+
+/// Adds the running checksum to each message.
+fn sealed(messages: impl Stream<Item = Result<Message>> + Send + 'static) -> Messages {
+    let mut checksum = StreamChecksum::default();
+    let sealed = messages.map_ok(move |message| {
+        let metadata = checksum.seal(message.header(), message.body(), message.app_metadata());
+        message.with_app_metadata(metadata)
+    });
+    sealed.boxed()
 }
 
 /// Encodes a schema as the message that Flight SQL puts it in.
@@ -262,6 +274,20 @@ mod tests {
         let huge: ArrayRef = Arc::new(StringArray::from_iter_values(["x".repeat(MAX_MESSAGE_BYTES)]));
         let error = sent(RecordBatch::try_from_iter([("huge", huge)]).unwrap()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
+    }
+
+    #[tokio::test]
+    async fn every_message_of_a_fragment_has_a_checksum() {
+        let text: Vec<String> = (0..5_000).map(|i| format!("{i} {}", "x".repeat(1_000))).collect();
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values(&text));
+        let dictionary: arrow::array::DictionaryArray<arrow::datatypes::Int32Type> =
+            text.iter().map(|text| &text[..1]).collect();
+        let batch = RecordBatch::try_from_iter([("t", texts), ("d", Arc::new(dictionary) as ArrayRef)]).unwrap();
+        let rows = messages(stream::iter([Ok(batch.clone())]), batch.schema(), IpcWriteOptions::default());
+        let sent: Vec<FlightData> = sealed(rows).map_ok(FlightData::from).try_collect().await.unwrap();
+        assert!(sent.len() >= 4, "the columns, a dictionary and several batches");
+        let mut checksum = StreamChecksum::default();
+        assert!(sent.iter().all(|message| checksum.open(message).is_some_and(|own| own.is_empty())));
     }
 
     #[tokio::test]

@@ -266,7 +266,9 @@ fn fragment(random: &mut StdRng, known: &ServerValues) -> Any {
         keys,
         identity: random.random_bool(0.1).then(|| "a.b.c".to_owned()),
         measured: random.random_bool(0.5),
+        checksum: random.random(),
     };
+    let ticket = if random.random_bool(0.95) { ticket.sealed() } else { ticket };
     Any { type_url: FRAGMENT_TYPE_URL.to_owned(), value: ticket.encode_to_vec().into() }
 }
 

@@ -12,7 +12,7 @@ use crate::fragment::FragmentPlan;
 
 fn ticket() -> FragmentTicket {
     FragmentTicket {
-        protocol: 3,
+        protocol: 4,
         datafusion: "55.2.0".to_owned(),
         query_id: "q".to_owned(),
         hops: 2,
@@ -21,13 +21,15 @@ fn ticket() -> FragmentTicket {
         keys: vec![b"k1"[..].into(), Bytes::new()],
         identity: Some("a.b.c".to_owned()),
         measured: true,
+        checksum: 0x0807_0605_0403_0201,
     }
 }
 
 #[test]
 fn a_ticket_keeps_its_bytes() {
     let bytes =
-        b"\x08\x03\x12\x0655.2.0\x1a\x01q\x20\x02\x28\xac\x02\x32\x04plan\x42\x02k1\x42\x00\x4a\x05a.b.c\x50\x01";
+        b"\x08\x04\x12\x0655.2.0\x1a\x01q\x20\x02\x28\xac\x02\x32\x04plan\x42\x02k1\x42\x00\x4a\x05a.b.c\x50\x01\
+          \x59\x01\x02\x03\x04\x05\x06\x07\x08";
     assert_eq!(ticket().encode_to_vec(), bytes);
     assert_eq!(FragmentTicket::decode(&bytes[..]).unwrap(), ticket());
     assert_eq!(FragmentTicket::decode(&b"\x32\x04plan"[..]).unwrap().plan, Bytes::from_static(b"plan"));
@@ -51,8 +53,10 @@ fn a_request_keeps_its_bytes() {
         schema: Arc::new(Schema::empty()),
     };
     let version = DATAFUSION_VERSION.as_bytes();
-    let rest = &b"\x1a\x01q\x20\x02\x32\x04plan\x42\x02k1\x42\x00\x4a\x05a.b.c\x50\x01"[..];
-    let ticket = [&b"\x08\x03\x12"[..], &[version.len() as u8][..], version, rest].concat();
+    let rest = &b"\x1a\x01q\x20\x02\x32\x04plan\x42\x02k1\x42\x00\x4a\x05a.b.c\x50\x01\x59"[..];
+    let sealed = FragmentTicket { datafusion: DATAFUSION_VERSION.to_owned(), remaining_ms: 0, ..ticket() }.sealed();
+    let checksum = sealed.checksum.to_le_bytes();
+    let ticket = [&b"\x08\x04\x12"[..], &[version.len() as u8][..], version, rest, &checksum[..]].concat();
     let url = &b"\x0a\x2etype.googleapis.com/portolan.v1.FragmentTicket\x12"[..];
     let expected = [url, &[ticket.len() as u8][..], ticket.as_slice()].concat();
     assert_eq!(FragmentTicket::bytes(&request, Some("a.b.c".to_owned())).unwrap(), expected);
@@ -69,5 +73,33 @@ fn a_ticket_becomes_a_fragment_of_whom_its_receiver_names() {
         assert_eq!((head.query_id.as_str(), head.hops, head.measured), ("q", 2, true));
         assert!(head.deadline >= before + Duration::from_millis(least), "{remaining_ms}");
         assert_eq!(encoded, EncodedPlan { plan: ticket().plan, keys: ticket().keys });
+    }
+}
+
+#[test]
+fn a_changed_field_is_damage() {
+    let sealed = ticket().sealed();
+    sealed.check().unwrap();
+    let changes: [fn(&mut FragmentTicket); 13] = [
+        |t| t.protocol = 5,
+        |t| t.datafusion.push('1'),
+        |t| t.query_id.push('1'),
+        |t| t.hops = 3,
+        |t| t.remaining_ms = 301,
+        |t| t.plan = b"plaN"[..].into(),
+        |t| t.keys[0] = b"k2"[..].into(),
+        |t| t.keys.swap(0, 1),
+        |t| t.keys.truncate(1),
+        |t| t.identity = None,
+        |t| t.identity = Some("a.b.d".to_owned()),
+        |t| t.measured = false,
+        |t| t.checksum = 0,
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let mut changed = sealed.clone();
+        change(&mut changed);
+        let error = changed.check().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::SiteUnavailable);
+        assert!(error.context().starts_with("the fragment was damaged on the way"), "change {number}");
     }
 }

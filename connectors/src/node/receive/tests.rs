@@ -6,6 +6,7 @@ use arrow_flight::encode::FlightDataEncoderBuilder;
 use futures::TryStreamExt;
 
 use super::*;
+use crate::node::checksum::CHECKSUM_BYTES;
 
 fn schema(nullable: bool) -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, nullable)]))
@@ -29,8 +30,24 @@ fn summary(rows: u64) -> FlightData {
     FlightData { app_metadata: serde_json::to_vec(&summary).unwrap().into(), ..FlightData::default() }
 }
 
-/// Returns the items that the consumer receives for these messages, if it requested the schema `asked`.
+/// Adds the checksums with which a node sends these messages.
+fn sealed(mut messages: Vec<FlightData>) -> Vec<FlightData> {
+    let mut checksum = StreamChecksum::default();
+    for message in &mut messages {
+        let body = [message.data_body.clone()];
+        message.app_metadata = checksum.seal(&message.data_header, &body, &message.app_metadata);
+    }
+    messages
+}
+
+/// Returns the items that the consumer receives if a node sends these messages, and the consumer requested the schema
+/// `asked`.
 async fn received(messages: Vec<FlightData>, asked: SchemaRef) -> Result<Vec<FragmentItem>> {
+    delivered(sealed(messages), asked).await
+}
+
+/// Returns the items that the consumer receives if these messages arrive.
+async fn delivered(messages: Vec<FlightData>, asked: SchemaRef) -> Result<Vec<FragmentItem>> {
     let (tx, rx) = mpsc::channel(messages.len().max(1));
     for message in messages {
         tx.send(Ok(message)).await.unwrap();
@@ -42,7 +59,7 @@ async fn received(messages: Vec<FlightData>, asked: SchemaRef) -> Result<Vec<Fra
 #[tokio::test]
 async fn rows_come_out_with_their_bytes_and_the_summary_last() {
     let mut messages = encoded(vec![numbers(vec![Some(1), None]), numbers(vec![Some(3)])], schema(true)).await;
-    let sent: usize = messages.iter().map(|m| m.data_header.len() + m.data_body.len()).sum();
+    let sent: usize = messages.iter().map(|m| m.data_header.len() + m.data_body.len() + CHECKSUM_BYTES).sum();
     messages.push(summary(3));
     let items = received(messages, schema(true)).await.unwrap();
     let bytes: usize = items
@@ -113,6 +130,59 @@ async fn garbage_is_an_error_and_no_panic() {
         let error = received(vec![good[0].clone(), message, summary(2)], schema(true)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::SiteUnavailable, "{}", error.chain());
     }
+}
+
+#[tokio::test]
+async fn every_changed_byte_is_damage() {
+    let mut messages = encoded(vec![numbers(vec![Some(1), None]), numbers(vec![Some(3)])], schema(true)).await;
+    messages.push(summary(3));
+    let messages = sealed(messages);
+    assert_eq!(delivered(messages.clone(), schema(true)).await.unwrap().len(), 3);
+    for place in 0..messages.len() {
+        for part in 0..3 {
+            let mut byte = 0;
+            loop {
+                let mut changed = messages.clone();
+                if !change(&mut changed[place], part, byte) {
+                    break;
+                }
+                let error = delivered(changed, schema(true)).await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::SiteUnavailable);
+                let said = error.context();
+                assert!(said.starts_with("node grpc://sales:1: its rows were damaged on the way"), "{said}");
+                byte += 1;
+            }
+            assert!(byte > 0 || part < 2, "every message has a checksum");
+        }
+    }
+}
+
+/// Changes a byte of a message: of its header, its body or its metadata. Returns false if the part has no such byte.
+fn change(message: &mut FlightData, part: usize, byte: usize) -> bool {
+    let part = match part {
+        0 => &mut message.data_header,
+        1 => &mut message.data_body,
+        _ => &mut message.app_metadata,
+    };
+    let mut bytes = part.to_vec();
+    let Some(changed) = bytes.get_mut(byte) else { return false };
+    *changed ^= 0x10;
+    *part = bytes.into();
+    true
+}
+
+#[tokio::test]
+async fn rows_without_checksums_are_refused_before_they_are_decoded() {
+    let mut messages = encoded(vec![numbers(vec![Some(1)])], schema(true)).await;
+    messages.push(summary(1));
+    let (tx, rx) = mpsc::channel(messages.len());
+    for message in messages {
+        tx.send(Ok(message)).await.unwrap();
+    }
+    let mut items = decode(SiteId::new("grpc://sales:1"), schema(true), rx, JoinSet::new());
+    let error = items.next().await.unwrap().unwrap_err();
+    assert!(error.context().contains("the checksum of a message is missing or wrong"), "{}", error.context());
+    assert!(items.next().await.is_none());
 }
 
 #[tokio::test]
