@@ -10,6 +10,7 @@ mod descriptors;
 mod files_gone;
 mod floors;
 mod hostile_statements;
+mod in_transit;
 mod library;
 mod lies;
 mod lifecycle;

@@ -2,6 +2,7 @@
 
 pub mod conformance;
 pub mod crossed;
+pub mod damaging_proxy;
 pub mod duckdb;
 pub mod floors;
 pub mod forced;
