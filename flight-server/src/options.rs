@@ -41,7 +41,8 @@ pub struct TrustedNode {
     pub name: String,
     /// The key that verifies the node's signatures. While a key is being replaced, the node is listed twice.
     pub key: PublicKey,
-    /// The principals that the node may act for.
+    /// The principals that the node may act for. [`Allowed::All`] includes no node. A list can include the node's own
+    /// principal, `node:` and its name: the node may then send requests of its own.
     pub may_act_for: Allowed,
     /// The groups that the node may claim for them. It may claim attributes only if all groups are allowed.
     pub groups: Allowed,
@@ -62,6 +63,11 @@ impl Allowed {
             Self::All => true,
             Self::Only(names) => names.contains(name),
         }
+    }
+
+    /// True if `name` is in a list. The name of a node must be in one to be allowed.
+    pub(crate) fn lists(&self, name: &str) -> bool {
+        matches!(self, Self::Only(names) if names.contains(name))
     }
 }
 

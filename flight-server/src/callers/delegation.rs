@@ -129,8 +129,30 @@ impl Delegations {
 
     /// True if this node would accept fragments from the sender of `hello`.
     pub(crate) fn takes_fragments(&self, caller: &Identity, hello: &NodeHello) -> bool {
-        let vouched = |token: &String| now().is_ok_and(|now| self.vouched(token, now).is_ok());
-        caller.node && (self.trusted.is_empty() || hello.proof.as_ref().is_some_and(vouched))
+        (caller.node && self.trusted.is_empty()) || self.trusts(caller, hello.proof.as_deref())
+    }
+
+    /// True if the caller is a trusted node. `proof` is a login token of the node, which may have logged in as a user.
+    pub(crate) fn trusts(&self, caller: &Identity, proof: Option<&str>) -> bool {
+        let own = caller.principal.name().strip_prefix(NODE);
+        let claims = proof.and_then(|token| now().and_then(|now| self.vouched(token, now)).ok());
+        caller.node && claims.is_some_and(|claims| own.is_none_or(|own| own == claims.iss))
+    }
+
+    /// Checks that the caller may send requests of its own, such as statements. A node that logged in with its key acts
+    /// for the principals that its entry lists, and so for itself only if the entry lists the node's own principal.
+    pub(crate) fn check_own_requests(&self, caller: &Identity) -> Result<()> {
+        let principal = caller.principal.name();
+        let Some(name) = principal.strip_prefix(NODE) else { return Ok(()) };
+        let keys = self.trusted.get(name).map_or(&[][..], |node| node.keys.as_slice());
+        // While one key replaces another, a node has two entries, and may do only what both allow.
+        if !keys.is_empty() && keys.iter().all(|node| node.may_act_for.lists(principal)) {
+            return Ok(());
+        }
+        Err(denied(format!(
+            "node `{name}` may send fragments and fetch catalogs, but no requests of its own: list `{principal}` in its \
+             `may_act_for` (`trusted_nodes` of this node), or let it log in as a user"
+        )))
     }
 
     /// Verifies a login token, and returns its claims.

@@ -31,6 +31,22 @@ use crate::statements::create;
 /// The longest time until a login sends credentials.
 const LOGIN: Duration = Duration::from_secs(10);
 
+impl Service {
+    /// Checks that the caller may send a request of its own. A trusted node may only send fragments, fetch catalogs, and
+    /// close what it has opened.
+    fn check_own(&self, caller: &Caller) -> Result<()> {
+        self.callers.delegations.check_own_requests(&caller.identity)
+    }
+
+    /// Checks that the caller may send this request. The principal of a fragment is checked with the fragment.
+    fn check(&self, caller: &Caller, request: &Request) -> Result<()> {
+        match request {
+            Request::Fragment(_) => Ok(()),
+            _ => self.check_own(caller),
+        }
+    }
+}
+
 #[tonic::async_trait]
 impl Handler for Service {
     type Caller = Caller;
@@ -54,22 +70,27 @@ impl Handler for Service {
     }
 
     async fn info(&self, caller: &Caller, request: Request, descriptor: FlightDescriptor) -> Result<FlightInfo> {
+        self.check(caller, &request)?;
         self.flight_info(caller, request, descriptor).await
     }
 
     async fn poll(&self, caller: &Caller, request: Request, descriptor: FlightDescriptor) -> Result<PollInfo> {
+        self.check(caller, &request)?;
         self.poll_info(caller, request, descriptor).await
     }
 
     async fn schema(&self, caller: &Caller, request: Request) -> Result<SchemaRef> {
+        self.check(caller, &request)?;
         self.announced_schema(caller, request).await
     }
 
     async fn fetch(&self, caller: &Caller, request: Request) -> Result<Messages> {
+        self.check(caller, &request)?;
         self.answer(caller, request).await
     }
 
     async fn put(&self, caller: &Caller, request: Request, upload: Upload) -> Result<PutAnswer> {
+        self.check_own(caller)?;
         self.take(caller, request, upload).await
     }
 
@@ -82,6 +103,7 @@ impl Handler for Service {
         caller: &Caller,
         request: ActionCreatePreparedStatementRequest,
     ) -> Result<ActionCreatePreparedStatementResult> {
+        self.check_own(caller)?;
         create(caller, &self.statements, &request).await
     }
 
@@ -102,10 +124,12 @@ impl Handler for Service {
         caller: &Caller,
         options: SessionOptions,
     ) -> Result<HashMap<String, SetSessionOptionErrorValue>> {
+        self.check_own(caller)?;
         actions::set_options(caller, options)
     }
 
     async fn options(&self, caller: &Caller) -> Result<SessionOptions> {
+        self.check_own(caller)?;
         Ok(actions::options(caller))
     }
 

@@ -179,6 +179,46 @@ fn a_node_acts_for_whom_it_may() {
 }
 
 #[test]
+fn a_node_sends_requests_of_its_own_only_if_its_entry_lists_it() {
+    let (_, trusted) = node("gateway");
+    let only = |names: &[&str]| TrustedNode {
+        may_act_for: Allowed::Only(names.iter().map(|n| (*n).to_owned()).collect()),
+        ..trusted.clone()
+    };
+    let itself = Identity { principal: Principal::new("node:gateway"), node: true, expires: None };
+    for (entries, allowed) in [
+        (vec![trusted.clone()], false),
+        (vec![only(&["ann"])], false),
+        (vec![only(&["node:other"])], false),
+        (vec![only(&["ann", "node:gateway"])], true),
+        (vec![only(&["node:gateway"]), only(&["ann"])], false),
+        (vec![], false),
+    ] {
+        let delegations = trusting(entries);
+        let checked = delegations.check_own_requests(&itself);
+        assert_eq!(checked.is_ok(), allowed);
+        assert!(checked.err().is_none_or(|e| e.kind() == ErrorKind::PermissionDenied));
+        assert!(delegations.check_own_requests(&mesh()).is_ok(), "a user has rights of its own");
+    }
+}
+
+#[test]
+fn a_trusted_node_proves_itself_by_its_key() {
+    let ((gateway, trusted), (other, trusted_other)) = (node("gateway"), node("other"));
+    let delegations = trusting(vec![trusted, trusted_other]);
+    let itself = Identity { principal: Principal::new("node:gateway"), node: true, expires: None };
+    let user = Identity { principal: Principal::new("ann"), node: false, expires: None };
+    let (proof, of_other) = (gateway.login(HERE).unwrap(), other.login(HERE).unwrap());
+    assert!(delegations.trusts(&itself, Some(&proof)) && delegations.trusts(&mesh(), Some(&proof)));
+    assert!(!delegations.trusts(&itself, None) && !delegations.trusts(&mesh(), None));
+    assert!(!delegations.trusts(&itself, Some(&of_other)), "the proof of another node");
+    assert!(!delegations.trusts(&user, Some(&proof)), "a user that is not a node");
+    let stranger = node("gateway").0.login(HERE).unwrap();
+    assert!(!delegations.trusts(&mesh(), Some(&stranger)));
+    assert!(!trusting(vec![]).trusts(&mesh(), Some(&proof)), "a node that trusts no node");
+}
+
+#[test]
 fn a_chain_is_no_longer_than_the_way() {
     let (gateway, trusted) = node("gateway");
     let delegations = trusting(vec![trusted]);
