@@ -1,7 +1,7 @@
 //! The catalog of a domain: products, output ports, columns, keys and the sources of rows. Nodes exchange catalogs in
 //! this representation. The standards' documents are parsed into it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::diagnostic::Place;
 use crate::names::{DomainName, PortName, PortRef, ProductName};
-use crate::statistics::PortStatistics;
+use crate::statistics::{ColumnStatistics, PortStatistics};
 
 /// The products of one domain, at one version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -289,6 +289,24 @@ impl DomainCatalog {
         for port in self.products.values_mut().flat_map(|p| p.ports.values_mut()) {
             if let Some(statistics) = statistics.get(&port.name) {
                 port.statistics = statistics.clone();
+            }
+        }
+        self.with_version()
+    }
+
+    /// Returns the catalog without the statistics of classified columns, which are those that are not
+    /// [open](Column::is_open). Only the average widths stay, because the cost of an edge depends on them.
+    pub fn without_classified_statistics(mut self) -> Self {
+        for port in self.products.values_mut().flat_map(|p| p.ports.values_mut()) {
+            let Port { columns, statistics, .. } = port;
+            if columns.iter().all(Column::is_open) {
+                continue;
+            }
+            let open: BTreeSet<&str> = columns.iter().filter(|c| c.is_open()).map(|c| c.name.as_str()).collect();
+            for (name, column) in &mut Arc::make_mut(statistics).columns {
+                if !open.contains(name.as_str()) {
+                    *column = ColumnStatistics { width: column.width, ..ColumnStatistics::default() };
+                }
             }
         }
         self.with_version()

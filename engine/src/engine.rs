@@ -267,9 +267,16 @@ impl Engine {
         self.0.mesh.report_load_error(domain, error);
     }
 
-    /// Returns the answer to a peer that requests this engine's catalog.
+    /// Returns the answer to a peer that requests this engine's catalog, with all statistics. The peer must not show those
+    /// of classified columns to any principal.
     pub fn catalog(&self, known: Option<&str>) -> CatalogAnswer {
         self.0.mesh.answer(known)
+    }
+
+    /// Returns the answer to any other caller that requests this engine's catalog. It has no statistics of classified
+    /// columns, except their widths.
+    pub fn redacted_catalog(&self, known: Option<&str>) -> CatalogAnswer {
+        self.0.mesh.redacted_answer(known)
     }
 
     /// Plans and starts a fragment that another node sent.

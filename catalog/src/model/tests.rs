@@ -1,10 +1,11 @@
-//! Tests of a catalog's version, and of the types that open sources add.
+//! Tests of a catalog's version, of the types that open sources add, and of statistics that not every caller gets.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::*;
+use crate::statistics::StatisticValue;
 
 fn catalog() -> DomainCatalog {
     let mut port = Port::new(PortRef::new("sales", "orders", "orders"));
@@ -54,4 +55,35 @@ fn opened_sources_give_types() {
     assert!(!port.columns[1].nullable);
     assert_ne!(before.version, after.version);
     assert_eq!(before.clone().with_schemas(|_| None), before);
+}
+
+#[test]
+fn classified_columns_lose_their_statistics_except_their_widths() {
+    let mut full = catalog();
+    let port = full.products.get_mut(&ProductName::new("orders")).unwrap().ports.get_mut(&PortName::new("orders"));
+    let port = port.unwrap();
+    port.columns[1].classification = Some("Confidential".into());
+    let number = |n| Some(StatisticValue::Number(n));
+    let column = ColumnStatistics {
+        distinct: Some(7),
+        nulls: Some(3),
+        min: number(1.0),
+        max: number(9.0),
+        width: Some(8.0),
+        frequent: vec![(StatisticValue::Number(2.0), 0.5)],
+    };
+    // `undeclared` is no column of the port.
+    let columns = ["id", "note", "undeclared"].map(|name| (name.to_owned(), column.clone()));
+    port.statistics = Arc::new(PortStatistics { rows: Some(10), columns: columns.into(), ..PortStatistics::default() });
+    let full = full.with_version();
+
+    let redacted = full.clone().without_classified_statistics();
+    let statistics = &redacted.ports().next().unwrap().statistics;
+    assert_eq!(statistics.rows, Some(10));
+    assert_eq!(statistics.columns["id"], column);
+    let width = ColumnStatistics { width: Some(8.0), ..ColumnStatistics::default() };
+    assert_eq!((&statistics.columns["note"], &statistics.columns["undeclared"]), (&width, &width));
+    assert_ne!(redacted.version, full.version);
+    assert_eq!(full.ports().next().unwrap().statistics.columns["note"], column, "the original stays");
+    assert_eq!(catalog().without_classified_statistics(), catalog());
 }

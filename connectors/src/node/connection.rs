@@ -258,8 +258,8 @@ impl Connection {
         Ok(Some(claim))
     }
 
-    /// Returns a token that authenticates the local node to the other node.
-    fn login_token(&self) -> Result<Option<String>> {
+    /// Returns a token that authenticates the local node to the other node, if the local node has a key.
+    pub(super) fn login_token(&self) -> Result<Option<String>> {
         let Signer { identity, audience } = &self.signer;
         identity.as_ref().map(|identity| identity.login(audience)).transpose()
     }

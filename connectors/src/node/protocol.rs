@@ -113,12 +113,17 @@ fn unsupported(context: String) -> Error {
     Error::new(ErrorKind::Unsupported, context)
 }
 
-/// A request for a node's catalog.
+/// A request for a node's catalog. `Debug` does not show the proof.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct CatalogRequest {
     /// The version in the last answer.
     #[prost(string, optional, tag = "1")]
     pub known: Option<String>,
+    /// The sender's [login token](super::token::LOGIN_TYPE), if the sender has a key. Only a trusted node gets the
+    /// statistics of classified columns.
+    #[prost(string, optional, tag = "2")]
+    pub proof: Option<String>,
 }
 
 /// A request for the progress of a query.
@@ -266,6 +271,12 @@ impl fmt::Debug for NodeHello {
             .field("portolan", &self.portolan)
             .field("takes_fragments", &self.takes_fragments)
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for CatalogRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CatalogRequest").field("known", &self.known).finish_non_exhaustive()
     }
 }
 

@@ -99,7 +99,8 @@ impl Site for NodeSite {
 #[async_trait]
 impl Peer for NodeSite {
     async fn catalog(&self, known: Option<&str>) -> Result<CatalogAnswer> {
-        let body = Bytes::from(CatalogRequest { known: known.map(str::to_owned) }.encode_to_vec());
+        let request = CatalogRequest { known: known.map(str::to_owned), proof: self.connection.login_token()? };
+        let body = Bytes::from(request.encode_to_vec());
         let connection = self.connection.clone();
         let answer =
             self.on_io(async move { connection.do_action(ACTION_CATALOG, body, Until::small_answer()).await }).await?;

@@ -253,7 +253,7 @@ impl ColumnFacts<'_> {
         let distinct = self.distinct(nulls, min.as_ref(), max.as_ref());
         let width = self.width();
         // The statistics of a classified column contain no strings and no frequent values. Numeric bounds stay, because
-        // many estimates depend on them, and `mesh.columns` does not show them.
+        // many estimates depend on them. Only trusted nodes get them, and `mesh.columns` does not show them.
         if !self.declared.is_open() {
             let scale = |value: Option<StatisticValue>| value.filter(|v| matches!(v, StatisticValue::Number(_)));
             return ColumnStatistics { distinct, nulls, min: scale(min), max: scale(max), width, frequent: vec![] };

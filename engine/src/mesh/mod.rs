@@ -186,15 +186,30 @@ impl Mesh {
     /// Returns the answer to a peer that requests the catalogs of the domains that this engine owns. `known` is the
     /// version that the peer has.
     pub(crate) fn answer(&self, known: Option<&str>) -> CatalogAnswer {
-        self.with_state(|state| {
+        self.answer_with(known, "", DomainCatalog::clone)
+    }
+
+    /// Returns the answer to a caller that may not see the statistics of classified columns.
+    pub(crate) fn redacted_answer(&self, known: Option<&str>) -> CatalogAnswer {
+        // The versions differ from those of a full answer, because a caller may become a trusted node.
+        self.answer_with(known, "redacted|", |catalog| catalog.clone().without_classified_statistics())
+    }
+
+    fn answer_with(
+        &self,
+        known: Option<&str>,
+        kind: &str,
+        shown: impl Fn(&DomainCatalog) -> DomainCatalog,
+    ) -> CatalogAnswer {
+        let (version, catalogs, reaches) = self.with_state(|state| {
             let reaches = reach::reached(state);
-            let version = state.local_version(&reaches);
-            if known == Some(version.as_str()) {
-                return CatalogAnswer::Unchanged;
-            }
-            let domains = state.local.values().map(|l| (*l.catalog).clone()).collect();
-            CatalogAnswer::Changed { version, domains, reaches }
-        })
+            let version = format!("{kind}{}", state.local_version(&reaches));
+            (version, state.local.values().map(|l| l.catalog.clone()).collect::<Vec<_>>(), reaches)
+        });
+        if known == Some(version.as_str()) {
+            return CatalogAnswer::Unchanged;
+        }
+        CatalogAnswer::Changed { version, domains: catalogs.iter().map(|catalog| shown(catalog)).collect(), reaches }
     }
 
     fn with_state<T>(&self, read: impl FnOnce(&MeshState) -> T) -> T {

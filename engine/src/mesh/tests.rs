@@ -153,6 +153,25 @@ fn an_answer_is_small_where_nothing_changed() {
     assert!(matches!(mesh.answer(Some("another")), CatalogAnswer::Changed { .. }));
 }
 
+#[test]
+fn an_answer_without_classified_statistics_has_a_version_of_its_own() {
+    let mut catalog = tpch_domain("geo");
+    let places = catalog.products.get_mut(&ProductName::new("places")).unwrap();
+    let nation = places.ports.get_mut(&PortName::new("nation")).unwrap();
+    nation.columns.iter_mut().find(|c| c.name == "n_regionkey").unwrap().classification = Some("secret".into());
+    let mesh = Mesh::new(vec![owned(catalog)], vec![]).unwrap();
+    let told = |answer: CatalogAnswer| {
+        let CatalogAnswer::Changed { version, domains, .. } = answer else { panic!("never asked before") };
+        let statistics = domains[0].ports().next().unwrap().statistics.clone();
+        (version, ["n_nationkey", "n_regionkey"].map(|name| statistics.columns[name].min.is_some()))
+    };
+    let (full, redacted) = (told(mesh.answer(None)), told(mesh.redacted_answer(None)));
+    assert_eq!((full.1, redacted.1), ([true, true], [true, false]));
+    assert_eq!(mesh.redacted_answer(Some(&redacted.0)), CatalogAnswer::Unchanged);
+    assert!(matches!(mesh.answer(Some(&redacted.0)), CatalogAnswer::Changed { .. }), "it became a trusted node");
+    assert!(matches!(mesh.redacted_answer(Some(&full.0)), CatalogAnswer::Changed { .. }), "it is no longer trusted");
+}
+
 #[tokio::test]
 async fn catalogs_of_others_are_not_passed_on() {
     let peer = FakePeer::new("grpc://sales", vec![tpch_domain("sales")]);

@@ -139,16 +139,13 @@ fn columns(mesh: &MeshSnapshot) -> NamedColumns {
     columns
 }
 
-/// Returns the statistics of the column.
+/// Returns the statistics of the column, unless the column's classification forbids it.
 fn known<'a>((port, _, column): &(&'a Port, usize, &'a Column)) -> Option<&'a ColumnStatistics> {
-    port.statistics.columns.get(&column.name)
+    port.statistics.columns.get(&column.name).filter(|_| column.is_open())
 }
 
-/// Returns a value of the column as SQL prints it, unless the column's classification forbids it.
+/// Returns a value of the column as SQL prints it.
 fn shown(value: &StatisticValue, column: &Column) -> Option<String> {
-    if !column.is_open() {
-        return None;
-    }
     let number = match value {
         StatisticValue::Text(text) => return Some(text.clone()),
         StatisticValue::Number(number) => *number,
@@ -224,6 +221,7 @@ fn micros(time: SystemTime) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use arrow::datatypes::TimeUnit;
+    use portolan_catalog::{PortRef, PortStatistics};
 
     use super::*;
 
@@ -243,7 +241,17 @@ mod tests {
             assert_eq!(text.as_deref(), Some(expected), "{data_type}");
         }
         assert_eq!(shown(&StatisticValue::Text("a".into()), &column), Some("a".into()));
+    }
+
+    #[test]
+    fn the_statistics_of_a_classified_column_are_not_shown() {
+        let mut port = Port::new(PortRef::new("sales", "orders", "orders"));
+        let statistics = ColumnStatistics { nulls: Some(3), ..ColumnStatistics::default() };
+        let columns = [("c".to_owned(), statistics)].into();
+        port.statistics = Arc::new(PortStatistics { columns, ..PortStatistics::default() });
+        let mut column = Column::new("c");
+        assert!(known(&(&port, 0, &column)).is_some());
         column.classification = Some("restricted".into());
-        assert_eq!(shown(&StatisticValue::Text("a".into()), &column), None);
+        assert!(known(&(&port, 0, &column)).is_none());
     }
 }

@@ -41,8 +41,11 @@ impl Service {
         match action.r#type.as_str() {
             ACTION_HELLO => Ok(self.hello(caller, &plain(action.body)?).encode_to_vec().into()),
             ACTION_CATALOG => {
-                let request: CatalogRequest = plain(action.body)?;
-                json(&self.engine.catalog(request.known.as_deref()))
+                let CatalogRequest { known, proof } = plain(action.body)?;
+                json(&match self.callers.delegations.trusts(&caller.identity, proof.as_deref()) {
+                    true => self.engine.catalog(known.as_deref()),
+                    false => self.engine.redacted_catalog(known.as_deref()),
+                })
             }
             ACTION_PROGRESS => {
                 let request: ProgressRequest = plain(action.body)?;

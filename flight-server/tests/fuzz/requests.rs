@@ -362,7 +362,9 @@ fn action(random: &mut StdRng, known: &ServerValues) -> Action {
             ("portolan.hello", hello.encode_to_vec().into())
         }
         _ => match random.random_range(0..3) {
-            0 => ("portolan.catalog", CatalogRequest { known: name(random) }.encode_to_vec().into()),
+            0 => {
+                ("portolan.catalog", CatalogRequest { known: name(random), proof: name(random) }.encode_to_vec().into())
+            }
             1 => ("portolan.progress", ProgressRequest { handle: handle(random, known) }.encode_to_vec().into()),
             _ => ("no such action \0", Bytes::new()),
         },
