@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use futures::StreamExt;
+use portolan_connectors::node::is_exposed;
 use portolan_node::client::ConnectOptions;
 use portolan_node::{Error, Result};
 
@@ -31,6 +32,9 @@ pub struct SqlArgs {
     /// For grpc+tls:// URLs: the file with the trusted certificates (PEM)
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     pub ca: Option<PathBuf>,
+    /// Send the password to another machine also without TLS
+    #[arg(long, requires = "user")]
+    pub allow_plaintext: bool,
     /// Embed a node with this config instead of connecting to one
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -56,7 +60,7 @@ impl SqlArgs {
     /// Returns the node to connect to. Prompts for the password if one is needed.
     ///
     /// # Errors
-    /// A password that cannot be read.
+    /// A password that cannot be read, or that would leave this machine without TLS.
     pub fn target(&self) -> Result<Target> {
         if let Some(config) = &self.config {
             return Ok(Target::Config(config.clone()));
@@ -65,6 +69,12 @@ impl SqlArgs {
         let credentials = match &self.user {
             None => None,
             Some(user) => {
+                if is_exposed(&url) && !self.allow_plaintext {
+                    return Err(Error::config(format!(
+                        "refusing to send the password of {user} to {url} without TLS: use a `grpc+tls://` URL with \
+                         `--ca`, or allow it with `--allow-plaintext`"
+                    )));
+                }
                 let password = match std::env::var("PORTOLAN_PASSWORD") {
                     Ok(password) => password,
                     Err(_) => crate::password::ask(&format!("password of {user} at {url}: "))?,

@@ -104,6 +104,9 @@ impl NodeBuilder {
     /// that does not start.
     pub async fn build(self) -> Result<Node> {
         let config = self.config;
+        for warning in config.exposed_files() {
+            tracing::warn!("{warning}");
+        }
         let runtime = Arc::new(RuntimeEnv::default());
         let mut builder = Engine::builder().limits(config.limits()).runtime_env(runtime.clone());
         let sources = Arc::new(sources(&config));
@@ -186,7 +189,8 @@ fn node_options(peer: &PeerConfig, identity: Option<Arc<NodeIdentity>>) -> Resul
         key_file: peer.key.clone(),
         ..NodeTls::default()
     };
-    Ok(NodeOptions { credentials, tls, identity, audience: peer.audience.clone() })
+    let (audience, allow_plaintext) = (peer.audience.clone(), peer.allow_plaintext);
+    Ok(NodeOptions { credentials, tls, identity, audience, allow_plaintext })
 }
 
 #[cfg(test)]

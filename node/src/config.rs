@@ -17,6 +17,7 @@ use crate::units::{Length, Size};
 
 mod check;
 mod delegation;
+mod exposed_files;
 mod tokens;
 
 pub use delegation::{AllowedConfig, OwnIdentityConfig, TrustedKey, TrustedNodeConfig};
@@ -76,6 +77,9 @@ pub struct NodeConfig {
     pub spill_folder: Option<PathBuf>,
     /// The number of threads that drive plans. Default: the number of cores.
     pub cpu_threads: Option<usize>,
+    /// The file that the config was loaded from.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
 }
 
 impl Default for NodeConfig {
@@ -100,6 +104,7 @@ impl Default for NodeConfig {
             log: None,
             spill_folder: None,
             cpu_threads: None,
+            file: None,
         }
     }
 }
@@ -125,6 +130,9 @@ pub struct PeerConfig {
     /// The audience of the tokens that this node signs for the peer, as the peer has it in `node.audiences`. Default:
     /// the URL.
     pub audience: Option<String>,
+    /// Permits sending the password, or signing, to a peer beyond loopback without TLS if true. Default: false.
+    #[serde(default)]
+    pub allow_plaintext: bool,
     /// The time of a round trip. Default: measured.
     pub latency: Option<Length>,
     /// The bytes a second from the peer. Default: measured.
@@ -143,6 +151,7 @@ impl PeerConfig {
             cert: None,
             key: None,
             audience: None,
+            allow_plaintext: false,
             latency: None,
             bandwidth: None,
         }
@@ -258,7 +267,8 @@ impl NodeConfig {
     /// # Errors
     /// Every fault of the config.
     pub fn load(file: &Path) -> Result<Self, Diagnostics> {
-        Self::parse(&yaml::read(file)?, file)
+        let config = Self::parse(&yaml::read(file)?, file)?;
+        Ok(Self { file: Some(file.to_path_buf()), ..config })
     }
 
     /// Parses and checks `text` as the content of `file`. Relative paths are joined with the folder of `file`.

@@ -2,7 +2,7 @@
 //! can have the secret itself, or name its environment variable or file.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
@@ -37,6 +37,34 @@ impl Default for SourceOptions {
             azure: AzureOptions::default(),
             http: HttpOptions::default(),
         }
+    }
+}
+
+impl SourceOptions {
+    /// Returns the files with secrets that the options name.
+    pub fn secret_files(&self) -> impl Iterator<Item = &Path> {
+        self.secrets().filter_map(Secret::file).chain(self.gcs.service_account_path.as_deref())
+    }
+
+    /// True if the options themselves contain a secret.
+    pub fn has_inline_secrets(&self) -> bool {
+        self.secrets().any(|secret| matches!(secret.0, SecretSource::Literal(_)))
+    }
+
+    fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let Self { max_files: _, writers: _, s3, gcs, azure, http } = self;
+        let secrets = [
+            &s3.access_key_id,
+            &s3.secret_access_key,
+            &s3.session_token,
+            &gcs.service_account_key,
+            &azure.access_key,
+            &azure.sas_token,
+            &azure.bearer_token,
+            &http.bearer_token,
+            &http.password,
+        ];
+        secrets.into_iter().flatten()
     }
 }
 
@@ -127,6 +155,14 @@ impl Secret {
     /// Wraps a string.
     pub fn new(text: impl Into<String>) -> Self {
         Self(SecretSource::Literal(text.into()))
+    }
+
+    /// Returns the file that contains the secret, if it is in a file.
+    fn file(&self) -> Option<&Path> {
+        match &self.0 {
+            SecretSource::File(path) => Some(path),
+            SecretSource::Literal(_) | SecretSource::Env(_) => None,
+        }
     }
 
     /// Returns the string.

@@ -16,7 +16,7 @@ use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 
-use super::options::{NodeCredentials, NodeOptions};
+use super::options::{NodeCredentials, NodeOptions, is_exposed};
 use super::protocol::{ACTION_HELLO, FragmentTicket, MAX_MESSAGE_BYTES, NodeHello, QUERY_ID_KEY};
 use super::status::{from_status, to_status};
 use super::token::NodeIdentity;
@@ -112,6 +112,13 @@ impl Connection {
         if tls {
             let config = options.tls.load(url)?;
             endpoint = endpoint.tls_config(config).map_err(|e| invalid("TLS cannot be set up").with_source(e))?;
+        }
+        let has_secrets = options.credentials.is_some() || options.identity.is_some();
+        if has_secrets && is_exposed(url) && !options.allow_plaintext {
+            return Err(invalid(
+                "refusing to send a password or a signed token without TLS: use `grpc+tls://`, or allow plaintext \
+                 explicitly",
+            ));
         }
         if options.credentials.as_ref().is_some_and(|c| c.user.contains(':')) {
             return Err(invalid("the user's name must not contain a colon"));

@@ -12,6 +12,6 @@ pub mod status;
 pub mod token;
 
 pub use keys::{NodeKey, PublicKey};
-pub use options::{NodeCredentials, NodeOptions, NodeTls};
+pub use options::{NodeCredentials, NodeOptions, NodeTls, is_exposed};
 pub use site::NodeSite;
 pub use token::NodeIdentity;

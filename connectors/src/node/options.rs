@@ -1,10 +1,11 @@
 //! The options of a connection to another node: credentials, TLS and identity.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+use tonic::transport::{Certificate, ClientTlsConfig, Identity, Uri};
 
 use super::token::NodeIdentity;
 use crate::error::{Error, ErrorKind, Result};
@@ -22,6 +23,8 @@ pub struct NodeOptions {
     /// The audience of the tokens that are signed for the node. Only this option sets it. If the node itself could set
     /// it, the node could obtain tokens for another node and use them there. Default: the node's URL.
     pub audience: Option<String>,
+    /// True if `credentials` and signed tokens may leave this machine without TLS. Default: false.
+    pub allow_plaintext: bool,
 }
 
 /// A user of another node. `Debug` does not show the password.
@@ -44,6 +47,18 @@ pub struct NodeTls {
     pub key_file: Option<PathBuf>,
     /// The name that the node's certificate must have. Default: the host of the URL.
     pub domain: Option<String>,
+}
+
+/// True if calls to a node at `url` may leave this machine without TLS.
+pub fn is_exposed(url: &str) -> bool {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let uri = format!("http://{rest}").parse::<Uri>().ok();
+    scheme != "grpc+tls" && !uri.as_ref().and_then(Uri::host).is_some_and(is_loopback)
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 impl fmt::Debug for NodeCredentials {
@@ -84,4 +99,31 @@ fn read(url: &str, file: &Path) -> Result<Vec<u8>> {
 
 fn invalid(context: String) -> Error {
     Error::new(ErrorKind::InvalidQuery, context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_tls_and_loopback_are_not_exposed() {
+        for url in
+            ["grpc+tls://a:1", "grpc://127.0.0.1:1", "grpc+tcp://127.9.9.9:1", "grpc://[::1]:1", "grpc://LOCALHOST:1"]
+        {
+            assert!(!is_exposed(url), "{url}");
+        }
+        for url in [
+            "grpc://a:1",
+            "grpc+tcp://10.0.0.1:1",
+            "grpc://[fe80::1]:1",
+            "grpc://0.0.0.0:1",
+            "grpc://127.0.0.1.example.org:1",
+            "grpc://localhost.example.org:1",
+            "grpc://127.0.0.1@example.org:1",
+            "grpc://",
+            "a b",
+        ] {
+            assert!(is_exposed(url), "{url}");
+        }
+    }
 }

@@ -7,8 +7,9 @@ use std::path::Path;
 use argon2::PasswordHash;
 use portolan_catalog::yaml::Document;
 use portolan_catalog::{Diagnostic, Diagnostics};
+use portolan_connectors::node::is_exposed;
 
-use super::{NodeConfig, tokens};
+use super::{NodeConfig, PeerConfig, tokens};
 use crate::client::endpoint_url;
 
 /// Collects the faults of a config, each with its place in the file.
@@ -132,8 +133,9 @@ impl NodeConfig {
         let mut urls = BTreeSet::new();
         for (i, peer) in self.peers.iter().enumerate() {
             let at = |field: &str| format!("/peers/{i}/{field}");
-            if let Err(e) = endpoint_url(&peer.url) {
-                check.report(&at("url"), &e.to_string());
+            match endpoint_url(&peer.url) {
+                Err(e) => check.report(&at("url"), &e.to_string()),
+                Ok(_) => self.check_plaintext(peer, &at("url"), check),
             }
             if !urls.insert(&peer.url) {
                 check.report(&at("url"), &format!("the peer {} is there twice", peer.url));
@@ -155,6 +157,23 @@ impl NodeConfig {
             check.file(&at("ca"), peer.ca.as_deref());
             check.file(&at("cert"), peer.cert.as_deref());
             check.file(&at("key"), peer.key.as_deref());
+        }
+    }
+
+    /// Reports a peer to which the node would send a password or a signed token over a network without TLS.
+    fn check_plaintext(&self, peer: &PeerConfig, pointer: &str, check: &mut Check<'_>) {
+        let sent = match (&peer.user, &self.node.key) {
+            (Some(_), _) => "a password",
+            (None, Some(_)) => "tokens signed with `node.key`",
+            (None, None) => return,
+        };
+        if is_exposed(&peer.url) && !peer.allow_plaintext {
+            let message = format!(
+                "the node would send {sent} to {} without TLS; use a `grpc+tls://` URL with `ca`, or set \
+                 `allow_plaintext: true` for this peer",
+                peer.url
+            );
+            check.report(pointer, &message);
         }
     }
 }

@@ -36,7 +36,8 @@ pub struct TrustedNodeConfig {
     pub name: String,
     /// The public key that the node signs with.
     pub key: TrustedKey,
-    /// The principals that the node may act for. Default: all.
+    /// The principals that the node may act for. Default: all, which includes no node. A list with `node:` and the
+    /// node's own name lets the node send requests of its own.
     #[serde(default)]
     pub may_act_for: AllowedConfig,
     /// The groups that the node may claim for the principals. Default: all if it may act for all, none otherwise.
@@ -124,6 +125,13 @@ impl TrustedKey {
 }
 
 impl TrustedNodeConfig {
+    /// Returns another node that the node would act for.
+    fn other_node(&self) -> Option<&str> {
+        let AllowedConfig::Only(names) = &self.may_act_for else { return None };
+        let is_other = |name: &&String| name.strip_prefix("node:").is_some_and(|node| node != self.name);
+        names.iter().find(is_other).map(String::as_str)
+    }
+
     fn load(&self) -> Result<TrustedNode> {
         let groups = match (&self.groups, &self.may_act_for) {
             (Some(groups), _) => groups.clone(),
@@ -189,6 +197,11 @@ impl NodeConfig {
             }
             if let Err(e) = node.key.load() {
                 check.report(&format!("/trusted_nodes/{i}/key"), &e.chain());
+            }
+            if let Some(other) = node.other_node() {
+                let message =
+                    format!("`{other}` is another node; a node can act for itself only, as `node:{}`", node.name);
+                check.report(&format!("/trusted_nodes/{i}/may_act_for"), &message);
             }
         }
         if !self.trusted_nodes.is_empty() && self.node.audiences.is_empty() && self.listens_everywhere() {

@@ -103,6 +103,19 @@ fn beyond_loopback_somebody_must_be_able_to_log_in() {
 }
 
 #[test]
+fn beyond_loopback_a_password_needs_tls_or_permission() {
+    let peer =
+        |url: &str, more: &str| check(&format!("peers:\n- {{url: '{url}', user: me, password: secret{more}}}\n"));
+    let error = peer("grpc://a:1", "").unwrap_err();
+    let expected =
+        "node.yaml:2: peers[0].url: the node would send a password to grpc://a:1 without TLS; use a `grpc+tls://`";
+    assert!(error.starts_with(expected) && error.contains("`allow_plaintext: true`"), "{error}");
+    assert!(peer("grpc://a:1", ", allow_plaintext: true").unwrap().peers[0].allow_plaintext);
+    peer("grpc+tls://a:1", "").unwrap();
+    check("peers:\n- url: grpc://a:1\n").unwrap();
+}
+
+#[test]
 fn products_need_a_domain() {
     assert!(check("products: products\n").unwrap_err().contains("products belong to a domain"));
 }

@@ -66,6 +66,14 @@ fn what_cannot_be_is_said_where_it_stands() {
             "node.yaml:2: trusted_nodes[0].may_act_for: `ann` is neither `all` nor a list of names",
         ),
         (
+            "trusted_nodes:\n- {name: a, key: public.pem, may_act_for: [ann, 'node:a', 'node:b']}\n",
+            "node.yaml:2: trusted_nodes[0].may_act_for: `node:b` is another node",
+        ),
+        (
+            "node: {name: a, key: key.pem}\npeers:\n- {url: 'grpc://b:1'}\n",
+            "node.yaml:3: peers[0].url: the node would send tokens signed with `node.key` to grpc://b:1 without TLS",
+        ),
+        (
             "listen: 0.0.0.0:1\nanonymous: true\nallow_plaintext: true\ntrusted_nodes:\n- {name: a, key: public.pem}\n",
             "node.yaml:4: trusted_nodes: where others reach this node is not known",
         ),
