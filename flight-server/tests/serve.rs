@@ -566,6 +566,12 @@ async fn a_node_that_is_away_is_named() {
     assert_eq!(error.kind(), ErrorKind::SiteUnavailable, "{}", error.chain());
     assert!(error.context().contains("grpc://127.0.0.1:1"), "{}", error.context());
     assert_eq!(NodeSite::new("http://a:1", NodeOptions::default()).unwrap_err().kind(), ErrorKind::InvalidQuery);
+    let credentials = Some(NodeCredentials { user: "ann".to_owned(), password: "se:cret".to_owned() });
+    let options = NodeOptions { credentials, ..NodeOptions::default() };
+    let error = NodeSite::new("grpc://a:1", options.clone()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidQuery);
+    assert!(error.context().contains("without TLS"), "{}", error.context());
+    assert!(NodeSite::new("grpc://a:1", NodeOptions { allow_plaintext: true, ..options }).is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -15,6 +15,7 @@ mod library;
 mod lies;
 mod lifecycle;
 mod limits;
+mod node_rights;
 mod owners_away;
 mod planning;
 mod random;
