@@ -238,7 +238,7 @@ async fn only_trusted_nodes_get_the_statistics_of_classified_columns() {
         let shown = async |column: &str| {
             let sql = format!(
                 "SELECT count(*) FROM mesh.columns WHERE \"column\" = '{column}' AND (\"min\" IS NOT NULL \
-                 OR \"max\" IS NOT NULL OR distinct_values IS NOT NULL OR nulls IS NOT NULL)"
+                 OR \"max\" IS NOT NULL OR distinct_values IS NOT NULL OR \"nulls\" IS NOT NULL)"
             );
             count(&client, &sql).await
         };
