@@ -52,7 +52,7 @@ impl SourceOptions {
     }
 
     fn secrets(&self) -> impl Iterator<Item = &Secret> {
-        let Self { max_files: _, writers: _, s3, gcs, azure, http } = self;
+        let Self { s3, gcs, azure, http, .. } = self;
         let secrets = [
             &s3.access_key_id,
             &s3.secret_access_key,
