@@ -63,7 +63,7 @@ async fn no_result_of_a_function_ends_a_node() {
         // Rows that fit one after the other are answered.
         let sql = "SELECT sum(length(repeat(c_name, 2000))) FROM sales.customers.customer";
         assert_eq!(count(&client, sql).await, Ok(18 * 2000 * 1500));
-        let sql = "SELECT sum(cardinality(range(0, c_custkey * 100))) FROM sales.customers.customer";
+        let sql = "SELECT CAST(sum(cardinality(range(0, c_custkey * 100))) AS BIGINT) FROM sales.customers.customer";
         assert_eq!(count(&client, sql).await, Ok(100 * 1500 * 1501 / 2));
         for node in [mesh.gateway(), mesh.node("sales")] {
             assert!(peak(node) < MOST_RESIDENT, "{} KiB", peak(node));
@@ -84,7 +84,7 @@ async fn slow_functions_end_in_time_and_leave_room_for_others() {
              WHERE levenshtein(repeat(l_comment, 200), repeat(l_shipmode, 500)) < 0",
             "SELECT count(*) FROM sales.orders.lineitem \
              WHERE regexp_like(repeat(l_comment, 30), '(.*)(.*)(.*)(.*)[0-9]x' || l_orderkey)",
-            "SELECT count(*) FROM generate_series(TIMESTAMP '0001-01-01', TIMESTAMP '9999-01-01', INTERVAL '1 second')",
+            "SELECT count(*) FROM generate_series(TIMESTAMP '1700-01-01', TIMESTAMP '2200-01-01', INTERVAL '1 second')",
         ];
         let started = Instant::now();
         let others = async {

@@ -300,4 +300,4 @@ pub(super) const PER_ROW: &[&str] = &[
 
 /// The functions with a lambda. The lambda is an expression of the plan like any other.
 #[cfg(test)]
-pub(super) const OVER_ITEMS: &[&str] = &["array_any_match", "array_filter", "array_transform"];
+pub(super) const OVER_ITEMS: &[&str] = &["array_any_match", "array_filter", "array_first", "array_transform"];
