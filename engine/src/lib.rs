@@ -13,6 +13,7 @@ mod explain;
 mod fake_mesh;
 pub mod limits;
 mod mesh;
+mod metrics;
 mod names;
 mod plan;
 mod planner;
@@ -28,7 +29,10 @@ pub use engine::{Engine, EngineBuilder};
 pub use exchange::RemoteScanCodec;
 pub use limits::Limits;
 pub use mesh::LinkOverride;
-pub use portolan_connectors::{Error, ErrorKind, KeyForm, Principal, Result, principal};
+pub use metrics::{
+    EdgeMetrics, EngineMetrics, HistogramMetrics, SentEdge, Span, SpanKind, SpanSink, Usage, WorkMetrics,
+};
+pub use portolan_connectors::{Error, ErrorKind, KeyForm, Principal, Result, TraceContext, principal};
 pub use progress::{EdgeProgress, Progress, ProgressHandle};
 pub use query::{
     EstimatedFragment, IngestMode, IngestTarget, Prepared, QueryStream, SentFragment, StatementKind, rows_of,

@@ -27,6 +27,7 @@ use super::reading::{Reading, read_all};
 use super::start::Start;
 use crate::execution::errors::into_datafusion;
 use crate::mesh::{LinkMeter, MeshView, StreamMeter};
+use crate::metrics::EdgeWork;
 use crate::plan::{Counted, Exchange, Fragment};
 use crate::progress::EdgeCounters;
 use crate::state::QueryContext;
@@ -199,6 +200,7 @@ impl LiveEdge {
     /// configuration that leads to the edge.
     fn start(&self, run: ScanRun, query: Arc<QueryContext>, view: Arc<MeshView>) -> SendableRecordBatchStream {
         let ScanRun { schema, filters, metrics } = run;
+        let work = EdgeWork::start(&query.metrics, &query.head, &self.counters);
         let start = Start {
             fragment: self.fragment.clone(),
             site: self.site.clone(),
@@ -208,6 +210,7 @@ impl LiveEdge {
             filters,
             counters: self.counters.clone(),
             report: self.report.clone(),
+            work: work.clone(),
             keys_sent: MetricBuilder::new(&metrics).counter("keys_sent", PARTITION),
             key_bytes: MetricBuilder::new(&metrics).counter("key_bytes", PARTITION),
             key_wait: MetricBuilder::new(&metrics).subset_time("key_wait", PARTITION),
@@ -222,6 +225,7 @@ impl LiveEdge {
             first_batch: MetricBuilder::new(&metrics).subset_time("time_to_first_batch", PARTITION),
             started: Instant::now(),
             meter: StreamMeter::new(self.meter.clone()),
+            work,
             fragment: self.fragment.clone(),
         };
         let wanted = Arc::new(Notify::new());

@@ -10,12 +10,13 @@ use datafusion::common::ScalarValue;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, Literal};
 use datafusion::physical_plan::metrics::{Count, Time};
-use portolan_connectors::{FragmentPlan, FragmentRequest, FragmentStream, Site, lock};
+use portolan_connectors::{FragmentHead, FragmentPlan, FragmentRequest, FragmentStream, Site, lock};
 use tokio::sync::Notify;
 
 use super::keys::{KeyReport, Restriction, restrict};
 use crate::Result;
 use crate::mesh::MeshView;
+use crate::metrics::EdgeWork;
 use crate::plan::{Fragment, KeyPlan};
 use crate::progress::EdgeCounters;
 use crate::state::QueryContext;
@@ -31,6 +32,7 @@ pub(super) struct Start {
     pub(super) filters: Vec<Arc<dyn PhysicalExpr>>,
     pub(super) counters: Arc<EdgeCounters>,
     pub(super) report: Arc<Mutex<Option<KeyReport>>>,
+    pub(super) work: Arc<EdgeWork>,
     pub(super) keys_sent: Count,
     pub(super) key_bytes: Count,
     pub(super) key_wait: Time,
@@ -47,7 +49,8 @@ impl Start {
                 None => return Ok(None),
             },
         };
-        let request = FragmentRequest { head: self.query.head.sent_on(), plan, schema: self.schema.clone() };
+        let head = FragmentHead { trace: self.work.trace().clone(), ..self.query.head.sent_on() };
+        let request = FragmentRequest { head, plan, schema: self.schema.clone() };
         self.site.execute(request).await.map(Some)
     }
 
@@ -83,6 +86,7 @@ impl Start {
         if !report.forms.is_empty() {
             self.keys_sent.add(report.keys.unwrap_or(0));
             self.key_bytes.add(report.bytes);
+            self.work.sent_keys(report.keys.unwrap_or(0), report.bytes);
             self.counters.bytes_sent.fetch_add(report.bytes as u64, Ordering::Relaxed);
         }
         self.set_report(report);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_flight::sql::Command;
 use futures::StreamExt;
 use portolan_connectors::node::protocol::{FragmentTicket, NodeHello};
-use portolan_engine::{EstimatedFragment, Result, SentFragment};
+use portolan_engine::{EstimatedFragment, Result, SentFragment, TraceContext};
 use tokio_util::sync::CancellationToken;
 
 use super::service::Service;
@@ -96,7 +96,8 @@ impl Service {
         // This check comes first, because another version may not be able to send a principal.
         NodeHello::current().check(&NodeHello { protocol, datafusion, ..NodeHello::default() })?;
         let Asker { principal, via } = self.callers.delegations.asker(&caller.identity, &ticket, purpose)?;
-        Ok(ticket.into_fragment(principal, via))
+        let trace = caller.session.trace().cloned().unwrap_or_else(TraceContext::start);
+        Ok(ticket.into_fragment(principal, via, trace))
     }
 }
 
