@@ -8,9 +8,10 @@ use portolan_catalog::{DomainCatalog, DomainName, load_domain};
 use portolan_connectors::files::FileSources;
 use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeOptions, NodeSite, NodeTls};
 use portolan_connectors::{LocalDomain, Sources, open_domain};
-use portolan_engine::Engine;
+use portolan_engine::{Engine, Limits};
 
 use crate::config::{NodeConfig, PeerConfig};
+use crate::host::{MemoryLimit, memory_limits};
 use crate::{Error, Result};
 
 /// A node that does not listen yet. A clone is cheap, and shares the engine.
@@ -104,8 +105,12 @@ impl NodeBuilder {
     /// that does not start.
     pub async fn build(self) -> Result<Node> {
         let config = self.config;
+        let host = memory_limits();
+        let host_memory = host.first().map(|limit| limit.bytes);
+        let limits = config.limits(host_memory);
+        log_memory(&limits, &host);
         let runtime = Arc::new(RuntimeEnv::default());
-        let mut builder = Engine::builder().limits(config.limits()).runtime_env(runtime.clone());
+        let mut builder = Engine::builder().limits(limits).runtime_env(runtime.clone());
         let sources = Arc::new(sources(&config));
         let opened = open(&config, &sources, &runtime).await?;
         if let Some(domain) = opened.clone() {
@@ -127,7 +132,8 @@ impl NodeBuilder {
             builder = builder.cpu_threads(threads);
         }
         let engine = builder.build()?;
-        Ok(Node { engine, config: Arc::new(config), runtime, sources, opened: Arc::new(Mutex::new(opened)) })
+        let opened = Arc::new(Mutex::new(opened));
+        Ok(Node { engine, config: Arc::new(config), runtime, sources, opened })
     }
 }
 
@@ -145,6 +151,22 @@ impl Node {
     /// Returns the config.
     pub fn config(&self) -> &NodeConfig {
         &self.config
+    }
+}
+
+/// Logs the memory that the host allows the process to use, and the limits of queries.
+fn log_memory(limits: &Limits, host: &[MemoryLimit]) {
+    let found: Vec<_> = host.iter().map(|limit| format!("{} ({})", limit.bytes, limit.origin)).collect();
+    let found = if found.is_empty() { "unknown".to_owned() } else { found.join(", ") };
+    let Limits { memory, query_memory, .. } = *limits;
+    tracing::info!(memory, query_memory, host = found, "limits of memory in bytes");
+    if let Some(least) = host.first().filter(|least| memory as u64 > least.bytes) {
+        tracing::warn!(
+            "limits.memory is {memory} bytes, but the host allows the process {} bytes ({}): the system may end the \
+             process before queries spill or are refused",
+            least.bytes,
+            least.origin
+        );
     }
 }
 

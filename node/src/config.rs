@@ -25,6 +25,12 @@ pub use tokens::{Jwks, OneOrMore, TokenConfig};
 /// The default of `statistics_interval`. A listing of every port's data is cheap, but an object store charges for it.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
 
+/// By default, all queries together may hold the memory of the host divided by this number. The rest is for session
+/// tables, for rows and plans that no operator accounts for, and for the process itself.
+const SHARE_OF_HOST: u64 = 2;
+/// By default, one query may hold the memory of all queries divided by this number.
+const SHARE_OF_QUERY: usize = 4;
+
 /// The config of a node. Relative paths in a file start from the folder of the file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -201,13 +207,13 @@ pub enum ClientCertificate {
     Optional,
 }
 
-/// The limits of the node's queries. [`Limits`] has their meanings and defaults.
+/// The limits of the node's queries. [`Limits`] has their meanings, and the defaults of all but the memory.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Memory of one query.
+    /// Memory of one query. Default: a quarter of `memory`.
     pub query_memory: Option<Size>,
-    /// Memory of all queries together.
+    /// Memory of all queries together. Default: half of the memory that the host allows the process to use.
     pub memory: Option<Size>,
     /// Time of one query.
     pub query_timeout: Option<Length>,
@@ -297,15 +303,17 @@ impl NodeConfig {
         self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
     }
 
-    /// Returns the limits, with defaults filled in.
-    pub fn limits(&self) -> Limits {
+    /// Returns the limits, with defaults filled in. `host` is the memory that the host allows the process to use, in
+    /// bytes, if it is known.
+    pub fn limits(&self, host: Option<u64>) -> Limits {
         let (given, mut limits) = (&self.limits, Limits::default());
-        if let Some(Size(bytes)) = given.memory {
+        if let Some(bytes) = given.memory.map(|size| size.0).or(host.map(|bytes| bytes / SHARE_OF_HOST)) {
             limits.memory = usize::try_from(bytes).unwrap_or(usize::MAX);
         }
-        if let Some(Size(bytes)) = given.query_memory {
-            limits.query_memory = usize::try_from(bytes).unwrap_or(usize::MAX);
-        }
+        limits.query_memory = match given.query_memory {
+            Some(Size(bytes)) => usize::try_from(bytes).unwrap_or(usize::MAX),
+            None => limits.memory / SHARE_OF_QUERY,
+        };
         if let Some(Length(time)) = given.query_timeout {
             limits.query_timeout = time;
         }

@@ -7,6 +7,7 @@ mod assemble;
 pub mod client;
 pub mod config;
 pub mod error;
+pub mod host;
 mod reload;
 mod serve;
 pub mod units;
