@@ -10,8 +10,10 @@ use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeOptions, Node
 use portolan_connectors::{LocalDomain, Sources, open_domain};
 use portolan_engine::{Engine, Limits};
 
+use crate::admin::Admin;
 use crate::config::{NodeConfig, PeerConfig};
 use crate::host::{MemoryLimit, memory_limits};
+use crate::status::Status;
 use crate::{Error, Result};
 
 /// A node that does not listen yet. A clone is cheap, and shares the engine.
@@ -60,6 +62,9 @@ pub struct Node {
     pub(crate) sources: Arc<Sources>,
     /// The domain in the engine; `None` for a gateway.
     pub(crate) opened: Arc<Mutex<Option<LocalDomain>>>,
+    pub(crate) status: Arc<Status>,
+    /// The listener for operators, if the config has one.
+    admin: Option<Arc<Admin>>,
 }
 
 /// Builds a [`Node`]. Without any call it is a gateway on loopback with the defaults of the config file.
@@ -98,11 +103,12 @@ impl NodeBuilder {
         self
     }
 
-    /// Opens the ports of the domain and starts the engine. Must be called on a tokio runtime.
+    /// Starts the listener for operators, opens the ports of the domain, and starts the engine. Must be called on a
+    /// tokio runtime.
     ///
     /// # Errors
     /// Every fault of the descriptors and of the data; a peer's URL, password or key that cannot be used; an engine
-    /// that does not start.
+    /// that does not start; an address for operators that is in use.
     pub async fn build(self) -> Result<Node> {
         let config = self.config;
         let host = memory_limits();
@@ -112,6 +118,12 @@ impl NodeBuilder {
         let runtime = Arc::new(RuntimeEnv::default());
         let mut builder = Engine::builder().limits(limits).runtime_env(runtime.clone());
         let sources = Arc::new(sources(&config));
+        let domain = config.domain.as_ref().map(DomainName::as_str);
+        let status = Arc::new(Status::new(domain, host_memory, sources.counters().clone()));
+        let admin = match &config.admin {
+            Some(admin) => Some(Arc::new(Admin::start(&admin.listen, status.clone()).await?)),
+            None => None,
+        };
         let opened = open(&config, &sources, &runtime).await?;
         if let Some(domain) = opened.clone() {
             builder = builder.local_domain(domain);
@@ -132,8 +144,9 @@ impl NodeBuilder {
             builder = builder.cpu_threads(threads);
         }
         let engine = builder.build()?;
+        status.has_engine(engine.clone());
         let opened = Arc::new(Mutex::new(opened));
-        Ok(Node { engine, config: Arc::new(config), runtime, sources, opened })
+        Ok(Node { engine, config: Arc::new(config), runtime, sources, opened, status, admin })
     }
 }
 
@@ -146,6 +159,11 @@ impl Node {
     /// Returns the engine, which answers queries.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Returns the URL of the listener for operators, if the config has one.
+    pub fn admin_url(&self) -> Option<String> {
+        self.admin.as_ref().map(|admin| admin.url())
     }
 
     /// Returns the config.

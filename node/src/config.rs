@@ -17,9 +17,11 @@ use crate::units::{Length, Size};
 
 mod check;
 mod delegation;
+mod service;
 mod tokens;
 
 pub use delegation::{AllowedConfig, OwnIdentityConfig, TrustedKey, TrustedNodeConfig};
+pub use service::{AdminConfig, LogFormat};
 pub use tokens::{Jwks, OneOrMore, TokenConfig};
 
 /// The default of `statistics_interval`. A listing of every port's data is cheap, but an object store charges for it.
@@ -78,6 +80,11 @@ pub struct NodeConfig {
     /// The filter of the log, such as `info` or `portolan=debug`. The variable `PORTOLAN_LOG` takes precedence.
     /// Default: `info`.
     pub log: Option<String>,
+    /// The format of the log. Default: text.
+    #[serde(default)]
+    pub log_format: LogFormat,
+    /// The listener for operators. Default: none.
+    pub admin: Option<AdminConfig>,
     /// The folder that operators spill to. Default: the system's temporary folder.
     pub spill_folder: Option<PathBuf>,
     /// The number of threads that drive plans. Default: the number of cores.
@@ -104,6 +111,8 @@ impl Default for NodeConfig {
             refresh_interval: None,
             statistics_interval: None,
             log: None,
+            log_format: LogFormat::default(),
+            admin: None,
             spill_folder: None,
             cpu_threads: None,
         }

@@ -3,13 +3,17 @@
 //! [`NodeConfig::load`] reads a config file, [`Node::builder`] builds a node, [`Node::bind`] binds its address, and
 //! [`BoundNode::serve`] serves clients and other nodes. [`client::Client`] is a session on a node that runs elsewhere.
 
+mod admin;
 mod assemble;
 pub mod client;
 pub mod config;
 pub mod error;
 pub mod host;
+pub mod metrics;
+mod process;
 mod reload;
 mod serve;
+mod status;
 pub mod units;
 mod watch;
 

@@ -24,6 +24,7 @@ impl Node {
             ErrorKind::InvalidQuery => Error::config(e.chain()),
             _ => Error::failed(e.chain()),
         })?;
+        self.status.has_server(&server);
         Ok(BoundNode { node: self.clone(), server })
     }
 

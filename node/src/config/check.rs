@@ -74,6 +74,9 @@ impl NodeConfig {
                 check.report("/tls/client_certificate", "needs `client_ca`, whose certificates are taken");
             }
         }
+        if let Some(admin) = &self.admin {
+            admin.check(check);
+        }
         let counts = [
             ("/limits/concurrent_queries", self.limits.concurrent_queries),
             ("/cpu_threads", self.cpu_threads),

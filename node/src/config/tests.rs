@@ -54,6 +54,19 @@ fn memory_is_a_share_of_the_host_unless_it_is_given() {
 }
 
 #[test]
+fn the_admin_listener_stays_on_loopback_unless_allowed() {
+    let config = check("admin: {listen: 127.0.0.1:0}\nlog_format: json\n").unwrap();
+    assert_eq!((config.admin.unwrap().listen.as_str(), config.log_format), ("127.0.0.1:0", LogFormat::Json));
+    let error = check("admin:\n  listen: 0.0.0.0:9090\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:2: admin.listen: ") && error.contains("admin.allow_remote"), "{error}");
+    check("admin: {listen: 0.0.0.0:9090, allow_remote: true}\n").unwrap();
+    let error = check("admin: {listen: nowhere}\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:1: admin.listen: expected an address and a port"), "{error}");
+    let error = check("log_format: xml\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:1: log_format: "), "{error}");
+}
+
+#[test]
 fn a_link_is_read_as_given() {
     let config = check("peers:\n- {url: 'grpc://a:1', latency: 50ms, bandwidth: 12.5MB}\n- url: grpc://b:1\n").unwrap();
     let given = LinkOverride { latency: Some(Duration::from_millis(50)), bandwidth: Some(12.5e6) };
