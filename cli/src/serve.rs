@@ -38,6 +38,7 @@ pub async fn serve(mut config: NodeConfig, args: &ServeArgs) -> Result<()> {
     if args.check {
         // The checked node may run already, and has the address.
         config.admin = None;
+        config.telemetry = None;
     }
     let node = tokio::select! {
         node = Node::builder().config(config).build() => node?,

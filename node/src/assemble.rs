@@ -14,6 +14,8 @@ use crate::admin::Admin;
 use crate::config::{NodeConfig, PeerConfig};
 use crate::host::{MemoryLimit, memory_limits};
 use crate::status::Status;
+#[cfg(feature = "telemetry")]
+use crate::telemetry::Telemetry;
 use crate::{Error, Result};
 
 /// A node that does not listen yet. A clone is cheap, and shares the engine.
@@ -65,6 +67,8 @@ pub struct Node {
     pub(crate) status: Arc<Status>,
     /// The listener for operators, if the config has one.
     admin: Option<Arc<Admin>>,
+    #[cfg(feature = "telemetry")]
+    pub(crate) telemetry: Option<Arc<Telemetry>>,
 }
 
 /// Builds a [`Node`]. Without any call it is a gateway on loopback with the defaults of the config file.
@@ -124,6 +128,15 @@ impl NodeBuilder {
             Some(admin) => Some(Arc::new(Admin::start(&admin.listen, status.clone()).await?)),
             None => None,
         };
+        #[cfg(feature = "telemetry")]
+        let telemetry = match &config.telemetry {
+            Some(given) => Some(Arc::new(Telemetry::start(given, &status)?)),
+            None => None,
+        };
+        #[cfg(feature = "telemetry")]
+        if let Some(telemetry) = &telemetry {
+            builder = builder.spans(telemetry.spans());
+        }
         let opened = open(&config, &sources, &runtime).await?;
         if let Some(domain) = opened.clone() {
             builder = builder.local_domain(domain);
@@ -146,7 +159,17 @@ impl NodeBuilder {
         let engine = builder.build()?;
         status.has_engine(engine.clone());
         let opened = Arc::new(Mutex::new(opened));
-        Ok(Node { engine, config: Arc::new(config), runtime, sources, opened, status, admin })
+        Ok(Node {
+            engine,
+            config: Arc::new(config),
+            runtime,
+            sources,
+            opened,
+            status,
+            admin,
+            #[cfg(feature = "telemetry")]
+            telemetry,
+        })
     }
 }
 

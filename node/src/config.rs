@@ -21,7 +21,7 @@ mod service;
 mod tokens;
 
 pub use delegation::{AllowedConfig, OwnIdentityConfig, TrustedKey, TrustedNodeConfig};
-pub use service::{AdminConfig, LogFormat};
+pub use service::{AdminConfig, LogFormat, TelemetryConfig};
 pub use tokens::{Jwks, OneOrMore, TokenConfig};
 
 /// The default of `statistics_interval`. A listing of every port's data is cheap, but an object store charges for it.
@@ -85,6 +85,8 @@ pub struct NodeConfig {
     pub log_format: LogFormat,
     /// The listener for operators. Default: none.
     pub admin: Option<AdminConfig>,
+    /// The export of traces and metrics. Default: none.
+    pub telemetry: Option<TelemetryConfig>,
     /// The folder that operators spill to. Default: the system's temporary folder.
     pub spill_folder: Option<PathBuf>,
     /// The number of threads that drive plans. Default: the number of cores.
@@ -113,6 +115,7 @@ impl Default for NodeConfig {
             log: None,
             log_format: LogFormat::default(),
             admin: None,
+            telemetry: None,
             spill_folder: None,
             cpu_threads: None,
         }
@@ -359,7 +362,8 @@ impl NodeConfig {
         let tls =
             self.tls.iter_mut().flat_map(|t| [Some(&mut t.cert), Some(&mut t.key), t.client_ca.as_mut()]).flatten();
         let keys = self.tokens.iter_mut().filter_map(|token| token.jwks.path_mut());
-        for path in peers.chain(tls).chain(keys).chain(self.spill_folder.as_mut()) {
+        let telemetry = self.telemetry.iter_mut().filter_map(|telemetry| telemetry.ca.as_mut());
+        for path in peers.chain(tls).chain(keys).chain(telemetry).chain(self.spill_folder.as_mut()) {
             *path = base.join(&*path);
         }
         for path in self.key_files() {

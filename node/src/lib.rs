@@ -14,6 +14,8 @@ mod process;
 mod reload;
 mod serve;
 mod status;
+#[cfg(feature = "telemetry")]
+mod telemetry;
 pub mod units;
 mod watch;
 

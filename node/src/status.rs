@@ -54,6 +54,11 @@ impl Status {
         Self { domain, host_memory, sources, parts: Mutex::default() }
     }
 
+    /// Returns the domain of the node, or the name of gateways.
+    pub(crate) fn domain(&self) -> &str {
+        &self.domain
+    }
+
     /// Adds the engine.
     pub(crate) fn has_engine(&self, engine: Engine) {
         lock(&self.parts).engine = Some(engine);
@@ -83,7 +88,7 @@ impl Status {
             (parts.engine.clone(), parts.server.clone())
         };
         Snapshot {
-            domain: self.domain.clone(),
+            domain: self.domain().to_owned(),
             host_memory: self.host_memory,
             is_ready: self.check().is_ok(),
             engine: engine.as_ref().map(Engine::metrics),

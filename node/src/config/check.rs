@@ -77,6 +77,9 @@ impl NodeConfig {
         if let Some(admin) = &self.admin {
             admin.check(check);
         }
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.check(check);
+        }
         let counts = [
             ("/limits/concurrent_queries", self.limits.concurrent_queries),
             ("/cpu_threads", self.cpu_threads),

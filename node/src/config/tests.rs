@@ -67,6 +67,23 @@ fn the_admin_listener_stays_on_loopback_unless_allowed() {
 }
 
 #[test]
+#[cfg(feature = "telemetry")]
+fn a_collector_has_a_url_and_authorities_for_tls() {
+    let config = check("telemetry: {endpoint: 'http://127.0.0.1:4317', interval: 1s}\n").unwrap();
+    assert_eq!(config.telemetry.unwrap().interval.unwrap().0, Duration::from_secs(1));
+    let wrong = [
+        ("endpoint: '127.0.0.1:4317'", "telemetry.endpoint: expected `http://host:port`"),
+        ("endpoint: 'https://a:4317'", "telemetry.endpoint: an `https://` URL needs `ca`"),
+        ("endpoint: 'http://a:4317', ca: node.yaml", "telemetry.ca: expected an `https://` URL"),
+        ("endpoint: 'https://a:4317', ca: ca.pem", "telemetry.ca: cannot read ca.pem"),
+    ];
+    for (text, said) in wrong {
+        let error = check(&format!("telemetry: {{{text}}}\n")).unwrap_err();
+        assert!(error.starts_with(&format!("node.yaml:1: {said}")), "{error}");
+    }
+}
+
+#[test]
 fn a_link_is_read_as_given() {
     let config = check("peers:\n- {url: 'grpc://a:1', latency: 50ms, bandwidth: 12.5MB}\n- url: grpc://b:1\n").unwrap();
     let given = LinkOverride { latency: Some(Duration::from_millis(50)), bandwidth: Some(12.5e6) };
