@@ -183,8 +183,18 @@ impl Query {
             state.mark_start_execution();
             Ok::<_, Error>((self.ready_in_time(plan, state, None).await?, place))
         };
-        let (ready, place) = started.await.inspect_err(|e| self.listed.query.work.end(Some(e.kind())))?;
+        let (ready, place) = started.await.inspect_err(|e| self.not_started(e))?;
         Ok(self.drive(ready, place, schema))
+    }
+
+    /// Counts a query that did not start. A speculative run that lacked a resource is no failure: the query runs again
+    /// when the client fetches its rows.
+    fn not_started(&self, error: &Error) {
+        let kind = match (self.entry, error.kind()) {
+            (Entry::Speculative, ErrorKind::ResourceExhausted | ErrorKind::DeadlineExceeded) => ErrorKind::Cancelled,
+            (_, kind) => kind,
+        };
+        self.listed.query.work.end(Some(kind));
     }
 
     fn drive(self, ready: Ready, place: Slot, schema: SchemaRef) -> QueryStream {

@@ -236,7 +236,7 @@ mod tests {
         let edge = SpanKind::Edge { domains: vec!["geo".to_owned()], site: "grpc://a:1".to_owned(), rows: 3, bytes: 9 };
         let edge = of(&own.child(), edge, "site_unavailable");
         assert_eq!(edge.parent_span_id, query.span_context.span_id());
-        assert_eq!((edge.span_kind, edge.name.as_ref()), (OtelKind::Client, "edge"));
+        assert_eq!((edge.span_kind, &*edge.name), (OtelKind::Client, "edge"));
         assert_eq!(edge.status, OtelStatus::error("site_unavailable"));
         assert!(edge.attributes.contains(&KeyValue::new("portolan.rows", 3_i64)), "{:?}", edge.attributes);
         assert_eq!(of(&TraceContext::start(), SpanKind::Query, "ok").parent_span_id, SpanId::INVALID);

@@ -68,17 +68,16 @@ impl TelemetryConfig {
 impl AdminConfig {
     /// Reports an address that cannot be used.
     pub(super) fn check(&self, check: &mut Check<'_>) {
-        match self.listen.to_socket_addrs() {
-            Err(e) => check.report(
-                "/admin/listen",
-                &format!("expected an address and a port to listen on, got `{}`: {e}", self.listen),
+        let at = "/admin/listen";
+        match self.listen.to_socket_addrs().map(|mut addresses| addresses.all(|address| address.ip().is_loopback())) {
+            Err(e) => {
+                check.report(at, &format!("expected an address and a port to listen on, got `{}`: {e}", self.listen));
+            }
+            Ok(false) if !self.allow_remote => check.report(
+                at,
+                "the admin listener has no login: listen on loopback, or set `admin.allow_remote: true` if only \
+                 operators can reach the address",
             ),
-            Ok(mut addresses) if !self.allow_remote && !addresses.all(|address| address.ip().is_loopback()) => check
-                .report(
-                    "/admin/listen",
-                    "the admin listener has no login: listen on loopback, or set `admin.allow_remote: true` if only \
-                     operators can reach the address",
-                ),
             Ok(_) => {}
         }
     }
