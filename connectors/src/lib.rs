@@ -21,6 +21,7 @@ pub mod sql;
 pub mod statistics;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod trace;
 
 pub use capabilities::{Capabilities, KeyForm, SiteCosts, WireForm};
 pub use error::{Error, ErrorKind, Result};
@@ -34,6 +35,10 @@ pub use poison::lock;
 pub use principal::Principal;
 pub use refusal::Refusal;
 pub use site::{Site, SiteId};
-pub use source::{Footprint, LocalDomain, OpenedPort, PortAtSite, PortWriter, SourceOpener};
+pub use source::{
+    Footprint, LocalDomain, OpenedPort, PortAtSite, PortWriter, SourceCounter, SourceCounters, SourceMetrics,
+    SourceOpener,
+};
 pub use sources::Sources;
 pub use statistics::{changed_statistics, statistic_value};
+pub use trace::TraceContext;

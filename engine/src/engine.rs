@@ -20,11 +20,12 @@ use crate::execution::memory::SharedMemory;
 use crate::execution::runtime::CpuRuntime;
 use crate::functions::BoundedFunctions;
 use crate::mesh::{LinkOverride, Mesh};
+use crate::metrics::Metrics;
 use crate::names::RESERVED_CATALOG;
 use crate::state::{EngineState, QueryContext};
 use crate::{
-    Error, ErrorKind, EstimatedFragment, Limits, Principal, QueryStream, ReceivedFragment, Result, Session, query,
-    upstream,
+    EngineMetrics, Error, ErrorKind, EstimatedFragment, Limits, Principal, QueryStream, ReceivedFragment, Result,
+    Session, SpanSink, Usage, query, upstream,
 };
 
 /// An engine that answers SQL over the ports of the domains that it owns or reaches through peers. A clone is cheap.
@@ -41,6 +42,7 @@ pub struct EngineBuilder {
     cpu_threads: usize,
     spill_folder: Option<PathBuf>,
     runtime: Option<Arc<RuntimeEnv>>,
+    spans: Option<Arc<dyn SpanSink>>,
 }
 
 impl Default for EngineBuilder {
@@ -53,6 +55,7 @@ impl Default for EngineBuilder {
             cpu_threads: std::thread::available_parallelism().map_or(2, usize::from),
             spill_folder: None,
             runtime: None,
+            spans: None,
         }
     }
 }
@@ -115,6 +118,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Sets the receiver of the spans of queries, fragments and edges. Default: none.
+    #[must_use]
+    pub fn spans(mut self, spans: Arc<dyn SpanSink>) -> Self {
+        self.spans = Some(spans);
+        self
+    }
+
     /// Builds the engine. The caller must run on a tokio runtime with I/O and time: connections use that runtime. The
     /// engine drives plans on its own threads.
     ///
@@ -132,6 +142,7 @@ impl EngineBuilder {
             memory: SharedMemory::new(self.limits.memory),
             held: SharedMemory::new(self.limits.memory / SHARE_OF_SESSIONS),
             activity: Arc::default(),
+            metrics: Metrics::new(self.spans),
             limits: self.limits,
             cpu: CpuRuntime::new(self.cpu_threads)?,
             base,
@@ -224,7 +235,7 @@ impl Engine {
     /// [`RemoteScanCodec`](crate::RemoteScanCodec) encoded. Each plan needs its own configuration.
     #[must_use]
     pub fn with_remote_scans(&self, config: SessionConfig, head: FragmentHead) -> SessionConfig {
-        let query = QueryContext::new(head, self.0.limits.key_bytes);
+        let query = QueryContext::new(head, self.0.limits.key_bytes, self.0.metrics.clone());
         config.with_extension(Arc::new(LiveEdges::new(self.0.mesh.view(), Arc::new(query))))
     }
 
@@ -239,6 +250,26 @@ impl Engine {
     /// As for [`Session::sql`].
     pub async fn sql(&self, sql: &str) -> Result<QueryStream> {
         self.session(Principal::anonymous()).sql(sql).await
+    }
+
+    /// Returns what the engine has counted since it started, and what it uses now.
+    pub fn metrics(&self) -> EngineMetrics {
+        let disk = &self.0.base.runtime_env().disk_manager;
+        EngineMetrics {
+            sessions: self.0.activity.open_sessions() as u64,
+            memory: self.0.memory.usage(),
+            session_tables: self.0.held.usage(),
+            spill: Usage { held: disk.used_disk_space(), limit: self.0.limits.spill_bytes },
+            ..self.0.metrics.read()
+        }
+    }
+
+    /// Returns when the threads that drive plans have run a task, which shows that a query can start.
+    ///
+    /// # Errors
+    /// `Internal` if the task ended abnormally.
+    pub async fn respond(&self) -> Result<()> {
+        self.0.cpu.run(async { Ok(()) }).await
     }
 
     /// Returns the mesh as it is known now.

@@ -21,7 +21,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::streaming::StreamingTableExec;
 use futures::StreamExt;
-use portolan_connectors::FragmentHead;
+use portolan_connectors::{FragmentHead, TraceContext, lock};
 
 use self::prepared::nullable;
 use crate::exchange::{LiveEdges, Physical};
@@ -32,6 +32,7 @@ use crate::execution::run::Run;
 use crate::explain::PassRows;
 use crate::functions::Budget;
 use crate::mesh::MeshView;
+use crate::metrics::{Metrics, Work, WorkKind};
 use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames};
 use crate::plan::Planned;
 use crate::planner::resolve::ExplainOptions;
@@ -92,8 +93,9 @@ impl Query {
         let query_id = uuid::Uuid::new_v4().to_string();
         let deadline = Instant::now() + timeout;
         let deadline = statement.deadline.map_or(deadline, |all| all.min(deadline));
-        let head =
-            FragmentHead { measured, ..FragmentHead::new(query_id.clone(), session.principal().clone(), deadline) };
+        let trace = session.trace.as_ref().map_or_else(TraceContext::start, TraceContext::child);
+        let head = FragmentHead::new(query_id.clone(), session.principal().clone(), deadline);
+        let head = FragmentHead { measured, trace, ..head };
         let listed = Arc::new(engine.activity.started(RunningQuery {
             id: query_id,
             session: Some(session.id().to_owned()),
@@ -102,11 +104,12 @@ impl Query {
             started: SystemTime::now(),
             progress: OnceLock::new(),
             stop: session.shared.closed.child_token(),
+            work: Work::start(&engine.metrics, WorkKind::Query, &head),
         }));
         Self {
             view: view.clone(),
             settings,
-            context: Arc::new(QueryContext::new(head, engine.limits.key_bytes)),
+            context: Arc::new(QueryContext::new(head, engine.limits.key_bytes, engine.metrics.clone())),
             engine,
             names: Some(names.clone()),
             listed,
@@ -153,6 +156,7 @@ impl Query {
     }
 
     async fn admit(&self) -> Result<Slot> {
+        let _queued = self.listed.query.work.queued();
         let place = async {
             match (self.is_fragment(), self.entry) {
                 (true, _) => self.engine.admission.fragment(self.context.head.deadline).await,
@@ -175,11 +179,24 @@ impl Query {
 
     /// As [`Query::start`], with a state that already exists.
     async fn start_in(self, mut state: SessionState, plan: &LogicalPlan, schema: SchemaRef) -> Result<QueryStream> {
-        let place = self.admit().await?;
-        // This sets the time of `now()`, at every place in the query.
-        state.mark_start_execution();
-        let ready = self.ready_in_time(plan, state, None).await?;
+        let started = async {
+            let place = self.admit().await?;
+            // This sets the time of `now()`, at every place in the query.
+            state.mark_start_execution();
+            Ok::<_, Error>((self.ready_in_time(plan, state, None).await?, place))
+        };
+        let (ready, place) = started.await.inspect_err(|e| self.not_started(e))?;
         Ok(self.drive(ready, place, schema))
+    }
+
+    /// Counts a query that did not start. A speculative run that lacked a resource is no failure: the query runs again
+    /// when the client fetches its rows.
+    fn not_started(&self, error: &Error) {
+        let kind = match (self.entry, error.kind()) {
+            (Entry::Speculative, ErrorKind::ResourceExhausted | ErrorKind::DeadlineExceeded) => ErrorKind::Cancelled,
+            (_, kind) => kind,
+        };
+        self.listed.query.work.end(Some(kind));
     }
 
     fn drive(self, ready: Ready, place: Slot, schema: SchemaRef) -> QueryStream {
@@ -192,7 +209,12 @@ impl Query {
         let _ = self.listed.query.progress.set(progress.clone());
         let run = Run {
             stop: self.listed.query.stop.clone(),
-            guard: self.listed.clone(),
+            guard: Arc::new(SpillCount {
+                plan: ready.clone(),
+                metrics: engine.metrics.clone(),
+                _listed: self.listed.clone(),
+            }),
+            work: self.listed.query.work.clone(),
             plan: Box::pin(self.adapted(ready.clone(), progress.clone())),
             query: query_id.clone(),
             schema: schema.clone(),
@@ -204,6 +226,13 @@ impl Query {
     }
 
     async fn explain(self, plan: &LogicalPlan, options: ExplainOptions) -> Result<Vec<(String, String)>> {
+        let work = self.listed.query.work.clone();
+        let outcome = self.explained(plan, options).await;
+        work.end(outcome.as_ref().err().map(Error::kind));
+        outcome
+    }
+
+    async fn explained(self, plan: &LogicalPlan, options: ExplainOptions) -> Result<Vec<(String, String)>> {
         let place = self.admit().await?;
         let passes = options.verbose.then(PassRows::default);
         let ready = self.ready_in_time(plan, self.state(), passes).await?;
@@ -239,6 +268,26 @@ impl Ready {
         // small query.
         let (session, config) = (self.state.session_id().to_owned(), self.state.config().clone());
         Arc::new(TaskContext::new(None, session, config, none(), none(), none(), none(), memory))
+    }
+}
+
+/// Counts the bytes that a query has spilled when its plan has ended. It then no longer lists the query.
+struct SpillCount {
+    plan: Arc<Mutex<Arc<Ready>>>,
+    metrics: Arc<Metrics>,
+    _listed: Arc<ActivityGuard>,
+}
+
+impl Drop for SpillCount {
+    fn drop(&mut self) {
+        let plan = lock(&self.plan).physical.clone();
+        let mut open = vec![&plan];
+        let mut bytes = 0;
+        while let Some(operator) = open.pop() {
+            bytes += operator.metrics().and_then(|metrics| metrics.spilled_bytes()).unwrap_or(0);
+            open.extend(operator.children());
+        }
+        self.metrics.spilled(bytes);
     }
 }
 

@@ -6,7 +6,7 @@ use futures::stream::BoxStream;
 
 use crate::query::{ingest, settings};
 use crate::state::SessionHandle;
-use crate::{Engine, IngestMode, IngestTarget, Prepared, Principal, QueryStream, Result, Settings};
+use crate::{Engine, IngestMode, IngestTarget, Prepared, Principal, QueryStream, Result, Settings, TraceContext};
 
 /// A session on an engine. Cloning is cheap, and clones share settings and tables.
 #[derive(Clone, Debug)]
@@ -20,6 +20,19 @@ impl Session {
     /// Returns the identifier of the session, as in `mesh.sessions`. It is not a token, and gives no access.
     pub fn id(&self) -> &str {
         self.0.id()
+    }
+
+    /// Returns the same session, whose statements are a part of this span of a client. Without one, each statement
+    /// starts a trace of its own.
+    #[must_use]
+    pub fn traced(mut self, trace: Option<TraceContext>) -> Self {
+        self.0.trace = trace;
+        self
+    }
+
+    /// Returns the span of a client that the session's statements are a part of.
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.0.trace.as_ref()
     }
 
     /// Returns the engine of the session.

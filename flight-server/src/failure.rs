@@ -6,11 +6,12 @@ use portolan_connectors::node::status::to_status;
 use portolan_engine::{Error, ErrorKind};
 use tonic::Status;
 
-/// Returns the status of a failed call, and logs one line. `call` is the call that failed, and `who` is its caller.
-pub(crate) fn refuse(error: &Error, call: &str, who: &str) -> Status {
+/// Returns the status of a failed call, and logs one line. `call` is the call that failed, `who` is its caller, and
+/// `trace` is the trace of the client, if the caller sent one.
+pub(crate) fn refuse(error: &Error, call: &str, who: &str, trace: Option<&str>) -> Status {
     match error.kind() {
-        ErrorKind::Internal => tracing::error!(call, who, kind = ?error.kind(), "{}", error.chain()),
-        _ => tracing::warn!(call, who, kind = ?error.kind(), "{}", error.chain()),
+        ErrorKind::Internal => tracing::error!(call, who, trace, kind = ?error.kind(), "{}", error.chain()),
+        _ => tracing::warn!(call, who, trace, kind = ?error.kind(), "{}", error.chain()),
     }
     to_status(error)
 }

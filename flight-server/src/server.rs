@@ -2,20 +2,21 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use portolan_engine::{Engine, Error, ErrorKind, Result};
 use tokio::net::{TcpListener, lookup_host};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tonic::server::NamedService;
 use tonic::transport::Server as Transport;
-use tonic_health::ServingStatus;
 
 use crate::callers::{Authenticator, Delegations};
 use crate::calls::Service;
 use crate::dispatch::{FlightServer, reflection};
-use crate::listener::{Bounded, Tls, Watched, encrypted, plain};
+use crate::health::{Readiness, Reporter, check_engine};
+use crate::listener::{Bounded, Connections, Tls, Watched, encrypted, plain};
 use crate::options::{DelegationOptions, ServerLimits, ServerOptions};
 
 /// The interval between probes of a connection, and the timeout of a probe.
@@ -38,6 +39,8 @@ pub struct Server {
     authenticator: Authenticator,
     delegations: Delegations,
     limits: ServerLimits,
+    readiness: Readiness,
+    connections: Connections,
 }
 
 impl Server {
@@ -77,7 +80,9 @@ impl Server {
             Some(files) => Some(Tls::load(files).await?),
             None => None,
         };
-        Ok(Self { listener, address, scheme, tls, authenticator, delegations, limits: options.limits })
+        let (readiness, connections) = (Readiness::default(), Connections::default());
+        let limits = options.limits;
+        Ok(Self { listener, address, scheme, tls, authenticator, delegations, limits, readiness, connections })
     }
 
     /// Returns the address, with the actual port.
@@ -90,29 +95,44 @@ impl Server {
         format!("{}://{}", self.scheme, self.address)
     }
 
+    /// Returns the readiness of the server, which changes while it serves.
+    pub fn readiness(&self) -> Readiness {
+        self.readiness.clone()
+    }
+
+    /// Returns the number of open connections, which changes while the server serves.
+    pub fn connections(&self) -> Connections {
+        self.connections.clone()
+    }
+
     /// Serves callers until `stop` completes. It then accepts no new callers, lets running streams go on for the grace
     /// period, and ends the remaining ones.
     ///
     /// # Errors
     /// `Internal` if the listener fails.
     pub async fn serve(self, engine: Engine, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
-        let Self { listener, address, scheme, tls, authenticator, delegations, limits } = self;
+        let Self { listener, address, scheme, tls, authenticator, delegations, limits, readiness, connections } = self;
         let end_streams = CancellationToken::new();
-        let service = Service::new(engine, authenticator, delegations, &limits, end_streams.clone())?;
+        let service = Service::new(engine.clone(), authenticator, delegations, &limits, end_streams.clone())?;
         let service = Arc::new(service);
         let _sweeper = AbortOnDropHandle::new(tokio::spawn(sweep(service.clone())));
         let flight = FlightServer::new(service, limits.request_bytes);
         let flight = Watched(Bounded::new(flight, limits.request_bytes));
         let (reporter, health) = tonic_health::server::health_reporter();
-        reporter.set_serving::<FlightServer<Service>>().await;
+        let name = <FlightServer<Service> as NamedService>::NAME;
+        let reporter = Arc::new(Reporter::new(reporter, name, readiness.clone()));
+        readiness.responded(Instant::now());
+        reporter.report().await;
+        let _checks = AbortOnDropHandle::new(tokio::spawn(check_engine(engine, readiness.clone())));
+        let _reports = AbortOnDropHandle::new(tokio::spawn(reporter.clone().keep_reporting()));
 
         let draining = CancellationToken::new();
         let drained = draining.clone().cancelled_owned();
         let router = transport().add_service(health).add_service(reflection()?).add_service(flight);
         let _watcher = tls.as_ref().map(Tls::watch);
         let serving = match tls {
-            Some(tls) => router.serve_with_incoming_shutdown(encrypted(listener, tls), drained).boxed(),
-            None => router.serve_with_incoming_shutdown(plain(listener), drained).boxed(),
+            Some(tls) => router.serve_with_incoming_shutdown(encrypted(listener, connections, tls), drained).boxed(),
+            None => router.serve_with_incoming_shutdown(plain(listener, connections), drained).boxed(),
         };
         tokio::pin!(serving);
         tracing::info!("listening on {scheme}://{address}");
@@ -125,8 +145,8 @@ impl Server {
             Some(ended) => Some(ended),
             None => {
                 tracing::info!(%address, "stopping: running statements may finish");
-                reporter.set_not_serving::<FlightServer<Service>>().await;
-                reporter.set_service_status("", ServingStatus::NotServing).await;
+                readiness.stop();
+                reporter.report().await;
                 draining.cancel();
                 match tokio::time::timeout(limits.grace, &mut serving).await {
                     Ok(ended) => Some(ended),

@@ -8,9 +8,14 @@ use portolan_catalog::{DomainCatalog, DomainName, load_domain};
 use portolan_connectors::files::FileSources;
 use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeOptions, NodeSite, NodeTls};
 use portolan_connectors::{LocalDomain, Sources, open_domain};
-use portolan_engine::Engine;
+use portolan_engine::{Engine, Limits};
 
+use crate::admin::Admin;
 use crate::config::{NodeConfig, PeerConfig};
+use crate::host::{MemoryLimit, memory_limits};
+use crate::status::Status;
+#[cfg(feature = "telemetry")]
+use crate::telemetry::Telemetry;
 use crate::{Error, Result};
 
 /// A node that does not listen yet. A clone is cheap, and shares the engine.
@@ -59,6 +64,11 @@ pub struct Node {
     pub(crate) sources: Arc<Sources>,
     /// The domain in the engine; `None` for a gateway.
     pub(crate) opened: Arc<Mutex<Option<LocalDomain>>>,
+    pub(crate) status: Arc<Status>,
+    /// The listener for operators, if the config has one.
+    admin: Option<Arc<Admin>>,
+    #[cfg(feature = "telemetry")]
+    pub(crate) telemetry: Option<Arc<Telemetry>>,
 }
 
 /// Builds a [`Node`]. Without any call it is a gateway on loopback with the defaults of the config file.
@@ -97,19 +107,39 @@ impl NodeBuilder {
         self
     }
 
-    /// Opens the ports of the domain and starts the engine. Must be called on a tokio runtime.
+    /// Starts the listener for operators, opens the ports of the domain, and starts the engine. Must be called on a
+    /// tokio runtime.
     ///
     /// # Errors
     /// Every fault of the descriptors and of the data; a peer's URL, password or key that cannot be used; an engine
-    /// that does not start.
+    /// that does not start; an address for operators that is in use.
     pub async fn build(self) -> Result<Node> {
         let config = self.config;
         for warning in config.exposed_files() {
             tracing::warn!("{warning}");
         }
+        let host = memory_limits();
+        let host_memory = host.first().map(|limit| limit.bytes);
+        let limits = config.limits(host_memory);
+        log_memory(&limits, &host);
         let runtime = Arc::new(RuntimeEnv::default());
-        let mut builder = Engine::builder().limits(config.limits()).runtime_env(runtime.clone());
+        let mut builder = Engine::builder().limits(limits).runtime_env(runtime.clone());
         let sources = Arc::new(sources(&config));
+        let domain = config.domain.as_ref().map(DomainName::as_str);
+        let status = Arc::new(Status::new(domain, host_memory, sources.counters().clone()));
+        let admin = match &config.admin {
+            Some(admin) => Some(Arc::new(Admin::start(&admin.listen, status.clone()).await?)),
+            None => None,
+        };
+        #[cfg(feature = "telemetry")]
+        let telemetry = match &config.telemetry {
+            Some(given) => Some(Arc::new(Telemetry::start(given, &status)?)),
+            None => None,
+        };
+        #[cfg(feature = "telemetry")]
+        if let Some(telemetry) = &telemetry {
+            builder = builder.spans(telemetry.spans());
+        }
         let opened = open(&config, &sources, &runtime).await?;
         if let Some(domain) = opened.clone() {
             builder = builder.local_domain(domain);
@@ -130,7 +160,19 @@ impl NodeBuilder {
             builder = builder.cpu_threads(threads);
         }
         let engine = builder.build()?;
-        Ok(Node { engine, config: Arc::new(config), runtime, sources, opened: Arc::new(Mutex::new(opened)) })
+        status.has_engine(engine.clone());
+        let opened = Arc::new(Mutex::new(opened));
+        Ok(Node {
+            engine,
+            config: Arc::new(config),
+            runtime,
+            sources,
+            opened,
+            status,
+            admin,
+            #[cfg(feature = "telemetry")]
+            telemetry,
+        })
     }
 }
 
@@ -145,9 +187,30 @@ impl Node {
         &self.engine
     }
 
+    /// Returns the URL of the listener for operators, if the config has one.
+    pub fn admin_url(&self) -> Option<String> {
+        self.admin.as_ref().map(|admin| admin.url())
+    }
+
     /// Returns the config.
     pub fn config(&self) -> &NodeConfig {
         &self.config
+    }
+}
+
+/// Logs the memory that the host allows the process to use, and the limits of queries.
+fn log_memory(limits: &Limits, host: &[MemoryLimit]) {
+    let found: Vec<_> = host.iter().map(|limit| format!("{} ({})", limit.bytes, limit.origin)).collect();
+    let found = if found.is_empty() { "unknown".to_owned() } else { found.join(", ") };
+    let Limits { memory, query_memory, .. } = *limits;
+    tracing::info!(memory, query_memory, host = found, "limits of memory in bytes");
+    if let Some(least) = host.first().filter(|least| memory as u64 > least.bytes) {
+        tracing::warn!(
+            "limits.memory is {memory} bytes, but the host allows the process {} bytes ({}): the system may end the \
+             process before queries spill or are refused",
+            least.bytes,
+            least.origin
+        );
     }
 }
 

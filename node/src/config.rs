@@ -18,13 +18,21 @@ use crate::units::{Length, Size};
 mod check;
 mod delegation;
 mod exposed_files;
+mod service;
 mod tokens;
 
 pub use delegation::{AllowedConfig, OwnIdentityConfig, TrustedKey, TrustedNodeConfig};
+pub use service::{AdminConfig, LogFormat, TelemetryConfig};
 pub use tokens::{Jwks, OneOrMore, TokenConfig};
 
 /// The default of `statistics_interval`. A listing of every port's data is cheap, but an object store charges for it.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
+
+/// By default, all queries together may hold the memory of the host divided by this number. The rest is for session
+/// tables, for rows and plans that no operator accounts for, and for the process itself.
+const SHARE_OF_HOST: u64 = 2;
+/// By default, one query may hold the memory of all queries divided by this number.
+const SHARE_OF_QUERY: usize = 4;
 
 /// The config of a node. Relative paths in a file start from the folder of the file.
 #[derive(Clone, Debug, Deserialize)]
@@ -73,6 +81,13 @@ pub struct NodeConfig {
     /// The filter of the log, such as `info` or `portolan=debug`. The variable `PORTOLAN_LOG` takes precedence.
     /// Default: `info`.
     pub log: Option<String>,
+    /// The format of the log. Default: text.
+    #[serde(default)]
+    pub log_format: LogFormat,
+    /// The listener for operators. Default: none.
+    pub admin: Option<AdminConfig>,
+    /// The export of traces and metrics. Default: none.
+    pub telemetry: Option<TelemetryConfig>,
     /// The folder that operators spill to. Default: the system's temporary folder.
     pub spill_folder: Option<PathBuf>,
     /// The number of threads that drive plans. Default: the number of cores.
@@ -102,6 +117,9 @@ impl Default for NodeConfig {
             refresh_interval: None,
             statistics_interval: None,
             log: None,
+            log_format: LogFormat::default(),
+            admin: None,
+            telemetry: None,
             spill_folder: None,
             cpu_threads: None,
             file: None,
@@ -210,13 +228,13 @@ pub enum ClientCertificate {
     Optional,
 }
 
-/// The limits of the node's queries. [`Limits`] has their meanings and defaults.
+/// The limits of the node's queries. [`Limits`] has their meanings, and the defaults of all but the memory.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Memory of one query.
+    /// Memory of one query. Default: a quarter of `memory`.
     pub query_memory: Option<Size>,
-    /// Memory of all queries together.
+    /// Memory of all queries together. Default: half of the memory that the host allows the process to use.
     pub memory: Option<Size>,
     /// Time of one query.
     pub query_timeout: Option<Length>,
@@ -307,15 +325,17 @@ impl NodeConfig {
         self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
     }
 
-    /// Returns the limits, with defaults filled in.
-    pub fn limits(&self) -> Limits {
+    /// Returns the limits, with defaults filled in. `host` is the memory that the host allows the process to use, in
+    /// bytes, if it is known.
+    pub fn limits(&self, host: Option<u64>) -> Limits {
         let (given, mut limits) = (&self.limits, Limits::default());
-        if let Some(Size(bytes)) = given.memory {
+        if let Some(bytes) = given.memory.map(|size| size.0).or(host.map(|bytes| bytes / SHARE_OF_HOST)) {
             limits.memory = usize::try_from(bytes).unwrap_or(usize::MAX);
         }
-        if let Some(Size(bytes)) = given.query_memory {
-            limits.query_memory = usize::try_from(bytes).unwrap_or(usize::MAX);
-        }
+        limits.query_memory = match given.query_memory {
+            Some(Size(bytes)) => usize::try_from(bytes).unwrap_or(usize::MAX),
+            None => limits.memory / SHARE_OF_QUERY,
+        };
         if let Some(Length(time)) = given.query_timeout {
             limits.query_timeout = time;
         }
@@ -352,7 +372,8 @@ impl NodeConfig {
         let tls =
             self.tls.iter_mut().flat_map(|t| [Some(&mut t.cert), Some(&mut t.key), t.client_ca.as_mut()]).flatten();
         let keys = self.tokens.iter_mut().filter_map(|token| token.jwks.path_mut());
-        for path in peers.chain(tls).chain(keys).chain(self.spill_folder.as_mut()) {
+        let telemetry = self.telemetry.iter_mut().filter_map(|telemetry| telemetry.ca.as_mut());
+        for path in peers.chain(tls).chain(keys).chain(telemetry).chain(self.spill_folder.as_mut()) {
             *path = base.join(&*path);
         }
         for path in self.key_files() {

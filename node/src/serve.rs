@@ -24,6 +24,7 @@ impl Node {
             ErrorKind::InvalidQuery => Error::config(e.chain()),
             _ => Error::failed(e.chain()),
         })?;
+        self.status.has_server(&server);
         Ok(BoundNode { node: self.clone(), server })
     }
 
@@ -78,6 +79,11 @@ impl BoundNode {
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let _descriptors = AbortOnDropHandle::new(tokio::spawn(watch_descriptors(self.node.clone())));
         let _data = AbortOnDropHandle::new(tokio::spawn(watch_data(self.node.clone())));
-        Ok(self.server.serve(self.node.engine, stop).await?)
+        let served = self.server.serve(self.node.engine, stop).await;
+        #[cfg(feature = "telemetry")]
+        if let Some(telemetry) = &self.node.telemetry {
+            telemetry.stop().await;
+        }
+        Ok(served?)
     }
 }

@@ -22,6 +22,7 @@ mod random;
 mod right_rows;
 mod scenarios;
 mod security;
+mod service;
 mod sources;
 mod sql_site;
 mod statements;

@@ -1,5 +1,7 @@
 //! Code that the end-to-end tests share with tools for experiments by hand.
 
+pub mod admin;
+pub mod collector;
 pub mod conformance;
 pub mod crossed;
 pub mod damaging_proxy;

@@ -33,6 +33,7 @@ use super::location::Location;
 use super::readers::OwnReader;
 use crate::error::{Error, ErrorKind};
 use crate::panics::{Panic, caught, caught_async};
+use crate::source::SourceCounter;
 
 /// The origin of a file's rows, for errors.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub(super) struct Origin {
     pub(super) location: Location,
     /// The strings that no error may repeat.
     pub(super) redact: Redaction,
+    /// Counts the errors.
+    pub(super) counter: Arc<SourceCounter>,
 }
 
 /// Strings that no error may repeat.
@@ -65,6 +68,7 @@ impl Origin {
 
     /// Returns the error for files that cannot be found or read.
     pub(super) fn unavailable(&self, context: String, cause: &dyn std::error::Error) -> DataFusionError {
+        self.counter.failed_to_read();
         let cause = Cause(self.redact.clean(&without_row(&cause.to_string())));
         let error = Error::new(ErrorKind::SiteUnavailable, self.redact.clean(&context)).with_source(cause);
         DataFusionError::External(Box::new(error))
@@ -72,6 +76,7 @@ impl Origin {
 
     /// Returns the error for files that exist and cannot be used.
     pub(super) fn failed(&self, context: String) -> DataFusionError {
+        self.counter.failed_to_read();
         DataFusionError::External(Box::new(Error::new(ErrorKind::SiteUnavailable, self.redact.clean(&context))))
     }
 

@@ -48,18 +48,25 @@ use self::layout::{Layout, one};
 use self::location::Location;
 pub use self::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, Secret, SourceOptions};
 use self::table::FileTable;
-use crate::source::{Footprint, OpenedPort, PortWriter, SourceOpener};
+use crate::source::{Footprint, OpenedPort, PortWriter, SourceCounters, SourceOpener};
 
 /// Opens ports over files.
 #[derive(Clone, Debug, Default)]
 pub struct FileSources {
     options: HashMap<String, SourceOptions>,
+    counters: SourceCounters,
 }
 
 impl FileSources {
     /// Returns an opener with the options that do not belong in a contract, by the name of a contract's server.
     pub fn new(options: HashMap<String, SourceOptions>) -> Self {
-        Self { options }
+        Self { options, counters: SourceCounters::default() }
+    }
+
+    /// Returns the same opener, which counts faults of its ports in `counters`.
+    #[must_use]
+    pub fn counted(self, counters: SourceCounters) -> Self {
+        Self { counters, ..self }
     }
 }
 
@@ -80,7 +87,8 @@ impl SourceOpener for FileSources {
         let endpoint = file_source.endpoint.as_deref();
         let registered = store::register(&source.server, endpoint, location, options, runtime).map_err(wrong)?;
         let redact = Redaction(registered.secrets.0);
-        let origin = Origin { port: port.name.clone(), location: registered.location, redact };
+        let counter = self.counters.of(&source.server);
+        let origin = Origin { port: port.name.clone(), location: registered.location, redact, counter };
         let opening = Opening {
             port,
             source,

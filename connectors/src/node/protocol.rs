@@ -20,6 +20,7 @@ use super::checksum::Checksum;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fragment::{EncodedPlan, FragmentHead, FragmentRequest, ReceivedFragment};
 use crate::principal::Principal;
+use crate::trace::TraceContext;
 
 /// The version of this protocol. Nodes with different versions do not exchange fragments.
 pub const PROTOCOL_VERSION: u32 = 4;
@@ -37,6 +38,10 @@ pub const FRAGMENT_TYPE_URL: &str = "type.googleapis.com/portolan.v1.FragmentTic
 
 /// The header that carries the query's id from node to node.
 pub const QUERY_ID_KEY: &str = "portolan-query-id";
+/// The headers of W3C Trace Context, which clients send with a statement and nodes with a fragment.
+pub const TRACEPARENT_KEY: &str = "traceparent";
+/// See [`TRACEPARENT_KEY`].
+pub const TRACESTATE_KEY: &str = "tracestate";
 /// The remaining time of a query whose sender names a time that the clock cannot represent.
 const MOST_REMAINING: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The size of the largest message between nodes, in bytes. The sender rejects a single row that is larger.
@@ -186,7 +191,7 @@ impl FragmentTicket {
         let NodeHello { protocol, datafusion, .. } = NodeHello::current();
         let FragmentRequest { head, plan, schema: _ } = request;
         let EncodedPlan { plan, keys } = plan.encoded()?;
-        let FragmentHead { query_id, principal: _, via: _, hops, deadline, measured } = head;
+        let FragmentHead { query_id, principal: _, via: _, hops, deadline, measured, trace: _ } = head;
         let remaining = deadline.saturating_duration_since(Instant::now());
         let ticket = Self {
             protocol,
@@ -241,9 +246,9 @@ impl FragmentTicket {
         checksum.value()
     }
 
-    /// Returns the fragment of a ticket. `principal` and `via` are those that the receiver has verified. Nothing in a
-    /// ticket makes a principal an administrator.
-    pub fn into_fragment(self, principal: Principal, via: Vec<String>) -> ReceivedFragment {
+    /// Returns the fragment of a ticket. `principal` and `via` are those that the receiver has verified, and `trace` is
+    /// the span in the headers. Nothing in a ticket makes a principal an administrator.
+    pub fn into_fragment(self, principal: Principal, via: Vec<String>, trace: TraceContext) -> ReceivedFragment {
         let Self {
             protocol: _,
             datafusion: _,
@@ -258,7 +263,8 @@ impl FragmentTicket {
         } = self;
         let now = Instant::now();
         let deadline = now.checked_add(Duration::from_millis(remaining_ms)).unwrap_or(now + MOST_REMAINING);
-        let head = FragmentHead { query_id, principal: principal.with_admin(false), via, hops, deadline, measured };
+        let principal = principal.with_admin(false);
+        let head = FragmentHead { query_id, principal, via, hops, deadline, measured, trace };
         ReceivedFragment { head, encoded: EncodedPlan { plan, keys } }
     }
 }

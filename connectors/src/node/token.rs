@@ -140,7 +140,7 @@ impl NodeIdentity {
     /// `ResourceExhausted` if the principal's groups and attributes are too long. `Internal` if the token cannot be
     /// signed.
     pub fn identity(&self, audience: &str, request: &FragmentRequest) -> Result<String> {
-        let FragmentHead { query_id, principal, via, hops, deadline, measured: _ } = &request.head;
+        let FragmentHead { query_id, principal, via, hops, deadline, measured: _, trace: _ } = &request.head;
         let EncodedPlan { plan, keys } = request.plan.encoded()?;
         let left = deadline.saturating_duration_since(std::time::Instant::now());
         let act = via.iter().fold(None, |before, node| Some(Actor { sub: node.clone(), act: before.map(Box::new) }));

@@ -17,6 +17,7 @@ use super::start::Start;
 use crate::execution::conform::conform;
 use crate::execution::errors::into_datafusion;
 use crate::mesh::StreamMeter;
+use crate::metrics::EdgeWork;
 use crate::plan::Fragment;
 use crate::{Error, ErrorKind};
 
@@ -27,9 +28,9 @@ pub(super) async fn read_all(
     wanted: Arc<Notify>,
     rows: mpsc::Sender<Result<RecordBatch>>,
 ) -> Result<()> {
-    let Some(mut stream) =
-        start.start(&wanted).await.map_err(|e| into_datafusion(of_fragment(e, &reading.edge.fragment)))?
-    else {
+    let started = start.start(&wanted).await.inspect_err(|e| reading.work.end(Some(e.kind())));
+    let Some(mut stream) = started.map_err(|e| into_datafusion(of_fragment(e, &reading.edge.fragment)))? else {
+        reading.work.end(None);
         reading.edge.counters.finished.store(true, Ordering::Relaxed);
         reading.baseline.done();
         return Ok(());
@@ -54,6 +55,7 @@ pub(super) struct Reading {
     pub(super) first_batch: Time,
     pub(super) started: Instant,
     pub(super) meter: StreamMeter,
+    pub(super) work: Arc<EdgeWork>,
 }
 
 /// Adds the domains of a fragment to its error, and the site unless the error already names it.
@@ -67,8 +69,11 @@ fn of_fragment(error: Error, fragment: &Fragment) -> Error {
 
 async fn read_next(stream: &mut FragmentStream, reading: &mut Reading) -> Result<Option<RecordBatch>> {
     let item = stream.next().await;
-    let fragment = reading.edge.fragment.clone();
-    let fail = |error: Error| Err(into_datafusion(of_fragment(error, &fragment)));
+    let (fragment, work) = (reading.edge.fragment.clone(), reading.work.clone());
+    let fail = |error: Error| {
+        work.end(Some(error.kind()));
+        Err(into_datafusion(of_fragment(error, &fragment)))
+    };
     match item {
         Some(Ok(FragmentItem::Batch { batch, wire_bytes })) => {
             let batch = match conform(&batch, &reading.schema) {
@@ -82,6 +87,7 @@ async fn read_next(stream: &mut FragmentStream, reading: &mut Reading) -> Result
             reading.baseline.record_output(batch.num_rows());
             reading.bytes.add(wire_bytes);
             reading.meter.received(wire_bytes);
+            reading.work.received(batch.num_rows(), wire_bytes);
             reading.edge.counters.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
             reading.edge.counters.bytes.fetch_add(wire_bytes as u64, Ordering::Relaxed);
             Ok(Some(batch))
@@ -89,6 +95,7 @@ async fn read_next(stream: &mut FragmentStream, reading: &mut Reading) -> Result
         Some(Ok(FragmentItem::Finished(summary))) if summary.rows == reading.rows => {
             reading.edge.counters.finished.store(true, Ordering::Relaxed);
             reading.meter.finish(&summary);
+            reading.work.end(None);
             lock(&reading.edge.counters.pulled).clone_from(&summary.pulled);
             *lock(&reading.edge.summary) = Some(summary);
             reading.baseline.done();

@@ -10,13 +10,14 @@ use datafusion::common::ScalarValue;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, Literal};
 use datafusion::physical_plan::metrics::{Count, Time};
-use portolan_connectors::{FragmentPlan, FragmentRequest, FragmentStream, lock};
+use portolan_connectors::{FragmentHead, FragmentPlan, FragmentRequest, FragmentStream, lock};
 use tokio::sync::Notify;
 
 use super::edge_state::EdgeState;
 use super::keys::{KeyReport, Restriction, restrict};
 use crate::Result;
 use crate::mesh::MeshView;
+use crate::metrics::EdgeWork;
 use crate::plan::KeyPlan;
 use crate::state::QueryContext;
 
@@ -28,6 +29,7 @@ pub(super) struct Start {
     pub(super) view: Arc<MeshView>,
     pub(super) schema: SchemaRef,
     pub(super) filters: Vec<Arc<dyn PhysicalExpr>>,
+    pub(super) work: Arc<EdgeWork>,
     pub(super) keys_sent: Count,
     pub(super) key_bytes: Count,
     pub(super) key_wait: Time,
@@ -44,7 +46,8 @@ impl Start {
                 None => return Ok(None),
             },
         };
-        let request = FragmentRequest { head: self.query.head.sent_on(), plan, schema: self.schema.clone() };
+        let head = FragmentHead { trace: self.work.trace().clone(), ..self.query.head.sent_on() };
+        let request = FragmentRequest { head, plan, schema: self.schema.clone() };
         self.edge.site.execute(request).await.map(Some)
     }
 
@@ -80,6 +83,7 @@ impl Start {
         if !report.forms.is_empty() {
             self.keys_sent.add(report.keys.unwrap_or(0));
             self.key_bytes.add(report.bytes);
+            self.work.sent_keys(report.keys.unwrap_or(0), report.bytes);
             self.edge.counters.bytes_sent.fetch_add(report.bytes as u64, Ordering::Relaxed);
         }
         self.set_report(report);

@@ -20,6 +20,7 @@ use super::{LiveEdges, Physical};
 use crate::encode::decode;
 use crate::fake_mesh::{OwnerPeer, analysed, state_of};
 use crate::mesh::Link;
+use crate::metrics::Metrics;
 use crate::plan::{Exchange, Fragment, KeyPlan};
 use crate::state::QueryContext;
 use crate::{Engine, Limits, Principal, Settings, StrategyChoice, planner};
@@ -136,7 +137,7 @@ async fn plan(engine: &Engine, sql: &str, keys: Option<KeyPlan>, rows_known: boo
             None => Transformed::no(node),
         })
     });
-    let query = QueryContext::new(head(), key_bytes);
+    let query = QueryContext::new(head(), key_bytes, Metrics::new(None));
     Physical::of(&plan.unwrap().data, state, LiveEdges::new(view, Arc::new(query))).await.unwrap()
 }
 

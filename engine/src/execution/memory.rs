@@ -10,6 +10,8 @@ use datafusion::execution::memory_pool::{
     FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation, TrackConsumersPool,
 };
 
+use crate::Usage;
+
 /// The number of a query's operators that a memory error names.
 const LARGEST_CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
 
@@ -23,6 +25,11 @@ pub(crate) struct SharedMemory {
 impl SharedMemory {
     pub(crate) fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self { held: AtomicUsize::new(0), limit })
+    }
+
+    /// Returns the memory in use, and the limit.
+    pub(crate) fn usage(&self) -> Usage {
+        Usage { held: self.held.load(Ordering::Relaxed) as u64, limit: self.limit as u64 }
     }
 
     pub(crate) fn take(&self, bytes: usize) -> Result<()> {

@@ -21,6 +21,7 @@ use super::admission::Slot;
 use super::conform::conform;
 use super::errors::{cancelled, from_datafusion, timed_out};
 use super::runtime::CpuRuntime;
+use crate::metrics::Work;
 use crate::{Error, ErrorKind, ProgressHandle, Result};
 
 /// The largest number of batches that wait for the reader.
@@ -47,6 +48,8 @@ pub(crate) struct Run {
     pub(crate) stop: CancellationToken,
     /// A value that is dropped when the plan has ended, before the reader of the batches sees the end.
     pub(crate) guard: Arc<dyn Send + Sync>,
+    /// The query as it is counted.
+    pub(crate) work: Arc<Work>,
 }
 
 /// The batches of a running plan. Dropping them stops the plan.
@@ -79,6 +82,7 @@ impl Run {
     async fn drive(self, sender: mpsc::Sender<Result<RecordBatch>>) {
         let deadline = self.deadline;
         let (progress, stop, guard) = (self.progress.clone(), self.stop.clone(), self.guard.clone());
+        let work = self.work.clone();
         let outcome = tokio::select! {
             biased;
             () = stop.cancelled() => Ok(Err(cancelled())),
@@ -94,6 +98,7 @@ impl Run {
             Err(_) => Some(timed_out(&waiting_for(&progress))),
         };
         // The query is no longer listed when its reader sees the end.
+        work.end(end.as_ref().map(Error::kind));
         drop(guard);
         if let Some(error) = end {
             // The reader may be gone, and then no one needs the error.
@@ -108,6 +113,7 @@ impl Run {
         while let Some(batch) = stream.next().await {
             let batch = conform(&batch.map_err(|e| from_datafusion(&e))?, &self.schema)?;
             self.progress.add_rows(batch.num_rows());
+            self.work.has_rows();
             if sender.send(Ok(batch)).await.is_err() {
                 return Ok(());
             }

@@ -52,6 +52,13 @@ impl Activity {
         sessions.into_iter().filter(|s| !s.closed.is_cancelled() && may_manage(viewer, &s.principal)).collect()
     }
 
+    /// Returns the number of open sessions.
+    pub(crate) fn open_sessions(&self) -> usize {
+        // The last reference to a session may be dropped here, so the lock must not be held.
+        let sessions: Vec<_> = lock(&self.sessions).values().filter_map(Weak::upgrade).collect();
+        sessions.iter().filter(|session| !session.closed.is_cancelled()).count()
+    }
+
     /// Returns the queries that `viewer` may see, the oldest first.
     pub(crate) fn queries(&self, viewer: &Principal) -> Vec<Arc<RunningQuery>> {
         lock(&self.queries).values().filter(|q| may_manage(viewer, &q.principal)).cloned().collect()

@@ -11,6 +11,7 @@ use crate::execution::admission::Admission;
 use crate::execution::memory::SharedMemory;
 use crate::execution::runtime::CpuRuntime;
 use crate::mesh::Mesh;
+use crate::metrics::Metrics;
 
 /// The state that the sessions of one engine share.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub(crate) struct EngineState {
     /// The memory of sessions outside their queries. It is a share of `memory`, so that it leaves enough for queries.
     pub(crate) held: Arc<SharedMemory>,
     pub(crate) activity: Arc<Activity>,
+    pub(crate) metrics: Arc<Metrics>,
     /// Functions, rules and configuration. Each query starts with a copy.
     pub(crate) base: SessionState,
 }

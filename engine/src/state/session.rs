@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use portolan_connectors::lock;
+use portolan_connectors::{TraceContext, lock};
 use tokio_util::sync::CancellationToken;
 
 use super::EngineState;
@@ -15,6 +15,8 @@ use crate::{Error, ErrorKind, Principal, Result, Settings};
 pub(crate) struct SessionHandle {
     pub(crate) engine: Arc<EngineState>,
     pub(crate) shared: Arc<Shared>,
+    /// The span of the client that statements are a part of, if there is one. Clones may have different ones.
+    pub(crate) trace: Option<TraceContext>,
 }
 
 /// The state that the clones of a session share.
@@ -41,7 +43,7 @@ impl SessionHandle {
             settings: Mutex::default(),
         });
         engine.activity.opened(&shared);
-        Self { engine, shared }
+        Self { engine, shared, trace: None }
     }
 
     pub(crate) fn id(&self) -> &str {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_flight::sql::Command;
 use futures::StreamExt;
 use portolan_connectors::node::protocol::{FragmentTicket, NodeHello};
-use portolan_engine::{EstimatedFragment, ReceivedFragment, Result};
+use portolan_engine::{EstimatedFragment, ReceivedFragment, Result, TraceContext};
 use tokio_util::sync::CancellationToken;
 
 use super::service::Service;
@@ -97,7 +97,8 @@ impl Service {
         NodeHello::current().check(&NodeHello { protocol, datafusion, ..NodeHello::default() })?;
         ticket.check()?;
         let Asker { principal, via } = self.callers.delegations.asker(&caller.identity, &ticket, purpose)?;
-        Ok(ticket.into_fragment(principal, via))
+        let trace = caller.session.trace().cloned().unwrap_or_else(TraceContext::start);
+        Ok(ticket.into_fragment(principal, via, trace))
     }
 }
 

@@ -147,6 +147,10 @@ impl dispatch::CallContext for Caller {
         self.identity.principal.name()
     }
 
+    fn trace(&self) -> Option<String> {
+        self.session.trace().map(ToString::to_string)
+    }
+
     fn mark(&self, headers: &mut MetadataMap) {
         if let Some((name, value)) = self.answer_header()
             && let Ok(value) = AsciiMetadataValue::try_from(value)

@@ -44,6 +44,11 @@ pub trait CallContext: Send + Sync + 'static {
     /// Returns the name for the log.
     fn name(&self) -> &str;
 
+    /// Returns the identity of the trace that the caller's request is a part of, for the log.
+    fn trace(&self) -> Option<String> {
+        None
+    }
+
     /// Adds the headers of the caller's responses, such as a session's cookie, but never gRPC's own headers.
     fn mark(&self, _headers: &mut MetadataMap) {}
 }

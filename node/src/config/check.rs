@@ -75,6 +75,12 @@ impl NodeConfig {
                 check.report("/tls/client_certificate", "needs `client_ca`, whose certificates are taken");
             }
         }
+        if let Some(admin) = &self.admin {
+            admin.check(check);
+        }
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.check(check);
+        }
         let counts = [
             ("/limits/concurrent_queries", self.limits.concurrent_queries),
             ("/cpu_threads", self.cpu_threads),

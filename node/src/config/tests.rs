@@ -17,7 +17,7 @@ fn an_empty_object_is_a_gateway_on_loopback() {
     assert_eq!(config.domain, None);
     assert_eq!(config.listen, "127.0.0.1:50051");
     assert!(config.allows_anonymous());
-    assert_eq!(config.limits(), Limits::default());
+    assert_eq!(config.limits(None), Limits::default());
     assert_eq!(format!("{config:?}"), format!("{:?}", NodeConfig::default()));
 }
 
@@ -32,12 +32,55 @@ fn everything_is_read() {
     .unwrap();
     assert_eq!(config.domain.as_ref().unwrap().as_str(), "sales");
     assert!(config.products_folder().unwrap().ends_with("products"));
-    let limits = config.limits();
+    let limits = config.limits(Some(1 << 40));
     assert_eq!((limits.query_memory, limits.query_timeout), (1 << 30, Duration::from_secs(120)));
     assert_eq!((limits.key_bytes, limits.session_tables), (1 << 20, 1 << 30));
     assert_eq!((limits.concurrent_queries, limits.queued_queries, limits.spill_bytes), (3, 0, 5_000_000_000));
     assert_eq!(config.refresh_interval(), Some(Duration::from_millis(500)));
     assert!(!format!("{config:?}").contains("secret"));
+}
+
+#[test]
+fn memory_is_a_share_of_the_host_unless_it_is_given() {
+    let memory = |text: &str, host| {
+        let limits = check(text).unwrap().limits(host);
+        (limits.memory >> 20, limits.query_memory >> 20)
+    };
+    assert_eq!(memory("{}", None), (8192, 2048));
+    assert_eq!(memory("{}", Some(1 << 30)), (512, 128));
+    assert_eq!(memory("limits: {memory: 4GiB}", Some(1 << 30)), (4096, 1024));
+    assert_eq!(memory("limits: {query_memory: 300MiB}", Some(1 << 30)), (512, 300));
+    assert_eq!(memory("limits: {memory: 4GiB, query_memory: 4GiB}", None), (4096, 4096));
+}
+
+#[test]
+fn the_admin_listener_stays_on_loopback_unless_allowed() {
+    let config = check("admin: {listen: 127.0.0.1:0}\nlog_format: json\n").unwrap();
+    assert_eq!((config.admin.unwrap().listen.as_str(), config.log_format), ("127.0.0.1:0", LogFormat::Json));
+    let error = check("admin:\n  listen: 0.0.0.0:9090\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:2: admin.listen: ") && error.contains("admin.allow_remote"), "{error}");
+    check("admin: {listen: 0.0.0.0:9090, allow_remote: true}\n").unwrap();
+    let error = check("admin: {listen: nowhere}\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:1: admin.listen: expected an address and a port"), "{error}");
+    let error = check("log_format: xml\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:1: log_format: "), "{error}");
+}
+
+#[test]
+#[cfg(feature = "telemetry")]
+fn a_collector_has_a_url_and_authorities_for_tls() {
+    let config = check("telemetry: {endpoint: 'http://127.0.0.1:4317', interval: 1s}\n").unwrap();
+    assert_eq!(config.telemetry.unwrap().interval.unwrap().0, Duration::from_secs(1));
+    let wrong = [
+        ("endpoint: '127.0.0.1:4317'", "telemetry.endpoint: expected `http://host:port`"),
+        ("endpoint: 'https://a:4317'", "telemetry.endpoint: an `https://` URL needs `ca`"),
+        ("endpoint: 'http://a:4317', ca: node.yaml", "telemetry.ca: expected an `https://` URL"),
+        ("endpoint: 'https://a:4317', ca: ca.pem", "telemetry.ca: cannot read ca.pem"),
+    ];
+    for (text, said) in wrong {
+        let error = check(&format!("telemetry: {{{text}}}\n")).unwrap_err();
+        assert!(error.starts_with(&format!("node.yaml:1: {said}")), "{error}");
+    }
 }
 
 #[test]
