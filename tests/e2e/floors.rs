@@ -10,6 +10,7 @@ const CRATES: [Floors; 7] = [
     Floors {
         crate_folder: "catalog",
         order: &[
+            "printable",
             "names",
             "nearest",
             "diagnostic",
