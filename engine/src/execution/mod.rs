@@ -2,6 +2,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod conform;
+pub(crate) mod disk;
 pub(crate) mod errors;
 pub(crate) mod memory;
 pub(crate) mod run;
