@@ -1,6 +1,7 @@
 //! Runs physical plans: on their own threads, within limits, as streams with back-pressure.
 
 pub(crate) mod admission;
+pub(crate) mod compact;
 pub(crate) mod conform;
 pub(crate) mod disk;
 pub(crate) mod errors;
