@@ -9,5 +9,6 @@ pub(crate) mod memory;
 pub(crate) mod run;
 pub(crate) mod runtime;
 pub(crate) mod small_batches;
+pub(crate) mod spill_folder;
 pub(crate) mod watch;
 pub(crate) mod yielding;
