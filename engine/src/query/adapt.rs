@@ -69,7 +69,7 @@ impl Query {
                 tracing::warn!(
                     query = self.context.head.query_id,
                     "the query could not be planned again: {}",
-                    e.chain()
+                    e.owner_chain()
                 );
                 return Ok(None);
             }
