@@ -102,6 +102,7 @@ const CRATES: [Floors; 7] = [
         crate_folder: "cli",
         order: &[
             "exit",
+            "log",
             "units",
             "lexer",
             "render",
