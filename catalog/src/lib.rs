@@ -10,15 +10,17 @@ pub mod names;
 pub mod nearest;
 mod odcs;
 mod odps;
+pub mod printable;
 mod schema;
 mod source;
 pub mod statistics;
 pub mod yaml;
 
-pub use diagnostic::{Diagnostic, Diagnostics, Place};
+pub use diagnostic::{Diagnostic, Diagnostics, Place, names_location};
 pub use lint::{Warning, lint};
 pub use load::load_domain;
 pub use mesh::{DomainEntry, MeshSnapshot, NodeEntry, NodeLocation, NodeState};
 pub use model::{Column, DomainCatalog, FileFormat, FileSource, Port, PortSource, Product, Reference, SourceKind};
 pub use names::{DomainName, PortName, PortRef, ProductName};
+pub use printable::{is_printable, printable, printable_json, printable_lines};
 pub use statistics::{ColumnStatistics, PortStatistics, StatisticValue};

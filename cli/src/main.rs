@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use portolan_catalog::printable_lines;
 use portolan_cli::catalog::{CatalogArgs, catalog};
 use portolan_cli::demo::{DemoArgs, demo};
 use portolan_cli::exit::exit_code;
+use portolan_cli::log::{PrintableFields, PrintableJson, report_panics};
 use portolan_cli::node_key::{NodeKeyArgs, node_key};
 use portolan_cli::password::hash_from_stdin;
 use portolan_cli::serve::{ServeArgs, serve};
@@ -44,11 +46,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    report_panics();
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if error.kind() != ErrorKind::BrokenPipe {
-                eprintln!("error: {}", error.chain());
+                eprintln!("error: {}", printable_lines(&error.chain()));
             }
             ExitCode::from(exit_code(&error))
         }
@@ -96,10 +99,10 @@ fn start_log(default: &str, format: LogFormat) -> Result<()> {
     };
     // Programs that read the log from a file or a pipe expect plain text.
     let colours = std::io::stderr().is_terminal() && format == LogFormat::Text;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
     match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Text => log.fmt_fields(PrintableFields).with_writer(std::io::stderr).init(),
+        LogFormat::Json => log.json().flatten_event(true).with_writer(|| PrintableJson(std::io::stderr())).init(),
     }
     Ok(())
 }

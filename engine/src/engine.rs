@@ -18,6 +18,7 @@ use crate::exchange::{LiveEdges, MeshPlanner};
 use crate::execution::admission::Admission;
 use crate::execution::memory::SharedMemory;
 use crate::execution::runtime::CpuRuntime;
+use crate::execution::spill_folder::SpillFolder;
 use crate::functions::BoundedFunctions;
 use crate::mesh::{LinkOverride, Mesh};
 use crate::metrics::Metrics;
@@ -104,7 +105,8 @@ impl EngineBuilder {
         self
     }
 
-    /// Sets the folder to which operators spill. Default: the system's temporary folder.
+    /// Sets the folder to which operators spill. Default: the system's temporary folder. The engine creates a folder of
+    /// its own in it, and removes those of engines whose process was killed.
     #[must_use]
     pub fn spill_folder(mut self, folder: PathBuf) -> Self {
         self.spill_folder = Some(folder);
@@ -132,7 +134,8 @@ impl EngineBuilder {
     /// `InvalidQuery` if two local domains have the same name; `Internal` if threads or the spill folder are not
     /// available.
     pub fn build(self) -> Result<Engine> {
-        let runtime = self.disk_bound_runtime()?;
+        let spill_folder = self.own_spill_folder()?;
+        let runtime = self.disk_bound_runtime(spill_folder.as_ref())?;
         let base = base_state(self.cpu_threads, self.limits.query_memory, runtime);
         let mesh = Mesh::new(self.domains, self.peers)?;
         mesh.start_refreshing(self.refresh_interval)?;
@@ -146,22 +149,43 @@ impl EngineBuilder {
             limits: self.limits,
             cpu: CpuRuntime::new(self.cpu_threads)?,
             base,
+            _spill_folder: spill_folder,
         })))
     }
 
-    fn disk_bound_runtime(&self) -> Result<Arc<RuntimeEnv>> {
+    /// Creates the engine's own folder for spilled data. `None` if the system's temporary folder cannot be used: then
+    /// only the queries that spill fail.
+    fn own_spill_folder(&self) -> Result<Option<SpillFolder>> {
+        let system = std::env::temp_dir();
+        let parent = self.spill_folder.as_ref().unwrap_or(&system);
+        match SpillFolder::create(parent) {
+            Ok(folder) => Ok(Some(folder)),
+            Err(error) if self.spill_folder.is_none() => {
+                tracing::warn!(folder = %parent.display(), %error, "queries cannot spill: the folder cannot be used");
+                Ok(None)
+            }
+            Err(error) => {
+                let what = format!("the spill folder {} cannot be used", parent.display());
+                Err(Error::new(ErrorKind::Internal, what).with_source(error))
+            }
+        }
+    }
+
+    fn disk_bound_runtime(&self, spill_folder: Option<&SpillFolder>) -> Result<Arc<RuntimeEnv>> {
         let builder = match &self.runtime {
             Some(runtime) => RuntimeEnvBuilder::from_runtime_env(runtime),
             None => RuntimeEnvBuilder::new(),
         };
-        let mode = match &self.spill_folder {
-            Some(folder) => DiskManagerMode::Directories(vec![folder.clone()]),
-            None => DiskManagerMode::OsTmpDirectory,
+        let (mode, left_over) = match spill_folder {
+            Some(folder) => (DiskManagerMode::Directories(vec![folder.path().to_owned()]), folder.remove_leftovers()),
+            None => (DiskManagerMode::OsTmpDirectory, 0),
         };
+        let disk = DiskManagerBuilder::default()
+            .with_mode(mode)
+            .with_max_temp_directory_size(self.limits.spill_bytes.saturating_sub(left_over))
+            .with_max_spill_merge_fan_in(merge_fan_in(self.cpu_threads, self.limits.query_memory));
         builder
-            .with_disk_manager_builder(
-                DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(self.limits.spill_bytes),
-            )
+            .with_disk_manager_builder(disk)
             .build_arc()
             .map_err(|e| Error::new(ErrorKind::Internal, "the spill folder cannot be used").with_source(e))
     }
@@ -171,6 +195,17 @@ impl EngineBuilder {
 const SHARE_OF_SESSIONS: usize = 4;
 /// A smaller reservation is not enough for a merge.
 const MIN_MERGE_RESERVATION: usize = 256 << 10;
+/// The memory of one spilled file in a merge: two batches of a megabyte, each counted twice.
+const MERGED_FILE_BYTES: usize = 4 << 20;
+/// The largest number of spilled files that one merge reads. More files take another pass.
+const MOST_MERGED_FILES: usize = 64;
+
+/// Returns the number of spilled files that one merge reads. By default, a merge reads as many files as fit into the
+/// memory that is free, and the sorts of other partitions find none for their merges.
+fn merge_fan_in(partitions: usize, query_memory: usize) -> usize {
+    let share = query_memory / (2 * partitions);
+    (share / MERGED_FILE_BYTES).clamp(2, MOST_MERGED_FILES)
+}
 
 fn base_state(partitions: usize, query_memory: usize, runtime: Arc<RuntimeEnv>) -> SessionState {
     let mut config = SessionConfig::new()
@@ -226,7 +261,8 @@ impl Engine {
     /// `ResourceExhausted` if there is no room.
     pub fn spill_file(&self, what_for: &str) -> Result<Arc<dyn SpillFile>> {
         self.0.base.runtime_env().disk_manager.create_tmp_file(what_for).map_err(|e| {
-            Error::new(ErrorKind::ResourceExhausted, "the spill folder accepts no more files").with_source(e)
+            let what = "the spill folder accepts no more files";
+            Error::new(ErrorKind::ResourceExhausted, what).for_owner(format!("{what}: {e}"))
         })
     }
 

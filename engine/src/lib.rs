@@ -28,6 +28,7 @@ mod upstream;
 pub use bounds::MOST_STATEMENT_BYTES;
 pub use engine::{Engine, EngineBuilder};
 pub use exchange::RemoteScanCodec;
+pub use execution::disk::disk_error;
 pub use limits::Limits;
 pub use mesh::LinkOverride;
 pub use metrics::{

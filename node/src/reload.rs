@@ -22,7 +22,8 @@ impl Node {
             Ok(None) => {}
             Err(e) => {
                 tracing::error!(%domain, "descriptors were not reloaded, the last good version stays: {}", e.chain());
-                self.engine.report_load_error(domain, &e.chain());
+                // Every principal and every peer can read this error.
+                self.engine.report_load_error(domain, e.public());
             }
         }
     }

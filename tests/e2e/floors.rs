@@ -10,6 +10,7 @@ const CRATES: [Floors; 7] = [
     Floors {
         crate_folder: "catalog",
         order: &[
+            "printable",
             "names",
             "nearest",
             "diagnostic",
@@ -119,6 +120,7 @@ const CRATES: [Floors; 7] = [
         crate_folder: "cli",
         order: &[
             "exit",
+            "log",
             "units",
             "lexer",
             "render",

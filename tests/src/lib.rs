@@ -20,4 +20,5 @@ pub mod python;
 pub mod random_queries;
 pub mod rows;
 pub mod sql_site;
+pub mod terminal;
 pub mod ways;

@@ -111,8 +111,10 @@ impl FileAppender {
     }
 
     fn unwritable(&self, error: &dyn std::fmt::Display) -> Error {
+        let what = "its rows cannot be stored";
         let told = self.origin.redact.clean(&error.to_string());
-        self.error(ErrorKind::SiteUnavailable, &format!("its rows cannot be stored: {told}"))
+        let port = &self.origin.port;
+        self.error(ErrorKind::SiteUnavailable, what).for_owner(format!("port {port}: {what}: {told}"))
     }
 }
 

@@ -192,11 +192,11 @@ fn names(schema: &Schema) -> Vec<String> {
     schema.fields().iter().map(|f| f.name().clone()).collect()
 }
 
-/// Returns the message of an error, with its causes.
+/// Returns the message of an error for the owner, with its causes.
 fn told(error: &DataFusionError) -> String {
     match error {
         DataFusionError::External(inner) => {
-            inner.downcast_ref::<Error>().map_or_else(|| inner.to_string(), Error::chain)
+            inner.downcast_ref::<Error>().map_or_else(|| inner.to_string(), Error::owner_chain)
         }
         other => other.to_string(),
     }

@@ -1,5 +1,6 @@
 //! Adds the names of the port and the file to every error of reading a file. The wrapper is around the reader of each
-//! file, below every operator that DataFusion pushes into a scan. A panic of a reader becomes an error, too.
+//! file, below every operator that DataFusion pushes into a scan. A panic of a reader becomes an error, too. Only the
+//! owner of the port sees where the file is stored.
 
 use std::fmt::{self, Debug};
 use std::panic::AssertUnwindSafe;
@@ -25,10 +26,11 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use object_store::ObjectStore;
 use object_store::path::Path;
-use portolan_catalog::{FileFormat, PortRef};
+use portolan_catalog::{FileFormat, PortRef, names_location};
 
 use super::adapter::ColumnError;
 use super::format::Encoding;
+use super::listing::ListingError;
 use super::location::Location;
 use super::readers::OwnReader;
 use crate::error::{Error, ErrorKind};
@@ -66,18 +68,52 @@ impl Origin {
         self.unavailable(format!("port {}: file {name} cannot be read", self.port), panic)
     }
 
+    /// Returns the error for files that cannot be listed.
+    pub(super) fn unlisted(&self, error: ListingError) -> DataFusionError {
+        let context = |at: &str| format!("port {}: {}", self.port, error.message(at));
+        let (owner, others) = (context(self.location.as_str()), context(self.location.last_segment()));
+        let cause = match &error {
+            ListingError::Store(cause) => Some(cause.to_string()),
+            _ => None,
+        };
+        self.error(&owner, &others, cause)
+    }
+
     /// Returns the error for files that cannot be found or read.
     pub(super) fn unavailable(&self, context: String, cause: &dyn std::error::Error) -> DataFusionError {
-        self.counter.failed_to_read();
-        let cause = Cause(self.redact.clean(&without_row(&cause.to_string())));
-        let error = Error::new(ErrorKind::SiteUnavailable, self.redact.clean(&context)).with_source(cause);
-        DataFusionError::External(Box::new(error))
+        self.error(&context, &context, Some(without_row(&cause.to_string())))
     }
 
     /// Returns the error for files that exist and cannot be used.
     pub(super) fn failed(&self, context: String) -> DataFusionError {
+        self.error(&context, &context, None)
+    }
+
+    /// Returns an error that names the location of the files to the owner alone.
+    fn error(&self, owner: &str, others: &str, cause: Option<String>) -> DataFusionError {
         self.counter.failed_to_read();
-        DataFusionError::External(Box::new(Error::new(ErrorKind::SiteUnavailable, self.redact.clean(&context))))
+        let (mut owner, mut others) = (self.redact.clean(owner), self.for_others(&self.redact.clean(others)));
+        if let Some(cause) = cause {
+            let cause = self.redact.clean(&cause);
+            owner = format!("{owner}: {cause}");
+            // Readers and stores may add a location to any message.
+            let cause = self.location.without_folders(&cause);
+            if !names_location(&cause) {
+                others = format!("{others}: {cause}");
+            }
+        }
+        let error = Error::new(ErrorKind::SiteUnavailable, others).for_owner(owner);
+        DataFusionError::External(Box::new(error))
+    }
+
+    /// Returns a message for others than the owner: with the names of files, but without their folders.
+    fn for_others(&self, context: &str) -> String {
+        let context = self.location.without_folders(context);
+        let is_location = |word: &str| word.starts_with('/') || word.contains("://");
+        match context.split([' ', '`']).any(is_location) {
+            true => format!("port {}: one of its files cannot be read", self.port),
+            false => context,
+        }
     }
 
     /// Adds the name of the file to an error of its reader. Errors of the query's own expressions stay as they are.
@@ -117,18 +153,6 @@ pub(super) fn with_error_context(
     let named = Arc::new(NamedSource { inner, origin: origin.clone(), encoding: encoding.clone(), batch_size: None });
     DataSourceExec::from_data_source(FileScanConfigBuilder::from(config.clone()).with_source(named).build())
 }
-
-/// The message of a reader, without secrets and rows.
-#[derive(Debug)]
-struct Cause(String);
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Cause {}
 
 /// Removes the row from a message of the CSV reader. The principal may not be authorized to see every column.
 fn without_row(message: &str) -> String {

@@ -22,9 +22,8 @@ pub(super) enum ListingError {
 }
 
 impl ListingError {
-    /// Returns the message, without the store's own text.
-    pub(super) fn message(&self, location: &Location) -> String {
-        let at = location.as_str();
+    /// Returns the message about the files at `at`, without the store's own text.
+    pub(super) fn message(&self, at: &str) -> String {
         match self {
             Self::Store(object_store::Error::NotFound { .. }) => format!("there is nothing at {at}"),
             Self::Store(_) => format!("{at} cannot be listed"),

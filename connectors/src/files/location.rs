@@ -88,6 +88,32 @@ impl Location {
         format!("{}{}", self.prefix, path.strip_prefix(&self.scope).unwrap_or(path))
     }
 
+    /// Returns a message that has the names of the port's files without their folders.
+    pub(super) fn without_folders(&self, message: &str) -> String {
+        let base = self.base.as_ref();
+        let base = base.strip_prefix(&self.scope).unwrap_or(base);
+        // The base is a folder, or else the file itself.
+        let parent = base.rsplit_once('/').map_or("", |(parent, _)| parent);
+        let mut message = message.to_owned();
+        for folder in [base, parent] {
+            let folder = if folder.is_empty() { self.prefix.clone() } else { format!("{}{folder}/", self.prefix) };
+            // A slash alone also stands for other things than the root of the file system.
+            if folder != "/" {
+                message = shortened(&message, &folder);
+            }
+        }
+        message
+    }
+
+    /// Returns the last segment of the location in the contract, without its folder, bucket or host.
+    pub(super) fn last_segment(&self) -> &str {
+        let path = match self.text.split_once("://") {
+            Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),
+            None => &self.text,
+        };
+        path.rsplit(['/', '\\']).find(|segment| !segment.is_empty()).unwrap_or("its location")
+    }
+
     /// Returns the same location in a store whose paths begin with `scope`.
     pub(super) fn within(mut self, scope: &str) -> Self {
         self.base = Path::from(scope).parts().chain(self.base.parts()).collect();
@@ -173,6 +199,18 @@ impl Location {
         let (base, selection) = split_glob(path)?;
         Ok(Self::new(store, base, selection, format!("{scheme}://{authority}/"), text))
     }
+}
+
+/// Removes `folder`, and every folder below it, from the names in a message.
+fn shortened(message: &str, folder: &str) -> String {
+    let mut parts = message.split(folder);
+    let mut short = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find([' ', '`', '"', '\'', ',', ';']).unwrap_or(part.len());
+        let last = part[..end].rfind('/').map_or(0, |slash| slash + 1);
+        short.push_str(&part[last..]);
+    }
+    short
 }
 
 const GLOB_CHARACTERS: [char; 3] = ['*', '?', '['];

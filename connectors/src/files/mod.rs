@@ -141,7 +141,7 @@ impl Opening<'_> {
         let location = &self.origin.location;
         let listed = listing::list(self.store.as_ref(), location, self.file_source.format, self.max_files).await;
         let files = listed.map_err(|error| {
-            let message = error.message(location);
+            let message = error.message(location.as_str());
             match error {
                 listing::ListingError::Store(cause) => self.wrong_because(message, &cause),
                 _ => self.wrong(message),

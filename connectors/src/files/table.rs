@@ -34,7 +34,7 @@ use super::error_context::{Origin, with_error_context};
 use super::footers::{Footer, with_sound_footers};
 use super::format::{Encoding, compression_of};
 use super::layout::Layout;
-use super::listing::{self, ListingError};
+use super::listing;
 use crate::panics::caught_async;
 use crate::statistics::Estimating;
 
@@ -118,13 +118,7 @@ impl FileTable {
     async fn files(&self, state: &dyn Session, store: &dyn ObjectStore) -> Result<Vec<PartitionedFile>> {
         let location = &self.origin.location;
         let found = listing::list(store, location, self.encoding.format, self.max_files).await;
-        let found = found.map_err(|error| {
-            let context = format!("port {}: {}", self.origin.port, error.message(location));
-            match error {
-                ListingError::Store(cause) => self.origin.unavailable(context, &cause),
-                _ => self.origin.failed(context),
-            }
-        })?;
+        let found = found.map_err(|error| self.origin.unlisted(error))?;
         tracing::debug!(port = %self.origin.port, files = found.len(), session = state.session_id(), "listed");
         found.into_iter().map(|file| self.partitioned(file)).collect()
     }

@@ -36,6 +36,8 @@ pub const ACTION_PROGRESS: &str = "portolan.progress";
 /// `total_records` and `total_bytes` (-1 if the site has no estimate).
 pub const FRAGMENT_TYPE_URL: &str = "type.googleapis.com/portolan.v1.FragmentTicket";
 
+/// The largest number of characters of a query's id.
+const MAX_QUERY_ID: usize = 128;
 /// The header that carries the query's id from node to node.
 pub const QUERY_ID_KEY: &str = "portolan-query-id";
 /// The headers of W3C Trace Context, which clients send with a statement and nodes with a fragment.
@@ -267,6 +269,12 @@ impl FragmentTicket {
         let head = FragmentHead { query_id, principal, via, hops, deadline, measured, trace };
         ReceivedFragment { head, encoded: EncodedPlan { plan, keys } }
     }
+}
+
+/// True if a text is a valid id of a query. Logs and tables show the ids that other nodes send, so they are restricted.
+pub fn is_query_id(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    !text.is_empty() && text.len() <= MAX_QUERY_ID && text.chars().all(fits)
 }
 
 impl fmt::Debug for NodeHello {

@@ -1,6 +1,7 @@
 //! The one mapping between the kinds of errors and gRPC statuses, for the server and the client side. A separate header
 //! carries the exact kind, because several kinds could share a code.
 
+use portolan_catalog::printable;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
@@ -16,15 +17,25 @@ pub const ERROR_KIND_KEY: &str = "portolan-error-kind";
 /// The largest length of an encoded status message, in bytes: clients reject headers above 8 KiB.
 const MAX_MESSAGE: usize = 4096;
 
-/// Returns the status for `error`. The message has every cause, in one line.
+/// Returns the status for `error`. The message has every cause, in one line that is safe for a terminal and a log.
 pub fn to_status(error: &Error) -> Status {
-    let (name, code) = wire_form(error.kind());
-    let mut status = Status::new(code, shortened(&error.chain()));
+    status(error.kind(), &error.chain())
+}
+
+/// Returns the status for `error` as the owner of the data may see it.
+pub fn to_owner_status(error: &Error) -> Status {
+    status(error.kind(), &error.owner_chain())
+}
+
+fn status(kind: ErrorKind, message: &str) -> Status {
+    let (name, code) = wire_form(kind);
+    let mut status = Status::new(code, shortened(&printable(message)));
     status.metadata_mut().insert(ERROR_KIND_KEY, MetadataValue::from_static(name));
     status
 }
 
-/// Returns the error for a node's `status`. The message names the node.
+/// Returns the error for a node's `status`. The message names the node, and is safe for a terminal and a log, whatever
+/// the node sent.
 pub fn from_status(status: &Status, site: &SiteId) -> Error {
     let sent = status.metadata().get(ERROR_KIND_KEY).and_then(|v| v.to_str().ok()).and_then(parse_kind);
     let mut message = status.message().to_owned();
@@ -35,7 +46,7 @@ pub fn from_status(status: &Status, site: &SiteId) -> Error {
     if message.is_empty() {
         message = format!("answered {:?}", status.code());
     }
-    Error::new(sent.unwrap_or_else(|| kind_of(status.code())), format!("node {site}: {message}"))
+    Error::new(sent.unwrap_or_else(|| kind_of(status.code())), format!("node {site}: {}", printable(&message)))
 }
 
 fn wire_form(kind: ErrorKind) -> (&'static str, Code) {
@@ -126,6 +137,19 @@ mod tests {
             assert_eq!(back.context(), "node grpc://sales:1: no such port: the cause");
             assert_eq!(serde_json::to_value(kind).unwrap(), wire_form(kind).0);
         }
+    }
+
+    #[test]
+    fn what_is_sent_and_received_is_safe_to_show() {
+        let site = SiteId::new("grpc://sales:1");
+        let text = "`a\nb` \u{1b}]0;pwned\u{7} \u{202e}";
+        let escaped = r"`a\nb` \u{1b}]0;pwned\u{7} \u{202e}";
+        assert_eq!(to_status(&Error::new(ErrorKind::NotFound, text)).message(), escaped);
+        let received = from_status(&Status::not_found(text), &site);
+        assert_eq!(received.context(), format!("node grpc://sales:1: {escaped}"));
+        let error = Error::new(ErrorKind::SiteUnavailable, "file a is gone").for_owner("file /srv/a is gone");
+        assert_eq!(to_status(&error).message(), "file a is gone");
+        assert_eq!(to_owner_status(&error).message(), "file /srv/a is gone");
     }
 
     #[test]

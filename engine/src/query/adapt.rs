@@ -70,7 +70,7 @@ impl Query {
                     query = self.context.head.query_id,
                     trace = %self.context.head.trace,
                     "the query could not be planned again: {}",
-                    e.chain()
+                    e.owner_chain()
                 );
                 return Ok(None);
             }

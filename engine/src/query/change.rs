@@ -17,6 +17,7 @@ use portolan_connectors::PortWriter;
 
 use super::ingest::OF_A_BATCH;
 use super::{Prepared, QueryStream};
+use crate::execution::compact::compact;
 use crate::execution::conform::lossless;
 use crate::mesh::MeshView;
 use crate::planner::resolve::change::{Change, Content, Target};
@@ -161,6 +162,7 @@ impl Prepared {
         let limit = self.session.engine.limits.session_tables;
         let (mut batches, mut bytes) = (vec![], 0);
         while let Some(batch) = rows.try_next().await? {
+            let batch = compact(&batch)?;
             bytes += OF_A_BATCH + get_record_batch_memory_size(&batch);
             if bytes > limit {
                 return Err(Error::new(

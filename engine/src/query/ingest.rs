@@ -13,6 +13,7 @@ use portolan_catalog::nearest::nearest;
 use portolan_connectors::{FragmentHead, TraceContext};
 use tokio_util::sync::CancellationToken;
 
+use crate::execution::compact::compact;
 use crate::execution::conform::{conform, lossless};
 use crate::execution::errors::cancelled;
 use crate::mesh::MeshView;
@@ -154,6 +155,7 @@ async fn bounded(
     let limit = session.engine.limits.session_tables;
     let (mut batches, mut bytes) = (vec![], 0);
     while let Some(batch) = rows.try_next().await? {
+        let batch = compact(&batch)?;
         bytes += OF_A_BATCH + get_record_batch_memory_size(&batch);
         if bytes > limit {
             let what = format!(

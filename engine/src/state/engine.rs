@@ -10,6 +10,7 @@ use crate::Limits;
 use crate::execution::admission::Admission;
 use crate::execution::memory::SharedMemory;
 use crate::execution::runtime::CpuRuntime;
+use crate::execution::spill_folder::SpillFolder;
 use crate::mesh::Mesh;
 use crate::metrics::Metrics;
 
@@ -27,4 +28,6 @@ pub(crate) struct EngineState {
     pub(crate) metrics: Arc<Metrics>,
     /// Functions, rules and configuration. Each query starts with a copy.
     pub(crate) base: SessionState,
+    /// The engine's folder for spilled data, which is removed last.
+    pub(crate) _spill_folder: Option<SpillFolder>,
 }

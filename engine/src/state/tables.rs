@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
-use datafusion::physical_plan::spill::get_record_batch_memory_size;
+use datafusion::common::utils::memory::RecordBatchMemoryCounter;
 use portolan_catalog::nearest::nearest;
 use portolan_connectors::lock;
 
+use crate::execution::compact::compact;
 use crate::execution::conform::conform;
 use crate::execution::memory::SharedMemory;
 use crate::{Error, ErrorKind, Result};
@@ -50,13 +51,13 @@ pub(crate) struct TableContent {
 }
 
 impl TableContent {
-    /// Returns a content with these columns and rows.
+    /// Returns a content with these columns and copies of these rows.
     ///
     /// # Errors
     /// `InvalidQuery` if a value does not fit its column.
     pub(crate) fn new(schema: SchemaRef, batches: &[RecordBatch]) -> Result<Self> {
         let batches = batches.iter().filter(|batch| batch.num_rows() > 0);
-        let batches = batches.map(|batch| conform(batch, &schema)).collect::<Result<_>>()?;
+        let batches = batches.map(|batch| compact(&conform(batch, &schema)?)).collect::<Result<_>>()?;
         Ok(Self { schema, batches })
     }
 
@@ -65,7 +66,11 @@ impl TableContent {
     }
 
     fn bytes(&self) -> usize {
-        self.batches.iter().map(get_record_batch_memory_size).sum()
+        let mut memory = RecordBatchMemoryCounter::new();
+        for batch in &self.batches {
+            memory.count_batch(batch);
+        }
+        memory.memory_usage()
     }
 
     /// Returns a content with additional rows.
@@ -243,7 +248,7 @@ pub(crate) fn unknown(name: &str, tables: &BTreeMap<String, Arc<TableContent>>) 
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::array::{ArrayRef, Int64Array, StringViewArray};
     use arrow::datatypes::{DataType, Field, Schema};
 
     use super::*;
@@ -274,6 +279,20 @@ mod tests {
         other.create("b", content(0..2000), Creation::New).unwrap();
         drop(other);
         tables.create("c", content(0..1000), Creation::New).unwrap();
+    }
+
+    #[test]
+    fn slices_of_a_batch_of_strings_count_once() {
+        let texts = (0..80_000).map(|i| Some(format!("a string that is too long for a view {i}")));
+        let texts: StringViewArray = texts.collect();
+        let all = RecordBatch::try_from_iter([("t", Arc::new(texts) as ArrayRef)]).unwrap();
+        let slices: Vec<_> = (0..10).map(|i| all.slice(i * 8000, 8000)).collect();
+        // 16 bytes of a view, and the bytes of a string.
+        let expected = 80_000 * (16 + 43);
+        let content = TableContent::new(all.schema(), &slices).unwrap();
+        assert!(content.bytes() < expected * 11 / 10, "{} bytes, expected {expected}", content.bytes());
+        let few = TableContent::new(all.schema(), &[all.slice(7, 10)]).unwrap();
+        assert!(few.bytes() < 10_000, "{} bytes", few.bytes());
     }
 
     #[test]

@@ -86,10 +86,17 @@ impl Authenticator {
             let node = self.users.is_empty() && self.tokens.is_empty() && !self.certificates;
             Ok(Identity { node, ..Identity::of(Principal::anonymous()) })
         } else {
-            Err(unauthenticated(format!(
-                "this node accepts no anonymous callers: connect with {}",
-                self.ways().join(" or ")
-            )))
+            Err(self.refusal("accepts no anonymous callers"))
+        }
+    }
+
+    /// Returns the error for a caller that shows nothing, or a password at a node without passwords. `why` is what the
+    /// node does not accept.
+    fn refusal(&self, why: &str) -> Error {
+        match self.ways().as_slice() {
+            // Nodes log in with their keys, which are not checked here.
+            [] => unauthenticated(format!("this node {why}: only the nodes in its `trusted_nodes` can log in")),
+            ways => unauthenticated(format!("this node {why}: connect with {}", ways.join(" or "))),
         }
     }
 
@@ -119,9 +126,9 @@ impl Authenticator {
 
     async fn check_password(&self, attempt: &mut Attempt, user: &str, password: String) -> Result<Identity> {
         if self.passwords.is_empty() {
-            return Err(match self.ways().as_slice() {
-                [] => unauthenticated("this node has no users: connect without user and password"),
-                ways => unauthenticated(format!("this node has no passwords: connect with {}", ways.join(" or "))),
+            return Err(match self.ways().is_empty() && self.anonymous {
+                true => unauthenticated("this node has no users: connect without user and password"),
+                false => self.refusal("has no passwords"),
             });
         }
         let turn = loop {

@@ -151,6 +151,11 @@ impl dispatch::CallContext for Caller {
         self.session.trace().map(ToString::to_string)
     }
 
+    fn is_administrator(&self) -> bool {
+        // What a node gets, it passes on to its clients.
+        self.identity.principal.is_admin() && !self.identity.node
+    }
+
     fn mark(&self, headers: &mut MetadataMap) {
         if let Some((name, value)) = self.answer_header()
             && let Ok(value) = AsciiMetadataValue::try_from(value)

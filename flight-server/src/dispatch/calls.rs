@@ -22,7 +22,7 @@ use super::handler::{CallContext, Handler, Head, PutAnswer};
 use super::message::Message;
 use super::request::{descriptor, ticket};
 use super::upload::Upload;
-use crate::failure::{arrow, invalid, refuse};
+use crate::failure::{arrow, invalid, refuse, refuse_administrator};
 use crate::listener::AbortFlag;
 
 /// The calls of Flight, answered by a [`Handler`].
@@ -70,7 +70,7 @@ fn close<T>(call: &str, caller: &impl CallContext, outcome: Result<T>) -> Result
             Ok(response)
         }
         Err(error) => {
-            let mut status = refuse(&error, call, caller.name(), caller.trace().as_deref());
+            let mut status = refuser(caller)(&error, call, caller.name(), caller.trace().as_deref());
             caller.mark(status.metadata_mut());
             Err(status)
         }
@@ -82,8 +82,13 @@ fn statuses<T: Send + 'static>(
     caller: &impl CallContext,
     items: impl Stream<Item = Result<T>> + Send + 'static,
 ) -> Statuses<T> {
-    let (who, trace) = (caller.name().to_owned(), caller.trace());
+    let (who, trace, refuse) = (caller.name().to_owned(), caller.trace(), refuser(caller));
     items.map(move |item| item.map_err(|e| refuse(&e, call, &who, trace.as_deref()))).boxed()
+}
+
+/// Returns the function that turns the errors of a caller's calls into statuses.
+fn refuser(caller: &impl CallContext) -> fn(&Error, &str, &str, Option<&str>) -> Status {
+    if caller.is_administrator() { refuse_administrator } else { refuse }
 }
 
 #[tonic::async_trait]

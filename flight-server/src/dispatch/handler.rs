@@ -49,6 +49,11 @@ pub trait CallContext: Send + Sync + 'static {
         None
     }
 
+    /// True if the caller administers this node, and so may see where the node's files are stored.
+    fn is_administrator(&self) -> bool {
+        false
+    }
+
     /// Adds the headers of the caller's responses, such as a session's cookie, but never gRPC's own headers.
     fn mark(&self, _headers: &mut MetadataMap) {}
 }

@@ -16,7 +16,7 @@ use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
 use portolan_connectors::lock;
-use portolan_engine::{Engine, Error, ErrorKind, Result};
+use portolan_engine::{Engine, Error, ErrorKind, Result, disk_error};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -40,7 +40,7 @@ struct Written {
     pieces: Vec<Piece>,
     rows: u64,
     /// The outcome of the query, once it has ended.
-    end: Option<Result<(), (ErrorKind, String)>>,
+    end: Option<Result<(), Arc<Error>>>,
 }
 
 #[derive(Clone)]
@@ -82,7 +82,7 @@ impl KeptResult {
                 () = stop.cancelled() => Err(statement_cancelled()),
                 end = keep(&engine, &schema, rows, &sender) => end,
             };
-            let end = end.map_err(|e| (e.kind(), e.chain()));
+            let end = end.map_err(Arc::new);
             sender.send_modify(|written| written.end = Some(end));
         });
         let expires = Mutex::new(SystemTime::now() + lifetime);
@@ -159,7 +159,7 @@ impl KeptResult {
 impl Written {
     fn extent(&self) -> Result<Extent> {
         match &self.end {
-            Some(Err((kind, context))) => Err(Error::new(*kind, context)),
+            Some(Err(error)) => Err(error.flat()),
             end => Ok(Extent { pieces: self.pieces.len(), rows: self.rows, finished: end.is_some() }),
         }
     }
@@ -206,7 +206,11 @@ async fn keep(
 
 fn write(file: Arc<dyn SpillFile>, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Piece> {
     let unwritable = |e: Box<dyn std::error::Error + Send + Sync>| {
-        Error::new(ErrorKind::ResourceExhausted, "a result cannot be kept on disk (limits.spill)").with_source(e)
+        let what = "a result cannot be kept on disk";
+        match disk_error(e.as_ref()) {
+            Some(error) => error.within(what),
+            None => Error::new(ErrorKind::ResourceExhausted, what).for_owner(format!("{what}: {e}")),
+        }
     };
     let mut writer = file.open_writer().map_err(|e| unwritable(e.into()))?;
     let mut stream = StreamWriter::try_new(&mut writer, schema).map_err(|e| unwritable(e.into()))?;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use argon2::PasswordHash;
 use portolan_catalog::yaml::Document;
-use portolan_catalog::{Diagnostic, Diagnostics};
+use portolan_catalog::{Diagnostic, Diagnostics, is_printable};
 use portolan_connectors::node::is_exposed;
 
 use super::{NodeConfig, PeerConfig, tokens};
@@ -117,6 +117,11 @@ impl NodeConfig {
         for (i, user) in self.users.iter().enumerate() {
             if user.name.is_empty() || (user.password_hash.is_some() && user.name.contains(':')) {
                 check.report(&format!("/users/{i}/name"), "a user's name is not empty and has no colon");
+            }
+            let groups = user.groups.iter().chain(user.attributes.keys()).chain(user.attributes.values().flatten());
+            if !std::iter::once(&user.name).chain(groups).all(|text| is_printable(text)) {
+                let message = "has control characters, invisible characters or marks of direction in a name or a value";
+                check.report(&format!("/users/{i}"), message);
             }
             if !names.insert(&user.name) {
                 check.report(&format!("/users/{i}/name"), &format!("the user `{}` is there twice", user.name));

@@ -162,3 +162,11 @@ fn beyond_loopback_a_password_needs_tls_or_permission() {
 fn products_need_a_domain() {
     assert!(check("products: products\n").unwrap_err().contains("products belong to a domain"));
 }
+
+#[test]
+fn names_of_users_can_be_seen() {
+    let error = check("users:\n- {name: \"a\\u202eb\", password_hash: plain}\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:2: users[0]: has control characters"), "{error}");
+    let error = check("users:\n- {name: a, password_hash: plain, groups: [\"x\\ny\"]}\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:2: users[0]: has control characters"), "{error}");
+}

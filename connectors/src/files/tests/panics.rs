@@ -85,7 +85,7 @@ async fn every_corrupt_byte_is_an_error_or_a_value() {
             continue;
         }
         let error = ours(&error);
-        let text = error.chain();
+        let text = error.owner_chain();
         assert_eq!(error.kind(), ErrorKind::SiteUnavailable, "{text}");
         assert!(text.contains("port sales.orders.orders") && text.contains("1.parquet"), "{text}");
         panics += usize::from(text.contains("its reader panicked"));

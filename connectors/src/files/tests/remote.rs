@@ -49,6 +49,12 @@ fn locations_of_stores_are_split_into_base_and_choice() {
     assert!(location.chooses(&path));
     assert!(!location.chooses(&Path::from("scope/raw/day=1/deep/x.parquet")));
     assert_eq!(location.name_of(&path), "s3://lake/raw/day=1/x.parquet");
+    let message = "file s3://lake/raw/day=1/x.parquet: it lacks `1/2`, unlike s3://lake/raw/y.parquet";
+    assert_eq!(location.without_folders(message), "file x.parquet: it lacks `1/2`, unlike y.parquet");
+    assert_eq!(location.last_segment(), "x.parquet");
+    assert_eq!(parse("s3://lake").last_segment(), "its location");
+    let single = parse("https://host:8443/a/x.csv").within("scope");
+    assert_eq!(single.without_folders("file https://host:8443/a/x.csv is gone"), "file x.csv is gone");
     assert_eq!(parse("az://box/x.csv").store, parse("abfss://box/x.csv").store);
     assert_ne!(
         parse("abfs://box@one.dfs.core.windows.net/x").store,
@@ -143,7 +149,7 @@ async fn an_s3_server_is_read() {
     assert_eq!(sum, "| 55        |");
     writer.put(&Path::from("orders/day=2024-01-02/x.parquet"), "garbage".into()).await.unwrap();
     let error = super::rows(&context, "SELECT sum(id) FROM t").await.unwrap_err();
-    assert!(super::ours(&error).context().contains("s3://lake/orders/day=2024-01-02/x.parquet"), "{error}");
+    assert!(super::ours(&error).owner_chain().contains("s3://lake/orders/day=2024-01-02/x.parquet"), "{error}");
 
     fixture = Fixture::new(FileFormat::Csv, "s3://lake/large.csv", COLUMNS);
     let (_, context) = fixture.open_with(&sources).await.unwrap();

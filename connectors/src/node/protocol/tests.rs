@@ -106,3 +106,12 @@ fn a_changed_field_is_damage() {
         assert!(error.context().starts_with("the fragment was damaged on the way"), "change {number}");
     }
 }
+
+#[test]
+fn ids_of_queries_are_restricted() {
+    let id = "0f8fad5b-d9cb-469f-a165-70867728950e";
+    assert!(is_query_id(id) && is_query_id("q") && is_query_id(&"x".repeat(128)));
+    for bad in ["", "a b", "a\nb", "\u{1b}", "ü", &"x".repeat(129)] {
+        assert!(!is_query_id(bad), "{bad:?}");
+    }
+}

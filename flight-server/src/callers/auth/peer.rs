@@ -126,6 +126,7 @@ mod tests {
         assert!(named(None, vec![address()]).is_err());
         assert!(named(Some("anonymous"), vec![]).is_err());
         assert!(named(Some("an\nn"), vec![]).is_err());
+        assert!(named(Some("an\u{202e}n"), vec![]).is_err());
         assert!(named(Some(&"n".repeat(300)), vec![]).is_err());
         assert_eq!(CallOrigin::default().certificate_name().unwrap(), None);
     }
