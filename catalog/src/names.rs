@@ -60,7 +60,7 @@ pub struct PortRef {
 pub const MAX_NAME_LENGTH: usize = 128;
 
 /// Checks that a domain, product or port can be called `name`. Any text that can be typed between double quotes is
-/// allowed, except for dots, which separate the parts of a full name.
+/// allowed, except for dots, which separate the parts of a full name, and characters that nobody sees.
 ///
 /// # Errors
 /// The reason why the name is not allowed.
@@ -74,10 +74,23 @@ pub fn check_name(name: &str) -> Result<(), String> {
     if name.chars().any(char::is_control) {
         return Err("a name may not contain control characters".into());
     }
+    if name.chars().any(is_invisible) {
+        return Err(format!("the name `{}` contains an invisible character", name.escape_debug()));
+    }
     if name.contains('.') {
         return Err(format!("the name `{name}` contains a dot, which separates domain, product and port"));
     }
     Ok(())
+}
+
+/// True if a character has no width, or changes the direction of the text around it. Two names that differ in such a
+/// character look the same.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    )
 }
 
 impl PortRef {
@@ -102,8 +115,10 @@ mod tests {
         assert_eq!(check_name("Größe 1"), Ok(()));
         assert_eq!(check_name(&"x".repeat(128)), Ok(()));
         assert!(check_name(&"x".repeat(129)).is_err());
-        for bad in ["", " ", "a.b", "a\nb", "a\0"] {
+        for bad in ["", " ", "a.b", "a\nb", "a\0", "a\u{200b}b", "\u{202e}a", "a\u{feff}"] {
             assert!(check_name(bad).is_err(), "{bad:?}");
         }
+        let shown = "the name `a\\u{200b}b` contains an invisible character";
+        assert_eq!(check_name("a\u{200b}b"), Err(shown.to_owned()));
     }
 }

@@ -24,6 +24,7 @@ const CRATES: [Floors; 7] = [
             "mesh",
             "lint",
             "load",
+            "received",
         ],
         exceptions: &[],
     },
