@@ -19,7 +19,7 @@ pub mod yaml;
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
 pub use lint::{Warning, lint};
 pub use load::load_domain;
-pub use mesh::{DomainEntry, MeshSnapshot, NodeEntry, NodeLocation, NodeState};
+pub use mesh::{DomainEntry, MeshSnapshot, NodeEntry, NodeLocation, NodeState, RefusedClaim, ServedBy};
 pub use model::{Column, DomainCatalog, FileFormat, FileSource, Port, PortSource, Product, Reference, SourceKind};
 pub use names::{DomainName, PortName, PortRef, ProductName};
 pub use received::check_received;

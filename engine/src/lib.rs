@@ -27,7 +27,7 @@ pub use bounds::MOST_STATEMENT_BYTES;
 pub use engine::{Engine, EngineBuilder};
 pub use exchange::RemoteScanCodec;
 pub use limits::Limits;
-pub use mesh::LinkOverride;
+pub use mesh::{LinkOverride, PeerOptions};
 pub use portolan_connectors::{Error, ErrorKind, KeyForm, Principal, Result, principal};
 pub use progress::{EdgeProgress, Progress, ProgressHandle};
 pub use query::{

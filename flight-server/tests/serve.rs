@@ -453,7 +453,7 @@ async fn only_nodes_are_told_of_fragments() {
 async fn a_gateway_answers_from_its_peer() {
     let node = Node::sales().await;
     let peer = Arc::new(NodeSite::new(&node.url, NodeOptions::default()).unwrap());
-    assert!(matches!(peer.catalog(None).await.unwrap(), CatalogAnswer::Changed { .. }));
+    assert!(matches!(peer.catalog(None).await.unwrap().answer, CatalogAnswer::Changed { .. }));
     let engine = Engine::builder().peer(peer).build().unwrap();
     engine.refresh().await;
     let gateway = Node::start(engine, options()).await;

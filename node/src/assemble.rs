@@ -7,10 +7,11 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use portolan_catalog::{DomainCatalog, DomainName, load_domain};
 use portolan_connectors::files::FileSources;
 use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeOptions, NodeSite, NodeTls};
-use portolan_connectors::{LocalDomain, Sources, open_domain};
+use portolan_connectors::{LocalDomain, OwnerKey, Sources, open_domain};
 use portolan_engine::Engine;
 
 use crate::config::{NodeConfig, PeerConfig};
+use crate::state::{OwnKey, owners_file};
 use crate::{Error, Result};
 
 /// A node that does not listen yet. A clone is cheap, and shares the engine.
@@ -55,6 +56,8 @@ pub struct Node {
     pub(crate) engine: Engine,
     pub(crate) config: Arc<NodeConfig>,
     pub(crate) runtime: Arc<RuntimeEnv>,
+    /// The key that signs the catalog of the domain.
+    pub(crate) own_key: OwnKey,
     /// The openers of the domain's ports.
     pub(crate) sources: Arc<Sources>,
     /// The domain in the engine; `None` for a gateway.
@@ -112,10 +115,18 @@ impl NodeBuilder {
             builder = builder.local_domain(domain);
         }
         let identity = config.identity()?.map(Arc::new);
+        let own_key = OwnKey::load(&config, identity.as_deref())?;
+        builder = builder.key(OwnerKey::new(own_key.key.public().to_string()));
+        for (domain, keys) in config.domain_keys()? {
+            builder = builder.domain_keys(domain, keys);
+        }
+        if let Some(file) = owners_file(&config) {
+            builder = builder.owners_file(file);
+        }
         for peer in &config.peers {
             let site = NodeSite::new(&peer.url, node_options(peer, identity.clone())?)
                 .map_err(|e| Error::config(e.chain()))?;
-            builder = builder.peer_with_link(Arc::new(site), peer.link());
+            builder = builder.peer_with(Arc::new(site), peer.options());
         }
         if let Some(interval) = config.refresh_interval() {
             builder = builder.refresh_interval(interval);
@@ -127,7 +138,8 @@ impl NodeBuilder {
             builder = builder.cpu_threads(threads);
         }
         let engine = builder.build()?;
-        Ok(Node { engine, config: Arc::new(config), runtime, sources, opened: Arc::new(Mutex::new(opened)) })
+        let opened = Arc::new(Mutex::new(opened));
+        Ok(Node { engine, config: Arc::new(config), runtime, own_key, sources, opened })
     }
 }
 

@@ -9,6 +9,7 @@ pub mod config;
 pub mod error;
 mod reload;
 mod serve;
+mod state;
 pub mod units;
 mod watch;
 
@@ -16,3 +17,4 @@ pub use assemble::{Node, NodeBuilder};
 pub use config::NodeConfig;
 pub use error::{Error, ErrorKind, Result};
 pub use serve::BoundNode;
+pub use state::create_key_file;

@@ -93,7 +93,7 @@ const CRATES: [Floors; 7] = [
     },
     Floors {
         crate_folder: "node",
-        order: &["error", "units", "client", "config", "assemble", "reload", "watch", "serve"],
+        order: &["error", "units", "client", "config", "state", "assemble", "reload", "watch", "serve"],
         exceptions: &[],
     },
     Floors { crate_folder: "testbed", order: &["descriptors", "compare", "tpch", "mesh", "single"], exceptions: &[] },

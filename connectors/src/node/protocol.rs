@@ -23,7 +23,8 @@ pub const PROTOCOL_VERSION: u32 = 3;
 
 /// `DoAction`: the version handshake. Body and answer are a [`NodeHello`].
 pub const ACTION_HELLO: &str = "portolan.hello";
-/// `DoAction`: the catalog exchange. The body is a [`CatalogRequest`], the answer a JSON `CatalogAnswer`.
+/// `DoAction`: the catalog exchange. The body is a [`CatalogRequest`](super::signed_catalog::CatalogRequest), and the
+/// answer a [`SignedCatalog`](super::signed_catalog::SignedCatalog).
 pub const ACTION_CATALOG: &str = "portolan.catalog";
 /// `DoAction`: the progress of a query. The body is a [`ProgressRequest`], the answer a JSON `Progress` of the engine.
 pub const ACTION_PROGRESS: &str = "portolan.progress";
@@ -105,14 +106,6 @@ fn major(version: &str) -> &str {
 
 fn unsupported(context: String) -> Error {
     Error::new(ErrorKind::Unsupported, context)
-}
-
-/// A request for a node's catalog.
-#[derive(Clone, PartialEq, Message)]
-pub struct CatalogRequest {
-    /// The version in the last answer.
-    #[prost(string, optional, tag = "1")]
-    pub known: Option<String>,
 }
 
 /// A request for the progress of a query.

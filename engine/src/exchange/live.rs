@@ -1,5 +1,5 @@
-//! The live side of a plan's edges: the site of each fragment, the counters and metrics of its rows, and the report
-//! about its keys.
+//! The live side of a plan's edges: the places that run each fragment, the counters and metrics of its rows, and the
+//! report about its keys.
 //!
 //! A remote scan is a description. At execution, it finds its edge in [`LiveEdges`], an extension of the configuration
 //! that its task runs with.
@@ -18,7 +18,7 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSe
 use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use datafusion::prelude::SessionConfig;
 use futures::StreamExt;
-use portolan_connectors::{FragmentSummary, Site, lock};
+use portolan_connectors::{FragmentSummary, lock};
 use tokio::sync::Notify;
 
 use super::keys::KeyReport;
@@ -26,7 +26,7 @@ use super::prefetch::Prefetched;
 use super::reading::{Reading, read_all};
 use super::start::Start;
 use crate::execution::errors::into_datafusion;
-use crate::mesh::{LinkMeter, MeshView, StreamMeter};
+use crate::mesh::{MeshView, Replica};
 use crate::plan::{Counted, Exchange, Fragment};
 use crate::progress::EdgeCounters;
 use crate::state::QueryContext;
@@ -50,9 +50,8 @@ pub(crate) struct LiveEdges {
 #[derive(Clone, Debug)]
 pub(crate) struct LiveEdge {
     pub(crate) fragment: Arc<Fragment>,
-    site: Arc<dyn Site>,
-    /// Measures the link to the site.
-    meter: Arc<LinkMeter>,
+    /// The places that can run the fragment, the one to try first at the start. Not empty.
+    replicas: Vec<Replica>,
     pub(crate) counters: Arc<EdgeCounters>,
     /// The metrics of the scan that was planned for the edge.
     pub(crate) metrics: ExecutionPlanMetricsSet,
@@ -172,12 +171,13 @@ impl LiveEdges {
 
 impl LiveEdge {
     fn new(fragment: Arc<Fragment>, view: &MeshView) -> Result<Self> {
-        let site = view.sites.get(&fragment.site).cloned().ok_or_else(|| {
-            into_datafusion(Error::new(ErrorKind::Internal, format!("there is no connection to {}", fragment.site)))
-        })?;
+        let replicas = view.replicas(&fragment.site);
+        if replicas.is_empty() {
+            let what = format!("there is no connection to {}", fragment.site);
+            return Err(into_datafusion(Error::new(ErrorKind::Internal, what)));
+        }
         Ok(Self {
-            site,
-            meter: view.meter(&fragment.site),
+            replicas,
             counters: Arc::new(EdgeCounters::new(fragment.domains.clone(), fragment.site.to_string())),
             metrics: ExecutionPlanMetricsSet::new(),
             summary: Arc::default(),
@@ -201,7 +201,7 @@ impl LiveEdge {
         let ScanRun { schema, filters, metrics } = run;
         let start = Start {
             fragment: self.fragment.clone(),
-            site: self.site.clone(),
+            replicas: self.replicas.clone(),
             query,
             view,
             schema: schema.clone(),
@@ -221,7 +221,6 @@ impl LiveEdge {
             bytes: MetricBuilder::new(&metrics).counter("wire_bytes", PARTITION),
             first_batch: MetricBuilder::new(&metrics).subset_time("time_to_first_batch", PARTITION),
             started: Instant::now(),
-            meter: StreamMeter::new(self.meter.clone()),
             fragment: self.fragment.clone(),
         };
         let wanted = Arc::new(Notify::new());

@@ -12,7 +12,7 @@ use futures::StreamExt;
 use portolan_connectors::{FragmentItem, FragmentStream, FragmentSummary, lock};
 use tokio::sync::{Notify, mpsc};
 
-use super::start::Start;
+use super::start::{Start, Started};
 use crate::execution::conform::conform;
 use crate::execution::errors::into_datafusion;
 use crate::mesh::StreamMeter;
@@ -27,19 +27,20 @@ pub(super) async fn read_all(
     wanted: Arc<Notify>,
     rows: mpsc::Sender<Result<RecordBatch>>,
 ) -> Result<()> {
-    let Some(mut stream) =
+    let Some(Started { rows: mut stream, meter }) =
         start.start(&wanted).await.map_err(|e| into_datafusion(of_fragment(e, &reading.fragment)))?
     else {
         reading.counters.finished.store(true, Ordering::Relaxed);
         reading.baseline.done();
         return Ok(());
     };
-    while let Some(batch) = read_next(&mut stream, &mut reading).await? {
+    let mut meter = StreamMeter::new(meter);
+    while let Some(batch) = read_next(&mut stream, &mut meter, &mut reading).await? {
         let came = Instant::now();
         if rows.send(Ok(batch)).await.is_err() {
             break;
         }
-        reading.meter.waited(came.elapsed());
+        meter.waited(came.elapsed());
     }
     Ok(())
 }
@@ -54,7 +55,6 @@ pub(super) struct Reading {
     pub(super) bytes: Count,
     pub(super) first_batch: Time,
     pub(super) started: Instant,
-    pub(super) meter: StreamMeter,
     pub(super) fragment: Arc<Fragment>,
 }
 
@@ -67,7 +67,11 @@ fn of_fragment(error: Error, fragment: &Fragment) -> Error {
     error.within(format!("domain {domains} at {}", fragment.site))
 }
 
-async fn read_next(stream: &mut FragmentStream, reading: &mut Reading) -> Result<Option<RecordBatch>> {
+async fn read_next(
+    stream: &mut FragmentStream,
+    meter: &mut StreamMeter,
+    reading: &mut Reading,
+) -> Result<Option<RecordBatch>> {
     let item = stream.next().await;
     let fragment = reading.fragment.clone();
     let fail = |error: Error| Err(into_datafusion(of_fragment(error, &fragment)));
@@ -83,14 +87,14 @@ async fn read_next(stream: &mut FragmentStream, reading: &mut Reading) -> Result
             reading.rows += batch.num_rows() as u64;
             reading.baseline.record_output(batch.num_rows());
             reading.bytes.add(wire_bytes);
-            reading.meter.received(wire_bytes);
+            meter.received(wire_bytes);
             reading.counters.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
             reading.counters.bytes.fetch_add(wire_bytes as u64, Ordering::Relaxed);
             Ok(Some(batch))
         }
         Some(Ok(FragmentItem::Finished(summary))) if summary.rows == reading.rows => {
             reading.counters.finished.store(true, Ordering::Relaxed);
-            reading.meter.finish(&summary);
+            meter.finish(&summary);
             lock(&reading.counters.pulled).clone_from(&summary.pulled);
             *lock(&reading.summary) = Some(summary);
             reading.baseline.done();

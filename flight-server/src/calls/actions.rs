@@ -5,9 +5,8 @@ use std::collections::HashMap;
 use arrow_flight::sql::Command;
 use arrow_flight::{Action, ActionType, CancelStatus, FlightInfo};
 use bytes::Bytes;
-use portolan_connectors::node::protocol::{
-    ACTION_CATALOG, ACTION_HELLO, ACTION_PROGRESS, CatalogRequest, NodeHello, ProgressRequest,
-};
+use portolan_connectors::node::protocol::{ACTION_CATALOG, ACTION_HELLO, ACTION_PROGRESS, NodeHello, ProgressRequest};
+use portolan_connectors::node::signed_catalog::{CatalogContent, CatalogRequest, MAX_NONCE_BYTES, SignedCatalog};
 use portolan_engine::settings::SETTINGS;
 use portolan_engine::{Error, ErrorKind, Progress, Result};
 use prost::Message;
@@ -18,6 +17,7 @@ use crate::callers::Caller;
 use crate::dispatch::{
     CloseSessionStatus, OptionValue, Request, SessionOptions, SetSessionOptionErrorValue, plain, ticket, unknown,
 };
+use crate::failure::invalid;
 use crate::statements::handle_and_part;
 
 /// The node's own actions, each with a description.
@@ -42,7 +42,7 @@ impl Service {
             ACTION_HELLO => Ok(self.hello(caller, &plain(action.body)?).encode_to_vec().into()),
             ACTION_CATALOG => {
                 let request: CatalogRequest = plain(action.body)?;
-                json(&self.engine.catalog(request.known.as_deref()))
+                Ok(self.catalog(&request)?.encode_to_vec().into())
             }
             ACTION_PROGRESS => {
                 let request: ProgressRequest = plain(action.body)?;
@@ -50,6 +50,22 @@ impl Service {
             }
             other => Err(unknown(other)),
         }
+    }
+
+    /// Returns the catalogs of the domains that this node owns, signed for this request.
+    fn catalog(&self, request: &CatalogRequest) -> Result<SignedCatalog> {
+        let size = request.nonce.len();
+        if size > MAX_NONCE_BYTES {
+            return Err(invalid(format!(
+                "the nonce of a catalog request has {size} bytes, but at most {MAX_NONCE_BYTES} are accepted"
+            )));
+        }
+        let content = CatalogContent {
+            instance: self.engine.instance().to_owned(),
+            audiences: self.callers.delegations.audiences().to_vec(),
+            answer: self.engine.catalog(request.known.as_deref()),
+        };
+        SignedCatalog::sign(&self.key, &request.nonce, &content)
     }
 
     fn progress(&self, caller: &Caller, handle: &[u8]) -> Result<Progress> {

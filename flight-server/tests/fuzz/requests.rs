@@ -17,9 +17,8 @@ use arrow_flight::{
     HandshakeRequest, RenewFlightEndpointRequest, Ticket,
 };
 use bytes::Bytes;
-use portolan_connectors::node::protocol::{
-    CatalogRequest, FRAGMENT_TYPE_URL, FragmentTicket, NodeHello, ProgressRequest,
-};
+use portolan_connectors::node::protocol::{FRAGMENT_TYPE_URL, FragmentTicket, NodeHello, ProgressRequest};
+use portolan_connectors::node::signed_catalog::CatalogRequest;
 use prost::{Message, Oneof};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -360,7 +359,10 @@ fn action(random: &mut StdRng, known: &ServerValues) -> Action {
             ("portolan.hello", hello.encode_to_vec().into())
         }
         _ => match random.random_range(0..3) {
-            0 => ("portolan.catalog", CatalogRequest { known: name(random) }.encode_to_vec().into()),
+            0 => {
+                let request = CatalogRequest { known: name(random), nonce: name(random).unwrap_or_default() };
+                ("portolan.catalog", request.encode_to_vec().into())
+            }
             1 => ("portolan.progress", ProgressRequest { handle: handle(random, known) }.encode_to_vec().into()),
             _ => ("no such action \0", Bytes::new()),
         },
