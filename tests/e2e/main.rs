@@ -7,6 +7,7 @@ mod clients;
 mod conformance;
 mod delegation;
 mod descriptors;
+mod domain_owners;
 mod files_gone;
 mod floors;
 mod library;
