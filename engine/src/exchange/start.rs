@@ -71,7 +71,7 @@ impl Start {
             };
             match rows {
                 Ok(rows) => return Ok(Started { rows, meter: meter.clone() }),
-                Err(e) if e.kind() == ErrorKind::SiteUnavailable && !is_last => {
+                Err(e) if !is_last && may_succeed_elsewhere(e.kind()) => {
                     tracing::info!(node = %site.id(), error = %e.chain(), "the next replica gets the fragment");
                     failed.push(e.chain());
                 }
@@ -132,6 +132,11 @@ impl Start {
     fn set_report(&self, report: KeyReport) {
         *lock(&self.report) = Some(report);
     }
+}
+
+/// True if another replica may run a fragment that failed: the node does not respond, or has another version.
+fn may_succeed_elsewhere(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::SiteUnavailable | ErrorKind::Unsupported)
 }
 
 /// Waits until the first item of a fragment has arrived, and returns all items.

@@ -99,9 +99,12 @@ impl MeshState {
             None => Err("it has not proven its key".to_owned()),
         };
         if self.local.contains_key(domain) {
-            // A peer with the key of this engine is a replica of this engine.
-            let owned = "this node owns the domain, and the key of the peer is another one";
-            return key.ok().filter(|key| Some(*key) == self.owners.own()).ok_or_else(|| owned.to_owned());
+            return match key {
+                // The peer is a replica of this engine.
+                Ok(key) if Some(key) == self.owners.own() => Ok(key),
+                Ok(key) => Err(format!("this node owns the domain, and the key of the peer is {key}")),
+                Err(reason) => Err(format!("this node owns the domain, and the peer proves no key: {reason}")),
+            };
         }
         match &peer.allowed {
             Some(allowed) if !allowed.contains(domain) => {
