@@ -256,7 +256,10 @@ async fn start(program: &Path, data: &Path, kind: Kind, proxies: &mut Option<Pro
         match kind {
             Kind::SlowLink(link) => {
                 let address = proxies.get_or_insert_with(|| Proxies::new(link)).between(way)?;
+                let owner = peer["url"].take();
                 peer = Way { address: &address, ..way }.direct();
+                // The owner's catalog is signed for the owner's URL, not for that of the proxy.
+                peer["audience"] = owner;
             }
             Kind::Bytes(Some(link), _) => link.configure(&mut peer),
             _ => {}

@@ -30,7 +30,7 @@ pub use fragment::{
     FragmentSummary, OperatorMetrics, PulledRows, ReceivedFragment,
 };
 pub use open::open_domain;
-pub use peer::{CatalogAnswer, Peer, Reach};
+pub use peer::{CatalogAnswer, OwnerKey, Peer, PeerCatalog, Reach};
 pub use poison::lock;
 pub use principal::Principal;
 pub use refusal::Refusal;

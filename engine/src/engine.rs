@@ -12,7 +12,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionConfig;
 use portolan_catalog::{DomainName, MeshSnapshot, PortRef, PortStatistics};
-use portolan_connectors::{CatalogAnswer, FragmentHead, LocalDomain, Peer};
+use portolan_connectors::{CatalogAnswer, FragmentHead, LocalDomain, OwnerKey, Peer};
 
 use crate::exchange::{LiveEdges, MeshPlanner};
 use crate::execution::admission::Admission;
@@ -20,7 +20,7 @@ use crate::execution::memory::SharedMemory;
 use crate::execution::runtime::CpuRuntime;
 use crate::execution::spill_folder::SpillFolder;
 use crate::functions::BoundedFunctions;
-use crate::mesh::{LinkOverride, Mesh};
+use crate::mesh::{Mesh, Owners, PeerOptions};
 use crate::metrics::Metrics;
 use crate::names::RESERVED_CATALOG;
 use crate::state::{EngineState, QueryContext};
@@ -37,7 +37,10 @@ pub struct Engine(Arc<EngineState>);
 #[derive(Debug)]
 pub struct EngineBuilder {
     domains: Vec<LocalDomain>,
-    peers: Vec<(Arc<dyn Peer>, LinkOverride)>,
+    peers: Vec<(Arc<dyn Peer>, PeerOptions)>,
+    key: Option<OwnerKey>,
+    domain_keys: BTreeMap<DomainName, Vec<OwnerKey>>,
+    owners_file: Option<PathBuf>,
     refresh_interval: Duration,
     limits: Limits,
     cpu_threads: usize,
@@ -51,6 +54,9 @@ impl Default for EngineBuilder {
         Self {
             domains: vec![],
             peers: vec![],
+            key: None,
+            domain_keys: BTreeMap::new(),
+            owners_file: None,
             refresh_interval: Duration::from_secs(5),
             limits: Limits::default(),
             cpu_threads: std::thread::available_parallelism().map_or(2, usize::from),
@@ -73,14 +79,38 @@ impl EngineBuilder {
     /// interval.
     #[must_use]
     pub fn peer(self, peer: Arc<dyn Peer>) -> Self {
-        self.peer_with_link(peer, LinkOverride::default())
+        self.peer_with(peer, PeerOptions::default())
     }
 
-    /// Adds another node as [`EngineBuilder::peer`] does, and sets the speed of the link to it. The engine measures
-    /// what is not set while the nodes communicate. The planner uses these values. They slow nothing down.
+    /// Adds another node as [`EngineBuilder::peer`] does, with options. The planner uses the speed of the link in the
+    /// options. It slows nothing down.
     #[must_use]
-    pub fn peer_with_link(mut self, peer: Arc<dyn Peer>, link: LinkOverride) -> Self {
-        self.peers.push((peer, link));
+    pub fn peer_with(mut self, peer: Arc<dyn Peer>, options: PeerOptions) -> Self {
+        self.peers.push((peer, options));
+        self
+    }
+
+    /// Sets the key of this engine: the key that signs its catalog towards other nodes. A peer with the same key is a
+    /// replica, and may claim the domains of this engine. Default: none.
+    #[must_use]
+    pub fn key(mut self, key: OwnerKey) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Pins a domain of other nodes to these keys: only a peer with one of them may claim the domain. By default, the
+    /// first peer that claims a domain owns it.
+    #[must_use]
+    pub fn domain_keys(mut self, domain: DomainName, keys: Vec<OwnerKey>) -> Self {
+        self.domain_keys.insert(domain, keys);
+        self
+    }
+
+    /// Sets the file in which the engine remembers the owners of domains across restarts. It need not exist. Default:
+    /// none, so that a new engine accepts the first claim to each domain again.
+    #[must_use]
+    pub fn owners_file(mut self, file: PathBuf) -> Self {
+        self.owners_file = Some(file);
         self
     }
 
@@ -131,13 +161,14 @@ impl EngineBuilder {
     /// engine drives plans on its own threads.
     ///
     /// # Errors
-    /// `InvalidQuery` if two local domains have the same name; `Internal` if threads or the spill folder are not
-    /// available.
+    /// `InvalidQuery` if two local domains have the same name, or the file of owners cannot be read; `Internal` if
+    /// threads or the spill folder are not available.
     pub fn build(self) -> Result<Engine> {
         let spill_folder = self.own_spill_folder()?;
         let runtime = self.disk_bound_runtime(spill_folder.as_ref())?;
         let base = base_state(self.cpu_threads, self.limits.query_memory, runtime);
-        let mesh = Mesh::new(self.domains, self.peers)?;
+        let owners = Owners::open(self.key, self.domain_keys, self.owners_file)?;
+        let mesh = Mesh::new(self.domains, self.peers, owners)?;
         mesh.start_refreshing(self.refresh_interval)?;
         Ok(Engine(Arc::new(EngineState {
             mesh,
@@ -332,6 +363,12 @@ impl Engine {
     /// not loaded.
     pub fn report_load_error(&self, domain: &DomainName, error: &str) {
         self.0.mesh.report_load_error(domain, error);
+    }
+
+    /// Returns the identity of this engine: each engine of each process has another one. A node recognises itself by it
+    /// in its own list of peers.
+    pub fn instance(&self) -> &str {
+        self.0.mesh.instance()
     }
 
     /// Returns the answer to a peer that requests this engine's catalog, with all statistics. The peer must not show those

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use portolan_connectors::node::PublicKey;
+use portolan_connectors::node::{NodeKey, PublicKey};
 use portolan_engine::Principal;
 
 /// The options of a server.
@@ -21,6 +22,9 @@ pub struct ServerOptions {
     pub auth: AuthOptions,
     /// The nodes that may send fragments for other principals.
     pub delegation: DelegationOptions,
+    /// The key that signs the catalog, so that other nodes know the owner of its domains again. Default: a new key,
+    /// which is gone when the server ends.
+    pub key: Option<Arc<NodeKey>>,
     /// The limits.
     pub limits: ServerLimits,
 }
@@ -215,6 +219,7 @@ impl ServerOptions {
             allow_plaintext: false,
             auth: AuthOptions::default(),
             delegation: DelegationOptions::default(),
+            key: None,
             limits: ServerLimits::default(),
         }
     }

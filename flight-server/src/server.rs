@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use portolan_connectors::node::NodeKey;
 use portolan_engine::{Engine, Error, ErrorKind, Result};
 use tokio::net::{TcpListener, lookup_host};
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,7 @@ pub struct Server {
     tls: Option<Tls>,
     authenticator: Authenticator,
     delegations: Delegations,
+    key: Arc<NodeKey>,
     limits: ServerLimits,
     readiness: Readiness,
     connections: Connections,
@@ -76,13 +78,17 @@ impl Server {
         let authenticator = authenticator(&options, address, certificates).await?;
         let scheme = if options.tls.is_some() { "grpc+tls" } else { "grpc" };
         let delegations = delegations(&options.delegation, scheme, address, listen)?;
+        let key = match options.key {
+            Some(key) => key,
+            None => Arc::new(NodeKey::from_pem(NodeKey::generate()?.as_bytes())?),
+        };
         let tls = match options.tls {
             Some(files) => Some(Tls::load(files).await?),
             None => None,
         };
         let (readiness, connections) = (Readiness::default(), Connections::default());
         let limits = options.limits;
-        Ok(Self { listener, address, scheme, tls, authenticator, delegations, limits, readiness, connections })
+        Ok(Self { listener, address, scheme, tls, authenticator, delegations, key, limits, readiness, connections })
     }
 
     /// Returns the address, with the actual port.
@@ -111,9 +117,10 @@ impl Server {
     /// # Errors
     /// `Internal` if the listener fails.
     pub async fn serve(self, engine: Engine, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
-        let Self { listener, address, scheme, tls, authenticator, delegations, limits, readiness, connections } = self;
+        let Self { listener, address, scheme, tls, authenticator, delegations, key, limits, readiness, connections } =
+            self;
         let end_streams = CancellationToken::new();
-        let service = Service::new(engine.clone(), authenticator, delegations, &limits, end_streams.clone())?;
+        let service = Service::new(engine.clone(), authenticator, delegations, key, &limits, end_streams.clone())?;
         let service = Arc::new(service);
         let _sweeper = AbortOnDropHandle::new(tokio::spawn(sweep(service.clone())));
         let flight = FlightServer::new(service, limits.request_bytes);

@@ -7,12 +7,13 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use portolan_catalog::{DomainCatalog, DomainName, load_domain};
 use portolan_connectors::files::FileSources;
 use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeOptions, NodeSite, NodeTls};
-use portolan_connectors::{LocalDomain, Sources, open_domain};
+use portolan_connectors::{LocalDomain, OwnerKey, Sources, open_domain};
 use portolan_engine::{Engine, Limits};
 
 use crate::admin::Admin;
 use crate::config::{NodeConfig, PeerConfig};
 use crate::host::{MemoryLimit, memory_limits};
+use crate::state::{OwnKey, owners_file};
 use crate::status::Status;
 #[cfg(feature = "telemetry")]
 use crate::telemetry::Telemetry;
@@ -60,6 +61,8 @@ pub struct Node {
     pub(crate) engine: Engine,
     pub(crate) config: Arc<NodeConfig>,
     pub(crate) runtime: Arc<RuntimeEnv>,
+    /// The key that signs the catalog of the domain.
+    pub(crate) own_key: OwnKey,
     /// The openers of the domain's ports.
     pub(crate) sources: Arc<Sources>,
     /// The domain in the engine; `None` for a gateway.
@@ -145,10 +148,18 @@ impl NodeBuilder {
             builder = builder.local_domain(domain);
         }
         let identity = config.identity()?.map(Arc::new);
+        let own_key = OwnKey::load(&config, identity.as_deref())?;
+        builder = builder.key(OwnerKey::new(own_key.key.public().to_string()));
+        for (domain, keys) in config.domain_keys()? {
+            builder = builder.domain_keys(domain, keys);
+        }
+        if let Some(file) = owners_file(&config) {
+            builder = builder.owners_file(file);
+        }
         for peer in &config.peers {
             let site = NodeSite::new(&peer.url, node_options(peer, identity.clone())?)
                 .map_err(|e| Error::config(e.chain()))?;
-            builder = builder.peer_with_link(Arc::new(site), peer.link());
+            builder = builder.peer_with(Arc::new(site), peer.options());
         }
         if let Some(interval) = config.refresh_interval() {
             builder = builder.refresh_interval(interval);
@@ -166,6 +177,7 @@ impl NodeBuilder {
             engine,
             config: Arc::new(config),
             runtime,
+            own_key,
             sources,
             opened,
             status,

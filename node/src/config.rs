@@ -10,18 +10,20 @@ use std::time::Duration;
 use portolan_catalog::yaml::{self, Document};
 use portolan_catalog::{Diagnostics, DomainName};
 use portolan_connectors::files::SourceOptions;
-use portolan_engine::{Limits, LinkOverride};
+use portolan_engine::{Limits, LinkOverride, PeerOptions};
 use serde::Deserialize;
 
 use crate::units::{Length, Size};
 
 mod check;
 mod delegation;
+mod domains;
 mod exposed_files;
 mod service;
 mod tokens;
 
 pub use delegation::{AllowedConfig, OwnIdentityConfig, TrustedKey, TrustedNodeConfig};
+pub use domains::{DomainConfig, PinnedKeys};
 pub use service::{AdminConfig, LogFormat, TelemetryConfig};
 pub use tokens::{Jwks, OneOrMore, TokenConfig};
 
@@ -48,6 +50,9 @@ pub struct NodeConfig {
     /// The other nodes of the mesh.
     #[serde(default)]
     pub peers: Vec<PeerConfig>,
+    /// The domains of other nodes that are pinned to keys. The first peer that claims any other domain owns it.
+    #[serde(default)]
+    pub domains: BTreeMap<DomainName, DomainConfig>,
     /// The access to each `server` that a contract names, such as credentials, which do not belong in a contract.
     #[serde(default)]
     pub sources: HashMap<String, SourceOptions>,
@@ -90,6 +95,9 @@ pub struct NodeConfig {
     pub telemetry: Option<TelemetryConfig>,
     /// The folder that operators spill to. Default: the system's temporary folder.
     pub spill_folder: Option<PathBuf>,
+    /// The folder in which the node keeps its key, and the owners of the domains of other nodes. Default in a file: a
+    /// folder beside the file, such as `node.state` for `node.yaml`.
+    pub state_folder: Option<PathBuf>,
     /// The number of threads that drive plans. Default: the number of cores.
     pub cpu_threads: Option<usize>,
     /// The file that the config was loaded from.
@@ -105,6 +113,7 @@ impl Default for NodeConfig {
             listen: default_listen(),
             products: None,
             peers: vec![],
+            domains: BTreeMap::new(),
             sources: HashMap::new(),
             users: vec![],
             tokens: vec![],
@@ -121,6 +130,7 @@ impl Default for NodeConfig {
             admin: None,
             telemetry: None,
             spill_folder: None,
+            state_folder: None,
             cpu_threads: None,
             file: None,
         }
@@ -155,6 +165,8 @@ pub struct PeerConfig {
     pub latency: Option<Length>,
     /// The bytes a second from the peer. Default: measured.
     pub bandwidth: Option<Size>,
+    /// The domains that the peer may own. No peer without them may own one of these domains. Default: any other domain.
+    pub domains: Option<BTreeSet<DomainName>>,
 }
 
 impl PeerConfig {
@@ -172,6 +184,7 @@ impl PeerConfig {
             allow_plaintext: false,
             latency: None,
             bandwidth: None,
+            domains: None,
         }
     }
 
@@ -179,6 +192,11 @@ impl PeerConfig {
     pub fn link(&self) -> LinkOverride {
         let bandwidth = self.bandwidth.map(|size| size.0 as f64);
         LinkOverride { latency: self.latency.map(|length| length.0), bandwidth }
+    }
+
+    /// Returns the options of the peer for the engine.
+    pub fn options(&self) -> PeerOptions {
+        PeerOptions { link: self.link(), domains: self.domains.clone() }
     }
 }
 
@@ -296,7 +314,7 @@ impl NodeConfig {
     pub fn parse(text: &str, file: &Path) -> Result<Self, Diagnostics> {
         let document = Document::parse(text, file)?;
         let mut config: Self = yaml::parse(text, file)?;
-        config.resolve_paths(file.parent().unwrap_or(Path::new("")));
+        config.resolve_paths(file);
         config.check(&document)?;
         Ok(config)
     }
@@ -364,7 +382,12 @@ impl NodeConfig {
         self.statistics_interval.map_or(STATISTICS_INTERVAL, |length| length.0)
     }
 
-    fn resolve_paths(&mut self, base: &Path) {
+    fn resolve_paths(&mut self, file: &Path) {
+        let base = file.parent().unwrap_or(Path::new(""));
+        self.state_folder = Some(match &self.state_folder {
+            Some(folder) => base.join(folder),
+            None => file.with_extension("state"),
+        });
         if self.domain.is_some() {
             self.products = Some(base.join(self.products.as_deref().unwrap_or(Path::new("products"))));
         }

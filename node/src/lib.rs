@@ -13,6 +13,7 @@ pub mod metrics;
 mod process;
 mod reload;
 mod serve;
+mod state;
 mod status;
 #[cfg(feature = "telemetry")]
 mod telemetry;
@@ -23,3 +24,4 @@ pub use assemble::{Node, NodeBuilder};
 pub use config::NodeConfig;
 pub use error::{Error, ErrorKind, Result};
 pub use serve::BoundNode;
+pub use state::create_key_file;

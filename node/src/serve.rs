@@ -18,12 +18,14 @@ impl Node {
     /// Binds the address that the node listens on.
     ///
     /// # Errors
-    /// Options that are never valid, such as an address beyond loopback without TLS; an address that is in use.
+    /// Options that are never valid, such as an address beyond loopback without TLS; an address that is in use; a state
+    /// folder that cannot be written, if the node has a new key.
     pub async fn bind(&self) -> Result<BoundNode> {
         let server = Server::bind(self.server_options()?).await.map_err(|e| match e.kind() {
             ErrorKind::InvalidQuery => Error::config(e.chain()),
             _ => Error::failed(e.chain()),
         })?;
+        self.own_key.save()?;
         self.status.has_server(&server);
         Ok(BoundNode { node: self.clone(), server })
     }
@@ -53,6 +55,7 @@ impl Node {
             issuers: self.config.tokens.iter().map(TokenConfig::issuer).collect::<Result<_, _>>()?,
         };
         options.delegation = self.config.delegation()?;
+        options.key = Some(self.own_key.key.clone());
         options.tls = self.config.tls.as_ref().map(|tls| ServerTls {
             cert: tls.cert.clone(),
             key: tls.key.clone(),

@@ -7,6 +7,7 @@ mod clients;
 mod conformance;
 mod delegation;
 mod descriptors;
+mod domain_owners;
 mod error_kinds;
 mod files_gone;
 mod floors;

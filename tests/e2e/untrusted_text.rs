@@ -128,7 +128,9 @@ async fn a_peer_writes_no_line_of_the_log_and_no_error() {
         descriptors::write("geo", &data(), &home).unwrap();
         let owner = Node::start(&home, json!({ "domain": "geo" }));
         let peer = LyingPeer::in_front_of(owner.url()).await;
-        let config = json!({ "peers": [{ "url": peer.url() }], "refresh_interval": "500ms" });
+        // The catalog is that of the real node, which signs it for its own URL.
+        let entry = json!({ "url": peer.url(), "audience": owner.url() });
+        let config = json!({ "peers": [entry], "refresh_interval": "500ms" });
         let gateway = Node::start(&folder.path().join("gateway"), config);
         let client = gateway.client().await;
         let nations = "SELECT count(*) FROM geo.places.nation WHERE n_name <> 'x'";

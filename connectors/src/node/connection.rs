@@ -138,6 +138,11 @@ impl Connection {
         })
     }
 
+    /// Returns the name of the node in tokens that the local node signs for it: its URL, or the name in the options.
+    pub(super) fn audience(&self) -> &str {
+        &self.signer.audience
+    }
+
     /// Returns true if the node accepts fragments from the local node, as it reported when the connection was last
     /// opened. `None` if it has not reported this.
     pub(super) fn takes_fragments(&self) -> Option<bool> {

@@ -27,7 +27,8 @@ pub const PROTOCOL_VERSION: u32 = 4;
 
 /// `DoAction`: the version handshake. Body and answer are a [`NodeHello`].
 pub const ACTION_HELLO: &str = "portolan.hello";
-/// `DoAction`: the catalog exchange. The body is a [`CatalogRequest`], the answer a JSON `CatalogAnswer`.
+/// `DoAction`: the catalog exchange. The body is a [`CatalogRequest`](super::signed_catalog::CatalogRequest), and the
+/// answer a [`SignedCatalog`](super::signed_catalog::SignedCatalog).
 pub const ACTION_CATALOG: &str = "portolan.catalog";
 /// `DoAction`: the progress of a query. The body is a [`ProgressRequest`], the answer a JSON `Progress` of the engine.
 pub const ACTION_PROGRESS: &str = "portolan.progress";
@@ -118,19 +119,6 @@ fn major(version: &str) -> &str {
 
 fn unsupported(context: String) -> Error {
     Error::new(ErrorKind::Unsupported, context)
-}
-
-/// A request for a node's catalog. `Debug` does not show the proof.
-#[derive(Clone, PartialEq, Message)]
-#[prost(skip_debug)]
-pub struct CatalogRequest {
-    /// The version in the last answer.
-    #[prost(string, optional, tag = "1")]
-    pub known: Option<String>,
-    /// The sender's [login token](super::token::LOGIN_TYPE), if the sender has a key. Only a trusted node gets the
-    /// statistics of classified columns.
-    #[prost(string, optional, tag = "2")]
-    pub proof: Option<String>,
 }
 
 /// A request for the progress of a query.
@@ -285,12 +273,6 @@ impl fmt::Debug for NodeHello {
             .field("portolan", &self.portolan)
             .field("takes_fragments", &self.takes_fragments)
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for CatalogRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CatalogRequest").field("known", &self.known).finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,5 @@
-//! The live side of a plan's edges: the site of each fragment, the counters and metrics of its rows, and the report
-//! about its keys.
+//! The live side of a plan's edges: the places that run each fragment, the counters and metrics of its rows, and the
+//! report about its keys.
 //!
 //! A remote scan is a description. At execution, it finds its edge in [`LiveEdges`], an extension of the configuration
 //! that its task runs with.
@@ -27,7 +27,7 @@ use super::prefetch::Prefetched;
 use super::reading::{Reading, read_all};
 use super::start::Start;
 use crate::execution::errors::into_datafusion;
-use crate::mesh::{MeshView, StreamMeter};
+use crate::mesh::MeshView;
 use crate::metrics::EdgeWork;
 use crate::plan::{Counted, Exchange, Fragment};
 use crate::progress::EdgeCounters;
@@ -219,7 +219,6 @@ impl LiveEdge {
             bytes: MetricBuilder::new(&metrics).counter("wire_bytes", PARTITION),
             first_batch: MetricBuilder::new(&metrics).subset_time("time_to_first_batch", PARTITION),
             started: Instant::now(),
-            meter: StreamMeter::new(self.state.meter.clone()),
             work,
         };
         let wanted = Arc::new(Notify::new());

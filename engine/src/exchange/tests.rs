@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::{Extension, LogicalPlan};
 use datafusion::physical_plan::{collect, execute_stream};
-use portolan_connectors::{CatalogAnswer, FragmentHead, FragmentRequest, FragmentStream, Peer, Site, SiteId};
+use portolan_connectors::{FragmentHead, FragmentRequest, FragmentStream, Peer, PeerCatalog, Site, SiteId};
 
 use super::{LiveEdges, Physical};
 use crate::encode::decode;
@@ -340,7 +340,7 @@ impl Site for Silent {
 
 #[async_trait]
 impl Peer for Silent {
-    async fn catalog(&self, known: Option<&str>) -> crate::Result<CatalogAnswer> {
+    async fn catalog(&self, known: Option<&str>) -> crate::Result<PeerCatalog> {
         self.inner.catalog(known).await
     }
 }

@@ -12,7 +12,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use datafusion::scalar::ScalarValue;
 use futures::{StreamExt, TryStreamExt};
-use portolan_catalog::{NodeLocation, PortRef};
+use portolan_catalog::{PortRef, ServedBy};
 use portolan_connectors::PortWriter;
 
 use super::ingest::OF_A_BATCH;
@@ -180,10 +180,10 @@ impl Prepared {
 pub(super) fn writer(view: &MeshView, port: &PortRef, principal: &Principal) -> Result<Arc<dyn PortWriter>> {
     let denied = |what: String| Err(Error::new(ErrorKind::PermissionDenied, what));
     let Some(writer) = view.local.get(port).and_then(|opened| opened.writer.as_ref()) else {
-        return match view.snapshot.domains.get(&port.domain).map(|d| &d.node) {
-            Some(NodeLocation::Peer(url)) => Err(Error::new(
+        return match view.snapshot.domains.get(&port.domain).map(|d| &d.served_by) {
+            Some(ServedBy::Peers(urls)) => Err(Error::new(
                 ErrorKind::Unsupported,
-                format!("port `{port}` accepts rows only at its owner: connect to {url}"),
+                format!("port `{port}` accepts rows only at its owner: connect to {}", urls.join(" or ")),
             )),
             _ => denied(format!("port `{port}` accepts no rows: its node's config names no writers")),
         };

@@ -67,6 +67,11 @@ impl Delegations {
         Ok(Self { trusted, audiences: audiences.iter().map(|url| plain(url)).collect() })
     }
 
+    /// Returns the URLs of this node.
+    pub(crate) fn audiences(&self) -> &[String] {
+        &self.audiences
+    }
+
     /// Returns the principal of the fragment in a ticket that came from `caller`.
     pub(crate) fn asker(&self, caller: &Identity, ticket: &FragmentTicket, purpose: Purpose) -> Result<Asker> {
         self.asker_at(caller, ticket, purpose, now()?)

@@ -66,6 +66,7 @@ impl NodeConfig {
         }
         self.check_access(check);
         self.check_peers(check);
+        self.check_domains(check);
         self.check_delegation(check);
         if let Some(tls) = &self.tls {
             check.file("/tls/cert", Some(&tls.cert));

@@ -13,8 +13,10 @@ fn check(text: &str) -> Result<NodeConfig, String> {
 
 #[test]
 fn an_empty_object_is_a_gateway_on_loopback() {
-    let config = check("{}").unwrap();
+    let mut config = check("{}").unwrap();
     assert_eq!(config.domain, None);
+    // The folder is beside the file, and a config that is no file has none.
+    assert!(config.state_folder.take().unwrap().ends_with("node.state"));
     assert_eq!(config.listen, "127.0.0.1:50051");
     assert!(config.allows_anonymous());
     assert_eq!(config.limits(None), Limits::default());
@@ -156,6 +158,20 @@ fn beyond_loopback_a_password_needs_tls_or_permission() {
     assert!(peer("grpc://a:1", ", allow_plaintext: true").unwrap().peers[0].allow_plaintext);
     peer("grpc+tls://a:1", "").unwrap();
     check("peers:\n- url: grpc://a:1\n").unwrap();
+}
+
+#[test]
+fn a_domain_needs_urls_that_its_peers_can_check() {
+    let open = "domain: sales\nlisten: 0.0.0.0:1\nanonymous: true\nallow_plaintext: true\n";
+    let error = check(open).unwrap_err();
+    assert!(error.starts_with("node.yaml:2: listen: ") && error.contains("`node.audiences`"), "{error}");
+    check(&format!("{open}node: {{audiences: ['grpc://sales:1']}}\n")).unwrap();
+}
+
+#[test]
+fn the_state_folder_is_as_given() {
+    let config = check("state_folder: kept\n").unwrap();
+    assert!(config.state_folder.unwrap().ends_with("kept"));
 }
 
 #[test]

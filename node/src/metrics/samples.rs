@@ -108,9 +108,9 @@ pub(super) fn by_peer(now: &Snapshot, value: fn(&NodeEntry) -> Option<f64>) -> V
     peers.map(|(url, value)| number(vec![url.clone()], value)).collect()
 }
 
-/// Returns 1 if a peer is up, or else 0.
+/// Returns 1 if a peer is up, or else 0. The local node is up if its own URL is among its peers.
 pub(super) fn is_up(node: &NodeEntry) -> Option<f64> {
-    Some(f64::from(u8::from(node.state == NodeState::Up)))
+    Some(f64::from(u8::from(matches!(node.state, NodeState::Up | NodeState::Itself))))
 }
 
 /// Returns the seconds since the last response of a peer, which confirmed or replaced its catalog.

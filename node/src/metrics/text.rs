@@ -81,6 +81,8 @@ mod tests {
             last_seen: Some(SystemTime::now()),
             error: None,
             domains: vec![],
+            key: None,
+            refused: vec![],
             latency: Some(Duration::from_millis(2)),
             bandwidth: Some(5e8),
         }
