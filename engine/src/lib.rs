@@ -26,9 +26,9 @@ mod upstream;
 pub use bounds::MOST_STATEMENT_BYTES;
 pub use engine::{Engine, EngineBuilder};
 pub use exchange::RemoteScanCodec;
-pub use limits::Limits;
+pub use limits::{Limits, Share, Shares};
 pub use mesh::LinkOverride;
-pub use portolan_connectors::{Error, ErrorKind, KeyForm, Principal, Result, principal};
+pub use portolan_connectors::{AccountKey, Error, ErrorKind, KeyForm, Principal, Result, principal};
 pub use progress::{EdgeProgress, Progress, ProgressHandle};
 pub use query::{
     EstimatedFragment, IngestMode, IngestTarget, Prepared, QueryStream, SentFragment, StatementKind, rows_of,

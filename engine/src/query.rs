@@ -15,6 +15,7 @@ use std::time::{Instant, SystemTime};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::TaskContext;
+use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
@@ -25,13 +26,15 @@ use portolan_connectors::FragmentHead;
 
 use self::prepared::nullable;
 use crate::exchange::{LiveEdges, Physical};
-use crate::execution::admission::Slot;
+use crate::execution::accounts::Account;
+use crate::execution::admission::{Admitted, Slot};
 use crate::execution::errors::{cancelled, from_datafusion};
 use crate::execution::memory::QueryMemory;
 use crate::execution::run::Run;
+use crate::execution::spill::SpillFiles;
 use crate::explain::PassRows;
 use crate::mesh::MeshView;
-use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames};
+use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames, reads_only_views};
 use crate::plan::Planned;
 use crate::planner::resolve::ExplainOptions;
 use crate::state::{ActivityGuard, EngineState, QueryContext, RunningQuery, SessionHandle};
@@ -55,6 +58,8 @@ struct Query {
     /// The names that the session adds to the mesh; `None` for a fragment of another node.
     names: Option<Arc<SessionNames>>,
     listed: Arc<ActivityGuard>,
+    /// The account of the query's principal.
+    account: Arc<Account>,
     entry: Entry,
 }
 
@@ -97,8 +102,7 @@ impl Query {
             FragmentHead { measured, ..FragmentHead::new(query_id.clone(), session.principal().clone(), deadline) };
         let listed = Arc::new(engine.activity.started(RunningQuery {
             id: query_id,
-            session: Some(session.id().to_owned()),
-            principal: session.principal().clone(),
+            owner: session.shared.owner(),
             sql: Some(statement.to_owned()),
             started: SystemTime::now(),
             progress: OnceLock::new(),
@@ -111,6 +115,7 @@ impl Query {
             engine,
             names: Some(names),
             listed,
+            account: session.shared.account.clone(),
             entry: Entry::InLine,
         }
     }
@@ -131,7 +136,7 @@ impl Query {
             planner::plan_observed(&state, plan, settings, view, fragment, &mut PassRows::observer(&mut passes))?;
         let edges = LiveEdges::new(self.view.clone(), self.context.clone());
         let Physical { state, plan: physical, edges } = Physical::of(&planned.plan, state, edges).await?;
-        let memory = query_memory(&self.engine)?;
+        let memory = query_memory(&self.engine, &self.account)?;
         Ok(Ready { state, memory, planned: Arc::new(planned), physical, edges, passes })
     }
 
@@ -150,12 +155,19 @@ impl Query {
         }
     }
 
-    async fn admit(&self) -> Result<Slot> {
+    /// Waits for a place to run the plan.
+    async fn admit(&self, plan: &LogicalPlan) -> Result<Slot> {
+        let (admission, principal) = (&self.engine.admission, &self.listed.query.owner.principal);
+        let allowance = self.engine.limits.allowance(principal);
+        let kind = match self.is_fragment() {
+            true => Admitted::Fragment,
+            false if reads_only_views(plan) => Admitted::SystemQuery,
+            false => Admitted::Query,
+        };
         let place = async {
-            match (self.is_fragment(), self.entry) {
-                (true, _) => self.engine.admission.fragment(self.context.head.deadline).await,
-                (false, Entry::InLine) => self.engine.admission.query(self.context.head.deadline).await,
-                (false, Entry::Speculative) => self.engine.admission.query_ahead(),
+            match self.entry {
+                Entry::InLine => admission.enter(kind, principal, &allowance, self.context.head.deadline).await,
+                Entry::Speculative => admission.enter_ahead(kind, principal, &allowance),
             }
         };
         tokio::select! {
@@ -173,7 +185,7 @@ impl Query {
 
     /// As [`Query::start`], with a state that already exists.
     async fn start_in(self, mut state: SessionState, plan: &LogicalPlan, schema: SchemaRef) -> Result<QueryStream> {
-        let place = self.admit().await?;
+        let place = self.admit(plan).await?;
         // This sets the time of `now()`, at every place in the query.
         state.mark_start_execution();
         let ready = self.ready_in_time(plan, state, None).await?;
@@ -201,7 +213,7 @@ impl Query {
     }
 
     async fn explain(self, plan: &LogicalPlan, options: ExplainOptions) -> Result<Vec<(String, String)>> {
-        let place = self.admit().await?;
+        let place = self.admit(plan).await?;
         let passes = options.verbose.then(PassRows::default);
         let ready = self.ready_in_time(plan, self.state(), passes).await?;
         if !options.analyze {
@@ -266,11 +278,14 @@ fn session_state(engine: &EngineState, view: &Arc<MeshView>, names: Option<Arc<S
     state
 }
 
-/// Returns the engine's runtime with the memory of one query.
-fn query_memory(engine: &EngineState) -> Result<Arc<RuntimeEnv>> {
-    let memory = QueryMemory::new(engine.limits.query_memory, engine.memory.clone());
-    RuntimeEnvBuilder::from_runtime_env(engine.base.runtime_env())
+/// Returns the engine's runtime with the memory of one query, and with files that count for the query's principal.
+fn query_memory(engine: &EngineState, account: &Account) -> Result<Arc<RuntimeEnv>> {
+    let runtime = engine.base.runtime_env();
+    let memory = QueryMemory::new(engine.limits.query_memory, account.memory.clone());
+    let files = SpillFiles::new(runtime.disk_manager.clone(), account.spill.clone());
+    RuntimeEnvBuilder::from_runtime_env(runtime)
         .with_memory_pool(Arc::new(memory))
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_temp_file_factory(Arc::new(files)))
         .build_arc()
         .map_err(|e| from_datafusion(&e))
 }

@@ -2,18 +2,20 @@
 //! The error of a cancelled query is here too, so that all code that runs a query returns the same one.
 
 use std::error::Error as StdError;
+use std::io;
 
 use arrow::error::ArrowError;
 use datafusion::common::{Column, SchemaError, Span};
 use datafusion::error::DataFusionError;
 use portolan_catalog::nearest::nearest;
 
+use super::budget;
 use crate::{Error, ErrorKind};
 
 /// Converts an error of DataFusion to ours. One of our errors that travelled through DataFusion comes out unchanged.
 pub(crate) fn from_datafusion(error: &DataFusionError) -> Error {
     if let Some(ours) = find_ours(error) {
-        return Error::new(ours.kind(), ours.chain());
+        return Error::new(ours.kind(), ours.chain()).with_retry_after(ours.retry_after());
     }
     let message = text(error);
     let message = match error.diagnostic().and_then(|d| d.span) {
@@ -48,7 +50,11 @@ fn find_ours<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
         next = match cause.downcast_ref::<DataFusionError>() {
             Some(DataFusionError::External(inner)) => Some(inner.as_ref()),
             Some(DataFusionError::Shared(inner)) => Some(inner.as_ref()),
-            _ => cause.source(),
+            _ => match cause.downcast_ref::<io::Error>() {
+                // The source of such an error is that of the inner error.
+                Some(io) => io.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
+                None => cause.source(),
+            },
         };
     }
     None
@@ -132,7 +138,7 @@ const NO_SUCH_FUNCTION: &str = "No function matches the given name and argument 
 
 /// Describes a lack of memory or disk, with the limit of ours that was reached.
 fn exhausted(message: &str) -> String {
-    let limit = if message.contains("limits.memory") {
+    let limit = if message.contains(budget::REFUSED) {
         return message.to_owned();
     } else if message.contains("max_temp_directory_size") {
         "the disk space for spilled data (limits.spill) is used up"

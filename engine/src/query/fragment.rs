@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Entry, Query, QueryStream, nullable};
 use crate::encode::decode;
 use crate::planner::cardinality;
-use crate::state::{EngineState, QueryContext, RunningQuery};
+use crate::state::{EngineState, Owner, QueryContext, RunningQuery};
 use crate::{Error, ErrorKind, Result, Settings, planner};
 
 /// A fragment that was planned and not run.
@@ -88,13 +88,13 @@ fn admitted(engine: &Arc<EngineState>, fragment: &SentFragment) -> Result<Query>
         names: None,
         listed: Arc::new(engine.activity.started(RunningQuery {
             id: query_id.clone(),
-            session: None,
-            principal: principal.clone(),
+            owner: Owner::of_fragment(principal),
             sql: None,
             started: SystemTime::now(),
             progress: OnceLock::new(),
             stop: CancellationToken::new(),
         })),
+        account: engine.accounts.of(principal),
         entry: Entry::InLine,
     })
 }

@@ -80,8 +80,7 @@ pub(crate) async fn ingest(
     distinct_names(&columns)?;
     let listed = session.engine.activity.started(RunningQuery {
         id: uuid::Uuid::new_v4().to_string(),
-        session: Some(session.id().to_owned()),
-        principal: session.principal().clone(),
+        owner: session.shared.owner(),
         sql: Some(format!("INGEST INTO {}", target.name())),
         started: SystemTime::now(),
         progress: OnceLock::new(),
