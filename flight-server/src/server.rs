@@ -9,13 +9,14 @@ use portolan_engine::{Engine, Error, ErrorKind, Result};
 use tokio::net::{TcpListener, lookup_host};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server as Transport;
 use tonic_health::ServingStatus;
 
 use crate::callers::{Authenticator, Delegations};
 use crate::calls::Service;
 use crate::dispatch::{FlightServer, reflection};
-use crate::listener::{Bounded, Tls, Watched, encrypted, plain};
+use crate::listener::{Bounded, Connections, Tls, Watched, encrypted, note_request, plain};
 use crate::options::{DelegationOptions, ServerLimits, ServerOptions};
 
 /// The interval between probes of a connection, and the timeout of a probe.
@@ -108,11 +109,15 @@ impl Server {
 
         let draining = CancellationToken::new();
         let drained = draining.clone().cancelled_owned();
-        let router = transport().add_service(health).add_service(reflection()?).add_service(flight);
+        let router = transport()
+            .add_service(InterceptedService::new(health, note_request))
+            .add_service(InterceptedService::new(reflection()?, note_request))
+            .add_service(flight);
+        let connections = Connections::new(&limits);
         let _watcher = tls.as_ref().map(Tls::watch);
         let serving = match tls {
-            Some(tls) => router.serve_with_incoming_shutdown(encrypted(listener, tls), drained).boxed(),
-            None => router.serve_with_incoming_shutdown(plain(listener), drained).boxed(),
+            Some(tls) => router.serve_with_incoming_shutdown(encrypted(listener, connections, tls), drained).boxed(),
+            None => router.serve_with_incoming_shutdown(plain(listener, connections), drained).boxed(),
         };
         tokio::pin!(serving);
         tracing::info!("listening on {scheme}://{address}");
