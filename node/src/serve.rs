@@ -52,6 +52,10 @@ impl Node {
             issuers: self.config.tokens.iter().map(TokenConfig::issuer).collect::<Result<_, _>>()?,
         };
         options.delegation = self.config.delegation()?;
+        let limits = &self.config.limits;
+        options.limits.connections = limits.connections.unwrap_or(options.limits.connections);
+        options.limits.connections_per_address = limits.connections_per_address;
+        options.limits.login_timeout = limits.login_timeout.map_or(options.limits.login_timeout, |length| length.0);
         options.tls = self.config.tls.as_ref().map(|tls| ServerTls {
             cert: tls.cert.clone(),
             key: tls.key.clone(),
