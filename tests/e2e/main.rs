@@ -7,6 +7,7 @@ mod clients;
 mod conformance;
 mod delegation;
 mod descriptors;
+mod fair_shares;
 mod files_gone;
 mod floors;
 mod library;
