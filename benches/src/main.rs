@@ -107,7 +107,8 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Markdown)]
         format: Format,
     },
-    /// Measure the rows per second of a large scan, the latency of a small query, and the memory of idle sessions
+    /// Measure the rows per second of a large scan, the latency of a small query, the memory of idle sessions, and the
+    /// fairness between principals
     Server(ServerArgs),
     /// Measure the errors of the planner's estimates
     Estimates(BenchArgs),

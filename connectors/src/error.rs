@@ -3,6 +3,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,7 @@ pub struct Error {
     /// The context for the owner of the data, if it differs.
     owner_context: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    retry_after: Option<Duration>,
 }
 
 /// A result on the query path.
@@ -50,7 +52,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// Returns an error of this kind. `context` says what happened, where, and what to do: lower case, no final period.
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self { kind, context: context.into(), owner_context: None, source: None }
+        Self { kind, context: context.into(), owner_context: None, source: None, retry_after: None }
     }
 
     /// Adds the context for the owner of the data, with details that nobody else may see, such as the locations of
@@ -74,6 +76,18 @@ impl Error {
         self.context = format!("{outer}: {}", self.context);
         self.owner_context = self.owner_context.map(|context| format!("{outer}: {context}"));
         self
+    }
+
+    /// Sets the time after which the caller can try again.
+    #[must_use]
+    pub fn with_retry_after(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.retry_after = time.into();
+        self
+    }
+
+    /// Returns the time after which the caller can try again, if it is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// Returns the kind of the error.
@@ -104,11 +118,11 @@ impl Error {
         self.owner_context.as_deref().unwrap_or(&self.context)
     }
 
-    /// Returns an error of the same kind that has the causes in its context.
+    /// Returns an error of the same kind that has the causes in its context. The time to try again stays.
     #[must_use]
     pub fn flat(&self) -> Self {
         let (context, owner_context) = (self.chain(), self.owner_chain());
-        let flat = Self::new(self.kind, context);
+        let flat = Self::new(self.kind, context).with_retry_after(self.retry_after);
         if owner_context == flat.context { flat } else { flat.for_owner(owner_context) }
     }
 }
@@ -162,6 +176,8 @@ mod tests {
             (ErrorKind::SiteUnavailable, format!("domain d: {}", outer.chain()))
         );
         assert_eq!(flat.owner_chain(), format!("domain d: {}", outer.owner_chain()));
+        let refused = Error::new(ErrorKind::ResourceExhausted, "no place").with_retry_after(Duration::from_secs(2));
+        assert_eq!(refused.flat().retry_after(), refused.retry_after());
         let plain = Error::new(ErrorKind::NotFound, "no port");
         assert_eq!((plain.chain(), plain.flat().owner_chain()), ("no port".to_owned(), "no port".to_owned()));
     }

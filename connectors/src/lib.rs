@@ -32,7 +32,7 @@ pub use fragment::{
 pub use open::open_domain;
 pub use peer::{CatalogAnswer, OwnerKey, Peer, PeerCatalog, Reach};
 pub use poison::lock;
-pub use principal::Principal;
+pub use principal::{AccountKey, Principal};
 pub use refusal::Refusal;
 pub use site::{Site, SiteId};
 pub use source::{

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion::execution::SpillFile;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
@@ -15,8 +14,8 @@ use portolan_catalog::{DomainName, MeshSnapshot, PortRef, PortStatistics};
 use portolan_connectors::{CatalogAnswer, FragmentHead, LocalDomain, OwnerKey, Peer};
 
 use crate::exchange::{LiveEdges, MeshPlanner};
+use crate::execution::accounts::Accounts;
 use crate::execution::admission::Admission;
-use crate::execution::memory::SharedMemory;
 use crate::execution::runtime::CpuRuntime;
 use crate::execution::spill_folder::SpillFolder;
 use crate::functions::BoundedFunctions;
@@ -173,8 +172,7 @@ impl EngineBuilder {
         Ok(Engine(Arc::new(EngineState {
             mesh,
             admission: Admission::new(&self.limits),
-            memory: SharedMemory::new(self.limits.memory),
-            held: SharedMemory::new(self.limits.memory / SHARE_OF_SESSIONS),
+            accounts: Accounts::new(&self.limits),
             activity: Arc::default(),
             metrics: Metrics::new(self.spans),
             limits: self.limits,
@@ -222,8 +220,6 @@ impl EngineBuilder {
     }
 }
 
-/// All sessions together may hold the memory of queries divided by this number.
-const SHARE_OF_SESSIONS: usize = 4;
 /// A smaller reservation is not enough for a merge.
 const MIN_MERGE_RESERVATION: usize = 256 << 10;
 /// The memory of one spilled file in a merge: two batches of a megabyte, each counted twice.
@@ -285,18 +281,6 @@ impl Engine {
         functions.map(|(name, function)| (name.clone(), chapter(function))).collect()
     }
 
-    /// Creates a file for data that does not fit into memory. Dropping it removes the file. The file counts towards
-    /// `limits.spill_bytes`.
-    ///
-    /// # Errors
-    /// `ResourceExhausted` if there is no room.
-    pub fn spill_file(&self, what_for: &str) -> Result<Arc<dyn SpillFile>> {
-        self.0.base.runtime_env().disk_manager.create_tmp_file(what_for).map_err(|e| {
-            let what = "the spill folder accepts no more files";
-            Error::new(ErrorKind::ResourceExhausted, what).for_owner(format!("{what}: {e}"))
-        })
-    }
-
     /// Returns a configuration with what the remote scans of one query need: the peers of this engine, and the head of
     /// the query at the node that plans it. Tasks with the configuration decode and run the parts of a plan that
     /// [`RemoteScanCodec`](crate::RemoteScanCodec) encoded. Each plan needs its own configuration.
@@ -308,7 +292,13 @@ impl Engine {
 
     /// Opens a session.
     pub fn session(&self, principal: Principal) -> Session {
-        Session::new(self, principal)
+        Session::new(self, principal, false)
+    }
+
+    /// Opens a session for one call of a client that has no session. If the client is anonymous, all calls from its
+    /// address may see and stop what runs in the session.
+    pub fn brief_session(&self, principal: Principal) -> Session {
+        Session::new(self, principal, true)
     }
 
     /// Runs one statement in a session of its own, anonymously.
@@ -324,9 +314,9 @@ impl Engine {
         let disk = &self.0.base.runtime_env().disk_manager;
         EngineMetrics {
             sessions: self.0.activity.open_sessions() as u64,
-            memory: self.0.memory.usage(),
-            session_tables: self.0.held.usage(),
-            spill: Usage { held: disk.used_disk_space(), limit: self.0.limits.spill_bytes },
+            memory: self.0.accounts.memory.usage(),
+            session_tables: self.0.accounts.tables.usage(),
+            spill: Usage { held: disk.used_disk_space(), limit: disk.max_temp_directory_size() },
             ..self.0.metrics.read()
         }
     }

@@ -220,7 +220,7 @@ pub(crate) fn state_of(engine: &Engine) -> SessionState {
 
 /// Returns the analysed plan of a query.
 pub(crate) async fn analysed(engine: &Engine, sql: &str) -> LogicalPlan {
-    let names = SessionNames::of(&SessionHandle::open(engine.inner(), Principal::anonymous()));
+    let names = SessionNames::of(&SessionHandle::open(engine.inner(), Principal::anonymous(), false));
     let state = state_of(engine);
     match resolve(sql, &state, &engine.mesh(), &names).await.unwrap() {
         Resolved::Query(plan, _) => analyse(&state, plan).unwrap(),

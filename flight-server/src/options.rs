@@ -208,6 +208,12 @@ pub struct ServerLimits {
     pub statement_idle: Duration,
     /// The number of passwords that are checked at once. Default: 2.
     pub password_checks: usize,
+    /// The largest number of connections. Default: 4096.
+    pub connections: usize,
+    /// The largest number of connections from one address. `None`: three quarters of all connections.
+    pub connections_per_address: Option<usize>,
+    /// The time after which a connection is closed on which nobody is authenticated. Default: 30 seconds.
+    pub login_timeout: Duration,
 }
 
 impl ServerOptions {
@@ -237,6 +243,9 @@ impl Default for ServerLimits {
             statements: 16384,
             statement_idle: Duration::from_secs(900),
             password_checks: 2,
+            connections: 4096,
+            connections_per_address: None,
+            login_timeout: Duration::from_secs(30),
         }
     }
 }

@@ -11,13 +11,14 @@ use tokio::net::{TcpListener, lookup_host};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::server::NamedService;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server as Transport;
 
 use crate::callers::{Authenticator, Delegations};
 use crate::calls::Service;
 use crate::dispatch::{FlightServer, reflection};
 use crate::health::{Readiness, Reporter, check_engine};
-use crate::listener::{Bounded, Connections, Tls, Watched, encrypted, plain};
+use crate::listener::{Bounded, Connections, Tls, Watched, encrypted, note_request, plain};
 use crate::options::{DelegationOptions, ServerLimits, ServerOptions};
 
 /// The interval between probes of a connection, and the timeout of a probe.
@@ -42,7 +43,7 @@ pub struct Server {
     key: Arc<NodeKey>,
     limits: ServerLimits,
     readiness: Readiness,
-    connections: Connections,
+    connections: Arc<Connections>,
 }
 
 impl Server {
@@ -86,8 +87,8 @@ impl Server {
             Some(files) => Some(Tls::load(files).await?),
             None => None,
         };
-        let (readiness, connections) = (Readiness::default(), Connections::default());
         let limits = options.limits;
+        let (readiness, connections) = (Readiness::default(), Connections::new(&limits));
         Ok(Self { listener, address, scheme, tls, authenticator, delegations, key, limits, readiness, connections })
     }
 
@@ -106,8 +107,8 @@ impl Server {
         self.readiness.clone()
     }
 
-    /// Returns the number of open connections, which changes while the server serves.
-    pub fn connections(&self) -> Connections {
+    /// Returns the open connections, whose number changes while the server serves.
+    pub fn connections(&self) -> Arc<Connections> {
         self.connections.clone()
     }
 
@@ -135,7 +136,10 @@ impl Server {
 
         let draining = CancellationToken::new();
         let drained = draining.clone().cancelled_owned();
-        let router = transport().add_service(health).add_service(reflection()?).add_service(flight);
+        let router = transport()
+            .add_service(InterceptedService::new(health, note_request))
+            .add_service(InterceptedService::new(reflection()?, note_request))
+            .add_service(flight);
         let _watcher = tls.as_ref().map(Tls::watch);
         let serving = match tls {
             Some(tls) => router.serve_with_incoming_shutdown(encrypted(listener, connections, tls), drained).boxed(),

@@ -20,11 +20,13 @@ mod delegation;
 mod domains;
 mod exposed_files;
 mod service;
+mod shares;
 mod tokens;
 
 pub use delegation::{AllowedConfig, OwnIdentityConfig, TrustedKey, TrustedNodeConfig};
 pub use domains::{DomainConfig, PinnedKeys};
 pub use service::{AdminConfig, LogFormat, TelemetryConfig};
+pub use shares::{ShareConfig, SharesConfig};
 pub use tokens::{Jwks, OneOrMore, TokenConfig};
 
 /// The default of `statistics_interval`. A listing of every port's data is cheap, but an object store charges for it.
@@ -79,6 +81,9 @@ pub struct NodeConfig {
     /// The limits of queries.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// The shares of principals in the limits.
+    #[serde(default)]
+    pub shares: SharesConfig,
     /// The time between two requests for the catalog of a peer. Default: 5s.
     pub refresh_interval: Option<Length>,
     /// The time between two checks for changed data, whose statistics are then computed again. Default: 1m.
@@ -123,6 +128,7 @@ impl Default for NodeConfig {
             tls: None,
             allow_plaintext: false,
             limits: LimitsConfig::default(),
+            shares: SharesConfig::default(),
             refresh_interval: None,
             statistics_interval: None,
             log: None,
@@ -246,7 +252,8 @@ pub enum ClientCertificate {
     Optional,
 }
 
-/// The limits of the node's queries. [`Limits`] has their meanings, and the defaults of all but the memory.
+/// The limits of the node's queries and connections. [`Limits`] and
+/// [`ServerLimits`](portolan_flight_server::ServerLimits) have their meanings, and the defaults of all but the memory.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsConfig {
@@ -268,6 +275,12 @@ pub struct LimitsConfig {
     pub keys: Option<Size>,
     /// The tables of one session.
     pub session_tables: Option<Size>,
+    /// Connections at once.
+    pub connections: Option<usize>,
+    /// Connections at once from one address.
+    pub connections_per_address: Option<usize>,
+    /// Time of a connection without a login.
+    pub login_timeout: Option<Length>,
 }
 
 /// A string that is never printed.
@@ -369,6 +382,7 @@ impl NodeConfig {
         limits.concurrent_queries = given.concurrent_queries.unwrap_or(limits.concurrent_queries);
         limits.queued_queries = given.queued_queries.unwrap_or(limits.queued_queries);
         limits.max_hops = given.max_hops.unwrap_or(limits.max_hops);
+        limits.shares = self.shares.shares();
         limits
     }
 

@@ -1,4 +1,5 @@
 //! The memory that the host allows the process to use: the limits of control groups, of the process and of the machine.
+//! And the number of files that the process may open.
 
 use std::path::Path;
 
@@ -24,6 +25,12 @@ pub struct MemoryLimit {
 /// `/proc`.
 pub fn memory_limits() -> Vec<MemoryLimit> {
     memory_limits_below(Path::new("/"))
+}
+
+/// Returns the number of files that the process may open, sockets included, if the system reports it.
+pub fn most_files() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/self/limits").ok()?;
+    usize::try_from(soft_limit(&text, "Max open files")?).ok()
 }
 
 /// As [`memory_limits`], with another folder in the place of the root.
@@ -76,7 +83,12 @@ fn cgroup_limit(text: &str) -> Option<u64> {
 
 /// Returns the soft limit of the address space (`RLIMIT_AS`) in the content of `/proc/self/limits`, if there is one.
 fn address_space(text: &str) -> Option<u64> {
-    let limits = text.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+    soft_limit(text, "Max address space")
+}
+
+/// Returns the soft limit with this name in the content of `/proc/self/limits`, if there is one.
+fn soft_limit(text: &str, name: &str) -> Option<u64> {
+    let limits = text.lines().find_map(|line| line.strip_prefix(name))?;
     limits.split_whitespace().next()?.parse().ok()
 }
 
@@ -157,6 +169,8 @@ mod tests {
         let set = NO_LIMITS.replace("Max address space         unlimited ", "Max address space         4294967296");
         let found = limits(&[("proc/self/limits", &set), ("proc/meminfo", MEMINFO)]);
         assert_eq!(found[0], (4 << 30, "address space of the process".to_owned()));
+        let files = "Max open files            1024                 524288               files     \n";
+        assert_eq!((soft_limit(files, "Max open files"), soft_limit(NO_LIMITS, "Max open files")), (Some(1024), None));
     }
 
     #[test]

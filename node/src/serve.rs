@@ -4,6 +4,7 @@ use portolan_flight_server::{AuthOptions, ClientCertificates, ErrorKind, Server,
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{ClientCertificate, TokenConfig};
+use crate::host::most_files;
 use crate::watch::{watch_data, watch_descriptors};
 use crate::{Error, Node, Result};
 
@@ -56,6 +57,11 @@ impl Node {
         };
         options.delegation = self.config.delegation()?;
         options.key = Some(self.own_key.key.clone());
+        let limits = &self.config.limits;
+        let connections = limits.connections.unwrap_or(options.limits.connections);
+        options.limits.connections = connections.min(most_files().map_or(usize::MAX, |files| files / 2));
+        options.limits.connections_per_address = limits.connections_per_address;
+        options.limits.login_timeout = limits.login_timeout.map_or(options.limits.login_timeout, |length| length.0);
         options.tls = self.config.tls.as_ref().map(|tls| ServerTls {
             cert: tls.cert.clone(),
             key: tls.key.clone(),

@@ -1,7 +1,7 @@
 //! The state of a node as operators see it, from the beginning of its build to its end.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use portolan_catalog::NodeEntry;
 use portolan_connectors::{SourceCounters, SourceMetrics, lock};
@@ -26,7 +26,7 @@ pub(crate) struct Status {
 #[derive(Debug, Default)]
 struct Parts {
     engine: Option<Engine>,
-    server: Option<(Readiness, Connections)>,
+    server: Option<(Readiness, Arc<Connections>)>,
 }
 
 /// The state of a node at one moment.

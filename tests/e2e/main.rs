@@ -9,6 +9,7 @@ mod delegation;
 mod descriptors;
 mod domain_owners;
 mod error_kinds;
+mod fair_shares;
 mod files_gone;
 mod floors;
 mod hostile_statements;

@@ -17,6 +17,10 @@ const SPILL_LIMIT: &str = "max_temp_directory_size";
 /// is no such fault.
 pub fn disk_error(error: &(dyn StdError + 'static)) -> Option<Error> {
     let fault = causes(error).find_map(io_fault)?;
+    // The files of a principal report that its share is used up.
+    if let Some(ours) = fault.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        return Some(ours.flat());
+    }
     let said = fault.to_string();
     if said.contains(SPILL_LIMIT) {
         return Some(Error::new(

@@ -9,6 +9,7 @@ use datafusion::error::DataFusionError;
 use portolan_catalog::names_location;
 use portolan_catalog::nearest::nearest;
 
+use super::budget;
 use super::disk::disk_error;
 use crate::{Error, ErrorKind};
 
@@ -178,7 +179,7 @@ const NO_SUCH_FUNCTION: &str = "No function matches the given name and argument 
 
 /// Describes a lack of memory, with the limit of ours that was reached.
 fn exhausted(message: &str) -> String {
-    if message.contains("limits.memory") {
+    if message.contains(budget::REFUSED) {
         return message.to_owned();
     }
     let what = one_line(message);

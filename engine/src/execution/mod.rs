@@ -1,6 +1,8 @@
 //! Runs physical plans: on their own threads, within limits, as streams with back-pressure.
 
+pub(crate) mod accounts;
 pub(crate) mod admission;
+pub(crate) mod budget;
 pub(crate) mod compact;
 pub(crate) mod conform;
 pub(crate) mod disk;
@@ -9,6 +11,7 @@ pub(crate) mod memory;
 pub(crate) mod run;
 pub(crate) mod runtime;
 pub(crate) mod small_batches;
+pub(crate) mod spill;
 pub(crate) mod spill_folder;
 pub(crate) mod watch;
 pub(crate) mod yielding;

@@ -87,8 +87,7 @@ pub(crate) async fn ingest(
     let head = FragmentHead { trace, ..FragmentHead::new(&id, session.principal().clone(), Instant::now()) };
     let listed = session.engine.activity.started(RunningQuery {
         id,
-        session: Some(session.id().to_owned()),
-        principal: session.principal().clone(),
+        owner: session.shared.owner(),
         sql: Some(format!("INGEST INTO {}", target.name())),
         started: SystemTime::now(),
         progress: OnceLock::new(),

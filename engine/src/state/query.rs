@@ -6,17 +6,16 @@ use std::time::{Instant, SystemTime};
 use portolan_connectors::FragmentHead;
 use tokio_util::sync::CancellationToken;
 
+use super::Owner;
+use crate::ProgressHandle;
 use crate::metrics::{Metrics, Work};
-use crate::{Principal, ProgressHandle};
 
 /// A query that is planned, waits, or runs.
 #[derive(Debug)]
 pub(crate) struct RunningQuery {
     /// The identifier of the query, which is the same at every node on the query's path.
     pub(crate) id: String,
-    /// The session of the query; `None` for a fragment of another node's query.
-    pub(crate) session: Option<String>,
-    pub(crate) principal: Principal,
+    pub(crate) owner: Owner,
     /// The statement; `None` for a fragment of another node's query.
     pub(crate) sql: Option<String>,
     pub(crate) started: SystemTime,

@@ -11,9 +11,9 @@ use datafusion::common::utils::memory::RecordBatchMemoryCounter;
 use portolan_catalog::nearest::nearest;
 use portolan_connectors::lock;
 
+use crate::execution::budget::Budget;
 use crate::execution::compact::compact;
 use crate::execution::conform::conform;
-use crate::execution::memory::SharedMemory;
 use crate::{Error, ErrorKind, Result};
 
 /// The suffix of a table's name for rows with row numbers. It cannot be written without quotes.
@@ -33,7 +33,7 @@ const SMALL_BATCH: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct SessionTables {
     tables: Mutex<Tables>,
-    shared: Arc<SharedMemory>,
+    shared: Arc<Budget>,
     limit: usize,
 }
 
@@ -91,7 +91,7 @@ impl TableContent {
 }
 
 impl SessionTables {
-    pub(crate) fn new(shared: Arc<SharedMemory>, limit: usize) -> Self {
+    pub(crate) fn new(shared: Arc<Budget>, limit: usize) -> Self {
         Self { tables: Mutex::default(), shared, limit }
     }
 
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_given_back() {
-        let shared = SharedMemory::new(20_000);
+        let shared = Budget::new(20_000, "tables");
         let tables = SessionTables::new(shared.clone(), 10_000);
         tables.create("a", content(0..1000), Creation::New).unwrap();
         let error = tables.append("a", &content([]).schema, &[rows(0..1000)]).unwrap_err();
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn what_is_no_row_is_bounded_too() {
-        let tables = SessionTables::new(SharedMemory::new(1 << 20), 1 << 20);
+        let tables = SessionTables::new(Budget::new(1 << 20, "tables"), 1 << 20);
         let error = tables.create(&"x".repeat(LONGEST_NAME + 1), content([]), Creation::New).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidQuery);
         tables.create(&"x".repeat(LONGEST_NAME), content([]), Creation::New).unwrap();
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn names_and_changes() {
-        let tables = SessionTables::new(SharedMemory::new(1 << 20), 1 << 20);
+        let tables = SessionTables::new(Budget::new(1 << 20, "tables"), 1 << 20);
         tables.create("list", content([1]), Creation::New).unwrap();
         assert_eq!(tables.create("list", content([2]), Creation::New).unwrap_err().kind(), ErrorKind::AlreadyExists);
         assert!(!tables.create("list", content([2]), Creation::IfNotExists).unwrap());

@@ -60,7 +60,7 @@ impl Callers {
                     Caller::kept(identity, session, key)
                 }
                 None => {
-                    let session = self.engine.session(identity.principal.clone());
+                    let session = self.engine.brief_session(identity.principal.clone());
                     Caller::fresh(identity, session, self.sessions.clone())
                 }
             },

@@ -53,7 +53,9 @@ impl Handler for Service {
 
     async fn identify(&self, head: &Head) -> Result<Caller> {
         let (headers, peer) = (plain_headers(&head.headers), CallOrigin::of(&head.extensions));
-        self.callers.identify(&headers, &peer).await
+        let caller = self.callers.identify(&headers, &peer).await?;
+        peer.authenticated();
+        Ok(caller)
     }
 
     async fn log_in(
@@ -66,7 +68,9 @@ impl Handler for Service {
         if authorization == Authorization::Nobody {
             authorization = shown_by_message(messages).await?;
         }
-        self.callers.log_in(authorization, &headers, &peer).await
+        let token = self.callers.log_in(authorization, &headers, &peer).await?;
+        peer.authenticated();
+        Ok(token)
     }
 
     async fn info(&self, caller: &Caller, request: Request, descriptor: FlightDescriptor) -> Result<FlightInfo> {

@@ -1,8 +1,9 @@
-//! The connections of a listener. TLS handshakes run concurrently, with a timeout and a bound on their number, so a
+//! The new connections of a listener. TLS handshakes run concurrently, with a timeout and a bound on their number, so a
 //! slow handshake delays no other connection.
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, Stream};
@@ -12,7 +13,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::connection::{Connection, Connections};
+use super::connections::{Connection, Connections};
 use super::tls::Tls;
 
 /// The timeout of a handshake.
@@ -23,7 +24,10 @@ const MAX_HANDSHAKES: usize = 256;
 const REST: Duration = Duration::from_millis(100);
 
 /// Returns the connections without TLS.
-pub(crate) fn plain(listener: TcpListener, connections: Connections) -> impl Stream<Item = io::Result<Connection>> {
+pub(crate) fn plain(
+    listener: TcpListener,
+    connections: Arc<Connections>,
+) -> impl Stream<Item = io::Result<Connection>> {
     stream::unfold((listener, connections), |(listener, connections)| async move {
         Some((Ok(accept(&listener, &connections).await), (listener, connections)))
     })
@@ -32,20 +36,22 @@ pub(crate) fn plain(listener: TcpListener, connections: Connections) -> impl Str
 /// Returns the connections whose handshakes succeeded.
 pub(crate) fn encrypted(
     listener: TcpListener,
-    connections: Connections,
+    connections: Arc<Connections>,
     tls: Tls,
 ) -> impl Stream<Item = io::Result<TlsStream<Connection>>> {
     let handshakes = Handshakes { listener, connections, tls, running: JoinSet::new(), by_age: VecDeque::new() };
     stream::unfold(handshakes, |mut handshakes| async move { Some((Ok(handshakes.next().await), handshakes)) })
 }
 
-async fn accept(listener: &TcpListener, connections: &Connections) -> Connection {
+async fn accept(listener: &TcpListener, connections: &Arc<Connections>) -> Connection {
     loop {
         match listener.accept().await {
-            Ok((connection, _)) => {
+            Ok((stream, address)) => {
                 // If the connection is already closed, a later read reports it.
-                let _ = connection.set_nodelay(true);
-                return connections.count(connection);
+                let _ = stream.set_nodelay(true);
+                if let Some(connection) = connections.admit(stream, address.ip()) {
+                    return connection;
+                }
             }
             Err(e) if is_of_one_connection(&e) => tracing::debug!("cannot accept a connection: {e}"),
             Err(e) => {
@@ -64,7 +70,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// The running handshakes. Dropping this value aborts them.
 struct Handshakes {
     listener: TcpListener,
-    connections: Connections,
+    connections: Arc<Connections>,
     tls: Tls,
     running: JoinSet<Option<TlsStream<Connection>>>,
     by_age: VecDeque<AbortHandle>,
@@ -97,15 +103,15 @@ impl Handshakes {
 }
 
 async fn shake_hands(acceptor: TlsAcceptor, connection: Connection) -> Option<TlsStream<Connection>> {
-    let address = connection.peer_addr().map(|address| address.to_string()).unwrap_or_default();
+    let address = connection.address();
     match timeout(HANDSHAKE, acceptor.accept(connection)).await {
         Ok(Ok(connection)) => Some(connection),
         Ok(Err(e)) => {
-            tracing::debug!(address, "a TLS handshake failed: {e}");
+            tracing::debug!(%address, "a TLS handshake failed: {e}");
             None
         }
         Err(_) => {
-            tracing::debug!(address, "a TLS handshake timed out");
+            tracing::debug!(%address, "a TLS handshake timed out");
             None
         }
     }

@@ -84,6 +84,8 @@ impl NodeConfig {
         }
         let counts = [
             ("/limits/concurrent_queries", self.limits.concurrent_queries),
+            ("/limits/connections", self.limits.connections),
+            ("/limits/connections_per_address", self.limits.connections_per_address),
             ("/cpu_threads", self.cpu_threads),
             ("/limits/max_hops", self.limits.max_hops.map(|hops| hops as usize)),
         ];
@@ -92,6 +94,7 @@ impl NodeConfig {
                 check.report(pointer, "must be at least 1");
             }
         }
+        self.shares.check(check);
         if let Some(Err(e)) = self.log.as_deref().map(tracing_subscriber::EnvFilter::try_new) {
             check.report("/log", &format!("is no filter for logs: {e}"));
         }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use portolan_engine::Share;
+
 use super::*;
 
 fn check(text: &str) -> Result<NodeConfig, String> {
@@ -28,7 +30,7 @@ fn everything_is_read() {
     let config = check(
         "domain: sales\nlisten: 127.0.0.1:0\npeers:\n- {url: 'grpc://127.0.0.1:1', user: me, password: secret}\n\
          limits: {query_memory: 1GiB, query_timeout: 2m, concurrent_queries: 3, queued_queries: 0, spill: 5GB, keys: 1MiB,\n\
-         \x20 session_tables: 1GiB}\n\
+         \x20 session_tables: 1GiB, connections: 9, connections_per_address: 8, login_timeout: 7s}\n\
          refresh_interval: 500ms\nlog: debug\nanonymous: true\n",
     )
     .unwrap();
@@ -38,6 +40,9 @@ fn everything_is_read() {
     assert_eq!((limits.query_memory, limits.query_timeout), (1 << 30, Duration::from_secs(120)));
     assert_eq!((limits.key_bytes, limits.session_tables), (1 << 20, 1 << 30));
     assert_eq!((limits.concurrent_queries, limits.queued_queries, limits.spill_bytes), (3, 0, 5_000_000_000));
+    let (connections, per_address) = (config.limits.connections, config.limits.connections_per_address);
+    assert_eq!((connections, per_address), (Some(9), Some(8)));
+    assert_eq!(config.limits.login_timeout, Some(Length(Duration::from_secs(7))));
     assert_eq!(config.refresh_interval(), Some(Duration::from_millis(500)));
     assert!(!format!("{config:?}").contains("secret"));
 }
@@ -83,6 +88,32 @@ fn a_collector_has_a_url_and_authorities_for_tls() {
         let error = check(&format!("telemetry: {{{text}}}\n")).unwrap_err();
         assert!(error.starts_with(&format!("node.yaml:1: {said}")), "{error}");
     }
+}
+
+#[test]
+fn shares_are_read_for_principals_and_groups() {
+    let config = check(
+        "shares:\n  default: {concurrent_queries: 2, memory: 1GiB}\n  groups:\n    analysts: {weight: 3, spill: 1GB}\n  \
+         principals:\n    ann: {queued_queries: 0, session_tables: 1KiB, kept_results: 2KiB}\n",
+    )
+    .unwrap();
+    let shares = config.limits(None).shares;
+    let share = Share { concurrent_queries: Some(2), memory: Some(1 << 30), ..Share::default() };
+    assert_eq!(shares.default, share);
+    let share = Share { weight: Some(3), spill: Some(1_000_000_000), ..Share::default() };
+    assert_eq!(shares.groups["analysts"], share);
+    let share = Share {
+        queued_queries: Some(0),
+        session_tables: Some(1 << 10),
+        kept_results: Some(2 << 10),
+        ..Share::default()
+    };
+    assert_eq!(shares.principals["ann"], share);
+    let error = check("shares:\n  groups:\n    a/b: {weight: 0}\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:3: shares.groups.a/b.weight: must be at least 1"), "{error}");
+    let error = check("shares:\n  principals:\n    ann: {memry: 1GiB}\n").unwrap_err();
+    assert!(error.contains("did you mean `memory`?"), "{error}");
+    assert!(check("limits: {connections: 0}\n").unwrap_err().contains("must be at least 1"));
 }
 
 #[test]
