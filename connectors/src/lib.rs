@@ -2,6 +2,7 @@
 //! cargo feature for each kind.
 
 pub mod capabilities;
+mod closed;
 pub mod error;
 #[cfg(feature = "files")]
 pub mod files;
@@ -28,12 +29,12 @@ pub use fragment::{
     EncodedPlan, FragmentEstimate, FragmentHead, FragmentItem, FragmentPlan, FragmentRequest, FragmentStream,
     FragmentSummary, OperatorMetrics, PulledRows, SentFragment,
 };
-pub use open::open_domain;
+pub use open::{OpenOptions, open_again, open_domain, open_domain_with};
 pub use peer::{CatalogAnswer, Peer, Reach};
 pub use poison::lock;
 pub use principal::Principal;
 pub use refusal::Refusal;
 pub use site::{Site, SiteId};
-pub use source::{Footprint, LocalDomain, OpenedPort, PortAtSite, PortWriter, SourceOpener};
+pub use source::{Footprint, LocalDomain, OpenError, OpenedPort, PortAtSite, PortWriter, SourceOpener};
 pub use sources::Sources;
 pub use statistics::{changed_statistics, statistic_value};

@@ -8,7 +8,7 @@ use portolan_catalog::{Diagnostic, Diagnostics, Place, Port, SourceKind};
 
 #[cfg(feature = "files")]
 use crate::files::FileSources;
-use crate::source::{Footprint, OpenedPort, SourceOpener};
+use crate::source::{Footprint, OpenError, OpenedPort, SourceOpener};
 
 /// The openers of all kinds of sources that this build has.
 #[derive(Clone, Debug, Default)]
@@ -46,16 +46,16 @@ impl Sources {
 
 #[async_trait]
 impl SourceOpener for Sources {
-    async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, Diagnostics> {
+    async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, OpenError> {
         let Some(source) = &port.source else {
-            return Err(wrong(&Place::default(), format!("port {} has no source on this node", port.name)));
+            return Err(wrong(&Place::default(), format!("port {} has no source on this node", port.name)).into());
         };
         match self.opener(&source.kind) {
             Some(opener) => opener.open(port, runtime).await,
             None => {
                 let (port, kind) = (&port.name, source.kind.name());
                 let message = format!("port {port}: this program has no opener for a source of kind `{kind}`");
-                Err(wrong(&source.place, message))
+                Err(wrong(&source.place, message).into())
             }
         }
     }

@@ -41,6 +41,7 @@ const CRATES: [Floors; 7] = [
             "site",
             "peer",
             "source",
+            "closed",
             "statistics",
             "open",
             "files",

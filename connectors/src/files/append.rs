@@ -127,6 +127,8 @@ impl PortWriter for FileAppender {
     }
 
     async fn append(&self, mut rows: BoxStream<'static, Result<RecordBatch>>) -> Result<u64> {
+        let refused = |what: String| self.error(ErrorKind::SiteUnavailable, &what);
+        self.origin.location.check_base().await.map_err(refused)?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
         let name = format!("{now}-{}.parquet", Uuid::new_v4().simple());
         let path: Path = self.origin.location.base.clone().join(name);
