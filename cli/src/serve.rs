@@ -35,8 +35,10 @@ pub async fn serve(config: NodeConfig, args: &ServeArgs) -> Result<()> {
     if args.exit_with_stdin {
         stop_with_stdin(stop.clone());
     }
+    let builder = Node::builder().config(config);
+    let builder = if args.check { builder.require_sources() } else { builder };
     let node = tokio::select! {
-        node = Node::builder().config(config).build() => node?,
+        node = builder.build() => node?,
         () = stop.cancelled() => return Ok(()),
     };
     if args.check {

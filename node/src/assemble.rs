@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use datafusion::execution::runtime_env::RuntimeEnv;
 use portolan_catalog::{DomainCatalog, DomainName, load_domain};
-use portolan_connectors::files::FileSources;
 use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeOptions, NodeSite, NodeTls};
-use portolan_connectors::{LocalDomain, Sources, open_domain};
+use portolan_connectors::{LocalDomain, OpenOptions, Sources, open_domain_with};
 use portolan_engine::Engine;
 
 use crate::config::{NodeConfig, PeerConfig};
@@ -65,6 +64,7 @@ pub struct Node {
 #[derive(Clone, Debug, Default)]
 pub struct NodeBuilder {
     config: NodeConfig,
+    requires_sources: bool,
 }
 
 impl NodeBuilder {
@@ -97,17 +97,27 @@ impl NodeBuilder {
         self
     }
 
+    /// Makes a source that does not respond an error of [`NodeBuilder::build`].
+    #[must_use]
+    pub fn require_sources(mut self) -> Self {
+        self.requires_sources = true;
+        self
+    }
+
     /// Opens the ports of the domain and starts the engine. Must be called on a tokio runtime.
+    ///
+    /// The port of a source that does not respond stays closed, and its product has a `load_error`. The node opens the
+    /// port when the source responds.
     ///
     /// # Errors
     /// Every fault of the descriptors and of the data; a peer's URL, password or key that cannot be used; an engine
     /// that does not start.
     pub async fn build(self) -> Result<Node> {
-        let config = self.config;
+        let Self { config, requires_sources } = self;
         let runtime = Arc::new(RuntimeEnv::default());
         let mut builder = Engine::builder().limits(config.limits()).runtime_env(runtime.clone());
         let sources = Arc::new(sources(&config));
-        let opened = open(&config, &sources, &runtime).await?;
+        let opened = open(&config, &sources, &runtime, requires_sources).await?;
         if let Some(domain) = opened.clone() {
             builder = builder.local_domain(domain);
         }
@@ -153,14 +163,16 @@ pub(crate) async fn open(
     config: &NodeConfig,
     sources: &Sources,
     runtime: &Arc<RuntimeEnv>,
+    requires_all: bool,
 ) -> Result<Option<LocalDomain>> {
     let Some(catalog) = load(config).await? else { return Ok(None) };
-    Ok(Some(open_domain(catalog, sources, runtime).await?))
+    let options = OpenOptions { timeout: config.open_timeout(), requires_all };
+    Ok(Some(open_domain_with(catalog, sources, runtime, options).await?))
 }
 
 /// Returns the openers of all kinds of sources, with the options in the config.
 fn sources(config: &NodeConfig) -> Sources {
-    Sources::default().with_files(FileSources::new(config.sources.clone()))
+    Sources::default().with_files(config.file_sources())
 }
 
 async fn load(config: &NodeConfig) -> Result<Option<DomainCatalog>> {

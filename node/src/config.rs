@@ -17,9 +17,11 @@ use crate::units::{Length, Size};
 
 mod check;
 mod delegation;
+mod sources;
 mod tokens;
 
 pub use delegation::{AllowedConfig, OwnIdentityConfig, TrustedKey, TrustedNodeConfig};
+use sources::ConfigOrigin;
 pub use tokens::{Jwks, OneOrMore, TokenConfig};
 
 /// The default of `statistics_interval`. A listing of every port's data is cheap, but an object store charges for it.
@@ -69,6 +71,9 @@ pub struct NodeConfig {
     pub refresh_interval: Option<Length>,
     /// The time between two checks for changed data, whose statistics are then computed again. Default: 1m.
     pub statistics_interval: Option<Length>,
+    /// The time limit for opening a port. If its source does not respond by then, the port stays closed, and the node
+    /// tries again after `statistics_interval`. Default: 1m.
+    pub open_timeout: Option<Length>,
     /// The filter of the log, such as `info` or `portolan=debug`. The variable `PORTOLAN_LOG` takes precedence.
     /// Default: `info`.
     pub log: Option<String>,
@@ -76,6 +81,9 @@ pub struct NodeConfig {
     pub spill_folder: Option<PathBuf>,
     /// The number of threads that drive plans. Default: the number of cores.
     pub cpu_threads: Option<usize>,
+    /// The place of the config.
+    #[serde(skip)]
+    pub(crate) origin: ConfigOrigin,
 }
 
 impl Default for NodeConfig {
@@ -97,9 +105,11 @@ impl Default for NodeConfig {
             limits: LimitsConfig::default(),
             refresh_interval: None,
             statistics_interval: None,
+            open_timeout: None,
             log: None,
             spill_folder: None,
             cpu_threads: None,
+            origin: ConfigOrigin::default(),
         }
     }
 }
@@ -269,6 +279,7 @@ impl NodeConfig {
         let document = Document::parse(text, file)?;
         let mut config: Self = yaml::parse(text, file)?;
         config.resolve_paths(file.parent().unwrap_or(Path::new("")));
+        config.origin.read_from(file);
         config.check(&document)?;
         Ok(config)
     }
@@ -342,11 +353,18 @@ impl NodeConfig {
         let tls =
             self.tls.iter_mut().flat_map(|t| [Some(&mut t.cert), Some(&mut t.key), t.client_ca.as_mut()]).flatten();
         let keys = self.tokens.iter_mut().filter_map(|token| token.jwks.path_mut());
+        let mut own_files = vec![];
         for path in peers.chain(tls).chain(keys).chain(self.spill_folder.as_mut()) {
             *path = base.join(&*path);
+            own_files.push(path.clone());
         }
         for path in self.key_files() {
             *path = base.join(&*path);
+            own_files.push(path.clone());
+        }
+        self.origin.own_files = own_files;
+        for root in self.sources.values_mut().filter_map(|options| options.root.as_mut()) {
+            *root = base.join(&*root);
         }
     }
 }

@@ -4,7 +4,7 @@ use portolan_flight_server::{AuthOptions, ClientCertificates, ErrorKind, Server,
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{ClientCertificate, TokenConfig};
-use crate::watch::{watch_data, watch_descriptors};
+use crate::watch::{watch_closed_ports, watch_data, watch_descriptors};
 use crate::{Error, Node, Result};
 
 /// A node that is bound to its address and does not serve yet.
@@ -78,6 +78,7 @@ impl BoundNode {
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let _descriptors = AbortOnDropHandle::new(tokio::spawn(watch_descriptors(self.node.clone())));
         let _data = AbortOnDropHandle::new(tokio::spawn(watch_data(self.node.clone())));
+        let _closed_ports = AbortOnDropHandle::new(tokio::spawn(watch_closed_ports(self.node.clone())));
         Ok(self.server.serve(self.node.engine, stop).await?)
     }
 }

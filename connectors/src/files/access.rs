@@ -4,14 +4,14 @@
 
 use url::Url;
 
-use super::reach::Reach;
+use super::reach::UrlReach;
 
 /// The name that stands for every bucket.
 const EVERY_BUCKET: &str = "*";
 
 /// The credentials that requests carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Credentials {
+pub(super) enum CredentialOrigin {
     /// Those of the config.
     Config,
     /// Those of the environment, including those that a cloud gives to its machines.
@@ -22,13 +22,13 @@ pub(super) enum Credentials {
 
 /// The access to one store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Access {
+pub(super) struct GrantedAccess {
     /// The credentials.
-    pub(super) credentials: Credentials,
+    pub(super) credentials: CredentialOrigin,
     /// The endpoint; `None` for that of the provider, or of the environment along with its credentials.
     pub(super) endpoint: Option<String>,
     /// The servers that may be reached, if the endpoint is the contract's.
-    pub(super) reach: Option<Reach>,
+    pub(super) reach: Option<UrlReach>,
 }
 
 /// What the config, the environment and the contract say about one store.
@@ -61,25 +61,25 @@ impl StoreAccess<'_> {
     ///
     /// # Errors
     /// The reason why the store is not read, and the setting that would permit it.
-    pub(super) fn decide(&self) -> Result<Access, String> {
+    pub(super) fn decide(&self) -> Result<GrantedAccess, String> {
         let access = match (self.endpoint, self.contract) {
             (Some(endpoint), _) => self.at_endpoint_of_config(endpoint)?,
             (None, Some(endpoint)) => self.at_endpoint_of_contract(endpoint)?,
-            (None, None) => Access { credentials: self.credentials(), endpoint: None, reach: None },
+            (None, None) => GrantedAccess { credentials: self.credentials(), endpoint: None, reach: None },
         };
         self.check_bucket(access.credentials)?;
         Ok(access)
     }
 
-    fn credentials(&self) -> Credentials {
+    fn credentials(&self) -> CredentialOrigin {
         match (self.anonymous, self.has_credentials) {
-            (true, _) => Credentials::Nobody,
-            (false, true) => Credentials::Config,
-            (false, false) => Credentials::Environment,
+            (true, _) => CredentialOrigin::Nobody,
+            (false, true) => CredentialOrigin::Config,
+            (false, false) => CredentialOrigin::Environment,
         }
     }
 
-    fn at_endpoint_of_config(&self, endpoint: &str) -> Result<Access, String> {
+    fn at_endpoint_of_config(&self, endpoint: &str) -> Result<GrantedAccess, String> {
         let options = self.options;
         // The endpoint may repeat a secret, so no message repeats the endpoint.
         let url = endpoint_url(endpoint).map_err(|what| format!("`{options}.endpoint`: {what}"))?;
@@ -89,35 +89,35 @@ impl StoreAccess<'_> {
             ));
         }
         let credentials = self.credentials();
-        if credentials == Credentials::Environment && !self.is_of_environment(&url) {
+        if credentials == CredentialOrigin::Environment && !self.is_of_environment(&url) {
             return Err(format!(
                 "the credentials of the environment do not go to `{options}.endpoint`: give credentials beside it, such \
                  as `{{env: NAME}}`, or set `{options}.anonymous`"
             ));
         }
-        let endpoint = (credentials != Credentials::Environment).then(|| endpoint.to_owned());
-        Ok(Access { credentials, endpoint, reach: None })
+        let endpoint = (credentials != CredentialOrigin::Environment).then(|| endpoint.to_owned());
+        Ok(GrantedAccess { credentials, endpoint, reach: None })
     }
 
-    fn at_endpoint_of_contract(&self, endpoint: &str) -> Result<Access, String> {
+    fn at_endpoint_of_contract(&self, endpoint: &str) -> Result<GrantedAccess, String> {
         let options = self.options;
         let url = endpoint_url(endpoint).map_err(|what| format!("the endpoint: {what}"))?;
         let credentials = self.credentials();
-        if credentials == Credentials::Config {
+        if credentials == CredentialOrigin::Config {
             return Err(format!(
                 "the credentials of the node's config do not go to the endpoint of a contract: name the endpoint in \
                  `{options}.endpoint`"
             ));
         }
-        if credentials == Credentials::Environment && self.is_of_environment(&url) {
-            return Ok(Access { credentials, endpoint: None, reach: None });
+        if credentials == CredentialOrigin::Environment && self.is_of_environment(&url) {
+            return Ok(GrantedAccess { credentials, endpoint: None, reach: None });
         }
         let (allow_http, options) = (self.allow_http, options.to_owned());
-        let reach = Reach { hosts: vec![], allow_http, options, permitting: "endpoint" };
+        let reach = UrlReach { hosts: vec![], allow_http, options, permitting: "endpoint" };
         reach.check(&url).map_err(|what| format!("the endpoint: {what}"))?;
         // As it was parsed: another parser could find another host in the text.
         let endpoint = Some(url.as_str().trim_end_matches('/').to_owned());
-        Ok(Access { credentials: Credentials::Nobody, endpoint, reach: Some(reach) })
+        Ok(GrantedAccess { credentials: CredentialOrigin::Nobody, endpoint, reach: Some(reach) })
     }
 
     fn is_of_environment(&self, url: &Url) -> bool {
@@ -125,12 +125,12 @@ impl StoreAccess<'_> {
         environment.is_some_and(|environment| environment.origin() == url.origin())
     }
 
-    fn check_bucket(&self, credentials: Credentials) -> Result<(), String> {
+    fn check_bucket(&self, credentials: CredentialOrigin) -> Result<(), String> {
         let is_named = self.buckets.iter().any(|bucket| bucket == self.bucket || bucket == EVERY_BUCKET);
         let is_bound = match credentials {
-            Credentials::Config => true,
-            Credentials::Environment => !self.buckets.is_empty(),
-            Credentials::Nobody => false,
+            CredentialOrigin::Config => true,
+            CredentialOrigin::Environment => !self.buckets.is_empty(),
+            CredentialOrigin::Nobody => false,
         };
         if is_named || !is_bound {
             return Ok(());
@@ -175,24 +175,24 @@ mod tests {
         }
     }
 
-    fn credentials(store: StoreAccess<'_>) -> Credentials {
+    fn credentials(store: StoreAccess<'_>) -> CredentialOrigin {
         store.decide().unwrap().credentials
     }
 
     #[test]
     fn the_environment_gives_credentials_to_the_provider_and_to_its_own_endpoint() {
-        assert_eq!(credentials(plain()), Credentials::Environment);
+        assert_eq!(credentials(plain()), CredentialOrigin::Environment);
         let environment = Some("https://minio.example.org:9000/path");
         for (endpoint, contract) in [(None, Some(MINIO)), (Some(MINIO), None), (Some(MINIO), Some("https://other"))] {
             let access = StoreAccess { environment, endpoint, contract, ..plain() }.decide().unwrap();
-            let expected = Access { credentials: Credentials::Environment, endpoint: None, reach: None };
+            let expected = GrantedAccess { credentials: CredentialOrigin::Environment, endpoint: None, reach: None };
             assert_eq!(access, expected, "{endpoint:?} {contract:?}");
         }
         let refused = StoreAccess { endpoint: Some(MINIO), ..plain() }.decide().unwrap_err();
         assert!(refused.contains("`sources.lake.s3.endpoint`"), "{refused}");
         for other in [None, Some("https://minio.example.org"), Some("http://minio.example.org:9000"), Some("x")] {
             let access = StoreAccess { environment: other, contract: Some(MINIO), ..plain() }.decide().unwrap();
-            assert_eq!((access.credentials, access.endpoint.as_deref()), (Credentials::Nobody, Some(MINIO)));
+            assert_eq!((access.credentials, access.endpoint.as_deref()), (CredentialOrigin::Nobody, Some(MINIO)));
             assert!(access.reach.is_some(), "{other:?}");
         }
     }
@@ -201,7 +201,7 @@ mod tests {
     fn the_config_gives_credentials_to_the_endpoint_and_the_buckets_that_it_names() {
         let buckets = ["lake".to_owned()];
         let own = StoreAccess { has_credentials: true, buckets: &buckets, ..plain() };
-        assert_eq!(credentials(own), Credentials::Config);
+        assert_eq!(credentials(own), CredentialOrigin::Config);
         let access = StoreAccess { endpoint: Some(MINIO), contract: Some("https://evil.example"), ..own }.decide();
         assert_eq!(access.unwrap().endpoint.as_deref(), Some(MINIO));
         let refused = StoreAccess { contract: Some(MINIO), ..own }.decide().unwrap_err();
@@ -210,11 +210,11 @@ mod tests {
             let refused = StoreAccess { buckets: &buckets, ..own }.decide().unwrap_err();
             assert!(refused.contains("`lake`") && refused.contains("`sources.lake.s3.buckets`"), "{refused}");
         }
-        assert_eq!(credentials(StoreAccess { buckets: &["*".to_owned()], ..own }), Credentials::Config);
+        assert_eq!(credentials(StoreAccess { buckets: &["*".to_owned()], ..own }), CredentialOrigin::Config);
         // Buckets bind the environment's credentials, too.
         let refused = StoreAccess { buckets: &["pond".to_owned()], ..plain() }.decide().unwrap_err();
         assert!(refused.contains("`sources.lake.s3.buckets`"), "{refused}");
-        assert_eq!(credentials(StoreAccess { anonymous: true, buckets: &[], ..own }), Credentials::Nobody);
+        assert_eq!(credentials(StoreAccess { anonymous: true, buckets: &[], ..own }), CredentialOrigin::Nobody);
     }
 
     #[test]

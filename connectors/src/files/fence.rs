@@ -76,8 +76,11 @@ impl Fence {
         };
         let folders = folders.map(|folders| folders.into_iter().map(without_links).collect::<Result<Vec<_>, _>>());
         let folders = folders.transpose()?;
-        // What does not exist cannot be read either.
-        let private = bounds.private.iter().filter_map(|path| path.canonicalize().ok()).collect();
+        // What does not exist cannot be read either. A folder around the data, such as one for all files of the node,
+        // says nothing about the data.
+        let is_around = |path: &PathBuf| folders.iter().flatten().any(|folder| folder.starts_with(path));
+        let private = bounds.private.iter().filter_map(|path| path.canonicalize().ok());
+        let private = private.filter(|path| !is_around(path)).collect();
         Ok(Self { folders, private, setting })
     }
 

@@ -13,7 +13,7 @@ use reqwest::redirect::Policy;
 use tokio::net::lookup_host;
 use tokio::runtime::Handle;
 
-use super::reach::Reach;
+use super::reach::UrlReach;
 
 /// The time limit of one request, with its body. Bodies are read in pieces, so a large file takes several requests.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,7 +27,7 @@ const REDIRECTS: usize = 10;
 #[derive(Debug)]
 pub(super) struct StoreConnector {
     /// The servers that may be reached, if the URL is the contract's. The config and the environment may name any.
-    reach: Option<Reach>,
+    reach: Option<UrlReach>,
     runtime: Handle,
 }
 
@@ -36,7 +36,7 @@ impl StoreConnector {
     ///
     /// # Errors
     /// There is no runtime.
-    pub(super) fn new(reach: Option<Reach>) -> Result<Self, String> {
+    pub(super) fn new(reach: Option<UrlReach>) -> Result<Self, String> {
         let runtime =
             Handle::try_current().map_err(|_| "a remote source can only be opened on a tokio runtime".to_owned())?;
         Ok(Self { reach, runtime })
@@ -79,7 +79,7 @@ impl HttpConnector for StoreConnector {
 }
 
 /// A resolver that leaves out the addresses that must not be reached.
-struct GuardedResolver(Reach);
+struct GuardedResolver(UrlReach);
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
@@ -87,7 +87,7 @@ impl Resolve for GuardedResolver {
     }
 }
 
-async fn addresses(reach: Reach, name: String) -> Result<Addrs, Box<dyn StdError + Send + Sync>> {
+async fn addresses(reach: UrlReach, name: String) -> Result<Addrs, Box<dyn StdError + Send + Sync>> {
     let found: Vec<_> = lookup_host((name.clone(), 0)).await?.collect();
     Ok(Box::new(reach.permitted(&name, &found)?.into_iter()))
 }
@@ -100,7 +100,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_leads_to_this_machine_is_not_connected_to() {
-        let reach = |hosts: &[&str]| Reach {
+        let reach = |hosts: &[&str]| UrlReach {
             hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             allow_http: true,
             options: "sources.web.http".to_owned(),

@@ -13,7 +13,7 @@ const CLOUD_SERVICES: [Ipv4Addr; 3] =
 
 /// The servers that a URL may reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Reach {
+pub(super) struct UrlReach {
     /// The hosts that the config names: `host`, or `host:port`. If there are some, no other host is reached.
     pub(super) hosts: Vec<String>,
     /// True if the config permits requests without TLS.
@@ -24,7 +24,7 @@ pub(super) struct Reach {
     pub(super) permitting: &'static str,
 }
 
-impl Reach {
+impl UrlReach {
     /// Checks a URL without a request.
     ///
     /// # Errors
@@ -62,7 +62,7 @@ impl Reach {
     /// it.
     ///
     /// # Errors
-    /// As [`Reach::check`].
+    /// As [`UrlReach::check`].
     pub(super) async fn check_addresses(&self, url: &Url) -> Result<(), String> {
         let Some(Host::Domain(name)) = url.host() else { return Ok(()) };
         match lookup_host((name.to_owned(), 0)).await {
@@ -122,12 +122,12 @@ mod tests {
 
     use super::*;
 
-    fn reach(hosts: &[&str], allow_http: bool) -> Reach {
+    fn reach(hosts: &[&str], allow_http: bool) -> UrlReach {
         let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
-        Reach { hosts, allow_http, options: "sources.web.http".to_owned(), permitting: "hosts" }
+        UrlReach { hosts, allow_http, options: "sources.web.http".to_owned(), permitting: "hosts" }
     }
 
-    fn check(reach: &Reach, url: &str) -> Result<(), String> {
+    fn check(reach: &UrlReach, url: &str) -> Result<(), String> {
         reach.check(&Url::parse(url).unwrap())
     }
 

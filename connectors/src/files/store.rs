@@ -17,11 +17,11 @@ use object_store::http::HttpBuilder;
 use object_store::{ClientConfigKey, ClientOptions, HeaderMap, HeaderValue, ObjectStore, RetryConfig};
 use url::Url;
 
-use super::access::{Access, Credentials, StoreAccess};
+use super::access::{CredentialOrigin, GrantedAccess, StoreAccess};
 use super::guarded_client::{CONNECT_TIMEOUT, REQUEST_TIMEOUT, StoreConnector};
 use super::location::{Location, StoreAddress};
 use super::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, Secret, SourceOptions};
-use super::reach::Reach;
+use super::reach::UrlReach;
 use super::scoped_store::ScopedStore;
 
 const RETRIES: usize = 3;
@@ -105,7 +105,7 @@ struct Build<'a> {
     endpoint: Option<&'a str>,
     secrets: Secrets,
     /// The URL of the store and the servers that may be reached, if the URL is the contract's.
-    contract_url: Option<(Reach, Url)>,
+    contract_url: Option<(UrlReach, Url)>,
 }
 
 impl Build<'_> {
@@ -136,14 +136,14 @@ impl Build<'_> {
             buckets_option: "buckets",
         };
         let access = access.decide()?;
-        if access.credentials != Credentials::Environment {
+        if access.credentials != CredentialOrigin::Environment {
             // Nothing of the environment is mixed with the config, such as a session token.
             builder = AmazonS3Builder::new();
         }
         builder = builder
             .with_bucket_name(bucket)
             .with_virtual_hosted_style_request(options.virtual_hosted_style)
-            .with_skip_signature(access.credentials == Credentials::Nobody)
+            .with_skip_signature(access.credentials == CredentialOrigin::Nobody)
             .with_retry(retry())
             .with_http_connector(self.connector(&access)?);
         for (key, value) in timeouts() {
@@ -158,7 +158,7 @@ impl Build<'_> {
         if let Some(region) = &options.region {
             builder = builder.with_region(region);
         }
-        if access.credentials == Credentials::Config {
+        if access.credentials == CredentialOrigin::Config {
             let (id, key) = (self.reveal(options.access_key_id.as_ref())?, self.secret_key(options)?);
             let id = id.ok_or_else(|| format!("`{}` needs `access_key_id`", self.options("s3")))?;
             builder = builder.with_access_key_id(id).with_secret_access_key(key);
@@ -191,12 +191,12 @@ impl Build<'_> {
             buckets_option: "buckets",
         };
         let access = access.decide()?;
-        if access.credentials != Credentials::Environment {
+        if access.credentials != CredentialOrigin::Environment {
             builder = GoogleCloudStorageBuilder::new();
         }
         builder = builder
             .with_bucket_name(bucket)
-            .with_skip_signature(access.credentials == Credentials::Nobody)
+            .with_skip_signature(access.credentials == CredentialOrigin::Nobody)
             .with_retry(retry())
             .with_http_connector(self.connector(&access)?);
         for (key, value) in timeouts() {
@@ -208,7 +208,7 @@ impl Build<'_> {
         if let Some(endpoint) = &access.endpoint {
             builder = builder.with_base_url(endpoint);
         }
-        if access.credentials == Credentials::Config {
+        if access.credentials == CredentialOrigin::Config {
             if let Some(path) = &options.service_account_path {
                 builder = builder.with_service_account_path(path.to_string_lossy());
             }
@@ -240,12 +240,12 @@ impl Build<'_> {
             buckets_option: "containers",
         };
         let access = access.decide()?;
-        if access.credentials != Credentials::Environment {
+        if access.credentials != CredentialOrigin::Environment {
             builder = MicrosoftAzureBuilder::new();
         }
         builder = builder
             .with_container_name(container)
-            .with_skip_signature(access.credentials == Credentials::Nobody)
+            .with_skip_signature(access.credentials == CredentialOrigin::Nobody)
             .with_retry(retry())
             .with_http_connector(self.connector(&access)?);
         for (key, value) in timeouts() {
@@ -260,7 +260,7 @@ impl Build<'_> {
         if let Some(endpoint) = access.endpoint {
             builder = builder.with_endpoint(endpoint);
         }
-        if access.credentials == Credentials::Config {
+        if access.credentials == CredentialOrigin::Config {
             if let Some(key) = self.reveal(options.access_key.as_ref())? {
                 builder = builder.with_access_key(key);
             }
@@ -279,11 +279,11 @@ impl Build<'_> {
         &self,
         account: Option<&'a str>,
         options: &'a AzureOptions,
-        credentials: Credentials,
+        credentials: CredentialOrigin,
     ) -> Result<Option<&'a str>, String> {
         let own = options.account.as_deref();
         match account {
-            Some(account) if credentials == Credentials::Config && own != Some(account) => Err(format!(
+            Some(account) if credentials == CredentialOrigin::Config && own != Some(account) => Err(format!(
                 "the node's credentials are not for the account `{account}`: name it in `{}.account` in the node's config",
                 self.options("azure")
             )),
@@ -292,7 +292,7 @@ impl Build<'_> {
     }
 
     fn http(&mut self, origin: &str, options: &HttpOptions) -> Result<Arc<dyn ObjectStore>, String> {
-        let reach = Reach {
+        let reach = UrlReach {
             hosts: options.hosts.clone(),
             allow_http: options.allow_http,
             options: self.options("http"),
@@ -345,7 +345,7 @@ impl Build<'_> {
     }
 
     /// Returns the connector of a store, and keeps the URL that must be checked before the store is used.
-    fn connector(&mut self, access: &Access) -> Result<StoreConnector, String> {
+    fn connector(&mut self, access: &GrantedAccess) -> Result<StoreConnector, String> {
         if let (Some(reach), Some(endpoint)) = (&access.reach, &access.endpoint) {
             let url = Url::parse(endpoint).map_err(|e| format!("the endpoint is not a URL: {e}"))?;
             self.contract_url = Some((reach.clone(), url));

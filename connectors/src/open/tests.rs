@@ -28,9 +28,9 @@ enum Behaviour {
 
 /// Opens ports over no rows, according to the behaviour of each. A port without one responds.
 #[derive(Debug, Default)]
-struct Sources(Mutex<BTreeMap<String, Behaviour>>);
+struct FakeSources(Mutex<BTreeMap<String, Behaviour>>);
 
-impl Sources {
+impl FakeSources {
     fn of(behaviours: &[(&str, Behaviour)]) -> Self {
         let sources = Self::default();
         behaviours.iter().for_each(|(port, behaviour)| sources.set(port, *behaviour));
@@ -43,7 +43,7 @@ impl Sources {
 }
 
 #[async_trait]
-impl SourceOpener for Sources {
+impl SourceOpener for FakeSources {
     async fn open(&self, port: &Port, _: &Arc<RuntimeEnv>) -> Result<OpenedPort, OpenError> {
         let behaviour = lock(&self.0).get(port.name.port.as_str()).copied();
         match behaviour.unwrap_or(Behaviour::Responds) {
@@ -103,7 +103,7 @@ const SOON: OpenOptions = OpenOptions { timeout: Duration::from_millis(100), req
 async fn a_source_that_does_not_respond_closes_its_port_alone() {
     use Behaviour::{NeverResponds, RefusesConnections, Responds};
 
-    let (sources, runtime) = (Sources::of(&[("a", NeverResponds), ("b", RefusesConnections)]), Arc::default());
+    let (sources, runtime) = (FakeSources::of(&[("a", NeverResponds), ("b", RefusesConnections)]), Arc::default());
     let domain = open_domain_with(catalog(&["a", "b", "c"]), &sources, &runtime, SOON).await.unwrap();
     assert_eq!(domain.ports.iter().filter(|port| is_open(port)).count(), 1);
     assert_eq!(rows(&domain, "c").await.unwrap(), 0);
@@ -130,7 +130,7 @@ async fn a_source_that_does_not_respond_closes_its_port_alone() {
 
 #[tokio::test]
 async fn another_load_error_stays_while_a_port_opens() {
-    let (sources, runtime) = (Sources::of(&[("a", Behaviour::RefusesConnections)]), Arc::default());
+    let (sources, runtime) = (FakeSources::of(&[("a", Behaviour::RefusesConnections)]), Arc::default());
     let mut domain = open_domain_with(catalog(&["a"]), &sources, &runtime, SOON).await.unwrap();
     let mut reported = (*domain.catalog).clone();
     reported.products.values_mut().for_each(|product| product.load_error = Some("line 3: unknown key".to_owned()));
@@ -143,7 +143,7 @@ async fn another_load_error_stays_while_a_port_opens() {
 
 #[tokio::test]
 async fn a_source_that_responds_with_faults_stays_closed_until_they_are_fixed() {
-    let (sources, runtime) = (Sources::of(&[("a", Behaviour::NeverResponds)]), Arc::default());
+    let (sources, runtime) = (FakeSources::of(&[("a", Behaviour::NeverResponds)]), Arc::default());
     let domain = open_domain_with(catalog(&["a"]), &sources, &runtime, SOON).await.unwrap();
     sources.set("a", Behaviour::HasFaults);
     let domain = open_again(&domain, &sources, &runtime, SOON.timeout).await.unwrap();
@@ -156,7 +156,7 @@ async fn a_source_that_responds_with_faults_stays_closed_until_they_are_fixed() 
 #[tokio::test]
 async fn faults_and_required_sources_are_errors() {
     let runtime = Arc::default();
-    let sources = Sources::of(&[("a", Behaviour::HasFaults), ("b", Behaviour::NeverResponds)]);
+    let sources = FakeSources::of(&[("a", Behaviour::HasFaults), ("b", Behaviour::NeverResponds)]);
     let refused = open_domain_with(catalog(&["a", "b"]), &sources, &runtime, SOON).await.unwrap_err();
     assert_eq!(refused.0.len(), 1, "{refused}");
     let strict = OpenOptions { requires_all: true, ..SOON };
@@ -172,7 +172,7 @@ async fn ports_that_hang_do_not_hold_up_others() {
     let names: Vec<String> = (0..3 * OPENINGS).map(|i| format!("p{i:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let (hanging, last) = (catalog(&names), catalog(&["last"]));
-    let (sources, runtime) = (Sources::default(), Arc::default());
+    let (sources, runtime) = (FakeSources::default(), Arc::default());
     names.iter().for_each(|name| sources.set(name, Behaviour::NeverResponds));
     let slots = Slots { free: Semaphore::new(OPENINGS), patience: Duration::from_millis(10) };
     let minute = Duration::from_secs(60);
