@@ -96,7 +96,6 @@ pub fn cpu_ticks(pid: u32) -> u64 {
 pub struct Node {
     home: PathBuf,
     config: Value,
-    environment: Vec<(String, String)>,
     url: String,
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
@@ -110,18 +109,8 @@ impl Node {
         Self::spawn(home, config).ready()
     }
 
-    /// Starts a node as [`Node::start`] does, with these variables in its environment.
-    pub fn start_in(home: &Path, config: Value, environment: &[(&str, &str)]) -> Self {
-        let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        Self::spawn_in(home, config, environment).ready()
-    }
-
     /// Starts a node without waiting for it; see [`Node::ready`].
-    pub fn spawn(home: &Path, config: Value) -> Self {
-        Self::spawn_in(home, config, vec![])
-    }
-
-    fn spawn_in(home: &Path, mut config: Value, environment: Vec<(String, String)>) -> Self {
+    pub fn spawn(home: &Path, mut config: Value) -> Self {
         fs::create_dir_all(home).unwrap();
         if config["listen"].is_null() {
             config["listen"] = "127.0.0.1:0".into();
@@ -129,8 +118,8 @@ impl Node {
         if config["sources"]["files"]["root"].is_null() {
             config["sources"]["files"]["root"] = "/".into();
         }
-        let child = launch(home, &config, &environment);
-        let mut node = Self { home: home.into(), config, environment, url: String::new(), child, stdout: None };
+        let child = launch(home, &config);
+        let mut node = Self { home: home.into(), config, url: String::new(), child, stdout: None };
         node.stdout = node.child.stdout.take().map(BufReader::new);
         node
     }
@@ -156,11 +145,11 @@ impl Node {
 
     /// Restarts the node at the same address.
     pub fn restart(self) -> Self {
-        let (home, mut config, environment) = (self.home.clone(), self.config.clone(), self.environment.clone());
+        let (home, mut config) = (self.home.clone(), self.config.clone());
         let address = self.url.rsplit_once('/').unwrap().1.to_owned();
         drop(self);
         config["listen"] = address.into();
-        Self::spawn_in(&home, config, environment).ready()
+        Self::start(&home, config)
     }
 
     /// Returns the URL of the node.
@@ -224,14 +213,13 @@ impl Drop for Node {
     }
 }
 
-fn launch(home: &Path, config: &Value, environment: &[(String, String)]) -> Child {
+fn launch(home: &Path, config: &Value) -> Child {
     // JSON is also YAML.
     let file = home.join("node.yaml");
     fs::write(&file, config.to_string()).unwrap();
     let log = File::options().create(true).append(true).open(home.join("log")).unwrap();
     let mut command = Command::new(program());
     command.args(["serve", "--exit-with-stdin", "--config"]).arg(file);
-    command.envs(environment.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
     command.spawn().unwrap()
 }
