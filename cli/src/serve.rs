@@ -40,8 +40,10 @@ pub async fn serve(mut config: NodeConfig, args: &ServeArgs) -> Result<()> {
         config.admin = None;
         config.telemetry = None;
     }
+    let builder = Node::builder().config(config);
+    let builder = if args.check { builder.require_sources() } else { builder };
     let node = tokio::select! {
-        node = Node::builder().config(config).build() => node?,
+        node = builder.build() => node?,
         () = stop.cancelled() => return Ok(()),
     };
     if args.check {

@@ -1,7 +1,7 @@
 //! The interface of a place where a port's data is stored.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -25,8 +25,8 @@ pub trait SourceOpener: Debug + Send + Sync {
     ///
     /// # Errors
     /// Every problem, with its place in the contract: data that does not exist, a column that the source lacks, a type
-    /// that does not match.
-    async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, Diagnostics>;
+    /// that does not match; a source that does not respond.
+    async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, OpenError>;
 
     /// Returns a footprint that distinguishes the present state of a port's data from others; `None` if the source has
     /// none without reading rows, or does not answer.
@@ -39,6 +39,40 @@ pub trait SourceOpener: Debug + Send + Sync {
         None
     }
 }
+
+/// The reason why a port cannot be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// The contract, the config or the data has faults, and somebody must fix them.
+    Faulty(Diagnostics),
+    /// The source does not respond. A later attempt may succeed.
+    Unavailable(Diagnostics),
+}
+
+impl OpenError {
+    /// Returns the problems.
+    pub fn into_diagnostics(self) -> Diagnostics {
+        match self {
+            Self::Faulty(diagnostics) | Self::Unavailable(diagnostics) => diagnostics,
+        }
+    }
+}
+
+impl From<Diagnostics> for OpenError {
+    fn from(diagnostics: Diagnostics) -> Self {
+        Self::Faulty(diagnostics)
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Faulty(diagnostics) | Self::Unavailable(diagnostics) => fmt::Display::fmt(diagnostics, f),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
 
 /// A state of a port's data, as far as its source can report it cheaply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +175,8 @@ pub struct PortAtSite {
     pub table: Vec<String>,
 }
 
-/// A domain whose ports are all open: the input of an engine that owns the domain.
+/// A domain whose ports were opened: the input of an engine that owns the domain. A port whose source did not respond is
+/// closed, and its scans fail.
 #[derive(Clone, Debug)]
 pub struct LocalDomain {
     /// The catalog, with the columns' real types filled in.

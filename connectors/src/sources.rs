@@ -8,7 +8,7 @@ use portolan_catalog::{Diagnostic, Diagnostics, Place, Port, SourceKind};
 
 #[cfg(feature = "files")]
 use crate::files::FileSources;
-use crate::source::{Footprint, OpenedPort, SourceCounters, SourceOpener};
+use crate::source::{Footprint, OpenError, OpenedPort, SourceCounter, SourceCounters, SourceOpener};
 
 /// The openers of all kinds of sources that this build has.
 #[derive(Clone, Debug, Default)]
@@ -52,19 +52,20 @@ impl Sources {
 
 #[async_trait]
 impl SourceOpener for Sources {
-    async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, Diagnostics> {
+    async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, OpenError> {
         let Some(source) = &port.source else {
-            return Err(wrong(&Place::default(), format!("port {} has no source on this node", port.name)));
+            return Err(wrong(&Place::default(), format!("port {} has no source on this node", port.name)).into());
         };
+        let mut attempt = Attempt { counter: self.counters.of(&source.server), succeeded: false };
         let opened = match self.opener(&source.kind) {
             Some(opener) => opener.open(port, runtime).await,
             None => {
                 let (port, kind) = (&port.name, source.kind.name());
                 let message = format!("port {port}: this program has no opener for a source of kind `{kind}`");
-                Err(wrong(&source.place, message))
+                Err(wrong(&source.place, message).into())
             }
         };
-        self.counters.of(&source.server).tried_to_open(opened.is_ok());
+        attempt.succeeded = opened.is_ok();
         opened
     }
 
@@ -87,6 +88,18 @@ impl SourceOpener for Sources {
     }
 }
 
+/// An attempt to open a port. It is counted when it is dropped, also if the caller no longer waits for the source.
+struct Attempt {
+    counter: Arc<SourceCounter>,
+    succeeded: bool,
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.counter.tried_to_open(self.succeeded);
+    }
+}
+
 fn wrong(place: &Place, message: String) -> Diagnostics {
     Diagnostics(vec![Diagnostic { place: place.clone(), message, suggestion: None }])
 }
@@ -97,6 +110,7 @@ mod tests {
 
     use std::collections::BTreeMap;
 
+    use futures::FutureExt;
     use portolan_catalog::{Column, FileFormat, FileSource, PortRef, PortSource};
 
     use super::*;
@@ -135,10 +149,11 @@ mod tests {
 
         std::fs::remove_file(folder.path().join("o.csv")).unwrap();
         sources.open(&port, &runtime).await.unwrap_err();
+        assert!(sources.open(&port, &runtime).now_or_never().is_none(), "nobody waits for this attempt");
         let context = datafusion::prelude::SessionContext::new_with_config_rt(Default::default(), runtime.clone());
         context.read_table(opened.provider).unwrap().collect().await.unwrap_err();
         let counted = sources.counters().read();
         let SourceMetrics { opened, not_opened, not_read } = counted["lake"];
-        assert_eq!((counted.len(), opened, not_opened, not_read > 0), (1, 1, 1, true));
+        assert_eq!((counted.len(), opened, not_opened, not_read > 0), (1, 1, 2, true));
     }
 }

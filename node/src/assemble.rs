@@ -5,15 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use datafusion::execution::runtime_env::RuntimeEnv;
 use portolan_catalog::{DomainCatalog, DomainName, load_domain};
-use portolan_connectors::files::FileSources;
 use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeOptions, NodeSite, NodeTls};
-use portolan_connectors::{LocalDomain, OwnerKey, Sources, open_domain};
+use portolan_connectors::{LocalDomain, OpenOptions, OwnerKey, Sources, open_domain_with};
 use portolan_engine::{Engine, Limits};
 
 use crate::admin::Admin;
 use crate::config::{NodeConfig, PeerConfig};
 use crate::host::{MemoryLimit, memory_limits};
-use crate::state::{OwnKey, owners_file};
+use crate::state::OwnKey;
 use crate::status::Status;
 #[cfg(feature = "telemetry")]
 use crate::telemetry::Telemetry;
@@ -78,6 +77,7 @@ pub struct Node {
 #[derive(Clone, Debug, Default)]
 pub struct NodeBuilder {
     config: NodeConfig,
+    requires_sources: bool,
 }
 
 impl NodeBuilder {
@@ -110,14 +110,24 @@ impl NodeBuilder {
         self
     }
 
+    /// Makes a source that does not respond an error of [`NodeBuilder::build`].
+    #[must_use]
+    pub fn require_sources(mut self) -> Self {
+        self.requires_sources = true;
+        self
+    }
+
     /// Starts the listener for operators, opens the ports of the domain, and starts the engine. Must be called on a
     /// tokio runtime.
+    ///
+    /// The port of a source that does not respond stays closed, and its product has a `load_error`. The node opens the
+    /// port when the source responds.
     ///
     /// # Errors
     /// Every fault of the descriptors and of the data; a peer's URL, password or key that cannot be used; an engine
     /// that does not start; an address for operators that is in use.
     pub async fn build(self) -> Result<Node> {
-        let config = self.config;
+        let Self { config, requires_sources } = self;
         for warning in config.exposed_files() {
             tracing::warn!("{warning}");
         }
@@ -143,7 +153,7 @@ impl NodeBuilder {
         if let Some(telemetry) = &telemetry {
             builder = builder.spans(telemetry.spans());
         }
-        let opened = open(&config, &sources, &runtime).await?;
+        let opened = open(&config, &sources, &runtime, requires_sources).await?;
         if let Some(domain) = opened.clone() {
             builder = builder.local_domain(domain);
         }
@@ -153,7 +163,7 @@ impl NodeBuilder {
         for (domain, keys) in config.domain_keys()? {
             builder = builder.domain_keys(domain, keys);
         }
-        if let Some(file) = owners_file(&config) {
+        if let Some(file) = config.owners_file() {
             builder = builder.owners_file(file);
         }
         for peer in &config.peers {
@@ -231,14 +241,16 @@ pub(crate) async fn open(
     config: &NodeConfig,
     sources: &Sources,
     runtime: &Arc<RuntimeEnv>,
+    requires_all: bool,
 ) -> Result<Option<LocalDomain>> {
     let Some(catalog) = load(config).await? else { return Ok(None) };
-    Ok(Some(open_domain(catalog, sources, runtime).await?))
+    let options = OpenOptions { timeout: config.open_timeout(), requires_all };
+    Ok(Some(open_domain_with(catalog, sources, runtime, options).await?))
 }
 
 /// Returns the openers of all kinds of sources, with the options in the config.
 fn sources(config: &NodeConfig) -> Sources {
-    Sources::default().with_files(FileSources::new(config.sources.clone()))
+    Sources::default().with_files(config.file_sources())
 }
 
 async fn load(config: &NodeConfig) -> Result<Option<DomainCatalog>> {

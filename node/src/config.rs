@@ -19,8 +19,10 @@ mod check;
 mod delegation;
 mod domains;
 mod exposed_files;
+mod paths;
 mod service;
 mod shares;
+mod sources;
 mod tokens;
 
 pub use delegation::{AllowedConfig, OwnIdentityConfig, TrustedKey, TrustedNodeConfig};
@@ -88,6 +90,9 @@ pub struct NodeConfig {
     pub refresh_interval: Option<Length>,
     /// The time between two checks for changed data, whose statistics are then computed again. Default: 1m.
     pub statistics_interval: Option<Length>,
+    /// The time limit for opening a port. If its source does not respond by then, the port stays closed, and the node
+    /// tries again after `statistics_interval`. Default: 1m.
+    pub open_timeout: Option<Length>,
     /// The filter of the log, such as `info` or `portolan=debug`. The variable `PORTOLAN_LOG` takes precedence.
     /// Default: `info`.
     pub log: Option<String>,
@@ -105,7 +110,7 @@ pub struct NodeConfig {
     pub state_folder: Option<PathBuf>,
     /// The number of threads that drive plans. Default: the number of cores.
     pub cpu_threads: Option<usize>,
-    /// The file that the config was loaded from.
+    /// The file of the config.
     #[serde(skip)]
     pub file: Option<PathBuf>,
 }
@@ -131,6 +136,7 @@ impl Default for NodeConfig {
             shares: SharesConfig::default(),
             refresh_interval: None,
             statistics_interval: None,
+            open_timeout: None,
             log: None,
             log_format: LogFormat::default(),
             admin: None,
@@ -316,8 +322,7 @@ impl NodeConfig {
     /// # Errors
     /// Every fault of the config.
     pub fn load(file: &Path) -> Result<Self, Diagnostics> {
-        let config = Self::parse(&yaml::read(file)?, file)?;
-        Ok(Self { file: Some(file.to_path_buf()), ..config })
+        Self::parse(&yaml::read(file)?, file)
     }
 
     /// Parses and checks `text` as the content of `file`. Relative paths are joined with the folder of `file`.
@@ -327,6 +332,7 @@ impl NodeConfig {
     pub fn parse(text: &str, file: &Path) -> Result<Self, Diagnostics> {
         let document = Document::parse(text, file)?;
         let mut config: Self = yaml::parse(text, file)?;
+        config.file = Some(file.to_path_buf());
         config.resolve_paths(file);
         config.check(&document)?;
         Ok(config)
@@ -394,28 +400,6 @@ impl NodeConfig {
     /// Returns the time between two checks for changed data.
     pub fn statistics_interval(&self) -> Duration {
         self.statistics_interval.map_or(STATISTICS_INTERVAL, |length| length.0)
-    }
-
-    fn resolve_paths(&mut self, file: &Path) {
-        let base = file.parent().unwrap_or(Path::new(""));
-        self.state_folder = Some(match &self.state_folder {
-            Some(folder) => base.join(folder),
-            None => file.with_extension("state"),
-        });
-        if self.domain.is_some() {
-            self.products = Some(base.join(self.products.as_deref().unwrap_or(Path::new("products"))));
-        }
-        let peers = self.peers.iter_mut().flat_map(|p| [&mut p.ca, &mut p.cert, &mut p.key]).flatten();
-        let tls =
-            self.tls.iter_mut().flat_map(|t| [Some(&mut t.cert), Some(&mut t.key), t.client_ca.as_mut()]).flatten();
-        let keys = self.tokens.iter_mut().filter_map(|token| token.jwks.path_mut());
-        let telemetry = self.telemetry.iter_mut().filter_map(|telemetry| telemetry.ca.as_mut());
-        for path in peers.chain(tls).chain(keys).chain(telemetry).chain(self.spill_folder.as_mut()) {
-            *path = base.join(&*path);
-        }
-        for path in self.key_files() {
-            *path = base.join(&*path);
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{ClientCertificate, TokenConfig};
 use crate::host::most_files;
-use crate::watch::{watch_data, watch_descriptors};
+use crate::watch::{watch_closed_ports, watch_data, watch_descriptors};
 use crate::{Error, Node, Result};
 
 /// A node that is bound to its address and does not serve yet.
@@ -88,6 +88,7 @@ impl BoundNode {
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let _descriptors = AbortOnDropHandle::new(tokio::spawn(watch_descriptors(self.node.clone())));
         let _data = AbortOnDropHandle::new(tokio::spawn(watch_data(self.node.clone())));
+        let _closed_ports = AbortOnDropHandle::new(tokio::spawn(watch_closed_ports(self.node.clone())));
         let served = self.server.serve(self.node.engine, stop).await;
         #[cfg(feature = "telemetry")]
         if let Some(telemetry) = &self.node.telemetry {

@@ -11,11 +11,6 @@ use portolan_connectors::node::{NodeIdentity, NodeKey};
 use crate::config::{NodeConfig, SecretString};
 use crate::{Error, Result};
 
-/// The file with the node's key.
-const KEY_FILE: &str = "node-key.pem";
-/// The file with the owners of domains.
-const OWNERS_FILE: &str = "owners.json";
-
 /// The key that a node signs its catalog with.
 #[derive(Clone, Debug)]
 pub(crate) struct OwnKey {
@@ -34,7 +29,7 @@ impl OwnKey {
             return Ok(Self { key: identity.key().clone(), unsaved: None });
         }
         // Other nodes remember only the keys of nodes with a domain.
-        let file = config.state_folder.as_ref().filter(|_| config.domain.is_some()).map(|f| f.join(KEY_FILE));
+        let file = config.kept_key_file().filter(|_| config.domain.is_some());
         if let Some(file) = &file {
             match fs::read(file) {
                 Ok(pem) => return Ok(Self { key: Arc::new(parse(file, &pem)?), unsaved: None }),
@@ -75,11 +70,6 @@ impl OwnKey {
             }
         }
     }
-}
-
-/// Returns the file in which the node remembers the owners of domains, if it has a state folder.
-pub(crate) fn owners_file(config: &NodeConfig) -> Option<PathBuf> {
-    config.state_folder.as_ref().map(|folder| folder.join(OWNERS_FILE))
 }
 
 /// Writes a private key to a new file that only its owner can read.

@@ -44,6 +44,7 @@ const CRATES: [Floors; 7] = [
             "site",
             "peer",
             "source",
+            "closed",
             "statistics",
             "open",
             "files",

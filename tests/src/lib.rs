@@ -18,6 +18,7 @@ pub mod parquet_files;
 pub mod products;
 pub mod python;
 pub mod random_queries;
+pub mod recording_server;
 pub mod rows;
 pub mod sql_site;
 pub mod terminal;

@@ -104,7 +104,8 @@ pub struct Node {
 
 impl Node {
     /// Starts a node with this config in `home`, which also has its log, and waits until the node listens. It listens
-    /// on a free port of loopback, unless the config has another address.
+    /// on a free port of loopback, unless the config has another address. The server `files` of the tests' contracts may
+    /// have its files anywhere, unless the config has another root.
     pub fn start(home: &Path, config: Value) -> Self {
         Self::spawn(home, config).ready()
     }
@@ -114,6 +115,9 @@ impl Node {
         fs::create_dir_all(home).unwrap();
         if config["listen"].is_null() {
             config["listen"] = "127.0.0.1:0".into();
+        }
+        if config["sources"]["files"]["root"].is_null() {
+            config["sources"]["files"]["root"] = "/".into();
         }
         let child = launch(home, &config);
         let mut node = Self { home: home.into(), config, url: String::new(), admin: None, child, stdout: None };

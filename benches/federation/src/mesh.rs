@@ -80,6 +80,7 @@ impl Mesh {
                 let products = home.join("products");
                 write_descriptors(domain, data, &products)?;
                 config["domain"] = domain.into();
+                config["sources"] = json!({ "files": { "root": data } });
                 config["products"] = products.display().to_string().into();
             }
             mesh.nodes.push(Node::start(portolan, &home, &config).await?);

@@ -25,6 +25,7 @@ use datafusion_datasource::morsel::{Morsel, MorselPlan, MorselPlanner, Morselize
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use object_store::ObjectStore;
+use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path;
 use portolan_catalog::{FileFormat, PortRef, names_location};
 
@@ -165,6 +166,19 @@ fn is_gone(error: &(dyn std::error::Error + 'static)) -> bool {
     while let Some(error) = next {
         if matches!(error.downcast_ref(), Some(object_store::Error::NotFound { .. })) {
             return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// True if an error, or one of its causes, is that a server does not respond.
+pub(super) fn is_unanswered(error: &(dyn std::error::Error + 'static)) -> bool {
+    use HttpErrorKind::{Connect, Interrupted, Request, Timeout};
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<HttpError>() {
+            return matches!(error.kind(), Connect | Request | Timeout | Interrupted);
         }
         next = error.source();
     }

@@ -97,7 +97,7 @@ impl TableProvider for FileTable {
             .with_statistics(statistics)
             .with_projection_indices(Some(positions))?
             .with_limit(limit)
-            .with_expr_adapter(Some(Arc::new(LosslessAdapters)))
+            .with_expr_adapter(Some(Arc::new(LosslessAdapters { required: self.layout.required_columns() })))
             .build();
         let plan = reader.create_physical_plan(state, config).await?;
         let footers = state.runtime_env().cache_manager.get_file_metadata_cache();

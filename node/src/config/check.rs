@@ -35,7 +35,7 @@ impl Check<'_> {
     }
 
     /// Reports a folder that cannot be read.
-    fn folder(&mut self, pointer: &str, path: Option<&Path>) {
+    pub(super) fn folder(&mut self, pointer: &str, path: Option<&Path>) {
         if let Some(path) = path
             && let Err(e) = std::fs::read_dir(path)
         {
@@ -68,6 +68,7 @@ impl NodeConfig {
         self.check_peers(check);
         self.check_domains(check);
         self.check_delegation(check);
+        self.check_sources(check);
         if let Some(tls) = &self.tls {
             check.file("/tls/cert", Some(&tls.cert));
             check.file("/tls/key", Some(&tls.key));

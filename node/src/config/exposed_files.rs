@@ -78,8 +78,8 @@ mod tests {
         let tls = "tls: {cert: cert.pem, key: key.pem}\n";
         let login = "peers:\n- {url: 'grpc://127.0.0.1:1', user: me, password: hunter2}\n";
         let client = "peers:\n- {url: 'grpc+tls://a:1', ca: cert.pem, cert: cert.pem, key: key.pem}\n";
-        let source = "sources: {files: {http: {bearer_token: {file: '@/token.txt'}}}}\n";
-        let inline = "sources: {files: {http: {bearer_token: hunter2}}}\n";
+        let source = "sources: {files: {http: {bearer_token: {file: '@/token.txt'}, hosts: [a]}}}\n";
+        let inline = "sources: {files: {http: {bearer_token: hunter2, hosts: [a]}}}\n";
         let everything = format!("{tls}{client}{source}");
         let cases: [(&str, &[&str]); 7] = [
             ("{}", &[]),

@@ -22,6 +22,7 @@ fn an_empty_object_is_a_gateway_on_loopback() {
     assert_eq!(config.listen, "127.0.0.1:50051");
     assert!(config.allows_anonymous());
     assert_eq!(config.limits(None), Limits::default());
+    config.file = None;
     assert_eq!(format!("{config:?}"), format!("{:?}", NodeConfig::default()));
 }
 
@@ -126,6 +127,26 @@ fn a_link_is_read_as_given() {
     assert!(error.starts_with("node.yaml:3: peers[0].latency: 50 is not a length of time"), "{error}");
     let error = check("peers:\n- url: grpc://a:1\n  bandwidth: 0\n").unwrap_err();
     assert!(error.starts_with("node.yaml:3: peers[0].bandwidth: 0 is not a size above 0"), "{error}");
+}
+
+#[test]
+fn credentials_need_a_place_to_go_to_and_a_root_must_be_there() {
+    let error = check(
+        "sources:\n  lake:\n    root: nowhere\n    s3: {access_key_id: hunter2, secret_access_key: hunter2}\n  web/2:\n    \
+         http: {bearer_token: hunter2}\n  open:\n    s3: {endpoint: 'https://a.example', anonymous: true}\n",
+    )
+    .unwrap_err();
+    let starts = [
+        "node.yaml:3: sources.lake.root: cannot read the folder nowhere",
+        "node.yaml:4: sources.lake.s3: `buckets` is missing",
+        "node.yaml:6: sources.web/2.http: `hosts` is missing",
+    ];
+    let lines: Vec<_> = error.lines().collect();
+    assert_eq!(lines.len(), starts.len(), "{error}");
+    for (line, start) in lines.iter().zip(starts) {
+        assert!(line.starts_with(start) && !line.contains("hunter2"), "{line}");
+    }
+    check("sources: {lake: {root: products, s3: {session_token: x, buckets: [lake]}}}\nopen_timeout: 5s\n").unwrap();
 }
 
 #[test]
