@@ -64,6 +64,8 @@ pub(crate) struct Batches {
     deadline: Instant,
     progress: ProgressHandle,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// The query as it is counted: a plan that does not report its end is not counted as cancelled.
+    work: Arc<Work>,
     /// The timer, from the first time that the reader waits. It belongs to the reader's runtime.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -74,9 +76,9 @@ impl Run {
         let (sender, receiver) = mpsc::channel(BATCHES_IN_FLIGHT);
         let (deadline, progress) = (self.deadline, self.progress.clone());
         let stopped = Box::pin(self.stop.clone().cancelled_owned());
-        let query = self.query.clone();
+        let (query, work) = (self.query.clone(), self.work.clone());
         let task = cpu.spawn(&query, self.drive(sender));
-        Batches { receiver, task, ended: false, deadline, progress, stopped, timer: None }
+        Batches { receiver, task, ended: false, deadline, progress, stopped, work, timer: None }
     }
 
     async fn drive(self, sender: mpsc::Sender<Result<RecordBatch>>) {
@@ -161,6 +163,7 @@ impl Stream for Batches {
             let error = std::task::ready!(self.poll_overdue(cx));
             self.ended = true;
             self.task.abort();
+            self.work.end(Some(error.kind()));
             return Poll::Ready(Some(Err(error)));
         };
         if let Some(item) = item {
@@ -171,10 +174,10 @@ impl Stream for Batches {
         // stopped must not pass for complete.
         let outcome = std::task::ready!(Pin::new(&mut self.task).poll(cx));
         self.ended = true;
-        Poll::Ready(
-            outcome
-                .err()
-                .map(|e| Err(Error::new(ErrorKind::Internal, "the query was stopped before its end").with_source(e))),
-        )
+        let error = outcome
+            .err()
+            .map(|e| Error::new(ErrorKind::Internal, "the query was stopped before its end").with_source(e));
+        self.work.end(error.as_ref().map(Error::kind));
+        Poll::Ready(error.map(Err))
     }
 }
