@@ -8,10 +8,13 @@ use std::panic::PanicHookInfo;
 
 use nu_ansi_term::Style;
 use portolan_catalog::{printable, printable_json};
+use portolan_node::config::LogFormat;
+use serde_json::json;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 /// Formats the fields of events and spans as `tracing_subscriber` does, with escapes for unsafe characters.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,23 +45,40 @@ impl<W: Write> Write for PrintableJson<W> {
 }
 
 /// Makes panics lines of the log. Readers of sources can panic on what is in a file, and the message can contain it.
-pub fn report_panics() {
-    std::panic::set_hook(Box::new(|info| {
-        // A log that cannot be written is no reason to end the process.
-        let _ = writeln!(io::stderr(), "{}", described(info));
+pub fn report_panics(format: LogFormat) {
+    std::panic::set_hook(Box::new(move |info| {
         let backtrace = Backtrace::capture();
-        if backtrace.status() == BacktraceStatus::Captured {
-            let _ = writeln!(io::stderr(), "{backtrace}");
-        }
+        let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+        // A log that cannot be written is no reason to end the process.
+        let _ = writeln!(io::stderr(), "{}", panic_entry(format, &described(info), backtrace.as_deref()));
     }));
+}
+
+fn panic_entry(format: LogFormat, message: &str, backtrace: Option<&str>) -> String {
+    match format {
+        LogFormat::Text => {
+            let backtrace = backtrace.map(|trace| format!("\n{trace}")).unwrap_or_default();
+            format!("{}{backtrace}", printable(message))
+        }
+        LogFormat::Json => {
+            let mut timestamp = String::new();
+            // Writing to a string does not fail.
+            let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
+            let mut entry =
+                json!({ "timestamp": timestamp, "level": "ERROR", "message": message, "target": module_path!() });
+            if let Some(backtrace) = backtrace {
+                entry["backtrace"] = backtrace.into();
+            }
+            printable_json(&entry.to_string()).into_owned()
+        }
+    }
 }
 
 fn described(info: &PanicHookInfo<'_>) -> String {
     let thread = std::thread::current();
     let place = info.location().map(|place| format!(" at {place}")).unwrap_or_default();
     let message = info.payload_as_str().unwrap_or("no message");
-    let line = format!("thread `{}` panicked{place}: {message}", thread.name().unwrap_or("unnamed"));
-    printable(&line).into_owned()
+    format!("thread `{}` panicked{place}: {message}", thread.name().unwrap_or("unnamed"))
 }
 
 struct FieldWriter<'writer> {
@@ -165,5 +185,18 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(&log).unwrap();
         assert_eq!(line["who"], evil);
         assert!(line["message"].as_str().unwrap().ends_with("\u{202e}"), "{log}");
+    }
+
+    #[test]
+    fn a_panic_is_one_entry_of_the_log() {
+        let (evil, trace) = ("x\nforged \u{202e}", "0: main\n1: start");
+        assert_eq!(panic_entry(LogFormat::Text, evil, None), r"x\nforged \u{202e}");
+        assert!(panic_entry(LogFormat::Text, evil, Some(trace)).ends_with(&format!("\n{trace}")));
+        let line = panic_entry(LogFormat::Json, evil, Some(trace));
+        assert!(is_printable(&line), "{line}");
+        let entry: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(entry["message"], evil);
+        assert_eq!(entry["backtrace"], trace);
+        assert!(entry["level"] == "ERROR" && !entry["timestamp"].as_str().unwrap().is_empty(), "{line}");
     }
 }

@@ -46,7 +46,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    report_panics();
+    report_panics(LogFormat::Text);
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -89,6 +89,7 @@ fn run(command: Command) -> Result<()> {
 }
 
 fn start_log(default: &str, format: LogFormat) -> Result<()> {
+    report_panics(format);
     let filter = match std::env::var("PORTOLAN_LOG") {
         Ok(filter) => {
             EnvFilter::try_new(filter).map_err(|e| Error::config("cannot parse PORTOLAN_LOG").with_source(e))?
