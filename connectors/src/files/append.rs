@@ -20,9 +20,9 @@ use parquet::file::properties::WriterProperties;
 use portolan_catalog::{FileFormat, Port};
 use uuid::Uuid;
 
-use super::error_context::Origin;
 use super::layout::Layout;
 use super::location::{Refused, Selection};
+use super::origin::Origin;
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::PortWriter;
 

@@ -13,9 +13,9 @@ use portolan_catalog::{Diagnostics, FileFormat};
 
 use super::Opening;
 use super::checked::{CheckedFiles, FileColumns};
-use super::error_context::is_unanswered;
 use super::format::{Encoding, FoundColumns};
 use super::layout::{Layout, declared_type};
+use super::origin::is_unanswered;
 use super::sample;
 use super::widening::common_type;
 use crate::error::Error;

@@ -23,6 +23,7 @@ mod layout;
 mod listing;
 mod location;
 mod options;
+mod origin;
 mod reach;
 mod readers;
 mod sample;
@@ -53,13 +54,13 @@ use portolan_catalog::{Diagnostics, FileSource, Port, PortSource};
 use tokio::task::JoinSet;
 
 use self::append::FileAppender;
-use self::error_context::{Origin, Redaction, is_unanswered};
 use self::fence::{Fence, LocalBounds};
 use self::file_calls::PortCalls;
 use self::format::{Encoding, compression_of};
 use self::layout::{Layout, one};
 use self::location::{LocalFiles, Location};
 pub use self::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, Secret, SourceOptions};
+use self::origin::{Origin, Redaction, is_unanswered};
 use self::table::FileTable;
 use crate::source::{Footprint, OpenError, OpenedPort, PortWriter, SourceCounters, SourceOpener};
 

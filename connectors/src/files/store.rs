@@ -21,6 +21,7 @@ use super::access::{CredentialOrigin, GrantedAccess, StoreAccess};
 use super::guarded_client::{CONNECT_TIMEOUT, REQUEST_TIMEOUT, StoreConnector};
 use super::location::{Location, StoreAddress};
 use super::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, Secret, SourceOptions};
+use super::origin::Redaction;
 use super::reach::UrlReach;
 use super::scoped_store::ScopedStore;
 
@@ -79,7 +80,7 @@ pub(super) async fn register(
     let built = build.store(&location.store, options);
     let Build { secrets, contract_url, .. } = build;
     // A builder's error may repeat its input.
-    let clean = |text: String| super::error_context::Redaction(secrets.0.clone()).clean(&text);
+    let clean = |text: String| Redaction(secrets.0.clone()).clean(&text);
     let built = built.map_err(clean)?;
     if let Some((reach, url)) = contract_url {
         reach.check_addresses(&url).await?;

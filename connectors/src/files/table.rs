@@ -30,11 +30,12 @@ use portolan_catalog::FileFormat;
 
 use super::adapter::LosslessAdapters;
 use super::checked::{CheckedFiles, is_same_version};
-use super::error_context::{Origin, with_error_context};
+use super::error_context::with_error_context;
 use super::footers::{Footer, with_sound_footers};
 use super::format::{Encoding, compression_of};
 use super::layout::Layout;
 use super::listing;
+use super::origin::Origin;
 use crate::panics::caught_async;
 use crate::statistics::Estimating;
 
