@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use portolan_catalog::{DomainName, MeshSnapshot, NodeLocation, PortRef, PortStatistics};
+use portolan_catalog::{DomainCatalog, DomainName, MeshSnapshot, NodeLocation, PortRef, PortStatistics};
 use portolan_connectors::{CatalogAnswer, LocalDomain, Peer, Reach, Site, SiteCosts, SiteId, lock};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
