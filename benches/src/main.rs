@@ -107,7 +107,8 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Markdown)]
         format: Format,
     },
-    /// Measure the rows per second of a large scan, the latency of a small query, and the memory of idle sessions
+    /// Measure the rows per second of a large scan, the latency of a small query, the memory of idle sessions, and the
+    /// fairness between principals
     Server(ServerArgs),
     /// Measure the errors of the planner's estimates
     Estimates(BenchArgs),
@@ -256,7 +257,10 @@ async fn start(program: &Path, data: &Path, kind: Kind, proxies: &mut Option<Pro
         match kind {
             Kind::SlowLink(link) => {
                 let address = proxies.get_or_insert_with(|| Proxies::new(link)).between(way)?;
+                let owner = peer["url"].take();
                 peer = Way { address: &address, ..way }.direct();
+                // The owner's catalog is signed for the owner's URL, not for that of the proxy.
+                peer["audience"] = owner;
             }
             Kind::Bytes(Some(link), _) => link.configure(&mut peer),
             _ => {}

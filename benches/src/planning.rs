@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use arrow::datatypes::DataType;
 use portolan_catalog::{ColumnStatistics, DomainCatalog, DomainName, Port, PortRef, PortStatistics, StatisticValue};
-use portolan_connectors::Reach;
 use portolan_connectors::testing::{self, FakePeer, column};
+use portolan_connectors::{OwnerKey, Reach};
 use portolan_engine::{Engine, Principal, Session};
 use portolan_node::Result;
 use serde_json::json;
@@ -92,15 +92,24 @@ async fn engine(ports: usize) -> Result<Engine> {
     let mut builder = Engine::builder().refresh_interval(REFRESH_INTERVAL);
     for domain in 0..DOMAINS {
         let domains = vec![catalog(domain, ports.div_ceil(DOMAINS))];
-        let peer = FakePeer::new(&format!("grpc://d{domain}:50051"), domains);
+        let peer = FakePeer::new(&url(domain), domains);
         let others = (0..DOMAINS).filter(|other| *other != domain);
-        let reaches = others.map(|other| Reach { domain: name(other), latency_ms: LATENCY_MS, bandwidth: BANDWIDTH });
+        let reaches = others.map(|other| Reach {
+            domain: name(other),
+            owner: OwnerKey::new(url(other)),
+            latency_ms: LATENCY_MS,
+            bandwidth: BANDWIDTH,
+        });
         peer.reach(reaches.collect());
         builder = builder.peer(peer);
     }
     let engine = builder.build()?;
     engine.refresh().await;
     Ok(engine)
+}
+
+fn url(domain: usize) -> String {
+    format!("grpc://d{domain}:50051")
 }
 
 fn name(domain: usize) -> DomainName {

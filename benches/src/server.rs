@@ -1,7 +1,8 @@
-//! Measures the Flight SQL server: the rows per second of a scan, the latency of a small query, and the memory of idle
-//! sessions.
+//! Measures the Flight SQL server: the rows per second of a scan, the latency of a small query, the memory of idle
+//! sessions, and the fairness between principals.
 
 pub mod bare;
+mod fairness;
 mod latency;
 mod memory;
 mod scan;
@@ -38,6 +39,12 @@ pub struct ServerArgs {
     /// The number of idle sessions
     #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=2000))]
     sessions: u32,
+    /// The number of connections of the principal that floods the node
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    flood: u32,
+    /// The number of queries that a principal runs at once while another floods the node
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    share: u32,
     /// Run only these parts
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PARTS")]
     only: Vec<Part>,
@@ -55,6 +62,8 @@ enum Part {
     Latency,
     /// Memory of idle sessions
     Memory,
+    /// Latency of a principal's queries while another floods the node
+    Fairness,
 }
 
 /// Measures the selected parts, and prints a table for each.
@@ -67,7 +76,7 @@ pub async fn measure(args: &ServerArgs) -> Result<()> {
     let data = tpch_data(&cache_folder()?, args.scale, &stop).await?;
     let program =
         std::env::current_exe().map_err(|e| Error::failed("cannot find the path of this program").with_source(e))?;
-    for part in [Part::Scan, Part::Latency, Part::Memory] {
+    for part in [Part::Scan, Part::Latency, Part::Memory, Part::Fairness] {
         if !args.only.is_empty() && !args.only.contains(&part) {
             continue;
         }
@@ -86,23 +95,28 @@ pub async fn measure(args: &ServerArgs) -> Result<()> {
 
 impl Part {
     async fn measure(self, args: &ServerArgs, program: &Path, data: &Path) -> Result<Table> {
-        let mesh = LocalMesh::start_with(program, data, &self.config()).await?;
+        let mesh = LocalMesh::start_with(program, data, &self.config(args)).await?;
         let table = match self {
             Self::Scan => scan::measure(&mesh, program, args.runs).await,
             Self::Latency => latency::measure(&mesh, &args.connections, args.queries, args.runs).await,
             Self::Memory => memory::measure(&mesh, args.sessions).await,
+            Self::Fairness => fairness::measure(&mesh, args.flood, args.share, args.runs).await,
         };
         mesh.stop().await;
         table
     }
 
     /// Returns the keys that the nodes' configs have in addition to the demo's.
-    fn config(self) -> Map<String, Value> {
+    fn config(self, args: &ServerArgs) -> Map<String, Value> {
         let config = match self {
-            Self::Scan => json!({ "limits": { "session_tables": "6GiB", "query_memory": "6GiB" } }),
+            // The tables of one principal may hold three sixteenths of the memory.
+            Self::Scan => {
+                json!({ "limits": { "session_tables": "6GiB", "query_memory": "6GiB", "memory": "16GiB" } })
+            }
             Self::Latency => json!({}),
             // The nodes of the mesh do not log in.
             Self::Memory => json!({ "users": memory::users(), "anonymous": true }),
+            Self::Fairness => fairness::config(args.share),
         };
         config.as_object().cloned().unwrap_or_default()
     }

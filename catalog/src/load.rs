@@ -57,7 +57,7 @@ pub fn check_domain_name(domain: &DomainName) -> Result<(), String> {
     }
 }
 
-fn is_reserved(name: &str, reserved: &[&str]) -> bool {
+pub(crate) fn is_reserved(name: &str, reserved: &[&str]) -> bool {
     reserved.iter().any(|r| r.eq_ignore_ascii_case(name))
 }
 

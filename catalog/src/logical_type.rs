@@ -1,6 +1,6 @@
 //! The families of Arrow types that a contract's `logicalType` names.
 
-use arrow_schema::DataType;
+use arrow_schema::{DataType, TimeUnit};
 
 /// True if a column of `data_type` has the type that `logical_type` promises.
 ///
@@ -35,6 +35,20 @@ pub fn fits(logical_type: &str, data_type: &DataType) -> bool {
     }
 }
 
+/// Returns the type as which text of this logical type is read, if the logical type determines one.
+pub fn type_of_text(logical_type: &str) -> Option<DataType> {
+    match logical_type {
+        "string" => Some(DataType::Utf8),
+        "integer" => Some(DataType::Int64),
+        "number" => Some(DataType::Float64),
+        "boolean" => Some(DataType::Boolean),
+        "date" => Some(DataType::Date32),
+        "timestamp" => Some(DataType::Timestamp(TimeUnit::Microsecond, None)),
+        "time" => Some(DataType::Time64(TimeUnit::Microsecond)),
+        _ => None,
+    }
+}
+
 fn scale(data_type: &DataType) -> Option<i8> {
     use DataType as T;
 
@@ -46,7 +60,7 @@ fn scale(data_type: &DataType) -> Option<i8> {
 
 #[cfg(test)]
 mod tests {
-    use arrow_schema::{Field, TimeUnit};
+    use arrow_schema::Field;
 
     use super::*;
 
@@ -95,6 +109,14 @@ mod tests {
         let runs = DataType::RunEndEncoded(field("run_ends", DataType::Int32), field("values", DataType::Utf8));
         assert!(fits("string", &runs));
         assert!(!fits("integer", &runs));
+    }
+
+    #[test]
+    fn text_is_read_as_a_type_of_its_family() {
+        for logical in ["string", "integer", "number", "boolean", "date", "timestamp", "time"] {
+            assert!(fits(logical, &type_of_text(logical).expect(logical)), "{logical}");
+        }
+        assert_eq!(type_of_text("object"), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! A snapshot is immutable. Each change makes a new one.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -14,21 +15,39 @@ use crate::nearest::similarity;
 /// An immutable view of the mesh, as one node knows it at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct MeshSnapshot {
-    /// The known domains. Exactly one node claims each of them.
+    /// The known domains. Each has one owner.
     pub domains: BTreeMap<DomainName, DomainEntry>,
     /// The known nodes, including the local node, in the order of the config.
     pub nodes: Vec<NodeEntry>,
-    /// The domains that more than one node claims. They are rejected until only one node claims them.
-    pub conflicts: BTreeMap<DomainName, Vec<String>>,
+    /// The domains without a known owner that some node claims, with the refused claims.
+    pub refused: BTreeMap<DomainName, Vec<RefusedClaim>>,
 }
 
-/// A domain and the node that serves it.
+/// A domain and the nodes that serve it.
 #[derive(Clone, Debug)]
 pub struct DomainEntry {
     /// The last known catalog of the domain.
     pub catalog: Arc<DomainCatalog>,
-    /// The node that serves the domain.
-    pub node: NodeLocation,
+    /// The nodes that serve the domain.
+    pub served_by: ServedBy,
+}
+
+/// The nodes that serve a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServedBy {
+    /// This process.
+    Here,
+    /// Other nodes, by their URLs: one, or the replicas of the domain in the order of the config. Not empty.
+    Peers(Vec<String>),
+}
+
+/// A node's claim to own a domain, which the local node refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedClaim {
+    /// The URL of the node.
+    pub node: String,
+    /// Why the claim is refused, and how to settle it.
+    pub reason: String,
 }
 
 /// The location of a node, from the view of the local node.
@@ -50,6 +69,9 @@ pub enum NodeState {
     Down,
     /// The node was not reached yet.
     Unknown,
+    /// The node is the local node: its own URL is in its list of peers.
+    #[serde(rename = "self")]
+    Itself,
 }
 
 /// A node of the mesh.
@@ -65,10 +87,23 @@ pub struct NodeEntry {
     pub error: Option<String>,
     /// The known domains that the node serves.
     pub domains: Vec<DomainName>,
+    /// The key that the node has proven to hold. `None` if it has proven none.
+    pub key: Option<String>,
+    /// The parts of the node's catalog that the local node refuses, each with the reason.
+    pub refused: Vec<String>,
     /// The time of a round trip to the node. `None` for this process.
     pub latency: Option<Duration>,
     /// The bytes per second from the node. `None` for this process.
     pub bandwidth: Option<f64>,
+}
+
+impl fmt::Display for ServedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here => f.write_str("this node"),
+            Self::Peers(urls) => f.write_str(&urls.join(", ")),
+        }
+    }
 }
 
 impl MeshSnapshot {
@@ -172,7 +207,7 @@ mod tests {
                     version: String::new(),
                     products: BTreeMap::new(),
                 }),
-                node: NodeLocation::Here,
+                served_by: ServedBy::Here,
             });
             let product = Arc::make_mut(&mut entry.catalog)
                 .products

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::printable::is_printable;
+
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident) => {
         $(#[$doc])*
@@ -60,7 +62,7 @@ pub struct PortRef {
 pub const MAX_NAME_LENGTH: usize = 128;
 
 /// Checks that a domain, product or port can be called `name`. Any text that can be typed between double quotes is
-/// allowed, except for dots, which separate the parts of a full name.
+/// allowed, except for dots, which separate the parts of a full name, and for characters that cannot be seen.
 ///
 /// # Errors
 /// The reason why the name is not allowed.
@@ -71,8 +73,8 @@ pub fn check_name(name: &str) -> Result<(), String> {
     if name.chars().count() > MAX_NAME_LENGTH {
         return Err(format!("a name may not be longer than {MAX_NAME_LENGTH} characters"));
     }
-    if name.chars().any(char::is_control) {
-        return Err("a name may not contain control characters".into());
+    if !is_printable(name) {
+        return Err("a name may not contain control characters, invisible characters, or marks of direction".into());
     }
     if name.contains('.') {
         return Err(format!("the name `{name}` contains a dot, which separates domain, product and port"));
@@ -102,7 +104,7 @@ mod tests {
         assert_eq!(check_name("Größe 1"), Ok(()));
         assert_eq!(check_name(&"x".repeat(128)), Ok(()));
         assert!(check_name(&"x".repeat(129)).is_err());
-        for bad in ["", " ", "a.b", "a\nb", "a\0"] {
+        for bad in ["", " ", "a.b", "a\nb", "a\0", "a\u{200b}b", "\u{202e}a", "a\u{feff}"] {
             assert!(check_name(bad).is_err(), "{bad:?}");
         }
     }

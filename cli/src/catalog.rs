@@ -1,10 +1,9 @@
 //! `portolan catalog`: lists, shows and checks data products, from descriptors on disk or from a running node.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use portolan_catalog::{DomainCatalog, DomainName, Port, lint, load_domain};
+use portolan_catalog::{DomainCatalog, DomainName, Port, lint, load_domain, printable};
 use portolan_node::client::ConnectOptions;
 use portolan_node::{Error, Result};
 
@@ -66,16 +65,15 @@ pub async fn catalog(args: CatalogArgs) -> Result<()> {
     match args.action {
         Action::Lint(folder) => {
             let catalog = load_domain(&DomainName::new(&folder.domain), &folder.products)?;
-            let warnings: String = lint(&catalog).iter().map(|warning| format!("{warning}\n")).collect();
+            let warnings: String = lint(&catalog).iter().map(|warning| line(&warning.to_string())).collect();
             print(&warnings)?;
             let (products, ports) = (catalog.products.len(), catalog.ports().count());
             print(&format!("{}: {products} products with {ports} ports are fine\n", folder.products.display()))
         }
         Action::List(source) => match source.loaded()? {
             Some(catalog) => {
-                let line =
-                    |port: &Port| format!("{}  {}\n", port.name, port.description.as_deref().unwrap_or_default());
-                print(&catalog.ports().map(line).collect::<String>())
+                let text = |port: &Port| format!("{}  {}", port.name, port.description.as_deref().unwrap_or_default());
+                print(&catalog.ports().map(|port| line(&text(port))).collect::<String>())
             }
             None => ask(&source.connect().await?, &list_ports()).await,
         },
@@ -116,6 +114,11 @@ async fn ask(connection: &Connection, sql: &str) -> Result<()> {
     print(&text)
 }
 
+/// Returns the text as one line that is safe to show.
+fn line(text: &str) -> String {
+    format!("{}\n", printable(text))
+}
+
 fn show(catalog: &DomainCatalog, name: &str) -> Result<()> {
     let parts: Vec<_> = name.split('.').collect();
     let matches = |port: &&Port| {
@@ -131,12 +134,12 @@ fn show(catalog: &DomainCatalog, name: &str) -> Result<()> {
     }
     let mut text = String::new();
     for port in ports {
-        let _ = writeln!(text, "{}  {}", port.name, port.description.as_deref().unwrap_or_default());
+        text.push_str(&line(&format!("{}  {}", port.name, port.description.as_deref().unwrap_or_default())));
         for column in &port.columns {
             let kind = column.logical_type.as_deref().unwrap_or("");
             let classified = column.classification.as_deref().map(|c| format!("[{c}] ")).unwrap_or_default();
             let about = column.description.as_deref().unwrap_or_default();
-            let _ = writeln!(text, "  {:<24} {kind:<10} {classified}{about}", column.name);
+            text.push_str(&line(&format!("  {:<24} {kind:<10} {classified}{about}", column.name)));
         }
     }
     print(&text)

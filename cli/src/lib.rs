@@ -6,6 +6,7 @@ pub mod connection;
 pub mod demo;
 pub mod exit;
 pub mod lexer;
+pub mod log;
 pub mod node_key;
 pub mod output;
 pub mod password;

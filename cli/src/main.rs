@@ -5,13 +5,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use portolan_catalog::printable_lines;
 use portolan_cli::catalog::{CatalogArgs, catalog};
 use portolan_cli::demo::{DemoArgs, demo};
 use portolan_cli::exit::exit_code;
+use portolan_cli::log::{PrintableFields, PrintableJson, report_panics};
 use portolan_cli::node_key::{NodeKeyArgs, node_key};
 use portolan_cli::password::hash_from_stdin;
 use portolan_cli::serve::{ServeArgs, serve};
 use portolan_cli::sql::{SqlArgs, sql};
+use portolan_node::config::LogFormat;
 use portolan_node::{Error, ErrorKind, NodeConfig, Result};
 use tracing_subscriber::EnvFilter;
 
@@ -43,11 +46,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    report_panics(LogFormat::Text);
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if error.kind() != ErrorKind::BrokenPipe {
-                eprintln!("error: {}", error.chain());
+                eprintln!("error: {}", printable_lines(&error.chain()));
             }
             ExitCode::from(exit_code(&error))
         }
@@ -63,7 +67,7 @@ fn run(command: Command) -> Result<()> {
         (_, Some(config)) => config.log.clone().unwrap_or_else(|| "info".into()),
         _ => "warn".into(),
     };
-    start_log(&default)?;
+    start_log(&default, config.as_ref().map(|config| config.log_format).unwrap_or_default())?;
     // Connections run on this runtime. The engine drives plans on its own threads.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -84,7 +88,8 @@ fn run(command: Command) -> Result<()> {
     outcome
 }
 
-fn start_log(default: &str) -> Result<()> {
+fn start_log(default: &str, format: LogFormat) -> Result<()> {
+    report_panics(format);
     let filter = match std::env::var("PORTOLAN_LOG") {
         Ok(filter) => {
             EnvFilter::try_new(filter).map_err(|e| Error::config("cannot parse PORTOLAN_LOG").with_source(e))?
@@ -94,7 +99,11 @@ fn start_log(default: &str) -> Result<()> {
         }
     };
     // Programs that read the log from a file or a pipe expect plain text.
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    let colours = std::io::stderr().is_terminal() && format == LogFormat::Text;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
+    match format {
+        LogFormat::Text => log.fmt_fields(PrintableFields).with_writer(std::io::stderr).init(),
+        LogFormat::Json => log.json().flatten_event(true).with_writer(|| PrintableJson(std::io::stderr())).init(),
+    }
     Ok(())
 }

@@ -1,13 +1,12 @@
 //! `portolan node-key`: creates the key that a node signs with, and prints the public half for the configs of other
 //! nodes.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind as IoErrorKind, Write};
+use std::io::ErrorKind as IoErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use portolan_connectors::node::NodeKey;
-use portolan_node::{Error, Result};
+use portolan_node::{Error, Result, create_key_file};
 
 use crate::output::print;
 
@@ -42,13 +41,7 @@ pub fn node_key(args: &NodeKeyArgs) -> Result<()> {
 /// Writes a new key to a file that only its owner can read.
 fn create(file: &Path) -> Result<Vec<u8>> {
     let pem = NodeKey::generate().map_err(|e| Error::failed(e.chain()))?;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-        .open(file)
-        .and_then(|mut out| out.write_all(pem.as_bytes()).and_then(|()| out.sync_all()))
+    create_key_file(file, &pem)
         .map_err(|e| Error::config(format!("cannot write {}", file.display())).with_source(e))?;
     Ok(pem.into_bytes())
 }

@@ -1,8 +1,9 @@
 //! Writes results in the formats of `portolan sql`, batch by batch. An output file appears only when it is complete.
 
 mod csv;
+mod terminal;
 
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::SchemaRef;
@@ -18,6 +19,7 @@ use parquet::file::properties::WriterProperties;
 use portolan_node::{Error, Result};
 use tempfile::NamedTempFile;
 
+use self::terminal::Terminal;
 use crate::render::{Layout, plan_document};
 
 /// Writes text to standard output.
@@ -86,9 +88,14 @@ impl Output {
     /// Returns an output in `format`, to `file` or else to standard output.
     ///
     /// # Errors
-    /// A folder that cannot be written to.
+    /// A folder that cannot be written to, or a terminal for a format that is not text.
     pub fn new(format: Format, file: Option<&Path>) -> Result<Self> {
         let to = match file {
+            None if matches!(format, Format::Arrow | Format::Parquet) && std::io::stdout().is_terminal() => {
+                return Err(Error::config(
+                    "arrow and parquet are not for a terminal; write to a file with `--output`, or to a pipe",
+                ));
+            }
             None => To::Stdout,
             Some(path) => {
                 // In the same folder, so that one rename gives the file its name.
@@ -115,7 +122,7 @@ impl Output {
             ));
         }
         let (what, out): (_, Box<dyn Write + Send + '_>) = match &mut self.to {
-            To::Stdout => ("standard output".into(), Box::new(BufWriter::new(std::io::stdout()))),
+            To::Stdout => ("standard output".into(), standard_output(self.format)),
             To::File { path, unfinished } => {
                 (path.display().to_string(), Box::new(BufWriter::new(unfinished.as_file_mut())))
             }
@@ -145,6 +152,16 @@ impl Output {
         readable_as_any_other(&unfinished, &path);
         unfinished.persist(&path).map_err(|e| Error::output(path.display(), e.error))?;
         Ok(())
+    }
+}
+
+/// Returns a writer to standard output. A terminal gets only text that is safe to show.
+fn standard_output(format: Format) -> Box<dyn Write + Send> {
+    let out = BufWriter::new(std::io::stdout());
+    match std::io::stdout().is_terminal() {
+        true if format == Format::Json => Box::new(Terminal::new(out, terminal::json)),
+        true => Box::new(Terminal::new(out, terminal::plain)),
+        false => Box::new(out),
     }
 }
 

@@ -1,5 +1,8 @@
 //! Draws the place in a statement that an error message refers to.
 
+use portolan_catalog::{printable, printable_lines};
+use unicode_width::UnicodeWidthChar;
+
 /// Returns the line and the column, from 1, that `message` refers to, as in `line 2, column 7` or `Line: 2, Column: 7`.
 pub fn find_place(message: &str) -> Option<(usize, usize)> {
     let message = message.to_lowercase();
@@ -11,23 +14,23 @@ pub fn find_place(message: &str) -> Option<(usize, usize)> {
     })
 }
 
-/// Returns `message`, followed by the line of `sql` that it refers to, with a mark under the place.
+/// Returns `message` in one line, followed by the line of `sql` that it refers to, with a mark under the place. Both are
+/// safe to show.
 pub fn draw(message: &str, sql: &str) -> String {
-    let drawn = find_place(message).and_then(|(line, column)| {
+    let message = printable(message);
+    let drawn = find_place(&message).and_then(|(line, column)| {
         let text = sql.lines().nth(line.checked_sub(1)?)?;
         let number = line.to_string();
         let gutter = " ".repeat(number.len());
+        let before: String = text.chars().take(column.checked_sub(1)?).collect();
         // Keeps tabs, so that the mark is below the character on the terminal.
-        let lead: String = text
+        let lead: String = printable_lines(&before)
             .chars()
-            .take(column.checked_sub(1)?)
-            .map(|c| {
-                if c == '\t' { "\t".into() } else { " ".repeat(unicode_width::UnicodeWidthChar::width(c).unwrap_or(0)) }
-            })
+            .map(|c| if c == '\t' { "\t".into() } else { " ".repeat(c.width().unwrap_or(0)) })
             .collect();
-        Some(format!("{message}\n  {number} │ {text}\n  {gutter} │ {lead}^"))
+        Some(format!("{message}\n  {number} │ {}\n  {gutter} │ {lead}^", printable_lines(text)))
     });
-    drawn.unwrap_or_else(|| message.to_string())
+    drawn.unwrap_or_else(|| message.into_owned())
 }
 
 /// Returns the number at the start of `text`, after spaces and colons, and the rest of the text.
@@ -55,6 +58,12 @@ mod tests {
         assert_eq!(drawn, "no such port (line 2, column 6)\n  2 │ FROM ordrs\n    │      ^");
         assert_eq!(draw("no such port (line 9, column 1)", "SELECT 1"), "no such port (line 9, column 1)");
         assert_eq!(draw("it broke", "SELECT 1"), "it broke");
+    }
+
+    #[test]
+    fn unsafe_characters_are_escaped_above_the_mark() {
+        let drawn = draw("no `\u{1b}[1m`\n (line 1, column 3)", "\u{1b}\tx");
+        assert_eq!(drawn, "no `\\u{1b}[1m`\\n (line 1, column 3)\n  1 │ \\u{1b}\tx\n    │       \t^");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Renders batches as text for people: a table, or one block for each row. Control characters are escaped, and never
-//! sent to the terminal.
+//! Renders batches as text for people: a table, or one block for each row. Characters that could control the terminal
+//! or mislead the reader are escapes.
 
 use std::fmt::Write as _;
 
@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Schema};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use portolan_catalog::printable;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// The smallest width to which a column is shrunk to fit the terminal.
@@ -32,7 +33,7 @@ impl Layout {
     /// # Errors
     /// Values that cannot be shown.
     pub fn new(schema: &Schema, rows: &[RecordBatch], width: Option<usize>) -> Result<Self, ArrowError> {
-        let names: Vec<_> = schema.fields().iter().map(|f| printable(f.name())).collect();
+        let names: Vec<_> = schema.fields().iter().map(|f| printable(f.name()).into_owned()).collect();
         let pages = names == PLAN_COLUMNS;
         let mut widths: Vec<_> = names.iter().map(|name| name.width()).collect();
         for batch in rows {
@@ -84,7 +85,7 @@ impl Layout {
 /// # Errors
 /// Values that cannot be shown.
 pub fn expanded(batch: &RecordBatch, first: usize) -> Result<String, ArrowError> {
-    let names: Vec<_> = batch.schema().fields().iter().map(|f| printable(f.name())).collect();
+    let names: Vec<_> = batch.schema().fields().iter().map(|f| printable(f.name()).into_owned()).collect();
     let width = names.iter().map(|name| name.width()).max().unwrap_or(0);
     let mut text = String::new();
     for (i, row) in cells(batch)?.into_iter().enumerate() {
@@ -107,7 +108,7 @@ fn cells(batch: &RecordBatch) -> Result<Vec<Vec<String>>, ArrowError> {
                 if array.is_null(row) {
                     Ok("NULL".into())
                 } else {
-                    formatter.value(row).try_to_string().map(|t| printable(&t))
+                    formatter.value(row).try_to_string().map(|text| printable(&text).into_owned())
                 }
             };
             columns.iter().zip(batch.columns()).map(cell).collect()
@@ -123,8 +124,7 @@ pub(crate) fn plan_document(batch: &RecordBatch) -> Option<String> {
     let [kinds, plans] = batch.columns() else { return None };
     let (kinds, plans) = (kinds.as_string_opt::<i32>()?, plans.as_string_opt::<i32>()?);
     let is_document = are_plans && batch.num_rows() == 1 && ["json", "graphviz", "svg"].contains(&kinds.value(0));
-    let clean = |c: char| if c.is_control() && c != '\n' { ' ' } else { c };
-    is_document.then(|| plans.value(0).trim_end().chars().map(clean).chain(['\n']).collect())
+    is_document.then(|| format!("{}\n", plans.value(0).trim_end()))
 }
 
 /// Returns each row as a title and the text below it. Line breaks are kept.
@@ -142,14 +142,6 @@ fn pages(batch: &RecordBatch) -> Result<String, ArrowError> {
         text.push('\n');
     }
     Ok(text)
-}
-
-/// Escapes control characters, so that they are not sent to the terminal.
-pub(crate) fn printable(text: &str) -> String {
-    if !text.chars().any(char::is_control) {
-        return text.into();
-    }
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() }).collect()
 }
 
 fn is_number(data_type: &DataType) -> bool {
@@ -217,6 +209,18 @@ mod tests {
             r" a\u{1b}[31m\nb │     0",
         ];
         assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn text_that_misleads_is_escaped() {
+        let name: ArrayRef = Arc::new(StringArray::from(vec!["a\u{202e}b", "x\u{200b}y"]));
+        let batch = RecordBatch::try_from_iter([("n\u{9b}1m", name)]).unwrap();
+        let layout = Layout::new(&batch.schema(), std::slice::from_ref(&batch), None).unwrap();
+        let table = format!("{}{}{}", layout.head(), layout.rows(&batch).unwrap(), expanded(&batch, 1).unwrap());
+        for escape in [r"n\u{9b}1m", r"a\u{202e}b", r"x\u{200b}y"] {
+            assert_eq!(table.matches(escape).count(), if escape.starts_with('n') { 3 } else { 2 }, "{table}");
+        }
+        assert!(portolan_catalog::is_printable(&table.replace('\n', "")), "{table}");
     }
 
     #[test]

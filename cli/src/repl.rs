@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use nu_ansi_term::Color;
+use portolan_catalog::{printable, printable_lines};
 use portolan_node::{Error, ErrorKind, Result};
 use reedline::{Reedline, Signal};
 
@@ -74,7 +75,8 @@ impl Repl {
     /// # Errors
     /// A terminal that cannot be used.
     pub async fn run(mut self) -> Result<()> {
-        print(&format!("connected to {}; \\? lists the commands, Ctrl-D quits\n", self.connection.name()))?;
+        let name = printable(self.connection.name());
+        print(&format!("connected to {name}; \\? lists the commands, Ctrl-D quits\n"))?;
         loop {
             self.names.refresh(&self.connection);
             let line = tokio::task::block_in_place(|| self.editor.read_line(&SqlPrompt));
@@ -83,7 +85,7 @@ impl Repl {
                     Ok(Next::Continue) => {}
                     Ok(Next::Leave) => return Ok(()),
                     Err(e) if e.kind() == ErrorKind::BrokenPipe => return Err(e),
-                    Err(e) => eprintln!("{} {}", Color::Red.bold().paint("error:"), e.chain()),
+                    Err(e) => eprintln!("{} {}", Color::Red.bold().paint("error:"), printable_lines(&e.chain())),
                 },
                 Ok(Signal::CtrlD) => return Ok(()),
                 Ok(_) => {}
@@ -164,7 +166,7 @@ impl Repl {
     /// Runs a statement and shows at most `most` rows. Ctrl-C cancels the statement, but does not quit the prompt.
     async fn run_statement(&mut self, sql: &str, most: usize) -> Result<()> {
         let started = Instant::now();
-        let failed = |e: portolan_engine::Error| Error::failed(draw(&e.chain(), sql));
+        let failed = |e: portolan_engine::Error| Error::failed(draw(&e.owner_chain(), sql));
         let running = {
             let _line = ProgressLine::start(None, started);
             tokio::select! {

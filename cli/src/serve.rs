@@ -29,14 +29,21 @@ pub struct ServeArgs {
 ///
 /// # Errors
 /// An invalid config, invalid descriptors, or an address that is in use.
-pub async fn serve(config: NodeConfig, args: &ServeArgs) -> Result<()> {
+pub async fn serve(mut config: NodeConfig, args: &ServeArgs) -> Result<()> {
     let stop = CancellationToken::new();
     let _signals = stop_on_signals(stop.clone())?;
     if args.exit_with_stdin {
         stop_with_stdin(stop.clone());
     }
+    if args.check {
+        // The checked node may run already, and has the address.
+        config.admin = None;
+        config.telemetry = None;
+    }
+    let builder = Node::builder().config(config);
+    let builder = if args.check { builder.require_sources() } else { builder };
     let node = tokio::select! {
-        node = Node::builder().config(config).build() => node?,
+        node = builder.build() => node?,
         () = stop.cancelled() => return Ok(()),
     };
     if args.check {
@@ -44,7 +51,8 @@ pub async fn serve(config: NodeConfig, args: &ServeArgs) -> Result<()> {
     }
     let server = node.bind().await?;
     let domain = node.config().domain.as_ref().map(ToString::to_string);
-    let ready = json!({ "url": server.url(), "domain": domain, "pid": std::process::id() });
+    let (pid, admin) = (std::process::id(), node.admin_url());
+    let ready = json!({ "url": server.url(), "domain": domain, "pid": pid, "admin": admin });
     // The parent process may have closed standard output.
     let _ = print(&format!("{ready}\n"));
     server.serve(stop.cancelled_owned()).await

@@ -149,7 +149,7 @@ async fn run_script(connection: &Connection, script: &str, output: &mut Output) 
 }
 
 async fn run_statement(connection: &Connection, sql: &str, output: &mut Output) -> Result<()> {
-    let failed = |e: portolan_engine::Error| Error::failed(draw(&e.chain(), sql));
+    let failed = |e: portolan_engine::Error| Error::failed(draw(&e.owner_chain(), sql));
     let mut running = connection.start(sql).await.map_err(failed)?;
     if running.schema.fields().is_empty() {
         // The statement returns no columns. It is done when its stream has ended.

@@ -3,6 +3,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +40,10 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     context: String,
+    /// The context for the owner of the data, if it differs.
+    owner_context: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    retry_after: Option<Duration>,
 }
 
 /// A result on the query path.
@@ -48,7 +52,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// Returns an error of this kind. `context` says what happened, where, and what to do: lower case, no final period.
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self { kind, context: context.into(), source: None }
+        Self { kind, context: context.into(), owner_context: None, source: None, retry_after: None }
+    }
+
+    /// Adds the context for the owner of the data, with details that nobody else may see, such as the locations of
+    /// files. It takes the place of the other context in the owner's log, and in errors for the owner's administrators.
+    #[must_use]
+    pub fn for_owner(mut self, context: impl Into<String>) -> Self {
+        self.owner_context = Some(context.into());
+        self
     }
 
     /// Adds the error that caused this one.
@@ -62,7 +74,20 @@ impl Error {
     #[must_use]
     pub fn within(mut self, outer: impl fmt::Display) -> Self {
         self.context = format!("{outer}: {}", self.context);
+        self.owner_context = self.owner_context.map(|context| format!("{outer}: {context}"));
         self
+    }
+
+    /// Sets the time after which the caller can try again.
+    #[must_use]
+    pub fn with_retry_after(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.retry_after = time.into();
+        self
+    }
+
+    /// Returns the time after which the caller can try again, if it is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// Returns the kind of the error.
@@ -75,18 +100,43 @@ impl Error {
         &self.context
     }
 
-    /// Returns the context and every cause in one line. Omits a cause whose message is already in the line.
+    /// Returns the context and every cause in one line, without what only the owner of the data may see. Omits a cause
+    /// whose message is already in the line.
     pub fn chain(&self) -> String {
         with_causes(&self.context, self)
+    }
+
+    /// Returns the line of [`Error::chain`] as the owner of the data may see it.
+    pub fn owner_chain(&self) -> String {
+        join_causes(self.for_owner_or_all(), self, |cause| match cause.downcast_ref::<Self>() {
+            Some(ours) => ours.for_owner_or_all().to_owned(),
+            None => cause.to_string(),
+        })
+    }
+
+    fn for_owner_or_all(&self) -> &str {
+        self.owner_context.as_deref().unwrap_or(&self.context)
+    }
+
+    /// Returns an error of the same kind that has the causes in its context. The time to try again stays.
+    #[must_use]
+    pub fn flat(&self) -> Self {
+        let (context, owner_context) = (self.chain(), self.owner_chain());
+        let flat = Self::new(self.kind, context).with_retry_after(self.retry_after);
+        if owner_context == flat.context { flat } else { flat.for_owner(owner_context) }
     }
 }
 
 /// Returns `text` with every cause of `error`, in one line. Omits a cause whose message is already in the line.
 pub fn with_causes(text: &str, error: &dyn StdError) -> String {
+    join_causes(text, error, |cause| cause.to_string())
+}
+
+fn join_causes(text: &str, error: &dyn StdError, said_by: impl Fn(&(dyn StdError + 'static)) -> String) -> String {
     let mut text = text.to_owned();
     let mut next = error.source();
     while let Some(cause) = next {
-        let said = cause.to_string();
+        let said = said_by(cause);
         if !text.contains(&said) {
             if !text.is_empty() {
                 text.push_str(": ");
@@ -107,5 +157,28 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|s| s as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_owner_sees_its_details() {
+        let inner = Error::new(ErrorKind::SiteUnavailable, "file o.csv is gone").for_owner("file /srv/o.csv is gone");
+        let outer = Error::new(ErrorKind::SiteUnavailable, "cannot read").with_source(inner).within("port p");
+        assert_eq!(outer.chain(), "port p: cannot read: file o.csv is gone");
+        assert_eq!(outer.owner_chain(), "port p: cannot read: file /srv/o.csv is gone");
+        let flat = outer.flat().within("domain d");
+        assert_eq!(
+            (flat.kind(), flat.to_string()),
+            (ErrorKind::SiteUnavailable, format!("domain d: {}", outer.chain()))
+        );
+        assert_eq!(flat.owner_chain(), format!("domain d: {}", outer.owner_chain()));
+        let refused = Error::new(ErrorKind::ResourceExhausted, "no place").with_retry_after(Duration::from_secs(2));
+        assert_eq!(refused.flat().retry_after(), refused.retry_after());
+        let plain = Error::new(ErrorKind::NotFound, "no port");
+        assert_eq!((plain.chain(), plain.flat().owner_chain()), ("no port".to_owned(), "no port".to_owned()));
     }
 }

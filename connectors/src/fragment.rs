@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::principal::Principal;
+use crate::trace::TraceContext;
 
 /// The head of a query's fragments: all that a site must know besides the plan. The engine keeps the head with the
 /// query, each request has it, and `node/protocol.rs` defines its wire form.
@@ -28,12 +29,15 @@ pub struct FragmentHead {
     pub deadline: Instant,
     /// True if the sender wants a report about each operator.
     pub measured: bool,
+    /// The span that the fragments are a part of.
+    pub trace: TraceContext,
 }
 
 impl FragmentHead {
     /// Returns the head of a query that starts here.
     pub fn new(query_id: impl Into<String>, principal: Principal, deadline: Instant) -> Self {
-        Self { query_id: query_id.into(), principal, via: vec![], hops: 0, deadline, measured: false }
+        let trace = TraceContext::start();
+        Self { query_id: query_id.into(), principal, via: vec![], hops: 0, deadline, measured: false, trace }
     }
 
     /// Returns the head of the fragments that this node sends for the query: one hop further.

@@ -2,6 +2,7 @@
 //! cargo feature for each kind.
 
 pub mod capabilities;
+mod closed;
 pub mod error;
 #[cfg(feature = "files")]
 pub mod files;
@@ -21,6 +22,7 @@ pub mod sql;
 pub mod statistics;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod trace;
 
 pub use capabilities::{Capabilities, KeyForm, SiteCosts, WireForm};
 pub use error::{Error, ErrorKind, Result};
@@ -28,12 +30,16 @@ pub use fragment::{
     EncodedPlan, FragmentEstimate, FragmentHead, FragmentItem, FragmentPlan, FragmentRequest, FragmentStream,
     FragmentSummary, OperatorMetrics, PulledRows, ReceivedFragment,
 };
-pub use open::open_domain;
-pub use peer::{CatalogAnswer, Peer, Reach};
+pub use open::{OpenOptions, open_again, open_domain, open_domain_with};
+pub use peer::{CatalogAnswer, OwnerKey, Peer, PeerCatalog, Reach};
 pub use poison::lock;
-pub use principal::Principal;
+pub use principal::{AccountKey, Principal};
 pub use refusal::Refusal;
 pub use site::{Site, SiteId};
-pub use source::{Footprint, LocalDomain, OpenedPort, PortAtSite, PortWriter, SourceOpener};
+pub use source::{
+    Footprint, LocalDomain, OpenError, OpenedPort, PortAtSite, PortWriter, SourceCounter, SourceCounters,
+    SourceMetrics, SourceOpener,
+};
 pub use sources::Sources;
 pub use statistics::{changed_statistics, statistic_value};
+pub use trace::TraceContext;

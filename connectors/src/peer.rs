@@ -1,11 +1,14 @@
-//! Another node: a site that also publishes catalogs.
+//! Another node: a site that also publishes catalogs, and proves who publishes them.
+
+use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use portolan_catalog::{DomainCatalog, DomainName};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::site::Site;
+use crate::site::{Site, SiteId};
 
 /// Another Portolan node: a site that also publishes catalogs.
 #[async_trait]
@@ -15,12 +18,54 @@ pub trait Peer: Site {
     ///
     /// # Errors
     /// As [`Site::execute`].
-    async fn catalog(&self, known: Option<&str>) -> Result<CatalogAnswer>;
+    async fn catalog(&self, known: Option<&str>) -> Result<PeerCatalog>;
 
     /// Returns true if the node takes fragments from this one, as it said at the last connection; `None` if it did not
     /// say.
     fn takes_fragments(&self) -> Option<bool> {
         None
+    }
+}
+
+/// The public key of a node, as text such as `ed25519:…`. Equal keys have equal texts. A key owns domains.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct OwnerKey(Arc<str>);
+
+impl OwnerKey {
+    /// Wraps the text of a key.
+    pub fn new(text: impl AsRef<str>) -> Self {
+        Self(text.as_ref().into())
+    }
+
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for OwnerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The answer of a node to a request for its catalog, and its author.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerCatalog {
+    /// The identity of the process that answered. Each process has another one.
+    pub instance: String,
+    /// The key that the node has proven to hold with this answer; otherwise the reason why it proves nothing, and what
+    /// to do.
+    pub owner: Result<OwnerKey, String>,
+    /// The answer.
+    pub answer: CatalogAnswer,
+}
+
+impl PeerCatalog {
+    /// Returns the answer of a node without a key. The node's URL identifies it as an owner.
+    pub fn without_key(site: &SiteId, answer: CatalogAnswer) -> Self {
+        Self { instance: site.to_string(), owner: Ok(OwnerKey::new(site.as_str())), answer }
     }
 }
 
@@ -47,6 +92,8 @@ pub enum CatalogAnswer {
 pub struct Reach {
     /// The domain.
     pub domain: DomainName,
+    /// The key of the domain's owner, as the node knows it.
+    pub owner: OwnerKey,
     /// Milliseconds of a round trip.
     pub latency_ms: f64,
     /// Bytes a second.

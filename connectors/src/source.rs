@@ -1,8 +1,9 @@
 //! The interface of a place where a port's data is stored.
 
-use std::collections::BTreeSet;
-use std::fmt::Debug;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Debug};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -13,6 +14,7 @@ use futures::stream::BoxStream;
 use portolan_catalog::{Diagnostics, DomainCatalog, Port, PortRef};
 
 use crate::error::Result;
+use crate::poison::lock;
 use crate::site::Site;
 
 /// An opener of the ports of a domain. Each kind of source has one.
@@ -23,8 +25,8 @@ pub trait SourceOpener: Debug + Send + Sync {
     ///
     /// # Errors
     /// Every problem, with its place in the contract: data that does not exist, a column that the source lacks, a type
-    /// that does not match.
-    async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, Diagnostics>;
+    /// that does not match; a source that does not respond.
+    async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, OpenError>;
 
     /// Returns a footprint that distinguishes the present state of a port's data from others; `None` if the source has
     /// none without reading rows, or does not answer.
@@ -38,6 +40,40 @@ pub trait SourceOpener: Debug + Send + Sync {
     }
 }
 
+/// The reason why a port cannot be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// The contract, the config or the data has faults, and somebody must fix them.
+    Faulty(Diagnostics),
+    /// The source does not respond. A later attempt may succeed.
+    Unavailable(Diagnostics),
+}
+
+impl OpenError {
+    /// Returns the problems.
+    pub fn into_diagnostics(self) -> Diagnostics {
+        match self {
+            Self::Faulty(diagnostics) | Self::Unavailable(diagnostics) => diagnostics,
+        }
+    }
+}
+
+impl From<Diagnostics> for OpenError {
+    fn from(diagnostics: Diagnostics) -> Self {
+        Self::Faulty(diagnostics)
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Faulty(diagnostics) | Self::Unavailable(diagnostics) => fmt::Display::fmt(diagnostics, f),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
 /// A state of a port's data, as far as its source can report it cheaply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Footprint {
@@ -45,6 +81,59 @@ pub struct Footprint {
     pub bytes: u64,
     /// A digest of what the source reports. If it changes, the data has changed.
     pub version: String,
+}
+
+/// Counts the uses of each source, by the name of a contract's server. Clones share the counters.
+#[derive(Clone, Debug, Default)]
+pub struct SourceCounters(Arc<Mutex<BTreeMap<String, Arc<SourceCounter>>>>);
+
+/// The uses of one source.
+#[derive(Debug, Default)]
+pub struct SourceCounter {
+    opened: AtomicU64,
+    not_opened: AtomicU64,
+    not_read: AtomicU64,
+}
+
+/// The uses of one source at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceMetrics {
+    /// The number of times that a port was opened.
+    pub opened: u64,
+    /// The number of times that a port could not be opened.
+    pub not_opened: u64,
+    /// The number of times that data of an open port could not be listed or read.
+    pub not_read: u64,
+}
+
+impl SourceCounters {
+    /// Returns the counter of a source.
+    pub fn of(&self, server: &str) -> Arc<SourceCounter> {
+        lock(&self.0).entry(server.to_owned()).or_default().clone()
+    }
+
+    /// Returns the counts of all sources.
+    pub fn read(&self) -> BTreeMap<String, SourceMetrics> {
+        lock(&self.0).iter().map(|(server, counter)| (server.clone(), counter.read())).collect()
+    }
+}
+
+impl SourceCounter {
+    /// Counts an attempt to open a port.
+    pub fn tried_to_open(&self, succeeded: bool) {
+        let counter = if succeeded { &self.opened } else { &self.not_opened };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts data that could not be listed or read.
+    pub fn failed_to_read(&self) {
+        self.not_read.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> SourceMetrics {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        SourceMetrics { opened: of(&self.opened), not_opened: of(&self.not_opened), not_read: of(&self.not_read) }
+    }
 }
 
 /// A writer that adds rows to a port.
@@ -86,7 +175,8 @@ pub struct PortAtSite {
     pub table: Vec<String>,
 }
 
-/// A domain whose ports are all open: the input of an engine that owns the domain.
+/// A domain whose ports were opened: the input of an engine that owns the domain. A port whose source did not respond is
+/// closed, and its scans fail.
 #[derive(Clone, Debug)]
 pub struct LocalDomain {
     /// The catalog, with the columns' real types filled in.

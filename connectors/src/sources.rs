@@ -8,11 +8,12 @@ use portolan_catalog::{Diagnostic, Diagnostics, Place, Port, SourceKind};
 
 #[cfg(feature = "files")]
 use crate::files::FileSources;
-use crate::source::{Footprint, OpenedPort, SourceOpener};
+use crate::source::{Footprint, OpenError, OpenedPort, SourceCounter, SourceCounters, SourceOpener};
 
 /// The openers of all kinds of sources that this build has.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
+    counters: SourceCounters,
     #[cfg(feature = "files")]
     files: FileSources,
 }
@@ -22,8 +23,13 @@ impl Sources {
     #[cfg(feature = "files")]
     #[must_use]
     pub fn with_files(mut self, files: FileSources) -> Self {
-        self.files = files;
+        self.files = files.counted(self.counters.clone());
         self
+    }
+
+    /// Returns the counters of the sources.
+    pub fn counters(&self) -> &SourceCounters {
+        &self.counters
     }
 
     /// Returns the opener for a kind of source, or `None` if this build has none.
@@ -46,18 +52,21 @@ impl Sources {
 
 #[async_trait]
 impl SourceOpener for Sources {
-    async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, Diagnostics> {
+    async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, OpenError> {
         let Some(source) = &port.source else {
-            return Err(wrong(&Place::default(), format!("port {} has no source on this node", port.name)));
+            return Err(wrong(&Place::default(), format!("port {} has no source on this node", port.name)).into());
         };
-        match self.opener(&source.kind) {
+        let mut attempt = Attempt { counter: self.counters.of(&source.server), succeeded: false };
+        let opened = match self.opener(&source.kind) {
             Some(opener) => opener.open(port, runtime).await,
             None => {
                 let (port, kind) = (&port.name, source.kind.name());
                 let message = format!("port {port}: this program has no opener for a source of kind `{kind}`");
-                Err(wrong(&source.place, message))
+                Err(wrong(&source.place, message).into())
             }
-        }
+        };
+        attempt.succeeded = opened.is_ok();
+        opened
     }
 
     async fn footprint(&self, opened: &OpenedPort, runtime: &Arc<RuntimeEnv>) -> Option<Footprint> {
@@ -79,6 +88,18 @@ impl SourceOpener for Sources {
     }
 }
 
+/// An attempt to open a port. It is counted when it is dropped, also if the caller no longer waits for the source.
+struct Attempt {
+    counter: Arc<SourceCounter>,
+    succeeded: bool,
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.counter.tried_to_open(self.succeeded);
+    }
+}
+
 fn wrong(place: &Place, message: String) -> Diagnostics {
     Diagnostics(vec![Diagnostic { place: place.clone(), message, suggestion: None }])
 }
@@ -89,9 +110,11 @@ mod tests {
 
     use std::collections::BTreeMap;
 
+    use futures::FutureExt;
     use portolan_catalog::{Column, FileFormat, FileSource, PortRef, PortSource};
 
     use super::*;
+    use crate::source::SourceMetrics;
 
     #[tokio::test]
     async fn the_opener_of_the_kind_opens_a_port() {
@@ -99,7 +122,8 @@ mod tests {
         std::fs::write(folder.path().join("o.csv"), "id\n1\n2\n").unwrap();
         let mut port = Port::new(PortRef::new("sales", "orders", "orders"));
         port.columns.push(Column::new("id"));
-        let (sources, runtime) = (Sources::default(), Arc::new(RuntimeEnv::default()));
+        let sources = Sources::default().with_files(FileSources::default());
+        let runtime = Arc::new(RuntimeEnv::default());
         let refused = sources.open(&port, &runtime).await.unwrap_err().to_string();
         assert!(refused.ends_with("port sales.orders.orders has no source on this node"), "{refused}");
 
@@ -122,5 +146,14 @@ mod tests {
         assert_eq!(opened.name, port.name);
         assert_eq!(sources.footprint(&opened, &runtime).await.unwrap().bytes, 7);
         assert_eq!(sources.guess_rows(&opened, &runtime).await, Some(2));
+
+        std::fs::remove_file(folder.path().join("o.csv")).unwrap();
+        sources.open(&port, &runtime).await.unwrap_err();
+        assert!(sources.open(&port, &runtime).now_or_never().is_none(), "nobody waits for this attempt");
+        let context = datafusion::prelude::SessionContext::new_with_config_rt(Default::default(), runtime.clone());
+        context.read_table(opened.provider).unwrap().collect().await.unwrap_err();
+        let counted = sources.counters().read();
+        let SourceMetrics { opened, not_opened, not_read } = counted["lake"];
+        assert_eq!((counted.len(), opened, not_opened, not_read > 0), (1, 1, 2, true));
     }
 }

@@ -5,26 +5,27 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion::execution::SpillFile;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionConfig;
 use portolan_catalog::{DomainName, MeshSnapshot, PortRef, PortStatistics};
-use portolan_connectors::{CatalogAnswer, FragmentHead, LocalDomain, Peer};
+use portolan_connectors::{CatalogAnswer, FragmentHead, LocalDomain, OwnerKey, Peer};
 
 use crate::exchange::{LiveEdges, MeshPlanner};
+use crate::execution::accounts::Accounts;
 use crate::execution::admission::Admission;
-use crate::execution::memory::SharedMemory;
 use crate::execution::runtime::CpuRuntime;
+use crate::execution::spill_folder::SpillFolder;
 use crate::functions::BoundedFunctions;
-use crate::mesh::{LinkOverride, Mesh};
+use crate::mesh::{Mesh, Owners, PeerOptions};
+use crate::metrics::Metrics;
 use crate::names::RESERVED_CATALOG;
 use crate::state::{EngineState, QueryContext};
 use crate::{
-    Error, ErrorKind, EstimatedFragment, Limits, Principal, QueryStream, ReceivedFragment, Result, Session, query,
-    upstream,
+    EngineMetrics, Error, ErrorKind, EstimatedFragment, Limits, Principal, QueryStream, ReceivedFragment, Result,
+    Session, SpanSink, Usage, query, upstream,
 };
 
 /// An engine that answers SQL over the ports of the domains that it owns or reaches through peers. A clone is cheap.
@@ -35,12 +36,16 @@ pub struct Engine(Arc<EngineState>);
 #[derive(Debug)]
 pub struct EngineBuilder {
     domains: Vec<LocalDomain>,
-    peers: Vec<(Arc<dyn Peer>, LinkOverride)>,
+    peers: Vec<(Arc<dyn Peer>, PeerOptions)>,
+    key: Option<OwnerKey>,
+    domain_keys: BTreeMap<DomainName, Vec<OwnerKey>>,
+    owners_file: Option<PathBuf>,
     refresh_interval: Duration,
     limits: Limits,
     cpu_threads: usize,
     spill_folder: Option<PathBuf>,
     runtime: Option<Arc<RuntimeEnv>>,
+    spans: Option<Arc<dyn SpanSink>>,
 }
 
 impl Default for EngineBuilder {
@@ -48,11 +53,15 @@ impl Default for EngineBuilder {
         Self {
             domains: vec![],
             peers: vec![],
+            key: None,
+            domain_keys: BTreeMap::new(),
+            owners_file: None,
             refresh_interval: Duration::from_secs(5),
             limits: Limits::default(),
             cpu_threads: std::thread::available_parallelism().map_or(2, usize::from),
             spill_folder: None,
             runtime: None,
+            spans: None,
         }
     }
 }
@@ -69,14 +78,38 @@ impl EngineBuilder {
     /// interval.
     #[must_use]
     pub fn peer(self, peer: Arc<dyn Peer>) -> Self {
-        self.peer_with_link(peer, LinkOverride::default())
+        self.peer_with(peer, PeerOptions::default())
     }
 
-    /// Adds another node as [`EngineBuilder::peer`] does, and sets the speed of the link to it. The engine measures
-    /// what is not set while the nodes communicate. The planner uses these values. They slow nothing down.
+    /// Adds another node as [`EngineBuilder::peer`] does, with options. The planner uses the speed of the link in the
+    /// options. It slows nothing down.
     #[must_use]
-    pub fn peer_with_link(mut self, peer: Arc<dyn Peer>, link: LinkOverride) -> Self {
-        self.peers.push((peer, link));
+    pub fn peer_with(mut self, peer: Arc<dyn Peer>, options: PeerOptions) -> Self {
+        self.peers.push((peer, options));
+        self
+    }
+
+    /// Sets the key of this engine: the key that signs its catalog towards other nodes. A peer with the same key is a
+    /// replica, and may claim the domains of this engine. Default: none.
+    #[must_use]
+    pub fn key(mut self, key: OwnerKey) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Pins a domain of other nodes to these keys: only a peer with one of them may claim the domain. By default, the
+    /// first peer that claims a domain owns it.
+    #[must_use]
+    pub fn domain_keys(mut self, domain: DomainName, keys: Vec<OwnerKey>) -> Self {
+        self.domain_keys.insert(domain, keys);
+        self
+    }
+
+    /// Sets the file in which the engine remembers the owners of domains across restarts. It need not exist. Default:
+    /// none, so that a new engine accepts the first claim to each domain again.
+    #[must_use]
+    pub fn owners_file(mut self, file: PathBuf) -> Self {
+        self.owners_file = Some(file);
         self
     }
 
@@ -101,7 +134,8 @@ impl EngineBuilder {
         self
     }
 
-    /// Sets the folder to which operators spill. Default: the system's temporary folder.
+    /// Sets the folder to which operators spill. Default: the system's temporary folder. The engine creates a folder of
+    /// its own in it, and removes those of engines whose process was killed.
     #[must_use]
     pub fn spill_folder(mut self, folder: PathBuf) -> Self {
         self.spill_folder = Some(folder);
@@ -115,51 +149,90 @@ impl EngineBuilder {
         self
     }
 
+    /// Sets the receiver of the spans of queries, fragments and edges. Default: none.
+    #[must_use]
+    pub fn spans(mut self, spans: Arc<dyn SpanSink>) -> Self {
+        self.spans = Some(spans);
+        self
+    }
+
     /// Builds the engine. The caller must run on a tokio runtime with I/O and time: connections use that runtime. The
     /// engine drives plans on its own threads.
     ///
     /// # Errors
-    /// `InvalidQuery` if two local domains have the same name; `Internal` if threads or the spill folder are not
-    /// available.
+    /// `InvalidQuery` if two local domains have the same name, or the file of owners cannot be read; `Internal` if
+    /// threads or the spill folder are not available.
     pub fn build(self) -> Result<Engine> {
-        let runtime = self.disk_bound_runtime()?;
+        let spill_folder = self.own_spill_folder()?;
+        let runtime = self.disk_bound_runtime(spill_folder.as_ref())?;
         let base = base_state(self.cpu_threads, self.limits.query_memory, runtime);
-        let mesh = Mesh::new(self.domains, self.peers)?;
+        let owners = Owners::open(self.key, self.domain_keys, self.owners_file)?;
+        let mesh = Mesh::new(self.domains, self.peers, owners)?;
         mesh.start_refreshing(self.refresh_interval)?;
         Ok(Engine(Arc::new(EngineState {
             mesh,
             admission: Admission::new(&self.limits),
-            memory: SharedMemory::new(self.limits.memory),
-            held: SharedMemory::new(self.limits.memory / SHARE_OF_SESSIONS),
+            accounts: Accounts::new(&self.limits),
             activity: Arc::default(),
+            metrics: Metrics::new(self.spans),
             limits: self.limits,
             cpu: CpuRuntime::new(self.cpu_threads)?,
             base,
+            _spill_folder: spill_folder,
         })))
     }
 
-    fn disk_bound_runtime(&self) -> Result<Arc<RuntimeEnv>> {
+    /// Creates the engine's own folder for spilled data. `None` if the system's temporary folder cannot be used: then
+    /// only the queries that spill fail.
+    fn own_spill_folder(&self) -> Result<Option<SpillFolder>> {
+        let system = std::env::temp_dir();
+        let parent = self.spill_folder.as_ref().unwrap_or(&system);
+        match SpillFolder::create(parent) {
+            Ok(folder) => Ok(Some(folder)),
+            Err(error) if self.spill_folder.is_none() => {
+                tracing::warn!(folder = %parent.display(), %error, "queries cannot spill: the folder cannot be used");
+                Ok(None)
+            }
+            Err(error) => {
+                let what = format!("the spill folder {} cannot be used", parent.display());
+                Err(Error::new(ErrorKind::Internal, what).with_source(error))
+            }
+        }
+    }
+
+    fn disk_bound_runtime(&self, spill_folder: Option<&SpillFolder>) -> Result<Arc<RuntimeEnv>> {
         let builder = match &self.runtime {
             Some(runtime) => RuntimeEnvBuilder::from_runtime_env(runtime),
             None => RuntimeEnvBuilder::new(),
         };
-        let mode = match &self.spill_folder {
-            Some(folder) => DiskManagerMode::Directories(vec![folder.clone()]),
-            None => DiskManagerMode::OsTmpDirectory,
+        let (mode, left_over) = match spill_folder {
+            Some(folder) => (DiskManagerMode::Directories(vec![folder.path().to_owned()]), folder.remove_leftovers()),
+            None => (DiskManagerMode::OsTmpDirectory, 0),
         };
+        let disk = DiskManagerBuilder::default()
+            .with_mode(mode)
+            .with_max_temp_directory_size(self.limits.spill_bytes.saturating_sub(left_over))
+            .with_max_spill_merge_fan_in(merge_fan_in(self.cpu_threads, self.limits.query_memory));
         builder
-            .with_disk_manager_builder(
-                DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(self.limits.spill_bytes),
-            )
+            .with_disk_manager_builder(disk)
             .build_arc()
             .map_err(|e| Error::new(ErrorKind::Internal, "the spill folder cannot be used").with_source(e))
     }
 }
 
-/// All sessions together may hold the memory of queries divided by this number.
-const SHARE_OF_SESSIONS: usize = 4;
 /// A smaller reservation is not enough for a merge.
 const MIN_MERGE_RESERVATION: usize = 256 << 10;
+/// The memory of one spilled file in a merge: two batches of a megabyte, each counted twice.
+const MERGED_FILE_BYTES: usize = 4 << 20;
+/// The largest number of spilled files that one merge reads. More files take another pass.
+const MOST_MERGED_FILES: usize = 64;
+
+/// Returns the number of spilled files that one merge reads. By default, a merge reads as many files as fit into the
+/// memory that is free, and the sorts of other partitions find none for their merges.
+fn merge_fan_in(partitions: usize, query_memory: usize) -> usize {
+    let share = query_memory / (2 * partitions);
+    (share / MERGED_FILE_BYTES).clamp(2, MOST_MERGED_FILES)
+}
 
 fn base_state(partitions: usize, query_memory: usize, runtime: Arc<RuntimeEnv>) -> SessionState {
     let mut config = SessionConfig::new()
@@ -208,29 +281,24 @@ impl Engine {
         functions.map(|(name, function)| (name.clone(), chapter(function))).collect()
     }
 
-    /// Creates a file for data that does not fit into memory. Dropping it removes the file. The file counts towards
-    /// `limits.spill_bytes`.
-    ///
-    /// # Errors
-    /// `ResourceExhausted` if there is no room.
-    pub fn spill_file(&self, what_for: &str) -> Result<Arc<dyn SpillFile>> {
-        self.0.base.runtime_env().disk_manager.create_tmp_file(what_for).map_err(|e| {
-            Error::new(ErrorKind::ResourceExhausted, "the spill folder accepts no more files").with_source(e)
-        })
-    }
-
     /// Returns a configuration with what the remote scans of one query need: the peers of this engine, and the head of
     /// the query at the node that plans it. Tasks with the configuration decode and run the parts of a plan that
     /// [`RemoteScanCodec`](crate::RemoteScanCodec) encoded. Each plan needs its own configuration.
     #[must_use]
     pub fn with_remote_scans(&self, config: SessionConfig, head: FragmentHead) -> SessionConfig {
-        let query = QueryContext::new(head, self.0.limits.key_bytes);
+        let query = QueryContext::new(head, self.0.limits.key_bytes, self.0.metrics.clone());
         config.with_extension(Arc::new(LiveEdges::new(self.0.mesh.view(), Arc::new(query))))
     }
 
     /// Opens a session.
     pub fn session(&self, principal: Principal) -> Session {
-        Session::new(self, principal)
+        Session::new(self, principal, false)
+    }
+
+    /// Opens a session for one call of a client that has no session. If the client is anonymous, all calls from its
+    /// address may see and stop what runs in the session.
+    pub fn brief_session(&self, principal: Principal) -> Session {
+        Session::new(self, principal, true)
     }
 
     /// Runs one statement in a session of its own, anonymously.
@@ -239,6 +307,26 @@ impl Engine {
     /// As for [`Session::sql`].
     pub async fn sql(&self, sql: &str) -> Result<QueryStream> {
         self.session(Principal::anonymous()).sql(sql).await
+    }
+
+    /// Returns what the engine has counted since it started, and what it uses now.
+    pub fn metrics(&self) -> EngineMetrics {
+        let disk = &self.0.base.runtime_env().disk_manager;
+        EngineMetrics {
+            sessions: self.0.activity.open_sessions() as u64,
+            memory: self.0.accounts.memory.usage(),
+            session_tables: self.0.accounts.tables.usage(),
+            spill: Usage { held: disk.used_disk_space(), limit: disk.max_temp_directory_size() },
+            ..self.0.metrics.read()
+        }
+    }
+
+    /// Returns when the threads that drive plans have run a task, which shows that a query can start.
+    ///
+    /// # Errors
+    /// `Internal` if the task ended abnormally.
+    pub async fn respond(&self) -> Result<()> {
+        self.0.cpu.run(async { Ok(()) }).await
     }
 
     /// Returns the mesh as it is known now.
@@ -265,6 +353,12 @@ impl Engine {
     /// not loaded.
     pub fn report_load_error(&self, domain: &DomainName, error: &str) {
         self.0.mesh.report_load_error(domain, error);
+    }
+
+    /// Returns the identity of this engine: each engine of each process has another one. A node recognises itself by it
+    /// in its own list of peers.
+    pub fn instance(&self) -> &str {
+        self.0.mesh.instance()
     }
 
     /// Returns the answer to a peer that requests this engine's catalog, with all statistics. The peer must not show those

@@ -14,7 +14,7 @@ use portolan_catalog::{
     Column, ColumnStatistics, DomainCatalog, DomainName, Port, PortRef, PortStatistics, StatisticValue,
 };
 use portolan_connectors::testing::{catalog, column, local_domain};
-use portolan_connectors::{LocalDomain, Reach};
+use portolan_connectors::{LocalDomain, OwnerKey, Reach};
 
 use crate::mesh::Link;
 use crate::names::{MeshCatalogs, SessionNames};
@@ -200,7 +200,8 @@ pub(crate) async fn gateway() -> Engine {
     for domain in all {
         let peer = FakePeer::new(&format!("grpc://{domain}"), vec![tpch_domain(domain)]);
         let others = all.into_iter().filter(|other| *other != domain);
-        let reach = |other: &str| Reach { domain: DomainName::new(other), latency_ms, bandwidth };
+        let owner = |other: &str| OwnerKey::new(format!("grpc://{other}"));
+        let reach = |other: &str| Reach { domain: DomainName::new(other), owner: owner(other), latency_ms, bandwidth };
         peer.reach(others.map(reach).collect());
         builder = builder.peer(peer);
     }
@@ -219,7 +220,7 @@ pub(crate) fn state_of(engine: &Engine) -> SessionState {
 
 /// Returns the analysed plan of a query.
 pub(crate) async fn analysed(engine: &Engine, sql: &str) -> LogicalPlan {
-    let names = SessionNames::of(&SessionHandle::open(engine.inner(), Principal::anonymous()));
+    let names = SessionNames::of(&SessionHandle::open(engine.inner(), Principal::anonymous(), false));
     let state = state_of(engine);
     match resolve(sql, &state, &engine.mesh(), &names).await.unwrap() {
         Resolved::Query(plan, _) => analyse(&state, plan).unwrap(),

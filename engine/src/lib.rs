@@ -14,6 +14,7 @@ mod fake_mesh;
 mod functions;
 pub mod limits;
 mod mesh;
+mod metrics;
 mod names;
 mod plan;
 mod planner;
@@ -27,9 +28,13 @@ mod upstream;
 pub use bounds::MOST_STATEMENT_BYTES;
 pub use engine::{Engine, EngineBuilder};
 pub use exchange::RemoteScanCodec;
-pub use limits::Limits;
-pub use mesh::LinkOverride;
-pub use portolan_connectors::{Error, ErrorKind, KeyForm, Principal, Result, principal};
+pub use execution::disk::disk_error;
+pub use limits::{Limits, Share, Shares};
+pub use mesh::{LinkOverride, PeerOptions};
+pub use metrics::{
+    EdgeMetrics, EngineMetrics, HistogramMetrics, SentEdge, Span, SpanKind, SpanSink, Usage, WorkMetrics,
+};
+pub use portolan_connectors::{AccountKey, Error, ErrorKind, KeyForm, Principal, Result, TraceContext, principal};
 pub use progress::{EdgeProgress, Progress, ProgressHandle};
 pub use query::{
     EstimatedFragment, IngestMode, IngestTarget, Prepared, QueryStream, ReceivedFragment, StatementKind, rows_of,

@@ -1,6 +1,11 @@
 //! The limits of an engine's queries, with defaults that work.
 
+mod shares;
+
 use std::time::Duration;
+
+pub(crate) use shares::{Allowance, three_quarters};
+pub use shares::{Share, Shares};
 
 /// The limits of an engine's queries.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +29,8 @@ pub struct Limits {
     /// The largest memory of one session's tables, in bytes. In addition, the tables of all sessions together may hold
     /// a quarter of `memory`. Default: 256 MiB.
     pub session_tables: usize,
+    /// The shares of principals.
+    pub shares: Shares,
 }
 
 impl Default for Limits {
@@ -38,6 +45,7 @@ impl Default for Limits {
             spill_bytes: 50 << 30,
             key_bytes: 8 << 20,
             session_tables: 256 << 20,
+            shares: Shares::default(),
         }
     }
 }

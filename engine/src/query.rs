@@ -15,24 +15,28 @@ use std::time::{Instant, SystemTime};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::TaskContext;
+use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::streaming::StreamingTableExec;
 use futures::StreamExt;
-use portolan_connectors::FragmentHead;
+use portolan_connectors::{FragmentHead, TraceContext, lock};
 
 use self::prepared::nullable;
 use crate::exchange::{LiveEdges, Physical};
-use crate::execution::admission::Slot;
+use crate::execution::accounts::Account;
+use crate::execution::admission::{Admitted, Slot};
 use crate::execution::errors::{cancelled, from_datafusion};
 use crate::execution::memory::QueryMemory;
 use crate::execution::run::Run;
+use crate::execution::spill::SpillFiles;
 use crate::explain::PassRows;
-use crate::functions::Budget;
+use crate::functions::CallBudget;
 use crate::mesh::MeshView;
-use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames};
+use crate::metrics::{Metrics, Work, WorkKind};
+use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames, reads_only_views};
 use crate::plan::Planned;
 use crate::planner::resolve::ExplainOptions;
 use crate::state::{ActivityGuard, EngineState, QueryContext, RunningQuery};
@@ -56,6 +60,8 @@ struct Query {
     /// The names that the session adds to the mesh; `None` for a fragment of another node.
     names: Option<Arc<SessionNames>>,
     listed: Arc<ActivityGuard>,
+    /// The account of the query's principal.
+    account: Arc<Account>,
     entry: Entry,
 }
 
@@ -73,7 +79,7 @@ enum Entry {
 struct Ready {
     state: Arc<SessionState>,
     memory: Arc<RuntimeEnv>,
-    budget: Arc<Budget>,
+    budget: Arc<CallBudget>,
     planned: Arc<Planned>,
     physical: Arc<dyn ExecutionPlan>,
     edges: Arc<LiveEdges>,
@@ -92,24 +98,26 @@ impl Query {
         let query_id = uuid::Uuid::new_v4().to_string();
         let deadline = Instant::now() + timeout;
         let deadline = statement.deadline.map_or(deadline, |all| all.min(deadline));
-        let head =
-            FragmentHead { measured, ..FragmentHead::new(query_id.clone(), session.principal().clone(), deadline) };
+        let trace = session.trace.as_ref().map_or_else(TraceContext::start, TraceContext::child);
+        let head = FragmentHead::new(query_id.clone(), session.principal().clone(), deadline);
+        let head = FragmentHead { measured, trace, ..head };
         let listed = Arc::new(engine.activity.started(RunningQuery {
             id: query_id,
-            session: Some(session.id().to_owned()),
-            principal: session.principal().clone(),
+            owner: session.shared.owner(),
             sql: Some(sql.clone()),
             started: SystemTime::now(),
             progress: OnceLock::new(),
             stop: session.shared.closed.child_token(),
+            work: Work::start(&engine.metrics, WorkKind::Query, &head),
         }));
         Self {
             view: view.clone(),
             settings,
-            context: Arc::new(QueryContext::new(head, engine.limits.key_bytes)),
+            context: Arc::new(QueryContext::new(head, engine.limits.key_bytes, engine.metrics.clone())),
             engine,
             names: Some(names.clone()),
             listed,
+            account: session.shared.account.clone(),
             entry: Entry::InLine,
         }
     }
@@ -125,9 +133,9 @@ impl Query {
     }
 
     async fn ready(&self, plan: &LogicalPlan, mut state: SessionState, mut passes: Option<PassRows>) -> Result<Ready> {
-        let memory = query_memory(&self.engine)?;
+        let memory = query_memory(&self.engine, &self.account)?;
         let (deadline, stop) = (self.context.head.deadline, self.listed.query.stop.clone());
-        let budget = Arc::new(Budget::new(memory.memory_pool.clone(), deadline, stop));
+        let budget = Arc::new(CallBudget::new(memory.memory_pool.clone(), deadline, stop));
         state.config_mut().set_extension(budget.clone());
         let (settings, view, is_fragment) = (&self.settings, &self.view, self.is_fragment());
         let planned =
@@ -152,12 +160,20 @@ impl Query {
         }
     }
 
-    async fn admit(&self) -> Result<Slot> {
+    /// Waits for a place to run the plan.
+    async fn admit(&self, plan: &LogicalPlan) -> Result<Slot> {
+        let _queued = self.listed.query.work.queued();
+        let (admission, principal) = (&self.engine.admission, &self.listed.query.owner.principal);
+        let allowance = self.engine.limits.allowance(principal);
+        let kind = match self.is_fragment() {
+            true => Admitted::Fragment,
+            false if reads_only_views(plan) => Admitted::SystemQuery,
+            false => Admitted::Query,
+        };
         let place = async {
-            match (self.is_fragment(), self.entry) {
-                (true, _) => self.engine.admission.fragment(self.context.head.deadline).await,
-                (false, Entry::InLine) => self.engine.admission.query(self.context.head.deadline).await,
-                (false, Entry::Speculative) => self.engine.admission.query_ahead(),
+            match self.entry {
+                Entry::InLine => admission.enter(kind, principal, &allowance, self.context.head.deadline).await,
+                Entry::Speculative => admission.enter_ahead(kind, principal, &allowance),
             }
         };
         tokio::select! {
@@ -175,11 +191,24 @@ impl Query {
 
     /// As [`Query::start`], with a state that already exists.
     async fn start_in(self, mut state: SessionState, plan: &LogicalPlan, schema: SchemaRef) -> Result<QueryStream> {
-        let place = self.admit().await?;
-        // This sets the time of `now()`, at every place in the query.
-        state.mark_start_execution();
-        let ready = self.ready_in_time(plan, state, None).await?;
+        let started = async {
+            let place = self.admit(plan).await?;
+            // This sets the time of `now()`, at every place in the query.
+            state.mark_start_execution();
+            Ok::<_, Error>((self.ready_in_time(plan, state, None).await?, place))
+        };
+        let (ready, place) = started.await.inspect_err(|e| self.not_started(e))?;
         Ok(self.drive(ready, place, schema))
+    }
+
+    /// Counts a query that did not start. A speculative run that lacked a resource is no failure: the query runs again
+    /// when the client fetches its rows.
+    fn not_started(&self, error: &Error) {
+        let kind = match (self.entry, error.kind()) {
+            (Entry::Speculative, ErrorKind::ResourceExhausted | ErrorKind::DeadlineExceeded) => ErrorKind::Cancelled,
+            (_, kind) => kind,
+        };
+        self.listed.query.work.end(Some(kind));
     }
 
     fn drive(self, ready: Ready, place: Slot, schema: SchemaRef) -> QueryStream {
@@ -192,7 +221,12 @@ impl Query {
         let _ = self.listed.query.progress.set(progress.clone());
         let run = Run {
             stop: self.listed.query.stop.clone(),
-            guard: self.listed.clone(),
+            guard: Arc::new(SpillCount {
+                plan: ready.clone(),
+                metrics: engine.metrics.clone(),
+                _listed: self.listed.clone(),
+            }),
+            work: self.listed.query.work.clone(),
             plan: Box::pin(self.adapted(ready.clone(), progress.clone())),
             query: query_id.clone(),
             schema: schema.clone(),
@@ -204,7 +238,14 @@ impl Query {
     }
 
     async fn explain(self, plan: &LogicalPlan, options: ExplainOptions) -> Result<Vec<(String, String)>> {
-        let place = self.admit().await?;
+        let work = self.listed.query.work.clone();
+        let outcome = self.explained(plan, options).await;
+        work.end(outcome.as_ref().err().map(Error::kind));
+        outcome
+    }
+
+    async fn explained(self, plan: &LogicalPlan, options: ExplainOptions) -> Result<Vec<(String, String)>> {
+        let place = self.admit(plan).await?;
         let passes = options.verbose.then(PassRows::default);
         let ready = self.ready_in_time(plan, self.state(), passes).await?;
         if !options.analyze {
@@ -242,6 +283,26 @@ impl Ready {
     }
 }
 
+/// Counts the bytes that a query has spilled when its plan has ended. It then no longer lists the query.
+struct SpillCount {
+    plan: Arc<Mutex<Arc<Ready>>>,
+    metrics: Arc<Metrics>,
+    _listed: Arc<ActivityGuard>,
+}
+
+impl Drop for SpillCount {
+    fn drop(&mut self) {
+        let plan = lock(&self.plan).physical.clone();
+        let mut open = vec![&plan];
+        let mut bytes = 0;
+        while let Some(operator) = open.pop() {
+            bytes += operator.metrics().and_then(|metrics| metrics.spilled_bytes()).unwrap_or(0);
+            open.extend(operator.children());
+        }
+        self.metrics.spilled(bytes);
+    }
+}
+
 fn none<T>() -> HashMap<String, T> {
     HashMap::new()
 }
@@ -269,11 +330,18 @@ fn session_state(engine: &EngineState, view: &Arc<MeshView>, names: Option<Arc<S
     state
 }
 
-/// Returns the engine's runtime with the memory of one query.
-fn query_memory(engine: &EngineState) -> Result<Arc<RuntimeEnv>> {
-    let memory = QueryMemory::new(engine.limits.query_memory, engine.memory.clone());
-    RuntimeEnvBuilder::from_runtime_env(engine.base.runtime_env())
+/// Returns the engine's runtime with the memory of one query, and with files that count for the query's principal.
+fn query_memory(engine: &EngineState, account: &Account) -> Result<Arc<RuntimeEnv>> {
+    let runtime = engine.base.runtime_env();
+    let memory = QueryMemory::new(engine.limits.query_memory, account.memory.clone());
+    let disk = &runtime.disk_manager;
+    let files = SpillFiles::new(disk.clone(), account.spill.clone());
+    let disk = DiskManagerBuilder::default()
+        .with_temp_file_factory(Arc::new(files))
+        .with_max_spill_merge_fan_in(disk.max_spill_merge_fan_in());
+    RuntimeEnvBuilder::from_runtime_env(runtime)
         .with_memory_pool(Arc::new(memory))
+        .with_disk_manager_builder(disk)
         .build_arc()
         .map_err(|e| from_datafusion(&e))
 }

@@ -1,25 +1,45 @@
 //! A session: a principal with settings and tables, and the statements that it runs.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use datafusion::execution::{SpillFile, TempFileFactory};
 use futures::stream::BoxStream;
 
+use crate::execution::spill::SpillFiles;
 use crate::query::{ingest, settings};
 use crate::state::SessionHandle;
-use crate::{Engine, IngestMode, IngestTarget, Prepared, Principal, QueryStream, Result, Settings};
+use crate::{
+    Engine, Error, ErrorKind, IngestMode, IngestTarget, Prepared, Principal, QueryStream, Result, Settings,
+    TraceContext,
+};
 
 /// A session on an engine. Cloning is cheap, and clones share settings and tables.
 #[derive(Clone, Debug)]
 pub struct Session(SessionHandle);
 
 impl Session {
-    pub(crate) fn new(engine: &Engine, principal: Principal) -> Self {
-        Self(SessionHandle::open(engine.inner(), principal))
+    pub(crate) fn new(engine: &Engine, principal: Principal, brief: bool) -> Self {
+        Self(SessionHandle::open(engine.inner(), principal, brief))
     }
 
     /// Returns the identifier of the session, as in `mesh.sessions`. It is not a token, and gives no access.
     pub fn id(&self) -> &str {
         self.0.id()
+    }
+
+    /// Returns the same session, whose statements are a part of this span of a client. Without one, each statement
+    /// starts a trace of its own.
+    #[must_use]
+    pub fn traced(mut self, trace: Option<TraceContext>) -> Self {
+        self.0.trace = trace;
+        self
+    }
+
+    /// Returns the span of a client that the session's statements are a part of.
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.0.trace.as_ref()
     }
 
     /// Returns the engine of the session.
@@ -57,6 +77,25 @@ impl Session {
     pub fn tables(&self) -> Vec<(String, SchemaRef)> {
         let tables = self.0.shared.tables.snapshot();
         tables.iter().map(|(name, content)| (name.clone(), content.schema.clone())).collect()
+    }
+
+    /// Keeps a [brief](Engine::brief_session) session beyond the call that opened it.
+    pub fn keep(&self) {
+        self.0.shared.keep();
+    }
+
+    /// Creates a file for a result that the client fetches later. Dropping the value removes the file. Its bytes count
+    /// towards `limits.spill_bytes` and the shares of the principal.
+    ///
+    /// # Errors
+    /// `ResourceExhausted` if there is no room.
+    pub fn result_file(&self) -> Result<Arc<dyn SpillFile>> {
+        let (engine, account) = (&self.0.engine, &self.0.shared.account);
+        let files = SpillFiles::new(engine.base.runtime_env().disk_manager.clone(), account.kept_results.clone());
+        files.create_temp_file("a kept result").map_err(|e| {
+            let what = "the spill folder accepts no more files";
+            Error::new(ErrorKind::ResourceExhausted, what).for_owner(format!("{what}: {e}"))
+        })
     }
 
     /// True if the session has tables or runs statements, which would be lost with it.

@@ -2,17 +2,28 @@
 
 use arrow::error::ArrowError;
 use arrow_flight::error::FlightError;
-use portolan_connectors::node::status::to_status;
+use portolan_connectors::node::status::{to_owner_status, to_status};
 use portolan_engine::{Error, ErrorKind};
 use tonic::Status;
 
-/// Returns the status of a failed call, and logs one line. `call` is the call that failed, and `who` is its caller.
-pub(crate) fn refuse(error: &Error, call: &str, who: &str) -> Status {
-    match error.kind() {
-        ErrorKind::Internal => tracing::error!(call, who, kind = ?error.kind(), "{}", error.chain()),
-        _ => tracing::warn!(call, who, kind = ?error.kind(), "{}", error.chain()),
-    }
+/// Returns the status of a failed call, and logs one line. `call` is the call that failed, `who` is its caller, and
+/// `trace` is the trace of the client, if the caller sent one.
+pub(crate) fn refuse(error: &Error, call: &str, who: &str, trace: Option<&str>) -> Status {
+    log(error, call, who, trace);
     to_status(error)
+}
+
+/// Returns the status as [`refuse`] does, with what only the owner of the data and its administrators may see.
+pub(crate) fn refuse_administrator(error: &Error, call: &str, who: &str, trace: Option<&str>) -> Status {
+    log(error, call, who, trace);
+    to_owner_status(error)
+}
+
+fn log(error: &Error, call: &str, who: &str, trace: Option<&str>) {
+    match error.kind() {
+        ErrorKind::Internal => tracing::error!(call, who, trace, kind = ?error.kind(), "{}", error.owner_chain()),
+        _ => tracing::warn!(call, who, trace, kind = ?error.kind(), "{}", error.owner_chain()),
+    }
 }
 
 /// Returns the error for an invalid request.

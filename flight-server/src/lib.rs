@@ -6,6 +6,7 @@
 //! The modules are floors. Each one imports only modules that stand below it:
 //!
 //! - `server`: binds, serves and drains;
+//! - `health`: liveness and readiness;
 //! - `calls`: one file for each kind of request;
 //! - `metadata`: tables about the catalog;
 //! - `statements`: handles, runs, kept results;
@@ -19,6 +20,7 @@ mod callers;
 mod calls;
 pub mod dispatch;
 mod failure;
+mod health;
 mod listener;
 mod metadata;
 mod options;
@@ -27,6 +29,8 @@ mod server;
 mod statements;
 
 pub use callers::hash_password;
+pub use health::Readiness;
+pub use listener::Connections;
 pub use options::{
     Allowed, AuthOptions, ClientCertificates, DelegationOptions, KeySource, ServerLimits, ServerOptions, ServerTls,
     TokenIssuer, TrustedNode, User,

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use portolan_connectors::node::PublicKey;
+use portolan_connectors::node::{NodeKey, PublicKey};
 use portolan_engine::Principal;
 
 /// The options of a server.
@@ -21,6 +22,9 @@ pub struct ServerOptions {
     pub auth: AuthOptions,
     /// The nodes that may send fragments for other principals.
     pub delegation: DelegationOptions,
+    /// The key that signs the catalog, so that other nodes know the owner of its domains again. Default: a new key,
+    /// which is gone when the server ends.
+    pub key: Option<Arc<NodeKey>>,
     /// The limits.
     pub limits: ServerLimits,
 }
@@ -204,6 +208,12 @@ pub struct ServerLimits {
     pub statement_idle: Duration,
     /// The number of passwords that are checked at once. Default: 2.
     pub password_checks: usize,
+    /// The largest number of connections. Default: 4096.
+    pub connections: usize,
+    /// The largest number of connections from one address. `None`: three quarters of all connections.
+    pub connections_per_address: Option<usize>,
+    /// The time after which a connection is closed on which nobody is authenticated. Default: 30 seconds.
+    pub login_timeout: Duration,
 }
 
 impl ServerOptions {
@@ -215,6 +225,7 @@ impl ServerOptions {
             allow_plaintext: false,
             auth: AuthOptions::default(),
             delegation: DelegationOptions::default(),
+            key: None,
             limits: ServerLimits::default(),
         }
     }
@@ -232,6 +243,9 @@ impl Default for ServerLimits {
             statements: 16384,
             statement_idle: Duration::from_secs(900),
             password_checks: 2,
+            connections: 4096,
+            connections_per_address: None,
+            login_timeout: Duration::from_secs(30),
         }
     }
 }

@@ -2,20 +2,23 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use portolan_connectors::node::NodeKey;
 use portolan_engine::{Engine, Error, ErrorKind, Result};
 use tokio::net::{TcpListener, lookup_host};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tonic::server::NamedService;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server as Transport;
-use tonic_health::ServingStatus;
 
 use crate::callers::{Authenticator, Delegations};
 use crate::calls::Service;
 use crate::dispatch::{FlightServer, reflection};
-use crate::listener::{Bounded, Tls, Watched, encrypted, plain};
+use crate::health::{Readiness, Reporter, check_engine};
+use crate::listener::{Bounded, Connections, Tls, Watched, encrypted, note_request, plain};
 use crate::options::{DelegationOptions, ServerLimits, ServerOptions};
 
 /// The interval between probes of a connection, and the timeout of a probe.
@@ -37,7 +40,10 @@ pub struct Server {
     tls: Option<Tls>,
     authenticator: Authenticator,
     delegations: Delegations,
+    key: Arc<NodeKey>,
     limits: ServerLimits,
+    readiness: Readiness,
+    connections: Arc<Connections>,
 }
 
 impl Server {
@@ -73,11 +79,17 @@ impl Server {
         let authenticator = authenticator(&options, address, certificates).await?;
         let scheme = if options.tls.is_some() { "grpc+tls" } else { "grpc" };
         let delegations = delegations(&options.delegation, scheme, address, listen)?;
+        let key = match options.key {
+            Some(key) => key,
+            None => Arc::new(NodeKey::from_pem(NodeKey::generate()?.as_bytes())?),
+        };
         let tls = match options.tls {
             Some(files) => Some(Tls::load(files).await?),
             None => None,
         };
-        Ok(Self { listener, address, scheme, tls, authenticator, delegations, limits: options.limits })
+        let limits = options.limits;
+        let (readiness, connections) = (Readiness::default(), Connections::new(&limits));
+        Ok(Self { listener, address, scheme, tls, authenticator, delegations, key, limits, readiness, connections })
     }
 
     /// Returns the address, with the actual port.
@@ -90,29 +102,48 @@ impl Server {
         format!("{}://{}", self.scheme, self.address)
     }
 
+    /// Returns the readiness of the server, which changes while it serves.
+    pub fn readiness(&self) -> Readiness {
+        self.readiness.clone()
+    }
+
+    /// Returns the open connections, whose number changes while the server serves.
+    pub fn connections(&self) -> Arc<Connections> {
+        self.connections.clone()
+    }
+
     /// Serves callers until `stop` completes. It then accepts no new callers, lets running streams go on for the grace
     /// period, and ends the remaining ones.
     ///
     /// # Errors
     /// `Internal` if the listener fails.
     pub async fn serve(self, engine: Engine, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
-        let Self { listener, address, scheme, tls, authenticator, delegations, limits } = self;
+        let Self { listener, address, scheme, tls, authenticator, delegations, key, limits, readiness, connections } =
+            self;
         let end_streams = CancellationToken::new();
-        let service = Service::new(engine, authenticator, delegations, &limits, end_streams.clone())?;
+        let service = Service::new(engine.clone(), authenticator, delegations, key, &limits, end_streams.clone())?;
         let service = Arc::new(service);
         let _sweeper = AbortOnDropHandle::new(tokio::spawn(sweep(service.clone())));
         let flight = FlightServer::new(service, limits.request_bytes);
         let flight = Watched(Bounded::new(flight, limits.request_bytes));
         let (reporter, health) = tonic_health::server::health_reporter();
-        reporter.set_serving::<FlightServer<Service>>().await;
+        let name = <FlightServer<Service> as NamedService>::NAME;
+        let reporter = Arc::new(Reporter::new(reporter, name, readiness.clone()));
+        readiness.responded(Instant::now());
+        reporter.report().await;
+        let _checks = AbortOnDropHandle::new(tokio::spawn(check_engine(engine, readiness.clone())));
+        let _reports = AbortOnDropHandle::new(tokio::spawn(reporter.clone().keep_reporting()));
 
         let draining = CancellationToken::new();
         let drained = draining.clone().cancelled_owned();
-        let router = transport().add_service(health).add_service(reflection()?).add_service(flight);
+        let router = transport()
+            .add_service(InterceptedService::new(health, note_request))
+            .add_service(InterceptedService::new(reflection()?, note_request))
+            .add_service(flight);
         let _watcher = tls.as_ref().map(Tls::watch);
         let serving = match tls {
-            Some(tls) => router.serve_with_incoming_shutdown(encrypted(listener, tls), drained).boxed(),
-            None => router.serve_with_incoming_shutdown(plain(listener), drained).boxed(),
+            Some(tls) => router.serve_with_incoming_shutdown(encrypted(listener, connections, tls), drained).boxed(),
+            None => router.serve_with_incoming_shutdown(plain(listener, connections), drained).boxed(),
         };
         tokio::pin!(serving);
         tracing::info!("listening on {scheme}://{address}");
@@ -125,8 +156,8 @@ impl Server {
             Some(ended) => Some(ended),
             None => {
                 tracing::info!(%address, "stopping: running statements may finish");
-                reporter.set_not_serving::<FlightServer<Service>>().await;
-                reporter.set_service_status("", ServingStatus::NotServing).await;
+                readiness.stop();
+                reporter.report().await;
                 draining.cancel();
                 match tokio::time::timeout(limits.grace, &mut serving).await {
                     Ok(ended) => Some(ended),

@@ -161,7 +161,7 @@ impl Findings {
         {
             let what: String = status.message().chars().take(200).collect();
             // Functions that fail at arguments which their planning let pass: the query ends, and nothing else does.
-            if what.contains("likely caused by a bug in DataFusion") {
+            if what.contains("DataFusion failed: ") {
                 eprintln!("DataFusion's: {what}");
                 return;
             }

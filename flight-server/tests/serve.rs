@@ -16,8 +16,9 @@ use futures::TryStreamExt;
 use portolan_catalog::{Port, PortRef, PortStatistics, ProductName};
 use portolan_connectors::node::checksum::StreamChecksum;
 use portolan_connectors::node::protocol::{
-    ACTION_PROGRESS, FRAGMENT_TYPE_URL, FragmentTicket, PROTOCOL_VERSION, ProgressRequest,
+    ACTION_CATALOG, ACTION_PROGRESS, FRAGMENT_TYPE_URL, FragmentTicket, PROTOCOL_VERSION, ProgressRequest,
 };
+use portolan_connectors::node::signed_catalog::{CatalogRequest, MAX_NONCE_BYTES, SignedCatalog};
 use portolan_connectors::node::status::ERROR_KIND_KEY;
 use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeKey, NodeOptions, NodeSite, NodeTls};
 use portolan_connectors::testing::{FakePeer, catalog, columns, local_domain};
@@ -436,8 +437,33 @@ async fn a_signed_fragment_runs_once() {
         assert_eq!(client.get_schema(refused).await.unwrap_err().code(), Code::PermissionDenied);
     }
     let nobody = NodeSite::new(&node.url, NodeOptions::default()).unwrap();
-    nobody.catalog(None).await.unwrap();
+    let reason = nobody.catalog(None).await.unwrap().owner.unwrap_err();
+    assert!(reason.contains("is signed for `sales`"), "the node has another name: {reason}");
     assert_eq!(nobody.takes_fragments(), Some(false), "it could not sign them");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_catalog_is_signed_for_its_request() {
+    let node = Node::sales().await;
+    let mut client = node.client().await;
+    let mut request = async |nonce: &str| {
+        let body = CatalogRequest { known: None, proof: None, nonce: nonce.to_owned() }.encode_to_vec();
+        let action = Action { r#type: ACTION_CATALOG.to_owned(), body: body.into() };
+        let mut answers = client.do_action(action).await?.into_inner();
+        let answer = answers.message().await?.expect("an answer");
+        Ok::<_, Status>(SignedCatalog::decode(answer.body).unwrap())
+    };
+    let one = request("n1").await.unwrap();
+    let other = request("n2").await.unwrap();
+    let (key, content) = one.verify("n1").unwrap();
+    assert_eq!(content.check_audience(&node.url), Ok(()));
+    assert_eq!(other.verify("n2").unwrap().0, key);
+    assert!(other.verify("n1").is_err());
+    let longest = "x".repeat(MAX_NONCE_BYTES);
+    request(&longest).await.unwrap().verify(&longest).unwrap();
+    let status = request(&format!("{longest}x")).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{}", status.message());
     node.stop().await;
 }
 
@@ -460,7 +486,7 @@ async fn only_nodes_are_told_of_fragments() {
 async fn a_gateway_answers_from_its_peer() {
     let node = Node::sales().await;
     let peer = Arc::new(NodeSite::new(&node.url, NodeOptions::default()).unwrap());
-    assert!(matches!(peer.catalog(None).await.unwrap(), CatalogAnswer::Changed { .. }));
+    assert!(matches!(peer.catalog(None).await.unwrap().answer, CatalogAnswer::Changed { .. }));
     let engine = Engine::builder().peer(peer).build().unwrap();
     engine.refresh().await;
     let gateway = Node::start(engine, options()).await;

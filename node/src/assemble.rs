@@ -5,12 +5,17 @@ use std::sync::{Arc, Mutex};
 
 use datafusion::execution::runtime_env::RuntimeEnv;
 use portolan_catalog::{DomainCatalog, DomainName, load_domain};
-use portolan_connectors::files::FileSources;
 use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeOptions, NodeSite, NodeTls};
-use portolan_connectors::{LocalDomain, Sources, open_domain};
-use portolan_engine::Engine;
+use portolan_connectors::{LocalDomain, OpenOptions, OwnerKey, Sources, open_domain_with};
+use portolan_engine::{Engine, Limits};
 
+use crate::admin::Admin;
 use crate::config::{NodeConfig, PeerConfig};
+use crate::host::{MemoryLimit, memory_limits};
+use crate::state::OwnKey;
+use crate::status::Status;
+#[cfg(feature = "telemetry")]
+use crate::telemetry::Telemetry;
 use crate::{Error, Result};
 
 /// A node that does not listen yet. A clone is cheap, and shares the engine.
@@ -55,16 +60,24 @@ pub struct Node {
     pub(crate) engine: Engine,
     pub(crate) config: Arc<NodeConfig>,
     pub(crate) runtime: Arc<RuntimeEnv>,
+    /// The key that signs the catalog of the domain.
+    pub(crate) own_key: OwnKey,
     /// The openers of the domain's ports.
     pub(crate) sources: Arc<Sources>,
     /// The domain in the engine; `None` for a gateway.
     pub(crate) opened: Arc<Mutex<Option<LocalDomain>>>,
+    pub(crate) status: Arc<Status>,
+    /// The listener for operators, if the config has one.
+    admin: Option<Arc<Admin>>,
+    #[cfg(feature = "telemetry")]
+    pub(crate) telemetry: Option<Arc<Telemetry>>,
 }
 
 /// Builds a [`Node`]. Without any call it is a gateway on loopback with the defaults of the config file.
 #[derive(Clone, Debug, Default)]
 pub struct NodeBuilder {
     config: NodeConfig,
+    requires_sources: bool,
 }
 
 impl NodeBuilder {
@@ -97,28 +110,66 @@ impl NodeBuilder {
         self
     }
 
-    /// Opens the ports of the domain and starts the engine. Must be called on a tokio runtime.
+    /// Makes a source that does not respond an error of [`NodeBuilder::build`].
+    #[must_use]
+    pub fn require_sources(mut self) -> Self {
+        self.requires_sources = true;
+        self
+    }
+
+    /// Starts the listener for operators, opens the ports of the domain, and starts the engine. Must be called on a
+    /// tokio runtime.
+    ///
+    /// The port of a source that does not respond stays closed, and its product has a `load_error`. The node opens the
+    /// port when the source responds.
     ///
     /// # Errors
     /// Every fault of the descriptors and of the data; a peer's URL, password or key that cannot be used; an engine
-    /// that does not start.
+    /// that does not start; an address for operators that is in use.
     pub async fn build(self) -> Result<Node> {
-        let config = self.config;
+        let Self { config, requires_sources } = self;
         for warning in config.exposed_files() {
             tracing::warn!("{warning}");
         }
+        let host = memory_limits();
+        let host_memory = host.first().map(|limit| limit.bytes);
+        let limits = config.limits(host_memory);
+        log_memory(&limits, &host);
         let runtime = Arc::new(RuntimeEnv::default());
-        let mut builder = Engine::builder().limits(config.limits()).runtime_env(runtime.clone());
+        let mut builder = Engine::builder().limits(limits).runtime_env(runtime.clone());
         let sources = Arc::new(sources(&config));
-        let opened = open(&config, &sources, &runtime).await?;
+        let domain = config.domain.as_ref().map(DomainName::as_str);
+        let status = Arc::new(Status::new(domain, host_memory, sources.counters().clone()));
+        let admin = match &config.admin {
+            Some(admin) => Some(Arc::new(Admin::start(&admin.listen, status.clone()).await?)),
+            None => None,
+        };
+        #[cfg(feature = "telemetry")]
+        let telemetry = match &config.telemetry {
+            Some(given) => Some(Arc::new(Telemetry::start(given, &status)?)),
+            None => None,
+        };
+        #[cfg(feature = "telemetry")]
+        if let Some(telemetry) = &telemetry {
+            builder = builder.spans(telemetry.spans());
+        }
+        let opened = open(&config, &sources, &runtime, requires_sources).await?;
         if let Some(domain) = opened.clone() {
             builder = builder.local_domain(domain);
         }
         let identity = config.identity()?.map(Arc::new);
+        let own_key = OwnKey::load(&config, identity.as_deref())?;
+        builder = builder.key(OwnerKey::new(own_key.key.public().to_string()));
+        for (domain, keys) in config.domain_keys()? {
+            builder = builder.domain_keys(domain, keys);
+        }
+        if let Some(file) = config.owners_file() {
+            builder = builder.owners_file(file);
+        }
         for peer in &config.peers {
             let site = NodeSite::new(&peer.url, node_options(peer, identity.clone())?)
                 .map_err(|e| Error::config(e.chain()))?;
-            builder = builder.peer_with_link(Arc::new(site), peer.link());
+            builder = builder.peer_with(Arc::new(site), peer.options());
         }
         if let Some(interval) = config.refresh_interval() {
             builder = builder.refresh_interval(interval);
@@ -130,7 +181,20 @@ impl NodeBuilder {
             builder = builder.cpu_threads(threads);
         }
         let engine = builder.build()?;
-        Ok(Node { engine, config: Arc::new(config), runtime, sources, opened: Arc::new(Mutex::new(opened)) })
+        status.has_engine(engine.clone());
+        let opened = Arc::new(Mutex::new(opened));
+        Ok(Node {
+            engine,
+            config: Arc::new(config),
+            runtime,
+            own_key,
+            sources,
+            opened,
+            status,
+            admin,
+            #[cfg(feature = "telemetry")]
+            telemetry,
+        })
     }
 }
 
@@ -145,9 +209,30 @@ impl Node {
         &self.engine
     }
 
+    /// Returns the URL of the listener for operators, if the config has one.
+    pub fn admin_url(&self) -> Option<String> {
+        self.admin.as_ref().map(|admin| admin.url())
+    }
+
     /// Returns the config.
     pub fn config(&self) -> &NodeConfig {
         &self.config
+    }
+}
+
+/// Logs the memory that the host allows the process to use, and the limits of queries.
+fn log_memory(limits: &Limits, host: &[MemoryLimit]) {
+    let found: Vec<_> = host.iter().map(|limit| format!("{} ({})", limit.bytes, limit.origin)).collect();
+    let found = if found.is_empty() { "unknown".to_owned() } else { found.join(", ") };
+    let Limits { memory, query_memory, .. } = *limits;
+    tracing::info!(memory, query_memory, host = found, "limits of memory in bytes");
+    if let Some(least) = host.first().filter(|least| memory as u64 > least.bytes) {
+        tracing::warn!(
+            "limits.memory is {memory} bytes, but the host allows the process {} bytes ({}): the system may end the \
+             process before queries spill or are refused",
+            least.bytes,
+            least.origin
+        );
     }
 }
 
@@ -156,14 +241,16 @@ pub(crate) async fn open(
     config: &NodeConfig,
     sources: &Sources,
     runtime: &Arc<RuntimeEnv>,
+    requires_all: bool,
 ) -> Result<Option<LocalDomain>> {
     let Some(catalog) = load(config).await? else { return Ok(None) };
-    Ok(Some(open_domain(catalog, sources, runtime).await?))
+    let options = OpenOptions { timeout: config.open_timeout(), requires_all };
+    Ok(Some(open_domain_with(catalog, sources, runtime, options).await?))
 }
 
 /// Returns the openers of all kinds of sources, with the options in the config.
 fn sources(config: &NodeConfig) -> Sources {
-    Sources::default().with_files(FileSources::new(config.sources.clone()))
+    Sources::default().with_files(config.file_sources())
 }
 
 async fn load(config: &NodeConfig) -> Result<Option<DomainCatalog>> {

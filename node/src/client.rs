@@ -239,7 +239,7 @@ impl Client {
             // These messages name the node. In every other case the statement is at fault.
             ErrorKind::SiteUnavailable | ErrorKind::Unauthenticated => error,
             kind => match error.context().strip_prefix(&format!("node {}: ", self.site)) {
-                Some(said) => Error::new(kind, said),
+                Some(said) => Error::new(kind, said).with_retry_after(error.retry_after()),
                 None => error,
             },
         }

@@ -10,17 +10,27 @@ use std::time::Duration;
 use portolan_catalog::yaml::{self, Document};
 use portolan_catalog::{Diagnostics, DomainName};
 use portolan_connectors::files::SourceOptions;
-use portolan_engine::{Limits, LinkOverride};
+use portolan_engine::{LinkOverride, PeerOptions};
 use serde::Deserialize;
 
 use crate::units::{Length, Size};
 
 mod check;
 mod delegation;
+mod domains;
 mod exposed_files;
+mod limits;
+mod paths;
+mod service;
+mod shares;
+mod sources;
 mod tokens;
 
 pub use delegation::{AllowedConfig, OwnIdentityConfig, TrustedKey, TrustedNodeConfig};
+pub use domains::{DomainConfig, PinnedKeys};
+pub use limits::LimitsConfig;
+pub use service::{AdminConfig, LogFormat, TelemetryConfig};
+pub use shares::{ShareConfig, SharesConfig};
 pub use tokens::{Jwks, OneOrMore, TokenConfig};
 
 /// The default of `statistics_interval`. A listing of every port's data is cheap, but an object store charges for it.
@@ -40,6 +50,9 @@ pub struct NodeConfig {
     /// The other nodes of the mesh.
     #[serde(default)]
     pub peers: Vec<PeerConfig>,
+    /// The domains of other nodes that are pinned to keys. The first peer that claims any other domain owns it.
+    #[serde(default)]
+    pub domains: BTreeMap<DomainName, DomainConfig>,
     /// The access to each `server` that a contract names, such as credentials, which do not belong in a contract.
     #[serde(default)]
     pub sources: HashMap<String, SourceOptions>,
@@ -66,18 +79,34 @@ pub struct NodeConfig {
     /// The limits of queries.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// The shares of principals in the limits.
+    #[serde(default)]
+    pub shares: SharesConfig,
     /// The time between two requests for the catalog of a peer. Default: 5s.
     pub refresh_interval: Option<Length>,
     /// The time between two checks for changed data, whose statistics are then computed again. Default: 1m.
     pub statistics_interval: Option<Length>,
+    /// The time limit for opening a port. If its source does not respond by then, the port stays closed, and the node
+    /// tries again after `statistics_interval`. Default: 1m.
+    pub open_timeout: Option<Length>,
     /// The filter of the log, such as `info` or `portolan=debug`. The variable `PORTOLAN_LOG` takes precedence.
     /// Default: `info`.
     pub log: Option<String>,
+    /// The format of the log. Default: text.
+    #[serde(default)]
+    pub log_format: LogFormat,
+    /// The listener for operators. Default: none.
+    pub admin: Option<AdminConfig>,
+    /// The export of traces and metrics. Default: none.
+    pub telemetry: Option<TelemetryConfig>,
     /// The folder that operators spill to. Default: the system's temporary folder.
     pub spill_folder: Option<PathBuf>,
+    /// The folder in which the node keeps its key, and the owners of the domains of other nodes. Default in a file: a
+    /// folder beside the file, such as `node.state` for `node.yaml`.
+    pub state_folder: Option<PathBuf>,
     /// The number of threads that drive plans. Default: the number of cores.
     pub cpu_threads: Option<usize>,
-    /// The file that the config was loaded from.
+    /// The file of the config.
     #[serde(skip)]
     pub file: Option<PathBuf>,
 }
@@ -90,6 +119,7 @@ impl Default for NodeConfig {
             listen: default_listen(),
             products: None,
             peers: vec![],
+            domains: BTreeMap::new(),
             sources: HashMap::new(),
             users: vec![],
             tokens: vec![],
@@ -99,10 +129,16 @@ impl Default for NodeConfig {
             tls: None,
             allow_plaintext: false,
             limits: LimitsConfig::default(),
+            shares: SharesConfig::default(),
             refresh_interval: None,
             statistics_interval: None,
+            open_timeout: None,
             log: None,
+            log_format: LogFormat::default(),
+            admin: None,
+            telemetry: None,
             spill_folder: None,
+            state_folder: None,
             cpu_threads: None,
             file: None,
         }
@@ -137,6 +173,8 @@ pub struct PeerConfig {
     pub latency: Option<Length>,
     /// The bytes a second from the peer. Default: measured.
     pub bandwidth: Option<Size>,
+    /// The domains that the peer may own. No peer without them may own one of these domains. Default: any other domain.
+    pub domains: Option<BTreeSet<DomainName>>,
 }
 
 impl PeerConfig {
@@ -154,6 +192,7 @@ impl PeerConfig {
             allow_plaintext: false,
             latency: None,
             bandwidth: None,
+            domains: None,
         }
     }
 
@@ -161,6 +200,11 @@ impl PeerConfig {
     pub fn link(&self) -> LinkOverride {
         let bandwidth = self.bandwidth.map(|size| size.0 as f64);
         LinkOverride { latency: self.latency.map(|length| length.0), bandwidth }
+    }
+
+    /// Returns the options of the peer for the engine.
+    pub fn options(&self) -> PeerOptions {
+        PeerOptions { link: self.link(), domains: self.domains.clone() }
     }
 }
 
@@ -210,30 +254,6 @@ pub enum ClientCertificate {
     Optional,
 }
 
-/// The limits of the node's queries. [`Limits`] has their meanings and defaults.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LimitsConfig {
-    /// Memory of one query.
-    pub query_memory: Option<Size>,
-    /// Memory of all queries together.
-    pub memory: Option<Size>,
-    /// Time of one query.
-    pub query_timeout: Option<Length>,
-    /// Queries at once.
-    pub concurrent_queries: Option<usize>,
-    /// Queries that wait for admission.
-    pub queued_queries: Option<usize>,
-    /// Nodes that a query may go through.
-    pub max_hops: Option<u32>,
-    /// Disk for spilling.
-    pub spill: Option<Size>,
-    /// Keys that are sent with a fragment.
-    pub keys: Option<Size>,
-    /// The tables of one session.
-    pub session_tables: Option<Size>,
-}
-
 /// A string that is never printed.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
@@ -267,8 +287,7 @@ impl NodeConfig {
     /// # Errors
     /// Every fault of the config.
     pub fn load(file: &Path) -> Result<Self, Diagnostics> {
-        let config = Self::parse(&yaml::read(file)?, file)?;
-        Ok(Self { file: Some(file.to_path_buf()), ..config })
+        Self::parse(&yaml::read(file)?, file)
     }
 
     /// Parses and checks `text` as the content of `file`. Relative paths are joined with the folder of `file`.
@@ -278,7 +297,8 @@ impl NodeConfig {
     pub fn parse(text: &str, file: &Path) -> Result<Self, Diagnostics> {
         let document = Document::parse(text, file)?;
         let mut config: Self = yaml::parse(text, file)?;
-        config.resolve_paths(file.parent().unwrap_or(Path::new("")));
+        config.file = Some(file.to_path_buf());
+        config.resolve_paths(file);
         config.check(&document)?;
         Ok(config)
     }
@@ -307,33 +327,6 @@ impl NodeConfig {
         self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
     }
 
-    /// Returns the limits, with defaults filled in.
-    pub fn limits(&self) -> Limits {
-        let (given, mut limits) = (&self.limits, Limits::default());
-        if let Some(Size(bytes)) = given.memory {
-            limits.memory = usize::try_from(bytes).unwrap_or(usize::MAX);
-        }
-        if let Some(Size(bytes)) = given.query_memory {
-            limits.query_memory = usize::try_from(bytes).unwrap_or(usize::MAX);
-        }
-        if let Some(Length(time)) = given.query_timeout {
-            limits.query_timeout = time;
-        }
-        if let Some(Size(bytes)) = given.spill {
-            limits.spill_bytes = bytes;
-        }
-        if let Some(Size(bytes)) = given.keys {
-            limits.key_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        }
-        if let Some(Size(bytes)) = given.session_tables {
-            limits.session_tables = usize::try_from(bytes).unwrap_or(usize::MAX);
-        }
-        limits.concurrent_queries = given.concurrent_queries.unwrap_or(limits.concurrent_queries);
-        limits.queued_queries = given.queued_queries.unwrap_or(limits.queued_queries);
-        limits.max_hops = given.max_hops.unwrap_or(limits.max_hops);
-        limits
-    }
-
     /// Returns the time between two requests for the catalog of a peer, if it is given.
     pub fn refresh_interval(&self) -> Option<Duration> {
         self.refresh_interval.map(|length| length.0)
@@ -342,22 +335,6 @@ impl NodeConfig {
     /// Returns the time between two checks for changed data.
     pub fn statistics_interval(&self) -> Duration {
         self.statistics_interval.map_or(STATISTICS_INTERVAL, |length| length.0)
-    }
-
-    fn resolve_paths(&mut self, base: &Path) {
-        if self.domain.is_some() {
-            self.products = Some(base.join(self.products.as_deref().unwrap_or(Path::new("products"))));
-        }
-        let peers = self.peers.iter_mut().flat_map(|p| [&mut p.ca, &mut p.cert, &mut p.key]).flatten();
-        let tls =
-            self.tls.iter_mut().flat_map(|t| [Some(&mut t.cert), Some(&mut t.key), t.client_ca.as_mut()]).flatten();
-        let keys = self.tokens.iter_mut().filter_map(|token| token.jwks.path_mut());
-        for path in peers.chain(tls).chain(keys).chain(self.spill_folder.as_mut()) {
-            *path = base.join(&*path);
-        }
-        for path in self.key_files() {
-            *path = base.join(&*path);
-        }
     }
 }
 

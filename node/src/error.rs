@@ -20,6 +20,8 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     context: String,
+    /// The context for others than the node's owner, if it differs.
+    public_context: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -29,17 +31,17 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// Returns an error of kind [`ErrorKind::Config`].
     pub fn config(context: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Config, context: context.into(), source: None }
+        Self::new(ErrorKind::Config, context.into())
     }
 
     /// Returns an error of kind [`ErrorKind::Failed`].
     pub fn failed(context: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Failed, context: context.into(), source: None }
+        Self::new(ErrorKind::Failed, context.into())
     }
 
     /// Returns an error of kind [`ErrorKind::Interrupted`].
     pub fn interrupted() -> Self {
-        Self { kind: ErrorKind::Interrupted, context: "interrupted".into(), source: None }
+        Self::new(ErrorKind::Interrupted, "interrupted".into())
     }
 
     /// Returns the error of writing to an output: [`ErrorKind::BrokenPipe`] if the reader has closed the output, and
@@ -51,7 +53,11 @@ impl Error {
         };
         let full = io_kind(&error).is_some_and(is_full);
         let hint = if full { ": the disk is full; make room and try again" } else { "" };
-        Self { kind, context: format!("cannot write {what}{hint}"), source: Some(error.into()) }
+        Self::new(kind, format!("cannot write {what}{hint}")).with_source(error)
+    }
+
+    fn new(kind: ErrorKind, context: String) -> Self {
+        Self { kind, context, public_context: None, source: None }
     }
 
     /// Adds the error that caused this one.
@@ -64,6 +70,11 @@ impl Error {
     /// Returns the kind.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Returns what others than the node's owner may see: without locations of files, and without causes.
+    pub fn public(&self) -> &str {
+        self.public_context.as_deref().unwrap_or("the log of the node has the reason")
     }
 
     /// Returns the context and every cause, in one line. A cause whose text the line already contains is left out.
@@ -86,13 +97,15 @@ impl std::error::Error for Error {
 
 impl From<portolan_catalog::Diagnostics> for Error {
     fn from(diagnostics: portolan_catalog::Diagnostics) -> Self {
-        Self::config(diagnostics.to_string())
+        let public_context = Some(diagnostics.without_locations());
+        Self { public_context, ..Self::config(diagnostics.to_string()) }
     }
 }
 
 impl From<portolan_engine::Error> for Error {
     fn from(error: portolan_engine::Error) -> Self {
-        Self::failed(error.chain())
+        // One line, whatever a node sent. If the error is of this process, its caller is the owner of the data.
+        Self::failed(portolan_catalog::printable(&error.owner_chain()))
     }
 }
 

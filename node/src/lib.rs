@@ -3,12 +3,20 @@
 //! [`NodeConfig::load`] reads a config file, [`Node::builder`] builds a node, [`Node::bind`] binds its address, and
 //! [`BoundNode::serve`] serves clients and other nodes. [`client::Client`] is a session on a node that runs elsewhere.
 
+mod admin;
 mod assemble;
 pub mod client;
 pub mod config;
 pub mod error;
+pub mod host;
+pub mod metrics;
+mod process;
 mod reload;
 mod serve;
+mod state;
+mod status;
+#[cfg(feature = "telemetry")]
+mod telemetry;
 pub mod units;
 mod watch;
 
@@ -16,3 +24,4 @@ pub use assemble::{Node, NodeBuilder};
 pub use config::NodeConfig;
 pub use error::{Error, ErrorKind, Result};
 pub use serve::BoundNode;
+pub use state::create_key_file;

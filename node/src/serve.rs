@@ -4,7 +4,8 @@ use portolan_flight_server::{AuthOptions, ClientCertificates, ErrorKind, Server,
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{ClientCertificate, TokenConfig};
-use crate::watch::{watch_data, watch_descriptors};
+use crate::host::most_files;
+use crate::watch::{watch_closed_ports, watch_data, watch_descriptors};
 use crate::{Error, Node, Result};
 
 /// A node that is bound to its address and does not serve yet.
@@ -18,12 +19,15 @@ impl Node {
     /// Binds the address that the node listens on.
     ///
     /// # Errors
-    /// Options that are never valid, such as an address beyond loopback without TLS; an address that is in use.
+    /// Options that are never valid, such as an address beyond loopback without TLS; an address that is in use; a state
+    /// folder that cannot be written, if the node has a new key.
     pub async fn bind(&self) -> Result<BoundNode> {
         let server = Server::bind(self.server_options()?).await.map_err(|e| match e.kind() {
             ErrorKind::InvalidQuery => Error::config(e.chain()),
             _ => Error::failed(e.chain()),
         })?;
+        self.own_key.save()?;
+        self.status.has_server(&server);
         Ok(BoundNode { node: self.clone(), server })
     }
 
@@ -52,6 +56,12 @@ impl Node {
             issuers: self.config.tokens.iter().map(TokenConfig::issuer).collect::<Result<_, _>>()?,
         };
         options.delegation = self.config.delegation()?;
+        options.key = Some(self.own_key.key.clone());
+        let limits = &self.config.limits;
+        let connections = limits.connections.unwrap_or(options.limits.connections);
+        options.limits.connections = connections.min(most_files().map_or(usize::MAX, |files| files / 2));
+        options.limits.connections_per_address = limits.connections_per_address;
+        options.limits.login_timeout = limits.login_timeout.map_or(options.limits.login_timeout, |length| length.0);
         options.tls = self.config.tls.as_ref().map(|tls| ServerTls {
             cert: tls.cert.clone(),
             key: tls.key.clone(),
@@ -78,6 +88,12 @@ impl BoundNode {
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let _descriptors = AbortOnDropHandle::new(tokio::spawn(watch_descriptors(self.node.clone())));
         let _data = AbortOnDropHandle::new(tokio::spawn(watch_data(self.node.clone())));
-        Ok(self.server.serve(self.node.engine, stop).await?)
+        let _closed_ports = AbortOnDropHandle::new(tokio::spawn(watch_closed_ports(self.node.clone())));
+        let served = self.server.serve(self.node.engine, stop).await;
+        #[cfg(feature = "telemetry")]
+        if let Some(telemetry) = &self.node.telemetry {
+            telemetry.stop().await;
+        }
+        Ok(served?)
     }
 }

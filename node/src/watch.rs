@@ -1,4 +1,5 @@
-//! The background tasks of a running node: reload changed descriptors, and collect statistics of changed data again.
+//! The background tasks of a running node: reload changed descriptors, collect statistics of changed data again, and open
+//! ports whose sources did not respond.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -52,6 +53,17 @@ pub(crate) async fn watch_data(node: Node) {
     loop {
         tokio::time::sleep(node.config().statistics_interval()).await;
         node.refresh_statistics().await;
+    }
+}
+
+/// Tries to open the ports whose sources did not respond, once every interval, until the task is dropped.
+pub(crate) async fn watch_closed_ports(node: Node) {
+    if node.config().domain.is_none() {
+        return;
+    }
+    loop {
+        tokio::time::sleep(node.config().statistics_interval()).await;
+        node.open_closed_ports().await;
     }
 }
 

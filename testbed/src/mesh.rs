@@ -151,6 +151,7 @@ impl LocalMesh {
             if let Some(domain) = domain {
                 config["products"] = descriptors::write(domain, data, &home)?.display().to_string().into();
                 config["domain"] = domain.into();
+                config["sources"] = json!({ "files": { "root": data } });
             }
             for (key, value) in more {
                 config[key] = value.clone();

@@ -1,11 +1,14 @@
-//! The tables of the book that list names: the settings, and the tables and columns of the schema `mesh`.
+//! The tables of the book that list names: the settings, the tables and columns of the schema `mesh`, and the metrics. The
+//! dashboard uses the same metrics.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use portolan_engine::{Engine, Principal, SETTINGS};
+use portolan_node::metrics::{METRICS, MetricKind};
 use portolan_tests::ways::{lines, rows};
+use serde_json::Value;
 
 /// Returns the cells of the rows of a page's tables, without their heads.
 fn cells(page: &str) -> Vec<Vec<String>> {
@@ -52,4 +55,38 @@ async fn the_book_lists_every_table_and_column_of_the_mesh() {
         let real: BTreeSet<_> = schema.fields().iter().map(|field| field.name()).collect();
         assert_eq!(columns.iter().collect::<BTreeSet<_>>(), real, "mesh.{table}");
     }
+}
+
+#[test]
+fn the_book_lists_every_metric() {
+    let is_metric = |row: &Vec<String>| names(&row[0]).any(|name| name.starts_with("portolan_") || is_process(&name));
+    // The table of alerts has conditions instead of names.
+    let listed = cells("operating.md").into_iter().filter(|row| row.len() == 4 && is_metric(row));
+    let listed: Vec<_> = listed.map(|row| (row[0].clone(), row[1].clone(), row[2].clone(), row[3].clone())).collect();
+    let real = METRICS.iter().map(|metric| {
+        let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        (format!("`{}`", metric.name), metric.kind.name().to_owned(), labels.join(", "), metric.help.to_owned())
+    });
+    assert_eq!(listed, real.collect::<Vec<_>>());
+}
+
+#[test]
+fn the_dashboard_shows_every_metric() {
+    let path = format!("{}/../docs/grafana/portolan.json", env!("CARGO_MANIFEST_DIR"));
+    let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let mut shown = BTreeSet::new();
+    let panels = dashboard["panels"].as_array().unwrap().iter().filter_map(|panel| panel["targets"].as_array());
+    for expression in panels.flatten().map(|target| target["expr"].as_str().unwrap()) {
+        let words = expression.split(|c: char| !c.is_ascii_lowercase() && c != '_');
+        shown.extend(words.filter(|word| word.starts_with("portolan_") || is_process(word)).map(str::to_owned));
+    }
+    let real = METRICS.iter().map(|metric| match metric.kind {
+        MetricKind::Histogram => format!("{}_bucket", metric.name),
+        _ => metric.name.to_owned(),
+    });
+    assert_eq!(shown, real.collect::<BTreeSet<_>>());
+}
+
+fn is_process(name: &str) -> bool {
+    name.starts_with("process_")
 }

@@ -56,7 +56,10 @@ fn a_wrong_descriptor_is_told_line_by_line() {
     let config = folder.path().join("node.yaml");
     // Another process listens at this address, so a node that gets as far as listening reports it.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    fs::write(&config, format!("domain: geo\nlisten: {}\n", taken.local_addr().unwrap())).unwrap();
+    let root = data().display().to_string();
+    let text =
+        format!("domain: geo\nlisten: {}\nsources: {{files: {{root: '{root}'}}}}\n", taken.local_addr().unwrap());
+    fs::write(&config, text).unwrap();
 
     let contract = products.join("nation.odcs.yaml");
     let good = fs::read_to_string(&contract).unwrap();

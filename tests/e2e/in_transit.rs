@@ -44,7 +44,8 @@ impl Faulty {
             Node::start(&home, json!({ "domain": domain }))
         });
         let proxy = DamagingProxy::in_front_of(supply.url()).await;
-        let peers = json!([{ "url": geo.url() }, { "url": proxy.url() }]);
+        // The catalog is signed for the URL of the node, not for that of the proxy.
+        let peers = json!([{ "url": geo.url() }, { "url": proxy.url(), "audience": supply.url() }]);
         let gateway =
             Node::start(&folder.path().join("gateway"), json!({ "peers": peers, "refresh_interval": "500ms" }));
         let client = gateway.client().await;

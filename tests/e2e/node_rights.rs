@@ -188,7 +188,7 @@ async fn a_trusted_node_sends_no_requests_of_its_own() {
 /// Returns the statistics of a classified column that a node sends to a caller with these options.
 async fn classified(node: &Node, options: NodeOptions) -> ColumnStatistics {
     let site = NodeSite::new(node.url(), options).unwrap();
-    let CatalogAnswer::Changed { domains, .. } = site.catalog(None).await.unwrap() else {
+    let CatalogAnswer::Changed { domains, .. } = site.catalog(None).await.unwrap().answer else {
         panic!("it is the first one")
     };
     let port = domains[0].port(&ProductName::new("suppliers"), &PortName::new("supplier")).unwrap();

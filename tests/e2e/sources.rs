@@ -150,6 +150,7 @@ async fn files_on_a_server_that_speaks_s3() {
         products::write(&home, &[all.clone(), s3("single", "s3://lake/raw/b.parquet")]);
         let sources = json!({ "sources": { "lake": { "s3": {
             "access_key_id": "me", "secret_access_key": SECRET, "region": "us-east-1", "allow_http": true,
+            "endpoint": endpoint, "buckets": ["lake", "pond"],
         } } } });
         let mesh = Mesh::of_homes(folder, vec![(DOMAIN, home.clone(), sources.clone())], json!({})).await;
         let client = mesh.client().await;

@@ -65,7 +65,7 @@ async fn plans_tell_who_does_what() {
 async fn queries_begin_before_their_rows_are_asked_for() {
     within(120, async {
         let mesh = Mesh::shared().await;
-        let (asking, gateway) = (mesh.client().await, mesh.client().await);
+        let asking = mesh.client().await;
         let owner = Client::connect(mesh.node("sales").url(), &Default::default()).await.unwrap();
         let sql = "SELECT count(*) FROM sales.orders.lineitem a, sales.orders.lineitem b, sales.orders.lineitem c \
                    WHERE a.l_comment || b.l_comment < c.l_comment AND a.l_comment <> 'begun before'";
@@ -77,13 +77,13 @@ async fn queries_begin_before_their_rows_are_asked_for() {
         let at_owner = async || {
             // The query may end before the test queries the owner, so each attempt announces it again.
             asking.prepare(sql).await.unwrap();
-            match running(&gateway, here).await {
+            match running(&asking, here).await {
                 Some(id) => running(&owner, &format!("query_id = '{id}'")).await.is_some(),
                 None => false,
             }
         };
         until("the owner is at work", Duration::from_secs(30), at_owner).await;
-        let gone = async || running(&gateway, here).await.is_none();
+        let gone = async || running(&asking, here).await.is_none();
         until("the abandoned query is cancelled", Duration::from_secs(10), gone).await;
 
         let cheap = asking.prepare("SELECT count(*) FROM geo.places.nation").await.unwrap();

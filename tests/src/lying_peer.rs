@@ -37,11 +37,17 @@ pub enum Lie {
     OtherColumns,
     /// The messages are not rows.
     Garbage,
+    /// The call fails with [`EVIL_MESSAGE`].
+    EvilMessage,
     /// The call gets no response.
     Silence,
     /// The call gets a response, but no messages.
     EndlessWait,
 }
+
+/// A message that sets the title of a terminal, hides text, and looks like a line of a log.
+pub const EVIL_MESSAGE: &str =
+    "broken\n2026-01-01T00:00:00Z  WARN forged: by a peer\u{1b}]0;pwned\u{7}\u{202e}\u{200b}";
 
 /// The lying node. It ends when this value is dropped.
 #[derive(Debug)]
@@ -125,6 +131,7 @@ impl FlightService for Liar {
         let lie = *self.lie.lock().unwrap();
         let is_batch = |message: &FlightData| !message.data_body.is_empty();
         let spoiled = match lie {
+            Lie::EvilMessage => return Err(Status::unavailable(EVIL_MESSAGE)),
             Lie::Silence => std::future::pending().await,
             Lie::EndlessWait => stream::pending().boxed(),
             Lie::OtherColumns => answer(other_columns().await),

@@ -155,7 +155,7 @@ async fn until_known(who: &str, node: &Node, others: usize) {
 
 /// Returns free addresses on loopback, below the range of ports that systems assign themselves. Nodes that know one
 /// another need the others' addresses before they start.
-fn free_addresses(count: usize) -> Vec<String> {
+pub fn free_addresses(count: usize) -> Vec<String> {
     const FIRST: u32 = 12_000;
     const PORTS: u32 = 20_000;
     static TAKEN: AtomicU32 = AtomicU32::new(0);

@@ -97,13 +97,15 @@ pub struct Node {
     home: PathBuf,
     config: Value,
     url: String,
+    admin: Option<String>,
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
 }
 
 impl Node {
     /// Starts a node with this config in `home`, which also has its log, and waits until the node listens. It listens
-    /// on a free port of loopback, unless the config has another address.
+    /// on a free port of loopback, unless the config has another address. The server `files` of the tests' contracts may
+    /// have its files anywhere, unless the config has another root.
     pub fn start(home: &Path, config: Value) -> Self {
         Self::spawn(home, config).ready()
     }
@@ -114,8 +116,11 @@ impl Node {
         if config["listen"].is_null() {
             config["listen"] = "127.0.0.1:0".into();
         }
+        if config["sources"]["files"]["root"].is_null() {
+            config["sources"]["files"]["root"] = "/".into();
+        }
         let child = launch(home, &config);
-        let mut node = Self { home: home.into(), config, url: String::new(), child, stdout: None };
+        let mut node = Self { home: home.into(), config, url: String::new(), admin: None, child, stdout: None };
         node.stdout = node.child.stdout.take().map(BufReader::new);
         node
     }
@@ -135,6 +140,7 @@ impl Node {
         let ready: Value = serde_json::from_str(&line.unwrap())
             .unwrap_or_else(|_| panic!("the node in {} did not start\n{}", self.home.display(), self.log()));
         self.url = ready["url"].as_str().unwrap().to_owned();
+        self.admin = ready["admin"].as_str().map(str::to_owned);
         self.stdout = Some(stdout);
         self
     }
@@ -151,6 +157,11 @@ impl Node {
     /// Returns the URL of the node.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Returns the URL of the node's listener for operators, which the config must have.
+    pub fn admin(&self) -> &str {
+        self.admin.as_deref().expect("a config with `admin`")
     }
 
     /// Returns the process of the node.

@@ -70,13 +70,17 @@ impl Mesh {
         for (i, domain) in DOMAINS.into_iter().map(Some).chain([None]).enumerate() {
             let home = mesh._folder.path().join(domain.unwrap_or("gateway"));
             fs::create_dir_all(&home)?;
-            let peers = mesh.owners.iter().enumerate().filter(|(j, _)| *j != i);
-            let peers: Vec<_> = peers.map(|(_, address)| json!({ "url": format!("grpc://{address}") })).collect();
+            let peers = mesh.owners.iter().zip(&listening).enumerate().filter(|(j, _)| *j != i);
+            // An owner's catalog is signed for the owner's URL, also behind a proxy.
+            let url = |address| format!("grpc://{address}");
+            let peers: Vec<_> =
+                peers.map(|(_, (proxy, owner))| json!({ "url": url(proxy), "audience": url(owner) })).collect();
             let mut config = json!({ "listen": listening[i].to_string(), "peers": peers });
             if let Some(domain) = domain {
                 let products = home.join("products");
                 write_descriptors(domain, data, &products)?;
                 config["domain"] = domain.into();
+                config["sources"] = json!({ "files": { "root": data } });
                 config["products"] = products.display().to_string().into();
             }
             mesh.nodes.push(Node::start(portolan, &home, &config).await?);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table, TableComponent, presets};
 use futures::TryStreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
+use portolan_catalog::printable_lines;
 use portolan_engine::Engine;
 use portolan_node::client::{Client, ConnectOptions};
 use portolan_node::{Error, Result};
@@ -55,7 +56,7 @@ pub async fn run(mesh: &LocalMesh, data: &Path) -> Result<()> {
         };
         if let Some(how) = how {
             wrong += 1;
-            eprintln!("query {}: {how}", query.number);
+            eprintln!("query {}: {}", query.number, printable_lines(&how));
         }
     }
     if wrong > 0 {

@@ -118,7 +118,7 @@ pub fn list_domains() -> String {
 
 /// Returns the query for every node.
 pub fn list_nodes() -> String {
-    "SELECT url, here, state, last_seen, domains, error FROM mesh.nodes ORDER BY url".into()
+    "SELECT url, here, state, last_seen, domains, refused, error FROM mesh.nodes ORDER BY url".into()
 }
 
 /// Returns the query for every port, and for every table of the session.

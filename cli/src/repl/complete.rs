@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use portolan_catalog::is_printable;
 use portolan_engine::SETTINGS;
 use reedline::{Completer, CompletionResult, Span, Suggestion};
 use sqlparser::keywords::{ALL_KEYWORDS, ALL_KEYWORDS_INDEX, RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_TABLE_ALIAS};
@@ -109,6 +110,8 @@ fn suggest(names: &Names, text: &str, pos: usize) -> Vec<Suggestion> {
         let columns = (path.len() > 1).then(|| names.columns(&path)).flatten().into_iter().flatten();
         found.extend(columns.map(|(column, kind)| (written(column), Some(kind.clone()))));
     }
+    // Names that cannot be typed are not suggested, and what cannot be seen must not reach the terminal.
+    found.retain(|(name, about)| is_printable(name) && about.as_deref().is_none_or(is_printable));
     let wanted = prefix.to_lowercase();
     found.retain(|(name, _)| name.trim_start_matches('"').to_lowercase().starts_with(&wanted));
     let mut seen = std::collections::BTreeSet::new();
@@ -262,6 +265,19 @@ mod tests {
         check("SELECT x.| FROM sales.orders.lineitem AS x", &["l_orderkey", "l_tax"]);
         check("SELECT lineitem.l_t| FROM sales.orders.lineitem WHERE 1 = 1", &["l_tax"]);
         check("SELECT y.| FROM sales.orders.orders y", &["o_orderkey", "\"Odd name\""]);
+    }
+
+    #[test]
+    fn names_that_control_a_terminal_are_left_out() {
+        let mut names = names();
+        let tables = names.catalogs.entry("sales".into()).or_default().entry("orders".into()).or_default();
+        tables.insert("line\u{1b}[31m".into(), vec![]);
+        tables.insert("lines".into(), vec![("l\u{202e}x".into(), "Int64".into()), ("l_y".into(), "Int64".into())]);
+        let found = suggest(&names, "SELECT * FROM sales.orders.line", 31);
+        let values: Vec<_> = found.iter().map(|s| s.value.as_str()).collect();
+        assert_eq!(values, ["lineitem", "lines"]);
+        let found = suggest(&names, "SELECT l FROM sales.orders.lines", 8);
+        assert!(found.iter().any(|s| s.value == "l_y") && found.iter().all(|s| is_printable(&s.value)));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use arrow::array::AsArray;
 use nu_ansi_term::{Color, Style};
+use portolan_catalog::printable;
 use portolan_node::{Error, Result};
 use serde::Deserialize;
 use unicode_width::UnicodeWidthStr;
@@ -9,7 +10,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::connection::Connection;
 use crate::lexer::tokens;
 use crate::place::draw;
-use crate::render::{fit, printable};
+use crate::render::fit;
 use crate::units::{show_bytes, show_count};
 
 /// The colours of the sites. Operators at the local node have the terminal's own colour.
@@ -88,7 +89,8 @@ pub fn has_plan(sql: &str) -> bool {
 pub async fn ask(connection: &Connection, sql: &str) -> Result<Plan> {
     let question = format!("EXPLAIN (FORMAT JSON) {sql}");
     // An error has its place in the EXPLAIN statement.
-    let (_, batches) = connection.query(&question, 1).await.map_err(|e| Error::failed(draw(&e.chain(), &question)))?;
+    let (_, batches) =
+        connection.query(&question, 1).await.map_err(|e| Error::failed(draw(&e.owner_chain(), &question)))?;
     let unknown = || Error::failed("cannot read the node's plan; use EXPLAIN instead");
     let batch = batches.first().filter(|b| b.num_rows() == 1).ok_or_else(unknown)?;
     let text = batch.column_by_name("plan").and_then(|c| c.as_string_opt::<i32>()).ok_or_else(unknown)?;
@@ -124,9 +126,9 @@ impl Drawing<'_> {
         notes.extend(operator.decision.as_ref().map(|d| format!("by {}", d.chosen.what)));
         notes.extend(operator.reason.clone());
         notes.retain(|n| !n.is_empty());
-        let notes = printable(&notes.join("; "));
+        let notes = printable(&notes.join("; ")).into_owned();
         let notes = if notes.is_empty() { notes } else { format!("  [{notes}]") };
-        let line = printable(&operator.operator);
+        let line = printable(&operator.operator).into_owned();
         let room = self.width.map(|w| w.saturating_sub(before.width() + notes.width()).max(NARROWEST));
         let line =
             room.filter(|room| line.width() > *room).map_or_else(|| line.clone(), |room| fit(&line, room, false));

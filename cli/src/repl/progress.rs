@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use portolan_catalog::printable;
 use portolan_engine::Progress;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -57,6 +58,7 @@ fn message(progress: Option<&Progress>, elapsed: Duration) -> String {
     let mut text = show_time(elapsed);
     for edge in progress.iter().flat_map(|progress| &progress.edges) {
         let domains = edge.domains.join("+");
+        let domains = printable(&domains);
         if edge.rows == 0 && !edge.finished {
             text.push_str(&format!(" · {domains} no rows yet"));
             continue;

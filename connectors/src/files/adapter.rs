@@ -1,5 +1,6 @@
-//! The last check of a column's type. DataFusion adapts a query to the columns that the Parquet reader found in a file.
-//! DataFusion's own adapter casts each column to the type of the table, and cuts values that do not fit.
+//! The last check of a file's columns. DataFusion adapts a query to the columns that the Parquet reader found in a file.
+//! DataFusion's own adapter casts each column to the type of the table, and cuts values that do not fit. It reads a
+//! column that the file lacks as NULLs, also if the contract requires the column.
 
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
@@ -54,10 +55,16 @@ pub(super) fn fields_by_name(schema: &Schema) -> HashMap<&str, (usize, &FieldRef
 
 /// Adapts queries to files whose columns are read without loss, and refuses the others.
 #[derive(Debug)]
-pub(super) struct LosslessAdapters;
+pub(super) struct LosslessAdapters {
+    /// The columns of the port's files that the contract requires.
+    pub(super) required: Vec<String>,
+}
 
 impl PhysicalExprAdapterFactory for LosslessAdapters {
     fn create(&self, port: SchemaRef, file: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
+        if let Some(lacking) = self.required.iter().find(|name| file.column_with_name(name).is_none()) {
+            return Err(ColumnError::of(lacking, "the file lacks it, and the contract requires it"));
+        }
         check_types(&port, &file)?;
         let inner = DefaultPhysicalExprAdapterFactory.create(port.clone(), file.clone())?;
         Ok(Arc::new(LosslessAdapter { inner, port, file }))
@@ -165,5 +172,23 @@ impl PhysicalExpr for ReadAs {
 
     fn fmt_sql(&self, f: &mut Formatter<'_>) -> fmt::Result {
         Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_file_without_a_required_column_is_refused_and_without_another_is_not() {
+        let schema = |names: &[&str]| -> SchemaRef {
+            Arc::new(Schema::new(names.iter().map(|name| Field::new(*name, DataType::Int64, true)).collect::<Vec<_>>()))
+        };
+        let (port, adapters) = (schema(&["id", "note"]), LosslessAdapters { required: vec!["id".to_owned()] });
+        adapters.create(port.clone(), schema(&["id"])).unwrap();
+        let refused = adapters.create(port, schema(&["note", "other"])).unwrap_err().to_string();
+        assert!(refused.contains("column `id`: the file lacks it, and the contract requires it"), "{refused}");
     }
 }

@@ -20,9 +20,9 @@ use parquet::file::properties::WriterProperties;
 use portolan_catalog::{FileFormat, Port};
 use uuid::Uuid;
 
-use super::error_context::Origin;
 use super::layout::Layout;
-use super::location::Selection;
+use super::location::{Refused, Selection};
+use super::origin::Origin;
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::PortWriter;
 
@@ -110,9 +110,17 @@ impl FileAppender {
         Error::new(kind, format!("port {}: {what}", self.origin.port))
     }
 
+    fn refused(&self, refused: &Refused) -> Error {
+        let (port, location) = (&self.origin.port, &self.origin.location);
+        let error = self.error(ErrorKind::SiteUnavailable, &refused.message(location.last_segment()));
+        error.for_owner(format!("port {port}: {}", refused.message(location.as_str())))
+    }
+
     fn unwritable(&self, error: &dyn std::fmt::Display) -> Error {
+        let what = "its rows cannot be stored";
         let told = self.origin.redact.clean(&error.to_string());
-        self.error(ErrorKind::SiteUnavailable, &format!("its rows cannot be stored: {told}"))
+        let port = &self.origin.port;
+        self.error(ErrorKind::SiteUnavailable, what).for_owner(format!("port {port}: {what}: {told}"))
     }
 }
 
@@ -127,6 +135,7 @@ impl PortWriter for FileAppender {
     }
 
     async fn append(&self, mut rows: BoxStream<'static, Result<RecordBatch>>) -> Result<u64> {
+        self.origin.location.check_base().await.map_err(|refused| self.refused(&refused))?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
         let name = format!("{now}-{}.parquet", Uuid::new_v4().simple());
         let path: Path = self.origin.location.base.clone().join(name);

@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::error::DataFusionError;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
+use object_store::path::Path;
 use portolan_catalog::logical_type::fits;
 use portolan_catalog::{Diagnostics, FileFormat};
 
@@ -14,10 +15,12 @@ use super::Opening;
 use super::checked::{CheckedFiles, FileColumns};
 use super::format::{Encoding, FoundColumns};
 use super::layout::{Layout, declared_type};
+use super::origin::is_unanswered;
 use super::sample;
 use super::widening::common_type;
 use crate::error::Error;
 use crate::panics::caught_async;
+use crate::source::OpenError;
 
 /// The largest number of files whose columns are read when a port is opened. Other files are checked when they are
 /// scanned.
@@ -42,15 +45,15 @@ pub(super) struct Columns {
 
 impl Opening<'_> {
     /// Reads the columns of the files, and the header that CSV files share.
-    pub(super) async fn columns(&self, encoding: &Encoding, files: &[ObjectMeta]) -> Result<Columns, Diagnostics> {
+    pub(super) async fn columns(&self, encoding: &Encoding, files: &[ObjectMeta]) -> Result<Columns, OpenError> {
         // Text is sampled: the first file with rows shows as much as all files.
         let count = if encoding.is_text() { CONCURRENCY } else { SCHEMA_FILES };
         let files: Vec<(ObjectMeta, FoundColumns)> = stream::iter(files.iter().take(count).cloned())
             .map(|file| async move {
                 match caught_async(encoding.columns_of(&self.session, &self.store, &file)).await {
                     Ok(Ok(found)) => Ok((file, found)),
-                    Ok(Err(error)) => Err(self.wrong(told(&self.origin.unreadable(&file.location, error)))),
-                    Err(panic) => Err(self.wrong(told(&self.origin.broken(&file.location, &panic)))),
+                    Ok(Err(error)) => Err(self.unreadable(&file.location, error)),
+                    Err(panic) => Err(self.wrong(told(&self.origin.broken(&file.location, &panic))).into()),
                 }
             })
             .buffered(CONCURRENCY)
@@ -64,6 +67,12 @@ impl Opening<'_> {
             self.add_late_keys(encoding, &files, &mut merged).await?;
         }
         Ok(Columns { merged, header, files })
+    }
+
+    fn unreadable(&self, file: &Path, error: DataFusionError) -> OpenError {
+        let is_unanswered = is_unanswered(&error);
+        let wrong = self.wrong(told(&self.origin.unreadable(file, error)));
+        if is_unanswered { OpenError::Unavailable(wrong) } else { OpenError::Faulty(wrong) }
     }
 
     /// Merges the columns of all files into one schema. Each column has the type that holds the values of all files.
@@ -115,7 +124,7 @@ impl Opening<'_> {
         encoding: &Encoding,
         files: &[(ObjectMeta, FoundColumns)],
         merged: &mut Schema,
-    ) -> Result<(), Diagnostics> {
+    ) -> Result<(), OpenError> {
         let cut: Vec<ObjectMeta> = files.iter().filter(|(_, f)| !f.is_whole).map(|(file, _)| file.clone()).collect();
         let lacking = self.port.columns.iter().filter(|c| merged.index_of(&c.name).is_err());
         let late: Vec<(&str, DataType)> = lacking.filter_map(|c| Some((c.name.as_str(), declared_type(c)?))).collect();
@@ -124,7 +133,7 @@ impl Opening<'_> {
         }
         let sought: Vec<&str> = late.iter().map(|(name, _)| *name).collect();
         let search = sample::search(encoding, &self.store, &cut, &sought).await;
-        let search = search.map_err(|(path, error)| self.wrong(told(&self.origin.unreadable(&path, error))))?;
+        let search = search.map_err(|(path, error)| self.unreadable(&path, error))?;
         let mut fields = merged.fields().to_vec();
         for (name, data_type) in late {
             if !search.lacking.contains(name) {
@@ -192,11 +201,11 @@ fn names(schema: &Schema) -> Vec<String> {
     schema.fields().iter().map(|f| f.name().clone()).collect()
 }
 
-/// Returns the message of an error, with its causes.
+/// Returns the message of an error for the owner, with its causes.
 fn told(error: &DataFusionError) -> String {
     match error {
         DataFusionError::External(inner) => {
-            inner.downcast_ref::<Error>().map_or_else(|| inner.to_string(), Error::chain)
+            inner.downcast_ref::<Error>().map_or_else(|| inner.to_string(), Error::owner_chain)
         }
         other => other.to_string(),
     }

@@ -1,11 +1,10 @@
 //! Adds the names of the port and the file to every error of reading a file. The wrapper is around the reader of each
 //! file, below every operator that DataFusion pushes into a scan. A panic of a reader becomes an error, too.
 
-use std::fmt::{self, Debug};
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -14,7 +13,6 @@ use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileScan
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::parquet::errors::ParquetError;
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::filter_pushdown::FilterPushdownPropagation;
@@ -25,79 +23,12 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use object_store::ObjectStore;
 use object_store::path::Path;
-use portolan_catalog::{FileFormat, PortRef};
+use portolan_catalog::FileFormat;
 
-use super::adapter::ColumnError;
 use super::format::Encoding;
-use super::location::Location;
+use super::origin::Origin;
 use super::readers::OwnReader;
-use crate::error::{Error, ErrorKind};
 use crate::panics::{Panic, caught, caught_async};
-
-/// The origin of a file's rows, for errors.
-#[derive(Debug)]
-pub(super) struct Origin {
-    /// The port.
-    pub(super) port: PortRef,
-    /// The location of the files.
-    pub(super) location: Location,
-    /// The strings that no error may repeat.
-    pub(super) redact: Redaction,
-}
-
-/// Strings that no error may repeat.
-#[derive(Clone, Default)]
-pub(super) struct Redaction(pub(super) Vec<String>);
-
-impl Origin {
-    /// Returns the error for a file that cannot be read.
-    pub(super) fn unreadable(&self, file: &Path, cause: DataFusionError) -> DataFusionError {
-        let name = self.location.name_of(file);
-        let what = if is_gone(&cause) { "is gone" } else { "cannot be read" };
-        self.unavailable(format!("port {}: file {name} {what}", self.port), &cause)
-    }
-
-    /// Returns the error for a file whose reader panicked.
-    pub(super) fn broken(&self, file: &Path, panic: &Panic) -> DataFusionError {
-        let name = self.location.name_of(file);
-        self.unavailable(format!("port {}: file {name} cannot be read", self.port), panic)
-    }
-
-    /// Returns the error for files that cannot be found or read.
-    pub(super) fn unavailable(&self, context: String, cause: &dyn std::error::Error) -> DataFusionError {
-        let cause = Cause(self.redact.clean(&without_row(&cause.to_string())));
-        let error = Error::new(ErrorKind::SiteUnavailable, self.redact.clean(&context)).with_source(cause);
-        DataFusionError::External(Box::new(error))
-    }
-
-    /// Returns the error for files that exist and cannot be used.
-    pub(super) fn failed(&self, context: String) -> DataFusionError {
-        DataFusionError::External(Box::new(Error::new(ErrorKind::SiteUnavailable, self.redact.clean(&context))))
-    }
-
-    /// Adds the name of the file to an error of its reader. Errors of the query's own expressions stay as they are.
-    fn name(&self, file: &Path, error: DataFusionError) -> DataFusionError {
-        if let DataFusionError::External(column) = error.find_root()
-            && let Some(ColumnError(what)) = column.downcast_ref()
-        {
-            return self.failed(format!("port {}: file {}: {what}", self.port, self.location.name_of(file)));
-        }
-        if is_of_file(&error) { self.unreadable(file, error) } else { error }
-    }
-}
-
-impl Redaction {
-    /// Returns `text` with every secret replaced.
-    pub(super) fn clean(&self, text: &str) -> String {
-        self.0.iter().filter(|s| !s.is_empty()).fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
-    }
-}
-
-impl Debug for Redaction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Redaction({})", self.0.len())
-    }
-}
 
 /// Wraps the file source of a planned scan, so that errors name the file. Uses this crate's own reader of the format,
 /// if there is one.
@@ -111,66 +42,6 @@ pub(super) fn with_error_context(
     let inner = config.file_source().clone();
     let named = Arc::new(NamedSource { inner, origin: origin.clone(), encoding: encoding.clone(), batch_size: None });
     DataSourceExec::from_data_source(FileScanConfigBuilder::from(config.clone()).with_source(named).build())
-}
-
-/// The message of a reader, without secrets and rows.
-#[derive(Debug)]
-struct Cause(String);
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Cause {}
-
-/// Removes the row from a message of the CSV reader. The principal may not be authorized to see every column.
-fn without_row(message: &str) -> String {
-    message.split(". Row data:").next().unwrap_or(message).to_owned()
-}
-
-/// True if an error, or one of its causes, is that a file is missing.
-fn is_gone(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if matches!(error.downcast_ref(), Some(object_store::Error::NotFound { .. })) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
-}
-
-/// True if an error comes from the bytes of a file, and not from an expression of the query that runs in the scan.
-fn is_of_file(error: &DataFusionError) -> bool {
-    match error.find_root() {
-        DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) | DataFusionError::ParquetError(_) => true,
-        DataFusionError::ArrowError(error, _) => is_of_file_in_arrow(error),
-        DataFusionError::External(error) => {
-            error.is::<object_store::Error>() || error.is::<ParquetError>() || error.is::<std::io::Error>()
-        }
-        _ => false,
-    }
-}
-
-fn is_of_file_in_arrow(error: &ArrowError) -> bool {
-    match error {
-        ArrowError::CsvError(_)
-        | ArrowError::JsonError(_)
-        | ArrowError::IpcError(_)
-        | ArrowError::IoError(..)
-        | ArrowError::ParquetError(_)
-        | ArrowError::SchemaError(_) => true,
-        // The CSV reader and casts share this variant. The messages of casts have other beginnings.
-        ArrowError::ParseError(message) => {
-            message.starts_with("Error while parsing value") || message.starts_with("Error parsing column")
-        }
-        ArrowError::ExternalError(error) => {
-            error.is::<ParquetError>() || error.is::<object_store::Error>() || error.is::<std::io::Error>()
-        }
-        _ => false,
-    }
 }
 
 /// A file source that adds the names of files to errors. The inner source does all other work.

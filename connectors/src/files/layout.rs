@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
-use portolan_catalog::logical_type::fits;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use portolan_catalog::logical_type::{fits, type_of_text};
 use portolan_catalog::nearest::nearest;
 use portolan_catalog::{Column, Diagnostic, Diagnostics, FileFormat, Place, Port, PortSource};
 
@@ -42,6 +42,12 @@ impl Layout {
     ) -> Result<Self, Diagnostics> {
         let resolver = Resolver { port, source, encoding, partitions, problems: Vec::new() };
         resolver.resolve(found)
+    }
+
+    /// Returns the columns of the files that the contract requires.
+    pub(super) fn required_columns(&self) -> Vec<String> {
+        let columns = self.file_schema.fields().iter().zip(&self.required);
+        columns.filter(|(_, is_required)| **is_required).map(|(field, _)| field.name().clone()).collect()
     }
 
     /// Returns the declared columns that the folders of `path` name, in the order of the folders.
@@ -216,14 +222,5 @@ pub(super) fn one(place: &Place, message: String) -> Diagnostics {
 
 /// Returns the type as which text is read, if the contract decides it.
 pub(super) fn declared_type(column: &Column) -> Option<DataType> {
-    match column.logical_type.as_deref()? {
-        "string" => Some(DataType::Utf8),
-        "integer" => Some(DataType::Int64),
-        "number" => Some(DataType::Float64),
-        "boolean" => Some(DataType::Boolean),
-        "date" => Some(DataType::Date32),
-        "timestamp" => Some(DataType::Timestamp(TimeUnit::Microsecond, None)),
-        "time" => Some(DataType::Time64(TimeUnit::Microsecond)),
-        _ => None,
-    }
+    type_of_text(column.logical_type.as_deref()?)
 }

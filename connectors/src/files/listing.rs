@@ -6,7 +6,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use portolan_catalog::FileFormat;
 
 use super::format;
-use super::location::{Location, Selection, StoreAddress};
+use super::location::{Location, Refused, Selection, StoreAddress};
 
 /// The reason why the files of a port cannot be listed.
 #[derive(Debug)]
@@ -19,12 +19,13 @@ pub(super) enum ListingError {
     Empty,
     /// The folder is a Delta table, in which some files no longer belong to the table.
     DeltaTable,
+    /// A file must not be read: it is outside of the source's root, or is no regular file.
+    Refused(Refused),
 }
 
 impl ListingError {
-    /// Returns the message, without the store's own text.
-    pub(super) fn message(&self, location: &Location) -> String {
-        let at = location.as_str();
+    /// Returns the message about the files at `at`, without the store's own text.
+    pub(super) fn message(&self, at: &str) -> String {
         match self {
             Self::Store(object_store::Error::NotFound { .. }) => format!("there is nothing at {at}"),
             Self::Store(_) => format!("{at} cannot be listed"),
@@ -35,6 +36,7 @@ impl ListingError {
             }
             Self::Empty => format!("there is no file of the declared format at {at}"),
             Self::DeltaTable => format!("{at} is a Delta table, which cannot be read as plain files"),
+            Self::Refused(refused) => refused.message(at),
         }
     }
 }
@@ -44,6 +46,19 @@ impl ListingError {
 /// # Errors
 /// See [`ListingError`].
 pub(super) async fn list(
+    store: &dyn ObjectStore,
+    location: &Location,
+    format: FileFormat,
+    max_files: usize,
+) -> Result<Vec<ObjectMeta>, ListingError> {
+    // The store opens a single file to describe it.
+    location.check_base().await.map_err(ListingError::Refused)?;
+    let files = found(store, location, format, max_files).await?;
+    location.checked(files).await.map_err(ListingError::Refused)
+}
+
+/// Returns the files that the store lists.
+async fn found(
     store: &dyn ObjectStore,
     location: &Location,
     format: FileFormat,

@@ -2,11 +2,16 @@
 //! A location with credentials is refused. The error does not repeat the location.
 
 use std::path::{Component, PathBuf};
+use std::sync::Arc;
 
 use glob::{MatchOptions, Pattern};
+use object_store::ObjectMeta;
 use object_store::path::Path;
 use portolan_catalog::FileSource;
 use url::Url;
+
+use super::fence::{Fence, FenceError};
+use super::file_calls::FileCalls;
 
 /// The store that holds the files.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,11 +53,37 @@ pub(super) enum Selection {
     Glob(Pattern),
 }
 
+/// The access to local files.
+#[derive(Clone, Debug)]
+pub(super) struct LocalFiles {
+    /// The boundary of the files.
+    pub(super) fence: Arc<Fence>,
+    /// The calls of the file system.
+    pub(super) calls: FileCalls,
+}
+
+/// The reason why the files at a location must not be read.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// The name of the file; `None` for the location itself.
+    file: Option<String>,
+    error: FenceError,
+}
+
+impl Refused {
+    /// Returns the message about the location that is called `at`.
+    pub(super) fn message(&self, at: &str) -> String {
+        self.error.message(self.file.as_deref().unwrap_or(at))
+    }
+}
+
 /// The location of a port's files.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Location {
     /// The store.
     pub(super) store: StoreAddress,
+    /// The access to the files and the path of the base, if the files are local.
+    local: Option<(LocalFiles, PathBuf)>,
     /// The file, or the folder with the files.
     pub(super) base: Path,
     /// The selection of files.
@@ -66,26 +97,86 @@ pub(super) struct Location {
 }
 
 impl Location {
-    /// Parses the location in a contract.
+    /// Parses the location in a contract. Resolves a path on this machine, which may block; `local` returns the access
+    /// to local files.
     ///
     /// # Errors
     /// The fault of the location, as text for a diagnostic at the source's place.
-    pub(super) fn parse(source: &FileSource) -> Result<Self, String> {
+    pub(super) fn parse(
+        source: &FileSource,
+        local: impl FnOnce() -> Result<LocalFiles, String>,
+    ) -> Result<Self, String> {
         match source.location.split_once("://") {
-            None => Self::local(source.base.join(&source.location), &source.location),
+            None => Self::local(source.base.join(&source.location), &source.location, local()?),
             Some(("file", _)) => {
                 let url = Url::parse(&source.location).map_err(|e| format!("the location is not a URL: {e}"))?;
                 let path = url.to_file_path().map_err(|()| "the location is not a path on this machine".to_owned())?;
-                Self::local(path, &source.location)
+                Self::local(path, &source.location, local()?)
             }
             Some((scheme, rest)) => Self::remote(scheme, rest, &source.location),
         }
+    }
+
+    /// Checks the base before it is opened: a link may lead elsewhere since the port was opened. Object stores have no
+    /// links.
+    ///
+    /// # Errors
+    /// The reason why the base is not read.
+    pub(super) async fn check_base(&self) -> Result<(), Refused> {
+        let Some((LocalFiles { fence, calls }, base)) = self.local.clone() else { return Ok(()) };
+        let checked = calls.run(move || fence.check(&base)).await.unwrap_or_else(|what| Err(FenceError::failed(what)));
+        checked.map_err(|error| Refused { file: None, error })
+    }
+
+    /// Checks listed files in the same way, and returns them.
+    ///
+    /// # Errors
+    /// The first file that must not be read, and the reason.
+    pub(super) async fn checked(&self, files: Vec<ObjectMeta>) -> Result<Vec<ObjectMeta>, Refused> {
+        let Some((LocalFiles { fence, calls }, _)) = self.local.clone() else { return Ok(files) };
+        let location = self.clone();
+        let check = move || -> Result<Vec<ObjectMeta>, Refused> {
+            let refused = |(file, error): (&ObjectMeta, FenceError)| {
+                let file = Some(location.name_of(&file.location));
+                Refused { file, error }
+            };
+            fence.check_files(&files).map_err(refused)?;
+            Ok(files)
+        };
+        let checked = calls.run(check).await;
+        checked.unwrap_or_else(|what| Err(Refused { file: None, error: FenceError::failed(what) }))
     }
 
     /// Returns the name of a file for messages.
     pub(super) fn name_of(&self, path: &Path) -> String {
         let path = path.as_ref();
         format!("{}{}", self.prefix, path.strip_prefix(&self.scope).unwrap_or(path))
+    }
+
+    /// Returns a message that has the names of the port's files without their folders.
+    pub(super) fn without_folders(&self, message: &str) -> String {
+        let base = self.base.as_ref();
+        let base = base.strip_prefix(&self.scope).unwrap_or(base);
+        // The base is a folder, or else the file itself.
+        let parent = base.rsplit_once('/').map_or("", |(parent, _)| parent);
+        let mut message = message.to_owned();
+        for folder in [base, parent] {
+            let folder = if folder.is_empty() { self.prefix.clone() } else { format!("{}{folder}/", self.prefix) };
+            // A slash alone also stands for other things than the root of the file system.
+            if folder != "/" {
+                message = shortened(&message, &folder);
+            }
+        }
+        message
+    }
+
+    /// Returns the last segment of the location in the contract, without its folder, bucket or host.
+    pub(super) fn last_segment(&self) -> &str {
+        let path = match self.text.split_once("://") {
+            Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),
+            None => &self.text,
+        };
+        path.rsplit(['/', '\\']).find(|segment| !segment.is_empty()).unwrap_or("its location")
     }
 
     /// Returns the same location in a store whose paths begin with `scope`.
@@ -114,16 +205,19 @@ impl Location {
     }
 
     fn new(store: StoreAddress, base: Path, selection: Selection, prefix: String, text: &str) -> Self {
-        Self { store, base, selection, prefix, scope: String::new(), text: text.to_owned() }
+        Self { store, local: None, base, selection, prefix, scope: String::new(), text: text.to_owned() }
     }
 
-    fn local(path: PathBuf, text: &str) -> Result<Self, String> {
+    fn local(path: PathBuf, text: &str, local: LocalFiles) -> Result<Self, String> {
         let path = std::path::absolute(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         let is_glob = |c: &Component<'_>| c.as_os_str().to_string_lossy().contains(GLOB_CHARACTERS);
         let literal: PathBuf = path.components().take_while(|c| !is_glob(c)).collect();
         let rest: PathBuf = path.components().skip_while(|c| !is_glob(c)).collect();
         // `..` and links are resolved once, so that a port keeps the folder with which it was opened.
-        let found = literal.canonicalize().map_err(|e| format!("{} cannot be read: {e}", literal.display()))?;
+        let found = local.fence.resolve(&literal).map_err(|e| match e {
+            FenceError::Unreadable(_) => e.message(&literal.display().to_string()),
+            _ => e.message(text),
+        })?;
         let base =
             Path::from_absolute_path(&found).map_err(|e| format!("{} is no usable path: {e}", found.display()))?;
         let selection = if rest.as_os_str().is_empty() {
@@ -131,7 +225,8 @@ impl Location {
         } else {
             Selection::Glob(pattern(&rest.to_string_lossy())?)
         };
-        Ok(Self::new(StoreAddress::Local, base, selection, "/".to_owned(), text))
+        let location = Self::new(StoreAddress::Local, base, selection, "/".to_owned(), text);
+        Ok(Self { local: Some((local, found)), ..location })
     }
 
     fn remote(scheme: &str, rest: &str, text: &str) -> Result<Self, String> {
@@ -145,24 +240,23 @@ impl Location {
                 "the location holds credentials: they belong into the node's config, under `sources`".to_owned()
             );
         }
-        let bucket = authority.to_owned();
         let store = match scheme {
-            "s3" | "s3a" => StoreAddress::S3 { bucket },
-            "gs" | "gcs" => StoreAddress::Gcs { bucket },
+            "s3" | "s3a" => StoreAddress::S3 { bucket: name_in_url(authority)? },
+            "gs" | "gcs" => StoreAddress::Gcs { bucket: name_in_url(authority)? },
             "http" | "https" => {
                 if path.contains(['?', '*', '[', '#']) || path.is_empty() || path.ends_with('/') {
                     return Err("a web server lists no files: give one file, without query".to_owned());
                 }
                 let path = Path::from_url_path(path).map_err(|e| format!("the location is no usable path: {e}"))?;
-                let origin = format!("{scheme}://{authority}");
+                let origin = web_origin(scheme, authority)?;
                 let prefix = format!("{origin}/");
                 let store = StoreAddress::Http { origin };
                 return Ok(Self::new(store, path, Selection::FileOrFolder, prefix, text));
             }
             _ if azure => {
                 let (container, host) = authority.split_once('@').unwrap_or((authority, ""));
-                let account = host.split('.').next().filter(|a| !a.is_empty()).map(str::to_owned);
-                StoreAddress::Azure { account, container: container.to_owned() }
+                let account = host.split('.').next().filter(|a| !a.is_empty()).map(name_in_url).transpose()?;
+                StoreAddress::Azure { account, container: name_in_url(container)? }
             }
             _ => {
                 return Err(format!(
@@ -175,7 +269,40 @@ impl Location {
     }
 }
 
+/// Removes `folder`, and every folder below it, from the names in a message.
+fn shortened(message: &str, folder: &str) -> String {
+    let mut parts = message.split(folder);
+    let mut short = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find([' ', '`', '"', '\'', ',', ';']).unwrap_or(part.len());
+        let last = part[..end].rfind('/').map_or(0, |slash| slash + 1);
+        short.push_str(&part[last..]);
+    }
+    short
+}
+
 const GLOB_CHARACTERS: [char; 3] = ['*', '?', '['];
+
+/// Returns the name of a bucket, a container or an account. Each becomes a part of a URL, where other characters could
+/// change the host. The error does not repeat the name, which may be a key.
+fn name_in_url(name: &str) -> Result<String, String> {
+    let is_usual = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '$');
+    match !name.starts_with('.') && !name.is_empty() && name.chars().all(is_usual) {
+        true => Ok(name.to_owned()),
+        false => Err("expected a bucket, container or account of letters, digits, `-`, `_`, `.` and `$` after the \
+                      scheme, got other characters"
+            .to_owned()),
+    }
+}
+
+/// Returns the origin of a web server: the scheme, the host and the port.
+fn web_origin(scheme: &str, authority: &str) -> Result<String, String> {
+    let url = Url::parse(&format!("{scheme}://{authority}/")).map_err(|e| format!("the location is not a URL: {e}"))?;
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err("expected a host, and a port if needed, after the scheme".to_owned());
+    }
+    Ok(url.origin().ascii_serialization())
+}
 
 fn pattern(text: &str) -> Result<Pattern, String> {
     Pattern::new(text).map_err(|e| format!("the location is no usable glob: {e}"))

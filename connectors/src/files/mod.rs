@@ -3,19 +3,28 @@
 //! A scan reads the files that exist when it is planned. When a port is opened, the columns of the files and their
 //! types are compared with the contract. Before a file is scanned, its columns are compared with those of the port. An
 //! error names the port and the file.
+//!
+//! The author of a contract names any place. `fence` keeps local files within a root, `access` keeps credentials at the
+//! places that the config names, and `reach` keeps URLs away from the node's own machine.
 
+mod access;
 mod adapter;
 mod append;
 mod checked;
 mod columns;
 mod error_context;
+mod fence;
+mod file_calls;
 mod footers;
 mod footprint;
 mod format;
+mod guarded_client;
 mod layout;
 mod listing;
 mod location;
 mod options;
+mod origin;
+mod reach;
 mod readers;
 mod sample;
 mod scoped_store;
@@ -30,6 +39,8 @@ mod widening;
 use simdutf8 as _;
 
 use std::collections::HashMap;
+use std::panic::resume_unwind;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -40,47 +51,92 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 use object_store::{ObjectMeta, ObjectStore};
 use portolan_catalog::{Diagnostics, FileSource, Port, PortSource};
+use tokio::task::JoinSet;
 
 use self::append::FileAppender;
-use self::error_context::{Origin, Redaction};
+use self::fence::{Fence, LocalBounds};
+use self::file_calls::PortCalls;
 use self::format::{Encoding, compression_of};
 use self::layout::{Layout, one};
-use self::location::Location;
+use self::location::{LocalFiles, Location};
 pub use self::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, Secret, SourceOptions};
+use self::origin::{Origin, Redaction, is_unanswered};
 use self::table::FileTable;
-use crate::source::{Footprint, OpenedPort, PortWriter, SourceOpener};
+use crate::source::{Footprint, OpenError, OpenedPort, PortWriter, SourceCounters, SourceOpener};
 
 /// Opens ports over files.
 #[derive(Clone, Debug, Default)]
 pub struct FileSources {
-    options: HashMap<String, SourceOptions>,
+    options: Arc<HashMap<String, SourceOptions>>,
+    bounds: Arc<LocalBounds>,
+    calls: PortCalls,
+    counters: SourceCounters,
 }
 
 impl FileSources {
-    /// Returns an opener with the options that do not belong in a contract, by the name of a contract's server.
+    /// Returns an opener with the options that do not belong in a contract, by the name of a contract's server. Local
+    /// files may be in any folder, unless [`FileSources::within`] or an option bounds them.
     pub fn new(options: HashMap<String, SourceOptions>) -> Self {
-        Self { options }
+        Self { options: Arc::new(options), ..Self::default() }
+    }
+
+    /// Bounds local files: they must be in one of `folders`, unless their source has a `root` of its own. The files and
+    /// folders of `private` are never data, such as the keys of a node.
+    #[must_use]
+    pub fn within(mut self, folders: Vec<PathBuf>, private: Vec<PathBuf>) -> Self {
+        self.bounds = Arc::new(LocalBounds { folders: Some(folders), private });
+        self
+    }
+
+    /// Returns the same opener, which counts faults of its ports in `counters`.
+    #[must_use]
+    pub fn counted(self, counters: SourceCounters) -> Self {
+        Self { counters, ..self }
     }
 }
 
 #[async_trait]
 impl SourceOpener for FileSources {
-    async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, Diagnostics> {
+    async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, OpenError> {
+        // The caller may stop waiting, also if a reader blocks its thread.
+        let (sources, port, runtime) = (self.clone(), port.clone(), runtime.clone());
+        let mut opening = JoinSet::new();
+        opening.spawn(async move { sources.open_port(&port, &runtime).await });
+        match opening.join_next().await {
+            Some(Ok(opened)) => opened,
+            Some(Err(ended)) if ended.is_panic() => resume_unwind(ended.into_panic()),
+            _ => Err(one(&Default::default(), "the runtime ended while a port was opened".to_owned()).into()),
+        }
+    }
+
+    async fn footprint(&self, opened: &OpenedPort, runtime: &Arc<RuntimeEnv>) -> Option<Footprint> {
+        opened.provider.downcast_ref::<FileTable>()?.footprint(runtime).await
+    }
+
+    async fn guess_rows(&self, opened: &OpenedPort, runtime: &Arc<RuntimeEnv>) -> Option<u64> {
+        opened.provider.downcast_ref::<FileTable>()?.guess_rows(runtime).await
+    }
+}
+
+impl FileSources {
+    async fn open_port(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, OpenError> {
         let Some(source) = &port.source else {
-            return Err(one(&Default::default(), format!("port {} has no source on this node", port.name)));
+            return Err(one(&Default::default(), format!("port {} has no source on this node", port.name)).into());
         };
         let wrong = |message: String| one(&source.place, message);
         let Some(file_source) = source.files() else {
             let kind = source.kind.name();
-            return Err(wrong(format!("port {}: expected a source of files, got one of kind `{kind}`", port.name)));
+            let message = format!("port {}: expected a source of files, got one of kind `{kind}`", port.name);
+            return Err(wrong(message).into());
         };
-        let location = Location::parse(file_source).map_err(wrong)?;
         let default = SourceOptions::default();
         let options = self.options.get(&source.server).unwrap_or(&default);
+        let location = self.location(port, source, file_source, options).await.map_err(wrong)?;
         let endpoint = file_source.endpoint.as_deref();
-        let registered = store::register(&source.server, endpoint, location, options, runtime).map_err(wrong)?;
+        let registered = store::register(&source.server, endpoint, location, options, runtime).await.map_err(wrong)?;
         let redact = Redaction(registered.secrets.0);
-        let origin = Origin { port: port.name.clone(), location: registered.location, redact };
+        let counter = self.counters.of(&source.server);
+        let origin = Origin { port: port.name.clone(), location: registered.location, redact, counter };
         let opening = Opening {
             port,
             source,
@@ -103,12 +159,24 @@ impl SourceOpener for FileSources {
         Ok(OpenedPort { name: port.name.clone(), provider: Arc::new(table), schema, writer, site: None })
     }
 
-    async fn footprint(&self, opened: &OpenedPort, runtime: &Arc<RuntimeEnv>) -> Option<Footprint> {
-        opened.provider.downcast_ref::<FileTable>()?.footprint(runtime).await
-    }
-
-    async fn guess_rows(&self, opened: &OpenedPort, runtime: &Arc<RuntimeEnv>) -> Option<u64> {
-        opened.provider.downcast_ref::<FileTable>()?.guess_rows(runtime).await
+    /// Returns the location of a port's files. A path is resolved on a thread for blocking work.
+    async fn location(
+        &self,
+        port: &Port,
+        source: &PortSource,
+        file_source: &FileSource,
+        options: &SourceOptions,
+    ) -> Result<Location, String> {
+        let calls = self.calls.of(&port.name);
+        let (server, root, bounds) = (source.server.clone(), options.root.clone(), self.bounds.clone());
+        let (file_source, own) = (file_source.clone(), calls.clone());
+        let parse = move || {
+            Location::parse(&file_source, || {
+                let fence = Arc::new(Fence::new(&server, root.as_deref(), &bounds)?);
+                Ok(LocalFiles { fence, calls: own })
+            })
+        };
+        calls.run(parse).await?
     }
 }
 
@@ -129,14 +197,14 @@ struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    async fn open(&self, url: ObjectStoreUrl) -> Result<FileTable, Diagnostics> {
+    async fn open(&self, url: ObjectStoreUrl) -> Result<FileTable, OpenError> {
         let location = &self.origin.location;
         let listed = listing::list(self.store.as_ref(), location, self.file_source.format, self.max_files).await;
         let files = listed.map_err(|error| {
-            let message = error.message(location);
+            let message = error.message(location.as_str());
             match error {
-                listing::ListingError::Store(cause) => self.wrong_because(message, &cause),
-                _ => self.wrong(message),
+                listing::ListingError::Store(cause) => self.failed(format!("{message}: {cause}"), &cause),
+                _ => self.wrong(message).into(),
             }
         })?;
         let encoding = self.encoding(&files)?;
@@ -195,7 +263,9 @@ impl Opening<'_> {
         one(&self.source.place, self.origin.redact.clean(&message))
     }
 
-    fn wrong_because(&self, message: String, cause: &dyn std::error::Error) -> Diagnostics {
-        self.wrong(format!("{message}: {cause}"))
+    /// Returns the error of a failed read.
+    fn failed(&self, message: String, cause: &(dyn std::error::Error + 'static)) -> OpenError {
+        let wrong = self.wrong(message);
+        if is_unanswered(cause) { OpenError::Unavailable(wrong) } else { OpenError::Faulty(wrong) }
     }
 }

@@ -1,5 +1,6 @@
 //! Object stores for the locations in contracts: one for each server and bucket. Two servers never share a store.
-//! Retries are bounded. Network traffic runs on the runtime that opened the store.
+//! Retries are bounded. Network traffic runs on the runtime that opened the store. `access` decides which credentials a
+//! store gets.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -11,19 +12,19 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::client::SpawnedReqwestConnector;
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
 use object_store::{ClientConfigKey, ClientOptions, HeaderMap, HeaderValue, ObjectStore, RetryConfig};
-use tokio::runtime::Handle;
+use url::Url;
 
+use super::access::{CredentialOrigin, GrantedAccess, StoreAccess};
+use super::guarded_client::{CONNECT_TIMEOUT, REQUEST_TIMEOUT, StoreConnector};
 use super::location::{Location, StoreAddress};
 use super::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, Secret, SourceOptions};
+use super::origin::Redaction;
+use super::reach::UrlReach;
 use super::scoped_store::ScopedStore;
 
-/// The time limit of one request, with its body. Bodies are read in pieces, so a large file takes several requests.
-const REQUEST_TIMEOUT: &str = "30 seconds";
-const CONNECT_TIMEOUT: &str = "5 seconds";
 const RETRIES: usize = 3;
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -58,8 +59,9 @@ impl std::fmt::Debug for Secrets {
 /// do not share a store or cached files.
 ///
 /// # Errors
-/// The fault of the options, as text for a diagnostic at the source's place.
-pub(super) fn register(
+/// The fault of the options, or the reason why the store must not be reached, as text for a diagnostic at the source's
+/// place.
+pub(super) async fn register(
     server: &str,
     endpoint: Option<&str>,
     location: Location,
@@ -74,13 +76,16 @@ pub(super) fn register(
     let scope = scope(server, endpoint, &location.store);
     let url =
         ObjectStoreUrl::parse(format!("portolan://{scope}")).map_err(|e| format!("the store has no name: {e}"))?;
-    let mut build = Build { endpoint, secrets: Secrets::default() };
+    let mut build = Build { server, endpoint, secrets: Secrets::default(), contract_url: None };
     let built = build.store(&location.store, options);
-    let secrets = build.secrets;
+    let Build { secrets, contract_url, .. } = build;
     // A builder's error may repeat its input.
-    let clean = |text: String| super::error_context::Redaction(secrets.0.clone()).clean(&text);
-    let store: Arc<dyn ObjectStore> =
-        Arc::new(ScopedStore::new(built.map_err(clean)?, &scope, !options.writers.is_empty()));
+    let clean = |text: String| Redaction(secrets.0.clone()).clean(&text);
+    let built = built.map_err(clean)?;
+    if let Some((reach, url)) = contract_url {
+        reach.check_addresses(&url).await?;
+    }
+    let store: Arc<dyn ObjectStore> = Arc::new(ScopedStore::new(built, &scope, !options.writers.is_empty()));
     runtime.register_object_store(url.as_ref(), store.clone());
     Ok(Registered { url, store, location: location.within(&scope), secrets })
 }
@@ -96,8 +101,12 @@ fn scope(server: &str, endpoint: Option<&str>, address: &StoreAddress) -> String
 
 /// Builds a store, and collects the secrets that it uses.
 struct Build<'a> {
+    server: &'a str,
+    /// The endpoint in the contract.
     endpoint: Option<&'a str>,
     secrets: Secrets,
+    /// The URL of the store and the servers that may be reached, if the URL is the contract's.
+    contract_url: Option<(UrlReach, Url)>,
 }
 
 impl Build<'_> {
@@ -112,61 +121,101 @@ impl Build<'_> {
     }
 
     fn s3(&mut self, bucket: &str, options: &S3Options) -> Result<Arc<dyn ObjectStore>, String> {
-        // Keys from the config must not be mixed with others from the environment, such as a session token.
-        let own = options.access_key_id.is_some() || options.secret_access_key.is_some() || options.anonymous;
-        let mut builder = if own { AmazonS3Builder::new() } else { AmazonS3Builder::from_env() };
+        let mut builder = AmazonS3Builder::from_env();
+        let own = |key| builder.get_config_value(&key);
+        let environment = own(AmazonS3ConfigKey::S3Endpoint).or_else(|| own(AmazonS3ConfigKey::Endpoint));
+        let access = StoreAccess {
+            options: &self.options("s3"),
+            has_credentials: options.has_credentials(),
+            anonymous: options.anonymous,
+            allow_http: options.allow_http,
+            endpoint: options.endpoint.as_deref(),
+            environment: environment.as_deref(),
+            contract: self.endpoint,
+            bucket,
+            buckets: &options.buckets,
+            buckets_option: "buckets",
+        };
+        let access = access.decide()?;
+        if access.credentials != CredentialOrigin::Environment {
+            // Nothing of the environment is mixed with the config, such as a session token.
+            builder = AmazonS3Builder::new();
+        }
         builder = builder
             .with_bucket_name(bucket)
             .with_virtual_hosted_style_request(options.virtual_hosted_style)
-            .with_skip_signature(options.anonymous)
+            .with_skip_signature(access.credentials == CredentialOrigin::Nobody)
             .with_retry(retry())
-            .with_http_connector(connector()?);
+            .with_http_connector(self.connector(&access)?);
         for (key, value) in timeouts() {
             builder = builder.with_config(AmazonS3ConfigKey::Client(key), value);
         }
         if options.allow_http {
             builder = builder.with_allow_http(true);
         }
-        if let Some(endpoint) = options.endpoint.as_deref().or(self.endpoint) {
+        if let Some(endpoint) = access.endpoint {
             builder = builder.with_endpoint(endpoint);
         }
         if let Some(region) = &options.region {
             builder = builder.with_region(region);
         }
-        if let Some(id) = self.reveal(options.access_key_id.as_ref())? {
-            builder = builder.with_access_key_id(id);
-        }
-        if let Some(key) = self.reveal(options.secret_access_key.as_ref())? {
-            builder = builder.with_secret_access_key(key);
-        }
-        if let Some(token) = self.reveal(options.session_token.as_ref())? {
-            builder = builder.with_token(token);
+        if access.credentials == CredentialOrigin::Config {
+            let (id, key) = (self.reveal(options.access_key_id.as_ref())?, self.secret_key(options)?);
+            let id = id.ok_or_else(|| format!("`{}` needs `access_key_id`", self.options("s3")))?;
+            builder = builder.with_access_key_id(id).with_secret_access_key(key);
+            if let Some(token) = self.reveal(options.session_token.as_ref())? {
+                builder = builder.with_token(token);
+            }
         }
         Ok(Arc::new(builder.build().map_err(|e| told(&e))?))
     }
 
+    /// Returns the secret access key. Without it, the builder would use the credentials of the machine.
+    fn secret_key(&mut self, options: &S3Options) -> Result<String, String> {
+        let key = self.reveal(options.secret_access_key.as_ref())?;
+        key.ok_or_else(|| format!("`{}` needs `secret_access_key`", self.options("s3")))
+    }
+
     fn gcs(&mut self, bucket: &str, options: &GcsOptions) -> Result<Arc<dyn ObjectStore>, String> {
-        let own = options.service_account_key.is_some() || options.service_account_path.is_some() || options.anonymous;
-        let mut builder = if own { GoogleCloudStorageBuilder::new() } else { GoogleCloudStorageBuilder::from_env() };
+        let mut builder = GoogleCloudStorageBuilder::from_env();
+        let environment = builder.get_config_value(&GoogleConfigKey::BaseUrl);
+        let access = StoreAccess {
+            options: &self.options("gcs"),
+            has_credentials: options.has_credentials(),
+            anonymous: options.anonymous,
+            allow_http: options.allow_http,
+            endpoint: options.endpoint.as_deref(),
+            environment: environment.as_deref(),
+            contract: self.endpoint,
+            bucket,
+            buckets: &options.buckets,
+            buckets_option: "buckets",
+        };
+        let access = access.decide()?;
+        if access.credentials != CredentialOrigin::Environment {
+            builder = GoogleCloudStorageBuilder::new();
+        }
         builder = builder
             .with_bucket_name(bucket)
-            .with_skip_signature(options.anonymous)
+            .with_skip_signature(access.credentials == CredentialOrigin::Nobody)
             .with_retry(retry())
-            .with_http_connector(connector()?);
+            .with_http_connector(self.connector(&access)?);
         for (key, value) in timeouts() {
             builder = builder.with_config(GoogleConfigKey::Client(key), value);
         }
         if options.allow_http {
             builder = builder.with_config(GoogleConfigKey::Client(ClientConfigKey::AllowHttp), "true");
         }
-        if let Some(endpoint) = options.endpoint.as_deref().or(self.endpoint) {
+        if let Some(endpoint) = &access.endpoint {
             builder = builder.with_base_url(endpoint);
         }
-        if let Some(path) = &options.service_account_path {
-            builder = builder.with_service_account_path(path.to_string_lossy());
-        }
-        if let Some(key) = self.reveal(options.service_account_key.as_ref())? {
-            builder = builder.with_service_account_key(key);
+        if access.credentials == CredentialOrigin::Config {
+            if let Some(path) = &options.service_account_path {
+                builder = builder.with_service_account_path(path.to_string_lossy());
+            }
+            if let Some(key) = self.reveal(options.service_account_key.as_ref())? {
+                builder = builder.with_service_account_key(key);
+            }
         }
         Ok(Arc::new(builder.build().map_err(|e| told(&e))?))
     }
@@ -177,61 +226,90 @@ impl Build<'_> {
         container: &str,
         options: &AzureOptions,
     ) -> Result<Arc<dyn ObjectStore>, String> {
-        let own = options.access_key.is_some()
-            || options.sas_token.is_some()
-            || options.bearer_token.is_some()
-            || options.anonymous;
-        let mut builder = if own { MicrosoftAzureBuilder::new() } else { MicrosoftAzureBuilder::from_env() };
+        let mut builder = MicrosoftAzureBuilder::from_env();
+        let environment = builder.get_config_value(&AzureConfigKey::Endpoint);
+        let access = StoreAccess {
+            options: &self.options("azure"),
+            has_credentials: options.has_credentials(),
+            anonymous: options.anonymous,
+            allow_http: options.allow_http,
+            endpoint: options.endpoint.as_deref(),
+            environment: environment.as_deref(),
+            contract: self.endpoint,
+            bucket: container,
+            buckets: &options.containers,
+            buckets_option: "containers",
+        };
+        let access = access.decide()?;
+        if access.credentials != CredentialOrigin::Environment {
+            builder = MicrosoftAzureBuilder::new();
+        }
         builder = builder
             .with_container_name(container)
-            .with_skip_signature(options.anonymous)
+            .with_skip_signature(access.credentials == CredentialOrigin::Nobody)
             .with_retry(retry())
-            .with_http_connector(connector()?);
+            .with_http_connector(self.connector(&access)?);
         for (key, value) in timeouts() {
             builder = builder.with_config(AzureConfigKey::Client(key), value);
         }
         if options.allow_http {
             builder = builder.with_allow_http(true);
         }
-        if let Some(account) = account.or(options.account.as_deref()) {
+        if let Some(account) = self.account(account, options, access.credentials)? {
             builder = builder.with_account(account);
         }
-        if let Some(endpoint) = options.endpoint.as_deref().or(self.endpoint) {
-            builder = builder.with_endpoint(endpoint.to_owned());
+        if let Some(endpoint) = access.endpoint {
+            builder = builder.with_endpoint(endpoint);
         }
-        if let Some(key) = self.reveal(options.access_key.as_ref())? {
-            builder = builder.with_access_key(key);
-        }
-        if let Some(token) = self.reveal(options.sas_token.as_ref())? {
-            builder = builder.with_config(AzureConfigKey::SasKey, token);
-        }
-        if let Some(token) = self.reveal(options.bearer_token.as_ref())? {
-            builder = builder.with_bearer_token_authorization(token);
+        if access.credentials == CredentialOrigin::Config {
+            if let Some(key) = self.reveal(options.access_key.as_ref())? {
+                builder = builder.with_access_key(key);
+            }
+            if let Some(token) = self.reveal(options.sas_token.as_ref())? {
+                builder = builder.with_config(AzureConfigKey::SasKey, token);
+            }
+            if let Some(token) = self.reveal(options.bearer_token.as_ref())? {
+                builder = builder.with_bearer_token_authorization(token);
+            }
         }
         Ok(Arc::new(builder.build().map_err(|e| told(&e))?))
     }
 
+    /// Returns the storage account, which decides the host.
+    fn account<'a>(
+        &self,
+        account: Option<&'a str>,
+        options: &'a AzureOptions,
+        credentials: CredentialOrigin,
+    ) -> Result<Option<&'a str>, String> {
+        let own = options.account.as_deref();
+        match account {
+            Some(account) if credentials == CredentialOrigin::Config && own != Some(account) => Err(format!(
+                "the node's credentials are not for the account `{account}`: name it in `{}.account` in the node's config",
+                self.options("azure")
+            )),
+            account => Ok(account.or(own)),
+        }
+    }
+
     fn http(&mut self, origin: &str, options: &HttpOptions) -> Result<Arc<dyn ObjectStore>, String> {
-        let mut client = ClientOptions::new().with_allow_http(true);
+        let reach = UrlReach {
+            hosts: options.hosts.clone(),
+            allow_http: options.allow_http,
+            options: self.options("http"),
+            permitting: "hosts",
+        };
+        let url = Url::parse(origin).map_err(|e| format!("the location is not a URL: {e}"))?;
+        reach.check(&url)?;
+        if options.has_credentials() && options.hosts.is_empty() {
+            let option = format!("{}.hosts", reach.options);
+            return Err(format!("the node's credentials go only to hosts that `{option}` names, and there are none"));
+        }
+        let mut client = ClientOptions::new().with_allow_http(options.allow_http);
         for (key, value) in timeouts() {
             client = client.with_config(key, value);
         }
-        let password = self.reveal(options.password.as_ref())?;
-        let authorization = match (self.reveal(options.bearer_token.as_ref())?, &options.username) {
-            (Some(token), _) => Some(format!("Bearer {token}")),
-            (None, Some(user)) => {
-                let encoded = BASE64_STANDARD.encode(format!("{user}:{}", password.unwrap_or_default()));
-                self.secrets.0.push(encoded.clone());
-                Some(format!("Basic {encoded}"))
-            }
-            (None, None) => None,
-        };
-        if let Some(authorization) = authorization {
-            if !origin.starts_with("https://") && !options.allow_http {
-                return Err(
-                    "credentials would go to a web server without TLS: use https://, or set `allow_http`".into()
-                );
-            }
+        if let Some(authorization) = self.authorization(options)? {
             let mut value = HeaderValue::from_str(&authorization).map_err(|_| {
                 "the credentials for the web server hold characters that HTTP does not allow".to_owned()
             })?;
@@ -244,8 +322,36 @@ impl Build<'_> {
             .with_url(origin)
             .with_client_options(client)
             .with_retry(retry())
-            .with_http_connector(connector()?);
+            .with_http_connector(StoreConnector::new(Some(reach.clone()))?);
+        self.contract_url = Some((reach, url));
         Ok(Arc::new(builder.build().map_err(|e| told(&e))?))
+    }
+
+    fn authorization(&mut self, options: &HttpOptions) -> Result<Option<String>, String> {
+        let password = self.reveal(options.password.as_ref())?;
+        Ok(match (self.reveal(options.bearer_token.as_ref())?, &options.username) {
+            (Some(token), _) => Some(format!("Bearer {token}")),
+            (None, Some(user)) => {
+                let encoded = BASE64_STANDARD.encode(format!("{user}:{}", password.unwrap_or_default()));
+                self.secrets.0.push(encoded.clone());
+                Some(format!("Basic {encoded}"))
+            }
+            (None, None) => None,
+        })
+    }
+
+    /// Returns the place of a store's options in the config.
+    fn options(&self, store: &str) -> String {
+        format!("sources.{}.{store}", self.server)
+    }
+
+    /// Returns the connector of a store, and keeps the URL that must be checked before the store is used.
+    fn connector(&mut self, access: &GrantedAccess) -> Result<StoreConnector, String> {
+        if let (Some(reach), Some(endpoint)) = (&access.reach, &access.endpoint) {
+            let url = Url::parse(endpoint).map_err(|e| format!("the endpoint is not a URL: {e}"))?;
+            self.contract_url = Some((reach.clone(), url));
+        }
+        StoreConnector::new(access.reach.clone())
     }
 
     /// Returns the string of a secret, and keeps it for redaction.
@@ -260,16 +366,9 @@ fn retry() -> RetryConfig {
     RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() }
 }
 
-fn timeouts() -> [(ClientConfigKey, &'static str); 2] {
-    [(ClientConfigKey::Timeout, REQUEST_TIMEOUT), (ClientConfigKey::ConnectTimeout, CONNECT_TIMEOUT)]
-}
-
-/// Returns a connector that sends requests on the current runtime. Plans run on the CPU runtime, and requests must not
-/// wait for its work.
-fn connector() -> Result<SpawnedReqwestConnector, String> {
-    let handle =
-        Handle::try_current().map_err(|_| "a remote source can only be opened on a tokio runtime".to_owned())?;
-    Ok(SpawnedReqwestConnector::new(handle))
+fn timeouts() -> [(ClientConfigKey, String); 2] {
+    let seconds = |time: Duration| format!("{} seconds", time.as_secs());
+    [(ClientConfigKey::Timeout, seconds(REQUEST_TIMEOUT)), (ClientConfigKey::ConnectTimeout, seconds(CONNECT_TIMEOUT))]
 }
 
 fn told(error: &object_store::Error) -> String {

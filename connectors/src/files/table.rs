@@ -30,11 +30,12 @@ use portolan_catalog::FileFormat;
 
 use super::adapter::LosslessAdapters;
 use super::checked::{CheckedFiles, is_same_version};
-use super::error_context::{Origin, with_error_context};
+use super::error_context::with_error_context;
 use super::footers::{Footer, with_sound_footers};
 use super::format::{Encoding, compression_of};
 use super::layout::Layout;
-use super::listing::{self, ListingError};
+use super::listing;
+use super::origin::Origin;
 use crate::panics::caught_async;
 use crate::statistics::Estimating;
 
@@ -97,7 +98,7 @@ impl TableProvider for FileTable {
             .with_statistics(statistics)
             .with_projection_indices(Some(positions))?
             .with_limit(limit)
-            .with_expr_adapter(Some(Arc::new(LosslessAdapters)))
+            .with_expr_adapter(Some(Arc::new(LosslessAdapters { required: self.layout.required_columns() })))
             .build();
         let plan = reader.create_physical_plan(state, config).await?;
         let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
@@ -118,13 +119,7 @@ impl FileTable {
     async fn files(&self, state: &dyn Session, store: &dyn ObjectStore) -> Result<Vec<PartitionedFile>> {
         let location = &self.origin.location;
         let found = listing::list(store, location, self.encoding.format, self.max_files).await;
-        let found = found.map_err(|error| {
-            let context = format!("port {}: {}", self.origin.port, error.message(location));
-            match error {
-                ListingError::Store(cause) => self.origin.unavailable(context, &cause),
-                _ => self.origin.failed(context),
-            }
-        })?;
+        let found = found.map_err(|error| self.origin.unlisted(error))?;
         tracing::debug!(port = %self.origin.port, files = found.len(), session = state.session_id(), "listed");
         found.into_iter().map(|file| self.partitioned(file)).collect()
     }

@@ -6,6 +6,7 @@ mod formats;
 mod options;
 mod panics;
 mod remote;
+mod root;
 mod statistics;
 
 use std::fs;
@@ -19,12 +20,12 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use portolan_catalog::{Column, Diagnostics, FileFormat, FileSource, Place, Port, PortRef, PortSource, SourceKind};
+use portolan_catalog::{Column, FileFormat, FileSource, Place, Port, PortRef, PortSource, SourceKind};
 use tempfile::TempDir;
 
 use super::FileSources;
 use crate::error::Error;
-use crate::source::{OpenedPort, SourceOpener};
+use crate::source::{OpenError, OpenedPort, SourceOpener};
 
 /// A folder with files, and a port over it.
 pub(super) struct Fixture {
@@ -91,11 +92,11 @@ impl Fixture {
         path
     }
 
-    pub(super) async fn open(&self) -> Result<(OpenedPort, SessionContext), Diagnostics> {
+    pub(super) async fn open(&self) -> Result<(OpenedPort, SessionContext), OpenError> {
         self.open_with(&FileSources::default()).await
     }
 
-    pub(super) async fn open_with(&self, sources: &FileSources) -> Result<(OpenedPort, SessionContext), Diagnostics> {
+    pub(super) async fn open_with(&self, sources: &FileSources) -> Result<(OpenedPort, SessionContext), OpenError> {
         let runtime = Arc::new(RuntimeEnv::default());
         let opened = sources.open(&self.port, &runtime).await?;
         let config = SessionConfig::new().with_target_partitions(2);

@@ -12,16 +12,18 @@ use bytes::Bytes;
 use prost::Message;
 use tokio::sync::Mutex;
 use tokio::time::timeout_at;
-use tonic::metadata::AsciiMetadataValue;
+use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 
 use super::options::{NodeCredentials, NodeOptions, is_exposed};
-use super::protocol::{ACTION_HELLO, FragmentTicket, MAX_MESSAGE_BYTES, NodeHello, QUERY_ID_KEY};
+use super::protocol::{
+    ACTION_HELLO, FragmentTicket, MAX_MESSAGE_BYTES, NodeHello, QUERY_ID_KEY, TRACEPARENT_KEY, TRACESTATE_KEY,
+};
 use super::status::{from_status, to_status};
 use super::token::NodeIdentity;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fragment::FragmentRequest;
+use crate::fragment::{FragmentHead, FragmentRequest};
 use crate::poison::lock;
 use crate::site::SiteId;
 
@@ -136,6 +138,11 @@ impl Connection {
         })
     }
 
+    /// Returns the name of the node in tokens that the local node signs for it: its URL, or the name in the options.
+    pub(super) fn audience(&self) -> &str {
+        &self.signer.audience
+    }
+
     /// Returns true if the node accepts fragments from the local node, as it reported when the connection was last
     /// opened. `None` if it has not reported this.
     pub(super) fn takes_fragments(&self) -> Option<bool> {
@@ -144,12 +151,12 @@ impl Connection {
 
     /// Sends a fragment.
     pub(super) async fn do_get(&self, fragment: &FragmentRequest, until: Until) -> Result<Streaming<FlightData>> {
-        let query_id = self.query_header(&fragment.head.query_id)?;
+        let headers = self.fragment_headers(&fragment.head)?;
         self.call(until, |mut client, authorization| {
             let ticket = self.ticket(fragment);
-            let query_id = query_id.clone();
+            let headers = headers.clone();
             async move {
-                let request = fragment_call(Ticket { ticket: ticket? }, authorization, query_id);
+                let request = fragment_call(Ticket { ticket: ticket? }, authorization, headers);
                 Ok(client.do_get(request).await?.into_inner())
             }
         })
@@ -158,12 +165,12 @@ impl Connection {
 
     /// Requests the expected size of a fragment's result.
     pub(super) async fn flight_info(&self, fragment: &FragmentRequest, until: Until) -> Result<FlightInfo> {
-        let query_id = self.query_header(&fragment.head.query_id)?;
+        let headers = self.fragment_headers(&fragment.head)?;
         self.call(until, |mut client, authorization| {
             let ticket = self.ticket(fragment);
-            let query_id = query_id.clone();
+            let headers = headers.clone();
             async move {
-                let request = fragment_call(FlightDescriptor::new_cmd(ticket?), authorization, query_id);
+                let request = fragment_call(FlightDescriptor::new_cmd(ticket?), authorization, headers);
                 Ok(client.get_flight_info(request).await?.into_inner())
             }
         })
@@ -296,9 +303,20 @@ impl Connection {
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
     }
 
-    fn query_header(&self, query_id: &str) -> Result<AsciiMetadataValue> {
-        AsciiMetadataValue::try_from(query_id)
-            .map_err(|e| self.error(ErrorKind::Internal, "the query's id cannot be sent in a header").with_source(e))
+    /// Returns the headers that go with a fragment: the query's id and the trace.
+    fn fragment_headers(&self, head: &FragmentHead) -> Result<MetadataMap> {
+        let mut headers = MetadataMap::new();
+        let traceparent = head.trace.traceparent();
+        let given = [(QUERY_ID_KEY, Some(head.query_id.as_str())), (TRACEPARENT_KEY, Some(traceparent.as_str()))];
+        for (name, value) in given.into_iter().chain([(TRACESTATE_KEY, head.trace.tracestate())]) {
+            let Some(value) = value else { continue };
+            let value = AsciiMetadataValue::try_from(value).map_err(|e| {
+                self.error(ErrorKind::Internal, &format!("`{name}` of the query cannot be sent in a header"))
+                    .with_source(e)
+            })?;
+            headers.insert(name, value);
+        }
+        Ok(headers)
     }
 
     fn error(&self, kind: ErrorKind, what: &str) -> Error {
@@ -312,10 +330,10 @@ fn authorize<T>(request: &mut Request<T>, authorization: Option<AsciiMetadataVal
     }
 }
 
-fn fragment_call<T>(message: T, authorization: Option<AsciiMetadataValue>, query_id: AsciiMetadataValue) -> Request<T> {
+fn fragment_call<T>(message: T, authorization: Option<AsciiMetadataValue>, headers: MetadataMap) -> Request<T> {
     let mut request = Request::new(message);
+    *request.metadata_mut() = headers;
     authorize(&mut request, authorization);
-    request.metadata_mut().insert(QUERY_ID_KEY, query_id);
     request
 }
 

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
@@ -56,6 +56,14 @@ impl Algorithm {
         match self {
             Self::EdDsa => "EdDSA",
             Self::Es256 => "ES256",
+        }
+    }
+
+    /// Returns the label of the algorithm in the text of a public key.
+    fn label(self) -> &'static str {
+        match self {
+            Self::EdDsa => "ed25519",
+            Self::Es256 => "p256",
         }
     }
 
@@ -155,6 +163,14 @@ impl PublicKey {
             .ok_or_else(|| invalid("is a public key of an unsupported kind: expected Ed25519 or EC P-256"))
     }
 
+    /// Reads a key from the text that `Display` prints, such as `ed25519:…`. Returns `None` for anything else.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let (label, key) = text.split_once(':')?;
+        let algorithm = [Algorithm::EdDsa, Algorithm::Es256].into_iter().find(|a| a.label() == label)?;
+        let key = BASE64_URL_SAFE_NO_PAD.decode(key).ok().filter(|key| key.len() == algorithm.length())?;
+        Some(Self { algorithm, key })
+    }
+
     /// Returns the key in PEM, for the `trusted_nodes` of other nodes.
     pub fn to_pem(&self) -> String {
         let der: Vec<u8> = self.algorithm.prefix().iter().chain(&self.key).copied().collect();
@@ -178,6 +194,12 @@ impl PublicKey {
 impl fmt::Debug for NodeKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NodeKey").field("public", &self.public).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.algorithm.label(), BASE64_URL_SAFE_NO_PAD.encode(&self.key))
     }
 }
 
@@ -228,6 +250,9 @@ mod tests {
             let key = NodeKey::from_pem(text.as_bytes()).unwrap();
             let public = PublicKey::from_pem(key.public().to_pem().as_bytes()).unwrap();
             assert_eq!(&public, key.public());
+            let text = public.to_string();
+            assert_eq!(PublicKey::from_text(&text).as_ref(), Some(&public), "{text}");
+            assert_eq!(PublicKey::from_text(&text[..text.len() - 1]), None, "{text}");
             let signature = key.sign(b"message").unwrap();
             assert!(public.verifies(b"message", &signature));
             assert!(!public.verifies(b"messagE", &signature));
@@ -255,6 +280,9 @@ mod tests {
         let error = PublicKey::from_pem(made.as_bytes()).unwrap_err();
         assert!(error.context().contains("is a private key"), "{}", error.context());
         assert!(PublicKey::from_pem(b"x").is_err());
+        for text in ["", "ed25519", "ed25519:", "ed25519:AAAA", "rsa:AAAA", "ed25519:!"] {
+            assert_eq!(PublicKey::from_text(text), None, "{text}");
+        }
         let shown = format!("{:?}", NodeKey::from_pem(made.as_bytes()).unwrap());
         assert!(!shown.contains(secret) && !shown.contains(&secret[24..]), "{shown}");
     }

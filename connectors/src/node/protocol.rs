@@ -20,13 +20,15 @@ use super::checksum::Checksum;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fragment::{EncodedPlan, FragmentHead, FragmentRequest, ReceivedFragment};
 use crate::principal::Principal;
+use crate::trace::TraceContext;
 
 /// The version of this protocol. Nodes with different versions do not exchange fragments.
 pub const PROTOCOL_VERSION: u32 = 4;
 
 /// `DoAction`: the version handshake. Body and answer are a [`NodeHello`].
 pub const ACTION_HELLO: &str = "portolan.hello";
-/// `DoAction`: the catalog exchange. The body is a [`CatalogRequest`], the answer a JSON `CatalogAnswer`.
+/// `DoAction`: the catalog exchange. The body is a [`CatalogRequest`](super::signed_catalog::CatalogRequest), and the
+/// answer a [`SignedCatalog`](super::signed_catalog::SignedCatalog).
 pub const ACTION_CATALOG: &str = "portolan.catalog";
 /// `DoAction`: the progress of a query. The body is a [`ProgressRequest`], the answer a JSON `Progress` of the engine.
 pub const ACTION_PROGRESS: &str = "portolan.progress";
@@ -35,8 +37,14 @@ pub const ACTION_PROGRESS: &str = "portolan.progress";
 /// `total_records` and `total_bytes` (-1 if the site has no estimate).
 pub const FRAGMENT_TYPE_URL: &str = "type.googleapis.com/portolan.v1.FragmentTicket";
 
+/// The largest number of characters of a query's id.
+const MAX_QUERY_ID: usize = 128;
 /// The header that carries the query's id from node to node.
 pub const QUERY_ID_KEY: &str = "portolan-query-id";
+/// The headers of W3C Trace Context, which clients send with a statement and nodes with a fragment.
+pub const TRACEPARENT_KEY: &str = "traceparent";
+/// See [`TRACEPARENT_KEY`].
+pub const TRACESTATE_KEY: &str = "tracestate";
 /// The remaining time of a query whose sender names a time that the clock cannot represent.
 const MOST_REMAINING: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The size of the largest message between nodes, in bytes. The sender rejects a single row that is larger.
@@ -113,19 +121,6 @@ fn unsupported(context: String) -> Error {
     Error::new(ErrorKind::Unsupported, context)
 }
 
-/// A request for a node's catalog. `Debug` does not show the proof.
-#[derive(Clone, PartialEq, Message)]
-#[prost(skip_debug)]
-pub struct CatalogRequest {
-    /// The version in the last answer.
-    #[prost(string, optional, tag = "1")]
-    pub known: Option<String>,
-    /// The sender's [login token](super::token::LOGIN_TYPE), if the sender has a key. Only a trusted node gets the
-    /// statistics of classified columns.
-    #[prost(string, optional, tag = "2")]
-    pub proof: Option<String>,
-}
-
 /// A request for the progress of a query.
 #[derive(Clone, PartialEq, Message)]
 pub struct ProgressRequest {
@@ -186,7 +181,7 @@ impl FragmentTicket {
         let NodeHello { protocol, datafusion, .. } = NodeHello::current();
         let FragmentRequest { head, plan, schema: _ } = request;
         let EncodedPlan { plan, keys } = plan.encoded()?;
-        let FragmentHead { query_id, principal: _, via: _, hops, deadline, measured } = head;
+        let FragmentHead { query_id, principal: _, via: _, hops, deadline, measured, trace: _ } = head;
         let remaining = deadline.saturating_duration_since(Instant::now());
         let ticket = Self {
             protocol,
@@ -241,9 +236,9 @@ impl FragmentTicket {
         checksum.value()
     }
 
-    /// Returns the fragment of a ticket. `principal` and `via` are those that the receiver has verified. Nothing in a
-    /// ticket makes a principal an administrator.
-    pub fn into_fragment(self, principal: Principal, via: Vec<String>) -> ReceivedFragment {
+    /// Returns the fragment of a ticket. `principal` and `via` are those that the receiver has verified, and `trace` is
+    /// the span in the headers. Nothing in a ticket makes a principal an administrator.
+    pub fn into_fragment(self, principal: Principal, via: Vec<String>, trace: TraceContext) -> ReceivedFragment {
         let Self {
             protocol: _,
             datafusion: _,
@@ -258,9 +253,16 @@ impl FragmentTicket {
         } = self;
         let now = Instant::now();
         let deadline = now.checked_add(Duration::from_millis(remaining_ms)).unwrap_or(now + MOST_REMAINING);
-        let head = FragmentHead { query_id, principal: principal.with_admin(false), via, hops, deadline, measured };
+        let principal = principal.with_admin(false);
+        let head = FragmentHead { query_id, principal, via, hops, deadline, measured, trace };
         ReceivedFragment { head, encoded: EncodedPlan { plan, keys } }
     }
+}
+
+/// True if a text is a valid id of a query. Logs and tables show the ids that other nodes send, so they are restricted.
+pub fn is_query_id(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    !text.is_empty() && text.len() <= MAX_QUERY_ID && text.chars().all(fits)
 }
 
 impl fmt::Debug for NodeHello {
@@ -271,12 +273,6 @@ impl fmt::Debug for NodeHello {
             .field("portolan", &self.portolan)
             .field("takes_fragments", &self.takes_fragments)
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for CatalogRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CatalogRequest").field("known", &self.known).finish_non_exhaustive()
     }
 }
 

@@ -8,14 +8,16 @@ use bytes::Bytes;
 use prost::Message;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use super::connection::{Connection, Until};
 use super::options::NodeOptions;
-use super::protocol::{ACTION_CATALOG, CatalogRequest};
+use super::protocol::ACTION_CATALOG;
 use super::receive::fragment_stream;
+use super::signed_catalog::{CatalogRequest, SignedCatalog};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fragment::{FragmentEstimate, FragmentRequest, FragmentStream};
-use crate::peer::{CatalogAnswer, Peer};
+use crate::peer::{OwnerKey, Peer, PeerCatalog};
 use crate::site::{Site, SiteId};
 
 /// Another Portolan node. Its connection is opened on first use, and again after a failure. All network I/O runs on the
@@ -98,14 +100,23 @@ impl Site for NodeSite {
 
 #[async_trait]
 impl Peer for NodeSite {
-    async fn catalog(&self, known: Option<&str>) -> Result<CatalogAnswer> {
-        let request = CatalogRequest { known: known.map(str::to_owned), proof: self.connection.login_token()? };
+    async fn catalog(&self, known: Option<&str>) -> Result<PeerCatalog> {
+        let nonce = Uuid::new_v4().to_string();
+        let proof = self.connection.login_token()?;
+        let request = CatalogRequest { known: known.map(str::to_owned), proof, nonce: nonce.clone() };
         let body = Bytes::from(request.encode_to_vec());
         let connection = self.connection.clone();
         let answer =
             self.on_io(async move { connection.do_action(ACTION_CATALOG, body, Until::small_answer()).await }).await?;
-        serde_json::from_slice(&answer)
-            .map_err(|e| self.error(ErrorKind::SiteUnavailable, "its catalog is malformed").with_source(e))
+        let signed = SignedCatalog::decode(answer)
+            .map_err(|e| self.error(ErrorKind::SiteUnavailable, "its catalog is malformed").with_source(e))?;
+        let (key, content) = signed.verify(&nonce).map_err(|e| e.within(format!("node {}", self.id)))?;
+        let audience = content.check_audience(self.connection.audience());
+        Ok(PeerCatalog {
+            owner: audience.map(|()| OwnerKey::new(key.to_string())),
+            instance: content.instance,
+            answer: content.answer,
+        })
     }
 
     fn takes_fragments(&self) -> Option<bool> {

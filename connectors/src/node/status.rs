@@ -1,6 +1,13 @@
 //! The one mapping between the kinds of errors and gRPC statuses, for the server and the client side. A separate header
-//! carries the exact kind, because several kinds could share a code.
+//! carries the exact kind, because several kinds could share a code. If the caller can try again, the status also has
+//! the time, for gRPC's retries in a header and for programs as `google.rpc.RetryInfo` in the details.
 
+use std::time::Duration;
+
+use arrow_flight::sql::Any;
+use bytes::Bytes;
+use portolan_catalog::printable;
+use prost::Message;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
@@ -13,18 +20,94 @@ use crate::site::SiteId;
 /// The header of a status that carries the exact [`ErrorKind`], as serialized.
 pub const ERROR_KIND_KEY: &str = "portolan-error-kind";
 
+/// The header of a status with the time after which the client can try again, in milliseconds. Its name is that of
+/// gRPC's server pushback.
+pub const RETRY_AFTER_KEY: &str = "grpc-retry-pushback-ms";
+
 /// The largest length of an encoded status message, in bytes: clients reject headers above 8 KiB.
 const MAX_MESSAGE: usize = 4096;
+/// The largest length of a message that the details of a status repeat, in bytes.
+const MAX_DETAILED_MESSAGE: usize = 1024;
+/// The largest accepted time of another node's [`RETRY_AFTER_KEY`].
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// Returns the status for `error`. The message has every cause, in one line.
+/// `google.rpc.Status`, which is the content of the header `grpc-status-details-bin`.
+#[derive(Clone, PartialEq, Message)]
+struct DetailedStatus {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    /// Some clients show this message instead of the one in `grpc-message`.
+    #[prost(string, tag = "2")]
+    message: String,
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<Any>,
+}
+
+/// `google.rpc.RetryInfo`.
+#[derive(Clone, PartialEq, Message)]
+struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    retry_delay: Option<RetryDelay>,
+}
+
+/// `google.protobuf.Duration`.
+#[derive(Clone, PartialEq, Message)]
+struct RetryDelay {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+    #[prost(int32, tag = "2")]
+    nanos: i32,
+}
+
+/// Returns the status for `error`. The message has every cause, in one line that is safe for a terminal and a log.
 pub fn to_status(error: &Error) -> Status {
+    status(error, &error.chain())
+}
+
+/// Returns the status for `error` as the owner of the data may see it.
+pub fn to_owner_status(error: &Error) -> Status {
+    status(error, &error.owner_chain())
+}
+
+fn status(error: &Error, message: &str) -> Status {
     let (name, code) = wire_form(error.kind());
-    let mut status = Status::new(code, shortened(&error.chain()));
+    let message = shortened(&printable(message));
+    let mut status = match error.retry_after() {
+        Some(time) if message.len() <= MAX_DETAILED_MESSAGE => {
+            let details = retry_details(code, &message, time);
+            Status::with_details(code, message, details)
+        }
+        _ => Status::new(code, message),
+    };
     status.metadata_mut().insert(ERROR_KIND_KEY, MetadataValue::from_static(name));
+    if let Some(time) = error.retry_after() {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        status.metadata_mut().insert(RETRY_AFTER_KEY, MetadataValue::from(millis));
+    }
     status
 }
 
-/// Returns the error for a node's `status`. The message names the node.
+/// Returns the details of a status, with the time after which the client can try again.
+fn retry_details(code: Code, message: &str, time: Duration) -> Bytes {
+    let delay = RetryDelay {
+        seconds: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(time.subsec_nanos()).unwrap_or_default(),
+    };
+    let info = RetryInfo { retry_delay: Some(delay) };
+    let info =
+        Any { type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(), value: info.encode_to_vec().into() };
+    let status = DetailedStatus { code: i32::from(code), message: message.to_owned(), details: vec![info] };
+    status.encode_to_vec().into()
+}
+
+/// Returns the time after which the sender of a status can be asked again, if the status has it.
+fn retry_after(status: &Status) -> Option<Duration> {
+    let millis = status.metadata().get(RETRY_AFTER_KEY)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_millis(millis).min(MAX_RETRY_AFTER))
+}
+
+/// Returns the error for a node's `status`. The message names the node, and is safe for a terminal and a log, whatever
+/// the node sent.
 pub fn from_status(status: &Status, site: &SiteId) -> Error {
     let sent = status.metadata().get(ERROR_KIND_KEY).and_then(|v| v.to_str().ok()).and_then(parse_kind);
     let mut message = status.message().to_owned();
@@ -35,7 +118,8 @@ pub fn from_status(status: &Status, site: &SiteId) -> Error {
     if message.is_empty() {
         message = format!("answered {:?}", status.code());
     }
-    Error::new(sent.unwrap_or_else(|| kind_of(status.code())), format!("node {site}: {message}"))
+    Error::new(sent.unwrap_or_else(|| kind_of(status.code())), format!("node {site}: {}", printable(&message)))
+        .with_retry_after(retry_after(status))
 }
 
 fn wire_form(kind: ErrorKind) -> (&'static str, Code) {
@@ -126,6 +210,45 @@ mod tests {
             assert_eq!(back.context(), "node grpc://sales:1: no such port: the cause");
             assert_eq!(serde_json::to_value(kind).unwrap(), wire_form(kind).0);
         }
+    }
+
+    #[test]
+    fn what_is_sent_and_received_is_safe_to_show() {
+        let site = SiteId::new("grpc://sales:1");
+        let text = "`a\nb` \u{1b}]0;pwned\u{7} \u{202e}";
+        let escaped = r"`a\nb` \u{1b}]0;pwned\u{7} \u{202e}";
+        assert_eq!(to_status(&Error::new(ErrorKind::NotFound, text)).message(), escaped);
+        let received = from_status(&Status::not_found(text), &site);
+        assert_eq!(received.context(), format!("node grpc://sales:1: {escaped}"));
+        let error = Error::new(ErrorKind::SiteUnavailable, "file a is gone").for_owner("file /srv/a is gone");
+        assert_eq!(to_status(&error).message(), "file a is gone");
+        assert_eq!(to_owner_status(&error).message(), "file /srv/a is gone");
+    }
+
+    #[test]
+    fn the_time_to_try_again_survives_the_way_there_and_back() {
+        let site = SiteId::new("grpc://sales:1");
+        let refused =
+            Error::new(ErrorKind::ResourceExhausted, "no place").with_retry_after(Duration::from_millis(1500));
+        let status = to_status(&refused);
+        assert_eq!(status.metadata().get(RETRY_AFTER_KEY).unwrap(), "1500");
+        assert_eq!(from_status(&status, &site).retry_after(), refused.retry_after());
+        let details = DetailedStatus::decode(status.details()).unwrap();
+        assert_eq!((details.code, details.message.as_str()), (8, "no place"));
+        let info = RetryInfo::decode(details.details[0].value.clone()).unwrap();
+        assert_eq!(info.retry_delay, Some(RetryDelay { seconds: 1, nanos: 500_000_000 }));
+
+        // The details do not repeat a long message, because all headers together must fit.
+        let long =
+            to_status(&Error::new(ErrorKind::ResourceExhausted, "x".repeat(2000)).with_retry_after(MAX_RETRY_AFTER));
+        assert!(long.details().is_empty() && long.metadata().get(RETRY_AFTER_KEY).is_some());
+        let mut lie = to_status(&refused);
+        for (sent, accepted) in [(u64::MAX.to_string(), Some(MAX_RETRY_AFTER)), ("-1".to_owned(), None)] {
+            lie.metadata_mut().insert(RETRY_AFTER_KEY, sent.parse().unwrap());
+            assert_eq!(from_status(&lie, &site).retry_after(), accepted);
+        }
+        let plain = to_status(&Error::new(ErrorKind::Internal, "a bug"));
+        assert!(plain.details().is_empty() && plain.metadata().get(RETRY_AFTER_KEY).is_none());
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! The tokens that nodes sign: a login token authenticates a node, and an identity token names the principal of a
-//! fragment. Tokens are compact JWTs (RFC 7519), with one algorithm for each kind of key. The signer and the verifier
-//! share these types. The verifier decides which nodes it trusts.
+//! The tokens that nodes sign: a login token authenticates a node, an identity token names the principal of a fragment,
+//! and a catalog token (`signed_catalog.rs`) names the owner of a catalog. Tokens are compact JWTs (RFC 7519), with one
+//! algorithm for each kind of key. The signer and the verifier share these types. The verifier decides which nodes it
+//! trusts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -32,7 +34,7 @@ const MAX_NAME: usize = 128;
 #[derive(Debug)]
 pub struct NodeIdentity {
     name: String,
-    key: NodeKey,
+    key: Arc<NodeKey>,
 }
 
 /// The claims of a node about a fragment that it sends.
@@ -113,11 +115,11 @@ impl NodeIdentity {
     ///
     /// # Errors
     /// `InvalidQuery` for an invalid name.
-    pub fn new(name: &str, key: NodeKey) -> Result<Self> {
+    pub fn new(name: &str, key: impl Into<Arc<NodeKey>>) -> Result<Self> {
         if !is_node_name(name) {
             return Err(Error::new(ErrorKind::InvalidQuery, format!("`{}` {NO_NAME}", name.escape_debug())));
         }
-        Ok(Self { name: name.to_owned(), key })
+        Ok(Self { name: name.to_owned(), key: key.into() })
     }
 
     /// Returns the node's name.
@@ -125,12 +127,17 @@ impl NodeIdentity {
         &self.name
     }
 
+    /// Returns the node's key.
+    pub fn key(&self) -> &Arc<NodeKey> {
+        &self.key
+    }
+
     /// Returns a token that authenticates this node to `audience`.
     ///
     /// # Errors
     /// `Internal` if the token cannot be signed.
     pub fn login(&self, audience: &str) -> Result<String> {
-        self.signed(LOGIN_TYPE, &self.registered(&self.name, audience, Duration::MAX)?)
+        sign_token(&self.key, LOGIN_TYPE, &self.registered(&self.name, audience, Duration::MAX)?)
     }
 
     /// Returns a token that proves the principal of `request` to `audience`. The sender needs a new token each time it
@@ -140,7 +147,7 @@ impl NodeIdentity {
     /// `ResourceExhausted` if the principal's groups and attributes are too long. `Internal` if the token cannot be
     /// signed.
     pub fn identity(&self, audience: &str, request: &FragmentRequest) -> Result<String> {
-        let FragmentHead { query_id, principal, via, hops, deadline, measured: _ } = &request.head;
+        let FragmentHead { query_id, principal, via, hops, deadline, measured: _, trace: _ } = &request.head;
         let EncodedPlan { plan, keys } = request.plan.encoded()?;
         let left = deadline.saturating_duration_since(std::time::Instant::now());
         let act = via.iter().fold(None, |before, node| Some(Actor { sub: node.clone(), act: before.map(Box::new) }));
@@ -153,7 +160,7 @@ impl NodeIdentity {
             fragment: fragment_digest(plan, keys),
             act,
         };
-        let token = self.signed(IDENTITY_TYPE, &claims)?;
+        let token = sign_token(&self.key, IDENTITY_TYPE, &claims)?;
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Error::new(
                 ErrorKind::ResourceExhausted,
@@ -172,15 +179,6 @@ impl NodeIdentity {
         let life = left.as_secs().saturating_add(1).min(MAX_LIFE);
         let (sub, aud) = (sub.to_owned(), aud.to_owned());
         Ok(Claims { iss: self.name.clone(), sub, aud, iat, exp: iat + life, jti: Uuid::new_v4().to_string() })
-    }
-
-    fn signed<T: Serialize>(&self, typ: &str, claims: &T) -> Result<String> {
-        let header = Header { alg: self.key.public().algorithm().name().to_owned(), typ: typ.to_owned() };
-        let mut token = format!("{}.{}", encoded(&header)?, encoded(claims)?);
-        let signature = BASE64_URL_SAFE_NO_PAD.encode(self.key.sign(token.as_bytes())?);
-        token.push('.');
-        token.push_str(&signature);
-        Ok(token)
     }
 }
 
@@ -265,6 +263,19 @@ pub fn now() -> Result<u64> {
         .duration_since(UNIX_EPOCH)
         .map(|since| since.as_secs())
         .map_err(|e| Error::new(ErrorKind::Internal, "the clock is set to a time before 1970").with_source(e))
+}
+
+/// Returns a token of type `typ` with these claims. The claims include the signer, as `iss`.
+///
+/// # Errors
+/// `Internal` if the token cannot be signed.
+pub(super) fn sign_token<T: Serialize>(key: &NodeKey, typ: &str, claims: &T) -> Result<String> {
+    let header = Header { alg: key.public().algorithm().name().to_owned(), typ: typ.to_owned() };
+    let mut token = format!("{}.{}", encoded(&header)?, encoded(claims)?);
+    let signature = BASE64_URL_SAFE_NO_PAD.encode(key.sign(token.as_bytes())?);
+    token.push('.');
+    token.push_str(&signature);
+    Ok(token)
 }
 
 fn encoded<T: Serialize>(value: &T) -> Result<String> {

@@ -9,9 +9,9 @@ use arrow::array::{
 use arrow::datatypes::Int32Type;
 use async_trait::async_trait;
 use datafusion::catalog::MemTable;
-use portolan_catalog::Diagnostics;
 
 use super::*;
+use crate::source::OpenError;
 
 /// A source that reports neither bytes nor versions.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ struct Silent;
 
 #[async_trait]
 impl SourceOpener for Silent {
-    async fn open(&self, _: &Port, _: &Arc<RuntimeEnv>) -> Result<OpenedPort, Diagnostics> {
+    async fn open(&self, _: &Port, _: &Arc<RuntimeEnv>) -> Result<OpenedPort, OpenError> {
         unreachable!("nothing is opened")
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fragment::{
     FragmentEstimate, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, OperatorMetrics,
 };
-use crate::peer::{CatalogAnswer, Peer, Reach};
+use crate::peer::{CatalogAnswer, OwnerKey, Peer, PeerCatalog, Reach};
 use crate::poison::lock;
 use crate::site::{Site, SiteId};
 
@@ -31,11 +31,15 @@ pub struct FakePeer {
 struct PeerState {
     /// The version and the domains; `None` if the peer is down.
     catalog: Option<(String, Vec<DomainCatalog>)>,
+    /// The process and the key of the peer. `None` if the peer has no key.
+    signer: Option<(String, Result<OwnerKey, String>)>,
     /// The domains of other nodes that the peer reports as reachable.
     reaches: Vec<Reach>,
     /// The rows of every fragment.
     rows: Option<RecordBatch>,
     takes_fragments: Option<bool>,
+    /// True if the stream of every fragment fails after its first rows, false if it fails before them.
+    breaks: Option<bool>,
     /// The number of catalog requests that the peer answers before it hangs.
     hangs_after: Option<usize>,
     /// The known versions in the catalog requests, in order.
@@ -71,6 +75,12 @@ impl FakePeer {
         self.state().catalog = Some((version.to_owned(), domains));
     }
 
+    /// Makes the peer answer as this process, with this key, or with the reason why it proves none.
+    pub fn sign_as(&self, instance: &str, owner: Result<&str, &str>) {
+        let owner = owner.map(OwnerKey::new).map_err(str::to_owned);
+        self.state().signer = Some((instance.to_owned(), owner));
+    }
+
     /// Sets the domains that the peer reports as reachable from the next version on.
     pub fn reach(&self, reaches: Vec<Reach>) {
         self.state().reaches = reaches;
@@ -89,6 +99,11 @@ impl FakePeer {
     /// Sets the rows that answer every fragment.
     pub fn give(&self, rows: RecordBatch) {
         self.state().rows = Some(rows);
+    }
+
+    /// Makes the peer fail every fragment before or after its first rows from now on.
+    pub fn break_streams(&self, after_rows: bool) {
+        self.state().breaks = Some(after_rows);
     }
 
     /// Makes the peer hang after it has answered `catalogs` catalog requests. It answers no fragment.
@@ -128,10 +143,10 @@ impl Site for FakePeer {
     }
 
     async fn execute(&self, request: FragmentRequest) -> Result<FragmentStream> {
-        let (hangs, rows) = {
+        let (hangs, breaks, rows) = {
             let mut state = self.state();
             state.requests.push(request.clone());
-            (state.hangs_after.is_some(), state.rows.clone())
+            (state.hangs_after.is_some(), state.breaks, state.rows.clone())
         };
         if hangs {
             return self.hang().await;
@@ -150,8 +165,14 @@ impl Site for FakePeer {
             estimated_rows: None,
         }];
         let summary = FragmentSummary { rows: batch.num_rows() as u64, operators, ..FragmentSummary::default() };
-        let items = [FragmentItem::Batch { batch, wire_bytes: WIRE_BYTES }, FragmentItem::Finished(summary)];
-        Ok(Box::pin(futures::stream::iter(items.map(Ok))))
+        let rows = Ok(FragmentItem::Batch { batch, wire_bytes: WIRE_BYTES });
+        let broken = || Err(Error::new(ErrorKind::SiteUnavailable, format!("node {}: the stream broke", self.id)));
+        let items = match breaks {
+            None => vec![rows, Ok(FragmentItem::Finished(summary))],
+            Some(true) => vec![rows, broken()],
+            Some(false) => vec![broken()],
+        };
+        Ok(Box::pin(futures::stream::iter(items)))
     }
 
     async fn estimate(&self, request: FragmentRequest) -> Result<FragmentEstimate> {
@@ -164,7 +185,7 @@ impl Site for FakePeer {
 
 #[async_trait]
 impl Peer for FakePeer {
-    async fn catalog(&self, known: Option<&str>) -> Result<CatalogAnswer> {
+    async fn catalog(&self, known: Option<&str>) -> Result<PeerCatalog> {
         let hangs = {
             let mut state = self.state();
             state.asked.push(known.map(str::to_owned));
@@ -177,15 +198,19 @@ impl Peer for FakePeer {
             return inner.catalog(known).await;
         }
         let state = self.state();
-        match &state.catalog {
-            None => Err(Error::new(ErrorKind::SiteUnavailable, "connection refused")),
-            Some((version, _)) if known == Some(version) => Ok(CatalogAnswer::Unchanged),
-            Some((version, domains)) => Ok(CatalogAnswer::Changed {
+        let answer = match &state.catalog {
+            None => return Err(Error::new(ErrorKind::SiteUnavailable, "connection refused")),
+            Some((version, _)) if known == Some(version) => CatalogAnswer::Unchanged,
+            Some((version, domains)) => CatalogAnswer::Changed {
                 version: version.clone(),
                 domains: domains.clone(),
                 reaches: state.reaches.clone(),
-            }),
-        }
+            },
+        };
+        Ok(match state.signer.clone() {
+            Some((instance, owner)) => PeerCatalog { instance, owner, answer },
+            None => PeerCatalog::without_key(&self.id, answer),
+        })
     }
 
     fn takes_fragments(&self) -> Option<bool> {

@@ -1,25 +1,24 @@
-//! The part of an edge that the task which reads its rows shares: what is requested from which site, and the records
+//! The part of an edge that the task which reads its rows shares: what is requested from which places, and the records
 //! about the rows.
 
 use std::sync::{Arc, Mutex};
 
 use datafusion::common::Result;
-use portolan_connectors::{FragmentSummary, Site};
+use portolan_connectors::FragmentSummary;
 
 use super::keys::KeyReport;
 use crate::execution::errors::into_datafusion;
-use crate::mesh::{LinkMeter, MeshView};
+use crate::mesh::{MeshView, Replica};
 use crate::plan::Fragment;
 use crate::progress::EdgeCounters;
 use crate::{Error, ErrorKind};
 
-/// A fragment, its site, and the records about its rows. Clones share the records.
+/// A fragment, the places that can run it, and the records about its rows. Clones share the records.
 #[derive(Clone, Debug)]
 pub(super) struct EdgeState {
     pub(super) fragment: Arc<Fragment>,
-    pub(super) site: Arc<dyn Site>,
-    /// Measures the link to the site.
-    pub(super) meter: Arc<LinkMeter>,
+    /// The places that can run the fragment, the one to try first at the start. Not empty.
+    pub(super) replicas: Vec<Replica>,
     pub(super) counters: Arc<EdgeCounters>,
     /// The summary that the site sent at the end.
     pub(super) summary: Arc<Mutex<Option<FragmentSummary>>>,
@@ -33,13 +32,14 @@ impl EdgeState {
     /// # Errors
     /// If the fragment's site is not a peer of this node.
     pub(super) fn new(fragment: Arc<Fragment>, view: &MeshView) -> Result<Self> {
-        let site = view.sites.get(&fragment.site).cloned().ok_or_else(|| {
-            into_datafusion(Error::new(ErrorKind::Internal, format!("there is no connection to {}", fragment.site)))
-        })?;
+        let replicas = view.replicas(&fragment.site);
+        if replicas.is_empty() {
+            let what = format!("there is no connection to {}", fragment.site);
+            return Err(into_datafusion(Error::new(ErrorKind::Internal, what)));
+        }
         let domains = fragment.domains.iter().map(ToString::to_string).collect();
         Ok(Self {
-            site,
-            meter: view.meter(&fragment.site),
+            replicas,
             counters: Arc::new(EdgeCounters::new(domains, fragment.site.to_string())),
             summary: Arc::default(),
             report: Arc::default(),

@@ -1,5 +1,5 @@
-//! The live side of a plan's edges: the site of each fragment, the counters and metrics of its rows, and the report
-//! about its keys.
+//! The live side of a plan's edges: the places that run each fragment, the counters and metrics of its rows, and the
+//! report about its keys.
 //!
 //! A remote scan is a description. At execution, it finds its edge in [`LiveEdges`], an extension of the configuration
 //! that its task runs with.
@@ -27,7 +27,8 @@ use super::prefetch::Prefetched;
 use super::reading::{Reading, read_all};
 use super::start::Start;
 use crate::execution::errors::into_datafusion;
-use crate::mesh::{MeshView, StreamMeter};
+use crate::mesh::MeshView;
+use crate::metrics::EdgeWork;
 use crate::plan::{Counted, Exchange, Fragment};
 use crate::progress::EdgeCounters;
 use crate::state::QueryContext;
@@ -198,12 +199,14 @@ impl LiveEdge {
     /// configuration that leads to the edge.
     fn start(&self, run: ScanRun, query: Arc<QueryContext>, view: Arc<MeshView>) -> SendableRecordBatchStream {
         let ScanRun { schema, filters, metrics } = run;
+        let work = EdgeWork::start(&query.metrics, &query.head, self.counters());
         let start = Start {
             edge: self.state.clone(),
             query,
             view,
             schema: schema.clone(),
             filters,
+            work: work.clone(),
             keys_sent: MetricBuilder::new(&metrics).counter("keys_sent", PARTITION),
             key_bytes: MetricBuilder::new(&metrics).counter("key_bytes", PARTITION),
             key_wait: MetricBuilder::new(&metrics).subset_time("key_wait", PARTITION),
@@ -216,7 +219,7 @@ impl LiveEdge {
             bytes: MetricBuilder::new(&metrics).counter("wire_bytes", PARTITION),
             first_batch: MetricBuilder::new(&metrics).subset_time("time_to_first_batch", PARTITION),
             started: Instant::now(),
-            meter: StreamMeter::new(self.state.meter.clone()),
+            work,
         };
         let wanted = Arc::new(Notify::new());
         let mut task = RecordBatchReceiverStream::builder(schema.clone(), WAITING_BATCHES);

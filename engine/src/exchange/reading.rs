@@ -13,10 +13,11 @@ use portolan_connectors::{FragmentItem, FragmentStream, lock};
 use tokio::sync::{Notify, mpsc};
 
 use super::edge_state::EdgeState;
-use super::start::Start;
+use super::start::{Start, Started};
 use crate::execution::conform::conform;
 use crate::execution::errors::into_datafusion;
 use crate::mesh::StreamMeter;
+use crate::metrics::EdgeWork;
 use crate::plan::Fragment;
 use crate::{Error, ErrorKind};
 
@@ -27,19 +28,21 @@ pub(super) async fn read_all(
     wanted: Arc<Notify>,
     rows: mpsc::Sender<Result<RecordBatch>>,
 ) -> Result<()> {
-    let Some(mut stream) =
-        start.start(&wanted).await.map_err(|e| into_datafusion(of_fragment(e, &reading.edge.fragment)))?
-    else {
+    let started = start.start(&wanted).await.inspect_err(|e| reading.work.end(Some(e.kind())));
+    let started = started.map_err(|e| into_datafusion(of_fragment(e, &reading.edge.fragment)))?;
+    let Some(Started { rows: mut stream, meter }) = started else {
+        reading.work.end(None);
         reading.edge.counters.finished.store(true, Ordering::Relaxed);
         reading.baseline.done();
         return Ok(());
     };
-    while let Some(batch) = read_next(&mut stream, &mut reading).await? {
+    let mut meter = StreamMeter::new(meter);
+    while let Some(batch) = read_next(&mut stream, &mut meter, &mut reading).await? {
         let came = Instant::now();
         if rows.send(Ok(batch)).await.is_err() {
             break;
         }
-        reading.meter.waited(came.elapsed());
+        meter.waited(came.elapsed());
     }
     Ok(())
 }
@@ -53,7 +56,7 @@ pub(super) struct Reading {
     pub(super) bytes: Count,
     pub(super) first_batch: Time,
     pub(super) started: Instant,
-    pub(super) meter: StreamMeter,
+    pub(super) work: Arc<EdgeWork>,
 }
 
 /// Adds the domains of a fragment to its error, and the site unless the error already names it.
@@ -65,10 +68,17 @@ fn of_fragment(error: Error, fragment: &Fragment) -> Error {
     error.within(format!("domain {domains} at {}", fragment.site))
 }
 
-async fn read_next(stream: &mut FragmentStream, reading: &mut Reading) -> Result<Option<RecordBatch>> {
+async fn read_next(
+    stream: &mut FragmentStream,
+    meter: &mut StreamMeter,
+    reading: &mut Reading,
+) -> Result<Option<RecordBatch>> {
     let item = stream.next().await;
-    let fragment = reading.edge.fragment.clone();
-    let fail = |error: Error| Err(into_datafusion(of_fragment(error, &fragment)));
+    let (fragment, work) = (reading.edge.fragment.clone(), reading.work.clone());
+    let fail = |error: Error| {
+        work.end(Some(error.kind()));
+        Err(into_datafusion(of_fragment(error, &fragment)))
+    };
     match item {
         Some(Ok(FragmentItem::Batch { batch, wire_bytes })) => {
             let batch = match conform(&batch, &reading.schema) {
@@ -81,14 +91,16 @@ async fn read_next(stream: &mut FragmentStream, reading: &mut Reading) -> Result
             reading.rows += batch.num_rows() as u64;
             reading.baseline.record_output(batch.num_rows());
             reading.bytes.add(wire_bytes);
-            reading.meter.received(wire_bytes);
+            meter.received(wire_bytes);
+            reading.work.received(batch.num_rows(), wire_bytes);
             reading.edge.counters.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
             reading.edge.counters.bytes.fetch_add(wire_bytes as u64, Ordering::Relaxed);
             Ok(Some(batch))
         }
         Some(Ok(FragmentItem::Finished(summary))) if summary.rows == reading.rows => {
             reading.edge.counters.finished.store(true, Ordering::Relaxed);
-            reading.meter.finish(&summary);
+            meter.finish(&summary);
+            reading.work.end(None);
             lock(&reading.edge.counters.pulled).clone_from(&summary.pulled);
             *lock(&reading.edge.summary) = Some(summary);
             reading.baseline.done();

@@ -1,5 +1,6 @@
 //! Requests a fragment from an owner. If no keys are to cut the fragment, the request is sent at once. Otherwise it is
-//! sent when the joins above have their keys, or when the wait for the keys is over.
+//! sent when the joins above have their keys, or when the wait for the keys is over. If the owner has replicas and one
+//! of them is not available, the next one gets the request, as long as no row has arrived.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,15 +11,17 @@ use datafusion::common::ScalarValue;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, Literal};
 use datafusion::physical_plan::metrics::{Count, Time};
-use portolan_connectors::{FragmentPlan, FragmentRequest, FragmentStream, lock};
+use futures::{StreamExt, stream};
+use portolan_connectors::{FragmentHead, FragmentPlan, FragmentRequest, FragmentStream, lock};
 use tokio::sync::Notify;
 
 use super::edge_state::EdgeState;
 use super::keys::{KeyReport, Restriction, restrict};
-use crate::Result;
-use crate::mesh::MeshView;
+use crate::mesh::{LinkMeter, MeshView, Replica};
+use crate::metrics::EdgeWork;
 use crate::plan::KeyPlan;
 use crate::state::QueryContext;
+use crate::{Error, ErrorKind, Result};
 
 /// The inputs of a request for a fragment.
 pub(super) struct Start {
@@ -28,14 +31,21 @@ pub(super) struct Start {
     pub(super) view: Arc<MeshView>,
     pub(super) schema: SchemaRef,
     pub(super) filters: Vec<Arc<dyn PhysicalExpr>>,
+    pub(super) work: Arc<EdgeWork>,
     pub(super) keys_sent: Count,
     pub(super) key_bytes: Count,
     pub(super) key_wait: Time,
 }
 
+/// The rows of a fragment, and the meter of the link over which they come.
+pub(super) struct Started {
+    pub(super) rows: FragmentStream,
+    pub(super) meter: Arc<LinkMeter>,
+}
+
 impl Start {
     /// Requests the rows; `None` if no row can match. `wanted` is notified when the rows are read for the first time.
-    pub(super) async fn start(self, wanted: &Notify) -> Result<Option<FragmentStream>> {
+    pub(super) async fn start(self, wanted: &Notify) -> Result<Option<Started>> {
         let plan = self.edge.fragment.edge.keys.clone();
         let plan = match plan.filter(|_| !self.filters.is_empty()) {
             None => self.edge.fragment.sent.clone(),
@@ -44,8 +54,33 @@ impl Start {
                 None => return Ok(None),
             },
         };
-        let request = FragmentRequest { head: self.query.head.sent_on(), plan, schema: self.schema.clone() };
-        self.edge.site.execute(request).await.map(Some)
+        let head = FragmentHead { trace: self.work.trace().clone(), ..self.query.head.sent_on() };
+        let request = FragmentRequest { head, plan, schema: self.schema.clone() };
+        self.request(request).await.map(Some)
+    }
+
+    /// Sends the request to the replicas, one after the other, until one answers.
+    async fn request(&self, request: FragmentRequest) -> Result<Started> {
+        let replicas = &self.edge.replicas;
+        let mut failed = vec![];
+        for Replica { site, meter } in replicas {
+            let is_last = failed.len() + 1 == replicas.len();
+            let rows = match site.execute(request.clone()).await {
+                Ok(rows) if replicas.len() > 1 => first_received(rows).await,
+                started => started,
+            };
+            match rows {
+                Ok(rows) => return Ok(Started { rows, meter: meter.clone() }),
+                Err(e) if !is_last && may_succeed_elsewhere(e.kind()) => {
+                    tracing::info!(node = %site.id(), error = %e.chain(), "the next replica gets the fragment");
+                    failed.push(e.chain());
+                }
+                Err(e) if failed.is_empty() => return Err(e),
+                Err(e) => return Err(e.within(format!("other replicas failed first ({})", failed.join("; ")))),
+            }
+        }
+        let what = format!("there is no connection to {}", self.edge.fragment.site);
+        Err(Error::new(ErrorKind::Internal, what))
     }
 
     /// Waits for keys and adds them to the fragment; `None` if no row can match.
@@ -80,6 +115,7 @@ impl Start {
         if !report.forms.is_empty() {
             self.keys_sent.add(report.keys.unwrap_or(0));
             self.key_bytes.add(report.bytes);
+            self.work.sent_keys(report.keys.unwrap_or(0), report.bytes);
             self.edge.counters.bytes_sent.fetch_add(report.bytes as u64, Ordering::Relaxed);
         }
         self.set_report(report);
@@ -96,6 +132,23 @@ impl Start {
 
     fn set_report(&self, report: KeyReport) {
         *lock(&self.edge.report) = Some(report);
+    }
+}
+
+/// True if another replica may run a fragment that failed: the node does not respond, or has another version.
+fn may_succeed_elsewhere(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::SiteUnavailable | ErrorKind::Unsupported)
+}
+
+/// Waits until the first item of a fragment has arrived, and returns all items.
+///
+/// # Errors
+/// The error of the site, if it fails before it sends anything; `SiteUnavailable` if it sends nothing, not even an end.
+async fn first_received(mut rows: FragmentStream) -> Result<FragmentStream> {
+    match rows.next().await {
+        Some(Err(e)) => Err(e),
+        Some(Ok(first)) => Ok(stream::iter([Ok(first)]).chain(rows).boxed()),
+        None => Err(Error::new(ErrorKind::SiteUnavailable, "its rows stopped before the first one, without an end")),
     }
 }
 

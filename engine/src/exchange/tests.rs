@@ -14,12 +14,13 @@ use async_trait::async_trait;
 use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::{Extension, LogicalPlan};
 use datafusion::physical_plan::{collect, execute_stream};
-use portolan_connectors::{CatalogAnswer, FragmentHead, FragmentRequest, FragmentStream, Peer, Site, SiteId};
+use portolan_connectors::{FragmentHead, FragmentRequest, FragmentStream, Peer, PeerCatalog, Site, SiteId};
 
 use super::{LiveEdges, Physical};
 use crate::encode::decode;
 use crate::fake_mesh::{OwnerPeer, analysed, state_of};
 use crate::mesh::Link;
+use crate::metrics::Metrics;
 use crate::plan::{Exchange, Fragment, KeyPlan};
 use crate::state::QueryContext;
 use crate::{Engine, Limits, Principal, Settings, StrategyChoice, planner};
@@ -136,7 +137,7 @@ async fn plan(engine: &Engine, sql: &str, keys: Option<KeyPlan>, rows_known: boo
             None => Transformed::no(node),
         })
     });
-    let query = QueryContext::new(head(), key_bytes);
+    let query = QueryContext::new(head(), key_bytes, Metrics::new(None));
     Physical::of(&plan.unwrap().data, state, LiveEdges::new(view, Arc::new(query))).await.unwrap()
 }
 
@@ -339,7 +340,7 @@ impl Site for Silent {
 
 #[async_trait]
 impl Peer for Silent {
-    async fn catalog(&self, known: Option<&str>) -> crate::Result<CatalogAnswer> {
+    async fn catalog(&self, known: Option<&str>) -> crate::Result<PeerCatalog> {
         self.inner.catalog(known).await
     }
 }

@@ -1,60 +1,76 @@
-//! Admission: a number of queries run at once, a number of queries wait, and the rest are refused.
+//! Admission: a number of queries run at once, a number of queries wait, and the rest are refused. Each principal has a
+//! fair share of the places and of the queue.
+
+mod queue;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use crate::limits::{Allowance, three_quarters};
+use crate::{Limits, Principal, Result};
 
-use crate::{Error, ErrorKind, Limits, Result};
+pub(crate) use self::queue::Slot;
+use self::queue::{Entrant, FairQueue};
 
 /// The number of fragments that run at once for each query that may run. Fragments have places of their own, because
 /// two nodes whose queries wait for each other's fragments must not block each other.
 const FRAGMENTS_PER_QUERY: usize = 4;
+/// The places for queries that read nothing but views of the node itself. They have places of their own, because these
+/// views show what holds all other places.
+const SYSTEM_QUERIES: usize = 8;
+/// The number of such queries that wait.
+const SYSTEM_QUEUE: usize = 256;
+/// The places that only administrators get, if all others are taken.
+const FOR_ADMINISTRATORS: usize = 2;
+
+/// The settings with the numbers of places and of waiting queries, for errors.
+const SETTINGS: &str = " (limits.concurrent_queries, limits.queued_queries)";
 
 /// The admission of queries and fragments.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    queries: SlotQueue,
-    fragments: SlotQueue,
+    queries: Arc<FairQueue>,
+    system_queries: Arc<FairQueue>,
+    fragments: Arc<FairQueue>,
 }
 
-#[derive(Debug)]
-struct SlotQueue {
-    places: Arc<Semaphore>,
-    waiting: AtomicUsize,
-    may_wait: usize,
-    what: &'static str,
-    setting: usize,
-}
-
-/// A slot that a query holds while it runs.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    _permit: OwnedSemaphorePermit,
+/// The kind of a query, which decides which places it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admitted {
+    /// A query of a session.
+    Query,
+    /// A query of a session that reads nothing but views of the node itself.
+    SystemQuery,
+    /// A fragment of another node's query.
+    Fragment,
 }
 
 impl Admission {
     pub(crate) fn new(limits: &Limits) -> Self {
-        let line = |places: usize, may_wait, what| SlotQueue {
-            places: Arc::new(Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS))),
-            waiting: AtomicUsize::new(0),
-            may_wait,
-            what,
-            setting: places,
-        };
+        let (places, queue) = (limits.concurrent_queries, limits.queued_queries);
+        let reserve = FOR_ADMINISTRATORS;
+        let system_queries = FairQueue::new("queries on the node itself", "", SYSTEM_QUERIES, reserve, SYSTEM_QUEUE);
         Self {
-            queries: line(limits.concurrent_queries, limits.queued_queries, "queries"),
-            fragments: line(
-                limits.concurrent_queries.saturating_mul(FRAGMENTS_PER_QUERY),
-                limits.queued_queries.saturating_mul(FRAGMENTS_PER_QUERY),
-                "fragments",
-            ),
+            queries: Arc::new(FairQueue::new("queries", SETTINGS, places, reserve, queue)),
+            system_queries: Arc::new(system_queries),
+            fragments: Arc::new(FairQueue::new("fragments", SETTINGS, of_fragments(places), 0, of_fragments(queue))),
         }
     }
 
-    pub(crate) async fn query(&self, deadline: Instant) -> Result<Slot> {
-        self.queries.enter(deadline).await
+    /// Waits for a place, at most until the deadline. Principals take turns, and the one with the fewest running
+    /// queries for its weight goes first.
+    ///
+    /// # Errors
+    /// `ResourceExhausted`, with the time to try again, if the queue is full, or if this principal has more queries in
+    /// it than others; `DeadlineExceeded`.
+    pub(crate) async fn enter(
+        &self,
+        kind: Admitted,
+        principal: &Principal,
+        allowance: &Allowance,
+        deadline: Instant,
+    ) -> Result<Slot> {
+        self.places(kind).enter(entrant(kind, principal, allowance), deadline).await
     }
 
     /// Takes a place for a speculative query, whose rows no client has requested yet. It takes only a free place, and
@@ -62,64 +78,31 @@ impl Admission {
     ///
     /// # Errors
     /// `ResourceExhausted`.
-    pub(crate) fn query_ahead(&self) -> Result<Slot> {
-        let free = self.queries.places.available_permits() > self.queries.setting.div_ceil(2);
-        let permit = free.then(|| self.queries.places.clone().try_acquire_owned().ok()).flatten();
-        let permit = permit
-            .ok_or_else(|| Error::new(ErrorKind::ResourceExhausted, "no place is free for a speculative query"))?;
-        Ok(Slot { _permit: permit })
+    pub(crate) fn enter_ahead(&self, kind: Admitted, principal: &Principal, allowance: &Allowance) -> Result<Slot> {
+        self.places(kind).enter_ahead(&entrant(kind, principal, allowance))
     }
 
-    pub(crate) async fn fragment(&self, deadline: Instant) -> Result<Slot> {
-        self.fragments.enter(deadline).await
-    }
-}
-
-impl SlotQueue {
-    async fn enter(&self, deadline: Instant) -> Result<Slot> {
-        if let Ok(permit) = self.places.clone().try_acquire_owned() {
-            return Ok(Slot { _permit: permit });
-        }
-        let _waiting = Waiting::join(self)?;
-        match tokio::time::timeout_at(deadline.into(), self.places.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Slot { _permit: permit }),
-            Ok(Err(_)) => Err(Error::new(ErrorKind::Cancelled, "the engine is shutting down")),
-            Err(_) => Err(Error::new(
-                ErrorKind::DeadlineExceeded,
-                format!(
-                    "{} {} are running, and none of them ended before the timeout of this one",
-                    self.setting, self.what
-                ),
-            )),
+    fn places(&self, kind: Admitted) -> &Arc<FairQueue> {
+        match kind {
+            Admitted::Query => &self.queries,
+            Admitted::SystemQuery => &self.system_queries,
+            Admitted::Fragment => &self.fragments,
         }
     }
 }
 
-/// A query in the queue, which is counted while it waits.
-struct Waiting<'a>(&'a SlotQueue);
-
-impl<'a> Waiting<'a> {
-    fn join(line: &'a SlotQueue) -> Result<Self> {
-        let admitted =
-            line.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < line.may_wait).then_some(n + 1));
-        match admitted {
-            Ok(_) => Ok(Self(line)),
-            Err(waiting) => Err(Error::new(
-                ErrorKind::ResourceExhausted,
-                format!(
-                    "{} {} are running and {waiting} are waiting (limits.concurrent_queries, \
-                     limits.queued_queries): try again later",
-                    line.setting, line.what
-                ),
-            )),
-        }
-    }
+/// Returns the number of fragments for a number of queries.
+fn of_fragments(queries: usize) -> usize {
+    queries.saturating_mul(FRAGMENTS_PER_QUERY)
 }
 
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-    }
+fn entrant(kind: Admitted, principal: &Principal, allowance: &Allowance) -> Entrant {
+    let (running, waiting) = match kind {
+        Admitted::Query => (allowance.concurrent_queries, allowance.queued_queries),
+        Admitted::SystemQuery => (three_quarters(SYSTEM_QUERIES), SYSTEM_QUEUE),
+        Admitted::Fragment => (of_fragments(allowance.concurrent_queries), of_fragments(allowance.queued_queries)),
+    };
+    Entrant { account: principal.account(), weight: allowance.weight, running, waiting, admin: principal.is_admin() }
 }
 
 #[cfg(test)]
@@ -128,43 +111,81 @@ mod tests {
 
     use std::time::Duration;
 
+    use futures::future::join_all;
+
     use super::*;
+    use crate::ErrorKind;
+
+    /// An admission with limits.
+    struct Trial {
+        admission: Arc<Admission>,
+        limits: Limits,
+    }
+
+    impl Trial {
+        fn new(concurrent_queries: usize, queued_queries: usize) -> Self {
+            let limits = Limits { concurrent_queries, queued_queries, ..Limits::default() };
+            Self { admission: Arc::new(Admission::new(&limits)), limits }
+        }
+
+        async fn enter(&self, kind: Admitted, principal: &Principal) -> Result<Slot> {
+            let deadline = Instant::now() + Duration::from_millis(50);
+            self.admission.enter(kind, principal, &self.limits.allowance(principal), deadline).await
+        }
+
+        fn ahead(&self, principal: &Principal) -> Result<Slot> {
+            self.admission.enter_ahead(Admitted::Query, principal, &self.limits.allowance(principal))
+        }
+    }
+
+    fn ann() -> Principal {
+        Principal::new("ann")
+    }
 
     #[tokio::test]
-    async fn refuses_past_the_line_and_admits_when_a_place_is_free() {
-        let limits = Limits { concurrent_queries: 1, queued_queries: 1, ..Limits::default() };
-        let admission = Arc::new(Admission::new(&limits));
-        let soon = Instant::now() + Duration::from_secs(60);
-        let first = admission.query(soon).await.unwrap();
-        let second = tokio::spawn({
-            let admission = admission.clone();
-            async move { admission.query(soon).await }
-        });
-        while admission.queries.waiting.load(Ordering::Relaxed) == 0 {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(admission.query(soon).await.unwrap_err().kind(), ErrorKind::ResourceExhausted);
-        drop(first);
-        let second = second.await.unwrap().unwrap();
-        let past = Instant::now();
-        assert_eq!(admission.query(past).await.unwrap_err().kind(), ErrorKind::DeadlineExceeded);
-        assert_eq!(admission.queries.waiting.load(Ordering::Relaxed), 0);
-        // Fragments do not wait for queries.
-        admission.fragment(soon).await.unwrap();
-        drop(second);
-        admission.query(soon).await.unwrap();
+    async fn each_kind_has_places_of_its_own() {
+        let (trial, ann) = (Trial::new(1, 0), ann());
+        let _query = trial.enter(Admitted::Query, &ann).await.unwrap();
+        let error = trial.enter(Admitted::Query, &ann).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
+        assert!(error.retry_after().is_some());
+        let fragments = join_all((0..4).map(|_| trial.enter(Admitted::Fragment, &ann))).await;
+        assert!(fragments.iter().all(Result::is_ok));
+        assert!(trial.enter(Admitted::Fragment, &ann).await.is_err());
+        // One principal leaves two of the system's places to others.
+        let views = join_all((0..6).map(|_| trial.enter(Admitted::SystemQuery, &ann))).await;
+        assert!(views.iter().all(Result::is_ok));
+        let error = trial.enter(Admitted::SystemQuery, &ann).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DeadlineExceeded);
+        trial.enter(Admitted::SystemQuery, &Principal::new("bob")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn administrators_have_places_that_nobody_else_gets() {
+        let (trial, root) = (Trial::new(1, 0), Principal::new("root").with_admin(true));
+        let _query = trial.enter(Admitted::Query, &ann()).await.unwrap();
+        assert!(trial.enter(Admitted::Query, &Principal::new("bob")).await.is_err());
+        let own = trial.enter(Admitted::Query, &root).await.unwrap();
+        // The share of an administrator is as large as that of others.
+        assert!(trial.enter(Admitted::Query, &root).await.is_err());
+        let other = Principal::new("admin").with_admin(true);
+        let _second = trial.enter(Admitted::Query, &other).await.unwrap();
+        assert!(trial.enter(Admitted::Query, &Principal::new("third").with_admin(true)).await.is_err());
+        drop(own);
+        trial.enter(Admitted::Query, &root).await.unwrap();
     }
 
     #[tokio::test]
     async fn half_of_the_places_are_for_those_who_ask() {
-        let admission = Admission::new(&Limits { concurrent_queries: 4, queued_queries: 0, ..Limits::default() });
-        let ahead: Vec<_> = std::iter::from_fn(|| admission.query_ahead().ok()).collect();
+        let trial = Trial::new(4, 0);
+        let ahead: Vec<_> = std::iter::from_fn(|| trial.ahead(&ann()).ok()).collect();
         assert_eq!(ahead.len(), 2);
-        let asked = [admission.query(Instant::now()).await.unwrap(), admission.query(Instant::now()).await.unwrap()];
-        assert_eq!(admission.query_ahead().unwrap_err().kind(), ErrorKind::ResourceExhausted);
+        let bob = Principal::new("bob");
+        let asked =
+            [trial.enter(Admitted::Query, &bob).await.unwrap(), trial.enter(Admitted::Query, &bob).await.unwrap()];
+        assert_eq!(trial.ahead(&ann()).unwrap_err().kind(), ErrorKind::ResourceExhausted);
         drop((ahead, asked));
-        admission.query_ahead().unwrap();
-        let single = Admission::new(&Limits { concurrent_queries: 1, ..Limits::default() });
-        assert_eq!(single.query_ahead().unwrap_err().kind(), ErrorKind::ResourceExhausted);
+        trial.ahead(&ann()).unwrap();
+        assert_eq!(Trial::new(1, 9).ahead(&ann()).unwrap_err().kind(), ErrorKind::ResourceExhausted);
     }
 }

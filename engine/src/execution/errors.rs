@@ -6,21 +6,36 @@ use std::error::Error as StdError;
 use arrow::error::ArrowError;
 use datafusion::common::{Column, SchemaError, Span};
 use datafusion::error::DataFusionError;
+use portolan_catalog::names_location;
 use portolan_catalog::nearest::nearest;
 
+use super::budget;
+use super::disk::disk_error;
 use crate::{Error, ErrorKind};
 
 /// Converts an error of DataFusion to ours. One of our errors that travelled through DataFusion comes out unchanged.
 pub(crate) fn from_datafusion(error: &DataFusionError) -> Error {
     if let Some(ours) = find_ours(error) {
-        return Error::new(ours.kind(), ours.chain());
+        return ours.flat();
     }
-    let message = text(error);
+    if let Some(disk) = disk_error(error) {
+        return disk;
+    }
+    let (kind, message) = match regex_message(error.find_root()).and_then(|message| regex_fault(&message)) {
+        Some(message) => (ErrorKind::InvalidQuery, message),
+        None => (kind(error), text(error)),
+    };
     let message = match error.diagnostic().and_then(|d| d.span) {
         Some(span) => format!("{message} ({})", place(span)),
         None => message,
     };
-    Error::new(kind(error), message)
+    match kind {
+        // Readers and stores name the locations of files.
+        kind @ ErrorKind::SiteUnavailable if names_location(&message) => {
+            Error::new(kind, "a file of the node cannot be read").for_owner(message)
+        }
+        kind => Error::new(kind, message),
+    }
 }
 
 /// Wraps one of our errors so that it can travel through DataFusion.
@@ -60,26 +75,50 @@ fn find_ours<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     None
 }
 
-/// True if the error is about an invalid regular expression, or one that takes too much memory.
-fn is_of_regex(error: &(dyn StdError + 'static)) -> bool {
-    let said = error.to_string();
-    said.starts_with("regex parse error") || said.starts_with("Compiled regex exceeds size limit")
+/// Describes the fault of a regular expression, if an error is about one. The libraries report it in many kinds of
+/// errors.
+fn regex_fault(message: &str) -> Option<String> {
+    const NOT_COMPILED: &str = "Regular expression did not compile";
+    if message.contains("Compiled regex exceeds size limit") || message.contains("CompiledTooBig") {
+        return Some("a regular expression is too large: write a shorter one, or repeat less of it".to_owned());
+    }
+    if message.contains("regex parse error") {
+        // The message draws the place in several lines, and ends with the fault.
+        let fault = message.rsplit_once("error: ").map_or("", |(_, fault)| fault.lines().next().unwrap_or_default());
+        return Some(format!("a regular expression is not valid: {fault}"));
+    }
+    message.contains(NOT_COMPILED).then(|| "a regular expression is not valid".to_owned())
+}
+
+/// Returns the message of an error if a regular expression may be its cause.
+fn regex_message(root: &DataFusionError) -> Option<String> {
+    match root {
+        DataFusionError::Internal(message) | DataFusionError::Execution(message) => Some(message.clone()),
+        DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
+            ArrowError::ComputeError(message) => Some(message.clone()),
+            _ => None,
+        },
+        DataFusionError::External(inner) => Some(inner.to_string()),
+        _ => None,
+    }
 }
 
 fn kind(error: &DataFusionError) -> ErrorKind {
-    // The root is an error of another crate, which does not show the kind.
-    if let DataFusionError::Context(context, inner) = error {
-        return if context == "Invalid regex" { ErrorKind::InvalidQuery } else { kind(inner) };
-    }
     match error.find_root() {
         DataFusionError::SQL(..)
         | DataFusionError::Plan(_)
         | DataFusionError::SchemaError(..)
         | DataFusionError::Configuration(_)
-        | DataFusionError::Execution(_)
-        | DataFusionError::ArrowError(..) => ErrorKind::InvalidQuery,
-        // This is the only library below a function whose errors concern the statement.
-        DataFusionError::External(inner) if is_of_regex(inner.as_ref()) => ErrorKind::InvalidQuery,
+        | DataFusionError::Execution(_) => ErrorKind::InvalidQuery,
+        DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
+            // No expression reads these formats, but sources and spilled data have them.
+            ArrowError::CsvError(_)
+            | ArrowError::JsonError(_)
+            | ArrowError::AvroError(_)
+            | ArrowError::IpcError(_)
+            | ArrowError::ParquetError(_) => ErrorKind::SiteUnavailable,
+            _ => ErrorKind::InvalidQuery,
+        },
         DataFusionError::NotImplemented(_) | DataFusionError::Substrait(_) => ErrorKind::Unsupported,
         DataFusionError::ResourcesExhausted(_) => ErrorKind::ResourceExhausted,
         DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
@@ -116,7 +155,7 @@ fn text(error: &DataFusionError) -> String {
         DataFusionError::Context(context, inner) => format!("{context}: {}", text(inner)),
         DataFusionError::Plan(message) if message.contains(NO_SUCH_FUNCTION) => {
             let from = message.find(NO_SUCH_FUNCTION).unwrap_or_default();
-            lower_first(without_backtrace(&message[from..]))
+            lower_first(&one_line(without_backtrace(&message[from..])))
         }
         // The message continues with a dump of the expression.
         DataFusionError::NotImplemented(message) if message.contains(NO_SUBQUERY) => {
@@ -126,7 +165,9 @@ fn text(error: &DataFusionError) -> String {
         DataFusionError::Plan(message)
         | DataFusionError::Execution(message)
         | DataFusionError::NotImplemented(message) => lower_first(without_backtrace(message)),
-        _ => error.strip_backtrace(),
+        // DataFusion adds where to report a fault, but its users cannot know whose fault it is.
+        DataFusionError::Internal(message) => format!("DataFusion failed: {}", one_line(without_backtrace(message))),
+        _ => one_line(&error.strip_backtrace()),
     }
 }
 
@@ -136,18 +177,18 @@ const NO_SUBQUERY: &str = "Physical plan does not support logical expression";
 /// The start of the useful part of DataFusion's message if a function does not accept its arguments.
 const NO_SUCH_FUNCTION: &str = "No function matches the given name and argument types";
 
-/// Describes a lack of memory or disk, with the limit of ours that was reached.
+/// Describes a lack of memory, with the limit of ours that was reached.
 fn exhausted(message: &str) -> String {
-    let limit = if message.contains("limits.memory") {
+    if message.contains(budget::REFUSED) {
         return message.to_owned();
-    } else if message.contains("max_temp_directory_size") {
-        "the disk space for spilled data (limits.spill) is used up"
-    } else {
-        "the query reached its memory limit (limits.query_memory)"
-    };
-    let what = message.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" ");
+    }
+    let what = one_line(message);
     let what = what.split(" Please try increasing").next().unwrap_or_default();
-    format!("{limit}: {}", lower_first(what))
+    format!("the query reached its memory limit (limits.query_memory): {}", lower_first(what))
+}
+
+fn one_line(message: &str) -> String {
+    message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// The largest number of columns that an error lists if no name is similar.
@@ -194,6 +235,8 @@ fn without_backtrace(message: &str) -> &str {
 mod tests {
     use std::sync::Arc;
 
+    use datafusion::parquet::errors::ParquetError;
+
     use super::*;
 
     #[test]
@@ -210,5 +253,37 @@ mod tests {
         let error = DataFusionError::ResourcesExhausted("2 GiB".into()).context("sort");
         assert_eq!(from_datafusion(&error).kind(), ErrorKind::ResourceExhausted);
         assert_eq!(from_datafusion(&DataFusionError::Plan("x".into())).kind(), ErrorKind::InvalidQuery);
+        let csv = DataFusionError::ArrowError(Box::new(ArrowError::CsvError("a record of 3 fields".into())), None);
+        assert_eq!(from_datafusion(&csv).kind(), ErrorKind::SiteUnavailable);
+    }
+
+    #[test]
+    fn only_the_owner_sees_where_files_are_stored() {
+        let error = DataFusionError::ParquetError(Box::new(ParquetError::General("EOF in /srv/a.parquet".into())));
+        let error = from_datafusion(&error.context("reading"));
+        assert_eq!(error.kind(), ErrorKind::SiteUnavailable);
+        assert!(!error.chain().contains("/srv") && error.owner_chain().contains("/srv/a.parquet"), "{error}");
+        let inner = Error::new(ErrorKind::SiteUnavailable, "file a is gone").for_owner("file /srv/a is gone");
+        let error = from_datafusion(&into_datafusion(inner).context("reading"));
+        assert_eq!((error.chain(), error.owner_chain()), ("file a is gone".into(), "file /srv/a is gone".into()));
+    }
+
+    #[test]
+    fn a_regular_expression_is_the_fault_of_the_query() {
+        for (error, expected) in [
+            (DataFusionError::Internal("failed to call it Compute error: CompiledTooBig(10)".into()), "too large"),
+            (DataFusionError::Execution("Regular expression did not compile: CompiledTooBig(10)".into()), "too large"),
+            (
+                DataFusionError::External("regex parse error:\n    (\n    ^\nerror: unclosed group".into()),
+                "unclosed group",
+            ),
+        ] {
+            let error = from_datafusion(&error);
+            assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{error}");
+            assert!(error.context().contains(expected), "{error}");
+            assert!(!error.context().contains('\n'), "{error}");
+        }
+        let error = from_datafusion(&DataFusionError::Internal("no such thing".into()));
+        assert_eq!((error.kind(), error.context()), (ErrorKind::Internal, "DataFusion failed: no such thing"));
     }
 }

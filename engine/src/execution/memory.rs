@@ -1,62 +1,31 @@
-//! The memory of one query: a limit of its own, and the limit that all queries of the engine share.
+//! The memory of one query: a limit of its own, that of its principal, and the limit that all queries of the engine
+//! share.
 
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{
     FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation, TrackConsumersPool,
 };
 
+use super::budget::Budget;
+
 /// The number of a query's operators that a memory error names.
 const LARGEST_CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
 
-/// The memory that all queries of an engine hold together.
-#[derive(Debug)]
-pub(crate) struct SharedMemory {
-    held: AtomicUsize,
-    limit: usize,
-}
-
-impl SharedMemory {
-    pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { held: AtomicUsize::new(0), limit })
-    }
-
-    pub(crate) fn take(&self, bytes: usize) -> Result<()> {
-        let fits = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= self.limit);
-        match self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
-            Ok(_) => Ok(()),
-            Err(held) => Err(DataFusionError::ResourcesExhausted(format!(
-                "{held} of {} bytes are in use (limits.memory), and {bytes} more were requested: try again later",
-                self.limit
-            ))),
-        }
-    }
-
-    /// Returns the memory that is held, in bytes.
-    #[cfg(test)]
-    pub(crate) fn held(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn give(&self, bytes: usize) {
-        self.held.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
-/// The memory of one query. If either limit is reached, operators that can spill do so, and other operators fail.
+/// The memory of one query. If any limit is reached, operators that can spill do so, and other operators fail.
 #[derive(Debug)]
 pub(crate) struct QueryMemory {
     own: TrackConsumersPool<FairSpillPool>,
-    shared: Arc<SharedMemory>,
+    /// The memory of the query's principal, which is a part of that of all queries.
+    principal: Arc<Budget>,
 }
 
 impl QueryMemory {
-    pub(crate) fn new(limit: usize, shared: Arc<SharedMemory>) -> Self {
-        Self { own: TrackConsumersPool::new(FairSpillPool::new(limit), LARGEST_CONSUMERS_NAMED), shared }
+    pub(crate) fn new(limit: usize, principal: Arc<Budget>) -> Self {
+        Self { own: TrackConsumersPool::new(FairSpillPool::new(limit), LARGEST_CONSUMERS_NAMED), principal }
     }
 }
 
@@ -80,19 +49,19 @@ impl MemoryPool for QueryMemory {
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
-        // This request cannot be refused. It is counted, so that others are refused.
-        self.shared.held.fetch_add(additional, Ordering::Relaxed);
+        self.principal.take_anyway(additional);
         self.own.grow(reservation, additional);
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
         self.own.shrink(reservation, shrink);
-        self.shared.give(shrink);
+        self.principal.give(shrink);
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
-        self.shared.take(additional)?;
-        self.own.try_grow(reservation, additional).inspect_err(|_| self.shared.give(additional))
+        // Only this kind of error makes operators spill.
+        self.principal.take(additional).map_err(|e| DataFusionError::ResourcesExhausted(e.context().to_owned()))?;
+        self.own.try_grow(reservation, additional).inspect_err(|_| self.principal.give(additional))
     }
 
     fn reserved(&self) -> usize {
@@ -110,26 +79,33 @@ mod tests {
 
     use super::*;
 
-    fn query(shared: &Arc<SharedMemory>) -> Arc<dyn MemoryPool> {
-        Arc::new(QueryMemory::new(60, shared.clone()))
+    fn query(principal: &Arc<Budget>) -> Arc<dyn MemoryPool> {
+        Arc::new(QueryMemory::new(60, principal.clone()))
     }
 
     #[test]
-    fn both_bounds_hold_and_what_is_given_back_is_free() {
-        let shared = SharedMemory::new(100);
-        let (a, b) = (query(&shared), query(&shared));
+    fn every_bound_holds_and_what_is_given_back_is_free() {
+        let all = Budget::new(100, "limits.memory");
+        let ann = Budget::part_of(Some(all.clone()), 80, "`memory` of `ann` in `shares`");
+        let (a, b, c) = (query(&ann), query(&ann), query(&all));
         let first = MemoryConsumer::new("a").register(&a);
         first.try_grow(50).unwrap();
         // The query's own limit. None of the shared memory stays taken.
         assert!(first.try_grow(20).is_err());
-        assert_eq!(shared.held.load(Ordering::Relaxed), 50);
+        assert_eq!((ann.held(), all.held()), (50, 50));
+        // The limit of the principal, although the query's own limit would allow it.
         let second = MemoryConsumer::new("b").register(&b);
-        second.try_grow(50).unwrap();
-        // The shared limit, although the query's own limit would allow it.
-        assert!(second.try_grow(5).unwrap_err().to_string().contains("limits.memory"));
-        drop(first);
+        second.try_grow(30).unwrap();
+        let error = second.try_grow(5).unwrap_err();
+        assert!(matches!(&error, DataFusionError::ResourcesExhausted(text) if text.contains("`memory` of `ann`")));
+        let third = MemoryConsumer::new("c").register(&c);
+        third.try_grow(20).unwrap();
+        assert!(third.try_grow(5).unwrap_err().to_string().contains("limits.memory"));
+        third.grow(5);
+        assert_eq!((ann.held(), all.held()), (80, 105));
+        drop((first, third));
         second.try_grow(5).unwrap();
         drop(second);
-        assert_eq!(shared.held.load(Ordering::Relaxed), 0);
+        assert_eq!((ann.held(), all.held()), (0, 0));
     }
 }

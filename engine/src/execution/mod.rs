@@ -1,11 +1,17 @@
 //! Runs physical plans: on their own threads, within limits, as streams with back-pressure.
 
+pub(crate) mod accounts;
 pub(crate) mod admission;
+pub(crate) mod budget;
+pub(crate) mod compact;
 pub(crate) mod conform;
+pub(crate) mod disk;
 pub(crate) mod errors;
 pub(crate) mod memory;
 pub(crate) mod run;
 pub(crate) mod runtime;
 pub(crate) mod small_batches;
+pub(crate) mod spill;
+pub(crate) mod spill_folder;
 pub(crate) mod watch;
 pub(crate) mod yielding;

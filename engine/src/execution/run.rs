@@ -21,6 +21,7 @@ use super::admission::Slot;
 use super::conform::conform;
 use super::errors::{cancelled, from_datafusion, timed_out};
 use super::runtime::CpuRuntime;
+use crate::metrics::Work;
 use crate::{Error, ErrorKind, ProgressHandle, Result};
 
 /// The largest number of batches that wait for the reader.
@@ -47,6 +48,8 @@ pub(crate) struct Run {
     pub(crate) stop: CancellationToken,
     /// A value that is dropped when the plan has ended, before the reader of the batches sees the end.
     pub(crate) guard: Arc<dyn Send + Sync>,
+    /// The query as it is counted.
+    pub(crate) work: Arc<Work>,
 }
 
 /// The batches of a running plan. Dropping them stops the plan.
@@ -61,6 +64,8 @@ pub(crate) struct Batches {
     deadline: Instant,
     progress: ProgressHandle,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// The query as it is counted: a plan that does not report its end is not counted as cancelled.
+    work: Arc<Work>,
     /// The timer, from the first time that the reader waits. It belongs to the reader's runtime.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -71,14 +76,15 @@ impl Run {
         let (sender, receiver) = mpsc::channel(BATCHES_IN_FLIGHT);
         let (deadline, progress) = (self.deadline, self.progress.clone());
         let stopped = Box::pin(self.stop.clone().cancelled_owned());
-        let query = self.query.clone();
+        let (query, work) = (self.query.clone(), self.work.clone());
         let task = cpu.spawn(&query, self.drive(sender));
-        Batches { receiver, task, ended: false, deadline, progress, stopped, timer: None }
+        Batches { receiver, task, ended: false, deadline, progress, stopped, work, timer: None }
     }
 
     async fn drive(self, sender: mpsc::Sender<Result<RecordBatch>>) {
         let deadline = self.deadline;
         let (progress, stop, guard) = (self.progress.clone(), self.stop.clone(), self.guard.clone());
+        let work = self.work.clone();
         let outcome = tokio::select! {
             biased;
             () = stop.cancelled() => Ok(Err(cancelled())),
@@ -94,6 +100,7 @@ impl Run {
             Err(_) => Some(timed_out(&waiting_for(&progress))),
         };
         // The query is no longer listed when its reader sees the end.
+        work.end(end.as_ref().map(Error::kind));
         drop(guard);
         if let Some(error) = end {
             // The reader may be gone, and then no one needs the error.
@@ -108,6 +115,7 @@ impl Run {
         while let Some(batch) = stream.next().await {
             let batch = conform(&batch.map_err(|e| from_datafusion(&e))?, &self.schema)?;
             self.progress.add_rows(batch.num_rows());
+            self.work.has_rows();
             if sender.send(Ok(batch)).await.is_err() {
                 return Ok(());
             }
@@ -155,6 +163,7 @@ impl Stream for Batches {
             let error = std::task::ready!(self.poll_overdue(cx));
             self.ended = true;
             self.task.abort();
+            self.work.end(Some(error.kind()));
             return Poll::Ready(Some(Err(error)));
         };
         if let Some(item) = item {
@@ -165,10 +174,10 @@ impl Stream for Batches {
         // stopped must not pass for complete.
         let outcome = std::task::ready!(Pin::new(&mut self.task).poll(cx));
         self.ended = true;
-        Poll::Ready(
-            outcome
-                .err()
-                .map(|e| Err(Error::new(ErrorKind::Internal, "the query was stopped before its end").with_source(e))),
-        )
+        let error = outcome
+            .err()
+            .map(|e| Error::new(ErrorKind::Internal, "the query was stopped before its end").with_source(e));
+        self.work.end(error.as_ref().map(Error::kind));
+        Poll::Ready(error.map(Err))
     }
 }

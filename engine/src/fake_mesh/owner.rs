@@ -10,7 +10,7 @@ use futures::StreamExt;
 use portolan_catalog::{Port, PortRef, PortStatistics};
 use portolan_connectors::testing::{catalog, columns, local_domain};
 use portolan_connectors::{
-    CatalogAnswer, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, Peer, ReceivedFragment, Site, SiteId,
+    FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, Peer, PeerCatalog, ReceivedFragment, Site, SiteId,
 };
 
 use crate::{Engine, Result};
@@ -77,7 +77,7 @@ impl Site for OwnerPeer {
 
 #[async_trait]
 impl Peer for OwnerPeer {
-    async fn catalog(&self, known: Option<&str>) -> Result<CatalogAnswer> {
-        Ok(self.engine.catalog(known))
+    async fn catalog(&self, known: Option<&str>) -> Result<PeerCatalog> {
+        Ok(PeerCatalog::without_key(&self.id, self.engine.catalog(known)))
     }
 }

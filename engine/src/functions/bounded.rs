@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
     ScalarUDFImpl, Signature,
 };
 
-use super::budget::Budget;
+use super::budget::CallBudget;
 use super::cost::{Arguments, Cost};
 use super::held::held;
 use super::kinds::{Growth, Kind};
@@ -40,7 +40,7 @@ pub(super) struct BoundedFunction {
     function: Arc<ScalarUDF>,
     kind: &'static Kind,
     /// `None` while the query is planned.
-    budget: Option<Arc<Budget>>,
+    budget: Option<Arc<CallBudget>>,
     pace: Arc<Pace>,
 }
 
@@ -54,7 +54,7 @@ struct Total {
 }
 
 impl BoundedFunction {
-    pub(super) fn new(function: Arc<ScalarUDF>, kind: &'static Kind, budget: Option<Arc<Budget>>) -> Self {
+    pub(super) fn new(function: Arc<ScalarUDF>, kind: &'static Kind, budget: Option<Arc<CallBudget>>) -> Self {
         Self { function, kind, budget, pace: Arc::default() }
     }
 
@@ -92,7 +92,7 @@ impl BoundedFunction {
         total
     }
 
-    fn run(&self, args: ScalarFunctionArgs, total: &Total, budget: &Budget) -> Result<ColumnarValue> {
+    fn run(&self, args: ScalarFunctionArgs, total: &Total, budget: &CallBudget) -> Result<ColumnarValue> {
         let name = self.name();
         if total.row.made > MOST_MADE {
             return Err(refused(format!(
@@ -118,7 +118,7 @@ impl BoundedFunction {
     }
 
     /// Calls the function for some rows after the other, and checks the deadline in between.
-    fn in_pieces(&self, args: ScalarFunctionArgs, pieces: &[usize], budget: &Budget) -> Result<ColumnarValue> {
+    fn in_pieces(&self, args: ScalarFunctionArgs, pieces: &[usize], budget: &CallBudget) -> Result<ColumnarValue> {
         if pieces.len() < 2 {
             return self.function.invoke_with_args(args);
         }

@@ -12,14 +12,14 @@ use tokio_util::sync::CancellationToken;
 use crate::execution::errors::{cancelled, into_datafusion, timed_out};
 
 /// The memory, the deadline and the stop signal of one run of a query.
-pub(crate) struct Budget {
+pub(crate) struct CallBudget {
     memory: Arc<dyn MemoryPool>,
     deadline: Instant,
     stop: CancellationToken,
     runs: AtomicBool,
 }
 
-impl Budget {
+impl CallBudget {
     /// Returns the budget of a run that is still being planned.
     pub(crate) fn new(memory: Arc<dyn MemoryPool>, deadline: Instant, stop: CancellationToken) -> Self {
         Self { memory, deadline, stop, runs: AtomicBool::new(false) }
@@ -53,8 +53,8 @@ impl Budget {
     }
 }
 
-impl fmt::Debug for Budget {
+impl fmt::Debug for CallBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Budget").field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("CallBudget").field("deadline", &self.deadline).finish_non_exhaustive()
     }
 }

@@ -33,7 +33,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 
 use self::bounded::BoundedFunction;
-pub(crate) use self::budget::Budget;
+pub(crate) use self::budget::CallBudget;
 pub(crate) use self::paced::with_paced_inputs;
 
 /// The rule that bounds the calls of a plan before any of them is worked out.
@@ -51,11 +51,11 @@ impl AnalyzerRule for BoundedFunctions {
 }
 
 /// Returns the plan that is executed, for physical planning only: its calls spend the budget of one run.
-pub(crate) fn with_budget(plan: LogicalPlan, budget: &Arc<Budget>) -> Result<LogicalPlan> {
+pub(crate) fn with_budget(plan: LogicalPlan, budget: &Arc<CallBudget>) -> Result<LogicalPlan> {
     bound(plan, Some(budget))
 }
 
-fn bound(plan: LogicalPlan, budget: Option<&Arc<Budget>>) -> Result<LogicalPlan> {
+fn bound(plan: LogicalPlan, budget: Option<&Arc<CallBudget>>) -> Result<LogicalPlan> {
     let bounded = plan.transform_up_with_subqueries(|node| {
         node.map_expressions(|expr| match expr.exists(|e| Ok(needs_bound(e, budget.is_some())))? {
             true => expr.transform_up(|e| Ok(bound_call(e, budget))),
@@ -73,7 +73,7 @@ fn needs_bound(expr: &Expr, runs: bool) -> bool {
     }
 }
 
-fn bound_call(expr: Expr, budget: Option<&Arc<Budget>>) -> Transformed<Expr> {
+fn bound_call(expr: Expr, budget: Option<&Arc<CallBudget>>) -> Transformed<Expr> {
     let expr = match (budget, expr) {
         (Some(_), expr) if operators::is_unbounded(&expr) => operators::as_call(expr),
         (_, expr) => expr,

@@ -112,7 +112,7 @@ async fn hostile_statements_are_refused() {
         let error = run(&engine, sql).await.expect_err(sql);
         assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{sql}: {error}");
     }
-    assert_eq!(engine.inner().memory.held(), 0);
+    assert_eq!(engine.inner().accounts.memory.held(), 0);
 }
 
 /// A batch whose rows are expensive is cut, and rows that fit one after the other are answered.
@@ -137,7 +137,7 @@ async fn expensive_rows_run_a_few_at_a_time() {
         let value = arrow::util::display::array_value_to_string(rows[0].column(0), 0).unwrap();
         assert_eq!(value, expected, "{sql}");
     }
-    assert_eq!(engine.inner().memory.held(), 0);
+    assert_eq!(engine.inner().accounts.memory.held(), 0);
 }
 
 /// The deadline ends a query in time, also between two pieces of one batch.
@@ -164,7 +164,7 @@ async fn small_constants_are_planned() {
 #[test]
 fn results_are_accounted_for_as_long_as_they_live() {
     let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(10 << 20));
-    let budget = Budget::new(pool.clone(), Instant::now() + Duration::from_secs(60), CancellationToken::new());
+    let budget = CallBudget::new(pool.clone(), Instant::now() + Duration::from_secs(60), CancellationToken::new());
     let reservation = budget.reserve("f", 1 << 20).unwrap();
     let array: ArrayRef = Arc::new(Int64Array::from_iter_values(0..100_000));
     let held = held::held(&array, reservation).unwrap();

@@ -1,77 +1,46 @@
 //! The mesh as this engine knows it: the domains that the engine owns, its peers, and the immutable snapshot that each
 //! query plans against.
 
+mod claims;
+mod known_peer;
 mod link;
+mod owners;
+mod owners_file;
 mod reach;
 mod refresh;
+mod view;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use portolan_catalog::{
-    DomainCatalog, DomainEntry, DomainName, MeshSnapshot, NodeEntry, NodeLocation, NodeState, PortRef, PortStatistics,
-};
-use portolan_connectors::{
-    Capabilities, CatalogAnswer, LocalDomain, OpenedPort, Peer, Reach, Site, SiteCosts, SiteId, lock,
-};
+use portolan_catalog::{DomainCatalog, DomainName, MeshSnapshot, NodeLocation, PortRef, PortStatistics};
+use portolan_connectors::{CatalogAnswer, LocalDomain, Peer, Reach, Site, SiteCosts, SiteId, lock};
 use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
 
+use self::known_peer::KnownPeer;
+pub use self::known_peer::PeerOptions;
 pub use self::link::LinkOverride;
 pub(crate) use self::link::{Link, LinkMeter, StreamMeter};
+pub(crate) use self::owners::Owners;
+pub(crate) use self::view::{MeshView, Replica};
 use crate::{Error, ErrorKind, Result};
 
 /// The mesh as this engine knows it.
 #[derive(Debug)]
 pub(crate) struct Mesh {
+    /// The identity of this engine. Each process has another one, also with the same key.
+    instance: String,
     state: Mutex<MeshState>,
     view: ArcSwap<MeshView>,
     refresher: Mutex<Vec<AbortOnDropHandle<()>>>,
+    /// True if the owners of domains could not be written to their file at the last attempt.
+    save_failed: AtomicBool,
     /// A weak reference to the mesh itself, for the tasks that fetch the peers' catalogs.
     me: Weak<Mesh>,
-}
-
-/// The mesh at one moment, as a query plans against it.
-#[derive(Debug, Default)]
-pub(crate) struct MeshView {
-    pub(crate) snapshot: Arc<MeshSnapshot>,
-    pub(crate) local: BTreeMap<PortRef, OpenedPort>,
-    /// The peers, and the sites that have rows of local ports.
-    pub(crate) sites: BTreeMap<SiteId, Arc<dyn Site>>,
-    links: BTreeMap<SiteId, PeerLink>,
-}
-
-/// The link to a peer, and the peer's links to other nodes.
-#[derive(Debug)]
-struct PeerLink {
-    link: Link,
-    /// The meter of the link, which measures while queries run.
-    meter: Arc<LinkMeter>,
-    reaches: Arc<BTreeMap<DomainName, Link>>,
-}
-
-impl MeshView {
-    /// Returns the link to a peer, as it was known when this view was made: a query compares all alternatives by the
-    /// same values.
-    pub(crate) fn link(&self, site: &SiteId) -> Link {
-        self.links.get(site).map_or_else(Link::default, |l| l.link)
-    }
-
-    /// Returns the link over which a peer reports that it reaches a domain of another node; `None` if it reports none.
-    pub(crate) fn reach(&self, site: &SiteId, domain: &DomainName) -> Option<Link> {
-        self.links.get(site)?.reaches.get(domain).copied()
-    }
-
-    /// Returns what a site can run. An unknown site is a node that has left.
-    pub(crate) fn capabilities(&self, site: &SiteId) -> Capabilities {
-        self.sites.get(site).map_or_else(Capabilities::node, |site| site.capabilities())
-    }
-
-    /// Returns the meter of the link to a peer.
-    pub(crate) fn meter(&self, site: &SiteId) -> Arc<LinkMeter> {
-        self.links.get(site).map(|l| l.meter.clone()).unwrap_or_default()
-    }
 }
 
 /// The local domains and the peers, as this engine knows them now.
@@ -79,27 +48,17 @@ impl MeshView {
 struct MeshState {
     local: BTreeMap<DomainName, LocalDomain>,
     peers: Vec<KnownPeer>,
+    owners: Owners,
     /// The meters of the links to the sites that have rows of local ports.
     site_meters: BTreeMap<SiteId, Arc<LinkMeter>>,
 }
 
-#[derive(Debug)]
-struct KnownPeer {
-    peer: Arc<dyn Peer>,
-    meter: Arc<LinkMeter>,
-    version: Option<String>,
-    domains: Vec<Arc<DomainCatalog>>,
-    /// The domains of other nodes that the peer reaches.
-    reaches: Arc<BTreeMap<DomainName, Link>>,
-    /// The link to the peer, as this engine last reported it to other peers.
-    told: Link,
-    state: NodeState,
-    last_seen: Option<SystemTime>,
-    error: Option<String>,
-}
-
 impl Mesh {
-    pub(crate) fn new(domains: Vec<LocalDomain>, peers: Vec<(Arc<dyn Peer>, LinkOverride)>) -> Result<Arc<Self>> {
+    pub(crate) fn new(
+        domains: Vec<LocalDomain>,
+        peers: Vec<(Arc<dyn Peer>, PeerOptions)>,
+        owners: Owners,
+    ) -> Result<Arc<Self>> {
         let mut local = BTreeMap::new();
         for domain in domains {
             let name = domain.catalog.domain.clone();
@@ -110,25 +69,18 @@ impl Mesh {
                 ));
             }
         }
-        let peers = peers
-            .into_iter()
-            .map(|(peer, link)| (peer, Arc::new(LinkMeter::new(link))))
-            .map(|(peer, meter)| KnownPeer {
-                peer,
-                told: meter.link(),
-                meter,
-                version: None,
-                domains: vec![],
-                reaches: Arc::default(),
-                state: NodeState::Unknown,
-                last_seen: None,
-                error: None,
-            })
-            .collect();
-        let mut state = MeshState { local, peers, site_meters: BTreeMap::new() };
+        let peers = peers.into_iter().map(|(peer, options)| KnownPeer::new(peer, options)).collect();
+        let mut state = MeshState { local, peers, owners, site_meters: BTreeMap::new() };
         state.measure_sites();
         let view = ArcSwap::from_pointee(state.view());
-        Ok(Arc::new_cyclic(|me| Self { state: Mutex::new(state), view, refresher: Mutex::default(), me: me.clone() }))
+        Ok(Arc::new_cyclic(|me| Self {
+            instance: Uuid::new_v4().to_string(),
+            state: Mutex::new(state),
+            view,
+            refresher: Mutex::default(),
+            save_failed: AtomicBool::new(false),
+            me: me.clone(),
+        }))
     }
 
     /// Starts one task for each peer, which fetches the peer's catalog every `interval` until the mesh is dropped.
@@ -142,6 +94,11 @@ impl Mesh {
             .collect();
         *lock(&self.refresher) = tasks;
         Ok(())
+    }
+
+    /// Returns the identity of this engine among all processes.
+    pub(crate) fn instance(&self) -> &str {
+        &self.instance
     }
 
     pub(crate) fn view(&self) -> Arc<MeshView> {
@@ -217,12 +174,13 @@ impl Mesh {
     }
 
     /// Changes the state and publishes a new view, in one step.
-    fn change(&self, change: impl FnOnce(&mut MeshState)) {
+    fn change<T>(&self, change: impl FnOnce(&mut MeshState) -> T) -> T {
         let mut state = lock(&self.state);
-        change(&mut state);
+        let changed = change(&mut state);
         state.measure_sites();
-        state.peers.iter_mut().for_each(KnownPeer::tell_link);
+        state.peers.iter_mut().for_each(KnownPeer::report_link);
         self.view.store(Arc::new(state.view()));
+        changed
     }
 }
 
@@ -257,59 +215,6 @@ impl MeshState {
             })
             .collect();
         format!("{}|{}", parts.join(";"), reach::version(reaches))
-    }
-
-    fn view(&self) -> MeshView {
-        let mut claims: BTreeMap<DomainName, Vec<(NodeLocation, Arc<DomainCatalog>)>> = BTreeMap::new();
-        let mut nodes = vec![NodeEntry {
-            location: NodeLocation::Here,
-            state: NodeState::Up,
-            last_seen: Some(SystemTime::now()),
-            error: None,
-            domains: self.local.keys().cloned().collect(),
-            latency: None,
-            bandwidth: None,
-        }];
-        for (name, local) in &self.local {
-            claims.entry(name.clone()).or_default().push((NodeLocation::Here, local.catalog.clone()));
-        }
-        let mut links = BTreeMap::new();
-        for known in &self.peers {
-            let link = known.meter.link();
-            let (meter, reaches) = (known.meter.clone(), known.reaches.clone());
-            links.insert(known.peer.id().clone(), PeerLink { link, meter, reaches });
-            let location = NodeLocation::Peer(known.peer.id().to_string());
-            for catalog in &known.domains {
-                claims.entry(catalog.domain.clone()).or_default().push((location.clone(), catalog.clone()));
-            }
-            nodes.push(NodeEntry {
-                location,
-                state: known.state,
-                last_seen: known.last_seen,
-                error: known.error.clone(),
-                domains: known.domains.iter().map(|d| d.domain.clone()).collect(),
-                latency: Some(link.latency),
-                bandwidth: Some(link.bandwidth),
-            });
-        }
-        for (site, meter) in &self.site_meters {
-            let reaches = Arc::default();
-            links.insert(site.clone(), PeerLink { link: meter.link(), meter: meter.clone(), reaches });
-        }
-        let mut snapshot = MeshSnapshot { nodes, ..MeshSnapshot::default() };
-        for (domain, mut claimed) in claims {
-            if claimed.len() > 1 {
-                let claimants = claimed.into_iter().map(|(location, _)| describe(&location)).collect();
-                snapshot.conflicts.insert(domain, claimants);
-            } else if let Some((node, catalog)) = claimed.pop() {
-                snapshot.domains.insert(domain, DomainEntry { catalog, node });
-            }
-        }
-        let ports = self.local.values().flat_map(|l| &l.ports);
-        let local = ports.map(|p| (p.name.clone(), p.clone())).collect();
-        let peers = self.peers.iter().map(|known| known.peer.clone() as Arc<dyn Site>);
-        let sites = peers.chain(self.local_sites().cloned()).map(|site| (site.id().clone(), site)).collect();
-        MeshView { snapshot: Arc::new(snapshot), local, sites, links }
     }
 }
 

@@ -4,62 +4,56 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use portolan_catalog::{DomainName, NodeState};
-use portolan_connectors::Reach;
+use portolan_catalog::DomainName;
+use portolan_connectors::{OwnerKey, Reach};
 
-use super::{KnownPeer, Link, MeshState};
+use super::known_peer::KnownPeer;
+use super::{Link, MeshState};
 
 /// The factor by which a link must change before the new figures are reported.
-const WORTH_TELLING: f64 = 2.0;
+const WORTH_REPORTING: f64 = 2.0;
 
 impl KnownPeer {
     /// Updates the reported figures of the link.
-    pub(super) fn tell_link(&mut self) {
-        let (now, told) = (self.meter.link(), self.told);
-        let differs = |a: f64, b: f64| a.max(b) > a.min(b) * WORTH_TELLING;
-        if differs(now.latency.as_secs_f64(), told.latency.as_secs_f64()) || differs(now.bandwidth, told.bandwidth) {
-            self.told = now;
+    pub(super) fn report_link(&mut self) {
+        let (now, reported) = (self.meter.link(), self.reported);
+        let differs = |a: f64, b: f64| a.max(b) > a.min(b) * WORTH_REPORTING;
+        if differs(now.latency.as_secs_f64(), reported.latency.as_secs_f64())
+            || differs(now.bandwidth, reported.bandwidth)
+        {
+            self.reported = now;
         }
     }
-
-    /// True if fragments can be sent to the peer now.
-    fn takes_fragments(&self) -> bool {
-        self.state == NodeState::Up && self.peer.takes_fragments() != Some(false)
-    }
 }
 
-/// Returns the domains of other nodes that this node can send fragments to now. Domains that two nodes claim are left
-/// out, because this node refuses them.
+/// Returns the domains of other nodes that this node can send fragments to now, in the order of their names. A domain
+/// with replicas has the link to the nearest one.
 pub(super) fn reached(state: &MeshState) -> Vec<Reach> {
-    let mut claims: BTreeMap<&DomainName, usize> = state.local.keys().map(|domain| (domain, 1)).collect();
-    for domain in state.peers.iter().flat_map(|p| &p.domains) {
-        *claims.entry(&domain.domain).or_default() += 1;
-    }
-    let mut reached = vec![];
-    for peer in state.peers.iter().filter(|p| p.takes_fragments()) {
-        let Link { latency, bandwidth } = peer.told;
-        let latency_ms = latency.as_secs_f64() * 1e3;
-        let domains = peer.domains.iter().map(|d| &d.domain).filter(|domain| claims.get(domain) == Some(&1));
-        reached.extend(domains.map(|domain| Reach { domain: domain.clone(), latency_ms, bandwidth }));
-    }
-    reached.sort_by(|a, b| a.domain.cmp(&b.domain));
-    reached
+    let claims = state.claims();
+    let others = claims.accepted.iter().filter(|(domain, _)| !state.local.contains_key(**domain));
+    let reaches = others.filter_map(|(domain, replicas)| {
+        let nearest = replicas.iter().find(|claim| claim.peer.takes_fragments())?;
+        let Link { latency, bandwidth } = nearest.peer.reported;
+        let owner = nearest.key.clone();
+        Some(Reach { domain: (*domain).clone(), owner, latency_ms: latency.as_secs_f64() * 1e3, bandwidth })
+    });
+    reaches.collect()
 }
 
-/// Returns a version that changes only if the figures change much. Peers fetch the whole catalog again after each
-/// change, so small variations of a link must not show.
+/// Returns a version that changes only if the owners change, or the figures change much. Peers fetch the whole catalog
+/// again after each change, so small variations of a link must not show.
 pub(super) fn version(reached: &[Reach]) -> String {
     let power = |figure: f64| figure.log2().round() as i64;
-    let parts = reached.iter().map(|r| format!("{}:{}:{}", r.domain, power(r.latency_ms), power(r.bandwidth)));
-    parts.collect::<Vec<_>>().join(",")
+    let part = |r: &Reach| format!("{}:{}:{}:{}", r.domain, r.owner, power(r.latency_ms), power(r.bandwidth));
+    reached.iter().map(part).collect::<Vec<_>>().join(",")
 }
 
 /// Reads a peer's report, and ignores invalid entries.
-pub(super) fn understand(told: Vec<Reach>) -> BTreeMap<DomainName, Link> {
+pub(super) fn understand(sent: Vec<Reach>) -> BTreeMap<DomainName, (OwnerKey, Link)> {
     let link = |reach: &Reach| {
         let latency = Duration::try_from_secs_f64(reach.latency_ms / 1e3).ok()?;
         let is_sane = reach.bandwidth.is_finite() && reach.bandwidth > 0.0;
         is_sane.then_some(Link { latency, bandwidth: reach.bandwidth })
     };
-    told.into_iter().filter_map(|reach| Some((reach.domain.clone(), link(&reach)?))).collect()
+    sent.into_iter().filter_map(|reach| Some((reach.domain.clone(), (reach.owner.clone(), link(&reach)?)))).collect()
 }

@@ -1,13 +1,13 @@
 //! Requests the catalogs of peers, at once and then at an interval. A peer that does not respond keeps its last known
 //! catalog.
 
-use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Weak;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use portolan_catalog::NodeState;
-use portolan_connectors::CatalogAnswer;
+use portolan_connectors::lock;
 
-use super::{Mesh, reach};
+use super::Mesh;
 
 /// The interval while nothing is known about a peer, so that a starting mesh is complete sooner.
 const FIRST_CONTACT_INTERVAL: Duration = Duration::from_millis(250);
@@ -31,8 +31,19 @@ pub(super) async fn keep_fresh(mesh: Weak<Mesh>, index: usize, interval: Duratio
     }
 }
 
-/// Requests the catalog of the peer at `index` once, and records the response.
+/// Requests the catalog of the peer at `index`, and records the response.
 pub(super) async fn ask(mesh: &Mesh, index: usize) {
+    // A process that has replaced another one at its address may say that nothing has changed. It is then asked for the
+    // whole catalog.
+    if !ask_once(mesh, index).await {
+        ask_once(mesh, index).await;
+    }
+    save_owners(mesh).await;
+}
+
+/// Requests the catalog of the peer at `index` once, and records the response. Returns false if the whole catalog must
+/// be requested.
+async fn ask_once(mesh: &Mesh, index: usize) -> bool {
     let (peer, version) =
         mesh.with_state(|state| (state.peers[index].peer.clone(), state.peers[index].version.clone()));
     let asked = Instant::now();
@@ -40,33 +51,44 @@ pub(super) async fn ask(mesh: &Mesh, index: usize) {
     let took = asked.elapsed();
     mesh.change(|state| {
         let known = &mut state.peers[index];
-        match answer {
-            Ok(Ok(answer)) => {
-                if known.state != NodeState::Up {
-                    tracing::info!(node = %peer.id(), "node is up");
-                }
-                known.state = NodeState::Up;
-                known.last_seen = Some(SystemTime::now());
-                known.error = None;
-                match answer {
-                    CatalogAnswer::Unchanged => known.meter.record_round_trip(took),
-                    CatalogAnswer::Changed { version, domains, reaches } => {
-                        known.version = Some(version);
-                        known.domains = domains.into_iter().map(Arc::new).collect();
-                        known.reaches = Arc::new(reach::understand(reaches));
-                    }
-                }
+        let before = known.version.clone();
+        let is_complete = match answer {
+            Ok(Ok(answer)) => known.answered(answer, &mesh.instance, took),
+            Ok(Err(error)) => {
+                known.went_down(error.chain());
+                true
             }
-            Ok(Err(error)) => down(known, error.chain()),
-            Err(_) => down(known, format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
+            Err(_) => {
+                known.went_down(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()));
+                true
+            }
+        };
+        let is_new = known.version != before;
+        state.learn_owners(index);
+        if is_new {
+            state.log_refusals(index);
         }
-    });
+        is_complete
+    })
 }
 
-fn down(known: &mut super::KnownPeer, error: String) {
-    if known.state == NodeState::Up {
-        tracing::warn!(node = %known.peer.id(), %error, "node is down");
+/// Writes newly learned owners to the file, if there is one. If that fails, the next request tries again.
+async fn save_owners(mesh: &Mesh) {
+    let Some((file, owners)) = mesh.with_state(|state| state.owners.unsaved()) else { return };
+    let (written, owners) = match tokio::task::spawn_blocking(move || (file.add(&owners), owners)).await {
+        Ok(outcome) => outcome,
+        // The runtime is shutting down.
+        Err(_) => return,
+    };
+    match written {
+        Ok(()) => {
+            lock(&mesh.state).owners.saved(&owners);
+            mesh.save_failed.store(false, Ordering::Relaxed);
+        }
+        // One line, not one for each request.
+        Err(e) if !mesh.save_failed.swap(true, Ordering::Relaxed) => {
+            tracing::warn!("the owners of domains are forgotten when this node ends: {}", e.chain());
+        }
+        Err(_) => {}
     }
-    known.state = NodeState::Down;
-    known.error = Some(error);
 }

@@ -3,20 +3,30 @@
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use portolan_catalog::{DomainCatalog, DomainName, NodeLocation, NodeState, PortName, PortRef, ProductName};
-use portolan_connectors::{CatalogAnswer, FragmentRequest, FragmentStream, Peer, Reach, Site, SiteId};
+use portolan_catalog::{DomainCatalog, DomainName, NodeState, PortName, PortRef, ProductName, ServedBy};
+use portolan_connectors::{
+    CatalogAnswer, FragmentRequest, FragmentStream, LocalDomain, OwnerKey, Peer, PeerCatalog, Reach, Site, SiteId,
+};
 
 use super::link::Pace;
-use super::{Link, LinkOverride, Mesh};
+use super::{Link, LinkOverride, Mesh, Owners, PeerOptions};
 use crate::ErrorKind;
 use crate::fake_mesh::{FakePeer, owned, tpch_domain};
 
+mod owners;
+mod replicas;
+
 fn mesh(peers: &[&Arc<FakePeer>]) -> Arc<Mesh> {
-    Mesh::new(vec![], peers.iter().map(|p| unmeasured(p)).collect()).unwrap()
+    mesh_of(vec![], peers)
 }
 
-fn unmeasured(peer: &Arc<FakePeer>) -> (Arc<dyn Peer>, LinkOverride) {
-    (peer.clone(), LinkOverride::default())
+/// Returns the mesh of an engine without a key that owns these domains.
+fn mesh_of(domains: Vec<LocalDomain>, peers: &[&Arc<FakePeer>]) -> Arc<Mesh> {
+    Mesh::new(domains, peers.iter().map(|p| unmeasured(p)).collect(), Owners::default()).unwrap()
+}
+
+fn unmeasured(peer: &Arc<FakePeer>) -> (Arc<dyn Peer>, PeerOptions) {
+    (peer.clone(), PeerOptions::default())
 }
 
 fn domains(mesh: &Mesh) -> Vec<String> {
@@ -41,7 +51,7 @@ async fn a_peer_is_unknown_until_it_answers() {
     assert_eq!(snapshot.nodes[1].state, NodeState::Up);
     assert!(snapshot.nodes[1].last_seen.is_some());
     assert_eq!(snapshot.nodes[1].domains, [DomainName::new("geo")]);
-    assert_eq!(snapshot.domains[&DomainName::new("geo")].node, NodeLocation::Peer("grpc://geo".into()));
+    assert_eq!(snapshot.domains[&DomainName::new("geo")].served_by, ServedBy::Peers(vec!["grpc://geo".into()]));
     assert!(snapshot.port(&PortRef::new("geo", "places", "region")).is_some());
 }
 
@@ -83,41 +93,17 @@ async fn a_peer_that_goes_down_keeps_its_catalog_and_says_why() {
     assert_eq!(mesh.snapshot().nodes[1].error, None);
 }
 
-#[tokio::test]
-async fn a_domain_that_two_claim_is_refused_and_both_are_named() {
-    let one = FakePeer::new("grpc://one", vec![tpch_domain("geo"), tpch_domain("sales")]);
-    let other = FakePeer::new("grpc://other", vec![tpch_domain("geo")]);
-    let mesh = mesh(&[&one, &other]);
-    mesh.refresh_all().await;
-    assert_eq!(domains(&mesh), ["sales"]);
-    assert_eq!(mesh.snapshot().conflicts[&DomainName::new("geo")], ["grpc://one", "grpc://other"]);
-
-    other.publish("2", vec![]);
-    mesh.refresh_all().await;
-    assert_eq!(domains(&mesh), ["geo", "sales"]);
-    assert!(mesh.snapshot().conflicts.is_empty());
-}
-
-#[tokio::test]
-async fn a_domain_of_this_node_is_not_taken_by_a_peer() {
-    let peer = FakePeer::new("grpc://geo", vec![tpch_domain("geo")]);
-    let mesh = Mesh::new(vec![owned(tpch_domain("geo"))], vec![unmeasured(&peer)]).unwrap();
-    assert_eq!(domains(&mesh), ["geo"]);
-    mesh.refresh_all().await;
-    assert_eq!(domains(&mesh), Vec::<String>::new());
-    assert_eq!(mesh.snapshot().conflicts[&DomainName::new("geo")], ["this node", "grpc://geo"]);
-}
-
 #[test]
 fn two_local_domains_of_one_name_are_refused() {
-    let error = Mesh::new(vec![owned(tpch_domain("geo")), owned(tpch_domain("geo"))], vec![]).unwrap_err();
+    let domains = vec![owned(tpch_domain("geo")), owned(tpch_domain("geo"))];
+    let error = Mesh::new(domains, vec![], Owners::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidQuery);
     assert!(error.chain().contains("`geo`"));
 }
 
 #[test]
 fn a_replaced_domain_is_what_new_queries_see() {
-    let mesh = Mesh::new(vec![owned(tpch_domain("geo"))], vec![]).unwrap();
+    let mesh = mesh_of(vec![owned(tpch_domain("geo"))], &[]);
     let before = mesh.view();
     mesh.replace_local(owned(geo_without_regions()));
     let region = PortRef::new("geo", "places", "region");
@@ -127,7 +113,7 @@ fn a_replaced_domain_is_what_new_queries_see() {
 
 #[test]
 fn a_load_error_is_told_until_a_good_version_comes() {
-    let mesh = Mesh::new(vec![owned(tpch_domain("geo"))], vec![]).unwrap();
+    let mesh = mesh_of(vec![owned(tpch_domain("geo"))], &[]);
     let geo = DomainName::new("geo");
     let told = |mesh: &Mesh| {
         let products = &mesh.snapshot().domains[&DomainName::new("geo")].catalog.products;
@@ -146,7 +132,7 @@ fn a_load_error_is_told_until_a_good_version_comes() {
 
 #[test]
 fn an_answer_is_small_where_nothing_changed() {
-    let mesh = Mesh::new(vec![owned(tpch_domain("geo"))], vec![]).unwrap();
+    let mesh = mesh_of(vec![owned(tpch_domain("geo"))], &[]);
     let CatalogAnswer::Changed { version, domains, .. } = mesh.answer(None) else { panic!("never asked before") };
     assert_eq!(domains, [tpch_domain("geo")]);
     assert_eq!(mesh.answer(Some(&version)), CatalogAnswer::Unchanged);
@@ -159,7 +145,7 @@ fn an_answer_without_classified_statistics_has_a_version_of_its_own() {
     let places = catalog.products.get_mut(&ProductName::new("places")).unwrap();
     let nation = places.ports.get_mut(&PortName::new("nation")).unwrap();
     nation.columns.iter_mut().find(|c| c.name == "n_regionkey").unwrap().classification = Some("secret".into());
-    let mesh = Mesh::new(vec![owned(catalog)], vec![]).unwrap();
+    let mesh = mesh_of(vec![owned(catalog)], &[]);
     let told = |answer: CatalogAnswer| {
         let CatalogAnswer::Changed { version, domains, .. } = answer else { panic!("never asked before") };
         let statistics = domains[0].ports().next().unwrap().statistics.clone();
@@ -175,7 +161,7 @@ fn an_answer_without_classified_statistics_has_a_version_of_its_own() {
 #[tokio::test]
 async fn catalogs_of_others_are_not_passed_on() {
     let peer = FakePeer::new("grpc://sales", vec![tpch_domain("sales")]);
-    let mesh = Mesh::new(vec![owned(tpch_domain("geo"))], vec![unmeasured(&peer)]).unwrap();
+    let mesh = mesh_of(vec![owned(tpch_domain("geo"))], &[&peer]);
     mesh.refresh_all().await;
     assert_eq!(domains(&mesh), ["geo", "sales"]);
     let CatalogAnswer::Changed { domains, .. } = mesh.answer(None) else { panic!("never asked before") };
@@ -212,8 +198,7 @@ fn version(mesh: &Mesh) -> String {
 async fn a_node_tells_whom_it_reaches_while_they_are_up() {
     let sales = FakePeer::new("grpc://sales", vec![tpch_domain("sales")]);
     let supply = FakePeer::new("grpc://supply", vec![tpch_domain("supply")]);
-    let peers = vec![unmeasured(&supply), unmeasured(&sales)];
-    let mesh = Mesh::new(vec![owned(tpch_domain("geo"))], peers).unwrap();
+    let mesh = mesh_of(vec![owned(tpch_domain("geo"))], &[&supply, &sales]);
     assert_eq!(reaches(&mesh), Vec::<String>::new());
     let alone = version(&mesh);
     mesh.refresh_all().await;
@@ -230,7 +215,13 @@ async fn a_node_tells_whom_it_reaches_while_they_are_up() {
     assert_ne!(version(&mesh), together);
     supply.publish("2", vec![tpch_domain("geo")]);
     mesh.refresh_all().await;
-    assert_eq!(reaches(&mesh), Vec::<String>::new(), "a domain that two claim is refused");
+    assert_eq!(reaches(&mesh), Vec::<String>::new(), "a domain of this node is not reached at another one");
+}
+
+/// Returns the mesh of an engine with one peer, over this link.
+fn linked(peer: &Arc<FakePeer>, link: LinkOverride) -> Arc<Mesh> {
+    let peer: Arc<dyn Peer> = peer.clone();
+    Mesh::new(vec![], vec![(peer, PeerOptions { link, domains: None })], Owners::default()).unwrap()
 }
 
 #[tokio::test]
@@ -238,7 +229,7 @@ async fn a_link_that_trembles_makes_no_new_version() {
     let peer = FakePeer::new("grpc://sales", vec![tpch_domain("sales")]);
     let version_at = async |ms, megabytes: f64| {
         let link = LinkOverride { latency: Some(Duration::from_millis(ms)), bandwidth: Some(megabytes * 1e6) };
-        let mesh = Mesh::new(vec![], vec![(peer.clone(), link)]).unwrap();
+        let mesh = linked(&peer, link);
         mesh.refresh_all().await;
         version(&mesh)
     };
@@ -255,7 +246,7 @@ async fn a_link_is_told_anew_when_it_changed_much() {
     mesh.refresh_all().await;
     let first = version(&mesh);
     let version_at = async |megabytes: u64| {
-        let meter = mesh.view().meter(peer.id());
+        let meter = mesh.view().replicas(peer.id())[0].meter.clone();
         meter.record_stream(megabytes * 1_000_000, Duration::from_secs(1), Pace::Link);
         mesh.refresh_all().await;
         version(&mesh)
@@ -300,8 +291,9 @@ impl Site for Through {
 
 #[async_trait::async_trait]
 impl Peer for Through {
-    async fn catalog(&self, known: Option<&str>) -> crate::Result<CatalogAnswer> {
-        Ok(self.1.lock().unwrap().upgrade().unwrap().answer(known))
+    async fn catalog(&self, known: Option<&str>) -> crate::Result<PeerCatalog> {
+        let answer = self.1.lock().unwrap().upgrade().unwrap().answer(known);
+        Ok(PeerCatalog::without_key(&self.0, answer))
     }
 }
 
@@ -309,8 +301,8 @@ impl Peer for Through {
 async fn two_nodes_that_ask_each_other_come_to_rest() {
     let node = |own: &str, other: &str| {
         let peer = Arc::new(Through(SiteId::new(format!("grpc://{other}")), Mutex::default()));
-        let peers: Vec<(Arc<dyn Peer>, _)> = vec![(peer.clone(), LinkOverride::default())];
-        (Mesh::new(vec![owned(tpch_domain(own))], peers).unwrap(), peer)
+        let peers: Vec<(Arc<dyn Peer>, _)> = vec![(peer.clone(), PeerOptions::default())];
+        (Mesh::new(vec![owned(tpch_domain(own))], peers, Owners::default()).unwrap(), peer)
     };
     let (geo, to_sales) = node("geo", "sales");
     let (sales, to_geo) = node("sales", "geo");
@@ -333,7 +325,11 @@ async fn two_nodes_that_ask_each_other_come_to_rest() {
 #[tokio::test]
 async fn a_peer_says_whom_it_reaches_and_nonsense_is_left_out() {
     let peer = FakePeer::new("grpc://geo", vec![tpch_domain("geo")]);
-    let told = |domain: &str, latency_ms, bandwidth| Reach { domain: DomainName::new(domain), latency_ms, bandwidth };
+    let owner = OwnerKey::new("grpc://owner");
+    let told = |domain: &str, latency_ms, bandwidth| {
+        let domain = DomainName::new(domain);
+        Reach { domain, owner: owner.clone(), latency_ms, bandwidth }
+    };
     peer.reach(vec![
         told("sales", 50.0, 12.5e6),
         told("late", f64::MAX, 1e6),
@@ -362,10 +358,10 @@ async fn a_peer_says_whom_it_reaches_and_nonsense_is_left_out() {
 async fn links_are_as_given_or_measured() {
     let peer = FakePeer::new("grpc://geo", vec![tpch_domain("geo")]);
     let given = LinkOverride { latency: Some(Duration::from_millis(50)), bandwidth: None };
-    let mesh = Mesh::new(vec![], vec![(peer, given)]).unwrap();
+    let mesh = linked(&peer, given);
     let site = SiteId::new("grpc://geo");
     let before = mesh.view();
-    before.meter(&site).record_stream(12_500_000, Duration::from_secs(1), Pace::Link);
+    before.replicas(&site)[0].meter.record_stream(12_500_000, Duration::from_secs(1), Pace::Link);
     assert_eq!(before.link(&site).bandwidth, Link::default().bandwidth, "a view never changes");
     mesh.refresh_all().await;
     assert_eq!(mesh.view().link(&site), Link { latency: Duration::from_millis(50), bandwidth: 12.5e6 });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::common::Result;
-use portolan_catalog::{DomainEntry, DomainName, NodeLocation, PortRef, Product, ProductName};
+use portolan_catalog::{DomainEntry, DomainName, PortRef, Product, ProductName, ServedBy};
 use portolan_connectors::SiteId;
 
 use super::port_table::{PortSite, PortTable};
@@ -121,15 +121,16 @@ impl ProductSchema {
 
 /// Returns the port as a table, if its columns are known.
 pub(crate) fn port_table(view: &MeshView, entry: &DomainEntry, name: &PortRef) -> Option<PortTable> {
-    let site = match &entry.node {
-        NodeLocation::Here => {
+    let site = match &entry.served_by {
+        ServedBy::Here => {
             let opened = view.local.get(name)?;
             match &opened.site {
                 Some(at) => PortSite::Site { site: at.site.id().clone(), table: at.table.clone() },
                 None => PortSite::Here(opened.provider.clone()),
             }
         }
-        NodeLocation::Peer(url) => PortSite::Site { site: SiteId::new(url), table: vec![] },
+        // The view has a site of this name, also for several replicas.
+        peers @ ServedBy::Peers(_) => PortSite::Site { site: SiteId::new(peers.to_string()), table: vec![] },
     };
     let port = entry.catalog.port(&name.product, &name.port)?;
     let schema = match &site {

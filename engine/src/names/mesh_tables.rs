@@ -13,11 +13,11 @@ use arrow::util::display::array_value_to_string;
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Result, ScalarValue};
 use portolan_catalog::{
-    Column, ColumnStatistics, DomainCatalog, MeshSnapshot, NodeLocation, NodeState, Port, Product, StatisticValue,
+    Column, ColumnStatistics, DomainCatalog, MeshSnapshot, NodeLocation, NodeState, Port, Product, ServedBy,
+    StatisticValue,
 };
 
 use super::system_view::SystemView;
-use crate::mesh::describe;
 
 /// The names of the tables.
 pub(super) const NAMES: &[&str] = &["columns", "domains", "nodes", "ports", "products"];
@@ -40,14 +40,15 @@ type NamedColumns = Vec<(&'static str, ArrayRef)>;
 
 fn domains(mesh: &MeshSnapshot) -> NamedColumns {
     let known: Vec<_> = mesh.domains.values().collect();
-    let claims: Vec<_> = mesh.conflicts.iter().collect();
+    let refused: Vec<_> = mesh.refused.iter().collect();
     let of = |f: &dyn Fn(&DomainCatalog) -> i64| {
         let numbers = known.iter().map(|d| Some(f(&d.catalog)));
-        Arc::new(Int64Array::from_iter(numbers.chain(claims.iter().map(|_| None)))) as ArrayRef
+        Arc::new(Int64Array::from_iter(numbers.chain(refused.iter().map(|_| None)))) as ArrayRef
     };
-    let names = known.iter().map(|d| d.catalog.domain.as_str()).chain(claims.iter().map(|c| c.0.as_str()));
-    let nodes = known.iter().map(|d| describe(&d.node)).chain(claims.iter().map(|c| c.1.join(", ")));
-    let states = known.iter().map(|d| state(mesh, &d.node)).chain(claims.iter().map(|_| "conflict"));
+    let names = known.iter().map(|d| d.catalog.domain.as_str()).chain(refused.iter().map(|c| c.0.as_str()));
+    let claimants = refused.iter().map(|c| c.1.iter().map(|claim| claim.node.as_str()).collect::<Vec<_>>().join(", "));
+    let nodes = known.iter().map(|d| d.served_by.to_string()).chain(claimants);
+    let states = known.iter().map(|d| state(mesh, &d.served_by)).chain(refused.iter().map(|_| "refused"));
     vec![
         ("domain", strings(names.map(Some))),
         ("node", strings(nodes.map(Some))),
@@ -83,6 +84,8 @@ fn nodes(mesh: &MeshSnapshot) -> NamedColumns {
         ("bandwidth_mb_s", floats(nodes.iter().map(|n| n.bandwidth.map(|b| b / 1e6)))),
         ("domains", lists(nodes.iter().map(|n| n.domains.iter().map(|d| d.as_str())))),
         ("here", Arc::new(BooleanArray::from_iter(nodes.iter().map(|n| Some(n.location == NodeLocation::Here))))),
+        ("key", strings(nodes.iter().map(|n| n.key.as_deref()))),
+        ("refused", lists(nodes.iter().map(|n| n.refused.iter().map(String::as_str)))),
     ]
 }
 
@@ -193,8 +196,13 @@ fn lists<'a, L: Iterator<Item = &'a str>>(rows: impl Iterator<Item = L>) -> Arra
     Arc::new(lists.finish())
 }
 
-fn state(mesh: &MeshSnapshot, location: &NodeLocation) -> &'static str {
-    mesh.nodes.iter().find(|n| n.location == *location).map_or("unknown", |n| word(n.state))
+/// Returns the state of the nodes of a domain: that of the best one, since one node is enough.
+fn state(mesh: &MeshSnapshot, served_by: &ServedBy) -> &'static str {
+    let ServedBy::Peers(urls) = served_by else { return word(NodeState::Up) };
+    let is_of = |location: &NodeLocation| matches!(location, NodeLocation::Peer(url) if urls.contains(url));
+    let states: Vec<_> = mesh.nodes.iter().filter(|n| is_of(&n.location)).map(|n| n.state).collect();
+    let best = [NodeState::Up, NodeState::Down].into_iter().find(|state| states.contains(state));
+    word(best.unwrap_or(NodeState::Unknown))
 }
 
 fn word(state: NodeState) -> &'static str {
@@ -202,6 +210,7 @@ fn word(state: NodeState) -> &'static str {
         NodeState::Up => "up",
         NodeState::Down => "down",
         NodeState::Unknown => "unknown",
+        NodeState::Itself => "self",
     }
 }
 
@@ -221,9 +230,29 @@ fn micros(time: SystemTime) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use arrow::datatypes::TimeUnit;
-    use portolan_catalog::{PortRef, PortStatistics};
+    use portolan_catalog::{NodeEntry, PortRef, PortStatistics};
 
     use super::*;
+
+    #[test]
+    fn a_domain_has_the_state_of_its_best_node() {
+        let node = |url: &str, state| NodeEntry {
+            location: NodeLocation::Peer(url.to_owned()),
+            state,
+            last_seen: None,
+            error: None,
+            domains: vec![],
+            key: None,
+            refused: vec![],
+            latency: None,
+            bandwidth: None,
+        };
+        let nodes = vec![node("a", NodeState::Down), node("b", NodeState::Up), node("c", NodeState::Unknown)];
+        let mesh = MeshSnapshot { nodes, ..MeshSnapshot::default() };
+        let of = |urls: &[&str]| state(&mesh, &ServedBy::Peers(urls.iter().map(|url| (*url).to_owned()).collect()));
+        assert_eq!([of(&["a"]), of(&["c"]), of(&["a", "c"]), of(&["a", "b"])], ["down", "unknown", "down", "up"]);
+        assert_eq!(state(&mesh, &ServedBy::Here), "up");
+    }
 
     #[test]
     fn values_are_shown_as_their_column_would() {

@@ -11,6 +11,7 @@ mod system_view;
 pub(crate) use catalogs::{MeshCatalogs, port_table};
 pub(crate) use port_table::{PortSite, PortTable};
 pub(crate) use session_names::{SESSION_SCHEMA, SessionNames};
+pub(crate) use system_view::reads_only_views;
 
 /// The catalog that every node has, with the `mesh` schema. No domain may have this name.
 pub(crate) const RESERVED_CATALOG: &str = "portolan";

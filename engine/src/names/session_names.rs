@@ -14,9 +14,8 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::Principal;
 use crate::state::tables::{NUMBERED, ROW_NUMBER, TableContent};
-use crate::state::{Activity, SessionHandle};
+use crate::state::{Activity, Owner, SessionHandle};
 
 /// The schema of the tables that a session creates, in the catalog that every node has.
 pub(crate) const SESSION_SCHEMA: &str = "session";
@@ -29,8 +28,8 @@ pub(crate) struct SessionNames {
     pub(crate) catalog: Option<String>,
     /// The schema of names with one part, after the session's own tables.
     pub(crate) schema: Option<String>,
-    /// The principal of the session.
-    pub(crate) principal: Principal,
+    /// The owner of the session.
+    pub(crate) owner: Owner,
     /// The activity of the node.
     pub(crate) activity: Arc<Activity>,
 }
@@ -43,7 +42,7 @@ impl SessionNames {
             tables: session.shared.tables.snapshot(),
             catalog: settings.catalog,
             schema: settings.schema,
-            principal: session.principal().clone(),
+            owner: session.shared.owner(),
             activity: session.engine.activity.clone(),
         }
     }

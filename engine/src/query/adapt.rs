@@ -68,8 +68,9 @@ impl Query {
                 // The original plan is as correct as another.
                 tracing::warn!(
                     query = self.context.head.query_id,
+                    trace = %self.context.head.trace,
                     "the query could not be planned again: {}",
-                    e.chain()
+                    e.owner_chain()
                 );
                 return Ok(None);
             }

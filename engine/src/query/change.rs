@@ -12,11 +12,12 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use datafusion::scalar::ScalarValue;
 use futures::{StreamExt, TryStreamExt};
-use portolan_catalog::{NodeLocation, PortRef};
+use portolan_catalog::{PortRef, ServedBy};
 use portolan_connectors::PortWriter;
 
 use super::ingest::OF_A_BATCH;
 use super::{Prepared, QueryStream};
+use crate::execution::compact::compact;
 use crate::execution::conform::lossless;
 use crate::mesh::MeshView;
 use crate::planner::resolve::change::{Change, Content, Target};
@@ -119,11 +120,11 @@ impl Prepared {
                 Ok(changed)
             }
             Change::CancelQuery { id } => {
-                let cancelled = self.session.engine.activity.cancel_query(self.session.principal(), id)?;
+                let cancelled = self.session.engine.activity.cancel_query(&self.session.shared.owner(), id)?;
                 Ok(cancelled as u64)
             }
             Change::CloseSession { id } => {
-                self.session.engine.activity.close_session(self.session.principal(), id)?;
+                self.session.engine.activity.close_session(&self.session.shared.owner(), id)?;
                 Ok(1)
             }
         }
@@ -161,6 +162,7 @@ impl Prepared {
         let limit = self.session.engine.limits.session_tables;
         let (mut batches, mut bytes) = (vec![], 0);
         while let Some(batch) = rows.try_next().await? {
+            let batch = compact(&batch)?;
             bytes += OF_A_BATCH + get_record_batch_memory_size(&batch);
             if bytes > limit {
                 return Err(Error::new(
@@ -178,10 +180,10 @@ impl Prepared {
 pub(super) fn writer(view: &MeshView, port: &PortRef, principal: &Principal) -> Result<Arc<dyn PortWriter>> {
     let denied = |what: String| Err(Error::new(ErrorKind::PermissionDenied, what));
     let Some(writer) = view.local.get(port).and_then(|opened| opened.writer.as_ref()) else {
-        return match view.snapshot.domains.get(&port.domain).map(|d| &d.node) {
-            Some(NodeLocation::Peer(url)) => Err(Error::new(
+        return match view.snapshot.domains.get(&port.domain).map(|d| &d.served_by) {
+            Some(ServedBy::Peers(urls)) => Err(Error::new(
                 ErrorKind::Unsupported,
-                format!("port `{port}` accepts rows only at its owner: connect to {url}"),
+                format!("port `{port}` accepts rows only at its owner: connect to {}", urls.join(" or ")),
             )),
             _ => denied(format!("port `{port}` accepts no rows: its node's config names no writers")),
         };

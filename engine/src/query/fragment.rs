@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Entry, Query, QueryStream, nullable};
 use crate::encode::decode;
+use crate::metrics::{SentEdge, Work, WorkKind};
 use crate::planner::cardinality;
-use crate::state::{EngineState, QueryContext, RunningQuery};
+use crate::state::{EngineState, Owner, QueryContext, RunningQuery};
 use crate::{Error, ErrorKind, Result, Settings, planner};
 
 /// A fragment that was planned and not run.
@@ -25,15 +26,18 @@ pub struct EstimatedFragment {
 
 /// Plans and starts a fragment that another node sent.
 pub(crate) async fn run_fragment(engine: &Arc<EngineState>, fragment: ReceivedFragment) -> Result<QueryStream> {
-    let query = admitted(engine, &fragment)?;
-    engine
+    let query = admitted(engine, &fragment, WorkKind::Fragment)?;
+    let work = query.listed.query.work.clone();
+    let edge = SentEdge(Some(engine.metrics.sent_to(fragment.head.via.last().map_or("unknown", String::as_str))));
+    let started = engine
         .cpu
         .run(async move {
             let state = query.state();
             let plan = planner::analyse(&state, decode(&fragment.encoded, &query.view)?)?;
             query.start_in(state, &plan, nullable(plan.schema().as_arrow())).await
         })
-        .await
+        .await;
+    Ok(started.inspect_err(|e| work.end(Some(e.kind())))?.sent_over(edge))
 }
 
 /// Estimates a fragment that another node may send.
@@ -41,8 +45,9 @@ pub(crate) async fn estimate_fragment(
     engine: &Arc<EngineState>,
     fragment: ReceivedFragment,
 ) -> Result<EstimatedFragment> {
-    let query = admitted(engine, &fragment)?;
-    engine
+    let query = admitted(engine, &fragment, WorkKind::Estimate)?;
+    let work = query.listed.query.work.clone();
+    let estimate = engine
         .cpu
         .run(async move {
             let state = query.state();
@@ -57,13 +62,46 @@ pub(crate) async fn estimate_fragment(
             };
             Ok(EstimatedFragment { schema: nullable(plan.schema().as_arrow()), estimate })
         })
-        .await
+        .await;
+    work.end(estimate.as_ref().err().map(Error::kind));
+    estimate
 }
 
 /// Returns the fragment as a query of this node, if it is within the limits.
-fn admitted(engine: &Arc<EngineState>, fragment: &ReceivedFragment) -> Result<Query> {
+fn admitted(engine: &Arc<EngineState>, fragment: &ReceivedFragment, kind: WorkKind) -> Result<Query> {
+    check_limits(engine, fragment).inspect_err(|e| engine.metrics.refused(kind, e.kind()))?;
+    let FragmentHead { query_id, principal, .. } = &fragment.head;
+    let limits = &engine.limits;
+    let head = FragmentHead {
+        deadline: fragment.head.deadline.min(Instant::now() + limits.query_timeout),
+        trace: fragment.head.trace.child(),
+        ..fragment.head.clone()
+    };
+    let work = Work::start(&engine.metrics, kind, &head);
+    Ok(Query {
+        engine: engine.clone(),
+        view: engine.mesh.view(),
+        settings: Settings::default(),
+        names: None,
+        listed: Arc::new(engine.activity.started(RunningQuery {
+            id: query_id.clone(),
+            owner: Owner::of_fragment(principal),
+            sql: None,
+            started: SystemTime::now(),
+            progress: OnceLock::new(),
+            stop: CancellationToken::new(),
+            work,
+        })),
+        context: Arc::new(QueryContext::new(head, limits.key_bytes, engine.metrics.clone())),
+        account: engine.accounts.of(principal),
+        entry: Entry::InLine,
+    })
+}
+
+/// Checks that a fragment is within the limits.
+fn check_limits(engine: &EngineState, fragment: &ReceivedFragment) -> Result<()> {
     let ReceivedFragment { head, encoded } = fragment;
-    let FragmentHead { query_id, principal, via, .. } = head;
+    let FragmentHead { query_id, principal, via, trace, .. } = head;
     let hops = head.hops;
     if hops > engine.limits.max_hops {
         return Err(Error::new(
@@ -81,23 +119,6 @@ fn admitted(engine: &Arc<EngineState>, fragment: &ReceivedFragment) -> Result<Qu
             format!("a fragment came with {key_bytes} bytes of keys, but at most {limit} are accepted (limits.keys)"),
         ));
     }
-    tracing::debug!(query = query_id, %principal, via = via.join(" "), hops, key_bytes, "fragment");
-    let deadline = head.deadline.min(Instant::now() + engine.limits.query_timeout);
-    Ok(Query {
-        engine: engine.clone(),
-        view: engine.mesh.view(),
-        settings: Settings::default(),
-        context: Arc::new(QueryContext::new(FragmentHead { deadline, ..head.clone() }, limit)),
-        names: None,
-        listed: Arc::new(engine.activity.started(RunningQuery {
-            id: query_id.clone(),
-            session: None,
-            principal: principal.clone(),
-            sql: None,
-            started: SystemTime::now(),
-            progress: OnceLock::new(),
-            stop: CancellationToken::new(),
-        })),
-        entry: Entry::InLine,
-    })
+    tracing::debug!(query = query_id, %trace, %principal, via = via.join(" "), hops, key_bytes, "fragment");
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Rows that a client uploads: into a table of its session, which may be created, or into a port.
 
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -10,11 +10,14 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use portolan_catalog::PortRef;
 use portolan_catalog::nearest::nearest;
+use portolan_connectors::{FragmentHead, TraceContext};
 use tokio_util::sync::CancellationToken;
 
+use crate::execution::compact::compact;
 use crate::execution::conform::{conform, lossless};
 use crate::execution::errors::cancelled;
 use crate::mesh::MeshView;
+use crate::metrics::{Work, WorkKind};
 use crate::names::{RESERVED_CATALOG, SESSION_SCHEMA};
 use crate::planner::resolve::change::distinct_names;
 use crate::state::tables::{Creation, TableContent, unknown};
@@ -78,21 +81,27 @@ pub(crate) async fn ingest(
 ) -> Result<u64> {
     session.require_open()?;
     distinct_names(&columns)?;
+    let id = uuid::Uuid::new_v4().to_string();
+    let trace = session.trace.as_ref().map_or_else(TraceContext::start, TraceContext::child);
+    // An upload sends no fragments, so the deadline of the head has no effect.
+    let head = FragmentHead { trace, ..FragmentHead::new(&id, session.principal().clone(), Instant::now()) };
     let listed = session.engine.activity.started(RunningQuery {
-        id: uuid::Uuid::new_v4().to_string(),
-        session: Some(session.id().to_owned()),
-        principal: session.principal().clone(),
+        id,
+        owner: session.shared.owner(),
         sql: Some(format!("INGEST INTO {}", target.name())),
         started: SystemTime::now(),
         progress: OnceLock::new(),
         stop: session.shared.closed.child_token(),
+        work: Work::start(&session.engine.metrics, WorkKind::Query, &head),
     });
     let rows = until_stopped(rows, listed.query.stop.clone());
-    if target.is_of_session() {
+    let outcome = if target.is_of_session() {
         into_table(session, target, mode, columns, rows).await
     } else {
         into_port(session, target, mode, rows).await
-    }
+    };
+    listed.query.work.end(outcome.as_ref().err().map(Error::kind));
+    outcome
 }
 
 async fn into_table(
@@ -145,6 +154,7 @@ async fn bounded(
     let limit = session.engine.limits.session_tables;
     let (mut batches, mut bytes) = (vec![], 0);
     while let Some(batch) = rows.try_next().await? {
+        let batch = compact(&batch)?;
         bytes += OF_A_BATCH + get_record_batch_memory_size(&batch);
         if bytes > limit {
             let what = format!(

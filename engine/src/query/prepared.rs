@@ -18,12 +18,13 @@ use crate::bounds::{check_plan, check_types};
 use crate::execution::conform::lossless;
 use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
+use crate::metrics::WorkKind;
 use crate::names::SessionNames;
 use crate::planner::analyse_statement;
 use crate::planner::resolve::change::Change;
 use crate::planner::resolve::{Assignment, Resolved, resolve};
 use crate::state::SessionHandle;
-use crate::{Error, ErrorKind, Result, explain};
+use crate::{Error, ErrorKind, Result, TraceContext, explain};
 
 /// The kind of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +58,9 @@ impl Prepared {
         session.require_open()?;
         let session = session.clone();
         let sql = sql.to_owned();
-        let cpu = session.engine.clone();
-        cpu.cpu
+        let engine = session.engine.clone();
+        let prepared = engine
+            .cpu
             .run(async move {
                 let view = session.engine.mesh.view();
                 let names = Arc::new(SessionNames::of(&session));
@@ -86,7 +88,15 @@ impl Prepared {
                 let resolved = Arc::new(resolved);
                 Ok(Self { session, sql, view, names, resolved, schema, parameters, deadline: None })
             })
-            .await
+            .await;
+        prepared.inspect_err(|e| engine.metrics.refused(WorkKind::Query, e.kind()))
+    }
+
+    /// Returns the same statement, whose runs are a part of this span of a client.
+    #[must_use]
+    pub fn traced(mut self, trace: Option<TraceContext>) -> Self {
+        self.session.trace = trace;
+        self
     }
 
     /// Returns the text of the statement.

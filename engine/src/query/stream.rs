@@ -11,6 +11,7 @@ use portolan_connectors::{FragmentSummary, PulledRows, lock};
 
 use super::Ready;
 use crate::execution::run::Batches;
+use crate::metrics::SentEdge;
 use crate::progress::EdgeProgress;
 use crate::{Error, ErrorKind, ProgressHandle, Result, explain};
 
@@ -24,6 +25,8 @@ pub struct QueryStream {
     rows: RowSource,
     /// True if the summary includes the metrics of the operators.
     measured: bool,
+    /// The edge to the node that sent the query as a fragment.
+    edge: SentEdge,
 }
 
 /// The current plan of a query. It is final when the query has ended.
@@ -44,7 +47,8 @@ impl QueryStream {
         batches: Batches,
         measured: bool,
     ) -> Self {
-        Self { schema, query_id, progress, plan: Some(plan), rows: RowSource::Running(batches), measured }
+        let (rows, edge) = (RowSource::Running(batches), SentEdge::default());
+        Self { schema, query_id, progress, plan: Some(plan), rows, measured, edge }
     }
 
     /// Returns the current plan.
@@ -60,6 +64,7 @@ impl QueryStream {
             plan: None,
             rows: RowSource::Fixed(batches.into_iter()),
             measured: false,
+            edge: SentEdge::default(),
         }
     }
 
@@ -69,6 +74,16 @@ impl QueryStream {
         let batch = RecordBatch::try_new(schema.clone(), vec![counts])
             .map_err(|e| Error::new(ErrorKind::Internal, "a count does not form a batch").with_source(e))?;
         Ok(Self::fixed(schema, vec![batch]))
+    }
+
+    /// Sets the edge over which the rows are sent.
+    pub(super) fn sent_over(self, edge: SentEdge) -> Self {
+        Self { edge, ..self }
+    }
+
+    /// Returns the counter of the rows that are sent to the node of this fragment.
+    pub fn edge(&self) -> SentEdge {
+        self.edge.clone()
     }
 
     /// Returns the columns.

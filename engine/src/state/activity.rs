@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, Weak};
 
 use portolan_connectors::lock;
 
-use super::RunningQuery;
 use super::session::Shared;
-use crate::{Error, ErrorKind, Principal, Result};
+use super::{Owner, RunningQuery};
+use crate::{Error, ErrorKind, Result};
 
 /// The open sessions and running queries of an engine.
 #[derive(Debug, Default)]
@@ -47,21 +47,28 @@ impl Activity {
     }
 
     /// Returns the sessions that `viewer` may see, ordered by identifier.
-    pub(crate) fn sessions(&self, viewer: &Principal) -> Vec<Arc<Shared>> {
+    pub(crate) fn sessions(&self, viewer: &Owner) -> Vec<Arc<Shared>> {
         let sessions = lock(&self.sessions).values().filter_map(Weak::upgrade).collect::<Vec<_>>();
-        sessions.into_iter().filter(|s| !s.closed.is_cancelled() && may_manage(viewer, &s.principal)).collect()
+        sessions.into_iter().filter(|s| !s.closed.is_cancelled() && viewer.may_manage(&s.owner())).collect()
+    }
+
+    /// Returns the number of open sessions.
+    pub(crate) fn open_sessions(&self) -> usize {
+        // The last reference to a session may be dropped here, so the lock must not be held.
+        let sessions: Vec<_> = lock(&self.sessions).values().filter_map(Weak::upgrade).collect();
+        sessions.iter().filter(|session| !session.closed.is_cancelled()).count()
     }
 
     /// Returns the queries that `viewer` may see, the oldest first.
-    pub(crate) fn queries(&self, viewer: &Principal) -> Vec<Arc<RunningQuery>> {
-        lock(&self.queries).values().filter(|q| may_manage(viewer, &q.principal)).cloned().collect()
+    pub(crate) fn queries(&self, viewer: &Owner) -> Vec<Arc<RunningQuery>> {
+        lock(&self.queries).values().filter(|q| viewer.may_manage(&q.owner)).cloned().collect()
     }
 
     /// Cancels every query with this identifier that runs at this node, and returns their number.
     ///
     /// # Errors
     /// `NotFound` if `viewer` can see none. The error does not reveal whether another principal runs one.
-    pub(crate) fn cancel_query(&self, viewer: &Principal, id: &str) -> Result<usize> {
+    pub(crate) fn cancel_query(&self, viewer: &Owner, id: &str) -> Result<usize> {
         let found: Vec<_> = self.queries(viewer).into_iter().filter(|q| q.id == id).collect();
         if found.is_empty() {
             return Err(Error::new(
@@ -79,7 +86,7 @@ impl Activity {
     ///
     /// # Errors
     /// `NotFound` if `viewer` can see no session with this identifier.
-    pub(crate) fn close_session(&self, viewer: &Principal, id: &str) -> Result<()> {
+    pub(crate) fn close_session(&self, viewer: &Owner, id: &str) -> Result<()> {
         let found = self.sessions(viewer).into_iter().find(|s| s.id == id);
         let session = found.ok_or_else(|| {
             Error::new(
@@ -96,7 +103,7 @@ impl Activity {
 
     /// Returns the number of queries that a session runs.
     pub(crate) fn queries_of(&self, session: &str) -> usize {
-        lock(&self.queries).values().filter(|q| q.session.as_deref() == Some(session)).count()
+        lock(&self.queries).values().filter(|q| q.owner.session.as_deref() == Some(session)).count()
     }
 }
 
@@ -104,9 +111,4 @@ impl Drop for ActivityGuard {
     fn drop(&mut self) {
         lock(&self.activity.queries).remove(&self.number);
     }
-}
-
-/// True if `viewer` may see and stop the activity of `owner`.
-fn may_manage(viewer: &Principal, owner: &Principal) -> bool {
-    viewer.is_admin() || viewer.is_same(owner)
 }

@@ -7,10 +7,12 @@ use datafusion::execution::session_state::SessionState;
 
 use super::Activity;
 use crate::Limits;
+use crate::execution::accounts::Accounts;
 use crate::execution::admission::Admission;
-use crate::execution::memory::SharedMemory;
 use crate::execution::runtime::CpuRuntime;
+use crate::execution::spill_folder::SpillFolder;
 use crate::mesh::Mesh;
+use crate::metrics::Metrics;
 
 /// The state that the sessions of one engine share.
 #[derive(Debug)]
@@ -19,10 +21,11 @@ pub(crate) struct EngineState {
     pub(crate) limits: Limits,
     pub(crate) cpu: CpuRuntime,
     pub(crate) admission: Admission,
-    pub(crate) memory: Arc<SharedMemory>,
-    /// The memory of sessions outside their queries. It is a share of `memory`, so that it leaves enough for queries.
-    pub(crate) held: Arc<SharedMemory>,
+    pub(crate) accounts: Accounts,
     pub(crate) activity: Arc<Activity>,
+    pub(crate) metrics: Arc<Metrics>,
     /// Functions, rules and configuration. Each query starts with a copy.
     pub(crate) base: SessionState,
+    /// The engine's folder for spilled data, which is removed last.
+    pub(crate) _spill_folder: Option<SpillFolder>,
 }

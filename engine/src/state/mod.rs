@@ -1,13 +1,15 @@
-//! State that lives as long as an engine or one of its sessions: the shared state, the activity, and the tables of
-//! sessions.
+//! State that lives as long as an engine or one of its sessions: the shared state, the activity with its owners, and the
+//! tables of sessions.
 
 mod activity;
 mod engine;
+mod owner;
 mod query;
 mod session;
 pub(crate) mod tables;
 
 pub(crate) use activity::{Activity, ActivityGuard};
 pub(crate) use engine::EngineState;
+pub(crate) use owner::Owner;
 pub(crate) use query::{QueryContext, RunningQuery};
 pub(crate) use session::SessionHandle;

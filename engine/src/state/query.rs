@@ -1,21 +1,21 @@
 //! A running query: the facts that others can see, and the context that its fragments share.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use portolan_connectors::FragmentHead;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Principal, ProgressHandle};
+use super::Owner;
+use crate::ProgressHandle;
+use crate::metrics::{Metrics, Work};
 
 /// A query that is planned, waits, or runs.
 #[derive(Debug)]
 pub(crate) struct RunningQuery {
     /// The identifier of the query, which is the same at every node on the query's path.
     pub(crate) id: String,
-    /// The session of the query; `None` for a fragment of another node's query.
-    pub(crate) session: Option<String>,
-    pub(crate) principal: Principal,
+    pub(crate) owner: Owner,
     /// The statement; `None` for a fragment of another node's query.
     pub(crate) sql: Option<String>,
     pub(crate) started: SystemTime,
@@ -23,6 +23,8 @@ pub(crate) struct RunningQuery {
     pub(crate) progress: OnceLock<ProgressHandle>,
     /// The signal that cancels the query.
     pub(crate) stop: CancellationToken,
+    /// The query as it is counted.
+    pub(crate) work: Arc<Work>,
 }
 
 /// The context that the fragments of one query share.
@@ -32,13 +34,15 @@ pub(crate) struct QueryContext {
     pub(crate) head: FragmentHead,
     /// The largest size of a fragment's join keys, in bytes.
     pub(crate) key_bytes: usize,
+    /// The counters of the engine.
+    pub(crate) metrics: Arc<Metrics>,
     /// The time when fragments started to wait for join keys.
     pub(crate) waiting_since: OnceLock<Instant>,
 }
 
 impl QueryContext {
     /// Returns the context of a query, before any fragment waits.
-    pub(crate) fn new(head: FragmentHead, key_bytes: usize) -> Self {
-        Self { head, key_bytes, waiting_since: OnceLock::new() }
+    pub(crate) fn new(head: FragmentHead, key_bytes: usize, metrics: Arc<Metrics>) -> Self {
+        Self { head, key_bytes, metrics, waiting_since: OnceLock::new() }
     }
 }

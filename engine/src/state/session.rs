@@ -1,13 +1,15 @@
 //! An open session: its identifier, settings and tables, and its engine.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use portolan_connectors::lock;
+use portolan_connectors::{TraceContext, lock};
 use tokio_util::sync::CancellationToken;
 
-use super::EngineState;
 use super::tables::SessionTables;
+use super::{EngineState, Owner};
+use crate::execution::accounts::Account;
 use crate::{Error, ErrorKind, Principal, Result, Settings};
 
 /// An open session. Cloning is cheap, and clones share settings and tables.
@@ -15,6 +17,8 @@ use crate::{Error, ErrorKind, Principal, Result, Settings};
 pub(crate) struct SessionHandle {
     pub(crate) engine: Arc<EngineState>,
     pub(crate) shared: Arc<Shared>,
+    /// The span of the client that statements are a part of, if there is one. Clones may have different ones.
+    pub(crate) trace: Option<TraceContext>,
 }
 
 /// The state that the clones of a session share.
@@ -22,26 +26,33 @@ pub(crate) struct SessionHandle {
 pub(crate) struct Shared {
     pub(crate) id: String,
     pub(crate) principal: Principal,
+    /// What the principal of the session uses, in all of its sessions.
+    pub(crate) account: Arc<Account>,
     pub(crate) opened: SystemTime,
     pub(crate) tables: SessionTables,
     /// The signal that the session was closed, which cancels its queries.
     pub(crate) closed: CancellationToken,
     settings: Mutex<Settings>,
+    /// True if the session ends with the call that opened it.
+    brief: AtomicBool,
 }
 
 impl SessionHandle {
-    /// Opens a session on an engine.
-    pub(crate) fn open(engine: Arc<EngineState>, principal: Principal) -> Self {
+    /// Opens a session on an engine. `brief` is true if the session ends with the call that opened it.
+    pub(crate) fn open(engine: Arc<EngineState>, principal: Principal, brief: bool) -> Self {
+        let account = engine.accounts.of(&principal);
         let shared = Arc::new(Shared {
             id: uuid::Uuid::new_v4().to_string(),
             principal,
             opened: SystemTime::now(),
-            tables: SessionTables::new(engine.held.clone(), engine.limits.session_tables),
+            tables: SessionTables::new(account.tables.clone(), engine.limits.session_tables),
+            account,
             closed: CancellationToken::new(),
             settings: Mutex::default(),
+            brief: AtomicBool::new(brief),
         });
         engine.activity.opened(&shared);
-        Self { engine, shared }
+        Self { engine, shared, trace: None }
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -75,6 +86,17 @@ impl SessionHandle {
 }
 
 impl Shared {
+    /// Returns the owner of the session.
+    pub(crate) fn owner(&self) -> Owner {
+        let brief = self.brief.load(Ordering::Relaxed);
+        Owner { principal: self.principal.clone(), session: Some(self.id.clone()), brief }
+    }
+
+    /// Keeps the session beyond the call that opened it.
+    pub(crate) fn keep(&self) {
+        self.brief.store(false, Ordering::Relaxed);
+    }
+
     /// Stops the session's queries, and drops its tables.
     pub(crate) fn close(&self) {
         self.closed.cancel();

@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
-use datafusion::physical_plan::spill::get_record_batch_memory_size;
+use datafusion::common::utils::memory::RecordBatchMemoryCounter;
 use portolan_catalog::nearest::nearest;
 use portolan_connectors::lock;
 
+use crate::execution::budget::Budget;
+use crate::execution::compact::compact;
 use crate::execution::conform::conform;
-use crate::execution::memory::SharedMemory;
 use crate::{Error, ErrorKind, Result};
 
 /// The suffix of a table's name for rows with row numbers. It cannot be written without quotes.
@@ -32,7 +33,7 @@ const SMALL_BATCH: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct SessionTables {
     tables: Mutex<Tables>,
-    shared: Arc<SharedMemory>,
+    shared: Arc<Budget>,
     limit: usize,
 }
 
@@ -50,13 +51,13 @@ pub(crate) struct TableContent {
 }
 
 impl TableContent {
-    /// Returns a content with these columns and rows.
+    /// Returns a content with these columns and copies of these rows.
     ///
     /// # Errors
     /// `InvalidQuery` if a value does not fit its column.
     pub(crate) fn new(schema: SchemaRef, batches: &[RecordBatch]) -> Result<Self> {
         let batches = batches.iter().filter(|batch| batch.num_rows() > 0);
-        let batches = batches.map(|batch| conform(batch, &schema)).collect::<Result<_>>()?;
+        let batches = batches.map(|batch| compact(&conform(batch, &schema)?)).collect::<Result<_>>()?;
         Ok(Self { schema, batches })
     }
 
@@ -65,7 +66,11 @@ impl TableContent {
     }
 
     fn bytes(&self) -> usize {
-        self.batches.iter().map(get_record_batch_memory_size).sum()
+        let mut memory = RecordBatchMemoryCounter::new();
+        for batch in &self.batches {
+            memory.count_batch(batch);
+        }
+        memory.memory_usage()
     }
 
     /// Returns a content with additional rows.
@@ -86,7 +91,7 @@ impl TableContent {
 }
 
 impl SessionTables {
-    pub(crate) fn new(shared: Arc<SharedMemory>, limit: usize) -> Self {
+    pub(crate) fn new(shared: Arc<Budget>, limit: usize) -> Self {
         Self { tables: Mutex::default(), shared, limit }
     }
 
@@ -243,7 +248,7 @@ pub(crate) fn unknown(name: &str, tables: &BTreeMap<String, Arc<TableContent>>) 
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::array::{ArrayRef, Int64Array, StringViewArray};
     use arrow::datatypes::{DataType, Field, Schema};
 
     use super::*;
@@ -259,7 +264,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_given_back() {
-        let shared = SharedMemory::new(20_000);
+        let shared = Budget::new(20_000, "tables");
         let tables = SessionTables::new(shared.clone(), 10_000);
         tables.create("a", content(0..1000), Creation::New).unwrap();
         let error = tables.append("a", &content([]).schema, &[rows(0..1000)]).unwrap_err();
@@ -277,8 +282,22 @@ mod tests {
     }
 
     #[test]
+    fn slices_of_a_batch_of_strings_count_once() {
+        let texts = (0..80_000).map(|i| Some(format!("a string that is too long for a view {i}")));
+        let texts: StringViewArray = texts.collect();
+        let all = RecordBatch::try_from_iter([("t", Arc::new(texts) as ArrayRef)]).unwrap();
+        let slices: Vec<_> = (0..10).map(|i| all.slice(i * 8000, 8000)).collect();
+        // 16 bytes of a view, and the bytes of a string.
+        let expected = 80_000 * (16 + 43);
+        let content = TableContent::new(all.schema(), &slices).unwrap();
+        assert!(content.bytes() < expected * 11 / 10, "{} bytes, expected {expected}", content.bytes());
+        let few = TableContent::new(all.schema(), &[all.slice(7, 10)]).unwrap();
+        assert!(few.bytes() < 10_000, "{} bytes", few.bytes());
+    }
+
+    #[test]
     fn what_is_no_row_is_bounded_too() {
-        let tables = SessionTables::new(SharedMemory::new(1 << 20), 1 << 20);
+        let tables = SessionTables::new(Budget::new(1 << 20, "tables"), 1 << 20);
         let error = tables.create(&"x".repeat(LONGEST_NAME + 1), content([]), Creation::New).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidQuery);
         tables.create(&"x".repeat(LONGEST_NAME), content([]), Creation::New).unwrap();
@@ -289,7 +308,7 @@ mod tests {
 
     #[test]
     fn names_and_changes() {
-        let tables = SessionTables::new(SharedMemory::new(1 << 20), 1 << 20);
+        let tables = SessionTables::new(Budget::new(1 << 20, "tables"), 1 << 20);
         tables.create("list", content([1]), Creation::New).unwrap();
         assert_eq!(tables.create("list", content([2]), Creation::New).unwrap_err().kind(), ErrorKind::AlreadyExists);
         assert!(!tables.create("list", content([2]), Creation::IfNotExists).unwrap());

@@ -9,6 +9,7 @@ use portolan_engine::{Error, ErrorKind, Principal, Result};
 
 use super::identity::{Identity, principal_name};
 use crate::failure::{invalid, unauthenticated};
+use crate::listener::network;
 use crate::options::AuthOptions;
 
 mod key_source;
@@ -84,12 +85,20 @@ impl Authenticator {
         if self.anonymous {
             // If every caller is anonymous, nodes are anonymous too.
             let node = self.users.is_empty() && self.tokens.is_empty() && !self.certificates;
-            Ok(Identity { node, ..Identity::of(Principal::anonymous()) })
+            let principal = Principal::anonymous_at(peer.address.map(network));
+            Ok(Identity { node, ..Identity::of(principal) })
         } else {
-            Err(unauthenticated(format!(
-                "this node accepts no anonymous callers: connect with {}",
-                self.ways().join(" or ")
-            )))
+            Err(self.refusal("accepts no anonymous callers"))
+        }
+    }
+
+    /// Returns the error for a caller that shows nothing, or a password at a node without passwords. `why` is what the
+    /// node does not accept.
+    fn refusal(&self, why: &str) -> Error {
+        match self.ways().as_slice() {
+            // Nodes log in with their keys, which are not checked here.
+            [] => unauthenticated(format!("this node {why}: only the nodes in its `trusted_nodes` can log in")),
+            ways => unauthenticated(format!("this node {why}: connect with {}", ways.join(" or "))),
         }
     }
 
@@ -99,7 +108,7 @@ impl Authenticator {
             return logged(self.check_token_of(user, &password).await, user, peer);
         }
         let mut attempt = Throttle::attempt(Some(user), peer.address);
-        let outcome = self.check_password(&mut attempt, user, password).await;
+        let outcome = self.check_password(&mut attempt, user, password, peer).await;
         match &outcome {
             Ok(_) => self.throttle.succeeded(&attempt),
             Err(e) if e.kind() == ErrorKind::Unauthenticated => {
@@ -117,16 +126,22 @@ impl Authenticator {
         logged(self.tokens.check(token).await, TOKEN_USER, peer)
     }
 
-    async fn check_password(&self, attempt: &mut Attempt, user: &str, password: String) -> Result<Identity> {
+    async fn check_password(
+        &self,
+        attempt: &mut Attempt,
+        user: &str,
+        password: String,
+        peer: &CallOrigin,
+    ) -> Result<Identity> {
         if self.passwords.is_empty() {
-            return Err(match self.ways().as_slice() {
-                [] => unauthenticated("this node has no users: connect without user and password"),
-                ways => unauthenticated(format!("this node has no passwords: connect with {}", ways.join(" or "))),
+            return Err(match self.ways().is_empty() && self.anonymous {
+                true => unauthenticated("this node has no users: connect without user and password"),
+                false => self.refusal("has no passwords"),
             });
         }
         let turn = loop {
             self.throttle.wait(attempt).await?;
-            let turn = self.passwords.turn().await?;
+            let turn = self.passwords.turn(peer.address).await?;
             // Many concurrent attempts can pass the first check before the first of them fails.
             if !self.throttle.owes(attempt) {
                 break turn;

@@ -7,7 +7,7 @@ use portolan_engine::{Engine, Result, Session};
 
 use super::auth::{Authenticator, CallOrigin, is_jwt};
 use super::authorization::Authorization;
-use super::caller::{Caller, preset, session_cookie};
+use super::caller::{Caller, preset, session_cookie, trace};
 use super::delegation::Delegations;
 use super::headers::Headers;
 use super::identity::Identity;
@@ -52,7 +52,7 @@ impl Callers {
 
     /// Identifies the caller of a call by the call's headers.
     pub(crate) async fn identify(&self, headers: &Headers<'_>, peer: &CallOrigin) -> Result<Caller> {
-        let caller = match self.authenticate(Authorization::of(headers)?, peer, Occasion::Call).await? {
+        let mut caller = match self.authenticate(Authorization::of(headers)?, peer, Occasion::Call).await? {
             Shown::Session { key, identity, session } => Caller::kept(identity, session, key),
             Shown::Identity(identity) => match session_cookie(headers) {
                 Some(cookie) => {
@@ -60,12 +60,13 @@ impl Callers {
                     Caller::kept(identity, session, key)
                 }
                 None => {
-                    let session = self.engine.session(identity.principal.clone());
+                    let session = self.engine.brief_session(identity.principal.clone());
                     Caller::fresh(identity, session, self.sessions.clone())
                 }
             },
         };
         preset(&caller.session, headers)?;
+        caller.session = caller.session.traced(trace(headers));
         Ok(caller)
     }
 

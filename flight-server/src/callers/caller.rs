@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use portolan_engine::{Result, Session};
+use portolan_connectors::node::protocol::{TRACEPARENT_KEY, TRACESTATE_KEY};
+use portolan_engine::{Result, Session, TraceContext};
 
 use super::headers::Headers;
 use super::identity::Identity;
@@ -68,6 +69,12 @@ pub(super) fn preset(session: &Session, headers: &Headers<'_>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Returns the span that a call is a part of, if the call has one. An invalid header is ignored, as the standard
+/// requires.
+pub(super) fn trace(headers: &Headers<'_>) -> Option<TraceContext> {
+    TraceContext::parse(headers.text(TRACEPARENT_KEY)?, headers.text(TRACESTATE_KEY))
 }
 
 /// Returns the session cookie.

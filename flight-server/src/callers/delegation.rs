@@ -14,14 +14,12 @@ use portolan_engine::{Error, ErrorKind, Principal, Result};
 use serde::de::DeserializeOwned;
 
 use self::used_tokens::UsedTokens;
-use super::identity::{Identity, NODE};
+use super::identity::{Identity, NODE, is_sound_name, is_sound_value};
 use crate::failure::{invalid, unauthenticated};
 use crate::options::{Allowed, DelegationOptions, TrustedNode};
 
 /// The largest difference between the clocks of two nodes, in seconds.
 const SKEW: u64 = 30;
-/// The largest size of a principal's name, a group's name or an attribute, in bytes.
-const MAX_TEXT: usize = 512;
 
 /// The nodes that this node trusts, and the URLs of this node.
 pub(crate) struct Delegations {
@@ -67,6 +65,11 @@ impl Delegations {
         }
         let audiences = if options.audiences.is_empty() { here } else { options.audiences.clone() };
         Ok(Self { trusted, audiences: audiences.iter().map(|url| plain(url)).collect() })
+    }
+
+    /// Returns the URLs of this node.
+    pub(crate) fn audiences(&self) -> &[String] {
+        &self.audiences
     }
 
     /// Returns the principal of the fragment in a ticket that came from `caller`.
@@ -255,7 +258,7 @@ fn belongs(claims: &IdentityClaims, ticket: &FragmentTicket) -> Result<Vec<Strin
             ticket.hops
         )));
     }
-    if chain.iter().any(|name| !is_sound(name)) {
+    if chain.iter().any(|name| !is_sound_name(name)) {
         return Err(denied(format!("node `{iss}` names invalid nodes on the path of the query")));
     }
     Ok(chain)
@@ -266,8 +269,11 @@ fn acted_for(node: &TrustedNode, claims: &IdentityClaims) -> Result<Principal> {
     let (name, principal) = (&node.name, &claims.registered.sub);
     let names = std::iter::once(principal).chain(&claims.groups).chain(claims.attributes.keys());
     let values = claims.attributes.values().flatten();
-    if !names.into_iter().all(|name| is_sound(name)) || !values.into_iter().all(|value| value.len() <= MAX_TEXT) {
-        return Err(denied(format!("node `{name}` sent an invalid principal: a name or value is empty or too long")));
+    if !names.into_iter().all(|name| is_sound_name(name)) || !values.into_iter().all(|value| is_sound_value(value)) {
+        return Err(denied(format!(
+            "node `{name}` sent an invalid principal: a name or value is empty, too long, or has control characters, \
+             invisible characters or marks of direction"
+        )));
     }
     if principal.starts_with(NODE) || !node.may_act_for.allows(principal) {
         return Err(denied(format!(
@@ -287,11 +293,6 @@ fn acted_for(node: &TrustedNode, claims: &IdentityClaims) -> Result<Principal> {
     }
     let principal = Principal::new(principal).with_groups(&claims.groups);
     Ok(claims.attributes.iter().fold(principal, |p, (name, values)| p.with_attribute(name, values)))
-}
-
-/// True if a text can be a name, and is safe to log.
-fn is_sound(text: &str) -> bool {
-    !text.is_empty() && text.len() <= MAX_TEXT && !text.chars().any(char::is_control)
 }
 
 /// Returns the sender of an unsigned fragment.

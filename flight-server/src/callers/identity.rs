@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use portolan_catalog::is_printable;
 use portolan_engine::{Principal, Result};
 
 use crate::failure::unauthenticated;
@@ -10,6 +11,8 @@ use crate::failure::unauthenticated;
 pub(super) const NODE: &str = "node:";
 /// The longest name of a principal, in bytes.
 const MAX_NAME: usize = 256;
+/// The longest name or value among the claims of another node, in bytes.
+const MAX_TEXT: usize = 512;
 
 /// The identity of an authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +38,10 @@ impl Identity {
 
 /// Returns a name from a token or a certificate, if a principal may have that name.
 pub(super) fn principal_name(name: &str) -> Result<&str> {
-    if name.trim().is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+    if name.trim().is_empty() || name.len() > MAX_NAME || !is_printable(name) {
         return Err(unauthenticated(format!(
-            "the name of a principal must not be empty, over {MAX_NAME} bytes, or contain control characters"
+            "the name of a principal must not be empty, over {MAX_NAME} bytes, or contain control characters, invisible \
+             characters or marks of direction"
         )));
     }
     if name == Principal::anonymous().name() {
@@ -49,4 +53,14 @@ pub(super) fn principal_name(name: &str) -> Result<&str> {
         )));
     }
     Ok(name)
+}
+
+/// True if a text can be a name among the claims of another node: not empty, not too long, and safe to show.
+pub(super) fn is_sound_name(text: &str) -> bool {
+    !text.is_empty() && is_sound_value(text)
+}
+
+/// True if a text can be a value among the claims of another node: not too long, and safe to show.
+pub(super) fn is_sound_value(text: &str) -> bool {
+    text.len() <= MAX_TEXT && is_printable(text)
 }

@@ -85,6 +85,7 @@ impl Sessions {
             return Ok(());
         }
         self.make_room(&mut kept, identity)?;
+        session.keep();
         kept.insert(key, OpenSession { identity: identity.clone(), session: session.clone(), used: Instant::now() });
         Ok(())
     }
@@ -167,10 +168,10 @@ impl Sessions {
         Ok(session)
     }
 
-    /// Makes room for one more session of a principal.
+    /// Makes room for one more session of a principal. The sessions of visitors at other addresses stay.
     fn make_room(&self, kept: &mut HashMap<String, OpenSession>, identity: &Identity) -> Result<()> {
         let of_same = |kept: &HashMap<String, OpenSession>| {
-            kept.values().filter(|k| k.identity.principal.is_same(&identity.principal)).count()
+            kept.values().filter(|k| k.identity.principal.shares_account(&identity.principal)).count()
         };
         if kept.len() >= self.most || of_same(kept) >= self.most_per_principal {
             self.retain_open(kept);
@@ -178,7 +179,7 @@ impl Sessions {
         if of_same(kept) >= self.most_per_principal {
             let oldest = kept
                 .iter()
-                .filter(|(_, k)| k.identity.principal.is_same(&identity.principal) && !k.session.is_in_use())
+                .filter(|(_, k)| k.identity.principal.shares_account(&identity.principal) && !k.session.is_in_use())
                 .min_by_key(|(_, k)| k.used)
                 .map(|(key, _)| key.clone());
             match oldest.and_then(|oldest| kept.remove(&oldest)) {

@@ -5,9 +5,8 @@ use std::collections::HashMap;
 use arrow_flight::sql::Command;
 use arrow_flight::{Action, ActionType, CancelStatus, FlightInfo};
 use bytes::Bytes;
-use portolan_connectors::node::protocol::{
-    ACTION_CATALOG, ACTION_HELLO, ACTION_PROGRESS, CatalogRequest, NodeHello, ProgressRequest,
-};
+use portolan_connectors::node::protocol::{ACTION_CATALOG, ACTION_HELLO, ACTION_PROGRESS, NodeHello, ProgressRequest};
+use portolan_connectors::node::signed_catalog::{CatalogContent, CatalogRequest, MAX_NONCE_BYTES, SignedCatalog};
 use portolan_engine::settings::SETTINGS;
 use portolan_engine::{Error, ErrorKind, Progress, Result};
 use prost::Message;
@@ -18,6 +17,7 @@ use crate::callers::Caller;
 use crate::dispatch::{
     CloseSessionStatus, OptionValue, Request, SessionOptions, SetSessionOptionErrorValue, plain, ticket, unknown,
 };
+use crate::failure::invalid;
 use crate::statements::handle_and_part;
 
 /// The node's own actions, each with a description.
@@ -41,11 +41,8 @@ impl Service {
         match action.r#type.as_str() {
             ACTION_HELLO => Ok(self.hello(caller, &plain(action.body)?).encode_to_vec().into()),
             ACTION_CATALOG => {
-                let CatalogRequest { known, proof } = plain(action.body)?;
-                json(&match self.callers.delegations.trusts(&caller.identity, proof.as_deref()) {
-                    true => self.engine.catalog(known.as_deref()),
-                    false => self.engine.redacted_catalog(known.as_deref()),
-                })
+                let request: CatalogRequest = plain(action.body)?;
+                Ok(self.catalog(caller, &request)?.encode_to_vec().into())
             }
             ACTION_PROGRESS => {
                 let request: ProgressRequest = plain(action.body)?;
@@ -53,6 +50,27 @@ impl Service {
             }
             other => Err(unknown(other)),
         }
+    }
+
+    /// Returns the catalogs of the domains that this node owns, signed for this request. Only a trusted node gets the
+    /// statistics of classified columns.
+    fn catalog(&self, caller: &Caller, request: &CatalogRequest) -> Result<SignedCatalog> {
+        let size = request.nonce.len();
+        if size > MAX_NONCE_BYTES {
+            return Err(invalid(format!(
+                "the nonce of a catalog request has {size} bytes, but at most {MAX_NONCE_BYTES} are accepted"
+            )));
+        }
+        let (delegations, known) = (&self.callers.delegations, request.known.as_deref());
+        let content = CatalogContent {
+            instance: self.engine.instance().to_owned(),
+            audiences: delegations.audiences().to_vec(),
+            answer: match delegations.trusts(&caller.identity, request.proof.as_deref()) {
+                true => self.engine.catalog(known),
+                false => self.engine.redacted_catalog(known),
+            },
+        };
+        SignedCatalog::sign(&self.key, &request.nonce, &content)
     }
 
     fn progress(&self, caller: &Caller, handle: &[u8]) -> Result<Progress> {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow_flight::sql::Command;
 use futures::StreamExt;
-use portolan_connectors::node::protocol::{FragmentTicket, NodeHello};
-use portolan_engine::{EstimatedFragment, ReceivedFragment, Result};
+use portolan_connectors::node::protocol::{FragmentTicket, NodeHello, is_query_id};
+use portolan_engine::{EstimatedFragment, ReceivedFragment, Result, TraceContext};
 use tokio_util::sync::CancellationToken;
 
 use super::service::Service;
@@ -96,8 +96,16 @@ impl Service {
         // This check comes first, because another version may not be able to send a principal.
         NodeHello::current().check(&NodeHello { protocol, datafusion, ..NodeHello::default() })?;
         ticket.check()?;
+        if !is_query_id(&ticket.query_id) {
+            let shown: String = ticket.query_id.chars().take(40).collect();
+            return Err(invalid(format!(
+                "`{shown}` is not a valid id of a query: use letters, digits, `-`, `_`, `.` and `:`, at most 128 \
+                 characters"
+            )));
+        }
         let Asker { principal, via } = self.callers.delegations.asker(&caller.identity, &ticket, purpose)?;
-        Ok(ticket.into_fragment(principal, via))
+        let trace = caller.session.trace().cloned().unwrap_or_else(TraceContext::start);
+        Ok(ticket.into_fragment(principal, via, trace))
     }
 }
 

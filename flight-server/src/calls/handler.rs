@@ -53,7 +53,9 @@ impl Handler for Service {
 
     async fn identify(&self, head: &Head) -> Result<Caller> {
         let (headers, peer) = (plain_headers(&head.headers), CallOrigin::of(&head.extensions));
-        self.callers.identify(&headers, &peer).await
+        let caller = self.callers.identify(&headers, &peer).await?;
+        peer.authenticated();
+        Ok(caller)
     }
 
     async fn log_in(
@@ -66,7 +68,9 @@ impl Handler for Service {
         if authorization == Authorization::Nobody {
             authorization = shown_by_message(messages).await?;
         }
-        self.callers.log_in(authorization, &headers, &peer).await
+        let token = self.callers.log_in(authorization, &headers, &peer).await?;
+        peer.authenticated();
+        Ok(token)
     }
 
     async fn info(&self, caller: &Caller, request: Request, descriptor: FlightDescriptor) -> Result<FlightInfo> {
@@ -145,6 +149,15 @@ impl Handler for Service {
 impl dispatch::CallContext for Caller {
     fn name(&self) -> &str {
         self.identity.principal.name()
+    }
+
+    fn trace(&self) -> Option<String> {
+        self.session.trace().map(ToString::to_string)
+    }
+
+    fn is_administrator(&self) -> bool {
+        // What a node gets, it passes on to its clients.
+        self.identity.principal.is_admin() && !self.identity.node
     }
 
     fn mark(&self, headers: &mut MetadataMap) {

@@ -1,5 +1,8 @@
 //! The service behind the calls: the state that they share.
 
+use std::sync::Arc;
+
+use portolan_connectors::node::NodeKey;
 use portolan_engine::{Engine, Result};
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +17,8 @@ pub(crate) struct Service {
     pub(crate) callers: Callers,
     pub(crate) statements: Statements,
     pub(crate) metadata: Metadata,
+    /// The key that signs the catalogs of this node.
+    pub(crate) key: Arc<NodeKey>,
     /// Ends every stream when the server stops.
     pub(crate) stopping: CancellationToken,
 }
@@ -23,6 +28,7 @@ impl Service {
         engine: Engine,
         authenticator: Authenticator,
         delegations: Delegations,
+        key: Arc<NodeKey>,
         limits: &ServerLimits,
         stopping: CancellationToken,
     ) -> Result<Self> {
@@ -31,6 +37,7 @@ impl Service {
             callers: Callers::new(engine.clone(), authenticator, delegations, limits),
             engine,
             statements: Statements::new(limits),
+            key,
             stopping,
         })
     }

@@ -44,6 +44,16 @@ pub trait CallContext: Send + Sync + 'static {
     /// Returns the name for the log.
     fn name(&self) -> &str;
 
+    /// Returns the identity of the trace that the caller's request is a part of, for the log.
+    fn trace(&self) -> Option<String> {
+        None
+    }
+
+    /// True if the caller administers this node, and so may see where the node's files are stored.
+    fn is_administrator(&self) -> bool {
+        false
+    }
+
     /// Adds the headers of the caller's responses, such as a session's cookie, but never gRPC's own headers.
     fn mark(&self, _headers: &mut MetadataMap) {}
 }

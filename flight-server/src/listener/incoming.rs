@@ -1,17 +1,19 @@
-//! The connections of a listener. TLS handshakes run concurrently, with a timeout and a bound on their number, so a
+//! The new connections of a listener. TLS handshakes run concurrently, with a timeout and a bound on their number, so a
 //! slow handshake delays no other connection.
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, Stream};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::connections::{Connection, Connections};
 use super::tls::Tls;
 
 /// The timeout of a handshake.
@@ -22,23 +24,34 @@ const MAX_HANDSHAKES: usize = 256;
 const REST: Duration = Duration::from_millis(100);
 
 /// Returns the connections without TLS.
-pub(crate) fn plain(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> {
-    stream::unfold(listener, |listener| async move { Some((Ok(accept(&listener).await), listener)) })
+pub(crate) fn plain(
+    listener: TcpListener,
+    connections: Arc<Connections>,
+) -> impl Stream<Item = io::Result<Connection>> {
+    stream::unfold((listener, connections), |(listener, connections)| async move {
+        Some((Ok(accept(&listener, &connections).await), (listener, connections)))
+    })
 }
 
 /// Returns the connections whose handshakes succeeded.
-pub(crate) fn encrypted(listener: TcpListener, tls: Tls) -> impl Stream<Item = io::Result<TlsStream<TcpStream>>> {
-    let handshakes = Handshakes { listener, tls, running: JoinSet::new(), by_age: VecDeque::new() };
+pub(crate) fn encrypted(
+    listener: TcpListener,
+    connections: Arc<Connections>,
+    tls: Tls,
+) -> impl Stream<Item = io::Result<TlsStream<Connection>>> {
+    let handshakes = Handshakes { listener, connections, tls, running: JoinSet::new(), by_age: VecDeque::new() };
     stream::unfold(handshakes, |mut handshakes| async move { Some((Ok(handshakes.next().await), handshakes)) })
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener, connections: &Arc<Connections>) -> Connection {
     loop {
         match listener.accept().await {
-            Ok((connection, _)) => {
+            Ok((stream, address)) => {
                 // If the connection is already closed, a later read reports it.
-                let _ = connection.set_nodelay(true);
-                return connection;
+                let _ = stream.set_nodelay(true);
+                if let Some(connection) = connections.admit(stream, address.ip()) {
+                    return connection;
+                }
             }
             Err(e) if is_of_one_connection(&e) => tracing::debug!("cannot accept a connection: {e}"),
             Err(e) => {
@@ -57,16 +70,17 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// The running handshakes. Dropping this value aborts them.
 struct Handshakes {
     listener: TcpListener,
+    connections: Arc<Connections>,
     tls: Tls,
-    running: JoinSet<Option<TlsStream<TcpStream>>>,
+    running: JoinSet<Option<TlsStream<Connection>>>,
     by_age: VecDeque<AbortHandle>,
 }
 
 impl Handshakes {
-    async fn next(&mut self) -> TlsStream<TcpStream> {
+    async fn next(&mut self) -> TlsStream<Connection> {
         loop {
             tokio::select! {
-                connection = accept(&self.listener) => self.start(connection),
+                connection = accept(&self.listener, &self.connections) => self.start(connection),
                 Some(ended) = self.running.join_next() => {
                     if let Ok(Some(connection)) = ended {
                         return connection;
@@ -76,7 +90,7 @@ impl Handshakes {
         }
     }
 
-    fn start(&mut self, connection: TcpStream) {
+    fn start(&mut self, connection: Connection) {
         self.by_age.retain(|handshake| !handshake.is_finished());
         if self.by_age.len() >= MAX_HANDSHAKES
             && let Some(oldest) = self.by_age.pop_front()
@@ -88,16 +102,16 @@ impl Handshakes {
     }
 }
 
-async fn shake_hands(acceptor: TlsAcceptor, connection: TcpStream) -> Option<TlsStream<TcpStream>> {
-    let address = connection.peer_addr().map(|address| address.to_string()).unwrap_or_default();
+async fn shake_hands(acceptor: TlsAcceptor, connection: Connection) -> Option<TlsStream<Connection>> {
+    let address = connection.address();
     match timeout(HANDSHAKE, acceptor.accept(connection)).await {
         Ok(Ok(connection)) => Some(connection),
         Ok(Err(e)) => {
-            tracing::debug!(address, "a TLS handshake failed: {e}");
+            tracing::debug!(%address, "a TLS handshake failed: {e}");
             None
         }
         Err(_) => {
-            tracing::debug!(address, "a TLS handshake timed out");
+            tracing::debug!(%address, "a TLS handshake timed out");
             None
         }
     }

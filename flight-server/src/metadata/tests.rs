@@ -12,7 +12,7 @@ use arrow_flight::sql::{
     CommandGetCrossReference, CommandGetExportedKeys, CommandGetImportedKeys, CommandGetPrimaryKeys, CommandGetTables,
 };
 use portolan_catalog::{
-    Column, DomainCatalog, DomainEntry, DomainName, NodeLocation, Port, PortRef, Product, ProductName, Reference,
+    Column, DomainCatalog, DomainEntry, DomainName, Port, PortRef, Product, ProductName, Reference, ServedBy,
 };
 
 use super::*;
@@ -40,7 +40,7 @@ fn mesh_of(ports: impl IntoIterator<Item = Port>) -> MeshSnapshot {
                 version: "1".to_owned(),
                 products: Default::default(),
             }),
-            node: NodeLocation::Here,
+            served_by: ServedBy::Here,
         });
         let catalog = Arc::make_mut(&mut entry.catalog);
         let new = || Product::new(name.product.as_str());

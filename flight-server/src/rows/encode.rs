@@ -53,9 +53,10 @@ pub(crate) fn no_rows(schema: SchemaRef) -> Messages {
 /// Encodes the rows of a fragment unchanged, appends the summary, and adds the checksums with which the receiver finds
 /// damage.
 pub(crate) fn fragment_messages(rows: QueryStream) -> Messages {
-    let schema = rows.schema();
+    let (schema, edge) = (rows.schema(), rows.edge());
     let summary = Arc::new(Mutex::new(None));
-    let rows = counted(rows, summary.clone());
+    let of_rows = edge.clone();
+    let rows = counted(rows, summary.clone()).inspect_ok(move |batch| of_rows.add(batch.num_rows() as u64, 0));
     let end = stream::once(async move {
         // Only a successful fragment has a summary.
         let summary = lock(&summary).take();
@@ -67,7 +68,8 @@ pub(crate) fn fragment_messages(rows: QueryStream) -> Messages {
             None => Err(Error::new(ErrorKind::Internal, "a fragment ended without its summary")),
         }
     });
-    sealed(messages(rows, schema, IpcWriteOptions::default()).chain(end))
+    let messages = sealed(messages(rows, schema, IpcWriteOptions::default()).chain(end));
+    messages.inspect_ok(move |message| edge.add(0, message.size() as u64)).boxed()
 }
 
 /// Adds the running checksum to each message.

@@ -8,7 +8,7 @@ use arrow::record_batch::RecordBatch;
 use arrow_flight::sql::CommandStatementQuery;
 use bytes::Bytes;
 use futures::{TryStreamExt, stream};
-use portolan_engine::{Engine, Prepared, Result, StatementKind, rows_of};
+use portolan_engine::{Prepared, Result, Session, StatementKind, rows_of};
 
 use super::execution::{Execution, Parameters, Runs, When};
 use super::held::{Kind, Statement, Statements};
@@ -75,7 +75,7 @@ pub(crate) async fn announce_prepared(
             let (kind, kept) = match delivery {
                 Delivery::Stream => (Kind::Query(prepared, parameters, speculative_run.clone()), None),
                 Delivery::Keep => {
-                    let kept = Arc::new(keep(caller.session.engine(), execution.clone()));
+                    let kept = Arc::new(keep(caller.session.clone(), execution.clone()));
                     (Kind::Kept(kept.clone()), Some(kept))
                 }
             };
@@ -119,10 +119,10 @@ pub(crate) async fn bound_schema(
 }
 
 /// Runs a query to its end, even if no client fetches its rows.
-fn keep(engine: Engine, execution: Execution) -> KeptResult {
+fn keep(session: Session, execution: Execution) -> KeptResult {
     let (schema, stop) = (execution.schema.clone(), execution.runs.stop.clone());
     let rows = stream::once(execution.start(When::Asked)).try_flatten();
-    KeptResult::start(engine, schema, rows, stop, RESULT_LIFETIME)
+    KeptResult::start(session, schema, rows, stop, RESULT_LIFETIME)
 }
 
 /// Runs a statement that changes something, and returns the number of changed rows.

@@ -142,7 +142,7 @@ impl Statements {
         bytes: usize,
     ) -> Result<()> {
         let taken = |held: &HashMap<String, HeldStatement>| {
-            let of_owner = held.values().filter(|h| h.owner.is_same(owner));
+            let of_owner = held.values().filter(|h| h.owner.shares_account(owner));
             let add =
                 |(count, sum): (usize, usize), h: &HeldStatement| (count + 1, sum.saturating_add(h.statement.bytes()));
             of_owner.fold((more, bytes), add)
@@ -160,7 +160,7 @@ impl Statements {
         // holds its statement, so that it can be cancelled.
         let mut idle: Vec<(Instant, String)> = held
             .iter()
-            .filter(|(_, h)| h.owner.is_same(owner) && h.may_go() && Arc::strong_count(&h.statement) == 1)
+            .filter(|(_, h)| h.owner.shares_account(owner) && h.may_go() && Arc::strong_count(&h.statement) == 1)
             .map(|(handle, h)| (h.used, handle.clone()))
             .collect();
         idle.sort_unstable();

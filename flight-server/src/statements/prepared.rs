@@ -65,7 +65,9 @@ pub(crate) fn bound(caller: &Caller, statements: &Statements, handle: &[u8]) -> 
     match &statement.kind {
         Kind::Prepared(prepared, parameters) => {
             let parameters = lock(parameters).clone();
-            Ok(Bound { prepared: prepared.clone(), parameters, strings: statement.strings })
+            // The run is a part of this call's trace, and not of the trace in which the statement was prepared.
+            let prepared = prepared.clone().traced(caller.session.trace().cloned());
+            Ok(Bound { prepared, parameters, strings: statement.strings })
         }
         Kind::Query(..) | Kind::Kept(_) | Kind::Applied => {
             Err(invalid("the handle does not belong to a prepared statement"))

@@ -16,7 +16,7 @@ use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
 use portolan_connectors::lock;
-use portolan_engine::{Engine, Error, ErrorKind, Result};
+use portolan_engine::{Error, ErrorKind, Result, Session, disk_error};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -40,7 +40,7 @@ struct Written {
     pieces: Vec<Piece>,
     rows: u64,
     /// The outcome of the query, once it has ended.
-    end: Option<Result<(), (ErrorKind, String)>>,
+    end: Option<Result<(), Arc<Error>>>,
 }
 
 #[derive(Clone)]
@@ -67,9 +67,9 @@ pub(crate) enum Part {
 }
 
 impl KeptResult {
-    /// Starts to store `rows`, until `stop`. The result expires `lifetime` after its last request.
+    /// Starts to store `rows` for a session, until `stop`. The result expires `lifetime` after its last request.
     pub(crate) fn start(
-        engine: Engine,
+        session: Session,
         schema: SchemaRef,
         rows: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
         stop: CancellationToken,
@@ -80,10 +80,16 @@ impl KeptResult {
             let end = tokio::select! {
                 biased;
                 () = stop.cancelled() => Err(statement_cancelled()),
-                end = keep(&engine, &schema, rows, &sender) => end,
+                end = keep(&session, &schema, rows, &sender) => end,
             };
-            let end = end.map_err(|e| (e.kind(), e.chain()));
-            sender.send_modify(|written| written.end = Some(end));
+            let end = end.map_err(Arc::new);
+            sender.send_modify(|written| {
+                if end.is_err() {
+                    // Nobody can fetch the pieces any more. Others need their space on disk.
+                    written.pieces.clear();
+                }
+                written.end = Some(end);
+            });
         });
         let expires = Mutex::new(SystemTime::now() + lifetime);
         Self { written, expires, lifetime, _task: AbortOnDropHandle::new(task) }
@@ -159,7 +165,7 @@ impl KeptResult {
 impl Written {
     fn extent(&self) -> Result<Extent> {
         match &self.end {
-            Some(Err((kind, context))) => Err(Error::new(*kind, context)),
+            Some(Err(error)) => Err(error.flat()),
             end => Ok(Extent { pieces: self.pieces.len(), rows: self.rows, finished: end.is_some() }),
         }
     }
@@ -167,7 +173,7 @@ impl Written {
 
 /// Stores the rows, piece by piece.
 async fn keep(
-    engine: &Engine,
+    session: &Session,
     schema: &SchemaRef,
     rows: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
     written: &watch::Sender<Written>,
@@ -192,7 +198,7 @@ async fn keep(
         if count == 0 {
             continue;
         }
-        let (file, schema) = (engine.spill_file("a kept result")?, schema.clone());
+        let (file, schema) = (session.result_file()?, schema.clone());
         let piece = tokio::task::spawn_blocking(move || write(file, &schema, &batches))
             .await
             .map_err(|e| broken("writing it ended abnormally").with_source(e))??;
@@ -206,7 +212,11 @@ async fn keep(
 
 fn write(file: Arc<dyn SpillFile>, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Piece> {
     let unwritable = |e: Box<dyn std::error::Error + Send + Sync>| {
-        Error::new(ErrorKind::ResourceExhausted, "a result cannot be kept on disk (limits.spill)").with_source(e)
+        let what = "a result cannot be kept on disk";
+        match disk_error(e.as_ref()) {
+            Some(error) => error.within(what),
+            None => Error::new(ErrorKind::ResourceExhausted, what).for_owner(format!("{what}: {e}")),
+        }
     };
     let mut writer = file.open_writer().map_err(|e| unwritable(e.into()))?;
     let mut stream = StreamWriter::try_new(&mut writer, schema).map_err(|e| unwritable(e.into()))?;
@@ -245,9 +255,13 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use arrow::array::{ArrayRef, Int64Array};
-    use portolan_engine::Engine;
+    use portolan_engine::{Engine, Limits, Principal};
 
     use super::*;
+
+    fn session(limits: Limits) -> Session {
+        Engine::builder().cpu_threads(1).limits(limits).build().unwrap().session(Principal::anonymous())
+    }
 
     fn batch(from: i64, rows: i64) -> RecordBatch {
         let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(from..from + rows));
@@ -260,11 +274,11 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn parts_are_fetched_in_parallel_and_again() {
-        let engine = Engine::builder().cpu_threads(1).build().unwrap();
+        let session = session(Limits::default());
         let batches: Vec<_> = (0..8).map(|i| Ok(batch(i * 300_000, 300_000))).collect();
         let schema = batch(0, 1).schema();
         let kept = Arc::new(KeptResult::start(
-            engine,
+            session,
             schema,
             stream::iter(batches),
             CancellationToken::new(),
@@ -291,13 +305,40 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_failure_reaches_every_part_and_results_expire() {
-        let engine = Engine::builder().cpu_threads(1).build().unwrap();
         let rows = stream::iter([Ok(batch(0, 10)), Err(Error::new(ErrorKind::InvalidQuery, "divided by zero"))]);
-        let kept =
-            Arc::new(KeptResult::start(engine, batch(0, 1).schema(), rows, CancellationToken::new(), Duration::ZERO));
+        let (session, schema) = (session(Limits::default()), batch(0, 1).schema());
+        let kept = Arc::new(KeptResult::start(session, schema, rows, CancellationToken::new(), Duration::ZERO));
         let error = sum(&kept, Part::Share { first: 0, of: 1 }).await.unwrap_err();
         assert_eq!((error.kind(), error.context()), (ErrorKind::InvalidQuery, "divided by zero"));
         assert!(kept.further(9, Duration::from_secs(10)).await.is_err());
         assert!(kept.has_expired());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_failed_result_leaves_no_files() {
+        // A principal may keep half of this: three pieces, and not four.
+        let session = session(Limits { spill_bytes: 30 << 20, ..Limits::default() });
+        let many = || stream::iter((0..8).map(|i| Ok::<_, Error>(batch(i * 600_000, 600_000))));
+        for stopped in [false, true] {
+            let (rows, stop, schema) = (many(), CancellationToken::new(), batch(0, 1).schema());
+            let endless = rows.take(2).chain(stream::pending());
+            let rows = if stopped { endless.boxed() } else { many().boxed() };
+            let kept =
+                Arc::new(KeptResult::start(session.clone(), schema, rows, stop.clone(), Duration::from_secs(60)));
+            if stopped {
+                kept.further(1, Duration::from_secs(10)).await.unwrap();
+                stop.cancel();
+            }
+            let error = sum(&kept, Part::Share { first: 0, of: 1 }).await.unwrap_err();
+            let expected = if stopped { ErrorKind::Cancelled } else { ErrorKind::ResourceExhausted };
+            assert_eq!(error.kind(), expected, "{error}");
+            assert!(stopped || error.context().contains("`kept_results` of `anonymous`"), "{error}");
+            assert!(kept.written.borrow().pieces.is_empty());
+            // There is room for as many bytes as before.
+            let (rows, schema) = (many().take(3), batch(0, 1).schema());
+            let all =
+                KeptResult::start(session.clone(), schema, rows, CancellationToken::new(), Duration::from_secs(60));
+            assert_eq!(sum(&Arc::new(all), Part::Share { first: 0, of: 1 }).await.unwrap(), 1_800_000);
+        }
     }
 }

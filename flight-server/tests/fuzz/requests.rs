@@ -17,9 +17,8 @@ use arrow_flight::{
     HandshakeRequest, RenewFlightEndpointRequest, Ticket,
 };
 use bytes::Bytes;
-use portolan_connectors::node::protocol::{
-    CatalogRequest, FRAGMENT_TYPE_URL, FragmentTicket, NodeHello, ProgressRequest,
-};
+use portolan_connectors::node::protocol::{FRAGMENT_TYPE_URL, FragmentTicket, NodeHello, ProgressRequest};
+use portolan_connectors::node::signed_catalog::CatalogRequest;
 use prost::{Message, Oneof};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -363,7 +362,9 @@ fn action(random: &mut StdRng, known: &ServerValues) -> Action {
         }
         _ => match random.random_range(0..3) {
             0 => {
-                ("portolan.catalog", CatalogRequest { known: name(random), proof: name(random) }.encode_to_vec().into())
+                let nonce = name(random).unwrap_or_default();
+                let request = CatalogRequest { known: name(random), proof: name(random), nonce };
+                ("portolan.catalog", request.encode_to_vec().into())
             }
             1 => ("portolan.progress", ProgressRequest { handle: handle(random, known) }.encode_to_vec().into()),
             _ => ("no such action \0", Bytes::new()),

@@ -150,7 +150,7 @@ async fn health_follows_the_server() {
     let node = Node::start(Engine::builder().local_domain(sales()).build().unwrap(), options).await;
     let mut health = HealthClient::new(node.channel().await);
     let mut watches = vec![];
-    for service in ["", "arrow.flight.protocol.FlightService"] {
+    for service in ["", "readiness", "arrow.flight.protocol.FlightService"] {
         let request = HealthCheckRequest { service: service.to_owned() };
         let status = health.check(request.clone()).await.unwrap().into_inner().status();
         assert_eq!(status, ServingStatus::Serving, "`{service}`");
@@ -161,6 +161,8 @@ async fn health_follows_the_server() {
     let unknown = health.check(HealthCheckRequest { service: "nothing".to_owned() }).await.unwrap_err();
     assert_eq!(unknown.code(), Code::NotFound);
     node.stop().await;
+    let mut alive = watches.remove(0);
+    assert!(!matches!(alive.message().await, Ok(Some(_))), "a server that stops is live to its end");
     for mut watch in watches {
         assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
     }

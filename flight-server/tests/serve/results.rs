@@ -157,7 +157,7 @@ async fn a_client_that_vanishes_leaves_nothing_running() {
     let ticket = info.endpoint[0].ticket.clone().unwrap();
     let mut rows = connection.client.do_get(connection.with(ticket)).await.unwrap().into_inner();
     assert!(rows.next().await.unwrap().is_ok());
-    let session = engine.session(Principal::anonymous());
+    let session = engine.session(Principal::new("root").with_admin(true));
     let running = async || {
         let sql = "SELECT count(*) FROM mesh.queries WHERE statement LIKE '%1000000) b'";
         let batches: Vec<RecordBatch> = session.sql(sql).await.unwrap().try_collect().await.unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use argon2::PasswordHash;
 use portolan_catalog::yaml::Document;
-use portolan_catalog::{Diagnostic, Diagnostics};
+use portolan_catalog::{Diagnostic, Diagnostics, is_printable};
 use portolan_connectors::node::is_exposed;
 
 use super::{NodeConfig, PeerConfig, tokens};
@@ -35,7 +35,7 @@ impl Check<'_> {
     }
 
     /// Reports a folder that cannot be read.
-    fn folder(&mut self, pointer: &str, path: Option<&Path>) {
+    pub(super) fn folder(&mut self, pointer: &str, path: Option<&Path>) {
         if let Some(path) = path
             && let Err(e) = std::fs::read_dir(path)
         {
@@ -66,7 +66,9 @@ impl NodeConfig {
         }
         self.check_access(check);
         self.check_peers(check);
+        self.check_domains(check);
         self.check_delegation(check);
+        self.check_sources(check);
         if let Some(tls) = &self.tls {
             check.file("/tls/cert", Some(&tls.cert));
             check.file("/tls/key", Some(&tls.key));
@@ -75,8 +77,16 @@ impl NodeConfig {
                 check.report("/tls/client_certificate", "needs `client_ca`, whose certificates are taken");
             }
         }
+        if let Some(admin) = &self.admin {
+            admin.check(check);
+        }
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.check(check);
+        }
         let counts = [
             ("/limits/concurrent_queries", self.limits.concurrent_queries),
+            ("/limits/connections", self.limits.connections),
+            ("/limits/connections_per_address", self.limits.connections_per_address),
             ("/cpu_threads", self.cpu_threads),
             ("/limits/max_hops", self.limits.max_hops.map(|hops| hops as usize)),
         ];
@@ -85,6 +95,7 @@ impl NodeConfig {
                 check.report(pointer, "must be at least 1");
             }
         }
+        self.shares.check(check);
         if let Some(Err(e)) = self.log.as_deref().map(tracing_subscriber::EnvFilter::try_new) {
             check.report("/log", &format!("is no filter for logs: {e}"));
         }
@@ -111,6 +122,11 @@ impl NodeConfig {
         for (i, user) in self.users.iter().enumerate() {
             if user.name.is_empty() || (user.password_hash.is_some() && user.name.contains(':')) {
                 check.report(&format!("/users/{i}/name"), "a user's name is not empty and has no colon");
+            }
+            let groups = user.groups.iter().chain(user.attributes.keys()).chain(user.attributes.values().flatten());
+            if !std::iter::once(&user.name).chain(groups).all(|text| is_printable(text)) {
+                let message = "has control characters, invisible characters or marks of direction in a name or a value";
+                check.report(&format!("/users/{i}"), message);
             }
             if !names.insert(&user.name) {
                 check.report(&format!("/users/{i}/name"), &format!("the user `{}` is there twice", user.name));

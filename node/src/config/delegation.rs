@@ -44,10 +44,10 @@ pub struct TrustedNodeConfig {
     pub groups: Option<AllowedConfig>,
 }
 
-/// A public key or a certificate (PEM): inline, or in a file.
+/// A public key or a certificate: inline (PEM, or a key as `mesh.nodes` shows it), or in a file (PEM).
 #[derive(Clone, Debug)]
 pub enum TrustedKey {
-    /// The PEM itself. It is not printed, since it may be a private key by mistake.
+    /// The key itself. It is not printed, since it may be a private key by mistake.
     Inline(SecretString),
     /// The file.
     File(PathBuf),
@@ -66,7 +66,7 @@ pub enum AllowedConfig {
 impl<'de> Deserialize<'de> for TrustedKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let is_key = text.trim_start().starts_with("-----BEGIN");
+        let is_key = text.trim_start().starts_with("-----BEGIN") || PublicKey::from_text(text.trim()).is_some();
         Ok(if is_key { Self::Inline(SecretString(text)) } else { Self::File(text.into()) })
     }
 }
@@ -115,9 +115,12 @@ impl From<AllowedConfig> for Allowed {
 }
 
 impl TrustedKey {
-    fn load(&self) -> Result<PublicKey> {
+    pub(super) fn load(&self) -> Result<PublicKey> {
         let pem = match self {
-            Self::Inline(text) => text.reveal().as_bytes().to_vec(),
+            Self::Inline(text) => match PublicKey::from_text(text.reveal().trim()) {
+                Some(key) => return Ok(key),
+                None => text.reveal().as_bytes().to_vec(),
+            },
             Self::File(path) => read(path)?,
         };
         PublicKey::from_pem(&pem).map_err(|e| Error::config(e.chain()))
@@ -172,11 +175,13 @@ impl NodeConfig {
 
     /// Returns the paths of the key files in the config.
     pub(super) fn key_files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let trusted = self.trusted_nodes.iter_mut().filter_map(|node| match &mut node.key {
+        let trusted = self.trusted_nodes.iter_mut().map(|node| &mut node.key);
+        let pinned = self.domains.values_mut().flat_map(|domain| domain.key.keys_mut());
+        let files = trusted.chain(pinned).filter_map(|key| match key {
             TrustedKey::File(path) => Some(path),
             TrustedKey::Inline(_) => None,
         });
-        self.node.key.iter_mut().chain(trusted)
+        self.node.key.iter_mut().chain(files)
     }
 
     pub(super) fn check_delegation(&self, check: &mut Check<'_>) {
@@ -204,11 +209,19 @@ impl NodeConfig {
                 check.report(&format!("/trusted_nodes/{i}/may_act_for"), &message);
             }
         }
-        if !self.trusted_nodes.is_empty() && self.node.audiences.is_empty() && self.listens_everywhere() {
-            check.report(
-                "/trusted_nodes",
-                "where others reach this node is not known from `listen`: give its URLs in `node.audiences`",
-            );
+        if self.node.audiences.is_empty() && self.listens_everywhere() {
+            if !self.trusted_nodes.is_empty() {
+                check.report(
+                    "/trusted_nodes",
+                    "where others reach this node is not known from `listen`: give its URLs in `node.audiences`",
+                );
+            } else if self.domain.is_some() {
+                check.report(
+                    "/listen",
+                    "`listen` does not say where others reach this node: give its URLs in `node.audiences`, for which \
+                     the node signs the catalog of its domain",
+                );
+            }
         }
     }
 

@@ -13,9 +13,11 @@ impl NodeConfig {
     pub fn exposed_files(&self) -> Vec<String> {
         let keys = self.node.key.iter().chain(self.tls.iter().map(|tls| &tls.key));
         let keys = keys.chain(self.peers.iter().filter_map(|peer| peer.key.as_ref()));
+        let kept = self.kept_key_file();
         let secrets = self.sources.values().flat_map(SourceOptions::secret_files);
         let own = self.file.as_deref().filter(|_| self.has_inline_secrets());
-        let files: BTreeSet<&Path> = keys.map(|path| path.as_path()).chain(secrets).chain(own).collect();
+        let files = keys.map(|path| path.as_path()).chain(kept.as_deref()).chain(secrets).chain(own);
+        let files: BTreeSet<&Path> = files.collect();
         files
             .into_iter()
             .filter(|file| is_open_to_others(file))
@@ -56,7 +58,7 @@ mod tests {
     /// Returns the names of the files of a config that the node warns of, if each of its files has this mode.
     fn warned_of(config: &str, mode: u32) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["cert.pem", "key.pem", "token.txt"] {
+        for name in ["cert.pem", "key.pem", "node-key.pem", "token.txt"] {
             fs::write(folder.path().join(name), "secret").unwrap();
         }
         let file = folder.path().join("node.yaml");
@@ -78,11 +80,12 @@ mod tests {
         let tls = "tls: {cert: cert.pem, key: key.pem}\n";
         let login = "peers:\n- {url: 'grpc://127.0.0.1:1', user: me, password: hunter2}\n";
         let client = "peers:\n- {url: 'grpc+tls://a:1', ca: cert.pem, cert: cert.pem, key: key.pem}\n";
-        let source = "sources: {files: {http: {bearer_token: {file: '@/token.txt'}}}}\n";
-        let inline = "sources: {files: {http: {bearer_token: hunter2}}}\n";
+        let source = "sources: {files: {http: {bearer_token: {file: '@/token.txt'}, hosts: [a]}}}\n";
+        let inline = "sources: {files: {http: {bearer_token: hunter2, hosts: [a]}}}\n";
         let everything = format!("{tls}{client}{source}");
-        let cases: [(&str, &[&str]); 7] = [
+        let cases: [(&str, &[&str]); 8] = [
             ("{}", &[]),
+            ("state_folder: .\n", &["node-key.pem"]),
             (tls, &["key.pem"]),
             (login, &["node.yaml"]),
             (client, &["key.pem"]),

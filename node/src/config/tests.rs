@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use portolan_engine::{Limits, Share};
+
 use super::*;
 
 fn check(text: &str) -> Result<NodeConfig, String> {
@@ -13,11 +15,14 @@ fn check(text: &str) -> Result<NodeConfig, String> {
 
 #[test]
 fn an_empty_object_is_a_gateway_on_loopback() {
-    let config = check("{}").unwrap();
+    let mut config = check("{}").unwrap();
     assert_eq!(config.domain, None);
+    // The folder is beside the file, and a config that is no file has none.
+    assert!(config.state_folder.take().unwrap().ends_with("node.state"));
     assert_eq!(config.listen, "127.0.0.1:50051");
     assert!(config.allows_anonymous());
-    assert_eq!(config.limits(), Limits::default());
+    assert_eq!(config.limits(None), Limits::default());
+    config.file = None;
     assert_eq!(format!("{config:?}"), format!("{:?}", NodeConfig::default()));
 }
 
@@ -26,18 +31,90 @@ fn everything_is_read() {
     let config = check(
         "domain: sales\nlisten: 127.0.0.1:0\npeers:\n- {url: 'grpc://127.0.0.1:1', user: me, password: secret}\n\
          limits: {query_memory: 1GiB, query_timeout: 2m, concurrent_queries: 3, queued_queries: 0, spill: 5GB, keys: 1MiB,\n\
-         \x20 session_tables: 1GiB}\n\
+         \x20 session_tables: 1GiB, connections: 9, connections_per_address: 8, login_timeout: 7s}\n\
          refresh_interval: 500ms\nlog: debug\nanonymous: true\n",
     )
     .unwrap();
     assert_eq!(config.domain.as_ref().unwrap().as_str(), "sales");
     assert!(config.products_folder().unwrap().ends_with("products"));
-    let limits = config.limits();
+    let limits = config.limits(Some(1 << 40));
     assert_eq!((limits.query_memory, limits.query_timeout), (1 << 30, Duration::from_secs(120)));
     assert_eq!((limits.key_bytes, limits.session_tables), (1 << 20, 1 << 30));
     assert_eq!((limits.concurrent_queries, limits.queued_queries, limits.spill_bytes), (3, 0, 5_000_000_000));
+    let (connections, per_address) = (config.limits.connections, config.limits.connections_per_address);
+    assert_eq!((connections, per_address), (Some(9), Some(8)));
+    assert_eq!(config.limits.login_timeout, Some(Length(Duration::from_secs(7))));
     assert_eq!(config.refresh_interval(), Some(Duration::from_millis(500)));
     assert!(!format!("{config:?}").contains("secret"));
+}
+
+#[test]
+fn memory_is_a_share_of_the_host_unless_it_is_given() {
+    let memory = |text: &str, host| {
+        let limits = check(text).unwrap().limits(host);
+        (limits.memory >> 20, limits.query_memory >> 20)
+    };
+    assert_eq!(memory("{}", None), (8192, 2048));
+    assert_eq!(memory("{}", Some(1 << 30)), (512, 128));
+    assert_eq!(memory("limits: {memory: 4GiB}", Some(1 << 30)), (4096, 1024));
+    assert_eq!(memory("limits: {query_memory: 300MiB}", Some(1 << 30)), (512, 300));
+    assert_eq!(memory("limits: {memory: 4GiB, query_memory: 4GiB}", None), (4096, 4096));
+}
+
+#[test]
+fn the_admin_listener_stays_on_loopback_unless_allowed() {
+    let config = check("admin: {listen: 127.0.0.1:0}\nlog_format: json\n").unwrap();
+    assert_eq!((config.admin.unwrap().listen.as_str(), config.log_format), ("127.0.0.1:0", LogFormat::Json));
+    let error = check("admin:\n  listen: 0.0.0.0:9090\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:2: admin.listen: ") && error.contains("admin.allow_remote"), "{error}");
+    check("admin: {listen: 0.0.0.0:9090, allow_remote: true}\n").unwrap();
+    let error = check("admin: {listen: nowhere}\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:1: admin.listen: expected an address and a port"), "{error}");
+    let error = check("log_format: xml\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:1: log_format: "), "{error}");
+}
+
+#[test]
+#[cfg(feature = "telemetry")]
+fn a_collector_has_a_url_and_authorities_for_tls() {
+    let config = check("telemetry: {endpoint: 'http://127.0.0.1:4317', interval: 1s}\n").unwrap();
+    assert_eq!(config.telemetry.unwrap().interval.unwrap().0, Duration::from_secs(1));
+    let wrong = [
+        ("endpoint: '127.0.0.1:4317'", "telemetry.endpoint: expected `http://host:port`"),
+        ("endpoint: 'https://a:4317'", "telemetry.endpoint: an `https://` URL needs `ca`"),
+        ("endpoint: 'http://a:4317', ca: node.yaml", "telemetry.ca: expected an `https://` URL"),
+        ("endpoint: 'https://a:4317', ca: ca.pem", "telemetry.ca: cannot read ca.pem"),
+    ];
+    for (text, said) in wrong {
+        let error = check(&format!("telemetry: {{{text}}}\n")).unwrap_err();
+        assert!(error.starts_with(&format!("node.yaml:1: {said}")), "{error}");
+    }
+}
+
+#[test]
+fn shares_are_read_for_principals_and_groups() {
+    let config = check(
+        "shares:\n  default: {concurrent_queries: 2, memory: 1GiB}\n  groups:\n    analysts: {weight: 3, spill: 1GB}\n  \
+         principals:\n    ann: {queued_queries: 0, session_tables: 1KiB, kept_results: 2KiB}\n",
+    )
+    .unwrap();
+    let shares = config.limits(None).shares;
+    let share = Share { concurrent_queries: Some(2), memory: Some(1 << 30), ..Share::default() };
+    assert_eq!(shares.default, share);
+    let share = Share { weight: Some(3), spill: Some(1_000_000_000), ..Share::default() };
+    assert_eq!(shares.groups["analysts"], share);
+    let share = Share {
+        queued_queries: Some(0),
+        session_tables: Some(1 << 10),
+        kept_results: Some(2 << 10),
+        ..Share::default()
+    };
+    assert_eq!(shares.principals["ann"], share);
+    let error = check("shares:\n  groups:\n    a/b: {weight: 0}\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:3: shares.groups.a/b.weight: must be at least 1"), "{error}");
+    let error = check("shares:\n  principals:\n    ann: {memry: 1GiB}\n").unwrap_err();
+    assert!(error.contains("did you mean `memory`?"), "{error}");
+    assert!(check("limits: {connections: 0}\n").unwrap_err().contains("must be at least 1"));
 }
 
 #[test]
@@ -50,6 +127,26 @@ fn a_link_is_read_as_given() {
     assert!(error.starts_with("node.yaml:3: peers[0].latency: 50 is not a length of time"), "{error}");
     let error = check("peers:\n- url: grpc://a:1\n  bandwidth: 0\n").unwrap_err();
     assert!(error.starts_with("node.yaml:3: peers[0].bandwidth: 0 is not a size above 0"), "{error}");
+}
+
+#[test]
+fn credentials_need_a_place_to_go_to_and_a_root_must_be_there() {
+    let error = check(
+        "sources:\n  lake:\n    root: nowhere\n    s3: {access_key_id: hunter2, secret_access_key: hunter2}\n  web/2:\n    \
+         http: {bearer_token: hunter2}\n  open:\n    s3: {endpoint: 'https://a.example', anonymous: true}\n",
+    )
+    .unwrap_err();
+    let starts = [
+        "node.yaml:3: sources.lake.root: cannot read the folder nowhere",
+        "node.yaml:4: sources.lake.s3: `buckets` is missing",
+        "node.yaml:6: sources.web/2.http: `hosts` is missing",
+    ];
+    let lines: Vec<_> = error.lines().collect();
+    assert_eq!(lines.len(), starts.len(), "{error}");
+    for (line, start) in lines.iter().zip(starts) {
+        assert!(line.starts_with(start) && !line.contains("hunter2"), "{line}");
+    }
+    check("sources: {lake: {root: products, s3: {session_token: x, buckets: [lake]}}}\nopen_timeout: 5s\n").unwrap();
 }
 
 #[test]
@@ -116,6 +213,28 @@ fn beyond_loopback_a_password_needs_tls_or_permission() {
 }
 
 #[test]
+fn a_domain_needs_urls_that_its_peers_can_check() {
+    let open = "domain: sales\nlisten: 0.0.0.0:1\nanonymous: true\nallow_plaintext: true\n";
+    let error = check(open).unwrap_err();
+    assert!(error.starts_with("node.yaml:2: listen: ") && error.contains("`node.audiences`"), "{error}");
+    check(&format!("{open}node: {{audiences: ['grpc://sales:1']}}\n")).unwrap();
+}
+
+#[test]
+fn the_state_folder_is_as_given() {
+    let config = check("state_folder: kept\n").unwrap();
+    assert!(config.state_folder.unwrap().ends_with("kept"));
+}
+
+#[test]
 fn products_need_a_domain() {
     assert!(check("products: products\n").unwrap_err().contains("products belong to a domain"));
+}
+
+#[test]
+fn names_of_users_can_be_seen() {
+    let error = check("users:\n- {name: \"a\\u202eb\", password_hash: plain}\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:2: users[0]: has control characters"), "{error}");
+    let error = check("users:\n- {name: a, password_hash: plain, groups: [\"x\\ny\"]}\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:2: users[0]: has control characters"), "{error}");
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use portolan_catalog::{DomainEntry, DomainName, MeshSnapshot, NodeLocation, load_domain};
+use portolan_catalog::{DomainEntry, DomainName, MeshSnapshot, ServedBy, load_domain};
 
 use super::*;
 use crate::tpch::{DOMAINS, TABLES, generate};
@@ -27,7 +27,7 @@ fn the_descriptors_load_and_publish_every_table() {
             ports.push(port.name.to_string());
         }
         mesh.domains
-            .insert(DomainName::new(domain), DomainEntry { catalog: Arc::new(catalog), node: NodeLocation::Here });
+            .insert(DomainName::new(domain), DomainEntry { catalog: Arc::new(catalog), served_by: ServedBy::Here });
     }
     let references: Vec<_> = mesh.ports().flat_map(|p| p.references.iter().map(move |r| (p, r))).collect();
     assert!(references.len() >= 9, "{}", references.len());

@@ -8,8 +8,8 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use async_trait::async_trait;
 use futures::{StreamExt, future, stream};
 use portolan_connectors::{
-    Capabilities, CatalogAnswer, Error, ErrorKind, FragmentEstimate, FragmentItem, FragmentRequest, FragmentStream,
-    Peer, Result, Site, SiteId, lock,
+    Capabilities, Error, ErrorKind, FragmentEstimate, FragmentItem, FragmentRequest, FragmentStream, Peer, PeerCatalog,
+    Result, Site, SiteId, lock,
 };
 
 /// The error of the site. It does not name the site, so the engine must.
@@ -89,7 +89,7 @@ impl<S: Site> Site for FaultySite<S> {
 
 #[async_trait]
 impl<P: Peer> Peer for FaultySite<P> {
-    async fn catalog(&self, known: Option<&str>) -> Result<CatalogAnswer> {
+    async fn catalog(&self, known: Option<&str>) -> Result<PeerCatalog> {
         self.inner.catalog(known).await
     }
 

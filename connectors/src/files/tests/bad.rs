@@ -20,7 +20,8 @@ use super::{COLUMNS, Fixture, batch, ours, rows, write_parquet};
 use crate::error::ErrorKind;
 use crate::files::{FileSources, SourceOptions};
 
-/// Runs `sql` and checks that it fails as a site that cannot be read, naming the port and `file`.
+/// Runs `sql` and checks that it fails as a site that cannot be read, naming the port and `file`. Returns the error that
+/// the owner sees.
 async fn fails_at(context: &SessionContext, sql: &str, file: &str) -> String {
     let error = rows(context, sql).await.expect_err("it runs");
     named(&error, file)
@@ -28,10 +29,12 @@ async fn fails_at(context: &SessionContext, sql: &str, file: &str) -> String {
 
 fn named(error: &datafusion::error::DataFusionError, file: &str) -> String {
     let error = ours(error);
-    let text = error.chain();
+    let text = error.owner_chain();
     assert_eq!(error.kind(), ErrorKind::SiteUnavailable, "{text}");
     assert!(text.contains("port sales.orders.orders"), "{text}");
     assert!(text.contains(file), "{text}");
+    let others = error.chain();
+    assert!(others.contains("port sales.orders.orders") && !others.contains('/'), "{others}");
     text
 }
 

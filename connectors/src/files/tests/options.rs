@@ -1,5 +1,7 @@
 //! Secrets can be written in three ways, and are never shown.
 
+use std::path::Path;
+
 use crate::files::{Secret, SourceOptions};
 
 #[test]
@@ -15,6 +17,22 @@ fn options_are_typed_and_reject_unknown_keys() {
     assert!(!shown.contains("hunter2"), "{shown}");
     let error = serde_json::from_str::<SourceOptions>(r#"{"s3": {"secret_acess_key": "hunter2"}}"#).unwrap_err();
     assert!(error.to_string().contains("secret_acess_key"), "{error}");
+}
+
+#[test]
+fn credentials_without_a_place_to_go_to_are_found() {
+    let unbound = |text: &str| serde_json::from_str::<SourceOptions>(text).unwrap().unbound();
+    assert!(unbound(r#"{"s3": {"endpoint": "https://a.example"}, "http": {"hosts": ["a.example"]}}"#).is_empty());
+    let found = unbound(r#"{"s3": {"session_token": "x"}, "http": {"username": "x"}}"#);
+    assert_eq!(found, [("s3", "buckets"), ("http", "hosts")]);
+    let bound = r#"{"s3": {"access_key_id": "x", "buckets": ["*"]}, "azure": {"sas_token": "x", "containers": ["a"]},
+                    "gcs": {"service_account_path": "x", "buckets": ["a"]}}"#;
+    assert!(unbound(bound).is_empty());
+    let options: SourceOptions = serde_json::from_str(
+        r#"{"s3": {"access_key_id": {"file": "id"}, "secret_access_key": "x"}, "gcs": {"service_account_path": "key"}}"#,
+    )
+    .unwrap();
+    assert_eq!(options.secret_files().collect::<Vec<_>>(), [Path::new("id"), Path::new("key")]);
 }
 
 #[test]

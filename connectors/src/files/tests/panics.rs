@@ -7,12 +7,12 @@ use arrow::array::{ArrayRef, DictionaryArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int32Type;
 use async_trait::async_trait;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use portolan_catalog::{Diagnostics, FileFormat, Port};
+use portolan_catalog::{FileFormat, Port};
 
 use super::{COLUMNS, Fixture, batch, ours, rows};
 use crate::error::ErrorKind;
 use crate::files::FileSources;
-use crate::source::{OpenedPort, SourceOpener};
+use crate::source::{OpenError, OpenedPort, SourceOpener};
 
 fn with_dictionary(values: &[&str]) -> RecordBatch {
     let dictionary: DictionaryArray<Int32Type> = values.iter().copied().collect();
@@ -40,7 +40,7 @@ struct Panicking(&'static str);
 
 #[async_trait]
 impl SourceOpener for Panicking {
-    async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, Diagnostics> {
+    async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, OpenError> {
         assert!(self.0 != "opening", "index 7 is out of bounds");
         FileSources::default().open(port, runtime).await
     }
@@ -85,7 +85,7 @@ async fn every_corrupt_byte_is_an_error_or_a_value() {
             continue;
         }
         let error = ours(&error);
-        let text = error.chain();
+        let text = error.owner_chain();
         assert_eq!(error.kind(), ErrorKind::SiteUnavailable, "{text}");
         assert!(text.contains("port sales.orders.orders") && text.contains("1.parquet"), "{text}");
         panics += usize::from(text.contains("its reader panicked"));

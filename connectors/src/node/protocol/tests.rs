@@ -65,12 +65,15 @@ fn a_request_keeps_its_bytes() {
 #[test]
 fn a_ticket_becomes_a_fragment_of_whom_its_receiver_names() {
     let (ann, via) = (Principal::new("ann").with_groups(["analysts"]), vec!["gateway".to_owned()]);
+    let trace = TraceContext::start();
     for (remaining_ms, least) in [(0, 0), (60_000, 60_000), (u64::MAX, 60_000)] {
         let before = Instant::now();
         let sent = FragmentTicket { remaining_ms, ..ticket() };
-        let ReceivedFragment { head, encoded } = sent.into_fragment(ann.clone().with_admin(true), via.clone());
+        let fragment = sent.into_fragment(ann.clone().with_admin(true), via.clone(), trace.clone());
+        let ReceivedFragment { head, encoded } = fragment;
         assert_eq!((&head.principal, &head.via), (&ann, &via), "a ticket never makes an administrator");
         assert_eq!((head.query_id.as_str(), head.hops, head.measured), ("q", 2, true));
+        assert_eq!(head.trace, trace);
         assert!(head.deadline >= before + Duration::from_millis(least), "{remaining_ms}");
         assert_eq!(encoded, EncodedPlan { plan: ticket().plan, keys: ticket().keys });
     }
@@ -101,5 +104,14 @@ fn a_changed_field_is_damage() {
         let error = changed.check().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::SiteUnavailable);
         assert!(error.context().starts_with("the fragment was damaged on the way"), "change {number}");
+    }
+}
+
+#[test]
+fn ids_of_queries_are_restricted() {
+    let id = "0f8fad5b-d9cb-469f-a165-70867728950e";
+    assert!(is_query_id(id) && is_query_id("q") && is_query_id(&"x".repeat(128)));
+    for bad in ["", "a b", "a\nb", "\u{1b}", "ü", &"x".repeat(129)] {
+        assert!(!is_query_id(bad), "{bad:?}");
     }
 }

@@ -290,12 +290,13 @@ fn unknown(reference: &TableReference, span: Option<Span>, mesh: &MeshSnapshot) 
     let place = span.map(|s| format!(" (line {}, column {})", s.start.line, s.start.column)).unwrap_or_default();
     let name = reference.to_string();
     let domain = reference.catalog().map(DomainName::new);
-    if let Some((domain, claimants)) = domain.as_ref().and_then(|d| mesh.conflicts.get_key_value(d)) {
+    if let Some((domain, refused)) = domain.as_ref().and_then(|d| mesh.refused.get_key_value(d)) {
+        let refused: Vec<_> = refused.iter().map(|claim| format!("{}: {}", claim.node, claim.reason)).collect();
         return Error::new(
             ErrorKind::NotFound,
             format!(
-                "domain `{domain}` is claimed by {}: it cannot be used until one of them gives it up{place}",
-                claimants.join(" and by ")
+                "domain `{domain}` has no known owner, and a claim to it is refused{place}; {}",
+                refused.join("; ")
             ),
         );
     }
@@ -303,7 +304,7 @@ fn unknown(reference: &TableReference, span: Option<Span>, mesh: &MeshSnapshot) 
     let missing: Vec<String> = mesh
         .nodes
         .iter()
-        .filter(|n| n.state != NodeState::Up && n.domains.is_empty())
+        .filter(|n| matches!(n.state, NodeState::Down | NodeState::Unknown) && n.domains.is_empty())
         .map(|n| describe(&n.location))
         .collect();
     let missing = if missing.is_empty() || hint.is_some() {

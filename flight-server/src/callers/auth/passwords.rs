@@ -1,30 +1,39 @@
 //! Users' passwords: argon2 hashes, checked on blocking threads, a few at a time.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use argon2::{Argon2, PasswordHash, PasswordHasher, PasswordVerifier};
+use portolan_connectors::lock;
 use portolan_engine::{Error, ErrorKind, Result};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::failure::invalid;
+use crate::listener::network;
 use crate::options::User;
 
 /// The longest time that a caller waits until the password is checked.
 const TURN: Duration = Duration::from_secs(10);
+/// The time after which a caller who has waited so long can try again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The password hashes of the users that have one.
 pub(crate) struct Passwords {
     hashes: HashMap<String, String>,
     turns: Arc<Semaphore>,
+    /// The turns of single addresses: half of all turns, so that one address leaves turns to others.
+    of_addresses: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
+    of_one_address: usize,
     /// The hash that is checked for unknown users, so that refusing them takes as long as refusing a wrong password.
     decoy: String,
 }
 
 /// The permission to check one password now.
 pub(crate) struct Turn {
+    _of_address: Option<OwnedSemaphorePermit>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -52,7 +61,8 @@ impl Passwords {
             hashes.insert(user.name.clone(), hash.clone());
         }
         let decoy = if hashes.is_empty() { String::new() } else { hash_password("")? };
-        Ok(Self { hashes, turns: Arc::new(Semaphore::new(checks.max(1))), decoy })
+        let turns = Arc::new(Semaphore::new(checks.max(1)));
+        Ok(Self { hashes, turns, of_addresses: Mutex::default(), of_one_address: (checks / 2).max(1), decoy })
     }
 
     /// True if no user has a password.
@@ -60,13 +70,29 @@ impl Passwords {
         self.hashes.is_empty()
     }
 
-    /// Waits until a password may be checked.
-    pub(crate) async fn turn(&self) -> Result<Turn> {
-        timeout(TURN, self.turns.clone().acquire_owned())
-            .await
-            .map_err(|_| Error::new(ErrorKind::ResourceExhausted, "too many logins at once: try again"))?
-            .map(|permit| Turn { _permit: permit })
-            .map_err(|e| Error::new(ErrorKind::Internal, "the queue of logins is closed").with_source(e))
+    /// Waits until a password from `address` may be checked.
+    pub(crate) async fn turn(&self, address: Option<IpAddr>) -> Result<Turn> {
+        let turn = async {
+            let of_address = match address {
+                Some(address) => Some(self.of_address(address).acquire_owned().await?),
+                None => None,
+            };
+            Ok::<_, AcquireError>(Turn { _of_address: of_address, _permit: self.turns.clone().acquire_owned().await? })
+        };
+        let turn = timeout(TURN, turn).await.map_err(|_| {
+            Error::new(ErrorKind::ResourceExhausted, "too many logins at once: try again").with_retry_after(RETRY_AFTER)
+        })?;
+        turn.map_err(|e| Error::new(ErrorKind::Internal, "the queue of logins is closed").with_source(e))
+    }
+
+    /// Returns the turns of an address.
+    fn of_address(&self, address: IpAddr) -> Arc<Semaphore> {
+        let mut turns = lock(&self.of_addresses);
+        // Unused ones are removed when the list has doubled.
+        if turns.len().is_power_of_two() {
+            turns.retain(|_, own| Arc::strong_count(own) > 1);
+        }
+        turns.entry(network(address)).or_insert_with(|| Arc::new(Semaphore::new(self.of_one_address))).clone()
     }
 
     /// True if `password` is the password of `user`.
@@ -81,5 +107,28 @@ impl Passwords {
         .await
         .map_err(|e| Error::new(ErrorKind::Internal, "the password cannot be checked").with_source(e))?;
         Ok(matches && known.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_leaves_turns_to_others() {
+        let passwords = Passwords::new(&[], 2).unwrap();
+        let at = |last: u8| Some(IpAddr::from([192, 0, 2, last]));
+        let held = passwords.turn(at(1)).await.unwrap();
+        let soon = Duration::from_millis(50);
+        assert!(timeout(soon, passwords.turn(at(1))).await.is_err());
+        let other = passwords.turn(at(2)).await.unwrap();
+        assert!(timeout(soon, passwords.turn(at(3))).await.is_err());
+        drop((held, other));
+        for last in 0..100 {
+            passwords.turn(at(last)).await.unwrap();
+        }
+        assert!(lock(&passwords.of_addresses).len() <= 4);
     }
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use portolan_engine::Result;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tonic::Extensions;
-use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
+use tonic::transport::server::TlsConnectInfo;
 use webpki::EndEntityCert;
 
 use crate::callers::identity::principal_name;
 use crate::failure::unauthenticated;
+use crate::listener::ConnectionInfo;
 
 /// The origin of a call.
 #[derive(Clone, Debug, Default)]
@@ -18,16 +19,25 @@ pub(crate) struct CallOrigin {
     pub(crate) address: Option<IpAddr>,
     /// The certificate chain that TLS has verified, with the client's own certificate first.
     certificates: Option<Arc<Vec<CertificateDer<'static>>>>,
+    connection: Option<ConnectionInfo>,
 }
 
 impl CallOrigin {
     /// Reads the origin from the extensions that the transport attached to a request.
     pub(crate) fn of(extensions: &Extensions) -> Self {
-        let tls = extensions.get::<TlsConnectInfo<TcpConnectInfo>>();
-        let tcp = tls.map(TlsConnectInfo::get_ref).or_else(|| extensions.get::<TcpConnectInfo>());
+        let tls = extensions.get::<TlsConnectInfo<ConnectionInfo>>();
+        let connection = ConnectionInfo::of(extensions).cloned();
         Self {
-            address: tcp.and_then(TcpConnectInfo::remote_addr).map(|address| address.ip().to_canonical()),
+            address: connection.as_ref().map(|connection| connection.address),
             certificates: tls.and_then(TlsConnectInfo::peer_certs),
+            connection,
+        }
+    }
+
+    /// Keeps the connection of the call open, because the caller is authenticated.
+    pub(crate) fn authenticated(&self) {
+        if let Some(connection) = &self.connection {
+            connection.authenticated();
         }
     }
 
@@ -109,7 +119,7 @@ mod tests {
         params.subject_alt_names = alternative;
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
         let certificates = Some(Arc::new(vec![certificate.der().clone()]));
-        CallOrigin { address: None, certificates }.certificate_name()
+        CallOrigin { certificates, ..CallOrigin::default() }.certificate_name()
     }
 
     #[test]
@@ -126,6 +136,7 @@ mod tests {
         assert!(named(None, vec![address()]).is_err());
         assert!(named(Some("anonymous"), vec![]).is_err());
         assert!(named(Some("an\nn"), vec![]).is_err());
+        assert!(named(Some("an\u{202e}n"), vec![]).is_err());
         assert!(named(Some(&"n".repeat(300)), vec![]).is_err());
         assert_eq!(CallOrigin::default().certificate_name().unwrap(), None);
     }

@@ -45,7 +45,7 @@ fn users_must_make_sense() {
     let mut twice = ann();
     twice.users.push(twice.users[0].clone());
     assert!(authenticator(&twice).is_err());
-    for name in ["anonymous", "", "a:b", "a\nb"] {
+    for name in ["anonymous", "", "a:b", "a\nb", "a\u{202e}b", "a\u{200d}b"] {
         let mut bad = ann();
         bad.users[0].name = name.to_owned();
         assert!(authenticator(&bad).is_err(), "{name}");
@@ -54,6 +54,20 @@ fn users_must_make_sense() {
     plain.users[0].password_hash = Some("se:cret".to_owned());
     let error = authenticator(&plain).unwrap_err();
     assert!(!error.chain().contains("se:cret"), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn a_node_that_only_nodes_can_log_in_at_says_so() {
+    let authenticator = authenticator(&AuthOptions::default()).unwrap();
+    let nowhere = CallOrigin::default();
+    let password = authenticator.check("ann", "se:cret".to_owned(), &nowhere).await.unwrap_err();
+    for error in [authenticator.nobody(&nowhere).unwrap_err(), password] {
+        assert_eq!(error.kind(), ErrorKind::Unauthenticated);
+        assert!(error.context().ends_with("only the nodes in its `trusted_nodes` can log in"), "{error}");
+    }
+    let open = Authenticator::new(&AuthOptions::default(), true, false, 2).unwrap();
+    let error = open.check("ann", "se:cret".to_owned(), &nowhere).await.unwrap_err();
+    assert!(error.context().contains("connect without user and password"), "{error}");
 }
 
 #[test]

@@ -1,9 +1,14 @@
-//! Throttles logins after failures, by name and address, and by address alone. Each failure costs more than the one
-//! before. No attempt waits longer than a few seconds, and the record of failures is bounded and expires.
+//! Throttles logins after failures.
+//!
+//! - Each failure of a name at an address costs more than the one before, and too many attempts are refused.
+//! - Many failures at an address delay attempts with any name, and refuse none. Many users can share an address, and one
+//!   of them must not lock out the others.
+//!
+//! No attempt waits longer than a few seconds, and the record of failures is bounded and expires.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -11,11 +16,17 @@ use portolan_connectors::lock;
 use portolan_engine::{Error, ErrorKind, Result};
 use tokio::sync::Semaphore;
 
-/// The number of failures after which attempts are delayed. It is above one because people mistype.
+use crate::listener::network;
+
+/// The number of failures of a name after which attempts are delayed. It is above one because people mistype.
 const FREE: u32 = 3;
 /// The first delay. It doubles with each further failure.
 const FIRST_DELAY: Duration = Duration::from_millis(125);
 const MAX_DELAY: Duration = Duration::from_secs(4);
+/// The number of failures at an address after which attempts are delayed. The delay doubles with each further time this
+/// number.
+const FREE_AT_ADDRESS: u32 = 100;
+const MAX_DELAY_AT_ADDRESS: Duration = Duration::from_secs(2);
 /// The longest wait of an attempt. An attempt that would have to wait longer is refused.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The largest number of waiting attempts.
@@ -42,16 +53,26 @@ enum Key {
 struct Entry {
     failures: u32,
     last: Instant,
-    /// The earliest time of the next attempt.
+    /// The earliest time of the next attempt with a name.
     next: Instant,
 }
 
 /// The keys of a login in the throttle.
 #[derive(Clone)]
 pub(crate) struct Attempt {
-    keys: Vec<Key>,
-    /// The number of failures that the attempt has already waited for.
+    name: Option<Key>,
+    address: Option<Key>,
+    /// The number of failures of the name that the attempt has already waited for.
     paid: u32,
+    /// True if the attempt has waited for the failures at the address.
+    slowed: bool,
+}
+
+/// The waits that an attempt needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Waits {
+    for_name: Duration,
+    for_address: Duration,
 }
 
 impl Throttle {
@@ -63,56 +84,66 @@ impl Throttle {
     pub(crate) fn attempt(name: Option<&str>, address: Option<IpAddr>) -> Attempt {
         let address = address.map(network);
         let name = name.filter(|name| !name.is_empty()).map(|name| Key::Name(shortened(name).to_owned(), address));
-        let address = address.map(Key::Address);
-        Attempt { keys: name.into_iter().chain(address).collect(), paid: 0 }
+        Attempt { name, address: address.map(Key::Address), paid: 0, slowed: false }
     }
 
     /// Waits as long as earlier failures require. The next call waits for failures that were added meanwhile.
     pub(crate) async fn wait(&self, attempt: &mut Attempt) -> Result<()> {
-        let Some(delay) = self.reserve(attempt, Instant::now())? else { return Ok(()) };
-        let _place = self.waiting.clone().try_acquire_owned().map_err(|_| too_many())?;
-        tokio::time::sleep(delay).await;
+        let waits = self.reserve(attempt, Instant::now())?;
+        let wait = waits.for_name.max(waits.for_address);
+        if wait.is_zero() {
+            return Ok(());
+        }
+        match self.waiting.clone().try_acquire_owned() {
+            Ok(_place) => tokio::time::sleep(wait).await,
+            Err(_) if !waits.for_name.is_zero() => return Err(too_many(wait)),
+            // So many attempts wait for the checks of passwords anyway.
+            Err(_) => {}
+        }
         Ok(())
     }
 
-    /// True if there are failures that the attempt has not waited for.
+    /// True if there are failures of the name that the attempt has not waited for.
     pub(crate) fn owes(&self, attempt: &Attempt) -> bool {
-        let failures = self.failures(attempt, Instant::now());
+        let failures = self.failures(attempt.name.as_ref(), Instant::now());
         failures >= FREE && failures > attempt.paid
     }
 
-    /// Reserves the next place in the queue; `None` if no wait is needed.
-    fn reserve(&self, attempt: &mut Attempt, now: Instant) -> Result<Option<Duration>> {
+    /// Reserves the next place in the queue of the name.
+    fn reserve(&self, attempt: &mut Attempt, now: Instant) -> Result<Waits> {
         let mut entries = self.lock();
-        let slow: Vec<(&Key, Entry)> = attempt
-            .keys
-            .iter()
-            .filter_map(|key| Some((key, *entries.get(key)?)))
-            .filter(|(_, entry)| entry.failures >= FREE && entry.is_remembered(now))
-            .collect();
-        let Some(start) = slow.iter().map(|(_, entry)| entry.next.max(now)).max() else { return Ok(None) };
-        let paid = slow.iter().map(|(_, entry)| entry.failures).max().unwrap_or_default();
-        let wait = start.duration_since(now);
-        if wait > PATIENCE {
-            return Err(too_many());
+        let mut waits = Waits::default();
+        if !attempt.slowed {
+            waits.for_address = delay_at_address(failures(&entries, attempt.address.as_ref(), now));
         }
-        for (key, mut entry) in slow {
+        let entry = match &attempt.name {
+            Some(name) => entries.get_mut(name),
+            None => None,
+        };
+        if let Some(entry) = entry
+            && entry.failures >= FREE
+            && entry.is_remembered(now)
+        {
+            let start = entry.next.max(now);
+            waits.for_name = start.duration_since(now);
+            if waits.for_name > PATIENCE {
+                return Err(too_many(waits.for_name - PATIENCE));
+            }
             entry.next = start + delay(entry.failures);
-            entries.insert(key.clone(), entry);
+            attempt.paid = entry.failures;
         }
-        attempt.paid = paid;
-        Ok(Some(wait))
+        attempt.slowed = true;
+        Ok(waits)
     }
 
-    /// Records a failure, and returns the number of failures.
+    /// Records a failure, and returns the number of failures of the name, or of the address if there is no name.
     pub(crate) fn failed(&self, attempt: &Attempt) -> u32 {
         self.fail(attempt, Instant::now())
     }
 
     fn fail(&self, attempt: &Attempt, now: Instant) -> u32 {
         let mut entries = self.lock();
-        let mut most = 0;
-        for key in &attempt.keys {
+        let mut add = |key: &Key| {
             if entries.len() >= MAX_ENTRIES && !entries.contains_key(key) {
                 make_room(&mut entries, now);
             }
@@ -123,28 +154,23 @@ impl Throttle {
             entry.failures = entry.failures.saturating_add(1);
             entry.last = now;
             entry.next = entry.next.max(now + delay(entry.failures));
-            most = most.max(entry.failures);
-        }
-        most
+            entry.failures
+        };
+        let at_address = attempt.address.as_ref().map(&mut add);
+        let of_name = attempt.name.as_ref().map(&mut add);
+        of_name.or(at_address).unwrap_or_default()
     }
 
-    /// Forgets the failures of the name, and halves those of the address. Many clients can share an address. A client
-    /// with a valid login could otherwise use it to guess other users' passwords.
+    /// Forgets the failures of the name. Those of the address stay, because a client with a valid login could otherwise
+    /// use it to guess other users' passwords.
     pub(crate) fn succeeded(&self, attempt: &Attempt) {
-        let mut entries = self.lock();
-        for key in &attempt.keys {
-            match (key, entries.get_mut(key)) {
-                (Key::Address(_), Some(entry)) if entry.failures > 1 => entry.failures /= 2,
-                (_, Some(_)) => drop(entries.remove(key)),
-                (_, None) => {}
-            }
+        if let Some(name) = &attempt.name {
+            self.lock().remove(name);
         }
     }
 
-    fn failures(&self, attempt: &Attempt, now: Instant) -> u32 {
-        let entries = self.lock();
-        let of = |key: &Key| entries.get(key).filter(|entry| entry.is_remembered(now)).map(|entry| entry.failures);
-        attempt.keys.iter().filter_map(of).max().unwrap_or_default()
+    fn failures(&self, key: Option<&Key>, now: Instant) -> u32 {
+        failures(&self.lock(), key, now)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Entry>> {
@@ -164,12 +190,24 @@ impl fmt::Debug for Throttle {
     }
 }
 
-/// Returns the delay before the next attempt after this number of failures.
+/// Returns the remembered failures of a key.
+fn failures(entries: &HashMap<Key, Entry>, key: Option<&Key>, now: Instant) -> u32 {
+    let entry = key.and_then(|key| entries.get(key)).filter(|entry| entry.is_remembered(now));
+    entry.map_or(0, |entry| entry.failures)
+}
+
+/// Returns the delay before the next attempt after this number of failures of a name.
 pub(crate) fn delay(failures: u32) -> Duration {
-    match failures.checked_sub(FREE) {
-        None => Duration::ZERO,
-        Some(doublings) => FIRST_DELAY.saturating_mul(1 << doublings.min(16)).min(MAX_DELAY),
-    }
+    doubled(failures.checked_sub(FREE), MAX_DELAY)
+}
+
+/// Returns the delay of each attempt after this number of failures at its address.
+fn delay_at_address(failures: u32) -> Duration {
+    doubled((failures / FREE_AT_ADDRESS).checked_sub(1), MAX_DELAY_AT_ADDRESS)
+}
+
+fn doubled(times: Option<u32>, most: Duration) -> Duration {
+    times.map_or(Duration::ZERO, |times| FIRST_DELAY.saturating_mul(1 << times.min(16)).min(most))
 }
 
 /// Removes expired entries, or else the oldest entry.
@@ -186,19 +224,9 @@ pub(crate) fn shortened(name: &str) -> &str {
     name.get(..name.floor_char_boundary(128)).unwrap_or_default()
 }
 
-/// Returns the network of an address. A client with one IPv6 address usually has 2^64 of them.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        v4 @ IpAddr::V4(_) => v4,
-    }
-}
-
-fn too_many() -> Error {
-    Error::new(
-        ErrorKind::ResourceExhausted,
-        "too many logins failed for this name or from this address: try again in a few seconds",
-    )
+fn too_many(retry_after: Duration) -> Error {
+    let what = "too many logins failed for this name from this address: try again in a few seconds";
+    Error::new(ErrorKind::ResourceExhausted, what).with_retry_after(retry_after.max(FIRST_DELAY))
 }
 
 #[cfg(test)]
@@ -222,6 +250,8 @@ mod tests {
         assert_eq!(delay(2), Duration::ZERO);
         assert!(delay(3) > Duration::ZERO && delay(4) > delay(3));
         assert_eq!(delay(u32::MAX), MAX_DELAY);
+        assert_eq!((delay_at_address(99), delay_at_address(199)), (Duration::ZERO, FIRST_DELAY));
+        assert_eq!((delay_at_address(200), delay_at_address(u32::MAX)), (2 * FIRST_DELAY, MAX_DELAY_AT_ADDRESS));
     }
 
     #[test]
@@ -231,18 +261,22 @@ mod tests {
             assert!(throttle.fail(&ann(), now) > 0);
         }
         assert!(throttle.owes(&ann()));
-        let first = throttle.reserve(&mut ann(), now).unwrap().unwrap();
-        let second = throttle.reserve(&mut ann(), now).unwrap().unwrap();
-        assert_eq!((first, second), (MAX_DELAY, 2 * MAX_DELAY));
-        assert_eq!(throttle.reserve(&mut ann(), now).unwrap_err().kind(), ErrorKind::ResourceExhausted);
-        // Attempts with other names and addresses do not wait.
-        let bob = || Throttle::attempt(Some("bob"), Some([192, 0, 2, 2].into()));
-        assert_eq!(throttle.reserve(&mut bob(), now).unwrap(), None);
-        // The same name at another address does not wait, but other names at the same address do.
-        let mut elsewhere = Throttle::attempt(Some("ann"), Some([192, 0, 2, 3].into()));
-        assert_eq!(throttle.reserve(&mut elsewhere, now).unwrap(), None);
-        assert!(throttle.owes(&Throttle::attempt(Some("eve"), Some([192, 0, 2, 1].into()))));
-        assert_eq!(throttle.reserve(&mut ann(), now + MEMORY).unwrap(), None);
+        let first = throttle.reserve(&mut ann(), now).unwrap();
+        let second = throttle.reserve(&mut ann(), now).unwrap();
+        assert_eq!((first.for_name, second.for_name), (MAX_DELAY, 2 * MAX_DELAY));
+        let error = throttle.reserve(&mut ann(), now).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.retry_after()),
+            (ErrorKind::ResourceExhausted, Some(2 * Duration::from_secs(1)))
+        );
+        // Other names at the same address, and the same name at another address, do not wait.
+        let others = [("eve", 1), ("bob", 2), ("ann", 3)];
+        for (name, last) in others {
+            let mut other = Throttle::attempt(Some(name), Some([192, 0, 2, last].into()));
+            assert_eq!(throttle.reserve(&mut other, now).unwrap(), Waits::default(), "{name}");
+            assert!(!throttle.owes(&other));
+        }
+        assert_eq!(throttle.reserve(&mut ann(), now + MEMORY).unwrap(), Waits::default());
     }
 
     #[test]
@@ -250,19 +284,38 @@ mod tests {
         let (throttle, now) = (Throttle::new(), Instant::now());
         fail_often(&throttle, 5, now);
         let mut attempt = ann();
-        throttle.reserve(&mut attempt, now).unwrap().unwrap();
+        assert!(throttle.reserve(&mut attempt, now).unwrap().for_name > Duration::ZERO);
         assert!(!throttle.owes(&attempt));
         throttle.fail(&ann(), now);
         assert!(throttle.owes(&attempt));
     }
 
     #[test]
-    fn success_forgets_the_name_and_half_of_the_address() {
+    fn many_failures_slow_an_address_down_and_lock_nobody_out() {
         let (throttle, now) = (Throttle::new(), Instant::now());
+        for guess in 0..1000 {
+            throttle.fail(&Throttle::attempt(Some(&format!("user {guess}")), Some([192, 0, 2, 1].into())), now);
+        }
+        for _ in 0..100 {
+            let mut attempt = ann();
+            let waits = throttle.reserve(&mut attempt, now).unwrap();
+            assert_eq!(waits, Waits { for_name: Duration::ZERO, for_address: MAX_DELAY_AT_ADDRESS });
+            assert!(!throttle.owes(&attempt));
+            assert_eq!(throttle.reserve(&mut attempt, now).unwrap(), Waits::default(), "an attempt waits once");
+        }
+    }
+
+    #[test]
+    fn success_forgets_the_name_and_nothing_else() {
+        let (throttle, now) = (Throttle::new(), Instant::now());
+        let eve = Throttle::attempt(Some("eve"), Some([192, 0, 2, 1].into()));
         fail_often(&throttle, 8, now);
+        throttle.fail(&eve, now);
+        throttle.succeeded(&eve);
+        let of = |key: &Option<Key>| throttle.failures(key.as_ref(), now);
+        assert_eq!([of(&eve.name), of(&ann().name), of(&eve.address)], [0, 8, 9]);
         throttle.succeeded(&ann());
-        assert_eq!(throttle.failures(&Throttle::attempt(Some("ann"), None), now), 0);
-        assert_eq!(throttle.failures(&ann(), now), 4);
+        assert_eq!([of(&ann().name), of(&eve.address)], [0, 9]);
     }
 
     #[test]
@@ -274,13 +327,5 @@ mod tests {
         let entries = throttle.lock();
         assert_eq!(entries.len(), MAX_ENTRIES);
         assert!(entries.keys().all(|key| matches!(key, Key::Name(name, _) if name.len() <= 128)));
-    }
-
-    #[test]
-    fn an_address_of_the_sixth_version_is_its_network() {
-        let parse = |text: &str| network(text.parse().unwrap());
-        assert_eq!(parse("2001:db8::1"), parse("2001:db8::ffff"));
-        assert!(parse("2001:db8::1") != parse("2001:db8:0:1::1"));
-        assert_eq!(parse("::ffff:192.0.2.1"), parse("192.0.2.1"));
     }
 }

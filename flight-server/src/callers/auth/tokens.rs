@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::{Error as JwtError, ErrorKind as JwtErrorKind};
 use jsonwebtoken::{Algorithm, Validation, decode};
+use portolan_catalog::is_printable;
 use portolan_engine::{Principal, Result};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -152,6 +153,13 @@ impl TrustedIssuer {
             if let Some(value) = claim(claims, attribute) {
                 principal = principal.with_attribute(attribute, values(value));
             }
+        }
+        let mut claimed = principal.groups().iter().chain(principal.attributes().values().flatten());
+        if !claimed.all(|value| is_printable(value)) {
+            return Err(unauthenticated(
+                "a group or an attribute in the token has control characters, invisible characters or marks of \
+                 direction",
+            ));
         }
         let expires = claims.get("exp").and_then(Value::as_f64).filter(|seconds| seconds.is_finite());
         let expires = expires

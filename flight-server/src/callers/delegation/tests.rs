@@ -173,8 +173,12 @@ fn a_node_acts_for_whom_it_may() {
     refused(&for_ann, &signed(&gateway, more), "`ann` is in the group `owners`");
     let all = limited(Allowed::All, Allowed::All);
     refused(&all, &signed(&gateway, Principal::new("node:gateway")), "may not act for `node:gateway`");
-    for name in ["", "ann\nroot", &"x".repeat(600)] {
+    for name in ["", "ann\nroot", "ann\u{202e}", &"x".repeat(600)] {
         refused(&all, &signed(&gateway, Principal::new(name)), "sent an invalid principal");
+    }
+    for value in ["eu\n2026-01-01 WARN", "\u{1b}[1m", "e\u{200b}u", &"x".repeat(600)] {
+        let principal = Principal::new("ann").with_attribute("region", ["us", value]);
+        refused(&all, &signed(&gateway, principal), "sent an invalid principal");
     }
 }
 

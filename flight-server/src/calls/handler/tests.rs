@@ -19,6 +19,7 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use futures::TryStreamExt;
 use portolan_catalog::{Column, DomainCatalog, DomainName, Port, PortRef, Product, ProductName};
+use portolan_connectors::node::NodeKey;
 use portolan_connectors::{LocalDomain, OpenedPort};
 use portolan_engine::Engine;
 use rand::SeedableRng;
@@ -66,7 +67,8 @@ async fn serving(domain: LocalDomain) -> Service {
     let limits = ServerLimits::default();
     let authenticator = Authenticator::new(&AuthOptions::default(), true, false, limits.password_checks).unwrap();
     let delegations = Delegations::new(&DelegationOptions::default(), vec![]).unwrap();
-    Service::new(engine, authenticator, delegations, &limits, CancellationToken::new()).unwrap()
+    let key = Arc::new(NodeKey::from_pem(NodeKey::generate().unwrap().as_bytes()).unwrap());
+    Service::new(engine, authenticator, delegations, key, &limits, CancellationToken::new()).unwrap()
 }
 
 /// A table that counts its scans.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use portolan_catalog::DomainName;
+use portolan_connectors::OwnerKey;
 use portolan_connectors::node::NodeKey;
 
 use super::*;
@@ -43,6 +45,46 @@ fn who_a_node_is_and_whom_it_believes_is_read() {
     assert_eq!((&trusted[0].may_act_for, &trusted[0].groups), (&Allowed::All, &Allowed::All));
     let ann = Allowed::Only(["ann".to_owned()].into());
     assert_eq!((&trusted[1].may_act_for, &trusted[1].groups), (&ann, &Allowed::Only(BTreeSet::new())));
+}
+
+#[test]
+fn the_keys_of_domains_are_read() {
+    let folder = folder();
+    let public = PublicKey::from_pem(&std::fs::read(folder.path().join("public.pem")).unwrap()).unwrap();
+    let text = format!(
+        "domains:\n  people: {{key: public.pem}}\n  geo: {{key: ['{public}', public.pem]}}\npeers:\n\
+         - {{url: 'grpc://a:1', domains: [people, geo]}}\n- {{url: 'grpc://b:1', domains: []}}\n- url: grpc://c:1\n"
+    );
+    let config = check(folder.path(), &text).unwrap();
+    let keys = config.domain_keys().unwrap();
+    let key = OwnerKey::new(public.to_string());
+    assert_eq!(keys[&DomainName::new("people")], [key.clone()]);
+    assert_eq!(keys[&DomainName::new("geo")], [key.clone(), key]);
+    let domains: Vec<_> = config.peers.iter().map(|peer| peer.options().domains.map(|domains| domains.len())).collect();
+    assert_eq!(domains, [Some(2), Some(0), None]);
+}
+
+#[test]
+fn an_owner_that_cannot_be_is_said_where_it_stands() {
+    let folder = folder();
+    std::fs::create_dir(folder.path().join("products")).unwrap();
+    for (text, expected) in [
+        ("domains: {people: {}}\n", "node.yaml:1: domains.people: the key `key` is missing"),
+        ("domains: {people: {key: 1}}\n", "node.yaml:1: domains.people.key: expected a public key or a list"),
+        ("domains: {people: {key: []}}\n", "node.yaml:1: domains.people.key: expected at least one key"),
+        ("domains: {people: {key: none.pem}}\n", "node.yaml:1: domains.people.key: cannot read none.pem"),
+        ("domains: {people: {key: key.pem}}\n", "node.yaml:1: domains.people.key: is a private key"),
+        ("domains: {portolan: {key: public.pem}}\n", "node.yaml:1: domains.portolan: the domain cannot be called"),
+        ("domain: a\ndomains: {a: {key: public.pem}}\n", "node.yaml:2: domains.a: the node itself owns this domain"),
+        ("peers:\n- {url: 'grpc://a:1', domains: [a.b]}\n", "node.yaml:2: peers[0].domains: the domain's name"),
+        (
+            "domain: a\npeers:\n- {url: 'grpc://a:1', domains: [a]}\n",
+            "node.yaml:3: peers[0].domains: the node itself owns `a`",
+        ),
+    ] {
+        let error = check(folder.path(), text).unwrap_err();
+        assert!(error.starts_with(expected), "{text}\n{error}");
+    }
 }
 
 #[test]

@@ -134,6 +134,8 @@ async fn what_is_wrong_with_a_token_is_said() {
         (json!({ "iss": [ISSUER] }), "issuer"),
         (json!({ "sub": "anonymous" }), "anonymous"),
         (json!({ "sub": "" }), "name of a principal"),
+        (json!({ "sub": "ann\u{202e}" }), "name of a principal"),
+        (json!({ "groups": ["analysts", "a\n2026-01-01 WARN"] }), "group"),
         (json!({ "sub": 7 }), "`sub`"),
     ] {
         let error = node.check(changed.clone()).await.unwrap_err();

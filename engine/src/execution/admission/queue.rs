@@ -1,0 +1,322 @@
+//! Places with a queue, in which each principal has a line of its own.
+//!
+//! - A free place goes to the line with the fewest running entrants for its weight. Lines with equally many take turns.
+//! - A line runs at most as many entrants as its principal may, so that it cannot take all places.
+//! - If the queue is full, an entrant of a shorter line replaces the newest one of the longest line. So one principal
+//!   alone can use the whole queue, but cannot keep others out of it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use portolan_connectors::{AccountKey, lock};
+use tokio::sync::oneshot;
+
+use crate::{Error, ErrorKind, Result};
+
+/// The assumed time for which a place is taken, until places were given back.
+const ASSUMED_TIME: Duration = Duration::from_secs(1);
+/// The shortest and the longest time after which a refused caller should try again.
+const RETRY_AFTER: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+
+/// Places, and the queue for them.
+#[derive(Debug)]
+pub(super) struct FairQueue {
+    /// The name of the entrants, and the settings with the limits, for errors.
+    what: &'static str,
+    settings: &'static str,
+    places: usize,
+    /// The places in addition to `places` that only administrators get.
+    reserve: usize,
+    may_wait: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    running: usize,
+    waiting: usize,
+    /// The lines with entrants that run or wait.
+    lines: HashMap<AccountKey, Line>,
+    /// The turn of the line that got the last place.
+    turn: f64,
+    /// The number of the newest waiter.
+    newest: u64,
+    /// The average time for which a place is taken. Newer times count more.
+    average: Duration,
+}
+
+/// The entrants of one principal.
+#[derive(Debug)]
+struct Line {
+    /// The newest entrant, which has the newest limits.
+    entrant: Entrant,
+    running: usize,
+    waiting: VecDeque<Waiter>,
+    /// The next turn of the line. It grows by less for each place if the weight is larger.
+    turn: f64,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    number: u64,
+    slot: oneshot::Sender<Result<Slot>>,
+}
+
+/// A query or a fragment that wants a place, with the limits of its principal.
+#[derive(Clone, Debug)]
+pub(super) struct Entrant {
+    pub(super) account: AccountKey,
+    pub(super) weight: u32,
+    /// The number of the principal's entrants that run at once.
+    pub(super) running: usize,
+    /// The number of the principal's entrants that wait.
+    pub(super) waiting: usize,
+    pub(super) admin: bool,
+}
+
+/// A place that a query or a fragment has while it runs.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    queue: Arc<FairQueue>,
+    account: AccountKey,
+    since: Instant,
+}
+
+/// An entrant in the queue. Dropping it leaves the queue.
+struct Waiting {
+    queue: Arc<FairQueue>,
+    account: AccountKey,
+    number: u64,
+    slot: oneshot::Receiver<Result<Slot>>,
+}
+
+/// The place of an entrant: a slot, or one in the queue.
+enum Place {
+    Slot(Slot),
+    Queue(Waiting),
+}
+
+impl FairQueue {
+    /// Returns a queue for `places`, in which at most `may_wait` wait. `settings` are those with these numbers.
+    pub(super) fn new(
+        what: &'static str,
+        settings: &'static str,
+        places: usize,
+        reserve: usize,
+        may_wait: usize,
+    ) -> Self {
+        let (lines, average) = (HashMap::new(), ASSUMED_TIME);
+        let state = Mutex::new(State { running: 0, waiting: 0, lines, turn: 0.0, newest: 0, average });
+        Self { what, settings, places: places.max(1), reserve, may_wait, state }
+    }
+
+    /// Waits for a place, at most until the deadline.
+    pub(super) async fn enter(self: &Arc<Self>, entrant: Entrant, deadline: Instant) -> Result<Slot> {
+        let mut waiting = match self.join(&entrant)? {
+            Place::Slot(slot) => return Ok(slot),
+            Place::Queue(waiting) => waiting,
+        };
+        match tokio::time::timeout_at(deadline.into(), &mut waiting.slot).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(Error::new(ErrorKind::Cancelled, "the engine is shutting down")),
+            Err(_) => Err(Error::new(
+                ErrorKind::DeadlineExceeded,
+                format!("no place for one more of the {}{} was free before the timeout", self.what, self.settings),
+            )),
+        }
+    }
+
+    /// Takes a place if more than half of the places are free.
+    pub(super) fn enter_ahead(self: &Arc<Self>, entrant: &Entrant) -> Result<Slot> {
+        let mut state = lock(&self.state);
+        let free = self.places.saturating_sub(state.running);
+        let own = state.lines.get(&entrant.account).map_or(0, |line| line.running);
+        if free > self.places.div_ceil(2) && own < entrant.running {
+            return Ok(self.occupy(&mut state, entrant));
+        }
+        Err(Error::new(ErrorKind::ResourceExhausted, "no place is free for a speculative query"))
+    }
+
+    /// Takes a free place, or joins the queue.
+    fn join(self: &Arc<Self>, entrant: &Entrant) -> Result<Place> {
+        let mut state = lock(&self.state);
+        let own = state.lines.get(&entrant.account);
+        let (running, waiting) = own.map_or((0, 0), |line| (line.running, line.waiting.len()));
+        // If a place is free, the lines that wait run as many entrants as they may.
+        if state.running < self.places_for(entrant) && running < entrant.running {
+            return Ok(Place::Slot(self.occupy(&mut state, entrant)));
+        }
+        if entrant.waiting < self.may_wait && waiting >= entrant.waiting {
+            let what = format!(
+                "{} has {running} {} running and {waiting} waiting (`shares` in the node's config)",
+                entrant.account, self.what
+            );
+            return Err(self.refusal(&state, &what));
+        }
+        if state.waiting >= self.may_wait {
+            let what = format!(
+                "{} {} are running and {} are waiting{}",
+                state.running, self.what, state.waiting, self.settings
+            );
+            let refusal = self.refusal(&state, &what);
+            let Some(newest) = state.newest_of_the_longest(load(waiting + 1, entrant.weight)) else {
+                return Err(refusal);
+            };
+            // If the waiter is gone, nobody needs the error.
+            let _ = newest.slot.send(Err(refusal));
+        }
+        let (sender, slot) = oneshot::channel();
+        state.newest += 1;
+        state.waiting += 1;
+        let (number, turn) = (state.newest, state.turn);
+        let line = state.line(entrant);
+        if line.waiting.is_empty() {
+            line.turn = line.turn.max(turn);
+        }
+        line.waiting.push_back(Waiter { number, slot: sender });
+        Ok(Place::Queue(Waiting { queue: self.clone(), account: entrant.account.clone(), number, slot }))
+    }
+
+    /// Returns the number of places that the entrant's line can use.
+    fn places_for(&self, entrant: &Entrant) -> usize {
+        self.places + if entrant.admin { self.reserve } else { 0 }
+    }
+
+    fn occupy(self: &Arc<Self>, state: &mut State, entrant: &Entrant) -> Slot {
+        let line = state.line(entrant);
+        let turn = line.turn;
+        line.running += 1;
+        line.turn += load(1, entrant.weight);
+        state.running += 1;
+        state.turn = state.turn.max(turn);
+        Slot { queue: self.clone(), account: entrant.account.clone(), since: Instant::now() }
+    }
+
+    /// Returns a place, and gives free places to waiters.
+    fn release(self: &Arc<Self>, account: &AccountKey, taken_for: Duration) {
+        let mut admitted = vec![];
+        {
+            let mut state = lock(&self.state);
+            state.running -= 1;
+            if let Some(line) = state.lines.get_mut(account) {
+                line.running -= 1;
+            }
+            state.forget_if_empty(account);
+            state.average = (state.average * 7 + taken_for) / 8;
+            while let Some(entrant) = self.next(&state)
+                && let Some(waiter) = state.first_of(&entrant.account)
+            {
+                admitted.push((waiter, self.occupy(&mut state, &entrant)));
+            }
+        }
+        for (waiter, slot) in admitted {
+            // If the waiter is gone, this drops the slot, which gives the place to the next one. So the state must not
+            // be locked here.
+            let _ = waiter.slot.send(Ok(slot));
+        }
+    }
+
+    /// Returns the newest entrant of the line that gets the next place.
+    fn next(&self, state: &State) -> Option<Entrant> {
+        let ready = state.lines.values().filter(|line| {
+            let may_run = line.running < line.entrant.running && state.running < self.places_for(&line.entrant);
+            may_run && !line.waiting.is_empty()
+        });
+        let running = |line: &Line| load(line.running, line.entrant.weight);
+        let first = |line: &Line| line.waiting.front().map(|waiter| waiter.number);
+        let next = ready.min_by(|a, b| {
+            let by_turn = a.turn.total_cmp(&b.turn).then(first(a).cmp(&first(b)));
+            running(a).total_cmp(&running(b)).then(by_turn)
+        });
+        next.map(|line| line.entrant.clone())
+    }
+
+    fn leave(&self, account: &AccountKey, number: u64) {
+        let mut state = lock(&self.state);
+        let line = state.lines.get_mut(account);
+        let left = line.is_some_and(|line| {
+            let before = line.waiting.len();
+            line.waiting.retain(|waiter| waiter.number != number);
+            line.waiting.len() < before
+        });
+        // A waiter that was admitted or refused has left already.
+        if left {
+            state.waiting -= 1;
+            state.forget_if_empty(account);
+        }
+    }
+
+    /// Returns the error of a caller that should try again.
+    fn refusal(&self, state: &State, what: &str) -> Error {
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let (least, most) = RETRY_AFTER;
+        let turn = state.average.saturating_mul(number(state.waiting + 1)) / number(self.places);
+        let time = turn.clamp(least, most);
+        let what = format!("{what}: try again in {:.1} s", time.as_secs_f64());
+        Error::new(ErrorKind::ResourceExhausted, what).with_retry_after(time)
+    }
+}
+
+impl State {
+    /// Returns the line of an entrant, with the entrant's limits.
+    fn line(&mut self, entrant: &Entrant) -> &mut Line {
+        let turn = self.turn;
+        let line = self.lines.entry(entrant.account.clone()).or_insert_with(|| Line {
+            entrant: entrant.clone(),
+            running: 0,
+            waiting: VecDeque::new(),
+            turn,
+        });
+        line.entrant = entrant.clone();
+        line
+    }
+
+    /// Removes and returns the first waiter of a line.
+    fn first_of(&mut self, account: &AccountKey) -> Option<Waiter> {
+        let waiter = self.lines.get_mut(account)?.waiting.pop_front()?;
+        self.waiting -= 1;
+        Some(waiter)
+    }
+
+    /// Removes and returns the newest waiter of the longest line for its weight, if that line is longer than `own`.
+    fn newest_of_the_longest(&mut self, own: f64) -> Option<Waiter> {
+        let length = |line: &Line| load(line.waiting.len(), line.entrant.weight);
+        let longest = self.lines.values_mut().max_by(|a, b| length(a).total_cmp(&length(b)))?;
+        if length(longest) <= own {
+            return None;
+        }
+        let newest = longest.waiting.pop_back()?;
+        let account = longest.entrant.account.clone();
+        self.waiting -= 1;
+        self.forget_if_empty(&account);
+        Some(newest)
+    }
+
+    /// Removes a line in which nobody runs or waits.
+    fn forget_if_empty(&mut self, account: &AccountKey) {
+        if self.lines.get(account).is_some_and(|line| line.running == 0 && line.waiting.is_empty()) {
+            self.lines.remove(account);
+        }
+    }
+}
+
+/// Returns a number of entrants in relation to the weight of their principal.
+fn load(entrants: usize, weight: u32) -> f64 {
+    entrants as f64 / f64::from(weight.max(1))
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.queue.release(&self.account, self.since.elapsed());
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.queue.leave(&self.account, self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! Tests of the order in which entrants get places, and of who is refused.
+
+#![allow(clippy::unwrap_used)]
+
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use portolan_connectors::Principal;
+
+use super::*;
+
+const SOON: Duration = Duration::from_secs(60);
+
+fn queue(places: usize, may_wait: usize) -> Arc<FairQueue> {
+    Arc::new(FairQueue::new("queries", " (limits.concurrent_queries)", places, 0, may_wait))
+}
+
+/// Returns an entrant whose principal has no limits of its own.
+fn entrant(name: &str) -> Entrant {
+    let account = Principal::new(name).account();
+    Entrant { account, weight: 1, running: usize::MAX, waiting: usize::MAX, admin: false }
+}
+
+type Entering = Pin<Box<dyn Future<Output = Result<Slot>>>>;
+
+/// Enters the queue. The entrant has joined when this function returns.
+fn enter(queue: &Arc<FairQueue>, entrant: Entrant) -> Entering {
+    let queue = queue.clone();
+    let mut entering: Entering = Box::pin(async move { queue.enter(entrant, Instant::now() + SOON).await });
+    match poll(&mut entering) {
+        Poll::Ready(outcome) => Box::pin(std::future::ready(outcome)),
+        Poll::Pending => entering,
+    }
+}
+
+fn poll(entering: &mut Entering) -> Poll<Result<Slot>> {
+    entering.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Returns the slot of an entrant that has one.
+fn slot(entering: &mut Entering) -> Option<Slot> {
+    match poll(entering) {
+        Poll::Ready(outcome) => Some(outcome.unwrap()),
+        Poll::Pending => None,
+    }
+}
+
+/// Gives one place to one entrant after another, and returns the names in their order.
+fn order(queue: &Arc<FairQueue>, mut held: Slot, mut line: Vec<(&'static str, Entering)>) -> Vec<&'static str> {
+    let mut names = vec![];
+    while !line.is_empty() {
+        drop(held);
+        let mut found = None;
+        for (at, (name, entering)) in line.iter_mut().enumerate() {
+            if let Some(slot) = slot(entering) {
+                assert!(found.is_none(), "one place is free");
+                names.push(*name);
+                found = Some((at, slot));
+            }
+        }
+        let (at, slot) = found.unwrap();
+        drop(line.remove(at));
+        held = slot;
+    }
+    drop(held);
+    assert!(lock(&queue.state).lines.is_empty());
+    names
+}
+
+#[tokio::test]
+async fn principals_take_turns_however_many_each_queues() {
+    let queue = queue(1, 100);
+    let held = enter(&queue, entrant("flood")).await.unwrap();
+    let line = ["flood", "flood", "flood", "flood", "ann", "bob", "ann"];
+    let line = line.map(|name| (name, enter(&queue, entrant(name))));
+    assert_eq!(order(&queue, held, line.into()), ["ann", "bob", "flood", "ann", "flood", "flood", "flood"]);
+}
+
+#[tokio::test]
+async fn a_weight_of_two_gets_twice_as_many_places() {
+    let queue = queue(1, 100);
+    let held = enter(&queue, entrant("other")).await.unwrap();
+    let line = ["ann", "ann", "ann", "bob", "bob", "bob", "bob", "bob", "bob"];
+    let weighted = |name: &str| Entrant { weight: if name == "bob" { 2 } else { 1 }, ..entrant(name) };
+    let line = line.map(|name| (name, enter(&queue, weighted(name))));
+    let names = order(&queue, held, line.into());
+    let of_ann = |names: &[&str]| names.iter().filter(|name| **name == "ann").count();
+    assert_eq!([of_ann(&names[..3]), of_ann(&names[..6]), of_ann(&names)], [1, 2, 3], "{names:?}");
+}
+
+#[tokio::test]
+async fn those_with_the_fewest_running_go_first_and_none_beyond_its_limit() {
+    let queue = queue(3, 100);
+    let flood = || Entrant { running: 2, ..entrant("flood") };
+    let mut held = vec![enter(&queue, flood()).await.unwrap(), enter(&queue, flood()).await.unwrap()];
+    let mut waits: Vec<_> = (0..3).map(|_| enter(&queue, flood())).collect();
+    assert!(waits.iter_mut().all(|entering| slot(entering).is_none()), "a place is free, and not for this line");
+    let ann = enter(&queue, entrant("ann")).await.unwrap();
+    let (mut second, mut third) = (enter(&queue, entrant("ann")), enter(&queue, entrant("bob")));
+    held.pop();
+    // The flood has one running and waited first, ann has one running, bob has none.
+    assert!(slot(&mut second).is_none() && waits.iter_mut().all(|entering| slot(entering).is_none()));
+    let bob = slot(&mut third).unwrap();
+    drop((held, ann, bob));
+    // One place is for ann, and two are for the flood.
+    let second = slot(&mut second).unwrap();
+    let running: Vec<_> = waits.iter_mut().filter_map(slot).collect();
+    assert_eq!(running.len(), 2);
+    drop((second, running));
+    slot(&mut waits[2]).unwrap();
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_the_longest_line() {
+    let queue = queue(1, 4);
+    let _held = enter(&queue, entrant("other")).await.unwrap();
+    let mut flood: Vec<_> = (0..4).map(|_| enter(&queue, entrant("flood"))).collect();
+    let error = enter(&queue, entrant("flood")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
+    assert!(error.context().contains("1 queries are running and 4 are waiting (limits.concurrent_queries)"), "{error}");
+    assert!(error.retry_after().is_some_and(|time| (RETRY_AFTER.0..=RETRY_AFTER.1).contains(&time)));
+    // Two of another principal replace the two newest, and then both have as many.
+    let mut ann = [enter(&queue, entrant("ann")), enter(&queue, entrant("ann"))];
+    assert!(ann.iter_mut().all(|entering| slot(entering).is_none()));
+    for displaced in flood.drain(2..) {
+        assert_eq!(displaced.await.unwrap_err().kind(), ErrorKind::ResourceExhausted);
+    }
+    assert!(flood.iter_mut().all(|entering| slot(entering).is_none()));
+    assert!(enter(&queue, entrant("ann")).await.is_err() && enter(&queue, entrant("flood")).await.is_err());
+    assert_eq!(lock(&queue.state).waiting, 4);
+}
+
+#[tokio::test]
+async fn a_principal_may_have_a_shorter_queue() {
+    let queue = queue(1, 4);
+    let held = enter(&queue, entrant("other")).await.unwrap();
+    let ann = || Entrant { waiting: 1, ..entrant("ann") };
+    let mut first = enter(&queue, ann());
+    let error = enter(&queue, ann()).await.unwrap_err();
+    assert!(error.context().contains("`ann` has 0 queries running and 1 waiting (`shares`"), "{error}");
+    assert!(error.retry_after().is_some());
+    drop(held);
+    slot(&mut first).unwrap();
+}
+
+#[tokio::test]
+async fn those_who_leave_or_come_too_late_leave_nothing() {
+    let queue = queue(1, 2);
+    let held = enter(&queue, entrant("other")).await.unwrap();
+    let late = queue.enter(entrant("ann"), Instant::now()).await.unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::DeadlineExceeded);
+    drop(enter(&queue, entrant("ann")));
+    assert_eq!(lock(&queue.state).waiting, 0);
+    // The first one is admitted and dropped before it has noticed. The next one gets its place.
+    let (first, mut second) = (enter(&queue, entrant("ann")), enter(&queue, entrant("ann")));
+    drop(held);
+    assert!(slot(&mut second).is_none());
+    drop(first);
+    drop(slot(&mut second).unwrap());
+    let state = lock(&queue.state);
+    assert!(state.running == 0 && state.waiting == 0 && state.lines.is_empty());
+}

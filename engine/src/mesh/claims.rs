@@ -1,0 +1,151 @@
+//! The claims of peers to domains, and the decision on each. A domain of this engine belongs to this engine. Any other
+//! domain belongs to its owner's key. Several peers with this key are replicas.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use portolan_catalog::{DomainCatalog, DomainName, NodeState};
+use portolan_connectors::OwnerKey;
+
+use super::MeshState;
+use super::known_peer::KnownPeer;
+
+/// The bytes whose transfer time decides which replica is the nearest.
+const COMPARED_BYTES: f64 = (1_u64 << 20) as f64;
+
+/// The claims of the peers.
+#[derive(Debug, Default)]
+pub(super) struct Claims<'a> {
+    /// The accepted claims, by domain. The peer to query first is the first one.
+    pub(super) accepted: BTreeMap<&'a DomainName, Vec<Claim<'a>>>,
+    /// The refused claims, in the order of the peers.
+    pub(super) refused: Vec<Refusal<'a>>,
+}
+
+/// An accepted claim.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim<'a> {
+    /// The position of the peer in the config.
+    pub(super) index: usize,
+    pub(super) peer: &'a KnownPeer,
+    pub(super) key: &'a OwnerKey,
+    pub(super) catalog: &'a Arc<DomainCatalog>,
+}
+
+/// A refused claim.
+#[derive(Debug)]
+pub(super) struct Refusal<'a> {
+    /// The position of the peer in the config.
+    pub(super) index: usize,
+    pub(super) domain: &'a DomainName,
+    /// The reason, and how to settle it.
+    pub(super) reason: String,
+}
+
+impl MeshState {
+    /// Decides on every claim.
+    pub(super) fn claims(&self) -> Claims<'_> {
+        let mut claims = Claims::default();
+        for (index, peer) in self.peers.iter().enumerate() {
+            for catalog in &peer.claims {
+                let domain = &catalog.domain;
+                match self.decide(peer, domain) {
+                    Ok(key) => {
+                        claims.accepted.entry(domain).or_default().push(Claim { index, peer, key, catalog });
+                    }
+                    Err(reason) => claims.refused.push(Refusal { index, domain, reason }),
+                }
+            }
+        }
+        for replicas in claims.accepted.values_mut() {
+            // The order of the config stays among equals.
+            replicas.sort_by(|a, b| a.peer.compare(b.peer));
+        }
+        claims
+    }
+
+    /// Remembers the owners of the domains that the peer is the first to claim.
+    pub(super) fn learn_owners(&mut self, index: usize) {
+        let Some(peer) = self.peers.get(index) else { return };
+        let Some(Ok(key)) = &peer.owner else { return };
+        let claimed = peer.claims.iter().map(|catalog| &catalog.domain);
+        let others = claimed.filter(|domain| !self.local.contains_key(*domain));
+        let accepted: Vec<_> = others.filter(|domain| self.decide(peer, domain).is_ok()).cloned().collect();
+        let key = key.clone();
+        for domain in accepted {
+            self.owners.learn(&domain, &key);
+        }
+    }
+
+    /// Logs the refused parts of a peer's catalog, in one line.
+    pub(super) fn log_refusals(&self, index: usize) {
+        let Some(known) = self.peers.get(index) else { return };
+        let claims = self.claims();
+        let refused: Vec<_> = claims.refused.iter().filter(|refusal| refusal.index == index).collect();
+        if let Some(Refusal { domain, reason, .. }) = refused.first() {
+            tracing::warn!(node = %known.peer.id(), %domain, refused = refused.len(), "a claim is refused: {reason}");
+        }
+        if let Some(fault) = known.faults.first() {
+            tracing::warn!(node = %known.peer.id(), "a part of the node's catalog is refused: {fault}");
+        }
+    }
+
+    /// Returns the key by which a peer owns a domain, or the reason why it does not.
+    fn decide<'a>(&self, peer: &'a KnownPeer, domain: &DomainName) -> Result<&'a OwnerKey, String> {
+        let key = match &peer.owner {
+            Some(Ok(key)) => Ok(key),
+            Some(Err(reason)) => Err(reason.clone()),
+            None => Err("it has not proven its key".to_owned()),
+        };
+        if self.local.contains_key(domain) {
+            return match key {
+                // The peer is a replica of this engine.
+                Ok(key) if Some(key) == self.owners.own() => Ok(key),
+                Ok(key) => Err(format!("this node owns the domain, and the key of the peer is {key}")),
+                Err(reason) => Err(format!("this node owns the domain, and the peer proves no key: {reason}")),
+            };
+        }
+        match &peer.allowed {
+            Some(allowed) if !allowed.contains(domain) => {
+                return Err("the config does not name it in `domains` of this peer".to_owned());
+            }
+            None if self.is_given(domain) => {
+                return Err("the config gives the domain to other peers, in their `domains`".to_owned());
+            }
+            _ => {}
+        }
+        let key = key?;
+        match self.owners.refusal(domain, key) {
+            Some(reason) => Err(reason),
+            None => Ok(key),
+        }
+    }
+
+    /// True if the config names peers that may own the domain.
+    fn is_given(&self, domain: &DomainName) -> bool {
+        self.peers.iter().filter_map(|peer| peer.allowed.as_ref()).any(|allowed| allowed.contains(domain))
+    }
+}
+
+impl KnownPeer {
+    /// Compares two replicas. The one to query first is the smaller one: it accepts fragments, and is the nearest.
+    fn compare(&self, other: &Self) -> Ordering {
+        self.rank().cmp(&other.rank()).then(self.distance().total_cmp(&other.distance()))
+    }
+
+    fn rank(&self) -> u8 {
+        match self.state {
+            NodeState::Up | NodeState::Itself if self.peer.takes_fragments() != Some(false) => 0,
+            NodeState::Up | NodeState::Itself => 1,
+            NodeState::Unknown => 2,
+            NodeState::Down => 3,
+        }
+    }
+
+    /// Returns the time of a small transfer, in seconds. Small variations of the link do not change it, so that queries
+    /// go to the same replica.
+    fn distance(&self) -> f64 {
+        self.reported.latency.as_secs_f64() + COMPARED_BYTES / self.reported.bandwidth
+    }
+}

@@ -1,0 +1,125 @@
+//! A peer as this engine knows it: its last answer, its state, and the link to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use portolan_catalog::{DomainCatalog, DomainName, NodeState, check_received};
+use portolan_connectors::{CatalogAnswer, OwnerKey, Peer, PeerCatalog};
+
+use super::link::{Link, LinkMeter};
+use super::{LinkOverride, reach};
+
+/// The options of a peer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PeerOptions {
+    /// The speed of the link to the peer. What is not set is measured.
+    pub link: LinkOverride,
+    /// The domains that the peer may own. No peer without them may own one of these domains. `None`: any other domain.
+    pub domains: Option<BTreeSet<DomainName>>,
+}
+
+/// A peer, and what this engine knows about it.
+#[derive(Debug)]
+pub(super) struct KnownPeer {
+    pub(super) peer: Arc<dyn Peer>,
+    pub(super) meter: Arc<LinkMeter>,
+    /// The domains that the peer may own, if the config names them.
+    pub(super) allowed: Option<BTreeSet<DomainName>>,
+    /// True if the peer is this engine itself.
+    pub(super) is_self: bool,
+    /// The version of the catalog in the last answer.
+    pub(super) version: Option<String>,
+    /// The key that the peer proved with its last answer, or the reason why it proved none. `None` without an answer.
+    pub(super) owner: Option<Result<OwnerKey, String>>,
+    /// The catalogs of the domains that the peer claims, without invalid entries.
+    pub(super) claims: Vec<Arc<DomainCatalog>>,
+    /// The invalid entries in its catalogs.
+    pub(super) faults: Vec<String>,
+    /// The domains of other nodes that the peer reaches, and their owners as the peer knows them.
+    pub(super) reaches: Arc<BTreeMap<DomainName, (OwnerKey, Link)>>,
+    /// The link to the peer, as this engine last reported it to other peers.
+    pub(super) reported: Link,
+    pub(super) state: NodeState,
+    pub(super) last_seen: Option<SystemTime>,
+    pub(super) error: Option<String>,
+}
+
+impl KnownPeer {
+    pub(super) fn new(peer: Arc<dyn Peer>, options: PeerOptions) -> Self {
+        let meter = Arc::new(LinkMeter::new(options.link));
+        Self {
+            peer,
+            reported: meter.link(),
+            meter,
+            allowed: options.domains,
+            is_self: false,
+            version: None,
+            owner: None,
+            claims: vec![],
+            faults: vec![],
+            reaches: Arc::default(),
+            state: NodeState::Unknown,
+            last_seen: None,
+            error: None,
+        }
+    }
+
+    /// True if fragments can be sent to the peer now.
+    pub(super) fn takes_fragments(&self) -> bool {
+        self.state == NodeState::Up && self.peer.takes_fragments() != Some(false)
+    }
+
+    /// Records an answer, which took this time. `instance` is the identity of this engine. Returns false if the answer
+    /// says that nothing has changed, and the last answer was not that of the same owner: the engine must request the
+    /// catalog again, as a whole.
+    pub(super) fn answered(&mut self, sent: PeerCatalog, instance: &str, took: Duration) -> bool {
+        let PeerCatalog { instance: process, owner, answer } = sent;
+        let is_self = process == instance;
+        let is_same = self.is_self == is_self && self.owner.as_ref() == Some(&owner);
+        if !is_same {
+            self.forget();
+        }
+        let state = if is_self { NodeState::Itself } else { NodeState::Up };
+        if self.state != state {
+            tracing::info!(node = %self.peer.id(), is_self, "node is up");
+        }
+        self.state = state;
+        self.last_seen = Some(SystemTime::now());
+        self.error = None;
+        (self.is_self, self.owner) = (is_self, Some(owner));
+        match answer {
+            CatalogAnswer::Unchanged => {
+                self.meter.record_round_trip(took);
+                return is_same;
+            }
+            // Nobody needs the catalog of this engine from a peer.
+            CatalogAnswer::Changed { version, .. } if is_self => self.version = Some(version),
+            CatalogAnswer::Changed { version, domains, reaches } => {
+                self.version = Some(version);
+                let (valid, faults) = check_received(domains);
+                self.claims = valid.into_iter().map(Arc::new).collect();
+                self.faults = faults;
+                self.reaches = Arc::new(reach::understand(reaches));
+            }
+        }
+        true
+    }
+
+    /// Records that the peer did not answer.
+    pub(super) fn went_down(&mut self, error: String) {
+        if matches!(self.state, NodeState::Up | NodeState::Itself) {
+            tracing::warn!(node = %self.peer.id(), %error, "node is down");
+        }
+        self.state = NodeState::Down;
+        self.error = Some(error);
+    }
+
+    /// Drops what is known from earlier answers.
+    fn forget(&mut self) {
+        self.version = None;
+        self.claims = vec![];
+        self.faults = vec![];
+        self.reaches = Arc::default();
+    }
+}

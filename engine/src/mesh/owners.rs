@@ -1,0 +1,218 @@
+//! The owners of domains. The config can pin a domain to keys. Any other domain belongs to the first key that claims
+//! it, also after a restart if the engine has a file for its owners.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use portolan_catalog::DomainName;
+use portolan_connectors::OwnerKey;
+
+use super::owners_file::OwnersFile;
+use crate::Result;
+
+/// The largest number of domains whose owners are remembered.
+pub(super) const MAX_REMEMBERED: usize = 10_000;
+
+/// The owners of domains, as this engine knows them.
+#[derive(Debug, Default)]
+pub(crate) struct Owners {
+    /// The key of this engine; `None` if it has none.
+    own: Option<OwnerKey>,
+    /// The keys in the config.
+    pinned: BTreeMap<DomainName, Vec<OwnerKey>>,
+    /// The keys of the first claims.
+    remembered: BTreeMap<DomainName, OwnerKey>,
+    /// The remembered keys that the file does not have yet.
+    unsaved: BTreeMap<DomainName, OwnerKey>,
+    file: Option<Arc<OwnersFile>>,
+}
+
+impl Owners {
+    /// Returns the owners with the keys in the config, and those in `file` if it exists.
+    ///
+    /// # Errors
+    /// `InvalidQuery` if the file cannot be read.
+    pub(crate) fn open(
+        own: Option<OwnerKey>,
+        pinned: BTreeMap<DomainName, Vec<OwnerKey>>,
+        file: Option<PathBuf>,
+    ) -> Result<Self> {
+        let file = file.map(|path| Arc::new(OwnersFile::new(path)));
+        let remembered = match &file {
+            Some(file) => file.read()?,
+            None => BTreeMap::new(),
+        };
+        Ok(Self { own, pinned, remembered, unsaved: BTreeMap::new(), file })
+    }
+
+    /// Returns the key of this engine, if it has one.
+    pub(super) fn own(&self) -> Option<&OwnerKey> {
+        self.own.as_ref()
+    }
+
+    /// Returns why a node with this key does not own the domain, and how to settle it. `None` if it does, or if the
+    /// domain has no owner yet.
+    pub(super) fn refusal(&self, domain: &DomainName, key: &OwnerKey) -> Option<String> {
+        if let Some(keys) = self.pinned.get(domain) {
+            return (!keys.contains(key)).then(|| {
+                format!("its key is {key}, but the config pins the domain to another key (`domains.{domain}.key`)")
+            });
+        }
+        match self.remembered.get(domain) {
+            Some(owner) if owner == key => None,
+            Some(owner) => {
+                let file = self.file.as_ref().map(|file| file.name());
+                let forget = file.map(|name| format!("remove the domain from `{name}` in the state folder and "));
+                Some(format!(
+                    "its key is {key}, but the first owner of the domain had the key {owner}: if the owner has a new \
+                     key, {}restart this node, or pin the new key with `domains.{domain}.key` in its config",
+                    forget.unwrap_or_default()
+                ))
+            }
+            None if self.remembered.len() >= MAX_REMEMBERED => Some(format!(
+                "this node remembers the owners of at most {MAX_REMEMBERED} domains: pin the key of this domain with \
+                 `domains.{domain}.key` in its config"
+            )),
+            None => None,
+        }
+    }
+
+    /// Remembers that the key owns the domain, unless the domain has an owner.
+    pub(super) fn learn(&mut self, domain: &DomainName, key: &OwnerKey) {
+        let is_known = self.pinned.contains_key(domain) || self.remembered.contains_key(domain);
+        if is_known || self.remembered.len() >= MAX_REMEMBERED {
+            return;
+        }
+        self.remembered.insert(domain.clone(), key.clone());
+        if self.file.is_some() {
+            self.unsaved.insert(domain.clone(), key.clone());
+        }
+    }
+
+    /// Returns the owners that the file does not have yet, and the file. `None` if there is nothing to save.
+    pub(super) fn unsaved(&self) -> Option<(Arc<OwnersFile>, BTreeMap<DomainName, OwnerKey>)> {
+        let file = self.file.as_ref().filter(|_| !self.unsaved.is_empty())?;
+        Some((file.clone(), self.unsaved.clone()))
+    }
+
+    /// Records that the file has these owners.
+    pub(super) fn saved(&mut self, owners: &BTreeMap<DomainName, OwnerKey>) {
+        self.unsaved.retain(|domain, _| !owners.contains_key(domain));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn domain(name: &str) -> DomainName {
+        DomainName::new(name)
+    }
+
+    fn key(name: &str) -> OwnerKey {
+        OwnerKey::new(format!("ed25519:{name}"))
+    }
+
+    #[test]
+    fn the_first_claim_counts() {
+        let mut owners = Owners::default();
+        assert_eq!(owners.refusal(&domain("people"), &key("a")), None);
+        owners.learn(&domain("people"), &key("a"));
+        owners.learn(&domain("people"), &key("b"));
+        assert_eq!(owners.refusal(&domain("people"), &key("a")), None);
+        let refusal = owners.refusal(&domain("people"), &key("b")).unwrap();
+        for part in ["ed25519:b", "ed25519:a", "restart this node", "`domains.people.key`"] {
+            assert!(refusal.contains(part), "{refusal}");
+        }
+        assert!(owners.unsaved().is_none(), "there is no file");
+    }
+
+    #[test]
+    fn a_pin_takes_precedence() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("owners.json");
+        std::fs::write(&path, r#"{"people": "ed25519:b"}"#).unwrap();
+        let pinned = [(domain("people"), vec![key("old"), key("new")])].into();
+        let owners = Owners::open(None, pinned, Some(path)).unwrap();
+        assert_eq!(owners.refusal(&domain("people"), &key("old")), None);
+        assert_eq!(owners.refusal(&domain("people"), &key("new")), None);
+        let refusal = owners.refusal(&domain("people"), &key("b")).unwrap();
+        assert!(refusal.contains("pins the domain to another key (`domains.people.key`)"), "{refusal}");
+    }
+
+    #[test]
+    fn owners_are_remembered_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state/owners.json");
+        let open = || Owners::open(None, BTreeMap::new(), Some(path.clone())).unwrap();
+        let mut owners = open();
+        owners.learn(&domain("people"), &key("a"));
+        let (file, new) = owners.unsaved().unwrap();
+        file.add(&new).unwrap();
+        owners.saved(&new);
+        assert!(owners.unsaved().is_none());
+
+        let mut again = open();
+        let refusal = again.refusal(&domain("people"), &key("b")).unwrap();
+        assert!(refusal.contains("remove the domain from `owners.json`"), "{refusal}");
+        assert!(!refusal.contains("state/"), "clients do not see where files are: {refusal}");
+        again.learn(&domain("geo"), &key("c"));
+        let (file, new) = again.unsaved().unwrap();
+        file.add(&new).unwrap();
+        let last = open();
+        assert!(last.refusal(&domain("people"), &key("b")).is_some());
+        assert!(last.refusal(&domain("geo"), &key("b")).is_some());
+        let files = std::fs::read_dir(folder.path().join("state")).unwrap().count();
+        assert_eq!(files, 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn an_entry_that_somebody_removes_stays_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("owners.json");
+        let mut owners = Owners::open(None, BTreeMap::new(), Some(path.clone())).unwrap();
+        let save = |owners: &mut Owners| {
+            let (file, new) = owners.unsaved().unwrap();
+            file.add(&new).unwrap();
+            owners.saved(&new);
+        };
+        owners.learn(&domain("people"), &key("a"));
+        save(&mut owners);
+        std::fs::write(&path, "{}").unwrap();
+        owners.learn(&domain("geo"), &key("a"));
+        save(&mut owners);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("geo") && !text.contains("people"), "{text}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_understood_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("owners.json");
+        for text in ["", "[]", r#"{"people": 1}"#, "{\"a\": \"b\""] {
+            std::fs::write(&path, text).unwrap();
+            let error = Owners::open(None, BTreeMap::new(), Some(path.clone())).unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::InvalidQuery, "{text}");
+            assert!(error.chain().contains("correct the file, or remove it"), "{}", error.chain());
+        }
+        std::fs::write(&path, " ".repeat((16 << 20) + 1)).unwrap();
+        let error = Owners::open(None, BTreeMap::new(), Some(path)).unwrap_err();
+        assert!(error.chain().contains("more than 16 MiB"), "{}", error.chain());
+    }
+
+    #[test]
+    fn the_number_of_owners_is_bounded() {
+        let mut owners = Owners::default();
+        for i in 0..MAX_REMEMBERED {
+            owners.learn(&domain(&format!("d{i}")), &key("a"));
+        }
+        owners.learn(&domain("people"), &key("a"));
+        assert_eq!(owners.remembered.len(), MAX_REMEMBERED);
+        let refusal = owners.refusal(&domain("people"), &key("a")).unwrap();
+        assert!(refusal.contains("at most 10000 domains"), "{refusal}");
+        assert_eq!(owners.refusal(&domain("d7"), &key("a")), None);
+    }
+}

@@ -1,0 +1,123 @@
+//! The bounds of what descriptors reach: the folders of local files, the files of the node itself, and the places that
+//! credentials go to.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use portolan_connectors::OpenOptions;
+use portolan_connectors::files::FileSources;
+
+use super::NodeConfig;
+use super::check::Check;
+
+impl NodeConfig {
+    /// Returns the opener of the ports over files. Local files must be in the config's folder or in the `products`
+    /// folder, unless their source has a `root`.
+    pub(crate) fn file_sources(&self) -> FileSources {
+        let products = self.products_folder().map(Path::to_path_buf);
+        let folders = self.folder().into_iter().chain(products).collect();
+        FileSources::new(self.sources.clone()).within(folders, self.own_files())
+    }
+
+    /// Returns the time limit for opening a port.
+    pub fn open_timeout(&self) -> Duration {
+        self.open_timeout.map_or(OpenOptions::default().timeout, |length| length.0)
+    }
+
+    pub(super) fn check_sources(&self, check: &mut Check<'_>) {
+        for (server, options) in self.sources.iter().collect::<BTreeMap<_, _>>() {
+            let at = |key: &str| format!("/sources/{}/{key}", server.replace('~', "~0").replace('/', "~1"));
+            check.folder(&at("root"), options.root.as_deref());
+            for (store, key) in options.unbound() {
+                let message = format!("`{key}` is missing: the {key} that these credentials may go to");
+                check.report(&at(store), &message);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::fs;
+    use std::sync::Arc;
+
+    use portolan_catalog::{Column, DomainName, FileFormat, FileSource, Place, Port, PortRef, PortSource, SourceKind};
+    use portolan_connectors::SourceOpener;
+
+    use super::*;
+
+    /// Opens a port over `location`, a path that starts from the folder `products`.
+    async fn open(config: &NodeConfig, location: &str) -> Result<(), String> {
+        let mut port = Port::new(PortRef::new("sales", "orders", "orders"));
+        port.columns.push(Column::new("id"));
+        let files = FileSource {
+            location: location.to_owned(),
+            base: config.products_folder().unwrap().to_path_buf(),
+            format: FileFormat::Csv,
+            delimiter: None,
+            has_header: true,
+            partition_columns: vec![],
+            endpoint: None,
+        };
+        port.source = Some(PortSource {
+            server: "files".to_owned(),
+            kind: SourceKind::Files(files),
+            declared_at: BTreeMap::new(),
+            place: Place::default(),
+        });
+        let opened = config.file_sources().open(&port, &Arc::default()).await;
+        opened.map(drop).map_err(|e| e.to_string())
+    }
+
+    #[tokio::test]
+    async fn data_is_in_the_folder_of_the_config_or_in_the_root() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in ["node/products", "node/data", "elsewhere"] {
+            fs::create_dir_all(folder.path().join(path)).unwrap();
+        }
+        for file in ["node/data/a.csv", "node/products/b.csv", "elsewhere/c.csv", "node/key.csv", "node/node.yaml"] {
+            fs::write(folder.path().join(file), "id\n1\n").unwrap();
+        }
+        let config = |text: &str| NodeConfig::parse(text, &folder.path().join("node/node.yaml")).unwrap();
+        let plain = config("domain: sales\n");
+        open(&plain, "../data/a.csv").await.unwrap();
+        open(&plain, "b.csv").await.unwrap();
+        let refused = open(&plain, "../../elsewhere/c.csv").await.unwrap_err();
+        assert!(refused.contains("`sources.files.root`"), "{refused}");
+        let rooted = config("domain: sales\nsources: {files: {root: ../elsewhere}}\n");
+        open(&rooted, "../../elsewhere/c.csv").await.unwrap();
+        assert!(open(&rooted, "../data/a.csv").await.is_err());
+
+        // The files of the node are in its folder, and are no data.
+        let secret = "domain: sales\nsources: {lake: {http: {password: {file: KEY}, hosts: [a]}}}\n";
+        let secret = config(&secret.replace("KEY", &folder.path().join("node/key.csv").display().to_string()));
+        for own in ["../key.csv", "../node.yaml"] {
+            let refused = open(&secret, own).await.unwrap_err();
+            assert!(refused.contains("a file of the node itself"), "{own}: {refused}");
+        }
+        open(&plain, "../key.csv").await.unwrap();
+
+        // So are the files that it keeps, wherever they are.
+        let here = config("domain: sales\nstate_folder: .\n");
+        for (config, kept) in [(&plain, "node.state/owners.csv"), (&here, "owners.json"), (&here, "node-key.pem")] {
+            let file = folder.path().join("node").join(kept);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "id\n1\n").unwrap();
+            let refused = open(config, &format!("../{kept}")).await.unwrap_err();
+            assert!(refused.contains("a file of the node itself"), "{kept}: {refused}");
+        }
+        open(&here, "../data/a.csv").await.unwrap();
+
+        // A program has no config file.
+        let program = NodeConfig {
+            domain: Some(DomainName::new("sales")),
+            products: Some(folder.path().join("node/products")),
+            ..NodeConfig::default()
+        };
+        open(&program, "b.csv").await.unwrap();
+        assert!(open(&program, "../data/a.csv").await.is_err());
+    }
+}
