@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use arrow::array::AsArray;
+use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use arrow_flight::FlightDescriptor;
@@ -44,7 +44,8 @@ type Rows = BoxStream<'static, Result<RecordBatch, Error>>;
 /// Starts a node with the users `flood` and `quiet`, and the administrator `root`.
 fn node(home: &Path, limits: Value) -> Node {
     let user = |name: &str| json!({ "name": name, "password_hash": HASH, "admin": name == "root" });
-    Node::start(home, json!({ "users": ["flood", "quiet", "root"].map(user), "limits": limits }))
+    let users = ["flood", "quiet", "root"].map(user);
+    Node::start(home, json!({ "users": users, "limits": limits }))
 }
 
 async fn client(node: &Node, user: &str) -> Client {
