@@ -23,7 +23,12 @@ const SOON: Duration = Duration::from_secs(60);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_limit_of_spilled_data_has_its_own_name() {
     within(240, async {
-        let node = json!({ "limits": { "query_memory": "36MiB", "spill": "1MB" }, "cpu_threads": 2 });
+        let node = json!({
+            "limits": { "query_memory": "36MiB", "spill": "1MB" },
+            // By default, a principal reaches its share first.
+            "shares": { "default": { "spill": "1MB", "kept_results": "1MB" } },
+            "cpu_threads": 2
+        });
         let mesh = Mesh::start(MeshOptions { node, ..MeshOptions::of(&["sales"]) }).await;
         let (owner, gateway) = (mesh.node("sales").client().await, mesh.client().await);
         let lines = "SELECT * FROM sales.orders.lineitem";

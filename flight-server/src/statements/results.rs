@@ -278,7 +278,8 @@ mod tests {
         let batches: Vec<_> = (0..8).map(|i| Ok(batch(i * 300_000, 300_000))).collect();
         let schema = batch(0, 1).schema();
         let kept = Arc::new(KeptResult::start(
-            session,
+            // The engine, and with it the folder of spilled data, ends with the last session.
+            session.clone(),
             schema,
             stream::iter(batches),
             CancellationToken::new(),
