@@ -326,7 +326,7 @@ impl Engine {
     /// # Errors
     /// `Internal` if the task ended abnormally.
     pub async fn respond(&self) -> Result<()> {
-        self.0.cpu.run(async { Ok(()) }).await
+        self.0.cpu.run(&Principal::anonymous(), async { Ok(()) }).await
     }
 
     /// Returns the mesh as it is known now.

@@ -28,7 +28,7 @@ use self::prepared::nullable;
 use crate::exchange::{LiveEdges, Physical};
 use crate::execution::accounts::Account;
 use crate::execution::admission::{Admitted, Slot};
-use crate::execution::errors::{cancelled, from_datafusion};
+use crate::execution::errors::{cancelled, from_datafusion, planning_timed_out};
 use crate::execution::memory::QueryMemory;
 use crate::execution::run::Run;
 use crate::execution::spill::SpillFiles;
@@ -151,12 +151,7 @@ impl Query {
         tokio::select! {
             biased;
             () = self.listed.query.stop.cancelled() => Err(cancelled()),
-            ready = ready => ready.map_err(|_| {
-                Error::new(
-                    ErrorKind::DeadlineExceeded,
-                    "planning exceeded the query's timeout; raise `portolan.query_timeout`",
-                )
-            })?,
+            ready = ready => ready.map_err(|_| planning_timed_out())?,
         }
     }
 
@@ -214,7 +209,7 @@ impl Query {
     fn drive(self, ready: Ready, place: Slot, schema: SchemaRef) -> QueryStream {
         let progress = ProgressHandle::new(ready.edges.counters());
         let (head, engine) = (&self.context.head, self.engine.clone());
-        let (query_id, deadline) = (head.query_id.clone(), head.deadline);
+        let (query_id, principal, deadline) = (head.query_id.clone(), head.principal.clone(), head.deadline);
         let measured = !self.is_fragment() || head.measured;
         let ready = Arc::new(Mutex::new(Arc::new(ready)));
         // This is the only place that sets the progress.
@@ -229,6 +224,7 @@ impl Query {
             work: self.listed.query.work.clone(),
             plan: Box::pin(self.adapted(ready.clone(), progress.clone())),
             query: query_id.clone(),
+            principal,
             schema: schema.clone(),
             deadline,
             progress: progress.clone(),

@@ -54,6 +54,14 @@ pub(crate) fn timed_out(waiting: &str) -> Error {
     Error::new(ErrorKind::DeadlineExceeded, what)
 }
 
+/// Returns the error of a statement whose planning took too long.
+pub(crate) fn planning_timed_out() -> Error {
+    Error::new(
+        ErrorKind::DeadlineExceeded,
+        "planning exceeded the query's timeout; raise `portolan.query_timeout`, or simplify the statement",
+    )
+}
+
 /// Describes a place in a statement.
 pub(crate) fn place(span: Span) -> String {
     format!("line {}, column {}", span.start.line, span.start.column)

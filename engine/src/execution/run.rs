@@ -22,7 +22,7 @@ use super::conform::conform;
 use super::errors::{cancelled, from_datafusion, timed_out};
 use super::runtime::CpuRuntime;
 use crate::metrics::Work;
-use crate::{Error, ErrorKind, ProgressHandle, Result};
+use crate::{Error, ErrorKind, Principal, ProgressHandle, Result};
 
 /// The largest number of batches that wait for the reader.
 const BATCHES_IN_FLIGHT: usize = 2;
@@ -37,8 +37,9 @@ pub(crate) type Driven = (Arc<dyn ExecutionPlan>, Arc<TaskContext>);
 pub(crate) struct Run {
     /// The plan, once it is final.
     pub(crate) plan: BoxFuture<'static, Result<Driven>>,
-    /// The identifier of the query.
+    /// The identifier of the query, and the principal that it runs for.
     pub(crate) query: String,
+    pub(crate) principal: Principal,
     /// The promised columns, to which batches are converted.
     pub(crate) schema: SchemaRef,
     pub(crate) deadline: Instant,
@@ -76,8 +77,8 @@ impl Run {
         let (sender, receiver) = mpsc::channel(BATCHES_IN_FLIGHT);
         let (deadline, progress) = (self.deadline, self.progress.clone());
         let stopped = Box::pin(self.stop.clone().cancelled_owned());
-        let (query, work) = (self.query.clone(), self.work.clone());
-        let task = cpu.spawn(&query, self.drive(sender));
+        let (query, principal, work) = (self.query.clone(), self.principal.clone(), self.work.clone());
+        let task = cpu.spawn(&query, &principal, self.drive(sender));
         Batches { receiver, task, ended: false, deadline, progress, stopped, work, timer: None }
     }
 

@@ -29,9 +29,10 @@ pub(crate) async fn run_fragment(engine: &Arc<EngineState>, fragment: ReceivedFr
     let query = admitted(engine, &fragment, WorkKind::Fragment)?;
     let work = query.listed.query.work.clone();
     let edge = SentEdge(Some(engine.metrics.sent_to(fragment.head.via.last().map_or("unknown", String::as_str))));
+    let principal = fragment.head.principal.clone();
     let started = engine
         .cpu
-        .run(async move {
+        .run(&principal, async move {
             let state = query.state();
             let plan = planner::analyse(&state, decode(&fragment.encoded, &query.view)?)?;
             query.start_in(state, &plan, nullable(plan.schema().as_arrow())).await
@@ -47,9 +48,10 @@ pub(crate) async fn estimate_fragment(
 ) -> Result<EstimatedFragment> {
     let query = admitted(engine, &fragment, WorkKind::Estimate)?;
     let work = query.listed.query.work.clone();
+    let principal = fragment.head.principal.clone();
     let estimate = engine
         .cpu
-        .run(async move {
+        .run(&principal, async move {
             let state = query.state();
             let plan = planner::analyse(&state, decode(&fragment.encoded, &query.view)?)?;
             let planned = planner::plan(&state, &plan, &query.settings, &query.view, query.is_fragment())?;

@@ -198,7 +198,7 @@ async fn into_port(
         return Err(Error::new(ErrorKind::SiteUnavailable, format!("the columns of `{name}` are not known yet")));
     };
     let rows = rows.map(move |batch| by_name(&batch?, &schema, &name)).boxed();
-    session.engine.cpu.run(async move { writer.append(rows).await }).await
+    session.engine.cpu.run(session.principal(), async move { writer.append(rows).await }).await
 }
 
 /// Returns the rows, which end with an error if the upload or its session is stopped.

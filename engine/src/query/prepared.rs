@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ParamValues;
@@ -16,7 +16,7 @@ use super::settings::{reset, set, show, show_schema};
 use super::{Entry, Query, QueryStream, session_state};
 use crate::bounds::{check_plan, check_types};
 use crate::execution::conform::lossless;
-use crate::execution::errors::from_datafusion;
+use crate::execution::errors::{from_datafusion, planning_timed_out};
 use crate::mesh::MeshView;
 use crate::metrics::WorkKind;
 use crate::names::SessionNames;
@@ -25,6 +25,9 @@ use crate::planner::resolve::change::Change;
 use crate::planner::resolve::{Assignment, Resolved, resolve};
 use crate::state::SessionHandle;
 use crate::{Error, ErrorKind, Result, TraceContext, explain};
+
+/// The time beyond its limit after which nobody waits for a statement that does not report its deadline.
+const BACKSTOP: Duration = Duration::from_secs(5);
 
 /// The kind of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,37 +61,37 @@ impl Prepared {
         session.require_open()?;
         let session = session.clone();
         let sql = sql.to_owned();
-        let engine = session.engine.clone();
-        let prepared = engine
-            .cpu
-            .run(async move {
-                let view = session.engine.mesh.view();
-                let names = Arc::new(SessionNames::of(&session));
-                let state = session_state(&session.engine, &view, Some(names.clone()));
-                // The future is large, and would be moved on the caller's stack.
-                let resolved = Box::pin(resolve(&sql, &state, &view.snapshot, &names)).await?;
-                let plan = match &resolved {
-                    Resolved::Query(plan, _) | Resolved::Explain { query: plan, .. } => Some(plan),
-                    Resolved::Change(change) => change.rows(),
-                    Resolved::Set(_) | Resolved::Show { .. } => None,
-                };
-                if let Some(plan) = plan {
-                    check_plan(plan)?;
-                }
-                if let Resolved::Change(Change::Create { content, .. }) = &resolved {
-                    check_types(content.columns())?;
-                }
-                let parameters = plan.map_or_else(|| Ok(Arc::new(Schema::empty())), parameters)?;
-                // The types of a plan are unknown until its parameters have values, and the plan is analysed then.
-                let resolved = match parameters.fields().is_empty() {
-                    true => analysed(resolved, &state)?,
-                    false => resolved,
-                };
-                let schema = promised(&resolved);
-                let resolved = Arc::new(resolved);
-                Ok(Self { session, sql, view, names, resolved, schema, parameters, deadline: None })
-            })
-            .await;
+        let (engine, principal) = (session.engine.clone(), session.principal().clone());
+        let planning = engine.cpu.run(&principal, async move {
+            let view = session.engine.mesh.view();
+            let names = Arc::new(SessionNames::of(&session));
+            let state = session_state(&session.engine, &view, Some(names.clone()));
+            // The future is large, and would be moved on the caller's stack.
+            let resolved = Box::pin(resolve(&sql, &state, &view.snapshot, &names)).await?;
+            let plan = match &resolved {
+                Resolved::Query(plan, _) | Resolved::Explain { query: plan, .. } => Some(plan),
+                Resolved::Change(change) => change.rows(),
+                Resolved::Set(_) | Resolved::Show { .. } => None,
+            };
+            if let Some(plan) = plan {
+                check_plan(plan)?;
+            }
+            if let Resolved::Change(Change::Create { content, .. }) = &resolved {
+                check_types(content.columns())?;
+            }
+            let parameters = plan.map_or_else(|| Ok(Arc::new(Schema::empty())), parameters)?;
+            // The types of a plan are unknown until its parameters have values, and the plan is analysed then.
+            let resolved = match parameters.fields().is_empty() {
+                true => analysed(resolved, &state)?,
+                false => resolved,
+            };
+            let schema = promised(&resolved);
+            let resolved = Arc::new(resolved);
+            Ok(Self { session, sql, view, names, resolved, schema, parameters, deadline: None })
+        });
+        // Planning does not yield, so its caller watches the time.
+        let prepared = tokio::time::timeout(engine.limits.query_timeout, planning).await;
+        let prepared = prepared.unwrap_or_else(|_| Err(planning_timed_out()));
         prepared.inspect_err(|e| engine.metrics.refused(WorkKind::Query, e.kind()))
     }
 
@@ -202,7 +205,11 @@ impl Prepared {
 
     async fn enter(&self, parameters: &[ScalarValue], entry: Entry) -> Result<QueryStream> {
         let (this, parameters) = (self.clone(), parameters.to_vec());
-        self.on_cpu(Box::pin(async move { Box::pin(this.current().await?.run(&parameters, entry)).await })).await
+        let started =
+            self.on_cpu(Box::pin(async move { Box::pin(this.current().await?.run(&parameters, entry)).await }));
+        // The statement reports its deadline itself, with more detail, unless planning is busy.
+        let limit = self.session.engine.limits.query_timeout + BACKSTOP;
+        tokio::time::timeout(limit, started).await.unwrap_or_else(|_| Err(planning_timed_out()))
     }
 
     /// True if the names of the statement have the same meaning as when it was planned.
@@ -290,7 +297,7 @@ impl Prepared {
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        self.session.engine.cpu.run(work).await
+        self.session.engine.cpu.run(self.session.principal(), work).await
     }
 
     /// Returns the plan with values for its parameters, and analyses it.
