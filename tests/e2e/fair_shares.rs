@@ -116,7 +116,12 @@ async fn a_flood_of_one_user_keeps_no_other_out() {
         let (flood, quiet, root) =
             (client(&node, "flood").await, client(&node, "quiet").await, client(&node, "root").await);
         // The flood takes all places that one principal may have, and fills the queue.
-        let mut running = vec![held(&flood).await, held(&flood).await, held(&flood).await];
+        // Each has a connection of its own: rows that nobody reads fill the window of their connection.
+        let holders = [client(&node, "flood").await, client(&node, "flood").await, client(&node, "flood").await];
+        let mut running = vec![];
+        for holder in &holders {
+            running.push(held(holder).await);
+        }
         let ask = |client: &Client| {
             let client = client.clone();
             tokio::spawn(async move { count(&client, SHORT).await })
@@ -128,7 +133,8 @@ async fn a_flood_of_one_user_keeps_no_other_out() {
         assert!(refused.retry_after().is_some_and(|time| time >= Duration::from_millis(500)));
         // A place is left to others.
         assert_eq!(count(&quiet, SHORT).await, Ok(1000));
-        let of_quiet = held(&quiet).await;
+        let holder = client(&node, "quiet").await;
+        let of_quiet = held(&holder).await;
         // All places are taken and the queue is full. Still another principal's query waits, and one of the flood's is
         // refused in its place.
         let asked = ask(&quiet);

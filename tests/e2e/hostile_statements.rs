@@ -84,7 +84,7 @@ async fn slow_functions_end_in_time_and_leave_room_for_others() {
              WHERE levenshtein(repeat(l_comment, 200), repeat(l_shipmode, 500)) < 0",
             "SELECT count(*) FROM sales.orders.lineitem \
              WHERE regexp_like(repeat(l_comment, 1000), '(.*)(.*)(.*)(.*)[0-9]x' || l_orderkey)",
-            "SELECT count(*) FROM generate_series(TIMESTAMP '1700-01-01', TIMESTAMP '2200-01-01', INTERVAL '1 second')",
+            "SELECT count(*) FROM generate_series(1, 1000000000000)",
         ];
         let started = Instant::now();
         let others = async {
