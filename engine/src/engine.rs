@@ -127,7 +127,8 @@ impl EngineBuilder {
         self
     }
 
-    /// Sets the number of threads that drive plans, and of partitions of a plan. Default: the machine's cores.
+    /// Sets the number of partitions of a plan, and of threads that drive the plans of a principal. Principals that work
+    /// at the same time have threads of their own, up to eight times this number. Default: the machine's cores.
     #[must_use]
     pub fn cpu_threads(mut self, threads: usize) -> Self {
         self.cpu_threads = threads.max(1);
@@ -321,7 +322,8 @@ impl Engine {
         }
     }
 
-    /// Returns when the threads that drive plans have run a task, which shows that a query can start.
+    /// Returns when a thread that drives plans has run a task, which shows that a new principal's query can start. A
+    /// principal whose own query holds its threads does not keep others from theirs.
     ///
     /// # Errors
     /// `Internal` if the task ended abnormally.

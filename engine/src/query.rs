@@ -93,10 +93,8 @@ impl Query {
         let Prepared { session, sql, view, names, .. } = statement;
         let engine = session.engine.clone();
         let settings = session.settings();
-        let limit = engine.limits.query_timeout;
-        let timeout = settings.query_timeout.map_or(limit, |t| t.min(limit));
         let query_id = uuid::Uuid::new_v4().to_string();
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + session.query_timeout();
         let deadline = statement.deadline.map_or(deadline, |all| all.min(deadline));
         let trace = session.trace.as_ref().map_or_else(TraceContext::start, TraceContext::child);
         let head = FragmentHead::new(query_id.clone(), session.principal().clone(), deadline);

@@ -58,7 +58,8 @@ pub(crate) fn timed_out(waiting: &str) -> Error {
 pub(crate) fn planning_timed_out() -> Error {
     Error::new(
         ErrorKind::DeadlineExceeded,
-        "planning exceeded the query's timeout; raise `portolan.query_timeout`, or simplify the statement",
+        "planning exceeded the query's timeout (`portolan.query_timeout`, at most `limits.query_timeout`): simplify the \
+         statement, or raise the timeout",
     )
 }
 

@@ -28,7 +28,7 @@ use crate::{Error, ErrorKind};
 const MOST_MADE: u64 = 16 << 20;
 /// The longest time for one row, in units of about a nanosecond.
 const MOST_WORK: u64 = 1_000_000_000;
-/// The largest constant that is worked out while a query is planned, in bytes, and the longest time for it.
+/// The largest constant that is evaluated while a query is planned, in bytes, and the longest time for it.
 const PLANNED_BYTES: u64 = 64 << 10;
 const PLANNED_WORK: u64 = 1_000_000;
 /// A smaller result is not accounted for: a plan holds few batches at once.
@@ -101,7 +101,7 @@ impl BoundedFunction {
             )));
         }
         if total.row.work > MOST_WORK {
-            return Err(refused(format!("a call of `{name}` would take too long: its arguments are too large")));
+            return Err(refused(format!("a call of `{name}` would take too long for one row: shorten its arguments")));
         }
         budget.check()?;
         let counted = total.bytes >= COUNTED;

@@ -17,17 +17,17 @@ pub(super) struct Cost {
 }
 
 impl Cost {
-    /// The cost of a string with at most this many bytes.
+    /// Returns the cost of a string with at most this many bytes.
     pub(super) fn string(bytes: u64) -> Self {
         Self { made: bytes, bytes, work: 0 }
     }
 
-    /// The cost of a list with at most this many items and bytes.
+    /// Returns the cost of a list with at most this many items and bytes.
     pub(super) fn list(items: u64, bytes: u64) -> Self {
         Self { made: items, bytes, work: 0 }
     }
 
-    /// The cost of a small result that takes this time.
+    /// Returns the cost of a small result that takes this time.
     pub(super) fn time(work: u64) -> Self {
         Self { made: 0, bytes: 0, work }
     }

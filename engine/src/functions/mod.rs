@@ -1,12 +1,11 @@
 //! Calls of functions with a bound on their results and on their time.
 //!
-//! A function of DataFusion works on a whole batch at once. Between its begin and its end nothing looks at the deadline,
-//! at a cancellation, or at the memory that the result takes, so that one call of `range` could end the process. Here a
-//! call estimates its result and its time from its arguments before it runs ([`estimates`], one function of ours for
-//! each function that needs one; [`kinds`] has the list).
+//! A function of DataFusion works on a whole batch at once. During the call, nothing checks the deadline, a cancellation,
+//! or the memory of the result. One call of `range` could end the process. A bounded function estimates the result and
+//! the time of a call from the arguments, before the call ([`estimates`]). [`kinds`] lists these functions.
 //!
-//! - **While a query is planned**, [`BoundedFunctions`] keeps DataFusion from working out a constant that is large or
-//!   slow. The call stays in the plan, and runs with the query.
+//! - **While a query is planned**, [`BoundedFunctions`] keeps DataFusion from evaluating a constant that is large or slow.
+//!   The call stays in the plan, and runs with the query.
 //! - **While a query runs**, a call refuses a result that is too large, accounts for it in the query's memory, and checks
 //!   the deadline and the cancellation ([`with_budget`]). Operators with such calls read their input in pieces whose
 //!   size follows the estimates ([`with_paced_inputs`]).
@@ -36,7 +35,7 @@ use self::bounded::BoundedFunction;
 pub(crate) use self::budget::CallBudget;
 pub(crate) use self::paced::with_paced_inputs;
 
-/// The rule that bounds the calls of a plan before any of them is worked out.
+/// The rule that bounds the calls of a plan before DataFusion evaluates any of them.
 #[derive(Debug)]
 pub(crate) struct BoundedFunctions;
 

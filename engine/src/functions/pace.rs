@@ -20,7 +20,7 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Takes note of the cost of one row.
+    /// Adds the cost of one row.
     pub(super) fn note(&self, row: &Cost) {
         let rows = (BYTES_AT_ONCE / row.bytes.max(1)).min(WORK_AT_ONCE / row.work.max(1)).max(1);
         self.0.fetch_min(usize::try_from(rows).unwrap_or(usize::MAX), Ordering::Relaxed);

@@ -61,7 +61,7 @@ impl Prepared {
         session.require_open()?;
         let session = session.clone();
         let sql = sql.to_owned();
-        let (engine, principal) = (session.engine.clone(), session.principal().clone());
+        let (engine, principal, limit) = (session.engine.clone(), session.principal().clone(), session.query_timeout());
         let planning = engine.cpu.run(&principal, async move {
             let view = session.engine.mesh.view();
             let names = Arc::new(SessionNames::of(&session));
@@ -90,7 +90,7 @@ impl Prepared {
             Ok(Self { session, sql, view, names, resolved, schema, parameters, deadline: None })
         });
         // Planning does not yield, so its caller watches the time.
-        let prepared = tokio::time::timeout(engine.limits.query_timeout, planning).await;
+        let prepared = tokio::time::timeout(limit, planning).await;
         let prepared = prepared.unwrap_or_else(|_| Err(planning_timed_out()));
         prepared.inspect_err(|e| engine.metrics.refused(WorkKind::Query, e.kind()))
     }
@@ -198,8 +198,7 @@ impl Prepared {
     /// deadline of its own.
     #[must_use]
     pub fn with_one_deadline(&self) -> Self {
-        let limit = self.session.engine.limits.query_timeout;
-        let timeout = self.session.settings().query_timeout.map_or(limit, |t| t.min(limit));
+        let timeout = self.session.query_timeout();
         Self { deadline: Some(self.deadline.unwrap_or_else(|| Instant::now() + timeout)), ..self.clone() }
     }
 
@@ -208,7 +207,7 @@ impl Prepared {
         let started =
             self.on_cpu(Box::pin(async move { Box::pin(this.current().await?.run(&parameters, entry)).await }));
         // The statement reports its deadline itself, with more detail, unless planning is busy.
-        let limit = self.session.engine.limits.query_timeout + BACKSTOP;
+        let limit = self.session.query_timeout() + BACKSTOP;
         tokio::time::timeout(limit, started).await.unwrap_or_else(|_| Err(planning_timed_out()))
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use portolan_connectors::{TraceContext, lock};
 use tokio_util::sync::CancellationToken;
@@ -38,6 +38,12 @@ pub(crate) struct Shared {
 }
 
 impl SessionHandle {
+    /// Returns the time for a query: the session's setting, at most the engine's limit.
+    pub(crate) fn query_timeout(&self) -> Duration {
+        let limit = self.engine.limits.query_timeout;
+        self.settings().query_timeout.map_or(limit, |timeout| timeout.min(limit))
+    }
+
     /// Opens a session on an engine. `brief` is true if the session ends with the call that opened it.
     pub(crate) fn open(engine: Arc<EngineState>, principal: Principal, brief: bool) -> Self {
         let account = engine.accounts.of(&principal);
