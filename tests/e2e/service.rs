@@ -99,6 +99,17 @@ fn an_address_for_operators_that_is_in_use_is_named() {
     assert!(err.contains(&format!("the admin listener cannot listen on `{address}`")), "{err}");
 }
 
+#[test]
+fn statements_run_beside_the_node_with_the_same_config() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path(), json!({ "admin": { "listen": "127.0.0.1:0" } }));
+    let address = node.admin().strip_prefix("http://").unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let file = write_config(other.path(), &json!({ "admin": { "listen": address } }));
+    let (code, out, err) = run(&["sql", "--config", &file, "--format", "csv", "-c", "SELECT 41 + 1 AS answer"], &[]);
+    assert_eq!((code, out.as_str()), (Some(0), "answer\n42\n"), "{err}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_scrape_has_queries_edges_peers_and_sources() {
     within(180, async {
