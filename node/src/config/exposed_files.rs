@@ -62,7 +62,7 @@ mod tests {
             fs::write(folder.path().join(name), "secret").unwrap();
         }
         let file = folder.path().join("node.yaml");
-        fs::write(&file, config.replace('@', &folder.path().display().to_string())).unwrap();
+        fs::write(&file, config).unwrap();
         for entry in fs::read_dir(folder.path()).unwrap() {
             fs::set_permissions(entry.unwrap().path(), Permissions::from_mode(mode)).unwrap();
         }
@@ -80,7 +80,7 @@ mod tests {
         let tls = "tls: {cert: cert.pem, key: key.pem}\n";
         let login = "peers:\n- {url: 'grpc://127.0.0.1:1', user: me, password: hunter2}\n";
         let client = "peers:\n- {url: 'grpc+tls://a:1', ca: cert.pem, cert: cert.pem, key: key.pem}\n";
-        let source = "sources: {files: {http: {bearer_token: {file: '@/token.txt'}, hosts: [a]}}}\n";
+        let source = "sources: {files: {http: {bearer_token: {file: token.txt}, hosts: [a]}}}\n";
         let inline = "sources: {files: {http: {bearer_token: hunter2, hosts: [a]}}}\n";
         let everything = format!("{tls}{client}{source}");
         let cases: [(&str, &[&str]); 8] = [
