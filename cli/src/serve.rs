@@ -42,6 +42,7 @@ pub async fn serve(config: NodeConfig, args: &ServeArgs) -> Result<()> {
         () = stop.cancelled() => return Ok(()),
     };
     if args.check {
+        node.check_state_folder()?;
         return print(&format!("{} is fine\n", args.config.display()));
     }
     let server = node.bind().await?;

@@ -31,6 +31,14 @@ impl Node {
         Ok(BoundNode { node: self.clone(), server })
     }
 
+    /// Checks that [`Node::bind`] could write the state folder, without a change to it.
+    ///
+    /// # Errors
+    /// A state folder that cannot be written, if the node has a new key.
+    pub fn check_state_folder(&self) -> Result<()> {
+        self.own_key.check_save()
+    }
+
     /// Returns the options of the node's server.
     ///
     /// # Errors

@@ -100,6 +100,23 @@ fn an_address_for_operators_that_is_in_use_is_named() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_check_finds_a_state_folder_that_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    portolan_testbed::descriptors::write("geo", &portolan_tests::mesh::data(), folder.path()).unwrap();
+    let sources = json!({ "files": { "root": "/" } });
+    let mut config = json!({ "domain": "geo", "listen": "127.0.0.1:0", "sources": sources });
+    let (code, out, err) = run(&["serve", "--check", "--config", &write_config(folder.path(), &config)], &[]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(!folder.path().join("node.state").exists(), "a check writes nothing");
+    // Nobody creates files there, whatever the rights.
+    config["state_folder"] = "/proc/portolan".into();
+    let (code, out, err) = run(&["serve", "--check", "--config", &write_config(folder.path(), &config)], &[]);
+    assert_eq!(code, Some(2), "{out}{err}");
+    assert!(err.contains("/proc/portolan/node-key.pem") && err.contains("set `state_folder`"), "{err}");
+}
+
+#[test]
 fn statements_run_beside_the_node_with_the_same_config() {
     let folder = tempfile::tempdir().unwrap();
     let node = Node::start(folder.path(), json!({ "admin": { "listen": "127.0.0.1:0" } }));
