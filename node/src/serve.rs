@@ -64,6 +64,7 @@ impl Node {
             issuers: self.config.tokens.iter().map(TokenConfig::issuer).collect::<Result<_, _>>()?,
         };
         options.delegation = self.config.delegation()?;
+        options.owns_domain = self.config.domain.is_some();
         options.key = Some(self.own_key.key.clone());
         let limits = &self.config.limits;
         let connections = limits.connections.unwrap_or(options.limits.connections);
