@@ -22,7 +22,9 @@ impl Node {
     /// Options that are never valid, such as an address beyond loopback without TLS; an address that is in use; a state
     /// folder that cannot be written, if the node has a new key.
     pub async fn bind(&self) -> Result<BoundNode> {
-        let server = Server::bind(self.server_options()?).await.map_err(|e| match e.kind() {
+        let options = self.server_options()?;
+        self.log_connections(options.limits.connections);
+        let server = Server::bind(options).await.map_err(|e| match e.kind() {
             ErrorKind::InvalidQuery => Error::config(e.chain()),
             _ => Error::failed(e.chain()),
         })?;
@@ -80,6 +82,17 @@ impl Node {
             }),
         });
         Ok(options)
+    }
+
+    /// Logs the number of connections in effect, which is smaller than in the config if the process may open few files.
+    fn log_connections(&self, most: usize) {
+        tracing::info!(connections = most, "limit of connections");
+        if let Some(asked) = self.config.limits.connections.filter(|asked| *asked > most) {
+            tracing::warn!(
+                "limits.connections is {asked}, but the process may open too few files for more than {most} \
+                 connections: raise its limit of open files"
+            );
+        }
     }
 }
 

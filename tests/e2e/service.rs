@@ -86,6 +86,18 @@ fn limits_of_memory_follow_from_the_host() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_limit_of_connections_that_is_lowered_is_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    // No process may open as many files.
+    let node = Node::start(folder.path(), json!({ "limits": { "connections": 4_000_000_000_u64 } }));
+    assert!(node.log().contains("limits.connections is 4000000000, but"), "{}", node.log());
+    let other = tempfile::tempdir().unwrap();
+    let node = Node::start(other.path(), json!({ "limits": { "connections": 9 } }));
+    assert!(node.log().contains("connections=9") && !node.log().contains("limits.connections is"), "{}", node.log());
+}
+
+#[test]
 fn an_address_for_operators_that_is_in_use_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
