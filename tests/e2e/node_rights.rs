@@ -3,7 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::fs::{self, Permissions};
+use std::fs;
+#[cfg(unix)]
+use std::fs::Permissions;
+#[cfg(unix)]
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,6 +63,7 @@ impl Keys {
     /// `more`.
     fn trusted(&self, name: &str, more: &Value) -> Value {
         fs::write(self.file(name), NodeKey::generate().unwrap()).unwrap();
+        #[cfg(unix)]
         fs::set_permissions(self.file(name), Permissions::from_mode(0o600)).unwrap();
         merged(json!({ "name": name, "key": self.key(name).public().to_pem() }), more)
     }
@@ -298,6 +302,7 @@ fn a_client_sends_no_password_in_plain_text_beyond_loopback() {
 }
 
 #[test]
+#[cfg(unix)]
 fn a_node_warns_of_keys_that_everybody_can_read() {
     let keys = Keys::new();
     keys.trusted("own", &json!({}));
