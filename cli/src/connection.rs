@@ -75,7 +75,8 @@ impl Connection {
         match target {
             Target::Url { url, options } => Ok(Self::Remote(Client::connect(url, options).await?)),
             Target::Config(file) => {
-                let node = Node::builder().config(NodeConfig::load(file)?).build().await?;
+                let builder = Node::builder().config(NodeConfig::load(file)?).without_services();
+                let node = builder.build().await?;
                 // The first statement should see every peer that can be reached.
                 node.engine().refresh().await;
                 let name = node.config().domain.as_ref().map_or_else(|| "gateway".into(), ToString::to_string);

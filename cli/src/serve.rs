@@ -29,24 +29,20 @@ pub struct ServeArgs {
 ///
 /// # Errors
 /// An invalid config, invalid descriptors, or an address that is in use.
-pub async fn serve(mut config: NodeConfig, args: &ServeArgs) -> Result<()> {
+pub async fn serve(config: NodeConfig, args: &ServeArgs) -> Result<()> {
     let stop = CancellationToken::new();
     let _signals = stop_on_signals(stop.clone())?;
     if args.exit_with_stdin {
         stop_with_stdin(stop.clone());
     }
-    if args.check {
-        // The checked node may run already, and has the address.
-        config.admin = None;
-        config.telemetry = None;
-    }
     let builder = Node::builder().config(config);
-    let builder = if args.check { builder.require_sources() } else { builder };
+    let builder = if args.check { builder.without_services().require_sources() } else { builder };
     let node = tokio::select! {
         node = builder.build() => node?,
         () = stop.cancelled() => return Ok(()),
     };
     if args.check {
+        node.check_state_folder()?;
         return print(&format!("{} is fine\n", args.config.display()));
     }
     let server = node.bind().await?;

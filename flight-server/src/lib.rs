@@ -33,7 +33,7 @@ pub use health::Readiness;
 pub use listener::Connections;
 pub use options::{
     Allowed, AuthOptions, ClientCertificates, DelegationOptions, KeySource, ServerLimits, ServerOptions, ServerTls,
-    TokenIssuer, TrustedNode, User,
+    TokenIssuer, TrustedNode, User, needs_audiences,
 };
 pub use portolan_engine::{Error, ErrorKind, Result};
 pub use server::Server;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub struct ServerOptions {
     pub auth: AuthOptions,
     /// The nodes that may send fragments for other principals.
     pub delegation: DelegationOptions,
+    /// True if the node owns a domain, whose catalog it signs for its own URLs. Default: false.
+    pub owns_domain: bool,
     /// The key that signs the catalog, so that other nodes know the owner of its domains again. Default: a new key,
     /// which is gone when the server ends.
     pub key: Option<Arc<NodeKey>>,
@@ -36,6 +39,12 @@ pub struct DelegationOptions {
     pub trusted: Vec<TrustedNode>,
     /// The names of this node in tokens that others sign for it. Empty: the URLs of the address that it listens on.
     pub audiences: Vec<String>,
+}
+
+/// True if a node that listens at this address needs [`DelegationOptions::audiences`]: others sign for its URLs, or it
+/// signs its catalog for them, and the address does not say what they are.
+pub fn needs_audiences(address: IpAddr, trusts_nodes: bool, owns_domain: bool) -> bool {
+    address.is_unspecified() && (trusts_nodes || owns_domain)
 }
 
 /// A node that may send fragments for other principals.
@@ -225,6 +234,7 @@ impl ServerOptions {
             allow_plaintext: false,
             auth: AuthOptions::default(),
             delegation: DelegationOptions::default(),
+            owns_domain: false,
             key: None,
             limits: ServerLimits::default(),
         }

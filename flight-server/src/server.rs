@@ -19,7 +19,7 @@ use crate::calls::Service;
 use crate::dispatch::{FlightServer, reflection};
 use crate::health::{Readiness, Reporter, check_engine};
 use crate::listener::{Bounded, Connections, Tls, Watched, encrypted, note_request, plain};
-use crate::options::{DelegationOptions, ServerLimits, ServerOptions};
+use crate::options::{ServerLimits, ServerOptions, needs_audiences};
 
 /// The interval between probes of a connection, and the timeout of a probe.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -78,7 +78,7 @@ impl Server {
         let certificates = options.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
         let authenticator = authenticator(&options, address, certificates).await?;
         let scheme = if options.tls.is_some() { "grpc+tls" } else { "grpc" };
-        let delegations = delegations(&options.delegation, scheme, address, listen)?;
+        let delegations = delegations(&options, scheme, address)?;
         let key = match options.key {
             Some(key) => key,
             None => Arc::new(NodeKey::from_pem(NodeKey::generate()?.as_bytes())?),
@@ -194,12 +194,14 @@ async fn authenticator(options: &ServerOptions, address: SocketAddr, certificate
     Ok(authenticator)
 }
 
-/// Creates the checks of delegation. `listen` is the address in the options.
-fn delegations(options: &DelegationOptions, scheme: &str, address: SocketAddr, listen: &str) -> Result<Delegations> {
-    if address.ip().is_unspecified() && !options.trusted.is_empty() && options.audiences.is_empty() {
+/// Creates the checks of delegation.
+fn delegations(options: &ServerOptions, scheme: &str, address: SocketAddr) -> Result<Delegations> {
+    let ServerOptions { listen, delegation, owns_domain, .. } = options;
+    let is_needed = needs_audiences(address.ip(), !delegation.trusted.is_empty(), *owns_domain);
+    if is_needed && delegation.audiences.is_empty() {
         return Err(invalid(format!("the URLs of a node that listens on {address} are unknown: set `node.audiences`")));
     }
-    Delegations::new(options, vec![format!("{scheme}://{address}"), format!("{scheme}://{listen}")])
+    Delegations::new(delegation, vec![format!("{scheme}://{address}"), format!("{scheme}://{listen}")])
 }
 
 /// Drops expired sessions and statements at intervals, with their tables and results.

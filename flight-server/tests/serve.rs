@@ -583,6 +583,11 @@ async fn an_address_that_cannot_be_had_is_named() {
     let error = Server::bind(plain).await.unwrap_err();
     assert!(error.context().contains("nobody could log in"), "{}", error.context());
     assert!(Server::bind(ServerOptions::new("nonsense")).await.is_err());
+    let auth = AuthOptions { anonymous: Some(true), ..AuthOptions::default() };
+    let gateway = ServerOptions { allow_plaintext: true, auth, ..ServerOptions::new("0.0.0.0:0") };
+    Server::bind(gateway.clone()).await.unwrap();
+    let error = Server::bind(ServerOptions { owns_domain: true, ..gateway }).await.unwrap_err();
+    assert!(error.context().contains("`node.audiences`"), "{}", error.context());
 }
 
 #[tokio::test]

@@ -117,6 +117,15 @@ impl NodeBuilder {
         self
     }
 
+    /// Removes the listener for operators and the export of telemetry from the config: for a process that does not serve.
+    /// The node of this config may run in another process, which has the address.
+    #[must_use]
+    pub fn without_services(mut self) -> Self {
+        self.config.admin = None;
+        self.config.telemetry = None;
+        self
+    }
+
     /// Starts the listener for operators, opens the ports of the domain, and starts the engine. Must be called on a
     /// tokio runtime.
     ///

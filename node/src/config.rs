@@ -87,7 +87,7 @@ pub struct NodeConfig {
     /// The time between two checks for changed data, whose statistics are then computed again. Default: 1m.
     pub statistics_interval: Option<Length>,
     /// The time limit for opening a port. If its source does not respond by then, the port stays closed, and the node
-    /// tries again after `statistics_interval`. Default: 1m.
+    /// tries again after a minute, or after `statistics_interval` if that is shorter. Default: 1m.
     pub open_timeout: Option<Length>,
     /// The filter of the log, such as `info` or `portolan=debug`. The variable `PORTOLAN_LOG` takes precedence.
     /// Default: `info`.

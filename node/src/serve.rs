@@ -22,13 +22,23 @@ impl Node {
     /// Options that are never valid, such as an address beyond loopback without TLS; an address that is in use; a state
     /// folder that cannot be written, if the node has a new key.
     pub async fn bind(&self) -> Result<BoundNode> {
-        let server = Server::bind(self.server_options()?).await.map_err(|e| match e.kind() {
+        let options = self.server_options()?;
+        self.log_connections(options.limits.connections);
+        let server = Server::bind(options).await.map_err(|e| match e.kind() {
             ErrorKind::InvalidQuery => Error::config(e.chain()),
             _ => Error::failed(e.chain()),
         })?;
         self.own_key.save()?;
         self.status.has_server(&server);
         Ok(BoundNode { node: self.clone(), server })
+    }
+
+    /// Checks that [`Node::bind`] could write the state folder, without a change to it.
+    ///
+    /// # Errors
+    /// A state folder that cannot be written, if the node has a new key.
+    pub fn check_state_folder(&self) -> Result<()> {
+        self.own_key.check_save()
     }
 
     /// Returns the options of the node's server.
@@ -56,6 +66,7 @@ impl Node {
             issuers: self.config.tokens.iter().map(TokenConfig::issuer).collect::<Result<_, _>>()?,
         };
         options.delegation = self.config.delegation()?;
+        options.owns_domain = self.config.domain.is_some();
         options.key = Some(self.own_key.key.clone());
         let limits = &self.config.limits;
         let connections = limits.connections.unwrap_or(options.limits.connections);
@@ -71,6 +82,17 @@ impl Node {
             }),
         });
         Ok(options)
+    }
+
+    /// Logs the number of connections in effect, which is smaller than in the config if the process may open few files.
+    fn log_connections(&self, most: usize) {
+        tracing::info!(connections = most, "limit of connections");
+        if let Some(asked) = self.config.limits.connections.filter(|asked| *asked > most) {
+            tracing::warn!(
+                "limits.connections is {asked}, but the process may open too few files for more than {most} \
+                 connections: raise its limit of open files"
+            );
+        }
     }
 }
 

@@ -42,6 +42,17 @@ impl OwnKey {
         Ok(Self { key: Arc::new(key), unsaved: file.map(|file| (file, SecretString::new(pem))) })
     }
 
+    /// Checks that [`OwnKey::save`] could write the key. Leaves nothing behind.
+    ///
+    /// # Errors
+    /// A folder that cannot be written.
+    pub(crate) fn check_save(&self) -> Result<()> {
+        let Some((file, _)) = &self.unsaved else { return Ok(()) };
+        let folder = file.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(Path::new("."));
+        let probe = folder.join(format!("node-key.{}.tmp", std::process::id()));
+        create_key_file(&probe, "").and_then(|()| fs::remove_file(&probe)).map_err(|e| not_kept(file, e))
+    }
+
     /// Writes a new key to the state folder.
     ///
     /// # Errors
@@ -58,12 +69,7 @@ impl OwnKey {
             {
                 Ok(())
             }
-            Err(e) => Err(Error::config(format!(
-                "the key of this node cannot be kept in {}: set `state_folder` to a folder that the node can write, or \
-                 `node.name` and `node.key`",
-                file.display()
-            ))
-            .with_source(e)),
+            Err(e) => Err(not_kept(file, e)),
             Ok(()) => {
                 tracing::info!(key = %self.key.public(), "the node has a new key, in {}", file.display());
                 Ok(())
@@ -84,6 +90,15 @@ pub fn create_key_file(file: &Path, pem: &str) -> io::Result<()> {
     let mut created = options.open(file)?;
     created.write_all(pem.as_bytes())?;
     created.sync_all()
+}
+
+fn not_kept(file: &Path, error: io::Error) -> Error {
+    Error::config(format!(
+        "the key of this node cannot be kept in {}: set `state_folder` to a folder that the node can write, or \
+         `node.name` and `node.key`",
+        file.display()
+    ))
+    .with_source(error)
 }
 
 fn parse(file: &Path, pem: &[u8]) -> Result<NodeKey> {
@@ -146,6 +161,23 @@ mod tests {
             Err(e) => e,
         };
         assert!(error.chain().contains("node.state"), "{}", error.chain());
+    }
+
+    #[test]
+    fn a_check_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        OwnKey::load(&config(folder.path()), None).unwrap().check_save().unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_check_finds_a_folder_that_cannot_be_written() {
+        // Nobody creates files there, whatever the rights.
+        let key = OwnKey::load(&config(Path::new("/proc")), None).unwrap();
+        for error in [key.check_save().unwrap_err(), key.save().unwrap_err()] {
+            assert!(error.chain().contains("set `state_folder`"), "{}", error.chain());
+        }
     }
 
     #[test]

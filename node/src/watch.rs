@@ -10,6 +10,8 @@ use crate::Node;
 
 /// The time between two checks of the folder with descriptors.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// The longest time between two attempts to open a closed port.
+const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 /// The number of files, and of levels of folders, that are searched for changes.
 const MAX_FILES: usize = 50_000;
 const MAX_DEPTH: usize = 16;
@@ -56,13 +58,14 @@ pub(crate) async fn watch_data(node: Node) {
     }
 }
 
-/// Tries to open the ports whose sources did not respond, once every interval, until the task is dropped.
+/// Tries to open the ports whose sources did not respond, once every interval but at least every [`RETRY_INTERVAL`],
+/// until the task is dropped.
 pub(crate) async fn watch_closed_ports(node: Node) {
     if node.config().domain.is_none() {
         return;
     }
     loop {
-        tokio::time::sleep(node.config().statistics_interval()).await;
+        tokio::time::sleep(node.config().statistics_interval().min(RETRY_INTERVAL)).await;
         node.open_closed_ports().await;
     }
 }

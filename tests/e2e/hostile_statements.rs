@@ -34,7 +34,7 @@ async fn mesh(timeout: &str) -> Mesh {
     mesh
 }
 
-/// Returns the largest memory that the node's process has had, in KiB.
+/// Returns the largest memory that the node's process has had, in KiB. Only Linux reports it.
 fn peak(node: &Node) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -65,8 +65,10 @@ async fn no_result_of_a_function_ends_a_node() {
         assert_eq!(count(&client, sql).await, Ok(18 * 2000 * 1500));
         let sql = "SELECT CAST(sum(cardinality(range(0, c_custkey * 100))) AS BIGINT) FROM sales.customers.customer";
         assert_eq!(count(&client, sql).await, Ok(100 * 1500 * 1501 / 2));
-        for node in [mesh.gateway(), mesh.node("sales")] {
-            assert!(peak(node) < MOST_RESIDENT, "{} KiB", peak(node));
+        if cfg!(target_os = "linux") {
+            for node in [mesh.gateway(), mesh.node("sales")] {
+                assert!(peak(node) < MOST_RESIDENT, "{} KiB", peak(node));
+            }
         }
     })
     .await;

@@ -86,6 +86,18 @@ fn limits_of_memory_follow_from_the_host() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_limit_of_connections_that_is_lowered_is_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    // No process may open as many files.
+    let node = Node::start(folder.path(), json!({ "limits": { "connections": 4_000_000_000_u64 } }));
+    assert!(node.log().contains("limits.connections is 4000000000, but"), "{}", node.log());
+    let other = tempfile::tempdir().unwrap();
+    let node = Node::start(other.path(), json!({ "limits": { "connections": 9 } }));
+    assert!(node.log().contains("connections=9") && !node.log().contains("limits.connections is"), "{}", node.log());
+}
+
+#[test]
 fn an_address_for_operators_that_is_in_use_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -97,6 +109,34 @@ fn an_address_for_operators_that_is_in_use_is_named() {
     let (code, _, err) = run(&["serve", "--config", &file], &[]);
     assert_eq!(code, Some(1), "{err}");
     assert!(err.contains(&format!("the admin listener cannot listen on `{address}`")), "{err}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_check_finds_a_state_folder_that_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    portolan_testbed::descriptors::write("geo", &portolan_tests::mesh::data(), folder.path()).unwrap();
+    let sources = json!({ "files": { "root": "/" } });
+    let mut config = json!({ "domain": "geo", "listen": "127.0.0.1:0", "sources": sources });
+    let (code, out, err) = run(&["serve", "--check", "--config", &write_config(folder.path(), &config)], &[]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(!folder.path().join("node.state").exists(), "a check writes nothing");
+    // Nobody creates files there, whatever the rights.
+    config["state_folder"] = "/proc/portolan".into();
+    let (code, out, err) = run(&["serve", "--check", "--config", &write_config(folder.path(), &config)], &[]);
+    assert_eq!(code, Some(2), "{out}{err}");
+    assert!(err.contains("/proc/portolan/node-key.pem") && err.contains("set `state_folder`"), "{err}");
+}
+
+#[test]
+fn statements_run_beside_the_node_with_the_same_config() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path(), json!({ "admin": { "listen": "127.0.0.1:0" } }));
+    let address = node.admin().strip_prefix("http://").unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let file = write_config(other.path(), &json!({ "admin": { "listen": address } }));
+    let (code, out, err) = run(&["sql", "--config", &file, "--format", "csv", "-c", "SELECT 41 + 1 AS answer"], &[]);
+    assert_eq!((code, out.as_str()), (Some(0), "answer\n42\n"), "{err}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -141,7 +181,10 @@ async fn a_scrape_has_queries_edges_peers_and_sources() {
         }
         let rows = at_gateway.value("portolan_edge_received_rows_total{from=\"geo\",to=\"gateway\"}");
         assert!(rows >= 25.0, "{}", at_gateway.0);
-        assert_eq!(at_gateway.value("portolan_queries_running{kind=\"query\"}"), 0.0, "{}", at_gateway.0);
+        until("no query runs", SOON, async || {
+            Metrics::of(gateway.admin()).await.value("portolan_queries_running{kind=\"query\"}") == 0.0
+        })
+        .await;
         let sent = at_owner.value("portolan_edge_sent_rows_total{from=\"geo\",to=\"anonymous\"}");
         assert!(sent >= 25.0, "{}", at_owner.0);
         for name in ["portolan_edge_sent_bytes_total", "portolan_source_opens_total"] {

@@ -58,7 +58,10 @@ impl FenceError {
                 "{name} leads out of the root of the source's files: move the data there, or set `{setting}` in the \
                  node's config"
             ),
-            Self::Private => format!("{name} leads to a file of the node itself, which is not data"),
+            Self::Private => format!(
+                "{name} leads to a file of the node itself, which is not data: move that file out of the root, or \
+                 correct the location"
+            ),
             Self::Irregular => format!("{name} is neither a regular file nor a folder"),
             Self::Unreadable(error) => format!("{name} cannot be read: {error}"),
         }

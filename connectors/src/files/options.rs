@@ -62,6 +62,23 @@ impl SourceOptions {
         self.secrets().filter_map(Secret::file).chain(self.gcs.service_account_path.as_deref())
     }
 
+    /// Returns the paths of these files, which the caller may change.
+    pub fn secret_files_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let Self { s3, gcs, azure, http, .. } = self;
+        let secrets = [
+            &mut s3.access_key_id,
+            &mut s3.secret_access_key,
+            &mut s3.session_token,
+            &mut gcs.service_account_key,
+            &mut azure.access_key,
+            &mut azure.sas_token,
+            &mut azure.bearer_token,
+            &mut http.bearer_token,
+            &mut http.password,
+        ];
+        secrets.into_iter().flatten().filter_map(Secret::file_mut).chain(gcs.service_account_path.as_mut())
+    }
+
     /// True if the options themselves contain a secret.
     pub fn has_inline_secrets(&self) -> bool {
         self.secrets().any(|secret| matches!(secret.0, SecretSource::Literal(_)))
@@ -83,6 +100,7 @@ impl SourceOptions {
         secrets.into_iter().flatten()
     }
 }
+
 /// The access to Amazon S3, or to a server with the same protocol. Default: the `AWS_…` environment variables.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -209,6 +227,13 @@ impl Secret {
     /// Returns the file that contains the secret, if it is in a file.
     fn file(&self) -> Option<&Path> {
         match &self.0 {
+            SecretSource::File(path) => Some(path),
+            SecretSource::Literal(_) | SecretSource::Env(_) => None,
+        }
+    }
+
+    fn file_mut(&mut self) -> Option<&mut PathBuf> {
+        match &mut self.0 {
             SecretSource::File(path) => Some(path),
             SecretSource::Literal(_) | SecretSource::Env(_) => None,
         }

@@ -89,8 +89,7 @@ impl Origin {
     /// Returns a message for others than the owner: with the names of files, but without their folders.
     fn for_others(&self, context: &str) -> String {
         let context = self.location.without_folders(context);
-        let is_location = |word: &str| word.starts_with('/') || word.contains("://");
-        match context.split([' ', '`']).any(is_location) {
+        match names_location(&context) {
             true => format!("port {}: one of its files cannot be read", self.port),
             false => context,
         }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 use portolan_connectors::node::{NodeIdentity, NodeKey, PublicKey};
-use portolan_flight_server::{Allowed, DelegationOptions, TrustedNode};
+use portolan_flight_server::{Allowed, DelegationOptions, TrustedNode, needs_audiences};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 
@@ -209,13 +209,13 @@ impl NodeConfig {
                 check.report(&format!("/trusted_nodes/{i}/may_act_for"), &message);
             }
         }
-        if self.node.audiences.is_empty() && self.listens_everywhere() {
+        if self.node.audiences.is_empty() && self.needs_audiences() {
             if !self.trusted_nodes.is_empty() {
                 check.report(
                     "/trusted_nodes",
                     "where others reach this node is not known from `listen`: give its URLs in `node.audiences`",
                 );
-            } else if self.domain.is_some() {
+            } else {
                 check.report(
                     "/listen",
                     "`listen` does not say where others reach this node: give its URLs in `node.audiences`, for which \
@@ -225,8 +225,10 @@ impl NodeConfig {
         }
     }
 
-    fn listens_everywhere(&self) -> bool {
-        self.listen.to_socket_addrs().is_ok_and(|mut addresses| addresses.any(|a| a.ip().is_unspecified()))
+    fn needs_audiences(&self) -> bool {
+        let (trusts_nodes, owns_domain) = (!self.trusted_nodes.is_empty(), self.domain.is_some());
+        let is_unclear = |address: SocketAddr| needs_audiences(address.ip(), trusts_nodes, owns_domain);
+        self.listen.to_socket_addrs().is_ok_and(|mut addresses| addresses.any(is_unclear))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Files with secrets that other users of the machine can read: keys, the secrets of sources, and the config itself.
+//! Files with secrets that every user of the machine can read: keys, the secrets of sources, and the config itself.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,8 +8,9 @@ use portolan_connectors::files::SourceOptions;
 use super::NodeConfig;
 
 impl NodeConfig {
-    /// Returns a warning for each file with a secret that users other than its owner can read or change. On systems
-    /// without Unix permissions, there is none.
+    /// Returns a warning for each file with a secret that every user of the machine can read or change. Access of the
+    /// file's group is usual in containers, and no reason for a warning. On systems without Unix permissions, there is
+    /// none.
     pub fn exposed_files(&self) -> Vec<String> {
         let keys = self.node.key.iter().chain(self.tls.iter().map(|tls| &tls.key));
         let keys = keys.chain(self.peers.iter().filter_map(|peer| peer.key.as_ref()));
@@ -20,10 +21,12 @@ impl NodeConfig {
         let files: BTreeSet<&Path> = files.collect();
         files
             .into_iter()
-            .filter(|file| is_open_to_others(file))
+            .filter(|file| is_open_to_all(file))
             .map(|file| {
                 let file = file.display();
-                format!("other users of this machine can read {file}, which has a secret: run `chmod 600 {file}`")
+                format!(
+                    "every user of this machine can read or change {file}, which has a secret: run `chmod o= {file}`"
+                )
             })
             .collect()
     }
@@ -34,15 +37,15 @@ impl NodeConfig {
     }
 }
 
-/// True if users other than the file's owner can read or change it.
+/// True if users other than the file's owner and group can read or change it.
 #[cfg(unix)]
-fn is_open_to_others(file: &Path) -> bool {
+fn is_open_to_all(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+    std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o007 != 0)
 }
 
 #[cfg(not(unix))]
-fn is_open_to_others(_: &Path) -> bool {
+fn is_open_to_all(_: &Path) -> bool {
     false
 }
 
@@ -62,13 +65,13 @@ mod tests {
             fs::write(folder.path().join(name), "secret").unwrap();
         }
         let file = folder.path().join("node.yaml");
-        fs::write(&file, config.replace('@', &folder.path().display().to_string())).unwrap();
+        fs::write(&file, config).unwrap();
         for entry in fs::read_dir(folder.path()).unwrap() {
             fs::set_permissions(entry.unwrap().path(), Permissions::from_mode(mode)).unwrap();
         }
         let warnings = NodeConfig::load(&file).unwrap().exposed_files();
         let names = warnings.iter().map(|warning| {
-            let path = warning.rsplit_once("chmod 600 ").unwrap().1.trim_end_matches('`');
+            let path = warning.rsplit_once("chmod o= ").unwrap().1.trim_end_matches('`');
             assert!(!warning.contains("hunter2"), "{warning}");
             Path::new(path).strip_prefix(folder.path()).unwrap().display().to_string()
         });
@@ -76,11 +79,11 @@ mod tests {
     }
 
     #[test]
-    fn files_with_secrets_are_warned_of_if_others_can_read_them() {
+    fn files_with_secrets_are_warned_of_if_everybody_can_read_them() {
         let tls = "tls: {cert: cert.pem, key: key.pem}\n";
         let login = "peers:\n- {url: 'grpc://127.0.0.1:1', user: me, password: hunter2}\n";
         let client = "peers:\n- {url: 'grpc+tls://a:1', ca: cert.pem, cert: cert.pem, key: key.pem}\n";
-        let source = "sources: {files: {http: {bearer_token: {file: '@/token.txt'}, hosts: [a]}}}\n";
+        let source = "sources: {files: {http: {bearer_token: {file: token.txt}, hosts: [a]}}}\n";
         let inline = "sources: {files: {http: {bearer_token: hunter2, hosts: [a]}}}\n";
         let everything = format!("{tls}{client}{source}");
         let cases: [(&str, &[&str]); 8] = [
@@ -95,7 +98,8 @@ mod tests {
         ];
         for (config, expected) in cases {
             assert_eq!(warned_of(config, 0o644), expected, "{config}");
-            assert_eq!(warned_of(config, 0o640), expected, "{config}");
+            assert_eq!(warned_of(config, 0o602), expected, "{config}");
+            assert_eq!(warned_of(config, 0o660), [""; 0], "{config}");
             assert_eq!(warned_of(config, 0o600), [""; 0], "{config}");
         }
     }

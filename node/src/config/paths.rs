@@ -33,7 +33,6 @@ impl NodeConfig {
     pub(super) fn own_files(&self) -> Vec<PathBuf> {
         let state = [self.state_folder.clone(), self.kept_key_file(), self.owners_file()];
         let mut own: Vec<PathBuf> = self.file.iter().cloned().chain(state.into_iter().flatten()).collect();
-        own.extend(self.sources.values().flat_map(SourceOptions::secret_files).map(Path::to_path_buf));
         self.clone().visit_named_files(|path| own.push(std::mem::take(path)));
         own
     }
@@ -54,14 +53,16 @@ impl NodeConfig {
         }
     }
 
-    /// Passes each path of a key, a certificate or a folder for spilling to `visit`.
+    /// Passes each path of a key, a certificate, a secret of a source or a folder for spilling to `visit`.
     fn visit_named_files(&mut self, mut visit: impl FnMut(&mut PathBuf)) {
         let peers = self.peers.iter_mut().flat_map(|p| [&mut p.ca, &mut p.cert, &mut p.key]).flatten();
         let tls =
             self.tls.iter_mut().flat_map(|t| [Some(&mut t.cert), Some(&mut t.key), t.client_ca.as_mut()]).flatten();
         let keys = self.tokens.iter_mut().filter_map(|token| token.jwks.path_mut());
         let telemetry = self.telemetry.iter_mut().filter_map(|telemetry| telemetry.ca.as_mut());
-        peers.chain(tls).chain(keys).chain(telemetry).chain(self.spill_folder.as_mut()).for_each(&mut visit);
+        let secrets = self.sources.values_mut().flat_map(SourceOptions::secret_files_mut);
+        let folder = self.spill_folder.as_mut();
+        peers.chain(tls).chain(keys).chain(telemetry).chain(secrets).chain(folder).for_each(&mut visit);
         self.key_files().for_each(visit);
     }
 }

@@ -3,6 +3,7 @@
 use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 
+use portolan_connectors::node::is_exposed;
 use serde::Deserialize;
 
 use super::check::Check;
@@ -40,6 +41,9 @@ pub struct TelemetryConfig {
     pub ca: Option<PathBuf>,
     /// The time between two exports. Default: 15s.
     pub interval: Option<Length>,
+    /// Permits an `http://` URL beyond loopback if true. Default: false.
+    #[serde(default)]
+    pub allow_plaintext: bool,
 }
 
 impl TelemetryConfig {
@@ -52,6 +56,11 @@ impl TelemetryConfig {
             Some(("http", _)) if self.ca.is_some() => {
                 check.report("/telemetry/ca", "expected an `https://` URL in `endpoint`: other URLs do not use `ca`");
             }
+            Some(("http", _)) if is_exposed(&self.endpoint) && !self.allow_plaintext => check.report(
+                "/telemetry/endpoint",
+                "the node would send spans and metrics to another machine without TLS: use an `https://` URL with \
+                 `ca`, or set `telemetry.allow_plaintext: true`",
+            ),
             Some(("https", _)) if self.ca.is_none() => {
                 check.report("/telemetry/endpoint", "an `https://` URL needs `ca`, the authorities to trust");
             }

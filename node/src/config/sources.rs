@@ -92,10 +92,10 @@ mod tests {
         assert!(open(&rooted, "../data/a.csv").await.is_err());
 
         // The files of the node are in its folder, and are no data.
-        let secret = "domain: sales\nsources: {lake: {http: {password: {file: KEY}, hosts: [a]}}}\n";
-        let secret = config(&secret.replace("KEY", &folder.path().join("node/key.csv").display().to_string()));
-        for own in ["../key.csv", "../node.yaml"] {
-            let refused = open(&secret, own).await.unwrap_err();
+        let web = config("domain: sales\nsources: {lake: {http: {password: {file: key.csv}, hosts: [a]}}}\n");
+        let cloud = config("domain: sales\nsources: {lake: {gcs: {service_account_path: key.csv, buckets: [a]}}}\n");
+        for (config, own) in [(&web, "../key.csv"), (&cloud, "../key.csv"), (&web, "../node.yaml")] {
+            let refused = open(config, own).await.unwrap_err();
             assert!(refused.contains("a file of the node itself"), "{own}: {refused}");
         }
         open(&plain, "../key.csv").await.unwrap();

@@ -79,8 +79,10 @@ fn the_admin_listener_stays_on_loopback_unless_allowed() {
 fn a_collector_has_a_url_and_authorities_for_tls() {
     let config = check("telemetry: {endpoint: 'http://127.0.0.1:4317', interval: 1s}\n").unwrap();
     assert_eq!(config.telemetry.unwrap().interval.unwrap().0, Duration::from_secs(1));
+    check("telemetry: {endpoint: 'http://a:4317', allow_plaintext: true}\n").unwrap();
     let wrong = [
         ("endpoint: '127.0.0.1:4317'", "telemetry.endpoint: expected `http://host:port`"),
+        ("endpoint: 'http://a:4317'", "telemetry.endpoint: the node would send spans and metrics to another machine"),
         ("endpoint: 'https://a:4317'", "telemetry.endpoint: an `https://` URL needs `ca`"),
         ("endpoint: 'http://a:4317', ca: node.yaml", "telemetry.ca: expected an `https://` URL"),
         ("endpoint: 'https://a:4317', ca: ca.pem", "telemetry.ca: cannot read ca.pem"),

@@ -36,6 +36,18 @@ fn credentials_without_a_place_to_go_to_are_found() {
 }
 
 #[test]
+fn the_path_of_every_secret_can_be_changed() {
+    let secret = r#"{"file": "x"}"#;
+    let text = r#"{"s3": {"access_key_id": @, "secret_access_key": @, "session_token": @},
+                   "gcs": {"service_account_path": "x", "service_account_key": @},
+                   "azure": {"access_key": @, "sas_token": @, "bearer_token": @},
+                   "http": {"bearer_token": @, "password": @}}"#;
+    let mut options: SourceOptions = serde_json::from_str(&text.replace('@', secret)).unwrap();
+    options.secret_files_mut().for_each(|path| *path = Path::new("/config").join(&*path));
+    assert_eq!(options.secret_files().collect::<Vec<_>>(), [Path::new("/config/x"); 10]);
+}
+
+#[test]
 fn a_secret_of_the_wrong_form_is_not_repeated() {
     for bad in ["4711", "-4711", "4711.5", "true", r#"{"env": "A", "file": "B"}"#, r#"{"hunter2": "x"}"#, "{}"] {
         let error = serde_json::from_str::<Secret>(bad).unwrap_err().to_string();

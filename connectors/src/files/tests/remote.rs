@@ -8,10 +8,11 @@ use futures::TryStreamExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use portolan_catalog::{FileFormat, FileSource};
+use portolan_catalog::{FileFormat, FileSource, PortRef};
 
 use super::{COLUMNS, Fixture};
 use crate::files::location::{Location, StoreAddress};
+use crate::files::origin::{Origin, Redaction};
 use crate::files::scoped_store::{PIECE, ScopedStore};
 use crate::files::{FileSources, Secret, SourceOptions, store};
 use crate::source::SourceOpener;
@@ -89,6 +90,19 @@ fn locations_of_stores_are_split_into_base_and_choice() {
         parse("abfs://box@two.dfs.core.windows.net/x").store
     );
     assert_eq!(parse("https://host:8443/a%20b/x.csv").base, Path::from("a b/x.csv"));
+}
+
+#[test]
+fn others_see_no_part_of_a_folder_with_a_space() {
+    let mut fixture = Fixture::new(FileFormat::Parquet, "", COLUMNS);
+    fixture.files().location = "s3://lake/raw".to_owned();
+    let location = parsed(fixture.files()).unwrap();
+    let port = PortRef::new("sales", "orders", "orders");
+    let origin = Origin { port, location, redact: Redaction::default(), counter: Arc::default() };
+    let error = origin.failed("file s3://lake/raw/a b/c/x.parquet is empty".to_owned()).to_string();
+    assert!(error.contains("one of its files cannot be read") && !error.contains("b/c"), "{error}");
+    let error = origin.failed("file s3://lake/raw/c/x.parquet is empty".to_owned()).to_string();
+    assert!(error.contains("file x.parquet is empty"), "{error}");
 }
 
 fn options() -> SourceOptions {

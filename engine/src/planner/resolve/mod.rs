@@ -295,7 +295,9 @@ fn unknown(reference: &TableReference, span: Option<Span>, mesh: &MeshSnapshot) 
         return Error::new(
             ErrorKind::NotFound,
             format!(
-                "domain `{domain}` has no known owner, and a claim to it is refused{place}; {}",
+                "domain `{domain}` has no known owner, and a claim to it is refused{place}: {}; \
+                 `SELECT * FROM mesh.nodes` shows the nodes and their keys, and `domains.{domain}.key` in this \
+                 node's config names the owner",
                 refused.join("; ")
             ),
         );
