@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef};
 use arrow::compute::concat;
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{DataFusionError, Result, exec_err};
+use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
 use datafusion::logical_expr::interval_arithmetic::Interval;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
@@ -18,8 +18,7 @@ use datafusion::logical_expr::{
 
 use super::budget::CallBudget;
 use super::cost::{Arguments, Cost};
-use super::held::held;
-use super::kinds::{Growth, Kind};
+use super::kinds::Kind;
 use super::pace::{Pace, WORK_AT_ONCE};
 use crate::execution::errors::into_datafusion;
 use crate::{Error, ErrorKind};
@@ -28,19 +27,17 @@ use crate::{Error, ErrorKind};
 const MOST_MADE: u64 = 16 << 20;
 /// The longest time for one row, in units of about a nanosecond.
 const MOST_WORK: u64 = 1_000_000_000;
-/// The largest constant that is evaluated while a query is planned, in bytes, and the longest time for it.
-const PLANNED_BYTES: u64 = 64 << 10;
-const PLANNED_WORK: u64 = 1_000_000;
 /// A smaller result is not accounted for: a plan holds few batches at once.
 const COUNTED: u64 = 1 << 20;
+/// The largest result for many rows while a query is planned, such as for the values of partition columns.
+const PLANNED_ROWS_BYTES: u64 = 64 << 20;
 
 /// A function of DataFusion, with an estimate of its calls.
 #[derive(Debug)]
 pub(super) struct BoundedFunction {
     function: Arc<ScalarUDF>,
     kind: &'static Kind,
-    /// `None` while the query is planned.
-    budget: Option<Arc<CallBudget>>,
+    budget: Arc<CallBudget>,
     pace: Arc<Pace>,
 }
 
@@ -54,7 +51,7 @@ struct Total {
 }
 
 impl BoundedFunction {
-    pub(super) fn new(function: Arc<ScalarUDF>, kind: &'static Kind, budget: Option<Arc<CallBudget>>) -> Self {
+    pub(super) fn new(function: Arc<ScalarUDF>, kind: &'static Kind, budget: Arc<CallBudget>) -> Self {
         Self { function, kind, budget, pace: Arc::default() }
     }
 
@@ -63,9 +60,9 @@ impl BoundedFunction {
         self.function.clone()
     }
 
-    /// Returns the pace of the calls; `None` if a result is no larger than the arguments.
-    pub(super) fn pace(&self) -> Option<Arc<Pace>> {
-        (self.kind.growth == Growth::Multiple).then(|| self.pace.clone())
+    /// Returns the pace of the calls.
+    pub(super) fn pace(&self) -> Arc<Pace> {
+        self.pace.clone()
     }
 
     fn total(&self, arguments: &Arguments, rows: usize) -> Total {
@@ -92,33 +89,46 @@ impl BoundedFunction {
         total
     }
 
-    fn run(&self, args: ScalarFunctionArgs, total: &Total, budget: &CallBudget) -> Result<ColumnarValue> {
+    fn run(&self, args: ScalarFunctionArgs, total: &Total) -> Result<ColumnarValue> {
+        self.check_row(&total.row)?;
         let name = self.name();
-        if total.row.made > MOST_MADE {
+        if !self.budget.runs() && total.bytes > PLANNED_ROWS_BYTES {
             return Err(refused(format!(
-                "a call of `{name}` would create a value of {} characters or items, and the limit is {MOST_MADE}",
-                total.row.made
+                "calls of `{name}` in a filter on partition columns would take too much memory"
             )));
         }
-        if total.row.work > MOST_WORK {
+        // Operators that collect rows account for them, so the call reserves memory only for itself.
+        let bytes = if total.bytes < COUNTED { 0 } else { usize::try_from(total.bytes).unwrap_or(usize::MAX) };
+        let _reservation = self.budget.reserve(name, bytes)?;
+        self.in_pieces(args, &total.pieces)
+    }
+
+    /// Refuses a value that is too large, or takes too long.
+    fn check_row(&self, row: &Cost) -> Result<()> {
+        let name = self.name();
+        if row.made > MOST_MADE {
+            return Err(refused(format!(
+                "a call of `{name}` would create a value of {} characters or items, and the limit is {MOST_MADE}",
+                row.made
+            )));
+        }
+        if row.work > MOST_WORK {
             return Err(refused(format!("a call of `{name}` would take too long for one row: shorten its arguments")));
         }
-        budget.check()?;
-        let counted = total.bytes >= COUNTED;
-        let bytes = if counted { usize::try_from(total.bytes).unwrap_or(usize::MAX) } else { 0 };
-        let reservation = budget.reserve(name, bytes)?;
-        let result = self.in_pieces(args, &total.pieces, budget)?;
-        match result {
-            ColumnarValue::Array(array) if counted => {
-                reservation.try_resize(array.get_array_memory_size())?;
-                Ok(ColumnarValue::Array(held(&array, reservation)?))
-            }
-            other => Ok(other),
+        self.budget.check()
+    }
+
+    /// Calls the function once for constant arguments.
+    fn once(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        args.number_rows = 1;
+        match self.function.invoke_with_args(args)? {
+            ColumnarValue::Array(array) => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?)),
+            scalar @ ColumnarValue::Scalar(_) => Ok(scalar),
         }
     }
 
     /// Calls the function for some rows after the other, and checks the deadline in between.
-    fn in_pieces(&self, args: ScalarFunctionArgs, pieces: &[usize], budget: &CallBudget) -> Result<ColumnarValue> {
+    fn in_pieces(&self, args: ScalarFunctionArgs, pieces: &[usize]) -> Result<ColumnarValue> {
         if pieces.len() < 2 {
             return self.function.invoke_with_args(args);
         }
@@ -126,7 +136,7 @@ impl BoundedFunction {
         let ends = pieces.iter().skip(1).copied().chain([rows]);
         let mut results: Vec<ArrayRef> = Vec::with_capacity(pieces.len());
         for (from, to) in pieces.iter().copied().zip(ends) {
-            budget.check()?;
+            self.budget.check()?;
             let slice = |value: &ColumnarValue| match value {
                 ColumnarValue::Array(array) => ColumnarValue::Array(array.slice(from, to - from)),
                 scalar @ ColumnarValue::Scalar(_) => scalar.clone(),
@@ -198,17 +208,20 @@ impl ScalarUDFImpl for BoundedFunction {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let total = self.total(&Arguments::of(&args.args)?, args.number_rows);
-        match &self.budget {
-            Some(budget) if budget.runs() => {
-                self.pace.note(&total.row);
-                self.run(args, &total, budget)
-            }
-            _ if total.bytes > PLANNED_BYTES || total.row.work > PLANNED_WORK => {
-                exec_err!("`{}` of large constants runs with the query, not before", self.name())
-            }
-            _ => self.function.invoke_with_args(args),
+        if args.number_rows == 0 {
+            return self.function.invoke_with_args(args);
         }
+        let arguments = Arguments::of(&args.args)?;
+        let total = self.total(&arguments, args.number_rows);
+        self.pace.set(&total.row);
+        if !arguments.are_constant() {
+            return self.run(args, &total);
+        }
+        if !self.budget.runs() && !self.budget.plans(total.bytes, total.row.work) {
+            return exec_err!("`{}` of large constants runs with the query, not before", self.name());
+        }
+        self.check_row(&total.row)?;
+        self.once(args)
     }
 
     fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {

@@ -105,6 +105,15 @@ impl Arguments {
         }
     }
 
+    /// Returns for which rows an argument is NULL.
+    pub(super) fn nulls(&self, place: usize) -> Measure<bool> {
+        match self.0.get(place) {
+            None => Measure::One(false),
+            Some(Argument { values, constant: true }) => Measure::One(values.is_null(0)),
+            Some(Argument { values, .. }) => Measure::Each((0..values.len()).map(|row| values.is_null(row)).collect()),
+        }
+    }
+
     /// Returns the sizes of an argument, in bytes.
     pub(super) fn bytes(&self, place: usize) -> Measure<u64> {
         self.measure(place, size)
@@ -210,7 +219,18 @@ pub(super) fn size(array: &dyn Array, row: usize) -> u64 {
         DataType::Utf8View => array.as_string_view().value(row).len() as u64,
         DataType::BinaryView => array.as_binary_view().value(row).len() as u64,
         DataType::Struct(_) => array.as_struct().columns().iter().map(|column| size(column.as_ref(), row)).sum(),
-        _ => OF_VALUE,
+        DataType::FixedSizeBinary(width) => u64::try_from(*width).unwrap_or_default(),
+        DataType::Boolean | DataType::Null => 1,
+        DataType::Map(..) => {
+            let map = array.as_map();
+            let offsets = map.value_offsets();
+            (offsets[row] as usize..offsets[row + 1] as usize).map(|row| OF_VALUE + size(map.entries(), row)).sum()
+        }
+        DataType::Dictionary(_, values) => {
+            let value = arrow::compute::cast(&array.slice(row, 1), values);
+            value.map_or(u64::MAX, |value| size(value.as_ref(), 0))
+        }
+        _ => array.slice(row, 1).to_data().get_slice_memory_size().map_or(u64::MAX, |bytes| bytes as u64),
     }
 }
 

@@ -9,17 +9,7 @@ use super::operators;
 #[derive(Debug)]
 pub(super) struct Kind {
     pub(super) name: &'static str,
-    pub(super) growth: Growth,
     pub(super) estimate: Estimate,
-}
-
-/// How the result, or the time, of a call grows with its arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Growth {
-    /// A few arguments are put together.
-    Sum,
-    /// A small argument can have a large result, or take long.
-    Multiple,
 }
 
 /// Returns the kind of a function, if its calls need a bound.
@@ -27,53 +17,54 @@ pub(super) fn kind(function: &str) -> Option<&'static Kind> {
     BOUNDED.iter().find(|kind| kind.name == function)
 }
 
-const fn sum(name: &'static str, estimate: Estimate) -> Kind {
-    Kind { name, growth: Growth::Sum, estimate }
-}
-
-const fn multiple(name: &'static str, estimate: Estimate) -> Kind {
-    Kind { name, growth: Growth::Multiple, estimate }
+const fn of(name: &'static str, estimate: Estimate) -> Kind {
+    Kind { name, estimate }
 }
 
 /// The scalar functions whose result, or whose time, can be far larger than their arguments; and those that put
 /// arguments together, because a chain of common table expressions doubles a value at each step.
 pub(super) static BOUNDED: &[Kind] = &[
-    sum("array_append", lists::all),
-    sum("array_concat", lists::all),
-    multiple("array_has_all", lists::pairs),
-    multiple("array_has_any", lists::pairs),
-    sum("array_prepend", lists::all),
-    multiple("array_repeat", lists::repeat),
-    multiple("array_replace", lists::replace),
-    multiple("array_replace_all", lists::replace),
-    multiple("array_replace_n", lists::replace),
-    multiple("array_resize", lists::resize),
-    multiple("array_to_string", lists::to_string),
-    sum("btrim", strings::trim),
-    sum("concat", strings::concat),
-    sum("concat_ws", strings::concat_ws),
-    multiple("generate_series", lists::range),
-    multiple("levenshtein", strings::pairs),
-    multiple("lpad", strings::pad),
-    sum("ltrim", strings::trim),
-    sum("make_array", lists::all),
-    sum("map", lists::all),
-    multiple("range", lists::range),
-    multiple("regexp_count", patterns::all_matches),
-    multiple("regexp_instr", patterns::all_matches),
-    multiple("regexp_like", patterns::first_match),
-    multiple("regexp_match", patterns::first_match),
-    multiple("regexp_replace", patterns::replace),
-    multiple("repeat", strings::repeat),
-    multiple("replace", strings::replace),
-    multiple("rpad", strings::pad),
-    sum("rtrim", strings::trim),
-    multiple("string_to_array", strings::split),
-    sum("strpos", strings::find),
-    multiple("to_char", strings::format),
-    sum(operators::CONCATENATE, strings::concat),
-    multiple(operators::LIKE, patterns::first_match),
-    multiple(operators::MATCH, patterns::first_match),
+    of("array_append", lists::all),
+    of("array_concat", lists::all),
+    of("array_has_all", lists::pairs),
+    of("array_has_any", lists::pairs),
+    of("array_prepend", lists::all),
+    of("array_repeat", lists::repeat),
+    of("array_replace", lists::replace),
+    of("array_replace_all", lists::replace),
+    of("array_replace_n", lists::replace),
+    of("array_resize", lists::resize),
+    of("array_to_string", lists::to_string),
+    of("arrays_zip", lists::zip),
+    of("btrim", strings::trim),
+    of("concat", strings::concat),
+    of("concat_ws", strings::concat_ws),
+    of("encode", strings::doubled),
+    of("generate_series", lists::range),
+    of("levenshtein", strings::pairs),
+    of("like_escape", strings::doubled),
+    of("lpad", strings::pad),
+    of("ltrim", strings::trim),
+    of("make_array", lists::all),
+    of("map", lists::all),
+    of("overlay", strings::overlay),
+    of("range", lists::range),
+    of("regexp_count", patterns::all_matches),
+    of("regexp_instr", patterns::all_matches),
+    of("regexp_like", patterns::first_match),
+    of("regexp_match", patterns::captures),
+    of("regexp_replace", patterns::replace),
+    of("repeat", strings::repeat),
+    of("replace", strings::replace),
+    of("rpad", strings::pad),
+    of("rtrim", strings::trim),
+    of("similar_to_escape", strings::doubled),
+    of("string_to_array", strings::split),
+    of("strpos", strings::find),
+    of("to_char", strings::format),
+    of(operators::CONCATENATE, strings::concat),
+    of(operators::LIKE, patterns::first_match),
+    of(operators::MATCH, patterns::first_match),
 ];
 
 /// The scalar functions whose result and time are at most a small multiple of their arguments.
@@ -113,7 +104,6 @@ pub(super) const LINEAR: &[&str] = &[
     "array_subtract",
     "array_sum",
     "array_union",
-    "arrays_zip",
     "arrow_cast",
     "arrow_field",
     "arrow_metadata",
@@ -151,7 +141,6 @@ pub(super) const LINEAR: &[&str] = &[
     "degrees",
     "digest",
     "empty",
-    "encode",
     "ends_with",
     "exp",
     "factorial",
@@ -170,7 +159,6 @@ pub(super) const LINEAR: &[&str] = &[
     "lcm",
     "least",
     "left",
-    "like_escape",
     "ln",
     "log",
     "log10",
@@ -190,7 +178,6 @@ pub(super) const LINEAR: &[&str] = &[
     "nvl",
     "nvl2",
     "octet_length",
-    "overlay",
     "pi",
     "power",
     "radians",
@@ -203,7 +190,6 @@ pub(super) const LINEAR: &[&str] = &[
     "sha384",
     "sha512",
     "signum",
-    "similar_to_escape",
     "sin",
     "sinh",
     "split_part",

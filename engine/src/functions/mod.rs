@@ -6,7 +6,7 @@
 //!
 //! - **While a query is planned**, [`BoundedFunctions`] keeps DataFusion from evaluating a constant that is large or slow.
 //!   The call stays in the plan, and runs with the query.
-//! - **While a query runs**, a call refuses a result that is too large, accounts for it in the query's memory, and checks
+//! - **While a query runs**, a call refuses a result that is too large, reserves the query's memory for it, and checks
 //!   the deadline and the cancellation ([`with_budget`]). Operators with such calls read their input in pieces whose
 //!   size follows the estimates ([`with_paced_inputs`]).
 
@@ -14,7 +14,6 @@ mod bounded;
 mod budget;
 mod cost;
 mod estimates;
-mod held;
 mod kinds;
 mod operators;
 mod pace;
@@ -55,9 +54,11 @@ pub(crate) fn with_budget(plan: LogicalPlan, budget: &Arc<CallBudget>) -> Result
 }
 
 fn bound(plan: LogicalPlan, budget: Option<&Arc<CallBudget>>) -> Result<LogicalPlan> {
+    let runs = budget.is_some();
+    let budget = budget.cloned().unwrap_or_default();
     let bounded = plan.transform_up_with_subqueries(|node| {
-        node.map_expressions(|expr| match expr.exists(|e| Ok(needs_bound(e, budget.is_some())))? {
-            true => expr.transform_up(|e| Ok(bound_call(e, budget))),
+        node.map_expressions(|expr| match expr.exists(|e| Ok(needs_bound(e, runs)))? {
+            true => expr.transform_up(|e| Ok(bound_call(e, &budget, runs))),
             false => Ok(Transformed::no(expr)),
         })
     })?;
@@ -72,15 +73,12 @@ fn needs_bound(expr: &Expr, runs: bool) -> bool {
     }
 }
 
-fn bound_call(expr: Expr, budget: Option<&Arc<CallBudget>>) -> Transformed<Expr> {
-    let expr = match (budget, expr) {
-        (Some(_), expr) if operators::is_unbounded(&expr) => operators::as_call(expr),
-        (_, expr) => expr,
-    };
+fn bound_call(expr: Expr, budget: &Arc<CallBudget>, runs: bool) -> Transformed<Expr> {
+    let expr = if runs && operators::is_unbounded(&expr) { operators::as_call(expr) } else { expr };
     match expr {
         Expr::ScalarFunction(ScalarFunction { func, args }) => match kinds::kind(func.name()) {
             Some(kind) => {
-                let function = BoundedFunction::new(plain(&func), kind, budget.cloned());
+                let function = BoundedFunction::new(plain(&func), kind, budget.clone());
                 Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(function.into()), args)))
             }
             None => Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args })),

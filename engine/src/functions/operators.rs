@@ -16,8 +16,10 @@ use datafusion::logical_expr::{
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{Column, Literal, binary, like};
 
-/// A pattern of at most this many bytes matches in a few passes over the text.
-const SHORT_PATTERN: usize = 256;
+use super::estimates::patterns::weight;
+
+/// A pattern of at most this weight matches in a few passes over the text.
+const SHORT_PATTERN: u64 = 256;
 
 /// The name of the function of `||`.
 pub(super) const CONCATENATE: &str = "concatenate";
@@ -57,7 +59,7 @@ fn is_match(op: Operator) -> bool {
 
 fn is_long_pattern(pattern: &Expr) -> bool {
     match pattern {
-        Expr::Literal(value, _) => value.try_as_str().flatten().is_some_and(|text| text.len() > SHORT_PATTERN),
+        Expr::Literal(value, _) => value.try_as_str().flatten().is_some_and(|text| weight(text) > SHORT_PATTERN),
         _ => true,
     }
 }

@@ -9,7 +9,7 @@ const BYTES_AT_ONCE: u64 = 8 << 20;
 /// The time that one call should not exceed, in units of about a nanosecond.
 pub(super) const WORK_AT_ONCE: u64 = 50_000_000;
 
-/// The number of rows that a call should get at once, by its most expensive row so far.
+/// The number of rows that a call should get at once, by the most expensive row of the last call.
 #[derive(Debug)]
 pub(super) struct Pace(AtomicUsize);
 
@@ -20,10 +20,10 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Adds the cost of one row.
-    pub(super) fn note(&self, row: &Cost) {
+    /// Sets the pace by the most expensive row of a call.
+    pub(super) fn set(&self, row: &Cost) {
         let rows = (BYTES_AT_ONCE / row.bytes.max(1)).min(WORK_AT_ONCE / row.work.max(1)).max(1);
-        self.0.fetch_min(usize::try_from(rows).unwrap_or(usize::MAX), Ordering::Relaxed);
+        self.0.store(usize::try_from(rows).unwrap_or(usize::MAX), Ordering::Relaxed);
     }
 
     /// Returns the number of rows.

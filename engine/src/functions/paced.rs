@@ -63,7 +63,7 @@ fn paces(node: &dyn ExecutionPlan) -> Result<Paces> {
             if let Some(call) = expr.downcast_ref::<ScalarFunctionExpr>()
                 && let Some(function) = call.fun().inner().downcast_ref::<BoundedFunction>()
             {
-                found.extend(function.pace());
+                found.push(function.pace());
             }
             if let Some(literal) = expr.downcast_ref::<Literal>() {
                 literals += length(literal.value());
@@ -73,7 +73,7 @@ fn paces(node: &dyn ExecutionPlan) -> Result<Paces> {
     })?;
     if literals > SHORT_LITERAL {
         let pace = Pace::default();
-        pace.note(&Cost::string(literals as u64));
+        pace.set(&Cost::string(literals as u64));
         found.push(Arc::new(pace));
     }
     Ok(found)

@@ -13,6 +13,8 @@ use crate::Result;
 
 /// The largest number of domains whose owners are remembered.
 pub(super) const MAX_REMEMBERED: usize = 10_000;
+/// The largest number of them with one owner, so that one peer leaves room for others.
+const MAX_OF_ONE: usize = 512;
 
 /// The owners of domains, as this engine knows them.
 #[derive(Debug, Default)]
@@ -70,6 +72,10 @@ impl Owners {
                     forget.unwrap_or_default()
                 ))
             }
+            None if self.owned_by(key) >= MAX_OF_ONE => Some(format!(
+                "this node remembers at most {MAX_OF_ONE} domains of one owner: pin the key of this domain with \
+                 `domains.{domain}.key` in its config"
+            )),
             None if self.remembered.len() >= MAX_REMEMBERED => Some(format!(
                 "this node remembers the owners of at most {MAX_REMEMBERED} domains: pin the key of this domain with \
                  `domains.{domain}.key` in its config"
@@ -78,10 +84,15 @@ impl Owners {
         }
     }
 
+    /// Returns the number of domains that the node remembers as those of a key.
+    fn owned_by(&self, key: &OwnerKey) -> usize {
+        self.remembered.values().filter(|owner| *owner == key).count()
+    }
+
     /// Remembers that the key owns the domain, unless the domain has an owner.
     pub(super) fn learn(&mut self, domain: &DomainName, key: &OwnerKey) {
         let is_known = self.pinned.contains_key(domain) || self.remembered.contains_key(domain);
-        if is_known || self.remembered.len() >= MAX_REMEMBERED {
+        if is_known || self.remembered.len() >= MAX_REMEMBERED || self.owned_by(key) >= MAX_OF_ONE {
             return;
         }
         self.remembered.insert(domain.clone(), key.clone());
@@ -128,6 +139,16 @@ mod tests {
             assert!(refusal.contains(part), "{refusal}");
         }
         assert!(owners.unsaved().is_none(), "there is no file");
+    }
+
+    #[test]
+    fn one_owner_leaves_room_for_others() {
+        let mut owners = Owners::default();
+        (0..MAX_OF_ONE).for_each(|i| owners.learn(&domain(&format!("d{i}")), &key("a")));
+        let refusal = owners.refusal(&domain("more"), &key("a")).unwrap();
+        assert!(refusal.contains("at most 512 domains"), "{refusal}");
+        assert_eq!(owners.refusal(&domain("d0"), &key("a")), None);
+        assert_eq!(owners.refusal(&domain("more"), &key("b")), None);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! The costs of functions over lists.
 
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::{DataType, Date32Type, Int64Type, IntervalMonthDayNanoType, TimeUnit, TimestampNanosecondType};
+use arrow::datatypes::{
+    DataType, Date32Type, Date64Type, Int64Type, IntervalMonthDayNanoType, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+};
 
 use crate::functions::cost::{Arguments, Cost, CostOfRow};
 
@@ -17,45 +20,91 @@ const DAYS_A_MONTH: i128 = 28;
 
 /// `range(stop)`, `range(start, stop)`, `range(start, stop, step)`
 pub(in crate::functions) fn range(arguments: &Arguments) -> CostOfRow {
-    let bounds: Vec<_> = (0..arguments.len()).map(|place| arguments.measure(place, number)).collect();
+    let places = arguments.len();
+    let bounds: Vec<_> = (0..places.min(2)).map(|place| arguments.measure(place, number)).collect();
+    let step = arguments.measure(2, step);
+    let nulls: Vec<_> = (0..places).map(|place| arguments.nulls(place)).collect();
     let work = match arguments.data_type(0) {
         Some(DataType::Int64 | DataType::Null) | None => 0,
         Some(_) => DATE,
     };
     Box::new(move |row| {
+        if nulls.iter().any(|is_null| is_null.at(row)) {
+            return Cost::default();
+        }
         let at = |place: usize| bounds.get(place).map_or(0, |bound| bound.at(row));
-        let (start, stop, step) = match bounds.len() {
-            1 => (0, at(0), 1),
-            2 => (at(0), at(1), 1),
-            _ => (at(0), at(1), at(2)),
+        let (start, stop) = if places == 1 { (0, at(0)) } else { (at(0), at(1)) };
+        let items = match if places < 3 { Step::By(1) } else { step.at(row) } {
+            // The function refuses a step of nothing.
+            Step::Nothing => 0,
+            Step::Endless => u64::MAX,
+            Step::By(step) if (stop - start).signum() == -step.signum() => 0,
+            Step::By(step) => u64::try_from(stop.abs_diff(start) / step.unsigned_abs().max(1) + 1).unwrap_or(u64::MAX),
         };
-        // A step of zero is refused by the function.
-        let items = stop.abs_diff(start) / step.unsigned_abs().max(1) + 1;
-        let items = u64::try_from(items).unwrap_or(u64::MAX);
         Cost { work: items.saturating_mul(work), ..Cost::list(items, items.saturating_mul(8)) }
     })
 }
 
-/// Returns a bound or a step of a range: an integer, or nanoseconds. A step in months is at most this long.
+/// The step of a range.
+#[derive(Clone, Copy, Default)]
+enum Step {
+    #[default]
+    Nothing,
+    /// At least this far.
+    By(i128),
+    /// The parts of an interval go in both directions, so that the range may not move.
+    Endless,
+}
+
+fn step(array: &dyn Array, row: usize) -> Step {
+    let Some(intervals) = array.as_primitive_opt::<IntervalMonthDayNanoType>() else {
+        let step = number(array, row);
+        return if step == 0 { Step::Nothing } else { Step::By(step) };
+    };
+    let step = intervals.value(row);
+    let parts = [i128::from(step.months) * DAYS_A_MONTH * NANOS_A_DAY, i128::from(step.days) * NANOS_A_DAY]
+        .into_iter()
+        .chain([i128::from(step.nanoseconds)]);
+    let (backward, forward): (Vec<i128>, Vec<i128>) = parts.filter(|part| *part != 0).partition(|part| *part < 0);
+    match (backward.is_empty(), forward.is_empty()) {
+        (true, true) => Step::Nothing,
+        (false, false) => Step::Endless,
+        _ => Step::By(backward.into_iter().chain(forward).sum()),
+    }
+}
+
+/// Returns a bound or a step of a range: an integer, or nanoseconds.
 fn number(array: &dyn Array, row: usize) -> i128 {
     match array.data_type() {
         DataType::Int64 => array.as_primitive::<Int64Type>().value(row).into(),
         DataType::Date32 => i128::from(array.as_primitive::<Date32Type>().value(row)) * NANOS_A_DAY,
-        DataType::Interval(_) => array.as_primitive_opt::<IntervalMonthDayNanoType>().map_or(0, |intervals| {
-            let step = intervals.value(row);
-            let days = i128::from(step.months) * DAYS_A_MONTH + i128::from(step.days);
-            days * NANOS_A_DAY + i128::from(step.nanoseconds)
-        }),
+        DataType::Date64 => i128::from(array.as_primitive::<Date64Type>().value(row)) * 1_000_000,
+        DataType::Timestamp(TimeUnit::Second, _) => {
+            i128::from(array.as_primitive::<TimestampSecondType>().value(row)) * 1_000_000_000
+        }
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            i128::from(array.as_primitive::<TimestampMillisecondType>().value(row)) * 1_000_000
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            i128::from(array.as_primitive::<TimestampMicrosecondType>().value(row)) * 1_000
+        }
         DataType::Timestamp(TimeUnit::Nanosecond, _) => {
             array.as_primitive::<TimestampNanosecondType>().value(row).into()
         }
-        DataType::Timestamp(..) | DataType::Date64 => {
-            let nanoseconds = DataType::Timestamp(TimeUnit::Nanosecond, None);
-            let moment = arrow::compute::cast(&array.slice(row, 1), &nanoseconds).ok();
-            moment.map_or(0, |moment| moment.as_primitive::<TimestampNanosecondType>().value(0).into())
-        }
         _ => 0,
     }
+}
+
+/// `arrays_zip(list, …)`. Each list is filled up to the length of the longest.
+pub(in crate::functions) fn zip(arguments: &Arguments) -> CostOfRow {
+    let places = 0..arguments.len();
+    let parts: Vec<_> = places.map(|place| (arguments.items(place), arguments.bytes(place))).collect();
+    Box::new(move |row| {
+        let longest = parts.iter().map(|(items, _)| items.at(row)).max().unwrap_or_default();
+        let items = longest.saturating_mul(parts.len() as u64);
+        let bytes = parts.iter().map(|(_, bytes)| bytes.at(row)).fold(0, u64::saturating_add);
+        Cost::list(items, bytes.saturating_add(items.saturating_mul(ITEM)))
+    })
 }
 
 /// A function that puts its arguments together.

@@ -62,6 +62,21 @@ pub(in crate::functions) fn concat_ws(arguments: &Arguments) -> CostOfRow {
     })
 }
 
+/// `overlay(text, replacement, from, length)`. A negative length repeats a part of the text.
+pub(in crate::functions) fn overlay(arguments: &Arguments) -> CostOfRow {
+    let (text, replacement) = (arguments.bytes(0), arguments.bytes(1));
+    Box::new(move |row| Cost::string(text.at(row).saturating_mul(2).saturating_add(replacement.at(row))))
+}
+
+/// A function whose result has at most twice the size of its arguments.
+pub(in crate::functions) fn doubled(arguments: &Arguments) -> CostOfRow {
+    let parts: Vec<_> = (0..arguments.len()).map(|place| arguments.bytes(place)).collect();
+    Box::new(move |row| {
+        let bytes = parts.iter().map(|part| part.at(row)).fold(0, u64::saturating_add);
+        Cost::string(bytes.saturating_mul(2))
+    })
+}
+
 /// `to_char(date, format)`
 pub(in crate::functions) fn format(arguments: &Arguments) -> CostOfRow {
     let format = arguments.bytes(1);
