@@ -8,6 +8,7 @@ use arrow::compute::concat;
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
+use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::interval_arithmetic::Interval;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
@@ -97,9 +98,7 @@ impl BoundedFunction {
                 "calls of `{name}` in a filter on partition columns would take too much memory"
             )));
         }
-        // Operators that collect rows account for them, so the call reserves memory only for itself.
-        let bytes = if total.bytes < COUNTED { 0 } else { usize::try_from(total.bytes).unwrap_or(usize::MAX) };
-        let _reservation = self.budget.reserve(name, bytes)?;
+        let _reservation = self.reserve(total.bytes)?;
         self.in_pieces(args, &total.pieces)
     }
 
@@ -116,6 +115,12 @@ impl BoundedFunction {
             return Err(refused(format!("a call of `{name}` would take too long for one row: shorten its arguments")));
         }
         self.budget.check()
+    }
+
+    /// Reserves memory for the call itself: operators that collect rows account for them.
+    fn reserve(&self, bytes: u64) -> Result<Option<MemoryReservation>> {
+        let bytes = if bytes < COUNTED { 0 } else { usize::try_from(bytes).unwrap_or(usize::MAX) };
+        self.budget.reserve(self.name(), bytes)
     }
 
     /// Calls the function once for constant arguments.
@@ -221,6 +226,7 @@ impl ScalarUDFImpl for BoundedFunction {
             return exec_err!("`{}` of large constants runs with the query, not before", self.name());
         }
         self.check_row(&total.row)?;
+        let _reservation = self.reserve(total.bytes)?;
         self.once(args)
     }
 
