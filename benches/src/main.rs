@@ -1,10 +1,11 @@
-//! The benchmarks. Without a subcommand, the program compares TPC-H over a mesh of four processes with one process over
-//! the same files.
+//! The benchmarks, and the chaos run. Without a subcommand, the program compares TPC-H over a mesh of four processes with
+//! one process over the same files.
 //!
 //! The program starts its own nodes, from the same build: `portolan-bench serve …` does the same as `portolan serve`.
 
 mod asked;
 mod bytes;
+mod chaos;
 mod estimates;
 mod explained;
 mod machine;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use portolan_cli::demo::tpch_data;
 use portolan_cli::exit::exit_code;
+use portolan_cli::log::start_log;
 use portolan_cli::output::print;
 use portolan_cli::serve::{ServeArgs, serve, stop_on_signals};
 use portolan_node::{Error, NodeConfig, Result};
@@ -33,6 +35,7 @@ use portolan_testbed::tpch::cache::cache_folder;
 use portolan_testbed::tpch::{QUERIES, Query};
 use tokio_util::sync::CancellationToken;
 
+use crate::chaos::ChaosArgs;
 use crate::proxy::{Link, Proxies};
 use crate::server::ServerArgs;
 use crate::server::bare::{self, BareArgs};
@@ -112,6 +115,8 @@ enum Command {
     Server(ServerArgs),
     /// Measure the errors of the planner's estimates
     Estimates(BenchArgs),
+    /// Run queries with known answers on a mesh whose nodes, connections and disks fail, and check every answer
+    Chaos(ChaosArgs),
     /// Run a node: the benchmark starts itself with this command
     #[command(hide = true)]
     Serve(ServeArgs),
@@ -162,7 +167,8 @@ fn run(arguments: Arguments) -> Result<()> {
         .map_err(|e| Error::failed("cannot start threads").with_source(e))?;
     runtime.block_on(async {
         match arguments.command {
-            Some(Command::Serve(args)) => serve(NodeConfig::load(&args.config)?, &args).await,
+            Some(Command::Serve(args)) => serve_node(&args).await,
+            Some(Command::Chaos(args)) => chaos::run(&args).await,
             Some(Command::Bare(args)) => bare::serve(&args).await,
             Some(Command::Server(args)) => server::measure(&args).await,
             Some(Command::Planning { ports, relations, runs, format }) => {
@@ -180,6 +186,15 @@ fn run(arguments: Arguments) -> Result<()> {
             None => bench(&arguments.bench).await,
         }
     })
+}
+
+/// Runs a node. It has a log only if its config names a filter: a log takes time, which the benchmarks would measure.
+async fn serve_node(args: &ServeArgs) -> Result<()> {
+    let config = NodeConfig::load(&args.config)?;
+    if let Some(filter) = &config.log {
+        start_log(filter, config.log_format)?;
+    }
+    serve(config, args).await
 }
 
 fn link(milliseconds: u64, megabits: u32) -> Link {

@@ -18,6 +18,7 @@ use portolan_testbed::tpch::cache::cache_folder;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::memory::{HASH, PASSWORD};
 use crate::table::Table;
 use crate::{Format, machine};
 

@@ -3,18 +3,45 @@
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::{self, Debug};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
 
 use nu_ansi_term::Style;
 use portolan_catalog::{printable, printable_json};
 use portolan_node::config::LogFormat;
+use portolan_node::{Error, Result};
 use serde_json::json;
 use tracing::field::{Field, Visit};
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+
+/// Starts the log of this process, and makes panics lines of it. The variable `PORTOLAN_LOG` has the filter, or else
+/// `default`. Must be called once.
+///
+/// # Errors
+/// A filter that cannot be parsed.
+pub fn start_log(default: &str, format: LogFormat) -> Result<()> {
+    report_panics(format);
+    let filter = match std::env::var("PORTOLAN_LOG") {
+        Ok(filter) => {
+            EnvFilter::try_new(filter).map_err(|e| Error::config("cannot parse PORTOLAN_LOG").with_source(e))?
+        }
+        Err(_) => {
+            EnvFilter::try_new(default).map_err(|e| Error::config("cannot parse the log filter").with_source(e))?
+        }
+    };
+    // Programs that read the log from a file or a pipe expect plain text.
+    let colours = io::stderr().is_terminal() && format == LogFormat::Text;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
+    match format {
+        LogFormat::Text => log.fmt_fields(PrintableFields).with_writer(io::stderr).init(),
+        LogFormat::Json => log.json().flatten_event(true).with_writer(|| PrintableJson(io::stderr())).init(),
+    }
+    Ok(())
+}
 
 /// Formats the fields of events and spans as `tracing_subscriber` does, with escapes for unsafe characters.
 #[derive(Clone, Copy, Debug, Default)]

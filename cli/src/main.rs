@@ -1,6 +1,5 @@
 //! The `portolan` binary: it turns arguments into library calls, and errors into exit codes.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,14 +8,13 @@ use portolan_catalog::printable_lines;
 use portolan_cli::catalog::{CatalogArgs, catalog};
 use portolan_cli::demo::{DemoArgs, demo};
 use portolan_cli::exit::exit_code;
-use portolan_cli::log::{PrintableFields, PrintableJson, report_panics};
+use portolan_cli::log::{report_panics, start_log};
 use portolan_cli::node_key::{NodeKeyArgs, node_key};
 use portolan_cli::password::hash_from_stdin;
 use portolan_cli::serve::{ServeArgs, serve};
 use portolan_cli::sql::{SqlArgs, sql};
 use portolan_node::config::LogFormat;
 use portolan_node::{Error, ErrorKind, NodeConfig, Result};
-use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -86,24 +84,4 @@ fn run(command: Command) -> Result<()> {
     });
     runtime.shutdown_timeout(Duration::from_secs(2));
     outcome
-}
-
-fn start_log(default: &str, format: LogFormat) -> Result<()> {
-    report_panics(format);
-    let filter = match std::env::var("PORTOLAN_LOG") {
-        Ok(filter) => {
-            EnvFilter::try_new(filter).map_err(|e| Error::config("cannot parse PORTOLAN_LOG").with_source(e))?
-        }
-        Err(_) => {
-            EnvFilter::try_new(default).map_err(|e| Error::config("cannot parse the log filter").with_source(e))?
-        }
-    };
-    // Programs that read the log from a file or a pipe expect plain text.
-    let colours = std::io::stderr().is_terminal() && format == LogFormat::Text;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
-    match format {
-        LogFormat::Text => log.fmt_fields(PrintableFields).with_writer(std::io::stderr).init(),
-        LogFormat::Json => log.json().flatten_event(true).with_writer(|| PrintableJson(std::io::stderr())).init(),
-    }
-    Ok(())
 }

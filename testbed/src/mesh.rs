@@ -1,10 +1,11 @@
 //! A mesh of processes on loopback: one node for each of the demo's domains, and a gateway. The nodes end with this
 //! process however it ends: a node stops when its standard input closes.
 
-use std::fs::{self, File};
+mod process;
+
+use std::fs;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
@@ -14,22 +15,18 @@ use portolan_node::client::{Client, ConnectOptions};
 use portolan_node::{Error, Result};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStdout, Command};
 use tokio_util::sync::CancellationToken;
 
+pub use self::process::NodeProcess;
+use self::process::StartError;
 use crate::descriptors;
 use crate::tpch::{DOMAINS, TABLES};
 
 /// The time limit until all nodes answer and know one another.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// The time that a node has to stop before it is killed.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The number of attempts to start, if other processes take the ports in the meantime.
 const PORT_ATTEMPTS: usize = 5;
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// The number of lines of a node's log that an error shows.
-const LOG_LINES: usize = 15;
 
 /// A mesh of processes.
 #[derive(Debug)]
@@ -38,18 +35,6 @@ pub struct LocalMesh {
     gateway: NodeProcess,
     // Holds the nodes' configs and logs, and so is dropped last.
     _folder: TempDir,
-}
-
-/// A process of a node.
-#[derive(Debug)]
-pub struct NodeProcess {
-    domain: Option<&'static str>,
-    url: String,
-    pid: u32,
-    child: Child,
-    // Kept open, because the node may still print.
-    _stdout: Option<BufReader<ChildStdout>>,
-    log: PathBuf,
 }
 
 /// The connection from one node to another.
@@ -67,17 +52,6 @@ impl Way<'_> {
     /// Returns the peer in a config: its URL and nothing else.
     pub fn direct(&self) -> Value {
         json!({ "url": format!("grpc://{}", self.address) })
-    }
-}
-
-enum StartError {
-    PortTaken,
-    Other(Error),
-}
-
-impl From<Error> for StartError {
-    fn from(error: Error) -> Self {
-        Self::Other(error)
     }
 }
 
@@ -180,8 +154,8 @@ impl LocalMesh {
     /// Returns the URLs and processes: `{"gateway": {"url", "pid"}, "nodes": [{"domain", "url", "pid"}]}`.
     pub fn to_json(&self) -> Value {
         let nodes: Vec<_> =
-            self.nodes.iter().map(|n| json!({ "domain": n.domain, "url": n.url, "pid": n.pid })).collect();
-        json!({ "gateway": { "url": self.gateway.url, "pid": self.gateway.pid }, "nodes": nodes })
+            self.nodes.iter().map(|n| json!({ "domain": n.domain(), "url": n.url(), "pid": n.pid() })).collect();
+        json!({ "gateway": { "url": self.gateway.url(), "pid": self.gateway.pid() }, "nodes": nodes })
     }
 
     /// Returns the bytes that crossed the edge of each of [`DOMAINS`], to the gateway or to another owner, including
@@ -201,7 +175,7 @@ impl LocalMesh {
     pub async fn watch(&mut self, stop: &CancellationToken) -> Result<()> {
         loop {
             for process in self.nodes.iter_mut().chain([&mut self.gateway]) {
-                if let Ok(Some(status)) = process.child.try_wait() {
+                if let Some(status) = process.ended() {
                     return Err(process.error(&format!("ended with {status}")));
                 }
             }
@@ -219,7 +193,7 @@ impl LocalMesh {
     }
 
     async fn wait_until_known(&self, deadline: Instant) -> Result<()> {
-        let client = Client::connect(&self.gateway.url, &ConnectOptions::default()).await?;
+        let client = Client::connect(self.gateway.url(), &ConnectOptions::default()).await?;
         let sql = "SELECT (SELECT count(*) FROM mesh.ports) AS ports, \
                    (SELECT count(*) FROM mesh.nodes WHERE state = 'up') AS nodes";
         loop {
@@ -241,101 +215,12 @@ impl LocalMesh {
             if Instant::now() + POLL_INTERVAL > deadline {
                 return Err(Error::failed(format!(
                     "the gateway at {} does not know all domains after {} seconds: {seen}{}",
-                    self.gateway.url,
+                    self.gateway.url(),
                     START_TIMEOUT.as_secs(),
                     self.gateway.log_tail()
                 )));
             }
             tokio::time::sleep(POLL_INTERVAL).await;
-        }
-    }
-}
-
-impl NodeProcess {
-    /// Returns the domain that the node serves; `None` for the gateway.
-    pub fn domain(&self) -> Option<&'static str> {
-        self.domain
-    }
-
-    /// Returns the URL.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// Returns the id of the process.
-    pub fn pid(&self) -> u32 {
-        self.pid
-    }
-
-    fn spawn(program: &Path, domain: Option<&'static str>, home: &Path, config: &Value) -> Result<Self> {
-        // JSON is YAML, too.
-        let file = home.join("node.yaml");
-        fs::write(&file, config.to_string()).map_err(|e| Error::output(file.display(), e))?;
-        let log = home.join("log");
-        let stderr = File::create(&log).map_err(|e| Error::output(log.display(), e))?;
-        let mut command = Command::new(program);
-        command
-            .args(["serve", "--exit-with-stdin", "--config"])
-            .arg(&file)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(stderr)
-            .kill_on_drop(true);
-        // Ctrl-C on the terminal is for the prompt, not for the nodes.
-        #[cfg(unix)]
-        command.process_group(0);
-        let mut child =
-            command.spawn().map_err(|e| Error::failed(format!("cannot start {}", program.display())).with_source(e))?;
-        let stdout = child.stdout.take().map(BufReader::new);
-        let pid = child.id().unwrap_or_default();
-        Ok(Self { domain, url: String::new(), pid, child, _stdout: stdout, log })
-    }
-
-    async fn wait_until_ready(&mut self, deadline: Instant) -> Result<(), StartError> {
-        let mut line = String::new();
-        if let Some(stdout) = &mut self._stdout {
-            match tokio::time::timeout_at(deadline.into(), stdout.read_line(&mut line)).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(e)) => return Err(self.error("has no readable output").with_source(e).into()),
-                Err(_) => return Err(self.error("did not start in time").into()),
-            }
-        }
-        let ready: Option<Value> = serde_json::from_str(&line).ok();
-        if let Some(url) = ready.as_ref().and_then(|ready| ready["url"].as_str()) {
-            self.url = url.into();
-            return Ok(());
-        }
-        // A node that prints nothing has ended, or is about to.
-        let _ = tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await;
-        if self.log_tail().contains("another process listens") {
-            return Err(StartError::PortTaken);
-        }
-        Err(self.error("did not start").into())
-    }
-
-    fn error(&self, what: &str) -> Error {
-        let name = self.domain.map_or_else(|| "the gateway".into(), |domain| format!("the node of domain `{domain}`"));
-        Error::failed(format!("{name} {what}{}", self.log_tail()))
-    }
-
-    /// Returns the end of the log, to be appended to an error.
-    fn log_tail(&self) -> String {
-        let text = fs::read(&self.log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let lines: Vec<_> = text.lines().collect();
-        match &lines[lines.len().saturating_sub(LOG_LINES)..] {
-            [] => "; its log is empty".into(),
-            tail => format!("; its log ends with\n  {}", tail.join("\n  ")),
-        }
-    }
-
-    async fn stop(mut self) {
-        drop(self.child.stdin.take());
-        if tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
-            tracing::warn!(pid = self.pid, "the node does not stop and is killed");
-            if let Err(e) = self.child.kill().await {
-                tracing::warn!(pid = self.pid, "the node cannot be killed: {e}");
-            }
         }
     }
 }

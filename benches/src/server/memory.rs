@@ -21,10 +21,10 @@ use crate::table::Table;
 
 /// The number of users. There are several, because a node keeps at most 512 sessions of one principal.
 const USERS: u32 = 8;
-pub(super) const PASSWORD: &str = "bench";
+pub(crate) const PASSWORD: &str = "bench";
 /// The hash of the password, with the smallest work and memory that argon2 allows, because the benchmark measures
 /// sessions.
-pub(super) const HASH: &str =
+pub(crate) const HASH: &str =
     "$argon2id$v=19$m=8,t=1,p=1$uTOoMplzj8IsmOJQf2WatA$QHMO3yexqJ3KDYVP8R35fiOfVq6OZ9i+BPifuZnJj1E";
 const SETTING: &str = "SET portolan.query_timeout = '30'";
 /// The number of sessions that open and end before the measurement, for memory that a node allocates only once.
