@@ -54,7 +54,17 @@ pub(super) fn as_call(expr: Expr) -> Expr {
 }
 
 fn is_match(op: Operator) -> bool {
-    matches!(op, Operator::RegexMatch | Operator::RegexIMatch | Operator::RegexNotMatch | Operator::RegexNotIMatch)
+    matches!(
+        op,
+        Operator::RegexMatch
+            | Operator::RegexIMatch
+            | Operator::RegexNotMatch
+            | Operator::RegexNotIMatch
+            | Operator::LikeMatch
+            | Operator::ILikeMatch
+            | Operator::NotLikeMatch
+            | Operator::NotILikeMatch
+    )
 }
 
 fn is_long_pattern(pattern: &Expr) -> bool {

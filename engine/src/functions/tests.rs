@@ -113,7 +113,7 @@ async fn hostile_statements_are_refused() {
         "SELECT range(DATE '2020-01-01', DATE '2000-01-01', INTERVAL '1 day -48 hours')",
         "SELECT array_repeat(arrow_cast(arrow_cast(repeat('x', 65536), 'Binary'), 'FixedSizeBinary(65536)'), 1000000)",
         "SELECT array_repeat(map(['a'], [repeat('x', 1000000)]), 160000)",
-        "SELECT repeat('a', 1000000) ~~ repeat('%a', 200000)",
+        "SELECT repeat('a', 10000000) ~~ repeat('%a', 5000)",
         "SELECT repeat('a', 16000000) ~ '((.{0,100}){0,90}){0,9}[b-z0-9]'",
         "SELECT length(array_to_string(array_repeat(repeat('a', 1000), 100000), 'b'))",
         "SELECT length(to_char(now(), repeat('%A', 8000000)))",

@@ -55,9 +55,13 @@ impl MeshView {
     }
 
     /// Returns the link over which a site reports that it reaches a domain of another node. `None` if it reports none,
-    /// or if the owner of the domain is another one there than here, or has no key here: the rows could be others.
+    /// or if the owner of the domain is another one there than here: the rows could be others.
     pub(crate) fn reach(&self, site: &SiteId, domain: &DomainName) -> Option<Link> {
-        let is_owner = |key: &OwnerKey| self.owners.get(domain).is_some_and(|keys| keys.contains(key));
+        let is_owner = |key: &OwnerKey| match self.owners.get(domain) {
+            Some(keys) => keys.contains(key),
+            // A domain of this engine without a key is not the one that another node reaches.
+            None => self.local.keys().all(|port| port.domain != *domain),
+        };
         let links = self.sites.get(site)?.reaches.iter().map(|reaches| {
             let (owner, link) = reaches.get(domain)?;
             is_owner(owner).then_some(*link)

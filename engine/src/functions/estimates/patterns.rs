@@ -85,8 +85,9 @@ pub(in crate::functions) fn weight(pattern: &str) -> u64 {
                 last
             }
             '{' => {
-                let counts = rest.as_str().split_once('}').map_or("", |(counts, _)| counts);
+                let (counts, after) = rest.as_str().split_once('}').unwrap_or(("", rest.as_str()));
                 let most = counts.split(',').filter_map(|n| n.trim().parse::<u64>().ok()).max().unwrap_or(1);
+                rest = after.chars();
                 let added = last.saturating_mul(most.saturating_sub(1));
                 last = last.saturating_mul(most.max(1));
                 added
