@@ -150,7 +150,7 @@ impl Judge {
 fn names_cause(error: &Error) -> bool {
     let names: &[&str] = match error.kind() {
         // A changed bit can make a message too long, or end the connection as if there were too much of anything.
-        ErrorKind::ResourceExhausted => &["limits.", "`shares`", "a call of `", "the limit is", "http2 error"],
+        ErrorKind::ResourceExhausted => &["limits.", "`shares`", "a call of `", "the limit", "http2 error"],
         ErrorKind::DeadlineExceeded => &["portolan.query_timeout", "limits.", "node grpc://"],
         ErrorKind::NotFound => &["there is no port `"],
         ErrorKind::Unauthenticated => &["log in again"],
