@@ -58,7 +58,7 @@ fn the_keys_of_domains_are_read() {
     let config = check(folder.path(), &text).unwrap();
     let keys = config.domain_keys().unwrap();
     let key = OwnerKey::new(public.to_string());
-    assert_eq!(keys[&DomainName::new("people")], [key.clone()]);
+    assert_eq!(keys[&DomainName::new("people")], std::slice::from_ref(&key));
     assert_eq!(keys[&DomainName::new("geo")], [key.clone(), key]);
     let domains: Vec<_> = config.peers.iter().map(|peer| peer.options().domains.map(|domains| domains.len())).collect();
     assert_eq!(domains, [Some(2), Some(0), None]);
