@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::DataType;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::scalar::ScalarValue;
 use futures::TryStreamExt;
@@ -80,6 +82,69 @@ fn costs_are_those_of_the_result() {
     assert!(cost("regexp_count", &[document.clone(), text("<b>")], 0).work < 10_000_000);
     assert!(cost("regexp_count", &[document.clone(), text("<[^>]+>")], 0).work > 1_000_000_000);
     assert!(cost("regexp_replace", &[document, text("<[^>]+>"), text("")], 0).work < 10_000_000);
+}
+
+/// These functions return a small multiple of their arguments. Calls that contain one another multiply it.
+#[test]
+fn costs_of_functions_that_nest_are_those_of_the_result() {
+    assert_eq!(cost("encode", &[text("abcd"), text("hex")], 0), Cost::string(2 * (4 + 3)));
+    assert_eq!(cost("overlay", &[text("abcd"), text("xy"), number(1), number(0)], 0), Cost::string(2 * 4 + 2));
+    let list = |items: &[i64]| {
+        let items: Vec<ScalarValue> = items.iter().map(|item| ScalarValue::from(*item)).collect();
+        ColumnarValue::Scalar(ScalarValue::List(ScalarValue::new_list_nullable(&items, &DataType::Int64)))
+    };
+    // Three lists of three items each.
+    let zipped = cost("arrays_zip", &[list(&[1, 2, 3]), list(&[1]), list(&[])], 0);
+    assert_eq!(zipped, Cost::list(9, (3 + 1) * 8 + 9 * 16));
+    // The whole match and two groups may each be the text.
+    assert_eq!(cost("regexp_match", &[text("abcd"), text("(a)(b)")], 0).bytes, 3 * 4);
+}
+
+#[test]
+fn the_constants_of_one_statement_are_bounded_together() {
+    let budget = CallBudget::default();
+    assert!(!budget.plans(65_537, 0), "one constant is too large");
+    assert!(!budget.plans(0, 1_000_001), "one constant takes too long");
+    let planned = (0..100).filter(|_| budget.plans(64 << 10, 0)).count();
+    assert_eq!(planned, 16, "1 MiB for all");
+    assert!(!budget.plans(1, 0));
+}
+
+/// The values are those of PostgreSQL and DuckDB, where they have the function.
+#[tokio::test]
+async fn bounded_calls_have_the_values_of_the_functions() {
+    let engine = engine(64 << 20, 20);
+    let over = "FROM (VALUES ('ab'), (NULL), ('')) t(b)";
+    for (expression, expected) in [
+        ("concat('x', b)", ["xab", "x", "x"]),
+        ("'x' || b", ["xab", "NULL", "x"]),
+        ("b || NULL", ["NULL", "NULL", "NULL"]),
+        ("repeat(b, 2)", ["abab", "NULL", ""]),
+        ("repeat(b, -1)", ["", "NULL", ""]),
+        ("lpad(b, 3, 'xy')", ["xab", "NULL", "xyx"]),
+        ("replace(b, 'a', 'éé')", ["ééb", "NULL", ""]),
+        ("encode(arrow_cast(b, 'Binary'), 'hex')", ["6162", "NULL", ""]),
+        ("overlay(b PLACING 'zz' FROM 1 FOR 1)", ["zzb", "NULL", "zz"]),
+        ("b ~ ('^' || b)", ["true", "NULL", "true"]),
+        ("b LIKE b || '%'", ["true", "NULL", "true"]),
+        ("b NOT LIKE concat('_', b)", ["true", "NULL", "true"]),
+        ("levenshtein(b, 'abc')", ["1", "NULL", "3"]),
+        ("array_to_string([b, 'c'], ',', '-')", ["ab,c", "-,c", ",c"]),
+        ("range(CAST(length(b) AS BIGINT))", ["[0, 1]", "NULL", "[]"]),
+        ("lpad('a', 3, 'b')", ["bba", "bba", "bba"]),
+        ("make_array()", ["[]", "[]", "[]"]),
+    ] {
+        let batches = run(&engine, &format!("SELECT {expression} {over}")).await.unwrap();
+        let options = FormatOptions::default().with_null("NULL");
+        let mut values = vec![];
+        for batch in &batches {
+            let column = ArrayFormatter::try_new(batch.column(0).as_ref(), &options).unwrap();
+            values.extend((0..batch.num_rows()).map(|row| column.value(row).to_string()));
+        }
+        assert_eq!(values, expected, "{expression}");
+        let none = run(&engine, &format!("SELECT {expression} {over} WHERE b = 'none'")).await.unwrap();
+        assert!(none.iter().all(|batch| batch.num_rows() == 0), "{expression}");
+    }
 }
 
 async fn run(engine: &Engine, sql: &str) -> crate::Result<Vec<RecordBatch>> {
