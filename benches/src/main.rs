@@ -36,6 +36,7 @@ use portolan_testbed::tpch::{QUERIES, Query};
 use tokio_util::sync::CancellationToken;
 
 use crate::chaos::ChaosArgs;
+use crate::chaos::soak::{self, SoakArgs};
 use crate::proxy::{Link, Proxies};
 use crate::server::ServerArgs;
 use crate::server::bare::{self, BareArgs};
@@ -117,6 +118,8 @@ enum Command {
     Estimates(BenchArgs),
     /// Run queries with known answers on a mesh whose nodes, connections and disks fail, and check every answer
     Chaos(ChaosArgs),
+    /// Run the same queries for hours without faults, and check that the nodes do not grow
+    Soak(SoakArgs),
     /// Run a node: the benchmark starts itself with this command
     #[command(hide = true)]
     Serve(ServeArgs),
@@ -169,6 +172,7 @@ fn run(arguments: Arguments) -> Result<()> {
         match arguments.command {
             Some(Command::Serve(args)) => serve_node(&args).await,
             Some(Command::Chaos(args)) => chaos::run(&args).await,
+            Some(Command::Soak(args)) => soak::run(&args).await,
             Some(Command::Bare(args)) => bare::serve(&args).await,
             Some(Command::Server(args)) => server::measure(&args).await,
             Some(Command::Planning { ports, relations, runs, format }) => {

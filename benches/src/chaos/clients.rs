@@ -19,8 +19,8 @@ use crate::server::PASSWORD;
 
 /// The number of clients.
 pub const CLIENTS: usize = 20;
-/// The longest pause of a client between two queries.
-const PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause of a client between two queries in a chaos run.
+pub const PAUSE: Duration = Duration::from_millis(500);
 /// The settings with which clients begin their sessions. Together, they use every kind of edge.
 const SETTINGS: [Option<&str>; 5] = [
     None,
@@ -92,9 +92,9 @@ impl Caller {
     }
 }
 
-/// Sends random queries until `stop` is cancelled. `seed` and `number` decide the queries, and `number` the node, the
-/// user and the settings.
-pub async fn run(field: Arc<Field>, number: usize, seed: u64, stop: CancellationToken) {
+/// Sends random queries until `stop` is cancelled, with pauses of at most `longest`. `seed` and `number` decide the
+/// queries, and `number` the node, the user and the settings.
+pub async fn run(field: Arc<Field>, number: usize, seed: u64, longest: Duration, stop: CancellationToken) {
     let mut random = StdRng::seed_from_u64(seed.wrapping_add(number as u64));
     // Half of the clients are at the gateway.
     let place = if number.is_multiple_of(2) { GATEWAY } else { 1 + number / 2 % (NODE_COUNT - 1) };
@@ -104,7 +104,7 @@ pub async fn run(field: Arc<Field>, number: usize, seed: u64, stop: Cancellation
         if let Some(known) = field.questions.all.choose(&mut random) {
             caller.ask(&field.judge, &known.sql, Some(known)).await;
         }
-        let pause = PAUSE.mul_f64(random.random_range(0.0..1.0));
+        let pause = longest.mul_f64(random.random_range(0.0..1.0));
         // A client that waits for an answer gets it, also at the end of the run.
         let _ = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
     }

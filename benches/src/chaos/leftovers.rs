@@ -111,7 +111,7 @@ async fn metrics(node: &Node) -> Result<String, String> {
 }
 
 /// Returns the sum of the values of all series of a metric.
-fn sum(metrics: &str, name: &str) -> f64 {
+pub fn sum(metrics: &str, name: &str) -> f64 {
     let series = metrics.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
     series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }

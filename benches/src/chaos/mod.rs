@@ -1,6 +1,10 @@
-//! The chaos run: clients send queries with known answers to a mesh, while a seeded schedule of faults hits its nodes,
-//! connections, disks and catalogs. The run fails if an answer is wrong, if an error is late or has no expected cause, if
-//! a domain is not served soon after a fault, or if a node holds resources at the end.
+//! Long runs over a mesh, whose clients send queries with known answers.
+//!
+//! - The chaos run: a seeded schedule of faults hits nodes, connections, disks and catalogs. The run fails if an answer is
+//!   wrong, if an error is late or has no expected cause, if a domain is not served soon after a fault, or if a node holds
+//!   resources at the end.
+//! - The soak: nothing fails. The run fails if an answer is not right, or if memory, open files or threads of the nodes
+//!   grow.
 
 mod abuse;
 mod checks;
@@ -11,8 +15,8 @@ mod leftovers;
 mod link;
 mod mesh;
 mod report;
+pub mod soak;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -71,50 +75,68 @@ pub struct Field {
 /// # Errors
 /// Failed checks, with the seed and the folder of the nodes' logs; a node that ends by itself or does not start.
 pub async fn run(args: &ChaosArgs) -> Result<()> {
-    let stop = CancellationToken::new();
-    let _signals = stop_on_signals(stop.clone())?;
     let seed = args.seed.unwrap_or_else(rand::random);
-    eprintln!("seed {seed}");
-    let data = tpch_data(&cache_folder()?, SCALE, &stop).await?;
-    tokio::select! {
-        outcome = start(args, seed, &data) => outcome,
-        () = stop.cancelled() => Err(Error::interrupted()),
-    }
+    on_mesh(seed, args.patience, async |field| {
+        let outcome = field.endure(args, seed).await;
+        let title = format!("{} min of faults, seed {seed}", args.minutes);
+        field.judge.outcome().0.table(title).print(args.format)?;
+        outcome
+    })
+    .await
 }
 
-async fn start(args: &ChaosArgs, seed: u64, data: &Path) -> Result<()> {
-    let program =
-        std::env::current_exe().map_err(|e| Error::failed("cannot find the path of this program").with_source(e))?;
-    let questions = Questions::of(&single_process(data).await?, seed).await?;
-    let mesh = Mesh::start(&program, data, seed).await?;
-    let field = Arc::new(Field { mesh, questions, judge: Judge::new(args.patience) });
-    let outcome = field.endure(args, seed).await;
-    let (tally, failures) = field.judge.outcome();
-    let title = format!("{} min of faults, seed {seed}", args.minutes);
-    tally.table(title).print(args.format)?;
-    let found: Vec<_> = failures.into_iter().chain(outcome.err().map(|e| e.chain())).collect();
-    if found.is_empty() {
-        return field.mesh.remove().await;
+/// Starts a mesh, calls `run`, and removes the mesh if no check has failed.
+async fn on_mesh(seed: u64, patience: u32, run: impl AsyncFnOnce(&Arc<Field>) -> Result<()>) -> Result<()> {
+    let stop = CancellationToken::new();
+    let _signals = stop_on_signals(stop.clone())?;
+    eprintln!("seed {seed}");
+    let data = tpch_data(&cache_folder()?, SCALE, &stop).await?;
+    let checked = async {
+        let program = std::env::current_exe()
+            .map_err(|e| Error::failed("cannot find the path of this program").with_source(e))?;
+        let questions = Questions::of(&single_process(&data).await?, seed).await?;
+        let mesh = Mesh::start(&program, &data, seed).await?;
+        let field = Arc::new(Field { mesh, questions, judge: Judge::new(patience) });
+        let outcome = run(&field).await;
+        let failures = field.judge.outcome().1;
+        let found: Vec<_> = failures.into_iter().chain(outcome.err().map(|e| e.chain())).collect();
+        if found.is_empty() {
+            return field.mesh.remove().await;
+        }
+        let logs = field.mesh.folder.display();
+        Err(Error::failed(format!(
+            "{} checks failed with seed {seed}; the logs of the nodes are in {logs}:\n  {}",
+            found.len(),
+            found.join("\n  ")
+        )))
+    };
+    tokio::select! {
+        outcome = checked => outcome,
+        () = stop.cancelled() => Err(Error::interrupted()),
     }
-    let logs = field.mesh.folder.display();
-    Err(Error::failed(format!(
-        "{} checks failed with seed {seed}; the logs of the nodes are in {logs}:\n  {}",
-        found.len(),
-        found.join("\n  ")
-    )))
 }
 
 impl Field {
     /// Runs the clients and the faults, and checks what is left at the end.
     async fn endure(self: &Arc<Self>, args: &ChaosArgs, seed: u64) -> Result<()> {
-        self.served(Instant::now(), START_TIMEOUT * args.patience).await.map_err(Error::failed)?;
+        self.with_clients(seed, clients::PAUSE, self.inject(args, seed)).await
+    }
+
+    /// Runs the clients until `work` ends, and checks what is left.
+    async fn with_clients(
+        self: &Arc<Self>,
+        seed: u64,
+        pause: Duration,
+        work: impl Future<Output = Result<()>>,
+    ) -> Result<()> {
+        self.served(Instant::now(), START_TIMEOUT * self.judge.patience).await.map_err(Error::failed)?;
         let before = self.metrics().await.map_err(Error::failed)?;
         let stop = CancellationToken::new();
         let mut clients = JoinSet::new();
         for number in 0..clients::CLIENTS {
-            clients.spawn(clients::run(self.clone(), number, seed, stop.clone()));
+            clients.spawn(clients::run(self.clone(), number, seed, pause, stop.clone()));
         }
-        let outcome = self.inject(args, seed).await;
+        let outcome = work.await;
         stop.cancel();
         // The time of each answer is bounded.
         while let Some(ended) = clients.join_next().await {
