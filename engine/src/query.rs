@@ -28,10 +28,11 @@ use self::prepared::nullable;
 use crate::exchange::{LiveEdges, Physical};
 use crate::execution::accounts::Account;
 use crate::execution::admission::{Admitted, Slot};
-use crate::execution::errors::{cancelled, from_datafusion, planning_timed_out};
+use crate::execution::errors::{from_datafusion, planning_timed_out};
 use crate::execution::memory::QueryMemory;
 use crate::execution::run::Run;
 use crate::execution::spill::SpillFiles;
+use crate::execution::stop::Stop;
 use crate::explain::PassRows;
 use crate::functions::CallBudget;
 use crate::mesh::MeshView;
@@ -105,7 +106,7 @@ impl Query {
             sql: Some(sql.clone()),
             started: SystemTime::now(),
             progress: OnceLock::new(),
-            stop: session.shared.closed.child_token(),
+            stop: Stop::below(&session.shared.closed),
             work: Work::start(&engine.metrics, WorkKind::Query, &head),
         }));
         Self {
@@ -132,7 +133,7 @@ impl Query {
 
     async fn ready(&self, plan: &LogicalPlan, mut state: SessionState, mut passes: Option<PassRows>) -> Result<Ready> {
         let memory = query_memory(&self.engine, &self.account)?;
-        let (deadline, stop) = (self.context.head.deadline, self.listed.query.stop.clone());
+        let (deadline, stop) = (self.context.head.deadline, self.listed.query.stop.signal().clone());
         let budget = Arc::new(CallBudget::new(memory.memory_pool.clone(), deadline, stop));
         state.config_mut().set_extension(budget.clone());
         let (settings, view, is_fragment) = (&self.settings, &self.view, self.is_fragment());
@@ -146,11 +147,13 @@ impl Query {
     /// Plans with a timeout, because planning lists files and reads their footers, and a store may hang.
     async fn ready_in_time(&self, plan: &LogicalPlan, state: SessionState, passes: Option<PassRows>) -> Result<Ready> {
         let ready = tokio::time::timeout_at(self.context.head.deadline.into(), self.ready(plan, state, passes));
-        tokio::select! {
+        let stop = &self.listed.query.stop;
+        let ready = tokio::select! {
             biased;
-            () = self.listed.query.stop.cancelled() => Err(cancelled()),
-            ready = ready => ready.map_err(|_| planning_timed_out())?,
-        }
+            () = stop.stopped() => Err(stop.error()),
+            ready = ready => ready.unwrap_or_else(|_| Err(planning_timed_out())),
+        };
+        ready.map_err(|e| stop.instead_of(e))
     }
 
     /// Waits for a place to run the plan.
@@ -169,9 +172,10 @@ impl Query {
                 Entry::Speculative => admission.enter_ahead(kind, principal, &allowance),
             }
         };
+        let stop = &self.listed.query.stop;
         tokio::select! {
             biased;
-            () = self.listed.query.stop.cancelled() => Err(cancelled()),
+            () = stop.stopped() => Err(stop.error()),
             place = place => place,
         }
     }

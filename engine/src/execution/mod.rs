@@ -13,5 +13,6 @@ pub(crate) mod runtime;
 pub(crate) mod small_batches;
 pub(crate) mod spill;
 pub(crate) mod spill_folder;
+pub(crate) mod stop;
 pub(crate) mod watch;
 pub(crate) mod yielding;

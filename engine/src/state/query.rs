@@ -4,10 +4,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use portolan_connectors::FragmentHead;
-use tokio_util::sync::CancellationToken;
 
 use super::Owner;
 use crate::ProgressHandle;
+use crate::execution::stop::Stop;
 use crate::metrics::{Metrics, Work};
 
 /// A query that is planned, waits, or runs.
@@ -21,8 +21,8 @@ pub(crate) struct RunningQuery {
     pub(crate) started: SystemTime,
     /// The progress of the query, once it runs.
     pub(crate) progress: OnceLock<ProgressHandle>,
-    /// The signal that cancels the query.
-    pub(crate) stop: CancellationToken,
+    /// The signal that stops the query.
+    pub(crate) stop: Stop,
     /// The query as it is counted.
     pub(crate) work: Arc<Work>,
 }
