@@ -40,7 +40,7 @@ use crate::metrics::{Metrics, Work, WorkKind};
 use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames, reads_only_views};
 use crate::plan::Planned;
 use crate::planner::resolve::ExplainOptions;
-use crate::state::{ActivityGuard, EngineState, QueryContext, RunningQuery};
+use crate::state::{ActivityGuard, EngineState, QueryContext, RunningMemory, RunningQuery};
 use crate::{Error, ErrorKind, ProgressHandle, Result, Settings, explain, planner};
 
 pub use change::rows_of;
@@ -106,6 +106,7 @@ impl Query {
             sql: Some(sql.clone()),
             started: SystemTime::now(),
             progress: OnceLock::new(),
+            memory: OnceLock::new(),
             stop: Stop::below(&session.shared.closed),
             work: Work::start(&engine.metrics, WorkKind::Query, &head),
         }));
@@ -126,6 +127,15 @@ impl Query {
         self.names.is_none()
     }
 
+    /// Returns the kind of the query, which decides which places it takes.
+    fn kind(&self, plan: &LogicalPlan) -> Admitted {
+        match self.is_fragment() {
+            true => Admitted::Fragment,
+            false if reads_only_views(plan) => Admitted::SystemQuery,
+            false => Admitted::Query,
+        }
+    }
+
     /// Returns the state in which the query is planned.
     fn state(&self) -> SessionState {
         session_state(&self.engine, &self.view, self.names.clone())
@@ -133,6 +143,9 @@ impl Query {
 
     async fn ready(&self, plan: &LogicalPlan, mut state: SessionState, mut passes: Option<PassRows>) -> Result<Ready> {
         let memory = query_memory(&self.engine, &self.account)?;
+        // This is the only place that sets the memory.
+        let running = RunningMemory { pool: memory.memory_pool.clone(), kind: self.kind(plan) };
+        let _ = self.listed.query.memory.set(running);
         let (deadline, stop) = (self.context.head.deadline, self.listed.query.stop.signal().clone());
         let budget = Arc::new(CallBudget::new(memory.memory_pool.clone(), deadline, stop));
         state.config_mut().set_extension(budget.clone());
@@ -161,11 +174,7 @@ impl Query {
         let _queued = self.listed.query.work.queued();
         let (admission, principal) = (&self.engine.admission, &self.listed.query.owner.principal);
         let allowance = self.engine.limits.allowance(principal);
-        let kind = match self.is_fragment() {
-            true => Admitted::Fragment,
-            false if reads_only_views(plan) => Admitted::SystemQuery,
-            false => Admitted::Query,
-        };
+        let kind = self.kind(plan);
         let place = async {
             match self.entry {
                 Entry::InLine => admission.enter(kind, principal, &allowance, self.context.head.deadline).await,
@@ -331,7 +340,7 @@ fn session_state(engine: &EngineState, view: &Arc<MeshView>, names: Option<Arc<S
 /// Returns the engine's runtime with the memory of one query, and with files that count for the query's principal.
 fn query_memory(engine: &EngineState, account: &Account) -> Result<Arc<RuntimeEnv>> {
     let runtime = engine.base.runtime_env();
-    let memory = QueryMemory::new(engine.limits.query_memory, account.memory.clone());
+    let memory = QueryMemory::new(engine.limits.query_memory, account.memory.clone(), engine.pressure.clone());
     let disk = &runtime.disk_manager;
     let files = SpillFiles::new(disk.clone(), account.spill.clone());
     let disk = DiskManagerBuilder::default()

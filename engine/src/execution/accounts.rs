@@ -57,8 +57,8 @@ impl Accounts {
         }
     }
 
-    /// Returns the account of a principal. Each of its budgets is the same for as long as anything holds the budget. The
-    /// limits are those of the newest login, because a principal's groups may change.
+    /// Returns the account of a principal. Each of its budgets is the same for as long as anything holds the budget.
+    /// The limits are those of the newest login, because a principal's groups may change.
     pub(crate) fn of(&self, principal: &Principal) -> Arc<Account> {
         let (key, allowance) = (principal.account(), self.limits.allowance(principal));
         let mut open = lock(&self.open);

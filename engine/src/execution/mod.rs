@@ -8,6 +8,7 @@ pub(crate) mod conform;
 pub(crate) mod disk;
 pub(crate) mod errors;
 pub(crate) mod memory;
+pub(crate) mod pressure;
 pub(crate) mod run;
 pub(crate) mod runtime;
 pub(crate) mod small_batches;

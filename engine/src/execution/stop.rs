@@ -53,8 +53,8 @@ impl Stop {
         self.reason.get().map_or_else(cancelled, Error::flat)
     }
 
-    /// Returns the error of a query that failed with `error`. If the engine ended the query, its reason comes first: the
-    /// code that noticed the signal does not know the reason.
+    /// Returns the error of a query that failed with `error`. If the engine ended the query, its reason comes first:
+    /// the code that noticed the signal does not know the reason.
     pub(crate) fn instead_of(&self, error: Error) -> Error {
         self.reason.get().map_or(error, Error::flat)
     }

@@ -91,6 +91,7 @@ fn admitted(engine: &Arc<EngineState>, fragment: &ReceivedFragment, kind: WorkKi
             sql: None,
             started: SystemTime::now(),
             progress: OnceLock::new(),
+            memory: OnceLock::new(),
             stop: Stop::default(),
             work,
         })),

@@ -90,6 +90,7 @@ pub(crate) async fn ingest(
         sql: Some(format!("INGEST INTO {}", target.name())),
         started: SystemTime::now(),
         progress: OnceLock::new(),
+        memory: OnceLock::new(),
         stop: Stop::below(&session.shared.closed),
         work: Work::start(&session.engine.metrics, WorkKind::Query, &head),
     });
