@@ -61,8 +61,8 @@ impl Pressure {
         } else {
             Level::Low
         };
-        self.resident.store(resident, Ordering::Relaxed);
         self.is_high.store(level != Level::Low, Ordering::Relaxed);
+        self.resident.store(resident, Ordering::Relaxed);
         level
     }
 

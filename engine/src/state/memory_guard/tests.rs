@@ -121,7 +121,7 @@ async fn queries_on_the_node_itself_are_spared_and_waiting_ones_hold_nothing() {
 fn another_query_is_ended_only_if_memory_grows_or_does_not_fall() {
     let at = Instant::now();
     let ended = Ended { at, resident: 900 };
-    let allows = |resident, after| ended.allows_another(resident, at + after);
+    let allows = |resident: u64, after: Duration| ended.allows_another(resident, at + after);
     assert!(!allows(990, PAUSE / 2) && allows(901, PAUSE));
     assert!(!allows(900, PAUSE) && !allows(890, SETTLED / 2) && allows(890, SETTLED));
 }
