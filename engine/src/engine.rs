@@ -16,13 +16,14 @@ use portolan_connectors::{CatalogAnswer, FragmentHead, LocalDomain, OwnerKey, Pe
 use crate::exchange::{LiveEdges, MeshPlanner};
 use crate::execution::accounts::Accounts;
 use crate::execution::admission::Admission;
+use crate::execution::pressure::{Pressure, ProcessMemory, ResidentMemory};
 use crate::execution::runtime::CpuRuntime;
 use crate::execution::spill_folder::SpillFolder;
 use crate::functions::BoundedFunctions;
 use crate::mesh::{Mesh, Owners, PeerOptions};
 use crate::metrics::Metrics;
 use crate::names::RESERVED_CATALOG;
-use crate::state::{EngineState, QueryContext};
+use crate::state::{Activity, EngineState, MemoryGuard, QueryContext};
 use crate::{
     EngineMetrics, Error, ErrorKind, EstimatedFragment, Limits, Principal, QueryStream, ReceivedFragment, Result,
     Session, SpanSink, Usage, query, upstream,
@@ -46,6 +47,7 @@ pub struct EngineBuilder {
     spill_folder: Option<PathBuf>,
     runtime: Option<Arc<RuntimeEnv>>,
     spans: Option<Arc<dyn SpanSink>>,
+    process_memory: Arc<dyn ResidentMemory>,
 }
 
 impl Default for EngineBuilder {
@@ -62,6 +64,7 @@ impl Default for EngineBuilder {
             spill_folder: None,
             runtime: None,
             spans: None,
+            process_memory: Arc::new(ProcessMemory),
         }
     }
 }
@@ -157,6 +160,14 @@ impl EngineBuilder {
         self
     }
 
+    /// Replaces the memory that the system reports for the process.
+    #[cfg(test)]
+    #[must_use]
+    pub(crate) fn process_memory(mut self, memory: Arc<dyn ResidentMemory>) -> Self {
+        self.process_memory = memory;
+        self
+    }
+
     /// Builds the engine. The caller must run on a tokio runtime with I/O and time: connections use that runtime. The
     /// engine drives plans on its own threads.
     ///
@@ -170,15 +181,23 @@ impl EngineBuilder {
         let owners = Owners::open(self.key, self.domain_keys, self.owners_file)?;
         let mesh = Mesh::new(self.domains, self.peers, owners)?;
         mesh.start_refreshing(self.refresh_interval)?;
+        let pressure = Pressure::new(self.limits.host_memory);
+        let admission = Admission::new(&self.limits, &pressure);
+        let (activity, metrics) = (Arc::<Activity>::default(), Metrics::new(self.spans));
+        let guard = MemoryGuard::start(self.process_memory, &pressure, &admission, &activity, &metrics).map_err(|e| {
+            Error::new(ErrorKind::Internal, "cannot start the guard over the memory of the host").with_source(e)
+        })?;
         Ok(Engine(Arc::new(EngineState {
             mesh,
-            admission: Admission::new(&self.limits),
+            admission,
             accounts: Accounts::new(&self.limits),
-            activity: Arc::default(),
-            metrics: Metrics::new(self.spans),
+            pressure,
+            activity,
+            metrics,
             limits: self.limits,
             cpu: CpuRuntime::new(self.cpu_threads)?,
             base,
+            _memory_guard: guard,
             _spill_folder: spill_folder,
         })))
     }
@@ -317,6 +336,7 @@ impl Engine {
             sessions: self.0.activity.open_sessions() as u64,
             memory: self.0.accounts.memory.usage(),
             session_tables: self.0.accounts.tables.usage(),
+            host_memory: self.0.pressure.usage(),
             spill: Usage { held: disk.used_disk_space(), limit: disk.max_temp_directory_size() },
             ..self.0.metrics.read()
         }

@@ -14,6 +14,10 @@ pub struct Limits {
     pub query_memory: usize,
     /// The largest memory of all queries together, in bytes. Default: 8 GiB.
     pub memory: usize,
+    /// The memory that the host allows the process to hold, in bytes. Near it, the engine starts fewer queries, lets
+    /// operators spill earlier, and ends the largest query. Only Linux reports what a process holds. Default: none,
+    /// because the memory of an embedding program is not that of its queries.
+    pub host_memory: Option<u64>,
     /// The timeout of a query, planning and every node included. Default: 10 minutes.
     pub query_timeout: Duration,
     /// The number of queries that run at once. Further queries wait. Default: 64.
@@ -38,6 +42,7 @@ impl Default for Limits {
         Self {
             query_memory: 2 << 30,
             memory: 8 << 30,
+            host_memory: None,
             query_timeout: Duration::from_secs(600),
             concurrent_queries: 64,
             queued_queries: 256,

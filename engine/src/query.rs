@@ -28,10 +28,11 @@ use self::prepared::nullable;
 use crate::exchange::{LiveEdges, Physical};
 use crate::execution::accounts::Account;
 use crate::execution::admission::{Admitted, Slot};
-use crate::execution::errors::{cancelled, from_datafusion, planning_timed_out};
+use crate::execution::errors::{from_datafusion, planning_timed_out};
 use crate::execution::memory::QueryMemory;
 use crate::execution::run::Run;
 use crate::execution::spill::SpillFiles;
+use crate::execution::stop::Stop;
 use crate::explain::PassRows;
 use crate::functions::CallBudget;
 use crate::mesh::MeshView;
@@ -39,7 +40,7 @@ use crate::metrics::{Metrics, Work, WorkKind};
 use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames, reads_only_views};
 use crate::plan::Planned;
 use crate::planner::resolve::ExplainOptions;
-use crate::state::{ActivityGuard, EngineState, QueryContext, RunningQuery};
+use crate::state::{ActivityGuard, EngineState, QueryContext, RunningMemory, RunningQuery};
 use crate::{Error, ErrorKind, ProgressHandle, Result, Settings, explain, planner};
 
 pub use change::rows_of;
@@ -105,7 +106,8 @@ impl Query {
             sql: Some(sql.clone()),
             started: SystemTime::now(),
             progress: OnceLock::new(),
-            stop: session.shared.closed.child_token(),
+            memory: OnceLock::new(),
+            stop: Stop::below(&session.shared.closed),
             work: Work::start(&engine.metrics, WorkKind::Query, &head),
         }));
         Self {
@@ -125,6 +127,15 @@ impl Query {
         self.names.is_none()
     }
 
+    /// Returns the kind of the query, which decides which places it takes.
+    fn kind(&self, plan: &LogicalPlan) -> Admitted {
+        match self.is_fragment() {
+            true => Admitted::Fragment,
+            false if reads_only_views(plan) => Admitted::SystemQuery,
+            false => Admitted::Query,
+        }
+    }
+
     /// Returns the state in which the query is planned.
     fn state(&self) -> SessionState {
         session_state(&self.engine, &self.view, self.names.clone())
@@ -132,7 +143,10 @@ impl Query {
 
     async fn ready(&self, plan: &LogicalPlan, mut state: SessionState, mut passes: Option<PassRows>) -> Result<Ready> {
         let memory = query_memory(&self.engine, &self.account)?;
-        let (deadline, stop) = (self.context.head.deadline, self.listed.query.stop.clone());
+        // This is the only place that sets the memory.
+        let running = RunningMemory { pool: memory.memory_pool.clone(), kind: self.kind(plan) };
+        let _ = self.listed.query.memory.set(running);
+        let (deadline, stop) = (self.context.head.deadline, self.listed.query.stop.signal().clone());
         let budget = Arc::new(CallBudget::new(memory.memory_pool.clone(), deadline, stop));
         state.config_mut().set_extension(budget.clone());
         let (settings, view, is_fragment) = (&self.settings, &self.view, self.is_fragment());
@@ -146,11 +160,13 @@ impl Query {
     /// Plans with a timeout, because planning lists files and reads their footers, and a store may hang.
     async fn ready_in_time(&self, plan: &LogicalPlan, state: SessionState, passes: Option<PassRows>) -> Result<Ready> {
         let ready = tokio::time::timeout_at(self.context.head.deadline.into(), self.ready(plan, state, passes));
-        tokio::select! {
+        let stop = &self.listed.query.stop;
+        let ready = tokio::select! {
             biased;
-            () = self.listed.query.stop.cancelled() => Err(cancelled()),
-            ready = ready => ready.map_err(|_| planning_timed_out())?,
-        }
+            () = stop.stopped() => Err(stop.error()),
+            ready = ready => ready.unwrap_or_else(|_| Err(planning_timed_out())),
+        };
+        ready.map_err(|e| stop.instead_of(e))
     }
 
     /// Waits for a place to run the plan.
@@ -158,20 +174,17 @@ impl Query {
         let _queued = self.listed.query.work.queued();
         let (admission, principal) = (&self.engine.admission, &self.listed.query.owner.principal);
         let allowance = self.engine.limits.allowance(principal);
-        let kind = match self.is_fragment() {
-            true => Admitted::Fragment,
-            false if reads_only_views(plan) => Admitted::SystemQuery,
-            false => Admitted::Query,
-        };
+        let kind = self.kind(plan);
         let place = async {
             match self.entry {
                 Entry::InLine => admission.enter(kind, principal, &allowance, self.context.head.deadline).await,
                 Entry::Speculative => admission.enter_ahead(kind, principal, &allowance),
             }
         };
+        let stop = &self.listed.query.stop;
         tokio::select! {
             biased;
-            () = self.listed.query.stop.cancelled() => Err(cancelled()),
+            () = stop.stopped() => Err(stop.error()),
             place = place => place,
         }
     }
@@ -327,7 +340,7 @@ fn session_state(engine: &EngineState, view: &Arc<MeshView>, names: Option<Arc<S
 /// Returns the engine's runtime with the memory of one query, and with files that count for the query's principal.
 fn query_memory(engine: &EngineState, account: &Account) -> Result<Arc<RuntimeEnv>> {
     let runtime = engine.base.runtime_env();
-    let memory = QueryMemory::new(engine.limits.query_memory, account.memory.clone());
+    let memory = QueryMemory::new(engine.limits.query_memory, account.memory.clone(), engine.pressure.clone());
     let disk = &runtime.disk_manager;
     let files = SpillFiles::new(disk.clone(), account.spill.clone());
     let disk = DiskManagerBuilder::default()

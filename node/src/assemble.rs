@@ -141,8 +141,8 @@ impl NodeBuilder {
             tracing::warn!("{warning}");
         }
         let host = memory_limits();
-        let host_memory = host.first().map(|limit| limit.bytes);
-        let limits = config.limits(host_memory);
+        let found = host.first().map(|limit| limit.bytes);
+        let (limits, host_memory) = (config.limits(found), config.host_memory(found));
         log_memory(&limits, &host);
         let runtime = Arc::new(RuntimeEnv::default());
         let mut builder = Engine::builder().limits(limits).runtime_env(runtime.clone());
@@ -233,9 +233,15 @@ impl Node {
 fn log_memory(limits: &Limits, host: &[MemoryLimit]) {
     let found: Vec<_> = host.iter().map(|limit| format!("{} ({})", limit.bytes, limit.origin)).collect();
     let found = if found.is_empty() { "unknown".to_owned() } else { found.join(", ") };
-    let Limits { memory, query_memory, .. } = *limits;
+    let Limits { memory, query_memory, host_memory, .. } = *limits;
     tracing::info!(memory, query_memory, host = found, "limits of memory in bytes");
-    if let Some(least) = host.first().filter(|least| memory as u64 > least.bytes) {
+    if let Some(host) = host_memory.filter(|host| memory as u64 > host / 4 * 3) {
+        tracing::warn!(
+            "limits.memory is {memory} bytes, but from {} bytes on, queries run one at a time: that is three quarters \
+             of the memory of the host (limits.host_memory)",
+            host / 4 * 3
+        );
+    } else if let Some(least) = host.first().filter(|least| memory as u64 > least.bytes) {
         tracing::warn!(
             "limits.memory is {memory} bytes, but the host allows the process {} bytes ({}): the system may end the \
              process before queries spill or are refused",

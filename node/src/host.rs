@@ -44,9 +44,10 @@ fn memory_limits_below(root: &Path) -> Vec<MemoryLimit> {
     let other = |file: &str, limit: fn(&str) -> Option<u64>, origin: &str| {
         Some(MemoryLimit { bytes: limit(&read(file)?)?, origin: origin.to_owned() })
     };
-    let process = other("proc/self/limits", address_space, "address space of the process");
+    let space = other("proc/self/limits", address_space, "address space of the process");
+    let data = other("proc/self/limits", data_size, "data of the process");
     let machine = other("proc/meminfo", total_memory, "memory of the machine");
-    let mut limits: Vec<_> = groups.chain(process).chain(machine).collect();
+    let mut limits: Vec<_> = groups.chain(space).chain(data).chain(machine).collect();
     limits.sort_by_key(|limit| limit.bytes);
     limits
 }
@@ -84,6 +85,11 @@ fn cgroup_limit(text: &str) -> Option<u64> {
 /// Returns the soft limit of the address space (`RLIMIT_AS`) in the content of `/proc/self/limits`, if there is one.
 fn address_space(text: &str) -> Option<u64> {
     soft_limit(text, "Max address space")
+}
+
+/// Returns the soft limit of the data (`RLIMIT_DATA`) in the content of `/proc/self/limits`, if there is one.
+fn data_size(text: &str) -> Option<u64> {
+    soft_limit(text, "Max data size")
 }
 
 /// Returns the soft limit with this name in the content of `/proc/self/limits`, if there is one.
@@ -169,6 +175,9 @@ mod tests {
         let set = NO_LIMITS.replace("Max address space         unlimited ", "Max address space         4294967296");
         let found = limits(&[("proc/self/limits", &set), ("proc/meminfo", MEMINFO)]);
         assert_eq!(found[0], (4 << 30, "address space of the process".to_owned()));
+        let set = set.replace("Max data size             unlimited ", "Max data size             2147483648");
+        let found = limits(&[("proc/self/limits", &set), ("proc/meminfo", MEMINFO)]);
+        assert_eq!(found[0], (2 << 30, "data of the process".to_owned()));
         let files = "Max open files            1024                 524288               files     \n";
         assert_eq!((soft_limit(files, "Max open files"), soft_limit(NO_LIMITS, "Max open files")), (Some(1024), None));
     }

@@ -17,7 +17,7 @@ const GATEWAY: &str = "gateway";
 #[derive(Debug)]
 pub(crate) struct Status {
     domain: String,
-    /// The smallest limit that the host sets on the memory of the process, in bytes.
+    /// The memory that the host allows the process to use, in bytes.
     host_memory: Option<u64>,
     sources: SourceCounters,
     parts: Mutex<Parts>,

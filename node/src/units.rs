@@ -9,6 +9,10 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size(pub u64);
 
+/// A number of bytes, or 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SizeOrZero(pub u64);
+
 /// A length of time above 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Length(pub Duration);
@@ -43,6 +47,15 @@ impl Size {
             }
         };
         (bytes > 0).then_some(Self(bytes))
+    }
+}
+
+impl SizeOrZero {
+    fn parse(text: &str) -> Option<Self> {
+        match text.trim() {
+            "0" => Some(Self(0)),
+            text => Size::parse(text).map(|Size(bytes)| Self(bytes)),
+        }
     }
 }
 
@@ -88,6 +101,12 @@ macro_rules! from_text_or_number {
 from_text_or_number!(Size, "a size above 0 such as `2GiB` or `500MB`", |text| Size::parse(text), |number| (number > 0)
     .then_some(Size(number)));
 from_text_or_number!(
+    SizeOrZero,
+    "a size such as `2GiB` or `500MB`, or 0",
+    |text| SizeOrZero::parse(text),
+    |number| Some(SizeOrZero(number))
+);
+from_text_or_number!(
     Length,
     "a length of time above 0 with its unit, such as `10m` or `500ms`",
     |text| Length::parse(text),
@@ -106,6 +125,7 @@ mod tests {
         for text in ["", "GiB", "-1", "1 parsec", "0", "99999999999999TiB", "1e3"] {
             assert_eq!(Size::parse(text), None, "{text}");
         }
+        assert_eq!([" 0 ", "64K", "-1"].map(SizeOrZero::parse), [Some(SizeOrZero(0)), Some(SizeOrZero(65536)), None]);
     }
 
     #[test]

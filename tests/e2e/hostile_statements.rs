@@ -3,14 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::fs;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use portolan_engine::ErrorKind;
 use portolan_tests::mesh::{Mesh, MeshOptions, within};
-use portolan_tests::node::Node;
 use portolan_tests::rows::{count, drain};
 use serde_json::json;
 
@@ -27,18 +24,10 @@ async fn mesh(timeout: &str) -> Mesh {
     let options = MeshOptions { node: limits.clone(), gateway: limits, ..MeshOptions::of(&["sales"]) };
     let mesh = Mesh::start(options).await;
     for node in [mesh.gateway(), mesh.node("sales")] {
-        let limit = format!("--data={PROCESS_MEMORY}");
         // Where there is no such limit, the assertion on the peak still holds.
-        let _ = Command::new("prlimit").args(["--pid", &node.pid().to_string(), &limit]).status();
+        node.limit_memory(PROCESS_MEMORY);
     }
     mesh
-}
-
-/// Returns the largest memory that the node's process has had, in KiB. Only Linux reports it.
-fn peak(node: &Node) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,7 +56,7 @@ async fn no_result_of_a_function_ends_a_node() {
         assert_eq!(count(&client, sql).await, Ok(100 * 1500 * 1501 / 2));
         if cfg!(target_os = "linux") {
             for node in [mesh.gateway(), mesh.node("sales")] {
-                assert!(peak(node) < MOST_RESIDENT, "{} KiB", peak(node));
+                assert!(node.peak_memory() < MOST_RESIDENT, "{} KiB", node.peak_memory());
             }
         }
     })

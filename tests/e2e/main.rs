@@ -14,6 +14,7 @@ mod error_kinds;
 mod fair_shares;
 mod files_gone;
 mod floors;
+mod host_memory;
 mod hostile_statements;
 mod in_transit;
 mod leftovers;

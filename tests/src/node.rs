@@ -169,6 +169,19 @@ impl Node {
         self.child.id()
     }
 
+    /// Returns the largest memory that the process of the node has had, in KiB. Only Linux reports it.
+    pub fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Limits the memory that the process of the node may have, in bytes, where the system can. A test whose node takes
+    /// too much then ends the node and not the machine.
+    pub fn limit_memory(&self, bytes: u64) {
+        let _ = Command::new("prlimit").args(["--pid", &self.pid().to_string(), &format!("--data={bytes}")]).status();
+    }
+
     /// Returns the folder of the node.
     pub fn home(&self) -> &Path {
         &self.home

@@ -1,7 +1,7 @@
 //! The accounts of principals: what each principal uses of an engine's memory and disk, within its share.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use portolan_connectors::{AccountKey, lock};
 
@@ -17,7 +17,17 @@ pub(crate) struct Accounts {
     pub(crate) memory: Arc<Budget>,
     /// The memory of the tables of all sessions, which counts in addition to that of queries.
     pub(crate) tables: Arc<Budget>,
-    open: Mutex<HashMap<AccountKey, Arc<Account>>>,
+    open: Mutex<HashMap<AccountKey, OpenBudgets>>,
+}
+
+/// The budgets of a principal that anything holds. Bytes of a budget are held only by what also holds the budget, so
+/// that a budget that is gone holds none.
+#[derive(Debug, Default)]
+struct OpenBudgets {
+    memory: Weak<Budget>,
+    tables: Weak<Budget>,
+    spill: Weak<Budget>,
+    kept_results: Weak<Budget>,
 }
 
 /// What a principal uses.
@@ -47,52 +57,43 @@ impl Accounts {
         }
     }
 
-    /// Returns the account of a principal. The account is the same for as long as anything of it is in use.
+    /// Returns the account of a principal. Each of its budgets is the same for as long as anything holds the budget.
+    /// The limits are those of the newest login, because a principal's groups may change.
     pub(crate) fn of(&self, principal: &Principal) -> Arc<Account> {
         let (key, allowance) = (principal.account(), self.limits.allowance(principal));
         let mut open = lock(&self.open);
-        if let Some(account) = open.get(&key) {
-            account.allow(&allowance);
-            return account.clone();
+        // Unused budgets are removed when the list has doubled, so that finding an account stays cheap.
+        if open.len().is_power_of_two() && !open.contains_key(&key) {
+            open.retain(|_, budgets| budgets.are_in_use());
         }
-        // Unused accounts are removed when the list has doubled, so that finding an account stays cheap.
-        if open.len().is_power_of_two() {
-            open.retain(|_, account| account.is_in_use());
-        }
-        let account = Arc::new(self.account(&key, &allowance));
-        open.insert(key, account.clone());
-        account
+        Arc::new(self.account(&key, &allowance, open.entry(key.clone()).or_default()))
     }
 
-    fn account(&self, key: &AccountKey, allowance: &Allowance) -> Account {
-        let setting = |what: &str| format!("`{what}` of {key} in `shares`");
-        let spill = Budget::new(allowance.spill, setting("spill"));
+    fn account(&self, key: &AccountKey, allowance: &Allowance, open: &mut OpenBudgets) -> Account {
+        let budget = |open: &mut Weak<Budget>, whole: Option<&Arc<Budget>>, limit: usize, what: &str| {
+            if let Some(budget) = open.upgrade() {
+                budget.set_limit(limit);
+                return budget;
+            }
+            let budget = Budget::part_of(whole.cloned(), limit, format!("`{what}` of {key} in `shares`"));
+            *open = Arc::downgrade(&budget);
+            budget
+        };
+        let spill = budget(&mut open.spill, None, allowance.spill, "spill");
         Account {
-            memory: Budget::part_of(Some(self.memory.clone()), allowance.memory, setting("memory")),
-            tables: Budget::part_of(Some(self.tables.clone()), allowance.session_tables, setting("session_tables")),
-            kept_results: Budget::part_of(Some(spill.clone()), allowance.kept_results, setting("kept_results")),
+            memory: budget(&mut open.memory, Some(&self.memory), allowance.memory, "memory"),
+            tables: budget(&mut open.tables, Some(&self.tables), allowance.session_tables, "session_tables"),
+            kept_results: budget(&mut open.kept_results, Some(&spill), allowance.kept_results, "kept_results"),
             spill,
         }
     }
 }
 
-impl Account {
-    /// Changes the limits to those of the newest login, because a principal's groups may change.
-    fn allow(&self, allowance: &Allowance) {
-        self.memory.set_limit(allowance.memory);
-        self.tables.set_limit(allowance.session_tables);
-        self.spill.set_limit(allowance.spill);
-        self.kept_results.set_limit(allowance.kept_results);
-    }
-
-    /// True if anything holds the account or one of its budgets, or holds bytes of them. Must be called with the lock
-    /// on the accounts, which are the only place where an unused account is found.
-    fn is_in_use(self: &Arc<Self>) -> bool {
-        let budgets = [&self.memory, &self.tables, &self.kept_results];
-        // The kept results hold the whole of spilled data, too.
-        Arc::strong_count(self) > 1
-            || budgets.into_iter().any(|budget| Arc::strong_count(budget) > 1)
-            || Arc::strong_count(&self.spill) > 2
+impl OpenBudgets {
+    /// True if anything holds one of the budgets.
+    fn are_in_use(&self) -> bool {
+        // The kept results hold the budget of all spilled data.
+        [&self.memory, &self.tables, &self.spill].into_iter().any(|budget| budget.strong_count() > 0)
     }
 }
 
@@ -129,10 +130,15 @@ mod tests {
         let accounts = Accounts::new(&limits);
         let memory = accounts.of(&Principal::new("ann")).memory.clone();
         memory.take(3).unwrap();
+        // A kept result outlives the session, and counts in all of its principal's spilled data.
+        let kept_results = accounts.of(&Principal::new("bob")).kept_results.clone();
+        kept_results.take(2).unwrap();
         for i in 0..100 {
             drop(accounts.of(&Principal::new(format!("user {i}"))));
         }
         assert!(lock(&accounts.open).len() <= 4);
+        let bob = accounts.of(&Principal::new("bob"));
+        assert_eq!((bob.kept_results.held(), bob.spill.held(), bob.memory.held()), (2, 2, 0));
         let ann = accounts.of(&Principal::new("ann").with_groups(["large"]));
         assert!(Arc::ptr_eq(&ann.memory, &memory) && memory.held() == 3);
         assert!(memory.take(5).unwrap_err().context().starts_with("3 of 7 bytes"));

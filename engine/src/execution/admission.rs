@@ -1,5 +1,6 @@
 //! Admission: a number of queries run at once, a number of queries wait, and the rest are refused. Each principal has a
-//! fair share of the places and of the queue.
+//! fair share of the places and of the queue. If the pressure on the memory of the host is high, queries and fragments
+//! run one at a time.
 
 mod queue;
 
@@ -11,6 +12,7 @@ use crate::{Limits, Principal, Result};
 
 pub(crate) use self::queue::Slot;
 use self::queue::{Entrant, FairQueue};
+use super::pressure::Pressure;
 
 /// The number of fragments that run at once for each query that may run. Fragments have places of their own, because
 /// two nodes whose queries wait for each other's fragments must not block each other.
@@ -26,8 +28,8 @@ const FOR_ADMINISTRATORS: usize = 2;
 /// The settings with the numbers of places and of waiting queries, for errors.
 const SETTINGS: &str = " (limits.concurrent_queries, limits.queued_queries)";
 
-/// The admission of queries and fragments.
-#[derive(Debug)]
+/// The admission of queries and fragments. Clones are the same admission.
+#[derive(Clone, Debug)]
 pub(crate) struct Admission {
     queries: Arc<FairQueue>,
     system_queries: Arc<FairQueue>,
@@ -46,14 +48,17 @@ pub(crate) enum Admitted {
 }
 
 impl Admission {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, pressure: &Arc<Pressure>) -> Self {
         let (places, queue) = (limits.concurrent_queries, limits.queued_queries);
         let reserve = FOR_ADMINISTRATORS;
+        let queries = FairQueue::new("queries", SETTINGS, places, reserve, queue);
         let system_queries = FairQueue::new("queries on the node itself", "", SYSTEM_QUERIES, reserve, SYSTEM_QUEUE);
+        let fragments = FairQueue::new("fragments", SETTINGS, of_fragments(places), 0, of_fragments(queue));
         Self {
-            queries: Arc::new(FairQueue::new("queries", SETTINGS, places, reserve, queue)),
+            queries: Arc::new(queries.under(pressure.clone())),
+            // The views of the node itself show what holds the memory.
             system_queries: Arc::new(system_queries),
-            fragments: Arc::new(FairQueue::new("fragments", SETTINGS, of_fragments(places), 0, of_fragments(queue))),
+            fragments: Arc::new(fragments.under(pressure.clone())),
         }
     }
 
@@ -61,8 +66,8 @@ impl Admission {
     /// queries for its weight goes first.
     ///
     /// # Errors
-    /// `ResourceExhausted`, with the time to try again, if the queue is full, or if this principal has more queries in
-    /// it than others; `DeadlineExceeded`.
+    /// `ResourceExhausted`, with the time to try again, if the queue is full, if this principal has more queries in it
+    /// than others, or if the pressure on the memory of the host stays high; `DeadlineExceeded`.
     pub(crate) async fn enter(
         &self,
         kind: Admitted,
@@ -80,6 +85,12 @@ impl Admission {
     /// `ResourceExhausted`.
     pub(crate) fn enter_ahead(&self, kind: Admitted, principal: &Principal, allowance: &Allowance) -> Result<Slot> {
         self.places(kind).enter_ahead(&entrant(kind, principal, allowance))
+    }
+
+    /// Gives free places to those who wait, because there is no pressure any more.
+    pub(crate) fn admit_waiting(&self) {
+        self.queries.admit_waiting();
+        self.fragments.admit_waiting();
     }
 
     fn places(&self, kind: Admitted) -> &Arc<FairQueue> {
@@ -118,14 +129,16 @@ mod tests {
 
     /// An admission with limits.
     struct Trial {
-        admission: Arc<Admission>,
+        admission: Admission,
         limits: Limits,
+        pressure: Arc<Pressure>,
     }
 
     impl Trial {
         fn new(concurrent_queries: usize, queued_queries: usize) -> Self {
             let limits = Limits { concurrent_queries, queued_queries, ..Limits::default() };
-            Self { admission: Arc::new(Admission::new(&limits)), limits }
+            let pressure = Pressure::new(Some(1000));
+            Self { admission: Admission::new(&limits, &pressure), limits, pressure }
         }
 
         async fn enter(&self, kind: Admitted, principal: &Principal) -> Result<Slot> {
@@ -187,5 +200,31 @@ mod tests {
         drop((ahead, asked));
         trial.ahead(&ann()).unwrap();
         assert_eq!(Trial::new(1, 9).ahead(&ann()).unwrap_err().kind(), ErrorKind::ResourceExhausted);
+    }
+
+    #[tokio::test]
+    async fn under_pressure_queries_and_fragments_run_one_at_a_time() {
+        let (trial, ann, root) = (Trial::new(8, 8), ann(), Principal::new("root").with_admin(true));
+        let running = trial.enter(Admitted::Query, &ann).await.unwrap();
+        trial.pressure.observe(800);
+        for kind in [Admitted::Query, Admitted::Fragment] {
+            let _one = trial.enter(kind, &Principal::new("other")).await;
+            let error = trial.enter(kind, &ann).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{error}");
+        }
+        assert!(trial.ahead(&ann).is_err());
+        // Administrators and queries on the node itself find out why.
+        let admin = trial.enter(Admitted::Query, &root).await.unwrap();
+        let _view = trial.enter(Admitted::SystemQuery, &ann).await.unwrap();
+        drop((running, admin));
+        let _alone = trial.enter(Admitted::Query, &ann).await.unwrap();
+        let waiting = trial.enter(Admitted::Query, &ann);
+        let relief = async {
+            tokio::task::yield_now().await;
+            trial.pressure.observe(100);
+            trial.admission.admit_waiting();
+        };
+        let (admitted, ()) = tokio::join!(waiting, relief);
+        admitted.unwrap();
     }
 }

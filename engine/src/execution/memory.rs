@@ -1,5 +1,5 @@
 //! The memory of one query: a limit of its own, that of its principal, and the limit that all queries of the engine
-//! share.
+//! share. If the process comes near what its host allows, the limit of each query is smaller.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -10,22 +10,46 @@ use datafusion::execution::memory_pool::{
     FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation, TrackConsumersPool,
 };
 
-use super::budget::Budget;
+use super::budget::{Budget, REFUSED};
+use super::pressure::Pressure;
 
 /// The number of a query's operators that a memory error names.
 const LARGEST_CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
+
+/// If the pressure on the memory of the host is high, a query may reserve its limit divided by this number. To spill
+/// needs memory too: the sorters of a query reserve up to an eighth of its limit for their merges.
+const SHARE_UNDER_PRESSURE: usize = 4;
 
 /// The memory of one query. If any limit is reached, operators that can spill do so, and other operators fail.
 #[derive(Debug)]
 pub(crate) struct QueryMemory {
     own: TrackConsumersPool<FairSpillPool>,
+    limit: usize,
     /// The memory of the query's principal, which is a part of that of all queries.
     principal: Arc<Budget>,
+    pressure: Arc<Pressure>,
 }
 
 impl QueryMemory {
-    pub(crate) fn new(limit: usize, principal: Arc<Budget>) -> Self {
-        Self { own: TrackConsumersPool::new(FairSpillPool::new(limit), LARGEST_CONSUMERS_NAMED), principal }
+    pub(crate) fn new(limit: usize, principal: Arc<Budget>, pressure: Arc<Pressure>) -> Self {
+        let own = TrackConsumersPool::new(FairSpillPool::new(limit), LARGEST_CONSUMERS_NAMED);
+        Self { own, limit, principal, pressure }
+    }
+
+    /// Refuses to reserve more if the pressure on the memory of the host is high, unless the query holds little.
+    fn check_pressure(&self, additional: usize) -> Result<()> {
+        if !self.pressure.is_high() || additional == 0 {
+            return Ok(());
+        }
+        let held = self.own.reserved();
+        if held.saturating_add(additional) <= self.limit / SHARE_UNDER_PRESSURE {
+            return Ok(());
+        }
+        // Only this kind of error makes operators spill.
+        Err(DataFusionError::ResourcesExhausted(format!(
+            "{}, the operators of the query hold {held} bytes, and {additional} {REFUSED}",
+            self.pressure
+        )))
     }
 }
 
@@ -59,7 +83,7 @@ impl MemoryPool for QueryMemory {
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
-        // Only this kind of error makes operators spill.
+        self.check_pressure(additional)?;
         self.principal.take(additional).map_err(|e| DataFusionError::ResourcesExhausted(e.context().to_owned()))?;
         self.own.try_grow(reservation, additional).inspect_err(|_| self.principal.give(additional))
     }
@@ -78,9 +102,14 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::execution::errors::from_datafusion;
 
     fn query(principal: &Arc<Budget>) -> Arc<dyn MemoryPool> {
-        Arc::new(QueryMemory::new(60, principal.clone()))
+        query_under(&Pressure::new(None), principal)
+    }
+
+    fn query_under(pressure: &Arc<Pressure>, principal: &Arc<Budget>) -> Arc<dyn MemoryPool> {
+        Arc::new(QueryMemory::new(60, principal.clone(), pressure.clone()))
     }
 
     #[test]
@@ -107,5 +136,31 @@ mod tests {
         second.try_grow(5).unwrap();
         drop(second);
         assert_eq!((ann.held(), all.held()), (0, 0));
+    }
+
+    #[test]
+    fn under_pressure_a_query_may_reserve_a_part_of_its_memory() {
+        let (pressure, all) = (Pressure::new(Some(1000)), Budget::new(100, "limits.memory"));
+        let (large, small) = (query_under(&pressure, &all), query_under(&pressure, &all));
+        let large = MemoryConsumer::new("a").with_can_spill(true).register(&large);
+        let small = MemoryConsumer::new("b").register(&small);
+        large.try_grow(40).unwrap();
+        pressure.observe(800);
+        let error = large.try_grow(1).unwrap_err();
+        assert!(matches!(&error, DataFusionError::ResourcesExhausted(_)), "{error}");
+        let said = from_datafusion(&error);
+        assert!(said.context().starts_with("the process holds 800 of the 1000 bytes"), "{said}");
+        assert!(said.context().contains("limits.host_memory") && said.context().contains("hold 40 bytes, and 1 more"));
+        // Nothing is requested, and what spills becomes free.
+        large.try_grow(0).unwrap();
+        large.shrink(35);
+        large.try_grow(10).unwrap();
+        assert!(large.try_grow(1).is_err());
+        small.try_grow(15).unwrap();
+        assert!(small.try_grow(1).is_err());
+        assert_eq!(all.held(), 30);
+        pressure.observe(700);
+        large.try_grow(45).unwrap();
+        small.try_grow(1).unwrap();
     }
 }

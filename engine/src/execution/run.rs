@@ -14,13 +14,14 @@ use futures::future::BoxFuture;
 use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::admission::Slot;
 use super::conform::conform;
-use super::errors::{cancelled, from_datafusion, timed_out};
+use super::errors::{from_datafusion, timed_out};
 use super::runtime::CpuRuntime;
+use super::stop::Stop;
 use crate::metrics::Work;
 use crate::{Error, ErrorKind, Principal, ProgressHandle, Result};
 
@@ -46,7 +47,7 @@ pub(crate) struct Run {
     pub(crate) progress: ProgressHandle,
     pub(crate) place: Slot,
     /// The signal that stops the run.
-    pub(crate) stop: CancellationToken,
+    pub(crate) stop: Stop,
     /// A value that is dropped when the plan has ended, before the reader of the batches sees the end.
     pub(crate) guard: Arc<dyn Send + Sync>,
     /// The query as it is counted.
@@ -64,6 +65,7 @@ pub(crate) struct Batches {
     ended: bool,
     deadline: Instant,
     progress: ProgressHandle,
+    stop: Stop,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
     /// The query as it is counted: a plan that does not report its end is not counted as cancelled.
     work: Arc<Work>,
@@ -76,10 +78,10 @@ impl Run {
     pub(crate) fn start(self, cpu: &CpuRuntime) -> Batches {
         let (sender, receiver) = mpsc::channel(BATCHES_IN_FLIGHT);
         let (deadline, progress) = (self.deadline, self.progress.clone());
-        let stopped = Box::pin(self.stop.clone().cancelled_owned());
+        let (stop, stopped) = (self.stop.clone(), Box::pin(self.stop.stopped()));
         let (query, principal, work) = (self.query.clone(), self.principal.clone(), self.work.clone());
         let task = cpu.spawn(&query, &principal, self.drive(sender));
-        Batches { receiver, task, ended: false, deadline, progress, stopped, work, timer: None }
+        Batches { receiver, task, ended: false, deadline, progress, stop, stopped, work, timer: None }
     }
 
     async fn drive(self, sender: mpsc::Sender<Result<RecordBatch>>) {
@@ -88,7 +90,7 @@ impl Run {
         let work = self.work.clone();
         let outcome = tokio::select! {
             biased;
-            () = stop.cancelled() => Ok(Err(cancelled())),
+            () = stop.stopped() => Ok(Err(stop.error())),
             outcome = tokio::time::timeout_at(deadline.into(), self.send_all(&sender)) => outcome,
         };
         let end = match outcome {
@@ -97,7 +99,7 @@ impl Run {
                 // The end is explicit: a channel that closes without it was cut short.
                 None
             }
-            Ok(Err(error)) => Some(error),
+            Ok(Err(error)) => Some(stop.instead_of(error)),
             Err(_) => Some(timed_out(&waiting_for(&progress))),
         };
         // The query is no longer listed when its reader sees the end.
@@ -149,7 +151,7 @@ impl Batches {
         let due = self.deadline + GRACE;
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due.into())));
         std::task::ready!(timer.as_mut().poll(cx));
-        Poll::Ready(if was_stopped { cancelled() } else { timed_out(&waiting_for(&self.progress)) })
+        Poll::Ready(if was_stopped { self.stop.error() } else { timed_out(&waiting_for(&self.progress)) })
     }
 }
 

@@ -30,15 +30,6 @@ pub(crate) struct SpillFolder {
     _lock: File,
 }
 
-/// The outcome for another engine's folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    /// The folder was left over, and is removed.
-    Removed,
-    /// The folder belongs to a running process, or is gone.
-    Ignored,
-}
-
 impl SpillFolder {
     /// Creates a folder below `parent`, and `parent` itself if it is missing.
     ///
@@ -66,11 +57,14 @@ impl SpillFolder {
     pub(crate) fn remove_leftovers(&self) -> u64 {
         let mut remaining = 0;
         for folder in self.others() {
-            let mut counted = MOST_FILES;
-            let bytes = bytes_in(&folder, LEVELS, &mut counted);
-            match remove(&folder) {
-                Ok(Outcome::Ignored) => {}
-                Ok(Outcome::Removed) => {
+            // Only the folder of an ended process is counted. A running one changes its folder, which may be large.
+            let (bytes, outcome) = match lock_left_over(&folder) {
+                Ok(None) => continue,
+                Ok(Some(_lock)) => (bytes_of(&folder), clear(&folder)),
+                Err(error) => (bytes_of(&folder), Err(error)),
+            };
+            match outcome {
+                Ok(()) => {
                     tracing::info!(folder = %folder.display(), bytes, "removed spilled data of a process that ended");
                 }
                 Err(error) => {
@@ -130,8 +124,8 @@ fn locked(folder: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Removes a folder if the process that created it has ended.
-fn remove(folder: &Path) -> io::Result<Outcome> {
+/// Locks a folder whose process has ended. `None` if the process runs, or if the folder is gone.
+fn lock_left_over(folder: &Path) -> io::Result<Option<File>> {
     let path = folder.join(LOCK);
     let lock = match fs::symlink_metadata(&path) {
         Ok(metadata) if metadata.is_file() => File::open(&path),
@@ -140,25 +134,23 @@ fn remove(folder: &Path) -> io::Result<Outcome> {
     };
     let lock = match lock {
         Ok(lock) => lock,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return remove_unlocked(folder),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return remove_unlocked(folder).map(|()| None),
         Err(e) => return Err(e),
     };
     match lock.try_lock() {
-        Ok(()) => clear(folder).map(|()| Outcome::Removed),
-        Err(TryLockError::WouldBlock) => Ok(Outcome::Ignored),
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(e)) => Err(e),
     }
 }
 
 /// Removes a folder without a lock. Such a folder is new or about to go, and in both cases empty. Its process then
 /// creates another one.
-fn remove_unlocked(folder: &Path) -> io::Result<Outcome> {
+fn remove_unlocked(folder: &Path) -> io::Result<()> {
     match fs::remove_dir(folder) {
-        Ok(()) => Ok(Outcome::Ignored),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Outcome::Ignored),
         // The process has locked the folder meanwhile.
-        Err(_) if fs::symlink_metadata(folder.join(LOCK)).is_ok() => Ok(Outcome::Ignored),
-        Err(e) => Err(e),
+        Err(_) if fs::symlink_metadata(folder.join(LOCK)).is_ok() => Ok(()),
+        outcome => unless_gone(outcome),
     }
 }
 
@@ -189,7 +181,12 @@ fn unless_gone(outcome: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Returns the bytes of the files in a folder, without following links.
+/// Returns the bytes of the files in the folder of an engine, without following links.
+fn bytes_of(folder: &Path) -> u64 {
+    let mut files = MOST_FILES;
+    bytes_in(folder, LEVELS, &mut files)
+}
+
 fn bytes_in(folder: &Path, levels: usize, files: &mut usize) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     let mut bytes = 0;
@@ -277,6 +274,22 @@ mod tests {
         drop(started);
         assert!(!path.exists());
         drop(living);
+        fs::remove_dir_all(parent).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_another_engine_removes_is_left_to_it() {
+        let parent = temporary();
+        let (dead, living) = (left_over(&parent, 1000), SpillFolder::create(&parent).unwrap());
+        assert!(lock_left_over(living.path()).unwrap().is_none());
+        let lock = lock_left_over(&dead).unwrap().unwrap();
+        let started = SpillFolder::create(&parent).unwrap();
+        assert_eq!(started.remove_leftovers(), 0);
+        assert!(dead.exists() && living.path().exists());
+        drop(lock);
+        assert_eq!(started.remove_leftovers(), 0);
+        assert!(!dead.exists() && living.path().exists());
+        drop((started, living));
         fs::remove_dir_all(parent).unwrap();
     }
 

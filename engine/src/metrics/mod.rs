@@ -31,6 +31,7 @@ pub(crate) struct Metrics {
     /// The rows for other nodes, by the name of the node.
     sent: Edges,
     spilled_bytes: AtomicU64,
+    ended_for_memory: AtomicU64,
     spans: Option<Arc<dyn SpanSink>>,
 }
 
@@ -49,6 +50,11 @@ pub struct EngineMetrics {
     pub memory: Usage,
     /// The memory of the tables of sessions, in bytes.
     pub session_tables: Usage,
+    /// The memory that the process holds, without pages of files, and that its host allows, in bytes. `None` if
+    /// [`Limits::host_memory`](crate::Limits::host_memory) is not set, or the system does not report the memory.
+    pub host_memory: Option<Usage>,
+    /// The queries and fragments that the engine has ended because the process came near this limit.
+    pub ended_for_memory: u64,
     /// The disk space of spilled data and kept results, in bytes.
     pub spill: Usage,
     /// The bytes that operators have spilled since the engine started.
@@ -100,6 +106,11 @@ impl Metrics {
         self.spilled_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// Counts a query or fragment that was ended because of the memory of the host.
+    pub(crate) fn ended_for_memory(&self) {
+        self.ended_for_memory.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Returns the totals of the rows that a node gets.
     pub(crate) fn sent_to(&self, node: &str) -> Arc<EdgeTotals> {
         self.sent.of(node)
@@ -112,6 +123,7 @@ impl Metrics {
             fragments: self.fragments.read(),
             estimates: self.estimates.read(),
             spilled_bytes: self.spilled_bytes.load(Ordering::Relaxed),
+            ended_for_memory: self.ended_for_memory.load(Ordering::Relaxed),
             received: self.received.read(),
             sent: self.sent.read(),
             ..EngineMetrics::default()

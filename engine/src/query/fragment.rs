@@ -6,10 +6,10 @@ use std::time::{Instant, SystemTime};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use portolan_connectors::{FragmentEstimate, FragmentHead, ReceivedFragment};
-use tokio_util::sync::CancellationToken;
 
 use super::{Entry, Query, QueryStream, nullable};
 use crate::encode::decode;
+use crate::execution::stop::Stop;
 use crate::metrics::{SentEdge, Work, WorkKind};
 use crate::planner::cardinality;
 use crate::state::{EngineState, Owner, QueryContext, RunningQuery};
@@ -91,7 +91,8 @@ fn admitted(engine: &Arc<EngineState>, fragment: &ReceivedFragment, kind: WorkKi
             sql: None,
             started: SystemTime::now(),
             progress: OnceLock::new(),
-            stop: CancellationToken::new(),
+            memory: OnceLock::new(),
+            stop: Stop::default(),
             work,
         })),
         context: Arc::new(QueryContext::new(head, limits.key_bytes, engine.metrics.clone())),

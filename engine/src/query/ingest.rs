@@ -11,11 +11,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use portolan_catalog::PortRef;
 use portolan_catalog::nearest::nearest;
 use portolan_connectors::{FragmentHead, TraceContext};
-use tokio_util::sync::CancellationToken;
 
 use crate::execution::compact::compact;
 use crate::execution::conform::{conform, lossless};
-use crate::execution::errors::cancelled;
+use crate::execution::stop::Stop;
 use crate::mesh::MeshView;
 use crate::metrics::{Work, WorkKind};
 use crate::names::{RESERVED_CATALOG, SESSION_SCHEMA};
@@ -91,7 +90,8 @@ pub(crate) async fn ingest(
         sql: Some(format!("INGEST INTO {}", target.name())),
         started: SystemTime::now(),
         progress: OnceLock::new(),
-        stop: session.shared.closed.child_token(),
+        memory: OnceLock::new(),
+        stop: Stop::below(&session.shared.closed),
         work: Work::start(&session.engine.metrics, WorkKind::Query, &head),
     });
     let rows = until_stopped(rows, listed.query.stop.clone());
@@ -204,12 +204,12 @@ async fn into_port(
 /// Returns the rows, which end with an error if the upload or its session is stopped.
 fn until_stopped(
     rows: BoxStream<'static, Result<RecordBatch>>,
-    stop: CancellationToken,
+    stop: Stop,
 ) -> BoxStream<'static, Result<RecordBatch>> {
     stream::unfold((rows, stop), |(mut rows, stop)| async move {
         let next = tokio::select! {
             biased;
-            () = stop.cancelled() => Some(Err(cancelled())),
+            () = stop.stopped() => Some(Err(stop.error())),
             next = rows.next() => next,
         };
         next.map(|next| (next, (rows, stop)))

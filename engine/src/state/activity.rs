@@ -64,6 +64,16 @@ impl Activity {
         lock(&self.queries).values().filter(|q| viewer.may_manage(&q.owner)).cloned().collect()
     }
 
+    /// Returns the query that has reserved the most memory, and the bytes. Of queries with equally many megabytes, it is
+    /// the oldest one, which had the most time to get memory that nothing counts. `None` if no query's end may free
+    /// memory.
+    pub(crate) fn largest_query(&self) -> Option<(Arc<RunningQuery>, usize)> {
+        let queries = lock(&self.queries);
+        let reserved = queries.values().rev().filter_map(|query| Some((query.clone(), query.reserved()?)));
+        // Of equals, this returns the last one.
+        reserved.max_by_key(|(_, bytes)| bytes >> 20)
+    }
+
     /// Cancels every query with this identifier that runs at this node, and returns their number.
     ///
     /// # Errors

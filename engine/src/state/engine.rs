@@ -2,6 +2,7 @@
 //! queries.
 
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 use datafusion::execution::session_state::SessionState;
 
@@ -9,6 +10,7 @@ use super::Activity;
 use crate::Limits;
 use crate::execution::accounts::Accounts;
 use crate::execution::admission::Admission;
+use crate::execution::pressure::Pressure;
 use crate::execution::runtime::CpuRuntime;
 use crate::execution::spill_folder::SpillFolder;
 use crate::mesh::Mesh;
@@ -22,10 +24,14 @@ pub(crate) struct EngineState {
     pub(crate) cpu: CpuRuntime,
     pub(crate) admission: Admission,
     pub(crate) accounts: Accounts,
+    /// The memory that the process holds, and the limit of its host.
+    pub(crate) pressure: Arc<Pressure>,
     pub(crate) activity: Arc<Activity>,
     pub(crate) metrics: Arc<Metrics>,
     /// Functions, rules and configuration. Each query starts with a copy.
     pub(crate) base: SessionState,
+    /// The channel whose end stops the guard over the memory of the host.
+    pub(crate) _memory_guard: Option<Sender<()>>,
     /// The engine's folder for spilled data, which is removed last.
     pub(crate) _spill_folder: Option<SpillFolder>,
 }

@@ -3,12 +3,17 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
+use datafusion::execution::memory_pool::MemoryPool;
 use portolan_connectors::FragmentHead;
-use tokio_util::sync::CancellationToken;
 
 use super::Owner;
 use crate::ProgressHandle;
+use crate::execution::admission::Admitted;
+use crate::execution::stop::Stop;
 use crate::metrics::{Metrics, Work};
+
+/// A query on the node itself that has reserved fewer bytes is not ended to free memory.
+const LITTLE: usize = 1 << 20;
 
 /// A query that is planned, waits, or runs.
 #[derive(Debug)]
@@ -21,10 +26,31 @@ pub(crate) struct RunningQuery {
     pub(crate) started: SystemTime,
     /// The progress of the query, once it runs.
     pub(crate) progress: OnceLock<ProgressHandle>,
-    /// The signal that cancels the query.
-    pub(crate) stop: CancellationToken,
+    /// The memory of the query, once it has a place.
+    pub(crate) memory: OnceLock<RunningMemory>,
+    /// The signal that stops the query.
+    pub(crate) stop: Stop,
     /// The query as it is counted.
     pub(crate) work: Arc<Work>,
+}
+
+/// The memory of a query that has a place.
+#[derive(Debug)]
+pub(crate) struct RunningMemory {
+    pub(crate) pool: Arc<dyn MemoryPool>,
+    pub(crate) kind: Admitted,
+}
+
+impl RunningQuery {
+    /// Returns the bytes that the operators of the query have reserved, if ending the query may free memory. `None` for
+    /// a query that waits or was stopped, and for a query on the node itself that holds little: it shows what holds the
+    /// memory.
+    pub(crate) fn reserved(&self) -> Option<usize> {
+        let RunningMemory { pool, kind } = self.memory.get()?;
+        let bytes = pool.reserved();
+        let spared = *kind == Admitted::SystemQuery && bytes < LITTLE;
+        (!spared && !self.stop.is_stopped()).then_some(bytes)
+    }
 }
 
 /// The context that the fragments of one query share.

@@ -4,7 +4,7 @@ use portolan_engine::Limits;
 use serde::Deserialize;
 
 use super::NodeConfig;
-use crate::units::{Length, Size};
+use crate::units::{Length, Size, SizeOrZero};
 
 /// By default, all queries together may hold the memory of the host divided by this number. The rest is for session
 /// tables, for rows and plans that no operator accounts for, and for the process itself.
@@ -21,6 +21,9 @@ pub struct LimitsConfig {
     pub query_memory: Option<Size>,
     /// Memory of all queries together. Default: half of the memory that the host allows the process to use.
     pub memory: Option<Size>,
+    /// Memory that the host allows the process to use. Default: what the node finds. 0: the node does not compare the
+    /// memory of the process with it.
+    pub host_memory: Option<SizeOrZero>,
     /// Time of one query.
     pub query_timeout: Option<Length>,
     /// Queries at once.
@@ -44,10 +47,17 @@ pub struct LimitsConfig {
 }
 
 impl NodeConfig {
-    /// Returns the limits, with defaults filled in. `host` is the memory that the host allows the process to use, in
-    /// bytes, if it is known.
-    pub fn limits(&self, host: Option<u64>) -> Limits {
+    /// Returns the memory that the host allows the process to use, in bytes. `found` is what the system reports.
+    pub(crate) fn host_memory(&self, found: Option<u64>) -> Option<u64> {
+        self.limits.host_memory.map(|SizeOrZero(bytes)| bytes).filter(|bytes| *bytes > 0).or(found)
+    }
+
+    /// Returns the limits, with defaults filled in. `found` is the memory that the host allows the process to use, in
+    /// bytes, if the system reports it.
+    pub fn limits(&self, found: Option<u64>) -> Limits {
         let (given, mut limits) = (&self.limits, Limits::default());
+        let host = self.host_memory(found);
+        limits.host_memory = host.filter(|_| given.host_memory != Some(SizeOrZero(0)));
         if let Some(bytes) = given.memory.map(|size| size.0).or(host.map(|bytes| bytes / SHARE_OF_HOST)) {
             limits.memory = usize::try_from(bytes).unwrap_or(usize::MAX);
         }

@@ -59,6 +59,13 @@ fn memory_is_a_share_of_the_host_unless_it_is_given() {
     assert_eq!(memory("limits: {memory: 4GiB}", Some(1 << 30)), (4096, 1024));
     assert_eq!(memory("limits: {query_memory: 300MiB}", Some(1 << 30)), (512, 300));
     assert_eq!(memory("limits: {memory: 4GiB, query_memory: 4GiB}", None), (4096, 4096));
+    assert_eq!(memory("limits: {host_memory: 2GiB}", Some(1 << 30)), (1024, 256));
+    assert_eq!(memory("limits: {host_memory: 0}", Some(1 << 30)), (512, 128));
+    let host = |text: &str, found| check(text).unwrap().limits(found).host_memory;
+    assert_eq!((host("{}", None), host("{}", Some(7))), (None, Some(7)));
+    assert_eq!(host("limits: {host_memory: 1KiB}", Some(7)), Some(1024));
+    assert_eq!(host("limits: {host_memory: 0}", Some(7)), None);
+    assert!(check("limits: {host_memory: much}").unwrap_err().contains("or 0"));
 }
 
 #[test]

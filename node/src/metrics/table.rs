@@ -100,8 +100,22 @@ pub const METRICS: &[Metric] = &[
         name: "portolan_host_memory_limit_bytes",
         kind: Gauge,
         labels: &[],
-        help: "memory that the host allows the process to use, as found at the start",
+        help: "memory that the host allows the process to use, as found at the start or set in the config",
         read: |now| one(now.host_memory.map(|bytes| bytes as f64)),
+    },
+    Metric {
+        name: "portolan_host_memory_bytes",
+        kind: Gauge,
+        labels: &[],
+        help: "memory that the process holds, without pages of files, as the node compares it with that limit",
+        read: |now| one(now.engine.as_ref().and_then(|engine| Some(engine.host_memory?.held as f64))),
+    },
+    Metric {
+        name: "portolan_queries_ended_for_memory_total",
+        kind: Counter,
+        labels: &[],
+        help: "queries and fragments that the node ended because the process came near that limit",
+        read: |now| of_engine(now, |engine| engine.ended_for_memory),
     },
     Metric {
         name: "portolan_spill_bytes",

@@ -96,6 +96,8 @@ mod tests {
         let engine = EngineMetrics {
             queries,
             memory: Usage { held: 1, limit: 2 },
+            host_memory: Some(Usage { held: 3, limit: 1 << 33 }),
+            ended_for_memory: 6,
             received: BTreeMap::from([("geo".to_owned(), edge)]),
             sent: BTreeMap::from([("odd \"name\"\n".to_owned(), edge)]),
             ..Default::default()
@@ -128,6 +130,8 @@ mod tests {
             "portolan_query_duration_seconds_bucket{kind=\"query\",le=\"+Inf\"} 4",
             "portolan_query_duration_seconds_sum{kind=\"query\"} 7.5",
             "portolan_memory_limit_bytes{pool=\"queries\"} 2.0",
+            "portolan_host_memory_bytes 3.0",
+            "portolan_queries_ended_for_memory_total 6.0",
             "portolan_edge_received_bytes_total{from=\"geo\",to=\"sales\"} 1099511627776.0",
             "portolan_edge_keys_sent_total{from=\"sales\",to=\"geo\"} 5.0",
             "portolan_edge_sent_rows_total{from=\"sales\",to=\"odd \\\"name\\\"\\n\"} 10.0",

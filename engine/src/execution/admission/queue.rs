@@ -4,20 +4,25 @@
 //! - A line runs at most as many entrants as its principal may, so that it cannot take all places.
 //! - If the queue is full, an entrant of a shorter line replaces the newest one of the longest line. So one principal
 //!   alone can use the whole queue, but cannot keep others out of it.
+//! - While the pressure on the memory of the host is high, there is one place.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use portolan_connectors::{AccountKey, lock};
 use tokio::sync::oneshot;
 
+use crate::execution::pressure::Pressure;
 use crate::{Error, ErrorKind, Result};
 
 /// The assumed time for which a place is taken, until places were given back.
 const ASSUMED_TIME: Duration = Duration::from_secs(1);
 /// The shortest and the longest time after which a refused caller should try again.
 const RETRY_AFTER: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// The time after which an entrant is refused that waits because of the pressure on the memory of the host. The
+/// allocator returns the memory of a query to the system about a second after the query's end.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Places, and the queue for them.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ pub(super) struct FairQueue {
     /// The places in addition to `places` that only administrators get.
     reserve: usize,
     may_wait: usize,
+    /// The pressure under which there is only one place.
+    pressure: Arc<Pressure>,
     state: Mutex<State>,
 }
 
@@ -108,16 +115,40 @@ impl FairQueue {
     ) -> Self {
         let (lines, average) = (HashMap::new(), ASSUMED_TIME);
         let state = Mutex::new(State { running: 0, waiting: 0, lines, turn: 0.0, newest: 0, average });
-        Self { what, settings, places: places.max(1), reserve, may_wait, state }
+        Self { what, settings, places: places.max(1), reserve, may_wait, pressure: Arc::default(), state }
+    }
+
+    /// Returns a queue with only one place while this pressure is high, except for administrators.
+    pub(super) fn under(self, pressure: Arc<Pressure>) -> Self {
+        Self { pressure, ..self }
     }
 
     /// Waits for a place, at most until the deadline.
     pub(super) async fn enter(self: &Arc<Self>, entrant: Entrant, deadline: Instant) -> Result<Slot> {
+        self.enter_within(PATIENCE, entrant, deadline).await
+    }
+
+    /// As [`FairQueue::enter`], for this time if there is pressure on the memory of the host.
+    async fn enter_within(self: &Arc<Self>, patience: Duration, entrant: Entrant, deadline: Instant) -> Result<Slot> {
         let mut waiting = match self.join(&entrant)? {
             Place::Slot(slot) => return Ok(slot),
             Place::Queue(waiting) => waiting,
         };
-        match tokio::time::timeout_at(deadline.into(), &mut waiting.slot).await {
+        let first = match self.pressure.is_high() {
+            true => deadline.min(Instant::now() + patience),
+            false => deadline,
+        };
+        let mut outcome = tokio::time::timeout_at(first.into(), &mut waiting.slot).await;
+        if outcome.is_err() && first < deadline {
+            if self.pressure.is_high() {
+                let what = format!("{}, so that {} run one at a time", self.pressure, self.what);
+                let refusal = self.refusal(&lock(&self.state), &what);
+                return Err(refusal);
+            }
+            // The pressure has ended, and the entrant waits as others do.
+            outcome = tokio::time::timeout_at(deadline.into(), &mut waiting.slot).await;
+        }
+        match outcome {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(Error::new(ErrorKind::Cancelled, "the engine is shutting down")),
             Err(_) => Err(Error::new(
@@ -132,7 +163,7 @@ impl FairQueue {
         let mut state = lock(&self.state);
         let free = self.places.saturating_sub(state.running);
         let own = state.lines.get(&entrant.account).map_or(0, |line| line.running);
-        if free > self.places.div_ceil(2) && own < entrant.running {
+        if free > self.places.div_ceil(2) && own < entrant.running && !self.pressure.is_high() {
             return Ok(self.occupy(&mut state, entrant));
         }
         Err(Error::new(ErrorKind::ResourceExhausted, "no place is free for a speculative query"))
@@ -178,9 +209,14 @@ impl FairQueue {
         Ok(Place::Queue(Waiting { queue: self.clone(), account: entrant.account.clone(), number, slot }))
     }
 
-    /// Returns the number of places that the entrant's line can use.
+    /// Returns the number of places that the entrant's line can use. Under pressure there is one, and not none: the
+    /// allocator returns memory to the system only while something runs.
     fn places_for(&self, entrant: &Entrant) -> usize {
-        self.places + if entrant.admin { self.reserve } else { 0 }
+        match entrant.admin {
+            true => self.places + self.reserve,
+            false if self.pressure.is_high() => 1,
+            false => self.places,
+        }
     }
 
     fn occupy(self: &Arc<Self>, state: &mut State, entrant: &Entrant) -> Slot {
@@ -195,21 +231,29 @@ impl FairQueue {
 
     /// Returns a place, and gives free places to waiters.
     fn release(self: &Arc<Self>, account: &AccountKey, taken_for: Duration) {
-        let mut admitted = vec![];
-        {
-            let mut state = lock(&self.state);
-            state.running -= 1;
-            if let Some(line) = state.lines.get_mut(account) {
-                line.running -= 1;
-            }
-            state.forget_if_empty(account);
-            state.average = (state.average * 7 + taken_for) / 8;
-            while let Some(entrant) = self.next(&state)
-                && let Some(waiter) = state.first_of(&entrant.account)
-            {
-                admitted.push((waiter, self.occupy(&mut state, &entrant)));
-            }
+        let mut state = lock(&self.state);
+        state.running -= 1;
+        if let Some(line) = state.lines.get_mut(account) {
+            line.running -= 1;
         }
+        state.forget_if_empty(account);
+        state.average = (state.average * 7 + taken_for) / 8;
+        self.hand_out(state);
+    }
+
+    /// Gives free places to waiters.
+    pub(super) fn admit_waiting(self: &Arc<Self>) {
+        self.hand_out(lock(&self.state));
+    }
+
+    fn hand_out(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        let mut admitted = vec![];
+        while let Some(entrant) = self.next(&state)
+            && let Some(waiter) = state.first_of(&entrant.account)
+        {
+            admitted.push((waiter, self.occupy(&mut state, &entrant)));
+        }
+        drop(state);
         for (waiter, slot) in admitted {
             // If the waiter is gone, this drops the slot, which gives the place to the next one. So the state must not
             // be locked here.

@@ -160,3 +160,30 @@ async fn those_who_leave_or_come_too_late_leave_nothing() {
     let state = lock(&queue.state);
     assert!(state.running == 0 && state.waiting == 0 && state.lines.is_empty());
 }
+
+#[tokio::test]
+async fn an_entrant_that_waits_because_of_pressure_is_refused_after_a_while() {
+    let pressure = Pressure::new(Some(1000));
+    let queue = FairQueue::new("queries", "", 4, 0, 4).under(pressure.clone());
+    let queue = Arc::new(queue);
+    let soon = Duration::from_millis(20);
+    let enter = |name| queue.enter_within(soon, entrant(name), Instant::now() + SOON);
+    pressure.observe(800);
+    let held = enter("other").await.unwrap();
+    let error = enter("ann").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
+    assert!(error.context().contains("800 of the 1000 bytes"), "{error}");
+    assert!(error.context().contains("(limits.host_memory), so that queries run one at a time: try again"), "{error}");
+    assert!(error.retry_after().is_some());
+    assert_eq!(lock(&queue.state).waiting, 0);
+    // An entrant waits on if the pressure ends, although no place is free.
+    let relief = async {
+        tokio::task::yield_now().await;
+        pressure.observe(100);
+        let others = futures::future::join_all(["a", "b", "c"].map(&enter)).await;
+        tokio::time::sleep(2 * soon).await;
+        drop((held, others));
+    };
+    let (waited, ()) = tokio::join!(enter("ann"), relief);
+    waited.unwrap();
+}
