@@ -3,7 +3,7 @@
 
 mod parse;
 
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 use std::sync::Arc;
 
 use glob::{MatchOptions, Pattern};
@@ -108,6 +108,16 @@ impl Location {
         checked.map_err(|error| Refused { file: None, error })
     }
 
+    /// Returns the access to the files and the path of the base, if the files are local.
+    pub(super) fn local_files(&self) -> Option<(&LocalFiles, &path::Path)> {
+        self.local.as_ref().map(|(files, base)| (files, base.as_path()))
+    }
+
+    /// Returns the error for a path that must not be read.
+    pub(super) fn refused(&self, path: &Path, error: FenceError) -> Refused {
+        Refused { file: Some(self.name_of(path)), error }
+    }
+
     /// Checks listed files in the same way, and returns them.
     ///
     /// # Errors
@@ -116,11 +126,7 @@ impl Location {
         let Some((LocalFiles { fence, calls }, _)) = self.local.clone() else { return Ok(files) };
         let location = self.clone();
         let check = move || -> Result<Vec<ObjectMeta>, Refused> {
-            let refused = |(file, error): (&ObjectMeta, FenceError)| {
-                let file = Some(location.name_of(&file.location));
-                Refused { file, error }
-            };
-            fence.check_files(&files).map_err(refused)?;
+            fence.check_files(&files).map_err(|(file, error)| location.refused(&file.location, error))?;
             Ok(files)
         };
         let checked = calls.run(check).await;
@@ -176,6 +182,23 @@ impl Location {
         let Selection::Glob(pattern) = &self.selection else { return true };
         let options = MatchOptions { require_literal_separator: true, ..MatchOptions::new() };
         self.below_base(path).is_some_and(|rest| pattern.matches_with(rest, options))
+    }
+
+    /// True if the glob may match files in a folder, which has this path below the base. Without a glob, every folder
+    /// may have files.
+    pub(super) fn chooses_in(&self, folder: &str) -> bool {
+        let Selection::Glob(pattern) = &self.selection else { return true };
+        let mut patterns = pattern.as_str().split('/');
+        for name in folder.split('/') {
+            match patterns.next() {
+                None => return false,
+                Some("**") => return true,
+                // A `[…]` with a slash in it is no pattern of one segment.
+                Some(one) if Pattern::new(one).is_ok_and(|one| !one.matches(name)) => return false,
+                Some(_) => {}
+            }
+        }
+        patterns.next().is_some()
     }
 
     /// Returns the part of `path` below the base.
