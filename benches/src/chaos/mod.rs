@@ -92,7 +92,7 @@ async fn start(args: &ChaosArgs, seed: u64, data: &Path) -> Result<()> {
     let (tally, failures) = field.judge.outcome();
     let title = format!("{} min of faults, seed {seed}", args.minutes);
     tally.table(title).print(args.format)?;
-    let found: Vec<_> = failures.into_iter().chain(outcome.err().map(|e| e.chain())).collect();
+    let found: Vec<_> = failures.into_iter().chain(outcome.err().map(|e| e.owner_chain())).collect();
     if found.is_empty() {
         return field.mesh.remove().await;
     }

@@ -70,7 +70,7 @@ impl NodeConfig {
             match config.key.load() {
                 Ok(keys) if keys.is_empty() => check.report(&format!("{pointer}/key"), "expected at least one key"),
                 Ok(_) => {}
-                Err(e) => check.report(&format!("{pointer}/key"), &e.chain()),
+                Err(e) => check.report(&format!("{pointer}/key"), &e.owner_chain()),
             }
         }
         for (i, peer) in self.peers.iter().enumerate() {
