@@ -166,7 +166,7 @@ impl Query {
         let place = async {
             match self.entry {
                 Entry::InLine => admission.enter(kind, principal, &allowance, self.context.head.deadline).await,
-                Entry::Speculative => admission.enter_ahead(kind, principal, &allowance),
+                Entry::Speculative => admission.enter_speculatively(kind, principal, &allowance),
             }
         };
         tokio::select! {

@@ -190,7 +190,7 @@ impl Prepared {
     ///
     /// # Errors
     /// As [`Prepared::execute`]; `ResourceExhausted` if there is no place.
-    pub async fn execute_ahead(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
+    pub async fn execute_speculatively(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
         self.enter(parameters, Entry::Speculative).await
     }
 
@@ -370,13 +370,13 @@ pub(super) fn nullable(schema: &Schema) -> SchemaRef {
 /// Returns the parameters, `$1` first.
 fn parameters(plan: &LogicalPlan) -> Result<SchemaRef> {
     let found = plan.get_parameter_types().map_err(|e| from_datafusion(&e))?;
-    let mut told = told_types(plan).map_err(|e| from_datafusion(&e))?;
+    let mut inferred = inferred_types(plan).map_err(|e| from_datafusion(&e))?;
     let mut numbered = vec![];
     for (name, data_type) in found {
         let number: usize = name.trim_start_matches('$').parse().ok().filter(|n| *n > 0).ok_or_else(|| {
             Error::new(ErrorKind::InvalidQuery, format!("expected a parameter `$1`, `$2`, …, got `{name}`"))
         })?;
-        numbered.push((number, data_type.or_else(|| told.remove(&name)).unwrap_or(DataType::Null)));
+        numbered.push((number, data_type.or_else(|| inferred.remove(&name)).unwrap_or(DataType::Null)));
     }
     numbered.sort_by_key(|(number, _)| *number);
     if let Some((i, (number, _))) = numbered.iter().enumerate().find(|(i, (number, _))| *number != i + 1) {
@@ -390,14 +390,14 @@ fn parameters(plan: &LogicalPlan) -> Result<SchemaRef> {
 }
 
 /// Returns the types of parameters that DataFusion does not infer: those of casts, and of LIMIT and OFFSET.
-fn told_types(plan: &LogicalPlan) -> datafusion::error::Result<HashMap<String, DataType>> {
-    let mut told = HashMap::new();
+fn inferred_types(plan: &LogicalPlan) -> datafusion::error::Result<HashMap<String, DataType>> {
+    let mut inferred = HashMap::new();
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::Limit(limit) = node {
             for bound in [&limit.skip, &limit.fetch].into_iter().flatten() {
                 bound.apply(|e| {
                     if let Expr::Placeholder(parameter) = e {
-                        told.insert(parameter.id.clone(), DataType::Int64);
+                        inferred.insert(parameter.id.clone(), DataType::Int64);
                     }
                     Ok(TreeNodeRecursion::Continue)
                 })?;
@@ -408,11 +408,11 @@ fn told_types(plan: &LogicalPlan) -> datafusion::error::Result<HashMap<String, D
                 if let Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) = e
                     && let Expr::Placeholder(parameter) = expr.as_ref()
                 {
-                    told.entry(parameter.id.clone()).or_insert_with(|| field.data_type().clone());
+                    inferred.entry(parameter.id.clone()).or_insert_with(|| field.data_type().clone());
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
         })
     })?;
-    Ok(told)
+    Ok(inferred)
 }
