@@ -5,6 +5,7 @@ mod bulk;
 mod change;
 mod fragment;
 mod ingest;
+mod parameters;
 mod prepared;
 pub(crate) mod settings;
 mod stream;
