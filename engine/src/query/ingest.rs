@@ -146,7 +146,7 @@ async fn into_table(
     }
 }
 
-/// Returns the rows, if they fit into the memory of a session's tables.
+/// Returns the rows in memory of their own, if they fit into the memory of a session's tables.
 async fn bounded(
     session: &SessionHandle,
     mut rows: BoxStream<'static, Result<RecordBatch>>,
