@@ -145,7 +145,7 @@ impl Sessions {
                 match answer.and_then(|answer| answer.same_as(expected.result(), query).map(|()| answer.bytes())) {
                     Ok(bytes) if bytes < best.bytes => (best.bytes, best.how) = (bytes, how),
                     Ok(_) => {}
-                    Err(error) => faults.push(format!("query {} by {how}: {}", query.number, error.chain())),
+                    Err(error) => faults.push(format!("query {} by {how}: {}", query.number, error.owner_chain())),
                 }
             }
         }

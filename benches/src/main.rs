@@ -157,7 +157,7 @@ fn main() -> ExitCode {
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", error.chain());
+            eprintln!("error: {}", error.owner_chain());
             ExitCode::from(exit_code(&error))
         }
     }

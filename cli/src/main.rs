@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if error.kind() != ErrorKind::BrokenPipe {
-                eprintln!("error: {}", printable_lines(&error.chain()));
+                eprintln!("error: {}", printable_lines(&error.owner_chain()));
             }
             ExitCode::from(exit_code(&error))
         }

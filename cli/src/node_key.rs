@@ -66,7 +66,7 @@ mod tests {
             assert_eq!(std::fs::metadata(&args.out).unwrap().permissions().mode() & 0o777, 0o600);
         }
         std::fs::write(&args.out, "se:cret").unwrap();
-        let error = node_key(&args).unwrap_err().chain();
+        let error = node_key(&args).unwrap_err().owner_chain();
         assert!(error.contains("key.pem") && !error.contains("se:cret"), "{error}");
     }
 }

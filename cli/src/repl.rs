@@ -85,7 +85,7 @@ impl Repl {
                     Ok(Next::Continue) => {}
                     Ok(Next::Leave) => return Ok(()),
                     Err(e) if e.kind() == ErrorKind::BrokenPipe => return Err(e),
-                    Err(e) => eprintln!("{} {}", Color::Red.bold().paint("error:"), printable_lines(&e.chain())),
+                    Err(e) => eprintln!("{} {}", Color::Red.bold().paint("error:"), printable_lines(&e.owner_chain())),
                 },
                 Ok(Signal::CtrlD) => return Ok(()),
                 Ok(_) => {}

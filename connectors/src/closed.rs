@@ -1,6 +1,7 @@
 //! Ports that are not open, because their sources did not respond. A closed port keeps its place in the catalog, and
 //! each scan fails with the reason.
 
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -15,11 +16,29 @@ use portolan_catalog::{Column, DomainCatalog, Port, PortRef};
 use crate::error::{Error, ErrorKind};
 use crate::source::OpenedPort;
 
+/// The reason why a port is closed. The node's log has the details, which are not for other nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClosedReason {
+    /// The source did not respond.
+    NoResponse,
+    /// The source or the contract has faults, which somebody must fix.
+    Faults,
+}
+
+impl fmt::Display for ClosedReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoResponse => "its source did not respond, and the node tries again",
+            Self::Faults => "its source or its contract has faults, which the node's log shows",
+        })
+    }
+}
+
 /// The table of a closed port.
 #[derive(Debug)]
 struct ClosedTable {
     port: PortRef,
-    reason: String,
+    reason: ClosedReason,
     schema: SchemaRef,
 }
 
@@ -40,13 +59,13 @@ impl TableProvider for ClosedTable {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let error = Error::new(ErrorKind::SiteUnavailable, description(&self.port, &self.reason));
+        let error = Error::new(ErrorKind::SiteUnavailable, description(&self.port, self.reason));
         Err(DataFusionError::External(Box::new(error)))
     }
 }
 
 /// Returns a closed port. Until the source responds, the contract alone gives the types of the columns.
-pub(crate) fn closed_port(port: &Port, reason: String) -> OpenedPort {
+pub(crate) fn closed_port(port: &Port, reason: ClosedReason) -> OpenedPort {
     let fields = port.columns.iter().map(|column| Field::new(&column.name, expected_type(column), true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let table = ClosedTable { port: port.name.clone(), reason, schema: schema.clone() };
@@ -58,9 +77,9 @@ pub(crate) fn is_open(port: &OpenedPort) -> bool {
     reason(port).is_none()
 }
 
-/// Returns the reason why a port is closed.
-pub(crate) fn reason(port: &OpenedPort) -> Option<&str> {
-    port.provider.downcast_ref::<ClosedTable>().map(|table| table.reason.as_str())
+/// Returns the reason why a port is closed; `None` if it is open.
+pub(crate) fn reason(port: &OpenedPort) -> Option<ClosedReason> {
+    port.provider.downcast_ref::<ClosedTable>().map(|table| table.reason)
 }
 
 /// Marks the products of the closed ports in the catalog, and gives the columns of these ports their expected types. The
@@ -85,7 +104,7 @@ pub(crate) fn mark_closed(catalog: &mut DomainCatalog, before: &[OpenedPort], no
     }
 }
 
-fn description(port: &PortRef, reason: &str) -> String {
+fn description(port: &PortRef, reason: ClosedReason) -> String {
     format!("port {port} is not open: {reason}")
 }
 

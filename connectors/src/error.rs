@@ -100,8 +100,8 @@ impl Error {
         &self.context
     }
 
-    /// Returns the context and every cause in one line, without what only the owner of the data may see. Omits a cause
-    /// whose message is already in the line.
+    /// Returns the context and every cause in one line, as everybody may see it: without what only the owner of the data
+    /// may see. Omits a cause whose message is already in the line.
     pub fn chain(&self) -> String {
         with_causes(&self.context, self)
     }

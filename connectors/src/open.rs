@@ -11,17 +11,13 @@ use portolan_catalog::{Diagnostic, Diagnostics, DomainCatalog, Port, PortRef};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::closed::{closed_port, is_open, mark_closed, reason};
+use crate::closed::{ClosedReason, closed_port, is_open, mark_closed, reason};
 use crate::panics::caught_async;
 use crate::source::{LocalDomain, OPENINGS, OpenError, OpenedPort, SourceOpener};
 use crate::statistics;
 
 /// The time after which a port that is being opened no longer counts towards [`OPENINGS`].
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The reasons why a port is closed. The node's log has the details, which are not for other nodes.
-const NO_RESPONSE: &str = "its source did not respond, and the node tries again";
-const FAULTS: &str = "its source or its contract has faults, which the node's log shows";
 
 /// How a domain is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +66,7 @@ pub async fn open_domain_with(
             Ok(opened) => ports.push(opened),
             Err(OpenError::Unavailable(problems)) if !options.requires_all => {
                 tracing::error!(port = %port.name, "the port stays closed until its source responds: {problems}");
-                ports.push(closed_port(port, NO_RESPONSE.to_owned()));
+                ports.push(closed_port(port, ClosedReason::NoResponse));
             }
             Err(error) => wrong.extend(error.into_diagnostics().0),
         }
@@ -108,9 +104,9 @@ pub async fn open_again(
                 tracing::debug!(port = %port.name, "the port stays closed: {problems}");
             }
             // The source responds by now, and somebody must fix it.
-            Err(OpenError::Faulty(problems)) if reason(place) != Some(FAULTS) => {
+            Err(OpenError::Faulty(problems)) if reason(place) != Some(ClosedReason::Faults) => {
                 tracing::error!(port = %port.name, "the port stays closed: {problems}");
-                *place = closed_port(port, FAULTS.to_owned());
+                *place = closed_port(port, ClosedReason::Faults);
                 is_changed = true;
             }
             Err(OpenError::Faulty(_)) => {}

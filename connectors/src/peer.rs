@@ -27,7 +27,8 @@ pub trait Peer: Site {
     }
 }
 
-/// The public key of a node, as text such as `ed25519:…`. Equal keys have equal texts. A key owns domains.
+/// The public key of a node, as a string such as `ed25519:…`. A key has one encoding only, so two keys are equal if
+/// their strings are. The key, and not the node, owns domains.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OwnerKey(Arc<str>);

@@ -5,6 +5,7 @@ mod bulk;
 mod change;
 mod fragment;
 mod ingest;
+mod parameters;
 mod prepared;
 pub(crate) mod settings;
 mod stream;
@@ -178,7 +179,7 @@ impl Query {
         let place = async {
             match self.entry {
                 Entry::InLine => admission.enter(kind, principal, &allowance, self.context.head.deadline).await,
-                Entry::Speculative => admission.enter_ahead(kind, principal, &allowance),
+                Entry::Speculative => admission.enter_speculatively(kind, principal, &allowance),
             }
         };
         let stop = &self.listed.query.stop;

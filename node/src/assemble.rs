@@ -315,6 +315,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("products");
         let error = Node::builder().domain(DomainName::new("sales"), missing).build().await.unwrap_err();
-        assert_eq!(error.kind(), crate::ErrorKind::Config, "{}", error.chain());
+        assert_eq!(error.kind(), crate::ErrorKind::Config, "{}", error.owner_chain());
     }
 }

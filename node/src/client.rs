@@ -15,6 +15,7 @@ use arrow_flight::{
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use portolan_connectors::node::endpoint_url;
 use portolan_connectors::node::protocol::{ACTION_PROGRESS, ProgressRequest};
 use portolan_connectors::node::status::from_status;
 use portolan_connectors::{Error, ErrorKind, Result, SiteId};
@@ -62,26 +63,6 @@ impl Statement {
     /// Returns the columns of the rows; none for a statement without rows.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
-    }
-}
-
-/// Translates a node's URL (`grpc://`, `grpc+tcp://`, `grpc+tls://`) to one for HTTP/2. The flag is true
-/// for TLS.
-///
-/// # Errors
-/// Another scheme, or no URL at all.
-pub fn endpoint_url(url: &str) -> Result<(String, bool)> {
-    let invalid = |what: &str| Error::new(ErrorKind::InvalidQuery, format!("`{url}` {what}"));
-    let (scheme, rest) =
-        url.split_once("://").ok_or_else(|| invalid("is no URL of a node; it looks like `grpc://host:50051`"))?;
-    let http = match scheme {
-        "grpc" | "grpc+tcp" => (format!("http://{rest}"), false),
-        "grpc+tls" => (format!("https://{rest}"), true),
-        _ => return Err(invalid("has an unknown scheme; `grpc://` and `grpc+tls://` are known")),
-    };
-    match http.0.parse::<tonic::transport::Uri>() {
-        Ok(uri) if uri.host().is_some_and(|h| !h.is_empty()) && uri.port().is_some() => Ok(http),
-        _ => Err(invalid("needs a host and a port, as in `grpc://host:50051`")),
     }
 }
 
@@ -262,15 +243,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-
-    #[test]
-    fn urls_of_nodes_are_told_from_others() {
-        assert_eq!(endpoint_url("grpc://a:1").unwrap(), ("http://a:1".to_string(), false));
-        assert_eq!(endpoint_url("grpc+tls://a:1").unwrap(), ("https://a:1".to_string(), true));
-        for url in ["", "a:1", "http://a:1", "grpc://", "grpc://a", "grpc://:1", "grpc://a b:1"] {
-            assert!(endpoint_url(url).is_err(), "{url}");
-        }
-    }
 
     #[tokio::test]
     async fn a_node_that_is_not_there_is_named() {

@@ -77,8 +77,9 @@ impl Error {
         self.public_context.as_deref().unwrap_or("the log of the node has the reason")
     }
 
-    /// Returns the context and every cause, in one line. A cause whose text the line already contains is left out.
-    pub fn chain(&self) -> String {
+    /// Returns the context and every cause in one line, as the node's owner may see it. Omits a cause whose message is
+    /// already in the line.
+    pub fn owner_chain(&self) -> String {
         portolan_connectors::error::with_causes(&self.context, self)
     }
 }

@@ -22,7 +22,8 @@ impl Node {
             }
             Ok(None) => {}
             Err(e) => {
-                tracing::error!(%domain, "descriptors were not reloaded, the last good version stays: {}", e.chain());
+                let reason = e.owner_chain();
+                tracing::error!(%domain, "descriptors were not reloaded, the last good version stays: {reason}");
                 // Every principal and every peer can read this error.
                 let error = e.public();
                 self.engine.report_load_error(domain, error);

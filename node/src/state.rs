@@ -147,7 +147,7 @@ mod tests {
         let (first, second) = (OwnKey::load(&config, None).unwrap(), OwnKey::load(&config, None).unwrap());
         first.save().unwrap();
         let error = second.save().unwrap_err();
-        assert!(error.chain().contains("set `state_folder`"), "{}", error.chain());
+        assert!(error.owner_chain().contains("set `state_folder`"), "{}", error.owner_chain());
         assert_eq!(OwnKey::load(&config, None).unwrap().key.public(), first.key.public());
     }
 
@@ -160,7 +160,7 @@ mod tests {
             Ok(key) => key.save().unwrap_err(),
             Err(e) => e,
         };
-        assert!(error.chain().contains("node.state"), "{}", error.chain());
+        assert!(error.owner_chain().contains("node.state"), "{}", error.owner_chain());
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
         // Nobody creates files there, whatever the rights.
         let key = OwnKey::load(&config(Path::new("/proc")), None).unwrap();
         for error in [key.check_save().unwrap_err(), key.save().unwrap_err()] {
-            assert!(error.chain().contains("set `state_folder`"), "{}", error.chain());
+            assert!(error.owner_chain().contains("set `state_folder`"), "{}", error.owner_chain());
         }
     }
 

@@ -100,12 +100,9 @@ macro_rules! from_text_or_number {
 
 from_text_or_number!(Size, "a size above 0 such as `2GiB` or `500MB`", |text| Size::parse(text), |number| (number > 0)
     .then_some(Size(number)));
-from_text_or_number!(
-    SizeOrZero,
-    "a size such as `2GiB` or `500MB`, or 0",
-    |text| SizeOrZero::parse(text),
-    |number| Some(SizeOrZero(number))
-);
+from_text_or_number!(SizeOrZero, "a size such as `2GiB` or `500MB`, or 0", |text| SizeOrZero::parse(text), |number| {
+    Some(SizeOrZero(number))
+});
 from_text_or_number!(
     Length,
     "a length of time above 0 with its unit, such as `10m` or `500ms`",

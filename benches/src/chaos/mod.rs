@@ -99,7 +99,7 @@ async fn on_mesh(seed: u64, patience: u32, run: impl AsyncFnOnce(&Arc<Field>) ->
         let field = Arc::new(Field { mesh, questions, judge: Judge::new(patience) });
         let outcome = run(&field).await;
         let failures = field.judge.outcome().1;
-        let found: Vec<_> = failures.into_iter().chain(outcome.err().map(|e| e.chain())).collect();
+        let found: Vec<_> = failures.into_iter().chain(outcome.err().map(|e| e.owner_chain())).collect();
         if found.is_empty() {
             return field.mesh.remove().await;
         }

@@ -52,7 +52,7 @@ pub async fn run(mesh: &LocalMesh, data: &Path) -> Result<()> {
     for (query, outcome) in &outcomes {
         let how = match outcome {
             Ok(outcome) => outcome.difference.clone(),
-            Err(e) => Some(e.chain()),
+            Err(e) => Some(e.owner_chain()),
         };
         if let Some(how) = how {
             wrong += 1;

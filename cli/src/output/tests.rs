@@ -65,7 +65,7 @@ fn csv_holds_no_nested_values() {
     let folder = tempfile::tempdir().unwrap();
     let mut output = Output::new(Format::Csv, Some(&folder.path().join("out"))).unwrap();
     let mut writer = output.begin(&rows.schema()).unwrap();
-    let error = writer.write(&rows).unwrap_err().chain();
+    let error = writer.write(&rows).unwrap_err().owner_chain();
     assert!(error.contains("column `l`") && error.contains("cast the column"), "{error}");
 }
 
@@ -127,7 +127,7 @@ fn two_results_do_not_fit_into_one_parquet_file() {
 #[test]
 fn a_folder_that_is_not_there_is_named() {
     let error = Output::new(Format::Csv, Some(Path::new("/nowhere/at/all.csv"))).err().unwrap();
-    assert!(error.chain().contains("/nowhere/at/all.csv"), "{}", error.chain());
+    assert!(error.owner_chain().contains("/nowhere/at/all.csv"), "{}", error.owner_chain());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 use url::Url;
 
+use super::options::{AzureOptions, GcsOptions, S3Options};
 use super::reach::UrlReach;
 
 /// The name that stands for every bucket.
@@ -32,7 +33,7 @@ pub(super) struct GrantedAccess {
 }
 
 /// What the config, the environment and the contract say about one store.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct StoreAccess<'a> {
     /// The place of the store's options in the config, such as `sources.lake.s3`.
     pub(super) options: &'a str,
@@ -56,7 +57,46 @@ pub(super) struct StoreAccess<'a> {
     pub(super) buckets_option: &'a str,
 }
 
-impl StoreAccess<'_> {
+impl<'a> StoreAccess<'a> {
+    /// Returns what the config says about S3. The other fields are empty.
+    pub(super) fn of_s3(options: &'a S3Options) -> Self {
+        Self {
+            has_credentials: options.has_credentials(),
+            anonymous: options.anonymous,
+            allow_http: options.allow_http,
+            endpoint: options.endpoint.as_deref(),
+            buckets: &options.buckets,
+            buckets_option: "buckets",
+            ..Self::default()
+        }
+    }
+
+    /// Returns what the config says about Google Cloud Storage. The other fields are empty.
+    pub(super) fn of_gcs(options: &'a GcsOptions) -> Self {
+        Self {
+            has_credentials: options.has_credentials(),
+            anonymous: options.anonymous,
+            allow_http: options.allow_http,
+            endpoint: options.endpoint.as_deref(),
+            buckets: &options.buckets,
+            buckets_option: "buckets",
+            ..Self::default()
+        }
+    }
+
+    /// Returns what the config says about Azure. The other fields are empty.
+    pub(super) fn of_azure(options: &'a AzureOptions) -> Self {
+        Self {
+            has_credentials: options.has_credentials(),
+            anonymous: options.anonymous,
+            allow_http: options.allow_http,
+            endpoint: options.endpoint.as_deref(),
+            buckets: &options.containers,
+            buckets_option: "containers",
+            ..Self::default()
+        }
+    }
+
     /// Decides.
     ///
     /// # Errors

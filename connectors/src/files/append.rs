@@ -118,9 +118,9 @@ impl FileAppender {
 
     fn unwritable(&self, error: &dyn std::fmt::Display) -> Error {
         let what = "its rows cannot be stored";
-        let told = self.origin.redact.clean(&error.to_string());
+        let cause = self.origin.redact.clean(&error.to_string());
         let port = &self.origin.port;
-        self.error(ErrorKind::SiteUnavailable, what).for_owner(format!("port {port}: {what}: {told}"))
+        self.error(ErrorKind::SiteUnavailable, what).for_owner(format!("port {port}: {what}: {cause}"))
     }
 }
 

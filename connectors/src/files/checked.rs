@@ -116,13 +116,13 @@ impl FileColumns {
 }
 
 fn unlike(name: &str, from: &DataType, to: &DataType) -> String {
-    let told = format!("column `{name}` is {from} here and {to} in the port");
+    let mismatch = format!("column `{name}` is {from} here and {to} in the port");
     match common_type(from, to) {
         Some(wider) => format!(
-            "{told}: write the file with the port's type, or have the node read the port as {wider} by reloading its \
+            "{mismatch}: write the file with the port's type, or have the node read the port as {wider} by reloading its \
              descriptors"
         ),
-        None => format!("{told}: write the file with the port's type"),
+        None => format!("{mismatch}: write the file with the port's type"),
     }
 }
 

@@ -53,7 +53,7 @@ impl Opening<'_> {
                 match caught_async(encoding.columns_of(&self.session, &self.store, &file)).await {
                     Ok(Ok(found)) => Ok((file, found)),
                     Ok(Err(error)) => Err(self.unreadable(&file.location, error)),
-                    Err(panic) => Err(self.wrong(told(&self.origin.broken(&file.location, &panic))).into()),
+                    Err(panic) => Err(self.wrong(owner_message(&self.origin.broken(&file.location, &panic))).into()),
                 }
             })
             .buffered(CONCURRENCY)
@@ -71,7 +71,7 @@ impl Opening<'_> {
 
     fn unreadable(&self, file: &Path, error: DataFusionError) -> OpenError {
         let is_unanswered = is_unanswered(&error);
-        let wrong = self.wrong(told(&self.origin.unreadable(file, error)));
+        let wrong = self.wrong(owner_message(&self.origin.unreadable(file, error)));
         if is_unanswered { OpenError::Unavailable(wrong) } else { OpenError::Faulty(wrong) }
     }
 
@@ -202,7 +202,7 @@ fn names(schema: &Schema) -> Vec<String> {
 }
 
 /// Returns the message of an error for the owner, with its causes.
-fn told(error: &DataFusionError) -> String {
+fn owner_message(error: &DataFusionError) -> String {
     match error {
         DataFusionError::External(inner) => {
             inner.downcast_ref::<Error>().map_or_else(|| inner.to_string(), Error::owner_chain)

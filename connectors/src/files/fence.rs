@@ -41,6 +41,8 @@ pub(super) enum FenceError {
     Private,
     /// The path leads to a pipe, a socket or a device.
     Irregular,
+    /// The path leads back to a folder that it is in.
+    Loop,
     /// The path does not exist, or is not accessible.
     Unreadable(io::Error),
 }
@@ -63,6 +65,7 @@ impl FenceError {
                  correct the location"
             ),
             Self::Irregular => format!("{name} is neither a regular file nor a folder"),
+            Self::Loop => format!("{name} leads back to a folder that it is in: remove the link"),
             Self::Unreadable(error) => format!("{name} cannot be read: {error}"),
         }
     }

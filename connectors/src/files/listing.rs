@@ -1,12 +1,18 @@
 //! Lists the files of a port, again for every scan. Leaves out hidden files and files of other formats. The number of
 //! files is bounded.
 
-use futures::TryStreamExt;
+mod local;
+
+use futures::{StreamExt, TryStreamExt};
+use glob::Pattern;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use portolan_catalog::FileFormat;
 
 use super::format;
 use super::location::{Location, Refused, Selection, StoreAddress};
+
+/// The folder with the log of a Delta table.
+const DELTA_LOG: &str = "_delta_log";
 
 /// The reason why the files of a port cannot be listed.
 #[derive(Debug)]
@@ -19,7 +25,8 @@ pub(super) enum ListingError {
     Empty,
     /// The folder is a Delta table, in which some files no longer belong to the table.
     DeltaTable,
-    /// A file must not be read: it is outside of the source's root, or is no regular file.
+    /// A file or a folder must not be read: it is outside of the source's root, or is neither a regular file nor a
+    /// folder.
     Refused(Refused),
 }
 
@@ -57,7 +64,7 @@ pub(super) async fn list(
     location.checked(files).await.map_err(ListingError::Refused)
 }
 
-/// Returns the files that the store lists.
+/// Returns the files that the store lists, or those of the local folders.
 async fn found(
     store: &dyn ObjectStore,
     location: &Location,
@@ -72,10 +79,14 @@ async fn found(
         }
     }
     let mut files = Vec::new();
-    let mut listed = store.list(Some(&location.base));
-    while let Some(file) = listed.try_next().await.map_err(ListingError::Store)? {
+    let mut listed = match location.local_files() {
+        Some((local, base)) => local::list(location, local, base),
+        None => store.list(Some(&location.base)).map_err(ListingError::Store).boxed(),
+    };
+    while let Some(file) = listed.try_next().await? {
         let Some(below) = location.below_base(&file.location) else { continue };
-        if below.starts_with("_delta_log/") && !matches!(location.selection, Selection::Glob(_)) {
+        let is_of_log = below.split_once('/').is_some_and(|(folder, _)| folder == DELTA_LOG);
+        if is_of_log && !matches!(location.selection, Selection::Glob(_)) {
             return Err(ListingError::DeltaTable);
         }
         if is_wanted(below, location, format) && location.chooses(&file.location) && !is_marker(&file, format) {
@@ -95,20 +106,30 @@ async fn found(
 /// True if the file at this path below the base has data. The file is not hidden, and its extension belongs to the
 /// format unless a glob selects the extension.
 fn is_wanted(below: &str, location: &Location, format: FileFormat) -> bool {
-    let hidden = |segment: &str| segment.starts_with('.') || (segment.starts_with('_') && !segment.contains('='));
-    let asked_for = match &location.selection {
-        Selection::Glob(pattern) => {
-            // A glob may select hidden names or an extension explicitly.
-            let spelt = pattern.as_str();
-            let last = spelt.rsplit('/').next().unwrap_or(spelt);
-            if spelt.split('/').any(hidden) {
-                return true;
-            }
-            last.contains('.')
-        }
+    let extension_is_chosen = match &location.selection {
+        // A glob may select hidden names or an extension explicitly.
+        Selection::Glob(pattern) if has_hidden_segment(pattern) => return true,
+        Selection::Glob(pattern) => pattern.as_str().rsplit('/').next().is_some_and(|last| last.contains('.')),
         _ => false,
     };
-    !below.split('/').any(hidden) && (asked_for || format::has_extension(below, format))
+    !below.split('/').any(is_hidden) && (extension_is_chosen || format::has_extension(below, format))
+}
+
+/// True if the folder at this path below the base may have files with data, or shows that there are none.
+fn may_have_files(below: &str, location: &Location) -> bool {
+    let may_be_hidden = match &location.selection {
+        Selection::Glob(pattern) => has_hidden_segment(pattern),
+        _ => below == DELTA_LOG,
+    };
+    (may_be_hidden || !below.split('/').any(is_hidden)) && location.chooses_in(below)
+}
+
+fn has_hidden_segment(pattern: &Pattern) -> bool {
+    pattern.as_str().split('/').any(is_hidden)
+}
+
+fn is_hidden(segment: &str) -> bool {
+    segment.starts_with('.') || (segment.starts_with('_') && !segment.contains('='))
 }
 
 /// True if an empty file is only a marker. In a format with a footer, an empty file was cut short.

@@ -28,6 +28,7 @@ mod reach;
 mod readers;
 mod sample;
 mod scoped_store;
+mod secret;
 mod store;
 mod strict;
 mod table;
@@ -59,8 +60,9 @@ use self::file_calls::PortCalls;
 use self::format::{Encoding, compression_of};
 use self::layout::{Layout, one};
 use self::location::{LocalFiles, Location};
-pub use self::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, Secret, SourceOptions};
+pub use self::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, SourceOptions};
 use self::origin::{Origin, Redaction, is_unanswered};
+pub use self::secret::Secret;
 use self::table::FileTable;
 use crate::source::{Footprint, OpenError, OpenedPort, PortWriter, SourceCounters, SourceOpener};
 

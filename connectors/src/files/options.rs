@@ -1,11 +1,10 @@
-//! The options of sources in a node's config: credentials, the places that the credentials may go to, and limits. A
-//! secret is never shown. The config can have the secret itself, or name its environment variable or file.
+//! The options of sources in a node's config: credentials, the places that the credentials may go to, and limits.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+
+use super::secret::Secret;
 
 /// The options of one source, under `sources.<server>` in the config. A store without credentials in the config uses
 /// those of the environment, which go only to the provider's own hosts.
@@ -81,7 +80,7 @@ impl SourceOptions {
 
     /// True if the options themselves contain a secret.
     pub fn has_inline_secrets(&self) -> bool {
-        self.secrets().any(|secret| matches!(secret.0, SecretSource::Literal(_)))
+        self.secrets().any(Secret::is_inline)
     }
 
     fn secrets(&self) -> impl Iterator<Item = &Secret> {
@@ -204,118 +203,5 @@ impl AzureOptions {
 impl HttpOptions {
     pub(super) fn has_credentials(&self) -> bool {
         self.bearer_token.is_some() || self.username.is_some() || self.password.is_some()
-    }
-}
-
-/// A string that is never shown: the string itself, or a reference such as `{env: NAME}` or `{file: path}`.
-#[derive(Clone)]
-pub struct Secret(SecretSource);
-
-#[derive(Clone)]
-enum SecretSource {
-    Literal(String),
-    Env(String),
-    File(PathBuf),
-}
-
-impl Secret {
-    /// Wraps a string.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(SecretSource::Literal(text.into()))
-    }
-
-    /// Returns the file that contains the secret, if it is in a file.
-    fn file(&self) -> Option<&Path> {
-        match &self.0 {
-            SecretSource::File(path) => Some(path),
-            SecretSource::Literal(_) | SecretSource::Env(_) => None,
-        }
-    }
-
-    fn file_mut(&mut self) -> Option<&mut PathBuf> {
-        match &mut self.0 {
-            SecretSource::File(path) => Some(path),
-            SecretSource::Literal(_) | SecretSource::Env(_) => None,
-        }
-    }
-
-    /// Returns the string.
-    ///
-    /// # Errors
-    /// The environment variable or the file is missing or is not text. The error is a message for a person.
-    pub(super) fn reveal(&self) -> Result<String, String> {
-        match &self.0 {
-            SecretSource::Literal(text) => Ok(text.clone()),
-            SecretSource::Env(name) => {
-                std::env::var(name).map_err(|_| format!("the environment variable `{name}` is not set, or is not text"))
-            }
-            SecretSource::File(path) => match std::fs::read_to_string(path) {
-                Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
-                Err(e) => Err(format!("the secret in {} cannot be read: {e}", path.display())),
-            },
-        }
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SecretVisitor)
-    }
-}
-
-/// Parses a secret. A derived visitor would repeat a value of the wrong type in its error.
-struct SecretVisitor;
-
-const FORMS: &str = "a secret is text in quotes, `{env: NAME}` or `{file: path}`";
-
-impl<'de> Visitor<'de> for SecretVisitor {
-    type Value = Secret;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(FORMS)
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Secret, E> {
-        Ok(Secret::new(text))
-    }
-
-    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Secret, E> {
-        Err(E::custom(FORMS))
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Secret, E> {
-        Err(E::custom(FORMS))
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Secret, E> {
-        Err(E::custom(FORMS))
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Secret, E> {
-        Err(E::custom(FORMS))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Secret, A::Error> {
-        let entry = map.next_entry::<String, String>()?;
-        if entry.is_none() || map.next_key::<String>()?.is_some() {
-            return Err(A::Error::custom(FORMS));
-        }
-        match entry {
-            Some((key, name)) if key == "env" => Ok(Secret(SecretSource::Env(name))),
-            Some((key, path)) if key == "file" => Ok(Secret(SecretSource::File(path.into()))),
-            _ => Err(A::Error::custom(FORMS)),
-        }
     }
 }

@@ -16,6 +16,7 @@ use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 
+use super::endpoint::endpoint_url;
 use super::options::{NodeCredentials, NodeOptions, is_exposed};
 use super::protocol::{
     ACTION_HELLO, FragmentTicket, MAX_MESSAGE_BYTES, NodeHello, QUERY_ID_KEY, TRACEPARENT_KEY, TRACESTATE_KEY,
@@ -95,13 +96,7 @@ impl Connection {
     pub(super) fn new(site: &SiteId, options: &NodeOptions) -> Result<Self> {
         let url = site.as_str();
         let invalid = |what: &str| Error::new(ErrorKind::InvalidQuery, format!("node {url}: {what}"));
-        let (address, tls) = if let Some(rest) = url.strip_prefix("grpc+tls://") {
-            (format!("https://{rest}"), true)
-        } else if let Some(rest) = url.strip_prefix("grpc://").or_else(|| url.strip_prefix("grpc+tcp://")) {
-            (format!("http://{rest}"), false)
-        } else {
-            return Err(invalid("a node's URL starts with `grpc://` or `grpc+tls://`"));
-        };
+        let (address, tls) = endpoint_url(url)?;
         let mut endpoint = Endpoint::from_shared(address)
             .map_err(|e| invalid("the URL is malformed").with_source(e))?
             .connect_timeout(OPEN_TIMEOUT)

@@ -2,6 +2,7 @@
 
 pub mod checksum;
 mod connection;
+mod endpoint;
 pub mod keys;
 pub mod message;
 mod options;
@@ -12,6 +13,7 @@ mod site;
 pub mod status;
 pub mod token;
 
+pub use endpoint::endpoint_url;
 pub use keys::{NodeKey, PublicKey};
 pub use options::{NodeCredentials, NodeOptions, NodeTls, is_exposed};
 pub use site::NodeSite;

@@ -27,7 +27,7 @@ use tokio::time::{Instant, timeout};
 use self::columns::Sampled;
 use self::sample::{Bounds, RUNS, Sample};
 use self::scan::{ScanColumn, ScanStatistics};
-pub use self::value::statistic_value;
+pub use self::value::{SECONDS_A_DAY, statistic_value};
 use self::width::{fixed_width, is_nested};
 use crate::panics::caught_async;
 use crate::source::{Footprint, LocalDomain, OPENINGS, OpenedPort, SourceOpener};

@@ -7,7 +7,8 @@ use portolan_catalog::StatisticValue;
 /// improve estimates.
 const MAX_TEXT_BYTES: usize = 256;
 
-const SECONDS_A_DAY: f64 = 86_400.0;
+/// The number of seconds of a day. Statistics have dates in days, and times in seconds.
+pub const SECONDS_A_DAY: f64 = 86_400.0;
 
 /// Returns the value on the scale of its type, in the units of [`StatisticValue`]. Returns `None` for NULL, for numbers
 /// that are not finite, for long strings, and for types without a scale.

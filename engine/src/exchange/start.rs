@@ -94,7 +94,7 @@ impl Start {
         let restrictions: Vec<_> = self.filters.iter().map(|f| Restriction::of(f.as_ref())).collect();
         let mut report = KeyReport { expected: plan.keys, waited, ..KeyReport::default() };
         if restrictions.iter().any(Restriction::rejects_all_rows) {
-            report.not_asked = true;
+            report.not_requested = true;
             self.set_report(report);
             return None;
         }

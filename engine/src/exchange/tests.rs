@@ -206,7 +206,9 @@ async fn the_cheapest_form_is_chosen_and_reported() {
     let counters = edges.iter().find(|e| e.key_report().is_some()).unwrap().counters();
     assert_eq!(counters.bytes_sent.load(Ordering::Relaxed), report.bytes as u64);
     let surprised = KeyPlan { keys: 4.0, ..keys(None).unwrap() };
-    assert!(mesh.run(INNER, Some(surprised), true).await.report().deviates);
+    let report = mesh.run(INNER, Some(surprised), true).await.report();
+    assert!(report.deviates, "{report}");
+    assert!(report.to_string().starts_with("98 keys (4 expected), far from the estimate, sent as "), "{report}");
 }
 
 #[tokio::test]

@@ -83,8 +83,13 @@ impl Admission {
     ///
     /// # Errors
     /// `ResourceExhausted`.
-    pub(crate) fn enter_ahead(&self, kind: Admitted, principal: &Principal, allowance: &Allowance) -> Result<Slot> {
-        self.places(kind).enter_ahead(&entrant(kind, principal, allowance))
+    pub(crate) fn enter_speculatively(
+        &self,
+        kind: Admitted,
+        principal: &Principal,
+        allowance: &Allowance,
+    ) -> Result<Slot> {
+        self.places(kind).enter_speculatively(&entrant(kind, principal, allowance))
     }
 
     /// Gives free places to those who wait, because there is no pressure any more.
@@ -146,8 +151,8 @@ mod tests {
             self.admission.enter(kind, principal, &self.limits.allowance(principal), deadline).await
         }
 
-        fn ahead(&self, principal: &Principal) -> Result<Slot> {
-            self.admission.enter_ahead(Admitted::Query, principal, &self.limits.allowance(principal))
+        fn speculative(&self, principal: &Principal) -> Result<Slot> {
+            self.admission.enter_speculatively(Admitted::Query, principal, &self.limits.allowance(principal))
         }
     }
 
@@ -191,15 +196,15 @@ mod tests {
     #[tokio::test]
     async fn half_of_the_places_are_for_those_who_ask() {
         let trial = Trial::new(4, 0);
-        let ahead: Vec<_> = std::iter::from_fn(|| trial.ahead(&ann()).ok()).collect();
-        assert_eq!(ahead.len(), 2);
+        let speculative: Vec<_> = std::iter::from_fn(|| trial.speculative(&ann()).ok()).collect();
+        assert_eq!(speculative.len(), 2);
         let bob = Principal::new("bob");
         let asked =
             [trial.enter(Admitted::Query, &bob).await.unwrap(), trial.enter(Admitted::Query, &bob).await.unwrap()];
-        assert_eq!(trial.ahead(&ann()).unwrap_err().kind(), ErrorKind::ResourceExhausted);
-        drop((ahead, asked));
-        trial.ahead(&ann()).unwrap();
-        assert_eq!(Trial::new(1, 9).ahead(&ann()).unwrap_err().kind(), ErrorKind::ResourceExhausted);
+        assert_eq!(trial.speculative(&ann()).unwrap_err().kind(), ErrorKind::ResourceExhausted);
+        drop((speculative, asked));
+        trial.speculative(&ann()).unwrap();
+        assert_eq!(Trial::new(1, 9).speculative(&ann()).unwrap_err().kind(), ErrorKind::ResourceExhausted);
     }
 
     #[tokio::test]
@@ -212,7 +217,7 @@ mod tests {
             let error = trial.enter(kind, &ann).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{error}");
         }
-        assert!(trial.ahead(&ann).is_err());
+        assert!(trial.speculative(&ann).is_err());
         // Administrators and queries on the node itself find out why.
         let admin = trial.enter(Admitted::Query, &root).await.unwrap();
         let _view = trial.enter(Admitted::SystemQuery, &ann).await.unwrap();

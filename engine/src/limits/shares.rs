@@ -40,7 +40,7 @@ pub struct Share {
 }
 
 /// The tables of all sessions together may hold the memory of queries divided by this number.
-const SHARE_OF_SESSIONS: usize = 4;
+const SESSION_TABLES_DIVISOR: usize = 4;
 
 /// The resources that one principal may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub(crate) struct Allowance {
 impl Limits {
     /// Returns the memory of the tables of all sessions together, in bytes.
     pub(crate) fn all_session_tables(&self) -> usize {
-        self.memory / SHARE_OF_SESSIONS
+        self.memory / SESSION_TABLES_DIVISOR
     }
 
     /// Returns the resources that a principal may use.

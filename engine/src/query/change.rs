@@ -157,7 +157,7 @@ impl Prepared {
         self.held(rows).await
     }
 
-    /// Returns all rows of a query whose result stays in the session.
+    /// Returns all rows of a query whose result stays in the session, in memory of their own.
     async fn held(&self, mut rows: QueryStream) -> Result<Vec<RecordBatch>> {
         let limit = self.session.engine.limits.session_tables;
         let (mut batches, mut bytes) = (vec![], 0);
@@ -228,9 +228,9 @@ fn without(seen: &TableContent, removed: &BTreeSet<u64>) -> Result<TableContent>
         let next = first + batch.num_rows() as u64;
         let kept: BooleanArray = (first..next).map(|n| Some(!removed.contains(&n))).collect();
         first = next;
-        filter_record_batch(batch, &kept)
+        compact(&filter_record_batch(batch, &kept).map_err(internal)?)
     };
-    let batches = seen.batches.iter().map(keep).collect::<Result<Vec<_>, _>>().map_err(internal)?;
+    let batches = seen.batches.iter().map(keep).collect::<Result<Vec<_>>>()?;
     TableContent::new(seen.schema.clone(), &batches)
 }
 
@@ -268,7 +268,7 @@ fn updated(seen: &TableContent, columns: &[usize], rows: &[RecordBatch]) -> Resu
     let options = RecordBatchOptions::new().with_row_count(Some(old.num_rows()));
     let batch = RecordBatch::try_new_with_options(seen.schema.clone(), arrays, &options)
         .map_err(|e| Error::new(ErrorKind::InvalidQuery, "a new value does not fit its column").with_source(e))?;
-    Ok((TableContent::new(seen.schema.clone(), &[batch])?, places.len() as u64))
+    Ok((TableContent::new(seen.schema.clone(), &[compact(&batch)?])?, places.len() as u64))
 }
 
 fn internal(error: ArrowError) -> Error {

@@ -146,7 +146,7 @@ async fn into_table(
     }
 }
 
-/// Returns the rows, if they fit into the memory of a session's tables.
+/// Returns the rows in memory of their own, if they fit into the memory of a session's tables.
 async fn bounded(
     session: &SessionHandle,
     mut rows: BoxStream<'static, Result<RecordBatch>>,
@@ -202,10 +202,7 @@ async fn into_port(
 }
 
 /// Returns the rows, which end with an error if the upload or its session is stopped.
-fn until_stopped(
-    rows: BoxStream<'static, Result<RecordBatch>>,
-    stop: Stop,
-) -> BoxStream<'static, Result<RecordBatch>> {
+fn until_stopped(rows: BoxStream<'static, Result<RecordBatch>>, stop: Stop) -> BoxStream<'static, Result<RecordBatch>> {
     stream::unfold((rows, stop), |(mut rows, stop)| async move {
         let next = tokio::select! {
             biased;

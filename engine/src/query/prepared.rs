@@ -1,22 +1,19 @@
-//! A parsed and planned statement, and the values of its parameters.
+//! A parsed and planned statement, and its runs.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::common::ParamValues;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{Cast, Expr, LogicalPlan, TryCast};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
 
+use super::parameters::{parameters, with_values};
 use super::settings::{reset, set, show, show_schema};
 use super::{Entry, Query, QueryStream, session_state};
 use crate::bounds::{check_plan, check_types};
-use crate::execution::conform::lossless;
-use crate::execution::errors::{from_datafusion, planning_timed_out};
+use crate::execution::errors::planning_timed_out;
 use crate::mesh::MeshView;
 use crate::metrics::WorkKind;
 use crate::names::SessionNames;
@@ -24,7 +21,7 @@ use crate::planner::analyse_statement;
 use crate::planner::resolve::change::Change;
 use crate::planner::resolve::{Assignment, Resolved, resolve};
 use crate::state::SessionHandle;
-use crate::{Error, ErrorKind, Result, TraceContext, explain};
+use crate::{Result, TraceContext, explain};
 
 /// The time beyond its limit after which nobody waits for a statement that does not report its deadline.
 const BACKSTOP: Duration = Duration::from_secs(5);
@@ -190,7 +187,7 @@ impl Prepared {
     ///
     /// # Errors
     /// As [`Prepared::execute`]; `ResourceExhausted` if there is no place.
-    pub async fn execute_ahead(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
+    pub async fn execute_speculatively(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
         self.enter(parameters, Entry::Speculative).await
     }
 
@@ -301,37 +298,9 @@ impl Prepared {
 
     /// Returns the plan with values for its parameters, and analyses it.
     pub(super) fn bind(&self, plan: LogicalPlan, values: &[ScalarValue]) -> Result<LogicalPlan> {
-        let fields = self.parameters.fields();
-        if values.len() != fields.len() {
-            return Err(Error::new(
-                ErrorKind::InvalidQuery,
-                format!("expected {} parameters, got {} values", fields.len(), values.len()),
-            ));
-        }
-        if values.is_empty() {
-            return Ok(plan);
-        }
-        let fit = |(value, field): (&ScalarValue, &Arc<Field>)| {
-            if value.is_null() {
-                return ScalarValue::try_from(field.data_type()).map_err(|e| from_datafusion(&e));
-            }
-            if field.data_type().is_null() || *field.data_type() == value.data_type() {
-                return Ok(value.clone());
-            }
-            let wrong = || {
-                let what = format!("the value of {} is not a valid {}", field.name(), field.data_type());
-                Error::new(ErrorKind::InvalidQuery, what)
-            };
-            let array = value.to_array().map_err(|e| wrong().with_source(e))?;
-            let cast = lossless(&array, field.data_type()).map_err(|e| match e {
-                Some(e) => wrong().with_source(e),
-                None => wrong(),
-            })?;
-            ScalarValue::try_from_array(&cast, 0).map_err(|e| wrong().with_source(e))
-        };
-        let values = values.iter().zip(fields).map(fit).collect::<Result<Vec<_>>>()?;
-        let plan = plan.with_param_values(ParamValues::from(values)).map_err(|e| from_datafusion(&e))?;
-        self.analyse(plan)
+        let plan = with_values(plan, &self.parameters, values)?;
+        // A plan without parameters is analysed already.
+        if values.is_empty() { Ok(plan) } else { self.analyse(plan) }
     }
 
     /// Gives every expression of a plan its type.
@@ -365,54 +334,4 @@ fn promised(resolved: &Resolved) -> SchemaRef {
 pub(super) fn nullable(schema: &Schema) -> SchemaRef {
     let fields: Vec<_> = schema.fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true)).collect();
     Arc::new(Schema::new(fields))
-}
-
-/// Returns the parameters, `$1` first.
-fn parameters(plan: &LogicalPlan) -> Result<SchemaRef> {
-    let found = plan.get_parameter_types().map_err(|e| from_datafusion(&e))?;
-    let mut told = told_types(plan).map_err(|e| from_datafusion(&e))?;
-    let mut numbered = vec![];
-    for (name, data_type) in found {
-        let number: usize = name.trim_start_matches('$').parse().ok().filter(|n| *n > 0).ok_or_else(|| {
-            Error::new(ErrorKind::InvalidQuery, format!("expected a parameter `$1`, `$2`, …, got `{name}`"))
-        })?;
-        numbered.push((number, data_type.or_else(|| told.remove(&name)).unwrap_or(DataType::Null)));
-    }
-    numbered.sort_by_key(|(number, _)| *number);
-    if let Some((i, (number, _))) = numbered.iter().enumerate().find(|(i, (number, _))| *number != i + 1) {
-        return Err(Error::new(
-            ErrorKind::InvalidQuery,
-            format!("the statement has a parameter ${number} but no ${}", i + 1),
-        ));
-    }
-    let fields: Vec<_> = numbered.into_iter().map(|(n, t)| Field::new(format!("${n}"), t, true)).collect();
-    Ok(Arc::new(Schema::new(fields)))
-}
-
-/// Returns the types of parameters that DataFusion does not infer: those of casts, and of LIMIT and OFFSET.
-fn told_types(plan: &LogicalPlan) -> datafusion::error::Result<HashMap<String, DataType>> {
-    let mut told = HashMap::new();
-    plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::Limit(limit) = node {
-            for bound in [&limit.skip, &limit.fetch].into_iter().flatten() {
-                bound.apply(|e| {
-                    if let Expr::Placeholder(parameter) = e {
-                        told.insert(parameter.id.clone(), DataType::Int64);
-                    }
-                    Ok(TreeNodeRecursion::Continue)
-                })?;
-            }
-        }
-        node.apply_expressions(|e| {
-            e.apply(|e| {
-                if let Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) = e
-                    && let Expr::Placeholder(parameter) = expr.as_ref()
-                {
-                    told.entry(parameter.id.clone()).or_insert_with(|| field.data_type().clone());
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
-    })?;
-    Ok(told)
 }

@@ -110,7 +110,7 @@ impl QueryStream {
             operators: plan
                 .map(|ready| explain::local_operators(ready.physical.as_ref(), Some(&ready.planned.placed)))
                 .unwrap_or_default(),
-            pulled: self.progress.now().edges.into_iter().take(MOST_EDGES_TOLD).map(pulled).collect(),
+            pulled: self.progress.now().edges.into_iter().take(MOST_EDGES_REPORTED).map(pulled).collect(),
             // The code that sends the rows on measures this.
             producing_ms: None,
         }
@@ -118,7 +118,7 @@ impl QueryStream {
 }
 
 /// The largest number of edges beyond its own that a caller receives.
-const MOST_EDGES_TOLD: usize = 1000;
+const MOST_EDGES_REPORTED: usize = 1000;
 
 fn pulled(edge: EdgeProgress) -> PulledRows {
     let EdgeProgress { domains, site, rows, bytes, bytes_sent, .. } = edge;

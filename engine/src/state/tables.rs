@@ -12,7 +12,6 @@ use portolan_catalog::nearest::nearest;
 use portolan_connectors::lock;
 
 use crate::execution::budget::Budget;
-use crate::execution::compact::compact;
 use crate::execution::conform::conform;
 use crate::{Error, ErrorKind, Result};
 
@@ -51,13 +50,14 @@ pub(crate) struct TableContent {
 }
 
 impl TableContent {
-    /// Returns a content with these columns and copies of these rows.
+    /// Returns a content with these columns and rows. The rows have memory of their own
+    /// ([`compact`](crate::execution::compact::compact)): otherwise a table would hold the memory of other rows, too.
     ///
     /// # Errors
     /// `InvalidQuery` if a value does not fit its column.
     pub(crate) fn new(schema: SchemaRef, batches: &[RecordBatch]) -> Result<Self> {
         let batches = batches.iter().filter(|batch| batch.num_rows() > 0);
-        let batches = batches.map(|batch| compact(&conform(batch, &schema)?)).collect::<Result<_>>()?;
+        let batches = batches.map(|batch| conform(batch, &schema)).collect::<Result<_>>()?;
         Ok(Self { schema, batches })
     }
 
@@ -155,7 +155,7 @@ impl SessionTables {
         *tables = Tables::default();
     }
 
-    /// Appends rows to a table, even if other statements appended rows meanwhile.
+    /// Appends rows, which have memory of their own, to a table, even if other statements appended rows meanwhile.
     ///
     /// # Errors
     /// `InvalidQuery` if a value does not fit its column, or the table no longer has the `seen` columns; `NotFound`;
@@ -248,10 +248,11 @@ pub(crate) fn unknown(name: &str, tables: &BTreeMap<String, Arc<TableContent>>) 
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use arrow::array::{ArrayRef, Int64Array, StringViewArray};
+    use arrow::array::{Array, ArrayRef, Int64Array, StringViewArray};
     use arrow::datatypes::{DataType, Field, Schema};
 
     use super::*;
+    use crate::execution::compact::compact;
 
     fn rows(values: impl IntoIterator<Item = i64>) -> RecordBatch {
         RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from_iter_values(values)) as ArrayRef)]).unwrap()
@@ -286,13 +287,15 @@ mod tests {
         let texts = (0..80_000).map(|i| Some(format!("a string that is too long for a view {i}")));
         let texts: StringViewArray = texts.collect();
         let all = RecordBatch::try_from_iter([("t", Arc::new(texts) as ArrayRef)]).unwrap();
-        let slices: Vec<_> = (0..10).map(|i| all.slice(i * 8000, 8000)).collect();
+        let slices: Vec<_> = (0..10).map(|i| compact(&all.slice(i * 8000, 8000)).unwrap()).collect();
         // 16 bytes of a view, and the bytes of a string.
         let expected = 80_000 * (16 + 43);
         let content = TableContent::new(all.schema(), &slices).unwrap();
         assert!(content.bytes() < expected * 11 / 10, "{} bytes, expected {expected}", content.bytes());
-        let few = TableContent::new(all.schema(), &[all.slice(7, 10)]).unwrap();
+        let few = TableContent::new(all.schema(), &[compact(&all.slice(7, 10)).unwrap()]).unwrap();
         assert!(few.bytes() < 10_000, "{} bytes", few.bytes());
+        // Rows with memory of their own are not copied again.
+        assert!(slices[0].column(0).to_data().ptr_eq(&content.batches[0].column(0).to_data()));
     }
 
     #[test]

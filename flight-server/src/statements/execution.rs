@@ -81,7 +81,7 @@ impl Execution {
     async fn run(&self, parameters: &[ScalarValue], when: When) -> Result<QueryStream> {
         let rows = match when {
             When::Asked => self.prepared.execute(parameters).await?,
-            When::Speculative => self.prepared.execute_ahead(parameters).await?,
+            When::Speculative => self.prepared.execute_speculatively(parameters).await?,
         };
         if !same_columns(&rows.schema(), &self.schema) {
             return Err(Error::new(

@@ -7,10 +7,9 @@ use std::path::Path;
 use argon2::PasswordHash;
 use portolan_catalog::yaml::Document;
 use portolan_catalog::{Diagnostic, Diagnostics, is_printable};
-use portolan_connectors::node::is_exposed;
+use portolan_connectors::node::{endpoint_url, is_exposed};
 
 use super::{NodeConfig, PeerConfig, tokens};
-use crate::client::endpoint_url;
 
 /// Collects the faults of a config, each with its place in the file.
 pub(super) struct Check<'a> {

@@ -188,7 +188,7 @@ impl NodeConfig {
         if self.node.name.is_some() != self.node.key.is_some() {
             check.report("/node", "a node that signs has a `name` and a `key`; `portolan node-key` makes one");
         } else if let Err(e) = self.identity() {
-            check.report("/node/key", &e.chain());
+            check.report("/node/key", &e.owner_chain());
         }
         for (i, audience) in self.node.audiences.iter().enumerate() {
             if audience.is_empty() {
@@ -201,7 +201,7 @@ impl NodeConfig {
                 check.report(&format!("/trusted_nodes/{i}/name"), message);
             }
             if let Err(e) = node.key.load() {
-                check.report(&format!("/trusted_nodes/{i}/key"), &e.chain());
+                check.report(&format!("/trusted_nodes/{i}/key"), &e.owner_chain());
             }
             if let Some(other) = node.other_node() {
                 let message =

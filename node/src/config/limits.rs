@@ -8,9 +8,9 @@ use crate::units::{Length, Size, SizeOrZero};
 
 /// By default, all queries together may hold the memory of the host divided by this number. The rest is for session
 /// tables, for rows and plans that no operator accounts for, and for the process itself.
-const SHARE_OF_HOST: u64 = 2;
+const HOST_MEMORY_DIVISOR: u64 = 2;
 /// By default, one query may hold the memory of all queries divided by this number.
-const SHARE_OF_QUERY: usize = 4;
+const QUERY_MEMORY_DIVISOR: usize = 4;
 
 /// The limits of the node's queries and connections. [`Limits`] and
 /// [`ServerLimits`](portolan_flight_server::ServerLimits) have their meanings, and the defaults of all but the memory.
@@ -58,12 +58,12 @@ impl NodeConfig {
         let (given, mut limits) = (&self.limits, Limits::default());
         let host = self.host_memory(found);
         limits.host_memory = host.filter(|_| given.host_memory != Some(SizeOrZero(0)));
-        if let Some(bytes) = given.memory.map(|size| size.0).or(host.map(|bytes| bytes / SHARE_OF_HOST)) {
+        if let Some(bytes) = given.memory.map(|size| size.0).or(host.map(|bytes| bytes / HOST_MEMORY_DIVISOR)) {
             limits.memory = usize::try_from(bytes).unwrap_or(usize::MAX);
         }
         limits.query_memory = match given.query_memory {
             Some(Size(bytes)) => usize::try_from(bytes).unwrap_or(usize::MAX),
-            None => limits.memory / SHARE_OF_QUERY,
+            None => limits.memory / QUERY_MEMORY_DIVISOR,
         };
         if let Some(Length(time)) = given.query_timeout {
             limits.query_timeout = time;

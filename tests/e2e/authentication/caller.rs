@@ -10,7 +10,7 @@ use arrow_flight::{FlightDescriptor, HandshakeRequest, Ticket};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures::{TryStreamExt, stream};
-use portolan_node::client::endpoint_url;
+use portolan_connectors::node::endpoint_url;
 use prost::Message;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};

@@ -201,8 +201,8 @@ async fn a_csv_value_or_row_that_does_not_fit_is_an_error() {
         ("id,day\n2,2024-01-01\n", "SELECT id FROM t"),
     ] {
         fixture.write("b.csv", bad);
-        let told = fails_at(&context, sql, "/b.csv").await;
-        assert!(!told.contains("hidden"), "{told}");
+        let message = fails_at(&context, sql, "/b.csv").await;
+        assert!(!message.contains("hidden"), "{message}");
     }
 }
 
@@ -219,8 +219,8 @@ async fn a_json_value_that_does_not_fit_is_an_error() {
     // The port opens: other numbers of the column may be integers.
     fs::write(&path, "{\"id\":1.5}\n").unwrap();
     let (_, context) = fixture.open().await.unwrap();
-    let told = fails_at(&context, "SELECT id FROM t", "/b.json").await;
-    assert!(told.contains("`1.5` is no whole number"), "{told}");
+    let message = fails_at(&context, "SELECT id FROM t", "/b.json").await;
+    assert!(message.contains("`1.5` is no whole number"), "{message}");
 
     let fixture = Fixture::new(FileFormat::Csv, "o.csv", &[("id", "integer")]);
     fixture.write("o.csv", "id\n1\n2.0\n");
@@ -262,8 +262,8 @@ async fn a_json_number_is_whole_by_its_digits() {
         "1e99999999999",
     ] {
         fs::write(&path, format!("{{\"i\":{text}}}\n")).unwrap();
-        let told = fails_at(&context, "SELECT i FROM t", "/a.json").await;
-        assert!(told.contains(&format!("`{text}` is no whole number of 64 bits")), "{told}");
+        let message = fails_at(&context, "SELECT i FROM t", "/a.json").await;
+        assert!(message.contains(&format!("`{text}` is no whole number of 64 bits")), "{message}");
     }
 }
 
@@ -387,8 +387,8 @@ async fn a_file_that_comes_later_is_read_without_loss_or_not_at_all() {
                 let count = first.len() + second.len();
                 assert!(read.unwrap_or_else(|e| panic!("{types}: {e}")).starts_with(&format!("| {count} ")), "{types}");
             } else {
-                let told = named(&read.expect_err(&types), "/b.parquet");
-                assert!(told.contains("column `c` is ") && told.contains(" in the port"), "{types}: {told}");
+                let message = named(&read.expect_err(&types), "/b.parquet");
+                assert!(message.contains("column `c` is ") && message.contains(" in the port"), "{types}: {message}");
             }
         }
     }
@@ -409,8 +409,8 @@ async fn an_arrow_file_that_changes_its_type_after_planning_is_refused() {
     let (_, context) = fixture.open().await.unwrap();
     let plan = context.sql("SELECT c FROM t").await.unwrap().create_physical_plan().await.unwrap();
     write(Arc::new(Float64Array::from(vec![2.7])));
-    let told = named(&collect(plan, context.task_ctx()).await.unwrap_err(), "/a.arrow");
-    assert!(told.contains("column `c`: it is Float64 here and Int64 in the port"), "{told}");
+    let message = named(&collect(plan, context.task_ctx()).await.unwrap_err(), "/a.arrow");
+    assert!(message.contains("column `c`: it is Float64 here and Int64 in the port"), "{message}");
     // A narrower type is read.
     write(Arc::new(Int64Array::from(vec![1])));
     let plan = context.sql("SELECT c FROM t").await.unwrap().create_physical_plan().await.unwrap();
@@ -452,8 +452,8 @@ async fn maps_of_structs_with_other_fields_are_refused() {
     let read = rows(&context, "SELECT c FROM t").await.unwrap();
     assert!(read.contains("{k: {a: 1}}") && read.contains("{k: {a: 5000000000}}"), "{read}");
     file("c.parquet", vec![("a", wide.clone()), ("b", narrow.clone())]);
-    let told = fails_at(&context, "SELECT c FROM t", "/c.parquet").await;
-    assert!(told.contains("column `c` is Map(") && told.contains(" in the port"), "{told}");
+    let message = fails_at(&context, "SELECT c FROM t", "/c.parquet").await;
+    assert!(message.contains("column `c` is Map(") && message.contains(" in the port"), "{message}");
     let refused = fixture.refused().await;
     assert!(refused.contains("column `c` is Map("), "{refused}");
 }

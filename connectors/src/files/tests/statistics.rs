@@ -206,5 +206,5 @@ async fn changed_files_change_what_is_told() {
 
     std::fs::remove_file(fixture.path("data/a.parquet")).unwrap();
     std::fs::remove_file(fixture.path("data/b.parquet")).unwrap();
-    assert!(changed_statistics(&domain, &sources, &runtime).await.is_empty(), "what cannot be seen is not told anew");
+    assert!(changed_statistics(&domain, &sources, &runtime).await.is_empty(), "files that are gone have no statistics");
 }

@@ -21,7 +21,7 @@ pub(crate) struct KeyReport {
     /// True if the number of keys is far from the expected number (`portolan.adapt_factor`).
     pub(crate) deviates: bool,
     /// True if no row could match, so that the owner got no request.
-    pub(crate) not_asked: bool,
+    pub(crate) not_requested: bool,
     /// The reasons why keys were not sent, join by join.
     pub(crate) reasons: Vec<String>,
 }
@@ -29,14 +29,14 @@ pub(crate) struct KeyReport {
 impl fmt::Display for KeyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let waited = self.waited.as_secs_f64() * 1e3;
-        if self.not_asked {
-            return write!(f, "no keys, so that no row could match and the owner was not asked; waited {waited:.0} ms");
+        if self.not_requested {
+            return write!(f, "no keys, so no row could match and the owner got no request; waited {waited:.0} ms");
         }
         match self.keys {
             Some(keys) => write!(f, "{keys} keys ({:.0} expected", self.expected)?,
             None => write!(f, "no keys known ({:.0} expected", self.expected)?,
         }
-        write!(f, "{})", if self.deviates { ", decided again" } else { "" })?;
+        write!(f, "{})", if self.deviates { ", far from the estimate" } else { "" })?;
         if !self.forms.is_empty() {
             let forms: Vec<_> = self.forms.iter().map(|form| word(*form)).collect();
             write!(f, ", sent as {} in {} bytes", forms.join(" and "), self.bytes)?;

@@ -159,7 +159,7 @@ impl FairQueue {
     }
 
     /// Takes a place if more than half of the places are free.
-    pub(super) fn enter_ahead(self: &Arc<Self>, entrant: &Entrant) -> Result<Slot> {
+    pub(super) fn enter_speculatively(self: &Arc<Self>, entrant: &Entrant) -> Result<Slot> {
         let mut state = lock(&self.state);
         let free = self.places.saturating_sub(state.running);
         let own = state.lines.get(&entrant.account).map_or(0, |line| line.running);

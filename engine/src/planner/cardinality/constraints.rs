@@ -7,9 +7,10 @@ use arrow::datatypes::DataType;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use portolan_catalog::{ColumnStatistics, StatisticValue};
 
-use super::Cardinality;
 use super::expressions::{self, stripped};
+use super::{Cardinality, DAYS_OR_SECONDS};
 use portolan_connectors::statistic_value;
+use portolan_connectors::statistics::SECONDS_A_DAY;
 
 /// An end of an interval. Its value is `None` if it is known only at execution (a parameter, a subquery).
 #[derive(Clone, Debug, PartialEq)]
@@ -234,10 +235,6 @@ struct Subject<'a> {
     magnitude: f64,
 }
 
-/// A number that distinguishes days from seconds since 1970: no date has so many days, and so many seconds are less
-/// than a fortnight.
-const DAYS_OR_SECONDS: f64 = 1e6;
-
 impl<'a> Subject<'a> {
     fn of(input: &Cardinality, expr: &'a Expr) -> Self {
         let (expr, cast) = stripped(expr);
@@ -251,18 +248,17 @@ impl<'a> Subject<'a> {
     /// Returns a value on the scale of the expression below its casts. For example, a timestamp may be cast to a date
     /// and compared with a date: the date is in days, and the timestamp's range is in seconds.
     fn value(&self, expr: &Expr) -> Option<StatisticValue> {
-        const SECONDS: f64 = 86_400.0;
         let Expr::Literal(literal, _) = stripped(expr).0 else { return None };
         match (statistic_value(literal)?, self.cast) {
             (StatisticValue::Number(days), Some(DataType::Date32 | DataType::Date64))
                 if self.magnitude > DAYS_OR_SECONDS =>
             {
-                Some(StatisticValue::Number(days * SECONDS))
+                Some(StatisticValue::Number(days * SECONDS_A_DAY))
             }
             (StatisticValue::Number(seconds), Some(DataType::Timestamp(..)))
                 if self.magnitude > 0.0 && self.magnitude < DAYS_OR_SECONDS =>
             {
-                Some(StatisticValue::Number(seconds / SECONDS))
+                Some(StatisticValue::Number(seconds / SECONDS_A_DAY))
             }
             (value, _) => Some(value),
         }

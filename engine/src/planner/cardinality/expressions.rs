@@ -6,8 +6,9 @@ use arrow::datatypes::DataType;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use portolan_catalog::{ColumnStatistics, StatisticValue};
 
-use super::{Cardinality, float, functions};
+use super::{Cardinality, DAYS_OR_SECONDS, float, functions};
 use portolan_connectors::statistic_value;
+use portolan_connectors::statistics::SECONDS_A_DAY;
 
 /// The maximum depth of nested expressions that are read.
 const DEPTH: usize = 32;
@@ -91,7 +92,6 @@ pub(super) fn distinct(input: &Cardinality, expr: &Expr) -> Option<f64> {
 }
 
 fn values(input: &Cardinality, expr: &Expr, depth: usize) -> Option<f64> {
-    const SECONDS: f64 = 86_400.0;
     if depth > DEPTH {
         return None;
     }
@@ -103,8 +103,8 @@ fn values(input: &Cardinality, expr: &Expr, depth: usize) -> Option<f64> {
             let distinct = float(known.distinct?);
             match (cast, range(known)) {
                 // The number of days in a range of timestamps.
-                (Some(DataType::Date32 | DataType::Date64), Some((min, max))) if max - min > 1e6 => {
-                    Some(distinct.min((max - min) / SECONDS + 1.0))
+                (Some(DataType::Date32 | DataType::Date64), Some((min, max))) if max - min > DAYS_OR_SECONDS => {
+                    Some(distinct.min((max - min) / SECONDS_A_DAY + 1.0))
                 }
                 _ => Some(distinct),
             }

@@ -5,7 +5,8 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use portolan_catalog::{ColumnStatistics, StatisticValue};
 
 use super::expressions::{range, stripped};
-use super::{Cardinality, count, float};
+use super::{Cardinality, DAYS_OR_SECONDS, count, float};
+use portolan_connectors::statistics::SECONDS_A_DAY;
 
 /// The assumed number of different characters at one position of a string. Most of them are digits.
 const CHARACTERS: f64 = 10.0;
@@ -101,7 +102,7 @@ fn number(expr: &Expr) -> Option<f64> {
 /// Returns the first and the last day since 1970. A range that is too wide for days is in seconds.
 fn days(column: &ColumnStatistics) -> Option<(f64, f64)> {
     let (min, max) = range(column)?;
-    let unit = if min.abs().max(max.abs()) > 1e6 { 86_400.0 } else { 1.0 };
+    let unit = if min.abs().max(max.abs()) > DAYS_OR_SECONDS { SECONDS_A_DAY } else { 1.0 };
     Some((min / unit, max / unit))
 }
 

@@ -48,6 +48,13 @@ pub(crate) const ASSUMED_ROWS: f64 = 100_000.0;
 /// The assumed rows with the same value, if there are no statistics (System R's 1/10 for `column = value`, 1979).
 const ASSUMED_ROWS_PER_VALUE: f64 = 10.0;
 
+/// The assumed number of values in a list.
+const LIST_LENGTH: f64 = 4.0;
+
+/// A number that distinguishes days from seconds since 1970: no date has so many days, and so many seconds are less
+/// than a fortnight.
+const DAYS_OR_SECONDS: f64 = 1e6;
+
 /// More rows than any plan returns. This limit keeps products of large inputs finite.
 const MAX_ROWS: f64 = 1e30;
 

@@ -7,12 +7,13 @@ use datafusion::logical_expr::{Distinct, Expr, FetchType, Limit, LogicalPlan, Sk
 use portolan_catalog::ColumnStatistics;
 
 use super::expressions::{self, range, stripped};
-use super::{ASSUMED_ROWS, Cardinality, aggregate, constraints, count, estimate, float, join, sane, scan, selectivity};
+use super::{
+    ASSUMED_ROWS, Cardinality, LIST_LENGTH, aggregate, constraints, count, estimate, float, join, sane, scan,
+    selectivity,
+};
 use crate::plan::Exchange;
 use portolan_connectors::statistic_value;
 
-/// The assumed number of values in a list. Unnesting makes a row of each.
-const LIST_LENGTH: f64 = 4.0;
 /// The assumed number of rounds of a recursive query.
 const ROUNDS: f64 = 10.0;
 /// The largest number of literal rows that are read for column statistics.

@@ -3,12 +3,10 @@
 use arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchema};
 
-use super::Cardinality;
+use super::{Cardinality, LIST_LENGTH};
 
 /// The assumed bytes of a string or another value of variable width.
 const ASSUMED_BYTES: f64 = 24.0;
-/// The assumed number of values in a list.
-const ASSUMED_LIST_LENGTH: f64 = 4.0;
 /// The view of a value in a view array.
 const VIEW_BYTES: f64 = 16.0;
 /// A value's bit in the validity bitmap.
@@ -42,7 +40,7 @@ fn value_bytes(data_type: &DataType, width: Option<f64>) -> f64 {
             width.unwrap_or_else(|| f64::from((*length).max(0)) * value_bytes(item.data_type(), None))
         }
         DataType::List(item) | DataType::LargeList(item) | DataType::ListView(item) | DataType::LargeListView(item) => {
-            width.unwrap_or_else(|| 8.0 + ASSUMED_LIST_LENGTH * value_bytes(item.data_type(), None))
+            width.unwrap_or_else(|| 8.0 + LIST_LENGTH * value_bytes(item.data_type(), None))
         }
         DataType::Struct(fields) => {
             width.unwrap_or_else(|| fields.iter().map(|f| value_bytes(f.data_type(), None)).sum())
