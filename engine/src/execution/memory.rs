@@ -18,7 +18,7 @@ const LARGEST_CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2
 
 /// If the pressure on the memory of the host is high, a query may reserve its limit divided by this number. To spill
 /// needs memory too: the sorters of a query reserve up to an eighth of its limit for their merges.
-const SHARE_UNDER_PRESSURE: usize = 4;
+const PRESSURE_DIVISOR: usize = 4;
 
 /// The memory of one query. If any limit is reached, operators that can spill do so, and other operators fail.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl QueryMemory {
             return Ok(());
         }
         let held = self.own.reserved();
-        if held.saturating_add(additional) <= self.limit / SHARE_UNDER_PRESSURE {
+        if held.saturating_add(additional) <= self.limit / PRESSURE_DIVISOR {
             return Ok(());
         }
         // Only this kind of error makes operators spill.
