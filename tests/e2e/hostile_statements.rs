@@ -203,26 +203,29 @@ async fn a_slow_function_stops_when_the_query_does() {
 }
 
 /// Searches for all matches of a pattern, which takes minutes for one row. Nothing can interrupt the search.
-const ONE_LONG_CALL: &str = "SELECT regexp_count(repeat('A', 400000), '.*[^A-Z]|[A-Z]')";
+const ONE_LONG_CALL: &str = "SELECT regexp_count(repeat('A', 400000), '.*[^A-Z]|[A-Z]') AS n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_held_thread_is_logged_and_belongs_to_one_principal() {
     within(300, async {
         let folder = tempfile::tempdir().unwrap();
         let user = |name: &str| json!({ "name": name, "password_hash": hash_password(PASSWORD).unwrap() });
-        let users = ["ann", "bob"].map(user);
+        let users = ["ann", "carl", "bob"].map(user);
         let config = json!({ "users": users, "cpu_threads": 1, "limits": { "query_timeout": "3s" } });
         let node = Node::start(folder.path(), config);
         let log_in = async |user: &str| {
             let options = ConnectOptions { credentials: Some((user.to_owned(), PASSWORD.to_owned())), ca: None };
             node.client_with(&options).await
         };
-        let (ann, bob) = (log_in("ann").await, log_in("bob").await);
-        let started = Instant::now();
-        let error = drain(&ann, ONE_LONG_CALL).await.expect_err("a call of minutes");
-        assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{}", error.chain());
-        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
-        // The thread of one principal is still held, and another principal has a thread of its own.
+        for (user, sql) in [("ann", ONE_LONG_CALL.to_owned()), ("carl", format!("CREATE TABLE t AS {ONE_LONG_CALL}"))] {
+            let client = log_in(user).await;
+            let started = Instant::now();
+            let error = drain(&client, &sql).await.expect_err("a call of minutes");
+            assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{sql}: {}", error.chain());
+            assert!(started.elapsed() < Duration::from_secs(20), "{sql}: {:?}", started.elapsed());
+        }
+        // The threads of these principals are still held, and another principal has a thread of its own.
+        let bob = log_in("bob").await;
         let watched = "the query has held a thread for";
         until("the log names the query", SOON, async || {
             assert_eq!(count(&bob, "SELECT count(*) FROM generate_series(1, 1000)").await, Ok(1000));
