@@ -153,6 +153,8 @@ async fn tokens_that_are_wrong_are_refused() {
             (key.token("ann", json!({ "aud": "another" })), AUDIENCE),
             (key.token("ann", json!({ "iss": "https://evil.test" })), "issuer"),
             (key.token("anonymous", json!({})), "anonymous"),
+            (key.token("ann\u{202e}", json!({})), "name of a principal"),
+            (key.token("ann", json!({ "groups": ["analysts", "a\n2026-01-01T00:00:00Z"] })), "group"),
             (stranger.token("ann", json!({})), ISSUER),
             (Key::new("two").token("ann", json!({})), "does not publish"),
             (key.unsigned("ann"), "not signed"),

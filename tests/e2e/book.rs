@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use portolan_engine::{Engine, Principal, SETTINGS};
-use portolan_node::metrics::{METRICS, MetricKind};
+use portolan_node::metrics::{METRICS, Metric, MetricKind};
 use portolan_tests::ways::{lines, rows};
 use serde_json::Value;
 
@@ -85,6 +85,53 @@ fn the_dashboard_shows_every_metric() {
         _ => metric.name.to_owned(),
     });
     assert_eq!(shown, real.collect::<BTreeSet<_>>());
+}
+
+/// Returns the metric of a name in an expression of Prometheus, if there is one. A histogram has several names.
+fn metric(name: &str) -> Option<&'static Metric> {
+    let series = |metric: &Metric| match metric.kind {
+        MetricKind::Histogram => {
+            ["_bucket", "_count", "_sum"].iter().any(|end| name == format!("{}{end}", metric.name))
+        }
+        _ => name == metric.name,
+    };
+    METRICS.iter().find(|metric| series(metric))
+}
+
+fn words(expression: &str) -> impl Iterator<Item = &str> {
+    expression.split(|c: char| !c.is_ascii_lowercase() && c != '_').filter(|word| !word.is_empty())
+}
+
+#[test]
+fn the_alerts_of_the_book_use_metrics() {
+    let conditions = cells("operating.md").into_iter().filter(|row| row.len() == 2).map(|row| row[0].clone());
+    let used: Vec<_> = conditions.filter(|condition| condition.contains("portolan_")).collect();
+    assert!(used.len() > 5, "{used:?}");
+    for condition in &used {
+        for name in words(condition).filter(|word| word.starts_with("portolan_")) {
+            assert!(metric(name).is_some(), "{name}: {condition}");
+        }
+    }
+}
+
+#[test]
+fn the_dashboard_uses_the_labels_of_its_metrics() {
+    let path = format!("{}/../docs/grafana/portolan.json", env!("CARGO_MANIFEST_DIR"));
+    let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().iter().filter_map(|panel| panel["targets"].as_array());
+    for target in panels.flatten() {
+        let (expression, legend) = (target["expr"].as_str().unwrap(), target["legendFormat"].as_str().unwrap());
+        let metrics = words(expression).filter_map(metric);
+        // Prometheus adds the first one to every series, and the second one to a histogram.
+        let known: BTreeSet<&str> = metrics.flat_map(|m| m.labels.iter().copied()).chain(["instance", "le"]).collect();
+        let grouped = expression.split("by (").skip(1).filter_map(|rest| rest.split(')').next());
+        let matched = expression.split('{').skip(1).filter_map(|rest| rest.split('}').next());
+        let matched = matched.flat_map(|matchers| matchers.split(',')).filter_map(|m| m.split(['=', '!']).next());
+        let shown = legend.split("{{").skip(1).filter_map(|rest| rest.split("}}").next());
+        for label in grouped.flat_map(|labels| labels.split(", ")).chain(matched).chain(shown) {
+            assert!(known.contains(label), "{label}: {expression} {legend}");
+        }
+    }
 }
 
 fn is_process(name: &str) -> bool {

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use portolan_tests::mesh::within;
+use portolan_tests::mesh::{merged, within};
 use portolan_tests::node::run;
 use portolan_tests::products::{self, DOMAIN, PortFile};
 use portolan_tests::recording_server::{Answer, RecordingServer};
@@ -124,6 +124,26 @@ async fn keys_in_the_environment_go_to_its_endpoint() {
         check(s3("s3://lake/x.csv", None), json!({}), &environment).await;
         let signed = own.requests();
         assert!(signed.len() > 1 && signed.iter().all(|request| request.contains(TOKEN)), "{signed:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_google_stay_away_from_the_endpoint_of_a_contract() {
+    within(120, async {
+        let contract = RecordingServer::start(Answer::NotFound).await;
+        let bucket = || {
+            let location = "gs://lake/x.csv";
+            let server = json!({ "server": "lake", "type": "custom", "location": location, "format": "csv" });
+            port(merged(server, &json!({ "endpointUrl": contract.url() })))
+        };
+        let key = json!({ "type": "service_account", "private_key": SECRET }).to_string();
+        let own = json!({ "service_account_key": key, "allow_http": true, "buckets": ["lake"] });
+        let errors = check(bucket(), json!({ "lake": { "gcs": own } }), &[]).await;
+        refused(&errors, &["`sources.lake.gcs.endpoint`"], &contract);
+        let environment = [("GOOGLE_SERVICE_ACCOUNT_KEY", key.as_str())];
+        let errors = check(bucket(), json!({ "lake": { "gcs": { "allow_http": true } } }), &environment).await;
+        refused(&errors, &["127.0.0.1", "`sources.lake.gcs.endpoint`"], &contract);
     })
     .await;
 }

@@ -14,7 +14,7 @@ use portolan_connectors::testing::{catalog, column, local_domain};
 use portolan_engine::{Engine, ErrorKind};
 use portolan_flight_server::{Server, ServerOptions};
 use portolan_node::client::Client;
-use portolan_tests::lying_peer::LyingPeer;
+use portolan_tests::lying_peer::{Lie, LyingPeer};
 use portolan_tests::mesh::{free_addresses, merged, until, within};
 use portolan_tests::node::Node;
 use portolan_tests::products::{PortFile, write_domain};
@@ -284,6 +284,21 @@ async fn names_that_no_folder_could_have_are_refused() {
         let error = failure(&client, "SELECT * FROM people.customers.planted").await;
         assert_says(&error, ErrorKind::NotFound, &["there is no port `people.customers.planted`"]);
         assert!(!gateway.log().contains("\u{1b}]0;"), "{}", gateway.log());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_domain_without_a_name_or_with_two_catalogs_is_refused() {
+    within(120, async {
+        let homes = Homes::new();
+        let owner = homes.people("owner", &json!({}));
+        let liar = LyingPeer::in_front_of(owner.url()).await;
+        liar.tell(Lie::RepeatedDomain);
+        let (_gateway, client) = homes.gateway(&json!([{ "url": liar.url() }]), &json!({})).await;
+        until_refused(&client, &[liar.url(), "`people`: the node sends two catalogs of it", "domain ``: "]).await;
+        assert_eq!(count(&client, "SELECT count(*) FROM mesh.ports").await, Ok(0));
+        assert_eq!(count(&client, "SELECT count(*) FROM mesh.domains").await, Ok(0));
     })
     .await;
 }

@@ -11,11 +11,11 @@ use portolan_connectors::node::NodeKey;
 use portolan_engine::ErrorKind;
 use portolan_flight_server::hash_password;
 use portolan_node::client::{Client, ConnectOptions};
-use portolan_tests::mesh::{Mesh, MeshOptions, copy_table, until, within};
+use portolan_tests::mesh::{Mesh, MeshOptions, copy_table, data, merged, until, within};
 use portolan_tests::node::Node;
 use portolan_tests::products::{self, DOMAIN, PortFile};
 use portolan_tests::rows::{assert_says, count, drain, failure, text};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const PASSWORD: &str = "correct-horse-battery";
 const SOON: Duration = Duration::from_secs(60);
@@ -88,15 +88,7 @@ async fn only_the_owner_sees_where_a_file_is_stored() {
             PortFile::local("nation", &gone, "parquet", &[("n_nationkey", "integer"), ("n_name", "string")]),
         ];
         let contracts = products::write(&home, &ports);
-        let hash = hash_password(PASSWORD).unwrap();
-        let user = |name: &str, node: bool, admin: bool| {
-            json!({ "name": name, "password_hash": hash, "node": node, "admin": admin })
-        };
-        let users = json!([user("ann", false, false), user("root", false, true), user("mesh", true, true)]);
-        let owner = Node::start(&home, json!({ "domain": DOMAIN, "users": users }));
-        let peer = json!({ "url": owner.url(), "user": "mesh", "password": PASSWORD });
-        let config = json!({ "peers": [peer], "refresh_interval": "500ms" });
-        let gateway = Node::start(&folder.path().join("gateway"), config);
+        let (owner, gateway) = lab(folder.path(), &home);
         let gateway = &gateway.client().await;
         let whole = "SELECT count(*) FROM lab.samples.nation WHERE n_name <> 'x'";
         until("the gateway knows the domain", SOON, async || count(gateway, whole).await == Ok(25)).await;
@@ -116,17 +108,79 @@ async fn only_the_owner_sees_where_a_file_is_stored() {
             ("SELECT c_name, c_custkey FROM lab.samples.customer", "lab.samples.customer", "customer.parquet"),
             ("SELECT n_name, n_nationkey FROM lab.samples.nation", "lab.samples.nation", "nation.parquet"),
         ] {
-            for client in [&ann, gateway] {
-                let error = failure(client, sql).await;
-                assert_says(&error, ErrorKind::SiteUnavailable, &[port, file]);
-                assert!(!error.chain().contains(place), "{}", error.chain());
-            }
-            let path = format!("{place}/{file}");
-            let error = failure(&root, sql).await;
-            assert_says(&error, ErrorKind::SiteUnavailable, &[port, &path]);
-            assert!(owner.log().contains(&path), "{}", owner.log());
+            location_is_for_the_owner(&owner, [&ann, gateway, &root], sql, &[port, file], &format!("{place}/{file}"))
+                .await;
         }
         load_errors_have_no_location(&contracts[0], gateway, place).await;
+    })
+    .await;
+}
+
+/// Starts an owner with the users `ann`, `root` and `mesh`, and a gateway.
+fn lab(folder: &Path, home: &Path) -> (Node, Node) {
+    let hash = hash_password(PASSWORD).unwrap();
+    let user = |name: &str, more: Value| merged(json!({ "name": name, "password_hash": hash }), &more);
+    let (root, mesh) = (json!({ "admin": true }), json!({ "node": true, "admin": true }));
+    let users = json!([user("ann", json!({})), user("root", root), user("mesh", mesh)]);
+    let owner = Node::start(home, json!({ "domain": DOMAIN, "users": users }));
+    let peer = json!({ "url": owner.url(), "user": "mesh", "password": PASSWORD });
+    let config = json!({ "peers": [peer], "refresh_interval": "500ms" });
+    let gateway = Node::start(&folder.join("gateway"), config);
+    (owner, gateway)
+}
+
+/// Asserts that a statement fails, and that only the last client, an administrator of the owner, sees the path.
+async fn location_is_for_the_owner(owner: &Node, clients: [&Client; 3], sql: &str, parts: &[&str], path: &str) {
+    let (folder, _) = path.rsplit_once('/').unwrap();
+    let [ann, gateway, root] = clients;
+    for client in [ann, gateway] {
+        let error = failure(client, sql).await;
+        assert_says(&error, ErrorKind::SiteUnavailable, parts);
+        assert!(!error.chain().contains(folder), "{}", error.chain());
+    }
+    let error = failure(root, sql).await;
+    let parts: Vec<&str> = parts.iter().copied().chain([path]).collect();
+    assert_says(&error, ErrorKind::SiteUnavailable, &parts);
+    assert!(owner.log().contains(path), "{}", owner.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_owner_sees_where_other_files_were_stored() {
+    within(180, async {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("lab");
+        fs::create_dir_all(home.join("orders")).unwrap();
+        let home = home.canonicalize().unwrap();
+        let orders = home.join("orders");
+        copy_table("orders", &orders);
+        let (truncated, replaced) = (copy_table("region", &home), copy_table("supplier", &home));
+        let ports = [
+            PortFile::local("orders", &orders.join(""), "parquet", &[("o_orderkey", "integer")]),
+            PortFile::local("region", &truncated, "parquet", &[("r_regionkey", "integer"), ("r_name", "string")]),
+            PortFile::local("supplier", &replaced, "parquet", &[("s_suppkey", "integer"), ("s_name", "string")]),
+        ];
+        products::write(&home, &ports);
+        let (owner, gateway) = lab(folder.path(), &home);
+        let gateway = &gateway.client().await;
+        let whole = "SELECT count(*) FROM lab.samples.region WHERE r_name <> 'x'";
+        until("the gateway knows the domain", SOON, async || count(gateway, whole).await == Ok(5)).await;
+        let (ann, root) = (owner.client_with(&login("ann")).await, owner.client_with(&login("root")).await);
+
+        let bytes = fs::read(&truncated).unwrap();
+        fs::write(&truncated, &bytes[..bytes.len() / 2]).unwrap();
+        fs::copy(data().join("nation.parquet"), home.join("new")).unwrap();
+        fs::rename(home.join("new"), &replaced).unwrap();
+        fs::remove_dir_all(&orders).unwrap();
+
+        let place = home.to_str().unwrap();
+        for (sql, port, file) in [
+            ("SELECT r_name, r_regionkey FROM lab.samples.region", "lab.samples.region", "region.parquet"),
+            ("SELECT s_name, s_suppkey FROM lab.samples.supplier", "lab.samples.supplier", "supplier.parquet"),
+            ("SELECT o_orderkey FROM lab.samples.orders", "lab.samples.orders", "orders"),
+        ] {
+            location_is_for_the_owner(&owner, [&ann, gateway, &root], sql, &[port, file], &format!("{place}/{file}"))
+                .await;
+        }
     })
     .await;
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
@@ -247,25 +247,51 @@ async fn wrong_passwords_for_other_names_lock_nobody_out() {
         let user = |name: &String| json!({ "name": name, "password_hash": HASH });
         let users: Vec<_> = names.iter().map(user).chain([user(&"ann".to_owned())]).collect();
         let node = Node::start(folder.path(), json!({ "users": users }));
-        let log_in = async |name: &str, password: &str| {
-            let options = ConnectOptions { credentials: Some((name.to_owned(), password.to_owned())), ca: None };
-            Client::connect(node.url(), &options).await.map(|_| ()).map_err(|e| e.kind())
-        };
         // Three failures of each name: an address with as many failures of one name would be refused.
         for _ in 0..3 {
-            let guesses = join_all(names.iter().map(|name| log_in(name, "wrong"))).await;
+            let guesses = join_all(names.iter().map(|name| log_in(&node, name, "wrong"))).await;
             assert!(guesses.iter().all(|guess| *guess == Err(ErrorKind::Unauthenticated)), "{guesses:?}");
         }
-        assert_eq!(log_in("ann", PASSWORD).await, Ok(()));
-        assert_eq!(log_in("user0", PASSWORD).await, Ok(()));
+        assert_eq!(log_in(&node, "ann", PASSWORD).await, Ok(()));
+        assert_eq!(log_in(&node, "user0", PASSWORD).await, Ok(()));
     })
     .await;
 }
 
+async fn log_in(node: &Node, name: &str, password: &str) -> Result<(), ErrorKind> {
+    let options = ConnectOptions { credentials: Some((name.to_owned(), password.to_owned())), ca: None };
+    Client::connect(node.url(), &options).await.map(|_| ()).map_err(|e| e.kind())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_of_ones_own_does_not_help_to_guess() {
+    within(180, async {
+        let folder = tempfile::tempdir().unwrap();
+        let names: Vec<_> = (0..110).map(|i| format!("user{i}")).collect();
+        let user = |name: &String| json!({ "name": name, "password_hash": HASH });
+        let users: Vec<_> = names.iter().map(user).chain([user(&"ann".to_owned())]).collect();
+        let node = Node::start(folder.path(), json!({ "users": users }));
+        let (last, others) = names.split_last().unwrap();
+        // One failure of each name, and a successful login after each of them.
+        for name in others {
+            assert_eq!(log_in(&node, name, "wrong").await, Err(ErrorKind::Unauthenticated));
+            assert_eq!(log_in(&node, "ann", PASSWORD).await, Ok(()));
+        }
+        // More than a hundred failures at the address count, so that a guess of a new name waits.
+        let started = Instant::now();
+        assert_eq!(log_in(&node, last, "wrong").await, Err(ErrorKind::Unauthenticated));
+        assert!(started.elapsed() >= Duration::from_millis(125), "{:?}", started.elapsed());
+    })
+    .await;
+}
+
+/// The beginning of a connection that speaks HTTP/2, without a request.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
 /// Opens a connection that speaks HTTP/2 and sends no request.
 async fn idle(address: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    stream.write_all(PREFACE).await.unwrap();
     stream
 }
 
@@ -300,6 +326,35 @@ async fn the_connections_of_one_address_are_bounded() {
             Client::connect(node.url(), &options).await.is_ok()
         })
         .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_connections_leave_files_to_others() {
+    within(180, async {
+        let folder = tempfile::tempdir().unwrap();
+        let users = json!([{ "name": "quiet", "password_hash": HASH }]);
+        let config = json!({ "users": users, "limits": { "login_timeout": "1h" } });
+        // The process may open 128 files, so it accepts 64 connections.
+        let node = Node::start_limited(folder.path(), config, "-n 128");
+        assert!(node.log().contains("connections=64"), "{}", node.log());
+        let address = node.url().rsplit_once('/').unwrap().1.to_owned();
+        let mut idle = vec![];
+        for _ in 0..120 {
+            let mut stream = TcpStream::connect(&address).await.unwrap();
+            // The node closes the connections over its bounds.
+            let _ = stream.write_all(PREFACE).await;
+            idle.push(stream);
+        }
+        let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("quiet:{PASSWORD}")));
+        let answer = async {
+            let mut elsewhere = visitor(&node, "127.0.0.2").await;
+            fetch(&mut elsewhere, "SELECT 1", Some(&basic)).await.map(|_| ())
+        };
+        let answer = tokio::time::timeout(Duration::from_secs(8), answer).await;
+        answer.expect("an answer in time").unwrap();
+        assert_eq!(idle.len(), 120);
     })
     .await;
 }

@@ -7,7 +7,9 @@ use futures::future::join_all;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use portolan_engine::ErrorKind;
-use portolan_tests::mesh::{Mesh, MeshOptions, within};
+use portolan_testbed::descriptors;
+use portolan_tests::mesh::{Mesh, MeshOptions, data, within};
+use portolan_tests::node::Node;
 use portolan_tests::rows::{assert_says, count, drain, text};
 use serde_json::json;
 
@@ -34,6 +36,24 @@ async fn what_can_spill_spills_and_the_rest_is_refused() {
         let error = drain(&owner, &joined).await.expect_err("a join that does not fit");
         assert_says(&error, ErrorKind::ResourceExhausted, &["limits.query_memory", "HashJoinInput"]);
         assert_eq!(count(&client, "SELECT count(*) FROM sales.orders.orders").await, Ok(15_000));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sort_merges_what_it_has_spilled_in_its_memory() {
+    within(300, async {
+        let folder = tempfile::tempdir().unwrap();
+        descriptors::write("sales", &data(), folder.path()).unwrap();
+        let limits = json!({ "query_memory": "64MiB" });
+        let node = Node::start(folder.path(), json!({ "domain": "sales", "limits": limits, "cpu_threads": 2 }));
+        let client = node.client().await;
+        // The sort of each partition spills, and their merges share the memory of the query.
+        let sql = "SELECT l.*, n FROM sales.orders.lineitem l CROSS JOIN \
+                   (VALUES (0), (1), (2), (3), (4), (5), (6), (7)) AS v(n) ORDER BY l_comment, n, l_orderkey";
+        for _ in 0..2 {
+            assert_eq!(drain(&client, sql).await.map_err(|e| e.chain()), Ok(8 * 60_175));
+        }
     })
     .await;
 }

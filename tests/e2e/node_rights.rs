@@ -10,10 +10,10 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int64Type, Schema};
 use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::sql::client::FlightSqlServiceClient;
@@ -22,10 +22,12 @@ use arrow_flight::sql::{
     CommandStatementQuery, ProstMessageExt,
 };
 use arrow_flight::{Action, FlightDescriptor, HandshakeRequest, Ticket};
-use futures::{TryStreamExt, stream};
-use portolan_catalog::{ColumnStatistics, PortName, ProductName};
+use futures::{StreamExt, TryStreamExt, stream};
+use portolan_catalog::{ColumnStatistics, PortName, ProductName, is_printable};
 use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeKey, NodeOptions, NodeSite};
-use portolan_connectors::{CatalogAnswer, Peer};
+use portolan_connectors::{
+    CatalogAnswer, EncodedPlan, FragmentHead, FragmentPlan, FragmentRequest, Peer, Principal, Site,
+};
 use portolan_engine::ErrorKind;
 use portolan_flight_server::hash_password;
 use portolan_node::client::ConnectOptions;
@@ -185,6 +187,35 @@ async fn a_trusted_node_sends_no_requests_of_its_own() {
         let batches: Vec<_> = client.do_get(ticket).await.unwrap().try_collect().await.unwrap();
         let batch = batches.iter().find(|batch: &&RecordBatch| batch.num_rows() > 0).unwrap();
         assert_eq!(batch.column(0).as_primitive::<Int64Type>().value(0), 25);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trusted_node_claims_only_what_can_be_shown() {
+    within(120, async {
+        let keys = Keys::new();
+        let evil = keys.trusted("evil", &json!({}));
+        let geo = keys.owner("geo", &json!({ "trusted_nodes": [evil] }));
+        let options = NodeOptions { identity: Some(Arc::new(keys.identity("evil"))), ..NodeOptions::default() };
+        let site = NodeSite::new(geo.url(), options).unwrap();
+        let ann = Principal::new("ann");
+        for principal in [
+            Principal::new("ann\u{202e}"),
+            ann.clone().with_groups(["a\nb"]),
+            ann.clone().with_attribute("region", ["eu", "us\n2026-01-01T00:00:00Z  WARN forged"]),
+            ann.with_attribute("re\u{1b}[31mgion", ["eu"]),
+        ] {
+            let head = FragmentHead::new("q", principal, Instant::now() + SOON).sent_on();
+            let plan = EncodedPlan { plan: b"plan".to_vec().into(), keys: vec![] };
+            let plan = FragmentPlan::Encoded(plan);
+            let error = match site.execute(FragmentRequest { head, plan, schema: Arc::new(Schema::empty()) }).await {
+                Ok(mut rows) => rows.next().await.expect("an answer").expect_err("an invalid principal"),
+                Err(error) => error,
+            };
+            assert_says(&error, ErrorKind::PermissionDenied, &[geo.url(), "sent an invalid principal"]);
+        }
+        assert!(is_printable(&geo.log().replace('\n', "")), "{}", geo.log());
     })
     .await;
 }

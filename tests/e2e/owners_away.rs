@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use portolan_engine::ErrorKind;
 use portolan_node::client::{Client, ConnectOptions};
 use portolan_tests::mesh::{Mesh, MeshOptions, until, within};
-use portolan_tests::node::cpu_ticks;
+use portolan_tests::node::{cpu_ticks, is_idle};
 use portolan_tests::rows::{assert_says, count, drain, failure, text};
 use tonic::transport::Endpoint;
 
@@ -147,13 +147,6 @@ async fn a_client_that_goes_stops_the_work_at_the_owner() {
         assert_eq!(count(&client, "SELECT count(*) FROM sales.orders.orders").await, Ok(15_000));
     })
     .await;
-}
-
-/// True if a process uses almost no processor time for a second.
-async fn is_idle(pid: u32) -> bool {
-    let before = cpu_ticks(pid);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    cpu_ticks(pid) <= before + 10
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

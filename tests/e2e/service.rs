@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -12,10 +14,12 @@ use arrow_flight::sql::client::FlightSqlServiceClient;
 use futures::{StreamExt, TryStreamExt};
 use portolan_engine::{ErrorKind, TraceContext};
 use portolan_node::metrics::METRICS;
+use portolan_testbed::descriptors;
 use portolan_tests::admin::{Metrics, get};
 use portolan_tests::collector::Collector;
-use portolan_tests::mesh::{Mesh, MeshOptions, until, within};
+use portolan_tests::mesh::{Mesh, MeshOptions, copy_table, data, merged, until, within};
 use portolan_tests::node::{Node, output, program, run};
+use portolan_tests::products::{self, DOMAIN, PortFile};
 use portolan_tests::rows::{count, failure};
 use serde_json::{Value, json};
 use tonic::transport::Endpoint;
@@ -59,20 +63,8 @@ fn limits_of_memory_follow_from_the_host() {
     let config = json!({ "listen": "127.0.0.1:0", "cpu_threads": 2, "log_format": "json" });
     let file = write_config(folder.path(), &config);
     // A limit of the process needs no special rights, as a control group does.
-    let script = format!("ulimit -v 4194304 && exec '{}' serve --check --config '{file}'", program().display());
-    let mut command = Command::new("sh");
-    command.args(["-c", &script]).stdin(Stdio::null());
-    let (code, out, err) = output(command);
-    assert_eq!(code, Some(0), "{out}{err}");
-    let lines = objects(&err);
-    let found = lines.iter().find(|line| line["message"] == "limits of memory in bytes").expect(&err);
-    let host = found["host"].as_str().unwrap();
+    let host = assert_share_of_host("ulimit -v 4194304", &file, 4 << 30);
     assert!(host.contains("4294967296 (address space of the process)"), "{host}");
-    // The machine, or the container of the tests, may have less memory.
-    let smallest: u64 = host.split(' ').next().unwrap().parse().unwrap();
-    assert!(smallest <= 4 << 30, "{host}");
-    assert_eq!((found["memory"].as_u64(), found["query_memory"].as_u64()), (Some(smallest / 2), Some(smallest / 8)));
-    assert!(!err.contains("limits.memory is"), "{err}");
 
     let mut config = config;
     config["limits"] = json!({ "memory": "500TiB" });
@@ -83,6 +75,79 @@ fn limits_of_memory_follow_from_the_host() {
         line["level"] == "WARN" && line["message"].as_str().is_some_and(|text| text.starts_with("limits.memory is"))
     };
     assert!(objects(&err).iter().any(is_warning), "{err}");
+}
+
+/// Checks a config after a command of the shell that limits the memory of the process to `bytes`. Asserts that the limits
+/// of queries are shares of it, and returns the limits that the node found.
+fn assert_share_of_host(limit: &str, config: &str, bytes: u64) -> String {
+    let script = format!("{limit} && exec '{}' serve --check --config '{config}'", program().display());
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).stdin(Stdio::null());
+    let (code, out, err) = output(command);
+    assert_eq!(code, Some(0), "{out}{err}");
+    let lines = objects(&err);
+    let found = lines.iter().find(|line| line["message"] == "limits of memory in bytes").expect(&err);
+    let host = found["host"].as_str().unwrap().to_owned();
+    // The machine, or the container of the tests, may have less memory.
+    let smallest: u64 = host.split(' ').next().unwrap().parse().unwrap();
+    assert!(smallest <= bytes, "{host}");
+    assert_eq!((found["memory"].as_u64(), found["query_memory"].as_u64()), (Some(smallest / 2), Some(smallest / 8)));
+    assert!(!err.contains("limits.memory is"), "{err}");
+    host
+}
+
+/// A control group below that of this process. It is removed when this value is dropped.
+struct ControlGroup {
+    folder: PathBuf,
+    /// The file with the limit of memory.
+    limit: PathBuf,
+}
+
+impl ControlGroup {
+    /// Makes a group with this limit of memory. This needs rights that few users have.
+    fn with_memory(bytes: u64) -> std::io::Result<Self> {
+        let groups = std::fs::read_to_string("/proc/self/cgroup")?;
+        let path = |line: &str| groups.lines().find_map(|own| Some(own.split_once(line)?.1.to_owned()));
+        let (parent, limit) = match (path(":memory:/"), path("0::/")) {
+            (Some(version_1), _) => (Path::new("/sys/fs/cgroup/memory").join(version_1), "memory.limit_in_bytes"),
+            (None, Some(version_2)) => (Path::new("/sys/fs/cgroup").join(version_2), "memory.max"),
+            (None, None) => return Err(std::io::Error::other("this process is in no group")),
+        };
+        let folder = parent.join(format!("portolan-test-{}", std::process::id()));
+        std::fs::create_dir(&folder)?;
+        let group = Self { limit: folder.join(limit), folder };
+        // The system makes the files of a group.
+        OpenOptions::new().write(true).open(&group.limit)?.write_all(bytes.to_string().as_bytes())?;
+        let joined = Command::new("sh").args(["-c", &group.entry()]).stderr(Stdio::null()).status()?;
+        if joined.success() { Ok(group) } else { Err(std::io::Error::other("no process can join the group")) }
+    }
+
+    /// Returns the command with which a shell joins the group.
+    fn entry(&self) -> String {
+        format!("echo $$ > '{}/cgroup.procs'", self.folder.display())
+    }
+}
+
+impl Drop for ControlGroup {
+    fn drop(&mut self) {
+        // A group with a process stays.
+        let _ = std::fs::remove_dir(&self.folder);
+    }
+}
+
+#[test]
+fn a_limit_of_a_control_group_counts() {
+    let group = match ControlGroup::with_memory(2 << 30) {
+        Ok(group) => group,
+        Err(e) => {
+            eprintln!("SKIPPED: no control group can be made ({e}), so the limit of a real one is NOT tested");
+            return;
+        }
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = write_config(folder.path(), &json!({ "listen": "127.0.0.1:0", "log_format": "json" }));
+    let host = assert_share_of_host(&group.entry(), &file, 2 << 30);
+    assert!(host.contains(&format!("2147483648 (control group, {})", group.limit.display())), "{host}");
 }
 
 #[test]
@@ -115,7 +180,7 @@ fn an_address_for_operators_that_is_in_use_is_named() {
 #[cfg(target_os = "linux")]
 fn a_check_finds_a_state_folder_that_cannot_be_written() {
     let folder = tempfile::tempdir().unwrap();
-    portolan_testbed::descriptors::write("geo", &portolan_tests::mesh::data(), folder.path()).unwrap();
+    descriptors::write("geo", &data(), folder.path()).unwrap();
     let sources = json!({ "files": { "root": "/" } });
     let mut config = json!({ "domain": "geo", "listen": "127.0.0.1:0", "sources": sources });
     let (code, out, err) = run(&["serve", "--check", "--config", &write_config(folder.path(), &config)], &[]);
@@ -191,6 +256,87 @@ async fn a_scrape_has_queries_edges_peers_and_sources() {
             assert!(at_owner.sum(name) > 0.0, "{name}\n{}", at_owner.0);
         }
         assert!(at_owner.value("portolan_queries_total{kind=\"fragment\",outcome=\"ok\"}") > 0.0, "{}", at_owner.0);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scrape_has_the_queue_the_memory_and_the_disk() {
+    within(240, async {
+        let folder = tempfile::tempdir().unwrap();
+        descriptors::write("sales", &data(), folder.path()).unwrap();
+        let limits = json!({ "concurrent_queries": 1, "query_memory": "36MiB" });
+        let admin = json!({ "listen": "127.0.0.1:0" });
+        let config = json!({ "domain": "sales", "admin": admin, "limits": limits, "cpu_threads": 2 });
+        let node = Node::start(folder.path(), config);
+        let (client, other) = (node.client().await, node.client().await);
+        client.query("CREATE TABLE t AS SELECT value FROM generate_series(1, 100000)").await.unwrap();
+        // The sort spills, and keeps its place while the client does not read on.
+        let sql = "SELECT l.*, n FROM sales.orders.lineitem l CROSS JOIN (VALUES (0), (1), (2), (3)) AS v(n) \
+                   ORDER BY l_comment, n, l_orderkey";
+        let statement = client.prepare(sql).await.unwrap();
+        let mut rows = client.rows(&statement);
+        assert!(rows.next().await.unwrap().unwrap().num_rows() > 0);
+        let short = "SELECT count(*) FROM sales.orders.orders WHERE o_orderstatus <> 'x'";
+        let waiting = tokio::spawn(async move { count(&other, short).await });
+        let value = async |series: &str| Metrics::of(node.admin()).await.value(series);
+        until("a query waits", SOON, async || value("portolan_queries_queued{kind=\"query\"}").await == 1.0).await;
+        let now = Metrics::of(node.admin()).await;
+        for series in [
+            "portolan_queries_running{kind=\"query\"}",
+            "portolan_memory_bytes{pool=\"queries\"}",
+            "portolan_memory_bytes{pool=\"session_tables\"}",
+            "portolan_spill_bytes",
+            "portolan_spill_limit_bytes",
+            "portolan_host_memory_limit_bytes",
+        ] {
+            assert!(now.value(series) > 0.0, "{series}\n{}", now.0);
+        }
+        drop(rows);
+        assert_eq!(waiting.await.unwrap(), Ok(15_000));
+        until("the end of the sort is counted", SOON, async || {
+            value("portolan_spilled_bytes_total").await > 0.0 && value("portolan_spill_bytes").await == 0.0
+        })
+        .await;
+        assert!(value("portolan_query_admission_seconds_sum{kind=\"query\"}").await > 0.0);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scrape_has_join_keys_and_faults() {
+    within(240, async {
+        let admin = json!({ "admin": { "listen": "127.0.0.1:0" } });
+        let options = MeshOptions { gateway: admin.clone(), ..MeshOptions::of(&["geo", "sales"]) };
+        let mut mesh = Mesh::start(options).await;
+        let (client, url) = (mesh.client().await, mesh.node("sales").url().to_owned());
+        client.query("SET portolan.strategy = keys_from_left").await.unwrap();
+        let joined = "SELECT count(*) FROM geo.places.nation JOIN sales.customers.customer \
+                      ON n_nationkey = c_nationkey WHERE n_name > 'U'";
+        assert!(count(&client, joined).await.unwrap() > 0);
+        let now = Metrics::of(mesh.gateway().admin()).await;
+        for name in ["portolan_edge_keys_sent_total", "portolan_edge_key_bytes_sent_total"] {
+            let sent = now.value(&format!("{name}{{from=\"gateway\",to=\"sales\"}}"));
+            assert!(sent > 0.0, "{name}\n{}", now.0);
+        }
+
+        mesh.node_mut("sales").kill();
+        let orders = "SELECT count(*) FROM sales.orders.orders WHERE o_orderstatus <> 'x'";
+        assert_eq!(failure(&client, orders).await.kind(), ErrorKind::SiteUnavailable);
+        let down = format!("portolan_peer_up{{peer=\"{url}\"}} 0");
+        until("the peer is down", SOON, async || Metrics::of(mesh.gateway().admin()).await.0.contains(&down)).await;
+        let now = Metrics::of(mesh.gateway().admin()).await;
+        let failed = now.value("portolan_edge_errors_total{from=\"sales\",to=\"gateway\"}");
+        assert!(failed > 0.0, "{}", now.0);
+
+        let folder = tempfile::tempdir().unwrap();
+        let file = copy_table("nation", folder.path());
+        products::write(folder.path(), &[PortFile::local("nation", &file, "parquet", &[("n_name", "string")])]);
+        let node = Node::start(folder.path(), merged(json!({ "domain": DOMAIN }), &admin));
+        std::fs::remove_file(&file).unwrap();
+        failure(&node.client().await, "SELECT n_name FROM lab.samples.nation").await;
+        let now = Metrics::of(node.admin()).await;
+        assert!(now.value("portolan_source_read_errors_total{source=\"files\"}") > 0.0, "{}", now.0);
     })
     .await;
 }

@@ -15,7 +15,7 @@ use portolan_catalog::is_printable;
 use portolan_connectors::node::protocol::{FRAGMENT_TYPE_URL, FragmentTicket, NodeHello};
 use portolan_testbed::descriptors;
 use portolan_tests::lying_peer::{EVIL_MESSAGE, Lie, LyingPeer};
-use portolan_tests::mesh::{data, until, within};
+use portolan_tests::mesh::{data, merged, until, within};
 use portolan_tests::node::{Node, run};
 use portolan_tests::products::{self, DOMAIN, PortFile};
 use portolan_tests::rows::{count, failure};
@@ -181,8 +181,15 @@ async fn another_node_sends_only_ids_that_can_be_shown() {
 fn a_name_that_cannot_be_seen_is_refused_in_a_config() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("node.yaml");
-    for name in ["ann\u{202e}", "an\u{200b}n", "an\nn"] {
-        let user = json!({ "name": name, "password_hash": "x" });
+    let user = |more: Value| merged(json!({ "name": "ann", "password_hash": "x" }), &more);
+    for user in [
+        user(json!({ "name": "ann\u{202e}" })),
+        user(json!({ "name": "an\u{200b}n" })),
+        user(json!({ "name": "an\nn" })),
+        user(json!({ "groups": ["analysts\n2026-01-01T00:00:00Z"] })),
+        user(json!({ "attributes": { "region": ["eu", "\u{1b}[31mus"] } })),
+        user(json!({ "attributes": { "re\u{202e}gion": ["eu"] } })),
+    ] {
         std::fs::write(&config, json!({ "users": [user] }).to_string()).unwrap();
         let (code, _, err) = run(&["serve", "--check", "--config", config.to_str().unwrap()], &[]);
         assert!(code == Some(2) && err.contains("users[0]: has control characters"), "{err}");

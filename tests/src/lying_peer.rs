@@ -1,5 +1,5 @@
 //! A node that lies. It stands in front of a real node, forwards the version handshake and the catalog exchange, and
-//! changes the rows of fragments.
+//! changes the rows of fragments, or the catalog.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -15,7 +15,13 @@ use arrow_flight::{
 };
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
+use portolan_catalog::{DomainCatalog, DomainName};
+use portolan_connectors::CatalogAnswer;
+use portolan_connectors::node::NodeKey;
 use portolan_connectors::node::checksum::{CHECKSUM_BYTES, StreamChecksum};
+use portolan_connectors::node::protocol::ACTION_CATALOG;
+use portolan_connectors::node::signed_catalog::{CatalogContent, CatalogRequest, SignedCatalog};
+use prost::Message;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tonic::transport::server::TcpIncoming;
@@ -24,7 +30,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 type Answers<T> = BoxStream<'static, Result<T, Status>>;
 
-/// The ways to change the rows of a fragment.
+/// The ways to change the rows of a fragment, or the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
     /// No change.
@@ -43,6 +49,8 @@ pub enum Lie {
     Silence,
     /// The call gets a response, but no messages.
     EndlessWait,
+    /// The catalog has the first domain twice, and once without a name. The lying node signs it with its own key.
+    RepeatedDomain,
 }
 
 /// A message that sets the title of a terminal, hides text, and looks like a line of a log.
@@ -65,7 +73,9 @@ impl LyingPeer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("grpc://{}", listener.local_addr().unwrap());
         let lie = Arc::new(Mutex::new(Lie::None));
-        let service = Liar { node: FlightServiceClient::new(channel), lie: lie.clone() };
+        let key = NodeKey::from_pem(NodeKey::generate().unwrap().as_bytes()).unwrap();
+        let node = FlightServiceClient::new(channel);
+        let service = Liar { node, url: url.clone(), key, lie: lie.clone() };
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             let router = Server::builder().add_service(FlightServiceServer::new(service));
@@ -79,7 +89,7 @@ impl LyingPeer {
         &self.url
     }
 
-    /// Changes rows in this way from now on.
+    /// Lies in this way from now on.
     pub fn tell(&self, lie: Lie) {
         *self.lie.lock().unwrap() = lie;
     }
@@ -87,12 +97,30 @@ impl LyingPeer {
 
 struct Liar {
     node: FlightServiceClient<Channel>,
+    url: String,
+    key: NodeKey,
     lie: Arc<Mutex<Lie>>,
 }
 
 impl Liar {
     async fn honest(&self, ticket: Ticket) -> Result<Vec<FlightData>, Status> {
         self.node.clone().do_get(ticket).await?.into_inner().try_collect().await
+    }
+
+    /// Returns the catalog of the node with its first domain twice more, once without a name.
+    async fn repeated_domain(&self, request: Action) -> Result<arrow_flight::Result, Status> {
+        let nonce = CatalogRequest::decode(request.body.clone()).unwrap().nonce;
+        let mut answers = self.node.clone().do_action(request).await?.into_inner();
+        let answer = answers.message().await?.expect("a catalog");
+        let signed = SignedCatalog::decode(answer.body).unwrap();
+        let mut content: CatalogContent = serde_json::from_slice(&signed.content).unwrap();
+        content.audiences = vec![self.url.clone()];
+        if let CatalogAnswer::Changed { domains, .. } = &mut content.answer {
+            let nameless = DomainCatalog { domain: DomainName::new(""), ..domains[0].clone() };
+            domains.extend([domains[0].clone(), nameless]);
+        }
+        let signed = SignedCatalog::sign(&self.key, &nonce, &content).unwrap();
+        Ok(arrow_flight::Result { body: signed.encode_to_vec().into() })
     }
 }
 
@@ -135,7 +163,7 @@ impl FlightService for Liar {
             Lie::Silence => std::future::pending().await,
             Lie::EndlessWait => stream::pending().boxed(),
             Lie::OtherColumns => answer(other_columns().await),
-            Lie::None => answer(self.honest(ticket).await?),
+            Lie::None | Lie::RepeatedDomain => answer(self.honest(ticket).await?),
             Lie::NoSummary => {
                 let mut messages = self.honest(ticket).await?;
                 assert!(messages.pop().unwrap().data_header.is_empty(), "a fragment ends with its summary");
@@ -158,7 +186,12 @@ impl FlightService for Liar {
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
-        let answers = self.node.clone().do_action(request.into_inner()).await?.into_inner();
+        let (request, lie) = (request.into_inner(), *self.lie.lock().unwrap());
+        if lie == Lie::RepeatedDomain && request.r#type == ACTION_CATALOG {
+            let answer = self.repeated_domain(request).await?;
+            return Ok(Response::new(stream::iter([Ok(answer)]).boxed()));
+        }
+        let answers = self.node.clone().do_action(request).await?.into_inner();
         Ok(Response::new(answers.boxed()))
     }
 

@@ -91,6 +91,13 @@ pub fn cpu_ticks(pid: u32) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
+/// True if a process uses almost no processor time for a second.
+pub async fn is_idle(pid: u32) -> bool {
+    let before = cpu_ticks(pid);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    cpu_ticks(pid) <= before + 10
+}
+
 /// A node. It is killed when this value is dropped, and ends with this process in any case.
 #[derive(Debug)]
 pub struct Node {
@@ -110,8 +117,19 @@ impl Node {
         Self::spawn(home, config).ready()
     }
 
+    /// As [`Node::start`], with limits of the process. These are arguments of the shell's `ulimit`, such as `-n 128`.
+    pub fn start_limited(home: &Path, config: Value, limits: &str) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit {limits} && exec \"$0\" \"$@\"")]).arg(program());
+        Self::spawn_by(home, config, command).ready()
+    }
+
     /// Starts a node without waiting for it; see [`Node::ready`].
-    pub fn spawn(home: &Path, mut config: Value) -> Self {
+    pub fn spawn(home: &Path, config: Value) -> Self {
+        Self::spawn_by(home, config, Command::new(program()))
+    }
+
+    fn spawn_by(home: &Path, mut config: Value, command: Command) -> Self {
         fs::create_dir_all(home).unwrap();
         if config["listen"].is_null() {
             config["listen"] = "127.0.0.1:0".into();
@@ -119,7 +137,7 @@ impl Node {
         if config["sources"]["files"]["root"].is_null() {
             config["sources"]["files"]["root"] = "/".into();
         }
-        let child = launch(home, &config);
+        let child = launch(home, &config, command);
         let mut node = Self { home: home.into(), config, url: String::new(), admin: None, child, stdout: None };
         node.stdout = node.child.stdout.take().map(BufReader::new);
         node
@@ -179,7 +197,13 @@ impl Node {
     /// Limits the memory that the process of the node may have, in bytes, where the system can. A test whose node takes
     /// too much then ends the node and not the machine.
     pub fn limit_memory(&self, bytes: u64) {
-        let _ = Command::new("prlimit").args(["--pid", &self.pid().to_string(), &format!("--data={bytes}")]).status();
+        let mut command = Command::new("prlimit");
+        command.args(["--pid", &self.pid().to_string(), &format!("--data={bytes}")]).stdin(Stdio::null());
+        if !command.status().is_ok_and(|status| status.success()) {
+            eprintln!(
+                "SKIPPED: without prlimit, the node runs WITHOUT a limit of memory, and only its peak is checked"
+            );
+        }
     }
 
     /// Returns the folder of the node.
@@ -233,12 +257,11 @@ impl Drop for Node {
     }
 }
 
-fn launch(home: &Path, config: &Value) -> Child {
+fn launch(home: &Path, config: &Value, mut command: Command) -> Child {
     // JSON is also YAML.
     let file = home.join("node.yaml");
     fs::write(&file, config.to_string()).unwrap();
     let log = File::options().create(true).append(true).open(home.join("log")).unwrap();
-    let mut command = Command::new(program());
     command.args(["serve", "--exit-with-stdin", "--config"]).arg(file);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
     command.spawn().unwrap()

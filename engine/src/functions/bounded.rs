@@ -1,7 +1,7 @@
 //! A function whose calls are bounded.
 
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::concat;
@@ -16,6 +16,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Documentation, Expr, ExpressionPlacement, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
     ScalarUDFImpl, Signature,
 };
+use portolan_connectors::lock;
 
 use super::budget::CallBudget;
 use super::cost::{Arguments, Cost};
@@ -40,6 +41,9 @@ pub(super) struct BoundedFunction {
     kind: &'static Kind,
     budget: Arc<CallBudget>,
     pace: Arc<Pace>,
+    /// The memory of the last result. Other calls for the same rows follow while the result is in use, so the memory
+    /// stays reserved until the next call. Partitions share it: of several results, the newest one counts.
+    last: Mutex<Option<MemoryReservation>>,
 }
 
 /// The cost of all rows of a call.
@@ -53,7 +57,7 @@ struct Total {
 
 impl BoundedFunction {
     pub(super) fn new(function: Arc<ScalarUDF>, kind: &'static Kind, budget: Arc<CallBudget>) -> Self {
-        Self { function, kind, budget, pace: Arc::default() }
+        Self { function, kind, budget, pace: Arc::default(), last: Mutex::default() }
     }
 
     /// Returns the function without its bound.
@@ -98,8 +102,7 @@ impl BoundedFunction {
                 "calls of `{name}` in a filter on partition columns would take too much memory"
             )));
         }
-        let _reservation = self.reserve(total.bytes)?;
-        self.in_pieces(args, &total.pieces)
+        self.counted(total.bytes, || self.in_pieces(args, &total.pieces))
     }
 
     /// Refuses a value that is too large, or takes too long.
@@ -117,10 +120,14 @@ impl BoundedFunction {
         self.budget.check()
     }
 
-    /// Reserves memory for the call itself: operators that collect rows account for them.
-    fn reserve(&self, bytes: u64) -> Result<Option<MemoryReservation>> {
+    /// Reserves memory for a result, and calls the function. Operators that collect rows account for these rows.
+    fn counted<T>(&self, bytes: u64, call: impl FnOnce() -> Result<T>) -> Result<T> {
         let bytes = if bytes < COUNTED { 0 } else { usize::try_from(bytes).unwrap_or(usize::MAX) };
-        self.budget.reserve(self.name(), bytes)
+        *lock(&self.last) = None;
+        let reservation = self.budget.reserve(self.name(), bytes)?;
+        let result = call()?;
+        *lock(&self.last) = reservation;
+        Ok(result)
     }
 
     /// Calls the function once for constant arguments.
@@ -226,8 +233,7 @@ impl ScalarUDFImpl for BoundedFunction {
             return exec_err!("`{}` of large constants runs with the query, not before", self.name());
         }
         self.check_row(&total.row)?;
-        let _reservation = self.reserve(total.bytes)?;
-        self.once(args)
+        self.counted(total.bytes, || self.once(args))
     }
 
     fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {

@@ -196,6 +196,23 @@ async fn hostile_statements_are_refused() {
     assert_eq!(engine.inner().accounts.memory.held(), 0);
 }
 
+/// The results for one row are in memory at the same time, and each of them alone would fit.
+#[tokio::test]
+async fn the_results_for_one_row_count_together() {
+    let engine = engine(64 << 20, 20);
+    let columns = |n: usize| (0..n).map(|i| format!("repeat('x', {})", 6_000_000 + i)).collect::<Vec<_>>().join(", ");
+    for sql in [
+        format!("SELECT {}", columns(20)),
+        format!("SELECT length(concat({}))", columns(20)),
+        format!("SELECT {} FROM generate_series(1, 2)", columns(20).replace("'x'", "CAST(value AS VARCHAR)")),
+    ] {
+        let error = run(&engine, &sql).await.expect_err("120 MB");
+        assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}");
+    }
+    run(&engine, &format!("SELECT {}", columns(5))).await.unwrap();
+    assert_eq!(engine.inner().accounts.memory.held(), 0);
+}
+
 /// A batch whose rows are expensive is cut, and rows that fit one after the other are answered.
 #[tokio::test]
 async fn expensive_rows_run_a_few_at_a_time() {

@@ -16,9 +16,11 @@ use portolan_catalog::{PortRef, ServedBy};
 use portolan_connectors::PortWriter;
 
 use super::ingest::OF_A_BATCH;
+use super::prepared::BACKSTOP;
 use super::{Prepared, QueryStream};
 use crate::execution::compact::compact;
 use crate::execution::conform::lossless;
+use crate::execution::errors::timed_out;
 use crate::mesh::MeshView;
 use crate::planner::resolve::change::{Change, Content, Target};
 use crate::state::tables::{TableContent, unknown};
@@ -36,7 +38,14 @@ impl Prepared {
     /// `InvalidQuery` if the statement returns rows, or values do not fit; any error of running the statement.
     pub async fn apply(&self, parameters: &[RecordBatch]) -> Result<u64> {
         let (this, parameters) = (self.clone(), parameters.to_vec());
-        self.on_cpu(async move { Box::pin(this.apply_here(&parameters)).await }).await
+        let applied = self.on_cpu(async move { Box::pin(this.apply_here(&parameters)).await });
+        if let Some(Change::Insert { into: Target::Port(_), .. }) = self.change() {
+            // Storing the rows may take longer than the query.
+            return applied.await;
+        }
+        // The query for the rows reports its deadline itself, unless all threads of the principal are busy.
+        let limit = self.session.query_timeout() + BACKSTOP;
+        tokio::time::timeout(limit, applied).await.unwrap_or_else(|_| Err(timed_out("")))
     }
 
     async fn apply_here(&self, parameters: &[RecordBatch]) -> Result<u64> {

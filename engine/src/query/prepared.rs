@@ -24,7 +24,7 @@ use crate::state::SessionHandle;
 use crate::{Result, TraceContext, explain};
 
 /// The time beyond its limit after which nobody waits for a statement that does not report its deadline.
-const BACKSTOP: Duration = Duration::from_secs(5);
+pub(super) const BACKSTOP: Duration = Duration::from_secs(5);
 
 /// The kind of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
