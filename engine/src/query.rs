@@ -101,7 +101,7 @@ impl Query {
         let head = FragmentHead { measured, trace, ..head };
         let listed = Arc::new(engine.activity.started(RunningQuery {
             id: query_id,
-            owner: session.shared.owner(),
+            client: session.shared.client(),
             sql: Some(sql.clone()),
             started: SystemTime::now(),
             progress: OnceLock::new(),

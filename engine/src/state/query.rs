@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use portolan_connectors::FragmentHead;
 use tokio_util::sync::CancellationToken;
 
-use super::Owner;
+use super::ClientIdentity;
 use crate::ProgressHandle;
 use crate::metrics::{Metrics, Work};
 
@@ -15,7 +15,8 @@ use crate::metrics::{Metrics, Work};
 pub(crate) struct RunningQuery {
     /// The identifier of the query, which is the same at every node on the query's path.
     pub(crate) id: String,
-    pub(crate) owner: Owner,
+    /// The client of the query.
+    pub(crate) client: ClientIdentity,
     /// The statement; `None` for a fragment of another node's query.
     pub(crate) sql: Option<String>,
     pub(crate) started: SystemTime,
