@@ -1,6 +1,8 @@
 //! The places where rows lie and where plans run: the traits that the engine knows them by, and one module and one
 //! cargo feature for each kind.
 
+#[cfg(any(feature = "files", feature = "node"))]
+mod addresses;
 pub mod capabilities;
 mod closed;
 pub mod error;
