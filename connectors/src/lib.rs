@@ -33,7 +33,7 @@ pub use fragment::{
     FragmentSummary, OperatorMetrics, PulledRows, ReceivedFragment,
 };
 pub use open::{OpenOptions, open_again, open_domain, open_domain_with};
-pub use peer::{CatalogAnswer, OwnerKey, Peer, PeerCatalog, Reach};
+pub use peer::{CatalogAnswer, OwnerKey, Peer, PeerCatalog, Reach, ReportedPeer};
 pub use poison::lock;
 pub use principal::{AccountKey, Principal};
 pub use refusal::Refusal;

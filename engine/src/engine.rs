@@ -19,7 +19,7 @@ use crate::execution::admission::Admission;
 use crate::execution::runtime::CpuRuntime;
 use crate::execution::spill_folder::SpillFolder;
 use crate::functions::BoundedFunctions;
-use crate::mesh::{Mesh, Owners, PeerOptions};
+use crate::mesh::{CatalogReader, Mesh, Owners, PeerOptions};
 use crate::metrics::Metrics;
 use crate::names::RESERVED_CATALOG;
 use crate::state::{EngineState, QueryContext};
@@ -363,16 +363,9 @@ impl Engine {
         self.0.mesh.instance()
     }
 
-    /// Returns the answer to a peer that requests this engine's catalog, with all statistics. The peer must not show those
-    /// of classified columns to any principal.
-    pub fn catalog(&self, known: Option<&str>) -> CatalogAnswer {
-        self.0.mesh.answer(known)
-    }
-
-    /// Returns the answer to any other caller that requests this engine's catalog. It has no statistics of classified
-    /// columns, except their widths.
-    pub fn redacted_catalog(&self, known: Option<&str>) -> CatalogAnswer {
-        self.0.mesh.redacted_answer(known)
+    /// Returns the answer to `reader`, who requests this engine's catalog. `known` is the version that it has.
+    pub fn catalog(&self, known: Option<&str>, reader: CatalogReader) -> CatalogAnswer {
+        self.0.mesh.answer(known, reader)
     }
 
     /// Plans and starts a fragment that another node sent.

@@ -205,6 +205,7 @@ impl Peer for FakePeer {
                 version: version.clone(),
                 domains: domains.clone(),
                 reaches: state.reaches.clone(),
+                peers: vec![],
             },
         };
         Ok(match state.signer.clone() {

@@ -95,7 +95,7 @@ impl KnownPeer {
             }
             // Nobody needs the catalog of this engine from a peer.
             CatalogAnswer::Changed { version, .. } if is_self => self.version = Some(version),
-            CatalogAnswer::Changed { version, domains, reaches } => {
+            CatalogAnswer::Changed { version, domains, reaches, .. } => {
                 self.version = Some(version);
                 let (valid, faults) = check_received(domains);
                 self.claims = valid.into_iter().map(Arc::new).collect();

@@ -8,6 +8,7 @@ mod owners;
 mod owners_file;
 mod reach;
 mod refresh;
+mod reported;
 mod view;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use portolan_catalog::{DomainCatalog, DomainName, MeshSnapshot, NodeLocation, PortRef, PortStatistics};
-use portolan_connectors::{CatalogAnswer, LocalDomain, Peer, Reach, Site, SiteCosts, SiteId, lock};
+use portolan_connectors::{CatalogAnswer, LocalDomain, Peer, Reach, ReportedPeer, Site, SiteCosts, SiteId, lock};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
@@ -41,6 +42,19 @@ pub(crate) struct Mesh {
     save_failed: AtomicBool,
     /// A weak reference to the mesh itself, for the tasks that fetch the peers' catalogs.
     me: Weak<Mesh>,
+}
+
+/// The requester of a catalog, which decides what the answer contains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CatalogReader {
+    /// A trusted node. It gets all statistics, and must not show those of classified columns to any principal. It also
+    /// gets the peers.
+    TrustedNode,
+    /// Another node from which fragments are accepted. It gets the peers, and no statistics of classified columns
+    /// except their widths.
+    Node,
+    /// Any other caller. It gets neither.
+    Other,
 }
 
 /// The local domains and the peers, as this engine knows them now.
@@ -140,33 +154,27 @@ impl Mesh {
         });
     }
 
-    /// Returns the answer to a peer that requests the catalogs of the domains that this engine owns. `known` is the
-    /// version that the peer has.
-    pub(crate) fn answer(&self, known: Option<&str>) -> CatalogAnswer {
-        self.answer_with(known, "", DomainCatalog::clone)
-    }
-
-    /// Returns the answer to a caller that may not see the statistics of classified columns.
-    pub(crate) fn redacted_answer(&self, known: Option<&str>) -> CatalogAnswer {
-        // The versions differ from those of a full answer, because a caller may become a trusted node.
-        self.answer_with(known, "redacted|", |catalog| catalog.clone().without_classified_statistics())
-    }
-
-    fn answer_with(
-        &self,
-        known: Option<&str>,
-        kind: &str,
-        shown: impl Fn(&DomainCatalog) -> DomainCatalog,
-    ) -> CatalogAnswer {
-        let (version, catalogs, reaches) = self.with_state(|state| {
-            let reaches = reach::reached(state);
-            let version = format!("{kind}{}", state.local_version(&reaches));
-            (version, state.local.values().map(|l| l.catalog.clone()).collect::<Vec<_>>(), reaches)
+    /// Returns the answer to a request for the catalogs of the domains that this engine owns. `known` is the version
+    /// that the requester has.
+    pub(crate) fn answer(&self, known: Option<&str>, reader: CatalogReader) -> CatalogAnswer {
+        let is_full = reader == CatalogReader::TrustedNode;
+        // The versions differ if the contents do, because a caller may become a trusted node.
+        let kind = if is_full { "" } else { "redacted|" };
+        let (version, catalogs, reaches, peers) = self.with_state(|state| {
+            let claims = state.claims();
+            let reaches = reach::reached(state, &claims);
+            let peers = if reader == CatalogReader::Other { vec![] } else { reported::peers(&claims) };
+            let version = format!("{kind}{}", state.local_version(&reaches, &peers));
+            (version, state.local.values().map(|l| l.catalog.clone()).collect::<Vec<_>>(), reaches, peers)
         });
         if known == Some(version.as_str()) {
             return CatalogAnswer::Unchanged;
         }
-        CatalogAnswer::Changed { version, domains: catalogs.iter().map(|catalog| shown(catalog)).collect(), reaches }
+        let domains = catalogs.iter().map(|catalog| {
+            let catalog = DomainCatalog::clone(catalog);
+            if is_full { catalog } else { catalog.without_classified_statistics() }
+        });
+        CatalogAnswer::Changed { version, domains: domains.collect(), reaches, peers }
     }
 
     fn with_state<T>(&self, read: impl FnOnce(&MeshState) -> T) -> T {
@@ -205,7 +213,7 @@ impl MeshState {
             .collect();
     }
 
-    fn local_version(&self, reaches: &[Reach]) -> String {
+    fn local_version(&self, reaches: &[Reach], peers: &[ReportedPeer]) -> String {
         let parts: Vec<String> = self
             .local
             .values()
@@ -214,7 +222,7 @@ impl MeshState {
                 format!("{}={}{}", l.catalog.domain, l.catalog.version, errors.concat())
             })
             .collect();
-        format!("{}|{}", parts.join(";"), reach::version(reaches))
+        format!("{}|{}|{}", parts.join(";"), reach::version(reaches), reported::version(peers))
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use portolan_catalog::DomainName;
 use portolan_connectors::{OwnerKey, Reach};
 
+use super::claims::Claims;
 use super::known_peer::KnownPeer;
 use super::{Link, MeshState};
 
@@ -28,8 +29,7 @@ impl KnownPeer {
 
 /// Returns the domains of other nodes that this node can send fragments to now, in the order of their names. A domain
 /// with replicas has the link to the nearest one.
-pub(super) fn reached(state: &MeshState) -> Vec<Reach> {
-    let claims = state.claims();
+pub(super) fn reached(state: &MeshState, claims: &Claims<'_>) -> Vec<Reach> {
     let others = claims.accepted.iter().filter(|(domain, _)| !state.local.contains_key(**domain));
     let reaches = others.filter_map(|(domain, replicas)| {
         let nearest = replicas.iter().find(|claim| claim.peer.takes_fragments())?;
