@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use portolan_catalog::{DomainCatalog, DomainName};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::site::{Site, SiteId};
 
 /// Another Portolan node: a site that also publishes catalogs.
@@ -24,6 +24,15 @@ pub trait Peer: Site {
     /// say.
     fn takes_fragments(&self) -> Option<bool> {
         None
+    }
+
+    /// Returns the node at `url`, which this node has [reported](ReportedPeer), without sending anything. The local
+    /// node uses its own identity there, and none of the credentials that it has for this node.
+    ///
+    /// # Errors
+    /// `InvalidQuery` if the URL of this node's peer is not accepted; `Unsupported` if this node has no such peers.
+    fn reported_peer(&self, url: &str) -> Result<Arc<dyn Peer>> {
+        Err(Error::new(ErrorKind::Unsupported, format!("{} is no way to the node at {url}", self.id())))
     }
 }
 

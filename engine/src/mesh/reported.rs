@@ -13,7 +13,8 @@ pub(super) const MAX_REPORTED: usize = 64;
 /// Returns the peers that this node reports: those that own a domain, as far as this node knows, in the order of the
 /// config. A peer that is down stays in the report, as its catalog stays in use.
 pub(super) fn peers(claims: &Claims<'_>) -> Vec<ReportedPeer> {
-    let owners: BTreeMap<_, _> = claims.accepted.values().flatten().map(|claim| (claim.index, claim)).collect();
+    let in_config = claims.accepted.values().flatten().filter(|claim| claim.peer.learned.is_none());
+    let owners: BTreeMap<_, _> = in_config.map(|claim| (claim.index, claim)).collect();
     let peers = owners.values().map(|c| ReportedPeer { url: c.peer.peer.id().to_string(), key: c.key.clone() });
     // A URL may hold a password, which stays here.
     peers.filter(|peer| !peer.url.contains('@')).take(MAX_REPORTED).collect()

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use portolan_catalog::{DomainCatalog, DomainName, NodeState, PortName, PortRef, ProductName, ServedBy};
+use portolan_catalog::{
+    DomainCatalog, DomainName, NodeLocation, NodeState, PortName, PortRef, ProductName, ServedBy,
+};
 use portolan_connectors::{
     CatalogAnswer, FragmentRequest, FragmentStream, LocalDomain, OwnerKey, Peer, PeerCatalog, Reach, Site, SiteId,
 };
@@ -13,6 +15,7 @@ use super::{CatalogReader, Link, LinkOverride, Mesh, Owners, PeerOptions};
 use crate::ErrorKind;
 use crate::fake_mesh::{FakePeer, owned, tpch_domain};
 
+mod learned;
 mod owners;
 mod replicas;
 mod reported;
@@ -230,7 +233,7 @@ async fn a_node_tells_whom_it_reaches_while_they_are_up() {
 /// Returns the mesh of an engine with one peer, over this link.
 fn linked(peer: &Arc<FakePeer>, link: LinkOverride) -> Arc<Mesh> {
     let peer: Arc<dyn Peer> = peer.clone();
-    Mesh::new(vec![], vec![(peer, PeerOptions { link, domains: None })], Owners::default()).unwrap()
+    Mesh::new(vec![], vec![(peer, PeerOptions { link, ..PeerOptions::default() })], Owners::default()).unwrap()
 }
 
 #[tokio::test]
