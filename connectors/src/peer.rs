@@ -32,7 +32,7 @@ pub trait Peer: Site {
     /// # Errors
     /// `InvalidQuery` if the URL of this node's peer is not accepted; `Unsupported` if this node has no such peers.
     fn reported_peer(&self, url: &str) -> Result<Arc<dyn Peer>> {
-        Err(Error::new(ErrorKind::Unsupported, format!("{} is no way to the node at {url}", self.id())))
+        Err(Error::new(ErrorKind::Unsupported, format!("{} reports no node at {url}", self.id())))
     }
 }
 

@@ -24,10 +24,15 @@ pub(super) async fn keep_fresh(mesh: Weak<Mesh>, index: usize, interval: Duratio
         let pause = {
             let Some(mesh) = mesh.upgrade() else { return };
             ask(&mesh, index).await;
-            let has_answered = mesh.with_state(|state| Some(state.peers.get(&index)?.version.is_some()));
-            let Some(has_answered) = has_answered else { return };
+            let known = mesh.with_state(|state| {
+                let known = state.peers.get(&index)?;
+                Some((known.version.is_some(), known.learned.is_some()))
+            });
+            let Some((has_answered, is_learned)) = known else { return };
             answers += usize::from(has_answered);
-            if answers > FIRST_ANSWERS { interval } else { FIRST_CONTACT_INTERVAL.min(interval) }
+            // Another node chooses the URL of a learned peer, and must not cause many requests to it.
+            let is_first_contact = answers <= FIRST_ANSWERS && !is_learned;
+            if is_first_contact { FIRST_CONTACT_INTERVAL.min(interval) } else { interval }
         };
         tokio::time::sleep(pause).await;
     }
