@@ -17,7 +17,7 @@ use crate::nearest::similarity;
 pub struct MeshSnapshot {
     /// The known domains. Each has one owner.
     pub domains: BTreeMap<DomainName, DomainEntry>,
-    /// The known nodes, including the local node, in the order of the config.
+    /// The known nodes: the local node, the nodes in the config in its order, and the learned nodes.
     pub nodes: Vec<NodeEntry>,
     /// The domains without a known owner that some node claims, with the refused claims.
     pub refused: BTreeMap<DomainName, Vec<RefusedClaim>>,
@@ -37,7 +37,7 @@ pub struct DomainEntry {
 pub enum ServedBy {
     /// This process.
     Here,
-    /// Other nodes, by their URLs: one, or the replicas of the domain in the order of the config. Not empty.
+    /// Other nodes, by their URLs: one, or the replicas of the domain in the order of the nodes. Not empty.
     Peers(Vec<String>),
 }
 
@@ -89,8 +89,11 @@ pub struct NodeEntry {
     pub domains: Vec<DomainName>,
     /// The key that the node has proven to hold. `None` if it has proven none.
     pub key: Option<String>,
-    /// The parts of the node's catalog that the local node refuses, each with the reason.
+    /// The parts of the node's catalog, and of its list of peers, that the local node refuses, each with the reason.
     pub refused: Vec<String>,
+    /// The URL of the node that reports this one, if the local node has learned it. `None` for this process, and for a
+    /// node in the config.
+    pub learned_from: Option<String>,
     /// The time of a round trip to the node. `None` for this process.
     pub latency: Option<Duration>,
     /// The bytes per second from the node. `None` for this process.

@@ -1,6 +1,8 @@
 //! The places where rows lie and where plans run: the traits that the engine knows them by, and one module and one
 //! cargo feature for each kind.
 
+#[cfg(any(feature = "files", feature = "node"))]
+mod addresses;
 pub mod capabilities;
 mod closed;
 pub mod error;
@@ -31,7 +33,7 @@ pub use fragment::{
     FragmentSummary, OperatorMetrics, PulledRows, ReceivedFragment,
 };
 pub use open::{OpenOptions, open_again, open_domain, open_domain_with};
-pub use peer::{CatalogAnswer, OwnerKey, Peer, PeerCatalog, Reach};
+pub use peer::{CatalogAnswer, OwnerKey, Peer, PeerCatalog, Reach, ReportedPeer};
 pub use poison::lock;
 pub use principal::{AccountKey, Principal};
 pub use refusal::Refusal;

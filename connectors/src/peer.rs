@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use portolan_catalog::{DomainCatalog, DomainName};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::site::{Site, SiteId};
 
 /// Another Portolan node: a site that also publishes catalogs.
@@ -24,6 +24,15 @@ pub trait Peer: Site {
     /// say.
     fn takes_fragments(&self) -> Option<bool> {
         None
+    }
+
+    /// Returns the node at `url`, which this node has [reported](ReportedPeer), without sending anything. The local
+    /// node uses its own identity there, and none of the credentials that it has for this node.
+    ///
+    /// # Errors
+    /// `InvalidQuery` if the URL of this node's peer is not accepted; `Unsupported` if this node has no such peers.
+    fn reported_peer(&self, url: &str) -> Result<Arc<dyn Peer>> {
+        Err(Error::new(ErrorKind::Unsupported, format!("{} reports no node at {url}", self.id())))
     }
 }
 
@@ -85,6 +94,9 @@ pub enum CatalogAnswer {
         /// fragments.
         #[serde(default)]
         reaches: Vec<Reach>,
+        /// The peers that the node reports to the requester. Older nodes report none.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        peers: Vec<ReportedPeer>,
     },
 }
 
@@ -99,4 +111,31 @@ pub struct Reach {
     pub latency_ms: f64,
     /// Bytes a second.
     pub bandwidth: f64,
+}
+
+/// A peer of a node, as the node reports it to other nodes. The report contains no credentials.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedPeer {
+    /// The URL by which the node reaches the peer.
+    pub url: String,
+    /// The key that the peer has proven to the node.
+    pub key: OwnerKey,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn an_answer_without_peers_is_the_one_of_a_node_that_does_not_know_them() {
+        let old = r#"{"Changed":{"version":"1","domains":[],"reaches":[]}}"#;
+        let answer: CatalogAnswer = serde_json::from_str(old).unwrap();
+        assert_eq!(serde_json::to_string(&answer).unwrap(), old);
+        // A node that does not know a field ignores it.
+        let new = r#"{"Changed":{"version":"1","domains":[],"peers":[{"url":"u","key":"k","new":1}],"new":1}}"#;
+        let CatalogAnswer::Changed { peers, .. } = serde_json::from_str(new).unwrap() else { unreachable!() };
+        assert_eq!(peers, [ReportedPeer { url: "u".to_owned(), key: OwnerKey::new("k") }]);
+    }
 }

@@ -12,6 +12,7 @@ use portolan_connectors::{CatalogAnswer, FragmentHead, LocalDomain};
 
 pub use self::builder::EngineBuilder;
 use crate::exchange::LiveEdges;
+use crate::mesh::CatalogReader;
 use crate::state::{EngineState, QueryContext};
 use crate::{
     EngineMetrics, EstimatedFragment, Principal, QueryStream, ReceivedFragment, Result, Session, Usage, query,
@@ -124,16 +125,9 @@ impl Engine {
         self.0.mesh.instance()
     }
 
-    /// Returns the answer to a peer that requests this engine's catalog, with all statistics. The peer must not show those
-    /// of classified columns to any principal.
-    pub fn catalog(&self, known: Option<&str>) -> CatalogAnswer {
-        self.0.mesh.answer(known)
-    }
-
-    /// Returns the answer to any other caller that requests this engine's catalog. It has no statistics of classified
-    /// columns, except their widths.
-    pub fn redacted_catalog(&self, known: Option<&str>) -> CatalogAnswer {
-        self.0.mesh.redacted_answer(known)
+    /// Returns the answer to `reader`, who requests this engine's catalog. `known` is the version that it has.
+    pub fn catalog(&self, known: Option<&str>, reader: CatalogReader) -> CatalogAnswer {
+        self.0.mesh.answer(known, reader)
     }
 
     /// Plans and starts a fragment that another node sent.

@@ -30,7 +30,7 @@ pub use engine::{Engine, EngineBuilder};
 pub use exchange::RemoteScanCodec;
 pub use execution::disk::disk_error;
 pub use limits::{Limits, Share, Shares};
-pub use mesh::{LinkOverride, PeerOptions};
+pub use mesh::{CatalogReader, LinkOverride, PeerOptions};
 pub use metrics::{
     EdgeMetrics, EngineMetrics, HistogramMetrics, SentEdge, Span, SpanKind, SpanSink, Usage, WorkMetrics,
 };

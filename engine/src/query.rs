@@ -103,7 +103,7 @@ impl Query {
         let head = FragmentHead { measured, trace, ..head };
         let listed = Arc::new(engine.activity.started(RunningQuery {
             id: query_id,
-            owner: session.shared.owner(),
+            client: session.shared.client(),
             sql: Some(sql.clone()),
             started: SystemTime::now(),
             progress: OnceLock::new(),
@@ -173,7 +173,7 @@ impl Query {
     /// Waits for a place to run the plan.
     async fn admit(&self, plan: &LogicalPlan) -> Result<Slot> {
         let _queued = self.listed.query.work.queued();
-        let (admission, principal) = (&self.engine.admission, &self.listed.query.owner.principal);
+        let (admission, principal) = (&self.engine.admission, &self.listed.query.client.principal);
         let allowance = self.engine.limits.allowance(principal);
         let kind = self.kind(plan);
         let place = async {

@@ -175,6 +175,10 @@ pub struct PeerConfig {
     pub bandwidth: Option<Size>,
     /// The domains that the peer may own. No peer without them may own one of these domains. Default: any other domain.
     pub domains: Option<BTreeSet<DomainName>>,
+    /// True if this node also uses the peers that the peer reports. `ca`, `allow_plaintext` and `domains` of this entry
+    /// hold for them too. Default: false.
+    #[serde(default)]
+    pub learn_peers: bool,
 }
 
 impl PeerConfig {
@@ -193,6 +197,7 @@ impl PeerConfig {
             latency: None,
             bandwidth: None,
             domains: None,
+            learn_peers: false,
         }
     }
 
@@ -204,7 +209,7 @@ impl PeerConfig {
 
     /// Returns the options of the peer for the engine.
     pub fn options(&self) -> PeerOptions {
-        PeerOptions { link: self.link(), domains: self.domains.clone() }
+        PeerOptions { link: self.link(), domains: self.domains.clone(), learn_peers: self.learn_peers }
     }
 }
 

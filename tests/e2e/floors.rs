@@ -32,6 +32,7 @@ const CRATES: [Floors; 7] = [
     Floors {
         crate_folder: "connectors",
         order: &[
+            "addresses",
             "poison",
             "error",
             "panics",

@@ -2,14 +2,12 @@
 //! private server with TLS, but neither this machine nor the services of its link or cloud, such as the metadata
 //! service, which hands out credentials.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::net::lookup_host;
 use url::{Host, Url};
 
-/// The addresses at which clouds serve metadata and credentials to a machine, beside the link-local ones.
-const CLOUD_SERVICES: [Ipv4Addr; 3] =
-    [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
+use crate::addresses::is_internal;
 
 /// The servers that a URL may reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,23 +95,6 @@ impl UrlReach {
         };
         self.hosts.iter().any(is_it)
     }
-}
-
-/// True if an address is of this machine or its link, or of a service of its cloud.
-fn is_internal(address: IpAddr) -> bool {
-    let address = match address {
-        IpAddr::V4(address) => address,
-        IpAddr::V6(address) => match (address.to_ipv4(), address.segments()) {
-            (Some(inner), _) => inner,
-            // The translation to IPv4 of RFC 6052.
-            (None, [0x64, 0xff9b, 0, 0, 0, 0, high, low]) => Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)),
-            (None, [0xfd00, 0xec2, ..]) => return true,
-            _ => return address.is_unicast_link_local(),
-        },
-    };
-    // Connections to `0.0.0.0` reach this machine.
-    let is_own = address.octets()[0] == 0 || address.is_loopback();
-    is_own || address.is_link_local() || address.is_broadcast() || CLOUD_SERVICES.contains(&address)
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use super::options::{NodeCredentials, NodeOptions, is_exposed};
 use super::protocol::{
     ACTION_HELLO, FragmentTicket, MAX_MESSAGE_BYTES, NodeHello, QUERY_ID_KEY, TRACEPARENT_KEY, TRACESTATE_KEY,
 };
+use super::reported;
 use super::status::{from_status, to_status};
 use super::token::NodeIdentity;
 use crate::error::{Error, ErrorKind, Result};
@@ -43,6 +44,8 @@ pub(super) struct Connection {
     channel: Channel,
     credentials: Option<NodeCredentials>,
     signer: Signer,
+    /// True if the node must not be at an address of the local machine, its link or its cloud.
+    must_be_elsewhere: bool,
     state: Mutex<State>,
     /// True if the node accepts fragments from the local node, as it reported in the last handshake. `None` if it has
     /// not reported this.
@@ -128,6 +131,7 @@ impl Connection {
                 identity: options.identity.clone(),
                 audience: options.audience.clone().unwrap_or_else(|| url.to_owned()),
             },
+            must_be_elsewhere: options.must_be_elsewhere,
             state: Mutex::new(State::Unopened),
             takes_fragments: SyncMutex::default(),
         })
@@ -235,6 +239,10 @@ impl Connection {
 
     /// Logs in, and exchanges versions with the node.
     async fn open_now(&self, until: Until) -> Result<Opened> {
+        if self.must_be_elsewhere {
+            let checked = self.bounded(until, reported::check_addresses(self.site.as_str())).await?;
+            checked.map_err(|what| self.error(ErrorKind::SiteUnavailable, &what))?;
+        }
         let authorization = match self.claim()? {
             Some(claim) => Some(self.bounded(until, self.log_in(claim)).await??),
             None => None,

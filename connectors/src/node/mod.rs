@@ -8,6 +8,7 @@ pub mod message;
 mod options;
 pub mod protocol;
 mod receive;
+mod reported;
 pub mod signed_catalog;
 mod site;
 pub mod status;

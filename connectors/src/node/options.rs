@@ -25,6 +25,8 @@ pub struct NodeOptions {
     pub audience: Option<String>,
     /// True if `credentials` and signed tokens may leave this machine without TLS. Default: false.
     pub allow_plaintext: bool,
+    /// True if the node must not be at an address of this machine, its link or its cloud. Default: false.
+    pub must_be_elsewhere: bool,
 }
 
 /// A user of another node. `Debug` does not show the password.
@@ -51,9 +53,14 @@ pub struct NodeTls {
 
 /// True if calls to a node at `url` may leave this machine without TLS.
 pub fn is_exposed(url: &str) -> bool {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    !url.starts_with("grpc+tls://") && !is_on_loopback(url)
+}
+
+/// True if the host of a node's URL is the name or an address of the local machine.
+pub(super) fn is_on_loopback(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let uri = format!("http://{rest}").parse::<Uri>().ok();
-    scheme != "grpc+tls" && !uri.as_ref().and_then(Uri::host).is_some_and(is_loopback)
+    uri.as_ref().and_then(Uri::host).is_some_and(is_loopback)
 }
 
 fn is_loopback(host: &str) -> bool {

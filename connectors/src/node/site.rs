@@ -14,6 +14,7 @@ use super::connection::{Connection, Until};
 use super::options::NodeOptions;
 use super::protocol::ACTION_CATALOG;
 use super::receive::fragment_stream;
+use super::reported;
 use super::signed_catalog::{CatalogRequest, SignedCatalog};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fragment::{FragmentEstimate, FragmentRequest, FragmentStream};
@@ -24,6 +25,7 @@ use crate::site::{Site, SiteId};
 /// runtime that created the site, also if another runtime reads the streams.
 pub struct NodeSite {
     id: SiteId,
+    options: NodeOptions,
     connection: Arc<Connection>,
     io: Handle,
 }
@@ -40,7 +42,7 @@ impl NodeSite {
             Error::new(ErrorKind::Internal, format!("node {id}: connections need a tokio runtime")).with_source(e)
         })?;
         let connection = Arc::new(Connection::new(&id, &options)?);
-        Ok(Self { id, connection, io })
+        Ok(Self { id, options, connection, io })
     }
 
     /// Runs `what` on the I/O runtime. Dropping the future cancels `what`.
@@ -121,5 +123,12 @@ impl Peer for NodeSite {
 
     fn takes_fragments(&self) -> Option<bool> {
         self.connection.takes_fragments()
+    }
+
+    fn reported_peer(&self, url: &str) -> Result<Arc<dyn Peer>> {
+        let options = reported::options(url, self.id.as_str(), &self.options)?;
+        // Another runtime may call this.
+        let _io = self.io.enter();
+        Ok(Arc::new(Self::new(url, options)?))
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fragment::{
     FragmentEstimate, FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, OperatorMetrics,
 };
-use crate::peer::{CatalogAnswer, OwnerKey, Peer, PeerCatalog, Reach};
+use crate::peer::{CatalogAnswer, OwnerKey, Peer, PeerCatalog, Reach, ReportedPeer};
 use crate::poison::lock;
 use crate::site::{Site, SiteId};
 
@@ -35,6 +35,8 @@ struct PeerState {
     signer: Option<(String, Result<OwnerKey, String>)>,
     /// The domains of other nodes that the peer reports as reachable.
     reaches: Vec<Reach>,
+    /// The peers that the peer reports, each with the fake peer at its URL.
+    reported: Vec<(ReportedPeer, Option<Arc<FakePeer>>)>,
     /// The rows of every fragment.
     rows: Option<RecordBatch>,
     takes_fragments: Option<bool>,
@@ -84,6 +86,12 @@ impl FakePeer {
     /// Sets the domains that the peer reports as reachable from the next version on.
     pub fn reach(&self, reaches: Vec<Reach>) {
         self.state().reaches = reaches;
+    }
+
+    /// Sets the peers that the peer reports from the next version on, each with the fake peer at its URL. Without a
+    /// fake peer, [`Peer::reported_peer`] fails.
+    pub fn report(&self, peers: Vec<(ReportedPeer, Option<Arc<Self>>)>) {
+        self.state().reported = peers;
     }
 
     /// Makes the peer report that it accepts no fragments.
@@ -205,12 +213,21 @@ impl Peer for FakePeer {
                 version: version.clone(),
                 domains: domains.clone(),
                 reaches: state.reaches.clone(),
+                peers: state.reported.iter().map(|(peer, _)| peer.clone()).collect(),
             },
         };
         Ok(match state.signer.clone() {
             Some((instance, owner)) => PeerCatalog { instance, owner, answer },
             None => PeerCatalog::without_key(&self.id, answer),
         })
+    }
+
+    fn reported_peer(&self, url: &str) -> Result<Arc<dyn Peer>> {
+        let reported = self.state().reported.clone();
+        match reported.into_iter().find(|(peer, _)| peer.url == url) {
+            Some((_, Some(peer))) => Ok(peer),
+            _ => Err(Error::new(ErrorKind::InvalidQuery, "the URL is not accepted")),
+        }
     }
 
     fn takes_fragments(&self) -> Option<bool> {

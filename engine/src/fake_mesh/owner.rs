@@ -13,7 +13,7 @@ use portolan_connectors::{
     FragmentItem, FragmentRequest, FragmentStream, FragmentSummary, Peer, PeerCatalog, ReceivedFragment, Site, SiteId,
 };
 
-use crate::{Engine, Result};
+use crate::{CatalogReader, Engine, Result};
 
 /// A peer that owns a domain, runs fragments in this process, and records the requests.
 #[derive(Debug)]
@@ -78,6 +78,6 @@ impl Site for OwnerPeer {
 #[async_trait]
 impl Peer for OwnerPeer {
     async fn catalog(&self, known: Option<&str>) -> Result<PeerCatalog> {
-        Ok(PeerCatalog::without_key(&self.id, self.engine.catalog(known)))
+        Ok(PeerCatalog::without_key(&self.id, self.engine.catalog(known, CatalogReader::TrustedNode)))
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Claims<'a> {
 /// An accepted claim.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Claim<'a> {
-    /// The position of the peer in the config.
+    /// The number of the peer.
     pub(super) index: usize,
     pub(super) peer: &'a KnownPeer,
     pub(super) key: &'a OwnerKey,
@@ -36,7 +36,7 @@ pub(super) struct Claim<'a> {
 /// A refused claim.
 #[derive(Debug)]
 pub(super) struct Refusal<'a> {
-    /// The position of the peer in the config.
+    /// The number of the peer.
     pub(super) index: usize,
     pub(super) domain: &'a DomainName,
     /// The reason, and how to settle it.
@@ -47,10 +47,11 @@ impl MeshState {
     /// Decides on every claim.
     pub(super) fn claims(&self) -> Claims<'_> {
         let mut claims = Claims::default();
-        for (index, peer) in self.peers.iter().enumerate() {
+        for (&index, peer) in &self.peers {
+            let distrust = self.distrust(index, peer);
             for catalog in &peer.claims {
                 let domain = &catalog.domain;
-                match self.decide(peer, domain) {
+                match distrust.clone().map_or_else(|| self.decide(peer, domain), Err) {
                     Ok(key) => {
                         claims.accepted.entry(domain).or_default().push(Claim { index, peer, key, catalog });
                     }
@@ -67,7 +68,7 @@ impl MeshState {
 
     /// Remembers the owners of the domains that the peer is the first to claim.
     pub(super) fn learn_owners(&mut self, index: usize) {
-        let Some(peer) = self.peers.get(index) else { return };
+        let Some(peer) = self.peers.get(&index).filter(|peer| self.distrust(index, peer).is_none()) else { return };
         let Some(Ok(key)) = &peer.owner else { return };
         let claimed = peer.claims.iter().map(|catalog| &catalog.domain);
         let others = claimed.filter(|domain| !self.local.contains_key(*domain));
@@ -80,7 +81,7 @@ impl MeshState {
 
     /// Logs the refused parts of a peer's catalog, in one line.
     pub(super) fn log_refusals(&self, index: usize) {
-        let Some(known) = self.peers.get(index) else { return };
+        let Some(known) = self.peers.get(&index) else { return };
         let claims = self.claims();
         let refused: Vec<_> = claims.refused.iter().filter(|refusal| refusal.index == index).collect();
         if let Some(Refusal { domain, reason, .. }) = refused.first() {
@@ -108,7 +109,8 @@ impl MeshState {
         }
         match &peer.allowed {
             Some(allowed) if !allowed.contains(domain) => {
-                return Err("the config does not name it in `domains` of this peer".to_owned());
+                let node = if peer.learned.is_some() { "the node that reports this peer" } else { "this peer" };
+                return Err(format!("the config does not name it in `domains` of {node}"));
             }
             None if self.is_given(domain) => {
                 return Err("the config gives the domain to other peers, in their `domains`".to_owned());
@@ -124,7 +126,7 @@ impl MeshState {
 
     /// True if the config names peers that may own the domain.
     fn is_given(&self, domain: &DomainName) -> bool {
-        self.peers.iter().filter_map(|peer| peer.allowed.as_ref()).any(|allowed| allowed.contains(domain))
+        self.peers.values().filter_map(|peer| peer.allowed.as_ref()).any(|allowed| allowed.contains(domain))
     }
 }
 
@@ -146,6 +148,6 @@ impl KnownPeer {
     /// Returns the time of a small transfer, in seconds. Small variations of the link do not change it, so that queries
     /// go to the same replica.
     fn distance(&self) -> f64 {
-        self.reported.latency.as_secs_f64() + COMPARED_BYTES / self.reported.bandwidth
+        self.reported_link.latency.as_secs_f64() + COMPARED_BYTES / self.reported_link.bandwidth
     }
 }

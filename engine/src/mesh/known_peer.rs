@@ -5,10 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use portolan_catalog::{DomainCatalog, DomainName, NodeState, check_received};
-use portolan_connectors::{CatalogAnswer, OwnerKey, Peer, PeerCatalog};
+use portolan_connectors::{CatalogAnswer, OwnerKey, Peer, PeerCatalog, ReportedPeer};
 
+use super::learned::{self, Learned};
 use super::link::{Link, LinkMeter};
 use super::{LinkOverride, reach};
+
+/// The longest identity of a process that is remembered, in bytes.
+const MAX_PROCESS_BYTES: usize = 128;
 
 /// The options of a peer.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,6 +21,8 @@ pub struct PeerOptions {
     pub link: LinkOverride,
     /// The domains that the peer may own. No peer without them may own one of these domains. `None`: any other domain.
     pub domains: Option<BTreeSet<DomainName>>,
+    /// True if this engine also uses the peers that the peer reports. `domains` holds for them too.
+    pub learn_peers: bool,
 }
 
 /// A peer, and what this engine knows about it.
@@ -26,6 +32,12 @@ pub(super) struct KnownPeer {
     pub(super) meter: Arc<LinkMeter>,
     /// The domains that the peer may own, if the config names them.
     pub(super) allowed: Option<BTreeSet<DomainName>>,
+    /// The report that this engine knows the peer from. `None` for a peer in the config.
+    pub(super) learned: Option<Learned>,
+    /// True if this engine uses the peers that the peer reports.
+    pub(super) is_learned_from: bool,
+    /// The identity of the process that sent the last answer, if it is not too long.
+    pub(super) process: Option<String>,
     /// True if the peer is this engine itself.
     pub(super) is_self: bool,
     /// The version of the catalog in the last answer.
@@ -38,8 +50,12 @@ pub(super) struct KnownPeer {
     pub(super) faults: Vec<String>,
     /// The domains of other nodes that the peer reaches, and their owners as the peer knows them.
     pub(super) reaches: Arc<BTreeMap<DomainName, (OwnerKey, Link)>>,
+    /// The peers that the peer reports. Empty if this engine does not use them.
+    pub(super) reported: Vec<ReportedPeer>,
+    /// The reported peers that this engine does not use, with the reasons.
+    pub(super) unused: Vec<String>,
     /// The link to the peer, as this engine last reported it to other peers.
-    pub(super) reported: Link,
+    pub(super) reported_link: Link,
     pub(super) state: NodeState,
     pub(super) last_seen: Option<SystemTime>,
     pub(super) error: Option<String>,
@@ -50,15 +66,20 @@ impl KnownPeer {
         let meter = Arc::new(LinkMeter::new(options.link));
         Self {
             peer,
-            reported: meter.link(),
+            reported_link: meter.link(),
             meter,
             allowed: options.domains,
+            learned: None,
+            is_learned_from: options.learn_peers,
+            process: None,
             is_self: false,
             version: None,
             owner: None,
             claims: vec![],
             faults: vec![],
             reaches: Arc::default(),
+            reported: vec![],
+            unused: vec![],
             state: NodeState::Unknown,
             last_seen: None,
             error: None,
@@ -87,7 +108,9 @@ impl KnownPeer {
         self.state = state;
         self.last_seen = Some(SystemTime::now());
         self.error = None;
+        let is_proven = owner.is_ok();
         (self.is_self, self.owner) = (is_self, Some(owner));
+        self.process = Some(process).filter(|process| process.len() <= MAX_PROCESS_BYTES);
         match answer {
             CatalogAnswer::Unchanged => {
                 self.meter.record_round_trip(took);
@@ -95,12 +118,15 @@ impl KnownPeer {
             }
             // Nobody needs the catalog of this engine from a peer.
             CatalogAnswer::Changed { version, .. } if is_self => self.version = Some(version),
-            CatalogAnswer::Changed { version, domains, reaches } => {
+            CatalogAnswer::Changed { version, domains, reaches, peers } => {
                 self.version = Some(version);
                 let (valid, faults) = check_received(domains);
                 self.claims = valid.into_iter().map(Arc::new).collect();
                 self.faults = faults;
                 self.reaches = Arc::new(reach::understand(reaches));
+                if self.is_learned_from && is_proven {
+                    self.reported = learned::accepted(peers, &mut self.faults);
+                }
             }
         }
         true
@@ -121,5 +147,7 @@ impl KnownPeer {
         self.claims = vec![];
         self.faults = vec![];
         self.reaches = Arc::default();
+        self.reported = vec![];
+        self.unused = vec![];
     }
 }

@@ -3,11 +3,13 @@
 
 mod claims;
 mod known_peer;
+mod learned;
 mod link;
 mod owners;
 mod owners_file;
 mod reach;
 mod refresh;
+mod reported;
 mod view;
 
 use std::collections::BTreeMap;
@@ -17,7 +19,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use portolan_catalog::{DomainCatalog, DomainName, MeshSnapshot, NodeLocation, PortRef, PortStatistics};
-use portolan_connectors::{CatalogAnswer, LocalDomain, Peer, Reach, Site, SiteCosts, SiteId, lock};
+use portolan_connectors::{CatalogAnswer, LocalDomain, Peer, Reach, ReportedPeer, Site, SiteCosts, SiteId, lock};
+use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
@@ -36,18 +39,42 @@ pub(crate) struct Mesh {
     instance: String,
     state: Mutex<MeshState>,
     view: ArcSwap<MeshView>,
-    refresher: Mutex<Vec<AbortOnDropHandle<()>>>,
+    refresher: Mutex<Refresher>,
     /// True if the owners of domains could not be written to their file at the last attempt.
     save_failed: AtomicBool,
     /// A weak reference to the mesh itself, for the tasks that fetch the peers' catalogs.
     me: Weak<Mesh>,
 }
 
+/// The requester of a catalog, which decides what the answer contains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CatalogReader {
+    /// A trusted node. It gets all statistics, and must not show those of classified columns to any principal. It also
+    /// gets the peers.
+    TrustedNode,
+    /// Another node from which fragments are accepted. It gets the peers, and no statistics of classified columns
+    /// except their widths.
+    Node,
+    /// Any other caller. It gets neither.
+    Other,
+}
+
+/// The tasks that fetch the peers' catalogs.
+#[derive(Debug, Default)]
+struct Refresher {
+    /// The runtime of the tasks, and the interval. `None` until they are started.
+    schedule: Option<(Handle, Duration)>,
+    tasks: Vec<AbortOnDropHandle<()>>,
+}
+
 /// The local domains and the peers, as this engine knows them now.
 #[derive(Debug, Default)]
 struct MeshState {
     local: BTreeMap<DomainName, LocalDomain>,
-    peers: Vec<KnownPeer>,
+    /// The peers by their numbers: those in the config in its order, and then the learned ones. A number is used once.
+    peers: BTreeMap<usize, KnownPeer>,
+    /// The number of the next peer.
+    next_peer: usize,
     owners: Owners,
     /// The meters of the links to the sites that have rows of local ports.
     site_meters: BTreeMap<SiteId, Arc<LinkMeter>>,
@@ -69,8 +96,10 @@ impl Mesh {
                 ));
             }
         }
-        let peers = peers.into_iter().map(|(peer, options)| KnownPeer::new(peer, options)).collect();
-        let mut state = MeshState { local, peers, owners, site_meters: BTreeMap::new() };
+        let mut state = MeshState { local, owners, ..MeshState::default() };
+        for (peer, options) in peers {
+            state.add_peer(KnownPeer::new(peer, options));
+        }
         state.measure_sites();
         let view = ArcSwap::from_pointee(state.view());
         Ok(Arc::new_cyclic(|me| Self {
@@ -85,15 +114,27 @@ impl Mesh {
 
     /// Starts one task for each peer, which fetches the peer's catalog every `interval` until the mesh is dropped.
     pub(crate) fn start_refreshing(&self, interval: Duration) -> Result<()> {
-        let handle = tokio::runtime::Handle::try_current().map_err(|e| {
+        let handle = Handle::try_current().map_err(|e| {
             Error::new(ErrorKind::Internal, "an engine must be built on a tokio runtime").with_source(e)
         })?;
-        let peers = self.with_state(|state| state.peers.len());
-        let tasks = (0..peers)
-            .map(|index| AbortOnDropHandle::new(handle.spawn(refresh::keep_fresh(self.me.clone(), index, interval))))
-            .collect();
-        *lock(&self.refresher) = tasks;
+        lock(&self.refresher).schedule = Some((handle, interval));
+        self.keep_fresh(self.peers());
         Ok(())
+    }
+
+    /// Starts the tasks of these peers, if those of the other peers were started.
+    fn keep_fresh(&self, peers: Vec<usize>) {
+        let mut refresher = lock(&self.refresher);
+        let Refresher { schedule: Some((handle, interval)), tasks } = &mut *refresher else { return };
+        let task = |index| AbortOnDropHandle::new(handle.spawn(refresh::keep_fresh(self.me.clone(), index, *interval)));
+        // The tasks of removed peers have ended.
+        tasks.retain(|task| !task.is_finished());
+        tasks.extend(peers.into_iter().map(task));
+    }
+
+    /// Returns the numbers of the peers.
+    fn peers(&self) -> Vec<usize> {
+        self.with_state(|state| state.peers.keys().copied().collect())
     }
 
     /// Returns the identity of this engine among all processes.
@@ -110,8 +151,12 @@ impl Mesh {
     }
 
     pub(crate) async fn refresh_all(&self) {
-        let peers = self.with_state(|state| state.peers.len());
-        futures::future::join_all((0..peers).map(|index| refresh::ask(self, index))).await;
+        let asked = self.peers();
+        futures::future::join_all(asked.iter().map(|index| refresh::ask(self, *index))).await;
+        // Peers are learned when all peers in the config have answered or failed.
+        asked.iter().for_each(|index| self.learn_peers(*index));
+        let learned = self.peers().into_iter().filter(|index| !asked.contains(index));
+        futures::future::join_all(learned.map(|index| refresh::ask(self, index))).await;
     }
 
     pub(crate) fn replace_local(&self, domain: LocalDomain) {
@@ -140,33 +185,27 @@ impl Mesh {
         });
     }
 
-    /// Returns the answer to a peer that requests the catalogs of the domains that this engine owns. `known` is the
-    /// version that the peer has.
-    pub(crate) fn answer(&self, known: Option<&str>) -> CatalogAnswer {
-        self.answer_with(known, "", DomainCatalog::clone)
-    }
-
-    /// Returns the answer to a caller that may not see the statistics of classified columns.
-    pub(crate) fn redacted_answer(&self, known: Option<&str>) -> CatalogAnswer {
-        // The versions differ from those of a full answer, because a caller may become a trusted node.
-        self.answer_with(known, "redacted|", |catalog| catalog.clone().without_classified_statistics())
-    }
-
-    fn answer_with(
-        &self,
-        known: Option<&str>,
-        kind: &str,
-        shown: impl Fn(&DomainCatalog) -> DomainCatalog,
-    ) -> CatalogAnswer {
-        let (version, catalogs, reaches) = self.with_state(|state| {
-            let reaches = reach::reached(state);
-            let version = format!("{kind}{}", state.local_version(&reaches));
-            (version, state.local.values().map(|l| l.catalog.clone()).collect::<Vec<_>>(), reaches)
+    /// Returns the answer to a request for the catalogs of the domains that this engine owns. `known` is the version
+    /// that the requester has.
+    pub(crate) fn answer(&self, known: Option<&str>, reader: CatalogReader) -> CatalogAnswer {
+        let is_full = reader == CatalogReader::TrustedNode;
+        // The versions differ if the contents do, because a caller may become a trusted node.
+        let kind = if is_full { "" } else { "redacted|" };
+        let (version, catalogs, reaches, peers) = self.with_state(|state| {
+            let claims = state.claims();
+            let reaches = reach::reached(state, &claims);
+            let peers = if reader == CatalogReader::Other { vec![] } else { reported::peers(&claims) };
+            let version = format!("{kind}{}", state.local_version(&reaches, &peers));
+            (version, state.local.values().map(|l| l.catalog.clone()).collect::<Vec<_>>(), reaches, peers)
         });
         if known == Some(version.as_str()) {
             return CatalogAnswer::Unchanged;
         }
-        CatalogAnswer::Changed { version, domains: catalogs.iter().map(|catalog| shown(catalog)).collect(), reaches }
+        let domains = catalogs.iter().map(|catalog| {
+            let catalog = DomainCatalog::clone(catalog);
+            if is_full { catalog } else { catalog.without_classified_statistics() }
+        });
+        CatalogAnswer::Changed { version, domains: domains.collect(), reaches, peers }
     }
 
     fn with_state<T>(&self, read: impl FnOnce(&MeshState) -> T) -> T {
@@ -178,13 +217,21 @@ impl Mesh {
         let mut state = lock(&self.state);
         let changed = change(&mut state);
         state.measure_sites();
-        state.peers.iter_mut().for_each(KnownPeer::report_link);
+        state.peers.values_mut().for_each(KnownPeer::report_link);
         self.view.store(Arc::new(state.view()));
         changed
     }
 }
 
 impl MeshState {
+    /// Adds a peer, and returns its number.
+    fn add_peer(&mut self, known: KnownPeer) -> usize {
+        let number = self.next_peer;
+        self.next_peer += 1;
+        self.peers.insert(number, known);
+        number
+    }
+
     /// Returns the sites that have rows of local ports.
     fn local_sites(&self) -> impl Iterator<Item = &Arc<dyn Site>> {
         let ports = self.local.values().flat_map(|domain| &domain.ports);
@@ -205,7 +252,7 @@ impl MeshState {
             .collect();
     }
 
-    fn local_version(&self, reaches: &[Reach]) -> String {
+    fn local_version(&self, reaches: &[Reach], peers: &[ReportedPeer]) -> String {
         let parts: Vec<String> = self
             .local
             .values()
@@ -214,7 +261,7 @@ impl MeshState {
                 format!("{}={}{}", l.catalog.domain, l.catalog.version, errors.concat())
             })
             .collect();
-        format!("{}|{}", parts.join(";"), reach::version(reaches))
+        format!("{}|{}|{}", parts.join(";"), reach::version(reaches), reported::version(peers))
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use portolan_catalog::DomainName;
 use portolan_connectors::{OwnerKey, Reach};
 
+use super::claims::Claims;
 use super::known_peer::KnownPeer;
 use super::{Link, MeshState};
 
@@ -16,24 +17,23 @@ const WORTH_REPORTING: f64 = 2.0;
 impl KnownPeer {
     /// Updates the reported figures of the link.
     pub(super) fn report_link(&mut self) {
-        let (now, reported) = (self.meter.link(), self.reported);
+        let (now, reported) = (self.meter.link(), self.reported_link);
         let differs = |a: f64, b: f64| a.max(b) > a.min(b) * WORTH_REPORTING;
         if differs(now.latency.as_secs_f64(), reported.latency.as_secs_f64())
             || differs(now.bandwidth, reported.bandwidth)
         {
-            self.reported = now;
+            self.reported_link = now;
         }
     }
 }
 
 /// Returns the domains of other nodes that this node can send fragments to now, in the order of their names. A domain
 /// with replicas has the link to the nearest one.
-pub(super) fn reached(state: &MeshState) -> Vec<Reach> {
-    let claims = state.claims();
+pub(super) fn reached(state: &MeshState, claims: &Claims<'_>) -> Vec<Reach> {
     let others = claims.accepted.iter().filter(|(domain, _)| !state.local.contains_key(**domain));
     let reaches = others.filter_map(|(domain, replicas)| {
         let nearest = replicas.iter().find(|claim| claim.peer.takes_fragments())?;
-        let Link { latency, bandwidth } = nearest.peer.reported;
+        let Link { latency, bandwidth } = nearest.peer.reported_link;
         let owner = nearest.key.clone();
         Some(Reach { domain: (*domain).clone(), owner, latency_ms: latency.as_secs_f64() * 1e3, bandwidth })
     });

@@ -17,15 +17,22 @@ const FIRST_ANSWERS: usize = 8;
 /// The timeout of a response. A peer that takes longer is down.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Requests the catalog of the peer at `index` at intervals, until the mesh is dropped.
+/// Requests the catalog of the peer at `index` at intervals, until the peer is removed or the mesh is dropped.
 pub(super) async fn keep_fresh(mesh: Weak<Mesh>, index: usize, interval: Duration) {
     let mut answers = 0;
     loop {
         let pause = {
             let Some(mesh) = mesh.upgrade() else { return };
             ask(&mesh, index).await;
-            answers += usize::from(mesh.with_state(|state| state.peers[index].version.is_some()));
-            if answers > FIRST_ANSWERS { interval } else { FIRST_CONTACT_INTERVAL.min(interval) }
+            let known = mesh.with_state(|state| {
+                let known = state.peers.get(&index)?;
+                Some((known.version.is_some(), known.learned.is_some()))
+            });
+            let Some((has_answered, is_learned)) = known else { return };
+            answers += usize::from(has_answered);
+            // Another node chooses the URL of a learned peer, and must not cause many requests to it.
+            let is_first_contact = answers <= FIRST_ANSWERS && !is_learned;
+            if is_first_contact { FIRST_CONTACT_INTERVAL.min(interval) } else { interval }
         };
         tokio::time::sleep(pause).await;
     }
@@ -39,18 +46,20 @@ pub(super) async fn ask(mesh: &Mesh, index: usize) {
         ask_once(mesh, index).await;
     }
     save_owners(mesh).await;
+    mesh.learn_peers(index);
 }
 
 /// Requests the catalog of the peer at `index` once, and records the response. Returns false if the whole catalog must
 /// be requested.
 async fn ask_once(mesh: &Mesh, index: usize) -> bool {
-    let (peer, version) =
-        mesh.with_state(|state| (state.peers[index].peer.clone(), state.peers[index].version.clone()));
+    let known = mesh.with_state(|state| state.peers.get(&index).map(|k| (k.peer.clone(), k.version.clone())));
+    let Some((peer, version)) = known else { return true };
     let asked = Instant::now();
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, peer.catalog(version.as_deref())).await;
     let took = asked.elapsed();
     mesh.change(|state| {
-        let known = &mut state.peers[index];
+        state.check_report(index);
+        let Some(known) = state.peers.get_mut(&index) else { return true };
         let before = known.version.clone();
         let is_complete = match answer {
             Ok(Ok(answer)) => known.answered(answer, &mesh.instance, took),

@@ -3,18 +3,22 @@
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use portolan_catalog::{DomainCatalog, DomainName, NodeState, PortName, PortRef, ProductName, ServedBy};
+use portolan_catalog::{DomainCatalog, DomainName, NodeLocation, NodeState, PortName, PortRef, ProductName, ServedBy};
 use portolan_connectors::{
     CatalogAnswer, FragmentRequest, FragmentStream, LocalDomain, OwnerKey, Peer, PeerCatalog, Reach, Site, SiteId,
 };
 
 use super::link::Pace;
-use super::{Link, LinkOverride, Mesh, Owners, PeerOptions};
+use super::{CatalogReader, Link, LinkOverride, Mesh, Owners, PeerOptions};
 use crate::ErrorKind;
 use crate::fake_mesh::{FakePeer, owned, tpch_domain};
 
+mod learned;
 mod owners;
 mod replicas;
+mod reported;
+
+const FULL: CatalogReader = CatalogReader::TrustedNode;
 
 fn mesh(peers: &[&Arc<FakePeer>]) -> Arc<Mesh> {
     mesh_of(vec![], peers)
@@ -31,6 +35,11 @@ fn unmeasured(peer: &Arc<FakePeer>) -> (Arc<dyn Peer>, PeerOptions) {
 
 fn domains(mesh: &Mesh) -> Vec<String> {
     mesh.snapshot().domains.keys().map(ToString::to_string).collect()
+}
+
+/// Returns a domain without ports.
+fn empty(domain: &str) -> DomainCatalog {
+    DomainCatalog { domain: DomainName::new(domain), version: "1".to_owned(), products: [].into() }
 }
 
 /// Returns `geo` with one port less.
@@ -119,11 +128,11 @@ fn a_load_error_is_told_until_a_good_version_comes() {
         let products = &mesh.snapshot().domains[&DomainName::new("geo")].catalog.products;
         products[&ProductName::new("places")].load_error.clone()
     };
-    let before = mesh.answer(None);
+    let before = mesh.answer(None, FULL);
     mesh.report_load_error(&geo, "line 3: unknown key");
     assert_eq!(told(&mesh).as_deref(), Some("line 3: unknown key"));
     assert!(mesh.snapshot().port(&PortRef::new("geo", "places", "region")).is_some());
-    assert_ne!(mesh.answer(None), before, "peers are told, too");
+    assert_ne!(mesh.answer(None, FULL), before, "peers are told, too");
     mesh.replace_local(owned(tpch_domain("geo")));
     assert_eq!(told(&mesh), None);
     mesh.report_load_error(&DomainName::new("elsewhere"), "nobody's");
@@ -133,10 +142,10 @@ fn a_load_error_is_told_until_a_good_version_comes() {
 #[test]
 fn an_answer_is_small_where_nothing_changed() {
     let mesh = mesh_of(vec![owned(tpch_domain("geo"))], &[]);
-    let CatalogAnswer::Changed { version, domains, .. } = mesh.answer(None) else { panic!("never asked before") };
+    let CatalogAnswer::Changed { version, domains, .. } = mesh.answer(None, FULL) else { panic!("never asked before") };
     assert_eq!(domains, [tpch_domain("geo")]);
-    assert_eq!(mesh.answer(Some(&version)), CatalogAnswer::Unchanged);
-    assert!(matches!(mesh.answer(Some("another")), CatalogAnswer::Changed { .. }));
+    assert_eq!(mesh.answer(Some(&version), FULL), CatalogAnswer::Unchanged);
+    assert!(matches!(mesh.answer(Some("another"), FULL), CatalogAnswer::Changed { .. }));
 }
 
 #[test]
@@ -151,11 +160,12 @@ fn an_answer_without_classified_statistics_has_a_version_of_its_own() {
         let statistics = domains[0].ports().next().unwrap().statistics.clone();
         (version, ["n_nationkey", "n_regionkey"].map(|name| statistics.columns[name].min.is_some()))
     };
-    let (full, redacted) = (told(mesh.answer(None)), told(mesh.redacted_answer(None)));
+    let node = CatalogReader::Node;
+    let (full, redacted) = (told(mesh.answer(None, FULL)), told(mesh.answer(None, node)));
     assert_eq!((full.1, redacted.1), ([true, true], [true, false]));
-    assert_eq!(mesh.redacted_answer(Some(&redacted.0)), CatalogAnswer::Unchanged);
-    assert!(matches!(mesh.answer(Some(&redacted.0)), CatalogAnswer::Changed { .. }), "it became a trusted node");
-    assert!(matches!(mesh.redacted_answer(Some(&full.0)), CatalogAnswer::Changed { .. }), "it is no longer trusted");
+    assert_eq!(mesh.answer(Some(&redacted.0), node), CatalogAnswer::Unchanged);
+    assert!(matches!(mesh.answer(Some(&redacted.0), FULL), CatalogAnswer::Changed { .. }), "it became a trusted node");
+    assert!(matches!(mesh.answer(Some(&full.0), node), CatalogAnswer::Changed { .. }), "it is no longer trusted");
 }
 
 #[tokio::test]
@@ -164,7 +174,7 @@ async fn catalogs_of_others_are_not_passed_on() {
     let mesh = mesh_of(vec![owned(tpch_domain("geo"))], &[&peer]);
     mesh.refresh_all().await;
     assert_eq!(domains(&mesh), ["geo", "sales"]);
-    let CatalogAnswer::Changed { domains, .. } = mesh.answer(None) else { panic!("never asked before") };
+    let CatalogAnswer::Changed { domains, .. } = mesh.answer(None, FULL) else { panic!("never asked before") };
     assert_eq!(domains.len(), 1);
 }
 
@@ -185,12 +195,12 @@ async fn refreshing_ends_with_the_mesh() {
 }
 
 fn reaches(mesh: &Mesh) -> Vec<String> {
-    let CatalogAnswer::Changed { reaches, .. } = mesh.answer(None) else { panic!("never asked before") };
+    let CatalogAnswer::Changed { reaches, .. } = mesh.answer(None, FULL) else { panic!("never asked before") };
     reaches.iter().map(|r| r.domain.to_string()).collect()
 }
 
 fn version(mesh: &Mesh) -> String {
-    let CatalogAnswer::Changed { version, .. } = mesh.answer(None) else { panic!("never asked before") };
+    let CatalogAnswer::Changed { version, .. } = mesh.answer(None, FULL) else { panic!("never asked before") };
     version
 }
 
@@ -207,7 +217,7 @@ async fn a_node_tells_whom_it_reaches_while_they_are_up() {
     assert_ne!(together, alone);
     for _ in 0..3 {
         mesh.refresh_all().await;
-        assert_eq!(mesh.answer(Some(&together)), CatalogAnswer::Unchanged);
+        assert_eq!(mesh.answer(Some(&together), FULL), CatalogAnswer::Unchanged);
     }
     sales.go_down();
     mesh.refresh_all().await;
@@ -221,7 +231,7 @@ async fn a_node_tells_whom_it_reaches_while_they_are_up() {
 /// Returns the mesh of an engine with one peer, over this link.
 fn linked(peer: &Arc<FakePeer>, link: LinkOverride) -> Arc<Mesh> {
     let peer: Arc<dyn Peer> = peer.clone();
-    Mesh::new(vec![], vec![(peer, PeerOptions { link, domains: None })], Owners::default()).unwrap()
+    Mesh::new(vec![], vec![(peer, PeerOptions { link, ..PeerOptions::default() })], Owners::default()).unwrap()
 }
 
 #[tokio::test]
@@ -292,7 +302,7 @@ impl Site for Through {
 #[async_trait::async_trait]
 impl Peer for Through {
     async fn catalog(&self, known: Option<&str>) -> crate::Result<PeerCatalog> {
-        let answer = self.1.lock().unwrap().upgrade().unwrap().answer(known);
+        let answer = self.1.lock().unwrap().upgrade().unwrap().answer(known, FULL);
         Ok(PeerCatalog::without_key(&self.0, answer))
     }
 }

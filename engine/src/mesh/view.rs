@@ -109,10 +109,12 @@ impl MeshState {
             domains: self.local.keys().cloned().collect(),
             key: self.owners.own().map(ToString::to_string),
             refused: vec![],
+            learned_from: None,
             latency: None,
             bandwidth: None,
         };
-        let peers = self.peers.iter().enumerate().map(|(index, known)| {
+        let peers = self.peers.iter().map(|(&index, known)| {
+            let reporter = known.learned.as_ref().and_then(|learned| self.peers.get(&learned.reporter));
             let link = known.meter.link();
             NodeEntry {
                 location: NodeLocation::Peer(known.peer.id().to_string()),
@@ -122,6 +124,7 @@ impl MeshState {
                 domains: domains.remove(&index).unwrap_or_default(),
                 key: known.owner.as_ref().and_then(|owner| owner.as_ref().ok()).map(ToString::to_string),
                 refused: refused_entries(index, known, claims),
+                learned_from: reporter.map(|reporter| reporter.peer.id().to_string()),
                 latency: Some(link.latency),
                 bandwidth: Some(link.bandwidth),
             }
@@ -146,7 +149,7 @@ impl MeshState {
         let mut refused: BTreeMap<DomainName, Vec<RefusedClaim>> = BTreeMap::new();
         for Refusal { index, domain, reason } in &claims.refused {
             let is_known = claims.accepted.contains_key(domain) || self.local.contains_key(*domain);
-            if let Some(known) = self.peers.get(*index).filter(|_| !is_known) {
+            if let Some(known) = self.peers.get(index).filter(|_| !is_known) {
                 let claim = RefusedClaim { node: known.peer.id().to_string(), reason: reason.clone() };
                 refused.entry((*domain).clone()).or_default().push(claim);
             }
@@ -156,7 +159,7 @@ impl MeshState {
 
     fn sites(&self, claims: &Claims<'_>) -> BTreeMap<SiteId, ViewedSite> {
         let mut sites = BTreeMap::new();
-        for known in &self.peers {
+        for known in self.peers.values() {
             sites.insert(known.peer.id().clone(), ViewedSite::of(&[known]));
         }
         for replicas in claims.accepted.values().filter(|replicas| replicas.len() > 1) {
@@ -199,19 +202,20 @@ impl ViewedSite {
     }
 }
 
-/// Returns the nodes of a domain, in the order of the config.
+/// Returns the nodes of a domain: those in the config in its order, and then the learned ones.
 fn served_by(replicas: &[Claim<'_>]) -> ServedBy {
     let mut in_order: Vec<_> = replicas.iter().collect();
     in_order.sort_by_key(|claim| claim.index);
     ServedBy::Peers(in_order.into_iter().map(|claim| claim.peer.peer.id().to_string()).collect())
 }
 
-/// Returns the parts of a peer's catalog that this engine refuses, each with the reason. There can be any number of
-/// them, and only the first ones are listed.
+/// Returns the parts of a peer's catalog and report that this engine refuses, each with the reason. There can be any
+/// number of them, and only the first ones are listed.
 fn refused_entries(index: usize, known: &KnownPeer, claims: &Claims<'_>) -> Vec<String> {
     let refused = claims.refused.iter().filter(|refusal| refusal.index == index);
     let refused = refused.map(|refusal| format!("domain `{}`: {}", refusal.domain, refusal.reason));
-    let mut entries: Vec<String> = refused.chain(known.faults.iter().cloned()).collect();
+    let others = known.faults.iter().chain(&known.unused).cloned();
+    let mut entries: Vec<String> = refused.chain(others).collect();
     if entries.len() > MAX_REFUSED {
         let more = entries.len() - MAX_REFUSED;
         entries.truncate(MAX_REFUSED);

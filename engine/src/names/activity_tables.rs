@@ -26,25 +26,25 @@ pub(super) fn table(name: &str, viewer: &Arc<SessionNames>) -> Result<Option<Arc
 }
 
 fn queries(viewer: &SessionNames) -> Result<RecordBatch> {
-    let rows = viewer.activity.queries(&viewer.owner);
+    let rows = viewer.activity.queries(&viewer.client);
     let progress: Vec<_> = rows.iter().map(|q| q.progress.get().map(|p| p.now())).collect();
     let crossed = |p: &crate::Progress| p.edges.iter().map(|e| e.bytes).sum::<u64>();
     batch(vec![
         ("query_id", strings(rows.iter().map(|q| Some(q.id.as_str())))),
-        ("session_id", strings(rows.iter().map(|q| q.owner.session.as_deref()))),
-        ("principal", strings(rows.iter().map(|q| Some(q.owner.principal.name())))),
+        ("session_id", strings(rows.iter().map(|q| q.client.session.as_deref()))),
+        ("principal", strings(rows.iter().map(|q| Some(q.client.principal.name())))),
         ("statement", strings(rows.iter().map(|q| q.sql.as_deref()))),
         ("state", strings(progress.iter().map(|p| Some(if p.is_some() { "running" } else { "planning" })))),
         ("started", times(rows.iter().map(|q| q.started))),
         ("elapsed_ms", numbers(rows.iter().map(|q| q.started.elapsed().ok().map(|d| d.as_millis() as u64)))),
         ("rows", numbers(progress.iter().map(|p| p.as_ref().map(|p| p.rows)))),
         ("bytes_received", numbers(progress.iter().map(|p| p.as_ref().map(crossed)))),
-        ("fragment", Arc::new(BooleanArray::from_iter(rows.iter().map(|q| Some(q.owner.session.is_none()))))),
+        ("fragment", Arc::new(BooleanArray::from_iter(rows.iter().map(|q| Some(q.client.session.is_none()))))),
     ])
 }
 
 fn sessions(viewer: &SessionNames) -> Result<RecordBatch> {
-    let rows = viewer.activity.sessions(&viewer.owner);
+    let rows = viewer.activity.sessions(&viewer.client);
     let running = rows.iter().map(|s| Some(viewer.activity.queries_of(&s.id) as u64));
     batch(vec![
         ("session_id", strings(rows.iter().map(|s| Some(s.id.as_str())))),

@@ -86,6 +86,7 @@ fn nodes(mesh: &MeshSnapshot) -> NamedColumns {
         ("here", Arc::new(BooleanArray::from_iter(nodes.iter().map(|n| Some(n.location == NodeLocation::Here))))),
         ("key", strings(nodes.iter().map(|n| n.key.as_deref()))),
         ("refused", lists(nodes.iter().map(|n| n.refused.iter().map(String::as_str)))),
+        ("learned_from", strings(nodes.iter().map(|n| n.learned_from.as_deref()))),
     ]
 }
 
@@ -244,6 +245,7 @@ mod tests {
             domains: vec![],
             key: None,
             refused: vec![],
+            learned_from: None,
             latency: None,
             bandwidth: None,
         };

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::state::tables::{NUMBERED, ROW_NUMBER, TableContent};
-use crate::state::{Activity, Owner, SessionHandle};
+use crate::state::{Activity, ClientIdentity, SessionHandle};
 
 /// The schema of the tables that a session creates, in the catalog that every node has.
 pub(crate) const SESSION_SCHEMA: &str = "session";
@@ -28,8 +28,8 @@ pub(crate) struct SessionNames {
     pub(crate) catalog: Option<String>,
     /// The schema of names with one part, after the session's own tables.
     pub(crate) schema: Option<String>,
-    /// The owner of the session.
-    pub(crate) owner: Owner,
+    /// The client of the session.
+    pub(crate) client: ClientIdentity,
     /// The activity of the node.
     pub(crate) activity: Arc<Activity>,
 }
@@ -42,7 +42,7 @@ impl SessionNames {
             tables: session.shared.tables.snapshot(),
             catalog: settings.catalog,
             schema: settings.schema,
-            owner: session.shared.owner(),
+            client: session.shared.client(),
             activity: session.engine.activity.clone(),
         }
     }

@@ -129,11 +129,11 @@ impl Prepared {
                 Ok(changed)
             }
             Change::CancelQuery { id } => {
-                let cancelled = self.session.engine.activity.cancel_query(&self.session.shared.owner(), id)?;
+                let cancelled = self.session.engine.activity.cancel_query(&self.session.shared.client(), id)?;
                 Ok(cancelled as u64)
             }
             Change::CloseSession { id } => {
-                self.session.engine.activity.close_session(&self.session.shared.owner(), id)?;
+                self.session.engine.activity.close_session(&self.session.shared.client(), id)?;
                 Ok(1)
             }
         }

@@ -12,7 +12,7 @@ use crate::encode::decode;
 use crate::execution::stop::Stop;
 use crate::metrics::{SentEdge, Work, WorkKind};
 use crate::planner::cardinality;
-use crate::state::{EngineState, Owner, QueryContext, RunningQuery};
+use crate::state::{ClientIdentity, EngineState, QueryContext, RunningQuery};
 use crate::{Error, ErrorKind, Result, Settings, planner};
 
 /// A fragment that was planned and not run.
@@ -87,7 +87,7 @@ fn admitted(engine: &Arc<EngineState>, fragment: &ReceivedFragment, kind: WorkKi
         names: None,
         listed: Arc::new(engine.activity.started(RunningQuery {
             id: query_id.clone(),
-            owner: Owner::of_fragment(principal),
+            client: ClientIdentity::of_fragment(principal),
             sql: None,
             started: SystemTime::now(),
             progress: OnceLock::new(),

@@ -86,7 +86,7 @@ pub(crate) async fn ingest(
     let head = FragmentHead { trace, ..FragmentHead::new(&id, session.principal().clone(), Instant::now()) };
     let listed = session.engine.activity.started(RunningQuery {
         id,
-        owner: session.shared.owner(),
+        client: session.shared.client(),
         sql: Some(format!("INGEST INTO {}", target.name())),
         started: SystemTime::now(),
         progress: OnceLock::new(),

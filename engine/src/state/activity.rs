@@ -1,5 +1,5 @@
-//! The activity of an engine: the open sessions and the running queries. Their owner and administrators can see and
-//! stop them.
+//! The activity of an engine: the open sessions and the running queries. The client of each, and administrators, can
+//! see and stop it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 use portolan_connectors::lock;
 
 use super::session::Shared;
-use super::{Owner, RunningQuery};
+use super::{ClientIdentity, RunningQuery};
 use crate::{Error, ErrorKind, Result};
 
 /// The open sessions and running queries of an engine.
@@ -47,9 +47,9 @@ impl Activity {
     }
 
     /// Returns the sessions that `viewer` may see, ordered by identifier.
-    pub(crate) fn sessions(&self, viewer: &Owner) -> Vec<Arc<Shared>> {
+    pub(crate) fn sessions(&self, viewer: &ClientIdentity) -> Vec<Arc<Shared>> {
         let sessions = lock(&self.sessions).values().filter_map(Weak::upgrade).collect::<Vec<_>>();
-        sessions.into_iter().filter(|s| !s.closed.is_cancelled() && viewer.may_manage(&s.owner())).collect()
+        sessions.into_iter().filter(|s| !s.closed.is_cancelled() && viewer.may_manage(&s.client())).collect()
     }
 
     /// Returns the number of open sessions.
@@ -60,8 +60,8 @@ impl Activity {
     }
 
     /// Returns the queries that `viewer` may see, the oldest first.
-    pub(crate) fn queries(&self, viewer: &Owner) -> Vec<Arc<RunningQuery>> {
-        lock(&self.queries).values().filter(|q| viewer.may_manage(&q.owner)).cloned().collect()
+    pub(crate) fn queries(&self, viewer: &ClientIdentity) -> Vec<Arc<RunningQuery>> {
+        lock(&self.queries).values().filter(|q| viewer.may_manage(&q.client)).cloned().collect()
     }
 
     /// Returns the query that has reserved the most memory, and the bytes. Of queries with equally many megabytes, it is
@@ -78,7 +78,7 @@ impl Activity {
     ///
     /// # Errors
     /// `NotFound` if `viewer` can see none. The error does not reveal whether another principal runs one.
-    pub(crate) fn cancel_query(&self, viewer: &Owner, id: &str) -> Result<usize> {
+    pub(crate) fn cancel_query(&self, viewer: &ClientIdentity, id: &str) -> Result<usize> {
         let found: Vec<_> = self.queries(viewer).into_iter().filter(|q| q.id == id).collect();
         if found.is_empty() {
             return Err(Error::new(
@@ -96,7 +96,7 @@ impl Activity {
     ///
     /// # Errors
     /// `NotFound` if `viewer` can see no session with this identifier.
-    pub(crate) fn close_session(&self, viewer: &Owner, id: &str) -> Result<()> {
+    pub(crate) fn close_session(&self, viewer: &ClientIdentity, id: &str) -> Result<()> {
         let found = self.sessions(viewer).into_iter().find(|s| s.id == id);
         let session = found.ok_or_else(|| {
             Error::new(
@@ -113,7 +113,7 @@ impl Activity {
 
     /// Returns the number of queries that a session runs.
     pub(crate) fn queries_of(&self, session: &str) -> usize {
-        lock(&self.queries).values().filter(|q| q.owner.session.as_deref() == Some(session)).count()
+        lock(&self.queries).values().filter(|q| q.client.session.as_deref() == Some(session)).count()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use datafusion::execution::memory_pool::MemoryPool;
 use portolan_connectors::FragmentHead;
 
-use super::Owner;
+use super::ClientIdentity;
 use crate::ProgressHandle;
 use crate::execution::admission::Admitted;
 use crate::execution::stop::Stop;
@@ -20,7 +20,8 @@ const LITTLE: usize = 1 << 20;
 pub(crate) struct RunningQuery {
     /// The identifier of the query, which is the same at every node on the query's path.
     pub(crate) id: String,
-    pub(crate) owner: Owner,
+    /// The client of the query.
+    pub(crate) client: ClientIdentity,
     /// The statement; `None` for a fragment of another node's query.
     pub(crate) sql: Option<String>,
     pub(crate) started: SystemTime,

@@ -8,7 +8,7 @@ use portolan_connectors::{TraceContext, lock};
 use tokio_util::sync::CancellationToken;
 
 use super::tables::SessionTables;
-use super::{EngineState, Owner};
+use super::{ClientIdentity, EngineState};
 use crate::execution::accounts::Account;
 use crate::{Error, ErrorKind, Principal, Result, Settings};
 
@@ -92,10 +92,10 @@ impl SessionHandle {
 }
 
 impl Shared {
-    /// Returns the owner of the session.
-    pub(crate) fn owner(&self) -> Owner {
+    /// Returns the client of the session.
+    pub(crate) fn client(&self) -> ClientIdentity {
         let brief = self.brief.load(Ordering::Relaxed);
-        Owner { principal: self.principal.clone(), session: Some(self.id.clone()), brief }
+        ClientIdentity { principal: self.principal.clone(), session: Some(self.id.clone()), brief }
     }
 
     /// Keeps the session beyond the call that opened it.

@@ -6,11 +6,11 @@ mod used_tokens;
 use std::collections::HashMap;
 use std::fmt;
 
-use portolan_connectors::node::protocol::{FragmentTicket, NodeHello};
+use portolan_connectors::node::protocol::FragmentTicket;
 use portolan_connectors::node::token::{
     Claims, IDENTITY_TYPE, IdentityClaims, LOGIN_TYPE, MAX_LIFE, UncheckedToken, fragment_digest, is_node_name, now,
 };
-use portolan_engine::{Error, ErrorKind, Principal, Result};
+use portolan_engine::{CatalogReader, Error, ErrorKind, Principal, Result};
 use serde::de::DeserializeOwned;
 
 use self::used_tokens::UsedTokens;
@@ -130,9 +130,19 @@ impl Delegations {
         Ok(Identity { principal: Principal::new(format!("{NODE}{name}")), node: true, expires: None })
     }
 
-    /// True if this node would accept fragments from the sender of `hello`.
-    pub(crate) fn takes_fragments(&self, caller: &Identity, hello: &NodeHello) -> bool {
-        (caller.node && self.trusted.is_empty()) || self.trusts(caller, hello.proof.as_deref())
+    /// True if this node would accept fragments from the caller. `proof` is as in [`Delegations::trusts`].
+    pub(crate) fn takes_fragments(&self, caller: &Identity, proof: Option<&str>) -> bool {
+        (caller.node && self.trusted.is_empty()) || self.trusts(caller, proof)
+    }
+
+    /// Returns what a caller that requests the catalog may see. `proof` is as in [`Delegations::trusts`].
+    pub(crate) fn reader(&self, caller: &Identity, proof: Option<&str>) -> CatalogReader {
+        match self.takes_fragments(caller, proof) {
+            false => CatalogReader::Other,
+            // A node that trusts no node cannot know that the caller is one.
+            true if self.trusted.is_empty() => CatalogReader::Node,
+            true => CatalogReader::TrustedNode,
+        }
     }
 
     /// True if the caller is a trusted node. `proof` is a login token of the node, which may have logged in as a user.

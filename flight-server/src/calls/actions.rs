@@ -53,7 +53,7 @@ impl Service {
     }
 
     /// Returns the catalogs of the domains that this node owns, signed for this request. Only a trusted node gets the
-    /// statistics of classified columns.
+    /// statistics of classified columns, and only a node whose fragments are accepted gets the peers.
     fn catalog(&self, caller: &Caller, request: &CatalogRequest) -> Result<SignedCatalog> {
         let size = request.nonce.len();
         if size > MAX_NONCE_BYTES {
@@ -65,10 +65,7 @@ impl Service {
         let content = CatalogContent {
             instance: self.engine.instance().to_owned(),
             audiences: delegations.audiences().to_vec(),
-            answer: match delegations.trusts(&caller.identity, request.proof.as_deref()) {
-                true => self.engine.catalog(known),
-                false => self.engine.redacted_catalog(known),
-            },
+            answer: self.engine.catalog(known, delegations.reader(&caller.identity, request.proof.as_deref())),
         };
         SignedCatalog::sign(&self.key, &request.nonce, &content)
     }
@@ -97,7 +94,8 @@ impl Service {
         if let Err(e) = ours.check(theirs) {
             tracing::warn!(portolan = theirs.portolan, "a node cannot send fragments to this one: {}", e.chain());
         }
-        NodeHello { takes_fragments: Some(self.callers.delegations.takes_fragments(&caller.identity, theirs)), ..ours }
+        let proof = theirs.proof.as_deref();
+        NodeHello { takes_fragments: Some(self.callers.delegations.takes_fragments(&caller.identity, proof)), ..ours }
     }
 
     /// Ends the caller's session.

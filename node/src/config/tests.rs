@@ -139,6 +139,17 @@ fn a_link_is_read_as_given() {
 }
 
 #[test]
+fn peers_are_learned_from_a_peer_if_its_entry_permits_it() {
+    let text = "peers:\n- {url: 'grpc://a:1', learn_peers: true, domains: [geo]}\n- url: grpc://b:1\n";
+    let config = check(text).unwrap();
+    let options: Vec<_> = config.peers.iter().map(PeerConfig::options).collect();
+    assert!(options[0].learn_peers && options[0].domains.as_ref().is_some_and(|domains| domains.len() == 1));
+    assert!(!options[1].learn_peers && !PeerConfig::new("grpc://b:1").learn_peers);
+    let error = check("peers:\n- url: grpc://a:1\n  learn_peers: often\n").unwrap_err();
+    assert!(error.starts_with("node.yaml:3: peers[0].learn_peers: "), "{error}");
+}
+
+#[test]
 fn credentials_need_a_place_to_go_to_and_a_root_must_be_there() {
     let error = check(
         "sources:\n  lake:\n    root: nowhere\n    s3: {access_key_id: hunter2, secret_access_key: hunter2}\n  web/2:\n    \

@@ -99,9 +99,11 @@ fn edges(
     edges.map(|(other, edge)| number(labels(other.clone(), now.domain.clone()), value(edge) as f64)).collect()
 }
 
-/// Returns a sample for each peer whose value is known.
+/// Returns a sample for each peer in the config whose value is known. Other nodes choose the URLs of learned peers, so
+/// these are no labels.
 pub(super) fn by_peer(now: &Snapshot, value: fn(&NodeEntry) -> Option<f64>) -> Vec<Sample> {
-    let peers = now.nodes.iter().filter_map(|node| match &node.location {
+    let in_config = now.nodes.iter().filter(|node| node.learned_from.is_none());
+    let peers = in_config.filter_map(|node| match &node.location {
         NodeLocation::Peer(url) => Some((url, value(node)?)),
         NodeLocation::Here => None,
     });

@@ -83,6 +83,7 @@ mod tests {
             domains: vec![],
             key: None,
             refused: vec![],
+            learned_from: None,
             latency: Some(Duration::from_millis(2)),
             bandwidth: Some(5e8),
         }
@@ -102,13 +103,18 @@ mod tests {
             sent: BTreeMap::from([("odd \"name\"\n".to_owned(), edge)]),
             ..Default::default()
         };
+        let learned = NodeEntry {
+            location: NodeLocation::Peer("grpc://learned:1".to_owned()),
+            learned_from: Some("grpc://a:1".to_owned()),
+            ..peer()
+        };
         let process = ProcessMetrics { resident: Some(1 << 20), threads: Some(3), open_files: Some(9) };
         Snapshot {
             domain: "sales".to_owned(),
             host_memory: Some(1 << 33),
             is_ready: true,
             engine: Some(engine),
-            nodes: vec![peer()],
+            nodes: vec![peer(), learned],
             sources: BTreeMap::from([("lake".to_owned(), SourceMetrics { opened: 2, not_opened: 0, not_read: 1 })]),
             connections: Some(4),
             process,
@@ -142,6 +148,7 @@ mod tests {
         for line in lines {
             assert!(text.lines().any(|l| l == line), "{line}\n{text}");
         }
+        assert!(!text.contains("grpc://learned:1"), "another node chooses this URL: {text}");
     }
 
     #[test]

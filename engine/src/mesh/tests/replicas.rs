@@ -19,7 +19,7 @@ fn replica(url: &str) -> Arc<FakePeer> {
 /// Returns the options of a peer over a link of this latency, in milliseconds. It is not measured.
 fn at(latency: u64) -> PeerOptions {
     let link = LinkOverride { latency: Some(Duration::from_millis(latency)), bandwidth: None };
-    PeerOptions { link, domains: None }
+    PeerOptions { link, ..PeerOptions::default() }
 }
 
 /// Returns the mesh of an engine with these peers, over links of these latencies.

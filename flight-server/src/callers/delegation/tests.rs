@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::Schema;
+use portolan_connectors::node::protocol::NodeHello;
 use portolan_connectors::node::{NodeIdentity, NodeKey};
 use portolan_connectors::{EncodedPlan, FragmentHead, FragmentPlan, FragmentRequest};
 
@@ -274,18 +275,25 @@ fn a_node_logs_in_with_its_key() {
 }
 
 #[test]
-fn a_sender_is_told_whether_its_fragments_are_taken() {
+fn a_sender_is_told_whether_its_fragments_are_taken_and_reads_the_catalog_accordingly() {
     let (gateway, trusted) = node("gateway");
     let user = Identity { principal: Principal::new("ann"), node: false, expires: None };
-    let hello = |proof: Option<String>| NodeHello { proof, ..NodeHello::current() };
     let (demanding, open) = (trusting(vec![trusted]), trusting(vec![]));
-    let proof = Some(gateway.login(HERE).unwrap());
-    assert!(demanding.takes_fragments(&mesh(), &hello(proof.clone())));
-    assert!(!demanding.takes_fragments(&user, &hello(proof)));
-    assert!(!demanding.takes_fragments(&mesh(), &hello(None)));
-    assert!(!demanding.takes_fragments(&mesh(), &hello(Some(gateway.login("grpc://other:1").unwrap()))));
-    assert!(!demanding.takes_fragments(&mesh(), &hello(Some(node("gateway").0.login(HERE).unwrap()))));
-    assert!(open.takes_fragments(&mesh(), &hello(None)) && !open.takes_fragments(&user, &hello(None)));
+    let proof = gateway.login(HERE).unwrap();
+    let (elsewhere, forged) = (gateway.login("grpc://other:1").unwrap(), node("gateway").0.login(HERE).unwrap());
+    for (at, caller, proof, reader) in [
+        (&demanding, mesh(), Some(&proof), CatalogReader::TrustedNode),
+        (&demanding, user.clone(), Some(&proof), CatalogReader::Other),
+        (&demanding, mesh(), None, CatalogReader::Other),
+        (&demanding, mesh(), Some(&elsewhere), CatalogReader::Other),
+        (&demanding, mesh(), Some(&forged), CatalogReader::Other),
+        (&open, mesh(), None, CatalogReader::Node),
+        (&open, user, None, CatalogReader::Other),
+    ] {
+        let proof = proof.map(String::as_str);
+        assert_eq!(at.takes_fragments(&caller, proof), reader != CatalogReader::Other, "{caller:?}");
+        assert_eq!(at.reader(&caller, proof), reader, "{caller:?}");
+    }
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! The owner of a session or a query, which decides who can see and stop it.
+//! The identity of the client of a session or a query, which decides who can see and stop it.
 
 use crate::Principal;
 
-/// The owner of a session or a query. All visitors without a login are the same principal, so an anonymous owner is also
-/// a session, or an address.
+/// The identity of the client of a session or a query. All anonymous clients are the same principal, so an anonymous
+/// client is also a session, or an address.
 #[derive(Clone, Debug)]
-pub(crate) struct Owner {
+pub(crate) struct ClientIdentity {
     pub(crate) principal: Principal,
     /// The session; `None` for a fragment of another node's query.
     pub(crate) session: Option<String>,
@@ -13,13 +13,13 @@ pub(crate) struct Owner {
     pub(crate) brief: bool,
 }
 
-impl Owner {
-    /// Returns the owner of a fragment of another node's query.
+impl ClientIdentity {
+    /// Returns the client of a fragment of another node's query.
     pub(crate) fn of_fragment(principal: &Principal) -> Self {
         Self { principal: principal.clone(), session: None, brief: true }
     }
 
-    /// True if this owner may see and stop what belongs to `other`.
+    /// True if this client may see and stop what belongs to `other`.
     pub(crate) fn may_manage(&self, other: &Self) -> bool {
         if self.principal.is_admin() {
             return true;
@@ -37,25 +37,25 @@ impl Owner {
 mod tests {
     use super::*;
 
-    fn visitor(session: Option<&str>, brief: bool, last: u8) -> Owner {
+    fn visitor(session: Option<&str>, brief: bool, last: u8) -> ClientIdentity {
         let principal = Principal::anonymous_at(Some([192, 0, 2, last].into()));
-        Owner { principal, session: session.map(str::to_owned), brief }
+        ClientIdentity { principal, session: session.map(str::to_owned), brief }
     }
 
     #[test]
     fn one_with_a_name_owns_all_of_that_name_and_administrators_manage_all() {
-        let named = |name: &str, session: &str| Owner {
+        let named = |name: &str, session: &str| ClientIdentity {
             principal: Principal::new(name),
             session: Some(session.to_owned()),
             brief: false,
         };
         let (ann, again, bob) = (named("ann", "1"), named("ann", "2"), named("bob", "3"));
-        let root = Owner { principal: Principal::new("root").with_admin(true), session: None, brief: false };
+        let root = ClientIdentity { principal: Principal::new("root").with_admin(true), session: None, brief: false };
         let anybody = visitor(Some("4"), false, 1);
         assert!(ann.may_manage(&again) && !ann.may_manage(&bob) && !ann.may_manage(&anybody));
-        assert!(ann.may_manage(&Owner::of_fragment(&ann.principal)));
+        assert!(ann.may_manage(&ClientIdentity::of_fragment(&ann.principal)));
         assert!(!anybody.may_manage(&ann));
-        assert!([&ann, &bob, &anybody].into_iter().all(|owner| root.may_manage(owner) && !owner.may_manage(&root)));
+        assert!([&ann, &bob, &anybody].into_iter().all(|client| root.may_manage(client) && !client.may_manage(&root)));
     }
 
     #[test]
@@ -67,9 +67,9 @@ mod tests {
         let (call, other_call) = (visitor(Some("3"), true, 1), visitor(Some("4"), true, 1));
         assert!(call.may_manage(&other_call) && one.may_manage(&call) && !call.may_manage(&one));
         assert!(!call.may_manage(&visitor(Some("5"), true, 2)));
-        assert!(call.may_manage(&Owner::of_fragment(&call.principal)));
+        assert!(call.may_manage(&ClientIdentity::of_fragment(&call.principal)));
         // Without an address, nobody but the session itself is known to be the same visitor.
-        let nowhere = |session: Option<&str>| Owner {
+        let nowhere = |session: Option<&str>| ClientIdentity {
             principal: Principal::anonymous(),
             session: session.map(str::to_owned),
             brief: true,

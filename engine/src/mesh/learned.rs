@@ -1,0 +1,149 @@
+//! The peers that this node learns from the reports of its peers, if the config permits it. A learned peer owns a
+//! domain by the same rules as a peer in the config. It is removed when its reporter no longer reports it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use portolan_catalog::{NodeState, printable};
+use portolan_connectors::{OwnerKey, Peer, ReportedPeer};
+
+use super::known_peer::KnownPeer;
+use super::reported::MAX_REPORTED;
+use super::{Mesh, MeshState, PeerOptions};
+use crate::Result;
+
+/// The largest number of learned peers.
+const MAX_LEARNED: usize = 256;
+/// The longest URL and the longest key in a report, in bytes.
+const MAX_TEXT_BYTES: usize = 512;
+/// The number of further requests to a learned peer that is no longer reported. A reporter that has restarted reports a
+/// peer again once it has the peer's catalog.
+const REQUESTS_WITHOUT_REPORT: u32 = 3;
+
+/// The report that a peer is known from.
+#[derive(Debug)]
+pub(super) struct Learned {
+    /// The number of the peer that reports it.
+    pub(super) reporter: usize,
+    /// The key in the last report. The peer must prove it.
+    key: OwnerKey,
+    /// The number of requests since the last report.
+    requests: u32,
+}
+
+/// Returns the entries of a report that can be used. Adds the others to `faults`.
+pub(super) fn accepted(sent: Vec<ReportedPeer>, faults: &mut Vec<String>) -> Vec<ReportedPeer> {
+    let count = sent.len();
+    let mut urls = BTreeSet::new();
+    let mut accepted = vec![];
+    for peer in sent.into_iter().take(MAX_REPORTED) {
+        if peer.url.len() > MAX_TEXT_BYTES || peer.key.as_str().len() > MAX_TEXT_BYTES {
+            faults.push(format!("a reported peer: its URL or its key has more than {MAX_TEXT_BYTES} bytes"));
+        } else if urls.insert(peer.url.clone()) {
+            accepted.push(peer);
+        }
+    }
+    if count > MAX_REPORTED {
+        faults.push(format!("reported peers: expected at most {MAX_REPORTED}, got {count}"));
+    }
+    accepted
+}
+
+impl Mesh {
+    /// Learns the peers that the peer with this number reports, if the config permits it.
+    pub(super) fn learn_peers(&self, reporter: usize) {
+        let Some((peer, new)) = self.with_state(|state| state.unknown_peers(reporter)) else { return };
+        // A connection reads files, so the state is not locked.
+        let found = new.into_iter().map(|reported| (peer.reported_peer(&reported.url), reported)).collect();
+        let learned = self.change(|state| state.add_learned(reporter, found));
+        self.keep_fresh(learned);
+    }
+}
+
+impl MeshState {
+    /// Returns the peer with this number, and the peers that it reports and this node does not know. `None` if there is
+    /// nothing to learn or to forget.
+    fn unknown_peers(&self, reporter: usize) -> Option<(Arc<dyn Peer>, Vec<ReportedPeer>)> {
+        let known = self.peers.get(&reporter).filter(|known| known.is_learned_from)?;
+        // The claims of the peers in the config come first.
+        let is_unknown = |known: &KnownPeer| known.learned.is_none() && known.state == NodeState::Unknown;
+        if self.peers.values().any(is_unknown) {
+            return None;
+        }
+        let new: Vec<_> = known.reported.iter().filter(|reported| !self.knows(reported)).cloned().collect();
+        (!new.is_empty() || !known.unused.is_empty()).then(|| (known.peer.clone(), new))
+    }
+
+    /// True if a reported peer is this node, a replica of this node, or at the URL of a known peer.
+    fn knows(&self, reported: &ReportedPeer) -> bool {
+        let is_at = |known: &KnownPeer| known.peer.id().as_str() == reported.url;
+        self.owners.own() == Some(&reported.key) || self.peers.values().any(is_at)
+    }
+
+    /// Adds the peers that the reporter reports, and returns their numbers.
+    fn add_learned(&mut self, reporter: usize, found: Vec<(Result<Arc<dyn Peer>>, ReportedPeer)>) -> Vec<usize> {
+        let Some(domains) = self.peers.get(&reporter).map(|known| known.allowed.clone()) else { return vec![] };
+        let mut free = MAX_LEARNED.saturating_sub(self.peers.values().filter(|known| known.learned.is_some()).count());
+        let (mut learned, mut unused) = (vec![], vec![]);
+        for (peer, reported) in found {
+            let shown = printable(&reported.url).into_owned();
+            match peer {
+                // Another peer has reported it in the meantime.
+                _ if self.knows(&reported) => {}
+                Err(error) => unused.push(format!("reported peer `{shown}`: {}", printable(&error.chain()))),
+                Ok(_) if free == 0 => {
+                    unused.push(format!("reported peer `{shown}`: a node learns at most {MAX_LEARNED} peers"));
+                }
+                Ok(peer) => {
+                    tracing::info!(node = %peer.id(), "a peer is learned");
+                    let options = PeerOptions { domains: domains.clone(), ..PeerOptions::default() };
+                    let origin = Learned { reporter, key: reported.key, requests: 0 };
+                    let known = KnownPeer { learned: Some(origin), ..KnownPeer::new(peer, options) };
+                    learned.push(self.add_peer(known));
+                    free -= 1;
+                }
+            }
+        }
+        if let Some(known) = self.peers.get_mut(&reporter) {
+            if let Some(reason) = unused.first().filter(|_| known.unused != unused) {
+                tracing::warn!(node = %known.peer.id(), "a reported peer is not used: {reason}");
+            }
+            known.unused = unused;
+        }
+        learned
+    }
+
+    /// Compares a learned peer with the last report, before its answer counts. Removes a peer that is no longer
+    /// reported.
+    pub(super) fn check_report(&mut self, index: usize) {
+        let Some(known) = self.peers.get(&index) else { return };
+        let Some(Learned { reporter, .. }) = &known.learned else { return };
+        let reports = self.peers.get(reporter).map_or(&[][..], |reporter| reporter.reported.as_slice());
+        let key = reports.iter().find(|reported| reported.url == known.peer.id().as_str()).map(|r| r.key.clone());
+        let Some(known) = self.peers.get_mut(&index) else { return };
+        let Some(learned) = &mut known.learned else { return };
+        match key {
+            Some(key) => (learned.key, learned.requests) = (key, 0),
+            None if learned.requests < REQUESTS_WITHOUT_REPORT => learned.requests += 1,
+            None => {
+                tracing::info!(node = %known.peer.id(), "a learned peer is no longer reported, and is removed");
+                self.peers.remove(&index);
+            }
+        }
+    }
+
+    /// Returns why a learned peer owns no domain, whatever it claims. `None` if the claims decide.
+    pub(super) fn distrust(&self, index: usize, known: &KnownPeer) -> Option<String> {
+        let Learned { key: reported, .. } = known.learned.as_ref()?;
+        let Some(Ok(key)) = &known.owner else { return None };
+        if key != reported {
+            let reported = printable(reported.as_str());
+            return Some(format!("its key is {key}, but the node that reports it reports the key {reported}"));
+        }
+        // One node has one entry in the list of replicas. Nobody else can prove its key.
+        let is_same = |other: &&KnownPeer| known.process.is_some() && known.process == other.process;
+        let before = self.peers.range(..index).map(|(_, other)| other);
+        let same = before.filter(is_same).find(|other| other.owner == known.owner)?;
+        Some(format!("it is the node {}, which this node knows already", same.peer.id()))
+    }
+}
