@@ -176,7 +176,7 @@ mod tests {
             (ErrorKind::SiteUnavailable, format!("domain d: {}", outer.chain()))
         );
         assert_eq!(flat.owner_chain(), format!("domain d: {}", outer.owner_chain()));
-        let refused = Error::new(ErrorKind::ResourceExhausted, "no place").with_retry_after(Duration::from_secs(2));
+        let refused = Error::new(ErrorKind::ResourceExhausted, "no slot").with_retry_after(Duration::from_secs(2));
         assert_eq!(refused.flat().retry_after(), refused.retry_after());
         let plain = Error::new(ErrorKind::NotFound, "no port");
         assert_eq!((plain.chain(), plain.flat().owner_chain()), ("no port".to_owned(), "no port".to_owned()));

@@ -167,7 +167,7 @@ mod tests {
         let _ = further.read_to_string(&mut text).await;
         assert_eq!(text, "");
         drop(idle.pop());
-        // The listener may not have seen yet that a place is free.
+        // The listener may not have seen yet that a connection has ended.
         let answered = async {
             let mut text = String::new();
             while text.is_empty() {

@@ -229,12 +229,12 @@ mod tests {
     fn the_time_to_try_again_survives_the_way_there_and_back() {
         let site = SiteId::new("grpc://sales:1");
         let refused =
-            Error::new(ErrorKind::ResourceExhausted, "no place").with_retry_after(Duration::from_millis(1500));
+            Error::new(ErrorKind::ResourceExhausted, "no slot").with_retry_after(Duration::from_millis(1500));
         let status = to_status(&refused);
         assert_eq!(status.metadata().get(RETRY_AFTER_KEY).unwrap(), "1500");
         assert_eq!(from_status(&status, &site).retry_after(), refused.retry_after());
         let details = DetailedStatus::decode(status.details()).unwrap();
-        assert_eq!((details.code, details.message.as_str()), (8, "no place"));
+        assert_eq!((details.code, details.message.as_str()), (8, "no slot"));
         let info = RetryInfo::decode(details.details[0].value.clone()).unwrap();
         assert_eq!(info.retry_delay, Some(RetryDelay { seconds: 1, nanos: 500_000_000 }));
 

@@ -21,7 +21,7 @@ pub struct Shares {
 /// The share of one principal. `None`: the entry has no such value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Share {
-    /// The number of places that the principal gets for each place of a principal with weight 1. Default: 1.
+    /// The number of slots that the principal gets for each slot of a principal with weight 1. Default: 1.
     pub weight: Option<u32>,
     /// The number of the principal's queries that run at once. Default: three quarters of `concurrent_queries`.
     pub concurrent_queries: Option<usize>,
@@ -111,8 +111,8 @@ mod tests {
         assert_eq!((allowance.memory, allowance.session_tables), (6 << 30, 3 << 29));
         assert_eq!((allowance.spill, allowance.kept_results), (75 << 29, 25 << 30));
         let small = |concurrent_queries| Limits { concurrent_queries, ..Limits::default() };
-        let places = |all| small(all).allowance(&Principal::new("ann")).concurrent_queries;
-        assert_eq!([0, 1, 2, 3, 4, 8].map(places), [1, 1, 2, 3, 3, 6]);
+        let slots = |all| small(all).allowance(&Principal::new("ann")).concurrent_queries;
+        assert_eq!([0, 1, 2, 3, 4, 8].map(slots), [1, 1, 2, 3, 3, 6]);
     }
 
     #[test]

@@ -189,7 +189,7 @@ impl Prepared {
     /// leaves about half of the places to other queries.
     ///
     /// # Errors
-    /// As [`Prepared::execute`]; `ResourceExhausted` if there is no place.
+    /// As [`Prepared::execute`]; `ResourceExhausted` if there is no free slot.
     pub async fn execute_ahead(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
         self.enter(parameters, Entry::Speculative).await
     }

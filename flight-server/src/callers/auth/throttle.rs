@@ -95,7 +95,7 @@ impl Throttle {
             return Ok(());
         }
         match self.waiting.clone().try_acquire_owned() {
-            Ok(_place) => tokio::time::sleep(wait).await,
+            Ok(_permit) => tokio::time::sleep(wait).await,
             Err(_) if !waits.for_name.is_zero() => return Err(too_many(wait)),
             // So many attempts wait for the checks of passwords anyway.
             Err(_) => {}
@@ -109,7 +109,7 @@ impl Throttle {
         failures >= FREE && failures > attempt.paid
     }
 
-    /// Reserves the next place in the queue of the name.
+    /// Reserves the next turn of the name.
     fn reserve(&self, attempt: &mut Attempt, now: Instant) -> Result<Waits> {
         let mut entries = self.lock();
         let mut waits = Waits::default();
