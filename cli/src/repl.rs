@@ -18,7 +18,7 @@ use portolan_catalog::{printable, printable_lines};
 use portolan_node::{Error, ErrorKind, Result};
 use reedline::{Reedline, Signal};
 
-use self::commands::Command;
+use self::commands::PromptCommand;
 use self::complete::SqlCompleter;
 use self::editor::SqlPrompt;
 use self::names::NameCache;
@@ -97,7 +97,7 @@ impl Repl {
     async fn obey(&mut self, line: &str) -> Result<Next> {
         let line = line.trim();
         if commands::is_command(line) {
-            return self.command(Command::parse(line)?).await;
+            return self.command(PromptCommand::parse(line)?).await;
         }
         for statement in statements(line) {
             if plan::has_plan(statement.text) {
@@ -110,35 +110,35 @@ impl Repl {
         Ok(Next::Continue)
     }
 
-    async fn command(&mut self, command: Command) -> Result<Next> {
+    async fn command(&mut self, command: PromptCommand) -> Result<Next> {
         match command {
-            Command::Describe(None) => self.run_question(&commands::list_ports()).await?,
-            Command::Describe(Some(name)) => {
+            PromptCommand::Describe(None) => self.run_question(&commands::list_ports()).await?,
+            PromptCommand::Describe(Some(name)) => {
                 let sql = commands::describe(&self.connection, &name).await?;
                 self.run_question(&sql).await?;
             }
-            Command::Domains => self.run_question(&commands::list_domains()).await?,
-            Command::Nodes => self.run_question(&commands::list_nodes()).await?,
-            Command::Plan(sql) => self.show_plan(sql).await?,
-            Command::Timing(wanted) => {
+            PromptCommand::Domains => self.run_question(&commands::list_domains()).await?,
+            PromptCommand::Nodes => self.run_question(&commands::list_nodes()).await?,
+            PromptCommand::Plan(sql) => self.show_plan(sql).await?,
+            PromptCommand::Timing(wanted) => {
                 self.timing = wanted.unwrap_or(!self.timing);
                 print(&format!("times are {}\n", if self.timing { "shown" } else { "not shown" }))?;
             }
-            Command::Expanded(wanted) => {
+            PromptCommand::Expanded(wanted) => {
                 self.expanded = wanted.unwrap_or(!self.expanded);
                 print(&format!("each row is shown as a {}\n", if self.expanded { "block" } else { "line" }))?;
             }
-            Command::Rows(wanted) => {
+            PromptCommand::Rows(wanted) => {
                 self.rows = wanted.unwrap_or(self.rows);
                 print(&format!("at most {} rows are shown\n", show_count(self.rows as u64)))?;
             }
-            Command::Set(None) => self.run_question("SHOW portolan.all").await?,
-            Command::Set(Some((name, value))) => {
+            PromptCommand::Set(None) => self.run_question("SHOW portolan.all").await?,
+            PromptCommand::Set(Some((name, value))) => {
                 let value = value.trim_matches('\'').replace('\'', "''");
                 self.run_question(&format!("SET {name} = '{value}'")).await?;
             }
-            Command::Help => print(&commands::help())?,
-            Command::Quit => return Ok(Next::Leave),
+            PromptCommand::Help => print(&commands::help())?,
+            PromptCommand::Quit => return Ok(Next::Leave),
         }
         Ok(Next::Continue)
     }

@@ -19,7 +19,7 @@ use tonic::transport::{Certificate, ClientTlsConfig};
 
 use crate::config::TelemetryConfig;
 use crate::metrics::{METRICS, Metric, MetricKind, Sample, Value};
-use crate::status::Status;
+use crate::status::NodeStatus;
 use crate::{Error, Result};
 
 /// The name of the service, and of the code that makes the spans and metrics.
@@ -50,7 +50,7 @@ impl Telemetry {
     ///
     /// # Errors
     /// A certificate that cannot be read, and an invalid URL.
-    pub(crate) fn start(config: &TelemetryConfig, status: &Arc<Status>) -> Result<Self> {
+    pub(crate) fn start(config: &TelemetryConfig, status: &Arc<NodeStatus>) -> Result<Self> {
         let invalid = |e: ExporterBuildError| {
             Error::config(format!("cannot send telemetry to {}", config.endpoint)).with_source(e)
         };
@@ -105,7 +105,7 @@ fn tls(config: &TelemetryConfig) -> Result<Option<ClientTlsConfig>> {
 }
 
 /// Exports a metric. A histogram becomes counters, with the names of its series in Prometheus.
-fn observe(meter: &Meter, metric: &'static Metric, status: &Arc<Status>) {
+fn observe(meter: &Meter, metric: &'static Metric, status: &Arc<NodeStatus>) {
     match metric.kind {
         MetricKind::Gauge => {
             let status = status.clone();

@@ -73,8 +73,8 @@ impl Admission {
         self.queue(kind).enter(entrant(kind, principal, allowance), deadline).await
     }
 
-    /// Takes a slot for a speculative query, whose rows no client has requested yet. More than half of the slots must be
-    /// free.
+    /// Takes a slot for a speculative query, whose rows no client has requested yet. More than half of the slots must
+    /// be free.
     ///
     /// # Errors
     /// `ResourceExhausted`.
