@@ -21,48 +21,51 @@ const STACK: usize = 128 << 20;
 /// The name of a statement that has no identifier yet, for the log.
 const PLANNING: &str = "planning";
 
-/// The largest number of lanes. Each has as many threads as the engine drives plans with, which wait if there is nothing
-/// to do.
-const MOST_LANES: usize = 8;
+/// The largest number of thread pools. Each has as many threads as the engine drives plans with, which wait if there is
+/// nothing to do.
+const MAX_POOLS: usize = 8;
 
-/// The threads that drive plans, in lanes: each principal that has work is in one lane, and in a lane of its own while
-/// there are enough. The operating system divides the processor equally between the threads, and so between the lanes.
-/// One principal with hundreds of tasks takes no more of it than another with one.
+/// The threads that drive plans, in pools: each principal with tasks has one pool, and has it alone while there are
+/// enough. The operating system divides the processor equally between the threads, and so between the pools. One
+/// principal with hundreds of tasks gets no more of the processor than another with one.
 #[derive(Debug)]
 pub(crate) struct CpuRuntime {
-    lanes: Arc<Lanes>,
+    pools: Arc<Pools>,
     watch: Arc<Watch>,
 }
 
 #[derive(Debug)]
-struct Lanes {
+struct Pools {
+    /// The number of threads in each pool.
     threads: usize,
-    state: Mutex<LanesState>,
+    state: Mutex<PoolsState>,
 }
 
 #[derive(Debug)]
-struct LanesState {
-    lanes: Vec<Lane>,
-    tenants: HashMap<AccountKey, Tenant>,
+struct PoolsState {
+    pools: Vec<Pool>,
+    /// The principals that have tasks.
+    principals: HashMap<AccountKey, PoolUse>,
 }
 
 #[derive(Debug)]
-struct Lane {
+struct Pool {
     runtime: Runtime,
+    /// The number of principals with tasks in the pool.
     principals: usize,
 }
 
-/// A principal that has work.
+/// The pool of a principal, and the number of the principal's tasks.
 #[derive(Debug)]
-struct Tenant {
-    lane: usize,
+struct PoolUse {
+    pool: usize,
     tasks: usize,
 }
 
-/// The place of a task in the lane of its principal.
+/// A guard that counts a task of a principal until it is dropped.
 #[derive(Debug)]
-struct LanePlace {
-    lanes: Arc<Lanes>,
+struct TaskGuard {
+    pools: Arc<Pools>,
     account: AccountKey,
 }
 
@@ -70,27 +73,27 @@ impl CpuRuntime {
     pub(crate) fn new(threads: usize) -> Result<Self> {
         let unavailable =
             |e| Error::new(ErrorKind::Internal, "cannot start the threads that drive plans").with_source(e);
-        let first = Lane::start(threads).map_err(unavailable)?;
-        let state = LanesState { lanes: vec![first], tenants: HashMap::new() };
+        let first = Pool::start(threads).map_err(unavailable)?;
+        let state = PoolsState { pools: vec![first], principals: HashMap::new() };
         let watch = Watch::start().map_err(unavailable)?;
-        Ok(Self { lanes: Arc::new(Lanes { threads, state: Mutex::new(state) }), watch })
+        Ok(Self { pools: Arc::new(Pools { threads, state: Mutex::new(state) }), watch })
     }
 
-    /// Runs a future of a principal's query in the principal's lane. Dropping the handle aborts the future.
+    /// Runs a future of a principal's query in the principal's pool. Dropping the handle aborts the future.
     pub(crate) fn spawn<T: Send + 'static>(
         &self,
         query: &str,
         principal: &Principal,
         future: impl Future<Output = T> + Send + 'static,
     ) -> AbortOnDropHandle<T> {
-        let (handle, place) = self.lanes.enter(principal.account());
+        let (handle, guard) = self.pools.enter(principal.account());
         AbortOnDropHandle::new(handle.spawn(self.watch.over(query, async move {
-            let _place = place;
+            let _guard = guard;
             future.await
         })))
     }
 
-    /// Runs a future in the principal's lane to its end.
+    /// Runs a future in the principal's pool to its end.
     pub(crate) fn run<T: Send + 'static>(
         &self,
         principal: &Principal,
@@ -104,37 +107,37 @@ impl CpuRuntime {
     }
 }
 
-impl Lanes {
-    /// Adds a task of a principal to the principal's lane.
-    fn enter(self: &Arc<Self>, account: AccountKey) -> (Handle, LanePlace) {
+impl Pools {
+    /// Adds a task of a principal to the principal's pool.
+    fn enter(self: &Arc<Self>, account: AccountKey) -> (Handle, TaskGuard) {
         let mut state = lock(&self.state);
-        let lane = match state.tenants.get_mut(&account) {
-            Some(tenant) => {
-                tenant.tasks += 1;
-                tenant.lane
+        let pool = match state.principals.get_mut(&account) {
+            Some(used) => {
+                used.tasks += 1;
+                used.pool
             }
             None => {
-                let lane = state.lane_for_one_more(self.threads);
-                state.lanes[lane].principals += 1;
-                state.tenants.insert(account.clone(), Tenant { lane, tasks: 1 });
-                lane
+                let pool = state.pool_for_new_principal(self.threads);
+                state.pools[pool].principals += 1;
+                state.principals.insert(account.clone(), PoolUse { pool, tasks: 1 });
+                pool
             }
         };
-        (state.lanes[lane].runtime.handle().clone(), LanePlace { lanes: self.clone(), account })
+        (state.pools[pool].runtime.handle().clone(), TaskGuard { pools: self.clone(), account })
     }
 }
 
-impl LanesState {
-    /// Returns the lane with the fewest principals. If none is empty, a new lane, while there may be more.
-    fn lane_for_one_more(&mut self, threads: usize) -> usize {
-        let least = self.lanes.iter().enumerate().min_by_key(|(_, lane)| lane.principals).map_or(0, |(i, _)| i);
-        if self.lanes[least].principals == 0 || self.lanes.len() == MOST_LANES {
+impl PoolsState {
+    /// Returns the pool with the fewest principals. If no pool is unused, it starts a new one, up to [`MAX_POOLS`].
+    fn pool_for_new_principal(&mut self, threads: usize) -> usize {
+        let least = self.pools.iter().enumerate().min_by_key(|(_, pool)| pool.principals).map_or(0, |(i, _)| i);
+        if self.pools[least].principals == 0 || self.pools.len() == MAX_POOLS {
             return least;
         }
-        match Lane::start(threads) {
-            Ok(lane) => {
-                self.lanes.push(lane);
-                self.lanes.len() - 1
+        match Pool::start(threads) {
+            Ok(pool) => {
+                self.pools.push(pool);
+                self.pools.len() - 1
             }
             Err(e) => {
                 tracing::warn!("cannot start more threads, so principals share some: {e}");
@@ -144,7 +147,7 @@ impl LanesState {
     }
 }
 
-impl Lane {
+impl Pool {
     fn start(threads: usize) -> std::io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads)
@@ -156,17 +159,17 @@ impl Lane {
     }
 }
 
-impl Drop for LanePlace {
+impl Drop for TaskGuard {
     fn drop(&mut self) {
-        let mut state = lock(&self.lanes.state);
-        let Some(tenant) = state.tenants.get_mut(&self.account) else { return };
-        tenant.tasks -= 1;
-        let (lane, idle) = (tenant.lane, tenant.tasks == 0);
+        let mut state = lock(&self.pools.state);
+        let Some(used) = state.principals.get_mut(&self.account) else { return };
+        used.tasks -= 1;
+        let (pool, idle) = (used.pool, used.tasks == 0);
         if idle {
-            state.tenants.remove(&self.account);
-            // The lanes are gone if the engine was dropped.
-            if let Some(lane) = state.lanes.get_mut(lane) {
-                lane.principals -= 1;
+            state.principals.remove(&self.account);
+            // The pools are gone if the engine was dropped.
+            if let Some(pool) = state.pools.get_mut(pool) {
+                pool.principals -= 1;
             }
         }
     }
@@ -175,8 +178,8 @@ impl Drop for LanePlace {
 impl Drop for CpuRuntime {
     fn drop(&mut self) {
         // An engine may be dropped on a runtime, which must not wait for threads.
-        for lane in std::mem::take(&mut lock(&self.lanes.state).lanes) {
-            lane.runtime.shutdown_background();
+        for pool in std::mem::take(&mut lock(&self.pools.state).pools) {
+            pool.runtime.shutdown_background();
         }
     }
 }
@@ -188,22 +191,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn principals_with_work_are_in_different_lanes() {
+    fn principals_with_tasks_have_different_pools() {
         let cpu = CpuRuntime::new(1).unwrap();
-        let lane = |name: &str| lock(&cpu.lanes.state).tenants.get(&account(name)).map(|tenant| tenant.lane);
-        let places: Vec<_> = ["a", "b", "a"].map(|name| cpu.lanes.enter(account(name)).1).into_iter().collect();
-        assert_eq!((lane("a"), lane("b")), (Some(0), Some(1)));
-        let mut places = places.into_iter();
-        drop(places.next());
-        assert_eq!(lane("a"), Some(0), "a task is left");
-        drop(places.next_back());
-        assert_eq!(lane("a"), None);
-        // An empty lane is used again, and the number of lanes is bounded.
-        let many: Vec<_> = (0..20).map(|i| cpu.lanes.enter(account(&format!("p{i}"))).1).collect();
-        assert_eq!(lane("p0"), Some(0));
-        let state = lock(&cpu.lanes.state);
-        assert_eq!(state.lanes.len(), MOST_LANES);
-        assert!(state.lanes.iter().all(|lane| (2..=3).contains(&lane.principals)), "{state:?}");
+        let pool = |name: &str| lock(&cpu.pools.state).principals.get(&account(name)).map(|used| used.pool);
+        let tasks: Vec<_> = ["a", "b", "a"].map(|name| cpu.pools.enter(account(name)).1).into_iter().collect();
+        assert_eq!((pool("a"), pool("b")), (Some(0), Some(1)));
+        let mut tasks = tasks.into_iter();
+        drop(tasks.next());
+        assert_eq!(pool("a"), Some(0), "a task is left");
+        drop(tasks.next_back());
+        assert_eq!(pool("a"), None);
+        // An unused pool is used again, and the number of pools is bounded.
+        let many: Vec<_> = (0..20).map(|i| cpu.pools.enter(account(&format!("p{i}"))).1).collect();
+        assert_eq!(pool("p0"), Some(0));
+        let state = lock(&cpu.pools.state);
+        assert_eq!(state.pools.len(), MAX_POOLS);
+        assert!(state.pools.iter().all(|pool| (2..=3).contains(&pool.principals)), "{state:?}");
         drop(state);
         drop(many);
     }
