@@ -67,6 +67,7 @@ struct PoolUse {
 struct TaskGuard {
     pools: Arc<Pools>,
     account: AccountKey,
+    pool: usize,
 }
 
 impl CpuRuntime {
@@ -86,8 +87,8 @@ impl CpuRuntime {
         principal: &Principal,
         future: impl Future<Output = T> + Send + 'static,
     ) -> AbortOnDropHandle<T> {
-        let (handle, guard) = self.pools.enter(principal.account());
-        AbortOnDropHandle::new(handle.spawn(self.watch.over(query, async move {
+        let (handle, guard) = self.pools.enter(principal.account(), |pool| self.watch.held_threads(pool));
+        AbortOnDropHandle::new(handle.spawn(self.watch.over(query, guard.pool, async move {
             let _guard = guard;
             future.await
         })))
@@ -108,8 +109,9 @@ impl CpuRuntime {
 }
 
 impl Pools {
-    /// Adds a task of a principal to the principal's pool.
-    fn enter(self: &Arc<Self>, account: AccountKey) -> (Handle, TaskGuard) {
+    /// Adds a task of a principal to the principal's pool. `held` returns the number of threads of a pool that are held
+    /// by a task that does not yield.
+    fn enter(self: &Arc<Self>, account: AccountKey, held: impl Fn(usize) -> usize) -> (Handle, TaskGuard) {
         let mut state = lock(&self.state);
         let pool = match state.principals.get_mut(&account) {
             Some(used) => {
@@ -117,33 +119,38 @@ impl Pools {
                 used.pool
             }
             None => {
-                let pool = state.pool_for_new_principal(self.threads);
+                let pool = state.pool_for_new_principal(self.threads, held);
                 state.pools[pool].principals += 1;
                 state.principals.insert(account.clone(), PoolUse { pool, tasks: 1 });
                 pool
             }
         };
-        (state.pools[pool].runtime.handle().clone(), TaskGuard { pools: self.clone(), account })
+        (state.pools[pool].runtime.handle().clone(), TaskGuard { pools: self.clone(), account, pool })
     }
 }
 
 impl PoolsState {
-    /// Returns the pool with the fewest principals. If no pool is unused, it starts a new one, up to [`MAX_POOLS`].
-    fn pool_for_new_principal(&mut self, threads: usize) -> usize {
-        let least = self.pools.iter().enumerate().min_by_key(|(_, pool)| pool.principals).map_or(0, |(i, _)| i);
-        if self.pools[least].principals == 0 || self.pools.len() == MAX_POOLS {
-            return least;
+    /// Returns a pool that no principal uses and whose threads are all free. If there is none, starts a new pool. If
+    /// there are [`MAX_POOLS`], returns the pool with the most free threads for each of its principals.
+    fn pool_for_new_principal(&mut self, threads: usize, held: impl Fn(usize) -> usize) -> usize {
+        let held: Vec<_> = (0..self.pools.len()).map(held).collect();
+        let unused = self.pools.iter().zip(&held).position(|(pool, held)| pool.principals == 0 && *held == 0);
+        if let Some(unused) = unused {
+            return unused;
         }
-        match Pool::start(threads) {
-            Ok(pool) => {
-                self.pools.push(pool);
-                self.pools.len() - 1
-            }
-            Err(e) => {
-                tracing::warn!("cannot start more threads, so principals share some: {e}");
-                least
+        if self.pools.len() < MAX_POOLS {
+            match Pool::start(threads) {
+                Ok(pool) => {
+                    self.pools.push(pool);
+                    return self.pools.len() - 1;
+                }
+                Err(e) => tracing::warn!("cannot start more threads, so principals share some: {e}"),
             }
         }
+        // With the new principal, each principal of a pool has this many threads.
+        let each = |pool: &Pool, held: usize| threads.saturating_sub(held) as f64 / (pool.principals + 1) as f64;
+        let shares = self.pools.iter().zip(&held).map(|(pool, held)| each(pool, *held)).enumerate();
+        shares.min_by(|(_, a), (_, b)| b.total_cmp(a)).map_or(0, |(pool, _)| pool)
     }
 }
 
@@ -188,13 +195,15 @@ impl Drop for CpuRuntime {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     #[test]
     fn principals_with_tasks_have_different_pools() {
         let cpu = CpuRuntime::new(1).unwrap();
         let pool = |name: &str| lock(&cpu.pools.state).principals.get(&account(name)).map(|used| used.pool);
-        let tasks: Vec<_> = ["a", "b", "a"].map(|name| cpu.pools.enter(account(name)).1).into_iter().collect();
+        let tasks: Vec<_> = ["a", "b", "a"].map(|name| cpu.pools.enter(account(name), |_| 0).1).into_iter().collect();
         assert_eq!((pool("a"), pool("b")), (Some(0), Some(1)));
         let mut tasks = tasks.into_iter();
         drop(tasks.next());
@@ -202,13 +211,46 @@ mod tests {
         drop(tasks.next_back());
         assert_eq!(pool("a"), None);
         // An unused pool is used again, and the number of pools is bounded.
-        let many: Vec<_> = (0..20).map(|i| cpu.pools.enter(account(&format!("p{i}"))).1).collect();
+        let many: Vec<_> = (0..20).map(|i| cpu.pools.enter(account(&format!("p{i}")), |_| 0).1).collect();
         assert_eq!(pool("p0"), Some(0));
         let state = lock(&cpu.pools.state);
         assert_eq!(state.pools.len(), MAX_POOLS);
         assert!(state.pools.iter().all(|pool| (2..=3).contains(&pool.principals)), "{state:?}");
         drop(state);
         drop(many);
+    }
+
+    #[test]
+    fn a_new_principal_gets_no_pool_whose_threads_are_held() {
+        let cpu = CpuRuntime::new(2).unwrap();
+        // A task that was aborted and does not yield holds a thread of a pool that no principal uses.
+        let first = cpu.pools.enter(account("a"), |pool| usize::from(pool == 0)).1;
+        assert_eq!(first.pool, 1);
+        let second = cpu.pools.enter(account("b"), |pool| usize::from(pool == 0)).1;
+        assert_eq!(second.pool, 2);
+        let _others: Vec<_> = (3..MAX_POOLS).map(|i| cpu.pools.enter(account(&format!("p{i}")), |_| 1).1).collect();
+        // There can be no further pool. One free thread is as good as two that are shared, and the first pool goes first.
+        let held = |pool: usize| [1, 2].get(pool).copied().unwrap_or_default();
+        assert_eq!(cpu.pools.enter(account("c"), held).1.pool, 0);
+        let held = |pool: usize| [2, 2, 1].get(pool).copied().unwrap_or_default();
+        assert_eq!(cpu.pools.enter(account("d"), held).1.pool, 3);
+    }
+
+    #[test]
+    fn a_task_that_does_not_yield_holds_a_thread_of_its_pool() {
+        let cpu = CpuRuntime::new(1).unwrap();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let task = cpu.spawn("q", &Principal::new("a"), async move { ended.recv() });
+        let (start, limit) = (Instant::now(), Duration::from_secs(30));
+        while cpu.watch.held_threads(0) == 0 && start.elapsed() < limit {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert_eq!(cpu.watch.held_threads(0), 1);
+        drop((end, task));
+        while cpu.watch.held_threads(0) > 0 && start.elapsed() < limit {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert_eq!(cpu.watch.held_threads(0), 0);
     }
 
     fn account(name: &str) -> AccountKey {
