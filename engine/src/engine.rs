@@ -127,8 +127,9 @@ impl EngineBuilder {
         self
     }
 
-    /// Sets the number of partitions of a plan, and of threads that drive the plans of a principal. Principals that work
-    /// at the same time have threads of their own, up to eight times this number. Default: the machine's cores.
+    /// Sets the number of partitions of a plan, and of threads that drive the plans of a principal with weight 1.
+    /// Principals that work at the same time have threads of their own, up to eight times this number. Default: the
+    /// machine's cores.
     #[must_use]
     pub fn cpu_threads(mut self, threads: usize) -> Self {
         self.cpu_threads = threads.max(1);
@@ -176,8 +177,8 @@ impl EngineBuilder {
             accounts: Accounts::new(&self.limits),
             activity: Arc::default(),
             metrics: Metrics::new(self.spans),
+            cpu: CpuRuntime::new(self.cpu_threads, &self.limits)?,
             limits: self.limits,
-            cpu: CpuRuntime::new(self.cpu_threads)?,
             base,
             _spill_folder: spill_folder,
         })))

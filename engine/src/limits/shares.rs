@@ -21,7 +21,8 @@ pub struct Shares {
 /// The share of one principal. `None`: the entry has no such value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Share {
-    /// The number of slots that the principal gets for each slot of a principal with weight 1. Default: 1.
+    /// The number of slots that the principal gets for each slot of a principal with weight 1, and the number of thread
+    /// pools, of which a principal uses at most four. Default: 1.
     pub weight: Option<u32>,
     /// The number of the principal's queries that run at once. Default: three quarters of `concurrent_queries`.
     pub concurrent_queries: Option<usize>,
@@ -60,13 +61,18 @@ impl Limits {
         self.memory / SHARE_OF_SESSIONS
     }
 
+    /// Returns the weight of a principal, at least 1.
+    pub(crate) fn weight(&self, principal: &Principal) -> u32 {
+        self.shares.value(principal, |share| share.weight).unwrap_or(1).max(1)
+    }
+
     /// Returns the resources that a principal may use.
     pub(crate) fn allowance(&self, principal: &Principal) -> Allowance {
         let shares = &self.shares;
         let bytes = |given: Option<u64>, default: usize| given.map_or(default, to_usize);
         let spill = to_usize(self.spill_bytes);
         Allowance {
-            weight: shares.value(principal, |share| share.weight).unwrap_or(1).max(1),
+            weight: self.weight(principal),
             concurrent_queries: shares
                 .value(principal, |share| share.concurrent_queries)
                 .unwrap_or_else(|| three_quarters(self.concurrent_queries))
