@@ -20,9 +20,10 @@ pub(crate) fn refuse_administrator(error: &Error, call: &str, who: &str, trace: 
 }
 
 fn log(error: &Error, call: &str, who: &str, trace: Option<&str>) {
+    let kind = error.kind().name();
     match error.kind() {
-        ErrorKind::Internal => tracing::error!(call, who, trace, kind = ?error.kind(), "{}", error.owner_chain()),
-        _ => tracing::warn!(call, who, trace, kind = ?error.kind(), "{}", error.owner_chain()),
+        ErrorKind::Internal => tracing::error!(call, who, trace, kind, "{}", error.owner_chain()),
+        _ => tracing::warn!(call, who, trace, kind, "{}", error.owner_chain()),
     }
 }
 
