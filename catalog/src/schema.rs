@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::Diagnostic;
 use crate::nearest::nearest;
-use crate::yaml::Document;
+use crate::yaml::{Document, pointer_token};
 
 /// The Open Data Product Standard, 1.0.0 (including documents of 0.9.0).
 pub(crate) static ODPS: LazyLock<Schema> =
@@ -83,7 +83,7 @@ impl Schema {
             Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
                 let known = self.known_names(error);
                 for key in unexpected.iter().filter(|k| !known.contains(k)) {
-                    let pointer = format!("{}/{}", error.instance_path().as_str(), escape(key));
+                    let pointer = format!("{}/{}", error.instance_path().as_str(), pointer_token(key));
                     let suggestion = nearest(key, known.iter().map(String::as_str)).map(str::to_string);
                     let message = format!("unknown key `{key}`");
                     found.push(Diagnostic { place: document.place(&document.steps(&pointer)), message, suggestion });
@@ -239,10 +239,6 @@ fn kind_of(value: &Value) -> &'static str {
         Value::Array(_) => "a list",
         Value::Object(_) => "a mapping",
     }
-}
-
-fn escape(token: &str) -> String {
-    token.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]

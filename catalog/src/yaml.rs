@@ -11,7 +11,7 @@ use crate::{Diagnostic, Diagnostics, Place};
 mod de;
 mod node;
 
-pub use node::{Document, Step};
+pub use node::{Document, Step, pointer_token};
 
 /// The size of the largest file that is read: 4 MiB, in bytes.
 pub const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;

@@ -149,6 +149,11 @@ impl Document {
     }
 }
 
+/// Returns a key as a token of a JSON Pointer, which [`Document::steps`] reads.
+pub fn pointer_token(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
 /// Returns a path in a readable notation, such as `schema[0].properties[2].name`.
 fn field(path: &[Step]) -> String {
     let mut field = String::new();

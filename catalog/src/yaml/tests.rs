@@ -174,6 +174,8 @@ fn places_and_pointers() {
     assert_eq!(at("/schema/0/properties"), "c.yaml:3: schema[0].properties");
     assert_eq!(at("/schema/0/none"), "c.yaml:2: schema[0].none");
     assert_eq!(at("/1"), "c.yaml:6: 1");
+    assert_eq!(pointer_token("a/b~1"), "a~1b~01");
+    assert_eq!(document.steps(&format!("/{}", pointer_token("a/b~1"))), [Step::Key("a/b~1".to_owned())]);
     assert_eq!(at(""), "c.yaml:1");
     assert_eq!(document.to_json()["schema"][0]["properties"][1]["name"], "y");
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use portolan_catalog::DomainName;
 use portolan_catalog::load::check_domain_name;
+use portolan_catalog::yaml::pointer_token;
 use portolan_connectors::OwnerKey;
 use serde::Deserialize;
 
@@ -61,7 +62,7 @@ impl NodeConfig {
 
     pub(super) fn check_domains(&self, check: &mut Check<'_>) {
         for (domain, config) in &self.domains {
-            let pointer = format!("/domains/{}", domain.as_str().replace('~', "~0").replace('/', "~1"));
+            let pointer = format!("/domains/{}", pointer_token(domain.as_str()));
             if let Err(e) = check_domain_name(domain) {
                 check.report(&pointer, &e);
             } else if self.domain.as_ref() == Some(domain) {

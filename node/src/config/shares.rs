@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use portolan_catalog::yaml::pointer_token;
 use portolan_engine::{Share, Shares};
 use serde::Deserialize;
 
@@ -56,7 +57,7 @@ impl SharesConfig {
         self.default.check("/shares/default", check);
         for (kind, entries) in [("groups", &self.groups), ("principals", &self.principals)] {
             for (name, share) in entries {
-                share.check(&format!("/shares/{kind}/{}", escaped(name)), check);
+                share.check(&format!("/shares/{kind}/{}", pointer_token(name)), check);
             }
         }
     }
@@ -85,9 +86,4 @@ impl ShareConfig {
             }
         }
     }
-}
-
-/// Returns a name as a part of a pointer.
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use portolan_catalog::yaml::pointer_token;
 use portolan_connectors::OpenOptions;
 use portolan_connectors::files::FileSources;
 
@@ -27,7 +28,7 @@ impl NodeConfig {
 
     pub(super) fn check_sources(&self, check: &mut Check<'_>) {
         for (server, options) in self.sources.iter().collect::<BTreeMap<_, _>>() {
-            let at = |key: &str| format!("/sources/{}/{key}", server.replace('~', "~0").replace('/', "~1"));
+            let at = |key: &str| format!("/sources/{}/{key}", pointer_token(server));
             check.folder(&at("root"), options.root.as_deref());
             for (store, key) in options.unbound() {
                 let message = format!("`{key}` is missing: the {key} that these credentials may go to");
