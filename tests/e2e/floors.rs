@@ -123,6 +123,7 @@ const CRATES: [Floors; 7] = [
         crate_folder: "cli",
         order: &[
             "exit",
+            "escaping",
             "log",
             "units",
             "lexer",
