@@ -14,8 +14,9 @@ use portolan_connectors::testing::{catalog, column, local_domain};
 use portolan_engine::{Engine, ErrorKind};
 use portolan_flight_server::{Server, ServerOptions};
 use portolan_node::client::Client;
+use portolan_testbed::mesh::free_addresses;
 use portolan_tests::lying_peer::LyingPeer;
-use portolan_tests::mesh::{free_addresses, merged, until, within};
+use portolan_tests::mesh::{merged, until, within};
 use portolan_tests::node::Node;
 use portolan_tests::products::{PortFile, write_domain};
 use portolan_tests::rows::{assert_says, count, failure, text};
@@ -199,7 +200,7 @@ async fn an_owner_with_a_new_key_is_refused_until_somebody_settles_it() {
 async fn one_list_of_peers_serves_all_nodes() {
     within(180, async {
         let homes = Homes::new();
-        let addresses = free_addresses(3);
+        let addresses = free_addresses(3).unwrap();
         let peers: Vec<_> = addresses.iter().map(|address| json!({ "url": format!("grpc://{address}") })).collect();
         let config = |i: usize| json!({ "peers": peers, "listen": addresses[i], "refresh_interval": "500ms" });
         let home = homes.path("geo");
