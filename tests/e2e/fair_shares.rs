@@ -109,7 +109,7 @@ async fn number(client: &mut FlightServiceClient<Channel>, sql: &str) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_one_user_keeps_no_other_out() {
+async fn a_flood_of_one_user_does_not_keep_others_out() {
     within(180, async {
         let folder = tempfile::tempdir().unwrap();
         let node = node(folder.path(), json!({ "concurrent_queries": 4, "queued_queries": 6 }));
@@ -240,7 +240,7 @@ async fn the_tables_of_one_user_leave_memory_to_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn wrong_passwords_for_other_names_lock_nobody_out() {
+async fn wrong_passwords_lock_out_no_other_user() {
     within(180, async {
         let folder = tempfile::tempdir().unwrap();
         let names: Vec<_> = (0..30).map(|i| format!("user{i}")).collect();
@@ -323,7 +323,7 @@ async fn a_connection_needs_a_login() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn visitors_see_and_stop_only_what_is_theirs() {
+async fn anonymous_clients_see_and_stop_only_their_own_queries() {
     within(180, async {
         let folder = tempfile::tempdir().unwrap();
         let node = Node::start(folder.path(), json!({}));

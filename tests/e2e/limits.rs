@@ -15,7 +15,7 @@ const BIG: &str = "SELECT l.*, c_address FROM sales.orders.lineitem l CROSS JOIN
                    (SELECT c_address FROM sales.customers.customer LIMIT 100) c";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_can_spill_spills_and_the_rest_is_refused() {
+async fn operators_spill_or_fail_at_the_memory_limit() {
     within(180, async {
         let node = json!({ "limits": { "query_memory": "36MiB" }, "cpu_threads": 2 });
         let mesh = Mesh::start(MeshOptions { node, ..MeshOptions::of(&["sales"]) }).await;
@@ -39,7 +39,7 @@ async fn what_can_spill_spills_and_the_rest_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_queries_than_slots_wait_in_line_or_are_refused() {
+async fn queries_beyond_the_slots_wait_or_are_refused() {
     within(180, async {
         let limits = json!({ "limits": { "concurrent_queries": 2, "queued_queries": 4 } });
         let options = MeshOptions { gateway: limits, ..MeshOptions::of(&["sales"]) };

@@ -87,7 +87,7 @@ fn limits_of_memory_follow_from_the_host() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_limit_of_connections_that_is_lowered_is_logged() {
+fn a_lowered_limit_of_connections_is_logged() {
     let folder = tempfile::tempdir().unwrap();
     // No process may open as many files.
     let node = Node::start(folder.path(), json!({ "limits": { "connections": 4_000_000_000_u64 } }));
@@ -98,7 +98,7 @@ fn a_limit_of_connections_that_is_lowered_is_logged() {
 }
 
 #[test]
-fn an_address_for_operators_that_is_in_use_is_named() {
+fn an_error_names_an_admin_address_that_is_in_use() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -129,7 +129,7 @@ fn a_check_finds_a_state_folder_that_cannot_be_written() {
 }
 
 #[test]
-fn statements_run_beside_the_node_with_the_same_config() {
+fn sql_runs_beside_a_node_with_the_same_config() {
     let folder = tempfile::tempdir().unwrap();
     let node = Node::start(folder.path(), json!({ "admin": { "listen": "127.0.0.1:0" } }));
     let address = node.admin().strip_prefix("http://").unwrap();
