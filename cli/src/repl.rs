@@ -81,7 +81,7 @@ impl Repl {
             self.names.refresh(&self.connection);
             let line = tokio::task::block_in_place(|| self.editor.read_line(&SqlPrompt));
             match line {
-                Ok(Signal::Success(line)) => match self.obey(&line).await {
+                Ok(Signal::Success(line)) => match self.run_line(&line).await {
                     Ok(Next::Continue) => {}
                     Ok(Next::Leave) => return Ok(()),
                     Err(e) if e.kind() == ErrorKind::BrokenPipe => return Err(e),
@@ -94,7 +94,7 @@ impl Repl {
         }
     }
 
-    async fn obey(&mut self, line: &str) -> Result<Next> {
+    async fn run_line(&mut self, line: &str) -> Result<Next> {
         let line = line.trim();
         if commands::is_command(line) {
             return self.command(PromptCommand::parse(line)?).await;
@@ -104,7 +104,7 @@ impl Repl {
                 self.last = Some(statement.text.to_owned());
                 self.run_statement(statement.text, self.rows).await?;
             } else {
-                self.run_question(statement.text).await?;
+                self.run_metadata(statement.text).await?;
             }
         }
         Ok(Next::Continue)
@@ -112,13 +112,13 @@ impl Repl {
 
     async fn command(&mut self, command: PromptCommand) -> Result<Next> {
         match command {
-            PromptCommand::Describe(None) => self.run_question(&commands::list_ports()).await?,
+            PromptCommand::Describe(None) => self.run_metadata(&commands::list_ports()).await?,
             PromptCommand::Describe(Some(name)) => {
                 let sql = commands::describe(&self.connection, &name).await?;
-                self.run_question(&sql).await?;
+                self.run_metadata(&sql).await?;
             }
-            PromptCommand::Domains => self.run_question(&commands::list_domains()).await?,
-            PromptCommand::Nodes => self.run_question(&commands::list_nodes()).await?,
+            PromptCommand::Domains => self.run_metadata(&commands::list_domains()).await?,
+            PromptCommand::Nodes => self.run_metadata(&commands::list_nodes()).await?,
             PromptCommand::Plan(sql) => self.show_plan(sql).await?,
             PromptCommand::Timing(wanted) => {
                 self.timing = wanted.unwrap_or(!self.timing);
@@ -132,10 +132,10 @@ impl Repl {
                 self.rows = wanted.unwrap_or(self.rows);
                 print(&format!("at most {} rows are shown\n", show_count(self.rows as u64)))?;
             }
-            PromptCommand::Set(None) => self.run_question("SHOW portolan.all").await?,
+            PromptCommand::Set(None) => self.run_metadata("SHOW portolan.all").await?,
             PromptCommand::Set(Some((name, value))) => {
                 let value = value.trim_matches('\'').replace('\'', "''");
-                self.run_question(&format!("SET {name} = '{value}'")).await?;
+                self.run_metadata(&format!("SET {name} = '{value}'")).await?;
             }
             PromptCommand::Help => print(&commands::help())?,
             PromptCommand::Quit => return Ok(Next::Leave),
@@ -157,9 +157,9 @@ impl Repl {
         pager::show(&plan.show(colours, terminal.filter(|_| is_terminal && !pager::scrolls())))
     }
 
-    /// Runs a query about the mesh. A part of the answer would be of no use, so the limit on rows is at least the
-    /// default.
-    async fn run_question(&mut self, sql: &str) -> Result<()> {
+    /// Runs a statement about the mesh or the session. A part of the result would be of no use, so the limit on rows is
+    /// at least the default.
+    async fn run_metadata(&mut self, sql: &str) -> Result<()> {
         self.run_statement(sql, self.rows.max(DEFAULT_ROWS)).await
     }
 

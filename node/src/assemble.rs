@@ -234,7 +234,7 @@ fn log_memory(limits: &Limits, host: &[MemoryLimit]) {
     let found: Vec<_> = host.iter().map(|limit| format!("{} ({})", limit.bytes, limit.origin)).collect();
     let found = if found.is_empty() { "unknown".to_owned() } else { found.join(", ") };
     let Limits { memory, query_memory, .. } = *limits;
-    tracing::info!(memory, query_memory, host = found, "limits of memory in bytes");
+    tracing::info!(memory, query_memory, host = found, "memory limits in bytes");
     if let Some(least) = host.first().filter(|least| memory as u64 > least.bytes) {
         tracing::warn!(
             "limits.memory is {memory} bytes, but the host allows the process {} bytes ({}): the system may end the \

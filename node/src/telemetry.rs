@@ -93,8 +93,8 @@ impl Telemetry {
         });
         match tokio::time::timeout(FAREWELL, stopped).await {
             Ok(Ok(None)) => {}
-            Ok(Ok(Some(e))) => tracing::warn!("the last telemetry was not sent: {e}"),
-            Ok(Err(_)) | Err(_) => tracing::warn!("the last telemetry was not sent in time"),
+            Ok(Ok(Some(e))) => tracing::warn!("the last spans and metrics were not exported: {e}"),
+            Ok(Err(_)) | Err(_) => tracing::warn!("the last spans and metrics were not exported in time"),
         }
     }
 }

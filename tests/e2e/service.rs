@@ -65,7 +65,7 @@ fn limits_of_memory_follow_from_the_host() {
     let (code, out, err) = output(command);
     assert_eq!(code, Some(0), "{out}{err}");
     let lines = objects(&err);
-    let found = lines.iter().find(|line| line["message"] == "limits of memory in bytes").expect(&err);
+    let found = lines.iter().find(|line| line["message"] == "memory limits in bytes").expect(&err);
     let host = found["host"].as_str().unwrap();
     assert!(host.contains("4294967296 (address space of the process)"), "{host}");
     // The machine, or the container of the tests, may have less memory.

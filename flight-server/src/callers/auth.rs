@@ -136,7 +136,7 @@ impl Authenticator {
         if self.passwords.is_empty() {
             return Err(match self.ways().is_empty() && self.anonymous {
                 true => unauthenticated("this node has no users: connect without user and password"),
-                false => self.refusal("has no passwords"),
+                false => self.refusal("accepts no passwords"),
             });
         }
         let turn = loop {

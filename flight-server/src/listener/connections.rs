@@ -96,7 +96,12 @@ impl Connections {
             let total = open.total;
             drop(open);
             if warns {
-                tracing::warn!(%address, of_address, total, "too many connections: closing new ones");
+                tracing::warn!(
+                    %address,
+                    of_address,
+                    total,
+                    "too many connections: closing new ones (limits.connections, limits.connections_per_address)"
+                );
             }
             return None;
         }
