@@ -205,8 +205,7 @@ mod tests {
     #[test]
     fn the_time_to_try_again_survives_the_way_there_and_back() {
         let site = SiteId::new("grpc://sales:1");
-        let refused =
-            Error::new(ErrorKind::ResourceExhausted, "no slot").with_retry_after(Duration::from_millis(1500));
+        let refused = Error::new(ErrorKind::ResourceExhausted, "no slot").with_retry_after(Duration::from_millis(1500));
         let status = to_status(&refused);
         assert_eq!(status.metadata().get(RETRY_AFTER_KEY).unwrap(), "1500");
         assert_eq!(from_status(&status, &site).retry_after(), refused.retry_after());
