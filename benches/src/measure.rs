@@ -37,7 +37,7 @@ pub async fn measure(mesh: &LocalMesh, single: &Engine, queries: &[u32], runs: u
     let client = session(mesh, &[]).await?;
     let mut measurements = vec![];
     for query in chosen(queries) {
-        eprintln!("query {}: checked, then measured {runs} times", query.number);
+        eprintln!("query {}: one run to compare the rows, then {runs} measured runs", query.number);
         let (rows, bytes) = check(mesh, &client, single, query).await?;
         let (mut single_times, mut mesh_times) = (vec![], vec![]);
         for run in 0..runs {

@@ -102,8 +102,8 @@ pub async fn measure(ports: &[u32], runs: u32) -> Result<Table> {
         rows.extend(measured?);
     }
     Ok(Table {
-        title: format!("browsing over loopback, {COLUMNS} columns a port, medians of {runs} runs"),
-        columns: vec!["ports", "asked", "rows", "MB", "first ms", "ms"],
+        title: format!("browsing over loopback, {COLUMNS} columns per port, medians of {runs} runs"),
+        columns: vec!["ports", "request", "rows", "MB", "first ms", "ms"],
         rows,
         summary: vec![],
         faults: vec![],

@@ -57,7 +57,7 @@ pub async fn measure(ports: &[u32], relations: &[u32], runs: u32) -> Result<Tabl
     }
     Ok(Table {
         title: format!("planning joins of several owners, medians of {runs} runs"),
-        columns: vec!["shape", "relations", "ports in the catalog", "planning ms", "of it parsing and names ms"],
+        columns: vec!["shape", "relations", "ports in the catalog", "planning ms", "parsing and name resolution ms"],
         rows,
         summary: TWELVE
             .into_iter()

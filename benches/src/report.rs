@@ -29,7 +29,7 @@ impl Report {
         let mut text = format!(
             "Portolan {}{}, TPC-H at scale {}, medians of {} runs. Measured on: {}; load before: {load}.\n\n",
             env!("CARGO_PKG_VERSION"),
-            if cfg!(debug_assertions) { " (an unoptimised build: no measure of anything)" } else { "" },
+            if cfg!(debug_assertions) { " (a debug build: its times mean nothing)" } else { "" },
             self.scale,
             self.runs,
             machine::describe(),

@@ -37,7 +37,7 @@ impl Table {
     }
 
     fn to_markdown(&self) -> String {
-        let debug = if cfg!(debug_assertions) { " (an unoptimised build: times measure nothing)" } else { "" };
+        let debug = if cfg!(debug_assertions) { " (a debug build: its times mean nothing)" } else { "" };
         let version = env!("CARGO_PKG_VERSION");
         let mut lines = vec![
             format!("Portolan {version}{debug}, {}. Measured on: {}.", self.title, machine::describe()),

@@ -21,16 +21,16 @@ pub struct CatalogArgs {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Action {
-    /// List every port
+    /// List the ports of all products
     List(Source),
-    /// Show a domain, a product or a port
+    /// Show the ports and columns of a domain, a product or a port
     Show {
         /// `domain`, `domain.product` or `domain.product.port`
         name: String,
         #[command(flatten)]
         source: Source,
     },
-    /// Check descriptors, without a node
+    /// Check the descriptors in a folder, without a node
     Lint(Folder),
 }
 
@@ -68,7 +68,7 @@ pub async fn catalog(args: CatalogArgs) -> Result<()> {
             let warnings: String = lint(&catalog).iter().map(|warning| line(&warning.to_string())).collect();
             print(&warnings)?;
             let (products, ports) = (catalog.products.len(), catalog.ports().count());
-            print(&format!("{}: {products} products with {ports} ports are fine\n", folder.products.display()))
+            print(&format!("{}: no errors in {products} products with {ports} ports\n", folder.products.display()))
         }
         Action::List(source) => match source.loaded()? {
             Some(catalog) => {

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::output::print;
 use crate::serve::{Terminate, stop_on_signals};
-use crate::sql::{self, Questions, Target};
+use crate::sql::{self, Introduction, Target};
 
 /// Arguments of `portolan demo`.
 #[derive(Args, Clone, Debug)]
@@ -35,7 +35,7 @@ pub struct DemoArgs {
     pub serve: bool,
 }
 
-const QUESTIONS: &str = r"Three domains are running: sales, supply and geo. Some commands and queries to start with:
+const INTRODUCTION: &str = r"Three domains are running: sales, supply and geo. Some commands and queries to start with:
 
   \dn
   \d sales.orders.lineitem
@@ -60,8 +60,8 @@ const TERMINATED: i32 = 143;
 pub async fn demo(args: DemoArgs) -> Result<()> {
     if !args.run && !args.serve && !std::io::stdin().is_terminal() {
         return Err(Error::config(
-            "the demo's prompt needs a terminal: `demo --serve` keeps the mesh running, and `sql --url` reads statements \
-             from a pipe",
+            "the demo's prompt needs a terminal: use `portolan demo --serve` to keep the mesh running, and \
+             `portolan sql --url` to send statements from a pipe",
         ));
     }
     let stop = CancellationToken::new();
@@ -88,7 +88,7 @@ pub async fn demo(args: DemoArgs) -> Result<()> {
         drop(signals);
         let mut terminate = Terminate::new()?;
         tokio::select! {
-            outcome = sql::interactive(Target::url(mesh.gateway().url()), Questions(QUESTIONS)) => outcome,
+            outcome = sql::interactive(Target::url(mesh.gateway().url()), Introduction(INTRODUCTION)) => outcome,
             () = terminate.wait() => {
                 // The prompt waits for a key on a thread that cannot be interrupted: exit without waiting for it.
                 let _ = crossterm::terminal::disable_raw_mode();

@@ -4,6 +4,7 @@
 pub mod catalog;
 pub mod connection;
 pub mod demo;
+pub mod escaping;
 pub mod exit;
 pub mod lexer;
 pub mod log;

@@ -18,6 +18,8 @@ use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
+use crate::escaping::EscapingWriter;
+
 /// Starts the log of this process, and makes panics lines of it. The variable `PORTOLAN_LOG` has the filter, or else
 /// `default`. Must be called once.
 ///
@@ -38,7 +40,7 @@ pub fn start_log(default: &str, format: LogFormat) -> Result<()> {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
     match format {
         LogFormat::Text => log.fmt_fields(PrintableFields).with_writer(io::stderr).init(),
-        LogFormat::Json => log.json().flatten_event(true).with_writer(|| PrintableJson(io::stderr())).init(),
+        LogFormat::Json => log.json().flatten_event(true).with_writer(|| escaped_json(io::stderr())).init(),
     }
     Ok(())
 }
@@ -55,20 +57,9 @@ impl<'writer> FormatFields<'writer> for PrintableFields {
     }
 }
 
-/// The output of a log in JSON, with escapes for unsafe characters. JSON itself escapes few of them. The output expects
-/// each line in one piece, as `tracing_subscriber` writes it.
-#[derive(Debug)]
-pub struct PrintableJson<W>(pub W);
-
-impl<W: Write> Write for PrintableJson<W> {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.write_all(printable_json(&String::from_utf8_lossy(line)).as_bytes())?;
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
+/// Returns the writer of a log in JSON, with escapes for unsafe characters. JSON itself escapes few of them.
+fn escaped_json<W: Write>(out: W) -> EscapingWriter<W> {
+    EscapingWriter::new(out, printable_json)
 }
 
 /// Makes panics lines of the log. Readers of sources can panic on what is in a file, and the message can contain it.
@@ -203,7 +194,7 @@ mod tests {
         let subscriber = tracing_subscriber::fmt()
             .json()
             .flatten_event(true)
-            .with_writer(move || PrintableJson(writer.clone()))
+            .with_writer(move || escaped_json(writer.clone()))
             .finish();
         let evil = "x\nforged \u{1b}[31m \u{9b} \u{202e}";
         tracing::subscriber::with_default(subscriber, || tracing::warn!(who = evil, "failed: {evil}"));

@@ -21,19 +21,28 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// SQL across the output ports of data products: one query, many owners
 #[derive(Parser)]
-#[command(name = "portolan", version, arg_required_else_help = true)]
+#[command(name = "portolan", version, arg_required_else_help = true, after_help = ENVIRONMENT)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
+/// The text below the help: where to begin, and the variables of the environment.
+const ENVIRONMENT: &str = "\
+`portolan demo` is a good start: it needs no config.
+
+Environment:
+  PORTOLAN_URL       The URL of the node that `sql` and `catalog` query
+  PORTOLAN_PASSWORD  The password of `sql --user`
+  PORTOLAN_LOG       The filter of the log on standard error, such as `info` or `debug`";
+
 #[derive(Subcommand)]
 enum Command {
     /// Run a node from a config file
     Serve(ServeArgs),
-    /// Run SQL on a node: at a prompt, or from an argument, a file or standard input
+    /// Run SQL on a node: from a prompt, an argument, a file or standard input
     Sql(SqlArgs),
-    /// Start three domains of TPC-H data and a gateway on this machine, and query them
+    /// Start three domains with TPC-H data and a gateway on this machine, and open a prompt
     Demo(DemoArgs),
     /// List, show and check data products
     Catalog(CatalogArgs),

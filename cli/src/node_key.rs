@@ -16,7 +16,7 @@ pub struct NodeKeyArgs {
     /// The file for the key. An existing key is kept
     #[arg(long, value_name = "FILE", default_value = "node-key.pem")]
     pub out: PathBuf,
-    /// The node's name
+    /// The name by which other nodes know this node
     #[arg(long, default_value = "gateway")]
     pub name: String,
 }

@@ -1,7 +1,6 @@
 //! Writes results in the formats of `portolan sql`, batch by batch. An output file appears only when it is complete.
 
 mod csv;
-mod terminal;
 
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -16,10 +15,11 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
+use portolan_catalog::{printable_json, printable_lines};
 use portolan_node::{Error, Result};
 use tempfile::NamedTempFile;
 
-use self::terminal::Terminal;
+use crate::escaping::EscapingWriter;
 use crate::render::{Layout, plan_document};
 
 /// Writes text to standard output.
@@ -159,8 +159,8 @@ impl Output {
 fn standard_output(format: Format) -> Box<dyn Write + Send> {
     let out = BufWriter::new(std::io::stdout());
     match std::io::stdout().is_terminal() {
-        true if format == Format::Json => Box::new(Terminal::new(out, terminal::json)),
-        true => Box::new(Terminal::new(out, terminal::plain)),
+        true if format == Format::Json => Box::new(EscapingWriter::new(out, printable_json)),
+        true => Box::new(EscapingWriter::new(out, printable_lines)),
         false => Box::new(out),
     }
 }

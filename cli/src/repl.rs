@@ -18,7 +18,7 @@ use portolan_catalog::{printable, printable_lines};
 use portolan_node::{Error, ErrorKind, Result};
 use reedline::{Reedline, Signal};
 
-use self::commands::Command;
+use self::commands::PromptCommand;
 use self::complete::SqlCompleter;
 use self::editor::SqlPrompt;
 use self::names::NameCache;
@@ -81,7 +81,7 @@ impl Repl {
             self.names.refresh(&self.connection);
             let line = tokio::task::block_in_place(|| self.editor.read_line(&SqlPrompt));
             match line {
-                Ok(Signal::Success(line)) => match self.obey(&line).await {
+                Ok(Signal::Success(line)) => match self.run_line(&line).await {
                     Ok(Next::Continue) => {}
                     Ok(Next::Leave) => return Ok(()),
                     Err(e) if e.kind() == ErrorKind::BrokenPipe => return Err(e),
@@ -94,51 +94,51 @@ impl Repl {
         }
     }
 
-    async fn obey(&mut self, line: &str) -> Result<Next> {
+    async fn run_line(&mut self, line: &str) -> Result<Next> {
         let line = line.trim();
         if commands::is_command(line) {
-            return self.command(Command::parse(line)?).await;
+            return self.command(PromptCommand::parse(line)?).await;
         }
         for statement in statements(line) {
             if plan::has_plan(statement.text) {
                 self.last = Some(statement.text.to_owned());
                 self.run_statement(statement.text, self.rows).await?;
             } else {
-                self.run_question(statement.text).await?;
+                self.run_metadata(statement.text).await?;
             }
         }
         Ok(Next::Continue)
     }
 
-    async fn command(&mut self, command: Command) -> Result<Next> {
+    async fn command(&mut self, command: PromptCommand) -> Result<Next> {
         match command {
-            Command::Describe(None) => self.run_question(&commands::list_ports()).await?,
-            Command::Describe(Some(name)) => {
+            PromptCommand::Describe(None) => self.run_metadata(&commands::list_ports()).await?,
+            PromptCommand::Describe(Some(name)) => {
                 let sql = commands::describe(&self.connection, &name).await?;
-                self.run_question(&sql).await?;
+                self.run_metadata(&sql).await?;
             }
-            Command::Domains => self.run_question(&commands::list_domains()).await?,
-            Command::Nodes => self.run_question(&commands::list_nodes()).await?,
-            Command::Plan(sql) => self.show_plan(sql).await?,
-            Command::Timing(wanted) => {
+            PromptCommand::Domains => self.run_metadata(&commands::list_domains()).await?,
+            PromptCommand::Nodes => self.run_metadata(&commands::list_nodes()).await?,
+            PromptCommand::Plan(sql) => self.show_plan(sql).await?,
+            PromptCommand::Timing(wanted) => {
                 self.timing = wanted.unwrap_or(!self.timing);
                 print(&format!("times are {}\n", if self.timing { "shown" } else { "not shown" }))?;
             }
-            Command::Expanded(wanted) => {
+            PromptCommand::Expanded(wanted) => {
                 self.expanded = wanted.unwrap_or(!self.expanded);
                 print(&format!("each row is shown as a {}\n", if self.expanded { "block" } else { "line" }))?;
             }
-            Command::Rows(wanted) => {
+            PromptCommand::Rows(wanted) => {
                 self.rows = wanted.unwrap_or(self.rows);
                 print(&format!("at most {} rows are shown\n", show_count(self.rows as u64)))?;
             }
-            Command::Set(None) => self.run_question("SHOW portolan.all").await?,
-            Command::Set(Some((name, value))) => {
+            PromptCommand::Set(None) => self.run_metadata("SHOW portolan.all").await?,
+            PromptCommand::Set(Some((name, value))) => {
                 let value = value.trim_matches('\'').replace('\'', "''");
-                self.run_question(&format!("SET {name} = '{value}'")).await?;
+                self.run_metadata(&format!("SET {name} = '{value}'")).await?;
             }
-            Command::Help => print(&commands::help())?,
-            Command::Quit => return Ok(Next::Leave),
+            PromptCommand::Help => print(&commands::help())?,
+            PromptCommand::Quit => return Ok(Next::Leave),
         }
         Ok(Next::Continue)
     }
@@ -157,9 +157,9 @@ impl Repl {
         pager::show(&plan.show(colours, terminal.filter(|_| is_terminal && !pager::scrolls())))
     }
 
-    /// Runs a query about the mesh. A part of the answer would be of no use, so the limit on rows is at least the
-    /// default.
-    async fn run_question(&mut self, sql: &str) -> Result<()> {
+    /// Runs a statement about the mesh or the session. A part of the result would be of no use, so the limit on rows is
+    /// at least the default.
+    async fn run_metadata(&mut self, sql: &str) -> Result<()> {
         self.run_statement(sql, self.rows.max(DEFAULT_ROWS)).await
     }
 

@@ -17,7 +17,7 @@ pub struct ServeArgs {
     /// The node's config file
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
-    /// Check the config, the descriptors and their data, and exit
+    /// Check the config, the descriptors and their data, print the errors, and exit
     #[arg(long)]
     pub check: bool,
     /// Stop when standard input ends
@@ -43,7 +43,7 @@ pub async fn serve(config: NodeConfig, args: &ServeArgs) -> Result<()> {
     };
     if args.check {
         node.check_state_folder()?;
-        return print(&format!("{} is fine\n", args.config.display()));
+        return print(&format!("{}: no errors\n", args.config.display()));
     }
     let server = node.bind().await?;
     let domain = node.config().domain.as_ref().map(ToString::to_string);

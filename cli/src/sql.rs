@@ -26,16 +26,16 @@ pub struct SqlArgs {
     /// The URL of the node to query [default: PORTOLAN_URL, or grpc://127.0.0.1:50051]
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     pub url: Option<String>,
-    /// Log in as this user. The password comes from PORTOLAN_PASSWORD, or from a prompt
+    /// Log in as this user. The password comes from PORTOLAN_PASSWORD or a prompt
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
     pub user: Option<String>,
     /// For grpc+tls:// URLs: the file with the trusted certificates (PEM)
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     pub ca: Option<PathBuf>,
-    /// Send the password to another machine also without TLS
+    /// Allow the password to be sent to another machine without TLS
     #[arg(long, requires = "user")]
     pub allow_plaintext: bool,
-    /// Embed a node with this config instead of connecting to one
+    /// Run a node with this config in this process, instead of connecting to a node
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Run these statements, and exit
@@ -44,7 +44,7 @@ pub struct SqlArgs {
     /// Run the statements in this file, and exit
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// The format of the results
+    /// The format of the results. Parquet and Arrow need a file or a pipe
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
     /// Write the results to this file. The file appears when it is complete
@@ -54,7 +54,7 @@ pub struct SqlArgs {
 
 /// The text that is printed before the first prompt.
 #[derive(Clone, Copy, Debug)]
-pub struct Questions(pub &'static str);
+pub struct Introduction(pub &'static str);
 
 impl SqlArgs {
     /// Returns the node to connect to. Prompts for the password if one is needed.
@@ -118,7 +118,7 @@ pub async fn sql(args: SqlArgs) -> Result<()> {
         None if args.output.is_some() => {
             Err(Error::config("`--output` needs statements from `-c`, `-f` or standard input"))
         }
-        None => interactive(target, Questions("")).await,
+        None => interactive(target, Introduction("")).await,
         Some(script) => {
             let connection = Connection::open(&target).await?;
             let mut output = Output::new(args.format, args.output.as_deref())?;
@@ -135,9 +135,9 @@ pub async fn sql(args: SqlArgs) -> Result<()> {
 ///
 /// # Errors
 /// A node that cannot be reached, or a terminal that cannot be used.
-pub async fn interactive(target: Target, questions: Questions) -> Result<()> {
+pub async fn interactive(target: Target, introduction: Introduction) -> Result<()> {
     let connection = Connection::open(&target).await?;
-    print(questions.0)?;
+    print(introduction.0)?;
     Repl::new(connection)?.run().await
 }
 

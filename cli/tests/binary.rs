@@ -12,9 +12,18 @@ fn portolan(arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn it_tells_its_version() {
+fn the_version_is_printed() {
     let (code, out, _) = portolan(&["--version"]);
     assert_eq!((code, out.trim()), (Some(0), concat!("portolan ", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn the_help_has_the_commands_and_the_variables() {
+    let (code, out, _) = portolan(&["--help"]);
+    assert_eq!(code, Some(0));
+    for part in ["portolan demo", "serve", "sql", "node-key", "PORTOLAN_URL", "PORTOLAN_PASSWORD", "PORTOLAN_LOG"] {
+        assert!(out.contains(part), "{part}\n{out}");
+    }
 }
 
 #[test]
@@ -25,7 +34,7 @@ fn an_unknown_command_is_a_wrong_argument() {
 }
 
 #[test]
-fn a_config_that_is_not_there_is_named() {
+fn an_error_names_a_missing_config() {
     let (code, out, err) = portolan(&["serve", "--config", "/nowhere/node.yaml"]);
     assert_eq!((code, out.as_str()), (Some(2), ""));
     assert!(err.contains("/nowhere/node.yaml"), "{err}");

@@ -5,11 +5,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 /// The kind of an error, which decides what the caller can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// The query or the request is invalid: change it.
     InvalidQuery,
@@ -33,6 +30,45 @@ pub enum ErrorKind {
     Cancelled,
     /// A bug in Portolan.
     Internal,
+}
+
+impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::InvalidQuery,
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::Unauthenticated,
+        Self::PermissionDenied,
+        Self::Unsupported,
+        Self::SiteUnavailable,
+        Self::DeadlineExceeded,
+        Self::ResourceExhausted,
+        Self::Cancelled,
+        Self::Internal,
+    ];
+
+    /// Returns the name of the kind in the book, in metrics, in the log and between nodes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidQuery => "invalid_query",
+            Self::NotFound => "not_found",
+            Self::AlreadyExists => "already_exists",
+            Self::Unauthenticated => "unauthenticated",
+            Self::PermissionDenied => "permission_denied",
+            Self::Unsupported => "unsupported",
+            Self::SiteUnavailable => "site_unavailable",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::ResourceExhausted => "resource_exhausted",
+            Self::Cancelled => "cancelled",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Returns the kind with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// An error of the query path.
@@ -176,7 +212,7 @@ mod tests {
             (ErrorKind::SiteUnavailable, format!("domain d: {}", outer.chain()))
         );
         assert_eq!(flat.owner_chain(), format!("domain d: {}", outer.owner_chain()));
-        let refused = Error::new(ErrorKind::ResourceExhausted, "no place").with_retry_after(Duration::from_secs(2));
+        let refused = Error::new(ErrorKind::ResourceExhausted, "no slot").with_retry_after(Duration::from_secs(2));
         assert_eq!(refused.flat().retry_after(), refused.retry_after());
         let plain = Error::new(ErrorKind::NotFound, "no port");
         assert_eq!((plain.chain(), plain.flat().owner_chain()), ("no port".to_owned(), "no port".to_owned()));

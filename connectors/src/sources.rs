@@ -56,7 +56,7 @@ impl SourceOpener for Sources {
         let Some(source) = &port.source else {
             return Err(wrong(&Place::default(), format!("port {} has no source on this node", port.name)).into());
         };
-        let mut attempt = Attempt { counter: self.counters.of(&source.server), succeeded: false };
+        let mut attempt = OpenAttempt { counter: self.counters.of(&source.server), succeeded: false };
         let opened = match self.opener(&source.kind) {
             Some(opener) => opener.open(port, runtime).await,
             None => {
@@ -89,12 +89,12 @@ impl SourceOpener for Sources {
 }
 
 /// An attempt to open a port. It is counted when it is dropped, also if the caller no longer waits for the source.
-struct Attempt {
+struct OpenAttempt {
     counter: Arc<SourceCounter>,
     succeeded: bool,
 }
 
-impl Drop for Attempt {
+impl Drop for OpenAttempt {
     fn drop(&mut self) {
         self.counter.tried_to_open(self.succeeded);
     }

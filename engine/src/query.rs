@@ -67,12 +67,12 @@ struct Query {
     entry: Entry,
 }
 
-/// The way in which a query gets its place.
+/// The way in which a query gets its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Entry {
     /// The query waits in the queue.
     InLine,
-    /// No client has requested the query's rows yet. The query takes a free place, or fails.
+    /// No client has requested the query's rows yet. The query takes a free slot, or fails.
     Speculative,
 }
 
@@ -128,7 +128,7 @@ impl Query {
         self.names.is_none()
     }
 
-    /// Returns the kind of the query, which decides which places it takes.
+    /// Returns the kind of the query, which decides which slots it takes.
     fn kind(&self, plan: &LogicalPlan) -> Admitted {
         match self.is_fragment() {
             true => Admitted::Fragment,
@@ -170,13 +170,13 @@ impl Query {
         ready.map_err(|e| stop.instead_of(e))
     }
 
-    /// Waits for a place to run the plan.
+    /// Waits for a slot to run the plan.
     async fn admit(&self, plan: &LogicalPlan) -> Result<Slot> {
         let _queued = self.listed.query.work.queued();
         let (admission, principal) = (&self.engine.admission, &self.listed.query.client.principal);
         let allowance = self.engine.limits.allowance(principal);
         let kind = self.kind(plan);
-        let place = async {
+        let slot = async {
             match self.entry {
                 Entry::InLine => admission.enter(kind, principal, &allowance, self.context.head.deadline).await,
                 Entry::Speculative => admission.enter_speculatively(kind, principal, &allowance),
@@ -186,7 +186,7 @@ impl Query {
         tokio::select! {
             biased;
             () = stop.stopped() => Err(stop.error()),
-            place = place => place,
+            slot = slot => slot,
         }
     }
 
@@ -199,13 +199,13 @@ impl Query {
     /// As [`Query::start`], with a state that already exists.
     async fn start_in(self, mut state: SessionState, plan: &LogicalPlan, schema: SchemaRef) -> Result<QueryStream> {
         let started = async {
-            let place = self.admit(plan).await?;
+            let slot = self.admit(plan).await?;
             // This sets the time of `now()`, at every place in the query.
             state.mark_start_execution();
-            Ok::<_, Error>((self.ready_in_time(plan, state, None).await?, place))
+            Ok::<_, Error>((self.ready_in_time(plan, state, None).await?, slot))
         };
-        let (ready, place) = started.await.inspect_err(|e| self.not_started(e))?;
-        Ok(self.drive(ready, place, schema))
+        let (ready, slot) = started.await.inspect_err(|e| self.not_started(e))?;
+        Ok(self.drive(ready, slot, schema))
     }
 
     /// Counts a query that did not start. A speculative run that lacked a resource is no failure: the query runs again
@@ -218,7 +218,7 @@ impl Query {
         self.listed.query.work.end(Some(kind));
     }
 
-    fn drive(self, ready: Ready, place: Slot, schema: SchemaRef) -> QueryStream {
+    fn drive(self, ready: Ready, slot: Slot, schema: SchemaRef) -> QueryStream {
         let progress = ProgressHandle::new(ready.edges.counters());
         let (head, engine) = (&self.context.head, self.engine.clone());
         let (query_id, principal, deadline) = (head.query_id.clone(), head.principal.clone(), head.deadline);
@@ -240,7 +240,7 @@ impl Query {
             schema: schema.clone(),
             deadline,
             progress: progress.clone(),
-            place,
+            slot,
         };
         QueryStream::running(schema, query_id, progress, ready, run.start(&engine.cpu), measured)
     }
@@ -253,13 +253,13 @@ impl Query {
     }
 
     async fn explained(self, plan: &LogicalPlan, options: ExplainOptions) -> Result<Vec<(String, String)>> {
-        let place = self.admit(plan).await?;
+        let slot = self.admit(plan).await?;
         let passes = options.verbose.then(PassRows::default);
         let ready = self.ready_in_time(plan, self.state(), passes).await?;
         if !options.analyze {
             return ready.explained(options, false);
         }
-        let mut stream = self.drive(ready, place, nullable(plan.schema().as_arrow()));
+        let mut stream = self.drive(ready, slot, nullable(plan.schema().as_arrow()));
         while let Some(batch) = stream.next().await {
             batch?;
         }

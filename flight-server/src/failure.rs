@@ -7,23 +7,20 @@ use portolan_engine::{Error, ErrorKind};
 use tonic::Status;
 
 /// Returns the status of a failed call, and logs one line. `call` is the call that failed, `who` is its caller, and
-/// `trace` is the trace of the client, if the caller sent one.
-pub(crate) fn refuse(error: &Error, call: &str, who: &str, trace: Option<&str>) -> Status {
-    log(error, call, who, trace);
-    to_status(error)
-}
-
-/// Returns the status as [`refuse`] does, with what only the owner of the data and its administrators may see.
-pub(crate) fn refuse_administrator(error: &Error, call: &str, who: &str, trace: Option<&str>) -> Status {
-    log(error, call, who, trace);
-    to_owner_status(error)
-}
-
-fn log(error: &Error, call: &str, who: &str, trace: Option<&str>) {
+/// `trace` is the trace of the client, if the caller sent one. The status for an administrator has what only the owner of
+/// the data may see.
+pub(crate) fn refuse(error: &Error, call: &str, who: &str, is_administrator: bool, trace: Option<&str>) -> Status {
+    let kind = error.kind().name();
     match error.kind() {
-        ErrorKind::Internal => tracing::error!(call, who, trace, kind = ?error.kind(), "{}", error.owner_chain()),
-        _ => tracing::warn!(call, who, trace, kind = ?error.kind(), "{}", error.owner_chain()),
+        ErrorKind::Internal => tracing::error!(call, who, trace, kind, "{}", error.owner_chain()),
+        _ => tracing::warn!(call, who, trace, kind, "{}", error.owner_chain()),
     }
+    if is_administrator { to_owner_status(error) } else { to_status(error) }
+}
+
+/// Returns the status of a failed call as [`refuse`] does, for a caller that the server has not identified.
+pub(crate) fn refuse_unknown(error: &Error, call: &str) -> Status {
+    refuse(error, call, "unknown", false, None)
 }
 
 /// Returns the error for an invalid request.

@@ -18,7 +18,7 @@ use crate::callers::{Authenticator, Delegations};
 use crate::calls::Service;
 use crate::dispatch::{FlightServer, reflection};
 use crate::health::{Readiness, Reporter, check_engine};
-use crate::listener::{Bounded, Connections, Tls, Watched, encrypted, note_request, plain};
+use crate::listener::{Bounded, Connections, Tls, WithAbortFlag, encrypted, note_request, plain};
 use crate::options::{ServerLimits, ServerOptions, needs_audiences};
 
 /// The interval between probes of a connection, and the timeout of a probe.
@@ -125,7 +125,7 @@ impl Server {
         let service = Arc::new(service);
         let _sweeper = AbortOnDropHandle::new(tokio::spawn(sweep(service.clone())));
         let flight = FlightServer::new(service, limits.request_bytes);
-        let flight = Watched(Bounded::new(flight, limits.request_bytes));
+        let flight = WithAbortFlag(Bounded::new(flight, limits.request_bytes));
         let (reporter, health) = tonic_health::server::health_reporter();
         let name = <FlightServer<Service> as NamedService>::NAME;
         let reporter = Arc::new(Reporter::new(reporter, name, readiness.clone()));

@@ -346,7 +346,7 @@ async fn any_request_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn statements_that_are_too_much_are_answered() {
+async fn oversized_statements_are_answered() {
     let (workers, findings) = workers(2).await;
     let from = variable("PORTOLAN_FUZZ_FROM", 0) as usize;
     let sizes: &[usize] = match std::env::var("PORTOLAN_FUZZ_REQUESTS") {

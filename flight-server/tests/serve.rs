@@ -166,7 +166,7 @@ async fn a_statement_runs_and_clients_see_plain_types() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn prepared_statements_take_question_marks() {
+async fn prepared_statements_accept_question_marks() {
     let node = Node::sales().await;
     let mut client = node.sql_client().await;
     let sql = "SELECT count(*) FROM sales.orders.orders WHERE id >= ? AND id < ? -- why?";
@@ -185,7 +185,7 @@ async fn prepared_statements_take_question_marks() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn settings_need_a_session_and_last() {
+async fn settings_need_a_session_and_persist_in_it() {
     let node = Node::sales().await;
     let mut client = node.sql_client().await;
     let set = "SET portolan.placement = 'off'".to_owned();
@@ -254,7 +254,7 @@ async fn the_catalog_can_be_browsed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nonsense_is_answered_and_the_node_lives() {
+async fn invalid_requests_are_answered_and_the_node_keeps_running() {
     let node = Node::sales().await;
     let mut client = node.client().await;
     let forged = TicketStatementQuery { statement_handle: "f".repeat(64).into() }.as_any().encode_to_vec();
@@ -358,7 +358,7 @@ async fn a_fragment_is_estimated_before_it_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_info_of_a_fragment_leads_to_its_rows() {
+async fn the_flight_info_of_a_fragment_has_the_ticket_for_its_rows() {
     let node = Node::sales().await;
     let (_, fragment) = fragment_of(&node, None, "SELECT note FROM sales.orders.orders WHERE id < 10").await;
     let sent = FragmentTicket {
@@ -468,7 +468,7 @@ async fn a_catalog_is_signed_for_its_request() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_nodes_are_told_of_fragments() {
+async fn only_nodes_may_send_fragments() {
     let engine = Engine::builder().local_domain(sales()).build().unwrap();
     let node = Node::start(engine, with_users()).await;
     let credentials = |user: &str| Some(NodeCredentials { user: user.to_owned(), password: "se:cret".to_owned() });
@@ -546,7 +546,7 @@ async fn a_running_statement_can_be_cancelled() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stopping_ends_what_outlives_the_grace() {
+async fn stopping_cancels_queries_after_the_grace_period() {
     let engine = Engine::builder().local_domain(sales()).build().unwrap();
     let limits = ServerLimits { grace: Duration::from_millis(200), ..ServerLimits::default() };
     let node = Node::start(engine, ServerOptions { limits, ..options() }).await;
@@ -572,7 +572,7 @@ async fn stopping_ends_what_outlives_the_grace() {
 }
 
 #[tokio::test]
-async fn an_address_that_cannot_be_had_is_named() {
+async fn an_error_names_an_address_that_is_in_use() {
     let first = Server::bind(options()).await.unwrap();
     let taken = first.local_addr().to_string();
     let error = Server::bind(ServerOptions::new(taken.clone())).await.unwrap_err();
@@ -591,7 +591,7 @@ async fn an_address_that_cannot_be_had_is_named() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_away_is_named() {
+async fn an_error_names_a_node_that_is_down() {
     let site = NodeSite::new("grpc://127.0.0.1:1", NodeOptions::default()).unwrap();
     let error = site.catalog(None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::SiteUnavailable, "{}", error.chain());
@@ -606,7 +606,7 @@ async fn a_node_that_is_away_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_speak_over_tls_to_whom_they_trust() {
+async fn nodes_connect_over_tls_to_the_peers_that_they_trust() {
     let own = rcgen::generate_simple_self_signed(vec!["sales.test".to_owned()]).unwrap();
     let other = rcgen::generate_simple_self_signed(vec!["sales.test".to_owned()]).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -633,7 +633,7 @@ async fn nodes_speak_over_tls_to_whom_they_trust() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_hangs_is_named_in_time() {
+async fn an_error_names_a_node_that_hangs() {
     // It takes connections and never says a word.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("grpc://{}", silent.local_addr().unwrap());

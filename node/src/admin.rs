@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::metrics::{CONTENT_TYPE as METRICS_TYPE, render};
-use crate::status::Status;
+use crate::status::NodeStatus;
 use crate::{Error, Result};
 
 /// The largest number of open connections. The listener closes further ones.
@@ -44,7 +44,7 @@ impl Admin {
     ///
     /// # Errors
     /// An address that is in use.
-    pub(crate) async fn start(listen: &str, status: Arc<Status>) -> Result<Self> {
+    pub(crate) async fn start(listen: &str, status: Arc<NodeStatus>) -> Result<Self> {
         let failed =
             |e: std::io::Error| Error::failed(format!("the admin listener cannot listen on `{listen}`")).with_source(e);
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
@@ -60,7 +60,7 @@ impl Admin {
 }
 
 /// Answers requests until the task is dropped.
-async fn serve(listener: TcpListener, status: Arc<Status>) {
+async fn serve(listener: TcpListener, status: Arc<NodeStatus>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -80,7 +80,7 @@ async fn serve(listener: TcpListener, status: Arc<Status>) {
 }
 
 /// Answers the request of one connection.
-async fn answer(stream: TcpStream, status: Arc<Status>) {
+async fn answer(stream: TcpStream, status: Arc<NodeStatus>) {
     let service = service_fn(|request: Request<Incoming>| {
         let response = respond(&status, request.method(), request.uri().path());
         async move { Ok::<_, Infallible>(response) }
@@ -95,7 +95,7 @@ async fn answer(stream: TcpStream, status: Arc<Status>) {
 }
 
 /// Returns the response to a request.
-fn respond(status: &Status, method: &Method, path: &str) -> Response<Full<Bytes>> {
+fn respond(status: &NodeStatus, method: &Method, path: &str) -> Response<Full<Bytes>> {
     if *method != Method::GET && *method != Method::HEAD {
         return response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "expected GET or HEAD\n".to_owned());
     }
@@ -130,8 +130,8 @@ mod tests {
 
     use super::*;
 
-    fn starting() -> Arc<Status> {
-        Arc::new(Status::new(Some("sales"), None, SourceCounters::default()))
+    fn starting() -> Arc<NodeStatus> {
+        Arc::new(NodeStatus::new(Some("sales"), None, SourceCounters::default()))
     }
 
     async fn responded(method: &Method, path: &str) -> (u16, String) {
@@ -167,7 +167,7 @@ mod tests {
         let _ = further.read_to_string(&mut text).await;
         assert_eq!(text, "");
         drop(idle.pop());
-        // The listener may not have seen yet that a place is free.
+        // The listener may not have seen yet that a connection has ended.
         let answered = async {
             let mut text = String::new();
             while text.is_empty() {

@@ -13,7 +13,7 @@ use crate::admin::Admin;
 use crate::config::{NodeConfig, PeerConfig};
 use crate::host::{MemoryLimit, memory_limits};
 use crate::state::OwnKey;
-use crate::status::Status;
+use crate::status::NodeStatus;
 #[cfg(feature = "telemetry")]
 use crate::telemetry::Telemetry;
 use crate::{Error, Result};
@@ -66,7 +66,7 @@ pub struct Node {
     pub(crate) sources: Arc<Sources>,
     /// The domain in the engine; `None` for a gateway.
     pub(crate) opened: Arc<Mutex<Option<LocalDomain>>>,
-    pub(crate) status: Arc<Status>,
+    pub(crate) status: Arc<NodeStatus>,
     /// The listener for operators, if the config has one.
     admin: Option<Arc<Admin>>,
     #[cfg(feature = "telemetry")]
@@ -148,7 +148,7 @@ impl NodeBuilder {
         let mut builder = Engine::builder().limits(limits).runtime_env(runtime.clone());
         let sources = Arc::new(sources(&config));
         let domain = config.domain.as_ref().map(DomainName::as_str);
-        let status = Arc::new(Status::new(domain, host_memory, sources.counters().clone()));
+        let status = Arc::new(NodeStatus::new(domain, host_memory, sources.counters().clone()));
         let admin = match &config.admin {
             Some(admin) => Some(Arc::new(Admin::start(&admin.listen, status.clone()).await?)),
             None => None,
@@ -234,7 +234,7 @@ fn log_memory(limits: &Limits, host: &[MemoryLimit]) {
     let found: Vec<_> = host.iter().map(|limit| format!("{} ({})", limit.bytes, limit.origin)).collect();
     let found = if found.is_empty() { "unknown".to_owned() } else { found.join(", ") };
     let Limits { memory, query_memory, host_memory, .. } = *limits;
-    tracing::info!(memory, query_memory, host = found, "limits of memory in bytes");
+    tracing::info!(memory, query_memory, host = found, "memory limits in bytes");
     if let Some(host) = host_memory.filter(|host| memory as u64 > host / 4 * 3) {
         tracing::warn!(
             "limits.memory is {memory} bytes, but from {} bytes on, queries run one at a time: that is three quarters \

@@ -234,7 +234,7 @@ impl Client {
     }
 
     fn nonsense(&self, what: &str) -> Error {
-        Error::new(ErrorKind::SiteUnavailable, format!("node {}: it answered {what}", self.site))
+        Error::new(ErrorKind::SiteUnavailable, format!("node {}: it sent {what}", self.site))
     }
 }
 

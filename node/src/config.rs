@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -314,7 +313,7 @@ impl NodeConfig {
     }
 
     fn is_on_loopback(&self) -> bool {
-        self.listen.to_socket_addrs().is_ok_and(|mut addresses| addresses.all(|address| address.ip().is_loopback()))
+        service::is_on_loopback(&self.listen).unwrap_or(false)
     }
 
     /// True if the node accepts callers without a login.

@@ -94,7 +94,7 @@ pub fn create_key_file(file: &Path, pem: &str) -> io::Result<()> {
 
 fn not_kept(file: &Path, error: io::Error) -> Error {
     Error::config(format!(
-        "the key of this node cannot be kept in {}: set `state_folder` to a folder that the node can write, or \
+        "the key of this node cannot be stored in {}: set `state_folder` to a folder that the node can write, or \
          `node.name` and `node.key`",
         file.display()
     ))

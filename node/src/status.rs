@@ -15,7 +15,7 @@ const GATEWAY: &str = "gateway";
 
 /// The state of a node. The parts of the node are added as they start.
 #[derive(Debug)]
-pub(crate) struct Status {
+pub(crate) struct NodeStatus {
     domain: String,
     /// The memory that the host allows the process to use, in bytes.
     host_memory: Option<u64>,
@@ -47,7 +47,7 @@ pub(crate) struct Snapshot {
     pub(crate) process: ProcessMetrics,
 }
 
-impl Status {
+impl NodeStatus {
     /// Returns the state of a node that starts.
     pub(crate) fn new(domain: Option<&str>, host_memory: Option<u64>, sources: SourceCounters) -> Self {
         let domain = domain.unwrap_or(GATEWAY).to_owned();

@@ -1,6 +1,6 @@
 //! Exports traces and metrics to an OpenTelemetry collector, over OTLP with gRPC.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use opentelemetry::metrics::{AsyncInstrument, Meter, MeterProvider};
@@ -14,12 +14,13 @@ use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, SpanData, SpanEvents, SpanLinks, SpanProcessor,
 };
+use portolan_connectors::lock;
 use portolan_engine::{Span, SpanKind, SpanSink};
 use tonic::transport::{Certificate, ClientTlsConfig};
 
 use crate::config::TelemetryConfig;
 use crate::metrics::{METRICS, Metric, MetricKind, Sample, Value};
-use crate::status::Status;
+use crate::status::{NodeStatus, Snapshot};
 use crate::{Error, Result};
 
 /// The name of the service, and of the code that makes the spans and metrics.
@@ -50,7 +51,7 @@ impl Telemetry {
     ///
     /// # Errors
     /// A certificate that cannot be read, and an invalid URL.
-    pub(crate) fn start(config: &TelemetryConfig, status: &Arc<Status>) -> Result<Self> {
+    pub(crate) fn start(config: &TelemetryConfig, status: &Arc<NodeStatus>) -> Result<Self> {
         let invalid = |e: ExporterBuildError| {
             Error::config(format!("cannot send telemetry to {}", config.endpoint)).with_source(e)
         };
@@ -72,7 +73,7 @@ impl Telemetry {
         let reader = PeriodicReader::builder(metrics.build().map_err(invalid)?).with_interval(interval).build();
         let meters = SdkMeterProvider::builder().with_resource(resource).with_reader(reader).build();
         let meter = meters.meter(NAME);
-        METRICS.iter().for_each(|metric| observe(&meter, metric, status));
+        observe_all(&meter, status);
         let scope = InstrumentationScope::builder(NAME).with_version(version).build();
         Ok(Self { meters, spans: Arc::new(Spans { processor, scope }) })
     }
@@ -92,8 +93,8 @@ impl Telemetry {
         });
         match tokio::time::timeout(FAREWELL, stopped).await {
             Ok(Ok(None)) => {}
-            Ok(Ok(Some(e))) => tracing::warn!("the last telemetry was not sent: {e}"),
-            Ok(Err(_)) | Err(_) => tracing::warn!("the last telemetry was not sent in time"),
+            Ok(Ok(Some(e))) => tracing::warn!("the last spans and metrics were not exported: {e}"),
+            Ok(Err(_)) | Err(_) => tracing::warn!("the last spans and metrics were not exported in time"),
         }
     }
 }
@@ -104,25 +105,48 @@ fn tls(config: &TelemetryConfig) -> Result<Option<ClientTlsConfig>> {
     Ok(Some(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem))))
 }
 
+/// The state of the node in one export of metrics. The SDK calls the observers one after another, in the order in which
+/// they were added. The first observer takes the snapshot, which all others read.
+#[derive(Debug)]
+struct Exported {
+    status: Arc<NodeStatus>,
+    snapshot: Mutex<Option<Arc<Snapshot>>>,
+}
+
+impl Exported {
+    fn snapshot(&self, is_first: bool) -> Arc<Snapshot> {
+        let mut snapshot = lock(&self.snapshot);
+        if is_first {
+            *snapshot = None;
+        }
+        snapshot.get_or_insert_with(|| Arc::new(self.status.snapshot())).clone()
+    }
+}
+
+/// Exports every metric.
+fn observe_all(meter: &Meter, status: &Arc<NodeStatus>) {
+    let exported = Arc::new(Exported { status: status.clone(), snapshot: Mutex::default() });
+    for (number, metric) in METRICS.iter().enumerate() {
+        let exported = exported.clone();
+        observe(meter, metric, Arc::new(move || (metric.read)(&exported.snapshot(number == 0))));
+    }
+}
+
 /// Exports a metric. A histogram becomes counters, with the names of its series in Prometheus.
-fn observe(meter: &Meter, metric: &'static Metric, status: &Arc<Status>) {
+fn observe(meter: &Meter, metric: &'static Metric, samples: Arc<dyn Fn() -> Vec<Sample> + Send + Sync>) {
     match metric.kind {
         MetricKind::Gauge => {
-            let status = status.clone();
-            let read = move |to: &dyn AsyncInstrument<f64>| numbers(to, metric, (metric.read)(&status.snapshot()));
+            let read = move |to: &dyn AsyncInstrument<f64>| numbers(to, metric, samples());
             meter.f64_observable_gauge(metric.name).with_description(metric.help).with_callback(read).build();
         }
         MetricKind::Counter => {
-            let status = status.clone();
-            let read = move |to: &dyn AsyncInstrument<f64>| numbers(to, metric, (metric.read)(&status.snapshot()));
+            let read = move |to: &dyn AsyncInstrument<f64>| numbers(to, metric, samples());
             meter.f64_observable_counter(metric.name).with_description(metric.help).with_callback(read).build();
         }
         MetricKind::Histogram => {
             for series in ["bucket", "count", "sum"] {
-                let status = status.clone();
-                let read = move |to: &dyn AsyncInstrument<f64>| {
-                    times(to, metric, series, (metric.read)(&status.snapshot()));
-                };
+                let samples = samples.clone();
+                let read = move |to: &dyn AsyncInstrument<f64>| times(to, metric, series, samples());
                 let counter = meter.f64_observable_counter(format!("{}_{series}", metric.name));
                 counter.with_description(metric.help).with_callback(read).build();
             }
@@ -214,9 +238,19 @@ mod tests {
 
     use std::time::SystemTime;
 
+    use portolan_connectors::SourceCounters;
     use portolan_engine::TraceContext;
 
     use super::*;
+
+    #[test]
+    fn the_metrics_of_one_export_read_one_snapshot() {
+        let status = Arc::new(NodeStatus::new(None, None, SourceCounters::default()));
+        let exported = Exported { status, snapshot: Mutex::default() };
+        let first = exported.snapshot(true);
+        assert!(Arc::ptr_eq(&first, &exported.snapshot(false)));
+        assert!(!Arc::ptr_eq(&first, &exported.snapshot(true)));
+    }
 
     #[test]
     fn a_span_keeps_its_place_in_the_trace() {

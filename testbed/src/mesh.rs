@@ -1,10 +1,10 @@
 //! A mesh of processes on loopback: one node for each of the demo's domains, and a gateway. The nodes end with this
 //! process however it ends: a node stops when its standard input closes.
 
+mod addresses;
 mod process;
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,9 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-pub use self::process::NodeProcess;
+pub use self::addresses::free_addresses;
 use self::process::StartError;
+pub use self::process::{NodeProcess, serve_command};
 use crate::descriptors;
 use crate::tpch::{DOMAINS, TABLES};
 
@@ -223,12 +224,4 @@ impl LocalMesh {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
-}
-
-/// Returns distinct addresses on loopback that were free a moment ago.
-fn free_addresses(count: usize) -> Result<Vec<String>> {
-    let listeners = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<Vec<_>>>();
-    listeners
-        .and_then(|all| all.iter().map(|l| Ok(l.local_addr()?.to_string())).collect())
-        .map_err(|e| Error::failed("cannot find free ports on 127.0.0.1").with_source(e))
 }

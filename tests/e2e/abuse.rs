@@ -46,7 +46,7 @@ fn fragment(plan: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nonsense_is_answered_and_the_node_lives() {
+async fn invalid_requests_are_answered_and_the_node_keeps_running() {
     within(120, async {
         let folder = tempfile::tempdir().unwrap();
         descriptors::write("geo", &data(), folder.path()).unwrap();
@@ -112,7 +112,7 @@ async fn bytes_that_are_no_http2(node: &Node) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_statement_belongs_to_who_asked() {
+async fn a_statement_belongs_to_its_principal() {
     within(120, async {
         let folder = tempfile::tempdir().unwrap();
         let user = |name: &str| json!({ "name": name, "password_hash": hash_password("se:cret").unwrap() });

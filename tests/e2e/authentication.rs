@@ -64,7 +64,7 @@ async fn everything_told(caller: &Caller) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_is_taken_in_each_way() {
+async fn a_token_works_with_each_call_and_as_a_login() {
     within(180, async {
         let key = Key::new("one");
         let provider = Provider::start(&[&key]).await;
@@ -139,7 +139,7 @@ async fn a_session_ends_with_its_token() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tokens_that_are_wrong_are_refused() {
+async fn invalid_tokens_are_rejected() {
     within(180, async {
         let (key, stranger) = (Key::new("one"), Key::new("one"));
         let provider = Provider::start(&[&key]).await;
@@ -178,7 +178,7 @@ async fn tokens_that_are_wrong_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_change_while_the_node_runs() {
+async fn keys_rotate_while_the_node_runs() {
     within(180, async {
         let (first, second) = (Key::new("first"), Key::new("second"));
         let mut provider = Provider::start(&[&first]).await;
@@ -233,7 +233,7 @@ async fn keys_change_while_the_node_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_in_a_file_are_read_anew() {
+async fn keys_in_a_changed_file_are_read_again() {
     within(180, async {
         let (first, second) = (Key::new("first"), Key::new("second"));
         let folder = tempfile::tempdir().unwrap();
@@ -255,7 +255,7 @@ async fn keys_in_a_file_are_read_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn failed_logins_are_slowed_and_logged() {
+async fn failed_logins_are_throttled_and_logged() {
     within(180, async {
         let folder = tempfile::tempdir().unwrap();
         let node = node(folder.path(), json!({ "users": [user("ann"), user("bob")], "log": "info" }));
@@ -281,7 +281,7 @@ async fn failed_logins_are_slowed_and_logged() {
 }
 
 #[test]
-fn a_config_that_would_let_in_the_wrong_is_refused() {
+fn a_config_with_unsafe_authentication_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("node.yaml");
     let token = |more: Value| {

@@ -22,7 +22,7 @@ const AT_A_TIME: usize = 2;
 /// Every program finds the expected features, and the book's table is the same. `PORTOLAN_UPDATE=1` writes the table
 /// again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_find_their_features() {
+async fn clients_match_their_table() {
     within(1800, async {
         let programs = tokio::task::spawn_blocking(programs::all).await.unwrap();
         let servers = Arc::new(Servers::start().await);

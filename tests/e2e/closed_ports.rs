@@ -43,7 +43,7 @@ fn described(description: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_silent_server_closes_its_port_and_blocks_nothing() {
+async fn a_server_that_does_not_respond_closes_its_port_and_blocks_nothing() {
     within(240, async {
         let server = RecordingServer::start(Answer::Silence).await;
         let folder = tempfile::tempdir().unwrap();
@@ -88,7 +88,7 @@ async fn a_silent_server_closes_its_port_and_blocks_nothing() {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pipe_stops_neither_the_start_nor_a_later_reload() {
+async fn a_named_pipe_blocks_neither_the_start_nor_a_reload() {
     within(240, async {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join(DOMAIN);

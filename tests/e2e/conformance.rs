@@ -168,7 +168,7 @@ async fn check_probe(subject: &Subject, site: &SiteUnderTest, probe: &Probe, pla
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn missing_data_names_the_port() {
+async fn an_error_about_missing_data_names_the_port() {
     within(60, async {
         for fixture in FIXTURES {
             let diagnostics = fixture.start_without_data(vec![tables::items(), tables::kinds()]).await;
@@ -183,7 +183,7 @@ async fn missing_data_names_the_port() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_site_that_fails_is_named() {
+async fn an_error_names_the_site_that_failed() {
     within(120, async {
         for fixture in FIXTURES {
             let subject = fixture.start(vec![tables::items()]).await;

@@ -93,7 +93,7 @@ impl Keys {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_asks_arrives_over_two_nodes() {
+async fn the_principal_reaches_the_owner_through_two_nodes() {
     within(180, async {
         let keys = Keys::new();
         let trusted = |name: &str| json!({ "name": name, "key": keys.made(name) });
@@ -139,7 +139,7 @@ async fn who_asks_arrives_over_two_nodes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_that_are_not_trusted_get_nothing() {
+async fn untrusted_nodes_get_nothing() {
     within(180, async {
         let keys = Keys::new();
         let limited = json!({ "name": "limited", "key": keys.made("limited"), "may_act_for": ["bob"] });

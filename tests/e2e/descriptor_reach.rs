@@ -78,7 +78,7 @@ fn keys(more: Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_in_the_config_go_to_its_endpoint_and_buckets() {
+async fn credentials_in_the_config_go_only_to_its_endpoint_and_buckets() {
     within(120, async {
         let (own, contract) =
             (RecordingServer::start(Answer::NotFound).await, RecordingServer::start(Answer::NotFound).await);
@@ -100,7 +100,7 @@ async fn keys_in_the_config_go_to_its_endpoint_and_buckets() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_in_the_environment_go_to_its_endpoint() {
+async fn credentials_in_the_environment_go_only_to_its_endpoint() {
     within(120, async {
         let (own, contract) =
             (RecordingServer::start(Answer::NotFound).await, RecordingServer::start(Answer::NotFound).await);
@@ -149,7 +149,7 @@ async fn keys_of_google_stay_away_from_the_endpoint_of_a_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_goes_to_the_hosts_beside_it() {
+async fn a_token_goes_only_to_the_hosts_in_its_config() {
     within(120, async {
         let server = RecordingServer::start(Answer::File("id\n1\n")).await;
         let port = || web(&format!("{}/x.csv", server.url()));
@@ -264,7 +264,7 @@ async fn a_path_stays_in_the_root_of_its_source() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_files_of_the_node_are_no_data() {
+async fn a_port_cannot_read_the_files_of_the_node() {
     within(120, async {
         let (_folder, home) = home();
         let key = home.join("key.pem");

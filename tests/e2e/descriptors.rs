@@ -28,7 +28,7 @@ fn lines(said: &str, parts: &[&str]) {
 }
 
 #[test]
-fn a_wrong_config_is_told_line_by_line() {
+fn each_error_in_a_config_is_reported_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("node.yaml");
     let text = "listen: 127.0.0.1:0\nlimts:\n  query_memory: 1GiB\nlimits:\n  query_timeuot: 3s\n";
@@ -50,7 +50,7 @@ fn a_wrong_config_is_told_line_by_line() {
 }
 
 #[test]
-fn a_wrong_descriptor_is_told_line_by_line() {
+fn each_error_in_a_descriptor_is_reported_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let products = descriptors::write("geo", &data(), folder.path()).unwrap();
     let config = folder.path().join("node.yaml");

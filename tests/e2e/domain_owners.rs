@@ -16,8 +16,9 @@ use portolan_connectors::testing::{catalog, column, local_domain};
 use portolan_engine::{Engine, ErrorKind};
 use portolan_flight_server::{Server, ServerOptions};
 use portolan_node::client::Client;
+use portolan_testbed::mesh::free_addresses;
 use portolan_tests::lying_peer::{Lie, LyingPeer};
-use portolan_tests::mesh::{free_addresses, merged, until, within};
+use portolan_tests::mesh::{merged, until, within};
 use portolan_tests::node::Node;
 use portolan_tests::products::{PortFile, write_domain};
 use portolan_tests::rows::{assert_says, count, failure, text};
@@ -121,7 +122,7 @@ async fn an_owner_that_is_down_is_not_replaced_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_claim_takes_a_domain_from_nobody() {
+async fn a_second_claim_does_not_take_over_a_domain() {
     within(180, async {
         let homes = Homes::new();
         let rogue = homes.people("rogue", &json!({}));
@@ -148,7 +149,7 @@ async fn a_second_claim_takes_a_domain_from_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_config_binds_a_domain_to_a_peer_or_to_a_key() {
+async fn the_config_pins_a_domain_to_a_peer_or_to_a_key() {
     within(180, async {
         let homes = Homes::new();
         let owner = homes.people("owner", &json!({}));
@@ -175,7 +176,7 @@ async fn the_config_binds_a_domain_to_a_peer_or_to_a_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_owner_with_a_new_key_is_refused_until_somebody_settles_it() {
+async fn an_owner_with_a_new_key_is_refused_until_an_operator_accepts_it() {
     within(180, async {
         let homes = Homes::new();
         let owner = homes.people("owner", &json!({}));
@@ -198,10 +199,10 @@ async fn an_owner_with_a_new_key_is_refused_until_somebody_settles_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_list_of_peers_serves_all_nodes() {
+async fn all_nodes_can_have_the_same_list_of_peers() {
     within(180, async {
         let homes = Homes::new();
-        let addresses = free_addresses(3);
+        let addresses = free_addresses(3).unwrap();
         let peers: Vec<_> = addresses.iter().map(|address| json!({ "url": format!("grpc://{address}") })).collect();
         let config = |i: usize| json!({ "peers": peers, "listen": addresses[i], "refresh_interval": "500ms" });
         let home = homes.path("geo");
@@ -228,7 +229,7 @@ async fn one_list_of_peers_serves_all_nodes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_cannot_pass_the_catalog_of_another_one_off_as_its_own() {
+async fn a_node_cannot_present_the_catalog_of_another_node_as_its_own() {
     within(120, async {
         let homes = Homes::new();
         let owner = homes.people("owner", &json!({}));
@@ -250,7 +251,7 @@ fn port(domain: &str, product: &str, port: &str) -> Port {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn names_that_no_folder_could_have_are_refused() {
+async fn invalid_names_in_a_catalog_are_refused() {
     within(120, async {
         let homes = Homes::new();
         let domains = [
@@ -338,7 +339,7 @@ async fn a_query_goes_to_a_replica_that_is_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn replicas_that_differ_give_no_wrong_rows() {
+async fn replicas_that_differ_return_no_wrong_rows() {
     within(180, async {
         let homes = Homes::new();
         let key = json!({ "node": homes.key("people") });

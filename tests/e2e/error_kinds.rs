@@ -21,7 +21,7 @@ const PASSWORD: &str = "correct-horse-battery";
 const SOON: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_limit_of_spilled_data_has_its_own_name() {
+async fn the_error_names_the_limit_of_spilled_data() {
     within(240, async {
         let node = json!({
             "limits": { "query_memory": "36MiB", "spill": "1MB" },
@@ -53,7 +53,7 @@ async fn the_limit_of_spilled_data_has_its_own_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pattern_that_is_too_large_is_the_fault_of_the_query() {
+async fn a_pattern_that_is_too_large_makes_the_query_invalid() {
     within(120, async {
         let client = Mesh::shared().await.client().await;
         let large = "(a{1000}){1000}";
@@ -196,7 +196,7 @@ async fn load_errors_have_no_location(contract: &Path, gateway: &Client, place: 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_only_nodes_can_log_in_at_says_so() {
+async fn a_login_error_says_that_only_nodes_can_log_in() {
     within(60, async {
         let folder = tempfile::tempdir().unwrap();
         let key = NodeKey::from_pem(NodeKey::generate().unwrap().as_bytes()).unwrap();

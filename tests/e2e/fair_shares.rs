@@ -1,4 +1,4 @@
-//! Fair shares: one principal that floods a node leaves places, memory, disk, logins and connections to others.
+//! Fair shares: one principal that floods a node leaves slots, memory, disk, logins and connections to others.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -35,7 +35,7 @@ const SOON: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "bench";
 /// The hash of the password, with the smallest work and memory that argon2 allows.
 const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$uTOoMplzj8IsmOJQf2WatA$QHMO3yexqJ3KDYVP8R35fiOfVq6OZ9i+BPifuZnJj1E";
-/// A query that keeps its place until its reader is done.
+/// A query that keeps its slot until its reader is done.
 const LONG: &str = "SELECT value FROM generate_series(1, 1000000000)";
 const SHORT: &str = "SELECT count(*) FROM generate_series(1, 1000)";
 
@@ -52,7 +52,7 @@ async fn client(node: &Node, user: &str) -> Client {
     node.client_with(&ConnectOptions { credentials: Some((user.into(), PASSWORD.into())), ca: None }).await
 }
 
-/// Starts a query that keeps its place while the rows are held.
+/// Starts a query that keeps its slot while the rows are held.
 async fn held(client: &Client) -> Rows {
     let statement = client.prepare(LONG).await.unwrap();
     let mut rows = client.rows(&statement);
@@ -109,13 +109,13 @@ async fn number(client: &mut FlightServiceClient<Channel>, sql: &str) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_one_user_keeps_no_other_out() {
+async fn a_flood_of_one_user_does_not_keep_others_out() {
     within(180, async {
         let folder = tempfile::tempdir().unwrap();
         let node = node(folder.path(), json!({ "concurrent_queries": 4, "queued_queries": 6 }));
         let (flood, quiet, root) =
             (client(&node, "flood").await, client(&node, "quiet").await, client(&node, "root").await);
-        // The flood takes all places that one principal may have, and fills the queue.
+        // The flood takes all slots that one principal may have, and fills the queue.
         // Each has a connection of its own: rows that nobody reads fill the window of their connection.
         let holders = [client(&node, "flood").await, client(&node, "flood").await, client(&node, "flood").await];
         let mut running = vec![];
@@ -131,16 +131,16 @@ async fn a_flood_of_one_user_keeps_no_other_out() {
         let refused = failure(&flood, SHORT).await;
         assert_says(&refused, ErrorKind::ResourceExhausted, &["limits.queued_queries", "try again in"]);
         assert!(refused.retry_after().is_some_and(|time| time >= Duration::from_millis(500)));
-        // A place is left to others.
+        // A slot is left to others.
         assert_eq!(count(&quiet, SHORT).await, Ok(1000));
         let holder = client(&node, "quiet").await;
         let of_quiet = held(&holder).await;
-        // All places are taken and the queue is full. Still another principal's query waits, and one of the flood's is
+        // All slots are taken and the queue is full. Still another principal's query waits, and one of the flood's is
         // refused in its place.
         let asked = ask(&quiet);
         until("the other principal waits", SOON, async || waiting(&root, "quiet").await == 1).await;
         until("one of the flood is refused", SOON, async || waiting(&root, "flood").await == 5).await;
-        // The other principal has one running query and the flood two, so it gets the next place.
+        // The other principal has one running query and the flood two, so it gets the next slot.
         drop(running.pop());
         assert_eq!(asked.await.unwrap(), Ok(1000));
         drop((running, of_quiet));
@@ -153,7 +153,7 @@ async fn a_flood_of_one_user_keeps_no_other_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_without_a_free_place_tells_about_itself() {
+async fn a_node_without_a_free_slot_reports_its_state() {
     within(180, async {
         let folder = tempfile::tempdir().unwrap();
         let node = node(folder.path(), json!({ "concurrent_queries": 2, "queued_queries": 0 }));
@@ -168,7 +168,7 @@ async fn a_node_without_a_free_place_tells_about_itself() {
             }
         }
         assert_eq!(count(&root, "SELECT count(*) FROM mesh.queries WHERE principal = 'flood'").await, Ok(2));
-        // Administrators have places of their own for other queries.
+        // Administrators have slots of their own for other queries.
         assert_eq!(count(&root, SHORT).await, Ok(1000));
         let refused = failure(&quiet, SHORT).await;
         assert_says(&refused, ErrorKind::ResourceExhausted, &["2 queries are running", "limits.concurrent_queries"]);
@@ -184,7 +184,7 @@ async fn a_node_without_a_free_place_tells_about_itself() {
 
         let cancel = format!("CALL mesh.cancel_query('{}')", query_id(&root).await);
         assert_eq!(root.prepare(&cancel).await.unwrap().changed(), Some(1));
-        until("the place of the cancelled query is free", SOON, async || count(&quiet, SHORT).await == Ok(1000)).await;
+        until("the slot of the cancelled query is free", SOON, async || count(&quiet, SHORT).await == Ok(1000)).await;
         drop(running);
     })
     .await;
@@ -240,7 +240,7 @@ async fn the_tables_of_one_user_leave_memory_to_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn wrong_passwords_for_other_names_lock_nobody_out() {
+async fn wrong_passwords_lock_out_no_other_user() {
     within(180, async {
         let folder = tempfile::tempdir().unwrap();
         let names: Vec<_> = (0..30).map(|i| format!("user{i}")).collect();
@@ -378,7 +378,7 @@ async fn a_connection_needs_a_login() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn visitors_see_and_stop_only_what_is_theirs() {
+async fn anonymous_clients_see_and_stop_only_their_own_queries() {
     within(180, async {
         let folder = tempfile::tempdir().unwrap();
         let node = Node::start(folder.path(), json!({}));
@@ -418,7 +418,7 @@ async fn visitors_see_and_stop_only_what_is_theirs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn visitors_at_one_address_share_their_places() {
+async fn anonymous_clients_at_one_address_share_their_slots() {
     within(180, async {
         let folder = tempfile::tempdir().unwrap();
         let limits = json!({ "concurrent_queries": 4, "queued_queries": 0 });

@@ -11,7 +11,7 @@ use portolan_tests::rows::{assert_says, count, drain};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_spoiled_file_is_named_with_its_port() {
+async fn an_error_names_the_damaged_file_and_its_port() {
     within(120, async {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join("lab");

@@ -124,6 +124,7 @@ const CRATES: [Floors; 7] = [
         crate_folder: "cli",
         order: &[
             "exit",
+            "escaping",
             "log",
             "units",
             "lexer",

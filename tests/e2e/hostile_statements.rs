@@ -45,7 +45,7 @@ async fn mesh(timeout: &str) -> Mesh {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_result_of_a_function_ends_a_node() {
+async fn no_result_of_a_function_crashes_a_node() {
     within(300, async {
         let mesh = mesh("20s").await;
         let client = mesh.client().await;
@@ -100,7 +100,7 @@ async fn no_result_of_a_function_ends_a_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_functions_end_in_time_and_leave_room_for_others() {
+async fn slow_functions_stop_in_time_and_do_not_block_others() {
     within(300, async {
         let mesh = mesh("5s").await;
         let client = mesh.client().await;
@@ -259,7 +259,7 @@ fn is_late(error: FlightError) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn statements_that_grow_when_they_are_planned_are_refused() {
+async fn statements_that_grow_during_planning_are_refused() {
     within(120, async {
         let client = Mesh::shared().await.client().await;
         let columns = |n: usize| (0..n).map(|i| format!("n_nationkey + {i}")).collect::<Vec<_>>().join(", ");

@@ -98,7 +98,7 @@ async fn a_node_that_ends_by_itself_leaves_no_folder() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_table_of_a_session_counts_its_own_rows() {
+async fn the_size_of_a_session_table_is_that_of_its_own_rows() {
     within(120, async {
         let folder = tempfile::tempdir().unwrap();
         descriptors::write("sales", &data(), folder.path()).unwrap();

@@ -15,7 +15,7 @@ use serde_json::json;
 const NATIONS: &str = "SELECT n_name, n_nationkey FROM geo.places.nation";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lying_peer_is_found_out() {
+async fn wrong_responses_of_a_peer_are_detected() {
     within(180, async {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join("geo");

@@ -70,7 +70,7 @@ async fn the_demo_leaves_no_process_behind() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_written_is_named() {
+fn an_error_names_a_cache_that_cannot_be_written() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("cache");
     fs::write(&file, "no folder").unwrap();
@@ -80,7 +80,7 @@ fn a_cache_that_cannot_be_written_is_named() {
 }
 
 #[test]
-fn a_full_disk_is_said_and_nothing_half_done_is_kept() {
+fn a_full_disk_is_reported_and_no_partial_file_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     // A limit on the size of files replaces a full disk, because it needs no special rights.
     let script = format!("trap '' XFSZ; ulimit -f 64; exec '{}' demo --serve --scale 0.01", program().display());

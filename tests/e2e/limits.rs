@@ -1,4 +1,4 @@
-//! Limits of memory, places for queries, and messages. Exceeding each one is an error that names it, and the node keeps
+//! Limits of memory, slots for queries, and messages. Exceeding each one is an error that names it, and the node keeps
 //! running.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -17,7 +17,7 @@ const BIG: &str = "SELECT l.*, c_address FROM sales.orders.lineitem l CROSS JOIN
                    (SELECT c_address FROM sales.customers.customer LIMIT 100) c";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_can_spill_spills_and_the_rest_is_refused() {
+async fn operators_spill_or_fail_at_the_memory_limit() {
     within(180, async {
         let node = json!({ "limits": { "query_memory": "36MiB" }, "cpu_threads": 2 });
         let mesh = Mesh::start(MeshOptions { node, ..MeshOptions::of(&["sales"]) }).await;
@@ -59,13 +59,13 @@ async fn a_sort_merges_what_it_has_spilled_in_its_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_queries_than_places_wait_in_line_or_are_refused() {
+async fn queries_beyond_the_slots_wait_or_are_refused() {
     within(180, async {
         let limits = json!({ "limits": { "concurrent_queries": 2, "queued_queries": 4 } });
         let options = MeshOptions { gateway: limits, ..MeshOptions::of(&["sales"]) };
         let mesh = Mesh::start(options).await;
         let client = mesh.client().await;
-        // Two queries take the places and keep them, because no client reads on.
+        // Two queries take the slots and keep them, because no client reads on.
         let mut held = vec![];
         for _ in 0..2 {
             let statement = client.prepare(BIG).await.unwrap();
@@ -75,9 +75,9 @@ async fn more_queries_than_places_wait_in_line_or_are_refused() {
         }
         let sql = "SELECT count(*) FROM sales.orders.orders WHERE o_orderstatus <> 'x'";
         let mut crowd: FuturesUnordered<_> = (0..320).map(|_| client.query(sql)).collect();
-        // Four queries wait until a place is free, and only the others return.
+        // Four queries wait until a slot is free, and only the others return.
         for _ in 0..316 {
-            let error = crowd.next().await.unwrap().expect_err("there is no place, and the queue is full");
+            let error = crowd.next().await.unwrap().expect_err("no slot is free, and the queue is full");
             let said = ["limits.concurrent_queries", "limits.queued_queries"];
             assert_says(&error, ErrorKind::ResourceExhausted, &said);
         }
@@ -96,7 +96,7 @@ async fn several_hundred_queries_at_once_are_answered() {
     within(180, async {
         let client = Mesh::shared().await.client().await;
         let sql = "SELECT count(*) FROM geo.places.nation JOIN geo.places.region ON n_regionkey = r_regionkey";
-        // By default, all of these queries have places or may wait, although they are those of one principal.
+        // By default, all of these queries have slots or may wait, although they are those of one principal.
         let outcomes = join_all((0..280).map(|_| count(&client, sql))).await;
         assert!(outcomes.iter().all(|outcome| *outcome == Ok(25)), "{outcomes:?}");
     })

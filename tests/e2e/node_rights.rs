@@ -130,7 +130,7 @@ fn refused_by(what: &str, status: &Status) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_trusted_node_sends_no_requests_of_its_own() {
+async fn a_trusted_node_may_not_send_requests_of_its_own() {
     within(180, async {
         let keys = Keys::new();
         let evil = keys.trusted("evil", &json!({ "may_act_for": ["eve"] }));
@@ -334,7 +334,7 @@ fn a_client_sends_no_password_in_plain_text_beyond_loopback() {
 
 #[test]
 #[cfg(unix)]
-fn a_node_warns_of_keys_that_everybody_can_read() {
+fn a_node_warns_about_world_readable_keys() {
     let keys = Keys::new();
     keys.trusted("own", &json!({}));
     let file = keys.file("own");

@@ -25,7 +25,7 @@ const SUPPLIERS: &str = "SELECT count(*) FROM supply.suppliers.supplier WHERE s_
 const SOON: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_is_down_is_named_and_the_others_answer() {
+async fn an_error_names_a_node_that_is_down_and_the_others_answer() {
     within(180, async {
         let mut mesh = Mesh::start(MeshOptions::of(&["geo", "supply"])).await;
         let client = mesh.client().await;
@@ -75,7 +75,7 @@ async fn flight_tables(url: &str, catalog: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_dies_while_it_sends_is_named() {
+async fn an_error_names_a_node_that_dies_while_it_sends() {
     within(180, async {
         let mut mesh = Mesh::start(MeshOptions::of(&["sales"])).await;
         let url = mesh.node("sales").url().to_owned();
@@ -100,7 +100,7 @@ async fn a_node_that_dies_while_it_sends_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_hangs_is_named_by_the_deadline() {
+async fn the_error_of_the_deadline_names_a_node_that_hangs() {
     within(180, async {
         let mesh = Mesh::start(MeshOptions::of(&["geo"])).await;
         let url = mesh.node("geo").url().to_owned();
@@ -119,7 +119,7 @@ async fn a_node_that_hangs_is_named_by_the_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_goes_stops_the_work_at_the_owner() {
+async fn a_client_that_disconnects_stops_the_work_at_the_owner() {
     within(240, async {
         let mesh = Mesh::start(MeshOptions::of(&["sales"])).await;
         // The whole query is placed at its owner, and takes minutes there.
@@ -150,7 +150,7 @@ async fn a_client_that_goes_stops_the_work_at_the_owner() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_is_told_to_stop_finishes_what_runs() {
+async fn a_node_that_stops_finishes_its_running_queries() {
     within(120, async {
         let mut mesh = Mesh::start(MeshOptions::of(&["sales"])).await;
         let client = mesh.node("sales").client().await;

@@ -29,7 +29,7 @@ fn assert_at_most(rows: u64, crossed: &Crossed) {
 /// trinodb/trino#10855: the whole fact table was transferred, though few of its rows match the filtered dimension. The
 /// last lines show the same with a forced gather.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_filtered_dimension_cuts_the_fact() {
+async fn a_filtered_dimension_reduces_the_fact_table() {
     within(180, async {
         let client = patient().await;
         let sql = "SELECT name, sale_id, amount FROM facts.samples.sale s \
@@ -48,7 +48,7 @@ async fn a_filtered_dimension_cuts_the_fact() {
 
 /// trinodb/trino#13464: the rows of a subquery in another domain did not reduce the rows that they were compared with.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_a_subquery_of_another_domain_cuts_the_fact() {
+async fn an_in_subquery_of_another_domain_reduces_the_fact_table() {
     within(180, async {
         let client = patient().await;
         let sql = "SELECT sale_id, amount FROM facts.samples.sale \
@@ -77,7 +77,7 @@ async fn scattered_keys_are_not_widened_into_a_range() {
 /// trinodb/trino#22442: a join of two tables of one owner was pushed down because it could be. Its result, which
 /// crossed the edge, was far larger than both tables.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_join_that_explodes_is_not_pushed() {
+async fn a_join_that_multiplies_rows_is_not_pushed_down() {
     within(180, async {
         let client = patient().await;
         let inputs = count(
@@ -99,7 +99,7 @@ async fn a_join_that_explodes_is_not_pushed() {
 
 /// trinodb/trino#4171: only an aggregate over a plain column was pushed down.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_aggregate_over_an_expression_is_pushed() {
+async fn an_aggregate_over_an_expression_is_pushed_down() {
     within(180, async {
         let client = patient().await;
         let groups = crossed(

@@ -101,7 +101,7 @@ pub(crate) async fn trial() -> (TempDir, Trial) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn placed_queries_give_the_rows_of_unplaced_ones() {
+async fn placed_queries_return_the_rows_of_unplaced_ones() {
     placed().await;
 }
 

@@ -18,7 +18,7 @@ mod folders;
 mod footers;
 mod functional_dependencies;
 mod integer_overflow;
-mod lacking_columns;
+mod missing_columns;
 mod nan_signs;
 mod not_in;
 mod odd_columns;

@@ -133,12 +133,12 @@ fn messages(schema: SchemaRef, batches: Vec<RecordBatch>) -> Messages {
 type Handshake = BoxStream<'static, Result<arrow_flight::HandshakeRequest, tonic::Status>>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_password_goes_as_a_message() {
+async fn a_password_in_a_handshake_message() {
     passes("auth:basic_proto", basic::Basic).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn headers_come_back_and_flights_carry_what_they_are_given() {
+async fn headers_and_metadata_round_trip() {
     for scenario in
         ["middleware", "ordered", "location:reuse_connection", "poll_flight_info", "app_metadata_flight_info_endpoint"]
     {
@@ -147,7 +147,7 @@ async fn headers_come_back_and_flights_carry_what_they_are_given() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn endpoints_expire_and_are_renewed() {
+async fn endpoints_expire_and_can_be_renewed() {
     for scenario in [
         "expiration_time:list_actions",
         "expiration_time:do_get",
@@ -164,7 +164,7 @@ async fn sessions_have_options() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn flight_sql_is_spoken() {
+async fn flight_sql_commands_work() {
     for scenario in ["flight_sql", "flight_sql:extension"] {
         passes(scenario, sql::Sql::default()).await;
     }

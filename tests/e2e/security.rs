@@ -42,7 +42,7 @@ fn assert_no_secret(said: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn users_log_in_and_nodes_speak_over_tls() {
+async fn users_log_in_and_nodes_connect_over_tls() {
     within(180, async {
         let folder = tempfile::tempdir().unwrap();
         let (owner_cert, owner_key) = certificate(folder.path(), "owner");
@@ -109,7 +109,7 @@ async fn users_log_in_and_nodes_speak_over_tls() {
 }
 
 #[test]
-fn a_secret_in_a_wrong_config_is_not_repeated() {
+fn an_error_in_a_config_shows_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("node.yaml");
     let text = format!(

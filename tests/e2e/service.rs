@@ -86,7 +86,7 @@ fn assert_share_of_host(limit: &str, config: &str, bytes: u64) -> String {
     let (code, out, err) = output(command);
     assert_eq!(code, Some(0), "{out}{err}");
     let lines = objects(&err);
-    let found = lines.iter().find(|line| line["message"] == "limits of memory in bytes").expect(&err);
+    let found = lines.iter().find(|line| line["message"] == "memory limits in bytes").expect(&err);
     let host = found["host"].as_str().unwrap().to_owned();
     // The machine, or the container of the tests, may have less memory.
     let smallest: u64 = host.split(' ').next().unwrap().parse().unwrap();
@@ -152,7 +152,7 @@ fn a_limit_of_a_control_group_counts() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_limit_of_connections_that_is_lowered_is_logged() {
+fn a_lowered_limit_of_connections_is_logged() {
     let folder = tempfile::tempdir().unwrap();
     // No process may open as many files.
     let node = Node::start(folder.path(), json!({ "limits": { "connections": 4_000_000_000_u64 } }));
@@ -163,7 +163,7 @@ fn a_limit_of_connections_that_is_lowered_is_logged() {
 }
 
 #[test]
-fn an_address_for_operators_that_is_in_use_is_named() {
+fn an_error_names_an_admin_address_that_is_in_use() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -194,7 +194,7 @@ fn a_check_finds_a_state_folder_that_cannot_be_written() {
 }
 
 #[test]
-fn statements_run_beside_the_node_with_the_same_config() {
+fn sql_runs_beside_a_node_with_the_same_config() {
     let folder = tempfile::tempdir().unwrap();
     let node = Node::start(folder.path(), json!({ "admin": { "listen": "127.0.0.1:0" } }));
     let address = node.admin().strip_prefix("http://").unwrap();
@@ -271,7 +271,7 @@ async fn a_scrape_has_the_queue_the_memory_and_the_disk() {
         let node = Node::start(folder.path(), config);
         let (client, other) = (node.client().await, node.client().await);
         client.query("CREATE TABLE t AS SELECT value FROM generate_series(1, 100000)").await.unwrap();
-        // The sort spills, and keeps its place while the client does not read on.
+        // The sort spills, and keeps its slot while the client does not read on.
         let sql = "SELECT l.*, n FROM sales.orders.lineitem l CROSS JOIN (VALUES (0), (1), (2), (3)) AS v(n) \
                    ORDER BY l_comment, n, l_orderkey";
         let statement = client.prepare(sql).await.unwrap();
@@ -391,7 +391,7 @@ async fn a_trace_of_a_client_is_in_the_logs_of_all_nodes() {
             assert!(queries.iter().any(|query| query["query"] == fragment["query"]), "{queries:?} {fragment}");
         }
         let refused = found(gateway, "call", "GetFlightInfo");
-        assert!(refused.iter().any(|line| line["level"] == "WARN" && line["kind"] == "NotFound"), "{refused:?}");
+        assert!(refused.iter().any(|line| line["level"] == "WARN" && line["kind"] == "not_found"), "{refused:?}");
         // Without the header, a query has a trace of its own.
         assert_eq!(count(&mesh.client().await, "SELECT count(*) FROM geo.places.nation").await, Ok(25));
         let own = |line: &Value| line["message"] == "query ended" && line["trace"] != id.as_str();

@@ -70,7 +70,7 @@ fn write_files(home: &Path) -> Vec<PortFile> {
 const SUMS: &str = "count(*) AS n, count(name) AS names, sum(id) AS ids, sum(weight) AS weights, max(name) AS last";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_format_gives_the_same_rows() {
+async fn every_format_returns_the_same_rows() {
     within(120, async {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join("lab");
@@ -122,7 +122,7 @@ print('uploaded')
 ";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn files_on_a_server_that_speaks_s3() {
+async fn files_on_an_s3_server() {
     within(1500, async {
         let Some(python) = tokio::task::spawn_blocking(python).await.unwrap() else { return };
         let folder = tempfile::tempdir().unwrap();

@@ -40,7 +40,7 @@ fn last(ways: &Ways, database: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_runs_what_it_can() {
+async fn a_database_runs_the_operators_that_it_supports() {
     within(300, async {
         let ways = shop().await;
         ways.gives("SELECT id FROM shop.samples.orders WHERE name = 'O''Neil' OR name = ''", &["1", "2"]).await;
@@ -118,7 +118,7 @@ async fn explain_shows_the_database() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn queries_over_databases_give_the_rows_of_one_process() {
+async fn queries_over_databases_return_the_rows_of_one_process() {
     within(900, async {
         let folder = tempfile::tempdir().unwrap();
         let data = cache::ensure(folder.path(), SCALE, &|_, _| {}, &AtomicBool::new(false)).unwrap();

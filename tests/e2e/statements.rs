@@ -12,7 +12,7 @@ use portolan_tests::mesh::{Mesh, until, within};
 use portolan_tests::rows::{assert_says, failure, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn errors_point_at_the_place_and_offer_names() {
+async fn errors_have_a_position_and_suggest_names() {
     within(120, async {
         let client = Mesh::shared().await.client().await;
         for (sql, kind, parts) in [
@@ -41,7 +41,7 @@ async fn errors_point_at_the_place_and_offer_names() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn plans_tell_who_does_what() {
+async fn plans_show_where_operators_run() {
     within(120, async {
         let client = Mesh::shared().await.client().await;
         let sql = "SELECT n_name, count(*) FROM sales.customers.customer JOIN geo.places.nation \
@@ -62,7 +62,7 @@ async fn plans_tell_who_does_what() {
 /// A query starts at all of its nodes when it is announced. If no client fetches its rows, the run ends, and a later
 /// fetch starts it again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn queries_begin_before_their_rows_are_asked_for() {
+async fn queries_start_before_their_rows_are_requested() {
     within(120, async {
         let mesh = Mesh::shared().await;
         let asking = mesh.client().await;

@@ -14,7 +14,7 @@ use portolan_tests::forced::FORCED;
 use portolan_tests::mesh::{Mesh, data, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_mesh_answers_as_one_process_does() {
+async fn the_mesh_returns_the_rows_of_one_process() {
     within(900, async {
         let mesh = Mesh::shared().await;
         let mut ways = vec![("freely", mesh.client().await), ("unplaced", mesh.client().await)];

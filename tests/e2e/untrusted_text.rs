@@ -104,7 +104,7 @@ async fn a_terminal_gets_escapes_and_a_pipe_gets_the_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_statement_writes_no_line_of_the_log() {
+async fn a_statement_cannot_forge_a_log_line() {
     within(60, async {
         let folder = tempfile::tempdir().unwrap();
         let node = node(folder.path());
@@ -121,7 +121,7 @@ async fn a_statement_writes_no_line_of_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peer_writes_no_line_of_the_log_and_no_error() {
+async fn a_peer_cannot_forge_a_log_line_or_an_error() {
     within(120, async {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join("geo");
@@ -146,7 +146,7 @@ async fn a_peer_writes_no_line_of_the_log_and_no_error() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_node_sends_only_ids_that_can_be_shown() {
+async fn query_ids_of_other_nodes_must_be_printable() {
     within(60, async {
         let folder = tempfile::tempdir().unwrap();
         let node = node(folder.path());
@@ -178,7 +178,7 @@ async fn another_node_sends_only_ids_that_can_be_shown() {
 }
 
 #[test]
-fn a_name_that_cannot_be_seen_is_refused_in_a_config() {
+fn a_config_with_invisible_characters_in_a_name_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("node.yaml");
     let user = |more: Value| merged(json!({ "name": "ann", "password_hash": "x" }), &more);

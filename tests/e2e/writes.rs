@@ -16,7 +16,7 @@ use portolan_tests::rows::{assert_says, count, failure, text};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_uploaded_list_joins_the_mesh() {
+async fn an_uploaded_table_joins_with_ports() {
     within(120, async {
         let mesh = Mesh::shared().await;
         let client = mesh.client().await;
@@ -60,7 +60,7 @@ fn folder_with(rows: &[(i64, &str)]) -> (tempfile::TempDir, PathBuf) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_port_takes_all_rows_of_a_statement_or_none() {
+async fn a_port_stores_all_rows_of_a_statement_or_none() {
     within(120, async {
         let (folder, data) = folder_with(&[(1, "a"), (2, "b")]);
         let events = PortFile::local("events", &data, "parquet", &[("id", "integer"), ("kind", "string")]);
@@ -102,7 +102,7 @@ async fn a_port_takes_all_rows_of_a_statement_or_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ports_without_writers_refuse_by_name() {
+async fn a_write_to_a_read_only_port_is_refused_with_its_name() {
     within(120, async {
         let (folder, data) = folder_with(&[(1, "a")]);
         let events = PortFile::local("events", &data, "parquet", &[("id", "integer"), ("kind", "string")]);

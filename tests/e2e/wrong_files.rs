@@ -57,7 +57,7 @@ async fn assert_faulty(client: &Client, mesh: &Mesh, file: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_of_a_wrong_shape_is_a_fault_of_the_port() {
+async fn a_file_with_wrong_columns_is_an_error_of_the_port() {
     within(240, async {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join(DOMAIN);
@@ -100,7 +100,7 @@ async fn a_file_of_a_wrong_shape_is_a_fault_of_the_port() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_does_not_start_with_such_a_file() {
+async fn a_node_does_not_start_with_wrong_columns_in_a_file() {
     within(120, async {
         let home = tempfile::tempdir().unwrap();
         let data = write_port(home.path());

@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use portolan_node::client::Client;
 use portolan_testbed::descriptors;
+use portolan_testbed::mesh::free_addresses;
 use portolan_testbed::tpch::{DOMAINS, cache};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -83,7 +83,7 @@ impl Mesh {
     /// Starts the nodes of domains whose descriptors are in `products` of their folders below `folder`, and a gateway.
     /// Each node knows the others. The values are added to the configs.
     pub async fn of_homes(folder: TempDir, homes: Vec<(&str, PathBuf, Value)>, gateway: Value) -> Self {
-        let addresses = free_addresses(homes.len());
+        let addresses = free_addresses(homes.len()).unwrap();
         let nodes: Vec<_> = homes
             .into_iter()
             .enumerate()
@@ -151,21 +151,6 @@ async fn until_known(who: &str, node: &Node, others: usize) {
     let sql = "SELECT count(*) FROM mesh.nodes WHERE state = 'up' AND NOT here";
     let what = format!("{who} knows {others} others");
     until(&what, TIMEOUT, async || count(&client, sql).await == Ok(others as i64)).await;
-}
-
-/// Returns free addresses on loopback, below the range of ports that systems assign themselves. Nodes that know one
-/// another need the others' addresses before they start.
-pub fn free_addresses(count: usize) -> Vec<String> {
-    const FIRST: u32 = 12_000;
-    const PORTS: u32 = 20_000;
-    static TAKEN: AtomicU32 = AtomicU32::new(0);
-    // A concurrent run of the tests probably starts with another port.
-    let start = std::process::id().wrapping_mul(97);
-    let ports = std::iter::repeat_with(|| FIRST + start.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % PORTS);
-    let addresses = ports.take(PORTS as usize).map(|port| format!("127.0.0.1:{port}"));
-    let free: Vec<_> = addresses.filter(|address| TcpListener::bind(address).is_ok()).take(count).collect();
-    assert_eq!(free.len(), count, "there are no free ports on loopback");
-    free
 }
 
 /// Returns `base` with the keys of `more`.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use portolan_node::client::{Client, ConnectOptions};
+use portolan_testbed::mesh::serve_command;
 use serde_json::Value;
 
 /// The time limit for a node to start or to end.
@@ -137,7 +138,7 @@ impl Node {
         if config["sources"]["files"]["root"].is_null() {
             config["sources"]["files"]["root"] = "/".into();
         }
-        let child = launch(home, &config, command);
+        let child = serve_command(command, home, &config).unwrap().spawn().unwrap();
         let mut node = Self { home: home.into(), config, url: String::new(), admin: None, child, stdout: None };
         node.stdout = node.child.stdout.take().map(BufReader::new);
         node
@@ -255,14 +256,4 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-fn launch(home: &Path, config: &Value, mut command: Command) -> Child {
-    // JSON is also YAML.
-    let file = home.join("node.yaml");
-    fs::write(&file, config.to_string()).unwrap();
-    let log = File::options().create(true).append(true).open(home.join("log")).unwrap();
-    command.args(["serve", "--exit-with-stdin", "--config"]).arg(file);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
-    command.spawn().unwrap()
 }

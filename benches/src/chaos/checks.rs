@@ -109,7 +109,7 @@ impl Judge {
                     let since = started.checked_sub(self.recovery()).unwrap_or(started);
                     let is_recent = |fault: &&Window| fault.ended.is_none_or(|ended| ended >= since);
                     let mut recent = state.faults.iter().filter(is_recent);
-                    let said = || format!("{:?}: {}", error.kind(), printable(&error.chain()));
+                    let said = || format!("{}: {}", error.kind().name(), printable(&error.chain()));
                     if !recent.any(|fault| fault.kind.explains(error.kind())) {
                         Some(format!("no recent fault explains an error of this kind: {}", said()))
                     } else if !names_cause(&error) {

@@ -2,7 +2,6 @@
 //! fail. Users log in, nodes authenticate with keys, and the limits are small.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use futures::future::try_join_all;
 use portolan_connectors::node::NodeKey;
 use portolan_node::{Error, Result, create_key_file};
 use portolan_testbed::descriptors;
-use portolan_testbed::mesh::NodeProcess;
+use portolan_testbed::mesh::{NodeProcess, free_addresses};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -37,10 +36,6 @@ const NODES: [(&str, Option<&str>); 5] = [
 pub const NODE_COUNT: usize = NODES.len();
 /// The position of the gateway, before the owners.
 pub const GATEWAY: usize = 0;
-/// The ports that are tried. They are below the range that systems assign to connections, so that no connection takes the
-/// port of a node that is down.
-const FIRST_PORT: u32 = 12_000;
-const PORTS: u32 = 20_000;
 
 /// The nodes.
 pub struct Mesh {
@@ -177,17 +172,4 @@ fn config(home: &Path, key: &str, keys: &[[Value; 2]]) -> Value {
         "cpu_threads": 2,
         "log": "info",
     })
-}
-
-/// Returns distinct addresses on loopback that were free a moment ago.
-fn free_addresses(count: usize) -> Result<Vec<String>> {
-    // Another run probably starts with another port.
-    let start = std::process::id().wrapping_mul(97);
-    let ports = (0..PORTS).map(|i| FIRST_PORT + start.wrapping_add(i) % PORTS);
-    let addresses = ports.map(|port| format!("127.0.0.1:{port}"));
-    let free: Vec<_> = addresses.filter(|address| TcpListener::bind(address).is_ok()).take(count).collect();
-    if free.len() < count {
-        return Err(Error::failed("there are no free ports on 127.0.0.1"));
-    }
-    Ok(free)
 }

@@ -145,10 +145,10 @@ impl Field {
         outcome?;
         self.mesh.check().await?;
         for left in self.leftovers(&before).await {
-            self.judge.failed(&format!("not given back: {left}"));
+            self.judge.failed(&format!("not released: {left}"));
         }
         if self.judge.outcome().0.right < clients::CLIENTS as u64 {
-            self.judge.failed("the clients got fewer right results than there are clients");
+            self.judge.failed("the clients got fewer correct results than there are clients");
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ pub struct Tally {
     /// The answers with the known rows.
     pub right: u64,
     /// The errors by kind.
-    errors: BTreeMap<String, u64>,
+    errors: BTreeMap<&'static str, u64>,
     /// The number of faults and the slowest recovery, by kind.
     faults: BTreeMap<FaultKind, (u64, Duration)>,
 }
@@ -29,7 +29,7 @@ impl Tally {
         self.answers += 1;
         match answer {
             Answer::Right => self.right += 1,
-            Answer::Error(error) => *self.errors.entry(format!("{:?}", error.kind())).or_default() += 1,
+            Answer::Error(error) => *self.errors.entry(error.kind().name()).or_default() += 1,
             Answer::Wrong(_) | Answer::Unchecked | Answer::Nothing => {}
         }
     }
@@ -54,7 +54,7 @@ impl Tally {
             rows: self.faults.iter().map(row).collect(),
             summary: vec![
                 ("statements", json!(self.answers)),
-                ("right results of queries with known answers", json!(self.right)),
+                ("correct results of queries with known results", json!(self.right)),
                 ("errors by kind", or_none(errors.join(", "))),
             ],
             faults: vec![],

@@ -58,7 +58,7 @@ pub async fn measure(mesh: &LocalMesh, connections: u32, share: u32, runs: u32) 
     }
     let mut rows = vec![];
     for (name, sql) in ASKED {
-        eprintln!("{name}: {EACH} queries alone and in a flood, {runs} times");
+        eprintln!("{name}: {EACH} queries alone and during a flood, {runs} times");
         ask(&quiet, sql, WARM_UP).await?;
         let (mut alone, mut flooded, mut answered, mut time) = (vec![], vec![], 0, Duration::ZERO);
         for run in 0..runs {
@@ -85,10 +85,10 @@ pub async fn measure(mesh: &LocalMesh, connections: u32, share: u32, runs: u32) 
             "query",
             "alone p50 ms",
             "alone p95 ms",
-            "in the flood p50 ms",
-            "in the flood p95 ms",
-            "p95 to alone",
-            "the flood's queries a second",
+            "during the flood p50 ms",
+            "during the flood p95 ms",
+            "p95 during the flood / alone",
+            "flood queries/s",
         ],
         rows,
         summary: vec![],

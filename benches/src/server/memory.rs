@@ -50,7 +50,7 @@ pub async fn measure(mesh: &LocalMesh, sessions: u32) -> Result<Table> {
     let missing = || Error::failed(format!("the mesh has no node of domain `{DOMAIN}`"));
     let node = mesh.nodes().iter().find(|node| node.domain() == Some(DOMAIN)).ok_or_else(missing)?;
     let mut watcher = Watcher { node, client: log_in(node, 0).await?, before: None, sessions, rows: vec![] };
-    eprintln!("{WARM_UP} sessions come and go");
+    eprintln!("{WARM_UP} sessions log in and out first");
     let warm_up = open(node, WARM_UP).await?;
     for mut client in warm_up {
         end(&mut client).await?;
@@ -70,7 +70,7 @@ pub async fn measure(mesh: &LocalMesh, sessions: u32) -> Result<Table> {
     watcher.look("ended").await?;
     Ok(Table {
         title: format!("memory of a node with {sessions} sessions, each after one query and one setting"),
-        columns: vec!["sessions", "that the node knows", "resident MB", "more than before, MB", "kB a session"],
+        columns: vec!["sessions", "known to the node", "resident MB", "increase MB", "kB per session"],
         rows: watcher.rows,
         summary: vec![],
         faults: vec![],

@@ -50,7 +50,7 @@ pub async fn measure(mesh: &LocalMesh, program: &Path, runs: u32) -> Result<Tabl
     let (_bare, sides) = sides(mesh, program).await?;
     let mut first = vec![];
     for side in &sides {
-        eprintln!("{}: once, then {runs} times", side.name());
+        eprintln!("{}: one run to warm up, then {runs} runs", side.name());
         first.push(side.read().await?);
     }
     if let Some(other) = first.iter().find(|read| read.rows != first[0].rows) {
@@ -82,7 +82,7 @@ pub async fn measure(mesh: &LocalMesh, program: &Path, runs: u32) -> Result<Tabl
     });
     Ok(Table {
         title: format!("all rows of `lineitem`, medians of {runs} runs"),
-        columns: vec!["from", "rows", "batches", "MB", "ms", "million rows a second", "of the bare service's"],
+        columns: vec!["from", "rows", "batches", "MB", "ms", "million rows/s", "ratio to the bare service"],
         rows: rows.collect(),
         summary: vec![],
         faults: vec![],

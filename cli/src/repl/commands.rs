@@ -27,9 +27,9 @@ pub fn is_command(line: &str) -> bool {
     line.starts_with('\\') || matches!(line.trim_end_matches(';'), "quit" | "exit" | "help")
 }
 
-/// A parsed command.
+/// A parsed command of the prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum PromptCommand {
     /// Describe the object with a name. Without a name, list the ports and the session's tables.
     Describe(Option<String>),
     /// List the domains.
@@ -52,7 +52,7 @@ pub enum Command {
     Quit,
 }
 
-impl Command {
+impl PromptCommand {
     /// Parses a line.
     ///
     /// # Errors
@@ -208,25 +208,31 @@ mod tests {
 
     #[test]
     fn commands_are_understood() {
-        assert_eq!(Command::parse("\\d").unwrap(), Command::Describe(None));
-        assert_eq!(Command::parse("\\d sales.orders;").unwrap(), Command::Describe(Some("sales.orders".into())));
-        assert_eq!(Command::parse(" \\timing on").unwrap(), Command::Timing(Some(true)));
-        assert_eq!(Command::parse("\\x").unwrap(), Command::Expanded(None));
+        assert_eq!(PromptCommand::parse("\\d").unwrap(), PromptCommand::Describe(None));
         assert_eq!(
-            Command::parse("\\set portolan.placement off").unwrap(),
-            Command::Set(Some(("portolan.placement".into(), "off".into())))
+            PromptCommand::parse("\\d sales.orders;").unwrap(),
+            PromptCommand::Describe(Some("sales.orders".into()))
         );
-        assert_eq!(Command::parse("\\plan").unwrap(), Command::Plan(None));
-        assert_eq!(Command::parse("\\plan SELECT 'a  b';").unwrap(), Command::Plan(Some("SELECT 'a  b'".into())));
-        assert_eq!(Command::parse("quit").unwrap(), Command::Quit);
+        assert_eq!(PromptCommand::parse(" \\timing on").unwrap(), PromptCommand::Timing(Some(true)));
+        assert_eq!(PromptCommand::parse("\\x").unwrap(), PromptCommand::Expanded(None));
+        assert_eq!(
+            PromptCommand::parse("\\set portolan.placement off").unwrap(),
+            PromptCommand::Set(Some(("portolan.placement".into(), "off".into())))
+        );
+        assert_eq!(PromptCommand::parse("\\plan").unwrap(), PromptCommand::Plan(None));
+        assert_eq!(
+            PromptCommand::parse("\\plan SELECT 'a  b';").unwrap(),
+            PromptCommand::Plan(Some("SELECT 'a  b'".into()))
+        );
+        assert_eq!(PromptCommand::parse("quit").unwrap(), PromptCommand::Quit);
     }
 
     #[test]
     fn what_is_no_command_is_told_the_nearest() {
-        let error = Command::parse("\\timin").unwrap_err().to_string();
+        let error = PromptCommand::parse("\\timin").unwrap_err().to_string();
         assert!(error.contains("did you mean `\\timing`?"), "{error}");
         for line in ["\\timing maybe", "\\rows 0", "\\q now", "\\d a b"] {
-            assert!(Command::parse(line).is_err(), "{line}");
+            assert!(PromptCommand::parse(line).is_err(), "{line}");
         }
     }
 

@@ -8,16 +8,13 @@ use arrow_flight::sql::Any;
 use bytes::Bytes;
 use portolan_catalog::printable;
 use prost::Message;
-use serde::Deserialize;
-use serde::de::IntoDeserializer;
-use serde::de::value::{Error as ValueError, StrDeserializer};
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
 use crate::error::{Error, ErrorKind, with_causes};
 use crate::site::SiteId;
 
-/// The header of a status that carries the exact [`ErrorKind`], as serialized.
+/// The header of a status that carries the name of the exact [`ErrorKind`].
 pub const ERROR_KIND_KEY: &str = "portolan-error-kind";
 
 /// The header of a status with the time after which the client can try again, in milliseconds. Its name is that of
@@ -70,7 +67,7 @@ pub fn to_owner_status(error: &Error) -> Status {
 }
 
 fn status(error: &Error, message: &str) -> Status {
-    let (name, code) = wire_form(error.kind());
+    let (name, code) = (error.kind().name(), code_of(error.kind()));
     let message = shortened(&printable(message));
     let mut status = match error.retry_after() {
         Some(time) if message.len() <= MAX_DETAILED_MESSAGE => {
@@ -109,7 +106,7 @@ fn retry_after(status: &Status) -> Option<Duration> {
 /// Returns the error for a node's `status`. The message names the node, and is safe for a terminal and a log, whatever
 /// the node sent.
 pub fn from_status(status: &Status, site: &SiteId) -> Error {
-    let sent = status.metadata().get(ERROR_KIND_KEY).and_then(|v| v.to_str().ok()).and_then(parse_kind);
+    let sent = status.metadata().get(ERROR_KIND_KEY).and_then(|v| v.to_str().ok()).and_then(ErrorKind::parse);
     let mut message = status.message().to_owned();
     if sent.is_none() {
         // For failures of the connection, the message is general and the causes have the details.
@@ -122,19 +119,19 @@ pub fn from_status(status: &Status, site: &SiteId) -> Error {
         .with_retry_after(retry_after(status))
 }
 
-fn wire_form(kind: ErrorKind) -> (&'static str, Code) {
+fn code_of(kind: ErrorKind) -> Code {
     match kind {
-        ErrorKind::InvalidQuery => ("invalid_query", Code::InvalidArgument),
-        ErrorKind::NotFound => ("not_found", Code::NotFound),
-        ErrorKind::AlreadyExists => ("already_exists", Code::AlreadyExists),
-        ErrorKind::Unauthenticated => ("unauthenticated", Code::Unauthenticated),
-        ErrorKind::PermissionDenied => ("permission_denied", Code::PermissionDenied),
-        ErrorKind::Unsupported => ("unsupported", Code::Unimplemented),
-        ErrorKind::SiteUnavailable => ("site_unavailable", Code::Unavailable),
-        ErrorKind::DeadlineExceeded => ("deadline_exceeded", Code::DeadlineExceeded),
-        ErrorKind::ResourceExhausted => ("resource_exhausted", Code::ResourceExhausted),
-        ErrorKind::Cancelled => ("cancelled", Code::Cancelled),
-        ErrorKind::Internal => ("internal", Code::Internal),
+        ErrorKind::InvalidQuery => Code::InvalidArgument,
+        ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::AlreadyExists => Code::AlreadyExists,
+        ErrorKind::Unauthenticated => Code::Unauthenticated,
+        ErrorKind::PermissionDenied => Code::PermissionDenied,
+        ErrorKind::Unsupported => Code::Unimplemented,
+        ErrorKind::SiteUnavailable => Code::Unavailable,
+        ErrorKind::DeadlineExceeded => Code::DeadlineExceeded,
+        ErrorKind::ResourceExhausted => Code::ResourceExhausted,
+        ErrorKind::Cancelled => Code::Cancelled,
+        ErrorKind::Internal => Code::Internal,
     }
 }
 
@@ -161,11 +158,6 @@ fn kind_of(code: Code) -> ErrorKind {
     }
 }
 
-fn parse_kind(name: &str) -> Option<ErrorKind> {
-    let name: StrDeserializer<'_, ValueError> = name.into_deserializer();
-    ErrorKind::deserialize(name).ok()
-}
-
 /// Shortens a message to [`MAX_MESSAGE`] encoded bytes. gRPC percent-encodes everything except printable ASCII, so one
 /// character may need twelve bytes.
 fn shortened(message: &str) -> String {
@@ -186,29 +178,14 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [ErrorKind; 11] = [
-        ErrorKind::InvalidQuery,
-        ErrorKind::NotFound,
-        ErrorKind::AlreadyExists,
-        ErrorKind::Unauthenticated,
-        ErrorKind::PermissionDenied,
-        ErrorKind::Unsupported,
-        ErrorKind::SiteUnavailable,
-        ErrorKind::DeadlineExceeded,
-        ErrorKind::ResourceExhausted,
-        ErrorKind::Cancelled,
-        ErrorKind::Internal,
-    ];
-
     #[test]
     fn every_kind_survives_the_way_there_and_back() {
         let site = SiteId::new("grpc://sales:1");
-        for kind in KINDS {
+        for kind in ErrorKind::ALL {
             let status = to_status(&Error::new(kind, "no such port").with_source("the cause"));
             let back = from_status(&status, &site);
             assert_eq!(back.kind(), kind);
             assert_eq!(back.context(), "node grpc://sales:1: no such port: the cause");
-            assert_eq!(serde_json::to_value(kind).unwrap(), wire_form(kind).0);
         }
     }
 
@@ -228,13 +205,12 @@ mod tests {
     #[test]
     fn the_time_to_try_again_survives_the_way_there_and_back() {
         let site = SiteId::new("grpc://sales:1");
-        let refused =
-            Error::new(ErrorKind::ResourceExhausted, "no place").with_retry_after(Duration::from_millis(1500));
+        let refused = Error::new(ErrorKind::ResourceExhausted, "no slot").with_retry_after(Duration::from_millis(1500));
         let status = to_status(&refused);
         assert_eq!(status.metadata().get(RETRY_AFTER_KEY).unwrap(), "1500");
         assert_eq!(from_status(&status, &site).retry_after(), refused.retry_after());
         let details = DetailedStatus::decode(status.details()).unwrap();
-        assert_eq!((details.code, details.message.as_str()), (8, "no place"));
+        assert_eq!((details.code, details.message.as_str()), (8, "no slot"));
         let info = RetryInfo::decode(details.details[0].value.clone()).unwrap();
         assert_eq!(info.retry_delay, Some(RetryDelay { seconds: 1, nanos: 500_000_000 }));
 

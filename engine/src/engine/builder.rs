@@ -123,8 +123,9 @@ impl EngineBuilder {
         self
     }
 
-    /// Sets the number of partitions of a plan, and of threads that drive the plans of a principal. Principals that work
-    /// at the same time have threads of their own, up to eight times this number. Default: the machine's cores.
+    /// Sets the number of partitions of a plan, and of threads that drive the plans of a principal with weight 1.
+    /// Principals that work at the same time have threads of their own, up to eight times this number. Default: the
+    /// machine's cores.
     #[must_use]
     pub fn cpu_threads(mut self, threads: usize) -> Self {
         self.cpu_threads = threads.max(1);
@@ -188,8 +189,8 @@ impl EngineBuilder {
             pressure,
             activity,
             metrics,
+            cpu: CpuRuntime::new(self.cpu_threads, &self.limits)?,
             limits: self.limits,
-            cpu: CpuRuntime::new(self.cpu_threads)?,
             base,
             _memory_guard: guard,
             _spill_folder: spill_folder,

@@ -1,5 +1,5 @@
 //! Admission: a number of queries run at once, a number of queries wait, and the rest are refused. Each principal has a
-//! fair share of the places and of the queue. If the pressure on the memory of the host is high, queries and fragments
+//! fair share of the slots and of the queue. If the pressure on the memory of the host is high, queries and fragments
 //! run one at a time.
 
 mod queue;
@@ -14,18 +14,18 @@ pub(crate) use self::queue::Slot;
 use self::queue::{Entrant, FairQueue};
 use super::pressure::Pressure;
 
-/// The number of fragments that run at once for each query that may run. Fragments have places of their own, because
+/// The number of fragments that run at once for each query that may run. Fragments have slots of their own, because
 /// two nodes whose queries wait for each other's fragments must not block each other.
 const FRAGMENTS_PER_QUERY: usize = 4;
-/// The places for queries that read nothing but views of the node itself. They have places of their own, because these
-/// views show what holds all other places.
+/// The slots for queries that read nothing but views of the node itself. They have slots of their own, because these
+/// views show what holds all other slots.
 const SYSTEM_QUERIES: usize = 8;
 /// The number of such queries that wait.
 const SYSTEM_QUEUE: usize = 256;
-/// The places that only administrators get, if all others are taken.
+/// The slots that only administrators get, if all others are taken.
 const FOR_ADMINISTRATORS: usize = 2;
 
-/// The settings with the numbers of places and of waiting queries, for errors.
+/// The settings with the numbers of slots and of waiting queries, for errors.
 const SETTINGS: &str = " (limits.concurrent_queries, limits.queued_queries)";
 
 /// The admission of queries and fragments. Clones are the same admission.
@@ -36,7 +36,7 @@ pub(crate) struct Admission {
     fragments: Arc<FairQueue>,
 }
 
-/// The kind of a query, which decides which places it takes.
+/// The kind of a query, which decides which slots it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admitted {
     /// A query of a session.
@@ -49,11 +49,11 @@ pub(crate) enum Admitted {
 
 impl Admission {
     pub(crate) fn new(limits: &Limits, pressure: &Arc<Pressure>) -> Self {
-        let (places, queue) = (limits.concurrent_queries, limits.queued_queries);
+        let (slots, queue) = (limits.concurrent_queries, limits.queued_queries);
         let reserve = FOR_ADMINISTRATORS;
-        let queries = FairQueue::new("queries", SETTINGS, places, reserve, queue);
+        let queries = FairQueue::new("queries", SETTINGS, slots, reserve, queue);
         let system_queries = FairQueue::new("queries on the node itself", "", SYSTEM_QUERIES, reserve, SYSTEM_QUEUE);
-        let fragments = FairQueue::new("fragments", SETTINGS, of_fragments(places), 0, of_fragments(queue));
+        let fragments = FairQueue::new("fragments", SETTINGS, of_fragments(slots), 0, of_fragments(queue));
         Self {
             queries: Arc::new(queries.under(pressure.clone())),
             // The views of the node itself show what holds the memory.
@@ -62,7 +62,7 @@ impl Admission {
         }
     }
 
-    /// Waits for a place, at most until the deadline. Principals take turns, and the one with the fewest running
+    /// Waits for a slot, at most until the deadline. Principals take turns, and the one with the fewest running
     /// queries for its weight goes first.
     ///
     /// # Errors
@@ -75,11 +75,11 @@ impl Admission {
         allowance: &Allowance,
         deadline: Instant,
     ) -> Result<Slot> {
-        self.places(kind).enter(entrant(kind, principal, allowance), deadline).await
+        self.queue(kind).enter(entrant(kind, principal, allowance), deadline).await
     }
 
-    /// Takes a place for a speculative query, whose rows no client has requested yet. It takes only a free place, and
-    /// only if more than half of the places are free.
+    /// Takes a slot for a speculative query, whose rows no client has requested yet. More than half of the slots must
+    /// be free.
     ///
     /// # Errors
     /// `ResourceExhausted`.
@@ -89,16 +89,16 @@ impl Admission {
         principal: &Principal,
         allowance: &Allowance,
     ) -> Result<Slot> {
-        self.places(kind).enter_speculatively(&entrant(kind, principal, allowance))
+        self.queue(kind).enter_speculatively(&entrant(kind, principal, allowance))
     }
 
-    /// Gives free places to those who wait, because there is no pressure any more.
+    /// Gives free slots to those who wait, because there is no pressure any more.
     pub(crate) fn admit_waiting(&self) {
         self.queries.admit_waiting();
         self.fragments.admit_waiting();
     }
 
-    fn places(&self, kind: Admitted) -> &Arc<FairQueue> {
+    fn queue(&self, kind: Admitted) -> &Arc<FairQueue> {
         match kind {
             Admitted::Query => &self.queries,
             Admitted::SystemQuery => &self.system_queries,
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_kind_has_places_of_its_own() {
+    async fn each_kind_has_slots_of_its_own() {
         let (trial, ann) = (Trial::new(1, 0), ann());
         let _query = trial.enter(Admitted::Query, &ann).await.unwrap();
         let error = trial.enter(Admitted::Query, &ann).await.unwrap_err();
@@ -170,7 +170,7 @@ mod tests {
         let fragments = join_all((0..4).map(|_| trial.enter(Admitted::Fragment, &ann))).await;
         assert!(fragments.iter().all(Result::is_ok));
         assert!(trial.enter(Admitted::Fragment, &ann).await.is_err());
-        // One principal leaves two of the system's places to others.
+        // One principal leaves two of the system's slots to others.
         let views = join_all((0..6).map(|_| trial.enter(Admitted::SystemQuery, &ann))).await;
         assert!(views.iter().all(Result::is_ok));
         let error = trial.enter(Admitted::SystemQuery, &ann).await.unwrap_err();
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn administrators_have_places_that_nobody_else_gets() {
+    async fn administrators_have_slots_that_nobody_else_gets() {
         let (trial, root) = (Trial::new(1, 0), Principal::new("root").with_admin(true));
         let _query = trial.enter(Admitted::Query, &ann()).await.unwrap();
         assert!(trial.enter(Admitted::Query, &Principal::new("bob")).await.is_err());
@@ -194,15 +194,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn half_of_the_places_are_for_those_who_ask() {
+    async fn speculative_queries_leave_half_of_the_slots_to_others() {
         let trial = Trial::new(4, 0);
         let speculative: Vec<_> = std::iter::from_fn(|| trial.speculative(&ann()).ok()).collect();
         assert_eq!(speculative.len(), 2);
         let bob = Principal::new("bob");
-        let asked =
+        let requested =
             [trial.enter(Admitted::Query, &bob).await.unwrap(), trial.enter(Admitted::Query, &bob).await.unwrap()];
         assert_eq!(trial.speculative(&ann()).unwrap_err().kind(), ErrorKind::ResourceExhausted);
-        drop((speculative, asked));
+        drop((speculative, requested));
         trial.speculative(&ann()).unwrap();
         assert_eq!(Trial::new(1, 9).speculative(&ann()).unwrap_err().kind(), ErrorKind::ResourceExhausted);
     }

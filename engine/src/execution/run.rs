@@ -45,7 +45,7 @@ pub(crate) struct Run {
     pub(crate) schema: SchemaRef,
     pub(crate) deadline: Instant,
     pub(crate) progress: ProgressHandle,
-    pub(crate) place: Slot,
+    pub(crate) slot: Slot,
     /// The signal that stops the run.
     pub(crate) stop: Stop,
     /// A value that is dropped when the plan has ended, before the reader of the batches sees the end.
@@ -112,7 +112,7 @@ impl Run {
     }
 
     async fn send_all(self, sender: &mpsc::Sender<Result<RecordBatch>>) -> Result<()> {
-        let _place = self.place;
+        let _slot = self.slot;
         let (plan, context) = self.plan.await?;
         let mut stream = execute_stream(plan, context).map_err(|e| from_datafusion(&e))?;
         while let Some(batch) = stream.next().await {

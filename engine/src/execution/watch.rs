@@ -1,7 +1,9 @@
 //! The watch over the threads that drive plans. An operator that works for long between two yields holds a thread: its
-//! query can neither be cancelled nor be timed meanwhile, and other queries wait. The watch logs which query it is.
+//! query can neither be cancelled nor be timed meanwhile, and other queries wait. The watch logs which query it is, and
+//! counts the threads that are held.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,6 +18,8 @@ use portolan_connectors::lock;
 
 /// A task that is busy for longer is reported.
 const LONG: Duration = Duration::from_secs(10);
+/// A thread whose task is busy for longer counts as held.
+const HELD: Duration = Duration::from_secs(2);
 /// The time between two looks at the tasks.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -29,17 +33,22 @@ tokio::task_local! {
 pub(crate) struct Watch {
     epoch: Instant,
     tasks: Mutex<Vec<Weak<Task>>>,
+    /// The number of held threads of each thread pool that has any, at the last look.
+    held: Mutex<BTreeMap<usize, usize>>,
 }
 
 /// A query whose tasks are watched.
 struct Watched {
     watch: Arc<Watch>,
     query: Arc<str>,
+    pool: usize,
 }
 
 #[derive(Debug)]
 struct Task {
     query: Arc<str>,
+    /// The thread pool that runs the task.
+    pool: usize,
     /// When the current poll began, in milliseconds since the epoch plus one; 0 between polls.
     since: AtomicU64,
     reported: AtomicBool,
@@ -51,7 +60,7 @@ impl Watch {
         // DataFusion has one tracer for the process. If the embedding program has set its own, only the first task of a
         // query is watched.
         let _ = set_join_set_tracer(&SpawnedTasks);
-        let watch = Arc::new(Self { epoch: Instant::now(), tasks: Mutex::default() });
+        let watch = Arc::new(Self { epoch: Instant::now(), tasks: Mutex::default(), held: Mutex::default() });
         let weak = Arc::downgrade(&watch);
         std::thread::Builder::new().name("portolan-watch".into()).spawn(move || {
             loop {
@@ -65,14 +74,20 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Returns a future that is watched while it is polled, and with it the tasks that it spawns.
+    /// Returns a future that is watched while a thread of `pool` polls it, and with it the tasks that it spawns.
     pub(crate) fn over<T: Send + 'static>(
         self: &Arc<Self>,
         query: &str,
+        pool: usize,
         future: impl Future<Output = T> + Send + 'static,
     ) -> impl Future<Output = T> + Send + 'static {
-        let watched = Arc::new(Watched { watch: self.clone(), query: query.into() });
+        let watched = Arc::new(Watched { watch: self.clone(), query: query.into(), pool });
         CURRENT.scope(watched.clone(), Polled { task: watched.task(), watched, future: Box::pin(future) })
+    }
+
+    /// Returns the number of threads of a pool that are held by a task that does not yield.
+    pub(crate) fn held_threads(&self, pool: usize) -> usize {
+        lock(&self.held).get(&pool).copied().unwrap_or_default()
     }
 
     fn now(&self) -> u64 {
@@ -81,10 +96,14 @@ impl Watch {
 
     fn look(&self) {
         let now = self.now();
+        let mut held = BTreeMap::<usize, usize>::new();
         lock(&self.tasks).retain(|task| {
             let Some(task) = task.upgrade() else { return false };
             let since = task.since.load(Ordering::Relaxed);
             let busy = Duration::from_millis(now.saturating_sub(since));
+            if since > 0 && busy >= HELD {
+                *held.entry(task.pool).or_default() += 1;
+            }
             if since > 0 && busy >= LONG && !task.reported.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
                     query = &*task.query,
@@ -94,15 +113,21 @@ impl Watch {
             }
             true
         });
+        *lock(&self.held) = held;
     }
 }
 
 impl Watched {
     fn task(&self) -> Arc<Task> {
-        let task =
-            Arc::new(Task { query: self.query.clone(), since: AtomicU64::new(0), reported: AtomicBool::new(false) });
+        let task = Arc::new(Task::new(self.query.clone(), self.pool));
         lock(&self.watch.tasks).push(Arc::downgrade(&task));
         task
+    }
+}
+
+impl Task {
+    fn new(query: Arc<str>, pool: usize) -> Self {
+        Self { query, pool, since: AtomicU64::new(0), reported: AtomicBool::new(false) }
     }
 }
 
@@ -165,7 +190,7 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         let seen = watch.clone();
-        let within = watch.over("q", async move {
+        let within = watch.over("q", 0, async move {
             let outer = busy(&seen);
             let inner = SpawnedTask::spawn(async move { busy(&seen) }).join().await.unwrap();
             (outer, inner)
@@ -177,14 +202,18 @@ mod tests {
 
     #[test]
     fn a_long_poll_is_reported_once() {
-        let watch = Watch { epoch: Instant::now() - 2 * LONG, tasks: Mutex::default() };
-        let task = Arc::new(Task { query: "q".into(), since: AtomicU64::new(1), reported: AtomicBool::new(false) });
+        let watch = Watch { epoch: Instant::now() - 2 * LONG, tasks: Mutex::default(), held: Mutex::default() };
+        let task = Arc::new(Task::new("q".into(), 3));
+        task.since.store(1, Ordering::Relaxed);
         lock(&watch.tasks).push(Arc::downgrade(&task));
         watch.look();
         assert!(task.reported.load(Ordering::Relaxed));
-        let idle = Arc::new(Task { query: "q".into(), since: AtomicU64::new(0), reported: AtomicBool::new(false) });
+        assert_eq!([watch.held_threads(3), watch.held_threads(0)], [1, 0]);
+        let idle = Arc::new(Task::new("q".into(), 3));
         lock(&watch.tasks).push(Arc::downgrade(&idle));
+        task.since.store(0, Ordering::Relaxed);
         watch.look();
         assert!(!idle.reported.load(Ordering::Relaxed));
+        assert_eq!(watch.held_threads(3), 0);
     }
 }

@@ -21,7 +21,8 @@ pub struct Shares {
 /// The share of one principal. `None`: the entry has no such value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Share {
-    /// The number of places that the principal gets for each place of a principal with weight 1. Default: 1.
+    /// The number of slots that the principal gets for each slot of a principal with weight 1, and the number of thread
+    /// pools, of which a principal uses at most four. Default: 1.
     pub weight: Option<u32>,
     /// The number of the principal's queries that run at once. Default: three quarters of `concurrent_queries`.
     pub concurrent_queries: Option<usize>,
@@ -60,13 +61,18 @@ impl Limits {
         self.memory / SESSION_TABLES_DIVISOR
     }
 
+    /// Returns the weight of a principal, at least 1.
+    pub(crate) fn weight(&self, principal: &Principal) -> u32 {
+        self.shares.value(principal, |share| share.weight).unwrap_or(1).max(1)
+    }
+
     /// Returns the resources that a principal may use.
     pub(crate) fn allowance(&self, principal: &Principal) -> Allowance {
         let shares = &self.shares;
         let bytes = |given: Option<u64>, default: usize| given.map_or(default, to_usize);
         let spill = to_usize(self.spill_bytes);
         Allowance {
-            weight: shares.value(principal, |share| share.weight).unwrap_or(1).max(1),
+            weight: self.weight(principal),
             concurrent_queries: shares
                 .value(principal, |share| share.concurrent_queries)
                 .unwrap_or_else(|| three_quarters(self.concurrent_queries))
@@ -111,8 +117,8 @@ mod tests {
         assert_eq!((allowance.memory, allowance.session_tables), (6 << 30, 3 << 29));
         assert_eq!((allowance.spill, allowance.kept_results), (75 << 29, 25 << 30));
         let small = |concurrent_queries| Limits { concurrent_queries, ..Limits::default() };
-        let places = |all| small(all).allowance(&Principal::new("ann")).concurrent_queries;
-        assert_eq!([0, 1, 2, 3, 4, 8].map(places), [1, 1, 2, 3, 3, 6]);
+        let slots = |all| small(all).allowance(&Principal::new("ann")).concurrent_queries;
+        assert_eq!([0, 1, 2, 3, 4, 8].map(slots), [1, 1, 2, 3, 3, 6]);
     }
 
     #[test]

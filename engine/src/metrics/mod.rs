@@ -148,18 +148,5 @@ impl Metrics {
 
 /// Returns the name of an outcome: `ok`, or the kind of the error.
 fn outcome_name(outcome: Option<ErrorKind>) -> &'static str {
-    let Some(kind) = outcome else { return "ok" };
-    match kind {
-        ErrorKind::InvalidQuery => "invalid_query",
-        ErrorKind::NotFound => "not_found",
-        ErrorKind::AlreadyExists => "already_exists",
-        ErrorKind::Unauthenticated => "unauthenticated",
-        ErrorKind::PermissionDenied => "permission_denied",
-        ErrorKind::Unsupported => "unsupported",
-        ErrorKind::SiteUnavailable => "site_unavailable",
-        ErrorKind::DeadlineExceeded => "deadline_exceeded",
-        ErrorKind::ResourceExhausted => "resource_exhausted",
-        ErrorKind::Cancelled => "cancelled",
-        ErrorKind::Internal => "internal",
-    }
+    outcome.map_or("ok", ErrorKind::name)
 }

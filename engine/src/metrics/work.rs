@@ -11,22 +11,6 @@ use super::histogram::Histogram;
 use super::{Metrics, Span, SpanKind, WorkMetrics, outcome_name};
 use crate::ErrorKind;
 
-/// The outcomes that are counted from the start, so that a monitoring system sees the first error as a change.
-const OUTCOMES: [Option<ErrorKind>; 12] = [
-    None,
-    Some(ErrorKind::InvalidQuery),
-    Some(ErrorKind::NotFound),
-    Some(ErrorKind::AlreadyExists),
-    Some(ErrorKind::Unauthenticated),
-    Some(ErrorKind::PermissionDenied),
-    Some(ErrorKind::Unsupported),
-    Some(ErrorKind::SiteUnavailable),
-    Some(ErrorKind::DeadlineExceeded),
-    Some(ErrorKind::ResourceExhausted),
-    Some(ErrorKind::Cancelled),
-    Some(ErrorKind::Internal),
-];
-
 /// The kind of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WorkKind {
@@ -74,7 +58,9 @@ pub(crate) struct Queued<'a> {
 
 impl Default for WorkCounters {
     fn default() -> Self {
-        let ended = OUTCOMES.into_iter().map(|outcome| (outcome_name(outcome), 0)).collect();
+        // All outcomes are counted from the start, so that a monitoring system sees the first error as a change.
+        let outcomes = std::iter::once(None).chain(ErrorKind::ALL.map(Some));
+        let ended = outcomes.map(|outcome| (outcome_name(outcome), 0)).collect();
         Self {
             active: AtomicU64::new(0),
             queued: AtomicU64::new(0),
@@ -229,6 +215,6 @@ mod tests {
 
     #[test]
     fn each_outcome_has_a_name_of_its_own() {
-        assert_eq!(WorkCounters::default().read().ended.len(), OUTCOMES.len());
+        assert_eq!(WorkCounters::default().read().ended.len(), 1 + ErrorKind::ALL.len());
     }
 }

@@ -26,9 +26,9 @@ pub(super) struct Routes<'a> {
     pub(super) is_fragment: bool,
 }
 
-/// The share of some rows' inputs that a site owns.
+/// The part of some rows' inputs that a site owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Share {
+pub(super) enum Owned {
     /// The site owns no input.
     None,
     /// The site owns some of the inputs.
@@ -37,8 +37,8 @@ pub(super) enum Share {
     Whole,
 }
 
-impl Share {
-    /// True if a site with this share may send the rows to `receiver`.
+impl Owned {
+    /// True if a site that owns this part may send the rows to `receiver`.
     ///
     /// No node works for others alone: a site sends only rows that it owns, or that it joins with rows that it owns. To
     /// a peer it sends only rows that it owns alone, so that no owner fetches rows in order to send them on.
@@ -61,15 +61,15 @@ impl Routes<'_> {
 
     /// Returns the link for rows from one site to another; `None` if the rows must not take this route.
     ///
-    /// `share` is the part of their inputs that the sender owns. `domains` returns the domains of the inputs.
+    /// `owned` is the part of their inputs that the sender owns. `domains` returns the domains of the inputs.
     pub(super) fn link<'d, D: IntoIterator<Item = &'d DomainName>>(
         &self,
         from: &SiteChoice,
         to: &SiteChoice,
-        share: Share,
+        owned: Owned,
         domains: impl FnOnce() -> D,
     ) -> Option<Link> {
-        if !share.may_send(to) {
+        if !owned.may_send(to) {
             return None;
         }
         match (from, to) {

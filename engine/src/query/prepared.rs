@@ -182,11 +182,11 @@ impl Prepared {
         self.enter(parameters, Entry::InLine).await
     }
 
-    /// As [`Prepared::execute`], for rows that no client has requested yet. The query does not wait for a place, and
-    /// leaves about half of the places to other queries.
+    /// As [`Prepared::execute`], for rows that no client has requested yet. The query does not wait for a slot, and
+    /// leaves about half of the slots to other queries.
     ///
     /// # Errors
-    /// As [`Prepared::execute`]; `ResourceExhausted` if there is no place.
+    /// As [`Prepared::execute`]; `ResourceExhausted` if there is no free slot.
     pub async fn execute_speculatively(&self, parameters: &[ScalarValue]) -> Result<QueryStream> {
         self.enter(parameters, Entry::Speculative).await
     }

@@ -1,4 +1,4 @@
-//! The state that the sessions of one engine share: the mesh, the limits, and the threads, places and memory of
+//! The state that the sessions of one engine share: the mesh, the limits, and the threads, slots and memory of
 //! queries.
 
 use std::sync::Arc;

@@ -27,7 +27,7 @@ pub(crate) struct RunningQuery {
     pub(crate) started: SystemTime,
     /// The progress of the query, once it runs.
     pub(crate) progress: OnceLock<ProgressHandle>,
-    /// The memory of the query, once it has a place.
+    /// The memory of the query, once it has a slot.
     pub(crate) memory: OnceLock<RunningMemory>,
     /// The signal that stops the query.
     pub(crate) stop: Stop,
@@ -35,7 +35,7 @@ pub(crate) struct RunningQuery {
     pub(crate) work: Arc<Work>,
 }
 
-/// The memory of a query that has a place.
+/// The memory of a query that has a slot.
 #[derive(Debug)]
 pub(crate) struct RunningMemory {
     pub(crate) pool: Arc<dyn MemoryPool>,

@@ -23,7 +23,7 @@ mod tokens;
 use passwords::Passwords;
 pub use passwords::hash_password;
 pub(crate) use peer::CallOrigin;
-use throttle::{Attempt, Throttle};
+use throttle::{LoginAttempt, Throttle};
 use tokens::Tokens;
 pub(crate) use tokens::is_jwt;
 #[cfg(test)]
@@ -128,7 +128,7 @@ impl Authenticator {
 
     async fn check_password(
         &self,
-        attempt: &mut Attempt,
+        attempt: &mut LoginAttempt,
         user: &str,
         password: String,
         peer: &CallOrigin,
@@ -136,7 +136,7 @@ impl Authenticator {
         if self.passwords.is_empty() {
             return Err(match self.ways().is_empty() && self.anonymous {
                 true => unauthenticated("this node has no users: connect without user and password"),
-                false => self.refusal("has no passwords"),
+                false => self.refusal("accepts no passwords"),
             });
         }
         let turn = loop {

@@ -80,7 +80,7 @@ impl Delegations {
     fn asker_at(&self, caller: &Identity, ticket: &FragmentTicket, purpose: Purpose, now: u64) -> Result<Asker> {
         let sender = caller.principal.name();
         if !caller.node {
-            return Err(denied(format!("`{sender}` may not send fragments: it is not marked as a node here")));
+            return Err(denied(format!("`{sender}` may not send fragments: it is not a user with `node: true`")));
         }
         if self.trusted.is_empty() {
             let principal = caller.principal.clone().with_admin(false);
@@ -172,7 +172,7 @@ impl Delegations {
     fn vouched(&self, token: &str, now: u64) -> Result<Claims> {
         let (_, claims): (_, Claims) = self.believed(token, LOGIN_TYPE, now)?;
         if claims.sub != claims.iss {
-            return Err(denied(format!("node `{}` cannot log in as another", claims.iss)));
+            return Err(denied(format!("node `{}` cannot log in as another principal", claims.iss)));
         }
         Ok(claims)
     }
@@ -234,7 +234,7 @@ impl Signed for IdentityClaims {
 fn in_time(claims: &Claims, now: u64) -> Result<()> {
     let Claims { iss, iat, exp, .. } = claims;
     if exp.checked_sub(*iat).is_none_or(|life| life > MAX_LIFE) {
-        return Err(denied(format!("the token of node `{iss}` is valid for more than {MAX_LIFE} s, or never")));
+        return Err(denied(format!("the token of node `{iss}` must be valid for at most {MAX_LIFE} s")));
     }
     if now > exp.saturating_add(SKEW) {
         return Err(denied(format!(

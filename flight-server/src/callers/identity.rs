@@ -45,7 +45,7 @@ pub(super) fn principal_name(name: &str) -> Result<&str> {
         )));
     }
     if name == Principal::anonymous().name() {
-        return Err(unauthenticated(format!("`{name}` is the name of principals without a name")));
+        return Err(unauthenticated(format!("the name `{name}` is reserved for callers without a login")));
     }
     if name.starts_with(NODE) || name.starts_with("group:") {
         return Err(unauthenticated(format!(

@@ -22,7 +22,7 @@ use super::handler::{CallContext, Handler, Head, PutAnswer};
 use super::message::Message;
 use super::request::{descriptor, ticket};
 use super::upload::Upload;
-use crate::failure::{arrow, invalid, refuse, refuse_administrator};
+use crate::failure::{arrow, invalid, refuse, refuse_unknown};
 use crate::listener::AbortFlag;
 
 /// The calls of Flight, answered by a [`Handler`].
@@ -55,7 +55,7 @@ impl<H: Handler> Dispatch<H> {
     async fn open<M>(&self, call: &str, request: Call<M>) -> Result<(H::Caller, M), Status> {
         let (headers, extensions, message) = request.into_parts();
         let head = Head { headers, extensions };
-        let caller = self.handler.identify(&head).await.map_err(|e| refuse(&e, call, "unknown", None))?;
+        let caller = self.handler.identify(&head).await.map_err(|e| refuse_unknown(&e, call))?;
         Ok((caller, message))
     }
 }
@@ -70,7 +70,8 @@ fn close<T>(call: &str, caller: &impl CallContext, outcome: Result<T>) -> Result
             Ok(response)
         }
         Err(error) => {
-            let mut status = refuser(caller)(&error, call, caller.name(), caller.trace().as_deref());
+            let trace = caller.trace();
+            let mut status = refuse(&error, call, caller.name(), caller.is_administrator(), trace.as_deref());
             caller.mark(status.metadata_mut());
             Err(status)
         }
@@ -82,13 +83,8 @@ fn statuses<T: Send + 'static>(
     caller: &impl CallContext,
     items: impl Stream<Item = Result<T>> + Send + 'static,
 ) -> Statuses<T> {
-    let (who, trace, refuse) = (caller.name().to_owned(), caller.trace(), refuser(caller));
-    items.map(move |item| item.map_err(|e| refuse(&e, call, &who, trace.as_deref()))).boxed()
-}
-
-/// Returns the function that turns the errors of a caller's calls into statuses.
-fn refuser(caller: &impl CallContext) -> fn(&Error, &str, &str, Option<&str>) -> Status {
-    if caller.is_administrator() { refuse_administrator } else { refuse }
+    let (who, is_administrator, trace) = (caller.name().to_owned(), caller.is_administrator(), caller.trace());
+    items.map(move |item| item.map_err(|e| refuse(&e, call, &who, is_administrator, trace.as_deref()))).boxed()
 }
 
 #[tonic::async_trait]
@@ -106,7 +102,7 @@ impl<H: Handler> FlightService for Dispatch<H> {
         request: Call<Streaming<HandshakeRequest>>,
     ) -> Result<Response<Self::HandshakeStream>, Status> {
         let (headers, extensions, messages) = request.into_parts();
-        let refused = |e: Error| refuse(&e, "Handshake", "unknown", None);
+        let refused = |e: Error| refuse_unknown(&e, "Handshake");
         let token = self.handler.log_in(&Head { headers, extensions }, messages.boxed()).await.map_err(refused)?;
         let mut bearer = AsciiMetadataValue::try_from(format!("Bearer {token}"))
             .map_err(|e| refused(Error::new(ErrorKind::Internal, "the token does not fit a header").with_source(e)))?;

@@ -26,7 +26,7 @@ use tonic_prost::ProstCodec;
 use super::calls::{Dispatch, Statuses};
 use super::handler::Handler;
 use super::message::Message;
-use crate::failure::{invalid, refuse};
+use crate::failure::{invalid, refuse_unknown};
 
 const DO_GET: &str = "/arrow.flight.protocol.FlightService/DoGet";
 
@@ -101,7 +101,7 @@ where
     let (head, body) = request.into_parts();
     let decoder = ProstCodec::<Ticket, Ticket>::default().decoder();
     let ticket = Streaming::new_request(decoder, body, None, Some(limit)).message().await?;
-    let ticket = ticket.ok_or_else(|| refuse(&invalid("the call has no ticket"), "DoGet", "unknown", None))?;
+    let ticket = ticket.ok_or_else(|| refuse_unknown(&invalid("the call has no ticket"), "DoGet"))?;
     let request = Request::from_parts(MetadataMap::from_headers(head.headers), head.extensions, ticket);
     let (metadata, messages, _) = dispatch.messages(request).await?.into_parts();
     let mut response = http::Response::new(Body::new(Pieces { messages, waiting: VecDeque::new(), ended: false }));
@@ -138,7 +138,7 @@ impl http_body::Body for Pieces {
             match ready!(self.messages.poll_next_unpin(cx)) {
                 Some(Ok(message)) => match message.pieces() {
                     Some(pieces) => self.waiting = pieces,
-                    None => break refuse(&message_too_large(), "DoGet", "unknown", None),
+                    None => break refuse_unknown(&message_too_large(), "DoGet"),
                 },
                 Some(Err(status)) => break status,
                 None => break Status::ok(""),

@@ -1,5 +1,5 @@
 //! Uploads that the client aborts. The codec reports a client's cancel as a clean end of the request, so half of an
-//! upload would pass for the whole. [`Watched`] records whether the body of a request ended with an error.
+//! upload would pass for the whole. [`WithAbortFlag`] records whether the body of a request ended with an error.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tonic::body::Body;
 use tonic::codegen::{Service, StdError, http};
 use tonic::server::NamedService;
 
-/// A flag in the extensions of a request. [`Watched`] sets the flag when the body of the request ends with an error.
+/// A flag in the extensions of a request. [`WithAbortFlag`] sets the flag when the request's body ends with an error.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AbortFlag(Arc<AtomicBool>);
 
@@ -25,9 +25,9 @@ impl AbortFlag {
 
 /// A service whose requests carry an [`AbortFlag`].
 #[derive(Clone, Debug)]
-pub(crate) struct Watched<S>(pub(crate) S);
+pub(crate) struct WithAbortFlag<S>(pub(crate) S);
 
-impl<S, B> Service<http::Request<B>> for Watched<S>
+impl<S, B> Service<http::Request<B>> for WithAbortFlag<S>
 where
     S: Service<http::Request<Body>>,
     B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -43,22 +43,22 @@ where
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let aborted = AbortFlag::default();
-        let mut request = request.map(|body| Body::new(WatchedBody { body: Box::pin(body), aborted: aborted.clone() }));
+        let mut request = request.map(|body| Body::new(FlaggedBody { body: Box::pin(body), aborted: aborted.clone() }));
         request.extensions_mut().insert(aborted);
         self.0.call(request)
     }
 }
 
-impl<S: NamedService> NamedService for Watched<S> {
+impl<S: NamedService> NamedService for WithAbortFlag<S> {
     const NAME: &'static str = S::NAME;
 }
 
-struct WatchedBody<B> {
+struct FlaggedBody<B> {
     body: Pin<Box<B>>,
     aborted: AbortFlag,
 }
 
-impl<B: http_body::Body> http_body::Body for WatchedBody<B> {
+impl<B: http_body::Body> http_body::Body for FlaggedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 

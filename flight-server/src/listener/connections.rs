@@ -45,7 +45,7 @@ pub(crate) struct Connection {
     login_timeout: Duration,
     /// The end of the time to authenticate; `None` once somebody has authenticated.
     timer: Option<Pin<Box<Sleep>>>,
-    _place: Place,
+    _guard: OpenGuard,
 }
 
 /// The facts about a connection that its requests have in their extensions.
@@ -63,9 +63,9 @@ struct UseOfConnection {
     newest: Mutex<Instant>,
 }
 
-/// A place among the open connections.
+/// A guard that counts a connection as open until it is dropped.
 #[derive(Debug)]
-struct Place {
+struct OpenGuard {
     connections: Arc<Connections>,
     network: IpAddr,
 }
@@ -96,7 +96,12 @@ impl Connections {
             let total = open.total;
             drop(open);
             if warns {
-                tracing::warn!(%address, of_address, total, "too many connections: closing new ones");
+                tracing::warn!(
+                    %address,
+                    of_address,
+                    total,
+                    "too many connections: closing new ones (limits.connections, limits.connections_per_address)"
+                );
             }
             return None;
         }
@@ -109,12 +114,12 @@ impl Connections {
             info: ConnectionInfo { address, use_of: Arc::new(use_of) },
             login_timeout: self.login_timeout,
             timer: Some(Box::pin(sleep(self.login_timeout))),
-            _place: Place { connections: self.clone(), network },
+            _guard: OpenGuard { connections: self.clone(), network },
         })
     }
 }
 
-impl Drop for Place {
+impl Drop for OpenGuard {
     fn drop(&mut self) {
         let mut open = lock(&self.connections.open);
         open.total -= 1;

@@ -6,7 +6,7 @@ mod incoming;
 mod request_size;
 mod tls;
 
-pub(crate) use aborted_uploads::{AbortFlag, Watched};
+pub(crate) use aborted_uploads::{AbortFlag, WithAbortFlag};
 pub use connections::Connections;
 pub(crate) use connections::{ConnectionInfo, network, note_request};
 pub(crate) use incoming::{encrypted, plain};

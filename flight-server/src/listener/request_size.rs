@@ -9,7 +9,7 @@ use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
 use tonic::{Code, Status};
 
-use crate::failure::refuse;
+use crate::failure::refuse_unknown;
 
 /// A service whose requests are bounded in size.
 #[derive(Clone, Debug)]
@@ -66,11 +66,11 @@ where
             let code = response.headers().get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
             // Only the codec uses this code, for a message over its limit.
             if code == Some(Code::OutOfRange) {
-                return Ok(refuse(&too_large(limit), &call, "unknown", None).into_http());
+                return Ok(refuse_unknown(&too_large(limit), &call).into_http());
             }
             match Status::from_header_map(response.headers()) {
                 Some(status) if is_undecodable(&status) => {
-                    Ok(refuse(&undecodable(status.message()), &call, "unknown", None).into_http())
+                    Ok(refuse_unknown(&undecodable(status.message()), &call).into_http())
                 }
                 _ => Ok(response),
             }

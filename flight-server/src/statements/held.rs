@@ -23,7 +23,7 @@ use crate::rows::Strings;
 const ABANDONED: Duration = Duration::from_secs(60);
 /// The largest size of one principal's statements, in bytes.
 const MOST_BYTES: usize = 256 << 20;
-/// The share of a principal's places that is freed at once when all are taken.
+/// A principal with too many statements loses the allowed number divided by this one at once.
 const AT_A_TIME: usize = 16;
 /// The bytes that a planned statement takes for each byte of its text.
 const PLANNED: usize = 16;

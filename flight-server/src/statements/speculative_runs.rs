@@ -161,7 +161,7 @@ mod tests {
         let stale = started(&runs, rows(), &stop);
         stale.cancel();
         assert!(stale.rows().await.is_none());
-        let refused = async { Err(Error::new(ErrorKind::ResourceExhausted, "no place")) };
+        let refused = async { Err(Error::new(ErrorKind::ResourceExhausted, "no slot")) };
         assert!(started(&runs, refused, &stop).rows().await.is_none());
         let failed = async { Err(Error::new(ErrorKind::SiteUnavailable, "down")) };
         assert!(started(&runs, failed, &stop).rows().await.is_some_and(|rows| rows.is_err()));

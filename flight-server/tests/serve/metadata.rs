@@ -15,7 +15,7 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn generic_tools_find_the_methods() {
+async fn reflection_lists_the_methods() {
     let node = Node::sales().await;
     let mut reflection = ServerReflectionClient::new(node.channel().await);
     let ask = |request| ServerReflectionRequest { host: String::new(), message_request: Some(request) };
@@ -54,7 +54,7 @@ async fn in_session(node: &Node) -> FlightSqlServiceClient<Channel> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_ways_to_ask_for_columns_agree() {
+async fn all_requests_for_columns_agree() {
     let node = Node::sales().await;
     let mut client = node.sql_client().await;
     for sql in [
@@ -85,7 +85,7 @@ async fn all_ways_to_ask_for_columns_agree() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_statement_keeps_the_form_that_it_was_announced_in() {
+async fn a_statement_keeps_its_announced_schema() {
     let node = Node::sales().await;
     let mut client = in_session(&node).await;
     let sql = "SELECT note FROM sales.orders.orders WHERE id = 7";

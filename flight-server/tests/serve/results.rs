@@ -62,7 +62,7 @@ impl Connection {
 const MANY: &str = "SELECT value, value * 2 AS twice FROM generate_series(1, 3000000)";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_result_comes_in_as_many_parts_as_are_asked_for() {
+async fn a_result_has_as_many_parts_as_requested() {
     let node = Node::sales().await;
     let mut connection = Connection::to(&node).await;
     let one = connection.client.get_flight_info(connection.with(query(MANY))).await.unwrap().into_inner();
@@ -93,7 +93,7 @@ async fn a_result_comes_in_as_many_parts_as_are_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_polled_query_tells_how_far_it_is() {
+async fn a_polled_query_reports_its_progress() {
     let node = Node::sales().await;
     let mut connection = Connection::to(&node).await;
     let (mut descriptor, mut polls, mut seen) = (query(MANY), 0, 0);
@@ -130,7 +130,7 @@ async fn a_polled_query_tells_how_far_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rows_are_compressed_where_the_session_asks() {
+async fn rows_are_compressed_if_the_session_requests_it() {
     let node = Node::sales().await;
     let mut connection = Connection::to(&node).await;
     let mut bytes = vec![];
@@ -148,7 +148,7 @@ async fn rows_are_compressed_where_the_session_asks() {
 
 /// A connection that is cut off says nothing: what it had asked for ends all the same, within a second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_vanishes_leaves_nothing_running() {
+async fn a_client_that_disconnects_leaves_nothing_running() {
     let engine = Engine::builder().local_domain(sales()).build().unwrap();
     let node = Node::start(engine.clone(), options()).await;
     let mut connection = Connection::to(&node).await;
@@ -175,7 +175,7 @@ async fn a_client_that_vanishes_leaves_nothing_running() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn handles_of_parts_that_make_no_sense_are_refused() {
+async fn invalid_handles_of_parts_are_refused() {
     let node = Node::sales().await;
     let mut connection = Connection::to(&node).await;
     let info = connection.client.get_flight_info(connection.with(query(MANY))).await.unwrap().into_inner();
@@ -195,7 +195,7 @@ async fn handles_of_parts_that_make_no_sense_are_refused() {
 
 /// The codec takes a client's cancel for the end of what it sends: half of an upload must not pass for the whole.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_that_breaks_off_leaves_nothing() {
+async fn an_aborted_upload_leaves_nothing() {
     use arrow_flight::encode::FlightDataEncoderBuilder;
     use arrow_flight::sql::{
         CommandStatementIngest, ProstMessageExt, TableDefinitionOptions, TableExistsOption, TableNotExistOption,

@@ -59,7 +59,7 @@ impl NodeConfig {
             Some(domain) if domain.as_str().is_empty() => check.report("/domain", "a domain needs a name"),
             Some(_) => check.folder("/products", self.products.as_deref()),
             None if self.products.is_some() => {
-                check.report("/products", "products belong to a domain; name it in `domain`");
+                check.report("/products", "products belong to a domain: set `domain`");
             }
             None => {}
         }
@@ -73,7 +73,7 @@ impl NodeConfig {
             check.file("/tls/key", Some(&tls.key));
             check.file("/tls/client_ca", tls.client_ca.as_deref());
             if tls.client_certificate.is_some() && tls.client_ca.is_none() {
-                check.report("/tls/client_certificate", "needs `client_ca`, whose certificates are taken");
+                check.report("/tls/client_certificate", "needs `client_ca`, the authority of these certificates");
             }
         }
         if let Some(admin) = &self.admin {
@@ -96,21 +96,25 @@ impl NodeConfig {
         }
         self.shares.check(check);
         if let Some(Err(e)) = self.log.as_deref().map(tracing_subscriber::EnvFilter::try_new) {
-            check.report("/log", &format!("is no filter for logs: {e}"));
+            check.report("/log", &format!("expected a filter such as `info` or `warn,portolan=debug`: {e}"));
         }
     }
 
     fn check_access(&self, check: &mut Check<'_>) {
         if let Err(e) = self.listen.to_socket_addrs() {
-            check.report("/listen", &format!("`{}` is no address and port to listen on: {e}", self.listen));
+            check
+                .report("/listen", &format!("expected an address and a port to listen on, got `{}`: {e}", self.listen));
         } else if !self.knows_anybody() && !self.allows_anonymous() {
             check.report(
                 "/listen",
-                "nobody could log in: beyond loopback a node needs `users`, `tokens`, `tls.client_ca` or \
-                 `trusted_nodes`, or `anonymous: true` to let everybody in",
+                "nobody could log in: a node that listens beyond loopback needs `users`, `tokens`, `tls.client_ca` or \
+                 `trusted_nodes`, or `anonymous: true` to accept callers without a login",
             );
         } else if self.tls.is_none() && !self.allow_plaintext && !self.is_on_loopback() {
-            check.report("/listen", "beyond loopback a node needs `tls`, or `allow_plaintext: true` to go without");
+            check.report(
+                "/listen",
+                "a node that listens beyond loopback needs `tls`, or `allow_plaintext: true` to serve without TLS",
+            );
         }
         self.check_users(check);
         tokens::check(&self.tokens, check);
@@ -120,7 +124,7 @@ impl NodeConfig {
         let mut names = BTreeSet::new();
         for (i, user) in self.users.iter().enumerate() {
             if user.name.is_empty() || (user.password_hash.is_some() && user.name.contains(':')) {
-                check.report(&format!("/users/{i}/name"), "a user's name is not empty and has no colon");
+                check.report(&format!("/users/{i}/name"), "expected a name that is not empty and has no colon");
             }
             let groups = user.groups.iter().chain(user.attributes.keys()).chain(user.attributes.values().flatten());
             if !std::iter::once(&user.name).chain(groups).all(|text| is_printable(text)) {
@@ -128,16 +132,16 @@ impl NodeConfig {
                 check.report(&format!("/users/{i}"), message);
             }
             if !names.insert(&user.name) {
-                check.report(&format!("/users/{i}/name"), &format!("the user `{}` is there twice", user.name));
+                check.report(&format!("/users/{i}/name"), &format!("the user `{}` is listed twice", user.name));
             }
             match &user.password_hash {
                 Some(hash) if PasswordHash::new(hash.reveal()).is_err() => check.report(
                     &format!("/users/{i}/password_hash"),
-                    "is no password hash; `portolan hash-password` makes one",
+                    "is not a password hash: `portolan hash-password` prints one",
                 ),
                 None if !self.asks_for_certificates() => check.report(
                     &format!("/users/{i}"),
-                    "a user needs `password_hash`, unless `tls.client_ca` lets it show a certificate",
+                    "a user needs `password_hash`, unless users authenticate with certificates (`tls.client_ca`)",
                 ),
                 _ => {}
             }
@@ -153,10 +157,10 @@ impl NodeConfig {
                 Ok(_) => self.check_plaintext(peer, &at("url"), check),
             }
             if !urls.insert(&peer.url) {
-                check.report(&at("url"), &format!("the peer {} is there twice", peer.url));
+                check.report(&at("url"), &format!("the peer {} is listed twice", peer.url));
             }
             if peer.password.is_some() && peer.password_env.is_some() {
-                check.report(&at("password_env"), "give the password itself or the variable that holds it, not both");
+                check.report(&at("password_env"), "set `password` or `password_env`, not both");
             }
             if peer.user.is_some() && peer.password.is_none() && peer.password_env.is_none() {
                 check.report(&at("user"), "a user needs `password` or `password_env`");
@@ -167,7 +171,7 @@ impl NodeConfig {
                 check.report(&at("password_env"), &format!("the environment has no variable `{variable}`"));
             }
             if peer.cert.is_some() != peer.key.is_some() {
-                check.report(&at("cert"), "`cert` and `key` go together");
+                check.report(&at("cert"), "`cert` and `key` must be set together");
             }
             check.file(&at("ca"), peer.ca.as_deref());
             check.file(&at("cert"), peer.cert.as_deref());

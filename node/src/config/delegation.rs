@@ -97,7 +97,7 @@ impl<'de> Visitor<'de> for Names {
         let mut names = BTreeSet::new();
         while let Some(name) = seq.next_element::<String>()? {
             if name.is_empty() {
-                return Err(A::Error::custom("a name is not empty"));
+                return Err(A::Error::custom("a name must not be empty"));
             }
             names.insert(name);
         }
@@ -186,18 +186,21 @@ impl NodeConfig {
 
     pub(super) fn check_delegation(&self, check: &mut Check<'_>) {
         if self.node.name.is_some() != self.node.key.is_some() {
-            check.report("/node", "a node that signs has a `name` and a `key`; `portolan node-key` makes one");
+            check.report("/node", "a node that signs needs a `name` and a `key`: `portolan node-key` creates a key");
         } else if let Err(e) = self.identity() {
             check.report("/node/key", &e.owner_chain());
         }
         for (i, audience) in self.node.audiences.iter().enumerate() {
             if audience.is_empty() {
-                check.report(&format!("/node/audiences/{i}"), "is empty: any text that peers name in `audience`");
+                check.report(
+                    &format!("/node/audiences/{i}"),
+                    "expected the text that peers set as `audience`, got an empty string",
+                );
             }
         }
         for (i, node) in self.trusted_nodes.iter().enumerate() {
             if !portolan_connectors::node::token::is_node_name(&node.name) {
-                let message = "a node's name has letters, digits, `.`, `-` and `_`, at most 128 of them";
+                let message = "expected at most 128 letters, digits, `.`, `-` and `_`";
                 check.report(&format!("/trusted_nodes/{i}/name"), message);
             }
             if let Err(e) = node.key.load() {
@@ -205,7 +208,7 @@ impl NodeConfig {
             }
             if let Some(other) = node.other_node() {
                 let message =
-                    format!("`{other}` is another node; a node can act for itself only, as `node:{}`", node.name);
+                    format!("`{other}` is another node: a node can act only for itself, as `node:{}`", node.name);
                 check.report(&format!("/trusted_nodes/{i}/may_act_for"), &message);
             }
         }
@@ -213,13 +216,13 @@ impl NodeConfig {
             if !self.trusted_nodes.is_empty() {
                 check.report(
                     "/trusted_nodes",
-                    "where others reach this node is not known from `listen`: give its URLs in `node.audiences`",
+                    "`listen` does not tell how other nodes reach this node: list its URLs in `node.audiences`",
                 );
             } else {
                 check.report(
                     "/listen",
-                    "`listen` does not say where others reach this node: give its URLs in `node.audiences`, for which \
-                     the node signs the catalog of its domain",
+                    "`listen` does not tell how other nodes reach this node: list its URLs in `node.audiences`, for \
+                     which the node signs the catalog of its domain",
                 );
             }
         }

@@ -78,7 +78,7 @@ impl AdminConfig {
     /// Reports an address that cannot be used.
     pub(super) fn check(&self, check: &mut Check<'_>) {
         let at = "/admin/listen";
-        match self.listen.to_socket_addrs().map(|mut addresses| addresses.all(|address| address.ip().is_loopback())) {
+        match is_on_loopback(&self.listen) {
             Err(e) => {
                 check.report(at, &format!("expected an address and a port to listen on, got `{}`: {e}", self.listen));
             }
@@ -90,4 +90,12 @@ impl AdminConfig {
             Ok(_) => {}
         }
     }
+}
+
+/// True if each address that `listen` stands for is on loopback.
+///
+/// # Errors
+/// A text that is no address and port, or a name that cannot be resolved.
+pub(super) fn is_on_loopback(listen: &str) -> std::io::Result<bool> {
+    Ok(listen.to_socket_addrs()?.all(|address| address.ip().is_loopback()))
 }

@@ -28,7 +28,7 @@ pub struct SharesConfig {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShareConfig {
-    /// The number of places for each place of a principal with weight 1.
+    /// The number of slots for each slot of a principal with weight 1, and the number of thread pools, at most four.
     pub weight: Option<u32>,
     /// Queries at once.
     pub concurrent_queries: Option<usize>,

@@ -195,8 +195,8 @@ fn everything_that_is_wrong_is_said_at_once() {
     .unwrap_err();
     let starts = [
         "node.yaml:3: products: cannot read the folder missing",
-        "node.yaml:2: listen: `nowhere` is no address",
-        "node.yaml:12: users[0].password_hash: is no password hash",
+        "node.yaml:2: listen: expected an address and a port to listen on, got `nowhere`",
+        "node.yaml:12: users[0].password_hash: is not a password hash",
         "node.yaml:5: peers[0].url: ",
         "node.yaml:7: peers[1].ca: cannot read ca.pem",
         "node.yaml:9: tls.cert: cannot read c.pem",

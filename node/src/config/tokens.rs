@@ -123,21 +123,24 @@ pub(super) fn check(tokens: &[TokenConfig], check: &mut Check<'_>) {
     for (i, token) in tokens.iter().enumerate() {
         let at = |field: &str| format!("/tokens/{i}/{field}");
         if token.issuer.is_empty() {
-            check.report(&at("issuer"), "an issuer is what tokens have as `iss`, and not empty");
+            check.report(&at("issuer"), "expected the `iss` of the tokens, got an empty string");
         }
         if !names.insert(&token.issuer) {
-            check.report(&at("issuer"), &format!("the issuer `{}` is there twice", token.issuer));
+            check.report(&at("issuer"), &format!("the issuer `{}` is listed twice", token.issuer));
         }
         let audience = token.audience.texts();
         if audience.is_empty() || audience.iter().any(String::is_empty) {
-            check.report(&at("audience"), "name this node as tokens do in `aud`: tokens for others must not be taken");
+            check.report(
+                &at("audience"),
+                "expected the `aud` of tokens for this node, because tokens for other services are refused",
+            );
         }
         if let Err(e) = token.issuer() {
             check.report(&at("jwks"), &e.chain());
         }
         check.file(&at("jwks"), token.jwks.path());
         if token.skew.is_some_and(|length| length.0 > MAX_SKEW) {
-            check.report(&at("skew"), "clocks may differ by 10 minutes at most");
+            check.report(&at("skew"), "must be at most 10 minutes");
         }
         if token.jwks_interval.is_some_and(|length| length.0 < MIN_INTERVAL) {
             check.report(&at("jwks_interval"), "must be at least 1s");

@@ -2,18 +2,20 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use portolan_node::{Error, Result};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStdout};
 
 use super::START_TIMEOUT;
 
 /// The time that a node has to stop before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// The name of a node's log in its folder.
+const LOG: &str = "log";
 /// The number of lines of a node's log that an error shows.
 const LOG_LINES: usize = 15;
 
@@ -87,7 +89,7 @@ impl NodeProcess {
     /// A signal that cannot be sent.
     pub async fn signal(&self, name: &str) -> Result<()> {
         let arguments = [format!("-{name}"), self.pid.to_string()];
-        match Command::new("kill").args(&arguments).status().await {
+        match tokio::process::Command::new("kill").args(&arguments).status().await {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(self.error(&format!("did not get the signal {name}: `kill` ended with {status}"))),
             Err(e) => Err(self.error(&format!("did not get the signal {name}")).with_source(e)),
@@ -123,20 +125,8 @@ impl NodeProcess {
     }
 
     pub(super) fn spawn(program: &Path, domain: Option<&'static str>, home: &Path, config: &Value) -> Result<Self> {
-        // JSON is YAML, too.
-        let file = home.join("node.yaml");
-        fs::write(&file, config.to_string()).map_err(|e| Error::output(file.display(), e))?;
-        let log = home.join("log");
-        let stderr = File::options().create(true).append(true).open(&log);
-        let stderr = stderr.map_err(|e| Error::output(log.display(), e))?;
-        let mut command = Command::new(program);
-        command
-            .args(["serve", "--exit-with-stdin", "--config"])
-            .arg(&file)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(stderr)
-            .kill_on_drop(true);
+        let mut command = tokio::process::Command::from(serve_command(Command::new(program), home, config)?);
+        command.kill_on_drop(true);
         // Ctrl-C on the terminal is for the prompt, not for the nodes.
         #[cfg(unix)]
         command.process_group(0);
@@ -144,7 +134,7 @@ impl NodeProcess {
             command.spawn().map_err(|e| Error::failed(format!("cannot start {}", program.display())).with_source(e))?;
         let stdout = child.stdout.take().map(BufReader::new);
         let pid = child.id().unwrap_or_default();
-        Ok(Self { domain, url: String::new(), admin: None, pid, child, _stdout: stdout, log })
+        Ok(Self { domain, url: String::new(), admin: None, pid, child, _stdout: stdout, log: home.join(LOG) })
     }
 
     pub(super) async fn wait_until_ready(&mut self, deadline: Instant) -> Result<(), StartError> {
@@ -192,4 +182,22 @@ impl NodeProcess {
             }
         }
     }
+}
+
+/// Adds the arguments to `command`, which starts `portolan`, that run a node with this config. Writes the config to
+/// `home`. The node appends to `log` in `home`, reports its address on the standard output, and ends with its standard
+/// input.
+///
+/// # Errors
+/// Files that cannot be written.
+pub fn serve_command(mut command: Command, home: &Path, config: &Value) -> Result<Command> {
+    // JSON is YAML, too.
+    let file = home.join("node.yaml");
+    fs::write(&file, config.to_string()).map_err(|e| Error::output(file.display(), e))?;
+    let log = home.join(LOG);
+    let stderr = File::options().create(true).append(true).open(&log);
+    let stderr = stderr.map_err(|e| Error::output(log.display(), e))?;
+    command.args(["serve", "--exit-with-stdin", "--config"]).arg(file);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
+    Ok(command)
 }

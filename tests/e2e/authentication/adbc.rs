@@ -13,7 +13,7 @@ use super::{Key, Provider, assert_no_secret, node};
 const SCRIPT: &str = include_str!("../clients/adbc_tokens.py");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn adbc_shows_tokens_and_a_certificate() {
+async fn adbc_authenticates_with_tokens_and_a_certificate() {
     within(590, async {
         let Some(python) = tokio::task::spawn_blocking(python).await.unwrap() else { return };
         let folder = tempfile::tempdir().unwrap();

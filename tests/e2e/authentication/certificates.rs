@@ -49,7 +49,7 @@ pub fn tls((cert, key): &Files, ca: &Path, client_certificate: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_names_its_principal() {
+async fn a_client_certificate_identifies_a_principal() {
     within(180, async {
         let folder = tempfile::tempdir().unwrap();
         let (ours, theirs) = (authority(), authority());
@@ -93,7 +93,7 @@ async fn a_certificate_names_its_principal() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_is_known_by_its_certificate() {
+async fn a_client_certificate_identifies_a_node() {
     within(180, async {
         let folder = tempfile::tempdir().unwrap();
         let ours = authority();
@@ -123,7 +123,7 @@ async fn a_node_is_known_by_its_certificate() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_is_changed_while_the_node_runs() {
+async fn certificates_rotate_while_the_node_runs() {
     within(180, async {
         let folder = tempfile::tempdir().unwrap();
         let (old, new) = (authority(), authority());
@@ -146,7 +146,7 @@ async fn a_certificate_is_changed_while_the_node_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_handshake_holds_up_nobody() {
+async fn a_slow_handshake_blocks_no_other_connection() {
     within(180, async {
         let folder = tempfile::tempdir().unwrap();
         let ours = authority();

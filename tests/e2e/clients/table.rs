@@ -55,7 +55,7 @@ pub fn compare(clients: &[Client]) {
 
 fn render(clients: &[Client]) -> String {
     let mut text =
-        "<!-- Written by the test `clients_find_their_features`; PORTOLAN_UPDATE=1 writes it again. -->\n\n".to_owned();
+        "<!-- Written by the test `clients_match_their_table`; PORTOLAN_UPDATE=1 writes it again. -->\n\n".to_owned();
     let titles: Vec<_> = clients.iter().map(|client| format!("{}<br>{}", client.name, client.version)).collect();
     writeln!(text, "| | {} |", titles.join(" | ")).unwrap();
     writeln!(text, "|---{}|", "|:-:".repeat(clients.len())).unwrap();

@@ -63,7 +63,7 @@ async fn a_gateway_reads_an_owner_that_only_its_peer_knows() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_learned_peer_takes_a_domain_from_nobody() {
+async fn a_learned_peer_does_not_take_over_a_domain() {
     within(240, async {
         let homes = Homes::new();
         let (owner, rogue) = (homes.people("owner", &json!({})), homes.people("rogue", &json!({})));

@@ -43,7 +43,7 @@ const QUERIES: &[(&str, usize)] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn null_keys_join_as_sql_says() {
+async fn null_keys_join_as_in_sql() {
     within(300, async {
         let mesh = data::mesh().await;
         let mut wrong = vec![];

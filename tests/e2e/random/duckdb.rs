@@ -30,7 +30,7 @@ const SHRINK_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_SHRINKING: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn random_queries_give_the_rows_of_duckdb() {
+async fn random_queries_return_the_rows_of_duckdb() {
     beside_duckdb().await;
 }
 

@@ -41,7 +41,7 @@ fn row(a: i64, b: i64, c: i64) -> [Option<i64>; 3] {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn aggregates_that_no_filter_speaks_of() {
+async fn aggregates_ignore_the_filters_of_other_scans() {
     within(900, async {
         let folder = TempDir::new().unwrap();
         let east: &[&[_]] = &[&[row(1, 12, 100), row(8, 4, 70)], &[row(1, 6, 90), row(8, 12, 110)]];

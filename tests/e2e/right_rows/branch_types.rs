@@ -65,7 +65,7 @@ async fn branches_keep_their_values() {
 
 /// Numbers of rows and ranks are BIGINT.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn numbers_of_rows_are_divided_as_integers() {
+async fn row_counts_are_divided_as_integers() {
     within(300, async {
         let ways = super::two_owners().await;
         // `id` is 1, 2, 3 and NULL.

@@ -64,7 +64,7 @@ async fn all_refused(ways: &Ways, port: &str, file: &str, types: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_of_another_type_is_refused() {
+async fn a_file_with_another_type_is_refused() {
     within(600, async {
         let mut folders = Folders::new();
         let east = folders.port("east", "e", "parquet", &[("x", "integer")]);
@@ -91,7 +91,7 @@ async fn a_file_of_another_type_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn so_is_an_arrow_file() {
+async fn an_arrow_file_with_another_type_is_refused() {
     within(600, async {
         let mut folders = Folders::new();
         let east = folders.port("east", "e", "arrow", &[("x", "integer")]);

@@ -5,7 +5,7 @@ use portolan_tests::mesh::within;
 use super::two_owners;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_narrowest_bound_stays() {
+async fn the_narrowest_bound_is_kept() {
     within(300, async {
         // `a` (id, x) has (1, 1), (2, NULL), (3, 3) and (NULL, 2). `b` (id, v) has (1, 1), (1, NULL) and (3, 5).
         let ways = two_owners().await;

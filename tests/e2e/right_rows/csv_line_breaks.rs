@@ -9,7 +9,7 @@ use portolan_tests::mesh::within;
 use super::folders::Folders;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sample_of_several_reads_is_cut_between_records() {
+async fn a_sample_of_several_reads_is_split_between_records() {
     within(300, async {
         let mut folders = Folders::new();
         let columns = [("i", "integer"), ("t", "string")];
@@ -62,7 +62,7 @@ async fn a_sample_of_several_reads_is_cut_between_records() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_missing_quote_is_told() {
+async fn a_missing_quote_is_reported() {
     within(60, async {
         let mut folders = Folders::new();
         let east = folders.port("east", "e", "csv", &[("i", "integer"), ("t", "string")]);

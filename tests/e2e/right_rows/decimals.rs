@@ -44,7 +44,7 @@ async fn ways() -> Ways {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn literals_are_compared_as_written() {
+async fn literals_compare_exactly() {
     within(300, async {
         let ways = ways().await;
         let ids = async |condition: &str, expected: &[&str]| {
@@ -136,7 +136,7 @@ async fn no_digit_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn decimals_meet_floats_as_floats() {
+async fn decimals_compare_with_floats_as_floats() {
     within(300, async {
         let ways = ways().await;
         ways.gives("SELECT id FROM east.samples.a WHERE price = rate", &["1", "2"]).await;

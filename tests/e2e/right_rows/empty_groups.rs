@@ -76,7 +76,7 @@ async fn constant_filters_leave_no_row() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn scalar_subqueries_of_nothing_have_their_value() {
+async fn scalar_subqueries_over_no_rows_have_their_value() {
     within(900, async {
         let ways = two_owners().await;
         let cases: &[(&str, &[&str])] = &[

@@ -10,7 +10,7 @@ use portolan_tests::ways::table;
 use super::folders::{Folders, write_arrow};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn columns_are_found_by_their_names() {
+async fn columns_are_matched_by_name() {
     within(300, async {
         let mut folders = Folders::new();
         let columns = [("a", "integer"), ("b", "integer"), ("t", "string")];

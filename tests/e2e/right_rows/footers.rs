@@ -64,7 +64,7 @@ impl Files {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bounds_of_floats_say_nothing_of_nan() {
+async fn bounds_of_floats_do_not_cover_nan() {
     within(600, async {
         let mut files = Files::new();
         let numbers: &[_] = &[("id", "integer"), ("x", "number")];
@@ -168,7 +168,7 @@ async fn bounds_of_some_row_groups_are_not_those_of_the_file() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bound_that_is_no_string_is_none() {
+async fn a_bound_that_is_not_valid_utf8_is_ignored() {
     within(300, async {
         let mut files = Files::new();
         let groups = [table(vec![("s", strings(&["m", "m"]))]), table(vec![("s", strings(&["é", "a"]))])];
@@ -190,7 +190,7 @@ async fn a_bound_that_is_no_string_is_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nulls_that_are_not_counted_may_be_there() {
+async fn a_missing_count_of_nulls_is_not_zero() {
     within(600, async {
         let mut files = Files::new();
         let columns: &[_] = &[("v", "integer"), ("s", "string")];

@@ -8,7 +8,7 @@ use portolan_tests::mesh::within;
 use portolan_tests::ways::{Ways, table};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_of_joined_inputs_are_no_keys_of_groups() {
+async fn keys_of_joined_inputs_are_not_keys_of_groups() {
     within(600, async {
         let orders = table(vec![
             ("k", Arc::new(Int64Array::from(vec![Some(1), Some(1), Some(2), None]))),
@@ -86,7 +86,7 @@ async fn keys_of_joined_inputs_are_no_keys_of_groups() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_of_rows_are_no_keys_of_their_items() {
+async fn keys_of_rows_are_not_keys_of_unnested_items() {
     within(600, async {
         let orders = table(vec![("k", Arc::new(Int64Array::from(vec![Some(1), Some(1), Some(2), None])))]);
         let names = table(vec![("k", Arc::new(Int64Array::from(vec![1, 2])))]);

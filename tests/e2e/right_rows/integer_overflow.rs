@@ -132,7 +132,7 @@ async fn arithmetic_fits_or_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rows_that_are_excluded_do_not_overflow() {
+async fn excluded_rows_do_not_overflow() {
     within(600, async {
         let ways = ways().await;
         ways.gives(

@@ -7,7 +7,7 @@ use portolan_tests::ways::Ways;
 use super::two_owners;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn not_in_knows_of_null() {
+async fn not_in_respects_nulls() {
     within(900, async {
         let ways = two_owners().await;
         of_one_node(&ways).await;
@@ -71,7 +71,7 @@ async fn of_one_node(ways: &Ways) {
 
 /// One key treats NULL as equal to NULL. That does not change how another key is compared.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_are_compared_each_in_its_way() {
+async fn each_join_key_has_its_own_comparison() {
     within(900, async {
         let ways = two_owners().await;
         // `nullif` is NULL for 1, and `b` has (1, NULL).

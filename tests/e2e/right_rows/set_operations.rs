@@ -8,7 +8,7 @@ use portolan_tests::mesh::within;
 use portolan_tests::ways::{Ways, table};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn equal_rows_are_counted() {
+async fn duplicate_rows_are_counted() {
     within(600, async {
         let decimals = |values: [Option<i128>; 4], precision, scale| {
             Decimal128Array::from_iter(values).with_precision_and_scale(precision, scale).unwrap()

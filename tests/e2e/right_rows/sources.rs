@@ -34,7 +34,7 @@ async fn ways(folder: &Path, ports: &[(&'static str, &[&str])]) -> Ways {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_rows_and_a_dictionary() {
+async fn empty_tables_and_dictionaries() {
     within(300, async {
         let folder = TempDir::new().unwrap();
         let ways = ways(folder.path(), &[("empty", &[]), ("full", &["x", "z", "x"])]).await;
@@ -61,7 +61,7 @@ async fn no_rows_and_a_dictionary() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_becomes_garbage_is_named() {
+async fn an_error_names_a_file_that_becomes_invalid() {
     within(300, async {
         let folder = TempDir::new().unwrap();
         let ways = ways(folder.path(), &[("spoilt", &["x", "y"]), ("full", &["x", "z"])]).await;

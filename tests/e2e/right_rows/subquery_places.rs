@@ -7,7 +7,7 @@ use portolan_tests::mesh::within;
 use super::two_owners;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn subqueries_stand_anywhere() {
+async fn subqueries_work_in_every_clause() {
     within(900, async {
         let ways = two_owners().await;
         let cases: &[(&str, &[&str])] = &[
@@ -105,7 +105,7 @@ async fn subqueries_of_one_row_are_values() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_join_is_refused() {
+async fn subqueries_that_are_no_join_are_refused() {
     within(900, async {
         let ways = two_owners().await;
         let refused = [

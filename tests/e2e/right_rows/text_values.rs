@@ -13,7 +13,7 @@ use super::folders::Folders;
 const UNAVAILABLE: ErrorKind = ErrorKind::SiteUnavailable;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fraction_of_an_integer_in_json_is_an_error() {
+async fn a_fraction_in_an_integer_column_of_json_is_an_error() {
     within(300, async {
         let mut folders = Folders::new();
         let east = folders.port("east", "j", "json", &[("i", "integer"), ("k", "integer"), ("l", "array")]);
@@ -50,7 +50,7 @@ async fn a_fraction_of_an_integer_in_json_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whole_floats_of_json_are_integers() {
+async fn integral_floats_in_json_are_integers() {
     within(300, async {
         let mut folders = Folders::new();
         let east = folders.port("east", "j", "json", &[("i", "integer")]);
@@ -95,7 +95,7 @@ async fn numbers_in_a_string_column_of_json_are_text() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_comes_late_is_found() {
+async fn a_json_key_of_a_late_row_is_found() {
     within(300, async {
         let mut folders = Folders::new();
         let columns = [("i", "integer"), ("late", "number"), ("later", "string")];
@@ -133,7 +133,7 @@ async fn a_key_that_comes_late_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn times_are_not_cut() {
+async fn times_are_not_truncated() {
     within(300, async {
         let mut folders = Folders::new();
         let columns = [("at", "timestamp"), ("day", "date"), ("t", "time"), ("i", "integer")];
@@ -177,7 +177,7 @@ async fn times_are_not_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn timestamps_without_a_logical_type_are_not_cut() {
+async fn timestamps_without_a_logical_type_are_not_truncated() {
     within(300, async {
         let mut folders = Folders::new();
         // Neither contract names a type for `t`.
@@ -220,7 +220,7 @@ async fn timestamps_without_a_logical_type_are_not_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn csv_names_the_column() {
+async fn csv_errors_name_the_column() {
     within(300, async {
         let mut folders = Folders::new();
         let columns = [("price", "integer"), ("ok", "boolean"), ("n", "number")];

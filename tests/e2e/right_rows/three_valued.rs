@@ -178,7 +178,7 @@ fn texts((_, batches): &Rows) -> Vec<Vec<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_tree_has_its_value_in_the_list() {
+async fn boolean_expressions_have_their_value_in_the_select_list() {
     within(900, async {
         let (ways, rows) = (ways().await, rows());
         for trees in trees().chunks(60) {
@@ -198,7 +198,7 @@ async fn every_tree_has_its_value_in_the_list() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_tree_filters_by_its_value() {
+async fn boolean_expressions_filter_by_their_value() {
     within(900, async {
         let (ways, rows) = (ways().await, rows());
         for trees in trees().chunks(15) {
@@ -222,7 +222,7 @@ async fn every_tree_filters_by_its_value() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_keep_null_at_owners() {
+async fn in_lists_keep_null_at_owners() {
     within(900, async {
         let ways = ways().await;
         ways.gives("SELECT x FROM (VALUES (1), (NULL)) t(x) WHERE NOT (x IN (1) AND x IN (2))", &["1"]).await;
@@ -258,7 +258,7 @@ async fn lists_keep_null_at_owners() {
 
 /// A list beside a cast of the same value.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_of_a_value_and_its_cast_keep_null() {
+async fn in_lists_of_a_value_and_its_cast_keep_null() {
     within(300, async {
         // `x` is 1, NULL, 3 and 2.
         let ways = super::two_owners().await;

@@ -60,7 +60,7 @@ async fn ways() -> Ways {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn literals_beyond_nanoseconds() {
+async fn literals_outside_the_range_of_nanoseconds() {
     within(300, async {
         let ways = ways().await;
         let periods = async |condition: &str, expected: &[&str]| {
@@ -139,7 +139,7 @@ async fn literals_beyond_nanoseconds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn units_meet_exactly() {
+async fn units_compare_exactly() {
     within(300, async {
         let ways = ways().await;
         let events = async |condition: &str, expected: &[&str]| {
@@ -198,7 +198,7 @@ async fn units_meet_exactly() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn times_meet_times() {
+async fn times_compare_with_times() {
     within(300, async {
         let ways = ways().await;
         let events = async |condition: &str, expected: &[&str]| {

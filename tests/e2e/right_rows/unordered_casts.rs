@@ -58,7 +58,7 @@ async fn files_are_not_skipped_by_the_bounds_of_a_cast() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn least_and_greatest_are_of_the_values_after_the_cast() {
+async fn min_and_max_are_those_of_the_cast_values() {
     within(300, async {
         let ways = ways().await;
         let both = "min(v), max(v)";

@@ -12,7 +12,7 @@ use portolan_tests::ways::{Ways, table};
 const ROWS: i64 = 300;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn values_are_computed_once() {
+async fn volatile_values_are_computed_once() {
     within(600, async {
         let numbers = |from: i64| table(vec![("x", Arc::new(Int64Array::from_iter_values(from..from + ROWS)))]);
         let ways = Ways::of_tables(&[("east", "a", numbers(0)), ("west", "b", numbers(100))]).await;
@@ -106,7 +106,7 @@ async fn values_are_computed_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn equal_projections_are_two() {
+async fn equal_volatile_projections_are_computed_separately() {
     within(600, async {
         let x = |values: Vec<i64>| table(vec![("x", Arc::new(Int64Array::from(values)))]);
         let ways = Ways::of_tables(&[("east", "a", x(vec![1, 5])), ("west", "b", x(vec![10]))]).await;

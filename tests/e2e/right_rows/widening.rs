@@ -107,7 +107,7 @@ async fn files_are_read_as_the_widest_type() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_value_without_an_equal_is_refused() {
+async fn a_value_that_does_not_fit_exactly_is_refused() {
     within(300, async {
         let mut folders = Folders::new();
         let beyond: ArrayRef = Arc::new(Int64Array::from(vec![9_007_199_254_740_993, 1]));
@@ -123,7 +123,7 @@ async fn a_value_without_an_equal_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_narrower_file_may_come_later() {
+async fn a_later_file_may_have_a_narrower_type() {
     within(300, async {
         let mut folders = Folders::new();
         let east = folders.port("east", "n", "parquet", &[("c", "integer")]);

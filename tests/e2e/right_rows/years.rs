@@ -9,7 +9,7 @@ use portolan_tests::ways::{Ways, table};
 /// The nanoseconds of 2024-01-01, of the last possible instant (in 2262), of 1969-12-31 and NULL. In the west, the
 /// microseconds of 9999-12-31, 2024-06-01, the year 1 and NULL.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn years_beyond_nanoseconds() {
+async fn years_outside_the_range_of_nanoseconds() {
     within(300, async {
         let nanoseconds = vec![Some(1_704_067_200_000_000_000), Some(i64::MAX), Some(-1), None];
         let microseconds =

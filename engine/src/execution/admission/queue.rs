@@ -1,10 +1,10 @@
-//! Places with a queue, in which each principal has a line of its own.
+//! Slots with a queue, in which each principal has a line of its own.
 //!
-//! - A free place goes to the line with the fewest running entrants for its weight. Lines with equally many take turns.
-//! - A line runs at most as many entrants as its principal may, so that it cannot take all places.
+//! - A free slot goes to the line with the fewest running entrants for its weight. Lines with equally many take turns.
+//! - A line runs at most as many entrants as its principal may, so that it cannot take all slots.
 //! - If the queue is full, an entrant of a shorter line replaces the newest one of the longest line. So one principal
 //!   alone can use the whole queue, but cannot keep others out of it.
-//! - While the pressure on the memory of the host is high, there is one place.
+//! - While the pressure on the memory of the host is high, there is one slot.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use crate::execution::pressure::Pressure;
 use crate::{Error, ErrorKind, Result};
 
-/// The assumed time for which a place is taken, until places were given back.
+/// The assumed time for which a slot is taken, until a slot was released.
 const ASSUMED_TIME: Duration = Duration::from_secs(1);
 /// The shortest and the longest time after which a refused caller should try again.
 const RETRY_AFTER: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
@@ -24,17 +24,17 @@ const RETRY_AFTER: (Duration, Duration) = (Duration::from_millis(500), Duration:
 /// allocator returns the memory of a query to the system about a second after the query's end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Places, and the queue for them.
+/// Slots, and the queue for them.
 #[derive(Debug)]
 pub(super) struct FairQueue {
     /// The name of the entrants, and the settings with the limits, for errors.
     what: &'static str,
     settings: &'static str,
-    places: usize,
-    /// The places in addition to `places` that only administrators get.
+    slots: usize,
+    /// The slots in addition to `slots` that only administrators get.
     reserve: usize,
     may_wait: usize,
-    /// The pressure under which there is only one place.
+    /// The pressure under which there is only one slot.
     pressure: Arc<Pressure>,
     state: Mutex<State>,
 }
@@ -45,11 +45,11 @@ struct State {
     waiting: usize,
     /// The lines with entrants that run or wait.
     lines: HashMap<AccountKey, Line>,
-    /// The turn of the line that got the last place.
+    /// The turn of the line that got the last slot.
     turn: f64,
     /// The number of the newest waiter.
     newest: u64,
-    /// The average time for which a place is taken. Newer times count more.
+    /// The average time for which a slot is taken. Newer times count more.
     average: Duration,
 }
 
@@ -60,7 +60,7 @@ struct Line {
     entrant: Entrant,
     running: usize,
     waiting: VecDeque<Waiter>,
-    /// The next turn of the line. It grows by less for each place if the weight is larger.
+    /// The next turn of the line. It grows by less for each slot if the weight is larger.
     turn: f64,
 }
 
@@ -70,7 +70,7 @@ struct Waiter {
     slot: oneshot::Sender<Result<Slot>>,
 }
 
-/// A query or a fragment that wants a place, with the limits of its principal.
+/// A query or a fragment that wants a slot, with the limits of its principal.
 #[derive(Clone, Debug)]
 pub(super) struct Entrant {
     pub(super) account: AccountKey,
@@ -82,7 +82,7 @@ pub(super) struct Entrant {
     pub(super) admin: bool,
 }
 
-/// A place that a query or a fragment has while it runs.
+/// The right of one query or fragment to run. Dropping it releases the slot.
 #[derive(Debug)]
 pub(crate) struct Slot {
     queue: Arc<FairQueue>,
@@ -98,32 +98,32 @@ struct Waiting {
     slot: oneshot::Receiver<Result<Slot>>,
 }
 
-/// The place of an entrant: a slot, or one in the queue.
-enum Place {
+/// What an entrant gets at once: a slot, or a position in the queue.
+enum Joined {
     Slot(Slot),
     Queue(Waiting),
 }
 
 impl FairQueue {
-    /// Returns a queue for `places`, in which at most `may_wait` wait. `settings` are those with these numbers.
+    /// Returns a queue for `slots`, in which at most `may_wait` wait. `settings` are those with these numbers.
     pub(super) fn new(
         what: &'static str,
         settings: &'static str,
-        places: usize,
+        slots: usize,
         reserve: usize,
         may_wait: usize,
     ) -> Self {
         let (lines, average) = (HashMap::new(), ASSUMED_TIME);
         let state = Mutex::new(State { running: 0, waiting: 0, lines, turn: 0.0, newest: 0, average });
-        Self { what, settings, places: places.max(1), reserve, may_wait, pressure: Arc::default(), state }
+        Self { what, settings, slots: slots.max(1), reserve, may_wait, pressure: Arc::default(), state }
     }
 
-    /// Returns a queue with only one place while this pressure is high, except for administrators.
+    /// Returns a queue with only one slot while this pressure is high, except for administrators.
     pub(super) fn under(self, pressure: Arc<Pressure>) -> Self {
         Self { pressure, ..self }
     }
 
-    /// Waits for a place, at most until the deadline.
+    /// Waits for a slot, at most until the deadline.
     pub(super) async fn enter(self: &Arc<Self>, entrant: Entrant, deadline: Instant) -> Result<Slot> {
         self.enter_within(PATIENCE, entrant, deadline).await
     }
@@ -131,8 +131,8 @@ impl FairQueue {
     /// As [`FairQueue::enter`], for this time if there is pressure on the memory of the host.
     async fn enter_within(self: &Arc<Self>, patience: Duration, entrant: Entrant, deadline: Instant) -> Result<Slot> {
         let mut waiting = match self.join(&entrant)? {
-            Place::Slot(slot) => return Ok(slot),
-            Place::Queue(waiting) => waiting,
+            Joined::Slot(slot) => return Ok(slot),
+            Joined::Queue(waiting) => waiting,
         };
         let first = match self.pressure.is_high() {
             true => deadline.min(Instant::now() + patience),
@@ -153,30 +153,30 @@ impl FairQueue {
             Ok(Err(_)) => Err(Error::new(ErrorKind::Cancelled, "the engine is shutting down")),
             Err(_) => Err(Error::new(
                 ErrorKind::DeadlineExceeded,
-                format!("no place for one more of the {}{} was free before the timeout", self.what, self.settings),
+                format!("no slot for further {} was free before the timeout{}", self.what, self.settings),
             )),
         }
     }
 
-    /// Takes a place if more than half of the places are free.
+    /// Takes a slot if more than half of the slots are free.
     pub(super) fn enter_speculatively(self: &Arc<Self>, entrant: &Entrant) -> Result<Slot> {
         let mut state = lock(&self.state);
-        let free = self.places.saturating_sub(state.running);
+        let free = self.slots.saturating_sub(state.running);
         let own = state.lines.get(&entrant.account).map_or(0, |line| line.running);
-        if free > self.places.div_ceil(2) && own < entrant.running && !self.pressure.is_high() {
+        if free > self.slots.div_ceil(2) && own < entrant.running && !self.pressure.is_high() {
             return Ok(self.occupy(&mut state, entrant));
         }
-        Err(Error::new(ErrorKind::ResourceExhausted, "no place is free for a speculative query"))
+        Err(Error::new(ErrorKind::ResourceExhausted, "too few slots are free for a speculative query"))
     }
 
-    /// Takes a free place, or joins the queue.
-    fn join(self: &Arc<Self>, entrant: &Entrant) -> Result<Place> {
+    /// Takes a free slot, or joins the queue.
+    fn join(self: &Arc<Self>, entrant: &Entrant) -> Result<Joined> {
         let mut state = lock(&self.state);
         let own = state.lines.get(&entrant.account);
         let (running, waiting) = own.map_or((0, 0), |line| (line.running, line.waiting.len()));
-        // If a place is free, the lines that wait run as many entrants as they may.
-        if state.running < self.places_for(entrant) && running < entrant.running {
-            return Ok(Place::Slot(self.occupy(&mut state, entrant)));
+        // If a slot is free, the lines that wait run as many entrants as they may.
+        if state.running < self.slots_for(entrant) && running < entrant.running {
+            return Ok(Joined::Slot(self.occupy(&mut state, entrant)));
         }
         if entrant.waiting < self.may_wait && waiting >= entrant.waiting {
             let what = format!(
@@ -206,16 +206,16 @@ impl FairQueue {
             line.turn = line.turn.max(turn);
         }
         line.waiting.push_back(Waiter { number, slot: sender });
-        Ok(Place::Queue(Waiting { queue: self.clone(), account: entrant.account.clone(), number, slot }))
+        Ok(Joined::Queue(Waiting { queue: self.clone(), account: entrant.account.clone(), number, slot }))
     }
 
-    /// Returns the number of places that the entrant's line can use. Under pressure there is one, and not none: the
+    /// Returns the number of slots that the entrant's line can use. Under pressure there is one, and not none: the
     /// allocator returns memory to the system only while something runs.
-    fn places_for(&self, entrant: &Entrant) -> usize {
+    fn slots_for(&self, entrant: &Entrant) -> usize {
         match entrant.admin {
-            true => self.places + self.reserve,
+            true => self.slots + self.reserve,
             false if self.pressure.is_high() => 1,
-            false => self.places,
+            false => self.slots,
         }
     }
 
@@ -229,7 +229,7 @@ impl FairQueue {
         Slot { queue: self.clone(), account: entrant.account.clone(), since: Instant::now() }
     }
 
-    /// Returns a place, and gives free places to waiters.
+    /// Releases a slot, and gives free slots to waiters.
     fn release(self: &Arc<Self>, account: &AccountKey, taken_for: Duration) {
         let mut state = lock(&self.state);
         state.running -= 1;
@@ -241,7 +241,7 @@ impl FairQueue {
         self.hand_out(state);
     }
 
-    /// Gives free places to waiters.
+    /// Gives free slots to waiters.
     pub(super) fn admit_waiting(self: &Arc<Self>) {
         self.hand_out(lock(&self.state));
     }
@@ -255,16 +255,15 @@ impl FairQueue {
         }
         drop(state);
         for (waiter, slot) in admitted {
-            // If the waiter is gone, this drops the slot, which gives the place to the next one. So the state must not
-            // be locked here.
+            // If the waiter is gone, this drops the slot, which goes to the next one. So the state must not be locked here.
             let _ = waiter.slot.send(Ok(slot));
         }
     }
 
-    /// Returns the newest entrant of the line that gets the next place.
+    /// Returns the newest entrant of the line that gets the next slot.
     fn next(&self, state: &State) -> Option<Entrant> {
         let ready = state.lines.values().filter(|line| {
-            let may_run = line.running < line.entrant.running && state.running < self.places_for(&line.entrant);
+            let may_run = line.running < line.entrant.running && state.running < self.slots_for(&line.entrant);
             may_run && !line.waiting.is_empty()
         });
         let running = |line: &Line| load(line.running, line.entrant.weight);
@@ -295,7 +294,7 @@ impl FairQueue {
     fn refusal(&self, state: &State, what: &str) -> Error {
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let (least, most) = RETRY_AFTER;
-        let turn = state.average.saturating_mul(number(state.waiting + 1)) / number(self.places);
+        let turn = state.average.saturating_mul(number(state.waiting + 1)) / number(self.slots);
         let time = turn.clamp(least, most);
         let what = format!("{what}: try again in {:.1} s", time.as_secs_f64());
         Error::new(ErrorKind::ResourceExhausted, what).with_retry_after(time)

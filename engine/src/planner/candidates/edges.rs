@@ -5,7 +5,7 @@ use datafusion::common::Column;
 use super::tree::CandidateTree;
 use crate::mesh::Link;
 use crate::plan::{Edge, KeyPlan, SiteChoice, Strategy};
-use crate::planner::movement::{EdgeCandidate, Share, Transfer};
+use crate::planner::movement::{EdgeCandidate, Owned, Transfer};
 
 /// The rows of an operator on an edge, with the decisions about them.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub(super) type OperatorTransfer<'a> = Transfer<'a, SiteChoice, OperatorRows>;
 impl CandidateTree {
     /// Returns the edge over which all rows cross, from a site.
     pub(super) fn edge(&self, from: &SiteChoice, link: Link) -> OperatorEdge {
-        let strategy = if self.share(from) == Share::Whole { Strategy::Gather } else { Strategy::Delegate };
+        let strategy = if self.owned_part(from) == Owned::Whole { Strategy::Gather } else { Strategy::Delegate };
         let of = OperatorRows {
             number: self.number,
             whole: self.rows.rows,

@@ -155,7 +155,7 @@ impl CandidateTree {
     /// Returns the transfer of its rows to another node, which fetches them from their only owner.
     fn pulled_to(&self, site: &SiteChoice, space: SearchSpace<'_>) -> Option<OperatorTransfer<'_>> {
         let owner = self.sole_site.as_ref().filter(|owner| *owner != site)?;
-        let link = space.routes.link(owner, site, self.share(owner), || &self.domains)?;
+        let link = space.routes.link(owner, site, self.owned_part(owner), || &self.domains)?;
         let candidate = self.candidate(owner)?;
         Some(candidate.cross(self.edge(owner, link), site))
     }

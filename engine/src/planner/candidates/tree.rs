@@ -14,7 +14,7 @@ use super::search::OperatorCandidate;
 use super::sites::other_sites;
 use crate::plan::SiteChoice;
 use crate::planner::cardinality::{self, Cardinality};
-use crate::planner::movement::{Routes, Share, moved};
+use crate::planner::movement::{Owned, Routes, moved};
 use crate::settings::Settings;
 
 /// An operator with its candidates, and the trees of its inputs and subqueries.
@@ -106,7 +106,7 @@ impl CandidateTree {
             if !matches!(from, SiteChoice::Site(_)) {
                 return Some((candidate, None, candidate.cost));
             }
-            let link = routes.link(from, here, self.share(from), || &self.domains)?;
+            let link = routes.link(from, here, self.owned_part(from), || &self.domains)?;
             Some((candidate, Some(link), moved(candidate.cost, &link, self.bytes(), here)))
         });
         let (candidate, link, _) = costs.min_by(|(.., a), (.., b)| a.milliseconds.total_cmp(&b.milliseconds))?;
@@ -116,12 +116,12 @@ impl CandidateTree {
         })
     }
 
-    /// Returns how much of the ports below a site owns.
-    pub(super) fn share(&self, site: &SiteChoice) -> Share {
+    /// Returns the part of the ports below that a site owns.
+    pub(super) fn owned_part(&self, site: &SiteChoice) -> Owned {
         match &self.sole_site {
-            Some(sole) if sole == site => Share::Whole,
-            _ if self.port_sites.contains(site) => Share::Part,
-            _ => Share::None,
+            Some(sole) if sole == site => Owned::Whole,
+            _ if self.port_sites.contains(site) => Owned::Part,
+            _ => Owned::None,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::mesh::Link;
 use crate::plan::Cost;
 use crate::planner::candidates::Candidate;
 use crate::planner::cost;
-use crate::planner::movement::{EdgeCandidate, KeyEstimate, Share, Transfer};
+use crate::planner::movement::{EdgeCandidate, KeyEstimate, Owned, Transfer};
 
 /// A candidate for the rows of a set. A site is its number. The decisions are the build side and the probe side of the
 /// join, each with its site; `None` for a relation.
@@ -90,18 +90,18 @@ impl Enumeration<'_> {
 
     /// Returns the link for the rows of a set from one site to another; `None` if they must not take this route.
     pub(super) fn link(&self, set: Set, from: usize, to: usize) -> Option<Link> {
-        self.routes.link(&self.sites[from], &self.sites[to], self.share(set, from), || self.domains(set))
+        self.routes.link(&self.sites[from], &self.sites[to], self.owned_part(set, from), || self.domains(set))
     }
 
-    /// Returns the share of a set that a site owns.
+    /// Returns the part of a set that a site owns.
     ///
     /// A relation that reads no port counts for no site, so no site owns all of a set with such a relation. The place
     /// pass differs: there such an input does not matter.
-    fn share(&self, set: Set, site: usize) -> Share {
+    fn owned_part(&self, set: Set, site: usize) -> Owned {
         match self.owned.get(site).copied().unwrap_or_default() & set {
-            0 => Share::None,
-            own if own == set => Share::Whole,
-            _ => Share::Part,
+            0 => Owned::None,
+            own if own == set => Owned::Whole,
+            _ => Owned::Part,
         }
     }
 

@@ -1,11 +1,11 @@
 //! Reads an issuer's keys, from a file or by HTTP: bounded in time and size, and from no host but the given one.
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use portolan_connectors::lock;
+use portolan_connectors::node::is_exposed;
 use portolan_engine::{Error, ErrorKind, Result};
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};
@@ -49,7 +49,7 @@ impl KeySource {
         }
         let is_safe = match url.scheme() {
             "https" => url.has_host(),
-            "http" => is_loopback(&url),
+            "http" => !is_exposed(url.as_str()),
             _ => false,
         };
         if !is_safe {
@@ -157,12 +157,6 @@ fn client(url: &str) -> Result<Client> {
         .tls_built_in_root_certs(!plain)
         .build()
         .map_err(unusable)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let Some(host) = url.host_str() else { return false };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ fn users_must_make_sense() {
 }
 
 #[tokio::test]
-async fn a_node_that_only_nodes_can_log_in_at_says_so() {
+async fn a_login_error_says_that_only_nodes_can_log_in() {
     let authenticator = authenticator(&AuthOptions::default()).unwrap();
     let nowhere = CallOrigin::default();
     let password = authenticator.check("ann", "se:cret".to_owned(), &nowhere).await.unwrap_err();

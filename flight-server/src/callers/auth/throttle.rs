@@ -59,7 +59,7 @@ struct Entry {
 
 /// The keys of a login in the throttle.
 #[derive(Clone)]
-pub(crate) struct Attempt {
+pub(crate) struct LoginAttempt {
     name: Option<Key>,
     address: Option<Key>,
     /// The number of failures of the name that the attempt has already waited for.
@@ -81,21 +81,21 @@ impl Throttle {
     }
 
     /// Returns an attempt to log in from `address`, as `name` if the client sends one.
-    pub(crate) fn attempt(name: Option<&str>, address: Option<IpAddr>) -> Attempt {
+    pub(crate) fn attempt(name: Option<&str>, address: Option<IpAddr>) -> LoginAttempt {
         let address = address.map(network);
         let name = name.filter(|name| !name.is_empty()).map(|name| Key::Name(shortened(name).to_owned(), address));
-        Attempt { name, address: address.map(Key::Address), paid: 0, slowed: false }
+        LoginAttempt { name, address: address.map(Key::Address), paid: 0, slowed: false }
     }
 
     /// Waits as long as earlier failures require. The next call waits for failures that were added meanwhile.
-    pub(crate) async fn wait(&self, attempt: &mut Attempt) -> Result<()> {
+    pub(crate) async fn wait(&self, attempt: &mut LoginAttempt) -> Result<()> {
         let waits = self.reserve(attempt, Instant::now())?;
         let wait = waits.for_name.max(waits.for_address);
         if wait.is_zero() {
             return Ok(());
         }
         match self.waiting.clone().try_acquire_owned() {
-            Ok(_place) => tokio::time::sleep(wait).await,
+            Ok(_permit) => tokio::time::sleep(wait).await,
             Err(_) if !waits.for_name.is_zero() => return Err(too_many(wait)),
             // So many attempts wait for the checks of passwords anyway.
             Err(_) => {}
@@ -104,13 +104,13 @@ impl Throttle {
     }
 
     /// True if there are failures of the name that the attempt has not waited for.
-    pub(crate) fn owes(&self, attempt: &Attempt) -> bool {
+    pub(crate) fn owes(&self, attempt: &LoginAttempt) -> bool {
         let failures = self.failures(attempt.name.as_ref(), Instant::now());
         failures >= FREE && failures > attempt.paid
     }
 
-    /// Reserves the next place in the queue of the name.
-    fn reserve(&self, attempt: &mut Attempt, now: Instant) -> Result<Waits> {
+    /// Reserves the next turn of the name.
+    fn reserve(&self, attempt: &mut LoginAttempt, now: Instant) -> Result<Waits> {
         let mut entries = self.lock();
         let mut waits = Waits::default();
         if !attempt.slowed {
@@ -137,11 +137,11 @@ impl Throttle {
     }
 
     /// Records a failure, and returns the number of failures of the name, or of the address if there is no name.
-    pub(crate) fn failed(&self, attempt: &Attempt) -> u32 {
+    pub(crate) fn failed(&self, attempt: &LoginAttempt) -> u32 {
         self.fail(attempt, Instant::now())
     }
 
-    fn fail(&self, attempt: &Attempt, now: Instant) -> u32 {
+    fn fail(&self, attempt: &LoginAttempt, now: Instant) -> u32 {
         let mut entries = self.lock();
         let mut add = |key: &Key| {
             if entries.len() >= MAX_ENTRIES && !entries.contains_key(key) {
@@ -163,7 +163,7 @@ impl Throttle {
 
     /// Forgets the failures of the name. Those of the address stay, because a client with a valid login could otherwise
     /// use it to guess other users' passwords.
-    pub(crate) fn succeeded(&self, attempt: &Attempt) {
+    pub(crate) fn succeeded(&self, attempt: &LoginAttempt) {
         if let Some(name) = &attempt.name {
             self.lock().remove(name);
         }
@@ -235,7 +235,7 @@ mod tests {
 
     use super::*;
 
-    fn ann() -> Attempt {
+    fn ann() -> LoginAttempt {
         Throttle::attempt(Some("ann"), Some([192, 0, 2, 1].into()))
     }
 

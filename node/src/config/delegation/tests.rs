@@ -93,7 +93,7 @@ fn what_cannot_be_is_said_where_it_stands() {
     let secret = std::fs::read_to_string(folder.path().join("key.pem")).unwrap();
     let inline = secret.replace('\n', "\n    ");
     for (text, expected) in [
-        ("node: {name: a}\n", "node.yaml:1: node: a node that signs has a `name` and a `key`"),
+        ("node: {name: a}\n", "node.yaml:1: node: a node that signs needs a `name` and a `key`"),
         ("node: {name: a, key: none.pem}\n", "node.yaml:1: node.key: cannot read none.pem"),
         ("node: {name: a, key: public.pem}\n", "node.yaml:1: node.key: public.pem is not a node's private key"),
         ("node: {name: 'a b', key: key.pem}\n", "node.yaml:1: node.key: `a b` is not a valid node name"),
@@ -102,7 +102,7 @@ fn what_cannot_be_is_said_where_it_stands() {
             &format!("trusted_nodes:\n- name: a\n  key: |\n    {inline}\n"),
             "node.yaml:3: trusted_nodes[0].key: is a private",
         ),
-        ("trusted_nodes:\n- {name: '', key: public.pem}\n", "node.yaml:2: trusted_nodes[0].name: a node's name has"),
+        ("trusted_nodes:\n- {name: '', key: public.pem}\n", "node.yaml:2: trusted_nodes[0].name: expected at most 128"),
         (
             "trusted_nodes:\n- {name: a, key: public.pem, may_act_for: ann}\n",
             "node.yaml:2: trusted_nodes[0].may_act_for: `ann` is neither `all` nor a list of names",
@@ -117,7 +117,7 @@ fn what_cannot_be_is_said_where_it_stands() {
         ),
         (
             "listen: 0.0.0.0:1\nanonymous: true\nallow_plaintext: true\ntrusted_nodes:\n- {name: a, key: public.pem}\n",
-            "node.yaml:4: trusted_nodes: where others reach this node is not known",
+            "node.yaml:4: trusted_nodes: `listen` does not tell how other nodes reach this node",
         ),
     ] {
         let error = check(folder.path(), text).unwrap_err();

@@ -1,4 +1,4 @@
-//! Tests of the order in which entrants get places, and of who is refused.
+//! Tests of the order in which entrants get slots, and of which entrants are refused.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,8 +11,8 @@ use super::*;
 
 const SOON: Duration = Duration::from_secs(60);
 
-fn queue(places: usize, may_wait: usize) -> Arc<FairQueue> {
-    Arc::new(FairQueue::new("queries", " (limits.concurrent_queries)", places, 0, may_wait))
+fn queue(slots: usize, may_wait: usize) -> Arc<FairQueue> {
+    Arc::new(FairQueue::new("queries", " (limits.concurrent_queries)", slots, 0, may_wait))
 }
 
 /// Returns an entrant whose principal has no limits of its own.
@@ -45,7 +45,7 @@ fn slot(entering: &mut Entering) -> Option<Slot> {
     }
 }
 
-/// Gives one place to one entrant after another, and returns the names in their order.
+/// Gives one slot to one entrant after another, and returns the names in their order.
 fn order(queue: &Arc<FairQueue>, mut held: Slot, mut line: Vec<(&'static str, Entering)>) -> Vec<&'static str> {
     let mut names = vec![];
     while !line.is_empty() {
@@ -53,7 +53,7 @@ fn order(queue: &Arc<FairQueue>, mut held: Slot, mut line: Vec<(&'static str, En
         let mut found = None;
         for (at, (name, entering)) in line.iter_mut().enumerate() {
             if let Some(slot) = slot(entering) {
-                assert!(found.is_none(), "one place is free");
+                assert!(found.is_none(), "one slot is free");
                 names.push(*name);
                 found = Some((at, slot));
             }
@@ -77,7 +77,7 @@ async fn principals_take_turns_however_many_each_queues() {
 }
 
 #[tokio::test]
-async fn a_weight_of_two_gets_twice_as_many_places() {
+async fn a_weight_of_two_gets_twice_as_many_slots() {
     let queue = queue(1, 100);
     let held = enter(&queue, entrant("other")).await.unwrap();
     let line = ["ann", "ann", "ann", "bob", "bob", "bob", "bob", "bob", "bob"];
@@ -94,7 +94,7 @@ async fn those_with_the_fewest_running_go_first_and_none_beyond_its_limit() {
     let flood = || Entrant { running: 2, ..entrant("flood") };
     let mut held = vec![enter(&queue, flood()).await.unwrap(), enter(&queue, flood()).await.unwrap()];
     let mut waits: Vec<_> = (0..3).map(|_| enter(&queue, flood())).collect();
-    assert!(waits.iter_mut().all(|entering| slot(entering).is_none()), "a place is free, and not for this line");
+    assert!(waits.iter_mut().all(|entering| slot(entering).is_none()), "a slot is free, and not for this line");
     let ann = enter(&queue, entrant("ann")).await.unwrap();
     let (mut second, mut third) = (enter(&queue, entrant("ann")), enter(&queue, entrant("bob")));
     held.pop();
@@ -102,7 +102,7 @@ async fn those_with_the_fewest_running_go_first_and_none_beyond_its_limit() {
     assert!(slot(&mut second).is_none() && waits.iter_mut().all(|entering| slot(entering).is_none()));
     let bob = slot(&mut third).unwrap();
     drop((held, ann, bob));
-    // One place is for ann, and two are for the flood.
+    // One slot is for ann, and two are for the flood.
     let second = slot(&mut second).unwrap();
     let running: Vec<_> = waits.iter_mut().filter_map(slot).collect();
     assert_eq!(running.len(), 2);
@@ -151,7 +151,7 @@ async fn those_who_leave_or_come_too_late_leave_nothing() {
     assert_eq!(late.kind(), ErrorKind::DeadlineExceeded);
     drop(enter(&queue, entrant("ann")));
     assert_eq!(lock(&queue.state).waiting, 0);
-    // The first one is admitted and dropped before it has noticed. The next one gets its place.
+    // The first one is admitted and dropped before it has noticed. The next one gets its slot.
     let (first, mut second) = (enter(&queue, entrant("ann")), enter(&queue, entrant("ann")));
     drop(held);
     assert!(slot(&mut second).is_none());
@@ -176,7 +176,7 @@ async fn an_entrant_that_waits_because_of_pressure_is_refused_after_a_while() {
     assert!(error.context().contains("(limits.host_memory), so that queries run one at a time: try again"), "{error}");
     assert!(error.retry_after().is_some());
     assert_eq!(lock(&queue.state).waiting, 0);
-    // An entrant waits on if the pressure ends, although no place is free.
+    // An entrant waits on if the pressure ends, although no slot is free.
     let relief = async {
         tokio::task::yield_now().await;
         pressure.observe(100);

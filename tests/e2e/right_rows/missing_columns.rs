@@ -16,7 +16,7 @@ fn numbers(values: &[i64]) -> ArrayRef {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_of_other_columns_is_refused() {
+async fn a_file_with_other_columns_is_refused() {
     within(600, async {
         let mut folders = Folders::new();
         let columns = [("id", "integer"), ("note", "string")];
@@ -64,7 +64,7 @@ async fn a_file_of_other_columns_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn so_is_the_start_of_a_node_with_one() {
+async fn a_node_does_not_start_with_a_file_with_other_columns() {
     within(120, async {
         for (second, says) in [
             (table(vec![("price", numbers(&[9]))]), "b.parquet: it has none of the port's columns, only `price`"),
@@ -83,7 +83,7 @@ async fn so_is_the_start_of_a_node_with_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_column_that_came_later_is_null_before() {
+async fn a_column_that_was_added_later_is_null_in_older_files() {
     within(300, async {
         let mut folders = Folders::new();
         let columns = [("id", "integer"), ("note", "string")];
