@@ -17,9 +17,9 @@ use datafusion::logical_expr::{
     ScalarUDFImpl, Signature,
 };
 
-use super::budget::CallBudget;
 use super::cost::{Arguments, Cost};
 use super::kinds::Kind;
+use super::meter::WorkMeter;
 use super::pace::{Pace, WORK_AT_ONCE};
 use crate::execution::errors::into_datafusion;
 use crate::{Error, ErrorKind};
@@ -38,7 +38,7 @@ const PLANNED_ROWS_BYTES: u64 = 64 << 20;
 pub(super) struct BoundedFunction {
     function: Arc<ScalarUDF>,
     kind: &'static Kind,
-    budget: Arc<CallBudget>,
+    meter: Arc<WorkMeter>,
     pace: Arc<Pace>,
 }
 
@@ -52,8 +52,8 @@ struct Total {
 }
 
 impl BoundedFunction {
-    pub(super) fn new(function: Arc<ScalarUDF>, kind: &'static Kind, budget: Arc<CallBudget>) -> Self {
-        Self { function, kind, budget, pace: Arc::default() }
+    pub(super) fn new(function: Arc<ScalarUDF>, kind: &'static Kind, meter: Arc<WorkMeter>) -> Self {
+        Self { function, kind, meter, pace: Arc::default() }
     }
 
     /// Returns the function without its bound.
@@ -93,7 +93,7 @@ impl BoundedFunction {
     fn run(&self, args: ScalarFunctionArgs, total: &Total) -> Result<ColumnarValue> {
         self.check_row(&total.row)?;
         let name = self.name();
-        if !self.budget.runs() && total.bytes > PLANNED_ROWS_BYTES {
+        if !self.meter.runs() && total.bytes > PLANNED_ROWS_BYTES {
             return Err(refused(format!(
                 "calls of `{name}` in a filter on partition columns would take too much memory"
             )));
@@ -114,13 +114,13 @@ impl BoundedFunction {
         if row.work > MOST_WORK {
             return Err(refused(format!("a call of `{name}` would take too long for one row: shorten its arguments")));
         }
-        self.budget.check()
+        self.meter.check()
     }
 
     /// Reserves memory for the call itself: operators that collect rows account for them.
     fn reserve(&self, bytes: u64) -> Result<Option<MemoryReservation>> {
         let bytes = if bytes < COUNTED { 0 } else { usize::try_from(bytes).unwrap_or(usize::MAX) };
-        self.budget.reserve(self.name(), bytes)
+        self.meter.reserve(self.name(), bytes)
     }
 
     /// Calls the function once for constant arguments.
@@ -141,7 +141,7 @@ impl BoundedFunction {
         let ends = pieces.iter().skip(1).copied().chain([rows]);
         let mut results: Vec<ArrayRef> = Vec::with_capacity(pieces.len());
         for (from, to) in pieces.iter().copied().zip(ends) {
-            self.budget.check()?;
+            self.meter.check()?;
             let slice = |value: &ColumnarValue| match value {
                 ColumnarValue::Array(array) => ColumnarValue::Array(array.slice(from, to - from)),
                 scalar @ ColumnarValue::Scalar(_) => scalar.clone(),
@@ -201,7 +201,7 @@ impl ScalarUDFImpl for BoundedFunction {
 
     fn with_updated_config(&self, config: &ConfigOptions) -> Option<ScalarUDF> {
         let function = Arc::new(self.function.inner().with_updated_config(config)?);
-        Some(Self::new(function, self.kind, self.budget.clone()).into())
+        Some(Self::new(function, self.kind, self.meter.clone()).into())
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
@@ -222,7 +222,7 @@ impl ScalarUDFImpl for BoundedFunction {
         if !arguments.are_constant() {
             return self.run(args, &total);
         }
-        if !self.budget.runs() && !self.budget.plans(total.bytes, total.row.work) {
+        if !self.meter.runs() && !self.meter.plans(total.bytes, total.row.work) {
             return exec_err!("`{}` of large constants runs with the query, not before", self.name());
         }
         self.check_row(&total.row)?;

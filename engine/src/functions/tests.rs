@@ -102,12 +102,12 @@ fn costs_of_functions_that_nest_are_those_of_the_result() {
 
 #[test]
 fn the_constants_of_one_statement_are_bounded_together() {
-    let budget = CallBudget::default();
-    assert!(!budget.plans(65_537, 0), "one constant is too large");
-    assert!(!budget.plans(0, 1_000_001), "one constant takes too long");
-    let planned = (0..100).filter(|_| budget.plans(64 << 10, 0)).count();
+    let meter = WorkMeter::default();
+    assert!(!meter.plans(65_537, 0), "one constant is too large");
+    assert!(!meter.plans(0, 1_000_001), "one constant takes too long");
+    let planned = (0..100).filter(|_| meter.plans(64 << 10, 0)).count();
     assert_eq!(planned, 16, "1 MiB for all");
-    assert!(!budget.plans(1, 0));
+    assert!(!meter.plans(1, 0));
 }
 
 /// The values are those of PostgreSQL and DuckDB, where they have the function.
