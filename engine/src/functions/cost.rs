@@ -5,6 +5,9 @@ use arrow::datatypes::{ByteArrayType, DataType, GenericBinaryType, GenericString
 use datafusion::common::Result;
 use datafusion::logical_expr::ColumnarValue;
 
+/// The space of an item of a list, or of a value of variable size, beside its bytes.
+pub(super) const OF_VALUE: u64 = 16;
+
 /// An upper bound of the cost of one row of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cost {
@@ -129,9 +132,12 @@ impl Arguments {
         self.measure(place, leaves)
     }
 
-    /// Returns the values of an argument that is an integer.
-    pub(super) fn integers(&self, place: usize) -> Measure<i64> {
-        self.measure(place, |array, row| array.as_primitive_opt::<Int64Type>().map_or(0, |a| a.value(row)))
+    /// Returns the values of an argument that is a number of repetitions. A negative one counts as none.
+    pub(super) fn counts(&self, place: usize) -> Measure<u64> {
+        self.measure(place, |array, row| {
+            let number = array.as_primitive_opt::<Int64Type>().map_or(0, |a| a.value(row));
+            u64::try_from(number).unwrap_or_default()
+        })
     }
 
     /// Returns a property of an argument that is a string.
@@ -193,9 +199,6 @@ fn leaves(array: &dyn Array, row: usize) -> u64 {
         None => 1,
     }
 }
-
-/// The space of a value of variable size beside its bytes.
-const OF_VALUE: u64 = 16;
 
 /// Returns the size of one value, in bytes.
 pub(super) fn size(array: &dyn Array, row: usize) -> u64 {

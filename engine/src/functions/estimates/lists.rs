@@ -6,10 +6,8 @@ use arrow::datatypes::{
     TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 
-use crate::functions::cost::{Arguments, Cost, CostOfRow};
+use crate::functions::cost::{Arguments, Cost, CostOfRow, OF_VALUE};
 
-/// The space of an item beside its own size.
-const ITEM: u64 = 16;
 /// The longest text of a number.
 const NUMBER: u64 = 24;
 /// The time that a date takes, in nanoseconds.
@@ -103,7 +101,7 @@ pub(in crate::functions) fn zip(arguments: &Arguments) -> CostOfRow {
         let longest = parts.iter().map(|(items, _)| items.at(row)).max().unwrap_or_default();
         let items = longest.saturating_mul(parts.len() as u64);
         let bytes = parts.iter().map(|(_, bytes)| bytes.at(row)).fold(0, u64::saturating_add);
-        Cost::list(items, bytes.saturating_add(items.saturating_mul(ITEM)))
+        Cost::list(items, bytes.saturating_add(items.saturating_mul(OF_VALUE)))
     })
 }
 
@@ -115,7 +113,7 @@ pub(in crate::functions) fn all(arguments: &Arguments) -> CostOfRow {
         let (mut items, mut bytes) = (0_u64, 0_u64);
         for (of_part, size) in &parts {
             items = items.saturating_add(of_part.at(row)).saturating_add(1);
-            bytes = bytes.saturating_add(size.at(row)).saturating_add(ITEM);
+            bytes = bytes.saturating_add(size.at(row)).saturating_add(OF_VALUE);
         }
         Cost::list(items, bytes)
     })
@@ -123,20 +121,20 @@ pub(in crate::functions) fn all(arguments: &Arguments) -> CostOfRow {
 
 /// `array_repeat(item, number)`
 pub(in crate::functions) fn repeat(arguments: &Arguments) -> CostOfRow {
-    let (item, items, number) = (arguments.bytes(0), arguments.items(0), arguments.integers(1));
+    let (item, items, number) = (arguments.bytes(0), arguments.items(0), arguments.counts(1));
     Box::new(move |row| {
-        let number = count(number.at(row));
+        let number = number.at(row);
         let inner = number.saturating_mul(items.at(row).max(1));
-        Cost::list(inner, number.saturating_mul(item.at(row).saturating_add(ITEM)))
+        Cost::list(inner, number.saturating_mul(item.at(row).saturating_add(OF_VALUE)))
     })
 }
 
 /// `array_resize(list, number, filling)`
 pub(in crate::functions) fn resize(arguments: &Arguments) -> CostOfRow {
-    let (list, number, filling) = (arguments.bytes(0), arguments.integers(1), arguments.bytes(2));
+    let (list, number, filling) = (arguments.bytes(0), arguments.counts(1), arguments.bytes(2));
     Box::new(move |row| {
-        let number = count(number.at(row));
-        let added = number.saturating_mul(filling.at(row).saturating_add(ITEM));
+        let number = number.at(row);
+        let added = number.saturating_mul(filling.at(row).saturating_add(OF_VALUE));
         Cost::list(number, list.at(row).saturating_add(added))
     })
 }
@@ -145,7 +143,7 @@ pub(in crate::functions) fn resize(arguments: &Arguments) -> CostOfRow {
 pub(in crate::functions) fn replace(arguments: &Arguments) -> CostOfRow {
     let (list, items, to) = (arguments.bytes(0), arguments.items(0), arguments.bytes(2));
     Box::new(move |row| {
-        let replaced = items.at(row).saturating_mul(to.at(row).saturating_add(ITEM));
+        let replaced = items.at(row).saturating_mul(to.at(row).saturating_add(OF_VALUE));
         Cost::list(items.at(row), list.at(row).saturating_add(replaced))
     })
 }
@@ -164,8 +162,4 @@ pub(in crate::functions) fn to_string(arguments: &Arguments) -> CostOfRow {
 pub(in crate::functions) fn pairs(arguments: &Arguments) -> CostOfRow {
     let (left, right) = (arguments.items(0), arguments.items(1));
     Box::new(move |row| Cost::time(left.at(row).saturating_mul(right.at(row))))
-}
-
-fn count(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
 }
