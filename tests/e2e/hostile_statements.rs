@@ -87,6 +87,7 @@ async fn slow_functions_end_in_time_and_leave_room_for_others() {
             "SELECT count(*) FROM sales.orders.lineitem \
              WHERE regexp_like(repeat(l_comment, 1000), '(.*)(.*)(.*)(.*)[0-9]x' || l_orderkey)",
             "SELECT count(*) FROM generate_series(1, 1000000000000)",
+            "SELECT regexp_count(repeat('A', 1000000), '.*[^A-Z]|[A-Z]')",
         ];
         let started = Instant::now();
         let others = async {

@@ -28,6 +28,9 @@ use crate::{Error, ErrorKind};
 const MOST_MADE: u64 = 16 << 20;
 /// The longest time for one row, in units of about a nanosecond.
 const MOST_WORK: u64 = 1_000_000_000;
+/// The longest searches of a call of DataFusion, which do not check the deadline. A hostile pattern takes up to a
+/// thousand times as long as the estimate.
+const MOST_UNCHECKED: u64 = 1_000_000;
 /// A smaller result is not accounted for: a plan holds few batches at once.
 const COUNTED: u64 = 1 << 20;
 /// The largest result for many rows while a query is planned, such as for the values of partition columns.
@@ -47,6 +50,8 @@ struct Total {
     /// The largest row.
     row: Cost,
     bytes: u64,
+    /// The time of all searches.
+    searches: u64,
     /// The first row of each piece that takes a short time.
     pieces: Vec<usize>,
 }
@@ -68,19 +73,19 @@ impl BoundedFunction {
 
     fn total(&self, arguments: &Arguments, rows: usize) -> Total {
         let cost = (self.kind.estimate)(arguments);
-        let mut total = Total { row: Cost::default(), bytes: 0, pieces: vec![0] };
+        let mut total = Total { row: Cost::default(), bytes: 0, searches: 0, pieces: vec![0] };
         if arguments.are_constant() {
             total.row = cost(0);
-            total.bytes = total.row.bytes;
+            (total.bytes, total.searches) = (total.row.bytes, total.row.searches);
             return total;
         }
         let mut work = 0_u64;
         for row in 0..rows {
-            let Cost { made, bytes, work: of_row } = cost(row);
-            total.row.made = total.row.made.max(made);
-            total.row.bytes = total.row.bytes.max(bytes);
-            total.row.work = total.row.work.max(of_row);
-            total.bytes = total.bytes.saturating_add(bytes);
+            let of_row = cost(row);
+            total.row = total.row.max(&of_row);
+            total.bytes = total.bytes.saturating_add(of_row.bytes);
+            total.searches = total.searches.saturating_add(of_row.searches);
+            let of_row = of_row.time_in_all();
             work = work.saturating_add(of_row);
             if work > WORK_AT_ONCE && row > 0 {
                 total.pieces.push(row);
@@ -99,7 +104,7 @@ impl BoundedFunction {
             )));
         }
         let _reservation = self.reserve(total.bytes)?;
-        self.in_pieces(args, &total.pieces)
+        self.in_pieces(args, total)
     }
 
     /// Refuses a value that is too large, or takes too long.
@@ -124,18 +129,19 @@ impl BoundedFunction {
     }
 
     /// Calls the function once for constant arguments.
-    fn once(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn once(&self, mut args: ScalarFunctionArgs, total: &Total) -> Result<ColumnarValue> {
         args.number_rows = 1;
-        match self.function.invoke_with_args(args)? {
+        match self.invoke(args, total)? {
             ColumnarValue::Array(array) => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?)),
             scalar @ ColumnarValue::Scalar(_) => Ok(scalar),
         }
     }
 
     /// Calls the function for some rows after the other, and checks the deadline in between.
-    fn in_pieces(&self, args: ScalarFunctionArgs, pieces: &[usize]) -> Result<ColumnarValue> {
+    fn in_pieces(&self, args: ScalarFunctionArgs, total: &Total) -> Result<ColumnarValue> {
+        let pieces = &total.pieces;
         if pieces.len() < 2 {
-            return self.function.invoke_with_args(args);
+            return self.invoke(args, total);
         }
         let rows = args.number_rows;
         let ends = pieces.iter().skip(1).copied().chain([rows]);
@@ -153,10 +159,21 @@ impl BoundedFunction {
                 return_field: args.return_field.clone(),
                 config_options: args.config_options.clone(),
             };
-            results.push(self.function.invoke_with_args(piece)?.into_array(to - from)?);
+            results.push(self.invoke(piece, total)?.into_array(to - from)?);
         }
         let results: Vec<&dyn Array> = results.iter().map(AsRef::as_ref).collect();
         Ok(ColumnarValue::Array(concat(&results)?))
+    }
+
+    /// Calls the function, or runs our own search in its place.
+    fn invoke(&self, args: ScalarFunctionArgs, total: &Total) -> Result<ColumnarValue> {
+        match self.kind.search {
+            Some(search) if total.searches > MOST_UNCHECKED => {
+                let (rows, to) = (args.number_rows, args.return_field.data_type());
+                search(&Arguments::of(&args.args)?, rows, to, &self.meter).map(ColumnarValue::Array)
+            }
+            _ => self.function.invoke_with_args(args),
+        }
     }
 }
 
@@ -222,12 +239,12 @@ impl ScalarUDFImpl for BoundedFunction {
         if !arguments.are_constant() {
             return self.run(args, &total);
         }
-        if !self.meter.runs() && !self.meter.plans(total.bytes, total.row.work) {
+        if !self.meter.runs() && !self.meter.plans(total.bytes, total.row.time_in_all()) {
             return exec_err!("`{}` of large constants runs with the query, not before", self.name());
         }
         self.check_row(&total.row)?;
         let _reservation = self.reserve(total.bytes)?;
-        self.once(args)
+        self.once(args, &total)
     }
 
     fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {

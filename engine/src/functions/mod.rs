@@ -8,7 +8,7 @@
 //!   The call stays in the plan, and runs with the query.
 //! - **While a query runs**, a call refuses a result that is too large, reserves the query's memory for it, and checks
 //!   the deadline and the cancellation ([`metered`]). Operators with such calls read their input in pieces whose
-//!   size follows the estimates ([`with_paced_inputs`]).
+//!   size follows the estimates ([`with_paced_inputs`]). [`searches`] replaces calls that could hold a thread for long.
 
 mod bounded;
 mod cost;
@@ -18,6 +18,7 @@ mod meter;
 mod operators;
 mod pace;
 mod paced;
+mod searches;
 #[cfg(test)]
 mod tests;
 
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
@@ -57,9 +58,12 @@ fn bound(plan: LogicalPlan, meter: Option<&Arc<WorkMeter>>) -> Result<LogicalPla
     let runs = meter.is_some();
     let meter = meter.cloned().unwrap_or_default();
     let bounded = plan.transform_up_with_subqueries(|node| {
-        node.map_expressions(|expr| match expr.exists(|e| Ok(needs_bound(e, runs)))? {
-            true => expr.transform_up(|e| Ok(bound_call(e, &meter, runs))),
-            false => Ok(Transformed::no(expr)),
+        node.map_expressions(|expr| {
+            expr.apply(|e| operators::check_pattern(e).map(|()| TreeNodeRecursion::Continue))?;
+            match expr.exists(|e| Ok(needs_bound(e, runs)))? {
+                true => expr.transform_up(|e| Ok(bound_call(e, &meter, runs))),
+                false => Ok(Transformed::no(expr)),
+            }
         })
     })?;
     Ok(bounded.data)

@@ -60,7 +60,7 @@ fn costs_are_those_of_the_result() {
     assert_eq!(cost("range", &[number(10), number(0), number(2)], 0), Cost::default());
     let null = ColumnarValue::Scalar(ScalarValue::Int64(None));
     assert_eq!(cost("range", &[number(0), null, number(1)], 0), Cost::default());
-    assert_eq!(cost("lpad", &[text("a"), number(7), text("é")], 0), Cost { made: 7, bytes: 29, work: 0 });
+    assert_eq!(cost("lpad", &[text("a"), number(7), text("é")], 0), Cost::list(7, 29));
     assert_eq!(cost("concat", &[text("ab"), text("cde"), text("")], 0), Cost::string(5));
     assert_eq!(cost("levenshtein", &[text("abcd"), text("abc")], 0), Cost::time(12));
     assert_eq!(cost("replace", &[text("aaaa"), text("a"), text("bb")], 0), Cost::string(4 + 5 * 2));
@@ -77,11 +77,44 @@ fn costs_are_those_of_the_result() {
     // Counts side by side add up.
     let uuid = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
     assert!(cost("regexp_like", &[text("abc"), text(uuid)], 0).work < 100);
-    // A large document is not refused for a pattern that ends soon after its match.
+    // Without a limit, a match may go to the end of the text, and so may the search for the next one.
     let document = text(&"x".repeat(4 << 20));
-    assert!(cost("regexp_count", &[document.clone(), text("<b>")], 0).work < 10_000_000);
-    assert!(cost("regexp_count", &[document.clone(), text("<[^>]+>")], 0).work > 1_000_000_000);
-    assert!(cost("regexp_replace", &[document, text("<[^>]+>"), text("")], 0).work < 10_000_000);
+    let all = |pattern: &str| cost("regexp_count", &[document.clone(), text(pattern)], 0);
+    for (pattern, may_be_long) in [("<b>", false), ("<[^>]{0,8}>", false), ("<[^>]+>", true), ("(?x) a{ 2, }", true)] {
+        let Cost { work, searches, .. } = all(pattern);
+        assert!(work < 100_000_000, "a document is not refused: {pattern}");
+        assert_eq!(searches > 1_000_000_000, may_be_long, "{pattern}");
+    }
+    let replace = |more: &[ColumnarValue]| {
+        let mut call = vec![document.clone(), text("<[^>]+>"), text("12345")];
+        call.extend_from_slice(more);
+        cost("regexp_replace", &call, 0)
+    };
+    assert_eq!(replace(&[]).searches, 0);
+    assert!(replace(&[text("gi")]).searches > 1_000_000_000);
+    // The shortest match has three bytes.
+    assert_eq!(replace(&[text("g")]).made, (4 << 20) + ((4 << 20) / 3 + 1) * 5);
+}
+
+/// The size of a pattern is what the library makes of it.
+#[test]
+fn patterns_cost_what_the_library_reads() {
+    let work = |pattern: &str, flags: &str| {
+        let text = text(&"x".repeat(1_600));
+        cost("regexp_like", &[text, self::text(pattern), self::text(flags)], 0).work / 100
+    };
+    assert_eq!(work("k{16}", "s"), 16);
+    assert_eq!(work("k{16}", "i"), 8 * 16, "the sign of the kelvin is a k, too");
+    assert_eq!(work("(a[)]){160}", "s"), 320, "the parenthesis is no end of the group");
+    assert_eq!(work("a{ 160 }", "x"), 160);
+    assert_eq!(work("a", "s:(b{160})c"), 160, "flags may hide a pattern");
+    assert_eq!(work("(", "s"), 16, "this is no pattern");
+    assert_eq!(cost("regexp_like", &[text("a"), text(&"\\pL".repeat(10_000))], 0), Cost::time(u64::MAX));
+    assert_eq!(cost("regexp_like", &[text("a"), text(&"[a]".repeat(1_000))], 0), Cost::time(u64::MAX));
+    assert_eq!(cost("regexp_match", &[text("abcd"), text("[(](a)(?:b)")], 0).bytes, 2 * 4);
+    let like = |pattern: &str| cost(operators::LIKE, &[text("a"), text(pattern)], 0).work;
+    assert_eq!(like(&"%_".repeat(300_000)), u64::MAX);
+    assert_eq!(like(&"a".repeat(600_000)), 600_000 / 16, "this is compared");
 }
 
 /// These functions return a small multiple of their arguments. Calls that contain one another multiply it.
@@ -182,8 +215,11 @@ async fn hostile_statements_are_refused() {
         "SELECT repeat('a', 16000000) ~ '((.{0,100}){0,90}){0,9}[b-z0-9]'",
         "SELECT length(array_to_string(array_repeat(repeat('a', 1000), 100000), 'b'))",
         "SELECT length(to_char(now(), repeat('%A', 8000000)))",
-        "SELECT regexp_count(repeat('a', 10000000), '.*[^A-Z]|[A-Z]')",
         "SELECT repeat('a', 1000000) ~ repeat('(a|b)*c', 20000)",
+        "SELECT repeat('a', 1000000) ~ '((.{0,100}[)]?){0,90}){0,9}[b-z0-9]'",
+        "SELECT regexp_like(repeat('a', 1000000), 'a', 's:((.{0,100}){0,90}){0,9}[b-z0-9]')",
+        "SELECT 'a' ~ repeat('\\pL', 5000000)",
+        "SELECT regexp_count('a', repeat('[a]', 1000000))",
         "SELECT repeat('a', 1000000) LIKE repeat('%a', 200000)",
         "WITH a AS (SELECT repeat('x', 1000000) s), b AS (SELECT s || s || s || s AS s FROM a), \
          c AS (SELECT s || s || s || s AS s FROM b), d AS (SELECT s || s || s || s AS s FROM c) SELECT length(s) FROM d",
@@ -230,6 +266,49 @@ async fn the_deadline_holds_within_a_batch() {
                 levenshtein(repeat('ab', 3000), repeat('ba', 3000) || value) > 0";
     assert_eq!(run(&engine, slow).await.unwrap_err().kind(), ErrorKind::DeadlineExceeded);
     assert!(started.elapsed() < Duration::from_secs(20));
+}
+
+/// The deadline also ends a search for the matches in one text, which would take minutes.
+#[tokio::test]
+async fn the_deadline_holds_within_a_row() {
+    let engine = engine(1 << 30, 1);
+    for sql in [
+        "SELECT regexp_count(repeat('A', 1000000), '.*[^A-Z]|[A-Z]')",
+        "SELECT sum(length(regexp_replace(repeat('A', 1000000 + value), '.*[^A-Z]|[A-Z]', '', 'g'))) \
+         FROM generate_series(1, 2)",
+    ] {
+        let started = Instant::now();
+        let error = run(&engine, sql).await.expect_err(sql);
+        assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{sql}: {error}");
+        assert!(started.elapsed() < Duration::from_secs(20), "{sql}");
+    }
+}
+
+/// A search for all matches in a large text is not refused, as long as it is fast.
+#[tokio::test]
+async fn large_texts_are_searched() {
+    let engine = engine(256 << 20, 60);
+    for (sql, expected) in [
+        ("SELECT regexp_count(repeat('<a href>x', 300000), '<[^>]+>')", "300000"),
+        ("SELECT length(regexp_replace(repeat('<a href>x', 300000), '<[^>]+>', '', 'g'))", "300000"),
+        ("SELECT regexp_instr(repeat('<a href>x', 300000), '<[^>]+>', 1, 300000)", "2699992"),
+    ] {
+        let rows = run(&engine, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let value = arrow::util::display::array_value_to_string(rows[0].column(0), 0).unwrap();
+        assert_eq!(value, expected, "{sql}");
+    }
+}
+
+/// DataFusion would read a literal pattern while it plans.
+#[tokio::test]
+async fn literal_patterns_are_bounded() {
+    let engine = engine(64 << 20, 20);
+    let pattern = "\\pL".repeat(10_000);
+    for call in [format!("'a' ~ '{pattern}'"), format!("regexp_like('a', '{pattern}')")] {
+        let error = run(&engine, &format!("SELECT {call}")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidQuery);
+        assert!(error.context().contains("too large"), "{error}");
+    }
 }
 
 /// Small constants are still worked out before a query runs, so that filters stay simple.

@@ -23,7 +23,7 @@ pub(in crate::functions) fn pad(arguments: &Arguments) -> CostOfRow {
         let characters = characters.at(row);
         let width = if wide.at(row) { 4 } else { 1 };
         let bytes = text.at(row).saturating_add(characters.saturating_mul(width));
-        Cost { made: characters, bytes, work: 0 }
+        Cost { bytes, ..Cost::list(characters, bytes) }
     })
 }
 
