@@ -206,7 +206,7 @@ fn text(array: &dyn Array, row: usize) -> Option<&str> {
 }
 
 /// Returns the items of a list: the array that has them, and their range.
-fn items(array: &dyn Array, row: usize) -> Option<(&ArrayRef, usize, usize)> {
+pub(super) fn items(array: &dyn Array, row: usize) -> Option<(&ArrayRef, usize, usize)> {
     match array.data_type() {
         DataType::List(_) => {
             let list = array.as_list::<i32>();
@@ -229,7 +229,8 @@ fn items(array: &dyn Array, row: usize) -> Option<(&ArrayRef, usize, usize)> {
 fn leaves(array: &dyn Array, row: usize) -> u64 {
     match items(array, row) {
         Some((values, from, to)) if values.data_type().is_nested() => {
-            (from..to).map(|row| leaves(values.as_ref(), row)).sum()
+            // A list that is NULL counts, too.
+            (from..to).map(|row| leaves(values.as_ref(), row).max(1)).sum()
         }
         Some((_, from, to)) => (to - from) as u64,
         None => 1,

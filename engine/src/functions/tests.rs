@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::DataType;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
-use datafusion::logical_expr::ColumnarValue;
+use arrow::datatypes::{DataType, Field, IntervalMonthDayNano};
+use arrow::util::display::{ArrayFormatter, FormatOptions, array_value_to_string};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 use datafusion::scalar::ScalarValue;
 use futures::TryStreamExt;
 
@@ -133,6 +133,49 @@ fn costs_of_functions_that_nest_are_those_of_the_result() {
     assert_eq!(cost("regexp_match", &[text("abcd"), text("(a)(b)")], 0).bytes, 3 * 4);
 }
 
+/// Floats have no exponent in these texts, so that some have hundreds of digits.
+#[test]
+fn texts_of_lists_are_not_longer_than_estimated() {
+    let state = upstream::state_builder().build();
+    let function = state.scalar_functions()["array_to_string"].clone();
+    let floats = [1e300, f64::MIN, f64::MIN_POSITIVE, 5e-324, -1.0 / 81_000.0, 0.1, 0.0, f64::NAN, 12.5];
+    let interval = IntervalMonthDayNano::new(-i32::MAX, -i32::MAX, -i64::MAX);
+    let others = [
+        ScalarValue::from(f32::MAX),
+        ScalarValue::from(f32::from_bits(1)),
+        ScalarValue::from(i64::MIN),
+        ScalarValue::from(u64::MAX),
+        ScalarValue::from(false),
+        ScalarValue::from("éé"),
+        ScalarValue::Decimal128(Some(-1), 38, 38),
+        ScalarValue::Decimal128(Some(i128::from(i64::MIN)), 20, 2),
+        ScalarValue::IntervalMonthDayNano(Some(interval)),
+        ScalarValue::TimestampMicrosecond(Some(-62_135_596_799_999_999), Some("+14:00".into())),
+        ScalarValue::DurationNanosecond(Some(-i64::MAX)),
+        ScalarValue::Time64Nanosecond(Some(1)),
+        ScalarValue::Date32(Some(-1)),
+    ];
+    for value in floats.map(ScalarValue::from).into_iter().chain(others) {
+        let data_type = value.data_type();
+        let items = [value.clone(), ScalarValue::try_new_null(&data_type).unwrap(), value.clone()];
+        let list = ScalarValue::List(ScalarValue::new_list_nullable(&items, &data_type));
+        let args = vec![ColumnarValue::Scalar(list), text(", "), text("NULL")];
+        let estimated = cost("array_to_string", &args, 0).made;
+        let arg_fields = args.iter().map(|arg| Arc::new(Field::new("a", arg.data_type(), true))).collect();
+        let return_field = Arc::new(Field::new("r", DataType::Utf8, true));
+        let config_options = Arc::default();
+        let call = ScalarFunctionArgs { args, arg_fields, number_rows: 1, return_field, config_options };
+        let array = function.invoke_with_args(call).unwrap().into_array(1).unwrap();
+        let written = array_value_to_string(&array, 0).unwrap().len() as u64;
+        assert!(written <= estimated, "{value}: {written} bytes, estimated as {estimated}");
+        assert!(estimated < written + 300, "{value}: {written} bytes, estimated as {estimated}");
+    }
+    let lists = DataType::new_list(DataType::Int64, true);
+    let none = vec![ScalarValue::try_new_null(&lists).unwrap(); 3];
+    let list = ColumnarValue::Scalar(ScalarValue::List(ScalarValue::new_list_nullable(&none, &lists)));
+    assert_eq!(cost("array_to_string", &[list, text(","), text("none")], 0).made, 3 * 5, "none,none,none");
+}
+
 #[test]
 fn the_constants_of_one_statement_are_bounded_together() {
     let meter = WorkMeter::default();
@@ -214,6 +257,8 @@ async fn hostile_statements_are_refused() {
         "SELECT repeat('a', 10000000) ~~ repeat('%a', 5000)",
         "SELECT repeat('a', 16000000) ~ '((.{0,100}){0,90}){0,9}[b-z0-9]'",
         "SELECT length(array_to_string(array_repeat(repeat('a', 1000), 100000), 'b'))",
+        "SELECT length(array_to_string(array_repeat(1e300, 100000), ','))",
+        "SELECT length(array_to_string(array_repeat(CAST(NULL AS BIGINT[]), 100000), ',', repeat('x', 1000)))",
         "SELECT length(to_char(now(), repeat('%A', 8000000)))",
         "SELECT repeat('a', 1000000) ~ repeat('(a|b)*c', 20000)",
         "SELECT repeat('a', 1000000) ~ '((.{0,100}[)]?){0,90}){0,9}[b-z0-9]'",
@@ -251,7 +296,7 @@ async fn expensive_rows_run_a_few_at_a_time() {
         ("SELECT sum(length('x' || repeat('y', value))) FROM generate_series(1, 1000)", "501500"),
     ] {
         let rows = run(&engine, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
-        let value = arrow::util::display::array_value_to_string(rows[0].column(0), 0).unwrap();
+        let value = array_value_to_string(rows[0].column(0), 0).unwrap();
         assert_eq!(value, expected, "{sql}");
     }
     assert_eq!(engine.inner().accounts.memory.held(), 0);
@@ -294,7 +339,7 @@ async fn large_texts_are_searched() {
         ("SELECT regexp_instr(repeat('<a href>x', 300000), '<[^>]+>', 1, 300000)", "2699992"),
     ] {
         let rows = run(&engine, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
-        let value = arrow::util::display::array_value_to_string(rows[0].column(0), 0).unwrap();
+        let value = array_value_to_string(rows[0].column(0), 0).unwrap();
         assert_eq!(value, expected, "{sql}");
     }
 }

@@ -6,10 +6,9 @@ use arrow::datatypes::{
     TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 
+use super::widths::printed;
 use crate::functions::cost::{Arguments, Cost, CostOfRow, OF_VALUE};
 
-/// The longest text of a number.
-const NUMBER: u64 = 24;
 /// The time that a date takes, in nanoseconds.
 const DATE: u64 = 50;
 const NANOS_A_DAY: i128 = 86_400_000_000_000;
@@ -150,11 +149,11 @@ pub(in crate::functions) fn replace(arguments: &Arguments) -> CostOfRow {
 
 /// `array_to_string(list, delimiter, text of NULL)`
 pub(in crate::functions) fn to_string(arguments: &Arguments) -> CostOfRow {
-    let (list, items) = (arguments.bytes(0), arguments.leaves(0));
+    let (texts, items) = (arguments.measure(0, printed), arguments.leaves(0));
     let (delimiter, null) = (arguments.bytes(1), arguments.bytes(2));
     Box::new(move |row| {
-        let around = delimiter.at(row).saturating_add(null.at(row)).saturating_add(NUMBER);
-        Cost::string(list.at(row).saturating_add(items.at(row).saturating_mul(around)))
+        let around = delimiter.at(row).saturating_add(null.at(row));
+        Cost::string(texts.at(row).saturating_add(items.at(row).saturating_mul(around)))
     })
 }
 

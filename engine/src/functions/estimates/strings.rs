@@ -2,8 +2,9 @@
 
 use crate::functions::cost::{Arguments, Cost, CostOfRow, OF_VALUE};
 
-/// The longest text of one field of a date, in bytes.
+/// The longest text of one field of a date, and of a duration, in bytes.
 const FIELD_OF_DATE: u64 = 32;
+const DURATION: u64 = 64;
 /// The bytes that a search compares in a nanosecond.
 const COMPARED_AT_ONCE: u64 = 16;
 /// From this size on, a result is worth an exact estimate.
@@ -75,10 +76,10 @@ pub(in crate::functions) fn doubled(arguments: &Arguments) -> CostOfRow {
     })
 }
 
-/// `to_char(date, format)`
+/// `to_char(date, format)`. The text of a duration has no more fields than that.
 pub(in crate::functions) fn format(arguments: &Arguments) -> CostOfRow {
     let format = arguments.bytes(1);
-    Box::new(move |row| Cost::string(format.at(row).saturating_mul(FIELD_OF_DATE)))
+    Box::new(move |row| Cost::string(format.at(row).saturating_mul(FIELD_OF_DATE).saturating_add(DURATION)))
 }
 
 /// `string_to_array(text, delimiter)`. Without a delimiter, each character is an item.
