@@ -114,7 +114,8 @@ fn patterns_cost_what_the_library_reads() {
     assert_eq!(cost("regexp_match", &[text("abcd"), text("[(](a)(?:b)")], 0).bytes, 2 * 4);
     let like = |pattern: &str| cost(operators::LIKE, &[text("a"), text(pattern)], 0).work;
     assert_eq!(like(&"%_".repeat(300_000)), u64::MAX);
-    assert_eq!(like(&"a".repeat(600_000)), 600_000 / 16, "this is compared");
+    assert_eq!(like(&format!("a{}_b", "a".repeat(600_000))), u64::MAX);
+    assert_eq!(like(&format!("%{}%", "a".repeat(600_000))), 600_002 / 16, "this is compared");
 }
 
 /// These functions return a small multiple of their arguments. Calls that contain one another multiply it.
@@ -129,6 +130,15 @@ fn costs_of_functions_that_nest_are_those_of_the_result() {
     // Three lists of three items each.
     let zipped = cost("arrays_zip", &[list(&[1, 2, 3]), list(&[1]), list(&[])], 0);
     assert_eq!(zipped, Cost::list(9, (3 + 1) * 8 + 9 * 16));
+    // Each item of one list is compared with each of the other, and so are their bytes.
+    let long = [ScalarValue::from("x".repeat(160)), ScalarValue::from("y".repeat(160))];
+    let long = ColumnarValue::Scalar(ScalarValue::List(ScalarValue::new_list_nullable(&long, &DataType::Utf8)));
+    assert_eq!(cost("array_has_all", &[long.clone(), long], 0), Cost::time(2 * (2 + 2 * (16 + 160) / 16)));
+    // The function finds a part in one pass only in a column of texts.
+    let part = text(&"a".repeat(32));
+    let texts = ColumnarValue::Array(Arc::new(StringArray::from(vec!["a".repeat(64)])));
+    assert_eq!(cost("strpos", &[text(&"a".repeat(64)), part.clone()], 0), Cost::time(64 * 2));
+    assert_eq!(cost("strpos", &[texts, part], 0), Cost::time(0));
     // The whole match and two groups may each be the text.
     assert_eq!(cost("regexp_match", &[text("abcd"), text("(a)(b)")], 0).bytes, 3 * 4);
 }
@@ -266,6 +276,8 @@ async fn hostile_statements_are_refused() {
         "SELECT 'a' ~ repeat('\\pL', 5000000)",
         "SELECT regexp_count('a', repeat('[a]', 1000000))",
         "SELECT repeat('a', 1000000) LIKE repeat('%a', 200000)",
+        "SELECT strpos(repeat('a', 10000000), repeat('a', 100000) || 'b')",
+        "SELECT array_has_all(array_repeat(repeat('a', 10000) || 'b', 2000), array_repeat(repeat('a', 10001), 2000))",
         "WITH a AS (SELECT repeat('x', 1000000) s), b AS (SELECT s || s || s || s AS s FROM a), \
          c AS (SELECT s || s || s || s AS s FROM b), d AS (SELECT s || s || s || s AS s FROM c) SELECT length(s) FROM d",
         "WITH a AS (SELECT range(1000000) s), b AS (SELECT array_concat(s, s, s, s) AS s FROM a), \

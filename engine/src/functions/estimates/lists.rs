@@ -6,6 +6,7 @@ use arrow::datatypes::{
     TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 
+use super::strings::COMPARED_AT_ONCE;
 use super::widths::printed;
 use crate::functions::cost::{Arguments, Cost, CostOfRow, OF_VALUE};
 
@@ -159,6 +160,9 @@ pub(in crate::functions) fn to_string(arguments: &Arguments) -> CostOfRow {
 
 /// A function that may compare each item of one list with each of the other.
 pub(in crate::functions) fn pairs(arguments: &Arguments) -> CostOfRow {
-    let (left, right) = (arguments.items(0), arguments.items(1));
-    Box::new(move |row| Cost::time(left.at(row).saturating_mul(right.at(row))))
+    let (left, right, bytes) = (arguments.items(0), arguments.items(1), arguments.bytes(1));
+    Box::new(move |row| {
+        let compared = right.at(row).saturating_add(bytes.at(row) / COMPARED_AT_ONCE);
+        Cost::time(left.at(row).saturating_mul(compared))
+    })
 }

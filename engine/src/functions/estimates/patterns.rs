@@ -193,10 +193,11 @@ pub(in crate::functions) fn replace(arguments: &Arguments) -> CostOfRow {
 pub(in crate::functions) fn like(arguments: &Arguments) -> CostOfRow {
     let text = arguments.bytes(0);
     let compiled = if arguments.is_constant(1) { 0 } else { COMPILED };
-    // Most other patterns are compared, and become no regular expression.
+    // Other patterns are compared, and become no regular expression.
     let patterns = arguments.of_text(1, |pattern| {
-        let wildcards = pattern.bytes().filter(|b| matches!(b, b'%' | b'_')).count();
-        (pattern.len() as u64, wildcards > 2 || !pattern.is_ascii())
+        let inner = pattern.strip_prefix('%').unwrap_or(pattern);
+        let inner = inner.strip_suffix('%').unwrap_or(inner);
+        (pattern.len() as u64, inner.contains(['%', '_', '\\']) || !inner.is_ascii())
     });
     Box::new(move |row| match patterns.at(row) {
         (length, true) if length > LARGEST_PATTERN => Cost::time(u64::MAX),

@@ -6,7 +6,7 @@ use crate::functions::cost::{Arguments, Cost, CostOfRow, OF_VALUE};
 const FIELD_OF_DATE: u64 = 32;
 const DURATION: u64 = 64;
 /// The bytes that a search compares in a nanosecond.
-const COMPARED_AT_ONCE: u64 = 16;
+pub(super) const COMPARED_AT_ONCE: u64 = 16;
 /// From this size on, a result is worth an exact estimate.
 const LARGE: u64 = 64 << 10;
 
@@ -102,9 +102,9 @@ pub(in crate::functions) fn pairs(arguments: &Arguments) -> CostOfRow {
     Box::new(move |row| Cost::time(left.at(row).saturating_mul(right.at(row))))
 }
 
-/// `strpos(text, part)`. A constant part is found in one pass.
+/// `strpos(text, part)`. A constant part is found in one pass, unless the text is constant, too.
 pub(in crate::functions) fn find(arguments: &Arguments) -> CostOfRow {
-    let passes = if arguments.is_constant(1) { 0 } else { 1 };
+    let passes = if arguments.is_constant(1) && !arguments.is_constant(0) { 0 } else { 1 };
     let (text, part) = (arguments.bytes(0), arguments.bytes(1));
     Box::new(move |row| Cost::time(passes * text.at(row).saturating_mul(part.at(row) / COMPARED_AT_ONCE)))
 }
