@@ -117,9 +117,12 @@ async fn statements_that_grow_when_they_are_planned_are_refused() {
         let columns = |n: usize| (0..n).map(|i| format!("n_nationkey + {i}")).collect::<Vec<_>>().join(", ");
         let doubled = |i: usize| format!("c{} AS (SELECT a.* FROM c{i} a JOIN c{i} b ON a.x = b.x)", i + 1);
         let ctes = (0..40).map(doubled).collect::<Vec<_>>().join(", ");
+        let nested = |i: usize| format!("s{} AS (SELECT struct(x, x) AS x FROM s{i})", i + 1);
+        let structs = (0..40).map(nested).collect::<Vec<_>>().join(", ");
         for sql in [
             format!("SELECT 1 FROM geo.places.nation GROUP BY CUBE({})", columns(20)),
             format!("WITH c0 AS (SELECT n_nationkey AS x FROM geo.places.nation), {ctes} SELECT count(*) FROM c40"),
+            format!("WITH s0 AS (SELECT n_nationkey AS x FROM geo.places.nation), {structs} SELECT * FROM s40"),
             format!("VALUES (1){}", ", (2)".repeat(150_000)),
         ] {
             let started = Instant::now();

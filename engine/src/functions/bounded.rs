@@ -14,13 +14,14 @@ use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, Expr, ExpressionPlacement, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
-    ScalarUDFImpl, Signature,
+    ScalarUDFImpl, Signature, StructFieldMapping,
 };
 
 use super::cost::{Arguments, Cost};
 use super::kinds::Kind;
 use super::meter::WorkMeter;
 use super::pace::{Pace, WORK_AT_ONCE};
+use crate::bounds::beyond_limits;
 use crate::execution::errors::into_datafusion;
 use crate::{Error, ErrorKind};
 
@@ -222,7 +223,14 @@ impl ScalarUDFImpl for BoundedFunction {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        self.function.return_field_from_args(args)
+        let field = self.function.return_field_from_args(args)?;
+        match beyond_limits(field.data_type()) {
+            Some(limits) => {
+                let what = format!("a call of `{}` would return a type that {limits}", self.name());
+                Err(into_datafusion(Error::new(ErrorKind::InvalidQuery, what)))
+            }
+            None => Ok(field),
+        }
     }
 
     fn is_strict(&self) -> bool {
@@ -281,6 +289,10 @@ impl ScalarUDFImpl for BoundedFunction {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         self.function.coerce_types(types)
+    }
+
+    fn struct_field_mapping(&self, literals: &[Option<ScalarValue>]) -> Option<StructFieldMapping> {
+        self.function.struct_field_mapping(literals)
     }
 
     fn documentation(&self) -> Option<&Documentation> {

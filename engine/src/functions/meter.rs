@@ -18,8 +18,8 @@ const PLANNED_WORK: u64 = 1_000_000;
 const ALL_PLANNED_BYTES: u64 = 1 << 20;
 const ALL_PLANNED_WORK: u64 = 100_000_000;
 
-/// The meter of the calls of one statement. The calls may take little while the statement is planned, and then as much as
-/// the run has.
+/// The meter of the calls of one statement. The calls may take little while the statement is planned, and then as much
+/// as the run has.
 #[derive(Default)]
 pub(crate) struct WorkMeter {
     planned_bytes: AtomicU64,

@@ -1,5 +1,5 @@
-//! Searches for all matches of a regular expression that check the deadline. The searches of DataFusion 55.2 do not. In a
-//! text of a megabyte they may take minutes, because each search for the next match may go over the rest of the text.
+//! Searches for all matches of a regular expression that check the deadline. The searches of DataFusion 55.2 do not. In
+//! a text of a megabyte they may take minutes, because each search for the next match may go over the rest of the text.
 //! One search goes over the text a bounded number of times.
 
 use std::borrow::Cow;

@@ -130,6 +130,8 @@ fn costs_of_functions_that_nest_are_those_of_the_result() {
     // Three lists of three items each.
     let zipped = cost("arrays_zip", &[list(&[1, 2, 3]), list(&[1]), list(&[])], 0);
     assert_eq!(zipped, Cost::list(9, (3 + 1) * 8 + 9 * 16));
+    // A chain of structs doubles its value at each level.
+    assert_eq!(cost("struct", &[list(&[1, 2]), text("abc")], 0), Cost::list(0, 2 * 8 + 3));
     // Each item of one list is compared with each of the other, and so are their bytes.
     let long = [ScalarValue::from("x".repeat(160)), ScalarValue::from("y".repeat(160))];
     let long = ColumnarValue::Scalar(ScalarValue::List(ScalarValue::new_list_nullable(&long, &DataType::Utf8)));
@@ -219,6 +221,10 @@ async fn bounded_calls_have_the_values_of_the_functions() {
         ("range(CAST(length(b) AS BIGINT))", ["[0, 1]", "NULL", "[]"]),
         ("lpad('a', 3, 'b')", ["bba", "bba", "bba"]),
         ("make_array()", ["[]", "[]", "[]"]),
+        ("struct(b, 1)", ["{c0: ab, c1: 1}", "{c0: NULL, c1: 1}", "{c0: , c1: 1}"]),
+        ("named_struct('x', b)", ["{x: ab}", "{x: NULL}", "{x: }"]),
+        ("named_struct('x', 1)['x']", ["1", "1", "1"]),
+        ("struct(b, 'c')['c0']", ["ab", "NULL", ""]),
     ] {
         let batches = run(&engine, &format!("SELECT {expression} {over}")).await.unwrap();
         let options = FormatOptions::default().with_null("NULL");
@@ -280,6 +286,8 @@ async fn hostile_statements_are_refused() {
         "SELECT array_has_all(array_repeat(repeat('a', 10000) || 'b', 2000), array_repeat(repeat('a', 10001), 2000))",
         "WITH a AS (SELECT repeat('x', 1000000) s), b AS (SELECT s || s || s || s AS s FROM a), \
          c AS (SELECT s || s || s || s AS s FROM b), d AS (SELECT s || s || s || s AS s FROM c) SELECT length(s) FROM d",
+        "WITH a AS (SELECT repeat('x', 10000000) s), b AS (SELECT struct(s, s, s) AS s FROM a), \
+         c AS (SELECT struct(s, s, s) AS s FROM b) SELECT s FROM c",
         "WITH a AS (SELECT range(1000000) s), b AS (SELECT array_concat(s, s, s, s) AS s FROM a), \
          c AS (SELECT array_concat(s, s, s, s, s) AS s FROM b) SELECT cardinality(s) FROM c",
     ] {
@@ -312,6 +320,29 @@ async fn expensive_rows_run_a_few_at_a_time() {
         assert_eq!(value, expected, "{sql}");
     }
     assert_eq!(engine.inner().accounts.memory.held(), 0);
+}
+
+/// Each common table expression makes a type of two of the one before.
+#[tokio::test]
+async fn types_that_double_are_refused() {
+    let engine = engine(64 << 20, 20);
+    let chain = |levels: usize, call: &str| {
+        let next = |level: usize| format!("c{} AS (SELECT {call} AS y FROM c{level})", level + 1);
+        format!("WITH c0 AS (SELECT 1 AS y), {}", (0..levels).map(next).collect::<Vec<_>>().join(", "))
+    };
+    let started = Instant::now();
+    for call in ["struct(y, y)", "named_struct('a', y, 'b', y)", "map([y], [y])", "arrays_zip([y], [y])"] {
+        let error = run(&engine, &format!("{} SELECT * FROM c40", chain(40, call))).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{call}: {error}");
+        assert!(error.context().contains("10000 fields"), "{call}: {error}");
+    }
+    let twelve = chain(12, "struct(y, y)");
+    let error = run(&engine, &format!("{twelve} SELECT struct(y, y)['c0'] IS NULL FROM c12")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidQuery);
+    assert!(error.context().contains("a call of `struct` would return a type that"), "{error}");
+    let rows = run(&engine, &format!("{twelve} SELECT y IS NULL FROM c12")).await.unwrap();
+    assert_eq!(array_value_to_string(rows[0].column(0), 0).unwrap(), "false");
+    assert!(started.elapsed() < Duration::from_secs(60));
 }
 
 /// The deadline ends a query in time, also between two pieces of one batch.

@@ -119,6 +119,12 @@ pub(in crate::functions) fn all(arguments: &Arguments) -> CostOfRow {
     })
 }
 
+/// `struct(value, …)`, `named_struct(name, value, …)`
+pub(in crate::functions) fn row(arguments: &Arguments) -> CostOfRow {
+    let parts: Vec<_> = (0..arguments.len()).map(|place| arguments.bytes(place)).collect();
+    Box::new(move |row| Cost::list(0, parts.iter().map(|part| part.at(row)).fold(0, u64::saturating_add)))
+}
+
 /// `array_repeat(item, number)`
 pub(in crate::functions) fn repeat(arguments: &Arguments) -> CostOfRow {
     let (item, items, number) = (arguments.bytes(0), arguments.items(0), arguments.counts(1));
