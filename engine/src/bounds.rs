@@ -31,6 +31,9 @@ const MOST_OPERATORS: usize = 20_000;
 
 /// The largest nesting depth of a type, such as lists of lists.
 const MOST_TYPES_NESTED: usize = 64;
+/// The largest number of types within a type, such as those of the fields of nested structs. Common table expressions
+/// that each make a struct of two columns of the one before double the number at each level.
+const MOST_FIELDS: usize = 10_000;
 /// The largest size of a fixed-size type, in values or bytes. A NULL takes as much space as a value.
 const LARGEST_FIXED: i32 = 1 << 16;
 
@@ -169,25 +172,36 @@ pub(crate) fn check_plan(plan: &LogicalPlan) -> Result<()> {
 }
 
 /// Refuses columns whose types are nested too deep, because code that visits their values recurses for each level. Also
-/// refuses types whose NULLs take too much space.
+/// refuses types with too many fields, and types whose NULLs take too much space.
 ///
 /// # Errors
 /// `InvalidQuery`.
 pub(crate) fn check_types(schema: &Schema) -> Result<()> {
-    match schema.fields().iter().find(|field| is_beyond(field.data_type(), MOST_TYPES_NESTED)) {
-        Some(field) => {
+    for field in schema.fields() {
+        if let Some(limits) = beyond_limits(field.data_type()) {
             let name: String = field.name().chars().take(100).collect();
-            Err(too_much(format!(
-                "has a column `{name}` whose type is nested more than {MOST_TYPES_NESTED} levels deep, or has a fixed \
-                 size over {LARGEST_FIXED}"
-            )))
+            return Err(too_much(format!("has a column `{name}` whose type {limits}")));
         }
-        None => Ok(()),
     }
+    Ok(())
 }
 
-fn is_beyond(data_type: &DataType, levels: usize) -> bool {
-    let Some(below) = levels.checked_sub(1) else { return true };
+/// Returns the limits on types, if a type exceeds one.
+pub(crate) fn beyond_limits(data_type: &DataType) -> Option<String> {
+    let mut fields = MOST_FIELDS;
+    is_beyond(data_type, MOST_TYPES_NESTED, &mut fields).then(|| {
+        format!(
+            "is nested more than {MOST_TYPES_NESTED} levels deep, has more than {MOST_FIELDS} fields, or has a fixed \
+             size over {LARGEST_FIXED}"
+        )
+    })
+}
+
+/// True if a type has more than these levels and fields. The types of fields may be shared in memory, so that a visit
+/// without a limit could take 2^64 steps.
+fn is_beyond(data_type: &DataType, levels: usize, fields: &mut usize) -> bool {
+    let (Some(below), Some(left)) = (levels.checked_sub(1), fields.checked_sub(1)) else { return true };
+    *fields = left;
     match data_type {
         DataType::FixedSizeBinary(size) | DataType::FixedSizeList(_, size) if *size > LARGEST_FIXED => true,
         DataType::List(item)
@@ -196,10 +210,10 @@ fn is_beyond(data_type: &DataType, levels: usize) -> bool {
         | DataType::LargeListView(item)
         | DataType::FixedSizeList(item, _)
         | DataType::Map(item, _)
-        | DataType::RunEndEncoded(_, item) => is_beyond(item.data_type(), below),
-        DataType::Struct(fields) => fields.iter().any(|field| is_beyond(field.data_type(), below)),
-        DataType::Union(fields, _) => fields.iter().any(|(_, field)| is_beyond(field.data_type(), below)),
-        DataType::Dictionary(_, values) => is_beyond(values, below),
+        | DataType::RunEndEncoded(_, item) => is_beyond(item.data_type(), below, fields),
+        DataType::Struct(parts) => parts.iter().any(|part| is_beyond(part.data_type(), below, fields)),
+        DataType::Union(parts, _) => parts.iter().any(|(_, part)| is_beyond(part.data_type(), below, fields)),
+        DataType::Dictionary(_, values) => is_beyond(values, below, fields),
         _ => false,
     }
 }
@@ -342,6 +356,16 @@ mod tests {
         assert_eq!(check(MOST_TYPES_NESTED).unwrap_err().kind(), ErrorKind::InvalidQuery);
         let fixed = Field::new("c", DataType::FixedSizeBinary(i32::MAX), true);
         assert!(check_types(&Schema::new(vec![fixed])).is_err());
+        // Each level has two fields of the type of the level before.
+        let doubled = |levels| {
+            (0..levels).fold(DataType::Int8, |t, _| {
+                DataType::Struct(vec![Field::new("a", t.clone(), true), Field::new("b", t, true)].into())
+            })
+        };
+        assert_eq!(beyond_limits(&doubled(12)), None);
+        for levels in [13, 40, 63] {
+            assert!(beyond_limits(&doubled(levels)).unwrap().contains("10000 fields"));
+        }
     }
 
     #[test]

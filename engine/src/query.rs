@@ -35,7 +35,7 @@ use crate::execution::run::Run;
 use crate::execution::spill::SpillFiles;
 use crate::execution::stop::Stop;
 use crate::explain::PassRows;
-use crate::functions::CallBudget;
+use crate::functions::WorkMeter;
 use crate::mesh::MeshView;
 use crate::metrics::{Metrics, Work, WorkKind};
 use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames, reads_only_views};
@@ -81,7 +81,7 @@ enum Entry {
 struct Ready {
     state: Arc<SessionState>,
     memory: Arc<RuntimeEnv>,
-    budget: Arc<CallBudget>,
+    meter: Arc<WorkMeter>,
     planned: Arc<Planned>,
     physical: Arc<dyn ExecutionPlan>,
     edges: Arc<LiveEdges>,
@@ -148,14 +148,14 @@ impl Query {
         let running = RunningMemory { pool: memory.memory_pool.clone(), kind: self.kind(plan) };
         let _ = self.listed.query.memory.set(running);
         let (deadline, stop) = (self.context.head.deadline, self.listed.query.stop.signal().clone());
-        let budget = Arc::new(CallBudget::new(memory.memory_pool.clone(), deadline, stop));
-        state.config_mut().set_extension(budget.clone());
+        let meter = Arc::new(WorkMeter::new(memory.memory_pool.clone(), deadline, stop));
+        state.config_mut().set_extension(meter.clone());
         let (settings, view, is_fragment) = (&self.settings, &self.view, self.is_fragment());
         let planned =
             planner::plan_observed(&state, plan, settings, view, is_fragment, &mut PassRows::observer(&mut passes))?;
         let edges = LiveEdges::new(self.view.clone(), self.context.clone());
         let Physical { state, plan: physical, edges } = Physical::of(&planned.plan, state, edges).await?;
-        Ok(Ready { state, memory, budget, planned: Arc::new(planned), physical, edges, passes })
+        Ok(Ready { state, memory, meter, planned: Arc::new(planned), physical, edges, passes })
     }
 
     /// Plans with a timeout, because planning lists files and reads their footers, and a store may hang.

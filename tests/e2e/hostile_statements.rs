@@ -112,6 +112,7 @@ async fn slow_functions_stop_in_time_and_do_not_block_others() {
             "SELECT count(*) FROM sales.orders.lineitem \
              WHERE regexp_like(repeat(l_comment, 1000), '(.*)(.*)(.*)(.*)[0-9]x' || l_orderkey)",
             "SELECT count(*) FROM generate_series(1, 1000000000000)",
+            "SELECT regexp_count(repeat('A', 1000000), '.*[^A-Z]|[A-Z]')",
         ];
         let started = Instant::now();
         let others = async {
@@ -183,8 +184,16 @@ async fn a_slow_function_stops_when_the_query_does() {
     .await;
 }
 
-/// Searches for all matches of a pattern, which takes minutes for one row. Nothing can interrupt the search.
-const ONE_LONG_CALL: &str = "SELECT regexp_count(repeat('A', 400000), '.*[^A-Z]|[A-Z]') AS n";
+/// Returns a statement whose one row takes minutes: hundreds of calls, none of which takes long enough to be bounded.
+/// Nothing checks the deadline between them.
+fn one_long_row() -> String {
+    let column = |number: i32| {
+        let first = format!("translate(repeat('A', 16000000 - value), 'é', '{number}')");
+        let nested = (0..25).fold(first, |inner, _| format!("translate({inner}, 'é', 'e')"));
+        format!("length({nested}) AS n{number}")
+    };
+    format!("SELECT {} FROM generate_series(1, 1)", (0..10).map(column).collect::<Vec<_>>().join(", "))
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_held_thread_is_logged_and_belongs_to_one_principal() {
@@ -198,10 +207,10 @@ async fn a_held_thread_is_logged_and_belongs_to_one_principal() {
             let options = ConnectOptions { credentials: Some((user.to_owned(), PASSWORD.to_owned())), ca: None };
             node.client_with(&options).await
         };
-        for (user, sql) in [("ann", ONE_LONG_CALL.to_owned()), ("carl", format!("CREATE TABLE t AS {ONE_LONG_CALL}"))] {
+        for (user, sql) in [("ann", one_long_row()), ("carl", format!("CREATE TABLE t AS {}", one_long_row()))] {
             let client = log_in(user).await;
             let started = Instant::now();
-            let error = drain(&client, &sql).await.expect_err("a call of minutes");
+            let error = drain(&client, &sql).await.expect_err("a row of minutes");
             assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{sql}: {}", error.chain());
             assert!(started.elapsed() < Duration::from_secs(20), "{sql}: {:?}", started.elapsed());
         }
@@ -265,9 +274,12 @@ async fn statements_that_grow_during_planning_are_refused() {
         let columns = |n: usize| (0..n).map(|i| format!("n_nationkey + {i}")).collect::<Vec<_>>().join(", ");
         let doubled = |i: usize| format!("c{} AS (SELECT a.* FROM c{i} a JOIN c{i} b ON a.x = b.x)", i + 1);
         let ctes = (0..40).map(doubled).collect::<Vec<_>>().join(", ");
+        let nested = |i: usize| format!("s{} AS (SELECT struct(x, x) AS x FROM s{i})", i + 1);
+        let structs = (0..40).map(nested).collect::<Vec<_>>().join(", ");
         for sql in [
             format!("SELECT 1 FROM geo.places.nation GROUP BY CUBE({})", columns(20)),
             format!("WITH c0 AS (SELECT n_nationkey AS x FROM geo.places.nation), {ctes} SELECT count(*) FROM c40"),
+            format!("WITH s0 AS (SELECT n_nationkey AS x FROM geo.places.nation), {structs} SELECT * FROM s40"),
             format!("VALUES (1){}", ", (2)".repeat(150_000)),
         ] {
             let started = Instant::now();

@@ -16,7 +16,7 @@ use super::ambiguous::without_ambiguous_filters;
 use super::live::LiveEdges;
 use super::remote_scan::RemoteScanExec;
 use crate::execution::yielding::with_yielding_joins;
-use crate::functions::{CallBudget, with_budget, with_paced_inputs};
+use crate::functions::{WorkMeter, metered, with_paced_inputs};
 use crate::plan::Exchange;
 use crate::upstream::executable;
 
@@ -29,8 +29,8 @@ pub(crate) struct MeshPlanner;
 impl QueryPlanner for MeshPlanner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = executable(plan)?;
-        let plan = match session.config().get_extension::<CallBudget>() {
-            Some(budget) => with_budget(plan, &budget)?,
+        let plan = match session.config().get_extension::<WorkMeter>() {
+            Some(meter) => metered(plan, &meter)?,
             None => plan,
         };
         DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(ExchangePlanner)])

@@ -14,14 +14,15 @@ use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, Expr, ExpressionPlacement, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
-    ScalarUDFImpl, Signature,
+    ScalarUDFImpl, Signature, StructFieldMapping,
 };
 use portolan_connectors::lock;
 
-use super::budget::CallBudget;
 use super::cost::{Arguments, Cost};
 use super::kinds::Kind;
+use super::meter::WorkMeter;
 use super::pace::{Pace, WORK_AT_ONCE};
+use crate::bounds::beyond_limits;
 use crate::execution::errors::into_datafusion;
 use crate::{Error, ErrorKind};
 
@@ -29,6 +30,9 @@ use crate::{Error, ErrorKind};
 const MOST_MADE: u64 = 16 << 20;
 /// The longest time for one row, in units of about a nanosecond.
 const MOST_WORK: u64 = 1_000_000_000;
+/// The longest searches of a call of DataFusion, which do not check the deadline. A hostile pattern takes up to a
+/// thousand times as long as the estimate.
+const MOST_UNCHECKED: u64 = 1_000_000;
 /// A smaller result is not accounted for: a plan holds few batches at once.
 const COUNTED: u64 = 1 << 20;
 /// The largest result for many rows while a query is planned, such as for the values of partition columns.
@@ -39,7 +43,7 @@ const PLANNED_ROWS_BYTES: u64 = 64 << 20;
 pub(super) struct BoundedFunction {
     function: Arc<ScalarUDF>,
     kind: &'static Kind,
-    budget: Arc<CallBudget>,
+    meter: Arc<WorkMeter>,
     pace: Arc<Pace>,
     /// The memory of the last result. Other calls for the same rows follow while the result is in use, so the memory
     /// stays reserved until the next call. Partitions share it: of several results, the newest one counts.
@@ -51,13 +55,15 @@ struct Total {
     /// The largest row.
     row: Cost,
     bytes: u64,
+    /// The time of all searches.
+    searches: u64,
     /// The first row of each piece that takes a short time.
     pieces: Vec<usize>,
 }
 
 impl BoundedFunction {
-    pub(super) fn new(function: Arc<ScalarUDF>, kind: &'static Kind, budget: Arc<CallBudget>) -> Self {
-        Self { function, kind, budget, pace: Arc::default(), last: Mutex::default() }
+    pub(super) fn new(function: Arc<ScalarUDF>, kind: &'static Kind, meter: Arc<WorkMeter>) -> Self {
+        Self { function, kind, meter, pace: Arc::default(), last: Mutex::default() }
     }
 
     /// Returns the function without its bound.
@@ -72,19 +78,19 @@ impl BoundedFunction {
 
     fn total(&self, arguments: &Arguments, rows: usize) -> Total {
         let cost = (self.kind.estimate)(arguments);
-        let mut total = Total { row: Cost::default(), bytes: 0, pieces: vec![0] };
+        let mut total = Total { row: Cost::default(), bytes: 0, searches: 0, pieces: vec![0] };
         if arguments.are_constant() {
             total.row = cost(0);
-            total.bytes = total.row.bytes;
+            (total.bytes, total.searches) = (total.row.bytes, total.row.searches);
             return total;
         }
         let mut work = 0_u64;
         for row in 0..rows {
-            let Cost { made, bytes, work: of_row } = cost(row);
-            total.row.made = total.row.made.max(made);
-            total.row.bytes = total.row.bytes.max(bytes);
-            total.row.work = total.row.work.max(of_row);
-            total.bytes = total.bytes.saturating_add(bytes);
+            let of_row = cost(row);
+            total.row = total.row.max(&of_row);
+            total.bytes = total.bytes.saturating_add(of_row.bytes);
+            total.searches = total.searches.saturating_add(of_row.searches);
+            let of_row = of_row.time_in_all();
             work = work.saturating_add(of_row);
             if work > WORK_AT_ONCE && row > 0 {
                 total.pieces.push(row);
@@ -97,12 +103,12 @@ impl BoundedFunction {
     fn run(&self, args: ScalarFunctionArgs, total: &Total) -> Result<ColumnarValue> {
         self.check_row(&total.row)?;
         let name = self.name();
-        if !self.budget.runs() && total.bytes > PLANNED_ROWS_BYTES {
+        if !self.meter.runs() && total.bytes > PLANNED_ROWS_BYTES {
             return Err(refused(format!(
                 "calls of `{name}` in a filter on partition columns would take too much memory"
             )));
         }
-        self.counted(total.bytes, || self.in_pieces(args, &total.pieces))
+        self.counted(total.bytes, || self.in_pieces(args, total))
     }
 
     /// Refuses a value that is too large, or takes too long.
@@ -117,38 +123,39 @@ impl BoundedFunction {
         if row.work > MOST_WORK {
             return Err(refused(format!("a call of `{name}` would take too long for one row: shorten its arguments")));
         }
-        self.budget.check()
+        self.meter.check()
     }
 
     /// Reserves memory for a result, and calls the function. Operators that collect rows account for these rows.
     fn counted<T>(&self, bytes: u64, call: impl FnOnce() -> Result<T>) -> Result<T> {
         let bytes = if bytes < COUNTED { 0 } else { usize::try_from(bytes).unwrap_or(usize::MAX) };
         *lock(&self.last) = None;
-        let reservation = self.budget.reserve(self.name(), bytes)?;
+        let reservation = self.meter.reserve(self.name(), bytes)?;
         let result = call()?;
         *lock(&self.last) = reservation;
         Ok(result)
     }
 
     /// Calls the function once for constant arguments.
-    fn once(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn once(&self, mut args: ScalarFunctionArgs, total: &Total) -> Result<ColumnarValue> {
         args.number_rows = 1;
-        match self.function.invoke_with_args(args)? {
+        match self.invoke(args, total)? {
             ColumnarValue::Array(array) => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?)),
             scalar @ ColumnarValue::Scalar(_) => Ok(scalar),
         }
     }
 
     /// Calls the function for some rows after the other, and checks the deadline in between.
-    fn in_pieces(&self, args: ScalarFunctionArgs, pieces: &[usize]) -> Result<ColumnarValue> {
+    fn in_pieces(&self, args: ScalarFunctionArgs, total: &Total) -> Result<ColumnarValue> {
+        let pieces = &total.pieces;
         if pieces.len() < 2 {
-            return self.function.invoke_with_args(args);
+            return self.invoke(args, total);
         }
         let rows = args.number_rows;
         let ends = pieces.iter().skip(1).copied().chain([rows]);
         let mut results: Vec<ArrayRef> = Vec::with_capacity(pieces.len());
         for (from, to) in pieces.iter().copied().zip(ends) {
-            self.budget.check()?;
+            self.meter.check()?;
             let slice = |value: &ColumnarValue| match value {
                 ColumnarValue::Array(array) => ColumnarValue::Array(array.slice(from, to - from)),
                 scalar @ ColumnarValue::Scalar(_) => scalar.clone(),
@@ -160,10 +167,21 @@ impl BoundedFunction {
                 return_field: args.return_field.clone(),
                 config_options: args.config_options.clone(),
             };
-            results.push(self.function.invoke_with_args(piece)?.into_array(to - from)?);
+            results.push(self.invoke(piece, total)?.into_array(to - from)?);
         }
         let results: Vec<&dyn Array> = results.iter().map(AsRef::as_ref).collect();
         Ok(ColumnarValue::Array(concat(&results)?))
+    }
+
+    /// Calls the function, or runs our own search in its place.
+    fn invoke(&self, args: ScalarFunctionArgs, total: &Total) -> Result<ColumnarValue> {
+        match self.kind.search {
+            Some(search) if total.searches > MOST_UNCHECKED => {
+                let (rows, to) = (args.number_rows, args.return_field.data_type());
+                search(&Arguments::of(&args.args)?, rows, to, &self.meter).map(ColumnarValue::Array)
+            }
+            _ => self.function.invoke_with_args(args),
+        }
     }
 }
 
@@ -208,11 +226,18 @@ impl ScalarUDFImpl for BoundedFunction {
 
     fn with_updated_config(&self, config: &ConfigOptions) -> Option<ScalarUDF> {
         let function = Arc::new(self.function.inner().with_updated_config(config)?);
-        Some(Self::new(function, self.kind, self.budget.clone()).into())
+        Some(Self::new(function, self.kind, self.meter.clone()).into())
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        self.function.return_field_from_args(args)
+        let field = self.function.return_field_from_args(args)?;
+        match beyond_limits(field.data_type()) {
+            Some(limits) => {
+                let what = format!("a call of `{}` would return a type that {limits}", self.name());
+                Err(into_datafusion(Error::new(ErrorKind::InvalidQuery, what)))
+            }
+            None => Ok(field),
+        }
     }
 
     fn is_strict(&self) -> bool {
@@ -229,11 +254,11 @@ impl ScalarUDFImpl for BoundedFunction {
         if !arguments.are_constant() {
             return self.run(args, &total);
         }
-        if !self.budget.runs() && !self.budget.plans(total.bytes, total.row.work) {
+        if !self.meter.runs() && !self.meter.plans(total.bytes, total.row.time_in_all()) {
             return exec_err!("`{}` of large constants runs with the query, not before", self.name());
         }
         self.check_row(&total.row)?;
-        self.counted(total.bytes, || self.once(args))
+        self.counted(total.bytes, || self.once(args, &total))
     }
 
     fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
@@ -270,6 +295,10 @@ impl ScalarUDFImpl for BoundedFunction {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         self.function.coerce_types(types)
+    }
+
+    fn struct_field_mapping(&self, literals: &[Option<ScalarValue>]) -> Option<StructFieldMapping> {
+        self.function.struct_field_mapping(literals)
     }
 
     fn documentation(&self) -> Option<&Documentation> {

@@ -5,6 +5,9 @@ use arrow::datatypes::{ByteArrayType, DataType, GenericBinaryType, GenericString
 use datafusion::common::Result;
 use datafusion::logical_expr::ColumnarValue;
 
+/// The space of an item of a list, or of a value of variable size, beside its bytes.
+pub(super) const OF_VALUE: u64 = 16;
+
 /// An upper bound of the cost of one row of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cost {
@@ -14,22 +17,39 @@ pub(super) struct Cost {
     pub(super) bytes: u64,
     /// The time in units of about a nanosecond, if it is more than a few passes over the arguments and the result.
     pub(super) work: u64,
+    /// The further time of searches that check the deadline. No call is refused for it.
+    pub(super) searches: u64,
 }
 
 impl Cost {
     /// Returns the cost of a string with at most this many bytes.
     pub(super) fn string(bytes: u64) -> Self {
-        Self { made: bytes, bytes, work: 0 }
+        Self { made: bytes, bytes, ..Self::default() }
     }
 
     /// Returns the cost of a list with at most this many items and bytes.
     pub(super) fn list(items: u64, bytes: u64) -> Self {
-        Self { made: items, bytes, work: 0 }
+        Self { made: items, bytes, ..Self::default() }
     }
 
     /// Returns the cost of a small result that takes this time.
     pub(super) fn time(work: u64) -> Self {
-        Self { made: 0, bytes: 0, work }
+        Self { work, ..Self::default() }
+    }
+
+    /// Returns the larger of each property of two costs.
+    pub(super) fn max(&self, other: &Self) -> Self {
+        Self {
+            made: self.made.max(other.made),
+            bytes: self.bytes.max(other.bytes),
+            work: self.work.max(other.work),
+            searches: self.searches.max(other.searches),
+        }
+    }
+
+    /// Returns the whole time.
+    pub(super) fn time_in_all(&self) -> u64 {
+        self.work.saturating_add(self.searches)
     }
 }
 
@@ -105,6 +125,17 @@ impl Arguments {
         }
     }
 
+    /// Returns a property of the arguments at these places for each row. An argument that is left out is constant.
+    pub(super) fn measure_rows<T>(&self, places: &[usize], mut one: impl FnMut(usize) -> T) -> Measure<T> {
+        match places.iter().all(|place| self.0.get(*place).is_none_or(|a| a.constant)) {
+            true => Measure::One(one(0)),
+            false => {
+                let rows = self.0.iter().find(|a| !a.constant).map_or(1, |a| a.values.len());
+                Measure::Each((0..rows).map(one).collect())
+            }
+        }
+    }
+
     /// Returns for which rows an argument is NULL.
     pub(super) fn nulls(&self, place: usize) -> Measure<bool> {
         match self.0.get(place) {
@@ -129,9 +160,12 @@ impl Arguments {
         self.measure(place, leaves)
     }
 
-    /// Returns the values of an argument that is an integer.
-    pub(super) fn integers(&self, place: usize) -> Measure<i64> {
-        self.measure(place, |array, row| array.as_primitive_opt::<Int64Type>().map_or(0, |a| a.value(row)))
+    /// Returns the values of an argument that is a number of repetitions. A negative one counts as none.
+    pub(super) fn counts(&self, place: usize) -> Measure<u64> {
+        self.measure(place, |array, row| {
+            let number = array.as_primitive_opt::<Int64Type>().map_or(0, |a| a.value(row));
+            u64::try_from(number).unwrap_or_default()
+        })
     }
 
     /// Returns a property of an argument that is a string.
@@ -143,6 +177,14 @@ impl Arguments {
     pub(super) fn text(&self, place: usize, row: usize) -> Option<&str> {
         let argument = self.0.get(place)?;
         text(argument.values.as_ref(), if argument.constant { 0 } else { row })
+    }
+
+    /// Returns one value of an argument that is an integer; `None` if it is NULL.
+    pub(super) fn integer(&self, place: usize, row: usize) -> Option<i64> {
+        let argument = self.0.get(place)?;
+        let numbers = argument.values.as_primitive_opt::<Int64Type>()?;
+        let row = if argument.constant { 0 } else { row };
+        numbers.is_valid(row).then(|| numbers.value(row))
     }
 
     /// Returns the type of an argument.
@@ -164,7 +206,7 @@ fn text(array: &dyn Array, row: usize) -> Option<&str> {
 }
 
 /// Returns the items of a list: the array that has them, and their range.
-fn items(array: &dyn Array, row: usize) -> Option<(&ArrayRef, usize, usize)> {
+pub(super) fn items(array: &dyn Array, row: usize) -> Option<(&ArrayRef, usize, usize)> {
     match array.data_type() {
         DataType::List(_) => {
             let list = array.as_list::<i32>();
@@ -187,15 +229,13 @@ fn items(array: &dyn Array, row: usize) -> Option<(&ArrayRef, usize, usize)> {
 fn leaves(array: &dyn Array, row: usize) -> u64 {
     match items(array, row) {
         Some((values, from, to)) if values.data_type().is_nested() => {
-            (from..to).map(|row| leaves(values.as_ref(), row)).sum()
+            // A list that is NULL counts, too.
+            (from..to).map(|row| leaves(values.as_ref(), row).max(1)).sum()
         }
         Some((_, from, to)) => (to - from) as u64,
         None => 1,
     }
 }
-
-/// The space of a value of variable size beside its bytes.
-const OF_VALUE: u64 = 16;
 
 /// Returns the size of one value, in bytes.
 pub(super) fn size(array: &dyn Array, row: usize) -> u64 {

@@ -4,3 +4,4 @@
 pub(super) mod lists;
 pub(super) mod patterns;
 pub(super) mod strings;
+mod widths;

@@ -4,12 +4,15 @@
 use super::cost::Estimate;
 use super::estimates::{lists, patterns, strings};
 use super::operators;
+use super::searches::{self, Search};
 
 /// A kind of function whose calls need a bound.
 #[derive(Debug)]
 pub(super) struct Kind {
     pub(super) name: &'static str,
     pub(super) estimate: Estimate,
+    /// Our own search, which runs in the place of the function if that could take long.
+    pub(super) search: Option<Search>,
 }
 
 /// Returns the kind of a function, if its calls need a bound.
@@ -18,7 +21,11 @@ pub(super) fn kind(function: &str) -> Option<&'static Kind> {
 }
 
 const fn of(name: &'static str, estimate: Estimate) -> Kind {
-    Kind { name, estimate }
+    Kind { name, estimate, search: None }
+}
+
+const fn search(name: &'static str, estimate: Estimate, search: Search) -> Kind {
+    Kind { name, estimate, search: Some(search) }
 }
 
 /// The scalar functions whose result, or whose time, can be far larger than their arguments; and those that put
@@ -47,13 +54,14 @@ pub(super) static BOUNDED: &[Kind] = &[
     of("ltrim", strings::trim),
     of("make_array", lists::all),
     of("map", lists::all),
+    of("named_struct", lists::row),
     of("overlay", strings::overlay),
     of("range", lists::range),
-    of("regexp_count", patterns::all_matches),
-    of("regexp_instr", patterns::all_matches),
+    search("regexp_count", patterns::count, searches::count),
+    search("regexp_instr", patterns::position, searches::position),
     of("regexp_like", patterns::first_match),
     of("regexp_match", patterns::captures),
-    of("regexp_replace", patterns::replace),
+    search("regexp_replace", patterns::replace, searches::replace),
     of("repeat", strings::repeat),
     of("replace", strings::replace),
     of("rpad", strings::pad),
@@ -61,9 +69,10 @@ pub(super) static BOUNDED: &[Kind] = &[
     of("similar_to_escape", strings::doubled),
     of("string_to_array", strings::split),
     of("strpos", strings::find),
+    of("struct", lists::row),
     of("to_char", strings::format),
     of(operators::CONCATENATE, strings::concat),
-    of(operators::LIKE, patterns::first_match),
+    of(operators::LIKE, patterns::like),
     of(operators::MATCH, patterns::first_match),
 ];
 
@@ -171,7 +180,6 @@ pub(super) const LINEAR: &[&str] = &[
     "map_keys",
     "map_values",
     "md5",
-    "named_struct",
     "nanvl",
     "now",
     "nullif",
@@ -195,7 +203,6 @@ pub(super) const LINEAR: &[&str] = &[
     "split_part",
     "sqrt",
     "starts_with",
-    "struct",
     "substr",
     "substr_index",
     "tan",

@@ -7,17 +7,18 @@
 //! - **While a query is planned**, [`BoundedFunctions`] keeps DataFusion from evaluating a constant that is large or slow.
 //!   The call stays in the plan, and runs with the query.
 //! - **While a query runs**, a call refuses a result that is too large, reserves the query's memory for it, and checks
-//!   the deadline and the cancellation ([`with_budget`]). Operators with such calls read their input in pieces whose
-//!   size follows the estimates ([`with_paced_inputs`]).
+//!   the deadline and the cancellation ([`metered`]). Operators with such calls read their input in pieces whose
+//!   size follows the estimates ([`with_paced_inputs`]). [`searches`] replaces calls that could hold a thread for long.
 
 mod bounded;
-mod budget;
 mod cost;
 mod estimates;
 mod kinds;
+mod meter;
 mod operators;
 mod pace;
 mod paced;
+mod searches;
 #[cfg(test)]
 mod tests;
 
@@ -25,13 +26,13 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 
 use self::bounded::BoundedFunction;
-pub(crate) use self::budget::CallBudget;
+pub(crate) use self::meter::WorkMeter;
 pub(crate) use self::paced::with_paced_inputs;
 
 /// The rule that bounds the calls of a plan before DataFusion evaluates any of them.
@@ -48,18 +49,21 @@ impl AnalyzerRule for BoundedFunctions {
     }
 }
 
-/// Returns the plan that is executed, for physical planning only: its calls spend the budget of one run.
-pub(crate) fn with_budget(plan: LogicalPlan, budget: &Arc<CallBudget>) -> Result<LogicalPlan> {
-    bound(plan, Some(budget))
+/// Returns the plan that is executed, for physical planning only: the meter of one run measures its calls.
+pub(crate) fn metered(plan: LogicalPlan, meter: &Arc<WorkMeter>) -> Result<LogicalPlan> {
+    bound(plan, Some(meter))
 }
 
-fn bound(plan: LogicalPlan, budget: Option<&Arc<CallBudget>>) -> Result<LogicalPlan> {
-    let runs = budget.is_some();
-    let budget = budget.cloned().unwrap_or_default();
+fn bound(plan: LogicalPlan, meter: Option<&Arc<WorkMeter>>) -> Result<LogicalPlan> {
+    let runs = meter.is_some();
+    let meter = meter.cloned().unwrap_or_default();
     let bounded = plan.transform_up_with_subqueries(|node| {
-        node.map_expressions(|expr| match expr.exists(|e| Ok(needs_bound(e, runs)))? {
-            true => expr.transform_up(|e| Ok(bound_call(e, &budget, runs))),
-            false => Ok(Transformed::no(expr)),
+        node.map_expressions(|expr| {
+            expr.apply(|e| operators::check_pattern(e).map(|()| TreeNodeRecursion::Continue))?;
+            match expr.exists(|e| Ok(needs_bound(e, runs)))? {
+                true => expr.transform_up(|e| Ok(bound_call(e, &meter, runs))),
+                false => Ok(Transformed::no(expr)),
+            }
         })
     })?;
     Ok(bounded.data)
@@ -73,12 +77,12 @@ fn needs_bound(expr: &Expr, runs: bool) -> bool {
     }
 }
 
-fn bound_call(expr: Expr, budget: &Arc<CallBudget>, runs: bool) -> Transformed<Expr> {
+fn bound_call(expr: Expr, meter: &Arc<WorkMeter>, runs: bool) -> Transformed<Expr> {
     let expr = if runs && operators::is_unbounded(&expr) { operators::as_call(expr) } else { expr };
     match expr {
         Expr::ScalarFunction(ScalarFunction { func, args }) => match kinds::kind(func.name()) {
             Some(kind) => {
-                let function = BoundedFunction::new(plain(&func), kind, budget.clone());
+                let function = BoundedFunction::new(plain(&func), kind, meter.clone());
                 Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(function.into()), args)))
             }
             None => Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args })),

@@ -16,7 +16,9 @@ use datafusion::logical_expr::{
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{Column, Literal, binary, like};
 
-use super::estimates::patterns::weight;
+use super::estimates::patterns::{Pattern, is_beyond};
+use crate::execution::errors::into_datafusion;
+use crate::{Error, ErrorKind};
 
 /// A pattern of at most this weight matches in a few passes over the text.
 const SHORT_PATTERN: u64 = 256;
@@ -32,9 +34,12 @@ pub(super) const LIKE: &str = "match_like";
 pub(super) fn is_unbounded(expr: &Expr) -> bool {
     match expr {
         Expr::BinaryExpr(BinaryExpr { op: Operator::StringConcat, .. }) => true,
-        Expr::BinaryExpr(BinaryExpr { op, right, .. }) if is_match(*op) => is_long_pattern(right),
+        Expr::BinaryExpr(BinaryExpr { op, right, .. }) if is_match(*op) => {
+            literal(right).is_none_or(|text| Pattern::of(text).weight > SHORT_PATTERN)
+        }
+        Expr::BinaryExpr(BinaryExpr { op, right, .. }) if is_like(*op) => is_long(right),
         // DataFusion refuses any other escape character.
-        Expr::Like(Like { pattern, escape_char: None, .. }) => is_long_pattern(pattern),
+        Expr::Like(Like { pattern, escape_char: None, .. }) => is_long(pattern),
         _ => false,
     }
 }
@@ -53,24 +58,43 @@ pub(super) fn as_call(expr: Expr) -> Expr {
     Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(function.into()), vec![*left, *right]))
 }
 
-fn is_match(op: Operator) -> bool {
-    matches!(
-        op,
-        Operator::RegexMatch
-            | Operator::RegexIMatch
-            | Operator::RegexNotMatch
-            | Operator::RegexNotIMatch
-            | Operator::LikeMatch
-            | Operator::ILikeMatch
-            | Operator::NotLikeMatch
-            | Operator::NotILikeMatch
-    )
+/// Refuses a literal pattern that takes too much memory or time to read: DataFusion reads it while it plans.
+pub(super) fn check_pattern(expr: &Expr) -> Result<()> {
+    let pattern = match expr {
+        Expr::BinaryExpr(BinaryExpr { op, right, .. }) if is_match(*op) => Some(right.as_ref()),
+        Expr::ScalarFunction(call) if call.name().starts_with("regexp_") => call.args.get(1),
+        _ => None,
+    };
+    match pattern.and_then(literal) {
+        Some(text) if is_beyond(text) => Err(into_datafusion(Error::new(
+            ErrorKind::InvalidQuery,
+            "a regular expression is too large: write a shorter one, or repeat less of it",
+        ))),
+        _ => Ok(()),
+    }
 }
 
-fn is_long_pattern(pattern: &Expr) -> bool {
-    match pattern {
-        Expr::Literal(value, _) => value.try_as_str().flatten().is_some_and(|text| weight(text) > SHORT_PATTERN),
-        _ => true,
+fn is_match(op: Operator) -> bool {
+    use Operator::{RegexIMatch, RegexMatch, RegexNotIMatch, RegexNotMatch};
+    matches!(op, RegexMatch | RegexIMatch | RegexNotMatch | RegexNotIMatch)
+}
+
+fn is_like(op: Operator) -> bool {
+    use Operator::{ILikeMatch, LikeMatch, NotILikeMatch, NotLikeMatch};
+    matches!(op, LikeMatch | ILikeMatch | NotLikeMatch | NotILikeMatch)
+}
+
+/// True if a pattern of LIKE is no short literal.
+fn is_long(pattern: &Expr) -> bool {
+    literal(pattern).is_none_or(|text| text.len() as u64 > SHORT_PATTERN)
+}
+
+/// Returns the text of a literal that is a string, empty if it is NULL.
+fn literal(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Literal(value, _) => Some(value.try_as_str().flatten().unwrap_or_default()),
+        Expr::Cast(cast) => literal(&cast.expr),
+        _ => None,
     }
 }
 
@@ -92,6 +116,7 @@ impl ScalarUDFImpl for OperatorFunction {
     fn name(&self) -> &str {
         match self.operation {
             Operation::Binary(Operator::StringConcat) => CONCATENATE,
+            Operation::Binary(op) if is_like(op) => LIKE,
             Operation::Binary(_) => MATCH,
             Operation::Like { .. } => LIKE,
         }

@@ -22,7 +22,7 @@ impl Default for Pace {
 impl Pace {
     /// Sets the pace by the most expensive row of a call.
     pub(super) fn set(&self, row: &Cost) {
-        let rows = (BYTES_AT_ONCE / row.bytes.max(1)).min(WORK_AT_ONCE / row.work.max(1)).max(1);
+        let rows = (BYTES_AT_ONCE / row.bytes.max(1)).min(WORK_AT_ONCE / row.time_in_all().max(1)).max(1);
         self.0.store(usize::try_from(rows).unwrap_or(usize::MAX), Ordering::Relaxed);
     }
 

@@ -90,6 +90,11 @@ fn length(value: &ScalarValue) -> usize {
         | ScalarValue::LargeBinary(Some(bytes))
         | ScalarValue::BinaryView(Some(bytes)) => bytes.len(),
         ScalarValue::List(list) => list.get_array_memory_size(),
+        ScalarValue::LargeList(list) => list.get_array_memory_size(),
+        ScalarValue::FixedSizeList(list) => list.get_array_memory_size(),
+        ScalarValue::Struct(row) => row.get_array_memory_size(),
+        ScalarValue::Map(map) => map.get_array_memory_size(),
+        ScalarValue::Dictionary(_, value) => length(value),
         _ => 0,
     }
 }

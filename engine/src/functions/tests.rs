@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::DataType;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
-use datafusion::logical_expr::ColumnarValue;
+use arrow::datatypes::{DataType, Field, IntervalMonthDayNano};
+use arrow::util::display::{ArrayFormatter, FormatOptions, array_value_to_string};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 use datafusion::scalar::ScalarValue;
 use futures::TryStreamExt;
 
@@ -60,7 +60,7 @@ fn costs_are_those_of_the_result() {
     assert_eq!(cost("range", &[number(10), number(0), number(2)], 0), Cost::default());
     let null = ColumnarValue::Scalar(ScalarValue::Int64(None));
     assert_eq!(cost("range", &[number(0), null, number(1)], 0), Cost::default());
-    assert_eq!(cost("lpad", &[text("a"), number(7), text("é")], 0), Cost { made: 7, bytes: 29, work: 0 });
+    assert_eq!(cost("lpad", &[text("a"), number(7), text("é")], 0), Cost::list(7, 29));
     assert_eq!(cost("concat", &[text("ab"), text("cde"), text("")], 0), Cost::string(5));
     assert_eq!(cost("levenshtein", &[text("abcd"), text("abc")], 0), Cost::time(12));
     assert_eq!(cost("replace", &[text("aaaa"), text("a"), text("bb")], 0), Cost::string(4 + 5 * 2));
@@ -77,11 +77,45 @@ fn costs_are_those_of_the_result() {
     // Counts side by side add up.
     let uuid = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
     assert!(cost("regexp_like", &[text("abc"), text(uuid)], 0).work < 100);
-    // A large document is not refused for a pattern that ends soon after its match.
+    // Without a limit, a match may go to the end of the text, and so may the search for the next one.
     let document = text(&"x".repeat(4 << 20));
-    assert!(cost("regexp_count", &[document.clone(), text("<b>")], 0).work < 10_000_000);
-    assert!(cost("regexp_count", &[document.clone(), text("<[^>]+>")], 0).work > 1_000_000_000);
-    assert!(cost("regexp_replace", &[document, text("<[^>]+>"), text("")], 0).work < 10_000_000);
+    let all = |pattern: &str| cost("regexp_count", &[document.clone(), text(pattern)], 0);
+    for (pattern, may_be_long) in [("<b>", false), ("<[^>]{0,8}>", false), ("<[^>]+>", true), ("(?x) a{ 2, }", true)] {
+        let Cost { work, searches, .. } = all(pattern);
+        assert!(work < 100_000_000, "a document is not refused: {pattern}");
+        assert_eq!(searches > 1_000_000_000, may_be_long, "{pattern}");
+    }
+    let replace = |more: &[ColumnarValue]| {
+        let mut call = vec![document.clone(), text("<[^>]+>"), text("12345")];
+        call.extend_from_slice(more);
+        cost("regexp_replace", &call, 0)
+    };
+    assert_eq!(replace(&[]).searches, 0);
+    assert!(replace(&[text("gi")]).searches > 1_000_000_000);
+    // The shortest match has three bytes.
+    assert_eq!(replace(&[text("g")]).made, (4 << 20) + ((4 << 20) / 3 + 1) * 5);
+}
+
+/// The size of a pattern is what the library makes of it.
+#[test]
+fn patterns_cost_what_the_library_reads() {
+    let work = |pattern: &str, flags: &str| {
+        let text = text(&"x".repeat(1_600));
+        cost("regexp_like", &[text, self::text(pattern), self::text(flags)], 0).work / 100
+    };
+    assert_eq!(work("k{16}", "s"), 16);
+    assert_eq!(work("k{16}", "i"), 8 * 16, "the sign of the kelvin is a k, too");
+    assert_eq!(work("(a[)]){160}", "s"), 320, "the parenthesis is no end of the group");
+    assert_eq!(work("a{ 160 }", "x"), 160);
+    assert_eq!(work("a", "s:(b{160})c"), 160, "flags may hide a pattern");
+    assert_eq!(work("(", "s"), 16, "this is no pattern");
+    assert_eq!(cost("regexp_like", &[text("a"), text(&"\\pL".repeat(10_000))], 0), Cost::time(u64::MAX));
+    assert_eq!(cost("regexp_like", &[text("a"), text(&"[a]".repeat(1_000))], 0), Cost::time(u64::MAX));
+    assert_eq!(cost("regexp_match", &[text("abcd"), text("[(](a)(?:b)")], 0).bytes, 2 * 4);
+    let like = |pattern: &str| cost(operators::LIKE, &[text("a"), text(pattern)], 0).work;
+    assert_eq!(like(&"%_".repeat(300_000)), u64::MAX);
+    assert_eq!(like(&format!("a{}_b", "a".repeat(600_000))), u64::MAX);
+    assert_eq!(like(&format!("%{}%", "a".repeat(600_000))), 600_002 / 16, "this is compared");
 }
 
 /// These functions return a small multiple of their arguments. Calls that contain one another multiply it.
@@ -96,18 +130,72 @@ fn costs_of_functions_that_nest_are_those_of_the_result() {
     // Three lists of three items each.
     let zipped = cost("arrays_zip", &[list(&[1, 2, 3]), list(&[1]), list(&[])], 0);
     assert_eq!(zipped, Cost::list(9, (3 + 1) * 8 + 9 * 16));
+    // A chain of structs doubles its value at each level.
+    assert_eq!(cost("struct", &[list(&[1, 2]), text("abc")], 0), Cost::list(0, 2 * 8 + 3));
+    // Each item of one list is compared with each of the other, and so are their bytes.
+    let long = [ScalarValue::from("x".repeat(160)), ScalarValue::from("y".repeat(160))];
+    let long = ColumnarValue::Scalar(ScalarValue::List(ScalarValue::new_list_nullable(&long, &DataType::Utf8)));
+    assert_eq!(cost("array_has_all", &[long.clone(), long], 0), Cost::time(2 * (2 + 2 * (16 + 160) / 16)));
+    // The function finds a part in one pass only in a column of texts.
+    let part = text(&"a".repeat(32));
+    let texts = ColumnarValue::Array(Arc::new(StringArray::from(vec!["a".repeat(64)])));
+    assert_eq!(cost("strpos", &[text(&"a".repeat(64)), part.clone()], 0), Cost::time(64 * 2));
+    assert_eq!(cost("strpos", &[texts, part], 0), Cost::time(0));
     // The whole match and two groups may each be the text.
     assert_eq!(cost("regexp_match", &[text("abcd"), text("(a)(b)")], 0).bytes, 3 * 4);
 }
 
+/// Floats have no exponent in these texts, so that some have hundreds of digits.
+#[test]
+fn texts_of_lists_are_not_longer_than_estimated() {
+    let state = upstream::state_builder().build();
+    let function = state.scalar_functions()["array_to_string"].clone();
+    let floats = [1e300, f64::MIN, f64::MIN_POSITIVE, 5e-324, -1.0 / 81_000.0, 0.1, 0.0, f64::NAN, 12.5];
+    let interval = IntervalMonthDayNano::new(-i32::MAX, -i32::MAX, -i64::MAX);
+    let others = [
+        ScalarValue::from(f32::MAX),
+        ScalarValue::from(f32::from_bits(1)),
+        ScalarValue::from(i64::MIN),
+        ScalarValue::from(u64::MAX),
+        ScalarValue::from(false),
+        ScalarValue::from("éé"),
+        ScalarValue::Decimal128(Some(-1), 38, 38),
+        ScalarValue::Decimal128(Some(i128::from(i64::MIN)), 20, 2),
+        ScalarValue::IntervalMonthDayNano(Some(interval)),
+        ScalarValue::TimestampMicrosecond(Some(-62_135_596_799_999_999), Some("+14:00".into())),
+        ScalarValue::DurationNanosecond(Some(-i64::MAX)),
+        ScalarValue::Time64Nanosecond(Some(1)),
+        ScalarValue::Date32(Some(-1)),
+    ];
+    for value in floats.map(ScalarValue::from).into_iter().chain(others) {
+        let data_type = value.data_type();
+        let items = [value.clone(), ScalarValue::try_new_null(&data_type).unwrap(), value.clone()];
+        let list = ScalarValue::List(ScalarValue::new_list_nullable(&items, &data_type));
+        let args = vec![ColumnarValue::Scalar(list), text(", "), text("NULL")];
+        let estimated = cost("array_to_string", &args, 0).made;
+        let arg_fields = args.iter().map(|arg| Arc::new(Field::new("a", arg.data_type(), true))).collect();
+        let return_field = Arc::new(Field::new("r", DataType::Utf8, true));
+        let config_options = Arc::default();
+        let call = ScalarFunctionArgs { args, arg_fields, number_rows: 1, return_field, config_options };
+        let array = function.invoke_with_args(call).unwrap().into_array(1).unwrap();
+        let written = array_value_to_string(&array, 0).unwrap().len() as u64;
+        assert!(written <= estimated, "{value}: {written} bytes, estimated as {estimated}");
+        assert!(estimated < written + 300, "{value}: {written} bytes, estimated as {estimated}");
+    }
+    let lists = DataType::new_list(DataType::Int64, true);
+    let none = vec![ScalarValue::try_new_null(&lists).unwrap(); 3];
+    let list = ColumnarValue::Scalar(ScalarValue::List(ScalarValue::new_list_nullable(&none, &lists)));
+    assert_eq!(cost("array_to_string", &[list, text(","), text("none")], 0).made, 3 * 5, "none,none,none");
+}
+
 #[test]
 fn the_constants_of_one_statement_are_bounded_together() {
-    let budget = CallBudget::default();
-    assert!(!budget.plans(65_537, 0), "one constant is too large");
-    assert!(!budget.plans(0, 1_000_001), "one constant takes too long");
-    let planned = (0..100).filter(|_| budget.plans(64 << 10, 0)).count();
+    let meter = WorkMeter::default();
+    assert!(!meter.plans(65_537, 0), "one constant is too large");
+    assert!(!meter.plans(0, 1_000_001), "one constant takes too long");
+    let planned = (0..100).filter(|_| meter.plans(64 << 10, 0)).count();
     assert_eq!(planned, 16, "1 MiB for all");
-    assert!(!budget.plans(1, 0));
+    assert!(!meter.plans(1, 0));
 }
 
 /// The values are those of PostgreSQL and DuckDB, where they have the function.
@@ -133,6 +221,10 @@ async fn bounded_calls_have_the_values_of_the_functions() {
         ("range(CAST(length(b) AS BIGINT))", ["[0, 1]", "NULL", "[]"]),
         ("lpad('a', 3, 'b')", ["bba", "bba", "bba"]),
         ("make_array()", ["[]", "[]", "[]"]),
+        ("struct(b, 1)", ["{c0: ab, c1: 1}", "{c0: NULL, c1: 1}", "{c0: , c1: 1}"]),
+        ("named_struct('x', b)", ["{x: ab}", "{x: NULL}", "{x: }"]),
+        ("named_struct('x', 1)['x']", ["1", "1", "1"]),
+        ("struct(b, 'c')['c0']", ["ab", "NULL", ""]),
     ] {
         let batches = run(&engine, &format!("SELECT {expression} {over}")).await.unwrap();
         let options = FormatOptions::default().with_null("NULL");
@@ -181,12 +273,21 @@ async fn hostile_statements_are_refused() {
         "SELECT repeat('a', 10000000) ~~ repeat('%a', 5000)",
         "SELECT repeat('a', 16000000) ~ '((.{0,100}){0,90}){0,9}[b-z0-9]'",
         "SELECT length(array_to_string(array_repeat(repeat('a', 1000), 100000), 'b'))",
+        "SELECT length(array_to_string(array_repeat(1e300, 100000), ','))",
+        "SELECT length(array_to_string(array_repeat(CAST(NULL AS BIGINT[]), 100000), ',', repeat('x', 1000)))",
         "SELECT length(to_char(now(), repeat('%A', 8000000)))",
-        "SELECT regexp_count(repeat('a', 10000000), '.*[^A-Z]|[A-Z]')",
         "SELECT repeat('a', 1000000) ~ repeat('(a|b)*c', 20000)",
+        "SELECT repeat('a', 1000000) ~ '((.{0,100}[)]?){0,90}){0,9}[b-z0-9]'",
+        "SELECT regexp_like(repeat('a', 1000000), 'a', 's:((.{0,100}){0,90}){0,9}[b-z0-9]')",
+        "SELECT 'a' ~ repeat('\\pL', 5000000)",
+        "SELECT regexp_count('a', repeat('[a]', 1000000))",
         "SELECT repeat('a', 1000000) LIKE repeat('%a', 200000)",
+        "SELECT strpos(repeat('a', 10000000), repeat('a', 100000) || 'b')",
+        "SELECT array_has_all(array_repeat(repeat('a', 10000) || 'b', 2000), array_repeat(repeat('a', 10001), 2000))",
         "WITH a AS (SELECT repeat('x', 1000000) s), b AS (SELECT s || s || s || s AS s FROM a), \
          c AS (SELECT s || s || s || s AS s FROM b), d AS (SELECT s || s || s || s AS s FROM c) SELECT length(s) FROM d",
+        "WITH a AS (SELECT repeat('x', 10000000) s), b AS (SELECT struct(s, s, s) AS s FROM a), \
+         c AS (SELECT struct(s, s, s) AS s FROM b) SELECT s FROM c",
         "WITH a AS (SELECT range(1000000) s), b AS (SELECT array_concat(s, s, s, s) AS s FROM a), \
          c AS (SELECT array_concat(s, s, s, s, s) AS s FROM b) SELECT cardinality(s) FROM c",
     ] {
@@ -232,10 +333,33 @@ async fn expensive_rows_run_a_few_at_a_time() {
         ("SELECT sum(length('x' || repeat('y', value))) FROM generate_series(1, 1000)", "501500"),
     ] {
         let rows = run(&engine, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
-        let value = arrow::util::display::array_value_to_string(rows[0].column(0), 0).unwrap();
+        let value = array_value_to_string(rows[0].column(0), 0).unwrap();
         assert_eq!(value, expected, "{sql}");
     }
     assert_eq!(engine.inner().accounts.memory.held(), 0);
+}
+
+/// Each common table expression makes a type of two of the one before.
+#[tokio::test]
+async fn types_that_double_are_refused() {
+    let engine = engine(64 << 20, 20);
+    let chain = |levels: usize, call: &str| {
+        let next = |level: usize| format!("c{} AS (SELECT {call} AS y FROM c{level})", level + 1);
+        format!("WITH c0 AS (SELECT 1 AS y), {}", (0..levels).map(next).collect::<Vec<_>>().join(", "))
+    };
+    let started = Instant::now();
+    for call in ["struct(y, y)", "named_struct('a', y, 'b', y)", "map([y], [y])", "arrays_zip([y], [y])"] {
+        let error = run(&engine, &format!("{} SELECT * FROM c40", chain(40, call))).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{call}: {error}");
+        assert!(error.context().contains("10000 fields"), "{call}: {error}");
+    }
+    let twelve = chain(12, "struct(y, y)");
+    let error = run(&engine, &format!("{twelve} SELECT struct(y, y)['c0'] IS NULL FROM c12")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidQuery);
+    assert!(error.context().contains("a call of `struct` would return a type that"), "{error}");
+    let rows = run(&engine, &format!("{twelve} SELECT y IS NULL FROM c12")).await.unwrap();
+    assert_eq!(array_value_to_string(rows[0].column(0), 0).unwrap(), "false");
+    assert!(started.elapsed() < Duration::from_secs(60));
 }
 
 /// The deadline ends a query in time, also between two pieces of one batch.
@@ -247,6 +371,49 @@ async fn the_deadline_holds_within_a_batch() {
                 levenshtein(repeat('ab', 3000), repeat('ba', 3000) || value) > 0";
     assert_eq!(run(&engine, slow).await.unwrap_err().kind(), ErrorKind::DeadlineExceeded);
     assert!(started.elapsed() < Duration::from_secs(20));
+}
+
+/// The deadline also ends a search for the matches in one text, which would take minutes.
+#[tokio::test]
+async fn the_deadline_holds_within_a_row() {
+    let engine = engine(1 << 30, 1);
+    for sql in [
+        "SELECT regexp_count(repeat('A', 1000000), '.*[^A-Z]|[A-Z]')",
+        "SELECT sum(length(regexp_replace(repeat('A', 1000000 + value), '.*[^A-Z]|[A-Z]', '', 'g'))) \
+         FROM generate_series(1, 2)",
+    ] {
+        let started = Instant::now();
+        let error = run(&engine, sql).await.expect_err(sql);
+        assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{sql}: {error}");
+        assert!(started.elapsed() < Duration::from_secs(20), "{sql}");
+    }
+}
+
+/// A search for all matches in a large text is not refused, as long as it is fast.
+#[tokio::test]
+async fn large_texts_are_searched() {
+    let engine = engine(256 << 20, 60);
+    for (sql, expected) in [
+        ("SELECT regexp_count(repeat('<a href>x', 300000), '<[^>]+>')", "300000"),
+        ("SELECT length(regexp_replace(repeat('<a href>x', 300000), '<[^>]+>', '', 'g'))", "300000"),
+        ("SELECT regexp_instr(repeat('<a href>x', 300000), '<[^>]+>', 1, 300000)", "2699992"),
+    ] {
+        let rows = run(&engine, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let value = array_value_to_string(rows[0].column(0), 0).unwrap();
+        assert_eq!(value, expected, "{sql}");
+    }
+}
+
+/// DataFusion would read a literal pattern while it plans.
+#[tokio::test]
+async fn literal_patterns_are_bounded() {
+    let engine = engine(64 << 20, 20);
+    let pattern = "\\pL".repeat(10_000);
+    for call in [format!("'a' ~ '{pattern}'"), format!("regexp_like('a', '{pattern}')")] {
+        let error = run(&engine, &format!("SELECT {call}")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidQuery);
+        assert!(error.context().contains("too large"), "{error}");
+    }
 }
 
 /// Small constants are still worked out before a query runs, so that filters stay simple.

@@ -31,7 +31,7 @@ impl Query {
                 again
             }
         };
-        last.budget.start();
+        last.meter.start();
         Ok((last.physical.clone(), last.task_context()))
     }
 
@@ -78,8 +78,8 @@ impl Query {
         let edges = ready.edges.replaced_by(&planned.plan).map_err(|e| from_datafusion(&e))?;
         let state = SessionState::clone(&ready.state);
         let Physical { state, plan: physical, edges } = Physical::of(&planned.plan, state, edges).await?;
-        let (memory, budget) = (ready.memory.clone(), ready.budget.clone());
-        Ok(Some(Ready { state, memory, budget, planned: Arc::new(planned), physical, edges, passes }))
+        let (memory, meter) = (ready.memory.clone(), ready.meter.clone());
+        Ok(Some(Ready { state, memory, meter, planned: Arc::new(planned), physical, edges, passes }))
     }
 
     /// Returns the edges to count first: those that supply join keys, if their rows are expected to fit in memory. None

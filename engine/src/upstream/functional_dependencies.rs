@@ -27,6 +27,8 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use sqlparser::ast::TableFactor;
 
 use super::guarded_rules::{Action, Guard};
+use crate::bounds::check_types;
+use crate::execution::errors::into_datafusion;
 
 pub(super) const GUARD: Guard = Guard {
     rules: &["eliminate_duplicated_expr", "eliminate_join", "optimize_projections", "replace_distinct_aggregate"],
@@ -182,6 +184,8 @@ impl RelationPlanner for Relations {
         let planned = context.plan(relation);
         IS_PLANNED.set(false);
         let planned = plan_without_dependencies(planned?)?;
+        // The next level may double a type, and DataFusion visits all of it.
+        check_types(planned.schema().as_arrow()).map_err(into_datafusion)?;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(planned, None))))
     }
 }

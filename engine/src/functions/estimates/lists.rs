@@ -6,12 +6,10 @@ use arrow::datatypes::{
     TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 
-use crate::functions::cost::{Arguments, Cost, CostOfRow};
+use super::strings::COMPARED_AT_ONCE;
+use super::widths::printed;
+use crate::functions::cost::{Arguments, Cost, CostOfRow, OF_VALUE};
 
-/// The space of an item beside its own size.
-const ITEM: u64 = 16;
-/// The longest text of a number.
-const NUMBER: u64 = 24;
 /// The time that a date takes, in nanoseconds.
 const DATE: u64 = 50;
 const NANOS_A_DAY: i128 = 86_400_000_000_000;
@@ -103,7 +101,7 @@ pub(in crate::functions) fn zip(arguments: &Arguments) -> CostOfRow {
         let longest = parts.iter().map(|(items, _)| items.at(row)).max().unwrap_or_default();
         let items = longest.saturating_mul(parts.len() as u64);
         let bytes = parts.iter().map(|(_, bytes)| bytes.at(row)).fold(0, u64::saturating_add);
-        Cost::list(items, bytes.saturating_add(items.saturating_mul(ITEM)))
+        Cost::list(items, bytes.saturating_add(items.saturating_mul(OF_VALUE)))
     })
 }
 
@@ -115,28 +113,34 @@ pub(in crate::functions) fn all(arguments: &Arguments) -> CostOfRow {
         let (mut items, mut bytes) = (0_u64, 0_u64);
         for (of_part, size) in &parts {
             items = items.saturating_add(of_part.at(row)).saturating_add(1);
-            bytes = bytes.saturating_add(size.at(row)).saturating_add(ITEM);
+            bytes = bytes.saturating_add(size.at(row)).saturating_add(OF_VALUE);
         }
         Cost::list(items, bytes)
     })
 }
 
+/// `struct(value, …)`, `named_struct(name, value, …)`
+pub(in crate::functions) fn row(arguments: &Arguments) -> CostOfRow {
+    let parts: Vec<_> = (0..arguments.len()).map(|place| arguments.bytes(place)).collect();
+    Box::new(move |row| Cost::list(0, parts.iter().map(|part| part.at(row)).fold(0, u64::saturating_add)))
+}
+
 /// `array_repeat(item, number)`
 pub(in crate::functions) fn repeat(arguments: &Arguments) -> CostOfRow {
-    let (item, items, number) = (arguments.bytes(0), arguments.items(0), arguments.integers(1));
+    let (item, items, number) = (arguments.bytes(0), arguments.items(0), arguments.counts(1));
     Box::new(move |row| {
-        let number = count(number.at(row));
+        let number = number.at(row);
         let inner = number.saturating_mul(items.at(row).max(1));
-        Cost::list(inner, number.saturating_mul(item.at(row).saturating_add(ITEM)))
+        Cost::list(inner, number.saturating_mul(item.at(row).saturating_add(OF_VALUE)))
     })
 }
 
 /// `array_resize(list, number, filling)`
 pub(in crate::functions) fn resize(arguments: &Arguments) -> CostOfRow {
-    let (list, number, filling) = (arguments.bytes(0), arguments.integers(1), arguments.bytes(2));
+    let (list, number, filling) = (arguments.bytes(0), arguments.counts(1), arguments.bytes(2));
     Box::new(move |row| {
-        let number = count(number.at(row));
-        let added = number.saturating_mul(filling.at(row).saturating_add(ITEM));
+        let number = number.at(row);
+        let added = number.saturating_mul(filling.at(row).saturating_add(OF_VALUE));
         Cost::list(number, list.at(row).saturating_add(added))
     })
 }
@@ -145,27 +149,26 @@ pub(in crate::functions) fn resize(arguments: &Arguments) -> CostOfRow {
 pub(in crate::functions) fn replace(arguments: &Arguments) -> CostOfRow {
     let (list, items, to) = (arguments.bytes(0), arguments.items(0), arguments.bytes(2));
     Box::new(move |row| {
-        let replaced = items.at(row).saturating_mul(to.at(row).saturating_add(ITEM));
+        let replaced = items.at(row).saturating_mul(to.at(row).saturating_add(OF_VALUE));
         Cost::list(items.at(row), list.at(row).saturating_add(replaced))
     })
 }
 
 /// `array_to_string(list, delimiter, text of NULL)`
 pub(in crate::functions) fn to_string(arguments: &Arguments) -> CostOfRow {
-    let (list, items) = (arguments.bytes(0), arguments.leaves(0));
+    let (texts, items) = (arguments.measure(0, printed), arguments.leaves(0));
     let (delimiter, null) = (arguments.bytes(1), arguments.bytes(2));
     Box::new(move |row| {
-        let around = delimiter.at(row).saturating_add(null.at(row)).saturating_add(NUMBER);
-        Cost::string(list.at(row).saturating_add(items.at(row).saturating_mul(around)))
+        let around = delimiter.at(row).saturating_add(null.at(row));
+        Cost::string(texts.at(row).saturating_add(items.at(row).saturating_mul(around)))
     })
 }
 
 /// A function that may compare each item of one list with each of the other.
 pub(in crate::functions) fn pairs(arguments: &Arguments) -> CostOfRow {
-    let (left, right) = (arguments.items(0), arguments.items(1));
-    Box::new(move |row| Cost::time(left.at(row).saturating_mul(right.at(row))))
-}
-
-fn count(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
+    let (left, right, bytes) = (arguments.items(0), arguments.items(1), arguments.bytes(1));
+    Box::new(move |row| {
+        let compared = right.at(row).saturating_add(bytes.at(row) / COMPARED_AT_ONCE);
+        Cost::time(left.at(row).saturating_mul(compared))
+    })
 }

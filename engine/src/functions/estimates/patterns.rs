@@ -1,114 +1,209 @@
-//! The costs of regular expressions and of LIKE. A match takes a time that grows with the text and with the pattern, and
-//! finding all matches may take a time that grows with the square of the text
-//! (<https://docs.rs/regex/latest/regex/#untrusted-input>).
+//! The costs of regular expressions and of LIKE. A search takes a time that grows with the text and with the pattern.
+//! The searches for all matches in one text may take a time that grows with the square of the text
+//! (<https://docs.rs/regex/latest/regex/#untrusted-input>). They check the deadline (`searches.rs`).
 
-use crate::functions::cost::{Arguments, Cost, CostOfRow};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use regex_syntax::hir::{Hir, HirKind};
+
+use crate::functions::cost::{Arguments, Cost, CostOfRow, Measure};
 
 /// The time to compile a character of a pattern, in nanoseconds.
 const COMPILED: u64 = 1_000;
 /// The bytes of a pattern that a search follows at once.
 const FOLLOWED_AT_ONCE: u64 = 16;
-/// The bytes of a text that a search for all matches goes over at once.
+/// The bytes of a text that a search for all matches usually goes over at once.
 const SEARCHED_AT_ONCE: u64 = 1_024;
 /// The size of a class of characters, such as `.`, beside that of one character.
 const CLASS: u64 = 8;
 /// The library refuses patterns that would be larger.
 const LARGEST_PATTERN: u64 = 500_000;
+/// The cost to read a class with a name, such as `\w`, in characters: the library lists hundreds of ranges.
+const NAMED_CLASS: u64 = 64;
+/// The cost to read a class in brackets. If the class ignores the case, the library may visit every character there is.
+const BRACKETS: u64 = 500;
 
-/// A function that looks for one match.
+/// A regular expression as the library reads it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::functions) struct Pattern {
+    /// The size with the repetitions written out, at most [`LARGEST_PATTERN`].
+    pub(in crate::functions) weight: u64,
+    /// The length of the shortest match, in bytes.
+    shortest: u64,
+    /// True if a match may have any length. Otherwise, a search ends soon after its match.
+    is_far: bool,
+    /// The parts that a match returns: the whole, and each group.
+    parts: u64,
+    /// True if the library would take too much memory or time to read the pattern.
+    is_beyond: bool,
+}
+
+impl Pattern {
+    /// Reads a pattern.
+    pub(in crate::functions) fn of(pattern: &str) -> Self {
+        if is_beyond(pattern) {
+            return Self { weight: LARGEST_PATTERN, is_beyond: true, ..Self::default() };
+        }
+        // The library refuses any other pattern, too.
+        let Ok(parsed) = regex_syntax::parse(pattern) else { return Self::default() };
+        let properties = parsed.properties();
+        Self {
+            weight: weight(&parsed),
+            shortest: properties.minimum_len().unwrap_or_default() as u64,
+            is_far: properties.maximum_len().is_none(),
+            parts: properties.explicit_captures_len() as u64 + 1,
+            is_beyond: false,
+        }
+    }
+}
+
+/// True if the library would take too much memory or time to read a pattern.
+pub(in crate::functions) fn is_beyond(pattern: &str) -> bool {
+    let named = pattern.as_bytes().windows(2).filter(|pair| pair[0] == b'\\' && b"pPwW".contains(&pair[1])).count();
+    let brackets = pattern.bytes().filter(|b| *b == b'[').count();
+    pattern.len() as u64 + named as u64 * NAMED_CLASS + brackets as u64 * BRACKETS > LARGEST_PATTERN
+}
+
+/// Returns the size of a pattern with its repetitions written out, at most [`LARGEST_PATTERN`].
+fn weight(pattern: &Hir) -> u64 {
+    let weight = match pattern.kind() {
+        HirKind::Empty | HirKind::Look(_) => 1,
+        HirKind::Literal(text) => text.0.len() as u64,
+        HirKind::Class(class) if class.maximum_len() == Some(1) => 1,
+        HirKind::Class(_) => CLASS,
+        HirKind::Repetition(repeated) => {
+            let times = repeated.max.unwrap_or(repeated.min.saturating_add(1)).max(1);
+            weight(&repeated.sub).saturating_mul(times.into())
+        }
+        HirKind::Capture(group) => weight(&group.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().map(weight).fold(0, u64::saturating_add),
+    };
+    weight.min(LARGEST_PATTERN)
+}
+
+/// Returns a pattern with its flags, as most functions of DataFusion write it.
+fn with_flags<'a>(pattern: &'a str, flags: Option<&str>) -> Cow<'a, str> {
+    match flags {
+        None | Some("") => Cow::Borrowed(pattern),
+        Some(flags) => Cow::Owned(format!("(?{flags}){pattern}")),
+    }
+}
+
+/// Returns a pattern with its flags, as `regexp_replace` writes it: `g` stands for all matches.
+pub(in crate::functions) fn with_flags_to_replace<'a>(pattern: &'a str, flags: Option<&str>) -> Cow<'a, str> {
+    match flags {
+        None | Some("g") => Cow::Borrowed(pattern),
+        Some(flags) => Cow::Owned(format!("(?{}){pattern}", flags.replace('g', ""))),
+    }
+}
+
+/// The text and the patterns of a call.
+struct Searches {
+    text: Measure<u64>,
+    patterns: Measure<Pattern>,
+    /// The time to compile a character of a pattern of a row.
+    compiled: u64,
+}
+
+impl Searches {
+    /// Reads the patterns, with the flags at this place.
+    fn of(arguments: &Arguments, flags: usize, join: for<'a> fn(&'a str, Option<&str>) -> Cow<'a, str>) -> Self {
+        let mut known: HashMap<(&str, Option<&str>), Pattern> = HashMap::new();
+        let patterns = arguments.measure_rows(&[1, flags], |row| {
+            let Some(pattern) = arguments.text(1, row) else { return Pattern::default() };
+            let flags = arguments.text(flags, row);
+            *known.entry((pattern, flags)).or_insert_with(|| Pattern::of(&join(pattern, flags)))
+        });
+        let compiled = if matches!(patterns, Measure::One(_)) { 0 } else { COMPILED };
+        Self { text: arguments.bytes(0), patterns, compiled }
+    }
+
+    /// Returns the time to look for one match.
+    fn first(&self, row: usize) -> u64 {
+        let pattern = self.patterns.at(row);
+        if pattern.is_beyond {
+            return u64::MAX;
+        }
+        let search = self.text.at(row).saturating_mul(passes(pattern.weight));
+        search.saturating_add(pattern.weight.saturating_mul(self.compiled))
+    }
+
+    /// Returns the cost of looking for all matches.
+    fn all(&self, row: usize) -> Cost {
+        let (pattern, text) = (self.patterns.at(row), self.text.at(row));
+        let searches = match pattern.is_far {
+            true => (text.saturating_mul(text) / SEARCHED_AT_ONCE).saturating_mul(passes(pattern.weight)),
+            false => 0,
+        };
+        Cost { searches, ..Cost::time(self.first(row)) }
+    }
+}
+
+/// Returns how often a search goes over the text.
+fn passes(weight: u64) -> u64 {
+    (weight / FOLLOWED_AT_ONCE).max(1)
+}
+
+/// `regexp_like(text, pattern, flags)`, and the operators that match a regular expression.
 pub(in crate::functions) fn first_match(arguments: &Arguments) -> CostOfRow {
-    let work = matching(arguments);
-    Box::new(move |row| Cost::time(work(row)))
+    let searches = Searches::of(arguments, 2, with_flags);
+    Box::new(move |row| Cost::time(searches.first(row)))
 }
 
-/// `regexp_match(text, pattern)`. Each group of the pattern can return the whole text.
+/// `regexp_match(text, pattern, flags)`. Each group of the pattern can return the whole text.
 pub(in crate::functions) fn captures(arguments: &Arguments) -> CostOfRow {
-    let (work, text) = (matching(arguments), arguments.bytes(0));
-    let groups = arguments.of_text(1, |pattern| pattern.bytes().filter(|b| *b == b'(').count() as u64 + 1);
+    let searches = Searches::of(arguments, 2, with_flags);
     Box::new(move |row| {
-        let bytes = text.at(row).saturating_mul(groups.at(row));
-        Cost { made: 0, bytes, work: work(row) }
+        let bytes = searches.text.at(row).saturating_mul(searches.patterns.at(row).parts);
+        Cost { bytes, ..Cost::time(searches.first(row)) }
     })
 }
 
-/// A function that looks for all matches.
-pub(in crate::functions) fn all_matches(arguments: &Arguments) -> CostOfRow {
-    let (work, text) = (matching(arguments), arguments.bytes(0));
-    // Without such a repetition, a search ends soon after its match.
-    let is_far = arguments.of_text(1, |pattern| pattern.contains(['*', '+']) || pattern.contains(",}"));
-    Box::new(move |row| {
-        let text = if is_far.at(row) { text.at(row) } else { 0 };
-        let repeated = text.saturating_mul(text / SEARCHED_AT_ONCE);
-        Cost::time(work(row).saturating_add(repeated))
-    })
+/// `regexp_count(text, pattern, start, flags)`
+pub(in crate::functions) fn count(arguments: &Arguments) -> CostOfRow {
+    let searches = Searches::of(arguments, 3, with_flags);
+    Box::new(move |row| searches.all(row))
+}
+
+/// `regexp_instr(text, pattern, start, n, flags, group)`
+pub(in crate::functions) fn position(arguments: &Arguments) -> CostOfRow {
+    let searches = Searches::of(arguments, 4, with_flags);
+    Box::new(move |row| searches.all(row))
 }
 
 /// `regexp_replace(text, pattern, replacement, flags)`. A replacement may name each part of a match again and again.
 pub(in crate::functions) fn replace(arguments: &Arguments) -> CostOfRow {
-    let (one, all) = (first_match(arguments), all_matches(arguments));
-    let (text, replacement) = (arguments.bytes(0), arguments.bytes(2));
+    let searches = Searches::of(arguments, 3, with_flags_to_replace);
+    let replacement = arguments.bytes(2);
     let parts = arguments.of_text(2, |text| text.bytes().filter(|b| matches!(b, b'\\' | b'$')).count() as u64);
     let everywhere = arguments.of_text(3, |flags| flags.contains('g'));
     Box::new(move |row| {
-        let matches = if everywhere.at(row) { text.at(row).saturating_add(1) } else { 1 };
+        let (text, shortest) = (searches.text.at(row), searches.patterns.at(row).shortest.max(1));
+        let matches = if everywhere.at(row) { text / shortest + 1 } else { 1 };
         let replaced = matches.saturating_mul(replacement.at(row));
-        let named = parts.at(row).saturating_mul(text.at(row));
-        let bytes = text.at(row).saturating_add(replaced).saturating_add(named);
-        let work = if everywhere.at(row) { all(row).work } else { one(row).work };
-        Cost { work, ..Cost::string(bytes) }
+        let named = parts.at(row).saturating_mul(text);
+        let bytes = text.saturating_add(replaced).saturating_add(named);
+        let time = if everywhere.at(row) { searches.all(row) } else { Cost::time(searches.first(row)) };
+        Cost { work: time.work, searches: time.searches, ..Cost::string(bytes) }
     })
 }
 
-fn matching(arguments: &Arguments) -> Box<dyn Fn(usize) -> u64> {
-    let (text, pattern) = (arguments.bytes(0), arguments.of_text(1, weight));
+/// `LIKE`. A search may follow each character of the pattern.
+pub(in crate::functions) fn like(arguments: &Arguments) -> CostOfRow {
+    let text = arguments.bytes(0);
     let compiled = if arguments.is_constant(1) { 0 } else { COMPILED };
-    Box::new(move |row| {
-        let pattern = pattern.at(row);
-        let passes = (pattern / FOLLOWED_AT_ONCE).max(1);
-        text.at(row).saturating_mul(passes).saturating_add(pattern.saturating_mul(compiled))
-    })
-}
-
-/// Returns the size of a pattern with its repetitions written out, at most [`LARGEST_PATTERN`].
-pub(in crate::functions) fn weight(pattern: &str) -> u64 {
-    // The sizes of the groups that are open, the innermost last, and of the part that a count would repeat.
-    let (mut open, mut last) = (vec![0_u64], 0_u64);
-    let mut rest = pattern.chars();
-    while let Some(next) = rest.next() {
-        let more = match next {
-            '(' => {
-                open.push(0);
-                continue;
-            }
-            ')' if open.len() > 1 => {
-                last = open.pop().unwrap_or_default().max(1);
-                last
-            }
-            '{' => {
-                let (counts, after) = rest.as_str().split_once('}').unwrap_or(("", rest.as_str()));
-                let most = counts.split(',').filter_map(|n| n.trim().parse::<u64>().ok()).max().unwrap_or(1);
-                rest = after.chars();
-                let added = last.saturating_mul(most.saturating_sub(1));
-                last = last.saturating_mul(most.max(1));
-                added
-            }
-            '\\' => {
-                rest.next();
-                last = CLASS;
-                CLASS
-            }
-            '.' => {
-                last = CLASS;
-                CLASS
-            }
-            _ => {
-                last = 1;
-                1
-            }
-        };
-        if let Some(group) = open.last_mut() {
-            *group = group.saturating_add(more).min(LARGEST_PATTERN);
+    // Other patterns are compared, and become no regular expression.
+    let patterns = arguments.of_text(1, |pattern| {
+        let inner = pattern.strip_prefix('%').unwrap_or(pattern);
+        let inner = inner.strip_suffix('%').unwrap_or(inner);
+        (pattern.len() as u64, inner.contains(['%', '_', '\\']) || !inner.is_ascii())
+    });
+    Box::new(move |row| match patterns.at(row) {
+        (length, true) if length > LARGEST_PATTERN => Cost::time(u64::MAX),
+        (length, _) => {
+            let search = text.at(row).saturating_mul(passes(length));
+            Cost::time(search.saturating_add(length.saturating_mul(compiled)))
         }
-    }
-    open.into_iter().fold(0, u64::saturating_add).min(LARGEST_PATTERN)
+    })
 }

@@ -1,31 +1,30 @@
 //! The costs of functions over strings.
 
-use crate::functions::cost::{Arguments, Cost, CostOfRow};
+use crate::functions::cost::{Arguments, Cost, CostOfRow, OF_VALUE};
 
-/// The longest text of one field of a date, in bytes.
+/// The longest text of one field of a date, and of a duration, in bytes.
 const FIELD_OF_DATE: u64 = 32;
-/// The space of one string in a list, beside its bytes.
-const ITEM: u64 = 16;
+const DURATION: u64 = 64;
 /// The bytes that a search compares in a nanosecond.
-const COMPARED_AT_ONCE: u64 = 16;
+pub(super) const COMPARED_AT_ONCE: u64 = 16;
 /// From this size on, a result is worth an exact estimate.
 const LARGE: u64 = 64 << 10;
 
 /// `repeat(text, number)`
 pub(in crate::functions) fn repeat(arguments: &Arguments) -> CostOfRow {
-    let (text, times) = (arguments.bytes(0), arguments.integers(1));
-    Box::new(move |row| Cost::string(text.at(row).saturating_mul(count(times.at(row)))))
+    let (text, times) = (arguments.bytes(0), arguments.counts(1));
+    Box::new(move |row| Cost::string(text.at(row).saturating_mul(times.at(row))))
 }
 
 /// `lpad(text, characters, filling)`
 pub(in crate::functions) fn pad(arguments: &Arguments) -> CostOfRow {
-    let (text, characters) = (arguments.bytes(0), arguments.integers(1));
+    let (text, characters) = (arguments.bytes(0), arguments.counts(1));
     let wide = arguments.of_text(2, |filling| !filling.is_ascii());
     Box::new(move |row| {
-        let characters = count(characters.at(row));
+        let characters = characters.at(row);
         let width = if wide.at(row) { 4 } else { 1 };
         let bytes = text.at(row).saturating_add(characters.saturating_mul(width));
-        Cost { made: characters, bytes, work: 0 }
+        Cost { bytes, ..Cost::list(characters, bytes) }
     })
 }
 
@@ -77,10 +76,10 @@ pub(in crate::functions) fn doubled(arguments: &Arguments) -> CostOfRow {
     })
 }
 
-/// `to_char(date, format)`
+/// `to_char(date, format)`. The text of a duration has no more fields than that.
 pub(in crate::functions) fn format(arguments: &Arguments) -> CostOfRow {
     let format = arguments.bytes(1);
-    Box::new(move |row| Cost::string(format.at(row).saturating_mul(FIELD_OF_DATE)))
+    Box::new(move |row| Cost::string(format.at(row).saturating_mul(FIELD_OF_DATE).saturating_add(DURATION)))
 }
 
 /// `string_to_array(text, delimiter)`. Without a delimiter, each character is an item.
@@ -88,7 +87,7 @@ pub(in crate::functions) fn split(arguments: &Arguments) -> CostOfRow {
     let (text, delimiter) = (arguments.bytes(0), arguments.bytes(1));
     Box::new(move |row| {
         let items = text.at(row) / delimiter.at(row).max(1) + 1;
-        Cost::list(items, text.at(row).saturating_add(items.saturating_mul(ITEM)))
+        Cost::list(items, text.at(row).saturating_add(items.saturating_mul(OF_VALUE)))
     })
 }
 
@@ -103,14 +102,9 @@ pub(in crate::functions) fn pairs(arguments: &Arguments) -> CostOfRow {
     Box::new(move |row| Cost::time(left.at(row).saturating_mul(right.at(row))))
 }
 
-/// `strpos(text, part)`. A constant part is found in one pass.
+/// `strpos(text, part)`. A constant part is found in one pass, unless the text is constant, too.
 pub(in crate::functions) fn find(arguments: &Arguments) -> CostOfRow {
-    let passes = if arguments.is_constant(1) { 0 } else { 1 };
+    let passes = if arguments.is_constant(1) && !arguments.is_constant(0) { 0 } else { 1 };
     let (text, part) = (arguments.bytes(0), arguments.bytes(1));
     Box::new(move |row| Cost::time(passes * text.at(row).saturating_mul(part.at(row) / COMPARED_AT_ONCE)))
-}
-
-/// Returns how often something is repeated.
-fn count(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
 }

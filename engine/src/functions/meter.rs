@@ -1,4 +1,4 @@
-//! What the calls of one statement may spend.
+//! The meter of the calls of one statement: how much they may still take.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,26 +18,27 @@ const PLANNED_WORK: u64 = 1_000_000;
 const ALL_PLANNED_BYTES: u64 = 1 << 20;
 const ALL_PLANNED_WORK: u64 = 100_000_000;
 
-/// What the calls of one statement may spend: little while the statement is planned, and then as much as the run has.
+/// The meter of the calls of one statement. The calls may take little while the statement is planned, and then as much
+/// as the run has.
 #[derive(Default)]
-pub(crate) struct CallBudget {
+pub(crate) struct WorkMeter {
     planned_bytes: AtomicU64,
     planned_work: AtomicU64,
-    run: Option<RunBudget>,
+    run: Option<RunLimits>,
     runs: AtomicBool,
 }
 
 /// The memory, the deadline and the stop signal of one run of a query.
-struct RunBudget {
+struct RunLimits {
     memory: Arc<dyn MemoryPool>,
     deadline: Instant,
     stop: CancellationToken,
 }
 
-impl CallBudget {
-    /// Returns the budget of a run that is still being planned.
+impl WorkMeter {
+    /// Returns the meter of a run that is still being planned.
     pub(crate) fn new(memory: Arc<dyn MemoryPool>, deadline: Instant, stop: CancellationToken) -> Self {
-        Self { run: Some(RunBudget { memory, deadline, stop }), ..Self::default() }
+        Self { run: Some(RunLimits { memory, deadline, stop }), ..Self::default() }
     }
 
     /// Ends planning.
@@ -79,8 +80,8 @@ impl CallBudget {
     }
 }
 
-impl fmt::Debug for CallBudget {
+impl fmt::Debug for WorkMeter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallBudget").field("runs", &self.runs).finish_non_exhaustive()
+        f.debug_struct("WorkMeter").field("runs", &self.runs).finish_non_exhaustive()
     }
 }
