@@ -125,12 +125,7 @@ fn nth_match<'t>(pattern: &Regex, text: &'t str, nth: i64, clock: &mut Clock<'_>
 }
 
 /// Replaces all matches, as [`Regex::replace_all`] does. Only a replacement with a `$` needs the groups of a match.
-fn replace_all<'t>(
-    pattern: &Regex,
-    text: &'t str,
-    replacement: &str,
-    clock: &mut Clock<'_>,
-) -> Result<Cow<'t, str>> {
+fn replace_all<'t>(pattern: &Regex, text: &'t str, replacement: &str, clock: &mut Clock<'_>) -> Result<Cow<'t, str>> {
     let mut made = Replaced { text, made: String::new(), copied: 0, matches: 0 };
     if replacement.contains('$') {
         for parts in pattern.captures_iter(text) {
@@ -225,7 +220,7 @@ fn to_replace(pattern: &str, flags: Option<&str>) -> Result<Regex> {
 }
 
 /// Returns an argument that may be left out: `None` if it is NULL.
-fn optional_text<'a>(arguments: &'a Arguments, place: usize, row: usize) -> Option<Option<&'a str>> {
+fn optional_text(arguments: &Arguments, place: usize, row: usize) -> Option<Option<&str>> {
     if place < arguments.len() { arguments.text(place, row).map(Some) } else { Some(None) }
 }
 

@@ -43,9 +43,7 @@ fn width(data_type: &DataType) -> Option<u64> {
         DataType::Decimal32(digits, scale)
         | DataType::Decimal64(digits, scale)
         | DataType::Decimal128(digits, scale)
-        | DataType::Decimal256(digits, scale) => {
-            Some(u64::from(*digits) + u64::from(scale.unsigned_abs()) + SIGNS)
-        }
+        | DataType::Decimal256(digits, scale) => Some(u64::from(*digits) + u64::from(scale.unsigned_abs()) + SIGNS),
         DataType::Interval(_) => Some(INTERVAL),
         other if other.is_temporal() => Some(TIME),
         DataType::Boolean => Some(NUMBER),
