@@ -19,7 +19,7 @@ use crate::execution::admission::Admission;
 use crate::execution::pressure::{Pressure, ProcessMemory, ResidentMemory};
 use crate::execution::runtime::CpuRuntime;
 use crate::execution::spill_folder::SpillFolder;
-use crate::functions::BoundedFunctions;
+use crate::functions::{BoundedFunctions, TableFunctions};
 use crate::mesh::{Mesh, Owners, PeerOptions};
 use crate::metrics::Metrics;
 use crate::names::RESERVED_CATALOG;
@@ -267,10 +267,12 @@ fn base_state(partitions: usize, query_memory: usize, runtime: Arc<RuntimeEnv>) 
     let to_merge = query_memory / (8 * partitions);
     options.execution.sort_spill_reservation_bytes =
         to_merge.clamp(MIN_MERGE_RESERVATION, options.execution.sort_spill_reservation_bytes);
-    upstream::state_builder()
+    let mut builder = upstream::state_builder()
         .with_config(config)
         .with_runtime_env(runtime)
         .with_query_planner(Arc::new(MeshPlanner))
-        .with_analyzer_rule(Arc::new(BoundedFunctions))
-        .build()
+        .with_analyzer_rule(Arc::new(BoundedFunctions));
+    // The first planner that plans a relation decides.
+    builder.relation_planners().get_or_insert_default().insert(0, Arc::new(TableFunctions));
+    builder.build()
 }

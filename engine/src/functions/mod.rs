@@ -5,7 +5,8 @@
 //! the time of a call from the arguments, before the call ([`estimates`]). [`kinds`] lists these functions.
 //!
 //! - **While a query is planned**, [`BoundedFunctions`] keeps DataFusion from evaluating a constant that is large or slow.
-//!   The call stays in the plan, and runs with the query.
+//!   The call stays in the plan, and runs with the query. [`TableFunctions`] does the same in the arguments of table
+//!   functions, which DataFusion evaluates earlier.
 //! - **While a query runs**, a call refuses a result that is too large, reserves the query's memory for it, and checks
 //!   the deadline and the cancellation ([`metered`]). Operators with such calls read their input in pieces whose
 //!   size follows the estimates ([`with_paced_inputs`]). [`searches`] replaces calls that could hold a thread for long.
@@ -19,6 +20,7 @@ mod operators;
 mod pace;
 mod paced;
 mod searches;
+mod table_functions;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +36,7 @@ use datafusion::optimizer::AnalyzerRule;
 use self::bounded::BoundedFunction;
 pub(crate) use self::meter::WorkMeter;
 pub(crate) use self::paced::with_paced_inputs;
+pub(crate) use self::table_functions::TableFunctions;
 
 /// The rule that bounds the calls of a plan before DataFusion evaluates any of them.
 #[derive(Debug)]
@@ -57,16 +60,18 @@ pub(crate) fn metered(plan: LogicalPlan, meter: &Arc<WorkMeter>) -> Result<Logic
 fn bound(plan: LogicalPlan, meter: Option<&Arc<WorkMeter>>) -> Result<LogicalPlan> {
     let runs = meter.is_some();
     let meter = meter.cloned().unwrap_or_default();
-    let bounded = plan.transform_up_with_subqueries(|node| {
-        node.map_expressions(|expr| {
-            expr.apply(|e| operators::check_pattern(e).map(|()| TreeNodeRecursion::Continue))?;
-            match expr.exists(|e| Ok(needs_bound(e, runs)))? {
-                true => expr.transform_up(|e| Ok(bound_call(e, &meter, runs))),
-                false => Ok(Transformed::no(expr)),
-            }
-        })
-    })?;
+    let bounded =
+        plan.transform_up_with_subqueries(|node| node.map_expressions(|expr| bound_calls(expr, &meter, runs)))?;
     Ok(bounded.data)
+}
+
+/// Bounds the calls of an expression.
+fn bound_calls(expr: Expr, meter: &Arc<WorkMeter>, runs: bool) -> Result<Transformed<Expr>> {
+    expr.apply(|e| operators::check_pattern(e).map(|()| TreeNodeRecursion::Continue))?;
+    match expr.exists(|e| Ok(needs_bound(e, runs)))? {
+        true => expr.transform_up(|e| Ok(bound_call(e, meter, runs))),
+        false => Ok(Transformed::no(expr)),
+    }
 }
 
 /// True if an expression has to be replaced.

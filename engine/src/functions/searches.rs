@@ -217,7 +217,7 @@ fn to_replace(pattern: &str, flags: Option<&str>) -> Result<Regex> {
 }
 
 /// Returns an argument that may be left out: `None` if it is NULL.
-fn optional_text<'a>(arguments: &'a Arguments, place: usize, row: usize) -> Option<Option<&'a str>> {
+fn optional_text(arguments: &Arguments, place: usize, row: usize) -> Option<Option<&str>> {
     if place < arguments.len() { arguments.text(place, row).map(Some) } else { Some(None) }
 }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, IntervalMonthDayNano};
+use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions, array_value_to_string};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
+use datafusion::prelude::SessionContext;
 use datafusion::scalar::ScalarValue;
 use futures::TryStreamExt;
 
@@ -360,6 +361,85 @@ async fn types_that_double_are_refused() {
     let rows = run(&engine, &format!("{twelve} SELECT y IS NULL FROM c12")).await.unwrap();
     assert_eq!(array_value_to_string(rows[0].column(0), 0).unwrap(), "false");
     assert!(started.elapsed() < Duration::from_secs(60));
+}
+
+/// `generate_series` in a FROM accepts the timestamps that literals are, and returns such timestamps.
+#[tokio::test]
+async fn series_of_timestamps_are_tables() {
+    let series = "SELECT * FROM range(arrow_cast('2020-01-01', 'Timestamp(Microsecond, None)'), \
+                  arrow_cast('2020-01-02', 'Timestamp(Microsecond, None)'), INTERVAL '1 day')";
+    let error = SessionContext::new().sql(series).await.expect_err("DataFusion accepts it: no conversion is needed");
+    assert!(error.to_string().contains("First argument must be a timestamp"), "{error}");
+    let engine = engine(64 << 20, 20);
+    for (series, unit, expected) in [
+        (
+            "generate_series(TIMESTAMP '2020-01-01', TIMESTAMP '2020-01-03', INTERVAL '1 day')",
+            TimeUnit::Microsecond,
+            vec!["2020-01-01T00:00:00", "2020-01-02T00:00:00", "2020-01-03T00:00:00"],
+        ),
+        (
+            "RANGE(TIMESTAMP '2020-01-31', TIMESTAMP '2020-04-01', INTERVAL '1 month') AS t(m)",
+            TimeUnit::Microsecond,
+            vec!["2020-01-31T00:00:00", "2020-02-29T00:00:00", "2020-03-29T00:00:00"],
+        ),
+        (
+            "generate_series(TIMESTAMP '2020-01-02', TIMESTAMP '2020-01-01', INTERVAL '-12 hours')",
+            TimeUnit::Microsecond,
+            vec!["2020-01-02T00:00:00", "2020-01-01T12:00:00", "2020-01-01T00:00:00"],
+        ),
+        (
+            "range(DATE '2020-01-01', DATE '2020-01-02', INTERVAL '12 hours')",
+            TimeUnit::Microsecond,
+            vec!["2020-01-01T00:00:00", "2020-01-01T12:00:00"],
+        ),
+        ("range(TIMESTAMP '2020-01-01', CAST(NULL AS TIMESTAMP), INTERVAL '1 day')", TimeUnit::Microsecond, vec![]),
+        (
+            "range(TIMESTAMP '2020-01-01', TIMESTAMP '2020-01-01 00:00:00.000000002', INTERVAL '1 nanosecond')",
+            TimeUnit::Nanosecond,
+            vec!["2020-01-01T00:00:00", "2020-01-01T00:00:00.000000001"],
+        ),
+    ] {
+        let batches =
+            run(&engine, &format!("SELECT * FROM {series}")).await.unwrap_or_else(|e| panic!("{series}: {e}"));
+        let mut values = vec![];
+        for batch in &batches {
+            assert_eq!(*batch.column(0).data_type(), DataType::Timestamp(unit, None), "{series}");
+            values.extend((0..batch.num_rows()).map(|row| array_value_to_string(batch.column(0), row).unwrap()));
+        }
+        assert_eq!(values, expected, "{series}");
+    }
+    let sql = "SELECT count(*) FROM range(TIMESTAMP '2020-01-01', TIMESTAMP '2021-01-01', INTERVAL '1 day') d \
+               WHERE d.value >= TIMESTAMP '2020-12-01'";
+    let rows = run(&engine, sql).await.unwrap();
+    assert_eq!(array_value_to_string(rows[0].column(0), 0).unwrap(), "31");
+    let far = "SELECT * FROM generate_series(TIMESTAMP '2020-01-01', TIMESTAMP '9999-12-31', INTERVAL '1 year')";
+    let error = run(&engine, far).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{error}");
+    assert!(error.context().contains("1678 to 2261"), "{error}");
+}
+
+/// DataFusion evaluates the arguments of table functions while it plans.
+#[tokio::test]
+async fn arguments_of_table_functions_are_bounded() {
+    let engine = engine(64 << 20, 20);
+    let started = Instant::now();
+    for argument in [
+        "length(repeat('x', 2000000000))",
+        "levenshtein(repeat('ab', 30000), repeat('ba', 30000))",
+        "cardinality(range(0, 100000000))",
+    ] {
+        for from in ["range", "LATERAL generate_series"] {
+            let sql = format!("SELECT * FROM {from}(CAST({argument} AS BIGINT))");
+            let error = run(&engine, &sql).await.expect_err(&sql);
+            assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{sql}: {error}");
+            assert!(error.context().contains("little time and memory"), "{sql}: {error}");
+        }
+    }
+    assert!(started.elapsed() < Duration::from_secs(20));
+    let sql = "SELECT count(*), max(r.value) FROM range(CAST(length(repeat('x', 1000)) AS BIGINT)) r";
+    let rows = run(&engine, sql).await.unwrap();
+    assert_eq!(array_value_to_string(rows[0].column(0), 0).unwrap(), "1000");
+    assert_eq!(array_value_to_string(rows[0].column(1), 0).unwrap(), "999");
 }
 
 /// The deadline ends a query in time, also between two pieces of one batch.
