@@ -63,6 +63,7 @@ const CRATES: [Floors; 7] = [
             "metrics",
             "mesh",
             "execution",
+            "visit",
             "bounds",
             "functions",
             "upstream",
