@@ -24,6 +24,7 @@ pub mod session;
 pub mod settings;
 mod state;
 mod upstream;
+mod visit;
 
 pub use bounds::MOST_STATEMENT_BYTES;
 pub use engine::{Engine, EngineBuilder};

@@ -64,6 +64,7 @@ const CRATES: [Floors; 7] = [
             "metrics",
             "mesh",
             "execution",
+            "visit",
             "bounds",
             "functions",
             "upstream",

@@ -6,11 +6,12 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement;
 use sqlparser::ast::{
-    Expr, GroupByExpr, GroupByWithModifier, ObjectName, Query, Select, SetExpr, TableFactor, Visit, Visitor,
+    Expr, GroupByExpr, GroupByWithModifier, ObjectName, Query, Select, SetExpr, TableFactor, Visitor,
 };
 
 use super::too_much;
 use crate::Result;
+use crate::visit::visit;
 
 /// The largest number of tables and subqueries that a statement may read from. Each join nests one level deeper.
 const MOST_TABLES: usize = 500;
@@ -29,7 +30,7 @@ const MOST_VALUES: usize = 100_000;
 /// `InvalidQuery`.
 pub(crate) fn check_statement(statement: &Statement) -> Result<()> {
     let Statement::Statement(statement) = statement else { return Ok(()) };
-    match statement.visit(&mut SizeVisitor::default()) {
+    match visit(statement.as_ref(), &mut SizeVisitor::default()) {
         ControlFlow::Break(what) => Err(too_much(what)),
         ControlFlow::Continue(()) => Ok(()),
     }

@@ -6,11 +6,13 @@
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Select, SelectFlavor, SelectItem, Statement, VisitMut, VisitorMut, WildcardAdditionalOptions};
+use sqlparser::ast::{Select, SelectFlavor, SelectItem, Statement, VisitorMut, WildcardAdditionalOptions};
+
+use crate::visit::visit_mut;
 
 /// Adds the list that such queries leave out.
 pub(crate) fn spell_out(statement: &mut Statement) {
-    let _ = statement.visit(&mut FromFirst);
+    let _ = visit_mut(statement, &mut FromFirst);
 }
 
 struct FromFirst;

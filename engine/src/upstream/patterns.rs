@@ -16,10 +16,11 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::logical_expr::ScalarUDF;
-use sqlparser::ast::{BinaryOperator, Expr, Statement, Value, ValueWithSpan, VisitMut, VisitorMut};
+use sqlparser::ast::{BinaryOperator, Expr, Statement, Value, ValueWithSpan, VisitorMut};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
+use crate::visit::visit_mut;
 use crate::{Error, ErrorKind, Result};
 
 /// Translates a pattern with an escape character, or none.
@@ -33,7 +34,7 @@ const ESCAPE: char = '\\';
 /// # Errors
 /// `InvalidQuery` for an invalid pattern.
 pub(crate) fn translate(statement: &mut Statement) -> Result<()> {
-    match statement.visit(&mut Patterns) {
+    match visit_mut(statement, &mut Patterns) {
         ControlFlow::Break(what) => Err(Error::new(ErrorKind::InvalidQuery, what)),
         ControlFlow::Continue(()) => Ok(()),
     }

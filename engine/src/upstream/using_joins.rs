@@ -17,12 +17,13 @@ mod select;
 
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::parser::Statement as Parsed;
-use sqlparser::ast::{Query, Statement, VisitMut};
+use sqlparser::ast::{Query, Statement};
 
 use self::columns::JoinedColumns;
 use self::probe::{Find, SelectWithJoins};
 use self::select::Rewrite;
 use crate::execution::errors::from_datafusion;
+use crate::visit::visit_mut;
 use crate::{Error, ErrorKind, Result};
 
 /// Spells out all joins of a statement that name or imply their join columns.
@@ -44,7 +45,7 @@ pub(crate) async fn spell_out(statement: &mut Statement, state: &SessionState) -
             Some(columns) => {
                 // The search does not find a spelled-out join again.
                 let mut rewrite = Rewrite::new(left_alone, columns);
-                if let std::ops::ControlFlow::Break(outcome) = statement.visit(&mut rewrite) {
+                if let std::ops::ControlFlow::Break(outcome) = visit_mut(statement, &mut rewrite) {
                     (*outcome)?;
                 }
             }

@@ -6,9 +6,10 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement;
 use sqlparser::ast::{
-    Expr, Function, FunctionArguments, GroupByExpr, Query, Select, TableFactor, TableFunctionArgs, Visit, Visitor,
+    Expr, Function, FunctionArguments, GroupByExpr, Query, Select, TableFactor, TableFunctionArgs, Visitor,
 };
 
+use crate::visit::visit;
 use crate::{Error, ErrorKind, Result};
 
 /// Rejects a statement with such a clause.
@@ -17,7 +18,7 @@ use crate::{Error, ErrorKind, Result};
 /// `Unsupported`, with the clause.
 pub(super) fn check(statement: &Statement) -> Result<()> {
     let Statement::Statement(statement) = statement else { return Ok(()) };
-    match statement.visit(&mut Clauses) {
+    match visit(statement.as_ref(), &mut Clauses) {
         ControlFlow::Break(clause) => {
             let instead = match clause.as_str() {
                 "PREWHERE" => ": write WHERE",

@@ -4,12 +4,10 @@
 use std::ops::ControlFlow;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use sqlparser::ast::{
-    Expr, Ident, ObjectNamePart, Query, SelectItem, SetExpr, SetQuantifier, Statement, visit_expressions,
-    visit_expressions_mut,
-};
+use sqlparser::ast::{Expr, Ident, ObjectNamePart, Query, SelectItem, SetExpr, SetQuantifier, Statement};
 
 use crate::upstream::identifiers::normal;
+use crate::visit::{visit_expressions, visit_expressions_mut};
 
 /// The maximum number of characters of an expression that is the name of a column.
 const MAX_LENGTH: usize = 256;

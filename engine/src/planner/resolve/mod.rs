@@ -15,7 +15,7 @@ use datafusion::logical_expr::{DescribeTable, LogicalPlan};
 use datafusion::sql::parser::{DFParserBuilder, ResetStatement, Statement};
 use portolan_catalog::nearest::nearest;
 use portolan_catalog::{DomainName, MeshSnapshot, NodeState};
-use sqlparser::ast::{DescribeAlias, Expr, ObjectName, Set, Statement as SqlStatement, Use, Value, visit_relations};
+use sqlparser::ast::{DescribeAlias, Expr, ObjectName, Set, Statement as SqlStatement, Use, Value};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::Span;
 
@@ -30,6 +30,7 @@ use crate::mesh::describe;
 use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
 use crate::planner::analyse_statement;
 use crate::upstream::{from_first, keep_digits, patterns, using_joins, volatile};
+use crate::visit::visit_relations;
 use crate::{Error, ErrorKind, Result};
 
 /// A statement over known names.

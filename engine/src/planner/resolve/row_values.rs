@@ -7,11 +7,11 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement;
-use sqlparser::ast::{
-    BinaryOperator, Expr, Query, SetExpr, Statement as SqlStatement, TableFactor, visit_expressions_mut,
-};
+use sqlparser::ast::{BinaryOperator, Expr, Query, SetExpr, Statement as SqlStatement, TableFactor};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
+
+use crate::visit::visit_expressions_mut;
 
 /// Replaces the row values of a statement with functions.
 pub(super) fn as_functions(statement: &mut Statement) {

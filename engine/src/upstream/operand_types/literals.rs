@@ -10,10 +10,10 @@ use std::ops::ControlFlow;
 use arrow::datatypes::TimeUnit;
 use sqlparser::ast::{
     CastKind, DataType, ExactNumberInfo, Expr, Statement, TypedString, UnaryOperator, Value, ValueWithSpan,
-    visit_expressions_mut,
 };
 
 use super::timestamps::unit_of_text;
+use crate::visit::visit_expressions_mut;
 
 /// A float restores every number of at most this many digits.
 const DIGITS_OF_FLOATS: usize = 15;

@@ -5,12 +5,13 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     Cte, Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, PipeOperator, Query, Select, SetExpr,
-    Statement, TableAlias, TableFactor, TableWithJoins, Visit, Visitor, With, visit_relations,
+    Statement, TableAlias, TableFactor, TableWithJoins, Visit, Visitor, With,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
 use crate::upstream::identifiers::normal;
+use crate::visit::{visit, visit_relations};
 
 /// A `SELECT` with such joins.
 #[derive(Debug, Default)]
@@ -40,7 +41,7 @@ struct OpenQuery {
 impl Find {
     /// Returns the first such `SELECT` after `skip` others.
     pub(super) fn first(statement: &Statement, skip: usize) -> Option<SelectWithJoins> {
-        match statement.visit(&mut Self { skip, open: vec![] }) {
+        match visit(statement, &mut Self { skip, open: vec![] }) {
             ControlFlow::Break(found) => Some(*found),
             ControlFlow::Continue(()) => None,
         }

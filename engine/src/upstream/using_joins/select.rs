@@ -12,6 +12,7 @@ use super::columns::{JoinedColumn, JoinedColumns, is_named, last};
 use super::from::{item, list, listed};
 use super::probe::is_to_be_spelled_out;
 use crate::upstream::identifiers::normal;
+use crate::visit::visit_mut;
 use crate::{Error, ErrorKind, Result};
 
 /// The expressions of merged columns, by name.
@@ -209,7 +210,7 @@ pub(super) fn replace(part: &mut impl VisitMut, names: MergedColumns) -> Result<
     if names.is_empty() {
         return Ok(());
     }
-    match part.visit(&mut Replace { names, subqueries: 0, hidden: vec![] }) {
+    match visit_mut(part, &mut Replace { names, subqueries: 0, hidden: vec![] }) {
         ControlFlow::Break(name) => Err(Error::new(
             ErrorKind::InvalidQuery,
             format!("column `{name}` is ambiguous: write the name of its table before it"),

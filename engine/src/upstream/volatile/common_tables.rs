@@ -5,11 +5,10 @@ use std::ops::ControlFlow;
 
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::Volatility;
-use sqlparser::ast::{
-    Expr, Ident, ObjectName, ObjectNamePart, Query, Statement, Visit, Visitor, visit_expressions, visit_relations,
-};
+use sqlparser::ast::{Expr, Ident, ObjectName, ObjectNamePart, Query, Statement, Visit, Visitor};
 
 use crate::upstream::identifiers::normal;
+use crate::visit::{visit, visit_expressions, visit_relations};
 use crate::{Error, ErrorKind, Result};
 
 /// Refuses a statement that reads such a query more than once.
@@ -17,7 +16,7 @@ use crate::{Error, ErrorKind, Result};
 /// # Errors
 /// `Unsupported`, with a query to write instead.
 pub(crate) fn check(statement: &Statement, state: &SessionState) -> Result<()> {
-    match statement.visit(&mut CommonTables { state }) {
+    match visit(statement, &mut CommonTables { state }) {
         ControlFlow::Break(refused) => Err(Error::new(
             ErrorKind::Unsupported,
             format!(
