@@ -21,7 +21,7 @@ const SAMPLES_PER_ROW: usize = 10;
 const SAMPLED: [(&str, &str, f64, f64); 3] = [
     ("resident MB", "process_resident_memory_bytes", 1e6, 64.0),
     ("open files", "process_open_fds", 1.0, 16.0),
-    ("threads", "process_threads", 1.0, 8.0),
+    ("threads", "process_threads", 1.0, 32.0),
 ];
 /// The growth from the second quarter to the last one that is noise.
 const NOISE: f64 = 0.05;
