@@ -94,6 +94,13 @@ impl FakePeer {
         self.state().reported = peers;
     }
 
+    /// Returns the peer as another node reports it: with this key, and as the owner of every domain that it publishes.
+    pub fn as_reported(&self, key: &str) -> ReportedPeer {
+        let published = self.state().catalog.clone().map_or_else(Vec::new, |(_, domains)| domains);
+        let domains = published.into_iter().map(|catalog| catalog.domain).collect();
+        ReportedPeer { url: self.id.to_string(), key: OwnerKey::new(key), domains }
+    }
+
     /// Makes the peer report that it accepts no fragments.
     pub fn refuse_fragments(&self) {
         self.state().takes_fragments = Some(false);

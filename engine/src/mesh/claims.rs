@@ -107,6 +107,11 @@ impl MeshState {
                 Err(reason) => Err(format!("this node owns the domain, and the peer proves no key: {reason}")),
             };
         }
+        if peer.learned.as_ref().is_some_and(|learned| !learned.may_own(domain)) {
+            return Err("the node that reports this peer does not report it as the owner of this domain: if it is, list \
+                        it in `peers` of the local node"
+                .to_owned());
+        }
         match &peer.allowed {
             Some(allowed) if !allowed.contains(domain) => {
                 let node = if peer.learned.is_some() { "the node that reports this peer" } else { "this peer" };

@@ -1,11 +1,13 @@
-//! The peers that this node learns from the reports of its peers, if the config permits it. A learned peer owns a
-//! domain by the same rules as a peer in the config. It is removed when its reporter no longer reports it.
+//! The peers that this node learns from the reports of its peers, if the config permits it. A learned peer owns only
+//! domains for which it is reported, and these by the same rules as a peer in the config. It is removed when its
+//! reporter no longer reports it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use portolan_catalog::{NodeState, printable};
-use portolan_connectors::{OwnerKey, Peer, ReportedPeer};
+use portolan_catalog::received::MAX_DOMAINS;
+use portolan_catalog::{DomainName, NodeState, printable};
+use portolan_connectors::{Peer, ReportedPeer};
 
 use super::known_peer::KnownPeer;
 use super::reported::MAX_REPORTED;
@@ -14,7 +16,7 @@ use crate::Result;
 
 /// The largest number of learned peers.
 const MAX_LEARNED: usize = 256;
-/// The longest URL and the longest key in a report, in bytes.
+/// The longest URL, key and domain in a report, in bytes.
 const MAX_TEXT_BYTES: usize = 512;
 /// The number of further requests to a learned peer that is no longer reported. A reporter that has restarted reports a
 /// peer again once it has the peer's catalog.
@@ -25,10 +27,17 @@ const REQUESTS_WITHOUT_REPORT: u32 = 3;
 pub(super) struct Learned {
     /// The number of the peer that reports it.
     pub(super) reporter: usize,
-    /// The key in the last report. The peer must prove it.
-    key: OwnerKey,
+    /// The last report. The peer must prove its key, and owns none but its domains.
+    report: ReportedPeer,
     /// The number of requests since the last report.
     requests: u32,
+}
+
+impl Learned {
+    /// True if the peer is reported as the owner of the domain.
+    pub(super) fn may_own(&self, domain: &DomainName) -> bool {
+        self.report.domains.contains(domain)
+    }
 }
 
 /// Returns the entries of a report that can be used. Adds the others to `faults`.
@@ -37,8 +46,13 @@ pub(super) fn accepted(sent: Vec<ReportedPeer>, faults: &mut Vec<String>) -> Vec
     let mut urls = BTreeSet::new();
     let mut accepted = vec![];
     for peer in sent.into_iter().take(MAX_REPORTED) {
-        if peer.url.len() > MAX_TEXT_BYTES || peer.key.as_str().len() > MAX_TEXT_BYTES {
-            faults.push(format!("a reported peer: its URL or its key has more than {MAX_TEXT_BYTES} bytes"));
+        let texts = [peer.url.as_str(), peer.key.as_str()];
+        let mut texts = texts.into_iter().chain(peer.domains.iter().map(DomainName::as_str));
+        if texts.any(|text| text.len() > MAX_TEXT_BYTES) {
+            faults.push(format!("a reported peer: its URL, key or a domain has more than {MAX_TEXT_BYTES} bytes"));
+        } else if peer.domains.len() > MAX_DOMAINS {
+            let got = peer.domains.len();
+            faults.push(format!("a reported peer: expected at most {MAX_DOMAINS} domains, got {got}"));
         } else if urls.insert(peer.url.clone()) {
             accepted.push(peer);
         }
@@ -97,7 +111,7 @@ impl MeshState {
                 Ok(peer) => {
                     tracing::info!(node = %peer.id(), "a peer is learned");
                     let options = PeerOptions { domains: domains.clone(), ..PeerOptions::default() };
-                    let origin = Learned { reporter, key: reported.key, requests: 0 };
+                    let origin = Learned { reporter, report: reported, requests: 0 };
                     let known = KnownPeer { learned: Some(origin), ..KnownPeer::new(peer, options) };
                     learned.push(self.add_peer(known));
                     free -= 1;
@@ -119,11 +133,11 @@ impl MeshState {
         let Some(known) = self.peers.get(&index) else { return };
         let Some(Learned { reporter, .. }) = &known.learned else { return };
         let reports = self.peers.get(reporter).map_or(&[][..], |reporter| reporter.reported.as_slice());
-        let key = reports.iter().find(|reported| reported.url == known.peer.id().as_str()).map(|r| r.key.clone());
+        let report = reports.iter().find(|reported| reported.url == known.peer.id().as_str()).cloned();
         let Some(known) = self.peers.get_mut(&index) else { return };
         let Some(learned) = &mut known.learned else { return };
-        match key {
-            Some(key) => (learned.key, learned.requests) = (key, 0),
+        match report {
+            Some(report) => (learned.report, learned.requests) = (report, 0),
             None if learned.requests < REQUESTS_WITHOUT_REPORT => learned.requests += 1,
             None => {
                 tracing::info!(node = %known.peer.id(), "a learned peer is no longer reported, and is removed");
@@ -134,7 +148,7 @@ impl MeshState {
 
     /// Returns why a learned peer owns no domain, whatever it claims. `None` if the claims decide.
     pub(super) fn distrust(&self, index: usize, known: &KnownPeer) -> Option<String> {
-        let Learned { key: reported, .. } = known.learned.as_ref()?;
+        let reported = &known.learned.as_ref()?.report.key;
         let Some(Ok(key)) = &known.owner else { return None };
         if key != reported {
             let reported = printable(reported.as_str());
