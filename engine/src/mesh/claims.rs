@@ -43,6 +43,15 @@ pub(super) struct Refusal<'a> {
     pub(super) reason: String,
 }
 
+impl<'a> Claims<'a> {
+    /// Returns the refused claims of the peer at `index`.
+    pub(super) fn refused_of(&self, index: usize) -> &[Refusal<'a>] {
+        let start = self.refused.partition_point(|refusal| refusal.index < index);
+        let end = self.refused.partition_point(|refusal| refusal.index <= index);
+        &self.refused[start..end]
+    }
+}
+
 impl MeshState {
     /// Decides on every claim.
     pub(super) fn claims(&self) -> Claims<'_> {
@@ -83,7 +92,7 @@ impl MeshState {
     pub(super) fn log_refusals(&self, index: usize) {
         let Some(known) = self.peers.get(&index) else { return };
         let claims = self.claims();
-        let refused: Vec<_> = claims.refused.iter().filter(|refusal| refusal.index == index).collect();
+        let refused = claims.refused_of(index);
         if let Some(Refusal { domain, reason, .. }) = refused.first() {
             tracing::warn!(node = %known.peer.id(), %domain, refused = refused.len(), "a claim is refused: {reason}");
         }
@@ -131,7 +140,9 @@ impl MeshState {
 
     /// True if the config names peers that may own the domain.
     fn is_given(&self, domain: &DomainName) -> bool {
-        self.peers.values().filter_map(|peer| peer.allowed.as_ref()).any(|allowed| allowed.contains(domain))
+        // A learned peer has the domains of its reporter, which is in the config. Those in the config come first.
+        let in_config = self.peers.values().take_while(|peer| peer.learned.is_none());
+        in_config.filter_map(|peer| peer.allowed.as_ref()).any(|allowed| allowed.contains(domain))
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Owners {
     pinned: BTreeMap<DomainName, Vec<OwnerKey>>,
     /// The keys of the first claims.
     remembered: BTreeMap<DomainName, OwnerKey>,
+    /// The number of remembered domains of each key.
+    owned: BTreeMap<OwnerKey, usize>,
     /// The remembered keys that the file does not have yet.
     unsaved: BTreeMap<DomainName, OwnerKey>,
     file: Option<Arc<OwnersFile>>,
@@ -45,7 +47,11 @@ impl Owners {
             Some(file) => file.read()?,
             None => BTreeMap::new(),
         };
-        Ok(Self { own, pinned, remembered, unsaved: BTreeMap::new(), file })
+        let mut owned: BTreeMap<OwnerKey, usize> = BTreeMap::new();
+        for key in remembered.values() {
+            *owned.entry(key.clone()).or_default() += 1;
+        }
+        Ok(Self { own, pinned, remembered, owned, unsaved: BTreeMap::new(), file })
     }
 
     /// Returns the key of this engine, if it has one.
@@ -86,7 +92,7 @@ impl Owners {
 
     /// Returns the number of domains that the node remembers as those of a key.
     fn owned_by(&self, key: &OwnerKey) -> usize {
-        self.remembered.values().filter(|owner| *owner == key).count()
+        self.owned.get(key).copied().unwrap_or_default()
     }
 
     /// Remembers that the key owns the domain, unless the domain has an owner.
@@ -96,6 +102,7 @@ impl Owners {
             return;
         }
         self.remembered.insert(domain.clone(), key.clone());
+        *self.owned.entry(key.clone()).or_default() += 1;
         if self.file.is_some() {
             self.unsaved.insert(domain.clone(), key.clone());
         }
@@ -148,6 +155,17 @@ mod tests {
         let refusal = owners.refusal(&domain("more"), &key("a")).unwrap();
         assert!(refusal.contains("at most 512 domains"), "{refusal}");
         assert_eq!(owners.refusal(&domain("d0"), &key("a")), None);
+        assert_eq!(owners.refusal(&domain("more"), &key("b")), None);
+    }
+
+    #[test]
+    fn the_owners_in_the_file_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("owners.json");
+        let remembered: BTreeMap<_, _> = (0..MAX_OF_ONE).map(|i| (domain(&format!("d{i}")), key("a"))).collect();
+        std::fs::write(&path, serde_json::to_vec(&remembered).unwrap()).unwrap();
+        let owners = Owners::open(None, BTreeMap::new(), Some(path)).unwrap();
+        assert!(owners.refusal(&domain("more"), &key("a")).is_some());
         assert_eq!(owners.refusal(&domain("more"), &key("b")), None);
     }
 
