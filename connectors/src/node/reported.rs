@@ -7,6 +7,10 @@ use super::options::{NodeOptions, NodeTls, is_exposed, is_on_loopback};
 use crate::addresses::is_internal;
 use crate::error::{Error, ErrorKind, Result};
 
+/// The size of the largest catalog of a reported node, in bytes. There can be hundreds of such nodes, which the local
+/// node did not choose.
+const MAX_CATALOG_BYTES: usize = 4 << 20;
+
 /// Returns the options for the node at `url`, which the node at `reporter` has reported. `options` are those for the
 /// reporter. Its authorities for TLS, and its permission to go without TLS, hold for the reported node too. The
 /// credentials and the client certificate are only for the reporter.
@@ -29,6 +33,7 @@ pub(super) fn options(url: &str, reporter: &str, options: &NodeOptions) -> Resul
         allow_plaintext: options.allow_plaintext,
         // Another machine could otherwise make the local node connect to services of the local machine.
         must_be_elsewhere: !(is_on_loopback(reporter) && is_on_loopback(url)),
+        max_catalog_bytes: Some(MAX_CATALOG_BYTES),
         ..NodeOptions::default()
     })
 }
@@ -95,8 +100,9 @@ mod tests {
     #[test]
     fn a_reported_node_gets_no_credentials_of_its_reporter() {
         let given = of_reporter();
-        let NodeOptions { credentials, tls, identity, audience, allow_plaintext, must_be_elsewhere } =
+        let NodeOptions { credentials, tls, identity, audience, allow_plaintext, must_be_elsewhere, max_catalog_bytes } =
             options("grpc+tls://a.example.org:1", REMOTE, &given).unwrap();
+        assert_eq!(max_catalog_bytes, Some(4 << 20));
         assert!(credentials.is_none() && audience.is_none() && !allow_plaintext && must_be_elsewhere);
         let NodeTls { ca_file, cert_file, key_file, domain } = tls;
         assert_eq!((ca_file, cert_file, key_file, domain), (Some("ca.pem".into()), None, None, None));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use portolan_catalog::received::MAX_DOMAINS;
 use portolan_catalog::{DomainName, NodeState, printable};
-use portolan_connectors::{Peer, ReportedPeer};
+use portolan_connectors::{OwnerKey, Peer, ReportedPeer};
 
 use super::known_peer::KnownPeer;
 use super::reported::MAX_REPORTED;
@@ -37,6 +37,19 @@ impl Learned {
     /// True if the peer is reported as the owner of the domain.
     pub(super) fn may_own(&self, domain: &DomainName) -> bool {
         self.report.domains.contains(domain)
+    }
+
+    /// Returns why the catalog of the peer does not count. `None` if the peer has proven the reported key.
+    pub(super) fn distrust(&self, proven: &Result<OwnerKey, String>) -> Option<String> {
+        let reported = &self.report.key;
+        match proven {
+            Ok(key) if key == reported => None,
+            Ok(key) => {
+                let reported = printable(reported.as_str());
+                Some(format!("its key is {key}, but the node that reports it reports the key {reported}"))
+            }
+            Err(reason) => Some(reason.clone()),
+        }
     }
 }
 
@@ -148,11 +161,9 @@ impl MeshState {
 
     /// Returns why a learned peer owns no domain, whatever it claims. `None` if the claims decide.
     pub(super) fn distrust(&self, index: usize, known: &KnownPeer) -> Option<String> {
-        let reported = &known.learned.as_ref()?.report.key;
-        let Some(Ok(key)) = &known.owner else { return None };
-        if key != reported {
-            let reported = printable(reported.as_str());
-            return Some(format!("its key is {key}, but the node that reports it reports the key {reported}"));
+        let distrust = known.learned.as_ref()?.distrust(known.owner.as_ref()?);
+        if distrust.is_some() {
+            return distrust;
         }
         // One node has one entry in the list of replicas. Nobody else can prove its key.
         let is_same = |other: &&KnownPeer| known.process.is_some() && known.process == other.process;

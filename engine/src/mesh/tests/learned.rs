@@ -217,12 +217,26 @@ async fn a_learned_peer_proves_the_reported_key() {
     mesh.refresh_all().await;
     assert_eq!(domains(&mesh), ["sales"]);
     assert!(refused(&mesh, "geo").contains("its key is ed25519:geo, but the node that reports it reports the key"));
+    assert!(mesh.with_state(|state| state.peers[&1].claims.is_empty()), "the catalog takes no memory");
 
     // The reporter has noticed the new key.
     sales.report(vec![reported(&geo)]);
     sales.publish("2", vec![empty("sales")]);
     mesh.refresh_all().await;
     assert_eq!(domains(&mesh), ["geo", "sales"]);
+    assert_eq!(geo.asked(), [None, None]);
+    assert_eq!(refused(&mesh, "geo"), "");
+}
+
+#[tokio::test]
+async fn a_learned_peer_that_proves_no_key_takes_no_memory() {
+    let (geo, sales) = (node("geo", &["geo"]), node("sales", &["sales"]));
+    geo.sign_as("geo", Err("its catalog is signed for another URL"));
+    sales.report(vec![reported(&geo)]);
+    let mesh = learning_from(&sales, &[], Owners::default());
+    mesh.refresh_all().await;
+    assert_eq!(refused(&mesh, "geo"), "its catalog is signed for another URL");
+    assert!(mesh.with_state(|state| state.peers[&1].claims.is_empty()));
 }
 
 #[tokio::test]
