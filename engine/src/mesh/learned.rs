@@ -101,10 +101,15 @@ impl MeshState {
         (!new.is_empty() || !known.unused.is_empty()).then(|| (known.peer.clone(), new))
     }
 
-    /// True if a reported peer is this node, a replica of this node, or at the URL of a known peer.
+    /// True if a reported peer is this node, a replica of this node, or at the URL of a known peer. A peer from a report
+    /// with a wrong key is not known if this report has the right one.
     fn knows(&self, reported: &ReportedPeer) -> bool {
-        let is_at = |known: &KnownPeer| known.peer.id().as_str() == reported.url;
-        self.owners.own() == Some(&reported.key) || self.peers.values().any(is_at)
+        let is_known = |known: &KnownPeer| {
+            let is_other = known.learned.as_ref().is_some_and(|learned| learned.report.key != reported.key);
+            let is_right = matches!(&known.owner, Some(Ok(key)) if *key == reported.key);
+            known.peer.id().as_str() == reported.url && !(is_other && is_right)
+        };
+        self.owners.own() == Some(&reported.key) || self.peers.values().any(is_known)
     }
 
     /// Adds the peers that the reporter reports, and returns their numbers.
@@ -123,6 +128,8 @@ impl MeshState {
                 }
                 Ok(peer) => {
                     tracing::info!(node = %peer.id(), "a peer is learned");
+                    // What is at the URL was learned from a report with a wrong key.
+                    self.peers.retain(|_, known| known.peer.id().as_str() != reported.url);
                     let options = PeerOptions { domains: domains.clone(), ..PeerOptions::default() };
                     let origin = Learned { reporter, report: reported, requests: 0 };
                     let known = KnownPeer { learned: Some(origin), ..KnownPeer::new(peer, options) };

@@ -229,6 +229,23 @@ async fn a_learned_peer_proves_the_reported_key() {
 }
 
 #[tokio::test]
+async fn a_report_with_a_wrong_key_does_not_hide_the_right_one() {
+    let (geo, stale, sales) = (node("geo", &["geo"]), node("stale", &[]), node("sales", &["sales"]));
+    stale.report(vec![with_key(&geo, "ed25519:old")]);
+    sales.report(vec![reported(&geo)]);
+    let peers = [&stale, &sales].map(|peer| (unmeasured(peer).0, learning(None)));
+    let mesh = Mesh::new(vec![], peers.into(), Owners::default()).unwrap();
+    mesh.refresh_all().await;
+    assert_eq!(domains(&mesh), ["sales"]);
+    for _ in 0..3 {
+        mesh.refresh_all().await;
+        assert_eq!(domains(&mesh), ["geo", "sales"]);
+        assert_eq!(mesh.snapshot().nodes[3].learned_from.as_deref(), Some("grpc://sales"));
+    }
+    assert_eq!(geo.asked().len(), 4);
+}
+
+#[tokio::test]
 async fn a_learned_peer_that_proves_no_key_takes_no_memory() {
     let (geo, sales) = (node("geo", &["geo"]), node("sales", &["sales"]));
     geo.sign_as("geo", Err("its catalog is signed for another URL"));
