@@ -82,9 +82,9 @@ impl MeshState {
         let claimed = peer.claims.iter().map(|catalog| &catalog.domain);
         let others = claimed.filter(|domain| !self.local.contains_key(*domain));
         let accepted: Vec<_> = others.filter(|domain| self.decide(peer, domain).is_ok()).cloned().collect();
-        let key = key.clone();
+        let (key, is_learned) = (key.clone(), peer.learned.is_some());
         for domain in accepted {
-            self.owners.learn(&domain, &key);
+            self.owners.learn(&domain, &key, is_learned);
         }
     }
 
@@ -132,7 +132,7 @@ impl MeshState {
             _ => {}
         }
         let key = key?;
-        match self.owners.refusal(domain, key) {
+        match self.owners.refusal(domain, key, peer.learned.is_some()) {
             Some(reason) => Err(reason),
             None => Ok(key),
         }
