@@ -37,6 +37,8 @@ struct PeerState {
     reaches: Vec<Reach>,
     /// The peers that the peer reports, each with the fake peer at its URL.
     reported: Vec<(ReportedPeer, Option<Arc<FakePeer>>)>,
+    /// The number of connections to reported peers.
+    connections: usize,
     /// The rows of every fragment.
     rows: Option<RecordBatch>,
     takes_fragments: Option<bool>,
@@ -136,6 +138,11 @@ impl FakePeer {
         self.state().requests.clone()
     }
 
+    /// Returns the number of connections that were made to reported peers.
+    pub fn connections(&self) -> usize {
+        self.state().connections
+    }
+
     /// Returns the number of callers that stopped waiting while the peer hung.
     pub fn abandoned(&self) -> usize {
         self.abandoned.load(Ordering::SeqCst)
@@ -230,7 +237,11 @@ impl Peer for FakePeer {
     }
 
     fn reported_peer(&self, url: &str) -> Result<Arc<dyn Peer>> {
-        let reported = self.state().reported.clone();
+        let reported = {
+            let mut state = self.state();
+            state.connections += 1;
+            state.reported.clone()
+        };
         match reported.into_iter().find(|(peer, _)| peer.url == url) {
             Some((_, Some(peer))) => Ok(peer),
             _ => Err(Error::new(ErrorKind::InvalidQuery, "the URL is not accepted")),

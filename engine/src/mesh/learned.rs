@@ -12,7 +12,7 @@ use portolan_connectors::{OwnerKey, Peer, ReportedPeer};
 use super::known_peer::KnownPeer;
 use super::reported::MAX_REPORTED;
 use super::{Mesh, MeshState, PeerOptions};
-use crate::Result;
+use crate::{Error, ErrorKind, Result};
 
 /// The largest number of learned peers.
 const MAX_LEARNED: usize = 256;
@@ -76,12 +76,22 @@ pub(super) fn accepted(sent: Vec<ReportedPeer>, faults: &mut Vec<String>) -> Vec
     accepted
 }
 
+fn too_many() -> Error {
+    Error::new(ErrorKind::ResourceExhausted, format!("a node learns at most {MAX_LEARNED} peers"))
+}
+
 impl Mesh {
     /// Learns the peers that the peer with this number reports, if the config permits it.
     pub(super) fn learn_peers(&self, reporter: usize) {
         let Some((peer, new)) = self.with_state(|state| state.unknown_peers(reporter)) else { return };
-        // A connection reads files, so the state is not locked.
-        let found = new.into_iter().map(|reported| (peer.reported_peer(&reported.url), reported)).collect();
+        let mut free = self.with_state(MeshState::free_places);
+        // A connection reads files, so the state is not locked, and there are no connections only to drop them again.
+        let connect = |reported: ReportedPeer| {
+            let peer = if free == 0 { Err(too_many()) } else { peer.reported_peer(&reported.url) };
+            free -= usize::from(peer.is_ok());
+            (peer, reported)
+        };
+        let found = new.into_iter().map(connect).collect();
         let learned = self.change(|state| state.add_learned(reporter, found));
         self.keep_fresh(learned);
     }
@@ -112,20 +122,23 @@ impl MeshState {
         self.owners.own() == Some(&reported.key) || self.peers.values().any(is_known)
     }
 
+    /// Returns the number of peers that this node can learn in addition.
+    fn free_places(&self) -> usize {
+        MAX_LEARNED.saturating_sub(self.peers.values().filter(|known| known.learned.is_some()).count())
+    }
+
     /// Adds the peers that the reporter reports, and returns their numbers.
     fn add_learned(&mut self, reporter: usize, found: Vec<(Result<Arc<dyn Peer>>, ReportedPeer)>) -> Vec<usize> {
         let Some(domains) = self.peers.get(&reporter).map(|known| known.allowed.clone()) else { return vec![] };
-        let mut free = MAX_LEARNED.saturating_sub(self.peers.values().filter(|known| known.learned.is_some()).count());
+        let mut free = self.free_places();
         let (mut learned, mut unused) = (vec![], vec![]);
         for (peer, reported) in found {
             let shown = printable(&reported.url).into_owned();
-            match peer {
+            // Another reporter may have used the places in the meantime.
+            match peer.and_then(|peer| if free == 0 { Err(too_many()) } else { Ok(peer) }) {
                 // Another peer has reported it in the meantime.
                 _ if self.knows(&reported) => {}
                 Err(error) => unused.push(format!("reported peer `{shown}`: {}", printable(&error.chain()))),
-                Ok(_) if free == 0 => {
-                    unused.push(format!("reported peer `{shown}`: a node learns at most {MAX_LEARNED} peers"));
-                }
                 Ok(peer) => {
                     tracing::info!(node = %peer.id(), "a peer is learned");
                     // What is at the URL was learned from a report with a wrong key.
@@ -172,9 +185,9 @@ impl MeshState {
         if distrust.is_some() {
             return distrust;
         }
-        // One node has one entry in the list of replicas. Nobody else can prove its key.
+        // One node has one entry in the list of replicas, unless it does not answer there. Nobody else can prove its key.
         let is_same = |other: &&KnownPeer| known.process.is_some() && known.process == other.process;
-        let before = self.peers.range(..index).map(|(_, other)| other);
+        let before = self.peers.range(..index).map(|(_, other)| other).filter(|other| other.state != NodeState::Down);
         let same = before.filter(is_same).find(|other| other.owner == known.owner)?;
         Some(format!("it is the node {}, which this node knows already", same.peer.id()))
     }

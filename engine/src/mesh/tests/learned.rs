@@ -306,6 +306,12 @@ async fn a_node_learns_neither_itself_nor_a_peer_twice() {
     assert_eq!(mesh.snapshot().domains[&DomainName::new("geo")].served_by, ServedBy::Peers(replicas));
     assert!(refused(&mesh, "alias").contains("it is the node grpc://geo, which this node knows already"));
     assert_eq!(mesh.snapshot().nodes[5].state, NodeState::Itself);
+
+    // While the URL in the config does not respond, the node serves its domain under the other one.
+    geo.go_down();
+    mesh.refresh_all().await;
+    assert_eq!(refused(&mesh, "alias"), "");
+    assert_eq!(mesh.snapshot().nodes[3].domains, [DomainName::new("geo")]);
     assert!(own.asked().is_empty(), "a node with the key of this engine is this engine, or has nothing more");
 }
 
@@ -355,4 +361,6 @@ async fn learned_peers_are_bounded() {
     let with = |text: &str| refused.iter().filter(|refused| refused.contains(text)).count();
     assert_eq!(with("reported peers: expected at most 64, got 65"), 5);
     assert_eq!(with("a node learns at most 256 peers"), 1);
+    mesh.refresh_all().await;
+    assert_eq!(reporters.iter().map(|reporter| reporter.connections()).sum::<usize>(), 256, "none is made in vain");
 }
