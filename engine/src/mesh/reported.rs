@@ -18,7 +18,8 @@ pub(super) fn peers(claims: &Claims<'_>) -> Vec<ReportedPeer> {
     for (domain, replicas) in &claims.accepted {
         for claim in replicas.iter().filter(|claim| claim.peer.learned.is_none()) {
             let peer = || ReportedPeer {
-                url: claim.peer.peer.id().to_string(),
+                // Other nodes accept a host and a port.
+                url: claim.peer.peer.id().as_str().trim_end_matches('/').to_owned(),
                 key: claim.key.clone(),
                 domains: BTreeSet::new(),
             };

@@ -36,7 +36,7 @@ async fn peers_that_own_a_domain_are_reported_to_nodes() {
 #[tokio::test]
 async fn a_peer_is_reported_for_the_domains_that_it_owns() {
     let geo = FakePeer::new("grpc://geo", vec![empty("geo")]);
-    let sales = FakePeer::new("grpc://sales", vec![empty("geo"), empty("sales")]);
+    let sales = FakePeer::new("grpc://sales/", vec![empty("geo"), empty("sales")]);
     let mesh = mesh(&[&geo, &sales]);
     let domains = || {
         let CatalogAnswer::Changed { peers, .. } = mesh.answer(None, FULL) else { panic!("never asked before") };
@@ -44,6 +44,7 @@ async fn a_peer_is_reported_for_the_domains_that_it_owns() {
     };
     mesh.refresh_all().await;
     assert_eq!(domains(), [vec![DomainName::new("geo")], vec![DomainName::new("sales")]]);
+    assert_eq!(reported(&mesh, FULL)[1].0, "grpc://sales", "a reported URL has no slash at its end");
     let before = version(&mesh);
     sales.publish("2", vec![empty("geo"), empty("sales"), empty("supply")]);
     mesh.refresh_all().await;
