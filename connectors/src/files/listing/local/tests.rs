@@ -127,6 +127,14 @@ async fn a_link_that_the_location_does_not_choose_is_not_followed() {
 }
 
 #[tokio::test]
+async fn a_glob_with_a_slash_in_brackets_leaves_out_no_folder() {
+    let tree = Tree::new();
+    fs::create_dir(tree.path("root/data/inner/x")).unwrap();
+    fs::write(tree.path("root/data/inner/x/f.csv"), "x").unwrap();
+    assert_eq!(tree.listed("root/data/[!/]*/x/*.csv").await, ["/inner/x/f.csv"]);
+}
+
+#[tokio::test]
 async fn a_link_to_a_file_outside_is_refused() {
     let tree = Tree::new();
     tree.link("root/data/inner/c.csv", "outside/c.csv");
