@@ -135,6 +135,17 @@ async fn a_glob_with_a_slash_in_brackets_leaves_out_no_folder() {
 }
 
 #[tokio::test]
+async fn a_name_that_the_store_does_not_accept_counts_only_where_data_can_be() {
+    let tree = Tree::new();
+    let _socket = std::os::unix::net::UnixListener::bind(tree.path("root/data/s\n")).unwrap();
+    fs::create_dir(tree.path("root/data/.h\n")).unwrap();
+    assert_eq!(tree.listed("root/data/").await, ["/a.csv", "/inner/b.csv"]);
+    fs::create_dir(tree.path("root/data/d\n")).unwrap();
+    assert_eq!(tree.listed("root/data/i*/*.csv").await, ["/inner/b.csv"]);
+    assert!(matches!(tree.files("root/data/").await, Err(ListingError::Store(_))));
+}
+
+#[tokio::test]
 async fn a_link_to_a_file_outside_is_refused() {
     let tree = Tree::new();
     tree.link("root/data/inner/c.csv", "outside/c.csv");
