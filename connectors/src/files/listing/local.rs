@@ -19,6 +19,8 @@ use crate::files::location::{LocalFiles, Location};
 
 /// The number of entries of folders that one call of the file system reads.
 const ENTRIES: usize = 1024;
+/// The largest number of folders from the base down to a file. Each of them is open while the folders in it are read.
+const MAX_DEPTH: usize = 128;
 
 /// Returns the regular files below the base, in no order. Folders that cannot have files of the port are left out.
 pub(super) fn list(
@@ -115,6 +117,9 @@ impl Walk {
                 let location = name_in_store(&path)?;
                 let refused = |error| ListingError::Refused(self.location.refused(&location, error));
                 let found = if is_link { self.fence.resolve(&found).map_err(refused)? } else { found };
+                if self.open.len() > MAX_DEPTH {
+                    return Err(refused(FenceError::TooDeep(MAX_DEPTH)));
+                }
                 if self.open.iter().any(|folder| folder.found == found) {
                     return Err(refused(FenceError::Loop));
                 }

@@ -154,6 +154,19 @@ async fn a_link_to_a_file_outside_is_refused() {
 }
 
 #[tokio::test]
+async fn the_depth_of_folders_is_bounded() {
+    let tree = Tree::new();
+    let deepest = tree.path("root/data").join("d/".repeat(128));
+    fs::create_dir_all(&deepest).unwrap();
+    fs::write(deepest.join("f.csv"), "x").unwrap();
+    fs::remove_file(tree.path("root/data/a.csv")).unwrap();
+    assert_eq!(tree.listed("root/data/").await.len(), 2);
+    fs::create_dir(deepest.join("d")).unwrap();
+    let message = tree.refused("root/data/").await;
+    assert!(message.contains("is more than 128 folders below the location"), "{message}");
+}
+
+#[tokio::test]
 async fn a_loop_of_links_is_refused() {
     for (link, target) in
         [("root/data/inner/up", "root/data"), ("root/data/inner/top", "root"), ("root/data/self", "root/data")]
