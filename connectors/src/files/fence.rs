@@ -69,7 +69,7 @@ impl FenceError {
             Self::Irregular => format!("{name} is neither a regular file nor a folder"),
             Self::Loop => format!("{name} leads back to a folder that it is in: remove the link"),
             Self::TooDeep(limit) => format!(
-                "{name} is more than {limit} folders below the location: choose fewer folders by a glob, or move the data"
+                "{name} is more than {limit} folders below the location: choose fewer by a glob, or move the data"
             ),
             Self::Unreadable(error) => format!("{name} cannot be read: {error}"),
         }

@@ -268,8 +268,8 @@ mod tests {
         let second = enter("b", &|pool: usize| usize::from(pool == 0));
         assert_eq!(second.pool, 2);
         let _others: Vec<_> = (3..MAX_POOLS).map(|i| enter(&format!("p{i}"), &|_| 1)).collect();
-        // There can be no further pool. One free thread is as good as two shared ones, and the pool with fewer principals
-        // goes first.
+        // There can be no further pool. One free thread is as good as two shared ones, and the pool with fewer
+        // principals goes first.
         assert_eq!(enter("c", &|pool: usize| [1, 2].get(pool).copied().unwrap_or_default()).pool, 0);
         assert_eq!(enter("d", &|pool: usize| [2, 2, 1].get(pool).copied().unwrap_or_default()).pool, 3);
     }
@@ -278,8 +278,7 @@ mod tests {
     fn principals_share_all_pools_also_if_no_thread_is_free() {
         let cpu = cpu(1);
         let _first: Vec<_> = (0..MAX_POOLS).map(|i| enter(&cpu, &format!("p{i}"), 1)).collect();
-        let further: Vec<_> =
-            (0..MAX_POOLS).map(|i| cpu.pools.enter(account(&format!("q{i}")), 1, |_| 1).1).collect();
+        let further: Vec<_> = (0..MAX_POOLS).map(|i| cpu.pools.enter(account(&format!("q{i}")), 1, |_| 1).1).collect();
         let mut pools: Vec<_> = further.iter().map(|task| task.pool).collect();
         pools.sort_unstable();
         assert_eq!(pools, (0..MAX_POOLS).collect::<Vec<_>>());

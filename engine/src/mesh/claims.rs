@@ -117,9 +117,8 @@ impl MeshState {
             };
         }
         if peer.learned.as_ref().is_some_and(|learned| !learned.may_own(domain)) {
-            return Err("the node that reports this peer does not report it as the owner of this domain: if it is, list \
-                        it in `peers` of the local node"
-                .to_owned());
+            let reason = "the node that reports this peer does not report it as the owner of this domain";
+            return Err(format!("{reason}: if it is, list it in `peers` of the local node"));
         }
         match &peer.allowed {
             Some(allowed) if !allowed.contains(domain) => {

@@ -85,7 +85,7 @@ impl Mesh {
     pub(super) fn learn_peers(&self, reporter: usize) {
         let Some((peer, new)) = self.with_state(|state| state.unknown_peers(reporter)) else { return };
         let mut free = self.with_state(MeshState::free_places);
-        // A connection reads files, so the state is not locked, and there are no connections only to drop them again.
+        // A connection reads files, so the state is not locked. A peer above the largest number gets none.
         let connect = |reported: ReportedPeer| {
             let peer = if free == 0 { Err(too_many()) } else { peer.reported_peer(&reported.url) };
             free -= usize::from(peer.is_ok());
@@ -111,8 +111,8 @@ impl MeshState {
         (!new.is_empty() || !known.unused.is_empty()).then(|| (known.peer.clone(), new))
     }
 
-    /// True if a reported peer is this node, a replica of this node, or at the URL of a known peer. A peer from a report
-    /// with a wrong key is not known if this report has the right one.
+    /// True if a reported peer is this node, a replica of this node, or at the URL of a known peer. A peer from a
+    /// report with a wrong key is not known if this report has the right one.
     fn knows(&self, reported: &ReportedPeer) -> bool {
         let is_known = |known: &KnownPeer| {
             let is_other = known.learned.as_ref().is_some_and(|learned| learned.report.key != reported.key);
@@ -185,7 +185,8 @@ impl MeshState {
         if distrust.is_some() {
             return distrust;
         }
-        // One node has one entry in the list of replicas, unless it does not answer there. Nobody else can prove its key.
+        // One node has one entry in the list of replicas, unless it does not answer there. Nobody else can prove its
+        // key.
         let is_same = |other: &&KnownPeer| known.process.is_some() && known.process == other.process;
         let before = self.peers.range(..index).map(|(_, other)| other).filter(|other| other.state != NodeState::Down);
         let same = before.filter(is_same).find(|other| other.owner == known.owner)?;

@@ -15,8 +15,8 @@ use crate::Result;
 pub(super) const MAX_REMEMBERED: usize = 10_000;
 /// The largest number of them with one owner, so that one peer leaves room for others.
 const MAX_OF_ONE: usize = 512;
-/// The number of remembered domains from which on learned peers add none. Other nodes choose the learned peers, and these
-/// must leave room for the peers in the config.
+/// The number of remembered domains from which on learned peers add none. Other nodes choose the learned peers, and
+/// these must leave room for the peers in the config.
 const MAX_WITH_LEARNED: usize = MAX_REMEMBERED / 2;
 
 /// The owners of domains, as this engine knows them.
@@ -85,11 +85,13 @@ impl Owners {
                 "this node remembers at most {MAX_OF_ONE} domains of one owner: pin the key of this domain with \
                  `domains.{domain}.key` in its config"
             )),
-            None if self.remembered.len() >= room(is_learned) => Some(format!(
-                "this node remembers the owners of at most {} domains{}: pin the key of this domain with \
-                 `domains.{domain}.key` in its config",
-                room(is_learned),
-                if is_learned { " before it accepts no further ones of learned peers" } else { "" }
+            None if self.remembered.len() >= MAX_REMEMBERED => Some(format!(
+                "this node remembers the owners of at most {MAX_REMEMBERED} domains: pin the key of this domain with \
+                 `domains.{domain}.key` in its config"
+            )),
+            None if is_learned && self.remembered.len() >= MAX_WITH_LEARNED => Some(format!(
+                "this node remembers no further domains of learned peers, because it remembers the owners of \
+                 {MAX_WITH_LEARNED} domains: pin the key of this domain with `domains.{domain}.key` in its config"
             )),
             None => None,
         }
@@ -103,7 +105,8 @@ impl Owners {
     /// Remembers that the key owns the domain, unless the domain has an owner.
     pub(super) fn learn(&mut self, domain: &DomainName, key: &OwnerKey, is_learned: bool) {
         let is_known = self.pinned.contains_key(domain) || self.remembered.contains_key(domain);
-        if is_known || self.remembered.len() >= room(is_learned) || self.owned_by(key) >= MAX_OF_ONE {
+        let most = if is_learned { MAX_WITH_LEARNED } else { MAX_REMEMBERED };
+        if is_known || self.remembered.len() >= most || self.owned_by(key) >= MAX_OF_ONE {
             return;
         }
         self.remembered.insert(domain.clone(), key.clone());
@@ -123,11 +126,6 @@ impl Owners {
     pub(super) fn saved(&mut self, owners: &BTreeMap<DomainName, OwnerKey>) {
         self.unsaved.retain(|domain, _| !owners.contains_key(domain));
     }
-}
-
-/// Returns the largest number of remembered domains for the claim of a peer, which is learned or in the config.
-fn room(is_learned: bool) -> usize {
-    if is_learned { MAX_WITH_LEARNED } else { MAX_REMEMBERED }
 }
 
 #[cfg(test)]
@@ -272,7 +270,7 @@ mod tests {
         (0..MAX_REMEMBERED).for_each(|i| owners.learn(&domain(&format!("d{i}")), &key_of(i), true));
         assert_eq!(owners.remembered.len(), MAX_REMEMBERED / 2);
         let refusal = owners.refusal(&domain("people"), &key("a"), true).unwrap();
-        assert!(refusal.contains("at most 5000 domains before it accepts no further ones of learned peers"), "{refusal}");
+        assert!(refusal.contains("no further domains of learned peers"), "{refusal}");
         assert_eq!(owners.refusal(&domain("d7"), &key("k0"), true), None);
         owners.learn(&domain("people"), &key("a"), false);
         assert!(owners.refusal(&domain("people"), &key("b"), false).is_some());
