@@ -200,6 +200,29 @@ impl StdError for Error {
 mod tests {
     use super::*;
 
+    /// Returns the kind that follows in the list. The match has every kind, or else it does not compile.
+    fn next(kind: ErrorKind) -> Option<ErrorKind> {
+        match kind {
+            ErrorKind::InvalidQuery => Some(ErrorKind::NotFound),
+            ErrorKind::NotFound => Some(ErrorKind::AlreadyExists),
+            ErrorKind::AlreadyExists => Some(ErrorKind::Unauthenticated),
+            ErrorKind::Unauthenticated => Some(ErrorKind::PermissionDenied),
+            ErrorKind::PermissionDenied => Some(ErrorKind::Unsupported),
+            ErrorKind::Unsupported => Some(ErrorKind::SiteUnavailable),
+            ErrorKind::SiteUnavailable => Some(ErrorKind::DeadlineExceeded),
+            ErrorKind::DeadlineExceeded => Some(ErrorKind::ResourceExhausted),
+            ErrorKind::ResourceExhausted => Some(ErrorKind::Cancelled),
+            ErrorKind::Cancelled => Some(ErrorKind::Internal),
+            ErrorKind::Internal => None,
+        }
+    }
+
+    #[test]
+    fn the_list_has_every_kind() {
+        let kinds: Vec<_> = std::iter::successors(Some(ErrorKind::InvalidQuery), |kind| next(*kind)).collect();
+        assert_eq!(kinds, ErrorKind::ALL);
+    }
+
     #[test]
     fn only_the_owner_sees_its_details() {
         let inner = Error::new(ErrorKind::SiteUnavailable, "file o.csv is gone").for_owner("file /srv/o.csv is gone");

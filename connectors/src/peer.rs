@@ -1,5 +1,6 @@
 //! Another node: a site that also publishes catalogs, and proves who publishes them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -120,6 +121,9 @@ pub struct ReportedPeer {
     pub url: String,
     /// The key that the peer has proven to the node.
     pub key: OwnerKey,
+    /// The domains that the peer owns, as the node knows it. A node that learns the peer from this report accepts no
+    /// other domain from the peer.
+    pub domains: BTreeSet<DomainName>,
 }
 
 #[cfg(test)]
@@ -134,8 +138,9 @@ mod tests {
         let answer: CatalogAnswer = serde_json::from_str(old).unwrap();
         assert_eq!(serde_json::to_string(&answer).unwrap(), old);
         // A node that does not know a field ignores it.
-        let new = r#"{"Changed":{"version":"1","domains":[],"peers":[{"url":"u","key":"k","new":1}],"new":1}}"#;
+        let new = r#"{"Changed":{"version":"1","domains":[],"peers":[{"url":"u","key":"k","domains":[],"new":1}],"new":1}}"#;
         let CatalogAnswer::Changed { peers, .. } = serde_json::from_str(new).unwrap() else { unreachable!() };
-        assert_eq!(peers, [ReportedPeer { url: "u".to_owned(), key: OwnerKey::new("k") }]);
+        let domains = BTreeSet::new();
+        assert_eq!(peers, [ReportedPeer { url: "u".to_owned(), key: OwnerKey::new("k"), domains }]);
     }
 }

@@ -326,6 +326,20 @@ async fn users_log_in_and_keep_their_statements_to_themselves() {
     node.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_catalog_of_a_node_is_bounded() {
+    let node = Node::sales().await;
+    let site = |max_catalog_bytes| {
+        NodeSite::new(&node.url, NodeOptions { max_catalog_bytes, ..NodeOptions::default() }).unwrap()
+    };
+    site(Some(1 << 20)).catalog(None).await.unwrap();
+    let error = site(Some(256)).catalog(None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{}", error.chain());
+    assert!(error.context().contains("at most 256 bytes"), "{}", error.context());
+    assert!(error.context().contains("list the node in `peers`"), "{}", error.context());
+    node.stop().await;
+}
+
 /// The fragment that a gateway sends to the node that owns `sales`.
 async fn fragment_of(node: &Node, credentials: Option<NodeCredentials>, sql: &str) -> (Arc<FakePeer>, FragmentRequest) {
     let options = NodeOptions { credentials, ..NodeOptions::default() };

@@ -292,7 +292,7 @@ fn node_options(peer: &PeerConfig, identity: Option<Arc<NodeIdentity>>) -> Resul
         ..NodeTls::default()
     };
     let (audience, allow_plaintext) = (peer.audience.clone(), peer.allow_plaintext);
-    Ok(NodeOptions { credentials, tls, identity, audience, allow_plaintext, must_be_elsewhere: false })
+    Ok(NodeOptions { credentials, tls, identity, audience, allow_plaintext, ..NodeOptions::default() })
 }
 
 #[cfg(test)]

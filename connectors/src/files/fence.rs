@@ -43,6 +43,8 @@ pub(super) enum FenceError {
     Irregular,
     /// The path leads back to a folder that it is in.
     Loop,
+    /// The path leads through more folders than the limit, which is the value.
+    TooDeep(usize),
     /// The path does not exist, or is not accessible.
     Unreadable(io::Error),
 }
@@ -66,6 +68,9 @@ impl FenceError {
             ),
             Self::Irregular => format!("{name} is neither a regular file nor a folder"),
             Self::Loop => format!("{name} leads back to a folder that it is in: remove the link"),
+            Self::TooDeep(limit) => format!(
+                "{name} is more than {limit} folders below the location: choose fewer by a glob, or move the data"
+            ),
             Self::Unreadable(error) => format!("{name} cannot be read: {error}"),
         }
     }

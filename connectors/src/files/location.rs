@@ -193,9 +193,12 @@ impl Location {
             match patterns.next() {
                 None => return false,
                 Some("**") => return true,
-                // A `[…]` with a slash in it is no pattern of one segment.
-                Some(one) if Pattern::new(one).is_ok_and(|one| !one.matches(name)) => return false,
-                Some(_) => {}
+                Some(one) => match Pattern::new(one) {
+                    Ok(one) if one.matches(name) => {}
+                    Ok(_) => return false,
+                    // A `[…]` with a slash in it is no pattern of one segment, and what follows is not aligned.
+                    Err(_) => return true,
+                },
             }
         }
         patterns.next().is_some()

@@ -46,6 +46,8 @@ pub(super) struct Connection {
     signer: Signer,
     /// True if the node must not be at an address of the local machine, its link or its cloud.
     must_be_elsewhere: bool,
+    /// The size of the largest answer to an action, in bytes.
+    max_action_bytes: usize,
     state: Mutex<State>,
     /// True if the node accepts fragments from the local node, as it reported in the last handshake. `None` if it has
     /// not reported this.
@@ -132,6 +134,7 @@ impl Connection {
                 audience: options.audience.clone().unwrap_or_else(|| url.to_owned()),
             },
             must_be_elsewhere: options.must_be_elsewhere,
+            max_action_bytes: options.max_catalog_bytes.unwrap_or(MAX_MESSAGE_BYTES),
             state: Mutex::new(State::Unopened),
             takes_fragments: SyncMutex::default(),
         })
@@ -185,7 +188,10 @@ impl Connection {
 
     /// Runs a `DoAction` that returns one result.
     pub(super) async fn do_action(&self, kind: &str, body: Bytes, until: Until) -> Result<Bytes> {
-        self.call(until, |client, authorization| action(client, authorization, kind.to_owned(), body.clone())).await
+        self.call(until, |_, authorization| {
+            action(self.action_client(), authorization, kind.to_owned(), body.clone())
+        })
+        .await
     }
 
     /// Opens the connection if needed, and makes the call. If the node rejects the session, opens the connection again,
@@ -250,7 +256,7 @@ impl Connection {
         let hello = NodeHello { proof: self.login_token()?, ..NodeHello::current() };
         let hello = Bytes::from(hello.encode_to_vec());
         let answer = self
-            .bounded(until, action(self.client(), authorization.clone(), ACTION_HELLO.to_owned(), hello))
+            .bounded(until, action(self.action_client(), authorization.clone(), ACTION_HELLO.to_owned(), hello))
             .await?
             .map_err(|status| from_status(&status, &self.site))?;
         let theirs = NodeHello::decode(answer)
@@ -304,6 +310,10 @@ impl Connection {
         FlightServiceClient::new(self.channel.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    fn action_client(&self) -> FlightServiceClient<Channel> {
+        self.client().max_decoding_message_size(self.max_action_bytes)
     }
 
     /// Returns the headers that go with a fragment: the query's id and the trace.

@@ -27,6 +27,9 @@ pub struct NodeOptions {
     pub allow_plaintext: bool,
     /// True if the node must not be at an address of this machine, its link or its cloud. Default: false.
     pub must_be_elsewhere: bool,
+    /// The size of the largest catalog that is accepted from the node, in bytes. Default: that of the largest message
+    /// between nodes.
+    pub max_catalog_bytes: Option<usize>,
 }
 
 /// A user of another node. `Debug` does not show the password.

@@ -7,6 +7,10 @@ use super::options::{NodeOptions, NodeTls, is_exposed, is_on_loopback};
 use crate::addresses::is_internal;
 use crate::error::{Error, ErrorKind, Result};
 
+/// The size of the largest catalog of a reported node, in bytes. There can be hundreds of such nodes, which the local
+/// node did not choose.
+const MAX_CATALOG_BYTES: usize = 4 << 20;
+
 /// Returns the options for the node at `url`, which the node at `reporter` has reported. `options` are those for the
 /// reporter. Its authorities for TLS, and its permission to go without TLS, hold for the reported node too. The
 /// credentials and the client certificate are only for the reporter.
@@ -17,18 +21,31 @@ pub(super) fn options(url: &str, reporter: &str, options: &NodeOptions) -> Resul
     if !is_node_url(url) {
         return Err(refused("expected `grpc://host:port` or `grpc+tls://host:port`"));
     }
+    // Another machine could otherwise make the local node connect to services of the local machine.
+    if is_on_loopback(url) && !is_on_loopback(reporter) {
+        return Err(refused(
+            "the URL is on loopback, and so means another machine where the node that reports it is: use a URL that \
+             other machines reach in the config of that node",
+        ));
+    }
     if is_exposed(url) && !options.allow_plaintext {
         return Err(refused(
             "the URL is without TLS: use `grpc+tls://` in the config of the node that reports it, or set \
-             `allow_plaintext: true` for that node",
+             `allow_plaintext: true` in the entry of that node in `peers` of the local node",
+        ));
+    }
+    if url.starts_with("grpc+tls://") && options.tls.ca_file.is_none() {
+        return Err(refused(
+            "a `grpc+tls://` URL needs the trusted authorities: set `ca` in the entry of the node that reports it in \
+             `peers` of the local node",
         ));
     }
     Ok(NodeOptions {
         tls: NodeTls { ca_file: options.tls.ca_file.clone(), ..NodeTls::default() },
         identity: options.identity.clone(),
         allow_plaintext: options.allow_plaintext,
-        // Another machine could otherwise make the local node connect to services of the local machine.
-        must_be_elsewhere: !(is_on_loopback(reporter) && is_on_loopback(url)),
+        must_be_elsewhere: !is_on_loopback(url),
+        max_catalog_bytes: Some(MAX_CATALOG_BYTES),
         ..NodeOptions::default()
     })
 }
@@ -95,8 +112,16 @@ mod tests {
     #[test]
     fn a_reported_node_gets_no_credentials_of_its_reporter() {
         let given = of_reporter();
-        let NodeOptions { credentials, tls, identity, audience, allow_plaintext, must_be_elsewhere } =
-            options("grpc+tls://a.example.org:1", REMOTE, &given).unwrap();
+        let NodeOptions {
+            credentials,
+            tls,
+            identity,
+            audience,
+            allow_plaintext,
+            must_be_elsewhere,
+            max_catalog_bytes,
+        } = options("grpc+tls://a.example.org:1", REMOTE, &given).unwrap();
+        assert_eq!(max_catalog_bytes, Some(4 << 20));
         assert!(credentials.is_none() && audience.is_none() && !allow_plaintext && must_be_elsewhere);
         let NodeTls { ca_file, cert_file, key_file, domain } = tls;
         assert_eq!((ca_file, cert_file, key_file, domain), (Some("ca.pem".into()), None, None, None));
@@ -106,18 +131,29 @@ mod tests {
     #[test]
     fn a_url_without_tls_needs_the_permission_of_the_reporter() {
         let error = options("grpc://a.example.org:1", REMOTE, &of_reporter()).unwrap_err();
-        assert!(error.context().contains("set `allow_plaintext: true`"), "{}", error.context());
+        let expected = "set `allow_plaintext: true` in the entry of that node in `peers` of the local node";
+        assert!(error.context().contains(expected), "{}", error.context());
         let permitted = NodeOptions { allow_plaintext: true, ..of_reporter() };
         assert!(options("grpc://a.example.org:1", REMOTE, &permitted).unwrap().allow_plaintext);
     }
 
     #[test]
+    fn a_url_with_tls_needs_the_authorities_of_the_reporter() {
+        let without = NodeOptions { tls: NodeTls::default(), ..of_reporter() };
+        let error = options("grpc+tls://a.example.org:1", REMOTE, &without).unwrap_err();
+        assert!(error.context().contains("set `ca` in the entry of the node that reports it"), "{}", error.context());
+    }
+
+    #[test]
     fn only_a_reporter_on_loopback_may_report_loopback() {
-        let must_be_elsewhere = |url, reporter| options(url, reporter, &of_reporter()).unwrap().must_be_elsewhere;
-        assert!(!must_be_elsewhere("grpc://localhost:2", LOCAL));
-        assert!(!must_be_elsewhere("grpc+tcp://[::1]:2", LOCAL));
-        assert!(must_be_elsewhere("grpc://127.0.0.1:2", REMOTE));
-        assert!(must_be_elsewhere("grpc+tls://169.254.169.254:2", LOCAL));
+        let must_be_elsewhere = |url| options(url, LOCAL, &of_reporter()).unwrap().must_be_elsewhere;
+        assert!(!must_be_elsewhere("grpc://localhost:2"));
+        assert!(!must_be_elsewhere("grpc+tcp://[::1]:2"));
+        assert!(must_be_elsewhere("grpc+tls://169.254.169.254:2"));
+        for url in ["grpc://127.0.0.1:2", "grpc+tls://localhost:2"] {
+            let error = options(url, REMOTE, &of_reporter()).unwrap_err();
+            assert!(error.context().contains("the URL is on loopback"), "{url}: {}", error.context());
+        }
     }
 
     #[tokio::test]

@@ -127,7 +127,7 @@ impl CatalogContent {
         let own = if own.is_empty() { "no URL".to_owned() } else { own.join(" or ") };
         Err(format!(
             "its catalog is signed for {own}, but the local node reaches it as {}: set `node.audiences` of the node \
-             that signed, or `audience` of this peer",
+             that signed, or list this peer in `peers` of the local node with its `audience`",
             shown(audience)
         ))
     }

@@ -109,7 +109,14 @@ impl Peer for NodeSite {
         let body = Bytes::from(request.encode_to_vec());
         let connection = self.connection.clone();
         let answer =
-            self.on_io(async move { connection.do_action(ACTION_CATALOG, body, Until::small_answer()).await }).await?;
+            self.on_io(async move { connection.do_action(ACTION_CATALOG, body, Until::small_answer()).await }).await;
+        let answer = answer.map_err(|e| match (e.kind(), self.options.max_catalog_bytes) {
+            (ErrorKind::ResourceExhausted, Some(most)) => e.within(format!(
+                "expected a catalog of at most {most} bytes from a node that another node reports: if its catalog is \
+                 larger, list the node in `peers` of the local node"
+            )),
+            _ => e,
+        })?;
         let signed = SignedCatalog::decode(answer)
             .map_err(|e| self.error(ErrorKind::SiteUnavailable, "its catalog is malformed").with_source(e))?;
         let (key, content) = signed.verify(&nonce).map_err(|e| e.within(format!("node {}", self.id)))?;

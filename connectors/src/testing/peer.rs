@@ -37,6 +37,8 @@ struct PeerState {
     reaches: Vec<Reach>,
     /// The peers that the peer reports, each with the fake peer at its URL.
     reported: Vec<(ReportedPeer, Option<Arc<FakePeer>>)>,
+    /// The number of connections to reported peers.
+    connections: usize,
     /// The rows of every fragment.
     rows: Option<RecordBatch>,
     takes_fragments: Option<bool>,
@@ -94,6 +96,13 @@ impl FakePeer {
         self.state().reported = peers;
     }
 
+    /// Returns the peer as another node reports it: with this key, and as the owner of every domain that it publishes.
+    pub fn as_reported(&self, key: &str) -> ReportedPeer {
+        let published = self.state().catalog.clone().map_or_else(Vec::new, |(_, domains)| domains);
+        let domains = published.into_iter().map(|catalog| catalog.domain).collect();
+        ReportedPeer { url: self.id.to_string(), key: OwnerKey::new(key), domains }
+    }
+
     /// Makes the peer report that it accepts no fragments.
     pub fn refuse_fragments(&self) {
         self.state().takes_fragments = Some(false);
@@ -127,6 +136,11 @@ impl FakePeer {
     /// Returns the received fragments, in order.
     pub fn requests(&self) -> Vec<FragmentRequest> {
         self.state().requests.clone()
+    }
+
+    /// Returns the number of connections that were made to reported peers.
+    pub fn connections(&self) -> usize {
+        self.state().connections
     }
 
     /// Returns the number of callers that stopped waiting while the peer hung.
@@ -223,7 +237,11 @@ impl Peer for FakePeer {
     }
 
     fn reported_peer(&self, url: &str) -> Result<Arc<dyn Peer>> {
-        let reported = self.state().reported.clone();
+        let reported = {
+            let mut state = self.state();
+            state.connections += 1;
+            state.reported.clone()
+        };
         match reported.into_iter().find(|(peer, _)| peer.url == url) {
             Some((_, Some(peer))) => Ok(peer),
             _ => Err(Error::new(ErrorKind::InvalidQuery, "the URL is not accepted")),

@@ -165,11 +165,14 @@ impl PoolsState {
         }
     }
 
-    /// Returns the pool that has the most free threads for each of its principals, after one more has joined.
+    /// Returns the pool that has the most free threads for each of its principals, after one more has joined. Of equal
+    /// pools, such as those without a free thread, returns the one with the fewest principals.
     fn pool_to_share(&self, threads: usize, held: impl Fn(usize) -> usize) -> usize {
         let free = |pool: usize| threads.saturating_sub(held(pool)) as f64;
-        let shares = self.pools.iter().enumerate().map(|(i, pool)| (i, free(i) / (pool.principals + 1) as f64));
-        shares.min_by(|(_, a), (_, b)| b.total_cmp(a)).map_or(0, |(pool, _)| pool)
+        let shares = self.pools.iter().enumerate();
+        let shares = shares.map(|(i, pool)| (i, free(i) / (pool.principals + 1) as f64, pool.principals));
+        let best = shares.min_by(|(_, a, few), (_, b, many)| b.total_cmp(a).then(few.cmp(many)));
+        best.map_or(0, |(pool, ..)| pool)
     }
 
     fn add_task(&mut self, account: &AccountKey, pool: usize) {
@@ -265,9 +268,20 @@ mod tests {
         let second = enter("b", &|pool: usize| usize::from(pool == 0));
         assert_eq!(second.pool, 2);
         let _others: Vec<_> = (3..MAX_POOLS).map(|i| enter(&format!("p{i}"), &|_| 1)).collect();
-        // There can be no further pool. One free thread is as good as two shared ones, and the first pool goes first.
+        // There can be no further pool. One free thread is as good as two shared ones, and the pool with fewer
+        // principals goes first.
         assert_eq!(enter("c", &|pool: usize| [1, 2].get(pool).copied().unwrap_or_default()).pool, 0);
         assert_eq!(enter("d", &|pool: usize| [2, 2, 1].get(pool).copied().unwrap_or_default()).pool, 3);
+    }
+
+    #[test]
+    fn principals_share_all_pools_also_if_no_thread_is_free() {
+        let cpu = cpu(1);
+        let _first: Vec<_> = (0..MAX_POOLS).map(|i| enter(&cpu, &format!("p{i}"), 1)).collect();
+        let further: Vec<_> = (0..MAX_POOLS).map(|i| cpu.pools.enter(account(&format!("q{i}")), 1, |_| 1).1).collect();
+        let mut pools: Vec<_> = further.iter().map(|task| task.pool).collect();
+        pools.sort_unstable();
+        assert_eq!(pools, (0..MAX_POOLS).collect::<Vec<_>>());
     }
 
     #[test]

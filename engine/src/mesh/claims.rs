@@ -43,6 +43,15 @@ pub(super) struct Refusal<'a> {
     pub(super) reason: String,
 }
 
+impl<'a> Claims<'a> {
+    /// Returns the refused claims of the peer at `index`.
+    pub(super) fn refused_of(&self, index: usize) -> &[Refusal<'a>] {
+        let start = self.refused.partition_point(|refusal| refusal.index < index);
+        let end = self.refused.partition_point(|refusal| refusal.index <= index);
+        &self.refused[start..end]
+    }
+}
+
 impl MeshState {
     /// Decides on every claim.
     pub(super) fn claims(&self) -> Claims<'_> {
@@ -73,9 +82,9 @@ impl MeshState {
         let claimed = peer.claims.iter().map(|catalog| &catalog.domain);
         let others = claimed.filter(|domain| !self.local.contains_key(*domain));
         let accepted: Vec<_> = others.filter(|domain| self.decide(peer, domain).is_ok()).cloned().collect();
-        let key = key.clone();
+        let (key, is_learned) = (key.clone(), peer.learned.is_some());
         for domain in accepted {
-            self.owners.learn(&domain, &key);
+            self.owners.learn(&domain, &key, is_learned);
         }
     }
 
@@ -83,7 +92,7 @@ impl MeshState {
     pub(super) fn log_refusals(&self, index: usize) {
         let Some(known) = self.peers.get(&index) else { return };
         let claims = self.claims();
-        let refused: Vec<_> = claims.refused.iter().filter(|refusal| refusal.index == index).collect();
+        let refused = claims.refused_of(index);
         if let Some(Refusal { domain, reason, .. }) = refused.first() {
             tracing::warn!(node = %known.peer.id(), %domain, refused = refused.len(), "a claim is refused: {reason}");
         }
@@ -107,6 +116,10 @@ impl MeshState {
                 Err(reason) => Err(format!("this node owns the domain, and the peer proves no key: {reason}")),
             };
         }
+        if peer.learned.as_ref().is_some_and(|learned| !learned.may_own(domain)) {
+            let reason = "the node that reports this peer does not report it as the owner of this domain";
+            return Err(format!("{reason}: if it is, list it in `peers` of the local node"));
+        }
         match &peer.allowed {
             Some(allowed) if !allowed.contains(domain) => {
                 let node = if peer.learned.is_some() { "the node that reports this peer" } else { "this peer" };
@@ -118,7 +131,7 @@ impl MeshState {
             _ => {}
         }
         let key = key?;
-        match self.owners.refusal(domain, key) {
+        match self.owners.refusal(domain, key, peer.learned.is_some()) {
             Some(reason) => Err(reason),
             None => Ok(key),
         }
@@ -126,7 +139,9 @@ impl MeshState {
 
     /// True if the config names peers that may own the domain.
     fn is_given(&self, domain: &DomainName) -> bool {
-        self.peers.values().filter_map(|peer| peer.allowed.as_ref()).any(|allowed| allowed.contains(domain))
+        // A learned peer has the domains of its reporter, which is in the config. Those in the config come first.
+        let in_config = self.peers.values().take_while(|peer| peer.learned.is_none());
+        in_config.filter_map(|peer| peer.allowed.as_ref()).any(|allowed| allowed.contains(domain))
     }
 }
 

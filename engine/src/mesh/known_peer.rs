@@ -109,6 +109,7 @@ impl KnownPeer {
         self.last_seen = Some(SystemTime::now());
         self.error = None;
         let is_proven = owner.is_ok();
+        let distrust = self.learned.as_ref().and_then(|learned| learned.distrust(&owner));
         (self.is_self, self.owner) = (is_self, Some(owner));
         self.process = Some(process).filter(|process| process.len() <= MAX_PROCESS_BYTES);
         match answer {
@@ -118,6 +119,11 @@ impl KnownPeer {
             }
             // Nobody needs the catalog of this engine from a peer.
             CatalogAnswer::Changed { version, .. } if is_self => self.version = Some(version),
+            // Anybody can be at a reported URL, so the catalog takes no memory. It is requested again at the interval.
+            CatalogAnswer::Changed { .. } if distrust.is_some() => {
+                self.forget();
+                self.faults.extend(distrust);
+            }
             CatalogAnswer::Changed { version, domains, reaches, peers } => {
                 self.version = Some(version);
                 let (valid, faults) = check_received(domains);

@@ -1,20 +1,22 @@
-//! The peers that this node learns from the reports of its peers, if the config permits it. A learned peer owns a
-//! domain by the same rules as a peer in the config. It is removed when its reporter no longer reports it.
+//! The peers that this node learns from the reports of its peers, if the config permits it. A learned peer owns only
+//! domains for which it is reported, and these by the same rules as a peer in the config. It is removed when its
+//! reporter no longer reports it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use portolan_catalog::{NodeState, printable};
+use portolan_catalog::received::MAX_DOMAINS;
+use portolan_catalog::{DomainName, NodeState, printable};
 use portolan_connectors::{OwnerKey, Peer, ReportedPeer};
 
 use super::known_peer::KnownPeer;
 use super::reported::MAX_REPORTED;
 use super::{Mesh, MeshState, PeerOptions};
-use crate::Result;
+use crate::{Error, ErrorKind, Result};
 
 /// The largest number of learned peers.
 const MAX_LEARNED: usize = 256;
-/// The longest URL and the longest key in a report, in bytes.
+/// The longest URL, key and domain in a report, in bytes.
 const MAX_TEXT_BYTES: usize = 512;
 /// The number of further requests to a learned peer that is no longer reported. A reporter that has restarted reports a
 /// peer again once it has the peer's catalog.
@@ -25,10 +27,30 @@ const REQUESTS_WITHOUT_REPORT: u32 = 3;
 pub(super) struct Learned {
     /// The number of the peer that reports it.
     pub(super) reporter: usize,
-    /// The key in the last report. The peer must prove it.
-    key: OwnerKey,
+    /// The last report. The peer must prove its key, and owns none but its domains.
+    report: ReportedPeer,
     /// The number of requests since the last report.
     requests: u32,
+}
+
+impl Learned {
+    /// True if the peer is reported as the owner of the domain.
+    pub(super) fn may_own(&self, domain: &DomainName) -> bool {
+        self.report.domains.contains(domain)
+    }
+
+    /// Returns why the catalog of the peer does not count. `None` if the peer has proven the reported key.
+    pub(super) fn distrust(&self, proven: &Result<OwnerKey, String>) -> Option<String> {
+        let reported = &self.report.key;
+        match proven {
+            Ok(key) if key == reported => None,
+            Ok(key) => {
+                let reported = printable(reported.as_str());
+                Some(format!("its key is {key}, but the node that reports it reports the key {reported}"))
+            }
+            Err(reason) => Some(reason.clone()),
+        }
+    }
 }
 
 /// Returns the entries of a report that can be used. Adds the others to `faults`.
@@ -37,8 +59,13 @@ pub(super) fn accepted(sent: Vec<ReportedPeer>, faults: &mut Vec<String>) -> Vec
     let mut urls = BTreeSet::new();
     let mut accepted = vec![];
     for peer in sent.into_iter().take(MAX_REPORTED) {
-        if peer.url.len() > MAX_TEXT_BYTES || peer.key.as_str().len() > MAX_TEXT_BYTES {
-            faults.push(format!("a reported peer: its URL or its key has more than {MAX_TEXT_BYTES} bytes"));
+        let texts = [peer.url.as_str(), peer.key.as_str()];
+        let mut texts = texts.into_iter().chain(peer.domains.iter().map(DomainName::as_str));
+        if texts.any(|text| text.len() > MAX_TEXT_BYTES) {
+            faults.push(format!("a reported peer: its URL, key or a domain has more than {MAX_TEXT_BYTES} bytes"));
+        } else if peer.domains.len() > MAX_DOMAINS {
+            let got = peer.domains.len();
+            faults.push(format!("a reported peer: expected at most {MAX_DOMAINS} domains, got {got}"));
         } else if urls.insert(peer.url.clone()) {
             accepted.push(peer);
         }
@@ -49,12 +76,22 @@ pub(super) fn accepted(sent: Vec<ReportedPeer>, faults: &mut Vec<String>) -> Vec
     accepted
 }
 
+fn too_many() -> Error {
+    Error::new(ErrorKind::ResourceExhausted, format!("a node learns at most {MAX_LEARNED} peers"))
+}
+
 impl Mesh {
     /// Learns the peers that the peer with this number reports, if the config permits it.
     pub(super) fn learn_peers(&self, reporter: usize) {
         let Some((peer, new)) = self.with_state(|state| state.unknown_peers(reporter)) else { return };
-        // A connection reads files, so the state is not locked.
-        let found = new.into_iter().map(|reported| (peer.reported_peer(&reported.url), reported)).collect();
+        let mut free = self.with_state(MeshState::free_places);
+        // A connection reads files, so the state is not locked. A peer above the largest number gets none.
+        let connect = |reported: ReportedPeer| {
+            let peer = if free == 0 { Err(too_many()) } else { peer.reported_peer(&reported.url) };
+            free -= usize::from(peer.is_ok());
+            (peer, reported)
+        };
+        let found = new.into_iter().map(connect).collect();
         let learned = self.change(|state| state.add_learned(reporter, found));
         self.keep_fresh(learned);
     }
@@ -74,30 +111,40 @@ impl MeshState {
         (!new.is_empty() || !known.unused.is_empty()).then(|| (known.peer.clone(), new))
     }
 
-    /// True if a reported peer is this node, a replica of this node, or at the URL of a known peer.
+    /// True if a reported peer is this node, a replica of this node, or at the URL of a known peer. A peer from a
+    /// report with a wrong key is not known if this report has the right one.
     fn knows(&self, reported: &ReportedPeer) -> bool {
-        let is_at = |known: &KnownPeer| known.peer.id().as_str() == reported.url;
-        self.owners.own() == Some(&reported.key) || self.peers.values().any(is_at)
+        let is_known = |known: &KnownPeer| {
+            let is_other = known.learned.as_ref().is_some_and(|learned| learned.report.key != reported.key);
+            let is_right = matches!(&known.owner, Some(Ok(key)) if *key == reported.key);
+            known.peer.id().as_str() == reported.url && !(is_other && is_right)
+        };
+        self.owners.own() == Some(&reported.key) || self.peers.values().any(is_known)
+    }
+
+    /// Returns the number of peers that this node can learn in addition.
+    fn free_places(&self) -> usize {
+        MAX_LEARNED.saturating_sub(self.peers.values().filter(|known| known.learned.is_some()).count())
     }
 
     /// Adds the peers that the reporter reports, and returns their numbers.
     fn add_learned(&mut self, reporter: usize, found: Vec<(Result<Arc<dyn Peer>>, ReportedPeer)>) -> Vec<usize> {
         let Some(domains) = self.peers.get(&reporter).map(|known| known.allowed.clone()) else { return vec![] };
-        let mut free = MAX_LEARNED.saturating_sub(self.peers.values().filter(|known| known.learned.is_some()).count());
+        let mut free = self.free_places();
         let (mut learned, mut unused) = (vec![], vec![]);
         for (peer, reported) in found {
             let shown = printable(&reported.url).into_owned();
-            match peer {
+            // Another reporter may have used the places in the meantime.
+            match peer.and_then(|peer| if free == 0 { Err(too_many()) } else { Ok(peer) }) {
                 // Another peer has reported it in the meantime.
                 _ if self.knows(&reported) => {}
                 Err(error) => unused.push(format!("reported peer `{shown}`: {}", printable(&error.chain()))),
-                Ok(_) if free == 0 => {
-                    unused.push(format!("reported peer `{shown}`: a node learns at most {MAX_LEARNED} peers"));
-                }
                 Ok(peer) => {
                     tracing::info!(node = %peer.id(), "a peer is learned");
+                    // What is at the URL was learned from a report with a wrong key.
+                    self.peers.retain(|_, known| known.peer.id().as_str() != reported.url);
                     let options = PeerOptions { domains: domains.clone(), ..PeerOptions::default() };
-                    let origin = Learned { reporter, key: reported.key, requests: 0 };
+                    let origin = Learned { reporter, report: reported, requests: 0 };
                     let known = KnownPeer { learned: Some(origin), ..KnownPeer::new(peer, options) };
                     learned.push(self.add_peer(known));
                     free -= 1;
@@ -119,11 +166,11 @@ impl MeshState {
         let Some(known) = self.peers.get(&index) else { return };
         let Some(Learned { reporter, .. }) = &known.learned else { return };
         let reports = self.peers.get(reporter).map_or(&[][..], |reporter| reporter.reported.as_slice());
-        let key = reports.iter().find(|reported| reported.url == known.peer.id().as_str()).map(|r| r.key.clone());
+        let report = reports.iter().find(|reported| reported.url == known.peer.id().as_str()).cloned();
         let Some(known) = self.peers.get_mut(&index) else { return };
         let Some(learned) = &mut known.learned else { return };
-        match key {
-            Some(key) => (learned.key, learned.requests) = (key, 0),
+        match report {
+            Some(report) => (learned.report, learned.requests) = (report, 0),
             None if learned.requests < REQUESTS_WITHOUT_REPORT => learned.requests += 1,
             None => {
                 tracing::info!(node = %known.peer.id(), "a learned peer is no longer reported, and is removed");
@@ -134,15 +181,14 @@ impl MeshState {
 
     /// Returns why a learned peer owns no domain, whatever it claims. `None` if the claims decide.
     pub(super) fn distrust(&self, index: usize, known: &KnownPeer) -> Option<String> {
-        let Learned { key: reported, .. } = known.learned.as_ref()?;
-        let Some(Ok(key)) = &known.owner else { return None };
-        if key != reported {
-            let reported = printable(reported.as_str());
-            return Some(format!("its key is {key}, but the node that reports it reports the key {reported}"));
+        let distrust = known.learned.as_ref()?.distrust(known.owner.as_ref()?);
+        if distrust.is_some() {
+            return distrust;
         }
-        // One node has one entry in the list of replicas. Nobody else can prove its key.
+        // One node has one entry in the list of replicas, unless it does not answer there. Nobody else can prove its
+        // key.
         let is_same = |other: &&KnownPeer| known.process.is_some() && known.process == other.process;
-        let before = self.peers.range(..index).map(|(_, other)| other);
+        let before = self.peers.range(..index).map(|(_, other)| other).filter(|other| other.state != NodeState::Down);
         let same = before.filter(is_same).find(|other| other.owner == known.owner)?;
         Some(format!("it is the node {}, which this node knows already", same.peer.id()))
     }

@@ -212,13 +212,12 @@ fn served_by(replicas: &[Claim<'_>]) -> ServedBy {
 /// Returns the parts of a peer's catalog and report that this engine refuses, each with the reason. There can be any
 /// number of them, and only the first ones are listed.
 fn refused_entries(index: usize, known: &KnownPeer, claims: &Claims<'_>) -> Vec<String> {
-    let refused = claims.refused.iter().filter(|refusal| refusal.index == index);
-    let refused = refused.map(|refusal| format!("domain `{}`: {}", refusal.domain, refusal.reason));
+    let refused = claims.refused_of(index);
+    let more = (refused.len() + known.faults.len() + known.unused.len()).saturating_sub(MAX_REFUSED);
+    let refused = refused.iter().map(|refusal| format!("domain `{}`: {}", refusal.domain, refusal.reason));
     let others = known.faults.iter().chain(&known.unused).cloned();
-    let mut entries: Vec<String> = refused.chain(others).collect();
-    if entries.len() > MAX_REFUSED {
-        let more = entries.len() - MAX_REFUSED;
-        entries.truncate(MAX_REFUSED);
+    let mut entries: Vec<String> = refused.chain(others).take(MAX_REFUSED).collect();
+    if more > 0 {
         entries.push(format!("{more} more entries are refused"));
     }
     entries

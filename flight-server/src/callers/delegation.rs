@@ -233,8 +233,12 @@ impl Signed for IdentityClaims {
 
 fn in_time(claims: &Claims, now: u64) -> Result<()> {
     let Claims { iss, iat, exp, .. } = claims;
-    if exp.checked_sub(*iat).is_none_or(|life| life > MAX_LIFE) {
-        return Err(denied(format!("the token of node `{iss}` must be valid for at most {MAX_LIFE} s")));
+    match exp.checked_sub(*iat) {
+        None => return Err(denied(format!("the token of node `{iss}` expires before it becomes valid"))),
+        Some(life) if life > MAX_LIFE => {
+            return Err(denied(format!("the token of node `{iss}` must be valid for at most {MAX_LIFE} s, got {life}")));
+        }
+        Some(_) => {}
     }
     if now > exp.saturating_add(SKEW) {
         return Err(denied(format!(

@@ -9,6 +9,9 @@ use portolan_node::{Error, Result};
 /// node that is down.
 const FIRST_PORT: u32 = 12_000;
 const PORTS: u32 = 20_000;
+/// The distance between the first ports of two processes with neighbouring ids: the golden section of the ports, with
+/// which those of the next processes are far apart, too.
+const PROCESS_DISTANCE: u32 = 12_361;
 
 /// Returns distinct addresses on loopback that were free a moment ago. This process gets no address again before it has
 /// tried all ports.
@@ -17,8 +20,7 @@ const PORTS: u32 = 20_000;
 /// Too few free ports.
 pub fn free_addresses(count: usize) -> Result<Vec<String>> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    // Another process probably starts with another port.
-    let start = std::process::id().wrapping_mul(97);
+    let start = start(std::process::id());
     let next = || FIRST_PORT + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS;
     let addresses = std::iter::repeat_with(next).take(PORTS as usize).map(|port| format!("127.0.0.1:{port}"));
     let free: Vec<_> = addresses.filter(|address| TcpListener::bind(address).is_ok()).take(count).collect();
@@ -26,4 +28,25 @@ pub fn free_addresses(count: usize) -> Result<Vec<String>> {
         return Err(Error::failed("cannot find free ports on 127.0.0.1"));
     }
     Ok(free)
+}
+
+/// Returns the place of a process's first port among the ports. Another process probably starts far from it.
+fn start(process: u32) -> u32 {
+    process % PORTS * PROCESS_DISTANCE % PORTS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_start_far_from_one_another() {
+        let starts: Vec<u32> = (4_000_000..4_000_020).map(start).collect();
+        for (i, one) in starts.iter().enumerate() {
+            for other in &starts[..i] {
+                let distance = one.abs_diff(*other);
+                assert!(distance.min(PORTS - distance) > 500, "{starts:?}");
+            }
+        }
+    }
 }

@@ -19,6 +19,8 @@ use crate::files::location::{LocalFiles, Location};
 
 /// The number of entries of folders that one call of the file system reads.
 const ENTRIES: usize = 1024;
+/// The largest number of folders from the base down to a file. Each of them is open while the folders in it are read.
+const MAX_DEPTH: usize = 128;
 
 /// Returns the regular files below the base, in no order. Folders that cannot have files of the port are left out.
 pub(super) fn list(
@@ -28,6 +30,7 @@ pub(super) fn list(
 ) -> BoxStream<'static, Result<ObjectMeta, ListingError>> {
     let base = Folder { path: base.to_owned(), found: base.to_owned(), entries: None };
     let walk = Walk {
+        base: base.path.clone(),
         location: location.clone(),
         fence: local.fence.clone(),
         names: LocalFileSystem::new(),
@@ -65,6 +68,7 @@ async fn next(rest: Rest) -> Result<Option<(ObjectMeta, Rest)>, ListingError> {
 
 /// A walk through the folders of a port.
 struct Walk {
+    base: PathBuf,
     location: Location,
     fence: Arc<Fence>,
     /// Knows the names of files that the store accepts.
@@ -108,12 +112,14 @@ impl Walk {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unreadable(&path, &error)),
         };
-        let location =
-            object_store::path::Path::from_absolute_path(&path).map_err(|error| ListingError::Store(error.into()))?;
         if metadata.is_dir() {
-            if self.location.below_base(&location).is_some_and(|below| may_have_files(below, &self.location)) {
+            if may_have_files(&self.below_base(&path), &self.location) {
+                let location = name_in_store(&path)?;
                 let refused = |error| ListingError::Refused(self.location.refused(&location, error));
                 let found = if is_link { self.fence.resolve(&found).map_err(refused)? } else { found };
+                if self.open.len() > MAX_DEPTH {
+                    return Err(refused(FenceError::TooDeep(MAX_DEPTH)));
+                }
                 if self.open.iter().any(|folder| folder.found == found) {
                     return Err(refused(FenceError::Loop));
                 }
@@ -121,8 +127,19 @@ impl Walk {
             }
             return Ok(None);
         }
-        let is_file = metadata.is_file() && self.names.path_to_filesystem(&location).is_ok();
-        if is_file { described(location, &metadata).map(Some).map_err(|e| unreadable(&path, &e)) } else { Ok(None) }
+        // Another kind of file is no data, whatever its name is.
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        let location = name_in_store(&path)?;
+        let is_known = self.names.path_to_filesystem(&location).is_ok();
+        if is_known { described(location, &metadata).map(Some).map_err(|e| unreadable(&path, &e)) } else { Ok(None) }
+    }
+
+    /// Returns the part of a folder's path below the base, also if the store does not accept its name.
+    fn below_base(&self, path: &Path) -> String {
+        let below = path.strip_prefix(&self.base).unwrap_or(path);
+        below.iter().map(|name| name.to_string_lossy()).collect::<Vec<_>>().join("/")
     }
 }
 
@@ -143,6 +160,11 @@ impl Folder {
         let entry = entries.next().map(|entry| entry.and_then(|e| Ok((e.file_name(), e.file_type()?.is_symlink()))));
         entry.transpose().map_err(|error| unreadable(&self.path, &error))
     }
+}
+
+/// Returns a path as the store has it.
+fn name_in_store(path: &Path) -> Result<object_store::path::Path, ListingError> {
+    object_store::path::Path::from_absolute_path(path).map_err(|error| ListingError::Store(error.into()))
 }
 
 /// Returns the description of a file, as the store returns it when the file is read. Readers compare the two, to notice

@@ -15,9 +15,9 @@ fn node(name: &str, domains: &[&str]) -> Arc<FakePeer> {
     peer
 }
 
-/// Returns a peer as it is reported, with its key.
+/// Returns a peer as it is reported, with this key and all domains that it claims.
 fn with_key(peer: &Arc<FakePeer>, key: &str) -> Reported {
-    (ReportedPeer { url: peer.id().to_string(), key: OwnerKey::new(key) }, Some(peer.clone()))
+    (peer.as_reported(key), Some(peer.clone()))
 }
 
 /// Returns the peer of this name as it is reported.
@@ -178,6 +178,38 @@ async fn the_domains_of_a_reporter_bound_those_of_its_peers() {
 }
 
 #[tokio::test]
+async fn a_learned_peer_owns_only_the_domains_for_which_it_is_reported() {
+    let (people, partner) = (node("people", &["people"]), node("partner", &["partner", "people"]));
+    let entry = |peer: &Arc<FakePeer>, domain: &str| {
+        let allowed: &[&str] = &[domain];
+        (unmeasured(peer).0, PeerOptions { learn_peers: false, ..learning(Some(allowed)) })
+    };
+    let peers = vec![entry(&people, "people"), entry(&partner, "partner")];
+    let hub = Mesh::new(vec![], peers, Owners::default()).unwrap();
+    hub.refresh_all().await;
+    let CatalogAnswer::Changed { peers, .. } = hub.answer(None, FULL) else { panic!("never asked before") };
+    let with_fake = |peer: ReportedPeer| {
+        let fake = [&people, &partner].into_iter().find(|fake| fake.id().as_str() == peer.url).cloned();
+        (peer, fake)
+    };
+    let reporter = node("hub", &[]);
+    reporter.report(peers.into_iter().map(with_fake).collect());
+
+    // The partner is the first one to claim the domain.
+    people.go_down();
+    let mesh = learning_from(&reporter, &[], Owners::default());
+    mesh.refresh_all().await;
+    assert_eq!(learned(&mesh), ["people", "partner"]);
+    assert_eq!(domains(&mesh), ["partner"]);
+    let reason = "domain `people`: the node that reports this peer does not report it as the owner of this domain";
+    assert!(refused(&mesh, "partner").contains(reason), "{}", refused(&mesh, "partner"));
+    people.publish("1", vec![empty("people")]);
+    mesh.refresh_all().await;
+    let served_by = mesh.snapshot().domains[&DomainName::new("people")].served_by.clone();
+    assert_eq!(served_by, ServedBy::Peers(vec!["grpc://people".to_owned()]));
+}
+
+#[tokio::test]
 async fn a_learned_peer_proves_the_reported_key() {
     let (geo, sales) = (node("geo", &["geo"]), node("sales", &["sales"]));
     sales.report(vec![with_key(&geo, "ed25519:old")]);
@@ -185,12 +217,43 @@ async fn a_learned_peer_proves_the_reported_key() {
     mesh.refresh_all().await;
     assert_eq!(domains(&mesh), ["sales"]);
     assert!(refused(&mesh, "geo").contains("its key is ed25519:geo, but the node that reports it reports the key"));
+    assert!(mesh.with_state(|state| state.peers[&1].claims.is_empty()), "the catalog takes no memory");
 
     // The reporter has noticed the new key.
     sales.report(vec![reported(&geo)]);
     sales.publish("2", vec![empty("sales")]);
     mesh.refresh_all().await;
     assert_eq!(domains(&mesh), ["geo", "sales"]);
+    assert_eq!(geo.asked(), [None, None]);
+    assert_eq!(refused(&mesh, "geo"), "");
+}
+
+#[tokio::test]
+async fn a_report_with_a_wrong_key_does_not_hide_the_right_one() {
+    let (geo, stale, sales) = (node("geo", &["geo"]), node("stale", &[]), node("sales", &["sales"]));
+    stale.report(vec![with_key(&geo, "ed25519:old")]);
+    sales.report(vec![reported(&geo)]);
+    let peers = [&stale, &sales].map(|peer| (unmeasured(peer).0, learning(None)));
+    let mesh = Mesh::new(vec![], peers.into(), Owners::default()).unwrap();
+    mesh.refresh_all().await;
+    assert_eq!(domains(&mesh), ["sales"]);
+    for _ in 0..3 {
+        mesh.refresh_all().await;
+        assert_eq!(domains(&mesh), ["geo", "sales"]);
+        assert_eq!(mesh.snapshot().nodes[3].learned_from.as_deref(), Some("grpc://sales"));
+    }
+    assert_eq!(geo.asked().len(), 4);
+}
+
+#[tokio::test]
+async fn a_learned_peer_that_proves_no_key_takes_no_memory() {
+    let (geo, sales) = (node("geo", &["geo"]), node("sales", &["sales"]));
+    geo.sign_as("geo", Err("its catalog is signed for another URL"));
+    sales.report(vec![reported(&geo)]);
+    let mesh = learning_from(&sales, &[], Owners::default());
+    mesh.refresh_all().await;
+    assert_eq!(refused(&mesh, "geo"), "its catalog is signed for another URL");
+    assert!(mesh.with_state(|state| state.peers[&1].claims.is_empty()));
 }
 
 #[tokio::test]
@@ -243,20 +306,34 @@ async fn a_node_learns_neither_itself_nor_a_peer_twice() {
     assert_eq!(mesh.snapshot().domains[&DomainName::new("geo")].served_by, ServedBy::Peers(replicas));
     assert!(refused(&mesh, "alias").contains("it is the node grpc://geo, which this node knows already"));
     assert_eq!(mesh.snapshot().nodes[5].state, NodeState::Itself);
+
+    // While the URL in the config does not respond, the node serves its domain under the other one.
+    geo.go_down();
+    mesh.refresh_all().await;
+    assert_eq!(refused(&mesh, "alias"), "");
+    assert_eq!(mesh.snapshot().nodes[3].domains, [DomainName::new("geo")]);
     assert!(own.asked().is_empty(), "a node with the key of this engine is this engine, or has nothing more");
 }
 
 #[tokio::test]
 async fn a_reported_peer_that_is_not_used_is_shown_with_the_reason() {
     let (geo, sales) = (node("geo", &["geo"]), node("sales", &["sales"]));
-    let long = ReportedPeer { url: format!("grpc://{}", "x".repeat(1_000)), key: OwnerKey::new("ed25519:x") };
-    let hostile = ReportedPeer { url: "grpc://\u{1b}]0;evil".to_owned(), key: OwnerKey::new("ed25519:x") };
-    sales.report(vec![(long, None), (hostile, None), reported(&geo)]);
+    let with_domains = |url: String, domains: Vec<String>| {
+        let domains = domains.into_iter().map(DomainName::new).collect();
+        (ReportedPeer { url, key: OwnerKey::new("ed25519:x"), domains }, None)
+    };
+    let hostile = with_domains("grpc://\u{1b}]0;evil".to_owned(), vec![]);
+    let long = with_domains(format!("grpc://{}", "x".repeat(1_000)), vec![]);
+    let long_domain = with_domains("grpc://a".to_owned(), vec!["x".repeat(1_000)]);
+    let many = with_domains("grpc://b".to_owned(), (0..257).map(|i| format!("d{i}")).collect());
+    sales.report(vec![long, long_domain, many, hostile, reported(&geo)]);
     let mesh = learning_from(&sales, &[], Owners::default());
     mesh.refresh_all().await;
     assert_eq!(learned(&mesh), ["geo"]);
     let shown = refused(&mesh, "sales");
-    assert!(shown.contains("a reported peer: its URL or its key has more than 512 bytes"), "{shown}");
+    let long = "a reported peer: its URL, key or a domain has more than 512 bytes";
+    assert_eq!(shown.matches(long).count(), 2, "{shown}");
+    assert!(shown.contains("a reported peer: expected at most 256 domains, got 257"), "{shown}");
     assert!(shown.contains("reported peer `grpc://\\u{1b}]0;evil`: the URL is not accepted"), "{shown}");
 
     sales.report(vec![reported(&geo)]);
@@ -284,4 +361,6 @@ async fn learned_peers_are_bounded() {
     let with = |text: &str| refused.iter().filter(|refused| refused.contains(text)).count();
     assert_eq!(with("reported peers: expected at most 64, got 65"), 5);
     assert_eq!(with("a node learns at most 256 peers"), 1);
+    mesh.refresh_all().await;
+    assert_eq!(reporters.iter().map(|reporter| reporter.connections()).sum::<usize>(), 256, "none is made in vain");
 }

@@ -34,6 +34,25 @@ async fn peers_that_own_a_domain_are_reported_to_nodes() {
 }
 
 #[tokio::test]
+async fn a_peer_is_reported_for_the_domains_that_it_owns() {
+    let geo = FakePeer::new("grpc://geo", vec![empty("geo")]);
+    let sales = FakePeer::new("grpc://sales/", vec![empty("geo"), empty("sales")]);
+    let mesh = mesh(&[&geo, &sales]);
+    let domains = || {
+        let CatalogAnswer::Changed { peers, .. } = mesh.answer(None, FULL) else { panic!("never asked before") };
+        peers.into_iter().map(|peer| peer.domains.into_iter().collect()).collect::<Vec<Vec<DomainName>>>()
+    };
+    mesh.refresh_all().await;
+    assert_eq!(domains(), [vec![DomainName::new("geo")], vec![DomainName::new("sales")]]);
+    assert_eq!(reported(&mesh, FULL)[1].0, "grpc://sales", "a reported URL has no slash at its end");
+    let before = version(&mesh);
+    sales.publish("2", vec![empty("geo"), empty("sales"), empty("supply")]);
+    mesh.refresh_all().await;
+    assert_eq!(domains()[1], [DomainName::new("sales"), DomainName::new("supply")]);
+    assert_ne!(version(&mesh), before);
+}
+
+#[tokio::test]
 async fn a_caller_that_becomes_a_node_gets_the_peers() {
     let geo = FakePeer::new("grpc://geo", vec![tpch_domain("geo")]);
     let mesh = mesh(&[&geo]);

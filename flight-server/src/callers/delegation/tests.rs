@@ -152,9 +152,13 @@ fn a_token_has_its_time() {
     let (delegations, ticket, now) = (trusting(vec![trusted]), signed(&gateway, ann()), now().unwrap());
     refused_at(&delegations, &ticket, now + MAX_LIFE + SKEW + 2, " expired ");
     refused_at(&delegations, &ticket, now - SKEW - 2, "is not valid until ");
-    for (iat, exp) in [(now, now + MAX_LIFE + 1), (now, now - 1), (0, u64::MAX)] {
+    let long = "must be valid for at most ";
+    for (iat, exp, expected) in
+        [(now, now + MAX_LIFE + 1, long), (now, now - 1, "expires before it becomes valid"), (0, u64::MAX, long)]
+    {
         let (iss, sub, aud, jti) = ("gateway".to_owned(), "ann".to_owned(), HERE.to_owned(), String::new());
-        assert!(in_time(&Claims { iss, sub, aud, iat, exp, jti }, now).is_err(), "{iat} {exp}");
+        let error = in_time(&Claims { iss, sub, aud, iat, exp, jti }, now).unwrap_err();
+        assert!(error.context().contains(expected), "{iat} {exp}: {}", error.context());
     }
     assert!(delegations.asker_at(&mesh(), &ticket, Purpose::Run, now + MAX_LIFE).is_ok());
 }

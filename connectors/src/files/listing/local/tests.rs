@@ -127,11 +127,43 @@ async fn a_link_that_the_location_does_not_choose_is_not_followed() {
 }
 
 #[tokio::test]
+async fn a_glob_with_a_slash_in_brackets_leaves_out_no_folder() {
+    let tree = Tree::new();
+    fs::create_dir(tree.path("root/data/inner/x")).unwrap();
+    fs::write(tree.path("root/data/inner/x/f.csv"), "x").unwrap();
+    assert_eq!(tree.listed("root/data/[!/]*/x/*.csv").await, ["/inner/x/f.csv"]);
+}
+
+#[tokio::test]
+async fn a_name_that_the_store_does_not_accept_counts_only_where_data_can_be() {
+    let tree = Tree::new();
+    let _socket = std::os::unix::net::UnixListener::bind(tree.path("root/data/s\n")).unwrap();
+    fs::create_dir(tree.path("root/data/.h\n")).unwrap();
+    assert_eq!(tree.listed("root/data/").await, ["/a.csv", "/inner/b.csv"]);
+    fs::create_dir(tree.path("root/data/d\n")).unwrap();
+    assert_eq!(tree.listed("root/data/i*/*.csv").await, ["/inner/b.csv"]);
+    assert!(matches!(tree.files("root/data/").await, Err(ListingError::Store(_))));
+}
+
+#[tokio::test]
 async fn a_link_to_a_file_outside_is_refused() {
     let tree = Tree::new();
     tree.link("root/data/inner/c.csv", "outside/c.csv");
     let message = tree.refused("root/data/inner/").await;
     assert!(message.contains("root/data/inner/c.csv leads out of the root"), "{message}");
+}
+
+#[tokio::test]
+async fn the_depth_of_folders_is_bounded() {
+    let tree = Tree::new();
+    let deepest = tree.path("root/data").join("d/".repeat(128));
+    fs::create_dir_all(&deepest).unwrap();
+    fs::write(deepest.join("f.csv"), "x").unwrap();
+    fs::remove_file(tree.path("root/data/a.csv")).unwrap();
+    assert_eq!(tree.listed("root/data/").await.len(), 2);
+    fs::create_dir(deepest.join("d")).unwrap();
+    let message = tree.refused("root/data/").await;
+    assert!(message.contains("is more than 128 folders below the location"), "{message}");
 }
 
 #[tokio::test]
