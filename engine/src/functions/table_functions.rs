@@ -2,8 +2,8 @@
 //! bounded first.
 //!
 //! `generate_series` and `range` of DataFusion 55.2 accept only timestamps of nanoseconds, and literals of `TIMESTAMP`
-//! have microseconds. Here the rows have microseconds, too, if that loses no digit. The function still makes
-//! nanoseconds, which hold the years from 1678 to 2261.
+//! have microseconds. Here the rows have microseconds, too, if the step is a literal without nanoseconds. So no digit
+//! is lost. The function still makes nanoseconds, which hold the years from 1678 to 2261.
 
 use std::sync::Arc;
 
@@ -81,7 +81,12 @@ fn planned(
 fn has_microseconds(arguments: &[Expr], schema: &DFSchema) -> bool {
     arguments.iter().all(|argument| match argument {
         Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(step)), _) => step.nanoseconds % 1_000 == 0,
-        other => !matches!(other.get_type(schema), Ok(DataType::Timestamp(TimeUnit::Nanosecond, _))),
+        // The step of an expression may have nanoseconds.
+        other => match other.get_type(schema) {
+            Ok(DataType::Timestamp(unit, _)) => unit != TimeUnit::Nanosecond,
+            Ok(DataType::Interval(_)) | Err(_) => false,
+            Ok(_) => true,
+        },
     })
 }
 

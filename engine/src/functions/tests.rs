@@ -398,6 +398,12 @@ async fn series_of_timestamps_are_tables() {
             TimeUnit::Nanosecond,
             vec!["2020-01-01T00:00:00", "2020-01-01T00:00:00.000000001"],
         ),
+        (
+            "generate_series(TIMESTAMP '2020-01-01', TIMESTAMP '2020-01-01 00:00:00.000001', \
+             INTERVAL '1 nanosecond' * 500)",
+            TimeUnit::Nanosecond,
+            vec!["2020-01-01T00:00:00", "2020-01-01T00:00:00.000000500", "2020-01-01T00:00:00.000001"],
+        ),
     ] {
         let batches =
             run(&engine, &format!("SELECT * FROM {series}")).await.unwrap_or_else(|e| panic!("{series}: {e}"));
