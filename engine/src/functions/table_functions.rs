@@ -26,15 +26,16 @@ impl RelationPlanner for TableFunctions {
         relation: TableFactor,
         context: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
-        // DataFusion names the table of a function like this.
-        let (name, args, alias, mark) = match relation {
+        // DataFusion finds a function by this part of its name, and names its table like this.
+        let (name, args, alias, is_lateral) = match relation {
             TableFactor::Table { name, args: Some(TableFunctionArgs { args, .. }), alias, .. } => {
-                (name, args, alias, "()")
+                (name, args, alias, false)
             }
-            TableFactor::Function { name, args, alias, .. } => (name, args, alias, ""),
+            TableFactor::Function { name, args, alias, .. } => (name, args, alias, true),
             other => return Ok(RelationPlanning::Original(Box::new(other))),
         };
-        let Some(ident) = name.0.first().and_then(|part| part.as_ident()) else {
+        let (part, mark) = if is_lateral { (name.0.last(), "") } else { (name.0.first(), "()") };
+        let Some(ident) = part.and_then(|part| part.as_ident()) else {
             return plan_err!("expected the name of a table function, got `{name}`");
         };
         let function = context.normalize_ident(ident.clone());
@@ -65,7 +66,8 @@ fn planned(
     }
     let series = matches!(function, "generate_series" | "range");
     let microseconds = series && has_microseconds(&arguments, &schema);
-    if series && in_nanoseconds(&mut arguments, &schema) {
+    // The function refuses another number of timestamps.
+    if series && arguments.len() == 3 && in_nanoseconds(&mut arguments, &schema) {
         fault = Some("expected timestamps from 1678 to 2261");
     }
     let source = context.context_provider().get_table_function_source(function, arguments);

@@ -424,6 +424,8 @@ async fn series_of_timestamps_are_tables() {
     let error = run(&engine, far).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{error}");
     assert!(error.context().contains("1678 to 2261"), "{error}");
+    let error = run(&engine, "SELECT * FROM range(TIMESTAMP '2020-01-01', TIMESTAMP '2020-01-02')").await.unwrap_err();
+    assert!(error.context().contains("3 arguments") && !error.context().contains("1678"), "{error}");
 }
 
 /// DataFusion evaluates the arguments of table functions while it plans.
@@ -448,6 +450,8 @@ async fn arguments_of_table_functions_are_bounded() {
     let rows = run(&engine, sql).await.unwrap();
     assert_eq!(array_value_to_string(rows[0].column(0), 0).unwrap(), "1000");
     assert_eq!(array_value_to_string(rows[0].column(1), 0).unwrap(), "999");
+    let rows = run(&engine, "SELECT count(*) FROM LATERAL public.generate_series(1, 3)").await.unwrap();
+    assert_eq!(array_value_to_string(rows[0].column(0), 0).unwrap(), "3");
 }
 
 /// The deadline ends a query in time, also between two pieces of one batch.
