@@ -325,6 +325,7 @@ async fn clauses_that_nobody_would_carry_out_are_refused() {
         "SELECT count(*) FROM (SELECT 1) t TABLESAMPLE (1 ROWS)",
         "SELECT count(*) FROM geo.places.nation PARTITION (p0)",
         "SELECT value FROM generate_series(1, 2) WITH ORDINALITY",
+        "SELECT value FROM LATERAL generate_series(1, 2) WITH ORDINALITY",
         "SELECT n_name FROM geo.places.nation LIMIT 1 SETTINGS max_threads = 1",
         "SELECT n_name FROM geo.places.nation LIMIT 1 FORMAT JSON",
         "SELECT n_name FROM geo.places.nation LIMIT 1 FOR JSON AUTO",
