@@ -22,12 +22,10 @@ use super::cost::{Arguments, Cost};
 use super::kinds::Kind;
 use super::meter::WorkMeter;
 use super::pace::{Pace, WORK_AT_ONCE};
-use crate::bounds::beyond_limits;
+use crate::bounds::{MOST_MADE, beyond_limits};
 use crate::execution::errors::into_datafusion;
 use crate::{Error, ErrorKind};
 
-/// The largest number of characters or items of one value.
-const MOST_MADE: u64 = 16 << 20;
 /// The longest time for one row, in units of about a nanosecond.
 const MOST_WORK: u64 = 1_000_000_000;
 /// The longest searches of a call of DataFusion, which do not check the deadline. A hostile pattern takes up to a
