@@ -124,12 +124,20 @@ impl BoundedFunction {
         self.meter.check()
     }
 
-    /// Reserves memory for a result, and calls the function. Operators that collect rows account for these rows.
-    fn counted<T>(&self, bytes: u64, call: impl FnOnce() -> Result<T>) -> Result<T> {
+    /// Reserves memory for a result, and calls the function. The result is often smaller than estimated, and then keeps
+    /// less. Operators that collect rows account for these rows.
+    fn counted(&self, bytes: u64, call: impl FnOnce() -> Result<ColumnarValue>) -> Result<ColumnarValue> {
         let bytes = if bytes < COUNTED { 0 } else { usize::try_from(bytes).unwrap_or(usize::MAX) };
         *lock(&self.last) = None;
         let reservation = self.meter.reserve(self.name(), bytes)?;
         let result = call()?;
+        if let Some(reservation) = &reservation {
+            let actual = match &result {
+                ColumnarValue::Array(array) => array.get_array_memory_size(),
+                ColumnarValue::Scalar(scalar) => scalar.size(),
+            };
+            reservation.resize(bytes.min(actual));
+        }
         *lock(&self.last) = reservation;
         Ok(result)
     }

@@ -317,6 +317,16 @@ async fn the_results_for_one_row_count_together() {
     assert_eq!(engine.inner().accounts.memory.held(), 0);
 }
 
+/// Each call may return three times its text, and returns little.
+#[tokio::test]
+async fn results_keep_what_they_take_and_not_their_estimates() {
+    let engine = engine(64 << 20, 20);
+    let calls: Vec<_> = (1..=30).map(|i| format!("regexp_match(s, '(y)|(z)|x{{{i}}}')")).collect();
+    let texts = "SELECT repeat('x', 1000000 + value) AS s FROM generate_series(1, 1)";
+    run(&engine, &format!("SELECT {} FROM ({texts})", calls.join(", "))).await.unwrap();
+    assert_eq!(engine.inner().accounts.memory.held(), 0);
+}
+
 /// A batch whose rows are expensive is cut, and rows that fit one after the other are answered.
 #[tokio::test]
 async fn expensive_rows_run_a_few_at_a_time() {
