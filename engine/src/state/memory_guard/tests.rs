@@ -23,6 +23,10 @@ impl ResidentMemory for MadeUp {
     }
 }
 
+/// A query without an end, whose join keeps a table of some megabytes.
+const JOIN: &str = "SELECT a.value FROM generate_series(1, 1000000000000) a \
+                    JOIN generate_series(1, 500000) b ON a.value % 1000000 = b.value";
+
 /// An engine whose process may hold 1000 bytes.
 struct Trial {
     engine: Engine,
@@ -83,6 +87,20 @@ async fn the_largest_query_is_ended_and_others_go_on() {
     assert!(small.next().now_or_never().is_none());
     let rows = trial.start("bob", "SELECT value FROM generate_series(1, 10)").await;
     assert_eq!(rows.map_ok(|batch| batch.num_rows()).try_collect::<Vec<_>>().await.unwrap().iter().sum::<usize>(), 10);
+}
+
+/// The memory is free before the client notices that its query was ended.
+#[tokio::test]
+async fn a_query_that_is_ended_returns_the_memory_of_its_joins() {
+    let trial = Trial::new();
+    let rows = trial.start("ann", JOIN).await;
+    until(|| trial.is_largest(JOIN, 4 << 20)).await;
+    trial.holds(900).await;
+    let memory = trial.engine.inner().accounts.memory.clone();
+    until(|| memory.held() == 0).await;
+    trial.holds(100).await;
+    let error = rows.try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}");
 }
 
 #[tokio::test]
