@@ -176,11 +176,11 @@ impl Query {
         let _queued = self.listed.query.work.queued();
         let (admission, principal) = (&self.engine.admission, &self.listed.query.client.principal);
         let allowance = self.engine.limits.allowance(principal);
-        let kind = self.kind(plan);
+        let (kind, query, deadline) = (self.kind(plan), &self.context.head.query_id, self.context.head.deadline);
         let slot = async {
             match self.entry {
-                Entry::InLine => admission.enter(kind, principal, &allowance, self.context.head.deadline).await,
-                Entry::Speculative => admission.enter_speculatively(kind, principal, &allowance),
+                Entry::InLine => admission.enter(kind, query, principal, &allowance, deadline).await,
+                Entry::Speculative => admission.enter_speculatively(kind, query, principal, &allowance),
             }
         };
         let stop = &self.listed.query.stop;
