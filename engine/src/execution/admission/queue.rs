@@ -5,7 +5,7 @@
 //! - If the queue is full, an entrant of a shorter line replaces the newest one of the longest line. So one principal
 //!   alone can use the whole queue, but cannot keep others out of it.
 //! - While the pressure on the memory of the host is high, one query runs at a time, with all of its fragments. The
-//!   fragments of a query may wait for each other.
+//!   fragments of a query may wait for each other. A query whose reader pauses keeps nobody out.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -46,7 +46,8 @@ struct State {
     waiting: usize,
     /// The lines with entrants that run or wait.
     lines: HashMap<AccountKey, Line>,
-    /// The running entrants that keep others out under pressure: not those of administrators.
+    /// The running entrants that keep others out under pressure: not those of administrators, and not those whose
+    /// reader pauses.
     active: usize,
     /// The turn of the line that got the last slot.
     turn: f64,
@@ -98,6 +99,10 @@ pub(crate) struct Slot {
     admin: bool,
     since: Instant,
 }
+
+/// A guard of a slot whose entrant waits for its reader. Under pressure, the slot keeps nobody out meanwhile.
+#[derive(Debug)]
+pub(crate) struct PausedSlot<'a>(&'a Slot);
 
 /// An entrant in the queue. Dropping it leaves the queue.
 struct Waiting {
@@ -356,6 +361,22 @@ impl State {
 /// Returns a number of entrants in relation to the weight of their principal.
 fn load(entrants: usize, weight: u32) -> f64 {
     entrants as f64 / f64::from(weight.max(1))
+}
+
+impl Slot {
+    /// Lets others run under pressure until the guard is dropped, because the reader of the entrant's rows pauses.
+    pub(crate) fn paused(&self) -> PausedSlot<'_> {
+        let mut state = lock(&self.queue.state);
+        state.active -= usize::from(!self.admin);
+        self.queue.hand_out(state);
+        PausedSlot(self)
+    }
+}
+
+impl Drop for PausedSlot<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.queue.state).active += usize::from(!self.0.admin);
+    }
 }
 
 impl Drop for Slot {

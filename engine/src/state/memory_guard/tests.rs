@@ -120,6 +120,15 @@ async fn queries_wait_until_the_pressure_is_over_and_those_on_the_node_itself_do
 }
 
 #[tokio::test]
+async fn a_reader_that_pauses_keeps_nobody_out() {
+    let trial = Trial::new();
+    let _paused = trial.start("ann", "SELECT value FROM generate_series(1, 1000000000000)").await;
+    trial.holds(800).await;
+    let rows = trial.start("bob", "SELECT value FROM generate_series(1, 10)").await;
+    assert!(!rows.try_collect::<Vec<_>>().await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn queries_on_the_node_itself_are_spared_and_waiting_ones_hold_nothing() {
     let trial = Trial::new();
     let activity = trial.engine.inner().activity.clone();

@@ -196,6 +196,24 @@ fn under_pressure() -> Arc<FairQueue> {
 }
 
 #[tokio::test]
+async fn under_pressure_an_entrant_whose_reader_pauses_keeps_nobody_out() {
+    let queue = under_pressure();
+    let ann = enter(&queue, entrant("ann")).await.unwrap();
+    let [mut bob, mut other] = ["bob", "other"].map(|name| enter(&queue, entrant(name)));
+    assert!(slot(&mut bob).is_none());
+    let paused = ann.paused();
+    let bob = slot(&mut bob).unwrap();
+    assert!(slot(&mut other).is_none());
+    drop(paused);
+    drop(bob);
+    assert!(slot(&mut other).is_none(), "the reader reads on");
+    drop(ann);
+    drop(slot(&mut other).unwrap());
+    let state = lock(&queue.state);
+    assert!(state.running == 0 && state.active == 0 && state.lines.is_empty());
+}
+
+#[tokio::test]
 async fn under_pressure_the_fragments_of_one_query_run_together() {
     let queue = under_pressure();
     let of = |query: &str| Entrant { query: query.to_owned(), ..entrant("ann") };
