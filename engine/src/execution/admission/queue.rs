@@ -21,8 +21,9 @@ use crate::{Error, ErrorKind, Result};
 const ASSUMED_TIME: Duration = Duration::from_secs(1);
 /// The shortest and the longest time after which a refused caller should try again.
 const RETRY_AFTER: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
-/// The time after which an entrant is refused that waits because of the pressure on the memory of the host. The
-/// allocator returns the memory of a query to the system about a second after the query's end.
+/// The time after which an entrant is refused that waits because of the pressure on the memory of the host. It is up to
+/// twice as long if the pressure begins while the entrant waits. The allocator returns the memory of a query to the
+/// system about a second after the query's end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Slots, and the queue for them.
@@ -149,27 +150,24 @@ impl FairQueue {
             Joined::Slot(slot) => return Ok(slot),
             Joined::Queue(waiting) => waiting,
         };
-        let first = match self.pressure.is_high() {
-            true => deadline.min(Instant::now() + patience),
-            false => deadline,
-        };
-        let mut outcome = tokio::time::timeout_at(first.into(), &mut waiting.slot).await;
-        if outcome.is_err() && first < deadline {
-            if self.pressure.is_high() {
-                let what = format!("{}, so that one query runs at a time", self.pressure);
-                let refusal = self.refusal(&lock(&self.state), &what);
-                return Err(refusal);
+        loop {
+            let (was_high, until) = (self.pressure.is_high(), deadline.min(Instant::now() + patience));
+            match tokio::time::timeout_at(until.into(), &mut waiting.slot).await {
+                Ok(Ok(outcome)) => return outcome,
+                Ok(Err(_)) => return Err(Error::new(ErrorKind::Cancelled, "the engine is shutting down")),
+                Err(_) if until == deadline => {
+                    let Self { what, settings, .. } = self.as_ref();
+                    let what = format!("no slot for further {what} was free before the timeout{settings}");
+                    return Err(Error::new(ErrorKind::DeadlineExceeded, what));
+                }
+                Err(_) if was_high && self.pressure.is_high() => {
+                    let what = format!("{}, so that one query runs at a time", self.pressure);
+                    let refusal = self.refusal(&lock(&self.state), &what);
+                    return Err(refusal);
+                }
+                // The pressure has begun or ended, or there is none.
+                Err(_) => {}
             }
-            // The pressure has ended, and the entrant waits as others do.
-            outcome = tokio::time::timeout_at(deadline.into(), &mut waiting.slot).await;
-        }
-        match outcome {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(Error::new(ErrorKind::Cancelled, "the engine is shutting down")),
-            Err(_) => Err(Error::new(
-                ErrorKind::DeadlineExceeded,
-                format!("no slot for further {} was free before the timeout{}", self.what, self.settings),
-            )),
         }
     }
 

@@ -188,6 +188,20 @@ async fn an_entrant_that_waits_because_of_pressure_is_refused_after_a_while() {
     waited.unwrap();
 }
 
+#[tokio::test]
+async fn an_entrant_is_refused_if_the_pressure_begins_while_it_waits() {
+    let pressure = Pressure::new(Some(1000));
+    let queue = Arc::new(FairQueue::new("queries", "", 1, 0, 4).under(pressure.clone()));
+    let _held = enter(&queue, entrant("other")).await.unwrap();
+    let waiting = queue.enter_within(Duration::from_millis(20), entrant("ann"), Instant::now() + SOON);
+    let begins = async {
+        tokio::task::yield_now().await;
+        pressure.observe(800);
+    };
+    let (outcome, ()) = tokio::join!(waiting, begins);
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::ResourceExhausted);
+}
+
 /// Returns a queue of fragments under high pressure.
 fn under_pressure() -> Arc<FairQueue> {
     let pressure = Pressure::new(Some(1000));
