@@ -146,7 +146,7 @@ impl Query {
     async fn ready(&self, plan: &LogicalPlan, mut state: SessionState, mut passes: Option<PassRows>) -> Result<Ready> {
         let memory = query_memory(&self.engine, &self.account)?;
         // This is the only place that sets the memory.
-        let running = RunningMemory { pool: memory.memory_pool.clone(), kind: self.kind(plan) };
+        let running = RunningMemory { pool: memory.memory_pool.clone(), kind: self.kind(plan), since: Instant::now() };
         let _ = self.listed.query.memory.set(running);
         let (deadline, stop) = (self.context.head.deadline, self.listed.query.stop.signal().clone());
         let meter = Arc::new(WorkMeter::new(memory.memory_pool.clone(), deadline, stop));

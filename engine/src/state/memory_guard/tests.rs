@@ -54,7 +54,7 @@ impl Trial {
 
     /// True if the largest query is this one, and has reserved at least these bytes.
     fn is_largest(&self, sql: &str, bytes: usize) -> bool {
-        let largest = self.engine.inner().activity.largest_query();
+        let largest = self.engine.inner().activity.largest_query(None);
         largest.is_some_and(|(query, reserved)| query.sql.as_deref() == Some(sql) && reserved >= bytes)
     }
 }
@@ -133,15 +133,30 @@ async fn queries_on_the_node_itself_are_spared_and_waiting_ones_hold_nothing() {
     let trial = Trial::new();
     let activity = trial.engine.inner().activity.clone();
     let _views = trial.start("ann", "SELECT a.url FROM mesh.nodes a").await;
-    assert!(activity.largest_query().is_none());
+    assert!(activity.largest_query(None).is_none());
     let running = trial.start("ann", SMALL).await;
     trial.holds(800).await;
     let mut waiting = Box::pin(trial.start("bob", LARGE));
     assert!(tokio::time::timeout(4 * INTERVAL, &mut waiting).await.is_err());
     assert!(trial.is_largest(SMALL, 0));
-    activity.largest_query().unwrap().0.stop.cancel();
+    activity.largest_query(None).unwrap().0.stop.cancel();
     assert!(!trial.is_largest(SMALL, 0), "it is stopped");
     drop((running, waiting));
+}
+
+#[tokio::test]
+async fn a_small_query_is_spared_if_the_memory_has_not_grown_since() {
+    let trial = Trial::new();
+    let activity = trial.engine.inner().activity.clone();
+    let before = Instant::now();
+    let small = trial.start("ann", SMALL).await;
+    until(|| trial.is_largest(SMALL, 0)).await;
+    assert!(activity.largest_query(Some(before)).is_none());
+    assert!(activity.largest_query(Some(Instant::now())).is_some(), "it ran before");
+    drop(small);
+    let _large = trial.start("ann", LARGE).await;
+    until(|| trial.is_largest(LARGE, 4 << 20)).await;
+    assert!(activity.largest_query(Some(before)).is_some());
 }
 
 #[test]
@@ -151,4 +166,5 @@ fn another_query_is_ended_only_if_memory_grows_or_does_not_fall() {
     let allows = |resident: u64, after: Duration| ended.allows_another(resident, at + after);
     assert!(!allows(990, PAUSE / 2) && allows(901, PAUSE));
     assert!(!allows(900, PAUSE) && !allows(890, SETTLED / 2) && allows(890, SETTLED));
+    assert_eq!([890, 900, 901].map(|resident| ended.settled(resident)), [Some(at), Some(at), None]);
 }
