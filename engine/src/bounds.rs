@@ -39,8 +39,8 @@ const LARGEST_FIXED: i32 = 1 << 16;
 
 /// The largest number of centroids of an approximate percentile.
 const MOST_CENTROIDS: f64 = 10_000.0;
-/// The largest number of characters or items that one call may create.
-const LONGEST_MADE: f64 = 16_777_216.0;
+/// The largest number of characters or items of the value that one call creates.
+pub(crate) const MOST_MADE: u64 = 16 << 20;
 
 /// The kind of a nesting level.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -256,7 +256,7 @@ fn demand(call: &Expr) -> Option<String> {
         // DataFusion also requires that the last argument, which is usually omitted, is a literal.
         "approx_percentile_cont" => arguments.len() > 2 && number(2).is_none_or(|n| n > MOST_CENTROIDS),
         "approx_percentile_cont_with_weight" => arguments.len() > 3 && number(3).is_none_or(|n| n > MOST_CENTROIDS),
-        "repeat" | "lpad" | "rpad" | "array_repeat" | "list_repeat" => number(1).is_some_and(|n| n > LONGEST_MADE),
+        "repeat" | "lpad" | "rpad" | "array_repeat" | "list_repeat" => number(1).is_some_and(|n| n > MOST_MADE as f64),
         _ => false,
     };
     beyond.then(|| format!("calls `{name}` with an argument that is too large"))

@@ -26,6 +26,7 @@ use futures::StreamExt;
 use portolan_connectors::{FragmentHead, TraceContext, lock};
 
 use self::prepared::nullable;
+use self::stream::CurrentPlan;
 use crate::exchange::{LiveEdges, Physical};
 use crate::execution::accounts::Account;
 use crate::execution::admission::{Admitted, Slot};
@@ -145,7 +146,7 @@ impl Query {
     async fn ready(&self, plan: &LogicalPlan, mut state: SessionState, mut passes: Option<PassRows>) -> Result<Ready> {
         let memory = query_memory(&self.engine, &self.account)?;
         // This is the only place that sets the memory.
-        let running = RunningMemory { pool: memory.memory_pool.clone(), kind: self.kind(plan) };
+        let running = RunningMemory { pool: memory.memory_pool.clone(), kind: self.kind(plan), since: Instant::now() };
         let _ = self.listed.query.memory.set(running);
         let (deadline, stop) = (self.context.head.deadline, self.listed.query.stop.signal().clone());
         let meter = Arc::new(WorkMeter::new(memory.memory_pool.clone(), deadline, stop));
@@ -175,11 +176,11 @@ impl Query {
         let _queued = self.listed.query.work.queued();
         let (admission, principal) = (&self.engine.admission, &self.listed.query.client.principal);
         let allowance = self.engine.limits.allowance(principal);
-        let kind = self.kind(plan);
+        let (kind, query, deadline) = (self.kind(plan), &self.context.head.query_id, self.context.head.deadline);
         let slot = async {
             match self.entry {
-                Entry::InLine => admission.enter(kind, principal, &allowance, self.context.head.deadline).await,
-                Entry::Speculative => admission.enter_speculatively(kind, principal, &allowance),
+                Entry::InLine => admission.enter(kind, query, principal, &allowance, deadline).await,
+                Entry::Speculative => admission.enter_speculatively(kind, query, principal, &allowance),
             }
         };
         let stop = &self.listed.query.stop;
@@ -223,18 +224,19 @@ impl Query {
         let (head, engine) = (&self.context.head, self.engine.clone());
         let (query_id, principal, deadline) = (head.query_id.clone(), head.principal.clone(), head.deadline);
         let measured = !self.is_fragment() || head.measured;
-        let ready = Arc::new(Mutex::new(Arc::new(ready)));
+        let first = Arc::new(ready);
+        let plan: CurrentPlan = Arc::new(Mutex::new(Some(first.clone())));
         // This is the only place that sets the progress.
         let _ = self.listed.query.progress.set(progress.clone());
         let run = Run {
             stop: self.listed.query.stop.clone(),
             guard: Arc::new(SpillCount {
-                plan: ready.clone(),
+                plan: plan.clone(),
                 metrics: engine.metrics.clone(),
-                _listed: self.listed.clone(),
+                listed: self.listed.clone(),
             }),
             work: self.listed.query.work.clone(),
-            plan: Box::pin(self.adapted(ready.clone(), progress.clone())),
+            plan: Box::pin(self.adapted(first, plan.clone(), progress.clone())),
             query: query_id.clone(),
             principal,
             schema: schema.clone(),
@@ -242,7 +244,7 @@ impl Query {
             progress: progress.clone(),
             slot,
         };
-        QueryStream::running(schema, query_id, progress, ready, run.start(&engine.cpu), measured)
+        QueryStream::running(schema, query_id, progress, plan, run.start(&engine.cpu), measured)
     }
 
     async fn explain(self, plan: &LogicalPlan, options: ExplainOptions) -> Result<Vec<(String, String)>> {
@@ -291,17 +293,21 @@ impl Ready {
     }
 }
 
-/// Counts the bytes that a query has spilled when its plan has ended. It then no longer lists the query.
+/// Counts the bytes that a query has spilled when its plan has ended. It then no longer lists the query, and drops the
+/// plan of a failed one: the reader of the query may notice the failure much later.
 struct SpillCount {
-    plan: Arc<Mutex<Arc<Ready>>>,
+    plan: CurrentPlan,
     metrics: Arc<Metrics>,
-    _listed: Arc<ActivityGuard>,
+    listed: Arc<ActivityGuard>,
 }
 
 impl Drop for SpillCount {
     fn drop(&mut self) {
-        let plan = lock(&self.plan).physical.clone();
-        let mut open = vec![&plan];
+        let ready = match self.listed.query.work.has_failed() {
+            true => lock(&self.plan).take(),
+            false => lock(&self.plan).clone(),
+        };
+        let mut open: Vec<_> = ready.iter().map(|ready| &ready.physical).collect();
         let mut bytes = 0;
         while let Some(operator) = open.pop() {
             bytes += operator.metrics().and_then(|metrics| metrics.spilled_bytes()).unwrap_or(0);

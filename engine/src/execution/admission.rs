@@ -1,6 +1,6 @@
 //! Admission: a number of queries run at once, a number of queries wait, and the rest are refused. Each principal has a
-//! fair share of the slots and of the queue. If the pressure on the memory of the host is high, queries and fragments
-//! run one at a time.
+//! fair share of the slots and of the queue. If the pressure on the memory of the host is high, one query runs at a
+//! time, and so do the fragments of one query.
 
 mod queue;
 
@@ -62,8 +62,8 @@ impl Admission {
         }
     }
 
-    /// Waits for a slot, at most until the deadline. Principals take turns, and the one with the fewest running
-    /// queries for its weight goes first.
+    /// Waits for a slot for the query with this identifier, at most until the deadline. Principals take turns, and the
+    /// one with the fewest running queries for its weight goes first.
     ///
     /// # Errors
     /// `ResourceExhausted`, with the time to try again, if the queue is full, if this principal has more queries in it
@@ -71,11 +71,12 @@ impl Admission {
     pub(crate) async fn enter(
         &self,
         kind: Admitted,
+        query: &str,
         principal: &Principal,
         allowance: &Allowance,
         deadline: Instant,
     ) -> Result<Slot> {
-        self.queue(kind).enter(entrant(kind, principal, allowance), deadline).await
+        self.queue(kind).enter(entrant(kind, query, principal, allowance), deadline).await
     }
 
     /// Takes a slot for a speculative query, whose rows no client has requested yet. More than half of the slots must
@@ -86,10 +87,11 @@ impl Admission {
     pub(crate) fn enter_speculatively(
         &self,
         kind: Admitted,
+        query: &str,
         principal: &Principal,
         allowance: &Allowance,
     ) -> Result<Slot> {
-        self.queue(kind).enter_speculatively(&entrant(kind, principal, allowance))
+        self.queue(kind).enter_speculatively(&entrant(kind, query, principal, allowance))
     }
 
     /// Gives free slots to those who wait, because there is no pressure any more.
@@ -112,13 +114,14 @@ fn of_fragments(queries: usize) -> usize {
     queries.saturating_mul(FRAGMENTS_PER_QUERY)
 }
 
-fn entrant(kind: Admitted, principal: &Principal, allowance: &Allowance) -> Entrant {
+fn entrant(kind: Admitted, query: &str, principal: &Principal, allowance: &Allowance) -> Entrant {
     let (running, waiting) = match kind {
         Admitted::Query => (allowance.concurrent_queries, allowance.queued_queries),
         Admitted::SystemQuery => (three_quarters(SYSTEM_QUERIES), SYSTEM_QUEUE),
         Admitted::Fragment => (of_fragments(allowance.concurrent_queries), of_fragments(allowance.queued_queries)),
     };
-    Entrant { account: principal.account(), weight: allowance.weight, running, waiting, admin: principal.is_admin() }
+    let (account, query, admin) = (principal.account(), query.to_owned(), principal.is_admin());
+    Entrant { account, query, weight: allowance.weight, running, waiting, admin }
 }
 
 #[cfg(test)]
@@ -147,12 +150,16 @@ mod tests {
         }
 
         async fn enter(&self, kind: Admitted, principal: &Principal) -> Result<Slot> {
+            self.enter_for(kind, &uuid::Uuid::new_v4().to_string(), principal).await
+        }
+
+        async fn enter_for(&self, kind: Admitted, query: &str, principal: &Principal) -> Result<Slot> {
             let deadline = Instant::now() + Duration::from_millis(50);
-            self.admission.enter(kind, principal, &self.limits.allowance(principal), deadline).await
+            self.admission.enter(kind, query, principal, &self.limits.allowance(principal), deadline).await
         }
 
         fn speculative(&self, principal: &Principal) -> Result<Slot> {
-            self.admission.enter_speculatively(Admitted::Query, principal, &self.limits.allowance(principal))
+            self.admission.enter_speculatively(Admitted::Query, "q", principal, &self.limits.allowance(principal))
         }
     }
 
@@ -208,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn under_pressure_queries_and_fragments_run_one_at_a_time() {
+    async fn under_pressure_one_query_runs_at_a_time() {
         let (trial, ann, root) = (Trial::new(8, 8), ann(), Principal::new("root").with_admin(true));
         let running = trial.enter(Admitted::Query, &ann).await.unwrap();
         trial.pressure.observe(800);
@@ -218,11 +225,19 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{error}");
         }
         assert!(trial.speculative(&ann).is_err());
+        // The query of a fragment may need the other one first.
+        let mut fragments = vec![];
+        for _ in 0..3 {
+            fragments.push(trial.enter_for(Admitted::Fragment, "q", &ann).await.unwrap());
+        }
+        assert!(trial.enter_for(Admitted::Fragment, "q", &Principal::new("other")).await.is_err());
         // Administrators and queries on the node itself find out why.
         let admin = trial.enter(Admitted::Query, &root).await.unwrap();
         let _view = trial.enter(Admitted::SystemQuery, &ann).await.unwrap();
-        drop((running, admin));
+        drop(running);
+        // Their queries keep nobody out.
         let _alone = trial.enter(Admitted::Query, &ann).await.unwrap();
+        drop(admin);
         let waiting = trial.enter(Admitted::Query, &ann);
         let relief = async {
             tokio::task::yield_now().await;

@@ -38,7 +38,7 @@ impl QueryMemory {
 
     /// Refuses to reserve more if the pressure on the memory of the host is high, unless the query holds little.
     fn check_pressure(&self, additional: usize) -> Result<()> {
-        if !self.pressure.is_high() || additional == 0 {
+        if !self.pressure.is_high() {
             return Ok(());
         }
         let held = self.own.reserved();
@@ -83,8 +83,11 @@ impl MemoryPool for QueryMemory {
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
-        self.check_pressure(additional)?;
-        self.principal.take(additional).map_err(|e| DataFusionError::ResourcesExhausted(e.context().to_owned()))?;
+        // A budget refuses even nothing if more is in use than its limit.
+        if additional > 0 {
+            self.check_pressure(additional)?;
+            self.principal.take(additional).map_err(|e| DataFusionError::ResourcesExhausted(e.context().to_owned()))?;
+        }
         self.own.try_grow(reservation, additional).inspect_err(|_| self.principal.give(additional))
     }
 
@@ -132,6 +135,7 @@ mod tests {
         assert!(third.try_grow(5).unwrap_err().to_string().contains("limits.memory"));
         third.grow(5);
         assert_eq!((ann.held(), all.held()), (80, 105));
+        second.try_grow(0).unwrap();
         drop((first, third));
         second.try_grow(5).unwrap();
         drop(second);

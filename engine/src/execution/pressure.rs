@@ -5,8 +5,8 @@
 //! process that goes beyond its limit. So the engine also compares the process with that limit, and acts before the
 //! kernel does:
 //!
-//! - If the pressure is high, queries and fragments run one at a time ([`super::admission`]), and each one may reserve
-//!   only a part of its memory ([`super::memory`]). Operators that can spill do so.
+//! - If the pressure is high, one query runs at a time ([`super::admission`]), and each one may reserve only a part of
+//!   its memory ([`super::memory`]). Operators that can spill do so.
 //! - If the pressure is critical, the guard ends the largest query (`state/memory_guard.rs`).
 
 use std::fmt;

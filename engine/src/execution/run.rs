@@ -28,6 +28,9 @@ use crate::{Error, ErrorKind, Principal, ProgressHandle, Result};
 /// The largest number of batches that wait for the reader.
 const BATCHES_IN_FLIGHT: usize = 2;
 
+/// The time after which a query whose reader reads no batch keeps no other query out.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// The time that a plan has to report its end, before the reader does not wait for it any more.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -112,19 +115,28 @@ impl Run {
     }
 
     async fn send_all(self, sender: &mpsc::Sender<Result<RecordBatch>>) -> Result<()> {
-        let _slot = self.slot;
+        let slot = self.slot;
         let (plan, context) = self.plan.await?;
         let mut stream = execute_stream(plan, context).map_err(|e| from_datafusion(&e))?;
         while let Some(batch) = stream.next().await {
             let batch = conform(&batch.map_err(|e| from_datafusion(&e))?, &self.schema)?;
             self.progress.add_rows(batch.num_rows());
             self.work.has_rows();
-            if sender.send(Ok(batch)).await.is_err() {
-                return Ok(());
-            }
+            let Some(permit) = room(sender, &slot).await else { return Ok(()) };
+            permit.send(Ok(batch));
         }
         Ok(())
     }
+}
+
+/// Waits until the reader accepts another batch; `None` if the reader is gone. If the reader pauses, other queries run
+/// meanwhile.
+async fn room<'a, T>(sender: &'a mpsc::Sender<T>, slot: &Slot) -> Option<mpsc::Permit<'a, T>> {
+    if let Ok(permit) = tokio::time::timeout(PAUSE, sender.reserve()).await {
+        return permit.ok();
+    }
+    let _paused = slot.paused();
+    sender.reserve().await.ok()
 }
 
 /// Describes the sites that have not finished, for the message of a deadline.

@@ -22,12 +22,10 @@ use super::cost::{Arguments, Cost};
 use super::kinds::Kind;
 use super::meter::WorkMeter;
 use super::pace::{Pace, WORK_AT_ONCE};
-use crate::bounds::beyond_limits;
+use crate::bounds::{MOST_MADE, beyond_limits};
 use crate::execution::errors::into_datafusion;
 use crate::{Error, ErrorKind};
 
-/// The largest number of characters or items of one value.
-const MOST_MADE: u64 = 16 << 20;
 /// The longest time for one row, in units of about a nanosecond.
 const MOST_WORK: u64 = 1_000_000_000;
 /// The longest searches of a call of DataFusion, which do not check the deadline. A hostile pattern takes up to a
@@ -126,12 +124,20 @@ impl BoundedFunction {
         self.meter.check()
     }
 
-    /// Reserves memory for a result, and calls the function. Operators that collect rows account for these rows.
-    fn counted<T>(&self, bytes: u64, call: impl FnOnce() -> Result<T>) -> Result<T> {
+    /// Reserves memory for a result, and calls the function. The result is often smaller than estimated, and then keeps
+    /// less. Operators that collect rows account for these rows.
+    fn counted(&self, bytes: u64, call: impl FnOnce() -> Result<ColumnarValue>) -> Result<ColumnarValue> {
         let bytes = if bytes < COUNTED { 0 } else { usize::try_from(bytes).unwrap_or(usize::MAX) };
         *lock(&self.last) = None;
         let reservation = self.meter.reserve(self.name(), bytes)?;
         let result = call()?;
+        if let Some(reservation) = &reservation {
+            let actual = match &result {
+                ColumnarValue::Array(array) => array.get_array_memory_size(),
+                ColumnarValue::Scalar(scalar) => scalar.size(),
+            };
+            reservation.resize(bytes.min(actual));
+        }
         *lock(&self.last) = reservation;
         Ok(result)
     }

@@ -20,8 +20,9 @@ use super::meter::WorkMeter;
 /// Runs the calls of a function for some rows, and returns values of a type.
 pub(super) type Search = fn(&Arguments, usize, &DataType, &WorkMeter) -> Result<ArrayRef>;
 
-/// The bytes of text that searches go over before they check the deadline.
-const BYTES_UNCHECKED: usize = 1 << 20;
+/// The bytes of text that searches go over before they check the deadline. A search follows hundreds of positions of a
+/// large pattern for each byte, so the number is small.
+const BYTES_UNCHECKED: usize = 1 << 16;
 
 /// `regexp_count(text, pattern, start, flags)`
 pub(super) fn count(arguments: &Arguments, rows: usize, _: &DataType, meter: &WorkMeter) -> Result<ArrayRef> {

@@ -2,8 +2,8 @@
 //! bounded first.
 //!
 //! `generate_series` and `range` of DataFusion 55.2 accept only timestamps of nanoseconds, and literals of `TIMESTAMP`
-//! have microseconds. Here the rows have microseconds, too, if that loses no digit. The function still makes
-//! nanoseconds, which hold the years from 1678 to 2261.
+//! have microseconds. Here the rows have microseconds, too, if the step is a literal without nanoseconds. So no digit
+//! is lost. The function still makes nanoseconds, which hold the years from 1678 to 2261.
 
 use std::sync::Arc;
 
@@ -26,15 +26,16 @@ impl RelationPlanner for TableFunctions {
         relation: TableFactor,
         context: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
-        // DataFusion names the table of a function like this.
-        let (name, args, alias, mark) = match relation {
+        // DataFusion finds a function by this part of its name, and names its table like this.
+        let (name, args, alias, is_lateral) = match relation {
             TableFactor::Table { name, args: Some(TableFunctionArgs { args, .. }), alias, .. } => {
-                (name, args, alias, "()")
+                (name, args, alias, false)
             }
-            TableFactor::Function { name, args, alias, .. } => (name, args, alias, ""),
+            TableFactor::Function { name, args, alias, .. } => (name, args, alias, true),
             other => return Ok(RelationPlanning::Original(Box::new(other))),
         };
-        let Some(ident) = name.0.first().and_then(|part| part.as_ident()) else {
+        let (part, mark) = if is_lateral { (name.0.last(), "") } else { (name.0.first(), "()") };
+        let Some(ident) = part.and_then(|part| part.as_ident()) else {
             return plan_err!("expected the name of a table function, got `{name}`");
         };
         let function = context.normalize_ident(ident.clone());
@@ -65,7 +66,8 @@ fn planned(
     }
     let series = matches!(function, "generate_series" | "range");
     let microseconds = series && has_microseconds(&arguments, &schema);
-    if series && in_nanoseconds(&mut arguments, &schema) {
+    // The function refuses another number of timestamps.
+    if series && arguments.len() == 3 && in_nanoseconds(&mut arguments, &schema) {
         fault = Some("expected timestamps from 1678 to 2261");
     }
     let source = context.context_provider().get_table_function_source(function, arguments);
@@ -81,7 +83,12 @@ fn planned(
 fn has_microseconds(arguments: &[Expr], schema: &DFSchema) -> bool {
     arguments.iter().all(|argument| match argument {
         Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(step)), _) => step.nanoseconds % 1_000 == 0,
-        other => !matches!(other.get_type(schema), Ok(DataType::Timestamp(TimeUnit::Nanosecond, _))),
+        // The step of an expression may have nanoseconds.
+        other => match other.get_type(schema) {
+            Ok(DataType::Timestamp(unit, _)) => unit != TimeUnit::Nanosecond,
+            Ok(DataType::Interval(_)) | Err(_) => false,
+            Ok(_) => true,
+        },
     })
 }
 

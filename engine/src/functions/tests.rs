@@ -86,6 +86,8 @@ fn costs_are_those_of_the_result() {
         assert!(work < 100_000_000, "a document is not refused: {pattern}");
         assert_eq!(searches > 1_000_000_000, may_be_long, "{pattern}");
     }
+    // With a limit, a search goes on for the length of the longest match.
+    assert_eq!(all("a(?:b{0,300}c)?").searches, (4 << 10) * 302 * (302 / 16));
     let replace = |more: &[ColumnarValue]| {
         let mut call = vec![document.clone(), text("<[^>]+>"), text("12345")];
         call.extend_from_slice(more);
@@ -315,6 +317,16 @@ async fn the_results_for_one_row_count_together() {
     assert_eq!(engine.inner().accounts.memory.held(), 0);
 }
 
+/// Each call may return three times its text, and returns little.
+#[tokio::test]
+async fn results_keep_what_they_take_and_not_their_estimates() {
+    let engine = engine(64 << 20, 20);
+    let calls: Vec<_> = (1..=30).map(|i| format!("regexp_match(s, '(y)|(z)|x{{{i}}}')")).collect();
+    let texts = "SELECT repeat('x', 1000000 + value) AS s FROM generate_series(1, 1)";
+    run(&engine, &format!("SELECT {} FROM ({texts})", calls.join(", "))).await.unwrap();
+    assert_eq!(engine.inner().accounts.memory.held(), 0);
+}
+
 /// A batch whose rows are expensive is cut, and rows that fit one after the other are answered.
 #[tokio::test]
 async fn expensive_rows_run_a_few_at_a_time() {
@@ -398,6 +410,12 @@ async fn series_of_timestamps_are_tables() {
             TimeUnit::Nanosecond,
             vec!["2020-01-01T00:00:00", "2020-01-01T00:00:00.000000001"],
         ),
+        (
+            "generate_series(TIMESTAMP '2020-01-01', TIMESTAMP '2020-01-01 00:00:00.000001', \
+             INTERVAL '1 nanosecond' * 500)",
+            TimeUnit::Nanosecond,
+            vec!["2020-01-01T00:00:00", "2020-01-01T00:00:00.000000500", "2020-01-01T00:00:00.000001"],
+        ),
     ] {
         let batches =
             run(&engine, &format!("SELECT * FROM {series}")).await.unwrap_or_else(|e| panic!("{series}: {e}"));
@@ -416,6 +434,8 @@ async fn series_of_timestamps_are_tables() {
     let error = run(&engine, far).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{error}");
     assert!(error.context().contains("1678 to 2261"), "{error}");
+    let error = run(&engine, "SELECT * FROM range(TIMESTAMP '2020-01-01', TIMESTAMP '2020-01-02')").await.unwrap_err();
+    assert!(error.context().contains("3 arguments") && !error.context().contains("1678"), "{error}");
 }
 
 /// DataFusion evaluates the arguments of table functions while it plans.
@@ -440,6 +460,8 @@ async fn arguments_of_table_functions_are_bounded() {
     let rows = run(&engine, sql).await.unwrap();
     assert_eq!(array_value_to_string(rows[0].column(0), 0).unwrap(), "1000");
     assert_eq!(array_value_to_string(rows[0].column(1), 0).unwrap(), "999");
+    let rows = run(&engine, "SELECT count(*) FROM LATERAL public.generate_series(1, 3)").await.unwrap();
+    assert_eq!(array_value_to_string(rows[0].column(0), 0).unwrap(), "3");
 }
 
 /// The deadline ends a query in time, also between two pieces of one batch.
@@ -459,6 +481,7 @@ async fn the_deadline_holds_within_a_row() {
     let engine = engine(1 << 30, 1);
     for sql in [
         "SELECT regexp_count(repeat('A', 1000000), '.*[^A-Z]|[A-Z]')",
+        "SELECT regexp_count(repeat('a', 3000000), 'a(?:a{0,5000}b)?')",
         "SELECT sum(length(regexp_replace(repeat('A', 1000000 + value), '.*[^A-Z]|[A-Z]', '', 'g'))) \
          FROM generate_series(1, 2)",
     ] {

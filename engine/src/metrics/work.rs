@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use portolan_connectors::{FragmentHead, TraceContext, lock};
@@ -46,7 +46,8 @@ pub(crate) struct Work {
     started: Instant,
     started_at: SystemTime,
     has_rows: AtomicBool,
-    has_ended: AtomicBool,
+    /// The outcome, once the work has ended: `None` if it succeeded.
+    outcome: OnceLock<Option<ErrorKind>>,
 }
 
 /// A guard of work that waits for a slot. The wait ends when the guard is dropped.
@@ -103,7 +104,7 @@ impl Work {
             started: Instant::now(),
             started_at: SystemTime::now(),
             has_rows: AtomicBool::new(false),
-            has_ended: AtomicBool::new(false),
+            outcome: OnceLock::new(),
         })
     }
 
@@ -121,9 +122,14 @@ impl Work {
         }
     }
 
+    /// True if the work has ended without success.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(self.outcome.get(), Some(Some(_)))
+    }
+
     /// Ends the work. Only the first outcome counts.
     pub(crate) fn end(&self, outcome: Option<ErrorKind>) {
-        if self.has_ended.swap(true, Ordering::Relaxed) {
+        if self.outcome.set(outcome).is_err() {
             return;
         }
         let (took, name) = (self.started.elapsed(), outcome_name(outcome));
@@ -198,6 +204,7 @@ mod tests {
         one.has_rows();
         one.end(None);
         one.end(Some(ErrorKind::Internal));
+        assert!(!one.has_failed() && !two.has_failed());
         drop(one);
         let now = metrics.read().queries;
         assert_eq!((now.running, now.queued, now.admission.count), (1, 0, 1));

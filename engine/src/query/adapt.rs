@@ -2,7 +2,7 @@
 //! keys. If a count is far from its estimate, the rest is planned again.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datafusion::execution::TaskContext;
@@ -10,6 +10,7 @@ use datafusion::execution::session_state::SessionState;
 use futures::future::try_join_all;
 use portolan_connectors::lock;
 
+use super::stream::CurrentPlan;
 use super::{Query, Ready};
 use crate::exchange::{COUNTED_BYTES, LiveEdge, Physical};
 use crate::execution::errors::from_datafusion;
@@ -19,15 +20,19 @@ use crate::plan::Counted;
 use crate::{ProgressHandle, Result, planner};
 
 impl Query {
-    /// Returns the final plan of the query, once it is known. Until then, the plan is `ready`.
-    pub(super) async fn adapted(self, ready: Arc<Mutex<Arc<Ready>>>, progress: ProgressHandle) -> Result<Driven> {
-        let first = lock(&ready).clone();
+    /// Returns the final plan of the query, once it is known. Until then, the current plan is `first`.
+    pub(super) async fn adapted(
+        self,
+        first: Arc<Ready>,
+        current: CurrentPlan,
+        progress: ProgressHandle,
+    ) -> Result<Driven> {
         let last = match self.again(&first).await? {
             None => first,
             Some(again) => {
                 let again = Arc::new(again);
                 progress.replace_edges(again.edges.counters());
-                lock(&ready).clone_from(&again);
+                *lock(&current) = Some(again.clone());
                 again
             }
         };

@@ -16,7 +16,6 @@ use portolan_catalog::{PortRef, ServedBy};
 use portolan_connectors::PortWriter;
 
 use super::ingest::OF_A_BATCH;
-use super::prepared::BACKSTOP;
 use super::{Prepared, QueryStream};
 use crate::execution::compact::compact;
 use crate::execution::conform::lossless;
@@ -39,13 +38,7 @@ impl Prepared {
     pub async fn apply(&self, parameters: &[RecordBatch]) -> Result<u64> {
         let (this, parameters) = (self.clone(), parameters.to_vec());
         let applied = self.on_cpu(async move { Box::pin(this.apply_here(&parameters)).await });
-        if let Some(Change::Insert { into: Target::Port(_), .. }) = self.change() {
-            // Storing the rows may take longer than the query.
-            return applied.await;
-        }
-        // The query for the rows reports its deadline itself, unless all threads of the principal are busy.
-        let limit = self.session.query_timeout() + BACKSTOP;
-        tokio::time::timeout(limit, applied).await.unwrap_or_else(|_| Err(timed_out("")))
+        self.in_time(applied, || timed_out("")).await
     }
 
     async fn apply_here(&self, parameters: &[RecordBatch]) -> Result<u64> {

@@ -18,13 +18,13 @@ use crate::mesh::MeshView;
 use crate::metrics::WorkKind;
 use crate::names::SessionNames;
 use crate::planner::analyse_statement;
-use crate::planner::resolve::change::Change;
+use crate::planner::resolve::change::{Change, Target};
 use crate::planner::resolve::{Assignment, Resolved, resolve};
 use crate::state::SessionHandle;
-use crate::{Result, TraceContext, explain};
+use crate::{Error, Result, TraceContext, explain};
 
 /// The time beyond its limit after which nobody waits for a statement that does not report its deadline.
-pub(super) const BACKSTOP: Duration = Duration::from_secs(5);
+const BACKSTOP: Duration = Duration::from_secs(5);
 
 /// The kind of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,9 +203,18 @@ impl Prepared {
         let (this, parameters) = (self.clone(), parameters.to_vec());
         let started =
             self.on_cpu(Box::pin(async move { Box::pin(this.current().await?.run(&parameters, entry)).await }));
-        // The statement reports its deadline itself, with more detail, unless planning is busy.
+        self.in_time(started, planning_timed_out).await
+    }
+
+    /// Waits for a run of the statement, for a little longer than its limit. The run reports its deadline itself, with
+    /// more detail, unless planning is busy, or all threads of the principal are.
+    pub(super) async fn in_time<T>(&self, run: impl Future<Output = Result<T>>, late: fn() -> Error) -> Result<T> {
+        if let Some(Change::Insert { into: Target::Port(_), .. }) = self.change() {
+            // Storing the rows may take longer than the query.
+            return run.await;
+        }
         let limit = self.session.query_timeout() + BACKSTOP;
-        tokio::time::timeout(limit, started).await.unwrap_or_else(|_| Err(planning_timed_out()))
+        tokio::time::timeout(limit, run).await.unwrap_or_else(|_| Err(late()))
     }
 
     /// True if the names of the statement have the same meaning as when it was planned.

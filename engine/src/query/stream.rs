@@ -21,7 +21,7 @@ pub struct QueryStream {
     schema: SchemaRef,
     query_id: String,
     progress: ProgressHandle,
-    plan: Option<Final>,
+    plan: CurrentPlan,
     rows: RowSource,
     /// True if the summary includes the metrics of the operators.
     measured: bool,
@@ -29,8 +29,9 @@ pub struct QueryStream {
     edge: SentEdge,
 }
 
-/// The current plan of a query. It is final when the query has ended.
-type Final = Arc<Mutex<Arc<Ready>>>;
+/// The current plan of a query, which is final when the query has ended. `None` for a statement without one, and for a
+/// query that has failed: a plan keeps the memory of its joins.
+pub(super) type CurrentPlan = Arc<Mutex<Option<Arc<Ready>>>>;
 
 #[derive(Debug)]
 enum RowSource {
@@ -43,17 +44,17 @@ impl QueryStream {
         schema: SchemaRef,
         query_id: String,
         progress: ProgressHandle,
-        plan: Final,
+        plan: CurrentPlan,
         batches: Batches,
         measured: bool,
     ) -> Self {
         let (rows, edge) = (RowSource::Running(batches), SentEdge::default());
-        Self { schema, query_id, progress, plan: Some(plan), rows, measured, edge }
+        Self { schema, query_id, progress, plan, rows, measured, edge }
     }
 
     /// Returns the current plan.
     pub(super) fn ready(&self) -> Option<Arc<Ready>> {
-        self.plan.as_ref().map(|plan| lock(plan).clone())
+        lock(&self.plan).clone()
     }
 
     pub(super) fn fixed(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
@@ -61,7 +62,7 @@ impl QueryStream {
             schema,
             query_id: uuid::Uuid::new_v4().to_string(),
             progress: ProgressHandle::default(),
-            plan: None,
+            plan: CurrentPlan::default(),
             rows: RowSource::Fixed(batches.into_iter()),
             measured: false,
             edge: SentEdge::default(),

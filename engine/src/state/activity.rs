@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Instant;
 
 use portolan_connectors::lock;
 
@@ -66,10 +67,10 @@ impl Activity {
 
     /// Returns the query that has reserved the most memory, and the bytes. Of queries with equally many megabytes, it is
     /// the oldest one, which had the most time to get memory that nothing counts. `None` if no query's end may free
-    /// memory.
-    pub(crate) fn largest_query(&self) -> Option<(Arc<RunningQuery>, usize)> {
+    /// memory. The process has not held more memory since `settled`.
+    pub(crate) fn largest_query(&self, settled: Option<Instant>) -> Option<(Arc<RunningQuery>, usize)> {
         let queries = lock(&self.queries);
-        let reserved = queries.values().rev().filter_map(|query| Some((query.clone(), query.reserved()?)));
+        let reserved = queries.values().rev().filter_map(|query| Some((query.clone(), query.reserved(settled)?)));
         // Of equals, this returns the last one.
         reserved.max_by_key(|(_, bytes)| bytes >> 20)
     }

@@ -2,7 +2,8 @@
 //! largest query before the kernel ends the process.
 //!
 //! The memory that matters here is what nothing counts, so the guard cannot know which query holds it. The query that
-//! has reserved the most is the likeliest one, and its end frees the most in any case.
+//! has reserved the most is the likeliest one, and its end frees the most in any case. A small query that began after
+//! the last end is not the reason if the memory has not grown since.
 
 use std::io;
 use std::sync::Arc;
@@ -97,7 +98,8 @@ impl MemoryGuard {
             }
             Level::High => {}
             Level::Critical => {
-                if self.last.is_none_or(|last| last.allows_another(resident, now)) && self.end_largest() {
+                let settled = self.last.and_then(|last| last.settled(resident));
+                if self.last.is_none_or(|last| last.allows_another(resident, now)) && self.end_largest(settled) {
                     self.last = Some(Ended { at: now, resident });
                 }
             }
@@ -105,8 +107,8 @@ impl MemoryGuard {
     }
 
     /// Ends the query that has reserved the most. `false` if there is none.
-    fn end_largest(&self) -> bool {
-        let Some((query, bytes)) = self.activity.largest_query() else { return false };
+    fn end_largest(&self, settled: Option<Instant>) -> bool {
+        let Some((query, bytes)) = self.activity.largest_query(settled) else { return false };
         tracing::warn!(query = query.id, bytes, "{}: the largest query is ended", self.pressure);
         let what = format!(
             "{}, and the node ended this query, which had reserved the most memory ({bytes} bytes): reduce the query, \
@@ -123,6 +125,11 @@ impl Ended {
     fn allows_another(self, resident: u64, now: Instant) -> bool {
         let since = now.saturating_duration_since(self.at);
         since >= SETTLED || (since >= PAUSE && resident > self.resident)
+    }
+
+    /// Returns the time since which the process has not held more memory.
+    fn settled(self, resident: u64) -> Option<Instant> {
+        (resident <= self.resident).then_some(self.at)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::execution::admission::Admitted;
 use crate::execution::stop::Stop;
 use crate::metrics::{Metrics, Work};
 
-/// A query on the node itself that has reserved fewer bytes is not ended to free memory.
+/// The size of a small query, in bytes.
 const LITTLE: usize = 1 << 20;
 
 /// A query that is planned, waits, or runs.
@@ -40,16 +40,21 @@ pub(crate) struct RunningQuery {
 pub(crate) struct RunningMemory {
     pub(crate) pool: Arc<dyn MemoryPool>,
     pub(crate) kind: Admitted,
+    /// The time when the query got its slot.
+    pub(crate) since: Instant,
 }
 
 impl RunningQuery {
     /// Returns the bytes that the operators of the query have reserved, if ending the query may free memory. `None` for
-    /// a query that waits or was stopped, and for a query on the node itself that holds little: it shows what holds the
-    /// memory.
-    pub(crate) fn reserved(&self) -> Option<usize> {
-        let RunningMemory { pool, kind } = self.memory.get()?;
+    /// a query that waits or was stopped, and for these small queries:
+    ///
+    /// - a query on the node itself, which shows what holds the memory,
+    /// - a query that runs only since `settled`, because the process has not held more memory since then.
+    pub(crate) fn reserved(&self, settled: Option<Instant>) -> Option<usize> {
+        let RunningMemory { pool, kind, since } = self.memory.get()?;
         let bytes = pool.reserved();
-        let spared = *kind == Admitted::SystemQuery && bytes < LITTLE;
+        let is_innocent = *kind == Admitted::SystemQuery || settled.is_some_and(|settled| *since > settled);
+        let spared = is_innocent && bytes < LITTLE;
         (!spared && !self.stop.is_stopped()).then_some(bytes)
     }
 }

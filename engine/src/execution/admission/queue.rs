@@ -4,7 +4,8 @@
 //! - A line runs at most as many entrants as its principal may, so that it cannot take all slots.
 //! - If the queue is full, an entrant of a shorter line replaces the newest one of the longest line. So one principal
 //!   alone can use the whole queue, but cannot keep others out of it.
-//! - While the pressure on the memory of the host is high, there is one slot.
+//! - While the pressure on the memory of the host is high, one query runs at a time, with all of its fragments. The
+//!   fragments of a query may wait for each other. A query whose reader pauses keeps nobody out.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -20,8 +21,9 @@ use crate::{Error, ErrorKind, Result};
 const ASSUMED_TIME: Duration = Duration::from_secs(1);
 /// The shortest and the longest time after which a refused caller should try again.
 const RETRY_AFTER: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
-/// The time after which an entrant is refused that waits because of the pressure on the memory of the host. The
-/// allocator returns the memory of a query to the system about a second after the query's end.
+/// The time after which an entrant is refused that waits because of the pressure on the memory of the host. It is up to
+/// twice as long if the pressure begins while the entrant waits. The allocator returns the memory of a query to the
+/// system about a second after the query's end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Slots, and the queue for them.
@@ -34,7 +36,7 @@ pub(super) struct FairQueue {
     /// The slots in addition to `slots` that only administrators get.
     reserve: usize,
     may_wait: usize,
-    /// The pressure under which there is only one slot.
+    /// The pressure under which one query runs at a time.
     pressure: Arc<Pressure>,
     state: Mutex<State>,
 }
@@ -45,6 +47,9 @@ struct State {
     waiting: usize,
     /// The lines with entrants that run or wait.
     lines: HashMap<AccountKey, Line>,
+    /// The running entrants that keep others out under pressure: not those of administrators, and not those whose
+    /// reader pauses.
+    active: usize,
     /// The turn of the line that got the last slot.
     turn: f64,
     /// The number of the newest waiter.
@@ -58,7 +63,8 @@ struct State {
 struct Line {
     /// The newest entrant, which has the newest limits.
     entrant: Entrant,
-    running: usize,
+    /// The query of each running entrant.
+    running: Vec<String>,
     waiting: VecDeque<Waiter>,
     /// The next turn of the line. It grows by less for each slot if the weight is larger.
     turn: f64,
@@ -67,6 +73,7 @@ struct Line {
 #[derive(Debug)]
 struct Waiter {
     number: u64,
+    query: String,
     slot: oneshot::Sender<Result<Slot>>,
 }
 
@@ -74,6 +81,8 @@ struct Waiter {
 #[derive(Clone, Debug)]
 pub(super) struct Entrant {
     pub(super) account: AccountKey,
+    /// The identifier of the query. A query has a slot for each of its fragments.
+    pub(super) query: String,
     pub(super) weight: u32,
     /// The number of the principal's entrants that run at once.
     pub(super) running: usize,
@@ -87,8 +96,14 @@ pub(super) struct Entrant {
 pub(crate) struct Slot {
     queue: Arc<FairQueue>,
     account: AccountKey,
+    query: String,
+    admin: bool,
     since: Instant,
 }
+
+/// A guard of a slot whose entrant waits for its reader. Under pressure, the slot keeps nobody out meanwhile.
+#[derive(Debug)]
+pub(crate) struct PausedSlot<'a>(&'a Slot);
 
 /// An entrant in the queue. Dropping it leaves the queue.
 struct Waiting {
@@ -114,11 +129,12 @@ impl FairQueue {
         may_wait: usize,
     ) -> Self {
         let (lines, average) = (HashMap::new(), ASSUMED_TIME);
-        let state = Mutex::new(State { running: 0, waiting: 0, lines, turn: 0.0, newest: 0, average });
+        let state = State { running: 0, waiting: 0, lines, active: 0, turn: 0.0, newest: 0, average };
+        let state = Mutex::new(state);
         Self { what, settings, slots: slots.max(1), reserve, may_wait, pressure: Arc::default(), state }
     }
 
-    /// Returns a queue with only one slot while this pressure is high, except for administrators.
+    /// Returns a queue in which one query runs at a time while this pressure is high, except those of administrators.
     pub(super) fn under(self, pressure: Arc<Pressure>) -> Self {
         Self { pressure, ..self }
     }
@@ -134,27 +150,24 @@ impl FairQueue {
             Joined::Slot(slot) => return Ok(slot),
             Joined::Queue(waiting) => waiting,
         };
-        let first = match self.pressure.is_high() {
-            true => deadline.min(Instant::now() + patience),
-            false => deadline,
-        };
-        let mut outcome = tokio::time::timeout_at(first.into(), &mut waiting.slot).await;
-        if outcome.is_err() && first < deadline {
-            if self.pressure.is_high() {
-                let what = format!("{}, so that {} run one at a time", self.pressure, self.what);
-                let refusal = self.refusal(&lock(&self.state), &what);
-                return Err(refusal);
+        loop {
+            let (was_high, until) = (self.pressure.is_high(), deadline.min(Instant::now() + patience));
+            match tokio::time::timeout_at(until.into(), &mut waiting.slot).await {
+                Ok(Ok(outcome)) => return outcome,
+                Ok(Err(_)) => return Err(Error::new(ErrorKind::Cancelled, "the engine is shutting down")),
+                Err(_) if until == deadline => {
+                    let Self { what, settings, .. } = self.as_ref();
+                    let what = format!("no slot for further {what} was free before the timeout{settings}");
+                    return Err(Error::new(ErrorKind::DeadlineExceeded, what));
+                }
+                Err(_) if was_high && self.pressure.is_high() => {
+                    let what = format!("{}, so that one query runs at a time", self.pressure);
+                    let refusal = self.refusal(&lock(&self.state), &what);
+                    return Err(refusal);
+                }
+                // The pressure has begun or ended, or there is none.
+                Err(_) => {}
             }
-            // The pressure has ended, and the entrant waits as others do.
-            outcome = tokio::time::timeout_at(deadline.into(), &mut waiting.slot).await;
-        }
-        match outcome {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(Error::new(ErrorKind::Cancelled, "the engine is shutting down")),
-            Err(_) => Err(Error::new(
-                ErrorKind::DeadlineExceeded,
-                format!("no slot for further {} was free before the timeout{}", self.what, self.settings),
-            )),
         }
     }
 
@@ -162,7 +175,7 @@ impl FairQueue {
     pub(super) fn enter_speculatively(self: &Arc<Self>, entrant: &Entrant) -> Result<Slot> {
         let mut state = lock(&self.state);
         let free = self.slots.saturating_sub(state.running);
-        let own = state.lines.get(&entrant.account).map_or(0, |line| line.running);
+        let own = state.lines.get(&entrant.account).map_or(0, |line| line.running.len());
         if free > self.slots.div_ceil(2) && own < entrant.running && !self.pressure.is_high() {
             return Ok(self.occupy(&mut state, entrant));
         }
@@ -173,9 +186,11 @@ impl FairQueue {
     fn join(self: &Arc<Self>, entrant: &Entrant) -> Result<Joined> {
         let mut state = lock(&self.state);
         let own = state.lines.get(&entrant.account);
-        let (running, waiting) = own.map_or((0, 0), |line| (line.running, line.waiting.len()));
+        let (running, waiting) = own.map(|line| (line.running.as_slice(), line.waiting.len())).unwrap_or_default();
+        let admitted = self.admits(&state, entrant, running, &entrant.query);
+        let running = running.len();
         // If a slot is free, the lines that wait run as many entrants as they may.
-        if state.running < self.slots_for(entrant) && running < entrant.running {
+        if admitted {
             return Ok(Joined::Slot(self.occupy(&mut state, entrant)));
         }
         if entrant.waiting < self.may_wait && waiting >= entrant.waiting {
@@ -205,39 +220,43 @@ impl FairQueue {
         if line.waiting.is_empty() {
             line.turn = line.turn.max(turn);
         }
-        line.waiting.push_back(Waiter { number, slot: sender });
+        line.waiting.push_back(Waiter { number, query: entrant.query.clone(), slot: sender });
         Ok(Joined::Queue(Waiting { queue: self.clone(), account: entrant.account.clone(), number, slot }))
     }
 
-    /// Returns the number of slots that the entrant's line can use. Under pressure there is one, and not none: the
-    /// allocator returns memory to the system only while something runs.
-    fn slots_for(&self, entrant: &Entrant) -> usize {
-        match entrant.admin {
-            true => self.slots + self.reserve,
-            false if self.pressure.is_high() => 1,
-            false => self.slots,
-        }
+    /// True if a query of a line gets a slot, where the line runs these queries. Under pressure one query runs, and not
+    /// none: the allocator returns memory to the system only while something runs.
+    fn admits(&self, state: &State, line: &Entrant, running: &[String], query: &str) -> bool {
+        let slots = if line.admin { self.slots + self.reserve } else { self.slots };
+        state.running < slots
+            && running.len() < line.running
+            && (line.admin || state.active == 0 || !self.pressure.is_high() || running.iter().any(|own| own == query))
     }
 
     fn occupy(self: &Arc<Self>, state: &mut State, entrant: &Entrant) -> Slot {
         let line = state.line(entrant);
         let turn = line.turn;
-        line.running += 1;
+        let Entrant { account, query, admin, .. } = entrant.clone();
+        line.running.push(query.clone());
         line.turn += load(1, entrant.weight);
         state.running += 1;
+        state.active += usize::from(!admin);
         state.turn = state.turn.max(turn);
-        Slot { queue: self.clone(), account: entrant.account.clone(), since: Instant::now() }
+        Slot { queue: self.clone(), account, query, admin, since: Instant::now() }
     }
 
     /// Releases a slot, and gives free slots to waiters.
-    fn release(self: &Arc<Self>, account: &AccountKey, taken_for: Duration) {
+    fn release(self: &Arc<Self>, slot: &Slot) {
         let mut state = lock(&self.state);
         state.running -= 1;
-        if let Some(line) = state.lines.get_mut(account) {
-            line.running -= 1;
+        state.active -= usize::from(!slot.admin);
+        if let Some(line) = state.lines.get_mut(&slot.account)
+            && let Some(place) = line.running.iter().position(|query| *query == slot.query)
+        {
+            line.running.swap_remove(place);
         }
-        state.forget_if_empty(account);
-        state.average = (state.average * 7 + taken_for) / 8;
+        state.forget_if_empty(&slot.account);
+        state.average = (state.average * 7 + slot.since.elapsed()) / 8;
         self.hand_out(state);
     }
 
@@ -248,8 +267,8 @@ impl FairQueue {
 
     fn hand_out(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let mut admitted = vec![];
-        while let Some(entrant) = self.next(&state)
-            && let Some(waiter) = state.first_of(&entrant.account)
+        while let Some((entrant, number)) = self.next(&state)
+            && let Some(waiter) = state.remove(&entrant.account, number)
         {
             admitted.push((waiter, self.occupy(&mut state, &entrant)));
         }
@@ -260,32 +279,24 @@ impl FairQueue {
         }
     }
 
-    /// Returns the newest entrant of the line that gets the next slot.
-    fn next(&self, state: &State) -> Option<Entrant> {
-        let ready = state.lines.values().filter(|line| {
-            let may_run = line.running < line.entrant.running && state.running < self.slots_for(&line.entrant);
-            may_run && !line.waiting.is_empty()
+    /// Returns the entrant that gets the next slot, with the newest limits of its line, and its number.
+    fn next(&self, state: &State) -> Option<(Entrant, u64)> {
+        let ready = state.lines.values().filter_map(|line| {
+            let admits = |waiter: &&Waiter| self.admits(state, &line.entrant, &line.running, &waiter.query);
+            Some((line, line.waiting.iter().find(admits)?))
         });
-        let running = |line: &Line| load(line.running, line.entrant.weight);
-        let first = |line: &Line| line.waiting.front().map(|waiter| waiter.number);
-        let next = ready.min_by(|a, b| {
-            let by_turn = a.turn.total_cmp(&b.turn).then(first(a).cmp(&first(b)));
+        let running = |line: &Line| load(line.running.len(), line.entrant.weight);
+        let (line, waiter) = ready.min_by(|(a, first), (b, second)| {
+            let by_turn = a.turn.total_cmp(&b.turn).then(first.number.cmp(&second.number));
             running(a).total_cmp(&running(b)).then(by_turn)
-        });
-        next.map(|line| line.entrant.clone())
+        })?;
+        Some((Entrant { query: waiter.query.clone(), ..line.entrant.clone() }, waiter.number))
     }
 
     fn leave(&self, account: &AccountKey, number: u64) {
         let mut state = lock(&self.state);
-        let line = state.lines.get_mut(account);
-        let left = line.is_some_and(|line| {
-            let before = line.waiting.len();
-            line.waiting.retain(|waiter| waiter.number != number);
-            line.waiting.len() < before
-        });
         // A waiter that was admitted or refused has left already.
-        if left {
-            state.waiting -= 1;
+        if state.remove(account, number).is_some() {
             state.forget_if_empty(account);
         }
     }
@@ -307,7 +318,7 @@ impl State {
         let turn = self.turn;
         let line = self.lines.entry(entrant.account.clone()).or_insert_with(|| Line {
             entrant: entrant.clone(),
-            running: 0,
+            running: vec![],
             waiting: VecDeque::new(),
             turn,
         });
@@ -315,11 +326,12 @@ impl State {
         line
     }
 
-    /// Removes and returns the first waiter of a line.
-    fn first_of(&mut self, account: &AccountKey) -> Option<Waiter> {
-        let waiter = self.lines.get_mut(account)?.waiting.pop_front()?;
+    /// Removes and returns a waiter.
+    fn remove(&mut self, account: &AccountKey, number: u64) -> Option<Waiter> {
+        let waiting = &mut self.lines.get_mut(account)?.waiting;
+        let place = waiting.iter().position(|waiter| waiter.number == number)?;
         self.waiting -= 1;
-        Some(waiter)
+        waiting.remove(place)
     }
 
     /// Removes and returns the newest waiter of the longest line for its weight, if that line is longer than `own`.
@@ -338,7 +350,7 @@ impl State {
 
     /// Removes a line in which nobody runs or waits.
     fn forget_if_empty(&mut self, account: &AccountKey) {
-        if self.lines.get(account).is_some_and(|line| line.running == 0 && line.waiting.is_empty()) {
+        if self.lines.get(account).is_some_and(|line| line.running.is_empty() && line.waiting.is_empty()) {
             self.lines.remove(account);
         }
     }
@@ -349,9 +361,25 @@ fn load(entrants: usize, weight: u32) -> f64 {
     entrants as f64 / f64::from(weight.max(1))
 }
 
+impl Slot {
+    /// Lets others run under pressure until the guard is dropped, because the reader of the entrant's rows pauses.
+    pub(crate) fn paused(&self) -> PausedSlot<'_> {
+        let mut state = lock(&self.queue.state);
+        state.active -= usize::from(!self.admin);
+        self.queue.hand_out(state);
+        PausedSlot(self)
+    }
+}
+
+impl Drop for PausedSlot<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.queue.state).active += usize::from(!self.0.admin);
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.queue.release(&self.account, self.since.elapsed());
+        self.queue.release(self);
     }
 }
 

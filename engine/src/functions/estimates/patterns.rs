@@ -31,8 +31,8 @@ pub(in crate::functions) struct Pattern {
     pub(in crate::functions) weight: u64,
     /// The length of the shortest match, in bytes.
     shortest: u64,
-    /// True if a match may have any length. Otherwise, a search ends soon after its match.
-    is_far: bool,
+    /// The length of the longest match, in bytes. A search for the next match ends about as far after the last one.
+    longest: u64,
     /// The parts that a match returns: the whole, and each group.
     parts: u64,
     /// True if the library would take too much memory or time to read the pattern.
@@ -51,7 +51,7 @@ impl Pattern {
         Self {
             weight: weight(&parsed),
             shortest: properties.minimum_len().unwrap_or_default() as u64,
-            is_far: properties.maximum_len().is_none(),
+            longest: properties.maximum_len().map_or(u64::MAX, |bytes| bytes as u64),
             parts: properties.explicit_captures_len() as u64 + 1,
             is_beyond: false,
         }
@@ -132,10 +132,8 @@ impl Searches {
     /// Returns the cost of looking for all matches.
     fn all(&self, row: usize) -> Cost {
         let (pattern, text) = (self.patterns.at(row), self.text.at(row));
-        let searches = match pattern.is_far {
-            true => (text.saturating_mul(text) / SEARCHED_AT_ONCE).saturating_mul(passes(pattern.weight)),
-            false => 0,
-        };
+        let searched = text.saturating_mul(text.min(pattern.longest)) / SEARCHED_AT_ONCE;
+        let searches = searched.saturating_mul(passes(pattern.weight));
         Cost { searches, ..Cost::time(self.first(row)) }
     }
 }

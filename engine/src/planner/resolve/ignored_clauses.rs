@@ -122,6 +122,9 @@ impl Visitor for Clauses {
                 when(sample.is_some(), "TABLESAMPLE")
             }
             TableFactor::Derived { lateral: _, subquery: _, alias: _, sample } => when(sample.is_some(), "TABLESAMPLE"),
+            TableFactor::Function { lateral: _, name: _, args: _, with_ordinality, alias: _ } => {
+                when(*with_ordinality, "WITH ORDINALITY")
+            }
             // DataFusion plans these or rejects them.
             _ => ControlFlow::Continue(()),
         }

@@ -3,14 +3,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::DataType;
 use arrow::util::pretty::pretty_format_batches;
 use futures::{StreamExt, TryStreamExt, stream};
+use portolan_catalog::{Port, PortRef};
+use portolan_connectors::PortWriter;
+use portolan_connectors::testing::{catalog, column, local_domain};
 
 use crate::fake_mesh::gateway;
-use crate::{Error, ErrorKind, IngestMode, IngestTarget, Principal, Result, Session, StatementKind};
+use crate::{Engine, Error, ErrorKind, IngestMode, IngestTarget, Limits, Principal, Result, Session, StatementKind};
 
 async fn run(session: &Session, sql: &str) -> Result<String> {
     let batches: Vec<RecordBatch> = session.sql(sql).await?.try_collect().await?;
@@ -21,7 +27,7 @@ async fn run(session: &Session, sql: &str) -> Result<String> {
 async fn values(session: &Session, sql: &str) -> Vec<String> {
     let batches: Vec<RecordBatch> = session.sql(sql).await.unwrap().try_collect().await.unwrap();
     let text = |b: &RecordBatch| {
-        let column = arrow::compute::cast(b.column(0), &arrow::datatypes::DataType::Utf8).unwrap();
+        let column = arrow::compute::cast(b.column(0), &DataType::Utf8).unwrap();
         let column: StringArray = column.to_data().into();
         column.iter().map(|v| v.unwrap_or("NULL").to_owned()).collect::<Vec<_>>()
     };
@@ -97,6 +103,35 @@ async fn what_does_not_fit_changes_nothing() {
         assert_eq!(error.kind(), kind, "{sql}: {}", error.chain());
     }
     assert_eq!(values(&session, "SELECT n FROM t ORDER BY 1").await, ["1", "2"]);
+}
+
+/// A writer that stores rows for longer than a query may run.
+#[derive(Debug)]
+struct Slow;
+
+#[async_trait::async_trait]
+impl PortWriter for Slow {
+    fn takes_from(&self, _: &str, _: &BTreeSet<String>) -> bool {
+        true
+    }
+
+    async fn append(&self, rows: stream::BoxStream<'static, Result<RecordBatch>>) -> Result<u64> {
+        let batches: Vec<RecordBatch> = rows.try_collect().await?;
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        Ok(batches.iter().map(|batch| batch.num_rows() as u64).sum())
+    }
+}
+
+#[tokio::test]
+async fn storing_the_rows_of_an_insert_may_take_longer_than_its_query() {
+    let name = PortRef::new("lab", "samples", "events");
+    let port = Port { columns: vec![column("n", DataType::Int64)], ..Port::new(name) };
+    let mut domain = local_domain(catalog("lab", [port]), |_| vec![]);
+    domain.ports[0].writer = Some(Arc::new(Slow));
+    let limits = Limits { query_timeout: Duration::from_secs(2), ..Limits::default() };
+    let engine = Engine::builder().cpu_threads(2).limits(limits).local_domain(domain).build().unwrap();
+    let session = engine.session(Principal::new("ann"));
+    assert_eq!(values(&session, "INSERT INTO lab.samples.events SELECT value FROM range(3)").await, ["3"]);
 }
 
 #[tokio::test]
@@ -325,6 +360,7 @@ async fn clauses_that_nobody_would_carry_out_are_refused() {
         "SELECT count(*) FROM (SELECT 1) t TABLESAMPLE (1 ROWS)",
         "SELECT count(*) FROM geo.places.nation PARTITION (p0)",
         "SELECT value FROM generate_series(1, 2) WITH ORDINALITY",
+        "SELECT value FROM LATERAL generate_series(1, 2) WITH ORDINALITY",
         "SELECT n_name FROM geo.places.nation LIMIT 1 SETTINGS max_threads = 1",
         "SELECT n_name FROM geo.places.nation LIMIT 1 FORMAT JSON",
         "SELECT n_name FROM geo.places.nation LIMIT 1 FOR JSON AUTO",

@@ -23,6 +23,10 @@ impl ResidentMemory for MadeUp {
     }
 }
 
+/// A query without an end, whose join keeps a table of some megabytes.
+const JOIN: &str = "SELECT a.value FROM generate_series(1, 1000000000000) a \
+                    JOIN generate_series(1, 500000) b ON a.value % 1000000 = b.value";
+
 /// An engine whose process may hold 1000 bytes.
 struct Trial {
     engine: Engine,
@@ -50,7 +54,7 @@ impl Trial {
 
     /// True if the largest query is this one, and has reserved at least these bytes.
     fn is_largest(&self, sql: &str, bytes: usize) -> bool {
-        let largest = self.engine.inner().activity.largest_query();
+        let largest = self.engine.inner().activity.largest_query(None);
         largest.is_some_and(|(query, reserved)| query.sql.as_deref() == Some(sql) && reserved >= bytes)
     }
 }
@@ -85,6 +89,20 @@ async fn the_largest_query_is_ended_and_others_go_on() {
     assert_eq!(rows.map_ok(|batch| batch.num_rows()).try_collect::<Vec<_>>().await.unwrap().iter().sum::<usize>(), 10);
 }
 
+/// The memory is free before the client notices that its query was ended.
+#[tokio::test]
+async fn a_query_that_is_ended_returns_the_memory_of_its_joins() {
+    let trial = Trial::new();
+    let rows = trial.start("ann", JOIN).await;
+    until(|| trial.is_largest(JOIN, 4 << 20)).await;
+    trial.holds(900).await;
+    let memory = trial.engine.inner().accounts.memory.clone();
+    until(|| memory.held() == 0).await;
+    trial.holds(100).await;
+    let error = rows.try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}");
+}
+
 #[tokio::test]
 async fn queries_wait_until_the_pressure_is_over_and_those_on_the_node_itself_do_not() {
     let trial = Trial::new();
@@ -102,19 +120,43 @@ async fn queries_wait_until_the_pressure_is_over_and_those_on_the_node_itself_do
 }
 
 #[tokio::test]
+async fn a_reader_that_pauses_keeps_nobody_out() {
+    let trial = Trial::new();
+    let _paused = trial.start("ann", "SELECT value FROM generate_series(1, 1000000000000)").await;
+    trial.holds(800).await;
+    let rows = trial.start("bob", "SELECT value FROM generate_series(1, 10)").await;
+    assert!(!rows.try_collect::<Vec<_>>().await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn queries_on_the_node_itself_are_spared_and_waiting_ones_hold_nothing() {
     let trial = Trial::new();
     let activity = trial.engine.inner().activity.clone();
     let _views = trial.start("ann", "SELECT a.url FROM mesh.nodes a").await;
-    assert!(activity.largest_query().is_none());
+    assert!(activity.largest_query(None).is_none());
     let running = trial.start("ann", SMALL).await;
     trial.holds(800).await;
     let mut waiting = Box::pin(trial.start("bob", LARGE));
     assert!(tokio::time::timeout(4 * INTERVAL, &mut waiting).await.is_err());
     assert!(trial.is_largest(SMALL, 0));
-    activity.largest_query().unwrap().0.stop.cancel();
+    activity.largest_query(None).unwrap().0.stop.cancel();
     assert!(!trial.is_largest(SMALL, 0), "it is stopped");
     drop((running, waiting));
+}
+
+#[tokio::test]
+async fn a_small_query_is_spared_if_the_memory_has_not_grown_since() {
+    let trial = Trial::new();
+    let activity = trial.engine.inner().activity.clone();
+    let before = Instant::now();
+    let small = trial.start("ann", SMALL).await;
+    until(|| trial.is_largest(SMALL, 0)).await;
+    assert!(activity.largest_query(Some(before)).is_none());
+    assert!(activity.largest_query(Some(Instant::now())).is_some(), "it ran before");
+    drop(small);
+    let _large = trial.start("ann", LARGE).await;
+    until(|| trial.is_largest(LARGE, 4 << 20)).await;
+    assert!(activity.largest_query(Some(before)).is_some());
 }
 
 #[test]
@@ -124,4 +166,5 @@ fn another_query_is_ended_only_if_memory_grows_or_does_not_fall() {
     let allows = |resident: u64, after: Duration| ended.allows_another(resident, at + after);
     assert!(!allows(990, PAUSE / 2) && allows(901, PAUSE));
     assert!(!allows(900, PAUSE) && !allows(890, SETTLED / 2) && allows(890, SETTLED));
+    assert_eq!([890, 900, 901].map(|resident| ended.settled(resident)), [Some(at), Some(at), None]);
 }

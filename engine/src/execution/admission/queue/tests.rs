@@ -17,8 +17,8 @@ fn queue(slots: usize, may_wait: usize) -> Arc<FairQueue> {
 
 /// Returns an entrant whose principal has no limits of its own.
 fn entrant(name: &str) -> Entrant {
-    let account = Principal::new(name).account();
-    Entrant { account, weight: 1, running: usize::MAX, waiting: usize::MAX, admin: false }
+    let (account, query) = (Principal::new(name).account(), "q".to_owned());
+    Entrant { account, query, weight: 1, running: usize::MAX, waiting: usize::MAX, admin: false }
 }
 
 type Entering = Pin<Box<dyn Future<Output = Result<Slot>>>>;
@@ -173,7 +173,7 @@ async fn an_entrant_that_waits_because_of_pressure_is_refused_after_a_while() {
     let error = enter("ann").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
     assert!(error.context().contains("800 of the 1000 bytes"), "{error}");
-    assert!(error.context().contains("(limits.host_memory), so that queries run one at a time: try again"), "{error}");
+    assert!(error.context().contains("(limits.host_memory), so that one query runs at a time: try again"), "{error}");
     assert!(error.retry_after().is_some());
     assert_eq!(lock(&queue.state).waiting, 0);
     // An entrant waits on if the pressure ends, although no slot is free.
@@ -186,4 +186,61 @@ async fn an_entrant_that_waits_because_of_pressure_is_refused_after_a_while() {
     };
     let (waited, ()) = tokio::join!(enter("ann"), relief);
     waited.unwrap();
+}
+
+#[tokio::test]
+async fn an_entrant_is_refused_if_the_pressure_begins_while_it_waits() {
+    let pressure = Pressure::new(Some(1000));
+    let queue = Arc::new(FairQueue::new("queries", "", 1, 0, 4).under(pressure.clone()));
+    let _held = enter(&queue, entrant("other")).await.unwrap();
+    let waiting = queue.enter_within(Duration::from_millis(20), entrant("ann"), Instant::now() + SOON);
+    let begins = async {
+        tokio::task::yield_now().await;
+        pressure.observe(800);
+    };
+    let (outcome, ()) = tokio::join!(waiting, begins);
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::ResourceExhausted);
+}
+
+/// Returns a queue of fragments under high pressure.
+fn under_pressure() -> Arc<FairQueue> {
+    let pressure = Pressure::new(Some(1000));
+    pressure.observe(800);
+    Arc::new(FairQueue::new("fragments", "", 8, 0, 8).under(pressure))
+}
+
+#[tokio::test]
+async fn under_pressure_an_entrant_whose_reader_pauses_keeps_nobody_out() {
+    let queue = under_pressure();
+    let ann = enter(&queue, entrant("ann")).await.unwrap();
+    let [mut bob, mut other] = ["bob", "other"].map(|name| enter(&queue, entrant(name)));
+    assert!(slot(&mut bob).is_none());
+    let paused = ann.paused();
+    let bob = slot(&mut bob).unwrap();
+    assert!(slot(&mut other).is_none());
+    drop(paused);
+    drop(bob);
+    assert!(slot(&mut other).is_none(), "the reader reads on");
+    drop(ann);
+    drop(slot(&mut other).unwrap());
+    let state = lock(&queue.state);
+    assert!(state.running == 0 && state.active == 0 && state.lines.is_empty());
+}
+
+#[tokio::test]
+async fn under_pressure_the_fragments_of_one_query_run_together() {
+    let queue = under_pressure();
+    let of = |query: &str| Entrant { query: query.to_owned(), ..entrant("ann") };
+    let first = enter(&queue, of("1")).await.unwrap();
+    let [mut second, mut third, mut fourth] = ["2", "3", "2"].map(|query| enter(&queue, of(query)));
+    let both = [first, enter(&queue, of("1")).await.unwrap()];
+    assert!(slot(&mut second).is_none() && slot(&mut third).is_none() && slot(&mut fourth).is_none());
+    drop(both);
+    // The fourth one has the query of the second one, and does not wait for the third one.
+    let both = [slot(&mut second).unwrap(), slot(&mut fourth).unwrap()];
+    assert!(slot(&mut third).is_none());
+    drop(both);
+    drop(slot(&mut third).unwrap());
+    let state = lock(&queue.state);
+    assert!(state.running == 0 && state.active == 0 && state.waiting == 0 && state.lines.is_empty());
 }
