@@ -138,7 +138,8 @@ mod tests {
         let answer: CatalogAnswer = serde_json::from_str(old).unwrap();
         assert_eq!(serde_json::to_string(&answer).unwrap(), old);
         // A node that does not know a field ignores it.
-        let new = r#"{"Changed":{"version":"1","domains":[],"peers":[{"url":"u","key":"k","domains":[],"new":1}],"new":1}}"#;
+        let new =
+            r#"{"Changed":{"version":"1","domains":[],"peers":[{"url":"u","key":"k","domains":[],"new":1}],"new":1}}"#;
         let CatalogAnswer::Changed { peers, .. } = serde_json::from_str(new).unwrap() else { unreachable!() };
         let domains = BTreeSet::new();
         assert_eq!(peers, [ReportedPeer { url: "u".to_owned(), key: OwnerKey::new("k"), domains }]);

@@ -188,10 +188,8 @@ impl Connection {
 
     /// Runs a `DoAction` that returns one result.
     pub(super) async fn do_action(&self, kind: &str, body: Bytes, until: Until) -> Result<Bytes> {
-        self.call(until, |_, authorization| {
-            action(self.action_client(), authorization, kind.to_owned(), body.clone())
-        })
-        .await
+        self.call(until, |_, authorization| action(self.action_client(), authorization, kind.to_owned(), body.clone()))
+            .await
     }
 
     /// Opens the connection if needed, and makes the call. If the node rejects the session, opens the connection again,

@@ -112,15 +112,8 @@ mod tests {
     #[test]
     fn a_reported_node_gets_no_credentials_of_its_reporter() {
         let given = of_reporter();
-        let NodeOptions {
-            credentials,
-            tls,
-            identity,
-            audience,
-            allow_plaintext,
-            must_be_elsewhere,
-            max_catalog_bytes,
-        } = options("grpc+tls://a.example.org:1", REMOTE, &given).unwrap();
+        let NodeOptions { credentials, tls, identity, audience, allow_plaintext, must_be_elsewhere, max_catalog_bytes } =
+            options("grpc+tls://a.example.org:1", REMOTE, &given).unwrap();
         assert_eq!(max_catalog_bytes, Some(4 << 20));
         assert!(credentials.is_none() && audience.is_none() && !allow_plaintext && must_be_elsewhere);
         let NodeTls { ca_file, cert_file, key_file, domain } = tls;

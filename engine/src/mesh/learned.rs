@@ -60,8 +60,9 @@ pub(super) fn accepted(sent: Vec<ReportedPeer>, faults: &mut Vec<String>) -> Vec
     let mut accepted = vec![];
     for peer in sent.into_iter().take(MAX_REPORTED) {
         let texts = [peer.url.as_str(), peer.key.as_str()];
-        let mut texts = texts.into_iter().chain(peer.domains.iter().map(DomainName::as_str));
-        if texts.any(|text| text.len() > MAX_TEXT_BYTES) {
+        let is_long =
+            texts.into_iter().chain(peer.domains.iter().map(DomainName::as_str)).any(|t| t.len() > MAX_TEXT_BYTES);
+        if is_long {
             faults.push(format!("a reported peer: its URL, key or a domain has more than {MAX_TEXT_BYTES} bytes"));
         } else if peer.domains.len() > MAX_DOMAINS {
             let got = peer.domains.len();

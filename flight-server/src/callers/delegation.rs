@@ -236,7 +236,9 @@ fn in_time(claims: &Claims, now: u64) -> Result<()> {
     match exp.checked_sub(*iat) {
         None => return Err(denied(format!("the token of node `{iss}` expires before it becomes valid"))),
         Some(life) if life > MAX_LIFE => {
-            return Err(denied(format!("the token of node `{iss}` must be valid for at most {MAX_LIFE} s, got {life}")));
+            return Err(denied(format!(
+                "the token of node `{iss}` must be valid for at most {MAX_LIFE} s, got {life}"
+            )));
         }
         Some(_) => {}
     }

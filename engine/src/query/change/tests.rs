@@ -248,7 +248,7 @@ async fn a_nested_loop_join_ends_when_nobody_reads_it() {
     let sql =
         "SELECT count(*) FROM generate_series(1, 200000) a JOIN generate_series(1, 200000) b ON a.value + b.value < 0";
     let mut rows = session.sql(sql).await.unwrap();
-    let started = tokio::time::timeout(std::time::Duration::from_millis(500), rows.next()).await;
+    let started = tokio::time::timeout(Duration::from_millis(500), rows.next()).await;
     assert!(started.is_err(), "it is still at work");
     drop(rows);
     let running =
@@ -257,7 +257,7 @@ async fn a_nested_loop_join_ends_when_nobody_reads_it() {
         if values(&session, running).await == ["0"] {
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("it runs on");
 }
