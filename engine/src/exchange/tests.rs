@@ -208,7 +208,7 @@ async fn the_cheapest_form_is_chosen_and_reported() {
     let surprised = KeyPlan { keys: 4.0, ..keys(None).unwrap() };
     let report = mesh.run(INNER, Some(surprised), true).await.report();
     assert!(report.deviates, "{report}");
-    assert!(report.to_string().starts_with("98 keys (4 expected), far from the estimate, sent as "), "{report}");
+    assert!(report.to_string().starts_with("98 keys (4 expected, far from the estimate), sent as "), "{report}");
 }
 
 #[tokio::test]

@@ -235,9 +235,7 @@ async fn a_report_with_a_wrong_key_does_not_hide_the_right_one() {
     sales.report(vec![reported(&geo)]);
     let peers = [&stale, &sales].map(|peer| (unmeasured(peer).0, learning(None)));
     let mesh = Mesh::new(vec![], peers.into(), Owners::default()).unwrap();
-    mesh.refresh_all().await;
-    assert_eq!(domains(&mesh), ["sales"]);
-    for _ in 0..3 {
+    for _ in 0..4 {
         mesh.refresh_all().await;
         assert_eq!(domains(&mesh), ["geo", "sales"]);
         assert_eq!(mesh.snapshot().nodes[3].learned_from.as_deref(), Some("grpc://sales"));

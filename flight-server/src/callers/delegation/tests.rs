@@ -249,7 +249,13 @@ fn nobody_is_believed_where_no_node_is_trusted() {
     let asker = delegations.asker(&anonymous, &ticket, Purpose::Run).unwrap();
     assert_eq!(asker.principal, Principal::anonymous());
     let user = Identity { principal: Principal::new("ann"), node: false, expires: None };
-    assert!(delegations.asker(&user, &ticket, Purpose::Estimate).unwrap_err().context().contains("not marked"));
+    assert!(
+        delegations
+            .asker(&user, &ticket, Purpose::Estimate)
+            .unwrap_err()
+            .context()
+            .contains("not a user with `node: true`")
+    );
 }
 
 #[test]
