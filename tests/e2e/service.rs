@@ -265,7 +265,7 @@ async fn a_scrape_has_the_queue_the_memory_and_the_disk() {
     within(240, async {
         let folder = tempfile::tempdir().unwrap();
         descriptors::write("sales", &data(), folder.path()).unwrap();
-        let limits = json!({ "concurrent_queries": 1, "query_memory": "36MiB" });
+        let limits = json!({ "concurrent_queries": 1, "query_memory": "64MiB" });
         let admin = json!({ "listen": "127.0.0.1:0" });
         let config = json!({ "domain": "sales", "admin": admin, "limits": limits, "cpu_threads": 2 });
         let node = Node::start(folder.path(), config);

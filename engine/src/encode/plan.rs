@@ -18,6 +18,7 @@ use super::codec::PortCodec;
 use super::keys::SentKeys;
 use super::sql;
 use crate::bounds::check_plan;
+use crate::functions::plain_calls;
 use crate::mesh::MeshView;
 use crate::{Error, ErrorKind, Result};
 
@@ -92,11 +93,11 @@ fn same(a: &LogicalPlan, b: &LogicalPlan) -> bool {
     a == b && a.schema().logically_equivalent_names_and_types(b.schema())
 }
 
-/// Returns the plan in the form that the encoding keeps. The optimizer's limit on a scan is a hint that does not
+/// Returns the plan in the form that the encoding keeps. Calls lose the bounds of this run. The optimizer's limit on a scan is a hint that does not
 /// travel, unlike the operator that it comes from. A limit that skips 0 rows is decoded as one that skips nothing, and
 /// a limit without an end as one with the largest number.
 fn as_encoded(plan: &LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
-    let plan = plan.clone().transform_up_with_subqueries(|node| match node {
+    let plan = plain_calls(plan.clone())?.transform_up_with_subqueries(|node| match node {
         LogicalPlan::TableScan(mut scan) if scan.fetch.is_some() || !scan.statistics_requests.is_empty() => {
             scan.fetch = None;
             scan.statistics_requests.clear();

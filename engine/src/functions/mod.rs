@@ -57,6 +57,22 @@ pub(crate) fn metered(plan: LogicalPlan, meter: &Arc<WorkMeter>) -> Result<Logic
     bound(plan, Some(meter))
 }
 
+/// Returns a plan with plain functions, to send it to another node. That node analyses the plan, and so bounds the calls
+/// again.
+pub(crate) fn plain_calls(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = plan.transform_up_with_subqueries(|node| {
+        node.map_expressions(|expr| {
+            expr.transform_up(|expr| match expr {
+                Expr::ScalarFunction(ScalarFunction { func, args }) if func.inner().is::<BoundedFunction>() => {
+                    Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func: plain(&func), args })))
+                }
+                other => Ok(Transformed::no(other)),
+            })
+        })
+    })?;
+    Ok(plan.data)
+}
+
 fn bound(plan: LogicalPlan, meter: Option<&Arc<WorkMeter>>) -> Result<LogicalPlan> {
     let runs = meter.is_some();
     let meter = meter.cloned().unwrap_or_default();

@@ -61,6 +61,7 @@ async fn a_plan_is_the_same_after_decoding() {
         "SELECT rank() OVER (PARTITION BY n_regionkey ORDER BY n_name) FROM geo.places.nation",
         "SELECT n_nationkey FROM geo.places.nation INTERSECT SELECT r_regionkey FROM geo.places.region",
         "SELECT n_name FROM geo.places.nation OFFSET 2",
+        "SELECT repeat(n_name, n_nationkey), range(0, n_nationkey) FROM geo.places.nation WHERE lpad(n_name, 9) > 'B'",
         "SELECT r_name, k FROM geo.places.region LEFT JOIN (VALUES (1, NULL)) AS v (k, l) ON r_regionkey = k",
     ] {
         let (plan, encoded) = sent(sql).await;
