@@ -159,6 +159,22 @@ async fn a_small_query_is_spared_if_the_memory_has_not_grown_since() {
     assert!(activity.largest_query(Some(before)).is_some());
 }
 
+#[tokio::test]
+async fn a_small_query_is_not_spared_if_the_memory_fell_and_grew_again() {
+    let trial = Trial::new();
+    let _large = trial.start("ann", LARGE).await;
+    until(|| trial.is_largest(LARGE, 4 << 20)).await;
+    trial.holds(990).await;
+    until(|| trial.engine.metrics().ended_for_memory == 1).await;
+    // The pressure stays high, and the next query begins.
+    trial.holds(800).await;
+    let _small = trial.start("bob", SMALL).await;
+    until(|| trial.is_largest(SMALL, 0)).await;
+    assert_eq!(trial.engine.metrics().ended_for_memory, 1);
+    trial.holds(900).await;
+    until(|| trial.engine.metrics().ended_for_memory == 2).await;
+}
+
 #[test]
 fn another_query_is_ended_only_if_memory_grows_or_does_not_fall() {
     let at = Instant::now();
