@@ -103,6 +103,18 @@ async fn a_query_that_is_ended_returns_the_memory_of_its_joins() {
     assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}");
 }
 
+/// The memory is free before the client reads the rows.
+#[tokio::test]
+async fn a_query_whose_plan_has_ended_returns_the_memory_of_its_joins() {
+    let trial = Trial::new();
+    let rows = trial.start("ann", &format!("{JOIN} LIMIT 1")).await;
+    until(|| trial.engine.metrics().queries.ended["ok"] == 1).await;
+    let memory = trial.engine.inner().accounts.memory.clone();
+    until(|| memory.held() == 0).await;
+    let batches: Vec<_> = rows.try_collect().await.unwrap();
+    assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 1);
+}
+
 #[tokio::test]
 async fn queries_wait_until_the_pressure_is_over_and_those_on_the_node_itself_do_not() {
     let trial = Trial::new();
