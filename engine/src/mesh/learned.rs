@@ -1,6 +1,6 @@
 //! The peers that this node learns from the reports of its peers, if the config permits it. A learned peer owns only
-//! domains for which it is reported, and these by the same rules as a peer in the config. It is removed when its
-//! reporter no longer reports it.
+//! domains for which it is reported, by its reporter or another one, and these by the same rules as a peer in the
+//! config. It is removed when its reporter no longer reports it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,18 +27,22 @@ const REQUESTS_WITHOUT_REPORT: u32 = 3;
 pub(super) struct Learned {
     /// The number of the peer that reports it.
     pub(super) reporter: usize,
-    /// The last report. The peer must prove its key, and owns none but its domains.
+    /// The last report. The peer must prove its key.
     report: ReportedPeer,
     /// The number of requests since the last report.
     requests: u32,
 }
 
-impl Learned {
-    /// True if the peer is reported as the owner of the domain.
-    pub(super) fn may_own(&self, domain: &DomainName) -> bool {
-        self.report.domains.contains(domain)
-    }
+/// A report about a learned peer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Report<'a> {
+    /// The domains of which the peer is reported as the owner.
+    pub(super) domains: &'a BTreeSet<DomainName>,
+    /// The domains that the reporter and its peers may own, if the config names them.
+    pub(super) permitted: Option<&'a BTreeSet<DomainName>>,
+}
 
+impl Learned {
     /// Returns why the catalog of the peer does not count. `None` if the peer has proven the reported key.
     pub(super) fn distrust(&self, proven: &Result<OwnerKey, String>) -> Option<String> {
         let reported = &self.report.key;
@@ -178,6 +182,19 @@ impl MeshState {
                 self.peers.remove(&index);
             }
         }
+    }
+
+    /// Returns the reports about a learned peer: that from which it is known, and those of any reporter with the same URL
+    /// and key. So no reporter can take away the domains for which another one reports the peer.
+    pub(super) fn reports<'a>(&'a self, peer: &'a KnownPeer) -> Vec<Report<'a>> {
+        let Some(Learned { report, .. }) = &peer.learned else { return vec![] };
+        let own = Report { domains: &report.domains, permitted: peer.allowed.as_ref() };
+        let reporters = self.peers.values().filter(|known| known.is_learned_from);
+        let all = reporters.flat_map(|known| {
+            let same = known.reported.iter().filter(move |other| other.url == report.url && other.key == report.key);
+            same.map(move |other| Report { domains: &other.domains, permitted: known.allowed.as_ref() })
+        });
+        std::iter::once(own).chain(all).collect()
     }
 
     /// Returns why a learned peer owns no domain, whatever it claims. `None` if the claims decide.

@@ -1,5 +1,7 @@
 //! Peers that a node learns from its peers: which ones, what they may own, and when they leave.
 
+mod reporters;
+
 use portolan_connectors::ReportedPeer;
 
 use super::*;
