@@ -1,4 +1,4 @@
-//! Several peers that report the same peer.
+//! Several peers that report the same peer, and the places that each of them can use.
 
 use super::*;
 
@@ -59,4 +59,49 @@ async fn one_report_has_the_key_and_the_domain_and_its_reporter_may_report_it() 
         let reason = "the config does not name it in `domains` of the node that reports this peer";
         assert!(refused(&mesh, "geo").contains(reason), "{}", refused(&mesh, "geo"));
     }
+}
+
+#[tokio::test]
+async fn one_reporter_leaves_places_for_others() {
+    let hasty = node("hasty", &[]);
+    let mesh = learning_from(&hasty, &[], Owners::default());
+    for list in ["a", "b", "c"] {
+        let peers: Vec<_> = (0..64).map(|i| node(&format!("{list}{i}"), &[])).collect();
+        hasty.report(peers.iter().map(reported).collect());
+        hasty.publish(list, vec![]);
+        mesh.refresh_all().await;
+        assert_eq!(learned(&mesh).len(), 64, "{list}");
+    }
+    let reason = "a node learns at most 64 peers from one peer";
+    assert!(refused(&mesh, "hasty").contains(reason), "{}", refused(&mesh, "hasty"));
+    // Those of the first list leave, and those of the last one come.
+    for _ in 0..4 {
+        mesh.refresh_all().await;
+    }
+    assert!(learned(&mesh).len() == 64 && learned(&mesh).iter().all(|name| name.starts_with('c')));
+    assert_eq!(refused(&mesh, "hasty"), "");
+}
+
+#[tokio::test]
+async fn a_right_key_replaces_a_wrong_one_without_a_free_place() {
+    let (geo, right) = (node("geo", &["geo"]), node("right", &[]));
+    let mut reporters = vec![];
+    for i in 0..4 {
+        let mut peers: Vec<_> = (0..64).map(|j| reported(&node(&format!("n{i}-{j}"), &[]))).collect();
+        if i == 0 {
+            peers[0] = with_key(&geo, "ed25519:old");
+        }
+        let reporter = node(&format!("reporter{i}"), &[]);
+        reporter.report(peers);
+        reporters.push(reporter);
+    }
+    reporters.push(right.clone());
+    let peers = reporters.iter().map(|reporter| (unmeasured(reporter).0, learning(None))).collect();
+    let mesh = Mesh::new(vec![], peers, Owners::default()).unwrap();
+    mesh.refresh_all().await;
+    assert_eq!((learned(&mesh).len(), domains(&mesh)), (256, vec![]));
+    right.report(vec![reported(&geo)]);
+    right.publish("2", vec![]);
+    mesh.refresh_all().await;
+    assert_eq!((learned(&mesh).len(), domains(&mesh)), (256, vec!["geo".to_owned()]));
 }
