@@ -60,7 +60,7 @@ async fn ask_once(mesh: &Mesh, index: usize) -> bool {
     mesh.change(|state| {
         state.check_report(index);
         let Some(known) = state.peers.get_mut(&index) else { return true };
-        let before = known.version.clone();
+        let before = (known.version.clone(), known.faults.clone());
         let is_complete = match answer {
             Ok(Ok(answer)) => known.answered(answer, &mesh.instance, took),
             Ok(Err(error)) => {
@@ -72,7 +72,8 @@ async fn ask_once(mesh: &Mesh, index: usize) -> bool {
                 true
             }
         };
-        let is_new = known.version != before;
+        // A catalog of which nothing counts has no version.
+        let is_new = known.version != before.0 || known.faults != before.1;
         state.learn_owners(index);
         if is_new {
             state.log_refusals(index);

@@ -15,7 +15,7 @@ use futures::{StreamExt, TryStreamExt};
 use portolan_catalog::{PortRef, ServedBy};
 use portolan_connectors::PortWriter;
 
-use super::ingest::OF_A_BATCH;
+use super::ingest::{OF_A_BATCH, until_stopped};
 use super::{Prepared, QueryStream};
 use crate::execution::compact::compact;
 use crate::execution::conform::lossless;
@@ -60,7 +60,7 @@ impl Prepared {
         if let (Change::Insert { into, rows }, Some(uploaded)) = (change, current.uploaded(parameters)?)
             && let Some(plan) = super::bulk::with_rows(rows, uploaded)?
         {
-            return current.insert(into, current.start(current.analyse(plan)?).await?).await;
+            return current.insert(into, current.analyse(plan)?).await;
         }
         let mut changed = 0;
         let statement = self.with_one_deadline();
@@ -103,10 +103,7 @@ impl Prepared {
                 true => Ok(0),
                 false => Err(unknown(table, &tables.snapshot())),
             },
-            Change::Insert { into, rows } => {
-                let rows = self.start(self.bind(rows.clone(), parameters)?).await?;
-                self.insert(into, rows).await
-            }
+            Change::Insert { into, rows } => self.insert(into, self.bind(rows.clone(), parameters)?).await,
             Change::Delete { table, rows } => {
                 let seen = self.content(table)?;
                 let numbers = numbers(&self.collect(rows, parameters).await?)?;
@@ -138,20 +135,23 @@ impl Prepared {
         tables.get(table).cloned().ok_or_else(|| unknown(table, tables))
     }
 
-    async fn insert(&self, into: &Target, rows: QueryStream) -> Result<u64> {
+    async fn insert(&self, into: &Target, rows: LogicalPlan) -> Result<u64> {
         match into {
             Target::Session(table) => {
                 let seen = self.content(table)?.schema.clone();
-                let batches = self.held(rows).await?;
+                let batches = self.held(self.start(rows).await?).await?;
                 self.session.shared.tables.append(table, &seen, &batches)
             }
             Target::Port(port) => self.append(port, rows).await,
         }
     }
 
-    async fn append(&self, port: &PortRef, rows: QueryStream) -> Result<u64> {
+    /// Stores the rows of a plan in a port. The query is listed until the rows are stored. It can be stopped until the
+    /// writer has read all rows. From then on, nobody knows whether a stopped writer has added them.
+    async fn append(&self, port: &PortRef, rows: LogicalPlan) -> Result<u64> {
+        let (rows, listed) = self.start_listed(rows).await?;
         let writer = writer(&self.view, port, self.session.principal())?;
-        self.on_cpu(async move { writer.append(rows.boxed()).await }).await
+        self.on_cpu(async move { writer.append(until_stopped(rows.boxed(), listed.query.stop.clone())).await }).await
     }
 
     async fn collect(&self, plan: &LogicalPlan, parameters: &[ScalarValue]) -> Result<Vec<RecordBatch>> {

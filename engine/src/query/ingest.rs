@@ -201,8 +201,11 @@ async fn into_port(
     session.engine.cpu.run(session.principal(), async move { writer.append(rows).await }).await
 }
 
-/// Returns the rows, which end with an error if the upload or its session is stopped.
-fn until_stopped(rows: BoxStream<'static, Result<RecordBatch>>, stop: Stop) -> BoxStream<'static, Result<RecordBatch>> {
+/// Returns the rows, which end with an error if the statement or its session is stopped.
+pub(super) fn until_stopped(
+    rows: BoxStream<'static, Result<RecordBatch>>,
+    stop: Stop,
+) -> BoxStream<'static, Result<RecordBatch>> {
     stream::unfold((rows, stop), |(mut rows, stop)| async move {
         let next = tokio::select! {
             biased;

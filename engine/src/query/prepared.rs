@@ -20,7 +20,7 @@ use crate::names::SessionNames;
 use crate::planner::analyse_statement;
 use crate::planner::resolve::change::{Change, Target};
 use crate::planner::resolve::{Assignment, Resolved, resolve};
-use crate::state::SessionHandle;
+use crate::state::{ActivityGuard, SessionHandle};
 use crate::{Error, Result, TraceContext, explain};
 
 /// The time beyond its limit after which nobody waits for a statement that does not report its deadline.
@@ -290,6 +290,14 @@ impl Prepared {
     pub(super) async fn start(&self, plan: LogicalPlan) -> Result<QueryStream> {
         let schema = nullable(plan.schema().as_arrow());
         self.start_as(plan, schema, Entry::InLine).await
+    }
+
+    /// As [`Prepared::start`], with the guard of the query, which lists the query also when its plan has ended.
+    pub(super) async fn start_listed(&self, plan: LogicalPlan) -> Result<(QueryStream, Arc<ActivityGuard>)> {
+        let schema = nullable(plan.schema().as_arrow());
+        let query = self.query(false);
+        let listed = query.listed.clone();
+        Ok((Box::pin(query.start(&plan, schema)).await?, listed))
     }
 
     /// As [`Prepared::start`], for rows with these columns.

@@ -1,7 +1,7 @@
 //! The rows of a running statement, with its progress and summary.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
@@ -10,10 +10,11 @@ use futures::{Stream, StreamExt};
 use portolan_connectors::{FragmentSummary, PulledRows, lock};
 
 use super::Ready;
+use super::plan_end::{CurrentPlan, EndedOperators};
 use crate::execution::run::Batches;
 use crate::metrics::SentEdge;
 use crate::progress::EdgeProgress;
-use crate::{Error, ErrorKind, ProgressHandle, Result, explain};
+use crate::{Error, ErrorKind, ProgressHandle, Result};
 
 /// The rows of a running statement. Dropping the stream stops the work at the local node and at every other site.
 #[derive(Debug)]
@@ -22,16 +23,11 @@ pub struct QueryStream {
     query_id: String,
     progress: ProgressHandle,
     plan: CurrentPlan,
+    operators: EndedOperators,
     rows: RowSource,
-    /// True if the summary includes the metrics of the operators.
-    measured: bool,
     /// The edge to the node that sent the query as a fragment.
     edge: SentEdge,
 }
-
-/// The current plan of a query, which is final when the query has ended. `None` for a statement without one, and for a
-/// query that has failed: a plan keeps the memory of its joins.
-pub(super) type CurrentPlan = Arc<Mutex<Option<Arc<Ready>>>>;
 
 #[derive(Debug)]
 enum RowSource {
@@ -45,14 +41,14 @@ impl QueryStream {
         query_id: String,
         progress: ProgressHandle,
         plan: CurrentPlan,
+        operators: EndedOperators,
         batches: Batches,
-        measured: bool,
     ) -> Self {
         let (rows, edge) = (RowSource::Running(batches), SentEdge::default());
-        Self { schema, query_id, progress, plan, rows, measured, edge }
+        Self { schema, query_id, progress, plan, operators, rows, edge }
     }
 
-    /// Returns the current plan.
+    /// Returns the current plan, or the final one if the query keeps it.
     pub(super) fn ready(&self) -> Option<Arc<Ready>> {
         lock(&self.plan).clone()
     }
@@ -63,8 +59,8 @@ impl QueryStream {
             query_id: uuid::Uuid::new_v4().to_string(),
             progress: ProgressHandle::default(),
             plan: CurrentPlan::default(),
+            operators: EndedOperators::default(),
             rows: RowSource::Fixed(batches.into_iter()),
-            measured: false,
             edge: SentEdge::default(),
         }
     }
@@ -103,14 +99,12 @@ impl QueryStream {
     }
 
     /// Returns the summary of the query, which is complete when the stream has ended. It includes the metrics of the
-    /// operators, unless this is a [fragment](crate::ReceivedFragment) whose sender does not request them.
+    /// operators if this is a [fragment](crate::ReceivedFragment) whose sender requests them. `EXPLAIN ANALYZE` returns
+    /// those of a statement.
     pub fn summary(&self) -> FragmentSummary {
-        let plan = if self.measured { self.ready() } else { None };
         FragmentSummary {
             rows: self.progress.now().rows,
-            operators: plan
-                .map(|ready| explain::local_operators(ready.physical.as_ref(), Some(&ready.planned.placed)))
-                .unwrap_or_default(),
+            operators: self.operators.get().cloned().unwrap_or_default(),
             pulled: self.progress.now().edges.into_iter().take(MOST_EDGES_REPORTED).map(pulled).collect(),
             // The code that sends the rows on measures this.
             producing_ms: None,

@@ -75,8 +75,8 @@ fn locations_of_stores_are_split_into_base_and_choice() {
     let location = parse("s3://lake/raw/day=*/x.parquet").within("scope");
     assert_eq!(location.base, Path::from("scope/raw"));
     let path = Path::from("scope/raw/day=1/x.parquet");
-    assert!(location.chooses(&path));
-    assert!(!location.chooses(&Path::from("scope/raw/day=1/deep/x.parquet")));
+    let chooses = |path: &Path| location.chooses(location.below_base(path).unwrap());
+    assert!(chooses(&path) && !chooses(&Path::from("scope/raw/day=1/deep/x.parquet")));
     assert_eq!(location.name_of(&path), "s3://lake/raw/day=1/x.parquet");
     let message = "file s3://lake/raw/day=1/x.parquet: it lacks `1/2`, unlike s3://lake/raw/y.parquet";
     assert_eq!(location.without_folders(message), "file x.parquet: it lacks `1/2`, unlike y.parquet");
