@@ -3,6 +3,8 @@
 mod adapt;
 mod bulk;
 mod change;
+#[cfg(feature = "files")]
+mod files;
 mod fragment;
 mod ingest;
 mod parameters;
@@ -46,13 +48,14 @@ use crate::state::{ActivityGuard, EngineState, QueryContext, RunningMemory, Runn
 use crate::{Error, ErrorKind, ProgressHandle, Result, Settings, explain, planner};
 
 pub use change::rows_of;
+#[cfg(feature = "files")]
+pub(crate) use files::rows_of_files;
 pub use fragment::EstimatedFragment;
 pub(crate) use fragment::{estimate_fragment, run_fragment};
 pub(crate) use ingest::ingest;
 pub use ingest::{IngestMode, IngestTarget};
-pub use portolan_connectors::ReceivedFragment;
 pub use prepared::{Prepared, StatementKind};
-pub use stream::QueryStream;
+pub use stream::{CancelHandle, QueryStream};
 
 /// One run of a query.
 struct Query {
@@ -228,8 +231,9 @@ impl Query {
         let plan: CurrentPlan = Arc::new(Mutex::new(Some(first.clone())));
         // This is the only place that sets the progress.
         let _ = self.listed.query.progress.set(progress.clone());
+        let stop = self.listed.query.stop.clone();
         let run = Run {
-            stop: self.listed.query.stop.clone(),
+            stop: stop.clone(),
             guard: Arc::new(SpillCount {
                 plan: plan.clone(),
                 metrics: engine.metrics.clone(),
@@ -244,7 +248,8 @@ impl Query {
             progress: progress.clone(),
             slot,
         };
-        QueryStream::running(schema, query_id, progress, plan, run.start(&engine.cpu), measured)
+        let rows = QueryStream::running(schema, query_id, progress, plan, run.start(&engine.cpu), measured);
+        rows.bounded(stop, engine.limits.query_memory)
     }
 
     async fn explain(self, plan: &LogicalPlan, options: ExplainOptions) -> Result<Vec<(String, String)>> {

@@ -285,7 +285,8 @@ async fn workers(count: u64) -> (Vec<Worker>, Arc<Findings>) {
     watch_panics();
     let (http, engine) = start().await;
     let findings = Arc::new(Findings::default());
-    let functions: Vec<String> = engine.functions().into_iter().map(|(name, _)| name).collect();
+    let functions: Vec<String> =
+        portolan_engine::server::functions(&engine).into_iter().map(|(name, _)| name).collect();
     let mut all = vec![];
     for number in 0..count {
         let trace = std::env::var("PORTOLAN_FUZZ_TRACE").ok();

@@ -14,6 +14,7 @@ use arrow_flight::sql::{
     SqlSupportedUnions, SqlSupportsConvert, SqlTransactionIsolationLevel, SupportedSqlGrammar,
 };
 use portolan_catalog::names::MAX_NAME_LENGTH;
+use portolan_engine::server::functions as scalar_functions;
 use portolan_engine::{Engine, Error, ErrorKind, Result};
 
 use crate::failure::{arrow, encoding};
@@ -35,7 +36,7 @@ pub(crate) fn sql_info(facts: &Facts<'_>) -> Result<SqlInfoData> {
     let mut info = SqlInfoDataBuilder::new();
     server(&mut info, facts);
     syntax(&mut info);
-    functions(&mut info, facts.engine.functions());
+    functions(&mut info, scalar_functions(facts.engine));
     capabilities(&mut info);
     conversions(&mut info);
     limits(&mut info, facts.limits);

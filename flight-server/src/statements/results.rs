@@ -16,7 +16,8 @@ use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
 use portolan_connectors::lock;
-use portolan_engine::{Error, ErrorKind, Result, Session, disk_error};
+use portolan_engine::server::{disk_error, result_file};
+use portolan_engine::{Error, ErrorKind, Result, Session};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -198,7 +199,7 @@ async fn keep(
         if count == 0 {
             continue;
         }
-        let (file, schema) = (session.result_file()?, schema.clone());
+        let (file, schema) = (result_file(session)?, schema.clone());
         let piece = tokio::task::spawn_blocking(move || write(file, &schema, &batches))
             .await
             .map_err(|e| broken("writing it ended abnormally").with_source(e))??;
