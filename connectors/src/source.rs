@@ -153,6 +153,7 @@ pub trait PortWriter: Debug + Send + Sync {
 
 /// A port whose data was found.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct OpenedPort {
     /// The name of the port.
     pub name: PortRef,
@@ -175,14 +176,33 @@ pub struct PortAtSite {
     pub table: Vec<String>,
 }
 
+impl OpenedPort {
+    /// Returns a port whose rows this process reads from `provider`, and that accepts no rows.
+    pub fn new(name: PortRef, provider: Arc<dyn TableProvider>) -> Self {
+        let schema = provider.schema();
+        Self { name, provider, schema, writer: None, site: None }
+    }
+}
+
 /// A domain whose ports were opened: the input of an engine that owns the domain. A port whose source did not respond is
 /// closed, and its scans fail.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct LocalDomain {
     /// The catalog, with the columns' real types filled in.
     pub catalog: Arc<DomainCatalog>,
     /// The ports, in the order of their names.
     pub ports: Vec<OpenedPort>,
+}
+
+impl LocalDomain {
+    /// Returns a domain with these ports. The columns in the catalog get the types of the ports' providers.
+    pub fn new(catalog: DomainCatalog, ports: impl IntoIterator<Item = OpenedPort>) -> Self {
+        let mut ports: Vec<OpenedPort> = ports.into_iter().collect();
+        ports.sort_by(|a, b| a.name.cmp(&b.name));
+        let schema_of = |name: &PortRef| ports.iter().find(|port| port.name == *name).map(|port| port.schema.clone());
+        Self { catalog: Arc::new(catalog.with_schemas(schema_of)), ports }
+    }
 }
 
 /// The number of ports of a domain that are opened at the same time.

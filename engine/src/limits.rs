@@ -9,6 +9,7 @@ pub use shares::{Share, Shares};
 
 /// The limits of an engine's queries.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Limits {
     /// The largest memory of one query's operators, in bytes. Operators that can spill do so beyond it. Default: 2 GiB.
     pub query_memory: usize,

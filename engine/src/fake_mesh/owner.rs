@@ -27,10 +27,10 @@ pub(crate) struct OwnerPeer {
 impl OwnerPeer {
     /// Returns the owner of `domain`. Its ports, all of product `p`, have these rows.
     pub(crate) fn new(domain: &str, ports: &[(&str, RecordBatch)]) -> Arc<Self> {
-        let described = ports.iter().map(|(name, rows)| Port {
-            columns: columns(&rows.schema()),
-            statistics: Arc::new(PortStatistics { rows: Some(rows.num_rows() as u64), ..Default::default() }),
-            ..Port::new(PortRef::new(domain, "p", *name))
+        let described = ports.iter().map(|(name, rows)| {
+            let mut port = Port::new(PortRef::new(domain, "p", *name)).with_columns(columns(&rows.schema()));
+            port.statistics = Arc::new(PortStatistics { rows: Some(rows.num_rows() as u64), ..Default::default() });
+            port
         });
         let local = local_domain(catalog(domain, described), |name| {
             ports.iter().filter(|port| port.0 == name.port.as_str()).map(|port| port.1.clone()).collect()

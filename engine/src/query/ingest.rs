@@ -40,6 +40,7 @@ pub struct IngestTarget {
 
 /// The handling of a table that exists, and of one that does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum IngestMode {
     /// The table is created. If it exists, that is an error.
     Create,

@@ -30,6 +30,7 @@ const BACKSTOP: Duration = Duration::from_secs(5);
 
 /// The kind of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StatementKind {
     /// A statement that returns rows: `SELECT`, `EXPLAIN`, `SHOW`.
     Query,

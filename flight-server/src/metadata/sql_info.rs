@@ -13,7 +13,7 @@ use arrow_flight::sql::{
     SqlSupportedResultSetConcurrency, SqlSupportedResultSetType, SqlSupportedSubqueries, SqlSupportedTransaction,
     SqlSupportedUnions, SqlSupportsConvert, SqlTransactionIsolationLevel, SupportedSqlGrammar,
 };
-use portolan_catalog::names::MAX_NAME_LENGTH;
+use portolan_catalog::MAX_NAME_LENGTH;
 use portolan_engine::server::functions as scalar_functions;
 use portolan_engine::{Engine, Error, ErrorKind, Result};
 

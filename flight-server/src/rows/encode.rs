@@ -29,9 +29,9 @@ pub(crate) fn statement_messages(
     compression: Compression,
 ) -> Result<Messages> {
     let codec = match compression {
-        Compression::None => None,
         Compression::Lz4 => Some(CompressionType::LZ4_FRAME),
         Compression::Zstd => Some(CompressionType::ZSTD),
+        _ => None,
     };
     let options = IpcWriteOptions::default().try_with_compression(codec).map_err(arrow)?;
     Ok(messages(rows, schema, options))

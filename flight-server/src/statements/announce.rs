@@ -89,7 +89,7 @@ pub(crate) async fn announce_prepared(
             }
             Ok(Announced { handle, schema, changed: None, kept })
         }
-        StatementKind::Setting | StatementKind::Change => {
+        _ => {
             // The handle is reserved first, because a change that has run must not be reported as failed.
             let schema = SchemaRef::new(Schema::empty());
             let owner = &caller.identity.principal;

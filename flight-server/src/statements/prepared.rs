@@ -37,7 +37,7 @@ pub(crate) async fn create(
             (schema, ipc)
         }
         // Clients treat a statement without columns as an update.
-        StatementKind::Setting | StatementKind::Change => {
+        _ => {
             if changes_session(&prepared) {
                 caller.require_kept_session()?;
             }

@@ -319,7 +319,9 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_failed_result_leaves_no_files() {
         // A principal may keep half of this: three pieces, and not four.
-        let session = session(Limits { spill_bytes: 30 << 20, ..Limits::default() });
+        let mut limits = Limits::default();
+        limits.spill_bytes = 30 << 20;
+        let session = session(limits);
         let many = || stream::iter((0..8).map(|i| Ok::<_, Error>(batch(i * 600_000, 600_000))));
         for stopped in [false, true] {
             let (rows, stop, schema) = (many(), CancellationToken::new(), batch(0, 1).schema());

@@ -125,7 +125,7 @@ impl PortWriter for Slow {
 #[tokio::test]
 async fn storing_the_rows_of_an_insert_may_take_longer_than_its_query() {
     let name = PortRef::new("lab", "samples", "events");
-    let port = Port { columns: vec![column("n", DataType::Int64)], ..Port::new(name) };
+    let port = Port::new(name).with_columns([column("n", DataType::Int64)]);
     let mut domain = local_domain(catalog("lab", [port]), |_| vec![]);
     domain.ports[0].writer = Some(Arc::new(Slow));
     let limits = Limits { query_timeout: Duration::from_secs(2), ..Limits::default() };
