@@ -18,6 +18,39 @@ use crate::poison::lock;
 use crate::site::Site;
 
 /// An opener of the ports of a domain. Each kind of source has one.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// use async_trait::async_trait;
+/// use datafusion::catalog::MemTable;
+/// use datafusion::execution::runtime_env::RuntimeEnv;
+/// use portolan_catalog::{Column, DomainCatalog, Port, PortRef};
+/// use portolan_connectors::{OpenError, OpenedPort, SourceOpener, open_domain};
+///
+/// /// Opens each port over the same three rows.
+/// #[derive(Debug)]
+/// struct Numbers;
+///
+/// #[async_trait]
+/// impl SourceOpener for Numbers {
+///     async fn open(&self, port: &Port, _: &Arc<RuntimeEnv>) -> Result<OpenedPort, OpenError> {
+///         let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+///         let rows = RecordBatch::try_from_iter([("id", ids)]).unwrap();
+///         let table = MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap();
+///         Ok(OpenedPort::new(port.name.clone(), Arc::new(table)))
+///     }
+/// }
+///
+/// # #[tokio::main]
+/// # async fn main() {
+/// let port = Port::new(PortRef::new("lab", "samples", "numbers")).with_columns([Column::new("id")]);
+/// let domain = open_domain(DomainCatalog::new("lab", [port]), &Numbers, &Arc::default()).await.unwrap();
+/// assert_eq!(domain.ports[0].schema.field(0).name(), "id");
+/// # }
+/// ```
 #[async_trait]
 pub trait SourceOpener: Debug + Send + Sync {
     /// Opens `port`: finds its data, reads its schema, and compares the schema with the contract. Object stores that

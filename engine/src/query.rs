@@ -7,6 +7,7 @@ mod change;
 mod files;
 mod fragment;
 mod ingest;
+mod parameter_names;
 mod parameters;
 mod prepared;
 pub(crate) mod settings;

@@ -6,9 +6,11 @@
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray};
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{DataType, Int64Type};
+use datafusion::catalog::MemTable;
 use futures::stream;
-use portolan_catalog::NodeState;
+use portolan_catalog::{Column, DomainCatalog, NodeState, Port, PortRef};
+use portolan_connectors::OpenedPort;
 
 use super::*;
 use crate::fake_mesh::{FakePeer, tpch_domain};
@@ -80,12 +82,19 @@ async fn an_unknown_port_names_the_peers_without_a_catalog_and_why() {
     assert!(error.to_string().ends_with(expected), "{error}");
 }
 
-#[cfg(feature = "node")]
 #[tokio::test]
-async fn a_connection_to_no_node_is_an_error() {
-    let url = "grpc://127.0.0.1:1";
-    refused(Engine::connect(url).await, ErrorKind::SiteUnavailable, &format!("node {url}: "));
-    refused(Engine::connect("http://here").await, ErrorKind::InvalidQuery, "http://here");
+async fn a_table_in_memory_is_a_port() {
+    let rows = batch(vec![("id", numbers(&[1, 2, 3]))]);
+    let name = PortRef::new("lab", "samples", "events");
+    let port = Port::new(name.clone()).with_columns([Column::new("id")]);
+    let table = MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap();
+    let domain = LocalDomain::new(DomainCatalog::new("lab", [port]), [OpenedPort::new(name, Arc::new(table))]);
+    let engine = Engine::builder().cpu_threads(2).local_domain(domain).build().unwrap();
+    assert_eq!(number(&engine.session(Principal::new("ann")), "SELECT sum(id) FROM lab.samples.events").await, 6);
+    let mesh = engine.mesh();
+    let described: Vec<_> =
+        mesh.ports().map(|port| (port.name.to_string(), port.columns[0].data_type.clone())).collect();
+    assert_eq!(described, [("lab.samples.events".to_owned(), Some(DataType::Int64))]);
 }
 
 #[tokio::test]
@@ -94,7 +103,7 @@ async fn values_are_bound_by_name() {
     let sql = "SELECT sum(value) FROM range(10) WHERE value > $z AND value < $a AND value <> $z";
     let prepared = session.prepare(sql).await.unwrap();
     let names: Vec<_> = prepared.parameters().fields().iter().map(|field| field.name().clone()).collect();
-    assert_eq!(names, ["$a", "$z"]);
+    assert_eq!(names, ["$z", "$a"]);
     let value = |number: i64| ScalarValue::from(number);
     let rows = prepared.execute_named(&[("$z", value(3)), ("a", value(6))]).await.unwrap().collect().await.unwrap();
     assert_eq!(rows[0].column(0).as_primitive::<Int64Type>().value(0), 4 + 5);
@@ -107,7 +116,7 @@ async fn values_are_bound_by_name() {
         refused(prepared.execute_named(values).await, ErrorKind::InvalidQuery, expected);
     }
     // The statement shows no order of the names, so a value by position could be another one's.
-    refused(prepared.execute(&[value(3), value(6)]).await, ErrorKind::InvalidQuery, "with names, `$a`, `$z`: bind");
+    refused(prepared.execute(&[value(3), value(6)]).await, ErrorKind::InvalidQuery, "with names, `$z`, `$a`: bind");
 
     let numbered = session.prepare("SELECT sum(value) FROM range(10) WHERE value > $1").await.unwrap();
     let rows = numbered.execute_named(&[("1", value(7))]).await.unwrap().collect().await.unwrap();

@@ -16,7 +16,7 @@ use portolan_catalog::{PortRef, ServedBy};
 use portolan_connectors::PortWriter;
 
 use super::ingest::OF_A_BATCH;
-use super::parameters::rows_by_name;
+use super::parameter_names::rows_by_name;
 use super::{Prepared, QueryStream};
 use crate::execution::compact::compact;
 use crate::execution::conform::lossless;

@@ -9,7 +9,8 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
 
-use super::parameters::{by_name, parameters, require_numbers, with_values};
+use super::parameter_names::{Numbered, by_name, numbered, require_numbers, with_names};
+use super::parameters::{parameters, with_values};
 use super::settings::{reset, set, show, show_schema};
 use super::{Entry, Query, QueryStream, session_state};
 use crate::bounds::{check_plan, check_types};
@@ -85,8 +86,11 @@ impl Prepared {
             let view = session.engine.mesh.view();
             let names = Arc::new(SessionNames::of(&session));
             let state = session_state(&session.engine, &view, Some(names.clone()));
-            // The future is large, and would be moved on the caller's stack.
-            let resolved = Box::pin(resolve(&sql, &state, &view.snapshot, &names)).await?;
+            let (resolved, parameter_names) = {
+                let Numbered { text, names: parameter_names } = numbered(&sql)?;
+                // The future is large, and would be moved on the caller's stack.
+                (Box::pin(resolve(&text, &state, &view.snapshot, &names)).await?, parameter_names)
+            };
             let plan = match &resolved {
                 Resolved::Query(plan, _) | Resolved::Explain { query: plan, .. } => Some(plan),
                 Resolved::Change(change) => change.rows(),
@@ -99,6 +103,7 @@ impl Prepared {
                 check_types(content.columns())?;
             }
             let parameters = plan.map_or_else(|| Ok(Arc::new(Schema::empty())), parameters)?;
+            let parameters = with_names(parameters, &parameter_names);
             // The types of a plan are unknown until its parameters have values, and the plan is analysed then.
             let resolved = match parameters.fields().is_empty() {
                 true => analysed(resolved, &state)?,
@@ -210,8 +215,9 @@ impl Prepared {
         .await
     }
 
-    /// Returns the parameters: `$1`, `$2`, … in this order, or those with names (`$region`), ordered by name. The type of
-    /// a parameter is `Null` if the statement does not determine it. All parameters are nullable.
+    /// Returns the parameters: `$1`, `$2`, … in this order, or those with names (`$region`) in the order in which the
+    /// statement first has them. The type of a parameter is `Null` if the statement does not determine it. All
+    /// parameters are nullable.
     pub fn parameters(&self) -> SchemaRef {
         self.parameters.clone()
     }
