@@ -3,31 +3,31 @@
 
 #[cfg(any(feature = "files", feature = "node"))]
 mod addresses;
-pub mod capabilities;
+mod capabilities;
 mod closed;
-pub mod error;
+mod error;
 #[cfg(feature = "files")]
 pub mod files;
-pub mod fragment;
+mod fragment;
 #[cfg(feature = "node")]
 pub mod node;
 mod open;
 mod panics;
-pub mod peer;
+mod peer;
 mod poison;
-pub mod principal;
-pub mod refusal;
-pub mod site;
-pub mod source;
+mod principal;
+mod refusal;
+mod site;
+mod source;
 mod sources;
 pub mod sql;
-pub mod statistics;
+mod statistics;
 #[cfg(feature = "testing")]
 pub mod testing;
-pub mod trace;
+mod trace;
 
 pub use capabilities::{Capabilities, KeyForm, SiteCosts, WireForm};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Result, with_causes};
 pub use fragment::{
     EncodedPlan, FragmentEstimate, FragmentHead, FragmentItem, FragmentPlan, FragmentRequest, FragmentStream,
     FragmentSummary, OperatorMetrics, PulledRows, ReceivedFragment,
@@ -43,5 +43,5 @@ pub use source::{
     SourceMetrics, SourceOpener,
 };
 pub use sources::Sources;
-pub use statistics::{changed_statistics, statistic_value};
+pub use statistics::{SECONDS_A_DAY, changed_statistics, statistic_value};
 pub use trace::TraceContext;

@@ -3,8 +3,11 @@
 mod adapt;
 mod bulk;
 mod change;
+#[cfg(feature = "files")]
+mod files;
 mod fragment;
 mod ingest;
+mod parameter_names;
 mod parameters;
 mod plan_end;
 mod prepared;
@@ -47,13 +50,14 @@ use crate::state::{ActivityGuard, EngineState, QueryContext, RunningMemory, Runn
 use crate::{Error, ErrorKind, ProgressHandle, Result, Settings, explain, planner};
 
 pub use change::rows_of;
+#[cfg(feature = "files")]
+pub(crate) use files::rows_of_files;
 pub use fragment::EstimatedFragment;
 pub(crate) use fragment::{estimate_fragment, run_fragment};
 pub(crate) use ingest::ingest;
 pub use ingest::{IngestMode, IngestTarget};
-pub use portolan_connectors::ReceivedFragment;
 pub use prepared::{Prepared, StatementKind};
-pub use stream::QueryStream;
+pub use stream::{CancelHandle, QueryStream};
 
 /// One run of a query.
 struct Query {
@@ -234,8 +238,9 @@ impl Query {
         let operators = EndedOperators::default();
         // This is the only place that sets the progress.
         let _ = self.listed.query.progress.set(progress.clone());
+        let stop = self.listed.query.stop.clone();
         let run = Run {
-            stop: self.listed.query.stop.clone(),
+            stop: stop.clone(),
             guard: Arc::new(PlanEnd {
                 kept,
                 plan: plan.clone(),
@@ -252,7 +257,8 @@ impl Query {
             progress: progress.clone(),
             slot,
         };
-        QueryStream::running(schema, query_id, progress, plan, operators, run.start(&engine.cpu))
+        let rows = QueryStream::running(schema, query_id, progress, plan, operators, run.start(&engine.cpu));
+        rows.bounded(stop, engine.limits.query_memory)
     }
 
     async fn explain(self, plan: &LogicalPlan, options: ExplainOptions) -> Result<Vec<(String, String)>> {

@@ -78,6 +78,8 @@ const CRATES: [Floors; 7] = [
             "query",
             "session",
             "engine",
+            "connect",
+            "server",
         ],
         // A session returns the engine that opened it.
         exceptions: &[("session", "engine")],

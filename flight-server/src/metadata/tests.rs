@@ -18,16 +18,16 @@ use portolan_catalog::{
 use super::*;
 
 fn column(name: &str) -> Column {
-    let description = Some(format!("what {name} means"));
-    Column { data_type: Some(DataType::Utf8View), nullable: false, description, ..Column::new(name) }
+    let mut column = Column::new(name).with_type(DataType::Utf8View);
+    column.nullable = false;
+    column.description = Some(format!("what {name} means"));
+    column
 }
 
 fn port(name: PortRef) -> Port {
-    Port {
-        columns: vec![column("a"), column("b")],
-        primary_key: vec!["b".to_owned(), "a".to_owned()],
-        ..Port::new(name)
-    }
+    let mut port = Port::new(name).with_columns([column("a"), column("b")]);
+    port.primary_key = vec!["b".to_owned(), "a".to_owned()];
+    port
 }
 
 fn mesh_of(ports: impl IntoIterator<Item = Port>) -> MeshSnapshot {
@@ -35,11 +35,7 @@ fn mesh_of(ports: impl IntoIterator<Item = Port>) -> MeshSnapshot {
     for port in ports {
         let name = &port.name;
         let entry = mesh.domains.entry(name.domain.clone()).or_insert_with(|| DomainEntry {
-            catalog: Arc::new(DomainCatalog {
-                domain: name.domain.clone(),
-                version: "1".to_owned(),
-                products: Default::default(),
-            }),
+            catalog: Arc::new(DomainCatalog::new(name.domain.as_str(), [])),
             served_by: ServedBy::Here,
         });
         let catalog = Arc::make_mut(&mut entry.catalog);

@@ -33,6 +33,9 @@ use crate::upstream::{from_first, keep_digits, patterns, using_joins, volatile};
 use crate::visit::visit_relations;
 use crate::{Error, ErrorKind, Result};
 
+/// The largest number of nodes without known ports that an error names.
+const MOST_MISSING: usize = 3;
+
 /// A statement over known names.
 #[derive(Clone, Debug)]
 pub(crate) enum Resolved {
@@ -304,19 +307,30 @@ fn unknown(reference: &TableReference, span: Option<Span>, mesh: &MeshSnapshot) 
         );
     }
     let hint = suggestion(reference, mesh);
-    let missing: Vec<String> = mesh
-        .nodes
-        .iter()
-        .filter(|n| matches!(n.state, NodeState::Down | NodeState::Unknown) && n.domains.is_empty())
-        .map(|n| describe(&n.location))
-        .collect();
-    let missing = if missing.is_empty() || hint.is_some() {
-        String::new()
-    } else {
-        format!("; the ports of {} are not known: it has not answered yet", missing.join(", "))
-    };
+    let missing = if hint.is_some() { String::new() } else { missing_ports(mesh) };
     let hint = hint.map(|h| format!("; did you mean {h}?")).unwrap_or_default();
     Error::new(ErrorKind::NotFound, format!("there is no port `{name}`{place}{hint}{missing}"))
+}
+
+/// Returns the nodes whose ports are not known, each with the reason. Empty if there are none.
+fn missing_ports(mesh: &MeshSnapshot) -> String {
+    let (mut waits, mut failed) = (vec![], vec![]);
+    for node in mesh.nodes.iter().filter(|node| node.domains.is_empty()) {
+        let name = describe(&node.location);
+        match (node.state, &node.error) {
+            (NodeState::Unknown, _) => waits.push(name),
+            (NodeState::Down, Some(error)) if error.contains(&name) => failed.push(error.clone()),
+            (NodeState::Down, Some(error)) => failed.push(format!("node {name}: {error}")),
+            _ => {}
+        }
+    }
+    waits.truncate(MOST_MISSING);
+    failed.truncate(MOST_MISSING);
+    if !waits.is_empty() {
+        let nodes = waits.join(", ");
+        failed.insert(0, format!("the catalog of {nodes} has not been fetched yet: try again in a moment"));
+    }
+    failed.iter().map(|reason| format!("; {reason}")).collect()
 }
 
 /// Returns the most similar names: first ports with the same name elsewhere, then ports with a similar spelling.

@@ -159,7 +159,7 @@ impl PortWriter for Waiting {
 /// Returns an engine with the port `lab.samples.events`, whose rows have the column `n`.
 fn engine_with(writer: Arc<dyn PortWriter>, query_timeout: Duration) -> Engine {
     let name = PortRef::new("lab", "samples", "events");
-    let port = Port { columns: vec![column("n", DataType::Int64)], ..Port::new(name) };
+    let port = Port::new(name).with_columns([column("n", DataType::Int64)]);
     let mut domain = local_domain(catalog("lab", [port]), |_| vec![]);
     domain.ports[0].writer = Some(writer);
     let limits = Limits { query_timeout, ..Limits::default() };
