@@ -79,6 +79,12 @@ impl Session {
         tables.iter().map(|(name, content)| (name.clone(), content.schema.clone())).collect()
     }
 
+    /// Returns the session's views with their columns, ordered by name.
+    pub fn views(&self) -> Vec<(String, SchemaRef)> {
+        let views = self.0.shared.tables.views();
+        views.iter().map(|(name, view)| (name.clone(), view.columns.clone())).collect()
+    }
+
     /// Keeps a [brief](Engine::brief_session) session beyond the call that opened it.
     pub fn keep(&self) {
         self.0.shared.keep();
@@ -98,12 +104,14 @@ impl Session {
         })
     }
 
-    /// True if the session has tables or runs statements, which would be lost with it.
+    /// True if the session has tables or views or runs statements, which would be lost with it.
     pub fn is_in_use(&self) -> bool {
-        !self.0.shared.tables.snapshot().is_empty() || self.0.engine.activity.queries_of(self.id()) > 0
+        let tables = &self.0.shared.tables;
+        let has_names = !tables.snapshot().is_empty() || !tables.views().is_empty();
+        has_names || self.0.engine.activity.queries_of(self.id()) > 0
     }
 
-    /// Closes the session: stops its statements, drops its tables, and refuses further statements.
+    /// Closes the session: stops its statements, drops its tables and views, and refuses further statements.
     pub fn close(&self) {
         self.0.shared.close();
     }

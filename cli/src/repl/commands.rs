@@ -8,7 +8,7 @@ use crate::connection::Connection;
 
 /// Every command and its description.
 pub const COMMANDS: &[(&str, &str)] = &[
-    ("\\d", "[NAME]  list ports and the session's tables, or show a domain, a product, a port or a table"),
+    ("\\d", "[NAME]  list ports and the session's tables and views, or show a domain, a product, a port or a table"),
     ("\\dn", "list the domains and the nodes that serve them"),
     ("\\l", "list the domains and the nodes that serve them"),
     ("\\nodes", "list the nodes and their state"),
@@ -121,10 +121,12 @@ pub fn list_nodes() -> String {
     "SELECT url, here, state, last_seen, domains, refused, error FROM mesh.nodes ORDER BY url".into()
 }
 
-/// Returns the query for every port, and for every table of the session.
+/// Returns the query for every port, and for every table and view of the session.
 pub fn list_ports() -> String {
     "SELECT domain, product, port, description FROM mesh.ports UNION ALL \
-     SELECT table_catalog, table_schema, table_name, 'a table of this session' FROM information_schema.tables \
+     SELECT table_catalog, table_schema, table_name, \
+     CASE table_type WHEN 'VIEW' THEN 'a view of this session' ELSE 'a table of this session' END \
+     FROM information_schema.tables \
      WHERE table_catalog = 'portolan' AND table_schema = 'session' ORDER BY domain, product, port"
         .into()
 }

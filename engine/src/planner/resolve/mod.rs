@@ -6,6 +6,7 @@ mod explain_options;
 mod ignored_clauses;
 mod labels;
 mod row_values;
+mod views;
 
 use std::ops::ControlFlow;
 
@@ -111,7 +112,7 @@ pub(crate) async fn resolve(
                 let (plan, labels) = labelled(*statement, state, mesh).await?;
                 Ok(Resolved::Query(described(plan, &labels, state)?, Labels::default()))
             }
-            other => match change(&other, &Scope { state, mesh, session }).await? {
+            other => match change(&other, &Scope { sql, state, mesh, session }).await? {
                 Some(change) => Ok(Resolved::Change(change)),
                 None => {
                     let (plan, labels) = labelled(other, state, mesh).await?;
@@ -198,15 +199,16 @@ async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) 
     match plan {
         LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
             Err(unsupported(
-                "the statement is not supported: use SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, DROP TABLE, INSERT, UPDATE, DELETE or CALL",
+                "the statement is not supported: use SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, INSERT, UPDATE, DELETE or CALL",
             ))
         }
         plan => Ok(plan),
     }
 }
 
-/// Plans a statement, after spelling out the parts that DataFusion's planner misreads.
+/// Plans a statement and the views that it reads, after spelling out the parts that DataFusion's planner misreads.
 async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<LogicalPlan> {
+    views::expand(&statement, state).await?;
     row_values::as_functions(&mut statement);
     if let Statement::Statement(statement) = &mut statement {
         keep_digits(statement);
@@ -241,8 +243,8 @@ fn only_reads(statement: &Statement) -> Result<()> {
     let text = statement.to_string();
     let first = text.split_whitespace().next().unwrap_or("this").to_uppercase();
     Err(unsupported(&format!(
-        "{first} is not supported: SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, DROP TABLE, INSERT, UPDATE, DELETE and \
-         CALL are"
+        "{first} is not supported: SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, \
+         INSERT, UPDATE, DELETE and CALL are"
     )))
 }
 
