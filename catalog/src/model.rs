@@ -170,6 +170,22 @@ pub struct FileSource {
     pub endpoint: Option<String>,
 }
 
+impl FileSource {
+    /// Returns files at `location`, which is relative to the folder `base`, in the usual form of their format: CSV has a
+    /// header and commas.
+    pub fn new(location: impl Into<String>, base: impl Into<PathBuf>, format: FileFormat) -> Self {
+        Self {
+            location: location.into(),
+            base: base.into(),
+            format,
+            delimiter: None,
+            has_header: true,
+            partition_columns: vec![],
+            endpoint: None,
+        }
+    }
+}
+
 impl Product {
     /// Returns an active product without ports, of which only the name is known.
     pub fn new(name: impl Into<String>) -> Self {

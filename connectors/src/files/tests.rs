@@ -3,6 +3,7 @@
 
 mod bad;
 mod formats;
+mod local;
 mod options;
 mod panics;
 mod remote;
