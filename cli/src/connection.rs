@@ -75,7 +75,7 @@ impl Connection {
         match target {
             Target::Url { url, options } => Ok(Self::Remote(Client::connect(url, options).await?)),
             Target::Config(file) => {
-                let builder = Node::builder().config(NodeConfig::load(file)?).without_services();
+                let builder = Node::builder().config(NodeConfig::load(file)?).without_services().with_local_files();
                 let node = builder.build().await?;
                 // The first statement should see every peer that can be reached.
                 node.engine().refresh().await;

@@ -35,6 +35,7 @@ pub use mesh::{CatalogReader, LinkOverride, PeerOptions};
 pub use metrics::{
     EdgeMetrics, EngineMetrics, HistogramMetrics, SentEdge, Span, SpanKind, SpanSink, Usage, WorkMetrics,
 };
+pub use planner::resolve::files_of;
 pub use portolan_connectors::{AccountKey, Error, ErrorKind, KeyForm, Principal, Result, TraceContext, principal};
 pub use progress::{EdgeProgress, Progress, ProgressHandle};
 pub use query::{

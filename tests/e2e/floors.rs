@@ -45,6 +45,7 @@ const CRATES: [Floors; 7] = [
             "site",
             "peer",
             "source",
+            "local_file",
             "closed",
             "statistics",
             "open",

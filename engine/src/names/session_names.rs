@@ -13,6 +13,7 @@ use datafusion::common::{Result, Statistics, TableReference};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
+use portolan_connectors::LocalFileOpener;
 
 use super::RESERVED_CATALOG;
 use super::opened::Opened;
@@ -34,8 +35,10 @@ pub(crate) struct SessionNames {
     pub(crate) only: Option<Arc<BTreeSet<String>>>,
     /// The views whose statements contain the present one, the outermost first.
     pub(crate) within: Vec<String>,
-    /// The plans of the views that the statement reads.
+    /// The plans of the views and the files that the statement reads.
     pub(crate) opened: Arc<Opened>,
+    /// The opener of files of this machine; `None` if statements must not read any.
+    pub(crate) files: Option<Arc<dyn LocalFileOpener>>,
     /// The catalog of names with two parts.
     pub(crate) catalog: Option<String>,
     /// The schema of names with one part, after the session's own tables.
@@ -56,6 +59,7 @@ impl SessionNames {
             only: None,
             within: vec![],
             opened: Arc::default(),
+            files: session.engine.local_files.clone(),
             catalog: settings.catalog,
             schema: settings.schema,
             client: session.shared.client(),
@@ -114,7 +118,8 @@ impl SessionNames {
         name.map(|name| &**name).filter(|name| self.has(name))
     }
 
-    /// Returns a session's table, with numbered rows if the name requests them, or a view.
+    /// Returns a session's table, with numbered rows if the name requests them, a view, or a file that the statement has
+    /// opened.
     pub(crate) fn table(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
         if let Some(view) = self.views.get(name) {
             return Some(Arc::new(ViewTable::new(view.clone(), self.opened.view(name))));
@@ -123,7 +128,7 @@ impl SessionNames {
             Some(name) => (name, true),
             None => (name, false),
         };
-        let content = self.tables.get(name)?.clone();
+        let Some(content) = self.tables.get(name).cloned() else { return self.opened.file(name) };
         let schema = if numbered { numbered_schema(&content.schema) } else { content.schema.clone() };
         Some(Arc::new(SessionTable { content, schema, numbered }))
     }

@@ -1,8 +1,10 @@
 //! Pass 1, resolve: turns text into a plan over the ports that the mesh knows at this moment. All look-ups happen
-//! before planning begins, in one immutable view: planning itself does no I/O.
+//! before planning begins, in one immutable view: planning itself does no I/O. Only files that the statement names are
+//! opened here.
 
 pub(crate) mod change;
 mod explain_options;
+mod files;
 mod ignored_clauses;
 mod labels;
 mod row_values;
@@ -23,6 +25,7 @@ use sqlparser::tokenizer::Span;
 use self::change::{Change, Scope, change};
 use self::explain_options::take_explain;
 pub(crate) use self::explain_options::{ExplainOptions, Format};
+pub use self::files::files_of;
 pub(crate) use self::labels::Labels;
 use self::labels::RenamedColumns;
 use crate::bounds;
@@ -80,14 +83,14 @@ pub(crate) async fn resolve(
 ) -> Result<Resolved> {
     bounds::check_text(sql)?;
     if let Some((options, sql)) = take_explain(sql)? {
-        let query = match parse(&sql)? {
+        let query = match parse_and_open(&sql, state, session).await? {
             // EXPLAIN does not show the names of the columns.
             Statement::Statement(statement) => labelled(*statement, state, mesh).await?.0,
             other => query(other, state, mesh).await?,
         };
         return Ok(Resolved::Explain { query, options });
     }
-    match parse(sql)? {
+    match parse_and_open(sql, state, session).await? {
         Statement::Reset(ResetStatement::Variable(name)) => {
             Ok(Resolved::Set(vec![Assignment { name: name.to_string(), value: None }]))
         }
@@ -122,6 +125,13 @@ pub(crate) async fn resolve(
         },
         other => Ok(Resolved::Query(query(other, state, mesh).await?, Labels::default())),
     }
+}
+
+/// Parses one statement, and opens the files that it names.
+async fn parse_and_open(sql: &str, state: &SessionState, session: &SessionNames) -> Result<Statement> {
+    let mut statement = parse(sql)?;
+    files::open(&mut statement, sql, state, session).await?;
+    Ok(statement)
 }
 
 fn parse(sql: &str) -> Result<Statement> {

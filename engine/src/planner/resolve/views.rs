@@ -19,7 +19,7 @@ use portolan_catalog::MeshSnapshot;
 use sqlparser::ast::{CreateTableOptions, CreateView, ObjectName, Query, Statement as SqlStatement, ViewColumnDef};
 
 use super::change::{Change, Scope, creation, distinct_names, parts};
-use super::{labelled, parse, unsupported};
+use super::{labelled, parse_and_open, unsupported};
 use crate::bounds::{MOST_STATEMENT_BYTES, check_plan, check_types};
 use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
@@ -162,7 +162,9 @@ async fn opened(
         let what = format!("it reads the table or view `{gone}`, which was dropped: create `{gone}` again");
         return Err(Error::new(ErrorKind::NotFound, what));
     }
-    let Statement::Statement(statement) = parse(&view.text)? else { return Err(no_view(name)) };
+    let Statement::Statement(statement) = parse_and_open(&view.text, state, names).await? else {
+        return Err(no_view(name));
+    };
     let SqlStatement::CreateView(create) = *statement else { return Err(no_view(name)) };
     let mut state = state.clone();
     set_names(&mut state, mesh, Some(Arc::new(names.of_view(name, view))));
