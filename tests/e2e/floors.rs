@@ -133,6 +133,7 @@ const CRATES: [Floors; 7] = [
             "render",
             "output",
             "place",
+            "local_files",
             "connection",
             "password",
             "repl",

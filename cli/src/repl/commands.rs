@@ -17,6 +17,10 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("\\x", "[on|off]  show each row as a block"),
     ("\\rows", "[N]  show at most N rows of a result"),
     ("\\set", "[NAME VALUE]  show the session's settings, or change one"),
+    (
+        "\\copy",
+        "TABLE from 'FILE' | TABLE|(QUERY) to 'FILE'  read a file of this machine into a table, or write rows to one",
+    ),
     ("\\?", "list the commands"),
     ("\\q", "quit"),
 ];
@@ -46,6 +50,8 @@ pub enum PromptCommand {
     Rows(Option<usize>),
     /// Change a setting. Without an argument, show all settings.
     Set(Option<(String, String)>),
+    /// Copy rows between a file of this machine and the node, with these arguments.
+    Copy(String),
     /// List the commands.
     Help,
     /// Quit the prompt.
@@ -76,6 +82,9 @@ impl PromptCommand {
             ("\\plan", []) => Self::Plan(None),
             // Without splitting at spaces, which may be within quotes.
             ("\\plan", _) => Self::Plan(line.split_once(char::is_whitespace).map(|(_, sql)| sql.trim().into())),
+            ("\\copy", _) => {
+                Self::Copy(line.split_once(char::is_whitespace).map_or("", |(_, rest)| rest).trim().into())
+            }
             ("\\timing", _) => Self::Timing(switch()?),
             ("\\x", _) => Self::Expanded(switch()?),
             ("\\rows", []) => Self::Rows(None),
