@@ -2,11 +2,12 @@
 
 pub mod commands;
 mod complete;
+pub mod copy;
 mod editor;
 mod names;
 mod pager;
 mod plan;
-mod progress;
+pub mod progress;
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -137,10 +138,26 @@ impl Repl {
                 let value = value.trim_matches('\'').replace('\'', "''");
                 self.run_metadata(&format!("SET {name} = '{value}'")).await?;
             }
+            PromptCommand::Copy(arguments) => self.copy(&arguments).await?,
             PromptCommand::Help => print(&commands::help())?,
             PromptCommand::Quit => return Ok(Next::Leave),
         }
         Ok(Next::Continue)
+    }
+
+    async fn copy(&mut self, arguments: &str) -> Result<()> {
+        let started = Instant::now();
+        let copied = {
+            let _line = ProgressLine::start(Some(self.connection.uploads()), started);
+            tokio::select! {
+                copied = copy::copy(&self.connection, arguments) => copied?,
+                _ = tokio::signal::ctrl_c() => return print("cancelled\n"),
+            }
+        };
+        // The command may have made a table.
+        self.names.expire();
+        let time = if self.timing { format!(" ({})", show_time(started.elapsed())) } else { String::new() };
+        print(&format!("{copied}{time}\n"))
     }
 
     async fn show_plan(&mut self, sql: Option<String>) -> Result<()> {
@@ -168,7 +185,7 @@ impl Repl {
         let started = Instant::now();
         let failed = |e: portolan_engine::Error| Error::failed(draw(&e.owner_chain(), sql));
         let running = {
-            let _line = ProgressLine::start(None, started);
+            let _line = ProgressLine::start(Some(self.connection.uploads()), started);
             tokio::select! {
                 running = self.connection.start(sql) => running.map_err(failed)?,
                 _ = tokio::signal::ctrl_c() => return print("cancelled\n"),

@@ -3,6 +3,7 @@
 
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::Args;
 use futures::StreamExt;
@@ -16,6 +17,7 @@ use crate::lexer::statements;
 use crate::output::{Format, Output, print, rows_changed};
 use crate::place::draw;
 use crate::repl::Repl;
+use crate::repl::progress::ProgressLine;
 
 /// The size of the longest script that is read, in bytes.
 const MAX_SCRIPT_BYTES: u64 = 64 << 20;
@@ -150,7 +152,11 @@ async fn run_script(connection: &Connection, script: &str, output: &mut Output) 
 
 async fn run_statement(connection: &Connection, sql: &str, output: &mut Output) -> Result<()> {
     let failed = |e: portolan_engine::Error| Error::failed(draw(&e.owner_chain(), sql));
-    let mut running = connection.start(sql).await.map_err(failed)?;
+    let mut running = {
+        let uploads = connection.has_uploads(sql).then(|| connection.uploads());
+        let _line = uploads.map(|uploads| ProgressLine::start(Some(uploads), Instant::now()));
+        connection.start(sql).await.map_err(failed)?
+    };
     if running.schema.fields().is_empty() {
         // The statement returns no columns. It is done when its stream has ended.
         while let Some(batch) = running.rows.next().await {

@@ -9,6 +9,7 @@ mod error;
 #[cfg(feature = "files")]
 pub mod files;
 mod fragment;
+mod local_file;
 #[cfg(feature = "node")]
 pub mod node;
 mod open;
@@ -32,6 +33,7 @@ pub use fragment::{
     EncodedPlan, FragmentEstimate, FragmentHead, FragmentItem, FragmentPlan, FragmentRequest, FragmentStream,
     FragmentSummary, OperatorMetrics, PulledRows, ReceivedFragment,
 };
+pub use local_file::{FileReference, LocalFileOpener};
 pub use open::{OpenOptions, open_again, open_domain, open_domain_with};
 pub use peer::{CatalogAnswer, OwnerKey, Peer, PeerCatalog, Reach, ReportedPeer};
 pub use poison::lock;

@@ -12,7 +12,7 @@
 //! # Changes
 //!
 //! Structs and enums that will grow are `non_exhaustive`: set the public fields of a default value. The module
-//! [`server`] is for servers, and no part of the API for embedding.
+//! [`server`] is for servers and their clients, and no part of the API for embedding.
 
 mod bounds;
 #[cfg(feature = "node")]

@@ -43,7 +43,7 @@ use crate::explain::PassRows;
 use crate::functions::WorkMeter;
 use crate::mesh::MeshView;
 use crate::metrics::{Work, WorkKind};
-use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames, reads_only_views};
+use crate::names::{SessionNames, reads_only_views, set_names};
 use crate::plan::Planned;
 use crate::planner::resolve::ExplainOptions;
 use crate::state::{ActivityGuard, EngineState, QueryContext, RunningMemory, RunningQuery};
@@ -322,13 +322,7 @@ fn lists_functions(plan: &dyn ExecutionPlan) -> bool {
 /// takes longer than planning a small query. [`query_memory`] makes the change that needs a builder.
 fn session_state(engine: &EngineState, view: &Arc<MeshView>, names: Option<Arc<SessionNames>>) -> SessionState {
     let mut state = engine.base.clone();
-    if let Some(names) = &names {
-        let catalog = names.catalog.as_deref().unwrap_or(RESERVED_CATALOG);
-        let options = &mut state.config_mut().options_mut().catalog;
-        options.default_catalog = catalog.to_owned();
-        options.default_schema = SEARCH_SCHEMA.to_owned();
-    }
-    state.register_catalog_list(Arc::new(MeshCatalogs::new(view.clone(), names)));
+    set_names(&mut state, view, names);
     // This sets the time of `now()`, at every place in the query.
     state.mark_start_execution();
     state

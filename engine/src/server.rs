@@ -1,5 +1,5 @@
-//! The interface of an engine for servers: what `portolan-flight-server` and `portolan-node` need beyond the API for
-//! embedding. A program that embeds the engine needs none of it.
+//! The interface of an engine for servers and their clients: what `portolan-flight-server`, `portolan-node` and
+//! `portolan-cli` need beyond the API for embedding. A program that embeds the engine needs none of it.
 //!
 //! This module follows the needs of these crates. It may change in each version, also in one that promises no change of
 //! the API.
@@ -24,6 +24,7 @@ pub use crate::exchange::RemoteScanCodec;
 pub use crate::execution::disk::disk_error;
 pub use crate::mesh::CatalogReader;
 pub use crate::metrics::SentEdge;
+pub use crate::planner::resolve::files_of;
 pub use crate::query::{EstimatedFragment, rows_of};
 
 /// Returns the identity of an engine: each engine of each process has another one. A node recognises itself by it in its
@@ -103,10 +104,12 @@ pub fn keep(session: &Session) {
     session.handle().shared.keep();
 }
 
-/// True if the session has tables or runs statements, which would be lost with it.
+/// True if the session has tables or views or runs statements, which would be lost with it.
 pub fn is_in_use(session: &Session) -> bool {
     let session = session.handle();
-    !session.shared.tables.snapshot().is_empty() || session.engine.activity.queries_of(session.id()) > 0
+    let tables = &session.shared.tables;
+    let has_names = !tables.snapshot().is_empty() || !tables.views().is_empty();
+    has_names || session.engine.activity.queries_of(session.id()) > 0
 }
 
 /// Creates a file for a result that the client fetches later. Dropping the value removes the file. Its bytes count
@@ -176,7 +179,7 @@ pub fn edge(rows: &QueryStream) -> SentEdge {
 }
 
 /// Returns the summary of the query, which is complete when the stream has ended. It includes the metrics of the
-/// operators, unless this is a [fragment](ReceivedFragment) whose sender does not request them.
+/// operators if this is a [fragment](ReceivedFragment) whose sender requests them.
 pub fn summary(rows: &QueryStream) -> FragmentSummary {
     rows.summary()
 }

@@ -97,13 +97,19 @@ impl Session {
         tables.iter().map(|(name, content)| (name.clone(), content.schema.clone())).collect()
     }
 
+    /// Returns the session's views with their columns, ordered by name.
+    pub fn views(&self) -> Vec<(String, SchemaRef)> {
+        let views = self.0.shared.tables.views();
+        views.iter().map(|(name, view)| (name.clone(), view.columns.clone())).collect()
+    }
+
     /// Cancels the statements that the session runs, and returns their number. Each statement ends with an error of the
     /// kind `Cancelled`. The session stays open. [`QueryStream::cancel_handle`] cancels one statement.
     pub fn cancel(&self) -> usize {
         self.0.engine.activity.cancel_queries_of(self.id())
     }
 
-    /// Closes the session: stops its statements, drops its tables, and refuses further statements.
+    /// Closes the session: stops its statements, drops its tables and views, and refuses further statements.
     pub fn close(&self) {
         self.0.shared.close();
     }

@@ -8,7 +8,7 @@ use crate::connection::Connection;
 
 /// Every command and its description.
 pub const COMMANDS: &[(&str, &str)] = &[
-    ("\\d", "[NAME]  list ports and the session's tables, or show a domain, a product, a port or a table"),
+    ("\\d", "[NAME]  list ports and the session's tables and views, or show a domain, a product, a port or a table"),
     ("\\dn", "list the domains and the nodes that serve them"),
     ("\\l", "list the domains and the nodes that serve them"),
     ("\\nodes", "list the nodes and their state"),
@@ -17,6 +17,10 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("\\x", "[on|off]  show each row as a block"),
     ("\\rows", "[N]  show at most N rows of a result"),
     ("\\set", "[NAME VALUE]  show the session's settings, or change one"),
+    (
+        "\\copy",
+        "TABLE from 'FILE' | TABLE|(QUERY) to 'FILE'  read a file of this machine into a table, or write rows to one",
+    ),
     ("\\?", "list the commands"),
     ("\\q", "quit"),
 ];
@@ -46,6 +50,8 @@ pub enum PromptCommand {
     Rows(Option<usize>),
     /// Change a setting. Without an argument, show all settings.
     Set(Option<(String, String)>),
+    /// Copy rows between a file of this machine and the node, with these arguments.
+    Copy(String),
     /// List the commands.
     Help,
     /// Quit the prompt.
@@ -76,6 +82,9 @@ impl PromptCommand {
             ("\\plan", []) => Self::Plan(None),
             // Without splitting at spaces, which may be within quotes.
             ("\\plan", _) => Self::Plan(line.split_once(char::is_whitespace).map(|(_, sql)| sql.trim().into())),
+            ("\\copy", _) => {
+                Self::Copy(line.split_once(char::is_whitespace).map_or("", |(_, rest)| rest).trim().into())
+            }
             ("\\timing", _) => Self::Timing(switch()?),
             ("\\x", _) => Self::Expanded(switch()?),
             ("\\rows", []) => Self::Rows(None),
@@ -121,10 +130,12 @@ pub fn list_nodes() -> String {
     "SELECT url, here, state, last_seen, domains, refused, error FROM mesh.nodes ORDER BY url".into()
 }
 
-/// Returns the query for every port, and for every table of the session.
+/// Returns the query for every port, and for every table and view of the session.
 pub fn list_ports() -> String {
     "SELECT domain, product, port, description FROM mesh.ports UNION ALL \
-     SELECT table_catalog, table_schema, table_name, 'a table of this session' FROM information_schema.tables \
+     SELECT table_catalog, table_schema, table_name, \
+     CASE table_type WHEN 'VIEW' THEN 'a view of this session' ELSE 'a table of this session' END \
+     FROM information_schema.tables \
      WHERE table_catalog = 'portolan' AND table_schema = 'session' ORDER BY domain, product, port"
         .into()
 }

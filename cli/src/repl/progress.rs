@@ -1,4 +1,4 @@
-//! The line that shows the progress of a long query: rows and bytes from each domain.
+//! The line that shows the progress of a long query: rows and bytes from each domain, or those of an upload.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,11 @@ impl ProgressLine {
                     Some(control) => control.progress().await,
                     None => None,
                 };
-                shown.set_message(message(progress.as_ref(), started.elapsed()));
+                let mut text = message(progress.as_ref(), started.elapsed());
+                if let Some(upload) = control.as_ref().and_then(Control::upload) {
+                    text.push_str(&format!(" · {}", printable(&upload)));
+                }
+                shown.set_message(text);
                 shown.tick();
                 tokio::time::sleep(POLL_INTERVAL).await;
             }

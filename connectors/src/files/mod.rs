@@ -30,6 +30,7 @@ mod readers;
 mod sample;
 mod scoped_store;
 mod secret;
+mod statement_files;
 mod store;
 mod strict;
 mod table;
@@ -66,6 +67,7 @@ use self::location::{LocalFiles, Location};
 pub use self::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, SourceOptions};
 use self::origin::{Origin, Redaction, is_unanswered};
 pub use self::secret::Secret;
+pub use self::statement_files::StatementFiles;
 use self::table::FileTable;
 use crate::source::{Footprint, OpenError, OpenedPort, PortWriter, SourceCounters, SourceOpener};
 
@@ -88,9 +90,13 @@ impl FileSources {
     /// Bounds local files: they must be in one of `folders`, unless their source has a `root` of its own. The files and
     /// folders of `private` are never data, such as the keys of a node.
     #[must_use]
-    pub fn within(mut self, folders: Vec<PathBuf>, private: Vec<PathBuf>) -> Self {
-        self.bounds = Arc::new(LocalBounds { folders: Some(folders), private });
-        self
+    pub fn within(self, folders: Vec<PathBuf>, private: Vec<PathBuf>) -> Self {
+        self.bounded(LocalBounds { folders: Some(folders), private, setting: None })
+    }
+
+    /// Returns the same opener with these bounds of local files.
+    fn bounded(self, bounds: LocalBounds) -> Self {
+        Self { bounds: Arc::new(bounds), ..self }
     }
 
     /// Returns the same opener, which counts faults of its ports in `counters`.

@@ -24,6 +24,7 @@ use crate::execution::errors::timed_out;
 use crate::mesh::MeshView;
 use crate::planner::resolve::change::{Change, Content, Target};
 use crate::state::tables::{TableContent, unknown};
+use crate::state::views::unknown as unknown_view;
 use crate::{Error, ErrorKind, Principal, Result};
 
 impl Prepared {
@@ -104,6 +105,14 @@ impl Prepared {
             Change::Drop { table, if_exists } => match tables.remove(table) || *if_exists {
                 true => Ok(0),
                 false => Err(unknown(table, &tables.snapshot())),
+            },
+            Change::CreateView { name, view, how } => {
+                tables.create_view(name, view.clone(), *how)?;
+                Ok(0)
+            }
+            Change::DropView { name, if_exists } => match tables.remove_view(name) || *if_exists {
+                true => Ok(0),
+                false => Err(unknown_view(name, &tables.views())),
             },
             Change::Insert { into, rows } => self.insert(into, self.bind(rows.clone(), parameters)?).await,
             Change::Delete { table, rows } => {

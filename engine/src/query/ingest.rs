@@ -146,10 +146,9 @@ async fn into_table(
             let rows = content.rows() as u64;
             let how = if mode == IngestMode::Replace { Creation::OrReplace } else { Creation::New };
             match tables.create(table, content, how) {
-                // Another upload created the table first.
+                // Another upload created the table first, or a view has its name.
                 Err(e) if mode == IngestMode::CreateAppend && e.kind() == ErrorKind::AlreadyExists => {
-                    let known = tables.snapshot().get(table).cloned();
-                    let known = known.ok_or_else(|| unknown(table, &tables.snapshot()))?;
+                    let Some(known) = tables.snapshot().get(table).cloned() else { return Err(e) };
                     let batches = batches.iter().map(|b| by_name(b, &known.schema, table));
                     tables.append(table, &known.schema, &batches.collect::<Result<Vec<_>>>()?)
                 }

@@ -37,8 +37,8 @@ pub enum StatementKind {
     Query,
     /// A statement that changes a setting of the session and returns no rows: `SET`.
     Setting,
-    /// A statement that changes tables or stops something, and returns a number of rows: `CREATE TABLE`, `DROP TABLE`,
-    /// `INSERT`, `UPDATE`, `DELETE`, `CALL`.
+    /// A statement that changes tables or views or stops something, and returns a number of rows: `CREATE TABLE`,
+    /// `CREATE VIEW`, `DROP TABLE`, `DROP VIEW`, `INSERT`, `UPDATE`, `DELETE`, `CALL`.
     Change,
 }
 

@@ -15,7 +15,8 @@ impl Session {
     /// those of the first batch. Those of the others are found by name.
     ///
     /// # Errors
-    /// `InvalidQuery` without a batch, or if the batches do not fit together; `ResourceExhausted` beyond the limit.
+    /// `InvalidQuery` without a batch, or if the batches do not fit together; `AlreadyExists` if the session has a view
+    /// with this name; `ResourceExhausted` beyond the limit.
     pub async fn register_batches(&self, name: &str, batches: Vec<RecordBatch>) -> Result<u64> {
         let Some(columns) = batches.first().map(RecordBatch::schema) else {
             let what = format!("`{name}`: expected at least one batch, which has the columns, got none");

@@ -1,11 +1,14 @@
 //! Pass 1, resolve: turns text into a plan over the ports that the mesh knows at this moment. All look-ups happen
-//! before planning begins, in one immutable view: planning itself does no I/O.
+//! before planning begins, in one immutable view: planning itself does no I/O. Only files that the statement names are
+//! opened here.
 
 pub(crate) mod change;
 mod explain_options;
+mod files;
 mod ignored_clauses;
 mod labels;
 mod row_values;
+mod views;
 
 use std::ops::ControlFlow;
 
@@ -22,6 +25,7 @@ use sqlparser::tokenizer::Span;
 use self::change::{Change, Scope, change};
 use self::explain_options::take_explain;
 pub(crate) use self::explain_options::{ExplainOptions, Format};
+pub use self::files::files_of;
 pub(crate) use self::labels::Labels;
 use self::labels::RenamedColumns;
 use crate::bounds;
@@ -82,14 +86,14 @@ pub(crate) async fn resolve(
 ) -> Result<Resolved> {
     bounds::check_text(sql)?;
     if let Some((options, sql)) = take_explain(sql)? {
-        let query = match parse(&sql)? {
+        let query = match parse_and_open(&sql, state, session).await? {
             // EXPLAIN does not show the names of the columns.
             Statement::Statement(statement) => labelled(*statement, state, mesh).await?.0,
             other => query(other, state, mesh).await?,
         };
         return Ok(Resolved::Explain { query, options });
     }
-    match parse(sql)? {
+    match parse_and_open(sql, state, session).await? {
         Statement::Reset(ResetStatement::Variable(name)) => {
             Ok(Resolved::Set(vec![Assignment { name: name.to_string(), value: None }]))
         }
@@ -114,7 +118,7 @@ pub(crate) async fn resolve(
                 let (plan, labels) = labelled(*statement, state, mesh).await?;
                 Ok(Resolved::Query(described(plan, &labels, state)?, Labels::default()))
             }
-            other => match change(&other, &Scope { state, mesh, session }).await? {
+            other => match change(&other, &Scope { sql, state, mesh, session }).await? {
                 Some(change) => Ok(Resolved::Change(change)),
                 None => {
                     let (plan, labels) = labelled(other, state, mesh).await?;
@@ -124,6 +128,13 @@ pub(crate) async fn resolve(
         },
         other => Ok(Resolved::Query(query(other, state, mesh).await?, Labels::default())),
     }
+}
+
+/// Parses one statement, and opens the files that it names.
+async fn parse_and_open(sql: &str, state: &SessionState, session: &SessionNames) -> Result<Statement> {
+    let mut statement = parse(sql)?;
+    files::open(&mut statement, sql, state, session).await?;
+    Ok(statement)
 }
 
 fn parse(sql: &str) -> Result<Statement> {
@@ -201,15 +212,16 @@ async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) 
     match plan {
         LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
             Err(unsupported(
-                "the statement is not supported: use SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, DROP TABLE, INSERT, UPDATE, DELETE or CALL",
+                "the statement is not supported: use SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, INSERT, UPDATE, DELETE or CALL",
             ))
         }
         plan => Ok(plan),
     }
 }
 
-/// Plans a statement, after spelling out the parts that DataFusion's planner misreads.
+/// Plans a statement and the views that it reads, after spelling out the parts that DataFusion's planner misreads.
 async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<LogicalPlan> {
+    views::expand(&statement, state).await?;
     row_values::as_functions(&mut statement);
     if let Statement::Statement(statement) = &mut statement {
         keep_digits(statement);
@@ -244,8 +256,8 @@ fn only_reads(statement: &Statement) -> Result<()> {
     let text = statement.to_string();
     let first = text.split_whitespace().next().unwrap_or("this").to_uppercase();
     Err(unsupported(&format!(
-        "{first} is not supported: SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, DROP TABLE, INSERT, UPDATE, DELETE and \
-         CALL are"
+        "{first} is not supported: SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, \
+         INSERT, UPDATE, DELETE and CALL are"
     )))
 }
 

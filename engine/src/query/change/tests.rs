@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod views;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,7 +98,7 @@ async fn what_does_not_fit_changes_nothing() {
         ("CREATE TABLE sales.orders.mine (a INT)", ErrorKind::PermissionDenied),
         ("CREATE TABLE p (a INT PRIMARY KEY)", ErrorKind::Unsupported),
         ("CREATE TABLE p AS SELECT 1 AS a, n_name AS a FROM geo.places.nation", ErrorKind::InvalidQuery),
-        ("CREATE VIEW v AS SELECT 1", ErrorKind::Unsupported),
+        ("CREATE MATERIALIZED VIEW v AS SELECT 1", ErrorKind::Unsupported),
         ("CALL mesh.stop('x')", ErrorKind::NotFound),
         ("CALL mesh.cancel_query('x')", ErrorKind::NotFound),
     ] {
