@@ -27,7 +27,7 @@ pub mod testing;
 pub mod trace;
 
 pub use capabilities::{Capabilities, KeyForm, SiteCosts, WireForm};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Position, Result, Subject};
 pub use fragment::{
     EncodedPlan, FragmentEstimate, FragmentHead, FragmentItem, FragmentPlan, FragmentRequest, FragmentStream,
     FragmentSummary, OperatorMetrics, PulledRows, ReceivedFragment,

@@ -35,7 +35,9 @@ pub use mesh::{CatalogReader, LinkOverride, PeerOptions};
 pub use metrics::{
     EdgeMetrics, EngineMetrics, HistogramMetrics, SentEdge, Span, SpanKind, SpanSink, Usage, WorkMetrics,
 };
-pub use portolan_connectors::{AccountKey, Error, ErrorKind, KeyForm, Principal, Result, TraceContext, principal};
+pub use portolan_connectors::{
+    AccountKey, Error, ErrorKind, KeyForm, Position, Principal, Result, TraceContext, principal,
+};
 pub use progress::{EdgeProgress, Progress, ProgressHandle};
 pub use query::{
     EstimatedFragment, IngestMode, IngestTarget, Prepared, QueryStream, ReceivedFragment, StatementKind, rows_of,
