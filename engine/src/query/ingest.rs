@@ -220,18 +220,17 @@ fn not_published(name: &str, mode: IngestMode, port: &PortRef, view: &MeshView) 
         return Error::new(ErrorKind::PermissionDenied, what);
     }
     let parts = [port.domain.as_str(), port.product.as_str(), port.port.as_str()];
-    let near = view.snapshot.nearest_port(&parts).first().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-    Error::new(ErrorKind::NotFound, format!("there is no port `{name}`{near}"))
+    let near = view.snapshot.nearest_port(&parts).first().map(ToString::to_string);
+    Error::new(ErrorKind::NotFound, format!("there is no port `{name}`")).suggesting(near)
 }
 
 /// Returns the rows with the columns of `schema`, which are found by name.
 fn by_name(batch: &RecordBatch, schema: &SchemaRef, table: &str) -> Result<RecordBatch> {
     let given = batch.schema();
     if let Some(foreign) = given.fields().iter().find(|f| schema.index_of(f.name()).is_err()) {
-        let hint = nearest(foreign.name(), schema.fields().iter().map(|f| f.name().as_str()));
-        let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-        let what = format!("`{table}` has no column `{}`{hint}", foreign.name());
-        return Err(Error::new(ErrorKind::InvalidQuery, what));
+        let near = nearest(foreign.name(), schema.fields().iter().map(|f| f.name().as_str()));
+        let what = format!("`{table}` has no column `{}`", foreign.name());
+        return Err(Error::new(ErrorKind::InvalidQuery, what).suggesting(near));
     }
     let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
         Some(column) => lossless(column, field.data_type()).map_err(|e| {

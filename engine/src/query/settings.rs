@@ -35,9 +35,8 @@ fn check_catalog(mesh: &MeshSnapshot, catalog: &str) -> Result<()> {
     if catalog.is_empty() || catalog == RESERVED_CATALOG || mesh.domains.contains_key(&DomainName::new(catalog)) {
         return Ok(());
     }
-    let hint = nearest(catalog, mesh.domains.keys().map(DomainName::as_str));
-    let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-    Err(Error::new(ErrorKind::NotFound, format!("there is no domain `{catalog}`{hint}")))
+    let near = nearest(catalog, mesh.domains.keys().map(DomainName::as_str));
+    Err(Error::new(ErrorKind::NotFound, format!("there is no domain `{catalog}`")).suggesting(near))
 }
 
 /// Returns the columns of `SHOW`.
