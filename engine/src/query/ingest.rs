@@ -14,6 +14,7 @@ use portolan_connectors::{FragmentHead, TraceContext};
 
 use crate::execution::compact::compact;
 use crate::execution::conform::{conform, lossless};
+use crate::execution::errors::{arrow_text, type_name};
 use crate::execution::stop::Stop;
 use crate::mesh::MeshView;
 use crate::metrics::{Work, WorkKind};
@@ -234,11 +235,14 @@ fn by_name(batch: &RecordBatch, schema: &SchemaRef, table: &str) -> Result<Recor
     }
     let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
         Some(column) => lossless(column, field.data_type()).map_err(|e| {
-            let what =
-                format!("a value of `{}` in the uploaded rows is not a valid {}", field.name(), field.data_type());
+            let what = format!(
+                "a value of `{}` in the uploaded rows is not a valid {}",
+                field.name(),
+                type_name(field.data_type())
+            );
             let error = Error::new(ErrorKind::InvalidQuery, format!("`{table}`: {what}"));
             match e {
-                Some(e) => error.with_source(e),
+                Some(e) => error.with_source(arrow_text(&e)),
                 None => error,
             }
         }),
@@ -249,7 +253,8 @@ fn by_name(batch: &RecordBatch, schema: &SchemaRef, table: &str) -> Result<Recor
     let fields = fields.map(|(f, c)| Field::new(f.name(), c.data_type().clone(), true));
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     let arranged = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    let arranged = RecordBatch::try_new_with_options(arranged, columns, &options)
-        .map_err(|e| Error::new(ErrorKind::InvalidQuery, "the uploaded rows do not form a batch").with_source(e))?;
+    let arranged = RecordBatch::try_new_with_options(arranged, columns, &options).map_err(|e| {
+        Error::new(ErrorKind::InvalidQuery, "the uploaded rows do not form a batch").with_source(arrow_text(&e))
+    })?;
     conform(&arranged, schema).map_err(|e| e.within(format!("`{table}`")))
 }
