@@ -6,6 +6,7 @@ mod change;
 mod fragment;
 mod ingest;
 mod parameters;
+mod place;
 mod prepared;
 pub(crate) mod settings;
 mod stream;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use portolan_catalog::nearest::nearest;
-use portolan_connectors::KeyForm;
+use portolan_connectors::{KeyForm, Subject};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -197,7 +197,8 @@ impl Settings {
                 let wanted = short(&name.to_lowercase());
                 let near = nearest(&wanted, all.iter().map(String::as_str));
                 let near = near.and_then(|near| SETTINGS.iter().find(|known| short(known) == near));
-                return Err(invalid(format!("there is no setting `{name}`")).suggesting(near.copied()));
+                let error = invalid(format!("there is no setting `{name}`")).suggesting(near.copied());
+                return Err(error.about(Some(Subject::Name(wanted))));
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ mod sql_words;
 use std::error::Error as StdError;
 
 use arrow::error::ArrowError;
-use datafusion::common::{SchemaError, Span};
+use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use portolan_catalog::names_location;
 use portolan_connectors::Subject;
@@ -64,7 +64,7 @@ pub(crate) fn from_datafusion(error: &DataFusionError) -> Error {
     }
     let Message { text, subject, suggestion } = message;
     let error_of_ours = Error::new(kind, text).about(subject).with_suggestion(suggestion);
-    match span(error).and_then(position) {
+    match position_of(error) {
         Some(position) => error_of_ours.at(position),
         None => error_of_ours,
     }
@@ -100,8 +100,8 @@ pub(crate) fn planning_timed_out() -> Error {
     )
 }
 
-/// Returns the place in the statement that an error of DataFusion has.
-fn span(error: &DataFusionError) -> Option<Span> {
+/// Returns the position in the statement that an error of DataFusion has.
+pub(crate) fn position_of(error: &DataFusionError) -> Option<Position> {
     let of_column = || match error.find_root() {
         DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
             SchemaError::FieldNotFound { field, .. } => field.spans().first(),
@@ -109,12 +109,13 @@ fn span(error: &DataFusionError) -> Option<Span> {
         },
         _ => None,
     };
-    error.diagnostic().and_then(|diagnostic| diagnostic.span).or_else(of_column)
+    let span = error.diagnostic().and_then(|diagnostic| diagnostic.span).or_else(of_column)?;
+    position(span.start.line, span.start.column)
 }
 
-/// Returns the start of a span; `None` if the span is empty.
-pub(crate) fn position(span: Span) -> Option<Position> {
-    (span.start.line > 0).then_some(Position { line: span.start.line, column: span.start.column })
+/// Returns a position; `None` for the line 0, which stands for an unknown position.
+pub(crate) fn position(line: u64, column: u64) -> Option<Position> {
+    (line > 0).then_some(Position { line, column })
 }
 
 /// Returns the first of our errors in the chain of causes.
@@ -286,7 +287,7 @@ fn one_line(message: &str) -> String {
 
 /// Changes the capital at the start of DataFusion's messages to lower case, as in our messages. A word in capitals
 /// stays.
-fn lower_first(message: &str) -> String {
+pub(crate) fn lower_first(message: &str) -> String {
     let mut chars = message.chars();
     match (chars.next(), chars.next()) {
         (Some(first), Some(second)) if second.is_lowercase() => {
@@ -304,7 +305,7 @@ fn without_backtrace(message: &str) -> &str {
 mod tests {
     use std::sync::Arc;
 
-    use datafusion::common::{Column, Location};
+    use datafusion::common::{Column, Location, Span};
     use datafusion::parquet::errors::ParquetError;
 
     use super::*;
@@ -395,6 +396,6 @@ mod tests {
         let error = from_datafusion(&DataFusionError::SchemaError(Box::new(schema), Box::new(None)));
         assert_eq!(error.context(), "there is no column `n_nam`; did you mean `n_name`? (line 2, column 8)");
         assert_eq!((error.position(), error.suggestion()), (Some(Position { line, column }), Some("n_name")));
-        assert_eq!(position(Span { start: Location { line: 0, column: 0 }, end: start }), None);
+        assert_eq!(super::position(0, 0), None);
     }
 }

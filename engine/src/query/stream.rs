@@ -10,6 +10,7 @@ use futures::{Stream, StreamExt};
 use portolan_connectors::{FragmentSummary, PulledRows, lock};
 
 use super::Ready;
+use super::place::located;
 use crate::execution::run::Batches;
 use crate::metrics::SentEdge;
 use crate::progress::EdgeProgress;
@@ -27,6 +28,8 @@ pub struct QueryStream {
     measured: bool,
     /// The edge to the node that sent the query as a fragment.
     edge: SentEdge,
+    /// The text of the statement, in which the positions of errors are found. `None` for a fragment.
+    text: Option<String>,
 }
 
 /// The current plan of a query, which is final when the query has ended. `None` for a statement without one, and for a
@@ -49,7 +52,7 @@ impl QueryStream {
         measured: bool,
     ) -> Self {
         let (rows, edge) = (RowSource::Running(batches), SentEdge::default());
-        Self { schema, query_id, progress, plan, rows, measured, edge }
+        Self { schema, query_id, progress, plan, rows, measured, edge, text: None }
     }
 
     /// Returns the current plan.
@@ -66,6 +69,7 @@ impl QueryStream {
             rows: RowSource::Fixed(batches.into_iter()),
             measured: false,
             edge: SentEdge::default(),
+            text: None,
         }
     }
 
@@ -75,6 +79,11 @@ impl QueryStream {
         let batch = RecordBatch::try_new(schema.clone(), vec![counts])
             .map_err(|e| Error::new(ErrorKind::Internal, "a count does not form a batch").with_source(e))?;
         Ok(Self::fixed(schema, vec![batch]))
+    }
+
+    /// Sets the text of the statement.
+    pub(super) fn of_statement(self, text: &str) -> Self {
+        Self { text: Some(text.to_owned()), ..self }
     }
 
     /// Sets the edge over which the rows are sent.
@@ -130,13 +139,18 @@ impl Stream for QueryStream {
     type Item = Result<RecordBatch>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match &mut self.rows {
-            RowSource::Running(batches) => batches.poll_next_unpin(cx),
+        let this = &mut *self;
+        match &mut this.rows {
+            RowSource::Running(batches) => {
+                let next = std::task::ready!(batches.poll_next_unpin(cx));
+                let text = this.text.as_deref().unwrap_or_default();
+                Poll::Ready(next.map(|batch| batch.map_err(|e| located(e, text))))
+            }
             RowSource::Fixed(batches) => {
                 let next = batches.next();
                 match &next {
-                    Some(batch) => self.progress.add_rows(batch.num_rows()),
-                    None => self.progress.finish(),
+                    Some(batch) => this.progress.add_rows(batch.num_rows()),
+                    None => this.progress.finish(),
                 }
                 Poll::Ready(next.map(Ok))
             }

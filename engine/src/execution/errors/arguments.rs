@@ -162,7 +162,7 @@ mod tests {
             (
                 "concat(Date32, Decimal128(3, 1))",
                 "concat(Utf8View/Utf8, ..)",
-                "(DATE, DECIMAL(3, 1)): write `concat(string, …)`",
+                "(DATE, DECIMAL(3,1)): write `concat(string, …)`",
             ),
             ("to_date(Boolean)", "to_date(Utf8/Int64)", "BOOLEAN: write `to_date(string or number)`"),
             ("now(Int64)", "now(NullAry())", "BIGINT: write `now()`"),

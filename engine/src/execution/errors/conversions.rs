@@ -97,7 +97,7 @@ mod tests {
             ("Cannot cast string 'x' to value of Decimal128(38, 10) type", "cannot convert 'x' to DECIMAL", Some("x")),
             ("can't parse the string value 1,5 to decimal", "cannot convert '1,5' to DECIMAL", Some("1,5")),
             ("Can't cast value 300 to type Int8", "300 does not fit the type TINYINT", Some("300")),
-            ("Casting from Utf8 to List(Int64) not supported", "VARCHAR cannot be converted to ARRAY(BIGINT)", None),
+            ("Casting from Utf8 to List(Int64) not supported", "VARCHAR cannot be converted to BIGINT[]", None),
             ("Unsupported CAST from Boolean to Date32", "BOOLEAN cannot be converted to DATE", None),
             ("Cannot automatically convert Utf8View to Boolean", "VARCHAR cannot be converted to BOOLEAN", None),
         ] {

@@ -155,12 +155,16 @@ fn places_of_columns(message: &str) -> Option<Message> {
 
 /// Names of tables, types and fields.
 fn names(message: &str) -> Option<Message> {
+    if let Some(name) = between(message, "Invalid function '", "'") {
+        let text = format!("there is no function `{name}`");
+        return Some(Message::new(text).about(Subject::Function(name.to_lowercase())));
+    }
     if let Some(table) = message.strip_prefix("Invalid qualifier ") {
         let subject = Subject::Name(table.rsplit('.').next().unwrap_or(table).to_owned());
         return Some(Message::new(format!("FROM has no table `{table}`")).about(subject));
     }
     if let Some(name) = message.strip_prefix("Unsupported SQL type ") {
-        let text = format!("there is no type `{name}`; types are BIGINT, DOUBLE, DECIMAL(15, 2), VARCHAR, DATE, …");
+        let text = format!("there is no type `{name}`; types are BIGINT, DOUBLE, DECIMAL(15,2), VARCHAR, DATE, …");
         return Some(Message::new(text).about(Subject::Name(name.to_lowercase())));
     }
     let (predicate, found) =
@@ -180,9 +184,11 @@ fn unsupported(message: &str) -> Option<Message> {
         return Some(Message::new(format!("`{}` is neither a column nor a field of one", parts.join("."))));
     }
     let dump = DUMPS.iter().filter_map(|dump| message.find(dump)).min()?;
-    let what =
-        message[..dump].rsplit_once(": ").map_or("this part of the statement is not supported", |(what, _)| what);
-    Some(Message::new(what.trim_end_matches('.').to_owned()))
+    let what = match message[..dump].split_once(": ") {
+        Some((what, _)) if !what.starts_with("Unsupported ast node") => what,
+        _ => "this expression is not supported",
+    };
+    Some(Message::new(what.to_owned()))
 }
 
 #[cfg(test)]
@@ -240,7 +246,7 @@ mod tests {
             ),
             (
                 "Cannot infer common argument type for comparison operation Decimal128(15, 2) IS DISTINCT FROM List(Int64)",
-                "`IS DISTINCT FROM` does not accept DECIMAL(15, 2) and ARRAY(BIGINT): CAST one of them",
+                "`IS DISTINCT FROM` does not accept DECIMAL(15,2) and BIGINT[]: CAST one of them",
             ),
             (
                 "Cannot infer common argument type for logical boolean operation Int64 AND Boolean",
@@ -291,10 +297,11 @@ mod tests {
     #[test]
     fn names_and_conditions_are_described() {
         for (message, expected) in [
+            ("Invalid function 'sunm'.\nDid you mean 'sum'?", "there is no function `sunm`"),
             ("Invalid qualifier x", "FROM has no table `x`"),
             (
                 "Unsupported SQL type INTT",
-                "there is no type `INTT`; types are BIGINT, DOUBLE, DECIMAL(15, 2), VARCHAR, DATE, …",
+                "there is no type `INTT`; types are BIGINT, DOUBLE, DECIMAL(15,2), VARCHAR, DATE, …",
             ),
             (
                 "Cannot create filter with non-boolean predicate 'geo.places.nation.n_name' returning Utf8View",
@@ -308,7 +315,10 @@ mod tests {
                 "Unsupported SQL unary operator: x: Identifier(Ident { value: \"agent\", quote_style: None })",
                 "Unsupported SQL unary operator",
             ),
-            ("Ident { value: \"a\" }", "this part of the statement is not supported"),
+            (
+                "Unsupported ast node in sqltorel: Convert { is_try: false, expr: Identifier(Ident { value: \"a\" }) }",
+                "this expression is not supported",
+            ),
             ("anything else", "anything else"),
         ] {
             assert_eq!(said(message), expected);

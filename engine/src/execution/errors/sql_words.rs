@@ -3,7 +3,7 @@
 
 use arrow::datatypes::DataType;
 
-/// Returns the SQL name of a type, such as `DECIMAL(15, 2)`.
+/// Returns the SQL name of a type, such as `DECIMAL(15,2)`.
 pub(crate) fn type_name(data_type: &DataType) -> String {
     in_sql_words(&data_type.to_string())
 }
@@ -56,9 +56,9 @@ fn translated(word: &str, after: &str) -> Option<(String, usize)> {
             false => "TIMESTAMP".to_owned(),
         },
         ("List" | "LargeList" | "ListView" | "LargeListView" | "FixedSizeList", Some(inner)) => {
-            let item = inner.split_once(" x ").map_or(inner, |(_, item)| item);
+            let (size, item) = inner.split_once(" x ").unwrap_or(("", inner));
             let item = item.split(", field: ").next().unwrap_or(item);
-            format!("ARRAY({})", in_sql_words(item.trim_start_matches("non-null ")))
+            format!("{}[{size}]", in_sql_words(item.trim_start_matches("non-null ")))
         }
         ("Dictionary", Some(inner)) => in_sql_words(inner.split_once(", ")?.1),
         (word, Some(inner)) => match simple(word) {
@@ -126,7 +126,7 @@ fn constant(value: &str) -> String {
 fn decimal(inner: &str) -> Option<String> {
     let mut parts = inner.split(',').map(str::trim);
     match (parts.next()?, parts.next()?, parts.next()) {
-        (precision, scale, None) => Some(format!("DECIMAL({precision}, {scale})")),
+        (precision, scale, None) => Some(format!("DECIMAL({precision},{scale})")),
         ("None", _, Some(_)) => Some("NULL".to_owned()),
         (value, _, Some(scale)) => {
             let digits = value.strip_prefix("Some(")?.strip_suffix(')')?;
@@ -175,15 +175,15 @@ mod tests {
             (DataType::UInt8, "TINYINT UNSIGNED"),
             (DataType::Float64, "DOUBLE"),
             (DataType::Date32, "DATE"),
-            (DataType::Decimal128(15, 2), "DECIMAL(15, 2)"),
+            (DataType::Decimal128(15, 2), "DECIMAL(15,2)"),
             (DataType::Timestamp(TimeUnit::Microsecond, None), "TIMESTAMP"),
             (DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())), "TIMESTAMP WITH TIME ZONE"),
             (DataType::Time64(TimeUnit::Nanosecond), "TIME"),
             (DataType::Interval(IntervalUnit::MonthDayNano), "INTERVAL"),
             (DataType::Duration(TimeUnit::Second), "INTERVAL"),
             (DataType::FixedSizeBinary(16), "BYTEA"),
-            (list(DataType::Int32), "ARRAY(INTEGER)"),
-            (list(list(DataType::Utf8)), "ARRAY(ARRAY(VARCHAR))"),
+            (list(DataType::Int32), "INTEGER[]"),
+            (list(list(DataType::Utf8)), "VARCHAR[][]"),
             (DataType::Struct(vec![Field::new("a", DataType::Int64, true)].into()), "STRUCT"),
             (DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)), "VARCHAR"),
         ] {
@@ -195,7 +195,7 @@ mod tests {
     fn messages_name_types_and_constants_as_sql_does() {
         for (message, expected) in [
             ("Cannot infer a type for Utf8View > Int64", "Cannot infer a type for VARCHAR > BIGINT"),
-            ("Decimal128(3, 1) or Decimal128", "DECIMAL(3, 1) or DECIMAL"),
+            ("Decimal128(3, 1) or Decimal128", "DECIMAL(3,1) or DECIMAL"),
             (r#"t.x + Int64(1) = Utf8("it's")"#, "t.x + 1 = 'it''s'"),
             ("Decimal128(Some(-15),3,2) * Decimal128(Some(7),1,0)", "-0.15 * 7"),
             ("Float64(1.5), Boolean(true), Date32(\"2024-01-01\"), Int64(NULL)", "1.5, true, '2024-01-01', NULL"),
@@ -204,7 +204,7 @@ mod tests {
             ("it doesn't fit Int64, isn't it", "it doesn't fit BIGINT, isn't it"),
             ("Int64s, my_Int64, Interval, a List", "Int64s, my_Int64, Interval, a List"),
             ("an open ' of Int64", "an open ' of BIGINT"),
-            ("FixedSizeList(3 x Float32), Interval(MonthDayNano)", "ARRAY(REAL), INTERVAL"),
+            ("FixedSizeList(3 x Float32), Interval(MonthDayNano)", "REAL[3], INTERVAL"),
             ("Größe Utf8 (", "Größe VARCHAR ("),
             ("", ""),
         ] {
