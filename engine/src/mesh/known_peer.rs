@@ -66,7 +66,8 @@ pub(super) struct KnownPeer {
     /// The link to the peer, as this engine last reported it to other peers.
     pub(super) reported_link: Link,
     pub(super) state: NodeState,
-    /// True if the peer answered the last request with a refusal: it does not accept the credentials of this engine.
+    /// True if the peer has refused a request since its last answer: it does not accept the credentials of this engine.
+    /// After some refusals, it may not answer at all for a while.
     refuses: bool,
     pub(super) last_seen: Option<SystemTime>,
     pub(super) error: Option<String>,
@@ -153,20 +154,15 @@ impl KnownPeer {
 
     /// Records that the peer did not answer, or refused to. The log has one line for each change of the state.
     pub(super) fn went_down(&mut self, error: &Error) {
-        let (said, refuses) = (error.chain(), is_refusal(error));
+        let (node, said, refuses) = (self.peer.id(), error.chain(), is_refusal(error));
         match self.state {
-            _ if refuses && !self.refuses => {
-                tracing::warn!(node = %self.peer.id(), error = %said, "node refuses this node")
-            }
-            NodeState::Up | NodeState::Itself => tracing::warn!(node = %self.peer.id(), error = %said, "node is down"),
-            NodeState::Unknown => tracing::info!(node = %self.peer.id(), error = %said, "node does not respond"),
-            NodeState::Down if self.refuses && !refuses => {
-                tracing::info!(node = %self.peer.id(), error = %said, "node does not respond");
-            }
+            _ if refuses && !self.refuses => tracing::warn!(%node, error = %said, "node refuses this node"),
+            NodeState::Up | NodeState::Itself => tracing::warn!(%node, error = %said, "node is down"),
+            NodeState::Unknown => tracing::info!(%node, error = %said, "node does not respond"),
             NodeState::Down => {}
         }
         self.state = NodeState::Down;
-        self.refuses = refuses;
+        self.refuses |= refuses;
         self.error = Some(said);
     }
 

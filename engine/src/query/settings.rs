@@ -6,6 +6,7 @@ use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use portolan_catalog::nearest::nearest;
 use portolan_catalog::{DomainName, MeshSnapshot};
+use portolan_connectors::Subject;
 
 use super::QueryStream;
 use crate::names::RESERVED_CATALOG;
@@ -36,7 +37,8 @@ fn check_catalog(mesh: &MeshSnapshot, catalog: &str) -> Result<()> {
         return Ok(());
     }
     let near = nearest(catalog, mesh.domains.keys().map(DomainName::as_str));
-    Err(Error::new(ErrorKind::NotFound, format!("there is no domain `{catalog}`")).suggesting(near))
+    let error = Error::new(ErrorKind::NotFound, format!("there is no domain `{catalog}`")).suggesting(near);
+    Err(error.about(Some(Subject::Name(catalog.to_owned()))))
 }
 
 /// Returns the columns of `SHOW`.

@@ -118,7 +118,7 @@ fn words(operation: &str) -> Vec<&str> {
 fn numbers_of_columns(message: &str) -> Option<Message> {
     if let Some(columns) = message.strip_prefix("Too many columns! The subquery should only return one column: ") {
         let number = columns.split(", ").count();
-        return Some(Message::new(format!("the subquery must return one column, but returns {number}: {columns}")));
+        return Some(Message::new(format!("a subquery in this place must return one column, and not {number}")));
     }
     if let Some((operation, _)) = message.split_once(" queries have different number of columns") {
         let text = format!("the queries of a {operation} must have the same number of columns");
@@ -130,7 +130,8 @@ fn numbers_of_columns(message: &str) -> Option<Message> {
     if let Some(got) = between(message, "Inconsistent data length across values list: got ", " values in row ") {
         let row: usize = between(message, " values in row ", " but expected ")?.parse().ok()?;
         let expected = message.rsplit_once(" but expected ")?.1;
-        let text = format!("row {} of VALUES: expected {expected} values, as in the first row, got {got}", row + 1);
+        let values = if got == "1" { "value" } else { "values" };
+        let text = format!("row {} of VALUES has {got} {values} instead of {expected}", row + 1);
         return Some(Message::new(text));
     }
     message
@@ -169,10 +170,11 @@ fn names(message: &str) -> Option<Message> {
     }
     let (predicate, found) =
         message.strip_prefix("Cannot create filter with non-boolean predicate '")?.split_once("' returning ")?;
-    let (predicate, found) = (in_sql_words(short(predicate)), in_sql_words(found));
+    let name = short(predicate);
+    let (predicate, found) = (in_sql_words(name), in_sql_words(found));
     let text =
         format!("a condition must be true or false, but `{predicate}` is {found}: compare it, as in `{predicate} = …`");
-    Some(Message::new(text))
+    Some(Message::new(text).about(Subject::Name(name.to_owned())))
 }
 
 /// Parts of statements that DataFusion does not know. Its messages end with a dump of the part.
@@ -266,7 +268,7 @@ mod tests {
         for (message, expected) in [
             (
                 "Too many columns! The subquery should only return one column: t.a, t.b",
-                "the subquery must return one column, but returns 2: t.a, t.b",
+                "a subquery in this place must return one column, and not 2",
             ),
             (
                 "UNION queries have different number of columns",
@@ -274,7 +276,7 @@ mod tests {
             ),
             (
                 "Inconsistent data length across values list: got 1 values in row 1 but expected 2",
-                "row 2 of VALUES: expected 2 values, as in the first row, got 1",
+                "row 2 of VALUES has 1 value instead of 2",
             ),
             ("SELECT * with no tables specified is not valid", "`SELECT *` needs a FROM with a table"),
             (
