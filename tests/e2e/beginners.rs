@@ -284,7 +284,12 @@ async fn messages_about_connections_say_what_to_change() {
         let nobody: &str = "grpc://127.0.0.1:1";
 
         let cases = [
-            (nobody, None, None, "cannot connect: no process listens at this address: start the node, or correct the URL".to_owned()),
+            (
+                nobody,
+                None,
+                None,
+                "cannot connect: no process listens at this address: start the node, or correct the URL".to_owned(),
+            ),
             (
                 plain_with_tls.as_str(),
                 None,
@@ -311,7 +316,8 @@ async fn messages_about_connections_say_what_to_change() {
                 None,
                 Some(&empty),
                 format!(
-                    "{} has no certificate: expected the certificates of trusted authorities in PEM (`BEGIN CERTIFICATE`)",
+                    "{} has no certificate: expected the certificates of trusted authorities in PEM \
+                     (`BEGIN CERTIFICATE`)",
                     empty.display()
                 ),
             ),

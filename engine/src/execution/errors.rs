@@ -59,8 +59,14 @@ pub(crate) fn from_datafusion(error: &DataFusionError) -> Error {
         None => (kind(error), described(error)),
     };
     // Readers and stores name the locations of files.
-    if kind == ErrorKind::SiteUnavailable && names_location(&message.text) {
-        return Error::new(kind, "a file of the node cannot be read").for_owner(message.text);
+    match kind {
+        ErrorKind::SiteUnavailable if names_location(&message.text) => {
+            return Error::new(kind, "a file of the node cannot be read").for_owner(message.text);
+        }
+        ErrorKind::Internal if names_file(&message.text) => {
+            return Error::new(kind, "DataFusion failed: the log of the node has the reason").for_owner(message.text);
+        }
+        _ => {}
     }
     let Message { text, subject, suggestion } = message;
     let error_of_ours = Error::new(kind, text).about(subject).with_suggestion(suggestion);
@@ -68,6 +74,13 @@ pub(crate) fn from_datafusion(error: &DataFusionError) -> Error {
         Some(position) => error_of_ours.at(position),
         None => error_of_ours,
     }
+}
+
+/// True if a text has a URL, or the path of a file from the root. A slash alone may be an operator.
+fn names_file(text: &str) -> bool {
+    let is_path =
+        |word: &str| word.trim_start_matches(['\'', '"', '`', '(']).strip_prefix('/').is_some_and(|p| p.len() > 1);
+    text.contains("://") || text.split_whitespace().any(is_path)
 }
 
 /// Describes an error of Arrow in one line.
@@ -147,7 +160,8 @@ fn kind(error: &DataFusionError) -> ErrorKind {
             | ArrowError::JsonError(_)
             | ArrowError::AvroError(_)
             | ArrowError::IpcError(_)
-            | ArrowError::ParquetError(_) => ErrorKind::SiteUnavailable,
+            | ArrowError::ParquetError(_)
+            | ArrowError::ExternalError(_) => ErrorKind::SiteUnavailable,
             _ => ErrorKind::InvalidQuery,
         },
         DataFusionError::NotImplemented(_) | DataFusionError::Substrait(_) => ErrorKind::Unsupported,
@@ -334,6 +348,13 @@ mod tests {
         let error = from_datafusion(&error.context("reading"));
         assert_eq!(error.kind(), ErrorKind::SiteUnavailable);
         assert!(!error.chain().contains("/srv") && error.owner_chain().contains("/srv/a.parquet"), "{error}");
+        for (said, hidden) in
+            [("no store for s3://lake/a", true), ("cannot open '/srv/a'", true), ("a / b is wrong", false)]
+        {
+            let error = from_datafusion(&DataFusionError::Internal(said.to_owned()));
+            assert_eq!(error.kind(), ErrorKind::Internal);
+            assert!(error.owner_chain().contains(said) && error.chain().contains(said) != hidden, "{error}");
+        }
         let inner = Error::new(ErrorKind::SiteUnavailable, "file a is gone").for_owner("file /srv/a is gone");
         let error = from_datafusion(&into_datafusion(inner).context("reading"));
         assert_eq!((error.chain(), error.owner_chain()), ("file a is gone".into(), "file /srv/a is gone".into()));
