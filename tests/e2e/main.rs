@@ -2,6 +2,7 @@
 
 mod abuse;
 mod authentication;
+mod beginners;
 mod book;
 mod clients;
 mod closed_ports;
