@@ -14,6 +14,7 @@ pub mod printable;
 pub mod received;
 mod schema;
 mod source;
+pub mod sql_type;
 pub mod statistics;
 pub mod yaml;
 

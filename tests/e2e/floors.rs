@@ -18,6 +18,7 @@ const CRATES: [Floors; 7] = [
             "statistics",
             "model",
             "logical_type",
+            "sql_type",
             "schema",
             "odcs",
             "odps",
