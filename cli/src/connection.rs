@@ -24,13 +24,6 @@ pub enum Target {
     Config(PathBuf),
 }
 
-impl Target {
-    /// Returns the target for a node that needs no login.
-    pub fn url(url: impl Into<String>) -> Self {
-        Self::Url { url: url.into(), options: ConnectOptions::default() }
-    }
-}
-
 /// A session on a node. Cheap to clone. Clones share the session.
 #[derive(Clone, Debug)]
 pub enum Connection {

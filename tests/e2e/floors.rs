@@ -127,6 +127,7 @@ const CRATES: [Floors; 7] = [
         order: &[
             "exit",
             "escaping",
+            "terminal",
             "log",
             "units",
             "lexer",
@@ -135,6 +136,7 @@ const CRATES: [Floors; 7] = [
             "place",
             "connection",
             "password",
+            "login",
             "repl",
             "sql",
             "catalog",
