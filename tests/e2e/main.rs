@@ -25,6 +25,7 @@ mod limits;
 mod node_rights;
 mod owners_away;
 mod planning;
+mod prompt;
 mod random;
 mod right_rows;
 mod scenarios;
