@@ -184,7 +184,8 @@ impl PromptCommand {
                     return Err(Error::failed(format!("`\\rows` expects a number above 0, or `all`, got `{n}`")));
                 }
             },
-            ("\\pager", words) | ("\\pset", ["pager", words @ ..]) => Self::Pager(switch("\\pager", words)?),
+            ("\\pager", words) => Self::Pager(switch(name, words)?),
+            ("\\pset", ["pager", words @ ..]) => Self::Pager(switch("\\pager", words)?),
             ("\\timing", words) => Self::Timing(switch(name, words)?),
             ("\\set", []) => Self::Set(None),
             ("\\set", [name, value @ ..]) if !value.is_empty() => {
