@@ -4,6 +4,7 @@
 mod actions;
 pub mod commands;
 mod complete;
+pub mod copy;
 pub mod describe;
 mod editor;
 mod external_editor;

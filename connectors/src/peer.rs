@@ -121,8 +121,8 @@ pub struct ReportedPeer {
     pub url: String,
     /// The key that the peer has proven to the node.
     pub key: OwnerKey,
-    /// The domains that the peer owns, as the node knows it. A node that learns the peer from this report accepts no
-    /// other domain from the peer.
+    /// The domains that the peer owns, as the node knows it. A node that learns the peer accepts only domains that are in
+    /// a report.
     pub domains: BTreeSet<DomainName>,
 }
 

@@ -3,9 +3,13 @@
 mod adapt;
 mod bulk;
 mod change;
+#[cfg(feature = "files")]
+mod files;
 mod fragment;
 mod ingest;
+mod parameter_names;
 mod parameters;
+mod plan_end;
 mod prepared;
 pub(crate) mod settings;
 mod stream;
@@ -23,10 +27,10 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::streaming::StreamingTableExec;
 use futures::StreamExt;
-use portolan_connectors::{FragmentHead, TraceContext, lock};
+use portolan_connectors::{FragmentHead, TraceContext};
 
+use self::plan_end::{CurrentPlan, EndedOperators, KeptPart, PlanEnd};
 use self::prepared::nullable;
-use self::stream::CurrentPlan;
 use crate::exchange::{LiveEdges, Physical};
 use crate::execution::accounts::Account;
 use crate::execution::admission::{Admitted, Slot};
@@ -38,21 +42,22 @@ use crate::execution::stop::Stop;
 use crate::explain::PassRows;
 use crate::functions::WorkMeter;
 use crate::mesh::MeshView;
-use crate::metrics::{Metrics, Work, WorkKind};
-use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames, reads_only_views};
+use crate::metrics::{Work, WorkKind};
+use crate::names::{SessionNames, reads_only_views, set_names};
 use crate::plan::Planned;
 use crate::planner::resolve::ExplainOptions;
 use crate::state::{ActivityGuard, EngineState, QueryContext, RunningMemory, RunningQuery};
 use crate::{Error, ErrorKind, ProgressHandle, Result, Settings, explain, planner};
 
 pub use change::rows_of;
+#[cfg(feature = "files")]
+pub(crate) use files::rows_of_files;
 pub use fragment::EstimatedFragment;
 pub(crate) use fragment::{estimate_fragment, run_fragment};
 pub(crate) use ingest::ingest;
 pub use ingest::{IngestMode, IngestTarget};
-pub use portolan_connectors::ReceivedFragment;
 pub use prepared::{Prepared, StatementKind};
-pub use stream::QueryStream;
+pub use stream::{CancelHandle, QueryStream};
 
 /// One run of a query.
 struct Query {
@@ -206,7 +211,11 @@ impl Query {
             Ok::<_, Error>((self.ready_in_time(plan, state, None).await?, slot))
         };
         let (ready, slot) = started.await.inspect_err(|e| self.not_started(e))?;
-        Ok(self.drive(ready, slot, schema))
+        let kept = match self.is_fragment() && self.context.head.measured {
+            true => KeptPart::Operators,
+            false => KeptPart::Nothing,
+        };
+        Ok(self.drive(ready, slot, schema, kept))
     }
 
     /// Counts a query that did not start. A speculative run that lacked a resource is no failure: the query runs again
@@ -219,19 +228,23 @@ impl Query {
         self.listed.query.work.end(Some(kind));
     }
 
-    fn drive(self, ready: Ready, slot: Slot, schema: SchemaRef) -> QueryStream {
+    /// Drives the plan. The stream has the `kept` part of it when the plan has ended.
+    fn drive(self, ready: Ready, slot: Slot, schema: SchemaRef, kept: KeptPart) -> QueryStream {
         let progress = ProgressHandle::new(ready.edges.counters());
         let (head, engine) = (&self.context.head, self.engine.clone());
         let (query_id, principal, deadline) = (head.query_id.clone(), head.principal.clone(), head.deadline);
-        let measured = !self.is_fragment() || head.measured;
         let first = Arc::new(ready);
         let plan: CurrentPlan = Arc::new(Mutex::new(Some(first.clone())));
+        let operators = EndedOperators::default();
         // This is the only place that sets the progress.
         let _ = self.listed.query.progress.set(progress.clone());
+        let stop = self.listed.query.stop.clone();
         let run = Run {
-            stop: self.listed.query.stop.clone(),
-            guard: Arc::new(SpillCount {
+            stop: stop.clone(),
+            guard: Arc::new(PlanEnd {
+                kept,
                 plan: plan.clone(),
+                operators: operators.clone(),
                 metrics: engine.metrics.clone(),
                 listed: self.listed.clone(),
             }),
@@ -244,7 +257,8 @@ impl Query {
             progress: progress.clone(),
             slot,
         };
-        QueryStream::running(schema, query_id, progress, plan, run.start(&engine.cpu), measured)
+        let rows = QueryStream::running(schema, query_id, progress, plan, operators, run.start(&engine.cpu));
+        rows.bounded(stop, engine.limits.query_memory)
     }
 
     async fn explain(self, plan: &LogicalPlan, options: ExplainOptions) -> Result<Vec<(String, String)>> {
@@ -261,7 +275,7 @@ impl Query {
         if !options.analyze {
             return ready.explained(options, false);
         }
-        let mut stream = self.drive(ready, slot, nullable(plan.schema().as_arrow()));
+        let mut stream = self.drive(ready, slot, nullable(plan.schema().as_arrow()), KeptPart::Plan);
         while let Some(batch) = stream.next().await {
             batch?;
         }
@@ -293,30 +307,6 @@ impl Ready {
     }
 }
 
-/// Counts the bytes that a query has spilled when its plan has ended. It then no longer lists the query, and drops the
-/// plan of a failed one: the reader of the query may notice the failure much later.
-struct SpillCount {
-    plan: CurrentPlan,
-    metrics: Arc<Metrics>,
-    listed: Arc<ActivityGuard>,
-}
-
-impl Drop for SpillCount {
-    fn drop(&mut self) {
-        let ready = match self.listed.query.work.has_failed() {
-            true => lock(&self.plan).take(),
-            false => lock(&self.plan).clone(),
-        };
-        let mut open: Vec<_> = ready.iter().map(|ready| &ready.physical).collect();
-        let mut bytes = 0;
-        while let Some(operator) = open.pop() {
-            bytes += operator.metrics().and_then(|metrics| metrics.spilled_bytes()).unwrap_or(0);
-            open.extend(operator.children());
-        }
-        self.metrics.spilled(bytes);
-    }
-}
-
 fn none<T>() -> HashMap<String, T> {
     HashMap::new()
 }
@@ -332,13 +322,7 @@ fn lists_functions(plan: &dyn ExecutionPlan) -> bool {
 /// takes longer than planning a small query. [`query_memory`] makes the change that needs a builder.
 fn session_state(engine: &EngineState, view: &Arc<MeshView>, names: Option<Arc<SessionNames>>) -> SessionState {
     let mut state = engine.base.clone();
-    if let Some(names) = &names {
-        let catalog = names.catalog.as_deref().unwrap_or(RESERVED_CATALOG);
-        let options = &mut state.config_mut().options_mut().catalog;
-        options.default_catalog = catalog.to_owned();
-        options.default_schema = SEARCH_SCHEMA.to_owned();
-    }
-    state.register_catalog_list(Arc::new(MeshCatalogs::new(view.clone(), names)));
+    set_names(&mut state, view, names);
     // This sets the time of `now()`, at every place in the query.
     state.mark_start_execution();
     state

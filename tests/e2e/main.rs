@@ -22,6 +22,7 @@ mod library;
 mod lies;
 mod lifecycle;
 mod limits;
+mod local_files;
 mod node_rights;
 mod owners_away;
 mod planning;

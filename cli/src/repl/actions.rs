@@ -10,7 +10,7 @@ use super::commands::{self, PromptCommand, RowLimit};
 use super::describe::{self, Description};
 use super::script::{At, read_file};
 use super::shell::{Next, Results, Shell, Statement};
-use super::{pager, plan};
+use super::{copy, pager, plan};
 use crate::connection::{Connection, Target};
 use crate::login::LoginArgs;
 use crate::output::{Format, Output, print};
@@ -48,6 +48,7 @@ impl Shell {
                 let value = value.trim_matches('\'').replace('\'', "''");
                 self.list(format!("SET {name} = '{value}'")).await
             }
+            PromptCommand::Copy(arguments) => self.copy(&arguments).await,
             PromptCommand::Output(file) => self.redirect(file.as_deref()),
             PromptCommand::Connect(to) => self.connect(to).await,
             PromptCommand::ConnectionInfo => print(&self.connection_info()),
@@ -125,6 +126,16 @@ impl Shell {
 
     async fn list(&mut self, sql: String) -> Result<()> {
         self.run_metadata(Description { sql, ..Description::default() }).await
+    }
+
+    async fn copy(&mut self, arguments: &str) -> Result<()> {
+        let started = Instant::now();
+        let uploads = Some(self.connection.uploads());
+        let copied = self.wait(uploads, started, copy::copy(&self.connection, arguments)).await??;
+        // The command may have made a table.
+        self.changed = true;
+        let time = if self.options.timing { format!(" ({})", show_time(started.elapsed())) } else { String::new() };
+        self.say(&format!("{copied}{time}\n"))
     }
 
     async fn show_plan(&mut self, sql: Option<String>) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::render::Expanded;
 
 /// Every command and its description.
 pub const COMMANDS: &[(&str, &str)] = &[
-    ("\\d", "[NAME]  list ports and the session's tables, or show a domain, a product, a port or a table"),
+    ("\\d", "[NAME]  list ports and the session's tables and views, or show a domain, a product, a port or a table"),
     ("\\dt", "[PATTERN]  list the ports and tables whose name fits a pattern, such as `line*`"),
     ("\\df", "[PATTERN]  list the functions, or those whose name fits a pattern, such as `date*`"),
     ("\\dn", "list the domains and the nodes that serve them"),
@@ -23,6 +23,10 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("\\gx", "[FILE]  the same, with each row as a block"),
     ("\\watch", "[SECONDS [TIMES]]  run the statement again and again (default: every 2 seconds) until Ctrl-C"),
     ("\\o", "[FILE]  write results to a file, in the format of its ending. Without FILE, to the screen again"),
+    (
+        "\\copy",
+        "TABLE from 'FILE' | TABLE|(QUERY) to 'FILE'  read a file of this machine into a table, or write rows to one",
+    ),
     ("\\i", "FILE  run the statements and commands in a file"),
     ("\\e", "edit the statement, or the last one, with $VISUAL or $EDITOR"),
     ("\\x", "[on|off|auto]  show each row as a block. auto: if the rows do not fit the terminal"),
@@ -108,6 +112,8 @@ pub enum PromptCommand {
     },
     /// Write results to a file. Without a file, to where they went at first.
     Output(Option<PathBuf>),
+    /// Copy rows between a file of this machine and the node, with these arguments.
+    Copy(String),
     /// Run a file.
     Include(PathBuf),
     /// Edit the statement before the command, or else the last one.
@@ -166,6 +172,7 @@ impl PromptCommand {
             ("\\g" | "\\gx", _) => Self::Go { expanded: name == "\\gx", file: optional_file(name, rest)? },
             ("\\watch", [] | [_] | [_, _]) => watch(&words)?,
             ("\\o", _) => Self::Output(optional_file(name, rest)?),
+            ("\\copy", _) => Self::Copy(rest.to_owned()),
             ("\\i", [_, ..]) => match optional_file(name, rest)? {
                 Some(file) => Self::Include(file),
                 None => return Err(refusal(name)),

@@ -37,13 +37,14 @@ pub fn list_nodes() -> String {
     "SELECT url, here, state, last_seen, domains, refused, error FROM mesh.nodes ORDER BY url".into()
 }
 
-/// Returns the query for every port, and for every table of the session, or for those whose name fits a pattern.
+/// Returns the query for every port, and for every table and view of the session, or for those whose name fits a pattern.
 pub fn list_ports(pattern: Option<&str>) -> String {
     let fits = |name: &str| pattern.map_or_else(|| "true".into(), |pattern| like(name, pattern));
     format!(
         "SELECT domain, product, port, description FROM mesh.ports WHERE {} UNION ALL \
-         SELECT table_catalog, table_schema, table_name, 'a table of this session' FROM information_schema.tables \
-         WHERE table_catalog = 'portolan' AND table_schema = 'session' AND {} ORDER BY domain, product, port",
+         SELECT table_catalog, table_schema, table_name, \
+         CASE table_type WHEN 'VIEW' THEN 'a view of this session' ELSE 'a table of this session' END \
+         FROM information_schema.tables WHERE table_catalog = 'portolan' AND table_schema = 'session' AND {} ORDER BY domain, product, port",
         fits("port"),
         fits("table_name")
     )

@@ -239,20 +239,23 @@ impl Shell {
         if self.options.is_interactive { print(text) } else { Ok(()) }
     }
 
-    /// Waits for a step of a statement. At the prompt, the progress line shows how far it is, and Ctrl-C interrupts it.
+    /// Waits for a step of a statement. At the prompt, the progress line shows how far it is, and Ctrl-C interrupts it. A
+    /// script shows the progress of uploads.
     pub(super) async fn wait<T>(
         &self,
         control: Option<Control>,
         started: Instant,
         step: impl Future<Output = T>,
     ) -> Result<T> {
-        if !self.options.is_interactive {
-            return Ok(step.await);
-        }
-        let line = ProgressLine::start(control, started);
-        let outcome = tokio::select! {
-            outcome = step => Ok(outcome),
-            _ = tokio::signal::ctrl_c() => Err(Error::interrupted()),
+        let shows = self.options.is_interactive || matches!(control, Some(Control::Upload(_)));
+        let line = shows.then(|| ProgressLine::start(control, started));
+        let outcome = if self.options.is_interactive {
+            tokio::select! {
+                outcome = step => Ok(outcome),
+                _ = tokio::signal::ctrl_c() => Err(Error::interrupted()),
+            }
+        } else {
+            Ok(step.await)
         };
         // The line must be gone before anything else is shown.
         drop(line);

@@ -66,7 +66,10 @@ impl Shell {
 
     async fn run_job(&mut self, job: Job<'_>) -> Result<()> {
         let started = Instant::now();
-        let running = self.wait(None, started, self.connection.start(job.sql)).await?.map_err(|e| job.failed(&e))?;
+        let has_uploads = self.options.is_interactive || self.connection.has_uploads(job.sql);
+        let uploads = has_uploads.then(|| self.connection.uploads());
+        let running = self.wait(uploads, started, self.connection.start(job.sql)).await?;
+        let running = running.map_err(|e| job.failed(&e))?;
         if running.schema.fields().is_empty() {
             // The statement may have changed the tables, or the default catalog and schema.
             self.changed = true;

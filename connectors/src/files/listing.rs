@@ -80,16 +80,15 @@ async fn found(
     }
     let mut files = Vec::new();
     let mut listed = match location.local_files() {
-        Some((local, base)) => local::list(location, local, base),
+        Some((local, base)) => local::list(location, local, base, format),
         None => store.list(Some(&location.base)).map_err(ListingError::Store).boxed(),
     };
     while let Some(file) = listed.try_next().await? {
         let Some(below) = location.below_base(&file.location) else { continue };
-        let is_of_log = below.split_once('/').is_some_and(|(folder, _)| folder == DELTA_LOG);
-        if is_of_log && !matches!(location.selection, Selection::Glob(_)) {
+        if is_of_delta_log(below, location) {
             return Err(ListingError::DeltaTable);
         }
-        if is_wanted(below, location, format) && location.chooses(&file.location) && !is_marker(&file, format) {
+        if is_wanted(below, location, format) && !is_marker(&file, format) {
             files.push(file);
             if files.len() > max_files {
                 return Err(ListingError::TooMany(max_files));
@@ -103,9 +102,18 @@ async fn found(
     Ok(files)
 }
 
-/// True if the file at this path below the base has data. The file is not hidden, and its extension belongs to the
-/// format unless a glob selects the extension.
+/// True if the file at this path below the base shows that the folder is a Delta table.
+fn is_of_delta_log(below: &str, location: &Location) -> bool {
+    let is_of_log = below.split_once('/').is_some_and(|(folder, _)| folder == DELTA_LOG);
+    is_of_log && !matches!(location.selection, Selection::Glob(_))
+}
+
+/// True if the file at this path below the base has data. The location chooses the file, the file is not hidden, and
+/// its extension belongs to the format unless a glob selects the extension.
 fn is_wanted(below: &str, location: &Location, format: FileFormat) -> bool {
+    if !location.chooses(below) {
+        return false;
+    }
     let extension_is_chosen = match &location.selection {
         // A glob may select hidden names or an extension explicitly.
         Selection::Glob(pattern) if has_hidden_segment(pattern) => return true,

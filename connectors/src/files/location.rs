@@ -177,11 +177,11 @@ impl Location {
         &self.text
     }
 
-    /// True if the glob matches `path`, which is below the base. Without a glob, every path matches.
-    pub(super) fn chooses(&self, path: &Path) -> bool {
+    /// True if the glob matches this path below the base. Without a glob, every path matches.
+    pub(super) fn chooses(&self, below: &str) -> bool {
         let Selection::Glob(pattern) = &self.selection else { return true };
         let options = MatchOptions { require_literal_separator: true, ..MatchOptions::new() };
-        self.below_base(path).is_some_and(|rest| pattern.matches_with(rest, options))
+        pattern.matches_with(below, options)
     }
 
     /// True if the glob may match files in a folder, which has this path below the base. Without a glob, every folder

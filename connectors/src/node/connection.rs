@@ -9,17 +9,19 @@ use arrow_flight::{Action, FlightData, FlightDescriptor, FlightInfo, HandshakeRe
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
+use futures::TryFutureExt;
 use prost::Message;
 use tokio::sync::Mutex;
 use tokio::time::timeout_at;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 
 use super::endpoint::endpoint_url;
 use super::options::{NodeCredentials, NodeOptions, is_exposed};
 use super::protocol::{
-    ACTION_HELLO, FragmentTicket, MAX_MESSAGE_BYTES, NodeHello, QUERY_ID_KEY, TRACEPARENT_KEY, TRACESTATE_KEY,
+    ACTION_CATALOG, ACTION_HELLO, FragmentTicket, MAX_MESSAGE_BYTES, NodeHello, QUERY_ID_KEY, TRACEPARENT_KEY,
+    TRACESTATE_KEY,
 };
 use super::reported;
 use super::status::{from_status, to_status};
@@ -46,8 +48,8 @@ pub(super) struct Connection {
     signer: Signer,
     /// True if the node must not be at an address of the local machine, its link or its cloud.
     must_be_elsewhere: bool,
-    /// The size of the largest answer to an action, in bytes.
-    max_action_bytes: usize,
+    /// The size of the largest catalog that is accepted, in bytes, if it is not that of every message.
+    max_catalog_bytes: Option<usize>,
     state: Mutex<State>,
     /// True if the node accepts fragments from the local node, as it reported in the last handshake. `None` if it has
     /// not reported this.
@@ -134,7 +136,7 @@ impl Connection {
                 audience: options.audience.clone().unwrap_or_else(|| url.to_owned()),
             },
             must_be_elsewhere: options.must_be_elsewhere,
-            max_action_bytes: options.max_catalog_bytes.unwrap_or(MAX_MESSAGE_BYTES),
+            max_catalog_bytes: options.max_catalog_bytes,
             state: Mutex::new(State::Unopened),
             takes_fragments: SyncMutex::default(),
         })
@@ -186,10 +188,14 @@ impl Connection {
         signed.and_then(|identity| FragmentTicket::bytes(fragment, identity)).map_err(|e| to_status(&e))
     }
 
-    /// Runs a `DoAction` that returns one result.
-    pub(super) async fn do_action(&self, kind: &str, body: Bytes, until: Until) -> Result<Bytes> {
-        self.call(until, |_, authorization| action(self.action_client(), authorization, kind.to_owned(), body.clone()))
-            .await
+    /// Requests the catalog of the node.
+    pub(super) async fn catalog(&self, request: Bytes, until: Until) -> Result<Bytes> {
+        self.call(until, |_, authorization| {
+            let (client, most) = (self.action_client(), self.max_catalog_bytes);
+            let answer = action(client, authorization, ACTION_CATALOG.to_owned(), request.clone());
+            answer.map_err(move |status| about_size(status, most))
+        })
+        .await
     }
 
     /// Opens the connection if needed, and makes the call. If the node rejects the session, opens the connection again,
@@ -311,7 +317,7 @@ impl Connection {
     }
 
     fn action_client(&self) -> FlightServiceClient<Channel> {
-        self.client().max_decoding_message_size(self.max_action_bytes)
+        self.client().max_decoding_message_size(self.max_catalog_bytes.unwrap_or(MAX_MESSAGE_BYTES))
     }
 
     /// Returns the headers that go with a fragment: the query's id and the trace.
@@ -332,6 +338,20 @@ impl Connection {
 
     fn error(&self, kind: ErrorKind, what: &str) -> Error {
         Error::new(kind, format!("node {}: {what}", self.site))
+    }
+}
+
+/// Explains the status of a catalog that the decoder of this client has refused, because it has more than `most` bytes.
+/// Returns the status of any other failure unchanged.
+fn about_size(status: Status, most: Option<usize>) -> Status {
+    let is_refused = status.code() == Code::OutOfRange && status.message().contains("decoded message length");
+    match most.filter(|_| is_refused) {
+        Some(most) => Status::out_of_range(format!(
+            "expected a catalog of at most {most} bytes from a node that another node reports: to accept a larger one, \
+             list the node in `peers` of the local node: {}",
+            status.message()
+        )),
+        None => status,
     }
 }
 
@@ -359,4 +379,27 @@ async fn action(
     let mut answers = client.do_action(request).await?.into_inner();
     let answer = answers.message().await?;
     answer.map(|a| a.body).ok_or_else(|| Status::internal("the action was answered without a result"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_catalog_that_this_client_has_refused_is_too_large() {
+        let refused = || Status::out_of_range("Error, decoded message length too large: found 300 bytes");
+        let explained = about_size(refused(), Some(256));
+        let error = from_status(&explained, &SiteId::new("grpc://geo:1"));
+        assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
+        let expected = "node grpc://geo:1: expected a catalog of at most 256 bytes";
+        assert!(error.context().starts_with(expected) && error.context().ends_with("found 300 bytes"), "{error}");
+        let others = [
+            (refused(), None),
+            (to_status(&Error::new(ErrorKind::ResourceExhausted, "too many sessions")), Some(256)),
+            (Status::out_of_range("Error, encoded message length too large"), Some(256)),
+        ];
+        for (status, most) in others {
+            assert_eq!(about_size(status.clone(), most).message(), status.message());
+        }
+    }
 }

@@ -12,7 +12,6 @@ use uuid::Uuid;
 
 use super::connection::{Connection, Until};
 use super::options::NodeOptions;
-use super::protocol::ACTION_CATALOG;
 use super::receive::fragment_stream;
 use super::reported;
 use super::signed_catalog::{CatalogRequest, SignedCatalog};
@@ -108,15 +107,7 @@ impl Peer for NodeSite {
         let request = CatalogRequest { known: known.map(str::to_owned), proof, nonce: nonce.clone() };
         let body = Bytes::from(request.encode_to_vec());
         let connection = self.connection.clone();
-        let answer =
-            self.on_io(async move { connection.do_action(ACTION_CATALOG, body, Until::small_answer()).await }).await;
-        let answer = answer.map_err(|e| match (e.kind(), self.options.max_catalog_bytes) {
-            (ErrorKind::ResourceExhausted, Some(most)) => e.within(format!(
-                "expected a catalog of at most {most} bytes from a node that another node reports: if its catalog is \
-                 larger, list the node in `peers` of the local node"
-            )),
-            _ => e,
-        })?;
+        let answer = self.on_io(async move { connection.catalog(body, Until::small_answer()).await }).await?;
         let signed = SignedCatalog::decode(answer)
             .map_err(|e| self.error(ErrorKind::SiteUnavailable, "its catalog is malformed").with_source(e))?;
         let (key, content) = signed.verify(&nonce).map_err(|e| e.within(format!("node {}", self.id)))?;

@@ -93,9 +93,10 @@ fn same(a: &LogicalPlan, b: &LogicalPlan) -> bool {
     a == b && a.schema().logically_equivalent_names_and_types(b.schema())
 }
 
-/// Returns the plan in the form that the encoding keeps. Calls lose the bounds of this run. The optimizer's limit on a scan is a hint that does not
-/// travel, unlike the operator that it comes from. A limit that skips 0 rows is decoded as one that skips nothing, and
-/// a limit without an end as one with the largest number.
+/// Returns the plan in the form that the encoding keeps. Calls lose the bounds of the analysis, and get those of the
+/// receiver's analysis. The optimizer's limit on a scan is a hint that does not travel, unlike the operator that it
+/// comes from. A limit that skips 0 rows is decoded as one that skips nothing, and a limit without an end as one with
+/// the largest number.
 fn as_encoded(plan: &LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
     let plan = plain_calls(plan.clone())?.transform_up_with_subqueries(|node| match node {
         LogicalPlan::TableScan(mut scan) if scan.fetch.is_some() || !scan.statistics_requests.is_empty() => {

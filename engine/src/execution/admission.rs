@@ -1,6 +1,6 @@
 //! Admission: a number of queries run at once, a number of queries wait, and the rest are refused. Each principal has a
 //! fair share of the slots and of the queue. If the pressure on the memory of the host is high, one query runs at a
-//! time, and so do the fragments of one query.
+//! time, and so do some fragments of one query.
 
 mod queue;
 

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue, TableReference, plan_err};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use sqlparser::ast::{FunctionArg, FunctionArgExpr, TableFactor, TableFunctionArgs};
 
 use super::bound_calls;
@@ -67,13 +69,15 @@ fn planned(
     let series = matches!(function, "generate_series" | "range");
     let microseconds = series && has_microseconds(&arguments, &schema);
     // The function refuses another number of timestamps.
-    if series && arguments.len() == 3 && in_nanoseconds(&mut arguments, &schema) {
-        fault = Some("expected timestamps from 1678 to 2261");
-    }
+    let converted = if series && arguments.len() == 3 { in_nanoseconds(&mut arguments, &schema) } else { vec![] };
     let source = context.context_provider().get_table_function_source(function, arguments);
-    let source = source.map_err(|e| match fault {
-        Some(fault) => e.context(format!("`{function}` in a FROM: {fault}")),
-        None => e,
+    let source = source.map_err(|e| {
+        let is_far = converted.into_iter().any(|timestamp| is_beyond_nanoseconds(timestamp, &schema));
+        let fault = if is_far { Some("expected timestamps from 1678 to 2261") } else { fault };
+        match fault {
+            Some(fault) => e.context(format!("`{function}` in a FROM: {fault}")),
+            None => e,
+        }
     })?;
     let plan = LogicalPlanBuilder::scan(table, source, None)?.build()?;
     if microseconds { in_microseconds(plan) } else { Ok(plan) }
@@ -92,18 +96,27 @@ fn has_microseconds(arguments: &[Expr], schema: &DFSchema) -> bool {
     })
 }
 
-/// Converts timestamps of other units to nanoseconds. True if there are any.
-fn in_nanoseconds(arguments: &mut [Expr], schema: &DFSchema) -> bool {
-    let mut found = false;
+/// Converts timestamps of other units to nanoseconds, and returns them as they were.
+fn in_nanoseconds(arguments: &mut [Expr], schema: &DFSchema) -> Vec<Expr> {
+    let mut converted = vec![];
     for argument in arguments {
         if let Ok(DataType::Timestamp(unit, zone)) = argument.get_type(schema)
             && unit != TimeUnit::Nanosecond
         {
+            converted.push(argument.clone());
             *argument = cast(std::mem::take(argument), DataType::Timestamp(TimeUnit::Nanosecond, zone));
-            found = true;
         }
     }
-    found
+    converted
+}
+
+/// True if nanoseconds do not hold the value of a timestamp. The error of DataFusion does not always show that.
+fn is_beyond_nanoseconds(timestamp: Expr, schema: &DFSchema) -> bool {
+    let simplifier = ExprSimplifier::new(SimplifyContext::default());
+    let value = simplifier.coerce(timestamp, schema).and_then(|timestamp| simplifier.simplify(timestamp));
+    let Ok(Expr::Literal(value, _)) = value else { return false };
+    let DataType::Timestamp(_, zone) = value.data_type() else { return false };
+    value.cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, zone)).is_err()
 }
 
 /// Converts a column of nanoseconds to microseconds, under its name.

@@ -430,12 +430,17 @@ async fn series_of_timestamps_are_tables() {
                WHERE d.value >= TIMESTAMP '2020-12-01'";
     let rows = run(&engine, sql).await.unwrap();
     assert_eq!(array_value_to_string(rows[0].column(0), 0).unwrap(), "31");
-    let far = "SELECT * FROM generate_series(TIMESTAMP '2020-01-01', TIMESTAMP '9999-12-31', INTERVAL '1 year')";
-    let error = run(&engine, far).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{error}");
-    assert!(error.context().contains("1678 to 2261"), "{error}");
-    let error = run(&engine, "SELECT * FROM range(TIMESTAMP '2020-01-01', TIMESTAMP '2020-01-02')").await.unwrap_err();
-    assert!(error.context().contains("3 arguments") && !error.context().contains("1678"), "{error}");
+    for (from, to) in [("2020-01-01", "9999-12-31"), ("0001-01-01", "2020-01-01")] {
+        let far = format!("SELECT * FROM generate_series(TIMESTAMP '{from}', TIMESTAMP '{to}', INTERVAL '1 year')");
+        let error = run(&engine, &far).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{error}");
+        assert!(error.context().contains("1678 to 2261"), "{error}");
+    }
+    for (step, expected) in [("", "3 arguments"), (", INTERVAL '0 days'", "cannot be zero"), (", 5", "an interval")] {
+        let series = format!("SELECT * FROM range(TIMESTAMP '2020-01-01', TIMESTAMP '2020-01-02'{step})");
+        let error = run(&engine, &series).await.unwrap_err();
+        assert!(error.context().contains(expected) && !error.context().contains("1678"), "{error}");
+    }
 }
 
 /// DataFusion evaluates the arguments of table functions while it plans.

@@ -2,7 +2,7 @@
 //! domain belongs to its owner's key. Several peers with this key are replicas.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use portolan_catalog::{DomainCatalog, DomainName, NodeState};
@@ -10,6 +10,7 @@ use portolan_connectors::OwnerKey;
 
 use super::MeshState;
 use super::known_peer::KnownPeer;
+use super::learned::Report;
 
 /// The bytes whose transfer time decides which replica is the nearest.
 const COMPARED_BYTES: f64 = (1_u64 << 20) as f64;
@@ -57,10 +58,10 @@ impl MeshState {
     pub(super) fn claims(&self) -> Claims<'_> {
         let mut claims = Claims::default();
         for (&index, peer) in &self.peers {
-            let distrust = self.distrust(index, peer);
+            let (distrust, reports) = (self.distrust(index, peer), self.reports(peer));
             for catalog in &peer.claims {
                 let domain = &catalog.domain;
-                match distrust.clone().map_or_else(|| self.decide(peer, domain), Err) {
+                match distrust.clone().map_or_else(|| self.decide(peer, &reports, domain), Err) {
                     Ok(key) => {
                         claims.accepted.entry(domain).or_default().push(Claim { index, peer, key, catalog });
                     }
@@ -81,7 +82,8 @@ impl MeshState {
         let Some(Ok(key)) = &peer.owner else { return };
         let claimed = peer.claims.iter().map(|catalog| &catalog.domain);
         let others = claimed.filter(|domain| !self.local.contains_key(*domain));
-        let accepted: Vec<_> = others.filter(|domain| self.decide(peer, domain).is_ok()).cloned().collect();
+        let reports = self.reports(peer);
+        let accepted: Vec<_> = others.filter(|domain| self.decide(peer, &reports, domain).is_ok()).cloned().collect();
         let (key, is_learned) = (key.clone(), peer.learned.is_some());
         for domain in accepted {
             self.owners.learn(&domain, &key, is_learned);
@@ -101,8 +103,13 @@ impl MeshState {
         }
     }
 
-    /// Returns the key by which a peer owns a domain, or the reason why it does not.
-    fn decide<'a>(&self, peer: &'a KnownPeer, domain: &DomainName) -> Result<&'a OwnerKey, String> {
+    /// Returns the key by which a peer owns a domain, or the reason why it does not. `reports` are those of the peer.
+    fn decide<'a>(
+        &self,
+        peer: &'a KnownPeer,
+        reports: &[Report<'_>],
+        domain: &DomainName,
+    ) -> Result<&'a OwnerKey, String> {
         let key = match &peer.owner {
             Some(Ok(key)) => Ok(key),
             Some(Err(reason)) => Err(reason.clone()),
@@ -116,24 +123,48 @@ impl MeshState {
                 Err(reason) => Err(format!("this node owns the domain, and the peer proves no key: {reason}")),
             };
         }
-        if peer.learned.as_ref().is_some_and(|learned| !learned.may_own(domain)) {
-            let reason = "the node that reports this peer does not report it as the owner of this domain";
-            return Err(format!("{reason}: if it is, list it in `peers` of the local node"));
-        }
-        match &peer.allowed {
-            Some(allowed) if !allowed.contains(domain) => {
-                let node = if peer.learned.is_some() { "the node that reports this peer" } else { "this peer" };
-                return Err(format!("the config does not name it in `domains` of {node}"));
-            }
-            None if self.is_given(domain) => {
-                return Err("the config gives the domain to other peers, in their `domains`".to_owned());
-            }
-            _ => {}
+        let refusal = match &peer.learned {
+            None => self.not_permitted(peer.allowed.as_ref(), domain, "this peer"),
+            Some(_) => self.not_reported(reports, domain),
+        };
+        if let Some(reason) = refusal {
+            return Err(reason);
         }
         let key = key?;
         match self.owners.refusal(domain, key, peer.learned.is_some()) {
             Some(reason) => Err(reason),
             None => Ok(key),
+        }
+    }
+
+    /// Returns why no report makes a learned peer the owner of the domain. `None` if one of the reports does.
+    fn not_reported(&self, reports: &[Report<'_>], domain: &DomainName) -> Option<String> {
+        let reports = reports.iter().filter(|report| report.domains.contains(domain));
+        let mut refusals =
+            reports.map(|report| self.not_permitted(report.permitted, domain, "the node that reports this peer"));
+        let Some(first) = refusals.next() else {
+            let reason = "the node that reports this peer does not report it as the owner of this domain";
+            return Some(format!("{reason}: if it is, list it in `peers` of the local node"));
+        };
+        first.filter(|_| refusals.all(|refusal| refusal.is_some()))
+    }
+
+    /// Returns why the config does not permit a peer with these `domains` to own the domain. `None` if it does. `node`
+    /// is the peer in words.
+    fn not_permitted(
+        &self,
+        permitted: Option<&BTreeSet<DomainName>>,
+        domain: &DomainName,
+        node: &str,
+    ) -> Option<String> {
+        match permitted {
+            Some(permitted) if !permitted.contains(domain) => {
+                Some(format!("the config does not name it in `domains` of {node}"))
+            }
+            None if self.is_given(domain) => {
+                Some("the config gives the domain to other peers, in their `domains`".to_owned())
+            }
+            _ => None,
         }
     }
 

@@ -1,12 +1,11 @@
 //! The peers that this node learns from the reports of its peers, if the config permits it. A learned peer owns only
-//! domains for which it is reported, and these by the same rules as a peer in the config. It is removed when its
-//! reporter no longer reports it.
+//! domains for which it is reported, by its reporter or another one, and these by the same rules as a peer in the
+//! config. It is removed when its reporter no longer reports it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use portolan_catalog::received::MAX_DOMAINS;
-use portolan_catalog::{DomainName, NodeState, printable};
+use portolan_catalog::{DomainName, MAX_DOMAINS, NodeState, printable};
 use portolan_connectors::{OwnerKey, Peer, ReportedPeer};
 
 use super::known_peer::KnownPeer;
@@ -14,7 +13,7 @@ use super::reported::MAX_REPORTED;
 use super::{Mesh, MeshState, PeerOptions};
 use crate::{Error, ErrorKind, Result};
 
-/// The largest number of learned peers.
+/// The largest number of learned peers. Those of one reporter are at most [`MAX_REPORTED`], also if its reports differ.
 const MAX_LEARNED: usize = 256;
 /// The longest URL, key and domain in a report, in bytes.
 const MAX_TEXT_BYTES: usize = 512;
@@ -27,18 +26,22 @@ const REQUESTS_WITHOUT_REPORT: u32 = 3;
 pub(super) struct Learned {
     /// The number of the peer that reports it.
     pub(super) reporter: usize,
-    /// The last report. The peer must prove its key, and owns none but its domains.
+    /// The last report. The peer must prove its key.
     report: ReportedPeer,
     /// The number of requests since the last report.
     requests: u32,
 }
 
-impl Learned {
-    /// True if the peer is reported as the owner of the domain.
-    pub(super) fn may_own(&self, domain: &DomainName) -> bool {
-        self.report.domains.contains(domain)
-    }
+/// A report about a learned peer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Report<'a> {
+    /// The domains of which the peer is reported as the owner.
+    pub(super) domains: &'a BTreeSet<DomainName>,
+    /// The domains that the reporter and its peers may own, if the config names them.
+    pub(super) permitted: Option<&'a BTreeSet<DomainName>>,
+}
 
+impl Learned {
     /// Returns why the catalog of the peer does not count. `None` if the peer has proven the reported key.
     pub(super) fn distrust(&self, proven: &Result<OwnerKey, String>) -> Option<String> {
         let reported = &self.report.key;
@@ -77,19 +80,23 @@ pub(super) fn accepted(sent: Vec<ReportedPeer>, faults: &mut Vec<String>) -> Vec
     accepted
 }
 
-fn too_many() -> Error {
-    Error::new(ErrorKind::ResourceExhausted, format!("a node learns at most {MAX_LEARNED} peers"))
+fn too_many(bound: &str) -> Error {
+    Error::new(ErrorKind::ResourceExhausted, format!("a node learns at most {bound}"))
 }
 
 impl Mesh {
     /// Learns the peers that the peer with this number reports, if the config permits it.
     pub(super) fn learn_peers(&self, reporter: usize) {
         let Some((peer, new)) = self.with_state(|state| state.unknown_peers(reporter)) else { return };
-        let mut free = self.with_state(MeshState::free_places);
+        let mut urls = BTreeSet::new();
         // A connection reads files, so the state is not locked. A peer above the largest number gets none.
         let connect = |reported: ReportedPeer| {
-            let peer = if free == 0 { Err(too_many()) } else { peer.reported_peer(&reported.url) };
-            free -= usize::from(peer.is_ok());
+            urls.insert(reported.url.clone());
+            let room = self.with_state(|state| state.check_room(reporter, &urls));
+            let peer = room.and_then(|()| peer.reported_peer(&reported.url));
+            if peer.is_err() {
+                urls.remove(&reported.url);
+            }
             (peer, reported)
         };
         let found = new.into_iter().map(connect).collect();
@@ -123,20 +130,29 @@ impl MeshState {
         self.owners.own() == Some(&reported.key) || self.peers.values().any(is_known)
     }
 
-    /// Returns the number of peers that this node can learn in addition.
-    fn free_places(&self) -> usize {
-        MAX_LEARNED.saturating_sub(self.peers.values().filter(|known| known.learned.is_some()).count())
+    /// Checks that the reporter can add learned peers at these URLs. They replace those that are at the URLs.
+    fn check_room(&self, reporter: usize, urls: &BTreeSet<String>) -> Result<()> {
+        let others = self.peers.values().filter(|known| !urls.contains(known.peer.id().as_str()));
+        let reporters: Vec<usize> = others.filter_map(|known| Some(known.learned.as_ref()?.reporter)).collect();
+        let of_reporter = reporters.iter().filter(|other| **other == reporter).count();
+        if of_reporter + urls.len() > MAX_REPORTED {
+            return Err(too_many(&format!("{MAX_REPORTED} peers from one peer")));
+        }
+        if reporters.len() + urls.len() > MAX_LEARNED {
+            return Err(too_many(&format!("{MAX_LEARNED} peers")));
+        }
+        Ok(())
     }
 
     /// Adds the peers that the reporter reports, and returns their numbers.
     fn add_learned(&mut self, reporter: usize, found: Vec<(Result<Arc<dyn Peer>>, ReportedPeer)>) -> Vec<usize> {
         let Some(domains) = self.peers.get(&reporter).map(|known| known.allowed.clone()) else { return vec![] };
-        let mut free = self.free_places();
         let (mut learned, mut unused) = (vec![], vec![]);
         for (peer, reported) in found {
             let shown = printable(&reported.url).into_owned();
             // Another reporter may have used the places in the meantime.
-            match peer.and_then(|peer| if free == 0 { Err(too_many()) } else { Ok(peer) }) {
+            let room = self.check_room(reporter, &BTreeSet::from([reported.url.clone()]));
+            match peer.and_then(|peer| room.map(|()| peer)) {
                 // Another peer has reported it in the meantime.
                 _ if self.knows(&reported) => {}
                 Err(error) => unused.push(format!("reported peer `{shown}`: {}", printable(&error.chain()))),
@@ -148,7 +164,6 @@ impl MeshState {
                     let origin = Learned { reporter, report: reported, requests: 0 };
                     let known = KnownPeer { learned: Some(origin), ..KnownPeer::new(peer, options) };
                     learned.push(self.add_peer(known));
-                    free -= 1;
                 }
             }
         }
@@ -178,6 +193,19 @@ impl MeshState {
                 self.peers.remove(&index);
             }
         }
+    }
+
+    /// Returns the reports about a learned peer: that from which it is known, and those of any reporter with the same
+    /// URL and key. So no reporter can take away the domains for which another one reports the peer.
+    pub(super) fn reports<'a>(&'a self, peer: &'a KnownPeer) -> Vec<Report<'a>> {
+        let Some(Learned { report, .. }) = &peer.learned else { return vec![] };
+        let own = Report { domains: &report.domains, permitted: peer.allowed.as_ref() };
+        let reporters = self.peers.values().filter(|known| known.is_learned_from);
+        let all = reporters.flat_map(|known| {
+            let same = known.reported.iter().filter(move |other| other.url == report.url && other.key == report.key);
+            same.map(move |other| Report { domains: &other.domains, permitted: known.allowed.as_ref() })
+        });
+        std::iter::once(own).chain(all).collect()
     }
 
     /// Returns why a learned peer owns no domain, whatever it claims. `None` if the claims decide.

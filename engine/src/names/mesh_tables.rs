@@ -12,10 +12,9 @@ use arrow::datatypes::DataType;
 use arrow::util::display::array_value_to_string;
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Result, ScalarValue};
-use portolan_catalog::sql_type::sql_type;
 use portolan_catalog::{
     Column, ColumnStatistics, DomainCatalog, MeshSnapshot, NodeLocation, NodeState, Port, Product, Reference, ServedBy,
-    StatisticValue,
+    StatisticValue, sql_type,
 };
 
 use super::system_view::SystemView;

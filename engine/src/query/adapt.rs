@@ -10,7 +10,7 @@ use datafusion::execution::session_state::SessionState;
 use futures::future::try_join_all;
 use portolan_connectors::lock;
 
-use super::stream::CurrentPlan;
+use super::plan_end::CurrentPlan;
 use super::{Query, Ready};
 use crate::exchange::{COUNTED_BYTES, LiveEdge, Physical};
 use crate::execution::errors::from_datafusion;

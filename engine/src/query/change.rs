@@ -15,7 +15,8 @@ use futures::{StreamExt, TryStreamExt};
 use portolan_catalog::{PortRef, ServedBy};
 use portolan_connectors::PortWriter;
 
-use super::ingest::OF_A_BATCH;
+use super::ingest::{OF_A_BATCH, until_stopped};
+use super::parameter_names::rows_by_name;
 use super::{Prepared, QueryStream};
 use crate::execution::compact::compact;
 use crate::execution::conform::lossless;
@@ -23,12 +24,14 @@ use crate::execution::errors::timed_out;
 use crate::mesh::MeshView;
 use crate::planner::resolve::change::{Change, Content, Target};
 use crate::state::tables::{TableContent, unknown};
+use crate::state::views::unknown as unknown_view;
 use crate::{Error, ErrorKind, Principal, Result};
 
 impl Prepared {
     /// Runs a [`StatementKind::Change`](crate::StatementKind::Change) or a
     /// [`StatementKind::Setting`](crate::StatementKind::Setting) once for each row of parameters, and returns the
-    /// number of changed rows. A statement without parameters runs once, whatever `parameters` contains.
+    /// number of changed rows. A statement without parameters runs once, whatever `parameters` contains. If the
+    /// parameters have names, the columns of `parameters` have the same ones.
     ///
     /// Rows of parameters for `INSERT … VALUES (…)` take effect together. Any other statement runs once for each row.
     /// If one run fails, the runs before it have taken effect, as the error says.
@@ -36,7 +39,7 @@ impl Prepared {
     /// # Errors
     /// `InvalidQuery` if the statement returns rows, or values do not fit; any error of running the statement.
     pub async fn apply(&self, parameters: &[RecordBatch]) -> Result<u64> {
-        let (this, parameters) = (self.clone(), parameters.to_vec());
+        let (this, parameters) = (self.clone(), rows_by_name(&self.parameters(), parameters)?);
         let applied = self.on_cpu(async move { Box::pin(this.apply_here(&parameters)).await });
         self.in_time(applied, || timed_out("")).await
     }
@@ -60,7 +63,7 @@ impl Prepared {
         if let (Change::Insert { into, rows }, Some(uploaded)) = (change, current.uploaded(parameters)?)
             && let Some(plan) = super::bulk::with_rows(rows, uploaded)?
         {
-            return current.insert(into, current.start(current.analyse(plan)?).await?).await;
+            return current.insert(into, current.analyse(plan)?).await;
         }
         let mut changed = 0;
         let statement = self.with_one_deadline();
@@ -103,10 +106,15 @@ impl Prepared {
                 true => Ok(0),
                 false => Err(unknown(table, &tables.snapshot())),
             },
-            Change::Insert { into, rows } => {
-                let rows = self.start(self.bind(rows.clone(), parameters)?).await?;
-                self.insert(into, rows).await
+            Change::CreateView { name, view, how } => {
+                tables.create_view(name, view.clone(), *how)?;
+                Ok(0)
             }
+            Change::DropView { name, if_exists } => match tables.remove_view(name) || *if_exists {
+                true => Ok(0),
+                false => Err(unknown_view(name, &tables.views())),
+            },
+            Change::Insert { into, rows } => self.insert(into, self.bind(rows.clone(), parameters)?).await,
             Change::Delete { table, rows } => {
                 let seen = self.content(table)?;
                 let numbers = numbers(&self.collect(rows, parameters).await?)?;
@@ -138,20 +146,23 @@ impl Prepared {
         tables.get(table).cloned().ok_or_else(|| unknown(table, tables))
     }
 
-    async fn insert(&self, into: &Target, rows: QueryStream) -> Result<u64> {
+    async fn insert(&self, into: &Target, rows: LogicalPlan) -> Result<u64> {
         match into {
             Target::Session(table) => {
                 let seen = self.content(table)?.schema.clone();
-                let batches = self.held(rows).await?;
+                let batches = self.held(self.start(rows).await?).await?;
                 self.session.shared.tables.append(table, &seen, &batches)
             }
             Target::Port(port) => self.append(port, rows).await,
         }
     }
 
-    async fn append(&self, port: &PortRef, rows: QueryStream) -> Result<u64> {
+    /// Stores the rows of a plan in a port. The query is listed until the rows are stored. It can be stopped until the
+    /// writer has read all rows. From then on, nobody knows whether a stopped writer has added them.
+    async fn append(&self, port: &PortRef, rows: LogicalPlan) -> Result<u64> {
+        let (rows, listed) = self.start_listed(rows).await?;
         let writer = writer(&self.view, port, self.session.principal())?;
-        self.on_cpu(async move { writer.append(rows.boxed()).await }).await
+        self.on_cpu(async move { writer.append(until_stopped(rows.boxed(), listed.query.stop.clone())).await }).await
     }
 
     async fn collect(&self, plan: &LogicalPlan, parameters: &[ScalarValue]) -> Result<Vec<RecordBatch>> {

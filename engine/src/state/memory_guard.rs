@@ -40,7 +40,7 @@ pub(crate) struct MemoryGuard {
 #[derive(Clone, Copy, Debug)]
 struct Ended {
     at: Instant,
-    /// The memory that the process held, in bytes.
+    /// The memory that the process held at the end, in bytes, or less if the pressure was not critical since.
     resident: u64,
 }
 
@@ -96,7 +96,12 @@ impl MemoryGuard {
                     self.admission.admit_waiting();
                 }
             }
-            Level::High => {}
+            // The memory has fallen. What it grows by from now on belongs to others than the query that was ended.
+            Level::High => {
+                if let Some(last) = &mut self.last {
+                    last.resident = last.resident.min(resident);
+                }
+            }
             Level::Critical => {
                 let settled = self.last.and_then(|last| last.settled(resident));
                 if self.last.is_none_or(|last| last.allows_another(resident, now)) && self.end_largest(settled) {

@@ -11,8 +11,9 @@ use std::time::SystemTime;
 use futures::stream::{self, BoxStream, StreamExt};
 use object_store::ObjectMeta;
 use object_store::local::LocalFileSystem;
+use portolan_catalog::FileFormat;
 
-use super::{ListingError, may_have_files};
+use super::{ListingError, is_of_delta_log, is_wanted, may_have_files};
 use crate::files::fence::{Fence, FenceError};
 use crate::files::file_calls::FileCalls;
 use crate::files::location::{LocalFiles, Location};
@@ -22,16 +23,19 @@ const ENTRIES: usize = 1024;
 /// The largest number of folders from the base down to a file. Each of them is open while the folders in it are read.
 const MAX_DEPTH: usize = 128;
 
-/// Returns the regular files below the base, in no order. Folders that cannot have files of the port are left out.
+/// Returns the regular files below the base that may be files of the port, in no order. Others are left out before the
+/// store sees their names, which the store may not accept.
 pub(super) fn list(
     location: &Location,
     local: &LocalFiles,
     base: &Path,
+    format: FileFormat,
 ) -> BoxStream<'static, Result<ObjectMeta, ListingError>> {
     let base = Folder { path: base.to_owned(), found: base.to_owned(), entries: None };
     let walk = Walk {
         base: base.path.clone(),
         location: location.clone(),
+        format,
         fence: local.fence.clone(),
         names: LocalFileSystem::new(),
         open: vec![base],
@@ -70,6 +74,7 @@ async fn next(rest: Rest) -> Result<Option<(ObjectMeta, Rest)>, ListingError> {
 struct Walk {
     base: PathBuf,
     location: Location,
+    format: FileFormat,
     fence: Arc<Fence>,
     /// Knows the names of files that the store accepts.
     names: LocalFileSystem,
@@ -131,12 +136,16 @@ impl Walk {
         if !metadata.is_file() {
             return Ok(None);
         }
+        let below = self.below_base(&path);
+        if !is_wanted(&below, &self.location, self.format) && !is_of_delta_log(&below, &self.location) {
+            return Ok(None);
+        }
         let location = name_in_store(&path)?;
         let is_known = self.names.path_to_filesystem(&location).is_ok();
         if is_known { described(location, &metadata).map(Some).map_err(|e| unreadable(&path, &e)) } else { Ok(None) }
     }
 
-    /// Returns the part of a folder's path below the base, also if the store does not accept its name.
+    /// Returns the part of a path below the base, also if the store does not accept its name.
     fn below_base(&self, path: &Path) -> String {
         let below = path.strip_prefix(&self.base).unwrap_or(path);
         below.iter().map(|name| name.to_string_lossy()).collect::<Vec<_>>().join("/")

@@ -75,8 +75,8 @@ fn locations_of_stores_are_split_into_base_and_choice() {
     let location = parse("s3://lake/raw/day=*/x.parquet").within("scope");
     assert_eq!(location.base, Path::from("scope/raw"));
     let path = Path::from("scope/raw/day=1/x.parquet");
-    assert!(location.chooses(&path));
-    assert!(!location.chooses(&Path::from("scope/raw/day=1/deep/x.parquet")));
+    let chooses = |path: &Path| location.chooses(location.below_base(path).unwrap());
+    assert!(chooses(&path) && !chooses(&Path::from("scope/raw/day=1/deep/x.parquet")));
     assert_eq!(location.name_of(&path), "s3://lake/raw/day=1/x.parquet");
     let message = "file s3://lake/raw/day=1/x.parquet: it lacks `1/2`, unlike s3://lake/raw/y.parquet";
     assert_eq!(location.without_folders(message), "file x.parquet: it lacks `1/2`, unlike y.parquet");
@@ -98,7 +98,7 @@ fn others_see_no_part_of_a_folder_with_a_space() {
     fixture.files().location = "s3://lake/raw".to_owned();
     let location = parsed(fixture.files()).unwrap();
     let port = PortRef::new("sales", "orders", "orders");
-    let origin = Origin { port, location, redact: Redaction::default(), counter: Arc::default() };
+    let origin = Origin { port, has_port: true, location, redact: Redaction::default(), counter: Arc::default() };
     let error = origin.failed("file s3://lake/raw/a b/c/x.parquet is empty".to_owned()).to_string();
     assert!(error.contains("one of its files cannot be read") && !error.contains("b/c"), "{error}");
     let error = origin.failed("file s3://lake/raw/c/x.parquet is empty".to_owned()).to_string();

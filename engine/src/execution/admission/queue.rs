@@ -4,8 +4,9 @@
 //! - A line runs at most as many entrants as its principal may, so that it cannot take all slots.
 //! - If the queue is full, an entrant of a shorter line replaces the newest one of the longest line. So one principal
 //!   alone can use the whole queue, but cannot keep others out of it.
-//! - While the pressure on the memory of the host is high, one query runs at a time, with all of its fragments. The
-//!   fragments of a query may wait for each other. A query whose reader pauses keeps nobody out.
+//! - While the pressure on the memory of the host is high, one query runs at a time, with some of its fragments, because
+//!   they may wait for each other. A query or fragment whose reader pauses keeps nobody out: the reader may wait for a
+//!   fragment that has no slot yet.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -25,6 +26,9 @@ const RETRY_AFTER: (Duration, Duration) = (Duration::from_millis(500), Duration:
 /// twice as long if the pressure begins while the entrant waits. The allocator returns the memory of a query to the
 /// system about a second after the query's end.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The number of fragments of one query that run at once under pressure. The sender chooses the identifier of the query,
+/// so the identifier alone bounds nothing.
+const FRAGMENTS_UNDER_PRESSURE: usize = 8;
 
 /// Slots, and the queue for them.
 #[derive(Debug)]
@@ -65,6 +69,8 @@ struct Line {
     entrant: Entrant,
     /// The query of each running entrant.
     running: Vec<String>,
+    /// The query of each of them whose reader pauses.
+    paused: Vec<String>,
     waiting: VecDeque<Waiter>,
     /// The next turn of the line. It grows by less for each slot if the weight is larger.
     turn: f64,
@@ -186,9 +192,8 @@ impl FairQueue {
     fn join(self: &Arc<Self>, entrant: &Entrant) -> Result<Joined> {
         let mut state = lock(&self.state);
         let own = state.lines.get(&entrant.account);
-        let (running, waiting) = own.map(|line| (line.running.as_slice(), line.waiting.len())).unwrap_or_default();
-        let admitted = self.admits(&state, entrant, running, &entrant.query);
-        let running = running.len();
+        let admitted = self.admits(&state, entrant, own, &entrant.query);
+        let (running, waiting) = own.map(|line| (line.running.len(), line.waiting.len())).unwrap_or_default();
         // If a slot is free, the lines that wait run as many entrants as they may.
         if admitted {
             return Ok(Joined::Slot(self.occupy(&mut state, entrant)));
@@ -224,13 +229,13 @@ impl FairQueue {
         Ok(Joined::Queue(Waiting { queue: self.clone(), account: entrant.account.clone(), number, slot }))
     }
 
-    /// True if a query of a line gets a slot, where the line runs these queries. Under pressure one query runs, and not
+    /// True if a query gets a slot. `line` is that of the entrant, if it has one. Under pressure one query runs, and not
     /// none: the allocator returns memory to the system only while something runs.
-    fn admits(&self, state: &State, line: &Entrant, running: &[String], query: &str) -> bool {
-        let slots = if line.admin { self.slots + self.reserve } else { self.slots };
-        state.running < slots
-            && running.len() < line.running
-            && (line.admin || state.active == 0 || !self.pressure.is_high() || running.iter().any(|own| own == query))
+    fn admits(&self, state: &State, entrant: &Entrant, line: Option<&Line>, query: &str) -> bool {
+        let slots = if entrant.admin { self.slots + self.reserve } else { self.slots };
+        let is_free = state.running < slots && line.map_or(0, |line| line.running.len()) < entrant.running;
+        let is_alone = entrant.admin || state.active == 0 || !self.pressure.is_high();
+        is_free && (is_alone || line.is_some_and(|line| line.runs_another_of(query)))
     }
 
     fn occupy(self: &Arc<Self>, state: &mut State, entrant: &Entrant) -> Slot {
@@ -250,10 +255,8 @@ impl FairQueue {
         let mut state = lock(&self.state);
         state.running -= 1;
         state.active -= usize::from(!slot.admin);
-        if let Some(line) = state.lines.get_mut(&slot.account)
-            && let Some(place) = line.running.iter().position(|query| *query == slot.query)
-        {
-            line.running.swap_remove(place);
+        if let Some(line) = state.lines.get_mut(&slot.account) {
+            remove(&mut line.running, &slot.query);
         }
         state.forget_if_empty(&slot.account);
         state.average = (state.average * 7 + slot.since.elapsed()) / 8;
@@ -282,7 +285,7 @@ impl FairQueue {
     /// Returns the entrant that gets the next slot, with the newest limits of its line, and its number.
     fn next(&self, state: &State) -> Option<(Entrant, u64)> {
         let ready = state.lines.values().filter_map(|line| {
-            let admits = |waiter: &&Waiter| self.admits(state, &line.entrant, &line.running, &waiter.query);
+            let admits = |waiter: &&Waiter| self.admits(state, &line.entrant, Some(line), &waiter.query);
             Some((line, line.waiting.iter().find(admits)?))
         });
         let running = |line: &Line| load(line.running.len(), line.entrant.weight);
@@ -319,6 +322,7 @@ impl State {
         let line = self.lines.entry(entrant.account.clone()).or_insert_with(|| Line {
             entrant: entrant.clone(),
             running: vec![],
+            paused: vec![],
             waiting: VecDeque::new(),
             turn,
         });
@@ -356,6 +360,22 @@ impl State {
     }
 }
 
+impl Line {
+    /// True if the query runs, and another fragment of it may run under pressure.
+    fn runs_another_of(&self, query: &str) -> bool {
+        let of_query = |queries: &[String]| queries.iter().filter(|other| *other == query).count();
+        let running = of_query(&self.running);
+        running > 0 && running - of_query(&self.paused) < FRAGMENTS_UNDER_PRESSURE
+    }
+}
+
+/// Removes a query once.
+fn remove(queries: &mut Vec<String>, query: &str) {
+    if let Some(place) = queries.iter().position(|other| other == query) {
+        queries.swap_remove(place);
+    }
+}
+
 /// Returns a number of entrants in relation to the weight of their principal.
 fn load(entrants: usize, weight: u32) -> f64 {
     entrants as f64 / f64::from(weight.max(1))
@@ -366,6 +386,9 @@ impl Slot {
     pub(crate) fn paused(&self) -> PausedSlot<'_> {
         let mut state = lock(&self.queue.state);
         state.active -= usize::from(!self.admin);
+        if let Some(line) = state.lines.get_mut(&self.account) {
+            line.paused.push(self.query.clone());
+        }
         self.queue.hand_out(state);
         PausedSlot(self)
     }
@@ -373,7 +396,12 @@ impl Slot {
 
 impl Drop for PausedSlot<'_> {
     fn drop(&mut self) {
-        lock(&self.0.queue.state).active += usize::from(!self.0.admin);
+        let PausedSlot(slot) = self;
+        let mut state = lock(&slot.queue.state);
+        state.active += usize::from(!slot.admin);
+        if let Some(line) = state.lines.get_mut(&slot.account) {
+            remove(&mut line.paused, &slot.query);
+        }
     }
 }
 

@@ -1,6 +1,10 @@
 //! Peers that a node learns from its peers: which ones, what they may own, and when they leave.
 
+mod reporters;
+
 use portolan_connectors::ReportedPeer;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 use super::*;
 use crate::mesh::refresh;
@@ -226,6 +230,46 @@ async fn a_learned_peer_proves_the_reported_key() {
     assert_eq!(domains(&mesh), ["geo", "sales"]);
     assert_eq!(geo.asked(), [None, None]);
     assert_eq!(refused(&mesh, "geo"), "");
+}
+
+/// Keeps the warnings in the log.
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::WARN
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        self.0.lock().unwrap().push(format!("{event:?}"));
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_logged_once() {
+    let warnings = Arc::new(Mutex::new(vec![]));
+    let _log = tracing::subscriber::set_default(Warnings(warnings.clone()));
+    let (geo, sales) = (node("geo", &["geo"]), node("sales", &["sales"]));
+    sales.report(vec![with_key(&geo, "ed25519:old")]);
+    let mesh = learning_from(&sales, &[], Owners::default());
+    for _ in 0..3 {
+        mesh.refresh_all().await;
+    }
+    let warnings = warnings.lock().unwrap();
+    let of_key = warnings.iter().filter(|line| line.contains("its key is ed25519:geo, but the node that reports it"));
+    assert_eq!(of_key.count(), 1, "{warnings:?}");
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod views;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use portolan_catalog::{Port, PortRef};
 use portolan_connectors::PortWriter;
 use portolan_connectors::testing::{catalog, column, local_domain};
+use tokio::sync::Notify;
 
 use crate::fake_mesh::gateway;
 use crate::{Engine, Error, ErrorKind, IngestMode, IngestTarget, Limits, Principal, Result, Session, StatementKind};
@@ -95,7 +98,7 @@ async fn what_does_not_fit_changes_nothing() {
         ("CREATE TABLE sales.orders.mine (a INT)", ErrorKind::PermissionDenied),
         ("CREATE TABLE p (a INT PRIMARY KEY)", ErrorKind::Unsupported),
         ("CREATE TABLE p AS SELECT 1 AS a, n_name AS a FROM geo.places.nation", ErrorKind::InvalidQuery),
-        ("CREATE VIEW v AS SELECT 1", ErrorKind::Unsupported),
+        ("CREATE MATERIALIZED VIEW v AS SELECT 1", ErrorKind::Unsupported),
         ("CALL mesh.stop('x')", ErrorKind::NotFound),
         ("CALL mesh.cancel_query('x')", ErrorKind::NotFound),
     ] {
@@ -122,16 +125,83 @@ impl PortWriter for Slow {
     }
 }
 
+/// A writer that waits before it reads the rows, or afterwards.
+#[derive(Debug)]
+struct Waiting {
+    reads_first: bool,
+    waits: Arc<Notify>,
+    gate: Arc<Notify>,
+}
+
+impl Waiting {
+    async fn wait(&self) {
+        self.waits.notify_one();
+        self.gate.notified().await;
+    }
+}
+
+#[async_trait::async_trait]
+impl PortWriter for Waiting {
+    fn takes_from(&self, _: &str, _: &BTreeSet<String>) -> bool {
+        true
+    }
+
+    async fn append(&self, rows: stream::BoxStream<'static, Result<RecordBatch>>) -> Result<u64> {
+        if !self.reads_first {
+            self.wait().await;
+        }
+        let batches: Vec<RecordBatch> = rows.try_collect().await?;
+        if self.reads_first {
+            self.wait().await;
+        }
+        Ok(batches.iter().map(|batch| batch.num_rows() as u64).sum())
+    }
+}
+
+/// Returns an engine with the port `lab.samples.events`, whose rows have the column `n`.
+fn engine_with(writer: Arc<dyn PortWriter>, query_timeout: Duration) -> Engine {
+    let name = PortRef::new("lab", "samples", "events");
+    let port = Port::new(name).with_columns([column("n", DataType::Int64)]);
+    let mut domain = local_domain(catalog("lab", [port]), |_| vec![]);
+    domain.ports[0].writer = Some(writer);
+    let limits = Limits { query_timeout, ..Limits::default() };
+    Engine::builder().cpu_threads(2).limits(limits).local_domain(domain).build().unwrap()
+}
+
 #[tokio::test]
 async fn storing_the_rows_of_an_insert_may_take_longer_than_its_query() {
-    let name = PortRef::new("lab", "samples", "events");
-    let port = Port { columns: vec![column("n", DataType::Int64)], ..Port::new(name) };
-    let mut domain = local_domain(catalog("lab", [port]), |_| vec![]);
-    domain.ports[0].writer = Some(Arc::new(Slow));
-    let limits = Limits { query_timeout: Duration::from_secs(2), ..Limits::default() };
-    let engine = Engine::builder().cpu_threads(2).limits(limits).local_domain(domain).build().unwrap();
+    let engine = engine_with(Arc::new(Slow), Duration::from_secs(2));
     let session = engine.session(Principal::new("ann"));
     assert_eq!(values(&session, "INSERT INTO lab.samples.events SELECT value FROM range(3)").await, ["3"]);
+}
+
+#[tokio::test]
+async fn an_insert_is_listed_until_its_rows_are_stored_and_stops_only_before_they_are_read() {
+    const LISTED: &str = "SELECT query_id FROM mesh.queries WHERE statement LIKE 'INSERT%'";
+    for reads_first in [false, true] {
+        let (waits, gate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let writer = Waiting { reads_first, waits: waits.clone(), gate: gate.clone() };
+        let engine = engine_with(Arc::new(writer), Duration::from_secs(60));
+        let (session, other) = (engine.session(Principal::new("ann")), engine.session(Principal::new("ann")));
+        let insert = run(&session, "INSERT INTO lab.samples.events SELECT value FROM range(3)");
+        let cancel = async {
+            waits.notified().await;
+            // The plan ends, also if nobody reads its few rows.
+            while engine.metrics().queries.ended["ok"] == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let listed = values(&other, LISTED).await;
+            assert_eq!(listed.len(), 1);
+            assert_eq!(changed(&other, &format!("CALL mesh.cancel_query('{}')", listed[0])).await, 1);
+            gate.notify_one();
+        };
+        let (stored, ()) = tokio::join!(insert, cancel);
+        match reads_first {
+            true => assert!(stored.unwrap().contains("| 3     |")),
+            false => assert_eq!(stored.unwrap_err().kind(), ErrorKind::Cancelled),
+        }
+        assert!(values(&other, LISTED).await.is_empty());
+    }
 }
 
 #[tokio::test]

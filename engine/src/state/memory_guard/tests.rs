@@ -103,6 +103,18 @@ async fn a_query_that_is_ended_returns_the_memory_of_its_joins() {
     assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}");
 }
 
+/// The memory is free before the client reads the rows.
+#[tokio::test]
+async fn a_query_whose_plan_has_ended_returns_the_memory_of_its_joins() {
+    let trial = Trial::new();
+    let rows = trial.start("ann", &format!("{JOIN} LIMIT 1")).await;
+    until(|| trial.engine.metrics().queries.ended["ok"] == 1).await;
+    let memory = trial.engine.inner().accounts.memory.clone();
+    until(|| memory.held() == 0).await;
+    let batches: Vec<_> = rows.try_collect().await.unwrap();
+    assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 1);
+}
+
 #[tokio::test]
 async fn queries_wait_until_the_pressure_is_over_and_those_on_the_node_itself_do_not() {
     let trial = Trial::new();
@@ -157,6 +169,22 @@ async fn a_small_query_is_spared_if_the_memory_has_not_grown_since() {
     let _large = trial.start("ann", LARGE).await;
     until(|| trial.is_largest(LARGE, 4 << 20)).await;
     assert!(activity.largest_query(Some(before)).is_some());
+}
+
+#[tokio::test]
+async fn a_small_query_is_not_spared_if_the_memory_fell_and_grew_again() {
+    let trial = Trial::new();
+    let _large = trial.start("ann", LARGE).await;
+    until(|| trial.is_largest(LARGE, 4 << 20)).await;
+    trial.holds(990).await;
+    until(|| trial.engine.metrics().ended_for_memory == 1).await;
+    // The pressure stays high, and the next query begins.
+    trial.holds(800).await;
+    let _small = trial.start("bob", SMALL).await;
+    until(|| trial.is_largest(SMALL, 0)).await;
+    assert_eq!(trial.engine.metrics().ended_for_memory, 1);
+    trial.holds(900).await;
+    until(|| trial.engine.metrics().ended_for_memory == 2).await;
 }
 
 #[test]

@@ -43,7 +43,7 @@ impl Tree {
             partition_columns: vec![],
             endpoint: None,
         };
-        let bounds = LocalBounds { folders: Some(vec![self.path("root")]), private: vec![] };
+        let bounds = LocalBounds { folders: Some(vec![self.path("root")]), private: vec![], setting: None };
         let fence = Arc::new(Fence::new("lake", None, &bounds).unwrap());
         Location::parse(&source, || Ok(LocalFiles { fence, calls: FileCalls::default() })).unwrap()
     }
@@ -90,7 +90,7 @@ async fn the_files_of_local_folders_are_those_of_the_store() {
     fs::write(tree.path("root/data/upload.csv#1"), "x").unwrap();
     let location = tree.location("root/data/");
     let (local, base) = location.local_files().unwrap();
-    let mut ours: Vec<ObjectMeta> = list(&location, local, base).map(Result::unwrap).collect().await;
+    let mut ours: Vec<ObjectMeta> = list(&location, local, base, FileFormat::Csv).map(Result::unwrap).collect().await;
     let store = LocalFileSystem::new();
     let mut theirs: Vec<ObjectMeta> = store.list(Some(&location.base)).map(Result::unwrap).collect().await;
     ours.sort_by(|a, b| a.location.cmp(&b.location));
@@ -139,9 +139,16 @@ async fn a_name_that_the_store_does_not_accept_counts_only_where_data_can_be() {
     let tree = Tree::new();
     let _socket = std::os::unix::net::UnixListener::bind(tree.path("root/data/s\n")).unwrap();
     fs::create_dir(tree.path("root/data/.h\n")).unwrap();
+    for file in ["x\n", ".f\n", "_f\n.csv", "inner/x.txt\n"] {
+        fs::write(tree.path("root/data").join(file), "x").unwrap();
+    }
     assert_eq!(tree.listed("root/data/").await, ["/a.csv", "/inner/b.csv"]);
     fs::create_dir(tree.path("root/data/d\n")).unwrap();
     assert_eq!(tree.listed("root/data/i*/*.csv").await, ["/inner/b.csv"]);
+    assert!(matches!(tree.files("root/data/").await, Err(ListingError::Store(_))));
+    fs::remove_dir(tree.path("root/data/d\n")).unwrap();
+    fs::write(tree.path("root/data/f\n.csv"), "x").unwrap();
+    assert_eq!(tree.listed("root/data/a*.csv").await, ["/a.csv"]);
     assert!(matches!(tree.files("root/data/").await, Err(ListingError::Store(_))));
 }
 

@@ -206,7 +206,7 @@ async fn an_entrant_is_refused_if_the_pressure_begins_while_it_waits() {
 fn under_pressure() -> Arc<FairQueue> {
     let pressure = Pressure::new(Some(1000));
     pressure.observe(800);
-    Arc::new(FairQueue::new("fragments", "", 8, 0, 8).under(pressure))
+    Arc::new(FairQueue::new("fragments", "", 16, 0, 16).under(pressure))
 }
 
 #[tokio::test]
@@ -241,6 +241,28 @@ async fn under_pressure_the_fragments_of_one_query_run_together() {
     assert!(slot(&mut third).is_none());
     drop(both);
     drop(slot(&mut third).unwrap());
+    let state = lock(&queue.state);
+    assert!(state.running == 0 && state.active == 0 && state.waiting == 0 && state.lines.is_empty());
+}
+
+#[tokio::test]
+async fn under_pressure_the_running_fragments_of_one_query_are_bounded() {
+    let queue = under_pressure();
+    let mut fragments = vec![];
+    for _ in 0..8 {
+        fragments.push(enter(&queue, entrant("ann")).await.unwrap());
+    }
+    let [mut ninth, mut tenth] = ["ann", "ann"].map(|name| enter(&queue, entrant(name)));
+    assert!(slot(&mut ninth).is_none() && slot(&mut tenth).is_none());
+    // The reader of a fragment may need the rows of another one first.
+    let paused = fragments[0].paused();
+    let ninth = slot(&mut ninth).unwrap();
+    assert!(slot(&mut tenth).is_none());
+    drop(paused);
+    drop(ninth);
+    assert!(slot(&mut tenth).is_none(), "the reader reads on");
+    fragments.pop();
+    drop((slot(&mut tenth).unwrap(), fragments));
     let state = lock(&queue.state);
     assert!(state.running == 0 && state.active == 0 && state.waiting == 0 && state.lines.is_empty());
 }
