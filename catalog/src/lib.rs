@@ -14,6 +14,7 @@ mod printable;
 mod received;
 mod schema;
 mod source;
+mod sql_type;
 mod statistics;
 pub mod yaml;
 
@@ -25,4 +26,5 @@ pub use model::{Column, DomainCatalog, FileFormat, FileSource, Port, PortSource,
 pub use names::{DomainName, MAX_NAME_LENGTH, PortName, PortRef, ProductName};
 pub use printable::{is_printable, printable, printable_json, printable_lines};
 pub use received::{MAX_DOMAINS, check_received};
+pub use sql_type::sql_type;
 pub use statistics::{ColumnStatistics, PortStatistics, StatisticValue};

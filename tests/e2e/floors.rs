@@ -18,6 +18,7 @@ const CRATES: [Floors; 7] = [
             "statistics",
             "model",
             "logical_type",
+            "sql_type",
             "schema",
             "odcs",
             "odps",
@@ -129,6 +130,7 @@ const CRATES: [Floors; 7] = [
         order: &[
             "exit",
             "escaping",
+            "terminal",
             "log",
             "units",
             "lexer",
@@ -138,6 +140,7 @@ const CRATES: [Floors; 7] = [
             "local_files",
             "connection",
             "password",
+            "login",
             "repl",
             "sql",
             "catalog",

@@ -27,6 +27,7 @@ mod local_files;
 mod node_rights;
 mod owners_away;
 mod planning;
+mod prompt;
 mod random;
 mod right_rows;
 mod scenarios;

@@ -8,9 +8,10 @@ use portolan_engine::{IngestMode, IngestTarget};
 use portolan_node::{Error, Result};
 
 use crate::connection::Connection;
-use crate::lexer::{Kind, Token, tokens};
+use crate::lexer::{Kind, Position, Token, tokens};
 use crate::output::{Format, Output};
 use crate::place::draw;
+use crate::render::View;
 use crate::units::show_count;
 
 /// The text about the arguments, for errors.
@@ -101,22 +102,19 @@ async fn to(connection: &Connection, query: &str, file: &Path, options: &[(Strin
             ENDINGS.map(|(ending, _)| format!("`.{ending}`")).join(", ")
         )));
     };
-    let failed = |e: portolan_engine::Error| Error::failed(draw(&e.owner_chain(), query));
+    let failed = |e: portolan_engine::Error| Error::failed(draw(&e.owner_chain(), query, Position::START));
     let mut running = connection.start(query).await.map_err(failed)?;
     if running.schema.fields().is_empty() {
         return Err(Error::failed("the statement returns no rows to copy"));
     }
-    let mut output = Output::new(format, Some(file))?;
-    let mut writer = output.begin(&running.schema)?;
-    let mut rows = 0;
+    let mut output = Output::file(file, Some(format), format)?;
+    let mut writer = output.begin(&running.schema, View::default())?;
     while let Some(batch) = running.rows.next().await {
-        let batch = batch.map_err(failed)?;
-        rows += batch.num_rows() as u64;
-        writer.write(&batch)?;
+        writer.write(&batch.map_err(failed)?)?;
     }
-    writer.finish()?;
+    let rows = writer.finish(None)?;
     output.finish()?;
-    Ok(format!("{} copied to {}", counted(rows), file.display()))
+    Ok(format!("{} copied to {}", counted(rows as u64), file.display()))
 }
 
 fn counted(rows: u64) -> String {

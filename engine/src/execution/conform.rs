@@ -7,8 +7,9 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Float64Type, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use portolan_catalog::sql_type;
 
-use super::errors::{arrow_text, type_name};
+use super::errors::arrow_text;
 use crate::{Error, ErrorKind, Result};
 
 /// Converts a batch to the promised columns: by position, with the promised names and types.
@@ -25,7 +26,7 @@ pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
     }
     let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
         lossless(column, field.data_type()).map_err(|e| {
-            let (name, wanted, came) = (field.name(), type_name(field.data_type()), type_name(column.data_type()));
+            let (name, wanted, came) = (field.name(), sql_type(field.data_type()), sql_type(column.data_type()));
             let what = format!("expected {wanted} in column `{name}`, got a value of type {came} that does not fit");
             let error = Error::new(ErrorKind::InvalidQuery, what);
             match e {

@@ -21,7 +21,6 @@ use super::disk::disk_error;
 use crate::{Error, ErrorKind, Position};
 
 pub(crate) use conversions::converted;
-pub(crate) use sql_words::type_name;
 
 /// The text of an error, with what it refers to.
 #[derive(Debug)]

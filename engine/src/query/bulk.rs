@@ -10,10 +10,11 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result as DataFusionResult};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource};
+use portolan_catalog::sql_type;
 
 use super::Prepared;
 use crate::execution::conform::lossless;
-use crate::execution::errors::{arrow_text, from_datafusion, type_name};
+use crate::execution::errors::{arrow_text, from_datafusion};
 use crate::{Error, ErrorKind, Result};
 
 impl Prepared {
@@ -98,7 +99,7 @@ fn fit(batch: &RecordBatch, wanted: &Schema) -> Result<RecordBatch> {
         let wrong = || {
             Error::new(
                 ErrorKind::InvalidQuery,
-                format!("a value of {} is not a valid {}", field.name(), type_name(field.data_type())),
+                format!("a value of {} is not a valid {}", field.name(), sql_type(field.data_type())),
             )
         };
         if field.data_type().is_null() {

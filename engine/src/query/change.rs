@@ -12,7 +12,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use datafusion::scalar::ScalarValue;
 use futures::{StreamExt, TryStreamExt};
-use portolan_catalog::{PortRef, ServedBy};
+use portolan_catalog::{PortRef, ServedBy, sql_type};
 use portolan_connectors::PortWriter;
 
 use super::ingest::{OF_A_BATCH, until_stopped};
@@ -20,7 +20,7 @@ use super::parameter_names::rows_by_name;
 use super::{Prepared, QueryStream};
 use crate::execution::compact::compact;
 use crate::execution::conform::lossless;
-use crate::execution::errors::{arrow_text, from_datafusion, timed_out, type_name};
+use crate::execution::errors::{arrow_text, from_datafusion, timed_out};
 use crate::mesh::MeshView;
 use crate::planner::resolve::change::{Change, Content, Target};
 use crate::state::tables::{TableContent, unknown};
@@ -268,7 +268,7 @@ fn updated(seen: &TableContent, columns: &[usize], rows: &[RecordBatch]) -> Resu
     for (value, column) in columns.iter().enumerate() {
         let field = seen.schema.field(*column);
         let does_not_fit = |e: Option<ArrowError>| {
-            let what = format!("a new value of `{}` does not fit {}", field.name(), type_name(field.data_type()));
+            let what = format!("a new value of `{}` does not fit {}", field.name(), sql_type(field.data_type()));
             let error = Error::new(ErrorKind::InvalidQuery, what);
             match e {
                 Some(e) => error.with_source(arrow_text(&e)),

@@ -8,13 +8,13 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
-use portolan_catalog::PortRef;
 use portolan_catalog::nearest::nearest;
+use portolan_catalog::{PortRef, sql_type};
 use portolan_connectors::{FragmentHead, TraceContext};
 
 use crate::execution::compact::compact;
 use crate::execution::conform::{conform, lossless};
-use crate::execution::errors::{arrow_text, type_name};
+use crate::execution::errors::arrow_text;
 use crate::execution::stop::Stop;
 use crate::mesh::MeshView;
 use crate::metrics::{Work, WorkKind};
@@ -254,7 +254,7 @@ fn by_name(batch: &RecordBatch, schema: &SchemaRef, table: &str) -> Result<Recor
             let what = format!(
                 "a value of `{}` in the uploaded rows is not a valid {}",
                 field.name(),
-                type_name(field.data_type())
+                sql_type(field.data_type())
             );
             let error = Error::new(ErrorKind::InvalidQuery, format!("`{table}`: {what}"));
             match e {

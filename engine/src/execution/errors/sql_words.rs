@@ -1,12 +1,6 @@
 //! SQL's words for types and constants. DataFusion and Arrow write `Utf8View` and `Int64(1)` into their messages, and
-//! users write `VARCHAR` and `1`.
-
-use arrow::datatypes::DataType;
-
-/// Returns the SQL name of a type, such as `DECIMAL(15,2)`.
-pub(crate) fn type_name(data_type: &DataType) -> String {
-    in_sql_words(&data_type.to_string())
-}
+//! users write `VARCHAR` and `1`. The name of a type is that of `portolan_catalog::sql_type`, except that `STRUCT`, `MAP`
+//! and `UNION` have no types of their parts.
 
 /// Returns a message with SQL's words in the place of Arrow's types and DataFusion's constants. Text in quotes stays as
 /// it is.
@@ -162,12 +156,13 @@ pub(super) fn in_parentheses(text: &str) -> Option<&str> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::datatypes::{Field, IntervalUnit, TimeUnit};
+    use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
+    use portolan_catalog::sql_type;
 
     use super::*;
 
     #[test]
-    fn types_have_their_sql_names() {
+    fn a_type_in_a_message_has_the_name_that_the_catalog_shows() {
         let list = |item| DataType::List(Arc::new(Field::new("item", item, true)));
         for (data_type, name) in [
             (DataType::Utf8View, "VARCHAR"),
@@ -184,11 +179,13 @@ mod tests {
             (DataType::FixedSizeBinary(16), "BYTEA"),
             (list(DataType::Int32), "INTEGER[]"),
             (list(list(DataType::Utf8)), "VARCHAR[][]"),
-            (DataType::Struct(vec![Field::new("a", DataType::Int64, true)].into()), "STRUCT"),
             (DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)), "VARCHAR"),
         ] {
-            assert_eq!(type_name(&data_type), name, "{data_type}");
+            assert_eq!(in_sql_words(&data_type.to_string()), name, "{data_type}");
+            assert_eq!(sql_type(&data_type), name, "{data_type}");
         }
+        let parts = DataType::Struct(vec![Field::new("a", DataType::Int64, true)].into());
+        assert_eq!(in_sql_words(&parts.to_string()), "STRUCT");
     }
 
     #[test]

@@ -15,14 +15,14 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::parser::Statement;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use portolan_catalog::MeshSnapshot;
+use portolan_catalog::{MeshSnapshot, sql_type};
 use portolan_connectors::Subject;
 use sqlparser::ast::{CreateTableOptions, CreateView, ObjectName, Query, Statement as SqlStatement, ViewColumnDef};
 
 use super::change::{Change, Scope, creation, distinct_names, parts};
 use super::{labelled, parse_and_open, unsupported};
 use crate::bounds::{MOST_STATEMENT_BYTES, check_plan, check_types};
-use crate::execution::errors::{from_datafusion, type_name};
+use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
 use crate::names::{MeshCatalogs, SessionNames, set_names};
 use crate::planner::analyse_statement;
@@ -244,7 +244,7 @@ fn columns(state: &SessionState, plan: LogicalPlan) -> Result<SchemaRef> {
 fn changed(was: &Schema, is: &Schema) -> Error {
     let lacking = |in_schema: &Schema, from: &Schema, what: &str| {
         let fields = from.fields().iter().filter(|field| !in_schema.fields().contains(field));
-        let shown: Vec<_> = fields.take(5).map(|f| format!("`{}` ({})", f.name(), type_name(f.data_type()))).collect();
+        let shown: Vec<_> = fields.take(5).map(|f| format!("`{}` ({})", f.name(), sql_type(f.data_type()))).collect();
         (!shown.is_empty()).then(|| format!("{what} returns {}", shown.join(", ")))
     };
     let parts: Vec<_> = [lacking(is, was, "no longer"), lacking(was, is, "now")].into_iter().flatten().collect();
