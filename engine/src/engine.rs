@@ -11,6 +11,7 @@ use portolan_catalog::{DomainName, MeshSnapshot, PortRef, PortStatistics};
 use portolan_connectors::{CatalogAnswer, FragmentHead, LocalDomain};
 
 pub use self::builder::EngineBuilder;
+use crate::dialect::SPELLINGS;
 use crate::exchange::LiveEdges;
 use crate::mesh::CatalogReader;
 use crate::state::{EngineState, QueryContext};
@@ -40,7 +41,9 @@ impl Engine {
     pub fn functions(&self) -> Vec<(String, &'static str)> {
         let functions = self.0.base.scalar_functions().iter();
         let chapter = |f: &ScalarUDF| f.documentation().map_or("Other Functions", |d| d.doc_section.label);
-        functions.map(|(name, function)| (name.clone(), chapter(function))).collect()
+        let functions = functions.map(|(name, function)| (name.clone(), chapter(function)));
+        let spelled = SPELLINGS.iter().filter_map(|spelling| Some((spelling.name.to_owned(), spelling.chapter?)));
+        functions.chain(spelled.filter(|(name, _)| !self.0.base.scalar_functions().contains_key(name))).collect()
     }
 
     /// Returns a configuration with what the remote scans of one query need: the peers of this engine, and the head of

@@ -4,6 +4,7 @@
 //! with a stream of record batches.
 
 mod bounds;
+mod dialect;
 mod encode;
 pub mod engine;
 mod exchange;

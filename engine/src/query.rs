@@ -27,6 +27,7 @@ use portolan_connectors::{FragmentHead, TraceContext, lock};
 
 use self::prepared::nullable;
 use self::stream::CurrentPlan;
+use crate::dialect::SessionFacts;
 use crate::exchange::{LiveEdges, Physical};
 use crate::execution::accounts::Account;
 use crate::execution::admission::{Admitted, Slot};
@@ -39,7 +40,7 @@ use crate::explain::PassRows;
 use crate::functions::WorkMeter;
 use crate::mesh::MeshView;
 use crate::metrics::{Metrics, Work, WorkKind};
-use crate::names::{MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames, reads_only_views};
+use crate::names::{MESH_SCHEMA, MeshCatalogs, RESERVED_CATALOG, SEARCH_SCHEMA, SessionNames, reads_only_views};
 use crate::plan::Planned;
 use crate::planner::resolve::ExplainOptions;
 use crate::state::{ActivityGuard, EngineState, QueryContext, RunningMemory, RunningQuery};
@@ -337,6 +338,11 @@ fn session_state(engine: &EngineState, view: &Arc<MeshView>, names: Option<Arc<S
         let options = &mut state.config_mut().options_mut().catalog;
         options.default_catalog = catalog.to_owned();
         options.default_schema = SEARCH_SCHEMA.to_owned();
+        state.config_mut().set_extension(Arc::new(SessionFacts {
+            user: names.client.principal.name().to_owned(),
+            catalog: catalog.to_owned(),
+            schema: names.schema.clone().unwrap_or_else(|| MESH_SCHEMA.to_owned()),
+        }));
     }
     state.register_catalog_list(Arc::new(MeshCatalogs::new(view.clone(), names)));
     // This sets the time of `now()`, at every place in the query.

@@ -67,6 +67,7 @@ const CRATES: [Floors; 7] = [
             "visit",
             "bounds",
             "functions",
+            "dialect",
             "upstream",
             "state",
             "names",

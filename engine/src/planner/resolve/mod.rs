@@ -16,7 +16,6 @@ use datafusion::sql::parser::{DFParserBuilder, ResetStatement, Statement};
 use portolan_catalog::nearest::nearest;
 use portolan_catalog::{DomainName, MeshSnapshot, NodeState};
 use sqlparser::ast::{DescribeAlias, Expr, ObjectName, Set, Statement as SqlStatement, Use, Value};
-use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::Span;
 
 use self::change::{Change, Scope, change};
@@ -25,6 +24,7 @@ pub(crate) use self::explain_options::{ExplainOptions, Format};
 pub(crate) use self::labels::Labels;
 use self::labels::RenamedColumns;
 use crate::bounds;
+use crate::dialect::{self, SessionFacts, Syntax};
 use crate::execution::errors::from_datafusion;
 use crate::mesh::describe;
 use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
@@ -124,16 +124,19 @@ pub(crate) async fn resolve(
 }
 
 fn parse(sql: &str) -> Result<Statement> {
-    let dialect = GenericDialect {};
+    let dialect = Syntax::default();
     let mut statements = DFParserBuilder::new(sql)
         .with_dialect(&dialect)
         .build()
         .and_then(|mut parser| parser.parse_statements())
         .map_err(|e| syntax(&e))?;
     match (statements.pop_front(), statements.len()) {
-        (Some(statement), 0) => {
+        (Some(mut statement), 0) => {
             bounds::check_statement(&statement)?;
             ignored_clauses::check(&statement)?;
+            if let Statement::Statement(statement) = &mut statement {
+                dialect::unreserve(statement);
+            }
             Ok(statement)
         }
         (None, _) => Err(Error::new(ErrorKind::InvalidQuery, "the statement is empty")),
@@ -211,6 +214,8 @@ async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<Logic
     if let Statement::Statement(statement) = &mut statement {
         keep_digits(statement);
         from_first::spell_out(statement);
+        let facts = state.config().get_extension::<SessionFacts>().unwrap_or_default();
+        dialect::spell_out(statement, &facts)?;
         volatile::check(statement, state)?;
         patterns::translate(statement)?;
         using_joins::spell_out(statement, state).await?;
