@@ -6,6 +6,8 @@ mod explain_options;
 mod ignored_clauses;
 mod labels;
 mod row_values;
+mod show;
+mod time_zone;
 
 use std::ops::ControlFlow;
 
@@ -23,6 +25,7 @@ use self::explain_options::take_explain;
 pub(crate) use self::explain_options::{ExplainOptions, Format};
 pub(crate) use self::labels::Labels;
 use self::labels::RenamedColumns;
+use self::show::{Shown, show};
 use crate::bounds;
 use crate::dialect::{self, SessionFacts, Syntax};
 use crate::execution::errors::from_datafusion;
@@ -91,6 +94,10 @@ pub(crate) async fn resolve(
             Ok(Resolved::Set(vec![Assignment { name: name.to_string(), value: None }]))
         }
         Statement::Statement(statement) => match *statement {
+            SqlStatement::Set(set) if time_zone::is_set(&set) => {
+                time_zone::check(&set)?;
+                Ok(Resolved::Set(vec![]))
+            }
             SqlStatement::Set(Set::SingleAssignment { variable, values, .. }) => {
                 let [value] = values.as_slice() else {
                     return Err(Error::new(ErrorKind::InvalidQuery, format!("`SET {variable}` takes one value")));
@@ -99,25 +106,24 @@ pub(crate) async fn resolve(
                 Ok(Resolved::Set(vec![Assignment { name: variable.to_string(), value }]))
             }
             SqlStatement::Use(used) => Ok(Resolved::Set(current(&used, mesh)?)),
-            SqlStatement::ShowVariable { variable }
-                if variable.first().is_some_and(|v| is_setting(&v.value.to_lowercase())) =>
-            {
-                let parts: Vec<_> = variable.iter().map(|v| v.value.as_str()).collect();
-                Ok(Resolved::Show { name: parts.join(".") })
-            }
             SqlStatement::Explain { describe_alias, analyze: false, statement, .. }
                 if describe_alias != DescribeAlias::Explain && matches!(*statement, SqlStatement::Query(_)) =>
             {
                 let (plan, labels) = labelled(*statement, state, mesh).await?;
                 Ok(Resolved::Query(described(plan, &labels, state)?, Labels::default()))
             }
-            other => match change(&other, &Scope { state, mesh, session }).await? {
-                Some(change) => Ok(Resolved::Change(change)),
-                None => {
-                    let (plan, labels) = labelled(other, state, mesh).await?;
-                    Ok(Resolved::Query(plan, labels))
+            other => {
+                if let Some(change) = change(&other, &Scope { state, mesh, session }).await? {
+                    return Ok(Resolved::Change(change));
                 }
-            },
+                let query = match show(&other, mesh, session)? {
+                    Some(Shown::Setting(name)) => return Ok(Resolved::Show { name }),
+                    Some(Shown::Rows(query)) => *query,
+                    None => other,
+                };
+                let (plan, labels) = labelled(query, state, mesh).await?;
+                Ok(Resolved::Query(plan, labels))
+            }
         },
         other => Ok(Resolved::Query(query(other, state, mesh).await?, Labels::default())),
     }
@@ -244,7 +250,11 @@ fn only_reads(statement: &Statement) -> Result<()> {
         return Err(unsupported("EXPLAIN takes a query, and this is another EXPLAIN"));
     }
     let text = statement.to_string();
-    let first = text.split_whitespace().next().unwrap_or("this").to_uppercase();
+    let mut words = text.split_whitespace();
+    let first = words.next().unwrap_or("this").to_uppercase();
+    // Other statements that begin with one of these words are supported.
+    let second = if matches!(first.as_str(), "CREATE" | "DROP" | "SET") { words.next() } else { None };
+    let first = second.map_or_else(|| first.clone(), |second| format!("{first} {}", second.to_uppercase()));
     Err(unsupported(&format!(
         "{first} is not supported: SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, DROP TABLE, INSERT, UPDATE, DELETE and \
          CALL are"
@@ -367,11 +377,6 @@ fn span(statement: &Statement, reference: &TableReference) -> Option<Span> {
         ControlFlow::Break(span) => Some(span),
         ControlFlow::Continue(()) => None,
     }
-}
-
-/// True if a name in SHOW is a setting of Portolan, or stands for all of them.
-fn is_setting(first: &str) -> bool {
-    first.starts_with("portolan") || matches!(first, "catalog" | "schema")
 }
 
 /// Returns the current catalog and schema that `USE` sets. If it names only a catalog, the schema is reset, because the
