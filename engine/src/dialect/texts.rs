@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+/// The largest number of places: each one nests the expression one level deeper.
+const MOST_PLACES: usize = 100;
+
 /// Returns the template of a call, whose first places are the arguments after the pattern.
 ///
 /// # Errors
@@ -18,6 +21,9 @@ pub(super) fn template(pattern: &str, arguments: usize) -> Result<String, String
         ));
     }
     let places = pieces.len() - 1;
+    if places > MOST_PLACES {
+        return Err(format!("the pattern of `format` has {places} places, and the limit is {MOST_PLACES}"));
+    }
     if places != arguments {
         return Err(format!("the pattern `{pattern}` of `format` has {places} places for {arguments} arguments"));
     }
@@ -61,5 +67,6 @@ mod tests {
             let error = template(pattern, arguments).unwrap_err();
             assert!(error.contains(says) && error.contains(pattern), "{pattern}: {error}");
         }
+        assert!(template(&"{}".repeat(101), 101).unwrap_err().contains("the limit is 100"));
     }
 }

@@ -99,7 +99,7 @@ fn conversion(from: &str) -> Result<(Conversion<'_>, &str), String> {
     let number = |digits: &str, most: usize| match digits {
         "" => Ok(0),
         digits if !digits.bytes().all(|b| b.is_ascii_digit()) => Err(unsupported()),
-        digits => match digits.parse() {
+        digits => match digits.parse::<usize>() {
             Ok(number) if number <= most => Ok(number),
             _ => Err(format!("`{text}` of `printf` is too wide: expected at most {most}, got {digits}")),
         },
