@@ -1,6 +1,6 @@
 //! Loads a domain's `products/` folder into a catalog: finds the files, checks them, and resolves each port's contract.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,6 +20,15 @@ pub const RESERVED_DOMAINS: [&str; 1] = ["portolan"];
 /// Names of products that the engine adds to every domain.
 pub const RESERVED_PRODUCTS: [&str; 2] = ["information_schema", "mesh"];
 
+/// The descriptors of a domain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Descriptors {
+    /// The domain, as [`load_domain`] returns it.
+    pub catalog: DomainCatalog,
+    /// The names of all `servers` of the contracts, also of those that no port reads.
+    pub servers: BTreeSet<String>,
+}
+
 /// Loads every product descriptor (ODPS) below `folder` and the contracts (ODCS) that they name.
 ///
 /// The catalog does not have the columns' Arrow types. [`DomainCatalog::with_schemas`] adds them when the sources are
@@ -28,6 +37,14 @@ pub const RESERVED_PRODUCTS: [&str; 2] = ["information_schema", "mesh"];
 /// # Errors
 /// All errors in all files.
 pub fn load_domain(domain: &DomainName, folder: &Path) -> Result<DomainCatalog, Diagnostics> {
+    load_descriptors(domain, folder).map(|descriptors| descriptors.catalog)
+}
+
+/// Loads the descriptors below `folder` as [`load_domain`] does.
+///
+/// # Errors
+/// As [`load_domain`].
+pub fn load_descriptors(domain: &DomainName, folder: &Path) -> Result<Descriptors, Diagnostics> {
     if let Err(message) = check_domain_name(domain) {
         return Err(yaml::whole_file(folder, message));
     }
@@ -42,7 +59,10 @@ pub fn load_domain(domain: &DomainName, folder: &Path) -> Result<DomainCatalog, 
         loader.errors.sort_by(|a, b| (&a.place.file, a.place.line).cmp(&(&b.place.file, b.place.line)));
         return Err(Diagnostics(loader.errors));
     }
-    Ok(DomainCatalog { domain: domain.clone(), version: String::new(), products }.with_version())
+    let servers = loader.contracts.values().flat_map(|read| &read.contract.servers);
+    let servers = servers.map(|server| server.server.clone()).collect();
+    let catalog = DomainCatalog { domain: domain.clone(), version: String::new(), products }.with_version();
+    Ok(Descriptors { catalog, servers })
 }
 
 /// Checks that a domain can have this name.
@@ -194,7 +214,8 @@ impl Loader {
                 continue;
             }
             if let Some(port) = self.port(domain, &name, output, &at) {
-                ports.insert(PortName::new(&output.name), port);
+                let place = Some(document.place(&["outputPorts".into(), i.into()]));
+                ports.insert(PortName::new(&output.name), Port { place, ..port });
             }
         }
         Some(Product {
@@ -297,7 +318,9 @@ fn port_of(
         references: read.references(object),
         statistics: Arc::default(),
         tags: output.tags.iter().chain(&schema.tags).cloned().collect(),
+        load_error: None,
         source,
+        place: None,
     })
 }
 

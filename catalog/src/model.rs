@@ -69,9 +69,15 @@ pub struct Port {
     pub statistics: Arc<PortStatistics>,
     /// Free labels.
     pub tags: Vec<String>,
+    /// The reason why the owner cannot open the port, if it cannot: without the locations of files.
+    #[serde(default)]
+    pub load_error: Option<String>,
     /// The source of the rows. Only the owner knows the source: a node does not send it.
     #[serde(skip)]
     pub source: Option<PortSource>,
+    /// The place of the port in the descriptor of its product. Only the owner knows it.
+    #[serde(skip)]
+    pub place: Option<Place>,
 }
 
 /// A column of a port.
@@ -199,7 +205,9 @@ impl Port {
             references: vec![],
             statistics: Arc::default(),
             tags: vec![],
+            load_error: None,
             source: None,
+            place: None,
         }
     }
 

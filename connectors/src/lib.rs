@@ -32,7 +32,7 @@ pub use fragment::{
     EncodedPlan, FragmentEstimate, FragmentHead, FragmentItem, FragmentPlan, FragmentRequest, FragmentStream,
     FragmentSummary, OperatorMetrics, PulledRows, ReceivedFragment,
 };
-pub use open::{OpenOptions, open_again, open_domain, open_domain_with};
+pub use open::{OpenOptions, open_again, open_domain, open_domain_with, reopen_domain};
 pub use peer::{CatalogAnswer, OwnerKey, Peer, PeerCatalog, Reach, ReportedPeer};
 pub use poison::lock;
 pub use principal::{AccountKey, Principal};
@@ -43,5 +43,5 @@ pub use source::{
     SourceMetrics, SourceOpener,
 };
 pub use sources::Sources;
-pub use statistics::{changed_statistics, statistic_value};
+pub use statistics::{ChangedPorts, changed_ports, statistic_value};
 pub use trace::TraceContext;

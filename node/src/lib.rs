@@ -10,6 +10,7 @@ pub mod config;
 pub mod error;
 pub mod host;
 pub mod metrics;
+mod peers;
 mod process;
 mod reload;
 mod serve;

@@ -46,12 +46,12 @@ impl Node {
     /// # Errors
     /// Keys that cannot be read, and URLs from which the server does not fetch keys.
     pub fn server_options(&self) -> Result<ServerOptions> {
-        let mut options = ServerOptions::new(&self.config.listen);
-        options.allow_plaintext = self.config.allow_plaintext;
+        let config = self.config();
+        let mut options = ServerOptions::new(&config.listen);
+        options.allow_plaintext = config.allow_plaintext;
         options.auth = AuthOptions {
-            anonymous: Some(self.config.allows_anonymous()),
-            users: self
-                .config
+            anonymous: Some(config.allows_anonymous()),
+            users: config
                 .users
                 .iter()
                 .map(|user| User {
@@ -63,17 +63,17 @@ impl Node {
                     admin: user.admin,
                 })
                 .collect(),
-            issuers: self.config.tokens.iter().map(TokenConfig::issuer).collect::<Result<_, _>>()?,
+            issuers: config.tokens.iter().map(TokenConfig::issuer).collect::<Result<_, _>>()?,
         };
-        options.delegation = self.config.delegation()?;
-        options.owns_domain = self.config.domain.is_some();
+        options.delegation = config.delegation()?;
+        options.owns_domain = config.domain.is_some();
         options.key = Some(self.own_key.key.clone());
-        let limits = &self.config.limits;
+        let limits = &config.limits;
         let connections = limits.connections.unwrap_or(options.limits.connections);
         options.limits.connections = connections.min(most_files().map_or(usize::MAX, |files| files / 2));
         options.limits.connections_per_address = limits.connections_per_address;
         options.limits.login_timeout = limits.login_timeout.map_or(options.limits.login_timeout, |length| length.0);
-        options.tls = self.config.tls.as_ref().map(|tls| ServerTls {
+        options.tls = config.tls.as_ref().map(|tls| ServerTls {
             cert: tls.cert.clone(),
             key: tls.key.clone(),
             clients: tls.client_ca.clone().map(|ca| ClientCertificates {
@@ -87,7 +87,7 @@ impl Node {
     /// Logs the number of connections in effect, which is smaller than in the config if the process may open few files.
     fn log_connections(&self, most: usize) {
         tracing::info!(connections = most, "limit of connections");
-        if let Some(asked) = self.config.limits.connections.filter(|asked| *asked > most) {
+        if let Some(asked) = self.config().limits.connections.filter(|asked| *asked > most) {
             tracing::warn!(
                 "limits.connections is {asked}, but the process may open too few files for more than {most} \
                  connections: raise its limit of open files"

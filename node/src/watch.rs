@@ -1,5 +1,5 @@
-//! The background tasks of a running node: reload changed descriptors, collect statistics of changed data again, and open
-//! ports whose sources did not respond.
+//! The background tasks of a running node: reload changed descriptors, check the ports for changed data, and open ports
+//! that could not be opened.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -10,7 +10,7 @@ use crate::Node;
 
 /// The time between two checks of the folder with descriptors.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
-/// The longest time between two attempts to open a closed port.
+/// The longest time between two attempts to open a port.
 const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 /// The number of files, and of levels of folders, that are searched for changes.
 const MAX_FILES: usize = 50_000;
@@ -47,19 +47,19 @@ pub(crate) async fn watch_descriptors(node: Node) {
     }
 }
 
-/// Collects the statistics of ports whose data has changed, once every interval, until the task is dropped.
+/// Checks the ports for changed data, once every interval, until the task is dropped.
 pub(crate) async fn watch_data(node: Node) {
     if node.config().domain.is_none() {
         return;
     }
     loop {
         tokio::time::sleep(node.config().statistics_interval()).await;
-        node.refresh_statistics().await;
+        node.check_data().await;
     }
 }
 
-/// Tries to open the ports whose sources did not respond, once every interval but at least every [`RETRY_INTERVAL`],
-/// until the task is dropped.
+/// Tries to open the ports that could not be opened, once every interval but at least every [`RETRY_INTERVAL`], until
+/// the task is dropped.
 pub(crate) async fn watch_closed_ports(node: Node) {
     if node.config().domain.is_none() {
         return;

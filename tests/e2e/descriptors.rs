@@ -1,5 +1,5 @@
 //! Invalid configs and descriptors. At the start, the node reports the place and does not start. While it runs, it
-//! keeps the last valid version.
+//! keeps the last valid version. A port that does not fit its data is an error of a check.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -18,6 +18,10 @@ const SOON: Duration = Duration::from_secs(60);
 
 fn serve(config: &Path) -> (Option<i32>, String, String) {
     run(&["serve", "--config", config.to_str().unwrap()], &[])
+}
+
+fn check(config: &Path) -> (Option<i32>, String, String) {
+    run(&["serve", "--check", "--config", config.to_str().unwrap()], &[])
 }
 
 fn lines(said: &str, parts: &[&str]) {
@@ -67,7 +71,7 @@ fn each_error_in_a_descriptor_is_reported_with_its_line() {
 
     let bad = good.replace("- name: n_regionkey", "- name: n_regoinkey");
     fs::write(&contract, &bad).unwrap();
-    let (code, out, err) = serve(&config);
+    let (code, out, err) = check(&config);
     assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
     let at = format!("nation.odcs.yaml:{}", line(&bad, "n_regoinkey"));
     lines(&err, &[&at, "schema[0].properties[2]", "n_regoinkey", "n_regionkey"]);
@@ -80,7 +84,7 @@ fn each_error_in_a_descriptor_is_reported_with_its_line() {
     lines(&err, &[&at, "schema[0].properties[0].descripton", "did you mean `description`?"]);
 
     fs::write(&contract, good.replace("nation.parquet", "natoin.parquet")).unwrap();
-    let (code, _, err) = serve(&config);
+    let (code, _, err) = check(&config);
     assert_eq!(code, Some(2), "{err}");
     lines(&err, &["nation.odcs.yaml:", "natoin.parquet"]);
 

@@ -108,6 +108,7 @@ const CRATES: [Floors; 7] = [
             "host",
             "process",
             "config",
+            "peers",
             "state",
             "status",
             "metrics",

@@ -62,7 +62,9 @@ impl Fixture {
             references: vec![],
             statistics: Arc::default(),
             tags: vec![],
+            load_error: None,
             source: Some(source),
+            place: None,
         };
         Self { folder, port }
     }
