@@ -8,14 +8,15 @@ use std::sync::Arc;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionConfig;
 use portolan_catalog::{DomainName, MeshSnapshot, PortRef, PortStatistics};
-use portolan_connectors::{CatalogAnswer, FragmentHead, LocalDomain};
+use portolan_connectors::{CatalogAnswer, FragmentHead, LocalDomain, OwnerKey, Peer, SiteId};
 
 pub use self::builder::EngineBuilder;
 use crate::exchange::LiveEdges;
 use crate::mesh::CatalogReader;
 use crate::state::{EngineState, QueryContext};
 use crate::{
-    EngineMetrics, EstimatedFragment, Principal, QueryStream, ReceivedFragment, Result, Session, Usage, query,
+    EngineMetrics, EstimatedFragment, Limits, PeerOptions, Principal, QueryStream, ReceivedFragment, Result, Session,
+    Usage, query,
 };
 
 /// An engine that answers SQL over the ports of the domains that it owns or reaches through peers. A clone is cheap.
@@ -48,7 +49,7 @@ impl Engine {
     /// [`RemoteScanCodec`](crate::RemoteScanCodec) encoded. Each plan needs its own configuration.
     #[must_use]
     pub fn with_remote_scans(&self, config: SessionConfig, head: FragmentHead) -> SessionConfig {
-        let query = QueryContext::new(head, self.0.limits.key_bytes, self.0.metrics.clone());
+        let query = QueryContext::new(head, self.0.limits().key_bytes, self.0.metrics.clone());
         config.with_extension(Arc::new(LiveEdges::new(self.0.mesh.view(), Arc::new(query))))
     }
 
@@ -91,6 +92,29 @@ impl Engine {
     /// `Internal` if the task ended abnormally.
     pub async fn respond(&self) -> Result<()> {
         self.0.cpu.run(&Principal::anonymous(), async { Ok(()) }).await
+    }
+
+    /// Adds a peer, and fetches its catalog in the background, at once and at every refresh interval. If there is a peer
+    /// with the same identity, the new one takes its place: its domains stay known until it answers.
+    pub fn add_peer(&self, peer: Arc<dyn Peer>, options: PeerOptions) {
+        self.0.mesh.add_peer(peer, options);
+    }
+
+    /// Removes a peer, and the peers that were learned from it. Running queries go on. Returns false if there is no such
+    /// peer.
+    pub fn remove_peer(&self, id: &SiteId) -> bool {
+        self.0.mesh.remove_peer(id)
+    }
+
+    /// Replaces the keys that domains of other nodes are pinned to, as [`EngineBuilder::domain_keys`] sets them.
+    pub fn set_domain_keys(&self, keys: BTreeMap<DomainName, Vec<OwnerKey>>) {
+        self.0.mesh.pin_domains(keys);
+    }
+
+    /// Changes the limits of later queries, and the shares of principals in later sessions. `memory`, `query_memory`,
+    /// `host_memory` and `spill_bytes` stay as they are.
+    pub fn set_limits(&self, limits: &Limits) {
+        self.0.set_limits(limits);
     }
 
     /// Returns the mesh as it is known now.

@@ -116,7 +116,7 @@ impl Query {
         Self {
             view: view.clone(),
             settings,
-            context: Arc::new(QueryContext::new(head, engine.limits.key_bytes, engine.metrics.clone())),
+            context: Arc::new(QueryContext::new(head, engine.limits().key_bytes, engine.metrics.clone())),
             engine,
             names: Some(names.clone()),
             listed,
@@ -176,7 +176,7 @@ impl Query {
     async fn admit(&self, plan: &LogicalPlan) -> Result<Slot> {
         let _queued = self.listed.query.work.queued();
         let (admission, principal) = (&self.engine.admission, &self.listed.query.client.principal);
-        let allowance = self.engine.limits.allowance(principal);
+        let allowance = self.engine.limits().allowance(principal);
         let (kind, query, deadline) = (self.kind(plan), &self.context.head.query_id, self.context.head.deadline);
         let slot = async {
             match self.entry {
@@ -331,7 +331,7 @@ fn session_state(engine: &EngineState, view: &Arc<MeshView>, names: Option<Arc<S
 /// Returns the engine's runtime with the memory of one query, and with files that count for the query's principal.
 fn query_memory(engine: &EngineState, account: &Account) -> Result<Arc<RuntimeEnv>> {
     let runtime = engine.base.runtime_env();
-    let memory = QueryMemory::new(engine.limits.query_memory, account.memory.clone(), engine.pressure.clone());
+    let memory = QueryMemory::new(engine.limits().query_memory, account.memory.clone(), engine.pressure.clone());
     let disk = &runtime.disk_manager;
     let files = SpillFiles::new(disk.clone(), account.spill.clone());
     let disk = DiskManagerBuilder::default()

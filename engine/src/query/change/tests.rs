@@ -203,6 +203,18 @@ async fn an_insert_is_listed_until_its_rows_are_stored_and_stops_only_before_the
 }
 
 #[tokio::test]
+async fn limits_change_while_a_session_is_open() {
+    let engine = gateway().await;
+    let session = engine.session(Principal::new("ann"));
+    engine.set_limits(&Limits { session_tables: 1, ..Limits::default() });
+    let error = refused(&session, "CREATE TABLE small AS SELECT 1 AS n").await;
+    assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{}", error.chain());
+    assert!(error.context().contains("limits.session_tables"), "{error}");
+    engine.set_limits(&Limits::default());
+    assert_eq!(changed(&session, "CREATE TABLE small AS SELECT 1 AS n").await, 1);
+}
+
+#[tokio::test]
 async fn an_uploaded_list_joins_the_mesh() {
     let engine = gateway().await;
     let session = engine.session(Principal::new("ann"));
