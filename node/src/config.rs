@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use crate::units::{Length, Size};
 
+mod changes;
 mod check;
 mod delegation;
 mod domains;
@@ -24,6 +25,7 @@ mod service;
 mod shares;
 mod sources;
 mod tokens;
+mod users;
 
 pub use delegation::{AllowedConfig, OwnIdentityConfig, TrustedKey, TrustedNodeConfig};
 pub use domains::{DomainConfig, PinnedKeys};
@@ -31,6 +33,7 @@ pub use limits::LimitsConfig;
 pub use service::{AdminConfig, LogFormat, TelemetryConfig};
 pub use shares::{ShareConfig, SharesConfig};
 pub use tokens::{Jwks, OneOrMore, TokenConfig};
+pub use users::UserConfig;
 
 /// The default of `statistics_interval`. A listing of every port's data is cheap, but an object store charges for it.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
@@ -145,7 +148,7 @@ impl Default for NodeConfig {
 }
 
 /// Another node of the mesh.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerConfig {
     /// The URL: `grpc://host:port` or `grpc+tls://host:port`.
@@ -212,28 +215,6 @@ impl PeerConfig {
     }
 }
 
-/// A user who may log in.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UserConfig {
-    /// The name.
-    pub name: String,
-    /// The hash of the password, as `portolan hash-password` prints it; absent for a user with a client certificate.
-    pub password_hash: Option<SecretString>,
-    /// True if the user is a node of the mesh, which may send fragments.
-    #[serde(default)]
-    pub node: bool,
-    /// The groups of the user.
-    #[serde(default)]
-    pub groups: BTreeSet<String>,
-    /// The attributes of the user.
-    #[serde(default)]
-    pub attributes: BTreeMap<String, Vec<String>>,
-    /// True if the user may see and cancel the queries of others.
-    #[serde(default)]
-    pub admin: bool,
-}
-
 /// TLS on the listener.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -259,7 +240,7 @@ pub enum ClientCertificate {
 }
 
 /// A string that is never printed.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct SecretString(String);
 

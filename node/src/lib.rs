@@ -13,6 +13,7 @@ pub mod metrics;
 mod peers;
 mod process;
 mod reload;
+mod reload_config;
 mod serve;
 mod state;
 mod status;

@@ -1,11 +1,11 @@
 //! The server of a node: binds the address, and serves until the node is stopped.
 
-use portolan_flight_server::{AuthOptions, ClientCertificates, ErrorKind, Server, ServerOptions, ServerTls, User};
+use portolan_flight_server::{ClientCertificates, ErrorKind, Server, ServerOptions, ServerTls};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::{ClientCertificate, TokenConfig};
+use crate::config::ClientCertificate;
 use crate::host::most_files;
-use crate::watch::{watch_closed_ports, watch_data, watch_descriptors};
+use crate::watch::{watch_closed_ports, watch_data, watch_files};
 use crate::{Error, Node, Result};
 
 /// A node that is bound to its address and does not serve yet.
@@ -49,23 +49,7 @@ impl Node {
         let config = self.config();
         let mut options = ServerOptions::new(&config.listen);
         options.allow_plaintext = config.allow_plaintext;
-        options.auth = AuthOptions {
-            anonymous: Some(config.allows_anonymous()),
-            users: config
-                .users
-                .iter()
-                .map(|user| User {
-                    name: user.name.clone(),
-                    password_hash: user.password_hash.as_ref().map(|hash| hash.reveal().into()),
-                    node: user.node,
-                    groups: user.groups.clone(),
-                    attributes: user.attributes.clone(),
-                    admin: user.admin,
-                })
-                .collect(),
-            issuers: config.tokens.iter().map(TokenConfig::issuer).collect::<Result<_, _>>()?,
-        };
-        options.delegation = config.delegation()?;
+        (options.auth, options.delegation) = config.credentials()?;
         options.owns_domain = config.domain.is_some();
         options.key = Some(self.own_key.key.clone());
         let limits = &config.limits;
@@ -103,12 +87,14 @@ impl BoundNode {
     }
 
     /// Serves callers until `stop` completes, and then drains: running statements may finish within a grace period.
-    /// While it serves, the node applies changed descriptors and data. On Unix, SIGHUP reloads the descriptors at once.
+    /// While it serves, the node applies a changed config, and changed descriptors and data. On Unix, SIGHUP reloads the
+    /// config and the descriptors at once.
     ///
     /// # Errors
     /// A listener that fails.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
-        let _descriptors = AbortOnDropHandle::new(tokio::spawn(watch_descriptors(self.node.clone())));
+        let watching = watch_files(self.node.clone(), self.server.access());
+        let _files = AbortOnDropHandle::new(tokio::spawn(watching));
         let _data = AbortOnDropHandle::new(tokio::spawn(watch_data(self.node.clone())));
         let _closed_ports = AbortOnDropHandle::new(tokio::spawn(watch_closed_ports(self.node.clone())));
         let served = self.server.serve(self.node.engine, stop).await;

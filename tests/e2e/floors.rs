@@ -116,6 +116,7 @@ const CRATES: [Floors; 7] = [
             "admin",
             "assemble",
             "reload",
+            "reload_config",
             "watch",
             "serve",
         ],

@@ -26,6 +26,7 @@ mod node_rights;
 mod owners_away;
 mod planning;
 mod random;
+mod reload;
 mod right_rows;
 mod scenarios;
 mod security;

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::net::ToSocketAddrs;
 use std::path::Path;
 
-use argon2::PasswordHash;
 use portolan_catalog::yaml::Document;
-use portolan_catalog::{Diagnostic, Diagnostics, is_printable};
+use portolan_catalog::{Diagnostic, Diagnostics};
 use portolan_connectors::node::{endpoint_url, is_exposed};
 
 use super::{NodeConfig, PeerConfig, tokens};
@@ -118,34 +117,6 @@ impl NodeConfig {
         }
         self.check_users(check);
         tokens::check(&self.tokens, check);
-    }
-
-    fn check_users(&self, check: &mut Check<'_>) {
-        let mut names = BTreeSet::new();
-        for (i, user) in self.users.iter().enumerate() {
-            if user.name.is_empty() || (user.password_hash.is_some() && user.name.contains(':')) {
-                check.report(&format!("/users/{i}/name"), "expected a name that is not empty and has no colon");
-            }
-            let groups = user.groups.iter().chain(user.attributes.keys()).chain(user.attributes.values().flatten());
-            if !std::iter::once(&user.name).chain(groups).all(|text| is_printable(text)) {
-                let message = "has control characters, invisible characters or marks of direction in a name or a value";
-                check.report(&format!("/users/{i}"), message);
-            }
-            if !names.insert(&user.name) {
-                check.report(&format!("/users/{i}/name"), &format!("the user `{}` is listed twice", user.name));
-            }
-            match &user.password_hash {
-                Some(hash) if PasswordHash::new(hash.reveal()).is_err() => check.report(
-                    &format!("/users/{i}/password_hash"),
-                    "is not a password hash: `portolan hash-password` prints one",
-                ),
-                None if !self.asks_for_certificates() => check.report(
-                    &format!("/users/{i}"),
-                    "a user needs `password_hash`, unless users authenticate with certificates (`tls.client_ca`)",
-                ),
-                _ => {}
-            }
-        }
     }
 
     fn check_peers(&self, check: &mut Check<'_>) {
