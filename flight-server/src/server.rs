@@ -19,7 +19,7 @@ use crate::calls::Service;
 use crate::dispatch::{FlightServer, reflection};
 use crate::health::{Readiness, Reporter, check_engine};
 use crate::listener::{Bounded, Connections, Tls, WithAbortFlag, encrypted, note_request, plain};
-use crate::options::{AuthOptions, DelegationOptions, ServerLimits, ServerOptions, needs_audiences};
+use crate::options::{AuthOptions, DelegationOptions, ServerLimits, ServerOptions, ServerTls, needs_audiences};
 
 /// The interval between probes of a connection, and the timeout of a probe.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -117,6 +117,14 @@ impl Server {
         let (readiness, connections) = (Readiness::default(), Connections::new(&limits));
         let access = Access::new(rules, &limits);
         Ok(Self { listener, bound, tls, access, key, limits, readiness, connections })
+    }
+
+    /// Checks that the TLS files of a listener can be read and used together.
+    ///
+    /// # Errors
+    /// `InvalidQuery` if they cannot.
+    pub async fn check_tls(files: ServerTls) -> Result<()> {
+        Tls::load(files).await.map(drop)
     }
 
     /// Returns the address, with the actual port.

@@ -95,7 +95,7 @@ pub(crate) struct ServedDomain {
 /// Builds a [`Node`]. Without any call it is a gateway on loopback with the defaults of the config file.
 #[derive(Clone, Debug, Default)]
 pub struct NodeBuilder {
-    config: NodeConfig,
+    pub(crate) config: NodeConfig,
     requires_sources: bool,
 }
 

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use portolan_catalog::yaml::{self, Document};
-use portolan_catalog::{Diagnostics, DomainName};
+use portolan_catalog::{Diagnostic, Diagnostics, DomainName, load_domain};
 use portolan_connectors::files::SourceOptions;
 use portolan_engine::{LinkOverride, PeerOptions};
+use portolan_flight_server::{ClientCertificates, ServerTls};
 use serde::Deserialize;
 
 use crate::units::{Length, Size};
@@ -239,6 +240,15 @@ pub enum ClientCertificate {
     Optional,
 }
 
+impl TlsConfig {
+    /// Returns the files for the server's options.
+    pub(crate) fn files(&self) -> ServerTls {
+        let optional = self.client_certificate == Some(ClientCertificate::Optional);
+        let clients = self.client_ca.clone().map(|ca| ClientCertificates { ca, optional });
+        ServerTls { cert: self.cert.clone(), key: self.key.clone(), clients }
+    }
+}
+
 /// A string that is never printed.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -280,12 +290,42 @@ impl NodeConfig {
     /// # Errors
     /// As [`NodeConfig::load`].
     pub fn parse(text: &str, file: &Path) -> Result<Self, Diagnostics> {
-        let document = Document::parse(text, file)?;
-        let mut config: Self = yaml::parse(text, file)?;
-        config.file = Some(file.to_path_buf());
-        config.resolve_paths(file);
-        config.check(&document)?;
-        Ok(config)
+        match Self::parse_in_part(&Document::parse(text, file)?) {
+            (Some(config), faults) if faults.is_empty() => Ok(config),
+            (_, faults) => Err(Diagnostics(faults)),
+        }
+    }
+
+    /// Reads and checks the config in `file` as [`NodeConfig::load`] does. If the config has faults, checks the
+    /// descriptors that it names too, so that one call reports the faults of both.
+    ///
+    /// # Errors
+    /// Every fault of the config, and then every fault of the descriptors.
+    pub fn load_with_descriptors(file: &Path) -> Result<Self, Diagnostics> {
+        let (config, mut faults) = Self::parse_in_part(&Document::parse(&yaml::read(file)?, file)?);
+        let Some(config) = config else { return Err(Diagnostics(faults)) };
+        if faults.is_empty() {
+            return Ok(config);
+        }
+        if let (Some(domain), Some(folder)) = (&config.domain, config.products_folder().filter(|path| path.is_dir()))
+            && let Err(Diagnostics(more)) = load_domain(domain, folder)
+        {
+            faults.extend(more);
+        }
+        Err(Diagnostics(faults))
+    }
+
+    /// Returns the config without the entries that have faults, and all faults. Returns no config if an entry with a
+    /// fault is necessary.
+    fn parse_in_part(document: &Document) -> (Option<Self>, Vec<Diagnostic>) {
+        let file = document.file();
+        let (mut config, mut faults) = yaml::from_document_in_part::<Self>(document.clone());
+        if let Some(config) = &mut config {
+            config.file = Some(file.to_path_buf());
+            config.resolve_paths(file);
+            faults.extend(config.check(document, !faults.is_empty()));
+        }
+        (config, faults)
     }
 
     /// Returns the folder with descriptors, if the node serves a domain.

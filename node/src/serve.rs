@@ -1,9 +1,10 @@
 //! The server of a node: binds the address, and serves until the node is stopped.
 
-use portolan_flight_server::{ClientCertificates, ErrorKind, Server, ServerOptions, ServerTls};
+use portolan_flight_server::{ErrorKind, Server, ServerOptions};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::ClientCertificate;
+use crate::assemble::NodeBuilder;
+use crate::config::TlsConfig;
 use crate::host::most_files;
 use crate::watch::{watch_closed_ports, watch_data, watch_files};
 use crate::{Error, Node, Result};
@@ -13,6 +14,30 @@ use crate::{Error, Node, Result};
 pub struct BoundNode {
     node: Node,
     server: Server,
+}
+
+impl NodeBuilder {
+    /// Checks the config, the descriptors, the data that they name, the TLS files and the state folder, as a node needs
+    /// them that serves. Listens nowhere, and writes nothing.
+    ///
+    /// # Errors
+    /// Every fault that was found.
+    pub async fn check(self) -> Result<()> {
+        let (tls, file) = (self.config.tls.clone(), self.config.file.clone().unwrap_or_default());
+        let mut faults = vec![];
+        if let Some(Err(e)) = check_tls(tls.as_ref()).await {
+            faults.push(format!("{}: tls: {}", file.display(), e.chain()));
+        }
+        match self.without_services().require_sources().build().await {
+            Ok(node) => faults.extend(node.own_key.check_save().err().map(|e| e.owner_chain())),
+            Err(e) => faults.push(e.owner_chain()),
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Error::config(faults.join("\n"))) }
+    }
+}
+
+async fn check_tls(tls: Option<&TlsConfig>) -> Option<portolan_flight_server::Result<()>> {
+    Some(Server::check_tls(tls?.files()).await)
 }
 
 impl Node {
@@ -33,14 +58,6 @@ impl Node {
         Ok(BoundNode { node: self.clone(), server })
     }
 
-    /// Checks that [`Node::bind`] could write the state folder, without a change to it.
-    ///
-    /// # Errors
-    /// A state folder that cannot be written, if the node has a new key.
-    pub fn check_state_folder(&self) -> Result<()> {
-        self.own_key.check_save()
-    }
-
     /// Returns the options of the node's server.
     ///
     /// # Errors
@@ -57,14 +74,7 @@ impl Node {
         options.limits.connections = connections.min(most_files().map_or(usize::MAX, |files| files / 2));
         options.limits.connections_per_address = limits.connections_per_address;
         options.limits.login_timeout = limits.login_timeout.map_or(options.limits.login_timeout, |length| length.0);
-        options.tls = config.tls.as_ref().map(|tls| ServerTls {
-            cert: tls.cert.clone(),
-            key: tls.key.clone(),
-            clients: tls.client_ca.clone().map(|ca| ClientCertificates {
-                ca,
-                optional: tls.client_certificate == Some(ClientCertificate::Optional),
-            }),
-        });
+        options.tls = config.tls.as_ref().map(TlsConfig::files);
         Ok(options)
     }
 

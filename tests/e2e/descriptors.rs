@@ -94,6 +94,33 @@ fn each_error_in_a_descriptor_is_reported_with_its_line() {
     lines(&err, &[&taken.local_addr().unwrap().to_string(), "another process listens there"]);
 }
 
+#[test]
+fn a_check_reports_the_config_and_what_it_names_in_one_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let products = descriptors::write("geo", &data(), folder.path()).unwrap();
+    let config = folder.path().join("node.yaml");
+    let contract = products.join("nation.odcs.yaml");
+    let good = fs::read_to_string(&contract).unwrap();
+    fs::write(&contract, good.replace("    description: Identifies the nation.", "    descripton: Identifies."))
+        .unwrap();
+    fs::write(&config, "domain: geo\nlimits: {query_memory: 4 gigs, query_timeout: 5}\n").unwrap();
+    let (code, _, err) = check(&config);
+    assert_eq!(code, Some(2), "{err}");
+    lines(&err, &["node.yaml:2", "limits.query_memory"]);
+    lines(&err, &["node.yaml:2", "limits.query_timeout"]);
+    lines(&err, &["nation.odcs.yaml:", "did you mean `description`?"]);
+
+    // The options of a source that no contract names, and each port that does not fit its data.
+    fs::write(&contract, good.replace("- name: n_regionkey", "- name: n_regoinkey")).unwrap();
+    let root = data().display().to_string();
+    let text = format!("domain: geo\nsources:\n  files: {{root: '{root}'}}\n  filse: {{max_files: 3}}\n");
+    fs::write(&config, text).unwrap();
+    let (code, _, err) = check(&config);
+    assert_eq!(code, Some(2), "{err}");
+    lines(&err, &["node.yaml:4: sources.filse: no contract has a server of the name `filse`", "did you mean `files`?"]);
+    lines(&err, &["nation.odcs.yaml:", "n_regoinkey"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_that_fails_keeps_the_last_good_version() {
     within(240, async {

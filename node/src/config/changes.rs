@@ -111,6 +111,44 @@ mod tests {
         assert_eq!(changed, expected);
     }
 
+    /// Returns the keys that are valid in the section `section`, or at the top.
+    fn known_keys(section: &str) -> Vec<String> {
+        let text = if section.is_empty() { "qqq: 1\n".to_owned() } else { format!("{section}: {{qqq: 1}}\n") };
+        let error = NodeConfig::parse(&text, Path::new("node.yaml")).unwrap_err().to_string();
+        let (_, keys) = error.split_once("one of ").unwrap();
+        keys.split('`').skip(1).step_by(2).map(|key| format!("{section}{key}")).collect()
+    }
+
+    #[test]
+    fn each_key_is_applied_or_needs_a_restart() {
+        let applied = [
+            "peers",
+            "domains",
+            "sources",
+            "users",
+            "tokens",
+            "trusted_nodes",
+            "anonymous",
+            "limits",
+            "shares",
+            "statistics_interval",
+            "open_timeout",
+            "limits.query_timeout",
+            "limits.concurrent_queries",
+            "limits.queued_queries",
+            "limits.max_hops",
+            "limits.keys",
+            "limits.session_tables",
+        ];
+        let limits = known_keys("limits").into_iter().map(|key| key.replacen("limits", "limits.", 1));
+        let keys: Vec<String> = known_keys("").into_iter().chain(limits).collect();
+        assert!(keys.len() > 30, "{keys:?}");
+        for key in keys {
+            let is_fixed = FIXED_KEYS.iter().any(|(fixed, _)| *fixed == key);
+            assert!(is_fixed != applied.contains(&key.as_str()), "{key} is in one of the two lists");
+        }
+    }
+
     #[test]
     fn the_book_lists_the_keys_that_need_a_restart() {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/node.md");

@@ -56,7 +56,7 @@ impl NodeConfig {
             check.folder(&at("root"), options.root.as_deref());
             for (store, key) in options.unbound() {
                 let message = format!("`{key}` is missing: the {key} that these credentials may go to");
-                check.report(&at(store), &message);
+                check.report_missing(&at(store), &message);
             }
         }
     }

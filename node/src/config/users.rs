@@ -80,7 +80,7 @@ impl NodeConfig {
                     &format!("/users/{i}/password_hash"),
                     "is not a password hash: `portolan hash-password` prints one",
                 ),
-                None if !self.asks_for_certificates() => check.report(
+                None if !self.asks_for_certificates() => check.report_missing(
                     &format!("/users/{i}"),
                     "a user needs `password_hash`, unless users authenticate with certificates (`tls.client_ca`)",
                 ),
