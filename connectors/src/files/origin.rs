@@ -30,6 +30,10 @@ pub(super) struct Origin {
     pub(super) counter: Arc<SourceCounter>,
 }
 
+/// The length of the shortest string that is replaced, in bytes. A shorter one is in ordinary words, and replacing it
+/// would show it by the gaps.
+const SHORTEST_SECRET: usize = 4;
+
 /// Strings that no error may repeat.
 #[derive(Clone, Default)]
 pub(super) struct Redaction(pub(super) Vec<String>);
@@ -109,7 +113,8 @@ impl Origin {
 impl Redaction {
     /// Returns `text` with every secret replaced.
     pub(super) fn clean(&self, text: &str) -> String {
-        self.0.iter().filter(|s| !s.is_empty()).fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+        let secrets = self.0.iter().filter(|secret| secret.len() >= SHORTEST_SECRET);
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 }
 
@@ -177,5 +182,16 @@ fn is_of_file_in_arrow(error: &ArrowError) -> bool {
             error.is::<ParquetError>() || error.is::<object_store::Error>() || error.is::<std::io::Error>()
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_replaced_and_single_letters_are_not() {
+        let redaction = Redaction(vec!["n".to_owned(), String::new(), "hunter2".to_owned()]);
+        assert_eq!(redaction.clean("column `n`: hunter2 is Null"), "column `n`: *** is Null");
     }
 }
