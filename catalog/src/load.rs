@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::model::{Port, Product};
+use crate::model::{Port, Product, Reference};
 use crate::names::{PortName, check_name};
 use crate::nearest::nearest;
 use crate::odcs::{ReadContract, wrong};
@@ -13,7 +13,11 @@ use crate::source::{PREFIX, misplaced, port_source};
 use crate::yaml::{self, Document, Step};
 use crate::{Diagnostic, Diagnostics, DomainCatalog, DomainName, Place, PortRef, ProductName, schema};
 
+mod domain;
 mod files;
+mod references;
+
+pub use domain::domain_of;
 
 /// Names of domains that the engine reserves.
 pub const RESERVED_DOMAINS: [&str; 1] = ["portolan"];
@@ -53,6 +57,10 @@ pub fn load_descriptors(domain: &DomainName, folder: &Path) -> Result<Descriptor
         loader.read(&file);
     }
     let products = loader.products(domain);
+    // A port with an error is not among the products, and references to it are no errors.
+    if loader.errors.is_empty() {
+        loader.errors = references::dangling(domain, &products, &loader.references);
+    }
     if !loader.errors.is_empty() {
         let mut seen = HashSet::new();
         loader.errors.retain(|e| seen.insert(e.to_string()));
@@ -88,6 +96,8 @@ struct Loader {
     contracts: BTreeMap<String, ReadContract>,
     /// The ids of contracts that have errors. A port that names one of them is not another error.
     broken_contracts: HashSet<String>,
+    /// The references of the ports, each with its place.
+    references: Vec<(PortRef, Reference, Place)>,
     errors: Vec<Diagnostic>,
 }
 
@@ -227,6 +237,7 @@ impl Loader {
             tags: descriptor.tags.clone(),
             ports,
             load_error: None,
+            place: Some(document.place(&[])),
         })
     }
 
@@ -247,7 +258,10 @@ impl Loader {
             },
         };
         self.errors.extend(errors);
-        port
+        let (port, places) = port?;
+        let references = port.references.iter().cloned().zip(places);
+        self.references.extend(references.map(|(reference, place)| (port.name.clone(), reference, place)));
+        Some(port)
     }
 
     /// Returns the contract that a port names.
@@ -274,13 +288,13 @@ impl Loader {
     }
 }
 
-/// Returns the port as its contract describes it.
+/// Returns the port as its contract describes it, and the places of its references.
 fn port_of(
     name: PortRef,
     output: &OutputPort,
     read: &ReadContract,
     at: &impl Fn(&str) -> Place,
-) -> Result<Port, Vec<Diagnostic>> {
+) -> Result<(Port, Vec<Place>), Vec<Diagnostic>> {
     let object = object_of(output, read, at).map_err(|e| vec![e])?;
     let schema = &read.contract.schema[object];
     let mut errors = vec![];
@@ -305,23 +319,26 @@ fn port_of(
         vec![]
     });
     let source = port_source(read, object).map_err(|e| errors.extend(e)).ok();
+    let references = read.references(object).map_err(|e| errors.extend(e)).unwrap_or_default();
     if !errors.is_empty() {
         return Err(errors);
     }
-    Ok(Port {
+    let (references, places) = references.into_iter().unzip();
+    let port = Port {
         name,
         version: output.version.clone().or_else(|| Some(read.contract.version.clone())),
         description: output.description.clone().or_else(|| schema.description.clone()),
         contract: Some(read.contract.id.clone()),
         columns: schema.columns().map(|(_, p)| p.column(&primary_key)).collect(),
         primary_key,
-        references: read.references(object),
+        references,
         statistics: Arc::default(),
         tags: output.tags.iter().chain(&schema.tags).cloned().collect(),
         load_error: None,
         source,
         place: None,
-    })
+    };
+    Ok((port, places))
 }
 
 /// Returns the index of the schema object that describes a port's rows: the one with the port's name, or the only one.

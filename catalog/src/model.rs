@@ -43,6 +43,9 @@ pub struct Product {
     pub ports: BTreeMap<PortName, Port>,
     /// The error of the newest descriptor, if it cannot be loaded. The product then follows the last good descriptor.
     pub load_error: Option<String>,
+    /// The place of the product's descriptor. Only the owner knows it.
+    #[serde(skip)]
+    pub place: Option<Place>,
 }
 
 /// An output port: one governed relation, a SQL table.
@@ -188,6 +191,7 @@ impl Product {
             tags: vec![],
             ports: BTreeMap::new(),
             load_error: None,
+            place: None,
         }
     }
 }
