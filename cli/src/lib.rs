@@ -7,6 +7,7 @@ pub mod demo;
 pub mod escaping;
 pub mod exit;
 pub mod lexer;
+mod lint;
 pub mod log;
 pub mod node_key;
 pub mod output;

@@ -95,6 +95,41 @@ fn each_error_in_a_descriptor_is_reported_with_its_line() {
 }
 
 #[test]
+fn descriptors_are_linted_without_a_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let products = descriptors::write("geo", &data(), folder.path()).unwrap();
+    let lint = |more: &[&str]| {
+        let arguments = [&["catalog", "lint", "--products", products.to_str().unwrap()][..], more].concat();
+        run(&arguments, &[])
+    };
+    // The products name the domain.
+    let (code, out, err) = lint(&["--strict"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert!(out.ends_with("products: no errors in 1 product with 2 ports\n"), "{out}");
+    let (code, out, err) = run(&["catalog", "list", "--products", products.to_str().unwrap()], &[]);
+    assert!(code == Some(0) && out.contains("geo.places.nation  "), "{out}{err}");
+
+    let contract = products.join("nation.odcs.yaml");
+    let nation = fs::read_to_string(&contract).unwrap();
+    fs::write(&contract, nation.replace("    description: Identifies the nation.\n", "")).unwrap();
+    let (code, out, _) = lint(&[]);
+    assert!(code == Some(0) && out.ends_with("no errors in 1 product with 2 ports, 1 warning\n"), "{out}");
+    let (code, out, err) = lint(&["--strict"]);
+    assert_eq!(code, Some(2), "{out}");
+    assert!(err.contains("got 1 warning, and `--strict` permits none"), "{err}");
+    let (code, out, _) = lint(&["--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &report["ports"], report["warnings"].as_array().unwrap().len()), (Some(0), &json!(2), 1));
+    assert_eq!(report["warnings"][0]["message"], "the column has no description");
+
+    fs::write(&contract, nation.replace("logicalType: integer", "logicalType: decimal")).unwrap();
+    let (code, out, err) = lint(&["--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &report["errors"][0]["suggestion"]), (Some(2), &json!("number")), "{out}{err}");
+    assert!(report["errors"][0]["file"].as_str().unwrap().ends_with("nation.odcs.yaml"), "{out}");
+}
+
+#[test]
 fn a_check_reports_the_config_and_what_it_names_in_one_round() {
     let folder = tempfile::tempdir().unwrap();
     let products = descriptors::write("geo", &data(), folder.path()).unwrap();

@@ -138,6 +138,7 @@ const CRATES: [Floors; 7] = [
             "password",
             "repl",
             "sql",
+            "lint",
             "catalog",
             "node_key",
             "serve",
