@@ -45,6 +45,9 @@ pub struct Product {
     pub ports: BTreeMap<PortName, Port>,
     /// The error of the newest descriptor, if it cannot be loaded. The product then follows the last good descriptor.
     pub load_error: Option<String>,
+    /// The place of the product's descriptor. Only the owner knows it.
+    #[serde(skip)]
+    pub place: Option<Place>,
 }
 
 /// An output port: one governed relation, a SQL table.
@@ -72,9 +75,15 @@ pub struct Port {
     pub statistics: Arc<PortStatistics>,
     /// Free labels.
     pub tags: Vec<String>,
+    /// The reason why the owner cannot open the port, if it cannot: without the locations of files.
+    #[serde(default)]
+    pub load_error: Option<String>,
     /// The source of the rows. Only the owner knows the source: a node does not send it.
     #[serde(skip)]
     pub source: Option<PortSource>,
+    /// The place of the port in the descriptor of its product. Only the owner knows it.
+    #[serde(skip)]
+    pub place: Option<Place>,
 }
 
 /// A column of a port.
@@ -202,6 +211,7 @@ impl Product {
             tags: vec![],
             ports: BTreeMap::new(),
             load_error: None,
+            place: None,
         }
     }
 }
@@ -219,7 +229,9 @@ impl Port {
             references: vec![],
             statistics: Arc::default(),
             tags: vec![],
+            load_error: None,
             source: None,
+            place: None,
         }
     }
 

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use portolan_catalog::{DomainCatalog, DomainName, Port, lint, load_domain, printable};
+use portolan_catalog::{DomainCatalog, Port, printable};
 use portolan_node::{Error, Result};
 
 use crate::connection::Connection;
+use crate::lint::{self, LintArgs};
 use crate::login::LoginArgs;
 use crate::output::print;
 use crate::render::{Drawing, Expanded, View};
@@ -31,25 +32,15 @@ enum Action {
         source: Source,
     },
     /// Check the descriptors in a folder, without a node
-    Lint(Folder),
-}
-
-#[derive(Args, Clone, Debug)]
-struct Folder {
-    /// The folder with the descriptors
-    #[arg(long, value_name = "DIR", default_value = "products")]
-    products: PathBuf,
-    /// The domain that the descriptors belong to
-    #[arg(long, value_name = "NAME")]
-    domain: String,
+    Lint(LintArgs),
 }
 
 #[derive(Args, Clone, Debug)]
 struct Source {
     /// Read the descriptors in this folder instead of querying a node
-    #[arg(long, value_name = "DIR", requires = "domain", conflicts_with_all = ["url", "user", "ca"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["url", "user", "ca"])]
     products: Option<PathBuf>,
-    /// The domain that the descriptors belong to
+    /// The domain that the descriptors belong to [default: the `domain` of the products]
     #[arg(long, value_name = "NAME", requires = "products")]
     domain: Option<String>,
     #[command(flatten)]
@@ -62,13 +53,7 @@ struct Source {
 /// Invalid descriptors, a node that cannot be reached, or a name that does not exist.
 pub async fn catalog(args: CatalogArgs) -> Result<()> {
     match args.action {
-        Action::Lint(folder) => {
-            let catalog = load_domain(&DomainName::new(&folder.domain), &folder.products)?;
-            let warnings: String = lint(&catalog).iter().map(|warning| line(&warning.to_string())).collect();
-            print(&warnings)?;
-            let (products, ports) = (catalog.products.len(), catalog.ports().count());
-            print(&format!("{}: no errors in {products} products with {ports} ports\n", folder.products.display()))
-        }
+        Action::Lint(args) => lint::run(&args),
         Action::List(source) => match source.loaded()? {
             Some(catalog) => {
                 let text = |port: &Port| format!("{}  {}", port.name, port.description.as_deref().unwrap_or_default());
@@ -92,8 +77,8 @@ pub async fn catalog(args: CatalogArgs) -> Result<()> {
 
 impl Source {
     fn loaded(&self) -> Result<Option<DomainCatalog>> {
-        let (Some(products), Some(domain)) = (&self.products, &self.domain) else { return Ok(None) };
-        Ok(Some(load_domain(&DomainName::new(domain), products)?))
+        let Some(products) = &self.products else { return Ok(None) };
+        Ok(Some(lint::load(products, self.domain.as_deref())?))
     }
 
     async fn connect(&self) -> Result<Connection> {

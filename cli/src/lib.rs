@@ -7,6 +7,7 @@ pub mod demo;
 pub mod escaping;
 pub mod exit;
 pub mod lexer;
+mod lint;
 pub mod local_files;
 pub mod log;
 pub mod login;

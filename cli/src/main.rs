@@ -70,6 +70,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     let config = match &command {
+        Command::Serve(args) if args.check => Some(NodeConfig::load_with_descriptors(&args.config)?),
         Command::Serve(args) => Some(NodeConfig::load(&args.config)?),
         _ => None,
     };

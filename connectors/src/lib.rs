@@ -34,7 +34,7 @@ pub use fragment::{
     FragmentSummary, OperatorMetrics, PulledRows, ReceivedFragment,
 };
 pub use local_file::{FileReference, LocalFileOpener};
-pub use open::{OpenOptions, open_again, open_domain, open_domain_with};
+pub use open::{OpenOptions, open_again, open_domain, open_domain_with, reopen_domain};
 pub use peer::{CatalogAnswer, OwnerKey, Peer, PeerCatalog, Reach, ReportedPeer};
 pub use poison::lock;
 pub use principal::{AccountKey, Principal};
@@ -45,5 +45,5 @@ pub use source::{
     SourceMetrics, SourceOpener,
 };
 pub use sources::Sources;
-pub use statistics::{SECONDS_A_DAY, changed_statistics, statistic_value};
+pub use statistics::{ChangedPorts, SECONDS_A_DAY, changed_ports, statistic_value};
 pub use trace::TraceContext;

@@ -73,6 +73,11 @@ pub trait SourceOpener: Debug + Send + Sync {
     }
 }
 
+/// The description of a source that does not respond.
+const NO_RESPONSE: &str = "its source did not respond, and the node tries again";
+/// The largest number of a port's problems that a description has. The log has all of them.
+const SHOWN_PROBLEMS: usize = 5;
+
 /// The reason why a port cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpenError {
@@ -80,14 +85,53 @@ pub enum OpenError {
     Faulty(Diagnostics),
     /// The source does not respond. A later attempt may succeed.
     Unavailable(Diagnostics),
+    /// One of the others, with a description for people who may not see where the data is stored.
+    Described(Box<Self>, String),
 }
 
 impl OpenError {
-    /// Returns the problems.
-    pub fn into_diagnostics(self) -> Diagnostics {
+    /// Returns the problems, as the owner of the data may see them.
+    pub fn diagnostics(&self) -> &Diagnostics {
         match self {
             Self::Faulty(diagnostics) | Self::Unavailable(diagnostics) => diagnostics,
+            Self::Described(error, _) => error.diagnostics(),
         }
+    }
+
+    /// True if the source does not respond.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Faulty(_) => false,
+            Self::Unavailable(_) => true,
+            Self::Described(error, _) => error.is_unavailable(),
+        }
+    }
+
+    /// Returns the problems in one line, for the owner of the data.
+    pub fn owner_description(&self) -> String {
+        let problems = in_one_line(self.diagnostics(), ToString::to_string);
+        if self.is_unavailable() { format!("{NO_RESPONSE}: {problems}") } else { problems }
+    }
+
+    /// Returns the problems in one line, for people who may not see where the data is stored.
+    pub fn description(&self) -> String {
+        match self {
+            Self::Unavailable(_) => NO_RESPONSE.to_owned(),
+            Self::Faulty(diagnostics) => in_one_line(diagnostics, Diagnostics::without_locations),
+            Self::Described(error, _) if error.is_unavailable() => error.description(),
+            Self::Described(_, description) => description.clone(),
+        }
+    }
+}
+
+/// Returns the first problems in one line.
+fn in_one_line(problems: &Diagnostics, show: impl Fn(&Diagnostics) -> String) -> String {
+    let Diagnostics(all) = problems;
+    let first = Diagnostics(all.iter().take(SHOWN_PROBLEMS).cloned().collect());
+    let text = show(&first).replace('\n', "; ");
+    match all.len().saturating_sub(SHOWN_PROBLEMS) {
+        0 => text,
+        more => format!("{text}; and {more} more"),
     }
 }
 
@@ -99,9 +143,7 @@ impl From<Diagnostics> for OpenError {
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Faulty(diagnostics) | Self::Unavailable(diagnostics) => fmt::Display::fmt(diagnostics, f),
-        }
+        fmt::Display::fmt(self.diagnostics(), f)
     }
 }
 
@@ -217,8 +259,8 @@ impl OpenedPort {
     }
 }
 
-/// A domain whose ports were opened: the input of an engine that owns the domain. A port whose source did not respond is
-/// closed, and its scans fail.
+/// A domain whose ports were opened: the input of an engine that owns the domain. A port that cannot be opened is closed:
+/// its scans fail, and [`Port::load_error`] has the reason.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LocalDomain {

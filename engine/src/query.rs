@@ -121,7 +121,7 @@ impl Query {
         Self {
             view: view.clone(),
             settings,
-            context: Arc::new(QueryContext::new(head, engine.limits.key_bytes, engine.metrics.clone())),
+            context: Arc::new(QueryContext::new(head, engine.limits().key_bytes, engine.metrics.clone())),
             engine,
             names: Some(names.clone()),
             listed,
@@ -181,7 +181,7 @@ impl Query {
     async fn admit(&self, plan: &LogicalPlan) -> Result<Slot> {
         let _queued = self.listed.query.work.queued();
         let (admission, principal) = (&self.engine.admission, &self.listed.query.client.principal);
-        let allowance = self.engine.limits.allowance(principal);
+        let allowance = self.engine.limits().allowance(principal);
         let (kind, query, deadline) = (self.kind(plan), &self.context.head.query_id, self.context.head.deadline);
         let slot = async {
             match self.entry {
@@ -259,7 +259,7 @@ impl Query {
             slot,
         };
         let rows = QueryStream::running(schema, query_id, progress, plan, operators, run.start(&engine.cpu));
-        rows.bounded(stop, engine.limits.query_memory)
+        rows.bounded(stop, engine.limits().query_memory)
     }
 
     async fn explain(self, plan: &LogicalPlan, options: ExplainOptions) -> Result<Vec<(String, String)>> {
@@ -332,7 +332,7 @@ fn session_state(engine: &EngineState, view: &Arc<MeshView>, names: Option<Arc<S
 /// Returns the engine's runtime with the memory of one query, and with files that count for the query's principal.
 fn query_memory(engine: &EngineState, account: &Account) -> Result<Arc<RuntimeEnv>> {
     let runtime = engine.base.runtime_env();
-    let memory = QueryMemory::new(engine.limits.query_memory, account.memory.clone(), engine.pressure.clone());
+    let memory = QueryMemory::new(engine.limits().query_memory, account.memory.clone(), engine.pressure.clone());
     let disk = &runtime.disk_manager;
     let files = SpillFiles::new(disk.clone(), account.spill.clone());
     let disk = DiskManagerBuilder::default()

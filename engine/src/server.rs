@@ -12,13 +12,15 @@ use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionConfig;
 use datafusion::scalar::ScalarValue;
 use portolan_catalog::{DomainName, PortRef, PortStatistics};
-use portolan_connectors::{CatalogAnswer, FragmentHead, FragmentSummary, ReceivedFragment, TraceContext};
+use portolan_connectors::{
+    CatalogAnswer, FragmentHead, FragmentSummary, OwnerKey, Peer, ReceivedFragment, SiteId, TraceContext,
+};
 
 use crate::dialect::SPELLINGS;
 use crate::exchange::LiveEdges;
 use crate::execution::spill::SpillFiles;
 use crate::state::QueryContext;
-use crate::{Engine, Error, ErrorKind, Prepared, Principal, QueryStream, Result, Session, query};
+use crate::{Engine, Error, ErrorKind, Limits, PeerOptions, Prepared, Principal, QueryStream, Result, Session, query};
 
 pub use crate::bounds::MOST_STATEMENT_BYTES;
 pub use crate::exchange::RemoteScanCodec;
@@ -68,6 +70,30 @@ pub fn report_load_error(engine: &Engine, domain: &DomainName, error: &str) {
     engine.inner().mesh.report_load_error(domain, error);
 }
 
+/// Adds a peer, and fetches its catalog in the background, at once and at every refresh interval. If there is a peer with
+/// the same identity, the new one takes its place: its domains stay known until it answers.
+pub fn add_peer(engine: &Engine, peer: Arc<dyn Peer>, options: PeerOptions) {
+    engine.inner().mesh.add_peer(peer, options);
+}
+
+/// Removes a peer, and the peers that were learned from it. Running queries go on. Returns false if there is no such
+/// peer.
+pub fn remove_peer(engine: &Engine, id: &SiteId) -> bool {
+    engine.inner().mesh.remove_peer(id)
+}
+
+/// Replaces the keys that domains of other nodes are pinned to, as
+/// [`EngineBuilder::domain_keys`](crate::EngineBuilder::domain_keys) sets them.
+pub fn set_domain_keys(engine: &Engine, keys: BTreeMap<DomainName, Vec<OwnerKey>>) {
+    engine.inner().mesh.pin_domains(keys);
+}
+
+/// Changes the limits of later queries, and the shares of principals in later sessions. `memory`, `query_memory`,
+/// `host_memory` and `spill_bytes` stay as they are.
+pub fn set_limits(engine: &Engine, limits: &Limits) {
+    engine.inner().set_limits(limits);
+}
+
 /// Returns when a thread that drives plans has run a task, which shows that a new principal's query can start. A
 /// principal whose own query holds its threads does not keep others from theirs.
 ///
@@ -93,7 +119,7 @@ pub fn functions(engine: &Engine) -> Vec<(String, &'static str)> {
 #[must_use]
 pub fn with_remote_scans(engine: &Engine, config: SessionConfig, head: FragmentHead) -> SessionConfig {
     let state = engine.inner();
-    let query = QueryContext::new(head, state.limits.key_bytes, state.metrics.clone());
+    let query = QueryContext::new(head, state.limits().key_bytes, state.metrics.clone());
     config.with_extension(Arc::new(LiveEdges::new(state.mesh.view(), Arc::new(query))))
 }
 

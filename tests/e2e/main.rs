@@ -30,6 +30,7 @@ mod owners_away;
 mod planning;
 mod prompt;
 mod random;
+mod reload;
 mod right_rows;
 mod scenarios;
 mod security;

@@ -119,8 +119,8 @@ fn unlike(name: &str, from: &DataType, to: &DataType) -> String {
     let mismatch = format!("column `{name}` is {from} here and {to} in the port");
     match common_type(from, to) {
         Some(wider) => format!(
-            "{mismatch}: write the file with the port's type, or have the node read the port as {wider} by reloading its \
-             descriptors"
+            "{mismatch}: write the file with the port's type, or wait: the node reads the port as {wider} when it next \
+             checks the port's data (`statistics_interval`)"
         ),
         None => format!("{mismatch}: write the file with the port's type"),
     }

@@ -133,6 +133,7 @@ impl FileSources {
             store: registered.store,
             session: session(runtime),
             max_files: options.max_files,
+            accepts_rows: false,
         };
         opening.infer(registered.url).await
     }
@@ -141,7 +142,7 @@ impl FileSources {
 impl Opening<'_> {
     /// Opens files whose columns no contract declares.
     async fn infer(self, url: ObjectStoreUrl) -> Result<FileTable> {
-        let listed = self.list().await.map_err(|error| not_found(text(&error.into_diagnostics())))?;
+        let listed = self.list().await.map_err(|error| not_found(text(error.diagnostics())))?;
         let encoding = self.encoding(&listed).map_err(|faults| invalid(text(&faults)))?;
         let found = self.columns(&encoding, &listed).await.map_err(refused)?;
         let folders = folder_columns(&self.origin.location, &listed);
@@ -191,10 +192,8 @@ fn folder_type(name: &str, files: &[ObjectMeta]) -> &'static str {
 }
 
 fn refused(error: OpenError) -> Error {
-    match error {
-        OpenError::Unavailable(faults) => Error::new(ErrorKind::SiteUnavailable, text(&faults)),
-        OpenError::Faulty(faults) => invalid(text(&faults)),
-    }
+    let what = text(error.diagnostics());
+    if error.is_unavailable() { Error::new(ErrorKind::SiteUnavailable, what) } else { invalid(what) }
 }
 
 /// Returns the problems without a place, because there is no contract.

@@ -47,13 +47,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datafusion::common::parsers::CompressionTypeVariant;
 use datafusion::execution::cache::SchemaFingerprint;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 use object_store::{ObjectMeta, ObjectStore};
-use portolan_catalog::{Diagnostics, FileSource, Port, PortSource};
+use portolan_catalog::{Diagnostic, Diagnostics, FileFormat, FileSource, Port, PortSource, names_location};
 use tokio::task::JoinSet;
 
 use self::append::FileAppender;
@@ -63,13 +64,16 @@ use self::file_calls::PortCalls;
 use self::format::{Encoding, compression_of};
 use self::layout::{Layout, one};
 pub use self::local::LocalFileOptions;
-use self::location::{LocalFiles, Location};
+use self::location::{LocalFiles, Location, Selection};
 pub use self::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, SourceOptions};
 use self::origin::{Origin, Redaction, is_unanswered};
 pub use self::secret::Secret;
 pub use self::statement_files::StatementFiles;
 use self::table::FileTable;
 use crate::source::{Footprint, OpenError, OpenedPort, PortWriter, SourceCounters, SourceOpener};
+
+/// The description of a location or an access that cannot be used, for people who may not see it.
+const UNUSABLE: &str = "its location, or the access to it, has faults: the log of the node has the reason";
 
 /// Opens ports over files.
 #[derive(Clone, Debug, Default)]
@@ -135,11 +139,17 @@ impl FileSources {
             let message = format!("port {}: expected a source of files, got one of kind `{kind}`", port.name);
             return Err(wrong(message).into());
         };
+        // These messages may name a host without a separator of URLs.
+        let unusable = |message: String| {
+            let public = OpenError::from(wrong(UNUSABLE.to_owned())).description();
+            OpenError::Described(Box::new(wrong(message).into()), public)
+        };
         let default = SourceOptions::default();
         let options = self.options.get(&source.server).unwrap_or(&default);
-        let location = self.location(port, source, file_source, options).await.map_err(wrong)?;
+        let location = self.location(port, source, file_source, options).await.map_err(unusable)?;
         let endpoint = file_source.endpoint.as_deref();
-        let registered = store::register(&source.server, endpoint, location, options, runtime).await.map_err(wrong)?;
+        let registered = store::register(&source.server, endpoint, location, options, runtime).await;
+        let registered = registered.map_err(unusable)?;
         let redact = Redaction(registered.secrets.0);
         let counter = self.counters.of(&source.server);
         let origin = Origin { port: port.name.clone(), has_port: true, location: registered.location, redact, counter };
@@ -151,8 +161,9 @@ impl FileSources {
             store: registered.store,
             session: session(runtime),
             max_files: options.max_files,
+            accepts_rows: !options.writers.is_empty(),
         };
-        let table = opening.open(registered.url).await?;
+        let table = opening.open(registered.url).await.map_err(|error| opening.described(error))?;
         let schema = table.layout.schema.clone();
         let writer: Option<Arc<dyn PortWriter>> = match options.writers.as_slice() {
             [] => None,
@@ -212,6 +223,8 @@ struct Opening<'a> {
     store: Arc<dyn ObjectStore>,
     session: SessionState,
     max_files: usize,
+    /// True if the port has writers.
+    accepts_rows: bool,
 }
 
 impl Opening<'_> {
@@ -226,13 +239,16 @@ impl Opening<'_> {
     async fn list(&self) -> Result<Vec<ObjectMeta>, OpenError> {
         let location = &self.origin.location;
         let listed = listing::list(self.store.as_ref(), location, self.file_source.format, self.max_files).await;
-        listed.map_err(|error| {
-            let message = error.message(location.as_str());
-            match error {
-                listing::ListingError::Store(cause) => self.failed(format!("{message}: {cause}"), &cause),
-                _ => self.wrong(message).into(),
-            }
-        })
+        match listed {
+            Err(listing::ListingError::Empty) if self.may_be_empty() => Ok(vec![]),
+            listed => listed.map_err(|error| {
+                let message = error.message(location.as_str());
+                match error {
+                    listing::ListingError::Store(cause) => self.failed(format!("{message}: {cause}"), &cause),
+                    _ => self.wrong(message).into(),
+                }
+            }),
+        }
     }
 
     /// Returns the table of files with these columns.
@@ -253,13 +269,23 @@ impl Opening<'_> {
             layout,
             header: columns.header,
             max_files: self.max_files,
+            may_be_empty: self.may_be_empty(),
             known_files,
         })
     }
 
+    /// True if the port may have no file: its writers add the first one. Without writers, an empty folder is a mistake.
+    fn may_be_empty(&self) -> bool {
+        let FileSource { format, partition_columns, .. } = self.file_source;
+        let is_folder = self.origin.location.selection == Selection::Folder;
+        self.accepts_rows && *format == FileFormat::Parquet && is_folder && partition_columns.is_empty()
+    }
+
     fn encoding(&self, files: &[ObjectMeta]) -> Result<Encoding, Diagnostics> {
         let mut kinds = files.iter().map(|f| (compression_of(&f.location, self.file_source.format), f));
-        let Some((compression, first)) = kinds.next() else { return Err(self.wrong("there is no file".to_owned())) };
+        let Some((compression, first)) = kinds.next() else {
+            return Ok(Encoding::new(self.file_source, CompressionTypeVariant::UNCOMPRESSED));
+        };
         if let Some((_, other)) = kinds.find(|(kind, _)| *kind != compression) {
             let (first, other) = (self.name_of(first), self.name_of(other));
             return Err(
@@ -294,6 +320,23 @@ impl Opening<'_> {
 
     fn wrong(&self, message: String) -> Diagnostics {
         one(&self.source.place, self.origin.redact.clean(&message))
+    }
+
+    /// Adds the description for people who may not see where the files are stored: with the names of files, but without
+    /// their folders.
+    fn described(&self, error: OpenError) -> OpenError {
+        let location = &self.origin.location;
+        let text = location.as_str();
+        let public = |problem: &Diagnostic| {
+            let message = match names_location(text) {
+                true => problem.message.replace(text, location.last_segment()),
+                false => problem.message.clone(),
+            };
+            Diagnostic { message: location.without_folders(&message), ..problem.clone() }
+        };
+        let problems = Diagnostics(error.diagnostics().0.iter().map(public).collect());
+        let description = OpenError::Faulty(problems).description();
+        OpenError::Described(Box::new(error), description)
     }
 
     /// Returns the error of a failed read.

@@ -32,7 +32,8 @@ pub(super) struct Origin {
     pub(super) counter: Arc<SourceCounter>,
 }
 
-/// The shortest string that errors hide, in characters.
+/// The length of the shortest string that is replaced, in bytes. A shorter one is in ordinary words, and replacing it
+/// would show it by the gaps.
 const SHORTEST_SECRET: usize = 4;
 
 /// Strings that no error may repeat.
@@ -117,10 +118,9 @@ impl Origin {
 }
 
 impl Redaction {
-    /// Returns `text` with every secret replaced. A secret of fewer characters than [`SHORTEST_SECRET`] stays: it is no
-    /// secret, and every word that contains it would become unreadable.
+    /// Returns `text` with every secret replaced that is not shorter than [`SHORTEST_SECRET`].
     pub(super) fn clean(&self, text: &str) -> String {
-        let secrets = self.0.iter().filter(|secret| secret.chars().count() >= SHORTEST_SECRET);
+        let secrets = self.0.iter().filter(|secret| secret.len() >= SHORTEST_SECRET);
         secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 }
@@ -197,8 +197,8 @@ mod tests {
     use super::Redaction;
 
     #[test]
-    fn secrets_are_hidden_and_single_letters_stay() {
-        let redaction = Redaction(vec![String::new(), "c".into(), "hunter2".into()]);
-        assert_eq!(redaction.clean("column c: hunter2 is wrong"), "column c: *** is wrong");
+    fn secrets_are_replaced_and_single_letters_are_not() {
+        let redaction = Redaction(vec!["n".to_owned(), String::new(), "hunter2".to_owned()]);
+        assert_eq!(redaction.clean("column `n`: hunter2 is Null"), "column `n`: *** is Null");
     }
 }

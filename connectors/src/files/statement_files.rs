@@ -1,7 +1,7 @@
 //! Opens the files that statements name.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
@@ -13,16 +13,17 @@ use super::table::FileTable;
 use super::{FileSources, LocalFileOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::local_file::{FileReference, LocalFileOpener};
+use crate::poison::lock;
 use crate::source::Footprint;
 
 /// The setting that decides which files statements may name.
 const SETTING: &str = "local_files";
 
 /// An opener of the files that statements name. The default opens every file that the process can read. Relative paths
-/// then start from the working folder of the process.
+/// then start from the working folder of the process. Clones share what [`StatementFiles::set_private`] changes.
 #[derive(Clone, Debug, Default)]
 pub struct StatementFiles {
-    sources: FileSources,
+    sources: Arc<Mutex<FileSources>>,
     /// The folder that the files must be in; `None` for any folder.
     folder: Option<PathBuf>,
 }
@@ -31,9 +32,14 @@ impl StatementFiles {
     /// Returns an opener of the files in `folder`, or of every file. Relative paths start from the folder. The files and
     /// folders of `private` are never data, such as the keys of a node.
     pub fn new(folder: Option<PathBuf>, private: Vec<PathBuf>) -> Self {
-        let folders = folder.clone().map(|folder| vec![folder]);
-        let bounds = LocalBounds { folders, private, setting: Some(SETTING) };
-        Self { sources: FileSources::default().bounded(bounds), folder }
+        let sources = FileSources::default().bounded(bounds(folder.as_deref(), private));
+        Self { sources: Arc::new(Mutex::new(sources)), folder }
+    }
+
+    /// Replaces the files and folders that are never data.
+    pub fn set_private(&self, private: Vec<PathBuf>) {
+        let mut sources = lock(&self.sources);
+        *sources = sources.clone().bounded(bounds(self.folder.as_deref(), private));
     }
 
     /// Returns the size of the files of a reference, and a digest that changes with them.
@@ -77,10 +83,15 @@ impl StatementFiles {
     }
 }
 
+fn bounds(folder: Option<&Path>, private: Vec<PathBuf>) -> LocalBounds {
+    LocalBounds { folders: folder.map(|folder| vec![folder.to_path_buf()]), private, setting: Some(SETTING) }
+}
+
 #[async_trait]
 impl LocalFileOpener for StatementFiles {
     async fn open(&self, file: &FileReference, runtime: &Arc<RuntimeEnv>) -> Result<Arc<dyn TableProvider>> {
-        let opened = self.sources.open_local(&file.location, &self.options(file), runtime).await;
+        let sources = lock(&self.sources).clone();
+        let opened = sources.open_local(&file.location, &self.options(file), runtime).await;
         opened.map_err(|error| self.without_folder(error, file))
     }
 }

@@ -34,7 +34,7 @@ use super::error_context::with_error_context;
 use super::footers::{Footer, with_sound_footers};
 use super::format::{Encoding, compression_of};
 use super::layout::Layout;
-use super::listing;
+use super::listing::{self, ListingError};
 use super::origin::Origin;
 use crate::panics::caught_async;
 use crate::statistics::Estimating;
@@ -52,6 +52,8 @@ pub(super) struct FileTable {
     /// CSV with a header: the names that the first line of every file must have.
     pub(super) header: Option<Vec<String>>,
     pub(super) max_files: usize,
+    /// True if the port has no rows without a file. Otherwise, a scan without a file fails.
+    pub(super) may_be_empty: bool,
     pub(super) fingerprint: Arc<SchemaFingerprint>,
     pub(super) known_files: CheckedFiles,
 }
@@ -115,11 +117,17 @@ impl TableProvider for FileTable {
 }
 
 impl FileTable {
+    /// Lists the present files.
+    pub(super) async fn list(&self, store: &dyn ObjectStore) -> Result<Vec<ObjectMeta>, ListingError> {
+        match listing::list(store, &self.origin.location, self.encoding.format, self.max_files).await {
+            Err(ListingError::Empty) if self.may_be_empty => Ok(vec![]),
+            listed => listed,
+        }
+    }
+
     /// Returns the present files, with the values in the names of their folders.
     async fn files(&self, state: &dyn Session, store: &dyn ObjectStore) -> Result<Vec<PartitionedFile>> {
-        let location = &self.origin.location;
-        let found = listing::list(store, location, self.encoding.format, self.max_files).await;
-        let found = found.map_err(|error| self.origin.unlisted(error))?;
+        let found = self.list(store).await.map_err(|error| self.origin.unlisted(error))?;
         tracing::debug!(port = %self.origin.port, files = found.len(), session = state.session_id(), "listed");
         found.into_iter().map(|file| self.partitioned(file)).collect()
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
@@ -200,7 +201,7 @@ impl EngineBuilder {
             activity,
             metrics,
             cpu: CpuRuntime::new(self.cpu_threads, &self.limits)?,
-            limits: self.limits,
+            limits: ArcSwap::from_pointee(self.limits),
             base,
             local_files: self.local_files,
             _memory_guard: guard,

@@ -99,6 +99,21 @@ impl KnownPeer {
         }
     }
 
+    /// Replaces the peer by another connection to the same node. What is known about the node stays, so that queries on
+    /// its domains go on. The next request is for the whole catalog.
+    pub(super) fn replace(&mut self, peer: Arc<dyn Peer>, options: PeerOptions) {
+        let PeerOptions { link, domains, learn_peers } = options;
+        self.peer = peer;
+        self.meter = Arc::new(LinkMeter::new(link));
+        self.reported_link = self.meter.link();
+        self.allowed = domains;
+        self.is_learned_from = learn_peers;
+        self.reported = vec![];
+        self.unused = vec![];
+        self.refuses = false;
+        self.version = None;
+    }
+
     /// True if fragments can be sent to the peer now.
     pub(super) fn takes_fragments(&self) -> bool {
         self.state == NodeState::Up && self.peer.takes_fragments() != Some(false)

@@ -1,6 +1,7 @@
 //! The mesh as this engine knows it: the domains that the engine owns, its peers, and the immutable snapshot that each
 //! query plans against.
 
+mod changes;
 mod claims;
 mod known_peer;
 mod learned;
@@ -72,7 +73,7 @@ struct Refresher {
 #[derive(Debug, Default)]
 struct MeshState {
     local: BTreeMap<DomainName, LocalDomain>,
-    /// The peers by their numbers: those in the config in its order, and then the learned ones. A number is used once.
+    /// The peers by their numbers, in the order in which they were added. A number is used once.
     peers: BTreeMap<usize, KnownPeer>,
     /// The number of the next peer.
     next_peer: usize,

@@ -13,6 +13,7 @@ use super::{CatalogReader, Link, LinkOverride, Mesh, Owners, PeerOptions};
 use crate::ErrorKind;
 use crate::fake_mesh::{FakePeer, owned, tpch_domain};
 
+mod changes;
 mod learned;
 mod owners;
 mod replicas;

@@ -102,8 +102,14 @@ fn products(mesh: &MeshSnapshot) -> NamedColumns {
         ("description", strings(rows.iter().map(|(_, p)| p.description.as_deref()))),
         ("tags", lists(rows.iter().map(|(_, p)| p.tags.iter().map(String::as_str)))),
         ("ports", Arc::new(Int64Array::from_iter(rows.iter().map(|(_, p)| Some(p.ports.len() as i64))))),
-        ("load_error", strings(rows.iter().map(|(_, p)| p.load_error.as_deref()))),
+        ("load_error", strings(rows.iter().map(|(_, p)| load_error(p)))),
     ]
+}
+
+/// Returns the error of a product's descriptors, or else the errors of its ports.
+fn load_error(product: &Product) -> Option<String> {
+    let errors: Vec<&str> = product.ports.values().filter_map(|port| port.load_error.as_deref()).collect();
+    product.load_error.clone().or_else(|| (!errors.is_empty()).then(|| errors.join("\n")))
 }
 
 fn ports(mesh: &MeshSnapshot) -> NamedColumns {
@@ -121,6 +127,7 @@ fn ports(mesh: &MeshSnapshot) -> NamedColumns {
         ("tags", lists(rows.iter().map(|p| p.tags.iter().map(String::as_str)))),
         ("rows", counts(rows.iter().map(|p| p.statistics.rows))),
         ("bytes", counts(rows.iter().map(|p| p.statistics.bytes))),
+        ("load_error", strings(rows.iter().map(|p| p.load_error.as_deref()))),
     ]);
     columns
 }

@@ -172,7 +172,7 @@ impl Prepared {
 
     /// Returns all rows of a query whose result stays in the session, in memory of their own.
     async fn held(&self, mut rows: QueryStream) -> Result<Vec<RecordBatch>> {
-        let limit = self.session.engine.limits.session_tables;
+        let limit = self.session.engine.limits().session_tables;
         let (mut batches, mut bytes) = (vec![], 0);
         while let Some(batch) = rows.try_next().await? {
             let batch = compact(&batch)?;

@@ -164,7 +164,7 @@ async fn bounded(
     session: &SessionHandle,
     mut rows: BoxStream<'static, Result<RecordBatch>>,
 ) -> Result<Vec<RecordBatch>> {
-    let limit = session.engine.limits.session_tables;
+    let limit = session.engine.limits().session_tables;
     let (mut batches, mut bytes) = (vec![], 0);
     while let Some(batch) = rows.try_next().await? {
         let batch = compact(&batch)?;

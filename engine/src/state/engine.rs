@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
+use arc_swap::ArcSwap;
 use datafusion::execution::session_state::SessionState;
 use portolan_connectors::LocalFileOpener;
 
@@ -21,7 +22,7 @@ use crate::metrics::Metrics;
 #[derive(Debug)]
 pub(crate) struct EngineState {
     pub(crate) mesh: Arc<Mesh>,
-    pub(crate) limits: Limits,
+    pub(crate) limits: ArcSwap<Limits>,
     pub(crate) cpu: CpuRuntime,
     pub(crate) admission: Admission,
     pub(crate) accounts: Accounts,
@@ -37,4 +38,27 @@ pub(crate) struct EngineState {
     pub(crate) _memory_guard: Option<Sender<()>>,
     /// The engine's folder for spilled data, which is removed last.
     pub(crate) _spill_folder: Option<SpillFolder>,
+}
+
+impl EngineState {
+    /// Returns the limits in effect.
+    pub(crate) fn limits(&self) -> Arc<Limits> {
+        self.limits.load_full()
+    }
+
+    /// Changes the limits, except for those that the parts of the engine were built with.
+    pub(crate) fn set_limits(&self, limits: &Limits) {
+        let built = self.limits();
+        let limits = Arc::new(Limits {
+            query_memory: built.query_memory,
+            memory: built.memory,
+            host_memory: built.host_memory,
+            spill_bytes: built.spill_bytes,
+            ..limits.clone()
+        });
+        self.limits.store(limits.clone());
+        self.admission.set_limits(&limits);
+        self.accounts.set_limits(&limits);
+        self.cpu.set_limits(&limits);
+    }
 }

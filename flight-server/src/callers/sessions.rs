@@ -143,6 +143,20 @@ impl Sessions {
         })
     }
 
+    /// Closes the sessions of the callers that are not accepted, and returns the number of these sessions.
+    pub(super) fn close_unless(&self, accepts: impl Fn(&Identity) -> bool) -> usize {
+        let mut kept = self.lock();
+        let before = kept.len();
+        kept.retain(|_, open| {
+            let accepted = accepts(&open.identity);
+            if !accepted {
+                open.session.close();
+            }
+            accepted
+        });
+        before - kept.len()
+    }
+
     /// Returns the session under `key`, and marks it as used now.
     fn used(&self, kept: &mut HashMap<String, OpenSession>, key: &str) -> Option<(Identity, Session)> {
         let entry = kept.get_mut(key)?;

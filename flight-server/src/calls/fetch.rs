@@ -105,7 +105,7 @@ impl Service {
                  characters"
             )));
         }
-        let Asker { principal, via } = self.callers.delegations.asker(&caller.identity, &ticket, purpose)?;
+        let Asker { principal, via } = self.callers.rules().delegations.asker(&caller.identity, &ticket, purpose)?;
         let trace = caller.session.trace().cloned().unwrap_or_else(TraceContext::start);
         Ok(ticket.into_fragment(principal, via, trace))
     }

@@ -105,6 +105,10 @@ mod tests {
         }
         let error = open(&files, "key.csv").await.unwrap_err();
         assert!(error.contains("a file of the node itself"), "{error}");
+        files.set_private(vec![folder.path().join("shared/a.csv")]);
+        let error = open(&files, "a.csv").await.unwrap_err();
+        assert!(error.contains("a file of the node itself"), "{error}");
+        open(&files, "key.csv").await.unwrap();
         // Clients do not see where the folder is.
         let error = open(&files, "nothing.csv").await.unwrap_err();
         assert!(error.starts_with("nothing.csv cannot be read"), "{error}");

@@ -30,7 +30,7 @@ impl NodeConfig {
     }
 
     /// Returns the files and folders of the node itself: the config, what it names, and the node's state.
-    pub(super) fn own_files(&self) -> Vec<PathBuf> {
+    pub(crate) fn own_files(&self) -> Vec<PathBuf> {
         let state = [self.state_folder.clone(), self.kept_key_file(), self.owners_file()];
         let mut own: Vec<PathBuf> = self.file.iter().cloned().chain(state.into_iter().flatten()).collect();
         self.clone().visit_named_files(|path| own.push(std::mem::take(path)));

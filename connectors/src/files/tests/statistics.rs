@@ -15,7 +15,7 @@ use portolan_catalog::{Diagnostics, DomainCatalog, FileFormat, PortStatistics, S
 use super::{COLUMNS, FileSources, Fixture, batch};
 use crate::open::open_domain;
 use crate::source::{LocalDomain, SourceOpener};
-use crate::statistics::{Estimating, changed_statistics};
+use crate::statistics::{Estimating, changed_ports};
 
 /// Returns a domain with the fixture's port.
 pub(super) async fn opened(fixture: &Fixture, runtime: &Arc<RuntimeEnv>) -> LocalDomain {
@@ -183,10 +183,14 @@ async fn changed_files_change_what_is_told() {
     let runtime = Arc::new(RuntimeEnv::default());
     let mut domain = opened(&fixture, &runtime).await;
     let sources = FileSources::default();
-    assert!(changed_statistics(&domain, &sources, &runtime).await.is_empty(), "nothing has changed");
+    let is_same = async |domain: &LocalDomain| {
+        let changed = changed_ports(domain, &sources, &runtime).await;
+        changed.statistics.is_empty() && changed.unreadable.is_empty()
+    };
+    assert!(is_same(&domain).await, "nothing has changed");
 
     fixture.parquet("data/b.parquet", &batch(&[3, 4, 5]));
-    let changed = changed_statistics(&domain, &sources, &runtime).await;
+    let changed = changed_ports(&domain, &sources, &runtime).await.statistics;
     let before = domain.catalog.version.clone();
     domain.catalog = Arc::new((*domain.catalog).clone().with_statistics(&changed));
     let known = domain.catalog.ports().next().unwrap().statistics.clone();
@@ -195,9 +199,11 @@ async fn changed_files_change_what_is_told() {
         (Some(5), Some(5), number(5.0))
     );
     assert_ne!(domain.catalog.version, before, "peers learn it");
-    assert!(changed_statistics(&domain, &sources, &runtime).await.is_empty(), "it is known now");
+    assert!(is_same(&domain).await, "it is known now");
 
     std::fs::remove_file(fixture.path("data/a.parquet")).unwrap();
     std::fs::remove_file(fixture.path("data/b.parquet")).unwrap();
-    assert!(changed_statistics(&domain, &sources, &runtime).await.is_empty(), "files that are gone have no statistics");
+    let changed = changed_ports(&domain, &sources, &runtime).await;
+    assert!(changed.statistics.is_empty(), "files that are gone have no statistics");
+    assert!(changed.unreadable.contains(&fixture.port.name), "the port must be opened again");
 }

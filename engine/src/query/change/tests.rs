@@ -19,6 +19,7 @@ use portolan_connectors::testing::{catalog, column, local_domain};
 use tokio::sync::Notify;
 
 use crate::fake_mesh::gateway;
+use crate::server::set_limits;
 use crate::{Engine, Error, ErrorKind, IngestMode, IngestTarget, Limits, Principal, Result, Session, StatementKind};
 
 async fn run(session: &Session, sql: &str) -> Result<String> {
@@ -202,6 +203,18 @@ async fn an_insert_is_listed_until_its_rows_are_stored_and_stops_only_before_the
         }
         assert!(values(&other, LISTED).await.is_empty());
     }
+}
+
+#[tokio::test]
+async fn limits_change_while_a_session_is_open() {
+    let engine = gateway().await;
+    let session = engine.session(Principal::new("ann"));
+    set_limits(&engine, &Limits { session_tables: 1, ..Limits::default() });
+    let error = refused(&session, "CREATE TABLE small AS SELECT 1 AS n").await;
+    assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{}", error.chain());
+    assert!(error.context().contains("limits.session_tables"), "{error}");
+    set_limits(&engine, &Limits::default());
+    assert_eq!(changed(&session, "CREATE TABLE small AS SELECT 1 AS n").await, 1);
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Extensions;
 
 use super::*;
-use crate::callers::{Authenticator, Delegations};
+use crate::callers::{Access, Authenticator, Delegations, Rules};
 use crate::dispatch::ticket;
 use crate::options::{AuthOptions, DelegationOptions, ServerLimits};
 use crate::rows::random_batch;
@@ -63,8 +63,10 @@ async fn serving(domain: LocalDomain) -> Service {
     let limits = ServerLimits::default();
     let authenticator = Authenticator::new(&AuthOptions::default(), true, false, limits.password_checks).unwrap();
     let delegations = Delegations::new(&DelegationOptions::default(), vec![]).unwrap();
+    let (auth, delegation) = (AuthOptions::default(), DelegationOptions::default());
+    let access = Access::new(Rules { authenticator, delegations, auth, delegation }, &limits);
     let key = Arc::new(NodeKey::from_pem(NodeKey::generate().unwrap().as_bytes()).unwrap());
-    Service::new(engine, authenticator, delegations, key, &limits, CancellationToken::new()).unwrap()
+    Service::new(engine, access, key, &limits, CancellationToken::new()).unwrap()
 }
 
 /// A table that counts its scans.
