@@ -44,7 +44,8 @@ pub fn lint(catalog: &DomainCatalog) -> Vec<Warning> {
 
 fn lint_product(subject: &str, product: &Product, warnings: &mut Vec<Warning>) {
     let mut warn = |message: &str| {
-        warnings.push(Warning { subject: subject.to_string(), place: None, message: message.to_string() });
+        let (place, message) = (product.place.clone(), message.to_string());
+        warnings.push(Warning { subject: subject.to_string(), place, message });
     };
     if product.description.is_none() {
         warn("the product has no description");
@@ -67,16 +68,15 @@ fn lint_product(subject: &str, product: &Product, warnings: &mut Vec<Warning>) {
 }
 
 fn lint_port(port: &Port, warnings: &mut Vec<Warning>) {
-    let place = port.source.as_ref().map(|s| s.place.clone());
-    let mut warn = |message: &str| {
-        let message = message.to_string();
-        warnings.push(Warning { subject: port.name.to_string(), place: place.clone(), message });
+    let in_contract = port.source.as_ref().map(|s| s.place.clone());
+    let mut warn = |place: Option<Place>, message: &str| {
+        warnings.push(Warning { subject: port.name.to_string(), place, message: message.to_string() });
     };
     if port.description.is_none() {
-        warn("the port has no description");
+        warn(port.place.clone(), "the port has no description");
     }
     if port.primary_key.is_empty() {
-        warn("the port's contract declares no primary key");
+        warn(in_contract, "the port's contract declares no primary key");
     }
     for column in &port.columns {
         let mut warn = |message: &str| {

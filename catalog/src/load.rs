@@ -1,10 +1,10 @@
 //! Loads a domain's `products/` folder into a catalog: finds the files, checks them, and resolves each port's contract.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::model::{Port, Product};
+use crate::model::{Port, Product, Reference};
 use crate::names::{PortName, check_name};
 use crate::nearest::nearest;
 use crate::odcs::{ReadContract, wrong};
@@ -13,12 +13,25 @@ use crate::source::{PREFIX, misplaced, port_source};
 use crate::yaml::{self, Document, Step};
 use crate::{Diagnostic, Diagnostics, DomainCatalog, DomainName, Place, PortRef, ProductName, schema};
 
+mod domain;
 mod files;
+mod references;
+
+pub use domain::domain_of;
 
 /// Names of domains that the engine reserves.
 pub const RESERVED_DOMAINS: [&str; 1] = ["portolan"];
 /// Names of products that the engine adds to every domain.
 pub const RESERVED_PRODUCTS: [&str; 2] = ["information_schema", "mesh"];
+
+/// The descriptors of a domain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Descriptors {
+    /// The domain, as [`load_domain`] returns it.
+    pub catalog: DomainCatalog,
+    /// The names of all `servers` of the contracts, also of those that no port reads.
+    pub servers: BTreeSet<String>,
+}
 
 /// Loads every product descriptor (ODPS) below `folder` and the contracts (ODCS) that they name.
 ///
@@ -28,6 +41,14 @@ pub const RESERVED_PRODUCTS: [&str; 2] = ["information_schema", "mesh"];
 /// # Errors
 /// All errors in all files.
 pub fn load_domain(domain: &DomainName, folder: &Path) -> Result<DomainCatalog, Diagnostics> {
+    load_descriptors(domain, folder).map(|descriptors| descriptors.catalog)
+}
+
+/// Loads the descriptors below `folder` as [`load_domain`] does.
+///
+/// # Errors
+/// As [`load_domain`].
+pub fn load_descriptors(domain: &DomainName, folder: &Path) -> Result<Descriptors, Diagnostics> {
     if let Err(message) = check_domain_name(domain) {
         return Err(yaml::whole_file(folder, message));
     }
@@ -36,13 +57,20 @@ pub fn load_domain(domain: &DomainName, folder: &Path) -> Result<DomainCatalog, 
         loader.read(&file);
     }
     let products = loader.products(domain);
+    // A port with an error is not among the products, and references to it are no errors.
+    if loader.errors.is_empty() {
+        loader.errors = references::dangling(domain, &products, &loader.references);
+    }
     if !loader.errors.is_empty() {
         let mut seen = HashSet::new();
         loader.errors.retain(|e| seen.insert(e.to_string()));
         loader.errors.sort_by(|a, b| (&a.place.file, a.place.line).cmp(&(&b.place.file, b.place.line)));
         return Err(Diagnostics(loader.errors));
     }
-    Ok(DomainCatalog { domain: domain.clone(), version: String::new(), products }.with_version())
+    let servers = loader.contracts.values().flat_map(|read| &read.contract.servers);
+    let servers = servers.map(|server| server.server.clone()).collect();
+    let catalog = DomainCatalog { domain: domain.clone(), version: String::new(), products }.with_version();
+    Ok(Descriptors { catalog, servers })
 }
 
 /// Checks that a domain can have this name.
@@ -68,6 +96,8 @@ struct Loader {
     contracts: BTreeMap<String, ReadContract>,
     /// The ids of contracts that have errors. A port that names one of them is not another error.
     broken_contracts: HashSet<String>,
+    /// The references of the ports, each with its place.
+    references: Vec<(PortRef, Reference, Place)>,
     errors: Vec<Diagnostic>,
 }
 
@@ -194,7 +224,8 @@ impl Loader {
                 continue;
             }
             if let Some(port) = self.port(domain, &name, output, &at) {
-                ports.insert(PortName::new(&output.name), port);
+                let place = Some(document.place(&["outputPorts".into(), i.into()]));
+                ports.insert(PortName::new(&output.name), Port { place, ..port });
             }
         }
         Some(Product {
@@ -206,6 +237,7 @@ impl Loader {
             tags: descriptor.tags.clone(),
             ports,
             load_error: None,
+            place: Some(document.place(&[])),
         })
     }
 
@@ -226,7 +258,10 @@ impl Loader {
             },
         };
         self.errors.extend(errors);
-        port
+        let (port, places) = port?;
+        let references = port.references.iter().cloned().zip(places);
+        self.references.extend(references.map(|(reference, place)| (port.name.clone(), reference, place)));
+        Some(port)
     }
 
     /// Returns the contract that a port names.
@@ -253,13 +288,13 @@ impl Loader {
     }
 }
 
-/// Returns the port as its contract describes it.
+/// Returns the port as its contract describes it, and the places of its references.
 fn port_of(
     name: PortRef,
     output: &OutputPort,
     read: &ReadContract,
     at: &impl Fn(&str) -> Place,
-) -> Result<Port, Vec<Diagnostic>> {
+) -> Result<(Port, Vec<Place>), Vec<Diagnostic>> {
     let object = object_of(output, read, at).map_err(|e| vec![e])?;
     let schema = &read.contract.schema[object];
     let mut errors = vec![];
@@ -284,21 +319,26 @@ fn port_of(
         vec![]
     });
     let source = port_source(read, object).map_err(|e| errors.extend(e)).ok();
+    let references = read.references(object).map_err(|e| errors.extend(e)).unwrap_or_default();
     if !errors.is_empty() {
         return Err(errors);
     }
-    Ok(Port {
+    let (references, places) = references.into_iter().unzip();
+    let port = Port {
         name,
         version: output.version.clone().or_else(|| Some(read.contract.version.clone())),
         description: output.description.clone().or_else(|| schema.description.clone()),
         contract: Some(read.contract.id.clone()),
         columns: schema.columns().map(|(_, p)| p.column(&primary_key)).collect(),
         primary_key,
-        references: read.references(object),
+        references,
         statistics: Arc::default(),
         tags: output.tags.iter().chain(&schema.tags).cloned().collect(),
+        load_error: None,
         source,
-    })
+        place: None,
+    };
+    Ok((port, places))
 }
 
 /// Returns the index of the schema object that describes a port's rows: the one with the port's name, or the only one.

@@ -49,6 +49,23 @@ pub fn type_of_text(logical_type: &str) -> Option<DataType> {
     }
 }
 
+/// Returns the logical type that a type of SQL, Arrow or another tool stands for. A contract has the type itself in
+/// `physicalType`.
+pub(crate) fn logical_type_of(name: &str) -> Option<&'static str> {
+    let name = name.split('(').next().unwrap_or(name).trim().to_lowercase();
+    let names: [(&str, &[&str]); 8] = [
+        ("string", &["str", "text", "utf8", "varchar", "char", "character", "uuid", "binary", "bytes", "blob"]),
+        ("integer", &["int", "int8", "int16", "int32", "int64", "bigint", "smallint", "tinyint", "long", "short"]),
+        ("number", &["decimal", "numeric", "float", "float32", "float64", "double", "real", "money"]),
+        ("boolean", &["bool", "bit", "logical"]),
+        ("date", &["date32", "date64", "day"]),
+        ("timestamp", &["datetime", "timestamptz", "instant"]),
+        ("object", &["struct", "record", "row", "json"]),
+        ("array", &["list", "repeated"]),
+    ];
+    names.iter().find(|(_, others)| others.contains(&name.as_str())).map(|(logical, _)| *logical)
+}
+
 fn scale(data_type: &DataType) -> Option<i8> {
     use DataType as T;
 
@@ -117,6 +134,16 @@ mod tests {
             assert!(type_of_text(logical).is_some_and(|text| fits(logical, &text)), "{logical}");
         }
         assert_eq!(type_of_text("object"), None);
+    }
+
+    #[test]
+    fn types_of_other_tools_have_a_logical_type() {
+        let of = |name: &str| logical_type_of(name).unwrap_or_default();
+        assert_eq!(
+            ["DECIMAL(10, 2)", "Int64", "varchar(20)", "bool"].map(of),
+            ["number", "integer", "string", "boolean"]
+        );
+        assert_eq!(logical_type_of("colour"), None);
     }
 
     #[test]

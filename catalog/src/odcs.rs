@@ -8,7 +8,7 @@ use crate::model::{Column, Reference};
 use crate::yaml::{Document, Step};
 use crate::{Diagnostic, Place};
 
-use self::relationships::{Relationship, references};
+use self::relationships::{Declared, Fault, Relationship, references};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -106,9 +106,21 @@ impl ReadContract {
         self.document.place(&steps)
     }
 
-    /// Returns the references that `schema[object]` and its properties declare.
-    pub(crate) fn references(&self, object: usize) -> Vec<Reference> {
-        references(&self.contract.schema, object)
+    /// Returns the references that `schema[object]` and its properties declare, each with its place.
+    ///
+    /// # Errors
+    /// The faults of relationships.
+    pub(crate) fn references(&self, object: usize) -> Result<Vec<(Reference, Place)>, Vec<Diagnostic>> {
+        let (declared, faults) = references(&self.contract.schema, object);
+        let fault = |Fault { path, message, suggestion }: Fault| {
+            let place = self.document.place(&path);
+            Diagnostic { place, message, suggestion }
+        };
+        if !faults.is_empty() {
+            return Err(faults.into_iter().map(fault).collect());
+        }
+        let placed = |Declared { reference, path }: Declared| (reference, self.document.place(&path));
+        Ok(declared.into_iter().map(placed).collect())
     }
 }
 

@@ -7,6 +7,7 @@ use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
 use crate::Diagnostic;
+use crate::logical_type::logical_type_of;
 use crate::nearest::nearest;
 use crate::yaml::{Document, pointer_token};
 
@@ -95,7 +96,7 @@ impl Schema {
             }
             Kind::Type { kind } => {
                 let message = format!("expected {}, found {}", expected(kind), kind_of(error.instance()));
-                found.push(plain(error, document, message));
+                found.push(plain(error, document, message + &enum_hint(error)));
             }
             Kind::Enum { options } => found.push(not_an_option(error, document, options)),
             Kind::Constant { expected_value } => {
@@ -197,7 +198,12 @@ fn not_an_option(error: &ValidationError<'_>, document: &Document, options: &Val
         Some(text) if text.chars().count() <= 64 => format!("`{text}`"),
         _ => kind_of(error.instance()).to_string(),
     };
-    let suggestion = error.instance().as_str().and_then(|v| nearest(v, names.iter().copied())).map(str::to_string);
+    let is_type = error.instance_path().as_str().ends_with("/logicalType");
+    let suggest = |name: &str| -> Option<String> {
+        let synonym = if is_type { logical_type_of(name) } else { None };
+        synonym.filter(|name| names.contains(name)).or_else(|| nearest(name, names.iter().copied())).map(str::to_string)
+    };
+    let suggestion = error.instance().as_str().and_then(suggest);
     let list = names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
     let message = match (&suggestion, names.as_slice()) {
         (_, [only]) => format!("{found} is not valid here; only `{only}` is"),
@@ -206,6 +212,19 @@ fn not_an_option(error: &ValidationError<'_>, document: &Document, options: &Val
         _ => format!("{found} is not valid here; one of {list}"),
     };
     Diagnostic { place: document.place(&document.steps(error.instance_path().as_str())), message, suggestion }
+}
+
+/// Returns how to write a value of an `enum`, if the error is a plain value there.
+fn enum_hint(error: &ValidationError<'_>) -> String {
+    let path = error.instance_path().as_str();
+    let is_of_enum = path.rsplit_once('/').is_some_and(|(list, _)| list.ends_with("/enum"));
+    match &**error.instance() {
+        Value::String(text) if is_of_enum && text.chars().count() <= 64 => {
+            format!(": write it as `{{value: {}}}`", Value::from(text.as_str()))
+        }
+        value @ (Value::Number(_) | Value::Bool(_)) if is_of_enum => format!(": write it as `{{value: {value}}}`"),
+        _ => String::new(),
+    }
 }
 
 fn plain(error: &ValidationError<'_>, document: &Document, message: String) -> Diagnostic {

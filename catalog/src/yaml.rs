@@ -16,8 +16,8 @@ pub use node::{Document, Step, pointer_token};
 /// The size of the largest file that is read: 4 MiB, in bytes.
 pub const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// The largest number of unknown keys that one call of [`parse`] reports.
-const MAX_UNKNOWN_KEYS: usize = 20;
+/// The largest number of errors that one call of [`parse`] reports.
+const MAX_ERRORS: usize = 20;
 
 /// Reads the text of `file`, at most [`MAX_FILE_BYTES`].
 ///
@@ -49,7 +49,8 @@ pub fn read(file: &Path) -> Result<String, Diagnostics> {
 /// `false` are booleans.
 ///
 /// # Errors
-/// All errors: syntax, unknown keys (with the nearest known one), wrong types, missing keys.
+/// A syntax error, or else all other errors: unknown keys (with the nearest known one), wrong types and values, missing
+/// keys.
 pub fn parse<T: DeserializeOwned>(text: &str, file: &Path) -> Result<T, Diagnostics> {
     from_document(Document::parse(text, file)?)
 }
@@ -58,21 +59,44 @@ pub fn parse<T: DeserializeOwned>(text: &str, file: &Path) -> Result<T, Diagnost
 ///
 /// # Errors
 /// The same as for [`parse`].
-pub fn from_document<T: DeserializeOwned>(mut document: Document) -> Result<T, Diagnostics> {
-    let mut diagnostics = vec![];
+pub fn from_document<T: DeserializeOwned>(document: Document) -> Result<T, Diagnostics> {
+    match from_document_in_part(document) {
+        (Some(value), errors) if errors.is_empty() => Ok(value),
+        (_, errors) => Err(Diagnostics(errors)),
+    }
+}
+
+/// Deserializes a parsed document into `T` without the entries that have errors, and returns these errors. Returns no
+/// value if `T` needs one of these entries.
+pub fn from_document_in_part<T: DeserializeOwned>(mut document: Document) -> (Option<T>, Vec<Diagnostic>) {
+    let (mut errors, mut removed) = (vec![], vec![]);
     loop {
         let fault = match de::deserialize::<T>(&document) {
-            Ok(value) if diagnostics.is_empty() => return Ok(value),
-            Ok(_) => return Err(Diagnostics(diagnostics)),
+            Ok(value) => return (Some(value), errors),
             Err(fault) => fault,
         };
         let path = fault.path.clone();
-        let unknown_key = matches!(fault.cause, de::Cause::UnknownKey { .. });
-        diagnostics.push(diagnose(&document, fault));
-        // Removes an unknown key and checks the rest again, so that one call reports all unknown keys.
-        if !unknown_key || diagnostics.len() >= MAX_UNKNOWN_KEYS || !document.remove(&path) {
-            return Err(Diagnostics(diagnostics));
+        if !follows(&fault, &removed) {
+            errors.push(diagnose(&document, fault));
         }
+        // Removes the entry with the error and checks the rest again, so that one call reports all errors.
+        let entry = document.remove_entry(&path);
+        match entry.filter(|_| errors.len() < MAX_ERRORS) {
+            Some(entry) => removed.push(entry),
+            None => return (None, errors),
+        }
+    }
+}
+
+/// True if a fault is there only because these entries were removed.
+fn follows(fault: &de::Fault, removed: &[Vec<Step>]) -> bool {
+    let parents = || removed.iter().filter_map(|entry| entry.split_last());
+    match &fault.cause {
+        de::Cause::MissingKey(key) => {
+            parents().any(|(last, parent)| parent == fault.path && *last == Step::Key((*key).to_owned()))
+        }
+        de::Cause::UnknownKey { .. } => false,
+        _ => parents().any(|(_, parent)| parent == fault.path),
     }
 }
 
@@ -91,6 +115,7 @@ fn diagnose(document: &Document, fault: de::Fault) -> Diagnostic {
             let hint = nearest(&value, expected.iter().copied()).map(str::to_string);
             (format!("`{value}` is not valid here; {}", one_of(expected)), hint)
         }
+        de::Cause::MissingKey(key) => (format!("the key `{key}` is missing"), None),
         de::Cause::Other(message) => (message, None),
     };
     Diagnostic { place, message, suggestion }

@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use portolan_catalog::{DomainCatalog, DomainName, Port, lint, load_domain, printable};
-use portolan_node::client::ConnectOptions;
+use portolan_catalog::{DomainCatalog, Port, printable};
 use portolan_node::{Error, Result};
 
-use crate::connection::{Connection, Target, default_url};
+use crate::connection::Connection;
+use crate::lint::{self, LintArgs};
+use crate::login::LoginArgs;
 use crate::output::print;
-use crate::render::Layout;
-use crate::repl::commands::{describe, list_ports};
+use crate::render::{Drawing, Expanded, View};
+use crate::repl::describe::{Description, describe, list_ports};
 
 /// Arguments of `portolan catalog`.
 #[derive(Args, Clone, Debug)]
@@ -31,30 +32,19 @@ enum Action {
         source: Source,
     },
     /// Check the descriptors in a folder, without a node
-    Lint(Folder),
-}
-
-#[derive(Args, Clone, Debug)]
-struct Folder {
-    /// The folder with the descriptors
-    #[arg(long, value_name = "DIR", default_value = "products")]
-    products: PathBuf,
-    /// The domain that the descriptors belong to
-    #[arg(long, value_name = "NAME")]
-    domain: String,
+    Lint(LintArgs),
 }
 
 #[derive(Args, Clone, Debug)]
 struct Source {
     /// Read the descriptors in this folder instead of querying a node
-    #[arg(long, value_name = "DIR", requires = "domain")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["url", "user", "ca"])]
     products: Option<PathBuf>,
-    /// The domain that the descriptors belong to
+    /// The domain that the descriptors belong to [default: the `domain` of the products]
     #[arg(long, value_name = "NAME", requires = "products")]
     domain: Option<String>,
-    /// The URL of the node to query [default: PORTOLAN_URL, or grpc://127.0.0.1:50051]
-    #[arg(long, value_name = "URL", conflicts_with = "products")]
-    url: Option<String>,
+    #[command(flatten)]
+    login: LoginArgs,
 }
 
 /// Runs `portolan catalog`.
@@ -63,26 +53,23 @@ struct Source {
 /// Invalid descriptors, a node that cannot be reached, or a name that does not exist.
 pub async fn catalog(args: CatalogArgs) -> Result<()> {
     match args.action {
-        Action::Lint(folder) => {
-            let catalog = load_domain(&DomainName::new(&folder.domain), &folder.products)?;
-            let warnings: String = lint(&catalog).iter().map(|warning| line(&warning.to_string())).collect();
-            print(&warnings)?;
-            let (products, ports) = (catalog.products.len(), catalog.ports().count());
-            print(&format!("{}: no errors in {products} products with {ports} ports\n", folder.products.display()))
-        }
+        Action::Lint(args) => lint::run(&args),
         Action::List(source) => match source.loaded()? {
             Some(catalog) => {
                 let text = |port: &Port| format!("{}  {}", port.name, port.description.as_deref().unwrap_or_default());
                 print(&catalog.ports().map(|port| line(&text(port))).collect::<String>())
             }
-            None => ask(&source.connect().await?, &list_ports()).await,
+            None => {
+                let description = Description { sql: list_ports(None), ..Description::default() };
+                ask(&source.connect().await?, description).await
+            }
         },
         Action::Show { name, source } => match source.loaded()? {
             Some(catalog) => show(&catalog, &name),
             None => {
                 let connection = source.connect().await?;
-                let sql = describe(&connection, &name).await?;
-                ask(&connection, &sql).await
+                let description = describe(&connection, &name, "`portolan catalog list`").await?;
+                ask(&connection, description).await
             }
         },
     }
@@ -90,28 +77,25 @@ pub async fn catalog(args: CatalogArgs) -> Result<()> {
 
 impl Source {
     fn loaded(&self) -> Result<Option<DomainCatalog>> {
-        let (Some(products), Some(domain)) = (&self.products, &self.domain) else { return Ok(None) };
-        Ok(Some(load_domain(&DomainName::new(domain), products)?))
+        let Some(products) = &self.products else { return Ok(None) };
+        Ok(Some(lint::load(products, self.domain.as_deref())?))
     }
 
     async fn connect(&self) -> Result<Connection> {
-        let url = self.url.clone().map_or_else(default_url, Ok)?;
-        Connection::open(&Target::Url { url, options: ConnectOptions::default() }).await
+        Connection::open(&self.login.target()?).await
     }
 }
 
 /// The largest number of rows of a list that are shown.
 const LIMIT: usize = 100_000;
 
-async fn ask(connection: &Connection, sql: &str) -> Result<()> {
-    let (schema, batches) = connection.query(sql, LIMIT).await?;
+async fn ask(connection: &Connection, description: Description) -> Result<()> {
+    let (schema, batches) = connection.query(&description.sql, LIMIT).await?;
     let shown = |e| Error::failed("cannot show the rows").with_source(e);
-    let layout = Layout::new(&schema, &batches, None).map_err(shown)?;
-    let mut text = layout.head();
-    for batch in &batches {
-        text.push_str(&layout.rows(batch).map_err(shown)?);
-    }
-    print(&text)
+    let view = View { expanded: Expanded::Off, title: description.title, notes: description.notes };
+    let mut drawing = Drawing::new(schema, view, None);
+    let text = drawing.draw(&batches).map_err(shown)?;
+    print(&(text + &drawing.end(None, None).map_err(shown)?))
 }
 
 /// Returns the text as one line that is safe to show.

@@ -36,15 +36,17 @@ pub async fn serve(config: NodeConfig, args: &ServeArgs) -> Result<()> {
         stop_with_stdin(stop.clone());
     }
     let builder = Node::builder().config(config);
-    let builder = if args.check { builder.without_services().require_sources() } else { builder };
+    if args.check {
+        tokio::select! {
+            checked = builder.check() => checked?,
+            () = stop.cancelled() => return Ok(()),
+        }
+        return print(&format!("{}: no errors\n", args.config.display()));
+    }
     let node = tokio::select! {
         node = builder.build() => node?,
         () = stop.cancelled() => return Ok(()),
     };
-    if args.check {
-        node.check_state_folder()?;
-        return print(&format!("{}: no errors\n", args.config.display()));
-    }
     let server = node.bind().await?;
     let domain = node.config().domain.as_ref().map(ToString::to_string);
     let (pid, admin) = (std::process::id(), node.admin_url());

@@ -36,6 +36,12 @@ pub fn show_count(count: u64) -> String {
     text
 }
 
+/// Formats a number of things, such as `1 port` or `3 ports`.
+pub fn show_number(number: usize, singular: &str) -> String {
+    let end = if number == 1 { "" } else { "s" };
+    format!("{} {singular}{end}", show_count(number as u64))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,5 +55,6 @@ mod tests {
         assert_eq!(show_time(Duration::from_millis(3_400)), "3.4 s");
         assert_eq!(show_count(1_234_567), "1,234,567");
         assert_eq!(show_count(123), "123");
+        assert_eq!([0, 1, 2].map(|n| show_number(n, "port")), ["0 ports", "1 port", "2 ports"]);
     }
 }

@@ -1,7 +1,6 @@
-//! Ports that are not open, because their sources did not respond. A closed port keeps its place in the catalog, and
-//! each scan fails with the reason.
+//! Ports that cannot be opened. A closed port keeps its place in the catalog, and each scan fails with the reason. A
+//! port that was open keeps its last good version instead, and only the catalog has the reason.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -11,34 +10,18 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use portolan_catalog::logical_type::type_of_text;
-use portolan_catalog::{Column, DomainCatalog, Port, PortRef};
+use portolan_catalog::{Column, Port, PortRef};
 
 use crate::error::{Error, ErrorKind};
-use crate::source::OpenedPort;
-
-/// The reason why a port is closed. The node's log has the details, which are not for other nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ClosedReason {
-    /// The source did not respond.
-    NoResponse,
-    /// The source or the contract has faults, which somebody must fix.
-    Faults,
-}
-
-impl fmt::Display for ClosedReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoResponse => "its source did not respond, and the node tries again",
-            Self::Faults => "its source or its contract has faults, which the node's log shows",
-        })
-    }
-}
+use crate::source::{OpenError, OpenedPort};
 
 /// The table of a closed port.
 #[derive(Debug)]
 struct ClosedTable {
-    port: PortRef,
-    reason: ClosedReason,
+    /// The reason for everybody.
+    reason: String,
+    /// The reason for the owner of the data.
+    owner_reason: String,
     schema: SchemaRef,
 }
 
@@ -59,52 +42,41 @@ impl TableProvider for ClosedTable {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let error = Error::new(ErrorKind::SiteUnavailable, description(&self.port, self.reason));
+        let error = Error::new(ErrorKind::SiteUnavailable, &self.reason).for_owner(&self.owner_reason);
         Err(DataFusionError::External(Box::new(error)))
     }
 }
 
-/// Returns a closed port. Until the source responds, the contract alone gives the types of the columns.
-pub(crate) fn closed_port(port: &Port, reason: ClosedReason) -> OpenedPort {
+/// Returns a port that could not be opened, closed: its entry in the catalog, and a table whose scans fail. Until the
+/// port opens, the contract alone gives the types of the columns. Their nullability stays as the contract declares it.
+pub(crate) fn closed(port: &Port, error: &OpenError) -> (Port, OpenedPort) {
     let fields = port.columns.iter().map(|column| Field::new(&column.name, expected_type(column), true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    let table = ClosedTable { port: port.name.clone(), reason, schema: schema.clone() };
-    OpenedPort { name: port.name.clone(), provider: Arc::new(table), schema, writer: None, site: None }
+    let reason = not_open(&port.name, &error.description());
+    let owner_reason = not_open(&port.name, &error.owner_description());
+    let table = ClosedTable { reason: reason.clone(), owner_reason, schema: schema.clone() };
+    let name = port.name.clone();
+    let opened = OpenedPort { name, provider: Arc::new(table), schema, writer: None, site: None };
+    let mut entry = port.clone();
+    entry.columns.iter_mut().for_each(|column| column.data_type = Some(expected_type(column)));
+    entry.load_error = Some(reason);
+    (entry, opened)
+}
+
+/// Returns the last good version of an open port, marked with the reason why its newest version cannot be opened.
+pub(crate) fn marked(last: &Port, error: &OpenError) -> Port {
+    let reason = format!("port {}: the last good version is in use: {}", last.name, error.description());
+    let mut entry = last.clone();
+    entry.load_error = Some(reason);
+    entry
 }
 
 /// True if the port is open.
 pub(crate) fn is_open(port: &OpenedPort) -> bool {
-    reason(port).is_none()
+    port.provider.downcast_ref::<ClosedTable>().is_none()
 }
 
-/// Returns the reason why a port is closed; `None` if it is open.
-pub(crate) fn reason(port: &OpenedPort) -> Option<ClosedReason> {
-    port.provider.downcast_ref::<ClosedTable>().map(|table| table.reason)
-}
-
-/// Marks the products of the closed ports in the catalog, and gives the columns of these ports their expected types. The
-/// nullability stays as the contract declares it. `before` are the ports to which the catalog's marks belong: other
-/// load errors stay.
-pub(crate) fn mark_closed(catalog: &mut DomainCatalog, before: &[OpenedPort], now: &[OpenedPort]) {
-    for product in catalog.products.values_mut() {
-        let mark = |ports: &[OpenedPort]| {
-            let closed = ports.iter().filter(|port| port.name.product == product.name);
-            let reasons: Vec<String> = closed.filter_map(|p| Some(description(&p.name, reason(p)?))).collect();
-            (!reasons.is_empty()).then(|| reasons.join("; "))
-        };
-        let (old, new) = (mark(before), mark(now));
-        if product.load_error == old {
-            product.load_error = new;
-        }
-        for port in product.ports.values_mut() {
-            if now.iter().any(|closed| closed.name == port.name && !is_open(closed)) {
-                port.columns.iter_mut().for_each(|column| column.data_type = Some(expected_type(column)));
-            }
-        }
-    }
-}
-
-fn description(port: &PortRef, reason: ClosedReason) -> String {
+fn not_open(port: &PortRef, reason: &str) -> String {
     format!("port {port} is not open: {reason}")
 }
 

@@ -1,6 +1,8 @@
-//! Opens a domain: all its ports, and the statistics of their data. A source that does not respond does not hold up the
-//! others.
+//! Opens a domain: all its ports, and the statistics of their data. One rule holds at the start of a node, when it
+//! reloads, and while it runs: a port that cannot be opened is closed, or keeps its last good version, and the other
+//! ports are not affected. The next attempt that succeeds opens the port.
 
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use portolan_catalog::{Diagnostic, Diagnostics, DomainCatalog, Port, PortRef};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::closed::{ClosedReason, closed_port, is_open, mark_closed, reason};
+use crate::closed::{closed, is_open, marked};
 use crate::panics::caught_async;
 use crate::source::{LocalDomain, OPENINGS, OpenError, OpenedPort, SourceOpener};
 use crate::statistics;
@@ -24,8 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct OpenOptions {
     /// The time limit for opening a port. Default: one minute.
     pub timeout: Duration,
-    /// True if a source that does not respond is an error. Otherwise, its port stays closed: queries on the port fail,
-    /// until [`open_again`] opens it. Default: true.
+    /// True if a port that cannot be opened is an error. Otherwise, the port is closed: queries on it fail, until
+    /// [`open_again`] opens it. Default: true.
     pub requires_all: bool,
 }
 
@@ -50,73 +52,141 @@ pub async fn open_domain(
 /// Opens a domain as [`open_domain`] does, with these options.
 ///
 /// # Errors
-/// As [`open_domain`].
+/// As [`open_domain`], if all ports are required; none otherwise.
 pub async fn open_domain_with(
-    mut catalog: DomainCatalog,
+    catalog: DomainCatalog,
     opener: &dyn SourceOpener,
     runtime: &Arc<RuntimeEnv>,
     options: OpenOptions,
 ) -> Result<LocalDomain, Diagnostics> {
-    let declared: Vec<&Port> = catalog.ports().collect();
-    let results = open_all(&declared, opener, runtime, options.timeout).await;
-    let mut ports = Vec::new();
-    let mut wrong = Vec::new();
-    for (port, result) in declared.into_iter().zip(results) {
-        match result {
-            Ok(opened) => ports.push(opened),
-            Err(OpenError::Unavailable(problems)) if !options.requires_all => {
-                tracing::error!(port = %port.name, "the port stays closed until its source responds: {problems}");
-                ports.push(closed_port(port, ClosedReason::NoResponse));
-            }
-            Err(error) => wrong.extend(error.into_diagnostics().0),
-        }
-    }
-    if !wrong.is_empty() {
+    let results = open_all(&catalog.ports().collect::<Vec<_>>(), opener, runtime, options.timeout).await;
+    let errors = results.iter().filter_map(|result| result.as_ref().err());
+    let wrong: Vec<Diagnostic> = errors.flat_map(|error| error.diagnostics().0.clone()).collect();
+    if options.requires_all && !wrong.is_empty() {
         return Err(Diagnostics(wrong));
     }
-    mark_closed(&mut catalog, &[], &ports);
-    let opened: Vec<OpenedPort> = ports.iter().filter(|port| is_open(port)).cloned().collect();
-    Ok(LocalDomain { catalog: with_data(catalog, &opened, opener, runtime).await, ports })
+    Ok(domain_of(catalog, results, |_| None, opener, runtime).await)
 }
 
-/// Tries to open the closed ports of a domain. Returns the domain with those that opened, or `None` if nothing changed.
+/// Opens a domain whose descriptors or sources were loaded again. A port that cannot be opened, but is open in `before`,
+/// keeps its last good version if `may_stay` permits it. Otherwise it is closed.
+pub async fn reopen_domain(
+    catalog: DomainCatalog,
+    before: &LocalDomain,
+    may_stay: impl Fn(&Port) -> bool,
+    opener: &dyn SourceOpener,
+    runtime: &Arc<RuntimeEnv>,
+    timeout: Duration,
+) -> LocalDomain {
+    let results = open_all(&catalog.ports().collect::<Vec<_>>(), opener, runtime, timeout).await;
+    let last_good = |port: &Port| {
+        let served = before.catalog.port(&port.name.product, &port.name.port).filter(|served| may_stay(served))?;
+        let opened = before.ports.iter().find(|opened| opened.name == port.name && is_open(opened))?;
+        Some((served.clone(), opened.clone()))
+    };
+    domain_of(catalog, results, last_good, opener, runtime).await
+}
+
+/// Returns a domain with these ports. `results` has one result for each port of the catalog, in its order. `last_good`
+/// returns the version of a port that is used if the present one cannot be opened.
+async fn domain_of(
+    mut catalog: DomainCatalog,
+    results: Vec<Result<OpenedPort, OpenError>>,
+    last_good: impl Fn(&Port) -> Option<(Port, OpenedPort)>,
+    opener: &dyn SourceOpener,
+    runtime: &Arc<RuntimeEnv>,
+) -> LocalDomain {
+    let declared: Vec<Port> = catalog.ports().cloned().collect();
+    let (mut ports, mut opened) = (Vec::new(), Vec::new());
+    for (port, result) in declared.iter().zip(results) {
+        let error = match result {
+            Ok(now) => {
+                opened.push(now.clone());
+                ports.push(now);
+                continue;
+            }
+            Err(error) => error,
+        };
+        match last_good(port) {
+            Some((served, last)) => {
+                tracing::error!(port = %port.name, "the last good version of the port stays in use: {error}");
+                replace(&mut catalog, marked(&served, &error));
+                ports.push(last);
+            }
+            None => {
+                tracing::error!(port = %port.name, "the port is closed until it can be opened: {error}");
+                let (entry, table) = closed(port, &error);
+                replace(&mut catalog, entry);
+                ports.push(table);
+            }
+        }
+    }
+    LocalDomain { catalog: with_data(catalog, &opened, opener, runtime).await, ports }
+}
+
+fn replace(catalog: &mut DomainCatalog, port: Port) {
+    if let Some(product) = catalog.products.get_mut(&port.name.product) {
+        product.ports.insert(port.name.port.clone(), port);
+    }
+}
+
+/// Tries to open the ports of a domain that are closed or in use in their last good version, and those in `unreadable`.
+/// `declared` has the ports as their newest descriptors describe them. Returns the changed domain, or `None` if nothing
+/// changed.
+///
+/// An open port whose newest version has faults stays open, and is marked. A source that does not respond changes
+/// nothing: queries report it.
 pub async fn open_again(
+    declared: &DomainCatalog,
     domain: &LocalDomain,
+    unreadable: &BTreeSet<PortRef>,
     opener: &dyn SourceOpener,
     runtime: &Arc<RuntimeEnv>,
     timeout: Duration,
 ) -> Option<LocalDomain> {
-    let is_closed = |name: &PortRef| domain.ports.iter().any(|port| port.name == *name && !is_open(port));
-    let closed: Vec<&Port> = domain.catalog.ports().filter(|port| is_closed(&port.name)).collect();
-    let results = open_all(&closed, opener, runtime, timeout).await;
-    let (mut ports, mut opened) = (domain.ports.clone(), Vec::new());
+    let served = |name: &PortRef| domain.catalog.port(&name.product, &name.port);
+    let has_error = |name: &PortRef| served(name).is_some_and(|port| port.load_error.is_some());
+    let wanted: Vec<&Port> =
+        declared.ports().filter(|port| unreadable.contains(&port.name) || has_error(&port.name)).collect();
+    let results = open_all(&wanted, opener, runtime, timeout).await;
+    let (mut catalog, mut ports, mut opened) = ((*domain.catalog).clone(), domain.ports.clone(), Vec::new());
     let mut is_changed = false;
-    for (port, result) in closed.into_iter().zip(results) {
-        let Some(place) = ports.iter_mut().find(|place| place.name == port.name) else { continue };
-        match result {
+    for (port, result) in wanted.into_iter().zip(results) {
+        let place = ports.iter_mut().find(|place| place.name == port.name);
+        let (Some(place), Some(served)) = (place, served(&port.name)) else { continue };
+        let entry = match result {
             Ok(now) => {
                 tracing::info!(port = %port.name, "the port is open");
                 opened.push(now.clone());
                 *place = now;
-                is_changed = true;
+                port.clone()
             }
-            Err(OpenError::Unavailable(problems)) => {
-                tracing::debug!(port = %port.name, "the port stays closed: {problems}");
+            Err(error) if is_open(place) && error.is_unavailable() => continue,
+            Err(error) => {
+                let (entry, table) = match is_open(place) {
+                    true => (marked(served, &error), None),
+                    false => {
+                        let (entry, table) = closed(port, &error);
+                        (entry, Some(table))
+                    }
+                };
+                if entry.load_error == served.load_error {
+                    tracing::debug!(port = %port.name, "the port still cannot be opened: {error}");
+                    continue;
+                }
+                tracing::error!(port = %port.name, "the port cannot be opened: {error}");
+                if let Some(table) = table {
+                    *place = table;
+                }
+                entry
             }
-            // The source responds by now, and somebody must fix it.
-            Err(OpenError::Faulty(problems)) if reason(place) != Some(ClosedReason::Faults) => {
-                tracing::error!(port = %port.name, "the port stays closed: {problems}");
-                *place = closed_port(port, ClosedReason::Faults);
-                is_changed = true;
-            }
-            Err(OpenError::Faulty(_)) => {}
-        }
+        };
+        replace(&mut catalog, entry);
+        is_changed = true;
     }
     if !is_changed {
         return None;
     }
-    let mut catalog = (*domain.catalog).clone();
-    mark_closed(&mut catalog, &domain.ports, &ports);
     Some(LocalDomain { catalog: with_data(catalog, &opened, opener, runtime).await, ports })
 }
 

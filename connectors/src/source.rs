@@ -18,6 +18,39 @@ use crate::poison::lock;
 use crate::site::Site;
 
 /// An opener of the ports of a domain. Each kind of source has one.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// use async_trait::async_trait;
+/// use datafusion::catalog::MemTable;
+/// use datafusion::execution::runtime_env::RuntimeEnv;
+/// use portolan_catalog::{Column, DomainCatalog, Port, PortRef};
+/// use portolan_connectors::{OpenError, OpenedPort, SourceOpener, open_domain};
+///
+/// /// Opens each port over the same three rows.
+/// #[derive(Debug)]
+/// struct Numbers;
+///
+/// #[async_trait]
+/// impl SourceOpener for Numbers {
+///     async fn open(&self, port: &Port, _: &Arc<RuntimeEnv>) -> Result<OpenedPort, OpenError> {
+///         let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+///         let rows = RecordBatch::try_from_iter([("id", ids)]).unwrap();
+///         let table = MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap();
+///         Ok(OpenedPort::new(port.name.clone(), Arc::new(table)))
+///     }
+/// }
+///
+/// # #[tokio::main]
+/// # async fn main() {
+/// let port = Port::new(PortRef::new("lab", "samples", "numbers")).with_columns([Column::new("id")]);
+/// let domain = open_domain(DomainCatalog::new("lab", [port]), &Numbers, &Arc::default()).await.unwrap();
+/// assert_eq!(domain.ports[0].schema.field(0).name(), "id");
+/// # }
+/// ```
 #[async_trait]
 pub trait SourceOpener: Debug + Send + Sync {
     /// Opens `port`: finds its data, reads its schema, and compares the schema with the contract. Object stores that
@@ -40,6 +73,11 @@ pub trait SourceOpener: Debug + Send + Sync {
     }
 }
 
+/// The description of a source that does not respond.
+const NO_RESPONSE: &str = "its source did not respond, and the node tries again";
+/// The largest number of a port's problems that a description has. The log has all of them.
+const SHOWN_PROBLEMS: usize = 5;
+
 /// The reason why a port cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpenError {
@@ -47,14 +85,53 @@ pub enum OpenError {
     Faulty(Diagnostics),
     /// The source does not respond. A later attempt may succeed.
     Unavailable(Diagnostics),
+    /// One of the others, with a description for people who may not see where the data is stored.
+    Described(Box<Self>, String),
 }
 
 impl OpenError {
-    /// Returns the problems.
-    pub fn into_diagnostics(self) -> Diagnostics {
+    /// Returns the problems, as the owner of the data may see them.
+    pub fn diagnostics(&self) -> &Diagnostics {
         match self {
             Self::Faulty(diagnostics) | Self::Unavailable(diagnostics) => diagnostics,
+            Self::Described(error, _) => error.diagnostics(),
         }
+    }
+
+    /// True if the source does not respond.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Faulty(_) => false,
+            Self::Unavailable(_) => true,
+            Self::Described(error, _) => error.is_unavailable(),
+        }
+    }
+
+    /// Returns the problems in one line, for the owner of the data.
+    pub fn owner_description(&self) -> String {
+        let problems = in_one_line(self.diagnostics(), ToString::to_string);
+        if self.is_unavailable() { format!("{NO_RESPONSE}: {problems}") } else { problems }
+    }
+
+    /// Returns the problems in one line, for people who may not see where the data is stored.
+    pub fn description(&self) -> String {
+        match self {
+            Self::Unavailable(_) => NO_RESPONSE.to_owned(),
+            Self::Faulty(diagnostics) => in_one_line(diagnostics, Diagnostics::without_locations),
+            Self::Described(error, _) if error.is_unavailable() => error.description(),
+            Self::Described(_, description) => description.clone(),
+        }
+    }
+}
+
+/// Returns the first problems in one line.
+fn in_one_line(problems: &Diagnostics, show: impl Fn(&Diagnostics) -> String) -> String {
+    let Diagnostics(all) = problems;
+    let first = Diagnostics(all.iter().take(SHOWN_PROBLEMS).cloned().collect());
+    let text = show(&first).replace('\n', "; ");
+    match all.len().saturating_sub(SHOWN_PROBLEMS) {
+        0 => text,
+        more => format!("{text}; and {more} more"),
     }
 }
 
@@ -66,9 +143,7 @@ impl From<Diagnostics> for OpenError {
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Faulty(diagnostics) | Self::Unavailable(diagnostics) => fmt::Display::fmt(diagnostics, f),
-        }
+        fmt::Display::fmt(self.diagnostics(), f)
     }
 }
 
@@ -153,6 +228,7 @@ pub trait PortWriter: Debug + Send + Sync {
 
 /// A port whose data was found.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct OpenedPort {
     /// The name of the port.
     pub name: PortRef,
@@ -175,14 +251,33 @@ pub struct PortAtSite {
     pub table: Vec<String>,
 }
 
-/// A domain whose ports were opened: the input of an engine that owns the domain. A port whose source did not respond is
-/// closed, and its scans fail.
+impl OpenedPort {
+    /// Returns a port whose rows this process reads from `provider`, and that accepts no rows.
+    pub fn new(name: PortRef, provider: Arc<dyn TableProvider>) -> Self {
+        let schema = provider.schema();
+        Self { name, provider, schema, writer: None, site: None }
+    }
+}
+
+/// A domain whose ports were opened: the input of an engine that owns the domain. A port that cannot be opened is closed:
+/// its scans fail, and [`Port::load_error`] has the reason.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct LocalDomain {
     /// The catalog, with the columns' real types filled in.
     pub catalog: Arc<DomainCatalog>,
     /// The ports, in the order of their names.
     pub ports: Vec<OpenedPort>,
+}
+
+impl LocalDomain {
+    /// Returns a domain with these ports. The columns in the catalog get the types of the ports' providers.
+    pub fn new(catalog: DomainCatalog, ports: impl IntoIterator<Item = OpenedPort>) -> Self {
+        let mut ports: Vec<OpenedPort> = ports.into_iter().collect();
+        ports.sort_by(|a, b| a.name.cmp(&b.name));
+        let schema_of = |name: &PortRef| ports.iter().find(|port| port.name == *name).map(|port| port.schema.clone());
+        Self { catalog: Arc::new(catalog.with_schemas(schema_of)), ports }
+    }
 }
 
 /// The number of ports of a domain that are opened at the same time.

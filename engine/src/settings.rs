@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use portolan_catalog::nearest::nearest;
-use portolan_connectors::KeyForm;
+use portolan_connectors::{KeyForm, Subject};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -13,6 +13,7 @@ const LONGEST_VALUE: usize = 4096;
 
 /// The settings of a session, changed by `SET name = value`.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Settings {
     /// `catalog`: the domain of names with two parts (`product.port`). Default: none.
     pub catalog: Option<String>,
@@ -53,6 +54,7 @@ pub struct Settings {
 
 /// The parts of a query that may be placed at the owners of data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Pushdown {
     /// All parts that may run at an owner and cost least there.
     #[default]
@@ -63,6 +65,7 @@ pub enum Pushdown {
 
 /// The compression of rows to a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Compression {
     /// No compression.
     #[default]
@@ -79,6 +82,7 @@ impl Compression {
 
 /// A forced strategy for a join across sites.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StrategyChoice {
     /// The strategy that costs least.
     Auto,
@@ -191,10 +195,14 @@ impl Settings {
                 self.strategy = words.map(|w| choice(name, w, StrategyChoice::ALL)).collect::<Result<_>>()?;
             }
             _ => {
-                let hint = nearest(name, SETTINGS.iter().copied())
-                    .map(|n| format!("; did you mean `{n}`?"))
-                    .unwrap_or_default();
-                return Err(invalid(format!("there is no setting `{name}`{hint}")));
+                // With the prefix, any two names would be close to one another.
+                let short = |name: &str| name.strip_prefix("portolan.").unwrap_or(name).to_owned();
+                let all: Vec<String> = SETTINGS.iter().map(|known| short(known)).collect();
+                let wanted = short(&name.to_lowercase());
+                let near = nearest(&wanted, all.iter().map(String::as_str));
+                let near = near.and_then(|near| SETTINGS.iter().find(|known| short(known) == near));
+                let error = invalid(format!("there is no setting `{name}`")).suggesting(near.copied());
+                return Err(error.about(Some(Subject::Name(wanted))));
             }
         }
         Ok(())
@@ -250,9 +258,8 @@ fn number(name: &str, value: &str, what: &str, fits: impl Fn(f64) -> bool) -> Re
 fn choice<T: Copy>(name: &str, value: &str, all: &[(&str, T)]) -> Result<T> {
     all.iter().find(|(word, _)| *word == value).map(|(_, choice)| *choice).ok_or_else(|| {
         let words: Vec<_> = all.iter().map(|(word, _)| format!("`{word}`")).collect();
-        let hint = nearest(value, all.iter().map(|(word, _)| *word));
-        let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-        invalid(format!("`{name}`: expected {}, got `{value}`{hint}", words.join(", ")))
+        let near = nearest(value, all.iter().map(|(word, _)| *word));
+        invalid(format!("`{name}`: expected {}, got `{value}`", words.join(", "))).suggesting(near)
     })
 }
 

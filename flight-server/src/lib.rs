@@ -36,4 +36,4 @@ pub use options::{
     TokenIssuer, TrustedNode, User, needs_audiences,
 };
 pub use portolan_engine::{Error, ErrorKind, Result};
-pub use server::Server;
+pub use server::{AccessControl, Server};

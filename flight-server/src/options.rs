@@ -33,7 +33,7 @@ pub struct ServerOptions {
 }
 
 /// The nodes that may send fragments for other principals.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DelegationOptions {
     /// The trusted nodes. If there are none, the server accepts unsigned fragments and runs them as their sender.
     pub trusted: Vec<TrustedNode>,
@@ -48,7 +48,7 @@ pub fn needs_audiences(address: IpAddr, trusts_nodes: bool, owns_domain: bool) -
 }
 
 /// A node that may send fragments for other principals.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedNode {
     /// The name of the node.
     pub name: String,
@@ -105,7 +105,7 @@ pub struct ClientCertificates {
 }
 
 /// The accepted credentials.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuthOptions {
     /// True if anonymous callers are accepted. `None`: only on loopback, and only if no other way to authenticate is
     /// configured.
@@ -117,7 +117,7 @@ pub struct AuthOptions {
 }
 
 /// An identity provider whose tokens (JWT) are accepted, both instead of a login and as passwords.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenIssuer {
     /// The issuer's name, which is `iss` in its tokens.
     pub issuer: String,
@@ -140,7 +140,7 @@ pub struct TokenIssuer {
 }
 
 /// The location of an issuer's public keys (JWKS).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
     /// A file, which the server reads again when it changes.
     File(PathBuf),
@@ -170,7 +170,7 @@ impl TokenIssuer {
 }
 
 /// A user who is known by name. `Debug` does not show the password's hash.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct User {
     /// The name. It contains no colon if the user has a password.
     pub name: String,

@@ -14,12 +14,12 @@ use tonic::server::NamedService;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server as Transport;
 
-use crate::callers::{Authenticator, Delegations};
+use crate::callers::{Access, Authenticator, Delegations, Rules};
 use crate::calls::Service;
 use crate::dispatch::{FlightServer, reflection};
 use crate::health::{Readiness, Reporter, check_engine};
 use crate::listener::{Bounded, Connections, Tls, WithAbortFlag, encrypted, note_request, plain};
-use crate::options::{ServerLimits, ServerOptions, needs_audiences};
+use crate::options::{AuthOptions, DelegationOptions, ServerLimits, ServerOptions, ServerTls, needs_audiences};
 
 /// The interval between probes of a connection, and the timeout of a probe.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -35,15 +35,36 @@ const FAREWELL: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
-    address: SocketAddr,
-    scheme: &'static str,
+    bound: Bound,
     tls: Option<Tls>,
-    authenticator: Authenticator,
-    delegations: Delegations,
+    access: Arc<Access>,
     key: Arc<NodeKey>,
     limits: ServerLimits,
     readiness: Readiness,
     connections: Arc<Connections>,
+}
+
+/// The facts about a server on which the accepted credentials depend.
+#[derive(Clone, Debug)]
+struct Bound {
+    /// The address to listen on, as the options have it.
+    listen: String,
+    /// The actual address.
+    address: SocketAddr,
+    scheme: &'static str,
+    /// True if the server requests client certificates.
+    certificates: bool,
+    /// The number of passwords that are checked at once.
+    password_checks: usize,
+    /// True if the node owns a domain.
+    owns_domain: bool,
+}
+
+/// A handle that replaces the accepted credentials of a server, also while it serves.
+#[derive(Clone, Debug)]
+pub struct AccessControl {
+    bound: Bound,
+    access: Arc<Access>,
 }
 
 impl Server {
@@ -75,10 +96,15 @@ impl Server {
                 "refusing to listen on {address} without TLS: give a certificate, or allow plaintext explicitly"
             )));
         }
-        let certificates = options.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
-        let authenticator = authenticator(&options, address, certificates).await?;
-        let scheme = if options.tls.is_some() { "grpc+tls" } else { "grpc" };
-        let delegations = delegations(&options, scheme, address)?;
+        let bound = Bound {
+            listen: options.listen,
+            address,
+            scheme: if options.tls.is_some() { "grpc+tls" } else { "grpc" },
+            certificates: options.tls.as_ref().is_some_and(|tls| tls.clients.is_some()),
+            password_checks: options.limits.password_checks,
+            owns_domain: options.owns_domain,
+        };
+        let rules = bound.rules(options.auth, options.delegation).await?;
         let key = match options.key {
             Some(key) => key,
             None => Arc::new(NodeKey::from_pem(NodeKey::generate()?.as_bytes())?),
@@ -89,17 +115,31 @@ impl Server {
         };
         let limits = options.limits;
         let (readiness, connections) = (Readiness::default(), Connections::new(&limits));
-        Ok(Self { listener, address, scheme, tls, authenticator, delegations, key, limits, readiness, connections })
+        let access = Access::new(rules, &limits);
+        Ok(Self { listener, bound, tls, access, key, limits, readiness, connections })
+    }
+
+    /// Checks that the TLS files of a listener can be read and used together.
+    ///
+    /// # Errors
+    /// `InvalidQuery` if they cannot.
+    pub async fn check_tls(files: ServerTls) -> Result<()> {
+        Tls::load(files).await.map(drop)
     }
 
     /// Returns the address, with the actual port.
     pub fn local_addr(&self) -> SocketAddr {
-        self.address
+        self.bound.address
     }
 
     /// Returns the URL for other nodes and clients.
     pub fn url(&self) -> String {
-        format!("{}://{}", self.scheme, self.address)
+        self.bound.url()
+    }
+
+    /// Returns a handle that replaces the accepted credentials.
+    pub fn access(&self) -> AccessControl {
+        AccessControl { bound: self.bound.clone(), access: self.access.clone() }
     }
 
     /// Returns the readiness of the server, which changes while it serves.
@@ -118,10 +158,10 @@ impl Server {
     /// # Errors
     /// `Internal` if the listener fails.
     pub async fn serve(self, engine: Engine, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
-        let Self { listener, address, scheme, tls, authenticator, delegations, key, limits, readiness, connections } =
-            self;
+        let Self { listener, bound, tls, access, key, limits, readiness, connections } = self;
+        let Bound { address, scheme, .. } = bound;
         let end_streams = CancellationToken::new();
-        let service = Service::new(engine.clone(), authenticator, delegations, key, &limits, end_streams.clone())?;
+        let service = Service::new(engine.clone(), access, key, &limits, end_streams.clone())?;
         let service = Arc::new(service);
         let _sweeper = AbortOnDropHandle::new(tokio::spawn(sweep(service.clone())));
         let flight = FlightServer::new(service, limits.request_bytes);
@@ -179,29 +219,59 @@ impl Server {
     }
 }
 
-async fn authenticator(options: &ServerOptions, address: SocketAddr, certificates: bool) -> Result<Authenticator> {
-    let auth = &options.auth;
-    let nodes = !options.delegation.trusted.is_empty();
-    let somebody = !auth.users.is_empty() || !auth.issuers.is_empty() || certificates || nodes;
-    let anonymous = auth.anonymous.unwrap_or(address.ip().is_loopback() && !somebody);
-    if !anonymous && !somebody {
-        return Err(invalid(format!(
-            "nobody could log in at {address}: configure users or issuers of tokens, or allow anonymous callers explicitly"
-        )));
+impl Bound {
+    fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.address)
     }
-    let authenticator = Authenticator::new(auth, anonymous, certificates, options.limits.password_checks)?;
-    authenticator.check_files().await?;
-    Ok(authenticator)
+
+    /// Returns the rules that follow these options.
+    async fn rules(&self, auth: AuthOptions, delegation: DelegationOptions) -> Result<Rules> {
+        let authenticator = self.authenticator(&auth, &delegation).await?;
+        let delegations = self.delegations(&delegation)?;
+        Ok(Rules { authenticator, delegations, auth, delegation })
+    }
+
+    async fn authenticator(&self, auth: &AuthOptions, delegation: &DelegationOptions) -> Result<Authenticator> {
+        let Self { address, certificates, password_checks, .. } = *self;
+        let nodes = !delegation.trusted.is_empty();
+        let somebody = !auth.users.is_empty() || !auth.issuers.is_empty() || certificates || nodes;
+        let anonymous = auth.anonymous.unwrap_or(address.ip().is_loopback() && !somebody);
+        if !anonymous && !somebody {
+            return Err(invalid(format!(
+                "nobody could log in at {address}: configure users or issuers of tokens, or allow anonymous callers \
+                 explicitly"
+            )));
+        }
+        let authenticator = Authenticator::new(auth, anonymous, certificates, password_checks)?;
+        authenticator.check_files().await?;
+        Ok(authenticator)
+    }
+
+    /// Creates the checks of delegation.
+    fn delegations(&self, delegation: &DelegationOptions) -> Result<Delegations> {
+        let Self { listen, address, scheme, owns_domain, .. } = self;
+        let is_needed = needs_audiences(address.ip(), !delegation.trusted.is_empty(), *owns_domain);
+        if is_needed && delegation.audiences.is_empty() {
+            return Err(invalid(format!(
+                "the URLs of a node that listens on {address} are unknown: set `node.audiences`"
+            )));
+        }
+        Delegations::new(delegation, vec![self.url(), format!("{scheme}://{listen}")])
+    }
 }
 
-/// Creates the checks of delegation.
-fn delegations(options: &ServerOptions, scheme: &str, address: SocketAddr) -> Result<Delegations> {
-    let ServerOptions { listen, delegation, owns_domain, .. } = options;
-    let is_needed = needs_audiences(address.ip(), !delegation.trusted.is_empty(), *owns_domain);
-    if is_needed && delegation.audiences.is_empty() {
-        return Err(invalid(format!("the URLs of a node that listens on {address} are unknown: set `node.audiences`")));
+impl AccessControl {
+    /// Replaces the accepted credentials. Sessions stay open if the new credentials grant their callers the same rights.
+    /// The other sessions are closed, and their queries are cancelled. Returns the number of closed sessions.
+    ///
+    /// # Errors
+    /// `InvalidQuery` if the options are invalid, as for [`Server::bind`]. The present credentials then stay.
+    pub async fn replace(&self, auth: AuthOptions, delegation: DelegationOptions) -> Result<usize> {
+        if self.access.rules().follow(&auth, &delegation) {
+            return Ok(0);
+        }
+        Ok(self.access.replace(self.bound.rules(auth, delegation).await?))
     }
-    Delegations::new(delegation, vec![format!("{scheme}://{address}"), format!("{scheme}://{listen}")])
 }
 
 /// Drops expired sessions and statements at intervals, with their tables and results.
@@ -209,7 +279,7 @@ async fn sweep(service: Arc<Service>) {
     loop {
         tokio::time::sleep(SWEEP).await;
         service.statements.sweep();
-        service.callers.sessions.sweep();
+        service.callers.access.sessions.sweep();
     }
 }
 

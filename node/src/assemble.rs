@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use datafusion::execution::runtime_env::RuntimeEnv;
-use portolan_catalog::{DomainCatalog, DomainName, load_domain};
-use portolan_connectors::node::{NodeCredentials, NodeIdentity, NodeOptions, NodeSite, NodeTls};
-use portolan_connectors::{LocalDomain, OpenOptions, OwnerKey, Sources, open_domain_with};
+use portolan_catalog::{Descriptors, Diagnostics, DomainCatalog, DomainName, load_descriptors};
+use portolan_connectors::files::StatementFiles;
+use portolan_connectors::{LocalDomain, OpenOptions, OwnerKey, Sources, lock, open_domain_with};
 use portolan_engine::{Engine, Limits};
 
 use crate::admin::Admin;
 use crate::config::{NodeConfig, PeerConfig};
 use crate::host::{MemoryLimit, memory_limits};
+use crate::peers::{Identity, connect};
 use crate::state::OwnKey;
 use crate::status::NodeStatus;
 #[cfg(feature = "telemetry")]
@@ -58,26 +59,49 @@ use crate::{Error, Result};
 #[derive(Clone, Debug)]
 pub struct Node {
     pub(crate) engine: Engine,
-    pub(crate) config: Arc<NodeConfig>,
     pub(crate) runtime: Arc<RuntimeEnv>,
     /// The key that signs the catalog of the domain.
     pub(crate) own_key: OwnKey,
-    /// The openers of the domain's ports.
-    pub(crate) sources: Arc<Sources>,
-    /// The domain in the engine; `None` for a gateway.
-    pub(crate) opened: Arc<Mutex<Option<LocalDomain>>>,
+    /// The identity of the node towards its peers.
+    pub(crate) identity: Identity,
+    current: Arc<Mutex<Current>>,
     pub(crate) status: Arc<NodeStatus>,
+    /// The files that statements may name, if they may name any.
+    pub(crate) statement_files: Option<StatementFiles>,
+    /// True if statements may name every file that the process can read. Such a node does not serve.
+    pub(crate) reads_every_file: bool,
     /// The listener for operators, if the config has one.
     admin: Option<Arc<Admin>>,
     #[cfg(feature = "telemetry")]
     pub(crate) telemetry: Option<Arc<Telemetry>>,
 }
 
+/// The parts of a node that a reload replaces. A clone is a snapshot of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Current {
+    /// The config in effect.
+    pub(crate) config: Arc<NodeConfig>,
+    /// The openers of the domain's ports.
+    pub(crate) sources: Arc<Sources>,
+    /// The domain; `None` for a gateway.
+    pub(crate) served: Option<ServedDomain>,
+}
+
+/// The domain of a node.
+#[derive(Clone, Debug)]
+pub(crate) struct ServedDomain {
+    /// The domain as its newest valid descriptors describe it.
+    pub(crate) declared: Arc<DomainCatalog>,
+    /// The domain in the engine.
+    pub(crate) domain: LocalDomain,
+}
+
 /// Builds a [`Node`]. Without any call it is a gateway on loopback with the defaults of the config file.
 #[derive(Clone, Debug, Default)]
 pub struct NodeBuilder {
-    config: NodeConfig,
+    pub(crate) config: NodeConfig,
     requires_sources: bool,
+    pub(crate) reads_local_files: bool,
 }
 
 impl NodeBuilder {
@@ -110,10 +134,19 @@ impl NodeBuilder {
         self
     }
 
-    /// Makes a source that does not respond an error of [`NodeBuilder::build`].
+    /// Makes a port that cannot be opened, and options of a source that no contract names, errors of
+    /// [`NodeBuilder::build`].
     #[must_use]
     pub fn require_sources(mut self) -> Self {
         self.requires_sources = true;
+        self
+    }
+
+    /// Lets statements name every file that the process can read, unless the config decides otherwise: for a process whose
+    /// user is the only client. The node does not [bind](Node::bind) an address then.
+    #[must_use]
+    pub fn with_local_files(mut self) -> Self {
+        self.reads_local_files = true;
         self
     }
 
@@ -129,14 +162,14 @@ impl NodeBuilder {
     /// Starts the listener for operators, opens the ports of the domain, and starts the engine. Must be called on a
     /// tokio runtime.
     ///
-    /// The port of a source that does not respond stays closed, and its product has a `load_error`. The node opens the
-    /// port when the source responds.
+    /// A port that cannot be opened is closed, and has a `load_error` in `mesh.ports`. A node that serves opens the port as
+    /// soon as it can.
     ///
     /// # Errors
-    /// Every fault of the descriptors and of the data; a peer's URL, password or key that cannot be used; an engine
-    /// that does not start; an address for operators that is in use.
+    /// Every fault of the descriptors; a peer's URL, password or key that cannot be used; an engine that does not start;
+    /// an address for operators that is in use.
     pub async fn build(self) -> Result<Node> {
-        let Self { config, requires_sources } = self;
+        let Self { config, requires_sources, reads_local_files } = self;
         for warning in config.exposed_files() {
             tracing::warn!("{warning}");
         }
@@ -162,9 +195,12 @@ impl NodeBuilder {
         if let Some(telemetry) = &telemetry {
             builder = builder.spans(telemetry.spans());
         }
-        let opened = open(&config, &sources, &runtime, requires_sources).await?;
-        if let Some(domain) = opened.clone() {
-            builder = builder.local_domain(domain);
+        let served = match load(&config).await? {
+            Some(descriptors) => Some(open(&config, &sources, &runtime, descriptors, requires_sources).await?),
+            None => None,
+        };
+        if let Some(served) = served.clone() {
+            builder = builder.local_domain(served.domain);
         }
         let identity = config.identity()?.map(Arc::new);
         let own_key = OwnKey::load(&config, identity.as_deref())?;
@@ -176,9 +212,7 @@ impl NodeBuilder {
             builder = builder.owners_file(file);
         }
         for peer in &config.peers {
-            let site = NodeSite::new(&peer.url, node_options(peer, identity.clone())?)
-                .map_err(|e| Error::config(e.chain()))?;
-            builder = builder.peer_with(Arc::new(site), peer.options());
+            builder = builder.peer_with(connect(peer, &identity)?, peer.options());
         }
         if let Some(interval) = config.refresh_interval() {
             builder = builder.refresh_interval(interval);
@@ -189,16 +223,22 @@ impl NodeBuilder {
         if let Some(threads) = config.cpu_threads {
             builder = builder.cpu_threads(threads);
         }
+        let statement_files = config.statement_files(reads_local_files);
+        if let Some(files) = statement_files.clone() {
+            builder = builder.local_files(Arc::new(files));
+        }
         let engine = builder.build()?;
         status.has_engine(engine.clone());
-        let opened = Arc::new(Mutex::new(opened));
+        let reads_every_file = config.reads_every_file(reads_local_files);
+        let current = Current { config: Arc::new(config), sources, served };
         Ok(Node {
             engine,
-            config: Arc::new(config),
+            statement_files,
+            reads_every_file,
             runtime,
             own_key,
-            sources,
-            opened,
+            identity,
+            current: Arc::new(Mutex::new(current)),
             status,
             admin,
             #[cfg(feature = "telemetry")]
@@ -223,9 +263,19 @@ impl Node {
         self.admin.as_ref().map(|admin| admin.url())
     }
 
-    /// Returns the config.
-    pub fn config(&self) -> &NodeConfig {
-        &self.config
+    /// Returns the config in effect.
+    pub fn config(&self) -> Arc<NodeConfig> {
+        self.with_current(|current| current.config.clone())
+    }
+
+    /// Returns the parts that a reload replaces, as they are now.
+    pub(crate) fn current(&self) -> Current {
+        self.with_current(|current| current.clone())
+    }
+
+    /// Reads or changes these parts.
+    pub(crate) fn with_current<T>(&self, change: impl FnOnce(&mut Current) -> T) -> T {
+        change(&mut lock(&self.current))
     }
 }
 
@@ -251,16 +301,28 @@ fn log_memory(limits: &Limits, host: &[MemoryLimit]) {
     }
 }
 
-/// Reads the domain's descriptors and opens every port. Returns `None` for a gateway.
-pub(crate) async fn open(
+/// Opens the ports of a domain.
+///
+/// # Errors
+/// Every port that cannot be opened, and the options of sources that no contract names, if `requires_all` is true.
+async fn open(
     config: &NodeConfig,
     sources: &Sources,
     runtime: &Arc<RuntimeEnv>,
+    descriptors: Descriptors,
     requires_all: bool,
-) -> Result<Option<LocalDomain>> {
-    let Some(catalog) = load(config).await? else { return Ok(None) };
+) -> Result<ServedDomain> {
+    let Descriptors { catalog, servers } = descriptors;
+    let mut faults = config.unused_sources(&servers);
+    if !requires_all {
+        faults.drain(..).for_each(|fault| tracing::warn!("{fault}"));
+    }
     let options = OpenOptions { timeout: config.open_timeout(), requires_all };
-    Ok(Some(open_domain_with(catalog, sources, runtime, options).await?))
+    let opened = open_domain_with(catalog.clone(), sources, runtime, options).await;
+    match opened.map_err(|Diagnostics(wrong)| faults.extend(wrong)) {
+        Ok(domain) if faults.is_empty() => Ok(ServedDomain { declared: Arc::new(catalog), domain }),
+        _ => Err(Diagnostics(faults).into()),
+    }
 }
 
 /// Returns the openers of all kinds of sources, with the options in the config.
@@ -268,31 +330,15 @@ fn sources(config: &NodeConfig) -> Sources {
     Sources::default().with_files(config.file_sources())
 }
 
-async fn load(config: &NodeConfig) -> Result<Option<DomainCatalog>> {
+/// Reads the domain's descriptors. Returns `None` for a gateway.
+///
+/// # Errors
+/// Every fault of the descriptors.
+pub(crate) async fn load(config: &NodeConfig) -> Result<Option<Descriptors>> {
     let (Some(domain), Some(folder)) = (config.domain.clone(), config.products_folder()) else { return Ok(None) };
     let folder = folder.to_path_buf();
-    let loaded = tokio::task::spawn_blocking(move || load_domain(&domain, &folder)).await;
+    let loaded = tokio::task::spawn_blocking(move || load_descriptors(&domain, &folder)).await;
     Ok(Some(loaded.map_err(|e| Error::failed("reading descriptors ended abnormally").with_source(e))??))
-}
-
-fn node_options(peer: &PeerConfig, identity: Option<Arc<NodeIdentity>>) -> Result<NodeOptions> {
-    let password = match (&peer.password, &peer.password_env) {
-        (Some(password), _) => Some(password.reveal().to_string()),
-        (None, Some(variable)) => Some(
-            std::env::var(variable)
-                .map_err(|e| Error::config(format!("cannot read the variable `{variable}`")).with_source(e))?,
-        ),
-        (None, None) => None,
-    };
-    let credentials = peer.user.clone().zip(password).map(|(user, password)| NodeCredentials { user, password });
-    let tls = NodeTls {
-        ca_file: peer.ca.clone(),
-        cert_file: peer.cert.clone(),
-        key_file: peer.key.clone(),
-        ..NodeTls::default()
-    };
-    let (audience, allow_plaintext) = (peer.audience.clone(), peer.allow_plaintext);
-    Ok(NodeOptions { credentials, tls, identity, audience, allow_plaintext, ..NodeOptions::default() })
 }
 
 #[cfg(test)]

@@ -7,30 +7,36 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use portolan_catalog::yaml::{self, Document};
-use portolan_catalog::{Diagnostics, DomainName};
+use portolan_catalog::{Diagnostic, Diagnostics, DomainName, load_domain};
 use portolan_connectors::files::SourceOptions;
 use portolan_engine::{LinkOverride, PeerOptions};
+use portolan_flight_server::{ClientCertificates, ServerTls};
 use serde::Deserialize;
 
 use crate::units::{Length, Size};
 
+mod changes;
 mod check;
 mod delegation;
 mod domains;
 mod exposed_files;
 mod limits;
+mod local_files;
 mod paths;
 mod service;
 mod shares;
 mod sources;
 mod tokens;
+mod users;
 
 pub use delegation::{AllowedConfig, OwnIdentityConfig, TrustedKey, TrustedNodeConfig};
 pub use domains::{DomainConfig, PinnedKeys};
 pub use limits::LimitsConfig;
+pub use local_files::LocalFilesConfig;
 pub use service::{AdminConfig, LogFormat, TelemetryConfig};
 pub use shares::{ShareConfig, SharesConfig};
 pub use tokens::{Jwks, OneOrMore, TokenConfig};
+pub use users::UserConfig;
 
 /// The default of `statistics_interval`. A listing of every port's data is cheap, but an object store charges for it.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(60);
@@ -105,6 +111,9 @@ pub struct NodeConfig {
     pub state_folder: Option<PathBuf>,
     /// The number of threads that drive plans. Default: the number of cores.
     pub cpu_threads: Option<usize>,
+    /// The files of this machine that statements may name. Default: none for a node that serves, and all for
+    /// `portolan sql --config`.
+    pub local_files: Option<LocalFilesConfig>,
     /// The file of the config.
     #[serde(skip)]
     pub file: Option<PathBuf>,
@@ -139,13 +148,14 @@ impl Default for NodeConfig {
             spill_folder: None,
             state_folder: None,
             cpu_threads: None,
+            local_files: None,
             file: None,
         }
     }
 }
 
 /// Another node of the mesh.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerConfig {
     /// The URL: `grpc://host:port` or `grpc+tls://host:port`.
@@ -212,28 +222,6 @@ impl PeerConfig {
     }
 }
 
-/// A user who may log in.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UserConfig {
-    /// The name.
-    pub name: String,
-    /// The hash of the password, as `portolan hash-password` prints it; absent for a user with a client certificate.
-    pub password_hash: Option<SecretString>,
-    /// True if the user is a node of the mesh, which may send fragments.
-    #[serde(default)]
-    pub node: bool,
-    /// The groups of the user.
-    #[serde(default)]
-    pub groups: BTreeSet<String>,
-    /// The attributes of the user.
-    #[serde(default)]
-    pub attributes: BTreeMap<String, Vec<String>>,
-    /// True if the user may see and cancel the queries of others.
-    #[serde(default)]
-    pub admin: bool,
-}
-
 /// TLS on the listener.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -258,8 +246,17 @@ pub enum ClientCertificate {
     Optional,
 }
 
+impl TlsConfig {
+    /// Returns the files for the server's options.
+    pub(crate) fn files(&self) -> ServerTls {
+        let optional = self.client_certificate == Some(ClientCertificate::Optional);
+        let clients = self.client_ca.clone().map(|ca| ClientCertificates { ca, optional });
+        ServerTls { cert: self.cert.clone(), key: self.key.clone(), clients }
+    }
+}
+
 /// A string that is never printed.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct SecretString(String);
 
@@ -299,12 +296,42 @@ impl NodeConfig {
     /// # Errors
     /// As [`NodeConfig::load`].
     pub fn parse(text: &str, file: &Path) -> Result<Self, Diagnostics> {
-        let document = Document::parse(text, file)?;
-        let mut config: Self = yaml::parse(text, file)?;
-        config.file = Some(file.to_path_buf());
-        config.resolve_paths(file);
-        config.check(&document)?;
-        Ok(config)
+        match Self::parse_in_part(&Document::parse(text, file)?) {
+            (Some(config), faults) if faults.is_empty() => Ok(config),
+            (_, faults) => Err(Diagnostics(faults)),
+        }
+    }
+
+    /// Reads and checks the config in `file` as [`NodeConfig::load`] does. If the config has faults, checks the
+    /// descriptors that it names too, so that one call reports the faults of both.
+    ///
+    /// # Errors
+    /// Every fault of the config, and then every fault of the descriptors.
+    pub fn load_with_descriptors(file: &Path) -> Result<Self, Diagnostics> {
+        let (config, mut faults) = Self::parse_in_part(&Document::parse(&yaml::read(file)?, file)?);
+        let Some(config) = config else { return Err(Diagnostics(faults)) };
+        if faults.is_empty() {
+            return Ok(config);
+        }
+        if let (Some(domain), Some(folder)) = (&config.domain, config.products_folder().filter(|path| path.is_dir()))
+            && let Err(Diagnostics(more)) = load_domain(domain, folder)
+        {
+            faults.extend(more);
+        }
+        Err(Diagnostics(faults))
+    }
+
+    /// Returns the config without the entries that have faults, and all faults. Returns no config if an entry with a
+    /// fault is necessary.
+    fn parse_in_part(document: &Document) -> (Option<Self>, Vec<Diagnostic>) {
+        let file = document.file();
+        let (mut config, mut faults) = yaml::from_document_in_part::<Self>(document.clone());
+        if let Some(config) = &mut config {
+            config.file = Some(file.to_path_buf());
+            config.resolve_paths(file);
+            faults.extend(config.check(document, !faults.is_empty()));
+        }
+        (config, faults)
     }
 
     /// Returns the folder with descriptors, if the node serves a domain.

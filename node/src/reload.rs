@@ -1,69 +1,113 @@
 //! Applies changes while a node runs: changed descriptors and changed data.
 
-use std::sync::{Arc, MutexGuard};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use portolan_connectors::{LocalDomain, changed_statistics, lock, open_again};
+use portolan_catalog::{DomainCatalog, DomainName, Port, PortRef};
+use portolan_connectors::{ChangedPorts, LocalDomain, changed_ports, open_again, reopen_domain};
+use portolan_engine::Engine;
+use portolan_engine::server::{report_load_error, update_statistics};
 
-use crate::Node;
-use crate::assemble::open;
+use crate::assemble::{Current, ServedDomain, load};
+use crate::{Error, Node};
 
 impl Node {
-    /// Reads the descriptors again. A good version replaces the present one. A bad version is reported in
-    /// `mesh.products`, and the present one stays. The port of a source that does not respond is closed in the new
-    /// version.
+    /// Reads the descriptors again. Good descriptors replace the present ones. Bad ones are reported in `mesh.products`,
+    /// and the present ones stay. A port that cannot be opened keeps its last good version, or is closed if it has none.
     pub async fn reload(&self) {
-        let Some(domain) = &self.config.domain else { return };
-        match open(&self.config, &self.sources, &self.runtime, false).await {
-            Ok(Some(opened)) => {
-                tracing::info!(%domain, version = %opened.catalog.version, "descriptors were reloaded");
-                let mut current = self.opened();
-                self.engine.replace_local_domain(opened.clone());
-                *current = Some(opened);
+        self.reload_domain(|_| true).await;
+    }
+
+    /// Reads the descriptors again, with the sources in effect. Only ports for which `may_stay` is true may keep their
+    /// last good version.
+    pub(crate) async fn reload_domain(&self, may_stay: impl Fn(&Port) -> bool + Send + Sync) {
+        let config = self.config();
+        let Some(domain) = &config.domain else { return };
+        match load(&config).await {
+            Ok(Some(descriptors)) => {
+                config.unused_sources(&descriptors.servers).iter().for_each(|fault| tracing::warn!("{fault}"));
+                self.reopen(descriptors.catalog, may_stay).await;
             }
             Ok(None) => {}
-            Err(e) => {
-                let reason = e.owner_chain();
-                tracing::error!(%domain, "descriptors were not reloaded, the last good version stays: {reason}");
-                // Every principal and every peer can read this error.
-                let error = e.public();
-                self.engine.report_load_error(domain, error);
-                if let Some(current) = self.opened().as_mut() {
-                    // A port that opens later does not remove the error.
-                    let catalog = Arc::make_mut(&mut current.catalog);
-                    catalog.products.values_mut().for_each(|product| product.load_error = Some(error.to_owned()));
-                }
+            Err(e) => self.keep_descriptors(domain, &e),
+        }
+    }
+
+    /// Opens the ports of newly loaded descriptors, and serves them.
+    async fn reopen(&self, declared: DomainCatalog, may_stay: impl Fn(&Port) -> bool + Send + Sync) {
+        let Current { config, sources, served } = self.current();
+        let Some(before) = served else { return };
+        let (timeout, catalog) = (config.open_timeout(), declared.clone());
+        let opened = reopen_domain(catalog, &before.domain, may_stay, &*sources, &self.runtime, timeout).await;
+        tracing::info!(domain = %declared.domain, version = %opened.catalog.version, "descriptors were reloaded");
+        self.with_current(|current| {
+            self.engine.replace_local_domain(opened.clone());
+            current.served = Some(ServedDomain { declared: Arc::new(declared), domain: opened });
+        });
+    }
+
+    /// Keeps the present descriptors, and reports why the newest ones are not in use.
+    fn keep_descriptors(&self, domain: &DomainName, error: &Error) {
+        let reason = error.owner_chain();
+        tracing::error!(%domain, "descriptors were not reloaded, the last good version stays: {reason}");
+        // Every principal and every peer can read this error.
+        let public = error.public();
+        report_load_error(&self.engine, domain, public);
+        self.with_current(|current| {
+            if let Some(served) = &mut current.served {
+                // A port that opens later does not remove the error.
+                let catalog = Arc::make_mut(&mut served.domain.catalog);
+                catalog.products.values_mut().for_each(|product| product.load_error = Some(public.to_owned()));
             }
+        });
+    }
+
+    /// Tries to open the ports that could not be opened, and `unreadable` ones.
+    async fn open_ports_again(&self, unreadable: &BTreeSet<PortRef>) {
+        let Current { config, sources, served } = self.current();
+        let Some(ServedDomain { declared, domain }) = served else { return };
+        let timeout = config.open_timeout();
+        let opened = open_again(&declared, &domain, unreadable, &*sources, &self.runtime, timeout).await;
+        if let Some(opened) = opened {
+            self.replace(&domain, opened, |engine, opened| engine.replace_local_domain(opened.clone()));
         }
     }
 
-    /// Tries to open the ports whose sources did not respond.
+    /// Tries to open the ports that could not be opened.
     pub async fn open_closed_ports(&self) {
-        let Some(domain) = self.opened().clone() else { return };
-        let timeout = self.config.open_timeout();
-        let Some(changed) = open_again(&domain, &*self.sources, &self.runtime, timeout).await else { return };
-        let mut opened = self.opened();
-        // If the domain was reloaded in the meantime, the next attempt opens the ports.
-        let Some(current) = opened.as_mut().filter(|d| Arc::ptr_eq(&d.catalog, &domain.catalog)) else { return };
-        self.engine.replace_local_domain(changed.clone());
-        *current = changed;
+        self.open_ports_again(&BTreeSet::new()).await;
     }
 
-    /// Collects the statistics of the ports whose data has changed.
-    pub async fn refresh_statistics(&self) {
-        let Some(domain) = self.opened().clone() else { return };
-        let changed = changed_statistics(&domain, &*self.sources, &self.runtime).await;
-        if changed.is_empty() {
-            return;
+    /// Checks the ports for changed data: collects their statistics, and opens the ports again that the data no longer
+    /// fits.
+    pub async fn check_data(&self) {
+        let Current { sources, served, .. } = self.current();
+        let Some(ServedDomain { domain, .. }) = served else { return };
+        let ChangedPorts { statistics, unreadable } = changed_ports(&domain, &*sources, &self.runtime).await;
+        if !statistics.is_empty() {
+            tracing::debug!(domain = %domain.catalog.domain, ports = statistics.len(), "statistics were collected again");
+            let catalog = Arc::new((*domain.catalog).clone().with_statistics(&statistics));
+            let mut changed = domain.clone();
+            changed.catalog = catalog;
+            self.replace(&domain, changed, |engine, changed| {
+                update_statistics(engine, &changed.catalog.domain, &statistics);
+            });
         }
-        let mut opened = self.opened();
-        // If the domain was reloaded in the meantime, the reload has collected the statistics.
-        let Some(current) = opened.as_mut().filter(|d| Arc::ptr_eq(&d.catalog, &domain.catalog)) else { return };
-        tracing::debug!(domain = %domain.catalog.domain, ports = changed.len(), "statistics were collected again");
-        self.engine.update_statistics(&domain.catalog.domain, &changed);
-        current.catalog = Arc::new((*domain.catalog).clone().with_statistics(&changed));
+        if !unreadable.is_empty() {
+            self.open_ports_again(&unreadable).await;
+        }
     }
 
-    fn opened(&self) -> MutexGuard<'_, Option<LocalDomain>> {
-        lock(&self.opened)
+    /// Replaces the domain by `changed`, unless it is no longer `before`: what has changed it in the meantime has looked
+    /// at the ports too, or the next check does.
+    fn replace(&self, before: &LocalDomain, changed: LocalDomain, publish: impl FnOnce(&Engine, &LocalDomain)) {
+        self.with_current(|current| {
+            let served = current.served.as_mut();
+            let Some(served) = served.filter(|served| Arc::ptr_eq(&served.domain.catalog, &before.catalog)) else {
+                return;
+            };
+            publish(&self.engine, &changed);
+            served.domain = changed;
+        });
     }
 }

@@ -1,11 +1,12 @@
 //! The server of a node: binds the address, and serves until the node is stopped.
 
-use portolan_flight_server::{AuthOptions, ClientCertificates, ErrorKind, Server, ServerOptions, ServerTls, User};
+use portolan_flight_server::{ErrorKind, Server, ServerOptions};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::{ClientCertificate, TokenConfig};
+use crate::assemble::NodeBuilder;
+use crate::config::TlsConfig;
 use crate::host::most_files;
-use crate::watch::{watch_closed_ports, watch_data, watch_descriptors};
+use crate::watch::{watch_closed_ports, watch_data, watch_files};
 use crate::{Error, Node, Result};
 
 /// A node that is bound to its address and does not serve yet.
@@ -15,6 +16,44 @@ pub struct BoundNode {
     server: Server,
 }
 
+impl NodeBuilder {
+    /// Checks the config, the descriptors, the data that they name, the TLS files and the state folder, as a node needs
+    /// them that serves. Listens nowhere, and writes nothing.
+    ///
+    /// # Errors
+    /// Every fault that was found.
+    pub async fn check(self) -> Result<()> {
+        let (tls, file) = (self.config.tls.clone(), self.config.file.clone().unwrap_or_default());
+        let mut faults = vec![];
+        if let Err(e) = check_local_files(self.config.reads_every_file(self.reads_local_files)) {
+            faults.push(format!("{}: {}", file.display(), e.owner_chain()));
+        }
+        if let Some(Err(e)) = check_tls(tls.as_ref()).await {
+            faults.push(format!("{}: tls: {}", file.display(), e.chain()));
+        }
+        match self.without_services().require_sources().build().await {
+            Ok(node) => faults.extend(node.own_key.check_save().err().map(|e| e.owner_chain())),
+            Err(e) => faults.push(e.owner_chain()),
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Error::config(faults.join("\n"))) }
+    }
+}
+
+/// Refuses to serve a node whose clients could read every file of its machine.
+fn check_local_files(reads_every_file: bool) -> Result<()> {
+    match reads_every_file {
+        true => Err(Error::config(
+            "`local_files: true` would let every client of the node read every file that its process can read: name a \
+             folder instead, or remove the key",
+        )),
+        false => Ok(()),
+    }
+}
+
+async fn check_tls(tls: Option<&TlsConfig>) -> Option<portolan_flight_server::Result<()>> {
+    Some(Server::check_tls(tls?.files()).await)
+}
+
 impl Node {
     /// Binds the address that the node listens on.
     ///
@@ -22,6 +61,7 @@ impl Node {
     /// Options that are never valid, such as an address beyond loopback without TLS; an address that is in use; a state
     /// folder that cannot be written, if the node has a new key.
     pub async fn bind(&self) -> Result<BoundNode> {
+        check_local_files(self.reads_every_file)?;
         let options = self.server_options()?;
         self.log_connections(options.limits.connections);
         let server = Server::bind(options).await.map_err(|e| match e.kind() {
@@ -33,61 +73,30 @@ impl Node {
         Ok(BoundNode { node: self.clone(), server })
     }
 
-    /// Checks that [`Node::bind`] could write the state folder, without a change to it.
-    ///
-    /// # Errors
-    /// A state folder that cannot be written, if the node has a new key.
-    pub fn check_state_folder(&self) -> Result<()> {
-        self.own_key.check_save()
-    }
-
     /// Returns the options of the node's server.
     ///
     /// # Errors
     /// Keys that cannot be read, and URLs from which the server does not fetch keys.
     pub fn server_options(&self) -> Result<ServerOptions> {
-        let mut options = ServerOptions::new(&self.config.listen);
-        options.allow_plaintext = self.config.allow_plaintext;
-        options.auth = AuthOptions {
-            anonymous: Some(self.config.allows_anonymous()),
-            users: self
-                .config
-                .users
-                .iter()
-                .map(|user| User {
-                    name: user.name.clone(),
-                    password_hash: user.password_hash.as_ref().map(|hash| hash.reveal().into()),
-                    node: user.node,
-                    groups: user.groups.clone(),
-                    attributes: user.attributes.clone(),
-                    admin: user.admin,
-                })
-                .collect(),
-            issuers: self.config.tokens.iter().map(TokenConfig::issuer).collect::<Result<_, _>>()?,
-        };
-        options.delegation = self.config.delegation()?;
-        options.owns_domain = self.config.domain.is_some();
+        let config = self.config();
+        let mut options = ServerOptions::new(&config.listen);
+        options.allow_plaintext = config.allow_plaintext;
+        (options.auth, options.delegation) = config.credentials()?;
+        options.owns_domain = config.domain.is_some();
         options.key = Some(self.own_key.key.clone());
-        let limits = &self.config.limits;
+        let limits = &config.limits;
         let connections = limits.connections.unwrap_or(options.limits.connections);
         options.limits.connections = connections.min(most_files().map_or(usize::MAX, |files| files / 2));
         options.limits.connections_per_address = limits.connections_per_address;
         options.limits.login_timeout = limits.login_timeout.map_or(options.limits.login_timeout, |length| length.0);
-        options.tls = self.config.tls.as_ref().map(|tls| ServerTls {
-            cert: tls.cert.clone(),
-            key: tls.key.clone(),
-            clients: tls.client_ca.clone().map(|ca| ClientCertificates {
-                ca,
-                optional: tls.client_certificate == Some(ClientCertificate::Optional),
-            }),
-        });
+        options.tls = config.tls.as_ref().map(TlsConfig::files);
         Ok(options)
     }
 
     /// Logs the number of connections in effect, which is smaller than in the config if the process may open few files.
     fn log_connections(&self, most: usize) {
         tracing::info!(connections = most, "limit of connections");
-        if let Some(asked) = self.config.limits.connections.filter(|asked| *asked > most) {
+        if let Some(asked) = self.config().limits.connections.filter(|asked| *asked > most) {
             tracing::warn!(
                 "limits.connections is {asked}, but the process may open too few files for more than {most} \
                  connections: raise its limit of open files"
@@ -103,12 +112,14 @@ impl BoundNode {
     }
 
     /// Serves callers until `stop` completes, and then drains: running statements may finish within a grace period.
-    /// While it serves, the node applies changed descriptors and data. On Unix, SIGHUP reloads the descriptors at once.
+    /// While it serves, the node applies a changed config, and changed descriptors and data. On Unix, SIGHUP reloads the
+    /// config and the descriptors at once.
     ///
     /// # Errors
     /// A listener that fails.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
-        let _descriptors = AbortOnDropHandle::new(tokio::spawn(watch_descriptors(self.node.clone())));
+        let watching = watch_files(self.node.clone(), self.server.access());
+        let _files = AbortOnDropHandle::new(tokio::spawn(watching));
         let _data = AbortOnDropHandle::new(tokio::spawn(watch_data(self.node.clone())));
         let _closed_ports = AbortOnDropHandle::new(tokio::spawn(watch_closed_ports(self.node.clone())));
         let served = self.server.serve(self.node.engine, stop).await;

@@ -1,19 +1,22 @@
-//! Sources that do not respond, and paths that would block: the node starts, later descriptors are loaded, and a port
-//! opens when its source responds.
+//! Ports that cannot be opened: the node starts without them, the other ports serve, each closed port shows its reason,
+//! and it opens when the reason is gone.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array};
 use portolan_engine::ErrorKind;
 use portolan_tests::mesh::{Mesh, until, within};
-use portolan_tests::node::run;
+use portolan_tests::node::{Node, run};
 use portolan_tests::products::{self, DOMAIN, PortFile};
 use portolan_tests::recording_server::{Answer, RecordingServer};
 use portolan_tests::rows::{assert_says, count, failure, text};
+use portolan_tests::ways::{table, write_parquet};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(60);
@@ -36,6 +39,14 @@ fn describe(contract: &Path, description: &str) {
     let mut document: Value = serde_json::from_str(&fs::read_to_string(contract).unwrap()).unwrap();
     document["schema"][0]["properties"][0]["description"] = description.into();
     fs::write(contract, document.to_string()).unwrap();
+}
+
+/// Runs `serve --check` with the config of a node. Returns the exit code and the errors.
+async fn checked(home: &Path) -> (Option<i32>, String) {
+    let file = home.join("node.yaml").display().to_string();
+    let ran = tokio::task::spawn_blocking(move || run(&["serve", "--check", "--config", &file], &[]));
+    let (code, _, errors) = ran.await.unwrap();
+    (code, errors)
 }
 
 fn described(description: &str) -> String {
@@ -61,15 +72,15 @@ async fn a_server_that_does_not_respond_closes_its_port_and_blocks_nothing() {
         // The gateway knows the port, with the types of the contract.
         let says = ["port lab.samples.remote is not open", "its source did not respond"];
         assert_says(&failure(&client, REMOTE).await, ErrorKind::SiteUnavailable, &says);
-        let marked = text(&client, "SELECT load_error FROM mesh.products").await;
-        assert!(says.iter().all(|part| marked.contains(part)) && !marked.contains(&server.host()), "{marked}");
+        for table in ["mesh.ports WHERE port = 'remote'", "mesh.products"] {
+            let marked = text(&client, &format!("SELECT load_error FROM {table}")).await;
+            assert!(says.iter().all(|part| marked.contains(part)) && !marked.contains(&server.host()), "{marked}");
+        }
         let log = mesh.node(DOMAIN).log();
         assert!(log.contains("lab.samples.remote") && log.contains("within 1s"), "{log}");
 
         // A check of the descriptors is strict.
-        let file = home.join("node.yaml").display().to_string();
-        let checked = tokio::task::spawn_blocking(move || run(&["serve", "--check", "--config", &file], &[]));
-        let (code, _, errors) = checked.await.unwrap();
+        let (code, errors) = checked(&home).await;
         assert_eq!(code, Some(2), "{errors}");
         assert!(errors.contains("remote.odcs.yaml") && errors.contains("did not respond within 1s"), "{errors}");
 
@@ -109,9 +120,7 @@ async fn a_named_pipe_blocks_neither_the_start_nor_a_reload() {
         let log = mesh.node(DOMAIN).log();
         assert!(log.contains("pipe.csv is neither a regular file nor a folder"), "{log}");
         assert_eq!(count(&client, EVENTS).await, Ok(2));
-        let config = home.join("node.yaml").display().to_string();
-        let started = tokio::task::spawn_blocking(move || run(&["serve", "--config", &config], &[]));
-        let (code, _, errors) = started.await.unwrap();
+        let (code, errors) = checked(&home).await;
         assert_eq!(code, Some(2), "{errors}");
         assert!(errors.contains("neither a regular file nor a folder"), "{errors}");
 
@@ -121,6 +130,167 @@ async fn a_named_pipe_blocks_neither_the_start_nor_a_reload() {
         until("the next version is known", SOON, async || count(&client, &new).await == Ok(1)).await;
         assert_eq!(count(&client, LOAD_ERRORS).await, Ok(0));
         assert_eq!(count(&client, EVENTS).await, Ok(2));
+    })
+    .await;
+}
+
+fn doubles(values: &[f64]) -> ArrayRef {
+    Arc::new(Float64Array::from(values.to_vec()))
+}
+
+fn flags(values: &[bool]) -> ArrayRef {
+    Arc::new(BooleanArray::from(values.to_vec()))
+}
+
+fn reason(port: &str) -> String {
+    format!("SELECT load_error FROM mesh.ports WHERE port = '{port}'")
+}
+
+/// A port is closed at the start for each reason that a person must remove, and the domain serves the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_port_does_not_take_its_domain_down() {
+    within(240, async {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join(DOMAIN);
+        fs::create_dir_all(&home).unwrap();
+        let home = home.canonicalize().unwrap();
+        let [empty, typed, gone] = ["empty", "typed", "gone"].map(|name| home.join("data").join(name));
+        for folder in [&empty, &typed] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        fs::write(home.join("events.csv"), "id\n1\n2\n").unwrap();
+        write_parquet(&typed.join("a.parquet"), &table(vec![("cost", doubles(&[0.5]))]));
+        write_parquet(&typed.join("b.parquet"), &table(vec![("cost", flags(&[true]))]));
+        let parquet = |name, folder: &Path| PortFile::local(name, &folder.join(""), "parquet", &[("cost", "number")]);
+        products::write(
+            &home,
+            &[
+                local("events", &home.join("events.csv")),
+                parquet("empty", &empty),
+                parquet("typed", &typed),
+                parquet("gone", &gone),
+            ],
+        );
+        let config = json!({ "statistics_interval": "300ms" });
+        let mesh = Mesh::of_homes(folder, vec![(DOMAIN, home.clone(), config)], json!({})).await;
+        let client = mesh.client().await;
+        assert_eq!(count(&client, EVENTS).await, Ok(2));
+
+        let place = home.to_str().unwrap();
+        for (port, says) in [
+            ("empty", "there is no file of the declared format at empty"),
+            ("typed", "column `cost` is Float64 in a.parquet and Boolean in b.parquet"),
+            ("gone", "the log of the node has the reason"),
+        ] {
+            let sql = format!("SELECT sum(cost) FROM lab.samples.{port}");
+            let error = failure(&client, &sql).await;
+            let closed = format!("port lab.samples.{port} is not open: {port}.odcs.yaml:");
+            assert_says(&error, ErrorKind::SiteUnavailable, &[&closed, says]);
+            let shown = text(&client, &reason(port)).await;
+            assert!(shown.contains(&closed) && shown.contains(says), "{shown}");
+            assert!(!shown.contains(place) && !error.chain().contains(place), "{shown}\n{}", error.chain());
+        }
+        let log = mesh.node(DOMAIN).log();
+        assert!(log.contains(typed.join("b.parquet").to_str().unwrap()), "the log of the owner has the path: {log}");
+
+        // A check reports all of them.
+        let (code, errors) = checked(&home).await;
+        assert_eq!(code, Some(2), "{errors}");
+        for port in ["empty", "typed", "gone"] {
+            assert!(errors.contains(&format!("{port}.odcs.yaml:")), "{port}: {errors}");
+        }
+        assert!(!errors.contains("events.odcs.yaml"), "{errors}");
+
+        // Each port opens when the reason is gone.
+        write_parquet(&empty.join("a.parquet"), &table(vec![("cost", doubles(&[1.5, 2.5]))]));
+        fs::remove_file(typed.join("b.parquet")).unwrap();
+        fs::create_dir_all(&gone).unwrap();
+        write_parquet(&gone.join("a.parquet"), &table(vec![("cost", doubles(&[7.0]))]));
+        for (port, rows) in [("empty", 2), ("typed", 1), ("gone", 1)] {
+            let sql = format!("SELECT count(*) FROM lab.samples.{port} WHERE cost > 0");
+            until("the port opens", SOON, async || count(&client, &sql).await == Ok(rows)).await;
+        }
+        until("the marks are gone", SOON, async || count(&client, LOAD_ERRORS).await == Ok(0)).await;
+        assert_eq!(checked(&home).await.0, Some(0));
+    })
+    .await;
+}
+
+/// The rules are the same while the node runs: data that no longer fits marks the port, and a wider type opens it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changed_data_is_checked_as_at_the_start() {
+    within(240, async {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join(DOMAIN);
+        let data = home.join("data");
+        fs::create_dir_all(&data).unwrap();
+        let csv = home.join("orders.csv");
+        fs::write(&csv, "id\n1\n2\n").unwrap();
+        let narrow: ArrayRef = Arc::new(Int32Array::from(vec![1, 2]));
+        let wide: ArrayRef = Arc::new(Int64Array::from(vec![5_000_000_000]));
+        write_parquet(&data.join("a.parquet"), &table(vec![("id", narrow)]));
+        let ids = PortFile::local("ids", &data.join(""), "parquet", &[("id", "integer")]);
+        products::write(&home, &[local("orders", &csv), ids]);
+        let config = json!({ "statistics_interval": "300ms" });
+        let mesh = Mesh::of_homes(folder, vec![(DOMAIN, home.clone(), config)], json!({})).await;
+        let client = mesh.client().await;
+        let orders = "SELECT count(*) FROM lab.samples.orders WHERE id > 0";
+        let ids = "SELECT max(id) FROM lab.samples.ids";
+        assert_eq!(count(&client, orders).await, Ok(2));
+
+        // The header of the only file gains a column that no contract names.
+        fs::write(&csv, "extra,id\n9,1\n9,2\n9,3\n").unwrap();
+        until("the new header is read", SOON, async || count(&client, orders).await == Ok(3)).await;
+        // A file of a wider type changes the type of the port.
+        write_parquet(&data.join("b.parquet"), &table(vec![("id", wide)]));
+        until("the wider type is read", SOON, async || count(&client, ids).await == Ok(5_000_000_000)).await;
+        assert_eq!(count(&client, LOAD_ERRORS).await, Ok(0));
+
+        // A file of an unrelated type marks the port, as it would close the port at the start.
+        write_parquet(&data.join("c.parquet"), &table(vec![("id", flags(&[true]))]));
+        until("the mark is there", SOON, async || count(&client, LOAD_ERRORS).await == Ok(1)).await;
+        let marked = text(&client, &reason("ids")).await;
+        assert!(
+            marked.contains("the last good version is in use") && marked.contains("Boolean in c.parquet"),
+            "{marked}"
+        );
+        assert_says(&failure(&client, ids).await, ErrorKind::SiteUnavailable, &["lab.samples.ids", "c.parquet"]);
+        let (code, errors) = checked(&home).await;
+        assert!(code == Some(2) && errors.contains("ids.odcs.yaml:"), "{errors}");
+        fs::remove_file(data.join("c.parquet")).unwrap();
+        assert_eq!(count(&client, ids).await, Ok(5_000_000_000));
+        until("the mark is gone", SOON, async || count(&client, LOAD_ERRORS).await == Ok(0)).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_that_accepts_rows_may_start_without_a_file() {
+    within(240, async {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join(DOMAIN);
+        let data = home.join("returns");
+        fs::create_dir_all(&data).unwrap();
+        let columns = [("id", "integer"), ("reason", "string"), ("day", "date"), ("cost", "number")];
+        products::write(&home, &[PortFile::local("returns", &data.join(""), "parquet", &columns)]);
+        let sources = json!({ "files": { "root": "/", "writers": ["*"] } });
+        let node = Node::start(&home, json!({ "domain": DOMAIN, "sources": sources }));
+        assert_eq!(checked(&home).await.0, Some(0));
+        let client = node.client().await;
+        let returns = "SELECT count(*) FROM lab.samples.returns";
+        assert_eq!(count(&client, returns).await, Ok(0));
+        let insert =
+            "INSERT INTO lab.samples.returns VALUES (1, 'late', DATE '2026-01-02', 1.5), (2, NULL, NULL, NULL)";
+        assert_eq!(client.prepare(insert).await.unwrap().changed(), Some(2));
+        let sql = "SELECT count(*) FROM lab.samples.returns WHERE day = DATE '2026-01-02' AND cost = 1.5";
+        assert_eq!((count(&client, returns).await, count(&client, sql).await), (Ok(2), Ok(1)));
+        // Without files, it has no rows again. A port without writers would report an error.
+        for file in fs::read_dir(&data).unwrap() {
+            fs::remove_file(file.unwrap().path()).unwrap();
+        }
+        assert_eq!(count(&client, returns).await, Ok(0));
+        assert_eq!(client.prepare(insert).await.unwrap().changed(), Some(2));
+        assert_eq!(count(&client, sql).await, Ok(1));
     })
     .await;
 }

@@ -1,5 +1,5 @@
 //! Invalid configs and descriptors. At the start, the node reports the place and does not start. While it runs, it
-//! keeps the last valid version.
+//! keeps the last valid version. A port that does not fit its data is an error of a check.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -18,6 +18,10 @@ const SOON: Duration = Duration::from_secs(60);
 
 fn serve(config: &Path) -> (Option<i32>, String, String) {
     run(&["serve", "--config", config.to_str().unwrap()], &[])
+}
+
+fn check(config: &Path) -> (Option<i32>, String, String) {
+    run(&["serve", "--check", "--config", config.to_str().unwrap()], &[])
 }
 
 fn lines(said: &str, parts: &[&str]) {
@@ -67,7 +71,7 @@ fn each_error_in_a_descriptor_is_reported_with_its_line() {
 
     let bad = good.replace("- name: n_regionkey", "- name: n_regoinkey");
     fs::write(&contract, &bad).unwrap();
-    let (code, out, err) = serve(&config);
+    let (code, out, err) = check(&config);
     assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
     let at = format!("nation.odcs.yaml:{}", line(&bad, "n_regoinkey"));
     lines(&err, &[&at, "schema[0].properties[2]", "n_regoinkey", "n_regionkey"]);
@@ -80,7 +84,7 @@ fn each_error_in_a_descriptor_is_reported_with_its_line() {
     lines(&err, &[&at, "schema[0].properties[0].descripton", "did you mean `description`?"]);
 
     fs::write(&contract, good.replace("nation.parquet", "natoin.parquet")).unwrap();
-    let (code, _, err) = serve(&config);
+    let (code, _, err) = check(&config);
     assert_eq!(code, Some(2), "{err}");
     lines(&err, &["nation.odcs.yaml:", "natoin.parquet"]);
 
@@ -88,6 +92,68 @@ fn each_error_in_a_descriptor_is_reported_with_its_line() {
     let (code, out, err) = serve(&config);
     assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
     lines(&err, &[&taken.local_addr().unwrap().to_string(), "another process listens there"]);
+}
+
+#[test]
+fn descriptors_are_linted_without_a_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let products = descriptors::write("geo", &data(), folder.path()).unwrap();
+    let lint = |more: &[&str]| {
+        let arguments = [&["catalog", "lint", "--products", products.to_str().unwrap()][..], more].concat();
+        run(&arguments, &[])
+    };
+    // The products name the domain.
+    let (code, out, err) = lint(&["--strict"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert!(out.ends_with("products: no errors in 1 product with 2 ports\n"), "{out}");
+    let (code, out, err) = run(&["catalog", "list", "--products", products.to_str().unwrap()], &[]);
+    assert!(code == Some(0) && out.contains("geo.places.nation  "), "{out}{err}");
+
+    let contract = products.join("nation.odcs.yaml");
+    let nation = fs::read_to_string(&contract).unwrap();
+    fs::write(&contract, nation.replace("    description: Identifies the nation.\n", "")).unwrap();
+    let (code, out, _) = lint(&[]);
+    assert!(code == Some(0) && out.ends_with("no errors in 1 product with 2 ports, 1 warning\n"), "{out}");
+    let (code, out, err) = lint(&["--strict"]);
+    assert_eq!(code, Some(2), "{out}");
+    assert!(err.contains("got 1 warning, and `--strict` permits none"), "{err}");
+    let (code, out, _) = lint(&["--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &report["ports"], report["warnings"].as_array().unwrap().len()), (Some(0), &json!(2), 1));
+    assert_eq!(report["warnings"][0]["message"], "the column has no description");
+
+    fs::write(&contract, nation.replace("logicalType: integer", "logicalType: decimal")).unwrap();
+    let (code, out, err) = lint(&["--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &report["errors"][0]["suggestion"]), (Some(2), &json!("number")), "{out}{err}");
+    assert!(report["errors"][0]["file"].as_str().unwrap().ends_with("nation.odcs.yaml"), "{out}");
+}
+
+#[test]
+fn a_check_reports_the_config_and_what_it_names_in_one_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let products = descriptors::write("geo", &data(), folder.path()).unwrap();
+    let config = folder.path().join("node.yaml");
+    let contract = products.join("nation.odcs.yaml");
+    let good = fs::read_to_string(&contract).unwrap();
+    fs::write(&contract, good.replace("    description: Identifies the nation.", "    descripton: Identifies."))
+        .unwrap();
+    fs::write(&config, "domain: geo\nlimits: {query_memory: 4 gigs, query_timeout: 5}\n").unwrap();
+    let (code, _, err) = check(&config);
+    assert_eq!(code, Some(2), "{err}");
+    lines(&err, &["node.yaml:2", "limits.query_memory"]);
+    lines(&err, &["node.yaml:2", "limits.query_timeout"]);
+    lines(&err, &["nation.odcs.yaml:", "did you mean `description`?"]);
+
+    // The options of a source that no contract names, and each port that does not fit its data.
+    fs::write(&contract, good.replace("- name: n_regionkey", "- name: n_regoinkey")).unwrap();
+    let root = data().display().to_string();
+    let text = format!("domain: geo\nsources:\n  files: {{root: '{root}'}}\n  filse: {{max_files: 3}}\n");
+    fs::write(&config, text).unwrap();
+    let (code, _, err) = check(&config);
+    assert_eq!(code, Some(2), "{err}");
+    lines(&err, &["node.yaml:4: sources.filse: no contract has a server of the name `filse`", "did you mean `files`?"]);
+    lines(&err, &["nation.odcs.yaml:", "n_regoinkey"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

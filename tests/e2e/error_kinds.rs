@@ -189,10 +189,12 @@ async fn only_the_owner_sees_where_other_files_were_stored() {
 async fn load_errors_have_no_location(contract: &Path, gateway: &Client, place: &str) {
     let good = fs::read_to_string(contract).unwrap();
     fs::write(contract, good.replace("customer.parquet", "customers.parquet")).unwrap();
-    let errors = "SELECT count(*) FROM mesh.products WHERE load_error IS NOT NULL";
+    let errors = "SELECT count(*) FROM mesh.ports WHERE load_error LIKE '%customer.odcs.yaml%'";
     until("the error is known at the gateway", SOON, async || count(gateway, errors).await == Ok(1)).await;
-    let said = text(gateway, "SELECT load_error FROM mesh.products").await;
-    assert!(said.contains("customer.odcs.yaml") && !said.contains(place), "{said}");
+    for table in ["mesh.ports", "mesh.products"] {
+        let said = text(gateway, &format!("SELECT load_error FROM {table}")).await;
+        assert!(said.contains("customer.odcs.yaml") && !said.contains(place), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -109,6 +109,27 @@ async fn users_log_in_and_nodes_connect_over_tls() {
 }
 
 #[test]
+fn a_check_finds_a_certificate_with_the_key_of_another_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let ((cert, key), (_, other)) = (certificate(folder.path(), "a"), certificate(folder.path(), "b"));
+    let check = |key: &Path| {
+        let config = folder.path().join("node.yaml");
+        fs::write(&config, json!({ "tls": { "cert": cert, "key": key } }).to_string()).unwrap();
+        let mut command = Command::new(program());
+        command.args(["serve", "--check", "--config"]).arg(&config).stdin(Stdio::null());
+        let (code, _, err) = output(command);
+        assert_no_secret(&err);
+        (code, err)
+    };
+    assert_eq!(check(&key).0, Some(0));
+    let (code, err) = check(&other);
+    assert_eq!(code, Some(2), "{err}");
+    let (cert, other) = (cert.display(), other.display());
+    let expected = format!("node.yaml: tls: the certificate {cert} and the key {other} cannot be used together");
+    assert!(err.contains(&expected), "{err}");
+}
+
+#[test]
 fn an_error_in_a_config_shows_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("node.yaml");

@@ -140,10 +140,10 @@ fn lint_tells_what_could_be_better() {
     let root = format!("{}/", testdata().join("good").display());
     let warnings: Vec<_> = lint(&catalog).iter().map(|w| w.to_string().replace(&root, "")).collect();
     for expected in [
-        "warning: sales.Der Größte See: the product has no owner: name a team, or a member of it with the role `owner`",
-        "warning: sales.Der Größte See: the product has no description",
-        "warning: sales.Der Größte See: the product is deprecated",
-        "lake/gcs.yaml:6: servers[0]: warning: sales.Der Größte See.gcs: the port has no description",
+        "lake/lake.yml:1: warning: sales.Der Größte See: the product has no owner: name a team, or a member of it with the role `owner`",
+        "lake/lake.yml:1: warning: sales.Der Größte See: the product has no description",
+        "lake/lake.yml:1: warning: sales.Der Größte See: the product is deprecated",
+        "lake/lake.yml:8: outputPorts[1]: warning: sales.Der Größte See.gcs: the port has no description",
         "lake/gcs.yaml:6: servers[0]: warning: sales.Der Größte See.gcs: the port's contract declares no primary key",
         "orders/contract.yaml:20: schema[0].properties[2]: warning: sales.orders.orders.total: the column has no description",
     ] {
@@ -184,6 +184,37 @@ fn folders() {
     let deep = (0..9).fold(folder.path().to_path_buf(), |f, i| f.join(i.to_string()));
     std::fs::create_dir_all(&deep).unwrap();
     assert!(errors(folder.path()).contains("more than 8 folders deep"));
+}
+
+#[test]
+fn the_products_name_their_domain() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = format!("{}/", folder.path().display());
+    let found = || {
+        domain_of(folder.path()).map_err(|e| e.to_string().replace(&root, "").replace(root.trim_end_matches('/'), "."))
+    };
+    let write = |file: &str, text: &str| std::fs::write(folder.path().join(file), text).unwrap();
+    assert_eq!(
+        found(),
+        Err(".: no product below this folder has the key `domain`: name the domain yourself".to_owned())
+    );
+    write("contract.yaml", "kind: DataContract\ndomain: other\n");
+    write("broken.yaml", "kind: DataProduct\ndomain: [\n");
+    write("a.yaml", "kind: DataProduct\ndomain: sales\n");
+    write("b.yaml", "kind: DataProduct\nname: b\n");
+    assert_eq!(found(), Ok(sales()));
+    write("c.yaml", "kind: DataProduct\nname: c\ndomain: supply\n");
+    let several = "the products below this folder belong to several domains, such as `sales` and `supply`";
+    assert!(found().unwrap_err().starts_with(&format!("c.yaml:3: domain: {several}")), "{:?}", found());
+}
+
+#[test]
+fn all_servers_of_the_contracts_are_known() {
+    let loaded = load_descriptors(&sales(), &testdata().join("good")).unwrap();
+    let servers: Vec<_> = loaded.servers.iter().map(String::as_str).collect();
+    assert_eq!(loaded.catalog, load_domain(&sales(), &testdata().join("good")).unwrap());
+    // The contract of orders has a server that the node does not read.
+    assert_eq!(servers, ["bus", "disk", "files", "lake", "rows", "rpc", "web"]);
 }
 
 #[test]

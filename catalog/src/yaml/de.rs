@@ -23,6 +23,7 @@ pub(super) struct Fault {
 pub(super) enum Cause {
     UnknownKey { key: String, expected: &'static [&'static str] },
     UnknownVariant { value: String, expected: &'static [&'static str] },
+    MissingKey(&'static str),
     Other(String),
 }
 
@@ -82,7 +83,7 @@ impl de::Error for Fault {
     }
 
     fn missing_field(key: &'static str) -> Self {
-        Self::new(Cause::Other(format!("the key `{key}` is missing")))
+        Self::new(Cause::MissingKey(key))
     }
 }
 

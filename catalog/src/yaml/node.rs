@@ -127,25 +127,26 @@ impl Document {
         steps
     }
 
-    /// Removes the node at `path` from its mapping. Returns false if there is no such node.
-    pub(super) fn remove(&mut self, path: &[Step]) -> bool {
-        let Some((Step::Key(last), parents)) = path.split_last() else { return false };
+    /// Removes the innermost entry of a mapping that holds the node at `path`, and returns the path of the entry. Returns
+    /// `None` if there is no such entry.
+    pub(super) fn remove_entry(&mut self, path: &[Step]) -> Option<Vec<Step>> {
+        let end = path.iter().rposition(|step| matches!(step, Step::Key(_)))?;
+        let path = &path[..=end];
+        let Some((Step::Key(last), parents)) = path.split_last() else { return None };
         let mut node = &mut self.root;
         for step in parents {
-            let next = match (step, &mut node.value) {
+            node = match (step, &mut node.value) {
                 (Step::Key(key), Value::Map(entries)) => {
                     entries.iter_mut().find(|e| e.key == *key).map(|e| &mut e.node)
                 }
                 (Step::Index(i), Value::List(items)) => items.get_mut(*i),
                 _ => None,
-            };
-            let Some(next) = next else { return false };
-            node = next;
+            }?;
         }
-        let Value::Map(entries) = &mut node.value else { return false };
+        let Value::Map(entries) = &mut node.value else { return None };
         let before = entries.len();
         entries.retain(|e| e.key != *last);
-        entries.len() < before
+        (entries.len() < before).then(|| path.to_vec())
     }
 }
 

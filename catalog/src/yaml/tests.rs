@@ -118,6 +118,35 @@ fn missing_keys() {
 }
 
 #[test]
+fn errors_of_all_kinds_are_reported_at_once() {
+    check(
+        "listen: 5\nlimit: {}\nlimits: {memory_mb: lots, port: 70000}\npeers:\n- {url: u, tls: 7}\nratio: x\n",
+        "node.yaml:1: listen: expected a string, found an integer\n\
+         node.yaml:2: limit: unknown key `limit`; did you mean `limits`?\n\
+         node.yaml:3: limits.memory_mb: expected an integer, found a string\n\
+         node.yaml:3: limits.port: expected an integer from 0 to 65535, found 70000\n\
+         node.yaml:5: peers[0].tls: expected a boolean, found an integer\n\
+         node.yaml:6: ratio: expected a number, found a string",
+    );
+    // An error does not cause another one around it.
+    check(
+        "listen: a\npeers:\n- {url: 5}\nratio: x\n",
+        "node.yaml:3: peers[0].url: expected a string, found an integer\n\
+         node.yaml:4: ratio: expected a number, found a string",
+    );
+}
+
+#[test]
+fn a_value_is_returned_without_the_entries_with_errors() {
+    let document = |text: &str| Document::parse(text, Path::new("node.yaml")).unwrap();
+    let part = |text: &str| from_document_in_part::<Config>(document(text));
+    let (config, errors) = part("listen: a\nlimits: {memory_mb: lots, port: 7}\n");
+    assert_eq!((config.unwrap().limits, errors.len()), (Limits { memory_mb: 0, port: 7 }, 1));
+    let (config, errors) = part("listen: 5\nratio: x\n");
+    assert_eq!((config, errors.len()), (None, 2));
+}
+
+#[test]
 fn bad_syntax() {
     check("", "node.yaml: the file is empty");
     check("# nothing\n", "node.yaml: the file is empty");

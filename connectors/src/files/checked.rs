@@ -119,8 +119,8 @@ fn unlike(name: &str, from: &DataType, to: &DataType) -> String {
     let mismatch = format!("column `{name}` is {from} here and {to} in the port");
     match common_type(from, to) {
         Some(wider) => format!(
-            "{mismatch}: write the file with the port's type, or have the node read the port as {wider} by reloading its \
-             descriptors"
+            "{mismatch}: write the file with the port's type, or wait: the node reads the port as {wider} when it next \
+             checks the port's data (`statistics_interval`)"
         ),
         None => format!("{mismatch}: write the file with the port's type"),
     }
@@ -202,7 +202,7 @@ impl FileTable {
         let columns = FileColumns::new(&self.layout, &found, !self.encoding.is_text());
         let columns = columns.map_err(|what| {
             let name = self.origin.location.name_of(&file.location);
-            self.origin.failed(format!("port {}: file {name}: {what}", self.origin.port))
+            self.origin.failed(format!("{}file {name}: {what}", self.origin.prefix()))
         })?;
         self.warn_of_lacking(&columns, file);
         self.known_files.bound(self.max_files.saturating_mul(2));

@@ -9,12 +9,12 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 use portolan_catalog::logical_type::fits;
-use portolan_catalog::{Diagnostics, FileFormat};
+use portolan_catalog::{Column, Diagnostics, FileFormat};
 
 use super::Opening;
 use super::checked::{CheckedFiles, FileColumns};
 use super::format::{Encoding, FoundColumns};
-use super::layout::{Layout, declared_type};
+use super::layout::{Layout, declared_type, one};
 use super::origin::is_unanswered;
 use super::sample;
 use super::widening::common_type;
@@ -77,7 +77,7 @@ impl Opening<'_> {
 
     /// Merges the columns of all files into one schema. Each column has the type that holds the values of all files.
     fn merge(&self, encoding: &Encoding, files: &[(ObjectMeta, FoundColumns)]) -> Result<Schema, Diagnostics> {
-        let Some(((first_file, first), others)) = files.split_first() else { return Ok(Schema::empty()) };
+        let Some(((first_file, first), others)) = files.split_first() else { return self.declared() };
         let first = &first.schema;
         let mut merged: Vec<Field> = first.fields().iter().map(|f| f.as_ref().clone()).collect();
         for (file, FoundColumns { schema, .. }) in
@@ -108,14 +108,30 @@ impl Opening<'_> {
         Ok(Schema::new(merged))
     }
 
+    /// Returns the columns of a port that has no file yet: the contract alone gives their types.
+    fn declared(&self) -> Result<Schema, Diagnostics> {
+        let field = |column: &Column| Some(Field::new(&column.name, declared_type(column)?, true));
+        let columns = self.port.columns.iter().map(|column| field(column).ok_or(column));
+        columns.collect::<Result<Vec<_>, _>>().map(Schema::new).map_err(|column| {
+            let message = format!(
+                "there is no file yet, and the contract does not give the type of column `{}`: write a first file, or \
+                 use a `logicalType` such as string, integer, number, date or timestamp",
+                column.name
+            );
+            let place = self.source.declared_at.get(&column.name).unwrap_or(&self.source.place);
+            one(place, message)
+        })
+    }
+
     /// True unless the contract promises a column of another kind.
     fn is_promised(&self, name: &str, data_type: &DataType) -> bool {
         let column = self.port.columns.iter().find(|c| c.name == name);
         column.and_then(|c| c.logical_type.as_deref()).is_none_or(|logical| fits(logical, data_type))
     }
 
+    /// True if the contract declares a column. Without a contract, each column of the files counts.
     fn is_declared(&self, name: &str) -> bool {
-        self.port.columns.iter().any(|c| c.name == name)
+        !self.origin.has_port || self.port.columns.iter().any(|c| c.name == name)
     }
 
     /// Adds declared columns of JSON that no sample has, but that a later record has.

@@ -9,7 +9,6 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::{StreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use super::listing;
 use super::table::FileTable;
 use crate::source::Footprint;
 
@@ -52,8 +51,8 @@ impl FileTable {
 
     async fn listed(&self, runtime: &Arc<RuntimeEnv>) -> Option<(Arc<dyn ObjectStore>, Vec<ObjectMeta>)> {
         let store = runtime.object_store(&self.store).ok()?;
-        let files = listing::list(store.as_ref(), &self.origin.location, self.encoding.format, self.max_files).await;
-        Some((store, files.ok()?))
+        let files = self.list(store.as_ref()).await.ok()?;
+        Some((store, files))
     }
 }
 

@@ -21,6 +21,7 @@ mod format;
 mod guarded_client;
 mod layout;
 mod listing;
+mod local;
 mod location;
 mod options;
 mod origin;
@@ -29,6 +30,7 @@ mod readers;
 mod sample;
 mod scoped_store;
 mod secret;
+mod statement_files;
 mod store;
 mod strict;
 mod table;
@@ -45,26 +47,33 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datafusion::common::parsers::CompressionTypeVariant;
 use datafusion::execution::cache::SchemaFingerprint;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 use object_store::{ObjectMeta, ObjectStore};
-use portolan_catalog::{Diagnostics, FileSource, Port, PortSource};
+use portolan_catalog::{Diagnostic, Diagnostics, FileFormat, FileSource, Port, PortSource, names_location};
 use tokio::task::JoinSet;
 
 use self::append::FileAppender;
+use self::columns::Columns;
 use self::fence::{Fence, LocalBounds};
 use self::file_calls::PortCalls;
 use self::format::{Encoding, compression_of};
 use self::layout::{Layout, one};
-use self::location::{LocalFiles, Location};
+pub use self::local::LocalFileOptions;
+use self::location::{LocalFiles, Location, Selection};
 pub use self::options::{AzureOptions, GcsOptions, HttpOptions, S3Options, SourceOptions};
 use self::origin::{Origin, Redaction, is_unanswered};
 pub use self::secret::Secret;
+pub use self::statement_files::StatementFiles;
 use self::table::FileTable;
 use crate::source::{Footprint, OpenError, OpenedPort, PortWriter, SourceCounters, SourceOpener};
+
+/// The description of a location or an access that cannot be used, for people who may not see it.
+const UNUSABLE: &str = "its location, or the access to it, has faults: the log of the node has the reason";
 
 /// Opens ports over files.
 #[derive(Clone, Debug, Default)]
@@ -85,9 +94,13 @@ impl FileSources {
     /// Bounds local files: they must be in one of `folders`, unless their source has a `root` of its own. The files and
     /// folders of `private` are never data, such as the keys of a node.
     #[must_use]
-    pub fn within(mut self, folders: Vec<PathBuf>, private: Vec<PathBuf>) -> Self {
-        self.bounds = Arc::new(LocalBounds { folders: Some(folders), private });
-        self
+    pub fn within(self, folders: Vec<PathBuf>, private: Vec<PathBuf>) -> Self {
+        self.bounded(LocalBounds { folders: Some(folders), private, setting: None })
+    }
+
+    /// Returns the same opener with these bounds of local files.
+    fn bounded(self, bounds: LocalBounds) -> Self {
+        Self { bounds: Arc::new(bounds), ..self }
     }
 
     /// Returns the same opener, which counts faults of its ports in `counters`.
@@ -100,15 +113,10 @@ impl FileSources {
 #[async_trait]
 impl SourceOpener for FileSources {
     async fn open(&self, port: &Port, runtime: &Arc<RuntimeEnv>) -> Result<OpenedPort, OpenError> {
-        // The caller may stop waiting, also if a reader blocks its thread.
         let (sources, port, runtime) = (self.clone(), port.clone(), runtime.clone());
-        let mut opening = JoinSet::new();
-        opening.spawn(async move { sources.open_port(&port, &runtime).await });
-        match opening.join_next().await {
-            Some(Ok(opened)) => opened,
-            Some(Err(ended)) if ended.is_panic() => resume_unwind(ended.into_panic()),
-            _ => Err(one(&Default::default(), "the runtime ended while a port was opened".to_owned()).into()),
-        }
+        let opened = as_task(async move { sources.open_port(&port, &runtime).await }).await;
+        let ended = || one(&Default::default(), "the runtime ended while a port was opened".to_owned());
+        opened.unwrap_or_else(|| Err(ended().into()))
     }
 
     async fn footprint(&self, opened: &OpenedPort, runtime: &Arc<RuntimeEnv>) -> Option<Footprint> {
@@ -131,14 +139,20 @@ impl FileSources {
             let message = format!("port {}: expected a source of files, got one of kind `{kind}`", port.name);
             return Err(wrong(message).into());
         };
+        // These messages may name a host without a separator of URLs.
+        let unusable = |message: String| {
+            let public = OpenError::from(wrong(UNUSABLE.to_owned())).description();
+            OpenError::Described(Box::new(wrong(message).into()), public)
+        };
         let default = SourceOptions::default();
         let options = self.options.get(&source.server).unwrap_or(&default);
-        let location = self.location(port, source, file_source, options).await.map_err(wrong)?;
+        let location = self.location(port, source, file_source, options).await.map_err(unusable)?;
         let endpoint = file_source.endpoint.as_deref();
-        let registered = store::register(&source.server, endpoint, location, options, runtime).await.map_err(wrong)?;
+        let registered = store::register(&source.server, endpoint, location, options, runtime).await;
+        let registered = registered.map_err(unusable)?;
         let redact = Redaction(registered.secrets.0);
         let counter = self.counters.of(&source.server);
-        let origin = Origin { port: port.name.clone(), location: registered.location, redact, counter };
+        let origin = Origin { port: port.name.clone(), has_port: true, location: registered.location, redact, counter };
         let opening = Opening {
             port,
             source,
@@ -147,8 +161,9 @@ impl FileSources {
             store: registered.store,
             session: session(runtime),
             max_files: options.max_files,
+            accepts_rows: !options.writers.is_empty(),
         };
-        let table = opening.open(registered.url).await?;
+        let table = opening.open(registered.url).await.map_err(|error| opening.described(error))?;
         let schema = table.layout.schema.clone();
         let writer: Option<Arc<dyn PortWriter>> = match options.writers.as_slice() {
             [] => None,
@@ -182,6 +197,18 @@ impl FileSources {
     }
 }
 
+/// Runs `work` as a task, so that the caller may stop waiting, also if a reader blocks its thread. Returns `None` if the
+/// runtime ends.
+async fn as_task<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    let mut task = JoinSet::new();
+    task.spawn(work);
+    match task.join_next().await {
+        Some(Ok(done)) => Some(done),
+        Some(Err(ended)) if ended.is_panic() => resume_unwind(ended.into_panic()),
+        _ => None,
+    }
+}
+
 /// Returns a session for DataFusion's readers while no query runs.
 fn session(runtime: &Arc<RuntimeEnv>) -> SessionState {
     SessionStateBuilder::new().with_config(SessionConfig::new()).with_runtime_env(runtime.clone()).build()
@@ -196,23 +223,43 @@ struct Opening<'a> {
     store: Arc<dyn ObjectStore>,
     session: SessionState,
     max_files: usize,
+    /// True if the port has writers.
+    accepts_rows: bool,
 }
 
 impl Opening<'_> {
     async fn open(&self, url: ObjectStoreUrl) -> Result<FileTable, OpenError> {
-        let location = &self.origin.location;
-        let listed = listing::list(self.store.as_ref(), location, self.file_source.format, self.max_files).await;
-        let files = listed.map_err(|error| {
-            let message = error.message(location.as_str());
-            match error {
-                listing::ListingError::Store(cause) => self.failed(format!("{message}: {cause}"), &cause),
-                _ => self.wrong(message).into(),
-            }
-        })?;
+        let files = self.list().await?;
         let encoding = self.encoding(&files)?;
         let partitions = self.partitions(&files)?;
         let columns = self.columns(&encoding, &files).await?;
-        let layout = Layout::new(self.port, self.source, &encoding, &columns.merged, &partitions)?;
+        Ok(self.table(url, encoding, &partitions, columns)?)
+    }
+
+    async fn list(&self) -> Result<Vec<ObjectMeta>, OpenError> {
+        let location = &self.origin.location;
+        let listed = listing::list(self.store.as_ref(), location, self.file_source.format, self.max_files).await;
+        match listed {
+            Err(listing::ListingError::Empty) if self.may_be_empty() => Ok(vec![]),
+            listed => listed.map_err(|error| {
+                let message = error.message(location.as_str());
+                match error {
+                    listing::ListingError::Store(cause) => self.failed(format!("{message}: {cause}"), &cause),
+                    _ => self.wrong(message).into(),
+                }
+            }),
+        }
+    }
+
+    /// Returns the table of files with these columns.
+    fn table(
+        &self,
+        url: ObjectStoreUrl,
+        encoding: Encoding,
+        partitions: &[String],
+        columns: Columns,
+    ) -> Result<FileTable, Diagnostics> {
+        let layout = Layout::new(self.port, self.source, &encoding, &columns.merged, partitions)?;
         let known_files = self.check(&encoding, &layout, columns.files)?;
         Ok(FileTable {
             origin: self.origin.clone(),
@@ -222,13 +269,23 @@ impl Opening<'_> {
             layout,
             header: columns.header,
             max_files: self.max_files,
+            may_be_empty: self.may_be_empty(),
             known_files,
         })
     }
 
+    /// True if the port may have no file: its writers add the first one. Without writers, an empty folder is a mistake.
+    fn may_be_empty(&self) -> bool {
+        let FileSource { format, partition_columns, .. } = self.file_source;
+        let is_folder = self.origin.location.selection == Selection::Folder;
+        self.accepts_rows && *format == FileFormat::Parquet && is_folder && partition_columns.is_empty()
+    }
+
     fn encoding(&self, files: &[ObjectMeta]) -> Result<Encoding, Diagnostics> {
         let mut kinds = files.iter().map(|f| (compression_of(&f.location, self.file_source.format), f));
-        let Some((compression, first)) = kinds.next() else { return Err(self.wrong("there is no file".to_owned())) };
+        let Some((compression, first)) = kinds.next() else {
+            return Ok(Encoding::new(self.file_source, CompressionTypeVariant::UNCOMPRESSED));
+        };
         if let Some((_, other)) = kinds.find(|(kind, _)| *kind != compression) {
             let (first, other) = (self.name_of(first), self.name_of(other));
             return Err(
@@ -263,6 +320,23 @@ impl Opening<'_> {
 
     fn wrong(&self, message: String) -> Diagnostics {
         one(&self.source.place, self.origin.redact.clean(&message))
+    }
+
+    /// Adds the description for people who may not see where the files are stored: with the names of files, but without
+    /// their folders.
+    fn described(&self, error: OpenError) -> OpenError {
+        let location = &self.origin.location;
+        let text = location.as_str();
+        let public = |problem: &Diagnostic| {
+            let message = match names_location(text) {
+                true => problem.message.replace(text, location.last_segment()),
+                false => problem.message.clone(),
+            };
+            Diagnostic { message: location.without_folders(&message), ..problem.clone() }
+        };
+        let problems = Diagnostics(error.diagnostics().0.iter().map(public).collect());
+        let description = OpenError::Faulty(problems).description();
+        OpenError::Described(Box::new(error), description)
     }
 
     /// Returns the error of a failed read.

@@ -8,7 +8,7 @@ use super::secret::Secret;
 
 /// The options of one source, under `sources.<server>` in the config. A store without credentials in the config uses
 /// those of the environment, which go only to the provider's own hosts.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceOptions {
     /// The largest number of files of a port. Default: 100,000.
@@ -101,7 +101,7 @@ impl SourceOptions {
 }
 
 /// The access to Amazon S3, or to a server with the same protocol. Default: the `AWS_…` environment variables.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct S3Options {
     /// The server's URL. Default: Amazon's.
@@ -126,7 +126,7 @@ pub struct S3Options {
 }
 
 /// The access to Google Cloud Storage. Default: the `GOOGLE_…` environment variables.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GcsOptions {
     /// The server's URL. Default: Google's.
@@ -144,7 +144,7 @@ pub struct GcsOptions {
 }
 
 /// The access to Azure Blob Storage. Default: the `AZURE_…` environment variables.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AzureOptions {
     /// The server's URL. Default: Azure's.
@@ -166,7 +166,7 @@ pub struct AzureOptions {
 }
 
 /// The access to a web server.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpOptions {
     /// A bearer token.

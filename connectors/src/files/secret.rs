@@ -8,10 +8,10 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 /// A string that is never shown: the string itself, or a reference such as `{env: NAME}` or `{file: path}`.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(SecretSource);
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 enum SecretSource {
     Literal(String),
     Env(String),

@@ -34,7 +34,7 @@ use super::error_context::with_error_context;
 use super::footers::{Footer, with_sound_footers};
 use super::format::{Encoding, compression_of};
 use super::layout::Layout;
-use super::listing;
+use super::listing::{self, ListingError};
 use super::origin::Origin;
 use crate::panics::caught_async;
 use crate::statistics::Estimating;
@@ -52,6 +52,8 @@ pub(super) struct FileTable {
     /// CSV with a header: the names that the first line of every file must have.
     pub(super) header: Option<Vec<String>>,
     pub(super) max_files: usize,
+    /// True if the port has no rows without a file. Otherwise, a scan without a file fails.
+    pub(super) may_be_empty: bool,
     pub(super) fingerprint: Arc<SchemaFingerprint>,
     pub(super) known_files: CheckedFiles,
 }
@@ -115,18 +117,24 @@ impl TableProvider for FileTable {
 }
 
 impl FileTable {
+    /// Lists the present files.
+    pub(super) async fn list(&self, store: &dyn ObjectStore) -> Result<Vec<ObjectMeta>, ListingError> {
+        match listing::list(store, &self.origin.location, self.encoding.format, self.max_files).await {
+            Err(ListingError::Empty) if self.may_be_empty => Ok(vec![]),
+            listed => listed,
+        }
+    }
+
     /// Returns the present files, with the values in the names of their folders.
     async fn files(&self, state: &dyn Session, store: &dyn ObjectStore) -> Result<Vec<PartitionedFile>> {
-        let location = &self.origin.location;
-        let found = listing::list(store, location, self.encoding.format, self.max_files).await;
-        let found = found.map_err(|error| self.origin.unlisted(error))?;
+        let found = self.list(store).await.map_err(|error| self.origin.unlisted(error))?;
         tracing::debug!(port = %self.origin.port, files = found.len(), session = state.session_id(), "listed");
         found.into_iter().map(|file| self.partitioned(file)).collect()
     }
 
     /// Returns a file with the values in the names of its folders.
     fn partitioned(&self, file: ObjectMeta) -> Result<PartitionedFile> {
-        let name = || format!("port {}: file {}", self.origin.port, self.origin.location.name_of(&file.location));
+        let name = || format!("{}file {}", self.origin.prefix(), self.origin.location.name_of(&file.location));
         if compression_of(&file.location, self.encoding.format) != self.encoding.compression {
             return Err(self.origin.failed(format!("{} is compressed unlike the other files", name())));
         }
@@ -288,8 +296,8 @@ impl FileTable {
         }
         let name = self.origin.location.name_of(&file.location);
         Err(self.origin.failed(format!(
-            "port {}: file {name} begins with the columns {} where the others have {}",
-            self.origin.port,
+            "{}file {name} begins with the columns {} where the others have {}",
+            self.origin.prefix(),
             header.join(", "),
             expected.join(", ")
         )))
@@ -322,14 +330,14 @@ impl FileTable {
 }
 
 /// Returns the value of the folder `name=…` in a path.
-fn folder_value(path: &str, name: &str) -> Option<String> {
+pub(super) fn folder_value(path: &str, name: &str) -> Option<String> {
     let folders = path.rsplit_once('/').map_or("", |(folders, _)| folders);
     let value = folders.split('/').filter_map(|f| f.split_once('=')).find(|(key, _)| *key == name)?.1;
     Some(percent_decode_str(value).decode_utf8().map_or_else(|_| value.to_owned(), Into::into))
 }
 
 /// Parses the value in a folder's name. Returns `None` if it is no value of the type.
-fn parse_folder_value(text: &str, data_type: &DataType) -> Option<ScalarValue> {
+pub(super) fn parse_folder_value(text: &str, data_type: &DataType) -> Option<ScalarValue> {
     if text == HIVE_NULL {
         return ScalarValue::try_from(data_type).ok();
     }

@@ -1,5 +1,5 @@
-//! Sources that respond late or never: their ports stay closed, the other ports are open, and a later attempt opens what
-//! responds by then.
+//! Sources that respond late or never, or have faults: their ports stay closed or keep their last good version, the other
+//! ports are open, and a later attempt opens what can be opened by then.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use datafusion::catalog::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
-use portolan_catalog::{Column, DomainName, PortName, Product, ProductName};
+use portolan_catalog::{Column, Place};
 
 use super::*;
 use crate::error::{Error, ErrorKind};
@@ -63,23 +63,38 @@ impl SourceOpener for FakeSources {
 
 /// Returns a domain with these ports, each with a required column.
 fn catalog(ports: &[&str]) -> DomainCatalog {
-    let mut product = Product::new("orders");
-    for name in ports {
+    let ports = ports.iter().map(|name| {
         let mut port = Port::new(PortRef::new("sales", "orders", *name));
-        let logical_type = Some("integer".to_owned());
-        port.columns.push(Column { nullable: false, logical_type, ..Column::new("id") });
-        product.ports.insert(PortName::new(*name), port);
-    }
-    let products = BTreeMap::from([(ProductName::new("orders"), product)]);
-    DomainCatalog { domain: DomainName::new("sales"), version: String::new(), products }
+        let mut column = Column::new("id");
+        (column.nullable, column.logical_type) = (false, Some("integer".to_owned()));
+        port.columns.push(column);
+        port
+    });
+    DomainCatalog::new("sales", ports)
 }
 
-fn load_error(domain: &LocalDomain) -> Option<String> {
-    domain.catalog.products.values().next().unwrap().load_error.clone()
+fn entry<'a>(domain: &'a LocalDomain, port: &str) -> &'a Port {
+    domain.catalog.ports().find(|p| p.name.port.as_str() == port).unwrap()
+}
+
+fn load_error(domain: &LocalDomain, port: &str) -> Option<String> {
+    entry(domain, port).load_error.clone()
+}
+
+/// Opens again the ports that could not be opened, and those that cannot be read.
+async fn again(
+    declared: &[&str],
+    domain: &LocalDomain,
+    unreadable: &[&str],
+    sources: &FakeSources,
+    runtime: &Arc<RuntimeEnv>,
+) -> Option<LocalDomain> {
+    let unreadable = unreadable.iter().map(|port| PortRef::new("sales", "orders", *port)).collect();
+    open_again(&catalog(declared), domain, &unreadable, sources, runtime, SOON.timeout).await
 }
 
 fn column(domain: &LocalDomain, port: &str) -> Column {
-    domain.catalog.ports().find(|p| p.name.port.as_str() == port).unwrap().columns[0].clone()
+    entry(domain, port).columns[0].clone()
 }
 
 async fn rows(domain: &LocalDomain, port: &str) -> Result<usize, (ErrorKind, String)> {
@@ -103,68 +118,137 @@ const SOON: OpenOptions = OpenOptions { timeout: Duration::from_millis(100), req
 async fn a_source_that_does_not_respond_closes_its_port_alone() {
     use Behaviour::{NeverResponds, RefusesConnections, Responds};
 
+    let all = ["a", "b", "c"];
     let (sources, runtime) = (FakeSources::of(&[("a", NeverResponds), ("b", RefusesConnections)]), Arc::default());
-    let domain = open_domain_with(catalog(&["a", "b", "c"]), &sources, &runtime, SOON).await.unwrap();
+    let domain = open_domain_with(catalog(&all), &sources, &runtime, SOON).await.unwrap();
     assert_eq!(domain.ports.iter().filter(|port| is_open(port)).count(), 1);
     assert_eq!(rows(&domain, "c").await.unwrap(), 0);
     let (kind, said) = rows(&domain, "a").await.unwrap_err();
     assert_eq!(kind, ErrorKind::SiteUnavailable);
-    assert!(said.contains("port sales.orders.a is not open"), "{said}");
+    assert_eq!(said, "port sales.orders.a is not open: its source did not respond, and the node tries again");
     // The catalog has a type for peers, and the contract's word for the next attempt.
     assert_eq!((column(&domain, "a").data_type, column(&domain, "a").nullable), (Some(DataType::Int64), false));
-    let marked = load_error(&domain).unwrap();
-    assert!(marked.contains("port sales.orders.a is not open") && marked.contains("sales.orders.b"), "{marked}");
-    assert!(!marked.contains("sales.orders.c") && !marked.contains("secret.example.org"), "{marked}");
+    assert_eq!(load_error(&domain, "a"), Some(said));
+    let marked = load_error(&domain, "b").unwrap();
+    assert!(marked.contains("port sales.orders.b is not open") && !marked.contains("secret.example.org"), "{marked}");
+    assert_eq!(load_error(&domain, "c"), None);
 
-    assert!(open_again(&domain, &sources, &runtime, SOON.timeout).await.is_none());
+    assert!(again(&all, &domain, &[], &sources, &runtime).await.is_none());
     sources.set("a", Responds);
-    let domain = open_again(&domain, &sources, &runtime, SOON.timeout).await.unwrap();
+    let domain = again(&all, &domain, &[], &sources, &runtime).await.unwrap();
     assert_eq!(rows(&domain, "a").await.unwrap(), 0);
     assert_eq!((column(&domain, "a").data_type, column(&domain, "a").nullable), (Some(DataType::Int32), true));
-    assert!(!load_error(&domain).unwrap().contains("sales.orders.a"));
+    assert_eq!(load_error(&domain, "a"), None);
+    assert!(load_error(&domain, "b").is_some());
     sources.set("b", Responds);
-    let domain = open_again(&domain, &sources, &runtime, SOON.timeout).await.unwrap();
-    assert_eq!(load_error(&domain), None);
-    assert!(open_again(&domain, &sources, &runtime, SOON.timeout).await.is_none());
+    let domain = again(&all, &domain, &[], &sources, &runtime).await.unwrap();
+    assert_eq!(load_error(&domain, "b"), None);
+    assert!(again(&all, &domain, &[], &sources, &runtime).await.is_none());
 }
 
 #[tokio::test]
-async fn another_load_error_stays_while_a_port_opens() {
+async fn an_error_of_the_product_stays_while_a_port_opens() {
     let (sources, runtime) = (FakeSources::of(&[("a", Behaviour::RefusesConnections)]), Arc::default());
     let mut domain = open_domain_with(catalog(&["a"]), &sources, &runtime, SOON).await.unwrap();
     let mut reported = (*domain.catalog).clone();
     reported.products.values_mut().for_each(|product| product.load_error = Some("line 3: unknown key".to_owned()));
     domain.catalog = Arc::new(reported);
     sources.set("a", Behaviour::Responds);
-    let domain = open_again(&domain, &sources, &runtime, SOON.timeout).await.unwrap();
-    assert_eq!(load_error(&domain).as_deref(), Some("line 3: unknown key"));
+    let domain = again(&["a"], &domain, &[], &sources, &runtime).await.unwrap();
+    let product = domain.catalog.products.values().next().unwrap();
+    assert_eq!(product.load_error.as_deref(), Some("line 3: unknown key"));
     assert_eq!(rows(&domain, "a").await.unwrap(), 0);
 }
 
 #[tokio::test]
-async fn a_source_that_responds_with_faults_stays_closed_until_they_are_fixed() {
-    let (sources, runtime) = (FakeSources::of(&[("a", Behaviour::NeverResponds)]), Arc::default());
-    let domain = open_domain_with(catalog(&["a"]), &sources, &runtime, SOON).await.unwrap();
-    sources.set("a", Behaviour::HasFaults);
-    let domain = open_again(&domain, &sources, &runtime, SOON.timeout).await.unwrap();
-    assert!(load_error(&domain).unwrap().contains("faults"), "{:?}", load_error(&domain));
-    assert!(open_again(&domain, &sources, &runtime, SOON.timeout).await.is_none(), "nothing has changed");
+async fn a_port_with_faults_is_closed_alone_until_they_are_fixed() {
+    let (sources, runtime) = (FakeSources::of(&[("a", Behaviour::HasFaults)]), Arc::default());
+    let domain = open_domain_with(catalog(&["a", "b"]), &sources, &runtime, SOON).await.unwrap();
+    assert_eq!(rows(&domain, "b").await.unwrap(), 0);
+    let (kind, said) = rows(&domain, "a").await.unwrap_err();
+    assert_eq!(kind, ErrorKind::SiteUnavailable);
+    assert!(said.starts_with("port sales.orders.a is not open: ") && said.ends_with("a column is missing"), "{said}");
+    assert_eq!(load_error(&domain, "a"), Some(said));
+    assert!(again(&["a", "b"], &domain, &[], &sources, &runtime).await.is_none(), "nothing has changed");
+    // The reason follows the source.
+    sources.set("a", Behaviour::RefusesConnections);
+    let domain = again(&["a", "b"], &domain, &[], &sources, &runtime).await.unwrap();
+    assert!(load_error(&domain, "a").unwrap().contains("did not respond"));
     sources.set("a", Behaviour::Responds);
-    assert_eq!(load_error(&open_again(&domain, &sources, &runtime, SOON.timeout).await.unwrap()), None);
+    let domain = again(&["a", "b"], &domain, &[], &sources, &runtime).await.unwrap();
+    assert_eq!((load_error(&domain, "a"), rows(&domain, "a").await.unwrap()), (None, 0));
 }
 
 #[tokio::test]
-async fn faults_and_required_sources_are_errors() {
+async fn an_open_port_keeps_its_last_good_version() {
+    let (sources, runtime) = (FakeSources::default(), Arc::default());
+    let domain = open_domain_with(catalog(&["a", "b"]), &sources, &runtime, SOON).await.unwrap();
+    sources.set("a", Behaviour::HasFaults);
+    let reload = async |domain: &LocalDomain, may_stay: bool| {
+        reopen_domain(catalog(&["a", "b", "c"]), domain, |_| may_stay, &sources, &runtime, SOON.timeout).await
+    };
+    let reloaded = reload(&domain, true).await;
+    let marked = load_error(&reloaded, "a").unwrap();
+    assert!(marked.starts_with("port sales.orders.a: the last good version is in use: "), "{marked}");
+    assert!(marked.ends_with("a column is missing"), "{marked}");
+    for port in ["a", "b", "c"] {
+        assert_eq!(rows(&reloaded, port).await.unwrap(), 0, "{port}");
+    }
+    // Another source of the port may not be what the owner permits.
+    let strict = reload(&domain, false).await;
+    assert!(load_error(&strict, "a").unwrap().contains("is not open"));
+    rows(&strict, "a").await.unwrap_err();
+
+    sources.set("a", Behaviour::Responds);
+    let fixed = again(&["a", "b", "c"], &reloaded, &[], &sources, &runtime).await.unwrap();
+    assert_eq!(load_error(&fixed, "a"), None);
+}
+
+#[tokio::test]
+async fn a_port_whose_data_has_changed_is_checked_again() {
+    let (sources, runtime) = (FakeSources::default(), Arc::default());
+    let domain = open_domain_with(catalog(&["a"]), &sources, &runtime, SOON).await.unwrap();
+    sources.set("a", Behaviour::HasFaults);
+    assert!(again(&["a"], &domain, &[], &sources, &runtime).await.is_none(), "nobody has seen a change");
+    let marked = again(&["a"], &domain, &["a"], &sources, &runtime).await.unwrap();
+    assert!(load_error(&marked, "a").unwrap().contains("the last good version is in use"));
+    assert_eq!(rows(&marked, "a").await.unwrap(), 0);
+    assert!(again(&["a"], &marked, &["a"], &sources, &runtime).await.is_none(), "the mark is there");
+    // Queries report a source that does not respond, and succeed as soon as it responds.
+    sources.set("a", Behaviour::RefusesConnections);
+    assert!(again(&["a"], &domain, &["a"], &sources, &runtime).await.is_none());
+    sources.set("a", Behaviour::Responds);
+    assert_eq!(load_error(&again(&["a"], &marked, &[], &sources, &runtime).await.unwrap(), "a"), None);
+}
+
+#[tokio::test]
+async fn required_ports_are_errors_all_at_once() {
     let runtime = Arc::default();
     let sources = FakeSources::of(&[("a", Behaviour::HasFaults), ("b", Behaviour::NeverResponds)]);
-    let refused = open_domain_with(catalog(&["a", "b"]), &sources, &runtime, SOON).await.unwrap_err();
-    assert_eq!(refused.0.len(), 1, "{refused}");
     let strict = OpenOptions { requires_all: true, ..SOON };
-    let refused = open_domain_with(catalog(&["a", "b"]), &sources, &runtime, strict).await.unwrap_err().to_string();
+    let refused = open_domain_with(catalog(&["a", "b", "c"]), &sources, &runtime, strict).await.unwrap_err();
+    assert_eq!(refused.0.len(), 2, "{refused}");
+    let refused = refused.to_string();
     assert!(
         refused.contains("a column is missing") && refused.contains("port sales.orders.b: its source"),
         "{refused}"
     );
+}
+
+#[tokio::test]
+async fn a_description_names_few_problems_and_no_location() {
+    let problems = (0..8).map(|i| Diagnostic {
+        place: Place { file: "/srv/orders.yaml".into(), line: Some(i), field: String::new() },
+        message: format!("problem {i}"),
+        suggestion: None,
+    });
+    let error = OpenError::Faulty(Diagnostics(problems.collect()));
+    let shown = error.description();
+    assert!(shown.starts_with("orders.yaml:0: problem 0; orders.yaml:1: ") && !shown.contains("srv"), "{shown}");
+    assert!(shown.ends_with("problem 4; and 3 more"), "{shown}");
+    assert!(error.owner_description().contains("/srv/orders.yaml:4: problem 4"));
+    let described = OpenError::Described(Box::new(error), "it has faults".to_owned());
+    assert_eq!((described.description(), described.is_unavailable()), ("it has faults".to_owned(), false));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ mod tests;
 mod value;
 mod width;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ use self::sample::{Bounds, RUNS, Sample};
 use self::scan::{ScanColumn, ScanStatistics};
 pub use self::value::{SECONDS_A_DAY, statistic_value};
 use self::width::{fixed_width, is_nested};
+use crate::closed::is_open;
 use crate::panics::caught_async;
 use crate::source::{Footprint, LocalDomain, OPENINGS, OpenedPort, SourceOpener};
 
@@ -65,20 +66,34 @@ pub(crate) async fn of_domain(
     stream::iter(collected).buffered(OPENINGS).collect().await
 }
 
-/// Collects the statistics of the ports whose data has changed since the last collection, or that have not been sampled
-/// yet. If there are many such ports, one call returns some of them, and the next calls return the rest.
-pub async fn changed_statistics(
-    domain: &LocalDomain,
-    opener: &dyn SourceOpener,
-    runtime: &Arc<RuntimeEnv>,
-) -> BTreeMap<PortRef, Arc<PortStatistics>> {
+/// The ports whose data has changed.
+#[derive(Clone, Debug, Default)]
+pub struct ChangedPorts {
+    /// The new statistics of ports.
+    pub statistics: BTreeMap<PortRef, Arc<PortStatistics>>,
+    /// The ports whose data no longer fits them, or cannot be found: they must be opened again.
+    pub unreadable: BTreeSet<PortRef>,
+}
+
+/// Checks the open ports of a domain for changed data. Collects the statistics of the ports whose data has changed since
+/// the last collection, or that have not been sampled yet. If there are many such ports, one call returns some of them,
+/// and the next calls return the rest.
+pub async fn changed_ports(domain: &LocalDomain, opener: &dyn SourceOpener, runtime: &Arc<RuntimeEnv>) -> ChangedPorts {
     let session = session(runtime);
     let sampled_until = Instant::now() + SAMPLING_BUDGET;
     let collector = |(port, opened)| PortCollector { port, opened, opener, runtime, session: &session };
-    let pairs = pairs(&domain.catalog, &domain.ports);
-    let collected: Vec<_> = pairs.map(|pair| collector(pair).again(sampled_until)).collect();
-    let collected: Vec<Option<_>> = stream::iter(collected).buffered(REFRESHES).collect().await;
-    collected.into_iter().flatten().collect()
+    let pairs = pairs(&domain.catalog, &domain.ports).filter(|(_, opened)| is_open(opened));
+    let checked: Vec<_> = pairs.map(|pair| collector(pair).again(sampled_until)).collect();
+    let checked: Vec<Checked> = stream::iter(checked).buffered(REFRESHES).collect().await;
+    let mut changed = ChangedPorts::default();
+    for port in checked {
+        match port {
+            Checked::Same => {}
+            Checked::Changed((name, statistics)) => drop(changed.statistics.insert(name, statistics)),
+            Checked::Unreadable(name) => drop(changed.unreadable.insert(name)),
+        }
+    }
+    changed
 }
 
 fn pairs<'a>(catalog: &'a DomainCatalog, ports: &'a [OpenedPort]) -> impl Iterator<Item = (&'a Port, &'a OpenedPort)> {
@@ -102,23 +117,57 @@ struct PortCollector<'a> {
 
 type Collected = (PortRef, Arc<PortStatistics>);
 
+/// The data of an open port, compared with the last collection.
+enum Checked {
+    /// The data is the same, or there was no time.
+    Same,
+    Changed(Collected),
+    /// No scan of the data can be planned.
+    Unreadable(PortRef),
+}
+
+/// The plan of a scan.
+enum Planned {
+    Known(ScanStatistics),
+    /// Planning takes too long.
+    Slow,
+    Failed,
+}
+
 impl PortCollector<'_> {
     /// Collects the statistics, with a sample if there is still time for one.
     async fn first(self, sampled_until: Instant) -> Collected {
         let footprint = self.footprint().await;
         let bounds = (Instant::now() < sampled_until).then(Bounds::default);
-        (self.port.name.clone(), Arc::new(self.caught(footprint, bounds).await))
+        let known = known_of(footprint.as_ref(), bounds);
+        (self.port.name.clone(), Arc::new(self.caught(self.statistics(footprint, bounds), known).await))
     }
 
     /// Collects the statistics if the data has changed and there is still time.
-    async fn again(self, sampled_until: Instant) -> Option<Collected> {
-        let footprint = self.footprint().await?;
-        let is_known = self.port.statistics.data_version.as_deref() == Some(footprint.version.as_str());
+    async fn again(self, sampled_until: Instant) -> Checked {
+        let footprint = self.footprint().await;
+        let version = footprint.as_ref().map(|footprint| footprint.version.as_str());
+        let is_known = version.is_some() && self.port.statistics.data_version.as_deref() == version;
         if is_known || Instant::now() >= sampled_until {
-            return None;
+            return Checked::Same;
         }
-        let statistics = self.caught(Some(footprint), Some(Bounds::default())).await;
-        Some((self.port.name.clone(), Arc::new(statistics)))
+        let scan = match caught_async(self.plan()).await {
+            Ok(Planned::Known(scan)) => scan,
+            Ok(Planned::Slow) => ScanStatistics::unknown(&self.opened.schema),
+            Ok(Planned::Failed) => return Checked::Unreadable(self.port.name.clone()),
+            Err(panic) => {
+                tracing::warn!(port = %self.port.name, %panic, "a scan cannot be planned");
+                return Checked::Unreadable(self.port.name.clone());
+            }
+        };
+        // Without a footprint, nothing shows that the data has changed.
+        if footprint.is_none() {
+            return Checked::Same;
+        }
+        let bounds = Some(Bounds::default());
+        let known = known_of(footprint.as_ref(), bounds);
+        let statistics = self.caught(self.statistics_of(scan, footprint, bounds), known).await;
+        Checked::Changed((self.port.name.clone(), Arc::new(statistics)))
     }
 
     async fn footprint(&self) -> Option<Footprint> {
@@ -132,19 +181,30 @@ impl PortCollector<'_> {
         }
     }
 
-    /// Computes the statistics. After a panic, only the footprint is known, so that the node does not try the port
-    /// again before its data changes. The statistics of other ports are not affected.
-    async fn caught(&self, footprint: Option<Footprint>, bounds: Option<Bounds>) -> PortStatistics {
-        let known = (footprint.as_ref().map(|f| f.bytes), bounds.and(footprint.as_ref()).map(|f| f.version.clone()));
-        caught_async(self.statistics(footprint, bounds)).await.unwrap_or_else(|panic| {
+    /// Computes statistics. After a panic, only what the footprint tells is `known`, so that the node does not try the
+    /// port again before its data changes. The statistics of other ports are not affected.
+    async fn caught(&self, computed: impl Future<Output = PortStatistics>, known: PortStatistics) -> PortStatistics {
+        caught_async(computed).await.unwrap_or_else(|panic| {
             tracing::warn!(port = %self.port.name, %panic, "no statistics");
-            let (bytes, data_version) = known;
-            PortStatistics { bytes, data_version, ..PortStatistics::default() }
+            known
         })
     }
 
     async fn statistics(&self, footprint: Option<Footprint>, bounds: Option<Bounds>) -> PortStatistics {
-        let scan = self.scan_statistics().await;
+        let scan = match self.plan().await {
+            Planned::Known(scan) => scan,
+            Planned::Slow | Planned::Failed => ScanStatistics::unknown(&self.opened.schema),
+        };
+        self.statistics_of(scan, footprint, bounds).await
+    }
+
+    /// Returns the statistics from the plan of a scan, the footprint and a sample.
+    async fn statistics_of(
+        &self,
+        scan: ScanStatistics,
+        footprint: Option<Footprint>,
+        bounds: Option<Bounds>,
+    ) -> PortStatistics {
         let wanted = self.sampled_columns(&scan);
         let sample = match bounds {
             Some(bounds) => self.sample(&wanted, bounds).await,
@@ -172,13 +232,19 @@ impl PortCollector<'_> {
         PortStatistics { rows, bytes, columns, data_version }
     }
 
-    async fn scan_statistics(&self) -> ScanStatistics {
+    /// Plans a scan of the port.
+    async fn plan(&self) -> Planned {
         match timeout(SOURCE_TIMEOUT, ScanStatistics::read(self.opened, self.session)).await {
-            Ok(Ok(scan)) => return scan,
-            Ok(Err(error)) => tracing::debug!(port = %self.port.name, %error, "a scan cannot be planned"),
-            Err(_) => tracing::debug!(port = %self.port.name, "planning a scan takes too long"),
+            Ok(Ok(scan)) => Planned::Known(scan),
+            Ok(Err(error)) => {
+                tracing::debug!(port = %self.port.name, %error, "a scan cannot be planned");
+                Planned::Failed
+            }
+            Err(_) => {
+                tracing::debug!(port = %self.port.name, "planning a scan takes too long");
+                Planned::Slow
+            }
         }
-        ScanStatistics::unknown(&self.opened.schema)
     }
 
     /// Returns the columns to sample: those that are neither nested nor too wide.
@@ -231,6 +297,12 @@ impl PortCollector<'_> {
         let width: f64 = sampled.values().map(|s| Some(s.bytes? as f64 / s.rows.max(1) as f64)).sum::<Option<f64>>()?;
         (width > 0.0).then(|| (bytes.unwrap_or_default() as f64 / width) as u64).filter(|rows| *rows > 0)
     }
+}
+
+/// Returns what a footprint tells. The data was not sampled if there are no bounds, and its version does not count then.
+fn known_of(footprint: Option<&Footprint>, bounds: Option<Bounds>) -> PortStatistics {
+    let (bytes, data_version) = (footprint.map(|f| f.bytes), bounds.and(footprint).map(|f| f.version.clone()));
+    PortStatistics { bytes, data_version, ..PortStatistics::default() }
 }
 
 /// The inputs for the statistics of one column.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 
+use arc_swap::ArcSwap;
 use portolan_connectors::{AccountKey, lock};
 
 use super::budget::Budget;
@@ -12,7 +13,7 @@ use crate::{Limits, Principal};
 /// The accounts of an engine's principals.
 #[derive(Debug)]
 pub(crate) struct Accounts {
-    limits: Limits,
+    limits: ArcSwap<Limits>,
     /// The memory of all queries.
     pub(crate) memory: Arc<Budget>,
     /// The memory of the tables of all sessions, which counts in addition to that of queries.
@@ -52,15 +53,20 @@ impl Accounts {
                 limits.all_session_tables(),
                 format!("a quarter of {setting} for the tables of sessions"),
             ),
-            limits: limits.clone(),
+            limits: ArcSwap::from_pointee(limits.clone()),
             open: Mutex::default(),
         }
+    }
+
+    /// Changes the shares of principals. They apply to a principal when its account is requested next.
+    pub(crate) fn set_limits(&self, limits: &Arc<Limits>) {
+        self.limits.store(limits.clone());
     }
 
     /// Returns the account of a principal. Each of its budgets is the same for as long as anything holds the budget.
     /// The limits are those of the newest login, because a principal's groups may change.
     pub(crate) fn of(&self, principal: &Principal) -> Arc<Account> {
-        let (key, allowance) = (principal.account(), self.limits.allowance(principal));
+        let (key, allowance) = (principal.account(), self.limits.load().allowance(principal));
         let mut open = lock(&self.open);
         // Unused budgets are removed when the list has doubled, so that finding an account stays cheap.
         if open.len().is_power_of_two() && !open.contains_key(&key) {

@@ -62,6 +62,13 @@ impl Admission {
         }
     }
 
+    /// Changes the numbers of slots and of waiting queries. Running queries keep their slots.
+    pub(crate) fn set_limits(&self, limits: &Limits) {
+        let (slots, queue) = (limits.concurrent_queries, limits.queued_queries);
+        self.queries.resize(slots, queue);
+        self.fragments.resize(of_fragments(slots), of_fragments(queue));
+    }
+
     /// Waits for a slot for the query with this identifier, at most until the deadline. Principals take turns, and the
     /// one with the fewest running queries for its weight goes first.
     ///
@@ -198,6 +205,27 @@ mod tests {
         assert!(trial.enter(Admitted::Query, &Principal::new("third").with_admin(true)).await.is_err());
         drop(own);
         trial.enter(Admitted::Query, &root).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_number_of_slots_can_change() {
+        let (trial, ann) = (Trial::new(1, 1), ann());
+        let first = trial.enter(Admitted::Query, &ann).await.unwrap();
+        let more = Limits { concurrent_queries: 4, ..Limits::default() };
+        let waiting = trial.enter(Admitted::Query, &ann);
+        let resize = async {
+            tokio::task::yield_now().await;
+            trial.admission.set_limits(&more);
+        };
+        // The line of a principal keeps the limits of its newest entrant.
+        let (waited, ()) = tokio::join!(waiting, resize);
+        assert_eq!(waited.unwrap_err().kind(), ErrorKind::DeadlineExceeded);
+        let bob = Principal::new("bob");
+        let _second = trial.enter(Admitted::Query, &bob).await.unwrap();
+        trial.admission.set_limits(&Limits { concurrent_queries: 1, queued_queries: 0, ..Limits::default() });
+        drop(first);
+        let refused = trial.enter(Admitted::Query, &ann).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ResourceExhausted, "bob has the only slot");
     }
 
     #[tokio::test]

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
+use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
-use portolan_connectors::lock;
-use portolan_connectors::principal::AccountKey;
+use portolan_connectors::{AccountKey, lock};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -38,7 +38,7 @@ const MAX_POOLS_OF_ONE: usize = MAX_POOLS / 2;
 pub(crate) struct CpuRuntime {
     pools: Arc<Pools>,
     watch: Arc<Watch>,
-    limits: Limits,
+    limits: ArcSwap<Limits>,
 }
 
 #[derive(Debug)]
@@ -89,7 +89,12 @@ impl CpuRuntime {
         let state = PoolsState { pools: vec![first], principals: HashMap::new() };
         let watch = Watch::start().map_err(unavailable)?;
         let pools = Arc::new(Pools { threads, state: Mutex::new(state) });
-        Ok(Self { pools, watch, limits: limits.clone() })
+        Ok(Self { pools, watch, limits: ArcSwap::from_pointee(limits.clone()) })
+    }
+
+    /// Changes the weights of principals.
+    pub(crate) fn set_limits(&self, limits: &Arc<Limits>) {
+        self.limits.store(limits.clone());
     }
 
     /// Runs a future of a principal's query in one of the principal's pools. Dropping the handle aborts the future.
@@ -100,7 +105,7 @@ impl CpuRuntime {
         future: impl Future<Output = T> + Send + 'static,
     ) -> AbortOnDropHandle<T> {
         let held = |pool| self.watch.held_threads(pool);
-        let (handle, guard) = self.pools.enter(principal.account(), self.limits.weight(principal), held);
+        let (handle, guard) = self.pools.enter(principal.account(), self.limits.load().weight(principal), held);
         AbortOnDropHandle::new(handle.spawn(self.watch.over(query, guard.pool, async move {
             let _guard = guard;
             future.await

@@ -170,8 +170,8 @@ impl MeshState {
 
     /// True if the config names peers that may own the domain.
     fn is_given(&self, domain: &DomainName) -> bool {
-        // A learned peer has the domains of its reporter, which is in the config. Those in the config come first.
-        let in_config = self.peers.values().take_while(|peer| peer.learned.is_none());
+        // A learned peer has the domains of its reporter, which is in the config.
+        let in_config = self.peers.values().filter(|peer| peer.learned.is_none());
         in_config.filter_map(|peer| peer.allowed.as_ref()).any(|allowed| allowed.contains(domain))
     }
 }

@@ -5,8 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use portolan_catalog::received::MAX_DOMAINS;
-use portolan_catalog::{DomainName, NodeState, printable};
+use portolan_catalog::{DomainName, MAX_DOMAINS, NodeState, printable};
 use portolan_connectors::{OwnerKey, Peer, ReportedPeer};
 
 use super::known_peer::KnownPeer;
@@ -218,8 +217,10 @@ impl MeshState {
         // One node has one entry in the list of replicas, unless it does not answer there. Nobody else can prove its
         // key.
         let is_same = |other: &&KnownPeer| known.process.is_some() && known.process == other.process;
-        let before = self.peers.range(..index).map(|(_, other)| other).filter(|other| other.state != NodeState::Down);
-        let same = before.filter(is_same).find(|other| other.owner == known.owner)?;
+        // Any peer of the config goes first, also one that was added later.
+        let before = self.peers.iter().filter(|(number, other)| **number < index || other.learned.is_none());
+        let up = before.map(|(_, other)| other).filter(|other| other.state != NodeState::Down);
+        let same = up.filter(is_same).find(|other| other.owner == known.owner)?;
         Some(format!("it is the node {}, which this node knows already", same.peer.id()))
     }
 }

@@ -1,6 +1,7 @@
 //! The mesh as this engine knows it: the domains that the engine owns, its peers, and the immutable snapshot that each
 //! query plans against.
 
+mod changes;
 mod claims;
 mod known_peer;
 mod learned;
@@ -29,6 +30,7 @@ pub use self::known_peer::PeerOptions;
 pub use self::link::LinkOverride;
 pub(crate) use self::link::{Link, LinkMeter, StreamMeter};
 pub(crate) use self::owners::Owners;
+pub use self::refresh::Refreshed;
 pub(crate) use self::view::{MeshView, Replica};
 use crate::{Error, ErrorKind, Result};
 
@@ -71,7 +73,7 @@ struct Refresher {
 #[derive(Debug, Default)]
 struct MeshState {
     local: BTreeMap<DomainName, LocalDomain>,
-    /// The peers by their numbers: those in the config in its order, and then the learned ones. A number is used once.
+    /// The peers by their numbers, in the order in which they were added. A number is used once.
     peers: BTreeMap<usize, KnownPeer>,
     /// The number of the next peer.
     next_peer: usize,
@@ -150,13 +152,14 @@ impl Mesh {
         self.view.load().snapshot.clone()
     }
 
-    pub(crate) async fn refresh_all(&self) {
+    pub(crate) async fn refresh_all(&self) -> Refreshed {
         let asked = self.peers();
         futures::future::join_all(asked.iter().map(|index| refresh::ask(self, *index))).await;
         // Peers are learned when all peers in the config have answered or failed.
         asked.iter().for_each(|index| self.learn_peers(*index));
         let learned = self.peers().into_iter().filter(|index| !asked.contains(index));
         futures::future::join_all(learned.map(|index| refresh::ask(self, index))).await;
+        self.with_state(MeshState::refreshed)
     }
 
     pub(crate) fn replace_local(&self, domain: LocalDomain) {

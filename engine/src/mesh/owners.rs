@@ -57,6 +57,11 @@ impl Owners {
         Ok(Self { own, pinned, remembered, owned, unsaved: BTreeMap::new(), file })
     }
 
+    /// Replaces the keys that domains are pinned to.
+    pub(super) fn pin(&mut self, keys: BTreeMap<DomainName, Vec<OwnerKey>>) {
+        self.pinned = keys;
+    }
+
     /// Returns the key of this engine, if it has one.
     pub(super) fn own(&self) -> Option<&OwnerKey> {
         self.own.as_ref()

@@ -13,6 +13,7 @@ use super::{CatalogReader, Link, LinkOverride, Mesh, Owners, PeerOptions};
 use crate::ErrorKind;
 use crate::fake_mesh::{FakePeer, owned, tpch_domain};
 
+mod changes;
 mod learned;
 mod owners;
 mod replicas;
@@ -39,7 +40,7 @@ fn domains(mesh: &Mesh) -> Vec<String> {
 
 /// Returns a domain without ports.
 fn empty(domain: &str) -> DomainCatalog {
-    DomainCatalog { domain: DomainName::new(domain), version: "1".to_owned(), products: [].into() }
+    DomainCatalog::new(domain, [])
 }
 
 /// Returns `geo` with one port less.

@@ -205,7 +205,7 @@ impl ViewedSite {
 /// Returns the nodes of a domain: those in the config in its order, and then the learned ones.
 fn served_by(replicas: &[Claim<'_>]) -> ServedBy {
     let mut in_order: Vec<_> = replicas.iter().collect();
-    in_order.sort_by_key(|claim| claim.index);
+    in_order.sort_by_key(|claim| (claim.peer.learned.is_some(), claim.index));
     ServedBy::Peers(in_order.into_iter().map(|claim| claim.peer.peer.id().to_string()).collect())
 }
 

@@ -12,23 +12,26 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use datafusion::scalar::ScalarValue;
 use futures::{StreamExt, TryStreamExt};
-use portolan_catalog::{PortRef, ServedBy};
+use portolan_catalog::{PortRef, ServedBy, sql_type};
 use portolan_connectors::PortWriter;
 
 use super::ingest::{OF_A_BATCH, until_stopped};
+use super::parameter_names::rows_by_name;
 use super::{Prepared, QueryStream};
 use crate::execution::compact::compact;
 use crate::execution::conform::lossless;
-use crate::execution::errors::timed_out;
+use crate::execution::errors::{arrow_text, from_datafusion, timed_out};
 use crate::mesh::MeshView;
 use crate::planner::resolve::change::{Change, Content, Target};
 use crate::state::tables::{TableContent, unknown};
+use crate::state::views::unknown as unknown_view;
 use crate::{Error, ErrorKind, Principal, Result};
 
 impl Prepared {
     /// Runs a [`StatementKind::Change`](crate::StatementKind::Change) or a
     /// [`StatementKind::Setting`](crate::StatementKind::Setting) once for each row of parameters, and returns the
-    /// number of changed rows. A statement without parameters runs once, whatever `parameters` contains.
+    /// number of changed rows. A statement without parameters runs once, whatever `parameters` contains. If the
+    /// parameters have names, the columns of `parameters` have the same ones.
     ///
     /// Rows of parameters for `INSERT … VALUES (…)` take effect together. Any other statement runs once for each row.
     /// If one run fails, the runs before it have taken effect, as the error says.
@@ -36,7 +39,7 @@ impl Prepared {
     /// # Errors
     /// `InvalidQuery` if the statement returns rows, or values do not fit; any error of running the statement.
     pub async fn apply(&self, parameters: &[RecordBatch]) -> Result<u64> {
-        let (this, parameters) = (self.clone(), parameters.to_vec());
+        let (this, parameters) = (self.clone(), rows_by_name(&self.parameters(), parameters)?);
         let applied = self.on_cpu(async move { Box::pin(this.apply_here(&parameters)).await });
         self.in_time(applied, || timed_out("")).await
     }
@@ -103,6 +106,14 @@ impl Prepared {
                 true => Ok(0),
                 false => Err(unknown(table, &tables.snapshot())),
             },
+            Change::CreateView { name, view, how } => {
+                tables.create_view(name, view.clone(), *how)?;
+                Ok(0)
+            }
+            Change::DropView { name, if_exists } => match tables.remove_view(name) || *if_exists {
+                true => Ok(0),
+                false => Err(unknown_view(name, &tables.views())),
+            },
             Change::Insert { into, rows } => self.insert(into, self.bind(rows.clone(), parameters)?).await,
             Change::Delete { table, rows } => {
                 let seen = self.content(table)?;
@@ -161,7 +172,7 @@ impl Prepared {
 
     /// Returns all rows of a query whose result stays in the session, in memory of their own.
     async fn held(&self, mut rows: QueryStream) -> Result<Vec<RecordBatch>> {
-        let limit = self.session.engine.limits.session_tables;
+        let limit = self.session.engine.limits().session_tables;
         let (mut batches, mut bytes) = (vec![], 0);
         while let Some(batch) = rows.try_next().await? {
             let batch = compact(&batch)?;
@@ -207,7 +218,7 @@ pub fn rows_of(parameters: &[RecordBatch]) -> impl Iterator<Item = Result<Vec<Sc
                 // Clients that know no types send each value as a union of types.
                 Ok(ScalarValue::Union(value, ..)) => Ok(value.map_or(ScalarValue::Null, |(_, value)| *value)),
                 Ok(value) => Ok(value),
-                Err(e) => Err(Error::new(ErrorKind::InvalidQuery, "a parameter cannot be read").with_source(e)),
+                Err(e) => Err(from_datafusion(&e).within("a parameter cannot be read")),
             }
         };
         batch.columns().iter().map(value).collect()
@@ -257,10 +268,10 @@ fn updated(seen: &TableContent, columns: &[usize], rows: &[RecordBatch]) -> Resu
     for (value, column) in columns.iter().enumerate() {
         let field = seen.schema.field(*column);
         let does_not_fit = |e: Option<ArrowError>| {
-            let what = format!("a new value of `{}` does not fit {}", field.name(), field.data_type());
+            let what = format!("a new value of `{}` does not fit {}", field.name(), sql_type(field.data_type()));
             let error = Error::new(ErrorKind::InvalidQuery, what);
             match e {
-                Some(e) => error.with_source(e),
+                Some(e) => error.with_source(arrow_text(&e)),
                 None => error,
             }
         };
@@ -268,8 +279,9 @@ fn updated(seen: &TableContent, columns: &[usize], rows: &[RecordBatch]) -> Resu
         arrays[*column] = interleave(&[old.column(*column), &values], &chosen).map_err(internal)?;
     }
     let options = RecordBatchOptions::new().with_row_count(Some(old.num_rows()));
-    let batch = RecordBatch::try_new_with_options(seen.schema.clone(), arrays, &options)
-        .map_err(|e| Error::new(ErrorKind::InvalidQuery, "a new value does not fit its column").with_source(e))?;
+    let batch = RecordBatch::try_new_with_options(seen.schema.clone(), arrays, &options).map_err(|e| {
+        Error::new(ErrorKind::InvalidQuery, "a new value does not fit its column").with_source(arrow_text(&e))
+    })?;
     Ok((TableContent::new(seen.schema.clone(), &[compact(&batch)?])?, places.len() as u64))
 }
 

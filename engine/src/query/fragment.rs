@@ -73,7 +73,7 @@ pub(crate) async fn estimate_fragment(
 fn admitted(engine: &Arc<EngineState>, fragment: &ReceivedFragment, kind: WorkKind) -> Result<Query> {
     check_limits(engine, fragment).inspect_err(|e| engine.metrics.refused(kind, e.kind()))?;
     let FragmentHead { query_id, principal, .. } = &fragment.head;
-    let limits = &engine.limits;
+    let limits = engine.limits();
     let head = FragmentHead {
         deadline: fragment.head.deadline.min(Instant::now() + limits.query_timeout),
         trace: fragment.head.trace.child(),
@@ -106,16 +106,17 @@ fn check_limits(engine: &EngineState, fragment: &ReceivedFragment) -> Result<()>
     let ReceivedFragment { head, encoded } = fragment;
     let FragmentHead { query_id, principal, via, trace, .. } = head;
     let hops = head.hops;
-    if hops > engine.limits.max_hops {
+    let limits = engine.limits();
+    if hops > limits.max_hops {
         return Err(Error::new(
             ErrorKind::PermissionDenied,
             format!(
                 "the query has gone through {hops} nodes, but at most {} are allowed (limits.max_hops)",
-                engine.limits.max_hops
+                limits.max_hops
             ),
         ));
     }
-    let (key_bytes, limit) = (encoded.keys.iter().map(Bytes::len).sum::<usize>(), engine.limits.key_bytes);
+    let (key_bytes, limit) = (encoded.keys.iter().map(Bytes::len).sum::<usize>(), limits.key_bytes);
     if key_bytes > limit {
         return Err(Error::new(
             ErrorKind::ResourceExhausted,

@@ -6,17 +6,44 @@ use std::task::{Context, Poll};
 
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow::datatypes::SchemaRef;
-use futures::{Stream, StreamExt};
+use datafusion::common::utils::memory::RecordBatchMemoryCounter;
+use futures::{Stream, StreamExt, TryStreamExt};
 use portolan_connectors::{FragmentSummary, PulledRows, lock};
 
 use super::Ready;
+use super::place::located;
 use super::plan_end::{CurrentPlan, EndedOperators};
 use crate::execution::run::Batches;
+use crate::execution::stop::Stop;
 use crate::metrics::SentEdge;
 use crate::progress::EdgeProgress;
 use crate::{Error, ErrorKind, ProgressHandle, Result};
 
-/// The rows of a running statement. Dropping the stream stops the work at the local node and at every other site.
+/// The rows of a running statement: a stream of record batches. Dropping the stream stops the work at the local node and
+/// at every other site.
+///
+/// # Examples
+/// ```
+/// use futures::TryStreamExt;
+/// use portolan_engine::{Engine, ErrorKind};
+///
+/// # #[tokio::main]
+/// # async fn main() -> portolan_engine::Result<()> {
+/// let engine = Engine::builder().build()?;
+/// let mut rows = engine.sql("SELECT value FROM generate_series(1, 100000)").await?;
+/// let mut count = 0;
+/// while let Some(batch) = rows.try_next().await? {
+///     count += batch.num_rows();
+/// }
+/// assert_eq!(count, 100_000);
+///
+/// let rows = engine.sql("SELECT sum(value) FROM generate_series(1, 1000000000)").await?;
+/// // Another task could do this.
+/// rows.cancel_handle().cancel();
+/// assert_eq!(rows.collect().await.unwrap_err().kind(), ErrorKind::Cancelled);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct QueryStream {
     schema: SchemaRef,
@@ -27,6 +54,23 @@ pub struct QueryStream {
     rows: RowSource,
     /// The edge to the node that sent the query as a fragment.
     edge: SentEdge,
+    /// The text of the statement, in which the positions of errors are found. `None` for a fragment.
+    text: Option<String>,
+    stop: Stop,
+    /// The largest memory of the rows that [`QueryStream::collect`] returns, in bytes.
+    most_collected: usize,
+}
+
+/// A handle that cancels a running statement, also while another task reads the rows. Clones cancel the same statement.
+#[derive(Clone, Debug)]
+pub struct CancelHandle(Stop);
+
+impl CancelHandle {
+    /// Cancels the statement at the local node and at every other site. Its stream then ends with an error of the kind
+    /// `Cancelled`. A statement that has ended is not affected.
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
 }
 
 #[derive(Debug)]
@@ -45,7 +89,13 @@ impl QueryStream {
         batches: Batches,
     ) -> Self {
         let (rows, edge) = (RowSource::Running(batches), SentEdge::default());
-        Self { schema, query_id, progress, plan, operators, rows, edge }
+        let (stop, most_collected) = (Stop::default(), usize::MAX);
+        Self { schema, query_id, progress, plan, operators, rows, edge, text: None, stop, most_collected }
+    }
+
+    /// Sets the signal that stops the query, and the largest memory of its rows that a caller may collect, in bytes.
+    pub(super) fn bounded(self, stop: Stop, most_collected: usize) -> Self {
+        Self { stop, most_collected, ..self }
     }
 
     /// Returns the current plan, or the final one if the query keeps it.
@@ -62,6 +112,9 @@ impl QueryStream {
             operators: EndedOperators::default(),
             rows: RowSource::Fixed(batches.into_iter()),
             edge: SentEdge::default(),
+            text: None,
+            stop: Stop::default(),
+            most_collected: usize::MAX,
         }
     }
 
@@ -73,13 +126,18 @@ impl QueryStream {
         Ok(Self::fixed(schema, vec![batch]))
     }
 
+    /// Sets the text of the statement.
+    pub(super) fn of_statement(self, text: &str) -> Self {
+        Self { text: Some(text.to_owned()), ..self }
+    }
+
     /// Sets the edge over which the rows are sent.
     pub(super) fn sent_over(self, edge: SentEdge) -> Self {
         Self { edge, ..self }
     }
 
     /// Returns the counter of the rows that are sent to the node of this fragment.
-    pub fn edge(&self) -> SentEdge {
+    pub(crate) fn edge(&self) -> SentEdge {
         self.edge.clone()
     }
 
@@ -98,10 +156,37 @@ impl QueryStream {
         self.progress.clone()
     }
 
+    /// Returns a handle that cancels the query, also while the stream is driven.
+    pub fn cancel_handle(&self) -> CancelHandle {
+        CancelHandle(self.stop.clone())
+    }
+
+    /// Returns all rows. They may take as much memory as one query's operators, [`Limits::query_memory`]. Larger results
+    /// must be read batch by batch.
+    ///
+    /// # Errors
+    /// `ResourceExhausted` if the rows exceed the limit; the error that the stream ends with.
+    ///
+    /// [`Limits::query_memory`]: crate::Limits::query_memory
+    pub async fn collect(mut self) -> Result<Vec<RecordBatch>> {
+        let (mut batches, mut memory, limit) = (vec![], RecordBatchMemoryCounter::new(), self.most_collected);
+        while let Some(batch) = self.try_next().await? {
+            memory.count_batch(&batch);
+            if memory.memory_usage() > limit {
+                let what = format!(
+                    "the collected rows exceed {limit} bytes (limits.query_memory): read them batch by batch, or select \
+                     fewer rows"
+                );
+                return Err(Error::new(ErrorKind::ResourceExhausted, what));
+            }
+            batches.push(batch);
+        }
+        Ok(batches)
+    }
+
     /// Returns the summary of the query, which is complete when the stream has ended. It includes the metrics of the
-    /// operators if this is a [fragment](crate::ReceivedFragment) whose sender requests them. `EXPLAIN ANALYZE` returns
-    /// those of a statement.
-    pub fn summary(&self) -> FragmentSummary {
+    /// operators if this is a fragment whose sender requests them. `EXPLAIN ANALYZE` returns those of a statement.
+    pub(crate) fn summary(&self) -> FragmentSummary {
         FragmentSummary {
             rows: self.progress.now().rows,
             operators: self.operators.get().cloned().unwrap_or_default(),
@@ -124,13 +209,18 @@ impl Stream for QueryStream {
     type Item = Result<RecordBatch>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match &mut self.rows {
-            RowSource::Running(batches) => batches.poll_next_unpin(cx),
+        let this = &mut *self;
+        match &mut this.rows {
+            RowSource::Running(batches) => {
+                let next = std::task::ready!(batches.poll_next_unpin(cx));
+                let text = this.text.as_deref().unwrap_or_default();
+                Poll::Ready(next.map(|batch| batch.map_err(|e| located(e, text))))
+            }
             RowSource::Fixed(batches) => {
                 let next = batches.next();
                 match &next {
-                    Some(batch) => self.progress.add_rows(batch.num_rows()),
-                    None => self.progress.finish(),
+                    Some(batch) => this.progress.add_rows(batch.num_rows()),
+                    None => this.progress.finish(),
                 }
                 Poll::Ready(next.map(Ok))
             }

@@ -40,7 +40,7 @@ pub(crate) struct Shared {
 impl SessionHandle {
     /// Returns the time for a query: the session's setting, at most the engine's limit.
     pub(crate) fn query_timeout(&self) -> Duration {
-        let limit = self.engine.limits.query_timeout;
+        let limit = self.engine.limits().query_timeout;
         self.settings().query_timeout.map_or(limit, |timeout| timeout.min(limit))
     }
 
@@ -51,7 +51,7 @@ impl SessionHandle {
             id: uuid::Uuid::new_v4().to_string(),
             principal,
             opened: SystemTime::now(),
-            tables: SessionTables::new(account.tables.clone(), engine.limits.session_tables),
+            tables: SessionTables::new(account.tables.clone(), engine.limits().session_tables),
             account,
             closed: CancellationToken::new(),
             settings: Mutex::default(),

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use portolan_engine::{Error, ErrorKind, Principal, Result};
 
@@ -40,7 +41,7 @@ pub(crate) struct Authenticator {
     tokens: Tokens,
     /// True if the server requests client certificates.
     certificates: bool,
-    throttle: Throttle,
+    throttle: Arc<Throttle>,
 }
 
 impl Authenticator {
@@ -63,7 +64,13 @@ impl Authenticator {
             }
         }
         let passwords = Passwords::new(&options.users, checks)?;
-        Ok(Self { anonymous, users, passwords, tokens: Tokens::new(options)?, certificates, throttle: Throttle::new() })
+        let throttle = Arc::new(Throttle::new());
+        Ok(Self { anonymous, users, passwords, tokens: Tokens::new(options)?, certificates, throttle })
+    }
+
+    /// Returns the authenticator, with the failed logins that an earlier one has recorded.
+    pub(super) fn after(self, before: &Self) -> Self {
+        Self { throttle: before.throttle.clone(), ..self }
     }
 
     /// Checks the contents of files, except certificates.
@@ -76,20 +83,23 @@ impl Authenticator {
         !self.tokens.is_empty()
     }
 
+    /// Returns whether anonymous callers may send fragments; `None` if this node accepts no anonymous callers.
+    pub(super) fn takes_anonymous_as_node(&self) -> Option<bool> {
+        // If every caller is anonymous, nodes are anonymous too.
+        self.anonymous.then(|| self.users.is_empty() && self.tokens.is_empty() && !self.certificates)
+    }
+
     /// Returns the identity of a caller without a password or a token: the name in the client certificate, or the
     /// anonymous principal if this node accepts anonymous callers.
     pub(crate) fn nobody(&self, peer: &CallOrigin) -> Result<Identity> {
         if let Some(name) = peer.certificate_name()? {
             return Ok(self.users.get(&name).cloned().unwrap_or_else(|| Identity::of(Principal::new(name))));
         }
-        if self.anonymous {
-            // If every caller is anonymous, nodes are anonymous too.
-            let node = self.users.is_empty() && self.tokens.is_empty() && !self.certificates;
-            let principal = Principal::anonymous_at(peer.address.map(network));
-            Ok(Identity { node, ..Identity::of(principal) })
-        } else {
-            Err(self.refusal("accepts no anonymous callers"))
-        }
+        let Some(node) = self.takes_anonymous_as_node() else {
+            return Err(self.refusal("accepts no anonymous callers"));
+        };
+        let principal = Principal::anonymous_at(peer.address.map(network));
+        Ok(Identity { node, ..Identity::of(principal) })
     }
 
     /// Returns the error for a caller that shows nothing, or a password at a node without passwords. `why` is what the

@@ -3,24 +3,21 @@
 
 use std::sync::Arc;
 
+use portolan_engine::server::brief_session;
 use portolan_engine::{Engine, Result, Session};
 
-use super::auth::{Authenticator, CallOrigin, is_jwt};
+use super::access::{Access, Rules};
+use super::auth::{CallOrigin, is_jwt};
 use super::authorization::Authorization;
 use super::caller::{Caller, preset, session_cookie, trace};
-use super::delegation::Delegations;
 use super::headers::Headers;
 use super::identity::Identity;
-use super::sessions::Sessions;
 use crate::failure::unauthenticated;
-use crate::options::ServerLimits;
 
 /// The state that identifies callers: users, issuers, trusted nodes, and open sessions.
 pub(crate) struct Callers {
     engine: Engine,
-    authenticator: Authenticator,
-    pub(crate) delegations: Delegations,
-    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) access: Arc<Access>,
 }
 
 /// The occasion on which a caller sends credentials.
@@ -41,27 +38,29 @@ enum Shown {
 }
 
 impl Callers {
-    pub(crate) fn new(
-        engine: Engine,
-        authenticator: Authenticator,
-        delegations: Delegations,
-        limits: &ServerLimits,
-    ) -> Self {
-        Self { engine, authenticator, delegations, sessions: Arc::new(Sessions::new(limits)) }
+    pub(crate) fn new(engine: Engine, access: Arc<Access>) -> Self {
+        Self { engine, access }
+    }
+
+    /// Returns the rules in effect.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        self.access.rules()
     }
 
     /// Identifies the caller of a call by the call's headers.
     pub(crate) async fn identify(&self, headers: &Headers<'_>, peer: &CallOrigin) -> Result<Caller> {
-        let mut caller = match self.authenticate(Authorization::of(headers)?, peer, Occasion::Call).await? {
+        let (rules, sessions) = (self.rules(), &self.access.sessions);
+        let shown = self.authenticate(&rules, Authorization::of(headers)?, peer, Occasion::Call).await?;
+        let mut caller = match shown {
             Shown::Session { key, identity, session } => Caller::kept(identity, session, key),
             Shown::Identity(identity) => match session_cookie(headers) {
                 Some(cookie) => {
-                    let (key, session) = self.sessions.of_cookie(&self.engine, &identity, &cookie)?;
+                    let (key, session) = sessions.of_cookie(&self.engine, &identity, &cookie)?;
                     Caller::kept(identity, session, key)
                 }
                 None => {
-                    let session = self.engine.brief_session(identity.principal.clone());
-                    Caller::fresh(identity, session, self.sessions.clone())
+                    let session = brief_session(&self.engine, identity.principal.clone());
+                    Caller::fresh(identity, session, sessions.clone())
                 }
             },
         };
@@ -78,41 +77,58 @@ impl Callers {
         headers: &Headers<'_>,
         peer: &CallOrigin,
     ) -> Result<String> {
-        let identity = match self.authenticate(authorization, peer, Occasion::Login).await? {
+        let (rules, sessions) = (self.rules(), &self.access.sessions);
+        let identity = match self.authenticate(&rules, authorization, peer, Occasion::Login).await? {
             Shown::Session { key, .. } => return Ok(key),
             Shown::Identity(identity) => identity,
         };
-        let token = self.sessions.open(&self.engine, identity)?;
-        if let Some((_, session)) = self.sessions.find(&token) {
+        let token = sessions.open(&self.engine, identity.clone())?;
+        self.access.confirm(&rules, &identity, &token)?;
+        if let Some((_, session)) = sessions.find(&token) {
             preset(&session, headers)?;
         }
         Ok(token)
     }
 
     /// Checks a caller's credentials.
-    async fn authenticate(&self, authorization: Authorization, peer: &CallOrigin, occasion: Occasion) -> Result<Shown> {
+    async fn authenticate(
+        &self,
+        rules: &Arc<Rules>,
+        authorization: Authorization,
+        peer: &CallOrigin,
+        occasion: Occasion,
+    ) -> Result<Shown> {
+        let authenticator = &rules.authenticator;
         match authorization {
-            Authorization::Nobody => self.authenticator.nobody(peer).map(Shown::Identity),
+            Authorization::Nobody => authenticator.nobody(peer).map(Shown::Identity),
             Authorization::Basic(user, password) => {
-                self.authenticator.check(&user, password, peer).await.map(Shown::Identity)
+                authenticator.check(&user, password, peer).await.map(Shown::Identity)
             }
-            Authorization::Bearer(token) => self.check_token(token, peer, occasion).await,
+            Authorization::Bearer(token) => self.check_token(rules, token, peer, occasion).await,
         }
     }
 
     /// Checks a token from another node's login, from an identity provider, or from a session.
-    async fn check_token(&self, token: String, peer: &CallOrigin, occasion: Occasion) -> Result<Shown> {
+    async fn check_token(
+        &self,
+        rules: &Arc<Rules>,
+        token: String,
+        peer: &CallOrigin,
+        occasion: Occasion,
+    ) -> Result<Shown> {
+        let authenticator = &rules.authenticator;
         // This check comes first, because a node's token looks like an identity provider's. A node's token is valid for
         // one login, and for no call.
         if occasion == Occasion::Login
-            && let Some(node) = self.delegations.log_in(&token, || self.authenticator.nobody(peer))
+            && let Some(node) = rules.delegations.log_in(&token, || authenticator.nobody(peer))
         {
             return node.map(Shown::Identity);
         }
-        if self.authenticator.takes_tokens() && is_jwt(&token) {
-            return self.check_provider_token(&token, peer, occasion).await;
+        if authenticator.takes_tokens() && is_jwt(&token) {
+            return self.check_provider_token(rules, &token, peer, occasion).await;
         }
         let (identity, session) = self
+            .access
             .sessions
             .find(&token)
             .ok_or_else(|| unauthenticated("the token is unknown or was idle for too long: log in again"))?;
@@ -121,16 +137,24 @@ impl Callers {
 
     /// Checks a token of an identity provider. Calls with the same token share a session, and the token is not checked
     /// again while that session is open. A login always checks the token.
-    async fn check_provider_token(&self, token: &str, peer: &CallOrigin, occasion: Occasion) -> Result<Shown> {
+    async fn check_provider_token(
+        &self,
+        rules: &Arc<Rules>,
+        token: &str,
+        peer: &CallOrigin,
+        occasion: Occasion,
+    ) -> Result<Shown> {
+        let (authenticator, sessions) = (&rules.authenticator, &self.access.sessions);
         if occasion == Occasion::Login {
-            return self.authenticator.check_token(token, peer).await.map(Shown::Identity);
+            return authenticator.check_token(token, peer).await.map(Shown::Identity);
         }
-        let (key, open) = self.sessions.of_token(token);
+        let (key, open) = sessions.of_token(token);
         if let Some((identity, session)) = open {
             return Ok(Shown::Session { key, identity, session });
         }
-        let identity = self.authenticator.check_token(token, peer).await?;
-        let session = self.sessions.open_as(key.clone(), &self.engine, &identity)?;
+        let identity = authenticator.check_token(token, peer).await?;
+        let session = sessions.open_as(key.clone(), &self.engine, &identity)?;
+        self.access.confirm(rules, &identity, &key)?;
         Ok(Shown::Session { key, identity, session })
     }
 }

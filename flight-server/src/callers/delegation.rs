@@ -5,12 +5,14 @@ mod used_tokens;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use portolan_connectors::node::protocol::FragmentTicket;
 use portolan_connectors::node::token::{
     Claims, IDENTITY_TYPE, IdentityClaims, LOGIN_TYPE, MAX_LIFE, UncheckedToken, fragment_digest, is_node_name, now,
 };
-use portolan_engine::{CatalogReader, Error, ErrorKind, Principal, Result};
+use portolan_engine::server::CatalogReader;
+use portolan_engine::{Error, ErrorKind, Principal, Result};
 use serde::de::DeserializeOwned;
 
 use self::used_tokens::UsedTokens;
@@ -23,16 +25,11 @@ const SKEW: u64 = 30;
 
 /// The nodes that this node trusts, and the URLs of this node.
 pub(crate) struct Delegations {
-    trusted: HashMap<String, Trusted>,
+    /// The entries of each node: several while one key replaces another.
+    trusted: HashMap<String, Vec<TrustedNode>>,
+    /// The used tokens of these nodes, and of those that were trusted before.
+    used: HashMap<String, Arc<UsedTokens>>,
     audiences: Vec<String>,
-}
-
-/// A node that may send fragments for other principals.
-#[derive(Default)]
-struct Trusted {
-    /// The node's keys: several while one key replaces another.
-    keys: Vec<TrustedNode>,
-    used: UsedTokens,
 }
 
 /// The principal of a fragment.
@@ -55,16 +52,22 @@ pub(crate) enum Purpose {
 impl Delegations {
     /// Creates the checks. `here` has the URLs of this node, for use if the options name none.
     pub(crate) fn new(options: &DelegationOptions, here: Vec<String>) -> Result<Self> {
-        let mut trusted: HashMap<String, Trusted> = HashMap::new();
+        let mut trusted: HashMap<String, Vec<TrustedNode>> = HashMap::new();
         for node in &options.trusted {
             if !is_node_name(&node.name) {
                 return Err(invalid(format!("a trusted node cannot be named `{}`", node.name.escape_debug())));
             }
-            let known = trusted.entry(node.name.clone()).or_default();
-            known.keys.push(node.clone());
+            trusted.entry(node.name.clone()).or_default().push(node.clone());
         }
+        let used = trusted.keys().map(|name| (name.clone(), Arc::default())).collect();
         let audiences = if options.audiences.is_empty() { here } else { options.audiences.clone() };
-        Ok(Self { trusted, audiences: audiences.iter().map(|url| plain(url)).collect() })
+        Ok(Self { trusted, used, audiences: audiences.iter().map(|url| plain(url)).collect() })
+    }
+
+    /// Returns the checks, with the used tokens that earlier ones have recorded.
+    pub(super) fn after(mut self, before: &Self) -> Self {
+        self.used.extend(before.used.iter().map(|(name, used)| (name.clone(), used.clone())));
+        self
     }
 
     /// Returns the URLs of this node.
@@ -157,7 +160,7 @@ impl Delegations {
     pub(crate) fn check_own_requests(&self, caller: &Identity) -> Result<()> {
         let principal = caller.principal.name();
         let Some(name) = principal.strip_prefix(NODE) else { return Ok(()) };
-        let keys = self.trusted.get(name).map_or(&[][..], |node| node.keys.as_slice());
+        let keys = self.trusted.get(name).map_or(&[][..], Vec::as_slice);
         // While one key replaces another, a node has two entries, and may do only what both allow.
         if !keys.is_empty() && keys.iter().all(|node| node.may_act_for.lists(principal)) {
             return Ok(());
@@ -186,7 +189,7 @@ impl Delegations {
         let trusted = self.trusted.get(name).ok_or_else(|| {
             denied(format!("node `{name}` is not trusted here: put its public key into `trusted_nodes` of this node"))
         })?;
-        let signed = trusted.keys.iter().find_map(|node| Some((node, token.claims::<T>(kind, &node.key)?)));
+        let signed = trusted.iter().find_map(|node| Some((node, token.claims::<T>(kind, &node.key)?)));
         let (node, claims) = signed.ok_or_else(|| {
             denied(format!("the token of node `{name}` is not signed with its key in `trusted_nodes`"))
         })?;
@@ -200,16 +203,19 @@ impl Delegations {
             return Ok(());
         }
         let shown: String = claims.aud.escape_debug().take(200).collect();
+        let mut here: Vec<_> = self.audiences.iter().map(|here| format!("`{here}`")).collect();
+        // The address in the config and the one that the system has assigned may be the same.
+        here.dedup();
         Err(denied(format!(
             "the token of node `{}` is meant for `{shown}`, but this node is {}: set `audience` of the peer at the \
              sender, or `node.audiences` at this node",
             claims.iss,
-            self.audiences.iter().map(|here| format!("`{here}`")).collect::<Vec<_>>().join(" or "),
+            here.join(" or "),
         )))
     }
 
     fn first_use(&self, issuer: &str, jti: &str, until: u64, now: u64) -> Result<()> {
-        let used = self.trusted.get(issuer).map(|node| &node.used);
+        let used = self.used.get(issuer);
         used.map_or(Ok(()), |used| used.first_use(issuer, jti, until, now))
     }
 }

@@ -1,5 +1,6 @@
 //! Callers: authentication, sessions, and delegation between nodes.
 
+mod access;
 mod auth;
 mod authenticate;
 mod authorization;
@@ -9,6 +10,7 @@ mod headers;
 mod identity;
 mod sessions;
 
+pub(crate) use access::{Access, Rules};
 pub use auth::hash_password;
 pub(crate) use auth::{Authenticator, CallOrigin};
 pub(crate) use authenticate::Callers;

@@ -7,8 +7,7 @@ use arrow_flight::{Action, ActionType, CancelStatus, FlightInfo};
 use bytes::Bytes;
 use portolan_connectors::node::protocol::{ACTION_CATALOG, ACTION_HELLO, ACTION_PROGRESS, NodeHello, ProgressRequest};
 use portolan_connectors::node::signed_catalog::{CatalogContent, CatalogRequest, MAX_NONCE_BYTES, SignedCatalog};
-use portolan_engine::settings::SETTINGS;
-use portolan_engine::{Error, ErrorKind, Progress, Result};
+use portolan_engine::{Error, ErrorKind, Progress, Result, SETTINGS, server};
 use prost::Message;
 use serde::Serialize;
 
@@ -61,11 +60,16 @@ impl Service {
                 "the nonce of a catalog request has {size} bytes, but at most {MAX_NONCE_BYTES} are accepted"
             )));
         }
-        let (delegations, known) = (&self.callers.delegations, request.known.as_deref());
+        let (rules, known) = (self.callers.rules(), request.known.as_deref());
+        let delegations = &rules.delegations;
         let content = CatalogContent {
-            instance: self.engine.instance().to_owned(),
+            instance: server::instance(&self.engine),
             audiences: delegations.audiences().to_vec(),
-            answer: self.engine.catalog(known, delegations.reader(&caller.identity, request.proof.as_deref())),
+            answer: server::catalog(
+                &self.engine,
+                known,
+                delegations.reader(&caller.identity, request.proof.as_deref()),
+            ),
         };
         SignedCatalog::sign(&self.key, &request.nonce, &content)
     }
@@ -95,7 +99,8 @@ impl Service {
             tracing::warn!(portolan = theirs.portolan, "a node cannot send fragments to this one: {}", e.chain());
         }
         let proof = theirs.proof.as_deref();
-        NodeHello { takes_fragments: Some(self.callers.delegations.takes_fragments(&caller.identity, proof)), ..ours }
+        let takes_fragments = self.callers.rules().delegations.takes_fragments(&caller.identity, proof);
+        NodeHello { takes_fragments: Some(takes_fragments), ..ours }
     }
 
     /// Ends the caller's session.
@@ -103,7 +108,7 @@ impl Service {
         if caller.shares_session() {
             return CloseSessionStatus::NotCloseable;
         }
-        let closed = caller.kept_as.as_ref().is_some_and(|key| self.callers.sessions.close(key));
+        let closed = caller.kept_as.as_ref().is_some_and(|key| self.callers.access.sessions.close(key));
         if closed { CloseSessionStatus::Closed } else { CloseSessionStatus::NotCloseable }
     }
 }

@@ -35,7 +35,7 @@ impl Service {
     /// Checks that the caller may send a request of its own. A trusted node may only send fragments, fetch catalogs, and
     /// close what it has opened.
     fn check_own(&self, caller: &Caller) -> Result<()> {
-        self.callers.delegations.check_own_requests(&caller.identity)
+        self.callers.rules().delegations.check_own_requests(&caller.identity)
     }
 
     /// Checks that the caller may send this request. The principal of a fragment is checked with the fragment.

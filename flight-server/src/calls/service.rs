@@ -6,7 +6,7 @@ use portolan_connectors::node::NodeKey;
 use portolan_engine::{Engine, Result};
 use tokio_util::sync::CancellationToken;
 
-use crate::callers::{Authenticator, Callers, Delegations};
+use crate::callers::{Access, Callers};
 use crate::metadata::Metadata;
 use crate::options::ServerLimits;
 use crate::statements::Statements;
@@ -26,15 +26,14 @@ pub(crate) struct Service {
 impl Service {
     pub(crate) fn new(
         engine: Engine,
-        authenticator: Authenticator,
-        delegations: Delegations,
+        access: Arc<Access>,
         key: Arc<NodeKey>,
         limits: &ServerLimits,
         stopping: CancellationToken,
     ) -> Result<Self> {
         Ok(Self {
             metadata: Metadata::new(engine.clone(), limits)?,
-            callers: Callers::new(engine.clone(), authenticator, delegations, limits),
+            callers: Callers::new(engine.clone(), access),
             engine,
             statements: Statements::new(limits),
             key,

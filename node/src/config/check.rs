@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::net::ToSocketAddrs;
 use std::path::Path;
 
-use argon2::PasswordHash;
+use portolan_catalog::Diagnostic;
 use portolan_catalog::yaml::Document;
-use portolan_catalog::{Diagnostic, Diagnostics, is_printable};
 use portolan_connectors::node::{endpoint_url, is_exposed};
 
 use super::{NodeConfig, PeerConfig, tokens};
@@ -14,6 +13,8 @@ use super::{NodeConfig, PeerConfig, tokens};
 /// Collects the faults of a config, each with its place in the file.
 pub(super) struct Check<'a> {
     document: &'a Document,
+    /// True if entries with other faults were left out, so that what is missing may be one of them.
+    is_partial: bool,
     found: Vec<Diagnostic>,
 }
 
@@ -22,6 +23,13 @@ impl Check<'_> {
     pub(super) fn report(&mut self, pointer: &str, message: &str) {
         let place = self.document.place(&self.document.steps(pointer));
         self.found.push(Diagnostic { place, message: message.into(), suggestion: None });
+    }
+
+    /// Adds the fault that something is missing.
+    pub(super) fn report_missing(&mut self, pointer: &str, message: &str) {
+        if !self.is_partial {
+            self.report(pointer, message);
+        }
     }
 
     /// Reports a file that cannot be read.
@@ -44,14 +52,12 @@ impl Check<'_> {
 }
 
 impl NodeConfig {
-    /// Checks what the parser does not check, such as the files that the config names.
-    ///
-    /// # Errors
-    /// Every fault, each with its place in `document`.
-    pub(super) fn check(&self, document: &Document) -> Result<(), Diagnostics> {
-        let mut check = Check { document, found: vec![] };
+    /// Checks what the parser does not check, such as the files that the config names. Returns every fault, with its
+    /// place in `document`. `is_partial` is true if the config has only those entries that the parser accepts.
+    pub(super) fn check(&self, document: &Document, is_partial: bool) -> Vec<Diagnostic> {
+        let mut check = Check { document, is_partial, found: vec![] };
         self.check_all(&mut check);
-        if check.found.is_empty() { Ok(()) } else { Err(Diagnostics(check.found)) }
+        check.found
     }
 
     fn check_all(&self, check: &mut Check<'_>) {
@@ -59,7 +65,7 @@ impl NodeConfig {
             Some(domain) if domain.as_str().is_empty() => check.report("/domain", "a domain needs a name"),
             Some(_) => check.folder("/products", self.products.as_deref()),
             None if self.products.is_some() => {
-                check.report("/products", "products belong to a domain: set `domain`");
+                check.report_missing("/products", "products belong to a domain: set `domain`");
             }
             None => {}
         }
@@ -68,12 +74,16 @@ impl NodeConfig {
         self.check_domains(check);
         self.check_delegation(check);
         self.check_sources(check);
+        self.check_local_files(check);
         if let Some(tls) = &self.tls {
             check.file("/tls/cert", Some(&tls.cert));
             check.file("/tls/key", Some(&tls.key));
             check.file("/tls/client_ca", tls.client_ca.as_deref());
             if tls.client_certificate.is_some() && tls.client_ca.is_none() {
-                check.report("/tls/client_certificate", "needs `client_ca`, the authority of these certificates");
+                check.report_missing(
+                    "/tls/client_certificate",
+                    "needs `client_ca`, the authority of these certificates",
+                );
             }
         }
         if let Some(admin) = &self.admin {
@@ -105,47 +115,19 @@ impl NodeConfig {
             check
                 .report("/listen", &format!("expected an address and a port to listen on, got `{}`: {e}", self.listen));
         } else if !self.knows_anybody() && !self.allows_anonymous() {
-            check.report(
+            check.report_missing(
                 "/listen",
                 "nobody could log in: a node that listens beyond loopback needs `users`, `tokens`, `tls.client_ca` or \
                  `trusted_nodes`, or `anonymous: true` to accept callers without a login",
             );
         } else if self.tls.is_none() && !self.allow_plaintext && !self.is_on_loopback() {
-            check.report(
+            check.report_missing(
                 "/listen",
                 "a node that listens beyond loopback needs `tls`, or `allow_plaintext: true` to serve without TLS",
             );
         }
         self.check_users(check);
         tokens::check(&self.tokens, check);
-    }
-
-    fn check_users(&self, check: &mut Check<'_>) {
-        let mut names = BTreeSet::new();
-        for (i, user) in self.users.iter().enumerate() {
-            if user.name.is_empty() || (user.password_hash.is_some() && user.name.contains(':')) {
-                check.report(&format!("/users/{i}/name"), "expected a name that is not empty and has no colon");
-            }
-            let groups = user.groups.iter().chain(user.attributes.keys()).chain(user.attributes.values().flatten());
-            if !std::iter::once(&user.name).chain(groups).all(|text| is_printable(text)) {
-                let message = "has control characters, invisible characters or marks of direction in a name or a value";
-                check.report(&format!("/users/{i}"), message);
-            }
-            if !names.insert(&user.name) {
-                check.report(&format!("/users/{i}/name"), &format!("the user `{}` is listed twice", user.name));
-            }
-            match &user.password_hash {
-                Some(hash) if PasswordHash::new(hash.reveal()).is_err() => check.report(
-                    &format!("/users/{i}/password_hash"),
-                    "is not a password hash: `portolan hash-password` prints one",
-                ),
-                None if !self.asks_for_certificates() => check.report(
-                    &format!("/users/{i}"),
-                    "a user needs `password_hash`, unless users authenticate with certificates (`tls.client_ca`)",
-                ),
-                _ => {}
-            }
-        }
     }
 
     fn check_peers(&self, check: &mut Check<'_>) {
@@ -163,7 +145,7 @@ impl NodeConfig {
                 check.report(&at("password_env"), "set `password` or `password_env`, not both");
             }
             if peer.user.is_some() && peer.password.is_none() && peer.password_env.is_none() {
-                check.report(&at("user"), "a user needs `password` or `password_env`");
+                check.report_missing(&at("user"), "a user needs `password` or `password_env`");
             }
             if let Some(variable) = &peer.password_env
                 && std::env::var_os(variable).is_none()
@@ -171,7 +153,14 @@ impl NodeConfig {
                 check.report(&at("password_env"), &format!("the environment has no variable `{variable}`"));
             }
             if peer.cert.is_some() != peer.key.is_some() {
-                check.report(&at("cert"), "`cert` and `key` must be set together");
+                check.report_missing(&at("cert"), "`cert` and `key` must be set together");
+            }
+            if peer.ca.is_none() && peer.url.starts_with("grpc+tls://") {
+                check.report_missing(
+                    &at("ca"),
+                    "a `grpc+tls://` URL needs `ca`: a PEM file with the certificates of the authorities to trust, or \
+                     with the certificate of the peer",
+                );
             }
             check.file(&at("ca"), peer.ca.as_deref());
             check.file(&at("cert"), peer.cert.as_deref());

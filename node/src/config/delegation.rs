@@ -186,7 +186,10 @@ impl NodeConfig {
 
     pub(super) fn check_delegation(&self, check: &mut Check<'_>) {
         if self.node.name.is_some() != self.node.key.is_some() {
-            check.report("/node", "a node that signs needs a `name` and a `key`: `portolan node-key` creates a key");
+            check.report_missing(
+                "/node",
+                "a node that signs needs a `name` and a `key`: `portolan node-key` creates a key",
+            );
         } else if let Err(e) = self.identity() {
             check.report("/node/key", &e.owner_chain());
         }
@@ -214,12 +217,12 @@ impl NodeConfig {
         }
         if self.node.audiences.is_empty() && self.needs_audiences() {
             if !self.trusted_nodes.is_empty() {
-                check.report(
+                check.report_missing(
                     "/trusted_nodes",
                     "`listen` does not tell how other nodes reach this node: list its URLs in `node.audiences`",
                 );
             } else {
-                check.report(
+                check.report_missing(
                     "/listen",
                     "`listen` does not tell how other nodes reach this node: list its URLs in `node.audiences`, for \
                      which the node signs the catalog of its domain",

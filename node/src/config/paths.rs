@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use portolan_connectors::files::SourceOptions;
 
-use super::NodeConfig;
+use super::{LocalFilesConfig, NodeConfig};
 
 /// The file with the node's key.
 const KEY_FILE: &str = "node-key.pem";
@@ -30,7 +30,7 @@ impl NodeConfig {
     }
 
     /// Returns the files and folders of the node itself: the config, what it names, and the node's state.
-    pub(super) fn own_files(&self) -> Vec<PathBuf> {
+    pub(crate) fn own_files(&self) -> Vec<PathBuf> {
         let state = [self.state_folder.clone(), self.kept_key_file(), self.owners_file()];
         let mut own: Vec<PathBuf> = self.file.iter().cloned().chain(state.into_iter().flatten()).collect();
         self.clone().visit_named_files(|path| own.push(std::mem::take(path)));
@@ -48,6 +48,9 @@ impl NodeConfig {
             self.products = Some(base.join(self.products.as_deref().unwrap_or(Path::new("products"))));
         }
         self.visit_named_files(|path| *path = base.join(&*path));
+        if let Some(folder) = self.local_files.as_mut().and_then(LocalFilesConfig::folder_mut) {
+            *folder = base.join(&*folder);
+        }
         for root in self.sources.values_mut().filter_map(|options| options.root.as_mut()) {
             *root = base.join(&*root);
         }

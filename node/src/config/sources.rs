@@ -1,11 +1,13 @@
 //! The bounds of what descriptors reach: the folders of local files, the files of the node itself, and the places that
 //! credentials go to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use portolan_catalog::yaml::pointer_token;
+use portolan_catalog::nearest::nearest;
+use portolan_catalog::yaml::{self, Document, pointer_token};
+use portolan_catalog::{Diagnostic, Place};
 use portolan_connectors::OpenOptions;
 use portolan_connectors::files::FileSources;
 
@@ -26,13 +28,35 @@ impl NodeConfig {
         self.open_timeout.map_or(OpenOptions::default().timeout, |length| length.0)
     }
 
+    /// Returns a fault for each source with options whose name is not among `servers`, those that the contracts name.
+    pub(crate) fn unused_sources(&self, servers: &BTreeSet<String>) -> Vec<Diagnostic> {
+        let names: BTreeSet<&String> = self.sources.keys().filter(|name| !servers.contains(*name)).collect();
+        let file = self.file.as_deref().unwrap_or(Path::new(""));
+        // The file may have changed since it was loaded: the line is the best guess.
+        let text = if names.is_empty() { None } else { yaml::read(file).ok() };
+        let document = text.and_then(|text| Document::parse(&text, file).ok());
+        let fault = |name: &String| {
+            let pointer = format!("/sources/{}", pointer_token(name));
+            let place = document.as_ref().map(|document| document.place(&document.steps(&pointer)));
+            let field = format!("sources.{name}");
+            Diagnostic {
+                place: place.unwrap_or_else(|| Place { file: file.to_path_buf(), line: None, field }),
+                message: format!(
+                    "no contract has a server of the name `{name}`: correct the name, or remove the entry"
+                ),
+                suggestion: nearest(name, servers.iter().map(String::as_str)).map(str::to_owned),
+            }
+        };
+        names.into_iter().map(fault).collect()
+    }
+
     pub(super) fn check_sources(&self, check: &mut Check<'_>) {
         for (server, options) in self.sources.iter().collect::<BTreeMap<_, _>>() {
             let at = |key: &str| format!("/sources/{}/{key}", pointer_token(server));
             check.folder(&at("root"), options.root.as_deref());
             for (store, key) in options.unbound() {
                 let message = format!("`{key}` is missing: the {key} that these credentials may go to");
-                check.report(&at(store), &message);
+                check.report_missing(&at(store), &message);
             }
         }
     }

@@ -108,16 +108,14 @@ fn shares_are_read_for_principals_and_groups() {
     )
     .unwrap();
     let shares = config.limits(None).shares;
-    let share = Share { concurrent_queries: Some(2), memory: Some(1 << 30), ..Share::default() };
+    let mut share = Share::default();
+    (share.concurrent_queries, share.memory) = (Some(2), Some(1 << 30));
     assert_eq!(shares.default, share);
-    let share = Share { weight: Some(3), spill: Some(1_000_000_000), ..Share::default() };
+    let mut share = Share::default();
+    (share.weight, share.spill) = (Some(3), Some(1_000_000_000));
     assert_eq!(shares.groups["analysts"], share);
-    let share = Share {
-        queued_queries: Some(0),
-        session_tables: Some(1 << 10),
-        kept_results: Some(2 << 10),
-        ..Share::default()
-    };
+    let mut share = Share::default();
+    (share.queued_queries, share.session_tables, share.kept_results) = (Some(0), Some(1 << 10), Some(2 << 10));
     assert_eq!(shares.principals["ann"], share);
     let error = check("shares:\n  groups:\n    a/b: {weight: 0}\n").unwrap_err();
     assert!(error.starts_with("node.yaml:3: shares.groups.a/b.weight: must be at least 1"), "{error}");
@@ -211,6 +209,29 @@ fn everything_that_is_wrong_is_said_at_once() {
 }
 
 #[test]
+fn errors_of_values_and_of_the_whole_config_are_said_at_once() {
+    let error = check(
+        "listen: 0.0.0.0:0\nlimits:\n  query_memory: 4 gigs\n  query_timeout: 5\npeers:\n- url: carrier-pigeon://x\n\
+         refresh_interval: soon\nusers:\n- {name: a, pasword_hash: x}\nshares: {default: {weight: 0}}\n",
+    )
+    .unwrap_err();
+    let starts = [
+        "node.yaml:3: limits.query_memory: `4 gigs` is not a size",
+        "node.yaml:4: limits.query_timeout: 5 is not a length of time",
+        "node.yaml:7: refresh_interval: `soon` is not a length of time",
+        "node.yaml:9: users[0].pasword_hash: unknown key `pasword_hash`; did you mean `password_hash`?",
+        "node.yaml:6: peers[0].url: ",
+        "node.yaml:10: shares.default.weight: must be at least 1",
+    ];
+    // Nothing is reported as missing: it may be an entry with an error.
+    let lines: Vec<_> = error.lines().collect();
+    assert_eq!(lines.len(), starts.len(), "{error}");
+    for (line, start) in lines.iter().zip(starts) {
+        assert!(line.starts_with(start), "{line}");
+    }
+}
+
+#[test]
 fn beyond_loopback_somebody_must_be_able_to_log_in() {
     let error = check("listen: 0.0.0.0:0\n").unwrap_err();
     assert!(error.contains("nobody could log in"), "{error}");
@@ -228,7 +249,9 @@ fn beyond_loopback_a_password_needs_tls_or_permission() {
         "node.yaml:2: peers[0].url: the node would send a password to grpc://a:1 without TLS; use a `grpc+tls://`";
     assert!(error.starts_with(expected) && error.contains("`allow_plaintext: true`"), "{error}");
     assert!(peer("grpc://a:1", ", allow_plaintext: true").unwrap().peers[0].allow_plaintext);
-    peer("grpc+tls://a:1", "").unwrap();
+    let error = peer("grpc+tls://a:1", "").unwrap_err();
+    assert!(error.starts_with("node.yaml:2: peers[0].ca: a `grpc+tls://` URL needs `ca`: a PEM file"), "{error}");
+    assert!(!error.contains("without TLS"), "{error}");
     check("peers:\n- url: grpc://a:1\n").unwrap();
 }
 

@@ -1,6 +1,5 @@
 //! The statistics that a node collects from files.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray};
@@ -11,14 +10,12 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::file::properties::WriterProperties;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
-use portolan_catalog::{
-    Diagnostics, DomainCatalog, DomainName, FileFormat, PortName, PortStatistics, Product, ProductName, StatisticValue,
-};
+use portolan_catalog::{Diagnostics, DomainCatalog, FileFormat, PortStatistics, StatisticValue};
 
 use super::{COLUMNS, FileSources, Fixture, batch};
 use crate::open::open_domain;
 use crate::source::{LocalDomain, SourceOpener};
-use crate::statistics::{Estimating, changed_statistics};
+use crate::statistics::{Estimating, changed_ports};
 
 /// Returns a domain with the fixture's port.
 pub(super) async fn opened(fixture: &Fixture, runtime: &Arc<RuntimeEnv>) -> LocalDomain {
@@ -30,11 +27,7 @@ pub(super) async fn opened_by(
     opener: &dyn SourceOpener,
     runtime: &Arc<RuntimeEnv>,
 ) -> Result<LocalDomain, Diagnostics> {
-    let mut product = Product::new("orders");
-    product.ports.insert(PortName::new("orders"), fixture.port.clone());
-    let products = BTreeMap::from([(ProductName::new("orders"), product)]);
-    let catalog = DomainCatalog { domain: DomainName::new("sales"), version: String::new(), products };
-    open_domain(catalog, opener, runtime).await
+    open_domain(DomainCatalog::new("sales", [fixture.port.clone()]), opener, runtime).await
 }
 
 async fn statistics(fixture: &Fixture) -> PortStatistics {
@@ -190,10 +183,14 @@ async fn changed_files_change_what_is_told() {
     let runtime = Arc::new(RuntimeEnv::default());
     let mut domain = opened(&fixture, &runtime).await;
     let sources = FileSources::default();
-    assert!(changed_statistics(&domain, &sources, &runtime).await.is_empty(), "nothing has changed");
+    let is_same = async |domain: &LocalDomain| {
+        let changed = changed_ports(domain, &sources, &runtime).await;
+        changed.statistics.is_empty() && changed.unreadable.is_empty()
+    };
+    assert!(is_same(&domain).await, "nothing has changed");
 
     fixture.parquet("data/b.parquet", &batch(&[3, 4, 5]));
-    let changed = changed_statistics(&domain, &sources, &runtime).await;
+    let changed = changed_ports(&domain, &sources, &runtime).await.statistics;
     let before = domain.catalog.version.clone();
     domain.catalog = Arc::new((*domain.catalog).clone().with_statistics(&changed));
     let known = domain.catalog.ports().next().unwrap().statistics.clone();
@@ -202,9 +199,11 @@ async fn changed_files_change_what_is_told() {
         (Some(5), Some(5), number(5.0))
     );
     assert_ne!(domain.catalog.version, before, "peers learn it");
-    assert!(changed_statistics(&domain, &sources, &runtime).await.is_empty(), "it is known now");
+    assert!(is_same(&domain).await, "it is known now");
 
     std::fs::remove_file(fixture.path("data/a.parquet")).unwrap();
     std::fs::remove_file(fixture.path("data/b.parquet")).unwrap();
-    assert!(changed_statistics(&domain, &sources, &runtime).await.is_empty(), "files that are gone have no statistics");
+    let changed = changed_ports(&domain, &sources, &runtime).await;
+    assert!(changed.statistics.is_empty(), "files that are gone have no statistics");
+    assert!(changed.unreadable.contains(&fixture.port.name), "the port must be opened again");
 }

@@ -36,10 +36,8 @@ pub(super) struct FairQueue {
     /// The name of the entrants, and the settings with the limits, for errors.
     what: &'static str,
     settings: &'static str,
-    slots: usize,
-    /// The slots in addition to `slots` that only administrators get.
+    /// The slots in addition to those of the size that only administrators get.
     reserve: usize,
-    may_wait: usize,
     /// The pressure under which one query runs at a time.
     pressure: Arc<Pressure>,
     state: Mutex<State>,
@@ -47,6 +45,9 @@ pub(super) struct FairQueue {
 
 #[derive(Debug)]
 struct State {
+    slots: usize,
+    /// The number of entrants that may wait.
+    may_wait: usize,
     running: usize,
     waiting: usize,
     /// The lines with entrants that run or wait.
@@ -135,9 +136,16 @@ impl FairQueue {
         may_wait: usize,
     ) -> Self {
         let (lines, average) = (HashMap::new(), ASSUMED_TIME);
-        let state = State { running: 0, waiting: 0, lines, active: 0, turn: 0.0, newest: 0, average };
-        let state = Mutex::new(state);
-        Self { what, settings, slots: slots.max(1), reserve, may_wait, pressure: Arc::default(), state }
+        let slots = slots.max(1);
+        let state = State { slots, may_wait, running: 0, waiting: 0, lines, active: 0, turn: 0.0, newest: 0, average };
+        Self { what, settings, reserve, pressure: Arc::default(), state: Mutex::new(state) }
+    }
+
+    /// Changes the number of slots, and the number of entrants that may wait. Entrants that run or wait stay.
+    pub(super) fn resize(self: &Arc<Self>, slots: usize, may_wait: usize) {
+        let mut state = lock(&self.state);
+        (state.slots, state.may_wait) = (slots.max(1), may_wait);
+        self.hand_out(state);
     }
 
     /// Returns a queue in which one query runs at a time while this pressure is high, except those of administrators.
@@ -180,9 +188,9 @@ impl FairQueue {
     /// Takes a slot if more than half of the slots are free.
     pub(super) fn enter_speculatively(self: &Arc<Self>, entrant: &Entrant) -> Result<Slot> {
         let mut state = lock(&self.state);
-        let free = self.slots.saturating_sub(state.running);
+        let free = state.slots.saturating_sub(state.running);
         let own = state.lines.get(&entrant.account).map_or(0, |line| line.running.len());
-        if free > self.slots.div_ceil(2) && own < entrant.running && !self.pressure.is_high() {
+        if free > state.slots.div_ceil(2) && own < entrant.running && !self.pressure.is_high() {
             return Ok(self.occupy(&mut state, entrant));
         }
         Err(Error::new(ErrorKind::ResourceExhausted, "too few slots are free for a speculative query"))
@@ -198,14 +206,14 @@ impl FairQueue {
         if admitted {
             return Ok(Joined::Slot(self.occupy(&mut state, entrant)));
         }
-        if entrant.waiting < self.may_wait && waiting >= entrant.waiting {
+        if entrant.waiting < state.may_wait && waiting >= entrant.waiting {
             let what = format!(
                 "{} has {running} {} running and {waiting} waiting (`shares` in the node's config)",
                 entrant.account, self.what
             );
             return Err(self.refusal(&state, &what));
         }
-        if state.waiting >= self.may_wait {
+        if state.waiting >= state.may_wait {
             let what = format!(
                 "{} {} are running and {} are waiting{}",
                 state.running, self.what, state.waiting, self.settings
@@ -232,7 +240,7 @@ impl FairQueue {
     /// True if a query gets a slot. `line` is that of the entrant, if it has one. Under pressure one query runs, and not
     /// none: the allocator returns memory to the system only while something runs.
     fn admits(&self, state: &State, entrant: &Entrant, line: Option<&Line>, query: &str) -> bool {
-        let slots = if entrant.admin { self.slots + self.reserve } else { self.slots };
+        let slots = if entrant.admin { state.slots + self.reserve } else { state.slots };
         let is_free = state.running < slots && line.map_or(0, |line| line.running.len()) < entrant.running;
         let is_alone = entrant.admin || state.active == 0 || !self.pressure.is_high();
         is_free && (is_alone || line.is_some_and(|line| line.runs_another_of(query)))
@@ -308,7 +316,7 @@ impl FairQueue {
     fn refusal(&self, state: &State, what: &str) -> Error {
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let (least, most) = RETRY_AFTER;
-        let turn = state.average.saturating_mul(number(state.waiting + 1)) / number(self.slots);
+        let turn = state.average.saturating_mul(number(state.waiting + 1)) / number(state.slots);
         let time = turn.clamp(least, most);
         let what = format!("{what}: try again in {:.1} s", time.as_secs_f64());
         Error::new(ErrorKind::ResourceExhausted, what).with_retry_after(time)

@@ -1,37 +1,53 @@
 //! Pass 1, resolve: turns text into a plan over the ports that the mesh knows at this moment. All look-ups happen
-//! before planning begins, in one immutable view: planning itself does no I/O.
+//! before planning begins, in one immutable view: planning itself does no I/O. Only files that the statement names are
+//! opened here.
 
 pub(crate) mod change;
 mod explain_options;
+mod files;
+mod functions;
 mod ignored_clauses;
+mod keywords;
 mod labels;
 mod row_values;
+mod show;
+mod syntax;
+mod table_calls;
+mod time_zone;
+mod views;
 
 use std::ops::ControlFlow;
 
+use datafusion::common::utils::quote_identifier;
 use datafusion::common::{TableReference, ToDFSchema};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{DescribeTable, LogicalPlan};
 use datafusion::sql::parser::{DFParserBuilder, ResetStatement, Statement};
 use portolan_catalog::nearest::nearest;
 use portolan_catalog::{DomainName, MeshSnapshot, NodeState};
+use portolan_connectors::Subject;
 use sqlparser::ast::{DescribeAlias, Expr, ObjectName, Set, Statement as SqlStatement, Use, Value};
-use sqlparser::dialect::GenericDialect;
 use sqlparser::tokenizer::Span;
 
 use self::change::{Change, Scope, change};
 use self::explain_options::take_explain;
 pub(crate) use self::explain_options::{ExplainOptions, Format};
+pub use self::files::files_of;
 pub(crate) use self::labels::Labels;
 use self::labels::RenamedColumns;
+use self::show::{Shown, show};
 use crate::bounds;
-use crate::execution::errors::from_datafusion;
+use crate::dialect::{self, SessionFacts, Syntax};
+use crate::execution::errors::{from_datafusion, position};
 use crate::mesh::describe;
 use crate::names::{MESH_SCHEMA, RESERVED_CATALOG, SESSION_SCHEMA, SessionNames};
 use crate::planner::analyse_statement;
 use crate::upstream::{from_first, keep_digits, patterns, using_joins, volatile};
 use crate::visit::visit_relations;
 use crate::{Error, ErrorKind, Result};
+
+/// The largest number of nodes without known ports that an error names.
+const MOST_MISSING: usize = 3;
 
 /// A statement over known names.
 #[derive(Clone, Debug)]
@@ -79,18 +95,22 @@ pub(crate) async fn resolve(
 ) -> Result<Resolved> {
     bounds::check_text(sql)?;
     if let Some((options, sql)) = take_explain(sql)? {
-        let query = match parse(&sql)? {
+        let query = match parse_and_open(&sql, state, session).await? {
             // EXPLAIN does not show the names of the columns.
             Statement::Statement(statement) => labelled(*statement, state, mesh).await?.0,
             other => query(other, state, mesh).await?,
         };
         return Ok(Resolved::Explain { query, options });
     }
-    match parse(sql)? {
+    match parse_and_open(sql, state, session).await? {
         Statement::Reset(ResetStatement::Variable(name)) => {
             Ok(Resolved::Set(vec![Assignment { name: name.to_string(), value: None }]))
         }
         Statement::Statement(statement) => match *statement {
+            SqlStatement::Set(set) if time_zone::is_set(&set) => {
+                time_zone::check(&set)?;
+                Ok(Resolved::Set(vec![]))
+            }
             SqlStatement::Set(Set::SingleAssignment { variable, values, .. }) => {
                 let [value] = values.as_slice() else {
                     return Err(Error::new(ErrorKind::InvalidQuery, format!("`SET {variable}` takes one value")));
@@ -99,62 +119,56 @@ pub(crate) async fn resolve(
                 Ok(Resolved::Set(vec![Assignment { name: variable.to_string(), value }]))
             }
             SqlStatement::Use(used) => Ok(Resolved::Set(current(&used, mesh)?)),
-            SqlStatement::ShowVariable { variable }
-                if variable.first().is_some_and(|v| is_setting(&v.value.to_lowercase())) =>
-            {
-                let parts: Vec<_> = variable.iter().map(|v| v.value.as_str()).collect();
-                Ok(Resolved::Show { name: parts.join(".") })
-            }
             SqlStatement::Explain { describe_alias, analyze: false, statement, .. }
                 if describe_alias != DescribeAlias::Explain && matches!(*statement, SqlStatement::Query(_)) =>
             {
                 let (plan, labels) = labelled(*statement, state, mesh).await?;
                 Ok(Resolved::Query(described(plan, &labels, state)?, Labels::default()))
             }
-            other => match change(&other, &Scope { state, mesh, session }).await? {
-                Some(change) => Ok(Resolved::Change(change)),
-                None => {
-                    let (plan, labels) = labelled(other, state, mesh).await?;
-                    Ok(Resolved::Query(plan, labels))
+            other => {
+                if let Some(change) = change(&other, &Scope { sql, state, mesh, session }).await? {
+                    return Ok(Resolved::Change(change));
                 }
-            },
+                let query = match show(&other, mesh, session)? {
+                    Some(Shown::Setting(name)) => return Ok(Resolved::Show { name }),
+                    Some(Shown::Rows(query)) => *query,
+                    None => other,
+                };
+                let (plan, labels) = labelled(query, state, mesh).await?;
+                Ok(Resolved::Query(plan, labels))
+            }
         },
         other => Ok(Resolved::Query(query(other, state, mesh).await?, Labels::default())),
     }
 }
 
+/// Parses one statement, and opens the files that it names.
+async fn parse_and_open(sql: &str, state: &SessionState, session: &SessionNames) -> Result<Statement> {
+    let mut statement = parse(sql)?;
+    files::open(&mut statement, state, session).await?;
+    Ok(statement)
+}
+
 fn parse(sql: &str) -> Result<Statement> {
-    let dialect = GenericDialect {};
+    let dialect = Syntax::default();
     let mut statements = DFParserBuilder::new(sql)
         .with_dialect(&dialect)
         .build()
         .and_then(|mut parser| parser.parse_statements())
-        .map_err(|e| syntax(&e))?;
+        .map_err(|e| syntax::error(&e, sql))?;
     match (statements.pop_front(), statements.len()) {
-        (Some(statement), 0) => {
+        (Some(mut statement), 0) => {
             bounds::check_statement(&statement)?;
             ignored_clauses::check(&statement)?;
+            if let Statement::Statement(statement) = &mut statement {
+                dialect::unreserve(statement);
+            }
+            keywords::check(&statement)?;
             Ok(statement)
         }
         (None, _) => Err(Error::new(ErrorKind::InvalidQuery, "the statement is empty")),
         _ => Err(Error::new(ErrorKind::InvalidQuery, "more than one statement was sent: send one at a time")),
     }
-}
-
-/// Returns a syntax error with the place in Portolan's words: the parser ends its message with `at Line: 1, Column: 8`.
-fn syntax(error: &datafusion::error::DataFusionError) -> Error {
-    let mut message = error.strip_backtrace();
-    for prefix in ["SQL error: ", "ParserError(\"", "TokenizerError(\""] {
-        if let Some(rest) = message.strip_prefix(prefix) {
-            message = rest.to_owned();
-        }
-    }
-    let message = message.trim_end_matches("\")").replace("\\\"", "\"");
-    let message = match message.rsplit_once(" at Line: ") {
-        Some((what, place)) => format!("{what} (line {})", place.replace("Column:", "column")),
-        None => message,
-    };
-    Error::new(ErrorKind::InvalidQuery, format!("syntax error: {message}"))
 }
 
 /// Returns a query's plan, and the names of its columns.
@@ -198,24 +212,28 @@ async fn query(statement: Statement, state: &SessionState, mesh: &MeshSnapshot) 
     match plan {
         LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
             Err(unsupported(
-                "the statement is not supported: use SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, DROP TABLE, INSERT, UPDATE, DELETE or CALL",
+                "the statement is not supported: use SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, INSERT, UPDATE, DELETE or CALL",
             ))
         }
         plan => Ok(plan),
     }
 }
 
-/// Plans a statement, after spelling out the parts that DataFusion's planner misreads.
+/// Plans a statement and the views that it reads, after spelling out the parts that DataFusion's planner misreads.
 async fn plan_of(mut statement: Statement, state: &SessionState) -> Result<LogicalPlan> {
+    views::expand(&statement, state).await?;
     row_values::as_functions(&mut statement);
     if let Statement::Statement(statement) = &mut statement {
         keep_digits(statement);
         from_first::spell_out(statement);
+        let facts = state.config().get_extension::<SessionFacts>().unwrap_or_default();
+        dialect::spell_out(statement, &facts)?;
         volatile::check(statement, state)?;
         patterns::translate(statement)?;
         using_joins::spell_out(statement, state).await?;
     }
-    state.statement_to_plan(statement).await.map_err(|e| from_datafusion(&e))
+    let planned = state.statement_to_plan(statement).await;
+    planned.map_err(|e| functions::unknown(&e, state).unwrap_or_else(|| from_datafusion(&e)))
 }
 
 /// Rejects statements that would write or define something, before any name is looked up.
@@ -239,10 +257,14 @@ fn only_reads(statement: &Statement) -> Result<()> {
         return Err(unsupported("EXPLAIN takes a query, and this is another EXPLAIN"));
     }
     let text = statement.to_string();
-    let first = text.split_whitespace().next().unwrap_or("this").to_uppercase();
+    let mut words = text.split_whitespace();
+    let first = words.next().unwrap_or("this").to_uppercase();
+    // Other statements that begin with one of these words are supported.
+    let second = if matches!(first.as_str(), "CREATE" | "DROP" | "SET") { words.next() } else { None };
+    let first = second.map_or_else(|| first.clone(), |second| format!("{first} {}", second.to_uppercase()));
     Err(unsupported(&format!(
-        "{first} is not supported: SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, DROP TABLE, INSERT, UPDATE, DELETE and \
-         CALL are"
+        "{first} is not supported: SELECT, EXPLAIN, SHOW, DESCRIBE, SET, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, \
+         INSERT, UPDATE, DELETE and CALL are"
     )))
 }
 
@@ -268,9 +290,14 @@ async fn known_names(
         if !known {
             if let Some(own) = own_table(&reference, state) {
                 let what = format!("there is no port `{reference}`; did you mean your session's table `{own}`?");
-                return Err(Error::new(ErrorKind::NotFound, what));
+                let error = Error::new(ErrorKind::NotFound, what).with_suggestion(Some(own));
+                return Err(at(error, span(statement, &reference)));
             }
-            return Err(unknown(&reference, span(statement, &reference), mesh));
+            let span = span(statement, &reference);
+            return Err(match table_calls::unknown(&reference, statement, state) {
+                Some(error) => at(error, span),
+                None => unknown(&reference, span, mesh),
+            });
         }
     }
     Ok(())
@@ -283,65 +310,67 @@ fn own_table(reference: &TableReference, state: &SessionState) -> Option<String>
         return None;
     }
     let names = schema.table_names();
-    let near = nearest(reference.table(), names.iter().map(String::as_str))?;
-    Some(if near.chars().any(char::is_uppercase) { format!("\"{near}\"") } else { near.to_owned() })
+    nearest(reference.table(), names.iter().map(String::as_str)).map(|near| quote_identifier(near).into_owned())
+}
+
+/// Adds the position of a name to an error about it.
+fn at(error: Error, span: Option<Span>) -> Error {
+    match span.and_then(|span| position(span.start.line, span.start.column)) {
+        Some(position) => error.at(position),
+        None => error,
+    }
 }
 
 fn unknown(reference: &TableReference, span: Option<Span>, mesh: &MeshSnapshot) -> Error {
-    let place = span.map(|s| format!(" (line {}, column {})", s.start.line, s.start.column)).unwrap_or_default();
     let name = reference.to_string();
     let domain = reference.catalog().map(DomainName::new);
     if let Some((domain, refused)) = domain.as_ref().and_then(|d| mesh.refused.get_key_value(d)) {
         let refused: Vec<_> = refused.iter().map(|claim| format!("{}: {}", claim.node, claim.reason)).collect();
-        return Error::new(
-            ErrorKind::NotFound,
-            format!(
-                "domain `{domain}` has no known owner, and a claim to it is refused{place}: {}; \
-                 `SELECT * FROM mesh.nodes` shows the nodes and their keys, and `domains.{domain}.key` in this \
-                 node's config names the owner",
-                refused.join("; ")
-            ),
+        let what = format!(
+            "domain `{domain}` has no known owner, and a claim to it is refused: {}; `SELECT * FROM mesh.nodes` shows \
+             the nodes and their keys, and `domains.{domain}.key` in this node's config names the owner",
+            refused.join("; ")
         );
+        return at(Error::new(ErrorKind::NotFound, what), span);
     }
-    let hint = suggestion(reference, mesh);
-    let missing: Vec<String> = mesh
-        .nodes
-        .iter()
-        .filter(|n| matches!(n.state, NodeState::Down | NodeState::Unknown) && n.domains.is_empty())
-        .map(|n| describe(&n.location))
-        .collect();
-    let missing = if missing.is_empty() || hint.is_some() {
-        String::new()
-    } else {
-        format!("; the ports of {} are not known: it has not answered yet", missing.join(", "))
-    };
-    let hint = hint.map(|h| format!("; did you mean {h}?")).unwrap_or_default();
-    Error::new(ErrorKind::NotFound, format!("there is no port `{name}`{place}{hint}{missing}"))
+    let near = suggestions(reference, mesh);
+    let missing = if near.is_empty() { missing_ports(mesh) } else { String::new() };
+    let hint = if near.is_empty() { String::new() } else { format!("; did you mean `{}`?", near.join("` or `")) };
+    let error = Error::new(ErrorKind::NotFound, format!("there is no port `{name}`{missing}{hint}"));
+    let error = error.with_suggestion(near.into_iter().next());
+    at(error.about(Some(Subject::Constant(reference.table().to_owned()))), span)
 }
 
-/// Returns the most similar names: first ports with the same name elsewhere, then ports with a similar spelling.
-fn suggestion(reference: &TableReference, mesh: &MeshSnapshot) -> Option<String> {
-    let same: Vec<String> = mesh
-        .ports()
-        .filter(|p| p.name.port.as_str().eq_ignore_ascii_case(reference.table()))
-        .take(3)
-        .map(|p| format!("`{}`", p.name))
-        .collect();
-    if !same.is_empty() {
-        return Some(same.join(" or "));
-    }
-    let wanted = reference.to_string();
-    let full: Vec<String> = mesh.ports().map(|p| p.name.to_string()).collect();
-    let ports = || mesh.ports().map(|p| p.name.port.as_str());
-    let near = if wanted.contains('.') { nearest(&wanted, full.iter().map(String::as_str)) } else { None };
-    match near {
-        Some(name) => Some(format!("`{name}`")),
-        None => {
-            let port = nearest(reference.table(), ports())?;
-            mesh.ports().find(|p| p.name.port.as_str() == port).map(|p| format!("`{}`", p.name))
+/// Returns the nodes whose ports are not known, each with the reason. Empty if there are none.
+fn missing_ports(mesh: &MeshSnapshot) -> String {
+    let (mut waits, mut failed) = (vec![], vec![]);
+    for node in mesh.nodes.iter().filter(|node| node.domains.is_empty()) {
+        let name = describe(&node.location);
+        match (node.state, &node.error) {
+            (NodeState::Unknown, _) => waits.push(name),
+            (NodeState::Down, Some(error)) if error.contains(&name) => failed.push(error.clone()),
+            (NodeState::Down, Some(error)) => failed.push(format!("node {name}: {error}")),
+            _ => {}
         }
     }
-    .or_else(|| (reference.schema() == Some(MESH_SCHEMA)).then(|| format!("`{RESERVED_CATALOG}.{MESH_SCHEMA}.ports`")))
+    waits.truncate(MOST_MISSING);
+    failed.truncate(MOST_MISSING);
+    if !waits.is_empty() {
+        let nodes = waits.join(", ");
+        failed.insert(0, format!("the catalog of {nodes} has not been fetched yet: try again in a moment"));
+    }
+    failed.iter().map(|reason| format!("; {reason}")).collect()
+}
+
+/// Returns the most similar names: all ports with the same name elsewhere, or else the port with the most similar name.
+fn suggestions(reference: &TableReference, mesh: &MeshSnapshot) -> Vec<String> {
+    let parts = [reference.catalog(), reference.schema(), Some(reference.table())];
+    let near = mesh.nearest_port(&parts.into_iter().flatten().collect::<Vec<_>>());
+    let same = near.iter().filter(|near| near.port.as_str().eq_ignore_ascii_case(reference.table())).count();
+    match near.is_empty() && reference.schema() == Some(MESH_SCHEMA) {
+        true => vec![format!("{RESERVED_CATALOG}.{MESH_SCHEMA}.ports")],
+        false => near.iter().take(same.max(1)).map(ToString::to_string).collect(),
+    }
 }
 
 /// Returns the place of a name in the statement.
@@ -362,11 +391,6 @@ fn span(statement: &Statement, reference: &TableReference) -> Option<Span> {
         ControlFlow::Break(span) => Some(span),
         ControlFlow::Continue(()) => None,
     }
-}
-
-/// True if a name in SHOW is a setting of Portolan, or stands for all of them.
-fn is_setting(first: &str) -> bool {
-    first.starts_with("portolan") || matches!(first, "catalog" | "schema")
 }
 
 /// Returns the current catalog and schema that `USE` sets. If it names only a catalog, the schema is reset, because the
@@ -401,9 +425,10 @@ fn known_schema(catalog: &str, schema: &str, mesh: &MeshSnapshot) -> Result<()> 
     if schemas().any(|name| name == schema) {
         return Ok(());
     }
-    let hint = nearest(schema, schemas()).map(|near| format!("; did you mean `{catalog}.{near}`?")).unwrap_or_default();
+    let near = nearest(schema, schemas()).map(|near| format!("{catalog}.{near}"));
     let what = if catalog == RESERVED_CATALOG { ("catalog", "schema") } else { ("domain", "product") };
-    Err(Error::new(ErrorKind::NotFound, format!("{} `{catalog}` has no {} `{schema}`{hint}", what.0, what.1)))
+    let error = Error::new(ErrorKind::NotFound, format!("{} `{catalog}` has no {} `{schema}`", what.0, what.1));
+    Err(error.suggesting(near).about(Some(Subject::Name(schema.to_owned()))))
 }
 
 /// Returns a setting's value as text, without quotes.

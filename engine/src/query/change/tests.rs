@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod views;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use portolan_connectors::testing::{catalog, column, local_domain};
 use tokio::sync::Notify;
 
 use crate::fake_mesh::gateway;
+use crate::server::set_limits;
 use crate::{Engine, Error, ErrorKind, IngestMode, IngestTarget, Limits, Principal, Result, Session, StatementKind};
 
 async fn run(session: &Session, sql: &str) -> Result<String> {
@@ -96,7 +99,7 @@ async fn what_does_not_fit_changes_nothing() {
         ("CREATE TABLE sales.orders.mine (a INT)", ErrorKind::PermissionDenied),
         ("CREATE TABLE p (a INT PRIMARY KEY)", ErrorKind::Unsupported),
         ("CREATE TABLE p AS SELECT 1 AS a, n_name AS a FROM geo.places.nation", ErrorKind::InvalidQuery),
-        ("CREATE VIEW v AS SELECT 1", ErrorKind::Unsupported),
+        ("CREATE MATERIALIZED VIEW v AS SELECT 1", ErrorKind::Unsupported),
         ("CALL mesh.stop('x')", ErrorKind::NotFound),
         ("CALL mesh.cancel_query('x')", ErrorKind::NotFound),
     ] {
@@ -159,7 +162,7 @@ impl PortWriter for Waiting {
 /// Returns an engine with the port `lab.samples.events`, whose rows have the column `n`.
 fn engine_with(writer: Arc<dyn PortWriter>, query_timeout: Duration) -> Engine {
     let name = PortRef::new("lab", "samples", "events");
-    let port = Port { columns: vec![column("n", DataType::Int64)], ..Port::new(name) };
+    let port = Port::new(name).with_columns([column("n", DataType::Int64)]);
     let mut domain = local_domain(catalog("lab", [port]), |_| vec![]);
     domain.ports[0].writer = Some(writer);
     let limits = Limits { query_timeout, ..Limits::default() };
@@ -200,6 +203,18 @@ async fn an_insert_is_listed_until_its_rows_are_stored_and_stops_only_before_the
         }
         assert!(values(&other, LISTED).await.is_empty());
     }
+}
+
+#[tokio::test]
+async fn limits_change_while_a_session_is_open() {
+    let engine = gateway().await;
+    let session = engine.session(Principal::new("ann"));
+    set_limits(&engine, &Limits { session_tables: 1, ..Limits::default() });
+    let error = refused(&session, "CREATE TABLE small AS SELECT 1 AS n").await;
+    assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{}", error.chain());
+    assert!(error.context().contains("limits.session_tables"), "{error}");
+    set_limits(&engine, &Limits::default());
+    assert_eq!(changed(&session, "CREATE TABLE small AS SELECT 1 AS n").await, 1);
 }
 
 #[tokio::test]

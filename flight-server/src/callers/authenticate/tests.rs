@@ -7,18 +7,23 @@ use portolan_connectors::node::{NodeIdentity, NodeKey};
 use portolan_engine::{ErrorKind, Principal};
 
 use super::*;
-use crate::callers::auth::{hash_password, issuer_and_token};
-use crate::options::{Allowed, AuthOptions, DelegationOptions, TrustedNode, User};
+use crate::callers::auth::{Authenticator, hash_password, issuer_and_token};
+use crate::callers::delegation::Delegations;
+use crate::options::{Allowed, AuthOptions, DelegationOptions, ServerLimits, TrustedNode, User};
 
 const HERE: &str = "grpc://here:1";
 
 /// Returns callers with these options. They may be anonymous if `anonymous` is true.
 fn callers(auth: &AuthOptions, anonymous: bool, trusted: Vec<TrustedNode>) -> Callers {
     let engine = Engine::builder().cpu_threads(1).build().unwrap();
+    Callers::new(engine, Access::new(rules(auth, anonymous, trusted), &ServerLimits::default()))
+}
+
+fn rules(auth: &AuthOptions, anonymous: bool, trusted: Vec<TrustedNode>) -> Rules {
     let authenticator = Authenticator::new(auth, anonymous, false, 2).unwrap();
-    let delegations =
-        Delegations::new(&DelegationOptions { trusted, audiences: vec![] }, vec![HERE.to_owned()]).unwrap();
-    Callers::new(engine, authenticator, delegations, &ServerLimits::default())
+    let delegation = DelegationOptions { trusted, audiences: vec![] };
+    let delegations = Delegations::new(&delegation, vec![HERE.to_owned()]).unwrap();
+    Rules { authenticator, delegations, auth: auth.clone(), delegation }
 }
 
 /// Returns the options of a server with the user `ann`, whose password is `secret`.
@@ -94,7 +99,7 @@ async fn logins_and_calls_accept_the_token_of_an_open_session() {
     assert!(caller.kept_as.as_deref() == Some(token.as_str()) && caller.answer_header().is_none());
     // A login with the token of an open session opens no other session.
     assert_eq!(log_in(&callers, Authorization::Bearer(token.clone())).await.unwrap(), token);
-    assert!(callers.sessions.close(&token));
+    assert!(callers.access.sessions.close(&token));
     for unknown in [token.as_str(), "guess", "a.b.c", "token abc"] {
         refused(&callers, unknown).await;
     }
@@ -124,14 +129,7 @@ async fn logins_and_calls_accept_a_providers_token() {
 
 #[tokio::test]
 async fn one_login_accepts_a_nodes_token_and_calls_refuse_it() {
-    let key = NodeKey::from_pem(NodeKey::generate().unwrap().as_bytes()).unwrap();
-    let trusted = TrustedNode {
-        name: "gateway".to_owned(),
-        key: key.public().clone(),
-        may_act_for: Allowed::All,
-        groups: Allowed::All,
-    };
-    let gateway = NodeIdentity::new("gateway", key).unwrap();
+    let (gateway, trusted) = gateway();
     let folder = tempfile::tempdir().unwrap();
     let (issuer, _) = issuer_and_token(&folder.path().join("keys.json"));
     let with_issuer = AuthOptions { issuers: vec![issuer], ..AuthOptions::default() };
@@ -147,4 +145,69 @@ async fn one_login_accepts_a_nodes_token_and_calls_refuse_it() {
         refused(&callers, &token).await;
         refused(&callers, &gateway.login("grpc://other:1").unwrap()).await;
     }
+}
+
+fn gateway() -> (NodeIdentity, TrustedNode) {
+    let key = NodeKey::from_pem(NodeKey::generate().unwrap().as_bytes()).unwrap();
+    let (name, public) = ("gateway".to_owned(), key.public().clone());
+    let trusted = TrustedNode { name, key: public, may_act_for: Allowed::All, groups: Allowed::All };
+    (NodeIdentity::new("gateway", key).unwrap(), trusted)
+}
+
+#[tokio::test]
+async fn new_rules_close_the_sessions_that_they_do_not_accept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (issuer, provided) = issuer_and_token(&folder.path().join("keys.json"));
+    let (gateway, trusted) = gateway();
+    let bob = User { name: "bob".to_owned(), ..ann().users[0].clone() };
+    let both = AuthOptions { users: vec![ann().users[0].clone(), bob.clone()], issuers: vec![issuer], anonymous: None };
+    let callers = callers(&both, false, vec![trusted.clone()]);
+    let password = |name: &str| Authorization::Basic(name.to_owned(), "secret".to_owned());
+    let ann_token = log_in(&callers, password("ann")).await.unwrap();
+    let bob_token = log_in(&callers, password("bob")).await.unwrap();
+    let node_token = log_in(&callers, Authorization::Bearer(gateway.login(HERE).unwrap())).await.unwrap();
+    call_with(&callers, &provided).await.unwrap();
+
+    // A further user closes no session, and can log in.
+    let eve = User { name: "eve".to_owned(), ..bob.clone() };
+    let more = AuthOptions { users: vec![both.users[0].clone(), bob.clone(), eve], ..both.clone() };
+    assert_eq!(callers.access.replace(rules(&more, false, vec![trusted.clone()])), 0);
+    log_in(&callers, password("eve")).await.unwrap();
+
+    // A user who is gone, a user with other rights, and an issuer and a node that are gone.
+    let admin = User { admin: true, ..both.users[0].clone() };
+    let fewer = AuthOptions { users: vec![admin], ..AuthOptions::default() };
+    assert_eq!(callers.access.replace(rules(&fewer, false, vec![])), 5);
+    for token in [&ann_token, &bob_token, &node_token, &provided] {
+        let call = call_with(&callers, token).await;
+        assert_eq!(call.err().map(|e| e.kind()), Some(ErrorKind::Unauthenticated), "{token}");
+    }
+    assert!(log_in(&callers, password("bob")).await.is_err());
+    let again = log_in(&callers, password("ann")).await.unwrap();
+    assert!(call_with(&callers, &again).await.unwrap().identity.principal.is_admin());
+}
+
+#[tokio::test]
+async fn new_rules_remember_used_tokens_and_failed_logins() {
+    let (gateway, trusted) = gateway();
+    let callers = callers(&ann(), false, vec![trusted.clone()]);
+    let token = gateway.login(HERE).unwrap();
+    log_in(&callers, Authorization::Bearer(token.clone())).await.unwrap();
+    // The node is gone for a moment.
+    callers.access.replace(rules(&ann(), false, vec![]));
+    callers.access.replace(rules(&ann(), false, vec![trusted]));
+    let again = log_in(&callers, Authorization::Bearer(token)).await.unwrap_err();
+    assert!(again.context().contains("was used before"), "{again}");
+}
+
+#[tokio::test]
+async fn a_login_by_rules_that_are_gone_opens_no_session() {
+    let callers = callers(&ann(), false, vec![]);
+    let before = callers.rules();
+    let ann = before.authenticator.check("ann", "secret".to_owned(), &CallOrigin::default()).await.unwrap();
+    callers.access.replace(rules(&AuthOptions::default(), true, vec![]));
+    let token = callers.access.sessions.open(&callers.engine, ann.clone()).unwrap();
+    let refused = callers.access.confirm(&before, &ann, &token).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unauthenticated);
+    assert!(callers.access.sessions.find(&token).is_none());
 }

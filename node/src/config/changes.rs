@@ -1,0 +1,172 @@
+//! Changes of a config while its node runs. A node applies some keys at once, and reads the others only at its start.
+
+use std::fmt::Debug;
+
+use super::{LimitsConfig, NodeConfig};
+
+/// A key that a node reads only at its start, and its value.
+type FixedKey = (&'static str, fn(&NodeConfig) -> String);
+
+/// The keys that a node reads only at its start. The book lists the others.
+pub(crate) const FIXED_KEYS: [FixedKey; 22] = [
+    ("domain", |config| shown(&config.domain)),
+    ("listen", |config| shown(&config.listen)),
+    ("products", |config| shown(&config.products)),
+    ("node", |config| shown(&config.node)),
+    ("tls", |config| shown(&config.tls)),
+    ("allow_plaintext", |config| shown(&config.allow_plaintext)),
+    ("limits.query_memory", |config| shown(&config.limits.query_memory)),
+    ("limits.memory", |config| shown(&config.limits.memory)),
+    ("limits.host_memory", |config| shown(&config.limits.host_memory)),
+    ("limits.spill", |config| shown(&config.limits.spill)),
+    ("limits.connections", |config| shown(&config.limits.connections)),
+    ("limits.connections_per_address", |config| shown(&config.limits.connections_per_address)),
+    ("limits.login_timeout", |config| shown(&config.limits.login_timeout)),
+    ("refresh_interval", |config| shown(&config.refresh_interval)),
+    ("log", |config| shown(&config.log)),
+    ("log_format", |config| shown(&config.log_format)),
+    ("admin", |config| shown(&config.admin)),
+    ("telemetry", |config| shown(&config.telemetry)),
+    ("spill_folder", |config| shown(&config.spill_folder)),
+    ("state_folder", |config| shown(&config.state_folder)),
+    ("cpu_threads", |config| shown(&config.cpu_threads)),
+    ("local_files", |config| shown(&config.local_files)),
+];
+
+/// Returns a text that is equal for equal values. None of these values is a secret.
+fn shown(value: &impl Debug) -> String {
+    format!("{value:?}")
+}
+
+impl NodeConfig {
+    /// Returns the keys that differ from those of the running node, and that the node reads only at its start.
+    pub(crate) fn changed_fixed_keys(&self, running: &Self) -> Vec<&'static str> {
+        let is_changed = |(_, value): &&FixedKey| value(self) != value(running);
+        FIXED_KEYS.iter().filter(is_changed).map(|(key, _)| *key).collect()
+    }
+
+    /// Returns the config with the values of the running node for the keys that it reads only at its start.
+    pub(crate) fn with_fixed_keys_of(self, running: &Self) -> Self {
+        let limits = LimitsConfig {
+            query_timeout: self.limits.query_timeout,
+            concurrent_queries: self.limits.concurrent_queries,
+            queued_queries: self.limits.queued_queries,
+            max_hops: self.limits.max_hops,
+            keys: self.limits.keys,
+            session_tables: self.limits.session_tables,
+            ..running.limits.clone()
+        };
+        Self {
+            peers: self.peers,
+            domains: self.domains,
+            sources: self.sources,
+            users: self.users,
+            tokens: self.tokens,
+            trusted_nodes: self.trusted_nodes,
+            anonymous: self.anonymous,
+            limits,
+            shares: self.shares,
+            statistics_interval: self.statistics_interval,
+            open_timeout: self.open_timeout,
+            ..running.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn parse(text: &str) -> NodeConfig {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["products", "other"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let mut config = NodeConfig::parse(text, &folder.path().join("node.yaml")).unwrap();
+        // The paths of two configs in different folders differ.
+        config.state_folder = config.state_folder.map(|_| Path::new("node.state").to_path_buf());
+        config.products = config.products.and_then(|path| Some(Path::new(path.file_name()?).to_path_buf()));
+        config
+    }
+
+    #[test]
+    fn the_keys_that_need_a_restart_are_named() {
+        let running = parse("domain: sales\n");
+        assert_eq!(parse("domain: sales\n").changed_fixed_keys(&running), [""; 0]);
+        let reloaded = "domain: sales\npeers: [{url: 'grpc://a:1'}]\nsources: {lake: {max_files: 3}}\n\
+                        limits: {query_timeout: 3s, max_hops: 2}\nshares: {default: {weight: 2}}\nopen_timeout: 1s\n\
+                        statistics_interval: 1s\nanonymous: true\n";
+        assert_eq!(parse(reloaded).changed_fixed_keys(&running), [""; 0]);
+        let others = "domain: geo\nproducts: other\nlisten: 127.0.0.1:1\nlog: debug\nlog_format: json\n\
+                      limits: {memory: 1GiB, query_memory: 1GiB, host_memory: 0, spill: 1GiB, connections: 1, \
+                      connections_per_address: 1, login_timeout: 1s}\ncpu_threads: 1\nrefresh_interval: 1s\n\
+                      admin: {listen: '127.0.0.1:0'}\nallow_plaintext: true\nspill_folder: .\nlocal_files: true\n";
+        let changed = parse(others).changed_fixed_keys(&running);
+        let unchanged = ["node", "tls", "telemetry", "state_folder"];
+        let expected: Vec<_> = FIXED_KEYS.iter().map(|(key, _)| *key).filter(|key| !unchanged.contains(key)).collect();
+        assert_eq!(changed, expected);
+    }
+
+    /// Returns the keys that are valid in the section `section`, or at the top.
+    fn known_keys(section: &str) -> Vec<String> {
+        let text = if section.is_empty() { "qqq: 1\n".to_owned() } else { format!("{section}: {{qqq: 1}}\n") };
+        let error = NodeConfig::parse(&text, Path::new("node.yaml")).unwrap_err().to_string();
+        let (_, keys) = error.split_once("one of ").unwrap();
+        keys.split('`').skip(1).step_by(2).map(|key| format!("{section}{key}")).collect()
+    }
+
+    #[test]
+    fn each_key_is_applied_or_needs_a_restart() {
+        let applied = [
+            "peers",
+            "domains",
+            "sources",
+            "users",
+            "tokens",
+            "trusted_nodes",
+            "anonymous",
+            "limits",
+            "shares",
+            "statistics_interval",
+            "open_timeout",
+            "limits.query_timeout",
+            "limits.concurrent_queries",
+            "limits.queued_queries",
+            "limits.max_hops",
+            "limits.keys",
+            "limits.session_tables",
+        ];
+        let limits = known_keys("limits").into_iter().map(|key| key.replacen("limits", "limits.", 1));
+        let keys: Vec<String> = known_keys("").into_iter().chain(limits).collect();
+        assert!(keys.len() > 30, "{keys:?}");
+        for key in keys {
+            let is_fixed = FIXED_KEYS.iter().any(|(fixed, _)| *fixed == key);
+            assert!(is_fixed != applied.contains(&key.as_str()), "{key} is in one of the two lists");
+        }
+    }
+
+    #[test]
+    fn the_book_lists_the_keys_that_need_a_restart() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/node.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let row = page.lines().find(|line| line.ends_with("| after a restart |")).unwrap();
+        let keys: Vec<&str> = row.split('`').skip(1).step_by(2).collect();
+        assert_eq!(keys, FIXED_KEYS.map(|(key, _)| key));
+    }
+
+    #[test]
+    fn a_running_node_keeps_the_keys_of_its_start() {
+        let running = parse("domain: sales\nlisten: 127.0.0.1:1\nlimits: {memory: 1GiB, max_hops: 1}\nlog: debug\n");
+        let new = parse("domain: geo\nlimits: {memory: 2GiB, max_hops: 2, query_timeout: 9s}\nanonymous: true\n");
+        let merged = new.with_fixed_keys_of(&running);
+        assert_eq!(merged.changed_fixed_keys(&running), [""; 0]);
+        assert_eq!((merged.limits.max_hops, merged.anonymous), (Some(2), Some(true)));
+        assert_eq!(merged.limits.query_timeout.unwrap().0, Duration::from_secs(9));
+        assert_eq!(merged.limits.memory.unwrap().0, 1 << 30);
+    }
+}
