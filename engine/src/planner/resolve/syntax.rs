@@ -97,7 +97,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::super::parse;
-    use super::*;
 
     #[test]
     fn what_was_expected_and_found_has_its_position() {

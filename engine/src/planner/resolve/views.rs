@@ -243,7 +243,7 @@ fn columns(state: &SessionState, plan: LogicalPlan) -> Result<SchemaRef> {
 /// Returns the error for a view whose query now returns other columns.
 fn changed(was: &Schema, is: &Schema) -> Error {
     let lacking = |in_schema: &Schema, from: &Schema, what: &str| {
-        let fields = from.fields().iter().filter(|field| !in_schema.fields().contains(field));
+        let fields = from.fields().iter().filter(|field| !in_schema.fields().iter().any(|other| other == *field));
         let shown: Vec<_> = fields.take(5).map(|f| format!("`{}` ({})", f.name(), sql_type(f.data_type()))).collect();
         (!shown.is_empty()).then(|| format!("{what} returns {}", shown.join(", ")))
     };
