@@ -216,6 +216,11 @@ async fn what_is_not_understood_is_refused() {
             ("SELECT date_format(d, 'yyyy-MM') FROM east.samples.a", ErrorKind::InvalidQuery, "to_char reads"),
             ("SELECT strptime('2024-01-01 15', '%Y-%m-%d %H')", ErrorKind::InvalidQuery, "hours and minutes"),
             ("SELECT to_timestamp('2024-01-01 15', '%Y-%m-%d %H')", ErrorKind::InvalidQuery, "hours and minutes"),
+            (
+                "SELECT to_timestamp('2024-01-01 10:20.5', 'YYYY-MM-DD HH24:MI.US')",
+                ErrorKind::InvalidQuery,
+                "a fraction of a second needs seconds",
+            ),
             ("SELECT date_diff('week', d, d) FROM east.samples.a", ErrorKind::InvalidQuery, "for the Mondays"),
             ("SELECT date_diff('day', id, d) FROM east.samples.a", ErrorKind::InvalidQuery, "dates and timestamps"),
             ("SELECT printf('%d', s) FROM east.samples.a", ErrorKind::InvalidQuery, "takes an integer"),

@@ -158,13 +158,21 @@ mod tests {
                 ("YYYY-MM-DD HH24", "minutes"),
                 ("YYYY-MM-DD HH12:MI", "AM"),
                 ("%Y-%m-%d %H", "minutes"),
+                ("YYYY-MM-DD HH24:MI.US", "seconds"),
+                ("%F %R%.f", "seconds"),
                 ("YYYY-MM-DD Day", "leave it out"),
                 ("YYYY-MM-DD US", "decimal point"),
             ],
         );
         all_fail(
             Strptime,
-            &[("%d.%m.%y", "to_date"), ("%Y-%m-%d %I:%M", "AM"), ("%Y-%m-%d %z", "`%z`"), ("YYYY", "to_timestamp")],
+            &[
+                ("%d.%m.%y", "to_date"),
+                ("%Y-%m-%d %I:%M", "AM"),
+                ("%Y-%m-%d %H:%M.%f", "seconds"),
+                ("%Y-%m-%d %z", "`%z`"),
+                ("YYYY", "to_timestamp"),
+            ],
         );
     }
 }

@@ -162,6 +162,9 @@ fn is_of_duckdb(modifier: &str, letter: char, more: &str) -> bool {
 pub(super) fn require_time(pattern: &str) -> Result<(), String> {
     let letters: Vec<char> = pieces(pattern)?.iter().filter_map(|piece| Some(piece.field?.1)).collect();
     let has = |any: &str| letters.iter().any(|letter| any.contains(*letter));
+    if has("f") && !has("Ssc+TXr") {
+        return Err("a fraction of a second needs seconds".to_owned());
+    }
     if has("sc+TRXr") || !has("HkIlMSpPf") {
         return Ok(());
     }
