@@ -34,7 +34,7 @@ impl Patterns {
             Self::ToChar => sql::written(pattern),
             Self::Strftime => percent::strftime(pattern),
             Self::DateFormat => percent::date_format(pattern),
-            Self::ToTimestamp | Self::ToDate if has_percent => percent::checked(pattern),
+            Self::ToTimestamp | Self::ToDate if has_percent => percent::read(pattern),
             Self::ToTimestamp | Self::ToDate => sql::read(pattern),
             Self::Strptime => percent::strptime(pattern),
         };
@@ -160,10 +160,12 @@ mod tests {
                 ("%Y-%m-%d %H", "minutes"),
                 ("YYYY-MM-DD HH24:MI.US", "seconds"),
                 ("%F %R%.f", "seconds"),
+                ("%F %T %Z", "`%Z`"),
                 ("YYYY-MM-DD Day", "leave it out"),
                 ("YYYY-MM-DD US", "decimal point"),
             ],
         );
+        all_fail(ToDate, &[("%F %Z", "`%Z`")]);
         all_fail(
             Strptime,
             &[
