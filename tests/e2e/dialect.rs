@@ -120,7 +120,8 @@ const OF_DUCKDB: &[(&str, &[&str])] = &[
     ),
     ("FROM east.samples.a SELECT id WHERE month(d) = 12", &["2"]),
     ("SELECT if(id > 1, 'many', 'one'), lcase('Ab') FROM east.samples.a", &["one|ab", "many|ab", "many|ab"]),
-    ("SELECT list_value(1, 2)[1], list_first([3, 4]), list_last([3, 4]), len('abc')", &["1|3|4|3"]),
+    ("SELECT list_value(1, 2)[1], list_first([3, 4]), list_last([3, 4]), len('abc'), len([7, 8])", &["1|3|4|3|2"]),
+    ("SELECT id, len(s), len([id, id + 1]) FROM east.samples.a", &["1|2|2", "2|1|2", "3|NULL|2"]),
 ];
 
 /// Statements with another meaning in DuckDB, or without one.
