@@ -99,7 +99,7 @@ async fn spelled_functions_have_the_values_of_other_databases() {
         ("list_value(1, 2), list_min([3, 1, 2]), struct_extract({'a': 5}, 'a')".into(), "[1, 2]|1|5"),
         ("list_first([3, 1, 2]), list_last([3, 1, 2])".into(), "3|2"),
         ("format('{} is {}', 'a', 1), format('%s=%s', 'a', NULL)".into(), "a is 1|a="),
-        ("format('{}', CAST(NULL AS VARCHAR))".into(), "NULL"),
+        ("format('{}', CAST(NULL AS VARCHAR)), format('{}{} it''s {}', 1, 'x', true)".into(), "NULL|1x it's true"),
         (
             "current_user, session_user, current_catalog, current_database(), current_schema()".into(),
             "ann|ann|portolan|portolan|mesh",
