@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::scalar::ScalarValue;
 use futures::TryStreamExt;
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
@@ -112,6 +113,22 @@ async fn spelled_functions_have_the_values_of_other_databases() {
     }
     let version = rows(&engine, "SELECT version()").await.unwrap();
     assert_eq!(version, [format!("Portolan {}", env!("CARGO_PKG_VERSION"))]);
+}
+
+/// The type of a NULL, and of a parameter, is not known when a statement is planned.
+#[tokio::test]
+async fn documents_and_paths_may_be_null_or_parameters() {
+    let engine = Engine::builder().build().unwrap();
+    let nulls = "SELECT NULL -> 'a', '{\"a\":1}' ->> NULL, json_length(NULL)";
+    assert_eq!(rows(&engine, nulls).await.unwrap(), ["NULL|NULL|NULL"]);
+    let session = engine.session(Principal::new("ann"));
+    let prepared = session.prepare("SELECT '{\"a\":\"x\"}' ->> $1").await.unwrap();
+    for (path, expected) in [("a", Some("x")), ("b", None)] {
+        let stream = prepared.execute(&[ScalarValue::from(path)]).await.unwrap();
+        let batches: Vec<_> = stream.try_collect().await.unwrap();
+        let found = ScalarValue::try_from_array(batches[0].column(0), 0).unwrap();
+        assert_eq!(found.try_as_str().unwrap(), expected, "{path}");
+    }
 }
 
 #[tokio::test]
