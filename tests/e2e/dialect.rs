@@ -120,7 +120,8 @@ const OF_DUCKDB: &[(&str, &[&str])] = &[
     ),
     ("FROM east.samples.a SELECT id WHERE month(d) = 12", &["2"]),
     ("SELECT if(id > 1, 'many', 'one'), lcase('Ab') FROM east.samples.a", &["one|ab", "many|ab", "many|ab"]),
-    ("SELECT list_value(1, 2)[1], list_first([3, 4]), list_last([3, 4]), len('abc')", &["1|3|4|3"]),
+    ("SELECT list_value(1, 2)[1], list_first([3, 4]), list_last([3, 4]), len('abc'), len([7, 8])", &["1|3|4|3|2"]),
+    ("SELECT id, len(s), len([id, id + 1]) FROM east.samples.a", &["1|2|2", "2|1|2", "3|NULL|2"]),
 ];
 
 /// Statements with another meaning in DuckDB, or without one.
@@ -216,6 +217,11 @@ async fn what_is_not_understood_is_refused() {
             ("SELECT date_format(d, 'yyyy-MM') FROM east.samples.a", ErrorKind::InvalidQuery, "to_char reads"),
             ("SELECT strptime('2024-01-01 15', '%Y-%m-%d %H')", ErrorKind::InvalidQuery, "hours and minutes"),
             ("SELECT to_timestamp('2024-01-01 15', '%Y-%m-%d %H')", ErrorKind::InvalidQuery, "hours and minutes"),
+            (
+                "SELECT to_timestamp('2024-01-01 10:20.5', 'YYYY-MM-DD HH24:MI.US')",
+                ErrorKind::InvalidQuery,
+                "a fraction of a second needs seconds",
+            ),
             ("SELECT date_diff('week', d, d) FROM east.samples.a", ErrorKind::InvalidQuery, "for the Mondays"),
             ("SELECT date_diff('day', id, d) FROM east.samples.a", ErrorKind::InvalidQuery, "dates and timestamps"),
             ("SELECT printf('%d', s) FROM east.samples.a", ErrorKind::InvalidQuery, "takes an integer"),

@@ -23,7 +23,7 @@ use crate::principal::Principal;
 use crate::trace::TraceContext;
 
 /// The version of this protocol. Nodes with different versions do not exchange fragments.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// `DoAction`: the version handshake. Body and answer are a [`NodeHello`].
 pub const ACTION_HELLO: &str = "portolan.hello";

@@ -34,7 +34,7 @@ impl Patterns {
             Self::ToChar => sql::written(pattern),
             Self::Strftime => percent::strftime(pattern),
             Self::DateFormat => percent::date_format(pattern),
-            Self::ToTimestamp | Self::ToDate if has_percent => percent::checked(pattern),
+            Self::ToTimestamp | Self::ToDate if has_percent => percent::read(pattern),
             Self::ToTimestamp | Self::ToDate => sql::read(pattern),
             Self::Strptime => percent::strptime(pattern),
         };
@@ -87,6 +87,7 @@ mod tests {
                 ("US", "%6f"),
                 ("YYYYMMDD", "%Y%m%d"),
                 ("\"a \\\"b\\\"\"", "a \"b\""),
+                ("\\\"YYYY\\\" \"a\"", "\"%Y\" a"),
                 ("", ""),
                 ("%Y-%m", "%Y-%m"),
                 ("%-d %B", "%-d %B"),
@@ -158,13 +159,23 @@ mod tests {
                 ("YYYY-MM-DD HH24", "minutes"),
                 ("YYYY-MM-DD HH12:MI", "AM"),
                 ("%Y-%m-%d %H", "minutes"),
+                ("YYYY-MM-DD HH24:MI.US", "seconds"),
+                ("%F %R%.f", "seconds"),
+                ("%F %T %Z", "`%Z`"),
                 ("YYYY-MM-DD Day", "leave it out"),
                 ("YYYY-MM-DD US", "decimal point"),
             ],
         );
+        all_fail(ToDate, &[("%F %Z", "`%Z`")]);
         all_fail(
             Strptime,
-            &[("%d.%m.%y", "to_date"), ("%Y-%m-%d %I:%M", "AM"), ("%Y-%m-%d %z", "`%z`"), ("YYYY", "to_timestamp")],
+            &[
+                ("%d.%m.%y", "to_date"),
+                ("%Y-%m-%d %I:%M", "AM"),
+                ("%Y-%m-%d %H:%M.%f", "seconds"),
+                ("%Y-%m-%d %z", "`%z`"),
+                ("YYYY", "to_timestamp"),
+            ],
         );
     }
 }

@@ -89,10 +89,17 @@ impl ScalarUDFImpl for JsonFunction {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        self.function.return_type(types)
+        // The type of a parameter is not known before it has a value.
+        let known = |data_type: &DataType| if data_type.is_null() { DataType::Utf8 } else { data_type.clone() };
+        self.function.return_type(&types.iter().map(known).collect::<Vec<_>>())
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        for argument in &mut args.args {
+            if argument.data_type().is_null() {
+                *argument = argument.cast_to(&DataType::Utf8, None)?;
+            }
+        }
         self.function.invoke_with_args(args)
     }
 

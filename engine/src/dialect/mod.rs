@@ -11,6 +11,7 @@ mod arguments;
 mod calls;
 mod formats;
 mod json;
+mod lengths;
 mod patterned;
 mod periods;
 mod printf;
@@ -49,6 +50,7 @@ pub(crate) struct SessionFacts {
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
     let mut functions = patterned::functions();
     functions.extend(json::functions());
+    functions.push(lengths::function());
     functions.push(periods::function());
     functions.push(printf::function());
     functions

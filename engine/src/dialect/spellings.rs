@@ -116,7 +116,6 @@ pub(crate) const SPELLINGS: &[Spelling] = &[
         "The last day of the month.",
     ),
     scalar(TEXTS, "lcase", "text", Function("lower"), "The text in lower case."),
-    scalar(TEXTS, "len", "text", Function("length"), "The number of characters."),
     aggregate("list", "x", Function("array_agg"), "The values of all rows."),
     scalar(LISTS, "list_first", "list", Template(1, "array_element($1, 1)"), "The first item."),
     scalar(LISTS, "list_last", "list", Template(1, "array_element($1, -1)"), "The last item."),

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::scalar::ScalarValue;
 use futures::TryStreamExt;
 use sqlparser::ast::{Expr, FunctionArguments};
 use sqlparser::dialect::GenericDialect;
@@ -123,10 +124,11 @@ async fn spelled_functions_have_the_values_of_other_databases() {
         ("YEAR('2024-05-06'), year(CAST(NULL AS DATE))".into(), "2024|NULL"),
         ("mod(-7, 3), mod(7, -3), ceiling(CAST(1.2 AS DOUBLE)), if(1 > 2, 'a', 'b')".into(), "-1|1|2.0|b"),
         ("len('é1'), strlen('é1'), lcase('ÄB'), ucase('a')".into(), "2|3|äb|A"),
+        ("len([10, 20, 30]), len(['abc']), len([]), len(CAST(NULL AS VARCHAR)), len(NULL)".into(), "3|1|0|NULL|NULL"),
         ("list_value(1, 2), list_min([3, 1, 2]), struct_extract({'a': 5}, 'a')".into(), "[1, 2]|1|5"),
         ("list_first([3, 1, 2]), list_last([3, 1, 2])".into(), "3|2"),
         ("format('{} is {}', 'a', 1), format('%s=%s', 'a', NULL)".into(), "a is 1|a="),
-        ("format('{}', CAST(NULL AS VARCHAR))".into(), "NULL"),
+        ("format('{}', CAST(NULL AS VARCHAR)), format('{}{} it''s {}', 1, 'x', true)".into(), "NULL|1x it's true"),
         (
             "current_user, session_user, current_catalog, current_database(), current_schema()".into(),
             "ann|ann|portolan|portolan|mesh",
@@ -139,6 +141,22 @@ async fn spelled_functions_have_the_values_of_other_databases() {
     }
     let version = rows(&engine, "SELECT version()").await.unwrap();
     assert_eq!(version, [format!("Portolan {}", env!("CARGO_PKG_VERSION"))]);
+}
+
+/// The type of a NULL, and of a parameter, is not known when a statement is planned.
+#[tokio::test]
+async fn documents_and_paths_may_be_null_or_parameters() {
+    let engine = Engine::builder().build().unwrap();
+    let nulls = "SELECT NULL -> 'a', '{\"a\":1}' ->> NULL, json_length(NULL)";
+    assert_eq!(rows(&engine, nulls).await.unwrap(), ["NULL|NULL|NULL"]);
+    let session = engine.session(Principal::new("ann"));
+    let prepared = session.prepare("SELECT '{\"a\":\"x\"}' ->> $1").await.unwrap();
+    for (path, expected) in [("a", Some("x")), ("b", None)] {
+        let stream = prepared.execute(&[ScalarValue::from(path)]).await.unwrap();
+        let batches: Vec<_> = stream.try_collect().await.unwrap();
+        let found = ScalarValue::try_from_array(batches[0].column(0), 0).unwrap();
+        assert_eq!(found.try_as_str().unwrap(), expected, "{path}");
+    }
 }
 
 #[tokio::test]
@@ -176,6 +194,7 @@ async fn calls_without_a_meaning_say_what_to_write() {
         ("SELECT datediff('2024-01-01', '2024-01-02')", ErrorKind::InvalidQuery, "date_diff('day', start, end)"),
         ("SELECT list_transform([1], x -> x + 1)", ErrorKind::Unsupported, "lambda"),
         ("SELECT year(DISTINCT DATE '2024-01-01')", ErrorKind::InvalidQuery, "no DISTINCT"),
+        ("SELECT len(12)", ErrorKind::InvalidQuery, "`len` takes a string or a list, got Int64"),
         ("SELECT mod(1, 2) OVER ()", ErrorKind::InvalidQuery, "no OVER"),
         ("SELECT current_database(1)", ErrorKind::InvalidQuery, "no arguments"),
         ("SELECT format('{:d}', 1)", ErrorKind::InvalidQuery, "printf"),

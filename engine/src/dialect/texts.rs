@@ -1,9 +1,5 @@
-//! `format(pattern, …)`: with `{}` as in DuckDB, or with `%s` as in PostgreSQL. Both become a concatenation.
-
-use std::fmt::Write as _;
-
-/// The largest number of places: each one nests the expression one level deeper.
-const MOST_PLACES: usize = 100;
+//! `format(pattern, …)`: with `{}` as in DuckDB, or with `%s` as in PostgreSQL. The first becomes `printf`, and the second
+//! `concat`: both are one call, however many places the pattern has.
 
 /// Returns the template of a call, whose first places are the arguments after the pattern.
 ///
@@ -21,23 +17,24 @@ pub(super) fn template(pattern: &str, arguments: usize) -> Result<String, String
         ));
     }
     let places = pieces.len() - 1;
-    if places > MOST_PLACES {
-        return Err(format!("the pattern of `format` has {places} places, and the limit is {MOST_PLACES}"));
-    }
     if places != arguments {
         return Err(format!("the pattern `{pattern}` of `format` has {places} places for {arguments} arguments"));
     }
-    // With `||` the result is NULL if an argument is, and `concat` ignores NULLs.
-    let separator = if of_duckdb { " || " } else { ", " };
-    let mut template = String::new();
+    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let place = |number: usize| format!("CAST(${number} AS VARCHAR)");
+    // With `printf` the result is NULL if an argument is, and `concat` ignores NULLs.
+    if of_duckdb {
+        let arguments = [literal(&pieces.join("%s"))].into_iter().chain((1..=places).map(place));
+        return Ok(format!("printf({})", arguments.collect::<Vec<_>>().join(", ")));
+    }
+    let mut parts = vec![];
     for (number, piece) in pieces.iter().enumerate() {
         if number > 0 {
-            // Writing into a string cannot fail.
-            let _ = write!(template, "{separator}CAST(${number} AS VARCHAR){separator}");
+            parts.push(place(number));
         }
-        let _ = write!(template, "'{}'", piece.replace('\'', "''"));
+        parts.push(literal(piece));
     }
-    Ok(if of_duckdb { format!("({template})") } else { format!("concat({template})") })
+    Ok(format!("concat({})", parts.join(", ")))
 }
 
 #[cfg(test)]
@@ -47,14 +44,16 @@ mod tests {
     use super::template;
 
     #[test]
-    fn patterns_become_concatenations() {
+    fn patterns_become_one_call() {
         for (pattern, arguments, expected) in [
-            ("{} is {}", 2, "('' || CAST($1 AS VARCHAR) || ' is ' || CAST($2 AS VARCHAR) || '')"),
+            ("{} is {}", 2, "printf('%s is %s', CAST($1 AS VARCHAR), CAST($2 AS VARCHAR))"),
+            ("it's {}", 1, "printf('it''s %s', CAST($1 AS VARCHAR))"),
             ("Hello %s, it's %s", 2, "concat('Hello ', CAST($1 AS VARCHAR), ', it''s ', CAST($2 AS VARCHAR), '')"),
             ("plain", 0, "concat('plain')"),
         ] {
             assert_eq!(template(pattern, arguments).unwrap(), expected);
         }
+        assert!(template(&"{}".repeat(1_000), 1_000).unwrap().starts_with("printf('%s%s"));
         for (pattern, arguments, says) in [
             ("{} %s", 2, "both"),
             ("{:.2f}", 1, "printf"),
@@ -67,6 +66,5 @@ mod tests {
             let error = template(pattern, arguments).unwrap_err();
             assert!(error.contains(says) && error.contains(pattern), "{pattern}: {error}");
         }
-        assert!(template(&"{}".repeat(101), 101).unwrap_err().contains("the limit is 100"));
     }
 }

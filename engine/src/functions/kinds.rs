@@ -175,6 +175,7 @@ pub(super) const LINEAR: &[&str] = &[
     "lcm",
     "least",
     "left",
+    "len",
     "ln",
     "log",
     "log10",

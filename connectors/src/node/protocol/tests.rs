@@ -12,7 +12,7 @@ use crate::fragment::FragmentPlan;
 
 fn ticket() -> FragmentTicket {
     FragmentTicket {
-        protocol: 4,
+        protocol: 5,
         datafusion: "55.2.0".to_owned(),
         query_id: "q".to_owned(),
         hops: 2,
@@ -28,7 +28,7 @@ fn ticket() -> FragmentTicket {
 #[test]
 fn a_ticket_keeps_its_bytes() {
     let bytes =
-        b"\x08\x04\x12\x0655.2.0\x1a\x01q\x20\x02\x28\xac\x02\x32\x04plan\x42\x02k1\x42\x00\x4a\x05a.b.c\x50\x01\
+        b"\x08\x05\x12\x0655.2.0\x1a\x01q\x20\x02\x28\xac\x02\x32\x04plan\x42\x02k1\x42\x00\x4a\x05a.b.c\x50\x01\
           \x59\x01\x02\x03\x04\x05\x06\x07\x08";
     assert_eq!(ticket().encode_to_vec(), bytes);
     assert_eq!(FragmentTicket::decode(&bytes[..]).unwrap(), ticket());
@@ -56,7 +56,7 @@ fn a_request_keeps_its_bytes() {
     let rest = &b"\x1a\x01q\x20\x02\x32\x04plan\x42\x02k1\x42\x00\x4a\x05a.b.c\x50\x01\x59"[..];
     let sealed = FragmentTicket { datafusion: DATAFUSION_VERSION.to_owned(), remaining_ms: 0, ..ticket() }.sealed();
     let checksum = sealed.checksum.to_le_bytes();
-    let ticket = [&b"\x08\x04\x12"[..], &[version.len() as u8][..], version, rest, &checksum[..]].concat();
+    let ticket = [&b"\x08\x05\x12"[..], &[version.len() as u8][..], version, rest, &checksum[..]].concat();
     let url = &b"\x0a\x2etype.googleapis.com/portolan.v1.FragmentTicket\x12"[..];
     let expected = [url, &[ticket.len() as u8][..], ticket.as_slice()].concat();
     assert_eq!(FragmentTicket::bytes(&request, Some("a.b.c".to_owned())).unwrap(), expected);
@@ -84,7 +84,7 @@ fn a_changed_field_is_damage() {
     let sealed = ticket().sealed();
     sealed.check().unwrap();
     let changes: [fn(&mut FragmentTicket); 13] = [
-        |t| t.protocol = 5,
+        |t| t.protocol = 6,
         |t| t.datafusion.push('1'),
         |t| t.query_id.push('1'),
         |t| t.hops = 3,

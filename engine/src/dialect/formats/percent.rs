@@ -63,6 +63,15 @@ pub(super) fn checked(pattern: &str) -> Result<String, String> {
     pieces(pattern).map(|_| pattern.to_owned())
 }
 
+/// Checks a pattern of chrono to read a string. DataFusion 55.2 reads a time that its zone does not have, or has twice, as
+/// one in UTC.
+pub(super) fn read(pattern: &str) -> Result<String, String> {
+    match pieces(pattern)?.iter().any(|piece| piece.field.is_some_and(|(_, letter)| letter == 'Z')) {
+        true => Err("names of time zones (`%Z`) are not read: write their offsets, and `%z` for them".to_owned()),
+        false => Ok(pattern.to_owned()),
+    }
+}
+
 /// Translates the pattern of `strftime`.
 pub(super) fn strftime(pattern: &str) -> Result<String, String> {
     fields_of("to_char", pattern)?;
@@ -162,6 +171,9 @@ fn is_of_duckdb(modifier: &str, letter: char, more: &str) -> bool {
 pub(super) fn require_time(pattern: &str) -> Result<(), String> {
     let letters: Vec<char> = pieces(pattern)?.iter().filter_map(|piece| Some(piece.field?.1)).collect();
     let has = |any: &str| letters.iter().any(|letter| any.contains(*letter));
+    if has("f") && !has("Ssc+TXr") {
+        return Err("a fraction of a second needs seconds".to_owned());
+    }
     if has("sc+TRXr") || !has("HkIlMSpPf") {
         return Ok(());
     }

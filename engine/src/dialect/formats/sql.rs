@@ -135,6 +135,12 @@ fn translated(pattern: &str, write: Write) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = pattern;
     while let Some(first) = rest.chars().next() {
+        // A double quote that is printed.
+        if let Some(after) = rest.strip_prefix("\\\"") {
+            out.push('"');
+            rest = after;
+            continue;
+        }
         if first == '"' {
             rest = quoted(&rest[1..], &mut out)?;
             continue;

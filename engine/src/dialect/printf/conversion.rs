@@ -73,6 +73,7 @@ fn conversion(from: &str) -> Result<(Conversion<'_>, &str), String> {
     let (text, after) = from.split_at(1 + end + letter.len_utf8());
     // The type of the value decides about its length.
     let options = inner[..end].trim_end_matches(['h', 'l', 'j', 'z', 't']);
+    let is_length = matches!(&inner[options.len()..end], "" | "hh" | "h" | "l" | "ll" | "j" | "z" | "t");
     let unsupported = || {
         format!(
             "`printf` does not support `{text}`: it has `%s`, `%d`, `%i`, `%u`, `%x`, `%o`, `%f`, `%e`, with the flags \
@@ -90,6 +91,9 @@ fn conversion(from: &str) -> Result<(Conversion<'_>, &str), String> {
         'e' | 'E' => Kind::Scientific,
         _ => return Err(unsupported()),
     };
+    if !is_length {
+        return Err(unsupported());
+    }
     let size = options.trim_start_matches(['-', '0', '+', ' ']);
     let flags = &options[..options.len() - size.len()];
     let (width, precision) = match size.split_once('.') {
@@ -260,6 +264,8 @@ mod tests {
             ("%*d", "`%*d`"),
             ("%1$s", "`%1$s`"),
             ("100%", "ends in `%`"),
+            ("50% the price", "`% the`"),
+            ("%lhd", "`%lhd`"),
             ("%257d", "at most 256"),
             ("%.65f", "at most 64"),
             ("%99999999999999999999d", "at most 256"),
