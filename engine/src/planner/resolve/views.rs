@@ -34,6 +34,8 @@ use crate::{Error, ErrorKind, Result};
 const MOST_VIEWS: usize = 100;
 /// The largest number of views on a path from a view to a table.
 const MOST_VIEWS_NESTED: usize = 16;
+/// The beginning of each error of a view.
+const IN_VIEW: &str = "view `";
 
 impl Scope<'_> {
     /// Returns the change of `CREATE VIEW`.
@@ -257,7 +259,12 @@ fn in_view(name: &str, error: &Error) -> Error {
     let (context, owner) = (without_place(&error.chain()), without_place(&error.owner_chain()));
     let said = Error::new(error.kind(), context.clone()).with_retry_after(error.retry_after());
     let said = if owner == context { said } else { said.for_owner(owner) };
-    said.within(format!("view `{name}`"))
+    said.within(format!("{IN_VIEW}{name}`"))
+}
+
+/// True for an error of a view that a statement reads.
+pub(super) fn is_of_view(error: &Error) -> bool {
+    error.context().starts_with(IN_VIEW)
 }
 
 /// Returns a message without its place, such as ` (line 1, column 8)`.

@@ -174,6 +174,22 @@ async fn no_view_reads_itself() {
     assert_eq!(values(&session, "SELECT n FROM b ORDER BY 1").await, ["1", "2", "3"]);
 }
 
+/// A statement is planned up to three times, with other names for its columns. The views that it reads are not.
+#[tokio::test]
+async fn a_view_that_cannot_be_planned_is_planned_once() {
+    let session = session().await;
+    changed(&session, "CREATE TABLE u (b INT)").await;
+    changed(&session, "CREATE VIEW v0 AS SELECT q.m, q.b FROM (SELECT t.n AS m, u.* FROM t, u) AS q").await;
+    for level in 1..16 {
+        changed(&session, &format!("CREATE VIEW v{level} AS SELECT x.m, x.b FROM v{} AS x", level - 1)).await;
+    }
+    changed(&session, "CREATE OR REPLACE TABLE u (b INT, m INT)").await;
+    let error = refused(&session, "SELECT x.m, x.b FROM v15 AS x").await;
+    let context = error.context();
+    assert!(context.starts_with("view `v15`: view `v14`: "), "{context}");
+    assert!(context.contains("view `v0`: ") && context.contains("would be ambiguous"), "{context}");
+}
+
 #[tokio::test]
 async fn the_views_of_a_statement_are_bounded() {
     let session = session().await;
