@@ -72,9 +72,30 @@ pub(crate) fn check_text(sql: &str) -> Result<()> {
     if casts && tokens.iter().any(|token| token.to_string().matches('(').count() > MOST_LEVELS) {
         return Err(too_much(format!("names a type of more than {MOST_LEVELS} levels")));
     }
+    check_levels(deepest(&tokens))
+}
+
+/// Refuses a statement of so many levels, with the levels of the views that it reads.
+///
+/// # Errors
+/// `InvalidQuery`.
+pub(crate) fn check_levels(levels: usize) -> Result<()> {
+    match levels > MOST_LEVELS {
+        true => Err(too_much(format!("is nested more than {MOST_LEVELS} levels deep"))),
+        false => Ok(()),
+    }
+}
+
+/// Returns the nesting depth of a statement that was checked before.
+pub(crate) fn levels(sql: &str) -> usize {
+    Tokenizer::new(&GenericDialect {}, sql).tokenize().map_or(0, |tokens| deepest(&tokens))
+}
+
+/// Returns the nesting depth of a statement, or a depth beyond the limit.
+fn deepest(tokens: &[Token]) -> usize {
     let mut open = vec![(Opened::Statement, 0)];
-    let mut levels = 0_usize;
-    for token in &tokens {
+    let (mut levels, mut most) = (0_usize, 0);
+    for token in tokens {
         match step(token) {
             DepthChange::None => {}
             DepthChange::Open(what) => {
@@ -106,11 +127,12 @@ pub(crate) fn check_text(sql: &str) -> Result<()> {
             *within += 1;
             levels += 1;
         }
-        if levels > MOST_LEVELS {
-            return Err(too_much(format!("is nested more than {MOST_LEVELS} levels deep")));
+        most = levels.max(most);
+        if most > MOST_LEVELS {
+            break;
         }
     }
-    Ok(())
+    most
 }
 
 /// True if the function with this name has an argument that is the name of a type.
@@ -337,6 +359,15 @@ mod tests {
             format!("SELECT 1{}", " OR a = 1".repeat(900)),
         ] {
             check_text(&sql).unwrap();
+        }
+    }
+
+    #[test]
+    fn levels_are_counted() {
+        for (sql, expected) in
+            [("SELECT a, b", 1), ("SELECT a + 1 + 1, b + 1", 3), ("SELECT f(g(a))", 3), ("SELECT a WHERE b AND c", 2)]
+        {
+            assert_eq!(levels(sql), expected, "{sql}");
         }
     }
 

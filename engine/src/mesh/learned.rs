@@ -162,7 +162,8 @@ impl MeshState {
                     self.peers.retain(|_, known| known.peer.id().as_str() != reported.url);
                     let options = PeerOptions { domains: domains.clone(), ..PeerOptions::default() };
                     let origin = Learned { reporter, report: reported, requests: 0 };
-                    let known = KnownPeer { learned: Some(origin), ..KnownPeer::new(peer, options) };
+                    let mut known = KnownPeer::new(peer, options);
+                    known.learned = Some(origin);
                     learned.push(self.add_peer(known));
                 }
             }

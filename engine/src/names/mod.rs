@@ -11,6 +11,7 @@ mod system_view;
 mod view_table;
 
 pub(crate) use catalogs::{MeshCatalogs, port_table, set_names};
+pub(crate) use opened::Depth;
 pub(crate) use port_table::{PortSite, PortTable};
 pub(crate) use session_names::{SESSION_SCHEMA, SessionNames};
 pub(crate) use system_view::reads_only_views;

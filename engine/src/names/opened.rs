@@ -7,22 +7,36 @@ use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::LogicalPlan;
 use portolan_connectors::lock;
 
+/// How deep a view is, with the views that it reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Depth {
+    /// The views on the longest path from the view to a table.
+    pub(crate) views: usize,
+    /// The levels of their statements together.
+    pub(crate) levels: usize,
+}
+
 /// What one statement has opened. The statements of its views share it.
 #[derive(Debug, Default)]
 pub(crate) struct Opened {
-    views: Mutex<BTreeMap<String, LogicalPlan>>,
+    views: Mutex<BTreeMap<String, (LogicalPlan, Depth)>>,
     files: Mutex<BTreeMap<String, Arc<dyn TableProvider>>>,
 }
 
 impl Opened {
     /// Returns the plan of a view, if the statement reads the view.
     pub(crate) fn view(&self, name: &str) -> Option<LogicalPlan> {
-        lock(&self.views).get(name).cloned()
+        lock(&self.views).get(name).map(|(plan, _)| plan.clone())
+    }
+
+    /// Returns the depth of a view, if the statement reads the view.
+    pub(crate) fn depth(&self, name: &str) -> Option<Depth> {
+        lock(&self.views).get(name).map(|(_, depth)| *depth)
     }
 
     /// Keeps the plan of a view.
-    pub(crate) fn keep_view(&self, name: &str, plan: LogicalPlan) {
-        lock(&self.views).insert(name.to_owned(), plan);
+    pub(crate) fn keep_view(&self, name: &str, plan: LogicalPlan, depth: Depth) {
+        lock(&self.views).insert(name.to_owned(), (plan, depth));
     }
 
     /// Returns the names of the views that have plans.

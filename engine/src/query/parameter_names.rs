@@ -184,8 +184,8 @@ mod tests {
         let expected = "SELECT 'ü $a', \"$b\" -- $c\nFROM t WHERE x = $1  ::int AND y IN ($2, $1  ) /* $d */";
         assert_eq!((text.as_ref(), names), (expected, vec!["$low".to_owned(), "$b".to_owned()]));
         let many: Vec<String> = (1..=12).map(|i| format!("$n{i}")).collect();
-        let many = many.join(",");
-        let Numbered { text, names } = numbered(&many).unwrap();
+        let statement = many.join(",");
+        let Numbered { text, names } = numbered(&statement).unwrap();
         assert!(text.starts_with("$1 ,$2 ,") && text.ends_with(",$11 ,$12 "), "{text}");
         assert_eq!(names, many);
     }

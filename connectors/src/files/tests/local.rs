@@ -172,6 +172,16 @@ async fn a_value_that_does_not_fit_the_sample_is_an_error_with_its_file_and_colu
 }
 
 #[tokio::test]
+async fn a_key_that_only_later_records_have_is_no_column() {
+    let folder = TempDir::new().unwrap();
+    let sampled = (0..2000).map(|i| format!("{{\"id\":{i}}}\n")).collect::<String>();
+    write(folder.path(), "o.jsonl", &format!("{sampled}{{\"id\":7,\"late\":1}}\n"));
+    let context = opened(folder.path(), "o.jsonl").await;
+    assert_eq!(types(&context).await, [("id".to_owned(), DataType::Int64)]);
+    assert_eq!(rows(&context, "SELECT count(*) AS n FROM t WHERE id = 7").await.unwrap(), "| 2 |");
+}
+
+#[tokio::test]
 async fn files_outside_of_the_folders_are_refused() {
     let folder = TempDir::new().unwrap();
     write(folder.path(), "in/o.csv", "id\n1\n");

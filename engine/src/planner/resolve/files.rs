@@ -20,8 +20,8 @@ use portolan_catalog::FileFormat;
 use portolan_catalog::nearest::nearest;
 use portolan_connectors::{FileReference, Subject};
 use sqlparser::ast::{
-    BinaryOperator, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Statement as SqlStatement, TableAlias,
-    TableFactor, TableFunctionArgs, Value, VisitorMut,
+    BinaryOperator, Expr, FromTable, FunctionArg, FunctionArgExpr, Ident, ObjectName, Statement as SqlStatement,
+    TableAlias, TableFactor, TableFunctionArgs, TableObject, Value, VisitorMut,
 };
 
 use super::{parse, take_explain};
@@ -48,7 +48,8 @@ const CSV_OPTIONS: [&str; 4] = ["delim", "sep", "delimiter", "header"];
 /// that is not a statement.
 ///
 /// # Errors
-/// `InvalidQuery` for a function that reads files with arguments that it does not accept.
+/// `InvalidQuery` for a function that reads files with arguments that it does not accept, and for a statement that changes
+/// the rows of a file.
 pub fn files_of(sql: &str) -> Result<Vec<FileReference>> {
     if !sql.contains('\'') || bounds::check_text(sql).is_err() {
         return Ok(vec![]);
@@ -91,6 +92,9 @@ fn not_read(name: &str) -> Error {
 fn take(statement: &mut Statement) -> Result<BTreeMap<String, FileReference>> {
     let mut files = References::default();
     let Statement::Statement(statement) = statement else { return Ok(files.0) };
+    if let Some(file) = changed(statement) {
+        return Err(invalid(format!("`{file}` is a file: statements read files, and change tables")));
+    }
     if let SqlStatement::ExplainTable { table_name, .. } = statement.as_mut()
         && let Some(path) = quoted(table_name)
     {
@@ -143,6 +147,27 @@ impl VisitorMut for References {
         });
         ControlFlow::Continue(())
     }
+}
+
+/// Returns the file whose rows a statement would change. A change of an uploaded copy would leave the file as it is.
+fn changed(statement: &SqlStatement) -> Option<String> {
+    let table = match statement {
+        SqlStatement::Insert(insert) => match &insert.table {
+            TableObject::TableName(name) => return quoted(name).map(literal),
+            _ => return None,
+        },
+        SqlStatement::Delete(delete) => match &delete.from {
+            FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from) => &from.first()?.relation,
+        },
+        SqlStatement::Update(update) => &update.table.relation,
+        _ => return None,
+    };
+    let is_file = match table {
+        TableFactor::Table { name, args: None, .. } => quoted(name).is_some(),
+        TableFactor::Table { name, args: Some(_), .. } => function(name).is_some(),
+        _ => false,
+    };
+    is_file.then(|| table.to_string())
 }
 
 /// Returns the text of a name that is one string in single quotes.
@@ -286,6 +311,27 @@ mod tests {
         for none in ["SELECT * FROM \"a.csv\"", "SELECT * FROM s.'a.csv'", "SELECT 'a.csv'", "SELECT '", "SHOW TABLES"]
         {
             assert!(names(none).is_empty(), "{none}");
+        }
+    }
+
+    #[test]
+    fn no_statement_changes_a_file() {
+        for (sql, file) in [
+            ("DELETE FROM 'a.csv' WHERE id = 1", "'a.csv'"),
+            ("DELETE FROM read_csv('a.csv')", "read_csv('a.csv')"),
+            ("UPDATE 'o''x.csv' SET id = 1", "'o''x.csv'"),
+            ("INSERT INTO 'a.csv' SELECT * FROM 'b.csv'", "'a.csv'"),
+        ] {
+            let error = files_of(sql).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{sql}");
+            assert!(error.context().starts_with(&format!("`{file}` is a file")), "{sql}: {error}");
+        }
+        for sql in [
+            "DELETE FROM t WHERE id IN (SELECT id FROM 'a.csv')",
+            "UPDATE t SET id = (SELECT max(id) FROM 'a.csv')",
+            "INSERT INTO t SELECT * FROM 'a.csv'",
+        ] {
+            assert_eq!(names(sql), ["'a.csv'"], "{sql}");
         }
     }
 

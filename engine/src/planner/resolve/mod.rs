@@ -182,7 +182,10 @@ async fn labelled(
     let mut planned = query(Statement::Statement(Box::new(statement)), state, mesh).await;
     for which in [RenamedColumns::Expressions, RenamedColumns::All] {
         match (&planned, &spare) {
-            (Err(e), Some(spare)) if SAME_NAME.iter().any(|said| e.context().contains(said)) => {
+            // Other names for the columns of this statement do not change the statement of a view.
+            (Err(e), Some(spare))
+                if SAME_NAME.iter().any(|said| e.context().contains(said)) && !views::is_of_view(e) =>
+            {
                 let mut apart = spare.clone();
                 labels::make_unique(&mut apart, which);
                 planned = query(Statement::Statement(Box::new(apart)), state, mesh).await;

@@ -21,10 +21,10 @@ use sqlparser::ast::{CreateTableOptions, CreateView, ObjectName, Query, Statemen
 
 use super::change::{Change, Scope, creation, distinct_names, parts};
 use super::{labelled, parse_and_open, unsupported};
-use crate::bounds::{MOST_STATEMENT_BYTES, check_plan, check_types};
+use crate::bounds::{MOST_STATEMENT_BYTES, check_levels, check_plan, check_types, levels};
 use crate::execution::errors::from_datafusion;
 use crate::mesh::MeshView;
-use crate::names::{MeshCatalogs, SessionNames, set_names};
+use crate::names::{Depth, MeshCatalogs, SessionNames, set_names};
 use crate::planner::analyse_statement;
 use crate::state::tables::NUMBERED;
 use crate::state::views::{View, unknown};
@@ -35,6 +35,8 @@ use crate::{Error, ErrorKind, Result};
 const MOST_VIEWS: usize = 100;
 /// The largest number of views on a path from a view to a table.
 const MOST_VIEWS_NESTED: usize = 16;
+/// The beginning of each error of a view.
+const IN_VIEW: &str = "view `";
 
 impl Scope<'_> {
     /// Returns the change of `CREATE VIEW`.
@@ -51,6 +53,8 @@ impl Scope<'_> {
         set_names(&mut state, catalogs.view(), Some(names.clone()));
         let query = Statement::Statement(Box::new(SqlStatement::Query(create.query.clone())));
         let reads = reads(&query, &state, &names)?;
+        expand(&query, &state).await?;
+        depth(self.sql, &reads, &names)?;
         let plan = planned(create.query.clone(), &create.columns, &state, self.mesh).await?;
         if !plan.get_parameter_names().map_err(|e| from_datafusion(&e))?.is_empty() {
             let what = format!("the query of the view `{name}` has parameters: write their values");
@@ -131,8 +135,9 @@ pub(super) fn expand<'a>(statement: &'a Statement, state: &'a SessionState) -> B
         let Some(names) = catalogs.session().filter(|names| !names.views.is_empty()) else { return Ok(()) };
         for name in reads(statement, state, names)? {
             let Some(view) = names.views.get(&name).filter(|_| names.opened.view(&name).is_none()) else { continue };
-            let plan = opened(&name, view, names, catalogs.view(), state).await;
-            names.opened.keep_view(&name, plan.map_err(|e| in_view(&name, &e))?);
+            let opened = opened(&name, view, names, catalogs.view(), state).await;
+            let (plan, depth) = opened.map_err(|e| in_view(&name, &e))?;
+            names.opened.keep_view(&name, plan, depth);
         }
         Ok(())
     }
@@ -150,14 +155,14 @@ fn reads(statement: &Statement, state: &SessionState, names: &SessionNames) -> R
     Ok(references.iter().filter_map(|reference| names.own(reference)).map(str::to_owned).collect())
 }
 
-/// Plans a view for a statement that reads it.
+/// Plans a view for a statement that reads it. Also returns the depth of the view.
 async fn opened(
     name: &str,
     view: &View,
     names: &SessionNames,
     mesh: &Arc<MeshView>,
     state: &SessionState,
-) -> Result<LogicalPlan> {
+) -> Result<(LogicalPlan, Depth)> {
     check_nesting(name, view, names)?;
     if let Some(gone) = view.reads.iter().find(|name| !names.has(name)) {
         let what = format!("it reads the table or view `{gone}`, which was dropped: create `{gone}` again");
@@ -169,12 +174,34 @@ async fn opened(
     let SqlStatement::CreateView(create) = *statement else { return Err(no_view(name)) };
     let mut state = state.clone();
     set_names(&mut state, mesh, Some(Arc::new(names.of_view(name, view))));
+    let query = Statement::Statement(Box::new(SqlStatement::Query(create.query.clone())));
+    expand(&query, &state).await?;
+    let depth = depth(&view.text, &view.reads, names)?;
     let plan = planned(create.query, &create.columns, &state, &mesh.snapshot).await?;
     let found = columns(&state, plan.clone())?;
     match found == view.columns {
-        true => Ok(plan),
+        true => Ok((plan, depth)),
         false => Err(changed(&view.columns, &found)),
     }
+}
+
+/// Returns the depth of a view. The views that it reads are open, perhaps for another place in the statement.
+fn depth(text: &str, reads: &BTreeSet<String>, names: &SessionNames) -> Result<Depth> {
+    let below = reads.iter().filter_map(|name| names.opened.depth(name));
+    let below = below.fold(Depth::default(), |most, depth| Depth {
+        views: most.views.max(depth.views),
+        levels: most.levels.max(depth.levels),
+    });
+    let depth = Depth { views: below.views + 1, levels: below.levels + levels(text) };
+    if depth.views > MOST_VIEWS_NESTED {
+        return Err(too_deep());
+    }
+    check_levels(depth.levels)?;
+    Ok(depth)
+}
+
+fn too_deep() -> Error {
+    Error::new(ErrorKind::InvalidQuery, format!("views are nested more than {MOST_VIEWS_NESTED} levels deep"))
 }
 
 /// Checks that the views of a statement are within the limits, and that none reads itself.
@@ -186,7 +213,7 @@ fn check_nesting(name: &str, view: &View, names: &SessionNames) -> Result<()> {
         return invalid(format!("it would read itself: {path}; to read a port, write its domain and product"));
     }
     if names.within.len() >= MOST_VIEWS_NESTED {
-        return invalid(format!("views are nested more than {MOST_VIEWS_NESTED} levels deep"));
+        return Err(too_deep());
     }
     let mut others: BTreeSet<_> = names.opened.view_names().into_iter().collect();
     others.extend(names.within.iter().cloned());
@@ -256,8 +283,13 @@ fn changed(was: &Schema, is: &Schema) -> Error {
 /// Returns an error of a view for a statement that reads the view. The position is that of the view's name, because a
 /// position in the statement of the view would mislead.
 fn in_view(name: &str, error: &Error) -> Error {
-    let said = error.flat().without_position().within(format!("view `{name}`"));
+    let said = error.flat().without_position().within(format!("{IN_VIEW}{name}`"));
     said.about(Some(Subject::Name(name.to_owned())))
+}
+
+/// True for an error of a view that a statement reads.
+pub(super) fn is_of_view(error: &Error) -> bool {
+    error.context().starts_with(IN_VIEW)
 }
 
 fn no_view(name: &str) -> Error {

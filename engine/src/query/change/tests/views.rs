@@ -180,6 +180,22 @@ async fn no_view_reads_itself() {
     assert_eq!(values(&session, "SELECT n FROM b ORDER BY 1").await, ["1", "2", "3"]);
 }
 
+/// A statement is planned up to three times, with other names for its columns. The views that it reads are not.
+#[tokio::test]
+async fn a_view_that_cannot_be_planned_is_planned_once() {
+    let session = session().await;
+    changed(&session, "CREATE TABLE u (b INT)").await;
+    changed(&session, "CREATE VIEW v0 AS SELECT q.m, q.b FROM (SELECT t.n AS m, u.* FROM t, u) AS q").await;
+    for level in 1..16 {
+        changed(&session, &format!("CREATE VIEW v{level} AS SELECT x.m, x.b FROM v{} AS x", level - 1)).await;
+    }
+    changed(&session, "CREATE OR REPLACE TABLE u (b INT, m INT)").await;
+    let error = refused(&session, "SELECT x.m, x.b FROM v15 AS x").await;
+    let context = error.context();
+    assert!(context.starts_with("view `v15`: view `v14`: "), "{context}");
+    assert!(context.contains("view `v0`: ") && context.contains("would be ambiguous"), "{context}");
+}
+
 #[tokio::test]
 async fn the_views_of_a_statement_are_bounded() {
     let session = session().await;
@@ -190,6 +206,23 @@ async fn the_views_of_a_statement_are_bounded() {
     assert_eq!(values(&session, "SELECT n FROM v15 ORDER BY 1").await, ["1", "2", "3"]);
     let error = refused(&session, "CREATE VIEW v16 AS SELECT n FROM v15").await;
     assert!(error.context().contains("more than 16 levels"), "{error}");
+    // A view that the statement also reads in another place is as deep as in its own. Each view is created over one that
+    // is not deep yet.
+    for level in 0..=17 {
+        changed(&session, &format!("CREATE VIEW w{level:02} AS SELECT n FROM t")).await;
+    }
+    for level in (1..=17).rev() {
+        changed(&session, &format!("CREATE OR REPLACE VIEW w{level:02} AS SELECT n FROM w{:02}", level - 1)).await;
+    }
+    let all: Vec<_> = (0..=17).map(|level| format!("w{level:02}")).collect();
+    let error = refused(&session, &format!("SELECT count(*) FROM {}", all.join(", "))).await;
+    assert!(error.context().contains("view `w16`: views are nested more than 16 levels"), "{error}");
+    // The levels of nested statements count together.
+    let sums = |table: &str| format!("SELECT n{} AS n FROM {table}", " + 1".repeat(700));
+    changed(&session, &format!("CREATE VIEW s0 AS {}", sums("t"))).await;
+    changed(&session, &format!("CREATE VIEW s1 AS {}", sums("s0"))).await;
+    let error = refused(&session, &format!("CREATE VIEW s2 AS {}", sums("s1"))).await;
+    assert!(error.context().contains("nested more than 2000 levels"), "{error}");
     // Each view reads the one before 30 times.
     let joined = |table: &str| {
         let more: String = (1..30).map(|i| format!(" JOIN {table} a{i} ON a0.n = a{i}.n")).collect();
