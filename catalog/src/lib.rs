@@ -15,6 +15,7 @@ pub mod received;
 mod schema;
 mod source;
 pub mod statistics;
+pub mod text_format;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Place, names_location};
@@ -26,3 +27,4 @@ pub use names::{DomainName, PortName, PortRef, ProductName};
 pub use printable::{is_printable, printable, printable_json, printable_lines};
 pub use received::check_received;
 pub use statistics::{ColumnStatistics, PortStatistics, StatisticValue};
+pub use text_format::{ColumnFormat, TextFormat, TimePattern};

@@ -10,8 +10,8 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use portolan_catalog::logical_type::type_of_text;
-use portolan_catalog::{Column, DomainCatalog, Port, PortRef};
+use portolan_catalog::logical_type::declared_type;
+use portolan_catalog::{Column, DomainCatalog, Port, PortRef, PortSource};
 
 use crate::error::{Error, ErrorKind};
 use crate::source::OpenedPort;
@@ -66,7 +66,8 @@ impl TableProvider for ClosedTable {
 
 /// Returns a closed port. Until the source responds, the contract alone gives the types of the columns.
 pub(crate) fn closed_port(port: &Port, reason: ClosedReason) -> OpenedPort {
-    let fields = port.columns.iter().map(|column| Field::new(&column.name, expected_type(column), true));
+    let fields =
+        port.columns.iter().map(|column| Field::new(&column.name, expected_type(column, port.source.as_ref()), true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let table = ClosedTable { port: port.name.clone(), reason, schema: schema.clone() };
     OpenedPort { name: port.name.clone(), provider: Arc::new(table), schema, writer: None, site: None }
@@ -98,7 +99,8 @@ pub(crate) fn mark_closed(catalog: &mut DomainCatalog, before: &[OpenedPort], no
         }
         for port in product.ports.values_mut() {
             if now.iter().any(|closed| closed.name == port.name && !is_open(closed)) {
-                port.columns.iter_mut().for_each(|column| column.data_type = Some(expected_type(column)));
+                let source = port.source.as_ref();
+                port.columns.iter_mut().for_each(|column| column.data_type = Some(expected_type(column, source)));
             }
         }
     }
@@ -108,6 +110,6 @@ fn description(port: &PortRef, reason: ClosedReason) -> String {
     format!("port {port} is not open: {reason}")
 }
 
-fn expected_type(column: &Column) -> DataType {
-    column.logical_type.as_deref().and_then(type_of_text).unwrap_or(DataType::Utf8)
+fn expected_type(column: &Column, source: Option<&PortSource>) -> DataType {
+    declared_type(column, source).unwrap_or(DataType::Utf8)
 }
