@@ -5,6 +5,7 @@
 mod addresses;
 pub mod capabilities;
 mod closed;
+pub mod data_fault;
 pub mod error;
 #[cfg(feature = "files")]
 pub mod files;
@@ -27,6 +28,7 @@ pub mod testing;
 pub mod trace;
 
 pub use capabilities::{Capabilities, KeyForm, SiteCosts, WireForm};
+pub use data_fault::{CheckLimits, DataFault, DataReport};
 pub use error::{Error, ErrorKind, Result};
 pub use fragment::{
     EncodedPlan, FragmentEstimate, FragmentHead, FragmentItem, FragmentPlan, FragmentRequest, FragmentStream,
