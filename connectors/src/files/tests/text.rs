@@ -1,12 +1,17 @@
 //! CSV and JSON as people have them: notations, encodings, headers that differ, and the faults of their values.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field};
+use futures::StreamExt;
 use portolan_catalog::{FileFormat, TimePattern};
 
 use super::bad::faulty_at;
 use super::{Fixture, rows};
 use crate::data_fault::{CheckLimits, DataReport};
-use crate::files::FileSources;
+use crate::files::{FileSources, SourceOptions};
 use crate::source::SourceOpener;
 
 fn words(words: &[&str]) -> Option<Vec<String>> {
@@ -310,6 +315,21 @@ async fn a_column_of_parquet_may_have_another_name_in_sql() {
     fixture.format("key").name_in_file = Some("ident".to_owned());
     let refused = fixture.refused().await;
     assert!(refused.contains("column `ident`, the `physicalName` of `key`, is not in the source"), "{refused}");
+}
+
+#[tokio::test]
+async fn rows_are_added_with_the_names_of_the_files() {
+    let mut fixture = Fixture::new(FileFormat::Parquet, "data/", &[("key", "integer")]);
+    fixture.format("key").name_in_file = Some("id".to_owned());
+    fixture.parquet("data/a.parquet", &super::batch(&[1]));
+    let options = SourceOptions { writers: vec!["*".to_owned()], ..SourceOptions::default() };
+    let sources = FileSources::new(HashMap::from([("lake".to_owned(), options)]));
+    let (opened, context) = fixture.open_with(&sources).await.unwrap();
+    let keys: ArrayRef = Arc::new(Int64Array::from(vec![2]));
+    let added = RecordBatch::try_from_iter([("key", keys)]).unwrap();
+    let count = opened.writer.unwrap().append(futures::stream::iter([Ok(added)]).boxed()).await.unwrap();
+    assert_eq!(count, 1);
+    assert_eq!(rows(&context, "SELECT key FROM t ORDER BY key").await.unwrap(), "| 1   |\n| 2   |");
 }
 
 #[tokio::test]

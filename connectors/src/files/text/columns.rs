@@ -85,7 +85,7 @@ impl ColumnParser {
         faults: &mut Faults,
     ) -> ArrayRef {
         let mut own = ColumnFaults::new(faults.limit);
-        let array = match &self.shape {
+        let array: ArrayRef = match &self.shape {
             Shape::Value(parser) => parser.parse(cells, &mut own),
             // The contract cannot declare another type for CSV, and the inferred ones are of this kind.
             _ => Arc::new(arrow::array::NullArray::new(cells.count())),

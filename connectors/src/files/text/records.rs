@@ -149,9 +149,9 @@ impl Records {
         self.last_lines.len()
     }
 
-    /// Returns the number of bytes of the kept records.
+    /// Returns the number of bytes that the kept records take: their values, and the bounds of the values.
     pub(in crate::files) fn bytes(&self) -> usize {
-        self.start
+        self.start + self.bounds.len() * size_of::<usize>()
     }
 
     /// Drops the kept records. The current record stays.

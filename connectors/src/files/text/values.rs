@@ -77,7 +77,7 @@ impl ValueParser {
         });
         let decimal = if format.has_decimal_comma { ',' } else { '.' };
         let numbers = NumberFormat { decimal, thousands: format.thousands_separator };
-        let utc = "+00:00".parse().map_err(|e: arrow::error::ArrowError| e.to_string())?;
+        let utc: Tz = "+00:00".parse().map_err(|e: arrow::error::ArrowError| e.to_string())?;
         Ok(Some(Self { kind, nulls, empty_is_null, numbers, utc }))
     }
 
