@@ -43,7 +43,9 @@ impl Columns<'_> {
                     let message = format!("the column `{other}` has the name `{name}` in the files, too");
                     errors.push(wrong(self.place(i, &["physicalName"]), message));
                 }
-                _ => drop(in_files.insert(name, &property.name)),
+                _ => {
+                    in_files.insert(name, &property.name);
+                }
             }
             formats.insert(property.name.clone(), format);
         }
