@@ -9,7 +9,7 @@ use crate::names::{PortName, check_name};
 use crate::nearest::nearest;
 use crate::odcs::{ReadContract, wrong};
 use crate::odps::{Descriptor, OutputPort};
-use crate::source::{PREFIX, misplaced, port_source};
+use crate::source::{COLUMN_SETTINGS, PREFIX, misplaced, port_source};
 use crate::yaml::{self, Document, Step};
 use crate::{Diagnostic, Diagnostics, DomainCatalog, DomainName, Place, PortRef, ProductName, schema};
 
@@ -156,8 +156,8 @@ impl Loader {
         }
     }
 
-    /// Checks that Portolan's custom properties are in a contract or in one of its servers. They have no meaning
-    /// elsewhere.
+    /// Checks that Portolan's custom properties are in a contract, in one of its servers, or in a column. They have no
+    /// meaning elsewhere.
     fn check_custom_properties(&mut self, json: &serde_json::Value, document: &Document, is_contract: bool) {
         let mut found = vec![];
         own_properties(json, &mut vec![], &mut found);
@@ -166,6 +166,9 @@ impl Loader {
             let read = match path.as_slice() {
                 [Key(properties), Index(_)] => properties == "customProperties",
                 [Key(servers), Index(_), Key(_), Index(_)] => servers == "servers",
+                [Key(schema), Index(_), Key(properties), Index(_), Key(_), Index(_)] => {
+                    schema == "schema" && properties == "properties" && COLUMN_SETTINGS.contains(&property.as_str())
+                }
                 _ => false,
             };
             if !(is_contract && read) {

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::diagnostic::Place;
 use crate::names::{DomainName, PortName, PortRef, ProductName};
 use crate::statistics::{ColumnStatistics, PortStatistics};
+use crate::text_format::{ColumnFormat, TextFormat};
 
 /// The products of one domain, at one version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -135,7 +136,7 @@ pub enum FileFormat {
     /// Comma-separated values, or values with another delimiter. Files have a header line, unless the contract says
     /// otherwise.
     Csv,
-    /// One JSON object on each line.
+    /// JSON objects, one on each line or in one array.
     Json,
     /// Arrow IPC files.
     Arrow,
@@ -181,6 +182,10 @@ pub struct FileSource {
     pub partition_columns: Vec<String>,
     /// The URL of the object store, if the contract has one.
     pub endpoint: Option<String>,
+    /// CSV and JSON: the notation of the files.
+    pub text: TextFormat,
+    /// The notation of the columns, by their names in SQL. A column that is missing has the default notation.
+    pub columns: BTreeMap<String, ColumnFormat>,
 }
 
 impl FileSource {
@@ -195,7 +200,14 @@ impl FileSource {
             has_header: true,
             partition_columns: vec![],
             endpoint: None,
+            text: TextFormat::default(),
+            columns: BTreeMap::new(),
         }
+    }
+
+    /// Returns the name that a column of the port has in the files.
+    pub fn name_in_file<'a>(&'a self, column: &'a str) -> &'a str {
+        self.columns.get(column).and_then(|c| c.name_in_file.as_deref()).unwrap_or(column)
     }
 }
 

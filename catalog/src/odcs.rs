@@ -60,12 +60,23 @@ pub(crate) struct SchemaObject {
     pub(crate) relationships: Vec<Relationship>,
 }
 
+/// A column, or a part of a nested column. The items of a list and the parts of a map have no name.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Property {
     pub(crate) id: Option<String>,
+    #[serde(default)]
     pub(crate) name: String,
-    logical_type: Option<String>,
+    pub(crate) logical_type: Option<String>,
+    pub(crate) logical_type_options: Option<LogicalTypeOptions>,
+    pub(crate) physical_type: Option<String>,
+    pub(crate) physical_name: Option<String>,
+    #[serde(default)]
+    pub(crate) properties: Vec<Property>,
+    pub(crate) items: Option<Box<Property>>,
+    pub(crate) map: Option<MapParts>,
+    #[serde(default)]
+    pub(crate) custom_properties: Vec<CustomProperty>,
     description: Option<String>,
     classification: Option<String>,
     semantic_type: Option<String>,
@@ -85,6 +96,20 @@ pub(crate) struct Property {
     enumeration: Vec<EnumValue>,
     #[serde(default)]
     pub(crate) relationships: Vec<Relationship>,
+}
+
+/// The options of a logical type that decide how text is read.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LogicalTypeOptions {
+    pub(crate) format: Option<String>,
+    pub(crate) default_timezone: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct MapParts {
+    pub(crate) key: Box<Property>,
+    pub(crate) value: Box<Property>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -38,6 +38,7 @@ mod service;
 mod sources;
 mod sql_site;
 mod statements;
+mod text_files;
 mod tpch;
 mod untrusted_text;
 mod writes;
