@@ -33,7 +33,7 @@ const ENVIRONMENT: &str = "\
 
 Environment:
   PORTOLAN_URL       The URL of the node that `sql` and `catalog` query
-  PORTOLAN_PASSWORD  The password of `sql --user`
+  PORTOLAN_PASSWORD  The password of `sql --user` and `demo --user`
   PORTOLAN_LOG       The filter of the log on standard error, such as `info` or `debug`";
 
 #[derive(Subcommand)]
